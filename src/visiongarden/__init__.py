@@ -1,0 +1,1 @@
+"""Build a custom vision model from tested parts, prove that it is the model you meant, ship it."""

@@ -1,0 +1,184 @@
+"""The values that rooms pass to each other. NHWC, xyxy boxes in pixels, unless a name says other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from visiongarden.errors import UserError, nearest
+
+FeatureMaps: TypeAlias = dict[str, Any]
+"""Level -> tensor of shape (batch, height, width, channels); `"p3"` has stride 2³ = 8."""
+
+RawPredictions: TypeAlias = dict[str, dict[str, Any]]
+"""Level -> name ("boxes", "classes", ...) -> tensor: what a head returns, before decoding."""
+
+ImageSize: TypeAlias = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+def stride_of(level: str) -> int:
+    """Stride of a level by its name: `"p3"` -> 8.
+
+    Raises:
+        UserError: the name is not `p` and a number from 0 to 9.
+    """
+    if not re.fullmatch(r"p[0-9]", level):
+        raise UserError(
+            f"{level!r} is no level",
+            rule='a level is "p" and a number; "p3" is the feature map of stride 2**3 = 8',
+            fix='levels=("p3", "p4", "p5")',
+        )
+    return int(2 ** int(level[1:]))
+
+
+@dataclass(frozen=True)
+class LevelSpec:
+    """Size of one feature map: channels, stride (input pixels per cell)."""
+
+    channels: int
+    stride: int
+
+
+class FeatureSpec(Mapping[str, LevelSpec]):
+    """Levels with their channels and strides, in order of stride; a value."""
+
+    def __init__(self, levels: Mapping[str, LevelSpec]) -> None:
+        self._levels = dict(sorted(levels.items(), key=lambda item: item[1].stride))
+
+    def __getitem__(self, level: str) -> LevelSpec:
+        return self._levels[level]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._levels)
+
+    def __len__(self) -> int:
+        return len(self._levels)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FeatureSpec) and self._levels == other._levels
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._levels.items()))
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{n}: {s.channels} ch /{s.stride}" for n, s in self.items())
+        return f"FeatureSpec({inside})"
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Names of the classes; the class id is the position in `names`, from 0, without gaps.
+
+    `ids` are the ids that the data set's own files use (COCO's have gaps), in the same order.
+    """
+
+    names: tuple[str, ...]
+    ids: tuple[int, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(self.names))
+        object.__setattr__(self, "ids", tuple(self.ids) or tuple(range(len(self.names))))
+        if not self.names or any(not isinstance(n, str) or not n for n in self.names):
+            raise UserError(
+                "a class map needs names", rule="one non-empty name a class", received=f"{self.names}"
+            )
+        for what, values in (("name", self.names), ("id", self.ids)):
+            twice = sorted({str(v) for v in values if values.count(v) > 1})
+            if twice:
+                raise UserError(f"class {what} {', '.join(twice)} stands twice in the class map")
+        if len(self.ids) != len(self.names):
+            raise UserError(f"class map has {len(self.names)} names and {len(self.ids)} ids")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def index_of_name(self, name: str) -> int:
+        """Index of a class by its name; a `UserError` lists the valid names."""
+        try:
+            return self.names.index(name)
+        except ValueError:
+            raise UserError(f"unknown class {name!r}", fix=nearest(name, self.names)) from None
+
+    def index_of_id(self, class_id: int) -> int:
+        """Index of a class by the id that the data set's files use."""
+        try:
+            return self.ids.index(class_id)
+        except ValueError:
+            raise UserError(
+                f"class id {class_id} is outside the class map",
+                rule=f"ids are {_ranges(self.ids)} ({len(self)} classes)",
+            ) from None
+
+
+def _ranges(ids: tuple[int, ...]) -> str:
+    if ids == tuple(range(ids[0], ids[0] + len(ids))):
+        return f"{ids[0]} to {ids[-1]}"
+    return ", ".join(map(str, ids))
+
+
+@dataclass
+class Example:
+    """One image and its targets.
+
+    Attributes:
+        image: uint8 RGB of shape (height, width, 3), or None before decoding.
+        boxes: float32 (n, 4), xyxy, pixels of `image`; n may be 0.
+        classes: int32 (n,), indices into the class map.
+        path: where the image lies, for messages.
+        image_id: position in the data set; what metrics key on.
+        size: (height, width) of the original image file.
+        crowd: bool (n,): COCO's `iscrowd`; such boxes are ignored in judging, never trained on.
+    """
+
+    boxes: np.ndarray
+    classes: np.ndarray
+    image: np.ndarray | None = None
+    path: Path | None = None
+    image_id: int = 0
+    size: ImageSize | None = None
+    crowd: np.ndarray | None = None
+
+
+@dataclass
+class Batch:
+    """What the pipeline gives a model.
+
+    Attributes:
+        images: uint8 RGB (batch, height, width, 3), 0 to 255; models take float 0 to 1.
+        boxes: float32 (batch, most, 4), xyxy, pixels of `images`, zero-padded.
+        classes: int32 (batch, most), -1 where padded.
+        image_ids: int64 (batch,).
+        sizes: int32 (batch, 2): (height, width) of the original images.
+        crowd: bool (batch, most).
+    """
+
+    images: np.ndarray
+    boxes: np.ndarray
+    classes: np.ndarray
+    image_ids: np.ndarray
+    sizes: np.ndarray
+    crowd: np.ndarray
+
+
+@dataclass
+class Detections:
+    """What was found in one image, best first.
+
+    Attributes:
+        boxes: float32 (n, 4), xyxy, pixels of the original image.
+        scores: float32 (n,), 0 to 1.
+        classes: int32 (n,), indices into the class map.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    classes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scores)
