@@ -86,7 +86,9 @@ class ClassMap:
         object.__setattr__(self, "ids", tuple(self.ids) or tuple(range(len(self.names))))
         if not self.names or any(not isinstance(n, str) or not n for n in self.names):
             raise UserError(
-                "a class map needs names", rule="one non-empty name a class", received=f"{self.names}"
+                "a class map needs names",
+                rule="one non-empty name a class",
+                received=f"{self.names}",
             )
         for what, values in (("name", self.names), ("id", self.ids)):
             twice = sorted({str(v) for v in values if values.count(v) > 1})

@@ -1,0 +1,156 @@
+"""`Value` and `Typed`: frozen fields, checked on the way in, plain on the way out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from visiongarden import registry
+from visiongarden.errors import ConfigError, nearest
+
+
+class _ValueMeta(type(BaseModel)):  # type: ignore[misc]
+    """Turns pydantic's list of errors into one message for a person."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except ValidationError as error:
+            raise explain(error, cls) from None
+
+
+class Value(BaseModel, metaclass=_ValueMeta):
+    """Fields that cannot change and of which none can be unknown. Compared by content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    def replace(self, **changes: Any) -> Self:
+        """The same value with some fields changed, checked again."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**(fields | changes))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings and numbers: what YAML and JSON can hold."""
+        return {name: _plain(getattr(self, name)) for name in type(self).model_fields}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The value that `to_dict` wrote.
+
+        Raises:
+            ConfigError: names each field that is unknown, missing or of a wrong type.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise explain(error, cls) from None
+
+
+class Typed(Value):
+    """A value of several kinds, written as `{type: Name, field: ...}`.
+
+    `type` is the name of a registered subclass, `package>Name`, or `package.module:Name`.
+    """
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `Value.to_dict`, with the `type` that `from_dict` looks up."""
+        return {"type": self._type_name()} | super().to_dict()
+
+    @classmethod
+    def kinds(cls) -> dict[str, type[Self]]:
+        """Registered subclasses by the shortest name that is theirs alone."""
+        found = registry.registered(cls)
+        names = [key.split(">")[1] for key in found]
+        return {
+            (key if names.count(key.split(">")[1]) > 1 else key.split(">")[1]): r.cls
+            for key, r in found.items()
+        }
+
+    @classmethod
+    def find(cls, name: str) -> type[Self]:
+        """The registered subclass of that name. Never imports a module.
+
+        Raises:
+            ConfigError: no such kind; says the nearest names, or the import that is missing.
+        """
+        kinds = cls.kinds()
+        by_key = {key: r.cls for key, r in registry.registered(cls).items()}
+        for known in (kinds, by_key):
+            if name in known:
+                return known[name]
+        module, colon, class_name = name.partition(":")
+        if colon and module in sys.modules:
+            for found in by_key.values():
+                if (found.__module__, found.__name__) == (module, class_name):
+                    return found
+        if colon:
+            raise ConfigError(
+                f"{cls.__name__} {name!r} is not registered",
+                rule="the module that registers it must be imported first; a file never does that",
+                fix=f"import {module} (on the command line: --import {module})",
+            )
+        raise ConfigError(
+            f"unknown {cls.__name__} {name!r}",
+            rule="the name of a registered class",
+            fix=nearest(name, kinds),
+        )
+
+    def _type_name(self) -> str:
+        # Names are unique among all kinds of value, so that a short one means the same everywhere.
+        return next(
+            (n for n, kind in Typed.kinds().items() if kind is type(self)), type(self).__name__
+        )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _by_type(cls, data: Any, handler: Callable[[Any], Self]) -> Self:
+        if isinstance(data, cls):
+            return data
+        if isinstance(data, str):
+            data = {"type": data}
+        if isinstance(data, Mapping):
+            fields = dict(data)
+            name = fields.pop("type", None)
+            if name is None and cls not in cls.kinds().values() and cls.__subclasses__():
+                raise ConfigError(
+                    f"which {cls.__name__}?", fix=f"add `type:`, one of {', '.join(cls.kinds())}"
+                )
+            kind = cls if name is None else cls.find(str(name))
+            # A ValidationError from here keeps its own place and gains that of this field.
+            return handler(fields) if kind is cls else kind.model_validate(fields)
+        return handler(data)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Value):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def explain(error: ValidationError, cls: type) -> ConfigError:
+    """One message for a person out of pydantic's list: each field, the rule, what was received."""
+    lines = []
+    for item in error.errors(include_url=False):
+        place = ".".join(str(step) for step in item["loc"])
+        if item["type"] == "extra_forbidden":
+            name = str(item["loc"][-1])
+            text = f"unknown field {name!r}"
+            if len(item["loc"]) == 1:
+                text += f"; {nearest(name, getattr(cls, 'model_fields', {}))}"
+        else:
+            text = item["msg"].removeprefix("Value error, ")
+            if item["type"] != "missing" and not item["msg"].startswith("Value error"):
+                text += f", received {item['input']!r:.80}"
+        lines.append(f"{place}: {text}" if place else text)
+    if len(lines) == 1:
+        return ConfigError(f"{cls.__name__}: {lines[0]}")
+    return ConfigError(
+        f"{cls.__name__} has {len(lines)} faults", received="\n    ".join(["", *lines])
+    )
