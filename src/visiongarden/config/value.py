@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from enum import Enum
+from pathlib import PurePath
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from visiongarden import registry
+from visiongarden.config.explain import explain
 from visiongarden.errors import ConfigError, nearest
 
 
@@ -19,10 +22,10 @@ class _ValueMeta(type(BaseModel)):  # type: ignore[misc]
         try:
             return super().__call__(*args, **kwargs)
         except ValidationError as error:
-            raise explain(error, cls) from None
+            raise explain(error, cls, kwargs) from None
 
 
-class Value(BaseModel, metaclass=_ValueMeta):
+class Value(BaseModel, metaclass=_ValueMeta):  # type: ignore[metaclass]
     """Fields that cannot change and of which none can be unknown. Compared by content."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
@@ -46,7 +49,7 @@ class Value(BaseModel, metaclass=_ValueMeta):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise explain(error, cls) from None
+            raise explain(error, cls, data) from None
 
 
 class Typed(Value):
@@ -127,30 +130,14 @@ class Typed(Value):
 def _plain(value: Any) -> Any:
     if isinstance(value, Value):
         return value.to_dict()
+    if isinstance(value, Enum):
+        return _plain(value.value)
+    if isinstance(value, PurePath):
+        return value.as_posix()
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(_plain(item) for item in value)
     return value
-
-
-def explain(error: ValidationError, cls: type) -> ConfigError:
-    """One message for a person out of pydantic's list: each field, the rule, what was received."""
-    lines = []
-    for item in error.errors(include_url=False):
-        place = ".".join(str(step) for step in item["loc"])
-        if item["type"] == "extra_forbidden":
-            name = str(item["loc"][-1])
-            text = f"unknown field {name!r}"
-            if len(item["loc"]) == 1:
-                text += f"; {nearest(name, getattr(cls, 'model_fields', {}))}"
-        else:
-            text = item["msg"].removeprefix("Value error, ")
-            if item["type"] != "missing" and not item["msg"].startswith("Value error"):
-                text += f", received {item['input']!r:.80}"
-        lines.append(f"{place}: {text}" if place else text)
-    if len(lines) == 1:
-        return ConfigError(f"{cls.__name__}: {lines[0]}")
-    return ConfigError(
-        f"{cls.__name__} has {len(lines)} faults", received="\n    ".join(["", *lines])
-    )

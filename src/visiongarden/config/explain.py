@@ -1,0 +1,165 @@
+"""Pydantic's list of errors → one message for a person, with the nearest valid names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from visiongarden.errors import ConfigError, UserError, nearest
+
+_RULES = {
+    "missing": "is missing",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a smaller number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be text",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "must match {pattern}",
+    "path_type": "must be a path",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "multiple_of": "must be a multiple of {multiple_of}",
+    "too_short": "must have at least {min_length} items",
+    "too_long": "must have at most {max_length} items",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "dict_type": "must be fields, `name: value`",
+    "mapping_type": "must be fields, `name: value`",
+    "model_type": "must be fields, `name: value`",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "none_required": "must be empty (null)",
+}
+
+_WITHOUT_INPUT = {"missing", "extra_forbidden"}
+
+
+def explain(error: ValidationError, cls: type, data: Any = None) -> ConfigError:
+    """One message out of pydantic's list: each field, the rule, what was received.
+
+    Args:
+        error: what pydantic raised.
+        cls: the class that `data` should have become.
+        data: what was given; tells the kind of each part, and so which names are valid in it.
+    """
+    faults = [(_place(item, cls, data), *_fault(item, cls, data)) for item in error.errors()]
+    # A union reports each member that did not fit: the same words once are enough.
+    faults = list(dict.fromkeys(faults))
+    if len(faults) == 1:
+        place, what, rule, received, fix = faults[0]
+        return ConfigError(_joined(place, what), rule=rule, received=received, fix=fix)
+    lines = [_one_line(*fault) for fault in faults]
+    return ConfigError("\n    ".join([f"{len(lines)} faults in {cls.__name__}:", *lines]))
+
+
+_Fault = tuple[str, str | None, str | None, str | None]
+
+
+def _fault(item: Any, cls: type, data: Any) -> _Fault:
+    """(what, rule, received, fix) of one of pydantic's errors."""
+    ctx = item.get("ctx", {})
+    inner = ctx.get("error")
+    if isinstance(inner, UserError):
+        return inner.what, inner.rule, inner.received, inner.fix
+    if item["type"] == "extra_forbidden":
+        owner, _ = _walk(cls, data, item["loc"][:-1])
+        name = str(item["loc"][-1])
+        fix = nearest(name, _fields(owner)) if owner else None
+        return f"unknown field {name!r}", None, None, fix
+    if inner is not None:
+        return str(inner), None, _shown(item["input"]), None
+    template = _RULES.get(item["type"])
+    try:
+        rule = template.format(**ctx) if template else item["msg"]
+    except KeyError:  # a later pydantic may name its limits otherwise
+        rule = item["msg"]
+    received = None if item["type"] in _WITHOUT_INPUT else _shown(item["input"])
+    return rule, None, received, None
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _joined(place: str, what: str) -> str:
+    return f"{place}: {what}"
+
+
+def _one_line(
+    place: str, what: str, rule: str | None, received: str | None, fix: str | None
+) -> str:
+    text = _joined(place, what)
+    text += f" ({rule})" if rule else ""
+    text += f", received {received}" if received else ""
+    return f"{text}; {fix}" if fix else text
+
+
+def _place(item: Any, cls: type, data: Any) -> str:
+    """`model.decoder.channels`, or for a whole value the name of its class."""
+    _, steps = _walk(cls, data, item["loc"])
+    if item["type"] == "extra_forbidden":
+        owner, steps = _walk(cls, data, item["loc"][:-1])
+        return ".".join(steps) + (f" ({owner.__name__})" if owner and steps else "") or cls.__name__
+    return ".".join(steps) or cls.__name__
+
+
+def _walk(cls: type, data: Any, loc: Sequence[Any]) -> tuple[type | None, list[str]]:
+    """The class that owns the fields at `loc`, and the steps that a person wrote.
+
+    Pydantic puts the name of a union's member between the steps; those are left out.
+    """
+    owner: type | None = _kind(cls, data)
+    candidates: list[type] = [cls]
+    steps: list[str] = []
+    for step in loc:
+        fields = _fields(owner)
+        if isinstance(step, int):
+            data = data[step] if isinstance(data, Sequence) and step < len(data) else None
+        elif isinstance(data, Mapping) and step in data:
+            data = data[step]
+        elif step in fields:
+            data = getattr(data, step, None)
+        else:
+            named = [c for c in candidates if c.__name__ == step]
+            owner = _kind(named[0], data) if named else owner
+            continue
+        steps.append(str(step))
+        if step in fields:
+            candidates = _values_in(fields[step].annotation)
+        owner = next((kind for c in candidates if (kind := _kind(c, data))), None)
+    return owner, steps
+
+
+def _fields(cls: type | None) -> Mapping[str, Any]:
+    return cls.model_fields if cls is not None and issubclass(cls, BaseModel) else {}
+
+
+def _kind(cls: type, data: Any) -> type | None:
+    if isinstance(data, BaseModel):
+        return type(data)
+    if isinstance(data, Mapping) and hasattr(cls, "find") and isinstance(data.get("type"), str):
+        try:
+            found: type = cls.find(data["type"])
+        except UserError:
+            return None
+        return found
+    return cls
+
+
+def _values_in(annotation: Any) -> list[type]:
+    """Every value class inside an annotation such as `list[Part] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for inner in get_args(annotation) for found in _values_in(inner)]

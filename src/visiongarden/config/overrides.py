@@ -1,0 +1,103 @@
+"""Dotted overrides, `training.epochs=50`: the command line's way to write a field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from visiongarden.config.yaml import load_scalar
+from visiongarden.errors import ConfigError
+
+_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*|\.\d+|\[\d+\])*")
+_EXAMPLE = "training.epochs=50"
+
+
+def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A copy of `data` with fields set; `from_dict` then says which paths and values are valid.
+
+    The right side is YAML: `50` is a number, `[p3, p4]` a list, `null` nothing, `"50"` text.
+
+    Setting the `type` of a part replaces the whole part: it becomes the new kind with that
+    kind's defaults, because fields of the old kind mean something else or nothing in the new one.
+    All `type` overrides therefore come first, wherever they stand in the list; the rest follow
+    in order, and the last one of the same path wins. A `type` that is already so changes nothing.
+
+    Args:
+        data: nested dicts as `to_dict` or `load_yaml` give them; may leave fields out.
+        overrides: `path=value`; a path is names joined by dots, and numbers for places in a list.
+
+    Raises:
+        ConfigError: an override is not `path=value`, its value is not YAML, or its path leads
+            into a number, a text or a place that a list does not have.
+    """
+    result: dict[str, Any] = deepcopy(dict(data))
+    for steps, value, text in sorted(map(_parsed, overrides), key=_types_from_the_root):
+        _set(result, steps, value, text)
+    return result
+
+
+_Override = tuple[list[str], Any, str]
+
+
+def _types_from_the_root(override: _Override) -> tuple[bool, int]:
+    steps = override[0]
+    is_type = steps[-1] == "type"
+    return not is_type, len(steps) if is_type else 0
+
+
+def _parsed(text: str) -> _Override:
+    path, equals, value = text.partition("=")
+    if not equals or not _PATH.fullmatch(path):
+        raise ConfigError(
+            f"override {text!r} is not path=value",
+            rule="names joined by dots, an equals sign without spaces, a YAML value",
+            fix=_EXAMPLE,
+        )
+    steps = path.replace("[", ".").replace("]", "").split(".")
+    return steps, load_scalar(value, f"override {text!r}"), text
+
+
+def _set(data: dict[str, Any], steps: list[str], value: Any, text: str) -> None:
+    # The whole part is what a new `type` replaces, so the walk stops one step earlier.
+    is_type = steps[-1] == "type" and len(steps) > 1
+    *parents, last = steps[:-1] if is_type else steps
+    place: Any = data
+    for depth, step in enumerate(parents):
+        place = _entered(place, step, ".".join(steps[: depth + 1]), text)
+    key = _key(place, last, text)
+    if is_type:
+        old = place[key] if isinstance(place, list) else place.get(key)
+        same = value == (old.get("type") if isinstance(old, Mapping) else old)
+        value = old if same and old is not None else {"type": value}
+    place[key] = value
+
+
+def _entered(place: Any, step: str, path: str, text: str) -> Any:
+    """The dict or list at `step`, made when it is missing."""
+    key = _key(place, step, text)
+    inner = place[key] if isinstance(place, list) else place.get(key)
+    if inner is None:
+        inner = {}
+    elif isinstance(inner, str):  # the short spelling of a part: `backbone: ResNet`
+        inner = {"type": inner}
+    elif not isinstance(inner, (dict, list)):
+        raise ConfigError(
+            f"override {text!r}: {path} has no fields",
+            rule="a path leads through parts and lists to one field",
+            received=f"{path} is {inner!r:.80}",
+        )
+    place[key] = inner
+    return inner
+
+
+def _key(place: Any, step: str, text: str) -> Any:
+    if not isinstance(place, list):
+        return step
+    if not step.isdecimal() or int(step) >= len(place):
+        raise ConfigError(
+            f"override {text!r}: the list has no place {step!r}",
+            rule=f"a number from 0 to {len(place) - 1}" if place else "the list is empty",
+        )
+    return int(step)
