@@ -22,7 +22,7 @@ class _ValueMeta(type(BaseModel)):  # type: ignore[misc]
             raise explain(error, cls) from None
 
 
-class Value(BaseModel, metaclass=_ValueMeta):
+class Value(BaseModel, metaclass=_ValueMeta):  # type: ignore[metaclass]
     """Fields that cannot change and of which none can be unknown. Compared by content."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
