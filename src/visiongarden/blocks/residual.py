@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from visiongarden.layers import Composite, ConvNormAct, Sum, activation as activation_layer
+from visiongarden.layers import Composite, ConvNormAct, Sum
+from visiongarden.layers import activation as activation_layer
 from visiongarden.registry import register
 
 
