@@ -1,1 +1,81 @@
 """Build a custom vision model from tested parts, prove that it is the model you meant, ship it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from visiongarden import (
+        backbones,
+        blocks,
+        data,
+        decoders,
+        heads,
+        layers,
+        losses,
+        metrics,
+        ops,
+        parts,
+        postprocess,
+    )
+    from visiongarden.errors import ContractError, UserError
+    from visiongarden.models import Detector, load
+    from visiongarden.parts import Backbone, Decoder, Head, connect
+    from visiongarden.registry import register
+    from visiongarden.types import ClassMap, FeatureMaps, RawPredictions
+
+__all__ = [
+    "Backbone",
+    "ClassMap",
+    "ContractError",
+    "Decoder",
+    "Detector",
+    "FeatureMaps",
+    "Head",
+    "RawPredictions",
+    "UserError",
+    "backbones",
+    "blocks",
+    "connect",
+    "data",
+    "decoders",
+    "heads",
+    "layers",
+    "load",
+    "losses",
+    "metrics",
+    "ops",
+    "parts",
+    "postprocess",
+    "register",
+]
+
+_HOME = {
+    "Backbone": "parts",
+    "ClassMap": "types",
+    "ContractError": "errors",
+    "Decoder": "parts",
+    "Detector": "models",
+    "FeatureMaps": "types",
+    "Head": "parts",
+    "RawPredictions": "types",
+    "UserError": "errors",
+    "connect": "parts",
+    "load": "models",
+    "register": "registry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy: importing the package starts no backend.
+    if name not in __all__:
+        raise AttributeError(f"module 'visiongarden' has no attribute {name!r}")
+    home = importlib.import_module(f"visiongarden.{_HOME.get(name, name)}")
+    value = getattr(home, name) if name in _HOME else home
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -39,7 +39,27 @@ class ConfigError(UserError):
 
 
 class ContractError(UserError):
-    """Two parts do not fit each other; says both sides, the level, wanted and received."""
+    """Two parts do not fit each other.
+
+    Args:
+        what: names both sides, as "decoder A cannot follow backbone B".
+        wants: what the one side needs, as ("levels", "p3 p4 p5").
+        offered: what the other side gives, in the same terms.
+        fix: a change that works when pasted.
+    """
+
+    def __init__(self, what: str, *, wants: tuple[str, str], offered: str, fix: str) -> None:
+        subject, wanted = wants
+        width = len(f"wants {subject}") + 3
+        super().__init__(what)
+        self.rule, self.received, self.fix = wanted, offered, fix
+        lines = [
+            what,
+            f"  {f'wants {subject}':{width}}{wanted}",
+            f"  {'is offered':{width}}{offered}",
+            f"  fix: {fix}",
+        ]
+        self.args = ("\n".join(lines),)
 
 
 class DataError(UserError):

@@ -1,4 +1,4 @@
-"""The values that rooms pass to each other. NHWC, xyxy boxes in pixels, unless a name says other."""
+"""The values that rooms pass to each other. NHWC; boxes are xyxy in pixels."""
 
 from __future__ import annotations
 

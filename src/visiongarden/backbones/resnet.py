@@ -1,0 +1,52 @@
+"""ResNet: He et al. 2015 (arXiv 1512.03385), table 1; stride in the 3×3, as in PyTorch's."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import keras
+
+from visiongarden.blocks import ResNetStage
+from visiongarden.layers import ConvNormAct
+from visiongarden.parts import Backbone
+from visiongarden.registry import register
+from visiongarden.types import FeatureMaps
+
+_UNITS = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+
+
+@register
+class ResNet(Backbone):
+    """Stem of stride 4 and four residual stages; basic units to depth 34, bottlenecks from 50.
+
+    Attributes:
+        depth: number of weight layers, as in the paper's table 1.
+        levels: any of p2 to p5.
+    """
+
+    depth: Literal[18, 34, 50, 101, 152] = 50
+
+    def wire(self, images: Any) -> FeatureMaps:
+        """Table 1 of the paper, column of `depth`."""
+        x = ConvNormAct(
+            64, 7, strides=2, activation="relu", momentum=0.9, epsilon=1e-5, name="stem"
+        )(images)
+        # Zeros are as good as minus infinity here: what comes out of the ReLU is not negative.
+        x = keras.layers.ZeroPadding2D(1, name="stem_pad")(x)
+        x = keras.layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
+        maps = {}
+        for number, repeats in enumerate(_UNITS[self.depth], start=2):
+            x = maps[f"p{number}"] = ResNetStage(
+                filters=64 * 2 ** (number - 2),
+                repeats=repeats,
+                strides=1 if number == 2 else 2,
+                bottleneck=self.depth >= 50,
+                name=f"stage{number}",
+            )(x)
+        return maps

@@ -1,0 +1,153 @@
+"""Residual units and the stages that repeat them: Darknet's and ResNet's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from visiongarden.layers import Composite, ConvNormAct, Sum
+from visiongarden.layers import activation as activation_layer
+from visiongarden.registry import register
+
+
+@register
+class Residual(Composite):
+    """Two convolutions and a shortcut around them.
+
+    With `kernel_sizes=(1, 3)` and `expansion=0.5` it is the unit of Darknet-53 (Redmon & Farhadi
+    2018, YOLOv3, table 1). Input and output are (batch, height, width, filters).
+
+    Args:
+        filters: channels of input and output.
+        expansion: channels between the two convolutions, as a share of `filters`.
+        kernel_sizes: of the first and the second convolution.
+        shortcut: whether the input is added; without it the channels may change.
+        activation: of both convolutions.
+        **kwargs: `name`, `dtype`, `trainable`.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        expansion: float = 0.5,
+        kernel_sizes: tuple[int, int] = (1, 3),
+        shortcut: bool = True,
+        activation: str = "silu",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        hidden = int(filters * expansion)
+        self.conv1 = ConvNormAct(hidden, kernel_sizes[0], activation=activation)
+        self.conv2 = ConvNormAct(filters, kernel_sizes[1], activation=activation)
+        self.sum = Sum() if shortcut else None
+
+    def call(self, x: Any) -> Any:
+        """Runs both convolutions and adds the input."""
+        y = self.conv2(self.conv1(x))
+        return y if self.sum is None else self.sum([x, y])
+
+
+@register
+class DarknetStage(Composite):
+    """A stride-2 convolution, then residual units (Darknet-53; YOLOv3, table 1).
+
+    Input (batch, height, width, any); output (batch, height / 2, width / 2, filters).
+
+    Args:
+        filters: channels of the output.
+        repeats: number of residual units.
+        activation: of every convolution.
+        **kwargs: `name`, `dtype`, `trainable`.
+    """
+
+    def __init__(
+        self, filters: int, repeats: int, activation: str = "leaky_relu", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.down = ConvNormAct(filters, 3, strides=2, activation=activation)
+        self.units = [Residual(filters, activation=activation) for _ in range(repeats)]
+
+    def call(self, x: Any) -> Any:
+        """Halves height and width and runs the units."""
+        x = self.down(x)
+        for unit in self.units:
+            x = unit(x)
+        return x
+
+
+@register
+class ResNetUnit(Composite):
+    """The residual unit of ResNet (He et al. 2015, figure 5), basic or bottleneck.
+
+    The shortcut is a 1×1 projection where stride or channels change (option B), else the input.
+    The stride sits in the 3×3 convolution, as in PyTorch's ("v1.5").
+
+    Args:
+        filters: channels of the 3×3 convolutions; a bottleneck's output has four times as many.
+        strides: 1, or 2 to halve height and width.
+        bottleneck: 1×1 - 3×3 - 1×1 instead of 3×3 - 3×3.
+        project: whether the shortcut is a projection.
+        **kwargs: `name`, `dtype`, `trainable`.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        strides: int = 1,
+        bottleneck: bool = True,
+        project: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        norm = {"momentum": 0.9, "epsilon": 1e-5}
+        out = 4 * filters if bottleneck else filters
+        if bottleneck:
+            self.convs = [
+                ConvNormAct(filters, 1, activation="relu", **norm),
+                ConvNormAct(filters, 3, strides=strides, activation="relu", **norm),
+                ConvNormAct(out, 1, activation=None, **norm),
+            ]
+        else:
+            self.convs = [
+                ConvNormAct(filters, 3, strides=strides, activation="relu", **norm),
+                ConvNormAct(out, 3, activation=None, **norm),
+            ]
+        self.shortcut = None
+        if project:
+            self.shortcut = ConvNormAct(out, 1, strides=strides, activation=None, **norm)
+        self.sum = Sum()
+        self.act = activation_layer("relu")
+
+    def call(self, x: Any) -> Any:
+        """Runs the branch, adds the shortcut, activates."""
+        y = x
+        for conv in self.convs:
+            y = conv(y)
+        shortcut = x if self.shortcut is None else self.shortcut(x)
+        return self.act(self.sum([shortcut, y]))
+
+
+@register
+class ResNetStage(Composite):
+    """ResNet units, of which the first changes stride and channels.
+
+    Args:
+        filters: of the units' 3×3 convolutions.
+        repeats: number of units.
+        strides: of the first unit.
+        bottleneck: kind of the units.
+        **kwargs: `name`, `dtype`, `trainable`.
+    """
+
+    def __init__(
+        self, filters: int, repeats: int, strides: int = 2, bottleneck: bool = True, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        project = bottleneck or strides > 1
+        first = ResNetUnit(filters, strides, bottleneck, project=project)
+        self.units = [first, *(ResNetUnit(filters, 1, bottleneck) for _ in range(repeats - 1))]
+
+    def call(self, x: Any) -> Any:
+        """Runs the units."""
+        for unit in self.units:
+            x = unit(x)
+        return x

@@ -1,0 +1,40 @@
+"""Feature pyramid network: Lin et al. 2016 (arXiv 1612.03144), figure 3."""
+
+from __future__ import annotations
+
+import keras
+from pydantic import PositiveInt
+
+from visiongarden.layers import Sum
+from visiongarden.parts import Decoder
+from visiongarden.registry import register
+from visiongarden.types import FeatureMaps
+
+
+@register
+class FPN(Decoder):
+    """Top-down pathway: each level is its lateral 1×1 plus its parent upsampled, then a 3×3.
+
+    Convolutions have a bias and no activation, as in the paper.
+
+    Attributes:
+        channels: of every level given on.
+        levels: any that follow each other.
+    """
+
+    channels: PositiveInt = 256
+
+    def wire(self, features: FeatureMaps) -> FeatureMaps:
+        """From the coarsest level to the finest."""
+        outputs: FeatureMaps = {}
+        parent = None
+        for level in reversed(self.levels):
+            x = keras.layers.Conv2D(self.channels, 1, name=f"lateral_{level}")(features[level])
+            if parent is not None:
+                up = keras.layers.UpSampling2D(2, name=f"up_{level}")(parent)
+                x = Sum(name=f"sum_{level}")([x, up])
+            parent = x
+            outputs[level] = keras.layers.Conv2D(
+                self.channels, 3, padding="same", name=f"out_{level}"
+            )(x)
+        return {level: outputs[level] for level in self.levels}

@@ -1,0 +1,58 @@
+"""Path aggregation: Liu et al. 2018 (arXiv 1803.01534), with C2f blocks and concatenation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from pydantic import PositiveFloat, PositiveInt
+
+from visiongarden.blocks import C2f
+from visiongarden.layers import ConvNormAct
+from visiongarden.parts import Decoder
+from visiongarden.registry import register
+from visiongarden.types import FeatureMaps
+
+
+@register
+class PathAggregation(Decoder):
+    """Top-down, then bottom-up: every level sees every other over a short way.
+
+    As in YOLOv8's published table: neighbours are concatenated and merged by a C2f block without
+    shortcuts. Each level keeps the channels it came with, unless `channels` is given.
+
+    Attributes:
+        depth: factor on the three units of each block.
+        channels: of every level given on; None keeps each level's own.
+        activation: of all convolutions.
+        levels: any that follow each other.
+    """
+
+    depth: PositiveFloat = 0.33
+    channels: PositiveInt | None = None
+    activation: str = "silu"
+
+    def wire(self, features: FeatureMaps) -> FeatureMaps:
+        """Down from the coarsest level, then up from the finest."""
+        widths = {level: self.channels or features[level].shape[-1] for level in self.levels}
+        coarsest = self.levels[-1]
+        down = {coarsest: features[coarsest]}
+        x = features[coarsest]
+        for level in reversed(self.levels[:-1]):
+            x = keras.layers.UpSampling2D(2, name=f"up_{level}")(x)
+            x = keras.layers.Concatenate(name=f"join_down_{level}")([x, features[level]])
+            x = down[level] = self._block(widths[level], f"down_{level}")(x)
+        if len(self.levels) == 1:
+            x = self._block(widths[coarsest], f"down_{coarsest}")(x)
+        outputs = {self.levels[0]: x}
+        for finer, level in zip(self.levels, self.levels[1:], strict=False):
+            x = ConvNormAct(
+                widths[finer], 3, strides=2, activation=self.activation, name=f"shrink_{finer}"
+            )(x)
+            x = keras.layers.Concatenate(name=f"join_up_{level}")([x, down[level]])
+            x = outputs[level] = self._block(widths[level], f"up_block_{level}")(x)
+        return outputs
+
+    def _block(self, filters: int, name: str) -> Any:
+        units = max(round(3 * self.depth), 1)
+        return C2f(filters, units, shortcut=False, activation=self.activation, name=name)

@@ -1,0 +1,6 @@
+"""Heads: feature maps -> raw predictions, with the loss and the decoding of their kind."""
+
+from visiongarden.heads.anchor_based import AnchorBased
+from visiongarden.heads.anchor_free import AnchorFree
+
+__all__ = ["AnchorBased", "AnchorFree"]

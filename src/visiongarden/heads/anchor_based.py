@@ -1,0 +1,79 @@
+"""The anchor-based head of YOLOv3: Redmon & Farhadi 2018 (arXiv 1804.02767), section 2.1."""
+
+from __future__ import annotations
+
+import keras
+from pydantic import PositiveFloat
+
+from visiongarden.errors import ContractError
+from visiongarden.heads.prediction import AnchorBias, SplitAnchors
+from visiongarden.layers import ConvNormAct
+from visiongarden.losses import AnchorBasedLoss
+from visiongarden.parts import Head
+from visiongarden.postprocess import AnchorBasedDecode
+from visiongarden.registry import register
+from visiongarden.types import FeatureMaps, FeatureSpec, RawPredictions
+
+Anchors = dict[str, tuple[tuple[PositiveFloat, PositiveFloat], ...]]
+
+YOLOV3_ANCHORS: Anchors = {
+    "p3": ((10, 13), (16, 30), (33, 23)),
+    "p4": ((30, 61), (62, 45), (59, 119)),
+    "p5": ((116, 90), (156, 198), (373, 326)),
+}
+"""(width, height) in pixels at 416 × 416, from COCO (YOLOv3, section 2.3)."""
+
+
+@register
+class AnchorBased(Head):
+    """A 3×3 and a 1×1 convolution a level; box, objectness and classes for every anchor.
+
+    Attributes:
+        num_classes: number of classes, without background.
+        anchors: level -> (width, height) of each anchor, pixels of the network's input.
+        activation: of the 3×3 convolutions.
+    """
+
+    anchors: Anchors = YOLOV3_ANCHORS
+    activation: str = "leaky_relu"
+
+    def check(self, offered: FeatureSpec, giver: str) -> None:
+        """There is one set of anchors for each level, and none besides."""
+        if set(self.anchors) == set(offered):
+            return
+        known = {lv: sizes for lv, sizes in self.anchors.items() if lv in offered}
+        missing = {lv: ((8.0 * 2 ** int(lv[1:]),) * 2,) for lv in offered if lv not in known}
+        raise ContractError(
+            f"head {self} cannot follow {giver}",
+            wants=("levels", " ".join(sorted(self.anchors)) + " (those of its anchors)"),
+            offered=" ".join(offered),
+            fix=repr(self.model_copy(update={"anchors": known | missing})),
+        )
+
+    def wire(self, features: FeatureMaps) -> RawPredictions:
+        """For each level boxes (B, H, W, A, 4), objectness (.., A), classes (.., A, C)."""
+        raw: RawPredictions = {}
+        for level, x in features.items():
+            count = len(self.anchors[level])
+            x = ConvNormAct(2 * x.shape[-1], 3, activation=self.activation, name=f"{level}_conv")(x)
+            x = keras.layers.Conv2D(
+                count * (5 + self.num_classes),
+                1,
+                bias_initializer=AnchorBias(count, self.num_classes),
+                name=f"{level}_out",
+            )(x)
+            x = SplitAnchors(count, name=f"{level}_split")(x)
+            raw[level] = {
+                "boxes": x[..., :4],
+                "objectness": x[..., 4],
+                "classes": x[..., 5:],
+            }
+        return raw
+
+    def loss(self) -> AnchorBasedLoss:
+        """Assignment by anchor shape; CIoU, cross-entropy for objectness and classes."""
+        return AnchorBasedLoss(num_classes=self.num_classes, anchors=self.anchors)
+
+    def decode(self) -> AnchorBasedDecode:
+        """Offsets to boxes, logits to scores."""
+        return AnchorBasedDecode(anchors=self.anchors)

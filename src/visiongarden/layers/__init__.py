@@ -1,0 +1,8 @@
+"""The smallest layers, and `Composite`, the base of every layer made of layers."""
+
+from visiongarden.layers.activation import activation
+from visiongarden.layers.composite import Composite
+from visiongarden.layers.conv_norm_act import ConvNormAct
+from visiongarden.layers.sum import Sum
+
+__all__ = ["Composite", "ConvNormAct", "Sum", "activation"]

@@ -1,0 +1,51 @@
+"""The one file that reaches below Keras's public names, each time with its reason."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import keras
+from keras.src.backend.common import global_state
+from keras.src.utils.naming import to_snake_case
+
+_PENDING = "uninitialized_variables"
+_NAME_COUNTERS = "object_name_uids"
+
+
+@contextmanager
+def weightless() -> Iterator[None]:
+    """Inside, layers are built without memory for their variables, which must not be used after.
+
+    `StatelessScope(initialize_variables=False)` defers the making of values; without the clean-up
+    here the deferred variables would all be made at the end of the next scope of that kind.
+    """
+    before = list(global_state.get_global_attribute(_PENDING, []))
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        global_state.set_global_attribute(_PENDING, before)
+
+
+@contextmanager
+def fresh_names() -> Iterator[None]:
+    """Inside, automatic layer names count from the start, so that paths never depend on the past.
+
+    `keras.backend.reset_uids` would do so for good: names made afterwards outside could then clash
+    with names made before.
+    """
+    before = global_state.get_global_attribute(_NAME_COUNTERS)
+    global_state.set_global_attribute(_NAME_COUNTERS, defaultdict(int))
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(_NAME_COUNTERS, before or defaultdict(int))
+
+
+def has_automatic_name(layer: keras.Layer) -> bool:
+    """Whether Keras made up the layer's name: its class in snake case, perhaps with a number."""
+    name = to_snake_case(type(layer).__name__)
+    rest = layer.name.removeprefix(name)
+    return layer.name.startswith(name) and (not rest or rest.lstrip("_").isdigit())

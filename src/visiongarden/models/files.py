@@ -1,0 +1,266 @@
+"""Model files: what `model.save` writes and `load` opens, and every check between the two.
+
+A file is an ordinary `.keras` archive whose config is the three parts, plus one member,
+`visiongarden.json`: where each class comes from, and shape and checksum of each weight by path.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+
+from visiongarden import registry
+from visiongarden.errors import ModelFileError, UserError, nearest
+
+MANIFEST = "visiongarden.json"
+_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+_MOST_JSON = 16 * 2**20
+_SLACK = 64 * 2**20
+
+
+def load(path: str | Path) -> Any:
+    """Opens a model that `model.save` wrote, with bit-identical weights.
+
+    Nothing in the file is run, and no module is imported or installed: a class that the file names
+    must be registered already, by an import of yours.
+
+    Raises:
+        ModelFileError: no such file, no archive, cut short, a class that is not registered (with
+            the import that is missing), or weights that do not come back as they were written.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelFileError(f"there is no model file {path}", fix="check the path")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = _read_json(path, archive, _CONFIG)
+            manifest = _read_json(path, archive, MANIFEST)
+            cls = _model_class(path, config)
+            model = _rebuild(path, cls, config, archive.getinfo(_WEIGHTS).file_size)
+            with tempfile.TemporaryDirectory() as folder:
+                weights = Path(archive.extract(_WEIGHTS, folder))
+                _check_hdf5(path, weights, model)
+                model.load_weights(weights)
+    except (zipfile.BadZipFile, KeyError, EOFError, zlib.error, OSError, NotImplementedError) as e:
+        raise ModelFileError(
+            f"{path} is not a whole model file",
+            rule="a .keras file that model.save() wrote, with all its members",
+            received=str(e).strip("'\""),
+            fix="save the model again, or copy the file again if the copy was cut short",
+        ) from e
+    _compare(path, manifest, fingerprints(model))
+    return model
+
+
+def fingerprints(model: keras.Model) -> dict[str, list[Any]]:
+    """Path -> [shape, dtype, CRC-32 of the values] of every weight."""
+    prints = {}
+    for weight in model.weights:
+        array = keras.ops.convert_to_numpy(weight.value)
+        prints[weight.path] = [list(array.shape), str(array.dtype), zlib.crc32(array.tobytes())]
+    return prints
+
+
+class SavedAsParts:
+    """What a model made of parts adds to `keras.Model` for writing and reading itself."""
+
+    def save(self, filepath: str | Path, overwrite: bool = True, **kwargs: Any) -> None:
+        """Writes the whole file beside its final name, then moves it there.
+
+        Raises:
+            UserError: the name does not end in .keras, the file exists and `overwrite` is off, or
+                a part is not registered.
+        """
+        path = Path(filepath)
+        if path.suffix != ".keras":
+            raise UserError(
+                f"cannot save a model as {path}",
+                rule="the name ends in .keras",
+                fix=f'model.save("{path.with_suffix(".keras")}")',
+            )
+        if path.exists() and not overwrite:
+            raise UserError(f"{path} exists already", fix="another name, or overwrite=True")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".keras")
+        os.close(handle)
+        try:
+            super().save(name, overwrite=True, **kwargs)  # type: ignore[misc]
+            with zipfile.ZipFile(name, "a") as archive:
+                archive.writestr(MANIFEST, json.dumps(self._manifest(), indent=1))
+            Path(name).chmod(0o666 & ~_umask())
+            Path(name).replace(path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    def _manifest(self) -> dict[str, Any]:
+        return {"format": 1, "weights": fingerprints(self)}  # type: ignore[arg-type]
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def written(part: Any) -> dict[str, Any]:
+    """A part as a registered object in Keras's form: key, module, fields.
+
+    Raises:
+        UserError: the part's class is not registered, so that no process could reopen the file.
+    """
+    cls = type(part)
+    key = registry.key_of(cls)
+    if key is None:
+        raise UserError(
+            f"{cls.__name__} is not registered, so no process could reopen the file",
+            fix=f'put @vg.register(package="my_project") above class {cls.__name__}',
+        )
+    return {
+        "module": cls.__module__,
+        "class_name": cls.__name__,
+        "registered_name": key,
+        "config": part.get_config(),
+    }
+
+
+def read_part(config: Any, role: type) -> Any:
+    """The part that `written` wrote; looks classes up, never imports one."""
+    if not isinstance(config, Mapping) or not isinstance(config.get("config"), Mapping):
+        raise ModelFileError(f"the file has no {role.__name__.lower()}", received=repr(config)[:80])
+    return _registered(config, role).from_dict(config["config"])
+
+
+def _registered(config: Mapping[str, Any], kind: type) -> Any:
+    key, module = str(config.get("registered_name")), str(config.get("module"))
+    known = registry.registered(kind)
+    if key in known:
+        return known[key].cls
+    importable = all(step.isidentifier() for step in module.split("."))
+    raise ModelFileError(
+        f"the file needs the {kind.__name__.lower()} {key!r}, which is not registered",
+        rule="a file imports nothing: the module that registers the class is imported first",
+        fix=f"import {module}  # on the command line: --import {module}"
+        if importable and module != "__main__" and not module.startswith("visiongarden")
+        else nearest(key, known),
+    )
+
+
+def _model_class(path: Path, config: Any) -> Any:
+    if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
+        raise ModelFileError(f"{path} holds no model", received="config.json without a config")
+    if str(config.get("module", "")).startswith("keras"):
+        raise ModelFileError(
+            f"{path} holds a plain Keras model ({config.get('class_name')})",
+            rule="a model made of parts",
+            fix=f'keras.saving.load_model("{path}")',
+        )
+    return _registered(config, keras.Model)
+
+
+def _rebuild(path: Path, cls: Any, config: dict[str, Any], weights_size: int) -> Any:
+    from visiongarden.layers.keras_internals import weightless
+
+    try:
+        with weightless():
+            needs = _size_of(cls.from_config(config["config"]))
+    except ModelFileError:
+        raise
+    except (UserError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path} describes no sound model", received=str(error)) from error
+    # A small file must not make a large model, nor a large file a small one.
+    if needs > weights_size or weights_size > 4 * needs + _SLACK:
+        raise ModelFileError(
+            f"{path} does not hold the weights that its model needs",
+            rule=f"about {needs:,} bytes of weights",
+            received=f"{weights_size:,} bytes",
+        )
+    return cls.from_config(config["config"])
+
+
+def _size_of(model: keras.Model) -> int:
+    total = 0
+    for weight in model.weights:
+        size = keras.backend.standardize_dtype(weight.dtype)
+        count = 1
+        for side in weight.shape:
+            count *= side
+        total += count * {"float16": 2, "bfloat16": 2, "float64": 8}.get(size, 4)
+    return total
+
+
+def _read_json(path: Path, archive: zipfile.ZipFile, member: str) -> Any:
+    if member not in archive.namelist():
+        raise ModelFileError(
+            f"{path} is not a model file of ours",
+            rule=f"a .keras file that model.save() wrote; it holds {member}",
+            received=", ".join(archive.namelist()[:5]) or "an empty archive",
+            fix=f'if it is a plain Keras model: keras.saving.load_model("{path}")',
+        )
+    if archive.getinfo(member).file_size > _MOST_JSON:
+        raise ModelFileError(f"{path}: {member} is larger than {_MOST_JSON:,} bytes")
+    try:
+        return json.loads(archive.read(member))
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path}: {member} does not parse", received=str(error)) from error
+
+
+def _check_hdf5(path: Path, weights: Path, model: keras.Model) -> None:
+    """Refuses links out of the file and arrays larger than the model's largest weight."""
+    largest = max((4 * _count(weight.shape) for weight in model.weights), default=0)
+
+    def visit(group: h5py.Group) -> None:
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ModelFileError(f"{path}: {name} is a link; weights lie in the file itself")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                visit(item)
+            elif item.is_virtual or item.external or item.nbytes > 2 * largest + 1024:
+                raise ModelFileError(
+                    f"{path}: array {item.name} is none of this model's weights",
+                    received=f"shape {item.shape}",
+                )
+
+    with h5py.File(weights, "r") as file:
+        visit(file)
+
+
+def _count(shape: Any) -> int:
+    count = 1
+    for side in shape:
+        count *= side
+    return count
+
+
+def _compare(path: Path, manifest: Any, now: dict[str, list[Any]]) -> None:
+    then = manifest.get("weights") if isinstance(manifest, dict) else None
+    if not isinstance(then, dict):
+        raise ModelFileError(f"{path}: {MANIFEST} does not list the weights")
+    gone, new = sorted(set(then) - set(now)), sorted(set(now) - set(then))
+    if gone or new:
+        raise ModelFileError(
+            f"{path} was written by another version of its classes",
+            rule="the classes draw the same weights as when the file was written",
+            received=f"only in the file: {_some(gone)}; only in the classes: {_some(new)}",
+        )
+    changed = [name for name, entry in then.items() if entry != now[name]]
+    if changed:
+        raise ModelFileError(
+            f"{path}: {len(changed)} of {len(now)} weights do not come back as they were written",
+            received=_some(changed),
+            rule="each weight has the shape and checksum that it was saved with",
+            fix="save the model again; if a class of yours changed, undo the change first",
+        )
+
+
+def _some(names: list[str]) -> str:
+    return (", ".join(names[:3]) + (f" and {len(names) - 3} more" if names[3:] else "")) or "none"

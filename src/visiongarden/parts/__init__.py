@@ -1,0 +1,17 @@
+"""Parts: what a model is made of, as values; and `connect`, which checks that they fit."""
+
+from visiongarden.parts.connect import Connection, check_image_size, connect
+from visiongarden.parts.part import IMAGE, FeaturePart, Part
+from visiongarden.parts.roles import Backbone, Decoder, Head
+
+__all__ = [
+    "IMAGE",
+    "Backbone",
+    "Connection",
+    "Decoder",
+    "FeaturePart",
+    "Head",
+    "Part",
+    "check_image_size",
+    "connect",
+]

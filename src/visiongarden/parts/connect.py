@@ -1,0 +1,109 @@
+"""`connect`: checks that three parts fit, before any weight exists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from visiongarden.errors import ContractError, UserError
+from visiongarden.parts.part import FeaturePart, Part
+from visiongarden.parts.roles import Backbone, Decoder, Head
+from visiongarden.types import ClassMap, FeatureSpec, ImageSize
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What flows between three parts that fit each other."""
+
+    features: FeatureSpec
+    decoded: FeatureSpec
+
+
+def connect(
+    backbone: Backbone,
+    decoder: Decoder,
+    head: Head,
+    image_size: ImageSize | None = None,
+    class_map: ClassMap | None = None,
+) -> Connection:
+    """Checks levels, strides, channels, image size and number of classes; creates no weight.
+
+    Args:
+        backbone: image -> feature maps.
+        decoder: feature maps -> feature maps.
+        head: feature maps -> raw predictions.
+        image_size: (height, width) in pixels, where it is fixed.
+        class_map: names of the classes, where they are known.
+
+    Raises:
+        ContractError: names both sides, what is wanted, what is offered, and a fix.
+        UserError: the image size is not divisible by the largest stride.
+    """
+    if image_size is not None:
+        check_image_size(image_size, 2 ** max(int(level[1:]) for level in backbone.levels))
+    features = backbone.spec(image_size=image_size)
+    features = _match(decoder, decoder.levels, backbone, features)
+    decoded = decoder.spec(features, image_size)
+    lost = [level for level in decoder.levels if level not in decoded]
+    if lost:
+        raise ContractError(
+            f"decoder {decoder} does not give on {' '.join(lost)}",
+            wants=("levels", " ".join(decoder.levels)),
+            offered=" ".join(decoded),
+            fix="return every level of self.levels in wire()",
+        )
+    decoded = _match(head, head.levels or tuple(decoded), decoder, decoded)
+    if class_map is not None and head.num_classes != len(class_map):
+        raise ContractError(
+            f"head {head} does not suit the classes {', '.join(class_map.names)}",
+            wants=("num_classes", str(len(class_map))),
+            offered=str(head.num_classes),
+            fix=repr(head.model_copy(update={"num_classes": len(class_map)})),
+        )
+    return Connection(features, decoded)
+
+
+def check_image_size(image_size: ImageSize, stride: int) -> None:
+    """Raises where height or width is not a multiple of the largest stride; names good sizes."""
+    if all(side > 0 and side % stride == 0 for side in image_size):
+        return
+    below = tuple(max(side // stride, 1) * stride for side in image_size)
+    above = tuple(-(-max(side, 1) // stride) * stride for side in image_size)
+    near = " or ".join(f"({h}, {w})" for h, w in dict.fromkeys((below, above)))
+    raise UserError(
+        f"image size {image_size[0]} × {image_size[1]} does not suit the model",
+        rule=f"height and width are multiples of the largest stride, {stride}",
+        received=f"({image_size[0]}, {image_size[1]})",
+        fix=f"image_size={near}",
+    )
+
+
+def _match(
+    taker: Part, wants: tuple[str, ...], giver: FeaturePart, offered: FeatureSpec
+) -> FeatureSpec:
+    sides = f"{taker.role} {taker} cannot follow {giver.role} {giver}"
+    # A level above the last one wanted would be made and get no gradient.
+    unused = [lv for lv in offered if offered[lv].stride > 2 ** int(wants[-1][1:])]
+    if unused or any(level not in offered for level in wants):
+        raise ContractError(
+            sides,
+            wants=("levels", " ".join(wants)),
+            offered=" ".join(offered),
+            fix=_levels_fix(taker, wants, giver, offered),
+        )
+    suits = FeatureSpec({level: offered[level] for level in wants})
+    taker.check(suits, f"{giver.role} {giver}")
+    return suits
+
+
+def _levels_fix(
+    taker: Part, wants: tuple[str, ...], giver: FeaturePart, offered: FeatureSpec
+) -> str:
+    if isinstance(giver, Backbone):
+        mended = giver.model_copy(update={"levels": wants})
+        try:
+            mended.spec()
+        except UserError:
+            pass
+        else:
+            return repr(mended)
+    return repr(taker.model_copy(update={"levels": tuple(offered)}))
