@@ -147,6 +147,22 @@ class Example:
     crowd: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class Placement:
+    """Where an image lies on the canvas that a model sees: x -> x * scale + offset, y likewise."""
+
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+    def apply(self, boxes: np.ndarray) -> np.ndarray:
+        """Boxes (n, 4), pixels of the image -> pixels of the canvas."""
+        return (boxes * np.tile(self.scale, 2) + np.tile(self.offset, 2)).astype(np.float32)
+
+    def undo(self, boxes: np.ndarray) -> np.ndarray:
+        """Boxes (n, 4), pixels of the canvas -> pixels of the image; not clipped."""
+        return ((boxes - np.tile(self.offset, 2)) / np.tile(self.scale, 2)).astype(np.float32)
+
+
 @dataclass
 class Batch:
     """What the pipeline gives a model.
@@ -158,6 +174,8 @@ class Batch:
         image_ids: int64 (batch,).
         sizes: int32 (batch, 2): (height, width) of the original images.
         crowd: bool (batch, most).
+        scales: float32 (batch, 2): x and y factor from the original image to `images`.
+        offsets: float32 (batch, 2): x and y in `images` of the original's left upper corner.
     """
 
     images: np.ndarray
@@ -166,6 +184,8 @@ class Batch:
     image_ids: np.ndarray
     sizes: np.ndarray
     crowd: np.ndarray
+    scales: np.ndarray
+    offsets: np.ndarray
 
 
 @dataclass
