@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import PositiveFloat, PositiveInt
-
 from visiongarden.blocks import SPPF, C2f
 from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Backbone
+from visiongarden.parts.fields import Channels, Multiplier
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps
 
@@ -38,9 +37,9 @@ class CSPDarknet(Backbone):
         levels: any of p1 to p5.
     """
 
-    depth: PositiveFloat = 0.33
-    width: PositiveFloat = 0.25
-    most: PositiveInt = 1024
+    depth: Multiplier = 0.33
+    width: Multiplier = 0.25
+    most: Channels = 1024
     activation: str = "silu"
 
     def wire(self, images: Any) -> FeatureMaps:

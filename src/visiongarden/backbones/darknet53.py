@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import PositiveFloat
-
 from visiongarden.blocks import DarknetStage
 from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Backbone
+from visiongarden.parts.fields import Multiplier
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps
 
@@ -23,7 +22,7 @@ class Darknet53(Backbone):
         levels: any of p1 to p5.
     """
 
-    width: PositiveFloat = 1.0
+    width: Multiplier = 1.0
     activation: str = "leaky_relu"
 
     def wire(self, images: Any) -> FeatureMaps:

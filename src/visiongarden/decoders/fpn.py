@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import keras
-from pydantic import PositiveInt
 
 from visiongarden.layers import Sum
 from visiongarden.parts import Decoder
+from visiongarden.parts.fields import Channels
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps
 
@@ -22,7 +22,7 @@ class FPN(Decoder):
         levels: any that follow each other.
     """
 
-    channels: PositiveInt = 256
+    channels: Channels = 256
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
         """From the coarsest level to the finest."""

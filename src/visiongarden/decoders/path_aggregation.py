@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from pydantic import PositiveFloat, PositiveInt
 
 from visiongarden.blocks import C2f
 from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Decoder
+from visiongarden.parts.fields import Channels, Multiplier
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps
 
@@ -28,8 +28,8 @@ class PathAggregation(Decoder):
         levels: any that follow each other.
     """
 
-    depth: PositiveFloat = 0.33
-    channels: PositiveInt | None = None
+    depth: Multiplier = 0.33
+    channels: Channels | None = None
     activation: str = "silu"
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:

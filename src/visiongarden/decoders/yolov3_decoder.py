@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from pydantic import PositiveFloat
 
 from visiongarden.layers import Composite, ConvNormAct
 from visiongarden.parts import Decoder
+from visiongarden.parts.fields import Multiplier
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, stride_of
 
@@ -48,7 +48,7 @@ class YOLOv3Decoder(Decoder):
         levels: any that follow each other.
     """
 
-    width: PositiveFloat = 1.0
+    width: Multiplier = 1.0
     activation: str = "leaky_relu"
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:

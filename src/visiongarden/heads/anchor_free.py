@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveInt
-
 from visiongarden.heads.prediction import Branch, prior_logit
 from visiongarden.losses import AnchorFreeLoss
 from visiongarden.parts import Head
+from visiongarden.parts.fields import Bins
 from visiongarden.postprocess import AnchorFreeDecode
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, RawPredictions
@@ -25,7 +24,7 @@ class AnchorFree(Head):
         activation: of the convolutions.
     """
 
-    bins: PositiveInt = 16
+    bins: Bins = 16
     activation: str = "silu"
 
     def wire(self, features: FeatureMaps) -> RawPredictions:

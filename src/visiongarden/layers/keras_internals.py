@@ -30,6 +30,20 @@ def weightless() -> Iterator[None]:
 
 
 @contextmanager
+def dtype_policy(policy: str | None) -> Iterator[None]:
+    """Inside, layers are made with this policy; None leaves the one in force.
+
+    Public names only; it stands here because Keras has a setter but no scope.
+    """
+    before = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy(policy or before)
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@contextmanager
 def fresh_names() -> Iterator[None]:
     """Inside, automatic layer names count from the start, so that paths never depend on the past.
 

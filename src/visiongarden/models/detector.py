@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import keras
 
+from visiongarden.layers.keras_internals import dtype_policy
 from visiongarden.models.files import SavedAsParts, read_part, written
 from visiongarden.parts import Backbone, Decoder, Head, connect
 from visiongarden.registry import register
@@ -37,6 +38,7 @@ class Detector(SavedAsParts, keras.Model):
         head: feature maps -> raw predictions.
         image_size: (height, width) or one number for both; None leaves the size open.
         class_map: names of the classes, or a sequence of names; written into the file.
+        dtype: Keras dtype policy of every layer, as "mixed_bfloat16"; None takes the one in force.
         **kwargs: `name` of the model.
 
     Raises:
@@ -58,19 +60,21 @@ class Detector(SavedAsParts, keras.Model):
         head: Head,
         image_size: ImageSize | int | None = None,
         class_map: ClassMap | Sequence[str] | None = None,
+        dtype: str | None = None,
         **kwargs: Any,
     ) -> None:
         size = _as_size(image_size)
         classes = _as_class_map(class_map)
         connection = connect(backbone, decoder, head, size, classes)
-        images = keras.Input((*(size or (None, None)), 3), name="images")
-        backbone_model = backbone.as_model(image_size=size)
-        decoder_model = decoder.as_model(connection.features, size)
-        head_model = head.as_model(connection.decoded, size)
-        features = backbone_model(images)
-        features = decoder_model({level: features[level] for level in connection.features})
-        raw = head_model({level: features[level] for level in connection.decoded})
-        super().__init__(images, raw, **kwargs)
+        with dtype_policy(dtype):
+            images = keras.Input((*(size or (None, None)), 3), name="images")
+            backbone_model = backbone.as_model(image_size=size)
+            decoder_model = decoder.as_model(connection.features, size)
+            head_model = head.as_model(connection.decoded, size)
+            features = backbone_model(images)
+            features = decoder_model({level: features[level] for level in connection.features})
+            raw = head_model({level: features[level] for level in connection.decoded})
+            super().__init__(images, raw, **kwargs)
         self.parts = Parts(backbone, decoder, head)
         self.image_size, self.class_map = size, classes
         self.backbone, self.decoder, self.head = backbone_model, decoder_model, head_model
@@ -86,6 +90,7 @@ class Detector(SavedAsParts, keras.Model):
             "class_map": None
             if self.class_map is None
             else {"names": list(self.class_map.names), "ids": list(self.class_map.ids)},
+            "dtype": self.dtype_policy.name,
         }
 
     @classmethod
@@ -98,6 +103,7 @@ class Detector(SavedAsParts, keras.Model):
             head=read_part(config.get("head"), Head),
             image_size=config.get("image_size"),
             class_map=classes and ClassMap(tuple(classes["names"]), tuple(classes["ids"])),
+            dtype=config.get("dtype"),
             name=config.get("name"),
         )
 

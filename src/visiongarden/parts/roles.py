@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pydantic import PositiveInt, field_validator
+from pydantic import field_validator
 
 from visiongarden.errors import ConfigError, ContractError
+from visiongarden.parts.fields import Classes
 from visiongarden.parts.part import FeaturePart, Part
 from visiongarden.types import FeatureMaps, RawPredictions, stride_of
 
@@ -85,7 +86,7 @@ class Head(Part):
     """
 
     role: ClassVar[str] = "head"
-    num_classes: PositiveInt
+    num_classes: Classes
     levels: Levels | None = None
 
     _sort = field_validator("levels")(_ordered)

@@ -1,0 +1,23 @@
+"""Ranges of the numbers that parts have.
+
+Wider than any published model, and narrow enough that a file from outside cannot ask for a graph
+without end.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+Multiplier = Annotated[float, Field(gt=0, le=20)]
+"""Width or depth as a multiple of the paper's."""
+
+Channels = Annotated[int, Field(gt=0, le=65_536)]
+"""Number of feature channels."""
+
+Classes = Annotated[int, Field(gt=0, le=100_000)]
+"""Number of classes, without background."""
+
+Bins = Annotated[int, Field(gt=1, le=256)]
+"""Values of a discrete distribution."""
