@@ -56,7 +56,8 @@ def test_an_alias_is_a_copy():
 
 
 bomb = "a: &a [x, x]\n" + "".join(
-    f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n" for a, b in zip("abcdefghijkl", "bcdefghijklm", strict=True)
+    f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n"
+    for a, b in zip("abcdefghijkl", "bcdefghijklm", strict=True)
 )
 
 

@@ -49,7 +49,7 @@ def load(path: str | Path) -> Any:
             with tempfile.TemporaryDirectory() as folder:
                 weights = Path(archive.extract(_WEIGHTS, folder))
                 _check_hdf5(path, weights, model)
-                model.load_weights(weights)
+                _load_weights(path, weights, model)
     except (zipfile.BadZipFile, KeyError, EOFError, zlib.error, OSError, NotImplementedError) as e:
         raise ModelFileError(
             f"{path} is not a whole model file",
@@ -211,6 +211,16 @@ def _read_json(path: Path, archive: zipfile.ZipFile, member: str) -> Any:
         return json.loads(archive.read(member))
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{path}: {member} does not parse", received=str(error)) from error
+
+
+def _load_weights(path: Path, weights: Path, model: keras.Model) -> None:
+    try:
+        model.load_weights(weights)
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise ModelFileError(
+            f"{path} does not hold the weights that its model needs",
+            received=" ".join(str(error).split())[:300],
+        ) from error
 
 
 def _check_hdf5(path: Path, weights: Path, model: keras.Model) -> None:

@@ -1,0 +1,47 @@
+"""ConvNormAct against PyTorch's convolution, batch normalisation and activation."""
+
+import keras
+import numpy as np
+import pytest
+
+from visiongarden.layers import ConvNormAct
+
+torch = pytest.importorskip("torch")
+
+ACTIVATIONS = {
+    "silu": torch.nn.functional.silu,
+    "leaky_relu": lambda x: torch.nn.functional.leaky_relu(x, 0.1),
+    "mish": torch.nn.functional.mish,
+    None: lambda x: x,
+}
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(("kernel", "strides"), [(1, 1), (3, 1), (3, 2), (1, 2), (6, 2)])
+def test_equals_torch(kernel, strides, activation):
+    rng = np.random.default_rng(0)
+    layer = ConvNormAct(4, kernel, strides, activation)
+    layer.build((None, 9, 12, 3))
+    layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.weights])
+    x = rng.normal(size=(2, 9, 12, 3)).astype(np.float32)
+    weight, gamma, beta, mean, var = (
+        torch.tensor(keras.ops.convert_to_numpy(w.value))
+        for w in (
+            layer.conv.kernel,
+            layer.norm.gamma,
+            layer.norm.beta,
+            layer.norm.moving_mean,
+            layer.norm.moving_variance,
+        )
+    )
+    wanted = torch.nn.functional.conv2d(
+        torch.tensor(x).permute(0, 3, 1, 2),
+        weight.permute(3, 2, 0, 1),
+        stride=strides,
+        padding=kernel // 2,
+    )
+    wanted = torch.nn.functional.batch_norm(wanted, mean, var, gamma, beta, eps=1e-3)
+    wanted = ACTIVATIONS[activation](wanted).permute(0, 2, 3, 1).numpy()
+    found = keras.ops.convert_to_numpy(layer(x))
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
