@@ -8,7 +8,7 @@ from pydantic import PositiveFloat
 from visiongarden.errors import ContractError
 from visiongarden.heads.prediction import AnchorBias, SplitAnchors
 from visiongarden.layers import ConvNormAct
-from visiongarden.losses import AnchorBasedLoss
+from visiongarden.losses import AnchorBasedLoss, AnchorIoU
 from visiongarden.parts import Head
 from visiongarden.postprocess import AnchorBasedDecode
 from visiongarden.registry import register
@@ -31,10 +31,13 @@ class AnchorBased(Head):
     Attributes:
         num_classes: number of classes, without background.
         anchors: level -> (width, height) of each anchor, pixels of the network's input.
+        scale_xy: reach of a cell's centre prediction (YOLOv4, section 3.4); 1 is YOLOv3's own, 2
+            reaches the neighbouring cells, which then learn the box too.
         activation: of the 3×3 convolutions.
     """
 
     anchors: Anchors = YOLOV3_ANCHORS
+    scale_xy: PositiveFloat = 2.0
     activation: str = "leaky_relu"
 
     def check(self, offered: FeatureSpec, giver: str) -> None:
@@ -72,8 +75,13 @@ class AnchorBased(Head):
 
     def loss(self) -> AnchorBasedLoss:
         """Assignment by anchor shape; CIoU, cross-entropy for objectness and classes."""
-        return AnchorBasedLoss(num_classes=self.num_classes, anchors=self.anchors)
+        return AnchorBasedLoss(
+            num_classes=self.num_classes,
+            anchors=self.anchors,
+            scale_xy=self.scale_xy,
+            assigner=AnchorIoU(neighbours=self.scale_xy >= 2),
+        )
 
     def decode(self) -> AnchorBasedDecode:
         """Offsets to boxes, logits to scores."""
-        return AnchorBasedDecode(anchors=self.anchors)
+        return AnchorBasedDecode(anchors=self.anchors, scale_xy=self.scale_xy)

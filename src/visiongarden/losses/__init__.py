@@ -1,4 +1,18 @@
-class AnchorFreeLoss: ...
+"""Losses: one formula a file, the losses of whole heads, and the assigners they use."""
 
+from visiongarden.losses.anchor_based import AnchorBasedLoss
+from visiongarden.losses.anchor_free import AnchorFreeLoss
+from visiongarden.losses.assigners import AnchorIoU, TaskAligned
+from visiongarden.losses.bce import binary_crossentropy
+from visiongarden.losses.dfl import distribution_focal
+from visiongarden.losses.focal import focal
 
-class AnchorBasedLoss: ...
+__all__ = [
+    "AnchorBasedLoss",
+    "AnchorFreeLoss",
+    "AnchorIoU",
+    "TaskAligned",
+    "binary_crossentropy",
+    "distribution_focal",
+    "focal",
+]

@@ -1,4 +1,6 @@
-class AnchorFreeDecode: ...
+"""Postprocess: raw predictions -> boxes and scores -> detections."""
 
+from visiongarden.postprocess.decode import AnchorBasedDecode, AnchorFreeDecode
+from visiongarden.postprocess.nms import Nms, to_original
 
-class AnchorBasedDecode: ...
+__all__ = ["AnchorBasedDecode", "AnchorFreeDecode", "Nms", "to_original"]

@@ -1,0 +1,99 @@
+"""The loss of an anchor-based head with objectness."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from keras import ops
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+
+from visiongarden.config import Value
+from visiongarden.losses.assigners import AnchorIoU
+from visiongarden.losses.bce import binary_crossentropy
+from visiongarden.ops import AnchorGrid, ciou, flat, offsets_to_boxes
+from visiongarden.types import ImageSize, RawPredictions
+
+
+class AnchorBasedLoss(Value):
+    """CIoU and classes on the positives, objectness on every anchor of every cell.
+
+    The objectness shall be the IoU that the prediction reaches (Redmon et al. 2016, YOLO, section
+    2: confidence is Pr(object) * IoU). Each term is a sum over the batch divided by the number of
+    positives; the gains 5, 1, 1 are those of YOLOX (Ge et al. 2021).
+
+    Attributes:
+        num_classes: number of classes.
+        anchors: level -> (width, height) of each anchor, pixels of the network's input.
+        scale_xy: reach of a cell's centre prediction; 1 is YOLOv3.
+        box_gain: weight of 1 - CIoU.
+        objectness_gain: weight of the objectness's cross-entropy.
+        class_gain: weight of the classes' cross-entropy.
+        assigner: decides which anchor of which cell learns which box.
+    """
+
+    terms: ClassVar[tuple[str, ...]] = ("box", "objectness", "class")
+    num_classes: PositiveInt
+    anchors: dict[str, tuple[tuple[PositiveFloat, PositiveFloat], ...]]
+    scale_xy: PositiveFloat = 1.0
+    box_gain: NonNegativeFloat = 5.0
+    objectness_gain: NonNegativeFloat = 1.0
+    class_gain: NonNegativeFloat = 1.0
+    assigner: AnchorIoU = AnchorIoU()
+
+    def __call__(
+        self, raw: RawPredictions, boxes: Any, classes: Any, image_size: ImageSize
+    ) -> dict[str, Any]:
+        """The weighted terms, whose sum is the loss.
+
+        Args:
+            raw: level -> {"boxes": (batch, h, w, a, 4), "objectness": (batch, h, w, a),
+                "classes": (batch, h, w, a, classes)}.
+            boxes: (batch, m, 4), xyxy pixels of the network's input.
+            classes: (batch, m) int32; -1 where padded.
+            image_size: (height, width) of the network's input.
+        """
+        grid = AnchorGrid(self.anchors, image_size)
+        boxes, classes = ops.cast(boxes, "float32"), ops.cast(classes, "int32")
+        objectness, logits = flat(raw, "objectness", 0), flat(raw, "classes")
+        positives = self.assigner(grid, self.anchors, boxes, classes)
+        batch, each = ops.shape(boxes)[0], positives.index.shape[-1]
+        count = boxes.shape[1] * each
+        index = ops.reshape(positives.index, (batch, count))
+        taken = ops.reshape(positives.taken, (batch, count))
+        total = ops.maximum(ops.sum(taken), 1.0)
+        predicted = offsets_to_boxes(
+            _pick(flat(raw, "boxes"), index),
+            *(
+                ops.take(ops.convert_to_tensor(known), index, axis=0)
+                for known in (grid.cells, grid.strides, grid.anchors)
+            ),
+            self.scale_xy,
+        )
+        overlap = ciou(predicted, ops.repeat(boxes, each, axis=1))
+        hot = ops.one_hot(ops.repeat(classes, each, axis=1), self.num_classes, dtype="float32")
+        entropy = ops.sum(binary_crossentropy(hot, _pick(logits, index)), axis=-1)
+        wanted = self._objectness(overlap, taken, index, grid.count)
+        return {
+            "box": self.box_gain * ops.sum((1 - overlap) * taken) / total,
+            "objectness": self.objectness_gain
+            * ops.sum(binary_crossentropy(wanted, objectness))
+            / total,
+            "class": self.class_gain * ops.sum(entropy * taken) / total,
+        }
+
+    def _objectness(self, overlap: Any, taken: Any, index: Any, count: int) -> Any:
+        """The best overlap that each prediction shall know of: (batch, count)."""
+        quality = ops.stop_gradient(ops.clip(overlap, 0, 1)) * taken
+        batch = ops.shape(index)[0]
+        rows = ops.expand_dims(ops.arange(batch, dtype="int32") * count, -1)
+        best = ops.segment_max(
+            ops.reshape(quality, (-1,)), ops.reshape(index + rows, (-1,)), batch * count
+        )
+        # A segment that no candidate names comes back as the smallest number there is.
+        return ops.reshape(ops.maximum(best, 0.0), (batch, count))
+
+
+def _pick(x: Any, index: Any) -> Any:
+    """Rows (batch, p, c) of (batch, n, c)."""
+    rows = ops.repeat(ops.expand_dims(index, -1), x.shape[-1], axis=-1)
+    return ops.take_along_axis(x, rows, axis=1)

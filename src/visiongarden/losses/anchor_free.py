@@ -1,0 +1,78 @@
+"""The loss of an anchor-free head with box distributions."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from keras import ops
+from pydantic import NonNegativeFloat, PositiveInt
+
+from visiongarden.config import Value
+from visiongarden.losses.assigners import TaskAligned
+from visiongarden.losses.bce import binary_crossentropy
+from visiongarden.losses.dfl import distribution_focal
+from visiongarden.ops import cells_of, ciou, distances_to_boxes, flat
+from visiongarden.types import ImageSize, RawPredictions
+
+
+class AnchorFreeLoss(Value):
+    """CIoU and distribution focal loss on the positives, cross-entropy on all cells.
+
+    Each term is a sum over the batch, divided by the sum of the positives' quality (TOOD, Feng et
+    al. 2021, section 3.3.1), so that it does not grow with batch or objects. The gains are those
+    that YOLOv8's published configuration trains with.
+
+    Attributes:
+        num_classes: number of classes.
+        bins: values of each distance's distribution.
+        box_gain: weight of 1 - CIoU.
+        class_gain: weight of the classes' cross-entropy.
+        dfl_gain: weight of the distribution focal loss.
+        assigner: decides which cell learns which box.
+    """
+
+    terms: ClassVar[tuple[str, ...]] = ("box", "class", "dfl")
+    num_classes: PositiveInt
+    bins: PositiveInt = 16
+    box_gain: NonNegativeFloat = 7.5
+    class_gain: NonNegativeFloat = 0.5
+    dfl_gain: NonNegativeFloat = 1.5
+    assigner: TaskAligned = TaskAligned()
+
+    def __call__(
+        self, raw: RawPredictions, boxes: Any, classes: Any, image_size: ImageSize
+    ) -> dict[str, Any]:
+        """The weighted terms, whose sum is the loss.
+
+        Args:
+            raw: level -> {"boxes": (batch, h, w, 4 * bins), "classes": (batch, h, w, classes)}.
+            boxes: (batch, m, 4), xyxy pixels of the network's input.
+            classes: (batch, m) int32; -1 where padded.
+            image_size: (height, width) of the network's input.
+        """
+        cells = cells_of(sorted(raw), image_size)
+        boxes, classes = ops.cast(boxes, "float32"), ops.cast(classes, "int32")
+        logits = flat(raw, "classes")
+        sides = flat(raw, "boxes")
+        sides = ops.reshape(sides, (ops.shape(sides)[0], len(cells.strides), 4, self.bins))
+        predicted = distances_to_boxes(sides, cells.centres, cells.strides)
+        found = self.assigner(ops.sigmoid(logits), predicted, cells, boxes, classes)
+        total = ops.maximum(ops.sum(found.quality), 1.0)
+        hot = ops.one_hot(found.classes, self.num_classes, dtype="float32")
+        entropy = binary_crossentropy(hot * ops.expand_dims(found.quality, -1), logits)
+        overlap = ciou(predicted, found.boxes)
+        wanted = self._distances(found.boxes, cells)
+        spread = ops.mean(distribution_focal(wanted, sides), axis=-1)
+        return {
+            "box": self.box_gain * ops.sum((1 - overlap) * found.quality) / total,
+            "class": self.class_gain * ops.sum(entropy) / total,
+            "dfl": self.dfl_gain * ops.sum(spread * found.quality) / total,
+        }
+
+    def _distances(self, boxes: Any, cells: Any) -> Any:
+        """From each centre to the four sides, in strides: (batch, n, 4)."""
+        centres = ops.convert_to_tensor(cells.centres)
+        low, high = centres - boxes[..., :2], boxes[..., 2:] - centres
+        strides = ops.convert_to_tensor(cells.strides[:, None])
+        distances: Any = ops.concatenate([low, high], axis=-1) / strides
+        return distances

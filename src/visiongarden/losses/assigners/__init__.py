@@ -1,0 +1,6 @@
+"""Assigners: which target belongs to which prediction."""
+
+from visiongarden.losses.assigners.anchor_iou import AnchorIoU, Positives
+from visiongarden.losses.assigners.task_aligned import Assignment, TaskAligned
+
+__all__ = ["AnchorIoU", "Assignment", "Positives", "TaskAligned"]

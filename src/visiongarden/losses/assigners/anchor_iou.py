@@ -1,0 +1,94 @@
+"""Assignment by the shape of anchors: YOLOv3 and its followers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from keras import ops
+from pydantic import Field
+
+from visiongarden.config import Value
+from visiongarden.ops import AnchorGrid
+from visiongarden.types import stride_of
+
+
+class Positives(NamedTuple):
+    """The predictions that learn a box: p candidates a box, many of them not taken.
+
+    Attributes:
+        index: (batch, m, p) int32, positions in the flat predictions.
+        taken: (batch, m, p) float32, 1 where the candidate is a positive.
+    """
+
+    index: Any
+    taken: Any
+
+
+class AnchorIoU(Value):
+    """A box belongs to the cell of its centre, at every anchor that is shaped like it.
+
+    The anchor that overlaps best, both centred on one point, always takes the box (Redmon & Farhadi
+    2018, YOLOv3, section 2.1); so do all others that overlap at least by `threshold`, as in YOLOv4
+    (Bochkovskiy et al. 2020, section 3.4: multiple anchors for a single ground truth).
+
+    Attributes:
+        threshold: least IoU of the shapes; 1 leaves only the best anchor.
+        neighbours: whether the nearest cells left or right of, and above or below, the centre take
+            the box too; they can only reach it with `scale_xy` of 2 or more.
+    """
+
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.3
+    neighbours: bool = True
+
+    def __call__(
+        self, grid: AnchorGrid, anchors: dict[str, Any], boxes: Any, classes: Any
+    ) -> Positives:
+        """Assigns by geometry alone.
+
+        Args:
+            grid: the layout of the predictions.
+            anchors: level -> (width, height) of each anchor in pixels.
+            boxes: (batch, m, 4), xyxy pixels.
+            classes: (batch, m) int32; -1 where padded.
+        """
+        boxes = ops.convert_to_tensor(boxes)
+        levels = sorted(anchors, key=stride_of)
+        sizes = np.concatenate([np.asarray(anchors[level], np.float32) for level in levels])
+        suits = self._suits(boxes, sizes)
+        real = ops.cast(ops.convert_to_tensor(classes) >= 0, "float32")
+        index, taken, first = [], [], 0
+        for level in levels:
+            rows, columns, count, start = grid.levels[level]
+            own = suits[..., first : first + count]
+            first += count
+            for column, row, within in self._cells(boxes, stride_of(level), rows, columns):
+                place = (row * columns + column) * count + start
+                index.append(ops.expand_dims(place, -1) + ops.arange(count, dtype="int32"))
+                taken.append(own * ops.expand_dims(within * real, -1))
+        return Positives(ops.concatenate(index, axis=-1), ops.concatenate(taken, axis=-1))
+
+    def _suits(self, boxes: Any, sizes: np.ndarray) -> Any:
+        """1 where an anchor takes a box: (batch, m, anchors of all levels)."""
+        side = ops.expand_dims(boxes[..., 2:] - boxes[..., :2], -2)
+        known = ops.convert_to_tensor(sizes)
+        inter = ops.prod(ops.minimum(side, known), axis=-1)
+        union = ops.prod(side, axis=-1) + ops.prod(known, axis=-1) - inter
+        overlap = inter / ops.maximum(union, 1e-7)
+        best = ops.one_hot(ops.argmax(overlap, axis=-1), len(sizes), dtype="float32")
+        return ops.maximum(best, ops.cast(overlap >= self.threshold, "float32"))
+
+    def _cells(self, boxes: Any, stride: int, rows: int, columns: int) -> Any:
+        """(column, row, 1 where inside the map) of the centre's cell and its neighbours."""
+        most = ops.array([columns - 1, rows - 1], "int32")
+        place = (boxes[..., :2] + boxes[..., 2:]) / 2 / stride
+        own = ops.clip(ops.cast(ops.floor(place), "int32"), 0, most)
+        steps = [[0, 0], [1, 0], [0, 1]] if self.neighbours else [[0, 0]]
+        found = []
+        side = ops.where(place - ops.cast(own, "float32") < 0.5, -1, 1)
+        for step in steps:
+            cell = own + ops.cast(side, "int32") * ops.array(step, "int32")
+            inside = ops.all((cell >= 0) & (cell <= most), axis=-1)
+            cell = ops.clip(cell, 0, most)
+            found.append((cell[..., 0], cell[..., 1], ops.cast(inside, "float32")))
+        return found

@@ -1,0 +1,18 @@
+"""Binary cross-entropy on logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+
+def binary_crossentropy(targets: Any, logits: Any) -> Any:
+    """-t log s(x) - (1 - t) log(1 - s(x)), element by element, finite for any logit.
+
+    Args:
+        targets: 0 to 1; soft targets are allowed.
+        logits: any real numbers, of the same shape.
+    """
+    targets, logits = ops.convert_to_tensor(targets), ops.convert_to_tensor(logits)
+    return ops.maximum(logits, 0) - logits * targets + ops.softplus(-ops.abs(logits))

@@ -1,0 +1,25 @@
+"""Focal loss: Lin et al. 2017, equation 5."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from visiongarden.losses.bce import binary_crossentropy
+
+
+def focal(targets: Any, logits: Any, alpha: float = 0.25, gamma: float = 2.0) -> Any:
+    """Cross-entropy that weighs easy elements down, element by element.
+
+    Args:
+        targets: 0 or 1.
+        logits: any real numbers, of the same shape.
+        alpha: weight of the positives; the negatives have 1 - alpha.
+        gamma: how strongly easy elements are weighed down; 0 is plain cross-entropy.
+    """
+    targets, logits = ops.convert_to_tensor(targets), ops.convert_to_tensor(logits)
+    probability = ops.sigmoid(logits)
+    right = targets * probability + (1 - targets) * (1 - probability)
+    weight = targets * alpha + (1 - targets) * (1 - alpha)
+    return weight * ops.power(1 - right, gamma) * binary_crossentropy(targets, logits)

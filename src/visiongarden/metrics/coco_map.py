@@ -1,0 +1,125 @@
+"""Mean average precision by COCO's protocol, computed by faster-coco-eval."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from visiongarden.types import ClassMap, Detections, Example
+
+FIGURES = (
+    "AP",
+    "AP50",
+    "AP75",
+    "APs",
+    "APm",
+    "APl",
+    "AR1",
+    "AR10",
+    "AR100",
+    "ARs",
+    "ARm",
+    "ARl",
+)
+"""COCO's twelve figures, in the order of its own summary."""
+
+
+class CocoMeanAveragePrecision:
+    """Collects detections and truths of images, and judges them together.
+
+    All figures are from 0 to 1, equal to pycocotools'; NaN where there is no truth to judge by (as
+    "APl" in a data set without large boxes). Areas are those of the boxes, in pixels of the
+    original image; boxes marked `crowd` are ignored as COCO ignores them.
+
+    Args:
+        class_map: names of the classes.
+    """
+
+    def __init__(self, class_map: ClassMap) -> None:
+        self.class_map = class_map
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all images."""
+        self._images: list[dict[str, Any]] = []
+        self._truths: list[dict[str, Any]] = []
+        self._found: list[np.ndarray] = []
+
+    def update(self, found: Detections, truth: Example) -> None:
+        """Adds one image.
+
+        Args:
+            found: in pixels of the original image.
+            truth: the image's boxes, in the same pixels.
+        """
+        image_id = len(self._images) + 1
+        height, width = truth.size or (0, 0)
+        self._images.append({"id": image_id, "height": height, "width": width})
+        crowd = truth.crowd if truth.crowd is not None else np.zeros(len(truth.boxes), bool)
+        for box, index, many in zip(_xywh(truth.boxes), truth.classes, crowd, strict=True):
+            self._truths.append(
+                {
+                    "id": len(self._truths) + 1,
+                    "image_id": image_id,
+                    "category_id": int(index) + 1,
+                    "bbox": box.tolist(),
+                    "area": float(box[2] * box[3]),
+                    "iscrowd": int(many),
+                }
+            )
+        rows = np.empty((len(found), 7), np.float64)
+        rows[:, 0], rows[:, 1:5] = image_id, _xywh(found.boxes)
+        rows[:, 5], rows[:, 6] = found.scores, found.classes + 1
+        self._found.append(rows)
+
+    def result(self) -> dict[str, float]:
+        """COCO's twelve figures."""
+        evaluation = self._evaluate()
+        if evaluation is None:
+            return dict.fromkeys(FIGURES, float("nan"))
+        values = [float(value) for value in evaluation.stats[: len(FIGURES)]]
+        return {n: v if v >= 0 else float("nan") for n, v in zip(FIGURES, values, strict=True)}
+
+    def per_class(self) -> dict[str, dict[str, float]]:
+        """For each class's name "AP" and "AP50"; NaN where the class has no box."""
+        evaluation = self._evaluate()
+        figures = {}
+        for index, name in enumerate(self.class_map.names):
+            rows = None
+            if evaluation is not None:
+                # (IoU thresholds, recalls, classes, areas, most detections)
+                rows = np.asarray(evaluation.eval["precision"])[:, :, index, 0, -1]
+            figures[name] = {"AP": _mean(rows), "AP50": _mean(None if rows is None else rows[0])}
+        return figures
+
+    def _evaluate(self) -> Any:
+        """The evaluation, or None where there is nothing to judge by."""
+        if not self._truths:
+            return None
+        from faster_coco_eval import COCO, COCOeval_faster
+
+        truth = COCO(
+            {
+                "images": self._images,
+                "annotations": self._truths,
+                "categories": [
+                    {"id": i + 1, "name": name} for i, name in enumerate(self.class_map.names)
+                ],
+            }
+        )
+        found = np.concatenate(self._found)
+        results = truth.loadRes(found if len(found) else [])
+        evaluation = COCOeval_faster(truth, results, "bbox", print_function=lambda *_: None)
+        evaluation.run()
+        return evaluation
+
+
+def _xywh(boxes: np.ndarray) -> np.ndarray:
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+
+
+def _mean(precision: np.ndarray | None) -> float:
+    known = precision[precision > -1] if precision is not None else np.zeros(0)
+    return float(known.mean()) if len(known) else float("nan")

@@ -1,0 +1,23 @@
+"""Stateless maths on `keras.ops`: boxes, overlaps, cell centres."""
+
+from visiongarden.ops.anchors import Cells, cells_of
+from visiongarden.ops.boxes import area, clip, cxcywh_to_xyxy, xyxy_to_cxcywh
+from visiongarden.ops.decode import AnchorGrid, distances_to_boxes, flat, offsets_to_boxes
+from visiongarden.ops.iou import ciou, giou, iou, pairwise_iou
+
+__all__ = [
+    "AnchorGrid",
+    "Cells",
+    "area",
+    "cells_of",
+    "ciou",
+    "clip",
+    "cxcywh_to_xyxy",
+    "distances_to_boxes",
+    "flat",
+    "giou",
+    "iou",
+    "offsets_to_boxes",
+    "pairwise_iou",
+    "xyxy_to_cxcywh",
+]

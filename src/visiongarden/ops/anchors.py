@@ -1,0 +1,38 @@
+"""The cells of feature maps, laid out one after the other over all levels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from visiongarden.types import ImageSize, stride_of
+
+
+@dataclass(frozen=True)
+class Cells:
+    """All cells of some levels, level after level, row after row.
+
+    Attributes:
+        centres: float32 (n, 2), x and y in pixels of the image.
+        strides: float32 (n,), pixels a cell.
+        counts: cells of each level.
+    """
+
+    centres: np.ndarray
+    strides: np.ndarray
+    counts: tuple[int, ...]
+
+
+def cells_of(levels: Iterable[str], image_size: ImageSize) -> Cells:
+    """The cells that levels have on an image of (height, width) pixels."""
+    centres, strides = [], []
+    for level in levels:
+        stride = stride_of(level)
+        rows, columns = image_size[0] // stride, image_size[1] // stride
+        y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
+        centres.append((np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) * stride)
+        strides.append(np.full(rows * columns, stride, np.float32))
+    counts = tuple(len(part) for part in strides)
+    return Cells(np.concatenate(centres), np.concatenate(strides), counts)

@@ -1,0 +1,95 @@
+"""What heads predict -> boxes in pixels; shared by the losses and the postprocess."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from visiongarden.types import ImageSize, RawPredictions, stride_of
+
+MOST_GROWTH = math.log(1000 / 16)
+"""Largest logarithm of a box's side over its anchor's, so that a wild prediction stays finite."""
+
+
+def flat(raw: RawPredictions, name: str, inner: int = 1) -> Any:
+    """One float32 tensor (batch, n, ...) of all levels, finest first, row after row.
+
+    Args:
+        raw: level -> name -> (batch, height, width, ...).
+        name: which prediction.
+        inner: dimensions that stay at the end; those before them are laid out in a row.
+    """
+    rows = []
+    for level in sorted(raw, key=stride_of):
+        x = ops.cast(raw[level][name], "float32")
+        rows.append(ops.reshape(x, (ops.shape(x)[0], -1, *x.shape[len(x.shape) - inner :])))
+    return ops.concatenate(rows, axis=1)
+
+
+def distances_to_boxes(logits: Any, centres: Any, strides: Any) -> Any:
+    """Expected distances to the four sides -> boxes (batch, n, 4), xyxy, pixels.
+
+    Li et al. 2020 (Generalized Focal Loss), equation 3: the distance is the mean of its
+    distribution, here in strides.
+
+    Args:
+        logits: (batch, n, 4, bins); left, top, right, bottom.
+        centres: (n, 2), x and y in pixels.
+        strides: (n,), pixels.
+    """
+    bins = ops.arange(logits.shape[-1], dtype="float32")
+    distances = ops.sum(ops.softmax(logits, axis=-1) * bins, axis=-1)
+    distances = distances * ops.expand_dims(ops.convert_to_tensor(strides), -1)
+    centres = ops.convert_to_tensor(centres)
+    return ops.concatenate([centres - distances[..., :2], centres + distances[..., 2:]], axis=-1)
+
+
+def offsets_to_boxes(offsets: Any, cells: Any, strides: Any, anchors: Any, scale_xy: float) -> Any:
+    """Offsets from cell and anchor -> boxes (..., 4), xyxy, pixels.
+
+    Redmon & Farhadi 2018 (YOLOv3), section 2.1: x = (s(tx) + column) * stride, w = anchor * e**tw;
+    with `scale_xy` above 1 the sigmoid reaches beyond its cell (Bochkovskiy et al. 2020, YOLOv4,
+    section 3.4, "eliminate grid sensitivity").
+
+    Args:
+        offsets: (..., 4): tx, ty, tw, th.
+        cells: (..., 2): column and row of the cell.
+        strides: (...): pixels.
+        anchors: (..., 2): width and height in pixels.
+        scale_xy: 1 is YOLOv3.
+    """
+    cells, strides, anchors = map(ops.convert_to_tensor, (cells, strides, anchors))
+    inside = ops.sigmoid(offsets[..., :2]) * scale_xy - (scale_xy - 1) / 2
+    centre = (inside + cells) * ops.expand_dims(strides, -1)
+    half = anchors * ops.exp(ops.minimum(offsets[..., 2:], MOST_GROWTH)) / 2
+    return ops.concatenate([centre - half, centre + half], axis=-1)
+
+
+class AnchorGrid:
+    """Where every prediction of an anchor-based head sits, laid out as `flat` does.
+
+    Attributes:
+        cells: float32 (n, 2), column and row.
+        strides: float32 (n,).
+        anchors: float32 (n, 2), width and height in pixels.
+        levels: for each level (rows, columns, anchors, position of its first prediction).
+    """
+
+    def __init__(self, anchors: dict[str, Any], image_size: ImageSize) -> None:
+        cells, strides, sizes, self.levels, first = [], [], [], {}, 0
+        for level in sorted(anchors, key=stride_of):
+            stride = stride_of(level)
+            rows, columns = image_size[0] // stride, image_size[1] // stride
+            own = np.asarray(anchors[level], np.float32)
+            y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
+            count = rows * columns
+            cells.append(np.repeat(np.stack([x, y], -1).reshape(-1, 2), len(own), axis=0))
+            strides.append(np.full(count * len(own), stride, np.float32))
+            sizes.append(np.tile(own, (count, 1)))
+            self.levels[level] = (rows, columns, len(own), first)
+            first += count * len(own)
+        self.cells, self.strides = np.concatenate(cells), np.concatenate(strides)
+        self.anchors, self.count = np.concatenate(sizes), first

@@ -1,0 +1,61 @@
+"""Raw predictions -> boxes in pixels and a score for each class; part of an exported graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+from pydantic import PositiveFloat, PositiveInt
+
+from visiongarden.config import Value
+from visiongarden.ops import AnchorGrid, cells_of, distances_to_boxes, flat, offsets_to_boxes
+from visiongarden.types import ImageSize, RawPredictions
+
+
+class AnchorFreeDecode(Value):
+    """Expected distances -> boxes, logits -> scores.
+
+    Attributes:
+        bins: values of each distance's distribution.
+    """
+
+    bins: PositiveInt = 16
+
+    def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Any, Any]:
+        """Boxes (batch, n, 4), xyxy pixels of the network's input, and scores (batch, n, classes).
+
+        Args:
+            raw: as the anchor-free head returns it.
+            image_size: (height, width) of the network's input.
+        """
+        cells = cells_of(sorted(raw), image_size)
+        sides = flat(raw, "boxes")
+        sides = ops.reshape(sides, (ops.shape(sides)[0], len(cells.strides), 4, self.bins))
+        boxes = distances_to_boxes(sides, cells.centres, cells.strides)
+        return boxes, ops.sigmoid(flat(raw, "classes"))
+
+
+class AnchorBasedDecode(Value):
+    """Offsets -> boxes, objectness × class -> scores.
+
+    Attributes:
+        anchors: level -> (width, height) of each anchor, pixels of the network's input.
+        scale_xy: reach of a cell's centre prediction; 1 is YOLOv3.
+    """
+
+    anchors: dict[str, tuple[tuple[PositiveFloat, PositiveFloat], ...]]
+    scale_xy: PositiveFloat = 1.0
+
+    def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Any, Any]:
+        """Boxes (batch, n, 4), xyxy pixels of the network's input, and scores (batch, n, classes).
+
+        Args:
+            raw: as the anchor-based head returns it.
+            image_size: (height, width) of the network's input.
+        """
+        grid = AnchorGrid(self.anchors, image_size)
+        boxes = offsets_to_boxes(
+            flat(raw, "boxes"), grid.cells, grid.strides, grid.anchors, self.scale_xy
+        )
+        objectness = ops.sigmoid(flat(raw, "objectness", 0))
+        return boxes, ops.expand_dims(objectness, -1) * ops.sigmoid(flat(raw, "classes"))

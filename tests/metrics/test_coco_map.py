@@ -1,0 +1,127 @@
+"""COCO mAP against pycocotools."""
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+
+from visiongarden.metrics import CocoMeanAveragePrecision
+from visiongarden.metrics.coco_map import FIGURES
+from visiongarden.types import ClassMap, Detections, Example
+
+CLASSES = ClassMap(("cat", "dog", "owl"))
+
+
+def boxes(rng, n):
+    corner, side = rng.uniform(0, 300, (n, 2)), rng.uniform(4, 200, (n, 2))
+    return np.concatenate([corner, corner + side], 1).astype(np.float32)
+
+
+def scene(seed, images=12, crowds=True):
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(images):
+        n = int(rng.integers(0, 8))
+        truth = Example(
+            boxes(rng, n),
+            rng.integers(0, 2, n).astype(np.int32),
+            size=(500, 500),
+            crowd=(rng.random(n) < 0.2) & crowds,
+        )
+        kept = truth.boxes[rng.random(n) < 0.8]
+        near = kept + rng.normal(0, 8, kept.shape).astype(np.float32)
+        near[:, 2:] = np.maximum(near[:, 2:], near[:, :2] + 1)
+        every = np.concatenate([near, boxes(rng, int(rng.integers(0, 5)))])
+        m = len(every)
+        found = Detections(
+            every, rng.random(m).astype(np.float32), rng.integers(0, 3, m).astype(np.int32)
+        )
+        rows.append((found, truth))
+    return rows
+
+
+def by_pycocotools(rows):
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    images, truths, results = [], [], []
+    for i, (found, truth) in enumerate(rows, 1):
+        images.append({"id": i, "height": 500, "width": 500})
+        for b, c, crowd in zip(truth.boxes, truth.classes, truth.crowd, strict=True):
+            x1, y1, x2, y2 = map(float, b)
+            truths.append(
+                {
+                    "id": len(truths) + 1,
+                    "image_id": i,
+                    "category_id": int(c) + 1,
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                    "iscrowd": int(crowd),
+                }
+            )
+        for b, s, c in zip(found.boxes, found.scores, found.classes, strict=True):
+            x1, y1, x2, y2 = map(float, b)
+            results.append(
+                {
+                    "image_id": i,
+                    "category_id": int(c) + 1,
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "score": float(s),
+                }
+            )
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = {
+            "images": images,
+            "annotations": truths,
+            "categories": [{"id": i + 1, "name": n} for i, n in enumerate(CLASSES.names)],
+        }
+        truth.createIndex()
+        judged = COCOeval(truth, truth.loadRes(results), "bbox")
+        judged.evaluate()
+        judged.accumulate()
+        judged.summarize()
+    return dict(zip(FIGURES, judged.stats, strict=True)), judged.eval["precision"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_equals_pycocotools(seed):
+    rows = scene(seed)
+    metric = CocoMeanAveragePrecision(CLASSES)
+    for row in rows:
+        metric.update(*row)
+    wanted, precision = by_pycocotools(rows)
+    wanted = {n: v if v >= 0 else np.nan for n, v in wanted.items()}
+    for name, value in metric.result().items():
+        np.testing.assert_allclose(value, wanted[name], atol=1e-6, err_msg=name)
+    for index, (name, figures) in enumerate(metric.per_class().items()):
+        known = precision[:, :, index, 0, -1]
+        known = known[known > -1]
+        mean = known.mean() if known.size else np.nan
+        np.testing.assert_allclose(figures["AP"], mean, atol=1e-6, err_msg=name)
+
+
+def test_nothing_at_all_is_nan():
+    metric = CocoMeanAveragePrecision(CLASSES)
+    assert all(np.isnan(v) for v in metric.result().values())
+
+
+def test_truths_without_detections_are_zero():
+    metric = CocoMeanAveragePrecision(CLASSES)
+    for _, truth in scene(0, crowds=False):
+        nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0), np.zeros(0, np.int32))
+        metric.update(nothing, truth)
+    figures = metric.result()
+    assert (figures["AP"], figures["AR100"]) == (0, 0)
+    assert np.isnan(metric.per_class()["owl"]["AP"])
+
+
+def test_the_truth_itself_is_perfect_and_silent(capsys):
+    metric = CocoMeanAveragePrecision(CLASSES)
+    for _, truth in scene(1, crowds=False):
+        metric.update(Detections(truth.boxes, np.ones(len(truth.boxes)), truth.classes), truth)
+    assert metric.result()["AP"] == pytest.approx(1)
+    assert capsys.readouterr().out == ""
+    metric.reset()
+    assert np.isnan(metric.result()["AP"])
