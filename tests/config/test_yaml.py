@@ -1,3 +1,4 @@
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from visiongarden.config import Value, dump_yaml, load_yaml, save_yaml
 from visiongarden.config import yaml as config_yaml
 from visiongarden.errors import ConfigError
 
+keys = st.text(max_size=8).filter(lambda key: "${" not in key)
 plain = st.recursive(
     st.none()
     | st.booleans()
@@ -17,7 +19,7 @@ plain = st.recursive(
     | st.floats(allow_nan=False)
     | st.text().filter(lambda text: "${" not in text)
     | st.sampled_from(["yes", "no", "1e-3", "010", "1_000", "2024-01-01", "~", "", "<<", "0x1f"]),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4),
     max_leaves=20,
 )
 
@@ -125,31 +127,23 @@ def test_the_environment_does_not_leak(monkeypatch):
     assert "do-not-show" not in str(error.value)
 
 
-@given(st.dictionaries(st.text(max_size=8).filter(lambda k: "${" not in k), plain))
+@given(st.dictionaries(keys, plain, max_size=6))
 def test_round_trip(data):
-    try:
-        text = dump_yaml(data)
-    except ConfigError as error:  # control characters that YAML has no spelling for
-        pytest.fail(str(error))
-    assert load_yaml(text + "\n") == data
+    assert load_yaml(dump_yaml(data) + "\n") == data
 
 
 @given(st.text(alphabet="ab01:-[]{}&*!<>|?#,'\"%@`~.e \n\t$", max_size=60) | st.text())
 def test_any_text_is_read_or_refused(text):
-    try:
+    with contextlib.suppress(ConfigError):
         assert isinstance(load_yaml(text + "\n"), dict)
-    except ConfigError:
-        pass
 
 
 @given(st.binary(max_size=80))
 def test_any_file_is_read_or_refused(tmp_path_factory, raw):
     path = tmp_path_factory.mktemp("fuzz") / "x.yaml"
     path.write_bytes(raw)
-    try:
+    with contextlib.suppress(ConfigError):
         assert isinstance(load_yaml(path), dict)
-    except ConfigError:
-        pass
 
 
 class Sizes(Value):
@@ -173,7 +167,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="cannot be written as YAML"):
         save_yaml(path, {"a": object()})
 
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fdopen", full)

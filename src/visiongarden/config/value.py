@@ -15,20 +15,20 @@ from visiongarden.config.explain import explain
 from visiongarden.errors import ConfigError, nearest
 
 
-class _ValueMeta(type(BaseModel)):  # type: ignore[misc]
-    """Turns pydantic's list of errors into one message for a person."""
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().__call__(*args, **kwargs)
-        except ValidationError as error:
-            raise explain(error, cls, kwargs) from None
-
-
-class Value(BaseModel, metaclass=_ValueMeta):  # type: ignore[metaclass]
+class Value(BaseModel):
     """Fields that cannot change and of which none can be unknown. Compared by content."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise explain(error, type(self), fields) from None
+
+    # Pydantic's own mark: a value inside another is checked without __init__, so that the message
+    # is made once, by the outermost value, and its places start there.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     def replace(self, **changes: Any) -> Self:
         """The same value with some fields changed, checked again."""

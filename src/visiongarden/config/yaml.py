@@ -233,7 +233,13 @@ class _Dumper(yaml.SafeDumper):
         """Never writes `&id001`: a value used twice is written twice."""
         return True
 
+    def represent_text(self, text: str) -> yaml.Node:
+        """Escapes the line breaks that only Unicode knows, which a reader would make spaces."""
+        style = '"' if re.search("[\x85\u2028\u2029]", text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
 
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 for _kind, (_pattern, _first) in _SCALARS.items():
     for _class in (_Loader, _Dumper):
         _class.add_implicit_resolver(

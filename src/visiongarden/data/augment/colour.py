@@ -1,0 +1,30 @@
+"""Hue, saturation and value."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def hsv(
+    image: np.ndarray, most: tuple[float, float, float], random: np.random.Generator
+) -> np.ndarray:
+    """Shifts the hue and scales saturation and value, by one table look-up a channel.
+
+    Args:
+        image: uint8 RGB (height, width, 3).
+        most: largest shift of the hue (share of the circle), largest change of the two factors.
+        random: where the numbers come from.
+    """
+    if not any(most):
+        return image
+    hue, saturation, value = random.uniform(-1, 1, 3) * most
+    ramp = np.arange(256, dtype=np.float32)
+    tables = (
+        ((ramp + hue * 180) % 180).astype(np.uint8),
+        np.clip(ramp * (1 + saturation), 0, 255).astype(np.uint8),
+        np.clip(ramp * (1 + value), 0, 255).astype(np.uint8),
+    )
+    table = np.stack(tables, axis=-1)[None]
+    changed = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), table)
+    return np.asarray(cv2.cvtColor(changed, cv2.COLOR_HSV2RGB), np.uint8)

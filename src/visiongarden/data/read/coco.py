@@ -1,0 +1,181 @@
+"""COCO JSON: Lin et al. 2014; `bbox` is (left, top, width, height) in pixels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.faults import Faults
+from visiongarden.data.read.build import Label, example, no_split, read_text, size_of
+from visiongarden.errors import DataError
+from visiongarden.types import ClassMap, Example
+
+
+def looks_like(path: Path) -> bool:
+    """A JSON file, or a folder that holds some at the places where COCO keeps them."""
+    return path.suffix == ".json" if path.is_file() else bool(_files(path))
+
+
+def read(
+    path: Path, split: str, class_names: tuple[str, ...] | None, faults: Faults
+) -> DetectionDataset:
+    """Reads one split; see `visiongarden.data.read`."""
+    file = path if path.is_file() else _file_of(path, split)
+    data = _parsed(file)
+    images, annotations = _rows(file, data, "images"), _rows(file, data, "annotations")
+    class_map = _class_map(file, data, class_names)
+    by_image: dict[int, list[tuple[int, Mapping[str, Any]]]] = {}
+    known = _ids(file, images)
+    for number, row in enumerate(annotations):
+        image_id = row.get("image_id")
+        if not isinstance(image_id, (int, str)) or image_id not in known:
+            faults.add(file, f"annotations[{number}] names image {image_id!r:.60}, not in `images`")
+            continue
+        by_image.setdefault(known[image_id], []).append((number, row))
+    folders = _image_folders(file, split)
+    examples = []
+    for index, image in enumerate(images):
+        rows = by_image.get(index, [])
+        found = _example(file, image, rows, folders, class_map, faults, index)
+        if found is not None:
+            examples.append(found)
+    return DetectionDataset(class_map, tuple(examples), split, path, faults.dropped)
+
+
+def _example(
+    file: Path,
+    image: Mapping[str, Any],
+    rows: list[tuple[int, Mapping[str, Any]]],
+    folders: list[Path],
+    class_map: ClassMap,
+    faults: Faults,
+    index: int,
+) -> Example | None:
+    name = image.get("file_name")
+    if not isinstance(name, str) or not name or "\0" in name:
+        faults.add(file, f"images[{index}] has no `file_name`")
+        return None
+    try:
+        path = next((f / name for f in folders if (f / name).is_file()), folders[0] / name)
+        size = size_of(path, faults)
+    except OSError as error:  # a name longer than the file system allows
+        faults.add(file, f"images[{index}]: {error}")
+        return None
+    if size is None:
+        return None
+    said = (image.get("height"), image.get("width"))
+    if None not in said and said != size:
+        faults.add(
+            file,
+            f"images[{index}] ({name}) says {said[1]} × {said[0]} pixels, "
+            f"the image has {size[1]} × {size[0]}",
+        )
+        return None
+    labels = [found for n, row in rows if (found := _label(file, n, row, class_map, faults))]
+    return example(path, size, labels, faults, index)
+
+
+def _label(
+    file: Path, number: int, row: Mapping[str, Any], class_map: ClassMap, faults: Faults
+) -> Label | None:
+    where, box, category = f"{file}: annotations[{number}]", row.get("bbox"), row.get("category_id")
+    if (
+        not isinstance(box, list)
+        or len(box) != 4
+        or not all(isinstance(v, (int, float)) and abs(v) < 1e9 for v in box if v == v)
+    ):
+        faults.add(where, f"`bbox` is not four numbers (left, top, width, height): {box!r:.60}")
+        return None
+    if category not in class_map.ids or isinstance(category, bool):
+        faults.add(where, f"category_id {category!r:.60} is none of {list(class_map.ids)!r:.100}")
+        return None
+    x, y, w, h = map(float, box)
+    return Label(
+        where, (x, y, x + w, y + h), class_map.ids.index(category), bool(row.get("iscrowd"))
+    )
+
+
+def _parsed(file: Path) -> Mapping[str, Any]:
+    try:
+        data = json.loads(read_text(file))
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{file}: line {error.lineno}, column {error.colno}: not JSON", received=error.msg
+        ) from error
+    except (RecursionError, ValueError) as error:
+        raise DataError(f"{file}: not JSON that can be read", received=str(error)) from error
+    if not isinstance(data, dict):
+        raise DataError(
+            f"{file}: not a COCO data set", rule="an object with images, annotations, categories"
+        )
+    return data
+
+
+def _rows(file: Path, data: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    rows = data.get(key)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{file}: `{key}` is not a list of objects")
+    return rows
+
+
+def _ids(file: Path, images: list[Mapping[str, Any]]) -> dict[Any, int]:
+    ids: dict[Any, int] = {}
+    for index, image in enumerate(images):
+        image_id = image.get("id")
+        if not isinstance(image_id, (int, str)) or image_id in ids:
+            raise DataError(f"{file}: images[{index}] has no `id` of its own: {image_id!r:.60}")
+        ids[image_id] = index
+    return ids
+
+
+def _class_map(
+    file: Path, data: Mapping[str, Any], class_names: tuple[str, ...] | None
+) -> ClassMap:
+    rows = _rows(file, data, "categories")
+    pairs = []
+    for index, row in enumerate(rows):
+        name, number = row.get("name"), row.get("id")
+        if not isinstance(name, str) or not isinstance(number, int):
+            raise DataError(f"{file}: categories[{index}] has no `name` or no whole `id`")
+        pairs.append((number, name))
+    if class_names is None:
+        if not pairs:
+            raise DataError(f"{file}: `categories` is empty")
+        pairs.sort()
+        return ClassMap(tuple(n for _, n in pairs), tuple(i for i, _ in pairs))
+    ids = {name: number for number, name in pairs}
+    missing = [name for name in class_names if name not in ids]
+    if missing:
+        raise DataError(f"{file}: `categories` lacks {', '.join(missing)}")
+    return ClassMap(class_names, tuple(ids[name] for name in class_names))
+
+
+def _files(root: Path) -> dict[str, Path]:
+    """Split -> JSON file."""
+    found = {}
+    for folder in (root, root / "annotations"):
+        for file in sorted(folder.glob("*.json")) if folder.is_dir() else []:
+            stem = file.stem.removeprefix("instances_")
+            split = next((s for s in ("train", "val", "test") if stem.startswith(s)), stem)
+            found.setdefault(split, file)
+    for split in ("train", "valid", "val", "test"):
+        file = root / split / "_annotations.coco.json"
+        if file.is_file():
+            found.setdefault("val" if split == "valid" else split, file)
+    return found
+
+
+def _file_of(root: Path, split: str) -> Path:
+    files = _files(root)
+    if split not in files:
+        raise no_split(root, split, files)
+    return files[split]
+
+
+def _image_folders(file: Path, split: str) -> list[Path]:
+    base = file.parent.parent if file.parent.name == "annotations" else file.parent
+    names = ("images", split, f"{split}2017", f"images/{split}", f"images/{split}2017")
+    return [*(base / name for name in names), base]

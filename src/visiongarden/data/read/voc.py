@@ -1,0 +1,174 @@
+"""Pascal VOC XML: Everingham et al. 2010; corners in pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.faults import Faults
+from visiongarden.data.read.build import Label, example, images_in, no_split, read_text, size_of
+from visiongarden.data.read.xml_tree import Element, parse_xml
+from visiongarden.errors import DataError
+from visiongarden.types import ClassMap, Example
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+def looks_like(path: Path) -> bool:
+    """A folder with one of annotations and one of images."""
+    return path.is_dir() and bool(_folders(path)) and any(_folders(path)[0].glob("*.xml"))
+
+
+def read(
+    path: Path,
+    split: str,
+    class_names: tuple[str, ...] | None,
+    faults: Faults,
+    one_based: bool = False,
+) -> DetectionDataset:
+    """Reads one split; see `visiongarden.data.read`."""
+    folders = _folders(path)
+    if not folders:
+        raise DataError(
+            f"{path} is no Pascal VOC data set",
+            rule="Annotations/ beside JPEGImages/, or annotations/ beside images/",
+        )
+    annotations, pictures = folders
+    images = images_in(pictures)
+    splits = _splits(path, annotations)
+    if split not in splits:
+        raise no_split(path, split, splits)
+    trees = _trees(annotations, splits, faults)
+    class_map = ClassMap(class_names or _names(path, trees, faults))
+    examples = []
+    for name in splits[split]:
+        if name not in trees:
+            continue
+        image = images.get(name)
+        if image is None:
+            faults.add(annotations / f"{name}.xml", f"there is no image {pictures / name}.*")
+            continue
+        found = _example(
+            annotations / f"{name}.xml",
+            trees[name],
+            image,
+            class_map,
+            faults,
+            one_based,
+            len(examples),
+        )
+        if found is not None:
+            examples.append(found)
+    return DetectionDataset(class_map, tuple(examples), split, path, faults.dropped)
+
+
+def _example(
+    file: Path,
+    tree: Element,
+    image: Path,
+    class_map: ClassMap,
+    faults: Faults,
+    one_based: bool,
+    index: int,
+) -> Example | None:
+    size = size_of(image, faults)
+    if size is None:
+        return None
+    said = tree.child("size")
+    if said is not None:
+        sides = (said.number("height"), said.number("width"))
+        if all(sides) and sides != size:
+            faults.add(
+                f"{file}:{said.line}",
+                f"the size is given as {sides[1]:g} × {sides[0]:g} pixels, "
+                f"the image has {size[1]} × {size[0]}",
+            )
+            return None
+    labels = [
+        label
+        for item in tree.children
+        if item.tag == "object" and (label := _label(file, item, class_map, faults, one_based))
+    ]
+    return example(image, size, labels, faults, index)
+
+
+def _label(
+    file: Path, item: Element, class_map: ClassMap, faults: Faults, one_based: bool
+) -> Label | None:
+    name, box = item.text_of("name"), item.child("bndbox")
+    where = f"{file}:{item.line}"
+    if name not in class_map.names:
+        faults.add(where, f"class {name!r} is not in the class map: {', '.join(class_map.names)}")
+        return None
+    if box is None:
+        faults.add(where, "object without bndbox")
+        return None
+    values = [box.number(corner) for corner in _CORNERS]
+    missing = [c for c, v in zip(_CORNERS, values, strict=True) if v is None]
+    if missing:
+        faults.add(f"{file}:{box.line}", f"bndbox has no number for {', '.join(missing)}")
+        return None
+    x1, y1, x2, y2 = (v for v in values if v is not None)
+    shift = 1.0 if one_based else 0.0
+    # The original VOC counts the last pixel as inside: 1 to 10 are ten pixels.
+    corners = (x1 - shift, y1 - shift, x2, y2)
+    return Label(f"{file}:{box.line}", corners, class_map.names.index(name))
+
+
+def _folders(root: Path) -> tuple[Path, Path] | tuple[()]:
+    names = {p.name.lower(): p for p in root.iterdir() if p.is_dir()} if root.is_dir() else {}
+    pictures = names.get("jpegimages") or names.get("images")
+    annotations = names.get("annotations")
+    return (annotations, pictures) if annotations and pictures else ()
+
+
+def _splits(root: Path, annotations: Path) -> dict[str, list[str]]:
+    lists = root / "ImageSets" / "Main"
+    if lists.is_dir():
+        # Files such as `cat_train.txt` list one class with a flag; the split's own has no flag.
+        found = {file.stem: read_text(file).split("\n") for file in sorted(lists.glob("*.txt"))}
+        rows = {name: [line.strip() for line in lines] for name, lines in found.items()}
+        return {
+            name: [line for line in lines if line]
+            for name, lines in rows.items()
+            if all(len(line.split()) <= 1 for line in lines)
+        }
+    splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    for file in sorted(annotations.glob("*.xml")):
+        splits[_by_hash(file.stem)].append(file.stem)
+    return splits
+
+
+def _by_hash(name: str) -> str:
+    """A file keeps its split whatever else is added to the folder."""
+    share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") / 2**32
+    return "train" if share < 0.8 else "val" if share < 0.9 else "test"
+
+
+def _trees(
+    annotations: Path, splits: Mapping[str, list[str]], faults: Faults
+) -> dict[str, Element]:
+    """Every file that a split names: the classes must be the same in all splits."""
+    trees = {}
+    for name in dict.fromkeys(name for names in splits.values() for name in names):
+        file = annotations / f"{name}.xml"
+        try:
+            trees[name] = parse_xml(file)
+        except DataError as error:
+            faults.lines.append(error.what + (f" ({error.received})" if error.received else ""))
+    return trees
+
+
+def _names(root: Path, trees: Mapping[str, Element], faults: Faults) -> tuple[str, ...]:
+    names = {
+        item.text_of("name")
+        for tree in trees.values()
+        for item in tree.children
+        if item.tag == "object"
+    }
+    if not names - {""}:
+        faults.raise_if_any()
+        raise DataError(f"{root}: no annotation names a class")
+    return tuple(sorted(names - {""}))

@@ -1,0 +1,234 @@
+"""The sample data set: drawn scenes with a known truth, the same for the same seed."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from visiongarden.errors import UserError
+from visiongarden.types import ImageSize
+
+CLASSES = ("disc", "ring", "box", "triangle", "star", "cross")
+_FINER = 2
+_LEAST_VISIBLE = 0.6
+_DONE = "scenes.json"
+
+
+def make_scenes(
+    directory: str | Path,
+    count: int = 400,
+    image_size: ImageSize = (192, 192),
+    seed: int = 0,
+    val_share: float = 0.2,
+) -> Path:
+    """Writes drawn scenes as a COCO data set: `train.json`, `val.json`, `images/*.png`.
+
+    Six classes of shapes from 10 pixels to half the image, that overlap, turned, in any colour, on
+    textured ground among lines and smears that are no object; one image in twelve shows none. Each
+    shape stays visible to three fifths at least.
+
+    Args:
+        directory: where to; a directory that holds the same scenes already is left as it is.
+        count: number of images.
+        image_size: (height, width) in pixels.
+        seed: the same seed draws the same scenes.
+        val_share: share of the images that goes to the split "val".
+
+    Returns:
+        The directory.
+
+    Raises:
+        UserError: the directory holds something else.
+    """
+    directory = Path(directory)
+    wanted = {"count": count, "size": list(image_size), "seed": seed, "val_share": val_share}
+    if _holds(directory, wanted):
+        return directory
+    if directory.exists() and any(directory.iterdir()):
+        raise UserError(f"{directory} is not empty", rule="scenes go into a directory of their own")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
+    try:
+        _write(draft, count, image_size, seed, round(count * (1 - val_share)))
+        (draft / _DONE).write_text(json.dumps(wanted), encoding="utf-8")
+        draft.chmod(0o755)
+        if directory.exists():
+            directory.rmdir()
+        draft.rename(directory)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return directory
+
+
+def _holds(directory: Path, wanted: dict[str, object]) -> bool:
+    try:
+        return bool(json.loads((directory / _DONE).read_text(encoding="utf-8")) == wanted)
+    except (OSError, ValueError):
+        return False
+
+
+def _write(folder: Path, count: int, size: ImageSize, seed: int, train: int) -> None:
+    (folder / "images").mkdir()
+    categories = [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]
+    splits = {
+        name: {"images": [], "annotations": [], "categories": categories}
+        for name in ("train", "val")
+    }
+    for number in range(count):
+        image, boxes, classes = scene(size, np.random.default_rng((seed, number)))
+        name = f"{number:05}.png"
+        cv2.imwrite(str(folder / "images" / name), image[..., ::-1])
+        split = splits["train" if number < train else "val"]
+        row = {"id": number, "file_name": name, "height": size[0], "width": size[1]}
+        split["images"].append(row)
+        for (x1, y1, x2, y2), index in zip(boxes.tolist(), classes, strict=True):
+            split["annotations"].append(
+                {
+                    "id": len(split["annotations"]) + 1,
+                    "image_id": number,
+                    "category_id": int(index) + 1,
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                    "iscrowd": 0,
+                }
+            )
+    for name, split in splits.items():
+        (folder / f"{name}.json").write_text(json.dumps(split), encoding="utf-8")
+
+
+def scene(
+    size: ImageSize, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One scene: uint8 RGB, float32 boxes (n, 4) xyxy, int32 classes (n,)."""
+    canvas = _ground(size, random)
+    height, width = canvas.shape[:2]
+    owner = np.zeros((height, width), np.int32)
+    areas: dict[int, int] = {}
+    kinds: list[int] = []
+    count = 0 if random.random() < 1 / 12 else int(random.integers(1, 7))
+    for _ in range(count * 3):
+        if len(kinds) == count:
+            break
+        kind = int(random.integers(len(CLASSES)))
+        # Evenly over the logarithm: as many small ones as large ones.
+        side = min(height, width) * math.exp(random.uniform(math.log(0.055), math.log(0.5)))
+        mask = _shape(CLASSES[kind], side, (height, width), random)
+        after = np.where(mask, len(kinds) + 1, owner)
+        seen = np.bincount(after.ravel(), minlength=len(kinds) + 2)
+        if all(seen[i] >= _LEAST_VISIBLE * areas[i] for i in areas):
+            owner = after
+            kinds.append(kind)
+            areas[len(kinds)] = int(mask.sum())
+            _paint(canvas, mask, random)
+    _clutter(canvas, random, int(random.integers(0, 3)))
+    image = cv2.resize(canvas, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    noise = random.normal(0, random.uniform(1, 7), (*size, 1)).astype(np.float32)
+    image = np.clip(image * random.uniform(0.75, 1.2) + noise, 0, 255).astype(np.uint8)
+    boxes = [_box_of(owner == i + 1) for i in range(len(kinds))]
+    return image, np.array(boxes, np.float32).reshape(-1, 4), np.array(kinds, np.int32)
+
+
+def _box_of(mask: np.ndarray) -> list[float]:
+    """Box of what is visible, in pixels of the finished image."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    corners = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+    return [float(v) / _FINER for v in corners]
+
+
+def _ground(size: ImageSize, random: np.random.Generator) -> np.ndarray:
+    """A slow change of two colours, grain, and what is no object."""
+    height, width = size[0] * _FINER, size[1] * _FINER
+    coarse = random.uniform(0, 1, (int(random.integers(2, 6)), int(random.integers(2, 6)), 1))
+    blend = cv2.resize(coarse.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    blend = np.clip(blend, 0, 1)[..., None]
+    first, second = random.uniform(40, 215, (2, 3)).astype(np.float32)
+    grain = random.normal(0, 9, (height // 6, width // 6, 1)).astype(np.float32)
+    grain = cv2.resize(grain, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
+    canvas = np.clip(first * blend + second * (1 - blend) + grain, 0, 255).astype(np.uint8)
+    _clutter(canvas, random, int(random.integers(2, 7)))
+    return canvas
+
+
+def _clutter(canvas: np.ndarray, random: np.random.Generator, count: int) -> None:
+    """Lines and smears."""
+    height, width = canvas.shape[:2]
+    for _ in range(count):
+        colour = random.uniform(30, 225, 3).tolist()
+        points = (random.uniform(0, 1, (4, 2)) * (width, height)).astype(np.int32)
+        thickness = int(random.integers(1, 2 * _FINER))
+        if random.random() < 0.7:
+            cv2.polylines(canvas, [_curve(points)], False, colour, thickness, cv2.LINE_AA)
+        else:
+            for point in _curve(points)[:: int(random.integers(3, 7))]:
+                cv2.circle(canvas, point.tolist(), thickness, colour, -1, cv2.LINE_AA)
+
+
+def _curve(points: np.ndarray) -> np.ndarray:
+    t = np.linspace(0, 1, 24)[:, None]
+    a, b, c, d = points.astype(np.float64)
+    curve = a * (1 - t) ** 3 + 3 * b * t * (1 - t) ** 2 + 3 * c * t**2 * (1 - t) + d * t**3
+    return np.asarray(curve, np.int32)
+
+
+def _shape(
+    name: str, side: float, canvas: tuple[int, int], random: np.random.Generator
+) -> np.ndarray:
+    """Where one shape lies, wholly inside the canvas: bool (height, width)."""
+    height, width = canvas
+    radius = side / 2
+    centre = random.uniform(radius + 1, np.array([width, height]) - radius - 1)
+    turn = random.uniform(0, 2 * math.pi)
+    mask = np.zeros(canvas, np.uint8)
+    middle = tuple(int(round(v)) for v in centre)
+    if name in ("disc", "ring"):
+        cv2.circle(mask, middle, round(radius), 1, -1)
+        if name == "ring":
+            cv2.circle(mask, middle, round(radius * 0.55), 0, -1)
+    else:
+        outline = centre + radius * _outline(name, random) @ _rotation(turn)
+        cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 1)
+    return mask.astype(bool)
+
+
+def _outline(name: str, random: np.random.Generator) -> np.ndarray:
+    """Corners of a shape in the unit circle: (n, 2)."""
+    if name == "box":
+        flat = random.uniform(0.6, 1.0)
+        corners = np.array([[1, flat], [-1, flat], [-1, -flat], [1, -flat]], np.float64)
+        return corners / np.linalg.norm(corners[0])
+    if name == "cross":
+        arm = 0.32
+        quarter = np.array([[1, -arm], [1, arm], [arm, arm]], np.float64)
+        turns = [quarter @ _rotation(i * math.pi / 2) for i in range(4)]
+        return np.concatenate(turns) / math.hypot(1, arm)
+    count, inner = (3, 1.0) if name == "triangle" else (5, 0.45)
+    angles = np.arange(count * (1 if inner == 1.0 else 2)) * (
+        2 * math.pi / (count * (1 if inner == 1.0 else 2))
+    )
+    reach = np.where(np.arange(len(angles)) % 2 == 0, 1.0, inner)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1) * reach[:, None]
+
+
+def _rotation(angle: float) -> np.ndarray:
+    c, s = math.cos(angle), math.sin(angle)
+    return np.array([[c, s], [-s, c]])
+
+
+def _paint(canvas: np.ndarray, mask: np.ndarray, random: np.random.Generator) -> None:
+    """Fills a shape with a colour that differs from what lies under it, shaded, with an edge."""
+    under = canvas[mask].mean(axis=0)
+    colour = random.uniform(0, 255, 3)
+    while np.abs(colour - under).sum() < 130:
+        colour = random.uniform(0, 255, 3)
+    columns = np.linspace(-1, 1, canvas.shape[1])[None, :, None]
+    shade = 1 + random.uniform(-0.25, 0.25) * columns
+    canvas[mask] = np.clip(colour * np.broadcast_to(shade, canvas.shape)[mask], 0, 255)
+    kernel = np.ones((_FINER, _FINER), np.uint8)
+    edge = mask & ~cv2.erode(mask.astype(np.uint8), kernel).astype(bool)
+    canvas[edge] = (canvas[edge] * random.uniform(0.4, 0.8)).astype(np.uint8)

@@ -1,0 +1,21 @@
+"""Evaluation: a model on images -> figures, detections, pictures."""
+
+from visiongarden.evaluation.draw import draw, grid
+from visiongarden.evaluation.evaluate import Result, evaluate, evaluate_file
+from visiongarden.evaluation.plots import plot_history
+from visiongarden.evaluation.predict import predict, predict_files, write_png
+from visiongarden.evaluation.predictor import COCO_NMS, Predictor
+
+__all__ = [
+    "COCO_NMS",
+    "Predictor",
+    "Result",
+    "draw",
+    "evaluate",
+    "evaluate_file",
+    "grid",
+    "plot_history",
+    "predict",
+    "predict_files",
+    "write_png",
+]

@@ -1,0 +1,121 @@
+"""`evaluate`: a model on a data set -> COCO's figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from visiongarden.data import DetectionDataset, Loader, read
+from visiongarden.errors import UserError
+from visiongarden.evaluation.predictor import COCO_NMS, Predictor
+from visiongarden.metrics import CocoMeanAveragePrecision
+from visiongarden.models import load
+from visiongarden.postprocess import to_original
+from visiongarden.types import Batch, ClassMap, Placement
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a model reached on a data set.
+
+    Attributes:
+        figures: COCO's twelve, 0 to 1; "AP" is the mean over IoU 0.50 to 0.95; NaN where a data
+            set has nothing to judge by.
+        per_class: name -> {"AP", "AP50"}.
+        images: number of images.
+    """
+
+    figures: dict[str, float]
+    per_class: dict[str, dict[str, float]]
+    images: int
+
+    def table(self) -> Table:
+        """All figures for a terminal, classes first."""
+        table = Table("class", "AP", "AP50", box=None, header_style="bold")
+        for name, figures in self.per_class.items():
+            table.add_row(name, _shown(figures["AP"]), _shown(figures["AP50"]))
+        figures = self.figures
+        table.add_row("all", _shown(figures["AP"]), _shown(figures["AP50"]), style="bold")
+        rest = "  ".join(f"{n} {_shown(v)}" for n, v in figures.items() if n not in ("AP", "AP50"))
+        table.caption = f"{self.images} images; {rest}"
+        table.caption_justify = "left"
+        return table
+
+
+def evaluate(
+    model: Any,
+    dataset: DetectionDataset,
+    batch_size: int = 16,
+    predictor: Predictor | None = None,
+) -> Result:
+    """Judges a detector by COCO's protocol, in pixels of the original images.
+
+    Args:
+        model: a `Detector`.
+        dataset: what to judge on.
+        batch_size: images a step.
+        predictor: one that is compiled already; by default COCO's NMS at the model's image size.
+
+    Raises:
+        UserError: the classes of model and data set differ.
+        DataError: an image cannot be decoded.
+    """
+    _same_classes(model.class_map, dataset.class_map)
+    predictor = predictor or Predictor(model, nms=COCO_NMS)
+    metric = CocoMeanAveragePrecision(dataset.class_map)
+    loader = Loader(dataset, predictor.image_size, min(batch_size, max(len(dataset), 1)))
+    seen = 0
+    for batch in loader.epoch(0):
+        count = len(batch.images)
+        for row, found in enumerate(predictor(_full(batch.images, loader.batch_size))[:count]):
+            example = dataset[seen]
+            placement, size = placement_of(batch, row), (int(v) for v in batch.sizes[row])
+            metric.update(to_original(found, placement, tuple(size)), example)  # type: ignore[arg-type]
+            seen += 1
+    return Result(metric.result(), metric.per_class(), seen)
+
+
+def evaluate_file(
+    model: str | Path,
+    data: str | Path,
+    format: str = "auto",
+    split: str = "val",
+    invalid_boxes: str = "error",
+    batch_size: int = 16,
+) -> Result:
+    """`evaluate` for a model file and a data set's folder; the model's class map is the data's."""
+    opened = load(model)
+    names = opened.class_map.names if opened.class_map else None
+    dataset = read(data, format, split, names, invalid_boxes)
+    return evaluate(opened, dataset, batch_size)
+
+
+def placement_of(batch: Batch, row: int) -> Placement:
+    """Where one image lies on its canvas."""
+    (sx, sy), (x, y) = batch.scales[row].tolist(), batch.offsets[row].tolist()
+    return Placement((sx, sy), (x, y))
+
+
+def _full(images: np.ndarray, batch_size: int) -> np.ndarray:
+    """The last batch filled up, so that the model is compiled for one size only."""
+    missing = batch_size - len(images)
+    if not missing:
+        return images
+    return np.concatenate([images, np.zeros((missing, *images.shape[1:]), np.uint8)])
+
+
+def _same_classes(model: ClassMap | None, data: ClassMap) -> None:
+    if model is not None and model.names != data.names:
+        raise UserError(
+            "the model and the data set have different classes",
+            rule=f"the model's: {', '.join(model.names)}",
+            received=f"the data set's: {', '.join(data.names)}",
+        )
+
+
+def _shown(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.3f}"

@@ -1,0 +1,40 @@
+"""Curves of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def plot_history(history: Sequence[dict[str, float]], path: str | Path) -> Path:
+    """Writes loss (with its terms) and AP over the epochs as one PNG.
+
+    Args:
+        history: one dict an epoch, as `fit` returns it.
+        path: of the picture.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = [entry["epoch"] for entry in history]
+    skipped = {"epoch", "learning_rate"}
+    names = list(dict.fromkeys(n for entry in history for n in entry if n not in skipped))
+    for name in names:
+        points = [
+            (e, entry[name]) for e, entry in zip(epochs, history, strict=True) if name in entry
+        ]
+        judged = name.startswith(("AP", "AR"))
+        axes = right if judged else left
+        width = 2.2 if name in ("loss", "AP50") else 1.2
+        axes.plot(*zip(*points, strict=True), label=name, linewidth=width)
+    left.set_title("loss on the training split")
+    right.set_title("COCO AP on the validation split")
+    right.set_ylim(0, 1)
+    for axes in (left, right):
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend()
+    figure.savefig(path, dpi=110)
+    return Path(path)

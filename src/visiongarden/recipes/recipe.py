@@ -1,0 +1,74 @@
+"""`Recipe`: one complete named run as a value: model, data, augmentation, training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import field_validator
+from visiongarden.data import Augmentation
+
+from visiongarden.config import Value
+from visiongarden.parts import Backbone, Decoder, Head, check_image_size
+from visiongarden.training import Training
+from visiongarden.types import ImageSize, stride_of
+
+
+class Model(Value):
+    """Three parts, and the size of the images they see.
+
+    Attributes:
+        backbone: image -> feature maps.
+        decoder: feature maps -> feature maps.
+        head: feature maps -> raw predictions; its `num_classes` may be left to the data set.
+        image_size: (height, width) in pixels, or one number for both.
+    """
+
+    backbone: Backbone
+    decoder: Decoder
+    head: Head
+    image_size: ImageSize = (320, 320)
+
+    @field_validator("image_size", mode="before")
+    @classmethod
+    def _both_sides(cls, size: Any) -> Any:
+        return (size, size) if isinstance(size, int) else size
+
+    def check(self) -> None:
+        """Raises where the image size does not suit the backbone's largest stride."""
+        check_image_size(self.image_size, max(map(stride_of, self.backbone.levels)))
+
+
+class Data(Value):
+    """Where the images are.
+
+    Attributes:
+        path: folder or file of the data set; a relative one counts from the working directory.
+        format: of its annotations.
+        train: split to train on.
+        val: split to judge on after each epoch.
+        invalid_boxes: what to do with boxes that cannot be: refuse the data set, or leave them out
+            and list them.
+    """
+
+    path: Path
+    format: Literal["auto", "coco", "yolo", "voc"] = "auto"
+    train: str = "train"
+    val: str = "val"
+    invalid_boxes: Literal["error", "drop"] = "error"
+
+
+class Recipe(Value):
+    """One complete run; the same recipe gives the same run.
+
+    Attributes:
+        model: what is trained.
+        data: what it is trained on.
+        augmentation: how the training images vary.
+        training: optimiser, schedule and length.
+    """
+
+    model: Model
+    data: Data
+    augmentation: Augmentation = Augmentation()
+    training: Training = Training()

@@ -1,0 +1,152 @@
+"""`train`: carries out a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+from rich.console import Console
+
+from visiongarden.config import save_yaml
+from visiongarden.data import DetectionDataset, Loader
+from visiongarden.errors import UserError
+from visiongarden.evaluation import COCO_NMS, Predictor, evaluate, plot_history
+from visiongarden.models import Detector, load
+from visiongarden.recipes.recipe import Recipe
+from visiongarden.recipes.resolve import read_split
+from visiongarden.training import fit
+from visiongarden.training.record import Judge
+
+RECIPE = "recipe.yaml"
+
+
+def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False) -> Path:
+    """Trains the model of a recipe on its data.
+
+    Leaves in the folder: `recipe.yaml`, `best.keras` and `last.keras`, `history.json`,
+    `resume.npz`, `curves.png`, TensorBoard events.
+
+    Args:
+        recipe: what to do.
+        output: folder of the run; by default `runs/` and the data set's name, numbered if taken.
+        resume: go on with the run in the folder.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DataError: the data set is not sound; training does not start.
+        ContractError: the parts do not fit each other, or the classes.
+        UserError: the folder holds another run, or none to resume.
+        KeyboardInterrupt: after Ctrl-C, once all that `resume` needs is written.
+    """
+    console = Console()
+    train_set, val_set = (read_split(recipe.data, split) for split in ("train", "val"))
+    keras.utils.set_random_seed(recipe.training.seed)
+    model = Detector(
+        recipe.model.backbone,
+        recipe.model.decoder,
+        recipe.model.head,
+        recipe.model.image_size,
+        train_set.class_map,
+        dtype=recipe.training.precision,
+    )
+    folder = _folder(recipe, output, resume)
+    save_yaml(folder / RECIPE, recipe)
+    _introduce(console, recipe, model, train_set, val_set, folder)
+    try:
+        history = fit(
+            model,
+            _loader(recipe, train_set),
+            folder,
+            recipe.training,
+            judge_on(val_set, recipe),
+            resume=resume,
+            identity={name: recipe.to_dict()[name] for name in ("data", "augmentation")},
+        )
+    except KeyboardInterrupt:
+        console.print(f"\nstopped; to go on:  visiongarden train {folder / RECIPE} --resume")
+        raise
+    plot_history(history, folder / "curves.png")
+    best = load(folder / "best.keras")
+    console.print(evaluate(best, val_set).table())
+    return folder
+
+
+def judge_on(dataset: DetectionDataset, recipe: Recipe) -> Judge:
+    """What evaluates a model after each epoch; compiles once and follows the model's weights."""
+    predictors: dict[int, Predictor] = {}
+
+    def judge(model: Any) -> dict[str, float]:
+        if id(model) not in predictors:
+            predictors[id(model)] = Predictor(model, recipe.model.image_size, COCO_NMS)
+        figures = evaluate(model, dataset, predictor=predictors[id(model)]).figures
+        return {name: figures[name] for name in ("AP", "AP50")}
+
+    return judge
+
+
+def _loader(recipe: Recipe, dataset: DetectionDataset) -> Loader:
+    return Loader(
+        dataset,
+        image_size=recipe.model.image_size,
+        batch_size=min(recipe.training.batch_size, max(len(dataset), 1)),
+        augmentation=recipe.augmentation,
+        shuffle=True,
+        seed=recipe.training.seed,
+        workers=recipe.training.workers,
+        drop_remainder=True,
+    )
+
+
+def _folder(recipe: Recipe, output: str | Path | None, resume: bool) -> Path:
+    if output is not None:
+        folder = Path(output)
+        if (folder / RECIPE).exists() and not resume:
+            raise UserError(
+                f"{folder} holds a run already",
+                rule="a run never overwrites another",
+                fix="--resume goes on with it; another --output starts anew",
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    return _next_folder(Path("runs") / recipe.data.path.resolve().stem, resume)
+
+
+def _next_folder(base: Path, resume: bool) -> Path:
+    """`runs/name`, `runs/name-2`, ...: the last one there is to resume, else the first free one."""
+    number, folder, last = 1, base, None
+    while folder.exists():
+        last, number = folder, number + 1
+        folder = base.with_name(f"{base.name}-{number}")
+    if resume:
+        if last is None:
+            raise UserError(f"there is no run {base} to resume", fix="train without --resume")
+        return last
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _introduce(
+    console: Console,
+    recipe: Recipe,
+    model: Detector,
+    train_set: DetectionDataset,
+    val_set: DetectionDataset,
+    folder: Path,
+) -> None:
+    height, width = recipe.model.image_size
+    console.print(
+        f"{recipe.data.path}: {len(train_set)} images to train on, {len(val_set)} to judge on, "
+        f"classes {', '.join(train_set.class_map.names)}",
+        f"{recipe.model.backbone} → {recipe.model.decoder} → {recipe.model.head}",
+        f"{model.count_params():,} parameters, {height} × {width} pixels, run {folder}",
+        sep="\n",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    for dataset in (train_set, val_set):
+        for line in dataset.dropped:
+            console.print(f"left out: {line}", markup=False, highlight=False, soft_wrap=True)

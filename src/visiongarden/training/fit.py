@@ -1,0 +1,126 @@
+"""`fit`: trains a model on a loader, with everything that a run needs around Keras's own `fit`."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from visiongarden.data import Loader
+from visiongarden.errors import UserError
+from visiongarden.models import Detector
+from visiongarden.training.interrupt import StopOnInterrupt
+from visiongarden.training.optimizers import make_optimizer
+from visiongarden.training.progress_bar import ProgressBar
+from visiongarden.training.record import Board, Judge, Record, average
+from visiongarden.training.settings import Training
+from visiongarden.training.state import Progress, load_state
+from visiongarden.training.trainer import Trainer
+
+
+def fit(
+    model: Detector,
+    train: Loader,
+    folder: str | Path,
+    settings: Training | None = None,
+    judge: Judge | None = None,
+    loss: Any = None,
+    resume: bool = False,
+    callbacks: tuple[keras.callbacks.Callback, ...] = (),
+    identity: dict[str, Any] | None = None,
+) -> list[dict[str, float]]:
+    """Trains a model; afterwards it holds the averaged weights of the last epoch.
+
+    Leaves `best.keras` and `last.keras` (averaged weights, judged ones), `history.json`,
+    `resume.npz` and TensorBoard events in the folder. Ctrl-C ends after the current step, leaves
+    all that is needed to resume, and raises `KeyboardInterrupt`.
+
+    Args:
+        model: is trained in place.
+        train: gives the batches; always the same ones for the same epoch.
+        folder: of the run; made if need be.
+        settings: the run's numbers.
+        judge: evaluates the averaged model after an epoch; its "AP" decides what is the best.
+        loss: `loss(raw, boxes, classes, image_size) -> {term: scalar}`; by default the head's.
+        resume: go on with the run in the folder.
+        callbacks: more Keras callbacks; they see the trainer, whose `inner` is the model.
+        identity: what must be the same in a run that is resumed, besides model and settings.
+
+    Returns:
+        One dict an epoch: loss and its terms, and what `judge` gave.
+
+    Raises:
+        UserError: nothing to resume, or of another run; no images; the loss became NaN.
+    """
+    settings, folder = settings or Training(), Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not len(train):
+        raise UserError("the training split has no image to train on")
+    trainer = Trainer(model, loss or model.parts.head.loss(), train.image_size)
+    trainer.compile(
+        optimizer=make_optimizer(settings, model, len(train)), jit_compile=_compiles_faster()
+    )
+    trainer.optimizer.build(trainer.trainable_variables)
+    identity = (identity or {}) | {"model": model.get_config(), "training": settings.to_dict()}
+    progress = Progress(identity=identity)
+    if resume:
+        progress = load_state(folder, identity, model, trainer.optimizer)
+    averaged = Detector.from_config(model.get_config())
+    record = Record(
+        folder, averaged, judge, progress, settings.epochs, len(train), settings.judge_every
+    )
+    _run(trainer, train, settings, record, callbacks)
+    average(trainer, averaged)
+    model.set_weights(averaged.get_weights())
+    return progress.history
+
+
+def _run(
+    trainer: Trainer,
+    train: Loader,
+    settings: Training,
+    record: Record,
+    callbacks: tuple[keras.callbacks.Callback, ...],
+) -> None:
+    progress, steps = record.progress, len(train)
+    stop, bar = StopOnInterrupt(), ProgressBar(steps, train.batch_size)
+    everything: list[keras.callbacks.Callback] = [record]
+    if settings.tensorboard and importlib.util.find_spec("tensorboard"):
+        everything.append(Board(record.folder / "tensorboard"))
+    everything += [*callbacks, bar, stop]
+    with stop:
+        try:
+            stopped = False
+            while progress.epoch < settings.epochs and not stopped:
+                # A resumed epoch is shorter than the others, and Keras counts equal ones.
+                part = progress.step > 0
+                trainer.fit(
+                    _batches(train, progress.epoch, progress.step, settings.epochs),
+                    steps_per_epoch=steps - progress.step,
+                    initial_epoch=progress.epoch,
+                    epochs=progress.epoch + 1 if part else settings.epochs,
+                    callbacks=everything,
+                    verbose=0,
+                    shuffle=False,
+                )
+                stopped = trainer.stop_training
+        finally:
+            bar.close()
+    if stop.interrupted:
+        raise KeyboardInterrupt
+
+
+def _batches(train: Loader, epoch: int, step: int, epochs: int) -> Iterator[Any]:
+    for number in range(epoch, epochs):
+        batches = train.epoch(number, mosaic=train.mosaic_in(number, epochs))
+        for batch in itertools.islice(batches, step if number == epoch else 0, None):
+            yield batch.images, {"boxes": batch.boxes, "classes": batch.classes}
+
+
+def _compiles_faster() -> bool:
+    # Measured on CPUs: XLA slows TensorFlow's step by a tenth; JAX is always compiled.
+    return keras.backend.backend() == "jax"

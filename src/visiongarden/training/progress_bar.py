@@ -1,0 +1,107 @@
+"""The live line of a run: epoch, loss, AP, images a second, time left."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import keras
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """A bar that moves in a terminal, and one line an epoch everywhere.
+
+    Args:
+        steps: steps of an epoch.
+        batch_size: images a step.
+        console: where to write.
+    """
+
+    def __init__(self, steps: int, batch_size: int, console: Console | None = None) -> None:
+        super().__init__()
+        self.steps, self.batch_size = steps, batch_size
+        self.console = console or Console()
+        self._live: Live | None = None
+        self._judged: dict[str, float] = {}
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Opens the bar."""
+        self._bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=self.console,
+        )
+        self._task = self._bar.add_task("", total=self.steps, epoch="", text="")
+        self._begun, self._done = time.monotonic(), 0
+        if self.console.is_terminal:
+            self._live = Live(self._bar, console=self.console, refresh_per_second=8, transient=True)
+            self._live.start()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Sets the bar back."""
+        self._epoch, self._epoch_begun = epoch, time.monotonic()
+        self._batch = 0
+        self._bar.reset(self._task, epoch=f"{epoch + 1}/{self.params['epochs']}", text="")
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Moves the bar."""
+        self._batch = batch + 1
+        if self._live is not None:
+            text = f"{_loss(logs or {})}  {self._figures()}"
+            self._bar.update(self._task, completed=self._batch, text=text)
+        self._train_seconds = time.monotonic() - self._epoch_begun
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Writes the epoch's line."""
+        logs = logs or {}
+        self._judged = {name: logs[name] for name in ("AP", "AP50") if name in logs}
+        self._done += 1
+        self.console.print(
+            f"epoch {epoch + 1:>3}/{self.params['epochs']}  {_loss(logs, True)}  {self._figures()}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Closes the bar."""
+        self.close()
+
+    def close(self) -> None:
+        """Gives the terminal back; safe to call twice."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _figures(self) -> str:
+        now = time.monotonic()
+        seconds = max(getattr(self, "_train_seconds", now - self._epoch_begun), 1e-6)
+        rate = self._batch * self.batch_size / seconds
+        judged = "  ".join(f"{name} {value:.3f}" for name, value in self._judged.items())
+        return f"{judged}  {rate:.0f} images/s  {_clock(self._left(now))} left".lstrip()
+
+    def _left(self, now: float) -> float:
+        total = self.params["epochs"] * self.steps
+        at = self._epoch * self.steps + self._batch
+        first = (self._epoch - self._done) * self.steps
+        gone = max(at - max(first, 0), 1)
+        return (now - self._begun) / gone * (total - at)
+
+
+def _loss(logs: dict[str, Any], terms: bool = False) -> str:
+    text = f"loss {float(logs['loss']):.3f}" if "loss" in logs else ""
+    if terms:
+        skip = {"loss", "learning_rate", "images_per_second"}
+        parts = [f"{n} {float(v):.2f}" for n, v in logs.items() if n not in skip and n[0].islower()]
+        text += f" ({' '.join(parts)})" if parts else ""
+    return text
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,140 @@
+"""What a run leaves after each epoch: judged weights, best and last model, state, history."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from visiongarden.errors import UserError
+from visiongarden.training.optimizers import averaged_weights
+from visiongarden.training.state import FILE, Progress, save_state
+
+Judge = Callable[[keras.Model], dict[str, float]]
+"""Evaluates a model: "AP" decides which epoch is the best."""
+
+
+class Record(keras.callbacks.Callback):
+    """After each epoch: averages the weights, judges them, writes models, state and history.
+
+    Args:
+        folder: of the run.
+        averaged: a copy of the model, which holds the averaged weights.
+        judge: evaluates `averaged`; None keeps the last epoch as the best.
+        progress: what a resumed run brought along, or a new one.
+        epochs: of the whole run.
+        steps: of an epoch.
+        judge_every: epochs between two evaluations.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        averaged: keras.Model,
+        judge: Judge | None,
+        progress: Progress,
+        epochs: int,
+        steps: int,
+        judge_every: int,
+    ) -> None:
+        super().__init__()
+        self.folder, self.averaged, self.judge = folder, averaged, judge
+        self.progress, self.epochs, self.judge_every = progress, epochs, judge_every
+        self.steps, self._step = steps, progress.step
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Counts the steps of an epoch, those before a resume included."""
+        self._step += 1
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Judges and writes; an epoch that was cut short only leaves its state."""
+        logs = logs if logs is not None else {}
+        trainer: Any = self.model
+        if not math.isfinite(logs.get("loss", 0.0)):
+            raise UserError(
+                f"the loss became {logs['loss']} in epoch {epoch + 1}",
+                rule=f"{FILE} and last.keras in {self.folder} still hold the epoch before",
+                fix="a lower training.learning_rate, or training.precision=float32",
+            )
+        whole = self._step >= self.steps
+        if whole:
+            average(trainer, self.averaged)
+            due = (epoch + 1) % self.judge_every == 0 or epoch + 1 == self.epochs
+            if self.judge is not None and due:
+                logs.update(self.judge(self.averaged))
+            self._keep(epoch, logs)
+        self.progress.epoch = epoch + 1 if whole else epoch
+        self.progress.step = 0 if whole else self._step
+        self._step = 0
+        save_state(self.folder, self.progress, trainer.inner, trainer.optimizer)
+
+    def _keep(self, epoch: int, logs: dict[str, float]) -> None:
+        entry = {"epoch": epoch + 1} | {name: float(value) for name, value in logs.items()}
+        self.progress.history.append(entry)
+        write_json(self.folder / "history.json", self.progress.history)
+        self.averaged.save(self.folder / "last.keras")
+        score = logs.get("AP", self.progress.best if self.judge else 0.0)
+        score = 0.0 if math.isnan(score) else score
+        # Equal counts as better: before anything is found, the later epoch knows more.
+        if (self.judge is None or "AP" in logs) and score >= self.progress.best:
+            self.progress.best = score
+            self.averaged.save(self.folder / "best.keras")
+
+
+class Board(keras.callbacks.Callback):
+    """Writes each epoch's figures as TensorBoard events, on every backend."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+        self._writer: Any = None
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Adds one point to each curve."""
+        if self._writer is None:
+            self._writer = _writer(self.folder)
+        for name, value in (logs or {}).items():
+            self._writer.add_scalar(name, float(value), epoch + 1)
+        self._writer.flush()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Closes the file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _writer(folder: Path) -> Any:
+    from tensorboard.summary import Writer
+    from tensorboard.summary._output import DirectoryOutput  # has no public name yet
+
+    folder.mkdir(parents=True, exist_ok=True)
+    return Writer(DirectoryOutput(str(folder)))
+
+
+def average(trainer: Any, averaged: keras.Model) -> None:
+    """Puts the moving average of the trained weights, and the other state, into `averaged`."""
+    source = trainer.inner
+    optimizer = trainer.optimizer
+    values = averaged_weights(optimizer, source.trainable_variables)
+    for weight, value in zip(averaged.trainable_variables, values, strict=True):
+        weight.assign(value)
+    pairs = zip(averaged.non_trainable_variables, source.non_trainable_variables, strict=True)
+    for weight, other in pairs:
+        weight.assign(other.value)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON at once under its final name."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(value, file, indent=1)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)

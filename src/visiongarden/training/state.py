@@ -1,0 +1,129 @@
+"""What a run needs to go on: weights, optimiser, place in the data; one file, written at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from visiongarden.errors import UserError
+
+FILE = "resume.npz"
+_HEADER = "header"
+_MOST_HEADER = 16 * 2**20
+
+
+@dataclass
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        epoch: the epoch that goes on next, from 0.
+        step: steps of that epoch that are done.
+        best: highest AP so far; -1 before the first evaluation.
+        history: one dict an epoch, as `history.json` holds it.
+        identity: what must be the same in the run that goes on.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    best: float = -1.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    identity: dict[str, Any] = field(default_factory=dict)
+
+
+def save_state(folder: Path, progress: Progress, model: keras.Model, optimizer: Any) -> None:
+    """Writes `resume.npz` into the run's folder; the old one stands until the new one is whole."""
+    arrays = {name: _array(variable) for name, variable in _variables(model, optimizer)}
+    header = np.frombuffer(json.dumps(asdict(progress)).encode(), dtype=np.uint8)
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".resume-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **{_HEADER: header}, **arrays)  # type: ignore[arg-type]
+        Path(name).replace(folder / FILE)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def load_state(
+    folder: Path, identity: dict[str, Any], model: keras.Model, optimizer: Any
+) -> Progress:
+    """Puts weights and optimiser back; the optimiser must be built.
+
+    Raises:
+        UserError: there is no such file, it is cut short, or it belongs to another run.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise UserError(
+            f"{folder} has nothing to resume",
+            rule=f"an interrupted run leaves {FILE} in its folder",
+            fix="train without --resume, or name the run's folder with --output",
+        )
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            progress = _header(path, archive)
+            _compare(path, progress.identity, identity)
+            for name, variable in _variables(model, optimizer):
+                variable.assign(_read(path, archive, name, variable))
+    except (zipfile.BadZipFile, EOFError, KeyError, OSError, ValueError, TypeError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            f"{path} is not a whole checkpoint", received=str(error), fix="train without --resume"
+        ) from error
+    return progress
+
+
+def _variables(model: keras.Model, optimizer: Any) -> Iterator[tuple[str, Any]]:
+    for variable in model.weights:
+        yield f"model/{variable.path}", variable
+    # Paths of optimiser variables are not unique; their order follows the model's.
+    for index, variable in enumerate(optimizer.variables):
+        yield f"optimizer/{index}", variable
+
+
+def _array(variable: Any) -> np.ndarray:
+    array = keras.ops.convert_to_numpy(variable.value)
+    return array.astype(np.float32) if array.dtype.kind not in "iufb" else array
+
+
+def _header(path: Path, archive: Any) -> Progress:
+    if archive.zip.getinfo(f"{_HEADER}.npy").file_size > _MOST_HEADER:
+        raise UserError(f"{path}: its header is larger than {_MOST_HEADER:,} bytes")
+    return Progress(**json.loads(archive[_HEADER].tobytes()))
+
+
+def _read(path: Path, archive: Any, name: str, variable: Any) -> np.ndarray:
+    most = 8 * int(np.prod(variable.shape, dtype=np.int64)) + 4096
+    if archive.zip.getinfo(f"{name}.npy").file_size > most:
+        raise UserError(f"{path}: {name} is larger than the weight it belongs to")
+    array: np.ndarray = archive[name]
+    if array.shape != tuple(variable.shape):
+        raise UserError(
+            f"{path}: {name} has another shape",
+            rule=str(tuple(variable.shape)),
+            received=str(array.shape),
+        )
+    return array
+
+
+def _compare(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
+    now = json.loads(json.dumps(now))
+    changed = sorted(k for k in then.keys() | now.keys() if then.get(k) != now.get(k))
+    if changed:
+        name = changed[0]
+        raise UserError(
+            f"{path} belongs to another run: {', '.join(changed)} changed",
+            rule=f"{name} as before: {str(then.get(name))[:200]}",
+            received=str(now.get(name))[:200],
+            fix="resume with the settings of the run, or train anew into another folder",
+        )

@@ -1,0 +1,47 @@
+"""`Trainer`: what `fit` compiles. The model inside stays a plain model without losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from visiongarden.types import ImageSize
+
+
+class Trainer(keras.Model):
+    """A model with its loss: takes uint8 images and padded targets.
+
+    Args:
+        model: takes float images from 0 to 1, returns raw predictions.
+        loss: `loss(raw, boxes, classes, image_size) -> {term: scalar}`, summed for the gradient;
+            the terms named in `loss.terms` are tracked.
+        image_size: (height, width) of the images.
+    """
+
+    def __init__(self, model: keras.Model, loss: Any, image_size: ImageSize) -> None:
+        super().__init__(name="trainer", dtype=model.dtype_policy)
+        self.inner, self.judge_raw, self.image_size = model, loss, image_size
+        self.trackers = [keras.metrics.Mean(name=term) for term in getattr(loss, "terms", ())]
+        self.built = True
+
+    def call(self, images: Any, training: bool | None = None) -> Any:
+        """Raw predictions for uint8 images (batch, height, width, 3)."""
+        dtype = self.compute_dtype
+        floats = ops.cast(images, dtype) * ops.cast(1 / 255, dtype)
+        return self.inner(floats, training=training)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Sum of the loss's terms; each term's mean over the epoch is tracked."""
+        terms = self.judge_raw(y_pred, y["boxes"], y["classes"], self.image_size)
+        for tracker in self.trackers:
+            tracker.update_state(terms[tracker.name])
+        return sum(terms.values())

@@ -1,0 +1,49 @@
+"""Every test runs seeded, quietly and on the backend that KERAS_BACKEND names."""
+
+import importlib.util
+import os
+import random
+import sys
+
+import hypothesis
+import numpy as np
+import pytest
+
+# Read when a backend starts, so they are set before any test module is imported.
+BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+# The same examples on every run; no deadline, because a first call compiles.
+hypothesis.settings.register_profile("fixed", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("fixed")
+
+
+def pytest_configure(config):
+    if importlib.util.find_spec(BACKEND) is None:
+        raise pytest.UsageError(
+            f"KERAS_BACKEND={BACKEND} is not installed: pip install -e '.[{BACKEND}]'"
+        )
+
+
+def pytest_report_header():
+    return f"keras backend: {BACKEND}"
+
+
+def pytest_collection_modifyitems(config, items):
+    # Exact values and speed are held on TensorFlow; the other backends hold the contract.
+    if BACKEND == "tensorflow":
+        return
+    kept = [item for item in items if item.get_closest_marker("backends")]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 (what libraries draw from)
+    if "keras" in sys.modules:
+        import keras
+
+        keras.utils.set_random_seed(0)
