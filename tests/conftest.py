@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(autouse=True)
 def seeded():
     random.seed(0)
-    np.random.seed(0)  # noqa: NPY002 (what libraries draw from)
+    np.random.seed(0)  # what libraries draw from
     if "keras" in sys.modules:
         import keras
 

@@ -185,7 +185,7 @@ def _shape(
     centre = random.uniform(radius + 1, np.array([width, height]) - radius - 1)
     turn = random.uniform(0, 2 * math.pi)
     mask = np.zeros(canvas, np.uint8)
-    middle = tuple(int(round(v)) for v in centre)
+    middle = tuple(round(v) for v in centre)
     if name in ("disc", "ring"):
         cv2.circle(mask, middle, round(radius), 1, -1)
         if name == "ring":

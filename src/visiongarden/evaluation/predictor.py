@@ -29,8 +29,10 @@ class Predictor:
         UserError: neither the model nor the caller says an image size.
     """
 
-    def __init__(self, model: Any, image_size: ImageSize | None = None, nms: Nms = Nms()) -> None:
-        self.model, self.nms = model, nms
+    def __init__(
+        self, model: Any, image_size: ImageSize | None = None, nms: Nms | None = None
+    ) -> None:
+        self.model, self.nms = model, nms or Nms()
         self.image_size = image_size or model.image_size
         if self.image_size is None:
             raise UserError(

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import field_validator
-from visiongarden.data import Augmentation
 
 from visiongarden.config import Value
+from visiongarden.data import Augmentation
 from visiongarden.parts import Backbone, Decoder, Head, check_image_size
 from visiongarden.training import Training
 from visiongarden.types import ImageSize, stride_of
