@@ -51,12 +51,14 @@ def decode(path: Path) -> np.ndarray:
     Raises:
         DataError: no such file, no image, cut short, or too large.
     """
-    image_size(path)
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such image")
     if path.stat().st_size > MOST_BYTES:
         raise DataError(f"{path}: larger than {MOST_BYTES:,} bytes")
     raw = path.read_bytes()
     if _cut_short(raw):
         raise DataError(f"{path}: the image is cut short", fix="copy the file again")
+    image_size(path)
     try:
         image = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:

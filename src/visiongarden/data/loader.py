@@ -96,15 +96,25 @@ class Loader:
         examples = grain.MapDataset.source(source).to_iter_dataset(
             grain.ReadOptions(num_threads=4, prefetch_buffer_size=4 * self.batch_size)
         )
+        if self.workers:
+            # Before batching: processes take turns image by image, which keeps the order.
+            _ready_for_processes()
+            options = grain.multiprocessing.MultiprocessingOptions(num_workers=self.workers)
+            examples = examples.mp_prefetch(options)
         batches = examples.batch(
             self.batch_size,
             drop_remainder=self.drop_remainder,
             batch_fn=_Collate(self.max_boxes, self.augmentation is not None),
         )
-        if self.workers:
-            options = grain.multiprocessing.MultiprocessingOptions(num_workers=self.workers)
-            batches = batches.mp_prefetch(options)
         return iter(batches)
+
+
+def _ready_for_processes() -> None:
+    """Grain's processes read absl flags, which only absl's own `app.run` would parse."""
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
 
 
 class _Images:

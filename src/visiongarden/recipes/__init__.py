@@ -1,7 +1,8 @@
 """Recipes: complete runs as values, and what carries them out."""
 
+from visiongarden.recipes.demo import demo
 from visiongarden.recipes.recipe import Data, Model, Recipe
 from visiongarden.recipes.resolve import resolve
 from visiongarden.recipes.train import train
 
-__all__ = ["Data", "Model", "Recipe", "resolve", "train"]
+__all__ = ["Data", "Model", "Recipe", "demo", "resolve", "train"]

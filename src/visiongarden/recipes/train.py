@@ -66,7 +66,10 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
             identity={name: recipe.to_dict()[name] for name in ("data", "augmentation")},
         )
     except KeyboardInterrupt:
-        console.print(f"\nstopped; to go on:  visiongarden train {folder / RECIPE} --resume")
+        say(
+            console,
+            f"stopped; to go on: visiongarden train {folder / RECIPE} --output {folder} --resume",
+        )
         raise
     plot_history(history, folder / "curves.png")
     best = load(folder / "best.keras")
@@ -101,30 +104,42 @@ def _loader(recipe: Recipe, dataset: DetectionDataset) -> Loader:
 
 
 def _folder(recipe: Recipe, output: str | Path | None, resume: bool) -> Path:
-    if output is not None:
-        folder = Path(output)
-        if (folder / RECIPE).exists() and not resume:
-            raise UserError(
-                f"{folder} holds a run already",
-                rule="a run never overwrites another",
-                fix="--resume goes on with it; another --output starts anew",
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-    return _next_folder(Path("runs") / recipe.data.path.resolve().stem, resume)
+    base = Path("runs") / recipe.data.path.resolve().stem
+    if not resume:
+        return free_folder(base) if output is None else _empty(Path(output))
+    folder = Path(output) if output is not None else _last(base)
+    if not (folder / RECIPE).exists():
+        raise UserError(f"{folder} holds no run to resume", fix="train without --resume")
+    return folder
 
 
-def _next_folder(base: Path, resume: bool) -> Path:
-    """`runs/name`, `runs/name-2`, ...: the last one there is to resume, else the first free one."""
-    number, folder, last = 1, base, None
+def _empty(folder: Path) -> Path:
+    if (folder / RECIPE).exists():
+        raise UserError(
+            f"{folder} holds a run already",
+            rule="a run never overwrites another",
+            fix="--resume goes on with it; another --output starts anew",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def free_folder(base: Path) -> Path:
+    """Makes `base`, or the first of `base-2`, `base-3`, ... that is free."""
+    number, folder = 1, base
     while folder.exists():
-        last, number = folder, number + 1
+        number += 1
         folder = base.with_name(f"{base.name}-{number}")
-    if resume:
-        if last is None:
-            raise UserError(f"there is no run {base} to resume", fix="train without --resume")
-        return last
     folder.mkdir(parents=True)
+    return folder
+
+
+def _last(base: Path) -> Path:
+    """The newest of `base`, `base-2`, `base-3`, ..."""
+    number, folder = 1, base
+    while base.with_name(f"{base.name}-{number + 1}").exists():
+        number += 1
+        folder = base.with_name(f"{base.name}-{number}")
     return folder
 
 
@@ -137,16 +152,17 @@ def _introduce(
     folder: Path,
 ) -> None:
     height, width = recipe.model.image_size
-    console.print(
+    say(
+        console,
         f"{recipe.data.path}: {len(train_set)} images to train on, {len(val_set)} to judge on, "
         f"classes {', '.join(train_set.class_map.names)}",
         f"{recipe.model.backbone} → {recipe.model.decoder} → {recipe.model.head}",
         f"{model.count_params():,} parameters, {height} × {width} pixels, run {folder}",
-        sep="\n",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+        *(f"left out: {line}" for dataset in (train_set, val_set) for line in dataset.dropped),
     )
-    for dataset in (train_set, val_set):
-        for line in dataset.dropped:
-            console.print(f"left out: {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def say(console: Console, *lines: str) -> None:
+    """Plain lines: paths and values hold brackets that rich would take for markup."""
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

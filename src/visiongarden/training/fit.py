@@ -61,9 +61,7 @@ def fit(
     if not len(train):
         raise UserError("the training split has no image to train on")
     trainer = Trainer(model, loss or model.parts.head.loss(), train.image_size)
-    trainer.compile(
-        optimizer=make_optimizer(settings, model, len(train)), jit_compile=_compiles_faster()
-    )
+    trainer.compile(optimizer=make_optimizer(settings, len(train)), jit_compile=_compiles_faster())
     trainer.optimizer.build(trainer.trainable_variables)
     identity = (identity or {}) | {"model": model.get_config(), "training": settings.to_dict()}
     progress = Progress(identity=identity)
@@ -75,6 +73,7 @@ def fit(
     )
     _run(trainer, train, settings, record, callbacks)
     average(trainer, averaged)
+    averaged.save(folder / "last.keras")
     model.set_weights(averaged.get_weights())
     return progress.history
 

@@ -26,6 +26,7 @@ class ProgressBar(keras.callbacks.Callback):
         self.console = console or Console()
         self._live: Live | None = None
         self._judged: dict[str, float] = {}
+        self._first: int | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Opens the bar."""
@@ -37,7 +38,7 @@ class ProgressBar(keras.callbacks.Callback):
             console=self.console,
         )
         self._task = self._bar.add_task("", total=self.steps, epoch="", text="")
-        self._begun, self._done = time.monotonic(), 0
+        self._begun, self._first = time.monotonic(), None
         if self.console.is_terminal:
             self._live = Live(self._bar, console=self.console, refresh_per_second=8, transient=True)
             self._live.start()
@@ -51,6 +52,9 @@ class ProgressBar(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Moves the bar."""
         self._batch = batch + 1
+        if self._first is None:
+            # The first step compiles; the others tell how long the rest takes.
+            self._begun, self._first = time.monotonic(), self._at()
         if self._live is not None:
             text = f"{_loss(logs or {})}  {self._figures()}"
             self._bar.update(self._task, completed=self._batch, text=text)
@@ -60,7 +64,6 @@ class ProgressBar(keras.callbacks.Callback):
         """Writes the epoch's line."""
         logs = logs or {}
         self._judged = {name: logs[name] for name in ("AP", "AP50") if name in logs}
-        self._done += 1
         self.console.print(
             f"epoch {epoch + 1:>3}/{self.params['epochs']}  {_loss(logs, True)}  {self._figures()}",
             highlight=False,
@@ -84,12 +87,13 @@ class ProgressBar(keras.callbacks.Callback):
         judged = "  ".join(f"{name} {value:.3f}" for name, value in self._judged.items())
         return f"{judged}  {rate:.0f} images/s  {_clock(self._left(now))} left".lstrip()
 
+    def _at(self) -> int:
+        return int(self._epoch * self.steps + self._batch)
+
     def _left(self, now: float) -> float:
+        gone = self._at() - (self._first or 0)
         total = self.params["epochs"] * self.steps
-        at = self._epoch * self.steps + self._batch
-        first = (self._epoch - self._done) * self.steps
-        gone = max(at - max(first, 0), 1)
-        return (now - self._begun) / gone * (total - at)
+        return (now - self._begun) / max(gone, 1) * (total - self._at())
 
 
 def _loss(logs: dict[str, Any], terms: bool = False) -> str:

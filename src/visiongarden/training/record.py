@@ -13,7 +13,6 @@ from typing import Any
 import keras
 
 from visiongarden.errors import UserError
-from visiongarden.training.optimizers import averaged_weights
 from visiongarden.training.state import FILE, Progress, save_state
 
 Judge = Callable[[keras.Model], dict[str, float]]
@@ -59,7 +58,7 @@ class Record(keras.callbacks.Callback):
         if not math.isfinite(logs.get("loss", 0.0)):
             raise UserError(
                 f"the loss became {logs['loss']} in epoch {epoch + 1}",
-                rule=f"{FILE} and last.keras in {self.folder} still hold the epoch before",
+                rule=f"{FILE} in {self.folder} still holds the epoch before",
                 fix="a lower training.learning_rate, or training.precision=float32",
             )
         whole = self._step >= self.steps
@@ -78,7 +77,6 @@ class Record(keras.callbacks.Callback):
         entry = {"epoch": epoch + 1} | {name: float(value) for name, value in logs.items()}
         self.progress.history.append(entry)
         write_json(self.folder / "history.json", self.progress.history)
-        self.averaged.save(self.folder / "last.keras")
         score = logs.get("AP", self.progress.best if self.judge else 0.0)
         score = 0.0 if math.isnan(score) else score
         # Equal counts as better: before anything is found, the later epoch knows more.
@@ -120,8 +118,9 @@ def _writer(folder: Path) -> Any:
 def average(trainer: Any, averaged: keras.Model) -> None:
     """Puts the moving average of the trained weights, and the other state, into `averaged`."""
     source = trainer.inner
-    optimizer = trainer.optimizer
-    values = averaged_weights(optimizer, source.trainable_variables)
+    # A loss scale for float16 is wrapped around the optimiser.
+    optimizer = getattr(trainer.optimizer, "inner_optimizer", trainer.optimizer)
+    values = optimizer.averaged()
     for weight, value in zip(averaged.trainable_variables, values, strict=True):
         weight.assign(value)
     pairs = zip(averaged.non_trainable_variables, source.non_trainable_variables, strict=True)

@@ -1,0 +1,154 @@
+"""`demo`: the whole way on drawn scenes, from nothing to an exported, proven detector."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rich.console import Console
+
+from visiongarden.data import DetectionDataset, Loader, make_scenes, read
+from visiongarden.errors import UserError
+from visiongarden.evaluation import Predictor, draw, grid, predict, write_png
+from visiongarden.export import to_onnx
+from visiongarden.models import load
+from visiongarden.postprocess import Nms
+from visiongarden.recipes.recipe import Recipe
+from visiongarden.recipes.resolve import resolve
+from visiongarden.recipes.train import free_folder, say, train
+from visiongarden.types import Detections
+
+SHOWN = 12
+"""Pictures on the contact sheet."""
+
+_FRESH_PROCESS = """
+import sys
+import numpy
+import visiongarden
+from visiongarden.evaluation import Predictor
+
+model, images, outputs = sys.argv[1:]
+boxes, scores = Predictor(visiongarden.load(model)).raw(numpy.load(images, allow_pickle=False))
+numpy.savez(outputs, boxes=boxes, scores=scores)
+"""
+
+
+def recipe(scenes: str | Path, seed: int = 0) -> Recipe:
+    """The demo's run: about two minutes on two cores."""
+    return resolve(
+        {
+            "model": {
+                "backbone": {
+                    "type": "CSPDarknet",
+                    "depth": 0.33,
+                    "width": 0.1875,
+                    "levels": ["p3", "p4"],
+                },
+                "decoder": {"type": "FPN", "channels": 48, "levels": ["p3", "p4"]},
+                "head": {"type": "AnchorFree", "bins": 8},
+                "image_size": 128,
+            },
+            "data": {"path": str(scenes), "format": "coco"},
+            "augmentation": {"mosaic": 0.3, "mosaic_off_epochs": 10, "scale": 0.3},
+            "training": {
+                "epochs": 40,
+                "batch_size": 8,
+                "learning_rate": 0.005,
+                "warmup_epochs": 1,
+                "judge_every": 4,
+                "seed": seed,
+            },
+        }
+    )
+
+
+def demo(output: str | Path = "runs/demo", seed: int = 0) -> Path:
+    """Draws scenes, trains a detector on them, judges, reopens and exports it.
+
+    Leaves in the run's folder: `model.keras`, `model.onnx`, `detections.png` with the truth beside
+    what was found, `pictures/`, `curves.png`, and all that `train` leaves.
+
+    Args:
+        output: folder; numbered if it is taken.
+        seed: of scenes, weights, order and augmentation.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        UserError: the numbers of the reopened or of the exported model differ.
+    """
+    console, begun = Console(), time.monotonic()
+    folder = free_folder(Path(output))
+    scenes = make_scenes(folder / "scenes", seed=seed)
+    say(console, f"drew 400 scenes of shapes into {scenes}")
+    train(recipe(scenes, seed), folder)
+    model_file = (folder / "best.keras").rename(folder / "model.keras")
+    model, val = load(model_file), read(scenes, split="val")
+    _reopen(console, model_file, model, val)
+    _pictures(console, model, val, folder)
+    found = to_onnx(model, folder / "model.onnx", images=_canvases(model, val, 8), nms=Nms())
+    say(console, f"exported {folder / 'model.onnx'}: {found}")
+    say(console, f"done in {time.monotonic() - begun:.0f} s\n")
+    say(console, "what you could try next:", *(f"  {line}" for line in _next_commands(folder)))
+    return folder
+
+
+def _reopen(console: Console, file: Path, model: Any, val: DetectionDataset) -> None:
+    """Opens the file in a process that knows nothing of this one, and compares every number."""
+    images = _canvases(model, val, 8)
+    with tempfile.TemporaryDirectory() as scratch:
+        asked, answer = Path(scratch) / "images.npy", Path(scratch) / "answer.npz"
+        np.save(asked, images)
+        subprocess.run(  # noqa: S603 (this interpreter, our own lines)
+            [sys.executable, "-c", _FRESH_PROCESS, str(file), str(asked), str(answer)],
+            check=True,
+            stderr=subprocess.DEVNULL,
+        )
+        with np.load(answer, allow_pickle=False) as found:
+            theirs = found["boxes"], found["scores"]
+    ours = Predictor(model).raw(images)
+    if not all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True)):
+        raise UserError(f"{file} gives other numbers in a fresh process")
+    numbers = sum(array.size for array in ours)
+    say(console, f"saved {file}; a fresh process reopened it: all {numbers:,} numbers are the same")
+
+
+def _pictures(console: Console, model: Any, val: DetectionDataset, folder: Path) -> None:
+    """Writes single pictures, and one sheet with the truth above what was found."""
+    chosen = range(min(SHOWN, len(val)))
+    images = [np.asarray(val.load(i).image) for i in chosen]
+    found = predict(model, images)
+    pairs = []
+    (folder / "pictures").mkdir()
+    for i, image, one in zip(chosen, images, found, strict=True):
+        large = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+        own = draw(large, replace(one, boxes=one.boxes * 2), val.class_map)
+        write_png(folder / "pictures" / f"{i:03}.png", own)
+        sure = np.ones(len(val[i].boxes), np.float32)
+        truth = draw(large, Detections(val[i].boxes * 2, sure, val[i].classes), val.class_map)
+        pairs.append(np.vstack([truth, np.full((6, large.shape[1], 3), 255, np.uint8), own]))
+    write_png(folder / "detections.png", grid(pairs, columns=6, side=520))
+    say(console, f"pictures: {folder / 'detections.png'} (truth above, found below), ")
+    say(console, f"curves: {folder / 'curves.png'}")
+
+
+def _canvases(model: Any, val: DetectionDataset, count: int) -> np.ndarray:
+    batch = next(Loader(val, model.image_size, min(count, len(val))).epoch(0))
+    return batch.images
+
+
+def _next_commands(folder: Path) -> tuple[str, ...]:
+    file, image = folder / "model.keras", folder / "scenes" / "images" / "00399.png"
+    return (
+        f"visiongarden show {file}",
+        f"visiongarden predict {file} {image} --output predictions",
+        "visiongarden train YOUR_DATA training.epochs=50 model.decoder.type=FPN",
+    )

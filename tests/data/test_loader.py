@@ -1,0 +1,110 @@
+"""Loader: the same batches for the same epoch, whatever the workers; nothing is cut."""
+
+import numpy as np
+import pytest
+
+from visiongarden.data import Augmentation, DetectionDataset, Loader, make_scenes, read
+from visiongarden.errors import UserError
+from visiongarden.types import ClassMap, Example
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return read(make_scenes(tmp_path_factory.mktemp("data") / "scenes", 12, (48, 64)))
+
+
+def loader(dataset, **options):
+    return Loader(dataset, **({"image_size": (64, 64), "batch_size": 4} | options))
+
+
+def same(a, b):
+    return all(
+        np.array_equal(getattr(x, name), getattr(y, name))
+        for x, y in zip(a, b, strict=True)
+        for name in x.__dataclass_fields__
+    )
+
+
+VARIED = {"augmentation": Augmentation(), "shuffle": True, "seed": 3}
+
+
+def test_epochs_repeat_and_differ(scenes):
+    first = list(loader(scenes, **VARIED).epoch(0))
+    assert same(first, list(loader(scenes, **VARIED).epoch(0)))
+    assert not same(first, list(loader(scenes, **VARIED).epoch(1)))
+    assert not same(first, list(loader(scenes, **(VARIED | {"seed": 4})).epoch(0)))
+    assert not same(first, list(loader(scenes, **VARIED).epoch(0, mosaic=False)))
+
+
+@pytest.mark.slow
+def test_workers_change_nothing(scenes):
+    alone = list(loader(scenes, **VARIED).epoch(2))
+    assert same(alone, list(loader(scenes, **VARIED, workers=2).epoch(2)))
+
+
+def test_judging_sees_every_image_once_and_in_place(scenes):
+    batches = list(loader(scenes, batch_size=5).epoch(0))
+    ids = np.concatenate([batch.image_ids for batch in batches])
+    assert ids.tolist() == [example.image_id for example in scenes]
+    batch = batches[0]
+    assert batch.images.shape == (5, 64, 64, 3)
+    assert batch.images.dtype == np.uint8
+    for row in range(5):
+        own = scenes[row].boxes
+        back = (batch.boxes[row, : len(own)] - np.tile(batch.offsets[row], 2)) / np.tile(
+            batch.scales[row], 2
+        )
+        np.testing.assert_allclose(back, own, atol=1e-3)
+        assert (batch.classes[row, len(own) :] == -1).all()
+        assert batch.sizes[row].tolist() == [48, 64]
+
+
+@pytest.mark.parametrize(
+    ("count", "drop", "batches"), [(10, False, 3), (10, True, 2), (4, True, 1), (0, False, 0)]
+)
+def test_length(count, drop, batches):
+    examples = tuple(image([[1, 1, 9, 9]]) for _ in range(count))
+    one = loader(DetectionDataset(ClassMap(("a",)), examples), drop_remainder=drop)
+    assert len(one) == batches
+    if count:
+        assert len(list(one.epoch(0))) == batches
+
+
+def image(boxes, crowd=None):
+    boxes = np.array(boxes, np.float32).reshape(-1, 4)
+    return Example(
+        boxes,
+        np.zeros(len(boxes), np.int32),
+        np.zeros((32, 32, 3), np.uint8),
+        crowd=np.array(crowd, bool) if crowd else None,
+    )
+
+
+def test_room_for_every_box():
+    many = image([[0, 0, 32, 32]] * 30)
+    dataset = DetectionDataset(ClassMap(("a",)), (many, image([])))
+    settings = Augmentation(scale=0, translate=0)
+    one = loader(dataset, batch_size=2, augmentation=settings)
+    assert one.max_boxes == 120
+    counts = [(b.classes >= 0).sum() for e in range(5) for b in one.epoch(e)]
+    assert max(counts) > 30
+    with pytest.raises(UserError, match="would cut boxes"):
+        loader(dataset, augmentation=settings, max_boxes=100)
+
+
+def test_crowds_are_judged_but_never_trained_on():
+    dataset = DetectionDataset(
+        ClassMap(("a",)), (image([[0, 0, 9, 9], [5, 5, 20, 20]], [True, False]),)
+    )
+    judged = next(loader(dataset, batch_size=1).epoch(0))
+    assert judged.crowd.tolist() == [[True, False]]
+    settings = Augmentation(mosaic=0, scale=0, translate=0, flip=0)
+    trained = next(loader(dataset, batch_size=1, augmentation=settings).epoch(0))
+    assert (trained.classes >= 0).sum() == 1
+    assert trained.boxes[0, 0].tolist() == [10, 10, 40, 40]
+
+
+@pytest.mark.parametrize(("off", "expected"), [(0, [1, 1, 1]), (2, [1, 0, 0]), (9, [0, 0, 0])])
+def test_mosaics_stop_before_the_end(scenes, off, expected):
+    one = loader(scenes, augmentation=Augmentation(mosaic_off_epochs=off))
+    assert [one.mosaic_in(epoch, 3) for epoch in range(3)] == expected

@@ -1,0 +1,162 @@
+"""`fit`: learns, leaves whole files, resumes to the same numbers, stops when asked."""
+
+import json
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+import visiongarden as vg
+from visiongarden.data import Augmentation, Loader, make_scenes, read
+from visiongarden.errors import UserError
+from visiongarden.training import Training, fit
+
+SIZE = (64, 64)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return read(make_scenes(tmp_path_factory.mktemp("data") / "scenes", 20, SIZE))
+
+
+def loader(scenes):
+    return Loader(
+        scenes, SIZE, 4, Augmentation(mosaic_off_epochs=1), shuffle=True, drop_remainder=True
+    )
+
+
+def model(dtype=None):
+    keras.utils.set_random_seed(0)
+    return vg.Detector(
+        vg.backbones.CSPDarknet(depth=0.33, width=0.0625),
+        vg.decoders.FPN(channels=16),
+        vg.heads.AnchorFree(num_classes=5, bins=8),
+        SIZE,
+        dtype=dtype,
+    )
+
+
+def settings(**changes):
+    return Training(**({"epochs": 3, "warmup_epochs": 0, "tensorboard": False} | changes))
+
+
+class StopAt(keras.callbacks.Callback):
+    """Ctrl-C after so many steps."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.left = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.backends
+@pytest.mark.slow
+@pytest.mark.parametrize("stop_at", [2, 6])
+def test_a_resumed_run_is_the_same_run(tmp_path, scenes, stop_at):
+    judged = []
+
+    def judge(averaged):
+        judged.append(averaged)
+        return {"AP": 0.1 * len(judged), "AP50": 0.5}
+
+    whole = model()
+    history = fit(whole, loader(scenes), tmp_path / "whole", settings(), judge)
+    assert [entry["epoch"] for entry in history] == [1, 2, 3]
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            model(),
+            loader(scenes),
+            tmp_path / "parts",
+            settings(),
+            judge,
+            callbacks=(StopAt(stop_at),),
+        )
+    assert (tmp_path / "parts" / "resume.npz").is_file()
+    resumed = model()
+    again = fit(resumed, loader(scenes), tmp_path / "parts", settings(), judge, resume=True)
+    for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert [entry["epoch"] for entry in again] == [1, 2, 3]
+    assert again[-1]["box"] == pytest.approx(history[-1]["box"], rel=1e-3)
+
+
+@pytest.mark.backends
+@pytest.mark.slow
+def test_what_a_run_leaves(tmp_path, scenes):
+    figures = iter([0.2, 0.5, 0.3])
+
+    def judge(averaged):
+        return {"AP": next(figures)}
+
+    trained = model()
+    fit(trained, loader(scenes), tmp_path, settings(tensorboard=True), judge)
+    assert {p.name for p in tmp_path.iterdir()} >= {
+        "best.keras",
+        "last.keras",
+        "history.json",
+        "resume.npz",
+    }
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert [entry["AP"] for entry in history] == [0.2, 0.5, 0.3]
+    assert set(history[0]) >= {"loss", "box", "class", "dfl"}
+    assert history[0]["loss"] == pytest.approx(
+        history[0]["box"] + history[0]["class"] + history[0]["dfl"], rel=1e-3
+    )
+    last = vg.load(tmp_path / "last.keras")
+    assert all(map(np.array_equal, last.get_weights(), trained.get_weights()))
+    best = vg.load(tmp_path / "best.keras")
+    assert not all(map(np.array_equal, best.get_weights(), trained.get_weights()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(tmp_path, scenes, precision):
+    trained = model(precision)
+    history = fit(
+        trained, loader(scenes), tmp_path, settings(epochs=2, precision=precision), judge=None
+    )
+    assert all(np.isfinite(entry["loss"]) for entry in history)
+    assert {w.dtype for w in trained.weights} == {"float32"}
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path, scenes):
+    class Broken:
+        terms = ("box",)
+
+        def __call__(self, raw, boxes, classes, image_size):
+            return {"box": keras.ops.sum(raw["p3"]["boxes"]) * np.nan}
+
+    with pytest.raises(UserError, match="the loss became nan in epoch 1"):
+        fit(model(), loader(scenes), tmp_path, settings(), loss=Broken())
+    assert not (tmp_path / "last.keras").exists()
+
+
+def test_nothing_to_resume(tmp_path, scenes):
+    with pytest.raises(UserError, match="nothing to resume"):
+        fit(model(), loader(scenes), tmp_path, settings(), resume=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spoil", ["cut", "other run", "no archive"])
+def test_a_checkpoint_that_does_not_fit(tmp_path, scenes, spoil):
+    fit(model(), loader(scenes), tmp_path, settings(epochs=1))
+    file = tmp_path / "resume.npz"
+    raw = file.read_bytes()
+    changed = settings(epochs=1)
+    if spoil == "cut":
+        file.write_bytes(raw[: len(raw) // 2])
+    elif spoil == "no archive":
+        file.write_bytes(b"hello")
+    else:
+        changed = settings(epochs=2)
+    with pytest.raises(
+        UserError, match="another run: training" if spoil == "other run" else "whole"
+    ):
+        fit(model(), loader(scenes), tmp_path, changed, resume=True)
