@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Group
 from rich.table import Table
 
 from visiongarden.data import DetectionDataset, Loader, read
@@ -33,17 +34,15 @@ class Result:
     per_class: dict[str, dict[str, float]]
     images: int
 
-    def table(self) -> Table:
-        """All figures for a terminal, classes first."""
+    def table(self) -> Group:
+        """All figures for a terminal: the classes, then COCO's twelve."""
         table = Table("class", "AP", "AP50", box=None, header_style="bold")
         for name, figures in self.per_class.items():
             table.add_row(name, _shown(figures["AP"]), _shown(figures["AP50"]))
-        figures = self.figures
-        table.add_row("all", _shown(figures["AP"]), _shown(figures["AP50"]), style="bold")
-        rest = "  ".join(f"{n} {_shown(v)}" for n, v in figures.items() if n not in ("AP", "AP50"))
-        table.caption = f"{self.images} images; {rest}"
-        table.caption_justify = "left"
-        return table
+        table.add_row("all", *(_shown(self.figures[n]) for n in ("AP", "AP50")), style="bold")
+        twelve = [f"{name:>5} {_shown(value)}" for name, value in self.figures.items()]
+        rows = ["  ".join(twelve[i : i + 6]) for i in (0, 6)]
+        return Group(f"COCO figures on {self.images} images", table, *rows)
 
 
 def evaluate(
@@ -71,7 +70,7 @@ def evaluate(
     seen = 0
     for batch in loader.epoch(0):
         count = len(batch.images)
-        for row, found in enumerate(predictor(_full(batch.images, loader.batch_size))[:count]):
+        for row, found in enumerate(predictor(filled(batch.images, loader.batch_size))[:count]):
             example = dataset[seen]
             placement, size = placement_of(batch, row), (int(v) for v in batch.sizes[row])
             metric.update(to_original(found, placement, tuple(size)), example)  # type: ignore[arg-type]
@@ -100,8 +99,8 @@ def placement_of(batch: Batch, row: int) -> Placement:
     return Placement((sx, sy), (x, y))
 
 
-def _full(images: np.ndarray, batch_size: int) -> np.ndarray:
-    """The last batch filled up, so that the model is compiled for one size only."""
+def filled(images: np.ndarray, batch_size: int) -> np.ndarray:
+    """The last batch filled up with black, so that a model is compiled for one size only."""
     missing = batch_size - len(images)
     if not missing:
         return images

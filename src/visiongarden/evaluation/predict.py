@@ -15,6 +15,7 @@ import numpy as np
 from visiongarden.data import decode, letterbox
 from visiongarden.errors import UserError
 from visiongarden.evaluation.draw import draw
+from visiongarden.evaluation.evaluate import filled
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.models import load
 from visiongarden.postprocess import Nms, to_original
@@ -52,7 +53,9 @@ def predict(
         ]
         placed = [letterbox(image, predictor.image_size) for image in pixels]
         canvas = np.stack([image for image, _ in placed])
-        for one, image, (_, placement) in zip(predictor(canvas), pixels, placed, strict=True):
+        if len(images) > batch_size:
+            canvas = filled(canvas, batch_size)
+        for one, image, (_, placement) in zip(predictor(canvas), pixels, placed, strict=False):
             found.append(to_original(one, placement, (image.shape[0], image.shape[1])))
     return found
 

@@ -39,7 +39,7 @@ class Predictor:
                 "the model takes images of any size", rule="say which", fix="image_size=(640, 640)"
             )
         self._decode = model.parts.head.decode()
-        self._run = _compiled(model, self._forward)
+        self._run = _compiled(model, self._forward, self.image_size)
 
     def __call__(self, images: np.ndarray) -> list[Detections]:
         """Detections of uint8 images (batch, height, width, 3), in pixels of these images."""
@@ -58,13 +58,20 @@ class Predictor:
         return found
 
 
-def _compiled(model: keras.Model, forward: Callable[[Any], Any]) -> Callable[[np.ndarray], Any]:
+def _compiled(
+    model: keras.Model, forward: Callable[[Any], Any], size: ImageSize
+) -> Callable[[np.ndarray], Any]:
     """`forward` as each backend runs it fastest; the weights are inputs, never constants."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(forward, reduce_retracing=True)
+        # A function of its own, of any batch: TensorFlow counts traces by function, and warns.
+        @tf.function(input_signature=[tf.TensorSpec((None, *size, 3), tf.uint8)])
+        def traced(images: Any) -> Any:
+            return forward(images)
+
+        return traced
     if backend == "jax":
         import jax
 

@@ -3,6 +3,7 @@
 from visiongarden.recipes.demo import demo
 from visiongarden.recipes.recipe import Data, Model, Recipe
 from visiongarden.recipes.resolve import resolve
+from visiongarden.recipes.show import show
 from visiongarden.recipes.train import train
 
-__all__ = ["Data", "Model", "Recipe", "demo", "resolve", "train"]
+__all__ = ["Data", "Model", "Recipe", "demo", "resolve", "show", "train"]

@@ -73,7 +73,7 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
         raise
     plot_history(history, folder / "curves.png")
     best = load(folder / "best.keras")
-    console.print(evaluate(best, val_set).table())
+    console.print(evaluate(best, val_set).table(), highlight=False)
     return folder
 
 

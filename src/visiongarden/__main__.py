@@ -1,0 +1,5 @@
+"""`python -m visiongarden`."""
+
+from visiongarden.cli import main
+
+main()

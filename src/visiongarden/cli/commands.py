@@ -1,0 +1,147 @@
+"""The commands: each a thin call of one public function, imported when it is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visiongarden.cli.options import (
+    Debug,
+    Format,
+    FormatOrNone,
+    Imports,
+    InvalidBoxes,
+    InvalidBoxesOrNone,
+    ModelFile,
+    import_modules,
+)
+
+app = typer.Typer(
+    help="Build a custom vision model from tested parts, train it, ship it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"visiongarden {version('visiongarden')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option(help="Of scenes, weights and order.")] = 0,
+    debug: Debug = False,
+) -> None:
+    """Draw a data set, train on it, judge, reopen and export: the whole way in minutes."""
+    from visiongarden import recipes
+
+    recipes.demo(output, seed)
+
+
+@app.command()
+def train(
+    source: Annotated[str, typer.Argument(help="A data set, or a recipe (.yaml).")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Fields, as training.epochs=50.")
+    ] = None,
+    format: FormatOrNone = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the run; by default under runs/.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
+    invalid_boxes: InvalidBoxesOrNone = None,
+    imports: Imports = None,
+    debug: Debug = False,
+) -> None:
+    """Train a model on a data set, or carry out a recipe."""
+    import_modules(imports)
+    from visiongarden import recipes
+
+    recipe = recipes.resolve(source, format, invalid_boxes, overrides or [])
+    folder = recipes.train(recipe, output, resume)
+    typer.echo(f"best model: {folder / 'best.keras'}")
+
+
+@app.command("eval")
+def evaluate(
+    model: ModelFile,
+    data: Annotated[Path, typer.Argument(help="A data set.")],
+    format: Format = "auto",
+    split: Annotated[str, typer.Option(help="Split to judge on.")] = "val",
+    invalid_boxes: InvalidBoxes = "error",
+    batch_size: Annotated[int, typer.Option(min=1, help="Images a step.")] = 16,
+    imports: Imports = None,
+    debug: Debug = False,
+) -> None:
+    """Judge a model on a data set by COCO's protocol."""
+    import_modules(imports)
+    from rich.console import Console
+
+    from visiongarden import evaluation
+
+    result = evaluation.evaluate_file(model, data, format, split, invalid_boxes, batch_size)
+    Console().print(result.table(), highlight=False)
+
+
+@app.command()
+def predict(
+    model: ModelFile,
+    images: Annotated[list[Path], typer.Argument(help="Images, or folders of them.")],
+    output: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("predictions"),
+    score: Annotated[float, typer.Option(min=0, max=1, help="Least score.")] = 0.25,
+    imports: Imports = None,
+    debug: Debug = False,
+) -> None:
+    """Find objects in images: annotated pictures, and detections.json."""
+    import_modules(imports)
+    from visiongarden import evaluation
+
+    folder = evaluation.predict_files(model, images, output, score)
+    typer.echo(f"{folder / 'detections.json'} and {len(images)} picture(s) or folder(s) of them")
+
+
+@app.command()
+def export(
+    model: ModelFile,
+    format: Annotated[str, typer.Option(help="onnx.")] = "onnx",
+    output: Annotated[Path | None, typer.Option(help="By default beside the model.")] = None,
+    imports: Imports = None,
+    debug: Debug = False,
+) -> None:
+    """Export a model, once the file's detections agree with the model's."""
+    import_modules(imports)
+    from visiongarden.export import export_file
+
+    path, found = export_file(model, output, format)
+    typer.echo(f"exported {path}: {found}")
+
+
+@app.command()
+def show(
+    source: Annotated[Path, typer.Argument(help="A model (.keras) or a recipe (.yaml).")],
+    image_size: Annotated[int | None, typer.Option(min=1, help="Side of the image.")] = None,
+    imports: Imports = None,
+    debug: Debug = False,
+) -> None:
+    """Print a model's figure: stages, sizes, parameters, compute."""
+    import_modules(imports)
+    from visiongarden import recipes
+
+    typer.echo(str(recipes.show(source, image_size)))

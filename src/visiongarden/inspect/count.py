@@ -1,0 +1,119 @@
+"""Parameters and compute of a model or a part."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import keras
+
+from visiongarden.errors import UserError
+from visiongarden.inspect.macs import every_layer, macs_by_layer, macs_inside
+from visiongarden.layers.keras_internals import weightless
+from visiongarden.models import Detector
+from visiongarden.parts import IMAGE, Part
+from visiongarden.types import FeatureSpec, ImageSize
+
+DEFAULT_SIZE: ImageSize = (640, 640)
+"""Where a model leaves the size open and none is given; what most detectors are published at."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """Size and compute of a model, a part or a stage.
+
+    Attributes:
+        trainable: parameters that training changes: what papers publish.
+        total: all parameters; moving means and variances of batch normalisation among them.
+        macs: multiply-accumulates of convolutions and dense layers for one image. Bias,
+            normalisation, activation, pooling and products of two feature maps are not counted.
+    """
+
+    trainable: int
+    total: int
+    macs: int
+
+    @property
+    def flops(self) -> int:
+        """2 × MACs: what Darknet calls BFLOPs; many papers call the MACs themselves FLOPs."""
+        return 2 * self.macs
+
+
+def count(
+    source: keras.Model | Part,
+    image_size: ImageSize | int | None = None,
+    inputs: FeatureSpec = IMAGE,
+) -> Count:
+    """Counts parameters and MACs; a part or a detector is drawn anew without its weights' memory.
+
+    Args:
+        source: a model or a part.
+        image_size: (height, width) or one number for both; by default the model's own, else 640.
+        inputs: what comes into a part, where it is a decoder or a head.
+
+    Raises:
+        UserError: the image size does not suit the model.
+        ContractError: the part does not suit `inputs`.
+
+    Example:
+        >>> count(vg.backbones.ResNet(depth=50), 224).macs
+        4087136256
+    """
+    size = size_for(source, image_size)
+    with weightless():
+        model = drawn(source, size, inputs)
+        found = macs_by_layer(model, symbolic_inputs(model, size))
+    return count_of(model, macs_inside(model, found))
+
+
+def count_of(layer: keras.Layer, macs: int) -> Count:
+    """Parameters of a built layer, beside MACs found elsewhere."""
+    trainable = _elements(layer.trainable_weights)
+    # State of a random number generator, as of a dropout layer, is no parameter.
+    seeds = [seed.state for each in every_layer(layer) for seed in _seeds(each)]
+    return Count(trainable, _elements(layer.weights) - _elements(seeds), macs)
+
+
+def size_for(source: keras.Model | Part, image_size: ImageSize | int | None) -> ImageSize:
+    """The size asked for, else the model's own, else 640 × 640."""
+    if image_size is None:
+        return getattr(source, "image_size", None) or DEFAULT_SIZE
+    if isinstance(image_size, int):
+        return (image_size, image_size)
+    return (int(image_size[0]), int(image_size[1]))
+
+
+def drawn(source: keras.Model | Part, size: ImageSize, inputs: FeatureSpec = IMAGE) -> keras.Model:
+    """A model at `size` with the graph of `source`; anything but parts is taken as it is."""
+    if isinstance(source, Detector):
+        parts = source.parts
+        return Detector(parts.backbone, parts.decoder, parts.head, size, source.class_map)
+    if isinstance(source, Part):
+        return source.as_model(inputs, size)
+    if isinstance(source, keras.Model) and source.built:
+        return source
+    raise UserError(
+        f"cannot count {type(source).__name__}",
+        rule="a model that is built, or a part",
+        fix="call the model once, or give it an input shape",
+    )
+
+
+def symbolic_inputs(model: keras.Model, size: ImageSize) -> object:
+    """Symbolic tensors of batch 1 for a model's inputs; sides that are open are those of `size`."""
+
+    def tensor(given: keras.KerasTensor) -> keras.KerasTensor:
+        sides = given.shape[1:]
+        if len(sides) == 3:
+            sides = (sides[0] or size[0], sides[1] or size[1], sides[2])
+        return keras.KerasTensor((1, *sides), dtype=given.dtype)
+
+    return keras.tree.map_structure(tensor, model.input)
+
+
+def _elements(weights: list[keras.Variable]) -> int:
+    return sum(math.prod(weight.shape) for weight in weights)
+
+
+def _seeds(layer: keras.Layer) -> list[keras.random.SeedGenerator]:
+    return [v for v in vars(layer).values() if isinstance(v, keras.random.SeedGenerator)]

@@ -1,0 +1,112 @@
+"""Multiply-accumulates, measured on symbolic tensors: nothing is computed, no weight is read."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+from visiongarden.layers import Composite
+
+_PER_OUTPUT = (
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+)
+_PER_INPUT = (
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+)
+_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+_COUNTED = (
+    *_PER_OUTPUT,
+    *_PER_INPUT,
+    *_SEPARABLE,
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+)
+
+
+def macs_by_layer(model: keras.Model, inputs: Any) -> Counter[int]:
+    """`id(layer)` -> MACs of every convolution and dense layer inside `model`, for one pass.
+
+    A layer that is called several times counts each time.
+
+    Args:
+        model: any built model.
+        inputs: symbolic tensors of static shape, batch 1, as the model takes them.
+    """
+    found: Counter[int] = Counter()
+    with _recording(model, found):
+        model.compute_output_spec(inputs)
+    return found
+
+
+def macs_inside(layer: keras.Layer, found: Counter[int]) -> int:
+    """MACs of a layer and all that it is made of."""
+    return sum(found[id(leaf)] for leaf in every_layer(layer))
+
+
+def every_layer(layer: keras.Layer) -> list[keras.Layer]:
+    """The layer itself and every layer inside it, each once."""
+    return list({id(each): each for each in layer._flatten_layers()}.values())
+
+
+@contextmanager
+def _recording(model: keras.Model, found: Counter[int]) -> Iterator[None]:
+    # On the instances, not on the classes: what other models do meanwhile is not touched. A layer
+    # is reached through `call` where a plain layer around it is traced by the backend.
+    watched = [layer for layer in every_layer(model) if isinstance(layer, (*_COUNTED, Composite))]
+    try:
+        for layer in watched:
+            if isinstance(layer, Composite):
+                # A composite remembers its shapes; only its `call` reaches the layers inside.
+                object.__setattr__(layer, "compute_output_spec", layer.call)
+            else:
+                for name in ("compute_output_spec", "call"):
+                    object.__setattr__(layer, name, _counting(layer, getattr(layer, name), found))
+        yield
+    finally:
+        for layer in watched:
+            for name in ("compute_output_spec", "call"):
+                layer.__dict__.pop(name, None)
+
+
+def _counting(layer: Any, method: Callable[..., Any], found: Counter[int]) -> Callable[..., Any]:
+    def counted(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        output = method(inputs, *args, **kwargs)
+        found[id(layer)] += _macs(layer, tuple(inputs.shape), tuple(output.shape))
+        return output
+
+    return counted
+
+
+def _macs(layer: Any, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> int:
+    if isinstance(layer, keras.layers.EinsumDense):
+        return _einsum_macs(layer, inputs)
+    if isinstance(layer, keras.layers.Dense):
+        return math.prod(outputs[:-1]) * math.prod(layer.kernel.shape)
+    shape = inputs if isinstance(layer, _PER_INPUT) else outputs
+    first = layer.data_format == "channels_first"
+    cells = shape[0] * math.prod(shape[2:] if first else shape[1:-1])
+    if isinstance(layer, _SEPARABLE):
+        kernels = math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
+        return int(cells * kernels)
+    return int(cells * math.prod(layer.kernel.shape))
+
+
+def _einsum_macs(layer: Any, inputs: tuple[int, ...]) -> int:
+    kernel = tuple(layer.kernel.shape)
+    kernel_labels = layer.equation.split("->")[0].split(",")[1]
+    input_labels = layer.equation.split(",")[0]
+    shared = math.prod(
+        side for label, side in zip(kernel_labels, kernel, strict=True) if label in input_labels
+    )
+    return math.prod(inputs) // shared * math.prod(kernel)

@@ -1,0 +1,118 @@
+"""Any backbone with any decoder and any head: builds, trains a step, saves, reopens."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+
+import visiongarden as vg
+from visiongarden.errors import ContractError, UserError
+from visiongarden.training.trainer import Trainer
+
+SIZE = (64, 96)
+BACKBONES = {
+    "darknet53": vg.backbones.Darknet53(width=0.125),
+    "csp": vg.backbones.CSPDarknet(depth=0.33, width=0.125),
+    "resnet": vg.backbones.ResNet(depth=18),
+}
+DECODERS = {
+    "yolov3": vg.decoders.YOLOv3Decoder(width=0.125),
+    "pan": vg.decoders.PathAggregation(depth=0.33),
+    "fpn": vg.decoders.FPN(channels=16),
+}
+HEADS = {
+    "anchors": vg.heads.AnchorBased(num_classes=2),
+    "free": vg.heads.AnchorFree(num_classes=2, bins=8),
+}
+EVERY = list(itertools.product(BACKBONES, DECODERS, HEADS))
+# Every part once or more; the other backends hold this much of the table.
+SAMPLE = [("darknet53", "yolov3", "anchors"), ("csp", "pan", "free"), ("resnet", "fpn", "anchors")]
+TABLE = [
+    pytest.param(*row, marks=[pytest.mark.slow, *([pytest.mark.backends] * (row in SAMPLE))])
+    for row in EVERY
+]
+
+
+def build(backbone, decoder, head):
+    keras.utils.set_random_seed(0)
+    return vg.Detector(
+        BACKBONES[backbone], DECODERS[decoder], HEADS[head], SIZE, class_map=("cat", "dog")
+    )
+
+
+def batch():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 255, (2, *SIZE, 3)).astype(np.uint8)
+    boxes = np.array(
+        [[[5, 5, 40, 50], [30, 8, 90, 60]], [[0, 0, 20, 20], [0, 0, 0, 0]]], np.float32
+    )
+    return images, {"boxes": boxes, "classes": np.array([[0, 1], [1, -1]], np.int32)}
+
+
+def numbers(model):
+    images = batch()[0].astype(np.float32) / 255
+    return [
+        keras.ops.convert_to_numpy(x) for x in keras.tree.flatten(model(images, training=False))
+    ]
+
+
+@pytest.mark.parametrize(("backbone", "decoder", "head"), TABLE)
+def test_every_combination(tmp_path, backbone, decoder, head):
+    model = build(backbone, decoder, head)
+    trainer = Trainer(model, model.parts.head.loss(), SIZE)
+    trainer.compile(keras.optimizers.SGD(1e-3), jit_compile=False)
+    before = model.get_weights()
+    images, targets = batch()
+    loss = trainer.train_on_batch(images, targets)
+    assert np.isfinite(loss)
+    changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+    still = [w.path for w, yes in zip(model.weights, changed, strict=True) if not yes]
+    # No gradient comes back from anchors of a level that no box is shaped like.
+    assert not [path for path in still if "p3_" not in path and "p4_" not in path], still
+    model.save(tmp_path / "m.keras")
+    again = vg.load(tmp_path / "m.keras")
+    for a, b in zip(numbers(model), numbers(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+    boxes, scores = again.parts.head.decode()(again(images[:1] / np.float32(255)), SIZE)
+    assert boxes.shape[:2] == scores.shape[:2]
+
+
+def test_sub_models_and_paths():
+    model = build("csp", "fpn", "free")
+    assert [part.name for part in (model.backbone, model.decoder, model.head)] == [
+        "backbone",
+        "decoder",
+        "head",
+    ]
+    paths = [w.path for w in model.weights]
+    assert len(set(paths)) == len(paths)
+    assert {path.split("/")[0] for path in paths} == {"backbone", "decoder", "head"}
+    assert "backbone/stem/conv/kernel" in paths
+
+
+def test_an_open_size_takes_any_that_suits():
+    model = vg.Detector(BACKBONES["csp"], DECODERS["pan"], HEADS["free"])
+    for size in [(32, 32), (64, 96)]:
+        raw = model(np.zeros((1, *size, 3), np.float32))
+        assert raw["p3"]["classes"].shape[1:3] == (size[0] // 8, size[1] // 8)
+
+
+def test_a_plain_config_builds_the_same_model():
+    model = build("csp", "fpn", "free")
+    again = vg.Detector.from_config(model.get_config())
+    assert again.parts == model.parts
+    assert [w.path for w in again.weights] == [w.path for w in model.weights]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"image_size": 100}, UserError, r"image_size=\(96, 96\) or \(128, 128\)"),
+        ({"class_map": ("a", "b", "c")}, ContractError, "num_classes=3"),
+        ({"class_map": ("a", "a")}, UserError, "stands twice"),
+    ],
+)
+def test_what_does_not_suit(options, error, message):
+    with pytest.raises(error, match=message):
+        vg.Detector(BACKBONES["csp"], DECODERS["fpn"], HEADS["free"], **options)
