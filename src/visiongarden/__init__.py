@@ -9,15 +9,22 @@ if TYPE_CHECKING:
     from visiongarden import (
         backbones,
         blocks,
+        config,
         data,
         decoders,
+        evaluation,
+        export,
         heads,
+        inspect,
         layers,
         losses,
         metrics,
+        models,
         ops,
         parts,
         postprocess,
+        recipes,
+        training,
     )
     from visiongarden.errors import ContractError, UserError
     from visiongarden.models import Detector, load
@@ -37,18 +44,25 @@ __all__ = [
     "UserError",
     "backbones",
     "blocks",
+    "config",
     "connect",
     "data",
     "decoders",
+    "evaluation",
+    "export",
     "heads",
+    "inspect",
     "layers",
     "load",
     "losses",
     "metrics",
+    "models",
     "ops",
     "parts",
     "postprocess",
+    "recipes",
     "register",
+    "training",
 ]
 
 _HOME = {

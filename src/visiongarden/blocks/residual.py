@@ -98,7 +98,7 @@ class ResNetUnit(Composite):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        norm = {"momentum": 0.9, "epsilon": 1e-5}
+        norm: dict[str, Any] = {"momentum": 0.9, "epsilon": 1e-5}
         out = 4 * filters if bottleneck else filters
         if bottleneck:
             self.convs = [

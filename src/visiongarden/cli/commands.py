@@ -15,8 +15,8 @@ from visiongarden.cli.options import (
     InvalidBoxes,
     InvalidBoxesOrNone,
     ModelFile,
-    import_modules,
 )
+from visiongarden.cli.start import start
 
 app = typer.Typer(
     help="Build a custom vision model from tested parts, train it, ship it.",
@@ -50,6 +50,7 @@ def demo(
     debug: Debug = False,
 ) -> None:
     """Draw a data set, train on it, judge, reopen and export: the whole way in minutes."""
+    start()
     from visiongarden import recipes
 
     recipes.demo(output, seed)
@@ -71,7 +72,7 @@ def train(
     debug: Debug = False,
 ) -> None:
     """Train a model on a data set, or carry out a recipe."""
-    import_modules(imports)
+    start(imports)
     from visiongarden import recipes
 
     recipe = recipes.resolve(source, format, invalid_boxes, overrides or [])
@@ -91,7 +92,7 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Judge a model on a data set by COCO's protocol."""
-    import_modules(imports)
+    start(imports)
     from rich.console import Console
 
     from visiongarden import evaluation
@@ -110,7 +111,7 @@ def predict(
     debug: Debug = False,
 ) -> None:
     """Find objects in images: annotated pictures, and detections.json."""
-    import_modules(imports)
+    start(imports)
     from visiongarden import evaluation
 
     folder = evaluation.predict_files(model, images, output, score)
@@ -126,7 +127,7 @@ def export(
     debug: Debug = False,
 ) -> None:
     """Export a model, once the file's detections agree with the model's."""
-    import_modules(imports)
+    start(imports)
     from visiongarden.export import export_file
 
     path, found = export_file(model, output, format)
@@ -141,7 +142,7 @@ def show(
     debug: Debug = False,
 ) -> None:
     """Print a model's figure: stages, sizes, parameters, compute."""
-    import_modules(imports)
+    start(imports)
     from visiongarden import recipes
 
     typer.echo(str(recipes.show(source, image_size)))

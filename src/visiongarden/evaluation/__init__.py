@@ -1,7 +1,7 @@
 """Evaluation: a model on images -> figures, detections, pictures."""
 
 from visiongarden.evaluation.draw import draw, grid
-from visiongarden.evaluation.evaluate import Result, evaluate, evaluate_file
+from visiongarden.evaluation.evaluate import Result, evaluate, evaluate_file, judge_on
 from visiongarden.evaluation.plots import plot_history
 from visiongarden.evaluation.predict import predict, predict_files, write_png
 from visiongarden.evaluation.predictor import COCO_NMS, Predictor
@@ -14,6 +14,7 @@ __all__ = [
     "evaluate",
     "evaluate_file",
     "grid",
+    "judge_on",
     "plot_history",
     "predict",
     "predict_files",

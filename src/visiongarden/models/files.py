@@ -102,7 +102,7 @@ class SavedAsParts:
             Path(name).unlink(missing_ok=True)
 
     def _manifest(self) -> dict[str, Any]:
-        return {"format": 1, "weights": fingerprints(self)}  # type: ignore[arg-type]
+        return {"format": 1, "weights": fingerprints(self)}
 
 
 def _umask() -> int:

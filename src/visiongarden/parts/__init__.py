@@ -1,6 +1,6 @@
 """Parts: what a model is made of, as values; and `connect`, which checks that they fit."""
 
-from visiongarden.parts.connect import Connection, check_image_size, connect
+from visiongarden.parts.connection import Connection, check_image_size, connect
 from visiongarden.parts.part import IMAGE, FeaturePart, Part
 from visiongarden.parts.roles import Backbone, Decoder, Head
 

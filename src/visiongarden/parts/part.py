@@ -81,9 +81,10 @@ class Part(Typed):
         return cls.from_dict(config)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        # Only what was said: a table of defaults hides the two numbers that matter.
+        # Only what differs: a table of defaults hides the two numbers that matter.
         for name, value in super().__repr_args__():
-            if name in self.model_fields_set:
+            field = type(self).model_fields[str(name)]
+            if field.is_required() or value != field.get_default(call_default_factory=True):
                 yield name, value
 
     def __str__(self) -> str:

@@ -75,7 +75,7 @@ def _greedy(boxes: np.ndarray, threshold: float, most: int) -> np.ndarray:
     x1, y1, x2, y2 = boxes.T
     areas = np.maximum(x2 - x1, 0) * np.maximum(y2 - y1, 0)
     left = np.arange(len(boxes))
-    kept = []
+    kept: list[int] = []
     while len(left) and len(kept) < most:
         first, left = left[0], left[1:]
         kept.append(first)

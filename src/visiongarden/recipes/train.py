@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import keras
 from rich.console import Console
 
 from visiongarden.config import save_yaml
-from visiongarden.data import DetectionDataset, Loader
+from visiongarden.data import DetectionDataset, Loader, check
 from visiongarden.errors import UserError
-from visiongarden.evaluation import COCO_NMS, Predictor, evaluate, plot_history
+from visiongarden.evaluation import evaluate, judge_on, plot_history
 from visiongarden.models import Detector, load
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolve import read_split
 from visiongarden.training import fit
-from visiongarden.training.record import Judge
 
 RECIPE = "recipe.yaml"
 
@@ -43,6 +41,8 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
     """
     console = Console()
     train_set, val_set = (read_split(recipe.data, split) for split in ("train", "val"))
+    for dataset in (train_set, val_set):
+        check(dataset)
     keras.utils.set_random_seed(recipe.training.seed)
     model = Detector(
         recipe.model.backbone,
@@ -61,7 +61,7 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
             _loader(recipe, train_set),
             folder,
             recipe.training,
-            judge_on(val_set, recipe),
+            judge_on(val_set),
             resume=resume,
             identity={name: recipe.to_dict()[name] for name in ("data", "augmentation")},
         )
@@ -75,19 +75,6 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
     best = load(folder / "best.keras")
     console.print(evaluate(best, val_set).table(), highlight=False)
     return folder
-
-
-def judge_on(dataset: DetectionDataset, recipe: Recipe) -> Judge:
-    """What evaluates a model after each epoch; compiles once and follows the model's weights."""
-    predictors: dict[int, Predictor] = {}
-
-    def judge(model: Any) -> dict[str, float]:
-        if id(model) not in predictors:
-            predictors[id(model)] = Predictor(model, recipe.model.image_size, COCO_NMS)
-        figures = evaluate(model, dataset, predictor=predictors[id(model)]).figures
-        return {name: figures[name] for name in ("AP", "AP50")}
-
-    return judge
 
 
 def _loader(recipe: Recipe, dataset: DetectionDataset) -> Loader:

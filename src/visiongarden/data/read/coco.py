@@ -155,7 +155,7 @@ def _class_map(
 
 def _files(root: Path) -> dict[str, Path]:
     """Split -> JSON file."""
-    found = {}
+    found: dict[str, Path] = {}
     for folder in (root, root / "annotations"):
         for file in sorted(folder.glob("*.json")) if folder.is_dir() else []:
             stem = file.stem.removeprefix("instances_")

@@ -18,7 +18,8 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 def looks_like(path: Path) -> bool:
     """A folder with one of annotations and one of images."""
-    return path.is_dir() and bool(_folders(path)) and any(_folders(path)[0].glob("*.xml"))
+    folders = _folders(path)
+    return folders is not None and any(folders[0].glob("*.xml"))
 
 
 def read(
@@ -30,7 +31,7 @@ def read(
 ) -> DetectionDataset:
     """Reads one split; see `visiongarden.data.read`."""
     folders = _folders(path)
-    if not folders:
+    if folders is None:
         raise DataError(
             f"{path} is no Pascal VOC data set",
             rule="Annotations/ beside JPEGImages/, or annotations/ beside images/",
@@ -42,7 +43,7 @@ def read(
         raise no_split(path, split, splits)
     trees = _trees(annotations, splits, faults)
     class_map = ClassMap(class_names or _names(path, trees, faults))
-    examples = []
+    examples: list[Example] = []
     for name in splits[split]:
         if name not in trees:
             continue
@@ -117,11 +118,11 @@ def _label(
     return Label(f"{file}:{box.line}", corners, class_map.names.index(name))
 
 
-def _folders(root: Path) -> tuple[Path, Path] | tuple[()]:
+def _folders(root: Path) -> tuple[Path, Path] | None:
     names = {p.name.lower(): p for p in root.iterdir() if p.is_dir()} if root.is_dir() else {}
     pictures = names.get("jpegimages") or names.get("images")
     annotations = names.get("annotations")
-    return (annotations, pictures) if annotations and pictures else ()
+    return (annotations, pictures) if annotations and pictures else None
 
 
 def _splits(root: Path, annotations: Path) -> dict[str, list[str]]:

@@ -1,0 +1,177 @@
+"""The command line: its options, its answers, its exit codes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from visiongarden.cli.commands import app
+from visiongarden.cli.main import main
+from visiongarden.errors import UserError
+
+SURFACE = {
+    "demo": {"--output", "--seed", "--debug"},
+    "train": {
+        "source",
+        "overrides",
+        "--format",
+        "--output",
+        "--resume",
+        "--invalid-boxes",
+        "--import",
+        "--debug",
+    },
+    "eval": {
+        "model",
+        "data",
+        "--format",
+        "--split",
+        "--invalid-boxes",
+        "--batch-size",
+        "--import",
+        "--debug",
+    },
+    "predict": {"model", "images", "--output", "--score", "--import", "--debug"},
+    "export": {"model", "--format", "--output", "--import", "--debug"},
+    "show": {"source", "--image-size", "--import", "--debug"},
+}
+
+
+def test_options():
+    commands = typer.main.get_command(app).commands
+    found = {
+        name: {
+            p.name if p.param_type_name == "argument" else p.opts[0]
+            for p in command.params
+            if p.name != "help"
+        }
+        for name, command in commands.items()
+    }
+    assert found == SURFACE
+    assert all(command.help for command in commands.values())
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    return ended.value.code
+
+
+def test_help_starts_nothing():
+    code = (
+        "import sys\nfrom visiongarden.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'keras', 'tensorflow', 'jax', 'torch', 'cv2', 'matplotlib', 'grain', 'numpy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("command", "target", "arguments", "passed"),
+    [
+        ("demo", "recipes.demo", ["--seed", "3"], (Path("runs/demo"), 3)),
+        (
+            "eval",
+            "evaluation.evaluate_file",
+            ["m.keras", "data", "--split", "test"],
+            (Path("m.keras"), Path("data"), "auto", "test", "error", 16),
+        ),
+        (
+            "predict",
+            "evaluation.predict_files",
+            ["m.keras", "a.jpg", "b.jpg", "--score", "0.5"],
+            (Path("m.keras"), [Path("a.jpg"), Path("b.jpg")], Path("predictions"), 0.5),
+        ),
+        ("export", "export.export_file", ["m.keras"], (Path("m.keras"), None, "onnx")),
+        ("show", "recipes.show", ["m.keras", "--image-size", "64"], (Path("m.keras"), 64)),
+    ],
+)
+def test_a_command_is_one_call(monkeypatch, command, target, arguments, passed):
+    calls = []
+
+    class Answer(tuple):
+        def table(self):
+            return "table"
+
+        def __truediv__(self, name):
+            return name
+
+    def called(*given):
+        calls.append(given)
+        return Answer((1, 2))
+
+    room, name = target.split(".")
+    monkeypatch.setattr(f"visiongarden.{room}.{name}", called)
+    assert run(command, *arguments) == 0
+    assert calls == [passed]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--resume"], ["--output", "x"]])
+def test_train_resolves_and_trains(monkeypatch, tmp_path, arguments):
+    monkeypatch.setattr("visiongarden.recipes.resolve", lambda *given: ("recipe", given))
+    monkeypatch.setattr(
+        "visiongarden.recipes.train", lambda *given: calls.append(given) or tmp_path
+    )
+    calls = []
+    assert run("train", "data", "a.b=1", "c=2", "--format", "voc", *arguments) == 0
+    recipe, output, resume = calls[0]
+    assert recipe == ("recipe", ("data", "voc", None, ["a.b=1", "c=2"]))
+    assert resume == ("--resume" in arguments)
+    assert output == (Path("x") if "--output" in arguments else None)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (UserError("no", rule="yes [a]", fix="[bold]so"), 2, ["error: no", "[bold]so"]),
+        (KeyboardInterrupt(), 130, ["Ctrl-C"]),
+        (click.exceptions.Abort(), 130, []),
+        (ZeroDivisionError("by zero"), 1, ["ZeroDivisionError: by zero", "--debug"]),
+    ],
+)
+def test_exit_codes(monkeypatch, capsys, error, code, words):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr("visiongarden.recipes.show", fails)
+    assert run("show", "m.keras") == code
+    told = capsys.readouterr().err
+    assert all(word in told for word in words)
+    assert "Traceback" not in told
+    if code in (1, 2):
+        assert run("show", "m.keras", "--debug") == code
+        assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["trian"], ["train"], ["show", "a", "--nonsense"], ["predict", "a", "b", "--score", "2"]],
+)
+def test_wrong_usage_is_2(capsys, arguments):
+    assert run(*arguments) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_version(capsys):
+    assert run("--version") == 0
+    assert capsys.readouterr().out.startswith("visiongarden 0.")
+
+
+def test_import_finds_the_working_directory(tmp_path, monkeypatch, capsys):
+    (tmp_path / "my_own_parts.py").write_text("LOADED = True")
+    (tmp_path / "broken_parts.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p != os.fspath(tmp_path)])
+    monkeypatch.setattr("visiongarden.recipes.show", lambda *_: "shown")
+    assert run("show", "m.keras", "--import", "my_own_parts") == 0
+    assert "my_own_parts" in sys.modules
+    assert run("show", "m.keras", "--import", "no_such_parts") == 2
+    assert "no_such_parts" in capsys.readouterr().err
+    assert run("show", "m.keras", "--import", "broken_parts") == 2
+    assert "ZeroDivisionError" in capsys.readouterr().err

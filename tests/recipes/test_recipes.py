@@ -1,0 +1,136 @@
+"""Recipes: what a person writes becomes one whole run, or an error that names the field."""
+
+import re
+
+import pytest
+
+import visiongarden as vg
+from visiongarden.config import dump_yaml, load_yaml
+from visiongarden.data import make_scenes
+from visiongarden.errors import ConfigError, DataError, UserError
+from visiongarden.recipes import Recipe, resolve, show, train
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return make_scenes(tmp_path_factory.mktemp("data") / "scenes", 20, (64, 64))
+
+
+def test_a_data_set_alone_is_a_recipe(scenes):
+    recipe = resolve(scenes)
+    assert recipe.model.head == vg.heads.AnchorFree(num_classes=5)
+    assert recipe.model.image_size == (320, 320)
+    assert recipe.data.path == scenes
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+def test_overrides_reach_every_field(scenes):
+    recipe = resolve(
+        scenes,
+        "coco",
+        "drop",
+        [
+            "model.decoder.type=FPN",
+            "model.decoder.channels=96",
+            "model.image_size=64",
+            "training.epochs=2",
+            "model.head.type=AnchorBased",
+        ],
+    )
+    assert recipe.model.decoder == vg.decoders.FPN(channels=96)
+    assert recipe.model.head == vg.heads.AnchorBased(num_classes=5)
+    assert (recipe.data.format, recipe.data.invalid_boxes) == ("coco", "drop")
+    assert (recipe.model.image_size, recipe.training.epochs) == ((64, 64), 2)
+
+
+def test_a_recipe_file_gives_the_same_recipe_again(tmp_path, scenes):
+    recipe = resolve(scenes, overrides=["training.epochs=3"])
+    (tmp_path / "recipe.yaml").write_text(dump_yaml(recipe))
+    assert resolve(tmp_path / "recipe.yaml") == recipe
+    assert load_yaml(tmp_path / "recipe.yaml")["training"]["epochs"] == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.decoder.type=FNP", "did you mean FPN"),
+        ("model.decoder.type=my_project.necks:SumNeck", "--import my_project.necks"),
+        ("model.decoder.chanels=3", "channels"),
+        ("training.epochs=many", "training.epochs: must be a whole number"),
+        ("training.epoch=3", "did you mean epochs"),
+        ("model.image_size=100", r"\(96, 96\) or \(128, 128\)"),
+        ("model.head.num_classes=0", "model.head.num_classes: must be greater than 0"),
+        ("data.format=pascal", "must be 'auto', 'coco', 'yolo' or 'voc'"),
+        ("nonsense", "training.epochs=50"),
+    ],
+)
+def test_wrong_fields_are_named(scenes, override, message):
+    with pytest.raises(UserError) as error:
+        resolve(scenes, overrides=[override])
+    assert re.search(message, str(error.value)), str(error.value)
+    assert str(error.value).count("\n") < 6
+
+
+def test_a_recipe_without_data(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("training: {epochs: 3}")
+    with pytest.raises(ConfigError, match="names no data set"):
+        resolve(tmp_path / "recipe.yaml")
+
+
+TINY = [
+    "model.image_size=64",
+    "model.backbone.width=0.0625",
+    "model.decoder.type=FPN",
+    "model.decoder.channels=16",
+    "training.epochs=2",
+    "training.batch_size=4",
+    "training.warmup_epochs=0",
+]
+
+
+@pytest.mark.slow
+def test_a_run_from_end_to_end(tmp_path, scenes, capsys):
+    recipe = resolve(scenes, overrides=TINY)
+    folder = train(recipe, tmp_path / "run")
+    assert {p.name for p in folder.iterdir()} >= {
+        "recipe.yaml",
+        "best.keras",
+        "last.keras",
+        "history.json",
+        "curves.png",
+        "tensorboard",
+    }
+    assert vg.load(folder / "best.keras").class_map.names[0] == "disc"
+    assert resolve(folder / "recipe.yaml") == recipe
+    told = capsys.readouterr().out
+    assert "16 images to train on, 4 to judge on" in told
+    assert "AP50" in told
+    with pytest.raises(UserError, match="holds a run already"):
+        train(recipe, tmp_path / "run")
+    assert "p3" in str(show(folder / "recipe.yaml"))
+    assert str(show(folder / "best.keras"))
+
+
+def test_training_does_not_start_on_a_fault(tmp_path, scenes):
+    broken = tmp_path / "scenes"
+    make_scenes(broken, 6, (64, 64))
+    file = broken / "train.json"
+    file.write_text(re.sub(r'"category_id": \d', '"category_id": 9', file.read_text(), count=1))
+    with pytest.raises(DataError, match=r"annotations\[0\]"):
+        train(resolve(scenes, overrides=TINY).replace(data={"path": broken}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_image_that_is_cut_short_stops_before_training(tmp_path, scenes):
+    broken = make_scenes(tmp_path / "scenes", 6, (64, 64))
+    image = broken / "images" / "00001.png"
+    image.write_bytes(image.read_bytes()[:-40])
+    recipe = resolve(scenes, overrides=TINY)
+    with pytest.raises(DataError, match=r"00001\.png"):
+        train(recipe.replace(data={"path": broken}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_classes_than_the_head_s(scenes, tmp_path):
+    with pytest.raises(UserError, match="num_classes=5"):
+        train(resolve(scenes, overrides=[*TINY, "model.head.num_classes=3"]), tmp_path / "run")

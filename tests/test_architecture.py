@@ -1,0 +1,64 @@
+"""The house holds: what importing costs, what it starts, and what it promises by name."""
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import visiongarden as vg
+
+ROOT = Path(__file__).parents[1]
+HEAVY = "{'keras', 'tensorflow', 'jax', 'torch', 'cv2', 'matplotlib', 'grain', 'onnx'}"
+
+
+def loaded_after(code):
+    code = f"import sys\n{code}\nprint(sorted({HEAVY} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return found.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("code", "loaded"),
+    [
+        ("import visiongarden", "[]"),
+        ("import visiongarden.config, visiongarden.types, visiongarden.errors", "[]"),
+        ("from visiongarden import register, ClassMap, UserError", "[]"),
+        ("import visiongarden.data", "['cv2']"),
+    ],
+)
+def test_imports_start_no_backend(code, loaded):
+    assert loaded_after(code) == loaded
+
+
+def test_public_names():
+    assert list(vg.__all__) == sorted(vg.__all__)
+    for name in vg.__all__:
+        assert getattr(vg, name) is not None
+    with pytest.raises(AttributeError, match="no_such_name"):
+        vg.no_such_name  # noqa: B018
+    assert dir(vg) == vg.__all__
+
+
+def test_every_room_says_what_it_is():
+    for room in pkgutil.iter_modules(vg.__path__):
+        if room.name != "__main__":
+            assert importlib.import_module(f"visiongarden.{room.name}").__doc__
+
+
+def test_nothing_private_is_in_the_texts():
+    words = ("/work/", "/root/", "localhost", "index-url")
+    names = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split()
+    texts = [ROOT / n for n in names if n.endswith((".py", ".md", ".toml", ".txt", ".yaml"))]
+    found = [
+        (str(p), word)
+        for p in texts
+        if p.name != Path(__file__).name and p.is_file()
+        for word in words
+        if word in p.read_text(encoding="utf-8")
+    ]
+    assert found == []
