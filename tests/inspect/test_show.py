@@ -32,7 +32,7 @@ def test_text_of_a_large_model_fits_100_columns() -> None:
         )
     text = str(show(model, 416))
     assert max(map(len, text.splitlines())) <= 100
-    for piece in ("416 × 416 × 3", "DarknetStage: 8 × Residual", "13 × 13 × 1024", "61,949,149"):
+    for piece in ("416 × 416 × 3", "DarknetStage ×8", "13 × 13 × 1024", "61,949,149"):
         assert piece in text
     assert text.splitlines()[-1].endswith("65.864 G)")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import keras
 
 from visiongarden.errors import UserError
-from visiongarden.inspect.macs import every_layer, macs_by_layer, macs_inside
+from visiongarden.inspect.macs import macs_by_layer, macs_inside
 from visiongarden.layers.keras_internals import weightless
 from visiongarden.models import Detector
 from visiongarden.parts import IMAGE, Part
@@ -68,10 +68,7 @@ def count(
 
 def count_of(layer: keras.Layer, macs: int) -> Count:
     """Parameters of a built layer, beside MACs found elsewhere."""
-    trainable = _elements(layer.trainable_weights)
-    # State of a random number generator, as of a dropout layer, is no parameter.
-    seeds = [seed.state for each in every_layer(layer) for seed in _seeds(each)]
-    return Count(trainable, _elements(layer.weights) - _elements(seeds), macs)
+    return Count(_elements(layer.trainable_weights), _elements(layer.weights), macs)
 
 
 def size_for(source: keras.Model | Part, image_size: ImageSize | int | None) -> ImageSize:
@@ -113,7 +110,3 @@ def symbolic_inputs(model: keras.Model, size: ImageSize) -> object:
 
 def _elements(weights: list[keras.Variable]) -> int:
     return sum(math.prod(weight.shape) for weight in weights)
-
-
-def _seeds(layer: keras.Layer) -> list[keras.random.SeedGenerator]:
-    return [v for v in vars(layer).values() if isinstance(v, keras.random.SeedGenerator)]

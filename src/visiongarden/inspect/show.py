@@ -32,7 +32,7 @@ class Row:
     Attributes:
         part: "backbone", "decoder" or "head".
         stage: the layer's name; a weight's path starts with `part/stage`.
-        kind: the layer's class, and what it repeats: "DarknetStage: 8 × Residual".
+        kind: the layer's class, and what it repeats: "DarknetStage ×8".
         output: shape of one image's result, (height, width, channels) as a rule.
         level: the level that the part gives on from here, or "".
         count: parameters and MACs.
@@ -157,8 +157,8 @@ def _kind(layer: keras.Layer) -> str:
     own = type(layer).__name__
     if not runs:
         return own
-    (_, inner_kind), repeats = max(runs.items(), key=lambda item: item[1])
-    return f"{own}: {repeats} × {inner_kind}"
+    repeats = max(runs.values())
+    return f"{own} ×{repeats}"
 
 
 def _classes(source: Any) -> str:
