@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
 import typer
 
@@ -130,9 +129,11 @@ def test_train_resolves_and_trains(monkeypatch, tmp_path, arguments):
     ("error", "code", "words"),
     [
         (UserError("no", rule="yes [a]", fix="[bold]so"), 2, ["error: no", "[bold]so"]),
-        (KeyboardInterrupt(), 130, ["Ctrl-C"]),
-        (click.exceptions.Abort(), 130, []),
+        (KeyboardInterrupt(), 130, ["interrupted"]),
+        (typer.Abort(), 130, []),
         (ZeroDivisionError("by zero"), 1, ["ZeroDivisionError: by zero", "--debug"]),
+        (PermissionError(13, "Permission denied", "a.png"), 2, ["a.png: Permission denied"]),
+        (ModuleNotFoundError("no onnx", name="onnx"), 2, ["visiongarden[export]"]),
     ],
 )
 def test_exit_codes(monkeypatch, capsys, error, code, words):

@@ -18,7 +18,7 @@ def test_scenes_are_a_sound_data_set(tmp_path):
     counts = [len(example.boxes) for example in train]
     assert min(counts) == 0
     assert max(counts) >= 4
-    assert set(np.concatenate([e.classes for e in train])) == set(range(6))
+    assert set(np.concatenate([e.classes for e in train])) == set(range(5))
 
 
 def test_a_seed_is_a_scene():

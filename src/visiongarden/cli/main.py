@@ -7,50 +7,33 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
-from typing import NoReturn
+from typing import Any, NoReturn
 
-import click
+import typer
 
 from visiongarden.cli.commands import app
-from visiongarden.errors import UserError
+from visiongarden.cli.failures import INTERRUPTED, report
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command line; never returns."""
     # TensorFlow speaks to its own developers by default.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    arguments = sys.argv[1:] if arguments is None else arguments
+    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
-    sys.exit(_run(arguments, debug))
-
-
-def _run(arguments: list[str], debug: bool) -> int:
     try:
-        code = app(arguments, prog_name="visiongarden", standalone_mode=False)
-        return code if isinstance(code, int) else 0
-    except UserError as error:
-        if debug:
-            traceback.print_exc()
-        _tell(f"error: {error}")
-        return 2
-    except click.exceptions.Abort:
-        return 130
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except KeyboardInterrupt:
-        _tell("stopped by Ctrl-C")
-        return 130
+        code: Any = app(arguments, prog_name="visiongarden", standalone_mode=False)
+    except (typer.Abort, KeyboardInterrupt):
+        return report(KeyboardInterrupt(), debug)
     except Exception as error:
-        if debug:
-            traceback.print_exc()
-        _tell(
-            f"error: {type(error).__name__}: {error}\n"
-            "  This is a fault of visiongarden; the same command with --debug shows where."
-        )
-        return 1
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+        # Typer's errors of usage know how to show themselves; their home has moved before.
+        if hasattr(error, "show") and hasattr(error, "exit_code"):
+            error.show()
+            return int(error.exit_code)
+        return report(error, debug)
+    if code == INTERRUPTED:
+        return report(KeyboardInterrupt(), debug)
+    return code if isinstance(code, int) else 0

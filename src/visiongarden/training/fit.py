@@ -63,7 +63,9 @@ def fit(
     trainer = Trainer(model, loss or model.parts.head.loss(), train.image_size)
     trainer.compile(optimizer=make_optimizer(settings, len(train)), jit_compile=_compiles_faster())
     trainer.optimizer.build(trainer.trainable_variables)
-    identity = (identity or {}) | {"model": model.get_config(), "training": settings.to_dict()}
+    # Keras numbers automatic names by what was built before, which tells nothing about the run.
+    drawn = {key: value for key, value in model.get_config().items() if key != "name"}
+    identity = (identity or {}) | {"model": drawn, "training": settings.to_dict()}
     progress = Progress(identity=identity)
     if resume:
         progress = load_state(folder, identity, model, trainer.optimizer)

@@ -69,7 +69,7 @@ def load_state(
             fix="train without --resume, or name the run's folder with --output",
         )
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             progress = _header(path, archive)
             _compare(path, progress.identity, identity)
             for name, variable in _variables(model, optimizer):

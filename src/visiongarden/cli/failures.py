@@ -1,0 +1,74 @@
+"""What a person sees when a command fails: one paragraph on stderr, and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+
+from visiongarden.errors import UserError
+
+MENDABLE, BUG, INTERRUPTED = 2, 1, 130
+"""Exit codes; 2 is also what a wrong option gives."""
+
+_EXTRAS = {
+    "tensorflow": "tensorflow",
+    "jax": "jax",
+    "torch": "torch",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "tf2onnx": "export",
+    "tensorboard": "tensorboard",
+}
+_OF_THE_MACHINE = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR,
+    errno.ENOTDIR, errno.ENAMETOOLONG,
+}  # fmt: skip
+
+
+def report(error: BaseException, debug: bool) -> int:
+    """Says on stderr what went wrong.
+
+    Args:
+        error: what a command raised.
+        debug: whether the traceback is wanted.
+
+    Returns:
+        The exit code: 2 where the user can mend it, 130 after Ctrl-C, 1 for a bug.
+    """
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    mendable = error if isinstance(error, UserError) else _mendable(error)
+    if mendable is not None:
+        print(f"error: {mendable}", file=sys.stderr)
+        return MENDABLE
+    print(f"error: {_bug(error)}", file=sys.stderr)
+    return BUG
+
+
+def _mendable(error: BaseException) -> UserError | None:
+    """What the machine lacks, as an error that the user can mend."""
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
+        fix = f"pip install 'visiongarden[{_EXTRAS[error.name]}]'"
+        if error.name == os.environ.get("KERAS_BACKEND", "tensorflow"):
+            fix += ", or set KERAS_BACKEND to a backend that is (tensorflow, jax, torch)"
+        return UserError(f"{error.name} is not installed", fix=fix)
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        place = f"{error.filename}: " if error.filename is not None else ""
+        return UserError(f"{place}{error.strerror}")
+    return None
+
+
+def _bug(error: BaseException) -> UserError:
+    said = next((line for line in str(error).splitlines() if line.strip()), "")
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" ({frame.filename}:{frame.lineno})" for frame in last)
+    return UserError(
+        "unexpected, which is a bug in visiongarden or in a module that you import",
+        received=f"{type(error).__name__}: {said:.300}{where}",
+        fix="--debug shows the traceback; please report it with that",
+    )
