@@ -33,6 +33,14 @@ def test_imports_start_no_backend(code, loaded):
     assert loaded_after(code) == loaded
 
 
+def test_imports_go_downward():
+    lint = Path(sys.executable).parent / "lint-imports"
+    found = subprocess.run(
+        [lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stdout
+
+
 def test_public_names():
     assert list(vg.__all__) == sorted(vg.__all__)
     for name in vg.__all__:

@@ -35,7 +35,7 @@ SURFACE = {
         "--debug",
     },
     "predict": {"model", "images", "--output", "--score", "--import", "--debug"},
-    "export": {"model", "--format", "--output", "--import", "--debug"},
+    "export": {"model", "--format", "--output", "--image-size", "--import", "--debug"},
     "show": {"source", "--image-size", "--import", "--debug"},
 }
 
@@ -87,7 +87,7 @@ def test_help_starts_nothing():
             ["m.keras", "a.jpg", "b.jpg", "--score", "0.5"],
             (Path("m.keras"), [Path("a.jpg"), Path("b.jpg")], Path("predictions"), 0.5),
         ),
-        ("export", "export.export_file", ["m.keras"], (Path("m.keras"), None, "onnx")),
+        ("export", "export.export_file", ["m.keras"], (Path("m.keras"), None, "onnx", None)),
         ("show", "recipes.show", ["m.keras", "--image-size", "64"], (Path("m.keras"), 64)),
     ],
 )

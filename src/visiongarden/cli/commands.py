@@ -98,7 +98,7 @@ def evaluate(
     from visiongarden import evaluation
 
     result = evaluation.evaluate_file(model, data, format, split, invalid_boxes, batch_size)
-    Console().print(result.table(), highlight=False)
+    Console(markup=False, emoji=False, highlight=False).print(result.table())
 
 
 @app.command()
@@ -123,6 +123,9 @@ def export(
     model: ModelFile,
     format: Annotated[str, typer.Option(help="onnx.")] = "onnx",
     output: Annotated[Path | None, typer.Option(help="By default beside the model.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="Side of the image, where the model leaves it open.")
+    ] = None,
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
@@ -130,7 +133,8 @@ def export(
     start(imports)
     from visiongarden.export import export_file
 
-    path, found = export_file(model, output, format)
+    size = None if image_size is None else (image_size, image_size)
+    path, found = export_file(model, output, format, size)
     typer.echo(f"exported {path}: {found}")
 
 

@@ -58,7 +58,10 @@ def to_onnx(
     _ready()
     size = image_size or model.image_size
     if size is None:
-        raise UserError("the model takes images of any size", fix="image_size=(640, 640)")
+        raise UserError(
+            "the model takes images of any size",
+            fix="image_size=(640, 640); on the command line --image-size 640",
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     if images is None:
         images = np.random.default_rng(0).integers(0, 256, (2, *size, 3)).astype(np.uint8)

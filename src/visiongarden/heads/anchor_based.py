@@ -50,7 +50,7 @@ class AnchorBased(Head):
             f"head {self} cannot follow {giver}",
             wants=("levels", " ".join(sorted(self.anchors)) + " (those of its anchors)"),
             offered=" ".join(offered),
-            fix=repr(self.model_copy(update={"anchors": dict(sorted((known | missing).items()))})),
+            fix=self.with_fields(anchors=dict(sorted((known | missing).items()))),
         )
 
     def wire(self, features: FeatureMaps) -> RawPredictions:

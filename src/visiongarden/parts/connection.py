@@ -57,7 +57,7 @@ def connect(
             f"head {head} does not suit the classes {', '.join(class_map.names)}",
             wants=("num_classes", str(len(class_map))),
             offered=str(head.num_classes),
-            fix=repr(head.model_copy(update={"num_classes": len(class_map)})),
+            fix=head.with_fields(num_classes=len(class_map)),
         )
     return Connection(features, decoded)
 
@@ -105,5 +105,5 @@ def _levels_fix(
         except UserError:
             pass
         else:
-            return repr(mended)
-    return repr(taker.model_copy(update={"levels": tuple(offered)}))
+            return giver.with_fields(levels=wants)
+    return taker.with_fields(levels=tuple(offered))

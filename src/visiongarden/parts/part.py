@@ -80,6 +80,12 @@ class Part(Typed):
         """The part that `get_config` described."""
         return cls.from_dict(config)
 
+    def with_fields(self, **changes: Any) -> str:
+        """Source text of this part with some fields changed; those are named, also as defaults."""
+        said = dict(self.model_copy(update=changes).__repr_args__()) | changes
+        order = [name for name in type(self).model_fields if name in said]
+        return f"{type(self).__name__}({', '.join(f'{n}={said[n]!r}' for n in order)})"
+
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         # Only what differs: a table of defaults hides the two numbers that matter.
         for name, value in super().__repr_args__():

@@ -55,7 +55,7 @@ class Backbone(FeaturePart):
                 f"backbone {self} has no level {' '.join(missing)}",
                 wants=("levels", " ".join(self.levels)),
                 offered=" ".join(sorted(maps)),
-                fix=repr(self.model_copy(update={"levels": has})),
+                fix=self.with_fields(levels=has),
             )
         return {level: maps[level] for level in self.levels}
 

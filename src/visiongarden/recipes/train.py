@@ -39,7 +39,7 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
         UserError: the folder holds another run, or none to resume.
         KeyboardInterrupt: after Ctrl-C, once all that `resume` needs is written.
     """
-    console = Console()
+    console = Console(markup=False, emoji=False, highlight=False)
     train_set, val_set = (read_split(recipe.data, split) for split in ("train", "val"))
     for dataset in (train_set, val_set):
         check(dataset)
@@ -73,7 +73,7 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
         raise
     plot_history(history, folder / "curves.png")
     best = load(folder / "best.keras")
-    console.print(evaluate(best, val_set).table(), highlight=False)
+    console.print(evaluate(best, val_set).table())
     return folder
 
 

@@ -1,0 +1,86 @@
+"""The README's own code: the block, the decoder, the model, and its error message."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from visiongarden import backbones, connect, decoders, heads
+from visiongarden.data import make_scenes
+from visiongarden.errors import ContractError
+
+TEXT = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+
+
+def block(word):
+    found = [b for b in BLOCKS if word in b]
+    assert found, f"the README has no block with {word!r}"
+    return found[0]
+
+
+def run(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "my_project").mkdir()
+    (folder / "my_project" / "__init__.py").touch()
+    (folder / "my_project" / "blocks.py").write_text(block("class GatedUnit"))
+    (folder / "my_project" / "necks.py").write_text(block("class SumNeck"))
+    make_scenes(folder / "my_images", 12, (64, 64))
+    return folder
+
+
+@pytest.mark.slow
+def test_parts_of_one_s_own_build_save_and_reopen(project):
+    code = block("SumNeck(channels=96).spec") + "\nmodel.save('own.keras')\n"
+    done = run(project, "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert "p3: 96 ch /8, p4: 96 ch /16, p5: 96 ch /32" in done.stdout
+    done = run(project, "-c", "import visiongarden as vg\nvg.load('own.keras')")
+    assert "import my_project.necks" in done.stderr
+    done = run(
+        project, "-c", "import my_project.necks\nimport visiongarden as vg\nvg.load('own.keras')"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_parts_of_one_s_own_are_trained_from_the_command_line(project):
+    small = ["model.image_size=64", "model.backbone.width=0.0625", "training.epochs=1"]
+    command = re.search(r"visiongarden (train my_images --import.*?)```", TEXT, re.DOTALL)[1]
+    words = command.replace("\\\n", " ").split()
+    done = run(project, "-m", "visiongarden", *words, "training.batch_size=4", *small)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "SumNeck(channels=96)" in done.stdout
+    best = project / "runs" / "my_images" / "best.keras"
+    done = run(project, "-m", "visiongarden", "show", str(best))
+    assert done.returncode == 2
+    assert "fix: import my_project.necks  # on the command line: --import" in done.stderr
+    done = run(project, "-m", "visiongarden", "show", str(best), "--import", "my_project.necks")
+    assert done.returncode == 0
+    assert "GatedUnit" in done.stdout
+
+
+def test_the_error_is_the_one_that_is_shown():
+    levels = ("p2", "p3", "p4")
+    with pytest.raises(ContractError) as error:
+        connect(
+            backbones.ResNet(depth=50, levels=levels),
+            decoders.PathAggregation(),
+            heads.AnchorFree(num_classes=3),
+        )
+    assert str(error.value) in TEXT
+
+
+def test_the_model_of_the_readme(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(block('again = vg.load("cells.keras")'), {})  # noqa: S102  our own text
+    assert (tmp_path / "cells.keras").is_file()
