@@ -44,13 +44,24 @@ def test_a_jpeg_with_something_behind_it_is_whole(tmp_path):
     assert decode(path).shape == (16, 16, 3)
 
 
-def test_rotation_is_applied(tmp_path):
-    path = tmp_path / "a.jpg"
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".tif"])
+@pytest.mark.parametrize(("orientation", "size"), [(1, (20, 30)), (3, (20, 30)), (6, (30, 20))])
+def test_rotation_is_applied(tmp_path, ending, orientation, size):
+    path = tmp_path / f"a{ending}"
     exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(noise((20, 30))).save(path, exif=exif)
-    assert image_size(path) == (30, 20)
-    assert decode(path).shape == (30, 20, 3)
+    exif[0x0112] = orientation
+    turned = {"tiffinfo": {0x0112: orientation}} if ending == ".tif" else {"exif": exif}
+    Image.fromarray(noise((20, 30))).save(path, **turned)
+    assert image_size(path) == size
+    assert decode(path).shape == (*size, 3)
+
+
+def test_an_image_that_changed_after_reading(tmp_path):
+    voc(tmp_path)
+    dataset = read(tmp_path)
+    Image.fromarray(noise((8, 9))).save(dataset[0].path)
+    with pytest.raises(DataError, match="9 × 8 pixels"):
+        dataset.load(0)
 
 
 def test_a_small_file_that_claims_a_huge_image(tmp_path):

@@ -227,6 +227,75 @@ def test_nothing_there(tmp_path):
         read(tmp_path)
 
 
+def two_endings(root):
+    picture(root / "images" / "train" / "a.jpg")
+
+
+def label_without_image(root):
+    (root / "labels" / "train" / "lost.txt").write_text("0 .5 .5 .1 .1")
+
+
+def label_that_is_a_folder(root):
+    (root / "labels" / "train" / "b.txt").mkdir()
+
+
+def no_image(root):
+    for file in (root / "images" / "train").iterdir():
+        file.unlink()
+    (root / "labels" / "train" / "a.txt").unlink()
+
+
+def long_name(root):
+    (root / "data.yaml").write_text(f"train: {'x' * 5000}\nnames: [cat]\n")
+
+
+def listed_twice(root):
+    (root / "list.txt").write_text("images/train/a.png\nimages/train/a.png\n")
+    (root / "data.yaml").write_text("train: list.txt\nnames: [cat, dog]\n")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (two_endings, "a.png and a.jpg have one name"),
+        (label_without_image, "lost.txt: labels of an image that is not there"),
+        (label_that_is_a_folder, "b.txt: there is no such file"),
+        (no_image, "split 'train' has no image"),
+        (long_name, "cannot be read"),
+        (listed_twice, "a.png stands 2 times in train"),
+    ],
+)
+def test_yolo_leaves_nothing_out_in_silence(tmp_path, spoil, message):
+    yolo(tmp_path)
+    spoil(tmp_path)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path)
+
+
+def test_yolo_images_in_folders_of_folders(tmp_path):
+    yolo(tmp_path)
+    picture(tmp_path / "images" / "train" / "more" / "c.png")
+    (tmp_path / "labels" / "train" / "more").mkdir()
+    (tmp_path / "labels" / "train" / "more" / "c.txt").write_text("1 .5 .5 .1 .1")
+    (tmp_path / "labels" / "train" / "classes.txt").write_text("cat\ndog\n")
+    assert [len(example.boxes) for example in read(tmp_path)] == [2, 0, 1]
+
+
+def test_voc_lists_an_image_once(tmp_path):
+    voc(tmp_path)
+    (tmp_path / "ImageSets" / "Main" / "train.txt").write_text("a\nb\na\n")
+    with pytest.raises(DataError, match="a stands 2 times in the list of train"):
+        read(tmp_path)
+
+
+def test_a_report_can_be_printed(tmp_path):
+    file = coco(tmp_path)
+    file.write_text(file.read_text().replace("a.png", "\\ud800.png"))
+    with pytest.raises(DataError) as caught:
+        read(tmp_path)
+    str(caught.value).encode()
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(sorted(MAKERS)), st.binary(max_size=200), st.integers(0, 400))
 def test_any_bytes_are_read_or_refused(tmp_path_factory, format, raw, place):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from visiongarden.data.decode import decode
+from visiongarden.errors import DataError
 from visiongarden.types import ClassMap, Example
 
 
@@ -41,9 +42,17 @@ class DetectionDataset:
         """The example with its image decoded.
 
         Raises:
-            DataError: the image cannot be decoded.
+            DataError: the image cannot be decoded, or is not of the size that was read.
         """
         example = self.examples[index]
         if example.image is not None or example.path is None:
             return example
-        return replace(example, image=decode(example.path))
+        image = decode(example.path)
+        if example.size is not None and image.shape[:2] != example.size:
+            height, width = example.size
+            raise DataError(
+                f"{example.path}: {image.shape[1]} × {image.shape[0]} pixels",
+                rule=f"{width} × {height}, as when its labels were read",
+                fix="read the data set again",
+            )
+        return replace(example, image=image)

@@ -34,7 +34,7 @@ def image_size(path: Path) -> ImageSize:
         raise DataError(f"{path}: there is no such image")
     try:
         with Image.open(path) as image:
-            width, height = image.size
+            width, height = _stored_size(image)
             rotated = image.getexif().get(_ORIENTATION) in _ROTATED
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error}") from error
@@ -43,6 +43,12 @@ def image_size(path: Path) -> ImageSize:
     if width * height > MOST_PIXELS:
         raise DataError(f"{path}: {width} × {height} pixels", rule=f"at most {MOST_PIXELS:,}")
     return (width, height) if rotated else (height, width)
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    # Pillow turns the size of a TIFF as it opens it, unlike that of any other format.
+    tags = getattr(image, "tag_v2", None)
+    return (int(tags[256]), int(tags[257])) if tags is not None else image.size
 
 
 def decode(path: Path) -> np.ndarray:

@@ -52,6 +52,8 @@ class Faults:
         if not self.lines:
             return
         shown = "\n    ".join(self.lines[:_SHOWN])
+        # A name from JSON may hold half a character, which no terminal prints.
+        shown = shown.encode("utf-8", "backslashreplace").decode()
         rest = len(self.lines) - _SHOWN
         more = f"\n    … and {rest} more" if rest > 0 else ""
         only_boxes = self._boxes == len(self.lines)

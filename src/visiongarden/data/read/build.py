@@ -74,10 +74,23 @@ def read_text(path: Path) -> str:
 
 
 def images_in(folder: Path) -> dict[str, Path]:
-    """Name without ending -> image, of one folder, in order of the names."""
+    """Name without ending -> image, of one folder, in order of the names.
+
+    Raises:
+        DataError: two images differ in their ending alone: a label file belongs to one.
+    """
     endings = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
     found = sorted(p for p in folder.iterdir() if p.suffix.lower() in endings)
-    return {p.stem: p for p in found}
+    named: dict[str, Path] = {}
+    for path in found:
+        if path.stem in named:
+            raise DataError(
+                f"{path} and {named[path.stem].name} have one name",
+                rule="images are told apart without their ending, as their label files are",
+                fix="rename one, and its label file",
+            )
+        named[path.stem] = path
+    return named
 
 
 def no_split(root: Path, split: str, splits: Iterable[str]) -> DataError:

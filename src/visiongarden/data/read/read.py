@@ -58,11 +58,16 @@ def read(
         raise UserError("class_names is empty", rule="at least one name, or None")
     faults = Faults(path, invalid_boxes)
     names = tuple(class_names) if class_names is not None else None
-    if format == "voc":
-        found = voc.read(path, split, names, faults, one_based)
-    else:
-        found = _READERS[format].read(path, split, names, faults)
+    try:
+        if format == "voc":
+            found = voc.read(path, split, names, faults, one_based)
+        else:
+            found = _READERS[format].read(path, split, names, faults)
+    except OSError as error:  # may not be read, or a name longer than the file system allows
+        raise DataError(f"{path} cannot be read", received=str(error)[:200]) from error
     faults.raise_if_any()
+    if not len(found):
+        raise DataError(f"{path}: split {split!r} has no image", rule="one image at least")
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -44,7 +45,9 @@ def read(
     trees = _trees(annotations, splits, faults)
     class_map = ClassMap(class_names or _names(path, trees, faults))
     examples: list[Example] = []
-    for name in splits[split]:
+    for name, times in Counter(splits[split]).items():
+        if times > 1:
+            faults.add(path, f"{name} stands {times} times in the list of {split}")
         if name not in trees:
             continue
         image = images.get(name)

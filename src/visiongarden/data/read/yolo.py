@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def read(
         raise DataError(error.what, rule=error.rule, received=error.received) from error
     names = ClassMap(class_names or _names(file, data))
     examples = []
-    for index, image in enumerate(_images(file, data, split)):
+    for index, image in enumerate(_images(file, data, split, faults)):
         size = size_of(image, faults)
         if size is None:
             continue
@@ -46,7 +47,7 @@ def read(
 
 
 def _labels(file: Path, size: ImageSize, names: ClassMap, faults: Faults) -> list[Label]:
-    if not file.is_file():
+    if not file.exists():
         return []  # the format's way to say that there is no object
     try:
         lines = read_text(file).splitlines()
@@ -103,7 +104,7 @@ def _names(file: Path, data: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def _images(file: Path, data: Mapping[str, Any], split: str) -> list[Path]:
+def _images(file: Path, data: Mapping[str, Any], split: str, faults: Faults) -> list[Path]:
     keys = _KEYS.get(split, (split,))
     value = next((data[key] for key in keys if data.get(key)), None)
     if value is None:
@@ -111,17 +112,38 @@ def _images(file: Path, data: Mapping[str, Any], split: str) -> list[Path]:
     base = file.parent / str(data.get("path") or "")
     images: list[Path] = []
     for entry in value if isinstance(value, list) else [value]:
-        images += _listed(file, [base / str(entry), file.parent / str(entry)])
+        images += _listed(file, [base / str(entry), file.parent / str(entry)], faults)
+    for image, times in Counter(images).items():
+        if times > 1:
+            faults.add(file, f"{image} stands {times} times in {split}")
     return images
 
 
-def _listed(file: Path, places: list[Path]) -> list[Path]:
+def _listed(file: Path, places: list[Path], faults: Faults) -> list[Path]:
     for place in places:
         if place.is_dir():
-            return list(images_in(place).values())
+            return _in_folder(place, faults)
         if place.is_file() and place.suffix == ".txt":
             return [place.parent / line for line in read_text(place).split("\n") if line.strip()]
     raise DataError(f"{file}: there is no {places[0]}", rule="a folder, or a .txt list of images")
+
+
+def _in_folder(place: Path, faults: Faults) -> list[Path]:
+    """Images of a folder and of those in it; a label file that belongs to none is a fault."""
+    found: list[Path] = []
+    for folder in [
+        place,
+        *sorted(p for p in place.rglob("*") if p.is_dir() and p.name != "labels"),
+    ]:
+        images = list(images_in(folder).values())
+        found += images
+        labels = _label_file(folder / "any").parent
+        wanted = {_label_file(image) for image in images}
+        # Beside the images, or where tools put their list of names, a text may be anything.
+        for text in sorted(labels.glob("*.txt")) if labels != folder else []:
+            if text not in wanted and text.name != "classes.txt":
+                faults.add(text, "labels of an image that is not there")
+    return found
 
 
 def _label_file(image: Path) -> Path:
