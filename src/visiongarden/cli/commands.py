@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from visiongarden.cli.app import app
 from visiongarden.cli.options import (
     Debug,
     Format,
@@ -17,30 +18,6 @@ from visiongarden.cli.options import (
     ModelFile,
 )
 from visiongarden.cli.start import start
-
-app = typer.Typer(
-    help="Build a custom vision model from tested parts, train it, ship it.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"visiongarden {version('visiongarden')}")
-        raise typer.Exit
-
-
-@app.callback()
-def _common(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None: ...
 
 
 @app.command()
