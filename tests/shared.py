@@ -1,0 +1,17 @@
+"""Material that lies beside the project and is not part of it; tests that need it skip without."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def shared(*parts):
+    """The path of a file or folder of the shared material; skips the test where it is missing."""
+    folder = Path(os.environ.get("VISIONGARDEN_SHARED", ROOT.parent / "shared"))
+    path = folder.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"needs {'/'.join(parts)} of the shared material")
+    return path
