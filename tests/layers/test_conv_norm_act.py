@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from visiongarden.layers import ConvNormAct
+from visiongarden.layers import ConvNormAct, DepthwiseNormAct
 
 torch = pytest.importorskip("torch")
 
@@ -16,16 +16,13 @@ ACTIVATIONS = {
 }
 
 
-@pytest.mark.backends
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize(("kernel", "strides"), [(1, 1), (3, 1), (3, 2), (1, 2), (6, 2)])
-def test_equals_torch(kernel, strides, activation):
+def equals_torch(layer, channels, activation="silu", **convolution):
+    """Compares a layer with random weights; depthwise kernels are PyTorch's with many groups."""
     rng = np.random.default_rng(0)
-    layer = ConvNormAct(4, kernel, strides, activation)
-    layer.build((None, 9, 12, 3))
+    layer.build((None, 9, 12, channels))
     layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.weights])
-    x = rng.normal(size=(2, 9, 12, 3)).astype(np.float32)
-    weight, gamma, beta, mean, var = (
+    x = rng.normal(size=(2, 9, 12, channels)).astype(np.float32)
+    kernel, gamma, beta, mean, var = (
         torch.tensor(keras.ops.convert_to_numpy(w.value))
         for w in (
             layer.conv.kernel,
@@ -35,13 +32,32 @@ def test_equals_torch(kernel, strides, activation):
             layer.norm.moving_variance,
         )
     )
+    order = (2, 3, 0, 1) if isinstance(layer, DepthwiseNormAct) else (3, 2, 0, 1)
     wanted = torch.nn.functional.conv2d(
-        torch.tensor(x).permute(0, 3, 1, 2),
-        weight.permute(3, 2, 0, 1),
-        stride=strides,
-        padding=kernel // 2,
+        torch.tensor(x).permute(0, 3, 1, 2), kernel.permute(order), **convolution
     )
     wanted = torch.nn.functional.batch_norm(wanted, mean, var, gamma, beta, eps=1e-3)
     wanted = ACTIVATIONS[activation](wanted).permute(0, 2, 3, 1).numpy()
     found = keras.ops.convert_to_numpy(layer(x))
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(("kernel", "strides"), [(1, 1), (3, 1), (3, 2), (1, 2), (6, 2)])
+def test_equals_torch(kernel, strides, activation):
+    layer = ConvNormAct(4, kernel, strides, activation)
+    equals_torch(layer, 3, activation, stride=strides, padding=kernel // 2)
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("strides", [1, 2])
+def test_groups(strides):
+    equals_torch(ConvNormAct(6, 3, strides, groups=2), 4, stride=strides, padding=1, groups=2)
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize(("kernel", "strides"), [(3, 1), (3, 2), (5, 2)])
+def test_depthwise(kernel, strides):
+    layer = DepthwiseNormAct(kernel, strides)
+    equals_torch(layer, 4, stride=strides, padding=kernel // 2, groups=4)

@@ -28,6 +28,7 @@ class ConvNormAct(Composite):
         activation: name for `visiongarden.layers.activation`; None for none.
         momentum: share of the old moving mean that is kept at each step.
         epsilon: what batch normalisation adds to the variance.
+        groups: sets of channels that are convolved apart; both channel counts are its multiples.
         **kwargs: `name`, `dtype`, `trainable`.
     """
 
@@ -39,6 +40,7 @@ class ConvNormAct(Composite):
         activation: str | None = "silu",
         momentum: float = 0.97,
         epsilon: float = 1e-3,
+        groups: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -50,6 +52,7 @@ class ConvNormAct(Composite):
             kernel_size,
             strides=strides,
             padding="valid" if self.pad else "same",
+            groups=groups,
             use_bias=False,
         )
         self.norm = keras.layers.BatchNormalization(momentum=momentum, epsilon=epsilon)
