@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,9 @@ class Array:
     read: Callable[[], Any]
 
 
-def arrays_in(path: Path, data: np.ndarray, start: int, size: int) -> list[Array]:
+def arrays_in(
+    path: Path, data: np.ndarray, start: int, size: int, named: bool = True
+) -> list[Array]:
     """Every array of the HDF5 file that lies in `data`, but those of the optimiser.
 
     Args:
@@ -46,14 +49,15 @@ def arrays_in(path: Path, data: np.ndarray, start: int, size: int) -> list[Array
         data: bytes of the file around it.
         start: where the HDF5 file starts.
         size: its length in bytes.
+        named: whether layers' names are wanted, which costs more than the rest.
 
     Raises:
         UserError: links out of the file, arrays larger than it, or no HDF5 file.
     """
-    walk = _Walk(path, data, start, size)
+    walk = _Walk(path, data, start, size, named)
     try:
         with h5py.File(Window(data, start, size), "r") as file:
-            walk.group(file, ())
+            walk.group(file.id, ())
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
         if isinstance(error, UserError):
             raise
@@ -67,61 +71,87 @@ def arrays_in(path: Path, data: np.ndarray, start: int, size: int) -> list[Array
 
 
 class _Walk:
-    def __init__(self, path: Path, data: np.ndarray, start: int, size: int) -> None:
+    """Goes through a file by HDF5's own calls: h5py's objects cost more than the arrays' bytes."""
+
+    def __init__(self, path: Path, data: np.ndarray, start: int, size: int, named: bool) -> None:
+        self.named = named
         self.path, self.data, self.start, self.size = path, data, start, size
         self.found: list[Array] = []
         self.seen: set[Any] = set()
 
     def group(self, group: Any, chain: tuple[str, ...]) -> None:
         """Walks a group; Keras keeps a layer's own arrays in its group "vars"."""
-        address = h5py.h5o.get_info(group.id).addr
+        address = h5py.h5o.get_info(group).addr
         if address in self.seen or len(self.seen) > _MOST_ARRAYS:
             raise UserError(f"{self.path}: the groups of the file are no tree")
         self.seen.add(address)
-        for name in group:
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise UserError(f"{self.path}: {name} is a link; weights lie in the file itself")
-            if name in _NOT_WEIGHTS:
-                continue
-            item = group[name]
-            if not isinstance(item, h5py.Group):
+        inside = {name: item for name, item in self.items(group) if name not in _NOT_WEIGHTS}
+        for name, item in inside.items():
+            if not isinstance(item, h5py.h5g.GroupID):
                 raise UserError(
                     f"{self.path} is no weights file of Keras 3",
-                    received=f"an array {item.name} outside of a layer",
+                    received=f"an array {name} outside of a layer",
                     fix="open it with the Keras that wrote it, and save it as .keras",
                 )
             if name == "vars":
                 self.arrays(item, "/".join(chain))
             else:
-                own = item.get("vars")
-                own_name = "" if own is None else own.attrs.get("name", name)
-                self.group(item, (*chain, str(own_name)) if own_name else chain)
+                own = _layer_name(item, name) if self.named else ""
+                self.group(item, (*chain, own) if own else chain)
+
+    def items(self, group: Any) -> Iterator[tuple[str, Any]]:
+        """Name and object of each entry; refuses links to elsewhere."""
+        for name in group:
+            text = name.decode()
+            if group.links.get_info(name).type != h5py.h5l.TYPE_HARD:
+                raise UserError(f"{self.path}: {text} is a link; weights lie in the file itself")
+            yield text, h5py.h5o.open(group, name)
 
     def arrays(self, group: Any, layer: str) -> None:
         """The arrays of one layer."""
-        for key in group:
-            link, item = group.get(key, getlink=True), group[key]
-            if not isinstance(link, h5py.HardLink) or not isinstance(item, h5py.Dataset):
-                raise UserError(f"{self.path}: {item.name} is no array of the file itself")
-            if item.is_virtual or item.external or item.nbytes > self.size:
+        inside = dict(self.items(group))
+        for key, item in inside.items():
+            if not isinstance(item, h5py.h5d.DatasetID):
+                raise UserError(f"{self.path}: {key} of {layer} is no array")
+            shape, dtype, plan = item.shape, item.dtype, item.get_create_plist()
+            layout = plan.get_layout()
+            size = math.prod(shape) * dtype.itemsize
+            if layout == h5py.h5d.VIRTUAL or plan.get_external_count() or size > self.size:
                 raise UserError(
-                    f"{self.path}: array {item.name} claims more than the file holds",
-                    received=f"shape {item.shape}",
+                    f"{self.path}: array {key} of {layer} claims more than the file holds",
+                    received=f"shape {shape}",
                 )
-            if item.dtype.kind not in "fiubV":
-                raise UserError(f"{self.path}: array {item.name} holds no numbers")
-            dtype = "bfloat16" if item.attrs.get("dtype") == "bfloat16" else item.dtype.str
-            read = self.reader(item, dtype)
-            dtype = dtype if dtype == "bfloat16" else item.dtype.name
-            self.found.append(Array(layer, key, len(group), item.shape, dtype, read))
+            if dtype.kind not in "fiubV" or dtype.names or dtype.hasobject:
+                raise UserError(f"{self.path}: array {key} of {layer} holds no numbers")
+            spelled = "bfloat16" if dtype.kind == "V" or _is_bfloat16(item) else dtype.str
+            place = item.get_offset() if layout == h5py.h5d.CONTIGUOUS else None
+            read = self.reader(item, place, size, spelled)
+            name = spelled if spelled == "bfloat16" else dtype.name
+            self.found.append(Array(layer, key, len(inside), shape, name, read))
 
-    def reader(self, item: Any, dtype: str) -> Callable[[], Any]:
+    def reader(self, item: Any, place: int | None, size: int, dtype: str) -> Callable[[], Any]:
         """How to read an array: where it lies in one piece, as a view of the file."""
-        place, shape = item.id.get_offset(), item.shape
-        if place is not None and item.chunks is None:
-            if place + item.nbytes > self.size:
-                raise UserError(f"{self.path} is cut short: {item.name} lies beyond its end")
-            return lambda: array_at(self.data, self.start + place, shape, dtype)
-        # Compressed or in pieces, which Keras does not write: rare, so read at once.
-        values = item[()]
-        return lambda: values
+        shape = item.shape
+        if place is None:
+            # Compressed or in pieces, which Keras does not write: rare, so read at once.
+            values = h5py.Dataset(item)[()]
+            return lambda: values
+        if place + size > self.size:
+            raise UserError(f"{self.path} is cut short: an array lies beyond its end")
+        return lambda: array_at(self.data, self.start + place, shape, dtype)
+
+
+def _layer_name(group: Any, otherwise: str) -> str:
+    """The layer's name; "" for a container, which holds layers and is none."""
+    if b"vars" not in group:
+        return ""
+    own = h5py.h5o.open(group, b"vars")
+    if not h5py.h5a.exists(own, b"name"):
+        return otherwise
+    return str(h5py.Group(own).attrs["name"])
+
+
+def _is_bfloat16(item: Any) -> bool:
+    if item.dtype.itemsize != 2 or not h5py.h5a.exists(item, b"dtype"):
+        return False
+    return bool(h5py.Dataset(item).attrs["dtype"] == "bfloat16")

@@ -56,7 +56,7 @@ def open_keras(path: Path, layout: str) -> Iterator[Source]:
             rule="Keras stores it as it is, so that weights are read where they lie",
             fix=f'keras.saving.load_model("{path}").save("{path.with_stem(path.stem + "_2")}")',
         )
-    arrays = arrays_in(path, data, span.start, span.size)
+    arrays = arrays_in(path, data, span.start, span.size, named=manifest is None)
     if manifest is not None:
         yield _by_manifest(path, manifest, arrays)
     else:
