@@ -24,7 +24,9 @@ if TYPE_CHECKING:
         parts,
         postprocess,
         recipes,
+        scaffold,
         training,
+        weights,
     )
     from visiongarden.errors import ContractError, UserError
     from visiongarden.models import Detector, load
@@ -62,7 +64,9 @@ __all__ = [
     "postprocess",
     "recipes",
     "register",
+    "scaffold",
     "training",
+    "weights",
 ]
 
 _HOME = {

@@ -1,6 +1,17 @@
 """What a model is: its figure, its parameters and its compute."""
 
 from visiongarden.inspect.count import Count, count
+from visiongarden.inspect.diff import FieldChange, LayerChange, ModelDiff, diff
 from visiongarden.inspect.show import Figure, Row, show
 
-__all__ = ["Count", "Figure", "Row", "count", "show"]
+__all__ = [
+    "Count",
+    "FieldChange",
+    "Figure",
+    "LayerChange",
+    "ModelDiff",
+    "Row",
+    "count",
+    "diff",
+    "show",
+]

@@ -42,6 +42,25 @@ def renamed(names: Iterable[str], rename: Rename | None) -> dict[str, str]:
     return found
 
 
+def rules(written: Iterable[str]) -> dict[str, str]:
+    """Rules from texts "old=new".
+
+    Raises:
+        UserError: a text without "=", or one start twice.
+    """
+    found: dict[str, str] = {}
+    for text in written:
+        old, equals, new = text.partition("=")
+        if not equals or old in found:
+            raise UserError(
+                f"{text!r} is no rename" if not equals else f"the rename of {old!r} stands twice",
+                rule="OLD=NEW, one for each start of a name",
+                fix="--rename model.0=backbone/stem",
+            )
+        found[old] = new
+    return found
+
+
 def _rule(old: str, new: str) -> Callable[[str], str]:
     old, new = old.rstrip("/."), new.rstrip("/.")
     stars = [step for step in re.split(r"[/.]", old) if step in _STARS]
