@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ def table_of(diff: ModelDiff) -> str:
     if diff.same:
         console.print(Text("the same fields, layers and shapes"))
     if diff.fields:
-        rows = [(f.place, _text(f.before), _text(f.after)) for f in diff.fields]
+        rows: list[tuple[str, ...]] = [
+            (f.place, _text(f.before), _text(f.after)) for f in diff.fields
+        ]
         console.print(_table(("field", "before", "after"), rows))
     if diff.layers:
         rows = [
@@ -43,7 +46,7 @@ def table_of(diff: ModelDiff) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _table(headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+def _table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text

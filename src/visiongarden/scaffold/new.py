@@ -142,7 +142,7 @@ def _test(kind: str, class_name: str, module: str) -> str:
 
 
 def _recipe(own: Mapping[str, str], module: str, path: Path) -> str:
-    return _text("recipe.yaml", **_DEFAULT | own, module=module, file=path.as_posix())
+    return _text("recipe.yaml", **(_DEFAULT | dict(own)), module=module, file=path.as_posix())
 
 
 def _text(template: str, **values: str) -> str:

@@ -50,10 +50,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class Match:
-    """The pairs that can be copied, and the report of all."""
+    """The pairs that can be copied, the report of all, and what is left of either side."""
 
     pairs: tuple[Pair, ...]
     report: TransferReport
+    left: tuple[Stored, ...]
+    open: tuple[Owned, ...]
 
 
 def match(source: Source, target: Any, rename: Rename | None) -> Match:
@@ -73,7 +75,7 @@ def match(source: Source, target: Any, rename: Rename | None) -> Match:
         name = new_names[stored.name]
         path, by_place = _path(stored, name, own, nested)
         if path is None:
-            left.append(Weight(stored.name, stored.parameters))
+            left.append(stored)
             continue
         if path in pairs:
             raise UserError(
@@ -82,26 +84,35 @@ def match(source: Source, target: Any, rename: Rename | None) -> Match:
                 received=f"{pairs[path].stored.name} and {stored.name}",
                 fix="a rename that keeps them apart",
             )
-        layer = own[path].layer
-        convert = as_keras(path, layer) if stored.torch else (lambda array: array)
-        pairs[path] = Pair(stored, own[path], name != stored.name, convert)
+        pairs[path] = pair(stored, own[path], name != stored.name)
         if by_place:
             placed.append(path)
-    good = tuple(pair for pair in pairs.values() if pair.fits())
+    good = tuple(each for each in pairs.values() if each.fits())
     report = TransferReport(
         source=source.label,
         target=f"{type(target).__name__} {target.name}",
-        copied=tuple(_moved(pair) for pair in good if not pair.was_renamed),
-        renamed=tuple(_moved(pair) for pair in good if pair.was_renamed),
-        differs=tuple(_mismatch(pair) for pair in pairs.values() if not pair.fits()),
-        only_in_source=tuple(left),
+        copied=tuple(_moved(each) for each in good if not each.was_renamed),
+        renamed=tuple(_moved(each) for each in good if each.was_renamed),
+        differs=tuple(_mismatch(each) for each in pairs.values() if not each.fits()),
+        only_in_source=tuple(Weight(stored.name, stored.parameters) for stored in left),
         only_in_target=tuple(
             Weight(path, _size(owned.variable)) for path, owned in own.items() if path not in pairs
         ),
         ignored=source.ignored,
         by_position=tuple(placed),
     )
-    return Match(good, report)
+    return Match(
+        good,
+        report,
+        tuple(left),
+        tuple(owned for path, owned in own.items() if path not in pairs),
+    )
+
+
+def pair(stored: Stored, owned: Owned, was_renamed: bool) -> Pair:
+    """The pair with the conversion that the source's layout asks for."""
+    convert = as_keras(owned.path, owned.layer) if stored.torch else (lambda array: array)
+    return Pair(stored, owned, was_renamed, convert)
 
 
 def _path(

@@ -10,7 +10,8 @@ import numpy as np
 
 from visiongarden.errors import UserError
 from visiongarden.models import load
-from visiongarden.weights.match import Pair, match
+from visiongarden.weights.match import Match, Pair, match
+from visiongarden.weights.propose import proposed
 from visiongarden.weights.rename import Rename
 from visiongarden.weights.report import TransferReport
 from visiongarden.weights.sources import open_source
@@ -55,7 +56,7 @@ def transfer(
         )
     with open_source(source, layout) as opened:
         found = match(opened, target, rename)
-        _refuse_less(found.report, at_least)
+        _refuse_less(found, at_least)
         opened.verify()
         for pair in found.pairs:
             _refuse_overflow(pair)
@@ -119,7 +120,8 @@ def _refuse_overflow(pair: Pair) -> None:
         )
 
 
-def _refuse_less(report: TransferReport, at_least: float) -> None:
+def _refuse_less(found: Match, at_least: float) -> None:
+    report = found.report
     share = report.share_of_target
     if share >= at_least and report.paths:
         return
@@ -136,7 +138,16 @@ def _refuse_less(report: TransferReport, at_least: float) -> None:
         "nothing was changed",
         rule=f"at least {at_least:.1%}" if report.paths else "at least one weight",
         received=f"missing: {', '.join(largest)}{more}{offers}",
-        fix=f"rename, where the names differ; or at_least={np.floor(share * 100) / 100:g}"
-        if report.paths
-        else "rename, as {'model.0': 'backbone/stem'}",
+        fix=_fix(found),
     )
+
+
+def _fix(found: Match) -> str:
+    rename = proposed(found.left, found.open)
+    if rename:
+        options = " ".join(f"--rename {old}={new}" for old, new in rename.items())
+        return f"rename={rename} fits all weights below in name and shape ({options})"
+    if not found.report.paths:
+        return "rename, as {'model.0': 'backbone/stem'}"
+    share = np.floor(found.report.share_of_target * 100) / 100
+    return f"rename, where the names differ; or at_least={share:g}"
