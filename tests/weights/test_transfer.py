@@ -230,8 +230,9 @@ def test_arrays_stay_the_callers_own():
     assert all((array == 1).all() for array in numbers(model).values())
 
 
-@pytest.mark.backends
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+@pytest.mark.parametrize(
+    "dtype", ["float16", pytest.param("bfloat16", marks=pytest.mark.backends), "float64"]
+)
 def test_types_of_floats_are_converted_and_said(dtype):
     import ml_dtypes
 
