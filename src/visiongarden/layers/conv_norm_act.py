@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from visiongarden.layers.activation import activation as activation_layer
+from visiongarden.layers.batch_norm import BatchNorm
 from visiongarden.layers.composite import Composite
 from visiongarden.registry import register
 
@@ -55,7 +56,7 @@ class ConvNormAct(Composite):
             groups=groups,
             use_bias=False,
         )
-        self.norm = keras.layers.BatchNormalization(momentum=momentum, epsilon=epsilon)
+        self.norm = BatchNorm(momentum=momentum, epsilon=epsilon)
         self.act = activation_layer(activation)
 
     def call(self, x: Any) -> Any:
