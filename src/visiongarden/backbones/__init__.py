@@ -2,6 +2,22 @@
 
 from visiongarden.backbones.csp_darknet import CSPDarknet
 from visiongarden.backbones.darknet53 import Darknet53
+from visiongarden.backbones.elan_net import ELANNet, ELANNetTiny
+from visiongarden.backbones.gelan import GELAN, CompositeGELAN
 from visiongarden.backbones.resnet import ResNet
+from visiongarden.backbones.yolo11_backbone import YOLO11Backbone
+from visiongarden.backbones.yolov5_backbone import YOLOv5Backbone
+from visiongarden.backbones.yolov10_backbone import YOLOv10Backbone
 
-__all__ = ["CSPDarknet", "Darknet53", "ResNet"]
+__all__ = [
+    "GELAN",
+    "CSPDarknet",
+    "CompositeGELAN",
+    "Darknet53",
+    "ELANNet",
+    "ELANNetTiny",
+    "ResNet",
+    "YOLO11Backbone",
+    "YOLOv5Backbone",
+    "YOLOv10Backbone",
+]
