@@ -112,9 +112,9 @@ class Trained(Value):
         beyond: what a recipe has no field for, in words or numbers.
     """
 
-    training: dict[str, Any] = {}
-    augmentation: dict[str, Any] = {}
-    beyond: dict[str, str | float | int | bool] = {}
+    training: dict[str, Any] = Field(default_factory=dict)
+    augmentation: dict[str, Any] = Field(default_factory=dict)
+    beyond: dict[str, str | float | int | bool] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _fields_exist(self) -> Self:
@@ -164,8 +164,8 @@ class Card(Value):
     convention: Convention = Convention()
     params: PositiveInt
     macs: PositiveFloat | None = None
-    stages: dict[str, Stage] = {}
-    levels: dict[Literal["backbone", "decoder"], dict[str, Level]] = {}
+    stages: dict[str, Stage] = Field(default_factory=dict)
+    levels: dict[Literal["backbone", "decoder"], dict[str, Level]] = Field(default_factory=dict)
     trained: Trained | None = None
     results: tuple[Result, ...] = ()
     notes: tuple[Text, ...] = ()

@@ -147,7 +147,7 @@ def _imported(name: str) -> Factory:
         ) from error
     if not callable(found):
         raise UserError(f"{name} is no function", received=type(found).__name__)
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _checks(card: Card, model: Any) -> Iterator[Check]:
