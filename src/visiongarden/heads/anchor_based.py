@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import keras
 from pydantic import PositiveFloat
 
 from visiongarden.errors import ContractError
+from visiongarden.blocks import RepConv
 from visiongarden.heads.prediction import AnchorBias, SplitAnchors
 from visiongarden.layers import ConvNormAct
 from visiongarden.losses import AnchorBasedLoss, AnchorIoU
+from visiongarden.ops import Sizes
 from visiongarden.parts import Head
 from visiongarden.postprocess import AnchorBasedDecode
 from visiongarden.registry import register
@@ -26,18 +30,23 @@ YOLOV3_ANCHORS: Anchors = {
 
 @register
 class AnchorBased(Head):
-    """A 3×3 and a 1×1 convolution a level; box, objectness and classes for every anchor.
+    """A 1×1 convolution a level, as a rule after a 3×3; box, objectness and classes for every anchor.
 
     Attributes:
         num_classes: number of classes, without background.
         anchors: level -> (width, height) of each anchor, pixels of the network's input.
         scale_xy: reach of a cell's centre prediction (YOLOv4, section 3.4); 1 is YOLOv3's own, 2
             reaches the neighbouring cells, which then learn the box too.
+        sizes: how an offset scales its anchor; "squared" in YOLOv5, Scaled-YOLOv4 and YOLOv7.
+        before: what stands before the 1×1: a 3×3 that doubles the channels, plain or as a `RepConv`
+            (YOLOv7), or nothing (YOLOv5).
         activation: of the 3×3 convolutions.
     """
 
     anchors: Anchors = YOLOV3_ANCHORS
     scale_xy: PositiveFloat = 2.0
+    sizes: Sizes = "exponential"
+    before: Literal["conv", "repconv", "nothing"] = "conv"
     activation: str = "leaky_relu"
 
     def check(self, offered: FeatureSpec, giver: str) -> None:
@@ -58,7 +67,7 @@ class AnchorBased(Head):
         raw: RawPredictions = {}
         for level, x in features.items():
             count = len(self.anchors[level])
-            x = ConvNormAct(2 * x.shape[-1], 3, activation=self.activation, name=f"{level}_conv")(x)
+            x = self._widened(x, f"{level}_conv")
             x = keras.layers.Conv2D(
                 count * (5 + self.num_classes),
                 1,
@@ -73,15 +82,26 @@ class AnchorBased(Head):
             }
         return raw
 
+    def _widened(self, x: Any, name: str) -> Any:
+        if self.before == "nothing":
+            return x
+        filters = 2 * x.shape[-1]
+        if self.before == "repconv":
+            return RepConv(filters, self.activation, name=name)(x)
+        return ConvNormAct(filters, 3, activation=self.activation, name=name)(x)
+
     def loss(self) -> AnchorBasedLoss:
         """Assignment by anchor shape; CIoU, cross-entropy for objectness and classes."""
         return AnchorBasedLoss(
             num_classes=self.num_classes,
             anchors=self.anchors,
             scale_xy=self.scale_xy,
+            sizes=self.sizes,
             assigner=AnchorIoU(neighbours=self.scale_xy >= 2),
         )
 
     def decode(self) -> AnchorBasedDecode:
         """Offsets to boxes, logits to scores."""
-        return AnchorBasedDecode(anchors=self.anchors, scale_xy=self.scale_xy)
+        return AnchorBasedDecode(
+            anchors=self.anchors, scale_xy=self.scale_xy, sizes=self.sizes
+        )

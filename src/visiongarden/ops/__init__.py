@@ -2,12 +2,13 @@
 
 from visiongarden.ops.anchors import Cells, cells_of
 from visiongarden.ops.boxes import area, clip, cxcywh_to_xyxy, xyxy_to_cxcywh
-from visiongarden.ops.decode import AnchorGrid, distances_to_boxes, flat, offsets_to_boxes
+from visiongarden.ops.decode import AnchorGrid, Sizes, distances_to_boxes, flat, offsets_to_boxes
 from visiongarden.ops.iou import ciou, giou, iou, pairwise_iou
 
 __all__ = [
     "AnchorGrid",
     "Cells",
+    "Sizes",
     "area",
     "cells_of",
     "ciou",

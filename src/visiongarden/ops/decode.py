@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from keras import ops
@@ -12,6 +12,10 @@ from visiongarden.types import ImageSize, RawPredictions, stride_of
 
 MOST_GROWTH = math.log(1000 / 16)
 """Largest logarithm of a box's side over its anchor's, so that a wild prediction stays finite."""
+
+
+Sizes: TypeAlias = Literal["exponential", "squared"]
+"""How an offset scales its anchor: by e**t (YOLOv3), or by (2 s(t))**2 (Scaled-YOLOv4)."""
 
 
 def flat(raw: RawPredictions, name: str, inner: int = 1) -> Any:
@@ -47,12 +51,20 @@ def distances_to_boxes(logits: Any, centres: Any, strides: Any) -> Any:
     return ops.concatenate([centres - distances[..., :2], centres + distances[..., 2:]], axis=-1)
 
 
-def offsets_to_boxes(offsets: Any, cells: Any, strides: Any, anchors: Any, scale_xy: float) -> Any:
+def offsets_to_boxes(
+    offsets: Any,
+    cells: Any,
+    strides: Any,
+    anchors: Any,
+    scale_xy: float,
+    sizes: Sizes = "exponential",
+) -> Any:
     """Offsets from cell and anchor -> boxes (..., 4), xyxy, pixels.
 
     Redmon & Farhadi 2018 (YOLOv3), section 2.1: x = (s(tx) + column) * stride, w = anchor * e**tw;
     with `scale_xy` above 1 the sigmoid reaches beyond its cell (Bochkovskiy et al. 2020, YOLOv4,
-    section 3.4, "eliminate grid sensitivity").
+    section 3.4, "eliminate grid sensitivity"). Squared sizes, at most four times the anchor's, are
+    those of Scaled-YOLOv4's and YOLOv7's Darknet files (`new_coords`) and of YOLOv5.
 
     Args:
         offsets: (..., 4): tx, ty, tw, th.
@@ -60,11 +72,16 @@ def offsets_to_boxes(offsets: Any, cells: Any, strides: Any, anchors: Any, scale
         strides: (...): pixels.
         anchors: (..., 2): width and height in pixels.
         scale_xy: 1 is YOLOv3.
+        sizes: how an offset scales its anchor.
     """
     cells, strides, anchors = map(ops.convert_to_tensor, (cells, strides, anchors))
     inside = ops.sigmoid(offsets[..., :2]) * scale_xy - (scale_xy - 1) / 2
     centre = (inside + cells) * ops.expand_dims(strides, -1)
-    half = anchors * ops.exp(ops.minimum(offsets[..., 2:], MOST_GROWTH)) / 2
+    if sizes == "squared":
+        growth = ops.square(2 * ops.sigmoid(offsets[..., 2:]))
+    else:
+        growth = ops.exp(ops.minimum(offsets[..., 2:], MOST_GROWTH))
+    half = anchors * growth / 2
     return ops.concatenate([centre - half, centre + half], axis=-1)
 
 

@@ -2,5 +2,6 @@
 
 from visiongarden.postprocess.decode import AnchorBasedDecode, AnchorFreeDecode
 from visiongarden.postprocess.nms import Nms, to_original
+from visiongarden.postprocess.top_k import TopK, thinning
 
-__all__ = ["AnchorBasedDecode", "AnchorFreeDecode", "Nms", "to_original"]
+__all__ = ["AnchorBasedDecode", "AnchorFreeDecode", "Nms", "TopK", "thinning", "to_original"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from keras import ops
 from pydantic import PositiveFloat, PositiveInt
 
 from visiongarden.config import Value
-from visiongarden.ops import AnchorGrid, cells_of, distances_to_boxes, flat, offsets_to_boxes
+from visiongarden.ops import AnchorGrid, Sizes, cells_of, distances_to_boxes, flat, offsets_to_boxes
 from visiongarden.types import ImageSize, RawPredictions
 
 
@@ -17,9 +17,11 @@ class AnchorFreeDecode(Value):
 
     Attributes:
         bins: values of each distance's distribution.
+        needs_nms: whether overlapping boxes are left; not where the head learned one a target.
     """
 
     bins: PositiveInt = 16
+    needs_nms: bool = True
 
     def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Any, Any]:
         """Boxes (batch, n, 4), xyxy pixels of the network's input, and scores (batch, n, classes).
@@ -41,10 +43,14 @@ class AnchorBasedDecode(Value):
     Attributes:
         anchors: level -> (width, height) of each anchor, pixels of the network's input.
         scale_xy: reach of a cell's centre prediction; 1 is YOLOv3.
+        sizes: how an offset scales its anchor.
     """
+
+    needs_nms: ClassVar[bool] = True
 
     anchors: dict[str, tuple[tuple[PositiveFloat, PositiveFloat], ...]]
     scale_xy: PositiveFloat = 1.0
+    sizes: Sizes = "exponential"
 
     def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Any, Any]:
         """Boxes (batch, n, 4), xyxy pixels of the network's input, and scores (batch, n, classes).
@@ -55,7 +61,7 @@ class AnchorBasedDecode(Value):
         """
         grid = AnchorGrid(self.anchors, image_size)
         boxes = offsets_to_boxes(
-            flat(raw, "boxes"), grid.cells, grid.strides, grid.anchors, self.scale_xy
+            flat(raw, "boxes"), grid.cells, grid.strides, grid.anchors, self.scale_xy, self.sizes
         )
         objectness = ops.sigmoid(flat(raw, "objectness", 0))
         return boxes, ops.expand_dims(objectness, -1) * ops.sigmoid(flat(raw, "classes"))
