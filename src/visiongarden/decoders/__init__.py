@@ -2,6 +2,7 @@
 
 from visiongarden.decoders.fpn import FPN
 from visiongarden.decoders.path_aggregation import PathAggregation
-from visiongarden.decoders.yolov3_decoder import YOLOv3Decoder
+from visiongarden.decoders.yolov3_decoder import TinyDecoder, YOLOv3Decoder
+from visiongarden.decoders.yolov4_decoder import YOLOv4Decoder
 
-__all__ = ["FPN", "PathAggregation", "YOLOv3Decoder"]
+__all__ = ["FPN", "PathAggregation", "TinyDecoder", "YOLOv3Decoder", "YOLOv4Decoder"]
