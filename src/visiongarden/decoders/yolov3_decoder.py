@@ -1,4 +1,4 @@
-"""The decoders of YOLOv3 and its tiny kin: Redmon & Farhadi 2018 (arXiv 1804.02767), section 2.3."""
+"""The decoders of YOLOv3 (Redmon & Farhadi 2018, arXiv 1804.02767, section 2.3) and its kin."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The decoders of YOLOv4 (Bochkovskiy et al. 2020, section 3.4) and YOLOv4-CSP (Wang et al. 2020)."""
+"""The decoders of YOLOv4 (Bochkovskiy et al. 2020) and of YOLOv4-CSP (Wang et al. 2020)."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import keras
@@ -46,7 +47,7 @@ class LateralPathAggregation(Decoder):
             x = keras.layers.Concatenate(name=f"join_down_{level}")([own, x])
             x = down[level] = self.block(filters, f"down_{level}")(x)
         outputs = {levels[0]: x}
-        for finer, level in zip(levels, levels[1:], strict=False):
+        for finer, level in pairwise(levels):
             filters = self._filters(level)
             x = ConvNormAct(filters, 3, strides=2, activation=act, name=f"shrink_{finer}")(x)
             x = keras.layers.Concatenate(name=f"join_up_{level}")([x, down[level]])

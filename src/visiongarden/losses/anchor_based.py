@@ -63,12 +63,12 @@ class AnchorBasedLoss(Value):
         index = ops.reshape(positives.index, (batch, count))
         taken = ops.reshape(positives.taken, (batch, count))
         total = ops.maximum(ops.sum(taken), 1.0)
-        known = (
-            ops.take(ops.convert_to_tensor(each_one), index, axis=0)
-            for each_one in (grid.cells, grid.strides, grid.anchors, grid.scales)
+        cells, strides, anchors, scales = (
+            ops.take(ops.convert_to_tensor(known), index, axis=0)
+            for known in (grid.cells, grid.strides, grid.anchors, grid.scales)
         )
         offsets = _pick(flat(raw, "boxes"), index)
-        predicted = offsets_to_boxes(offsets, *known, self.squared)
+        predicted = offsets_to_boxes(offsets, cells, strides, anchors, scales, self.squared)
         overlap = ciou(predicted, ops.repeat(boxes, each, axis=1))
         hot = ops.one_hot(ops.repeat(classes, each, axis=1), self.num_classes, dtype="float32")
         entropy = ops.sum(binary_crossentropy(hot, _pick(logits, index)), axis=-1)
