@@ -29,6 +29,7 @@ class ConvNormAct(Composite):
         momentum: share of the old moving mean that is kept at each step.
         epsilon: what batch normalisation adds to the variance.
         groups: sets of channels that are convolved apart; both channel counts are its multiples.
+        padding: cells added on every side; None is `kernel_size // 2`.
         **kwargs: `name`, `dtype`, `trainable`.
     """
 
@@ -41,12 +42,13 @@ class ConvNormAct(Composite):
         momentum: float = 0.97,
         epsilon: float = 1e-3,
         groups: int = 1,
+        padding: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.pad = None
-        if strides > 1 and kernel_size > 1:
-            self.pad = keras.layers.ZeroPadding2D(kernel_size // 2)
+        if padding is not None or (strides > 1 and kernel_size > 1):
+            self.pad = keras.layers.ZeroPadding2D(kernel_size // 2 if padding is None else padding)
         self.conv = keras.layers.Conv2D(
             filters,
             kernel_size,
