@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import keras
 from pydantic import PositiveFloat, model_validator
 
+from visiongarden.blocks import RepConv
 from visiongarden.errors import ConfigError, ContractError
 from visiongarden.heads.prediction import AnchorBias, SplitAnchors
 from visiongarden.layers import ConvNormAct
 from visiongarden.losses import AnchorBasedLoss, AnchorIoU
+from visiongarden.ops import Sizes
 from visiongarden.parts import Head
 from visiongarden.postprocess import AnchorBasedDecode
 from visiongarden.registry import register
@@ -28,10 +30,7 @@ YOLOV3_ANCHORS: Anchors = {
 
 @register
 class AnchorBased(Head):
-    """A 3×3 and a 1×1 convolution a level; box, objectness and classes for every anchor.
-
-    Without the 3×3 (`widen` off) it is the head of YOLOv4-tiny, YOLOv5 and YOLOv7, whose decoders
-    end in one.
+    """A 1×1 convolution a level, as a rule after a 3×3; box, objectness and classes an anchor.
 
     Attributes:
         num_classes: number of classes, without background.
@@ -39,15 +38,16 @@ class AnchorBased(Head):
         scale_xy: reach of a cell's centre prediction (YOLOv4, section 3.4), for all levels or level
             -> reach; 1 is YOLOv3's own, 2 reaches the neighbouring cells, which then learn the box
             too.
-        squared: sides are anchor * (2 s(t))**2, as in Scaled-YOLOv4, in place of anchor * e**t.
-        widen: whether a 3×3 to twice the channels comes before the prediction.
+        sizes: how an offset scales its anchor; "squared" in YOLOv5, Scaled-YOLOv4 and YOLOv7.
+        before: what stands before the 1×1: a 3×3 that doubles the channels, plain or as a `RepConv`
+            (YOLOv7), or nothing (YOLOv5, the tiny YOLOv3 and YOLOv4).
         activation: of the 3×3 convolutions.
     """
 
     anchors: Anchors = YOLOV3_ANCHORS
     scale_xy: PositiveFloat | dict[str, PositiveFloat] = 2.0
-    squared: bool = False
-    widen: bool = True
+    sizes: Sizes = "exponential"
+    before: Literal["conv", "repconv", "nothing"] = "conv"
     activation: str = "leaky_relu"
 
     @model_validator(mode="after")
@@ -81,9 +81,7 @@ class AnchorBased(Head):
         raw: RawPredictions = {}
         for level, x in features.items():
             count = len(self.anchors[level])
-            if self.widen:
-                conv = ConvNormAct(2 * x.shape[-1], 3, 1, self.activation, name=f"{level}_conv")
-                x = conv(x)
+            x = self._widened(x, f"{level}_conv")
             x = keras.layers.Conv2D(
                 count * (5 + self.num_classes),
                 1,
@@ -98,6 +96,14 @@ class AnchorBased(Head):
             }
         return raw
 
+    def _widened(self, x: Any, name: str) -> Any:
+        if self.before == "nothing":
+            return x
+        filters = 2 * x.shape[-1]
+        if self.before == "repconv":
+            return RepConv(filters, self.activation, name=name)(x)
+        return ConvNormAct(filters, 3, activation=self.activation, name=name)(x)
+
     def loss(self) -> AnchorBasedLoss:
         """Assignment by anchor shape; CIoU, cross-entropy for objectness and classes."""
         scales = self.scale_xy.values() if isinstance(self.scale_xy, dict) else [self.scale_xy]
@@ -105,10 +111,10 @@ class AnchorBased(Head):
             num_classes=self.num_classes,
             anchors=self.anchors,
             scale_xy=self.scale_xy,
-            squared=self.squared,
+            sizes=self.sizes,
             assigner=AnchorIoU(neighbours=min(scales) >= 2),
         )
 
     def decode(self) -> AnchorBasedDecode:
         """Offsets to boxes, logits to scores."""
-        return AnchorBasedDecode(anchors=self.anchors, scale_xy=self.scale_xy, squared=self.squared)
+        return AnchorBasedDecode(anchors=self.anchors, scale_xy=self.scale_xy, sizes=self.sizes)

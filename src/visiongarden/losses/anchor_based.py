@@ -10,7 +10,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from visiongarden.config import Value
 from visiongarden.losses.assigners import AnchorIoU
 from visiongarden.losses.bce import binary_crossentropy
-from visiongarden.ops import AnchorGrid, ciou, flat, offsets_to_boxes
+from visiongarden.ops import AnchorGrid, Sizes, ciou, flat, offsets_to_boxes
 from visiongarden.types import ImageSize, RawPredictions
 
 
@@ -25,7 +25,7 @@ class AnchorBasedLoss(Value):
         num_classes: number of classes.
         anchors: level -> (width, height) of each anchor, pixels of the network's input.
         scale_xy: reach of a cell's centre prediction, for all levels or each; 1 is YOLOv3.
-        squared: sides are anchor * (2 s(t))**2 in place of anchor * e**t.
+        sizes: how an offset scales its anchor.
         box_gain: weight of 1 - CIoU.
         objectness_gain: weight of the objectness's cross-entropy.
         class_gain: weight of the classes' cross-entropy.
@@ -36,7 +36,7 @@ class AnchorBasedLoss(Value):
     num_classes: PositiveInt
     anchors: dict[str, tuple[tuple[PositiveFloat, PositiveFloat], ...]]
     scale_xy: PositiveFloat | dict[str, PositiveFloat] = 1.0
-    squared: bool = False
+    sizes: Sizes = "exponential"
     box_gain: NonNegativeFloat = 5.0
     objectness_gain: NonNegativeFloat = 1.0
     class_gain: NonNegativeFloat = 1.0
@@ -68,7 +68,7 @@ class AnchorBasedLoss(Value):
             for known in (grid.cells, grid.strides, grid.anchors, grid.scales)
         )
         offsets = _pick(flat(raw, "boxes"), index)
-        predicted = offsets_to_boxes(offsets, cells, strides, anchors, scales, self.squared)
+        predicted = offsets_to_boxes(offsets, cells, strides, anchors, scales, self.sizes)
         overlap = ciou(predicted, ops.repeat(boxes, each, axis=1))
         hot = ops.one_hot(ops.repeat(classes, each, axis=1), self.num_classes, dtype="float32")
         entropy = ops.sum(binary_crossentropy(hot, _pick(logits, index)), axis=-1)

@@ -5,6 +5,7 @@ from visiongarden.ops.boxes import area, clip, cxcywh_to_xyxy, xyxy_to_cxcywh
 from visiongarden.ops.decode import (
     AnchorGrid,
     ScaleXY,
+    Sizes,
     distances_to_boxes,
     flat,
     offsets_to_boxes,
@@ -16,6 +17,7 @@ __all__ = [
     "AnchorGrid",
     "Cells",
     "ScaleXY",
+    "Sizes",
     "area",
     "cells_of",
     "ciou",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from keras import ops
@@ -16,6 +16,12 @@ MOST_GROWTH = math.log(1000 / 16)
 
 MOST_SIDE = math.log(1000)
 """Largest logarithm of a box's side over its cell's, for the same reason."""
+
+Sizes: TypeAlias = Literal["exponential", "squared"]
+"""How an offset scales its anchor: by e**t (YOLOv3), or by (2 s(t))**2 (Scaled-YOLOv4)."""
+
+ScaleXY: TypeAlias = float | Mapping[str, float]
+"""Reach of a cell's centre prediction: one number, or level -> number."""
 
 
 def flat(raw: RawPredictions, name: str, inner: int = 1) -> Any:
@@ -52,14 +58,19 @@ def distances_to_boxes(logits: Any, centres: Any, strides: Any) -> Any:
 
 
 def offsets_to_boxes(
-    offsets: Any, cells: Any, strides: Any, anchors: Any, scale_xy: Any, squared: bool = False
+    offsets: Any,
+    cells: Any,
+    strides: Any,
+    anchors: Any,
+    scale_xy: Any,
+    sizes: Sizes = "exponential",
 ) -> Any:
     """Offsets from cell and anchor -> boxes (..., 4), xyxy, pixels.
 
     Redmon & Farhadi 2018 (YOLOv3), section 2.1: x = (s(tx) + column) * stride, w = anchor * e**tw;
     with `scale_xy` above 1 the sigmoid reaches beyond its cell (Bochkovskiy et al. 2020, YOLOv4,
-    section 3.4, "eliminate grid sensitivity"). With `squared`, w = anchor * (2 s(tw))**2, which is
-    bounded by four times the anchor (Wang et al. 2020, Scaled-YOLOv4; YOLOv5).
+    section 3.4, "eliminate grid sensitivity"). Squared sizes, at most four times the anchor's, are
+    those of Scaled-YOLOv4's and YOLOv7's Darknet files (`new_coords`) and of YOLOv5.
 
     Args:
         offsets: (..., 4): tx, ty, tw, th.
@@ -67,13 +78,13 @@ def offsets_to_boxes(
         strides: (...): pixels.
         anchors: (..., 2): width and height in pixels.
         scale_xy: (...), or one number for all; 1 is YOLOv3.
-        squared: how sides grow from their anchor.
+        sizes: how an offset scales its anchor.
     """
     cells, strides, anchors = map(ops.convert_to_tensor, (cells, strides, anchors))
     scale = ops.expand_dims(ops.convert_to_tensor(scale_xy, "float32"), -1)
     inside = ops.sigmoid(offsets[..., :2]) * scale - (scale - 1) / 2
     centre = (inside + cells) * ops.expand_dims(strides, -1)
-    if squared:
+    if sizes == "squared":
         growth = ops.square(2 * ops.sigmoid(offsets[..., 2:]))
     else:
         growth = ops.exp(ops.minimum(offsets[..., 2:], MOST_GROWTH))
@@ -96,10 +107,6 @@ def points_to_boxes(offsets: Any, centres: Any, strides: Any) -> Any:
     centre = (offsets[..., :2] - 0.5) * stride + centres
     half = ops.exp(ops.minimum(offsets[..., 2:], MOST_SIDE)) * stride / 2
     return ops.concatenate([centre - half, centre + half], axis=-1)
-
-
-ScaleXY = float | Mapping[str, float]
-"""Reach of a cell's centre prediction: one number, or level -> number."""
 
 
 class AnchorGrid:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from keras import ops
 from pydantic import PositiveFloat, PositiveInt
@@ -10,6 +10,7 @@ from pydantic import PositiveFloat, PositiveInt
 from visiongarden.config import Value
 from visiongarden.ops import (
     AnchorGrid,
+    Sizes,
     cells_of,
     distances_to_boxes,
     flat,
@@ -48,12 +49,14 @@ class AnchorBasedDecode(Value):
     Attributes:
         anchors: level -> (width, height) of each anchor, pixels of the network's input.
         scale_xy: reach of a cell's centre prediction, for all levels or each; 1 is YOLOv3.
-        squared: sides are anchor * (2 s(t))**2 in place of anchor * e**t.
+        sizes: how an offset scales its anchor.
     """
+
+    needs_nms: ClassVar[bool] = True
 
     anchors: dict[str, tuple[tuple[PositiveFloat, PositiveFloat], ...]]
     scale_xy: PositiveFloat | dict[str, PositiveFloat] = 1.0
-    squared: bool = False
+    sizes: Sizes = "exponential"
 
     def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Any, Any]:
         """Boxes (batch, n, 4), xyxy pixels of the network's input, and scores (batch, n, classes).
@@ -64,7 +67,7 @@ class AnchorBasedDecode(Value):
         """
         grid = AnchorGrid(self.anchors, image_size, self.scale_xy)
         boxes = offsets_to_boxes(
-            flat(raw, "boxes"), grid.cells, grid.strides, grid.anchors, grid.scales, self.squared
+            flat(raw, "boxes"), grid.cells, grid.strides, grid.anchors, grid.scales, self.sizes
         )
         objectness = ops.sigmoid(flat(raw, "objectness", 0))
         return boxes, ops.expand_dims(objectness, -1) * ops.sigmoid(flat(raw, "classes"))
@@ -72,6 +75,8 @@ class AnchorBasedDecode(Value):
 
 class PointDecode(Value):
     """Offsets from each cell -> boxes, objectness × class -> scores (YOLOX)."""
+
+    needs_nms: ClassVar[bool] = True
 
     def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Any, Any]:
         """Boxes (batch, n, 4), xyxy pixels of the network's input, and scores (batch, n, classes).
