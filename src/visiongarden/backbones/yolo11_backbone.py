@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from visiongarden.parts.scaling import scaled_channels, scaled_repeats
 from visiongarden.blocks import PSA, SPPF, C3k2
 from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Backbone
 from visiongarden.parts.fields import Channels, Multiplier
+from visiongarden.parts.scaling import scaled_channels, scaled_repeats
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps
 
@@ -46,9 +46,7 @@ class YOLO11Backbone(Backbone):
             down = self._channels(narrow)
             x = ConvNormAct(down, 3, strides=2, activation=act, name=f"down{number}")(x)
             filters, nested = self._channels(channels), self.nested or number >= 4
-            x = C3k2(
-                filters, repeats, nested, expansion, activation=act, name=f"stage{number}"
-            )(x)
+            x = C3k2(filters, repeats, nested, expansion, activation=act, name=f"stage{number}")(x)
             if number == 5:
                 x = SPPF(filters, activation=act, name="pool")(x)
                 x = PSA(filters, repeats, act, name="attention")(x)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from visiongarden.parts.scaling import scaled_channels, scaled_repeats
 from visiongarden.blocks import CSP, SPPF
 from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Backbone
 from visiongarden.parts.fields import Multiplier
+from visiongarden.parts.scaling import scaled_channels, scaled_repeats
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps
 

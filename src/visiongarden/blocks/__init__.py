@@ -1,9 +1,11 @@
 """Layers made of layers that architectures repeat."""
 
+from visiongarden.blocks.alternating import Alternating, AlternatingSPP
 from visiongarden.blocks.attention import PSA, Attend, AttentionUnit, SelfAttention
 from visiongarden.blocks.cib import CIB, C2fCIB
 from visiongarden.blocks.composite_backbone import CBFuse, CBLinear
 from visiongarden.blocks.csp import CSP, C2f, C3k2
+from visiongarden.blocks.csp_stage import CSPDarknetStage, PartialDense
 from visiongarden.blocks.downsample import AConv, ADown, MPDown, SCDown
 from visiongarden.blocks.elan import CSPELAN, ELAN, RepCSP, RepResidual
 from visiongarden.blocks.rep_conv import RepConv, RepDepthwise
@@ -21,6 +23,8 @@ __all__ = [
     "SPPF",
     "AConv",
     "ADown",
+    "Alternating",
+    "AlternatingSPP",
     "Attend",
     "AttentionUnit",
     "C2f",
@@ -28,8 +32,10 @@ __all__ = [
     "C3k2",
     "CBFuse",
     "CBLinear",
+    "CSPDarknetStage",
     "DarknetStage",
     "MPDown",
+    "PartialDense",
     "RepCSP",
     "RepConv",
     "RepDepthwise",

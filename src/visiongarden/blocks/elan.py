@@ -44,9 +44,7 @@ class ELAN(Composite):
         self.every = every
         self.around = ConvNormAct(hidden, activation=activation)
         self.into = ConvNormAct(hidden, activation=activation)
-        self.convs = [
-            ConvNormAct(inner or hidden, 3, activation=activation) for _ in range(depth)
-        ]
+        self.convs = [ConvNormAct(inner or hidden, 3, activation=activation) for _ in range(depth)]
         self.concat = keras.layers.Concatenate()
         self.out = ConvNormAct(filters, activation=activation)
 
@@ -129,9 +127,7 @@ class CSPELAN(Composite):
     ) -> None:
         super().__init__(**kwargs)
         self.split = ConvNormAct(hidden, activation=activation)
-        self.csps = [
-            RepCSP(inner, repeats, activation) for _ in range(2 if repeats else 0)
-        ]
+        self.csps = [RepCSP(inner, repeats, activation) for _ in range(2 if repeats else 0)]
         self.convs = [ConvNormAct(inner, 3, activation=activation) for _ in range(2)]
         self.concat = keras.layers.Concatenate()
         self.out = ConvNormAct(filters, activation=activation)

@@ -6,7 +6,8 @@ from visiongarden.decoders.fpn import FPN
 from visiongarden.decoders.gelan_pan import GELANPathAggregation
 from visiongarden.decoders.path_aggregation import PathAggregation
 from visiongarden.decoders.yolo11_decoder import YOLO11Decoder
-from visiongarden.decoders.yolov3_decoder import YOLOv3Decoder
+from visiongarden.decoders.yolov3_decoder import TinyDecoder, YOLOv3Decoder
+from visiongarden.decoders.yolov4_decoder import YOLOv4Decoder
 from visiongarden.decoders.yolov10_decoder import YOLOv10Decoder
 
 __all__ = [
@@ -15,7 +16,9 @@ __all__ = [
     "ELANPathAggregation",
     "GELANPathAggregation",
     "PathAggregation",
+    "TinyDecoder",
     "YOLO11Decoder",
     "YOLOv3Decoder",
+    "YOLOv4Decoder",
     "YOLOv10Decoder",
 ]

@@ -60,9 +60,7 @@ class GELANPathAggregation(Decoder):
         shrunk = dict(zip(self.levels, self.shrunk, strict=False))
 
         def block(filters: int, inside: int, name: str) -> Any:
-            return CSPELAN(
-                filters, inside, inside // 2, self.repeats, self.activation, name=name
-            )
+            return CSPELAN(filters, inside, inside // 2, self.repeats, self.activation, name=name)
 
         def down(x: Any, level: str) -> Any:
             return block(widths[level], widths[level], f"down_{level}")(x)

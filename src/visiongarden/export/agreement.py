@@ -63,9 +63,7 @@ def agreement(
     size = (int(images.shape[1]), int(images.shape[2]))
     ours = Predictor(model, size).raw(images)
     theirs = _run(file, images)
-    thin = thinning(
-        model.parts.head.decode(), nms or Nms(score_threshold=_twentieth(ours[1]))
-    )
+    thin = thinning(model.parts.head.decode(), nms or Nms(score_threshold=_twentieth(ours[1])))
     pairs = [
         (thin(*one), thin(*other))
         for one, other in zip(zip(*ours, strict=True), zip(*theirs, strict=True), strict=True)

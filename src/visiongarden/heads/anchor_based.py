@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import keras
-from pydantic import PositiveFloat
+from pydantic import PositiveFloat, model_validator
 
-from visiongarden.errors import ContractError
 from visiongarden.blocks import RepConv
+from visiongarden.errors import ConfigError, ContractError
 from visiongarden.heads.prediction import AnchorBias, SplitAnchors
 from visiongarden.layers import ConvNormAct
 from visiongarden.losses import AnchorBasedLoss, AnchorIoU
@@ -30,24 +30,35 @@ YOLOV3_ANCHORS: Anchors = {
 
 @register
 class AnchorBased(Head):
-    """A 1×1 convolution a level, as a rule after a 3×3; box, objectness and classes for every anchor.
+    """A 1×1 convolution a level, as a rule after a 3×3; box, objectness and classes an anchor.
 
     Attributes:
         num_classes: number of classes, without background.
         anchors: level -> (width, height) of each anchor, pixels of the network's input.
-        scale_xy: reach of a cell's centre prediction (YOLOv4, section 3.4); 1 is YOLOv3's own, 2
-            reaches the neighbouring cells, which then learn the box too.
+        scale_xy: reach of a cell's centre prediction (YOLOv4, section 3.4), for all levels or level
+            -> reach; 1 is YOLOv3's own, 2 reaches the neighbouring cells, which then learn the box
+            too.
         sizes: how an offset scales its anchor; "squared" in YOLOv5, Scaled-YOLOv4 and YOLOv7.
         before: what stands before the 1×1: a 3×3 that doubles the channels, plain or as a `RepConv`
-            (YOLOv7), or nothing (YOLOv5).
+            (YOLOv7), or nothing (YOLOv5, the tiny YOLOv3 and YOLOv4).
         activation: of the 3×3 convolutions.
     """
 
     anchors: Anchors = YOLOV3_ANCHORS
-    scale_xy: PositiveFloat = 2.0
+    scale_xy: PositiveFloat | dict[str, PositiveFloat] = 2.0
     sizes: Sizes = "exponential"
     before: Literal["conv", "repconv", "nothing"] = "conv"
     activation: str = "leaky_relu"
+
+    @model_validator(mode="after")
+    def _reach_of_every_level(self) -> Self:
+        if isinstance(self.scale_xy, dict) and set(self.scale_xy) != set(self.anchors):
+            raise ConfigError(
+                f"scale_xy has {' '.join(sorted(self.scale_xy))}",
+                rule=f"the levels of the anchors, {' '.join(sorted(self.anchors))}",
+                fix="scale_xy=1.0, one number for all",
+            )
+        return self
 
     def check(self, offered: FeatureSpec, giver: str) -> None:
         """There is one set of anchors for each level, and none besides."""
@@ -55,11 +66,14 @@ class AnchorBased(Head):
             return
         known = {lv: sizes for lv, sizes in self.anchors.items() if lv in offered}
         missing = {lv: ((8.0 * 2 ** int(lv[1:]),) * 2,) for lv in offered if lv not in known}
+        changes: dict[str, Any] = {"anchors": dict(sorted((known | missing).items()))}
+        if isinstance(self.scale_xy, dict):
+            changes["scale_xy"] = {lv: self.scale_xy.get(lv, 1.0) for lv in changes["anchors"]}
         raise ContractError(
             f"head {self} cannot follow {giver}",
             wants=("levels", " ".join(sorted(self.anchors)) + " (those of its anchors)"),
             offered=" ".join(offered),
-            fix=self.with_fields(anchors=dict(sorted((known | missing).items()))),
+            fix=self.with_fields(**changes),
         )
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
@@ -92,16 +106,15 @@ class AnchorBased(Head):
 
     def loss(self) -> AnchorBasedLoss:
         """Assignment by anchor shape; CIoU, cross-entropy for objectness and classes."""
+        scales = self.scale_xy.values() if isinstance(self.scale_xy, dict) else [self.scale_xy]
         return AnchorBasedLoss(
             num_classes=self.num_classes,
             anchors=self.anchors,
             scale_xy=self.scale_xy,
             sizes=self.sizes,
-            assigner=AnchorIoU(neighbours=self.scale_xy >= 2),
+            assigner=AnchorIoU(neighbours=min(scales) >= 2),
         )
 
     def decode(self) -> AnchorBasedDecode:
         """Offsets to boxes, logits to scores."""
-        return AnchorBasedDecode(
-            anchors=self.anchors, scale_xy=self.scale_xy, sizes=self.sizes
-        )
+        return AnchorBasedDecode(anchors=self.anchors, scale_xy=self.scale_xy, sizes=self.sizes)

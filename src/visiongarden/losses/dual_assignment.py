@@ -45,9 +45,7 @@ class DualAssignmentLoss(Value):
         """
         found = {}
         for prefix, assigner in (("many_", self.many), ("", self.many.replace(top_k=1))):
-            loss = AnchorFreeLoss(
-                num_classes=self.num_classes, bins=self.bins, assigner=assigner
-            )
+            loss = AnchorFreeLoss(num_classes=self.num_classes, bins=self.bins, assigner=assigner)
             own = {
                 level: {name: tensors[prefix + name] for name in ("boxes", "classes")}
                 for level, tensors in raw.items()
