@@ -35,7 +35,8 @@ class Convention(Value):
     Attributes:
         params: what is a parameter.
         macs: what is a multiply-accumulate, and how the published figure becomes one.
-        fused: whether normalisation and parallel branches are folded into convolutions.
+        fused: whether `macs` count what is deployed: normalisation and parallel branches folded
+            into convolutions, branches that only teach left out.
     """
 
     params: Text = (
@@ -142,6 +143,7 @@ class Card(Value):
         model: the parts; anchors, width and depth multiples are their fields.
         convention: what the numbers count.
         params: trainable parameters; compared exactly.
+        deployed_params: what is left after training, as `convention.fused` says; compared exactly.
         macs: multiply-accumulates for one image; compared within half a percent.
         stages: "part/stage" -> row, in the order of the graph.
         levels: "backbone" and "decoder" -> level -> stride and channels.
@@ -163,6 +165,7 @@ class Card(Value):
     model: Parts | None = None
     convention: Convention = Convention()
     params: PositiveInt
+    deployed_params: PositiveInt | None = None
     macs: PositiveFloat | None = None
     stages: dict[str, Stage] = Field(default_factory=dict)
     levels: dict[Literal["backbone", "decoder"], dict[str, Level]] = Field(default_factory=dict)
@@ -194,5 +197,5 @@ class Card(Value):
         return self
 
 
-FIGURES = ("licence", "model", "params", "macs", "stages", "levels", "trained")
+FIGURES = ("licence", "model", "params", "deployed_params", "macs", "stages", "levels", "trained")
 """Fields whose figures need a source; a result carries its own."""
