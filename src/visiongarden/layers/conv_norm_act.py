@@ -15,7 +15,7 @@ from visiongarden.registry import register
 class ConvNormAct(Composite):
     """Convolution without bias, batch normalisation, activation.
 
-    Padding is `kernel_size // 2` on every side: see `Convolution`.
+    Padded by `kernel_size // 2` on every side unless `pad` is given: see `Convolution`.
 
     Input (batch, height, width, channels); output (batch, ceil(height / strides),
     ceil(width / strides), filters).
@@ -28,6 +28,7 @@ class ConvNormAct(Composite):
         momentum: share of the old moving mean that is kept at each step.
         epsilon: what batch normalisation adds to the variance.
         groups: sets of channels that are convolved apart; both channel counts are its multiples.
+        pad: cells added on every side; None is `kernel_size // 2`.
         **kwargs: `name`, `dtype`, `trainable`.
     """
 
@@ -40,10 +41,11 @@ class ConvNormAct(Composite):
         momentum: float = 0.97,
         epsilon: float = 1e-3,
         groups: int = 1,
+        pad: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.conv = Convolution(filters, kernel_size, strides, groups=groups, use_bias=False)
+        self.conv = Convolution(filters, kernel_size, strides, pad, groups, use_bias=False)
         self.norm = BatchNorm(momentum=momentum, epsilon=epsilon)
         self.act = activation_layer(activation)
 
