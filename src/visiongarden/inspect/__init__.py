@@ -1,6 +1,7 @@
 """What a model is: its figure, its parameters and its compute."""
 
 from visiongarden.inspect.count import Count, count
+from visiongarden.inspect.deployed import deployed
 from visiongarden.inspect.diff import FieldChange, LayerChange, ModelDiff, diff
 from visiongarden.inspect.show import Figure, Row, show
 
@@ -12,6 +13,7 @@ __all__ = [
     "ModelDiff",
     "Row",
     "count",
+    "deployed",
     "diff",
     "show",
 ]
