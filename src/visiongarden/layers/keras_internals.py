@@ -8,7 +8,11 @@ from contextlib import contextmanager
 
 import keras
 from keras.src.backend.common import global_state
+from keras.src.ops.numpy import Add as SymbolicAdd
 from keras.src.utils.naming import to_snake_case
+
+__all__ = ["SymbolicAdd", "dtype_policy", "fresh_names", "has_automatic_name", "weightless"]
+"""`SymbolicAdd` is what `+` and `keras.ops.add` run on symbolic tensors; tests watch it."""
 
 _PENDING = "uninitialized_variables"
 _NAME_COUNTERS = "object_name_uids"
