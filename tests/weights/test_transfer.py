@@ -158,6 +158,34 @@ def test_layers_of_one_shape_in_another_order_keep_their_names(tmp_path, ending)
     assert changed(numbers(source), numbers(target)) == set()
 
 
+def unnamed(*units):
+    x = inputs = keras.Input((4,))
+    for i, number in enumerate(units):
+        name = f"dense_{i}" if i else "dense"  # as Keras does in a fresh process
+        x = keras.layers.Dense(number, name=name)(x)
+    return scrambled(keras.Model(inputs, x), seed=len(units))
+
+
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5", None])
+def test_names_that_keras_counted_up_are_positions(tmp_path, ending):
+    """An insertion would hand the second layer's weights to the new one."""
+    source = path = unnamed(4, 4, 4)
+    if ending:
+        path = tmp_path / f"m{ending}"
+        (source.save if ending == ".keras" else source.save_weights)(path)
+    inserted = unnamed(4, 4, 4, 4)
+    before = numbers(inserted)
+    with pytest.raises(UserError, match="Keras counted it up"):
+        transfer(path, inserted, at_least=0)
+    assert changed(before, numbers(inserted)) == set()
+    same = unnamed(4, 4, 4)
+    transfer(path, same, at_least=1.0)
+    assert changed(numbers(source), numbers(same)) == set()
+    transfer(path, inserted, {"dense_2": "dense_3"}, at_least=0.25)
+    expected = numbers(source)["dense_2/kernel"]
+    assert np.array_equal(numbers(inserted)["dense_3/kernel"], expected)
+
+
 def nested(*names):
     inputs = x = keras.Input((4,))
     for name in names:

@@ -125,7 +125,7 @@ def _project(class_name: str, module: str, into: Path) -> Created:
         texts[source / f"{kind}.py"] = _text(f"{kind}.py", Name=own_name)
         texts[tests / f"test_{kind}.py"] = _test(kind, own_name, f"{module}.{kind}")
     commands = (
-        f"cd {root.as_posix()} && pip install -e . && pytest",
+        f"cd {root.as_posix()} && pip install -e '.[dev]' && pytest",
         f"visiongarden train recipe.yaml --import {module} data.path=my_images",
     )
     return Created(_write(texts), commands)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from visiongarden.errors import UserError
+from visiongarden.weights.counted import shifted
 from visiongarden.weights.live import Owned, by_layer_names, owners
 from visiongarden.weights.rename import Rename, renamed
 from visiongarden.weights.report import Mismatch, Moved, TransferReport, Weight
@@ -69,11 +70,15 @@ def match(source: Source, target: Any, rename: Rename | None) -> Match:
     if any(stored.position is not None for stored in source.weights):
         nested = by_layer_names(target)
     new_names = renamed([stored.name for stored in source.weights], rename)
+    doubtful = shifted(target, nested or _layers(own), _layers(new_names.values()))
     pairs: dict[str, Pair] = {}
-    left, placed = [], []
+    left, placed, counted = [], [], []
     for stored in source.weights:
         name = new_names[stored.name]
         path, by_place = _path(stored, name, own, nested)
+        if path is not None and name == stored.name and _layer(name) in doubtful:
+            counted.append(path)
+            path = None
         if path is None:
             left.append(stored)
             continue
@@ -100,6 +105,7 @@ def match(source: Source, target: Any, rename: Rename | None) -> Match:
         ),
         ignored=source.ignored,
         by_position=tuple(placed),
+        counted=tuple(counted),
     )
     return Match(
         good,
@@ -134,6 +140,16 @@ def _path(
     if len(weights) != stored.siblings or stored.position >= len(weights):
         return None, False
     return weights[stored.position], True
+
+
+def _layer(name: str) -> str:
+    """Path of the layer of a weight, in either spelling."""
+    path = name if "/" in name else name.replace(".", "/")
+    return path.rpartition("/")[0]
+
+
+def _layers(names: Iterable[str]) -> dict[str, None]:
+    return dict.fromkeys(map(_layer, names))
 
 
 def _moved(pair: Pair) -> Moved:

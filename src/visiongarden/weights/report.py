@@ -77,6 +77,8 @@ class TransferReport:
         ignored: entries of the source that are no weights.
         by_position: paths whose layer was found by name, and they in it by place, because the
             source numbers a layer's weights.
+        counted: paths that were not copied because their layer has a name that Keras counted up
+            ("conv2d_3"), and the two sides count differently.
     """
 
     source: str
@@ -88,6 +90,7 @@ class TransferReport:
     only_in_target: tuple[Weight, ...]
     ignored: tuple[str, ...] = ()
     by_position: tuple[str, ...] = ()
+    counted: tuple[str, ...] = ()
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -195,5 +198,11 @@ def _notes(report: TransferReport) -> list[str]:
         notes.append(
             f"{len(report.by_position)} weights were found by their layer's name and their place "
             "in the layer: the file does not name them"
+        )
+    if report.counted:
+        notes.append(
+            f"{len(report.counted)} weights were not copied although their paths agree "
+            f"({report.counted[0]}, ...): Keras counted these names up, and the two sides count "
+            "differently; name the layers, or give a rename"
         )
     return notes

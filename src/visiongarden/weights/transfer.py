@@ -30,7 +30,8 @@ def transfer(
     goes to "stem/conv/kernel" (height, width, in, out), "weight" and "running_mean" of a norm to
     "gamma" and "moving_mean". A weights file of Keras (`.weights.h5`, or a `.keras` file of another
     program) names layers and numbers the weights in each; such a weight is found by the names of
-    its layer, and the report says so.
+    its layer, and the report says so. Layers without a name of their own, which Keras counts up
+    ("conv2d_3"), are matched only where both sides have the same of them side by side.
 
     Args:
         source: a `.keras`, `.weights.h5`, `.safetensors`, `.pt` or `.pth` file, a live model, or a
@@ -147,6 +148,11 @@ def _fix(found: Match) -> str:
     if rename:
         options = " ".join(f"--rename {old}={new}" for old, new in rename.items())
         return f"rename={rename} fits all weights below in name and shape ({options})"
+    if found.report.counted:
+        return (
+            f"names for layers such as that of {found.report.counted[0]}: Keras counted it up, and "
+            "the two sides count differently, so that equal names are not the same layer"
+        )
     if not found.report.paths:
         return "rename, as {'model.0': 'backbone/stem'}"
     share = np.floor(found.report.share_of_target * 100) / 100
