@@ -21,7 +21,7 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
         "call() leaves the graph, through NumPy or a Python number; use keras.ops throughout",
     ),
     (
-        ("state to a layer that is already built", "creating variables", "tf.Variable"),
+        ("add new elements of state", "creating variables", "tf.Variable"),
         "make sublayers and variables in __init__ or build(), never in call()",
     ),
     (

@@ -21,7 +21,7 @@ from visiongarden.models.files import SavedAsParts
 from visiongarden.testing.arrays import TOLERANCE, numpy_leaves
 from visiongarden.testing.explain import advice_for, told
 from visiongarden.testing.report import Finding, failed, passed, skipped
-from visiongarden.testing.subject import Subject, without_warnings
+from visiongarden.testing.subject import Subject
 
 BACKENDS = ("tensorflow", "jax", "torch")
 NAMES = ("reload", "backends", "jit", "onnx")
@@ -78,10 +78,9 @@ class FreshProcesses:
             return _Job("", skipped("no other process can import the class: put it in a module"))
         name, folder = str(len(self._jobs)), Path(self._folder.name)
         try:
-            with without_warnings():
-                model = subject.model(subject.main)
-                outputs = numpy_leaves(model(*_given(subject, model), training=False))
-                model.save(folder / f"{name}.keras")
+            model = subject.model(subject.main)
+            outputs = numpy_leaves(model(*_given(subject, model), training=False))
+            model.save(folder / f"{name}.keras")
         except Exception as error:
             return _Job("", failed(f"cannot be saved: {told(error)}", advice_for(error, _REOPEN)))
         inputs = keras.tree.flatten(subject.arguments)

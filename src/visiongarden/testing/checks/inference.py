@@ -10,14 +10,13 @@ import numpy as np
 from visiongarden.testing.arrays import TOLERANCE, difference, leaves, numpy_leaves, shapes
 from visiongarden.testing.explain import advice_for, told
 from visiongarden.testing.report import Finding, failed, passed, skipped
-from visiongarden.testing.subject import Subject, without_warnings
+from visiongarden.testing.subject import Subject
 
 
 def runs(subject: Subject) -> Finding:
     """It can be made and called on arrays, and gives finite numbers."""
     try:
-        with without_warnings():
-            output = subject.call(subject.main)
+        output = subject.call(subject.main)
     except Exception as error:
         advice = "mend call(), or give inputs and arguments that suit: check(Cls, inputs=(2, 16, "
         return failed(told(error), advice_for(error, advice + "24, 8), filters=8)"))
@@ -35,9 +34,8 @@ def runs(subject: Subject) -> Finding:
 def traces(subject: Subject) -> Finding:
     """It can be drawn into a graph: called on symbolic tensors, batch and values unknown."""
     try:
-        with without_warnings():
-            output = subject.model(subject.fresh())
-            output.compute_output_spec(output.input)
+        output = subject.model(subject.fresh())
+        output.compute_output_spec(output.input)
     except Exception as error:
         return failed(told(error), advice_for(error, "use keras.ops in call(), on every value"))
     return passed(f"a functional model of {len(output.layers)} layers")
