@@ -122,7 +122,7 @@ class TupleComesBackAsList(keras.layers.Layer):
 @faulty("config_complete", "get_config")
 @vg.register(package="zoo")
 class LayerAsArgument(keras.layers.Layer):
-    def __init__(self, inner_layer, **kwargs):
+    def __init__(self, inner_layer, **kwargs):  # fault: VG112
         super().__init__(**kwargs)
         self.inner = inner_layer
 
@@ -133,7 +133,7 @@ class LayerAsArgument(keras.layers.Layer):
 @faulty("config_complete", "lambda", config={"function": lambda x: x * 2})
 @vg.register(package="zoo")
 class TakesALambda(keras.layers.Layer):
-    def __init__(self, function, **kwargs):
+    def __init__(self, function, **kwargs):  # fault: VG112
         super().__init__(**kwargs)
         self.function = function
 
@@ -171,7 +171,7 @@ class MadeInBuildNeverBuilt(keras.layers.Layer):
         self.filters = filters
 
     def build(self, input_shape):
-        self.conv = keras.layers.Conv2D(self.filters, 3, padding="same")
+        self.conv = keras.layers.Conv2D(self.filters, 3, padding="same")  # fault: VG102
 
     def call(self, x):
         return self.conv(x)
@@ -193,7 +193,7 @@ class RowsFilledLater(keras.layers.Layer):
         self.rows = []
         for _ in range(2):
             row = []
-            self.rows.append(row)
+            self.rows.append(row)  # fault: VG111
             for _ in range(2):
                 row.append(keras.layers.Conv2D(filters, 1))
 
@@ -214,7 +214,7 @@ class Holder:
 class HidesALayerInAnObject(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
-        self.holder = Holder(filters)
+        self.holder = Holder(filters)  # fault: VG111
 
     def call(self, x):
         return self.holder.conv(x)
@@ -463,7 +463,7 @@ class NeverDrops(keras.layers.Layer):
         self.drop = keras.layers.Dropout(rate)
 
     def call(self, x):
-        return self.drop(x, training=False) * 2  # fault: VG209
+        return self.drop(x, training=False) * 2
 
 
 @faulty("registered", "vg.register")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         parts,
         postprocess,
         recipes,
+        testing,
         training,
     )
     from visiongarden.errors import ContractError, UserError
@@ -62,6 +63,7 @@ __all__ = [
     "postprocess",
     "recipes",
     "register",
+    "testing",
     "training",
 ]
 
