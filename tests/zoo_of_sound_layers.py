@@ -9,7 +9,7 @@ ZOO = {}
 """Class -> inputs and config for `check_many`."""
 
 
-def sound(**options):
+def register_sound(**options):
     def note(cls):
         ZOO[cls] = options
         return vg.register(package="sound")(cls)
@@ -17,7 +17,7 @@ def sound(**options):
     return note
 
 
-@sound()
+@register_sound()
 class WithDropout(vg.layers.Composite):
     def __init__(self, filters, rate=0.3, **kwargs):
         super().__init__(**kwargs)
@@ -28,7 +28,7 @@ class WithDropout(vg.layers.Composite):
         return self.drop(self.conv(x))
 
 
-@sound(inputs=(2, 12, 8))
+@register_sound(inputs=(2, 12, 8))
 class OverTime(keras.layers.Layer):
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
@@ -45,7 +45,7 @@ class OverTime(keras.layers.Layer):
         return {**super().get_config(), "units": self.units}
 
 
-@sound()
+@register_sound()
 class TwoInputs(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -56,7 +56,7 @@ class TwoInputs(keras.layers.Layer):
         return self.one(image) * ops.sigmoid(self.two(guide))
 
 
-@sound()
+@register_sound()
 class DictOutputs(vg.layers.Composite):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -67,13 +67,13 @@ class DictOutputs(vg.layers.Composite):
         return {"boxes": self.boxes(x), "classes": self.classes(x)}
 
 
-@sound()
+@register_sound()
 class TupleOutputs(keras.layers.Layer):
     def call(self, x):
         return ops.max(x, axis=-1), ops.cast(x > 0, "int32")
 
 
-@sound()
+@register_sound()
 class GroupNormed(vg.layers.Composite):
     def __init__(self, filters, groups=4, **kwargs):
         super().__init__(**kwargs)
@@ -84,7 +84,7 @@ class GroupNormed(vg.layers.Composite):
         return keras.activations.gelu(self.norm(self.conv(x)))
 
 
-@sound(inputs=(2, 12, 8))
+@register_sound(inputs=(2, 12, 8))
 class AttentionBlock(vg.layers.Composite):
     def __init__(self, units, num_heads=2, **kwargs):
         super().__init__(**kwargs)
@@ -101,7 +101,7 @@ class AttentionBlock(vg.layers.Composite):
         return self.sum([x, self.narrow(self.wide(self.norm2(x)))])
 
 
-@sound()
+@register_sound()
 class MovingMean(keras.layers.Layer):
     """State that training alone updates."""
 
@@ -117,7 +117,7 @@ class MovingMean(keras.layers.Layer):
         return x - ops.cast(self.mean, x.dtype)
 
 
-@sound()
+@register_sound()
 class SqueezeAndExcite(vg.layers.Composite):
     def __init__(self, filters, ratio=2, **kwargs):
         super().__init__(**kwargs)
@@ -129,7 +129,7 @@ class SqueezeAndExcite(vg.layers.Composite):
         return x * self.wide(self.narrow(self.pool(x)))
 
 
-@sound()
+@register_sound()
 class GlobalContext(vg.layers.Composite):
     """Adds one vector a picture to every cell: a stretch that is meant."""
 
@@ -142,13 +142,13 @@ class GlobalContext(vg.layers.Composite):
         return x + self.mix(self.pool(x))
 
 
-@sound()
+@register_sound()
 class CoordinateSum(keras.layers.Layer):
     def call(self, x):
         return ops.mean(x, 1, keepdims=True) + ops.mean(x, 2, keepdims=True)
 
 
-@sound()
+@register_sound()
 class LayerScale(keras.layers.Layer):
     """Starts at 0, so that its input gets no gradient at first."""
 
@@ -165,7 +165,7 @@ class LayerScale(keras.layers.Layer):
         return x * self.gamma
 
 
-@sound()
+@register_sound()
 class DropPath(keras.layers.Layer):
     """Drops whole images' branches in training, by its own random seeds."""
 
@@ -182,13 +182,13 @@ class DropPath(keras.layers.Layer):
         return x * ops.cast(keep, x.dtype) / (1 - self.rate)
 
 
-@sound()
+@register_sound()
 class StraightThrough(keras.layers.Layer):
     def call(self, x):
         return x + ops.stop_gradient(ops.round(x) - x)
 
 
-@sound()
+@register_sound()
 class Shuffle(keras.layers.Layer):
     def call(self, x):
         shape, channels = ops.shape(x), x.shape[-1]
@@ -200,7 +200,7 @@ class Shuffle(keras.layers.Layer):
         return input_shape
 
 
-@sound()
+@register_sound()
 class WindowAttention(keras.layers.Layer):
     """Folds windows into the batch, and back."""
 
@@ -227,7 +227,7 @@ class WindowAttention(keras.layers.Layer):
         return {**super().get_config(), "window_size": self.window}
 
 
-@sound(inputs=(2, 12, 8))
+@register_sound(inputs=(2, 12, 8))
 class ClassToken(keras.layers.Layer):
     def build(self, input_shape):
         self.token = self.add_weight(shape=(1, 1, input_shape[-1]), name="token")
@@ -238,7 +238,7 @@ class ClassToken(keras.layers.Layer):
         return ops.concatenate([ops.broadcast_to(self.token, shape), x], 1) + self.place
 
 
-@sound()
+@register_sound()
 class SharedTwice(vg.layers.Composite):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -248,7 +248,7 @@ class SharedTwice(vg.layers.Composite):
         return self.conv(ops.relu(self.conv(x)))
 
 
-@sound()
+@register_sound()
 class FrozenStem(vg.layers.Composite):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -260,7 +260,7 @@ class FrozenStem(vg.layers.Composite):
         return self.conv(self.norm(self.stem(x)))
 
 
-@sound()
+@register_sound()
 class Float32Scores(vg.layers.Composite):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -271,7 +271,7 @@ class Float32Scores(vg.layers.Composite):
         return self.scores(self.conv(x))
 
 
-@sound()
+@register_sound()
 class WithASequential(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -290,7 +290,7 @@ class WithASequential(keras.layers.Layer):
         return {**super().get_config(), "filters": self.filters}
 
 
-@sound()
+@register_sound()
 class NestedLists(keras.layers.Layer):
     """Lists in a list, filled before they are attached."""
 
@@ -306,7 +306,7 @@ class NestedLists(keras.layers.Layer):
         return self.named["last"](x)
 
 
-@sound(inputs={"p3": (2, 8, 12, 8), "p4": (2, 4, 6, 16)})
+@register_sound(inputs={"p3": (2, 8, 12, 8), "p4": (2, 4, 6, 16)})
 class FusesLevels(vg.layers.Composite):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -319,7 +319,7 @@ class FusesLevels(vg.layers.Composite):
         return self.sum([self.fine(features["p3"]), self.up(self.coarse(features["p4"]))])
 
 
-@sound()
+@register_sound()
 class Regularised(keras.layers.Layer):
     """A loss of its own; Keras asks for a plain layer then."""
 
@@ -333,7 +333,7 @@ class Regularised(keras.layers.Layer):
         return y
 
 
-@sound()
+@register_sound()
 class AdaptiveNorm(keras.layers.Layer):
     """Sums in float32, answers in the policy's own dtype."""
 
@@ -346,7 +346,7 @@ class AdaptiveNorm(keras.layers.Layer):
         return ops.cast(y, self.compute_dtype) * self.scale
 
 
-@sound(inputs=[(2, 16, 24, 8), (2, 8)])
+@register_sound(inputs=[(2, 16, 24, 8), (2, 8)])
 class Modulated(keras.layers.Layer):
     """A map and a vector in one list."""
 
@@ -365,13 +365,13 @@ class Modulated(keras.layers.Layer):
         return self.conv(x) * self.dense(vector)[:, None, None, :]
 
 
-@sound()
+@register_sound()
 class UnusedTrainingArgument(keras.layers.Layer):
     def call(self, x, training=None):
         return ops.silu(x)
 
 
-@sound()
+@register_sound()
 class PatchesOfPixels(keras.layers.Layer):
     def call(self, x):
         return ops.concatenate(
@@ -379,7 +379,7 @@ class PatchesOfPixels(keras.layers.Layer):
         )
 
 
-@sound()
+@register_sound()
 class OptionalBranch(vg.layers.Composite):
     def __init__(self, filters, shortcut=None, kernel_sizes=(1, 3), **kwargs):
         super().__init__(**kwargs)

@@ -37,6 +37,8 @@ SURFACE = {
     "predict": {"model", "images", "--output", "--score", "--import", "--debug"},
     "export": {"model", "--format", "--output", "--image-size", "--import", "--debug"},
     "show": {"source", "--image-size", "--import", "--debug"},
+    "check": {"target", "--backend", "--skip", "--json", "--debug"},
+    "lint": {"files", "--debug"},
 }
 
 

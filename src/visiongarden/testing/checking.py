@@ -160,9 +160,7 @@ def _safely(function: Callable[[Subject], Finding], subject: Subject) -> Finding
         return failed(told(error), advice_for(error, "mend what this error names"))
 
 
-def _of_processes(
-    processes: fresh.FreshProcesses, job: Any, skip: Sequence[str]
-) -> list[Finding]:
+def _of_processes(processes: fresh.FreshProcesses, job: Any, skip: Sequence[str]) -> list[Finding]:
     if job is None:
         found = [skipped("it does not run and trace").named(name) for name in fresh.NAMES]
     else:
@@ -189,7 +187,7 @@ def _known_checks(skip: Sequence[str]) -> None:
 
 @contextmanager
 def _watched_keras() -> Iterator[None]:
-    """Inside, Keras keeps whole tracebacks, which name a line of the person's file, and warns not."""
+    """Inside, tracebacks are whole, so that they name a line of the person's file; none warns."""
     before = keras.config.is_traceback_filtering_enabled()
     keras.config.disable_traceback_filtering()
     try:

@@ -85,7 +85,9 @@ def _imported(name: str) -> ModuleType:
             f"{name} does not import: {told(error)}",
             rule="a module that Python finds from the working directory, and that runs",
             received=f"working directory {Path.cwd()}",
-            fix="start in the folder that holds the package" if missing else f"python -c 'import {name}'",
+            fix="start in the folder that holds the package"
+            if missing
+            else f"python -c 'import {name}'",
         ) from error
 
 

@@ -9,7 +9,11 @@ from pathlib import Path
 _OWN = Path(__file__).parent
 _LIBRARIES = ("site-packages", "dist-packages", "/lib/python")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_NOISE = ("Exception encountered when calling", "Could not automatically infer", "Error encountered")
+_NOISE = (
+    "Exception encountered when calling",
+    "Could not automatically infer",
+    "Error encountered",
+)
 
 _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (

@@ -85,7 +85,8 @@ class FreshProcesses:
             return _Job("", failed(f"cannot be saved: {told(error)}", advice_for(error, _REOPEN)))
         inputs = keras.tree.flatten(subject.arguments)
         arrays = {f"x{i}": a for i, a in enumerate(inputs)}
-        np.savez(folder / name, **arrays, **{f"y{i}": a for i, a in enumerate(outputs)})
+        arrays |= {f"y{i}": a for i, a in enumerate(outputs)}
+        np.savez(str(folder / name), **arrays)  # type: ignore[arg-type]
         job = {
             "name": name,
             "module": module,
@@ -141,7 +142,7 @@ def _started(backend: str, folder: Path) -> subprocess.Popen[str]:
     environment = os.environ | {
         "KERAS_BACKEND": backend,
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+        "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
     }
     return subprocess.Popen(  # noqa: S603  our own module, in our own Python
         [sys.executable, "-m", "visiongarden.testing.worker", str(folder)],

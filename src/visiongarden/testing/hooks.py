@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def additions(whole: Any) -> Iterator[list[tuple[tuple[Any, ...], tuple[Any, ...
 
     def note(tensors: Any) -> None:
         tensors = [t for t in tensors if isinstance(t, keras.KerasTensor)]
-        for one, other in zip(tensors, tensors[1:], strict=False):
+        for one, other in pairwise(tensors):
             found.append((tuple(one.shape), tuple(other.shape), _place()))
 
     def adding(original: Any) -> Any:

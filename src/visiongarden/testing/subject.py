@@ -51,8 +51,9 @@ class Subject:
             raise UserError(
                 f"an instance of {self.cls.__name__} has its arguments already",
                 received=", ".join(config),
-                fix=f"check({self.cls.__name__}, {', '.join(f'{k}={v!r}' for k, v in config.items())})",
+                fix=f"check({self.cls.__name__}, ...) with the class, or without arguments",
             )
+        self.config: dict[str, Any] | None
         if self.instance is None:
             self.config = constructor_arguments(self.cls, config or {})
         else:
@@ -69,7 +70,9 @@ class Subject:
     @property
     def is_graph(self) -> bool:
         """Whether new ones are functional models, built and fixed in their inputs."""
-        return self.is_part or isinstance(self.main, keras.Model) and hasattr(self.main, "_inputs")
+        return self.is_part or (
+            isinstance(self.main, keras.Model) and hasattr(self.main, "_inputs")
+        )
 
     @cached_property
     def part(self) -> Part:
@@ -94,7 +97,7 @@ class Subject:
             if self.config is not None:
                 return self.cls(**_renewed(self.config | changes))
             config = {k: v for k, v in self.instance.get_config().items() if k != "dtype"}
-            return self.cls.from_config(config | changes)  # type: ignore[attr-defined]
+            return self.cls.from_config(config | changes)
 
     @cached_property
     def main(self) -> Any:

@@ -93,7 +93,9 @@ def _tried(attempt: Any, model: Any, inputs: list[Any], wanted: list[np.ndarray]
         found = attempt(model, inputs)
     except Exception as error:
         return {"error": told(error)}
-    return {"skipped": found} if isinstance(found, str) else {"difference": difference(wanted, found)}
+    return (
+        {"skipped": found} if isinstance(found, str) else {"difference": difference(wanted, found)}
+    )
 
 
 def _compiled(model: Any, inputs: list[Any]) -> Any:

@@ -119,7 +119,9 @@ def _tensorflow(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], 
     weights = [v.value for v in layer.trainable_variables]
     if not tf.is_tensor(loss):
         return [None] * len(weights), [None] * len(inputs)
-    found = tape.gradient(loss, [*weights, *(t if is_float(t) else tf.constant(0.0) for t in inputs)])
+    found = tape.gradient(
+        loss, [*weights, *(t if is_float(t) else tf.constant(0.0) for t in inputs)]
+    )
     arrays = [None if g is None else tf.convert_to_tensor(g).numpy() for g in found]
     return arrays[: len(weights)], arrays[len(weights) :]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from visiongarden.testing.arrays import TOLERANCE, difference, leaves, numpy_leaves, shapes
 from visiongarden.testing.explain import advice_for, told
-from visiongarden.testing.report import Finding, failed, passed, skipped
+from visiongarden.testing.report import Finding, failed, passed
 from visiongarden.testing.subject import Subject
 
 
@@ -72,7 +72,9 @@ def batch_independence(subject: Subject) -> Finding:
     size = len(leaves(subject.arguments)[0])
     carrying = [a.ndim > 0 and a.shape[0] == size for a in whole]
     stated = [leaf.shape[:1] for leaf in leaves(layer(*subject.symbols()))]
-    lost = [a.shape for a, ok, s in zip(whole, carrying, stated, strict=True) if not ok and None in s]
+    lost = [
+        a.shape for a, ok, s in zip(whole, carrying, stated, strict=True) if not ok and None in s
+    ]
     if lost or not any(carrying):
         return failed(
             f"a batch of {size} gives {', '.join(map(str, lost or [a.shape for a in whole]))}",
@@ -98,4 +100,3 @@ def batch_independence(subject: Subject) -> Finding:
                 "training, as in BatchNormalization",
             )
     return passed(f"alone and in another order within {worst:.1g}")
-

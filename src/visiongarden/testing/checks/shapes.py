@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from visiongarden.testing.arrays import leaves, shapes
-from visiongarden.testing.explain import advice_for, told
+from visiongarden.testing.explain import told
 from visiongarden.testing.hooks import additions
 from visiongarden.testing.report import Finding, failed, passed, skipped
 from visiongarden.testing.subject import Subject
@@ -141,6 +141,3 @@ def _taller(arguments: Any) -> Any:
     return keras.tree.map_structure(
         lambda a: np.concatenate([a, a[:, ::-1]], axis=1) if a.ndim == 4 else a, arguments
     )
-
-
-__all__ = ["advice_for", "broadcasting", "open_sides", "static_shape"]

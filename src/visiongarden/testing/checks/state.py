@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 
-from visiongarden.testing.explain import told
 from visiongarden.testing.hooks import variables_made
 from visiongarden.testing.report import Finding, failed, passed, skipped
 from visiongarden.testing.subject import Subject
@@ -45,7 +44,7 @@ def variables_before_call(subject: Subject) -> Finding:
 
 
 def variables_tracked(subject: Subject) -> Finding:
-    """Every variable that is made is one of `layer.variables`; else no file and no optimiser has it."""
+    """Every variable made is one of `layer.variables`; else no file and no optimiser has it."""
     with variables_made() as made:
         layer = subject.fresh()
         if not subject.is_graph:
@@ -161,12 +160,3 @@ def _some(names: Any, most: int = 4) -> str:
     names = list(names)
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
-
-
-__all__ = [
-    "instances_apart",
-    "sublayers_used",
-    "told",
-    "variables_before_call",
-    "variables_tracked",
-]

@@ -54,9 +54,8 @@ def _leaving(node: ast.Call, tensors: Tensors, file: File) -> Iterator[Found]:
         yield Found(node, "VG204", name)
     elif name.endswith("convert_to_numpy") and takes:
         yield Found(node, "VG205", name)
-    elif isinstance(node.func, ast.Attribute) and node.func.attr in _LEAVING and not node.args:
-        if tensors.holds(node.func.value):
-            yield Found(node, "VG205", f".{node.func.attr}()")
+    elif _attribute(node) in _LEAVING and not node.args and tensors.holds(node.func):
+        yield Found(node, "VG205", f".{_attribute(node)}()")
 
 
 def _state(call: Function, tensors: Tensors, file: File) -> Iterator[Found]:
@@ -95,13 +94,16 @@ def _numbers(call: Function, file: File) -> Iterator[Found]:
         elif node in casts and _is_float32(_dtype(node), file) and not back:
             if id(node) not in in_loss:
                 yield Found(node, "VG207")
-        elif name.startswith(_DRAWING) and (name.startswith("numpy") or "training" not in names):
-            if name not in _VARIABLES:
-                yield Found(node, "VG208", name)
+        elif _draws(name) and (name.startswith("numpy") or "training" not in names):
+            yield Found(node, "VG208", name)
         for keyword in node.keywords:
             constant = isinstance(keyword.value, ast.Constant) and keyword.value.value is True
             if keyword.arg == "training" and constant:
                 yield Found(node, "VG209")
+
+
+def _draws(name: str) -> bool:
+    return name.startswith(_DRAWING) and name not in _VARIABLES
 
 
 def _attribute(node: ast.Call) -> str:

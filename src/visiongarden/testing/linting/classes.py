@@ -39,6 +39,11 @@ class Class:
         """The class's name."""
         return self.node.name
 
+    @property
+    def is_private(self) -> bool:
+        """Whether the name starts with an underscore: such a layer is written into no file."""
+        return self.name.startswith("_")
+
 
 class File:
     """The layers and parts of a file, and what its imports name."""
@@ -103,7 +108,11 @@ class File:
         if last in _PARTS and first.startswith("visiongarden"):
             return "part", False, False
         # A base of another file of the person's own; its name is all there is to go by.
-        return ("layer", False, False) if last.endswith("Layer") and last != "Layer" else ("", False, False)
+        return (
+            ("layer", False, False)
+            if last.endswith("Layer") and last != "Layer"
+            else ("", False, False)
+        )
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:

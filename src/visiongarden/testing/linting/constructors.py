@@ -23,18 +23,20 @@ def faults_of_class(cls: Class, file: File) -> Iterator[Found]:
     yield from _registration(cls, file)
     if cls.kind == "part":
         return
-    yield from _config(cls)
+    if not cls.is_private:
+        yield from _config(cls)
     yield from _constructor(cls, file)
     yield from _containers(cls, file)
     yield from _build(cls, file)
 
 
 def _registration(cls: Class, file: File) -> Iterator[Found]:
-    decorated = any("register" in ast.dump(node) for node in cls.node.decorator_list)
+    calls = [n.func if isinstance(n, ast.Call) else n for n in cls.node.decorator_list]
+    decorated = any("register" in file.full(node) for node in calls)
     work = [cls.methods[name] for name in ("call", "wire") if name in cls.methods]
     concrete = cls.concrete_base or any(not is_abstract(method) for method in work)
     # A base that others derive from, or that cannot run yet, is never written into a file.
-    if not decorated and concrete and cls.name not in file.based_on and cls.name[0] != "_":
+    if not decorated and concrete and cls.name not in file.based_on and not cls.is_private:
         yield Found(cls.node, "VG101", cls.name)
 
 
@@ -112,17 +114,21 @@ def _containers(cls: Class, file: File) -> Iterator[Found]:
         for call in appended:
             owner, item = call.func.value, call.args[0]  # type: ignore[attr-defined]
             late = isinstance(item, ast.Name) and item.id in local
-            if on_self(owner) and late and any(
-                isinstance(other.func.value, ast.Name)  # type: ignore[attr-defined]
-                and other.func.value.id == item.id  # type: ignore[attr-defined]
-                and other.lineno > call.lineno  # type: ignore[attr-defined]
-                for other in appended
+            if (
+                on_self(owner)
+                and late
+                and any(
+                    isinstance(other.func.value, ast.Name)  # type: ignore[attr-defined]
+                    and other.func.value.id == item.id  # type: ignore[attr-defined]
+                    and other.lineno > call.lineno  # type: ignore[attr-defined]
+                    for other in appended
+                )
             ):
                 yield Found(call, "VG111", f"self.{on_self(owner)}")
         for target, value in assigned(method):
-            if on_self(target) and isinstance(value, ast.Call):
-                if isinstance(value.func, ast.Name) and value.func.id in file.holders:
-                    yield Found(value, "VG111", value.func.id)
+            made = file.full(value.func) if isinstance(value, ast.Call) else ""
+            if on_self(target) and made in file.holders:
+                yield Found(value, "VG111", made)
 
 
 def _shared_attributes(cls: Class) -> Iterator[Found]:
@@ -146,7 +152,7 @@ def _shared_attributes(cls: Class) -> Iterator[Found]:
 
 def _build(cls: Class, file: File) -> Iterator[Found]:
     build = cls.methods.get("build")
-    if build is None or _calls_super(build, "build") and cls.composite:
+    if build is None or (_calls_super(build, "build") and cls.composite):
         return
     used = {on_self(n.value) for n in ast.walk(build) if isinstance(n, ast.Attribute)}
     used |= {on_self(n.func) for n in ast.walk(build) if isinstance(n, ast.Call)}
@@ -166,10 +172,12 @@ def _is_super(node: ast.AST, name: str) -> bool:
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return False
     owner = node.func.value
-    if node.func.attr != name:
-        return False
-    plain = isinstance(owner, ast.Call) and isinstance(owner.func, ast.Name)
-    return (plain and owner.func.id == "super") or isinstance(owner, (ast.Name, ast.Attribute))  # type: ignore[union-attr]
+    if isinstance(owner, ast.Call):
+        owner = (
+            owner.func if isinstance(owner.func, ast.Name) and owner.func.id == "super" else owner
+        )
+    # Also `Base.__init__(self, ...)`, as it was written once.
+    return node.func.attr == name and isinstance(owner, (ast.Name, ast.Attribute))
 
 
 def _calls_super(function: ast.AST, name: str) -> bool:

@@ -85,6 +85,9 @@ CODES: dict[str, tuple[str, str]] = {
 }
 """Code -> what is wrong, and what to write."""
 
+WARNINGS = {"VG203"}
+"""Codes of what may be right, and is worth a look."""
+
 
 @dataclass(frozen=True, order=True)
 class Fault:
@@ -106,9 +109,15 @@ class Fault:
     message: str
     fix: str
 
+    @property
+    def is_warning(self) -> bool:
+        """Whether it may be right as it is."""
+        return self.code in WARNINGS
+
     def __str__(self) -> str:
         place = f"{self.path}:{self.line}:{self.column}"
-        return f"{place}: {self.code} {self.message}\n    fix: {self.fix}"
+        warning = "warning: " if self.is_warning else ""
+        return f"{place}: {self.code} {warning}{self.message}\n    fix: {self.fix}"
 
 
 @dataclass(frozen=True)

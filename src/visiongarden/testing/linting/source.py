@@ -13,7 +13,7 @@ from visiongarden.errors import UserError
 from visiongarden.testing.linting.calls import faults_of_call
 from visiongarden.testing.linting.classes import File
 from visiongarden.testing.linting.constructors import faults_of_class
-from visiongarden.testing.linting.fault import Fault
+from visiongarden.testing.linting.fault import Fault, Found
 
 _MOST_BYTES = 4 * 2**20
 
@@ -47,7 +47,7 @@ def lint(path: str | Path) -> list[Fault]:
     return sorted(f for f in found if not silent.get(f.line, set()) & {"", f.code})
 
 
-def _faults(tree: ast.Module) -> Iterator[Iterator]:  # type: ignore[type-arg]
+def _faults(tree: ast.Module) -> Iterator[Iterator[Found]]:
     file = File(tree)
     for cls in file.classes:
         yield faults_of_class(cls, file)

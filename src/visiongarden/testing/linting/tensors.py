@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from visiongarden.testing.linting.classes import File, Function, assigned
+from visiongarden.testing.linting.classes import File, Function, assigned, on_self
 
 _STATIC = {"shape", "ndim", "rank", "dtype", "keys", "name", "names"}
 _STATIC_CALLS = {
@@ -62,6 +62,9 @@ class Tensors:
             return any(self.decides(value) for value in test.values)
         if isinstance(test, ast.UnaryOp):
             return self.decides(test.operand)
+        # A private method may ask for a shape or a setting.
+        if isinstance(test, ast.Call) and on_self(test.func).startswith("_"):
+            return False
         # `if maps:` asks whether a list or dict is empty; only what is computed is a value.
         return not isinstance(test, (ast.Name, ast.Attribute)) and self.holds(test)
 
