@@ -117,8 +117,8 @@ class TupleComesBackAsList(keras.layers.Layer):
         self.window = window
 
     def call(self, x):
-        names = {(2, 2): "average", (3, 3): "max"}
-        return ops.average_pool(x, 2) if names[self.window] == "average" else ops.max_pool(x, 3)
+        factors = {(2, 2): 2.0, (3, 3): 3.0}
+        return x * factors[self.window]
 
 
 @faulty("config_complete", "get_config")

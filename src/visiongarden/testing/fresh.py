@@ -86,7 +86,7 @@ class FreshProcesses:
         inputs = keras.tree.flatten(subject.arguments)
         arrays = {f"x{i}": a for i, a in enumerate(inputs)}
         arrays |= {f"y{i}": a for i, a in enumerate(outputs)}
-        np.savez(str(folder / name), **arrays)  # type: ignore[arg-type]
+        np.savez(str(folder / name), **arrays)
         job = {
             "name": name,
             "module": module,

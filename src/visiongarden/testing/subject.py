@@ -70,14 +70,12 @@ class Subject:
     @property
     def is_graph(self) -> bool:
         """Whether new ones are functional models, built and fixed in their inputs."""
-        return self.is_part or (
-            isinstance(self.main, keras.Model) and hasattr(self.main, "_inputs")
-        )
+        return self.is_part or _has_graph(self.main)
 
     @cached_property
     def part(self) -> Part:
         """The part, where the subject is one."""
-        return self.instance if self.instance is not None else self.cls(**self.config)
+        return self.instance if self.instance is not None else self.cls(**(self.config or {}))
 
     @property
     def value(self) -> Any:
@@ -96,8 +94,9 @@ class Subject:
                 return self.part.as_model(self._spec())
             if self.config is not None:
                 return self.cls(**_renewed(self.config | changes))
-            config = {k: v for k, v in self.instance.get_config().items() if k != "dtype"}
-            return self.cls.from_config(config | changes)
+            model: Any = self.instance
+            config = {k: v for k, v in model.get_config().items() if k != "dtype"}
+            return type(model).from_config(config | changes)
 
     @cached_property
     def main(self) -> Any:

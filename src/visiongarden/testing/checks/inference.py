@@ -9,6 +9,7 @@ import numpy as np
 
 from visiongarden.testing.arrays import TOLERANCE, difference, leaves, numpy_leaves, shapes
 from visiongarden.testing.explain import advice_for, told
+from visiongarden.testing.hooks import additions
 from visiongarden.testing.report import Finding, failed, passed
 from visiongarden.testing.subject import Subject
 
@@ -38,7 +39,25 @@ def traces(subject: Subject) -> Finding:
         output.compute_output_spec(output.input)
     except Exception as error:
         return failed(told(error), advice_for(error, "use keras.ops in call(), on every value"))
+    if keras.backend.backend() == "torch" and (error := _on_symbols(subject)):
+        return failed(told(error), advice_for(error, "use keras.ops in call()"))
     return passed(f"a functional model of {len(output.layers)} layers")
+
+
+def _on_symbols(subject: Subject) -> Exception | None:
+    """What symbolic tensors refuse; on PyTorch Keras falls back to tracing on numbers."""
+    layer = subject.fresh()
+    if not subject.is_graph:
+        subject.call(layer)
+    try:
+        with additions(layer):
+            layer.compute_output_spec(*subject.symbols())
+    except (TypeError, ValueError, NotImplementedError) as error:
+        words = ("as a boolean", "to a NumPy array", "Iterating over a symbolic")
+        return error if any(word in str(error) for word in words) else None
+    except Exception:
+        return None  # it speaks to the backend directly, which is no fault by itself
+    return None
 
 
 def repeatable(subject: Subject) -> Finding:

@@ -172,10 +172,8 @@ def _is_super(node: ast.AST, name: str) -> bool:
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return False
     owner = node.func.value
-    if isinstance(owner, ast.Call):
-        owner = (
-            owner.func if isinstance(owner.func, ast.Name) and owner.func.id == "super" else owner
-        )
+    if isinstance(owner, ast.Call) and isinstance(owner.func, ast.Name):
+        owner = owner.func if owner.func.id == "super" else owner
     # Also `Base.__init__(self, ...)`, as it was written once.
     return node.func.attr == name and isinstance(owner, (ast.Name, ast.Attribute))
 
