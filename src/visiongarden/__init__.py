@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         postprocess,
         recipes,
         scaffold,
+        testing,
         training,
         weights,
     )
@@ -67,6 +68,7 @@ __all__ = [
     "recipes",
     "register",
     "scaffold",
+    "testing",
     "training",
     "weights",
 ]

@@ -49,6 +49,8 @@ SURFACE = {
     },
     "diff": {"before", "after", "--image-size", "--json", "--import", "--debug"},
     "new": {"kind", "name", "--into", "--debug"},
+    "check": {"target", "--backend", "--skip", "--json", "--debug"},
+    "lint": {"files", "--debug"},
 }
 
 

@@ -301,6 +301,7 @@ def test_numbers_too_large_for_float16_change_nothing():
         ({"module.": ""}, {"module/first/kernel": "first/kernel"}),
         ({"": "first"}, {"kernel": "first/kernel"}),
         ({"a/*": "*"}, {"a/first/kernel": "first/kernel"}),
+        ({"x.*1": "*rst"}, {"x/fi1/kernel": "first/kernel"}),
         ({"**/old": "first"}, {"x/y/old/kernel": "first/kernel"}),
         ({"x": "y", "y": "first"}, {"x/kernel": "first/kernel"}),
         ({"firs": "second", "f": "f"}, None),

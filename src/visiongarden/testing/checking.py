@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -25,7 +26,6 @@ _ALONE: dict[str, Callable[[Subject], Finding]] = {
 _RUNNING: dict[str, Callable[[Subject], Finding]] = {
     "runs_from_config": config.runs_again,
     "traces": inference.traces,
-    "variables_before_call": state.variables_before_call,
     "variables_tracked": state.variables_tracked,
     "sublayers_used": state.sublayers_used,
     "instances_apart": state.instances_apart,
@@ -34,12 +34,13 @@ _RUNNING: dict[str, Callable[[Subject], Finding]] = {
     "mixed_float16": precision.mixed_float16,
 }
 _TRACING: dict[str, Callable[[Subject], Finding]] = {
+    "variables_before_call": state.variables_before_call,
     "static_shape": shapes.static_shape,
     "open_sides": shapes.open_sides,
     "broadcasting": shapes.broadcasting,
+    "batch_independence": inference.batch_independence,
 }
 _REPEATABLE: dict[str, Callable[[Subject], Finding]] = {
-    "batch_independence": inference.batch_independence,
     "training": training_checks.training,
     "input_gradient": gradients.input_gradient,
     "gradients": gradients.gradients,
@@ -97,7 +98,7 @@ def check_many(
     """
     wanted = _known_backends(backends)
     _known_checks(skip)
-    with _telling_keras(), fresh.FreshProcesses(wanted, skip) as processes:
+    with _watched_keras(), fresh.FreshProcesses(wanted, skip) as processes:
         pending = []
         for item in items:
             given = item if isinstance(item, dict) else {"source": item}
@@ -159,9 +160,7 @@ def _safely(function: Callable[[Subject], Finding], subject: Subject) -> Finding
         return failed(told(error), advice_for(error, "mend what this error names"))
 
 
-def _of_processes(
-    processes: fresh.FreshProcesses, job: Any, skip: Sequence[str]
-) -> list[Finding]:
+def _of_processes(processes: fresh.FreshProcesses, job: Any, skip: Sequence[str]) -> list[Finding]:
     if job is None:
         found = [skipped("it does not run and trace").named(name) for name in fresh.NAMES]
     else:
@@ -187,12 +186,15 @@ def _known_checks(skip: Sequence[str]) -> None:
 
 
 @contextmanager
-def _telling_keras() -> Iterator[None]:
-    """Inside, Keras keeps whole tracebacks, which name the line of the person's file."""
+def _watched_keras() -> Iterator[None]:
+    """Inside, tracebacks are whole, so that they name a line of the person's file; none warns."""
     before = keras.config.is_traceback_filtering_enabled()
     keras.config.disable_traceback_filtering()
     try:
-        yield
+        # What Keras warns of has its own check.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         if before:
             keras.config.enable_traceback_filtering()

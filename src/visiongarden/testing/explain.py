@@ -9,7 +9,11 @@ from pathlib import Path
 _OWN = Path(__file__).parent
 _LIBRARIES = ("site-packages", "dist-packages", "/lib/python")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_NOISE = ("Exception encountered when calling", "Could not automatically infer", "Error encountered")
+_NOISE = (
+    "Exception encountered when calling",
+    "Could not automatically infer",
+    "Error encountered",
+)
 
 _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
@@ -21,7 +25,7 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
         "call() leaves the graph, through NumPy or a Python number; use keras.ops throughout",
     ),
     (
-        ("state to a layer that is already built", "creating variables", "tf.Variable"),
+        ("add new elements of state", "creating variables", "tf.Variable"),
         "make sublayers and variables in __init__ or build(), never in call()",
     ),
     (
@@ -42,9 +46,17 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
 
 def first_line(error: BaseException, most: int = 240) -> str:
     """Kind of an error and the line of its text that says most, without colours."""
+    error = _original(error)
     lines = [_COLOUR.sub("", line).strip() for line in str(error).splitlines()]
     telling = [line for line in lines if line and not line.startswith(_NOISE)]
     return f"{type(error).__name__}: {(telling or [''])[0]:.{most}}"
+
+
+def _original(error: BaseException) -> BaseException:
+    """What was raised before Keras tried to make an error of JAX's anew, and failed at it."""
+    if "_error_repr" in str(error) and error.__context__ is not None:
+        return error.__context__
+    return error
 
 
 def where(error: BaseException) -> str:
@@ -69,6 +81,7 @@ def told(error: BaseException) -> str:
 
 def advice_for(error: BaseException, otherwise: str) -> str:
     """What to change, by words of the error."""
+    error = _original(error)
     text = f"{type(error).__name__}: {error}"
     for words, advice in _ADVICE:
         if any(word in text for word in words):

@@ -21,7 +21,7 @@ from visiongarden.models.files import SavedAsParts
 from visiongarden.testing.arrays import TOLERANCE, numpy_leaves
 from visiongarden.testing.explain import advice_for, told
 from visiongarden.testing.report import Finding, failed, passed, skipped
-from visiongarden.testing.subject import Subject, without_warnings
+from visiongarden.testing.subject import Subject
 
 BACKENDS = ("tensorflow", "jax", "torch")
 NAMES = ("reload", "backends", "jit", "onnx")
@@ -78,15 +78,15 @@ class FreshProcesses:
             return _Job("", skipped("no other process can import the class: put it in a module"))
         name, folder = str(len(self._jobs)), Path(self._folder.name)
         try:
-            with without_warnings():
-                model = subject.model(subject.main)
-                outputs = numpy_leaves(model(*_given(subject, model), training=False))
-                model.save(folder / f"{name}.keras")
+            model = subject.model(subject.main)
+            outputs = numpy_leaves(model(*_given(subject, model), training=False))
+            model.save(folder / f"{name}.keras")
         except Exception as error:
             return _Job("", failed(f"cannot be saved: {told(error)}", advice_for(error, _REOPEN)))
         inputs = keras.tree.flatten(subject.arguments)
         arrays = {f"x{i}": a for i, a in enumerate(inputs)}
-        np.savez(folder / name, **arrays, **{f"y{i}": a for i, a in enumerate(outputs)})
+        arrays |= {f"y{i}": a for i, a in enumerate(outputs)}
+        np.savez(str(folder / name), **arrays)
         job = {
             "name": name,
             "module": module,
@@ -142,7 +142,7 @@ def _started(backend: str, folder: Path) -> subprocess.Popen[str]:
     environment = os.environ | {
         "KERAS_BACKEND": backend,
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+        "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
     }
     return subprocess.Popen(  # noqa: S603  our own module, in our own Python
         [sys.executable, "-m", "visiongarden.testing.worker", str(folder)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def additions(whole: Any) -> Iterator[list[tuple[tuple[Any, ...], tuple[Any, ...
 
     def note(tensors: Any) -> None:
         tensors = [t for t in tensors if isinstance(t, keras.KerasTensor)]
-        for one, other in zip(tensors, tensors[1:], strict=False):
+        for one, other in pairwise(tensors):
             found.append((tuple(one.shape), tuple(other.shape), _place()))
 
     def adding(original: Any) -> Any:
@@ -67,10 +68,15 @@ def additions(whole: Any) -> Iterator[list[tuple[tuple[Any, ...], tuple[Any, ...
 
         return compute_output_spec
 
+    def merging(original: Any) -> Any:
+        def compute_output_spec(self: Any, inputs: Any) -> Any:
+            note(inputs)
+            return original(self, inputs)
+
+        return compute_output_spec
+
     def opening(original: Any) -> Any:
         def compute_output_spec(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if isinstance(self, keras.layers.Add):
-                note(args[0])
             if type(self).__module__.split(".")[0] == "keras" or id(self) in closed:
                 return original(self, *args, **kwargs)
             try:
@@ -86,6 +92,7 @@ def additions(whole: Any) -> Iterator[list[tuple[tuple[Any, ...], tuple[Any, ...
 
     with (
         replaced(SymbolicAdd, "compute_output_spec", adding),
+        replaced(keras.layers.Add, "compute_output_spec", merging),
         replaced(keras.layers.Layer, "compute_output_spec", opening),
     ):
         yield found

@@ -93,7 +93,9 @@ def _tried(attempt: Any, model: Any, inputs: list[Any], wanted: list[np.ndarray]
         found = attempt(model, inputs)
     except Exception as error:
         return {"error": told(error)}
-    return {"skipped": found} if isinstance(found, str) else {"difference": difference(wanted, found)}
+    return (
+        {"skipped": found} if isinstance(found, str) else {"difference": difference(wanted, found)}
+    )
 
 
 def _compiled(model: Any, inputs: list[Any]) -> Any:
@@ -121,8 +123,10 @@ def _exported(model: Any, inputs: list[Any]) -> Any:
         return f"{', '.join(missing)} not installed: pip install 'visiongarden[export]'"
     import onnxruntime
 
-    from visiongarden.export.onnx import _quiet
+    from visiongarden.export.onnx import quiet
+    from visiongarden.export.operations import complete_tf2onnx
 
+    complete_tf2onnx()
     tensors = [
         keras.Input(array.shape[1:], dtype=str(array.dtype), name=f"x{i}")
         for i, array in enumerate(inputs)
@@ -132,7 +136,7 @@ def _exported(model: Any, inputs: list[Any]) -> Any:
     flat([keras.ops.convert_to_tensor(array) for array in inputs])  # Keras exports what was called
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         path = str(Path(folder) / "model.onnx")
         flat.export(path, format="onnx", verbose=False)
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -10,16 +10,17 @@ from visiongarden.errors import UserError, nearest
 Rename = Mapping[str, str] | Callable[[str], str]
 """Rules, applied one after the other, or a function from name to name."""
 
-_STARS = {"*": r"([^/.]+)", "**": r"([^/.]+(?:[/.][^/.]+)*?)"}
+_STAR = r"\*\*|\*"
+_STARS = {"*": r"([^/.]+)", "**": r"([^/.]+(?:[/.][^/.]+)*?)", "/": "[/.]", ".": "[/.]"}
 
 
 def renamed(names: Iterable[str], rename: Rename | None) -> dict[str, str]:
     """Name -> new name.
 
     A rule `"old": "new"` replaces the start of a name, whole steps of it: `"model.0": "stem"` turns
-    "model.0.weight" into "stem.weight" and leaves "model.01.weight". `*` stands for one step and
-    `**` for one or more; the new start takes them up in the same order. `""` stands before every
-    name: `"": "backbone"` puts a step in front.
+    "model.0.weight" into "stem.weight" and leaves "model.01.weight". `*` stands for a step or for
+    a part of one, `**` for one or more steps; the new start takes them up in the same order. `""`
+    stands before every name: `"": "backbone"` puts a step in front.
 
     Raises:
         UserError: a rule fits no name, or has more stars on the right than on the left.
@@ -35,7 +36,7 @@ def renamed(names: Iterable[str], rename: Rename | None) -> dict[str, str]:
         if found and after == found and old != new:
             raise UserError(
                 f"the rename {old!r} fits no weight of the source",
-                rule="the start of a name, in whole steps; * for one step, ** for one or more",
+                rule="the start of a name, in whole steps; * in one step, ** for one or more",
                 fix=nearest(old, _starts(found.values(), old)),
             )
         found = after
@@ -63,14 +64,14 @@ def rules(written: Iterable[str]) -> dict[str, str]:
 
 def _rule(old: str, new: str) -> Callable[[str], str]:
     old, new = old.rstrip("/."), new.rstrip("/.")
-    stars = [step for step in re.split(r"[/.]", old) if step in _STARS]
-    if len([step for step in re.split(r"[/.]", new) if step in _STARS]) > len(stars):
+    stars = re.findall(_STAR, old)
+    if len(re.findall(_STAR, new)) > len(stars):
         raise UserError(
             f"the rename {old!r} = {new!r} has more stars on the right than on the left",
             fix="each star on the right takes what a star on the left stood for",
         )
-    steps = re.split(r"([/.])", old)
-    pattern = "".join(_STARS.get(s, "[/.]" if s in "/." and s else re.escape(s)) for s in steps)
+    pieces = [piece for piece in re.split(rf"({_STAR}|[/.])", old) if piece]
+    pattern = "".join(_STARS.get(piece) or re.escape(piece) for piece in pieces)
     compiled = re.compile(pattern + r"(?:([/.]).*)?" if old else r"()(.*)", re.DOTALL)
 
     def change(name: str) -> str:
@@ -87,8 +88,8 @@ def _rule(old: str, new: str) -> Callable[[str], str]:
 
 
 def _filled(new: str, values: list[str]) -> str:
-    steps = re.split(r"([/.])", new)
-    return "".join(values.pop(0) if step in _STARS else step for step in steps)
+    pieces = re.split(f"({_STAR})", new)
+    return "".join(values.pop(0) if piece in _STARS else piece for piece in pieces)
 
 
 def _starts(names: Iterable[str], like: str) -> set[str]:

@@ -103,7 +103,7 @@ def _projected(outputs: Any) -> Any:
     for leaf in leaves(outputs):
         if is_float(leaf):
             weights = rng.normal(size=tuple(leaf.shape)).astype("float32")
-            total = total + ops.sum(ops.cast(leaf, "float32") * weights)
+            total = total + ops.sum(ops.cast(leaf, "float32") * ops.convert_to_tensor(weights))
     return total
 
 
@@ -119,7 +119,9 @@ def _tensorflow(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], 
     weights = [v.value for v in layer.trainable_variables]
     if not tf.is_tensor(loss):
         return [None] * len(weights), [None] * len(inputs)
-    found = tape.gradient(loss, [*weights, *(t if is_float(t) else tf.constant(0.0) for t in inputs)])
+    found = tape.gradient(
+        loss, [*weights, *(t if is_float(t) else tf.constant(0.0) for t in inputs)]
+    )
     arrays = [None if g is None else tf.convert_to_tensor(g).numpy() for g in found]
     return arrays[: len(weights)], arrays[len(weights) :]
 
@@ -129,17 +131,18 @@ def _jax(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], list[An
 
     inputs = leaves(arguments)
     floats = [i for i, tensor in enumerate(inputs) if is_float(tensor)]
-    state = [v.value for v in layer.non_trainable_variables]
+    variables = layer.trainable_variables
 
     def loss(weights: list[Any], given: list[Any]) -> Any:
         full = list(inputs)
         for position, tensor in zip(floats, given, strict=True):
             full[position] = tensor
         packed = keras.tree.pack_sequence_as(arguments, full)
-        outputs, _ = layer.stateless_call(weights, state, *packed, training=training)
-        return _projected(outputs)
+        # Not stateless_call: that hands `training` to a call() which may not take it.
+        with keras.StatelessScope(state_mapping=list(zip(variables, weights, strict=True))):
+            return _projected(layer(*packed, training=training))
 
-    weights = [v.value for v in layer.trainable_variables]
+    weights = [v.value for v in variables]
     of_weights, of_floats = jax.grad(loss, argnums=(0, 1))(weights, [inputs[i] for i in floats])
     of_inputs: list[Any] = [None] * len(inputs)
     for position, gradient in zip(floats, of_floats, strict=True):

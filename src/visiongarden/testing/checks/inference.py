@@ -9,15 +9,15 @@ import numpy as np
 
 from visiongarden.testing.arrays import TOLERANCE, difference, leaves, numpy_leaves, shapes
 from visiongarden.testing.explain import advice_for, told
-from visiongarden.testing.report import Finding, failed, passed, skipped
-from visiongarden.testing.subject import Subject, without_warnings
+from visiongarden.testing.hooks import additions
+from visiongarden.testing.report import Finding, failed, passed
+from visiongarden.testing.subject import Subject
 
 
 def runs(subject: Subject) -> Finding:
     """It can be made and called on arrays, and gives finite numbers."""
     try:
-        with without_warnings():
-            output = subject.call(subject.main)
+        output = subject.call(subject.main)
     except Exception as error:
         advice = "mend call(), or give inputs and arguments that suit: check(Cls, inputs=(2, 16, "
         return failed(told(error), advice_for(error, advice + "24, 8), filters=8)"))
@@ -35,12 +35,29 @@ def runs(subject: Subject) -> Finding:
 def traces(subject: Subject) -> Finding:
     """It can be drawn into a graph: called on symbolic tensors, batch and values unknown."""
     try:
-        with without_warnings():
-            output = subject.model(subject.fresh())
-            output.compute_output_spec(output.input)
+        output = subject.model(subject.fresh())
+        output.compute_output_spec(output.input)
     except Exception as error:
         return failed(told(error), advice_for(error, "use keras.ops in call(), on every value"))
+    if keras.backend.backend() == "torch" and (error := _on_symbols(subject)):
+        return failed(told(error), advice_for(error, "use keras.ops in call()"))
     return passed(f"a functional model of {len(output.layers)} layers")
+
+
+def _on_symbols(subject: Subject) -> Exception | None:
+    """What symbolic tensors refuse; on PyTorch Keras falls back to tracing on numbers."""
+    layer = subject.fresh()
+    if not subject.is_graph:
+        subject.call(layer)
+    try:
+        with additions(layer):
+            layer.compute_output_spec(*subject.symbols())
+    except (TypeError, ValueError, NotImplementedError) as error:
+        words = ("as a boolean", "to a NumPy array", "Iterating over a symbolic")
+        return error if any(word in str(error) for word in words) else None
+    except Exception:
+        return None  # it speaks to the backend directly, which is no fault by itself
+    return None
 
 
 def repeatable(subject: Subject) -> Finding:
@@ -74,7 +91,9 @@ def batch_independence(subject: Subject) -> Finding:
     size = len(leaves(subject.arguments)[0])
     carrying = [a.ndim > 0 and a.shape[0] == size for a in whole]
     stated = [leaf.shape[:1] for leaf in leaves(layer(*subject.symbols()))]
-    lost = [a.shape for a, ok, s in zip(whole, carrying, stated, strict=True) if not ok and None in s]
+    lost = [
+        a.shape for a, ok, s in zip(whole, carrying, stated, strict=True) if not ok and None in s
+    ]
     if lost or not any(carrying):
         return failed(
             f"a batch of {size} gives {', '.join(map(str, lost or [a.shape for a in whole]))}",
@@ -100,4 +119,3 @@ def batch_independence(subject: Subject) -> Finding:
                 "training, as in BatchNormalization",
             )
     return passed(f"alone and in another order within {worst:.1g}")
-

@@ -10,7 +10,7 @@ import numpy as np
 from visiongarden.testing.arrays import is_float, leaves, numpy_leaves
 from visiongarden.testing.explain import advice_for, told
 from visiongarden.testing.report import Finding, failed, passed, skipped
-from visiongarden.testing.subject import Subject, randomise, without_warnings
+from visiongarden.testing.subject import Subject, randomise
 
 
 def mixed_bfloat16(subject: Subject) -> Finding:
@@ -31,21 +31,20 @@ def _mixed(subject: Subject, half: str) -> Finding:
         return skipped("a finished graph keeps the policy that it was made with")
     advice = "cast to x.dtype or self.compute_dtype, never to a fixed dtype"
     try:
-        with without_warnings():
-            layer = subject.fresh(f"mixed_{half}")
-            output = subject.call(layer)
-            randomise(layer)
-            wrong = _wrong_dtypes(layer, output, half)
-            if wrong:
-                return failed(wrong, f"{advice}; a last sublayer may have dtype='float32'")
-            for name, arguments in _probes(subject):
-                full = subject.call(subject.main, arguments)
-                if _finite(full) and not _finite(subject.call(layer, arguments)):
-                    return failed(
-                        f"not finite on {name}, where float32 is",
-                        "float16 ends at 65504 and below 6e-8: compute exponentials, squares and "
-                        "small epsilons in float32 and cast back, or use 1e-3",
-                    )
+        layer = subject.fresh(f"mixed_{half}")
+        output = subject.call(layer)
+        randomise(layer)
+        wrong = _wrong_dtypes(layer, output, half)
+        if wrong:
+            return failed(wrong, f"{advice}; a last sublayer may have dtype='float32'")
+        for name, arguments in _probes(subject):
+            full = subject.call(subject.main, arguments)
+            if _finite(full) and not _finite(subject.call(layer, arguments)):
+                return failed(
+                    f"not finite on {name}, where float32 is",
+                    "float16 ends at 65504 and below 6e-8: compute exponentials, squares and "
+                    "small epsilons in float32 and cast back, or use 1e-3",
+                )
     except Exception as error:
         return failed(f"fails under mixed_{half}: {told(error)}", advice_for(error, advice))
     if not any(is_float(leaf) for leaf in leaves(output)):

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 
 from visiongarden.testing.arrays import leaves, shapes
-from visiongarden.testing.explain import advice_for, told
+from visiongarden.testing.explain import told
 from visiongarden.testing.hooks import additions
 from visiongarden.testing.report import Finding, failed, passed, skipped
-from visiongarden.testing.subject import Subject, without_warnings
+from visiongarden.testing.subject import Subject
 
 _STATED = (
     "let compute_output_shape return the shape that call() gives, or delete it: Keras traces call()"
@@ -50,10 +50,10 @@ def open_sides(subject: Subject) -> Finding:
         return skipped("no input of rank 4")
     layer = subject.fresh()
     try:
-        with without_warnings():
-            stated = layer(*subject.symbols(sides=False))
+        stated = layer(*subject.symbols(sides=False))
     except Exception as error:
         return failed(f"does not trace with height and width unknown: {told(error)}", _OPEN)
+    first: Any = None
     for arguments in (subject.arguments, _taller(subject.arguments)):
         try:
             ran = subject.call(layer, arguments)
@@ -61,6 +61,10 @@ def open_sides(subject: Subject) -> Finding:
             return failed(f"fails at {shapes(arguments)}: {told(error)}", _OPEN)
         if wrong := _differing(stated, ran):
             return failed(f"stated {wrong[0]}, run {wrong[1]} for {shapes(arguments)}", _OPEN)
+        batches = [leaf.shape[:1] for leaf in leaves(ran)]
+        if batches != (first or batches):
+            return failed(f"the batch changes: {shapes(arguments)} -> {shapes(ran)}", _OPEN)
+        first = batches
     return passed(f"{', '.join(str(tuple(leaf.shape)) for leaf in leaves(stated))}")
 
 
@@ -73,12 +77,11 @@ def broadcasting(subject: Subject) -> Finding:
     layer = subject.fresh()
     batch = len(leaves(subject.arguments)[0])
     try:
-        with without_warnings():
-            if not subject.is_graph:
-                subject.call(layer)
-            with additions(layer) as found:
-                symbols = subject.symbols(batch)
-                layer.compute_output_spec(*symbols)
+        if not subject.is_graph:
+            subject.call(layer)
+        with additions(layer) as found:
+            symbols = subject.symbols(batch)
+            layer.compute_output_spec(*symbols)
     except Exception as error:
         return skipped(f"call() does not run on symbolic tensors: {told(error)}")
     for one, other, place in found:
@@ -138,6 +141,3 @@ def _taller(arguments: Any) -> Any:
     return keras.tree.map_structure(
         lambda a: np.concatenate([a, a[:, ::-1]], axis=1) if a.ndim == 4 else a, arguments
     )
-
-
-__all__ = ["advice_for", "broadcasting", "open_sides", "static_shape"]

@@ -7,10 +7,9 @@ from typing import Any
 
 import keras
 
-from visiongarden.testing.explain import told
 from visiongarden.testing.hooks import variables_made
 from visiongarden.testing.report import Finding, failed, passed, skipped
-from visiongarden.testing.subject import Subject, without_warnings
+from visiongarden.testing.subject import Subject
 
 _IN_CALL = "make sublayers and variables in __init__ (or build), once; call() only uses them"
 _BUILD = (
@@ -28,10 +27,9 @@ def variables_before_call(subject: Subject) -> Finding:
     if subject.is_graph:
         return skipped("a functional model is built when it is made")
     layer = subject.fresh()
-    with without_warnings():
-        by_build = _after_build(layer, subject)
-        layer(*subject.symbols())
-        subject.call(layer)
+    by_build = _after_build(layer, subject)
+    layer(*subject.symbols())
+    subject.call(layer)
     if by_build is not None:
         late = [v.path for v in layer.variables if id(v) not in by_build]
         if late:
@@ -46,7 +44,7 @@ def variables_before_call(subject: Subject) -> Finding:
 
 
 def variables_tracked(subject: Subject) -> Finding:
-    """Every variable that is made is one of `layer.variables`; else no file and no optimiser has it."""
+    """Every variable made is one of `layer.variables`; else no file and no optimiser has it."""
     with variables_made() as made:
         layer = subject.fresh()
         if not subject.is_graph:
@@ -62,8 +60,7 @@ def sublayers_used(subject: Subject) -> Finding:
     """Every sublayer has been built once call() has run, in inference and in training."""
     if subject.is_graph:
         return skipped("a functional model holds only what its graph uses")
-    with without_warnings():
-        subject.call(subject.main, training=True)
+    subject.call(subject.main, training=True)
     idle = [sub.name for sub in _sublayers(subject.main) if not sub.built]
     if idle:
         return failed(
@@ -77,8 +74,7 @@ def instances_apart(subject: Subject) -> Finding:
     """Two instances of the same arguments share no variable and look alike."""
     one, other = subject.main, subject.fresh()
     if not subject.is_graph:
-        with without_warnings():
-            subject.call(other)
+        subject.call(other)
     held, other_held = _held(one), _held(other)
     shared = [_name(v) for key, v in other_held.items() if key in held]
     advice = "make containers in __init__, per instance; no mutable default or class attribute"
@@ -122,8 +118,8 @@ def _is_metric(sub: Any) -> bool:
 
 
 def _alive(made: list[Any]) -> list[Any]:
-    """Without those whose making failed or was taken back."""
-    return [v for v in made if getattr(v, "_name", None) or getattr(v, "name", None)]
+    """Without those that hold nothing: shape inference makes such ones, and drops them."""
+    return [variable for variable in made if getattr(variable, "_value", None) is not None]
 
 
 def _held(layer: Any) -> dict[int, Any]:
@@ -164,12 +160,3 @@ def _some(names: Any, most: int = 4) -> str:
     names = list(names)
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
-
-
-__all__ = [
-    "instances_apart",
-    "sublayers_used",
-    "told",
-    "variables_before_call",
-    "variables_tracked",
-]

@@ -65,10 +65,14 @@ def _is_idle(sub: Any, moved: set[str], differs: float) -> bool:
         return False
     if isinstance(sub, keras.layers.BatchNormalization):
         return sub.moving_mean is not None and not _any(moved, sub.moving_mean.path)
-    if type(sub).__name__ in _DROPPING and (getattr(sub, "rate", 0) or getattr(sub, "stddev", 0)):
+    if type(sub).__name__ in _DROPPING and _share(sub):
         seeds = [v.path for v in sub.variables]
         return differs == 0 and not any(_any(moved, path) for path in seeds)
     return False
+
+
+def _share(sub: Any) -> float:
+    return max(float(getattr(sub, name, None) or 0) for name in ("rate", "stddev"))
 
 
 def _any(moved: set[str], path: str) -> bool:
