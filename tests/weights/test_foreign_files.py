@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
+from tests.weights.damage import damaged
 
 from visiongarden.errors import UserError
 from visiongarden.weights import transfer
@@ -256,17 +257,10 @@ def test_damage_is_refused_or_harmless(small_files, tmp_path_factory, data):
     """A byte changed or an end cut off; safetensors has no checksum, so its numbers may differ."""
     files, model = small_files
     path = data.draw(st.sampled_from(files))
-    raw = bytearray(path.read_bytes())
-    place = data.draw(st.integers(0, len(raw) - 1))
-    if data.draw(st.booleans()):
-        del raw[place:]
-    else:
-        raw[place] ^= data.draw(st.integers(1, 255))
-    damaged = tmp_path_factory.mktemp("damaged") / path.name
-    damaged.write_bytes(bytes(raw))
+    copy = damaged(data, path, tmp_path_factory.mktemp("damaged"))
     before = numbers(model)
     try:
-        transfer(damaged, model, at_least=0)
+        transfer(copy, model, at_least=0)
     except UserError:
         after = numbers(model)
         assert all(np.array_equal(before[name], after[name]) for name in before)

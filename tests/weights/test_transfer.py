@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.weights.damage import damaged
 
 import visiongarden as vg
 from visiongarden.errors import UserError
@@ -444,18 +445,11 @@ def small_files(tmp_path_factory):
 def test_damage_is_refused_or_harmless(small_files, tmp_path_factory, data):
     """A byte changed or an end cut off: an error for people, or the true numbers."""
     path = data.draw(st.sampled_from(list(small_files)))
-    raw = bytearray(path.read_bytes())
-    place = data.draw(st.integers(0, len(raw) - 1))
-    if data.draw(st.booleans()):
-        del raw[place:]
-    else:
-        raw[place] ^= data.draw(st.integers(1, 255))
-    damaged = tmp_path_factory.mktemp("damaged") / path.name
-    damaged.write_bytes(bytes(raw))
+    copy = damaged(data, path, tmp_path_factory.mktemp("damaged"))
     true, target = small_files[path]
     before = numbers(target)
     try:
-        report = transfer(damaged, target, at_least=0)
+        report = transfer(copy, target, at_least=0)
     except UserError:
         assert changed(before, numbers(target)) == set()
         return
