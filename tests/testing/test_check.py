@@ -27,7 +27,7 @@ import visiongarden as vg
 class Mine(vg.layers.Composite):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
-        self.conv = keras.layers.Conv2D(filters, 3, padding="same")
+        self.conv = keras.layers.Conv2D(filters, 3, padding="same", activation="gelu")
 
     def call(self, x):
         return self.conv(x)

@@ -77,11 +77,6 @@ class Subject:
         """The part, where the subject is one."""
         return self.instance if self.instance is not None else self.cls(**(self.config or {}))
 
-    @property
-    def value(self) -> Any:
-        """A new instance of the class under test itself: a layer, a part or a model."""
-        return self.part if self.is_part else self.fresh()
-
     def fresh(self, policy: str | None = None, **changes: Any) -> Any:
         """A new layer or model like the subject, made under a dtype policy.
 
@@ -91,7 +86,7 @@ class Subject:
         """
         with dtype_policy(policy), fresh_names():
             if self.is_part:
-                return self.part.as_model(self._spec())
+                return self.part.as_model(self.features)
             if self.config is not None:
                 return self.cls(**_renewed(self.config | changes))
             model: Any = self.instance
@@ -142,7 +137,9 @@ class Subject:
         takes = tensors[0] if len(tensors) == 1 else list(tensors)
         return keras.Model(takes, layer(*tensors))
 
-    def _spec(self) -> FeatureSpec:
+    @property
+    def features(self) -> FeatureSpec:
+        """What comes into a part."""
         features = self.arguments[0]
         if not isinstance(features, dict):
             return IMAGE

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.parts import FeaturePart
 from visiongarden.testing.arrays import TOLERANCE, difference, leaves, numpy_leaves, shapes
 from visiongarden.testing.explain import advice_for, told
 from visiongarden.testing.hooks import additions
@@ -35,6 +36,8 @@ def runs(subject: Subject) -> Finding:
 def traces(subject: Subject) -> Finding:
     """It can be drawn into a graph: called on symbolic tensors, batch and values unknown."""
     try:
+        if subject.is_part and isinstance(subject.part, FeaturePart):
+            subject.part.spec(subject.features)  # measures each level's stride
         output = subject.model(subject.fresh())
         output.compute_output_spec(output.input)
     except Exception as error:
