@@ -42,8 +42,8 @@ def traces(subject: Subject) -> Finding:
         output.compute_output_spec(output.input)
     except Exception as error:
         return failed(told(error), advice_for(error, "use keras.ops in call(), on every value"))
-    if keras.backend.backend() == "torch" and (error := _on_symbols(subject)):
-        return failed(told(error), advice_for(error, "use keras.ops in call()"))
+    if keras.backend.backend() == "torch" and (refusal := _on_symbols(subject)):
+        return failed(told(refusal), advice_for(refusal, "use keras.ops in call()"))
     return passed(f"a functional model of {len(output.layers)} layers")
 
 
