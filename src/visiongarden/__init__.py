@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from visiongarden import (
         backbones,
         blocks,
+        cards,
         config,
         data,
         decoders,
@@ -45,6 +46,7 @@ __all__ = [
     "UserError",
     "backbones",
     "blocks",
+    "cards",
     "config",
     "connect",
     "data",

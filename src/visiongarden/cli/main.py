@@ -11,7 +11,11 @@ from typing import Any, NoReturn
 
 import typer
 
-from visiongarden.cli import check, commands  # noqa: F401 (each file adds its commands to the app)
+from visiongarden.cli import (  # noqa: F401 (each file adds its commands to the app)
+    cards,
+    check,
+    commands,
+)
 from visiongarden.cli.app import app
 from visiongarden.cli.failures import INTERRUPTED, report
 
