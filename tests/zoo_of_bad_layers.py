@@ -468,6 +468,48 @@ class NeverDrops(keras.layers.Layer):
         return self.drop(x, training=False) * 2
 
 
+@faulty("training", "training=False")
+@vg.register(package="zoo")
+class TrainsByDefault(keras.layers.Layer):
+    def __init__(self, rate=0.5, **kwargs):
+        super().__init__(**kwargs)
+        self.drop = keras.layers.Dropout(rate)
+
+    def call(self, x, training=True):
+        return self.drop(x, training=training) * 2
+
+
+@faulty("variables_tracked", "different names")
+@vg.register(package="zoo")
+class OneNameForTwo(keras.layers.Layer):
+    def __init__(self, filters, **kwargs):
+        super().__init__(**kwargs)
+        self.one = keras.layers.Conv2D(filters, 1, name="conv")
+        self.two = keras.layers.Conv2D(filters, 3, padding="same", name="conv")
+
+    def call(self, x):
+        return self.two(self.one(x))
+
+
+@faulty("reload", "every argument in the config")
+@vg.register(package="zoo")
+class DrawsAConstant(keras.layers.Layer):
+    def __init__(self, filters, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.factors = np.random.default_rng().normal(size=filters).astype("float32")
+
+    def call(self, x):
+        return x * ops.cast(self.factors, x.dtype)
+
+
+@faulty("traces", "stride")
+@vg.register(package="zoo")
+class WrongStride(vg.Decoder):
+    def wire(self, features):
+        return {level: keras.layers.MaxPooling2D(2)(x) for level, x in features.items()}
+
+
 @faulty("registered", "vg.register")
 class NotRegistered(keras.layers.Layer):  # fault: VG101
     def __init__(self, filters, **kwargs):

@@ -27,7 +27,7 @@ import visiongarden as vg
 class Mine(vg.layers.Composite):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
-        self.conv = keras.layers.Conv2D(filters, 3, padding="same")
+        self.conv = keras.layers.Conv2D(filters, 3, padding="same", activation="gelu")
 
     def call(self, x):
         return self.conv(x)
@@ -59,7 +59,7 @@ def run(*arguments):
         (sound.WithDropout(5), (2, 6, 4, 3), "(3, 6, 4, 3) -> (3, 6, 4, 5)"),
         (vg.layers.Sum(), [(2, 4, 4, 2)] * 2, "(3, 4, 4, 2), (3, 4, 4, 2) -> (3, 4, 4, 2)"),
         (sound.TwoInputs, [(2, 4, 4, 2)] * 2, "(3, 4, 4, 2), (3, 4, 4, 2) -> (3, 4, 4, 8)"),
-        (keras.layers.Embedding(9, 4), np.array([[1, 2], [3, 4]]), "(2, 2) -> (2, 2, 4)"),
+        (sound.Words(4), np.array([[1, 2], [3, 0]]), "(2, 2) -> (2, 2, 4)"),
         (
             vg.decoders.FPN(channels=4, levels=("p3", "p4")),
             FeatureSpec({"p3": LevelSpec(2, 8), "p4": LevelSpec(5, 16)}),

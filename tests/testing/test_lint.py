@@ -99,6 +99,13 @@ def test_faults_in_call(tmp_path, body, wanted):
             "        config.update(a=self.a)\n        return config\n",
             ["VG104"],
         ),
+        (
+            HEAD + "@vg.register\nclass Mine(keras.layers.Conv2D):\n"
+            "    def __init__(self, filters, odd, **kwargs):\n"
+            "        super().__init__(filters, 3, **kwargs)\n"
+            "    def get_config(self):\n        return super().get_config()\n",
+            ["VG104"],
+        ),
         ("class Plain:\n    def call(self, x):\n        return int(x) + x\n", []),
         ("", []),
     ],

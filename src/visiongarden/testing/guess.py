@@ -123,6 +123,7 @@ def candidate_shapes(cls: type) -> list[Any]:
     one: list[Any] = [
         maps,
         [maps, maps],
+        [maps, maps, maps],
         (2, *SIDES, 4 * CHANNELS),
         (2, *SIDES, 3),
         (2, 12, CHANNELS),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +19,7 @@ from visiongarden.testing.guess import (
     constructor_arguments,
     tensor_arguments,
 )
+from visiongarden.testing.instances import randomise, remembered, renewed
 from visiongarden.types import FeatureSpec, LevelSpec, stride_of
 
 _SIDE = (64, 96)
@@ -57,7 +57,7 @@ class Subject:
         if self.instance is None:
             self.config = constructor_arguments(self.cls, config or {})
         else:
-            self.config = _remembered(self.instance)
+            self.config = remembered(self.instance)
         self.arguments = self._positional(self._guessed() if inputs is None else inputs)
         if inputs is not None:
             self._refuse_wrong_rank()
@@ -77,11 +77,6 @@ class Subject:
         """The part, where the subject is one."""
         return self.instance if self.instance is not None else self.cls(**(self.config or {}))
 
-    @property
-    def value(self) -> Any:
-        """A new instance of the class under test itself: a layer, a part or a model."""
-        return self.part if self.is_part else self.fresh()
-
     def fresh(self, policy: str | None = None, **changes: Any) -> Any:
         """A new layer or model like the subject, made under a dtype policy.
 
@@ -91,9 +86,9 @@ class Subject:
         """
         with dtype_policy(policy), fresh_names():
             if self.is_part:
-                return self.part.as_model(self._spec())
+                return self.part.as_model(self.features)
             if self.config is not None:
-                return self.cls(**_renewed(self.config | changes))
+                return self.cls(**renewed(self.config | changes))
             model: Any = self.instance
             config = {k: v for k, v in model.get_config().items() if k != "dtype"}
             return type(model).from_config(config | changes)
@@ -142,7 +137,9 @@ class Subject:
         takes = tensors[0] if len(tensors) == 1 else list(tensors)
         return keras.Model(takes, layer(*tensors))
 
-    def _spec(self) -> FeatureSpec:
+    @property
+    def features(self) -> FeatureSpec:
+        """What comes into a part."""
         features = self.arguments[0]
         if not isinstance(features, dict):
             return IMAGE
@@ -243,52 +240,3 @@ def _of_graph(model: keras.Model) -> Any:
         return (2, *sides)
 
     return keras.tree.map_structure(shape, model.input)
-
-
-def _remembered(instance: Any) -> dict[str, Any] | None:
-    """Constructor arguments that `Composite` or Keras remember of a call."""
-    if isinstance(instance, Part):
-        return {}
-    own = getattr(instance, "_arguments", None)
-    if own is None:
-        auto = getattr(instance, "_auto_config", None)
-        own = auto.config if auto is not None else None
-    if own is None:
-        return None
-    names = inspect.signature(type(instance).__init__).parameters
-    return {key: value for key, value in own.items() if key in names and key != "name"}
-
-
-def _renewed(config: dict[str, Any]) -> dict[str, Any]:
-    """The arguments with copies of the layers among them: two subjects share no weight."""
-
-    def renew(value: Any) -> Any:
-        if isinstance(value, keras.Layer):
-            try:
-                return type(value).from_config(value.get_config())
-            except (ValueError, TypeError, NotImplementedError):
-                return value  # `round_trip` and `reload` tell about it
-        if isinstance(value, (list, tuple)) and any(isinstance(v, keras.Layer) for v in value):
-            return type(value)(renew(item) for item in value)
-        return value
-
-    return {key: renew(value) for key, value in config.items()}
-
-
-def randomise(layer: Any, seed: int = 0) -> None:
-    """Moves every float weight from its start, so that zeros and ones hide nothing.
-
-    Trainable ones by normal noise of half their spread (0.2 where they have none, a fan-in's worth
-    for kernels); others up by as much as 0.3, which keeps variances positive.
-    """
-    rng = np.random.default_rng(seed)
-    for variable in layer.variables:
-        if "float" not in keras.backend.standardize_dtype(variable.dtype):
-            continue
-        value = keras.ops.convert_to_numpy(keras.ops.cast(variable.value, "float32"))
-        if not variable.trainable:
-            variable.assign(value + rng.uniform(0, 0.3, value.shape).astype("float32"))
-            continue
-        fan = float(np.prod(value.shape[:-1])) if value.ndim > 1 else 25.0
-        noise = 0.5 * float(value.std()) or 1 / np.sqrt(max(fan, 1.0))
-        variable.assign(value + noise * rng.normal(size=value.shape).astype("float32"))

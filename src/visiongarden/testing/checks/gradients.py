@@ -9,8 +9,9 @@ import numpy as np
 from keras import ops
 
 from visiongarden.testing.arrays import arrays_like, is_float, leaves, numpy_leaves
+from visiongarden.testing.instances import randomise
 from visiongarden.testing.report import Finding, failed, passed, skipped
-from visiongarden.testing.subject import Subject, randomise
+from visiongarden.testing.subject import Subject
 
 _TRIES = 3
 """Weights and inputs are drawn anew each time: a dead unit is no fault, one that is always is."""

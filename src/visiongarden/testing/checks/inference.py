@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.parts import FeaturePart
 from visiongarden.testing.arrays import TOLERANCE, difference, leaves, numpy_leaves, shapes
 from visiongarden.testing.explain import advice_for, told
 from visiongarden.testing.hooks import additions
@@ -35,12 +36,14 @@ def runs(subject: Subject) -> Finding:
 def traces(subject: Subject) -> Finding:
     """It can be drawn into a graph: called on symbolic tensors, batch and values unknown."""
     try:
+        if subject.is_part and isinstance(subject.part, FeaturePart):
+            subject.part.spec(subject.features)  # measures each level's stride
         output = subject.model(subject.fresh())
         output.compute_output_spec(output.input)
     except Exception as error:
         return failed(told(error), advice_for(error, "use keras.ops in call(), on every value"))
-    if keras.backend.backend() == "torch" and (error := _on_symbols(subject)):
-        return failed(told(error), advice_for(error, "use keras.ops in call()"))
+    if keras.backend.backend() == "torch" and (refusal := _on_symbols(subject)):
+        return failed(told(refusal), advice_for(refusal, "use keras.ops in call()"))
     return passed(f"a functional model of {len(output.layers)} layers")
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from visiongarden.testing.arrays import is_float, leaves, numpy_leaves
 from visiongarden.testing.explain import advice_for, told
+from visiongarden.testing.instances import randomise
 from visiongarden.testing.report import Finding, failed, passed, skipped
-from visiongarden.testing.subject import Subject, randomise
+from visiongarden.testing.subject import Subject
 
 
 def mixed_bfloat16(subject: Subject) -> Finding:

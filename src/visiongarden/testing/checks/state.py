@@ -53,6 +53,13 @@ def variables_tracked(subject: Subject) -> Finding:
     lost = [_name(v) for v in _alive(made) if id(v) not in known]
     if lost:
         return failed(f"{len(lost)} variable(s) unknown to the layer: {_some(lost)}", _TRACKED)
+    paths = [variable.path for variable in layer.trainable_variables]
+    twice = sorted({path for path in paths if paths.count(path) > 1})
+    if twice:
+        return failed(
+            f"several variables have the path {_some(twice)}",
+            "give sublayers different names, or none; a path is what finds a weight again",
+        )
     return passed(f"{len(known)} variables")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import keras
@@ -21,6 +22,11 @@ _DROPPING = (
 def training(subject: Subject) -> Finding:
     """`training=True` runs and is finite, and reaches every dropout and batch normalisation."""
     layer = subject.main
+    if _defaults_to_training(subject.cls):
+        return failed(
+            "call() has training=True as its default, which holds wherever nobody says otherwise",
+            "call(self, x, training=False)",
+        )
     inference = numpy_leaves(subject.call(layer))
     state = _state(layer)
     try:
@@ -50,6 +56,12 @@ def training(subject: Subject) -> Finding:
             "take training in call() and use it: call(self, x, training=False)",
         )
     return passed(f"differs by {differs:.1g}; {len(takers)} layer(s) take training")
+
+
+def _defaults_to_training(cls: type) -> bool:
+    call = getattr(cls, "call", None)
+    argument = inspect.signature(call).parameters.get("training") if call else None
+    return argument is not None and argument.default is True
 
 
 def _state(layer: Any) -> dict[str, np.ndarray]:

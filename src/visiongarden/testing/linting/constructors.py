@@ -56,8 +56,9 @@ def _config(cls: Class) -> Iterator[Found]:
         yield Found(config, "VG103")
     if "vars" in names or "__dict__" in attributes or is_abstract(config):
         return
+    known = texts | _BASE | _given_to_base(cls)
     for argument in _parameters(cls):
-        if argument.arg not in texts | _BASE and not cls.composite:
+        if argument.arg not in known and not cls.composite:
             yield Found(config, "VG104", argument.arg)
 
 
@@ -166,6 +167,15 @@ def _build(cls: Class, file: File) -> Iterator[Found]:
 def _parameters(cls: Class) -> list[ast.arg]:
     init = cls.methods.get("__init__")
     return [*init.args.args[1:], *init.args.kwonlyargs] if init else []
+
+
+def _given_to_base(cls: Class) -> set[str]:
+    """Arguments that the base takes, and tells in its own config."""
+    init = cls.methods.get("__init__")
+    if init is None or not cls.concrete_base:
+        return set()
+    supers = [n for n in ast.walk(init) if _is_super(n, "__init__")]
+    return {n.id for call in supers for n in ast.walk(call) if isinstance(n, ast.Name)}
 
 
 def _is_super(node: ast.AST, name: str) -> bool:
