@@ -1,0 +1,1 @@
+"""Weights from elsewhere, and weights by name."""
