@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ _WORDS = {
     "Add": "add", "Sum": "add", "Mul": "multiply", "Concat": "concat", "Sub": "subtract",
     "Max": "maximum", "Flatten": "flatten", "Reshape": "reshape", "Transpose": "permute",
 }  # fmt: skip
+_UNKNOWN_CHANNELS = frozenset({"flatten", "reshape", "permute"})
 _POOLS = {"MaxPool": "maxpool", "AveragePool": "avgpool"}
 _GLOBAL = {"GlobalAveragePool": "average", "GlobalMaxPool": "max"}
 
@@ -119,6 +121,10 @@ class _Reader:
             self.weights |= dict.fromkeys(node.output, ())
             return
         kind, fixed, width = self._describe(node, inputs, weights)
+        if kind in ("conv", "depthwise"):  # the kernel says what it reads
+            read = self.weights[weights[0]][1] * dict(fixed).get("groups", 1)
+            read = read if kind == "conv" else self.weights[weights[0]][0]
+            self.ops[inputs[0]] = replace(self.ops[inputs[0]], channels=read)
         parameters = sum(math.prod(self.weights[name]) for name in weights)
         channels = self._channels(kind, inputs, width, fixed)
         name = node.name or (node.output[0] if node.output else "")
@@ -237,6 +243,8 @@ class _Reader:
         if width is not None:
             return width
         known = [self.ops[i].channels for i in inputs]
+        if kind in _UNKNOWN_CHANNELS or not kind.islower():
+            return None
         if kind == "concat":
             return None if None in known else sum(c for c in known if c)
         return max((c for c in known if c), default=None)

@@ -67,7 +67,8 @@ def steps(named: Named, rule: Rule) -> list[str]:
 def _run(named: Named, rule: Rule, inner: dict[str, Term]) -> str:
     if len(rule) == 1:
         item = rule.instances[0][0]
-        assert isinstance(item, int)  # noqa: S101 (for the type checker)
+        if not isinstance(item, int):
+            return "a run of runs"
         own = named.varying[rule.number].widths.get(0)
         return operation(named.grammar.graph.ops[item], inner.get(own.name, own) if own else None)
     given = ", ".join(f"{name}={term}" for name, term in inner.items())
@@ -89,6 +90,8 @@ def operation(op: Op, width: Term | None) -> str:
         words.append(op.width)
     shown = {"kernel", "stride", "pad", "bias", "norm", "act", "cut", "pool"}
     words += [f"{key}={value}" for key, value in op.fixed if key not in shown and value]
+    if op.get("bias") and op.get("norm"):
+        words.append("bias")
     if op.get("norm"):
         words.append(f"{op.get('norm')} norm")
     if op.get("act"):
