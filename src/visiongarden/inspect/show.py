@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
 
 from visiongarden.inspect.count import Count, count_of, drawn, size_for, symbolic_inputs
+from visiongarden.inspect.drawing import Box, boxes, page
 from visiongarden.inspect.macs import macs_by_layer, macs_inside
 from visiongarden.layers.keras_internals import weightless
-from visiongarden.models import Detector, load
+from visiongarden.models import load
 from visiongarden.parts import IMAGE, Part
 from visiongarden.types import FeatureSpec, ImageSize
 
@@ -58,6 +59,7 @@ class Figure:
         rows: stage by stage.
         parts: part -> parameters and MACs.
         count: of the whole.
+        boxes: layers with what they read and what is inside them: what `html` draws.
     """
 
     title: str
@@ -65,6 +67,7 @@ class Figure:
     rows: tuple[Row, ...]
     parts: dict[str, Count]
     count: Count
+    boxes: tuple[Box, ...] = ()
 
     def __str__(self) -> str:
         from rich.console import Console
@@ -73,6 +76,21 @@ class Figure:
         console.print(self)
         lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
         return "\n".join(line.rstrip() for line in lines)
+
+    def html(self) -> str:
+        """The figure drawn, as one page that needs nothing beside it."""
+        return page(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists and numbers, for JSON."""
+        return {
+            "title": self.title,
+            "image_size": list(self.image_size),
+            "count": asdict(self.count),
+            "parts": {name: asdict(counted) for name, counted in self.parts.items()},
+            "rows": [asdict(row) for row in self.rows],
+            "boxes": [asdict(box) for box in self.boxes],
+        }
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.text import Text
@@ -109,14 +127,22 @@ def show(
     with weightless():
         model = drawn(source, size, inputs)
         found = macs_by_layer(model, symbolic_inputs(model, size))
-    subs = [model.backbone, model.decoder, model.head] if isinstance(model, Detector) else [model]
+        subs = _subs(model)
+        drawing = boxes(subs, found)
     return Figure(
         title=f"{type(source).__name__}{name}{_classes(source)}",
         image_size=size,
         rows=tuple(row for sub in subs for row in _rows(sub, found)),
         parts={sub.name: count_of(sub, macs_inside(sub, found)) for sub in subs},
         count=count_of(model, macs_inside(model, found)),
+        boxes=drawing,
     )
+
+
+def _subs(model: keras.Model) -> list[keras.Model]:
+    """The parts of a model that is made of parts, else the model."""
+    parts = [getattr(model, role, None) for role in ("backbone", "decoder", "head")]
+    return [part for part in parts if isinstance(part, keras.Model)] or [model]
 
 
 def _rows(part: keras.Model, found: Counter[int]) -> list[Row]:

@@ -58,6 +58,22 @@ def fresh_names() -> Iterator[None]:
         global_state.set_global_attribute(_NAME_COUNTERS, before or defaultdict(int))
 
 
+@contextmanager
+def without_new_calls(model: keras.Layer) -> Iterator[None]:
+    """Inside, layers can be called on symbolic tensors; afterwards they do not remember it.
+
+    A layer with two calls has no one `output`, and a model that is walked again would find both.
+    """
+    layers = {id(layer): layer for layer in model._flatten_layers()}.values()
+    before = [(x, len(x._inbound_nodes), len(x._outbound_nodes)) for x in layers]
+    try:
+        yield
+    finally:
+        for layer, inbound, outbound in before:
+            del layer._inbound_nodes[inbound:]
+            del layer._outbound_nodes[outbound:]
+
+
 def has_automatic_name(layer: keras.Layer) -> bool:
     """Whether Keras made up the layer's name: its class in snake case, perhaps with a number."""
     name = to_snake_case(type(layer).__name__)

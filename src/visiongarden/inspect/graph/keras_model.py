@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import keras
 from visiongarden.errors import ModelFileError, UserError
 from visiongarden.inspect.graph.keras_layers import describe
 from visiongarden.inspect.graph.op import Graph, Op, graph
-from visiongarden.layers.keras_internals import weightless
+from visiongarden.layers.keras_internals import weightless, without_new_calls
 from visiongarden.models import load
 
 _MOST_CONFIG = 64 * 2**20
@@ -36,7 +34,7 @@ def keras_graph(model: keras.Model, source: str = "") -> Graph:
             fix="build it with an input shape, or make it of keras.Input and calls of layers",
         )
     walk = _Walk()
-    with _unchanged(functional):
+    with without_new_calls(functional):
         ends = walk.model(functional, [walk.input(t) for t in functional.inputs])
     return graph(walk.ops, ends, source or model.name)
 
@@ -109,19 +107,6 @@ def _strange(config: Any) -> set[str]:
         elif isinstance(item, list):
             stack += item
     return found
-
-
-@contextmanager
-def _unchanged(model: keras.Model) -> Iterator[None]:
-    """Tracing leaves no call behind in the layers, or their `.output` would be ambiguous."""
-    layers = {id(layer): layer for layer in model._flatten_layers()}.values()
-    before = [(x, len(x._inbound_nodes), len(x._outbound_nodes)) for x in layers]
-    try:
-        yield
-    finally:
-        for layer, inbound, outbound in before:
-            del layer._inbound_nodes[inbound:]
-            del layer._outbound_nodes[outbound:]
 
 
 class _Walk:
