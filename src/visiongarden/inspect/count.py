@@ -12,7 +12,8 @@ from visiongarden.inspect.macs import macs_by_layer, macs_inside
 from visiongarden.layers.keras_internals import weightless
 from visiongarden.models import Detector
 from visiongarden.parts import IMAGE, Part
-from visiongarden.types import FeatureSpec, ImageSize
+from visiongarden.parts.connection import check_image_size
+from visiongarden.types import FeatureSpec, ImageSize, stride_of
 
 DEFAULT_SIZE: ImageSize = (640, 640)
 """Where a model leaves the size open and none is given; what most detectors are published at."""
@@ -44,7 +45,7 @@ def count(
     image_size: ImageSize | int | None = None,
     inputs: FeatureSpec = IMAGE,
 ) -> Count:
-    """Counts parameters and MACs; a part or a detector is drawn anew without its weights' memory.
+    """Counts parameters and MACs; a part is drawn without its weights' memory.
 
     Args:
         source: a model or a part.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
-from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,13 +124,14 @@ def show(
     size = size_for(source, image_size)
     with weightless():
         model = drawn(source, size, inputs)
-        found = macs_by_layer(model, symbolic_inputs(model, size))
+        tensors = symbolic_inputs(model, size)
+        found = macs_by_layer(model, tensors)
         subs = _subs(model)
-        drawing = boxes(subs, found)
+        drawing = boxes(subs, tensors, found)
     return Figure(
         title=f"{type(source).__name__}{name}{_classes(source)}",
         image_size=size,
-        rows=tuple(row for sub in subs for row in _rows(sub, found)),
+        rows=tuple(_row(box) for box in drawing if _is_stage(box)),
         parts={sub.name: count_of(sub, macs_inside(sub, found)) for sub in subs},
         count=count_of(model, macs_inside(model, found)),
         boxes=drawing,
@@ -145,45 +144,15 @@ def _subs(model: keras.Model) -> list[keras.Model]:
     return [part for part in parts if isinstance(part, keras.Model)] or [model]
 
 
-def _rows(part: keras.Model, found: Counter[int]) -> list[Row]:
-    levels = _levels(part)
-    rows = []
-    for layer in part.layers:
-        if isinstance(layer, keras.layers.InputLayer):
-            continue
-        output = tuple(keras.tree.flatten(layer.output)[0].shape[1:])
-        level = levels.get(id(layer), "")
-        if layer.weights or level or output != _input_shape(layer):
-            counted = count_of(layer, macs_inside(layer, found))
-            repeats = _repeats(layer)
-            kind = type(layer).__name__ + (f" ×{repeats}" if repeats else "")
-            rows.append(Row(part.name, layer.name, kind, max(repeats, 1), output, level, counted))
-    return rows
+def _is_stage(box: Box) -> bool:
+    changes = box.output != box.inputs[0]
+    return bool(box.count.total or box.level or changes)
 
 
-def _levels(part: keras.Model) -> dict[int, str]:
-    outputs = part.output
-    if not isinstance(outputs, dict):
-        return {}
-    levels: dict[int, str] = {}
-    for level, tensors in outputs.items():
-        for tensor in keras.tree.flatten(tensors):
-            levels[id(tensor._keras_history.operation)] = level
-    return levels
-
-
-def _input_shape(layer: keras.Layer) -> tuple[int | None, ...]:
-    return tuple(keras.tree.flatten(layer.input)[0].shape[1:])
-
-
-def _repeats(layer: keras.Layer) -> int:
-    """Length of the largest run of numbered sublayers, `units` -> unit1, unit2, ...; 0 for none."""
-    runs: Counter[tuple[str, str]] = Counter()
-    for inner in getattr(layer, "_layers", []):
-        numbered = re.fullmatch(r"(.*?)_?\d+", inner.name)
-        if numbered and inner.weights:
-            runs[numbered[1], type(inner).__name__] += 1
-    return max(runs.values(), default=0)
+def _row(box: Box) -> Row:
+    repeats = box.holds
+    kind = box.kind + (f" ×{repeats}" if repeats > 1 else "")
+    return Row(box.part, box.name, kind, repeats, box.output, box.level, box.count)
 
 
 def _classes(source: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 from keras.src.backend.common import global_state
@@ -72,6 +73,14 @@ def without_new_calls(model: keras.Layer) -> Iterator[None]:
         for layer, inbound, outbound in before:
             del layer._inbound_nodes[inbound:]
             del layer._outbound_nodes[outbound:]
+
+
+def replay(model: keras.Model, inputs: Any) -> Any:
+    """A functional model's outputs for other symbolic inputs, with the calls on the way.
+
+    Calling the model itself would leave one call, of the model.
+    """
+    return model._run_through_graph(inputs, operation_fn=lambda operation: operation)
 
 
 def has_automatic_name(layer: keras.Layer) -> bool:

@@ -13,7 +13,7 @@ from visiongarden.inspect.count import Count, count_of
 from visiongarden.inspect.graph.keras_layers import describe
 from visiongarden.inspect.macs import macs_inside
 from visiongarden.layers import Composite, ConvNormAct, DepthwiseNormAct
-from visiongarden.layers.keras_internals import without_new_calls
+from visiongarden.layers.keras_internals import replay, without_new_calls
 
 JOINS = {"Concatenate": "concat", "Sum": "+", "Add": "+", "Multiply": "×", "UpSampling2D": "↑"}
 """Layers without weights that a drawing shows as a sign."""
@@ -53,12 +53,24 @@ class Box:
     repeats: int = 1
     inner: tuple[Box, ...] = ()
 
+    @property
+    def holds(self) -> int:
+        """How many layers of one kind it repeats at most: units, else convolutions."""
+        held: Counter[str] = Counter()
+        for each in self.inner:
+            if each.count.total:
+                held[each.kind] += each.repeats if each.inner else 0
+        return max(held.values(), default=1) or 1
 
-def boxes(parts: Iterable[keras.Model], found: Counter[int]) -> tuple[Box, ...]:
+
+def boxes(
+    parts: Iterable[keras.Model], inputs: Any, found: Counter[int]
+) -> tuple[Box, ...]:
     """The boxes of a model's parts, which read each other by level.
 
     Args:
-        parts: functional models of known height and width, in the order in which they run.
+        parts: functional models, in the order in which they run.
+        inputs: symbolic tensors of static shape for the first of them.
         found: MACs by `id` of a layer.
     """
     drawn: list[Box] = []
@@ -66,15 +78,16 @@ def boxes(parts: Iterable[keras.Model], found: Counter[int]) -> tuple[Box, ...]:
     for part in parts:
         with without_new_calls(part):
             view = _View(part.name, part.name, found)
-            for tensor in part.inputs:
-                name = tensor._keras_history.operation.name
-                view.known[id(tensor)] = offered.get(name) or (
-                    name if offered or len(part.inputs) > 1 else "image"
-                )
-            view.follow(keras.tree.flatten(part.output))
-            view.name_levels(part.output)
+            tensors = keras.tree.flatten(inputs)
+            for given, tensor in zip(part.inputs, tensors, strict=True):
+                name = given._keras_history.operation.name
+                alone = not offered and len(tensors) == 1
+                view.known[id(tensor)] = offered.get(name, "image" if alone else name)
+            outputs = replay(part, inputs)
+            view.follow(keras.tree.flatten(outputs))
+            view.name_levels(outputs)
         drawn += view.boxes
-        offered = view.levels
+        offered, inputs = view.levels, outputs
     return tuple(drawn)
 
 
@@ -110,10 +123,11 @@ class _View:
         """Which box gives which level."""
         if not isinstance(outputs, dict):
             return
+        names = {}
         for level, tensors in outputs.items():
             for tensor in keras.tree.flatten(tensors):
                 self.levels[level] = self.known[id(tensor)]
-        names = {path: level for level, path in self.levels.items()}
+                names[self.known[id(tensor)]] = level
         self.boxes = [replace(box, level=names.get(box.path, "")) for box in self.boxes]
 
     def _draw(self, node: Any) -> str:

@@ -6,6 +6,7 @@ function set(id, open) {
   document.getElementById(id).hidden = !open;
   const box = boxes.find((each) => each.dataset.opens === id);
   box.setAttribute("aria-expanded", String(open));
+  box.querySelector(".fold").textContent = open ? "−" : "+";
   if (!open) {
     // What was opened inside folds with it.
     for (const inner of document.getElementById(id).querySelectorAll("[data-opens]")) {

@@ -6,7 +6,7 @@ from html import escape
 
 from visiongarden.inspect.count import Count
 from visiongarden.inspect.drawing.boxes import Box
-from visiongarden.inspect.drawing.layout import Layout, Placed
+from visiongarden.inspect.drawing.layout import TOP, Layout, Placed
 from visiongarden.types import ImageSize
 
 _MOST_LETTERS = 16
@@ -22,7 +22,7 @@ def pyramid_svg(layout: Layout, whole: Count, image: ImageSize, opens: dict[str,
             f'<text class="part c{number % 3}" x="{(left + right) / 2:.0f}" y="24">'
             f"{escape(part)}</text>"
         )
-    lines += _arrows(layout)
+    lines += [_image(layout, image), *_arrows(layout)]
     colours = {part: number % 3 for number, part in enumerate(layout.parts)}
     for placed in layout.placed.values():
         lines.append(_draw(placed, whole, colours[placed.box.part], opens))
@@ -80,6 +80,21 @@ def _row(row: int, y: float, high: float, wide: float, image: ImageSize) -> str:
     )
 
 
+def _image(layout: Layout, image: ImageSize) -> str:
+    """The image above all, and its arrow to what reads it."""
+    readers = [each for each in layout.placed.values() if "image" in each.box.reads]
+    if not readers:
+        return ""
+    x, y = readers[0].middle[0], TOP - 46
+    return (
+        f'<rect class="image" x="{x - 59:.1f}" y="{y:.1f}" width="118" height="22" rx="4"/>'
+        f'<text class="on" x="{x:.1f}" y="{y + 15:.1f}">image {image[0]} × {image[1]} × 3</text>'
+        + "".join(
+            _path(f"M{x:.1f} {y + 22:.1f}L{each.middle[0]:.1f} {each.y:.1f}") for each in readers
+        )
+    )
+
+
 def _draw(placed: Placed, whole: Count, colour: int, opens: dict[str, str]) -> str:
     box = placed.box
     tip = escape(_tip(box), quote=True)
@@ -98,9 +113,9 @@ def _draw(placed: Placed, whole: Count, colour: int, opens: dict[str, str]) -> s
         else 'role="img"'
     )
     x, y = placed.x, placed.y
-    times = _times(box)
+    times = box.repeats if box.repeats > 1 else box.holds
     badge = f'<text class="times" x="{x + 110:.1f}" y="{y + 16:.1f}">×{times}</text>' if times > 1 else ""
-    plus = f'<text class="fold" x="{x + 110:.1f}" y="{y + 58:.1f}"></text>' if target else ""
+    plus = f'<text class="fold" x="{x + 110:.1f}" y="{y + 57:.1f}">+</text>' if target else ""
     stack = (
         f'<rect class="behind" x="{x + 4:.1f}" y="{y - 4:.1f}" width="{placed.wide:.0f}" '
         f'height="{placed.high:.0f}" rx="7"/>' if times > 1 else ""
@@ -120,12 +135,6 @@ def _draw(placed: Placed, whole: Count, colour: int, opens: dict[str, str]) -> s
         f'<text class="small" x="{x + 8:.1f}" y="{y + 58:.1f}">{escape(numbers)}</text>'
         f"{bar}{plus}</g>"
     )
-
-
-def _times(box: Box) -> int:
-    """How often it stands here, else how often it repeats its largest unit."""
-    inner = [each.repeats for each in box.inner if not each.sign and each.inner]
-    return box.repeats if box.repeats > 1 else max(inner, default=1)
 
 
 def _short(text: str, badge: bool = False) -> str:
