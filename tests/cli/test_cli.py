@@ -36,7 +36,8 @@ SURFACE = {
     },
     "predict": {"model", "images", "--output", "--score", "--import", "--debug"},
     "export": {"model", "--format", "--output", "--image-size", "--import", "--debug"},
-    "show": {"source", "--image-size", "--import", "--debug"},
+    "show": {"source", "--image-size", "--html", "--json", "--import", "--debug"},
+    "repeats": {"source", "--write", "--json", "--import", "--debug"},
 }
 
 

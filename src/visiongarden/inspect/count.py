@@ -82,7 +82,10 @@ def size_for(source: keras.Model | Part, image_size: ImageSize | int | None) -> 
 
 
 def drawn(source: keras.Model | Part, size: ImageSize, inputs: FeatureSpec = IMAGE) -> keras.Model:
-    """A model at `size` with the graph of `source`; anything but parts is taken as it is."""
+    """A model at `size` with the graph of `source`: the model itself where it suits."""
+    if isinstance(source, Detector) and source.image_size is None:
+        check_image_size(size, max(stride_of(level) for level in source.parts.backbone.levels))
+        return source
     if isinstance(source, Detector) and source.image_size != size:
         parts = source.parts
         return Detector(parts.backbone, parts.decoder, parts.head, size, source.class_map)

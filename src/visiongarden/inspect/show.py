@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from visiongarden.errors import UserError
 from visiongarden.inspect.count import Count, count_of, drawn, size_for, symbolic_inputs
 from visiongarden.inspect.drawing import Box, boxes, page
 from visiongarden.inspect.macs import macs_by_layer, macs_inside
@@ -78,6 +79,25 @@ class Figure:
     def html(self) -> str:
         """The figure drawn, as one page that needs nothing beside it."""
         return page(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the page; returns its path.
+
+        Raises:
+            UserError: the name does not end in .html.
+        """
+        path = Path(path)
+        if path.suffix not in {".html", ".htm"}:
+            raise UserError(
+                f"cannot draw a page as {path}",
+                rule="the name ends in .html",
+                fix=f"--html {path.with_suffix('.html')}",
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.part")
+        beside.write_text(self.html(), encoding="utf-8")
+        beside.replace(path)
+        return path
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists and numbers, for JSON."""

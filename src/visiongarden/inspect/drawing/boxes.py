@@ -63,9 +63,7 @@ class Box:
         return max(held.values(), default=1) or 1
 
 
-def boxes(
-    parts: Iterable[keras.Model], inputs: Any, found: Counter[int]
-) -> tuple[Box, ...]:
+def boxes(parts: Iterable[keras.Model], inputs: Any, found: Counter[int]) -> tuple[Box, ...]:
     """The boxes of a model's parts, which read each other by level.
 
     Args:
@@ -163,9 +161,7 @@ def _said_before(layer: Any, node: Any) -> bool:
     return describe(layer, node)[0] in ("act", "identity")
 
 
-def _inner(
-    layer: Any, node: Any, path: str, part: str, found: Counter[int]
-) -> tuple[Box, ...]:
+def _inner(layer: Any, node: Any, path: str, part: str, found: Counter[int]) -> tuple[Box, ...]:
     """The boxes inside a layer made of layers, equal ones in a row as one."""
     if not isinstance(layer, Composite) or isinstance(layer, (ConvNormAct, DepthwiseNormAct)):
         return ()
@@ -190,7 +186,9 @@ def _folded(boxes: list[Box]) -> tuple[Box, ...]:
         before = folded[-1] if folded else None
         if before is not None and box.reads == (last,) and _alike(before, box):
             size = before.repeats + 1
-            total = Count(*(a + b for a, b in zip(_plain(before.count), _plain(box.count), strict=True)))
+            total = Count(
+                *(a + b for a, b in zip(_plain(before.count), _plain(box.count), strict=True))
+            )
             folded[-1] = replace(before, repeats=size, count=total)
             now[box.path] = before.path
         else:

@@ -82,7 +82,9 @@ def strip(boxes: tuple[Box, ...]) -> Layout:
         x = max((each.right + GAP for each in before), default=60.0)
         lane = next((i for i, last in enumerate(lanes) if last in before), None)
         if lane is None:
-            lane = next((i for i, last in enumerate(lanes) if not before and last.right < 0), len(lanes))
+            lane = next(
+                (i for i, last in enumerate(lanes) if not before and last.right < 0), len(lanes)
+            )
         here = Placed(box, x, 0.0, wide, high, 0, lane)
         layout.placed[box.path] = here
         lanes[lane : lane + 1] = [here]

@@ -1,4 +1,4 @@
-"""The figure as one HTML page that needs nothing beside it: no script, font or style of elsewhere."""
+"""The figure as one HTML page that needs nothing beside it: no script, font or style."""
 
 from __future__ import annotations
 
@@ -59,9 +59,7 @@ of the MACs</span></p>
 
 def page(figure: Figure) -> str:
     """The whole page."""
-    opens = {
-        box.path: f"in{i}" for i, box in enumerate(every_box(figure.boxes)) if box.inner
-    }
+    opens = {box.path: f"in{i}" for i, box in enumerate(every_box(figure.boxes)) if box.inner}
     colours = {part: i % 3 for i, part in enumerate(dict.fromkeys(b.part for b in figure.boxes))}
     sections = [
         _section(box, figure, colours[box.part], opens)
@@ -91,7 +89,7 @@ def _section(box: Box, figure: Figure, colour: int, opens: dict[str, str]) -> st
     times = f" ×{box.repeats}, the first of them" if box.repeats > 1 else ""
     return (
         f'<section id="{opens[box.path]}" class="c{colour} depth{min(depth, 4)}" hidden>'
-        f'<h2>{escape(box.path)} <small>{escape(box.kind)}{times}: '
+        f"<h2>{escape(box.path)} <small>{escape(box.kind)}{times}: "
         f"{escape(', '.join(sides(shape) for shape in box.inputs))} → "
         f"{escape(sides(box.output))}</small>"
         f'<button class="close" data-closes="{opens[box.path]}">fold</button></h2>'

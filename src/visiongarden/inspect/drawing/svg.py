@@ -101,7 +101,8 @@ def _draw(placed: Placed, whole: Count, colour: int, opens: dict[str, str]) -> s
     label = escape(f"{box.path}, {box.kind}", quote=True)
     if box.sign:
         return (
-            f'<g class="sign c{colour}" tabindex="0" role="img" aria-label="{label}" data-tip="{tip}">'
+            f'<g class="sign c{colour}" tabindex="0" role="img" aria-label="{label}" '
+            f'data-tip="{tip}">'
             f'<rect x="{placed.x:.1f}" y="{placed.y:.1f}" width="{placed.wide:.0f}" '
             f'height="{placed.high:.0f}" rx="13"/><text x="{placed.middle[0]:.1f}" '
             f'y="{placed.middle[1] + 4:.1f}">{escape(box.sign)}</text></g>'
@@ -114,14 +115,21 @@ def _draw(placed: Placed, whole: Count, colour: int, opens: dict[str, str]) -> s
     )
     x, y = placed.x, placed.y
     times = box.repeats if box.repeats > 1 else box.holds
-    badge = f'<text class="times" x="{x + 110:.1f}" y="{y + 16:.1f}">×{times}</text>' if times > 1 else ""
+    badge = (
+        f'<text class="times" x="{x + 110:.1f}" y="{y + 16:.1f}">×{times}</text>'
+        if times > 1
+        else ""
+    )
     plus = f'<text class="fold" x="{x + 110:.1f}" y="{y + 57:.1f}">+</text>' if target else ""
     stack = (
         f'<rect class="behind" x="{x + 4:.1f}" y="{y - 4:.1f}" width="{placed.wide:.0f}" '
-        f'height="{placed.high:.0f}" rx="7"/>' if times > 1 else ""
+        f'height="{placed.high:.0f}" rx="7"/>'
+        if times > 1
+        else ""
     )
     share = box.count.macs / whole.macs if whole.macs else 0
     bar = f'<rect class="bar" x="{x:.1f}" y="{y + 63:.1f}" width="{118 * share:.1f}" height="3"/>'
+    name, kind = _short(box.name, times > 1), _short(box.words or box.kind)
     numbers = " · ".join(
         number(n) for n in (box.count.trainable, box.count.macs) if box.count.total or n
     )
@@ -129,8 +137,8 @@ def _draw(placed: Placed, whole: Count, colour: int, opens: dict[str, str]) -> s
         f'<g class="box c{colour}{" folds" if target else ""}" tabindex="0" {folds} '
         f'aria-label="{label}" data-tip="{tip}">{stack}<rect class="face" x="{x:.1f}" y="{y:.1f}" '
         f'width="{placed.wide:.0f}" height="{placed.high:.0f}" rx="7"/>'
-        f'<text class="name" x="{x + 8:.1f}" y="{y + 16:.1f}">{_short(box.name, times > 1)}</text>{badge}'
-        f'<text class="kind" x="{x + 8:.1f}" y="{y + 30:.1f}">{_short(box.words or box.kind)}</text>'
+        f'<text class="name" x="{x + 8:.1f}" y="{y + 16:.1f}">{name}</text>{badge}'
+        f'<text class="kind" x="{x + 8:.1f}" y="{y + 30:.1f}">{kind}</text>'
         f'<text class="size" x="{x + 8:.1f}" y="{y + 44:.1f}">{escape(sides(box.output))}</text>'
         f'<text class="small" x="{x + 8:.1f}" y="{y + 58:.1f}">{escape(numbers)}</text>'
         f"{bar}{plus}</g>"
@@ -138,7 +146,7 @@ def _draw(placed: Placed, whole: Count, colour: int, opens: dict[str, str]) -> s
 
 
 def _short(text: str, badge: bool = False) -> str:
-    most = _MOST_LETTERS - (4 if badge else 0)
+    most = _MOST_LETTERS - (5 if badge else 0)
     return escape(text if len(text) <= most else text[: most - 1] + "…")
 
 
@@ -173,7 +181,9 @@ def _arrow(source: Placed, target: Placed, layout: Layout) -> str:
         start = source.y + source.high if down else source.y
         end = target.y if down else target.y + target.high
         half = (start + end) / 2
-        return _path(f"M{sx:.1f} {start:.1f}C{sx:.1f} {half:.1f} {tx:.1f} {half:.1f} {tx:.1f} {end:.1f}")
+        return _path(
+            f"M{sx:.1f} {start:.1f}C{sx:.1f} {half:.1f} {tx:.1f} {half:.1f} {tx:.1f} {end:.1f}"
+        )
     between = [
         each
         for each in layout.placed.values()
@@ -181,7 +191,7 @@ def _arrow(source: Placed, target: Placed, layout: Layout) -> str:
         and source.right < each.middle[0] < target.x
     ]  # fmt: skip
     if between and source.lane == target.lane:
-        top = min(each.y for each in [*between, source, target]) - 12
+        top = min(each.y for each in [*between, source, target]) - 24
         start = source.y if source.box.sign else source.y + 2
         return _path(
             f"M{source.right - 12:.1f} {start:.1f}C{source.right + 4:.1f} {top:.1f} "

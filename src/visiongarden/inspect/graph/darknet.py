@@ -148,7 +148,12 @@ class _Reader:
                 self._add(section, "concat", tuple(layers), channels=channels)
                 layers = [self.at.pop()]
             self._add(
-                section, "slice", tuple(layers), parts=groups, part=part, channels=channels // groups
+                section,
+                "slice",
+                tuple(layers),
+                parts=groups,
+                part=part,
+                channels=channels // groups,
             )
         elif len(layers) == 1:
             self.at.append(layers[0])

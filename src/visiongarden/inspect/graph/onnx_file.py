@@ -112,7 +112,7 @@ class _Reader:
         missing = [name for name in reads if name not in self.at]
         if missing:
             raise ModelFileError(
-                f"{self.path}: node {node.name or number} reads {missing[0]!r:.80}, which none gives",
+                f"{self.path}: node {node.name or number} reads {missing[0]!r:.80}, unknown so far",
                 rule="nodes stand in the order in which they run",
             )
         inputs = tuple(self.at[name] for name in reads)
@@ -202,7 +202,11 @@ class _Reader:
         if kind in ("Resize", "Upsample"):
             scales = self._numbers(node.input[-1:]) or self._numbers(node.input[1:3])
             if len(scales) == 4 and all(scale == int(scale) for scale in scales):
-                odd = {} if given.get("mode", "nearest") == "nearest" else {"interpolation": given["mode"]}
+                odd = (
+                    {}
+                    if given.get("mode", "nearest") == "nearest"
+                    else {"interpolation": given["mode"]}
+                )
                 return "upsample", settings(stride=(int(scales[2]), int(scales[3])), **odd), None
         if kind == "Pad" and len(sides := self._numbers(node.input[1:2])) == 8:
             pairs = ((int(sides[2]), int(sides[6])), (int(sides[3]), int(sides[7])))

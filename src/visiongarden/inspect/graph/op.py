@@ -68,7 +68,9 @@ def settings(**values: Any) -> Fixed:
     return tuple(sorted(values.items()))
 
 
-def graph(ops: Sequence[Op], outputs: Iterable[int], source: str = "", unit: str = "layer") -> Graph:
+def graph(
+    ops: Sequence[Op], outputs: Iterable[int], source: str = "", unit: str = "layer"
+) -> Graph:
     """Joins convolution, normalisation and activation, and puts operations in canonical order."""
     joined, place = _join(ops, list(outputs))
     ends = [place[i] for i in outputs]

@@ -94,7 +94,7 @@ def last_uses(inputs: list[tuple[int, ...]], outputs: tuple[int, ...]) -> list[i
     return uses
 
 
-def signature(rule: Rule, start: int, end: int) -> tuple[object, ...]:
+def signature(rule: Rule, start: int, end: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
     """What a region is, wherever it stands."""
     return tuple(
         (rule.symbols[i], tuple(j - start if j >= start else IN for j in rule.inputs[i]))
@@ -125,7 +125,7 @@ def replace(grammar: Grammar, places: list[tuple[Rule, int]], length: int) -> Ru
     """
     first, start = places[0]
     body = signature(first, start, start + length)
-    rule = Rule(len(grammar.rules), [s for s, _ in body], [r for _, r in body])  # type: ignore[misc]
+    rule = Rule(len(grammar.rules), [symbol for symbol, _ in body], [read for _, read in body])
     rule.last_use = last_uses(rule.inputs, (length - 1,))
     symbol = grammar.symbols.setdefault(("run", rule.number), len(grammar.symbols))
     grammar.runs[symbol] = rule

@@ -180,7 +180,9 @@ def _upsample(op: Op, width: str) -> Layers:
 _WRITERS: dict[str, Callable[[Op, str], Layers]] = {
     "conv": _convolution,
     "depthwise": _convolution,
-    "transposed": lambda op, width: _plain(op, width, _square(op, "kernel"), _square(op, "stride"), 1),
+    "transposed": lambda op, width: _plain(
+        op, width, _square(op, "kernel"), _square(op, "stride"), 1
+    ),
     "dense": _dense,
     "norm": lambda op, width: _norm(op, width) + _activation(op),
     "act": lambda op, width: _activation(op),

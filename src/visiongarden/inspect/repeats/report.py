@@ -89,7 +89,10 @@ class Repeats:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts and lists, for JSON."""
-        listed = [asdict(each) | {"copies": len(each.places), "saves": each.saves} for each in self.repeats]
+        listed = [
+            asdict(each) | {"copies": len(each.places), "saves": each.saves}
+            for each in self.repeats
+        ]
         return {
             "source": self.source,
             "operations": self.operations,
@@ -193,9 +196,7 @@ def _names(found: Grammar, rules: list[Rule]) -> dict[int, str]:
 
 def _word(found: Grammar, rule: Rule) -> str:
     flat = [found.graph.ops[i] for i in operations(rule.instances[0])]
-    own = {
-        found.graph.ops[item].kind for item in rule.instances[0] if isinstance(item, int)
-    }
+    own = {found.graph.ops[item].kind for item in rule.instances[0] if isinstance(item, int)}
     inner = [found.runs[s] for s in rule.symbols if s in found.runs and len(found.runs[s]) > 1]
     kinds = {op.kind for op in flat}
     what = "Convolutions" if kinds & {"conv", "depthwise", "dense"} else "Operations"

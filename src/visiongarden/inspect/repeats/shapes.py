@@ -89,5 +89,3 @@ def _side(op: Op, axis: int, size: int) -> int | None:
     if isinstance(pad, tuple) and len(pad) == 2:
         return (size + sum(pad[axis]) - reach) // stride + 1
     return None
-
-

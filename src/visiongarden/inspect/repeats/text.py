@@ -27,8 +27,9 @@ def text(found: Repeats) -> str:
 def _paragraph(each: Repeat, unit: str) -> list[str]:
     arguments = f"({', '.join(each.parameters)})"
     inside = f", in {', '.join(each.used_in)}" if each.used_in else ""
+    saved = f"{each.saves} line{'s' if each.saves != 1 else ''}"
     lines = [
-        f"{each.name}{arguments} ×{len(each.places)}{inside}: saves {each.saves} line{'s' if each.saves != 1 else ''} "
+        f"{each.name}{arguments} ×{len(each.places)}{inside}: saves {saved} "
         f"({each.flat} flat; the block {each.lines}, its calls {len(each.places)})"
     ]
     lines += [f"    {number}  {step}" for number, step in enumerate(each.steps, start=1)]

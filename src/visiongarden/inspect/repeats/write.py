@@ -1,4 +1,4 @@
-"""Repeats as source: a module of registered blocks, and the test that holds them to their source."""
+"""Repeats as source: a module of registered blocks, and the test that holds them to it."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _check_names(path: Path, test: Path) -> None:
 
 
 def _blocks(named: Named, source: str, unit: str) -> tuple[list[str], list[Rule], dict[str, str]]:
-    """Source of each block, those that others use first; what cannot be written, with the reason."""
+    """Source of each block, those that others use first; what is not written, and why."""
     code: list[str] = []
     order: list[Rule] = []
     refused: dict[str, str] = {}
