@@ -9,6 +9,7 @@ import keras
 from visiongarden.inspect.graph.op import Fixed, settings
 from visiongarden.layers import Sum
 from visiongarden.layers.activation import NEGATIVE_SLOPE
+from visiongarden.layers.convolution import Convolution
 
 Described = tuple[str, Fixed, int | None]
 
@@ -22,7 +23,6 @@ _CONV = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 _POOLS = {"MaxPooling2D": "maxpool", "AveragePooling2D": "avgpool"}
 _GLOBAL = {"GlobalAveragePooling2D": "average", "GlobalMaxPooling2D": "max"}
 _NORMS = {
-    "BatchNormalization": "batch",
     "LayerNormalization": "layer",
     "GroupNormalization": "group",
     "RMSNormalization": "rms",
@@ -51,6 +51,8 @@ def describe(operation: Any, node: Any) -> Described:
     if isinstance(operation, keras.layers.Dense):
         given = {"bias": True} if operation.use_bias else {}
         return "dense", settings(**given, **_act(operation.activation)), operation.units
+    if isinstance(operation, keras.layers.BatchNormalization):
+        return "norm", settings(norm="batch"), None
     if name in _NORMS:
         kind = _NORMS[name]
         return "norm", settings(norm=kind), None
@@ -74,7 +76,10 @@ def _convolution(layer: Any) -> Described:
     given["pad"] = layer.padding
     if layer.padding == "same" and set(stride) == {1}:
         given["pad"] = "half"
-    if set(kernel) == {1} and set(stride) == {1}:
+    if isinstance(layer, Convolution):
+        half = layer.pad == kernel[0] // 2
+        given["pad"] = "half" if half else ((layer.pad, layer.pad),) * 2
+    if set(kernel) == {1} and layer.padding == "valid" and not getattr(layer, "pad", 0):
         given["pad"] = "half"
     if set(layer.dilation_rate) != {1}:
         given["dilation"] = tuple(layer.dilation_rate)

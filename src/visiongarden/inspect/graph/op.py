@@ -72,8 +72,9 @@ def graph(
     ops: Sequence[Op], outputs: Iterable[int], source: str = "", unit: str = "layer"
 ) -> Graph:
     """Joins convolution, normalisation and activation, and puts operations in canonical order."""
-    joined, place = _join(ops, list(outputs))
-    ends = [place[i] for i in outputs]
+    ops, ends = _needed(ops, list(outputs))
+    joined, place = _join(ops, ends)
+    ends = [place[i] for i in ends]
     order = _canonical(joined, ends)
     at = {old: new for new, old in enumerate(order)}
     return Graph(
@@ -82,6 +83,14 @@ def graph(
         source,
         unit,
     )
+
+
+def _needed(ops: Sequence[Op], outputs: list[int]) -> tuple[list[Op], list[int]]:
+    """The operations that the outputs need, in their own order."""
+    kept = sorted(_canonical(ops, outputs))
+    at = {old: new for new, old in enumerate(kept)}
+    needed = [replace(ops[i], inputs=tuple(at[j] for j in ops[i].inputs)) for i in kept]
+    return needed, [at[i] for i in outputs]
 
 
 def _join(ops: Sequence[Op], outputs: list[int]) -> tuple[list[Op], list[int]]:
