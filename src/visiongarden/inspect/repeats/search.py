@@ -138,7 +138,10 @@ def _evaluate(group: list[tuple[_Lane, int]], length: int) -> _Found | None:
     if len(places) < 2 or lane.periodic(start, length):
         return None
     saves = len(places) * length - length - lines
-    return _Found(saves, follows, lane.stage(start, length), length, places) if saves > 0 else None
+    stage = lane.stage(start, length)
+    # Two stages of a unit that is a rule already save nothing more, but are what a paper draws.
+    drawn = saves == 0 and stage == 1 and lane.holds_run(start, length)
+    return _Found(saves, follows, stage, length, places) if saves > 0 or drawn else None
 
 
 def _top(place: tuple[_Lane, int]) -> bool:
@@ -164,6 +167,7 @@ class _Lane:
             hash(tuple(vector(one[i], found) for one in rule.instances)) for i in range(size)
         ]
         self._runs: list[tuple[int, int]] = []
+        self.run = [isinstance(item, Run) for item in rule.instances[0]]
         self.shrinks = [_shrinks(item, found.graph.ops) for item in rule.instances[0]]
 
     def extend(self, start: int, length: int) -> int | None:
@@ -221,6 +225,10 @@ class _Lane:
         if not changes:
             return 0
         return 1 if all(min(self.rule.inputs[i]) < start for i in changes[:1]) else -1
+
+    def holds_run(self, start: int, length: int) -> bool:
+        """Whether a rule is among the region's operations."""
+        return any(self.run[start : start + length])
 
     def mark_run(self, start: int, length: int) -> None:
         """Regions that hold this run whole wait until the run is a rule."""
