@@ -117,7 +117,7 @@ class _Reader:
             weights = size * size * width * channels // groups
             dilation = section.integer("dilation", 1, least=1)
             padding = section.integer("padding", size // 2 if section.flag("pad") else 0)
-            given |= {"dilation": dilation} if dilation > 1 else {}
+            given |= {"dilation": (dilation, dilation)} if dilation > 1 else {}
             given["pad"] = "half" if padding == size // 2 else ((padding, padding),) * 2
             norm = section.flag("batch_normalize")
             given["parameters"] = weights + width * (4 if norm else 1)

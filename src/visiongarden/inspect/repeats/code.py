@@ -48,7 +48,7 @@ def block(named: Named, rule: Rule, source: str, unit: str) -> str:
     return _CLASS.format(
         name=named.names[rule.number],
         summary=f"{len(rule)} steps that occur {copies} times, equal up to the arguments.",
-        first=f"{source}, {unit}s {min(places)} to {max(places)}",
+        first=f"{unit}s {min(places)} to {max(places)} of {source}"[:80],
         arguments="".join(f"        {name}: {_meaning(name)}\n" for name in names),
         signature=bracket(
             "def __init__(",

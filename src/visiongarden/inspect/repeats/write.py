@@ -14,14 +14,20 @@ from visiongarden.inspect.repeats.layout import WIDTH
 from visiongarden.inspect.repeats.report import Named, Repeats
 from visiongarden.inspect.repeats.shapes import Case, cases
 
-_HEAD = '''"""Blocks that repeat in {source}; `visiongarden repeats --write` wrote them."""
+_HEAD = '''"""Blocks that `visiongarden repeats --write` found.
+
+Source: {source}.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 {imports}
 '''
-_TEST = '''"""The blocks of {module}.py give the shapes and have the parameters of {source}."""
+_TEST = '''"""Each block gives the shapes and has the parameters of the regions that it stands for.
+
+Source: {source}.
+"""
 
 import importlib.util
 import math
@@ -162,7 +168,7 @@ def _row(case: Case) -> str:
 
 def _plain(text: str) -> str:
     """A name from outside, safe inside a docstring."""
-    return "".join(c if c.isalnum() or c in "._- " else "_" for c in text)[:60]
+    return "".join(c if c.isalnum() or c in "._- " else "_" for c in text)[-60:]
 
 
 def _write(path: Path, text: str) -> None:
