@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from itertools import pairwise
 
 from visiongarden.inspect.graph import Graph, Op, graph
 from visiongarden.inspect.repeats import repeats_of
@@ -45,7 +46,7 @@ def main() -> None:
                 f"{title}: {layers:5,} layers {times[-1]:6.2f} s of one core, "
                 f"{len(found.repeats)} repeats"
             )
-        growth = [b / a for a, b in zip(times, times[1:], strict=False)]
+        growth = [b / a for a, b in pairwise(times)]
         print(f"{title}: twice the layers cost " + ", ".join(f"×{g:.1f}" for g in growth))
         print(f"{title}: 1,000 layers under 2 s: {'yes' if times[0] < 2 else 'NO'}")
 
