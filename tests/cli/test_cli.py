@@ -36,7 +36,6 @@ SURFACE = {
     },
     "predict": {"model", "images", "--output", "--score", "--import", "--debug"},
     "export": {"model", "--format", "--output", "--image-size", "--import", "--debug"},
-    "show": {"source", "--image-size", "--import", "--debug"},
     "transfer": {
         "source",
         "target",
@@ -51,6 +50,8 @@ SURFACE = {
     "new": {"kind", "name", "--into", "--debug"},
     "check": {"target", "--backend", "--skip", "--json", "--debug"},
     "lint": {"files", "--debug"},
+    "show": {"source", "--image-size", "--html", "--json", "--import", "--debug"},
+    "repeats": {"source", "--write", "--json", "--import", "--debug"},
 }
 
 

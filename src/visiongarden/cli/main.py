@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import typer
 
 # Each file adds its commands to the app.
-from visiongarden.cli import cards, check, commands, new, weights  # noqa: F401
+from visiongarden.cli import cards, check, commands, figures, new, weights  # noqa: F401
 from visiongarden.cli.app import app
 from visiongarden.cli.failures import INTERRUPTED, report
 
