@@ -152,7 +152,8 @@ def _imported(name: str) -> Factory:
 
 def _checks(card: Card, model: Any) -> Iterator[Check]:
     figure = inspect.show(model, card.image_size)
-    params, macs = figure.count.trainable, figure.count.macs
+    params = figure.count.trainable
+    macs = figure.count.macs + card.convention.per_output * figure.count.outputs
     yield from _stages(card, figure)
     if params != card.params == sum(stage.params or 0 for stage in card.stages.values()):
         yield from _unlisted(card, figure)

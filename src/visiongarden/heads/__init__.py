@@ -2,5 +2,6 @@
 
 from visiongarden.heads.anchor_based import AnchorBased
 from visiongarden.heads.anchor_free import AnchorFree
+from visiongarden.heads.decoupled import Decoupled
 
-__all__ = ["AnchorBased", "AnchorFree"]
+__all__ = ["AnchorBased", "AnchorFree", "Decoupled"]
