@@ -30,6 +30,7 @@ class RepConv(Composite):
         super().__init__(**kwargs)
         self.large = ConvNormAct(filters, 3, activation=None)
         self.small = ConvNormAct(filters, 1, activation=None)
+        self.small.training_only = True
         self.sum = Sum()
         self.act = activation_layer(activation)
 
@@ -61,6 +62,7 @@ class RepDepthwise(Composite):
         super().__init__(**kwargs)
         self.large = DepthwiseNormAct(kernel_sizes[0], activation=None)
         self.small = DepthwiseNormAct(kernel_sizes[1], activation=None)
+        self.small.training_only = True
         self.sum = Sum()
         self.act = activation_layer(activation)
 

@@ -6,6 +6,7 @@ from visiongarden.losses.assigners import AnchorIoU, SimOTA, TaskAligned
 from visiongarden.losses.bce import binary_crossentropy
 from visiongarden.losses.decoupled import DecoupledLoss
 from visiongarden.losses.dfl import distribution_focal
+from visiongarden.losses.dual_assignment import DualAssignmentLoss
 from visiongarden.losses.focal import focal
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "AnchorFreeLoss",
     "AnchorIoU",
     "DecoupledLoss",
+    "DualAssignmentLoss",
     "SimOTA",
     "TaskAligned",
     "binary_crossentropy",

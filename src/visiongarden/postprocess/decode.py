@@ -25,9 +25,11 @@ class AnchorFreeDecode(Value):
 
     Attributes:
         bins: values of each distance's distribution.
+        needs_nms: whether overlapping boxes are left; not where the head learned one a target.
     """
 
     bins: PositiveInt = 16
+    needs_nms: bool = True
 
     def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Any, Any]:
         """Boxes (batch, n, 4), xyxy pixels of the network's input, and scores (batch, n, classes).
@@ -53,7 +55,6 @@ class AnchorBasedDecode(Value):
     """
 
     needs_nms: ClassVar[bool] = True
-
     anchors: dict[str, tuple[tuple[PositiveFloat, PositiveFloat], ...]]
     scale_xy: PositiveFloat | dict[str, PositiveFloat] = 1.0
     sizes: Sizes = "exponential"
