@@ -37,7 +37,8 @@ class Convention(Value):
         macs: what is a multiply-accumulate, and how the published figure becomes one.
         per_output: operations added for each number that a convolution gives out; tools that
             count a bias add 1, those that count a normalisation by itself 2.
-        fused: whether normalisation and parallel branches are folded into convolutions.
+        fused: whether the MACs are those of the model as it is deployed, without branches that are
+            there for training only.
     """
 
     params: Text = (
@@ -146,6 +147,7 @@ class Card(Value):
         convention: what the numbers count.
         params: trainable parameters; compared exactly.
         macs: multiply-accumulates for one image; compared within half a percent.
+        fused_params: numbers of the model as it is deployed; compared exactly.
         stages: "part/stage" -> row, in the order of the graph.
         levels: "backbone" and "decoder" -> level -> stride and channels.
         trained: how the authors trained.
@@ -167,6 +169,7 @@ class Card(Value):
     convention: Convention = Convention()
     params: PositiveInt
     macs: PositiveFloat | None = None
+    fused_params: PositiveInt | None = None
     stages: dict[str, Stage] = Field(default_factory=dict)
     levels: dict[Literal["backbone", "decoder"], dict[str, Level]] = Field(default_factory=dict)
     trained: Trained | None = None
@@ -197,5 +200,5 @@ class Card(Value):
         return self
 
 
-FIGURES = ("licence", "model", "params", "macs", "stages", "levels", "trained")
+FIGURES = ("licence", "model", "params", "macs", "fused_params", "stages", "levels", "trained")
 """Fields whose figures need a source; a result carries its own."""

@@ -153,16 +153,25 @@ def _imported(name: str) -> Factory:
 def _checks(card: Card, model: Any) -> Iterator[Check]:
     figure = inspect.show(model, card.image_size)
     params = figure.count.trainable
-    macs = figure.count.macs + card.convention.per_output * figure.count.outputs
     yield from _stages(card, figure)
     if params != card.params == sum(stage.params or 0 for stage in card.stages.values()):
         yield from _unlisted(card, figure)
     yield from _levels(card, model)
     yield Check("parameters", f"{card.params:,}", f"{params:,}", params == card.params)
+    deployed = inspect.deployed(model, card.image_size) if _wants_deployed(card) else figure.count
+    if card.fused_params:
+        built = deployed.trainable
+        yield Check("fused", f"{card.fused_params:,}", f"{built:,}", built == card.fused_params)
     if card.macs:
+        count = deployed if card.convention.fused else figure.count
+        macs = count.macs + card.convention.per_output * count.outputs
         off = (macs - card.macs) / card.macs
         text = f"{macs / 1e9:.4f} G ({off:+.2%})"
         yield Check("MACs", f"{card.macs / 1e9:.4f} G", text, abs(off) <= MOST_OFF)
+
+
+def _wants_deployed(card: Card) -> bool:
+    return card.convention.fused or card.fused_params is not None
 
 
 def _stages(card: Card, figure: inspect.Figure) -> Iterator[Check]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import keras
 
 from visiongarden.inspect.count import Count, drawn, size_for, symbolic_inputs
-from visiongarden.inspect.macs import every_layer, macs_by_layer
+from visiongarden.inspect.macs import every_layer, macs_by_layer, macs_inside, outputs_inside
 from visiongarden.layers import Composite
 from visiongarden.layers.keras_internals import weightless
 from visiongarden.parts import IMAGE, Part
@@ -49,7 +50,8 @@ def deployed(
     }
     kept = [layer for layer in every_layer(model) if id(layer) not in gone]
     numbers = sum(_own(layer) for layer in kept)
-    return Count(numbers, numbers, sum(found[id(layer)] for layer in kept))
+    left = Counter({id(layer): found[id(layer)] for layer in kept})
+    return Count(numbers, numbers, macs_inside(model, left), outputs_inside(model, left))
 
 
 def _own(layer: keras.Layer) -> int:
