@@ -152,10 +152,10 @@ def _imported(name: str) -> Factory:
 
 def _checks(card: Card, model: Any) -> Iterator[Check]:
     figure = inspect.show(model, card.image_size)
-    params, macs = figure.count.trainable, figure.count.macs
+    params = figure.count.trainable
     left = inspect.deployed(model, card.image_size) if _wants_deployed(card) else figure.count
-    if card.convention.fused:
-        macs = left.macs
+    counted = left if card.convention.fused else figure.count
+    macs = counted.macs + card.convention.per_output * counted.outputs
     yield from _stages(card, figure)
     if params != card.params == sum(stage.params or 0 for stage in card.stages.values()):
         yield from _unlisted(card, figure)

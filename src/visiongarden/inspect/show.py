@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from visiongarden.inspect.count import Count, count_of, drawn, size_for, symbolic_inputs
-from visiongarden.inspect.macs import macs_by_layer, macs_inside
+from visiongarden.inspect.macs import macs_by_layer
 from visiongarden.layers.keras_internals import weightless
 from visiongarden.models import Detector, load
 from visiongarden.parts import IMAGE, Part
@@ -114,8 +114,8 @@ def show(
         title=f"{type(source).__name__}{name}{_classes(source)}",
         image_size=size,
         rows=tuple(row for sub in subs for row in _rows(sub, found)),
-        parts={sub.name: count_of(sub, macs_inside(sub, found)) for sub in subs},
-        count=count_of(model, macs_inside(model, found)),
+        parts={sub.name: count_of(sub, found) for sub in subs},
+        count=count_of(model, found),
     )
 
 
@@ -128,7 +128,7 @@ def _rows(part: keras.Model, found: Counter[int]) -> list[Row]:
         output = tuple(keras.tree.flatten(layer.output)[0].shape[1:])
         level = levels.get(id(layer), "")
         if layer.weights or level or output != _input_shape(layer):
-            counted = count_of(layer, macs_inside(layer, found))
+            counted = count_of(layer, found)
             repeats = _repeats(layer)
             kind = type(layer).__name__ + (f" ×{repeats}" if repeats else "")
             rows.append(Row(part.name, layer.name, kind, max(repeats, 1), output, level, counted))

@@ -4,6 +4,7 @@ from visiongarden.layers.activation import activation
 from visiongarden.layers.composite import Composite
 from visiongarden.layers.conv_norm_act import ConvNormAct
 from visiongarden.layers.depthwise_norm_act import DepthwiseNormAct
+from visiongarden.layers.separable_norm_act import SeparableNormAct
 from visiongarden.layers.sum import Sum
 
-__all__ = ["Composite", "ConvNormAct", "DepthwiseNormAct", "Sum", "activation"]
+__all__ = ["Composite", "ConvNormAct", "DepthwiseNormAct", "SeparableNormAct", "Sum", "activation"]
