@@ -12,7 +12,7 @@ from visiongarden.registry import register
 
 @register
 class CIB(Composite):
-    """Depthwise 3×3, 1×1 to twice the channels, depthwise 3×3, 1×1 back, depthwise 3×3; input added.
+    """Three depthwise 3×3 with 1×1 between them, to twice the channels and back; input added.
 
     Depthwise convolutions mix places, 1×1 convolutions mix channels, both cheaply. Shapes stay.
 

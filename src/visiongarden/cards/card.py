@@ -37,14 +37,17 @@ class Convention(Value):
         macs: what is a multiply-accumulate, and how the published figure becomes one.
         per_output: operations added for each number that a convolution gives out; tools that
             count a bias add 1, those that count a normalisation by itself 2.
-        fused: whether the MACs are those of the model as it is deployed, without branches that are
-            there for training only.
+        per_output: operations added for each number that a convolution gives out; tools that
+            count a bias add 1, those that count a normalisation by itself 2.
+        fused: whether `macs` count what is deployed: normalisation and parallel branches folded
+            into convolutions, branches that only teach left out.
     """
 
     params: Text = (
         "trainable; scale and shift of batch normalisation are, its mean and variance not"
     )
     macs: Text = "convolutions and dense layers, without bias"
+    per_output: Annotated[int, Field(ge=0, le=4)] = 0
     per_output: Annotated[int, Field(ge=0, le=4)] = 0
     fused: bool = False
 
@@ -146,8 +149,8 @@ class Card(Value):
         model: the parts; anchors, width and depth multiples are their fields.
         convention: what the numbers count.
         params: trainable parameters; compared exactly.
+        deployed_params: what is left after training, as `convention.fused` says; compared exactly.
         macs: multiply-accumulates for one image; compared within half a percent.
-        fused_params: numbers of the model as it is deployed; compared exactly.
         stages: "part/stage" -> row, in the order of the graph.
         levels: "backbone" and "decoder" -> level -> stride and channels.
         trained: how the authors trained.
@@ -168,8 +171,8 @@ class Card(Value):
     model: Parts | None = None
     convention: Convention = Convention()
     params: PositiveInt
+    deployed_params: PositiveInt | None = None
     macs: PositiveFloat | None = None
-    fused_params: PositiveInt | None = None
     stages: dict[str, Stage] = Field(default_factory=dict)
     levels: dict[Literal["backbone", "decoder"], dict[str, Level]] = Field(default_factory=dict)
     trained: Trained | None = None
@@ -200,5 +203,5 @@ class Card(Value):
         return self
 
 
-FIGURES = ("licence", "model", "params", "macs", "fused_params", "stages", "levels", "trained")
+FIGURES = ("licence", "model", "params", "deployed_params", "macs", "stages", "levels", "trained")
 """Fields whose figures need a source; a result carries its own."""

@@ -159,9 +159,9 @@ def _checks(card: Card, model: Any) -> Iterator[Check]:
     yield from _levels(card, model)
     yield Check("parameters", f"{card.params:,}", f"{params:,}", params == card.params)
     deployed = inspect.deployed(model, card.image_size) if _wants_deployed(card) else figure.count
-    if card.fused_params:
-        built = deployed.trainable
-        yield Check("fused", f"{card.fused_params:,}", f"{built:,}", built == card.fused_params)
+    if card.deployed_params:
+        wanted, built = card.deployed_params, deployed.trainable
+        yield Check("deployed parameters", f"{wanted:,}", f"{built:,}", wanted == built)
     if card.macs:
         count = deployed if card.convention.fused else figure.count
         macs = count.macs + card.convention.per_output * count.outputs
@@ -171,7 +171,7 @@ def _checks(card: Card, model: Any) -> Iterator[Check]:
 
 
 def _wants_deployed(card: Card) -> bool:
-    return card.convention.fused or card.fused_params is not None
+    return card.convention.fused or card.deployed_params is not None
 
 
 def _stages(card: Card, figure: inspect.Figure) -> Iterator[Check]:

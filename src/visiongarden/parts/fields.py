@@ -22,5 +22,8 @@ Repeats = Annotated[int, Field(ge=0, le=64)]
 Classes = Annotated[int, Field(gt=0, le=100_000)]
 """Number of classes, without background."""
 
+Groups = Annotated[int, Field(gt=0, le=1024)]
+"""Sets of channels that are convolved apart."""
+
 Bins = Annotated[int, Field(gt=1, le=256)]
 """Values of a discrete distribution."""
