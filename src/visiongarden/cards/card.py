@@ -37,8 +37,6 @@ class Convention(Value):
         macs: what is a multiply-accumulate, and how the published figure becomes one.
         per_output: operations added for each number that a convolution gives out; tools that
             count a bias add 1, those that count a normalisation by itself 2.
-        per_output: operations added for each number that a convolution gives out; tools that
-            count a bias add 1, those that count a normalisation by itself 2.
         fused: whether `macs` count what is deployed: normalisation and parallel branches folded
             into convolutions, branches that only teach left out.
     """
@@ -47,7 +45,6 @@ class Convention(Value):
         "trainable; scale and shift of batch normalisation are, its mean and variance not"
     )
     macs: Text = "convolutions and dense layers, without bias"
-    per_output: Annotated[int, Field(ge=0, le=4)] = 0
     per_output: Annotated[int, Field(ge=0, le=4)] = 0
     fused: bool = False
 
