@@ -21,6 +21,11 @@ def raw_shapes(head):
             lv: {"boxes": (*s, 4 * head.bins), "classes": (*s, head.num_classes)}
             for lv, s in sides.items()
         }
+    if isinstance(head, heads.Decoupled):
+        return {
+            lv: {"boxes": (*s, 4), "objectness": (*s, 1), "classes": (*s, head.num_classes)}
+            for lv, s in sides.items()
+        }
     return {
         lv: {
             "boxes": (*s, len(head.anchors[lv]), 4),
@@ -35,7 +40,10 @@ HEADS = [
     heads.AnchorFree(num_classes=3, bins=8),
     heads.AnchorBased(num_classes=3, anchors=ANCHORS),
     heads.AnchorBased(num_classes=3, anchors=ANCHORS, scale_xy=1.0),
+    heads.AnchorBased(num_classes=3, anchors=ANCHORS, sizes="squared"),
+    heads.Decoupled(num_classes=3),
 ]
+IDS = ["free", "based", "based-v3", "based-squared", "decoupled"]
 
 
 class Free(keras.Model):
@@ -67,7 +75,7 @@ class Free(keras.Model):
 
 
 @pytest.mark.backends
-@pytest.mark.parametrize("head", HEADS, ids=["free", "based", "based-v3"])
+@pytest.mark.parametrize("head", HEADS, ids=IDS)
 def test_it_learns_the_boxes(head):
     model = Free(head)
     model.compile(keras.optimizers.Adam(0.1))
@@ -87,7 +95,7 @@ def test_it_learns_the_boxes(head):
 
 
 @pytest.mark.backends
-@pytest.mark.parametrize("head", HEADS, ids=["free", "based", "based-v3"])
+@pytest.mark.parametrize("head", HEADS, ids=IDS)
 @pytest.mark.parametrize("fill", [0.0, 30.0, -30.0])
 def test_images_without_boxes_are_finite(head, fill):
     model = Free(head, fill)
