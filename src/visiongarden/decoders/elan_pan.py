@@ -10,7 +10,7 @@ import keras
 from visiongarden.blocks import ELAN, SPPCSPC, MPDown
 from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Decoder
-from visiongarden.parts.fields import Channels
+from visiongarden.parts.fields import HalvedChannels
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps
 
@@ -29,7 +29,7 @@ class ELANPathAggregation(Decoder):
         levels: any that follow each other.
     """
 
-    channels: Channels = 128
+    channels: HalvedChannels = 128
     tiny: bool = False
     activation: str = "silu"
 
