@@ -34,7 +34,7 @@ class YOLOv5Backbone(Backbone):
         """One row of the table a stage."""
         act = self.activation
         stem = scaled_channels(64, self.width)
-        x = ConvNormAct(stem, 6, strides=2, padding=2, activation=act, name="stem")(images)
+        x = ConvNormAct(stem, 6, strides=2, pad=2, activation=act, name="stem")(images)
         maps = {"p1": x}
         for number, (channels, repeats) in enumerate(
             ((128, 3), (256, 6), (512, 9), (1024, 3)), start=2

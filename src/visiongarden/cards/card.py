@@ -16,6 +16,8 @@ Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Side = Annotated[int, Field(gt=0, le=8192)]
 Score = Annotated[float, Field(ge=0, le=100)]
 
+Task = Literal["detection", "classification", "segmentation"]
+
 
 class Licence(Value):
     """Under which terms the authors give what.
@@ -162,7 +164,7 @@ class Card(Value):
     authors: tuple[Text, ...]
     arxiv: Annotated[str, Field(pattern=r"^[0-9]{4}\.[0-9]{4,5}$")] | None = None
     year: Annotated[int, Field(ge=1950, le=2100)]
-    task: Literal["detection", "classification", "segmentation"]
+    task: Task
     licence: Licence
     image_size: tuple[Side, Side]
     model: Parts | None = None

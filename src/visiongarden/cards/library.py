@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 # The parts that cards name are registered by these imports.
 import visiongarden.backbones
 import visiongarden.decoders
 import visiongarden.heads  # noqa: F401
-from visiongarden.cards.card import Card
+from visiongarden.cards.card import Card, Task
 from visiongarden.config import load_yaml
-from visiongarden.errors import ConfigError, nearest
+from visiongarden.errors import ConfigError, UserError, nearest
 
 FOLDER = Path(__file__).parent
 """Where our own cards lie, one file an architecture."""
@@ -24,7 +24,12 @@ def names(task: str | None = None) -> tuple[str, ...]:
 
     Args:
         task: only models for this task.
+
+    Raises:
+        UserError: there is no such task.
     """
+    if task is not None and task not in get_args(Task):
+        raise UserError(f"there is no task {task!r}", fix=nearest(task, get_args(Task)))
     return tuple(card.name for card in _ours() if task in (None, card.task))
 
 
