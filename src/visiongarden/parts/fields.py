@@ -16,6 +16,9 @@ Multiplier = Annotated[float, Field(gt=0, le=20)]
 Channels = Annotated[int, Field(gt=0, le=65_536)]
 """Number of feature channels."""
 
+HalvedChannels = Annotated[int, Field(ge=8, le=65_536, multiple_of=2)]
+"""Number of channels of blocks that work on halves, and halves of these."""
+
 Repeats = Annotated[int, Field(ge=0, le=64)]
 """Number of units inside a block."""
 
