@@ -36,6 +36,8 @@ SURFACE = {
     },
     "predict": {"model", "images", "--output", "--score", "--import", "--debug"},
     "export": {"model", "--format", "--output", "--image-size", "--import", "--debug"},
+    "models": {"--task", "--json", "--markdown", "--debug"},
+    "verify": {"source", "factory", "--all", "--import", "--debug"},
     "show": {"source", "--image-size", "--import", "--debug"},
 }
 

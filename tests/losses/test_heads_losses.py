@@ -23,6 +23,11 @@ def raw_shapes(head):
             lv: {f"{p}{name}": (*s, width) for p in prefixes for name, width in widths.items()}
             for lv, s in sides.items()
         }
+    if isinstance(head, heads.Decoupled):
+        return {
+            lv: {"boxes": (*s, 4), "objectness": (*s, 1), "classes": (*s, head.num_classes)}
+            for lv, s in sides.items()
+        }
     return {
         lv: {
             "boxes": (*s, len(head.anchors[lv]), 4),
@@ -38,9 +43,10 @@ HEADS = [
     heads.AnchorBased(num_classes=3, anchors=ANCHORS),
     heads.AnchorBased(num_classes=3, anchors=ANCHORS, scale_xy=1.0),
     heads.AnchorBased(num_classes=3, anchors=ANCHORS, sizes="squared"),
+    heads.Decoupled(num_classes=3),
     heads.DualAssignment(num_classes=3, bins=8),
 ]
-IDS = ["free", "based", "based-v3", "based-squared", "dual"]
+IDS = ["free", "based", "based-v3", "based-squared", "decoupled", "dual"]
 
 
 class Free(keras.Model):
