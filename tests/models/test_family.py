@@ -133,8 +133,18 @@ def numbers(model):
     ]
 
 
-@pytest.mark.backends
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("yolov5"),
+        pytest.param("yolov7", marks=[pytest.mark.backends, pytest.mark.slow]),
+        pytest.param("yolov7-tiny"),
+        pytest.param("yolov9t"),
+        pytest.param("yolov9e", marks=pytest.mark.slow),
+        pytest.param("yolov10", marks=pytest.mark.backends),
+        pytest.param("yolo11"),
+    ],
+)
 def test_it_reopens_and_every_weight_learns(tmp_path, name):
     keras.utils.set_random_seed(0)
     model = vg.Detector(*SMALL[name], SIZE, class_map=("cat", "dog"))
@@ -146,7 +156,8 @@ def test_it_reopens_and_every_weight_learns(tmp_path, name):
     boxes, scores = model.parts.head.decode()(model(batch()[0] / np.float32(255)), SIZE)
     assert boxes.shape[:2] == scores.shape[:2]
     trainer = Trainer(model, model.parts.head.loss(), SIZE)
-    trainer.compile(keras.optimizers.SGD(1.0), jit_compile=False)
+    # Eager, because a graph is traced longer than one step takes.
+    trainer.compile(keras.optimizers.SGD(1.0), jit_compile=False, run_eagerly=True)
     trained = model.trainable_weights
     before = [keras.ops.convert_to_numpy(w) for w in trained]
     assert np.isfinite(np.asarray(trainer.train_on_batch(*batch()))).all()
@@ -157,13 +168,6 @@ def test_it_reopens_and_every_weight_learns(tmp_path, name):
     ]
     # A level's box branch learns only where a box was assigned to it.
     assert not [path for path in still if "_boxes/" not in path]
-
-
-@pytest.mark.parametrize("backbone", [parts[0] for parts in SMALL.values()], ids=list(SMALL))
-def test_any_decoder_takes_its_levels(backbone):
-    offered = backbone.spec()
-    for other in SMALL.values():
-        assert tuple(other[1].spec(offered)) == ("p3", "p4", "p5")
 
 
 @pytest.mark.parametrize("name", SMALL)
