@@ -155,6 +155,23 @@ def test_a_stage_that_the_card_does_not_know_is_named(tmp_path):
     assert cards.verify(card_file(tmp_path), longer).first.what == "net/more"
 
 
+def test_a_factory_may_use_its_weights(tmp_path):
+    def filled():
+        model = network()
+        model.set_weights([weight * 0 for weight in model.get_weights()])
+        return model
+
+    assert cards.verify(card_file(tmp_path), filled).ok
+
+
+@pytest.mark.parametrize(
+    "factory", [lambda: None, "os:nothing", "no_such_module:f", "os", "os:sep"]
+)
+def test_what_is_no_factory(tmp_path, factory):
+    with pytest.raises(UserError):
+        cards.verify(card_file(tmp_path), factory)
+
+
 def test_sizes_share_fields(tmp_path):
     path = card_file(
         tmp_path,

@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent
 
 
 def names(task: str | None = None) -> tuple[str, ...]:
-    """Names of all models that have a card, architecture by architecture, small sizes first.
+    """Names of all models that have a card, oldest architecture first, sizes as in their file.
 
     Args:
         task: only models for this task.
@@ -117,4 +117,5 @@ def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def _ours() -> tuple[Card, ...]:
-    return tuple(card for path in sorted(FOLDER.glob("*.yaml")) for card in read(path))
+    cards = [card for path in sorted(FOLDER.glob("*.yaml")) for card in read(path)]
+    return tuple(sorted(cards, key=lambda card: (card.year, card.arxiv or "9")))

@@ -132,8 +132,13 @@ def _model(card: Card, factory: Factory | str | None) -> Any:
         with weightless():
             return build(card)
     make = _imported(factory) if isinstance(factory, str) else factory
-    with weightless():
-        return make()
+    try:
+        with weightless():
+            return make()
+    except UserError:
+        raise
+    except Exception:
+        return make()  # it reads or sets a weight, so it needs them; a real fault comes again
 
 
 def _imported(name: str) -> Factory:
