@@ -52,6 +52,9 @@ SURFACE = {
     "lint": {"files", "--debug"},
     "show": {"source", "--image-size", "--html", "--json", "--import", "--debug"},
     "repeats": {"source", "--write", "--json", "--import", "--debug"},
+    "models": {"--task", "--json", "--markdown", "--debug"},
+    "verify": {"source", "factory", "--all", "--import", "--debug"},
+    "show": {"source", "--image-size", "--import", "--debug"},
 }
 
 

@@ -13,7 +13,7 @@ import keras
 
 from visiongarden.inspect.count import Count, count_of, drawn, size_for, symbolic_inputs
 from visiongarden.inspect.diff_table import table_of
-from visiongarden.inspect.macs import macs_by_layer, macs_inside
+from visiongarden.inspect.macs import macs_by_layer
 from visiongarden.layers.keras_internals import weightless
 from visiongarden.models import Detector, load
 from visiongarden.parts import IMAGE, Part
@@ -156,7 +156,7 @@ def _facts(source: Any, image_size: ImageSize | int | None, inputs: FeatureSpec)
     with weightless():
         model = drawn(source, size, inputs)
         found = macs_by_layer(model, symbolic_inputs(model, size))
-        counted = count_of(model, macs_inside(model, found))
+        counted = count_of(model, found)
         weights = named_weights(model) if model.weights else {}
     shapes: Shapes = defaultdict(dict)
     for path, weight in weights.items():

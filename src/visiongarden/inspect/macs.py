@@ -55,6 +55,12 @@ def macs_inside(layer: keras.Layer, found: Counter[int]) -> int:
     return sum(found[id(leaf)] for leaf in every_layer(layer))
 
 
+def outputs_inside(layer: keras.Layer, found: Counter[int]) -> int:
+    """Numbers that the counted layers inside `layer` give out: their MACs over those of one."""
+    counted = (leaf for leaf in every_layer(layer) if found[id(leaf)])
+    return sum(found[id(leaf)] // _macs_per_output(leaf) for leaf in counted)
+
+
 def every_layer(layer: keras.Layer) -> list[keras.Layer]:
     """The layer itself and every layer inside it, each once."""
     return list({id(each): each for each in layer._flatten_layers()}.values())
@@ -111,3 +117,21 @@ def _einsum_macs(layer: Any, inputs: tuple[int, ...]) -> int:
         side for label, side in zip(kernel_labels, kernel, strict=True) if label in input_labels
     )
     return math.prod(inputs) // shared * math.prod(kernel)
+
+
+def _macs_per_output(layer: Any) -> int:
+    """How many MACs each of a layer's outputs takes."""
+    if isinstance(layer, _SEPARABLE):
+        inner = math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
+        return int(inner // layer.filters)
+    kernel = tuple(layer.kernel.shape)
+    if isinstance(layer, (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)):
+        return math.prod(kernel[:-2])
+    if isinstance(layer, keras.layers.EinsumDense):
+        labels, result = layer.equation.split("->")
+        sides = zip(labels.split(",")[1], kernel, strict=True)
+        return math.prod(side for label, side in sides if label not in result)
+    if isinstance(layer, _PER_INPUT):
+        # Every input reaches kernel * filters outputs; strides spread them.
+        return max(math.prod(kernel) // kernel[-2] // math.prod(layer.strides), 1)
+    return math.prod(kernel[:-1])

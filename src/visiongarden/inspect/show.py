@@ -12,7 +12,7 @@ import keras
 from visiongarden.errors import UserError
 from visiongarden.inspect.count import Count, count_of, drawn, size_for, symbolic_inputs
 from visiongarden.inspect.drawing import Box, boxes, page
-from visiongarden.inspect.macs import macs_by_layer, macs_inside
+from visiongarden.inspect.macs import macs_by_layer
 from visiongarden.layers.keras_internals import weightless
 from visiongarden.models import load
 from visiongarden.parts import IMAGE, Part
@@ -152,8 +152,8 @@ def show(
         title=f"{type(source).__name__}{name}{_classes(source)}",
         image_size=size,
         rows=tuple(_row(box) for box in drawing if _is_stage(box)),
-        parts={sub.name: count_of(sub, macs_inside(sub, found)) for sub in subs},
-        count=count_of(model, macs_inside(model, found)),
+        parts={sub.name: count_of(sub, found) for sub in subs},
+        count=count_of(model, found),
         boxes=drawing,
     )
 

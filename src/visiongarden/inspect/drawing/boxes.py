@@ -11,7 +11,6 @@ import keras
 
 from visiongarden.inspect.count import Count, count_of
 from visiongarden.inspect.graph.keras_layers import describe
-from visiongarden.inspect.macs import macs_inside
 from visiongarden.layers import Composite, ConvNormAct, DepthwiseNormAct
 from visiongarden.layers.keras_internals import replay, without_new_calls
 
@@ -142,7 +141,7 @@ class _View:
         kind = type(layer).__name__
         count = Count(0, 0, 0)
         if isinstance(layer, keras.Layer):
-            count = count_of(layer, macs_inside(layer, self.found))
+            count = count_of(layer, self.found)
         inner = _inner(layer, node, path, self.part, self.found)
         box = Box(
             path, self.part, layer.name, kind, _words(layer, node), JOINS.get(kind, ""), shapes,
