@@ -10,7 +10,7 @@ NEGATIVE_SLOPE = 0.1
 """Slope of Darknet's leaky ReLU (YOLOv2 paper onwards); Keras's own default is 0.2."""
 
 
-def activation(name: str | None, **kwargs: Any) -> keras.Layer:
+def activation(name: str | None, /, **kwargs: Any) -> keras.Layer:
     """A layer for an activation's name.
 
     Args:
