@@ -25,17 +25,20 @@ if TYPE_CHECKING:
         postprocess,
         recipes,
         training,
+        weights,
     )
     from visiongarden.errors import ContractError, UserError
     from visiongarden.models import Detector, load
     from visiongarden.parts import Backbone, Decoder, Head, connect
     from visiongarden.registry import register
     from visiongarden.types import ClassMap, FeatureMaps, RawPredictions
+    from visiongarden.weights.darknet import DarknetModel, export_darknet, import_darknet
 
 __all__ = [
     "Backbone",
     "ClassMap",
     "ContractError",
+    "DarknetModel",
     "Decoder",
     "Detector",
     "FeatureMaps",
@@ -50,7 +53,9 @@ __all__ = [
     "decoders",
     "evaluation",
     "export",
+    "export_darknet",
     "heads",
+    "import_darknet",
     "inspect",
     "layers",
     "load",
@@ -63,12 +68,14 @@ __all__ = [
     "recipes",
     "register",
     "training",
+    "weights",
 ]
 
 _HOME = {
     "Backbone": "parts",
     "ClassMap": "types",
     "ContractError": "errors",
+    "DarknetModel": "weights.darknet",
     "Decoder": "parts",
     "Detector": "models",
     "FeatureMaps": "types",
@@ -76,6 +83,8 @@ _HOME = {
     "RawPredictions": "types",
     "UserError": "errors",
     "connect": "parts",
+    "export_darknet": "weights.darknet",
+    "import_darknet": "weights.darknet",
     "load": "models",
     "register": "registry",
 }

@@ -50,7 +50,8 @@ def import_darknet(
     read = None
     if weights is not None:  # before the graph: a wrong file is told at once
         read = read_weights(weights, geometry(cfg, image_size), cutoff)
-    model = DarknetModel(cfg, image_size, class_map, **kwargs)
+    empty = read is not None and cutoff is None
+    model = DarknetModel(cfg, image_size, class_map, empty=empty, **kwargs)
     if read is not None:
         model.header, values = read
         assign(model.slots, values, model.header.transposed)

@@ -32,6 +32,8 @@ EPSILON = 1e-5
 
 MOMENTUM = 0.9
 
+_INITIALIZER = "kernel_initializer"
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -57,6 +59,7 @@ class Drawing:
     """A graph in the making: the tensors and weights of the layers so far."""
 
     image: Any
+    empty: bool = False
     outputs: list[Any] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
     convolutions: dict[int, tuple[Any, Any]] = field(default_factory=dict)
@@ -64,6 +67,17 @@ class Drawing:
     def tensor(self, index: int) -> Any:
         """What layer `index` gives on: (batch, h, w, c), or (batch, n) of a vector."""
         return self.image if index == IMAGE else self.outputs[index]
+
+    def build(self, layer: Any, x: Any) -> Any:
+        """Calls a layer that has a kernel for the first time."""
+        attribute = "depthwise_initializer" if hasattr(layer, "depth_multiplier") else _INITIALIZER
+        before = getattr(layer, attribute)
+        if self.empty:
+            setattr(layer, attribute, keras.initializers.Zeros())
+        try:
+            return layer(x)
+        finally:
+            setattr(layer, attribute, before)
 
     def slot(
         self, step: Step, name: str, variable: Any, axes: tuple[int, ...], view: Any = None
@@ -73,9 +87,16 @@ class Drawing:
         self.slots.append(Slot(step, array, variable, view or array.shape, axes))
 
 
-def draw(steps: tuple[Step, ...], image: Any) -> Drawing:
-    """Calls Keras's layers on `image`, (batch, height, width, channels), layer by layer."""
-    drawing = Drawing(image)
+def draw(steps: tuple[Step, ...], image: Any, empty: bool = False) -> Drawing:
+    """Calls Keras's layers on `image`, layer by layer.
+
+    Args:
+        steps: the layers.
+        image: (batch, height, width, channels).
+        empty: kernels are 0 at first, which saves the time of drawing random ones that a file's
+            replace.
+    """
+    drawing = Drawing(image, empty)
     shapes = {IMAGE: tuple(image.shape[1:])} | {step.index: step.shape for step in steps}
     for step in steps:
         inputs = [drawing.tensor(index) for index in step.inputs]
@@ -136,7 +157,7 @@ def _convolutional(drawing: Drawing, step: Step, x: Any) -> Any:
     if s["shared"] is not None:
         return _shared(drawing, step, x)
     conv, depthwise = _convolution(step, x.shape[-1])
-    x = conv(_padded(step, x))
+    x = drawing.build(conv, _padded(step, x))
     if s["dilation"] > 1 and s["strides"] != (1, 1):
         x = Every(s["strides"], name=name_of(step, "every"))(x)
     norm = None
@@ -196,7 +217,7 @@ def _connected(drawing: Drawing, step: Step, x: Any) -> Any:
     dense = keras.layers.Dense(
         step.shape[2], use_bias=not step.settings["norm"], name=name_of(step, "dense")
     )
-    x, norm = dense(x), None
+    x, norm = drawing.build(dense, x), None
     if step.settings["norm"]:
         norm, x = _normalized(step, x)
     _vector_slots(drawing, step, norm, dense.bias)
@@ -207,7 +228,7 @@ def _connected(drawing: Drawing, step: Step, x: Any) -> Any:
 def _local(drawing: Drawing, step: Step, x: Any) -> Any:
     s = step.settings
     layer = LocalConv(s["filters"], s["size"], s["stride"], s["padding"], name=name_of(step))
-    x = layer(x)
+    x = drawing.build(layer, x)
     drawing.slot(step, "biases", layer.bias, (1, 2, 0))
     drawing.slot(step, "weights", layer.kernel, (0, 3, 4, 2, 1))
     return _activated(step, x)

@@ -218,13 +218,14 @@ class LocalConv(keras.layers.Layer):
     def __init__(self, filters: int, size: int, stride: int, padding: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.filters, self.size, self.stride, self.padding = filters, size, stride, padding
+        self.kernel_initializer = keras.initializers.HeNormal()
 
     def build(self, input_shape: Any) -> None:
         """A kernel and a bias for each cell of the output."""
         _, rows, columns, _ = self.compute_output_shape(input_shape)
         inside = self.size**2 * input_shape[3]
         self.kernel = self.add_weight(
-            shape=(rows * columns, inside, self.filters), initializer="he_normal", name="kernel"
+            shape=(rows * columns, inside, self.filters), initializer=self.kernel_initializer, name="kernel"
         )
         self.bias = self.add_weight(
             shape=(rows, columns, self.filters), initializer="zeros", name="bias"

@@ -38,6 +38,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         image_size: (height, width) instead of the cfg's own.
         class_map: names of the classes; written into the file.
         dtype: Keras dtype policy of every layer; None takes the one in force.
+        empty: kernels of 0, for weights that follow at once.
         **kwargs: `name` of the model.
 
     Raises:
@@ -50,6 +51,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         image_size: ImageSize | None = None,
         class_map: ClassMap | Sequence[str] | None = None,
         dtype: str | None = None,
+        empty: bool = False,
         **kwargs: Any,
     ) -> None:
         cfg = cfg if isinstance(cfg, Cfg) else parse_cfg(cfg)
@@ -60,7 +62,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         classes = _class_map(class_map, heads)
         with dtype_policy(dtype):
             image = keras.Input(image_shape(cfg, size), name="images")
-            drawing = draw(steps, image)
+            drawing = draw(steps, image, empty)
             super().__init__(image, _outputs(steps, heads, drawing.outputs), **kwargs)
         self.cfg, self.steps, self.heads = cfg, steps, heads
         self.image_size: ImageSize = image_shape(cfg, size)[:2]
