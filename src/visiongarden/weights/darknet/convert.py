@@ -33,7 +33,7 @@ def import_darknet(
         class_map: names of the classes, in order; as the lines of a .names file.
         cutoff: the weights file holds the first so many layers only (as darknet53.conv.74, 74);
             layers after them keep new weights.
-        **kwargs: `dtype` and `name` of the model.
+        **kwargs: `dtype`, `epsilon` and `name` of the model.
 
     Raises:
         ModelFileError: a file is missing or not sound: names section and line of the cfg, or layer

@@ -28,7 +28,7 @@ from visiongarden.weights.darknet.outputs import (
 )
 
 EPSILON = 1e-5
-"""What Darknet adds to the variance; pjreddie's first version adds 1e-6 to the deviation."""
+"""What Darknet adds to the variance. OpenCV adds 1e-6, pjreddie's first version 1e-6 to the root."""
 
 MOMENTUM = 0.9
 
@@ -60,6 +60,7 @@ class Drawing:
 
     image: Any
     empty: bool = False
+    epsilon: float = EPSILON
     outputs: list[Any] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
     convolutions: dict[int, tuple[Any, Any]] = field(default_factory=dict)
@@ -87,7 +88,9 @@ class Drawing:
         self.slots.append(Slot(step, array, variable, view or array.shape, axes))
 
 
-def draw(steps: tuple[Step, ...], image: Any, empty: bool = False) -> Drawing:
+def draw(
+    steps: tuple[Step, ...], image: Any, empty: bool = False, epsilon: float = EPSILON
+) -> Drawing:
     """Calls Keras's layers on `image`, layer by layer.
 
     Args:
@@ -95,8 +98,9 @@ def draw(steps: tuple[Step, ...], image: Any, empty: bool = False) -> Drawing:
         image: (batch, height, width, channels).
         empty: kernels are 0 at first, which saves the time of drawing random ones that a file's
             replace.
+        epsilon: what batch normalisation adds to the variance.
     """
-    drawing = Drawing(image, empty)
+    drawing = Drawing(image, empty, epsilon)
     shapes = {IMAGE: tuple(image.shape[1:])} | {step.index: step.shape for step in steps}
     for step in steps:
         inputs = [drawing.tensor(index) for index in step.inputs]
@@ -132,9 +136,9 @@ def _activated(step: Step, x: Any) -> Any:
     return x if layer is None else layer(x)
 
 
-def _normalized(step: Step, x: Any) -> tuple[Any, Any]:
+def _normalized(drawing: Drawing, step: Step, x: Any) -> tuple[Any, Any]:
     norm = keras.layers.BatchNormalization(
-        momentum=MOMENTUM, epsilon=EPSILON, name=name_of(step, "norm")
+        momentum=MOMENTUM, epsilon=drawing.epsilon, name=name_of(step, "norm")
     )
     return norm, norm(x)
 
@@ -162,7 +166,7 @@ def _convolutional(drawing: Drawing, step: Step, x: Any) -> Any:
         x = Every(s["strides"], name=name_of(step, "every"))(x)
     norm = None
     if s["norm"]:
-        norm, x = _normalized(step, x)
+        norm, x = _normalized(drawing, step, x)
     drawing.convolutions[step.index] = (conv, norm)
     _vector_slots(drawing, step, norm, conv.bias)
     if depthwise:
@@ -219,7 +223,7 @@ def _connected(drawing: Drawing, step: Step, x: Any) -> Any:
     )
     x, norm = drawing.build(dense, x), None
     if step.settings["norm"]:
-        norm, x = _normalized(step, x)
+        norm, x = _normalized(drawing, step, x)
     _vector_slots(drawing, step, norm, dense.bias)
     drawing.slot(step, "weights", dense.kernel, (1, 0))
     return _activated(step, x)
@@ -235,7 +239,7 @@ def _local(drawing: Drawing, step: Step, x: Any) -> Any:
 
 
 def _batchnorm(drawing: Drawing, step: Step, x: Any) -> Any:
-    norm, x = _normalized(step, x)
+    norm, x = _normalized(drawing, step, x)
     _vector_slots(drawing, step, norm, None)
     return x
 

@@ -17,7 +17,7 @@ from visiongarden.registry import register
 from visiongarden.types import ClassMap, Detections, ImageSize, Placement
 from visiongarden.weights.darknet.cfg import Cfg, parse_cfg
 from visiongarden.weights.darknet.decode import DarknetDecode
-from visiongarden.weights.darknet.draw import draw, name_of, vector
+from visiongarden.weights.darknet.draw import EPSILON, draw, name_of, vector
 from visiongarden.weights.darknet.geometry import HEADS, Step, geometry, image_shape, values_of
 from visiongarden.weights.darknet.nms import DarknetNms
 from visiongarden.weights.darknet.place import Manner, centred, letterboxed, stretched
@@ -38,6 +38,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         image_size: (height, width) instead of the cfg's own.
         class_map: names of the classes; written into the file.
         dtype: Keras dtype policy of every layer; None takes the one in force.
+        epsilon: what batch normalisation adds to the variance; 1e-6 gives OpenCV's numbers.
         empty: kernels of 0, for weights that follow at once.
         **kwargs: `name` of the model.
 
@@ -51,6 +52,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         image_size: ImageSize | None = None,
         class_map: ClassMap | Sequence[str] | None = None,
         dtype: str | None = None,
+        epsilon: float = EPSILON,
         empty: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -62,7 +64,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         classes = _class_map(class_map, heads)
         with dtype_policy(dtype):
             image = keras.Input(image_shape(cfg, size), name="images")
-            drawing = draw(steps, image, empty)
+            drawing = draw(steps, image, empty, epsilon)
             super().__init__(image, _outputs(steps, heads, drawing.outputs), **kwargs)
         self.cfg, self.steps, self.heads = cfg, steps, heads
         self.image_size: ImageSize = image_shape(cfg, size)[:2]
@@ -70,7 +72,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         self.layer_outputs = tuple(drawing.outputs)
         self.slots = tuple(drawing.slots)
         self.header = Header()
-        self._given_size = size
+        self._given_size, self._epsilon = size, epsilon
 
     @property
     def every_layer(self) -> keras.Model:
@@ -157,6 +159,7 @@ class DarknetModel(SavedAsParts, keras.Model):
             "image_size": self._given_size,
             "class_map": classes and {"names": list(classes.names), "ids": list(classes.ids)},
             "dtype": self.dtype_policy.name,
+            "epsilon": self._epsilon,
             "header": [*self.header.version, self.header.seen],
         }
 
@@ -172,6 +175,7 @@ class DarknetModel(SavedAsParts, keras.Model):
             image_size=config.get("image_size"),
             class_map=classes and ClassMap(tuple(classes["names"]), tuple(classes["ids"])),
             dtype=config.get("dtype"),
+            epsilon=float(config.get("epsilon", EPSILON)),
             name=config.get("name"),
         )
         major, minor, revision, seen = (int(n) for n in header)
