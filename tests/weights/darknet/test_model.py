@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from tests.shared import shared
 from tests.weights.darknet.nets import ZOO, cfg_of, fastest, names
 from visiongarden.data import decode
 from visiongarden.errors import ModelFileError, UserError
+from visiongarden.postprocess import Nms
 
 TINY = """\
 [net]
@@ -71,9 +73,10 @@ def test_layers_are_opencvs(name):
     ours = model.every_layer.predict_on_batch(canvas[None])
     for step, y in zip(model.steps, ours, strict=True):
         if step.kind in ("convolutional", "shortcut"):
-            # Values reach some tens, so that float32 itself is as coarse as the tolerance.
             theirs = other.forward(opencv_name(step)).transpose(0, 2, 3, 1)
-            np.testing.assert_allclose(y, theirs, rtol=1e-5, atol=1e-4, err_msg=f"{step.index}")
+            # Inner values reach some tens, where float32's own steps add up.
+            most = 1e-4 * max(1, np.abs(theirs).max() / 10)
+            np.testing.assert_allclose(y, theirs, rtol=0, atol=most, err_msg=f"{step.index}")
             compared += 1
     assert compared > 100
     for head in model.heads:
@@ -90,24 +93,24 @@ def opencv_name(step):
     return f"bn_{step.index}" if norm else f"conv_{step.index}"
 
 
-def test_boxes_are_opencvs(net):
-    name, model = net
-    other = cv2.dnn.DetectionModel(opencv(name))
+def test_boxes_are_opencvs():
+    model = fastest("yolo-fastest-1.1-xl", epsilon=1e-6)
+    other = cv2.dnn.DetectionModel(opencv("yolo-fastest-1.1-xl"))
     other.setInputParams(1 / 255, model.image_size[::-1], swapRB=False)
+    nms = Nms(score_threshold=0.3, iou_threshold=0.45)  # as OpenCV: a box has its best class only
     for photo in ("dog.jpg", "bus.jpg", "horses.jpg"):
         image = decode(shared("reference", "photos", photo))
         classes, scores, boxes = other.detect(image, confThreshold=0.3, nmsThreshold=0.45)
-        found = model.detect(image, 0.3, 0.45)
-        best = {}  # OpenCV gives a box only its best class
-        for box, score, index in zip(found.boxes, found.scores, found.classes, strict=True):
-            best.setdefault(tuple(box), (score, index, box))
-        mine = sorted(best.values(), key=lambda each: -each[0])
+        canvas, placement = model.place(image)
+        raw = model.decode()(model.predict_on_batch(canvas[None]), model.image_size)
+        found = nms(*(np.asarray(each)[0] for each in raw))
         order = np.argsort(-np.asarray(scores), kind="stable")
-        assert [m[1] for m in mine] == np.asarray(classes)[order].tolist()
-        np.testing.assert_allclose([m[0] for m in mine], np.asarray(scores)[order], atol=1e-4)
+        assert len(order) > 2
+        assert found.classes.tolist() == np.asarray(classes)[order].tolist()
+        np.testing.assert_allclose(found.scores, np.asarray(scores)[order], atol=1e-4)
         sides = np.asarray(boxes)[order]  # whole pixels: left, top, width, height
         corners = np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], axis=1)
-        np.testing.assert_allclose([m[2] for m in mine], corners, rtol=0, atol=2.1)
+        np.testing.assert_allclose(placement.undo(found.boxes), corners, rtol=0, atol=2.1)
 
 
 def test_files_come_back_byte_by_byte(net, tmp_path):
@@ -132,15 +135,13 @@ print([zlib.crc32(np.ascontiguousarray(found[name]).tobytes()) for name in sorte
     ("imports", "load"),
     [
         ("import visiongarden as vg", "vg.load"),
-        ("import keras, visiongarden", "keras.saving.load_model"),
+        ("import keras, visiongarden.weights.darknet", "keras.saving.load_model"),
     ],
 )
 def test_saved_models_open_anywhere(tmp_path, imports, load):
     model = vg.import_darknet(TINY, class_map=["a", "b"])
     model.save(tmp_path / "a.keras")
     images = np.random.default_rng(1).random((1, 24, 32, 3), np.float32)
-    import zlib
-
     found = model.predict_on_batch(images)
     prints = [zlib.crc32(np.ascontiguousarray(found[name]).tobytes()) for name in sorted(found)]
     code = OPEN.format(imports=imports, load=load)
@@ -288,7 +289,7 @@ def test_mistakes(call, words):
 def test_a_spoilt_file(tmp_path):
     model = vg.import_darknet(TINY)
     config = model.get_config()
-    with pytest.raises(ModelFileError, match="line 12"):
+    with pytest.raises(ModelFileError, match="line 13"):
         type(model).from_config(config | {"cfg": config["cfg"].replace("filters=14", "filters=15")})
 
 

@@ -51,7 +51,9 @@ def agree(model, found, rows):
 def heads_of(model, found):
     """Per prediction layer its input and its output; of a classifier the result."""
     if not model.heads:
-        return next(as_darknet(y) for s, y in zip(model.steps, found, strict=True) if s.kind == "softmax")
+        return next(
+            as_darknet(y) for s, y in zip(model.steps, found, strict=True) if s.kind == "softmax"
+        )
     pieces = []
     for step in model.heads:
         own = found[step.index]
@@ -62,9 +64,7 @@ def heads_of(model, found):
     return np.concatenate(pieces)
 
 
-@pytest.mark.parametrize(
-    "name", [*QUICK, *(pytest.param(n, marks=pytest.mark.slow) for n in SLOW)]
-)
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(n, marks=pytest.mark.slow) for n in SLOW)])
 def test_random_networks(name, tmp_path):
     oracle = shared("reference", "darknet", "oracle")
     weights, image = tmp_path / "a.weights", tmp_path / "a.f32"
@@ -85,7 +85,9 @@ def test_random_networks(name, tmp_path):
 def test_trained_networks(name):
     model, expected = fastest(name), shared("reference", "yolo_fastest", "expected")
     pixels = np.fromfile(expected / "dog_320_chw_rgb01.f32", "<f4").reshape(1, 3, 320, 320)
-    found = [np.asarray(y) for y in model.every_layer.predict_on_batch(pixels.transpose(0, 2, 3, 1))]
+    found = [
+        np.asarray(y) for y in model.every_layer.predict_on_batch(pixels.transpose(0, 2, 3, 1))
+    ]
     agree(model, found, rows_of(expected / f"{name}.dog.layers.json"))
     theirs = np.fromfile(expected / f"{name}.dog.heads.f32", "<f4")
     np.testing.assert_allclose(heads_of(model, found), theirs, rtol=0, atol=1e-4)

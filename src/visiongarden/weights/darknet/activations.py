@@ -33,9 +33,7 @@ def _stair(x: Any) -> Any:
 
 
 def _plse(x: Any) -> Any:
-    return ops.where(
-        x < -4, 0.01 * (x + 4), ops.where(x > 4, 0.01 * (x - 4) + 1, 0.125 * x + 0.5)
-    )
+    return ops.where(x < -4, 0.01 * (x + 4), ops.where(x > 4, 0.01 * (x - 4) + 1, 0.125 * x + 0.5))
 
 
 def _normalized(x: Any) -> Any:

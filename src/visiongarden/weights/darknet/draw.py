@@ -271,7 +271,9 @@ def _avgpool(drawing: Drawing, step: Step, x: Any) -> Any:
 def _upsample(drawing: Drawing, step: Step, x: Any) -> Any:
     s = step.settings
     x = keras.layers.UpSampling2D(s["stride"], name=name_of(step))(x)
-    return x if s["scale"] == 1 else keras.layers.Rescaling(s["scale"], name=name_of(step, "scale"))(x)
+    return (
+        x if s["scale"] == 1 else keras.layers.Rescaling(s["scale"], name=name_of(step, "scale"))(x)
+    )
 
 
 def _crop(drawing: Drawing, step: Step, x: Any) -> Any:

@@ -144,9 +144,7 @@ def image_shape(cfg: Cfg, image_size: tuple[int, int] | None = None) -> Shape:
     net = cfg.net
     sides = [net.integer(side, 0, least=1, most=MOST_SIDE) for side in ("height", "width")]
     if 0 in sides and image_size is None:
-        raise net.fault(
-            None, "[net] says no height and width", fix="add width=416 and height=416"
-        )
+        raise net.fault(None, "[net] says no height and width", fix="add width=416 and height=416")
     height, width = image_size or sides
     return height, width, net.integer("channels", 3, least=1, most=4096)
 
@@ -381,9 +379,7 @@ def _sam(section: Section, walk: _Walk, above: int) -> Step:
             rule=f"the size of the layer above: {walk.shape_of(above)}",
             received=f"{shape}",
         )
-    return Step(
-        section, (above, other), shape, (), {"activation": _activation(section, "linear")}
-    )
+    return Step(section, (above, other), shape, (), {"activation": _activation(section, "linear")})
 
 
 def _scale_channels(section: Section, walk: _Walk, above: int) -> Step:
@@ -397,9 +393,7 @@ def _scale_channels(section: Section, walk: _Walk, above: int) -> Step:
             rule=f"height, width, channels {wanted}",
             received=f"{factors}",
         )
-    return Step(
-        section, (above, other), shape, (), {"activation": _activation(section, "linear")}
-    )
+    return Step(section, (above, other), shape, (), {"activation": _activation(section, "linear")})
 
 
 def _reorg(section: Section, walk: _Walk, above: int) -> Step:

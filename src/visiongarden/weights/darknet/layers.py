@@ -225,7 +225,9 @@ class LocalConv(keras.layers.Layer):
         _, rows, columns, _ = self.compute_output_shape(input_shape)
         inside = self.size**2 * input_shape[3]
         self.kernel = self.add_weight(
-            shape=(rows * columns, inside, self.filters), initializer=self.kernel_initializer, name="kernel"
+            shape=(rows * columns, inside, self.filters),
+            initializer=self.kernel_initializer,
+            name="kernel",
         )
         self.bias = self.add_weight(
             shape=(rows, columns, self.filters), initializer="zeros", name="bias"
@@ -237,7 +239,11 @@ class LocalConv(keras.layers.Layer):
         pad = (self.padding, self.padding)
         x = ops.pad(x, ((0, 0), pad, pad, (0, 0)))
         patches = [
-            x[:, i : i + rows * self.stride : self.stride, j : j + columns * self.stride : self.stride]
+            x[
+                :,
+                i : i + rows * self.stride : self.stride,
+                j : j + columns * self.stride : self.stride,
+            ]
             for i in range(self.size)
             for j in range(self.size)
         ]
@@ -265,9 +271,7 @@ class SharedConv(keras.layers.Layer):
         **kwargs: `name`, `dtype`.
     """
 
-    def __init__(
-        self, of: keras.layers.Conv2D, dilation: int, padding: int, **kwargs: Any
-    ) -> None:
+    def __init__(self, of: keras.layers.Conv2D, dilation: int, padding: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         object.__setattr__(self, "_of", of)  # not tracked: its weights belong to the other layer
         self.dilation, self.padding = dilation, padding

@@ -82,9 +82,7 @@ class DarknetModel(SavedAsParts, keras.Model):
     def decode(self) -> DarknetDecode:
         """What turns the outputs into boxes and scores: `decode(raw, image_size)`."""
         if not self.heads:
-            raise UserError(
-                f"{self.cfg.file} predicts no boxes", rule=f"one of {', '.join(HEADS)}"
-            )
+            raise UserError(f"{self.cfg.file} predicts no boxes", rule=f"one of {', '.join(HEADS)}")
         return DarknetDecode(self.heads)
 
     def place(self, image: np.ndarray, manner: Manner = "scripts") -> tuple[np.ndarray, Placement]:
@@ -201,9 +199,7 @@ def _outputs(steps: Sequence[Step], heads: Sequence[Step], tensors: Sequence[Any
     return vector(x, "result") if last.shape[:2] == (1, 1) else x
 
 
-def _class_map(
-    classes: ClassMap | Sequence[str] | None, heads: Sequence[Step]
-) -> ClassMap | None:
+def _class_map(classes: ClassMap | Sequence[str] | None, heads: Sequence[Step]) -> ClassMap | None:
     counts = {step.settings["classes"] for step in heads}
     if len(counts) > 1:
         raise heads[-1].section.fault("classes", "the prediction layers differ in their classes")
