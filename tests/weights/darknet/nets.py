@@ -3,6 +3,7 @@
 import json
 
 from tests.shared import shared
+
 from visiongarden.weights.darknet import import_darknet
 
 ZOO = "yolo-fastest-1.1_coco"

@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
-import visiongarden as vg
 from tests.shared import shared
 from tests.weights.darknet.nets import ZOO, cfg_of, fastest, names
+
+import visiongarden as vg
 from visiongarden.data import decode
 from visiongarden.errors import ModelFileError, UserError
 from visiongarden.postprocess import Nms

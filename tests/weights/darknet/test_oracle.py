@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 import pytest
-
 from tests.shared import shared
 from tests.weights.darknet.nets import cfg_of, fastest, rows_of
+
 from visiongarden.weights.darknet import import_darknet
 
 QUICK = ["yolov3-tiny", "yolov2-tiny", "yolov4-tiny", "yolov7-tiny"]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.shared import shared
 
 import visiongarden as vg
-from tests.shared import shared
 from visiongarden.errors import ModelFileError, UserError
 from visiongarden.weights.darknet import parse_cfg
 from visiongarden.weights.darknet.geometry import geometry, values_of
@@ -107,7 +107,7 @@ def test_the_first_layers_only(tmp_path):
     model = vg.import_darknet(CFG, path, cutoff=1)
     np.testing.assert_array_equal(model.get_layer("layer000_norm").beta, [0, 1])
     assert np.std(model.get_layer("layer001_dense").kernel) > 0
-    with pytest.raises(ModelFileError, match="another cutoff than 2|inside layer 1"):
+    with pytest.raises(ModelFileError, match="inside layer 1"):
         vg.import_darknet(CFG, path, cutoff=2)
 
 

@@ -27,11 +27,7 @@ MOST_VALUES = 2**31
 MOST_SIDE = 2**15
 
 ACTIVATIONS = frozenset(
-    (
-        "elu gelu hard_mish hardswish hardtan leaky lhtan linear loggy logistic mish "
-        "normalize_channels normalize_channels_softmax normalize_channels_softmax_maxval plse ramp "
-        "relie relu relu6 revleaky selu stair swish tanh"
-    ).split()
+    ["elu", "gelu", "hard_mish", "hardswish", "hardtan", "leaky", "lhtan", "linear", "loggy", "logistic", "mish", "normalize_channels", "normalize_channels_softmax", "normalize_channels_softmax_maxval", "plse", "ramp", "relie", "relu", "relu6", "revleaky", "selu", "stair", "swish", "tanh"]
 )
 """Names of Darknet's activations."""
 
