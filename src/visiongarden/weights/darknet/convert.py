@@ -9,11 +9,21 @@ from typing import Any
 import keras
 
 from visiongarden.errors import UserError
+from visiongarden.models import Detector
 from visiongarden.types import ClassMap, ImageSize
+from visiongarden.weights.darknet import parts
 from visiongarden.weights.darknet.cfg import Cfg, parse_cfg
 from visiongarden.weights.darknet.geometry import geometry
 from visiongarden.weights.darknet.model import DarknetModel
-from visiongarden.weights.darknet.weights import assign, read_weights, write_beside, write_weights
+from visiongarden.weights.darknet.trace import trace
+from visiongarden.weights.darknet.weights import (
+    Header,
+    assign,
+    collect,
+    read_weights,
+    write_beside,
+    write_weights,
+)
 
 
 def import_darknet(
@@ -22,8 +32,9 @@ def import_darknet(
     image_size: ImageSize | None = None,
     class_map: ClassMap | Sequence[str] | None = None,
     cutoff: int | None = None,
+    as_parts: bool = False,
     **kwargs: Any,
-) -> DarknetModel:
+) -> DarknetModel | Detector:
     """A Keras model from a Darknet cfg, with the numbers of a .weights file.
 
     Args:
@@ -33,11 +44,14 @@ def import_darknet(
         class_map: names of the classes, in order; as the lines of a .names file.
         cutoff: the weights file holds the first so many layers only (as darknet53.conv.74, 74);
             layers after them keep new weights.
-        **kwargs: `dtype`, `epsilon` and `name` of the model.
+        as_parts: a `Detector` of our parts that computes the same, to be trained and recombined;
+            of a cfg that is one, such as yolov3.cfg. Else a `DarknetModel`, of any cfg.
+        **kwargs: `dtype`, `epsilon` and `name` of a `DarknetModel`.
 
     Raises:
         ModelFileError: a file is missing or not sound: names section and line of the cfg, or layer
             and byte of the weights.
+        UserError: `as_parts`, and no detector of ours has the cfg's layers.
 
     Example:
         >>> model = vg.import_darknet("yolov3.cfg", "yolov3.weights")
@@ -47,9 +61,16 @@ def import_darknet(
     cfg = cfg if isinstance(cfg, Cfg) else parse_cfg(cfg)
     if cutoff is not None and weights is None:
         raise UserError("cutoff goes with a weights file", fix="weights=...")
+    steps = geometry(cfg, image_size)
     read = None
     if weights is not None:  # before the graph: a wrong file is told at once
-        read = read_weights(weights, geometry(cfg, image_size), cutoff)
+        read = read_weights(weights, steps, cutoff)
+    if as_parts:
+        detector, traced = parts.as_parts(cfg, steps, image_size, class_map)
+        if read is not None:
+            assign(traced.slots, read[1], read[0].transposed)
+            parts.match_epsilon(traced.norms)
+        return detector
     empty = read is not None and cutoff is None
     model = DarknetModel(cfg, image_size, class_map, empty=empty, **kwargs)
     if read is not None:
@@ -58,18 +79,30 @@ def import_darknet(
     return model
 
 
-def export_darknet(model: keras.Model, cfg: str | Path, weights: str | Path) -> None:
-    """Writes a model as Darknet files; an imported one gives the files that it came from.
+def export_darknet(
+    model: keras.Model, cfg: str | Path, weights: str | Path, image_size: ImageSize | None = None
+) -> None:
+    """Writes a model as Darknet files; an imported one gives back the very files it came from.
 
     Args:
-        model: a model from `import_darknet`.
+        model: a model from `import_darknet`, a `Detector` with an anchor-based head, or any Keras
+            graph of one image whose layers Darknet has.
         cfg: where the cfg is written.
         weights: where the weights are written.
+        image_size: (height, width) where the model leaves it open.
 
     Raises:
-        UserError: the model has a layer that Darknet lacks; names it.
+        UserError: the model has a layer that Darknet lacks, or no size; names it. Nothing is
+            written then.
     """
-    if not isinstance(model, DarknetModel):
-        raise UserError(f"cannot export {type(model).__name__}")
-    write_weights(weights, model.header, model.slots)
-    write_beside(Path(cfg), lambda stream: stream.write(model.cfg.text.encode()))
+    if isinstance(model, DarknetModel):
+        text, slots, header = model.cfg.text, model.slots, model.header
+        if image_size is not None and tuple(image_size) != tuple(model.image_size):
+            raise UserError("an imported model has its size", fix="import it at another one")
+        arrays = [collect(slot, header.transposed) for slot in slots]
+    else:
+        traced = trace(model, image_size)
+        text, header = traced.text, Header()
+        arrays = parts.in_darknets_epsilon(traced)
+    write_weights(weights, header, arrays)
+    write_beside(Path(cfg), lambda stream: stream.write(text.encode()))

@@ -165,13 +165,13 @@ def collect(slot: Slot, transposed: bool = False) -> np.ndarray:
     return value.transpose(np.argsort(slot.axes)).reshape(-1)
 
 
-def write_weights(path: str | Path, header: Header, slots: Sequence[Slot]) -> None:
+def write_weights(path: str | Path, header: Header, arrays: Sequence[np.ndarray]) -> None:
     """Writes the whole file beside its final name, then moves it there."""
 
     def write(stream: Any) -> None:
         stream.write(header.to_bytes())
-        for slot in slots:
-            stream.write(collect(slot, header.transposed).tobytes())
+        for array in arrays:
+            stream.write(array.tobytes())
 
     write_beside(Path(path), write)
 
