@@ -37,6 +37,8 @@ SURFACE = {
     "predict": {"model", "images", "--output", "--score", "--import", "--debug"},
     "export": {"model", "--format", "--output", "--image-size", "--import", "--debug"},
     "show": {"source", "--image-size", "--import", "--debug"},
+    "import-darknet": {"cfg", "weights", "--output", "--names", "--as-parts", "--debug"},
+    "export-darknet": {"model", "cfg", "weights", "--image-size", "--import", "--debug"},
 }
 
 

@@ -62,8 +62,9 @@ def test_official_cfgs_have_the_published_sizes():
 BUILT = ["yolov3-tiny", "yolov2-tiny-voc", "yolov4-tiny", "efficientnet_b0", "cifar", "resnet50"]
 REST = [
     "Gaussian_yolov3_BDD", "alexnet", "csresnext50-panet-spp", "densenet201", "enet-coco",
-    "resnet152_trident", "resnext50", "yolov3-spp", "yolov4-csp-x-swish", "yolov4-p6", "yolov1-tiny",
-    "yolov4-sam-mish-csp-reorg-bfm", "yolov4-tiny_contrastive", "yolov7x", "yolov3_5l",
+    "resnet152_trident", "resnext50", "yolov3-spp", "yolov4-csp-x-swish", "yolov4-p6",
+    "yolov1-tiny", "yolov4-sam-mish-csp-reorg-bfm", "yolov4-tiny_contrastive",
+    "yolov7x", "yolov3_5l",
 ]  # fmt: skip
 
 

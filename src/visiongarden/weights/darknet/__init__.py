@@ -1,7 +1,7 @@
 """Darknet in and out: cfg and weights files."""
 
 from visiongarden.weights.darknet.cfg import Cfg, parse_cfg
-from visiongarden.weights.darknet.convert import export_darknet, import_darknet
+from visiongarden.weights.darknet.convert import export_darknet, import_darknet, import_files
 from visiongarden.weights.darknet.model import DarknetModel
 from visiongarden.weights.darknet.nms import DarknetNms
 from visiongarden.weights.darknet.section import Section
@@ -13,5 +13,6 @@ __all__ = [
     "Section",
     "export_darknet",
     "import_darknet",
+    "import_files",
     "parse_cfg",
 ]

@@ -12,7 +12,7 @@ from visiongarden.errors import UserError
 from visiongarden.models import Detector
 from visiongarden.types import ClassMap, ImageSize
 from visiongarden.weights.darknet import parts
-from visiongarden.weights.darknet.cfg import Cfg, parse_cfg
+from visiongarden.weights.darknet.cfg import MOST_BYTES, Cfg, parse_cfg
 from visiongarden.weights.darknet.geometry import geometry
 from visiongarden.weights.darknet.model import DarknetModel
 from visiongarden.weights.darknet.trace import trace
@@ -106,3 +106,40 @@ def export_darknet(
         arrays = parts.in_darknets_epsilon(traced)
     write_weights(weights, header, arrays)
     write_beside(Path(cfg), lambda stream: stream.write(text.encode()))
+
+
+def import_files(
+    cfg: str | Path,
+    weights: str | Path | None = None,
+    output: str | Path | None = None,
+    names: str | Path | None = None,
+    as_parts: bool = False,
+) -> Path:
+    """`import_darknet`, saved as a model file.
+
+    Args:
+        cfg: Darknet's .cfg.
+        weights: Darknet's .weights.
+        output: the .keras file; by default the cfg's name, in the working directory.
+        names: a text file with the classes' names, one a line.
+        as_parts: as of `import_darknet`.
+
+    Raises:
+        UserError: as of `import_darknet`; or the names are not one for each class.
+    """
+    output = Path(output or Path(cfg).with_suffix(".keras").name)
+    if output.suffix != ".keras":
+        raise UserError(f"cannot save a model as {output}", rule="the name ends in .keras")
+    class_map = None if names is None else read_names(names)
+    model = import_darknet(Path(cfg), weights, class_map=class_map, as_parts=as_parts)
+    model.save(output)
+    return output
+
+
+def read_names(path: str | Path) -> tuple[str, ...]:
+    """Names of classes, one a line; blank lines at the end do not count."""
+    path = Path(path)
+    if not path.is_file() or path.stat().st_size > MOST_BYTES:
+        raise UserError(f"there is no file of names {path}", rule="text, one name a line")
+    lines = path.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
+    return tuple(line.strip() for line in lines)

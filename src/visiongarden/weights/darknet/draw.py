@@ -27,7 +27,7 @@ from visiongarden.weights.darknet.outputs import (
 )
 
 EPSILON = 1e-5
-"""What Darknet adds to the variance. OpenCV adds 1e-6, pjreddie's first version 1e-6 to the root."""
+"""What Darknet adds to the variance; OpenCV adds 1e-6."""
 
 MOMENTUM = 0.9
 
@@ -253,7 +253,8 @@ def _pool(drawing: Drawing, step: Step, x: Any) -> Any:
     plain = keras.layers.AveragePooling2D if mean else keras.layers.MaxPooling2D
     if pads == [(0, 0), (0, 0)]:
         return plain(size, strides, "valid", name=name)(x)
-    if not mean and pads == [_same_pads(*each) for each in zip(x.shape[1:3], strides, (size,) * 2)]:
+    same = [_same_pads(n, stride, size) for n, stride in zip(x.shape[1:3], strides, strict=True)]
+    if not mean and pads == same:
         return plain(size, strides, "same", name=name)(x)
     return PaddedPool(size, strides, (pads[0], pads[1]), mean, name=name)(x)
 

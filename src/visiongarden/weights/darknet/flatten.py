@@ -1,4 +1,4 @@
-"""A Keras model -> the plain layers and operations that it runs, blocks and sub-models opened up."""
+"""A Keras model -> the plain layers and operations that it runs, blocks and sub-models opened."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What each section of a cfg means: its inputs, the size of its output, its arrays in the file.
 
-Numbers only, no Keras: a cfg that asks for too much, or a weights file that is too short, is refused
-before any memory is taken. The facts are those of Darknet's own parser (AlexeyAB's, public domain).
+Numbers only, no Keras: a cfg that asks for too much, or a weights file that is too short, is
+refused before any memory is taken. The facts are those of Darknet's own parser (public domain).
 """
 
 from __future__ import annotations
@@ -26,9 +26,12 @@ MOST_VALUES = 2**31
 
 MOST_SIDE = 2**15
 
-ACTIVATIONS = frozenset(
-    ["elu", "gelu", "hard_mish", "hardswish", "hardtan", "leaky", "lhtan", "linear", "loggy", "logistic", "mish", "normalize_channels", "normalize_channels_softmax", "normalize_channels_softmax_maxval", "plse", "ramp", "relie", "relu", "relu6", "revleaky", "selu", "stair", "swish", "tanh"]
+_ACTIVATIONS = (
+    "elu gelu hard_mish hardswish hardtan leaky lhtan linear loggy logistic mish "
+    "normalize_channels normalize_channels_softmax normalize_channels_softmax_maxval plse ramp "
+    "relie relu relu6 revleaky selu stair swish tanh"
 )
+ACTIVATIONS = frozenset(_ACTIVATIONS.split())
 """Names of Darknet's activations."""
 
 HEADS = ("yolo", "Gaussian_yolo", "region", "detection")

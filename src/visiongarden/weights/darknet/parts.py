@@ -12,6 +12,7 @@ from visiongarden.backbones import Darknet53
 from visiongarden.decoders import YOLOv3Decoder
 from visiongarden.errors import ContractError, UserError
 from visiongarden.heads import AnchorBased
+from visiongarden.layers.keras_internals import weightless
 from visiongarden.models import Detector
 from visiongarden.types import ClassMap, ImageSize
 from visiongarden.weights.darknet.cfg import Cfg, parse_cfg
@@ -41,21 +42,21 @@ def as_parts(
     head, levels = _head(steps)
     differences = []
     for backbone, decoder in _FAMILIES:
+
+        def model(backbone: Any = backbone, decoder: Any = decoder) -> Detector:
+            parts = backbone(levels=levels), decoder(levels=levels), head
+            return Detector(*parts, image_shape(cfg, image_size)[:2], class_map)
+
         try:
-            model = Detector(
-                backbone(levels=levels),
-                decoder(levels=levels),
-                head,
-                image_size=image_shape(cfg, image_size)[:2],
-                class_map=class_map,
-            )
-            traced = trace(model)
+            with weightless():
+                text = trace(model()).text
         except ContractError as error:
             differences.append(error.what)
             continue
-        found = _difference(steps, geometry(parse_cfg(traced.text)))
+        found = _difference(steps, geometry(parse_cfg(text)))
         if found is None:
-            return model, traced
+            detector = model()
+            return detector, trace(detector)
         differences.append(f"{backbone.__name__} + {decoder.__name__}: {found}")
     raise UserError(
         f"{cfg.file} is none of our detectors",

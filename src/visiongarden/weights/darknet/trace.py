@@ -1,4 +1,4 @@
-"""A Keras model -> the text of a cfg, and where each array of the weights file lies in the model."""
+"""A Keras model -> the text of a cfg, and where each array of the weights lies in the model."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ def trace(model: keras.Model, image_size: ImageSize | None = None) -> Traced:
         writer.write(call)
     text = _text(size, model.inputs[0].shape[-1], writer.sections)
     steps = geometry(parse_cfg(text))
-    slots = tuple(s for step, own in zip(steps, writer.sections, strict=True) for s in _slots(step, own))
+    slots = tuple(
+        s for step, own in zip(steps, writer.sections, strict=True) for s in _slots(step, own)
+    )
     return Traced(text, slots, tuple(s.norm for s in writer.sections if s.norm is not None))
 
 
@@ -143,7 +145,7 @@ def _cut(writer: _Writer, call: Call) -> None:
     if writer.places[value] >= 0 and writer.section_of(value).kind == "yolo":
         writer.places[call.outputs[0]] = writer.places[value]
         return
-    key, channels = call.arguments[-1], call.shapes[0][-1]
+    key, channels = call.arguments[-1], call.shapes[0][-1] or 0
     share = key[-1] if isinstance(key, tuple) and key[0] is Ellipsis and len(key) == 2 else None
     if not isinstance(share, slice) or len(call.shapes[0]) != 4 or not channels:
         raise _unsupported(call, "only shares of the channels can be cut out")
@@ -152,7 +154,11 @@ def _cut(writer: _Writer, call: Call) -> None:
     if step != 1 or count < 1 or channels % count or first % count:
         raise _unsupported(call, f"channels {first} to {end} of {channels} are no equal share")
     writer.add(
-        call, "route", layers=writer.places[value], groups=channels // count, group_id=first // count
+        call,
+        "route",
+        layers=writer.places[value],
+        groups=channels // count,
+        group_id=first // count,
     )
 
 
@@ -176,7 +182,9 @@ def _convolution(writer: _Writer, call: Call) -> None:
     if layer.padding == "same":
         sides = call.shapes[0][1:3]
         if size % 2 == 0 or padding or (max(strides) > 1 and size > 1):
-            raise _unsupported(call, f"padding 'same' of size {size} and strides {strides}, {sides}")
+            raise _unsupported(
+                call, f"padding 'same' of size {size} and strides {strides}, {sides}"
+            )
         padding = size // 2
     elif dilation[0] > 1 and padding % dilation[0]:
         raise _unsupported(call, "padding that is no multiple of the dilation")
@@ -364,10 +372,15 @@ def _size(model: keras.Model, image_size: ImageSize | None) -> ImageSize:
 def _text(size: ImageSize, channels: int, sections: list[_Section]) -> str:
     net = {"batch": 1, "width": size[1], "height": size[0], "channels": channels}
     blocks = [_Section("net", net), *sections]
-    return "\n\n".join(
-        "\n".join([f"[{block.kind}]", *(f"{name}={value}" for name, value in block.options.items())])
-        for block in blocks
-    ) + "\n"
+    return (
+        "\n\n".join(
+            "\n".join(
+                [f"[{block.kind}]", *(f"{name}={value}" for name, value in block.options.items())]
+            )
+            for block in blocks
+        )
+        + "\n"
+    )
 
 
 def _slots(step: Any, section: _Section) -> list[Slot]:
