@@ -203,7 +203,7 @@ def _convolution(writer: _Writer, call: Call) -> None:
     )
     options |= {"pad": 1} if padding == size // 2 else {"padding": padding}
     groups = channels if depthwise else layer.groups
-    options |= {"groups": groups} if groups > 1 else {}
+    options |= {"groups": groups} if groups and groups > 1 else {}
     options |= {"dilation": dilation[0]} if dilation[0] > 1 else {}
     writer.after(call, value)
     writer.add(call, "convolutional", layer, **options, activation="linear")
