@@ -11,7 +11,7 @@ import keras
 
 from visiongarden.errors import UserError
 from visiongarden.heads.prediction import SplitAnchors
-from visiongarden.layers import Sum
+from visiongarden.layers import Convolution, Sum
 from visiongarden.types import ImageSize
 from visiongarden.weights.darknet.activations import darknet_name
 from visiongarden.weights.darknet.cfg import parse_cfg
@@ -179,7 +179,9 @@ def _convolution(writer: _Writer, call: Call) -> None:
     (size, other), strides, dilation = layer.kernel_size, layer.strides, layer.dilation_rate
     if size != other or len(set(dilation)) > 1 or layer.data_format != "channels_last":
         raise _unsupported(call, "kernels are square, channels last")
-    if layer.padding == "same":
+    if isinstance(layer, Convolution):
+        padding += layer.pad
+    elif layer.padding == "same":
         sides = call.shapes[0][1:3]
         if size % 2 == 0 or padding or (max(strides) > 1 and size > 1):
             raise _unsupported(
@@ -329,8 +331,14 @@ def _yolo(writer: _Writer, call: Call) -> None:
         "classes": head.num_classes,
         "num": len(anchors),
     }
-    if head.scale_xy != 1:
-        options["scale_x_y"] = head.scale_xy
+    reach = head.scale_xy[level] if isinstance(head.scale_xy, dict) else head.scale_xy
+    if reach != 1:
+        options["scale_x_y"] = reach
+    if head.sizes != "exponential":
+        # With new_coords Darknet takes what a logistic function gave already.
+        writer.after(call, call.inputs[0])
+        writer.section_of(call.inputs[0]).options["activation"] = "logistic"
+        options["new_coords"] = 1
     writer.after(call, call.inputs[0])
     writer.add(call, "yolo", **options)
 
