@@ -43,14 +43,17 @@ class _Grid:
         anchors = np.asarray(step.settings["anchors"], np.float32)
         y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
         cells = np.stack([x, y], -1).reshape(-1, 1, 2)
-        self.cells = np.broadcast_to(cells, (rows * columns, len(anchors), 2)).reshape(-1, 2)
-        self.anchors = np.tile(anchors, (rows * columns, 1))
-        self.stride = np.array([size[1] / columns, size[0] / rows], np.float32)
+        repeated = np.repeat(cells, len(anchors), axis=1).reshape(-1, 2)
+        self.count = len(repeated)
+        self.cells = ops.convert_to_tensor(repeated)
+        self.anchors = ops.convert_to_tensor(np.tile(anchors, (rows * columns, 1)))
+        stride = np.array([size[1] / columns, size[0] / rows], np.float32)
+        self.stride = ops.convert_to_tensor(stride)
         self.values = step.settings["classes"] + own
 
     def flat(self, x: Any) -> Any:
         """(batch, rows, columns, anchors * n) -> (batch, all, n), float32."""
-        return ops.reshape(ops.cast(x, "float32"), (-1, len(self.cells), self.values))
+        return ops.reshape(ops.cast(x, "float32"), (-1, self.count, self.values))
 
 
 def _corners(centre: Any, sides: Any) -> Any:
@@ -98,8 +101,9 @@ def _detection(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
     sure = ops.reshape(x[:, cells * classes : cells * (classes + count)], (-1, cells, count, 1))
     boxes = ops.reshape(x[:, cells * (classes + count) :], (-1, cells * count, 4))
     rows, columns = np.mgrid[0:side, 0:side].astype(np.float32)
-    grid = np.repeat(np.stack([columns, rows], -1).reshape(-1, 2), count, axis=0)
-    whole = np.array([size[1], size[0]], np.float32)
+    places = np.repeat(np.stack([columns, rows], -1).reshape(-1, 2), count, axis=0)
+    grid = ops.convert_to_tensor(places)
+    whole = ops.convert_to_tensor(np.array([size[1], size[0]], np.float32))
     centre = (boxes[..., :2] + grid) / side * whole
     sides = (ops.square(boxes[..., 2:]) if s["sqrt"] else boxes[..., 2:]) * whole
     return _corners(centre, sides), ops.reshape(own * sure, (-1, cells * count, classes))
