@@ -35,11 +35,13 @@ if TYPE_CHECKING:
     from visiongarden.parts import Backbone, Decoder, Head, connect
     from visiongarden.registry import register
     from visiongarden.types import ClassMap, FeatureMaps, RawPredictions
+    from visiongarden.weights.darknet import DarknetModel, export_darknet, import_darknet
 
 __all__ = [
     "Backbone",
     "ClassMap",
     "ContractError",
+    "DarknetModel",
     "Decoder",
     "Detector",
     "FeatureMaps",
@@ -55,7 +57,9 @@ __all__ = [
     "decoders",
     "evaluation",
     "export",
+    "export_darknet",
     "heads",
+    "import_darknet",
     "inspect",
     "layers",
     "load",
@@ -77,6 +81,7 @@ _HOME = {
     "Backbone": "parts",
     "ClassMap": "types",
     "ContractError": "errors",
+    "DarknetModel": "weights.darknet",
     "Decoder": "parts",
     "Detector": "models",
     "FeatureMaps": "types",
@@ -84,6 +89,8 @@ _HOME = {
     "RawPredictions": "types",
     "UserError": "errors",
     "connect": "parts",
+    "export_darknet": "weights.darknet",
+    "import_darknet": "weights.darknet",
     "load": "models",
     "register": "registry",
 }

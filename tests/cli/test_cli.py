@@ -54,6 +54,8 @@ SURFACE = {
     "repeats": {"source", "--write", "--json", "--import", "--debug"},
     "models": {"--task", "--json", "--markdown", "--debug"},
     "verify": {"source", "factory", "--all", "--import", "--debug"},
+    "import-darknet": {"cfg", "weights", "--output", "--names", "--as-parts", "--debug"},
+    "export-darknet": {"model", "cfg", "weights", "--image-size", "--import", "--debug"},
 }
 
 

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 import typer
 
 # Each file adds its commands to the app.
-from visiongarden.cli import cards, check, commands, figures, new, weights  # noqa: F401
+# Each file adds its commands to the app.
+from visiongarden.cli import cards, check, commands, darknet, figures, new, weights  # noqa: F401
 from visiongarden.cli.app import app
 from visiongarden.cli.failures import INTERRUPTED, report
 

@@ -55,7 +55,7 @@ def evaluate(
     """Judges a detector by COCO's protocol, in pixels of the original images.
 
     Args:
-        model: a `Detector`.
+        model: a `Detector`, or a `DarknetModel`.
         dataset: what to judge on.
         batch_size: images a step.
         predictor: one that is compiled already; by default COCO's NMS at the model's image size.
@@ -65,6 +65,8 @@ def evaluate(
         DataError: an image cannot be decoded.
     """
     _same_classes(model.class_map, dataset.class_map)
+    if hasattr(model, "detect"):
+        return _by_itself(model, dataset)
     predictor = predictor or Predictor(model, nms=COCO_NMS)
     metric = CocoMeanAveragePrecision(dataset.class_map)
     loader = Loader(dataset, predictor.image_size, min(batch_size, max(len(dataset), 1)))
@@ -77,6 +79,15 @@ def evaluate(
             metric.update(to_original(found, placement, tuple(size)), example)  # type: ignore[arg-type]
             seen += 1
     return Result(metric.result(), metric.per_class(), seen)
+
+
+def _by_itself(model: Any, dataset: DetectionDataset) -> Result:
+    """Judges an imported network, which has its own way from pixels to boxes."""
+    metric = CocoMeanAveragePrecision(dataset.class_map)
+    for index in range(len(dataset)):
+        example = dataset.load(index)
+        metric.update(model.detect(example.image, COCO_NMS.score_threshold, clip=True), example)
+    return Result(metric.result(), metric.per_class(), len(dataset))
 
 
 def judge_on(dataset: DetectionDataset, batch_size: int = 16) -> Callable[[Any], dict[str, float]]:

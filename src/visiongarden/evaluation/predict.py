@@ -35,7 +35,7 @@ def predict(
     """Detections of each image, in its own pixels.
 
     Args:
-        model: a `Detector`.
+        model: a `Detector`, or a `DarknetModel`.
         images: files, or uint8 RGB arrays (height, width, 3) of any size.
         score: least score of a detection.
         batch_size: images a step; less is filled up.
@@ -44,6 +44,8 @@ def predict(
     Raises:
         DataError: a file cannot be decoded.
     """
+    if hasattr(model, "detect"):  # an imported network has its own way, from pixels to boxes
+        return [model.detect(image, score) for image in images]
     predictor = predictor or Predictor(model, nms=Nms(score_threshold=score))
     found: list[Detections] = []
     for start in range(0, len(images), batch_size):
@@ -90,11 +92,13 @@ def predict_files(
         )
     opened, output = load(model), Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    predictor = Predictor(opened, nms=Nms(score_threshold=score))
+    predictor = None
+    if not hasattr(opened, "detect"):
+        predictor = Predictor(opened, nms=Nms(score_threshold=score))
     rows = []
     for file, name in zip(files, names, strict=True):
         image = decode(file)
-        found = predict(opened, [image], predictor=predictor)[0]
+        found = predict(opened, [image], score, predictor=predictor)[0]
         write_png(output / name, draw(image, found, opened.class_map))
         rows.append({"file": str(file), "detections": as_rows(found, opened.class_map)})
     (output / RESULTS).write_text(json.dumps(rows, indent=1), encoding="utf-8")

@@ -10,7 +10,20 @@ NEGATIVE_SLOPE = 0.1
 """Slope of Darknet's leaky ReLU (YOLOv2 paper onwards); Keras's own default is 0.2."""
 
 
-def activation(name: str | None, **kwargs: Any) -> keras.Layer:
+@keras.saving.register_keras_serializable("visiongarden")
+def mish(x: Any) -> Any:
+    """x * tanh(softplus(x)): Misra 2019 (arXiv 1908.08681), equation 1, as a quotient.
+
+    Keras writes it as in the paper; TensorFlow (2.21) fuses that with a fused batch normalisation
+    before it into an operation that it does not have, and fails.
+    """
+    # tanh(ln(1 + e)) = ((1 + e)**2 - 1) / ((1 + e)**2 + 1), e the exponential; 1 from x = 20 on.
+    power = keras.ops.exp(keras.ops.minimum(x, 20))
+    square = power * (power + 2)
+    return x * (square / (square + 2))
+
+
+def activation(name: str | None, /, **kwargs: Any) -> keras.Layer:
     """A layer for an activation's name.
 
     Args:
@@ -21,6 +34,8 @@ def activation(name: str | None, **kwargs: Any) -> keras.Layer:
     Raises:
         ValueError: Keras does not know the name.
     """
+    if name == "mish":
+        return keras.layers.Activation(mish, **kwargs)
     if name == "leaky_relu":
         return keras.layers.LeakyReLU(negative_slope=NEGATIVE_SLOPE, **kwargs)
     return keras.layers.Activation(name or "linear", **kwargs)

@@ -6,6 +6,7 @@ A file is an ordinary `.keras` archive whose config is the three parts, plus one
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import tempfile
@@ -23,6 +24,9 @@ from visiongarden.errors import ModelFileError, UserError, nearest
 
 MANIFEST = "visiongarden.json"
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+_ABOVE = {"visiongarden>DarknetModel": "visiongarden.weights.darknet"}
+"""Models of ours whose rooms stand above this one -> what is imported when a file names them."""
+
 _MOST_JSON = 16 * 2**20
 _SLACK = 64 * 2**20
 
@@ -163,6 +167,9 @@ def _model_class(path: Path, config: Any) -> Any:
             rule="a model made of parts",
             fix=f'keras.saving.load_model("{path}")',
         )
+    home = _ABOVE.get(str(config.get("registered_name")))
+    if home:
+        importlib.import_module(home)
     return _registered(config, keras.Model)
 
 

@@ -1,0 +1,53 @@
+"""Commands that read and write Darknet's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visiongarden.cli.app import app
+from visiongarden.cli.options import Debug, Imports, ModelFile
+from visiongarden.cli.start import start
+
+
+@app.command("import-darknet")
+def import_darknet(
+    cfg: Annotated[Path, typer.Argument(help="Darknet's .cfg.")],
+    weights: Annotated[Path | None, typer.Argument(help="Darknet's .weights.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="A .keras file; by default the cfg's name.")
+    ] = None,
+    names: Annotated[Path | None, typer.Option(help="Names of the classes, one a line.")] = None,
+    as_parts: Annotated[
+        bool, typer.Option("--as-parts", help="As a detector of our parts, to train on.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Turn a Darknet network into a model file."""
+    start()
+    from visiongarden.weights import darknet
+
+    typer.echo(darknet.import_files(cfg, weights, output, names, as_parts))
+
+
+@app.command("export-darknet")
+def export_darknet(
+    model: ModelFile,
+    cfg: Annotated[Path, typer.Argument(help="The .cfg to write.")],
+    weights: Annotated[Path, typer.Argument(help="The .weights to write.")],
+    image_size: Annotated[
+        int | None, typer.Option(help="Side in pixels, where the model leaves it open.")
+    ] = None,
+    imports: Imports = None,
+    debug: Debug = False,
+) -> None:
+    """Write a model as Darknet's cfg and weights."""
+    start(imports)
+    from visiongarden.models import load
+    from visiongarden.weights import darknet
+
+    size = None if image_size is None else (image_size, image_size)
+    darknet.export_darknet(load(model), cfg, weights, size)
+    typer.echo(f"{cfg}\n{weights}")

@@ -1,0 +1,122 @@
+"""A Keras model -> the plain layers and operations that it runs, blocks and sub-models opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from visiongarden.layers import Composite
+
+
+@dataclass(frozen=True)
+class Call:
+    """One layer or operation at work.
+
+    Attributes:
+        layer: the layer, or an operation of `keras.ops`.
+        inputs: numbers of the values that it takes.
+        outputs: numbers of the values that it gives.
+        path: names of the blocks around it and its own.
+        shapes: shapes of its inputs, batch first.
+        arguments: all that it was called with.
+    """
+
+    layer: Any
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    path: str
+    shapes: tuple[tuple[int | None, ...], ...]
+    arguments: tuple[Any, ...] = ()
+
+
+class Flattened:
+    """The calls of a model, each only when an output needs it; value 0 is the image.
+
+    Args:
+        model: a functional model with one input.
+        outputs: the model's outputs in the order in which they are to be reached.
+    """
+
+    def __init__(self, model: keras.Model, outputs: Sequence[Any]) -> None:
+        self.calls: list[Call] = []
+        self._count = 1
+        self._scopes: dict[int, _Scope] = {}
+        top = _Scope("", {id(model.inputs[0]): 0})
+        for output in outputs:
+            self._reach(output, top)
+
+    def _reach(self, wanted: Any, top: _Scope) -> None:
+        todo = [(wanted, top)]
+        while todo:
+            tensor, scope = todo[-1]
+            missing = [] if id(tensor) in scope.known else self._missing(tensor, scope)
+            if missing:
+                todo += reversed(missing)
+            else:
+                todo.pop()
+
+    def _missing(self, tensor: Any, scope: _Scope) -> list[tuple[Any, _Scope]]:
+        """What must be known before `tensor`; nothing if it is known now."""
+        if id(tensor) in scope.inputs:
+            return self._copied(tensor, scope, *scope.inputs[id(tensor)])
+        layer, index, position = tensor._keras_history
+        node = layer._inbound_nodes[index]
+        if isinstance(layer, (keras.Model, Composite)):
+            inside = self._inside(layer, node, scope)
+            return self._copied(tensor, scope, inside.results[position], inside)
+        missing = [(t, scope) for t in node.input_tensors if id(t) not in scope.known]
+        if not missing:
+            self._call(layer, node, scope)
+        return missing
+
+    def _copied(
+        self, tensor: Any, scope: _Scope, other: Any, home: _Scope
+    ) -> list[tuple[Any, _Scope]]:
+        if id(other) not in home.known:
+            return [(other, home)]
+        scope.known[id(tensor)] = home.known[id(other)]
+        return []
+
+    def _call(self, layer: Any, node: Any, scope: _Scope) -> None:
+        inputs = tuple(scope.known[id(tensor)] for tensor in node.input_tensors)
+        outputs = tuple(range(self._count, self._count + len(node.outputs)))
+        self._count += len(outputs)
+        shapes = tuple(tuple(tensor.shape) for tensor in node.input_tensors)
+        path = f"{scope.path}/{layer.name}".lstrip("/")
+        self.calls.append(Call(layer, inputs, outputs, path, shapes, tuple(node.arguments.args)))
+        for tensor, number in zip(node.outputs, outputs, strict=True):
+            scope.known[id(tensor)] = number
+
+    def _inside(self, layer: Any, node: Any, scope: _Scope) -> _Scope:
+        """The graph inside a sub-model or block, drawn once for each use of it."""
+        if id(node) not in self._scopes:
+            if isinstance(layer, keras.Model):
+                given, results = layer.inputs, layer.outputs
+            else:
+                fresh = keras.tree.map_structure(_like, node.arguments.args[0])
+                given, results = keras.tree.flatten(fresh), keras.tree.flatten(layer.call(fresh))
+            own = _Scope(f"{scope.path}/{layer.name}".lstrip("/"), {})
+            own.results = list(results)
+            own.keep = given
+            for inner, outer in zip(given, node.input_tensors, strict=True):
+                own.inputs[id(inner)] = (outer, scope)
+            self._scopes[id(node)] = own
+        return self._scopes[id(node)]
+
+
+@dataclass
+class _Scope:
+    """The tensors of one graph: the model's own, or that inside a block."""
+
+    path: str
+    known: dict[int, int]
+    inputs: dict[int, tuple[Any, _Scope]] = field(default_factory=dict)
+    results: list[Any] = field(default_factory=list)
+    keep: Any = None
+
+
+def _like(tensor: Any) -> keras.KerasTensor:
+    return keras.KerasTensor(tensor.shape, dtype=tensor.dtype)

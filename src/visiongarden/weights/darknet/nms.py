@@ -1,0 +1,80 @@
+"""Darknet's non-maximum suppression: greedy, class by class, by IoU or distance-IoU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from visiongarden.config import Value
+from visiongarden.postprocess.nms import Share
+from visiongarden.types import Detections
+
+
+class DarknetNms(Value):
+    """Keeps the best of boxes that overlap; a box counts once for each of its classes.
+
+    Attributes:
+        score_threshold: scores have to be above it.
+        iou_threshold: a box is left out whose overlap with a better one of its class is above it.
+        power: with it the overlap is IoU less (d² / c²) ** power: d the distance of the centres, c
+            the diagonal around both boxes (Zheng et al. 2019, distance-IoU; their power is 1).
+    """
+
+    score_threshold: Share = 0.25
+    iou_threshold: Share = 0.45
+    power: float | None = None
+
+    @classmethod
+    def of(cls, settings: Any, score: float, overlap: float) -> DarknetNms:
+        """The kind that the last prediction layer's section names."""
+        # Darknet's "greedynms" takes the distance into account too, with a fixed power.
+        powers = {"greedynms": 0.6, "diounms": settings.get("beta_nms", 0.6)}
+        power = powers.get(settings.get("nms_kind", "default"))
+        return cls(score_threshold=score, iou_threshold=overlap, power=power)
+
+    def __call__(self, boxes: np.ndarray, scores: np.ndarray) -> Detections:
+        """The detections of one image, best first.
+
+        Args:
+            boxes: float32 (n, 4), xyxy; shares of the image's sides, as distances depend on them.
+            scores: float32 (n, classes), 0 to 1.
+        """
+        rows, classes = np.nonzero(scores > self.score_threshold)
+        values = scores[rows, classes]
+        order = np.argsort(-values, kind="stable")
+        rows, classes, values = rows[order], classes[order], values[order]
+        kept = np.zeros(len(rows), bool)
+        for each in np.unique(classes):
+            own = np.nonzero(classes == each)[0]
+            kept[own[self._greedy(boxes[rows[own]].astype(np.float64))]] = True
+        return Detections(
+            boxes[rows[kept]].astype(np.float32),
+            values[kept].astype(np.float32),
+            classes[kept].astype(np.int32),
+        )
+
+    def _greedy(self, boxes: np.ndarray) -> list[int]:
+        left, kept = np.arange(len(boxes)), []
+        while len(left):
+            first, left = left[0], left[1:]
+            kept.append(int(first))
+            overlaps = self._overlaps(boxes[first], boxes[left])
+            left = left[~(overlaps > self.iou_threshold)]
+        return kept
+
+    def _overlaps(self, box: np.ndarray, others: np.ndarray) -> np.ndarray:
+        low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
+        inter = np.prod(np.maximum(high - low, 0), axis=1)
+        areas = np.prod(others[:, 2:] - others[:, :2], axis=1)
+        union = np.prod(box[2:] - box[:2]) + areas - inter
+        iou = np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+        if self.power is None:
+            return iou
+        around = np.maximum(box[2:], others[:, 2:]) - np.minimum(box[:2], others[:, :2])
+        diagonal = np.sum(around**2, axis=1)
+        centres = (others[:, :2] + others[:, 2:] - box[:2] - box[2:]) / 2
+        share = np.divide(
+            np.sum(centres**2, axis=1), diagonal, out=np.zeros_like(iou), where=diagonal > 0
+        )
+        return iou - share**self.power
