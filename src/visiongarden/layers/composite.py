@@ -112,6 +112,18 @@ class Composite(keras.layers.Layer):
         }
         return own | base
 
+    def says(self, name: str, value: Any) -> Any:
+        """Puts what `__init__` made of one of its arguments into the config; returns it."""
+        self._arguments[name] = value
+        return value
+
+    def fold(self) -> dict[str, Any] | None:
+        """Weights of the layer's folded form, relative path -> array; None: it has no such form.
+
+        A layer that has one takes an argument `folded`, and makes it where `is_folding()`.
+        """
+        return None
+
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         """The layer that `get_config` described."""

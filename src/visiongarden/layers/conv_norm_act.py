@@ -8,6 +8,7 @@ from visiongarden.layers.activation import activation as activation_layer
 from visiongarden.layers.batch_norm import BatchNorm
 from visiongarden.layers.composite import Composite
 from visiongarden.layers.convolution import Convolution
+from visiongarden.layers.folding import is_folding, with_norm
 from visiongarden.registry import register
 
 
@@ -29,6 +30,8 @@ class ConvNormAct(Composite):
         epsilon: what batch normalisation adds to the variance.
         groups: sets of channels that are convolved apart; both channel counts are its multiples.
         pad: cells added on every side; None is `kernel_size // 2`.
+        folded: whether the convolution has a bias and does the normalisation's work; for models
+            that are used and no longer trained (`Detector.folded`).
         **kwargs: `name`, `dtype`, `trainable`.
     """
 
@@ -42,13 +45,21 @@ class ConvNormAct(Composite):
         epsilon: float = 1e-3,
         groups: int = 1,
         pad: int | None = None,
+        folded: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.conv = Convolution(filters, kernel_size, strides, pad, groups, use_bias=False)
-        self.norm = BatchNorm(momentum=momentum, epsilon=epsilon)
+        folded = self.says("folded", folded or is_folding())
+        self.conv = Convolution(filters, kernel_size, strides, pad, groups, use_bias=folded)
+        self.norm = None if folded else BatchNorm(momentum=momentum, epsilon=epsilon)
         self.act = activation_layer(activation)
 
     def call(self, x: Any) -> Any:
         """Runs convolution, normalisation and activation."""
-        return self.act(self.norm(self.conv(x)))
+        x = self.conv(x)
+        return self.act(x if self.norm is None else self.norm(x))
+
+    def fold(self) -> dict[str, Any]:
+        """Weights of the folded form: "conv/kernel" and "conv/bias"."""
+        kernel, bias = with_norm(self.conv, self.norm)
+        return {"conv/kernel": kernel, "conv/bias": bias}
