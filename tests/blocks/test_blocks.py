@@ -198,16 +198,31 @@ def test_spp_and_sppf_pool_alike():
 
 
 @pytest.mark.backends
-@pytest.mark.parametrize("block", [blocks.RepConv(6, "linear"), blocks.RepDepthwise((7, 3), None)])
-def test_branches_fold_into_one_convolution(block):
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **kw: blocks.RepConv(6, **kw),
+        lambda **kw: blocks.RepDepthwise((7, 3), **kw),
+        lambda **kw: layers.ConvNormAct(4, 3, strides=2, groups=2, **kw),
+        lambda **kw: layers.DepthwiseNormAct(5, **kw),
+    ],
+)
+def test_folding_keeps_the_numbers(make):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1, 8, 12, 6)).astype(np.float32)
-    block(x)
+    block, folded = make(), make(folded=True)
+    wanted = block(x)
     block.set_weights([rng.uniform(0.5, 2, w.shape) for w in block.weights])
-    kernel, bias = (part.astype(np.float32) for part in block.folded())
-    run = keras.ops.depthwise_conv if kernel.shape[-1] == 1 else keras.ops.conv
-    one = keras.ops.convert_to_numpy(run(x, kernel, padding="same")) + bias
-    np.testing.assert_allclose(one, keras.ops.convert_to_numpy(block(x)), rtol=1e-4, atol=1e-5)
+    wanted, _ = block(x), folded(x)
+    values = block.fold()
+    assert {w.path.split("/", 1)[1] for w in folded.weights} == set(values)
+    for weight in folded.weights:
+        weight.assign(values[weight.path.split("/", 1)[1]])
+    found, wanted = (keras.ops.convert_to_numpy(y) for y in (folded(x), wanted))
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    again = type(folded).from_config(folded.get_config())
+    again.build(x.shape)
+    assert [w.shape for w in again.weights] == [w.shape for w in folded.weights]
 
 
 @pytest.mark.backends
