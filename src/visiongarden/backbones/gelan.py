@@ -20,9 +20,8 @@ class GELAN(Backbone):
     """Two stride-2 convolutions, four CSP-ELAN stages, SPP-ELAN at the end.
 
     Sizes of the family (stem; channels; hidden; down; repeats): t 16-32; 32-64-96-128; as channels;
-    AConv; 0-3-3-3. s twice the channels of t but 32-64 in the stem, as t. m 32-64;
-    128-240-360-480; as channels; AConv; 1-1-1-1. c 64-128; 256-512-512-512; 128-256-512-512;
-    ADown; 1-1-1-1.
+    AConv; 0-3-3-3. s as t with twice the channels. m 32-64; 128-240-360-480; as channels; AConv;
+    1-1-1-1. c 64-128; 256-512-512-512; 128-256-512-512; ADown; 1-1-1-1.
 
     Attributes:
         stem: channels of the first two convolutions.

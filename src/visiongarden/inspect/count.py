@@ -13,7 +13,8 @@ from visiongarden.inspect.macs import macs_by_layer, macs_inside, outputs_inside
 from visiongarden.layers.keras_internals import weightless
 from visiongarden.models import Detector
 from visiongarden.parts import IMAGE, Part
-from visiongarden.types import FeatureSpec, ImageSize
+from visiongarden.parts.connection import check_image_size
+from visiongarden.types import FeatureSpec, ImageSize, stride_of
 
 DEFAULT_SIZE: ImageSize = (640, 640)
 """Where a model leaves the size open and none is given; what most detectors are published at."""
@@ -48,7 +49,7 @@ def count(
     image_size: ImageSize | int | None = None,
     inputs: FeatureSpec = IMAGE,
 ) -> Count:
-    """Counts parameters and MACs; a part or a detector is drawn anew without its weights' memory.
+    """Counts parameters and MACs; a part is drawn without its weights' memory.
 
     Args:
         source: a model or a part.
@@ -90,7 +91,10 @@ def size_for(source: keras.Model | Part, image_size: ImageSize | int | None) -> 
 
 
 def drawn(source: keras.Model | Part, size: ImageSize, inputs: FeatureSpec = IMAGE) -> keras.Model:
-    """A model at `size` with the graph of `source`; anything but parts is taken as it is."""
+    """A model at `size` with the graph of `source`: the model itself where it suits."""
+    if isinstance(source, Detector) and source.image_size is None:
+        check_image_size(size, max(stride_of(level) for level in source.parts.backbone.levels))
+        return source
     if isinstance(source, Detector) and source.image_size != size:
         parts = source.parts
         return Detector(parts.backbone, parts.decoder, parts.head, size, source.class_map)

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from visiongarden.layers import Composite
+from visiongarden.layers.keras_internals import without_new_calls
 
 _PER_OUTPUT = (
     keras.layers.Conv1D,
@@ -44,7 +45,7 @@ def macs_by_layer(model: keras.Model, inputs: Any) -> Counter[int]:
         inputs: symbolic tensors of static shape, batch 1, as the model takes them.
     """
     found: Counter[int] = Counter()
-    with _recording(model, found):
+    with without_new_calls(model), _recording(model, found):
         model.compute_output_spec(inputs)
     return found
 
