@@ -54,7 +54,6 @@ SURFACE = {
     "repeats": {"source", "--write", "--json", "--import", "--debug"},
     "models": {"--task", "--json", "--markdown", "--debug"},
     "verify": {"source", "factory", "--all", "--import", "--debug"},
-    "show": {"source", "--image-size", "--import", "--debug"},
 }
 
 
