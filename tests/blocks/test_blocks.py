@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from visiongarden import blocks, registry
+from visiongarden import blocks, layers, registry
 from visiongarden.errors import UserError
 
 
@@ -211,7 +211,7 @@ def test_folding_keeps_the_numbers(make):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1, 8, 12, 6)).astype(np.float32)
     block, folded = make(), make(folded=True)
-    wanted = block(x)
+    block(x)
     block.set_weights([rng.uniform(0.5, 2, w.shape) for w in block.weights])
     wanted, _ = block(x), folded(x)
     values = block.fold()
