@@ -8,11 +8,14 @@ import visiongarden as vg
 from visiongarden import registry
 from visiongarden.testing import check, check_many
 
-SMALL = {
-    "ResNet": {"depth": 18, "levels": ("p2", "p3", "p4", "p5")},
-    "CSPDarknet": {"depth": 0.33, "width": 0.0625},
+GIVEN = {
+    "ResNet": {"config": {"depth": 18, "levels": ("p2", "p3", "p4", "p5")}},
+    "CBFuse": {
+        "config": {"factors": (2, 4)},
+        "inputs": [(2, 16, 24, 8), (2, 8, 12, 8), (2, 4, 6, 8)],
+    },
 }
-"""Sizes where the defaults are large; the same classes, fewer channels."""
+"""What suits a class, where a guess would not; parts with a width are made narrow besides."""
 LARGE = {"Darknet53"}
 """Whose size no field changes; its stages and its kind are checked by others."""
 ROOMS = ("layers", "blocks", "backbones", "decoders", "heads")
@@ -30,13 +33,19 @@ def own():
     ]
 
 
+def narrow(cls):
+    sizes = {"width": 0.0625, "depth": 0.33}
+    fields = cls.model_fields if issubclass(cls, vg.parts.Part) else {}
+    return {n: v for n, v in sizes.items() if n in fields and fields[n].annotation is float}
+
+
 OWN = own()
 
 
 @pytest.fixture(scope="module")
 def reports():
     items = [{"source": cls} | options for cls, options in zoo.ZOO.items()]
-    items += [{"source": cls, "config": SMALL.get(cls.__name__)} for cls in OWN]
+    items += [{"source": cls, "config": narrow(cls)} | GIVEN.get(cls.__name__, {}) for cls in OWN]
     return dict(zip([*zoo.ZOO, *OWN], check_many(items, skip=("onnx", "jit")), strict=True))
 
 

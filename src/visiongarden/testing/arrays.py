@@ -109,3 +109,10 @@ def shapes(tree: Any) -> str:
 def is_float(leaf: Any) -> bool:
     """Whether an array or tensor holds floats."""
     return "float" in keras.backend.standardize_dtype(leaf.dtype)
+
+
+def inputs_of(model: Any) -> Any:
+    """The symbolic inputs of a functional model, nested as it takes them."""
+    if isinstance(model, keras.Sequential):  # has no `input` before it is called
+        return model.inputs[0]
+    return model.input

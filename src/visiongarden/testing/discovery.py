@@ -68,7 +68,8 @@ def check_module(
 
 
 def _imported(name: str) -> ModuleType:
-    if not name or not all(step.isidentifier() for step in name.split(".")):
+    is_file = name.endswith(".py") or "/" in name
+    if is_file or not all(step.isidentifier() for step in name.split(".")):
         fix = name.removesuffix(".py").strip("./").replace("/", ".")
         raise UserError(
             f"{name!r} is no module",

@@ -6,6 +6,8 @@ import re
 import traceback
 from pathlib import Path
 
+from visiongarden.errors import UserError
+
 _OWN = Path(__file__).parent
 _LIBRARIES = ("site-packages", "dist-packages", "/lib/python")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -82,6 +84,8 @@ def told(error: BaseException) -> str:
 def advice_for(error: BaseException, otherwise: str) -> str:
     """What to change, by words of the error."""
     error = _original(error)
+    if isinstance(error, UserError) and error.fix:
+        return error.fix
     text = f"{type(error).__name__}: {error}"
     for words, advice in _ADVICE:
         if any(word in text for word in words):

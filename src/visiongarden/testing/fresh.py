@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from visiongarden.models.files import SavedAsParts
-from visiongarden.testing.arrays import TOLERANCE, numpy_leaves
+from visiongarden.testing.arrays import TOLERANCE, inputs_of, numpy_leaves
 from visiongarden.testing.explain import advice_for, told
 from visiongarden.testing.report import Finding, failed, passed, skipped
 from visiongarden.testing.subject import Subject
@@ -135,7 +135,7 @@ class FreshProcesses:
 
 def _given(subject: Subject, model: Any) -> tuple[Any, ...]:
     tensors = keras.tree.flatten(subject.tensors())
-    return (keras.tree.pack_sequence_as(model.input, tensors),)
+    return (keras.tree.pack_sequence_as(inputs_of(model), tensors),)
 
 
 def _started(backend: str, folder: Path) -> subprocess.Popen[str]:

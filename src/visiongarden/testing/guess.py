@@ -93,7 +93,8 @@ def _argument(cls: type, name: str, hint: Any) -> Any:
         if hint is kind:
             return value
     words = name.lower().split("_")
-    if hint is keras.Layer or words[-1] in ("layer", "inner", "body", "block", "branch", "conv"):
+    called_so = words[-1] in ("layer", "inner", "body", "block", "branch", "conv")
+    if hint is keras.Layer or (called_so and hint in (None, Any)):
         return keras.layers.Conv2D(CHANNELS, 3, padding="same")
     kind = typing.get_origin(hint) or hint
     for names, value in _BY_NAME:

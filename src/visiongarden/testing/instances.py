@@ -15,6 +15,8 @@ def remembered(instance: Any) -> dict[str, Any] | None:
     """Constructor arguments that `Composite` or Keras remember of a call."""
     if isinstance(instance, Part):
         return {}
+    if type(instance).__module__.startswith("keras."):
+        return None  # Keras's own layers and models have a config to be made again from
     own = getattr(instance, "_arguments", None)
     if own is None:
         auto = getattr(instance, "_auto_config", None)

@@ -11,7 +11,7 @@ import numpy as np
 from visiongarden.errors import UserError
 from visiongarden.layers.keras_internals import dtype_policy, fresh_names
 from visiongarden.parts import IMAGE, Backbone, Head, Part
-from visiongarden.testing.arrays import arrays_like, is_shape
+from visiongarden.testing.arrays import arrays_like, inputs_of, is_shape
 from visiongarden.testing.explain import first_line
 from visiongarden.testing.guess import (
     CHANNELS,
@@ -239,4 +239,4 @@ def _of_graph(model: keras.Model) -> Any:
             sides = (sides[0] or _SIDE[0], sides[1] or _SIDE[1], sides[2])
         return (2, *sides)
 
-    return keras.tree.map_structure(shape, model.input)
+    return keras.tree.map_structure(shape, inputs_of(model))

@@ -18,7 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from visiongarden.testing.arrays import difference, leaves, numpy_leaves
+from visiongarden.testing.arrays import difference, inputs_of, leaves, numpy_leaves
 from visiongarden.testing.explain import told
 
 
@@ -85,7 +85,7 @@ def _load(path: Path, parts: bool) -> Any:
 
 def _packed(model: Any, inputs: list[Any]) -> Any:
     tensors = [keras.ops.convert_to_tensor(array) for array in inputs]
-    return keras.tree.pack_sequence_as(model.input, tensors)
+    return keras.tree.pack_sequence_as(inputs_of(model), tensors)
 
 
 def _tried(attempt: Any, model: Any, inputs: list[Any], wanted: list[np.ndarray]) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def _exported(model: Any, inputs: list[Any]) -> Any:
         keras.Input(array.shape[1:], dtype=str(array.dtype), name=f"x{i}")
         for i, array in enumerate(inputs)
     ]
-    outputs = leaves(model(keras.tree.pack_sequence_as(model.input, tensors)))
+    outputs = leaves(model(keras.tree.pack_sequence_as(inputs_of(model), tensors)))
     flat = keras.Model(tensors, outputs)
     flat([keras.ops.convert_to_tensor(array) for array in inputs])  # Keras exports what was called
     options = onnxruntime.SessionOptions()

@@ -20,6 +20,9 @@ _MERGE = (
 )
 
 
+_BASE = ("name", "trainable", "dtype")
+
+
 def registered(subject: Subject) -> Finding:
     """A file can only be reopened through a class that has a key, and has it alone."""
     cls = subject.cls
@@ -65,7 +68,7 @@ def config_complete(subject: Subject) -> Finding:
     if missing:
         return _missing(missing)
     is_model = isinstance(layer, keras.Model)
-    lost = [n for n in ("name", "trainable", "dtype") if n not in config and not is_model]
+    lost = [n for n in _BASE if n not in config and not is_model]
     if lost:
         return failed(f"the config lacks {', '.join(lost)}", _MERGE)
     for name, value in _other_values(subject):
@@ -162,7 +165,7 @@ def _told(layer: Any) -> dict[str, Any]:
 def _own_parameters(subject: Subject) -> list[str]:
     parameters = list(inspect.signature(_init(subject)).parameters.values())[1:]
     kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    return [p.name for p in parameters if p.kind not in kinds]
+    return [p.name for p in parameters if p.kind not in kinds and p.name not in _BASE]
 
 
 def _other_values(subject: Subject) -> list[tuple[str, Any]]:

@@ -8,7 +8,14 @@ import keras
 import numpy as np
 
 from visiongarden.parts import FeaturePart
-from visiongarden.testing.arrays import TOLERANCE, difference, leaves, numpy_leaves, shapes
+from visiongarden.testing.arrays import (
+    TOLERANCE,
+    difference,
+    inputs_of,
+    leaves,
+    numpy_leaves,
+    shapes,
+)
 from visiongarden.testing.explain import advice_for, told
 from visiongarden.testing.hooks import additions
 from visiongarden.testing.report import Finding, failed, passed
@@ -39,7 +46,7 @@ def traces(subject: Subject) -> Finding:
         if subject.is_part and isinstance(subject.part, FeaturePart):
             subject.part.spec(subject.features)  # measures each level's stride
         output = subject.model(subject.fresh())
-        output.compute_output_spec(output.input)
+        output.compute_output_spec(inputs_of(output))
     except Exception as error:
         return failed(told(error), advice_for(error, "use keras.ops in call(), on every value"))
     if keras.backend.backend() == "torch" and (refusal := _on_symbols(subject)):
