@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from visiongarden.layers import Composite, Convolution, ConvNormAct, DepthwiseNormAct, Sum
+from visiongarden.layers import Composite, ConvNormAct, Convolution, DepthwiseNormAct, Sum
 from visiongarden.layers import activation as activation_layer
 from visiongarden.layers.folding import is_folding
 from visiongarden.registry import register
