@@ -24,10 +24,11 @@ if TYPE_CHECKING:
         parts,
         postprocess,
         recipes,
+        tasks,
         training,
     )
     from visiongarden.errors import ContractError, UserError
-    from visiongarden.models import Detector, load
+    from visiongarden.models import Classifier, Detector, Segmenter, load
     from visiongarden.parts import Backbone, Decoder, Head, connect
     from visiongarden.registry import register
     from visiongarden.types import ClassMap, FeatureMaps, RawPredictions
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Backbone",
     "ClassMap",
+    "Classifier",
     "ContractError",
     "Decoder",
     "Detector",
     "FeatureMaps",
     "Head",
     "RawPredictions",
+    "Segmenter",
     "UserError",
     "backbones",
     "blocks",
@@ -62,18 +65,21 @@ __all__ = [
     "postprocess",
     "recipes",
     "register",
+    "tasks",
     "training",
 ]
 
 _HOME = {
     "Backbone": "parts",
     "ClassMap": "types",
+    "Classifier": "models",
     "ContractError": "errors",
     "Decoder": "parts",
     "Detector": "models",
     "FeatureMaps": "types",
     "Head": "parts",
     "RawPredictions": "types",
+    "Segmenter": "models",
     "UserError": "errors",
     "connect": "parts",
     "load": "models",

@@ -2,5 +2,7 @@
 
 from visiongarden.heads.anchor_based import AnchorBased
 from visiongarden.heads.anchor_free import AnchorFree
+from visiongarden.heads.classification import Classification
+from visiongarden.heads.segmentation import Segmentation
 
-__all__ = ["AnchorBased", "AnchorFree"]
+__all__ = ["AnchorBased", "AnchorFree", "Classification", "Segmentation"]

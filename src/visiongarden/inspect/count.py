@@ -10,7 +10,7 @@ import keras
 from visiongarden.errors import UserError
 from visiongarden.inspect.macs import macs_by_layer, macs_inside
 from visiongarden.layers.keras_internals import weightless
-from visiongarden.models import Detector
+from visiongarden.models import Joined
 from visiongarden.parts import IMAGE, Part
 from visiongarden.types import FeatureSpec, ImageSize
 
@@ -44,7 +44,7 @@ def count(
     image_size: ImageSize | int | None = None,
     inputs: FeatureSpec = IMAGE,
 ) -> Count:
-    """Counts parameters and MACs; a part or a detector is drawn anew without its weights' memory.
+    """Counts parameters and MACs; parts and models of them are drawn anew without weights' memory.
 
     Args:
         source: a model or a part.
@@ -82,9 +82,8 @@ def size_for(source: keras.Model | Part, image_size: ImageSize | int | None) -> 
 
 def drawn(source: keras.Model | Part, size: ImageSize, inputs: FeatureSpec = IMAGE) -> keras.Model:
     """A model at `size` with the graph of `source`; anything but parts is taken as it is."""
-    if isinstance(source, Detector):
-        parts = source.parts
-        return Detector(parts.backbone, parts.decoder, parts.head, size, source.class_map)
+    if isinstance(source, Joined):
+        return source.resized(size)
     if isinstance(source, Part):
         return source.as_model(inputs, size)
     if isinstance(source, keras.Model) and source.built:

@@ -14,7 +14,7 @@ import keras
 from visiongarden.inspect.count import Count, count_of, drawn, size_for, symbolic_inputs
 from visiongarden.inspect.macs import macs_by_layer, macs_inside
 from visiongarden.layers.keras_internals import weightless
-from visiongarden.models import Detector, load
+from visiongarden.models import Joined, load
 from visiongarden.parts import IMAGE, Part
 from visiongarden.types import FeatureSpec, ImageSize
 
@@ -85,11 +85,11 @@ class Figure:
 
 
 def show(
-    source: Detector | Part | str | Path,
+    source: Joined | Part | str | Path,
     image_size: ImageSize | int | None = None,
     inputs: FeatureSpec = IMAGE,
 ) -> Figure:
-    """The figure of a detector, a part or a saved model; no weight is used.
+    """The figure of a model, a part or a saved model; no weight is used.
 
     Args:
         source: a model, a part, or the path of a `.keras` file.
@@ -107,7 +107,7 @@ def show(
     with weightless():
         model = drawn(source, size, inputs)
         found = macs_by_layer(model, symbolic_inputs(model, size))
-    subs = [model.backbone, model.decoder, model.head] if isinstance(model, Detector) else [model]
+    subs = [model.backbone, model.decoder, model.head] if isinstance(model, Joined) else [model]
     return Figure(
         title=f"{type(source).__name__}{name}{_classes(source)}",
         image_size=size,

@@ -4,15 +4,23 @@ from visiongarden.losses.anchor_based import AnchorBasedLoss
 from visiongarden.losses.anchor_free import AnchorFreeLoss
 from visiongarden.losses.assigners import AnchorIoU, TaskAligned
 from visiongarden.losses.bce import binary_crossentropy
+from visiongarden.losses.classification import ClassificationLoss
+from visiongarden.losses.crossentropy import softmax_crossentropy
 from visiongarden.losses.dfl import distribution_focal
+from visiongarden.losses.dice import dice
 from visiongarden.losses.focal import focal
+from visiongarden.losses.segmentation import SegmentationLoss
 
 __all__ = [
     "AnchorBasedLoss",
     "AnchorFreeLoss",
     "AnchorIoU",
+    "ClassificationLoss",
+    "SegmentationLoss",
     "TaskAligned",
     "binary_crossentropy",
+    "dice",
     "distribution_focal",
     "focal",
+    "softmax_crossentropy",
 ]
