@@ -21,9 +21,21 @@ SURFACE = {
         "--output",
         "--resume",
         "--invalid-boxes",
+        "--task",
         "--import",
         "--debug",
     },
+    "config schema": {"--import", "--debug"},
+    "config show": {
+        "source",
+        "overrides",
+        "--format",
+        "--invalid-boxes",
+        "--task",
+        "--import",
+        "--debug",
+    },
+    "recipe diff": {"a", "b", "--import", "--debug"},
     "eval": {
         "model",
         "data",
@@ -40,8 +52,16 @@ SURFACE = {
 }
 
 
+def every_command(group, before=""):
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from every_command(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
+
+
 def test_options():
-    commands = typer.main.get_command(app).commands
+    commands = dict(every_command(typer.main.get_command(app)))
     found = {
         name: {
             p.name if p.param_type_name == "argument" else p.opts[0]
@@ -120,7 +140,7 @@ def test_train_resolves_and_trains(monkeypatch, tmp_path, arguments):
     calls = []
     assert run("train", "data", "a.b=1", "c=2", "--format", "voc", *arguments) == 0
     recipe, output, resume = calls[0]
-    assert recipe == ("recipe", ("data", "voc", None, ["a.b=1", "c=2"]))
+    assert recipe == ("recipe", ("data", "voc", None, ["a.b=1", "c=2"], None))
     assert resume == ("--resume" in arguments)
     assert output == (Path("x") if "--output" in arguments else None)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import keras
-from keras.src.backend.common import global_state
+from keras.src.backend.common import global_state, stateless_scope
 from keras.src.utils.naming import to_snake_case
 
 _PENDING = "uninitialized_variables"
@@ -27,6 +27,12 @@ def weightless() -> Iterator[None]:
             yield
     finally:
         global_state.set_global_attribute(_PENDING, before)
+
+
+def is_weightless() -> bool:
+    """Whether variables made now have no values, as inside `weightless()`."""
+    scope = stateless_scope.get_stateless_scope()
+    return scope is not None and not scope.initialize_variables
 
 
 @contextmanager

@@ -74,8 +74,9 @@ def _values_of(cls: type[BaseModel]) -> list[type[BaseModel]]:
     for field in cls.model_fields.values():
         members = getattr(field.annotation, "__args__", (field.annotation,))
         for member in members:
-            own = isinstance(member, type) and issubclass(member, BaseModel)
-            if own and not issubclass(member, Typed):
+            if not isinstance(member, type) or not issubclass(member, BaseModel):
+                continue
+            if not issubclass(member, Typed):
                 found |= dict.fromkeys([member, *_values_of(member)])
     return list(found)
 
