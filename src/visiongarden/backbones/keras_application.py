@@ -26,9 +26,9 @@ _DEEPEST = 6
 
 @register
 class KerasApplication(Backbone):
-    """A classifier of `keras.applications` without its top; maps are found by measuring the graph.
+    """A network of `keras.applications` without its top; maps are found by measuring its graph.
 
-    A level is the last map of its stride that all paths lead through. Images go in as everywhere here,
+    A level is the last map of its stride that all paths lead through. Images go in as everywhere,
     RGB from 0 to 1; what the network was trained with (0 to 255, -1 to 1, or BGR less a mean) is
     worked out inside, from the network's own `preprocess_input`. Networks whose convolutions do
     not pad (Inception, Xception, NASNet) have no map of an exact stride, and say so.
