@@ -1,4 +1,4 @@
-"""What a run takes where the recipe says nothing: the model of each task."""
+"""What a run takes where the recipe says nothing: the model and the rate of each task."""
 
 from __future__ import annotations
 
@@ -42,3 +42,9 @@ def default_model(task: str) -> dict[str, Any]:
     }
     del fields["head"]["num_classes"]
     return fields
+
+
+def default_training(task: str) -> dict[str, Any]:
+    """Fields of the training that suit a task better than those for all."""
+    # Measured on 400 images of ten classes: at 0.002 the loss had hardly moved after 20 epochs.
+    return {"learning_rate": 0.001, "weight_decay": 0.02} if task == "classification" else {}

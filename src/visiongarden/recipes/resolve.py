@@ -9,7 +9,7 @@ from typing import Any
 from visiongarden.config import apply_overrides, load_yaml
 from visiongarden.errors import ConfigError
 from visiongarden.parts import Head
-from visiongarden.recipes.defaults import default_model
+from visiongarden.recipes.defaults import default_model, default_training
 from visiongarden.recipes.recipe import Data, Recipe
 from visiongarden.tasks import find, task_of_data
 
@@ -43,9 +43,10 @@ def resolve(
     changes = [f"{path}={value}" for path, value in said.items() if value is not None]
     changes += overrides
     name = _task(apply_overrides(fields, [c for c in changes if _tells_the_task(c)]))
-    model = fields.get("model", {})
-    if isinstance(model, Mapping):
-        fields["model"] = default_model(name) | dict(model)
+    for field, defaults in (("model", default_model), ("training", default_training)):
+        given = fields.get(field, {})
+        if isinstance(given, Mapping):
+            fields[field] = defaults(name) | dict(given)
     fields = apply_overrides({"task": name} | fields, changes)
     _fill_num_classes(fields)
     recipe = Recipe.from_dict(fields)

@@ -14,7 +14,7 @@ _Area = Annotated[float, Field(gt=0, le=1)]
 
 
 class ClassificationAugmentation(Value):
-    """How a classifier's training images vary.
+    """How a classifier's training images vary; the defaults suit some hundred to thousand images.
 
     Attributes:
         area: least and most share of the image's area that a crop shows (Szegedy et al. 2014,
@@ -29,12 +29,12 @@ class ClassificationAugmentation(Value):
         cutmix: the same for CutMix (Yun et al. 2019). One of both is drawn, in this proportion.
     """
 
-    area: tuple[_Area, _Area] = (0.4, 1.0)
+    area: tuple[_Area, _Area] = (0.5, 1.0)
     ratio: tuple[PositiveFloat, PositiveFloat] = (0.75, 1.3333)
     flip: Share = 0.5
-    operations: Annotated[int, Field(ge=0, le=10)] = 1
+    operations: Annotated[int, Field(ge=0, le=10)] = 0
     magnitude: Annotated[float, Field(ge=0, le=10)] = 5.0
-    mix: Share = 0.2
+    mix: Share = 0.0
     mixup: NonNegativeFloat = 0.2
     cutmix: NonNegativeFloat = 1.0
 
