@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from visiongarden import (
         backbones,
         blocks,
+        cards,
         config,
         data,
         decoders,
@@ -47,6 +48,7 @@ __all__ = [
     "UserError",
     "backbones",
     "blocks",
+    "cards",
     "config",
     "connect",
     "data",

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visiongarden.metrics import TopK
+from visiongarden.metrics import TopKAccuracy
 from visiongarden.postprocess import Rank
 from visiongarden.types import ClassMap
 
@@ -13,7 +13,7 @@ sklearn = pytest.importorskip("sklearn.metrics")
 
 
 def judged(scores, truths):
-    metric = TopK(ClassMap([str(i) for i in range(scores.shape[1])]))
+    metric = TopKAccuracy(ClassMap([str(i) for i in range(scores.shape[1])]))
     for row, truth in zip(scores, truths, strict=True):
         metric.update(Rank()(row), int(truth))
     return metric

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from visiongarden.cli import commands, recipe  # noqa: F401 (each file adds its commands to the app)
+from visiongarden.cli import cards, commands, recipe  # noqa: F401 (each adds its commands)
 from visiongarden.cli.app import app
 from visiongarden.cli.failures import INTERRUPTED, report
 

@@ -72,7 +72,7 @@ def evaluate(
     """
     task = task_of(model)
     _same_classes(model.class_map, dataset.class_map)
-    predictor = predictor or Predictor(model, postprocess=task.postprocess())
+    predictor = predictor or Predictor(model, postprocess=task.postprocess(model))
     metric = task.metric(dataset.class_map)
     loader = task.loader(dataset, predictor.image_size, min(batch_size, max(len(dataset), 1)))
     seen = 0
@@ -93,7 +93,7 @@ def judge_on(dataset: Any, batch_size: int = 16) -> Callable[[Any], dict[str, fl
     def judge(model: Any) -> dict[str, float]:
         task = task_of(model)
         if id(model) not in predictors:
-            predictors[id(model)] = Predictor(model, postprocess=task.postprocess())
+            predictors[id(model)] = Predictor(model, postprocess=task.postprocess(model))
         figures = evaluate(model, dataset, batch_size, predictors[id(model)]).figures
         return {name: figures[name] for name in task.figures if name in figures}
 

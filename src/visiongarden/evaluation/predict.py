@@ -111,7 +111,8 @@ def predict_files(
 
 def _predictor(model: Any, score: float | None) -> Predictor:
     task = task_of(model)
-    return Predictor(model, postprocess=task.postprocess(task.score if score is None else score))
+    least = task.score if score is None else score
+    return Predictor(model, postprocess=task.postprocess(model, least))
 
 
 def write_png(path: Path, image: np.ndarray) -> None:

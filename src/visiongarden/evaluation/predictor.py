@@ -32,7 +32,7 @@ class Predictor:
     ) -> None:
         self.model = model
         task = task_of(model)
-        self.postprocess = postprocess or task.postprocess(task.score)
+        self.postprocess = postprocess or task.postprocess(model, task.score)
         self.image_size = image_size or model.image_size
         if self.image_size is None:
             raise UserError(

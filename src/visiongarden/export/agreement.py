@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from visiongarden.evaluation import Predictor
-from visiongarden.postprocess import Nms
+from visiongarden.postprocess import Nms, thinning
 from visiongarden.tasks import task_of
 from visiongarden.types import Detections
 
@@ -68,24 +68,24 @@ def agreement(
     size = (int(images.shape[1]), int(images.shape[2]))
     ours = Predictor(model, size).raw(images)
     theirs = _run(file, images, task_of(model).outputs)
-    if len(ours) > 1:
-        return _detections(ours, theirs, postprocess)
-    return _decisions(ours[0], theirs[0])
+    if len(ours) == 1:
+        return _decisions(ours[0], theirs[0])
+    nms = postprocess or Nms(score_threshold=_twentieth(ours[1]))
+    return _detections(ours, theirs, thinning(model.parts.head.decode(), nms))
 
 
 def _detections(
-    ours: tuple[np.ndarray, ...], theirs: tuple[np.ndarray, ...], nms: Nms | None
+    ours: tuple[np.ndarray, ...], theirs: tuple[np.ndarray, ...], thin: Any
 ) -> Agreement:
-    nms = nms or Nms(score_threshold=_twentieth(ours[1]))
     pairs = [
-        (nms(*one), nms(*other))
+        (thin(*one), thin(*other))
         for one, other in zip(zip(*ours, strict=True), zip(*theirs, strict=True), strict=True)
     ]
     return Agreement(
         scores=_apart(ours[1], theirs[1]),
         images=len(pairs),
         found=sum(len(one) for one, _ in pairs),
-        differing=sum(not _same(*pair, nms.score_threshold) for pair in pairs),
+        differing=sum(not _same(*pair, thin.score_threshold) for pair in pairs),
         boxes=_apart(ours[0], theirs[0]),
     )
 

@@ -38,7 +38,8 @@ def to_onnx(
     The graph takes `images`, float32 (batch, height, width, 3), RGB from 0 to 1, any batch. A
     detector's returns `boxes` (batch, n, 4), xyxy pixels, and `scores` (batch, n, classes); a
     classifier's `scores` (batch, classes); a segmenter's `scores` (batch, height, width, classes).
-    Task, names of the classes and the image size stand in the file's metadata.
+    Task, names of the classes, the image size and whether boxes still need NMS stand in the file's
+    metadata.
 
     Args:
         model: a `Detector`, `Classifier` or `Segmenter`.
@@ -139,6 +140,7 @@ def _finish(path: Path, model: Any, size: ImageSize) -> None:
         "task": model.task,
         "image_size": list(size),
         "class_names": names,
+        "needs_nms": getattr(model.parts.head.decode(), "needs_nms", model.task == "detection"),
         "producer": "visiongarden",
     }
     onnx.helper.set_model_props(graph, {key: json.dumps(value) for key, value in facts.items()})

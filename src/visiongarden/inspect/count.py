@@ -82,7 +82,7 @@ def size_for(source: keras.Model | Part, image_size: ImageSize | int | None) -> 
 
 def drawn(source: keras.Model | Part, size: ImageSize, inputs: FeatureSpec = IMAGE) -> keras.Model:
     """A model at `size` with the graph of `source`; anything but parts is taken as it is."""
-    if isinstance(source, Joined):
+    if isinstance(source, Joined) and source.image_size != size:
         return source.resized(size)
     if isinstance(source, Part):
         return source.as_model(inputs, size)

@@ -8,6 +8,7 @@ from visiongarden.losses.classification import ClassificationLoss
 from visiongarden.losses.crossentropy import softmax_crossentropy
 from visiongarden.losses.dfl import distribution_focal
 from visiongarden.losses.dice import dice
+from visiongarden.losses.dual_assignment import DualAssignmentLoss
 from visiongarden.losses.focal import focal
 from visiongarden.losses.segmentation import SegmentationLoss
 
@@ -16,6 +17,7 @@ __all__ = [
     "AnchorFreeLoss",
     "AnchorIoU",
     "ClassificationLoss",
+    "DualAssignmentLoss",
     "SegmentationLoss",
     "TaskAligned",
     "binary_crossentropy",

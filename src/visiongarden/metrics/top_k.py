@@ -7,7 +7,7 @@ import numpy as np
 from visiongarden.types import ClassMap, Ranking
 
 
-class TopK:
+class TopKAccuracy:
     """Collects rankings and true classes, and judges them together.
 
     `result` gives "top1" and "top5" (the share of images whose class is the best, or among the five

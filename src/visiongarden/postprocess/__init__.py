@@ -1,15 +1,19 @@
 """Postprocess: raw predictions -> scores -> detections, rankings, segments."""
 
-from visiongarden.postprocess.decode import AnchorBasedDecode, AnchorFreeDecode
+from visiongarden.postprocess.decode import AnchorBasedDecode, AnchorFreeDecode, PointDecode
 from visiongarden.postprocess.nms import Nms, to_original
 from visiongarden.postprocess.scores import Rank, SoftmaxDecode, best_of_each
+from visiongarden.postprocess.top_k import TopK, thinning
 
 __all__ = [
     "AnchorBasedDecode",
     "AnchorFreeDecode",
     "Nms",
+    "PointDecode",
     "Rank",
     "SoftmaxDecode",
+    "TopK",
     "best_of_each",
+    "thinning",
     "to_original",
 ]

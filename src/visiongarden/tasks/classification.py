@@ -16,7 +16,7 @@ from visiongarden.data import (
     read_folders,
 )
 from visiongarden.data.read import folders
-from visiongarden.metrics import TopK
+from visiongarden.metrics import TopKAccuracy
 from visiongarden.models import Classifier
 from visiongarden.postprocess import Rank
 from visiongarden.tasks.task import Task
@@ -64,15 +64,15 @@ class Classification(Task):
         """Covering the canvas."""
         return cover(image, size)
 
-    def metric(self, class_map: ClassMap) -> TopK:
+    def metric(self, class_map: ClassMap) -> TopKAccuracy:
         """Top-1, top-5 and the mean of the classes' shares."""
-        return TopK(class_map)
+        return TopKAccuracy(class_map)
 
     def truth(self, dataset: ClassificationDataset, index: int) -> int:
         """The image's class."""
         return dataset.classes[index]
 
-    def postprocess(self, score: float | None = None) -> Rank:
+    def postprocess(self, model: Any, score: float | None = None) -> Rank:
         """Classes, best first."""
         return Rank(score_threshold=score or 0.0)
 

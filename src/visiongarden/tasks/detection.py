@@ -12,7 +12,7 @@ from visiongarden.data import FORMATS, Augmentation, DetectionDataset, Loader, l
 from visiongarden.data.read.read import guesses
 from visiongarden.metrics import CocoMeanAveragePrecision
 from visiongarden.models import Detector
-from visiongarden.postprocess import Nms, to_original
+from visiongarden.postprocess import Nms, thinning, to_original
 from visiongarden.tasks.task import Task
 from visiongarden.types import ClassMap, Detections, Example, ImageSize, Placement
 
@@ -70,9 +70,10 @@ class Detection(Task):
         """The example's boxes and classes."""
         return dataset[index]
 
-    def postprocess(self, score: float | None = None) -> Nms:
-        """Non-maximum suppression; COCO's where all detections count."""
-        return COCO_NMS if score is None else Nms(score_threshold=score)
+    def postprocess(self, model: Any, score: float | None = None) -> Any:
+        """Non-maximum suppression, where the head needs it; COCO's where all detections count."""
+        nms = COCO_NMS if score is None else Nms(score_threshold=score)
+        return thinning(model.parts.head.decode(), nms)
 
     def to_original(self, found: Detections, placement: Placement, size: ImageSize) -> Detections:
         """Boxes in pixels of the original image, clipped to it."""

@@ -72,7 +72,7 @@ class Segmentation(Task):
         """The image's mask."""
         return dataset.load(index)[1]
 
-    def postprocess(self, score: float | None = None) -> Any:
+    def postprocess(self, model: Any, score: float | None = None) -> Any:
         """Nothing yet: the best class is chosen once scores have the original image's size."""
         return _as_they_are
 

@@ -76,10 +76,11 @@ class Task:
         """What the metric compares with."""
         raise NotImplementedError
 
-    def postprocess(self, score: float | None = None) -> Any:
+    def postprocess(self, model: Any, score: float | None = None) -> Any:
         """What turns one image's decoded arrays into what was found on the canvas.
 
         Args:
+            model: whose head decoded them.
             score: least score that counts; None is for judging, where all count.
         """
         raise NotImplementedError
