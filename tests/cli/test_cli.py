@@ -36,6 +36,8 @@ SURFACE = {
         "--debug",
     },
     "recipe diff": {"a", "b", "--import", "--debug"},
+    "verify": {"source", "factory", "--all", "--import", "--debug"},
+    "models": {"--task", "--json", "--markdown", "--debug"},
     "eval": {
         "model",
         "data",

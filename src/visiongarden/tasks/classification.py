@@ -29,6 +29,7 @@ class Classification(Task):
     name = "classification"
     model = Classifier
     formats = ("folders",)
+    loads = ClassificationLoader
     augmentation = ClassificationAugmentation
     outputs = ("scores",)
     figures = ("top1", "top5")
@@ -48,17 +49,6 @@ class Classification(Task):
     ) -> ClassificationDataset:
         """See `visiongarden.data.read_folders`."""
         return read_folders(path, split, class_names)
-
-    def loader(
-        self,
-        dataset: ClassificationDataset,
-        image_size: ImageSize,
-        batch_size: int,
-        augmentation: ClassificationAugmentation | None = None,
-        **order: Any,
-    ) -> ClassificationLoader:
-        """See `visiongarden.data.ClassificationLoader`."""
-        return ClassificationLoader(dataset, image_size, batch_size, augmentation, **order)
 
     def place(self, image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
         """Covering the canvas."""

@@ -26,6 +26,7 @@ class Detection(Task):
     name = "detection"
     model = Detector
     formats = FORMATS
+    loads = Loader
     augmentation = Augmentation
     outputs = ("boxes", "scores")
     figures = ("AP", "AP50")
@@ -46,17 +47,6 @@ class Detection(Task):
     ) -> DetectionDataset:
         """See `visiongarden.data.read`."""
         return read(path, format, split, class_names, invalid_boxes)
-
-    def loader(
-        self,
-        dataset: DetectionDataset,
-        image_size: ImageSize,
-        batch_size: int,
-        augmentation: Augmentation | None = None,
-        **order: Any,
-    ) -> Loader:
-        """See `visiongarden.data.Loader`."""
-        return Loader(dataset, image_size, batch_size, augmentation, **order)
 
     def place(self, image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
         """Letterboxed."""

@@ -29,6 +29,7 @@ class Segmentation(Task):
     name = "segmentation"
     model = Segmenter
     formats = ("masks",)
+    loads = SegmentationLoader
     augmentation = SegmentationAugmentation
     outputs = ("scores",)
     figures = ("mIoU", "accuracy")
@@ -48,17 +49,6 @@ class Segmentation(Task):
     ) -> SegmentationDataset:
         """See `visiongarden.data.read_masks`."""
         return read_masks(path, split, class_names)
-
-    def loader(
-        self,
-        dataset: SegmentationDataset,
-        image_size: ImageSize,
-        batch_size: int,
-        augmentation: SegmentationAugmentation | None = None,
-        **order: Any,
-    ) -> SegmentationLoader:
-        """See `visiongarden.data.SegmentationLoader`."""
-        return SegmentationLoader(dataset, image_size, batch_size, augmentation, **order)
 
     def place(self, image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
         """Letterboxed."""

@@ -22,6 +22,7 @@ class Task:
         name: that models and heads name it by.
         model: class of its models.
         formats: names of the data formats it reads.
+        loads: class of its loaders.
         augmentation: settings of its training images.
         outputs: names of what a head's `decode` returns, and of an exported file's outputs.
         figures: what training shows after an epoch; the first decides which epoch is the best.
@@ -32,6 +33,7 @@ class Task:
     name: ClassVar[str]
     model: ClassVar[type]
     formats: ClassVar[tuple[str, ...]]
+    loads: ClassVar[type]
     augmentation: ClassVar[type[Value]]
     outputs: ClassVar[tuple[str, ...]]
     figures: ClassVar[tuple[str, ...]]
@@ -62,7 +64,7 @@ class Task:
         **order: Any,
     ) -> Any:
         """Batches of a data set; `order` is `shuffle`, `seed`, `workers`, `drop_remainder`."""
-        raise NotImplementedError
+        return self.loads(dataset, image_size, batch_size, augmentation, **order)
 
     def place(self, image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
         """An image as the model sees it, as the loader places it without augmentation."""
