@@ -196,7 +196,9 @@ def test_a_step_on_every_backend(name, data):
     from visiongarden.training.optimizers import make_optimizer
     from visiongarden.training.trainer import Trainer
 
-    recipe = resolve(data / KINDS[name], overrides=TINY)
+    # At p5 an image of 32 pixels is one cell, over which no batch can be normalised.
+    shallow = ["model.backbone.levels=[p3]", "model.decoder.levels=[p3]", "model.head.dropout=0"]
+    recipe = resolve(data / KINDS[name], overrides=[*TINY, *shallow])
     task = find(name)
     dataset = task.read(data / KINDS[name])
     parts = recipe.model
@@ -206,11 +208,11 @@ def test_a_step_on_every_backend(name, data):
     assert task_of(model) is task
     batch = next(task.loader(dataset, (32, 32), 4, recipe.augmentation).epoch(0))
     trainer = Trainer(model, model.parts.head.loss(), (32, 32))
-    settings = Training(learning_rate=0.003, warmup_epochs=0, epochs=8)
+    settings = Training(learning_rate=0.003, warmup_epochs=0, epochs=12)
     trainer.compile(optimizer=make_optimizer(settings, 1), jit_compile=False)
     losses = [
         float(trainer.train_on_batch(batch.images, batch.targets, return_dict=True)["loss"])
-        for _ in range(8)
+        for _ in range(12)
     ]
     assert losses[-1] < 0.9 * losses[0]
 
