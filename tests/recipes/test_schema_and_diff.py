@@ -8,7 +8,7 @@ from visiongarden.cli.main import main
 from visiongarden.config import load_yaml
 from visiongarden.data import make_scenes
 from visiongarden.errors import UserError
-from visiongarden.recipes import Recipe, diff, environment, resolve, schema
+from visiongarden.recipes import Recipe, compare, environment, resolve, schema
 
 
 def fields(**changes):
@@ -150,15 +150,15 @@ def test_what_a_recipe_may_not_say_the_schema_refuses(written):
 def test_diff_names_the_fields(tmp_path):
     first = resolve(fields())
     second = resolve(fields(), overrides=["training.epochs=7", "model.decoder.type=FPN"])
-    found = {d.path: (d.before, d.after) for d in diff(first, second)}
+    found = {d.path: (d.before, d.after) for d in compare(first, second)}
     assert found["training.epochs"] == (100, 7)
     assert found["model.decoder.type"] == ("PathAggregation", "FPN")
     assert found["model.decoder.depth"] == (0.33, None)
     assert not [path for path in found if path.startswith(("data", "augmentation"))]
-    assert diff(first, first) == []
-    assert "training.epochs: 100 → 7" in map(str, diff(first, second))
+    assert compare(first, first) == []
+    assert "training.epochs: 100 → 7" in map(str, compare(first, second))
     with pytest.raises(UserError, match="there is no recipe"):
-        diff(tmp_path / "nowhere.yaml", first)
+        compare(tmp_path / "nowhere.yaml", first)
 
 
 def command(capsys, *arguments):

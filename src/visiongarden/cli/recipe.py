@@ -59,5 +59,5 @@ def diff(
     start(imports)
     from visiongarden import recipes
 
-    for difference in recipes.diff(a, b):
+    for difference in recipes.compare(a, b):
         typer.echo(str(difference))

@@ -1,7 +1,7 @@
 """Recipes: complete runs as values, and what carries them out."""
 
+from visiongarden.recipes.compare import Difference, compare
 from visiongarden.recipes.demo import demo
-from visiongarden.recipes.diff import Difference, diff
 from visiongarden.recipes.environment import environment
 from visiongarden.recipes.recipe import Data, Model, Recipe
 from visiongarden.recipes.resolve import resolve
@@ -14,8 +14,8 @@ __all__ = [
     "Difference",
     "Model",
     "Recipe",
+    "compare",
     "demo",
-    "diff",
     "environment",
     "resolve",
     "schema",

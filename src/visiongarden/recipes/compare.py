@@ -1,4 +1,4 @@
-"""`diff`: in which fields two recipes differ."""
+"""`compare`: in which fields two recipes differ."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Difference:
         return f"{self.path}: {_shown(self.before)} → {_shown(self.after)}"
 
 
-def diff(a: Recipe | str | Path, b: Recipe | str | Path) -> list[Difference]:
+def compare(a: Recipe | str | Path, b: Recipe | str | Path) -> list[Difference]:
     """The fields in which two whole recipes differ, defaults included, in the recipe's order.
 
     Args:
