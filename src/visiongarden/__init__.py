@@ -26,12 +26,13 @@ if TYPE_CHECKING:
         postprocess,
         recipes,
         scaffold,
+        tasks,
         testing,
         training,
         weights,
     )
     from visiongarden.errors import ContractError, UserError
-    from visiongarden.models import Detector, load
+    from visiongarden.models import Classifier, Detector, Segmenter, load
     from visiongarden.parts import Backbone, Decoder, Head, connect
     from visiongarden.registry import register
     from visiongarden.types import ClassMap, FeatureMaps, RawPredictions
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Backbone",
     "ClassMap",
+    "Classifier",
     "ContractError",
     "DarknetModel",
     "Decoder",
@@ -47,6 +49,7 @@ __all__ = [
     "FeatureMaps",
     "Head",
     "RawPredictions",
+    "Segmenter",
     "UserError",
     "backbones",
     "blocks",
@@ -72,6 +75,7 @@ __all__ = [
     "recipes",
     "register",
     "scaffold",
+    "tasks",
     "testing",
     "training",
     "weights",
@@ -80,6 +84,7 @@ __all__ = [
 _HOME = {
     "Backbone": "parts",
     "ClassMap": "types",
+    "Classifier": "models",
     "ContractError": "errors",
     "DarknetModel": "weights.darknet",
     "Decoder": "parts",
@@ -87,6 +92,7 @@ _HOME = {
     "FeatureMaps": "types",
     "Head": "parts",
     "RawPredictions": "types",
+    "Segmenter": "models",
     "UserError": "errors",
     "connect": "parts",
     "export_darknet": "weights.darknet",

@@ -22,6 +22,10 @@ ImageSize: TypeAlias = tuple[int, int]
 """(height, width) in pixels."""
 
 
+IGNORE = 255
+"""Value of a mask's pixels that are neither trained on nor judged."""
+
+
 def stride_of(level: str) -> int:
     """Stride of a level by its name: `"p3"` -> 8.
 
@@ -187,6 +191,11 @@ class Batch:
     scales: np.ndarray
     offsets: np.ndarray
 
+    @property
+    def targets(self) -> dict[str, np.ndarray]:
+        """What a loss is given, by the names of its arguments."""
+        return {"boxes": self.boxes, "classes": self.classes}
+
 
 @dataclass
 class Detections:
@@ -204,3 +213,80 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+
+@dataclass
+class ClassBatch:
+    """What the pipeline gives a classifier.
+
+    Attributes:
+        images: uint8 RGB (batch, height, width, 3).
+        classes: float32 (batch, classes): how much of each class an image is; rows sum to 1.
+        sizes: int32 (batch, 2): (height, width) of the original images.
+        scales: float32 (batch, 2): x and y factor from the original image to `images`.
+        offsets: float32 (batch, 2): x and y in `images` of the original's left upper corner.
+    """
+
+    images: np.ndarray
+    classes: np.ndarray
+    sizes: np.ndarray
+    scales: np.ndarray
+    offsets: np.ndarray
+
+    @property
+    def targets(self) -> dict[str, np.ndarray]:
+        """What a loss is given, by the names of its arguments."""
+        return {"classes": self.classes}
+
+
+@dataclass
+class MaskBatch:
+    """What the pipeline gives a segmenter.
+
+    Attributes:
+        images: uint8 RGB (batch, height, width, 3).
+        masks: uint8 (batch, height, width): class of each pixel; 255 is ignored.
+        sizes: int32 (batch, 2): (height, width) of the original images.
+        scales: float32 (batch, 2): x and y factor from the original image to `images`.
+        offsets: float32 (batch, 2): x and y in `images` of the original's left upper corner.
+    """
+
+    images: np.ndarray
+    masks: np.ndarray
+    sizes: np.ndarray
+    scales: np.ndarray
+    offsets: np.ndarray
+
+    @property
+    def targets(self) -> dict[str, np.ndarray]:
+        """What a loss is given, by the names of its arguments."""
+        return {"masks": self.masks}
+
+
+@dataclass
+class Ranking:
+    """The classes of one image, best first.
+
+    Attributes:
+        classes: int32 (n,), indices into the class map.
+        scores: float32 (n,), 0 to 1; they sum to 1 where none is left out.
+    """
+
+    classes: np.ndarray
+    scores: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass
+class Segments:
+    """The class of each pixel of one image.
+
+    Attributes:
+        classes: uint8 (height, width), indices into the class map.
+        scores: float32 (height, width), 0 to 1: how sure each pixel's class is.
+    """
+
+    classes: np.ndarray
+    scores: np.ndarray

@@ -21,9 +21,23 @@ SURFACE = {
         "--output",
         "--resume",
         "--invalid-boxes",
+        "--task",
         "--import",
         "--debug",
     },
+    "config schema": {"--import", "--debug"},
+    "config show": {
+        "source",
+        "overrides",
+        "--format",
+        "--invalid-boxes",
+        "--task",
+        "--import",
+        "--debug",
+    },
+    "recipe diff": {"a", "b", "--import", "--debug"},
+    "verify": {"source", "factory", "--all", "--import", "--debug"},
+    "models": {"--task", "--json", "--markdown", "--debug"},
     "eval": {
         "model",
         "data",
@@ -52,15 +66,21 @@ SURFACE = {
     "lint": {"files", "--debug"},
     "show": {"source", "--image-size", "--html", "--json", "--import", "--debug"},
     "repeats": {"source", "--write", "--json", "--import", "--debug"},
-    "models": {"--task", "--json", "--markdown", "--debug"},
-    "verify": {"source", "factory", "--all", "--import", "--debug"},
     "import-darknet": {"cfg", "weights", "--output", "--names", "--as-parts", "--debug"},
     "export-darknet": {"model", "cfg", "weights", "--image-size", "--import", "--debug"},
 }
 
 
+def every_command(group, before=""):
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from every_command(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
+
+
 def test_options():
-    commands = typer.main.get_command(app).commands
+    commands = dict(every_command(typer.main.get_command(app)))
     found = {
         name: {
             p.name if p.param_type_name == "argument" else p.opts[0]
@@ -149,7 +169,7 @@ def test_train_resolves_and_trains(monkeypatch, tmp_path, arguments):
     calls = []
     assert run("train", "data", "a.b=1", "c=2", "--format", "voc", *arguments) == 0
     recipe, output, resume = calls[0]
-    assert recipe == ("recipe", ("data", "voc", None, ["a.b=1", "c=2"]))
+    assert recipe == ("recipe", ("data", "voc", None, ["a.b=1", "c=2"], None))
     assert resume == ("--resume" in arguments)
     assert output == (Path("x") if "--output" in arguments else None)
 

@@ -70,6 +70,7 @@ def dataset(count=5):
 
 
 class Model:
+    task = "detection"
     class_map = NAMES
     image_size = (64, 96)
 
@@ -110,7 +111,7 @@ def detector():
 @pytest.mark.backends
 def test_a_predictor_follows_the_weights():
     model = detector()
-    predictor = Predictor(model, nms=Nms(score_threshold=0.0))
+    predictor = Predictor(model, postprocess=Nms(score_threshold=0.0))
     images = np.random.default_rng(0).integers(0, 255, (2, 64, 64, 3)).astype(np.uint8)
     boxes, before = predictor.raw(images)
     assert boxes.shape == (2, 84, 4)
@@ -118,7 +119,7 @@ def test_a_predictor_follows_the_weights():
     model.set_weights([w + 0.05 for w in model.get_weights()])
     _, after = predictor.raw(images)
     assert not np.allclose(before, after)
-    fresh = Predictor(model, nms=Nms(score_threshold=0.0)).raw(images)[1]
+    fresh = Predictor(model, postprocess=Nms(score_threshold=0.0)).raw(images)[1]
     np.testing.assert_allclose(after, fresh, atol=1e-6)
 
 

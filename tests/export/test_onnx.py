@@ -42,7 +42,7 @@ def test_file_and_model_agree(tmp_path, head):
     model = detector(head)
     found = to_onnx(model, tmp_path / "m.onnx")
     assert found.agrees
-    assert found.detections > 0
+    assert found.found > 0
     assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
     graph = onnx.load(str(tmp_path / "m.onnx"))
     facts = {p.key: json.loads(p.value) for p in graph.metadata_props}
@@ -67,7 +67,7 @@ def test_another_model_s_file_disagrees(tmp_path):
 
 @pytest.mark.slow
 def test_disagreement_leaves_no_file(tmp_path, monkeypatch):
-    far = Agreement(boxes=9.0, scores=0.0, images=1, detections=1, differing=1)
+    far = Agreement(boxes=9.0, scores=0.0, images=1, found=1, differing=1)
     monkeypatch.setattr("visiongarden.export.onnx.agreement", lambda *_: far)
     detector().save(tmp_path / "m.keras")
     with pytest.raises(UserError, match="does not find what the model finds"):

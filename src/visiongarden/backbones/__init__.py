@@ -6,6 +6,7 @@ from visiongarden.backbones.darknet53 import Darknet53
 from visiongarden.backbones.darknet_tiny import CSPDarknetTiny, DarknetTiny
 from visiongarden.backbones.elan_net import ELANNet, ELANNetTiny
 from visiongarden.backbones.gelan import GELAN, CompositeGELAN
+from visiongarden.backbones.keras_application import KerasApplication
 from visiongarden.backbones.resnet import ResNet
 from visiongarden.backbones.yolo11_backbone import YOLO11Backbone
 from visiongarden.backbones.yolov5_backbone import YOLOv5Backbone
@@ -22,6 +23,7 @@ __all__ = [
     "DarknetTiny",
     "ELANNet",
     "ELANNetTiny",
+    "KerasApplication",
     "ResNet",
     "YOLO11Backbone",
     "YOLOXDarknet",

@@ -1,6 +1,7 @@
 """Layers made of layers that architectures repeat."""
 
 from visiongarden.blocks.alternating import Alternating, AlternatingSPP
+from visiongarden.blocks.aspp import ASPP, AtrousNormAct
 from visiongarden.blocks.attention import PSA, Attend, AttentionUnit, SelfAttention
 from visiongarden.blocks.cib import CIB, C2fCIB
 from visiongarden.blocks.composite_backbone import CBFuse, CBLinear
@@ -14,6 +15,7 @@ from visiongarden.blocks.separable import Focus, SeparableCSP, SeparableResidual
 from visiongarden.blocks.spp import SPP, SPPCSPC, SPPF
 
 __all__ = [
+    "ASPP",
     "CIB",
     "CSP",
     "CSPELAN",
@@ -26,6 +28,7 @@ __all__ = [
     "ADown",
     "Alternating",
     "AlternatingSPP",
+    "AtrousNormAct",
     "Attend",
     "AttentionUnit",
     "C2f",

@@ -15,7 +15,7 @@ from visiongarden.cards.card import Card
 from visiongarden.cards.library import find, load, names
 from visiongarden.errors import UserError
 from visiongarden.layers.keras_internals import weightless
-from visiongarden.models import Detector
+from visiongarden.models import Joined
 from visiongarden.types import LevelSpec
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def _stage_text(repeats: int, output: tuple[int | None, ...], params: int | None
 
 def _levels(card: Card, model: Any) -> Iterator[Check]:
     for part, published in card.levels.items():
-        sub = getattr(model, part, None) if isinstance(model, Detector) else model
+        sub = getattr(model, part, None) if isinstance(model, Joined) else model
         built = _spec(sub, card)
         wanted = {level: LevelSpec(f.channels, f.stride) for level, f in published.items()}
         yield Check(f"{part} levels", _level_text(wanted), _level_text(built), built == wanted)

@@ -16,6 +16,7 @@ from visiongarden.cli.options import (
     InvalidBoxes,
     InvalidBoxesOrNone,
     ModelFile,
+    TaskOrNone,
 )
 from visiongarden.cli.start import start
 
@@ -45,6 +46,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
     invalid_boxes: InvalidBoxesOrNone = None,
+    task: TaskOrNone = None,
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
@@ -52,7 +54,7 @@ def train(
     start(imports)
     from visiongarden import recipes
 
-    recipe = recipes.resolve(source, format, invalid_boxes, overrides or [])
+    recipe = recipes.resolve(source, format, invalid_boxes, overrides or [], task)
     folder = recipes.train(recipe, output, resume)
     typer.echo(f"best model: {folder / 'best.keras'}")
 
@@ -68,7 +70,7 @@ def evaluate(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """Judge a model on a data set by COCO's protocol."""
+    """Judge a model on a data set: COCO's figures, top-k accuracy or mean IoU."""
     start(imports)
     from rich.console import Console
 
@@ -83,16 +85,19 @@ def predict(
     model: ModelFile,
     images: Annotated[list[Path], typer.Argument(help="Images, or folders of them.")],
     output: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("predictions"),
-    score: Annotated[float, typer.Option(min=0, max=1, help="Least score.")] = 0.25,
+    score: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Least score; 0.25 for detections by default."),
+    ] = None,
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """Find objects in images: annotated pictures, and detections.json."""
+    """Look at images: annotated pictures, and the boxes, classes or masks as files."""
     start(imports)
     from visiongarden import evaluation
 
     folder = evaluation.predict_files(model, images, output, score)
-    typer.echo(f"{folder / 'detections.json'} and {len(images)} picture(s) or folder(s) of them")
+    typer.echo(f"{folder}: pictures and numbers of {len(images)} image(s) or folder(s) of them")
 
 
 @app.command()
@@ -106,7 +111,7 @@ def export(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """Export a model, once the file's detections agree with the model's."""
+    """Export a model, once the file finds what the model finds."""
     start(imports)
     from visiongarden.export import export_file
 

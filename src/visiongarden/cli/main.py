@@ -12,8 +12,16 @@ from typing import Any, NoReturn
 import typer
 
 # Each file adds its commands to the app.
-# Each file adds its commands to the app.
-from visiongarden.cli import cards, check, commands, darknet, figures, new, weights  # noqa: F401
+from visiongarden.cli import (  # noqa: F401
+    cards,
+    check,
+    commands,
+    darknet,
+    figures,
+    new,
+    recipe,
+    weights,
+)
 from visiongarden.cli.app import app
 from visiongarden.cli.failures import INTERRUPTED, report
 

@@ -7,12 +7,18 @@ from typing import Annotated
 
 import typer
 
-_FORMAT = typer.Option(help="Format of the annotations: coco, yolo, voc, or auto to look.")
+_FORMAT = typer.Option(
+    help="Format of the data: coco, yolo, voc, folders (of classes), masks, or auto to look."
+)
 _INVALID = typer.Option(help="Boxes outside the image or without area: error, or drop and list.")
 Format = Annotated[str, _FORMAT]
 FormatOrNone = Annotated[str | None, _FORMAT]
 InvalidBoxes = Annotated[str, _INVALID]
 InvalidBoxesOrNone = Annotated[str | None, _INVALID]
+TaskOrNone = Annotated[
+    str | None,
+    typer.Option(help="detection, classification or segmentation; by default what the data is."),
+]
 Imports = Annotated[
     list[str] | None,
     typer.Option("--import", metavar="MODULE", help="Import this module of yours first."),

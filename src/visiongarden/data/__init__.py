@@ -1,22 +1,40 @@
 """Data: read -> decode -> augment -> batch. Starts no backend."""
 
-from visiongarden.data.augment import Augmentation
+from visiongarden.data.augment import (
+    Augmentation,
+    ClassificationAugmentation,
+    SegmentationAugmentation,
+)
 from visiongarden.data.check import check
+from visiongarden.data.classification_loader import ClassificationLoader
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.decode import decode, image_size, letterbox
+from visiongarden.data.decode import cover, decode, image_size, letterbox
+from visiongarden.data.labelled_images import ClassificationDataset
 from visiongarden.data.loader import Loader
-from visiongarden.data.read import FORMATS, read
-from visiongarden.data.scenes import make_scenes
+from visiongarden.data.masks import SegmentationDataset
+from visiongarden.data.read import FORMATS, read, read_folders, read_masks
+from visiongarden.data.scenes import make_mask_scenes, make_scenes
+from visiongarden.data.segmentation_loader import SegmentationLoader
 
 __all__ = [
     "FORMATS",
     "Augmentation",
+    "ClassificationAugmentation",
+    "ClassificationDataset",
+    "ClassificationLoader",
     "DetectionDataset",
     "Loader",
+    "SegmentationAugmentation",
+    "SegmentationDataset",
+    "SegmentationLoader",
     "check",
+    "cover",
     "decode",
     "image_size",
     "letterbox",
+    "make_mask_scenes",
     "make_scenes",
     "read",
+    "read_folders",
+    "read_masks",
 ]

@@ -103,6 +103,25 @@ def letterbox(image: np.ndarray, size: ImageSize, fill: int = 114) -> tuple[np.n
     return canvas, Placement((columns / width, rows / height), (float(left), float(top)))
 
 
+def cover(image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
+    """The image scaled to cover a canvas; its proportions are kept, what stands over is cut off.
+
+    Args:
+        image: uint8 (height, width, 3).
+        size: (height, width) of the canvas.
+
+    Returns:
+        uint8 (*size, 3), the middle of the image, and where the whole image would lie.
+    """
+    height, width = image.shape[:2]
+    ratio = max(size[0] / height, size[1] / width)
+    rows, columns = max(round(height * ratio), size[0]), max(round(width * ratio), size[1])
+    top, left = (rows - size[0]) // 2, (columns - size[1]) // 2
+    seen = resize(image, (rows, columns))[top : top + size[0], left : left + size[1]]
+    placement = Placement((columns / width, rows / height), (float(-left), float(-top)))
+    return np.ascontiguousarray(seen), placement
+
+
 def resize(image: np.ndarray, size: ImageSize) -> np.ndarray:
     """uint8 image at (height, width): averaging when it shrinks, linear when it grows."""
     if image.shape[:2] == tuple(size):
@@ -110,3 +129,12 @@ def resize(image: np.ndarray, size: ImageSize) -> np.ndarray:
     smaller = size[0] < image.shape[0]
     how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=how), np.uint8)
+
+
+def resize_mask(mask: np.ndarray, size: ImageSize) -> np.ndarray:
+    """uint8 mask (height, width) at another size; each pixel takes the class at its centre."""
+    if mask.shape == tuple(size):
+        return mask
+    # Plain nearest of OpenCV takes the pixel's corner, which shifts a mask by half a pixel.
+    how = cv2.INTER_NEAREST_EXACT
+    return np.asarray(cv2.resize(mask, (size[1], size[0]), interpolation=how), np.uint8)

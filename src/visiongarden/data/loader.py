@@ -12,6 +12,7 @@ import numpy as np
 from visiongarden.data.augment import Augmentation, affine, flip, hsv, mosaic
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.decode import letterbox, resize
+from visiongarden.data.grain_batches import grain_batches
 from visiongarden.errors import UserError
 from visiongarden.types import Batch, Example, ImageSize, Placement
 
@@ -88,33 +89,19 @@ class Loader:
         Raises:
             DataError: an image cannot be decoded.
         """
-        import grain
-
         # One thread of OpenCV for each reader: its own pool would fight with theirs.
         cv2.setNumThreads(1)
-        source = _Epoch(self._images, self.augmentation, self.shuffle, self.seed, number, mosaic)
-        examples = grain.MapDataset.source(source).to_iter_dataset(
-            grain.ReadOptions(num_threads=4, prefetch_buffer_size=4 * self.batch_size)
-        )
-        if self.workers:
-            # Before batching: processes take turns image by image, which keeps the order.
-            _ready_for_processes()
-            options = grain.multiprocessing.MultiprocessingOptions(num_workers=self.workers)
-            examples = examples.mp_prefetch(options)
-        batches = examples.batch(
+        return grain_batches(
+            _Epoch(self._images, self.augmentation, self.shuffle, self.seed, number, mosaic),
+            _Collate(self.max_boxes, self.augmentation is not None),
             self.batch_size,
-            drop_remainder=self.drop_remainder,
-            batch_fn=_Collate(self.max_boxes, self.augmentation is not None),
+            self.drop_remainder,
+            self.workers,
         )
-        return iter(batches)
 
-
-def _ready_for_processes() -> None:
-    """Grain's processes read absl flags, which only absl's own `app.run` would parse."""
-    from absl import flags
-
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
+    def train_epoch(self, number: int, epochs: int) -> Iterator[Batch]:
+        """The batches of an epoch of a run of so many: mosaics end before the run does."""
+        return self.epoch(number, mosaic=self.mosaic_in(number, epochs))
 
 
 class _Images:

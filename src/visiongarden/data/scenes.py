@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -46,8 +47,48 @@ def make_scenes(
     Raises:
         UserError: the directory holds something else.
     """
-    directory = Path(directory)
     wanted = {"count": count, "size": list(image_size), "seed": seed, "val_share": val_share}
+    return _made(Path(directory), wanted, _write, count, image_size, seed, val_share)
+
+
+def make_mask_scenes(
+    directory: str | Path,
+    count: int = 400,
+    image_size: ImageSize = (128, 128),
+    seed: int = 0,
+    val_share: float = 0.2,
+) -> Path:
+    """Writes the scenes of `make_scenes` with a mask for each: `images/`, `masks/`, `classes.yaml`.
+
+    A pixel of a mask has the class of the shape that covers most of it, 0 for the background.
+
+    Args:
+        directory: where to; a directory that holds the same scenes already is left as it is.
+        count: number of images.
+        image_size: (height, width) in pixels.
+        seed: the same seed draws the same scenes.
+        val_share: share of the images that goes to the split "val".
+
+    Returns:
+        The directory.
+
+    Raises:
+        UserError: the directory holds something else.
+    """
+    wanted = {"count": count, "size": list(image_size), "seed": seed, "val_share": val_share}
+    wanted["masks"] = True
+    return _made(Path(directory), wanted, _write_masks, count, image_size, seed, val_share)
+
+
+def _made(
+    directory: Path,
+    wanted: dict[str, object],
+    write: Callable[[Path, int, ImageSize, int, int], None],
+    count: int,
+    image_size: ImageSize,
+    seed: int,
+    val_share: float,
+) -> Path:
     if _holds(directory, wanted):
         return directory
     if directory.exists() and any(directory.iterdir()):
@@ -55,7 +96,7 @@ def make_scenes(
     directory.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
     try:
-        _write(draft, count, image_size, seed, round(count * (1 - val_share)))
+        write(draft, count, image_size, seed, round(count * (1 - val_share)))
         (draft / _DONE).write_text(json.dumps(wanted), encoding="utf-8")
         draft.chmod(0o755)
         if directory.exists():
@@ -102,10 +143,39 @@ def _write(folder: Path, count: int, size: ImageSize, seed: int, train: int) -> 
         (folder / f"{name}.json").write_text(json.dumps(split), encoding="utf-8")
 
 
+def _write_masks(folder: Path, count: int, size: ImageSize, seed: int, train: int) -> None:
+    for number in range(count):
+        image, mask = mask_scene(size, np.random.default_rng((seed, number)))
+        for room, pixels in (("images", image[..., ::-1]), ("masks", mask)):
+            place = folder / room / ("train" if number < train else "val")
+            place.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(place / f"{number:05}.png"), pixels)
+    names = ", ".join(("background", *CLASSES))
+    (folder / "classes.yaml").write_text(f"classes: [{names}]\n", encoding="utf-8")
+
+
 def scene(
     size: ImageSize, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One scene: uint8 RGB, float32 boxes (n, 4) xyxy, int32 classes (n,)."""
+    image, owner, kinds = _drawn(size, random)
+    boxes = [_box_of(owner == i + 1) for i in range(len(kinds))]
+    return image, np.array(boxes, np.float32).reshape(-1, 4), np.array(kinds, np.int32)
+
+
+def mask_scene(size: ImageSize, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The same scene: uint8 RGB, and uint8 (height, width): 0 background, 1 the first class."""
+    image, owner, kinds = _drawn(size, random)
+    classes = np.array([0, *(kind + 1 for kind in kinds)], np.uint8)[owner]
+    cells = classes.reshape(size[0], _FINER, size[1], _FINER)
+    cover = [(cells == index).sum(axis=(1, 3)) for index in range(len(CLASSES) + 1)]
+    return image, np.argmax(cover, axis=0).astype(np.uint8)
+
+
+def _drawn(
+    size: ImageSize, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """uint8 RGB; which shape owns each finer pixel, from 1, 0 for none; the shapes' classes."""
     canvas = _ground(size, random)
     height, width = canvas.shape[:2]
     owner = np.zeros((height, width), np.int32)
@@ -130,8 +200,7 @@ def scene(
     image = cv2.resize(canvas, (size[1], size[0]), interpolation=cv2.INTER_AREA)
     noise = random.normal(0, random.uniform(1, 7), (*size, 1)).astype(np.float32)
     image = np.clip(image * random.uniform(0.75, 1.2) + noise, 0, 255).astype(np.uint8)
-    boxes = [_box_of(owner == i + 1) for i in range(len(kinds))]
-    return image, np.array(boxes, np.float32).reshape(-1, 4), np.array(kinds, np.int32)
+    return image, owner, kinds
 
 
 def _box_of(mask: np.ndarray) -> list[float]:

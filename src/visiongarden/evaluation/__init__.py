@@ -1,10 +1,11 @@
-"""Evaluation: a model on images -> figures, detections, pictures."""
+"""Evaluation: a model on images -> figures, what it finds, pictures."""
 
 from visiongarden.evaluation.draw import draw, grid
 from visiongarden.evaluation.evaluate import Result, evaluate, evaluate_file, judge_on
 from visiongarden.evaluation.plots import plot_history
 from visiongarden.evaluation.predict import predict, predict_files, write_png
-from visiongarden.evaluation.predictor import COCO_NMS, Predictor
+from visiongarden.evaluation.predictor import Predictor
+from visiongarden.tasks import COCO_NMS
 
 __all__ = [
     "COCO_NMS",

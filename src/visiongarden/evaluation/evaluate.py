@@ -1,4 +1,4 @@
-"""`evaluate`: a model on a data set -> COCO's figures."""
+"""`evaluate`: a model on a data set -> the figures of its task."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from rich.console import Group
 from rich.table import Table
 
-from visiongarden.data import DetectionDataset, Loader, read
 from visiongarden.errors import UserError
-from visiongarden.evaluation.predictor import COCO_NMS, Predictor
-from visiongarden.metrics import CocoMeanAveragePrecision
+from visiongarden.evaluation.predictor import Predictor
 from visiongarden.models import load
-from visiongarden.postprocess import to_original
-from visiongarden.types import Batch, ClassMap, Placement
+from visiongarden.tasks import COCO_NMS, find, task_of
+from visiongarden.types import ClassMap, Placement
+
+_A_ROW = 6
 
 
 @dataclass(frozen=True)
@@ -25,40 +25,46 @@ class Result:
     """What a model reached on a data set.
 
     Attributes:
-        figures: COCO's twelve, 0 to 1; "AP" is the mean over IoU 0.50 to 0.95; NaN where a data
-            set has nothing to judge by.
-        per_class: name -> {"AP", "AP50"}.
+        figures: of the model's task, 0 to 1; NaN where a data set has nothing to judge by.
+            Detection: COCO's twelve, "AP" is the mean over IoU 0.50 to 0.95. Classification:
+            "top1", "top5", "balanced". Segmentation: "mIoU", "accuracy", "balanced".
+        per_class: name -> figures of one class.
         images: number of images.
+        judged_by: what the figures are.
     """
 
     figures: dict[str, float]
     per_class: dict[str, dict[str, float]]
     images: int
+    judged_by: str = "COCO figures"
 
     def table(self) -> Group:
-        """All figures for a terminal: the classes, then COCO's twelve."""
-        table = Table("class", "AP", "AP50", box=None, header_style="bold")
+        """All figures for a terminal: the classes, then those of the whole."""
+        columns = list(next(iter(self.per_class.values()), {}))
+        table = Table("class", *columns, box=None, header_style="bold")
         for name, figures in self.per_class.items():
-            table.add_row(name, _shown(figures["AP"]), _shown(figures["AP50"]))
-        table.add_row("all", *(_shown(self.figures[n]) for n in ("AP", "AP50")), style="bold")
-        twelve = [f"{name:>5} {_shown(value)}" for name, value in self.figures.items()]
-        rows = ["  ".join(twelve[i : i + 6]) for i in (0, 6)]
-        return Group(f"COCO figures on {self.images} images", table, *rows)
+            table.add_row(name, *(_shown(figures[column]) for column in columns))
+        whole = [_shown(self.figures[n]) if n in self.figures else "" for n in columns]
+        table.add_row("all", *whole, style="bold")
+        listed = [f"{name:>5} {_shown(value)}" for name, value in self.figures.items()]
+        rows = ["  ".join(listed[i : i + _A_ROW]) for i in range(0, len(listed), _A_ROW)]
+        return Group(f"{self.judged_by} on {self.images} images", table, *rows)
 
 
 def evaluate(
     model: Any,
-    dataset: DetectionDataset,
+    dataset: Any,
     batch_size: int = 16,
     predictor: Predictor | None = None,
 ) -> Result:
-    """Judges a detector by COCO's protocol, in pixels of the original images.
+    """Judges a model by the protocol of its task, in pixels of the original images.
 
     Args:
-        model: a `Detector`, or a `DarknetModel`.
-        dataset: what to judge on.
+        model: a `Detector`, `Classifier` or `Segmenter`, or a `DarknetModel`.
+        dataset: what to judge on, of the model's task.
         batch_size: images a step.
-        predictor: one that is compiled already; by default COCO's NMS at the model's image size.
+        predictor: one that is compiled already; by default one at the model's image size that
+            leaves nothing out.
 
     Raises:
         UserError: the classes of model and data set differ.
@@ -67,38 +73,41 @@ def evaluate(
     _same_classes(model.class_map, dataset.class_map)
     if hasattr(model, "detect"):
         return _by_itself(model, dataset)
-    predictor = predictor or Predictor(model, nms=COCO_NMS)
-    metric = CocoMeanAveragePrecision(dataset.class_map)
-    loader = Loader(dataset, predictor.image_size, min(batch_size, max(len(dataset), 1)))
+    task = task_of(model)
+    predictor = predictor or Predictor(model, postprocess=task.postprocess(model))
+    metric = task.metric(dataset.class_map)
+    loader = task.loader(dataset, predictor.image_size, min(batch_size, max(len(dataset), 1)))
     seen = 0
     for batch in loader.epoch(0):
         count = len(batch.images)
         for row, found in enumerate(predictor(filled(batch.images, loader.batch_size))[:count]):
-            example = dataset[seen]
-            placement, size = placement_of(batch, row), (int(v) for v in batch.sizes[row])
-            metric.update(to_original(found, placement, tuple(size)), example)  # type: ignore[arg-type]
+            height, width = (int(side) for side in batch.sizes[row])
+            whole = task.to_original(found, placement_of(batch, row), (height, width))
+            metric.update(whole, task.truth(dataset, seen))
             seen += 1
-    return Result(metric.result(), metric.per_class(), seen)
+    return Result(metric.result(), metric.per_class(), seen, task.judged_by)
 
 
-def _by_itself(model: Any, dataset: DetectionDataset) -> Result:
+def _by_itself(model: Any, dataset: Any) -> Result:
     """Judges an imported network, which has its own way from pixels to boxes."""
-    metric = CocoMeanAveragePrecision(dataset.class_map)
+    task = find("detection")
+    metric = task.metric(dataset.class_map)
     for index in range(len(dataset)):
         example = dataset.load(index)
         metric.update(model.detect(example.image, COCO_NMS.score_threshold, clip=True), example)
-    return Result(metric.result(), metric.per_class(), len(dataset))
+    return Result(metric.result(), metric.per_class(), len(dataset), task.judged_by)
 
 
-def judge_on(dataset: DetectionDataset, batch_size: int = 16) -> Callable[[Any], dict[str, float]]:
-    """A function model -> {"AP", "AP50"} for `fit`; compiles each model once, not each epoch."""
+def judge_on(dataset: Any, batch_size: int = 16) -> Callable[[Any], dict[str, float]]:
+    """A function model -> its task's first figures, for `fit`; compiles each model only once."""
     predictors: dict[int, Predictor] = {}
 
     def judge(model: Any) -> dict[str, float]:
+        task = task_of(model)
         if id(model) not in predictors:
-            predictors[id(model)] = Predictor(model, nms=COCO_NMS)
+            predictors[id(model)] = Predictor(model, postprocess=task.postprocess(model))
         figures = evaluate(model, dataset, batch_size, predictors[id(model)]).figures
-        return {name: figures[name] for name in ("AP", "AP50")}
+        return {name: figures[name] for name in task.figures if name in figures}
 
     return judge
 
@@ -114,11 +123,12 @@ def evaluate_file(
     """`evaluate` for a model file and a data set's folder; the model's class map is the data's."""
     opened = load(model)
     names = opened.class_map.names if opened.class_map else None
-    dataset = read(data, format, split, names, invalid_boxes)
+    task = find("detection") if hasattr(opened, "detect") else task_of(opened)
+    dataset = task.read(data, format, split, names, invalid_boxes)
     return evaluate(opened, dataset, batch_size)
 
 
-def placement_of(batch: Batch, row: int) -> Placement:
+def placement_of(batch: Any, row: int) -> Placement:
     """Where one image lies on its canvas."""
     (sx, sy), (x, y) = batch.scales[row].tolist(), batch.offsets[row].tolist()
     return Placement((sx, sy), (x, y))

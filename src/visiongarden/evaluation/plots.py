@@ -6,12 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def plot_history(history: Sequence[dict[str, float]], path: str | Path) -> Path:
-    """Writes loss (with its terms) and AP over the epochs as one PNG.
+def plot_history(
+    history: Sequence[dict[str, float]],
+    path: str | Path,
+    figures: Sequence[str] = ("AP", "AP50"),
+    judged_by: str = "COCO figures",
+) -> Path:
+    """Writes loss (with its terms) and the judged figures over the epochs as one PNG.
 
     Args:
         history: one dict an epoch, as `fit` returns it.
         path: of the picture.
+        figures: names of the judged figures; the rest is the loss and its terms.
+        judged_by: what the figures are.
     """
     from matplotlib.figure import Figure
 
@@ -24,12 +31,11 @@ def plot_history(history: Sequence[dict[str, float]], path: str | Path) -> Path:
         points = [
             (e, entry[name]) for e, entry in zip(epochs, history, strict=True) if name in entry
         ]
-        judged = name.startswith(("AP", "AR"))
-        axes = right if judged else left
-        width = 2.2 if name in ("loss", "AP50") else 1.2
+        axes = right if name in figures else left
+        width = 2.2 if name in ("loss", figures[0]) else 1.2
         axes.plot(*zip(*points, strict=True), label=name, linewidth=width)
     left.set_title("loss on the training split")
-    right.set_title("COCO AP on the validation split")
+    right.set_title(f"{judged_by} on the validation split")
     right.set_ylim(0, 1)
     for axes in (left, right):
         axes.set_xlabel("epoch")

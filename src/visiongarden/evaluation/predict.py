@@ -1,8 +1,7 @@
-"""`predict`: images or image files -> detections; drawn, and as JSON."""
+"""`predict`: images or image files -> what a model finds; as pictures, and as JSON."""
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Sequence
@@ -12,53 +11,56 @@ from typing import Any
 import cv2
 import numpy as np
 
-from visiongarden.data import decode, letterbox
+from visiongarden.data import decode
+from visiongarden.data.read.build import IMAGE_ENDINGS
 from visiongarden.errors import UserError
 from visiongarden.evaluation.draw import draw
 from visiongarden.evaluation.evaluate import filled
 from visiongarden.evaluation.predictor import Predictor
+from visiongarden.evaluation.report import Report, report_on
 from visiongarden.models import load
-from visiongarden.postprocess import Nms, to_original
-from visiongarden.types import ClassMap, Detections
-
-_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
-RESULTS = "detections.json"
+from visiongarden.tasks import find, task_of
 
 
 def predict(
     model: Any,
     images: Sequence[np.ndarray | str | Path],
-    score: float = 0.25,
+    score: float | None = None,
     batch_size: int = 8,
     predictor: Predictor | None = None,
-) -> list[Detections]:
-    """Detections of each image, in its own pixels.
+) -> list[Any]:
+    """What a model finds in each image, in the image's own pixels.
 
     Args:
-        model: a `Detector`, or a `DarknetModel`.
+        model: a `Detector`, `Classifier` or `Segmenter`, or a `DarknetModel`.
         images: files, or uint8 RGB arrays (height, width, 3) of any size.
-        score: least score of a detection.
+        score: least score of a detection (by default 0.25), or of a class beside the best (0).
         batch_size: images a step; less is filled up.
         predictor: one that is compiled already.
+
+    Returns:
+        For each image `Detections`, a `Ranking` of the classes, or `Segments`.
 
     Raises:
         DataError: a file cannot be decoded.
     """
     if hasattr(model, "detect"):  # an imported network has its own way, from pixels to boxes
-        return [model.detect(image, score) for image in images]
-    predictor = predictor or Predictor(model, nms=Nms(score_threshold=score))
-    found: list[Detections] = []
+        least = find("detection").score if score is None else score
+        return [model.detect(image, least) for image in images]
+    task = task_of(model)
+    predictor = predictor or _predictor(model, score)
+    found: list[Any] = []
     for start in range(0, len(images), batch_size):
         pixels = [
             decode(Path(image)) if isinstance(image, (str, Path)) else image
             for image in images[start : start + batch_size]
         ]
-        placed = [letterbox(image, predictor.image_size) for image in pixels]
+        placed = [task.place(image, predictor.image_size) for image in pixels]
         canvas = np.stack([image for image, _ in placed])
         if len(images) > batch_size:
             canvas = filled(canvas, batch_size)
         for one, image, (_, placement) in zip(predictor(canvas), pixels, placed, strict=False):
-            found.append(to_original(one, placement, (image.shape[0], image.shape[1])))
+            found.append(task.to_original(one, placement, (image.shape[0], image.shape[1])))
     return found
 
 
@@ -66,18 +68,22 @@ def predict_files(
     model: str | Path,
     images: Sequence[str | Path],
     output: str | Path = "predictions",
-    score: float = 0.25,
+    score: float | None = None,
 ) -> Path:
-    """`predict` for files: writes an annotated PNG for each image, and `detections.json`.
+    """`predict` for files: writes an annotated PNG for each image, and the numbers.
 
-    The JSON is a list, one object an image: `file`, and `detections` with `class`, `score` and
-    `box` (left, top, right, bottom in pixels).
+    - Detection: `detections.json`, one object an image: `file`, and `detections` with `class`,
+      `score` and `box` (left, top, right, bottom in pixels).
+    - Classification: `classes.json` (`file`, and `classes` with `class` and `score`, best first)
+      and `classes.csv`, a row an image and a column a class.
+    - Segmentation: `segments.json` (`file`, `mask`, and `segments` with `class` and `share` of the
+      pixels), and in `masks/` a grey PNG for each image whose values are class indices.
 
     Args:
         model: a model file.
         images: image files, or folders of them.
         output: folder for the results.
-        score: least score of a detection.
+        score: least score of a detection (by default 0.25), or of a class beside the best (0).
 
     Raises:
         UserError: no image is found, or two would be written under one name.
@@ -92,48 +98,50 @@ def predict_files(
         )
     opened, output = load(model), Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    predictor = None
-    if not hasattr(opened, "detect"):
-        predictor = Predictor(opened, nms=Nms(score_threshold=score))
-    rows = []
+    predictor = None if hasattr(opened, "detect") else _predictor(opened, score)
+    report: Report = report_on(opened)
     for file, name in zip(files, names, strict=True):
         image = decode(file)
         found = predict(opened, [image], score, predictor=predictor)[0]
         write_png(output / name, draw(image, found, opened.class_map))
-        rows.append({"file": str(file), "detections": as_rows(found, opened.class_map)})
-    (output / RESULTS).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        report.add(file, found)
+        for extra, pixels in report.pictures(file, found).items():
+            write_png(output / extra, pixels)
+    for name, text in report.texts().items():
+        _write_text(output / name, text)
     return output
 
 
-def as_rows(found: Detections, class_map: ClassMap | None) -> list[dict[str, Any]]:
-    """Detections as plain objects for JSON."""
-    return [
-        {
-            "class": class_map.names[int(index)] if class_map else int(index),
-            "score": round(float(score), 4),
-            "box": [round(float(v), 2) for v in box],
-        }
-        for box, score, index in zip(found.boxes, found.scores, found.classes, strict=True)
-    ]
+def _predictor(model: Any, score: float | None) -> Predictor:
+    task = task_of(model)
+    least = task.score if score is None else score
+    return Predictor(model, postprocess=task.postprocess(model, least))
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
-    """Writes a uint8 RGB image at once under its final name."""
+    """Writes a uint8 image, RGB or grey, at once under its final name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".picture-", suffix=".png")
     os.close(handle)
     try:
-        cv2.imwrite(name, image[..., ::-1])
+        cv2.imwrite(name, image[..., ::-1] if image.ndim == 3 else image)
         Path(name).chmod(0o644)
         Path(name).replace(path)
     finally:
         Path(name).unlink(missing_ok=True)
 
 
+def _write_text(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
 def _files(images: Sequence[str | Path]) -> list[Path]:
     files: list[Path] = []
     for image in map(Path, images):
         if image.is_dir():
-            files += sorted(p for p in image.iterdir() if p.suffix.lower() in _ENDINGS)
+            files += sorted(p for p in image.iterdir() if p.suffix.lower() in IMAGE_ENDINGS)
         elif image.is_file():
             files.append(image)
         else:

@@ -1,4 +1,4 @@
-"""`Predictor`: images -> detections, with the model compiled once."""
+"""`Predictor`: images -> what the model finds, with the model compiled once."""
 
 from __future__ import annotations
 
@@ -10,53 +10,53 @@ import numpy as np
 from keras import ops
 
 from visiongarden.errors import UserError
-from visiongarden.postprocess import Nms, thinning
-from visiongarden.types import Detections, ImageSize
-
-COCO_NMS = Nms(score_threshold=0.001, multi_label=True)
-"""COCO's protocol wants every detection, down to the faintest."""
+from visiongarden.tasks import task_of
+from visiongarden.types import ImageSize
 
 
 class Predictor:
-    """Runs a detector on batches; follows the model's weights as they change.
+    """Runs a model on batches; follows the model's weights as they change.
 
     Args:
-        model: a `Detector`.
+        model: a `Detector`, `Classifier` or `Segmenter`.
         image_size: (height, width) of the batches; by default the model's.
-        nms: how overlapping boxes are thinned out; a head that finds each object once takes only
-            its bounds on score and number.
+        postprocess: one image's decoded arrays -> what was found; by default that of the model's
+            task (for detection an `Nms`).
 
     Raises:
         UserError: neither the model nor the caller says an image size.
     """
 
     def __init__(
-        self, model: Any, image_size: ImageSize | None = None, nms: Nms | None = None
+        self, model: Any, image_size: ImageSize | None = None, postprocess: Any = None
     ) -> None:
         self.model = model
+        task = task_of(model)
+        self.postprocess = postprocess or task.postprocess(model, task.score)
         self.image_size = image_size or model.image_size
         if self.image_size is None:
             raise UserError(
                 "the model takes images of any size", rule="say which", fix="image_size=(640, 640)"
             )
         self._decode = model.parts.head.decode()
-        self.nms = thinning(self._decode, nms or Nms())
         self._run = _compiled(model, self._forward, self.image_size)
 
-    def __call__(self, images: np.ndarray) -> list[Detections]:
-        """Detections of uint8 images (batch, height, width, 3), in pixels of these images."""
-        boxes, scores = self.raw(images)
-        return [self.nms(*row) for row in zip(boxes, scores, strict=True)]
+    def __call__(self, images: np.ndarray) -> list[Any]:
+        """What is found in uint8 images (batch, height, width, 3), in pixels of these images."""
+        return [self.postprocess(*row) for row in zip(*self.raw(images), strict=True)]
 
-    def raw(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes (batch, n, 4) and scores (batch, n, classes) before thinning."""
-        boxes, scores = self._run(images)
-        return ops.convert_to_numpy(boxes), ops.convert_to_numpy(scores)
+    def raw(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The head's decoded arrays, in the order of the task's `outputs`.
 
-    def _forward(self, images: Any) -> tuple[Any, Any]:
+        Detection: boxes (batch, n, 4) and scores (batch, n, classes) before thinning.
+        Classification: scores (batch, classes). Segmentation: scores (batch, h, w, classes).
+        """
+        return tuple(ops.convert_to_numpy(array) for array in self._run(images))
+
+    def _forward(self, images: Any) -> tuple[Any, ...]:
         dtype = self.model.compute_dtype
         floats = ops.cast(images, dtype) * ops.cast(1 / 255, dtype)
-        found: tuple[Any, Any] = self._decode(self.model(floats, training=False), self.image_size)
+        found: tuple[Any, ...] = self._decode(self.model(floats, training=False), self.image_size)
         return found
 
 

@@ -1,4 +1,4 @@
-"""Export: ONNX, behind a gate that compares its detections with the model's."""
+"""Export: ONNX, behind a gate that compares what the file finds with what the model finds."""
 
 from visiongarden.export.agreement import Agreement, agreement
 from visiongarden.export.onnx import export_file, to_onnx

@@ -10,6 +10,7 @@ import numpy as np
 
 from visiongarden.evaluation import Predictor
 from visiongarden.postprocess import Nms, thinning
+from visiongarden.tasks import task_of
 from visiongarden.types import Detections
 
 MOST_PIXELS = 0.1
@@ -21,18 +22,22 @@ class Agreement:
     """How far an exported file and its model lie apart.
 
     Attributes:
-        boxes: largest difference of a box's side, in pixels, before thinning.
-        scores: largest difference of a score, before thinning.
+        scores: largest difference of a score, before anything is left out.
         images: number of images compared.
-        detections: detections of the model on them, after thinning.
-        differing: images on which the detections are not the same boxes of the same classes.
+        found: how much the model finds on them: detections, classes or pixels.
+        differing: images on which file and model do not find the same. Detection: boxes of a class
+            that the other lacks. Classification and segmentation: another best class, where the
+            best two lie further apart than the scores may.
+        what: what `found` counts.
+        boxes: largest difference of a box's side, in pixels, before thinning.
     """
 
-    boxes: float
     scores: float
     images: int
-    detections: int
+    found: int
     differing: int
+    what: str = "detections"
+    boxes: float = 0.0
 
     @property
     def agrees(self) -> bool:
@@ -41,40 +46,66 @@ class Agreement:
 
     def __str__(self) -> str:
         verdict = "agrees" if self.agrees else "DISAGREES"
+        boxes = f"boxes within {self.boxes:.2g} px, " if self.what == "detections" else ""
         return (
-            f"{verdict}: {self.detections} detections on {self.images} images, "
-            f"{self.differing} images differ; boxes within {self.boxes:.2g} px, "
-            f"scores within {self.scores:.2g}"
+            f"{verdict}: {self.found:,} {self.what} on {self.images} images, "
+            f"{self.differing} images differ; {boxes}scores within {self.scores:.2g}"
         )
 
 
 def agreement(
-    model: Any, file: str | Path, images: np.ndarray, nms: Nms | None = None
+    model: Any, file: str | Path, images: np.ndarray, postprocess: Nms | None = None
 ) -> Agreement:
     """Runs a model and its ONNX file on the same images and compares.
 
     Args:
-        model: a `Detector`.
+        model: a `Detector`, `Classifier` or `Segmenter`.
         file: what `to_onnx` wrote.
         images: uint8 (n, height, width, 3) of the exported size.
-        nms: for the detections; by default one that lets the best twenty boxes an image through,
-            so that a young model has something to compare.
+        postprocess: for detections; by default one that lets the best twenty boxes an image
+            through, so that a young model has something to compare.
     """
     size = (int(images.shape[1]), int(images.shape[2]))
     ours = Predictor(model, size).raw(images)
-    theirs = _run(file, images)
-    thin = thinning(model.parts.head.decode(), nms or Nms(score_threshold=_twentieth(ours[1])))
+    theirs = _run(file, images, task_of(model).outputs)
+    if len(ours) == 1:
+        return _decisions(ours[0], theirs[0])
+    nms = postprocess or Nms(score_threshold=_twentieth(ours[1]))
+    return _detections(ours, theirs, thinning(model.parts.head.decode(), nms))
+
+
+def _detections(
+    ours: tuple[np.ndarray, ...], theirs: tuple[np.ndarray, ...], thin: Any
+) -> Agreement:
     pairs = [
         (thin(*one), thin(*other))
         for one, other in zip(zip(*ours, strict=True), zip(*theirs, strict=True), strict=True)
     ]
     return Agreement(
-        boxes=float(np.abs(ours[0] - theirs[0]).max(initial=0)),
-        scores=float(np.abs(ours[1] - theirs[1]).max(initial=0)),
-        images=len(images),
-        detections=sum(len(one) for one, _ in pairs),
+        scores=_apart(ours[1], theirs[1]),
+        images=len(pairs),
+        found=sum(len(one) for one, _ in pairs),
         differing=sum(not _same(*pair, thin.score_threshold) for pair in pairs),
+        boxes=_apart(ours[0], theirs[0]),
     )
+
+
+def _decisions(ours: np.ndarray, theirs: np.ndarray) -> Agreement:
+    """The best class of each image or pixel; scores are (batch, ..., classes)."""
+    second, first = np.moveaxis(np.sort(ours, axis=-1)[..., -2:], -1, 0)
+    sure = first - second > 2 * MOST_SCORE
+    other = (ours.argmax(axis=-1) != theirs.argmax(axis=-1)) & sure
+    return Agreement(
+        scores=_apart(ours, theirs),
+        images=len(ours),
+        found=int(np.prod(ours.shape[:-1])),
+        differing=int(other.reshape(len(ours), -1).any(axis=1).sum()),
+        what="classes" if ours.ndim == 2 else "pixels",
+    )
+
+
+def _apart(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one - other).max(initial=0))
 
 
 def _twentieth(scores: np.ndarray) -> float:
@@ -82,15 +113,14 @@ def _twentieth(scores: np.ndarray) -> float:
     return float(best[:, -20:].min(axis=-1).max(initial=0))
 
 
-def _run(file: str | Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _run(file: str | Path, images: np.ndarray, outputs: tuple[str, ...]) -> tuple[np.ndarray, ...]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    boxes, scores = session.run(["boxes", "scores"], {name: images.astype(np.float32) / 255})
-    return boxes, scores
+    return tuple(session.run(list(outputs), {name: images.astype(np.float32) / 255}))
 
 
 def _same(one: Detections, other: Detections, threshold: float) -> bool:

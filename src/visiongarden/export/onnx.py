@@ -1,4 +1,4 @@
-"""ONNX files: images in, boxes and scores out; thinning stays with the caller."""
+"""ONNX files: images in, boxes and scores out; what follows stays with the caller."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from visiongarden.export.agreement import Agreement, agreement
 from visiongarden.export.operations import complete_tf2onnx
 from visiongarden.models import load
 from visiongarden.postprocess import Nms
+from visiongarden.tasks import task_of
 from visiongarden.types import ImageSize
 
 _NEEDED = {"tensorflow": ("onnx", "onnxruntime", "tf2onnx")}
@@ -31,20 +32,22 @@ def to_onnx(
     path: str | Path,
     image_size: ImageSize | None = None,
     images: np.ndarray | None = None,
-    nms: Nms | None = None,
+    postprocess: Nms | None = None,
 ) -> Agreement:
-    """Writes a detector as an ONNX file, once its detections agree with the model's.
+    """Writes a model as an ONNX file, once the file finds what the model finds.
 
-    The graph takes `images`, float32 (batch, height, width, 3), RGB from 0 to 1, any batch; it
-    returns `boxes` (batch, n, 4), xyxy pixels, and `scores` (batch, n, classes). Names of the
-    classes, the image size and whether boxes still need NMS stand in the file's metadata.
+    The graph takes `images`, float32 (batch, height, width, 3), RGB from 0 to 1, any batch. A
+    detector's returns `boxes` (batch, n, 4), xyxy pixels, and `scores` (batch, n, classes); a
+    classifier's `scores` (batch, classes); a segmenter's `scores` (batch, height, width, classes).
+    Task, names of the classes, the image size and whether boxes still need NMS stand in the file's
+    metadata.
 
     Args:
-        model: a `Detector`.
+        model: a `Detector`, `Classifier` or `Segmenter`.
         path: of the file, ends in .onnx.
         image_size: (height, width); by default the model's.
         images: uint8 (n, height, width, 3) to compare on; by default noise.
-        nms: thins out what is compared; see `agreement`.
+        postprocess: thins out detections that are compared; see `agreement`.
 
     Returns:
         How far file and model lie apart.
@@ -75,7 +78,7 @@ def to_onnx(
                 str(draft), format="onnx", verbose=False, input_signature=signature
             )
         _finish(draft, model, size)
-        found = agreement(model, draft, images, nms)
+        found = agreement(model, draft, images, postprocess)
         if not found.agrees:
             raise UserError(f"the exported file does not find what the model finds: {found}")
         draft.replace(path)
@@ -113,19 +116,19 @@ def _ready() -> None:
 class _Decode(keras.layers.Layer):
     """The head's decoding as the graph's last layer; only lives while a file is written."""
 
-    def __init__(self, decode: Any, image_size: ImageSize) -> None:
+    def __init__(self, decode: Any, image_size: ImageSize, outputs: tuple[str, ...]) -> None:
         super().__init__(name="decode", dtype="float32")
-        self._decode, self._image_size = decode, image_size
+        self._decode, self._image_size, self._outputs = decode, image_size, outputs
 
     def call(self, raw: Any) -> dict[str, Any]:
         """Raw predictions -> named outputs."""
-        boxes, scores = self._decode(raw, self._image_size)
-        return {"boxes": boxes, "scores": scores}
+        found = self._decode(raw, self._image_size)
+        return dict(zip(self._outputs, found, strict=True))
 
 
 def _decoded(model: Any, size: ImageSize) -> keras.Model:
     images = keras.Input((*size, 3), name="images", dtype="float32")
-    outputs = _Decode(model.parts.head.decode(), size)(model(images))
+    outputs = _Decode(model.parts.head.decode(), size, task_of(model).outputs)(model(images))
     return keras.Model(images, outputs, name="exported")
 
 
@@ -136,9 +139,10 @@ def _finish(path: Path, model: Any, size: ImageSize) -> None:
     graph = onnx.load(str(path))
     names = list(model.class_map.names) if model.class_map else None
     facts = {
+        "task": model.task,
         "image_size": list(size),
         "class_names": names,
-        "needs_nms": getattr(model.parts.head.decode(), "needs_nms", True),
+        "needs_nms": getattr(model.parts.head.decode(), "needs_nms", model.task == "detection"),
         "producer": "visiongarden",
     }
     onnx.helper.set_model_props(graph, {key: json.dumps(value) for key, value in facts.items()})

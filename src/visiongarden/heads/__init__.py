@@ -2,12 +2,16 @@
 
 from visiongarden.heads.anchor_based import AnchorBased
 from visiongarden.heads.anchor_free import AnchorFree
+from visiongarden.heads.classification import Classification
 from visiongarden.heads.decoupled import Decoupled
 from visiongarden.heads.dual_assignment import DualAssignment
+from visiongarden.heads.segmentation import Segmentation
 
 __all__ = [
     "AnchorBased",
     "AnchorFree",
+    "Classification",
     "Decoupled",
     "DualAssignment",
+    "Segmentation",
 ]

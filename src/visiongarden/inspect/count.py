@@ -11,7 +11,7 @@ import keras
 from visiongarden.errors import UserError
 from visiongarden.inspect.macs import macs_by_layer, macs_inside, outputs_inside
 from visiongarden.layers.keras_internals import weightless
-from visiongarden.models import Detector
+from visiongarden.models import Joined
 from visiongarden.parts import IMAGE, Part
 from visiongarden.parts.connection import check_image_size
 from visiongarden.types import FeatureSpec, ImageSize, stride_of
@@ -92,12 +92,11 @@ def size_for(source: keras.Model | Part, image_size: ImageSize | int | None) -> 
 
 def drawn(source: keras.Model | Part, size: ImageSize, inputs: FeatureSpec = IMAGE) -> keras.Model:
     """A model at `size` with the graph of `source`: the model itself where it suits."""
-    if isinstance(source, Detector) and source.image_size is None:
+    if isinstance(source, Joined) and source.image_size is None:
         check_image_size(size, max(stride_of(level) for level in source.parts.backbone.levels))
         return source
-    if isinstance(source, Detector) and source.image_size != size:
-        parts = source.parts
-        return Detector(parts.backbone, parts.decoder, parts.head, size, source.class_map)
+    if isinstance(source, Joined) and source.image_size != size:
+        return source.resized(size)
     if isinstance(source, Part):
         return source.as_model(inputs, size)
     if isinstance(source, keras.Model) and source.built:

@@ -8,11 +8,20 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
-from keras.src.backend.common import global_state
+from keras.src.backend.common import global_state, stateless_scope
 from keras.src.ops.numpy import Add as SymbolicAdd
 from keras.src.utils.naming import to_snake_case
 
-__all__ = ["SymbolicAdd", "dtype_policy", "fresh_names", "has_automatic_name", "weightless"]
+__all__ = [
+    "SymbolicAdd",
+    "dtype_policy",
+    "fresh_names",
+    "has_automatic_name",
+    "is_weightless",
+    "replay",
+    "weightless",
+    "without_new_calls",
+]
 """`SymbolicAdd` is what `+` and `keras.ops.add` run on symbolic tensors; tests watch it."""
 
 _PENDING = "uninitialized_variables"
@@ -32,6 +41,12 @@ def weightless() -> Iterator[None]:
             yield
     finally:
         global_state.set_global_attribute(_PENDING, before)
+
+
+def is_weightless() -> bool:
+    """Whether variables made now have no values, as inside `weightless()`."""
+    scope = stateless_scope.get_stateless_scope()
+    return scope is not None and not scope.initialize_variables
 
 
 @contextmanager

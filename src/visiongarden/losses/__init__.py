@@ -4,20 +4,28 @@ from visiongarden.losses.anchor_based import AnchorBasedLoss
 from visiongarden.losses.anchor_free import AnchorFreeLoss
 from visiongarden.losses.assigners import AnchorIoU, SimOTA, TaskAligned
 from visiongarden.losses.bce import binary_crossentropy
+from visiongarden.losses.classification import ClassificationLoss
+from visiongarden.losses.crossentropy import softmax_crossentropy
 from visiongarden.losses.decoupled import DecoupledLoss
 from visiongarden.losses.dfl import distribution_focal
+from visiongarden.losses.dice import dice
 from visiongarden.losses.dual_assignment import DualAssignmentLoss
 from visiongarden.losses.focal import focal
+from visiongarden.losses.segmentation import SegmentationLoss
 
 __all__ = [
     "AnchorBasedLoss",
     "AnchorFreeLoss",
     "AnchorIoU",
+    "ClassificationLoss",
     "DecoupledLoss",
     "DualAssignmentLoss",
+    "SegmentationLoss",
     "SimOTA",
     "TaskAligned",
     "binary_crossentropy",
+    "dice",
     "distribution_focal",
     "focal",
+    "softmax_crossentropy",
 ]

@@ -1,31 +1,15 @@
-"""`Detector`: a thin wrapper that joins a backbone, a decoder and a head."""
+"""`Detector`: image -> boxes and classes, out of three parts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import ClassVar
 
-import keras
-
-from visiongarden.layers.keras_internals import dtype_policy
-from visiongarden.models.files import SavedAsParts, read_part, written
-from visiongarden.parts import Backbone, Decoder, Head, connect
+from visiongarden.models.joined import Joined
 from visiongarden.registry import register
-from visiongarden.types import ClassMap, ImageSize
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The three values that a model is made of."""
-
-    backbone: Backbone
-    decoder: Decoder
-    head: Head
 
 
 @register
-class Detector(SavedAsParts, keras.Model):
+class Detector(Joined):
     """Image -> raw predictions, out of three parts; a plain `keras.Model` in all else.
 
     Takes (batch, height, width, 3) images, float RGB from 0 to 1; returns raw predictions, level ->
@@ -35,7 +19,7 @@ class Detector(SavedAsParts, keras.Model):
     Args:
         backbone: image -> feature maps.
         decoder: feature maps -> feature maps.
-        head: feature maps -> raw predictions.
+        head: feature maps -> raw predictions; one for detection.
         image_size: (height, width) or one number for both; None leaves the size open.
         class_map: names of the classes, or a sequence of names; written into the file.
         dtype: Keras dtype policy of every layer, as "mixed_bfloat16"; None takes the one in force.
@@ -53,68 +37,4 @@ class Detector(SavedAsParts, keras.Model):
         ... )
     """
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        decoder: Decoder,
-        head: Head,
-        image_size: ImageSize | int | None = None,
-        class_map: ClassMap | Sequence[str] | None = None,
-        dtype: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        size = _as_size(image_size)
-        classes = _as_class_map(class_map)
-        connection = connect(backbone, decoder, head, size, classes)
-        with dtype_policy(dtype):
-            images = keras.Input((*(size or (None, None)), 3), name="images")
-            backbone_model = backbone.as_model(image_size=size)
-            decoder_model = decoder.as_model(connection.features, size)
-            head_model = head.as_model(connection.decoded, size)
-            features = backbone_model(images)
-            features = decoder_model({level: features[level] for level in connection.features})
-            raw = head_model({level: features[level] for level in connection.decoded})
-            super().__init__(images, raw, **kwargs)
-        self.parts = Parts(backbone, decoder, head)
-        self.image_size, self.class_map = size, classes
-        self.backbone, self.decoder, self.head = backbone_model, decoder_model, head_model
-
-    def get_config(self) -> dict[str, Any]:
-        """The parts, the image size and the classes; no layer is written."""
-        return {
-            "name": self.name,
-            "backbone": written(self.parts.backbone),
-            "decoder": written(self.parts.decoder),
-            "head": written(self.parts.head),
-            "image_size": None if self.image_size is None else list(self.image_size),
-            "class_map": None
-            if self.class_map is None
-            else {"names": list(self.class_map.names), "ids": list(self.class_map.ids)},
-            "dtype": self.dtype_policy.name,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        """The model that `get_config` described, with new weights."""
-        classes = config.get("class_map")
-        return cls(
-            backbone=read_part(config.get("backbone"), Backbone),
-            decoder=read_part(config.get("decoder"), Decoder),
-            head=read_part(config.get("head"), Head),
-            image_size=config.get("image_size"),
-            class_map=classes and ClassMap(tuple(classes["names"]), tuple(classes["ids"])),
-            dtype=config.get("dtype"),
-            name=config.get("name"),
-        )
-
-
-def _as_size(size: Any) -> ImageSize | None:
-    if size is None:
-        return None
-    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-
-
-def _as_class_map(classes: ClassMap | Sequence[str] | None) -> ClassMap | None:
-    if classes is None or isinstance(classes, ClassMap):
-        return classes
-    return ClassMap(tuple(classes))
+    task: ClassVar[str] = "detection"

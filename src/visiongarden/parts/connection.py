@@ -43,13 +43,13 @@ def connect(
     features = backbone.spec(image_size=image_size)
     features = _match(decoder, decoder.levels, backbone, features)
     decoded = decoder.spec(features, image_size)
-    lost = [level for level in decoder.levels if level not in decoded]
+    lost = [level for level in decoder.gives if level not in decoded]
     if lost:
         raise ContractError(
             f"decoder {decoder} does not give on {' '.join(lost)}",
-            wants=("levels", " ".join(decoder.levels)),
+            wants=("levels", " ".join(decoder.gives)),
             offered=" ".join(decoded),
-            fix="return every level of self.levels in wire()",
+            fix="return every level of self.gives in wire(); as a rule that is self.levels",
         )
     decoded = _match(head, head.levels or tuple(decoded), decoder, decoded)
     if class_map is not None and head.num_classes != len(class_map):

@@ -61,16 +61,21 @@ class Backbone(FeaturePart):
 
 
 class Decoder(FeaturePart):
-    """Feature maps -> feature maps of the same levels.
+    """Feature maps -> feature maps.
 
     Attributes:
-        levels: the levels it wants, all of which it gives on.
+        levels: the levels it wants, all of which it gives on unless `gives` says otherwise.
     """
 
     role: ClassVar[str] = "decoder"
     levels: Levels = ("p3", "p4", "p5")
 
     _sort = field_validator("levels")(_ordered)
+
+    @property
+    def gives(self) -> Levels:
+        """The levels that it gives on."""
+        return self.levels
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
         """Draws the graph from the levels wanted to the levels given on."""
@@ -80,12 +85,15 @@ class Decoder(FeaturePart):
 class Head(Part):
     """Feature maps -> raw predictions; knows the loss and the postprocess of its kind.
 
+    A class for another task than detection says so: `task: ClassVar[str] = "segmentation"`.
+
     Attributes:
         num_classes: number of classes, without background.
         levels: the levels it wants; None takes all that it is offered.
     """
 
     role: ClassVar[str] = "head"
+    task: ClassVar[str] = "detection"
     num_classes: Classes
     levels: Levels | None = None
 
@@ -96,9 +104,16 @@ class Head(Part):
         raise NotImplementedError(f"{type(self).__name__} has no wire(); write one")
 
     def loss(self) -> Any:
-        """The loss of this kind of head: `loss(raw, boxes, classes, image_size)`."""
+        """The loss of this kind of head.
+
+        It is called as `loss(raw, image_size=size, **targets)` with the targets of its task
+        (detection: `boxes` and `classes`), and returns {term: scalar}.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no loss(); it cannot be trained")
 
     def decode(self) -> Any:
-        """What turns raw predictions into boxes and scores: `decode(raw, image_size)`."""
+        """What turns raw predictions into results in the graph: `decode(raw, image_size)`.
+
+        It returns a tuple: (boxes, scores) for detection, (scores,) else.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no decode(); it cannot predict")

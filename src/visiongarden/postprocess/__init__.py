@@ -1,7 +1,8 @@
-"""Postprocess: raw predictions -> boxes and scores -> detections."""
+"""Postprocess: raw predictions -> scores -> detections, rankings, segments."""
 
 from visiongarden.postprocess.decode import AnchorBasedDecode, AnchorFreeDecode, PointDecode
 from visiongarden.postprocess.nms import Nms, to_original
+from visiongarden.postprocess.scores import Rank, SoftmaxDecode, best_of_each
 from visiongarden.postprocess.top_k import TopK, thinning
 
 __all__ = [
@@ -9,7 +10,10 @@ __all__ = [
     "AnchorFreeDecode",
     "Nms",
     "PointDecode",
+    "Rank",
+    "SoftmaxDecode",
     "TopK",
+    "best_of_each",
     "thinning",
     "to_original",
 ]

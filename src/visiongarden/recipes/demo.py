@@ -97,7 +97,9 @@ def demo(output: str | Path = "runs/demo", seed: int = 0) -> Path:
     model, val = load(model_file), read(scenes, split="val")
     _reopen(console, model_file, model, val)
     _pictures(console, model, val, folder)
-    found = to_onnx(model, folder / "model.onnx", images=_canvases(model, val, 8), nms=Nms())
+    found = to_onnx(
+        model, folder / "model.onnx", images=_canvases(model, val, 8), postprocess=Nms()
+    )
     say(console, f"exported {folder / 'model.onnx'}: {found}")
     say(console, f"done in {time.monotonic() - begun:.0f} s\n")
     say(console, "what you could try next:", *(f"  {line}" for line in _next_commands(folder)))

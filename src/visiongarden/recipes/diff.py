@@ -8,9 +8,10 @@ from typing import Any
 from visiongarden import inspect
 from visiongarden.inspect.diff import changes, with_fields
 from visiongarden.layers.keras_internals import weightless
-from visiongarden.models import Detector
+from visiongarden.models import Joined
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolve import resolve
+from visiongarden.tasks import find
 
 
 def diff(before: str | Path, after: str | Path, image_size: int | None = None) -> inspect.ModelDiff:
@@ -40,10 +41,13 @@ def _is_recipe(path: str | Path) -> bool:
     return Path(path).suffix in {".yaml", ".yml"}
 
 
-def _model(recipe: Recipe) -> Detector:
+def _model(recipe: Recipe) -> Joined:
     said = recipe.model
     with weightless():
-        return Detector(said.backbone, said.decoder, said.head, said.image_size)
+        model: Joined = find(recipe.task).model(
+            said.backbone, said.decoder, said.head, said.image_size
+        )
+        return model
 
 
 def _rest(recipe: Recipe) -> dict[str, Any]:

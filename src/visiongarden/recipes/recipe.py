@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator
 
 from visiongarden.config import Value
-from visiongarden.data import Augmentation
+from visiongarden.data import (
+    Augmentation,
+    ClassificationAugmentation,
+    SegmentationAugmentation,
+)
 from visiongarden.parts import Backbone, Decoder, Head, check_image_size
+from visiongarden.tasks import TASKS
 from visiongarden.training import Training
 from visiongarden.types import ImageSize, stride_of
 
@@ -52,7 +57,7 @@ class Data(Value):
     """
 
     path: Path
-    format: Literal["auto", "coco", "yolo", "voc"] = "auto"
+    format: Literal["auto", "coco", "yolo", "voc", "folders", "masks"] = "auto"
     train: str = "train"
     val: str = "val"
     invalid_boxes: Literal["error", "drop"] = "error"
@@ -62,13 +67,26 @@ class Recipe(Value):
     """One complete run; the same recipe gives the same run.
 
     Attributes:
+        task: what is learned; decides how the augmentation's fields are read.
         model: what is trained.
         data: what it is trained on.
         augmentation: how the training images vary.
         training: optimiser, schedule and length.
     """
 
+    task: Literal["detection", "classification", "segmentation"] = "detection"
     model: Model
     data: Data
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation | ClassificationAugmentation | SegmentationAugmentation = (
+        Augmentation()
+    )
     training: Training = Training()
+
+    @field_validator("augmentation", mode="before")
+    @classmethod
+    def _of_the_task(cls, fields: Any, info: ValidationInfo) -> Any:
+        # Pydantic would try each kind in turn, and report what is wrong with all of them.
+        kind = TASKS[info.data.get("task", "detection")].augmentation
+        if fields == Augmentation():
+            return kind()
+        return fields if isinstance(fields, Value) else kind.model_validate(fields)

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from visiongarden.backbones import CSPDarknet
 from visiongarden.cards import load, merged
 from visiongarden.config import apply_overrides, load_yaml
-from visiongarden.data import read
-from visiongarden.decoders import PathAggregation
 from visiongarden.errors import ConfigError
-from visiongarden.heads import AnchorFree
+from visiongarden.parts import Head
+from visiongarden.recipes.defaults import default_model, default_training
 from visiongarden.recipes.recipe import Data, Recipe
+from visiongarden.tasks import find, task_of_data
 
 
 def resolve(
@@ -21,60 +20,62 @@ def resolve(
     format: str | None = None,
     invalid_boxes: str | None = None,
     overrides: Sequence[str] = (),
+    task: str | None = None,
 ) -> Recipe:
     """The recipe of a data set or a recipe file, with overrides.
 
-    Where no part is named it is a CSP backbone of depth 0.33 and width 0.25, path aggregation and
-    an anchor-free head: 3 million parameters. `model: {card: yolox-s}` takes the parts and the
-    image size of a published model, which other fields of `model` change. A head that does not say
-    `num_classes` takes the number of the data set's classes.
+    The task is the one that is named, or the head's, or what the data looks like. Where no part is
+    named it is the task's small model; see `default_model`. `model: {card: yolox-s}` takes the
+    parts and the image size of a published model, which other fields of `model` change. A head
+    that does not say `num_classes` takes the number of the data set's classes.
 
     Args:
-        source: a data set (folder, COCO JSON, YOLO data.yaml), a recipe (.yaml), or its dict.
-        format: of the annotations; overrides the recipe.
+        source: a data set (a folder, COCO JSON, YOLO data.yaml), a recipe (.yaml), or its dict.
+        format: of the data; overrides the recipe.
         invalid_boxes: "error" or "drop"; overrides the recipe.
         overrides: such as "training.epochs=50" or "model.decoder.channels=96".
+        task: "detection", "classification" or "segmentation"; overrides the recipe.
 
     Raises:
         ConfigError: names each field that is not valid.
         DataError: the data set cannot be read.
     """
-    cards = [each for each in overrides if each.startswith("model.card=")]
-    fields = _with_model(apply_overrides(_fields(source), cards))
-    overrides = [each for each in overrides if each not in cards]
-    said = {"data.format": format, "data.invalid_boxes": invalid_boxes}
-    extra = [f"{path}={value}" for path, value in said.items() if value is not None]
-    fields = apply_overrides(fields, [*extra, *overrides])
+    fields = dict(source) if isinstance(source, Mapping) else _read(Path(source))
+    said = {"task": task, "data.format": format, "data.invalid_boxes": invalid_boxes}
+    changes = [f"{path}={value}" for path, value in said.items() if value is not None]
+    changes += overrides
+    cards = [change for change in changes if change.startswith("model.card=")]
+    changes = [change for change in changes if change not in cards]
+    fields = _with_card(apply_overrides(fields, cards))
+    name = _task(apply_overrides(fields, [c for c in changes if _tells_the_task(c)]))
+    for field, defaults in (("model", default_model), ("training", default_training)):
+        given = fields.get(field, {})
+        if isinstance(given, Mapping):
+            fields[field] = defaults(name) | dict(given)
+    fields = apply_overrides({"task": name} | fields, changes)
     _fill_num_classes(fields)
     recipe = Recipe.from_dict(fields)
     recipe.model.check()
     return recipe
 
 
-def _default_model() -> dict[str, Any]:
-    head = AnchorFree(num_classes=1).to_dict()
-    del head["num_classes"]
-    return {
-        "backbone": CSPDarknet(depth=0.33, width=0.25).to_dict(),
-        "decoder": PathAggregation(depth=0.33).to_dict(),
-        "head": head,
-    }
+def read_split(task: str, data: Data, split: str) -> Any:
+    """The data set of one split of a recipe's data."""
+    return find(task).read(
+        data.path,
+        format=data.format,
+        split=getattr(data, split),
+        invalid_boxes=data.invalid_boxes,
+    )
 
 
-def _fields(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
-    return dict(source) if isinstance(source, Mapping) else _read(Path(source))
-
-
-def _with_model(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields with every part named: the card's or the default's where the recipe is silent."""
-    model = fields.get("model", {})
-    if not isinstance(model, Mapping):
+def _with_card(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields with the parts of the card that the model names, if it names one."""
+    model = fields.get("model")
+    if not isinstance(model, Mapping) or "card" not in model:
         return fields
-    own = dict(model)
-    name = own.pop("card", None)
-    return fields | {
-        "model": _default_model() | own if name is None else merged(_published(str(name)), own)
-    }
+    own = {key: value for key, value in model.items() if key != "card"}
+    return fields | {"model": merged(_published(str(model["card"])), own)}
 
 
 def _published(name: str) -> dict[str, Any]:
@@ -85,6 +86,27 @@ def _published(name: str) -> dict[str, Any]:
     parts = card.model.to_dict()
     del parts["head"]["num_classes"]
     return parts | {"image_size": list(card.image_size)}
+
+
+def _tells_the_task(override: str) -> bool:
+    path = override.partition("=")[0]
+    return path == "task" or path.startswith(("data.", "model.head"))
+
+
+def _task(fields: Mapping[str, Any]) -> str:
+    """Name of the task: said, or the head's, or the data's."""
+    if "task" in fields:
+        return find(str(fields["task"])).name
+    model, data = fields.get("model"), fields.get("data")
+    head = model.get("head") if isinstance(model, Mapping) else None
+    kind = head.get("type") if isinstance(head, Mapping) else head
+    if isinstance(kind, str):
+        return Head.find(kind).task
+    path = data.get("path") if isinstance(data, Mapping) else None
+    if path is None:
+        return "detection"
+    known = Data.from_dict(data)  # type: ignore[arg-type]
+    return task_of_data(known.path, known.format).name
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -108,14 +130,5 @@ def _fill_num_classes(fields: dict[str, Any]) -> None:
         raise ConfigError(
             "the recipe names no data set", rule="data.path", fix="data: {path: my_images}"
         )
-    head["num_classes"] = len(read_split(Data.from_dict(fields["data"]), "train").class_map)
-
-
-def read_split(data: Data, split: str) -> Any:
-    """The data set of one split of a recipe's data."""
-    return read(
-        data.path,
-        format=data.format,
-        split=getattr(data, split),
-        invalid_boxes=data.invalid_boxes,
-    )
+    data = Data.from_dict(fields["data"])
+    head["num_classes"] = len(read_split(fields["task"], data, "train").class_map)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from visiongarden import inspect
-from visiongarden.models import Detector
 from visiongarden.recipes.resolve import resolve
+from visiongarden.tasks import find
 
 
 def show(source: str | Path, image_size: int | None = None) -> inspect.Figure:
@@ -18,6 +18,9 @@ def show(source: str | Path, image_size: int | None = None) -> inspect.Figure:
     """
     if Path(source).suffix not in {".yaml", ".yml"}:
         return inspect.show(source, image_size)
-    model = resolve(source).model
-    detector = Detector(model.backbone, model.decoder, model.head, model.image_size)
-    return inspect.show(detector, image_size)
+    recipe = resolve(source)
+    parts = recipe.model
+    model = find(recipe.task).model(
+        backbone=parts.backbone, decoder=parts.decoder, head=parts.head, image_size=parts.image_size
+    )
+    return inspect.show(model, image_size)

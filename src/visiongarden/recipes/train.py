@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 from rich.console import Console
 
 from visiongarden.config import save_yaml
-from visiongarden.data import DetectionDataset, Loader, check
+from visiongarden.data import check
 from visiongarden.errors import UserError
 from visiongarden.evaluation import evaluate, judge_on, plot_history
-from visiongarden.models import Detector, load
+from visiongarden.models import Joined, load
+from visiongarden.recipes.environment import save_environment
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolve import read_split
+from visiongarden.tasks import find
 from visiongarden.training import fit
 
 RECIPE = "recipe.yaml"
@@ -22,8 +25,8 @@ RECIPE = "recipe.yaml"
 def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False) -> Path:
     """Trains the model of a recipe on its data.
 
-    Leaves in the folder: `recipe.yaml`, `best.keras` and `last.keras`, `history.json`,
-    `resume.npz`, `curves.png`, TensorBoard events.
+    Leaves in the folder: `recipe.yaml` and `environment.json`, `best.keras` and `last.keras`,
+    `history.json`, `resume.npz`, `curves.png`, TensorBoard events.
 
     Args:
         recipe: what to do.
@@ -40,20 +43,22 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
         KeyboardInterrupt: after Ctrl-C, once all that `resume` needs is written.
     """
     console = Console(markup=False, emoji=False, highlight=False)
-    train_set, val_set = (read_split(recipe.data, split) for split in ("train", "val"))
+    task = find(recipe.task)
+    train_set, val_set = (read_split(recipe.task, recipe.data, split) for split in ("train", "val"))
     for dataset in (train_set, val_set):
         check(dataset)
     keras.utils.set_random_seed(recipe.training.seed)
-    model = Detector(
-        recipe.model.backbone,
-        recipe.model.decoder,
-        recipe.model.head,
-        recipe.model.image_size,
-        train_set.class_map,
+    model = task.model(
+        backbone=recipe.model.backbone,
+        decoder=recipe.model.decoder,
+        head=recipe.model.head,
+        image_size=recipe.model.image_size,
+        class_map=train_set.class_map,
         dtype=recipe.training.precision,
     )
     folder = _folder(recipe, output, resume)
     save_yaml(folder / RECIPE, recipe)
+    save_environment(folder, recipe.training.seed)
     _introduce(console, recipe, model, train_set, val_set, folder)
     try:
         history = fit(
@@ -71,14 +76,14 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
             f"stopped; to go on: visiongarden train {folder / RECIPE} --output {folder} --resume",
         )
         raise
-    plot_history(history, folder / "curves.png")
+    plot_history(history, folder / "curves.png", task.figures, task.judged_by)
     best = load(folder / "best.keras")
     console.print(evaluate(best, val_set).table())
     return folder
 
 
-def _loader(recipe: Recipe, dataset: DetectionDataset) -> Loader:
-    return Loader(
+def _loader(recipe: Recipe, dataset: Any) -> Any:
+    return find(recipe.task).loader(
         dataset,
         image_size=recipe.model.image_size,
         batch_size=min(recipe.training.batch_size, max(len(dataset), 1)),
@@ -133,16 +138,16 @@ def _last(base: Path) -> Path:
 def _introduce(
     console: Console,
     recipe: Recipe,
-    model: Detector,
-    train_set: DetectionDataset,
-    val_set: DetectionDataset,
+    model: Joined,
+    train_set: Any,
+    val_set: Any,
     folder: Path,
 ) -> None:
     height, width = recipe.model.image_size
     say(
         console,
-        f"{recipe.data.path}: {len(train_set)} images to train on, {len(val_set)} to judge on, "
-        f"classes {', '.join(train_set.class_map.names)}",
+        f"{recipe.task} on {recipe.data.path}: {len(train_set)} images to train on, "
+        f"{len(val_set)} to judge on, classes {', '.join(train_set.class_map.names)}",
         f"{recipe.model.backbone} → {recipe.model.decoder} → {recipe.model.head}",
         f"{model.count_params():,} parameters, {height} × {width} pixels, run {folder}",
         *(f"left out: {line}" for dataset in (train_set, val_set) for line in dataset.dropped),

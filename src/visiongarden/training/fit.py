@@ -10,9 +10,9 @@ from typing import Any
 
 import keras
 
-from visiongarden.data import Loader
 from visiongarden.errors import UserError
-from visiongarden.models import Detector
+from visiongarden.models import Joined
+from visiongarden.tasks import task_of
 from visiongarden.training.interrupt import StopOnInterrupt
 from visiongarden.training.optimizers import make_optimizer
 from visiongarden.training.progress_bar import ProgressBar
@@ -23,8 +23,8 @@ from visiongarden.training.trainer import Trainer
 
 
 def fit(
-    model: Detector,
-    train: Loader,
+    model: Joined,
+    train: Any,
     folder: str | Path,
     settings: Training | None = None,
     judge: Judge | None = None,
@@ -41,11 +41,12 @@ def fit(
 
     Args:
         model: is trained in place.
-        train: gives the batches; always the same ones for the same epoch.
+        train: the loader of the model's task; always the same batches for the same epoch.
         folder: of the run; made if need be.
         settings: the run's numbers.
-        judge: evaluates the averaged model after an epoch; its "AP" decides what is the best.
-        loss: `loss(raw, boxes, classes, image_size) -> {term: scalar}`; by default the head's.
+        judge: evaluates the averaged model after an epoch; the first figure of the model's task
+            ("AP", "top1", "mIoU") decides what is the best.
+        loss: `loss(raw, image_size=size, **targets) -> {term: scalar}`; by default the head's.
         resume: go on with the run in the folder.
         callbacks: more Keras callbacks; they see the trainer, whose `inner` is the model.
         identity: what must be the same in a run that is resumed, besides model and settings.
@@ -69,11 +70,26 @@ def fit(
     progress = Progress(identity=identity)
     if resume:
         progress = load_state(folder, identity, model, trainer.optimizer)
-    averaged = Detector.from_config(model.get_config())
+    averaged = type(model).from_config(model.get_config())
+    figures = task_of(model).figures
     record = Record(
-        folder, averaged, judge, progress, settings.epochs, len(train), settings.judge_every
+        folder,
+        averaged,
+        judge,
+        progress,
+        settings.epochs,
+        len(train),
+        settings.judge_every,
+        figures[0],
     )
-    _run(trainer, train, settings, record, callbacks)
+    _run(
+        trainer,
+        train,
+        settings,
+        record,
+        ProgressBar(len(train), train.batch_size, figures),
+        callbacks,
+    )
     average(trainer, averaged)
     averaged.save(folder / "last.keras")
     model.set_weights(averaged.get_weights())
@@ -82,13 +98,14 @@ def fit(
 
 def _run(
     trainer: Trainer,
-    train: Loader,
+    train: Any,
     settings: Training,
     record: Record,
+    bar: ProgressBar,
     callbacks: tuple[keras.callbacks.Callback, ...],
 ) -> None:
     progress, steps = record.progress, len(train)
-    stop, bar = StopOnInterrupt(), ProgressBar(steps, train.batch_size)
+    stop = StopOnInterrupt()
     everything: list[keras.callbacks.Callback] = [record]
     if settings.tensorboard and importlib.util.find_spec("tensorboard"):
         everything.append(Board(record.folder / "tensorboard"))
@@ -115,11 +132,11 @@ def _run(
         raise KeyboardInterrupt
 
 
-def _batches(train: Loader, epoch: int, step: int, epochs: int) -> Iterator[Any]:
+def _batches(train: Any, epoch: int, step: int, epochs: int) -> Iterator[Any]:
     for number in range(epoch, epochs):
-        batches = train.epoch(number, mosaic=train.mosaic_in(number, epochs))
+        batches = train.train_epoch(number, epochs)
         for batch in itertools.islice(batches, step if number == epoch else 0, None):
-            yield batch.images, {"boxes": batch.boxes, "classes": batch.classes}
+            yield batch.images, batch.targets
 
 
 def _compiles_faster() -> bool:

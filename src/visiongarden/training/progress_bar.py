@@ -1,4 +1,4 @@
-"""The live line of a run: epoch, loss, AP, images a second, time left."""
+"""The live line of a run: epoch, loss, figures, images a second, time left."""
 
 from __future__ import annotations
 
@@ -17,12 +17,19 @@ class ProgressBar(keras.callbacks.Callback):
     Args:
         steps: steps of an epoch.
         batch_size: images a step.
+        figures: names of what a judge gives, shown apart from the loss's terms.
         console: where to write.
     """
 
-    def __init__(self, steps: int, batch_size: int, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        steps: int,
+        batch_size: int,
+        figures: tuple[str, ...] = ("AP", "AP50"),
+        console: Console | None = None,
+    ) -> None:
         super().__init__()
-        self.steps, self.batch_size = steps, batch_size
+        self.steps, self.batch_size, self.figures = steps, batch_size, figures
         self.console = console or Console()
         self._live: Live | None = None
         self._judged: dict[str, float] = {}
@@ -63,9 +70,10 @@ class ProgressBar(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Writes the epoch's line."""
         logs = logs or {}
-        self._judged = {name: logs[name] for name in ("AP", "AP50") if name in logs}
+        self._judged = {name: logs[name] for name in self.figures if name in logs}
         self.console.print(
-            f"epoch {epoch + 1:>3}/{self.params['epochs']}  {_loss(logs, True)}  {self._figures()}",
+            f"epoch {epoch + 1:>3}/{self.params['epochs']}  {_loss(logs)}{self._terms(logs)}  "
+            f"{self._figures()}",
             highlight=False,
             soft_wrap=True,
         )
@@ -87,6 +95,12 @@ class ProgressBar(keras.callbacks.Callback):
         judged = "  ".join(f"{name} {value:.3f}" for name, value in self._judged.items())
         return f"{judged}  {rate:.0f} images/s  {_clock(self._left(now))} left".lstrip()
 
+    def _terms(self, logs: dict[str, Any]) -> str:
+        skip = {"loss", "learning_rate", *self.figures}
+        terms = [f"{name} {float(value):.2f}" for name, value in logs.items() if name not in skip]
+        # A single term is the loss itself.
+        return f" ({' '.join(terms)})" if len(terms) > 1 else ""
+
     def _at(self) -> int:
         return int(self._epoch * self.steps + self._batch)
 
@@ -96,13 +110,8 @@ class ProgressBar(keras.callbacks.Callback):
         return (now - self._begun) / max(gone, 1) * (total - self._at())
 
 
-def _loss(logs: dict[str, Any], terms: bool = False) -> str:
-    text = f"loss {float(logs['loss']):.3f}" if "loss" in logs else ""
-    if terms:
-        skip = {"loss", "learning_rate", "images_per_second"}
-        parts = [f"{n} {float(v):.2f}" for n, v in logs.items() if n not in skip and n[0].islower()]
-        text += f" ({' '.join(parts)})" if parts else ""
-    return text
+def _loss(logs: dict[str, Any]) -> str:
+    return f"loss {float(logs['loss']):.3f}" if "loss" in logs else ""
 
 
 def _clock(seconds: float) -> str:

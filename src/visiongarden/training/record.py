@@ -16,7 +16,7 @@ from visiongarden.errors import UserError
 from visiongarden.training.state import FILE, Progress, save_state
 
 Judge = Callable[[keras.Model], dict[str, float]]
-"""Evaluates a model: "AP" decides which epoch is the best."""
+"""Evaluates a model: gives figures, of which one decides which epoch is the best."""
 
 
 class Record(keras.callbacks.Callback):
@@ -30,6 +30,7 @@ class Record(keras.callbacks.Callback):
         epochs: of the whole run.
         steps: of an epoch.
         judge_every: epochs between two evaluations.
+        best_by: the figure that decides.
     """
 
     def __init__(
@@ -41,11 +42,12 @@ class Record(keras.callbacks.Callback):
         epochs: int,
         steps: int,
         judge_every: int,
+        best_by: str = "AP",
     ) -> None:
         super().__init__()
         self.folder, self.averaged, self.judge = folder, averaged, judge
         self.progress, self.epochs, self.judge_every = progress, epochs, judge_every
-        self.steps, self._step = steps, progress.step
+        self.steps, self._step, self.best_by = steps, progress.step, best_by
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Counts the steps of an epoch, those before a resume included."""
@@ -77,10 +79,10 @@ class Record(keras.callbacks.Callback):
         entry = {"epoch": epoch + 1} | {name: float(value) for name, value in logs.items()}
         self.progress.history.append(entry)
         write_json(self.folder / "history.json", self.progress.history)
-        score = logs.get("AP", self.progress.best if self.judge else 0.0)
+        score = logs.get(self.best_by, self.progress.best if self.judge else 0.0)
         score = 0.0 if math.isnan(score) else score
         # Equal counts as better: before anything is found, the later epoch knows more.
-        if (self.judge is None or "AP" in logs) and score >= self.progress.best:
+        if (self.judge is None or self.best_by in logs) and score >= self.progress.best:
             self.progress.best = score
             self.averaged.save(self.folder / "best.keras")
 

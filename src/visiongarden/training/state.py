@@ -28,7 +28,7 @@ class Progress:
     Attributes:
         epoch: the epoch that goes on next, from 0.
         step: steps of that epoch that are done.
-        best: highest AP so far; -1 before the first evaluation.
+        best: highest figure so far that decides; -1 before the first evaluation.
         history: one dict an epoch, as `history.json` holds it.
         identity: what must be the same in the run that goes on.
     """

@@ -15,7 +15,7 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
 
     Args:
         model: takes float images from 0 to 1, returns raw predictions.
-        loss: `loss(raw, boxes, classes, image_size) -> {term: scalar}`, summed for the gradient;
+        loss: `loss(raw, image_size=size, **targets) -> {term: scalar}`, summed for the gradient;
             the terms named in `loss.terms` are tracked.
         image_size: (height, width) of the images.
     """
@@ -41,7 +41,7 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         training: bool = True,
     ) -> Any:
         """Sum of the loss's terms; each term's mean over the epoch is tracked."""
-        terms = self.judge_raw(y_pred, y["boxes"], y["classes"], self.image_size)
+        terms = self.judge_raw(y_pred, image_size=self.image_size, **y)
         for tracker in self.trackers:
             tracker.update_state(terms[tracker.name])
         return sum(terms.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from visiongarden.types import Example, ImageSize
 
 MOST_TEXT = 512 * 2**20
 """Largest annotation file that is read."""
+
+IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+"""Endings of the image files that are read, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,7 @@ def images_in(folder: Path) -> dict[str, Path]:
     Raises:
         DataError: two images differ in their ending alone: a label file belongs to one.
     """
-    endings = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in endings)
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_ENDINGS)
     named: dict[str, Path] = {}
     for path in found:
         if path.stem in named:
@@ -91,6 +94,12 @@ def images_in(folder: Path) -> dict[str, Path]:
             )
         named[path.stem] = path
     return named
+
+
+def split_by_hash(name: str) -> str:
+    """ "train", "val" or "test", 80/10/10; a name keeps its split whatever else is added."""
+    share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") / 2**32
+    return "train" if share < 0.8 else "val" if share < 0.9 else "test"
 
 
 def no_split(root: Path, split: str, splits: Iterable[str]) -> DataError:

@@ -72,8 +72,7 @@ def read(
 
 
 def _guess(path: Path) -> str:
-    looks = {name: reader.looks_like(path) for name, reader in _READERS.items()}
-    found = [name for name, yes in looks.items() if yes]
+    found = guesses(path)
     if len(found) == 1:
         return found[0]
     raise DataError(
@@ -82,3 +81,8 @@ def _guess(path: Path) -> str:
         received=f"it looks like {' and '.join(found) or 'none of them'}",
         fix=f"--format {(found or FORMATS)[0]}",
     )
+
+
+def guesses(path: Path) -> list[str]:
+    """The formats that a folder or file looks like."""
+    return [name for name, reader in _READERS.items() if reader.looks_like(path)]

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.faults import Faults
-from visiongarden.data.read.build import Label, example, images_in, no_split, read_text, size_of
+from visiongarden.data.read.build import (
+    Label,
+    example,
+    images_in,
+    no_split,
+    read_text,
+    size_of,
+    split_by_hash,
+)
 from visiongarden.data.read.xml_tree import Element, parse_xml
 from visiongarden.errors import DataError
 from visiongarden.types import ClassMap, Example
@@ -141,14 +148,8 @@ def _splits(root: Path, annotations: Path) -> dict[str, list[str]]:
         }
     splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     for file in sorted(annotations.glob("*.xml")):
-        splits[_by_hash(file.stem)].append(file.stem)
+        splits[split_by_hash(file.stem)].append(file.stem)
     return splits
-
-
-def _by_hash(name: str) -> str:
-    """A file keeps its split whatever else is added to the folder."""
-    share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") / 2**32
-    return "train" if share < 0.8 else "val" if share < 0.9 else "test"
 
 
 def _trees(

@@ -1,0 +1,63 @@
+"""Commands about recipes: `config schema`, `config show`, `recipe diff`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visiongarden.cli.app import app
+from visiongarden.cli.options import Debug, FormatOrNone, Imports, InvalidBoxesOrNone, TaskOrNone
+from visiongarden.cli.start import start
+
+config = typer.Typer(help="What a recipe can say, and what it comes to.", no_args_is_help=True)
+recipe = typer.Typer(help="Recipes of runs.", no_args_is_help=True)
+app.add_typer(config, name="config")
+app.add_typer(recipe, name="recipe")
+
+
+@config.command("schema")
+def schema(imports: Imports = None, debug: Debug = False) -> None:
+    """Print the JSON schema of a recipe, for editors: > recipe.schema.json."""
+    start(imports)
+    from visiongarden import recipes
+
+    typer.echo(json.dumps(recipes.schema(), indent=1))
+
+
+@config.command("show")
+def show(
+    source: Annotated[str, typer.Argument(help="A recipe (.yaml), or a data set.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Fields, as training.epochs=50.")
+    ] = None,
+    format: FormatOrNone = None,
+    invalid_boxes: InvalidBoxesOrNone = None,
+    task: TaskOrNone = None,
+    imports: Imports = None,
+    debug: Debug = False,
+) -> None:
+    """Print the whole recipe, every default written out, as `train` would carry it out."""
+    start(imports)
+    from visiongarden import recipes
+    from visiongarden.config import dump_yaml
+
+    whole = recipes.resolve(source, format, invalid_boxes, overrides or [], task)
+    typer.echo(dump_yaml(whole), nl=False)
+
+
+@recipe.command("diff")
+def diff(
+    a: Annotated[Path, typer.Argument(help="A recipe (.yaml), or the folder of a run.")],
+    b: Annotated[Path, typer.Argument(help="Another one.")],
+    imports: Imports = None,
+    debug: Debug = False,
+) -> None:
+    """Print the fields in which two recipes differ; nothing where they are the same."""
+    start(imports)
+    from visiongarden import recipes
+
+    for difference in recipes.compare(a, b):
+        typer.echo(str(difference))

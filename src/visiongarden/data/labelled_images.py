@@ -1,0 +1,43 @@
+"""`ClassificationDataset`: images of one split, each of one class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from visiongarden.data.decode import decode
+from visiongarden.types import ClassMap
+
+
+@dataclass(frozen=True)
+class ClassificationDataset:
+    """Images and their classes, without the pixels.
+
+    Attributes:
+        class_map: names of the classes.
+        paths: of the images, in a fixed order.
+        classes: index of each image's class.
+        split: "train", "val" or "test".
+        root: where it was read from.
+        dropped: what was left out; always empty here.
+    """
+
+    class_map: ClassMap
+    paths: tuple[Path, ...]
+    classes: tuple[int, ...]
+    split: str = "train"
+    root: Path = Path()
+    dropped: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load(self, index: int) -> np.ndarray:
+        """uint8 RGB (height, width, 3).
+
+        Raises:
+            DataError: the image cannot be decoded.
+        """
+        return decode(self.paths[index])

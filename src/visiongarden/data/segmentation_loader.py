@@ -1,0 +1,69 @@
+"""`SegmentationLoader`: images and masks -> batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from visiongarden.data.augment import hsv, view, warp_with_mask
+from visiongarden.data.decode import letterbox, resize, resize_mask
+from visiongarden.data.epoch_loader import EpochLoader
+from visiongarden.types import IGNORE, MaskBatch, Placement
+
+
+class SegmentationLoader(EpochLoader):
+    """Batches of a `SegmentationDataset`; see `EpochLoader`.
+
+    Without augmentation image and mask are letterboxed; the mask's border is ignored. With
+    augmentation both are moved alike, and the image's colours vary.
+    """
+
+    pixel_bytes = 4
+
+    def read(self, index: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+        """Image and mask, shrunk to what the canvas can show, and their own size."""
+        image, mask = self.dataset.load(index)
+        height, width = mask.shape
+        ratio = min(1.5 * min(self.image_size[0] / height, self.image_size[1] / width), 1.0)
+        sides = (max(round(height * ratio), 1), max(round(width * ratio), 1))
+        return resize(image, sides), resize_mask(mask, sides), (height, width)
+
+    def plain(self, index: int) -> tuple[Any, ...]:
+        """Image and mask on the canvas, their size and place."""
+        image, mask, size = self.kept(index)
+        canvas, placement = letterbox(image, self.image_size)
+        left, top = (round(v) for v in placement.offset)
+        rows, columns = (
+            round(side * s) for side, s in zip(mask.shape, placement.scale[::-1], strict=True)
+        )
+        target = np.full(self.image_size, IGNORE, np.uint8)
+        target[top : top + rows, left : left + columns] = resize_mask(mask, (rows, columns))
+        # From the original in one step: how it was shrunk before is of no interest to others.
+        scale = (columns / size[1], rows / size[0])
+        return canvas, target, size, Placement(scale, placement.offset)
+
+    def varied(self, index: int, random: np.random.Generator) -> tuple[Any, ...]:
+        """Image and mask, moved alike; they have no place in the original."""
+        settings = self.augmentation
+        image, mask, _ = self.kept(index)
+        matrix = view(mask.shape, self.image_size, settings, random)
+        image, mask = warp_with_mask(image, mask, matrix, self.image_size)
+        if random.random() < settings.flip:
+            image, mask = np.ascontiguousarray(image[:, ::-1]), mask[:, ::-1]
+        if random.random() < settings.flip_vertical:
+            image, mask = np.ascontiguousarray(image[::-1]), mask[::-1]
+        image = hsv(image, settings.hsv, random)
+        return image, mask, self.image_size, Placement((1, 1), (0, 0))
+
+    def collate(self, rows: Sequence[tuple[Any, ...]]) -> MaskBatch:
+        """Examples -> a batch."""
+        images, masks, sizes, places = zip(*rows, strict=True)
+        return MaskBatch(
+            images=np.stack(images),
+            masks=np.stack(masks),
+            sizes=np.array(sizes, np.int32),
+            scales=np.array([place.scale for place in places], np.float32),
+            offsets=np.array([place.offset for place in places], np.float32),
+        )

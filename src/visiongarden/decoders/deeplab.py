@@ -1,0 +1,52 @@
+"""The decoder of DeepLabV3+: Chen et al. 2018 (arXiv 1802.02611), figure 2."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import keras
+from pydantic import Field
+
+from visiongarden.blocks import ASPP
+from visiongarden.decoders.finest import FinestDecoder
+from visiongarden.layers import ConvNormAct
+from visiongarden.parts.fields import Channels
+from visiongarden.registry import register
+from visiongarden.types import FeatureMaps, stride_of
+
+Rate = Annotated[int, Field(gt=0, le=1024)]
+
+
+@register
+class DeepLabV3Plus(FinestDecoder):
+    """Atrous pyramid pooling on the coarsest level, joined with the finest one's detail.
+
+    The paper's backbones end at stride 16 (`levels=("p2", "p4")`) with rates 6, 12 and 18.
+
+    Attributes:
+        channels: of the pooling and of the result.
+        detail_channels: that the finest level is narrowed to before it joins (section 4.1).
+        rates: of the three atrous convolutions.
+        activation: of all convolutions.
+        levels: the finest and the coarsest are used; a backbone need not offer what lies between.
+    """
+
+    channels: Channels = 256
+    detail_channels: Channels = 48
+    rates: tuple[Rate, ...] = (6, 12, 18)
+    activation: str = "relu"
+    levels: tuple[str, ...] = ("p2", "p4")
+
+    def wire(self, features: FeatureMaps) -> FeatureMaps:
+        """Pools the coarsest, brings it up, joins, and refines by two 3×3 convolutions."""
+        fine, coarse = self.levels[0], self.levels[-1]
+        act = self.activation
+        x = ASPP(self.channels, self.rates, activation=act, name="aspp")(features[coarse])
+        factor = stride_of(coarse) // stride_of(fine)
+        if factor > 1:
+            x = keras.layers.UpSampling2D(factor, interpolation="bilinear", name="up")(x)
+        detail = ConvNormAct(self.detail_channels, activation=act, name="detail")(features[fine])
+        x = keras.layers.Concatenate(name="join")([detail, x])
+        for number in (1, 2):
+            x = ConvNormAct(self.channels, 3, activation=act, name=f"refine{number}")(x)
+        return {fine: x}

@@ -1,0 +1,44 @@
+"""The expanding path of U-Net: Ronneberger et al. 2015 (arXiv 1505.04597), figure 1."""
+
+from __future__ import annotations
+
+import keras
+
+from visiongarden.decoders.finest import FinestDecoder
+from visiongarden.layers import ConvNormAct
+from visiongarden.parts.fields import Channels
+from visiongarden.registry import register
+from visiongarden.types import FeatureMaps
+
+
+@register
+class UNet(FinestDecoder):
+    """From the coarsest level up: ×2, joined with the level's own map, two 3×3 convolutions.
+
+    A 2×2 transposed convolution halves the channels on the way up, as in the paper; convolutions
+    keep height and width, so that nothing has to be cropped.
+
+    Attributes:
+        channels: of the finest level; each coarser one has twice as many, as in the paper.
+        most: bound on the channels.
+        activation: of all convolutions.
+        levels: any that follow each other.
+    """
+
+    channels: Channels = 64
+    most: Channels = 512
+    activation: str = "relu"
+
+    def wire(self, features: FeatureMaps) -> FeatureMaps:
+        """From the coarsest level to the finest."""
+        x = features[self.levels[-1]]
+        for place in reversed(range(len(self.levels) - 1)):
+            level = self.levels[place]
+            filters = min(self.channels * 2**place, self.most)
+            x = keras.layers.Conv2DTranspose(filters, 2, strides=2, name=f"{level}_up")(x)
+            x = keras.layers.Concatenate(name=f"{level}_join")([features[level], x])
+            for number in (1, 2):
+                x = ConvNormAct(
+                    filters, 3, activation=self.activation, name=f"{level}_conv{number}"
+                )(x)
+        return {self.levels[0]: x}

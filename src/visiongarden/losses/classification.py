@@ -1,0 +1,35 @@
+"""The loss of a classification head."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from keras import ops
+from pydantic import Field
+
+from visiongarden.config import Value
+from visiongarden.losses.crossentropy import softmax_crossentropy
+from visiongarden.types import ImageSize, RawPredictions
+
+
+class ClassificationLoss(Value):
+    """Softmax cross-entropy, the mean over the batch.
+
+    Attributes:
+        label_smoothing: share of a target that is spread evenly over all classes.
+    """
+
+    terms: ClassVar[tuple[str, ...]] = ("class",)
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    def __call__(self, raw: RawPredictions, classes: Any, image_size: ImageSize) -> dict[str, Any]:
+        """The one term.
+
+        Args:
+            raw: level -> {"classes": (batch, classes)}, one level.
+            classes: (batch, classes) float, how much of each class an image is; rows sum to 1.
+            image_size: (height, width) of the network's input.
+        """
+        (level,) = raw.values()
+        logits, targets = ops.cast(level["classes"], "float32"), ops.cast(classes, "float32")
+        return {"class": ops.mean(softmax_crossentropy(targets, logits, self.label_smoothing))}

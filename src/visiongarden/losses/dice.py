@@ -1,0 +1,26 @@
+"""Soft Dice loss: Milletari et al. 2016 (V-Net), section 3, for several classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+
+def dice(targets: Any, probabilities: Any, weights: Any) -> Any:
+    """1 - 2 sum(p t) / (sum p² + sum t²), the mean over the classes that the targets hold.
+
+    A class that no target shows has no overlap to ask for, and is left out.
+
+    Args:
+        targets: (batch, n, classes), 0 or 1.
+        probabilities: (batch, n, classes), 0 to 1.
+        weights: (batch, n), 1 where a row counts and 0 where it does not.
+    """
+    weights = ops.expand_dims(weights, -1)
+    targets, probabilities = targets * weights, probabilities * weights
+    both = ops.sum(targets * probabilities, axis=(0, 1))
+    sides = ops.sum(targets * targets + probabilities * probabilities, axis=(0, 1))
+    there = ops.cast(ops.sum(targets, axis=(0, 1)) > 0, sides.dtype)
+    apart = 1 - 2 * both / ops.maximum(sides, 1e-6)
+    return ops.sum(apart * there) / ops.maximum(ops.sum(there), 1.0)

@@ -1,0 +1,124 @@
+"""`Joined`: three parts as one model; what `Detector`, `Classifier` and `Segmenter` share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import keras
+
+from visiongarden.errors import ContractError
+from visiongarden.layers.keras_internals import dtype_policy
+from visiongarden.models.files import SavedAsParts, read_part, written
+from visiongarden.parts import Backbone, Decoder, Head, connect
+from visiongarden.types import ClassMap, ImageSize
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The three values that a model is made of."""
+
+    backbone: Backbone
+    decoder: Decoder
+    head: Head
+
+
+class Joined(SavedAsParts, keras.Model):
+    """Base: joins three parts into one plain `keras.Model`; subclasses name their task.
+
+    `parts` holds the three values; `backbone`, `decoder` and `head` are the sub-models.
+    """
+
+    task: ClassVar[str] = ""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        decoder: Decoder,
+        head: Head,
+        image_size: ImageSize | int | None = None,
+        class_map: ClassMap | Sequence[str] | None = None,
+        dtype: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        size = _as_size(image_size)
+        classes = _as_class_map(class_map)
+        self._check_task(backbone, decoder, head)
+        connection = connect(backbone, decoder, head, size, classes)
+        with dtype_policy(dtype):
+            images = keras.Input((*(size or (None, None)), 3), name="images")
+            backbone_model = backbone.as_model(image_size=size)
+            decoder_model = decoder.as_model(connection.features, size)
+            head_model = head.as_model(connection.decoded, size)
+            features = backbone_model(images)
+            features = decoder_model({level: features[level] for level in connection.features})
+            raw = head_model({level: features[level] for level in connection.decoded})
+            super().__init__(images, raw, **kwargs)
+        self.parts = Parts(backbone, decoder, head)
+        self.image_size, self.class_map = size, classes
+        self.backbone, self.decoder, self.head = backbone_model, decoder_model, head_model
+
+    def get_config(self) -> dict[str, Any]:
+        """The parts, the image size and the classes; no layer is written."""
+        return {
+            "name": self.name,
+            "backbone": written(self.parts.backbone),
+            "decoder": written(self.parts.decoder),
+            "head": written(self.parts.head),
+            "image_size": None if self.image_size is None else list(self.image_size),
+            "class_map": None
+            if self.class_map is None
+            else {"names": list(self.class_map.names), "ids": list(self.class_map.ids)},
+            "dtype": self.dtype_policy.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        """The model that `get_config` described, with new weights."""
+        classes = config.get("class_map")
+        return cls(
+            backbone=read_part(config.get("backbone"), Backbone),
+            decoder=read_part(config.get("decoder"), Decoder),
+            head=read_part(config.get("head"), Head),
+            image_size=config.get("image_size"),
+            class_map=classes and ClassMap(tuple(classes["names"]), tuple(classes["ids"])),
+            dtype=config.get("dtype"),
+            name=config.get("name"),
+        )
+
+    def resized(self, image_size: ImageSize) -> Self:
+        """A new model of the same parts at another image size."""
+        parts = self.parts
+        return type(self)(
+            backbone=parts.backbone,
+            decoder=parts.decoder,
+            head=parts.head,
+            image_size=image_size,
+            class_map=self.class_map,
+        )
+
+    @classmethod
+    def _check_task(cls, backbone: Backbone, decoder: Decoder, head: Head) -> None:
+        if head.task == cls.task:
+            return
+        fitting = [kind.__name__ for kind in Joined.__subclasses__() if kind.task == head.task]
+        raise ContractError(
+            f"model {cls.__name__} cannot end in head {head}",
+            wants=("a head for", cls.task),
+            offered=f"one for {head.task}",
+            fix=f"{(fitting or ['another model'])[0]}(backbone={backbone}, decoder={decoder}, "
+            f"head={head})",
+        )
+
+
+def _as_size(size: Any) -> ImageSize | None:
+    if size is None:
+        return None
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
+def _as_class_map(classes: ClassMap | Sequence[str] | None) -> ClassMap | None:
+    if classes is None or isinstance(classes, ClassMap):
+        return classes
+    return ClassMap(tuple(classes))

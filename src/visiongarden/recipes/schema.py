@@ -1,0 +1,113 @@
+"""`schema`: what an editor needs to complete and check a recipe while it is written."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+from pydantic import BaseModel
+
+from visiongarden.config import Typed
+from visiongarden.parts import Backbone, Decoder, Head
+from visiongarden.recipes.recipe import Recipe
+from visiongarden.tasks import TASKS
+
+_ROLES: tuple[type[Typed], ...] = (Backbone, Decoder, Head)
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of a recipe as a person writes it.
+
+    Fields with defaults may be left out, and `num_classes` comes from the data. Each part is one of
+    the registered kinds, those of imported modules among them.
+    """
+    whole = Recipe.model_json_schema()
+    definitions = whole["$defs"]
+    for role in _ROLES:
+        definitions[role.__name__] = _role(role, definitions)
+    kinds: list[type[BaseModel]] = [Recipe, *_values_of(Recipe)]
+    for kind in kinds:
+        _describe(whole if kind is Recipe else definitions[kind.__name__], kind)
+    model = definitions["Model"]
+    model.pop("required", None)
+    side = {"type": "integer", "minimum": 1}
+    model["properties"]["image_size"]["anyOf"] = [
+        side,
+        {"type": "array", "items": side, "minItems": 2, "maxItems": 2},
+    ]
+    for name in ("type", "prefixItems", "minItems", "maxItems"):
+        model["properties"]["image_size"].pop(name, None)
+    whole["required"] = ["data"]
+    whole["allOf"] = [
+        {
+            "if": {"properties": {"task": {"const": name}}, "required": ["task"]},
+            "then": {
+                "properties": {"augmentation": {"$ref": f"#/$defs/{task.augmentation.__name__}"}}
+            },
+        }
+        for name, task in sorted(TASKS.items())
+    ]
+    return {"$schema": _DRAFT} | whole
+
+
+def _role(role: type[Typed], definitions: dict[str, Any]) -> dict[str, Any]:
+    """One of the registered kinds; a name alone is the kind with its defaults."""
+    kinds = role.kinds()
+    choices = []
+    for name, kind in kinds.items():
+        fields = kind.model_json_schema()
+        definitions |= fields.pop("$defs", {})
+        _describe(fields, kind)
+        fields["properties"] = {"type": {"const": name}} | fields["properties"]
+        wanted = [n for n in fields.get("required", []) if n != "num_classes"]
+        fields["required"] = ["type", *wanted]
+        definitions[f"{role.__name__}.{name}"] = fields
+        choices.append({"$ref": f"#/$defs/{role.__name__}.{name}"})
+    return {"description": _first_line(role), "anyOf": [{"enum": list(kinds)}, *choices]}
+
+
+def _values_of(cls: type[BaseModel]) -> list[type[BaseModel]]:
+    """The values that stand in the fields of a value, parts aside."""
+    found: dict[type[BaseModel], None] = {}
+    for field in cls.model_fields.values():
+        members = getattr(field.annotation, "__args__", (field.annotation,))
+        for member in members:
+            if not isinstance(member, type) or not issubclass(member, BaseModel):
+                continue
+            if not issubclass(member, Typed):
+                found |= dict.fromkeys([member, *_values_of(member)])
+    return list(found)
+
+
+def _describe(fields: dict[str, Any], cls: type) -> None:
+    """Takes each field's sentence out of the class's docstring."""
+    fields["description"] = _first_line(cls)
+    said: dict[str, str] = {}
+    for kind in reversed(cls.__mro__):
+        said |= _attributes(kind.__dict__.get("__doc__") or "")
+    for name, entry in fields.get("properties", {}).items():
+        if name in said:
+            entry["description"] = said[name]
+
+
+def _first_line(cls: type) -> str:
+    return (inspect.getdoc(cls) or cls.__name__).splitlines()[0]
+
+
+def _attributes(text: str) -> dict[str, str]:
+    _, found, section = inspect.cleandoc(text).partition("Attributes:\n")
+    if not found:
+        return {}
+    lines: dict[str, str] = {}
+    name = ""
+    for line in section.splitlines():
+        entry = re.match(r"    (\w+): (.*)", line)
+        if entry:
+            name, lines[entry[1]] = entry[1], entry[2]
+        elif line.startswith("        ") and name:
+            lines[name] += f" {line.strip()}"
+        else:
+            break
+    return lines

@@ -1,0 +1,71 @@
+"""Classification: one class an image, judged by top-k."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visiongarden.data import (
+    ClassificationAugmentation,
+    ClassificationDataset,
+    ClassificationLoader,
+    cover,
+    read_folders,
+)
+from visiongarden.data.read import folders
+from visiongarden.metrics import TopKAccuracy
+from visiongarden.models import Classifier
+from visiongarden.postprocess import Rank
+from visiongarden.tasks.task import Task
+from visiongarden.types import ClassMap, ImageSize, Placement, Ranking
+
+
+class Classification(Task):
+    """Tell what an image shows: a score for each class."""
+
+    name = "classification"
+    model = Classifier
+    formats = ("folders",)
+    loads = ClassificationLoader
+    augmentation = ClassificationAugmentation
+    outputs = ("scores",)
+    figures = ("top1", "top5")
+    judged_by = "top-k accuracy"
+
+    def looks_like(self, path: Path) -> bool:
+        """Folders of classes."""
+        return folders.looks_like(path)
+
+    def read(
+        self,
+        path: str | Path,
+        format: str = "auto",
+        split: str = "train",
+        class_names: Sequence[str] | None = None,
+        invalid_boxes: str = "error",
+    ) -> ClassificationDataset:
+        """See `visiongarden.data.read_folders`."""
+        return read_folders(path, split, class_names)
+
+    def place(self, image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
+        """Covering the canvas."""
+        return cover(image, size)
+
+    def metric(self, class_map: ClassMap) -> TopKAccuracy:
+        """Top-1, top-5 and the mean of the classes' shares."""
+        return TopKAccuracy(class_map)
+
+    def truth(self, dataset: ClassificationDataset, index: int) -> int:
+        """The image's class."""
+        return dataset.classes[index]
+
+    def postprocess(self, model: Any, score: float | None = None) -> Rank:
+        """Classes, best first."""
+        return Rank(score_threshold=score or 0.0)
+
+    def to_original(self, found: Ranking, placement: Placement, size: ImageSize) -> Ranking:
+        """The same: a ranking has no pixels."""
+        return found

@@ -1,0 +1,75 @@
+"""Segmentation: a class for each pixel, judged by mean intersection over union."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visiongarden.data import (
+    SegmentationAugmentation,
+    SegmentationDataset,
+    SegmentationLoader,
+    letterbox,
+    read_masks,
+)
+from visiongarden.data.read import mask_folders
+from visiongarden.metrics import MeanIoU
+from visiongarden.models import Segmenter
+from visiongarden.postprocess import best_of_each
+from visiongarden.tasks.task import Task
+from visiongarden.types import ClassMap, ImageSize, Placement, Segments
+
+
+class Segmentation(Task):
+    """Tell what each pixel shows."""
+
+    name = "segmentation"
+    model = Segmenter
+    formats = ("masks",)
+    loads = SegmentationLoader
+    augmentation = SegmentationAugmentation
+    outputs = ("scores",)
+    figures = ("mIoU", "accuracy")
+    judged_by = "mean IoU"
+
+    def looks_like(self, path: Path) -> bool:
+        """Images beside masks."""
+        return mask_folders.looks_like(path)
+
+    def read(
+        self,
+        path: str | Path,
+        format: str = "auto",
+        split: str = "train",
+        class_names: Sequence[str] | None = None,
+        invalid_boxes: str = "error",
+    ) -> SegmentationDataset:
+        """See `visiongarden.data.read_masks`."""
+        return read_masks(path, split, class_names)
+
+    def place(self, image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
+        """Letterboxed."""
+        return letterbox(image, size)
+
+    def metric(self, class_map: ClassMap) -> MeanIoU:
+        """Mean IoU and accuracies, in pixels of the original images."""
+        return MeanIoU(class_map)
+
+    def truth(self, dataset: SegmentationDataset, index: int) -> np.ndarray:
+        """The image's mask."""
+        return dataset.load(index)[1]
+
+    def postprocess(self, model: Any, score: float | None = None) -> Any:
+        """Nothing yet: the best class is chosen once scores have the original image's size."""
+        return _as_they_are
+
+    def to_original(self, found: np.ndarray, placement: Placement, size: ImageSize) -> Segments:
+        """The best class of each pixel of the original image."""
+        return best_of_each(found, placement, size)
+
+
+def _as_they_are(scores: np.ndarray) -> np.ndarray:
+    return scores

@@ -1,0 +1,141 @@
+"""Networks of keras.applications as backbones: their levels, their values, their weights."""
+
+import keras
+import numpy as np
+import pytest
+
+import visiongarden as vg
+from visiongarden.errors import ContractError, UserError
+
+Application = vg.backbones.KerasApplication
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [
+        # The last map before each halving: published tables of the papers' channels.
+        ("ResNet50", {"p2": 256, "p3": 512, "p4": 1024, "p5": 2048}),
+        ("ResNet50V2", {"p3": 512, "p4": 1024, "p5": 2048}),
+        ("VGG16", {"p1": 128, "p2": 256, "p3": 512, "p4": 512}),
+        ("MobileNetV2", {"p5": 1280}),
+        ("MobileNet", {"p3": 256, "p4": 512, "p5": 1024}),
+    ],
+)
+def test_levels_are_measured(name, channels):
+    spec = Application(name=name, levels=tuple(channels)).spec()
+    assert {level: size.channels for level, size in spec.items()} == channels
+    assert all(size.stride == 2 ** int(level[1:]) for level, size in spec.items())
+
+
+@pytest.fixture(scope="module")
+def mobilenet(tmp_path_factory):
+    keras.utils.set_random_seed(0)
+    network = keras.applications.MobileNetV2(
+        include_top=False, weights=None, input_shape=(None, None, 3)
+    )
+    # Random weights let the signal die out on the way; larger kernels keep it alive.
+    for weight in network.weights:
+        if "kernel" in weight.path:
+            weight.assign(weight.value * 3)
+    folder = tmp_path_factory.mktemp("weights")
+    network.save_weights(folder / "mobilenetv2.weights.h5")
+    return network, folder / "mobilenetv2.weights.h5"
+
+
+def classifier(weights, size=64):
+    backbone = Application(name="MobileNetV2", weights=str(weights), levels=("p5",))
+    return vg.Classifier(backbone, vg.heads.Classification(num_classes=3), image_size=size)
+
+
+def test_values_and_weights_are_the_network_s(mobilenet):
+    """Images from 0 to 1 here are what `preprocess_input` makes of 0 to 255 there."""
+    network, file = mobilenet
+    images = np.random.default_rng(0).random((2, 64, 64, 3), dtype=np.float32)
+    prepared = keras.applications.mobilenet_v2.preprocess_input(images * 255)
+    wanted = keras.ops.convert_to_numpy(network(prepared))
+    found = keras.ops.convert_to_numpy(classifier(file).backbone(images)["p5"])
+    assert wanted.std() > 1e-3
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4 * wanted.max())
+
+
+def test_a_file_reopens_without_the_weights_file(mobilenet, tmp_path):
+    _, file = mobilenet
+    copy = tmp_path / "copy.weights.h5"
+    copy.write_bytes(file.read_bytes())
+    model = classifier(copy)
+    model.save(tmp_path / "m.keras")
+    copy.unlink()
+    again = vg.load(tmp_path / "m.keras")
+    assert again.parts.backbone == Application(name="MobileNetV2", levels=("p5",))
+    assert all(map(np.array_equal, model.get_weights(), again.get_weights()))
+
+
+def test_reopening_never_downloads(mobilenet, tmp_path, monkeypatch):
+    """Even a recipe's "imagenet" is not written into the model's file."""
+    _, file = mobilenet
+    model = classifier(file)
+    part = model.parts.backbone.model_copy(update={"weights": "imagenet"})
+    object.__setattr__(model.parts, "backbone", part)
+    model.save(tmp_path / "m.keras")
+
+    def download(*_, **__):
+        raise AssertionError("a download")
+
+    monkeypatch.setattr(keras.utils, "get_file", download)
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", download)
+    vg.load(tmp_path / "m.keras")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("ResNet50", "caffe"), ("MobileNetV2", "tf"), ("DenseNet121", "torch")],
+)
+def test_what_each_network_was_trained_with(name, values):
+    from visiongarden.backbones.keras_application import _as_trained
+
+    images = np.random.default_rng(0).random((1, 4, 4, 3), dtype=np.float32)
+    inputs = keras.Input((4, 4, 3))
+    found = keras.Model(inputs, _as_trained(name, inputs))(images)
+    imagenet_utils = keras.applications.imagenet_utils
+    wanted = imagenet_utils.preprocess_input(images * 255, mode=values)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(found), wanted, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.backends
+def test_weights_can_be_trained_and_are_named():
+    model = vg.Classifier(
+        Application(name="MobileNetV2", levels=("p3",)), vg.heads.Classification(num_classes=2)
+    )
+    assert model.weights[0].path == "backbone/Conv1/kernel"
+    images = np.random.default_rng(0).random((1, 32, 64, 3), dtype=np.float32)
+    assert model(images)["p3"]["classes"].shape == (1, 2)
+    # What comes after the last level is not made.
+    assert not [w.path for w in model.weights if "block_16" in w.path]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"name": "MobileNetV9"}, "did you mean MobileNetV2"),
+        ({"name": "MobileNetV2", "weights": "nowhere.h5"}, "there are no weights nowhere.h5"),
+        ({"name": "InceptionV3"}, "no feature map of an exact stride"),
+    ],
+)
+def test_what_cannot_be(fields, message):
+    with pytest.raises(UserError, match=message):
+        Application(**fields).as_model()
+
+
+def test_other_weights_are_refused(tmp_path):
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save_weights(
+        tmp_path / "other.weights.h5"
+    )
+    (tmp_path / "broken.weights.h5").write_bytes(b"hello")
+    for name in ("other.weights.h5", "broken.weights.h5"):
+        with pytest.raises(UserError, match="cannot be had"):
+            Application(name="MobileNetV2", weights=str(tmp_path / name)).as_model()
+
+
+def test_a_level_that_is_not_there():
+    with pytest.raises(ContractError, match="has no level p7"):
+        Application(name="MobileNet", levels=("p3", "p7")).spec()

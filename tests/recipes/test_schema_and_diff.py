@@ -1,0 +1,201 @@
+"""Recipes for editors, in full, and side by side."""
+
+import json
+
+import pytest
+
+from visiongarden.cli.main import main
+from visiongarden.config import load_yaml
+from visiongarden.data import make_scenes
+from visiongarden.errors import UserError
+from visiongarden.recipes import Recipe, compare, environment, resolve, schema
+
+
+def fields(**changes):
+    return {
+        "model": {"head": {"type": "AnchorFree", "num_classes": 2}},
+        "data": {"path": "my_images"},
+    } | changes
+
+
+def resolved(reference, whole):
+    return whole["$defs"][reference["$ref"].rsplit("/", 1)[1]]
+
+
+def test_schema_knows_every_field_and_part():
+    whole = schema()
+    assert set(whole["properties"]) == set(Recipe.model_fields)
+    assert whole["required"] == ["data"]
+    choices = whole["$defs"]["Decoder"]["anyOf"]
+    assert {"FPN", "UNet", "PassOn"} <= set(choices[0]["enum"])
+    fpn = next(
+        r
+        for c in choices[1:]
+        if (r := resolved(c, whole))["properties"]["type"] == {"const": "FPN"}
+    )
+    assert set(fpn["properties"]) == {"type", "channels", "levels"}
+    assert fpn["properties"]["channels"]["description"] == "of every level given on."
+    # The data gives the number of classes, so a head need not.
+    head = whole["$defs"]["Head.AnchorFree"]
+    assert head["required"] == ["type"]
+    training = whole["$defs"]["Training"]["properties"]
+    assert training["epochs"]["description"] == "passes over the training split."
+    assert "Nesterov" in training["optimizer"]["description"]
+    json.dumps(whole)
+
+
+def test_every_reference_of_the_schema_is_there():
+    whole = schema()
+
+    def references(node):
+        if isinstance(node, dict):
+            for key, value in node.items():
+                if key == "$ref":
+                    yield value
+                yield from references(value)
+        elif isinstance(node, list):
+            for item in node:
+                yield from references(item)
+
+    for reference in references(whole):
+        assert reference.removeprefix("#/$defs/") in whole["$defs"], reference
+
+
+def valid(value, node, whole):
+    """As much of JSON schema as ours uses; an independent reading of the draft."""
+    if "$ref" in node:
+        return valid(value, whole["$defs"][node["$ref"].removeprefix("#/$defs/")], whole)
+    if "anyOf" in node and not any(valid(value, choice, whole) for choice in node["anyOf"]):
+        return False
+    for rule in node.get("allOf", []):
+        if valid(value, rule["if"], whole) and not valid(value, rule["then"], whole):
+            return False
+    if "const" in node and value != node["const"]:
+        return False
+    if "enum" in node and value not in node["enum"]:
+        return False
+    kinds = {"object": dict, "array": list, "string": str, "integer": int, "null": type(None),
+             "number": (int, float), "boolean": bool}  # fmt: skip
+    if "type" in node:
+        if not isinstance(value, kinds[node["type"]]):
+            return False
+        if node["type"] in ("integer", "number") and isinstance(value, bool):
+            return False
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        within = (
+            node.get("minimum", value) <= value <= node.get("maximum", value)
+            and value > node.get("exclusiveMinimum", float("-inf"))
+            and value < node.get("exclusiveMaximum", float("inf"))
+        )
+        if not within:
+            return False
+    if isinstance(value, list):
+        items = node.get("prefixItems") or [node.get("items", {})] * len(value)
+        if not node.get("minItems", 0) <= len(value) <= node.get("maxItems", len(value)):
+            return False
+        return all(valid(v, n, whole) for v, n in zip(value, items, strict=False))
+    if isinstance(value, dict):
+        known = node.get("properties", {})
+        if any(name not in value for name in node.get("required", [])):
+            return False
+        extra = node.get("additionalProperties", True)
+        for name, item in value.items():
+            rule = known.get(name, extra if isinstance(extra, dict) else {})
+            if (name not in known and extra is False) or not valid(item, rule, whole):
+                return False
+    return True
+
+
+SEGMENTATION = {
+    "task": "segmentation",
+    "model": {"head": {"type": "Segmentation", "num_classes": 3}, "image_size": 64},
+    "augmentation": {"scale": [0.5, 2]},
+}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        fields(),
+        fields(training={"epochs": 3, "average": None}, task="detection"),
+        fields(**SEGMENTATION),
+        fields(model={"backbone": "CSPDarknet", "head": "AnchorFree", "image_size": [64, 96]}),
+        resolve(fields()).to_dict(),
+        resolve(fields(**SEGMENTATION)).to_dict(),
+    ],
+)
+def test_what_a_recipe_may_say_the_schema_allows(written):
+    whole = schema()
+    assert valid(json.loads(json.dumps(written)), whole, whole)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"training": {}},
+        fields(trainning={}),
+        fields(training={"epochs": 0}),
+        fields(model={"head": {"type": "AnchorFree", "bin": 3}}),
+        fields(model={"decoder": {"channels": 3}}),
+        fields(model={"decoder": "FNP"}),
+        fields(task="counting"),
+        fields(task="segmentation", augmentation={"mosaic": 1}),
+    ],
+)
+def test_what_a_recipe_may_not_say_the_schema_refuses(written):
+    whole = schema()
+    assert not valid(written, whole, whole)
+
+
+def test_diff_names_the_fields(tmp_path):
+    first = resolve(fields())
+    second = resolve(fields(), overrides=["training.epochs=7", "model.decoder.type=FPN"])
+    found = {d.path: (d.before, d.after) for d in compare(first, second)}
+    assert found["training.epochs"] == (100, 7)
+    assert found["model.decoder.type"] == ("PathAggregation", "FPN")
+    assert found["model.decoder.depth"] == (0.33, None)
+    assert not [path for path in found if path.startswith(("data", "augmentation"))]
+    assert compare(first, first) == []
+    assert "training.epochs: 100 → 7" in map(str, compare(first, second))
+    with pytest.raises(UserError, match="there is no recipe"):
+        compare(tmp_path / "nowhere.yaml", first)
+
+
+def command(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_by_command(tmp_path, capsys):
+    scenes = make_scenes(tmp_path / "scenes", 4, (32, 32))
+    text = command(capsys, "config", "show", scenes, "training.epochs=3")
+    (tmp_path / "a.yaml").write_text(text)
+    assert load_yaml(tmp_path / "a.yaml")["training"]["seed"] == 0
+    assert resolve(tmp_path / "a.yaml") == resolve(scenes, overrides=["training.epochs=3"])
+    (tmp_path / "run").mkdir()
+    more = command(capsys, "config", "show", tmp_path / "a.yaml", "training.epochs=4")
+    (tmp_path / "run" / "recipe.yaml").write_text(more)
+    told = command(capsys, "recipe", "diff", tmp_path / "a.yaml", tmp_path / "run")
+    assert told == "training.epochs: 3 → 4\n"
+    assert json.loads(command(capsys, "config", "schema")) == schema()
+
+
+def test_environment(tmp_path, monkeypatch):
+    import subprocess
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert environment(3)["git"] is None
+    run = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "init", "-q"], check=True)
+    (tmp_path / "a").write_text("1")
+    subprocess.run(["git", "add", "a"], check=True)
+    subprocess.run([*run, "commit", "-qm", "a"], check=True)
+    found = environment(3)
+    assert len(found["git"]["commit"]) == 40
+    assert not found["git"]["dirty"]
+    (tmp_path / "a").write_text("2")
+    assert environment(3)["git"]["dirty"]
+    assert found["seed"] == 3

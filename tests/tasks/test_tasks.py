@@ -1,0 +1,244 @@
+"""Each task from a folder to an exported file, by the same calls and the same commands."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+import visiongarden as vg
+from visiongarden.cli.main import main
+from visiongarden.data import make_mask_scenes, make_scenes, read_folders, read_masks
+from visiongarden.errors import DataError, UserError
+from visiongarden.evaluation import evaluate, predict
+from visiongarden.recipes import resolve, train
+from visiongarden.tasks import TASKS, find, task_of, task_of_data
+from visiongarden.types import Ranking, Segments
+
+COLOURS = {"blue": (40, 40, 220), "green": (40, 200, 40), "red": (220, 40, 40)}
+TINY = [
+    "model.image_size=32",
+    "model.backbone.width=0.0625",
+    "training.epochs=2",
+    "training.batch_size=4",
+    "training.warmup_epochs=0",
+    "training.tensorboard=false",
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 3)):
+        for name, colour in COLOURS.items():
+            folder = root / "folders" / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                image = np.clip(rng.normal(colour, 20, (40, 30 + i, 3)), 0, 255).astype(np.uint8)
+                cv2.imwrite(str(folder / f"{i}.png"), image[..., ::-1])
+    make_mask_scenes(root / "masks", 10, (32, 32))
+    make_scenes(root / "boxes", 6, (32, 32))
+    return root
+
+
+KINDS = {"classification": "folders", "segmentation": "masks"}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def run(request, data):
+    recipe = resolve(data / KINDS[request.param], overrides=TINY)
+    return recipe, train(recipe, data / f"run-{request.param}")
+
+
+def test_the_task_is_told_from_the_data(data):
+    assert task_of_data(data / "folders").name == "classification"
+    assert task_of_data(data / "masks").name == "segmentation"
+    assert task_of_data(data / "boxes").name == "detection"
+    assert task_of_data(data / "boxes" / "train.json").name == "detection"
+    assert task_of_data(data, "masks").name == "segmentation"
+    with pytest.raises(DataError, match="cannot tell what"):
+        task_of_data(data / "masks" / "images" / "val")
+    with pytest.raises(DataError, match="there is no data set"):
+        task_of_data(data / "nowhere")
+    with pytest.raises(UserError, match="unknown format 'mask'"):
+        task_of_data(data, "mask")
+    with pytest.raises(UserError, match="classification, detection, segmentation"):
+        find("counting")
+
+
+def test_a_folder_beside_a_yaml_of_detection(data, tmp_path):
+    """`images` beside `labels` with a data.yaml is YOLO's; class folders may lie without splits."""
+    (tmp_path / "images").mkdir(), (tmp_path / "labels").mkdir()
+    (tmp_path / "data.yaml").write_text("train: images\nnames: [cat]\n")
+    assert task_of_data(tmp_path).name == "detection"
+    assert task_of_data(data / "folders" / "val").name == "classification"
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_names_its_own(name):
+    task = TASKS[name]
+    assert task.model.task == name
+    assert task.name == name
+    assert task.figures
+
+
+def test_the_recipe_says_all(run):
+    recipe, folder = run
+    assert {p.name for p in folder.iterdir()} >= {
+        "recipe.yaml", "environment.json", "best.keras", "last.keras", "history.json",
+        "resume.npz", "curves.png",
+    }  # fmt: skip
+    assert resolve(folder / "recipe.yaml") == recipe
+    history = json.loads((folder / "history.json").read_text())
+    assert len(history) == 2
+    assert find(recipe.task).figures[0] in history[-1]
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["packages"]["keras"]
+    assert environment["backend"] == "tensorflow"
+    assert environment["seed"] == 0
+
+
+@pytest.mark.slow
+def test_a_saved_recipe_gives_the_same_history(run, tmp_path):
+    _, folder = run
+    again = train(resolve(folder / "recipe.yaml"), tmp_path / "again")
+    first, second = (json.loads((place / "history.json").read_text()) for place in (folder, again))
+    for a, b in zip(first, second, strict=True):
+        assert a == pytest.approx(b, rel=1e-5, nan_ok=True)
+
+
+@pytest.mark.slow
+def test_by_command(run, data, tmp_path, capsys):
+    recipe, folder = run
+    source, model = data / KINDS[recipe.task], folder / "best.keras"
+    images = source / ("val/red" if recipe.task == "classification" else "images/val")
+
+    def command(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(a) for a in arguments])
+        assert ended.value.code == 0, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    told = command("eval", model, source)
+    assert find(recipe.task).judged_by in told
+    assert find(recipe.task).figures[0] in told
+    out = tmp_path / "out"
+    command("predict", model, images, "--output", out)
+    pictures = sorted(images.iterdir())
+    assert (out / f"{pictures[0].stem}.png").is_file()
+    if recipe.task == "classification":
+        rows = list(csv.DictReader((out / "classes.csv").read_text().splitlines()))
+        assert len(rows) == 3
+        assert sum(float(rows[0][name]) for name in COLOURS) == pytest.approx(1, abs=1e-3)
+        best = json.loads((out / "classes.json").read_text())[0]["classes"][0]["class"]
+        assert rows[0]["class"] == best
+    else:
+        row = json.loads((out / "segments.json").read_text())[0]
+        mask = cv2.imread(str(out / row["mask"]), cv2.IMREAD_UNCHANGED)
+        assert mask.shape == (32, 32)
+        assert sum(s["share"] for s in row["segments"]) == pytest.approx(1, abs=1e-3)
+        names = vg.load(model).class_map.names
+        first = row["segments"][0]
+        assert first["share"] == pytest.approx(
+            (mask == names.index(first["class"])).mean(), abs=1e-3
+        )
+    assert "params" in command("show", model)
+    told = command("export", model, "--output", tmp_path / "m.onnx")
+    assert "agrees" in told
+    assert ("classes on" if recipe.task == "classification" else "pixels on") in told
+
+
+def test_evaluation_is_the_metric_of_the_predictions(run, data):
+    """`evaluate` and `predict` see an image alike: counted by hand from the predictions."""
+    recipe, folder = run
+    model = vg.load(folder / "best.keras")
+    if recipe.task == "classification":
+        val = read_folders(data / "folders", "val")
+        found = predict(model, val.paths, batch_size=4)
+        assert all(isinstance(one, Ranking) and len(one) == 3 for one in found)
+        right = [one.classes[0] == truth for one, truth in zip(found, val.classes, strict=True)]
+        wanted = {"top1": np.mean(right)}
+    else:
+        val = read_masks(data / "masks", "val")
+        found = predict(model, val.images)
+        assert all(isinstance(one, Segments) for one in found)
+        pairs = [(one.classes, val.load(i)[1]) for i, one in enumerate(found)]
+        wanted = {"accuracy": np.mean([(a == b).mean() for a, b in pairs])}
+    result = evaluate(model, val, batch_size=4)
+    assert result.images == len(val)
+    for name, value in wanted.items():
+        assert result.figures[name] == pytest.approx(value)
+
+
+@pytest.mark.slow
+def test_it_learns(data, tmp_path):
+    """Three plain colours are told apart after some hundred steps."""
+    overrides = [
+        *TINY,
+        "model.backbone.levels=[p3]",
+        "model.decoder.levels=[p3]",
+        "training.epochs=40",
+        "training.learning_rate=0.005",
+        "training.judge_every=10",
+    ]
+    folder = train(resolve(data / "folders", overrides=overrides), tmp_path / "run")
+    history = json.loads((folder / "history.json").read_text())
+    assert max(entry.get("top1", 0) for entry in history) == 1.0
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("name", KINDS)
+def test_a_step_on_every_backend(name, data):
+    """The loss of one batch falls when it is learned again and again."""
+    from visiongarden.training import Training
+    from visiongarden.training.optimizers import make_optimizer
+    from visiongarden.training.trainer import Trainer
+
+    # At p5 an image of 32 pixels is one cell, over which no batch can be normalised.
+    shallow = ["model.backbone.levels=[p3]", "model.decoder.levels=[p3]", "model.head.dropout=0"]
+    recipe = resolve(data / KINDS[name], overrides=[*TINY, *shallow])
+    task = find(name)
+    dataset = task.read(data / KINDS[name])
+    parts = recipe.model
+    model = task.model(
+        backbone=parts.backbone, decoder=parts.decoder, head=parts.head, image_size=32
+    )
+    assert task_of(model) is task
+    batch = next(task.loader(dataset, (32, 32), 4, recipe.augmentation).epoch(0))
+    trainer = Trainer(model, model.parts.head.loss(), (32, 32))
+    settings = Training(learning_rate=0.003, warmup_epochs=0, epochs=12)
+    trainer.compile(optimizer=make_optimizer(settings, 1), jit_compile=False)
+    losses = [
+        float(trainer.train_on_batch(batch.images, batch.targets, return_dict=True)["loss"])
+        for _ in range(12)
+    ]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ("folders", {"task": "counting"}, "unknown task 'counting'"),
+        ("folders", {"task": "segmentation"}, "no data set of masks|has no folder"),
+        ("boxes", {"format": "mask"}, "unknown format|must be"),
+        ("masks", {"overrides": ["augmentation.mosaic=1"]}, "unknown field 'mosaic'"),
+        ("folders", {"overrides": ["augmentation.flip=2"]}, "augmentation.flip: must be at most 1"),
+        ("masks", {"overrides": ["model.head.num_classes=1"]}, "greater than 1"),
+    ],
+)
+def test_wrong_recipes(data, source, options, message):
+    with pytest.raises(UserError, match=message):
+        resolve(data / source, **options)
+
+
+def test_a_head_tells_the_task(tmp_path):
+    fields = {
+        "model": {"head": {"type": "Segmentation", "num_classes": 4}},
+        "data": {"path": str(tmp_path)},
+    }
+    recipe = resolve(fields)
+    assert recipe.task == "segmentation"
+    assert type(recipe.augmentation).__name__ == "SegmentationAugmentation"
+    assert recipe.model.decoder == vg.decoders.SemanticFPN(channels=64, pyramid_channels=64)
