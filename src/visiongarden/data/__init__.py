@@ -3,9 +3,10 @@
 from visiongarden.data.augment import Augmentation
 from visiongarden.data.check import check
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.decode import decode, image_size, letterbox
+from visiongarden.data.decode import decode, letterbox
+from visiongarden.data.header import image_size
 from visiongarden.data.loader import Loader
-from visiongarden.data.read import FORMATS, read
+from visiongarden.data.read import FORMATS, from_source, read
 from visiongarden.data.scenes import make_scenes
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Loader",
     "check",
     "decode",
+    "from_source",
     "image_size",
     "letterbox",
     "make_scenes",
