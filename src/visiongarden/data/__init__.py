@@ -8,6 +8,7 @@ from visiongarden.data.header import image_size
 from visiongarden.data.loader import Loader
 from visiongarden.data.read import FORMATS, from_source, read
 from visiongarden.data.scenes import make_scenes
+from visiongarden.data.write import convert
 
 __all__ = [
     "FORMATS",
@@ -15,6 +16,7 @@ __all__ = [
     "DetectionDataset",
     "Loader",
     "check",
+    "convert",
     "decode",
     "from_source",
     "image_size",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.decode import cut_short
 from visiongarden.data.faults import Finding, refuse
 from visiongarden.data.header import MOST_BYTES
-from visiongarden.data.place import read_bytes
+from visiongarden.data.place import read_bytes, read_ends
 from visiongarden.errors import DataError
 
 DECODED = 20_000
@@ -50,13 +49,7 @@ def check(dataset: DetectionDataset) -> None:
 
 
 def _look_at_end(path: Any) -> None:
-    try:
-        with open(path, "rb", buffering=0) as stream:
-            first = stream.read(4)
-            stream.seek(max(os.fstat(stream.fileno()).st_size - _TAIL, 0))
-            last = stream.read(_TAIL)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read", received=str(error)) from error
+    first, last = read_ends(path, 4, _TAIL)
     ends = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}
     mark = ends.get(first[:2])
     if mark is not None and mark not in last and cut_short(read_bytes(path, MOST_BYTES)):

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from visiongarden.data.place import read_bytes
+from visiongarden.data.place import read_bytes, read_ends
 from visiongarden.errors import DataError
 from visiongarden.types import ImageSize
 
@@ -75,11 +75,8 @@ def _first_bytes(path: Any) -> bytes:
     if not isinstance(path, Path):
         return bytes(read_bytes(path, MOST_BYTES))
     try:
-        with path.open("rb", buffering=0) as stream:
-            return stream.read(_FIRST)
-    except (OSError, ValueError) as error:
-        if path.is_file():
-            raise
+        return read_ends(path, _FIRST)[0]
+    except DataError as error:
         raise DataError(f"{path}: there is no such image") from error
 
 

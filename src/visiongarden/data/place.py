@@ -6,7 +6,9 @@ import fnmatch
 import functools
 import os
 import posixpath
+import stat
 import tarfile
+import weakref
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -153,13 +155,46 @@ def read_bytes(file: Place, most: int) -> bytes:
     """
     if not isinstance(file, Path):
         return file.read(most)
-    if not file.is_file():
+    number = _open(file)
+    try:
+        size = os.fstat(number).st_size
+        if size > most:
+            raise DataError(f"{file}: larger than {most:,} bytes")
+        parts = [os.read(number, size + 1)]
+        # The system may give less than was asked for.
+        while parts[-1] and sum(map(len, parts)) < size:
+            parts.append(os.read(number, size))
+    finally:
+        os.close(number)
+    return b"".join(parts)
+
+
+def read_ends(file: Path, first: int, last: int = 0) -> tuple[bytes, bytes]:
+    """The first and the last so many bytes of a file.
+
+    Raises:
+        DataError: no such file.
+    """
+    number = _open(file)
+    try:
+        start = os.read(number, first)
+        size = os.fstat(number).st_size if last else 0
+        return start, os.pread(number, last, max(size - last, 0)) if last else b""
+    finally:
+        os.close(number)
+
+
+def _open(file: Path) -> int:
+    """A file's descriptor: a hundred thousand files are opened in a third of `open`'s time."""
+    try:
+        # Without waiting: a pipe that nobody writes into would never open.
+        number = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise DataError(f"{file}: there is no such file") from error
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
         raise DataError(f"{file}: there is no such file")
-    with file.open("rb") as stream:
-        raw = stream.read(min(most, file.stat().st_size) + 1)
-    if len(raw) > most:
-        raise DataError(f"{file}: larger than {most:,} bytes")
-    return raw
+    return number
 
 
 class _Archive:
@@ -233,12 +268,13 @@ class _Tar(_Archive):
                     inner = self.add(info.name, info.size)
                     if inner:
                         self.starts[inner] = info.offset_data
-        self.stream = path.open("rb")
+        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self.number)
 
     def read(self, member: Member, most: int) -> bytes:
         size = self.size_of(member, most)
         # At a place of its own: threads share the stream.
-        raw = os.pread(self.stream.fileno(), size, self.starts[member.inner])
+        raw = os.pread(self.number, size, self.starts[member.inner])
         if len(raw) != size:
             raise DataError(f"{member}: the archive is cut short", fix="copy the archive again")
         return raw

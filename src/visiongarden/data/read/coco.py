@@ -24,7 +24,11 @@ def looks_like(path: Place) -> bool:
 
 def splits(path: Place) -> list[str]:
     """Names of the splits; a single file is whichever is asked for."""
-    return list(_files(path)) if path.is_dir() else ["train"]
+    if not path.is_dir():
+        return ["train"]
+    names = list(_files(path))
+    # Other JSON files may lie beside those of the usual names.
+    return [name for name in names if name in ("train", "val", "test")] or names
 
 
 def read(

@@ -140,6 +140,8 @@ def _unreadable(root: Place, error: OSError) -> DataError:
 
 
 def _guess(path: Place) -> str:
+    if array_record.looks_like(path):
+        return "arrayrecord"  # its list of shards says so itself
     found = [name for name, reader in _READERS.items() if reader.looks_like(path)]  # type: ignore[attr-defined]
     if len(found) > 1 and "csv" in found:
         # A table beside annotations of another kind is a summary of them.

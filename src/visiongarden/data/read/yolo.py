@@ -85,24 +85,22 @@ def _example(
 
 def _all_boxes(text: str, size: ImageSize, count: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Boxes and classes of a file without a fault and without outlines; None of any other."""
-    words = text.split()
-    if len(words) != 5 * sum(1 for line in text.splitlines() if line.strip()):
+    lines = [words for line in text.splitlines() if (words := line.split())]
+    if any(len(words) != 5 or not words[0].isdecimal() for words in lines):
         return None
     try:
-        rows = np.array(words, np.float64).reshape(-1, 5)
+        rows = np.array([float(word) for words in lines for word in words]).reshape(-1, 5)
     except ValueError:
         return None
-    if any(len(line.split()) not in (0, 5) for line in text.splitlines()):
-        return None
-    classes = rows[:, 0].astype(np.int32, copy=True) if np.isfinite(rows).all() else None
-    if classes is None or (classes != rows[:, 0]).any():
-        return None
-    if not all(word.isdecimal() for word in words[::5]) or (classes >= count).any():
+    classes = rows[:, 0].astype(np.int64)
+    if (classes >= count).any():
         return None
     sides = np.array([size[1], size[0]], np.float64)
     middle, half = rows[:, 1:3], rows[:, 3:] / 2
     boxes = np.concatenate([(middle - half) * sides, (middle + half) * sides], axis=1)
-    return (boxes.astype(np.float32), classes) if all_sound(boxes, size) else None
+    if not all_sound(boxes, size):
+        return None
+    return boxes.astype(np.float32), classes.astype(np.int32)
 
 
 def _label(
