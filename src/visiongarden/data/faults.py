@@ -47,18 +47,21 @@ class Faults:
     Args:
         root: of the data set.
         invalid_boxes: "error", or "drop" to leave out boxes that cannot be, and list them.
+        mend: cut boxes at the border, leave out those of which nothing is left, and list both.
     """
 
-    def __init__(self, root: Any, invalid_boxes: str = "error") -> None:
+    def __init__(self, root: Any, invalid_boxes: str = "error", mend: bool = False) -> None:
         if invalid_boxes not in ("error", "drop"):
             raise UserError(
                 f"unknown choice {invalid_boxes!r} for invalid boxes", rule='"error" or "drop"'
             )
-        self.root, self.drop = root, invalid_boxes == "drop"
+        self.root, self.drop, self.mend = root, invalid_boxes == "drop" or mend, mend
         self.found: list[Finding] = []
         self.dropped: list[str] = []
         self.ids: Counter[object] = Counter()
         """How often the files name each class, known or not."""
+        self.corner_like = 0
+        """Boxes (left, top, width, height) that fit their image as corners, and only so."""
         self.one_pixel = 0
         """Boxes that stood over the border by less than a pixel, and were cut."""
 
@@ -74,13 +77,16 @@ class Faults:
     def box(self, where: str, box: Sequence[float], size: ImageSize) -> list[float] | None:
         """The box cut at the border; None, with a fault, where it cannot be a box."""
         wrong = wrong_with(box, size)
+        height, width = size
+        limits = (width, height, width, height)
+        inside = [min(max(v, 0.0), float(most)) for v, most in zip(box, limits, strict=True)]
         if wrong is None:
-            height, width = size
-            limits = (width, height, width, height)
-            inside = [min(max(v, 0.0), float(most)) for v, most in zip(box, limits, strict=True)]
             self.one_pixel += inside != list(box)
             return inside
         kind, reason = wrong
+        if self.mend and kind == "outside" and wrong_with(inside, size) is None:
+            self.dropped.append(f"{where}: {reason}; cut at the border")
+            return inside
         if self.drop:
             self.dropped.append(f"{where}: {reason}")
         else:
@@ -127,6 +133,14 @@ def wrong_with(box: Sequence[float], size: ImageSize) -> tuple[str, str] | None:
     if min(x2, width) <= max(x1, 0) or min(y2, height) <= max(y1, 0):
         return "degenerate", f"box ({text}) has no area"
     return None
+
+
+def wrong_size(said: Sequence[object], size: ImageSize) -> str:
+    """What to say of a (height, width) in an annotation that the image does not have."""
+    text = f"the size is given as {said[1]} × {said[0]} pixels, the image has {size[1]} × {size[0]}"
+    if tuple(said) == (size[1], size[0]):
+        text += "; the sides are swapped: labelled without the image's EXIF rotation?"
+    return text
 
 
 def all_sound(boxes: np.ndarray, size: ImageSize) -> bool:

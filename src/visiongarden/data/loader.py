@@ -83,6 +83,14 @@ class Loader:
         count = len(self.dataset)
         return count // self.batch_size if self.drop_remainder else -(-count // self.batch_size)
 
+    def finished(self, epoch: int, place: int, mosaic: bool = True) -> Example:
+        """One image of an epoch as the model sees it, by its place in the epoch's order.
+
+        Raises:
+            DataError: an image cannot be decoded.
+        """
+        return _Epoch(self, epoch, mosaic)[place][0]
+
     def mosaic_in(self, epoch: int, epochs: int) -> bool:
         """Whether an epoch of so many, both from 0, still sees mosaics."""
         off = self.augmentation.mosaic_off_epochs if self.augmentation else epochs

@@ -52,7 +52,7 @@ class Data(Value):
     """
 
     path: Path
-    format: Literal["auto", "coco", "yolo", "voc"] = "auto"
+    format: Literal["auto", "coco", "yolo", "voc", "csv", "arrayrecord"] = "auto"
     train: str = "train"
     val: str = "val"
     invalid_boxes: Literal["error", "drop"] = "error"

@@ -10,7 +10,7 @@ import numpy as np
 
 from visiongarden.data import outlines
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.faults import Faults
+from visiongarden.data.faults import Faults, wrong_size
 from visiongarden.data.place import Place
 from visiongarden.data.read.build import Label, example, no_split, read_text, size_of
 from visiongarden.errors import DataError
@@ -80,12 +80,7 @@ def _example(
         return None
     said = (image.get("height"), image.get("width"))
     if None not in said and said != size:
-        faults.add(
-            file,
-            f"images[{index}] ({name}) says {said[1]} × {said[0]} pixels, "
-            f"the image has {size[1]} × {size[0]}",
-            "size",
-        )
+        faults.add(f"{file}: images[{index}] ({name:.100})", wrong_size(said, size), "size")
         return None
     labels = [found for n, row in rows if (found := _label(file, n, row, size, class_map, faults))]
     return example(path, size, labels, faults, index)
@@ -117,6 +112,8 @@ def _label(
         faults.add(where, f"`segmentation`: {error}", "outline")
         return None
     x, y, w, h = map(float, box)
+    past = x + w > size[1] + 1 or y + h > size[0] + 1
+    faults.corner_like += past and x < w <= size[1] and y < h <= size[0]
     return Label(
         where,
         (x, y, x + w, y + h),

@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterator, Mapping
 
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.faults import Faults
+from visiongarden.data.faults import Faults, wrong_size
 from visiongarden.data.place import Place
 from visiongarden.data.read.build import (
     Label,
@@ -90,14 +90,10 @@ def read(
 
 def _same_size(file: Place, rows: list[Row], size: ImageSize, faults: Faults) -> bool:
     for number, row in rows:
-        said = (row.get("height") or str(size[0]), row.get("width") or str(size[1]))
-        if said != (str(size[0]), str(size[1])):
-            faults.add(
-                f"{file}:{number}",
-                f"the size is given as {said[1]} × {said[0]} pixels, "
-                f"the image has {size[1]} × {size[0]}",
-                "size",
-            )
+        said = [row.get("height") or str(size[0]), row.get("width") or str(size[1])]
+        if said != [str(size[0]), str(size[1])]:
+            swapped = said == [str(size[1]), str(size[0])]
+            faults.add(f"{file}:{number}", wrong_size(size[::-1] if swapped else said, size), "size")
             return False
     return True
 

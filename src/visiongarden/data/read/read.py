@@ -114,8 +114,11 @@ def gather(
     class_names: tuple[str, ...] | None = None,
     invalid_boxes: str = "error",
     one_based: bool = False,
+    mend: bool = False,
 ) -> tuple[DetectionDataset, Faults]:
     """What is sound in one split, and all that is not; `read` refuses the latter.
+
+    With `mend` boxes are cut at the border, and what is left out stands in `dropped`.
 
     Raises:
         DataError: the split cannot be read at all.
@@ -123,7 +126,7 @@ def gather(
     """
     if class_names is not None and not class_names:
         raise UserError("class_names is empty", rule="at least one name, or None")
-    faults = Faults(root, invalid_boxes)
+    faults = Faults(root, invalid_boxes, mend)
     try:
         if format == "voc":
             found = voc.read(root, split, class_names, faults, one_based)
@@ -132,7 +135,21 @@ def gather(
     except OSError as error:  # may not be read, or a name longer than the file system allows
         raise _unreadable(root, error) from error
     located = array_record.located if format == "arrayrecord" else located_in(root)
-    return replace(found, examples=Table.of(found.examples, located)), faults
+    table = Table.of(found.examples, located)
+    if _look_like_shares(table):
+        faults.add(
+            root,
+            f"all {len(table.arrays['boxes'])} boxes of {split} lie in the first two pixels: shares "
+            "of the sides? boxes are pixels here",
+            "shares",
+        )
+    return replace(found, examples=table), faults
+
+
+def _look_like_shares(table: Table) -> bool:
+    """Whether boxes that should be pixels are numbers from 0 to 1, or a little more."""
+    boxes, sizes = table.arrays["boxes"], table.arrays["sizes"]
+    return bool(len(boxes) and boxes.max() <= 2 and sizes.min() >= 16)
 
 
 def _unreadable(root: Place, error: OSError) -> DataError:

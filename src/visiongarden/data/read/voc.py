@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.faults import Faults
+from visiongarden.data.faults import Faults, wrong_size
 from visiongarden.data.place import Place
 from visiongarden.data.read.build import (
     Label,
@@ -34,7 +34,10 @@ def looks_like(path: Place) -> bool:
 def splits(path: Place) -> list[str]:
     """Names of the splits."""
     folders = _folders(path)
-    return list(_splits(path, folders[0])) if folders else []
+    listed = _splits(path, folders[0]) if folders else {}
+    # The original VOC lists the two together once more.
+    both = {"train", "val", "trainval"} <= listed.keys()
+    return [split for split in listed if not (both and split == "trainval")]
 
 
 def read(
@@ -100,12 +103,9 @@ def _example(
     if said is not None:
         sides = (said.number("height"), said.number("width"))
         if all(sides) and sides != size:
-            faults.add(
-                f"{file}:{said.line}",
-                f"the size is given as {sides[1]:g} × {sides[0]:g} pixels, "
-                f"the image has {size[1]} × {size[0]}",
-                "size",
-            )
+            given = [f"{side:g}" for side in sides if side is not None]
+            same = tuple(sides) == size[::-1]
+            faults.add(f"{file}:{said.line}", wrong_size(size[::-1] if same else given, size), "size")
             return None
     labels = [
         label
