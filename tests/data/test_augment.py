@@ -87,9 +87,7 @@ def test_nothing_changes_where_nothing_may(box):
 
 
 @settings(max_examples=120)
-@given(
-    box(), st.floats(0.5, 1.5), st.floats(-40, 40), st.floats(-20, 20), st.floats(-0.002, 0.002)
-)
+@given(box(), st.floats(0.5, 1.5), st.floats(-40, 40), st.floats(-20, 20), st.floats(-0.002, 0.002))
 def test_box_and_outline_follow_the_pixels(box, scale, degrees, shift, depth):
     angle = np.deg2rad(degrees)
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-_FORMAT = typer.Option(help="Of the annotations: coco, yolo, voc, csv, arrayrecord, or auto to look.")
+_FORMAT = typer.Option(
+    help="Of the annotations: coco, yolo, voc, csv, arrayrecord, or auto to look."
+)
 _INVALID = typer.Option(help="Boxes outside the image or without area: error, or drop and list.")
 Format = Annotated[str, _FORMAT]
 FormatOrNone = Annotated[str | None, _FORMAT]

@@ -102,10 +102,10 @@ def _folders(root: Place, found: DetectionDataset) -> list[Path]:
     """The data set's root, and where its images lie outside of it."""
     if isinstance(root, Member):
         return [root.archive.absolute()]
-    top = (root if root.is_dir() else root.parent).absolute()
+    top = (root if root.is_dir() else root.parent).resolve()
     names = found.examples.names if isinstance(found.examples, Table) else ()
-    parents = {os.path.dirname(name.rpartition("#")[0] or name) for name in names}
-    outside = {Path(os.path.abspath(name)) for name in parents}
+    parents = {(name.rpartition("#")[0] or name).rpartition(os.sep)[0] for name in names}
+    outside = {Path(name).resolve() for name in parents}
     return [top, *sorted(p for p in outside if not p.is_relative_to(top))]
 
 

@@ -16,8 +16,11 @@ from visiongarden.data.place import read_bytes
 from visiongarden.errors import DataError
 from visiongarden.types import ImageSize, Placement
 
-_REDUCED = ((8, cv2.IMREAD_REDUCED_COLOR_8), (4, cv2.IMREAD_REDUCED_COLOR_4))
-_REDUCED += ((2, cv2.IMREAD_REDUCED_COLOR_2),)
+_REDUCED = (
+    (8, cv2.IMREAD_REDUCED_COLOR_8),
+    (4, cv2.IMREAD_REDUCED_COLOR_4),
+    (2, cv2.IMREAD_REDUCED_COLOR_2),
+)
 
 
 def decode(path: Any, least: ImageSize | None = None) -> np.ndarray:

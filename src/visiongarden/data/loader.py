@@ -135,9 +135,7 @@ def _ready_for_processes() -> None:
         flags.FLAGS.mark_as_parsed()
 
 
-def _sizes(
-    size: ImageSize, multi_scale: float, step: int, training: bool
-) -> list[ImageSize]:
+def _sizes(size: ImageSize, multi_scale: float, step: int, training: bool) -> list[ImageSize]:
     """Sizes that a batch may have, the smallest first; the one given, where they do not change."""
     if not multi_scale:
         return [size]

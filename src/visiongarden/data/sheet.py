@@ -85,7 +85,6 @@ def save_sheet(sheet: np.ndarray, path: str | Path) -> Path:
     return path
 
 
-
 def sheet_of(
     source: str | Path,
     format: str,

@@ -1,4 +1,4 @@
-"""`Table`: the labels of a whole split in a few arrays, a tenth of the memory of as many objects."""
+"""`Table`: the labels of a whole split in a few arrays, a tenth of the memory of objects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from visiongarden.data.place import Place
 from visiongarden.types import Example, Outline
 
-_ARRAYS = {
+_ARRAYS: dict[str, Any] = {
     "boxes": np.float32,
     "classes": np.int32,
     "crowd": np.bool_,
@@ -71,7 +71,7 @@ class Table(Sequence[Example]):
         }
         arrays["boxes"] = arrays["boxes"].reshape(-1, 4)
         arrays["points"] = arrays["points"].reshape(-1, 2)
-        typed = {name: np.asarray(array, _ARRAYS[name]) for name, array in arrays.items()}
+        typed: dict[str, np.ndarray] = {n: np.asarray(a, _ARRAYS[n]) for n, a in arrays.items()}
         return cls(typed, [str(example.path) for example in rows], located)
 
     def __len__(self) -> int:

@@ -35,7 +35,7 @@ class Augmentation(Value):
             al. 2018; the ratio from Beta(32, 32), as YOLOv4 to YOLOv8 draw it).
         copy_paste: share of the images into which outlined objects of another are pasted (Ghiasi et
             al. 2021); objects without an outline stay where they are.
-        cutout: share of the images in which a grey square hides something (DeVries and Taylor 2017).
+        cutout: share of the images where a grey square hides something (DeVries and Taylor 2017).
         cutout_most: largest side of that square, share of the shorter side.
         least_visible: a box keeps its label while at least this share of its area is in view.
     """

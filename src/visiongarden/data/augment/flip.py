@@ -22,4 +22,6 @@ def flip(example: Example, vertical: bool = False) -> Example:
         sign, away = np.ones(2, np.float32), np.zeros(2, np.float32)
         sign[axis], away[axis] = -1, side
         drawn = tuple(o and tuple(ring * sign + away for ring in o) for o in drawn)
-    return replace(example, image=cv2.flip(image, 0 if vertical else 1), boxes=boxes, outlines=drawn)
+    return replace(
+        example, image=cv2.flip(image, 0 if vertical else 1), boxes=boxes, outlines=drawn
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -77,7 +78,7 @@ def draw(canvas: np.ndarray, tile: Tile) -> None:
     seen = _shift(-low[0] - 0.5, -low[1] - 0.5) @ matrix @ _shift(0.5, 0.5)
     border = cv2.BORDER_REPLICATE if upright else cv2.BORDER_TRANSPARENT
     sides = (view.shape[1], view.shape[0])
-    how = {"dst": view, "flags": cv2.INTER_LINEAR, "borderMode": border}
+    how: Any = {"dst": view, "flags": cv2.INTER_LINEAR, "borderMode": border}
     if matrix[2, :2].any():
         cv2.warpPerspective(image, seen, sides, **how)
     else:
@@ -97,7 +98,7 @@ def _shrink(
 
 
 def labels(tile: Tile, size: ImageSize, least_visible: float) -> Example:
-    """The labels of a tile that are in view, in pixels of the canvas; the image is left as it is."""
+    """The labels of a tile that are in view, in pixels of the canvas; the image stays as it is."""
     example, limits = tile.example, (0.0, 0.0, float(size[1]), float(size[0]))
     whole = move(example.boxes, tile.matrix)
     shown = move(_inside(example.boxes, tile.window), tile.matrix)
@@ -169,7 +170,7 @@ def move(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def _inside(boxes: np.ndarray, limits: Sequence[float]) -> np.ndarray:
-    low, high = np.array(limits[:2] * 2, np.float32), np.array(limits[2:] * 2, np.float32)
+    low, high = np.tile(np.array(limits, np.float32).reshape(2, 2), 2)
     return np.minimum(np.maximum(boxes, low), high)
 
 

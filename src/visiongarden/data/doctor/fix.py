@@ -49,7 +49,9 @@ def fix(path: str | Path, target: str | Path, format: str = "auto") -> list[str]
     datasets: dict[str, DetectionDataset] = {}
     for split in splits_of(root, format):
         dataset, faults = gather(root, format, split, mend=True)
-        shifted = [] if format in ("voc", "csv") else labels.of_ids(faults, dataset.class_map, split)
+        shifted = (
+            [] if format in ("voc", "csv") else labels.of_ids(faults, dataset.class_map, split)
+        )
         doubtful = [f for f in (*shifted, *faults.found) if f.kind in ("off-by-one", "shares")]
         if any(finding.level == "error" for finding in doubtful):
             raise UserError(str(doubtful[0]), rule="what was meant, a person must say")
@@ -110,6 +112,8 @@ def _fixed(
         for later, first in labels.duplicates(example.boxes):
             if example.classes[later] == example.classes[first]:
                 kept[later] = False
-                changes.append(f"[{split}] left out: {example.path}: box {later} equals box {first}")
+                changes.append(
+                    f"[{split}] left out: {example.path}: box {later} equals box {first}"
+                )
         examples.append(keep(example, kept))
     return replace(dataset, examples=tuple(examples))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +19,7 @@ _SAME = 1.0
 """Pixels by which two boxes may differ and be the same."""
 
 
-def of_boxes(
-    dataset: DetectionDataset, split: str, stride: int, canvas: int
-) -> Iterator[Finding]:
+def of_boxes(dataset: DetectionDataset, split: str, stride: int, canvas: int) -> Iterator[Finding]:
     """Boxes that are there twice, tiny, or of an extreme shape; images without any.
 
     Args:
@@ -40,16 +39,16 @@ def of_boxes(
         for i in np.flatnonzero(sides.max(axis=1) * scale < stride):
             size = " × ".join(f"{v:.1f}" for v in sides[i] * scale)
             what = f"box {_box(example, i)} is {size} pixels where the longest side is {canvas}"
-            yield Finding("warning", "tiny", where, f"{what}: less than one stride, {stride}", split)
+            yield Finding(
+                "warning", "tiny", where, f"{what}: less than one stride, {stride}", split
+            )
         ratios = sides.max(axis=1) / np.maximum(sides.min(axis=1), 1e-6)
         for i in np.flatnonzero(ratios >= ASPECT):
             what = f"box {_box(example, i)}: one side is {ratios[i]:.0f} times the other"
             yield Finding("warning", "aspect", where, what, split)
 
 
-def _twice(
-    example: Example, class_map: ClassMap, where: str, split: str
-) -> Iterator[Finding]:
+def _twice(example: Example, class_map: ClassMap, where: str, split: str) -> Iterator[Finding]:
     boxes = example.boxes
     for i, first in duplicates(boxes):
         names = [class_map.names[int(example.classes[k])] for k in (first, i)]
@@ -74,7 +73,7 @@ def duplicates(boxes: np.ndarray) -> list[tuple[int, int]]:
     return sorted(found.items())
 
 
-def _box(example: Example, index: int) -> str:
+def _box(example: Example, index: Any) -> str:
     return "(" + ", ".join(f"{v:g}" for v in example.boxes[index].round(1)) + ")"
 
 

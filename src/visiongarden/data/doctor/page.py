@@ -1,4 +1,4 @@
-"""The doctor's report as one HTML page: numbers, histograms, pictures; nothing is loaded from afar."""
+"""The doctor's report as one HTML page: numbers, histograms, pictures; it loads nothing."""
 
 from __future__ import annotations
 
@@ -156,7 +156,9 @@ def _histogram(title: str, values: np.ndarray, marks: Sequence[float]) -> str:
         if i % 2 == 0:
             bars.append(f'<text x="{x:.1f}" y="154">{marks[i]:.2g}</text>')
     text = f'<text x="330" y="14" text-anchor="end">{len(values):,} in all, most {most:,}</text>'
-    return f'<figure><svg viewBox="0 0 340 160">{"".join(bars)}{text}</svg>{_caption(title)}</figure>'
+    return (
+        f'<figure><svg viewBox="0 0 340 160">{"".join(bars)}{text}</svg>{_caption(title)}</figure>'
+    )
 
 
 def _heat(title: str, middles: np.ndarray) -> str:

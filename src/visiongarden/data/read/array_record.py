@@ -119,7 +119,7 @@ def _of_shard(
     count, beside = length(labels), length(images)
     if count != beside:
         raise DataError(f"{labels}: {count} records, {images.name} has {beside}")
-    found = []
+    found: list[Example] = []
     for start in range(0, count, _AT_ONCE):
         numbers = range(start, min(start + _AT_ONCE, count))
         for index, raw in zip(numbers, records(labels, list(numbers)), strict=True):
@@ -134,9 +134,7 @@ def _of_shard(
     return found
 
 
-def _example(
-    where: str, raw: bytes, image: Record, class_map: ClassMap, faults: Faults
-) -> Example:
+def _example(where: str, raw: bytes, image: Record, class_map: ClassMap, faults: Faults) -> Example:
     if len(raw) > _MOST_LABELS:
         raise ValueError("too large")
     row = json.loads(raw)

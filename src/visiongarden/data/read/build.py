@@ -87,7 +87,7 @@ def names_in(folder: Place) -> list[str]:
     if not folder.is_dir():
         return []
     if isinstance(folder, Path):
-        return sorted(os.listdir(folder))
+        return sorted(os.listdir(folder))  # noqa: PTH208 (names alone, at a tenth of the cost)
     return [item.name for item in folder.iterdir()]
 
 
@@ -99,7 +99,7 @@ def images_in(folder: Place) -> dict[str, Place]:
     """
     named: dict[str, Place] = {}
     for name in names_in(folder):
-        stem, ending = os.path.splitext(name)
+        stem, ending = os.path.splitext(name)  # noqa: PTH122
         if ending.lower() not in ENDINGS:
             continue
         if stem in named:

@@ -12,7 +12,7 @@ from visiongarden.data import outlines
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.faults import Faults, wrong_size
 from visiongarden.data.place import Place
-from visiongarden.data.read.build import Label, example, no_split, read_text, size_of
+from visiongarden.data.read.build import Label, example, names_in, no_split, read_text, size_of
 from visiongarden.errors import DataError
 from visiongarden.types import ClassMap, Example, ImageSize, Outline
 
@@ -44,7 +44,11 @@ def read(
     for number, row in enumerate(annotations):
         image_id = row.get("image_id")
         if not isinstance(image_id, (int, str)) or image_id not in known:
-            faults.add(file, f"annotations[{number}] names image {image_id!r:.60}, not in `images`", "image-id")
+            faults.add(
+                file,
+                f"annotations[{number}] names image {image_id!r:.60}, not in `images`",
+                "image-id",
+            )
             continue
         by_image.setdefault(known[image_id], []).append((number, row))
     folders = _image_folders(file, split)
@@ -104,7 +108,9 @@ def _label(
         faults.add(where, f"`bbox` is not four numbers (left, top, width, height): {box!r:.60}")
         return None
     if category not in class_map.ids or isinstance(category, bool):
-        faults.add(where, f"category_id {category!r:.60} is none of {list(class_map.ids)!r:.100}", "id")
+        faults.add(
+            where, f"category_id {category!r:.60} is none of {list(class_map.ids)!r:.100}", "id"
+        )
         return None
     try:
         outline = _outline(row.get("segmentation"), size)
@@ -205,7 +211,10 @@ def _files(root: Place) -> dict[str, Place]:
     """Split -> JSON file."""
     found: dict[str, Place] = {}
     for folder in (root, root / "annotations"):
-        for file in sorted(folder.glob("*.json")) if folder.is_dir() else []:
+        for name in names_in(folder):
+            if not name.endswith(".json"):
+                continue
+            file = folder / name
             stem = file.stem.removeprefix("instances_")
             split = next((s for s in ("train", "val", "test") if stem.startswith(s)), stem)
             found.setdefault(split, file)

@@ -24,7 +24,7 @@ from visiongarden.data.read.build import (
     size_of,
 )
 from visiongarden.errors import DataError
-from visiongarden.types import ClassMap, ImageSize
+from visiongarden.types import ClassMap, Example, ImageSize
 
 _COLUMNS = {
     "path": ("path", "image", "image_path", "file", "filename", "file_name"),
@@ -78,7 +78,7 @@ def read(
     if not rows and None in files:
         raise no_split(path, split, splits(path))
     folders = [file.parent, file.parent / "images", file.parent / split]
-    examples = []
+    examples: list[Example] = []
     for name, own in rows.items():
         image = next((f / name for f in folders if (f / name).is_file()), folders[0] / name)
         size = size_of(image, faults)
@@ -93,7 +93,9 @@ def _same_size(file: Place, rows: list[Row], size: ImageSize, faults: Faults) ->
         said = [row.get("height") or str(size[0]), row.get("width") or str(size[1])]
         if said != [str(size[0]), str(size[1])]:
             swapped = said == [str(size[1]), str(size[0])]
-            faults.add(f"{file}:{number}", wrong_size(size[::-1] if swapped else said, size), "size")
+            faults.add(
+                f"{file}:{number}", wrong_size(size[::-1] if swapped else said, size), "size"
+            )
             return False
     return True
 
@@ -186,5 +188,6 @@ def _files(path: Place) -> dict[str | None, Place]:
         aliases[name[:-4]]: path / name for name in names if name[:-4] in aliases
     }
     if not found:
-        found = {None: path / name for name in names if name in _NAMES}
+        one = next((name for name in _NAMES if name in names), None)
+        return {} if one is None else dict.fromkeys([None], path / one)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from visiongarden.data import cache
 from visiongarden.data.dataset import DetectionDataset
@@ -14,7 +15,7 @@ from visiongarden.data.read import array_record, coco, csv_table, voc, yolo
 from visiongarden.data.table import Table, located_in
 from visiongarden.errors import DataError, UserError, nearest
 
-_READERS = {
+_READERS: dict[str, Any] = {
     "coco": coco,
     "voc": voc,
     "yolo": yolo,
@@ -102,7 +103,7 @@ def splits_of(root: Place, format: str) -> list[str]:
         DataError: what lists them cannot be read.
     """
     try:
-        return list(_READERS[format].splits(root))  # type: ignore[attr-defined]
+        return list(_READERS[format].splits(root))
     except OSError as error:
         raise _unreadable(root, error) from error
 
@@ -131,7 +132,7 @@ def gather(
         if format == "voc":
             found = voc.read(root, split, class_names, faults, one_based)
         else:
-            found = _READERS[format].read(root, split, class_names, faults)  # type: ignore[attr-defined]
+            found = _READERS[format].read(root, split, class_names, faults)
     except OSError as error:  # may not be read, or a name longer than the file system allows
         raise _unreadable(root, error) from error
     located = array_record.located if format == "arrayrecord" else located_in(root)
@@ -139,8 +140,8 @@ def gather(
     if _look_like_shares(table):
         faults.add(
             root,
-            f"all {len(table.arrays['boxes'])} boxes of {split} lie in the first two pixels: shares "
-            "of the sides? boxes are pixels here",
+            f"all {len(table.arrays['boxes'])} boxes of {split} lie in the first two pixels: "
+            "shares of the sides? boxes are pixels here",
             "shares",
         )
     return replace(found, examples=table), faults
@@ -159,7 +160,7 @@ def _unreadable(root: Place, error: OSError) -> DataError:
 def _guess(path: Place) -> str:
     if array_record.looks_like(path):
         return "arrayrecord"  # its list of shards says so itself
-    found = [name for name, reader in _READERS.items() if reader.looks_like(path)]  # type: ignore[attr-defined]
+    found = [name for name, reader in _READERS.items() if reader.looks_like(path)]
     if len(found) > 1 and "csv" in found:
         # A table beside annotations of another kind is a summary of them.
         found.remove("csv")

@@ -105,7 +105,9 @@ def _example(
         if all(sides) and sides != size:
             given = [f"{side:g}" for side in sides if side is not None]
             same = tuple(sides) == size[::-1]
-            faults.add(f"{file}:{said.line}", wrong_size(size[::-1] if same else given, size), "size")
+            faults.add(
+                f"{file}:{said.line}", wrong_size(size[::-1] if same else given, size), "size"
+            )
             return None
     labels = [
         label
@@ -151,11 +153,11 @@ def _splits(root: Place, annotations: Place) -> dict[str, list[str]]:
     lists = root / "ImageSets" / "Main"
     if lists.is_dir():
         # Files such as `cat_train.txt` list one class with a flag; the split's own has no flag.
-        found = {file.stem: read_text(file).split("\n") for file in sorted(lists.glob("*.txt"))}
+        found = {file.stem: read_text(file).split("\n") for file in lists.glob("*.txt")}
         rows = {name: [line.strip() for line in lines] for name, lines in found.items()}
         return {
             name: [line for line in lines if line]
-            for name, lines in rows.items()
+            for name, lines in sorted(rows.items())
             if all(len(line.split()) <= 1 for line in lines)
         }
     hashed: dict[str, list[str]] = {"train": [], "val": [], "test": []}

@@ -42,7 +42,7 @@ def looks_like(path: Place) -> bool:
 
 def splits(path: Place) -> list[str]:
     """Names of the splits that the YAML file gives."""
-    file, data = _opened(path)
+    data = _opened(path)[1]
     return [split for split, keys in _KEYS.items() if any(data.get(key) for key in keys)]
 
 
@@ -174,9 +174,7 @@ def _images(
     return iter(found)
 
 
-def _listed(
-    file: Place, places: list[Place], faults: Faults
-) -> list[tuple[Place, Place | None]]:
+def _listed(file: Place, places: list[Place], faults: Faults) -> list[tuple[Place, Place | None]]:
     for place in places:
         if place.is_dir():
             return _in_folder(place, faults)
@@ -211,12 +209,13 @@ def _in_folder(place: Place, faults: Faults) -> list[tuple[Place, Place | None]]
 
 def _folders(place: Place) -> list[Place]:
     """A folder and all in it that may hold images, in order."""
+    walked: list[Any]
     if isinstance(place, Path):
         walked = [Path(top) for top, _, _ in os.walk(place)]
     else:
         walked = [place, *(item for item in place.rglob("*") if item.is_dir())]
-    inside = [folder for folder in walked if folder.name != "labels" or folder == place]
-    return [place, *sorted(folder for folder in inside if folder != place)]  # type: ignore[type-var]
+    inside = [folder for folder in walked if folder.name != "labels" and folder != place]
+    return [place, *sorted(inside)]
 
 
 def _labels_of(folder: Place) -> Place:
@@ -254,6 +253,6 @@ def _yaml_of(root: Place) -> Place | None:
             if "names" in _yaml(root / name):
                 return root / name
         except UserError:
-            if os.path.splitext(name)[0] == "data":
+            if name in ("data.yaml", "data.yml"):
                 return root / name
     return None

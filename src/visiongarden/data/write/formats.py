@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,7 +76,7 @@ def yolo(splits: Splits, folder: Path, lost: Lost) -> None:
         for name, example, raw in named(dataset):
             write_image(folder / "images" / split / name, raw)
             text = "".join(_line(name, example, *row, lost) for row in objects(example))
-            label = folder / "labels" / split / f"{os.path.splitext(name)[0]}.txt"
+            label = folder / "labels" / split / f"{stem_of(name)}.txt"
             label.write_text(text, encoding="utf-8")
 
 
@@ -116,7 +115,7 @@ def voc(splits: Splits, folder: Path, lost: Lost) -> None:
         stems = []
         for name, example, raw in named(dataset, taken):
             write_image(folder / "JPEGImages" / name, raw)
-            stem = os.path.splitext(name)[0]
+            stem = stem_of(name)
             stems.append(stem)
             text = _xml(name, example, dataset.class_map, lost)
             (folder / "Annotations" / f"{stem}.xml").write_text(text, encoding="utf-8")
@@ -176,9 +175,7 @@ def array_record(splits: Splits, folder: Path, lost: Lost) -> None:
     (folder / META).write_text(json.dumps(meta), encoding="utf-8")
 
 
-def _shards(
-    folder: Path, split: str, number: int, count: int, examples: Sequence[Example]
-) -> None:
+def _shards(folder: Path, split: str, number: int, count: int, examples: Sequence[Example]) -> None:
     from array_record.python.array_record_module import ArrayRecordWriter
 
     # One record a group: any of them can be read alone.
@@ -224,14 +221,19 @@ def named(
     taken = set() if taken is None else taken
     for example in dataset:
         raw = image_bytes(example)
-        stem, ending = os.path.splitext(example.path.name)
-        ending = ending if ending and example.path.suffix else _KINDS.get(raw[:2], ".tif")
+        ending = example.path.suffix or _KINDS.get(raw[:2], ".tif")
+        stem = example.path.name.removesuffix(ending)
         number, name = 1, stem
         while name.lower() in taken:
             number += 1
             name = f"{stem}-{number}"
         taken.add(name.lower())
         yield name + ending, example, raw
+
+
+def stem_of(name: str) -> str:
+    """A file name without its ending."""
+    return name.rpartition(".")[0]
 
 
 def image_bytes(example: Example) -> bytes:
