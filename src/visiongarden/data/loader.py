@@ -146,7 +146,7 @@ def _sizes(size: ImageSize, multi_scale: float, step: int, training: bool) -> li
     low, high = (round(max(size) * (1 + sign * multi_scale) / step) for sign in (-1, 1))
     longest = [n * step for n in range(max(low, 1), high + 1)]
     shares = [long / max(size) for long in longest]
-    rounded = [[max(round(side * share / step), 1) * step for side in size] for share in shares]
+    rounded = [[max(int(side * share / step + 0.5), 1) * step for side in size] for share in shares]
     return [(height, width) for height, width in rounded]
 
 

@@ -140,7 +140,7 @@ def gather(
     if _look_like_shares(table):
         faults.add(
             root,
-            f"all {len(table.arrays['boxes'])} boxes of {split} lie in the first two pixels: "
+            f"all {len(table.arrays['boxes'])} boxes of {split} lie in the first pixel: "
             "shares of the sides? boxes are pixels here",
             "shares",
         )
@@ -148,9 +148,9 @@ def gather(
 
 
 def _look_like_shares(table: Table) -> bool:
-    """Whether boxes that should be pixels are numbers from 0 to 1, or a little more."""
+    """Whether boxes that should be pixels are numbers from 0 to 1."""
     boxes, sizes = table.arrays["boxes"], table.arrays["sizes"]
-    return bool(len(boxes) and boxes.max() <= 2 and sizes.min() >= 16)
+    return len(boxes) >= 3 and bool(boxes.max() <= 1.001 and sizes.min() >= 16)
 
 
 def _unreadable(root: Place, error: OSError) -> DataError:
