@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 MADE_FROM := pyproject.toml constraints.txt
 
-.PHONY: help demo test check clean
+.PHONY: help demo test check bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo   set up, then train, judge, reopen and export a small detector'
 	@echo 'make test   set up, then run all tests on all backends'
 	@echo 'make check  as test, with format, lint and types first'
+	@echo 'make bench  as test, then what benchmarks/README.md tells of: about an hour'
 	@echo 'make clean  remove the environment and what tools leave behind; keeps runs/'
 
 demo: $(VENV)/demo.stamp
@@ -24,6 +25,9 @@ test: $(VENV)/test.stamp
 
 check: $(VENV)/test.stamp
 	VENV=$(VENV) scripts/check
+
+bench: $(VENV)/test.stamp
+	$(BIN)/python -m benchmarks.all
 
 # The recipe of a stamp runs again after it was interrupted: the stamp is its last line.
 $(VENV)/demo.stamp: $(MADE_FROM)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from visiongarden import (
         backbones,
         blocks,
+        cards,
         config,
         data,
         decoders,
@@ -44,6 +45,7 @@ __all__ = [
     "UserError",
     "backbones",
     "blocks",
+    "cards",
     "config",
     "connect",
     "data",

@@ -1,7 +1,28 @@
 """Backbones: image -> feature maps. One architecture a file."""
 
 from visiongarden.backbones.csp_darknet import CSPDarknet
+from visiongarden.backbones.csp_darknet53 import CSPDarknet53
 from visiongarden.backbones.darknet53 import Darknet53
+from visiongarden.backbones.darknet_tiny import CSPDarknetTiny, DarknetTiny
+from visiongarden.backbones.elan_net import ELANNet, ELANNetTiny
+from visiongarden.backbones.gelan import GELAN, CompositeGELAN
 from visiongarden.backbones.resnet import ResNet
+from visiongarden.backbones.yolo11_backbone import YOLO11Backbone
+from visiongarden.backbones.yolov5_backbone import YOLOv5Backbone
+from visiongarden.backbones.yolov10_backbone import YOLOv10Backbone
 
-__all__ = ["CSPDarknet", "Darknet53", "ResNet"]
+__all__ = [
+    "GELAN",
+    "CSPDarknet",
+    "CSPDarknet53",
+    "CSPDarknetTiny",
+    "CompositeGELAN",
+    "Darknet53",
+    "DarknetTiny",
+    "ELANNet",
+    "ELANNetTiny",
+    "ResNet",
+    "YOLO11Backbone",
+    "YOLOv5Backbone",
+    "YOLOv10Backbone",
+]

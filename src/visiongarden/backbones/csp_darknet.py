@@ -8,18 +8,9 @@ from visiongarden.blocks import SPPF, C2f
 from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Backbone
 from visiongarden.parts.fields import Channels, Multiplier
+from visiongarden.parts.scaling import scaled_channels, scaled_repeats
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps
-
-
-def scaled_channels(channels: int, width: float, most: int) -> int:
-    """Channels after scaling: at most `most`, times `width`, rounded up to a multiple of 8."""
-    return max(8, -(-int(min(channels, most) * width) // 8) * 8)
-
-
-def scaled_repeats(repeats: int, depth: float) -> int:
-    """Repeats after scaling: times `depth`, rounded, at least 1."""
-    return max(round(repeats * depth), 1)
 
 
 @register

@@ -52,7 +52,8 @@ class SPP(Composite):
 class SPPF(Composite):
     """SPP by one small window applied three times, which costs less.
 
-    Pooling twice with 5 equals pooling with 9, three times with 13: maxima compose.
+    Pooling twice with 5 equals pooling with 9, three times with 13: maxima compose. YOLOv9's
+    "SPP-ELAN" (Wang et al. 2024, appendix, table 1) is the same graph.
 
     Args:
         filters: channels of the output.
@@ -82,3 +83,47 @@ class SPPF(Composite):
         for _ in range(3):
             views.append(self.pool(views[-1]))
         return self.out(self.concat(views))
+
+
+@register
+class SPPCSPC(Composite):
+    """SPP inside a CSP block: YOLOv7's official Darknet files.
+
+    One 1×1 goes around; the other way is 1×1, 3×3, 1×1, pooling, 1×1, 3×3. YOLOv7-tiny keeps of it
+    the pooling and the 1×1 on either side. Height and width stay.
+
+    Args:
+        filters: channels of every convolution.
+        pool_sizes: sides of the windows, odd numbers of cells.
+        plain: without the 3×3 convolutions, as in YOLOv7-tiny.
+        activation: of every convolution.
+        **kwargs: `name`, `dtype`, `trainable`.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        pool_sizes: tuple[int, ...] = (5, 9, 13),
+        plain: bool = False,
+        activation: str = "silu",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        before, after = ((1,), (1,)) if plain else ((1, 3, 1), (1, 3))
+        self.around = ConvNormAct(filters, activation=activation)
+        self.befores = [ConvNormAct(filters, size, activation=activation) for size in before]
+        self.pools = [_pool(size) for size in pool_sizes]
+        self.views = keras.layers.Concatenate()
+        self.afters = [ConvNormAct(filters, size, activation=activation) for size in after]
+        self.concat = keras.layers.Concatenate()
+        self.out = ConvNormAct(filters, activation=activation)
+
+    def call(self, x: Any) -> Any:
+        """Pools on one way, goes around on the other, joins."""
+        y = x
+        for conv in self.befores:
+            y = conv(y)
+        y = self.views([y, *(pool(y) for pool in self.pools)])
+        for conv in self.afters:
+            y = conv(y)
+        return self.out(self.concat([y, self.around(x)]))

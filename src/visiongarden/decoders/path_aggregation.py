@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from visiongarden.blocks import C2f
+from visiongarden.decoders.paths import two_paths
 from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Decoder
 from visiongarden.parts.fields import Channels, Multiplier
@@ -35,23 +34,18 @@ class PathAggregation(Decoder):
     def wire(self, features: FeatureMaps) -> FeatureMaps:
         """Down from the coarsest level, then up from the finest."""
         widths = {level: self.channels or features[level].shape[-1] for level in self.levels}
-        coarsest = self.levels[-1]
-        down = {coarsest: features[coarsest]}
-        x = features[coarsest]
-        for level in reversed(self.levels[:-1]):
-            x = keras.layers.UpSampling2D(2, name=f"up_{level}")(x)
-            x = keras.layers.Concatenate(name=f"join_down_{level}")([x, features[level]])
-            x = down[level] = self._block(widths[level], f"down_{level}")(x)
-        if len(self.levels) == 1:
-            x = self._block(widths[coarsest], f"down_{coarsest}")(x)
-        outputs = {self.levels[0]: x}
-        for finer, level in zip(self.levels, self.levels[1:], strict=False):
-            x = ConvNormAct(
-                widths[finer], 3, strides=2, activation=self.activation, name=f"shrink_{finer}"
-            )(x)
-            x = keras.layers.Concatenate(name=f"join_up_{level}")([x, down[level]])
-            x = outputs[level] = self._block(widths[level], f"up_block_{level}")(x)
-        return outputs
+
+        def down(x: Any, level: str) -> Any:
+            return self._block(widths[level], f"down_{level}")(x)
+
+        def shrink(x: Any, level: str) -> Any:
+            name = f"shrink_{level}"
+            return ConvNormAct(widths[level], 3, 2, activation=self.activation, name=name)(x)
+
+        def up(x: Any, level: str) -> Any:
+            return self._block(widths[level], f"up_{level}")(x)
+
+        return two_paths(features, self.levels, down, shrink, up)
 
     def _block(self, filters: int, name: str) -> Any:
         units = max(round(3 * self.depth), 1)

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from visiongarden.errors import UserError
-from visiongarden.postprocess import Nms
+from visiongarden.postprocess import Nms, thinning
 from visiongarden.types import Detections, ImageSize
 
 COCO_NMS = Nms(score_threshold=0.001, multi_label=True)
@@ -23,7 +23,8 @@ class Predictor:
     Args:
         model: a `Detector`.
         image_size: (height, width) of the batches; by default the model's.
-        nms: how overlapping boxes are thinned out.
+        nms: how overlapping boxes are thinned out; a head that finds each object once takes only
+            its bounds on score and number.
 
     Raises:
         UserError: neither the model nor the caller says an image size.
@@ -32,13 +33,14 @@ class Predictor:
     def __init__(
         self, model: Any, image_size: ImageSize | None = None, nms: Nms | None = None
     ) -> None:
-        self.model, self.nms = model, nms or Nms()
+        self.model = model
         self.image_size = image_size or model.image_size
         if self.image_size is None:
             raise UserError(
                 "the model takes images of any size", rule="say which", fix="image_size=(640, 640)"
             )
         self._decode = model.parts.head.decode()
+        self.nms = thinning(self._decode, nms or Nms())
         self._run = _compiled(model, self._forward, self.image_size)
 
     def __call__(self, images: np.ndarray) -> list[Detections]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from visiongarden.evaluation import Predictor
-from visiongarden.postprocess import Nms
+from visiongarden.postprocess import Nms, thinning
 from visiongarden.types import Detections
 
 MOST_PIXELS = 0.1
@@ -63,9 +63,9 @@ def agreement(
     size = (int(images.shape[1]), int(images.shape[2]))
     ours = Predictor(model, size).raw(images)
     theirs = _run(file, images)
-    nms = nms or Nms(score_threshold=_twentieth(ours[1]))
+    thin = thinning(model.parts.head.decode(), nms or Nms(score_threshold=_twentieth(ours[1])))
     pairs = [
-        (nms(*one), nms(*other))
+        (thin(*one), thin(*other))
         for one, other in zip(zip(*ours, strict=True), zip(*theirs, strict=True), strict=True)
     ]
     return Agreement(
@@ -73,7 +73,7 @@ def agreement(
         scores=float(np.abs(ours[1] - theirs[1]).max(initial=0)),
         images=len(images),
         detections=sum(len(one) for one, _ in pairs),
-        differing=sum(not _same(*pair, nms.score_threshold) for pair in pairs),
+        differing=sum(not _same(*pair, thin.score_threshold) for pair in pairs),
     )
 
 

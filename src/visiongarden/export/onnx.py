@@ -36,7 +36,7 @@ def to_onnx(
 
     The graph takes `images`, float32 (batch, height, width, 3), RGB from 0 to 1, any batch; it
     returns `boxes` (batch, n, 4), xyxy pixels, and `scores` (batch, n, classes). Names of the
-    classes and the image size stand in the file's metadata.
+    classes, the image size and whether boxes still need NMS stand in the file's metadata.
 
     Args:
         model: a `Detector`.
@@ -133,7 +133,12 @@ def _finish(path: Path, model: Any, size: ImageSize) -> None:
 
     graph = onnx.load(str(path))
     names = list(model.class_map.names) if model.class_map else None
-    facts = {"image_size": list(size), "class_names": names, "producer": "visiongarden"}
+    facts = {
+        "image_size": list(size),
+        "class_names": names,
+        "needs_nms": getattr(model.parts.head.decode(), "needs_nms", True),
+        "producer": "visiongarden",
+    }
     onnx.helper.set_model_props(graph, {key: json.dumps(value) for key, value in facts.items()})
     onnx.checker.check_model(graph)
     onnx.save(graph, str(path))

@@ -2,5 +2,6 @@
 
 from visiongarden.heads.anchor_based import AnchorBased
 from visiongarden.heads.anchor_free import AnchorFree
+from visiongarden.heads.dual_assignment import DualAssignment
 
-__all__ = ["AnchorBased", "AnchorFree"]
+__all__ = ["AnchorBased", "AnchorFree", "DualAssignment"]

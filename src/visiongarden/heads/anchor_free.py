@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from visiongarden.heads.prediction import Branch, prior_logit
+from typing import Any
+
+from visiongarden.heads.prediction import Branch, LightBranch, prior_logit
 from visiongarden.losses import AnchorFreeLoss
 from visiongarden.parts import Head
 from visiongarden.parts.fields import Bins
@@ -16,36 +18,23 @@ class AnchorFree(Head):
     """Two branches a level: distances to a box's four sides as distributions, and classes.
 
     Decoupled branches after YOLOX (Ge et al. 2021), box distributions after Generalized Focal Loss
-    (Li et al. 2020); the widths are those of YOLOv8's published table.
+    (Li et al. 2020); the widths are those of YOLOv8's published table, also in YOLOv9 to YOLO11.
 
     Attributes:
         num_classes: number of classes, without background.
         bins: values of each distance's distribution, 0 to bins - 1 strides.
+        light_classes: depthwise and 1×1 convolutions in the classes' branch, as in YOLO11.
         activation: of the convolutions.
     """
 
     bins: Bins = 16
+    light_classes: bool = False
     activation: str = "silu"
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """For each level {"boxes": (B, H, W, 4 * bins), "classes": (B, H, W, num_classes)}."""
-        finest = next(iter(features.values())).shape[-1]
-        box_filters = max(16, finest // 4, 4 * self.bins)
-        class_filters = max(finest, min(self.num_classes, 100))
-        raw: RawPredictions = {}
-        for level, x in features.items():
-            boxes = Branch(
-                box_filters, 4 * self.bins, activation=self.activation, name=f"{level}_boxes"
-            )
-            classes = Branch(
-                class_filters,
-                self.num_classes,
-                bias=prior_logit(),
-                activation=self.activation,
-                name=f"{level}_classes",
-            )
-            raw[level] = {"boxes": boxes(x), "classes": classes(x)}
-        return raw
+        draw = TwoBranches(self, features)
+        return {level: draw(x, level) for level, x in features.items()}
 
     def loss(self) -> AnchorFreeLoss:
         """Task-aligned assignment; CIoU, distribution focal loss, cross-entropy."""
@@ -54,3 +43,35 @@ class AnchorFree(Head):
     def decode(self) -> AnchorFreeDecode:
         """Expected distances to boxes, logits to scores."""
         return AnchorFreeDecode(bins=self.bins)
+
+
+class TwoBranches:
+    """Draws the branches of a head; their widths follow from the finest level's channels.
+
+    Args:
+        head: an anchor-free head; its fields are used.
+        features: all levels, finest first.
+    """
+
+    def __init__(self, head: Any, features: FeatureMaps) -> None:
+        finest = next(iter(features.values())).shape[-1]
+        self.head = head
+        self.box_filters = max(16, finest // 4, 4 * head.bins)
+        self.class_filters = max(finest, min(head.num_classes, 100))
+
+    def __call__(self, x: Any, name: str, training_only: bool = False) -> dict[str, Any]:
+        """{"boxes": ..., "classes": ...} of one level; the layers' names begin with `name`."""
+        head = self.head
+        classes_branch = LightBranch if head.light_classes else Branch
+        boxes = Branch(
+            self.box_filters, 4 * head.bins, activation=head.activation, name=f"{name}_boxes"
+        )
+        classes = classes_branch(
+            self.class_filters,
+            head.num_classes,
+            bias=prior_logit(),
+            activation=head.activation,
+            name=f"{name}_classes",
+        )
+        boxes.training_only = classes.training_only = training_only
+        return {"boxes": boxes(x), "classes": classes(x)}

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from visiongarden.layers import Composite, ConvNormAct
+from visiongarden.layers import Composite, ConvNormAct, DepthwiseNormAct
 from visiongarden.registry import register
 
 PRIOR = 0.01
@@ -54,6 +54,45 @@ class Branch(Composite):
         """Runs the convolutions and predicts."""
         for conv in self.convs:
             x = conv(x)
+        return self.out(x)
+
+
+@register
+class LightBranch(Composite):
+    """`Branch` with each 3×3 convolution split into a depthwise 3×3 and a 1×1.
+
+    The classes' branch of YOLOv10 (Wang et al. 2024, section 3.2, "lightweight classification
+    head") and YOLO11.
+
+    Args:
+        filters: channels of the 1×1 convolutions.
+        outputs: channels of the prediction.
+        repeats: number of pairs.
+        bias: what the prediction's bias starts with.
+        activation: of every convolution.
+        **kwargs: `name`, `dtype`, `trainable`.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        outputs: int,
+        repeats: int = 2,
+        bias: float = 0.0,
+        activation: str = "silu",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.depths = [DepthwiseNormAct(3, activation=activation) for _ in range(repeats)]
+        self.points = [ConvNormAct(filters, activation=activation) for _ in range(repeats)]
+        self.out = keras.layers.Conv2D(
+            outputs, 1, bias_initializer=keras.initializers.Constant(bias)
+        )
+
+    def call(self, x: Any) -> Any:
+        """Runs the pairs and predicts."""
+        for depth, point in zip(self.depths, self.points, strict=True):
+            x = point(depth(x))
         return self.out(x)
 
 

@@ -1,6 +1,7 @@
 """What a model is: its figure, its parameters and its compute."""
 
 from visiongarden.inspect.count import Count, count
+from visiongarden.inspect.deployed import deployed
 from visiongarden.inspect.show import Figure, Row, show
 
-__all__ = ["Count", "Figure", "Row", "count", "show"]
+__all__ = ["Count", "Figure", "Row", "count", "deployed", "show"]

@@ -82,7 +82,7 @@ def size_for(source: keras.Model | Part, image_size: ImageSize | int | None) -> 
 
 def drawn(source: keras.Model | Part, size: ImageSize, inputs: FeatureSpec = IMAGE) -> keras.Model:
     """A model at `size` with the graph of `source`; anything but parts is taken as it is."""
-    if isinstance(source, Detector):
+    if isinstance(source, Detector) and source.image_size != size:
         parts = source.parts
         return Detector(parts.backbone, parts.decoder, parts.head, size, source.class_map)
     if isinstance(source, Part):

@@ -33,6 +33,7 @@ class Row:
         part: "backbone", "decoder" or "head".
         stage: the layer's name; a weight's path starts with `part/stage`.
         kind: the layer's class, and what it repeats: "DarknetStage ×8".
+        repeats: how often the stage repeats its unit.
         output: shape of one image's result, (height, width, channels) as a rule.
         level: the level that the part gives on from here, or "".
         count: parameters and MACs.
@@ -41,6 +42,7 @@ class Row:
     part: str
     stage: str
     kind: str
+    repeats: int
     output: tuple[int | None, ...]
     level: str
     count: Count
@@ -85,7 +87,7 @@ class Figure:
 
 
 def show(
-    source: Detector | Part | str | Path,
+    source: keras.Model | Part | str | Path,
     image_size: ImageSize | int | None = None,
     inputs: FeatureSpec = IMAGE,
 ) -> Figure:
@@ -127,7 +129,9 @@ def _rows(part: keras.Model, found: Counter[int]) -> list[Row]:
         level = levels.get(id(layer), "")
         if layer.weights or level or output != _input_shape(layer):
             counted = count_of(layer, macs_inside(layer, found))
-            rows.append(Row(part.name, layer.name, _kind(layer), output, level, counted))
+            repeats = _repeats(layer)
+            kind = type(layer).__name__ + (f" ×{repeats}" if repeats else "")
+            rows.append(Row(part.name, layer.name, kind, max(repeats, 1), output, level, counted))
     return rows
 
 
@@ -146,19 +150,14 @@ def _input_shape(layer: keras.Layer) -> tuple[int | None, ...]:
     return tuple(keras.tree.flatten(layer.input)[0].shape[1:])
 
 
-def _kind(layer: keras.Layer) -> str:
-    """The class, and the largest run of numbered sublayers: `units` -> unit1, unit2, ..."""
-    runs: dict[tuple[str, str], int] = {}
+def _repeats(layer: keras.Layer) -> int:
+    """Length of the largest run of numbered sublayers, `units` -> unit1, unit2, ...; 0 for none."""
+    runs: Counter[tuple[str, str]] = Counter()
     for inner in getattr(layer, "_layers", []):
         numbered = re.fullmatch(r"(.*?)_?\d+", inner.name)
         if numbered and inner.weights:
-            key = (numbered[1], type(inner).__name__)
-            runs[key] = runs.get(key, 0) + 1
-    own = type(layer).__name__
-    if not runs:
-        return own
-    repeats = max(runs.values())
-    return f"{own} ×{repeats}"
+            runs[numbered[1], type(inner).__name__] += 1
+    return max(runs.values(), default=0)
 
 
 def _classes(source: Any) -> str:

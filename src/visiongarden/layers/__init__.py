@@ -1,9 +1,19 @@
 """The smallest layers, and `Composite`, the base of every layer made of layers."""
 
 from visiongarden.layers.activation import activation
+from visiongarden.layers.batch_norm import BatchNorm
 from visiongarden.layers.composite import Composite
 from visiongarden.layers.conv_norm_act import ConvNormAct
+from visiongarden.layers.convolution import Convolution
 from visiongarden.layers.depthwise_norm_act import DepthwiseNormAct
 from visiongarden.layers.sum import Sum
 
-__all__ = ["Composite", "ConvNormAct", "DepthwiseNormAct", "Sum", "activation"]
+__all__ = [
+    "BatchNorm",
+    "Composite",
+    "ConvNormAct",
+    "Convolution",
+    "DepthwiseNormAct",
+    "Sum",
+    "activation",
+]

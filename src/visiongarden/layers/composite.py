@@ -33,7 +33,13 @@ class Composite(keras.layers.Layer):
         ...
         ...     def call(self, x):
         ...         return self.score(x) * self.value(x)
+
+    Attributes:
+        training_only: whether deployment folds the layer into another or leaves it out, as the
+            small branch of a `RepConv`; set on the instance by the layer or part that makes it.
     """
+
+    training_only: bool = False
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Remembers the constructor's arguments, layers among them, for `get_config`."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from visiongarden.layers.activation import activation as activation_layer
+from visiongarden.layers.batch_norm import BatchNorm
 from visiongarden.layers.composite import Composite
+from visiongarden.layers.convolution import Convolution
 from visiongarden.registry import register
 
 
@@ -15,8 +15,7 @@ from visiongarden.registry import register
 class ConvNormAct(Composite):
     """Convolution without bias, batch normalisation, activation.
 
-    Padding is `kernel_size // 2` on every side, as in Darknet and PyTorch; Keras's "same" would pad
-    a stride-2 convolution on the right and bottom only, which shifts imported weights by a pixel.
+    Padded by `kernel_size // 2` on every side unless `pad` is given: see `Convolution`.
 
     Input (batch, height, width, channels); output (batch, ceil(height / strides),
     ceil(width / strides), filters).
@@ -29,6 +28,7 @@ class ConvNormAct(Composite):
         momentum: share of the old moving mean that is kept at each step.
         epsilon: what batch normalisation adds to the variance.
         groups: sets of channels that are convolved apart; both channel counts are its multiples.
+        pad: cells added on every side; None is `kernel_size // 2`.
         **kwargs: `name`, `dtype`, `trainable`.
     """
 
@@ -41,25 +41,14 @@ class ConvNormAct(Composite):
         momentum: float = 0.97,
         epsilon: float = 1e-3,
         groups: int = 1,
+        pad: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.pad = None
-        if strides > 1 and kernel_size > 1:
-            self.pad = keras.layers.ZeroPadding2D(kernel_size // 2)
-        self.conv = keras.layers.Conv2D(
-            filters,
-            kernel_size,
-            strides=strides,
-            padding="valid" if self.pad else "same",
-            groups=groups,
-            use_bias=False,
-        )
-        self.norm = keras.layers.BatchNormalization(momentum=momentum, epsilon=epsilon)
+        self.conv = Convolution(filters, kernel_size, strides, pad, groups, use_bias=False)
+        self.norm = BatchNorm(momentum=momentum, epsilon=epsilon)
         self.act = activation_layer(activation)
 
     def call(self, x: Any) -> Any:
-        """Runs pad, convolution, normalisation and activation."""
-        if self.pad is not None:
-            x = self.pad(x)
+        """Runs convolution, normalisation and activation."""
         return self.act(self.norm(self.conv(x)))

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from visiongarden.layers.activation import activation as activation_layer
+from visiongarden.layers.batch_norm import BatchNorm
 from visiongarden.layers.composite import Composite
 from visiongarden.registry import register
 
@@ -44,7 +45,7 @@ class DepthwiseNormAct(Composite):
         self.conv = keras.layers.DepthwiseConv2D(
             kernel_size, strides=strides, padding="valid" if self.pad else "same", use_bias=False
         )
-        self.norm = keras.layers.BatchNormalization(momentum=momentum, epsilon=epsilon)
+        self.norm = BatchNorm(momentum=momentum, epsilon=epsilon)
         self.act = activation_layer(activation)
 
     def call(self, x: Any) -> Any:

@@ -5,12 +5,14 @@ from visiongarden.losses.anchor_free import AnchorFreeLoss
 from visiongarden.losses.assigners import AnchorIoU, TaskAligned
 from visiongarden.losses.bce import binary_crossentropy
 from visiongarden.losses.dfl import distribution_focal
+from visiongarden.losses.dual_assignment import DualAssignmentLoss
 from visiongarden.losses.focal import focal
 
 __all__ = [
     "AnchorBasedLoss",
     "AnchorFreeLoss",
     "AnchorIoU",
+    "DualAssignmentLoss",
     "TaskAligned",
     "binary_crossentropy",
     "distribution_focal",

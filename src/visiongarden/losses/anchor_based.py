@@ -10,7 +10,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from visiongarden.config import Value
 from visiongarden.losses.assigners import AnchorIoU
 from visiongarden.losses.bce import binary_crossentropy
-from visiongarden.ops import AnchorGrid, ciou, flat, offsets_to_boxes
+from visiongarden.ops import AnchorGrid, Sizes, ciou, flat, offsets_to_boxes
 from visiongarden.types import ImageSize, RawPredictions
 
 
@@ -24,7 +24,8 @@ class AnchorBasedLoss(Value):
     Attributes:
         num_classes: number of classes.
         anchors: level -> (width, height) of each anchor, pixels of the network's input.
-        scale_xy: reach of a cell's centre prediction; 1 is YOLOv3.
+        scale_xy: reach of a cell's centre prediction, for all levels or each; 1 is YOLOv3.
+        sizes: how an offset scales its anchor.
         box_gain: weight of 1 - CIoU.
         objectness_gain: weight of the objectness's cross-entropy.
         class_gain: weight of the classes' cross-entropy.
@@ -34,7 +35,8 @@ class AnchorBasedLoss(Value):
     terms: ClassVar[tuple[str, ...]] = ("box", "objectness", "class")
     num_classes: PositiveInt
     anchors: dict[str, tuple[tuple[PositiveFloat, PositiveFloat], ...]]
-    scale_xy: PositiveFloat = 1.0
+    scale_xy: PositiveFloat | dict[str, PositiveFloat] = 1.0
+    sizes: Sizes = "exponential"
     box_gain: NonNegativeFloat = 5.0
     objectness_gain: NonNegativeFloat = 1.0
     class_gain: NonNegativeFloat = 1.0
@@ -52,7 +54,7 @@ class AnchorBasedLoss(Value):
             classes: (batch, m) int32; -1 where padded.
             image_size: (height, width) of the network's input.
         """
-        grid = AnchorGrid(self.anchors, image_size)
+        grid = AnchorGrid(self.anchors, image_size, self.scale_xy)
         boxes, classes = ops.cast(boxes, "float32"), ops.cast(classes, "int32")
         objectness, logits = flat(raw, "objectness", 0), flat(raw, "classes")
         positives = self.assigner(grid, self.anchors, boxes, classes)
@@ -61,12 +63,12 @@ class AnchorBasedLoss(Value):
         index = ops.reshape(positives.index, (batch, count))
         taken = ops.reshape(positives.taken, (batch, count))
         total = ops.maximum(ops.sum(taken), 1.0)
-        cells, strides, anchors = (
+        cells, strides, anchors, scales = (
             ops.take(ops.convert_to_tensor(known), index, axis=0)
-            for known in (grid.cells, grid.strides, grid.anchors)
+            for known in (grid.cells, grid.strides, grid.anchors, grid.scales)
         )
         offsets = _pick(flat(raw, "boxes"), index)
-        predicted = offsets_to_boxes(offsets, cells, strides, anchors, self.scale_xy)
+        predicted = offsets_to_boxes(offsets, cells, strides, anchors, scales, self.sizes)
         overlap = ciou(predicted, ops.repeat(boxes, each, axis=1))
         hot = ops.one_hot(ops.repeat(classes, each, axis=1), self.num_classes, dtype="float32")
         entropy = ops.sum(binary_crossentropy(hot, _pick(logits, index)), axis=-1)

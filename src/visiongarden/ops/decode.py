@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from keras import ops
@@ -12,6 +13,15 @@ from visiongarden.types import ImageSize, RawPredictions, stride_of
 
 MOST_GROWTH = math.log(1000 / 16)
 """Largest logarithm of a box's side over its anchor's, so that a wild prediction stays finite."""
+
+MOST_SIDE = math.log(1000)
+"""Largest logarithm of a box's side over its cell's, for the same reason."""
+
+Sizes: TypeAlias = Literal["exponential", "squared"]
+"""How an offset scales its anchor: by e**t (YOLOv3), or by (2 s(t))**2 (Scaled-YOLOv4)."""
+
+ScaleXY: TypeAlias = float | Mapping[str, float]
+"""Reach of a cell's centre prediction: one number, or level -> number."""
 
 
 def flat(raw: RawPredictions, name: str, inner: int = 1) -> Any:
@@ -47,24 +57,55 @@ def distances_to_boxes(logits: Any, centres: Any, strides: Any) -> Any:
     return ops.concatenate([centres - distances[..., :2], centres + distances[..., 2:]], axis=-1)
 
 
-def offsets_to_boxes(offsets: Any, cells: Any, strides: Any, anchors: Any, scale_xy: float) -> Any:
+def offsets_to_boxes(
+    offsets: Any,
+    cells: Any,
+    strides: Any,
+    anchors: Any,
+    scale_xy: Any,
+    sizes: Sizes = "exponential",
+) -> Any:
     """Offsets from cell and anchor -> boxes (..., 4), xyxy, pixels.
 
     Redmon & Farhadi 2018 (YOLOv3), section 2.1: x = (s(tx) + column) * stride, w = anchor * e**tw;
     with `scale_xy` above 1 the sigmoid reaches beyond its cell (Bochkovskiy et al. 2020, YOLOv4,
-    section 3.4, "eliminate grid sensitivity").
+    section 3.4, "eliminate grid sensitivity"). Squared sizes, at most four times the anchor's, are
+    those of Scaled-YOLOv4's and YOLOv7's Darknet files (`new_coords`) and of YOLOv5.
 
     Args:
         offsets: (..., 4): tx, ty, tw, th.
         cells: (..., 2): column and row of the cell.
         strides: (...): pixels.
         anchors: (..., 2): width and height in pixels.
-        scale_xy: 1 is YOLOv3.
+        scale_xy: (...), or one number for all; 1 is YOLOv3.
+        sizes: how an offset scales its anchor.
     """
     cells, strides, anchors = map(ops.convert_to_tensor, (cells, strides, anchors))
-    inside = ops.sigmoid(offsets[..., :2]) * scale_xy - (scale_xy - 1) / 2
+    scale = ops.expand_dims(ops.convert_to_tensor(scale_xy, "float32"), -1)
+    inside = ops.sigmoid(offsets[..., :2]) * scale - (scale - 1) / 2
     centre = (inside + cells) * ops.expand_dims(strides, -1)
-    half = anchors * ops.exp(ops.minimum(offsets[..., 2:], MOST_GROWTH)) / 2
+    if sizes == "squared":
+        growth = ops.square(2 * ops.sigmoid(offsets[..., 2:]))
+    else:
+        growth = ops.exp(ops.minimum(offsets[..., 2:], MOST_GROWTH))
+    half = anchors * growth / 2
+    return ops.concatenate([centre - half, centre + half], axis=-1)
+
+
+def points_to_boxes(offsets: Any, centres: Any, strides: Any) -> Any:
+    """Offsets from a cell -> boxes (..., n, 4), xyxy, pixels.
+
+    Ge et al. 2021 (YOLOX), section 2.3: x = (tx + column) * stride, w = e**tw * stride.
+
+    Args:
+        offsets: (..., n, 4): tx, ty, tw, th, in strides, from the cell's left upper corner.
+        centres: (n, 2): x and y of the cells' centres in pixels.
+        strides: (n,): pixels.
+    """
+    centres, strides = map(ops.convert_to_tensor, (centres, strides))
+    stride = ops.expand_dims(strides, -1)
+    centre = (offsets[..., :2] - 0.5) * stride + centres
+    half = ops.exp(ops.minimum(offsets[..., 2:], MOST_SIDE)) * stride / 2
     return ops.concatenate([centre - half, centre + half], axis=-1)
 
 
@@ -75,11 +116,14 @@ class AnchorGrid:
         cells: float32 (n, 2), column and row.
         strides: float32 (n,).
         anchors: float32 (n, 2), width and height in pixels.
+        scales: float32 (n,), reach of the centre's prediction.
         levels: for each level (rows, columns, anchors, position of its first prediction).
     """
 
-    def __init__(self, anchors: dict[str, Any], image_size: ImageSize) -> None:
-        cells, strides, sizes, self.levels, first = [], [], [], {}, 0
+    def __init__(
+        self, anchors: Mapping[str, Any], image_size: ImageSize, scale_xy: ScaleXY = 1.0
+    ) -> None:
+        cells, strides, sizes, scales, self.levels, first = [], [], [], [], {}, 0
         for level in sorted(anchors, key=stride_of):
             stride = stride_of(level)
             rows, columns = image_size[0] // stride, image_size[1] // stride
@@ -89,7 +133,10 @@ class AnchorGrid:
             cells.append(np.repeat(np.stack([x, y], -1).reshape(-1, 2), len(own), axis=0))
             strides.append(np.full(count * len(own), stride, np.float32))
             sizes.append(np.tile(own, (count, 1)))
+            scale = scale_xy[level] if isinstance(scale_xy, Mapping) else scale_xy
+            scales.append(np.full(count * len(own), scale, np.float32))
             self.levels[level] = (rows, columns, len(own), first)
             first += count * len(own)
         self.cells, self.strides = np.concatenate(cells), np.concatenate(strides)
-        self.anchors, self.count = np.concatenate(sizes), first
+        self.anchors, self.scales = np.concatenate(sizes), np.concatenate(scales)
+        self.count = first

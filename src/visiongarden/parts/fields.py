@@ -16,6 +16,9 @@ Multiplier = Annotated[float, Field(gt=0, le=20)]
 Channels = Annotated[int, Field(gt=0, le=65_536)]
 """Number of feature channels."""
 
+Repeats = Annotated[int, Field(ge=0, le=64)]
+"""Number of units inside a block."""
+
 Classes = Annotated[int, Field(gt=0, le=100_000)]
 """Number of classes, without background."""
 

@@ -40,7 +40,9 @@ class Nms(Value):
             boxes: float32 (n, 4), xyxy.
             scores: float32 (n, classes), 0 to 1.
         """
-        boxes, scores, classes = self._candidates(boxes, scores)
+        boxes, scores, classes = best_candidates(
+            boxes, scores, self.score_threshold, self.candidates, self.multi_label
+        )
         if not len(scores):
             return Detections(boxes, scores, classes)
         apart = boxes.astype(np.float64)
@@ -51,23 +53,33 @@ class Nms(Value):
         kept = _greedy(apart, self.iou_threshold, self.max_detections)
         return Detections(boxes[kept], scores[kept], classes[kept])
 
-    def _candidates(
-        self, boxes: np.ndarray, scores: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        if self.multi_label:
-            rows, classes = np.nonzero(scores > self.score_threshold)
-            scores = scores[rows, classes]
-        else:
-            best = scores.argmax(axis=1) if scores.shape[1] else np.zeros(len(scores), np.int64)
-            top = scores[np.arange(len(scores)), best] if scores.size else np.zeros(0, np.float32)
-            rows = np.nonzero(top > self.score_threshold)[0]
-            classes, scores = best[rows], top[rows]
-        order = np.argsort(-scores, kind="stable")[: self.candidates]
-        return (
-            boxes[rows[order]].astype(np.float32),
-            scores[order].astype(np.float32),
-            classes[order].astype(np.int32),
-        )
+
+def best_candidates(
+    boxes: np.ndarray, scores: np.ndarray, threshold: float, most: int, multi_label: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes, scores and classes of the `most` best above `threshold`, best first.
+
+    Args:
+        boxes: float32 (n, 4), xyxy.
+        scores: float32 (n, classes), 0 to 1.
+        threshold: least score, itself left out.
+        most: how many are kept at most.
+        multi_label: every class above the threshold counts, not only a box's best.
+    """
+    if multi_label:
+        rows, classes = np.nonzero(scores > threshold)
+        scores = scores[rows, classes]
+    else:
+        best = scores.argmax(axis=1) if scores.shape[1] else np.zeros(len(scores), np.int64)
+        top = scores[np.arange(len(scores)), best] if scores.size else np.zeros(0, np.float32)
+        rows = np.nonzero(top > threshold)[0]
+        classes, scores = best[rows], top[rows]
+    order = np.argsort(-scores, kind="stable")[:most]
+    return (
+        boxes[rows[order]].astype(np.float32),
+        scores[order].astype(np.float32),
+        classes[order].astype(np.int32),
+    )
 
 
 def _greedy(boxes: np.ndarray, threshold: float, most: int) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Measurements: contenders in one run, turn by turn."""

@@ -1,0 +1,71 @@
+"""Our detector on the backend that KERAS_BACKEND names."""
+
+import os
+
+import numpy as np
+
+from benchmarks.contenders.worker import serve
+
+
+def detector(options):
+    """The YOLOv8-style detector of a size."""
+    import visiongarden as vg
+
+    depth, width = options.get("depth", 0.33), options.get("width", 0.25)
+    return vg.Detector(
+        vg.backbones.CSPDarknet(depth=depth, width=width),
+        vg.decoders.PathAggregation(depth=depth),
+        vg.heads.AnchorFree(num_classes=options.get("classes", 80)),
+        image_size=options["size"],
+        dtype=options.get("dtype"),
+    )
+
+
+def batch(options):
+    """Random images and boxes: uint8 (b, s, s, 3), (b, m, 4), (b, m)."""
+    rng = np.random.default_rng(0)
+    count, size, objects = options["batch"], options["size"], options.get("objects", 8)
+    images = rng.integers(0, 255, (count, size, size, 3)).astype(np.uint8)
+    low = rng.uniform(0, size * 0.7, (count, objects, 2))
+    high = low + rng.uniform(size * 0.05, size * 0.3, (count, objects, 2))
+    boxes = np.concatenate([low, high], -1).astype(np.float32)
+    classes = rng.integers(0, options.get("classes", 80), (count, objects)).astype(np.int32)
+    return images, boxes, classes
+
+
+def prepare(options):
+    """Step of `mode`: "infer", "train" (the whole step), or "graph" (a loss that costs nothing)."""
+    import keras
+
+    from visiongarden.evaluation import Predictor
+    from visiongarden.training import Training
+    from visiongarden.training.optimizers import make_optimizer
+    from visiongarden.training.trainer import Trainer
+
+    keras.utils.set_random_seed(0)
+    model, (images, boxes, classes) = detector(options), batch(options)
+    facts = {"parameters": model.count_params(), "backend": keras.backend.backend()}
+    if options["mode"] == "infer":
+        predictor = Predictor(model)
+        return lambda: predictor.raw(images), facts
+    loss = model.parts.head.loss() if options["mode"] == "train" else squares
+    trainer = Trainer(model, loss, model.image_size)
+    optimizer = make_optimizer(Training(optimizer="sgd", average=None, clip_norm=None), 1000)
+    if options.get("keras_optimizer"):
+        optimizer = keras.optimizers.SGD(0.01, momentum=0.937, nesterov=True)
+    jit = options.get("jit", keras.backend.backend() == "jax")
+    trainer.compile(optimizer=optimizer, jit_compile=jit)
+    targets = {"boxes": boxes, "classes": classes}
+    return lambda: trainer.train_on_batch(images, targets), facts
+
+
+def squares(raw, boxes, classes, image_size):
+    """Mean square of all outputs."""
+    import keras
+
+    return {"loss": sum(keras.ops.mean(keras.ops.square(x)) for x in keras.tree.flatten(raw))}
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    serve(prepare)

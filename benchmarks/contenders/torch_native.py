@@ -1,0 +1,154 @@
+"""The same architecture as a plain PyTorch module, channels last: what Keras is measured against.
+
+Written from the same table as our parts: stem, four stages of stride-2 convolution and C2f, SPPF,
+path aggregation, two branches a level.
+"""
+
+import numpy as np
+
+from benchmarks.contenders.ours import batch
+from benchmarks.contenders.worker import serve
+
+
+def build(depth, width, classes, most=1024, bins=16):
+    """The module; returns level by level (boxes, classes)."""
+    import torch
+    from torch import nn
+
+    def conv(inputs, outputs, kernel=1, stride=1):
+        return nn.Sequential(
+            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+            nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.03),
+            nn.SiLU(inplace=True),
+        )
+
+    class Unit(nn.Module):
+        def __init__(self, channels, shortcut):
+            super().__init__()
+            self.body = nn.Sequential(conv(channels, channels, 3), conv(channels, channels, 3))
+            self.shortcut = shortcut
+
+        def forward(self, x):
+            return x + self.body(x) if self.shortcut else self.body(x)
+
+    class Split(nn.Module):
+        def __init__(self, inputs, outputs, repeats, shortcut=True):
+            super().__init__()
+            half = outputs // 2
+            self.split = conv(inputs, 2 * half)
+            self.units = nn.ModuleList(Unit(half, shortcut) for _ in range(repeats))
+            self.out = conv((2 + repeats) * half, outputs)
+
+        def forward(self, x):
+            parts = list(self.split(x).chunk(2, 1))
+            for unit in self.units:
+                parts.append(unit(parts[-1]))
+            return self.out(torch.cat(parts, 1))
+
+    class Pool(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.into, self.out = conv(channels, channels // 2), conv(2 * channels, channels)
+            self.pool = nn.MaxPool2d(5, 1, 2)
+
+        def forward(self, x):
+            views = [self.into(x)]
+            for _ in range(3):
+                views.append(self.pool(views[-1]))
+            return self.out(torch.cat(views, 1))
+
+    def branch(inputs, hidden, outputs):
+        return nn.Sequential(
+            conv(inputs, hidden, 3), conv(hidden, hidden, 3), nn.Conv2d(hidden, outputs, 1)
+        )
+
+    def scaled(channels):
+        return max(8, -(-int(min(channels, most) * width) // 8) * 8)
+
+    def repeats(number):
+        return max(round(number * depth), 1)
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            c1, c2, c3, c4, c5 = (scaled(c) for c in (64, 128, 256, 512, 1024))
+            self.stem = conv(3, c1, 3, 2)
+            self.stages = nn.ModuleList(
+                nn.Sequential(conv(a, b, 3, 2), Split(b, b, repeats(n)))
+                for a, b, n in ((c1, c2, 3), (c2, c3, 6), (c3, c4, 6), (c4, c5, 3))
+            )
+            self.pool = Pool(c5)
+            units = repeats(3)
+            self.down4 = Split(c5 + c4, c4, units, shortcut=False)
+            self.down3 = Split(c4 + c3, c3, units, shortcut=False)
+            self.shrink3, self.shrink4 = conv(c3, c3, 3, 2), conv(c4, c4, 3, 2)
+            self.up4 = Split(c3 + c4, c4, units, shortcut=False)
+            self.up5 = Split(c4 + c5, c5, units, shortcut=False)
+            box, cls = max(16, c3 // 4, 4 * bins), max(c3, min(classes, 100))
+            self.boxes = nn.ModuleList(branch(c, box, 4 * bins) for c in (c3, c4, c5))
+            self.classes = nn.ModuleList(branch(c, cls, classes) for c in (c3, c4, c5))
+            self.up = nn.Upsample(scale_factor=2)
+
+        def forward(self, x):
+            x, maps = self.stem(x), []
+            for stage in self.stages:
+                x = stage(x)
+                maps.append(x)
+            _, p3, p4, _ = maps
+            p5 = self.pool(x)
+            d4 = self.down4(torch.cat([self.up(p5), p4], 1))
+            d3 = self.down3(torch.cat([self.up(d4), p3], 1))
+            u4 = self.up4(torch.cat([self.shrink3(d3), d4], 1))
+            u5 = self.up5(torch.cat([self.shrink4(u4), p5], 1))
+            return [
+                (b(m), c(m)) for b, c, m in zip(self.boxes, self.classes, (d3, u4, u5), strict=True)
+            ]
+
+    return Network()
+
+
+def prepare(options):
+    """Step of `mode`: "infer", or "graph" (a loss that costs nothing)."""
+    import torch
+
+    torch.manual_seed(0)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = build(
+        options.get("depth", 0.33), options.get("width", 0.25), options.get("classes", 80)
+    )
+    model = model.to(device, memory_format=torch.channels_last)
+    parameters = sum(p.numel() for p in model.parameters())
+    if options.get("compile"):
+        model = torch.compile(model)
+    images = batch(options)[0]
+    half = options.get("dtype") == "mixed_bfloat16"
+
+    def forward():
+        x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(device)
+        x = x.to(memory_format=torch.channels_last).float() / 255
+        with torch.autocast(device, torch.bfloat16, enabled=half):
+            return model(x)
+
+    facts = {"parameters": parameters, "backend": f"torch {torch.__version__}"}
+    if options["mode"] == "infer":
+        model.eval()
+
+        def infer():
+            with torch.inference_mode():
+                return [t.float().cpu().numpy() for pair in forward() for t in pair]
+
+        return infer, facts
+    optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.937, nesterov=True)
+
+    def train():
+        optimizer.zero_grad()
+        loss = sum(t.float().square().mean() for pair in forward() for t in pair)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return train, facts
+
+
+if __name__ == "__main__":
+    serve(prepare)

@@ -1,0 +1,37 @@
+"""The contender's side of the protocol: lines of JSON on standard input and output."""
+
+import json
+import os
+import resource
+import sys
+import time
+
+
+def serve(prepare):
+    """Prepares once, then runs steps on demand.
+
+    Args:
+        prepare: takes the options, returns (step, facts): a function without arguments, which
+            returns when its work is done, and a dict to report.
+    """
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+    options = json.loads(sys.argv[1])
+    begun = time.perf_counter()
+    step, facts = prepare(options)
+    for _ in range(options["warmup"]):
+        step()
+    say(answers, {"ready": True, "prepare_s": time.perf_counter() - begun} | facts)
+    for line in sys.stdin:
+        count = json.loads(line)["steps"]
+        begun = time.perf_counter()
+        for _ in range(count):
+            step()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        say(answers, {"seconds": time.perf_counter() - begun, "peak_kib": peak})
+
+
+def say(stream, value):
+    """Writes one line."""
+    stream.write(json.dumps(value) + "\n")
+    stream.flush()

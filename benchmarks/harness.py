@@ -1,0 +1,141 @@
+"""Runs contenders turn by turn and compares them."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+@dataclass
+class Contender:
+    """One process.
+
+    Attributes:
+        name: in the table.
+        module: of the worker, run with `python -m`.
+        options: for the worker; `warmup` steps are not measured.
+        environment: what its environment has besides.
+        python: interpreter; a peer has its own.
+    """
+
+    name: str
+    module: str
+    options: dict = field(default_factory=dict)
+    environment: dict = field(default_factory=dict)
+    python: str = sys.executable
+
+    def start(self):
+        """Starts the process; returns what it says once it is ready."""
+        environment = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ | self.environment
+        self.process = subprocess.Popen(
+            [self.python, "-m", self.module, json.dumps({"warmup": 3} | self.options)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if "QUIET" in os.environ else None,
+            text=True,
+            cwd=ROOT,
+            env=environment,
+        )
+        return self._answer()
+
+    def turn(self, steps):
+        """Seconds of `steps` steps, and the peak of memory so far."""
+        self.process.stdin.write(json.dumps({"steps": steps}) + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def stop(self):
+        """Ends the process."""
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+
+    def _answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.name} ended with code {self.process.wait()}")
+        return json.loads(line)
+
+
+def compare(contenders, rounds, seconds_a_turn, images_a_step, log=print):
+    """Alternates between contenders.
+
+    Returns:
+        One dict a contender: images/s (median over rounds), spread (half of the range of the middle
+        half, relative), peak memory, seconds to prepare. A contender that fails says so instead.
+    """
+    rows, running = [], []
+    for contender in contenders:
+        row = {"name": contender.name}
+        rows.append(row)
+        try:
+            row |= contender.start()
+            probe = contender.turn(1)["seconds"]
+            running.append((contender, row, max(1, round(seconds_a_turn / probe)), []))
+        except (RuntimeError, OSError) as error:
+            row["failed"] = str(error)
+    for number in range(rounds):
+        for contender, row, steps, rates in running:
+            answer = contender.turn(steps)
+            rates.append(steps * images_a_step / answer["seconds"])
+            row["peak_mib"] = answer["peak_kib"] // 1024
+        log(
+            f"round {number + 1}/{rounds}: "
+            + ", ".join(f"{c.name} {r[-1]:.1f}" for c, _, _, r in running)
+        )
+    for contender, row, _, rates in running:
+        contender.stop()
+        low, middle, high = statistics.quantiles(rates, n=4) if len(rates) > 1 else rates * 3
+        row |= {"images_s": middle, "spread": (high - low) / 2 / middle, "rates": rates}
+    return rows
+
+
+def table(title, rows, base):
+    """Markdown of a comparison; ratios are to the row named `base`."""
+    reference = next((r["images_s"] for r in rows if r["name"] == base and "images_s" in r), None)
+    lines = [
+        f"### {title}",
+        "",
+        "| contender | images/s | spread | ratio | peak MiB | ready in s |",
+    ]
+    lines.append("|---|---|---|---|---|---|")
+    for row in rows:
+        if "failed" in row:
+            lines.append(f"| {row['name']} | {row['failed']} | | | | |")
+            continue
+        ratio = f"{row['images_s'] / reference:.2f}" if reference else ""
+        lines.append(
+            f"| {row['name']} | {row['images_s']:.1f} | ±{row['spread']:.0%} | {ratio} "
+            f"| {row['peak_mib']} | {row['prepare_s']:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def machine():
+    """What it ran on, in words."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = [
+            line.split(":", 1)[1].strip()
+            for line in info.read_text().splitlines()
+            if line.startswith("model name")
+        ]
+        name = names[0] if names else name
+    return f"{os.cpu_count()} cores of {name}"
+
+
+def keep(name, value):
+    """Writes a result as JSON into `benchmarks/results/`."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    text = json.dumps({"date": str(date.today()), "machine": machine(), "results": value}, indent=1)
+    path.write_text(text)
+    return path

@@ -1,0 +1,48 @@
+"""CSPDarknet53: Bochkovskiy et al. 2020 (YOLOv4, arXiv 2004.10934), section 3.4."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from visiongarden.blocks import CSPDarknetStage, DarknetStage
+from visiongarden.layers import ConvNormAct
+from visiongarden.parts import Backbone
+from visiongarden.parts.fields import Multiplier
+from visiongarden.registry import register
+from visiongarden.types import FeatureMaps
+
+
+@register
+class CSPDarknet53(Backbone):
+    """Darknet-53 with cross-stage-partial stages: a stem and five stages, 1-2-8-8-4 units.
+
+    Attributes:
+        width: factor on all channels; 1.0 is the paper's network, with 64 to 1024 channels.
+        plain_stages: how many stages at the start are plain residual stages: 0 in YOLOv4, 1 in
+            YOLOv4-CSP (Wang et al. 2020, Scaled-YOLOv4, section 3.1).
+        activation: the paper's is mish.
+        levels: any of p1 to p5.
+    """
+
+    width: Multiplier = 1.0
+    plain_stages: Annotated[int, Field(ge=0, le=5)] = 0
+    activation: str = "mish"
+
+    def wire(self, images: Any) -> FeatureMaps:
+        """Darknet-53's table, row by row."""
+        act = self.activation
+        x = ConvNormAct(int(32 * self.width), 3, activation=act, name="stem")(images)
+        maps = {}
+        for number, (channels, repeats) in enumerate(
+            ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4)), start=1
+        ):
+            filters, name = int(channels * self.width), f"stage{number}"
+            split = filters if number == 1 else filters // 2
+            if number <= self.plain_stages:
+                x = DarknetStage(filters, repeats, act, name=name)(x)
+            else:
+                x = CSPDarknetStage(filters, repeats, split, act, name=name)(x)
+            maps[f"p{number}"] = x
+        return maps

@@ -1,0 +1,80 @@
+"""The small backbones of YOLOv3-tiny and YOLOv4-tiny, after their Darknet files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from visiongarden.blocks import PartialDense
+from visiongarden.layers import ConvNormAct
+from visiongarden.parts import Backbone
+from visiongarden.parts.fields import Multiplier
+from visiongarden.registry import register
+from visiongarden.types import FeatureMaps
+
+
+@register
+class DarknetTiny(Backbone):
+    """Six 3×3 convolutions with max pooling after each, and a seventh: YOLOv3-tiny's backbone.
+
+    The last pooling has stride 1, so that height and width stay.
+
+    Attributes:
+        width: factor on all channels; 1.0 is Darknet's network, with 16 to 1024 channels.
+        activation: Darknet's is leaky ReLU of slope 0.1.
+        levels: any of p1 to p5.
+    """
+
+    width: Multiplier = 1.0
+    activation: str = "leaky_relu"
+    levels: tuple[str, ...] = ("p4", "p5")
+
+    def wire(self, images: Any) -> FeatureMaps:
+        """One convolution and its pooling a row."""
+        x, maps = images, {}
+        for number, channels in enumerate((16, 32, 64, 128, 256, 512, 1024)):
+            if number:
+                strides = 2 if number < 6 else 1
+                pool = keras.layers.MaxPooling2D(2, strides, padding="same", name=f"pool{number}")
+                x = pool(x)
+            filters = int(channels * self.width)
+            x = ConvNormAct(filters, 3, activation=self.activation, name=f"conv{number + 1}")(x)
+            if number:
+                # The seventh has p5's stride too, and takes the sixth's place.
+                maps[f"p{min(number, 5)}"] = x
+        return maps
+
+
+@register
+class CSPDarknetTiny(Backbone):
+    """Two stride-2 convolutions, three partial dense blocks, a last convolution: YOLOv4-tiny's.
+
+    A level is what a block's 1×1 made, without what went around it.
+
+    Attributes:
+        width: factor on all channels; 1.0 is Darknet's network, with 32 to 512 channels.
+        activation: Darknet's is leaky ReLU of slope 0.1.
+        levels: any of p1 to p5.
+    """
+
+    width: Multiplier = 1.0
+    activation: str = "leaky_relu"
+    levels: tuple[str, ...] = ("p4", "p5")
+
+    def wire(self, images: Any) -> FeatureMaps:
+        """One block and its pooling a row."""
+        act = self.activation
+        stem = ConvNormAct(int(32 * self.width), 3, strides=2, activation=act, name="stem")
+        x = stem(images)
+        maps = {"p1": x}
+        down = ConvNormAct(int(64 * self.width), 3, strides=2, activation=act, name="down2")
+        x = down(x)
+        for number, channels in enumerate((64, 128, 256), start=2):
+            filters = int(channels * self.width)
+            x = PartialDense(filters, act, name=f"stage{number}")(x)
+            maps[f"p{number}"] = x[..., filters:]
+            x = keras.layers.MaxPooling2D(2, padding="same", name=f"pool{number}")(x)
+        last = ConvNormAct(int(512 * self.width), 3, activation=act, name="stage5")
+        maps["p5"] = last(x)
+        return maps

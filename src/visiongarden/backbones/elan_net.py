@@ -1,0 +1,85 @@
+"""The backbones of YOLOv7 and YOLOv7-tiny: Wang et al. 2022 (arXiv 2207.02696)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from visiongarden.blocks import ELAN, MPDown
+from visiongarden.layers import ConvNormAct
+from visiongarden.parts import Backbone
+from visiongarden.parts.fields import Multiplier
+from visiongarden.registry import register
+from visiongarden.types import FeatureMaps
+
+
+@register
+class ELANNet(Backbone):
+    """The backbone of YOLOv7: four ELAN stages with an `MPDown` between two; official cfg file.
+
+    Attributes:
+        width: factor on all channels; 1 is the paper's, with 256 to 1024 a stage.
+        activation: of all convolutions.
+        levels: any of p1 to p5.
+    """
+
+    width: Multiplier = 1.0
+    activation: str = "silu"
+
+    def wire(self, images: Any) -> FeatureMaps:
+        """The stem's four convolutions, then one row a stage: (output, hidden)."""
+        act = self.activation
+        x = images
+        maps = {}
+        for number, (channels, strides) in enumerate(((32, 1), (64, 2), (64, 1), (128, 2)), 1):
+            conv = ConvNormAct(
+                self._channels(channels), 3, strides, activation=act, name=f"stem{number}"
+            )
+            x = conv(x)
+            if number == 3:
+                maps["p1"] = x
+        for number, (channels, hidden) in enumerate(
+            ((256, 64), (512, 128), (1024, 256), (1024, 256)), start=2
+        ):
+            if number > 2:
+                x = MPDown(x.shape[-1], activation=act, name=f"down{number}")(x)
+            filters, inner = self._channels(channels), self._channels(hidden)
+            x = ELAN(filters, inner, activation=act, name=f"stage{number}")(x)
+            maps[f"p{number}"] = x
+        return maps
+
+    def _channels(self, channels: int) -> int:
+        return max(2, round(channels * self.width / 2) * 2)
+
+
+@register
+class ELANNetTiny(Backbone):
+    """The backbone of YOLOv7-tiny: four short ELAN stages, max pooling between two; cfg file.
+
+    Attributes:
+        width: factor on all channels; 1 is the paper's, with 64 to 512 a stage.
+        activation: the cfg's is leaky ReLU of slope 0.1, the paper's "SiLU" variant differs.
+        levels: any of p1 to p5.
+    """
+
+    width: Multiplier = 1.0
+    activation: str = "leaky_relu"
+
+    def wire(self, images: Any) -> FeatureMaps:
+        """The stem's two convolutions, then one row a stage: its output channels."""
+        act = self.activation
+        x = ConvNormAct(self._channels(32), 3, 2, activation=act, name="stem1")(images)
+        maps = {"p1": x}
+        x = ConvNormAct(self._channels(64), 3, 2, activation=act, name="stem2")(x)
+        for number, channels in enumerate((64, 128, 256, 512), start=2):
+            if number > 2:
+                x = keras.layers.MaxPooling2D(2, name=f"down{number}")(x)
+            filters = self._channels(channels)
+            x = maps[f"p{number}"] = ELAN(
+                filters, filters // 2, depth=2, every=1, activation=act, name=f"stage{number}"
+            )(x)
+        return maps
+
+    def _channels(self, channels: int) -> int:
+        return max(2, round(channels * self.width / 2) * 2)

@@ -1,0 +1,68 @@
+"""The backbone of YOLOv10: Wang et al. 2024 (arXiv 2405.14458), section 3.2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from visiongarden.blocks import PSA, SPPF, C2f, C2fCIB, SCDown
+from visiongarden.layers import ConvNormAct
+from visiongarden.parts import Backbone
+from visiongarden.parts.fields import Channels, Multiplier
+from visiongarden.parts.scaling import scaled_channels, scaled_repeats
+from visiongarden.registry import register
+from visiongarden.types import FeatureMaps
+
+
+@register
+class YOLOv10Backbone(Backbone):
+    """C2f blocks of 3-6-6-3 units, decoupled downsampling from p4, SPPF and attention at the end.
+
+    Sizes of the family (depth/width/most, compact): n 0.33/0.25/1024, none; s 0.33/0.5/1024, p5
+    with large kernels; m 0.67/0.75/768, p5; b 0.67/1/512, p5; l 1/1/512, p5; x 1/1.25/512, p4 and
+    p5.
+
+    Attributes:
+        depth: factor on the number of units in each block.
+        width: factor on the channels, 64 to 1024.
+        most: bound on the channels before scaling.
+        compact: stages whose units are compact inverted blocks.
+        large_kernel: of the compact inverted blocks.
+        activation: of all convolutions.
+        levels: any of p1 to p5.
+    """
+
+    depth: Multiplier = 0.33
+    width: Multiplier = 0.25
+    most: Channels = 1024
+    compact: tuple[str, ...] = ()
+    large_kernel: bool = False
+    activation: str = "silu"
+
+    def wire(self, images: Any) -> FeatureMaps:
+        """One row of the table a stage."""
+        act = self.activation
+        x = ConvNormAct(self._channels(64), 3, strides=2, activation=act, name="stem")(images)
+        maps = {"p1": x}
+        for number, (channels, repeats) in enumerate(
+            ((128, 3), (256, 6), (512, 6), (1024, 3)), start=2
+        ):
+            filters, units = self._channels(channels), scaled_repeats(repeats, self.depth)
+            if number <= 3:
+                x = ConvNormAct(filters, 3, strides=2, activation=act, name=f"down{number}")(x)
+            else:
+                x = SCDown(filters, act, name=f"down{number}")(x)
+            if f"p{number}" in self.compact:
+                stage = C2fCIB(
+                    filters, units, self.large_kernel, activation=act, name=f"stage{number}"
+                )
+            else:
+                stage = C2f(filters, units, activation=act, name=f"stage{number}")
+            x = stage(x)
+            if number == 5:
+                x = SPPF(filters, activation=act, name="pool")(x)
+                x = PSA(filters, activation=act, name="attention")(x)
+            maps[f"p{number}"] = x
+        return maps
+
+    def _channels(self, channels: int) -> int:
+        return scaled_channels(channels, self.width, self.most)

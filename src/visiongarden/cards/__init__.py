@@ -1,0 +1,27 @@
+"""Cards: the published facts of each architecture, and the proof that a model is the one meant."""
+
+from visiongarden.cards.build import build
+from visiongarden.cards.card import Card, Convention, Level, Licence, Result, Stage, Trained
+from visiongarden.cards.library import find, load, names
+from visiongarden.cards.listing import Listing, models
+from visiongarden.cards.verify import Check, Verification, verify, verify_all
+
+__all__ = [
+    "Card",
+    "Check",
+    "Convention",
+    "Level",
+    "Licence",
+    "Listing",
+    "Result",
+    "Stage",
+    "Trained",
+    "Verification",
+    "build",
+    "find",
+    "load",
+    "models",
+    "names",
+    "verify",
+    "verify_all",
+]

@@ -1,0 +1,115 @@
+"""Cards by name or by path; a file of cards is data from outside and runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+# The parts that cards name are registered by these imports.
+import visiongarden.backbones
+import visiongarden.decoders
+import visiongarden.heads  # noqa: F401
+from visiongarden.cards.card import Card
+from visiongarden.config import load_yaml
+from visiongarden.errors import ConfigError, nearest
+
+FOLDER = Path(__file__).parent
+"""Where our own cards lie, one file an architecture."""
+
+
+def names(task: str | None = None) -> tuple[str, ...]:
+    """Names of all models that have a card, architecture by architecture, small sizes first.
+
+    Args:
+        task: only models for this task.
+    """
+    return tuple(card.name for card in _ours() if task in (None, card.task))
+
+
+def load(source: str | Path) -> Card:
+    """The card of one model.
+
+    Args:
+        source: a model's name ("yolov8n"), or a card file (.yaml) of one model.
+
+    Raises:
+        ConfigError: no such card, a file with several sizes, or a field that is not valid.
+    """
+    found = find(source)
+    if len(found) > 1:
+        listed = ", ".join(card.name for card in found)
+        raise ConfigError(
+            f"{source} has {len(found)} sizes", rule="the name of one model", fix=f"one of {listed}"
+        )
+    return found[0]
+
+
+def find(source: str | Path) -> tuple[Card, ...]:
+    """The cards of a model, of all sizes of an architecture, or of a card file.
+
+    Raises:
+        ConfigError: no such card, or a field that is not valid.
+    """
+    if isinstance(source, Path) or str(source).lower().endswith((".yaml", ".yml")):
+        return read(Path(source))
+    for key in ("name", "architecture"):
+        found = tuple(card for card in _ours() if getattr(card, key) == source)
+        if found:
+            return found
+    known = {card.name for card in _ours()} | {card.architecture for card in _ours()}
+    raise ConfigError(
+        f"there is no card {source!r}",
+        rule="the name of a model or an architecture, or a file that ends in .yaml",
+        fix=nearest(str(source), known),
+    )
+
+
+def read(path: Path) -> tuple[Card, ...]:
+    """The cards of a file: one for each entry of `sizes`, or one named after the file."""
+    fields = load_yaml(path)
+    sizes = fields.pop("sizes", {path.stem: {}})
+    if not isinstance(sizes, Mapping) or not sizes:
+        raise ConfigError(
+            f"{path}: sizes is no list of models",
+            rule="model name -> the fields that are its own",
+            received=f"{sizes!r:.80}",
+            fix=f"sizes: {{{path.stem}: {{}}}}",
+        )
+    cards = []
+    for name, own in sizes.items():
+        if not isinstance(own, Mapping):
+            raise ConfigError(f"{path}: size {name} has no fields", received=f"{own!r:.80}")
+        try:
+            cards.append(
+                Card.from_dict(merged(fields, own) | {"name": str(name), "architecture": path.stem})
+            )
+        except ConfigError as error:
+            raise ConfigError(
+                f"{path}, size {name}: {error.what}",
+                rule=error.rule,
+                received=error.received,
+                fix=error.fix,
+            ) from None
+    return tuple(cards)
+
+
+def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the fields of `own`; where both have a mapping, field by field.
+
+    A part of another type is taken whole: the fields of one kind mean nothing to another.
+    """
+    result = dict(base)
+    for name, value in own.items():
+        before = result.get(name)
+        other_kind = isinstance(value, Mapping) and "type" in value
+        if isinstance(before, Mapping) and isinstance(value, Mapping) and not other_kind:
+            value = merged(before, value)
+        result[name] = value
+    return result
+
+
+@cache
+def _ours() -> tuple[Card, ...]:
+    return tuple(card for path in sorted(FOLDER.glob("*.yaml")) for card in read(path))

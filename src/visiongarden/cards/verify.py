@@ -1,0 +1,227 @@
+"""`verify`: is this the published model? Stage by stage against its card."""
+
+from __future__ import annotations
+
+import importlib
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from visiongarden import inspect
+from visiongarden.cards.build import build
+from visiongarden.cards.card import Card
+from visiongarden.cards.library import find, load, names
+from visiongarden.errors import UserError
+from visiongarden.layers.keras_internals import weightless
+from visiongarden.models import Detector
+from visiongarden.types import LevelSpec
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+WIDTH = 100
+MOST_OFF = 0.005
+"""Share by which MACs may differ; published figures are rounded. Parameters are exact."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One figure: what it is, what was published, what was built."""
+
+    what: str
+    published: str
+    built: str
+    agrees: bool
+
+
+@dataclass(frozen=True)
+class Verification:
+    """A model held against its card; `str()` is a table of at most 100 columns.
+
+    Attributes:
+        card: what was published.
+        checks: stage by stage in the card's order, then levels, parameters, MACs.
+    """
+
+    card: Card
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything agrees."""
+        return self.first is None
+
+    @property
+    def first(self) -> Check | None:
+        """The first figure that diverges: stages come in the order of the graph."""
+        return next((check for check in self.checks if not check.agrees), None)
+
+    @property
+    def verdict(self) -> str:
+        """One line."""
+        off = self.first
+        if off is None:
+            return f"{self.card.name} is the published model: {len(self.checks)} figures agree"
+        return (
+            f"{self.card.name} diverges first at {off.what}: "
+            f"published {off.published}, built {off.built}"
+        )
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(width=WIDTH, file=io.StringIO(), color_system=None, highlight=False)
+        console.print(self)
+        lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        return "\n".join(line.rstrip() for line in lines)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        height, width = self.card.image_size
+        yield Text(f"{self.card.name}: {self.card.title}, image {height} × {width}")
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        for header in ("", "what", "published", "built"):
+            right = header in ("published", "built")
+            table.add_column(header, justify="right" if right else "left", overflow="fold")
+        for check in self.checks:
+            mark = "=" if check.agrees else "≠"
+            # What is the same to the letter is read more easily once.
+            built = "" if check.built == check.published else check.built
+            table.add_row(*map(Text, (mark, check.what, check.published, built)))
+        yield table
+        yield Text(self.verdict)
+
+
+Factory = Callable[[], Any]
+
+
+def verify(source: str | Path | Card, factory: Factory | str | None = None) -> Verification:
+    """Builds a model without memory for its weights and holds it against its card.
+
+    Args:
+        source: a model's name, a card file (.yaml) of one model, or a card.
+        factory: what makes the model: a function without arguments that returns a `Detector`, a
+            part or any built `keras.Model`; or "my.module:function", which is imported. By default
+            the card's own parts are joined.
+
+    Raises:
+        ConfigError: no such card, or one that is not valid.
+        ContractError: the card's parts do not fit each other.
+        UserError: there is no such factory, or what it returns cannot be counted.
+    """
+    card = source if isinstance(source, Card) else load(source)
+    return Verification(card, tuple(_checks(card, _model(card, factory))))
+
+
+def verify_all(
+    source: str | Path | None = None, factory: Factory | str | None = None
+) -> Iterator[Verification]:
+    """Verifies one after the other: all sizes of an architecture or a file, else every card."""
+    cards = map(load, names()) if source is None else find(source)
+    for card in cards:
+        yield verify(card, factory)
+
+
+def _model(card: Card, factory: Factory | str | None) -> Any:
+    if factory is None:
+        with weightless():
+            return build(card)
+    make = _imported(factory) if isinstance(factory, str) else factory
+    with weightless():
+        return make()
+
+
+def _imported(name: str) -> Factory:
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"there is no factory {name}: {error}",
+            rule="my.module:function, a module that Python finds and a function in it",
+        ) from error
+    if not callable(found):
+        raise UserError(f"{name} is no function", received=type(found).__name__)
+    return found
+
+
+def _checks(card: Card, model: Any) -> Iterator[Check]:
+    figure = inspect.show(model, card.image_size)
+    params, macs = figure.count.trainable, figure.count.macs
+    left = inspect.deployed(model, card.image_size) if _wants_deployed(card) else figure.count
+    if card.convention.fused:
+        macs = left.macs
+    yield from _stages(card, figure)
+    if params != card.params == sum(stage.params or 0 for stage in card.stages.values()):
+        yield from _unlisted(card, figure)
+    yield from _levels(card, model)
+    yield Check("parameters", f"{card.params:,}", f"{params:,}", params == card.params)
+    if card.deployed_params:
+        wanted, built = card.deployed_params, left.trainable
+        yield Check("deployed parameters", f"{wanted:,}", f"{built:,}", wanted == built)
+    if card.macs:
+        off = (macs - card.macs) / card.macs
+        text = f"{macs / 1e9:.4f} G ({off:+.2%})"
+        yield Check("MACs", f"{card.macs / 1e9:.4f} G", text, abs(off) <= MOST_OFF)
+
+
+def _wants_deployed(card: Card) -> bool:
+    return card.convention.fused or card.deployed_params is not None
+
+
+def _stages(card: Card, figure: inspect.Figure) -> Iterator[Check]:
+    """The card's stages, in its order."""
+    rows = {f"{row.part}/{row.stage}": row for row in figure.rows}
+    for path, stage in card.stages.items():
+        wanted = _stage_text(stage.repeats, stage.output, stage.params)
+        built = "no such stage"
+        if path in rows:
+            row = rows[path]
+            params = None if stage.params is None else row.count.trainable
+            built = _stage_text(row.repeats, row.output, params)
+        yield Check(path, wanted, built, built == wanted)
+
+
+def _unlisted(card: Card, figure: inspect.Figure) -> Iterator[Check]:
+    """Stages with parameters that the card does not know, though it accounts for all of them."""
+    for row in figure.rows:
+        path = f"{row.part}/{row.stage}"
+        if row.count.trainable and path not in card.stages:
+            built = _stage_text(row.repeats, row.output, row.count.trainable)
+            yield Check(path, "no such stage", built, False)
+
+
+def _stage_text(repeats: int, output: tuple[int | None, ...], params: int | None) -> str:
+    text = " × ".join("?" if side is None else str(side) for side in output)
+    if repeats > 1:
+        text = f"{repeats} units, {text}"
+    return text if params is None else f"{text}, {params:,} parameters"
+
+
+def _levels(card: Card, model: Any) -> Iterator[Check]:
+    for part, published in card.levels.items():
+        sub = getattr(model, part, None) if isinstance(model, Detector) else model
+        built = _spec(sub, card)
+        wanted = {level: LevelSpec(f.channels, f.stride) for level, f in published.items()}
+        yield Check(f"{part} levels", _level_text(wanted), _level_text(built), built == wanted)
+
+
+def _spec(model: Any, card: Card) -> dict[str, LevelSpec]:
+    outputs = getattr(model, "output", None)
+    if not isinstance(outputs, dict):
+        return {}
+    return {
+        level: LevelSpec(tensor.shape[-1], card.image_size[0] // tensor.shape[1])
+        for level, tensor in outputs.items()
+        if len(tensor.shape) == 4 and tensor.shape[1]
+    }
+
+
+def _level_text(levels: dict[str, LevelSpec]) -> str:
+    text = ", ".join(f"{level} {spec.channels} ch /{spec.stride}" for level, spec in levels.items())
+    return text or "none"

@@ -1,0 +1,74 @@
+"""The decoder of YOLOv9: Wang et al. 2024 (arXiv 2402.13616), appendix, table 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from visiongarden.blocks import CSPELAN
+from visiongarden.blocks.downsample import Down, down_block
+from visiongarden.decoders.paths import two_paths
+from visiongarden.errors import ContractError
+from visiongarden.parts import Decoder
+from visiongarden.parts.fields import Channels, Repeats
+from visiongarden.registry import register
+from visiongarden.types import FeatureMaps, FeatureSpec
+
+
+@register
+class GELANPathAggregation(Decoder):
+    """Top-down, then bottom-up, with CSP-ELAN blocks.
+
+    Sizes of the family (channels; shrunk; down; repeats): t 64-96-128; 48-64; AConv; 3.
+    s 128-192-256; 96-128; AConv; 3. m 240-360-480; 184-240; AConv; 1. c 256-512-512; 256-512;
+    ADown; 1. e as c with repeats 2 and hidden 256-512-1024.
+
+    Attributes:
+        channels: of each level given on, finest first.
+        shrunk: channels of each map that goes to the coarser level, finest first.
+        hidden: channels inside the block that gives each level on; None is `channels`.
+        repeats: units in each CSP block.
+        down: what halves height and width.
+        activation: of all convolutions.
+        levels: any that follow each other.
+    """
+
+    channels: tuple[Channels, ...] = (64, 96, 128)
+    shrunk: tuple[Channels, ...] = (48, 64)
+    hidden: tuple[Channels, ...] | None = None
+    repeats: Repeats = 3
+    down: Down = "AConv"
+    activation: str = "silu"
+
+    def check(self, offered: FeatureSpec, giver: str) -> None:
+        """There is one number of channels for each level."""
+        count = len(self.levels)
+        for name, wanted in (("channels", count), ("hidden", count), ("shrunk", count - 1)):
+            given = getattr(self, name)
+            if given is not None and len(given) != wanted:
+                mended = tuple((*given, *(given[-1:] or (128,)) * wanted)[:wanted])
+                raise ContractError(
+                    f"decoder {self} does not suit its own levels",
+                    wants=(name, f"{wanted} numbers for the levels {' '.join(self.levels)}"),
+                    offered=str(len(given)),
+                    fix=self.with_fields(**{name: mended}),
+                )
+
+    def wire(self, features: FeatureMaps) -> FeatureMaps:
+        """Down from the coarsest level, then up from the finest."""
+        widths = dict(zip(self.levels, self.channels, strict=True))
+        hidden = dict(zip(self.levels, self.hidden or self.channels, strict=True))
+        shrunk = dict(zip(self.levels, self.shrunk, strict=False))
+
+        def block(filters: int, inside: int, name: str) -> Any:
+            return CSPELAN(filters, inside, inside // 2, self.repeats, self.activation, name=name)
+
+        def down(x: Any, level: str) -> Any:
+            return block(widths[level], widths[level], f"down_{level}")(x)
+
+        def shrink(x: Any, level: str) -> Any:
+            return down_block(self.down, shrunk[level], self.activation, f"shrink_{level}")(x)
+
+        def up(x: Any, level: str) -> Any:
+            return block(widths[level], hidden[level], f"up_{level}")(x)
+
+        return two_paths(features, self.levels, down, shrink, up)

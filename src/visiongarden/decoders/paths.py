@@ -1,0 +1,42 @@
+"""The two paths that decoders of the YOLO family share: top-down, then bottom-up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from visiongarden.types import FeatureMaps
+
+Merge = Callable[[Any, str], Any]
+"""(concatenated maps, level) -> merged map of that level."""
+
+
+def two_paths(
+    features: FeatureMaps, levels: tuple[str, ...], down: Merge, shrink: Merge, up: Merge
+) -> FeatureMaps:
+    """Path aggregation by concatenation: Liu et al. 2018 (arXiv 1803.01534), figure 1.
+
+    Args:
+        features: level -> map.
+        levels: those that take part, finest first; they follow each other.
+        down: merges a coarser map, upsampled, with a level's own.
+        shrink: halves height and width of the map of a level.
+        up: merges a finer map, shrunk, with the level's map of the first path.
+    """
+    coarsest = levels[-1]
+    x = features[coarsest]
+    on_the_way = {coarsest: x}
+    for level in reversed(levels[:-1]):
+        x = keras.layers.UpSampling2D(2, name=f"upsample_{level}")(x)
+        x = keras.layers.Concatenate(name=f"join_down_{level}")([x, features[level]])
+        x = on_the_way[level] = down(x, level)
+    if len(levels) == 1:
+        x = down(x, coarsest)
+    outputs = {levels[0]: x}
+    for finer, level in zip(levels, levels[1:], strict=False):
+        x = shrink(x, finer)
+        x = keras.layers.Concatenate(name=f"join_up_{level}")([x, on_the_way[level]])
+        x = outputs[level] = up(x, level)
+    return outputs

@@ -1,0 +1,61 @@
+"""The decoder of YOLO11: its published architecture table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from visiongarden.blocks import C3k2
+from visiongarden.decoders.paths import two_paths
+from visiongarden.layers import ConvNormAct
+from visiongarden.parts import Decoder
+from visiongarden.parts.fields import Channels, Multiplier
+from visiongarden.parts.scaling import scaled_channels, scaled_repeats
+from visiongarden.registry import register
+from visiongarden.types import FeatureMaps, stride_of
+
+
+@register
+class YOLO11Decoder(Decoder):
+    """Top-down, then bottom-up, with C3k2 blocks of two units.
+
+    Gives on 32 channels a pixel of stride before scaling: p3 256, p4 512, p5 1024; sizes of the
+    family as in `YOLO11Backbone`.
+
+    Attributes:
+        depth: factor on the units of each block.
+        width: factor on the channels.
+        most: bound on the channels before scaling.
+        nested: whether all blocks have CSP blocks as units; the coarsest one given on does.
+        activation: of all convolutions.
+        levels: any that follow each other.
+    """
+
+    depth: Multiplier = 0.5
+    width: Multiplier = 0.25
+    most: Channels = 1024
+    nested: bool = False
+    activation: str = "silu"
+
+    def wire(self, features: FeatureMaps) -> FeatureMaps:
+        """Down from the coarsest level, then up from the finest."""
+        act, repeats = self.activation, scaled_repeats(2, self.depth)
+        widths = {
+            level: scaled_channels(32 * stride_of(level), self.width, self.most)
+            for level in self.levels
+        }
+
+        def block(x: Any, level: str, name: str, nested: bool) -> Any:
+            return C3k2(widths[level], repeats, nested, activation=act, name=name)(x)
+
+        def shrink(x: Any, level: str) -> Any:
+            return ConvNormAct(widths[level], 3, 2, activation=act, name=f"shrink_{level}")(x)
+
+        return two_paths(
+            features,
+            self.levels,
+            down=lambda x, level: block(x, level, f"down_{level}", self.nested),
+            shrink=shrink,
+            up=lambda x, level: block(
+                x, level, f"up_{level}", self.nested or level == self.levels[-1]
+            ),
+        )

@@ -1,0 +1,60 @@
+"""The decoder of YOLOv10: Wang et al. 2024 (arXiv 2405.14458), section 3.2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from visiongarden.blocks import C2f, C2fCIB, SCDown
+from visiongarden.decoders.paths import two_paths
+from visiongarden.layers import ConvNormAct
+from visiongarden.parts import Decoder
+from visiongarden.parts.fields import Multiplier
+from visiongarden.registry import register
+from visiongarden.types import FeatureMaps
+
+
+@register
+class YOLOv10Decoder(Decoder):
+    """Top-down, then bottom-up; decoupled downsampling and compact blocks where they cost least.
+
+    Each level keeps the channels it came with. Sizes of the family (depth, compact): n 0.33, up_p5
+    with large kernels; s as n; m 0.67, up_p4 and up_p5; b 0.67, down_p4, up_p4 and up_p5; l and x
+    1, as b.
+
+    Attributes:
+        depth: factor on the three units of each block.
+        compact: blocks whose units are compact inverted blocks: "down_" or "up_" and the level.
+        large_kernel: of the compact inverted blocks.
+        activation: of all convolutions.
+        levels: any that follow each other.
+    """
+
+    depth: Multiplier = 0.33
+    compact: tuple[str, ...] = ("up_p5",)
+    large_kernel: bool = False
+    activation: str = "silu"
+
+    def wire(self, features: FeatureMaps) -> FeatureMaps:
+        """Down from the coarsest level, then up from the finest."""
+        act, finest = self.activation, self.levels[0]
+        widths = {level: features[level].shape[-1] for level in self.levels}
+
+        def block(x: Any, place: str) -> Any:
+            units, filters = max(round(3 * self.depth), 1), widths[place.split("_")[1]]
+            if place in self.compact:
+                return C2fCIB(filters, units, self.large_kernel, True, act, name=place)(x)
+            return C2f(filters, units, shortcut=False, activation=act, name=place)(x)
+
+        def shrink(x: Any, level: str) -> Any:
+            name = f"shrink_{level}"
+            if level == finest:
+                return ConvNormAct(widths[level], 3, 2, activation=act, name=name)(x)
+            return SCDown(widths[level], act, name=name)(x)
+
+        return two_paths(
+            features,
+            self.levels,
+            down=lambda x, level: block(x, f"down_{level}"),
+            shrink=shrink,
+            up=lambda x, level: block(x, f"up_{level}"),
+        )

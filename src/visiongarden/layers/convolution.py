@@ -1,0 +1,114 @@
+"""`Convolution`: Keras's, padded alike on both sides, as each backend runs it fastest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from visiongarden.registry import register
+
+
+@register
+class Convolution(keras.layers.Conv2D):
+    """2-D convolution with `pad` zeros on every side, as in Darknet, PyTorch and the papers.
+
+    Keras's "same" pads a convolution of stride 2 on the right and bottom only, which shifts
+    imported weights by a pixel. The padding is the operation's own: a layer before it would copy
+    the feature map. On PyTorch feature maps stay in their layout, where Keras copies each twice.
+
+    Input (batch, height, width, channels); output (batch, (height + 2 * pad - kernel_size) //
+    strides + 1, likewise the width, filters).
+
+    Args:
+        filters: channels of the output.
+        kernel_size: side of the kernel, in cells.
+        strides: step of the kernel, in cells.
+        pad: zeros on each side; None means `kernel_size // 2`, which keeps height and width at
+            stride 1 and odd `kernel_size`.
+        groups: sets of channels that are convolved apart; both channel counts are its multiples.
+        use_bias: whether a bias is added.
+        **kwargs: `name`, `dtype`, `trainable`, initializers and the like of `keras.layers.Conv2D`.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 1,
+        strides: int = 1,
+        pad: int | None = None,
+        groups: int = 1,
+        use_bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            filters, kernel_size, strides=strides, groups=groups, use_bias=use_bias, **kwargs
+        )
+        self.pad = int(self.kernel_size[0] // 2 if pad is None else pad)
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        """The convolution without bias."""
+        inputs, kernel = (keras.ops.convert_to_tensor(each) for each in (inputs, kernel))
+        run = _BACKENDS.get(keras.backend.backend(), _padded)
+        if self.data_format != "channels_last" or (run is _tensorflow and self.groups > 1):
+            run = _padded  # TensorFlow has no grouped convolution on a CPU but through XLA
+        return run(inputs, kernel, self)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Static shape; unknown sides stay unknown."""
+        sides = (
+            None if n is None else (n + 2 * self.pad - self.kernel_size[0]) // self.strides[0] + 1
+            for n in input_shape[1:3]
+        )
+        return (input_shape[0], *sides, self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        config = super().get_config()
+        del config["padding"], config["data_format"], config["dilation_rate"]
+        sides = {name: config[name][0] for name in ("kernel_size", "strides")}
+        return {**config, **sides, "pad": self.pad}
+
+
+def _padded(x: Any, kernel: Any, layer: Convolution) -> Any:
+    if layer.pad:
+        x = keras.ops.pad(x, ((0, 0), (layer.pad, layer.pad), (layer.pad, layer.pad), (0, 0)))
+    return keras.ops.conv(x, kernel, strides=layer.strides, padding="valid")
+
+
+def _tensorflow(x: Any, kernel: Any, layer: Convolution) -> Any:
+    import tensorflow as tf
+
+    side = [layer.pad, layer.pad]
+    padding = [[0, 0], side, side, [0, 0]] if layer.pad else "VALID"
+    return tf.nn.conv2d(x, kernel, layer.strides[0], padding)
+
+
+def _torch(x: Any, kernel: Any, layer: Convolution) -> Any:
+    import torch
+
+    # Of NHWC memory seen as NCHW; the kernel alone is laid out anew, which costs little.
+    kernel = kernel.permute(3, 2, 0, 1)
+    if kernel.device.type != "meta":
+        kernel = kernel.contiguous(memory_format=torch.channels_last)
+    x = x.permute(0, 3, 1, 2)
+    x = torch.nn.functional.conv2d(
+        x, kernel, None, layer.strides[0], layer.pad, groups=layer.groups
+    )
+    return x.permute(0, 2, 3, 1)
+
+
+def _jax(x: Any, kernel: Any, layer: Convolution) -> Any:
+    import jax
+
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        layer.strides,
+        ((layer.pad, layer.pad),) * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=layer.groups,
+    )
+
+
+_BACKENDS = {"tensorflow": _tensorflow, "torch": _torch, "jax": _jax}

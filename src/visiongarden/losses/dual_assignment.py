@@ -1,0 +1,55 @@
+"""The loss of a head with one-to-many and one-to-one branches: YOLOv10, section 3.1."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import PositiveInt
+
+from visiongarden.config import Value
+from visiongarden.losses.anchor_free import AnchorFreeLoss
+from visiongarden.losses.assigners import TaskAligned
+from visiongarden.types import ImageSize, RawPredictions
+
+
+class DualAssignmentLoss(Value):
+    """The anchor-free loss of both pairs of branches, in equal weight.
+
+    Consistent dual assignment (Wang et al. 2024, equation 2): both use the same alpha and beta, so
+    that the one cell of the one-to-one branches is the best of the many.
+
+    Attributes:
+        num_classes: number of classes.
+        bins: values of each distance's distribution.
+        many: assigner of the one-to-many branches; the one-to-one's differs in `top_k` alone.
+    """
+
+    terms: ClassVar[tuple[str, ...]] = (
+        *("many_box", "many_class", "many_dfl"),
+        *("box", "class", "dfl"),
+    )
+    num_classes: PositiveInt
+    bins: PositiveInt = 16
+    many: TaskAligned = TaskAligned()
+
+    def __call__(
+        self, raw: RawPredictions, boxes: Any, classes: Any, image_size: ImageSize
+    ) -> dict[str, Any]:
+        """The weighted terms, whose sum is the loss; arguments as in `AnchorFreeLoss`.
+
+        Args:
+            raw: level -> {"boxes", "classes", "many_boxes", "many_classes"}.
+            boxes: (batch, m, 4), xyxy pixels of the network's input.
+            classes: (batch, m) int32; -1 where padded.
+            image_size: (height, width) of the network's input.
+        """
+        found = {}
+        for prefix, assigner in (("many_", self.many), ("", self.many.replace(top_k=1))):
+            loss = AnchorFreeLoss(num_classes=self.num_classes, bins=self.bins, assigner=assigner)
+            own = {
+                level: {name: tensors[prefix + name] for name in ("boxes", "classes")}
+                for level, tensors in raw.items()
+            }
+            terms = loss(own, boxes, classes, image_size)
+            found |= {prefix + name: value for name, value in terms.items()}
+        return found
