@@ -13,6 +13,7 @@ from visiongarden.cli.main import main
 from visiongarden.errors import UserError
 
 SURFACE = {
+    "data": set(),  # its commands: test_data.py
     "demo": {"--output", "--seed", "--debug"},
     "train": {
         "source",
