@@ -91,10 +91,14 @@ def letterbox(image: np.ndarray, size: ImageSize, fill: int = 114) -> tuple[np.n
     return canvas, Placement((columns / width, rows / height), (float(left), float(top)))
 
 
-def resize(image: np.ndarray, size: ImageSize) -> np.ndarray:
-    """uint8 image at (height, width): averaging when it shrinks, linear when it grows."""
+def resize(image: np.ndarray, size: ImageSize, quick: bool = False) -> np.ndarray:
+    """uint8 image at (height, width): averaging when it shrinks, linear when it grows.
+
+    With `quick` it is linear too where it shrinks to half or more, at a tenth of the time.
+    """
     if image.shape[:2] == tuple(size):
         return image
-    smaller = size[0] < image.shape[0]
+    least = 0.5 if quick else 1.0
+    smaller = size[0] < least * image.shape[0]
     how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=how), np.uint8)

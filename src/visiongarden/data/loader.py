@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +12,7 @@ import cv2
 import numpy as np
 
 from visiongarden.data.augment import Augmentation, Vary
+from visiongarden.data.augment.vary import STEP, WINDOW
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.decode import letterbox, resize
 from visiongarden.errors import UserError
@@ -17,6 +20,9 @@ from visiongarden.types import Batch, Example, ImageSize, Placement
 
 CACHE_BYTES = 2 * 2**30
 """Decoded images are kept in memory where all of them take less than this."""
+
+RECENT_BYTES = 384 * 2**20
+"""Otherwise the last ones are kept, in each process, up to this."""
 
 
 class Loader:
@@ -151,35 +157,53 @@ def _sizes(size: ImageSize, multi_scale: float, step: int, training: bool) -> li
 
 
 class _Images:
-    """Decoded images, shrunk to what the canvas can show; kept where they fit into memory."""
+    """Decoded images, shrunk to what the canvas can show; all are kept where they fit into memory.
+
+    Otherwise the last ones are, which the next mosaics will ask for again.
+    """
 
     def __init__(
         self, dataset: DetectionDataset, size: ImageSize, keep: bool, training: bool
     ) -> None:
         self.dataset, self.size, self.keep, self.training = dataset, size, keep, training
-        self._kept: dict[int, Example] = {}
+        self.most = len(dataset) if keep else 0
+        if training and not keep:
+            self.most = min(WINDOW * STEP + 32, RECENT_BYTES // (size[0] * size[1] * 3))
+        self._start()
+
+    def _start(self) -> None:
+        self._kept: OrderedDict[int, Example] = OrderedDict()
+        self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_kept": {}}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_kept", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start()
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Example:
-        if index in self._kept:
-            return self._kept[index]
+        with self._lock:
+            found = self._kept.get(index)
+            if found is not None:
+                self._kept.move_to_end(index)
+                return found
         # What is judged must not depend on how it was decoded.
         example = self.dataset.load(index, self.size if self.training else None)
         image = np.asarray(example.image)
         rows, columns = image.shape[:2]
         height, width = example.size or (rows, columns)
         ratio = min(self.size[0] / rows, self.size[1] / columns, 1.0)
-        if self.training and not self.keep and ratio > 0.5:
-            ratio = 1.0  # it is resampled once, when it is drawn
         sides = (max(round(rows * ratio), 1), max(round(columns * ratio), 1))
-        example = _scaled(example, resize(image, sides), (height, width))
-        if self.keep:
-            self._kept[index] = example
+        example = _scaled(example, resize(image, sides, self.training), (height, width))
+        if self.most:
+            with self._lock:
+                self._kept[index] = example
+                if len(self._kept) > self.most:
+                    self._kept.popitem(last=False)
         return example
 
 
@@ -194,6 +218,19 @@ def _scaled(example: Example, image: np.ndarray, size: ImageSize) -> Example:
     return replace(example, image=image, boxes=boxes, outlines=drawn, size=size)
 
 
+class _InOrder:
+    """Images by their place in an epoch."""
+
+    def __init__(self, images: _Images, order: np.ndarray) -> None:
+        self.images, self.order = images, order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, place: int) -> Example:
+        return self.images[int(self.order[place])]
+
+
 class _Epoch:
     """Random access to the finished images of one epoch, as Grain wants it."""
 
@@ -201,21 +238,22 @@ class _Epoch:
         self.images, self.mosaic, self.sizes = loader._images, mosaic, loader.sizes
         self.seed, self.epoch, self.batch_size = loader.seed, epoch, loader.batch_size
         settings = loader.augmentation
-        self.vary = Vary(self.images, settings, loader.max_boxes) if settings else None
         count = len(self.images)
         self.order = np.arange(count)
         if loader.shuffle:
             self.order = np.random.default_rng((self.seed, epoch)).permutation(count)
+        self.vary: Vary | None = None
+        if settings is not None:
+            self.vary = Vary(_InOrder(self.images, self.order), settings, loader.max_boxes)
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __getitem__(self, place: int) -> tuple[Example, Placement]:
-        index = int(self.order[place])
         if self.vary is None:
-            return self._letterboxed(index)
+            return self._letterboxed(int(self.order[place]))
         random = np.random.default_rng((self.seed, self.epoch, place))
-        example = self.vary(index, self._size(place // self.batch_size), random, self.mosaic)
+        example = self.vary(place, self._size(place // self.batch_size), random, self.mosaic)
         return example, Placement((1.0, 1.0), (0.0, 0.0))
 
     def _size(self, batch: int) -> ImageSize:
