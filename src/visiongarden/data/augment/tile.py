@@ -61,28 +61,28 @@ def draw(canvas: np.ndarray, tile: Tile) -> None:
     x1, y1, x2, y2 = tile.window
     image = np.asarray(tile.example.image)[y1:y2, x1:x2]
     matrix = tile.matrix @ _shift(x1, y1)
-    corners = outlines.transform(
-        np.array([[0, 0], [x2 - x1, 0], [x2 - x1, y2 - y1], [0, y2 - y1]], np.float64), matrix
+    around = move(np.array([[0, 0, x2 - x1, y2 - y1]], np.float64), matrix)[0].tolist()
+    sides = (canvas.shape[1], canvas.shape[0]) * 2
+    left, top, right, bottom = (
+        min(max(round(v), 0), most) for v, most in zip(around, sides, strict=True)
     )
-    height, width = canvas.shape[:2]
-    low = np.clip(np.round(corners.min(axis=0)), 0, (width, height)).astype(int)
-    high = np.clip(np.round(corners.max(axis=0)), 0, (width, height)).astype(int)
-    if (high <= low).any():
+    if right <= left or bottom <= top:
         return
+    low, high = np.array([left, top]), np.array([right, bottom])
     view = canvas[low[1] : high[1], low[0] : high[0]]
-    upright = not (matrix[0, 1] or matrix[1, 0] or matrix[2, :2].any())
-    if upright and 0 < max(matrix[0, 0], matrix[1, 1]) <= 1:
+    upright = _upright(matrix)
+    if upright and max(matrix[0, 0], matrix[1, 1]) <= 1:
         _shrink(image, view, matrix, low, high)
         return
     # For OpenCV the middle of the first pixel is (0, 0), here it is (0.5, 0.5).
     seen = _shift(-low[0] - 0.5, -low[1] - 0.5) @ matrix @ _shift(0.5, 0.5)
     border = cv2.BORDER_REPLICATE if upright else cv2.BORDER_TRANSPARENT
-    sides = (view.shape[1], view.shape[0])
+    shape = (view.shape[1], view.shape[0])
     how: Any = {"dst": view, "flags": cv2.INTER_LINEAR, "borderMode": border}
     if matrix[2, :2].any():
-        cv2.warpPerspective(image, seen, sides, **how)
+        cv2.warpPerspective(image, seen, shape, **how)
     else:
-        cv2.warpAffine(image, seen[:2] / seen[2, 2], sides, **how)
+        cv2.warpAffine(image, seen[:2] / seen[2, 2], shape, **how)
 
 
 def _shrink(
@@ -164,9 +164,18 @@ def keep(example: Example, kept: np.ndarray) -> Example:
 
 def move(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Upright boxes (n, 4) around the moved corners of boxes (n, 4)."""
+    if _upright(matrix):
+        scale, offset = np.diag(matrix)[:2], matrix[:2, 2]
+        return np.asarray(boxes * np.tile(scale, 2) + np.tile(offset, 2), np.float32)
     corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)
     moved = outlines.transform(corners.astype(np.float64), matrix).reshape(-1, 4, 2)
     return np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
+
+
+def _upright(matrix: np.ndarray) -> bool:
+    """Whether a matrix scales and shifts, and does nothing else."""
+    (a, b, _), (c, d, _), (e, f, g) = matrix.tolist()
+    return b == c == e == f == 0 and g == 1 and a > 0 and d > 0
 
 
 def _inside(boxes: np.ndarray, limits: Sequence[float]) -> np.ndarray:
