@@ -78,7 +78,12 @@ def theirs(rows, class_map):
         image = np.full((len(boxes), 1), number + 1.0)
         results.append(
             np.concatenate(
-                [image, boxes, found.scores[:, None].astype(np.float64), found.classes[:, None] + 1],
+                [
+                    image,
+                    boxes,
+                    found.scores[:, None].astype(np.float64),
+                    found.classes[:, None] + 1,
+                ],
                 axis=1,
             )
         )

@@ -65,7 +65,7 @@ def main():
                     "data": str(data),
                     "size": size,
                     "cached": cached,
-                    "warmup": 2 * given.images,
+                    "warmup": given.images,
                 }
                 chosen = contenders(options, given.peer)
                 rows = compare(chosen, given.rounds, given.seconds, 1)

@@ -37,7 +37,7 @@ def ours(options):
 
 
 def plain(options):
-    """The same augmentations as papers describe them: a mosaic of twice the sides, then one warp."""
+    """The same augmentations as papers tell them: a mosaic of twice the sides, then one warp."""
     from visiongarden.data import read
 
     dataset, size = read(options["data"], "yolo"), options["size"]
@@ -67,7 +67,7 @@ def plain(options):
             x1, y1 = max(left, 0), max(top, 0)
             x2, y2 = min(left + width, 2 * size), min(top + height, 2 * size)
             canvas[y1:y2, x1:x2] = image[y1 - top : y2 - top, x1 - left : x2 - left]
-            boxes.append(own + [left, top, left, top])
+            boxes.append(own + np.array([left, top, left, top]))
         scale = random.uniform(0.5, 1.5)
         shift = size / 2 + size * random.uniform(-0.1, 0.1, 2)
         matrix = np.array(

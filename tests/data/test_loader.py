@@ -1,14 +1,22 @@
 """Loader: the same batches for the same epoch, whatever the workers; nothing is cut."""
 
 import gc
+import importlib
 import tracemalloc
 
 import cv2
 import numpy as np
 import pytest
 
-from visiongarden.data import Augmentation, DetectionDataset, Loader, make_scenes, read
-from visiongarden.errors import UserError
+from visiongarden.data import (
+    Augmentation,
+    DetectionDataset,
+    Loader,
+    check,
+    make_scenes,
+    read,
+)
+from visiongarden.errors import DataError, UserError
 from visiongarden.types import ClassMap, Example
 
 
@@ -29,6 +37,7 @@ def same(a, b):
     )
 
 
+checking = importlib.import_module("visiongarden.data.check")
 EVERYTHING = Augmentation(mixup=0.5, mosaic9=0.5, degrees=20, cutout=0.5, perspective=0.1)
 VARIED = {"augmentation": Augmentation(), "shuffle": True, "seed": 3}
 
@@ -184,3 +193,16 @@ def test_crowds_are_judged_but_never_trained_on():
 def test_mosaics_stop_before_the_end(scenes, off, expected):
     one = loader(scenes, augmentation=Augmentation(mosaic_off_epochs=off))
     assert [one.mosaic_in(epoch, 3) for epoch in range(3)] == expected
+
+
+@pytest.mark.parametrize("most", [0, 100])
+def test_images_that_are_cut_short_stop_small_and_large_sets(tmp_path, monkeypatch, most):
+    monkeypatch.setattr(checking, "DECODED", most)
+    dataset = read(make_scenes(tmp_path / "scenes", 12, (48, 64)))
+    check(dataset)
+    for index in (2, 5):
+        path = dataset[index].path
+        path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError, match="has 2 faults") as caught:
+        check(dataset)
+    assert dataset[5].path.name in str(caught.value)

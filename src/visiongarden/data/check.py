@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.decode import cut_short
 from visiongarden.data.faults import Finding, refuse
 from visiongarden.data.header import MOST_BYTES
 from visiongarden.data.place import read_bytes, read_ends
+from visiongarden.data.table import Table
 from visiongarden.errors import DataError
 
 DECODED = 20_000
@@ -29,26 +29,36 @@ def check(dataset: DetectionDataset) -> None:
     Raises:
         DataError: one report that names each image that is missing, cut short or not decodable.
     """
-    large = len(dataset) > DECODED
-    if large and not isinstance(dataset[0].path, Path):
-        return  # an archive or a shard that is cut short does not open
+    if len(dataset) > DECODED:
+        errors = _ends(dataset)
+    else:
+        with ThreadPoolExecutor(4) as pool:
+            errors = [e for e in pool.map(lambda i: _decoded(dataset, i), range(len(dataset))) if e]
+    refuse(dataset.root, [Finding("error", "image", "", error.what) for error in errors])
 
-    def fault_of(index: int) -> DataError | None:
+
+def _decoded(dataset: DetectionDataset, index: int) -> DataError | None:
+    try:
+        dataset.load(index)
+    except DataError as error:
+        return error
+    return None
+
+
+def _ends(dataset: DetectionDataset) -> list[DataError]:
+    found = []
+    examples = dataset.examples
+    names = examples.names if isinstance(examples, Table) and examples.located is Path else ()
+    # An archive or a shard that is cut short does not open.
+    for name in names:
         try:
-            if large:
-                _look_at_end(dataset[index].path)
-            else:
-                dataset.load(index)
+            _look_at_end(Path(name))
         except DataError as error:
-            return error
-        return None
-
-    with ThreadPoolExecutor(4) as pool:
-        found = [error for error in pool.map(fault_of, range(len(dataset))) if error]
-    refuse(dataset.root, [Finding("error", "image", "", error.what) for error in found])
+            found.append(error)
+    return found
 
 
-def _look_at_end(path: Any) -> None:
+def _look_at_end(path: Path) -> None:
     first, last = read_ends(path, 4, _TAIL)
     ends = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}
     mark = ends.get(first[:2])
