@@ -10,6 +10,7 @@ import pytest
 from visiongarden import backbones, connect, decoders, heads
 from visiongarden.data import make_scenes
 from visiongarden.errors import ContractError
+from visiongarden.testing import lint
 
 TEXT = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
@@ -50,6 +51,16 @@ def test_parts_of_one_s_own_build_save_and_reopen(project):
         project, "-c", "import my_project.necks\nimport visiongarden as vg\nvg.load('own.keras')"
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_what_the_readme_writes_is_sound(project):
+    for name in ("blocks", "necks"):
+        assert lint(project / "my_project" / f"{name}.py") == []
+        done = run(
+            project, "-m", "visiongarden", "check", f"my_project.{name}", "--backend", "none"
+        )
+        assert done.returncode == 0, done.stderr + done.stdout
 
 
 @pytest.mark.slow

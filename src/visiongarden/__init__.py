@@ -25,7 +25,10 @@ if TYPE_CHECKING:
         parts,
         postprocess,
         recipes,
+        scaffold,
+        testing,
         training,
+        weights,
     )
     from visiongarden.errors import ContractError, UserError
     from visiongarden.models import Detector, load
@@ -64,7 +67,10 @@ __all__ = [
     "postprocess",
     "recipes",
     "register",
+    "scaffold",
+    "testing",
     "training",
+    "weights",
 ]
 
 _HOME = {

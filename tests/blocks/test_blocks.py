@@ -13,6 +13,16 @@ def conv(kernel, inputs, outputs):
     return kernel * kernel * inputs * outputs + 2 * outputs
 
 
+def depth(kernel, channels):
+    """The same of one DepthwiseNormAct."""
+    return kernel * kernel * channels + 2 * channels
+
+
+REP_UNIT = conv(3, 4, 4) + conv(1, 4, 4) + conv(3, 4, 4)
+REP_CSP = 2 * conv(1, 8, 4) + REP_UNIT + conv(1, 8, 8)
+CIB = 2 * depth(3, 8) + conv(1, 8, 16) + conv(1, 16, 8)
+ATTENTION = conv(1, 8, 16) + depth(3, 8) + conv(1, 8, 8)
+
 # block, channels in, output (height, width, channels) of an 8 × 12 input, trainable weights
 TABLE = [
     (blocks.Residual(16), 16, (8, 12, 16), conv(1, 16, 8) + conv(3, 8, 16)),
@@ -42,6 +52,89 @@ TABLE = [
     ),
     (blocks.SPP(16), 8, (8, 12, 16), conv(1, 8, 8) + conv(1, 32, 16)),
     (blocks.SPPF(16), 8, (8, 12, 16), conv(1, 8, 8) + conv(1, 32, 16)),
+    (
+        blocks.CSP(16, 1, kernel_sizes=(3, 3)),
+        8,
+        (8, 12, 16),
+        2 * conv(1, 8, 8) + 2 * conv(3, 8, 8) + conv(1, 16, 16),
+    ),
+    (
+        blocks.C3k2(16, 2, expansion=0.25),
+        8,
+        (8, 12, 16),
+        conv(1, 8, 8) + 2 * (conv(3, 4, 2) + conv(3, 2, 4)) + conv(1, 16, 16),
+    ),
+    (
+        blocks.C3k2(16, 1, nested=True),
+        8,
+        (8, 12, 16),
+        conv(1, 8, 16) + 2 * conv(1, 8, 4) + 4 * conv(3, 4, 4) + conv(1, 8, 8) + conv(1, 24, 16),
+    ),
+    (blocks.RepConv(16), 8, (8, 12, 16), conv(3, 8, 16) + conv(1, 8, 16)),
+    (blocks.RepDepthwise(), 8, (8, 12, 8), depth(7, 8) + depth(3, 8)),
+    (blocks.RepResidual(4), 4, (8, 12, 4), REP_UNIT),
+    (blocks.RepCSP(8, 1), 8, (8, 12, 8), REP_CSP),
+    (
+        blocks.ELAN(16, 8),
+        8,
+        (8, 12, 16),
+        2 * conv(1, 8, 8) + 4 * conv(3, 8, 8) + conv(1, 32, 16),
+    ),
+    (
+        blocks.ELAN(16, 8, 4, every=1),
+        8,
+        (8, 12, 16),
+        2 * conv(1, 8, 8) + conv(3, 8, 4) + 3 * conv(3, 4, 4) + conv(1, 32, 16),
+    ),
+    (
+        blocks.CSPELAN(16, 16, 8, 1),
+        8,
+        (8, 12, 16),
+        conv(1, 8, 16) + 2 * (REP_CSP + conv(3, 8, 8)) + conv(1, 32, 16),
+    ),
+    (
+        blocks.CSPELAN(16, 16, 8, 0),
+        8,
+        (8, 12, 16),
+        conv(1, 8, 16) + 2 * conv(3, 8, 8) + conv(1, 32, 16),
+    ),
+    (
+        blocks.SPPCSPC(8),
+        8,
+        (8, 12, 8),
+        3 * conv(1, 8, 8) + 2 * conv(3, 8, 8) + conv(1, 32, 8) + conv(1, 16, 8),
+    ),
+    (
+        blocks.SPPCSPC(8, plain=True),
+        8,
+        (8, 12, 8),
+        2 * conv(1, 8, 8) + conv(1, 32, 8) + conv(1, 16, 8),
+    ),
+    (blocks.MPDown(16), 8, (4, 6, 16), 2 * conv(1, 8, 8) + conv(3, 8, 8)),
+    (blocks.AConv(16), 8, (4, 6, 16), conv(3, 8, 16)),
+    (blocks.ADown(16), 8, (4, 6, 16), conv(3, 4, 8) + conv(1, 4, 8)),
+    (blocks.SCDown(16), 8, (4, 6, 16), conv(1, 8, 16) + depth(3, 16)),
+    (blocks.CIB(8), 8, (8, 12, 8), CIB + depth(3, 16)),
+    (blocks.CIB(8, large_kernel=True), 8, (8, 12, 8), CIB + depth(7, 16) + depth(3, 16)),
+    (
+        blocks.C2fCIB(16, 1, shortcut=False),
+        8,
+        (8, 12, 16),
+        conv(1, 8, 16) + CIB + depth(3, 16) + conv(1, 24, 16),
+    ),
+    (blocks.SelfAttention(8, 2), 8, (8, 12, 8), ATTENTION),
+    (
+        blocks.AttentionUnit(8),
+        8,
+        (8, 12, 8),
+        ATTENTION + conv(1, 8, 16) + conv(1, 16, 8),
+    ),
+    (
+        blocks.PSA(16),
+        16,
+        (8, 12, 16),
+        2 * conv(1, 16, 16) + ATTENTION + conv(1, 8, 16) + conv(1, 16, 8),
+    ),
 ]
 IDS = [f"{type(row[0]).__name__}{i}" for i, row in enumerate(TABLE)]
 
@@ -102,6 +195,63 @@ def test_spp_and_sppf_pool_alike():
     np.testing.assert_allclose(
         *(keras.ops.convert_to_numpy(block(x)) for block in (spp, sppf)), atol=1e-6
     )
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("block", [blocks.RepConv(6, "linear"), blocks.RepDepthwise((7, 3), None)])
+def test_branches_fold_into_one_convolution(block):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1, 8, 12, 6)).astype(np.float32)
+    block(x)
+    block.set_weights([rng.uniform(0.5, 2, w.shape) for w in block.weights])
+    kernel, bias = (part.astype(np.float32) for part in block.folded())
+    run = keras.ops.depthwise_conv if kernel.shape[-1] == 1 else keras.ops.conv
+    one = keras.ops.convert_to_numpy(run(x, kernel, padding="same")) + bias
+    np.testing.assert_allclose(one, keras.ops.convert_to_numpy(block(x)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.backends
+def test_attention_is_that_of_its_equation():
+    """softmax(q k / sqrt(d)) v, head by head, over all cells."""
+    rng = np.random.default_rng(0)
+    q, k = rng.normal(size=(2, 1, 2, 3, 8)).astype(np.float32)
+    v = rng.normal(size=(1, 2, 3, 4)).astype(np.float32)
+    found = keras.ops.convert_to_numpy(blocks.Attend(2)([q, k, v]))
+    for head in range(2):
+        mine, theirs = (x.reshape(6, 8)[:, 4 * head : 4 * head + 4] for x in (q, k))
+        weights = np.exp(mine @ theirs.T / 2)
+        wanted = weights / weights.sum(1, keepdims=True) @ v.reshape(6, 4)[:, 2 * head :][:, :2]
+        np.testing.assert_allclose(found.reshape(6, 4)[:, 2 * head :][:, :2], wanted, rtol=1e-4)
+
+
+def test_heads_divide_the_channels():
+    """400 channels halve to 200, which three heads of about 64 do not divide."""
+    assert blocks.AttentionUnit(200).attention.attend.heads == 2
+    assert blocks.AttentionUnit(288).attention.attend.heads == 4
+
+
+@pytest.mark.backends
+def test_links_of_two_backbones():
+    """A 1×1 splits by channels; a coarser map is repeated, then added."""
+    link = blocks.CBLinear((2, 3))
+    one, two = link(np.ones((1, 2, 2, 4), np.float32))
+    assert (one.shape[-1], two.shape[-1]) == (2, 3)
+    fine, coarse = np.ones((1, 4, 4, 1), np.float32), np.arange(4.0).reshape(1, 2, 2, 1)
+    fused = blocks.CBFuse((2,))([fine, coarse.astype(np.float32)])
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(fused)[0, :, :, 0],
+        1 + np.array([[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]),
+    )
+
+
+@pytest.mark.backends
+def test_border_cells_of_the_pooled_way_are_never_zero_for_padding():
+    """`ADown` pools averages; at the border of a map of -1 the maximum is -1, not 0."""
+    down = blocks.ADown(4)
+    down(np.zeros((1, 6, 6, 4), np.float32))
+    pooled = keras.ops.convert_to_numpy(down.pool(np.full((1, 5, 5, 2), -1, np.float32)))
+    assert pooled.shape == (1, 3, 3, 2)
+    assert (pooled == -1).all()
 
 
 def test_a_shortcut_to_other_channels_is_refused():

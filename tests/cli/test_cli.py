@@ -37,7 +37,24 @@ SURFACE = {
     },
     "predict": {"model", "images", "--output", "--score", "--import", "--debug"},
     "export": {"model", "--format", "--output", "--image-size", "--import", "--debug"},
-    "show": {"source", "--image-size", "--import", "--debug"},
+    "transfer": {
+        "source",
+        "target",
+        "--output",
+        "--rename",
+        "--at-least",
+        "--layout",
+        "--import",
+        "--debug",
+    },
+    "diff": {"before", "after", "--image-size", "--json", "--import", "--debug"},
+    "new": {"kind", "name", "--into", "--debug"},
+    "check": {"target", "--backend", "--skip", "--json", "--debug"},
+    "lint": {"files", "--debug"},
+    "show": {"source", "--image-size", "--html", "--json", "--import", "--debug"},
+    "repeats": {"source", "--write", "--json", "--import", "--debug"},
+    "models": {"--task", "--json", "--markdown", "--debug"},
+    "verify": {"source", "factory", "--all", "--import", "--debug"},
 }
 
 
@@ -90,12 +107,22 @@ def test_help_starts_nothing():
         ),
         ("export", "export.export_file", ["m.keras"], (Path("m.keras"), None, "onnx", None)),
         ("show", "recipes.show", ["m.keras", "--image-size", "64"], (Path("m.keras"), 64)),
+        ("diff", "recipes.diff", ["a.yaml", "b.keras"], (Path("a.yaml"), Path("b.keras"), None)),
+        (
+            "transfer",
+            "weights.transfer_file",
+            ["w.pt", "m.keras", "--output", "o.keras", "--rename", "a=b", "--at-least", "0.5"],
+            (Path("w.pt"), Path("m.keras"), Path("o.keras"), {"a": "b"}, 0.5, "auto"),
+        ),
+        ("new", "scaffold.new", ["block", "unit"], ("block", "unit", Path())),
     ],
 )
 def test_a_command_is_one_call(monkeypatch, command, target, arguments, passed):
     calls = []
 
     class Answer(tuple):
+        files = commands = ()
+
         def table(self):
             return "table"
 

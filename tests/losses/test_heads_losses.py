@@ -16,9 +16,16 @@ ANCHORS = {"p3": ((10, 13), (16, 30)), "p4": ((30, 33),)}
 
 def raw_shapes(head):
     sides = {"p3": (2, 8, 8), "p4": (2, 4, 4)}
-    if isinstance(head, heads.AnchorFree):
+    if isinstance(head, (heads.AnchorFree, heads.DualAssignment)):
+        prefixes = ("", "many_") if isinstance(head, heads.DualAssignment) else ("",)
+        widths = {"boxes": 4 * head.bins, "classes": head.num_classes}
         return {
-            lv: {"boxes": (*s, 4 * head.bins), "classes": (*s, head.num_classes)}
+            lv: {f"{p}{name}": (*s, width) for p in prefixes for name, width in widths.items()}
+            for lv, s in sides.items()
+        }
+    if isinstance(head, heads.Decoupled):
+        return {
+            lv: {"boxes": (*s, 4), "objectness": (*s, 1), "classes": (*s, head.num_classes)}
             for lv, s in sides.items()
         }
     return {
@@ -35,7 +42,11 @@ HEADS = [
     heads.AnchorFree(num_classes=3, bins=8),
     heads.AnchorBased(num_classes=3, anchors=ANCHORS),
     heads.AnchorBased(num_classes=3, anchors=ANCHORS, scale_xy=1.0),
+    heads.AnchorBased(num_classes=3, anchors=ANCHORS, sizes="squared"),
+    heads.Decoupled(num_classes=3),
+    heads.DualAssignment(num_classes=3, bins=8),
 ]
+IDS = ["free", "based", "based-v3", "based-squared", "decoupled", "dual"]
 
 
 class Free(keras.Model):
@@ -67,7 +78,7 @@ class Free(keras.Model):
 
 
 @pytest.mark.backends
-@pytest.mark.parametrize("head", HEADS, ids=["free", "based", "based-v3"])
+@pytest.mark.parametrize("head", HEADS, ids=IDS)
 def test_it_learns_the_boxes(head):
     model = Free(head)
     model.compile(keras.optimizers.Adam(0.1))
@@ -87,7 +98,7 @@ def test_it_learns_the_boxes(head):
 
 
 @pytest.mark.backends
-@pytest.mark.parametrize("head", HEADS, ids=["free", "based", "based-v3"])
+@pytest.mark.parametrize("head", HEADS, ids=IDS)
 @pytest.mark.parametrize("fill", [0.0, 30.0, -30.0])
 def test_images_without_boxes_are_finite(head, fill):
     model = Free(head, fill)
@@ -140,6 +151,36 @@ def test_anchor_based_decodes_as_the_paper_says():
         k.convert_to_numpy(boxes)[0, 1], [24 - 30, 8 - 16.5, 24 + 30, 8 + 16.5], rtol=1e-4
     )
     assert float(scores[0, 0, 0]) == pytest.approx(0.25)
+
+
+def test_squared_sizes_reach_from_nothing_to_four_anchors():
+    """Scaled-YOLOv4's `new_coords`: (2 s(t))**2 times the anchor."""
+    head = heads.AnchorBased(num_classes=1, anchors={"p4": ((30, 33),)}, sizes="squared")
+    raw = {
+        "p4": {
+            "boxes": np.array([0, 0, -100, 100], np.float32).reshape(1, 1, 1, 1, 4),
+            "objectness": np.zeros((1, 1, 1, 1)),
+            "classes": np.zeros((1, 1, 1, 1, 1)),
+        }
+    }
+    boxes = k.convert_to_numpy(head.decode()(raw, (16, 16))[0])
+    np.testing.assert_allclose(boxes[0, 0], [8, 8 - 66, 8, 8 + 66], atol=1e-3)
+
+
+def test_one_to_one_branches_learn_each_object_once():
+    """What makes NMS needless: the many branches are sure of several cells, the one of one."""
+    head = HEADS[-1]
+    model = Free(head)
+    model.compile(keras.optimizers.Adam(0.1))
+    x, y = np.zeros((2, 1), np.float32), {"boxes": BOXES, "classes": CLASSES}
+    model.fit(((x, y) for _ in range(300)), steps_per_epoch=300, verbose=0, shuffle=False)
+    raw = model(x)
+    one = k.convert_to_numpy(head.decode()(raw, SIZE)[1])
+    many = {lv: {"boxes": t["many_boxes"], "classes": t["many_classes"]} for lv, t in raw.items()}
+    many = k.convert_to_numpy(head.decode()(many, SIZE)[1])
+    for image, objects in enumerate((2, 1)):
+        assert (one[image] > 0.25).sum() == objects
+        assert (many[image] > 0.25).sum() > 3 * objects
 
 
 def test_the_layouts_agree():

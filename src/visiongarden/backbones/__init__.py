@@ -10,6 +10,7 @@ from visiongarden.backbones.resnet import ResNet
 from visiongarden.backbones.yolo11_backbone import YOLO11Backbone
 from visiongarden.backbones.yolov5_backbone import YOLOv5Backbone
 from visiongarden.backbones.yolov10_backbone import YOLOv10Backbone
+from visiongarden.backbones.yolox_darknet import YOLOXDarknet
 
 __all__ = [
     "GELAN",
@@ -23,6 +24,7 @@ __all__ = [
     "ELANNetTiny",
     "ResNet",
     "YOLO11Backbone",
+    "YOLOXDarknet",
     "YOLOv5Backbone",
     "YOLOv10Backbone",
 ]

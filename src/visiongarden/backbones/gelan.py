@@ -8,11 +8,11 @@ from visiongarden.blocks import CSPELAN, SPPF, CBFuse, CBLinear
 from visiongarden.blocks.downsample import Down, down_block
 from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Backbone
-from visiongarden.parts.fields import Channels, Repeats
+from visiongarden.parts.fields import HalvedChannels, Repeats
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps
 
-FourChannels = tuple[Channels, Channels, Channels, Channels]
+FourChannels = tuple[HalvedChannels, HalvedChannels, HalvedChannels, HalvedChannels]
 
 
 @register
@@ -20,9 +20,8 @@ class GELAN(Backbone):
     """Two stride-2 convolutions, four CSP-ELAN stages, SPP-ELAN at the end.
 
     Sizes of the family (stem; channels; hidden; down; repeats): t 16-32; 32-64-96-128; as channels;
-    AConv; 0-3-3-3. s twice the channels of t but 32-64 in the stem, as t. m 32-64;
-    128-240-360-480; as channels; AConv; 1-1-1-1. c 64-128; 256-512-512-512; 128-256-512-512;
-    ADown; 1-1-1-1.
+    AConv; 0-3-3-3. s as t with twice the channels. m 32-64; 128-240-360-480; as channels; AConv;
+    1-1-1-1. c 64-128; 256-512-512-512; 128-256-512-512; ADown; 1-1-1-1.
 
     Attributes:
         stem: channels of the first two convolutions.
@@ -34,7 +33,7 @@ class GELAN(Backbone):
         levels: any of p1 to p5.
     """
 
-    stem: tuple[Channels, Channels] = (16, 32)
+    stem: tuple[HalvedChannels, HalvedChannels] = (16, 32)
     channels: FourChannels = (32, 64, 96, 128)
     hidden: FourChannels | None = None
     repeats: tuple[Repeats, Repeats, Repeats, Repeats] = (0, 3, 3, 3)
@@ -78,11 +77,11 @@ class CompositeGELAN(Backbone):
         levels: any of p1 to p5.
     """
 
-    stem: tuple[Channels, Channels] = (64, 128)
+    stem: tuple[HalvedChannels, HalvedChannels] = (64, 128)
     channels: FourChannels = (256, 512, 1024, 1024)
     hidden: FourChannels = (128, 256, 512, 512)
     repeats: Repeats = 2
-    pooled: Channels = 512
+    pooled: HalvedChannels = 512
     activation: str = "silu"
 
     def wire(self, images: Any) -> FeatureMaps:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from visiongarden.blocks import PSA, SPPF, C2f, C2fCIB, SCDown
 from visiongarden.layers import ConvNormAct
@@ -34,7 +34,7 @@ class YOLOv10Backbone(Backbone):
     depth: Multiplier = 0.33
     width: Multiplier = 0.25
     most: Channels = 1024
-    compact: tuple[str, ...] = ()
+    compact: tuple[Literal["p2", "p3", "p4", "p5"], ...] = ()
     large_kernel: bool = False
     activation: str = "silu"
 

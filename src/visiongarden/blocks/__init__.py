@@ -5,11 +5,12 @@ from visiongarden.blocks.attention import PSA, Attend, AttentionUnit, SelfAttent
 from visiongarden.blocks.cib import CIB, C2fCIB
 from visiongarden.blocks.composite_backbone import CBFuse, CBLinear
 from visiongarden.blocks.csp import CSP, C2f, C3k2
-from visiongarden.blocks.csp_stage import CSPDarknetStage, PartialDense
+from visiongarden.blocks.csp_stage import CSPDarknetStage, PartialDense, ReversedCSP
 from visiongarden.blocks.downsample import AConv, ADown, MPDown, SCDown
 from visiongarden.blocks.elan import CSPELAN, ELAN, RepCSP, RepResidual
 from visiongarden.blocks.rep_conv import RepConv, RepDepthwise
 from visiongarden.blocks.residual import DarknetStage, Residual, ResNetStage, ResNetUnit
+from visiongarden.blocks.separable import Focus, SeparableCSP, SeparableResidual
 from visiongarden.blocks.spp import SPP, SPPCSPC, SPPF
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "CBLinear",
     "CSPDarknetStage",
     "DarknetStage",
+    "Focus",
     "MPDown",
     "PartialDense",
     "RepCSP",
@@ -43,6 +45,9 @@ __all__ = [
     "ResNetStage",
     "ResNetUnit",
     "Residual",
+    "ReversedCSP",
     "SCDown",
     "SelfAttention",
+    "SeparableCSP",
+    "SeparableResidual",
 ]

@@ -83,14 +83,16 @@ class AttentionUnit(Composite):
     """Self-attention, then a feed-forward network of two 1×1; each adds its input.
 
     Args:
-        filters: channels of input and output; a head has 64.
+        filters: channels of input and output; a head has 64, or more where 64 does not divide them.
         activation: between the two 1×1.
         **kwargs: `name`, `dtype`, `trainable`.
     """
 
     def __init__(self, filters: int, activation: str = "silu", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.attention = SelfAttention(filters, max(filters // 64, 1))
+        most = max(filters // 64, 1)
+        heads = max(count for count in range(1, most + 1) if filters % count == 0)
+        self.attention = SelfAttention(filters, heads)
         self.attended = Sum()
         self.widen = ConvNormAct(2 * filters, activation=activation)
         self.narrow = ConvNormAct(filters, activation=None)

@@ -83,3 +83,39 @@ class PartialDense(Composite):
         first = self.conv1(x[..., x.shape[-1] // 2 :])
         second = self.conv2(first)
         return self.concat([x, self.join(self.dense([second, first]))])
+
+
+@register
+class ReversedCSP(Composite):
+    """CSP block of a decoder: a 1×1 narrows first, then one copy goes around the units.
+
+    Wang et al. 2020 (Scaled-YOLOv4), section 3.1, "CSP-ized PAN". Input (batch, height, width,
+    any); output (batch, height, width, filters).
+
+    Args:
+        filters: channels of every convolution.
+        repeats: number of units, a 1×1 and a 3×3 each, without shortcut.
+        activation: of every convolution.
+        **kwargs: `name`, `dtype`, `trainable`.
+    """
+
+    def __init__(
+        self, filters: int, repeats: int = 2, activation: str = "mish", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.into = ConvNormAct(filters, activation=activation)
+        self.around = ConvNormAct(filters, activation=activation)
+        self.units = [
+            Residual(filters, 1.0, shortcut=False, activation=activation) for _ in range(repeats)
+        ]
+        self.concat = keras.layers.Concatenate()
+        self.out = ConvNormAct(filters, activation=activation)
+
+    def call(self, x: Any) -> Any:
+        """Narrows, runs the units, joins."""
+        x = self.into(x)
+        around = self.around(x)
+        y = x
+        for unit in self.units:
+            y = unit(y)
+        return self.out(self.concat([y, around]))

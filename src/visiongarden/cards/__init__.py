@@ -2,7 +2,7 @@
 
 from visiongarden.cards.build import build
 from visiongarden.cards.card import Card, Convention, Level, Licence, Result, Stage, Trained
-from visiongarden.cards.library import find, load, names
+from visiongarden.cards.library import find, load, merged, names
 from visiongarden.cards.listing import Listing, models
 from visiongarden.cards.verify import Check, Verification, verify, verify_all
 
@@ -20,6 +20,7 @@ __all__ = [
     "build",
     "find",
     "load",
+    "merged",
     "models",
     "names",
     "verify",

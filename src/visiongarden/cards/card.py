@@ -16,6 +16,8 @@ Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Side = Annotated[int, Field(gt=0, le=8192)]
 Score = Annotated[float, Field(ge=0, le=100)]
 
+Task = Literal["detection", "classification", "segmentation"]
+
 
 class Licence(Value):
     """Under which terms the authors give what.
@@ -35,6 +37,8 @@ class Convention(Value):
     Attributes:
         params: what is a parameter.
         macs: what is a multiply-accumulate, and how the published figure becomes one.
+        per_output: operations added for each number that a convolution gives out; tools that
+            count a bias add 1, those that count a normalisation by itself 2.
         fused: whether `macs` count what is deployed: normalisation and parallel branches folded
             into convolutions, branches that only teach left out.
     """
@@ -43,6 +47,7 @@ class Convention(Value):
         "trainable; scale and shift of batch normalisation are, its mean and variance not"
     )
     macs: Text = "convolutions and dense layers, without bias"
+    per_output: Annotated[int, Field(ge=0, le=4)] = 0
     fused: bool = False
 
 
@@ -159,7 +164,7 @@ class Card(Value):
     authors: tuple[Text, ...]
     arxiv: Annotated[str, Field(pattern=r"^[0-9]{4}\.[0-9]{4,5}$")] | None = None
     year: Annotated[int, Field(ge=1950, le=2100)]
-    task: Literal["detection", "classification", "segmentation"]
+    task: Task
     licence: Licence
     image_size: tuple[Side, Side]
     model: Parts | None = None

@@ -5,26 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 # The parts that cards name are registered by these imports.
 import visiongarden.backbones
 import visiongarden.decoders
 import visiongarden.heads  # noqa: F401
-from visiongarden.cards.card import Card
+from visiongarden.cards.card import Card, Task
 from visiongarden.config import load_yaml
-from visiongarden.errors import ConfigError, nearest
+from visiongarden.errors import ConfigError, UserError, nearest
 
 FOLDER = Path(__file__).parent
 """Where our own cards lie, one file an architecture."""
 
 
 def names(task: str | None = None) -> tuple[str, ...]:
-    """Names of all models that have a card, architecture by architecture, small sizes first.
+    """Names of all models that have a card, oldest architecture first, sizes as in their file.
 
     Args:
         task: only models for this task.
+
+    Raises:
+        UserError: there is no such task.
     """
+    if task is not None and task not in get_args(Task):
+        raise UserError(f"there is no task {task!r}", fix=nearest(task, get_args(Task)))
     return tuple(card.name for card in _ours() if task in (None, card.task))
 
 
@@ -112,4 +117,5 @@ def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def _ours() -> tuple[Card, ...]:
-    return tuple(card for path in sorted(FOLDER.glob("*.yaml")) for card in read(path))
+    cards = [card for path in sorted(FOLDER.glob("*.yaml")) for card in read(path)]
+    return tuple(sorted(cards, key=lambda card: (card.year, card.arxiv or "9")))

@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from visiongarden.cards.card import Card, Result
 from visiongarden.cards.library import load, names
 
-_HEADERS = ("model", "params", "MACs", "image", "AP", "AP50", "split", "levels", "licence", "paper")
+_COLUMNS = {
+    "model": str.ljust,
+    "params": str.rjust,
+    "MACs": str.rjust,
+    "image": str.rjust,
+    "AP": str.rjust,
+    "AP50": str.rjust,
+    "judged on": str.ljust,
+    "levels": str.ljust,
+    "licence": str.ljust,
+    "arXiv": str.ljust,
+}
+
+_INTRODUCTION = """\
+# Published models
+
+Written by `visiongarden models --markdown` from the cards in `src/visiongarden/cards`, which give
+the source of each figure. `visiongarden verify NAME` builds a model and holds it against its card;
+`vg.cards.build("NAME", num_classes=3)` makes it. Parameters are trainable ones; MACs are counted as
+the card says, for one image of the size given; AP is COCO's, in percent. The licence is that of the
+authors' code; the code here is our own.
+
+"""
 
 
 @dataclass(frozen=True)
@@ -19,22 +40,22 @@ class Listing:
     cards: tuple[Card, ...]
 
     def __str__(self) -> str:
-        rows = [_HEADERS, *(_row(card) for card in self.cards)]
+        rows = [tuple(_COLUMNS), *map(_row, self.cards)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        right = ("params", "MACs", "image", "AP", "AP50")
-        lines = []
-        for row in rows:
-            cells = [
-                cell.rjust(width) if header in right else cell.ljust(width)
-                for cell, width, header in zip(row, widths, _HEADERS, strict=True)
-            ]
-            lines.append("  ".join(cells).rstrip())
-        return "\n".join(lines)
+        lines = (
+            "  ".join(
+                fit(cell, width)
+                for fit, cell, width in zip(_COLUMNS.values(), row, widths, strict=True)
+            )
+            for row in rows
+        )
+        return "\n".join(line.rstrip() for line in lines)
 
     def markdown(self) -> str:
-        """The table of the documentation."""
-        lines = [_HEADERS, ("---",) * len(_HEADERS), *(_row(card) for card in self.cards)]
-        return "\n".join("| " + " | ".join(row) + " |" for row in lines) + "\n"
+        """The page of the documentation."""
+        rules = ("--:" if fit is str.rjust else "---" for fit in _COLUMNS.values())
+        rows = [tuple(_COLUMNS), tuple(rules), *map(_row, self.cards)]
+        return _INTRODUCTION + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
     def json(self) -> str:
         """Every card whole, as a JSON list."""
@@ -46,6 +67,9 @@ def models(task: str | None = None) -> Listing:
 
     Args:
         task: "detection", "classification" or "segmentation"; None lists all.
+
+    Raises:
+        UserError: there is no such task.
     """
     return Listing(tuple(load(name) for name in names(task)))
 
@@ -60,18 +84,19 @@ def _row(card: Card) -> tuple[str, ...]:
         "×".join(map(str, card.image_size)),
         _percent(best.ap if best else None),
         _percent(best.ap50 if best else None),
-        f"{best.split}@{best.image_size}" if best else "",
+        f"{best.split}, {best.image_size}" if best else "",
         " ".join(levels),
         card.licence.code,
-        f"arXiv {card.arxiv}" if card.arxiv else card.title,
+        card.arxiv or "",
     )
 
 
 def _headline(card: Card) -> Result | None:
-    """The result at the card's own size, else the first."""
+    """The result at the card's own size, with AP where there is one."""
     own = [result for result in card.results if result.image_size == card.image_size[0]]
-    return next(iter(own or card.results), None)
+    whole = [result for result in own if result.ap is not None]
+    return next(iter(whole or own or card.results), None)
 
 
-def _percent(value: Any) -> str:
+def _percent(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"

@@ -53,4 +53,5 @@ def models(
     from visiongarden import cards
 
     listing = cards.models(task)
-    typer.echo(listing.json() if json else listing.markdown() if markdown else str(listing))
+    text = listing.json() if json else listing.markdown() if markdown else str(listing)
+    typer.echo(text.removesuffix("\n"))

@@ -113,17 +113,3 @@ def export(
     size = None if image_size is None else (image_size, image_size)
     path, found = export_file(model, output, format, size)
     typer.echo(f"exported {path}: {found}")
-
-
-@app.command()
-def show(
-    source: Annotated[Path, typer.Argument(help="A model (.keras) or a recipe (.yaml).")],
-    image_size: Annotated[int | None, typer.Option(min=1, help="Side of the image.")] = None,
-    imports: Imports = None,
-    debug: Debug = False,
-) -> None:
-    """Print a model's figure: stages, sizes, parameters, compute."""
-    start(imports)
-    from visiongarden import recipes
-
-    typer.echo(str(recipes.show(source, image_size)))

@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 
 import typer
 
-from visiongarden.cli import cards, commands, data  # noqa: F401 (each file adds its commands to the app)
+# Each file adds its commands to the app.
+from visiongarden.cli import cards, check, commands, data, figures, new, weights  # noqa: F401
 from visiongarden.cli.app import app
 from visiongarden.cli.failures import INTERRUPTED, report
 

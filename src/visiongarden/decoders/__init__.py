@@ -7,7 +7,7 @@ from visiongarden.decoders.gelan_pan import GELANPathAggregation
 from visiongarden.decoders.path_aggregation import PathAggregation
 from visiongarden.decoders.yolo11_decoder import YOLO11Decoder
 from visiongarden.decoders.yolov3_decoder import TinyDecoder, YOLOv3Decoder
-from visiongarden.decoders.yolov4_decoder import YOLOv4Decoder
+from visiongarden.decoders.yolov4_decoder import YOLOv4CSPDecoder, YOLOv4Decoder
 from visiongarden.decoders.yolov10_decoder import YOLOv10Decoder
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "TinyDecoder",
     "YOLO11Decoder",
     "YOLOv3Decoder",
+    "YOLOv4CSPDecoder",
     "YOLOv4Decoder",
     "YOLOv10Decoder",
 ]

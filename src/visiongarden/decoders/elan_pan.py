@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import keras
@@ -9,7 +10,7 @@ import keras
 from visiongarden.blocks import ELAN, SPPCSPC, MPDown
 from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Decoder
-from visiongarden.parts.fields import Channels
+from visiongarden.parts.fields import HalvedChannels
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps
 
@@ -28,7 +29,7 @@ class ELANPathAggregation(Decoder):
         levels: any that follow each other.
     """
 
-    channels: Channels = 128
+    channels: HalvedChannels = 128
     tiny: bool = False
     activation: str = "silu"
 
@@ -47,7 +48,7 @@ class ELANPathAggregation(Decoder):
             x = keras.layers.Concatenate(name=f"join_down_{level}")([own, x])
             x = down[level] = self._block(widths[level], f"down_{level}")(x)
         outputs = {levels[0]: x}
-        for finer, level in zip(levels, levels[1:], strict=False):
+        for finer, level in itertools.pairwise(levels):
             x = self._shrink(widths[level], f"shrink_{finer}")(x)
             x = keras.layers.Concatenate(name=f"join_up_{level}")([x, down[level]])
             x = outputs[level] = self._block(widths[level], f"up_{level}")(x)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
+
+from pydantic import model_validator
 
 from visiongarden.blocks import CSPELAN
 from visiongarden.blocks.downsample import Down, down_block
 from visiongarden.decoders.paths import two_paths
-from visiongarden.errors import ContractError
+from visiongarden.errors import ConfigError
 from visiongarden.parts import Decoder
-from visiongarden.parts.fields import Channels, Repeats
+from visiongarden.parts.fields import HalvedChannels, Repeats
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps, FeatureSpec
+from visiongarden.types import FeatureMaps
 
 
 @register
@@ -32,26 +34,27 @@ class GELANPathAggregation(Decoder):
         levels: any that follow each other.
     """
 
-    channels: tuple[Channels, ...] = (64, 96, 128)
-    shrunk: tuple[Channels, ...] = (48, 64)
-    hidden: tuple[Channels, ...] | None = None
+    channels: tuple[HalvedChannels, ...] = (64, 96, 128)
+    shrunk: tuple[HalvedChannels, ...] = (48, 64)
+    hidden: tuple[HalvedChannels, ...] | None = None
     repeats: Repeats = 3
     down: Down = "AConv"
     activation: str = "silu"
 
-    def check(self, offered: FeatureSpec, giver: str) -> None:
-        """There is one number of channels for each level."""
+    @model_validator(mode="after")
+    def _one_number_a_level(self) -> Self:
         count = len(self.levels)
         for name, wanted in (("channels", count), ("hidden", count), ("shrunk", count - 1)):
             given = getattr(self, name)
             if given is not None and len(given) != wanted:
-                mended = tuple((*given, *(given[-1:] or (128,)) * wanted)[:wanted])
-                raise ContractError(
-                    f"decoder {self} does not suit its own levels",
-                    wants=(name, f"{wanted} numbers for the levels {' '.join(self.levels)}"),
-                    offered=str(len(given)),
-                    fix=self.with_fields(**{name: mended}),
+                mended = (*given, *(given[-1:] or (128,)) * wanted)[:wanted]
+                raise ConfigError(
+                    f"{name} does not suit the levels {' '.join(self.levels)}",
+                    rule=f"one number for each level{' but the last' * (name == 'shrunk')}",
+                    received=f"{name}={given}",
+                    fix=f"{name}={mended}",
                 )
+        return self
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
         """Down from the coarsest level, then up from the finest."""

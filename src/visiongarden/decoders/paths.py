@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +36,7 @@ def two_paths(
     if len(levels) == 1:
         x = down(x, coarsest)
     outputs = {levels[0]: x}
-    for finer, level in zip(levels, levels[1:], strict=False):
+    for finer, level in itertools.pairwise(levels):
         x = shrink(x, finer)
         x = keras.layers.Concatenate(name=f"join_up_{level}")([x, on_the_way[level]])
         x = outputs[level] = up(x, level)

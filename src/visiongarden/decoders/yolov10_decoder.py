@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
 
 from visiongarden.blocks import C2f, C2fCIB, SCDown
 from visiongarden.decoders.paths import two_paths
+from visiongarden.errors import ConfigError
 from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Decoder
 from visiongarden.parts.fields import Multiplier
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps
+
+Place = Annotated[str, Field(pattern=r"^(down|up)_p[0-9]$")]
+"""A block by its path and level."""
 
 
 @register
@@ -30,9 +36,23 @@ class YOLOv10Decoder(Decoder):
     """
 
     depth: Multiplier = 0.33
-    compact: tuple[str, ...] = ("up_p5",)
+    compact: tuple[Place, ...] = ("up_p5",)
     large_kernel: bool = False
     activation: str = "silu"
+
+    @model_validator(mode="after")
+    def _compact_blocks_exist(self) -> Self:
+        places = [f"down_{level}" for level in self.levels[:-1]]
+        places += [f"up_{level}" for level in self.levels[1:]] or [f"down_{self.levels[0]}"]
+        unknown = [place for place in self.compact if place not in places]
+        if unknown:
+            raise ConfigError(
+                f"there is no block {' '.join(unknown)} to make compact",
+                rule=f"any of {', '.join(places)}",
+                received=f"compact={self.compact}",
+                fix=f"compact={tuple(p for p in self.compact if p in places)}",
+            )
+        return self
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
         """Down from the coarsest level, then up from the finest."""

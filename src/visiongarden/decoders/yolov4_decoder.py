@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from visiongarden.blocks import Alternating, AlternatingSPP
+from visiongarden.blocks import SPPCSPC, Alternating, AlternatingSPP, ReversedCSP
 from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Decoder
 from visiongarden.parts.fields import Multiplier
@@ -75,3 +75,24 @@ class YOLOv4Decoder(LateralPathAggregation):
     def block(self, filters: int, name: str) -> Any:
         """Five convolutions in turn."""
         return Alternating(filters, activation=self.activation, name=name)
+
+
+@register
+class YOLOv4CSPDecoder(LateralPathAggregation):
+    """Pooling and merging blocks with cross-stage-partial splits: YOLOv4-CSP.
+
+    Attributes:
+        width: factor on the channels given on; 1.0 is the paper's.
+        activation: of all convolutions.
+        levels: any that follow each other.
+    """
+
+    activation: str = "mish"
+
+    def top(self, filters: int, name: str) -> Any:
+        """Pooling on one way, a 1×1 around it."""
+        return SPPCSPC(filters, (13, 9, 5), activation=self.activation, name=name)
+
+    def block(self, filters: int, name: str) -> Any:
+        """Two units, a 1×1 around them."""
+        return ReversedCSP(filters, activation=self.activation, name=name)

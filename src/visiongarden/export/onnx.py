@@ -18,6 +18,7 @@ import numpy as np
 
 from visiongarden.errors import UserError
 from visiongarden.export.agreement import Agreement, agreement
+from visiongarden.export.operations import complete_tf2onnx
 from visiongarden.models import load
 from visiongarden.postprocess import Nms
 from visiongarden.types import ImageSize
@@ -62,12 +63,13 @@ def to_onnx(
             "the model takes images of any size",
             fix="image_size=(640, 640); on the command line --image-size 640",
         )
+    complete_tf2onnx()
     path.parent.mkdir(parents=True, exist_ok=True)
     if images is None:
         images = np.random.default_rng(0).integers(0, 256, (2, *size, 3)).astype(np.uint8)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
         draft = Path(folder) / "model.onnx"
-        with _quiet():
+        with quiet():
             signature = [keras.InputSpec(shape=(None, *size, 3), dtype="float32", name="images")]
             _decoded(model, size).export(
                 str(draft), format="onnx", verbose=False, input_signature=signature
@@ -145,7 +147,7 @@ def _finish(path: Path, model: Any, size: ImageSize) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silences what converters tell their own developers."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -7,7 +7,7 @@ from typing import Any
 from visiongarden.heads.prediction import Branch, LightBranch, prior_logit
 from visiongarden.losses import AnchorFreeLoss
 from visiongarden.parts import Head
-from visiongarden.parts.fields import Bins
+from visiongarden.parts.fields import Bins, Groups
 from visiongarden.postprocess import AnchorFreeDecode
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, RawPredictions
@@ -23,11 +23,14 @@ class AnchorFree(Head):
     Attributes:
         num_classes: number of classes, without background.
         bins: values of each distance's distribution, 0 to bins - 1 strides.
+        box_groups: sets of channels that are convolved apart in the boxes' branch, from its second
+            convolution on; 4 in the table of YOLOv9's paper.
         light_classes: depthwise and 1×1 convolutions in the classes' branch, as in YOLO11.
         activation: of the convolutions.
     """
 
     bins: Bins = 16
+    box_groups: Groups = 1
     light_classes: bool = False
     activation: str = "silu"
 
@@ -64,7 +67,11 @@ class TwoBranches:
         head = self.head
         classes_branch = LightBranch if head.light_classes else Branch
         boxes = Branch(
-            self.box_filters, 4 * head.bins, activation=head.activation, name=f"{name}_boxes"
+            self.box_filters,
+            4 * head.bins,
+            groups=getattr(head, "box_groups", 1),
+            activation=head.activation,
+            name=f"{name}_boxes",
         )
         classes = classes_branch(
             self.class_filters,

@@ -32,6 +32,7 @@ class Branch(Composite):
         repeats: number of 3×3 convolutions.
         bias: what the prediction's bias starts with.
         activation: of the 3×3 convolutions.
+        groups: sets of channels that are convolved apart, from the second convolution on.
         **kwargs: `name`, `dtype`, `trainable`.
     """
 
@@ -42,12 +43,16 @@ class Branch(Composite):
         repeats: int = 2,
         bias: float = 0.0,
         activation: str = "silu",
+        groups: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.convs = [ConvNormAct(filters, 3, activation=activation) for _ in range(repeats)]
+        self.convs = [
+            ConvNormAct(filters, 3, activation=activation, groups=groups if i else 1)
+            for i in range(repeats)
+        ]
         self.out = keras.layers.Conv2D(
-            outputs, 1, bias_initializer=keras.initializers.Constant(bias)
+            outputs, 1, groups=groups, bias_initializer=keras.initializers.Constant(bias)
         )
 
     def call(self, x: Any) -> Any:

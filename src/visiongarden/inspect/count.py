@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import keras
 
 from visiongarden.errors import UserError
-from visiongarden.inspect.macs import macs_by_layer, macs_inside
+from visiongarden.inspect.macs import macs_by_layer, macs_inside, outputs_inside
 from visiongarden.layers.keras_internals import weightless
 from visiongarden.models import Detector
 from visiongarden.parts import IMAGE, Part
-from visiongarden.types import FeatureSpec, ImageSize
+from visiongarden.parts.connection import check_image_size
+from visiongarden.types import FeatureSpec, ImageSize, stride_of
 
 DEFAULT_SIZE: ImageSize = (640, 640)
 """Where a model leaves the size open and none is given; what most detectors are published at."""
@@ -27,11 +29,14 @@ class Count:
         total: all parameters; moving means and variances of batch normalisation among them.
         macs: multiply-accumulates of convolutions and dense layers for one image. Bias,
             normalisation, activation, pooling and products of two feature maps are not counted.
+        outputs: numbers that those convolutions and dense layers give out; some papers count one
+            operation more for each, for a bias, or two for a normalisation.
     """
 
     trainable: int
     total: int
     macs: int
+    outputs: int = 0
 
     @property
     def flops(self) -> int:
@@ -44,7 +49,7 @@ def count(
     image_size: ImageSize | int | None = None,
     inputs: FeatureSpec = IMAGE,
 ) -> Count:
-    """Counts parameters and MACs; a part or a detector is drawn anew without its weights' memory.
+    """Counts parameters and MACs; a part is drawn without its weights' memory.
 
     Args:
         source: a model or a part.
@@ -63,12 +68,17 @@ def count(
     with weightless():
         model = drawn(source, size, inputs)
         found = macs_by_layer(model, symbolic_inputs(model, size))
-    return count_of(model, macs_inside(model, found))
+    return count_of(model, found)
 
 
-def count_of(layer: keras.Layer, macs: int) -> Count:
-    """Parameters of a built layer, beside MACs found elsewhere."""
-    return Count(_elements(layer.trainable_weights), _elements(layer.weights), macs)
+def count_of(layer: keras.Layer, found: Counter[int]) -> Count:
+    """Parameters of a built layer, beside its share of the MACs that were `found`."""
+    return Count(
+        trainable=_elements(layer.trainable_weights),
+        total=_elements(layer.weights),
+        macs=macs_inside(layer, found),
+        outputs=outputs_inside(layer, found),
+    )
 
 
 def size_for(source: keras.Model | Part, image_size: ImageSize | int | None) -> ImageSize:
@@ -81,7 +91,10 @@ def size_for(source: keras.Model | Part, image_size: ImageSize | int | None) -> 
 
 
 def drawn(source: keras.Model | Part, size: ImageSize, inputs: FeatureSpec = IMAGE) -> keras.Model:
-    """A model at `size` with the graph of `source`; anything but parts is taken as it is."""
+    """A model at `size` with the graph of `source`: the model itself where it suits."""
+    if isinstance(source, Detector) and source.image_size is None:
+        check_image_size(size, max(stride_of(level) for level in source.parts.backbone.levels))
+        return source
     if isinstance(source, Detector) and source.image_size != size:
         parts = source.parts
         return Detector(parts.backbone, parts.decoder, parts.head, size, source.class_map)

@@ -7,7 +7,7 @@ import math
 import keras
 
 from visiongarden.inspect.count import Count, drawn, size_for, symbolic_inputs
-from visiongarden.inspect.macs import every_layer, macs_by_layer
+from visiongarden.inspect.macs import every_layer, macs_by_layer, outputs_inside
 from visiongarden.layers import Composite
 from visiongarden.layers.keras_internals import weightless
 from visiongarden.parts import IMAGE, Part
@@ -49,7 +49,13 @@ def deployed(
     }
     kept = [layer for layer in every_layer(model) if id(layer) not in gone]
     numbers = sum(_own(layer) for layer in kept)
-    return Count(numbers, numbers, sum(found[id(layer)] for layer in kept))
+    counted = [layer for layer in kept if found[id(layer)]]
+    return Count(
+        trainable=numbers,
+        total=numbers,
+        macs=sum(found[id(layer)] for layer in counted),
+        outputs=sum(outputs_inside(layer, found) for layer in counted),
+    )
 
 
 def _own(layer: keras.Layer) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from visiongarden.layers import Composite
+from visiongarden.layers.keras_internals import without_new_calls
 
 _PER_OUTPUT = (
     keras.layers.Conv1D,
@@ -44,7 +45,7 @@ def macs_by_layer(model: keras.Model, inputs: Any) -> Counter[int]:
         inputs: symbolic tensors of static shape, batch 1, as the model takes them.
     """
     found: Counter[int] = Counter()
-    with _recording(model, found):
+    with without_new_calls(model), _recording(model, found):
         model.compute_output_spec(inputs)
     return found
 
@@ -52,6 +53,12 @@ def macs_by_layer(model: keras.Model, inputs: Any) -> Counter[int]:
 def macs_inside(layer: keras.Layer, found: Counter[int]) -> int:
     """MACs of a layer and all that it is made of."""
     return sum(found[id(leaf)] for leaf in every_layer(layer))
+
+
+def outputs_inside(layer: keras.Layer, found: Counter[int]) -> int:
+    """Numbers that the counted layers inside `layer` give out: their MACs over those of one."""
+    counted = (leaf for leaf in every_layer(layer) if found[id(leaf)])
+    return sum(found[id(leaf)] // _macs_per_output(leaf) for leaf in counted)
 
 
 def every_layer(layer: keras.Layer) -> list[keras.Layer]:
@@ -110,3 +117,21 @@ def _einsum_macs(layer: Any, inputs: tuple[int, ...]) -> int:
         side for label, side in zip(kernel_labels, kernel, strict=True) if label in input_labels
     )
     return math.prod(inputs) // shared * math.prod(kernel)
+
+
+def _macs_per_output(layer: Any) -> int:
+    """How many MACs each of a layer's outputs takes."""
+    if isinstance(layer, _SEPARABLE):
+        inner = math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
+        return int(inner // layer.filters)
+    kernel = tuple(layer.kernel.shape)
+    if isinstance(layer, (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)):
+        return math.prod(kernel[:-2])
+    if isinstance(layer, keras.layers.EinsumDense):
+        labels, result = layer.equation.split("->")
+        sides = zip(labels.split(",")[1], kernel, strict=True)
+        return math.prod(side for label, side in sides if label not in result)
+    if isinstance(layer, _PER_INPUT):
+        # Every input reaches kernel * filters outputs; strides spread them.
+        return max(math.prod(kernel) // kernel[-2] // math.prod(layer.strides), 1)
+    return math.prod(kernel[:-1])

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import io
-import re
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
 
+from visiongarden.errors import UserError
 from visiongarden.inspect.count import Count, count_of, drawn, size_for, symbolic_inputs
-from visiongarden.inspect.macs import macs_by_layer, macs_inside
+from visiongarden.inspect.drawing import Box, boxes, page
+from visiongarden.inspect.macs import macs_by_layer
 from visiongarden.layers.keras_internals import weightless
-from visiongarden.models import Detector, load
+from visiongarden.models import load
 from visiongarden.parts import IMAGE, Part
 from visiongarden.types import FeatureSpec, ImageSize
 
@@ -58,6 +58,7 @@ class Figure:
         rows: stage by stage.
         parts: part -> parameters and MACs.
         count: of the whole.
+        boxes: layers with what they read and what is inside them: what `html` draws.
     """
 
     title: str
@@ -65,6 +66,7 @@ class Figure:
     rows: tuple[Row, ...]
     parts: dict[str, Count]
     count: Count
+    boxes: tuple[Box, ...] = ()
 
     def __str__(self) -> str:
         from rich.console import Console
@@ -73,6 +75,40 @@ class Figure:
         console.print(self)
         lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
         return "\n".join(line.rstrip() for line in lines)
+
+    def html(self) -> str:
+        """The figure drawn, as one page that needs nothing beside it."""
+        return page(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the page; returns its path.
+
+        Raises:
+            UserError: the name does not end in .html.
+        """
+        path = Path(path)
+        if path.suffix not in {".html", ".htm"}:
+            raise UserError(
+                f"cannot draw a page as {path}",
+                rule="the name ends in .html",
+                fix=f"--html {path.with_suffix('.html')}",
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.part")
+        beside.write_text(self.html(), encoding="utf-8")
+        beside.replace(path)
+        return path
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists and numbers, for JSON."""
+        return {
+            "title": self.title,
+            "image_size": list(self.image_size),
+            "count": asdict(self.count),
+            "parts": {name: asdict(counted) for name, counted in self.parts.items()},
+            "rows": [asdict(row) for row in self.rows],
+            "boxes": [asdict(box) for box in self.boxes],
+        }
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.text import Text
@@ -108,56 +144,35 @@ def show(
     size = size_for(source, image_size)
     with weightless():
         model = drawn(source, size, inputs)
-        found = macs_by_layer(model, symbolic_inputs(model, size))
-    subs = [model.backbone, model.decoder, model.head] if isinstance(model, Detector) else [model]
+        tensors = symbolic_inputs(model, size)
+        found = macs_by_layer(model, tensors)
+        subs = _subs(model)
+        drawing = boxes(subs, tensors, found)
     return Figure(
         title=f"{type(source).__name__}{name}{_classes(source)}",
         image_size=size,
-        rows=tuple(row for sub in subs for row in _rows(sub, found)),
-        parts={sub.name: count_of(sub, macs_inside(sub, found)) for sub in subs},
-        count=count_of(model, macs_inside(model, found)),
+        rows=tuple(_row(box) for box in drawing if _is_stage(box)),
+        parts={sub.name: count_of(sub, found) for sub in subs},
+        count=count_of(model, found),
+        boxes=drawing,
     )
 
 
-def _rows(part: keras.Model, found: Counter[int]) -> list[Row]:
-    levels = _levels(part)
-    rows = []
-    for layer in part.layers:
-        if isinstance(layer, keras.layers.InputLayer):
-            continue
-        output = tuple(keras.tree.flatten(layer.output)[0].shape[1:])
-        level = levels.get(id(layer), "")
-        if layer.weights or level or output != _input_shape(layer):
-            counted = count_of(layer, macs_inside(layer, found))
-            repeats = _repeats(layer)
-            kind = type(layer).__name__ + (f" ×{repeats}" if repeats else "")
-            rows.append(Row(part.name, layer.name, kind, max(repeats, 1), output, level, counted))
-    return rows
+def _subs(model: keras.Model) -> list[keras.Model]:
+    """The parts of a model that is made of parts, else the model."""
+    parts = [getattr(model, role, None) for role in ("backbone", "decoder", "head")]
+    return [part for part in parts if isinstance(part, keras.Model)] or [model]
 
 
-def _levels(part: keras.Model) -> dict[int, str]:
-    outputs = part.output
-    if not isinstance(outputs, dict):
-        return {}
-    levels: dict[int, str] = {}
-    for level, tensors in outputs.items():
-        for tensor in keras.tree.flatten(tensors):
-            levels[id(tensor._keras_history.operation)] = level
-    return levels
+def _is_stage(box: Box) -> bool:
+    changes = box.output != box.inputs[0]
+    return bool(box.count.total or box.level or changes)
 
 
-def _input_shape(layer: keras.Layer) -> tuple[int | None, ...]:
-    return tuple(keras.tree.flatten(layer.input)[0].shape[1:])
-
-
-def _repeats(layer: keras.Layer) -> int:
-    """Length of the largest run of numbered sublayers, `units` -> unit1, unit2, ...; 0 for none."""
-    runs: Counter[tuple[str, str]] = Counter()
-    for inner in getattr(layer, "_layers", []):
-        numbered = re.fullmatch(r"(.*?)_?\d+", inner.name)
-        if numbered and inner.weights:
-            runs[numbered[1], type(inner).__name__] += 1
-    return max(runs.values(), default=0)
+def _row(box: Box) -> Row:
+    repeats = box.holds
+    kind = box.kind + (f" ×{repeats}" if repeats > 1 else "")
+    return Row(box.part, box.name, kind, repeats, box.output, box.level, box.count)
 
 
 def _classes(source: Any) -> str:

@@ -6,6 +6,7 @@ from visiongarden.layers.composite import Composite
 from visiongarden.layers.conv_norm_act import ConvNormAct
 from visiongarden.layers.convolution import Convolution
 from visiongarden.layers.depthwise_norm_act import DepthwiseNormAct
+from visiongarden.layers.separable_norm_act import SeparableNormAct
 from visiongarden.layers.sum import Sum
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "ConvNormAct",
     "Convolution",
     "DepthwiseNormAct",
+    "SeparableNormAct",
     "Sum",
     "activation",
 ]

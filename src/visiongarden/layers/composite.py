@@ -58,7 +58,10 @@ class Composite(keras.layers.Layer):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._output_shapes: dict[Any, Any] = {}
+        # Past Keras's and TensorFlow's tracking, which would write the shapes into exports.
+        object.__setattr__(self, "_output_shapes", {})
+
+    _output_shapes: dict[Any, Any]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, keras.Layer):

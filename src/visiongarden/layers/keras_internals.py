@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 from keras.src.backend.common import global_state
+from keras.src.ops.numpy import Add as SymbolicAdd
 from keras.src.utils.naming import to_snake_case
+
+__all__ = ["SymbolicAdd", "dtype_policy", "fresh_names", "has_automatic_name", "weightless"]
+"""`SymbolicAdd` is what `+` and `keras.ops.add` run on symbolic tensors; tests watch it."""
 
 _PENDING = "uninitialized_variables"
 _NAME_COUNTERS = "object_name_uids"
@@ -56,6 +61,30 @@ def fresh_names() -> Iterator[None]:
         yield
     finally:
         global_state.set_global_attribute(_NAME_COUNTERS, before or defaultdict(int))
+
+
+@contextmanager
+def without_new_calls(model: keras.Layer) -> Iterator[None]:
+    """Inside, layers can be called on symbolic tensors; afterwards they do not remember it.
+
+    A layer with two calls has no one `output`, and a model that is walked again would find both.
+    """
+    layers = {id(layer): layer for layer in model._flatten_layers()}.values()
+    before = [(x, len(x._inbound_nodes), len(x._outbound_nodes)) for x in layers]
+    try:
+        yield
+    finally:
+        for layer, inbound, outbound in before:
+            del layer._inbound_nodes[inbound:]
+            del layer._outbound_nodes[outbound:]
+
+
+def replay(model: keras.Model, inputs: Any) -> Any:
+    """A functional model's outputs for other symbolic inputs, with the calls on the way.
+
+    Calling the model itself would leave one call, of the model.
+    """
+    return model._run_through_graph(inputs, operation_fn=lambda operation: operation)
 
 
 def has_automatic_name(layer: keras.Layer) -> bool:

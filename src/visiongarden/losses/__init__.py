@@ -2,8 +2,9 @@
 
 from visiongarden.losses.anchor_based import AnchorBasedLoss
 from visiongarden.losses.anchor_free import AnchorFreeLoss
-from visiongarden.losses.assigners import AnchorIoU, TaskAligned
+from visiongarden.losses.assigners import AnchorIoU, SimOTA, TaskAligned
 from visiongarden.losses.bce import binary_crossentropy
+from visiongarden.losses.decoupled import DecoupledLoss
 from visiongarden.losses.dfl import distribution_focal
 from visiongarden.losses.dual_assignment import DualAssignmentLoss
 from visiongarden.losses.focal import focal
@@ -12,7 +13,9 @@ __all__ = [
     "AnchorBasedLoss",
     "AnchorFreeLoss",
     "AnchorIoU",
+    "DecoupledLoss",
     "DualAssignmentLoss",
+    "SimOTA",
     "TaskAligned",
     "binary_crossentropy",
     "distribution_focal",

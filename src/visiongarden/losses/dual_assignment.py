@@ -43,7 +43,7 @@ class DualAssignmentLoss(Value):
             classes: (batch, m) int32; -1 where padded.
             image_size: (height, width) of the network's input.
         """
-        found = {}
+        found: dict[str, Any] = {}
         for prefix, assigner in (("many_", self.many), ("", self.many.replace(top_k=1))):
             loss = AnchorFreeLoss(num_classes=self.num_classes, bins=self.bins, assigner=assigner)
             own = {

@@ -16,11 +16,17 @@ Multiplier = Annotated[float, Field(gt=0, le=20)]
 Channels = Annotated[int, Field(gt=0, le=65_536)]
 """Number of feature channels."""
 
+HalvedChannels = Annotated[int, Field(ge=8, le=65_536, multiple_of=2)]
+"""Number of channels of blocks that work on halves, and halves of these."""
+
 Repeats = Annotated[int, Field(ge=0, le=64)]
 """Number of units inside a block."""
 
 Classes = Annotated[int, Field(gt=0, le=100_000)]
 """Number of classes, without background."""
+
+Groups = Annotated[int, Field(gt=0, le=1024)]
+"""Sets of channels that are convolved apart."""
 
 Bins = Annotated[int, Field(gt=1, le=256)]
 """Values of a discrete distribution."""

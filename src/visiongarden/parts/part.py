@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar, Self
 
 import keras
@@ -57,16 +59,9 @@ class Part(Typed):
 
     def shapes(self, inputs: FeatureSpec = IMAGE, image_size: ImageSize | None = None) -> Any:
         """Shapes of what `wire` returns, without creating a weight; batch is None."""
-        with weightless(), fresh_names():
-            outputs = self._outputs(
-                {
-                    level: keras.KerasTensor(
-                        (None, *_side(image_size or PROBE, spec.stride), spec.channels)
-                    )
-                    for level, spec in inputs.items()
-                }
-            )
-        return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), outputs)
+        asked = _Asked(type(self), repr(self.get_config()), self)
+        found = _traced(asked, inputs, image_size or PROBE)
+        return _each_dict_anew(found)
 
     def check(self, offered: FeatureSpec, giver: str) -> None:
         """Raises a `ContractError` where `offered` does not suit; `giver` says who offers it."""
@@ -98,6 +93,36 @@ class Part(Typed):
 
     def _outputs(self, tensors: FeatureMaps) -> Any:
         return self.wire(tensors["p0"] if tensors.keys() == {"p0"} else tensors)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A part as a key: its class and its fields, whatever they are made of."""
+
+    cls: type
+    fields: str
+    part: Part = field(compare=False)
+
+
+@lru_cache(maxsize=512)
+def _traced(asked: _Asked, inputs: FeatureSpec, size: ImageSize) -> Any:
+    # Remembered: a part is a value, so that the same one always draws the same shapes, and joining,
+    # counting and checking a model ask several times.
+    with weightless(), fresh_names():
+        outputs = asked.part._outputs(
+            {
+                level: keras.KerasTensor((None, *_side(size, spec.stride), spec.channels))
+                for level, spec in inputs.items()
+            }
+        )
+    return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), outputs)
+
+
+def _each_dict_anew(shapes: Any) -> Any:
+    """What was remembered, in dicts that the asker may change."""
+    if isinstance(shapes, dict):
+        return {name: _each_dict_anew(shape) for name, shape in shapes.items()}
+    return shapes
 
 
 class FeaturePart(Part):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from visiongarden.backbones import CSPDarknet
+from visiongarden.cards import load, merged
 from visiongarden.config import apply_overrides, load_yaml
 from visiongarden.data import read
 from visiongarden.decoders import PathAggregation
@@ -24,8 +25,9 @@ def resolve(
     """The recipe of a data set or a recipe file, with overrides.
 
     Where no part is named it is a CSP backbone of depth 0.33 and width 0.25, path aggregation and
-    an anchor-free head: 3 million parameters. A head that does not say `num_classes` takes the
-    number of the data set's classes.
+    an anchor-free head: 3 million parameters. `model: {card: yolox-s}` takes the parts and the
+    image size of a published model, which other fields of `model` change. A head that does not say
+    `num_classes` takes the number of the data set's classes.
 
     Args:
         source: a data set (folder, COCO JSON, YOLO data.yaml), a recipe (.yaml), or its dict.
@@ -37,7 +39,9 @@ def resolve(
         ConfigError: names each field that is not valid.
         DataError: the data set cannot be read.
     """
-    fields = _fields(source)
+    cards = [each for each in overrides if each.startswith("model.card=")]
+    fields = _with_model(apply_overrides(_fields(source), cards))
+    overrides = [each for each in overrides if each not in cards]
     said = {"data.format": format, "data.invalid_boxes": invalid_boxes}
     extra = [f"{path}={value}" for path, value in said.items() if value is not None]
     fields = apply_overrides(fields, [*extra, *overrides])
@@ -58,11 +62,29 @@ def _default_model() -> dict[str, Any]:
 
 
 def _fields(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
-    fields = dict(source) if isinstance(source, Mapping) else _read(Path(source))
+    return dict(source) if isinstance(source, Mapping) else _read(Path(source))
+
+
+def _with_model(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields with every part named: the card's or the default's where the recipe is silent."""
     model = fields.get("model", {})
-    if isinstance(model, Mapping):
-        fields["model"] = _default_model() | dict(model)
-    return fields
+    if not isinstance(model, Mapping):
+        return fields
+    own = dict(model)
+    name = own.pop("card", None)
+    return fields | {
+        "model": _default_model() | own if name is None else merged(_published(str(name)), own)
+    }
+
+
+def _published(name: str) -> dict[str, Any]:
+    """Parts and image size of a card, without its number of classes."""
+    card = load(name)
+    if card.model is None:
+        raise ConfigError(f"card {name} names no parts", fix="model: {backbone: ..., head: ...}")
+    parts = card.model.to_dict()
+    del parts["head"]["num_classes"]
+    return parts | {"image_size": list(card.image_size)}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from keras import ops
 from visiongarden.types import ImageSize
 
 
-class Trainer(keras.Model):
+class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside is
     """A model with its loss: takes uint8 images and padded targets.
 
     Args:

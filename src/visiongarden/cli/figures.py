@@ -1,0 +1,64 @@
+"""The commands that look at a model: its figure, and what repeats in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visiongarden.cli.app import app
+from visiongarden.cli.options import Debug, Imports
+from visiongarden.cli.start import start
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+@app.command()
+def show(
+    source: Annotated[Path, typer.Argument(help="A model (.keras) or a recipe (.yaml).")],
+    image_size: Annotated[int | None, typer.Option(min=1, help="Side of the image.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Draw it as a page that opens without a network.")
+    ] = None,
+    as_json: AsJson = False,
+    imports: Imports = None,
+    debug: Debug = False,
+) -> None:
+    """Print or draw a model's figure: stages, sizes, parameters, compute."""
+    start(imports)
+    from visiongarden import recipes
+
+    figure = recipes.show(source, image_size)
+    if html is not None:
+        typer.echo(f"drawn {figure.save(html)}", err=as_json)
+    if as_json:
+        typer.echo(json.dumps(figure.to_dict()))
+    elif html is None:
+        typer.echo(str(figure))
+
+
+@app.command()
+def repeats(
+    source: Annotated[
+        Path, typer.Argument(help="A Darknet .cfg, an .onnx file or a model (.keras).")
+    ],
+    write: Annotated[
+        Path | None, typer.Option(help="Write what repeats as blocks, with their test.")
+    ] = None,
+    as_json: AsJson = False,
+    imports: Imports = None,
+    debug: Debug = False,
+) -> None:
+    """Find the sub-structures that repeat in a model, and would make a block."""
+    start(imports)
+    from visiongarden import inspect
+
+    found = inspect.repeats(source)
+    typer.echo(json.dumps(found.to_dict()) if as_json else str(found))
+    if write is not None:
+        module, test, refused = inspect.write(found, write)
+        for name, reason in refused.items():
+            typer.echo(f"not written: {name}, which holds {reason}", err=True)
+        typer.echo(f"written {module}; next: python -m pytest {test}", err=as_json)

@@ -1,0 +1,28 @@
+"""The command that writes new layers, blocks, parts and projects: `new`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visiongarden.cli.app import app
+from visiongarden.cli.options import Debug
+
+
+@app.command()
+def new(
+    kind: Annotated[str, typer.Argument(help="layer, block, backbone, decoder, head or project.")],
+    name: Annotated[str, typer.Argument(help="As GatedUnit or gated_unit.")],
+    into: Annotated[Path, typer.Option(help="Folder for the files.")] = Path(),
+    debug: Debug = False,
+) -> None:
+    """Write code, test and recipe of something new; never overwrites."""
+    from visiongarden import scaffold
+
+    created = scaffold.new(kind, name, into)
+    for path in created.files:
+        typer.echo(f"wrote {path}")
+    for command in created.commands:
+        typer.echo(f"next: {command}")

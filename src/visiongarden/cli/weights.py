@@ -1,0 +1,62 @@
+"""Commands on weights and on two models: `transfer`, `diff`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visiongarden.cli.app import app
+from visiongarden.cli.options import Debug, Imports
+from visiongarden.cli.start import start
+
+Rename = Annotated[
+    list[str] | None,
+    typer.Option(metavar="OLD=NEW", help="Rename the start of names; * is one step, ** some."),
+]
+
+
+@app.command()
+def transfer(
+    source: Annotated[
+        Path, typer.Argument(help="Weights: .keras, .weights.h5, .safetensors, .pt or .pth.")
+    ],
+    target: Annotated[Path, typer.Argument(help="The model (.keras) that takes them.")],
+    output: Annotated[Path, typer.Option(help="The model file to write.")],
+    rename: Rename = None,
+    at_least: Annotated[
+        float, typer.Option(min=0, max=1, help="Least share of the model to be copied.")
+    ] = 0.9,
+    layout: Annotated[
+        str, typer.Option(help="Names and axes of the source: keras, torch or auto.")
+    ] = "auto",
+    imports: Imports = None,
+    debug: Debug = False,
+) -> None:
+    """Copy weights into a model by path, never by position, and say what was copied."""
+    start(imports)
+    from visiongarden import weights
+
+    rules = weights.rules(rename or [])
+    typer.echo(str(weights.transfer_file(source, target, output, rules, at_least, layout)))
+    typer.echo(f"saved {output}")
+
+
+@app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(help="A model (.keras) or a recipe (.yaml).")],
+    after: Annotated[Path, typer.Argument(help="Another.")],
+    image_size: Annotated[int | None, typer.Option(min=1, help="Side of the image.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    imports: Imports = None,
+    debug: Debug = False,
+) -> None:
+    """Show what changed between two models: parts, layers, size, weights that survive."""
+    start(imports)
+    import json
+
+    from visiongarden import recipes
+
+    found = recipes.diff(before, after, image_size)
+    typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else str(found))

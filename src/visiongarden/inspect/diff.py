@@ -1,0 +1,258 @@
+"""`diff`: what changed between two models, and which weights would survive a transfer."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from visiongarden.inspect.count import Count, count_of, drawn, size_for, symbolic_inputs
+from visiongarden.inspect.diff_table import table_of
+from visiongarden.inspect.macs import macs_by_layer
+from visiongarden.layers.keras_internals import weightless
+from visiongarden.models import Detector, load
+from visiongarden.parts import IMAGE, Part
+from visiongarden.types import FeatureSpec, ImageSize
+from visiongarden.weights.live import named_weights
+
+Shapes = dict[str, dict[str, tuple[int, ...]]]
+"""Path of a layer -> name of a weight -> shape."""
+
+
+@dataclass(frozen=True)
+class FieldChange:
+    """A field that says something else: "decoder.channels", or "decoder" for another kind."""
+
+    place: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class LayerChange:
+    """Layers under one path that came, went, or have weights of other shapes.
+
+    Attributes:
+        path: prefix of the weights' paths.
+        change: "added", "removed" or "changed".
+        layers: number of layers with weights under the path.
+        parameters: all of theirs; after the change, where there is an after.
+        detail: shapes that changed, "kernel 3 × 3 × 8 × 16 → 3 × 3 × 8 × 32".
+    """
+
+    path: str
+    change: str
+    layers: int
+    parameters: int
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class ModelDiff:
+    """What changed; `str(diff)` is text of at most 100 columns, rich prints it as tables.
+
+    Attributes:
+        before: the first model's label.
+        after: the second's.
+        fields: of parts and of the model.
+        layers: by path, as the weights spell it.
+        count_before: parameters and MACs of the first.
+        count_after: of the second.
+        sizes: (height, width) that the MACs hold for, first and second.
+        survive: paths whose weights have the same shape in both: what a transfer would copy.
+        lost: paths of the second that a transfer would leave as they are.
+        share: of the second's parameters that survive, 0 to 1.
+    """
+
+    before: str
+    after: str
+    fields: tuple[FieldChange, ...]
+    layers: tuple[LayerChange, ...]
+    count_before: Count
+    count_after: Count
+    sizes: tuple[ImageSize, ImageSize]
+    survive: tuple[str, ...]
+    lost: tuple[str, ...]
+    share: float
+
+    @property
+    def same(self) -> bool:
+        """Whether fields, layers and shapes are all the same."""
+        return not self.fields and not self.layers
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists and numbers, for JSON."""
+        found = asdict(self)
+        for side in ("before", "after"):
+            found[f"count_{side}"]["flops"] = getattr(self, f"count_{side}").flops
+        return found | {"same": self.same}
+
+    def __str__(self) -> str:
+        return table_of(self)
+
+
+@dataclass(frozen=True)
+class _Facts:
+    label: str
+    parts: dict[str, Part]
+    model: dict[str, Any]
+    shapes: Shapes
+    count: Count
+    size: ImageSize
+
+
+def diff(
+    before: keras.Model | Part | str | Path,
+    after: keras.Model | Part | str | Path,
+    image_size: ImageSize | int | None = None,
+    inputs: FeatureSpec = IMAGE,
+) -> ModelDiff:
+    """Compares two models or parts; no weight's value is looked at.
+
+    Args:
+        before: a model, a part, or the path of a `.keras` file.
+        after: likewise.
+        image_size: (height, width) or one number for both, for the MACs; by default each model's
+            own, else 640.
+        inputs: what comes into the parts, where they are decoders or heads.
+
+    Raises:
+        ModelFileError: a file does not open.
+        UserError: the image size does not suit a model.
+
+    Example:
+        >>> diff(vg.decoders.FPN(channels=64), vg.decoders.FPN(channels=96), inputs=spec).fields
+        (FieldChange(place='decoder.channels', before=64, after=96),)
+    """
+    first, second = _facts(before, image_size, inputs), _facts(after, image_size, inputs)
+    old, new = _flat(first.shapes), _flat(second.shapes)
+    survive = tuple(path for path in new if old.get(path) == new[path])
+    whole = sum(map(math.prod, new.values()))
+    kept = sum(math.prod(new[path]) for path in survive)
+    return ModelDiff(
+        before=first.label,
+        after=second.label,
+        fields=tuple(_fields(first, second)),
+        layers=tuple(_layers(first.shapes, second.shapes)),
+        count_before=first.count,
+        count_after=second.count,
+        sizes=(first.size, second.size),
+        survive=survive,
+        lost=tuple(path for path in new if path not in set(survive)),
+        share=kept / whole if whole else 1.0,
+    )
+
+
+def _facts(source: Any, image_size: ImageSize | int | None, inputs: FeatureSpec) -> _Facts:
+    label = ""
+    if isinstance(source, (str, Path)):
+        label, source = str(source), load(source)
+    size = size_for(source, image_size)
+    with weightless():
+        model = drawn(source, size, inputs)
+        found = macs_by_layer(model, symbolic_inputs(model, size))
+        counted = count_of(model, found)
+        weights = named_weights(model) if model.weights else {}
+    shapes: Shapes = defaultdict(dict)
+    for path, weight in weights.items():
+        layer, _, name = path.rpartition("/")
+        shapes[layer][name] = tuple(weight.shape)
+    parts, fields = _said(source)
+    return _Facts(label or _label(source), parts, fields, dict(shapes), counted, size)
+
+
+def _label(source: Any) -> str:
+    return str(source) if isinstance(source, Part) else f"{type(source).__name__} {source.name}"
+
+
+def _said(source: Any) -> tuple[dict[str, Part], dict[str, Any]]:
+    """Parts by role, and what the model itself says."""
+    if isinstance(source, Part):
+        return {source.role: source}, {}
+    if not isinstance(source, Detector):
+        return {}, {}
+    parts = source.parts
+    classes = None if source.class_map is None else list(source.class_map.names)
+    size = None if source.image_size is None else list(source.image_size)
+    said = {"image_size": size, "class_map": classes, "dtype": source.dtype_policy.name}
+    return {"backbone": parts.backbone, "decoder": parts.decoder, "head": parts.head}, said
+
+
+def _fields(first: _Facts, second: _Facts) -> Iterator[FieldChange]:
+    for role in dict.fromkeys([*first.parts, *second.parts]):
+        old, new = first.parts.get(role), second.parts.get(role)
+        if old is None or new is None or type(old) is not type(new):
+            yield FieldChange(role, None if old is None else str(old), new and str(new))
+        else:
+            yield from changes(old.to_dict(), new.to_dict(), f"{role}.")
+    if first.model and second.model:
+        yield from changes(first.model, second.model)
+
+
+def changes(old: Any, new: Any, prefix: str = "") -> Iterator[FieldChange]:
+    """Fields of two dicts that differ, dicts within dicts by dotted names."""
+    for name in dict.fromkeys([*old, *new]):
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from changes(before, after, f"{prefix}{name}.")
+        elif before != after:
+            yield FieldChange(f"{prefix}{name}", before, after)
+
+
+def with_fields(found: ModelDiff, before: str, after: str, more: list[FieldChange]) -> ModelDiff:
+    """The same diff under other labels, with fields that are none of the model's."""
+    return replace(found, before=before, after=after, fields=(*found.fields, *more))
+
+
+def _layers(old: Shapes, new: Shapes) -> Iterator[LayerChange]:
+    yield from _alone(old, new, "removed")
+    yield from _alone(new, old, "added")
+    for layer in old:
+        if layer in new and old[layer] != new[layer]:
+            yield LayerChange(
+                layer, "changed", 1, _size(new[layer]), _detail(old[layer], new[layer])
+            )
+
+
+def _alone(here: Shapes, there: Shapes, change: str) -> Iterator[LayerChange]:
+    """Layers of one side alone, gathered under the shortest path that the other lacks."""
+    known = {"/".join(steps[: i + 1]) for each in there for steps in [each.split("/")] for i in
+             range(len(steps))}  # fmt: skip
+    gathered: dict[str, list[str]] = defaultdict(list)
+    for layer in here:
+        if layer in there:
+            continue
+        steps = layer.split("/")
+        paths = ["/".join(steps[: i + 1]) for i in range(len(steps))]
+        gathered[next((path for path in paths if path not in known), layer)].append(layer)
+    for path, layers in gathered.items():
+        yield LayerChange(path, change, len(layers), sum(_size(here[layer]) for layer in layers))
+
+
+def _detail(old: dict[str, tuple[int, ...]], new: dict[str, tuple[int, ...]]) -> str:
+    found = []
+    for name in dict.fromkeys([*old, *new]):
+        if old.get(name) != new.get(name):
+            found.append(f"{name} {_sides(old.get(name))} → {_sides(new.get(name))}")
+    return ", ".join(found)
+
+
+def _sides(shape: tuple[int, ...] | None) -> str:
+    return "none" if shape is None else " × ".join(map(str, shape)) or "scalar"
+
+
+def _size(weights: dict[str, tuple[int, ...]]) -> int:
+    return sum(map(math.prod, weights.values()))
+
+
+def _flat(shapes: Shapes) -> dict[str, tuple[int, ...]]:
+    return {
+        f"{layer}/{name}".lstrip("/"): shape
+        for layer, weights in shapes.items()
+        for name, shape in weights.items()
+    }

@@ -1,0 +1,240 @@
+"""What a drawing shows: the layers of each part as boxes, what each reads, and what is inside."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+
+from visiongarden.inspect.count import Count, count_of
+from visiongarden.inspect.graph.keras_layers import describe
+from visiongarden.layers import Composite, ConvNormAct, DepthwiseNormAct
+from visiongarden.layers.keras_internals import replay, without_new_calls
+
+JOINS = {"Concatenate": "concat", "Sum": "+", "Add": "+", "Multiply": "×", "UpSampling2D": "↑"}
+"""Layers without weights that a drawing shows as a sign."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """One layer, or several equal ones in a row.
+
+    Attributes:
+        path: its name in the drawing; a weight's path starts with it.
+        part: "backbone", "decoder", "head" or the model's own name.
+        name: the layer's.
+        kind: its class.
+        words: what it does, as "3×3 / 2"; "" where the class says it.
+        sign: what is drawn instead of a box, for joins and upsampling.
+        inputs: shapes of what it reads, of one image.
+        output: shape of what it gives.
+        level: the level that the part gives on from here, or "".
+        count: parameters and MACs, of all repeats.
+        reads: paths of what it reads: boxes, or "image".
+        repeats: how many equal layers follow each other.
+        inner: what it is made of.
+    """
+
+    path: str
+    part: str
+    name: str
+    kind: str
+    words: str
+    sign: str
+    inputs: tuple[tuple[int | None, ...], ...]
+    output: tuple[int | None, ...]
+    level: str
+    count: Count
+    reads: tuple[str, ...]
+    repeats: int = 1
+    inner: tuple[Box, ...] = ()
+
+    @property
+    def holds(self) -> int:
+        """How many layers of one kind it repeats at most: units, else convolutions."""
+        held: Counter[str] = Counter()
+        for each in self.inner:
+            if each.count.total:
+                held[each.kind] += each.repeats if each.inner else 0
+        return max(held.values(), default=1) or 1
+
+
+def boxes(parts: Iterable[keras.Model], inputs: Any, found: Counter[int]) -> tuple[Box, ...]:
+    """The boxes of a model's parts, which read each other by level.
+
+    Args:
+        parts: functional models, in the order in which they run.
+        inputs: symbolic tensors of static shape for the first of them.
+        found: MACs by `id` of a layer.
+    """
+    drawn: list[Box] = []
+    offered: dict[str, str] = {}
+    for part in parts:
+        with without_new_calls(part):
+            view = _View(part.name, part.name, found)
+            tensors = keras.tree.flatten(inputs)
+            for given, tensor in zip(part.inputs, tensors, strict=True):
+                name = given._keras_history.operation.name
+                alone = not offered and len(tensors) == 1
+                view.known[id(tensor)] = offered.get(name, "image" if alone else name)
+            outputs = replay(part, inputs)
+            view.follow(keras.tree.flatten(outputs))
+            view.name_levels(outputs)
+        drawn += view.boxes
+        offered, inputs = view.levels, outputs
+    return tuple(drawn)
+
+
+class _View:
+    """One part, or the inside of one layer."""
+
+    def __init__(self, part: str, prefix: str, found: Counter[int]) -> None:
+        self.part, self.prefix, self.found = part, prefix, found
+        self.known: dict[int, str] = {}  # tensor -> path of the box that gives it
+        self.boxes: list[Box] = []
+        self.levels: dict[str, str] = {}
+
+    def follow(self, outputs: list[Any]) -> None:
+        """Draws all that the outputs depend on, depth first."""
+        stack = [(tensor, False) for tensor in reversed(outputs)]
+        while stack:
+            tensor, ready = stack.pop()
+            history = getattr(tensor, "_keras_history", None)
+            if id(tensor) in self.known:
+                continue
+            if history is None:
+                self.known[id(tensor)] = "constant"
+                continue
+            node = history.operation._inbound_nodes[history.node_index]
+            if ready:
+                path = self._draw(node)
+                self.known |= {id(each): path for each in node.output_tensors}
+                continue
+            stack.append((tensor, True))
+            stack += [(each, False) for each in reversed(node.input_tensors)]
+
+    def name_levels(self, outputs: Any) -> None:
+        """Which box gives which level."""
+        if not isinstance(outputs, dict):
+            return
+        names = {}
+        for level, tensors in outputs.items():
+            for tensor in keras.tree.flatten(tensors):
+                self.levels[level] = self.known[id(tensor)]
+                names[self.known[id(tensor)]] = level
+        self.boxes = [replace(box, level=names.get(box.path, "")) for box in self.boxes]
+
+    def _draw(self, node: Any) -> str:
+        layer, reads = node.operation, [self.known[id(t)] for t in node.input_tensors]
+        shapes = tuple(tuple(tensor.shape[1:]) for tensor in node.input_tensors)
+        output = tuple(node.output_tensors[0].shape[1:])
+        if len(reads) == 1 and shapes[0] == output and _said_before(layer, node):
+            return reads[0]
+        if not isinstance(layer, keras.Layer) and len(reads) == 1:
+            return reads[0]
+        path = f"{self.prefix}/{layer.name}"
+        while any(box.path == path for box in self.boxes):  # a layer that is called again
+            path += "'"
+        kind = type(layer).__name__
+        count = Count(0, 0, 0)
+        if isinstance(layer, keras.Layer):
+            count = count_of(layer, self.found)
+        inner = _inner(layer, node, path, self.part, self.found)
+        box = Box(
+            path, self.part, layer.name, kind, _words(layer, node), JOINS.get(kind, ""), shapes,
+            output, "", count, tuple(dict.fromkeys(reads)), 1, inner,
+        )  # fmt: skip
+        self.boxes.append(box)
+        return path
+
+
+def _said_before(layer: Any, node: Any) -> bool:
+    """Activations, normalisation and dropout belong to what stands before them."""
+    if not isinstance(layer, keras.Layer) or "Dropout" in type(layer).__name__:
+        return True
+    if layer._layers or isinstance(layer, Composite):
+        return False
+    return describe(layer, node)[0] in ("act", "identity")
+
+
+def _inner(layer: Any, node: Any, path: str, part: str, found: Counter[int]) -> tuple[Box, ...]:
+    """The boxes inside a layer made of layers, equal ones in a row as one."""
+    if not isinstance(layer, Composite) or isinstance(layer, (ConvNormAct, DepthwiseNormAct)):
+        return ()
+    fresh = {id(t): keras.KerasTensor(t.shape, t.dtype) for t in node.input_tensors}
+    args, kwargs = keras.tree.map_structure(
+        lambda x: fresh.get(id(x), x), (node.arguments.args, node.arguments.kwargs)
+    )
+    outputs = keras.tree.flatten(layer.call(*args, **kwargs))
+    view = _View(part, path, found)
+    view.known = {id(tensor): "entry" for tensor in fresh.values()}
+    view.follow(outputs)
+    return _folded(view.boxes)
+
+
+def _folded(boxes: list[Box]) -> tuple[Box, ...]:
+    """Boxes that are equal and read each other become one with `repeats`."""
+    folded: list[Box] = []
+    now: dict[str, str] = {}  # path of a box that was folded away -> that of the first
+    last = ""
+    for box in boxes:
+        reads = tuple(dict.fromkeys(now.get(path, path) for path in box.reads))
+        before = folded[-1] if folded else None
+        if before is not None and box.reads == (last,) and _alike(before, box):
+            size = before.repeats + 1
+            total = Count(
+                *(a + b for a, b in zip(_plain(before.count), _plain(box.count), strict=True))
+            )
+            folded[-1] = replace(before, repeats=size, count=total)
+            now[box.path] = before.path
+        else:
+            folded.append(replace(box, reads=reads))
+        last = box.path
+    return tuple(folded)
+
+
+def _plain(count: Count) -> tuple[int, int, int]:
+    return count.trainable, count.total, count.macs
+
+
+def _alike(first: Box, other: Box) -> bool:
+    one = tuple(number // first.repeats for number in _plain(first.count))
+    return (
+        not first.sign
+        and (first.kind, first.words, first.output) == (other.kind, other.words, other.output)
+        and first.inputs == other.inputs
+        and one == _plain(other.count)
+    )
+
+
+def _words(layer: Any, node: Any) -> str:
+    """Kernel, stride and activation of a convolution, window of a pooling."""
+    act = ""
+    if isinstance(layer, (ConvNormAct, DepthwiseNormAct)):
+        name = getattr(getattr(layer.act, "activation", None), "__name__", layer.act.name)
+        act = "leaky_relu" if isinstance(layer.act, keras.layers.LeakyReLU) else name
+        layer = layer.conv
+    try:
+        kind, fixed, _ = describe(layer, node)
+    except (AttributeError, IndexError, TypeError):
+        return ""
+    given = dict(fixed)
+    if "kernel" not in given:
+        return ""
+    words = "×".join(map(str, given["kernel"]))
+    stride = max(given.get("stride", (1,)))
+    words += f" / {stride}" if stride > 1 else ""
+    words = f"depthwise {words}" if kind == "depthwise" else words
+    act = act or given.get("act", "")
+    return f"{words} {act}" if act and act != "linear" else words
+
+
+def every_box(boxes: Iterable[Box]) -> list[Box]:
+    """The boxes and all inside them, each before what it holds."""
+    found: list[Box] = []
+    for box in boxes:
+        found += [box, *every_box(box.inner)]
+    return found

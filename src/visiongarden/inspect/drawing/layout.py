@@ -1,0 +1,150 @@
+"""Where boxes stand: a row a level, parts side by side, branches under each other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from visiongarden.inspect.drawing.boxes import Box
+from visiongarden.types import ImageSize
+
+WIDE, HIGH = 118.0, 66.0
+SIGN_WIDE, SIGN_HIGH = 30.0, 26.0
+PILL = 50.0
+GAP, LANE_GAP, ROW_GAP = 20.0, 14.0, 34.0
+LEFT, TOP, PART_GAP = 92.0, 84.0, 34.0
+
+
+@dataclass
+class Placed:
+    """A box and its place; pixels, from the top left."""
+
+    box: Box
+    x: float
+    y: float
+    wide: float
+    high: float
+    row: int
+    lane: int
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Its centre."""
+        return self.x + self.wide / 2, self.y + self.high / 2
+
+    @property
+    def right(self) -> float:
+        """Its right side."""
+        return self.x + self.wide
+
+
+@dataclass
+class Layout:
+    """A drawing's places.
+
+    Attributes:
+        placed: path -> place.
+        wide: of the whole drawing.
+        high: of the whole drawing.
+        rows: row -> its y and height.
+        parts: part -> its left and right side.
+    """
+
+    placed: dict[str, Placed] = field(default_factory=dict)
+    wide: float = 0.0
+    high: float = 0.0
+    rows: dict[int, tuple[float, float]] = field(default_factory=dict)
+    parts: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def pyramid(boxes: tuple[Box, ...], image: ImageSize) -> Layout:
+    """A row for each stride, finest on top; backbone, decoder and head from left to right."""
+    layout = Layout()
+    start = LEFT
+    for part in dict.fromkeys(box.part for box in boxes):
+        own = [box for box in boxes if box.part == part]
+        placed = _part(own, layout, image, start)
+        right = max(each.right for each in placed)
+        layout.parts[part] = (start, right)
+        start = right + PART_GAP
+    _stack(layout, TOP)
+    layout.wide = start - PART_GAP + 24
+    return layout
+
+
+def strip(boxes: tuple[Box, ...]) -> Layout:
+    """The inside of a block: from left to right, branches under each other."""
+    layout = Layout()
+    lanes: list[Placed] = []  # the last box of each lane
+    for box in boxes:
+        wide, high = size(box)
+        before = [layout.placed[path] for path in box.reads if path in layout.placed]
+        x = max((each.right + GAP for each in before), default=60.0)
+        lane = next((i for i, last in enumerate(lanes) if last in before), None)
+        if lane is None:
+            lane = next(
+                (i for i, last in enumerate(lanes) if not before and last.right < 0), len(lanes)
+            )
+        here = Placed(box, x, 0.0, wide, high, 0, lane)
+        layout.placed[box.path] = here
+        lanes[lane : lane + 1] = [here]
+    _stack(layout, 30.0)
+    layout.wide = max((each.right for each in layout.placed.values()), default=0.0) + 60
+    return layout
+
+
+def size(box: Box) -> tuple[float, float]:
+    """Width and height of a box or a sign."""
+    if not box.sign:
+        return WIDE, HIGH
+    return (PILL if len(box.sign) > 2 else SIGN_WIDE), SIGN_HIGH
+
+
+def _part(own: list[Box], layout: Layout, image: ImageSize, start: float) -> list[Placed]:
+    ends: dict[tuple[int, int], float] = {}
+    lanes: dict[int, int] = {}
+    mine: dict[str, Placed] = {}
+    first = not layout.placed
+    for box in own:
+        wide, high = size(box)
+        before = [mine[path] for path in box.reads if path in mine]
+        row = _row(box, layout, image)
+        same = [each for each in before if each.row == row]
+        lane = max(same, key=lambda each: each.right).lane if same else 0
+        if not before and (row, 0) in ends:  # a branch of its own
+            lane = lanes[row] = lanes.get(row, 0) + 1
+        x = max([ends.get((row, lane), start - GAP) + GAP, *(each.right + GAP for each in same)])
+        if not first:  # under or above what it reads, so that arrows never go back
+            x = max([x, *(each.middle[0] - wide / 2 for each in before if each.row != row)])
+        here = Placed(box, x, 0.0, wide, high, row, lane)
+        ends[row, lane] = here.right
+        mine[box.path] = layout.placed[box.path] = here
+    return list(mine.values())
+
+
+def _row(box: Box, layout: Layout, image: ImageSize) -> int:
+    """The stride's logarithm; what has no height and width stands beside what it reads."""
+    if len(box.output) == 3 and box.output[0]:
+        return round(math.log2(image[0] / box.output[0])) if box.output[0] <= image[0] else 0
+    if len(box.output) > 3 and box.output[0]:
+        return max(round(math.log2(image[0] / box.output[0])), 0)
+    read = next((layout.placed[path] for path in box.reads if path in layout.placed), None)
+    return read.row if read else 0
+
+
+def _stack(layout: Layout, top: float) -> None:
+    """Heights of rows and lanes, from the top."""
+    y = top
+    for row in sorted({each.row for each in layout.placed.values()}):
+        own = [each for each in layout.placed.values() if each.row == row]
+        start = y
+        for lane in sorted({each.lane for each in own}):
+            high = max(each.high for each in own if each.lane == lane)
+            high = HIGH if lane == 0 else high
+            for each in own:
+                if each.lane == lane:
+                    each.y = y + (high - each.high) / 2
+            y += high + LANE_GAP
+        layout.rows[row] = (start, y - LANE_GAP - start)
+        y += ROW_GAP - LANE_GAP
+    layout.high = y - ROW_GAP + 16

@@ -1,0 +1,110 @@
+"""The figure as one HTML page that needs nothing beside it: no script, font or style."""
+
+from __future__ import annotations
+
+from html import escape
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from visiongarden.inspect.drawing.boxes import Box, every_box
+from visiongarden.inspect.drawing.layout import pyramid, strip
+from visiongarden.inspect.drawing.svg import number, pyramid_svg, sides, strip_svg
+
+if TYPE_CHECKING:
+    from visiongarden.inspect.show import Figure
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<header>
+<h1>{title}</h1>
+<p>image {image} · {parameters} trainable parameters, {total} in all · {macs} MACs
+(FLOPs = 2 × MACs: {flops})</p>
+<p class="keys"><button id="all">unfold all</button> <button id="none">fold all</button>
+<span>click a box with <b>+</b> to see inside; hover for shapes and weight paths;
+a box says name, what it is, height × width × channels, parameters · MACs; the bar is its share
+of the MACs</span></p>
+</header>
+<div class="figure">
+<svg width="0" height="0" class="defs" aria-hidden="true"><defs>
+<marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6"
+ orient="auto-start-reverse"><path d="M0 0L8 4L0 8z"/></marker></defs></svg>
+{figure}
+</div>
+<main>
+{sections}
+</main>
+<table>
+<thead><tr><th>part</th><th>parameters</th><th>MACs</th><th>share of MACs</th></tr></thead>
+<tbody>
+{parts}
+</tbody>
+</table>
+<div id="hover" role="status" hidden></div>
+<script>
+{script}</script>
+</body>
+</html>
+"""
+
+
+def page(figure: Figure) -> str:
+    """The whole page."""
+    opens = {box.path: f"in{i}" for i, box in enumerate(every_box(figure.boxes)) if box.inner}
+    colours = {part: i % 3 for i, part in enumerate(dict.fromkeys(b.part for b in figure.boxes))}
+    sections = [
+        _section(box, figure, colours[box.part], opens)
+        for box in every_box(figure.boxes)
+        if box.inner
+    ]
+    height, width = figure.image_size
+    return _PAGE.format(
+        title=escape(figure.title),
+        style=_text("page.css"),
+        script=_text("page.js"),
+        image=f"{height} × {width} × 3",
+        parameters=f"{figure.count.trainable:,}",
+        total=f"{figure.count.total:,}",
+        macs=number(figure.count.macs),
+        flops=number(figure.count.flops),
+        figure=pyramid_svg(
+            pyramid(figure.boxes, figure.image_size), figure.count, figure.image_size, opens
+        ),
+        sections="\n".join(sections),
+        parts="\n".join(_part(figure, part) for part in figure.parts),
+    )
+
+
+def _section(box: Box, figure: Figure, colour: int, opens: dict[str, str]) -> str:
+    depth = box.path.count("/") - 1
+    times = f" ×{box.repeats}, the first of them" if box.repeats > 1 else ""
+    return (
+        f'<section id="{opens[box.path]}" class="c{colour} depth{min(depth, 4)}" hidden>'
+        f"<h2>{escape(box.path)} <small>{escape(box.kind)}{times}: "
+        f"{escape(', '.join(sides(shape) for shape in box.inputs))} → "
+        f"{escape(sides(box.output))}</small>"
+        f'<button class="close" data-closes="{opens[box.path]}">fold</button></h2>'
+        f"{strip_svg(strip(box.inner), figure.count, colour, opens, box.inner[-1].path)}</section>"
+    )
+
+
+def _part(figure: Figure, part: str) -> str:
+    counted = figure.parts[part]
+    share = f"{counted.macs / figure.count.macs:.0%}" if figure.count.macs else ""
+    return (
+        f"<tr><th>{escape(part)}</th><td>{counted.trainable:,}</td>"
+        f"<td>{number(counted.macs)}</td><td>{share}</td></tr>"
+    )
+
+
+def _text(name: str) -> str:
+    return files("visiongarden.inspect.drawing").joinpath(name).read_text(encoding="utf-8")

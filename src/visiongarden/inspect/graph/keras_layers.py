@@ -1,0 +1,174 @@
+"""One Keras layer or operation in the words of the graph: kind, settings, width."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from visiongarden.inspect.graph.op import Fixed, settings
+from visiongarden.layers import Sum
+from visiongarden.layers.activation import NEGATIVE_SLOPE
+from visiongarden.layers.convolution import Convolution
+
+Described = tuple[str, Fixed, int | None]
+
+_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+_TRANSPOSED = (
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+)
+_CONV = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+_POOLS = {"MaxPooling2D": "maxpool", "AveragePooling2D": "avgpool"}
+_GLOBAL = {"GlobalAveragePooling2D": "average", "GlobalMaxPooling2D": "max"}
+_NORMS = {
+    "LayerNormalization": "layer",
+    "GroupNormalization": "group",
+    "RMSNormalization": "rms",
+}
+_ACTIVATIONS = {
+    "ReLU": "relu", "Relu": "relu", "Relu6": "relu6", "Silu": "silu", "Sigmoid": "sigmoid",
+    "Tanh": "tanh", "Softmax": "softmax", "Gelu": "gelu", "Mish": "mish", "ELU": "elu",
+    "HardSwish": "hard_silu", "HardSilu": "hard_silu", "HardSigmoid": "hard_sigmoid",
+    "Softplus": "softplus",
+}  # fmt: skip
+_WORDS = {
+    "Add": "add", "Sum": "add", "Multiply": "multiply", "Concatenate": "concat",
+    "Subtract": "subtract", "Maximum": "maximum", "Flatten": "flatten", "Reshape": "reshape",
+    "GetItem": "slice", "UpSampling2D": "upsample", "ZeroPadding2D": "pad", "Permute": "permute",
+}  # fmt: skip
+_IDENTITY = frozenset({"Identity", "InputLayer"})
+_NEVER = frozenset({"name", "trainable", "dtype", "batch_shape"})
+_INITIAL = ("initializer", "regularizer", "constraint")
+
+
+def describe(operation: Any, node: Any) -> Described:
+    """Kind, settings and width of a layer that is not made of layers, or of an operation."""
+    name = type(operation).__name__
+    if isinstance(operation, (*_DEPTHWISE, *_TRANSPOSED, *_CONV)):
+        return _convolution(operation)
+    if isinstance(operation, keras.layers.Dense):
+        given = {"bias": True} if operation.use_bias else {}
+        return "dense", settings(**given, **_act(operation.activation)), operation.units
+    if isinstance(operation, keras.layers.BatchNormalization):
+        return "norm", settings(norm="batch"), None
+    if name in _NORMS:
+        kind = _NORMS[name]
+        return "norm", settings(norm=kind), None
+    if name in _ACTIVATIONS or name in ("Activation", "LeakyReLU", "LeakyRelu"):
+        return "act", settings(**_activation_layer(operation)), None
+    if name in _POOLS:
+        return _POOLS[name], _pool(operation), None
+    if name in _GLOBAL:
+        keeps = {} if operation.keepdims else {"flat": True}
+        return "globalpool", settings(pool=_GLOBAL[name], **keeps), None
+    if isinstance(operation, Sum) or name in _WORDS:
+        return _word(operation, node)
+    if name in _IDENTITY:
+        return "identity", (), None
+    return name, _rest(operation, node), None
+
+
+def _convolution(layer: Any) -> Described:
+    kernel, stride = tuple(layer.kernel_size), tuple(layer.strides)
+    given: dict[str, Any] = {"kernel": kernel, "stride": stride}
+    given["pad"] = layer.padding
+    if layer.padding == "same" and set(stride) == {1}:
+        given["pad"] = "half"
+    if isinstance(layer, Convolution):
+        half = layer.pad == kernel[0] // 2
+        given["pad"] = "half" if half else ((layer.pad, layer.pad),) * 2
+    if set(kernel) == {1} and layer.padding == "valid" and not getattr(layer, "pad", 0):
+        given["pad"] = "half"
+    if set(layer.dilation_rate) != {1}:
+        given["dilation"] = tuple(layer.dilation_rate)
+    if layer.use_bias:
+        given["bias"] = True
+    given |= _act(layer.activation)
+    if isinstance(layer, _DEPTHWISE):
+        many = {} if layer.depth_multiplier == 1 else {"multiplier": layer.depth_multiplier}
+        return "depthwise", settings(**given, **many), None
+    kind = "transposed" if isinstance(layer, _TRANSPOSED) else "conv"
+    if getattr(layer, "groups", 1) > 1:
+        if layer.groups == layer.filters and layer.kernel.shape[-2] == 1:
+            return "depthwise", settings(**given), None
+        given["groups"] = layer.groups
+    return kind, settings(**given), layer.filters
+
+
+def _act(function: Any) -> dict[str, Any]:
+    if isinstance(function, keras.Layer):
+        return _activation_layer(function)
+    name = getattr(function, "__name__", None) or str(function)
+    return {} if function is None or name == "linear" else {"act": name}
+
+
+def _activation_layer(layer: Any) -> dict[str, Any]:
+    name = type(layer).__name__
+    if name == "Activation":
+        return _act(layer.activation) or {"act": "linear"}
+    if name in ("LeakyReLU", "LeakyRelu"):
+        slope = float(layer.negative_slope)
+        return {"act": "leaky_relu"} | ({} if slope == NEGATIVE_SLOPE else {"slope": slope})
+    if name == "ReLU" and getattr(layer, "max_value", None) is not None:
+        known = layer.max_value == 6 and not layer.negative_slope and not layer.threshold
+        return {"act": "relu6"} if known else {"act": "relu", "limit": float(layer.max_value)}
+    return {"act": _ACTIVATIONS[name]}
+
+
+def _pool(layer: Any) -> Fixed:
+    pad = "half" if layer.padding == "same" and max(layer.strides) == 1 else layer.padding
+    return settings(kernel=tuple(layer.pool_size), stride=tuple(layer.strides), pad=pad)
+
+
+def _word(operation: Any, node: Any) -> Described:
+    kind = _WORDS[type(operation).__name__] if not isinstance(operation, Sum) else "add"
+    if kind == "pad":
+        return "pad", settings(sides=tuple(map(tuple, operation.padding))), None
+    if kind == "upsample":
+        given = {"stride": tuple(operation.size)}
+        if operation.interpolation != "nearest":
+            given["interpolation"] = operation.interpolation
+        return kind, settings(**given), None
+    if kind == "slice":
+        return _slice(node)
+    if kind in ("reshape", "permute"):
+        return kind, _rest(operation, node), None
+    return kind, (), None
+
+
+def _slice(node: Any) -> Described:
+    """A share of the channels, counted in parts; anything else keeps its text."""
+    key = node.arguments.args[1]
+    channels = node.input_tensors[0].shape[-1]
+    if isinstance(key, tuple) and len(key) > 1 and isinstance(key[-1], slice) and channels:
+        start, stop, step = key[-1].indices(channels)
+        others = all(item is Ellipsis or item == slice(None) for item in key[:-1])
+        size = stop - start
+        if others and step == 1 and size and channels % size == 0 and start % size == 0:
+            return "slice", settings(parts=channels // size, part=start // size), None
+    return "slice", settings(key=str(key)), None
+
+
+def _rest(operation: Any, node: Any) -> Fixed:
+    """The settings of what has no word here: plain values of its config, less names."""
+    config: dict[str, Any] = {}
+    if isinstance(operation, keras.Layer):
+        try:
+            config = operation.get_config()
+        except (NotImplementedError, TypeError, ValueError):
+            config = {}
+    else:
+        arguments = [*node.arguments.args, *node.arguments.kwargs.items()]
+        config = {str(i): a for i, a in enumerate(arguments) if not _holds_tensor(a)}
+    kept = {
+        key: str(value)
+        for key, value in config.items()
+        if key not in _NEVER and not key.endswith(_INITIAL)
+    }
+    return settings(**kept)
+
+
+def _holds_tensor(value: Any) -> bool:
+    return any(isinstance(item, keras.KerasTensor) for item in keras.tree.flatten(value))

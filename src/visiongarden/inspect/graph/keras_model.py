@@ -1,0 +1,200 @@
+"""Keras model -> graph: functional models are walked, composites traced, down to plain layers."""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from visiongarden.errors import ModelFileError, UserError
+from visiongarden.inspect.graph.keras_layers import describe
+from visiongarden.inspect.graph.op import Graph, Op, graph
+from visiongarden.layers.keras_internals import weightless, without_new_calls
+from visiongarden.models import load
+
+_MOST_CONFIG = 64 * 2**20
+_SILENT = frozenset({"Dropout", "SpatialDropout2D", "GaussianNoise", "ActivityRegularization"})
+
+
+def keras_graph(model: keras.Model, source: str = "") -> Graph:
+    """The graph of a built model, however deep its layers are nested.
+
+    Raises:
+        UserError: the model has no graph: it is subclassed, or was never built.
+    """
+    functional = getattr(model, "_functional", None) or model
+    if not getattr(functional, "inputs", None) or not getattr(functional, "outputs", None):
+        raise UserError(
+            f"{type(model).__name__} has no graph",
+            rule="a functional or sequential model that is built",
+            fix="build it with an input shape, or make it of keras.Input and calls of layers",
+        )
+    walk = _Walk()
+    with without_new_calls(functional):
+        ends = walk.model(functional, [walk.input(t) for t in functional.inputs])
+    return graph(walk.ops, ends, source or model.name)
+
+
+def keras_file_graph(path: Path) -> Graph:
+    """The graph of a `.keras` file: one of ours, or one of Keras's own layers alone.
+
+    Nothing in the file is run or imported. Of a plain Keras file only the config is read, and no
+    memory is taken for weights.
+
+    Raises:
+        ModelFileError: the file does not open, or names layers that are not Keras's.
+    """
+    config = _plain_config(path)
+    if config is None:
+        return keras_graph(load(path), path.name)
+    strange = sorted(_strange(config))
+    if strange:
+        raise ModelFileError(
+            f"{path} names layers that are not Keras's own: {', '.join(strange[:5])}",
+            rule="a plain .keras file of built-in layers, or one that visiongarden saved",
+            fix="open it with keras.saving.load_model and pass the model to vg.inspect.repeats",
+        )
+    try:
+        with weightless():
+            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+            return keras_graph(model, path.name)
+    except UserError:
+        raise
+    except Exception as error:
+        raise ModelFileError(
+            f"{path} describes no sound model", received=f"{type(error).__name__}: {error!s:.300}"
+        ) from error
+
+
+def _plain_config(path: Path) -> Any:
+    """config.json of a plain Keras file; None where the file is ours or no archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if "visiongarden.json" in names or "config.json" not in names:
+                return None
+            if archive.getinfo("config.json").file_size > _MOST_CONFIG:
+                raise ModelFileError(f"{path}: config.json is larger than {_MOST_CONFIG:,} bytes")
+            return json.loads(archive.read("config.json"))
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError):
+        return None
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path}: config.json does not parse", received=str(error)) from error
+
+
+def _strange(config: Any) -> set[str]:
+    """Names of classes that are not Keras's, or that may hold code."""
+    found = set()
+    stack = [config]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            name = item.get("class_name")
+            if name is not None:
+                own = str(item.get("module", "")).split(".")[0] == "keras"
+                plain = name in ("__tuple__", "__tensor__", "__keras_tensor__", "__numpy__")
+                if (
+                    not (own or plain)
+                    or item.get("registered_name") not in (None, name)
+                    or name in ("Lambda", "__lambda__", "function", "TFSMLayer")
+                ):
+                    found.add(str(name))
+            stack += item.values()
+        elif isinstance(item, list):
+            stack += item
+    return found
+
+
+class _Walk:
+    """Follows symbolic tensors back to the inputs, and goes into every layer made of layers."""
+
+    def __init__(self) -> None:
+        self.ops: list[Op] = []
+
+    def input(self, tensor: Any) -> int:
+        return self._add(Op("input", (), name=tensor.name, channels=_channels(tensor)))
+
+    def model(self, model: Any, inputs: list[int]) -> list[int]:
+        """Positions of a functional model's outputs, where its inputs stand at `inputs`."""
+        known = {id(t): at for t, at in zip(model.inputs, inputs, strict=True)}
+        return self._trace(model.outputs, known)
+
+    def _trace(self, outputs: list[Any], known: dict[int, int]) -> list[int]:
+        stack = [(tensor, False) for tensor in reversed(outputs)]
+        while stack:
+            tensor, ready = stack.pop()
+            if id(tensor) in known:
+                continue
+            history = getattr(tensor, "_keras_history", None)
+            if history is None:
+                known[id(tensor)] = self._add(
+                    Op("constant", (), name=str(getattr(tensor, "name", "")))
+                )
+                continue
+            node = history.operation._inbound_nodes[history.node_index]
+            if ready:
+                self._node(node, known)
+                continue
+            stack.append((tensor, True))
+            stack += [(each, False) for each in reversed(node.input_tensors)]
+        return [known[id(tensor)] for tensor in outputs]
+
+    def _node(self, node: Any, known: dict[int, int]) -> None:
+        operation, outputs = node.operation, node.output_tensors
+        inputs = [known[id(tensor)] for tensor in node.input_tensors]
+        ends = self._inside(operation, node, inputs)
+        if ends is None:
+            at = self._add(self._op(operation, node, tuple(inputs)))
+            ends = [at] * len(outputs)
+            if len(outputs) > 1:
+                ends = [
+                    self._add(Op("part", (at,), (("part", i),), channels=_channels(tensor)))
+                    for i, tensor in enumerate(outputs)
+                ]
+        known |= {id(tensor): end for tensor, end in zip(outputs, ends, strict=True)}
+
+    def _inside(self, operation: Any, node: Any, inputs: list[int]) -> list[int] | None:
+        """Positions of the results of a layer made of layers; None for a plain one."""
+        inner = getattr(operation, "_functional", None) or operation
+        if isinstance(inner, keras.Model) and getattr(inner, "outputs", None):
+            return self.model(inner, inputs)
+        if not isinstance(operation, keras.Layer) or not operation._layers:
+            return None
+        if type(operation).__module__.startswith("keras."):
+            return None
+        fresh = {id(t): keras.KerasTensor(t.shape, t.dtype) for t in node.input_tensors}
+        args, kwargs = keras.tree.map_structure(
+            lambda x: fresh.get(id(x), x), (node.arguments.args, node.arguments.kwargs)
+        )
+        try:
+            result = operation.call(*args, **kwargs)
+        except Exception:
+            return None  # a layer that only runs on real tensors stays one operation
+        known = {id(fresh[id(t)]): at for t, at in zip(node.input_tensors, inputs, strict=True)}
+        outputs = keras.tree.flatten(result)
+        if any(not isinstance(tensor, keras.KerasTensor) for tensor in outputs):
+            return None
+        return self._trace(outputs, known)
+
+    def _op(self, operation: Any, node: Any, inputs: tuple[int, ...]) -> Op:
+        name = type(operation).__name__
+        path = getattr(operation, "path", None) or operation.name
+        channels = _channels(node.output_tensors[0])
+        if name in _SILENT and len(inputs) == 1:
+            return Op("identity", inputs)
+        kind, fixed, width = describe(operation, node)
+        weights = getattr(operation, "weights", [])
+        parameters = sum(math.prod(weight.shape) for weight in weights)
+        return Op(kind, inputs, fixed, width, path, len(self.ops), channels, parameters)
+
+    def _add(self, op: Op) -> int:
+        self.ops.append(op)
+        return len(self.ops) - 1
+
+
+def _channels(tensor: Any) -> int | None:
+    return tensor.shape[-1] if tensor.shape else None

@@ -1,0 +1,295 @@
+"""ONNX file -> graph; weights are not read beyond their shapes, external data never."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from visiongarden.errors import ModelFileError, UserError
+from visiongarden.inspect.graph.op import Graph, Op, graph, settings
+from visiongarden.layers.activation import NEGATIVE_SLOPE
+
+MOST_BYTES = 2**31 - 1
+"""Largest file that is read: protobuf's own bound on a message."""
+
+MOST_NODES = 200_000
+
+_ACTIVATIONS = {
+    "Relu": "relu", "LeakyRelu": "leaky_relu", "Sigmoid": "sigmoid", "Tanh": "tanh",
+    "HardSwish": "hard_silu", "HardSigmoid": "hard_sigmoid", "Softplus": "softplus",
+    "Mish": "mish", "Elu": "elu", "Gelu": "gelu", "Swish": "silu",
+}  # fmt: skip
+_SILENT = frozenset({"Identity", "Dropout", "Cast"})
+_NORMS = {
+    "BatchNormalization": "batch", "LayerNormalization": "layer", "GroupNormalization": "group",
+    "InstanceNormalization": "instance", "RMSNormalization": "rms",
+}  # fmt: skip
+_WORDS = {
+    "Add": "add", "Sum": "add", "Mul": "multiply", "Concat": "concat", "Sub": "subtract",
+    "Max": "maximum", "Flatten": "flatten", "Reshape": "reshape", "Transpose": "permute",
+}  # fmt: skip
+_UNKNOWN_CHANNELS = frozenset({"flatten", "reshape", "permute"})
+_POOLS = {"MaxPool": "maxpool", "AveragePool": "avgpool"}
+_GLOBAL = {"GlobalAveragePool": "average", "GlobalMaxPool": "max"}
+
+
+def onnx_graph(path: Path) -> Graph:
+    """The graph of an ONNX file.
+
+    Raises:
+        UserError: the package `onnx` is missing, the file is too large or none.
+    """
+    model = _load(path)
+    if len(model.graph.node) > MOST_NODES:
+        raise ModelFileError(
+            f"{path} has too many nodes",
+            rule=f"at most {MOST_NODES:,}",
+            received=f"{len(model.graph.node):,}",
+        )
+    return _Reader(path, model.graph).graph()
+
+
+def _load(path: Path) -> Any:
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError as error:
+        raise UserError(
+            "the package onnx is not installed", fix='pip install "visiongarden[export]"'
+        ) from error
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise ModelFileError(
+            f"{path} is too large for an ONNX file",
+            rule=f"at most {MOST_BYTES:,} bytes; larger models keep their weights beside the file",
+            received=f"{size:,} bytes",
+        )
+    try:
+        model = onnx.load_model(str(path), format="protobuf", load_external_data=False)
+    except (DecodeError, ValueError, RecursionError) as error:
+        raise ModelFileError(
+            f"{path} is not a whole ONNX file",
+            received=f"{error!s:.200}",
+            fix="export the model again, or copy the file again if the copy was cut short",
+        ) from error
+    if not model.graph.node:
+        raise ModelFileError(f"{path} holds no graph", rule="an ONNX model with nodes")
+    return model
+
+
+class _Reader:
+    def __init__(self, path: Path, graph: Any) -> None:
+        self.path, self.source = path, graph
+        self.weights = {each.name: tuple(each.dims) for each in graph.initializer}
+        self.values = {each.name: each for each in graph.initializer if _small(each)}
+        self.ops: list[Op] = []
+        self.at: dict[str, int] = {}
+
+    def graph(self) -> Graph:
+        for value in self.source.input:
+            if value.name not in self.weights:
+                sides = [side.dim_value for side in value.type.tensor_type.shape.dim]
+                channels = sides[1] if len(sides) > 1 and sides[1] > 0 else None
+                self._add(Op("input", (), name=value.name, channels=channels), [value.name])
+        for number, node in enumerate(self.source.node):
+            self._node(node, number)
+        ends = [self.at[v.name] for v in self.source.output if v.name in self.at]
+        if not ends:
+            raise ModelFileError(f"{self.path}: no output of the graph comes from a node")
+        return graph(self.ops, ends, self.path.name, "layer")
+
+    def _add(self, op: Op, outputs: list[str]) -> None:
+        self.ops.append(op)
+        self.at |= {name: len(self.ops) - 1 for name in outputs if name}
+
+    def _node(self, node: Any, number: int) -> None:
+        if node.op_type in ("Constant", "ConstantOfShape"):
+            self._constant(node)
+            return
+        reads = [name for name in node.input if name and name not in self.weights]
+        missing = [name for name in reads if name not in self.at]
+        if missing:
+            raise ModelFileError(
+                f"{self.path}: node {node.name or number} reads {missing[0]!r:.80}, unknown so far",
+                rule="nodes stand in the order in which they run",
+            )
+        inputs = tuple(self.at[name] for name in reads)
+        weights = [name for name in node.input if name in self.weights]
+        if not inputs:  # computed from constants alone: a weight
+            self.weights |= dict.fromkeys(node.output, ())
+            return
+        kind, fixed, width = self._describe(node, inputs, weights)
+        if kind in ("conv", "depthwise"):  # the kernel says what it reads
+            read = self.weights[weights[0]][1] * dict(fixed).get("groups", 1)
+            read = read if kind == "conv" else self.weights[weights[0]][0]
+            self.ops[inputs[0]] = replace(self.ops[inputs[0]], channels=read)
+        parameters = sum(math.prod(self.weights[name]) for name in weights)
+        channels = self._channels(kind, inputs, width, fixed)
+        name = node.name or (node.output[0] if node.output else "")
+        op = Op(kind, inputs, fixed, width, name, number, channels, parameters)
+        if len(node.output) < 2:
+            self._add(self._swish(op), list(node.output))
+            return
+        self._add(op, [])
+        whole = len(self.ops) - 1
+        parts = len(node.output)
+        for i, output in enumerate(node.output):
+            size = channels // parts if channels and kind == "Split" else channels
+            part = settings(parts=parts, part=i)
+            if kind == "Split":
+                self._add(Op("slice", inputs, part, None, output, number, size), [output])
+            else:
+                self._add(Op("part", (whole,), part, None, output, number, size), [output])
+
+    def _constant(self, node: Any) -> None:
+        for attribute in node.attribute:
+            if attribute.name == "value" and node.output:
+                self.weights[node.output[0]] = tuple(attribute.t.dims)
+                if _small(attribute.t):
+                    self.values[node.output[0]] = attribute.t
+                return
+        self.weights |= dict.fromkeys(node.output, ())
+
+    def _swish(self, op: Op) -> Op:
+        """x · sigmoid(x) and x · tanh(softplus(x)) are one activation."""
+        if op.kind != "multiply" or len(op.inputs) != 2:
+            return op
+        for x, gate in (op.inputs, op.inputs[::-1]):
+            first = self.ops[gate]
+            if first.kind != "act" or not first.inputs:
+                continue
+            if first.get("act") == "sigmoid" and first.inputs == (x,):
+                return self._as_act(op, x, "silu")
+            before = self.ops[first.inputs[0]]
+            soft = before.kind == "act" and before.get("act") == "softplus"
+            if first.get("act") == "tanh" and soft and before.inputs == (x,):
+                return self._as_act(op, x, "mish")
+        return op
+
+    def _as_act(self, op: Op, x: int, act: str) -> Op:
+        return Op("act", (x,), settings(act=act), None, op.name, op.place, op.channels)
+
+    def _describe(
+        self, node: Any, inputs: tuple[int, ...], weights: list[str]
+    ) -> tuple[str, Any, int | None]:
+        kind, given = node.op_type, {a.name: _value(a) for a in node.attribute}
+        if kind in ("Conv", "ConvTranspose"):
+            return self._convolution(node, given, weights)
+        if kind in ("Gemm", "MatMul") and weights:
+            shape = self.weights[weights[0]]
+            width = shape[0 if given.get("transB") else -1] if shape else None
+            return "dense", settings(bias=len(weights) > 1), width
+        if kind in _SILENT:
+            return "identity", (), None
+        if kind in _NORMS:
+            return "norm", settings(norm=_NORMS[kind]), None
+        if kind in _ACTIVATIONS:
+            slope = given.get("alpha", 0.01) if kind == "LeakyRelu" else None
+            odd = {} if slope is None or abs(slope - NEGATIVE_SLOPE) < 1e-6 else {"slope": slope}
+            return "act", settings(act=_ACTIVATIONS[kind], **odd), None
+        if kind == "Clip" and self._numbers(node.input[1:3]) == [0.0, 6.0]:
+            return "act", settings(act="relu6"), None
+        if kind in _POOLS:
+            stride = tuple(given.get("strides", (1,) * len(given.get("kernel_shape", (1, 1)))))
+            pad = _pad(given, tuple(given.get("kernel_shape", ())))
+            kernel = tuple(given.get("kernel_shape", ()))
+            return _POOLS[kind], settings(kernel=kernel, stride=stride, pad=pad), None
+        if kind in _GLOBAL or (kind == "ReduceMean" and len(inputs) == 1):
+            flat = {} if given.get("keepdims", 1) else {"flat": True}
+            return "globalpool", settings(pool=_GLOBAL.get(kind, "average"), **flat), None
+        if kind in ("Resize", "Upsample"):
+            scales = self._numbers(node.input[-1:]) or self._numbers(node.input[1:3])
+            if len(scales) == 4 and all(scale == int(scale) for scale in scales):
+                odd = (
+                    {}
+                    if given.get("mode", "nearest") == "nearest"
+                    else {"interpolation": given["mode"]}
+                )
+                return "upsample", settings(stride=(int(scales[2]), int(scales[3])), **odd), None
+        if kind == "Pad" and len(sides := self._numbers(node.input[1:2])) == 8:
+            pairs = ((int(sides[2]), int(sides[6])), (int(sides[3]), int(sides[7])))
+            return "pad", settings(sides=pairs), None
+        word = _WORDS.get(kind, kind)
+        if word in ("add", "multiply") and weights:
+            word += " a constant"
+        odd = {f"_{key}": str(value)[:200] for key, value in given.items()}
+        odd = {} if word in ("add", "multiply") else odd
+        small = [self._numbers([name]) for name in weights]
+        if word not in ("concat", *_WORDS.values()) and any(small):
+            odd["constants"] = str(small)[:200]
+        return word, settings(**odd) if word != "concat" else (), None
+
+    def _convolution(
+        self, node: Any, given: dict[str, Any], weights: list[str]
+    ) -> tuple[str, Any, int | None]:
+        shape = self.weights[weights[0]] if weights else ()
+        if len(shape) < 3:
+            return node.op_type, settings(**{k: str(v) for k, v in given.items()}), None
+        kernel = tuple(given.get("kernel_shape", shape[2:]))
+        stride = tuple(given.get("strides", (1,) * len(kernel)))
+        dilation = tuple(given.get("dilations", (1,) * len(kernel)))
+        groups = given.get("group", 1)
+        said: dict[str, Any] = {"kernel": kernel, "stride": stride, "pad": _pad(given, kernel)}
+        said |= {"dilation": dilation} if set(dilation) != {1} else {}
+        said |= {"bias": True} if len(weights) > 1 else {}
+        if node.op_type == "ConvTranspose":
+            return "transposed", settings(**said), shape[1] * groups
+        if groups > 1 and groups == shape[0] and shape[1] == 1:
+            return "depthwise", settings(**said), None
+        said |= {"groups": groups} if groups > 1 else {}
+        return "conv", settings(**said), shape[0]
+
+    def _channels(
+        self, kind: str, inputs: tuple[int, ...], width: int | None, fixed: Any
+    ) -> int | None:
+        if width is not None:
+            return width
+        known = [self.ops[i].channels for i in inputs]
+        if kind in _UNKNOWN_CHANNELS or not kind.islower():
+            return None
+        if kind == "concat":
+            return None if None in known else sum(c for c in known if c)
+        return max((c for c in known if c), default=None)
+
+    def _numbers(self, names: Any) -> list[float]:
+        """The numbers of small constants, empty where one is none."""
+        from onnx import numpy_helper
+
+        numbers: list[float] = []
+        for name in names:
+            if name not in self.values:
+                return []
+            try:
+                numbers += [float(x) for x in numpy_helper.to_array(self.values[name]).ravel()]
+            except (TypeError, ValueError):
+                return []
+        return numbers
+
+
+def _small(tensor: Any) -> bool:
+    count = math.prod(tensor.dims)
+    return 0 <= count <= 16 and tensor.data_location == 0 and tensor.data_type in (1, 6, 7, 10, 11)
+
+
+def _value(attribute: Any) -> Any:
+    """A number, a word or a list of numbers; tensors and graphs are left out."""
+    kinds = {1: "f", 2: "i", 6: "floats", 7: "ints"}
+    if attribute.type == 3:
+        return attribute.s.decode("utf-8", "replace")[:200]
+    if attribute.type not in kinds:
+        return ""
+    value = getattr(attribute, kinds[attribute.type])
+    return value if attribute.type < 6 else tuple(value)
+
+
+def _pad(given: dict[str, Any], kernel: tuple[int, ...]) -> Any:
+    auto = given.get("auto_pad", "NOTSET")
+    if auto.startswith("SAME"):
+        return "half" if set(given.get("strides", (1,))) == {1} else "same"
+    sides = tuple(given.get("pads", (0,) * 2 * len(kernel)))
+    half = tuple(k // 2 for k in kernel) * 2
+    if auto == "VALID" or (not any(sides) and any(half)):
+        return "valid"
+    return "half" if sides == half else sides

@@ -1,0 +1,40 @@
+"""A graph from whatever a person has: a model, a `.keras` file, a cfg, an ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+
+from visiongarden.errors import UserError
+from visiongarden.inspect.graph.darknet import darknet_graph
+from visiongarden.inspect.graph.op import Graph
+
+
+def read_graph(source: keras.Model | str | Path) -> Graph:
+    """The graph of a model or a file.
+
+    Raises:
+        UserError: no such file, a file of another kind, or one that does not open.
+    """
+    from visiongarden.inspect.graph.keras_model import keras_file_graph, keras_graph
+
+    if isinstance(source, keras.Model):
+        return keras_graph(source)
+    path = Path(source)
+    if not path.is_file():
+        raise UserError(f"there is no file {path}", fix="check the path")
+    if path.suffix == ".cfg":
+        return darknet_graph(path)
+    if path.suffix == ".onnx":
+        from visiongarden.inspect.graph.onnx_file import onnx_graph
+
+        return onnx_graph(path)
+    if path.suffix == ".keras":
+        return keras_file_graph(path)
+    raise UserError(
+        f"cannot read the graph of {path}",
+        rule="a Darknet .cfg, an .onnx or a .keras file",
+        received=f"a name that ends in {path.suffix or 'nothing'}",
+        fix="visiongarden repeats model.onnx",
+    )

@@ -1,0 +1,109 @@
+"""SimOTA, a dynamic top-k assignment: Ge et al. 2021 (YOLOX, arXiv 2107.08430), section 2.3."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from keras import ops
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+
+from visiongarden.config import Value
+from visiongarden.ops import Cells, pairwise_iou
+
+_FAR = 1e6
+"""Cost of a cell outside a box's central region; above any real one."""
+
+
+class Matches(NamedTuple):
+    """What each of n predictions shall learn.
+
+    Attributes:
+        boxes: (batch, n, 4), xyxy pixels; meaningless where `taken` is 0.
+        classes: (batch, n) int32; meaningless where `taken` is 0.
+        overlap: (batch, n), 0 to 1: IoU of prediction and box; 0 for background.
+        taken: (batch, n), 1 for a positive, 0 for background.
+    """
+
+    boxes: Any
+    classes: Any
+    overlap: Any
+    taken: Any
+
+
+class SimOTA(Value):
+    """Each box takes the cells near its centre that predict it at the least cost.
+
+    The cost is the classes' cross-entropy plus `box_weight` times -log IoU (equation 1). How many a
+    box takes is the sum of its `candidates` highest IoUs, rounded down, at least 1 (OTA, Ge et al.
+    2021, arXiv 2103.14259, "dynamic k estimation"). A cell that several boxes want goes to the one
+    it costs least.
+
+    Attributes:
+        radius: of the square region around a box's centre, in strides of the cell's level.
+        candidates: how many IoUs are summed, and the most cells that a box takes.
+        box_weight: of the overlap in the cost.
+    """
+
+    radius: PositiveFloat = 2.5
+    candidates: PositiveInt = 10
+    box_weight: NonNegativeFloat = 3.0
+
+    def __call__(
+        self, logits: Any, objectness: Any, predicted: Any, cells: Cells, boxes: Any, classes: Any
+    ) -> Matches:
+        """Assigns; passes no gradient.
+
+        Args:
+            logits: (batch, n, classes), of the classes.
+            objectness: (batch, n, 1), logits.
+            predicted: (batch, n, 4), xyxy pixels.
+            cells: the n cells.
+            boxes: (batch, m, 4), xyxy pixels.
+            classes: (batch, m) int32; -1 where padded.
+        """
+        boxes, classes = ops.convert_to_tensor(boxes), ops.convert_to_tensor(classes)
+        logits, objectness, predicted = (
+            ops.stop_gradient(ops.convert_to_tensor(x)) for x in (logits, objectness, predicted)
+        )
+        near = self._near(cells, boxes, classes)
+        overlap = ops.where(near, pairwise_iou(boxes, predicted), 0.0)
+        cost = _class_cost(logits, objectness, classes)
+        cost = cost - self.box_weight * ops.log(overlap + 1e-8)
+        cost = ops.where(near, cost, _FAR)
+        most = min(self.candidates, cost.shape[-1])
+        count = ops.cast(ops.sum(ops.top_k(overlap, most)[0], axis=-1, keepdims=True), "int32")
+        least = -ops.top_k(-cost, most, sorted=True)[0]
+        # The dearest cell that a box still takes.
+        limit = ops.take_along_axis(least, ops.clip(count - 1, 0, most - 1), axis=-1)
+        chosen = near & (cost <= limit)
+        owner = ops.argmin(ops.where(chosen, cost, 2 * _FAR), axis=1)
+        mine = ops.equal(ops.expand_dims(owner, 1), ops.arange(boxes.shape[1])[None, :, None])
+        kept = ops.cast(chosen & mine, "float32")
+        rows = ops.repeat(ops.expand_dims(owner, -1), 4, axis=-1)
+        return Matches(
+            ops.take_along_axis(boxes, rows, axis=1),
+            ops.take_along_axis(classes, owner, axis=1),
+            ops.stop_gradient(ops.max(overlap * kept, axis=1)),
+            ops.stop_gradient(ops.max(kept, axis=1)),
+        )
+
+    def _near(self, cells: Cells, boxes: Any, classes: Any) -> Any:
+        """Whether each cell's centre lies in each box's central region: (batch, m, n)."""
+        middle = ops.expand_dims((boxes[..., :2] + boxes[..., 2:]) / 2, 2)
+        away = ops.abs(ops.convert_to_tensor(cells.centres) - middle)
+        reach = ops.convert_to_tensor(self.radius * cells.strides[:, None])
+        return ops.all(away < reach, axis=-1) & ops.expand_dims(classes >= 0, -1)
+
+
+def _class_cost(logits: Any, objectness: Any, classes: Any) -> Any:
+    """Cross-entropy of each prediction against each box's class: (batch, m, n).
+
+    The probability is the geometric mean of class and objectness.
+    """
+    probability = ops.sqrt(ops.sigmoid(logits) * ops.sigmoid(objectness))
+    probability = ops.clip(probability, 1e-7, 1 - 1e-7)
+    yes, no = -ops.log(probability), -ops.log(1 - probability)
+    # All classes as if absent, then the box's own class put right: no (m, n, classes) tensor.
+    hot = ops.one_hot(classes, logits.shape[-1], dtype="float32")
+    own = ops.matmul(hot, ops.transpose(yes - no, (0, 2, 1)))
+    return own + ops.expand_dims(ops.sum(no, axis=-1), 1)

@@ -1,0 +1,50 @@
+"""`diff`: what changed between two model files or recipes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from visiongarden import inspect
+from visiongarden.inspect.diff import changes, with_fields
+from visiongarden.layers.keras_internals import weightless
+from visiongarden.models import Detector
+from visiongarden.recipes.recipe import Recipe
+from visiongarden.recipes.resolve import resolve
+
+
+def diff(before: str | Path, after: str | Path, image_size: int | None = None) -> inspect.ModelDiff:
+    """Compares models; of two recipes, also data, augmentation and training.
+
+    Args:
+        before: a model file (.keras), or a recipe (.yaml).
+        after: likewise; a recipe can be compared with a file.
+        image_size: side of the image for the MACs; by default each model's own.
+
+    Raises:
+        UserError: a file or a recipe is not sound.
+    """
+    recipes = [resolve(path) if _is_recipe(path) else None for path in (before, after)]
+    models = [
+        path if recipe is None else _model(recipe)
+        for path, recipe in zip((before, after), recipes, strict=True)
+    ]
+    found = inspect.diff(models[0], models[1], image_size)
+    more = []
+    if recipes[0] is not None and recipes[1] is not None:
+        more = list(changes(_rest(recipes[0]), _rest(recipes[1])))
+    return with_fields(found, str(before), str(after), more)
+
+
+def _is_recipe(path: str | Path) -> bool:
+    return Path(path).suffix in {".yaml", ".yml"}
+
+
+def _model(recipe: Recipe) -> Detector:
+    said = recipe.model
+    with weightless():
+        return Detector(said.backbone, said.decoder, said.head, said.image_size)
+
+
+def _rest(recipe: Recipe) -> dict[str, Any]:
+    return {name: value for name, value in recipe.to_dict().items() if name != "model"}

@@ -1,0 +1,5 @@
+"""Scaffold: code, test and recipe of a new layer, block, part or project, from templates."""
+
+from visiongarden.scaffold.new import KINDS, Created, new
+
+__all__ = ["KINDS", "Created", "new"]

@@ -1,0 +1,93 @@
+"""Names for new things: what they may be, and how they are spelled as class and as module."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import keyword
+import re
+import sys
+from dataclasses import dataclass
+from importlib.resources import files
+
+from visiongarden.errors import UserError
+
+_ROOMS = ("layers", "blocks", "backbones", "decoders", "heads")
+_LONGEST = 32
+_BASES = ("Backbone", "Block", "Composite", "Decoder", "Detector", "Head", "Layer", "Part")
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """A name as a class, "GatedUnit", and as a module, "gated_unit"."""
+
+    class_name: str
+    module: str
+
+
+def spelled(name: str) -> Spelled:
+    """Reads CamelCase, snake_case or dashes.
+
+    Raises:
+        UserError: no identifier, a keyword, or a name that visiongarden or Python has already.
+    """
+    text = name.replace("-", "_")
+    camel = "".join(word[:1].upper() + word[1:] for word in text.split("_"))
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", text).lower()
+    good = _suggestion(name)
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text) or text.endswith("_") or "__" in text:
+        raise UserError(
+            f"{name!r} is no name for a class or a module",
+            rule="letters, digits and single underscores, a letter first: GatedUnit or gated_unit",
+            fix=good or "GatedUnit",
+        )
+    if len(text) > _LONGEST:
+        raise UserError(f"the name {text!r} is longer than {_LONGEST} letters", fix=text[:16])
+    if keyword.iskeyword(snake) or keyword.iskeyword(text) or keyword.iskeyword(camel):
+        raise UserError(f"{name!r} is a keyword of Python", fix=f"My{camel}")
+    if camel in _BASES:
+        raise UserError(f"{camel} is what visiongarden calls the kind itself", fix=f"My{camel}")
+    for room in _ROOMS:
+        if camel in _public(room):
+            raise UserError(
+                f"visiongarden.{room} has {camel} already",
+                rule="a name of your own, or recipes could mean either",
+                fix=f"My{camel}",
+            )
+    return Spelled(camel, snake)
+
+
+def refuse_known_module(name: str) -> None:
+    """Raises where `import name` finds something else already.
+
+    Raises:
+        UserError: a module of Python or an installed one has the name.
+    """
+    known = name in sys.stdlib_module_names or name in sys.builtin_module_names
+    if not known and name not in sys.modules:
+        try:
+            known = importlib.util.find_spec(name) is not None
+        except (ImportError, ValueError):
+            known = False
+    if known or name in sys.modules:
+        raise UserError(
+            f"`import {name}` finds another module already",
+            rule="the name of a new module is its own",
+            fix=f"my_{name}",
+        )
+
+
+def _suggestion(name: str) -> str:
+    return "_".join(re.findall(r"[A-Za-z0-9]+", name)).lstrip("0123456789_")
+
+
+def _public(room: str) -> set[str]:
+    """The public names of a room, read from its source: importing it would start a backend."""
+    tree = ast.parse(files("visiongarden").joinpath(room, "__init__.py").read_text("utf-8"))
+    return {
+        str(ast.literal_eval(item))
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.List)
+        for item in node.value.elts
+        if any(isinstance(target, ast.Name) and target.id == "__all__" for target in node.targets)
+    }

@@ -1,0 +1,172 @@
+"""`new`: writes a new layer, block, part or project that passes its own tests at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from visiongarden.errors import UserError, nearest
+from visiongarden.scaffold.names import refuse_known_module, spelled
+
+_MAPS = "(2, 16, 24, 8)"
+_LEVELS = '{"p3": (2, 8, 12, 8), "p4": (2, 4, 6, 16), "p5": (2, 2, 3, 24)}'
+_TESTED: dict[str, tuple[str, tuple[str, ...]]] = {
+    "layer": (_MAPS, ()),
+    "block": (_MAPS, ("filters=8",)),
+    "backbone": ("(2, 64, 96, 3)", ("channels=4",)),
+    "decoder": (_LEVELS, ("channels=8",)),
+    "head": (_LEVELS, ("num_classes=3", "channels=8", "bins=4")),
+}
+"""Kind -> inputs and arguments that its test uses: small, so that it is quick."""
+
+_SMALL = {
+    "backbone": "vg.backbones.CSPDarknet(depth=0.33, width=0.0625)",
+    "decoder": "vg.decoders.FPN(channels=8)",
+    "head": "vg.heads.AnchorFree(num_classes=3, bins=4)",
+}
+_DEFAULT = {
+    "backbone": "CSPDarknet, depth: 0.33, width: 0.25",
+    "decoder": "PathAggregation",
+    "head": "AnchorFree",
+}
+KINDS = (*_TESTED, "project")
+
+
+@dataclass(frozen=True)
+class Created:
+    """What was written, and what to do next.
+
+    Attributes:
+        files: in the order of writing.
+        commands: shell commands, to be run where `new` was.
+    """
+
+    files: tuple[Path, ...]
+    commands: tuple[str, ...]
+
+
+def new(kind: str, name: str, into: str | Path = ".") -> Created:
+    """Writes code, test and, for parts, a recipe; never overwrites a file.
+
+    Args:
+        kind: one of `KINDS`.
+        name: CamelCase or snake_case; the class and the module are named after it.
+        into: folder for the files, made where it is missing. In a package (a folder with
+            `__init__.py`) the test imports from the package, and goes to the project's folder
+            `tests` where there is one.
+
+    Raises:
+        UserError: no such kind, a name that is none or is taken, or a file that exists.
+
+    Example:
+        >>> new("block", "GatedUnit").files
+        (PosixPath('gated_unit.py'), PosixPath('test_gated_unit.py'))
+    """
+    if kind not in KINDS:
+        raise UserError(f"there is no template of {kind!r}", fix=nearest(kind, KINDS))
+    said = spelled(name)
+    if kind == "project":
+        refuse_known_module(said.module)
+        return _project(said.class_name, said.module, Path(into))
+    return _single(kind, said.class_name, said.module, Path(into))
+
+
+def _single(kind: str, class_name: str, stem: str, into: Path) -> Created:
+    package, top = _package(into)
+    module = f"{package}.{stem}" if package else stem
+    if not package and not (into / f"{stem}.py").exists():
+        refuse_known_module(stem)
+    tests = top.parent / "tests" if package else into
+    if package and not tests.is_dir() and (top.parent.parent / "tests").is_dir():
+        tests = top.parent.parent / "tests"
+    tests = tests if tests.is_dir() else into
+    test = tests / f"test_{stem}.py"
+    texts = {into / f"{stem}.py": _text(f"{kind}.py", Name=class_name)}
+    texts[test] = _test(kind, class_name, module)
+    commands = [f"pytest {test.as_posix()}", f"visiongarden check {module}"]
+    if kind in _SMALL:
+        recipe = into / f"{stem}.yaml"
+        texts[recipe] = _recipe({kind: class_name}, module, recipe)
+        commands.append(f"visiongarden train {recipe.as_posix()} --import {module}")
+    return Created(_write(texts), tuple(commands))
+
+
+def _package(into: Path) -> tuple[str, Path]:
+    """Dotted name of the package that a folder is, and its topmost folder; "" where it is none."""
+    folder, steps = into.resolve(), []
+    while (folder / "__init__.py").is_file() and folder.name.isidentifier():
+        steps.append(folder.name)
+        folder = folder.parent
+    return ".".join(reversed(steps)), (folder / steps[-1] if steps else into)
+
+
+def _project(class_name: str, module: str, into: Path) -> Created:
+    root = into / module
+    if root.exists():
+        raise UserError(f"{root} exists already", fix="another name, or --into another folder")
+    source, tests = root / "src" / module, root / "tests"
+    title = module.replace("_", "-")
+    own = {kind: f"{class_name}{kind.title()}" for kind in ("block", "backbone", "decoder")}
+    texts = {
+        root / "pyproject.toml": _text("pyproject.toml", title=title, module=module),
+        root / "README.md": _text("README.md", title=title, module=module, Name=class_name),
+        source / "__init__.py": _text(
+            "project_init.py", title=title, module=module, Name=class_name
+        ),
+        root / "recipe.yaml": _recipe(
+            {kind: own[kind] for kind in ("backbone", "decoder")}, module, Path("recipe.yaml")
+        ),
+        tests / "test_recipe.py": _text("test_recipe.py", module=module),
+    }
+    for kind, own_name in own.items():
+        texts[source / f"{kind}.py"] = _text(f"{kind}.py", Name=own_name)
+        texts[tests / f"test_{kind}.py"] = _test(kind, own_name, f"{module}.{kind}")
+    commands = (
+        f"cd {root.as_posix()} && pip install -e '.[dev]' && pytest",
+        f"visiongarden train recipe.yaml --import {module} data.path=my_images",
+    )
+    return Created(_write(texts), commands)
+
+
+def _test(kind: str, class_name: str, module: str) -> str:
+    inputs, arguments = _TESTED[kind]
+    lines = "".join(f"\n        {argument}," for argument in arguments)
+    own = {"Name": class_name, "module": module, "inputs": inputs, "arguments": lines}
+    if kind not in _SMALL:
+        return _text("test_layer.py", **own)
+    part = f"{class_name}({', '.join(arguments)})"
+    return _text("test_part.py", **own, **_SMALL | {kind: part})
+
+
+def _recipe(own: Mapping[str, str], module: str, path: Path) -> str:
+    return _text("recipe.yaml", **(_DEFAULT | dict(own)), module=module, file=path.as_posix())
+
+
+def _text(template: str, **values: str) -> str:
+    source = files(__package__).joinpath("templates", f"{template}.txt").read_text("utf-8")
+    return Template(source).substitute(values)
+
+
+def _write(texts: Mapping[Path, str]) -> tuple[Path, ...]:
+    """Writes every file or none."""
+    for path in texts:
+        if path.exists() or path.is_symlink():
+            raise UserError(
+                f"{path} exists already, and nothing is overwritten",
+                fix="another name, or --into another folder",
+            )
+    written: list[Path] = []
+    try:
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as file:
+                written.append(path)
+                file.write(text)
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+    return tuple(texts)

@@ -1,0 +1,58 @@
+"""The test kit for layers, blocks, parts and models of one's own: `check`, `lint`, a pytest plugin.
+
+Importing this room starts no backend: pytest loads the plugin in every run.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from visiongarden.testing.case import Case, cases
+    from visiongarden.testing.checking import CHECKS, assert_sound, check, check_many
+    from visiongarden.testing.discovery import check_module, discover
+    from visiongarden.testing.linting import Fault, lint
+    from visiongarden.testing.report import Finding, Report
+
+__all__ = [
+    "CHECKS",
+    "Case",
+    "Fault",
+    "Finding",
+    "Report",
+    "assert_sound",
+    "cases",
+    "check",
+    "check_many",
+    "check_module",
+    "discover",
+    "lint",
+]
+
+_HOME = {
+    "CHECKS": "checking",
+    "Case": "case",
+    "Fault": "linting",
+    "Finding": "report",
+    "Report": "report",
+    "assert_sound": "checking",
+    "cases": "case",
+    "check": "checking",
+    "check_many": "checking",
+    "check_module": "discovery",
+    "discover": "discovery",
+    "lint": "linting",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""The checks, one subject a file; `checking.CHECKS` lists them by name."""

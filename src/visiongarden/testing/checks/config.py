@@ -1,0 +1,193 @@
+"""Is it registered, and does its config tell all that made it?"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+import keras
+
+from visiongarden import registry
+from visiongarden.layers.keras_internals import dtype_policy
+from visiongarden.testing.explain import advice_for, told
+from visiongarden.testing.report import Finding, failed, passed, skipped
+from visiongarden.testing.subject import Subject
+
+_KWARGS = "take **kwargs in __init__ and pass them on: super().__init__(**kwargs)"
+_MERGE = (
+    "return super().get_config() | {...}; or delete get_config and derive from vg.layers.Composite"
+)
+
+
+def registered(subject: Subject) -> Finding:
+    """A file can only be reopened through a class that has a key, and has it alone."""
+    cls = subject.cls
+    key = registry.key_of(cls)
+    if key is None and not subject.is_part:
+        name = keras.saving.get_registered_name(cls)
+        key = name if name != cls.__name__ or cls.__module__.startswith("keras") else None
+    if key is None:
+        return failed(
+            f"{cls.__name__} has no key, so no process could reopen a file with it",
+            f'put @vg.register(package="my_project") above class {cls.__name__}',
+        )
+    if not subject.is_part and not cls.__module__.startswith("keras"):
+        holder = keras.saving.get_registered_object(key)
+        if holder is not cls:
+            return failed(
+                f"{key} now names {holder.__module__}.{holder.__qualname__}, another class",
+                "a key names one class: use vg.register, which refuses a second, or another name",
+            )
+    return passed(key)
+
+
+def config_complete(subject: Subject) -> Finding:
+    """Every constructor parameter is in the config, with the value that was given."""
+    if subject.is_part:
+        fields, config = type(subject.part).model_fields, subject.part.get_config()
+        missing = [name for name in fields if name not in config]
+        return _missing(missing) if missing else passed(f"{len(fields)} fields")
+    parameters = inspect.signature(_init(subject)).parameters
+    if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters.values()):
+        return failed("__init__ takes *args, which no config can name", "name every parameter")
+    layer = subject.fresh()
+    try:
+        config = layer.get_config()
+        json.dumps(keras.saving.serialize_keras_object(layer))
+    except Exception as error:
+        return failed(
+            f"the config cannot be written: {told(error)}",
+            advice_for(error, "hold numbers, strings, lists and layers only"),
+        )
+    names = _own_parameters(subject)
+    missing = [name for name in names if name not in config]
+    if missing:
+        return _missing(missing)
+    is_model = isinstance(layer, keras.Model)
+    lost = [n for n in ("name", "trainable", "dtype") if n not in config and not is_model]
+    if lost:
+        return failed(f"the config lacks {', '.join(lost)}", _MERGE)
+    for name, value in _other_values(subject):
+        try:
+            other = subject.fresh(**{name: value})
+        except Exception:  # noqa: S112  the parameter does not take that value
+            continue
+        told_value = other.get_config().get(name)
+        if told_value != value and not isinstance(told_value, dict):
+            return failed(
+                f"{name}={value!r} was given, the config says {told_value!r}",
+                f"return the value that the constructor was given: self.{name} = {name}",
+            )
+    return passed(f"{', '.join(names) or 'no parameters'}; name, trainable, dtype")
+
+
+def round_trip(subject: Subject) -> Finding:
+    """`from_config(get_config())` is the same, through JSON, with name, policy and `trainable`."""
+    if subject.is_part:
+        again = type(subject.part).from_config(json.loads(json.dumps(subject.part.get_config())))
+        if again == subject.part:
+            return passed(str(again))
+        return failed(f"{subject.part} comes back as {again}", "let get_config be that of Part")
+    layer = subject.fresh()
+    changes = {} if isinstance(layer, keras.Model) else {"name": "as_told", "dtype": "float16"}
+    try:
+        with dtype_policy("float32"):
+            layer = subject.fresh(**changes)
+    except Exception as error:
+        return failed(f"name and dtype cannot be given: {told(error)}", _KWARGS)
+    wrong = [k for k, v in changes.items() if _told(layer)[k] != v]
+    if wrong:
+        return failed(f"__init__ drops {' and '.join(wrong)}", _KWARGS)
+    if changes:
+        layer.trainable = False
+    try:
+        again = _through_json(layer)
+        before, after = layer.get_config(), again.get_config()
+    except Exception as error:
+        advice = "take back in __init__ what get_config returns: lists for tuples, layers"
+        return failed(f"from_config fails: {told(error)}", advice_for(error, advice))
+    lost = [
+        f"{k} {v!r} -> {_told(again)[k]!r}" for k, v in _told(layer).items() if v != _told(again)[k]
+    ]
+    if lost:
+        return failed(f"comes back with other values: {', '.join(lost)}", _MERGE)
+    if plain(before) != plain(after):
+        keys = [k for k in before | after if plain(before.get(k)) != plain(after.get(k))]
+        values = f"{keys[0]} {before.get(keys[0])!r} -> {after.get(keys[0])!r}"
+        return failed(
+            f"the config changes on the way: {values}",
+            "return the values that the constructor was given, unchanged",
+        )
+    return passed("name, dtype policy, trainable and every parameter come back")
+
+
+def runs_again(subject: Subject) -> Finding:
+    """What comes back from the config runs: lists for tuples, plain values for layers."""
+    if subject.is_part or isinstance(subject.main, keras.Model):
+        return skipped("`reload` opens it")
+    try:
+        again = _through_json(subject.fresh())
+        output = subject.call(again)
+    except Exception as error:
+        advice = "JSON has no tuples and no layers: in __init__ turn lists into tuples, and "
+        advice += "deserialise layers"
+        return failed(f"made from its config it fails: {told(error)}", advice_for(error, advice))
+    same = [leaf.shape for leaf in keras.tree.flatten(output)]
+    return passed(f"{', '.join(str(tuple(shape)) for shape in same)}")
+
+
+def plain(value: Any) -> Any:
+    """A config with lists for tuples and serialised objects, to compare."""
+    value = keras.saving.serialize_keras_object(value)
+    return json.loads(json.dumps(value, default=str, sort_keys=True))
+
+
+def _through_json(layer: Any) -> Any:
+    """A layer made again as from a file; its own class need not be registered for that."""
+    written = keras.saving.serialize_keras_object(layer)
+    text = json.dumps(written)
+    names = {type(layer).__name__: type(layer)}
+    with keras.saving.custom_object_scope(names):
+        return keras.saving.deserialize_keras_object(json.loads(text))
+
+
+def _told(layer: Any) -> dict[str, Any]:
+    if isinstance(layer, keras.Model):
+        return {"name": layer.name}
+    policy = layer.dtype_policy.name
+    return {"name": layer.name, "dtype": policy, "trainable": layer.trainable}
+
+
+def _own_parameters(subject: Subject) -> list[str]:
+    parameters = list(inspect.signature(_init(subject)).parameters.values())[1:]
+    kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return [p.name for p in parameters if p.kind not in kinds]
+
+
+def _other_values(subject: Subject) -> list[tuple[str, Any]]:
+    """For each number or switch with a default, another value."""
+    if subject.config is None:
+        return []
+    found: list[tuple[str, Any]] = []
+    for name, parameter in inspect.signature(_init(subject)).parameters.items():
+        value = subject.config.get(name, parameter.default)
+        if isinstance(value, bool):
+            found.append((name, not value))
+        elif isinstance(value, int):
+            found.append((name, value + 1))
+        elif isinstance(value, float):
+            found.append((name, value / 2))
+    return [(name, value) for name, value in found if name not in ("trainable",)]
+
+
+def _init(subject: Subject) -> Any:
+    return getattr(subject.cls, "__init__")  # noqa: B009  mypy has a view on the plain access
+
+
+def _missing(names: list[str]) -> Finding:
+    return failed(
+        f"get_config lacks {', '.join(names)}, so that they come back as their defaults",
+        f"add {', '.join(repr(n) for n in names)} to get_config, or delete get_config and derive "
+        "from vg.layers.Composite",
+    )

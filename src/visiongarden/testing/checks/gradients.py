@@ -1,0 +1,170 @@
+"""Every trainable variable gets a gradient, and so does the input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from visiongarden.testing.arrays import arrays_like, is_float, leaves, numpy_leaves
+from visiongarden.testing.instances import randomise
+from visiongarden.testing.report import Finding, failed, passed, skipped
+from visiongarden.testing.subject import Subject
+
+_TRIES = 3
+"""Weights and inputs are drawn anew each time: a dead unit is no fault, one that is always is."""
+
+
+def gradients(subject: Subject) -> Finding:
+    """Finite and somewhere not zero, in inference or in training, for some of three draws.
+
+    Only exact zeros count: a key's bias in attention has a gradient of rounding size.
+    """
+    layer = subject.main
+    variables = layer.trainable_variables
+    if not variables:
+        return skipped("no trainable variable")
+    if not any(is_float(leaf) for leaf in leaves(subject.call(layer))):
+        return skipped("no output of floats")
+    missing = {v.path for v in variables}
+    for seed in range(_TRIES):
+        arguments = _drawn(subject, seed)
+        for training in (False, True):
+            found, _ = derived(layer, subject.tensors(arguments), training)
+            for variable, gradient in zip(variables, found, strict=True):
+                if gradient is not None and not np.isfinite(gradient).all():
+                    return failed(
+                        f"the gradient of {variable.path} is not finite",
+                        "keep roots, logarithms and divisions away from 0: ops.sqrt(x + 1e-6)",
+                    )
+                if gradient is not None and gradient.any():
+                    missing.discard(variable.path)
+        if not missing:
+            return passed(f"all {len(variables)} trainable variables, {seed + 1} draw(s)")
+        randomise(layer, seed + 1)
+    names = sorted(missing)
+    return failed(
+        f"{len(names)} of {len(variables)} trainable variables get none: {', '.join(names[:4])}",
+        "let the output depend on each by differentiable operations, or make it trainable=False; "
+        "rounding, argmax, casts to int, stop_gradient and NumPy end the gradient",
+    )
+
+
+def input_gradient(subject: Subject) -> Finding:
+    """Where a small change of the input changes the output, the input gets a gradient."""
+    if not all(is_float(leaf) for leaf in keras.tree.flatten(subject.arguments)):
+        return skipped("inputs are no floats")
+    layer = subject.main
+    base = subject.call(layer)
+    if not any(is_float(leaf) for leaf in leaves(base)):
+        return skipped("no output of floats")
+    rng = np.random.default_rng(1)
+    moved = keras.tree.map_structure(
+        lambda a: (a + 1e-2 * rng.normal(size=a.shape)).astype(a.dtype), subject.arguments
+    )
+    pairs = zip(numpy_leaves(base), numpy_leaves(subject.call(layer, moved)), strict=True)
+    # A quantity that only counts or rounds stays the same nearly everywhere.
+    changes = [np.mean(a != b) for a, b in pairs if a.size]
+    if max(changes, default=0) < 0.1:
+        return skipped("the output does not follow small changes of the input")
+    _, found = derived(layer, subject.tensors(), False)
+    if all(gradient is None or not gradient.any() for gradient in found):
+        return failed(
+            "the output follows the input, but no gradient reaches it: nothing below would learn",
+            "use keras.ops throughout; stop_gradient, .numpy() and NumPy cut what lies below",
+        )
+    return passed("a gradient reaches the input")
+
+
+def derived(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], list[Any]]:
+    """Gradients of a random projection of the outputs, by the backend's own engine.
+
+    Returns:
+        For the trainable variables and for the leaves of the inputs: arrays, or None.
+    """
+    engine = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()]
+    return engine(layer, arguments, training)
+
+
+def _drawn(subject: Subject, seed: int) -> Any:
+    if seed == 0:
+        return subject.arguments
+
+    def draw(array: np.ndarray) -> np.ndarray:
+        return arrays_like(array.shape, seed, len(array)) if is_float(array) else array[::-1].copy()
+
+    return keras.tree.map_structure(draw, subject.arguments)
+
+
+def _projected(outputs: Any) -> Any:
+    rng = np.random.default_rng(0)
+    total = 0.0
+    for leaf in leaves(outputs):
+        if is_float(leaf):
+            weights = rng.normal(size=tuple(leaf.shape)).astype("float32")
+            total = total + ops.sum(ops.cast(leaf, "float32") * ops.convert_to_tensor(weights))
+    return total
+
+
+def _tensorflow(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], list[Any]]:
+    import tensorflow as tf
+
+    inputs = leaves(arguments)
+    with tf.GradientTape() as tape:
+        for tensor in inputs:
+            if is_float(tensor):
+                tape.watch(tensor)
+        loss = _projected(layer(*arguments, training=training))
+    weights = [v.value for v in layer.trainable_variables]
+    if not tf.is_tensor(loss):
+        return [None] * len(weights), [None] * len(inputs)
+    found = tape.gradient(
+        loss, [*weights, *(t if is_float(t) else tf.constant(0.0) for t in inputs)]
+    )
+    arrays = [None if g is None else tf.convert_to_tensor(g).numpy() for g in found]
+    return arrays[: len(weights)], arrays[len(weights) :]
+
+
+def _jax(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], list[Any]]:
+    import jax
+
+    inputs = leaves(arguments)
+    floats = [i for i, tensor in enumerate(inputs) if is_float(tensor)]
+    variables = layer.trainable_variables
+
+    def loss(weights: list[Any], given: list[Any]) -> Any:
+        full = list(inputs)
+        for position, tensor in zip(floats, given, strict=True):
+            full[position] = tensor
+        packed = keras.tree.pack_sequence_as(arguments, full)
+        # Not stateless_call: that hands `training` to a call() which may not take it.
+        with keras.StatelessScope(state_mapping=list(zip(variables, weights, strict=True))):
+            return _projected(layer(*packed, training=training))
+
+    weights = [v.value for v in variables]
+    of_weights, of_floats = jax.grad(loss, argnums=(0, 1))(weights, [inputs[i] for i in floats])
+    of_inputs: list[Any] = [None] * len(inputs)
+    for position, gradient in zip(floats, of_floats, strict=True):
+        of_inputs[position] = np.asarray(gradient)
+    return [np.asarray(g) for g in of_weights], of_inputs
+
+
+def _torch(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], list[Any]]:
+    import torch
+
+    def leaf(tensor: Any) -> Any:
+        return tensor.detach().clone().requires_grad_() if is_float(tensor) else tensor
+
+    arguments = keras.tree.map_structure(leaf, arguments)
+    inputs = leaves(arguments)
+    weights = [v.value for v in layer.trainable_variables]
+    loss = _projected(layer(*arguments, training=training))
+    if not torch.is_tensor(loss) or not loss.requires_grad:
+        return [None] * len(weights), [None] * len(inputs)
+    wanted = [*weights, *(tensor for tensor in inputs if tensor.requires_grad)]
+    found = list(torch.autograd.grad(loss, wanted, allow_unused=True))
+    arrays = [None if g is None else g.detach().cpu().numpy() for g in found]
+    rest = iter(arrays[len(weights) :])
+    return arrays[: len(weights)], [next(rest) if t.requires_grad else None for t in inputs]

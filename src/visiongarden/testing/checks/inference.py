@@ -1,0 +1,124 @@
+"""Inference: it runs, traces, repeats itself, and takes each image of a batch for itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from visiongarden.parts import FeaturePart
+from visiongarden.testing.arrays import TOLERANCE, difference, leaves, numpy_leaves, shapes
+from visiongarden.testing.explain import advice_for, told
+from visiongarden.testing.hooks import additions
+from visiongarden.testing.report import Finding, failed, passed
+from visiongarden.testing.subject import Subject
+
+
+def runs(subject: Subject) -> Finding:
+    """It can be made and called on arrays, and gives finite numbers."""
+    try:
+        output = subject.call(subject.main)
+    except Exception as error:
+        advice = "mend call(), or give inputs and arguments that suit: check(Cls, inputs=(2, 16, "
+        return failed(told(error), advice_for(error, advice + "24, 8), filters=8)"))
+    arrays = numpy_leaves(output)
+    if not arrays:
+        return failed("call() returns no tensor", "return the result in call()")
+    if not all(np.isfinite(a).all() for a in arrays if a.dtype.kind == "f"):
+        return failed(
+            "numbers that are not finite come out of normal ones",
+            "keep roots, logarithms and divisions away from 0; give inputs of the right range",
+        )
+    return passed(f"{shapes(subject.arguments)} -> {shapes(output)}")
+
+
+def traces(subject: Subject) -> Finding:
+    """It can be drawn into a graph: called on symbolic tensors, batch and values unknown."""
+    try:
+        if subject.is_part and isinstance(subject.part, FeaturePart):
+            subject.part.spec(subject.features)  # measures each level's stride
+        output = subject.model(subject.fresh())
+        output.compute_output_spec(output.input)
+    except Exception as error:
+        return failed(told(error), advice_for(error, "use keras.ops in call(), on every value"))
+    if keras.backend.backend() == "torch" and (refusal := _on_symbols(subject)):
+        return failed(told(refusal), advice_for(refusal, "use keras.ops in call()"))
+    return passed(f"a functional model of {len(output.layers)} layers")
+
+
+def _on_symbols(subject: Subject) -> Exception | None:
+    """What symbolic tensors refuse; on PyTorch Keras falls back to tracing on numbers."""
+    layer = subject.fresh()
+    if not subject.is_graph:
+        subject.call(layer)
+    try:
+        with additions(layer):
+            layer.compute_output_spec(*subject.symbols())
+    except (TypeError, ValueError, NotImplementedError) as error:
+        words = ("as a boolean", "to a NumPy array", "Iterating over a symbolic")
+        return error if any(word in str(error) for word in words) else None
+    except Exception:
+        return None  # it speaks to the backend directly, which is no fault by itself
+    return None
+
+
+def repeatable(subject: Subject) -> Finding:
+    """Inference gives the same numbers twice, and changes no variable."""
+    layer = subject.main
+    before = [np.array(array) for array in numpy_leaves([v.value for v in layer.variables])]
+    first = numpy_leaves(subject.call(layer))
+    again = numpy_leaves(subject.call(layer))
+    if difference(first, again) > TOLERANCE / 10:
+        return failed(
+            f"the same input gives other numbers, by {difference(first, again):.2g}",
+            "draw random numbers in training only, through a layer such as Dropout, or under "
+            "`if training:`",
+        )
+    after = numpy_leaves([v.value for v in layer.variables])
+    changed = [
+        v.path for v, a, b in zip(layer.variables, before, after, strict=True) if (a != b).any()
+    ]
+    if changed:
+        return failed(
+            f"inference changes {', '.join(changed[:4])}",
+            "update state under `if training:` only, with call(self, x, training=False)",
+        )
+    return passed("the same numbers twice, no variable changes")
+
+
+def batch_independence(subject: Subject) -> Finding:
+    """An image alone, and in another order, gives what it gives in the batch."""
+    layer = subject.main
+    whole = numpy_leaves(subject.call(layer))
+    size = len(leaves(subject.arguments)[0])
+    carrying = [a.ndim > 0 and a.shape[0] == size for a in whole]
+    stated = [leaf.shape[:1] for leaf in leaves(layer(*subject.symbols()))]
+    lost = [
+        a.shape for a, ok, s in zip(whole, carrying, stated, strict=True) if not ok and None in s
+    ]
+    if lost or not any(carrying):
+        return failed(
+            f"a batch of {size} gives {', '.join(map(str, lost or [a.shape for a in whole]))}",
+            "keep the batch as the first axis: reshape to (ops.shape(x)[0], ...) or (-1, ...) with "
+            "all other sides stated",
+        )
+    order = np.roll(np.arange(size), 1)
+    other = subject.call(layer, keras.tree.map_structure(lambda a: a[order], subject.arguments))
+    alone = subject.call(layer, keras.tree.map_structure(lambda a: a[:1], subject.arguments))
+    kept = [a for a, ok in zip(whole, carrying, strict=True) if ok]
+    pairs: tuple[tuple[str, Any, Any], ...] = (
+        ("in another order", [a[order] for a in kept], other),
+        ("alone", [a[:1] for a in kept], alone),
+    )
+    worst = 0.0
+    for how, wanted, output in pairs:
+        got = [a for a, ok in zip(numpy_leaves(output), carrying, strict=True) if ok]
+        worst = max(worst, difference(wanted, got))
+        if worst > TOLERANCE:
+            return failed(
+                f"an image {how} differs by {worst:.2g} from the same in the batch",
+                "let no reshape, transpose or mean run over axis 0; batch statistics belong to "
+                "training, as in BatchNormalization",
+            )
+    return passed(f"alone and in another order within {worst:.1g}")

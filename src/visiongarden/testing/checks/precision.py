@@ -1,0 +1,86 @@
+"""Mixed precision: half-precision sums on float32 weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from visiongarden.testing.arrays import is_float, leaves, numpy_leaves
+from visiongarden.testing.explain import advice_for, told
+from visiongarden.testing.instances import randomise
+from visiongarden.testing.report import Finding, failed, passed, skipped
+from visiongarden.testing.subject import Subject
+
+
+def mixed_bfloat16(subject: Subject) -> Finding:
+    """Under mixed_bfloat16: outputs bfloat16, variables float32, all finite."""
+    return _mixed(subject, "bfloat16")
+
+
+def mixed_float16(subject: Subject) -> Finding:
+    """Under mixed_float16: outputs float16, variables float32, all finite; also on zeros."""
+    return _mixed(subject, "float16")
+
+
+def _mixed(subject: Subject, half: str) -> Finding:
+    if not all(is_float(leaf) for leaf in leaves(subject.arguments)):
+        inputs_are = "inputs are no floats"
+        return skipped(inputs_are)
+    if _is_plain_graph(subject):
+        return skipped("a finished graph keeps the policy that it was made with")
+    advice = "cast to x.dtype or self.compute_dtype, never to a fixed dtype"
+    try:
+        layer = subject.fresh(f"mixed_{half}")
+        output = subject.call(layer)
+        randomise(layer)
+        wrong = _wrong_dtypes(layer, output, half)
+        if wrong:
+            return failed(wrong, f"{advice}; a last sublayer may have dtype='float32'")
+        for name, arguments in _probes(subject):
+            full = subject.call(subject.main, arguments)
+            if _finite(full) and not _finite(subject.call(layer, arguments)):
+                return failed(
+                    f"not finite on {name}, where float32 is",
+                    "float16 ends at 65504 and below 6e-8: compute exponentials, squares and "
+                    "small epsilons in float32 and cast back, or use 1e-3",
+                )
+    except Exception as error:
+        return failed(f"fails under mixed_{half}: {told(error)}", advice_for(error, advice))
+    if not any(is_float(leaf) for leaf in leaves(output)):
+        return passed("variables float32; no output of floats")
+    return passed(f"outputs {half}, variables float32, finite")
+
+
+def _wrong_dtypes(layer: Any, output: Any, half: str) -> str | None:
+    for variable in layer.variables:
+        if is_float(variable) and keras.backend.standardize_dtype(variable.dtype) != "float32":
+            return f"variable {variable.path} is {variable.dtype}"
+    # A layer inside that asks for float32 by its own policy, as a last softmax does, may give it.
+    policies = {sub.compute_dtype for sub in layer._flatten_layers()}
+    allowed = {half} | ({"float32"} if "float32" in policies else set())
+    for leaf in leaves(output):
+        dtype = keras.backend.standardize_dtype(leaf.dtype)
+        if is_float(leaf) and dtype not in allowed:
+            return f"the output is {dtype} where the compute dtype is {half}"
+    return None
+
+
+def _probes(subject: Subject) -> list[tuple[str, Any]]:
+    def each(function: Any) -> Any:
+        return keras.tree.map_structure(function, subject.arguments)
+
+    found = [("normal numbers", subject.arguments), ("zeros", each(np.zeros_like))]
+    # Images end at 1, and through a whole network numbers may grow for good reason.
+    if not subject.is_graph:
+        found.append(("numbers up to 30", each(lambda a: (8 * a).astype(a.dtype))))
+    return found
+
+
+def _finite(output: Any) -> bool:
+    return all(np.isfinite(a).all() for a in numpy_leaves(output) if a.dtype.kind == "f")
+
+
+def _is_plain_graph(subject: Subject) -> bool:
+    return subject.is_graph and not subject.is_part and subject.config is None

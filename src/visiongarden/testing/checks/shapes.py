@@ -1,0 +1,147 @@
+"""Shapes: stated, traced and run; with sides unknown; and additions that broadcast."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from visiongarden.testing.arrays import leaves, shapes
+from visiongarden.testing.explain import told
+from visiongarden.testing.hooks import additions
+from visiongarden.testing.report import Finding, failed, passed, skipped
+from visiongarden.testing.subject import Subject
+
+_STATED = (
+    "let compute_output_shape return the shape that call() gives, or delete it: Keras traces call()"
+)
+_OPEN = (
+    "take sides from ops.shape(x) or use layers that work at any size; if one size is meant, leave "
+    'this check out: skip=("open_sides",)'
+)
+
+
+def static_shape(subject: Subject) -> Finding:
+    """Shape and dtype on symbolic tensors are those when run, with the batch open and known."""
+    layer = subject.main
+    ran = subject.call(layer)
+    batch = len(leaves(subject.arguments)[0])
+    for symbolic in (None, batch):
+        stated = layer(*subject.symbols(symbolic))
+        if wrong := _differing(stated, ran):
+            return failed(f"stated {wrong[0]}, run {wrong[1]}", _STATED)
+    own = type(layer).compute_output_shape
+    if not subject.is_graph and own is not keras.layers.Layer.compute_output_shape:
+        wanted = [tuple(leaf.shape) for leaf in leaves(ran)]
+        try:
+            said = layer.compute_output_shape(*_shapes_for(subject))
+        except TypeError:
+            said = None  # takes shapes by other names; the symbolic call above has used it
+        if said is not None and _flat_shapes(said) != wanted:
+            return failed(f"compute_output_shape says {said}, run {shapes(ran)}", _STATED)
+    return passed(shapes(ran))
+
+
+def open_sides(subject: Subject) -> Finding:
+    """With height and width unknown it traces, states nothing wrong, and runs at two sizes."""
+    if not any(array.ndim == 4 for array in leaves(subject.arguments)):
+        return skipped("no input of rank 4")
+    layer, stated = subject.fresh(), None
+    try:
+        stated = layer(*subject.symbols(sides=False))
+    except Exception as error:
+        # JAX and PyTorch trace with a prime number for what is unknown: no half of it is whole.
+        if keras.backend.backend() == "tensorflow":
+            return failed(f"does not trace with height and width unknown: {told(error)}", _OPEN)
+        layer = subject.fresh()
+    first: Any = None
+    for arguments in (subject.arguments, _taller(subject.arguments)):
+        try:
+            ran = subject.call(layer, arguments)
+        except Exception as error:
+            return failed(f"fails at {shapes(arguments)}: {told(error)}", _OPEN)
+        if stated is not None and (wrong := _differing(stated, ran)):
+            return failed(f"stated {wrong[0]}, run {wrong[1]} for {shapes(arguments)}", _OPEN)
+        batches = [leaf.shape[:1] for leaf in leaves(ran)]
+        if batches != (first or batches):
+            return failed(f"the batch changes: {shapes(arguments)} -> {shapes(ran)}", _OPEN)
+        first = batches
+    if stated is None:
+        return skipped("runs at two sizes; this backend does not trace it with sides unknown")
+    return passed(shapes(stated))
+
+
+def broadcasting(subject: Subject) -> Finding:
+    """No addition in call() stretches one of two tensors that both come from the input.
+
+    A map that was pooled to one number a channel (batch, 1, 1, channels) may be added to a whole
+    one, and two that stretch each other make an outer sum: both are plain intentions.
+    """
+    layer = subject.fresh()
+    batch = len(leaves(subject.arguments)[0])
+    try:
+        if not subject.is_graph:
+            subject.call(layer)
+        with additions(layer) as found:
+            symbols = subject.symbols(batch)
+            layer.compute_output_spec(*symbols)
+    except Exception as error:
+        return skipped(f"call() does not run on symbolic tensors: {told(error)}")
+    for one, other, place in found:
+        if _stretches(one, other):
+            return failed(
+                f"{one} + {other} at {place} broadcasts",
+                "bring both to one shape (a 1×1 convolution) and add by vg.layers.Sum, which "
+                "refuses others; if it is meant, say so: ops.broadcast_to(y, ops.shape(x))",
+            )
+    return passed(f"{len(found)} additions, none broadcasts")
+
+
+def _stretches(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    if one == other or not one or not other:
+        return False
+    if len(one) != len(other):
+        return True
+    pairs = [(a, b) for a, b in zip(one, other, strict=True) if a != b and None not in (a, b)]
+    if not pairs or {1 in (a, b) for a, b in pairs} != {True}:
+        return bool(pairs)
+    first = any(a == 1 for a, _ in pairs)
+    second = any(b == 1 for _, b in pairs)
+    if first and second:
+        return False
+    small, large = (one, other) if first else (other, one)
+    pooled = small[0] == large[0] and small[-1] == large[-1] and set(small[1:-1]) == {1}
+    return not pooled
+
+
+def _differing(stated: Any, ran: Any) -> tuple[str, str] | None:
+    ones, others = leaves(stated), leaves(ran)
+    if len(ones) != len(others):
+        return f"{len(ones)} outputs", f"{len(others)}"
+    for one, other in zip(ones, others, strict=True):
+        a, b = tuple(one.shape), tuple(other.shape)
+        dtypes = [keras.backend.standardize_dtype(t.dtype) for t in (one, other)]
+        fits = len(a) == len(b) and all(x in (None, y) for x, y in zip(a, b, strict=True))
+        if not fits or dtypes[0] != dtypes[1]:
+            return f"{a} {dtypes[0]}", f"{b} {dtypes[1]}"
+    return None
+
+
+def _shapes_for(subject: Subject) -> tuple[Any, ...]:
+    return keras.tree.map_structure(lambda array: tuple(array.shape), subject.arguments)
+
+
+def _flat_shapes(said: Any) -> list[tuple[Any, ...]]:
+    if isinstance(said, dict):
+        return [shape for key in sorted(said) for shape in _flat_shapes(said[key])]
+    if isinstance(said, (list, tuple)) and said and isinstance(said[0], (list, tuple, dict)):
+        return [shape for item in said for shape in _flat_shapes(item)]
+    return [tuple(said)]
+
+
+def _taller(arguments: Any) -> Any:
+    """The same inputs with twice the height, in maps of rank 4."""
+    return keras.tree.map_structure(
+        lambda a: np.concatenate([a, a[:, ::-1]], axis=1) if a.ndim == 4 else a, arguments
+    )

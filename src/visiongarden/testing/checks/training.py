@@ -1,0 +1,95 @@
+"""Training: it runs, and differs from inference where, and only where, layers ask for it."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import keras
+import numpy as np
+
+from visiongarden.testing.arrays import TOLERANCE, difference, numpy_leaves
+from visiongarden.testing.explain import advice_for, told
+from visiongarden.testing.report import Finding, failed, passed
+from visiongarden.testing.subject import Subject
+
+_DROPPING = (
+    "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "AlphaDropout",
+    "GaussianDropout", "GaussianNoise",
+)  # fmt: skip
+
+
+def training(subject: Subject) -> Finding:
+    """`training=True` runs and is finite, and reaches every dropout and batch normalisation."""
+    layer = subject.main
+    if _defaults_to_training(subject.cls):
+        return failed(
+            "call() has training=True as its default, which holds wherever nobody says otherwise",
+            "call(self, x, training=False)",
+        )
+    inference = numpy_leaves(subject.call(layer))
+    state = _state(layer)
+    try:
+        trained = numpy_leaves(subject.call(layer, training=True))
+    except Exception as error:
+        return failed(f"fails with training=True: {told(error)}", advice_for(error, "mend call()"))
+    if not all(np.isfinite(a).all() for a in trained if a.dtype.kind == "f"):
+        return failed("training=True gives numbers that are not finite", "mend the training path")
+    if [a.shape for a in trained] != [a.shape for a in inference]:
+        return failed(
+            f"training=True gives other shapes: {[a.shape for a in trained]}",
+            "return the same tensors in training and inference",
+        )
+    after = _state(layer)
+    moved = {path for path, value in after.items() if (value != state[path]).any()}
+    differs = difference(inference, trained)
+    for sub in layer._flatten_layers():
+        if _is_idle(sub, moved, differs):
+            return failed(
+                f"training=True does not reach {sub.name} ({type(sub).__name__})",
+                "pass no training=False to sublayers: Keras hands training on by itself",
+            )
+    takers = [s.name for s in layer._flatten_layers() if _takes_training(s)]
+    if differs > TOLERANCE and not takers:
+        return failed(
+            f"training differs by {differs:.2g}, and no layer asks for it",
+            "take training in call() and use it: call(self, x, training=False)",
+        )
+    return passed(f"differs by {differs:.1g}; {len(takers)} layer(s) take training")
+
+
+def _defaults_to_training(cls: type) -> bool:
+    call = getattr(cls, "call", None)
+    argument = inspect.signature(call).parameters.get("training") if call else None
+    return argument is not None and argument.default is True
+
+
+def _state(layer: Any) -> dict[str, np.ndarray]:
+    return {
+        f"{i}/{v.path}": np.array(keras.ops.convert_to_numpy(v.value))
+        for i, v in enumerate(layer.variables)
+        if not v.trainable
+    }
+
+
+def _is_idle(sub: Any, moved: set[str], differs: float) -> bool:
+    if not sub.trainable:
+        return False
+    if isinstance(sub, keras.layers.BatchNormalization):
+        return sub.moving_mean is not None and not _any(moved, sub.moving_mean.path)
+    if type(sub).__name__ in _DROPPING and _share(sub):
+        seeds = [v.path for v in sub.variables]
+        return differs == 0 and not any(_any(moved, path) for path in seeds)
+    return False
+
+
+def _share(sub: Any) -> float:
+    return max(float(getattr(sub, name, None) or 0) for name in ("rate", "stddev"))
+
+
+def _any(moved: set[str], path: str) -> bool:
+    return any(name.split("/", 1)[1] == path for name in moved)
+
+
+def _takes_training(sub: Any) -> bool:
+    return "training" in getattr(sub, "call_signature_parameters", ())

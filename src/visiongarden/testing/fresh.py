@@ -1,0 +1,220 @@
+"""Fresh processes: one a backend for any number of subjects, side by side."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import keras
+import numpy as np
+
+from visiongarden.models.files import SavedAsParts
+from visiongarden.testing.arrays import TOLERANCE, numpy_leaves
+from visiongarden.testing.explain import advice_for, told
+from visiongarden.testing.report import Finding, failed, passed, skipped
+from visiongarden.testing.subject import Subject
+
+BACKENDS = ("tensorflow", "jax", "torch")
+NAMES = ("reload", "backends", "jit", "onnx")
+"""The checks that fresh processes answer."""
+
+_LIMIT = 600
+"""Seconds for all jobs of a process; a whole package of blocks takes less than 60."""
+
+_REOPEN = (
+    "a file reopens through the registered class alone: register it, keep every argument in the "
+    "config, make every variable in build"
+)
+
+
+def installed() -> tuple[str, ...]:
+    """Keras's backends that are installed here."""
+    return tuple(name for name in BACKENDS if importlib.util.find_spec(name) is not None)
+
+
+@dataclass(frozen=True)
+class _Job:
+    name: str
+    refusal: Finding | None = None
+
+
+class FreshProcesses:
+    """Collects subjects, then reopens all of them in one process a backend.
+
+    Args:
+        backends: names; the running one also answers `reload` and `onnx`.
+        skip: checks that are left out.
+    """
+
+    def __init__(self, backends: Sequence[str], skip: Sequence[str]) -> None:
+        self.backends, self.skip = tuple(backends), tuple(skip)
+        self._jobs: list[dict[str, Any]] = []
+        self._answers: dict[str, list[dict[str, Any]] | str] = {}
+        self._folder = tempfile.TemporaryDirectory(prefix="visiongarden-check-")
+
+    def __enter__(self) -> FreshProcesses:
+        return self
+
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._folder.cleanup()
+
+    def add(self, subject: Subject) -> _Job:
+        """Saves a subject's model, inputs and numbers; runs nothing yet."""
+        module = subject.cls.__module__
+        if not self.backends:
+            return _Job("", skipped("no fresh process is asked for"))
+        if module == "__main__" or "<locals>" in subject.cls.__qualname__:
+            return _Job("", skipped("no other process can import the class: put it in a module"))
+        name, folder = str(len(self._jobs)), Path(self._folder.name)
+        try:
+            model = subject.model(subject.main)
+            outputs = numpy_leaves(model(*_given(subject, model), training=False))
+            model.save(folder / f"{name}.keras")
+        except Exception as error:
+            return _Job("", failed(f"cannot be saved: {told(error)}", advice_for(error, _REOPEN)))
+        inputs = keras.tree.flatten(subject.arguments)
+        arrays = {f"x{i}": a for i, a in enumerate(inputs)}
+        arrays |= {f"y{i}": a for i, a in enumerate(outputs)}
+        np.savez(str(folder / name), **arrays)
+        job = {
+            "name": name,
+            "module": module,
+            "file": getattr(sys.modules.get(module), "__file__", None),
+            "parts": isinstance(model, SavedAsParts),
+            "inputs": len(inputs),
+            "outputs": len(outputs),
+            "tasks": [task for task in ("jit", "onnx") if task not in self.skip],
+        }
+        self._jobs.append(job)
+        return _Job(name)
+
+    def run(self) -> None:
+        """Runs the processes, all at once."""
+        if not self._jobs:
+            return
+        folder = Path(self._folder.name)
+        (folder / "jobs.json").write_text(json.dumps(self._jobs), encoding="utf-8")
+        running = {backend: _started(backend, folder) for backend in self.backends}
+        for backend, process in running.items():
+            try:
+                _, said = process.communicate(timeout=_LIMIT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                _, said = process.communicate()
+                said = f"took longer than {_LIMIT} s"
+            answer = folder / f"{backend}.json"
+            if answer.is_file():
+                self._answers[backend] = json.loads(answer.read_text(encoding="utf-8"))
+            else:
+                self._answers[backend] = (said.strip().splitlines() or ["no answer"])[-1]
+
+    def findings(self, job: _Job) -> list[Finding]:
+        """The answers about one subject."""
+        names = [name for name in NAMES if name not in self.skip]
+        if job.refusal is not None:
+            rest = skipped("the subject was not saved")
+            return [(job.refusal if n == "reload" else rest).named(n) for n in names]
+        answers: dict[str, dict[str, Any]] = {}
+        for backend, found in self._answers.items():
+            ended = {"open": f"the process ended: {found}"}
+            answers[backend] = ended if isinstance(found, str) else found[int(job.name)]
+        makers = {"reload": _reload, "backends": _backends, "jit": _jit, "onnx": _onnx}
+        return [makers[name](answers).named(name) for name in names]
+
+
+def _given(subject: Subject, model: Any) -> tuple[Any, ...]:
+    tensors = keras.tree.flatten(subject.tensors())
+    return (keras.tree.pack_sequence_as(model.input, tensors),)
+
+
+def _started(backend: str, folder: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {
+        "KERAS_BACKEND": backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
+    }
+    return subprocess.Popen(  # noqa: S603  our own module, in our own Python
+        [sys.executable, "-m", "visiongarden.testing.worker", str(folder)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _trouble(answer: dict[str, Any]) -> str | None:
+    for key, words in (("import", "its module does not import alone"), ("open", "does not reopen")):
+        if key in answer:
+            return f"{words}: {answer[key]}"
+    if answer["difference"] > TOLERANCE:
+        return f"numbers differ by {answer['difference']:.2g} (tolerance {TOLERANCE:g})"
+    return None
+
+
+def _reload(answers: dict[str, dict[str, Any]]) -> Finding:
+    """Saved, and reopened by a process that imported only the module: the same numbers."""
+    own = answers.get(keras.backend.backend())
+    if own is None:
+        return skipped("the running backend was left out")
+    if trouble := _trouble(own):
+        return failed(f"in a fresh process: {trouble}", advice_for(ValueError(trouble), _REOPEN))
+    return passed(f"a fresh process differs by {own['difference']:.1g} (tolerance {TOLERANCE:g})")
+
+
+def _backends(answers: dict[str, dict[str, Any]]) -> Finding:
+    """One weight file gives the same numbers on every backend."""
+    others = {b: a for b, a in answers.items() if b != keras.backend.backend()}
+    if not others:
+        return skipped("only the running backend was asked for")
+    if "open" in answers.get(keras.backend.backend(), {}):
+        return skipped("`reload` fails already")
+    for backend, answer in others.items():
+        if trouble := _trouble(answer):
+            return failed(
+                f"on {backend}: {trouble}",
+                "use keras.ops and Keras layers alone; no tf., jax. or torch. in call()",
+            )
+    numbers = ", ".join(f"{b} {a['difference']:.1g}" for b, a in others.items())
+    return passed(f"{numbers} (tolerance {TOLERANCE:g})")
+
+
+def _jit(answers: dict[str, dict[str, Any]]) -> Finding:
+    """Compiles where the backend does, to the same numbers."""
+    advice = "use keras.ops in call(), static shapes, no Python on values; or supports_jit=False"
+    return _task("jit", answers, advice)
+
+
+def _onnx(answers: dict[str, dict[str, Any]]) -> Finding:
+    """Exports to ONNX, and the file gives the same numbers."""
+    backend = "tensorflow" if "tensorflow" in answers else keras.backend.backend()
+    answers = {b: a for b, a in answers.items() if b == backend}
+    return _task("onnx", answers, "use operations that ONNX has: plain keras.ops and Keras layers")
+
+
+def _task(task: str, answers: dict[str, dict[str, Any]], advice: str) -> Finding:
+    told_numbers, reasons = [], []
+    for backend, answer in answers.items():
+        found = answer.get(task)
+        if found is None:
+            reasons.append(f"{backend}: the file was not opened")
+        elif "skipped" in found:
+            reasons.append(f"{backend}: {found['skipped']}")
+        elif "error" in found or found["difference"] > TOLERANCE:
+            said = found.get("error") or f"numbers differ by {found['difference']:.2g}"
+            return failed(f"on {backend}: {said}", advice_for(ValueError(said), advice))
+        else:
+            told_numbers.append(f"{backend} {found['difference']:.1g}")
+    if told_numbers:
+        return passed(f"{', '.join(told_numbers)} (tolerance {TOLERANCE:g})")
+    return skipped("; ".join(reasons) or "no process ran")

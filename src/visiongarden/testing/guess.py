@@ -1,0 +1,149 @@
+"""Inputs and constructor arguments for a class of which none are given.
+
+A class says its own by an attribute `examples = {"config": {...}, "inputs": (2, 16, 24, 8)}`; else
+arguments are guessed by their names and annotations, and inputs by trying a few shapes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from typing import Any
+
+import keras
+
+from visiongarden.backbones import CSPDarknet
+from visiongarden.decoders import FPN
+from visiongarden.errors import UserError
+from visiongarden.heads import AnchorFree
+from visiongarden.parts import Backbone, Decoder, Head, Part
+
+CHANNELS = 8
+SIDES = (16, 24)
+"""Not square, so that swapped sides show."""
+
+_BY_NAME: tuple[tuple[tuple[str, ...], Any], ...] = (
+    (("filters", "channels", "units", "features", "dim", "width", "hidden", "size_out"), CHANNELS),
+    (("outputs",), 6),
+    (("kernel_size", "kernel", "window", "pool_size"), 3),
+    (("stride", "strides", "dilation", "dilation_rate", "groups"), 1),
+    (
+        (
+            "repeats",
+            "depth",
+            "layers",
+            "blocks",
+            "heads",
+            "reduction",
+            "ratio",
+            "scale",
+            "anchors",
+            "n",
+        ),
+        2,
+    ),
+    (("classes",), 3),
+    (("rate", "dropout", "drop", "p", "probability"), 0.1),
+    (("epsilon", "eps"), 1e-3),
+    (("momentum", "decay"), 0.9),
+    (("activation", "act"), "relu"),
+    (("padding",), "same"),
+)
+_BY_TYPE = {int: 2, float: 0.5, str: "relu", bool: True, tuple: (1, 2), list: [1, 2]}
+_NOT_ARGUMENTS = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+
+
+def constructor_arguments(cls: type, given: dict[str, Any]) -> dict[str, Any]:
+    """`given`, and a guess for each required argument that is not among it.
+
+    Raises:
+        UserError: an argument has no default and a name that says nothing, or does not exist.
+    """
+    parameters = dict(list(inspect.signature(cls).parameters.items()))
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    unknown = sorted(set(given) - set(parameters))
+    if unknown and not takes_any:
+        raise UserError(
+            f"{cls.__name__} has no argument {unknown[0]!r}",
+            rule=f"arguments are {', '.join(parameters) or 'none'}",
+            fix="leave it out",
+        )
+    arguments = dict(getattr(cls, "examples", {}).get("config", {})) | given
+    hints = _hints(cls)
+    for name, parameter in parameters.items():
+        needed = parameter.default is inspect.Parameter.empty
+        if needed and name not in arguments and parameter.kind not in _NOT_ARGUMENTS:
+            arguments[name] = _argument(cls, name, hints.get(name))
+    return arguments
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls if issubclass(cls, Part) else cls.__init__)
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def _argument(cls: type, name: str, hint: Any) -> Any:
+    for kind, value in (
+        (Backbone, CSPDarknet(depth=0.33, width=0.125)),
+        (Decoder, FPN(channels=CHANNELS)),
+        (Head, AnchorFree(num_classes=3, bins=2)),
+    ):
+        if hint is kind:
+            return value
+    words = name.lower().split("_")
+    if hint is keras.Layer or words[-1] in ("layer", "inner", "body", "block", "branch", "conv"):
+        return keras.layers.Conv2D(CHANNELS, 3, padding="same")
+    kind = typing.get_origin(hint) or hint
+    for names, value in _BY_NAME:
+        fits = kind in (None, typing.Any) or isinstance(value, kind if _is_type(kind) else object)
+        if fits and (name.lower() in names or words[-1] in names):
+            return value
+    if kind in _BY_TYPE:
+        return _BY_TYPE[kind]
+    raise UserError(
+        f"cannot guess the argument {name!r} of {cls.__name__}",
+        rule="a required argument is given, or has a telling name (filters, kernel_size, ...)",
+        fix=f'check({cls.__name__}, {name}=...), or in the class: examples = {{"config": '
+        f'{{"{name}": ...}}}}',
+    )
+
+
+def _is_type(kind: Any) -> bool:
+    return isinstance(kind, type)
+
+
+def candidate_shapes(cls: type) -> list[Any]:
+    """Shapes to try for a layer, likeliest first; a tuple of tuples is several arguments."""
+    if own := getattr(cls, "examples", {}).get("inputs"):
+        return [own]
+    maps = (2, *SIDES, CHANNELS)
+    levels = {f"p{n}": (2, 64 >> n, 96 >> n, CHANNELS * (n - 2)) for n in (3, 4, 5)}
+    one: list[Any] = [
+        maps,
+        [maps, maps],
+        [maps, maps, maps],
+        (2, *SIDES, 4 * CHANNELS),
+        (2, *SIDES, 3),
+        (2, 12, CHANNELS),
+        (2, CHANNELS),
+        levels,
+        [maps, (2, CHANNELS)],
+    ]
+    count = tensor_arguments(cls)
+    return one if count < 2 else [(shape,) * count for shape in (maps, (2, 12, CHANNELS))]
+
+
+def tensor_arguments(cls: type) -> int:
+    """How many arguments of `call` have no default."""
+    call = getattr(cls, "call", None)
+    if call is None:
+        return 1
+    parameters = list(inspect.signature(call).parameters.values())[1:]
+    return sum(
+        p.default is inspect.Parameter.empty
+        and p.kind not in _NOT_ARGUMENTS
+        and p.name not in ("training", "mask")
+        for p in parameters
+    )

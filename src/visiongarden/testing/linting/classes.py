@@ -1,0 +1,157 @@
+"""The classes of a source file that are layers or parts, and names by their full path."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+_ROOTS = {
+    "keras.Layer": "layer",
+    "keras.layers.Layer": "layer",
+    "keras.Model": "model",
+    "keras.models.Model": "model",
+}
+_PARTS = ("Backbone", "Decoder", "Head", "Part", "FeaturePart")
+
+Function = ast.FunctionDef
+
+
+@dataclass
+class Class:
+    """A class of the file that is a layer, a model or a part.
+
+    Attributes:
+        node: its source.
+        kind: "layer", "model" or "part".
+        composite: whether it derives from `Composite`, which writes config and build by itself.
+        concrete_base: whether a base has a `call` of its own already, as Conv2D has.
+    """
+
+    node: ast.ClassDef
+    kind: str
+    composite: bool = False
+    concrete_base: bool = False
+    methods: dict[str, Function] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The class's name."""
+        return self.node.name
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the name starts with an underscore: such a layer is written into no file."""
+        return self.name.startswith("_")
+
+
+class File:
+    """The layers and parts of a file, and what its imports name."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._names = dict(_imports(tree))
+        self.classes: list[Class] = []
+        self.based_on: set[str] = set()
+        self.holders: set[str] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                self._add(node)
+
+    def full(self, node: ast.AST | None) -> str:
+        """`keras.layers.Dense` for `layers.Dense` or `tf.keras.layers.Dense`; else the name."""
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name):
+            return ""
+        name = ".".join([self._names.get(node.id, node.id), *reversed(parts)])
+        return name.removeprefix("tensorflow.") if name.startswith("tensorflow.keras") else name
+
+    def makes_layer(self, node: ast.AST) -> str:
+        """The class's name, if the node is a call that makes a layer; else nothing."""
+        if not isinstance(node, ast.Call):
+            return ""
+        name = self.full(node.func)
+        last = name.rpartition(".")[2]
+        ours = name.startswith(("visiongarden.layers.", "visiongarden.blocks."))
+        known = name.startswith("keras.layers.") or ours or name in {"keras.Sequential"}
+        own = any(cls.name == name and cls.kind != "part" for cls in self.classes)
+        return name if own or (known and last[:1].isupper()) else ""
+
+    def _add(self, node: ast.ClassDef) -> None:
+        methods = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}
+        for base in node.bases:
+            kind, composite, concrete = self._kind(base)
+            if kind:
+                self.based_on.add(self.full(base))
+                self.classes.append(Class(node, kind, composite, concrete, methods))
+                return
+        if any(self.makes_layer(n) for m in methods.values() for n in ast.walk(m)):
+            self.holders.add(node.name)
+
+    def _kind(self, base: ast.AST) -> tuple[str, bool, bool]:
+        name = self.full(base)
+        first, _, last = name.rpartition(".")
+        for cls in self.classes:
+            if cls.name == name:
+                concrete = cls.concrete_base or "call" in cls.methods
+                return cls.kind, cls.composite, concrete
+        if name in _ROOTS:
+            return _ROOTS[name], False, False
+        if name.startswith("keras.layers.") or name.startswith("visiongarden.blocks."):
+            return "layer", name.startswith("visiongarden."), True
+        if last == "Composite":
+            return "layer", True, False
+        if name.startswith("visiongarden.layers."):
+            return "layer", True, True
+        if last in _PARTS and first.startswith("visiongarden"):
+            return "part", False, False
+        # A base of another file of the person's own; its name is all there is to go by.
+        return (
+            ("layer", False, False)
+            if last.endswith("Layer") and last != "Layer"
+            else ("", False, False)
+        )
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                name = alias.name if alias.asname else alias.name.split(".")[0]
+                yield alias.asname or name, name
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                yield alias.asname or alias.name, f"{node.module}.{alias.name}"
+
+
+def on_self(node: ast.AST) -> str:
+    """`x` for `self.x`, else nothing."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return node.attr if node.value.id == "self" else ""
+    return ""
+
+
+def assigned(function: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+    """Targets and values of all assignments, tuples taken apart."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign):
+            pairs = [(target, node.value) for target in node.targets]
+        elif isinstance(node, (ast.AnnAssign, ast.NamedExpr)) and node.value is not None:
+            pairs = [(node.target, node.value)]
+        else:
+            continue
+        for target, value in pairs:
+            if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+                yield from zip(target.elts, value.elts, strict=False)
+            else:
+                yield target, value
+
+
+def is_abstract(function: Function) -> bool:
+    """Whether a method only says that a subclass must write it."""
+    last = function.body[-1]
+    raised = last.exc if isinstance(last, ast.Raise) else None
+    called = raised.func if isinstance(raised, ast.Call) else raised
+    return isinstance(called, ast.Name) and called.id == "NotImplementedError"

@@ -1,0 +1,135 @@
+"""A fault in a source file, and the faults there are."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+CODES: dict[str, tuple[str, str]] = {
+    "VG101": (
+        "{0} is not registered, so no process could reopen a file with it",
+        '@vg.register(package="my_project") above the class',
+    ),
+    "VG102": (
+        "build() makes self.{0} and does not build it: it would come back random",
+        "make it in __init__ and derive from vg.layers.Composite, or self.{0}.build(input_shape)",
+    ),
+    "VG103": (
+        "get_config drops name, dtype and trainable",
+        "return super().get_config() | {{...}}",
+    ),
+    "VG104": (
+        "get_config lacks {0}, which comes back as its default",
+        '"{0}": self.{0} in get_config',
+    ),
+    "VG105": (
+        "name, dtype and trainable do not reach the base class",
+        "def __init__(self, ..., **kwargs): super().__init__(**kwargs)",
+    ),
+    "VG106": (
+        "self.{0} is a lambda, which no file can hold",
+        "a function with a name, or a registered layer",
+    ),
+    "VG107": ("a Lambda layer does not reopen", "a registered layer with this call()"),
+    "VG108": (
+        "a default that can change is shared by all instances",
+        "a tuple as default, or None and a new list in __init__",
+    ),
+    "VG109": (
+        "the class attribute {0} is shared by all instances, and changed",
+        "self.{0} = [...] in __init__",
+    ),
+    "VG110": ("self.{0} is a name of Keras's own", "another name, as self.{0}_layer"),
+    "VG111": (
+        "layers in {0} are not seen by Keras: no file and no optimiser has them",
+        "fill the list before it is attached, or use a flat list: self.units = [...]",
+    ),
+    "VG112": (
+        "{0} is a layer or a function, which Keras's own config cannot hold",
+        "derive from vg.layers.Composite, or write get_config and from_config",
+    ),
+    "VG201": (
+        "{0} is made in call(): its variables are in no file and are never trained",
+        "make it in __init__ and use it in call()",
+    ),
+    "VG202": (
+        "{0} decides in Python on a tensor, which has no value while a graph is drawn",
+        "ops.where(condition, a, b) or ops.cond(condition, f, g)",
+    ),
+    "VG203": (
+        "+ broadcasts where the shapes differ, without a word",
+        "self.sum([x, y]) with self.sum = vg.layers.Sum() in __init__",
+    ),
+    "VG204": ("{0} takes a tensor out of the graph", "the function of that name in keras.ops"),
+    "VG205": ("{0} takes a tensor out of the graph", "keras.ops on the tensor itself"),
+    "VG206": (
+        "all sides of this reshape are fixed, so that another size folds into the batch",
+        "ops.reshape(x, (-1, height * width, channels)) with sides from ops.shape(x)",
+    ),
+    "VG207": (
+        "the result is float32 also where the policy says half precision",
+        "ops.cast(x, self.compute_dtype) before it is given on",
+    ),
+    "VG208": (
+        "{0} draws numbers in inference too",
+        "call(self, x, training=False) and `if training:`, or a layer such as Dropout",
+    ),
+    "VG209": (
+        "training=True holds in inference too",
+        "leave the argument out: Keras hands it on",
+    ),
+    "VG210": (
+        "self.{0} keeps a tensor of one call: it is in no file, and leaks out of the graph",
+        "return it, or a variable made in build and assigned under `if training:`",
+    ),
+}
+"""Code -> what is wrong, and what to write."""
+
+WARNINGS = {"VG203"}
+"""Codes of what may be right, and is worth a look."""
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """A fault at a place.
+
+    Attributes:
+        path: of the file.
+        line: from 1.
+        column: from 1.
+        code: as in `# noqa: VG203`, which keeps it silent.
+        message: what is wrong.
+        fix: what to write.
+    """
+
+    path: str
+    line: int
+    column: int
+    code: str
+    message: str
+    fix: str
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether it may be right as it is."""
+        return self.code in WARNINGS
+
+    def __str__(self) -> str:
+        place = f"{self.path}:{self.line}:{self.column}"
+        warning = "warning: " if self.is_warning else ""
+        return f"{place}: {self.code} {warning}{self.message}\n    fix: {self.fix}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A fault before its file is known."""
+
+    node: ast.AST
+    code: str
+    subject: str = ""
+
+    def at(self, path: str) -> Fault:
+        """The fault in a file."""
+        message, fix = (text.format(self.subject) for text in CODES[self.code])
+        line, column = getattr(self.node, "lineno", 1), getattr(self.node, "col_offset", 0)
+        return Fault(path, line, column + 1, self.code, message, fix)

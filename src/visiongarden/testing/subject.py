@@ -1,0 +1,242 @@
+"""`Subject`: what is checked, how to make a new one like it, and inputs that suit it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+
+from visiongarden.errors import UserError
+from visiongarden.layers.keras_internals import dtype_policy, fresh_names
+from visiongarden.parts import IMAGE, Backbone, Head, Part
+from visiongarden.testing.arrays import arrays_like, is_shape
+from visiongarden.testing.explain import first_line
+from visiongarden.testing.guess import (
+    CHANNELS,
+    candidate_shapes,
+    constructor_arguments,
+    tensor_arguments,
+)
+from visiongarden.testing.instances import randomise, remembered, renewed
+from visiongarden.types import FeatureSpec, LevelSpec, stride_of
+
+_SIDE = (64, 96)
+"""Of an image for parts and models: a multiple of stride 32, not square."""
+
+
+class Subject:
+    """A layer, part or model under test.
+
+    Args:
+        source: a class or an instance of a layer, part or model.
+        inputs: see `visiongarden.testing.check`.
+        config: constructor arguments, where `source` is a class.
+
+    Raises:
+        UserError: `source` is none of these, or inputs or arguments cannot be guessed.
+    """
+
+    def __init__(self, source: Any, inputs: Any = None, config: dict[str, Any] | None = None):
+        self.cls: type = source if isinstance(source, type) else type(source)
+        if not issubclass(self.cls, (keras.Layer, Part)):
+            raise UserError(
+                f"cannot check {self.cls.__name__}",
+                rule="a class or an instance of a keras.layers.Layer, a part, or a model",
+                received=repr(source)[:80],
+            )
+        self.instance = None if isinstance(source, type) else source
+        if self.instance is not None and config:
+            raise UserError(
+                f"an instance of {self.cls.__name__} has its arguments already",
+                received=", ".join(config),
+                fix=f"check({self.cls.__name__}, ...) with the class, or without arguments",
+            )
+        self.config: dict[str, Any] | None
+        if self.instance is None:
+            self.config = constructor_arguments(self.cls, config or {})
+        else:
+            self.config = remembered(self.instance)
+        self.arguments = self._positional(self._guessed() if inputs is None else inputs)
+        if inputs is not None:
+            self._refuse_wrong_rank()
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the subject is a part: a value, not a layer."""
+        return issubclass(self.cls, Part)
+
+    @property
+    def is_graph(self) -> bool:
+        """Whether new ones are functional models, built and fixed in their inputs."""
+        return self.is_part or _has_graph(self.main)
+
+    @cached_property
+    def part(self) -> Part:
+        """The part, where the subject is one."""
+        return self.instance if self.instance is not None else self.cls(**(self.config or {}))
+
+    def fresh(self, policy: str | None = None, **changes: Any) -> Any:
+        """A new layer or model like the subject, made under a dtype policy.
+
+        Args:
+            policy: name of the global policy while it is made.
+            **changes: constructor arguments that differ.
+        """
+        with dtype_policy(policy), fresh_names():
+            if self.is_part:
+                return self.part.as_model(self.features)
+            if self.config is not None:
+                return self.cls(**renewed(self.config | changes))
+            model: Any = self.instance
+            config = {k: v for k, v in model.get_config().items() if k != "dtype"}
+            return type(model).from_config(config | changes)
+
+    @cached_property
+    def main(self) -> Any:
+        """The one that most checks use; its weights are random, so that none is 0 or 1."""
+        layer = self.fresh()
+        if not _has_graph(layer):
+            layer(*self.tensors())
+        randomise(layer)
+        return layer
+
+    def tensors(self, arguments: Any = None) -> tuple[Any, ...]:
+        """Positional arguments as tensors of the backend."""
+        arguments = self.arguments if arguments is None else arguments
+        return keras.tree.map_structure(keras.ops.convert_to_tensor, arguments)
+
+    def symbols(self, batch: int | None = None, sides: bool = True) -> tuple[Any, ...]:
+        """Positional arguments as symbolic tensors.
+
+        Args:
+            batch: first side; None leaves it open.
+            sides: whether height and width are known; else they are None, in maps of rank 4.
+        """
+
+        def symbol(array: np.ndarray) -> Any:
+            shape = array.shape[1:]
+            if not sides and array.ndim == 4:
+                shape = (None, None, shape[-1])
+            return keras.KerasTensor((batch, *shape), dtype=str(array.dtype))
+
+        return keras.tree.map_structure(symbol, self.arguments)
+
+    def call(self, layer: Any, arguments: Any = None, training: bool = False) -> Any:
+        """Runs a layer on arrays."""
+        return layer(*self.tensors(arguments), training=training)
+
+    def model(self, layer: Any) -> keras.Model:
+        """A functional model around a layer; a functional model itself."""
+        if _has_graph(layer):
+            return layer
+        tensors = keras.tree.map_structure(
+            lambda array: keras.Input(array.shape[1:], dtype=str(array.dtype)), self.arguments
+        )
+        takes = tensors[0] if len(tensors) == 1 else list(tensors)
+        return keras.Model(takes, layer(*tensors))
+
+    @property
+    def features(self) -> FeatureSpec:
+        """What comes into a part."""
+        features = self.arguments[0]
+        if not isinstance(features, dict):
+            return IMAGE
+        return FeatureSpec(
+            {
+                level: LevelSpec(array.shape[-1], stride_of(level))
+                for level, array in features.items()
+            }
+        )
+
+    def _positional(self, inputs: Any) -> tuple[Any, ...]:
+        several = isinstance(inputs, (tuple, list)) and not is_shape(inputs)
+        if several and not self.is_part and tensor_arguments(self.cls) > 1:
+            return tuple(arrays_like(item, seed) for seed, item in enumerate(inputs))
+        return (arrays_like(inputs),)
+
+    def _guessed(self) -> Any:
+        if self.is_part:
+            return self._part_inputs()
+        if self.instance is not None and _has_graph(self.instance):
+            return _of_graph(self.instance)
+        candidates = candidate_shapes(self.cls)
+        for shape in candidates:
+            self.arguments = self._positional(shape)
+            try:
+                layer = self.fresh()
+                if _has_graph(layer):
+                    return _of_graph(layer)
+                layer(*self.symbols())
+            except Exception:  # noqa: S112  each candidate is a guess; `runs` tells what is wrong
+                continue
+            return shape
+        return self._eager_guess(candidates)
+
+    def _eager_guess(self, candidates: list[Any]) -> Any:
+        """The first shape that the layer at least runs on, where it is not traceable on any."""
+        for shape in candidates:
+            self.arguments = self._positional(shape)
+            try:
+                self.fresh()(*self.tensors())
+            except Exception:  # noqa: S112  as above
+                continue
+            return shape
+        return candidates[0]
+
+    def _part_inputs(self) -> Any:
+        if own := getattr(self.cls, "examples", {}).get("inputs"):
+            return own
+        if issubclass(self.cls, Backbone):
+            return (2, *_SIDE, 3)
+        levels = getattr(self.part, "levels", None)
+        if levels is None and isinstance(self.part, Head):
+            levels = tuple(getattr(self.part, "anchors", None) or ())
+        levels = levels or ("p3", "p4", "p5")
+        return FeatureSpec(
+            {
+                level: LevelSpec(CHANNELS * number, stride_of(level))
+                for number, level in enumerate(levels, start=1)
+            }
+        )
+
+    def _refuse_wrong_rank(self) -> None:
+        wants_maps = self.is_part
+        for array in keras.tree.flatten(self.arguments):
+            if wants_maps and array.ndim != 4:
+                raise UserError(
+                    f"inputs of rank {array.ndim} do not suit {self.cls.__name__}",
+                    rule="feature maps and images have rank 4: batch, height, width, channels",
+                    received=str(array.shape),
+                    fix="inputs=(2, 64, 96, 3)",
+                )
+        try:
+            layer = self.fresh()
+            if not _has_graph(layer):
+                layer(*self.tensors())
+            elif not self.is_part:
+                self.call(layer)
+        except Exception as error:
+            text = str(error)
+            if "incompatible with the layer" in text or "expected ndim" in text:
+                raise UserError(
+                    f"the inputs do not suit {self.cls.__name__}",
+                    rule=first_line(error),
+                    received=", ".join(str(a.shape) for a in keras.tree.flatten(self.arguments)),
+                    fix="inputs=(2, 16, 24, 8), batch first, with the sides that the layer expects",
+                ) from error
+
+
+def _has_graph(layer: Any) -> bool:
+    return isinstance(layer, keras.Model) and getattr(layer, "inputs", None) is not None
+
+
+def _of_graph(model: keras.Model) -> Any:
+    def shape(tensor: Any) -> Any:
+        sides = tensor.shape[1:]
+        if len(sides) == 3:
+            sides = (sides[0] or _SIDE[0], sides[1] or _SIDE[1], sides[2])
+        return (2, *sides)
+
+    return keras.tree.map_structure(shape, model.input)

@@ -1,0 +1,148 @@
+"""The fresh process: reopens what another one saved, and compares numbers.
+
+`python -m visiongarden.testing.worker FOLDER`, with KERAS_BACKEND set; reads FOLDER/jobs.json,
+writes FOLDER/BACKEND.json. It imports the modules that register the classes, and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from visiongarden.testing.arrays import difference, leaves, numpy_leaves
+from visiongarden.testing.explain import told
+
+
+def main(folder: Path) -> None:
+    """Does all jobs of a folder; an error of one is its answer, and the others go on."""
+    warnings.simplefilter("ignore")
+    keras.config.disable_traceback_filtering()
+    jobs = json.loads((folder / "jobs.json").read_text(encoding="utf-8"))
+    answers = [_answer(folder, job) for job in jobs]
+    name = f"{keras.backend.backend()}.json"
+    draft = folder / f".{name}"
+    draft.write_text(json.dumps(answers), encoding="utf-8")
+    draft.replace(folder / name)
+
+
+def _answer(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+    try:
+        _import(job["module"], job["file"])
+    except Exception as error:
+        return {"import": told(error)}
+    with np.load(folder / f"{job['name']}.npz") as held:
+        inputs = [held[f"x{i}"] for i in range(job["inputs"])]
+        wanted = [held[f"y{i}"] for i in range(job["outputs"])]
+    try:
+        model = _load(folder / f"{job['name']}.keras", job["parts"])
+        got = numpy_leaves(model(_packed(model, inputs), training=False))
+    except Exception as error:
+        return {"open": told(error)}
+    answer: dict[str, Any] = {"difference": difference(wanted, got)}
+    for name, attempt in (("jit", _compiled), ("onnx", _exported)):
+        if name in job["tasks"]:
+            answer[name] = _tried(attempt, model, inputs, got)
+    return answer
+
+
+def _import(module: str, file: str | None) -> None:
+    if module in sys.modules:
+        return
+    if importlib.util.find_spec(module.split(".")[0]) is not None:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if not module.startswith(str(error.name)):
+                raise
+        else:
+            return
+    if file is None:
+        raise ModuleNotFoundError(f"no module {module}")
+    # A module that was loaded from its file, as pytest does, has a name that no path finds.
+    spec = importlib.util.spec_from_file_location(module, file)
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError(f"no module {module} in {file}")
+    sys.modules[module] = made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+
+
+def _load(path: Path, parts: bool) -> Any:
+    if parts:
+        from visiongarden.models import load
+
+        return load(path)
+    return keras.saving.load_model(path, compile=False)
+
+
+def _packed(model: Any, inputs: list[Any]) -> Any:
+    tensors = [keras.ops.convert_to_tensor(array) for array in inputs]
+    return keras.tree.pack_sequence_as(model.input, tensors)
+
+
+def _tried(attempt: Any, model: Any, inputs: list[Any], wanted: list[np.ndarray]) -> dict[str, Any]:
+    try:
+        found = attempt(model, inputs)
+    except Exception as error:
+        return {"error": told(error)}
+    return (
+        {"skipped": found} if isinstance(found, str) else {"difference": difference(wanted, found)}
+    )
+
+
+def _compiled(model: Any, inputs: list[Any]) -> Any:
+    backend = keras.backend.backend()
+    if not all(layer.supports_jit for layer in model._flatten_layers()):
+        return "a layer says that it does not compile (supports_jit)"
+    given = _packed(model, inputs)
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        run = tf.function(lambda x: model(x, training=False), jit_compile=True, autograph=False)
+        return numpy_leaves(run(given))
+    if backend == "jax":
+        import jax
+
+        return numpy_leaves(jax.jit(lambda x: model(x, training=False))(given))
+    return "PyTorch compiles through a C++ compiler, which is not tried"
+
+
+def _exported(model: Any, inputs: list[Any]) -> Any:
+    needed = ("onnx", "onnxruntime", "tf2onnx")
+    if keras.backend.backend() != "tensorflow":
+        return "TensorFlow writes ONNX"
+    if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
+        return f"{', '.join(missing)} not installed: pip install 'visiongarden[export]'"
+    import onnxruntime
+
+    from visiongarden.export.onnx import quiet
+    from visiongarden.export.operations import complete_tf2onnx
+
+    complete_tf2onnx()
+    tensors = [
+        keras.Input(array.shape[1:], dtype=str(array.dtype), name=f"x{i}")
+        for i, array in enumerate(inputs)
+    ]
+    outputs = leaves(model(keras.tree.pack_sequence_as(model.input, tensors)))
+    flat = keras.Model(tensors, outputs)
+    flat([keras.ops.convert_to_tensor(array) for array in inputs])  # Keras exports what was called
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        path = str(Path(folder) / "model.onnx")
+        flat.export(path, format="onnx", verbose=False)
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        names = [given.name for given in session.get_inputs()]
+        return session.run(None, {names[i]: inputs[i] for i in range(len(names))})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,7 @@
+"""Weights: `transfer` copies by path, never by position, and says what it did."""
+
+from visiongarden.weights.rename import rules
+from visiongarden.weights.report import Mismatch, Moved, TransferReport, Weight
+from visiongarden.weights.transfer import transfer, transfer_file
+
+__all__ = ["Mismatch", "Moved", "TransferReport", "Weight", "rules", "transfer", "transfer_file"]

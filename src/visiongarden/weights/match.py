@@ -1,0 +1,181 @@
+"""Which weight of a source goes to which weight of a target; decides, and copies nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from visiongarden.errors import UserError
+from visiongarden.weights.counted import shifted
+from visiongarden.weights.live import Owned, by_layer_names, owners
+from visiongarden.weights.rename import Rename, renamed
+from visiongarden.weights.report import Mismatch, Moved, TransferReport, Weight
+from visiongarden.weights.sources import Source, Stored
+from visiongarden.weights.torch_names import as_keras, keras_path
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A weight of the source and the variable of the target that it goes to."""
+
+    stored: Stored
+    owned: Owned
+    was_renamed: bool
+    convert: Callable[[Any], Any] | None
+
+    def shape(self) -> tuple[int, ...] | None:
+        """Shape in the target's layout, found without reading; None where that is not known."""
+        if self.convert is None:
+            return None
+        try:
+            outline = np.broadcast_to(np.zeros((), np.int8), self.stored.shape)
+            return tuple(self.convert(outline).shape)
+        except ValueError:
+            return None
+
+    def conversion(self) -> str:
+        """ "float16 → float32", or "" where the types agree."""
+        own = str(keras.backend.standardize_dtype(self.owned.variable.dtype))
+        return "" if own == self.stored.dtype else f"{self.stored.dtype} → {own}"
+
+    def fits(self) -> bool:
+        """Whether shape and kind of number agree; an integer is no float, nor the other way."""
+        own = str(keras.backend.standardize_dtype(self.owned.variable.dtype))
+        same_kind = own == self.stored.dtype or ("float" in own and "float" in self.stored.dtype)
+        return same_kind and self.shape() == tuple(self.owned.variable.shape)
+
+
+@dataclass(frozen=True)
+class Match:
+    """The pairs that can be copied, the report of all, and what is left of either side."""
+
+    pairs: tuple[Pair, ...]
+    report: TransferReport
+    left: tuple[Stored, ...]
+    open: tuple[Owned, ...]
+
+
+def match(source: Source, target: Any, rename: Rename | None) -> Match:
+    """Pairs weights by path.
+
+    Raises:
+        UserError: a rename fits nothing, or two weights of the source go to one of the target.
+    """
+    own = owners(target)
+    nested: dict[str, tuple[str, ...]] = {}
+    if any(stored.position is not None for stored in source.weights):
+        nested = by_layer_names(target)
+    new_names = renamed([stored.name for stored in source.weights], rename)
+    doubtful = shifted(target, nested or _layers(own), _layers(new_names.values()))
+    pairs: dict[str, Pair] = {}
+    left, placed, counted = [], [], []
+    for stored in source.weights:
+        name = new_names[stored.name]
+        path, by_place = _path(stored, name, own, nested)
+        if path is not None and name == stored.name and _layer(name) in doubtful:
+            counted.append(path)
+            path = None
+        if path is None:
+            left.append(stored)
+            continue
+        if path in pairs:
+            raise UserError(
+                f"two weights of the source go to {path}",
+                rule="each weight of the target takes one",
+                received=f"{pairs[path].stored.name} and {stored.name}",
+                fix="a rename that keeps them apart",
+            )
+        pairs[path] = pair(stored, own[path], name != stored.name)
+        if by_place:
+            placed.append(path)
+    good = tuple(each for each in pairs.values() if each.fits())
+    report = TransferReport(
+        source=source.label,
+        target=f"{type(target).__name__} {target.name}",
+        copied=tuple(_moved(each) for each in good if not each.was_renamed),
+        renamed=tuple(_moved(each) for each in good if each.was_renamed),
+        differs=tuple(_mismatch(each) for each in pairs.values() if not each.fits()),
+        only_in_source=tuple(Weight(stored.name, stored.parameters) for stored in left),
+        only_in_target=tuple(
+            Weight(path, _size(owned.variable)) for path, owned in own.items() if path not in pairs
+        ),
+        ignored=source.ignored,
+        by_position=tuple(placed),
+        counted=tuple(counted),
+    )
+    return Match(
+        good,
+        report,
+        tuple(left),
+        tuple(owned for path, owned in own.items() if path not in pairs),
+    )
+
+
+def pair(stored: Stored, owned: Owned, was_renamed: bool) -> Pair:
+    """The pair with the conversion that the source's layout asks for."""
+    convert = as_keras(owned.path, owned.layer) if stored.torch else (lambda array: array)
+    return Pair(stored, owned, was_renamed, convert)
+
+
+def _path(
+    stored: Stored, name: str, own: dict[str, Owned], nested: dict[str, tuple[str, ...]]
+) -> tuple[str | None, bool]:
+    """The target's path for a name, and whether it was found by place within its layer."""
+    if stored.torch:
+        path = keras_path(name, own)
+        return (path if path in own else None), False
+    path = name if "/" in name else name.replace(".", "/")
+    if stored.position is None:
+        return (path if path in own else None), False
+    layer, _, leaf = path.rpartition("/")
+    weights = nested.get(layer, ())
+    if not leaf.isdecimal():
+        # The weight's own name is known, and the layer's nesting is what the file spells.
+        same = [each for each in weights if each.rpartition("/")[2] == leaf]
+        return (same[0] if len(same) == 1 else None), False
+    if len(weights) != stored.siblings or stored.position >= len(weights):
+        return None, False
+    return weights[stored.position], True
+
+
+def _layer(name: str) -> str:
+    """Path of the layer of a weight, in either spelling."""
+    path = name if "/" in name else name.replace(".", "/")
+    return path.rpartition("/")[0]
+
+
+def _layers(names: Iterable[str]) -> dict[str, None]:
+    return dict.fromkeys(map(_layer, names))
+
+
+def _moved(pair: Pair) -> Moved:
+    stored = pair.stored
+    return Moved(stored.name, pair.owned.path, stored.parameters, pair.conversion())
+
+
+def _mismatch(pair: Pair) -> Mismatch:
+    stored, variable = pair.stored, pair.owned.variable
+    shape = pair.shape()
+    received = _said(stored.shape if shape is None else shape, stored.dtype)
+    if pair.convert is None:
+        received += f" in PyTorch's layout, unknown for {type(pair.owned.layer).__name__}"
+    return Mismatch(
+        source=stored.name,
+        path=pair.owned.path,
+        received=received,
+        wanted=_said(variable.shape, keras.backend.standardize_dtype(variable.dtype)),
+        parameters=_size(variable),
+        source_parameters=stored.parameters,
+    )
+
+
+def _said(shape: Any, dtype: str) -> str:
+    return f"{' × '.join(map(str, shape)) or 'scalar'} {dtype}"
+
+
+def _size(variable: Any) -> int:
+    return int(np.prod(variable.shape, dtype=np.int64))

@@ -1,0 +1,88 @@
+"""A rename that can be told from names and shapes alone, or none."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from visiongarden.weights.live import Owned
+from visiongarden.weights.match import pair
+from visiongarden.weights.sources import Stored
+from visiongarden.weights.torch_names import keras_path
+
+_MOST_PAIRS, _MOST_CANDIDATES = 250_000, 300
+_FEWEST = 2
+
+
+def proposed(left: Sequence[Stored], free: Sequence[Owned]) -> dict[str, str]:
+    """Start of the source's names -> start of the target's paths, where only one answer is right.
+
+    A start is proposed where every weight below it, at least two, has its partner of the same
+    rest of the name and the same shape below the other start, none is left over on either side,
+    and no other start would do. Nothing is applied: a person decides.
+
+    Args:
+        left: what the source has and the target lacks.
+        free: what the target has and the source lacks.
+    """
+    left = [stored for stored in left if stored.position is None]
+    if not left or not free or len(left) * len(free) > _MOST_PAIRS:
+        return {}
+    fitting = [c for c in _candidates(left, free) if _fits(*c, left, free)]
+    olds, news = Counter(old for old, _ in fitting), Counter(new for _, new in fitting)
+    sure = [(old, new) for old, new in fitting if olds[old] == news[new] == 1]
+    found: dict[str, str] = {}
+    for old, new in sorted(sure, key=lambda each: len(each[0])):
+        if not any(_below(old, known) for known in found):
+            found[old] = new
+    return found
+
+
+def _candidates(left: Sequence[Stored], free: Sequence[Owned]) -> Iterable[tuple[str, str]]:
+    """Pairs of starts, those that the most weights speak for first."""
+    votes: Counter[tuple[str, str]] = Counter()
+    for stored in left:
+        steps = _steps(stored.name)
+        for owned in free:
+            if pair(stored, owned, True).fits():
+                votes.update(_starts(stored.name, steps, owned.path.split("/")))
+    return [starts for starts, _ in votes.most_common(_MOST_CANDIDATES)]
+
+
+def _starts(name: str, steps: list[str], path: list[str]) -> Iterator[tuple[str, str]]:
+    """Starts after which both names go on alike; the last step, the weight's own, counts as so."""
+    alike = 1
+    while alike < min(len(steps), len(path)) and steps[-alike - 1] == path[-alike - 1]:
+        alike += 1
+    old = _start(name, len(steps) - alike)
+    new = "/".join(path[: len(path) - alike])
+    if old != new:
+        yield old, new
+
+
+def _fits(old: str, new: str, left: Sequence[Stored], free: Sequence[Owned]) -> bool:
+    below = {owned.path: owned for owned in free if _below(owned.path, new)}
+    taken = set()
+    inside = [stored for stored in left if _below(stored.name, old)]
+    for stored in inside:
+        rest = stored.name[len(old) :].lstrip("/.")
+        name = f"{new}/{rest}" if new else rest
+        path = keras_path(name, below) if stored.torch else name
+        if path not in below or not pair(stored, below[path], True).fits():
+            return False
+        taken.add(path)
+    return len(taken) == len(inside) == len(below) >= _FEWEST
+
+
+def _below(name: str, start: str) -> bool:
+    return not start or (name.startswith(start) and name[len(start) : len(start) + 1] in "/.")
+
+
+def _steps(name: str) -> list[str]:
+    return re.split(r"[/.]", name)
+
+
+def _start(name: str, count: int) -> str:
+    """The first `count` steps, spelled as in the name."""
+    return "".join(re.split(r"([/.])", name)[: max(0, 2 * count - 1)])

@@ -1,0 +1,101 @@
+"""Renames: what a source calls a weight -> what the target calls it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+from visiongarden.errors import UserError, nearest
+
+Rename = Mapping[str, str] | Callable[[str], str]
+"""Rules, applied one after the other, or a function from name to name."""
+
+_STAR = r"\*\*|\*"
+_STARS = {"*": r"([^/.]+)", "**": r"([^/.]+(?:[/.][^/.]+)*?)", "/": "[/.]", ".": "[/.]"}
+
+
+def renamed(names: Iterable[str], rename: Rename | None) -> dict[str, str]:
+    """Name -> new name.
+
+    A rule `"old": "new"` replaces the start of a name, whole steps of it: `"model.0": "stem"` turns
+    "model.0.weight" into "stem.weight" and leaves "model.01.weight". `*` stands for a step or for
+    a part of one, `**` for one or more steps; the new start takes them up in the same order. `""`
+    stands before every name: `"": "backbone"` puts a step in front.
+
+    Raises:
+        UserError: a rule fits no name, or has more stars on the right than on the left.
+    """
+    found = {name: name for name in names}
+    if rename is None:
+        return found
+    if not isinstance(rename, Mapping):
+        return {name: str(rename(name)) for name in found}
+    for old, new in rename.items():
+        change = _rule(old, new)
+        after = {name: change(now) for name, now in found.items()}
+        if found and after == found and old != new:
+            raise UserError(
+                f"the rename {old!r} fits no weight of the source",
+                rule="the start of a name, in whole steps; * in one step, ** for one or more",
+                fix=nearest(old, _starts(found.values(), old)),
+            )
+        found = after
+    return found
+
+
+def rules(written: Iterable[str]) -> dict[str, str]:
+    """Rules from texts "old=new".
+
+    Raises:
+        UserError: a text without "=", or one start twice.
+    """
+    found: dict[str, str] = {}
+    for text in written:
+        old, equals, new = text.partition("=")
+        if not equals or old in found:
+            raise UserError(
+                f"{text!r} is no rename" if not equals else f"the rename of {old!r} stands twice",
+                rule="OLD=NEW, one for each start of a name",
+                fix="--rename model.0=backbone/stem",
+            )
+        found[old] = new
+    return found
+
+
+def _rule(old: str, new: str) -> Callable[[str], str]:
+    old, new = old.rstrip("/."), new.rstrip("/.")
+    stars = re.findall(_STAR, old)
+    if len(re.findall(_STAR, new)) > len(stars):
+        raise UserError(
+            f"the rename {old!r} = {new!r} has more stars on the right than on the left",
+            fix="each star on the right takes what a star on the left stood for",
+        )
+    pieces = [piece for piece in re.split(rf"({_STAR}|[/.])", old) if piece]
+    pattern = "".join(_STARS.get(piece) or re.escape(piece) for piece in pieces)
+    compiled = re.compile(pattern + r"(?:([/.]).*)?" if old else r"()(.*)", re.DOTALL)
+
+    def change(name: str) -> str:
+        match = compiled.fullmatch(name)
+        if match is None:
+            return name
+        if not old:
+            return f"{new}/{name}" if new else name
+        rest = name[match.start(len(stars) + 1) :] if match.group(len(stars) + 1) else ""
+        start = _filled(new, list(match.groups()[: len(stars)]))
+        return start + rest if start else rest[1:]
+
+    return change
+
+
+def _filled(new: str, values: list[str]) -> str:
+    pieces = re.split(f"({_STAR})", new)
+    return "".join(values.pop(0) if piece in _STARS else piece for piece in pieces)
+
+
+def _starts(names: Iterable[str], like: str) -> set[str]:
+    depth = len(re.split(r"[/.]", like))
+    found = set()
+    for name in names:
+        steps = re.split(r"([/.])", name)
+        found.add("".join(steps[: 2 * depth - 1]))
+    return set(sorted(found)[:20])

@@ -1,0 +1,157 @@
+"""Arrays of a Keras weights file, with the names of the layers around each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from visiongarden.errors import UserError
+from visiongarden.weights.sources.bytes import Window, array_at
+
+_MOST_ARRAYS = 200_000
+_NOT_WEIGHTS = frozenset({"optimizer", "seed_generator"})
+
+
+@dataclass(frozen=True)
+class Array:
+    """One array: the layer that it belongs to by names, "outer/inner", and its key there.
+
+    Attributes:
+        layer: names of the nested layers, containers left out.
+        key: "0", "1", ... where the layer numbers its weights, as nearly all do.
+        siblings: number of arrays of the layer.
+        shape: of the array.
+        dtype: of the array.
+        read: gives the array.
+    """
+
+    layer: str
+    key: str
+    siblings: int
+    shape: tuple[int, ...]
+    dtype: str
+    read: Callable[[], Any]
+
+
+def arrays_in(
+    path: Path, data: np.ndarray, start: int, size: int, named: bool = True
+) -> list[Array]:
+    """Every array of the HDF5 file that lies in `data`, but those of the optimiser.
+
+    Args:
+        path: for messages.
+        data: bytes of the file around it.
+        start: where the HDF5 file starts.
+        size: its length in bytes.
+        named: whether layers' names are wanted, which costs more than the rest.
+
+    Raises:
+        UserError: links out of the file, arrays larger than it, or no HDF5 file.
+    """
+    walk = _Walk(path, data, start, size, named)
+    try:
+        with h5py.File(Window(data, start, size), "r") as file:
+            walk.group(file.id, ())
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            f"{path} is not a whole weights file",
+            rule="an HDF5 file that Keras wrote",
+            received=" ".join(str(error).split())[:200],
+            fix="copy the file again if the copy was cut short",
+        ) from error
+    return walk.found
+
+
+class _Walk:
+    """Goes through a file by HDF5's own calls: h5py's objects cost more than the arrays' bytes."""
+
+    def __init__(self, path: Path, data: np.ndarray, start: int, size: int, named: bool) -> None:
+        self.named = named
+        self.path, self.data, self.start, self.size = path, data, start, size
+        self.found: list[Array] = []
+        self.seen: set[Any] = set()
+
+    def group(self, group: Any, chain: tuple[str, ...]) -> None:
+        """Walks a group; Keras keeps a layer's own arrays in its group "vars"."""
+        address = h5py.h5o.get_info(group).addr
+        if address in self.seen or len(self.seen) > _MOST_ARRAYS:
+            raise UserError(f"{self.path}: the groups of the file are no tree")
+        self.seen.add(address)
+        inside = {name: item for name, item in self.items(group) if name not in _NOT_WEIGHTS}
+        for name, item in inside.items():
+            if not isinstance(item, h5py.h5g.GroupID):
+                raise UserError(
+                    f"{self.path} is no weights file of Keras 3",
+                    received=f"an array {name} outside of a layer",
+                    fix="open it with the Keras that wrote it, and save it as .keras",
+                )
+            if name == "vars":
+                self.arrays(item, "/".join(chain))
+            else:
+                own = _layer_name(item, name) if self.named else ""
+                self.group(item, (*chain, own) if own else chain)
+
+    def items(self, group: Any) -> Iterator[tuple[str, Any]]:
+        """Name and object of each entry; refuses links to elsewhere."""
+        for name in group:
+            text = name.decode()
+            if group.links.get_info(name).type != h5py.h5l.TYPE_HARD:
+                raise UserError(f"{self.path}: {text} is a link; weights lie in the file itself")
+            yield text, h5py.h5o.open(group, name)
+
+    def arrays(self, group: Any, layer: str) -> None:
+        """The arrays of one layer."""
+        inside = dict(self.items(group))
+        for key, item in inside.items():
+            if not isinstance(item, h5py.h5d.DatasetID):
+                raise UserError(f"{self.path}: {key} of {layer} is no array")
+            shape, dtype, plan = item.shape, item.dtype, item.get_create_plist()
+            layout = plan.get_layout()
+            size = math.prod(shape) * dtype.itemsize
+            if layout == h5py.h5d.VIRTUAL or plan.get_external_count() or size > self.size:
+                raise UserError(
+                    f"{self.path}: array {key} of {layer} claims more than the file holds",
+                    received=f"shape {shape}",
+                )
+            if dtype.kind not in "fiubV" or dtype.names or dtype.hasobject:
+                raise UserError(f"{self.path}: array {key} of {layer} holds no numbers")
+            spelled = "bfloat16" if dtype.kind == "V" or _is_bfloat16(item) else dtype.str
+            place = item.get_offset() if layout == h5py.h5d.CONTIGUOUS else None
+            read = self.reader(item, place, size, spelled)
+            name = spelled if spelled == "bfloat16" else dtype.name
+            self.found.append(Array(layer, key, len(inside), shape, name, read))
+
+    def reader(self, item: Any, place: int | None, size: int, dtype: str) -> Callable[[], Any]:
+        """How to read an array: where it lies in one piece, as a view of the file."""
+        shape = item.shape
+        if place is None:
+            # Compressed or in pieces, which Keras does not write: rare, so read at once.
+            values = h5py.Dataset(item)[()]
+            return lambda: values
+        if place + size > self.size:
+            raise UserError(f"{self.path} is cut short: an array lies beyond its end")
+        return lambda: array_at(self.data, self.start + place, shape, dtype)
+
+
+def _layer_name(group: Any, otherwise: str) -> str:
+    """The layer's name; "" for a container, which holds layers and is none."""
+    if b"vars" not in group:
+        return ""
+    own = h5py.h5o.open(group, b"vars")
+    if not h5py.h5a.exists(own, b"name"):
+        return otherwise
+    return str(h5py.Group(own).attrs["name"])
+
+
+def _is_bfloat16(item: Any) -> bool:
+    if item.dtype.itemsize != 2 or not h5py.h5a.exists(item, b"dtype"):
+        return False
+    return bool(h5py.Dataset(item).attrs["dtype"] == "bfloat16")

@@ -1,0 +1,128 @@
+"""`.keras` archives and `.weights.h5` files, read without building the model that wrote them."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from visiongarden.errors import ModelFileError, UserError
+from visiongarden.models.files import MANIFEST
+from visiongarden.weights.sources.bytes import check_spans, crcs, mapped, span_of
+from visiongarden.weights.sources.hdf5 import Array, arrays_in
+from visiongarden.weights.sources.keras_names import variable_names
+from visiongarden.weights.sources.stored import Source, Stored
+
+_WEIGHTS, _CONFIG = "model.weights.h5", "config.json"
+_MOST_JSON = 64 * 2**20
+
+
+@contextmanager
+def open_weights_h5(path: Path, layout: str) -> Iterator[Source]:
+    """Opens what `model.save_weights` wrote: layers' names, and numbers for their weights."""
+    data = mapped(path)
+    yield Source(str(path), tuple(_numbered(arrays_in(path, data, 0, len(data)), {})))
+
+
+@contextmanager
+def open_keras(path: Path, layout: str) -> Iterator[Source]:
+    """Opens a `.keras` file, with the weights' paths where the file was written by visiongarden.
+
+    No class that the file names needs to be registered: only numbers are read.
+    """
+    data = mapped(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            weights = archive.getinfo(_WEIGHTS)
+            span = span_of(data, weights)
+            manifest = _json(path, archive, MANIFEST) if MANIFEST in names else None
+            config = _json(path, archive, _CONFIG)
+    except (zipfile.BadZipFile, KeyError, EOFError, zlib.error, OSError, RuntimeError) as error:
+        raise ModelFileError(
+            f"{path} is not a whole model file",
+            rule=f"a .keras archive with {_WEIGHTS} and {_CONFIG}",
+            received=str(error).strip("'\""),
+            fix="copy the file again if the copy was cut short",
+        ) from error
+    if span is None:
+        raise ModelFileError(
+            f"{path}: {_WEIGHTS} is compressed",
+            rule="Keras stores it as it is, so that weights are read where they lie",
+            fix=f'keras.saving.load_model("{path}").save("{path.with_stem(path.stem + "_2")}")',
+        )
+    arrays = arrays_in(path, data, span.start, span.size, named=manifest is None)
+    if manifest is not None:
+        yield _by_manifest(path, manifest, arrays)
+    else:
+        found = tuple(_numbered(arrays, variable_names(config)))
+        yield Source(str(path), found, verify=lambda: check_spans(path, data, [span]))
+
+
+def _by_manifest(path: Path, manifest: Any, arrays: list[Array]) -> Source:
+    """Finds each path's array by the checksum of its values, which no order can deceive."""
+    entries = manifest.get("weights") if isinstance(manifest, dict) else None
+    if not isinstance(entries, dict) or not all(map(_sound, entries.values())):
+        raise ModelFileError(f"{path}: {MANIFEST} does not list the weights")
+    by_content: dict[Any, list[Array]] = defaultdict(list)
+    for array, crc in zip(arrays, crcs([array.read() for array in arrays]), strict=True):
+        by_content[(tuple(array.shape), crc)].append(array)
+    found, lost = [], []
+    for name, (shape, dtype, crc) in entries.items():
+        same = by_content.get((tuple(shape), crc), [])
+        # Several arrays of one content: any of them is right.
+        if same and same[0].dtype == dtype:
+            found.append(Stored(name, tuple(shape), dtype, same[0].read))
+        else:
+            lost.append(name)
+    if lost:
+        raise ModelFileError(
+            f"{path} is damaged: {len(lost)} of {len(entries)} weights are not as they were saved",
+            rule="each weight has the shape and checksum that it was saved with",
+            received=", ".join(lost[:3]),
+            fix="copy the file again from where it came, or save the model again",
+        )
+    return Source(str(path), tuple(found))
+
+
+def _sound(entry: Any) -> bool:
+    return (
+        isinstance(entry, list)
+        and len(entry) == 3
+        and isinstance(entry[0], list)
+        and all(type(side) is int and side >= 0 for side in entry[0])
+        and isinstance(entry[1], str)
+        and type(entry[2]) is int
+    )
+
+
+def _numbered(arrays: list[Array], names: dict[str, tuple[str, ...]]) -> Iterator[Stored]:
+    """Arrays under their layer's name; the weight's own name comes from the config, if it can."""
+    for array in arrays:
+        position = int(array.key) if array.key.isdecimal() and len(array.key) < 6 else None
+        own = names.get(array.layer, ())
+        known = position is not None and len(own) == array.siblings > position
+        yield Stored(
+            f"{array.layer}/{own[position] if known else array.key}".lstrip("/"),  # type: ignore[index]
+            tuple(array.shape),
+            array.dtype,
+            array.read,
+            position=position,
+            siblings=array.siblings,
+        )
+
+
+def _json(path: Path, archive: zipfile.ZipFile, member: str) -> Any:
+    if archive.getinfo(member).file_size > _MOST_JSON:
+        raise ModelFileError(f"{path}: {member} is larger than {_MOST_JSON:,} bytes")
+    try:
+        return json.loads(archive.read(member))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise ModelFileError(f"{path}: {member} does not parse", received=str(error)) from error

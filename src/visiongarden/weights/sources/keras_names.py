@@ -1,0 +1,54 @@
+"""Names of Keras's own layers' weights, read off a model's config without making a layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_MOST_DEPTH = 50
+
+
+def variable_names(config: Any) -> dict[str, tuple[str, ...]]:
+    """Nested layer names "outer/inner" -> names of the layer's weights in the order of the file.
+
+    Only layers whose weights are known for certain; those of other classes are left out.
+
+    Args:
+        config: of a functional or sequential model, as it stands in `config.json`.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    _visit(config, "", found, 0)
+    return found
+
+
+def _visit(model: Any, chain: str, found: dict[str, tuple[str, ...]], depth: int) -> None:
+    inner = model.get("config") if isinstance(model, dict) else None
+    layers = inner.get("layers") if isinstance(inner, dict) else None
+    if not isinstance(layers, list) or depth > _MOST_DEPTH:
+        return
+    for layer in layers:
+        config = layer.get("config") if isinstance(layer, dict) else None
+        if not isinstance(config, dict) or not isinstance(config.get("name"), str):
+            continue
+        name = f"{chain}/{config['name']}".lstrip("/")
+        names = _names(layer, config)
+        if names:
+            found[name] = names
+        _visit(layer, name, found, depth + 1)
+
+
+def _names(layer: dict[str, Any], config: dict[str, Any]) -> tuple[str, ...]:
+    if layer.get("module") != "keras.layers":
+        return ()
+    kind = str(layer.get("class_name"))
+    scale = ("gamma",) if config.get("scale") else ()
+    centre = ("beta",) if config.get("center") else ()
+    bias = ("bias",) if config.get("use_bias") else ()
+    if kind == "BatchNormalization":
+        return (*scale, *centre, "moving_mean", "moving_variance")
+    if kind in ("LayerNormalization", "GroupNormalization"):
+        return (*scale, *centre)
+    if kind.startswith("SeparableConv"):
+        return ("depthwise_kernel", "pointwise_kernel", *bias)
+    if kind in ("Dense", "EinsumDense") or (kind.startswith(("Conv", "DepthwiseConv"))):
+        return ("kernel", *bias)
+    return ()

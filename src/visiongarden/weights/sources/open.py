@@ -1,0 +1,85 @@
+"""`open_source`: tells the kinds of source apart and opens the right reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from visiongarden.errors import UserError
+from visiongarden.weights.live import named_weights
+from visiongarden.weights.sources.keras_files import open_keras, open_weights_h5
+from visiongarden.weights.sources.safetensors_file import open_safetensors
+from visiongarden.weights.sources.stored import Source, from_array, from_variable
+from visiongarden.weights.sources.torch_file import open_torch
+from visiongarden.weights.torch_names import IGNORED, looks_like_torch
+
+_READERS = {
+    ".keras": open_keras,
+    ".h5": open_weights_h5,
+    ".safetensors": open_safetensors,
+    ".pt": open_torch,
+    ".pth": open_torch,
+}
+LAYOUTS = ("auto", "keras", "torch")
+
+
+@contextmanager
+def open_source(source: Any, layout: str = "auto") -> Iterator[Source]:
+    """Opens a source of weights; reads no array.
+
+    Args:
+        source: a path, a live model or layer, or a mapping name -> array.
+        layout: whose names and axes an array has; "auto" tells it by each name.
+
+    Raises:
+        UserError: no such kind of source, or a file that is not sound.
+    """
+    if layout not in LAYOUTS:
+        raise UserError(f"unknown layout {layout!r}", rule=f"one of {', '.join(LAYOUTS)}")
+    if isinstance(source, (str, Path)):
+        path = Path(source)
+        with _reader(path)(path, layout) as opened:
+            yield opened
+    elif isinstance(source, Mapping):
+        yield _from_mapping(source, layout)
+    elif hasattr(source, "weights") and hasattr(source, "name"):
+        weights = (from_variable(name, w) for name, w in named_weights(source).items())
+        yield Source(f"{type(source).__name__} {source.name}", tuple(weights))
+    else:
+        raise UserError(
+            f"{type(source).__name__} holds no weights",
+            rule="a file, a live model, or a mapping name -> array",
+            fix="transfer(model, target); of a part: part.as_model()",
+        )
+
+
+def _reader(path: Path) -> Any:
+    if not path.is_file():
+        raise UserError(f"there is no weights file {path}", fix="check the path")
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise UserError(
+            f"{path} is no kind of weights file that is known",
+            rule=f"the name ends in one of {', '.join(_READERS)}",
+            fix="rename the file to its true ending, or give a mapping name -> array in Python",
+        )
+    return reader
+
+
+def _from_mapping(arrays: Mapping[str, Any], layout: str) -> Source:
+    found, ignored = [], []
+    for name, array in arrays.items():
+        if not isinstance(name, str) or not hasattr(array, "shape"):
+            raise UserError(
+                f"{name!r} of the mapping is no array",
+                rule="a mapping name -> array",
+                received=type(array).__name__,
+            )
+        if name.rsplit(".", 1)[-1] in IGNORED:
+            ignored.append(name)
+        else:
+            torch = looks_like_torch(name) if layout == "auto" else layout == "torch"
+            found.append(from_array(name, array, torch))
+    return Source("mapping", tuple(found), tuple(ignored))

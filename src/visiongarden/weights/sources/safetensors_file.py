@@ -1,0 +1,67 @@
+"""`.safetensors` files: the reference library checks the header, arrays are read where they lie."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visiongarden.errors import UserError
+from visiongarden.weights.sources.bytes import array_at, mapped
+from visiongarden.weights.sources.stored import Source, Stored
+from visiongarden.weights.torch_names import IGNORED, looks_like_torch
+
+_TYPES = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
+    "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8",
+    "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool",
+}  # fmt: skip
+_SIZES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "bool": 1}
+
+
+@contextmanager
+def open_safetensors(path: Path, layout: str) -> Iterator[Source]:
+    """Opens a file; a header that claims more than the file holds is refused before it is read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np"):
+            pass  # the header is sound: its length, names, types, shapes and places
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(
+            f"{path} is not a whole safetensors file",
+            rule="a header whose arrays fill the file exactly",
+            received=str(error)[:200],
+            fix="copy the file again if the copy was cut short",
+        ) from error
+    data = mapped(path)
+    length = int.from_bytes(bytes(data[:8]), "little")
+    header = json.loads(bytes(data[8 : 8 + length]))
+    header.pop("__metadata__", None)
+    found, ignored = [], []
+    for name, entry in header.items():
+        if name.rsplit(".", 1)[-1] in IGNORED:
+            ignored.append(name)
+            continue
+        torch = looks_like_torch(name) if layout == "auto" else layout == "torch"
+        found.append(_stored(path, name, entry, data, 8 + length, torch))
+    yield Source(str(path), tuple(found), tuple(ignored))
+
+
+def _stored(path: Path, name: str, entry: Any, data: np.ndarray, start: int, torch: bool) -> Stored:
+    dtype, shape = _TYPES.get(entry["dtype"]), tuple(entry["shape"])
+    if dtype is None:
+        raise UserError(
+            f"{path}: {name} is of type {entry['dtype']}, which no weight here takes",
+            rule=f"one of {', '.join(_TYPES)}",
+        )
+    first, end = entry["data_offsets"]
+    size = _SIZES.get(dtype) or np.dtype(dtype).itemsize
+    if end - first != math.prod(shape) * size or start + end > len(data):
+        raise UserError(f"{path}: {name} does not lie where the header says")
+    return Stored(name, shape, dtype, lambda: array_at(data, start + first, shape, dtype), torch)

@@ -1,0 +1,129 @@
+"""PyTorch state dicts (`.pt`, `.pth`): numbers only, never the code that a pickle may hold."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from visiongarden.errors import UserError
+from visiongarden.weights.sources.bytes import Span, check_spans, mapped, span_of
+from visiongarden.weights.sources.stored import Source, Stored, from_tensor
+from visiongarden.weights.torch_names import IGNORED
+
+_MOST_PICKLE = 64 * 2**20
+
+
+@contextmanager
+def open_torch(path: Path, layout: str) -> Iterator[Source]:
+    """Opens a state dict, or a checkpoint that holds one; arrays stay in the file until read."""
+    data = mapped(path)
+    spans = _members(path, data)
+    state = _state_dict(path, _load(path))
+    found, ignored = [], []
+    for name, tensor in state.items():
+        if name.rsplit(".", 1)[-1] in IGNORED:
+            ignored.append(name)
+        else:
+            found.append(_stored(path, name, tensor, layout != "keras"))
+    check = lambda: check_spans(path, data, spans)  # noqa: E731
+    yield Source(str(path), tuple(found), tuple(ignored), check)
+
+
+def _members(path: Path, data: Any) -> list[Span]:
+    """The archive's members; refuses what PyTorch does not write, before it opens the file."""
+    fix = f'torch.save(torch.load("{path}", weights_only=True), "new.pt")  # torch 1.6 or newer'
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            spans = [span_of(data, member) for member in members]
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError) as error:
+        raise UserError(
+            f"{path} is not a whole PyTorch file",
+            rule="an archive that torch.save() wrote; plain pickles are not opened",
+            received=str(error)[:200],
+            fix=fix,
+        ) from error
+    pickles = [member for member in members if member.filename.endswith(".pkl")]
+    large = any(member.file_size > _MOST_PICKLE for member in pickles)
+    if None in spans or len(pickles) != 1 or large:
+        raise UserError(
+            f"{path} is no PyTorch state dict",
+            rule="an uncompressed archive with one small data.pkl",
+            received=", ".join(member.filename for member in members[:4]),
+            fix=fix,
+        )
+    return [span for span in spans if span is not None]
+
+
+def _load(path: Path) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise UserError(
+            f"PyTorch is needed to read {path}",
+            fix='pip install "visiongarden[torch]", or save the weights as .safetensors',
+        ) from error
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path} holds pickled code, which is not run",
+            rule="a state dict: names and tensors, nothing else",
+            received=_reason(error),
+            fix="torch.save(model.state_dict(), path) where the model comes from and is trusted",
+        ) from error
+    except Exception as error:  # damage shows as any error of the library's
+        raise UserError(
+            f"{path} is not a whole PyTorch file",
+            rule="an archive that torch.save() wrote",
+            received=f"{type(error).__name__}: {_reason(error)}",
+            fix="copy the file again if the copy was cut short",
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    _, found, rest = text.partition("WeightsUnpickler error: ")
+    return (rest if found else text)[:120]
+
+
+def _state_dict(path: Path, loaded: Any) -> dict[str, Any]:
+    if _tensors(loaded):
+        return _tensors(loaded)
+    inside = dict(loaded) if isinstance(loaded, Mapping) else {}
+    holders = {str(key): _tensors(value) for key, value in inside.items() if _tensors(value)}
+    if len(holders) == 1:
+        return next(iter(holders.values()))
+    raise UserError(
+        f"{path} holds " + ("several state dicts" if holders else "no state dict"),
+        rule="names and tensors, or one dict of them inside",
+        received=", ".join(holders or map(str, list(inside)[:5])) or type(loaded).__name__,
+        fix=f'transfer(torch.load("{path}", weights_only=True)["{next(iter(holders))}"], model)'
+        if holders
+        else "torch.save(model.state_dict(), path)",
+    )
+
+
+def _tensors(value: Any) -> dict[str, Any]:
+    import torch
+
+    if not isinstance(value, Mapping):
+        return {}
+    return {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, torch.Tensor)}
+
+
+def _stored(path: Path, name: str, tensor: Any, torch_layout: bool) -> Stored:
+    import torch
+
+    held = tensor.untyped_storage().nbytes() if tensor.layout is torch.strided else 0
+    if tensor.is_quantized or tensor.numel() * tensor.element_size() > held:
+        raise UserError(
+            f"{path}: {name} is no plain tensor",
+            rule="dense tensors whose numbers all lie in the file",
+            received=f"shape {tuple(tensor.shape)}, {held:,} bytes",
+        )
+    return from_tensor(name, tensor, torch_layout)

@@ -1,0 +1,173 @@
+"""`diff`: fields, layers, size and surviving weights, held against `transfer` and `count`."""
+
+from __future__ import annotations
+
+import json
+
+import keras
+import pytest
+
+import visiongarden as vg
+from visiongarden import recipes
+from visiongarden.errors import UserError
+from visiongarden.inspect import Count, FieldChange, LayerChange, count, diff
+from visiongarden.types import FeatureSpec, LevelSpec
+from visiongarden.weights import transfer
+
+
+@vg.register(package="test_diff")
+class Twig(vg.Backbone):
+    """Residual units between strides, quick to draw."""
+
+    levels: tuple[str, ...] = ("p3", "p4")
+    units: int = 1
+
+    def wire(self, images):
+        maps, x = {}, images
+        for i in range(1, 5):
+            x = vg.layers.ConvNormAct(8, 3, strides=2, name=f"down{i}")(x)
+            maps[f"p{i}"] = x
+        for i in range(self.units):
+            maps["p4"] = vg.blocks.Residual(8, name=f"unit{i + 1}")(maps["p4"])
+        return maps
+
+
+def detector(num_classes=2, decoder=None, units=1, **options):
+    return vg.Detector(
+        Twig(units=units),
+        decoder or vg.decoders.FPN(channels=8, levels=("p3", "p4")),
+        vg.heads.AnchorFree(num_classes=num_classes, bins=4),
+        **{"image_size": 64} | options,
+    )
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return detector()
+
+
+def test_nothing(plain):
+    found = diff(plain, detector())
+    assert found.same
+    assert found.share == 1
+    assert found.lost == ()
+    assert "the same fields, layers and shapes" in str(found)
+
+
+def test_num_classes(plain):
+    found = diff(plain, detector(num_classes=3, class_map=("a", "b", "c")))
+    assert found.fields == (
+        FieldChange("head.num_classes", 2, 3),
+        FieldChange("class_map", None, ["a", "b", "c"]),
+    )
+    assert found.layers == tuple(
+        LayerChange(
+            f"head/p{i}_classes/out", "changed", 1, 8 * 3 + 3, "kernel 1 × 1 × 8 × 2 → "
+            "1 × 1 × 8 × 3, bias 2 → 3",
+        )
+        for i in (3, 4)
+    )  # fmt: skip
+    out = ("kernel", "bias")
+    assert found.lost == tuple(f"{each.path}/{name}" for each in found.layers for name in out)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"num_classes": 3},
+        {"units": 3},
+        {"decoder": vg.decoders.FPN(channels=16, levels=("p3", "p4"))},
+        {"decoder": vg.decoders.PathAggregation(levels=("p3", "p4"))},
+    ],
+)
+def test_what_survives_is_what_transfer_copies(plain, changed):
+    target = detector(**changed)
+    found = diff(plain, target)
+    report = transfer(plain, target, at_least=0)
+    assert set(found.survive) == set(report.paths)
+    assert found.share == pytest.approx(report.share_of_target)
+    assert (found.count_before, found.count_after) == (count(plain), count(target))
+    added = {w.path for w in report.only_in_target}
+    removed = {w.path for w in report.only_in_source}
+    prefixes = {c.path + "/" for c in found.layers if c.change != "changed"}
+    assert all(any(path.startswith(p) for p in prefixes) for path in added | removed)
+    assert sum(c.layers for c in found.layers if c.change == "changed") == len(
+        {d.path.rpartition("/")[0] for d in report.differs}
+    )
+
+
+def test_a_deeper_backbone_adds_units(plain):
+    found = diff(plain, detector(units=2))
+    assert found.fields == (FieldChange("backbone.units", 1, 2),)
+    # Two convolutions and two norms: 8 → 4 channels, then 3 × 3 back to 8.
+    size = 8 * 4 + 4 * 4 + 9 * 4 * 8 + 4 * 8
+    assert found.layers == (LayerChange("backbone/unit2", "added", 4, size),)
+
+
+def test_another_kind_of_part(plain):
+    found = diff(plain, detector(decoder=vg.decoders.PathAggregation(levels=("p3", "p4"))))
+    assert found.fields == (
+        FieldChange(
+            "decoder",
+            "FPN(levels=('p3', 'p4'), channels=8)",
+            "PathAggregation(levels=('p3', 'p4'))",
+        ),
+    )
+
+
+def test_parts_alone():
+    inputs = FeatureSpec({"p3": LevelSpec(8, 8)})
+    first, second = (vg.decoders.FPN(channels=n, levels=("p3",)) for n in (4, 6))
+    found = diff(first, second, 64, inputs)
+    assert found.fields == (FieldChange("decoder.channels", 4, 6),)
+    assert found.count_before == Count(8 * 4 + 4 + 9 * 16 + 4, 180 + 4, 64 * (8 * 4 + 9 * 16))
+    assert [each.path for each in found.layers] == ["decoder/lateral_p3", "decoder/out_p3"]
+
+
+def test_plain_keras_models():
+    def model(units):
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, keras.layers.Dense(units, name="dense")(inputs), name="net")
+
+    found = diff(model(2), model(3))
+    assert found.fields == ()
+    assert found.layers == (
+        LayerChange("dense", "changed", 1, 15, "kernel 4 × 2 → 4 × 3, bias 2 → 3"),
+    )
+    assert (found.count_before.macs, found.count_after.macs) == (8, 12)
+
+
+def test_sources_that_are_none():
+    with pytest.raises(UserError, match="there is no model file"):
+        diff("none.keras", "none.keras")
+    with pytest.raises(UserError, match="cannot count int"):
+        diff(3, 3)
+
+
+RECIPE = """
+model:
+  backbone: {{type: Twig}}
+  decoder: {{type: FPN, channels: 8, levels: [p3, p4]}}
+  head: {{type: AnchorFree, num_classes: 2, bins: 4}}
+  image_size: 64
+data: {{path: images}}
+training: {{epochs: {epochs}}}
+"""
+
+
+def test_recipes_and_files(plain, tmp_path):
+    a, b, c = tmp_path / "a.yaml", tmp_path / "b.yaml", tmp_path / "c.keras"
+    a.write_text(RECIPE.format(epochs=3))
+    b.write_text(RECIPE.format(epochs=5).replace("channels: 8", "channels: 16"))
+    plain.save(c)
+    found = recipes.diff(a, b)
+    assert found.fields == (
+        FieldChange("decoder.channels", 8, 16),
+        FieldChange("training.epochs", 3, 5),
+    )
+    assert (found.before, found.after) == (str(a), str(b))
+    assert recipes.diff(a, c).same
+    told = json.loads(json.dumps(recipes.diff(a, b, 128).to_dict()))
+    assert told["sizes"] == [[128, 128], [128, 128]]
+    assert told["count_after"]["flops"] == 2 * told["count_after"]["macs"]
+    assert max(map(len, str(found).splitlines())) <= 100

@@ -1,0 +1,196 @@
+"""`new`: what it writes is lint-free, joins to models and recipes, and takes nobody's place."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import visiongarden as vg
+from visiongarden import recipes
+from visiongarden.errors import UserError
+from visiongarden.scaffold import KINDS, new
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("backbone", "decoder", "head")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One of everything, in a plain folder and in a project's package."""
+    folder = tmp_path_factory.mktemp("scaffold")
+    for kind in KINDS[:-1]:
+        new(kind, f"fresh_{kind}", folder / "plain")
+    new("project", "FreshCells", folder)
+    for kind in KINDS[:-1]:
+        new(kind, f"Added{kind.title()}", folder / "fresh_cells/src/fresh_cells")
+    return folder
+
+
+def test_files_and_commands(tmp_path):
+    made = new("decoder", "SumNeck", tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in made.files] == [
+        "sum_neck.py",
+        "test_sum_neck.py",
+        "sum_neck.yaml",
+    ]
+    assert made.commands[1] == "visiongarden check sum_neck"
+    made = new("block", "sum_unit", tmp_path)
+    assert [path.name for path in made.files] == ["sum_unit.py", "test_sum_unit.py"]
+    assert "class SumUnit(vg.layers.Composite)" in made.files[0].read_text("utf-8")
+
+
+def test_in_a_package_the_test_goes_to_the_projects_tests(folder):
+    test = folder / "fresh_cells/tests/test_added_block.py"
+    assert "from fresh_cells.added_block import AddedBlock" in test.read_text("utf-8")
+
+
+@pytest.mark.parametrize("config", ["ours", "default"])
+def test_lint(folder, config):
+    """In the folder itself, as a person runs it."""
+    ruff = str(Path(sys.executable).parent / "ruff")
+    options = ["--config", str(ROOT / "pyproject.toml")] if config == "ours" else ["--isolated"]
+    length = ["--line-length", "100"] if config == "default" else []
+    for command in (["check", *options], ["format", "--check", *options, *length]):
+        for place in ("plain", "fresh_cells"):
+            found = subprocess.run(
+                [ruff, *command, "--no-cache", "."],
+                cwd=folder / place,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert found.returncode == 0, found.stdout
+
+
+def test_types(folder):
+    pytest.importorskip("mypy")
+    command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml")]
+    command += ["--cache-dir", str(folder / "cache"), "src/fresh_cells"]
+    found = subprocess.run(
+        command, cwd=folder / "fresh_cells", capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stdout
+
+
+def imported(name, monkeypatch, folder):
+    monkeypatch.syspath_prepend(folder)
+    return importlib.import_module(name)
+
+
+def test_parts_join_and_recipes_hold(folder, monkeypatch):
+    for kind in PARTS:
+        imported(f"fresh_{kind}", monkeypatch, folder / "plain")
+        recipe = recipes.resolve(
+            folder / f"plain/fresh_{kind}.yaml", overrides=["model.head.num_classes=2"]
+        )
+        part = getattr(recipe.model, kind)
+        assert type(part).__name__ == f"Fresh{kind.title()}"
+        parts = {
+            "backbone": vg.backbones.CSPDarknet(depth=0.33, width=0.0625),
+            "decoder": vg.decoders.FPN(channels=8),
+            "head": vg.heads.AnchorFree(num_classes=2, bins=4),
+        }
+        model = vg.Detector(**parts | {kind: part}, image_size=64)
+        model.save(folder / "m.keras")
+        assert vg.load(folder / "m.keras").parts == model.parts
+
+
+def test_a_head_can_be_judged_and_decoded(folder, monkeypatch):
+    import numpy as np
+
+    head = imported("fresh_head", monkeypatch, folder / "plain").FreshHead(
+        num_classes=3, channels=8, bins=4
+    )
+    raw = {
+        "p3": {
+            "boxes": np.zeros((2, 8, 8, 16), "float32"),
+            "classes": np.zeros((2, 8, 8, 3), "float32"),
+        }
+    }
+    boxes = np.array([[[8, 8, 40, 40]]] * 2, "float32")
+    terms = head.loss()(raw, boxes, np.zeros((2, 1), "int32"), (64, 64))
+    assert all(np.isfinite(float(value)) for value in terms.values())
+    found, scores = head.decode()(raw, (64, 64))
+    assert (tuple(found.shape), tuple(scores.shape)) == ((2, 64, 4), (2, 64, 3))
+
+
+@pytest.mark.slow
+def test_the_projects_own_tests_pass(folder):
+    """Block, backbone and decoder by every check, fresh processes among them."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command += [f"tests/test_{name}.py" for name in ("recipe", "block", "backbone", "decoder")]
+    found = subprocess.run(
+        command, cwd=folder / "fresh_cells", capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+@pytest.mark.parametrize("kind", ["layer", "head"])
+def test_what_no_project_has_is_sound_too(folder, monkeypatch, kind):
+    test = imported(f"test_fresh_{kind}", monkeypatch, folder / "plain")
+    quick = functools.partial(test.assert_sound, backends=())
+    monkeypatch.setattr(test, "assert_sound", quick)
+    test.test_it_is_sound()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_overwritten(tmp_path, kind):
+    made = new(kind, "fresh_again", tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="exists already"):
+        new(kind, "fresh_again", tmp_path)
+    if kind != "project":
+        made.files[0].unlink()
+        with pytest.raises(UserError, match=f"{made.files[1].name} exists already"):
+            new(kind, "fresh_again", tmp_path)
+        assert not made.files[0].exists()
+    assert all(path.read_bytes() == before[path] for path in before if path.exists())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "no name"),
+        ("2fast", "no name"),
+        ("../escape", "no name"),
+        ("a b", "no name"),
+        ("_hidden", "no name"),
+        ("größe", "no name"),
+        ("x" * 33, "longer than"),
+        ("class", "keyword"),
+        ("None", "keyword"),
+        ("Decoder", "the kind itself"),
+        ("FPN", "has FPN already"),
+        ("json", "finds another module"),
+        ("keras", "finds another module"),
+    ],
+)
+def test_names_that_are_refused(tmp_path, name, message):
+    with pytest.raises(UserError, match=message):
+        new("block", name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kind_that_is_none(tmp_path):
+    with pytest.raises(UserError, match="did you mean decoder"):
+        new("decodr", "Some", tmp_path)
+
+
+@given(st.text(max_size=12))
+def test_any_name_is_refused_or_makes_python(tmp_path_factory, name):
+    folder = tmp_path_factory.mktemp("any")
+    try:
+        made = new("block", name, folder)
+    except UserError:
+        assert list(folder.iterdir()) == []
+        return
+    for path in made.files:
+        assert path.parent == folder
+        compile(path.read_text("utf-8"), path.name, "exec")

@@ -1,0 +1,232 @@
+"""check: what it takes, what it gives, its command, its pytest plugin, its answers to mistakes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from tests import zoo_of_bad_layers as bad
+from tests import zoo_of_sound_layers as sound
+
+import visiongarden as vg
+from visiongarden.cli.main import main
+from visiongarden.errors import UserError
+from visiongarden.testing import CHECKS, assert_sound, cases, check, discover
+from visiongarden.types import FeatureSpec, LevelSpec
+
+ROOT = Path(__file__).parents[2]
+BLOCK = """
+import keras
+import visiongarden as vg
+
+@vg.register(package="my_project")
+class Mine(vg.layers.Composite):
+    def __init__(self, filters, **kwargs):
+        super().__init__(**kwargs)
+        self.conv = keras.layers.Conv2D(filters, 3, padding="same", activation="gelu")
+
+    def call(self, x):
+        return self.conv(x)
+
+@vg.register(package="my_project")
+class Wrong(keras.layers.Layer):
+    def call(self, x):
+        return x + keras.ops.mean(x, axis=-1, keepdims=True)
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    (tmp_path / "own_blocks.py").write_text(BLOCK)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    return ended.value.code
+
+
+@pytest.mark.parametrize(
+    ("source", "inputs", "shape"),
+    [
+        (sound.WithDropout, None, "(3, 16, 24, 8) -> (3, 16, 24, 8)"),
+        (sound.WithDropout(5), (2, 6, 4, 3), "(3, 6, 4, 3) -> (3, 6, 4, 5)"),
+        (vg.layers.Sum(), [(2, 4, 4, 2)] * 2, "(3, 4, 4, 2), (3, 4, 4, 2) -> (3, 4, 4, 2)"),
+        (sound.TwoInputs, [(2, 4, 4, 2)] * 2, "(3, 4, 4, 2), (3, 4, 4, 2) -> (3, 4, 4, 8)"),
+        (sound.Words(4), np.array([[1, 2], [3, 0]]), "(2, 2) -> (2, 2, 4)"),
+        (
+            vg.decoders.FPN(channels=4, levels=("p3", "p4")),
+            FeatureSpec({"p3": LevelSpec(2, 8), "p4": LevelSpec(5, 16)}),
+            "(3, 8, 12, 2), (3, 4, 6, 5) -> (3, 8, 12, 4), (3, 4, 6, 4)",
+        ),
+        (
+            vg.heads.AnchorFree(num_classes=2, bins=2),
+            {"p4": (2, 4, 6, 5)},
+            "(3, 4, 6, 5) -> (3, 4, 6, 8), (3, 4, 6, 2)",
+        ),
+        (
+            keras.Sequential([keras.Input((4, 6, 3)), keras.layers.Conv2D(2, 1)]),
+            None,
+            "(3, 4, 6, 3) -> (3, 4, 6, 2)",
+        ),
+    ],
+)
+def test_takes(source, inputs, shape):
+    report = check(source, inputs, backends=(), skip=("open_sides",))
+    assert report["runs"].evidence == shape, report
+    assert report.ok, report
+
+
+def test_a_report_is_a_value_and_reads_well():
+    report = check(bad.BroadcastSkip, backends=(), filters=8)
+    assert report == check(bad.BroadcastSkip, backends=(), filters=8)
+    assert [f.check for f in report.findings] == list(CHECKS)
+    assert [f.check for f in report.failures] == ["broadcasting"]
+    assert "(3, 16, 24, 8) + (3, 16, 24, 1)" in str(report)
+    assert "zoo_of_bad_layers.py" in str(report)
+    assert json.loads(json.dumps(report.to_dict()))["ok"] is False
+    assert report.table().row_count == len(CHECKS)
+    with pytest.raises(AssertionError, match=r"broadcasting: failed.*\n.*vg.layers.Sum"):
+        assert_sound(bad.BroadcastSkip, backends=())
+    assert check(bad.BroadcastSkip, backends=(), skip=("broadcasting",)).ok
+
+
+def test_a_class_says_its_own_examples():
+    class Own(keras.layers.Layer):
+        examples = {"config": {"odd": 5}, "inputs": (2, 7), "skip": ["registered"]}  # noqa: RUF012
+
+        def __init__(self, odd, **kwargs):
+            super().__init__(**kwargs)
+            self.dense = keras.layers.Dense(odd)
+
+        def call(self, x):
+            return self.dense(x)
+
+    report = check(Own, backends=())
+    assert report["runs"].evidence == "(3, 7) -> (3, 5)"
+    assert report.ok, report
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((int,), "cannot check int"),
+        ((sound.WithDropout, (2, 8)), "incompatible|expected"),
+        ((vg.backbones.CSPDarknet, (2, 64, 3)), "rank 3"),
+        ((sound.WithDropout, "maps"), "inputs cannot be understood"),
+    ],
+)
+def test_mistakes_of_a_person(arguments, words):
+    with pytest.raises(UserError, match=words):
+        check(*arguments, backends=())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"filter": 8, "backends": ()}, "x"),
+        ({"skip": ("gradient",)}, "did you mean gradients"),
+        ({"backends": ("thenao",)}, "no backend 'thenao'"),
+    ],
+)
+def test_mistakes_in_options(options, words):
+    if "filter" in options:
+        report = check(sound.WithDropout, **options)
+        assert "filter" in report["runs"].evidence
+        return
+    with pytest.raises(UserError, match=words):
+        check(sound.WithDropout, **options)
+
+
+def test_an_argument_that_cannot_be_guessed():
+    class Odd(keras.layers.Layer):
+        def __init__(self, grammar, **kwargs):
+            super().__init__(**kwargs)
+
+    with pytest.raises(UserError, match="cannot guess the argument 'grammar'"):
+        check(Odd)
+
+
+def test_discovery(project):
+    assert [cls.__name__ for cls in discover("own_blocks")] == ["Mine", "Wrong"]
+    assert [str(case) for case in cases("own_blocks:Mine", backends=())] == ["Mine"]
+    assert vg.blocks.SPP in discover("visiongarden.blocks")
+    assert vg.layers.Composite not in discover("visiongarden.layers")
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("no_such_module", "does not import"),
+        ("own_blocks.py", "fix: own_blocks"),
+        ("own_blocks:Mime", "did you mean Mine"),
+        ("json", "defines no layer"),
+        ("broken", "ZeroDivisionError"),
+    ],
+)
+def test_modules_that_cannot_be_checked(project, capsys, target, words):
+    (project / "broken.py").write_text("1 / 0")
+    assert run("check", target) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_command(project, capsys):
+    assert run("check", "own_blocks:Mine", "--backend", "none", "--json") == 0
+    (report,) = json.loads(capsys.readouterr().out)
+    assert (report["subject"], report["ok"]) == ("Mine", True)
+    assert run("check", "own_blocks", "--backend", "none") == 1
+    told = capsys.readouterr().out
+    assert "Mine: sound" in told
+    assert "broadcasts" in told
+    assert run("check", "own_blocks", "--backend", "none", "--skip", "broadcasting") == 0
+
+
+@pytest.mark.slow
+def test_all_backends_from_the_command_line(project, capsys):
+    assert run("check", "own_blocks:Mine", "--json") == 0
+    (report,) = json.loads(capsys.readouterr().out)
+    found = {f["check"]: f for f in report["findings"]}
+    assert {found[name]["status"] for name in ("reload", "backends", "jit", "onnx")} == {"passed"}
+    assert "jax" in found["backends"]["evidence"]
+    assert "torch" in found["backends"]["evidence"]
+
+
+def test_pytest_plugin(project):
+    (project / "test_own.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.visiongarden('own_blocks', backends=())\n"
+        "def test_sound(case):\n    case.assert_sound()\n"
+    )
+    words = [
+        "-p",
+        "visiongarden.testing.plugin",
+        "--strict-markers",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+    ]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(project)])}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *words],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    assert "test_sound[Wrong]" in done.stdout
+    assert "broadcasts" in done.stdout
+
+
+def test_the_plugin_starts_no_backend():
+    code = "import sys, visiongarden.testing.plugin\n"
+    code += "print({'keras', 'numpy', 'tensorflow'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,59 @@
+"""Each wrong layer of the zoo is caught by the check that names its fault, or by lint too."""
+
+from pathlib import Path
+
+import pytest
+from tests import zoo_of_bad_layers as zoo
+
+from visiongarden.testing import check, check_many, lint
+
+SOURCE = Path(zoo.__file__)
+
+
+@pytest.fixture(scope="module")
+def reports():
+    items = [{"source": cls} | zoo.OPTIONS[cls] for cls in zoo.ZOO]
+    return dict(zip(zoo.ZOO, check_many(items, skip=("onnx",)), strict=True))
+
+
+@pytest.mark.parametrize("cls", zoo.ZOO, ids=lambda cls: cls.__name__)
+def test_the_fault_is_named(reports, cls):
+    name, advice = zoo.ZOO[cls]
+    finding = reports[cls][name]
+    assert finding.status == "failed", reports[cls]
+    assert advice in finding.advice
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize(
+    "cls",
+    [
+        zoo.SublayerMadeInCall,
+        zoo.PythonIf,
+        zoo.NumpyInCall,
+        zoo.FoldsTheBatch,
+        zoo.BroadcastSkip,
+        zoo.SoftmaxByHand,
+        zoo.UnusedBranch,
+        zoo.CountsInInference,
+        zoo.NeverDrops,
+        zoo.HardCodedSides,
+    ],
+    ids=lambda cls: cls.__name__,
+)
+def test_the_fault_is_named_on_every_backend(cls):
+    name, advice = zoo.ZOO[cls]
+    finding = check(cls, backends=(), **zoo.OPTIONS[cls])[name]
+    assert finding.status == "failed"
+    assert advice in finding.advice
+
+
+def test_what_the_source_shows_is_found_on_its_line():
+    lines = SOURCE.read_text(encoding="utf-8").splitlines()
+    marked = {
+        (number, line.split("# fault: ")[1])
+        for number, line in enumerate(lines, start=1)
+        if "# fault: " in line
+    }
+    assert len(marked) > 20
+    assert {(fault.line, fault.code) for fault in lint(SOURCE)} == marked

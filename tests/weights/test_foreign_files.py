@@ -1,0 +1,281 @@
+"""Weights of other libraries: PyTorch's names and axes, safetensors, and files that are hostile."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import save_file
+from tests.weights.damage import damaged
+
+from visiongarden.errors import UserError
+from visiongarden.weights import transfer
+
+torch = pytest.importorskip("torch")
+
+
+class Net(torch.nn.Module):
+    """One of each layer that has weights; sides that differ, so that swapped axes show."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = torch.nn.Conv2d(3, 8, (3, 5), bias=True)
+        self.bn = torch.nn.BatchNorm2d(8)
+        self.depthwise = torch.nn.Conv2d(8, 16, 3, groups=8, bias=False)
+        self.grouped = torch.nn.Conv2d(16, 6, 1, groups=2, bias=False)
+        self.up = torch.nn.ConvTranspose2d(6, 5, 2, stride=2)
+        self.fc = torch.nn.Linear(5, 5)
+
+    def forward(self, x):
+        x = self.depthwise(torch.relu(self.bn(self.stem(x))))
+        return self.fc(self.up(self.grouped(x)).mean((2, 3)))
+
+
+def keras_net():
+    layers = keras.layers
+    x = inputs = keras.Input((16, 20, 3))
+    x = layers.Conv2D(8, (3, 5), name="stem")(x)
+    x = layers.BatchNormalization(epsilon=1e-5, name="norm")(x)
+    x = layers.DepthwiseConv2D(3, depth_multiplier=2, use_bias=False, name="depthwise")(
+        layers.ReLU()(x)
+    )
+    x = layers.Conv2D(6, 1, groups=2, use_bias=False, name="grouped")(x)
+    x = layers.Conv2DTranspose(5, 2, strides=2, name="up")(x)
+    return keras.Model(inputs, layers.Dense(5, name="fc")(layers.GlobalAveragePooling2D()(x)))
+
+
+def numbers(model):
+    return {w.path: keras.ops.convert_to_numpy(w.value).copy() for w in model.weights}
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    net = Net().eval()
+    with torch.no_grad():
+        for value in net.state_dict().values():
+            if value.is_floating_point():
+                value.copy_(torch.rand_like(value))
+    return net
+
+
+def written(net, folder, kind):
+    state = net.state_dict()
+    if kind == "mapping":
+        return state
+    path = folder / ("m.safetensors" if kind == "safetensors" else "m.pt")
+    if kind == "safetensors":
+        save_file({name: value.numpy() for name, value in state.items()}, path)
+    else:
+        torch.save({"model": state, "epoch": 3} if kind == "checkpoint" else state, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "mapping",
+        "safetensors",
+        pytest.param("state dict", marks=pytest.mark.backends),
+        "checkpoint",
+    ],
+)
+def test_a_pytorch_net_gives_the_same_numbers(net, tmp_path, kind):
+    model = keras_net()
+    report = transfer(written(net, tmp_path, kind), model, {"bn": "norm"}, at_least=1.0)
+    assert report.ignored == ("bn.num_batches_tracked",)
+    assert "ignored, no weights: 1 × num_batches_tracked" in str(report)
+    assert report.only_in_source == report.differs == ()
+    assert {moved.path for moved in report.renamed} == {
+        f"norm/{name}" for name in ("gamma", "beta", "moving_mean", "moving_variance")
+    }
+    x = np.random.default_rng(0).random((2, 16, 20, 3), dtype=np.float32)
+    expected = net(torch.from_numpy(x.transpose(0, 3, 1, 2))).detach().numpy()
+    found = keras.ops.convert_to_numpy(model(x, training=False))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("kind", ["pt", "safetensors"])
+def test_other_floats(net, tmp_path, dtype, kind):
+    from safetensors.torch import save_file as save_torch
+
+    state = {n: v.to(dtype) for n, v in net.state_dict().items() if v.is_floating_point()}
+    path = tmp_path / f"m.{kind}"
+    torch.save(state, path) if kind == "pt" else save_torch(state, path)
+    model = keras_net()
+    report = transfer(path, model, {"bn": "norm"}, at_least=1.0)
+    name = str(dtype).removeprefix("torch.")
+    assert {moved.conversion for moved in report.copied} == {f"{name} → float32"}
+    want = state["fc.weight"].float().numpy().T
+    assert np.array_equal(numbers(model)["fc/kernel"], want)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "said"),
+    [
+        ("fc.weight", np.ones((5, 4)), "4 × 5 float64, wanted 5 × 5 float32"),
+        ("stem.weight", np.ones((3, 5, 3, 8)), "3 × 8 × 5 × 3 float64"),
+        # Already in Keras's shape: taken for what its name says, and refused.
+        ("depthwise.weight", np.ones((3, 3, 8, 2)), "wanted 3 × 3 × 8 × 2"),
+        ("fc.weight", np.ones((5, 5, 1, 1)), "wanted 5 × 5 float32"),
+    ],
+)
+def test_a_shape_that_does_not_suit_is_listed(name, array, said):
+    report = transfer({name: array, "fc.bias": np.ones(5)}, keras_net(), at_least=0)
+    assert said in f"{report.differs[0].received}, wanted {report.differs[0].wanted}"
+    assert report.paths == ("fc/bias",)
+
+
+def test_a_layer_of_unknown_layout_takes_no_kernel():
+    inputs = keras.Input((4, 3))
+    layer = keras.layers.EinsumDense("abc,cd->abd", (4, 3), name="proj", bias_axes="d")
+    arrays = {"proj.weight": np.ones((3, 3)), "proj.bias": np.ones(3)}
+    report = transfer(arrays, keras.Model(inputs, layer(inputs)), at_least=0)
+    assert report.paths == ("proj/bias",)
+    assert "PyTorch's layout, unknown for EinsumDense" in report.differs[0].received
+
+
+def test_the_layout_can_be_said():
+    kernel = np.arange(25.0, dtype="float32").reshape(5, 5)
+    for layout, expected in (("torch", kernel.T), ("keras", kernel)):
+        model, name = keras_net(), "fc.weight" if layout == "torch" else "fc/kernel"
+        transfer({name: kernel}, model, at_least=0, layout=layout)
+        assert np.array_equal(numbers(model)["fc/kernel"], expected)
+
+
+class Malicious:
+    def __reduce__(self):
+        return print, ("code of the file was run",)
+
+
+def _expanded(path):
+    torch.save({"fc.bias": torch.zeros(1).expand(10**12)}, path)
+
+
+def _large_pickle(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("m/data.pkl", b" " * 10**6)
+
+
+FILES = {
+    "code": (lambda path: torch.save({"fc.bias": Malicious()}, path), "holds pickled code"),
+    "a module": (lambda path: torch.save(Net(), path), "holds pickled code"),
+    "plain pickle": (
+        lambda path: torch.save(
+            {"fc.bias": Malicious()}, path, _use_new_zipfile_serialization=False
+        ),
+        "plain pickles are not opened",
+    ),
+    "text": (lambda path: path.write_text("weights"), "not a whole PyTorch file"),
+    "empty": (lambda path: path.touch(), "not a whole PyTorch file"),
+    "compressed": (_large_pickle, "no PyTorch state dict"),
+    "expanded": (_expanded, "no plain tensor"),
+    "sparse": (
+        lambda path: torch.save({"fc.bias": torch.ones(5).to_sparse()}, path),
+        "no plain tensor",
+    ),
+    "a tensor": (lambda path: torch.save(torch.ones(5), path), "no state dict"),
+    "two": (
+        lambda path: torch.save(
+            {"model": {"fc.bias": torch.ones(5)}, "ema": {"fc.bias": torch.ones(5)}}, path
+        ),
+        "several state dicts",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*[Ss]parse:UserWarning")
+@pytest.mark.parametrize("kind", FILES)
+def test_pytorch_files_that_are_refused(tmp_path, capsys, kind):
+    write, message = FILES[kind]
+    write(tmp_path / "m.pt")
+    with pytest.raises(UserError, match=message) as error:
+        transfer(tmp_path / "m.pt", keras_net(), at_least=0)
+    assert capsys.readouterr().out == ""
+    assert str(error.value).count("\n") < 5
+
+
+def header(entries, data=b"", length=None):
+    text = entries if isinstance(entries, bytes) else json.dumps(entries).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+def entry(shape, offsets, dtype="F32"):
+    return {"fc.bias": {"dtype": dtype, "shape": shape, "data_offsets": offsets}}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"short",
+        header({}, length=2**62),
+        header({}, length=90 * 2**20),
+        header(b"[" * 100_000),
+        header(b"[]"),
+        header(entry([10**12], [0, 4 * 10**12])),
+        header(entry([5], [0, 20]), b"\0" * 19),
+        header(entry([5], [0, 8]), b"\0" * 8),
+        header(entry([-5], [0, 20]), b"\0" * 20),
+        header(entry([2**40, 2**40], [0, 20]), b"\0" * 20),
+        header(entry([5], [8, 28]), b"\0" * 28),
+        header(entry([5], [0, 20], "F99"), b"\0" * 20),
+    ],
+)
+def test_safetensors_whose_header_is_not_true(tmp_path, raw):
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(raw)
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        transfer(path, keras_net(), at_least=0)
+
+
+def test_a_type_that_no_weight_has(tmp_path):
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(header(entry([5], [0, 5], "F8_E4M3"), b"\0" * 5))
+    with pytest.raises(UserError, match="is of type F8_E4M3"):
+        transfer(path, keras_net(), at_least=0)
+
+
+@pytest.fixture(scope="module")
+def small_files(net, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("foreign")
+    state = {name: value for name, value in net.state_dict().items() if "fc" in name}
+    torch.save(state, folder / "m.pt")
+    save_file({name: value.numpy() for name, value in state.items()}, folder / "m.safetensors")
+    return [folder / "m.pt", folder / "m.safetensors"], keras_net()
+
+
+@given(st.data())
+def test_damage_is_refused_or_harmless(small_files, tmp_path_factory, data):
+    """A byte changed or an end cut off; safetensors has no checksum, so its numbers may differ."""
+    files, model = small_files
+    path = data.draw(st.sampled_from(files))
+    copy = damaged(data, path, tmp_path_factory.mktemp("damaged"))
+    before = numbers(model)
+    try:
+        transfer(copy, model, at_least=0)
+    except UserError:
+        after = numbers(model)
+        assert all(np.array_equal(before[name], after[name]) for name in before)
+        return
+    if path.suffix == ".pt":
+        fc = torch.load(path, weights_only=True)["fc.weight"].numpy()
+        assert np.array_equal(numbers(model)["fc/kernel"], fc.T)
+
+
+@given(st.binary(max_size=300), st.sampled_from(["m.pt", "m.safetensors", "m.keras", "m.h5"]))
+def test_any_bytes_are_refused(tmp_path_factory, raw, name):
+    path = tmp_path_factory.getbasetemp() / name
+    path.write_bytes(raw)
+    with pytest.raises(UserError):
+        transfer(path, _DENSE, at_least=0)
+
+
+_DENSE = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
