@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,6 +19,9 @@ RawPredictions: TypeAlias = dict[str, dict[str, Any]]
 
 ImageSize: TypeAlias = tuple[int, int]
 """(height, width) in pixels."""
+
+Outline: TypeAlias = tuple[np.ndarray, ...]
+"""Rings of one object, float32 (n, 2), x and y in pixels; what lies in an odd number is inside."""
 
 
 IGNORE = 255
@@ -136,19 +138,21 @@ class Example:
         image: uint8 RGB of shape (height, width, 3), or None before decoding.
         boxes: float32 (n, 4), xyxy, pixels of `image`; n may be 0.
         classes: int32 (n,), indices into the class map.
-        path: where the image lies, for messages.
+        path: where the image lies: a path, a member of an archive, a record.
         image_id: position in the data set; what metrics key on.
         size: (height, width) of the original image file.
         crowd: bool (n,): COCO's `iscrowd`; such boxes are ignored in judging, never trained on.
+        outlines: one a box, None for a box without one; None where no box has any.
     """
 
     boxes: np.ndarray
     classes: np.ndarray
     image: np.ndarray | None = None
-    path: Path | None = None
+    path: Any = None
     image_id: int = 0
     size: ImageSize | None = None
     crowd: np.ndarray | None = None
+    outlines: tuple[Outline | None, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,32 @@ from visiongarden.cli.main import main
 from visiongarden.errors import UserError
 
 SURFACE = {
+    "data check": {
+        "source",
+        "--format",
+        "--invalid-boxes",
+        "--image-size",
+        "--stride",
+        "--fix",
+        "--output",
+        "--debug",
+    },
+    "data convert": {"source", "target", "--format", "--to", "--invalid-boxes", "--debug"},
+    "data show": {
+        "source",
+        "--format",
+        "--invalid-boxes",
+        "--image-size",
+        "--split",
+        "--recipe",
+        "--set",
+        "--plain",
+        "--count",
+        "--columns",
+        "--seed",
+        "--output",
+        "--debug",
+    },
     "demo": {"--output", "--seed", "--debug"},
     "train": {
         "source",

@@ -1,4 +1,4 @@
-"""Augmentations: a bright rectangle and its box move together."""
+"""Augmentations: a bright rectangle, its box and its outline move together."""
 
 from dataclasses import replace
 
@@ -7,16 +7,45 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from visiongarden.data import Augmentation
-from visiongarden.data.augment import affine, flip, hsv, mosaic
+from visiongarden.data import Augmentation, outlines
+from visiongarden.data.augment import (
+    Tile,
+    Vary,
+    compose,
+    copy_paste,
+    cutout,
+    flip,
+    hsv,
+    mixup,
+    mosaic,
+    single,
+)
 from visiongarden.types import Example
 
+STILL = Augmentation(
+    flip=0, hsv=(0, 0, 0), translate=0, scale=0, mosaic=0, mosaic_off_epochs=0, least_visible=0
+)
+EVERYTHING = Augmentation(
+    flip_vertical=0.5, degrees=30, shear=10, perspective=0.2, crop=0.5, mosaic=0.5, mosaic9=0.5,
+    mixup=0.5, copy_paste=0.5, cutout=0.5,
+)  # fmt: skip
 
-def example(box, size=(60, 80), label=1):
+
+def ring(box):
+    x1, y1, x2, y2 = box
+    return np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], np.float32)
+
+
+def example(box, size=(60, 80), label=1, outlined=False):
     image = np.zeros((*size, 3), np.uint8)
     x1, y1, x2, y2 = box
     image[y1:y2, x1:x2] = 255
-    return Example(np.array([box], np.float32), np.array([label], np.int32), image)
+    return Example(
+        np.array([box], np.float32),
+        np.array([label], np.int32),
+        image,
+        outlines=((ring(box),),) if outlined else None,
+    )
 
 
 def bright(image):
@@ -33,46 +62,80 @@ def box(draw):
     return (x, y, x + draw(st.integers(8, 80 - x)), y + draw(st.integers(8, 60 - y)))
 
 
+def assert_same(a, b):
+    np.testing.assert_array_equal(a.image, b.image)
+    np.testing.assert_array_equal(a.boxes, b.boxes)
+    np.testing.assert_array_equal(a.classes, b.classes)
+    for one, other in zip(a.outlines or (), b.outlines or (), strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            np.testing.assert_array_equal(np.concatenate(one), np.concatenate(other))
+
+
+@given(box(), st.booleans())
+def test_flip(box, vertical):
+    once = flip(example(box, outlined=True), vertical)
+    assert once.boxes[0].tolist() == bright(once.image) == outlines.box_of(once.outlines[0])
+    assert_same(flip(once, vertical), example(box, outlined=True))
+
+
 @given(box())
-def test_flip(box):
-    once = flip(example(box))
-    assert once.boxes[0].tolist() == bright(once.image)
-    twice = flip(once)
-    np.testing.assert_array_equal(twice.boxes[0], box)
+def test_nothing_changes_where_nothing_may(box):
+    one = example(box, outlined=True)
+    assert_same(single(one, (60, 80), STILL, np.random.default_rng(0)), one)
+    assert_same(Vary([one], STILL, 9)(0, (60, 80), np.random.default_rng(0)), one)
 
 
-@settings(max_examples=80)
-@given(box(), st.floats(0.5, 1.5), st.floats(-30, 30), st.floats(-20, 20), st.floats(-20, 20))
-def test_affine(box, scale, degrees, dx, dy):
+@settings(max_examples=120)
+@given(box(), st.floats(0.5, 1.5), st.floats(-40, 40), st.floats(-20, 20), st.floats(-0.002, 0.002))
+def test_box_and_outline_follow_the_pixels(box, scale, degrees, shift, depth):
     angle = np.deg2rad(degrees)
-    turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    matrix = np.column_stack([turn, [dx, dy]])
-    moved = affine(example(box), matrix, (64, 96), least_visible=0.0)
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    matrix = np.array([[cos, sin, shift], [-sin, cos, shift], [depth, depth, 1]])
+    outlined, plain = (example(box, outlined=o) for o in (True, False))
+    tile = Tile(outlined, (0, 0, 80, 60), matrix)
+    moved = compose([tile], (64, 96), least_visible=0.0)
+    around = compose([replace(tile, example=plain)], (64, 96), least_visible=0.0)
     seen = bright(moved.image)
     assume(len(moved.boxes) and seen)
     found = moved.boxes[0]
-    # The box stands around the moved corners; a turned rectangle cut at the border shows less.
-    assert (found[:2] <= np.array(seen[:2]) + 1.5).all()
-    assert (found[2:] >= np.array(seen[2:]) - 1.5).all()
-    if abs(degrees) < 1e-6:
-        np.testing.assert_allclose(found, seen, atol=1.5)
+    np.testing.assert_allclose(found, seen, atol=2.5)  # an outline's box is as tight as it can be
+    np.testing.assert_allclose(outlines.box_of(moved.outlines[0]), found, atol=1e-3)
+    assert (around.boxes[0][:2] <= found[:2] + 1e-3).all()
+    assert (around.boxes[0][2:] >= found[2:] - 1e-3).all()
+    filled = outlines.fill(moved.outlines[0], (64, 96))
+    shown = moved.image[..., 0] > 127
+    assert (filled ^ shown).sum() <= 2.5 * (found[2:] - found[:2]).sum() + 8
 
 
-def test_affine_lets_go_of_what_is_out_of_view():
-    matrix = np.array([[1.0, 0, -75], [0, 1, 0]])
-    one = example((0, 0, 80, 60))
-    assert len(affine(one, matrix, (60, 80), least_visible=0.1).boxes) == 0
-    assert affine(one, matrix, (60, 80), least_visible=0.05).boxes.tolist() == [[0, 0, 5, 60]]
+@given(box(), st.integers(0, 10**6))
+def test_a_crop_shows_what_it_says(box, seed):
+    options = replace_(STILL, crop=1.0, crop_least=0.3)
+    cropped = single(example(box), (64, 64), options, np.random.default_rng(seed))
+    seen = bright(cropped.image)
+    if seen and len(cropped.boxes):
+        np.testing.assert_allclose(cropped.boxes[0], seen, atol=3)
 
 
-@settings(max_examples=40)
-@given(st.lists(box(), min_size=4, max_size=4), st.integers(0, 10**6))
-def test_mosaic(boxes, seed):
+def replace_(values, **fields):
+    return values.model_copy(update=fields)
+
+
+def test_what_is_out_of_view_loses_its_label():
+    matrix = np.array([[1.0, 0, -75], [0, 1, 0], [0, 0, 1]])
+    tile = Tile(example((0, 0, 80, 60)), (0, 0, 80, 60), matrix)
+    assert len(compose([tile], (60, 80), least_visible=0.1).boxes) == 0
+    assert compose([tile], (60, 80), least_visible=0.05).boxes.tolist() == [[0, 0, 5, 60]]
+
+
+@settings(max_examples=60)
+@given(st.sampled_from([4, 9]), st.data(), st.integers(0, 10**6))
+def test_mosaic(count, data, seed):
+    boxes = [data.draw(box()) for _ in range(count)]
     parts = [example(b, label=i) for i, b in enumerate(boxes)]
-    random = np.random.default_rng(seed)
-    joined = mosaic(parts, (96, 96), random, scale=0.5, translate=0.1, least_visible=0.1)
+    joined = mosaic(parts, (96, 96), Augmentation(), np.random.default_rng(seed))
     assert joined.image.shape == (96, 96, 3)
-    assert set(joined.classes) <= {0, 1, 2, 3}
+    assert set(joined.classes) <= set(range(count))
     for found in joined.boxes:
         x1, y1, x2, y2 = found.round().astype(int)
         inside = joined.image[y1 + 2 : y2 - 2, x1 + 2 : x2 - 2]
@@ -81,8 +144,77 @@ def test_mosaic(boxes, seed):
     for found in joined.boxes:
         x1, y1, x2, y2 = found
         shown[int(y1) - (y1 >= 1) : int(y2) + 2, int(x1) - (x1 >= 1) : int(x2) + 2] = 0
-    # What no box covers any more is at most a sliver of less than a tenth.
-    assert (shown[..., 0] > 200).mean() < 0.06
+    # What no box covers any more is at most slivers of less than a tenth.
+    assert (shown[..., 0] > 200).mean() < 0.06 * count / 4
+
+
+def test_a_mosaic_has_its_parts_where_they_belong():
+    parts = [example((0, 0, 80, 60), label=i) for i in range(4)]
+    joined = mosaic(parts, (96, 96), replace_(STILL, least_visible=0.0), np.random.default_rng(5))
+    middles = (joined.boxes[:, :2] + joined.boxes[:, 2:]) / 2
+    by_class = dict(zip(joined.classes.tolist(), middles.tolist(), strict=True))
+    assert by_class[0][0] < by_class[1][0]
+    assert by_class[0][1] < by_class[2][1]
+    assert by_class[2][0] < by_class[3][0]
+
+
+@settings(max_examples=60)
+@given(st.lists(box(), min_size=1, max_size=6), st.integers(0, 10**6), st.integers(1, 12))
+def test_everything_at_once_keeps_its_promises(boxes, seed, room):
+    images = [example(b, label=i, outlined=i % 2 == 0) for i, b in enumerate(boxes)]
+    room = max(room, 4)
+    vary = Vary(images, EVERYTHING, room)
+    once, again = (vary(0, (64, 96), np.random.default_rng(seed)) for _ in range(2))
+    assert_same(once, again)
+    assert once.image.shape == (64, 96, 3)
+    assert once.image.dtype == np.uint8
+    assert len(once.boxes) == len(once.classes) <= room
+    assert (once.boxes >= 0).all()
+    assert (once.boxes <= [96, 64, 96, 64]).all()
+    assert (once.boxes[:, 2:] - once.boxes[:, :2] >= 1).all()
+    for found, outline in zip(once.boxes, once.outlines or (), strict=False):
+        if outline is not None:
+            np.testing.assert_allclose(outlines.box_of(outline), found, atol=1.01)
+
+
+def test_mixup_has_both_labels_and_a_share_of_both_images():
+    one, other = example((0, 0, 40, 60), label=0), example((40, 0, 80, 60), label=1)
+    mixed = mixup(one, other, np.random.default_rng(0))
+    assert mixed.classes.tolist() == [0, 1]
+    left, right = mixed.image[5, 5, 0] / 255, mixed.image[5, 75, 0] / 255
+    assert left + right == pytest.approx(1, abs=0.01)
+    assert 0.3 < left < 0.7
+
+
+def test_copy_paste_puts_on_top_and_cuts_below():
+    below, donor = example((10, 10, 50, 50), outlined=True), example((30, 0, 80, 60), outlined=True)
+    donor = replace(donor, image=donor.image // 2)
+    seeds = (np.random.default_rng(s) for s in range(20))
+    found = next(e for s in seeds if len((e := copy_paste(below, donor, 0.1, 9, s)).boxes) == 2)
+    np.testing.assert_allclose(found.boxes, [[10, 10, 30, 50], [30, 0, 80, 60]], atol=1)
+    assert found.image[30, 60, 0] == 127
+    assert found.image[30, 20, 0] == 255
+    hidden = next(
+        e
+        for s in map(np.random.default_rng, range(20))
+        if (e := copy_paste(below, donor, 0.7, 9, s)).image[30, 60, 0] == 127
+    )
+    assert len(hidden.boxes) == 1
+    plain = replace(donor, outlines=None)
+    assert copy_paste(below, plain, 0.1, 9, np.random.default_rng(0)) is below
+    assert copy_paste(below, donor, 0.1, 0, np.random.default_rng(0)) is below
+
+
+@given(box(), st.integers(0, 10**6))
+def test_cutout_hides_a_square(box, seed):
+    one = example(box)
+    found = cutout(one, 0.5, 0.5, np.random.default_rng(seed))
+    hidden = (found.image == 114).all(axis=-1)
+    assert 0 < hidden.sum() <= 30 * 30
+    x1, y1, x2, y2 = box
+    share = hidden[y1:y2, x1:x2].mean()
+    assert len(found.boxes) == (share <= 0.5)
+    assert set(np.unique(one.image)) <= {0, 255}
 
 
 @pytest.mark.parametrize("most", [(0.0, 0.0, 0.0), (0.5, 0.9, 0.9)])
@@ -100,15 +232,19 @@ def test_grey_keeps_its_hue():
 
 
 def test_examples_are_not_changed_in_place():
-    one = example((10, 10, 40, 40))
+    one = example((10, 10, 40, 40), outlined=True)
     before = replace(one, boxes=one.boxes.copy(), image=one.image.copy())
-    flip(one), affine(one, np.eye(3)[:2], (60, 80), 0.1)
-    mosaic([one] * 4, (64, 64), np.random.default_rng(0), 0.5, 0.1, 0.1)
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        Vary([one] * 3, EVERYTHING, 20)(0, (64, 64), random)
     np.testing.assert_array_equal(one.boxes, before.boxes)
     np.testing.assert_array_equal(one.image, before.image)
+    np.testing.assert_array_equal(one.outlines[0][0], ring((10, 10, 40, 40)))
 
 
 def test_defaults_are_the_published_ones():
     values = Augmentation()
     assert (values.flip, values.hsv, values.translate) == (0.5, (0.015, 0.7, 0.4), 0.1)
     assert (values.scale, values.mosaic, values.mosaic_off_epochs) == (0.5, 1.0, 10)
+    extra = (values.mixup, values.copy_paste, values.cutout, values.mosaic9, values.crop)
+    assert extra == (0, 0, 0, 0, 0)

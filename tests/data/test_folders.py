@@ -11,7 +11,8 @@ from visiongarden.data import (
     check,
     read_folders,
 )
-from visiongarden.data.augment import cutmix, mixup, random_crop, random_operations
+from visiongarden.data.augment import random_crop, random_operations
+from visiongarden.data.augment.blend import cutmix, mixup
 from visiongarden.data.augment.rand_augment import OPERATIONS
 from visiongarden.errors import ConfigError, DataError
 

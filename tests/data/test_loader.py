@@ -1,10 +1,22 @@
 """Loader: the same batches for the same epoch, whatever the workers; nothing is cut."""
 
+import gc
+import importlib
+import tracemalloc
+
+import cv2
 import numpy as np
 import pytest
 
-from visiongarden.data import Augmentation, DetectionDataset, Loader, make_scenes, read
-from visiongarden.errors import UserError
+from visiongarden.data import (
+    Augmentation,
+    DetectionDataset,
+    Loader,
+    check,
+    make_scenes,
+    read,
+)
+from visiongarden.errors import DataError, UserError
 from visiongarden.types import ClassMap, Example
 
 
@@ -25,6 +37,8 @@ def same(a, b):
     )
 
 
+checking = importlib.import_module("visiongarden.data.check")
+EVERYTHING = Augmentation(mixup=0.5, mosaic9=0.5, degrees=20, cutout=0.5, perspective=0.1)
 VARIED = {"augmentation": Augmentation(), "shuffle": True, "seed": 3}
 
 
@@ -38,8 +52,79 @@ def test_epochs_repeat_and_differ(scenes):
 
 @pytest.mark.slow
 def test_workers_change_nothing(scenes):
-    alone = list(loader(scenes, **VARIED).epoch(2))
-    assert same(alone, list(loader(scenes, **VARIED, workers=2).epoch(2)))
+    options = VARIED | {"augmentation": Augmentation(mixup=0.5, degrees=10), "multi_scale": 0.5}
+    alone = list(loader(scenes, **options).epoch(2))
+    for workers in (1, 2):
+        assert same(alone, list(loader(scenes, **options, workers=workers).epoch(2)))
+
+
+def test_batches_of_several_sizes(scenes):
+    options = VARIED | {"image_size": (96, 128), "multi_scale": 0.5, "batch_size": 2}
+    one = loader(scenes, **options)
+    assert one.sizes == [(64, 64), (64, 96), (96, 128), (128, 160), (160, 192)]
+    batches = [batch for epoch in range(4) for batch in one.epoch(epoch)]
+    assert {batch.images.shape[1:3] for batch in batches} == set(one.sizes)
+    assert {batch.boxes.shape for batch in batches} == {(2, one.max_boxes, 4)}
+    again = [batch for epoch in range(4) for batch in loader(scenes, **options).epoch(epoch)]
+    assert same(batches, again)
+    for batch in batches:
+        height, width = batch.images.shape[1:3]
+        assert (batch.boxes <= [width, height, width, height]).all()
+
+
+@pytest.mark.parametrize("options", [{"multi_scale": 0.6, "augmentation": Augmentation()},
+                                     {"multi_scale": 0.2}])  # fmt: skip
+def test_sizes_that_cannot_be(scenes, options):
+    with pytest.raises(UserError, match="multi_scale"):
+        loader(scenes, **options)
+
+
+def test_large_images_are_decoded_smaller_and_boxes_follow(tmp_path):
+    pixels = np.zeros((480, 640, 3), np.uint8)
+    pixels[120:240, 320:480] = 255
+    cv2.imwrite(str(tmp_path / "a.jpg"), pixels)
+    one = Example(
+        np.array([[320, 120, 480, 240]], np.float32), np.zeros(1, np.int32),
+        path=tmp_path / "a.jpg", size=(480, 640),
+    )  # fmt: skip
+    still = Augmentation(mosaic=0, flip=0, hsv=(0, 0, 0), translate=0, scale=0)
+    for size in ((480, 640), (240, 320), (100, 133), (60, 80)):
+        dataset = DetectionDataset(ClassMap(("a",)), (one,))
+        batch = next(loader(dataset, image_size=size, augmentation=still, batch_size=1).epoch(0))
+        rows, columns = np.nonzero(batch.images[0, ..., 0] > 127)
+        seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        np.testing.assert_allclose(batch.boxes[0, 0], seen, atol=1.5)
+        assert batch.sizes[0].tolist() == [480, 640]
+
+
+def test_more_boxes_than_there_is_room_for_never_come():
+    images = tuple(image([[0, 0, 32, 32]] * n) for n in (9, 1, 1, 1, 1, 1, 1, 1, 1, 9, 9, 9))
+    settings = Augmentation(mosaic9=1, mixup=1, scale=0, translate=0, least_visible=0)
+    one = loader(DetectionDataset(ClassMap(("a",)), images), augmentation=settings)
+    assert one.max_boxes == 36
+    counts = [int(n) for e in range(5) for b in one.epoch(e) for n in (b.classes >= 0).sum(axis=1)]
+    assert max(counts) <= 36
+
+
+def test_memory_does_not_grow_over_epochs(tmp_path):
+    dataset = read(make_scenes(tmp_path / "scenes", 16, (160, 160)))
+    one = loader(dataset, augmentation=EVERYTHING, shuffle=True, image_size=(160, 160))
+    one._images.keep = False
+    for number in range(3):
+        list(one.epoch(number))
+    gc.collect()
+    tracemalloc.start()
+    try:
+        list(one.epoch(3))
+        gc.collect()
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(4, 10):
+            list(one.epoch(number))
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 160 * 160 * 3  # less than one image in six epochs
 
 
 def test_judging_sees_every_image_once_and_in_place(scenes):
@@ -108,3 +193,16 @@ def test_crowds_are_judged_but_never_trained_on():
 def test_mosaics_stop_before_the_end(scenes, off, expected):
     one = loader(scenes, augmentation=Augmentation(mosaic_off_epochs=off))
     assert [one.mosaic_in(epoch, 3) for epoch in range(3)] == expected
+
+
+@pytest.mark.parametrize("most", [0, 100])
+def test_images_that_are_cut_short_stop_small_and_large_sets(tmp_path, monkeypatch, most):
+    monkeypatch.setattr(checking, "DECODED", most)
+    dataset = read(make_scenes(tmp_path / "scenes", 12, (48, 64)))
+    check(dataset)
+    for index in (2, 5):
+        path = dataset[index].path
+        path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError, match="has 2 faults") as caught:
+        check(dataset)
+    assert dataset[5].path.name in str(caught.value)

@@ -1,20 +1,32 @@
 """Readers: three formats, one truth; faults name file and place; any bytes are safe."""
 
 import contextlib
+import importlib
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from pycocotools import mask as coco_mask
+from tests.shared import shared
 
-from visiongarden.data import read
+from visiongarden.data import (
+    Augmentation,
+    Loader,
+    cache,
+    decode,
+    from_source,
+    image_size,
+    outlines,
+    read,
+)
+from visiongarden.data.header import header_of
 from visiongarden.errors import DataError, UserError
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "data"
-needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is not there")
+reading = importlib.import_module("visiongarden.data.read.read")
 
 # One image of 40 × 30 with two boxes, one without any.
 BOXES = [("cat", (4, 6, 20, 26)), ("dog", (0, 0, 40, 30))]
@@ -82,7 +94,14 @@ def voc(root):
     return root / "Annotations" / "a.xml"
 
 
-MAKERS = {"coco": coco, "yolo": yolo, "voc": voc}
+def csv(root):
+    picture(root / "images" / "a.png"), picture(root / "images" / "b.png")
+    rows = [f"a.png,{','.join(map(str, box))},{name}" for name, box in BOXES]
+    (root / "train.csv").write_text("\n".join([*rows, "b.png,,,,,", ""]))
+    return root / "train.csv"
+
+
+MAKERS = {"coco": coco, "yolo": yolo, "voc": voc, "csv": csv}
 
 
 @pytest.mark.parametrize("format", MAKERS)
@@ -112,6 +131,12 @@ def edited(path, old, new):
     path.write_text(text.replace(old, new))
 
 
+def outlined(file, segmentation):
+    data = json.loads(file.read_text())
+    data["annotations"][0]["segmentation"] = segmentation
+    file.write_text(json.dumps(data))
+
+
 FAULTS = [
     ("coco", lambda f: edited(f, '"category_id": 3', '"category_id": 4'), "annotations[0]", "4"),
     ("coco", lambda f: edited(f, '"image_id": 7', '"image_id": 70'), "annotations[0]", "70"),
@@ -130,6 +155,17 @@ FAULTS = [
     ("yolo", lambda f: edited(f, "1 0.5 0.5", "1 20 15"), "a.txt:2", "pixels"),
     ("yolo", lambda f: edited(f, "1 0.5 0.5", "1 0.7 0.5"), "a.txt:2", "outside"),
     ("yolo", lambda f: f.write_bytes(b"\xff\xfe\x00"), "a.txt", "not UTF-8"),
+    ("yolo", lambda f: edited(f, "0 0.3", "0 .1 .1 .9 0.3"), "a.txt:1", "8 values"),
+    ("coco", lambda f: outlined(f, [[1, 2, 3, 4]]), "annotations[0]", "pairs of numbers"),
+    ("coco", lambda f: outlined(f, [[1, 2, 3, 4, 5, None]]), "annotations[0]", "finite"),
+    ("coco", lambda f: outlined(f, {"counts": [5], "size": [9, 9]}), "annotations[0]", "40 × 30"),
+    ("coco", lambda f: outlined(f, {"counts": [5], "size": [30, 40]}), "annotations[0]", "fill"),
+    ("csv", lambda f: edited(f, "4,6,20,26", "4,6,4,26"), "train.csv:1", "no area"),
+    ("csv", lambda f: edited(f, "4,6,20,26", "4,6,90,26"), "train.csv:1", "outside"),
+    ("csv", lambda f: edited(f, "4,6,20,26", "4,six,20,26"), "train.csv:1", "four numbers"),
+    ("csv", lambda f: edited(f, "4,6,20,26,cat", "4,6"), "train.csv:1", "3 values"),
+    ("csv", lambda f: edited(f, "4,6,20,26,cat", ",,,,cat"), "train.csv:1", "four numbers"),
+    ("csv", lambda f: f.write_bytes(b"\xff\xfe"), "train.csv", "not UTF-8"),
     ("voc", lambda f: edited(f, "<xmax>20<", "<xmax>4<"), "a.xml:5", "no area"),
     ("voc", lambda f: edited(f, "<xmax>20<", "<xmax>90<"), "a.xml:5", "outside"),
     ("voc", lambda f: edited(f, "<xmax>20</xmax>", ""), "a.xml:5", "xmax"),
@@ -174,6 +210,7 @@ def test_dropping_is_asked_for_and_listed(tmp_path, format):
     old, new = {
         "coco": ("[4, 6, 16, 20]", "[4, 6, 0, 20]"),
         "yolo": ("0 0.3", "0 0.9"),
+        "csv": ("4,6,20,26", "4,6,4,26"),
         "voc": ("<xmax>20<", "<xmax>4<"),
     }[format]
     edited(file, old, new)
@@ -337,22 +374,202 @@ def test_any_json_is_read_or_refused(tmp_path_factory, section, key, value):
         read(root)
 
 
-@needs_data
 @pytest.mark.parametrize(("split", "count"), [("train", 205), ("val", 87), ("test", 72)])
 def test_blood_cells(split, count):
-    found = read(SHARED / "bccd", split=split, invalid_boxes="drop")
+    found = read(shared("data", "bccd"), split=split, invalid_boxes="drop")
     assert len(found) == count
     assert found.class_map.names == ("Platelets", "RBC", "WBC")
 
 
-@needs_data
 def test_blood_cells_have_two_boxes_without_area():
     with pytest.raises(DataError, match=r"BloodImage_00343.xml:55: box \(181, 329, 181, 329\)"):
-        read(SHARED / "bccd")
+        read(shared("data", "bccd"))
 
 
-@needs_data
 def test_raccoons_are_split_by_their_names():
-    counts = [len(read(SHARED / "raccoon", split=split)) for split in ("train", "val", "test")]
+    counts = [
+        len(read(shared("data", "raccoon"), split=split)) for split in ("train", "val", "test")
+    ]
     assert sum(counts) == 200
     assert counts == [170, 19, 11]
+
+
+def test_outlines_of_yolo(tmp_path):
+    file = yolo(tmp_path)
+    file.write_text("1 0.1 0.2 0.5 0.2 0.5 0.8\n0 0.5 0.5 0.2 0.2\n")
+    found = read(tmp_path)[0]
+    np.testing.assert_allclose(found.boxes, [[4, 6, 20, 24], [16, 12, 24, 18]], atol=1e-4)
+    assert found.outlines[1] is None
+    np.testing.assert_allclose(found.outlines[0][0], [[4, 6], [20, 6], [20, 24]], atol=1e-4)
+
+
+@given(st.integers(0, 10**6), st.booleans())
+def test_run_lengths_are_those_of_coco(seed, packed):
+    size = (7, 11)
+    mask = np.random.default_rng(seed).random(size) < 0.4
+    if packed:
+        counts = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
+    else:
+        counts = _runs(mask)
+    np.testing.assert_array_equal(outlines.from_rle(counts, size), mask)
+
+
+def _runs(mask):
+    runs, last = [0], False
+    for value in mask.T.ravel().tolist():
+        if value != last:
+            runs.append(0)
+            last = value
+        runs[-1] += 1
+    return runs
+
+
+def test_outlines_in_run_lengths(tmp_path):
+    file = coco(tmp_path)
+    mask = np.zeros((30, 40), bool)
+    mask[6:26, 4:20] = True
+    mask[10:14, 8:12] = False
+    outlined(file, {"counts": _runs(mask), "size": [30, 40]})
+    found = read(tmp_path)[0]
+    np.testing.assert_array_equal(outlines.fill(found.outlines[0], (30, 40)), mask)
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("path,x1,y1,x2,y2,class", "a.png,4,6,20,26,cat"),
+        ("filename,width,height,class,xmin,ymin,xmax,ymax", "a.png,40,30,cat,4,6,20,26"),
+        ("split,image,label,left,top,right,bottom", "train,a.png,cat,4,6,20,26"),
+    ],
+)
+def test_headers_of_csv(tmp_path, header, row):
+    csv(tmp_path)
+    (tmp_path / "train.csv").write_text(f"{header}\n{row}\n")
+    found = read(tmp_path)
+    assert found.class_map.names == ("cat",)
+    assert found[0].boxes.tolist() == [[4, 6, 20, 26]]
+
+
+def test_one_csv_for_all_splits(tmp_path):
+    csv(tmp_path)
+    (tmp_path / "train.csv").unlink()
+    (tmp_path / "labels.csv").write_text(
+        "path,x1,y1,x2,y2,class,split\na.png,4,6,20,26,cat,train\nb.png,1,1,9,9,dog,val\n"
+    )
+    for split, label in (("train", 0), ("val", 1)):
+        found = read(tmp_path, split=split)
+        assert found.class_map.names == ("cat", "dog")
+        assert [e.classes.tolist() for e in found] == [[label]]
+    with pytest.raises(DataError, match="it has train, val"):
+        read(tmp_path, split="test")
+
+
+def test_classes_in_their_own_order(tmp_path):
+    voc(tmp_path)
+    (tmp_path / "classes.txt").write_text("zebra\ndog\ncat\n")
+    found = read(tmp_path)
+    assert found.class_map.names == ("zebra", "dog", "cat")
+    assert found[0].classes.tolist() == [2, 1]
+
+
+def test_shares_where_pixels_belong(tmp_path):
+    file = csv(tmp_path)
+    file.write_text("".join(f"a.png,0.1,0.2,0.{n},0.8,cat\n" for n in range(3, 8)))
+    with pytest.raises(DataError, match="shares of the sides"):
+        read(tmp_path)
+
+
+RECORD = {
+    "image": np.zeros((30, 40, 3), np.uint8),
+    "objects": {"bbox": [[0.2, 0.1, 0.8, 0.5]], "label": [1], "is_crowd": [False]},
+}
+
+
+def test_a_source_is_read_as_it_is_needed():
+    asked = []
+
+    class Source:
+        def __len__(self):
+            return 100_000
+
+        def __getitem__(self, index):
+            asked.append(index)
+            return RECORD
+
+    found = from_source(Source(), ["cat", "dog"], most_boxes=5)
+    one = Loader(found, (32, 32), 2, Augmentation(), shuffle=True)
+    assert (len(one), one.max_boxes, asked) == (50_000, 20, [])
+    example = found.load(7)
+    np.testing.assert_allclose(example.boxes, [[4, 6, 20, 24]], atol=1e-4)
+    assert (example.classes.tolist(), example.size, asked) == ([1], (30, 40), [7])
+    batch = next(one.epoch(0))
+    assert batch.images.shape == (2, 32, 32, 3)
+    assert len(asked) < 200
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({}, "no `image`"),
+        (RECORD | {"image": b"no"}, "not an image"),
+        (RECORD | {"image": np.zeros((3, 4))}, "no RGB picture"),
+        (RECORD | {"objects": {"bbox": [[0, 0, 1, 1]] * 9, "label": [0] * 9}}, "at most"),
+        (RECORD | {"objects": {"bbox": [[0, 0, 1, 1]], "label": [2]}}, "outside the class map"),
+        (RECORD | {"objects": {"bbox": [[0, 0, 9, 9]], "label": [0]}}, "lies outside"),
+    ],
+)
+def test_records_that_cannot_be(record, message):
+    found = from_source([record], ["cat", "dog"], most_boxes=5)
+    with pytest.raises(DataError, match=f"record 0: .*{message}|{message}"):
+        found.load(0)
+
+
+def test_what_was_read_is_remembered_until_a_file_changes(tmp_path, monkeypatch):
+    monkeypatch.setenv("VISIONGARDEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "LARGE", 2)
+    file = yolo(tmp_path / "set")
+    first = read(tmp_path / "set")
+    entries = list((tmp_path / "cache").iterdir())
+    assert len(entries) == 1
+    monkeypatch.setattr(reading, "gather", None)  # from here on nothing can be read
+    again = read(tmp_path / "set")
+    assert again.class_map == first.class_map
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a.boxes, b.boxes)
+        assert (a.path, a.size) == (b.path, b.size)
+    assert again.load(0).image.shape == (30, 40, 3)
+    with pytest.raises(TypeError):
+        read(tmp_path / "set", invalid_boxes="drop")
+    spoiled = entries[0].read_bytes()
+    entries[0].write_bytes(spoiled[:-3] + b"abc")
+    with pytest.raises(TypeError):
+        read(tmp_path / "set")
+    entries[0].write_bytes(spoiled)
+    read(tmp_path / "set")
+    file.write_text("1 0.5 0.5 0.1 0.1\n")
+    with pytest.raises(TypeError):
+        read(tmp_path / "set")
+    monkeypatch.undo()
+    monkeypatch.setenv("VISIONGARDEN_CACHE", str(tmp_path / "cache"))
+    assert read(tmp_path / "set")[0].classes.tolist() == [1]
+
+
+@settings(max_examples=150)
+@given(st.binary(max_size=300), st.integers(0, 700), st.sampled_from([".jpg", ".png"]))
+def test_any_header_is_read_or_refused(raw, place, ending):
+    whole = cv2.imencode(ending, np.zeros((30, 40, 3), np.uint8))[1].tobytes()
+    for spoiled in (raw, whole[:place] + raw + whole[place + len(raw) :], whole[:place]):
+        with contextlib.suppress(DataError):
+            height, width = header_of("a", spoiled).size
+            assert height > 0
+            assert width > 0
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp"])
+def test_headers_agree_with_what_is_decoded(tmp_path, orientation, ending):
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    path = tmp_path / f"a.{ending}"
+    Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(path, exif=tags)
+    assert image_size(path) == decode(path).shape[:2]

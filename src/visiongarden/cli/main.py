@@ -17,6 +17,7 @@ from visiongarden.cli import (  # noqa: F401
     check,
     commands,
     darknet,
+    data,
     figures,
     new,
     recipe,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 _FORMAT = typer.Option(
-    help="Format of the data: coco, yolo, voc, folders (of classes), masks, or auto to look."
+    help="Of the data: coco, yolo, voc, csv, arrayrecord, folders (of classes), masks, or auto."
 )
 _INVALID = typer.Option(help="Boxes outside the image or without area: error, or drop and list.")
 Format = Annotated[str, _FORMAT]

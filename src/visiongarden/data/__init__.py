@@ -8,13 +8,15 @@ from visiongarden.data.augment import (
 from visiongarden.data.check import check
 from visiongarden.data.classification_loader import ClassificationLoader
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.decode import cover, decode, image_size, letterbox
+from visiongarden.data.decode import cover, decode, letterbox
+from visiongarden.data.header import image_size
 from visiongarden.data.labelled_images import ClassificationDataset
 from visiongarden.data.loader import Loader
 from visiongarden.data.masks import SegmentationDataset
-from visiongarden.data.read import FORMATS, read, read_folders, read_masks
+from visiongarden.data.read import FORMATS, from_source, read, read_folders, read_masks
 from visiongarden.data.scenes import make_mask_scenes, make_scenes
 from visiongarden.data.segmentation_loader import SegmentationLoader
+from visiongarden.data.write import convert
 
 __all__ = [
     "FORMATS",
@@ -28,8 +30,10 @@ __all__ = [
     "SegmentationDataset",
     "SegmentationLoader",
     "check",
+    "convert",
     "cover",
     "decode",
+    "from_source",
     "image_size",
     "letterbox",
     "make_mask_scenes",

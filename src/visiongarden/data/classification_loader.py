@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.data.augment import cutmix, mixup, random_crop, random_operations
+from visiongarden.data.augment import random_crop, random_operations
+from visiongarden.data.augment.blend import cutmix, mixup
 from visiongarden.data.decode import cover, resize
 from visiongarden.data.epoch_loader import EpochLoader
 from visiongarden.types import ClassBatch, Placement

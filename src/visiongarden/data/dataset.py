@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from visiongarden.data.decode import decode
+from visiongarden.data.table import Table
 from visiongarden.errors import DataError
-from visiongarden.types import ClassMap, Example
+from visiongarden.types import ClassMap, Example, ImageSize
 
 
 @dataclass(frozen=True)
@@ -24,9 +28,9 @@ class DetectionDataset:
     """
 
     class_map: ClassMap
-    examples: tuple[Example, ...]
+    examples: Sequence[Example]
     split: str = "train"
-    root: Path = Path()
+    root: Any = Path()
     dropped: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -38,8 +42,21 @@ class DetectionDataset:
     def __iter__(self) -> Iterator[Example]:
         return iter(self.examples)
 
-    def load(self, index: int) -> Example:
-        """The example with its image decoded.
+    def counts(self) -> np.ndarray:
+        """int (images,): number of boxes of each image."""
+        if isinstance(self.examples, Table):
+            return self.examples.counts()
+        counted = getattr(self.examples, "counts", None)
+        if counted is not None:
+            return np.asarray(counted())
+        return np.array([len(example.boxes) for example in self.examples], np.int64)
+
+    def load(self, index: int, least: ImageSize | None = None) -> Example:
+        """The example with its image decoded; boxes stay in pixels of the whole image.
+
+        Args:
+            index: which one.
+            least: as of `decode`: a JPEG much larger than this canvas is decoded smaller.
 
         Raises:
             DataError: the image cannot be decoded, or is not of the size that was read.
@@ -47,9 +64,14 @@ class DetectionDataset:
         example = self.examples[index]
         if example.image is not None or example.path is None:
             return example
-        image = decode(example.path)
-        if example.size is not None and image.shape[:2] != example.size:
-            height, width = example.size
+        image = decode(example.path, least)
+        height, width = example.size or image.shape[:2]
+        # A reduced image has the nearest whole number of pixels upwards.
+        fits = any(
+            image.shape[:2] == (-(-height // times), -(-width // times))
+            for times in ((1,) if least is None else (1, 2, 4, 8))
+        )
+        if not fits:
             raise DataError(
                 f"{example.path}: {image.shape[1]} × {image.shape[0]} pixels",
                 rule=f"{width} × {height}, as when its labels were read",

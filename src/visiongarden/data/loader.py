@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,7 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from visiongarden.data.augment import Augmentation, affine, flip, hsv, mosaic
+from visiongarden.data.augment import Augmentation, Vary
+from visiongarden.data.augment.vary import STEP, WINDOW
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.decode import letterbox, resize
 from visiongarden.data.grain_batches import grain_batches
@@ -18,6 +21,9 @@ from visiongarden.types import Batch, Example, ImageSize, Placement
 
 CACHE_BYTES = 2 * 2**30
 """Decoded images are kept in memory where all of them take less than this."""
+
+RECENT_BYTES = 384 * 2**20
+"""Otherwise the last ones are kept, in each process, up to this."""
 
 
 class Loader:
@@ -38,10 +44,16 @@ class Loader:
         seed: of order and augmentation.
         workers: processes; 0 reads in threads of this process.
         drop_remainder: leave out a last batch that is not full.
-        max_boxes: room for boxes in a batch; by default for the most that can come together.
+        max_boxes: room for boxes in a batch; by default for the most that can come together in a
+            mosaic of four. More boxes never come: see `Vary`.
+        multi_scale: most change of the batches' own image size, 0 to 0.5: each batch has one of the
+            sizes from `1 - multi_scale` to `1 + multi_scale` times as large that are multiples of
+            `size_step`, drawn from the seed, the epoch and the batch's number.
+        size_step: the largest stride of the model that sees the batches.
 
     Raises:
-        UserError: `max_boxes` is less than what can come together; nothing is cut in silence.
+        UserError: `max_boxes` is less than what can come together; nothing is cut in silence; or
+            `multi_scale` without an augmentation or out of its range.
     """
 
     def __init__(
@@ -55,6 +67,8 @@ class Loader:
         workers: int = 0,
         drop_remainder: bool = False,
         max_boxes: int | None = None,
+        multi_scale: float = 0.0,
+        size_step: int = 32,
     ) -> None:
         self.dataset, self.image_size, self.batch_size = dataset, image_size, batch_size
         self.augmentation, self.shuffle, self.seed = augmentation, shuffle, seed
@@ -66,13 +80,23 @@ class Loader:
                 rule=f"at least {most}, the most that can come together in one image",
             )
         self.max_boxes = max_boxes or most
-        cached = len(dataset) * image_size[0] * image_size[1] * 3 * max(workers, 1)
-        self._images = _Images(dataset, image_size, cached < CACHE_BYTES)
+        self.sizes = _sizes(image_size, multi_scale, size_step, augmentation is not None)
+        largest = self.sizes[-1]
+        cached = len(dataset) * largest[0] * largest[1] * 3 * max(workers, 1)
+        self._images = _Images(dataset, largest, cached < CACHE_BYTES, augmentation is not None)
 
     def __len__(self) -> int:
         """Batches an epoch."""
         count = len(self.dataset)
         return count // self.batch_size if self.drop_remainder else -(-count // self.batch_size)
+
+    def finished(self, epoch: int, place: int, mosaic: bool = True) -> Example:
+        """One image of an epoch as the model sees it, by its place in the epoch's order.
+
+        Raises:
+            DataError: an image cannot be decoded.
+        """
+        return _Epoch(self, epoch, mosaic)[place][0]
 
     def mosaic_in(self, epoch: int, epochs: int) -> bool:
         """Whether an epoch of so many, both from 0, still sees mosaics."""
@@ -92,7 +116,7 @@ class Loader:
         # One thread of OpenCV for each reader: its own pool would fight with theirs.
         cv2.setNumThreads(1)
         return grain_batches(
-            _Epoch(self._images, self.augmentation, self.shuffle, self.seed, number, mosaic),
+            _Epoch(self, number, mosaic),
             _Collate(self.max_boxes, self.augmentation is not None),
             self.batch_size,
             self.drop_remainder,
@@ -104,65 +128,126 @@ class Loader:
         return self.epoch(number, mosaic=self.mosaic_in(number, epochs))
 
 
-class _Images:
-    """Decoded images, shrunk to what the canvas can show; kept where they fit into memory."""
+def _sizes(size: ImageSize, multi_scale: float, step: int, training: bool) -> list[ImageSize]:
+    """Sizes that a batch may have, the smallest first; the one given, where they do not change."""
+    if not multi_scale:
+        return [size]
+    if not training or not 0 < multi_scale <= 0.5:
+        raise UserError(
+            f"multi_scale={multi_scale}", rule="0 to 0.5, and only where there is an augmentation"
+        )
+    low, high = (round(max(size) * (1 + sign * multi_scale) / step) for sign in (-1, 1))
+    longest = [n * step for n in range(max(low, 1), high + 1)]
+    shares = [long / max(size) for long in longest]
+    rounded = [[max(int(side * share / step + 0.5), 1) * step for side in size] for share in shares]
+    return [(height, width) for height, width in rounded]
 
-    def __init__(self, dataset: DetectionDataset, size: ImageSize, keep: bool) -> None:
-        self.dataset, self.size, self.keep = dataset, size, keep
-        self._kept: dict[int, Example] = {}
+
+class _Images:
+    """Decoded images, shrunk to what the canvas can show; all are kept where they fit into memory.
+
+    Otherwise the last ones are, which the next mosaics will ask for again.
+    """
+
+    def __init__(
+        self, dataset: DetectionDataset, size: ImageSize, keep: bool, training: bool
+    ) -> None:
+        self.dataset, self.size, self.keep, self.training = dataset, size, keep, training
+        self.most = len(dataset) if keep else 0
+        if training and not keep:
+            self.most = min(WINDOW * STEP + 32, RECENT_BYTES // (size[0] * size[1] * 3))
+        self._start()
+
+    def _start(self) -> None:
+        self._kept: OrderedDict[int, Example] = OrderedDict()
+        self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_kept": {}}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_kept", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start()
+
+    def __len__(self) -> int:
+        return len(self.dataset)
 
     def __getitem__(self, index: int) -> Example:
-        if index in self._kept:
-            return self._kept[index]
-        example = self.dataset.load(index)
+        with self._lock:
+            found = self._kept.get(index)
+            if found is not None:
+                self._kept.move_to_end(index)
+                return found
+        # What is judged must not depend on how it was decoded.
+        example = self.dataset.load(index, self.size if self.training else None)
         image = np.asarray(example.image)
-        height, width = image.shape[:2]
-        ratio = min(self.size[0] / height, self.size[1] / width, 1.0)
-        sides = (max(round(height * ratio), 1), max(round(width * ratio), 1))
-        placement = Placement((sides[1] / width, sides[0] / height), (0.0, 0.0))
-        example = replace(
-            example,
-            image=resize(image, sides),
-            boxes=placement.apply(example.boxes),
-            size=(height, width),
-        )
-        if self.keep:
-            self._kept[index] = example
+        rows, columns = image.shape[:2]
+        height, width = example.size or (rows, columns)
+        ratio = min(self.size[0] / rows, self.size[1] / columns, 1.0)
+        sides = (max(round(rows * ratio), 1), max(round(columns * ratio), 1))
+        example = _scaled(example, resize(image, sides, self.training), (height, width))
+        if self.most:
+            with self._lock:
+                self._kept[index] = example
+                if len(self._kept) > self.most:
+                    self._kept.popitem(last=False)
         return example
+
+
+def _scaled(example: Example, image: np.ndarray, size: ImageSize) -> Example:
+    """The example with an image of another size, its labels in pixels of that."""
+    factors = np.array([image.shape[1] / size[1], image.shape[0] / size[0]], np.float32)
+    boxes, drawn = example.boxes, example.outlines
+    if (factors != 1).any():
+        boxes = Placement((float(factors[0]), float(factors[1])), (0.0, 0.0)).apply(boxes)
+        if drawn is not None:
+            drawn = tuple(o and tuple(ring * factors for ring in o) for o in drawn)
+    return replace(example, image=image, boxes=boxes, outlines=drawn, size=size)
+
+
+class _InOrder:
+    """Images by their place in an epoch."""
+
+    def __init__(self, images: _Images, order: np.ndarray) -> None:
+        self.images, self.order = images, order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, place: int) -> Example:
+        return self.images[int(self.order[place])]
 
 
 class _Epoch:
     """Random access to the finished images of one epoch, as Grain wants it."""
 
-    def __init__(
-        self,
-        images: _Images,
-        augmentation: Augmentation | None,
-        shuffle: bool,
-        seed: int,
-        epoch: int,
-        mosaic: bool,
-    ) -> None:
-        self.images, self.augmentation, self.mosaic = images, augmentation, mosaic
-        self.seed, self.epoch = seed, epoch
-        count = len(images.dataset)
+    def __init__(self, loader: Loader, epoch: int, mosaic: bool) -> None:
+        self.images, self.mosaic, self.sizes = loader._images, mosaic, loader.sizes
+        self.seed, self.epoch, self.batch_size = loader.seed, epoch, loader.batch_size
+        settings = loader.augmentation
+        count = len(self.images)
         self.order = np.arange(count)
-        if shuffle:
-            self.order = np.random.default_rng((seed, epoch)).permutation(count)
+        if loader.shuffle:
+            self.order = np.random.default_rng((self.seed, epoch)).permutation(count)
+        self.vary: Vary | None = None
+        if settings is not None:
+            self.vary = Vary(_InOrder(self.images, self.order), settings, loader.max_boxes)
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __getitem__(self, place: int) -> tuple[Example, Placement]:
-        index = int(self.order[place])
-        if self.augmentation is None:
-            return self._letterboxed(index)
+        if self.vary is None:
+            return self._letterboxed(int(self.order[place]))
         random = np.random.default_rng((self.seed, self.epoch, place))
-        example = self._varied(index, self.augmentation, random)
+        example = self.vary(place, self._size(place // self.batch_size), random, self.mosaic)
         return example, Placement((1.0, 1.0), (0.0, 0.0))
+
+    def _size(self, batch: int) -> ImageSize:
+        if len(self.sizes) == 1:
+            return self.sizes[0]
+        random = np.random.default_rng((self.seed, self.epoch, batch, 1))
+        return self.sizes[random.integers(len(self.sizes))]
 
     def _letterboxed(self, index: int) -> tuple[Example, Placement]:
         example = self.images[index]
@@ -174,40 +259,6 @@ class _Epoch:
         scale = (placement.scale[0] * columns / width, placement.scale[1] * rows / height)
         boxes = placement.apply(example.boxes)
         return replace(example, image=canvas, boxes=boxes), Placement(scale, placement.offset)
-
-    def _varied(self, index: int, settings: Augmentation, random: np.random.Generator) -> Example:
-        size = self.images.size
-        if self.mosaic and random.random() < settings.mosaic:
-            others = random.integers(0, len(self.order), 3)
-            example = mosaic(
-                [self.images[i] for i in (index, *map(int, others))],
-                size,
-                random,
-                settings.scale,
-                settings.translate,
-                settings.least_visible,
-            )
-        else:
-            example = self.images[index]
-            matrix = _matrix(np.asarray(example.image).shape[:2], size, settings, random)
-            example = affine(example, matrix, size, settings.least_visible)
-        if random.random() < settings.flip:
-            example = flip(example)
-        return replace(example, image=hsv(np.asarray(example.image), settings.hsv, random))
-
-
-def _matrix(
-    shape: Sequence[int], size: ImageSize, settings: Augmentation, random: np.random.Generator
-) -> np.ndarray:
-    """Image -> canvas: fitted into the middle, then scaled, turned and shifted."""
-    rows, columns = shape
-    fit = min(size[0] / rows, size[1] / columns)
-    factor = fit * random.uniform(1 - settings.scale, 1 + settings.scale)
-    angle = np.deg2rad(random.uniform(-settings.degrees, settings.degrees))
-    turn = factor * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    shift = random.uniform(-settings.translate, settings.translate, 2) * (size[1], size[0])
-    middle = np.array([size[1] / 2, size[0] / 2]) + shift
-    return np.column_stack([turn, middle - turn @ np.array([columns / 2, rows / 2])])
 
 
 class _Collate:
@@ -242,8 +293,12 @@ class _Collate:
 
 
 def _most_boxes(dataset: DetectionDataset, augmentation: Augmentation | None) -> int:
-    counts = sorted((len(example.boxes) for example in dataset), reverse=True)
+    """The most boxes of one image, or of a mosaic of four."""
+    counts = np.sort(dataset.counts())[::-1]
+    if not len(counts):
+        return 1
     if augmentation is None or not augmentation.mosaic:
-        return max([*counts[:1], 1])
-    # A mosaic may show one image several times.
-    return max(4 * counts[0] if counts else 1, 1)
+        return max(int(counts[0]), 1)
+    # The images of a mosaic are different ones, unless there are too few.
+    four = counts[:4].sum() if len(counts) >= 4 else 4 * counts[0]
+    return max(int(four), 1)

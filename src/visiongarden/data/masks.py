@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from visiongarden.data.decode import MOST_BYTES, decode, image_size
+from visiongarden.data.decode import decode
+from visiongarden.data.header import MOST_BYTES, image_size
 from visiongarden.errors import DataError
 from visiongarden.types import IGNORE, ClassMap
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from visiongarden.data import decode
-from visiongarden.data.read.build import IMAGE_ENDINGS
+from visiongarden.data.read.build import ENDINGS
 from visiongarden.errors import UserError
 from visiongarden.evaluation.draw import draw
 from visiongarden.evaluation.evaluate import filled
@@ -141,7 +141,7 @@ def _files(images: Sequence[str | Path]) -> list[Path]:
     files: list[Path] = []
     for image in map(Path, images):
         if image.is_dir():
-            files += sorted(p for p in image.iterdir() if p.suffix.lower() in IMAGE_ENDINGS)
+            files += sorted(p for p in image.iterdir() if p.suffix.lower() in ENDINGS)
         elif image.is_file():
             files.append(image)
         else:

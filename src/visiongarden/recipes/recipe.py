@@ -57,7 +57,9 @@ class Data(Value):
     """
 
     path: Path
-    format: Literal["auto", "coco", "yolo", "voc", "folders", "masks"] = "auto"
+    format: Literal["auto", "coco", "yolo", "voc", "csv", "arrayrecord", "folders", "masks"] = (
+        "auto"
+    )
     train: str = "train"
     val: str = "val"
     invalid_boxes: Literal["error", "drop"] = "error"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from visiongarden.data import FORMATS, Augmentation, DetectionDataset, Loader, letterbox, read
+from visiongarden.data.place import place
 from visiongarden.data.read.read import guesses
 from visiongarden.metrics import CocoMeanAveragePrecision
 from visiongarden.models import Detector
@@ -34,8 +35,8 @@ class Detection(Task):
     score = 0.25
 
     def looks_like(self, path: Path) -> bool:
-        """COCO JSON, YOLO txt with data.yaml, or Pascal VOC."""
-        return bool(guesses(path))
+        """COCO JSON, YOLO txt with data.yaml, Pascal VOC, CSV or ArrayRecord; also in an archive."""
+        return bool(guesses(place(path)))
 
     def read(
         self,

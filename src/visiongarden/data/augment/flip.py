@@ -10,9 +10,18 @@ import numpy as np
 from visiongarden.types import Example
 
 
-def flip(example: Example) -> Example:
-    """The example mirrored, left to right; its image must be decoded."""
+def flip(example: Example, vertical: bool = False) -> Example:
+    """The example mirrored, left to right or top to bottom; its image must be decoded."""
     image = np.asarray(example.image)
+    axis = int(vertical)
+    side = image.shape[1 - axis]
     boxes = example.boxes.copy()
-    boxes[:, [0, 2]] = image.shape[1] - example.boxes[:, [2, 0]]
-    return replace(example, image=cv2.flip(image, 1), boxes=boxes)
+    boxes[:, [axis, axis + 2]] = side - example.boxes[:, [axis + 2, axis]]
+    drawn = example.outlines
+    if drawn is not None:
+        sign, away = np.ones(2, np.float32), np.zeros(2, np.float32)
+        sign[axis], away[axis] = -1, side
+        drawn = tuple(o and tuple(ring * sign + away for ring in o) for o in drawn)
+    return replace(
+        example, image=cv2.flip(image, 0 if vertical else 1), boxes=boxes, outlines=drawn
+    )

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from visiongarden.data import outlines
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.faults import Faults
-from visiongarden.data.read.build import Label, example, no_split, read_text, size_of
+from visiongarden.data.faults import Faults, wrong_size
+from visiongarden.data.place import Place
+from visiongarden.data.read.build import Label, example, names_in, no_split, read_text, size_of
 from visiongarden.errors import DataError
-from visiongarden.types import ClassMap, Example
+from visiongarden.types import ClassMap, Example, ImageSize, Outline
 
 
-def looks_like(path: Path) -> bool:
+def looks_like(path: Place) -> bool:
     """A JSON file, or a folder that holds some at the places where COCO keeps them."""
     return path.suffix == ".json" if path.is_file() else bool(_files(path))
 
 
+def splits(path: Place) -> list[str]:
+    """Names of the splits; a single file is whichever is asked for."""
+    if not path.is_dir():
+        return ["train"]
+    names = list(_files(path))
+    # Other JSON files may lie beside those of the usual names.
+    return [name for name in names if name in ("train", "val", "test")] or names
+
+
 def read(
-    path: Path, split: str, class_names: tuple[str, ...] | None, faults: Faults
+    path: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
 ) -> DetectionDataset:
     """Reads one split; see `visiongarden.data.read`."""
     file = path if path.is_file() else _file_of(path, split)
@@ -32,7 +44,11 @@ def read(
     for number, row in enumerate(annotations):
         image_id = row.get("image_id")
         if not isinstance(image_id, (int, str)) or image_id not in known:
-            faults.add(file, f"annotations[{number}] names image {image_id!r:.60}, not in `images`")
+            faults.add(
+                file,
+                f"annotations[{number}] names image {image_id!r:.60}, not in `images`",
+                "image-id",
+            )
             continue
         by_image.setdefault(known[image_id], []).append((number, row))
     folders = _image_folders(file, split)
@@ -46,10 +62,10 @@ def read(
 
 
 def _example(
-    file: Path,
+    file: Place,
     image: Mapping[str, Any],
     rows: list[tuple[int, Mapping[str, Any]]],
-    folders: list[Path],
+    folders: list[Place],
     class_map: ClassMap,
     faults: Faults,
     index: int,
@@ -68,20 +84,22 @@ def _example(
         return None
     said = (image.get("height"), image.get("width"))
     if None not in said and said != size:
-        faults.add(
-            file,
-            f"images[{index}] ({name}) says {said[1]} × {said[0]} pixels, "
-            f"the image has {size[1]} × {size[0]}",
-        )
+        faults.add(f"{file}: images[{index}] ({name:.100})", wrong_size(said, size), "size")
         return None
-    labels = [found for n, row in rows if (found := _label(file, n, row, class_map, faults))]
+    labels = [found for n, row in rows if (found := _label(file, n, row, size, class_map, faults))]
     return example(path, size, labels, faults, index)
 
 
 def _label(
-    file: Path, number: int, row: Mapping[str, Any], class_map: ClassMap, faults: Faults
+    file: Place,
+    number: int,
+    row: Mapping[str, Any],
+    size: ImageSize,
+    class_map: ClassMap,
+    faults: Faults,
 ) -> Label | None:
     where, box, category = f"{file}: annotations[{number}]", row.get("bbox"), row.get("category_id")
+    faults.ids[category if isinstance(category, int) else repr(category)[:60]] += 1
     if (
         not isinstance(box, list)
         or len(box) != 4
@@ -90,15 +108,51 @@ def _label(
         faults.add(where, f"`bbox` is not four numbers (left, top, width, height): {box!r:.60}")
         return None
     if category not in class_map.ids or isinstance(category, bool):
-        faults.add(where, f"category_id {category!r:.60} is none of {list(class_map.ids)!r:.100}")
+        faults.add(
+            where, f"category_id {category!r:.60} is none of {list(class_map.ids)!r:.100}", "id"
+        )
+        return None
+    try:
+        outline = _outline(row.get("segmentation"), size)
+    except ValueError as error:
+        faults.add(where, f"`segmentation`: {error}", "outline")
         return None
     x, y, w, h = map(float, box)
+    past = x + w > size[1] + 1 or y + h > size[0] + 1
+    faults.corner_like += past and x < w <= size[1] and y < h <= size[0]
     return Label(
-        where, (x, y, x + w, y + h), class_map.ids.index(category), bool(row.get("iscrowd"))
+        where,
+        (x, y, x + w, y + h),
+        class_map.ids.index(category),
+        bool(row.get("iscrowd")),
+        outline,
     )
 
 
-def _parsed(file: Path) -> Mapping[str, Any]:
+def _outline(said: Any, size: ImageSize) -> Outline | None:
+    """Rings of a list of polygons, or of run lengths.
+
+    Raises:
+        ValueError: neither.
+    """
+    if said is None or said == []:
+        return None
+    if isinstance(said, dict):
+        counts = said.get("counts")
+        if said.get("size") != list(size) or not isinstance(counts, (str, list)):
+            raise ValueError(f"run lengths are not of the image's {size[1]} × {size[0]} pixels")
+        return outlines.outline_of(outlines.from_rle(counts, size))
+    rings = []
+    for ring in said if isinstance(said, list) else [said]:
+        if not isinstance(ring, list) or len(ring) < 6 or len(ring) % 2:
+            raise ValueError(f"not pairs of numbers, three at least: {ring!r:.60}")
+        if not all(type(v) in (int, float) and abs(v) < 1e9 for v in ring):
+            raise ValueError(f"not finite numbers: {ring!r:.60}")
+        rings.append(np.array(ring, np.float32).reshape(-1, 2))
+    return tuple(rings)
+
+
+def _parsed(file: Place) -> Mapping[str, Any]:
     try:
         data = json.loads(read_text(file))
     except json.JSONDecodeError as error:
@@ -114,14 +168,14 @@ def _parsed(file: Path) -> Mapping[str, Any]:
     return data
 
 
-def _rows(file: Path, data: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+def _rows(file: Place, data: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     rows = data.get(key)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(f"{file}: `{key}` is not a list of objects")
     return rows
 
 
-def _ids(file: Path, images: list[Mapping[str, Any]]) -> dict[Any, int]:
+def _ids(file: Place, images: list[Mapping[str, Any]]) -> dict[Any, int]:
     ids: dict[Any, int] = {}
     for index, image in enumerate(images):
         image_id = image.get("id")
@@ -132,7 +186,7 @@ def _ids(file: Path, images: list[Mapping[str, Any]]) -> dict[Any, int]:
 
 
 def _class_map(
-    file: Path, data: Mapping[str, Any], class_names: tuple[str, ...] | None
+    file: Place, data: Mapping[str, Any], class_names: tuple[str, ...] | None
 ) -> ClassMap:
     rows = _rows(file, data, "categories")
     pairs = []
@@ -153,11 +207,14 @@ def _class_map(
     return ClassMap(class_names, tuple(ids[name] for name in class_names))
 
 
-def _files(root: Path) -> dict[str, Path]:
+def _files(root: Place) -> dict[str, Place]:
     """Split -> JSON file."""
-    found: dict[str, Path] = {}
+    found: dict[str, Place] = {}
     for folder in (root, root / "annotations"):
-        for file in sorted(folder.glob("*.json")) if folder.is_dir() else []:
+        for name in names_in(folder):
+            if not name.endswith(".json"):
+                continue
+            file = folder / name
             stem = file.stem.removeprefix("instances_")
             split = next((s for s in ("train", "val", "test") if stem.startswith(s)), stem)
             found.setdefault(split, file)
@@ -168,14 +225,14 @@ def _files(root: Path) -> dict[str, Path]:
     return found
 
 
-def _file_of(root: Path, split: str) -> Path:
+def _file_of(root: Place, split: str) -> Place:
     files = _files(root)
     if split not in files:
         raise no_split(root, split, files)
     return files[split]
 
 
-def _image_folders(file: Path, split: str) -> list[Path]:
+def _image_folders(file: Place, split: str) -> list[Place]:
     base = file.parent.parent if file.parent.name == "annotations" else file.parent
     names = ("images", split, f"{split}2017", f"images/{split}", f"images/{split}2017")
     return [*(base / name for name in names), base]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from visiongarden.data.faults import Faults
 from visiongarden.data.labelled_images import ClassificationDataset
-from visiongarden.data.read.build import IMAGE_ENDINGS, no_split, split_by_hash
+from visiongarden.data.read.build import ENDINGS, by_hash, no_split
 from visiongarden.errors import DataError
 from visiongarden.types import ClassMap
 
@@ -28,9 +28,7 @@ def looks_like(path: Path) -> bool:
     classes = [c for folder in (splits.values() or [path]) for c in _folders(folder)]
     if not classes or any(c.name.lower() in _OTHER for c in classes):
         return False
-    return any(
-        file.suffix.lower() in IMAGE_ENDINGS for folder in classes for file in folder.iterdir()
-    )
+    return any(file.suffix.lower() in ENDINGS for folder in classes for file in folder.iterdir())
 
 
 def read_folders(
@@ -83,7 +81,7 @@ def _read(root: Path, split: str, class_names: Sequence[str] | None) -> Classifi
         if split not in SPLITS:
             raise no_split(root, split, SPLITS)
         found = {
-            name: [image for image in images if split_by_hash(f"{name}/{image.name}") == split]
+            name: [image for image in images if by_hash(f"{name}/{image.name}") == split]
             for name, images in found.items()
         }
     faults.raise_if_any()
@@ -123,10 +121,8 @@ def _images(folder: Path, faults: Faults) -> list[Path]:
             continue
         if file.is_dir():
             faults.add(file, "a folder inside the folder of a class")
-        elif file.suffix.lower() in IMAGE_ENDINGS:
+        elif file.suffix.lower() in ENDINGS:
             images.append(file)
         else:
-            faults.add(
-                file, f"no image: its name ends in none of {' '.join(sorted(IMAGE_ENDINGS))}"
-            )
+            faults.add(file, f"no image: its name ends in none of {' '.join(sorted(ENDINGS))}")
     return images

@@ -9,7 +9,7 @@ from typing import Any
 from visiongarden.config import load_yaml
 from visiongarden.data.faults import Faults
 from visiongarden.data.masks import MOST_ID, SegmentationDataset
-from visiongarden.data.read.build import images_in, no_split, read_text, split_by_hash
+from visiongarden.data.read.build import by_hash, images_in, no_split, read_text
 from visiongarden.data.read.folders import SPLITS, split_folders
 from visiongarden.errors import DataError, UserError
 from visiongarden.types import IGNORE, ClassMap
@@ -99,7 +99,7 @@ def _pairs(root: Path, split: str, faults: Faults) -> tuple[tuple[Path, ...], tu
     if split not in SPLITS:
         raise no_split(root, split, SPLITS)
     found = _matched(images, masks, None, faults)
-    chosen = [pair for pair in zip(*found, strict=True) if split_by_hash(pair[0].stem) == split]
+    chosen = [pair for pair in zip(*found, strict=True) if by_hash(pair[0].stem) == split]
     return tuple(image for image, _ in chosen), tuple(mask for _, mask in chosen)
 
 
@@ -119,7 +119,10 @@ def _two(folder: Path) -> tuple[Path, Path]:
 def _matched(
     images: Path, masks: Path, names: list[str] | None, faults: Faults
 ) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    pictures, labels = images_in(images), images_in(masks)
+    pictures, labels = (
+        {name: Path(str(file)) for name, file in images_in(folder).items()}
+        for folder in (images, masks)
+    )
     wanted = sorted(pictures.keys() | labels.keys()) if names is None else names
     pairs = []
     for name in wanted:

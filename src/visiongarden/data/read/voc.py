@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.faults import Faults
+from visiongarden.data.faults import Faults, wrong_size
+from visiongarden.data.place import Place
 from visiongarden.data.read.build import (
     Label,
+    by_hash,
+    class_names_in,
     example,
     images_in,
     no_split,
     read_text,
     size_of,
-    split_by_hash,
 )
 from visiongarden.data.read.xml_tree import Element, parse_xml
 from visiongarden.errors import DataError
@@ -24,14 +25,23 @@ from visiongarden.types import ClassMap, Example
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
-def looks_like(path: Path) -> bool:
+def looks_like(path: Place) -> bool:
     """A folder with one of annotations and one of images."""
     folders = _folders(path)
     return folders is not None and any(folders[0].glob("*.xml"))
 
 
+def splits(path: Place) -> list[str]:
+    """Names of the splits."""
+    folders = _folders(path)
+    listed = _splits(path, folders[0]) if folders else {}
+    # The original VOC lists the two together once more.
+    both = {"train", "val", "trainval"} <= listed.keys()
+    return [split for split in listed if not (both and split == "trainval")]
+
+
 def read(
-    path: Path,
+    path: Place,
     split: str,
     class_names: tuple[str, ...] | None,
     faults: Faults,
@@ -46,20 +56,22 @@ def read(
         )
     annotations, pictures = folders
     images = images_in(pictures)
-    splits = _splits(path, annotations)
-    if split not in splits:
-        raise no_split(path, split, splits)
-    trees = _trees(annotations, splits, faults)
-    class_map = ClassMap(class_names or _names(path, trees, faults))
+    listed = _splits(path, annotations)
+    if split not in listed:
+        raise no_split(path, split, listed)
+    trees = _trees(annotations, listed, faults)
+    names = class_names or class_names_in(path) or _names(path, trees, faults)
+    class_map = ClassMap(names)
     examples: list[Example] = []
-    for name, times in Counter(splits[split]).items():
+    for name, times in Counter(listed[split]).items():
         if times > 1:
             faults.add(path, f"{name} stands {times} times in the list of {split}")
         if name not in trees:
             continue
         image = images.get(name)
         if image is None:
-            faults.add(annotations / f"{name}.xml", f"there is no image {pictures / name}.*")
+            there_is_none = f"there is no image {pictures / name}.*"
+            faults.add(annotations / f"{name}.xml", there_is_none, "image")
             continue
         found = _example(
             annotations / f"{name}.xml",
@@ -76,9 +88,9 @@ def read(
 
 
 def _example(
-    file: Path,
+    file: Place,
     tree: Element,
-    image: Path,
+    image: Place,
     class_map: ClassMap,
     faults: Faults,
     one_based: bool,
@@ -91,10 +103,10 @@ def _example(
     if said is not None:
         sides = (said.number("height"), said.number("width"))
         if all(sides) and sides != size:
+            given = [f"{side:g}" for side in sides if side is not None]
+            same = tuple(sides) == size[::-1]
             faults.add(
-                f"{file}:{said.line}",
-                f"the size is given as {sides[1]:g} × {sides[0]:g} pixels, "
-                f"the image has {size[1]} × {size[0]}",
+                f"{file}:{said.line}", wrong_size(size[::-1] if same else given, size), "size"
             )
             return None
     labels = [
@@ -106,12 +118,14 @@ def _example(
 
 
 def _label(
-    file: Path, item: Element, class_map: ClassMap, faults: Faults, one_based: bool
+    file: Place, item: Element, class_map: ClassMap, faults: Faults, one_based: bool
 ) -> Label | None:
     name, box = item.text_of("name"), item.child("bndbox")
     where = f"{file}:{item.line}"
+    faults.ids[name] += 1
     if name not in class_map.names:
-        faults.add(where, f"class {name!r} is not in the class map: {', '.join(class_map.names)}")
+        known = ", ".join(class_map.names)
+        faults.add(where, f"class {name!r} is not in the class map: {known}", "id")
         return None
     if box is None:
         faults.add(where, "object without bndbox")
@@ -128,45 +142,45 @@ def _label(
     return Label(f"{file}:{box.line}", corners, class_map.names.index(name))
 
 
-def _folders(root: Path) -> tuple[Path, Path] | None:
+def _folders(root: Place) -> tuple[Place, Place] | None:
     names = {p.name.lower(): p for p in root.iterdir() if p.is_dir()} if root.is_dir() else {}
     pictures = names.get("jpegimages") or names.get("images")
     annotations = names.get("annotations")
     return (annotations, pictures) if annotations and pictures else None
 
 
-def _splits(root: Path, annotations: Path) -> dict[str, list[str]]:
+def _splits(root: Place, annotations: Place) -> dict[str, list[str]]:
     lists = root / "ImageSets" / "Main"
     if lists.is_dir():
         # Files such as `cat_train.txt` list one class with a flag; the split's own has no flag.
-        found = {file.stem: read_text(file).split("\n") for file in sorted(lists.glob("*.txt"))}
+        found = {file.stem: read_text(file).split("\n") for file in lists.glob("*.txt")}
         rows = {name: [line.strip() for line in lines] for name, lines in found.items()}
         return {
             name: [line for line in lines if line]
-            for name, lines in rows.items()
+            for name, lines in sorted(rows.items())
             if all(len(line.split()) <= 1 for line in lines)
         }
-    splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-    for file in sorted(annotations.glob("*.xml")):
-        splits[split_by_hash(file.stem)].append(file.stem)
-    return splits
+    hashed: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    for stem in sorted(file.stem for file in annotations.glob("*.xml")):
+        hashed[by_hash(stem)].append(stem)
+    return hashed
 
 
 def _trees(
-    annotations: Path, splits: Mapping[str, list[str]], faults: Faults
+    annotations: Place, listed: Mapping[str, list[str]], faults: Faults
 ) -> dict[str, Element]:
     """Every file that a split names: the classes must be the same in all splits."""
     trees = {}
-    for name in dict.fromkeys(name for names in splits.values() for name in names):
+    for name in dict.fromkeys(name for names in listed.values() for name in names):
         file = annotations / f"{name}.xml"
         try:
             trees[name] = parse_xml(file)
         except DataError as error:
-            faults.lines.append(error.what + (f" ({error.received})" if error.received else ""))
+            faults.add_error(error, "unreadable")
     return trees
 
 
-def _names(root: Path, trees: Mapping[str, Element], faults: Faults) -> tuple[str, ...]:
+def _names(root: Place, trees: Mapping[str, Element], faults: Faults) -> tuple[str, ...]:
     names = {
         item.text_of("name")
         for tree in trees.values()

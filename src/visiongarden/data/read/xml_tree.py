@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from xml.parsers import expat
 
+from visiongarden.data.place import Place, read_bytes
 from visiongarden.errors import DataError
 
 MOST_BYTES = 16 * 2**20
@@ -40,20 +40,17 @@ class Element:
         return None if math.isnan(value) else value
 
 
-def parse_xml(path: Path) -> Element:
+def parse_xml(path: Place) -> Element:
     """The root of a file.
 
     Raises:
         DataError: no such file, too large or deep, a document type, or not XML; names the line.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file")
-    if path.stat().st_size > MOST_BYTES:
-        raise DataError(f"{path}: larger than {MOST_BYTES:,} bytes")
+    raw = read_bytes(path, MOST_BYTES)
     builder = _Builder(path)
     parser = builder.parser
     try:
-        parser.Parse(path.read_bytes(), True)
+        parser.Parse(raw, True)
     except expat.ExpatError as error:
         raise DataError(
             f"{path}:{error.lineno}: not XML", received=expat.ErrorString(error.code)
@@ -64,7 +61,7 @@ def parse_xml(path: Path) -> Element:
 
 
 class _Builder:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self.path, self.top = path, Element("", 0)
         self.open = [self.top]
         self.parser = expat.ParserCreate()

@@ -1,93 +1,145 @@
-"""YOLO txt: one file an image, one line a box: class, centre x, centre y, width, height, 0 to 1."""
+"""YOLO txt: one file an image, one line an object, all numbers shares of the sides, 0 to 1.
+
+A line is class, centre x, centre y, width, height; or class and three or more points x, y.
+"""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from visiongarden.config import load_yaml
+from visiongarden.data import outlines
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.faults import Faults
-from visiongarden.data.read.build import Label, example, images_in, no_split, read_text, size_of
+from visiongarden.data.faults import Faults, all_sound
+from visiongarden.data.place import Place
+from visiongarden.data.read.build import (
+    Label,
+    example,
+    images_in,
+    names_in,
+    no_split,
+    read_text,
+    size_of,
+)
 from visiongarden.errors import DataError, UserError
-from visiongarden.types import ClassMap, ImageSize
+from visiongarden.types import ClassMap, Example, ImageSize
 
 _KEYS = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}
 
 
-def looks_like(path: Path) -> bool:
+def looks_like(path: Place) -> bool:
     """A YAML file, or a folder with one that has `names`."""
     if path.is_file():
         return path.suffix in {".yaml", ".yml"}
     return _yaml_of(path) is not None
 
 
+def splits(path: Place) -> list[str]:
+    """Names of the splits that the YAML file gives."""
+    data = _opened(path)[1]
+    return [split for split, keys in _KEYS.items() if any(data.get(key) for key in keys)]
+
+
 def read(
-    path: Path, split: str, class_names: tuple[str, ...] | None, faults: Faults
+    path: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
 ) -> DetectionDataset:
     """Reads one split; see `visiongarden.data.read`."""
-    file = path if path.is_file() else _yaml_of(path)
-    if file is None:
-        raise DataError(f"{path} has no data.yaml", rule="names and splits stand in data.yaml")
-    try:
-        data = load_yaml(file)
-    except UserError as error:
-        raise DataError(error.what, rule=error.rule, received=error.received) from error
+    file, data = _opened(path)
     names = ClassMap(class_names or _names(file, data))
     examples = []
-    for index, image in enumerate(_images(file, data, split, faults)):
+    for index, (image, labels) in enumerate(_images(file, data, split, faults)):
         size = size_of(image, faults)
-        if size is None:
-            continue
-        labels = _labels(_label_file(image), size, names, faults)
-        examples.append(example(image, size, labels, faults, index))
+        if size is not None:
+            examples.append(_example(image, labels, size, names, faults, index))
     return DetectionDataset(names, tuple(examples), split, path, faults.dropped)
 
 
-def _labels(file: Path, size: ImageSize, names: ClassMap, faults: Faults) -> list[Label]:
-    if not file.exists():
-        return []  # the format's way to say that there is no object
-    try:
-        lines = read_text(file).splitlines()
-    except DataError as error:
-        faults.lines.append(error.what)
-        return []
+def _example(
+    image: Place, file: Place | None, size: ImageSize, names: ClassMap, faults: Faults, index: int
+) -> Example:
+    """The image with the boxes of its label file; without one it shows no object."""
+    text = ""
+    if file is not None:
+        try:
+            text = read_text(file)
+        except DataError as error:
+            faults.add_error(error, "unreadable")
+    quick = _all_boxes(text, size, len(names))
+    if quick is not None:
+        faults.ids.update(quick[1].tolist())
+        crowd = np.zeros(len(quick[0]), bool)
+        return Example(*quick, path=image, image_id=index, size=size, crowd=crowd)
     labels = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             label = _label(f"{file}:{number}", line.split(), size, names, faults)
             labels += [label] if label else []
-    return labels
+    return example(image, size, labels, faults, index)
+
+
+def _all_boxes(text: str, size: ImageSize, count: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Boxes and classes of a file without a fault and without outlines; None of any other."""
+    lines = [words for line in text.splitlines() if (words := line.split())]
+    if any(len(words) != 5 or not words[0].isdecimal() for words in lines):
+        return None
+    try:
+        rows = np.array([float(word) for words in lines for word in words]).reshape(-1, 5)
+    except ValueError:
+        return None
+    classes = rows[:, 0].astype(np.int64)
+    if (classes >= count).any():
+        return None
+    sides = np.array([size[1], size[0]], np.float64)
+    middle, half = rows[:, 1:3], rows[:, 3:] / 2
+    boxes = np.concatenate([(middle - half) * sides, (middle + half) * sides], axis=1)
+    if not all_sound(boxes, size):
+        return None
+    return boxes.astype(np.float32), classes.astype(np.int32)
 
 
 def _label(
     where: str, words: list[str], size: ImageSize, names: ClassMap, faults: Faults
 ) -> Label | None:
-    if len(words) != 5:
-        faults.add(where, f"{len(words)} values, not 5: class, centre x, centre y, width, height")
+    drawn = len(words) >= 7 and len(words) % 2 == 1
+    if len(words) != 5 and not drawn:
+        faults.add(
+            where,
+            f"{len(words)} values, not 5: class, centre x, centre y, width, height; "
+            "nor class and three points or more",
+        )
         return None
     try:
         index = int(words[0])
-        x, y, w, h = map(float, words[1:])
+        values = np.array([float(word) for word in words[1:]])
     except ValueError:
         faults.add(where, f"not numbers: {' '.join(words)[:80]}")
         return None
+    faults.ids[index] += 1
     if not 0 <= index < len(names):
+        last = len(names) - 1
         faults.add(
-            where, f"class {index} is outside the class map, 0 to {len(names) - 1} ({len(names)})"
+            where, f"class {index} is outside the class map, 0 to {last} ({len(names)})", "id"
         )
         return None
-    if any(v > 2 for v in (x, y, w, h)):
-        faults.add(where, f"values up to {max(x, y, w, h):g}: pixels? they are shares, 0 to 1")
+    if (values > 2).any():
+        most = f"values up to {values.max():g}: pixels? they are shares, 0 to 1"
+        faults.add(where, most, "pixels")
         return None
-    height, width = size
-    corners = (x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height
-    return Label(where, corners, index)
+    sides = np.array([size[1], size[0]], np.float64)
+    if not drawn:
+        middle, half = values[:2] * sides, values[2:] * sides / 2
+        return Label(where, (*(middle - half).tolist(), *(middle + half).tolist()), index)
+    ring = (values.reshape(-1, 2) * sides).astype(np.float32)
+    return Label(where, outlines.box_of((ring,)), index, outline=(ring,))
 
 
-def _names(file: Path, data: Mapping[str, Any]) -> tuple[str, ...]:
+def _names(file: Place, data: Mapping[str, Any]) -> tuple[str, ...]:
     names = data.get("names")
     if isinstance(names, dict):
         keys = [int(k) if str(k).isdecimal() else -1 for k in names]
@@ -104,64 +156,103 @@ def _names(file: Path, data: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def _images(file: Path, data: Mapping[str, Any], split: str, faults: Faults) -> list[Path]:
+def _images(
+    file: Place, data: Mapping[str, Any], split: str, faults: Faults
+) -> Iterator[tuple[Place, Place | None]]:
+    """Images of a split, each with its label file, or None where it has none."""
     keys = _KEYS.get(split, (split,))
     value = next((data[key] for key in keys if data.get(key)), None)
     if value is None:
         raise no_split(file, split, [s for s in _KEYS if any(data.get(k) for k in _KEYS[s])])
     base = file.parent / str(data.get("path") or "")
-    images: list[Path] = []
+    found: list[tuple[Place, Place | None]] = []
     for entry in value if isinstance(value, list) else [value]:
-        images += _listed(file, [base / str(entry), file.parent / str(entry)], faults)
-    for image, times in Counter(images).items():
+        found += _listed(file, [base / str(entry), file.parent / str(entry)], faults)
+    for image, times in Counter(image for image, _ in found).items():
         if times > 1:
-            faults.add(file, f"{image} stands {times} times in {split}")
-    return images
+            faults.add(file, f"{image} stands {times} times in {split}", "listed-twice")
+    return iter(found)
 
 
-def _listed(file: Path, places: list[Path], faults: Faults) -> list[Path]:
+def _listed(file: Place, places: list[Place], faults: Faults) -> list[tuple[Place, Place | None]]:
     for place in places:
         if place.is_dir():
             return _in_folder(place, faults)
         if place.is_file() and place.suffix == ".txt":
-            return [place.parent / line for line in read_text(place).split("\n") if line.strip()]
+            lines = [line.strip() for line in read_text(place).split("\n") if line.strip()]
+            images = [place.parent / line for line in lines]
+            labels = [(_labels_of(image.parent) / f"{image.stem}.txt") for image in images]
+            return [
+                (image, label if label.exists() else None)
+                for image, label in zip(images, labels, strict=True)
+            ]
     raise DataError(f"{file}: there is no {places[0]}", rule="a folder, or a .txt list of images")
 
 
-def _in_folder(place: Path, faults: Faults) -> list[Path]:
+def _in_folder(place: Place, faults: Faults) -> list[tuple[Place, Place | None]]:
     """Images of a folder and of those in it; a label file that belongs to none is a fault."""
-    found: list[Path] = []
-    for folder in [
-        place,
-        *sorted(p for p in place.rglob("*") if p.is_dir() and p.name != "labels"),
-    ]:
-        images = list(images_in(folder).values())
-        found += images
-        labels = _label_file(folder / "any").parent
-        wanted = {_label_file(image) for image in images}
+    found: list[tuple[Place, Place | None]] = []
+    for folder in _folders(place):
+        images = images_in(folder)
+        labels = _labels_of(folder)
+        texts = {name for name in names_in(labels) if name.endswith(".txt")}
+        wanted = {f"{stem}.txt" for stem in images}
+        found += [
+            (image, labels / f"{stem}.txt" if f"{stem}.txt" in texts else None)
+            for stem, image in images.items()
+        ]
         # Beside the images, or where tools put their list of names, a text may be anything.
-        for text in sorted(labels.glob("*.txt")) if labels != folder else []:
-            if text not in wanted and text.name != "classes.txt":
-                faults.add(text, "labels of an image that is not there")
+        for name in sorted(texts - wanted - {"classes.txt"}) if labels != folder else []:
+            faults.add(labels / name, "labels of an image that is not there", "image")
     return found
 
 
-def _label_file(image: Path) -> Path:
-    parts = list(image.parts)
+def _folders(place: Place) -> list[Place]:
+    """A folder and all in it that may hold images, in order."""
+    walked: list[Any]
+    if isinstance(place, Path):
+        walked = [Path(top) for top, _, _ in os.walk(place)]
+    else:
+        walked = [place, *(item for item in place.rglob("*") if item.is_dir())]
+    inside = [folder for folder in walked if folder.name != "labels" and folder != place]
+    return [place, *sorted(inside)]
+
+
+def _labels_of(folder: Place) -> Place:
+    """Where the label files of a folder's images lie."""
+    parts = list(folder.parts)
     # The last `images` in the path: an outer folder may have that name too.
-    for i in range(len(parts) - 2, -1, -1):
+    for i in range(len(parts) - 1, -1, -1):
         if parts[i] == "images":
             parts[i] = "labels"
-            break
-    return Path(*parts).with_suffix(".txt")
+            return Path(*parts) if isinstance(folder, Path) else folder.with_parts(parts)
+    return folder
 
 
-def _yaml_of(root: Path) -> Path | None:
-    for file in sorted([*root.glob("*.yaml"), *root.glob("*.yml")]) if root.is_dir() else []:
+def _opened(path: Place) -> tuple[Place, dict[str, Any]]:
+    file = path if path.is_file() else _yaml_of(path)
+    if file is None:
+        raise DataError(f"{path} has no data.yaml", rule="names and splits stand in data.yaml")
+    try:
+        return file, _yaml(file)
+    except UserError as error:
+        what = error.what if isinstance(file, Path) else f"{file}: {error.what}"
+        raise DataError(what, rule=error.rule, received=error.received) from error
+
+
+def _yaml(file: Place) -> dict[str, Any]:
+    # A text without a line's end could be taken for a file's name.
+    return load_yaml(file if isinstance(file, Path) else read_text(file) + "\n")
+
+
+def _yaml_of(root: Place) -> Place | None:
+    for name in names_in(root):
+        if not name.endswith((".yaml", ".yml")):
+            continue
         try:
-            if "names" in load_yaml(file):
-                return file
+            if "names" in _yaml(root / name):
+                return root / name
         except UserError:
-            if file.stem == "data":
-                return file
+            if name in ("data.yaml", "data.yml"):
+                return root / name
     return None

@@ -1,0 +1,98 @@
+"""`visiongarden data …`: look at a data set, write it anew, see what training sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visiongarden.cli.app import app
+from visiongarden.cli.options import Debug, Format, InvalidBoxes
+
+data = typer.Typer(
+    help="Check, convert and show data sets.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(data, name="data")
+
+Source = Annotated[Path, typer.Argument(help="A data set: folder, file or archive.")]
+
+
+@data.command()
+def check(
+    source: Source,
+    output: Annotated[
+        Path | None, typer.Option(help="The page (.html); JSON stands beside it.")
+    ] = None,
+    format: Format = "auto",
+    invalid_boxes: InvalidBoxes = "error",
+    image_size: Annotated[
+        int, typer.Option(min=32, help="Longest side that the model will see.")
+    ] = 640,
+    stride: Annotated[int, typer.Option(min=1, help="Stride of its finest feature map.")] = 8,
+    fix: Annotated[
+        Path | None, typer.Option(help="Write a corrected copy into this new folder.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Find what is wrong with labels and images; exit code 2 where there are errors."""
+    from visiongarden.data import doctor
+
+    report, page = doctor.check_set(source, output, format, invalid_boxes, stride, image_size)
+    typer.echo(report.text())
+    typer.echo(f"report: {page}, {page.with_suffix('.json')}")
+    if fix is not None:
+        changes = doctor.fix(source, fix, format)
+        typer.echo(f"corrected copy: {fix}, {len(changes)} changes in {fix / 'changes.txt'}")
+        return
+    report.raise_if_errors()
+
+
+@data.command()
+def convert(
+    source: Source,
+    target: Annotated[Path, typer.Argument(help="A new folder.")],
+    to: Annotated[str, typer.Option(help="coco, yolo, voc, csv or arrayrecord.")],
+    format: Format = "auto",
+    invalid_boxes: InvalidBoxes = "error",
+    debug: Debug = False,
+) -> None:
+    """Write a data set anew in another format, images included."""
+    from visiongarden.data import convert as converted
+
+    lost = converted(source, target, to, format, invalid_boxes)
+    for line in lost[:10]:
+        typer.echo(f"has no place in {to}: {line}")
+    if len(lost) > 10:
+        typer.echo(f"… and {len(lost) - 10} more")
+    typer.echo(f"written: {target} ({to})")
+
+
+@data.command()
+def show(
+    source: Source,
+    output: Annotated[Path, typer.Option(help="The picture, .png or .jpg.")] = Path("sheet.png"),
+    format: Format = "auto",
+    split: Annotated[str, typer.Option(help="Split to show.")] = "train",
+    invalid_boxes: InvalidBoxes = "error",
+    image_size: Annotated[int, typer.Option(min=32, max=2048, help="Side of an image.")] = 320,
+    count: Annotated[int, typer.Option(min=1, max=400, help="Number of images.")] = 16,
+    columns: Annotated[int, typer.Option(min=1, max=40, help="Images side by side.")] = 4,
+    plain: Annotated[bool, typer.Option("--plain", help="Without augmentation.")] = False,
+    recipe: Annotated[
+        Path | None, typer.Option(help="A recipe (.yaml) whose augmentation is shown.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="A field, as mosaic=0.5 or degrees=10.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of order and augmentation.")] = 0,
+    debug: Debug = False,
+) -> None:
+    """Write a contact sheet: images as training sees them, with their labels."""
+    from visiongarden.data import sheet
+
+    picture = sheet.sheet_of(
+        source, format, split, invalid_boxes, (image_size, image_size), count, columns, seed,
+        sheet.augmentation_of(plain, recipe, overrides or []),
+    )  # fmt: skip
+    typer.echo(f"written: {sheet.save_sheet(picture, output)}")

@@ -1,0 +1,139 @@
+"""What was read of a large data set, remembered until one of its files changes.
+
+An entry is keyed on the settings and on the state of every file below the data set's root and in
+the folders of its images: name, length, and the times at which its content and its state changed to
+the nanosecond, as git's index tells a changed file. It holds its own checksum, is written beside
+and renamed, and is never run. `VISIONGARDEN_CACHE` names the folder; "off" switches it off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.place import Member, Place
+from visiongarden.data.table import Table, located_in
+from visiongarden.types import ClassMap
+
+LARGE = 2000
+"""Images from which on a split is worth an entry."""
+
+_VERSION = 1
+_MOST_BYTES = 4 * 2**30
+
+
+def folder() -> Path | None:
+    """Where the entries lie; None where they are switched off."""
+    said = os.environ.get("VISIONGARDEN_CACHE", "")
+    if said.lower() == "off":
+        return None
+    if said:
+        return Path(said)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "visiongarden" / "indexes"
+
+
+def load(root: Place, settings: Sequence[Any]) -> DetectionDataset | None:
+    """What was read with these settings, if no file has changed since."""
+    try:
+        file = _entry(root, settings)
+        if file is None or not file.is_file() or file.stat().st_size > _MOST_BYTES:
+            return None
+        raw = file.read_bytes()
+        digest, head_length = raw[:32], int.from_bytes(raw[32:40], "big")
+        if hashlib.sha256(raw[32:]).digest() != digest:
+            return None
+        head = json.loads(raw[40 : 40 + head_length])
+        if head["state"] != _state([Path(name) for name in head["folders"]]):
+            return None
+        located = _located(root, settings)
+        table = Table.from_bytes(raw[40 + head_length :], located)
+        class_map = ClassMap(tuple(head["names"]), tuple(head["ids"]))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
+        return None  # an entry that does not open is read anew
+    return DetectionDataset(class_map, table, head["split"], root, head["dropped"])
+
+
+def save(root: Place, settings: Sequence[Any], found: DetectionDataset) -> DetectionDataset:
+    """Remembers what was read, if it is large; returns it."""
+    if len(found) < LARGE or not isinstance(found.examples, Table):
+        return found
+    with suppress(OSError, RuntimeError):  # a full or read-only disk is no reason to stop
+        file = _entry(root, settings)
+        if file is None:
+            return found
+        folders = _folders(root, found)
+        head = {
+            "state": _state(folders),
+            "folders": list(map(str, folders)),
+            "names": found.class_map.names,
+            "ids": found.class_map.ids,
+            "split": found.split,
+            "dropped": found.dropped,
+        }
+        text = json.dumps(head).encode()
+        body = len(text).to_bytes(8, "big") + text + found.examples.to_bytes()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as draft:
+            draft.write(hashlib.sha256(body).digest() + body)
+        Path(draft.name).replace(file)
+    return replace(found, root=root)
+
+
+def _entry(root: Place, settings: Sequence[Any]) -> Path | None:
+    """One file for each root and settings: what changed takes its predecessor's place."""
+    base = folder()
+    if base is None:
+        return None
+    archive, inner = (root.archive, root.inner) if isinstance(root, Member) else (root, "")
+    key = json.dumps([_VERSION, str(archive.absolute()), str(root), inner, list(settings)])
+    return base / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.index"
+
+
+def _folders(root: Place, found: DetectionDataset) -> list[Path]:
+    """The data set's root, and where its images lie outside of it."""
+    if isinstance(root, Member):
+        return [root.archive.absolute()]
+    top = (root if root.is_dir() else root.parent).resolve()
+    names = found.examples.names if isinstance(found.examples, Table) else ()
+    parents = {(name.rpartition("#")[0] or name).rpartition(os.sep)[0] for name in names}
+    outside = {Path(name).resolve() for name in parents}
+    return [top, *sorted(p for p in outside if not p.is_relative_to(top))]
+
+
+def _located(root: Place, settings: Sequence[Any]) -> Any:
+    from visiongarden.data.read import array_record
+
+    return array_record.located if settings[0] == "arrayrecord" else located_in(root)
+
+
+def _state(folders: Sequence[Path]) -> str:
+    """Digest of names, lengths and times of all files in some folders."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        if folder.is_file():
+            _add(digest, str(folder), folder.stat())
+        waiting = [str(folder)] if folder.is_dir() else []
+        while waiting:
+            top = waiting.pop()
+            digest.update(os.fsencode(top))
+            with os.scandir(top) as entries:
+                for entry in sorted(entries, key=lambda e: e.name):
+                    if entry.is_dir():
+                        waiting.append(entry.path)
+                    else:
+                        _add(digest, entry.name, entry.stat())
+    return digest.hexdigest()
+
+
+def _add(digest: Any, name: str, state: os.stat_result) -> None:
+    line = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+    digest.update(os.fsencode(name) + repr(line).encode())

@@ -1,0 +1,110 @@
+"""`from_source`: a random-access source of records, such as a TFDS data source, as a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.decode import decode_bytes
+from visiongarden.data.faults import wrong_with
+from visiongarden.errors import DataError, UserError
+from visiongarden.types import ClassMap, Example
+
+
+class Source(Protocol):
+    """What `tfds.data_source(...)` gives, and Grain's own sources."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Any: ...
+
+
+def from_source(
+    source: Source, class_names: Sequence[str], most_boxes: int, split: str = "train"
+) -> DetectionDataset:
+    """A data set of records that are read when they are needed, never all at once.
+
+    A record is what TensorFlow Datasets gives for detection: `image`, uint8 RGB or the encoded
+    file, and `objects` with `bbox`, shares of the sides as (top, left, bottom, right), `label`, and
+    perhaps `is_crowd`. tensorflow_datasets itself is not needed here.
+
+    Args:
+        source: has a length and gives record i as `source[i]`; it must be sendable to workers.
+        class_names: in the order of `label`.
+        most_boxes: most objects of one image; batches have room for it.
+        split: name of the split.
+
+    Raises:
+        UserError: `most_boxes` is less than one.
+        DataError: as a record is read: it is not sound, or has more boxes; names its number.
+    """
+    if most_boxes < 1:
+        raise UserError(f"most_boxes is {most_boxes}", rule="at least 1")
+    class_map = ClassMap(tuple(class_names))
+    return DetectionDataset(class_map, _Records(source, class_map, most_boxes), split)
+
+
+class _Records(Sequence[Example]):
+    def __init__(self, source: Source, class_map: ClassMap, most_boxes: int) -> None:
+        self.source, self.class_map, self.most_boxes = source, class_map, most_boxes
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def counts(self) -> np.ndarray:
+        """The most boxes that an image may have, for each image: counting would read them all."""
+        return np.full(len(self), self.most_boxes)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        where = f"record {place}"
+        record = self.source[place]
+        if not isinstance(record, Mapping) or not {"image", "objects"} <= record.keys():
+            raise DataError(f"{where}: has no `image` and `objects`", received=f"{record!r:.80}")
+        image = record["image"]
+        if isinstance(image, bytes):
+            image = decode_bytes(image, where)
+        image = np.asarray(image)
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise DataError(
+                f"{where}: `image` is no RGB picture",
+                rule="uint8 (height, width, 3), or the bytes of an image file",
+                received=f"{image.dtype} {image.shape}",
+            )
+        return self._example(where, place, image, record["objects"])
+
+    def _example(self, where: str, place: int, image: np.ndarray, objects: Any) -> Example:
+        height, width = image.shape[:2]
+        shares = np.asarray(objects["bbox"], np.float64).reshape(-1, 4)
+        boxes = shares[:, [1, 0, 3, 2]] * (width, height, width, height)
+        classes = np.asarray(objects["label"], np.int64).reshape(-1)
+        crowd = np.asarray(objects.get("is_crowd", np.zeros(len(boxes))), bool).reshape(-1)
+        if not len(boxes) == len(classes) == len(crowd) <= self.most_boxes:
+            raise DataError(
+                f"{where}: {len(boxes)} boxes, {len(classes)} labels",
+                rule=f"as many labels as boxes, at most most_boxes={self.most_boxes}",
+            )
+        if ((classes < 0) | (classes >= len(self.class_map))).any():
+            raise DataError(
+                f"{where}: labels {sorted(set(classes.tolist()))} are outside the class map",
+                rule=f"0 to {len(self.class_map) - 1}",
+            )
+        for box in boxes.tolist():
+            wrong = wrong_with(box, (height, width))
+            if wrong is not None:
+                raise DataError(f"{where}: {wrong[1]}")
+        inside = np.clip(boxes, 0, (width, height, width, height)).astype(np.float32)
+        return Example(
+            inside,
+            classes.astype(np.int32),
+            image,
+            path=where,
+            image_id=place,
+            size=(height, width),
+            crowd=crowd,
+        )

@@ -1,0 +1,156 @@
+"""`Table`: the labels of a whole split in a few arrays, a tenth of the memory of objects."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from visiongarden.data.place import Place
+from visiongarden.types import Example, Outline
+
+_ARRAYS: dict[str, Any] = {
+    "boxes": np.float32,
+    "classes": np.int32,
+    "crowd": np.bool_,
+    "starts": np.int64,
+    "sizes": np.int32,
+    "ring_of": np.int64,
+    "ring_starts": np.int64,
+    "points": np.float32,
+}
+
+
+class Table(Sequence[Example]):
+    """Examples without their pixels; a sequence that makes each `Example` when it is asked for.
+
+    Args:
+        arrays: boxes (n, 4), classes (n,), crowd (n,), starts (images + 1,), sizes (images, 2),
+            ring_of (rings,), ring_starts (rings + 1,), points (m, 2).
+        names: where each image lies.
+        located: name -> path, member of an archive or record.
+    """
+
+    def __init__(
+        self,
+        arrays: dict[str, np.ndarray],
+        names: Sequence[str],
+        located: Callable[[str], Any] = Path,
+    ) -> None:
+        self.arrays, self.names, self.located = arrays, tuple(names), located
+        self.has_outlines = bool(len(arrays["ring_of"]))
+
+    @classmethod
+    def of(cls, examples: Iterable[Example], located: Callable[[str], Any] = Path) -> Table:
+        """The table of examples that all have a path and a size."""
+        rows = list(examples)
+        rings, ring_of, first = [], [], 0
+        for example in rows:
+            for i, outline in enumerate(example.outlines or ()):
+                for ring in outline or ():
+                    rings.append(ring)
+                    ring_of.append(first + i)
+            first += len(example.boxes)
+        parts = {
+            "boxes": [e.boxes for e in rows],
+            "classes": [e.classes for e in rows],
+            "crowd": [e.crowd if e.crowd is not None else np.zeros(len(e.boxes)) for e in rows],
+            "points": rings,
+        }
+        arrays = {name: np.concatenate(p) if p else np.zeros(0) for name, p in parts.items()}
+        arrays |= {
+            "starts": np.cumsum([0, *(len(e.boxes) for e in rows)]),
+            "sizes": np.array([e.size for e in rows]).reshape(-1, 2),
+            "ring_of": np.array(ring_of),
+            "ring_starts": np.cumsum([0, *map(len, rings)]),
+        }
+        arrays["boxes"] = arrays["boxes"].reshape(-1, 4)
+        arrays["points"] = arrays["points"].reshape(-1, 2)
+        typed: dict[str, np.ndarray] = {n: np.asarray(a, _ARRAYS[n]) for n, a in arrays.items()}
+        return cls(typed, [str(example.path) for example in rows], located)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Example]: ...
+    def __getitem__(self, index: int | slice) -> Example | list[Example]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        first, last = self.arrays["starts"][place : place + 2].tolist()
+        height, width = self.arrays["sizes"][place].tolist()
+        return Example(
+            boxes=self.arrays["boxes"][first:last],
+            classes=self.arrays["classes"][first:last],
+            path=self.located(self.names[place]),
+            image_id=place,
+            size=(height, width),
+            crowd=self.arrays["crowd"][first:last],
+            outlines=self._outlines(first, last) if self.has_outlines else None,
+        )
+
+    def __iter__(self) -> Iterator[Example]:
+        return (self[i] for i in range(len(self)))
+
+    def counts(self) -> np.ndarray:
+        """Number of boxes of each image."""
+        return np.diff(self.arrays["starts"])
+
+    def _outlines(self, first: int, last: int) -> tuple[Outline | None, ...] | None:
+        low, high = np.searchsorted(self.arrays["ring_of"], (first, last))
+        found: list[list[np.ndarray]] = [[] for _ in range(last - first)]
+        for ring in range(low, high):
+            start, stop = self.arrays["ring_starts"][ring : ring + 2]
+            owner = int(self.arrays["ring_of"][ring]) - first
+            found[owner].append(self.arrays["points"][start:stop])
+        return tuple(tuple(rings) or None for rings in found) if high > low else None
+
+    def to_bytes(self) -> bytes:
+        """The table as an .npz file, names included; nothing in it can run."""
+        stream = io.BytesIO()
+        names = np.frombuffer(json.dumps(self.names).encode(), np.uint8)
+        np.savez(stream, names=names, allow_pickle=False, **self.arrays)
+        return stream.getvalue()
+
+    @classmethod
+    def from_bytes(cls, raw: bytes, located: Callable[[str], Any] = Path) -> Table:
+        """The table of `to_bytes`.
+
+        Raises:
+            ValueError: not such a file.
+        """
+        try:
+            with np.load(io.BytesIO(raw), allow_pickle=False) as file:
+                names = json.loads(file["names"].tobytes())
+                arrays = {name: file[name] for name in _ARRAYS}
+        except (OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError("not a table") from error
+        if any(array.dtype != _ARRAYS[name] for name, array in arrays.items()):
+            raise ValueError("not a table: types differ")
+        if len(arrays["starts"]) != len(names) + 1 or len(arrays["sizes"]) != len(names):
+            raise ValueError("not a table: lengths differ")
+        return cls(arrays, names, located)
+
+
+def located_in(root: Place) -> Callable[[str], Any]:
+    """How the names of a data set at `root` become places again."""
+    return Path if isinstance(root, Path) else _InArchive(root)
+
+
+class _InArchive:
+    """Names of an archive's members; a class, so that it can be sent to workers."""
+
+    def __init__(self, root: Any) -> None:
+        self.root = type(root)(root.archive, "")
+        self.cut = len(str(self.root)) + 1
+
+    def __call__(self, name: str) -> Place:
+        return self.root / name[self.cut :]

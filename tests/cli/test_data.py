@@ -1,0 +1,111 @@
+"""`visiongarden data …`: options, answers, exit codes, what is left on disk."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import pytest
+import typer
+
+from visiongarden.cli.data import data
+from visiongarden.cli.main import main
+from visiongarden.data import make_scenes, read
+
+SURFACE = {
+    "check": {
+        "source", "--output", "--format", "--invalid-boxes", "--image-size", "--stride", "--fix",
+        "--debug",
+    },
+    "convert": {"source", "target", "--to", "--format", "--invalid-boxes", "--debug"},
+    "show": {
+        "source", "--output", "--format", "--split", "--invalid-boxes", "--image-size", "--count",
+        "--columns", "--plain", "--recipe", "--set", "--seed", "--debug",
+    },
+}  # fmt: skip
+
+
+def test_options():
+    commands = typer.main.get_command(data).commands
+    found = {
+        name: {
+            p.name if p.param_type_name == "argument" else p.opts[0]
+            for p in command.params
+            if p.name != "help"
+        }
+        for name, command in commands.items()
+    }
+    assert found == SURFACE
+    assert all(command.help for command in commands.values())
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(list(map(str, arguments)))
+    return ended.value.code
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    return make_scenes(tmp_path / "scenes", 12, (48, 64))
+
+
+def test_check(scenes, tmp_path, capsys):
+    assert run("data", "check", scenes, "--output", tmp_path / "page.html") == 0
+    assert "train: 10 images" in capsys.readouterr().out
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    assert json.loads((tmp_path / "page.json").read_text())["error"] == 0
+
+
+def test_check_refuses_and_fixes(scenes, tmp_path, capsys):
+    file = scenes / "train.json"
+    rows = json.loads(file.read_text())
+    rows["annotations"][0]["bbox"][2] = 0
+    file.write_text(json.dumps(rows))
+    page = ("--output", tmp_path / "page.html")
+    assert run("data", "check", scenes, *page) == 2
+    assert "annotations[0]" in capsys.readouterr().err
+    assert (tmp_path / "page.html").exists()
+    assert run("data", "check", scenes, *page, "--fix", tmp_path / "fixed") == 0
+    assert run("data", "check", tmp_path / "fixed", *page) == 0
+    assert len((tmp_path / "fixed" / "changes.txt").read_text().splitlines()) == 1
+
+
+def test_convert(scenes, tmp_path, capsys):
+    assert run("data", "convert", scenes, tmp_path / "there", "--to", "yolo") == 0
+    assert len(read(tmp_path / "there", "yolo")) == 10
+    assert run("data", "convert", scenes, tmp_path / "there", "--to", "voc") == 2
+    assert "is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ((), 0),
+        (("--plain",), 0),
+        (("--set", "mosaic=0", "--set", "degrees=20"), 0),
+        (("--set", "mosiac=0"), 2),
+        (("--set", "mosaic=7"), 2),
+        (("--plain", "--set", "mosaic=0"), 2),
+        (("--output", "sheet.gif"), 2),
+    ],
+)
+def test_show(scenes, tmp_path, monkeypatch, options, code):
+    monkeypatch.chdir(tmp_path)
+    sizes = ("--image-size", 64, "--count", 5, "--columns", 3)
+    assert run("data", "show", scenes, *sizes, *options) == code
+    if code == 0:
+        sheet = cv2.imread(str(tmp_path / "sheet.png"))
+        assert sheet.shape == (2 * 70 + 6, 3 * 70 + 6, 3)
+        assert sheet.std() > 10
+    assert {p.name for p in tmp_path.iterdir()} <= {"scenes", "sheet.png"}
+
+
+def test_help_starts_nothing():
+    code = (
+        "import sys\nfrom visiongarden.cli import main\n"
+        "try:\n    main(['data', 'check', '--help'])\nexcept SystemExit: pass\n"
+        "print(sorted({'keras', 'cv2', 'grain', 'numpy'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "[]"
