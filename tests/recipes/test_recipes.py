@@ -60,7 +60,7 @@ def test_a_recipe_file_gives_the_same_recipe_again(tmp_path, scenes):
         ("training.epoch=3", "did you mean epochs"),
         ("model.image_size=100", r"\(96, 96\) or \(128, 128\)"),
         ("model.head.num_classes=0", "model.head.num_classes: must be greater than 0"),
-        ("data.format=pascal", "must be 'auto', 'coco', 'yolo', 'voc', 'folders' or 'masks'"),
+        ("data.format=pascal", "must be .auto., .coco., .*, .folders. or .masks."),
         ("nonsense", "training.epochs=50"),
     ],
 )

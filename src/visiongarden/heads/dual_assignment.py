@@ -5,6 +5,7 @@ from __future__ import annotations
 from keras import ops
 
 from visiongarden.heads.anchor_free import TwoBranches
+from visiongarden.layers.folding import is_folding
 from visiongarden.losses import DualAssignmentLoss
 from visiongarden.parts import Head
 from visiongarden.parts.fields import Bins
@@ -37,9 +38,10 @@ class DualAssignment(Head):
         draw = TwoBranches(self, features)
         raw: RawPredictions = {}
         for level, x in features.items():
-            many = draw(x, f"{level}_many", training_only=True)
-            one = draw(ops.stop_gradient(x), f"{level}_one")
-            raw[level] = one | {f"many_{name}": value for name, value in many.items()}
+            raw[level] = draw(ops.stop_gradient(x), f"{level}_one")
+            if not is_folding():
+                many = draw(x, f"{level}_many", training_only=True)
+                raw[level] |= {f"many_{name}": value for name, value in many.items()}
         return raw
 
     def loss(self) -> DualAssignmentLoss:

@@ -6,6 +6,7 @@ from visiongarden.layers.composite import Composite
 from visiongarden.layers.conv_norm_act import ConvNormAct
 from visiongarden.layers.convolution import Convolution
 from visiongarden.layers.depthwise_norm_act import DepthwiseNormAct
+from visiongarden.layers.folding import folding, is_folding
 from visiongarden.layers.separable_norm_act import SeparableNormAct
 from visiongarden.layers.sum import Sum
 
@@ -18,4 +19,6 @@ __all__ = [
     "SeparableNormAct",
     "Sum",
     "activation",
+    "folding",
+    "is_folding",
 ]

@@ -23,6 +23,7 @@ class Detector(Joined):
         image_size: (height, width) or one number for both; None leaves the size open.
         class_map: names of the classes, or a sequence of names; written into the file.
         dtype: Keras dtype policy of every layer, as "mixed_bfloat16"; None takes the one in force.
+        fused: as `fused()` makes it, with weights of its own.
         **kwargs: `name` of the model.
 
     Raises:

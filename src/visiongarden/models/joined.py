@@ -9,8 +9,10 @@ from typing import Any, ClassVar, Self
 import keras
 
 from visiongarden.errors import ContractError
+from visiongarden.layers.folding import folding
 from visiongarden.layers.keras_internals import dtype_policy
 from visiongarden.models.files import SavedAsParts, read_part, written
+from visiongarden.models.fuse import fused
 from visiongarden.parts import Backbone, Decoder, Head, connect
 from visiongarden.types import ClassMap, ImageSize
 
@@ -40,13 +42,14 @@ class Joined(SavedAsParts, keras.Model):
         image_size: ImageSize | int | None = None,
         class_map: ClassMap | Sequence[str] | None = None,
         dtype: str | None = None,
+        fused: bool = False,
         **kwargs: Any,
     ) -> None:
         size = _as_size(image_size)
         classes = _as_class_map(class_map)
         self._check_task(backbone, decoder, head)
         connection = connect(backbone, decoder, head, size, classes)
-        with dtype_policy(dtype):
+        with dtype_policy(dtype), folding(fused):
             images = keras.Input((*(size or (None, None)), 3), name="images")
             backbone_model = backbone.as_model(image_size=size)
             decoder_model = decoder.as_model(connection.features, size)
@@ -56,7 +59,7 @@ class Joined(SavedAsParts, keras.Model):
             raw = head_model({level: features[level] for level in connection.decoded})
             super().__init__(images, raw, **kwargs)
         self.parts = Parts(backbone, decoder, head)
-        self.image_size, self.class_map = size, classes
+        self.image_size, self.class_map, self.is_fused = size, classes, fused
         self.backbone, self.decoder, self.head = backbone_model, decoder_model, head_model
 
     def get_config(self) -> dict[str, Any]:
@@ -71,6 +74,7 @@ class Joined(SavedAsParts, keras.Model):
             if self.class_map is None
             else {"names": list(self.class_map.names), "ids": list(self.class_map.ids)},
             "dtype": self.dtype_policy.name,
+            "fused": self.is_fused,
         }
 
     @classmethod
@@ -84,6 +88,7 @@ class Joined(SavedAsParts, keras.Model):
             image_size=config.get("image_size"),
             class_map=classes and ClassMap(tuple(classes["names"]), tuple(classes["ids"])),
             dtype=config.get("dtype"),
+            fused=bool(config.get("fused")),
             name=config.get("name"),
         )
 
@@ -96,7 +101,20 @@ class Joined(SavedAsParts, keras.Model):
             head=parts.head,
             image_size=image_size,
             class_map=self.class_map,
+            fused=self.is_fused,
         )
+
+    def fused(self) -> Self:
+        """A new model that computes the same with fewer operations, to rounding; for use alone.
+
+        Batch normalisation folds into the convolution before it, parallel branches into one
+        convolution, and what a head has for training alone is left out.
+
+        Raises:
+            UserError: the model is fused already.
+        """
+        twin: Self = fused(self)
+        return twin
 
     @classmethod
     def _check_task(cls, backbone: Backbone, decoder: Decoder, head: Head) -> None:

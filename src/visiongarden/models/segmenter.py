@@ -23,6 +23,7 @@ class Segmenter(Joined):
         image_size: (height, width) or one number for both; None leaves the size open.
         class_map: names of the classes, background among them, or a sequence of names.
         dtype: Keras dtype policy of every layer; None takes the one in force.
+        fused: as `fused()` makes it, with weights of its own.
         **kwargs: `name` of the model.
 
     Raises:

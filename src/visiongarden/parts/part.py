@@ -11,6 +11,7 @@ import keras
 
 from visiongarden.config import Typed
 from visiongarden.errors import ContractError, UserError
+from visiongarden.layers.folding import folding
 from visiongarden.layers.keras_internals import fresh_names, weightless
 from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize, LevelSpec, stride_of
 
@@ -108,7 +109,7 @@ class _Asked:
 def _traced(asked: _Asked, inputs: FeatureSpec, size: ImageSize) -> Any:
     # Remembered: a part is a value, so that the same one always draws the same shapes, and joining,
     # counting and checking a model ask several times.
-    with weightless(), fresh_names():
+    with weightless(), fresh_names(), folding(False):
         outputs = asked.part._outputs(
             {
                 level: keras.KerasTensor((None, *_side(size, spec.stride), spec.channels))

@@ -35,7 +35,7 @@ class Detection(Task):
     score = 0.25
 
     def looks_like(self, path: Path) -> bool:
-        """COCO JSON, YOLO txt with data.yaml, Pascal VOC, CSV or ArrayRecord; also in an archive."""
+        """COCO JSON, YOLO txt, Pascal VOC, CSV or ArrayRecord, also in an archive."""
         return bool(guesses(place(path)))
 
     def read(

@@ -1,0 +1,88 @@
+"""A fused model computes the same as the model that it comes from, and reopens."""
+
+import keras
+import numpy as np
+import pytest
+
+import visiongarden as vg
+from visiongarden.errors import UserError
+from visiongarden.inspect import deployed
+
+SIZE = (64, 96)
+MODELS = {
+    "csp": lambda: vg.Detector(
+        vg.backbones.CSPDarknet(width=0.125),
+        vg.decoders.PathAggregation(),
+        vg.heads.AnchorFree(num_classes=2, bins=8),
+        SIZE,
+    ),
+    "branches that fold": lambda: vg.cards.build("yolov7", num_classes=2, image_size=SIZE),
+    "no nms": lambda: vg.cards.build("yolov10n", num_classes=2, image_size=SIZE),
+    "depthwise": lambda: vg.cards.build("yolox-nano", num_classes=2, image_size=SIZE),
+    "classifier": lambda: vg.Classifier(
+        vg.backbones.ResNet(depth=18, levels=("p5",)),
+        vg.heads.Classification(num_classes=3),
+        image_size=SIZE,
+    ),
+}
+LARGE = ("branches that fold",)
+ROWS = [
+    pytest.param(
+        name,
+        marks=[pytest.mark.slow] if name in LARGE else [pytest.mark.backends] * (name == "csp"),
+    )
+    for name in MODELS
+]
+
+
+def numbers(model, images):
+    """Boxes and scores, or class scores."""
+    raw = model(images, training=False)
+    return [
+        keras.ops.convert_to_numpy(x)
+        for x in keras.tree.flatten(model.parts.head.decode()(raw, SIZE))
+    ]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_numbers_are_the_same(name, tmp_path):
+    model, rng = MODELS[name](), np.random.default_rng(0)
+    for weight in model.weights:
+        low = 0.8 if "variance" in weight.path or "gamma" in weight.path else -0.1
+        if "kernel" not in weight.path:
+            weight.assign(rng.uniform(low, low + 0.3, weight.shape))
+    images = rng.uniform(size=(2, *SIZE, 3)).astype(np.float32)
+    fused = model.fused()
+    for found, wanted in zip(numbers(fused, images), numbers(model, images), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * max(1, wanted.max()))
+    assert not [w.path for w in fused.weights if "norm" in w.path]
+    assert fused.count_params() == deployed(model).total
+    fused.save(tmp_path / "fused.keras")
+    again = vg.load(tmp_path / "fused.keras")
+    for found, wanted in zip(numbers(again, images), numbers(fused, images), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    with pytest.raises(UserError, match="fused already"):
+        again.fused()
+
+
+def test_a_layer_that_cannot_say_its_folded_weights_is_named():
+    @vg.register(package="test_fused")
+    class Halting(vg.layers.Composite):
+        def __init__(self, folded=False, **kwargs):
+            super().__init__(**kwargs)
+            folded = self.says("folded", folded or vg.layers.is_folding())
+            self.conv = keras.layers.Conv2D(3, 1, use_bias=folded)
+
+        def call(self, x):
+            return self.conv(x)
+
+    @vg.register(package="test_fused")
+    class Stem(vg.Backbone):
+        levels: tuple[str, ...] = ("p0",)
+
+        def wire(self, images):
+            return {"p0": Halting(name="stem")(images)}
+
+    model = vg.Classifier(Stem(), vg.heads.Classification(num_classes=2), image_size=SIZE)
+    with pytest.raises(UserError, match="backbone/stem/conv/bias has no counterpart"):
+        model.fused()
