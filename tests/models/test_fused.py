@@ -71,17 +71,17 @@ def test_a_layer_that_cannot_say_its_folded_weights_is_named():
         def __init__(self, folded=False, **kwargs):
             super().__init__(**kwargs)
             folded = self.says("folded", folded or vg.layers.is_folding())
-            self.conv = keras.layers.Conv2D(3, 1, use_bias=folded)
+            self.conv = keras.layers.Conv2D(3, 2, strides=2, use_bias=folded)
 
         def call(self, x):
             return self.conv(x)
 
     @vg.register(package="test_fused")
     class Stem(vg.Backbone):
-        levels: tuple[str, ...] = ("p0",)
+        levels: tuple[str, ...] = ("p1",)
 
         def wire(self, images):
-            return {"p0": Halting(name="stem")(images)}
+            return {"p1": Halting(name="stem")(images)}
 
     model = vg.Classifier(Stem(), vg.heads.Classification(num_classes=2), image_size=SIZE)
     with pytest.raises(UserError, match="backbone/stem/conv/bias has no counterpart"):
