@@ -16,6 +16,7 @@ from visiongarden.cards.library import find, load, names
 from visiongarden.errors import UserError
 from visiongarden.layers.keras_internals import weightless
 from visiongarden.models import Joined
+from visiongarden.parts import Backbone
 from visiongarden.types import LevelSpec
 
 if TYPE_CHECKING:
@@ -217,6 +218,8 @@ def _levels(card: Card, model: Any) -> Iterator[Check]:
 
 
 def _spec(model: Any, card: Card) -> dict[str, LevelSpec]:
+    if isinstance(model, Backbone):
+        return dict(model.spec(image_size=card.image_size))
     outputs = getattr(model, "output", None)
     if not isinstance(outputs, dict):
         return {}
