@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -54,12 +55,13 @@ class Box:
 
     @property
     def holds(self) -> int:
-        """How many layers of one kind it repeats at most: units, else convolutions."""
-        held: Counter[str] = Counter()
+        """Length of the largest run of numbered layers of one kind in it: `units`, `convs`."""
+        held: Counter[tuple[str, str]] = Counter()
         for each in self.inner:
-            if each.count.total:
-                held[each.kind] += each.repeats if each.inner else 0
-        return max(held.values(), default=1) or 1
+            numbered = re.fullmatch(r"(.*?)_?\d+", each.name)
+            if numbered and each.count.total:
+                held[numbered[1], each.kind] += each.repeats
+        return max(held.values(), default=1)
 
 
 def boxes(parts: Iterable[keras.Model], inputs: Any, found: Counter[int]) -> tuple[Box, ...]:
