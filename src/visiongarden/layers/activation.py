@@ -18,9 +18,13 @@ def mish(x: Any) -> Any:
     before it into an operation that it does not have, and fails.
     """
     # tanh(ln(1 + e)) = ((1 + e)**2 - 1) / ((1 + e)**2 + 1), e the exponential; 1 from x = 20 on.
-    power = keras.ops.exp(keras.ops.minimum(x, 20))
+    x = keras.ops.convert_to_tensor(x)
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    # The square leaves float16 from x = 6 on.
+    wide = keras.ops.cast(x, "float32") if dtype in ("float16", "bfloat16") else x
+    power = keras.ops.exp(keras.ops.minimum(wide, 20))
     square = power * (power + 2)
-    return x * (square / (square + 2))
+    return keras.ops.cast(wide * (square / (square + 2)), dtype)
 
 
 def activation(name: str | None, /, **kwargs: Any) -> keras.Layer:
