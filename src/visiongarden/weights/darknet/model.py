@@ -194,7 +194,10 @@ def _coloured(image: np.ndarray, channels: int) -> np.ndarray:
 
 def _outputs(steps: Sequence[Step], heads: Sequence[Step], tensors: Sequence[Any]) -> Any:
     if heads:
-        return {name_of(step): tensors[step.index] for step in heads}
+        # What nobody reads (embeddings that only training compares) keeps its weights as an output.
+        read = {index for step in steps for index in step.inputs}
+        loose = [step for step in steps if step.arrays and step.index not in read]
+        return {name_of(step): tensors[step.index] for step in (*heads, *loose)}
     last, x = steps[-1], tensors[-1]
     return vector(x, "result") if last.shape[:2] == (1, 1) else x
 
