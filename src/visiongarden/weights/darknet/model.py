@@ -196,7 +196,7 @@ def _outputs(steps: Sequence[Step], heads: Sequence[Step], tensors: Sequence[Any
     if heads:
         # What nobody reads (embeddings that only training compares) keeps its weights as an output.
         read = {index for step in steps for index in step.inputs}
-        loose = [step for step in steps if step.arrays and step.index not in read]
+        loose = [s for s in steps if s.index not in read and s not in heads]
         return {name_of(step): tensors[step.index] for step in (*heads, *loose)}
     last, x = steps[-1], tensors[-1]
     return vector(x, "result") if last.shape[:2] == (1, 1) else x
