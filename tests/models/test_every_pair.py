@@ -37,7 +37,9 @@ def small(cls, **fields):
 
 
 BACKBONES, DECODERS, HEADS = map(ours, (vg.Backbone, vg.Decoder, vg.Head))
-PAIRS = list(itertools.product(BACKBONES, DECODERS))
+# Those of other tasks give one map on, or predict no boxes.
+PYRAMIDS = [n for n, d in DECODERS.items() if small(d, levels=LEVELS).gives == LEVELS]
+PAIRS = list(itertools.product([n for n in BACKBONES if n != "KerasApplication"], PYRAMIDS))
 
 
 def test_none_is_left_out():
@@ -50,7 +52,7 @@ def test_none_is_left_out():
 def test_every_pair_fits(backbone, decoder):
     giver = small(BACKBONES[backbone], levels=LEVELS)
     taker = small(DECODERS[decoder], levels=LEVELS)
-    for head in HEADS.values():
+    for head in (h for h in HEADS.values() if h.task == "detection"):
         last = small(head, num_classes=3)
         found = connect(giver, taker, last, SIZE)
         assert tuple(found.features) == tuple(found.decoded) == LEVELS

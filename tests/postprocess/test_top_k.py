@@ -50,8 +50,11 @@ def test_a_predictor_follows_its_head(head, kind):
         head(num_classes=2, bins=4),
         (32, 32),
     )
-    predictor = Predictor(model, nms=Nms(score_threshold=0.0))
-    assert isinstance(predictor.nms, kind)
+    predictor = Predictor(
+        model, postprocess=thinning(model.parts.head.decode(), Nms(score_threshold=0))
+    )
+    assert isinstance(predictor.postprocess, kind)
+    assert isinstance(Predictor(model).postprocess, kind)
     found = predictor(np.zeros((1, 32, 32, 3), np.uint8))[0]
     if kind is TopK:
         assert len(found) == 16 + 4 + 1  # every cell of p3, p4 and p5

@@ -14,7 +14,7 @@ from rich.table import Table
 from visiongarden.errors import UserError
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.models import load
-from visiongarden.tasks import COCO_NMS, find, task_of
+from visiongarden.tasks import COCO_NMS, task_of
 from visiongarden.types import ClassMap, Placement
 
 _A_ROW = 6
@@ -90,7 +90,7 @@ def evaluate(
 
 def _by_itself(model: Any, dataset: Any) -> Result:
     """Judges an imported network, which has its own way from pixels to boxes."""
-    task = find("detection")
+    task = task_of(model)
     metric = task.metric(dataset.class_map)
     for index in range(len(dataset)):
         example = dataset.load(index)
@@ -123,8 +123,7 @@ def evaluate_file(
     """`evaluate` for a model file and a data set's folder; the model's class map is the data's."""
     opened = load(model)
     names = opened.class_map.names if opened.class_map else None
-    task = find("detection") if hasattr(opened, "detect") else task_of(opened)
-    dataset = task.read(data, format, split, names, invalid_boxes)
+    dataset = task_of(opened).read(data, format, split, names, invalid_boxes)
     return evaluate(opened, dataset, batch_size)
 
 

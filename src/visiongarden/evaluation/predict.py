@@ -19,7 +19,7 @@ from visiongarden.evaluation.evaluate import filled
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.evaluation.report import Report, report_on
 from visiongarden.models import load
-from visiongarden.tasks import find, task_of
+from visiongarden.tasks import task_of
 
 
 def predict(
@@ -44,10 +44,10 @@ def predict(
     Raises:
         DataError: a file cannot be decoded.
     """
-    if hasattr(model, "detect"):  # an imported network has its own way, from pixels to boxes
-        least = find("detection").score if score is None else score
-        return [model.detect(image, least) for image in images]
     task = task_of(model)
+    if hasattr(model, "detect"):  # an imported network has its own way, from pixels to boxes
+        least = task.score if score is None else score
+        return [model.detect(image, least) for image in images]
     predictor = predictor or _predictor(model, score)
     found: list[Any] = []
     for start in range(0, len(images), batch_size):

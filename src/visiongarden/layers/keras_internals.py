@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,13 +34,16 @@ def weightless() -> Iterator[None]:
     """Inside, layers are built without memory for their variables, which must not be used after.
 
     `StatelessScope(initialize_variables=False)` defers the making of values; without the clean-up
-    here the deferred variables would all be made at the end of the next scope of that kind.
+    here the deferred variables would all be made at the end of the next scope of that kind. Seeds
+    that layers draw inside are put back, so that a model's weights never depend on what was traced.
     """
     before = list(global_state.get_global_attribute(_PENDING, []))
+    seeds = random.getstate()
     try:
         with keras.StatelessScope(initialize_variables=False):
             yield
     finally:
+        random.setstate(seeds)
         global_state.set_global_attribute(_PENDING, before)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import keras
 import numpy as np
@@ -45,6 +45,8 @@ class DarknetModel(SavedAsParts, keras.Model):
     Raises:
         ModelFileError: the cfg is not sound, or asks for what is not supported.
     """
+
+    task: ClassVar[str] = "detection"
 
     def __init__(
         self,
