@@ -79,8 +79,9 @@ def _torch(
 ) -> tuple[Any, Any, Any]:
     import torch
 
-    # With momentum 1 what comes back as the moving averages are the batch's own statistics.
-    mean, variance = (torch.empty_like(each) for each in moving) if learns else moving
+    # With momentum 1 what comes back as the moving averages are the batch's own statistics; what
+    # was there before counts 0 times, which would be NaN for memory that was never written.
+    mean, variance = (torch.zeros_like(each) for each in moving) if learns else moving
     output = torch.nn.functional.batch_norm(
         x.permute(0, 3, 1, 2), mean, variance, gamma, beta, learns, 1.0, epsilon
     )

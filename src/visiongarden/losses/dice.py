@@ -17,6 +17,7 @@ def dice(targets: Any, probabilities: Any, weights: Any) -> Any:
         probabilities: (batch, n, classes), 0 to 1.
         weights: (batch, n), 1 where a row counts and 0 where it does not.
     """
+    targets, probabilities, weights = map(ops.convert_to_tensor, (targets, probabilities, weights))
     weights = ops.expand_dims(weights, -1)
     targets, probabilities = targets * weights, probabilities * weights
     both = ops.sum(targets * probabilities, axis=(0, 1))

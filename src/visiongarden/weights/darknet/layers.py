@@ -37,7 +37,7 @@ class PaddedPool(keras.layers.Layer):
         pads = ((0, 0), *(tuple(pair) for pair in self.pads), (0, 0))
         strides = tuple(self.strides)
         if not self.mean:
-            least = float(np.finfo(np.float16).min) if "16" in x.dtype.name else -3.4e38
+            least = float(np.finfo(np.float16).min) if "16" in self.compute_dtype else -3.4e38
             x = ops.pad(x, pads, constant_values=least)
             return ops.max_pool(x, self.size, strides, "valid")
         total = ops.average_pool(ops.pad(x, pads), self.size, strides, "valid")
