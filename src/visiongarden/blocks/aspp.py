@@ -69,6 +69,6 @@ class ASPP(Composite):
     def call(self, x: Any) -> Any:
         """Runs the branches and joins them."""
         # One value a channel, spread over the map, whose size may be unknown here.
-        whole = self.whole(self.mean(x)) + ops.zeros_like(x[..., :1])
+        whole = self.whole(self.mean(x)) + ops.zeros_like(x[..., :1])  # noqa: VG203
         branches = [self.point(x), *(hole(x) for hole in self.holes), whole]
         return self.out(self.concat(branches))

@@ -37,7 +37,7 @@ class Segmentation(Head):
         if self.dropout:
             x = keras.layers.SpatialDropout2D(self.dropout, name="dropout")(x)
         x = keras.layers.Conv2D(self.num_classes, 1, name="out")(x)
-        if stride_of(level) > 1:
+        if stride_of(level) > 1:  # noqa: VG202 (the name of a level, no tensor)
             x = keras.layers.UpSampling2D(stride_of(level), interpolation="bilinear", name="up")(x)
         return {level: {"classes": x}}
 
