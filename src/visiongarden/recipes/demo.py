@@ -59,9 +59,9 @@ def recipe(scenes: str | Path, seed: int = 0) -> Recipe:
                 "image_size": 128,
             },
             "data": {"path": str(scenes), "format": "coco"},
-            "augmentation": {"mosaic": 0.3, "mosaic_off_epochs": 7, "scale": 0.3},
+            "augmentation": {"mosaic": 0.15, "mosaic_off_epochs": 8, "scale": 0.3},
             "training": {
-                "epochs": 24,
+                "epochs": 26,
                 "batch_size": 8,
                 "learning_rate": 0.005,
                 "warmup_epochs": 1,
