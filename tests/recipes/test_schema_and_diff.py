@@ -8,7 +8,7 @@ from visiongarden.cli.main import main
 from visiongarden.config import load_yaml
 from visiongarden.data import make_scenes
 from visiongarden.errors import UserError
-from visiongarden.recipes import Recipe, compare, environment, resolve, schema
+from visiongarden.recipes import Recipe, compare, diff, environment, resolve, schema
 
 
 def fields(**changes):
@@ -199,3 +199,19 @@ def test_environment(tmp_path, monkeypatch):
     (tmp_path / "a").write_text("2")
     assert environment(3)["git"]["dirty"]
     assert found["seed"] == 3
+
+
+def test_models_of_classification_recipes_are_compared(tmp_path):
+    files = []
+    for classes in (2, 3):
+        file = tmp_path / f"{classes}.yaml"
+        file.write_text(
+            "task: classification\n"
+            f"model: {{head: {{type: Classification, num_classes: {classes}}}, image_size: 64}}\n"
+            "data: {path: anywhere}\n"
+        )
+        files.append(file)
+    found = diff(*files)
+    assert [(each.place, each.before, each.after) for each in found.fields] == [
+        ("head.num_classes", 2, 3)
+    ]

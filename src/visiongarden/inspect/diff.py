@@ -15,7 +15,7 @@ from visiongarden.inspect.count import Count, count_of, drawn, size_for, symboli
 from visiongarden.inspect.diff_table import table_of
 from visiongarden.inspect.macs import macs_by_layer
 from visiongarden.layers.keras_internals import weightless
-from visiongarden.models import Detector, load
+from visiongarden.models import Joined, load
 from visiongarden.parts import IMAGE, Part
 from visiongarden.types import FeatureSpec, ImageSize
 from visiongarden.weights.live import named_weights
@@ -174,7 +174,7 @@ def _said(source: Any) -> tuple[dict[str, Part], dict[str, Any]]:
     """Parts by role, and what the model itself says."""
     if isinstance(source, Part):
         return {source.role: source}, {}
-    if not isinstance(source, Detector):
+    if not isinstance(source, Joined):
         return {}, {}
     parts = source.parts
     classes = None if source.class_map is None else list(source.class_map.names)

@@ -31,7 +31,7 @@ class ConvNormAct(Composite):
         groups: sets of channels that are convolved apart; both channel counts are its multiples.
         pad: cells added on every side; None is `kernel_size // 2`.
         folded: whether the convolution has a bias and does the normalisation's work; for models
-            that are used and no longer trained (`Detector.folded`).
+            that are used and no longer trained (`Detector.fused`).
         **kwargs: `name`, `dtype`, `trainable`.
     """
 
@@ -61,5 +61,4 @@ class ConvNormAct(Composite):
 
     def fold(self) -> dict[str, Any]:
         """Weights of the folded form: "conv/kernel" and "conv/bias"."""
-        kernel, bias = with_norm(self.conv, self.norm)
-        return {"conv/kernel": kernel, "conv/bias": bias}
+        return with_norm(self.conv, self.norm)

@@ -61,5 +61,4 @@ class DepthwiseNormAct(Composite):
 
     def fold(self) -> dict[str, Any]:
         """Weights of the folded form: "conv/kernel" and "conv/bias"."""
-        kernel, bias = with_norm(self.conv, self.norm)
-        return {"conv/kernel": kernel, "conv/bias": bias}
+        return with_norm(self.conv, self.norm)

@@ -33,8 +33,8 @@ def is_folding() -> bool:
     return _FOLDING.get()
 
 
-def with_norm(conv: Any, norm: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias of the convolution that does what `conv` and then `norm` do at inference.
+def with_norm(conv: Any, norm: Any) -> dict[str, Any]:
+    """The convolution that does what `conv` and then `norm` do: "conv/kernel" and "conv/bias".
 
     Args:
         conv: a built convolution without bias, depthwise or not.
@@ -48,4 +48,4 @@ def with_norm(conv: Any, norm: Any) -> tuple[np.ndarray, np.ndarray]:
     scale = gamma / np.sqrt(variance + norm.epsilon)
     depthwise = isinstance(conv, keras.layers.DepthwiseConv2D)
     shape = (1, 1, -1, 1) if depthwise else (1, 1, 1, -1)
-    return kernel * scale.reshape(shape), beta - mean * scale
+    return {"conv/kernel": kernel * scale.reshape(shape), "conv/bias": beta - mean * scale}

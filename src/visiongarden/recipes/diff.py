@@ -11,7 +11,6 @@ from visiongarden.layers.keras_internals import weightless
 from visiongarden.models import Joined
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolve import resolve
-from visiongarden.tasks import find
 
 
 def diff(before: str | Path, after: str | Path, image_size: int | None = None) -> inspect.ModelDiff:
@@ -42,12 +41,8 @@ def _is_recipe(path: str | Path) -> bool:
 
 
 def _model(recipe: Recipe) -> Joined:
-    said = recipe.model
     with weightless():
-        model: Joined = find(recipe.task).model(
-            said.backbone, said.decoder, said.head, said.image_size
-        )
-        return model
+        return recipe.build()
 
 
 def _rest(recipe: Recipe) -> dict[str, Any]:

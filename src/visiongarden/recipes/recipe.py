@@ -13,6 +13,7 @@ from visiongarden.data import (
     ClassificationAugmentation,
     SegmentationAugmentation,
 )
+from visiongarden.models import Joined
 from visiongarden.parts import Backbone, Decoder, Head, check_image_size
 from visiongarden.tasks import TASKS
 from visiongarden.training import Training
@@ -92,3 +93,15 @@ class Recipe(Value):
         if fields == Augmentation():
             return kind()
         return fields if isinstance(fields, Value) else kind.model_validate(fields)
+
+    def build(self, **options: Any) -> Joined:
+        """The model of the run, with new weights; `options` as `class_map` and `dtype`."""
+        parts = self.model
+        model: Joined = TASKS[self.task].model(
+            backbone=parts.backbone,
+            decoder=parts.decoder,
+            head=parts.head,
+            image_size=parts.image_size,
+            **options,
+        )
+        return model

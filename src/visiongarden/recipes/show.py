@@ -6,7 +6,6 @@ from pathlib import Path
 
 from visiongarden import inspect
 from visiongarden.recipes.resolve import resolve
-from visiongarden.tasks import find
 
 
 def show(source: str | Path, image_size: int | None = None) -> inspect.Figure:
@@ -18,9 +17,4 @@ def show(source: str | Path, image_size: int | None = None) -> inspect.Figure:
     """
     if Path(source).suffix not in {".yaml", ".yml"}:
         return inspect.show(source, image_size)
-    recipe = resolve(source)
-    parts = recipe.model
-    model = find(recipe.task).model(
-        backbone=parts.backbone, decoder=parts.decoder, head=parts.head, image_size=parts.image_size
-    )
-    return inspect.show(model, image_size)
+    return inspect.show(resolve(source).build(), image_size)

@@ -48,14 +48,7 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
     for dataset in (train_set, val_set):
         check(dataset)
     keras.utils.set_random_seed(recipe.training.seed)
-    model = task.model(
-        backbone=recipe.model.backbone,
-        decoder=recipe.model.decoder,
-        head=recipe.model.head,
-        image_size=recipe.model.image_size,
-        class_map=train_set.class_map,
-        dtype=recipe.training.precision,
-    )
+    model = recipe.build(class_map=train_set.class_map, dtype=recipe.training.precision)
     folder = _folder(recipe, output, resume)
     save_yaml(folder / RECIPE, recipe)
     save_environment(folder, recipe.training.seed)
