@@ -36,7 +36,7 @@ class Contender:
         """Starts the process; returns what it says once it is ready."""
         environment = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ | self.environment
         self.process = subprocess.Popen(
-            [self.python, "-m", self.module, json.dumps({"warmup": 3} | self.options)],
+            [self.python, "-m", self.module, json.dumps({"warmup": 20} | self.options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if "QUIET" in os.environ else None,

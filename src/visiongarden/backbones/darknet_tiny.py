@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from visiongarden.blocks import PartialDense
-from visiongarden.layers import ConvNormAct
+from visiongarden.layers import ConvNormAct, MaxPooling
 from visiongarden.parts import Backbone
 from visiongarden.parts.fields import Multiplier
 from visiongarden.registry import register
@@ -36,7 +34,7 @@ class DarknetTiny(Backbone):
         for number, channels in enumerate((16, 32, 64, 128, 256, 512, 1024)):
             if number:
                 strides = 2 if number < 6 else 1
-                pool = keras.layers.MaxPooling2D(2, strides, padding="same", name=f"pool{number}")
+                pool = MaxPooling(2, strides, padding="same", name=f"pool{number}")
                 x = pool(x)
             filters = int(channels * self.width)
             x = ConvNormAct(filters, 3, activation=self.activation, name=f"conv{number + 1}")(x)
@@ -74,7 +72,7 @@ class CSPDarknetTiny(Backbone):
             filters = int(channels * self.width)
             x = PartialDense(filters, act, name=f"stage{number}")(x)
             maps[f"p{number}"] = x[..., filters:]
-            x = keras.layers.MaxPooling2D(2, padding="same", name=f"pool{number}")(x)
+            x = MaxPooling(2, padding="same", name=f"pool{number}")(x)
         last = ConvNormAct(int(512 * self.width), 3, activation=act, name="stage5")
         maps["p5"] = last(x)
         return maps

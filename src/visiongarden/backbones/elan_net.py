@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from visiongarden.blocks import ELAN, MPDown
-from visiongarden.layers import ConvNormAct
+from visiongarden.layers import ConvNormAct, MaxPooling
 from visiongarden.parts import Backbone
 from visiongarden.parts.fields import Multiplier
 from visiongarden.registry import register
@@ -74,7 +72,7 @@ class ELANNetTiny(Backbone):
         x = ConvNormAct(self._channels(64), 3, 2, activation=act, name="stem2")(x)
         for number, channels in enumerate((64, 128, 256, 512), start=2):
             if number > 2:
-                x = keras.layers.MaxPooling2D(2, name=f"down{number}")(x)
+                x = MaxPooling(2, name=f"down{number}")(x)
             filters = self._channels(channels)
             x = maps[f"p{number}"] = ELAN(
                 filters, filters // 2, depth=2, every=1, activation=act, name=f"stage{number}"

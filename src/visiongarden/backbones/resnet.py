@@ -7,7 +7,7 @@ from typing import Any, Literal
 import keras
 
 from visiongarden.blocks import ResNetStage
-from visiongarden.layers import ConvNormAct
+from visiongarden.layers import ConvNormAct, MaxPooling
 from visiongarden.parts import Backbone
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps
@@ -39,7 +39,7 @@ class ResNet(Backbone):
         )(images)
         # Zeros are as good as minus infinity here: what comes out of the ReLU is not negative.
         x = keras.layers.ZeroPadding2D(1, name="stem_pad")(x)
-        x = keras.layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
+        x = MaxPooling(3, strides=2, name="stem_pool")(x)
         maps = {}
         for number, repeats in enumerate(_UNITS[self.depth], start=2):
             x = maps[f"p{number}"] = ResNetStage(

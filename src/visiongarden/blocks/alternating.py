@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from visiongarden.layers import Composite, ConvNormAct
+from visiongarden.layers import Composite, ConvNormAct, MaxPooling
 from visiongarden.registry import register
 
 
@@ -60,9 +60,7 @@ class AlternatingSPP(Composite):
     ) -> None:
         super().__init__(**kwargs)
         self.before = Alternating(filters, 3, activation)
-        self.pools = [
-            keras.layers.MaxPooling2D(size, strides=1, padding="same") for size in pool_sizes
-        ]
+        self.pools = [MaxPooling(size, strides=1, padding="same") for size in pool_sizes]
         self.concat = keras.layers.Concatenate()
         self.after = Alternating(filters, 3, activation)
 

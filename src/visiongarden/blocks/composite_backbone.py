@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
-from visiongarden.layers import Composite, Sum
+from visiongarden.layers import Composite, Convolution, Sum, Upsampling
 from visiongarden.registry import register
 
 
@@ -25,7 +23,7 @@ class CBLinear(Composite):
     def __init__(self, filters: tuple[int, ...], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.filters = tuple(filters)
-        self.conv = keras.layers.Conv2D(sum(self.filters), 1)
+        self.conv = Convolution(sum(self.filters), 1)
 
     def call(self, x: Any) -> Any:
         """Projects and splits."""
@@ -49,7 +47,7 @@ class CBFuse(Composite):
 
     def __init__(self, factors: tuple[int, ...], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.ups = [keras.layers.UpSampling2D(factor) for factor in factors]
+        self.ups = [Upsampling(factor) for factor in factors]
         self.sum = Sum()
 
     def call(self, maps: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import keras
 
-from visiongarden.layers import Composite, ConvNormAct, DepthwiseNormAct
+from visiongarden.layers import Composite, ConvNormAct, DepthwiseNormAct, MaxPooling
 from visiongarden.registry import register
 
 
@@ -30,7 +30,7 @@ class MPDown(Composite):
     def __init__(self, filters: int, activation: str = "silu", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         half = filters // 2
-        self.pool = keras.layers.MaxPooling2D(2)
+        self.pool = MaxPooling(2)
         self.pooled = ConvNormAct(half, activation=activation)
         self.into = ConvNormAct(half, activation=activation)
         self.down = ConvNormAct(half, 3, strides=2, activation=activation)
@@ -82,7 +82,7 @@ class ADown(Composite):
         self.blur = _blur()
         self.down = ConvNormAct(half, 3, strides=2, activation=activation)
         # Zeros may win over negative averages at the border; "same" pads with minus infinity.
-        self.pool = keras.layers.MaxPooling2D(3, strides=2, padding="same")
+        self.pool = MaxPooling(3, strides=2, padding="same")
         self.pooled = ConvNormAct(half, activation=activation)
         self.concat = keras.layers.Concatenate()
 

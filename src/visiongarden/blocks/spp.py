@@ -6,12 +6,12 @@ from typing import Any
 
 import keras
 
-from visiongarden.layers import Composite, ConvNormAct
+from visiongarden.layers import Composite, ConvNormAct, MaxPooling
 from visiongarden.registry import register
 
 
 def _pool(size: int) -> keras.Layer:
-    return keras.layers.MaxPooling2D(size, strides=1, padding="same")
+    return MaxPooling(size, strides=1, padding="same")
 
 
 @register

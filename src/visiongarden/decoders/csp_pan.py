@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from visiongarden.blocks import CSP, SeparableCSP
-from visiongarden.layers import ConvNormAct, SeparableNormAct
+from visiongarden.layers import ConvNormAct, SeparableNormAct, Upsampling
 from visiongarden.parts import Decoder
 from visiongarden.parts.fields import Multiplier
 from visiongarden.registry import register
@@ -43,7 +43,7 @@ class CSPPathAggregation(Decoder):
         for level, coarser in zip(levels[-2::-1], levels[::-1], strict=False):
             lateral = ConvNormAct(widths[level], activation=act, name=f"lateral_{coarser}")
             narrowed[coarser] = lateral(x)
-            x = keras.layers.UpSampling2D(2, name=f"upsample_{level}")(narrowed[coarser])
+            x = Upsampling(2, name=f"upsample_{level}")(narrowed[coarser])
             x = keras.layers.Concatenate(name=f"join_down_{level}")([x, features[level]])
             x = self._block(widths[level], f"down_{level}")(x)
         if len(levels) == 1:

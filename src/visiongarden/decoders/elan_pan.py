@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from visiongarden.blocks import ELAN, SPPCSPC, MPDown
-from visiongarden.layers import ConvNormAct
+from visiongarden.layers import ConvNormAct, Upsampling
 from visiongarden.parts import Decoder
 from visiongarden.parts.fields import HalvedChannels
 from visiongarden.registry import register
@@ -42,7 +42,7 @@ class ELANPathAggregation(Decoder):
         down = {levels[-1]: x}
         for level in reversed(levels[:-1]):
             narrow = ConvNormAct(widths[level], activation=act, name=f"narrow_{level}")
-            x = keras.layers.UpSampling2D(2, name=f"upsample_{level}")(narrow(x))
+            x = Upsampling(2, name=f"upsample_{level}")(narrow(x))
             lateral = ConvNormAct(widths[level], activation=act, name=f"lateral_{level}")
             own = lateral(features[level])
             x = keras.layers.Concatenate(name=f"join_down_{level}")([own, x])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import keras
-
-from visiongarden.layers import Sum
+from visiongarden.layers import Convolution, Sum, Upsampling
 from visiongarden.parts import Decoder
 from visiongarden.parts.fields import Channels
 from visiongarden.registry import register
@@ -29,12 +27,10 @@ class FPN(Decoder):
         outputs: FeatureMaps = {}
         parent = None
         for level in reversed(self.levels):
-            x = keras.layers.Conv2D(self.channels, 1, name=f"lateral_{level}")(features[level])
+            x = Convolution(self.channels, 1, name=f"lateral_{level}")(features[level])
             if parent is not None:
-                up = keras.layers.UpSampling2D(2, name=f"up_{level}")(parent)
+                up = Upsampling(2, name=f"up_{level}")(parent)
                 x = Sum(name=f"sum_{level}")([x, up])
             parent = x
-            outputs[level] = keras.layers.Conv2D(
-                self.channels, 3, padding="same", name=f"out_{level}"
-            )(x)
+            outputs[level] = Convolution(self.channels, 3, name=f"out_{level}")(x)
         return {level: outputs[level] for level in self.levels}

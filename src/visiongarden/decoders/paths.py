@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from visiongarden.layers import Upsampling
 from visiongarden.types import FeatureMaps
 
 Merge = Callable[[Any, str], Any]
@@ -30,7 +31,7 @@ def two_paths(
     x = features[coarsest]
     on_the_way = {coarsest: x}
     for level in reversed(levels[:-1]):
-        x = keras.layers.UpSampling2D(2, name=f"upsample_{level}")(x)
+        x = Upsampling(2, name=f"upsample_{level}")(x)
         x = keras.layers.Concatenate(name=f"join_down_{level}")([x, features[level]])
         x = on_the_way[level] = down(x, level)
     if len(levels) == 1:

@@ -8,7 +8,7 @@ import keras
 from pydantic import Field
 
 from visiongarden.blocks import Alternating, AlternatingSPP
-from visiongarden.layers import ConvNormAct
+from visiongarden.layers import ConvNormAct, Upsampling
 from visiongarden.parts import Decoder
 from visiongarden.parts.fields import Multiplier
 from visiongarden.registry import register
@@ -45,7 +45,7 @@ class YOLOv3Decoder(Decoder):
             x = features[level]
             if parent is not None:
                 up = ConvNormAct(filters, activation=act, name=f"lateral_{level}")
-                parent = keras.layers.UpSampling2D(2, name=f"up_{level}")(up(parent))
+                parent = Upsampling(2, name=f"up_{level}")(up(parent))
                 x = keras.layers.Concatenate(name=f"join_{level}")([parent, x])
             block = Alternating(filters, activation=act, name=f"block_{level}")
             if parent is None and self.pool_sizes:
@@ -84,7 +84,7 @@ class TinyDecoder(Decoder):
                 x = parent = ConvNormAct(narrow, activation=act, name=f"narrow_{level}")(x)
             else:
                 up = ConvNormAct(narrow, activation=act, name=f"lateral_{level}")
-                up = keras.layers.UpSampling2D(2, name=f"up_{level}")(up(parent))
+                up = Upsampling(2, name=f"up_{level}")(up(parent))
                 x = keras.layers.Concatenate(name=f"join_{level}")([up, x])
                 parent = None
             out = ConvNormAct(2 * narrow, 3, activation=act, name=f"out_{level}")

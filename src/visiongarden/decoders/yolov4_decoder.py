@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from visiongarden.blocks import SPPCSPC, Alternating, AlternatingSPP, ReversedCSP
-from visiongarden.layers import ConvNormAct
+from visiongarden.layers import ConvNormAct, Upsampling
 from visiongarden.parts import Decoder
 from visiongarden.parts.fields import Multiplier
 from visiongarden.registry import register
@@ -42,7 +42,7 @@ class LateralPathAggregation(Decoder):
         for level in reversed(levels[:-1]):
             filters = self._filters(level)
             x = ConvNormAct(filters, activation=act, name=f"lateral_{level}")(x)
-            x = keras.layers.UpSampling2D(2, name=f"up_{level}")(x)
+            x = Upsampling(2, name=f"up_{level}")(x)
             own = ConvNormAct(filters, activation=act, name=f"own_{level}")(features[level])
             x = keras.layers.Concatenate(name=f"join_down_{level}")([own, x])
             x = down[level] = self.block(filters, f"down_{level}")(x)

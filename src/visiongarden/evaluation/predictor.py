@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from visiongarden.errors import UserError
+from visiongarden.ops.recorded import Recorded
 from visiongarden.tasks import task_of
 from visiongarden.types import ImageSize
 
@@ -93,8 +94,10 @@ def _compiled(
         )
     import torch
 
+    recorded = Recorded(forward)
+
     def without_gradients(images: np.ndarray) -> Any:
         with torch.no_grad():
-            return forward(images)
+            return recorded(ops.convert_to_tensor(images))
 
     return without_gradients

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-import keras
 from pydantic import PositiveFloat, model_validator
 
 from visiongarden.blocks import RepConv
 from visiongarden.errors import ConfigError, ContractError
 from visiongarden.heads.prediction import AnchorBias, SplitAnchors
-from visiongarden.layers import ConvNormAct
+from visiongarden.layers import ConvNormAct, Convolution
 from visiongarden.losses import AnchorBasedLoss, AnchorIoU
 from visiongarden.ops import Sizes
 from visiongarden.parts import Head
@@ -82,7 +81,7 @@ class AnchorBased(Head):
         for level, x in features.items():
             count = len(self.anchors[level])
             x = self._widened(x, f"{level}_conv")
-            x = keras.layers.Conv2D(
+            x = Convolution(
                 count * (5 + self.num_classes),
                 1,
                 bias_initializer=AnchorBias(count, self.num_classes),

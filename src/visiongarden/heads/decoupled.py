@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from visiongarden.heads.prediction import prior_logit
-from visiongarden.layers import ConvNormAct, SeparableNormAct
+from visiongarden.layers import ConvNormAct, Convolution, SeparableNormAct
 from visiongarden.losses import DecoupledLoss
 from visiongarden.parts import Head
 from visiongarden.parts.fields import Multiplier
@@ -64,4 +64,4 @@ class Decoupled(Head):
 
 def _predict(outputs: int, bias: float, name: str) -> keras.Layer:
     start = keras.initializers.Constant(bias)
-    return keras.layers.Conv2D(outputs, 1, bias_initializer=start, name=name)
+    return Convolution(outputs, 1, bias_initializer=start, name=name)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from visiongarden.layers import Composite, ConvNormAct, DepthwiseNormAct
+from visiongarden.layers import Composite, ConvNormAct, Convolution, DepthwiseNormAct
 from visiongarden.registry import register
 
 PRIOR = 0.01
@@ -51,7 +51,7 @@ class Branch(Composite):
             ConvNormAct(filters, 3, activation=activation, groups=groups if i else 1)
             for i in range(repeats)
         ]
-        self.out = keras.layers.Conv2D(
+        self.out = Convolution(
             outputs, 1, groups=groups, bias_initializer=keras.initializers.Constant(bias)
         )
 
@@ -90,9 +90,7 @@ class LightBranch(Composite):
         super().__init__(**kwargs)
         self.depths = [DepthwiseNormAct(3, activation=activation) for _ in range(repeats)]
         self.points = [ConvNormAct(filters, activation=activation) for _ in range(repeats)]
-        self.out = keras.layers.Conv2D(
-            outputs, 1, bias_initializer=keras.initializers.Constant(bias)
-        )
+        self.out = Convolution(outputs, 1, bias_initializer=keras.initializers.Constant(bias))
 
     def call(self, x: Any) -> Any:
         """Runs the pairs and predicts."""

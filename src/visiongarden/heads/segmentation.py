@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 import keras
 from pydantic import Field, NonNegativeFloat
 
+from visiongarden.layers import Convolution
 from visiongarden.losses import SegmentationLoss
 from visiongarden.parts import Head
 from visiongarden.postprocess import SoftmaxDecode
@@ -36,7 +37,7 @@ class Segmentation(Head):
         level, x = next(iter(features.items()))
         if self.dropout:
             x = keras.layers.SpatialDropout2D(self.dropout, name="dropout")(x)
-        x = keras.layers.Conv2D(self.num_classes, 1, name="out")(x)
+        x = Convolution(self.num_classes, 1, name="out")(x)
         if stride_of(level) > 1:  # noqa: VG202 (the name of a level, no tensor)
             x = keras.layers.UpSampling2D(stride_of(level), interpolation="bilinear", name="up")(x)
         return {level: {"classes": x}}

@@ -7,6 +7,7 @@ from visiongarden.layers.conv_norm_act import ConvNormAct
 from visiongarden.layers.convolution import Convolution
 from visiongarden.layers.depthwise_norm_act import DepthwiseNormAct
 from visiongarden.layers.folding import folding, is_folding
+from visiongarden.layers.resampling import MaxPooling, Upsampling
 from visiongarden.layers.separable_norm_act import SeparableNormAct
 from visiongarden.layers.sum import Sum
 
@@ -16,8 +17,10 @@ __all__ = [
     "ConvNormAct",
     "Convolution",
     "DepthwiseNormAct",
+    "MaxPooling",
     "SeparableNormAct",
     "Sum",
+    "Upsampling",
     "activation",
     "folding",
     "is_folding",

@@ -27,6 +27,22 @@ def mish(x: Any) -> Any:
     return keras.ops.cast(wide * (square / (square + 2)), dtype)
 
 
+def in_place(layer: keras.Layer, x: Any) -> Any:
+    """What an activation's layer makes of a tensor that nobody else sees, in the tensor's memory.
+
+    PyTorch's inference alone gains by it; everywhere else, and in training, the layer is called.
+    """
+    if keras.backend.backend() != "torch" or isinstance(x, keras.KerasTensor):
+        return layer(x)
+    import torch
+
+    known = {keras.activations.silu: "silu", keras.activations.relu: "relu"}
+    name = known.get(getattr(layer, "activation", None))
+    if name is None or torch.is_grad_enabled() or x.device.type == "meta":
+        return layer(x)
+    return getattr(torch.nn.functional, name)(x, inplace=True)
+
+
 def activation(name: str | None, /, **kwargs: Any) -> keras.Layer:
     """A layer for an activation's name.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from visiongarden.layers.activation import activation as activation_layer
+from visiongarden.layers.activation import in_place
 from visiongarden.layers.batch_norm import BatchNorm
 from visiongarden.layers.composite import Composite
 from visiongarden.layers.convolution import Convolution
@@ -57,7 +58,7 @@ class ConvNormAct(Composite):
     def call(self, x: Any) -> Any:
         """Runs convolution, normalisation and activation."""
         x = self.conv(x)
-        return self.act(x if self.norm is None else self.norm(x))
+        return in_place(self.act, x if self.norm is None else self.norm(x))
 
     def fold(self) -> dict[str, Any]:
         """Weights of the folded form: "conv/kernel" and "conv/bias"."""

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from visiongarden.ops.recorded import Recorded
 from visiongarden.types import ImageSize
 
 
@@ -24,13 +25,19 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         super().__init__(name="trainer", dtype=model.dtype_policy)
         self.inner, self.judge_raw, self.image_size = model, loss, image_size
         self.trackers = [keras.metrics.Mean(name=term) for term in getattr(loss, "terms", ())]
+        self._learning: Any = self._run
+        if keras.backend.backend() == "torch":
+            self._learning = Recorded(self._run, lambda: model.non_trainable_variables)
         self.built = True
 
     def call(self, images: Any, training: bool | None = None) -> Any:
         """Raw predictions for uint8 images (batch, height, width, 3)."""
         dtype = self.compute_dtype
         floats = ops.cast(images, dtype) * ops.cast(1 / 255, dtype)
-        return self.inner(floats, training=training)
+        return self._learning(floats) if training else self.inner(floats, training=training)
+
+    def _run(self, floats: Any) -> Any:
+        return self.inner(floats, training=True)
 
     def compute_loss(
         self,
