@@ -146,6 +146,7 @@ def _example(where: str, raw: bytes, image: Record, class_map: ClassMap, faults:
     crowd = row.get("crowd") or [False] * len(boxes)
     labels = []
     for box, index, many, outline in zip(boxes, row["classes"], crowd, drawn, strict=True):
+        index = faults.shifted(index)
         faults.ids[index if isinstance(index, int) else repr(index)[:60]] += 1
         if not isinstance(index, int) or not 0 <= index < len(class_map):
             faults.add(where, f"class {index!r:.60} is outside the class map", "id")

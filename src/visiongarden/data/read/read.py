@@ -10,8 +10,10 @@ from typing import Any
 from visiongarden.data import cache
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.faults import Faults
+from visiongarden.data.labelled_images import ClassificationDataset
+from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.place import Place, place
-from visiongarden.data.read import array_record, coco, csv_table, voc, yolo
+from visiongarden.data.read import array_record, coco, csv_table, folders, mask_folders, voc, yolo
 from visiongarden.data.table import Table, located_in
 from visiongarden.errors import DataError, UserError, nearest
 
@@ -21,8 +23,14 @@ _READERS: dict[str, Any] = {
     "yolo": yolo,
     "csv": csv_table,
     "arrayrecord": array_record,
+    "folders": folders,
+    "masks": mask_folders,
 }
-FORMATS = tuple(_READERS)
+EVERY_FORMAT = tuple(_READERS)
+FORMATS = tuple(name for name in EVERY_FORMAT if name not in ("folders", "masks"))
+"""Formats whose labels are boxes."""
+
+AnyDataset = DetectionDataset | ClassificationDataset | SegmentationDataset
 
 
 def read(
@@ -33,7 +41,7 @@ def read(
     invalid_boxes: str = "error",
     one_based: bool = False,
 ) -> DetectionDataset:
-    """Reads one split of a data set; looks at every label before it returns.
+    """Reads one split of a data set of boxes; looks at every label before it returns.
 
     - "coco": a JSON file, or a folder with `train.json` and `val.json`, or `annotations/*.json`;
       images beside it, in `images/`, `train/` or `train2017/`. `segmentation` may be polygons or
@@ -66,21 +74,96 @@ def read(
         DataError: names each file, line and fault; nothing is left out in silence.
         UserError: an argument is not valid.
     """
-    root, format = opened(path, format)
+    root, format = opened(path, format, FORMATS)
     names = tuple(class_names) if class_names is not None else None
     settings = [format, split, names, invalid_boxes, one_based]
     known = cache.load(root, settings)
     if known is not None:
         return known
     found, faults = gather(root, format, split, names, invalid_boxes, one_based)
-    faults.raise_if_any()
-    if not len(found):
-        raise DataError(f"{path}: split {split!r} has no image", rule="one image at least")
+    refuse_faults(faults, found, split)
     return cache.save(root, settings, found)
 
 
-def opened(path: str | Path, format: str = "auto") -> tuple[Place, str]:
+def read_folders(
+    path: str | Path, split: str = "train", class_names: Sequence[str] | None = None
+) -> ClassificationDataset:
+    """Reads one split of a data set of class folders, or of an archive of them.
+
+    `train/cat/*.jpg`, `val/cat/*.jpg` (or `valid`, `validation`) and `test/cat/*.jpg`; or
+    `cat/*.jpg` alone, split 80/10/10 by a hash of the file names. Names of the classes are those of
+    the folders of all splits, sorted; `classes.txt` beside them gives another order. Hidden files
+    are passed over; any other file that is no image is a fault, as is an image in no class's folder.
+
+    Args:
+        path: folder or archive of the data set.
+        split: "train", "val", "test", or the name of its folder.
+        class_names: the class map, instead of the folders' names.
+
+    Raises:
+        DataError: names each fault; nothing is left out in silence.
+    """
+    found: ClassificationDataset = _read_as("folders", path, split, class_names)
+    return found
+
+
+def read_masks(
+    path: str | Path, split: str = "train", class_names: Sequence[str] | None = None
+) -> SegmentationDataset:
+    """Reads one split of a data set of images and semantic masks, or of an archive of them.
+
+    `images/train/a.jpg` beside `masks/train/a.png`; or `train/images` beside `train/masks`; or
+    `images/` beside `masks/` without splits, divided 80/10/10 by a hash of the names; or Pascal
+    VOC's `JPEGImages/`, `SegmentationClass/` and `ImageSets/Segmentation/train.txt`. `annotations/`
+    (ADE20K) and `labels/` are masks too where they hold images.
+
+    A mask is a PNG of the size of its image: grey or palette, whose values are ids, or RGB.
+    `classes.yaml` (or .json, .txt with a name a line) says what the values mean:
+
+        classes: [background, road, tree]                        # ids 0, 1, 2
+        classes: {background: 0, road: 7, tree: 21}              # ids of the files' own
+        classes: {road: [128, 64, 128], tree: [107, 142, 35]}    # RGB masks
+        ignore: [255]                                            # neither trained on nor judged
+
+    Args:
+        path: folder or archive of the data set.
+        split: "train", "val", "test", or the name of its folder or list.
+        class_names: the class map that the file must give, in this order.
+
+    Raises:
+        DataError: no such folders, an image without a mask or a mask without an image, classes that
+            are not sound. What is inside the masks is looked at when they are loaded.
+    """
+    found: SegmentationDataset = _read_as("masks", path, split, class_names)
+    return found
+
+
+def _read_as(format: str, path: str | Path, split: str, class_names: Sequence[str] | None) -> Any:
+    root, _ = opened(path, format)
+    if not root.is_dir():
+        raise DataError(f"{path} is no folder", rule=f"format {format} is a folder, or its archive")
+    names = tuple(class_names) if class_names is not None else None
+    found, faults = gather(root, format, split, names)
+    refuse_faults(faults, found, split)
+    return found
+
+
+def refuse_faults(faults: Faults, found: AnyDataset, split: str) -> None:
+    """Raises one report of a split's faults; a split without an image is one."""
+    faults.raise_if_any()
+    if not len(found):
+        raise DataError(f"{faults.root}: split {split!r} has no image", rule="one image at least")
+
+
+def opened(
+    path: str | Path, format: str = "auto", formats: Sequence[str] = EVERY_FORMAT
+) -> tuple[Place, str]:
     """The data set's root, inside its archive if it is one, and its format.
+
+    Args:
+        path: folder, file or archive.
+        format: its name, or "auto" to look.
+        formats: those that may be.
 
     Raises:
         DataError: there is nothing, or its format cannot be told.
@@ -90,9 +173,12 @@ def opened(path: str | Path, format: str = "auto") -> tuple[Place, str]:
         raise DataError(f"there is no data set {path}", fix="check the path")
     root = place(path)
     if format == "auto":
-        format = _guess(root)
-    if format not in _READERS:
-        raise UserError(f"unknown format {format!r}", fix=nearest(format, [*FORMATS, "auto"]))
+        try:
+            format = _guess(root, formats)
+        except OSError as error:
+            raise _unreadable(root, error) from error
+    if format not in formats:
+        raise UserError(f"unknown format {format!r}", fix=nearest(format, [*formats, "auto"]))
     return root, format
 
 
@@ -116,10 +202,12 @@ def gather(
     invalid_boxes: str = "error",
     one_based: bool = False,
     mend: bool = False,
-) -> tuple[DetectionDataset, Faults]:
-    """What is sound in one split, and all that is not; `read` refuses the latter.
+    shift: int = 0,
+) -> tuple[Any, Faults]:
+    """What is sound in one split, and all that is not; reading refuses the latter.
 
-    With `mend` boxes are cut at the border, and what is left out stands in `dropped`.
+    With `mend` boxes are cut at the border, and what is left out stands in `dropped`. `shift` is
+    what boxes' class ids are too high by.
 
     Raises:
         DataError: the split cannot be read at all.
@@ -127,7 +215,7 @@ def gather(
     """
     if class_names is not None and not class_names:
         raise UserError("class_names is empty", rule="at least one name, or None")
-    faults = Faults(root, invalid_boxes, mend)
+    faults = Faults(root, invalid_boxes, mend, shift)
     try:
         if format == "voc":
             found = voc.read(root, split, class_names, faults, one_based)
@@ -135,6 +223,12 @@ def gather(
             found = _READERS[format].read(root, split, class_names, faults)
     except OSError as error:  # may not be read, or a name longer than the file system allows
         raise _unreadable(root, error) from error
+    except DataError:
+        raise
+    except UserError as error:  # a class map that cannot be
+        raise DataError(f"{root}: {error.what}", rule=error.rule) from error
+    if format not in FORMATS:
+        return found, faults
     located = array_record.located if format == "arrayrecord" else located_in(root)
     table = Table.of(found.examples, located)
     if _look_like_shares(table):
@@ -157,24 +251,38 @@ def _unreadable(root: Place, error: OSError) -> DataError:
     return DataError(f"{root} cannot be read", received=str(error)[:200])
 
 
-def _guess(path: Place) -> str:
-    found = guesses(path)
+def _guess(path: Place, formats: Sequence[str]) -> str:
+    found = guesses(path, formats)
     if len(found) == 1:
         return found[0]
+    others = [] if found else guesses(path, EVERY_FORMAT)
+    like = f"it looks like {' and '.join(found or others) or 'none of them'}"
     raise DataError(
         f"cannot tell the format of {path}",
-        rule=f"one of {', '.join(FORMATS)}",
-        received=f"it looks like {' and '.join(found) or 'none of them'}",
-        fix=f"--format {(found or FORMATS)[0]}",
+        rule=f"one of {', '.join(formats)}",
+        received=like + (", which holds no boxes" if others else ""),
+        fix=" or ".join(f"--format {name}" for name in found) or f"--format {formats[0]}",
     )
 
 
-def guesses(path: Place) -> list[str]:
-    """The formats that a folder or file looks like."""
-    if array_record.looks_like(path):
+def guesses(path: Place, formats: Sequence[str] = EVERY_FORMAT) -> list[str]:
+    """The formats that a folder or file looks like; several where it could be meant either way."""
+    if "arrayrecord" in formats and array_record.looks_like(path):
         return ["arrayrecord"]  # its list of shards says so itself
-    found = [name for name, reader in _READERS.items() if reader.looks_like(path)]
-    if len(found) > 1 and "csv" in found:
+    found = [name for name in formats if _READERS[name].looks_like(path)]
+    if len(found) > 1:
+        # A JSON, a table or a YAML beside other things may be about anything.
+        found = [name for name in found if _surely(name, path)] or found
+    if len(found) > 1 and "folders" in found and set(found) & {"coco", "yolo", "voc", "masks"}:
+        # Labels in files say more than the names of folders.
+        found.remove("folders")
+    if len(found) > 1 and "csv" in found and "folders" not in found:
         # A table beside annotations of another kind is a summary of them.
         found.remove("csv")
     return found
+
+
+def _surely(format: str, path: Place) -> bool:
+    """A closer look, where several formats are possible; True where there is none."""
+    closer = getattr(_READERS[format], "is_surely", None)
+    return closer is None or bool(closer(path))
