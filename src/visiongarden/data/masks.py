@@ -167,7 +167,7 @@ def read_pixels(path: Any) -> np.ndarray:
 
 def is_lossy(raw: bytes) -> bool:
     """Whether an image file is of a kind whose pixels are not those that were saved."""
-    return raw.startswith(b"\xff\xd8") or (raw[:4] == b"RIFF" and raw[12:16] == b"VP8 ")
+    return raw.startswith(b"\xff\xd8") or (raw[:4] == b"RIFF" and b"VP8 " in raw[:256])
 
 
 def _packed(pixels: np.ndarray) -> np.ndarray:

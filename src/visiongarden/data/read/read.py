@@ -30,6 +30,11 @@ EVERY_FORMAT = tuple(_READERS)
 FORMATS = tuple(name for name in EVERY_FORMAT if name not in ("folders", "masks"))
 """Formats whose labels are boxes."""
 
+_SHAPES = (
+    "COCO JSON, YOLO txt, Pascal VOC, CSV or ArrayRecord; folders of classes (train/cat/*.jpg); or "
+    "images/ beside masks/"
+)
+
 AnyDataset = DetectionDataset | ClassificationDataset | SegmentationDataset
 
 
@@ -259,7 +264,7 @@ def _guess(path: Place, formats: Sequence[str]) -> str:
     like = f"it looks like {' and '.join(found or others) or 'none of them'}"
     raise DataError(
         f"cannot tell the format of {path}",
-        rule=f"one of {', '.join(formats)}",
+        rule=_SHAPES,
         received=like + (", which holds no boxes" if others else ""),
         fix=" or ".join(f"--format {name}" for name in found) or f"--format {formats[0]}",
     )
