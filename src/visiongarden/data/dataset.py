@@ -53,6 +53,8 @@ class DetectionDataset:
 
     def image_path(self, index: int) -> Any:
         """Where an image lies: a path, a member of an archive, a record."""
+        if isinstance(self.examples, Table):
+            return self.examples.located(self.examples.names[index])
         return self.examples[index].path
 
     def load(self, index: int, least: ImageSize | None = None) -> Example:

@@ -64,6 +64,8 @@ class Faults:
         self.dropped: list[str] = []
         self.ids: Counter[object] = Counter()
         """How often the files name each class, known or not."""
+        self.known: frozenset[int] | None = None
+        """The ids that the labels may use, where they are not those of the class map."""
         self.corner_like = 0
         """Boxes (left, top, width, height) that fit their image as corners, and only so."""
         self.one_pixel = 0

@@ -99,6 +99,7 @@ def read(
     meta = _meta(file)
     try:
         class_map = ClassMap(tuple(meta["classes"]), tuple(meta.get("ids") or ()))
+        faults.known = frozenset(range(len(class_map)))  # labels hold positions in the class map
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{file}: `classes` is not a list of names") from error
     if class_names is not None and class_names != class_map.names:

@@ -29,7 +29,7 @@ def looks_like(path: Place) -> bool:
     classes = [c for folder in (splits.values() or [path]) for c in inner(folder)]
     if not classes or any(c.name.lower() in _OTHER for c in classes):
         return False
-    return any(_is_image(file) for folder in classes for file in folder.iterdir())
+    return any(is_image(file) for folder in classes for file in folder.iterdir())
 
 
 def splits(root: Place) -> list[str]:
@@ -38,13 +38,24 @@ def splits(root: Place) -> list[str]:
     if found:
         return list(found)
     images = ((folder, file) for folder in inner(root) for file in folder.iterdir())
-    return splits_by_hash(_key(folder, file) for folder, file in images if _is_image(file))
+    return splits_by_hash(_key(folder, file) for folder, file in images if is_image(file))
 
 
 def splits_by_hash(names: Iterable[str]) -> list[str]:
     """The splits into which files fall, in their usual order."""
     found = {by_hash(name) for name in names}
     return [split for split in SPLITS if split in found]
+
+
+def is_split_by_hash(root: Place) -> bool:
+    """Whether no folder says what an image is for."""
+    return not split_folders(root)
+
+
+def class_folders(root: Place, split: str) -> list[Any]:
+    """The folders of a split's classes."""
+    folders = split_folders(root)
+    return inner(folders.get(split, root / split) if folders else root)
 
 
 def read(
@@ -55,7 +66,7 @@ def read(
     if folders and split not in folders and not (root / split).is_dir():
         raise no_split(root, split, folders)
     own = folders.get(split, root / split) if folders else root
-    found = {folder.name: _images(folder, faults) for folder in inner(own)}
+    found = {folder.name: _images(folder, faults) for folder in class_folders(root, split)}
     _look_beside(own, faults)
     names = {folder.name for one in folders.values() for folder in inner(one)} | set(found)
     if not names:
@@ -130,12 +141,13 @@ def inner(folder: Place) -> list[Any]:
     return sorted(p for p in there if p.is_dir() and not p.name.startswith("."))
 
 
-def _is_image(file: Place) -> bool:
+def is_image(file: Place) -> bool:
+    """Whether a file is an image, by its name."""
     return file.suffix.lower() in ENDINGS and not file.name.startswith(".")
 
 
 def _holds_images(folder: Place) -> bool:
-    return any(map(_is_image, folder.iterdir()))
+    return any(map(is_image, folder.iterdir()))
 
 
 def _images(folder: Place, faults: Faults) -> list[Place]:
@@ -146,7 +158,7 @@ def _images(folder: Place, faults: Faults) -> list[Place]:
             continue
         if file.is_dir():
             faults.add(file, "a folder inside the folder of a class", "stray")
-        elif _is_image(file):
+        elif is_image(file):
             images.append(file)
         else:
             what = f"no image: its name ends in none of {' '.join(sorted(ENDINGS))}"
@@ -157,5 +169,5 @@ def _images(folder: Place, faults: Faults) -> list[Place]:
 def _look_beside(folder: Place, faults: Faults) -> None:
     """Images beside the folders of classes belong to none of them."""
     there: list[Any] = list(folder.iterdir())
-    for file in sorted(item for item in there if _is_image(item) and not item.is_dir()):
+    for file in sorted(item for item in there if is_image(item) and not item.is_dir()):
         faults.add(file, "an image that lies in no class's folder", "stray")

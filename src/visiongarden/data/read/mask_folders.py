@@ -56,12 +56,17 @@ def splits(root: Place) -> list[str]:
     return list(split_folders(images)) or splits_by_hash({*images_in(images), *images_in(masks)})
 
 
+def is_split_by_hash(root: Place) -> bool:
+    """Whether neither folders nor lists say what an image is for."""
+    return not (split_folders(root) or _lists(root) or split_folders(_two(root)[0]))
+
+
 def read(
     root: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
 ) -> SegmentationDataset:
     """Reads one split; see `visiongarden.data.read_masks`."""
-    class_map, colours, ignored = _classes(root, split, class_names, faults)
     images, masks = _pairs(root, split, faults)
+    class_map, colours, ignored = _classes(root, split, class_names, faults)
     return SegmentationDataset(class_map, images, masks, colours, ignored, split, root)
 
 
@@ -127,7 +132,9 @@ def _matched(
     pairs = []
     for name in wanted:
         if name not in pictures:
-            faults.add(labels.get(name, masks / name), f"there is no image {images / name}.*", "pair")
+            faults.add(
+                labels.get(name, masks / name), f"there is no image {images / name}.*", "pair"
+            )
         elif name not in labels:
             faults.add(pictures[name], f"there is no mask {masks / name}.png", "pair")
         else:

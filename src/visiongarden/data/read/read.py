@@ -98,7 +98,7 @@ def read_folders(
     `train/cat/*.jpg`, `val/cat/*.jpg` (or `valid`, `validation`) and `test/cat/*.jpg`; or
     `cat/*.jpg` alone, split 80/10/10 by a hash of the file names. Names of the classes are those of
     the folders of all splits, sorted; `classes.txt` beside them gives another order. Hidden files
-    are passed over; any other file that is no image is a fault, as is an image in no class's folder.
+    are passed over; any other file that is no image is a fault, and so is an image beside them.
 
     Args:
         path: folder or archive of the data set.
@@ -141,6 +141,23 @@ def read_masks(
     """
     found: SegmentationDataset = _read_as("masks", path, split, class_names)
     return found
+
+
+def read_any(
+    path: str | Path, format: str = "auto", split: str = "train", invalid_boxes: str = "error"
+) -> AnyDataset:
+    """Reads one split of a data set of any kind, by `read`, `read_folders` or `read_masks`.
+
+    Raises:
+        DataError: as those.
+        UserError: an argument is not valid.
+    """
+    found = opened(path, format)[1]
+    if found == "folders":
+        return read_folders(path, split)
+    if found == "masks":
+        return read_masks(path, split)
+    return read(path, found, split, invalid_boxes=invalid_boxes)
 
 
 def _read_as(format: str, path: str | Path, split: str, class_names: Sequence[str] | None) -> Any:
