@@ -94,7 +94,7 @@ class Boxes(Labelling):
     ) -> DetectionDataset:
         """Read again; a box that was outside the class map is in it now."""
         found, again = gather(faults.root, format, dataset.split, mend=True, shift=step)
-        faults.found, faults.dropped = again.found, again.dropped
+        faults.found, faults.dropped, faults.ids = again.found, again.dropped, again.ids
         read: DetectionDataset = found
         return read
 

@@ -9,7 +9,14 @@ from typing import Any
 from visiongarden.data.doctor import images
 from visiongarden.data.doctor.images import Look
 from visiongarden.data.doctor.kinds import labelling_of
-from visiongarden.data.doctor.labelling import Labelling, id_range, of_ids, seen_ids, shift_of
+from visiongarden.data.doctor.labelling import (
+    Labelling,
+    id_range,
+    of_ids,
+    of_maps,
+    seen_ids,
+    shift_of,
+)
 from visiongarden.data.faults import Faults
 from visiongarden.data.read import gather, opened, splits_of
 from visiongarden.data.write import in_one_step
@@ -64,8 +71,8 @@ def fix(path: str | Path, target: str | Path, format: str = "auto") -> list[str]
     if step:
         changes.append(_shift(labelling, datasets, faults, format, step))
         _study(labelling, datasets, faults, looks)
-    for split, dataset in datasets.items():
-        _refuse_doubtful(dataset, faults[split], split)
+    _refuse_doubtful(datasets, faults, str(root))
+    for split in datasets:
         changes += [f"[{split}] {line}" for line in faults[split].dropped]
         # What cannot be learned is listed image by image once it is known what is left.
         found = [fault for fault in faults[split].found if fault.kind != "split-class"]
@@ -116,9 +123,12 @@ def _shift(
     return f"class ids moved by {-step:+d}: the labels used {id_range(seen)}, now {now}"
 
 
-def _refuse_doubtful(dataset: Any, faults: Faults, split: str) -> None:
-    doubtful = [finding for finding in faults.found if finding.kind in _DOUBTFUL]
-    doubtful += [f for f in of_ids(faults, dataset.class_map, split) if f.level == "error"]
+def _refuse_doubtful(datasets: Mapping[str, Any], faults: Mapping[str, Faults], root: str) -> None:
+    doubtful = list(of_maps(datasets, root))
+    for split, dataset in datasets.items():
+        doubtful += [finding for finding in faults[split].found if finding.kind in _DOUBTFUL]
+        ids = of_ids(faults[split], dataset.class_map, split)
+        doubtful += [finding for finding in ids if finding.level == "error"]
     if doubtful:
         raise UserError(str(doubtful[0]), rule="what was meant, a person must say")
 

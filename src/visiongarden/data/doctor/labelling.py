@@ -56,7 +56,7 @@ class Labelling(ABC):
         self, datasets: Mapping[str, Any], tallies: Mapping[str, np.ndarray], root: Place
     ) -> Iterator[Finding]:
         """What the splits together show."""
-        yield from _of_maps(datasets, str(root))
+        yield from of_maps(datasets, str(root))
         yield from _of_counts(datasets, tallies, self.unit, str(root))
 
     def differ(self, one: Any, i: int, other: Any, j: int) -> str:
@@ -158,7 +158,7 @@ def id_range(ids: Sequence[int] | set[int] | frozenset[int]) -> str:
     return ", ".join(map(str, ordered[:12])) + (" …" if len(ordered) > 12 else "")
 
 
-def _of_maps(datasets: Mapping[str, Any], root: str) -> Iterator[Finding]:
+def of_maps(datasets: Mapping[str, Any], root: str) -> Iterator[Finding]:
     """Splits whose classes are other ones, or stand in another order."""
     splits = list(datasets)
     for split in splits[1:]:
