@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
+from visiongarden.data.decode import resize
 from visiongarden.types import IGNORE, ClassMap, Example
 
 
@@ -48,7 +49,7 @@ def draw_classes(image: np.ndarray, target: np.ndarray, class_map: ClassMap) -> 
     picture = np.ascontiguousarray(image).copy()
     size, y = pen(picture)[1], 0
     for index in np.argsort(-target, kind="stable"):
-        if target[index] > 0:
+        if target[index] >= 0.005:
             share = f" {target[index]:.2f}" if target[index] < 0.995 else ""
             text = f"{class_map.names[index]}{share}"
             y += label(picture, text, (0, y), size, colour_of(int(index)), above=False)
@@ -87,6 +88,13 @@ def shade(picture: np.ndarray, mask: np.ndarray, names: Mapping[int, str]) -> No
     size, y = pen(picture)[1], 0
     for index, name in names.items():
         y += label(picture, name, (0, y), size, colour_of(index), above=False)
+
+
+def fitted(image: np.ndarray, side: int) -> tuple[np.ndarray, float]:
+    """The image with a longer side of `side` pixels, but no larger than four times; the factor."""
+    ratio = min(side / max(image.shape[:2]), 4.0)
+    height, width = (max(round(v * ratio), 1) for v in image.shape[:2])
+    return resize(image, (height, width)), ratio
 
 
 def pen(picture: np.ndarray) -> tuple[int, float]:

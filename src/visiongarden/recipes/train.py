@@ -10,7 +10,7 @@ from rich.console import Console
 
 from visiongarden.config import save_yaml
 from visiongarden.data import check, leaked
-from visiongarden.errors import UserError
+from visiongarden.errors import DataError, UserError
 from visiongarden.evaluation import evaluate, judge_on, plot_history
 from visiongarden.models import Joined, load
 from visiongarden.recipes.environment import save_environment
@@ -46,6 +46,7 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
     console = Console(markup=False, emoji=False, highlight=False)
     task = find(recipe.task)
     train_set, val_set = (read_split(recipe.task, recipe.data, split) for split in ("train", "val"))
+    _same_classes(train_set, val_set)
     check(train_set, trained_on=True)
     check(val_set)
     keras.utils.set_random_seed(recipe.training.seed)
@@ -147,6 +148,16 @@ def _introduce(
         *_leaks(recipe, train_set, val_set),
         *(f"left out: {line}" for dataset in (train_set, val_set) for line in dataset.dropped),
     )
+
+
+def _same_classes(train_set: Any, val_set: Any) -> None:
+    learned, judged = train_set.class_map.names, val_set.class_map.names
+    if learned != judged:
+        raise DataError(
+            f"{train_set.root}: the splits have different classes",
+            rule=f"{train_set.split}: {', '.join(learned)}",
+            received=f"{val_set.split}: {', '.join(judged)}",
+        )
 
 
 def _leaks(recipe: Recipe, train_set: Any, val_set: Any) -> list[str]:

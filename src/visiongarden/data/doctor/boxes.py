@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from visiongarden.data.augment.tile import keep
@@ -14,7 +13,7 @@ from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.doctor.charts import bars, heat, histogram, steps
 from visiongarden.data.doctor.images import Look
 from visiongarden.data.doctor.labelling import Labelling, of_ids
-from visiongarden.data.draw import draw_example
+from visiongarden.data.draw import draw_example, fitted
 from visiongarden.data.faults import Faults, Finding
 from visiongarden.data.read import gather
 from visiongarden.types import ClassMap, Example
@@ -59,11 +58,9 @@ class Boxes(Labelling):
     def picture(self, dataset: DetectionDataset, index: int, side: int) -> np.ndarray:
         """The image with its boxes."""
         example = dataset.load(index)
-        image = np.asarray(example.image)
-        ratio = min(side / max(image.shape[:2]), 1.0)
-        small = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
+        image, ratio = fitted(np.asarray(example.image), side)
         scaled = Example(example.boxes * ratio, example.classes, crowd=example.crowd)
-        return draw_example(np.asarray(small, np.uint8), scaled, dataset.class_map)
+        return draw_example(image, scaled, dataset.class_map)
 
     def charts(self, report: Report) -> Iterator[str]:
         """Classes; boxes an image; their size, shape and place."""

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from visiongarden.data.doctor.charts import bars, histogram, sizes
 from visiongarden.data.doctor.images import Look
 from visiongarden.data.doctor.labelling import Labelling
-from visiongarden.data.draw import draw_classes
+from visiongarden.data.draw import draw_classes, fitted
 from visiongarden.data.faults import Faults, Finding
 from visiongarden.data.labelled_images import ClassificationDataset
 from visiongarden.data.place import Place
@@ -96,12 +95,10 @@ class Classes(Labelling):
 
     def picture(self, dataset: ClassificationDataset, index: int, side: int) -> np.ndarray:
         """The image with the name of its class."""
-        image = dataset.load(index)
-        ratio = min(side / max(image.shape[:2]), 1.0)
-        small = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
+        image, _ = fitted(dataset.load(index), side)
         target = np.zeros(len(dataset.class_map))
         target[dataset.classes[index]] = 1
-        return draw_classes(np.asarray(small, np.uint8), target, dataset.class_map)
+        return draw_classes(image, target, dataset.class_map)
 
     def charts(self, report: Report) -> Iterator[str]:
         """Classes; size and shape of the images."""

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from visiongarden.data.decode import decode, resize_mask
 from visiongarden.data.doctor.charts import bars, histogram, sizes
 from visiongarden.data.doctor.images import Look
 from visiongarden.data.doctor.labelling import Labelling, of_ids
-from visiongarden.data.draw import draw_mask
+from visiongarden.data.draw import draw_mask, fitted
 from visiongarden.data.faults import Faults, Finding
 from visiongarden.data.header import MOST_BYTES
 from visiongarden.data.masks import SegmentationDataset, is_lossy
@@ -137,10 +136,9 @@ class Masks(Labelling):
         image, values = decode(dataset.images[index]), dataset.values(index)
         classes, unknown = dataset.classes_of(values)
         classes = np.where(unknown, np.uint8(len(dataset.class_map)), classes)
-        ratio = min(side / max(image.shape[:2]), 1.0)
-        small = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
-        mask = resize_mask(classes, (small.shape[0], small.shape[1]))
-        return draw_mask(np.asarray(small, np.uint8), mask, dataset.class_map)
+        image, _ = fitted(image, side)
+        mask = resize_mask(classes, (image.shape[0], image.shape[1]))
+        return draw_mask(image, mask, dataset.class_map)
 
     def charts(self, report: Report) -> Iterator[str]:
         """Classes; how many of them a mask shows, how much of it is ignored; size and shape."""

@@ -16,9 +16,8 @@ from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.header import MOST_BYTES
 from visiongarden.data.place import read_bytes
 from visiongarden.data.read.array_record import FORMAT, META, VERSION, shard_name
-from visiongarden.data.read.build import CLASSES
 from visiongarden.data.write.labelled import class_folders, mask_folders
-from visiongarden.data.write.splits import one_map, write_image
+from visiongarden.data.write.splits import one_map, write_classes, write_image
 from visiongarden.errors import UserError
 from visiongarden.types import ClassMap, Example, Outline
 
@@ -109,7 +108,7 @@ def _line(
 
 def voc(splits: Splits, folder: Path, lost: Lost) -> None:
     """`Annotations/`, `JPEGImages/`, `ImageSets/Main/`, and `classes.txt` for their order."""
-    _write_classes(splits, folder)
+    write_classes(one_map(splits).names, folder)
     (folder / "Annotations").mkdir()
     (folder / "ImageSets" / "Main").mkdir(parents=True)
     taken: set[str] = set()
@@ -147,7 +146,7 @@ def _xml(name: str, example: Example, class_map: ClassMap, lost: Lost) -> str:
 
 def csv_table(splits: Splits, folder: Path, lost: Lost) -> None:
     """`<split>.csv` with a header, `images/<split>/`, and `classes.txt` for the classes' order."""
-    _write_classes(splits, folder)
+    write_classes(one_map(splits).names, folder)
     for split, dataset in splits.items():
         with (folder / f"{split}.csv").open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
@@ -259,10 +258,3 @@ def _boxes_alone(name: str, many: bool, outline: Outline | None, lost: Lost) -> 
         lost.append(f"{name}: a crowd becomes an object")
     if outline is not None:
         lost.append(f"{name}: an outline; its box is kept")
-
-
-def _write_classes(splits: Splits, folder: Path) -> None:
-    names = one_map(splits).names
-    if any("\n" in name or name != name.strip() for name in names):
-        raise UserError("a class name has space around it, or a line's end in it", rule="one line")
-    (folder / CLASSES).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")

@@ -15,8 +15,7 @@ from visiongarden.data.header import MOST_BYTES
 from visiongarden.data.labelled_images import ClassificationDataset
 from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.place import read_bytes
-from visiongarden.data.read.build import CLASSES
-from visiongarden.data.write.splits import one_map, write_image
+from visiongarden.data.write.splits import one_map, write_classes, write_image
 from visiongarden.types import IGNORE, ClassMap
 
 
@@ -30,7 +29,7 @@ def class_folders(
     names = one_map(splits).names
     used = {names[index] for dataset in splits.values() for index in dataset.classes}
     if tuple(sorted(used)) != names:
-        (folder / CLASSES).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+        write_classes(names, folder)
     for split, dataset in splits.items():
         for path, index in zip(dataset.paths, dataset.classes, strict=True):
             raw = bytes(read_bytes(path, MOST_BYTES))
