@@ -240,6 +240,14 @@ def test_the_page_escapes_and_stands_alone(tmp_path):
     assert {row["kind"] for row in said["findings"]} <= set(KINDS)
 
 
+def test_three_pictures_of_a_kind(tmp_path):
+    yolo(tmp_path / "set")
+    for file in (tmp_path / "set").rglob("labels/*/*.txt"):
+        file.write_text(file.read_text() + "0 .9 .5 .4 .1\n")
+    page = check_set(tmp_path / "set", tmp_path / "page.html")[1].read_text()
+    assert page.count("(boxes outside the image)</figcaption>") == 3
+
+
 def test_a_fixed_copy_is_sound_and_says_what_changed(tmp_path):
     yolo(tmp_path / "set")
     root = tmp_path / "set"

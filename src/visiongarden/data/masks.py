@@ -91,7 +91,7 @@ class SegmentationDataset:
         return classes
 
     def values(self, index: int) -> np.ndarray:
-        """int64 (height, width): what stands in the mask's file, a colour as one number."""
+        """int32 (height, width): what stands in the mask's file, a colour as one number."""
         path = self.masks[index]
         pixels = read_pixels(path)
         if self.colours is not None and pixels.ndim == 3:
@@ -132,7 +132,7 @@ class SegmentationDataset:
 
 
 def read_pixels(path: Any) -> np.ndarray:
-    """Ids (height, width) of a grey or palette image, or RGB (height, width, 3), as int64 or uint8.
+    """Ids (height, width) of a grey or palette image, or RGB (height, width, 3), as int32 or uint8.
 
     OpenCV would turn a palette into colours, so Pillow reads.
 
@@ -159,7 +159,7 @@ def read_pixels(path: Any) -> np.ndarray:
         raise DataError(
             f"{path}: a mask of mode {mode}", rule="grey, palette or RGB, 8 or 16 bits, no alpha"
         )
-    ids = pixels.astype(np.int64)
+    ids = pixels.astype(np.int32)
     if ids.min(initial=0) < 0 or ids.max(initial=0) > MOST_ID:
         raise DataError(f"{path}: ids outside 0 to {MOST_ID}")
     return ids
@@ -171,7 +171,7 @@ def is_lossy(raw: bytes) -> bool:
 
 
 def _packed(pixels: np.ndarray) -> np.ndarray:
-    red, green, blue = np.moveaxis(pixels.astype(np.int64), -1, 0)
+    red, green, blue = np.moveaxis(pixels.astype(np.int32), -1, 0)
     return (red << 16) + (green << 8) + blue
 
 

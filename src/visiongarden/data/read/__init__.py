@@ -1,18 +1,8 @@
 """Readers: COCO, YOLO, VOC, CSV, ArrayRecord, sources, class folders, mask folders -> data sets."""
 
-from visiongarden.data.read.read import (
-    EVERY_FORMAT,
-    FORMATS,
-    AnyDataset,
-    gather,
-    opened,
-    read,
-    read_any,
-    read_folders,
-    read_masks,
-    refuse_faults,
-    splits_of,
-)
+from visiongarden.data.read.gather import EVERY_FORMAT, FORMATS, AnyDataset, gather, splits_of
+from visiongarden.data.read.guess import opened
+from visiongarden.data.read.read import read, read_any, read_folders, read_masks
 from visiongarden.data.read.source import from_source
 
 __all__ = [
@@ -26,6 +16,5 @@ __all__ = [
     "read_any",
     "read_folders",
     "read_masks",
-    "refuse_faults",
     "splits_of",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +11,9 @@ from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.faults import Faults
 from visiongarden.data.labelled_images import ClassificationDataset
 from visiongarden.data.masks import SegmentationDataset
-from visiongarden.data.place import Place, place
-from visiongarden.data.read import array_record, coco, csv_table, folders, mask_folders, voc, yolo
-from visiongarden.data.table import Table, located_in
-from visiongarden.errors import DataError, UserError, nearest
-
-_READERS: dict[str, Any] = {
-    "coco": coco,
-    "voc": voc,
-    "yolo": yolo,
-    "csv": csv_table,
-    "arrayrecord": array_record,
-    "folders": folders,
-    "masks": mask_folders,
-}
-EVERY_FORMAT = tuple(_READERS)
-FORMATS = tuple(name for name in EVERY_FORMAT if name not in ("folders", "masks"))
-"""Formats whose labels are boxes."""
-
-_SHAPES = (
-    "COCO JSON, YOLO txt, Pascal VOC, CSV or ArrayRecord; folders of classes (train/cat/*.jpg); or "
-    "images/ beside masks/"
-)
-
-AnyDataset = DetectionDataset | ClassificationDataset | SegmentationDataset
+from visiongarden.data.read.gather import FORMATS, AnyDataset, gather
+from visiongarden.data.read.guess import opened
+from visiongarden.errors import DataError
 
 
 def read(
@@ -86,7 +64,7 @@ def read(
     if known is not None:
         return known
     found, faults = gather(root, format, split, names, invalid_boxes, one_based)
-    refuse_faults(faults, found, split)
+    _refuse_faults(faults, found, split)
     return cache.save(root, settings, found)
 
 
@@ -166,145 +144,12 @@ def _read_as(format: str, path: str | Path, split: str, class_names: Sequence[st
         raise DataError(f"{path} is no folder", rule=f"format {format} is a folder, or its archive")
     names = tuple(class_names) if class_names is not None else None
     found, faults = gather(root, format, split, names)
-    refuse_faults(faults, found, split)
+    _refuse_faults(faults, found, split)
     return found
 
 
-def refuse_faults(faults: Faults, found: AnyDataset, split: str) -> None:
+def _refuse_faults(faults: Faults, found: AnyDataset, split: str) -> None:
     """Raises one report of a split's faults; a split without an image is one."""
     faults.raise_if_any()
     if not len(found):
         raise DataError(f"{faults.root}: split {split!r} has no image", rule="one image at least")
-
-
-def opened(
-    path: str | Path, format: str = "auto", formats: Sequence[str] = EVERY_FORMAT
-) -> tuple[Place, str]:
-    """The data set's root, inside its archive if it is one, and its format.
-
-    Args:
-        path: folder, file or archive.
-        format: its name, or "auto" to look.
-        formats: those that may be.
-
-    Raises:
-        DataError: there is nothing, or its format cannot be told.
-        UserError: there is no such format.
-    """
-    if not Path(path).exists():
-        raise DataError(f"there is no data set {path}", fix="check the path")
-    root = place(path)
-    if format == "auto":
-        try:
-            format = _guess(root, formats)
-        except OSError as error:
-            raise _unreadable(root, error) from error
-    if format not in formats:
-        raise UserError(f"unknown format {format!r}", fix=nearest(format, [*formats, "auto"]))
-    return root, format
-
-
-def splits_of(root: Place, format: str) -> list[str]:
-    """Names of a data set's splits.
-
-    Raises:
-        DataError: what lists them cannot be read.
-    """
-    try:
-        return list(_READERS[format].splits(root))
-    except OSError as error:
-        raise _unreadable(root, error) from error
-
-
-def gather(
-    root: Place,
-    format: str,
-    split: str,
-    class_names: tuple[str, ...] | None = None,
-    invalid_boxes: str = "error",
-    one_based: bool = False,
-    mend: bool = False,
-    shift: int = 0,
-) -> tuple[Any, Faults]:
-    """What is sound in one split, and all that is not; reading refuses the latter.
-
-    With `mend` boxes are cut at the border, and what is left out stands in `dropped`. `shift` is
-    what boxes' class ids are too high by.
-
-    Raises:
-        DataError: the split cannot be read at all.
-        UserError: an argument is not valid.
-    """
-    if class_names is not None and not class_names:
-        raise UserError("class_names is empty", rule="at least one name, or None")
-    faults = Faults(root, invalid_boxes, mend, shift)
-    try:
-        if format == "voc":
-            found = voc.read(root, split, class_names, faults, one_based)
-        else:
-            found = _READERS[format].read(root, split, class_names, faults)
-    except OSError as error:  # may not be read, or a name longer than the file system allows
-        raise _unreadable(root, error) from error
-    except DataError:
-        raise
-    except UserError as error:  # a class map that cannot be
-        raise DataError(f"{root}: {error.what}", rule=error.rule) from error
-    if format not in FORMATS:
-        return found, faults
-    located = array_record.located if format == "arrayrecord" else located_in(root)
-    table = Table.of(found.examples, located)
-    if _look_like_shares(table):
-        faults.add(
-            root,
-            f"all {len(table.arrays['boxes'])} boxes of {split} lie in the first pixel: "
-            "shares of the sides? boxes are pixels here",
-            "shares",
-        )
-    return replace(found, examples=table), faults
-
-
-def _look_like_shares(table: Table) -> bool:
-    """Whether boxes that should be pixels are numbers from 0 to 1."""
-    boxes, sizes = table.arrays["boxes"], table.arrays["sizes"]
-    return len(boxes) >= 3 and bool(boxes.max() <= 1.001 and sizes.min() >= 16)
-
-
-def _unreadable(root: Place, error: OSError) -> DataError:
-    return DataError(f"{root} cannot be read", received=str(error)[:200])
-
-
-def _guess(path: Place, formats: Sequence[str]) -> str:
-    found = guesses(path, formats)
-    if len(found) == 1:
-        return found[0]
-    others = [] if found else guesses(path, EVERY_FORMAT)
-    like = f"it looks like {' and '.join(found or others) or 'none of them'}"
-    raise DataError(
-        f"cannot tell the format of {path}",
-        rule=_SHAPES,
-        received=like + (", which holds no boxes" if others else ""),
-        fix=" or ".join(f"--format {name}" for name in found) or f"--format {formats[0]}",
-    )
-
-
-def guesses(path: Place, formats: Sequence[str] = EVERY_FORMAT) -> list[str]:
-    """The formats that a folder or file looks like; several where it could be meant either way."""
-    if "arrayrecord" in formats and array_record.looks_like(path):
-        return ["arrayrecord"]  # its list of shards says so itself
-    found = [name for name in formats if _READERS[name].looks_like(path)]
-    if len(found) > 1:
-        # A JSON, a table or a YAML beside other things may be about anything.
-        found = [name for name in found if _surely(name, path)] or found
-    if len(found) > 1 and "folders" in found and set(found) & {"coco", "yolo", "voc", "masks"}:
-        # Labels in files say more than the names of folders.
-        found.remove("folders")
-    if len(found) > 1 and "csv" in found and "folders" not in found:
-        # A table beside annotations of another kind is a summary of them.
-        found.remove("csv")
-    return found
-
-
-def _surely(format: str, path: Place) -> bool:
-    """A closer look, where several formats are possible; True where there is none."""
-    closer = getattr(_READERS[format], "is_surely", None)
-    return closer is None or bool(closer(path))
