@@ -1,9 +1,15 @@
 """Which format a folder has; data sets of classes and of masks written anew, and drawn."""
 
+import contextlib
 import shutil
+import tempfile
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.data.test_doctor import coco, picture, yolo
 from tests.data.test_doctor_kinds import CLASSES, SIZE, folders, mask, masks, packed, write_mask
 
@@ -17,11 +23,13 @@ from visiongarden.data import (
     read_folders,
     read_masks,
 )
+from visiongarden.data.doctor import diagnose, fix
 from visiongarden.data.read import opened
 from visiongarden.data.sheet import contact_sheet
 from visiongarden.errors import DataError, UserError
 from visiongarden.tasks import task_of_data
 
+PIXELS = cv2.imencode(".png", np.arange(64, dtype=np.uint8).reshape(8, 8) % 2)[1].tobytes()
 BOX_TABLE = "path,x1,y1,x2,y2,class\ntrain/ant/0.png,1,1,9,9,ant\n"
 VOC = "<annotation><filename>train0.png</filename></annotation>"
 
@@ -86,6 +94,50 @@ def test_the_format_is_told_or_asked_for(tmp_path, make, format, task):
         return
     assert opened(tmp_path)[1] == format
     assert task_of_data(tmp_path).name == task
+
+
+def test_two_folders_for_one_split(tmp_path):
+    folders(tmp_path / "classes")
+    shutil.copytree(tmp_path / "classes" / "val", tmp_path / "classes" / "valid")
+    with pytest.raises(DataError, match="two folders for val: val, valid"):
+        opened(tmp_path / "classes")
+    yolo(tmp_path / "boxes")
+    (tmp_path / "boxes" / "val").mkdir()
+    (tmp_path / "boxes" / "valid").mkdir()
+    assert opened(tmp_path / "boxes")[1] == "yolo"
+
+
+PATHS = [
+    f"{top}/{inner}/{name}"
+    for top in ("train", "val", "images", "masks", "cat")
+    for inner in ("cat", "dog", "train", "images", "masks", "labels", ".")
+    for name in ("a.png", "b.jpg", "a.txt", "classes.txt")
+] + ["classes.yaml", "classes.txt", "data.yaml", "train.json", "train.csv", "a.png"]
+CONTENTS = (b"", b"cat", b"classes: [cat, dog]\n", b"names: [cat]\ntrain: images\n", b"{}", b"[1]",
+            b"\xff\xd8\xff", b"a.png,1,1,3,3,cat\n", PIXELS, PIXELS[:60])  # fmt: skip
+
+
+@settings(max_examples=40)
+@given(
+    st.dictionaries(
+        st.sampled_from(PATHS), st.sampled_from([*CONTENTS, PIXELS, PIXELS]), max_size=16
+    ),
+    st.sampled_from(["auto", "folders", "masks"]),
+)
+def test_any_folder_is_checked_or_refused(tree, format):
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "set"
+        root.mkdir()
+        for path, content in tree.items():
+            file = root / path
+            with contextlib.suppress(OSError):  # a file where a folder should be, or the reverse
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+        with contextlib.suppress(UserError):
+            diagnose(root, format).to_json()
+        with contextlib.suppress(UserError):
+            fix(root, Path(folder) / "fixed", format)
+            assert diagnose(Path(folder) / "fixed", format).count("error") == 0
 
 
 def test_boxes_are_not_looked_for_in_classes(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -165,13 +166,15 @@ def _leaks(recipe: Recipe, train_set: Any, val_set: Any) -> list[str]:
     pairs = leaked(train_set, val_set)
     if not pairs:
         return []
-    path = recipe.data.path
+    path, format = recipe.data.path, recipe.data.format
+    words = ["visiongarden", "data", "check", str(path), "--fix", f"{path}-fixed"]
+    words += [] if format == "auto" else ["--format", format]
     return [
         f"warning: {len(pairs)} of {len(val_set)} images to judge on are trained on too, "
         "so figures come out too high:",
         *(f"    {judged} is {trained}" for trained, judged in pairs[:_LEAKS_SHOWN]),
         *([f"    … and {len(pairs) - _LEAKS_SHOWN} more"] if len(pairs) > _LEAKS_SHOWN else []),
-        f"  without them: visiongarden data check {path} --fix {path}-fixed",
+        f"  to train without them: {shlex.join(words)}",
     ]
 
 

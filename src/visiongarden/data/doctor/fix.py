@@ -86,8 +86,9 @@ def fix(path: str | Path, target: str | Path, format: str = "auto") -> list[str]
     }
     settled = labelling.settled(fixed, root, changes)
     fixed = {split: dataset for split, dataset in settled.items() if len(dataset)}
-    if not fixed:
-        raise DataError(f"{path}: no image is sound", fix=f"visiongarden data check {path}")
+    if not fixed or ("train" in datasets and not fixed.keys() & {"train", ""}):
+        of = " to train on" if fixed else ""
+        raise DataError(f"{path}: no image{of} is sound", fix=f"visiongarden data check {path}")
     in_one_step(Path(target), lambda folder: _write(labelling, folder, fixed, format, changes))
     return changes
 

@@ -74,8 +74,9 @@ class Masks(Labelling):
     def _nothing_to_learn(
         self, dataset: SegmentationDataset, split: str, root: str
     ) -> Iterator[Finding]:
-        sound = [one for one in self.studies[split] if not one.fault]
-        seen = np.flatnonzero(self.tally(dataset, split))
+        masks = set(map(str, dataset.masks))
+        sound = [one for one in self.studies[split] if not one.fault and one.path in masks]
+        seen = sorted({int(i) for one in sound for i in np.flatnonzero(one.counts)})
         if not sound or len(seen) > 1:
             return
         names = [dataset.class_map.names[i] for i in seen]

@@ -58,10 +58,21 @@ def _guess(path: Place, formats: Sequence[str]) -> str:
 
 
 def guesses(path: Place, formats: Sequence[str] = EVERY_FORMAT) -> list[str]:
-    """The formats that a folder or file looks like; several where it could be meant either way."""
+    """The formats that a folder or file looks like; several where it could be meant either way.
+
+    Raises:
+        DataError: it looks like nothing, and why is known.
+    """
     if "arrayrecord" in formats and array_record.looks_like(path):
         return ["arrayrecord"]  # its list of shards says so itself
-    found = [name for name in formats if READERS[name].looks_like(path)]
+    found, errors = [], []
+    for name in formats:
+        try:
+            found += [name] if READERS[name].looks_like(path) else []
+        except DataError as error:  # what is odd for one format may be nothing to another
+            errors.append(error)
+    if not found and errors:
+        raise errors[0]
     if len(found) > 1:
         # A JSON, a table or a YAML beside other things may be about anything.
         found = [name for name in found if _surely(name, path)] or found
