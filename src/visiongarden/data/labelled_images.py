@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,11 @@ class ClassificationDataset:
     def image_path(self, index: int) -> Any:
         """Where an image lies."""
         return self.paths[index]
+
+    def part(self, indices: Sequence[int]) -> ClassificationDataset:
+        """The data set of some images."""
+        paths = tuple(self.paths[i] for i in indices)
+        return replace(self, paths=paths, classes=tuple(self.classes[i] for i in indices))
 
     def load(self, index: int) -> np.ndarray:
         """uint8 RGB (height, width, 3).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,11 @@ class SegmentationDataset:
     def image_path(self, index: int) -> Any:
         """Where an image lies."""
         return self.images[index]
+
+    def part(self, indices: Sequence[int]) -> SegmentationDataset:
+        """The data set of some images."""
+        images, masks = (tuple(files[i] for i in indices) for files in (self.images, self.masks))
+        return replace(self, images=images, masks=masks)
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """uint8 RGB (height, width, 3), and uint8 (height, width): classes, 255 where ignored.

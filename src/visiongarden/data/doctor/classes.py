@@ -109,13 +109,6 @@ class Classes(Labelling):
             marks = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 1e9]
             yield histogram("images of a class in a split", tallies, marks)
 
-    def part(
-        self, dataset: ClassificationDataset, indices: Sequence[int], changes: list[str]
-    ) -> ClassificationDataset:
-        """Some of the images."""
-        paths = tuple(dataset.paths[i] for i in indices)
-        return replace(dataset, paths=paths, classes=tuple(dataset.classes[i] for i in indices))
-
     def settled(
         self, datasets: Mapping[str, ClassificationDataset], root: Place, changes: list[str]
     ) -> Mapping[str, ClassificationDataset]:
@@ -130,7 +123,7 @@ class Classes(Labelling):
                 for i in sorted(set(range(len(dataset))) - set(kept)):
                     what = f"{dataset.paths[i]}: train has no image of its class"
                     changes.append(f"[{split}] left out: {what}")
-                found[split] = self.part(dataset, kept, changes)
+                found[split] = dataset.part(kept)
         return _without_empty(found, changes)
 
 

@@ -92,9 +92,9 @@ class Labelling(ABC):
         """Position and fault of each image whose labels cannot be used."""
         yield from ()
 
-    @abstractmethod
     def part(self, dataset: Any, indices: Sequence[int], changes: list[str]) -> Any:
         """The data set of some images; what else is left out is added to `changes`."""
+        return dataset.part(indices)
 
     def settled(
         self, datasets: Mapping[str, Any], root: Place, changes: list[str]

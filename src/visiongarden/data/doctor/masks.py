@@ -149,13 +149,6 @@ class Masks(Labelling):
             if one.fault:
                 yield index, f"{one.path}: {one.fault}"
 
-    def part(
-        self, dataset: SegmentationDataset, indices: Sequence[int], changes: list[str]
-    ) -> SegmentationDataset:
-        """Some of the images."""
-        images = tuple(dataset.images[i] for i in indices)
-        return replace(dataset, images=images, masks=tuple(dataset.masks[i] for i in indices))
-
     def settled(
         self, datasets: Mapping[str, SegmentationDataset], root: Place, changes: list[str]
     ) -> Mapping[str, SegmentationDataset]:
