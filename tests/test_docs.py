@@ -1,4 +1,4 @@
-"""The page "Customize models": its files are written, its commands run, in order."""
+"""The pages: their files are written, their commands run, in order."""
 
 import re
 import subprocess
@@ -6,11 +6,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.data.test_doctor_kinds import folders, masks, packed
 
+from visiongarden.cli.main import main
 from visiongarden.data import make_scenes
 
-TEXT = (Path(__file__).parents[1] / "docs" / "customize.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, re.DOTALL)
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def blocks(page):
+    return re.findall(r"```(\w*)\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
 # The page trains for real; here one pass over a few small scenes is enough.
 SMALL = ["training.epochs=1", "training.batch_size=4", "model.image_size=64"]
 QUICK = ["--backend", "tensorflow"]
@@ -36,7 +43,7 @@ def test_the_page_runs(tmp_path):
     (tmp_path / "my_project" / "__init__.py").touch()
     make_scenes(tmp_path / "my_images", 12, (64, 64))
     ran = []
-    for kind, text in BLOCKS:
+    for kind, text in blocks("customize.md"):
         named = re.match(r"# (\S+\.(?:py|yaml))\n", text)
         if named:
             (tmp_path / named[1]).write_text(text)
@@ -48,3 +55,19 @@ def test_the_page_runs(tmp_path):
                     ran.append(line.split()[1])
                     run(tmp_path, command(line))
     assert ran == ["lint", "check", "check", "verify", "show", "diff", "train", "transfer"]
+
+
+def test_the_page_about_data_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_scenes(tmp_path / "my_images", 6, (64, 64))
+    packed(folders(tmp_path / "my_folders"), tmp_path / "my_folders.zip")
+    masks(tmp_path / "my_masks")
+    lines = [line for _, text in blocks("data.md") for line in text.splitlines()]
+    assert len(lines) == 8
+    for line in lines:
+        with pytest.raises(SystemExit) as ended:
+            main(line.split()[1:])
+        assert ended.value.code == 0, line
+    assert {"my_folders_fixed", "my_yolo", "my_copy", "report.html", "masks.png"} <= {
+        item.name for item in tmp_path.iterdir()
+    }

@@ -7,6 +7,7 @@ import sys
 import cv2
 import pytest
 import typer
+from tests.data.test_doctor_kinds import folders, masks
 
 from visiongarden.cli.data import data
 from visiongarden.cli.main import main
@@ -99,6 +100,31 @@ def test_show(scenes, tmp_path, monkeypatch, options, code):
         assert sheet.shape == (2 * 70 + 6, 3 * 70 + 6, 3)
         assert sheet.std() > 10
     assert {p.name for p in tmp_path.iterdir()} <= {"scenes", "sheet.png"}
+
+
+@pytest.mark.parametrize(
+    ("make", "field"), [(folders, "mix=0.9"), (masks, "degrees=20")], ids=["folders", "masks"]
+)
+def test_other_kinds_of_labels(tmp_path, monkeypatch, capsys, make, field):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "set")
+    sizes = ("--image-size", 64, "--count", 5, "--columns", 3)
+    for options in ((), ("--plain",), ("--set", field)):
+        assert run("data", "show", "set", *sizes, *options) == 0
+        sheet = cv2.imread(str(tmp_path / "sheet.png"))
+        assert sheet.shape == (2 * 70 + 6, 3 * 70 + 6, 3)
+    assert run("data", "show", "set", *sizes, "--set", "mosaic=1") == 2
+    assert "unknown field 'mosaic'" in capsys.readouterr().err
+    assert run("data", "check", "set") == 0
+    broken = next((tmp_path / "set").rglob("train/**/*0.png"))
+    broken.write_bytes(broken.read_bytes()[:40])
+    assert run("data", "check", "set") == 2
+    assert run("data", "check", "set", "--fix", "fixed") == 0
+    assert run("data", "check", "fixed") == 0
+    assert run("data", "convert", "fixed", "there", "--to", make.__name__) == 0
+    assert run("data", "convert", "fixed", "yolo", "--to", "yolo") == 2
+    assert f"can be written as {make.__name__}" in capsys.readouterr().err
+    assert not (tmp_path / "yolo").exists()
 
 
 def test_help_starts_nothing():

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from visiongarden.data import convert, outlines, read
-from visiongarden.data.write import TARGETS
+from visiongarden.data import FORMATS, convert, outlines, read
 from visiongarden.errors import DataError, UserError
 
 SIZE = (30, 40)
@@ -64,7 +63,7 @@ def assert_same(a, b, most=0.0):
         np.testing.assert_array_equal(one.classes, other.classes)
 
 
-@pytest.mark.parametrize("to", TARGETS)
+@pytest.mark.parametrize("to", FORMATS)
 def test_there_and_back(tmp_path, to):
     source = coco(tmp_path / "source", PLAIN)
     assert convert(source, tmp_path / "there", to) == []
@@ -117,7 +116,7 @@ floats = st.lists(st.lists(objects(), max_size=4), max_size=2).map(lambda i: [[L
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(floats, st.sampled_from(TARGETS))
+@given(floats, st.sampled_from(FORMATS))
 def test_any_boxes_come_back(tmp_path_factory, images, to):
     root = tmp_path_factory.mktemp("convert")
     source = coco(root / "source", {"train": images})

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from tests.shared import shared
 
-from visiongarden.data import read
+from visiongarden.data import convert, read
 from visiongarden.data.doctor import KINDS, check_set, diagnose, fix
 from visiongarden.errors import DataError, UserError
 
@@ -120,11 +120,15 @@ def swapped(data):
         row["width"], row["height"] = row["height"], row["width"]
 
 
-def exif(root):
-    with Image.open(image(root)) as opened:
+def exif_of(path, orientation):
+    with Image.open(path) as opened:
         tags = Image.Exif()
-        tags[0x0112] = 3
-        opened.save(image(root), exif=tags)
+        tags[0x0112] = orientation
+        opened.save(path, exif=tags)
+
+
+def exif(root):
+    exif_of(image(root), 3)
 
 
 def nearly(root):
@@ -229,11 +233,19 @@ def test_the_page_escapes_and_stands_alone(tmp_path):
     assert "&lt;script&gt;" in text
     assert not re.search(r"(src|href)=[\"'](?!data:image/jpeg;base64,)", text)
     assert text.count("<img") >= 4
-    assert text.count("<svg") == 4
+    assert text.count("<svg") == 5
     said = json.loads(page.with_suffix(".json").read_text())
     assert said["error"] == report.count("error") == 1
     assert said["splits"]["train"]["images"] == 4
     assert {row["kind"] for row in said["findings"]} <= set(KINDS)
+
+
+def test_three_pictures_of_a_kind(tmp_path):
+    yolo(tmp_path / "set")
+    for file in (tmp_path / "set").rglob("labels/*/*.txt"):
+        file.write_text(file.read_text() + "0 .9 .5 .4 .1\n")
+    page = check_set(tmp_path / "set", tmp_path / "page.html")[1].read_text()
+    assert page.count("(boxes outside the image)</figcaption>") == 3
 
 
 def test_a_fixed_copy_is_sound_and_says_what_changed(tmp_path):
@@ -258,9 +270,38 @@ def test_a_fixed_copy_is_sound_and_says_what_changed(tmp_path):
     np.testing.assert_allclose(train["train1.png"].boxes[4], [64, 27, 80, 33], atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("make", "spoil", "said"),
+    [
+        (yolo, every_label(lambda w: [str(int(w[0]) + 1), *w[1:]]), "used 1 to 4, now 0 to 3"),
+        (coco, annotations(from_zero), "used 0 to 3, now 1 to 4"),
+    ],
+)
+def test_ids_that_are_certainly_shifted_are_put_right(tmp_path, make, spoil, said):
+    make(tmp_path / "sound")
+    make(tmp_path / "set")
+    spoil(tmp_path / "set")
+    changes = fix(tmp_path / "set", tmp_path / "fixed")
+    assert len(changes) == 1
+    assert said in changes[0]
+    assert diagnose(tmp_path / "fixed").findings == []
+    for split in ("train", "val"):
+        pair = (read(tmp_path / name, split=split) for name in ("sound", "fixed"))
+        for sound, fixed in zip(*pair, strict=True):
+            np.testing.assert_array_equal(sound.classes, fixed.classes)
+            np.testing.assert_allclose(sound.boxes, fixed.boxes, atol=1e-3)
+
+
+def test_shards_name_classes_by_position(tmp_path):
+    coco(tmp_path / "set")
+    convert(tmp_path / "set", tmp_path / "shards", "arrayrecord")
+    assert diagnose(tmp_path / "shards").findings == []
+
+
 def test_what_a_person_must_decide_is_not_fixed(tmp_path):
     yolo(tmp_path / "set")
-    every_label(lambda w: [str(int(w[0]) + 1), *w[1:]])(tmp_path / "set")
+    # 2 to 4: as well shifted as labels of a class that the map lacks.
+    every_label(lambda w: [str(int(w[0]) + 1), *w[1:]] if w[0] != "0" else None)(tmp_path / "set")
     with pytest.raises(UserError, match="one too high"):
         fix(tmp_path / "set", tmp_path / "fixed")
     assert not (tmp_path / "fixed").exists()

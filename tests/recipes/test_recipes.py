@@ -1,5 +1,7 @@
 """Recipes: what a person writes becomes one whole run, or an error that names the field."""
 
+import importlib
+import json
 import re
 
 import pytest
@@ -135,3 +137,27 @@ def test_an_image_that_is_cut_short_stops_before_training(tmp_path, scenes):
 def test_other_classes_than_the_head_s(scenes, tmp_path):
     with pytest.raises(UserError, match="num_classes=5"):
         train(resolve(scenes, overrides=[*TINY, "model.head.num_classes=3"]), tmp_path / "run")
+
+
+def test_leakage_is_said_and_different_classes_are_refused(tmp_path, monkeypatch, capsys):
+    root = make_scenes(tmp_path / "scenes", 20, (64, 64))
+    rows = {name: json.loads((root / f"{name}.json").read_text()) for name in ("train", "val")}
+    trained, judged = (rows[name]["images"][0]["file_name"] for name in ("train", "val"))
+    file = next(root.rglob(judged.rpartition("/")[2]))
+    file.write_bytes(next(root.rglob(trained.rpartition("/")[2])).read_bytes())
+
+    def stop(*arguments, **options):
+        raise UserError("far enough")
+
+    monkeypatch.setattr(importlib.import_module("visiongarden.recipes.train"), "fit", stop)
+    recipe = resolve(root, overrides=TINY)
+    with pytest.raises(UserError, match="far enough"):
+        train(recipe, tmp_path / "run")
+    told = capsys.readouterr().out
+    assert "warning: 1 of 4 images to judge on are trained on too" in told
+    assert f"data check {root} --fix {root}-fixed" in told
+    rows["val"]["categories"].pop()
+    rows["val"]["annotations"] = []
+    (root / "val.json").write_text(json.dumps(rows["val"]))
+    with pytest.raises(DataError, match="the splits have different classes"):
+        train(recipe, tmp_path / "other")

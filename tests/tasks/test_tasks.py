@@ -58,7 +58,7 @@ def test_the_task_is_told_from_the_data(data):
     assert task_of_data(data / "boxes").name == "detection"
     assert task_of_data(data / "boxes" / "train.json").name == "detection"
     assert task_of_data(data, "masks").name == "segmentation"
-    with pytest.raises(DataError, match="cannot tell what"):
+    with pytest.raises(DataError, match="cannot tell the format"):
         task_of_data(data / "masks" / "images" / "val")
     with pytest.raises(DataError, match="there is no data set"):
         task_of_data(data / "nowhere")

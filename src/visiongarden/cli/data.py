@@ -52,7 +52,9 @@ def check(
 def convert(
     source: Source,
     target: Annotated[Path, typer.Argument(help="A new folder.")],
-    to: Annotated[str, typer.Option(help="coco, yolo, voc, csv or arrayrecord.")],
+    to: Annotated[
+        str, typer.Option(help="coco, yolo, voc, csv or arrayrecord for boxes; folders; masks.")
+    ],
     format: Format = "auto",
     invalid_boxes: InvalidBoxes = "error",
     debug: Debug = False,
@@ -93,6 +95,6 @@ def show(
 
     picture = sheet.sheet_of(
         source, format, split, invalid_boxes, (image_size, image_size), count, columns, seed,
-        sheet.augmentation_of(plain, recipe, overrides or []),
+        plain, recipe, overrides or [],
     )  # fmt: skip
     typer.echo(f"written: {sheet.save_sheet(picture, output)}")

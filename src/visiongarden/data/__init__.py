@@ -7,6 +7,7 @@ from visiongarden.data.augment import (
 )
 from visiongarden.data.check import check
 from visiongarden.data.classification_loader import ClassificationLoader
+from visiongarden.data.copies import leaked
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.decode import cover, decode, letterbox
 from visiongarden.data.header import image_size
@@ -35,6 +36,7 @@ __all__ = [
     "decode",
     "from_source",
     "image_size",
+    "leaked",
     "letterbox",
     "make_mask_scenes",
     "make_scenes",

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from visiongarden.data.dataset import DetectionDataset
+import numpy as np
+
+from visiongarden.data.copies import copies
 from visiongarden.data.decode import cut_short
 from visiongarden.data.faults import Finding, refuse
 from visiongarden.data.header import MOST_BYTES
+from visiongarden.data.labelled_images import ClassificationDataset
+from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.place import read_bytes, read_ends
-from visiongarden.data.table import Table
+from visiongarden.data.read import AnyDataset
 from visiongarden.errors import DataError
+from visiongarden.types import IGNORE
 
 DECODED = 20_000
 """Splits of more images than this are looked at without decoding them."""
@@ -19,42 +25,73 @@ DECODED = 20_000
 _TAIL = 4096
 
 
-def check(dataset: DetectionDataset) -> None:
+def check(dataset: AnyDataset, trained_on: bool = False) -> None:
     """Looks at every image of a data set: decodes each, or, of a large set, looks at its end.
 
     Of a set of more than `DECODED` images the ends alone are read, which shows files that were cut
     short in a thousandth of the time; what is broken inside stops training where it is met, with
     the same message. `visiongarden data check` decodes all of them.
 
+    Args:
+        dataset: what is looked at.
+        trained_on: masks that show one class alone teach nothing, and are refused.
+
     Raises:
-        DataError: one report that names each image that is missing, cut short or not decodable.
+        DataError: one report that names each image that is missing, cut short or not decodable, or
+            that lies in the folders of two classes.
     """
     if len(dataset) > DECODED:
-        errors = _ends(dataset)
+        found = _ends(dataset)
     else:
         with ThreadPoolExecutor(4) as pool:
-            errors = [e for e in pool.map(lambda i: _decoded(dataset, i), range(len(dataset))) if e]
-    refuse(dataset.root, [Finding("error", "image", "", error.what) for error in errors])
+            loaded = list(pool.map(lambda i: _decoded(dataset, i), range(len(dataset))))
+        errors = [one for one in loaded if isinstance(one, DataError)]
+        found = [Finding("error", "image", "", error.what) for error in errors]
+        seen = {index for one in loaded if isinstance(one, set) for index in one}
+        is_masks = isinstance(dataset, SegmentationDataset)
+        if trained_on and is_masks and not found and len(seen - {IGNORE}) < 2:
+            found.append(_one_class(dataset, seen))
+    refuse(dataset.root, found or list(_two_classes(dataset)))
 
 
-def _decoded(dataset: DetectionDataset, index: int) -> DataError | None:
+def _decoded(dataset: AnyDataset, index: int) -> DataError | set[int] | None:
+    """The error of an image; the values of a mask."""
     try:
-        dataset.load(index)
+        found = dataset.load(index)
     except DataError as error:
         return error
-    return None
+    return set(np.unique(found[1]).tolist()) if isinstance(found, tuple) else None
 
 
-def _ends(dataset: DetectionDataset) -> list[DataError]:
+def _one_class(dataset: AnyDataset, seen: set[int]) -> Finding:
+    names = [dataset.class_map.names[index] for index in seen - {IGNORE}]
+    what = f"all masks together show {f'{names[0]!r} alone' if names else 'no class'}"
+    rest = "; the rest is ignored: is it a class?" if IGNORE in seen else ""
+    return Finding("error", "constant", str(dataset.root), what + rest)
+
+
+def _two_classes(dataset: AnyDataset) -> Iterator[Finding]:
+    if not isinstance(dataset, ClassificationDataset):
+        return
+    for group in copies(dataset.paths):
+        names = [dataset.class_map.names[dataset.classes[i]] for i in group]
+        if len(set(names)) > 1:
+            where = ", ".join(str(dataset.paths[i]) for i in group)
+            what = f"the same image as {' and as '.join(dict.fromkeys(names))}"
+            yield Finding("error", "two-labels", where, what)
+
+
+def _ends(dataset: AnyDataset) -> list[Finding]:
     found = []
-    examples = dataset.examples
-    names = examples.names if isinstance(examples, Table) and examples.located is Path else ()
-    # An archive or a shard that is cut short does not open.
-    for name in names:
+    for index in range(len(dataset)):
+        # An archive or a shard that is cut short does not open.
+        path = dataset.image_path(index)
+        if not isinstance(path, Path):
+            break
         try:
-            _look_at_end(Path(name))
+            _look_at_end(path)
         except DataError as error:
-            found.append(error)
+            found.append(Finding("error", "image", "", error.what))
     return found
 
 

@@ -51,6 +51,12 @@ class DetectionDataset:
             return np.asarray(counted())
         return np.array([len(example.boxes) for example in self.examples], np.int64)
 
+    def image_path(self, index: int) -> Any:
+        """Where an image lies: a path, a member of an archive, a record."""
+        if isinstance(self.examples, Table):
+            return self.examples.located(self.examples.names[index])
+        return self.examples[index].path
+
     def load(self, index: int, least: ImageSize | None = None) -> Example:
         """The example with its image decoded; boxes stay in pixels of the whole image.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 
-from visiongarden.types import ClassMap, Example
+from visiongarden.data.decode import resize
+from visiongarden.types import IGNORE, ClassMap, Example
 
 
 def draw_example(image: np.ndarray, example: Example, class_map: ClassMap) -> np.ndarray:
@@ -35,6 +36,65 @@ def draw_example(image: np.ndarray, example: Example, class_map: ClassMap) -> np
         name = class_map.names[index] + (" (crowd)" if crowd[i] else "")
         draw_box(picture, example.boxes[i].tolist(), name, colour_of(index), thick, size)
     return picture
+
+
+def draw_classes(image: np.ndarray, target: np.ndarray, class_map: ClassMap) -> np.ndarray:
+    """A copy of the image with the names of its classes, and how much of each it is.
+
+    Args:
+        image: uint8 RGB (height, width, 3).
+        target: float (classes,), shares that sum to 1.
+        class_map: names of the classes.
+    """
+    picture = np.ascontiguousarray(image).copy()
+    size, y = pen(picture)[1], 0
+    for index in np.argsort(-target, kind="stable"):
+        if target[index] >= 0.005:
+            share = f" {target[index]:.2f}" if target[index] < 0.995 else ""
+            text = f"{class_map.names[index]}{share}"
+            y += label(picture, text, (0, y), size, colour_of(int(index)), above=False)
+    return picture
+
+
+def draw_mask(image: np.ndarray, mask: np.ndarray, class_map: ClassMap) -> np.ndarray:
+    """A copy of the image with a mask's colours over it, and the names of its classes.
+
+    Args:
+        image: uint8 RGB (height, width, 3).
+        mask: uint8 (height, width): indices of classes; 255 is ignored, and darkened.
+        class_map: names of the classes; a number past the last one is of no class.
+    """
+    picture = np.ascontiguousarray(image).copy()
+    picture[mask == IGNORE] //= 2
+    names = [*class_map.names, "of no class"]
+    shade(picture, mask, {i: names[min(i, len(class_map))] for i in _there(mask)})
+    if (mask == IGNORE).any():
+        bottom = (0, picture.shape[0])
+        label(picture, "dark: ignored", bottom, pen(picture)[1], (90, 90, 90))
+    return picture
+
+
+def _there(mask: np.ndarray) -> list[int]:
+    return [int(i) for i in np.unique(mask) if i != IGNORE]
+
+
+def shade(picture: np.ndarray, mask: np.ndarray, names: Mapping[int, str]) -> None:
+    """Each class's colour, half over the image, its outline, and a list of names, in place."""
+    for index in names:
+        colour, part = colour_of(index), mask == index
+        picture[part] = (picture[part] * 0.5 + np.array(colour) * 0.5).astype(np.uint8)
+        outlines, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, outlines, -1, colour, 1)
+    size, y = pen(picture)[1], 0
+    for index, name in names.items():
+        y += label(picture, name, (0, y), size, colour_of(index), above=False)
+
+
+def fitted(image: np.ndarray, side: int) -> tuple[np.ndarray, float]:
+    """The image with a longer side of `side` pixels, but no larger than four times; the factor."""
+    ratio = min(side / max(image.shape[:2]), 4.0)
+    height, width = (max(round(v * ratio), 1) for v in image.shape[:2])
+    return resize(image, (height, width)), ratio
 
 
 def pen(picture: np.ndarray) -> tuple[int, float]:

@@ -70,6 +70,18 @@ class EpochLoader:
             _Epoch(self, number), self.collate, self.batch_size, self.drop_remainder, self.workers
         )
 
+    def finished(self, number: int, place: int) -> tuple[Any, ...]:
+        """One example of an epoch as the model sees it: image and target first.
+
+        Args:
+            number: of the epoch, from 0.
+            place: in the epoch's order.
+
+        Raises:
+            DataError: an image cannot be decoded.
+        """
+        return _Epoch(self, number)[place]
+
     def train_epoch(self, number: int, epochs: int) -> Iterator[Any]:
         """The batches of an epoch of a run of so many."""
         return self.epoch(number)

@@ -48,18 +48,24 @@ class Faults:
         root: of the data set.
         invalid_boxes: "error", or "drop" to leave out boxes that cannot be, and list them.
         mend: cut boxes at the border, leave out those of which nothing is left, and list both.
+        shift: what class ids are too high by; it is taken off as they are read.
     """
 
-    def __init__(self, root: Any, invalid_boxes: str = "error", mend: bool = False) -> None:
+    def __init__(
+        self, root: Any, invalid_boxes: str = "error", mend: bool = False, shift: int = 0
+    ) -> None:
         if invalid_boxes not in ("error", "drop"):
             raise UserError(
                 f"unknown choice {invalid_boxes!r} for invalid boxes", rule='"error" or "drop"'
             )
         self.root, self.drop, self.mend = root, invalid_boxes == "drop" or mend, mend
+        self.shift = shift
         self.found: list[Finding] = []
         self.dropped: list[str] = []
         self.ids: Counter[object] = Counter()
         """How often the files name each class, known or not."""
+        self.known: frozenset[int] | None = None
+        """The ids that the labels may use, where they are not those of the class map."""
         self.corner_like = 0
         """Boxes (left, top, width, height) that fit their image as corners, and only so."""
         self.one_pixel = 0
@@ -92,6 +98,11 @@ class Faults:
         else:
             self.found.append(Finding("error", kind, where, reason))
         return None
+
+    def shifted(self, class_id: Any) -> Any:
+        """A class id as it was meant; what is no number stays as it is."""
+        number = isinstance(class_id, int) and not isinstance(class_id, bool)
+        return class_id - self.shift if number else class_id
 
     def raise_if_any(self) -> None:
         """Raises one report of all faults."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +19,7 @@ class ClassificationDataset:
 
     Attributes:
         class_map: names of the classes.
-        paths: of the images, in a fixed order.
+        paths: of the images, also in an archive, in a fixed order.
         classes: index of each image's class.
         split: "train", "val" or "test".
         root: where it was read from.
@@ -25,14 +27,23 @@ class ClassificationDataset:
     """
 
     class_map: ClassMap
-    paths: tuple[Path, ...]
+    paths: tuple[Any, ...]
     classes: tuple[int, ...]
     split: str = "train"
-    root: Path = Path()
+    root: Any = Path()
     dropped: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def image_path(self, index: int) -> Any:
+        """Where an image lies."""
+        return self.paths[index]
+
+    def part(self, indices: Sequence[int]) -> ClassificationDataset:
+        """The data set of some images."""
+        paths = tuple(self.paths[i] for i in indices)
+        return replace(self, paths=paths, classes=tuple(self.classes[i] for i in indices))
 
     def load(self, index: int) -> np.ndarray:
         """uint8 RGB (height, width, 3).

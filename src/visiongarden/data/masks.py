@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from visiongarden.data.decode import decode
-from visiongarden.data.header import MOST_BYTES, image_size
+from visiongarden.data.header import MOST_BYTES, header_of
+from visiongarden.data.place import read_bytes
 from visiongarden.errors import DataError
 from visiongarden.types import IGNORE, ClassMap
 
@@ -26,7 +29,7 @@ class SegmentationDataset:
 
     Attributes:
         class_map: names of the classes, and the ids that stand in the masks.
-        images: files, in a fixed order.
+        images: files, also in an archive, in a fixed order.
         masks: the file of each image's mask, of the same size.
         colours: of each class, where masks are RGB; None where pixels are ids.
         ignored: ids (or colours) of pixels that are neither trained on nor judged.
@@ -36,16 +39,25 @@ class SegmentationDataset:
     """
 
     class_map: ClassMap
-    images: tuple[Path, ...]
-    masks: tuple[Path, ...]
+    images: tuple[Any, ...]
+    masks: tuple[Any, ...]
     colours: tuple[Colour, ...] | None = None
     ignored: tuple[int | Colour, ...] = (IGNORE,)
     split: str = "train"
-    root: Path = Path()
+    root: Any = Path()
     dropped: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def image_path(self, index: int) -> Any:
+        """Where an image lies."""
+        return self.images[index]
+
+    def part(self, indices: Sequence[int]) -> SegmentationDataset:
+        """The data set of some images."""
+        images, masks = (tuple(files[i] for i in indices) for files in (self.images, self.masks))
+        return replace(self, images=images, masks=masks)
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """uint8 RGB (height, width, 3), and uint8 (height, width): classes, 255 where ignored.
@@ -57,36 +69,51 @@ class SegmentationDataset:
         image, mask = decode(self.images[index]), self.mask(index)
         if image.shape[:2] != mask.shape:
             raise DataError(
-                f"{self.masks[index]}: {mask.shape[1]} × {mask.shape[0]} pixels, while the image "
-                f"{self.images[index].name} has {image.shape[1]} × {image.shape[0]}",
+                self.other_size(index, image.shape, mask.shape),
                 rule="a mask has the size of its image",
             )
         return image, mask
 
+    def other_size(self, index: int, image: Sequence[int], mask: Sequence[int]) -> str:
+        """What to say of an image and a mask of other (height, width)."""
+        return (
+            f"{self.masks[index]}: {mask[1]} × {mask[0]} pixels, while the image "
+            f"{self.images[index].name} has {image[1]} × {image[0]}"
+        )
+
     def mask(self, index: int) -> np.ndarray:
         """uint8 (height, width): index of each pixel's class, 255 where ignored."""
+        values = self.values(index)
+        classes, unknown = self.classes_of(values)
+        if unknown.any():
+            strange = np.unique(values[unknown])[:5].tolist()
+            raise DataError(
+                f"{self.masks[index]}: {int(unknown.sum())} pixels are of no class",
+                rule=f"{', '.join(self._names)}",
+                received=", ".join(map(self.shown, strange)),
+                fix="add the class to classes.yaml, or its value to `ignore`",
+            )
+        return classes
+
+    def values(self, index: int) -> np.ndarray:
+        """int32 (height, width): what stands in the mask's file, a colour as one number."""
         path = self.masks[index]
         pixels = read_pixels(path)
         if self.colours is not None and pixels.ndim == 3:
-            pixels = _packed(pixels)
-        elif pixels.ndim == 3 or self.colours is not None:
+            return _packed(pixels)
+        if pixels.ndim == 3 or self.colours is not None:
             raise DataError(
                 f"{path}: the mask is {'RGB' if pixels.ndim == 3 else 'of ids'}",
                 rule="RGB masks need a colour for each class, masks of ids an id",
                 fix="classes: {road: [128, 64, 128]} or classes: {road: 1} in classes.yaml",
             )
+        return pixels
+
+    def classes_of(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """uint8: the class of each value, 255 where ignored; and bool: where there is none."""
         known, indices = self._table
-        place = np.minimum(np.searchsorted(known, pixels), len(known) - 1)
-        wrong = known[place] != pixels
-        if wrong.any():
-            strange = np.unique(pixels[wrong])[:5].tolist()
-            raise DataError(
-                f"{path}: {int(wrong.sum())} pixels are of no class",
-                rule=f"{', '.join(self._names)}",
-                received=", ".join(map(self._shown, strange)),
-                fix="add the class to classes.yaml, or its value to `ignore`",
-            )
-        return indices[place]
+        place = np.minimum(np.searchsorted(known, values), len(known) - 1)
+        return indices[place], known[place] != values
 
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray]:
@@ -102,25 +129,32 @@ class SegmentationDataset:
         values: Sequence[object] = self.colours or self.class_map.ids
         return [f"{name} {value}" for name, value in zip(self.class_map.names, values, strict=True)]
 
-    def _shown(self, value: int) -> str:
+    def shown(self, value: int) -> str:
+        """A value of `values` as the class map's file would name it."""
         if self.colours is None:
             return str(value)
         return str((value >> 16, value >> 8 & 255, value & 255))
 
 
-def read_pixels(path: Path) -> np.ndarray:
-    """Ids (height, width) of a grey or palette image, or RGB (height, width, 3), as int64 or uint8.
+def read_pixels(path: Any) -> np.ndarray:
+    """Ids (height, width) of a grey or palette image, or RGB (height, width, 3), as int32 or uint8.
 
     OpenCV would turn a palette into colours, so Pillow reads.
 
     Raises:
-        DataError: no such file, no image, cut short, too large, or of another kind.
+        DataError: no such file, no image, cut short, too large, of another kind, or of a format
+            that does not keep pixels as they were drawn.
     """
-    image_size(path)
-    if path.stat().st_size > MOST_BYTES:
-        raise DataError(f"{path}: larger than {MOST_BYTES:,} bytes")
+    raw = read_bytes(path, MOST_BYTES)
+    header_of(path, raw)
+    if is_lossy(raw):
+        raise DataError(
+            f"{path}: the mask is a JPEG or lossy WebP",
+            rule="a format that keeps every value: such a file has other classes along each edge",
+            fix="write the masks as PNG, from where they were drawn",
+        )
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(raw)) as image:
             mode, pixels = image.mode, np.asarray(image)
     except Exception as error:  # Pillow's plugins raise whatever a hostile file makes them raise
         raise DataError(f"{path}: the mask cannot be decoded", received=str(error)) from error
@@ -130,14 +164,19 @@ def read_pixels(path: Path) -> np.ndarray:
         raise DataError(
             f"{path}: a mask of mode {mode}", rule="grey, palette or RGB, 8 or 16 bits, no alpha"
         )
-    ids = pixels.astype(np.int64)
+    ids = pixels.astype(np.int32)
     if ids.min(initial=0) < 0 or ids.max(initial=0) > MOST_ID:
         raise DataError(f"{path}: ids outside 0 to {MOST_ID}")
     return ids
 
 
+def is_lossy(raw: bytes) -> bool:
+    """Whether an image file is of a kind whose pixels are not those that were saved."""
+    return raw.startswith(b"\xff\xd8") or (raw[:4] == b"RIFF" and b"VP8 " in raw[:256])
+
+
 def _packed(pixels: np.ndarray) -> np.ndarray:
-    red, green, blue = np.moveaxis(pixels.astype(np.int64), -1, 0)
+    red, green, blue = np.moveaxis(pixels.astype(np.int32), -1, 0)
     return (red << 16) + (green << 8) + blue
 
 

@@ -3,39 +3,49 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from visiongarden.config import apply_overrides, load_yaml
-from visiongarden.data.augment import Augmentation
+from visiongarden.config import Value, apply_overrides, load_yaml
+from visiongarden.data.augment import (
+    Augmentation,
+    ClassificationAugmentation,
+    SegmentationAugmentation,
+)
+from visiongarden.data.classification_loader import ClassificationLoader
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.draw import draw_example
+from visiongarden.data.draw import draw_classes, draw_example, draw_mask
+from visiongarden.data.labelled_images import ClassificationDataset
 from visiongarden.data.loader import Loader
-from visiongarden.data.read import read
+from visiongarden.data.masks import SegmentationDataset
+from visiongarden.data.read import AnyDataset, read_any
+from visiongarden.data.segmentation_loader import SegmentationLoader
 from visiongarden.errors import UserError
-from visiongarden.types import ImageSize
+from visiongarden.types import ClassMap, Example, ImageSize
 
 _GAP = 6
 
 
 def contact_sheet(
-    dataset: DetectionDataset,
+    dataset: AnyDataset,
     image_size: ImageSize,
-    augmentation: Augmentation | None = None,
+    augmentation: Value | None = None,
     count: int = 16,
     columns: int = 4,
     seed: int = 0,
 ) -> np.ndarray:
-    """The first images of an epoch with their boxes, as the model would see them.
+    """The first images of an epoch with their labels, as the model would see them.
 
     Args:
         dataset: whose images.
         image_size: (height, width) of each.
-        augmentation: how they vary; None shows them letterboxed.
+        augmentation: how they vary, of the kind that the data set's loader takes; None shows them
+            as they are judged.
         count: how many; an epoch that is shorter is followed by the next.
         columns: how many side by side.
         seed: of order and augmentation.
@@ -46,15 +56,43 @@ def contact_sheet(
     Raises:
         DataError: an image cannot be decoded.
     """
-    loader = Loader(
+    kind = _SHOWN[type(dataset)]
+    loader = kind.loader(
         dataset, image_size, 1, augmentation, shuffle=augmentation is not None, seed=seed
     )
     cells = []
     for number in range(count):
         epoch, place = divmod(number, len(dataset))
-        example = loader.finished(epoch, place)
-        cells.append(draw_example(np.asarray(example.image), example, dataset.class_map))
+        cells.append(kind.draw(loader.finished(epoch, place), dataset.class_map))
     return _joined(cells, min(columns, count))
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Loader and augmentation of a kind of data set, and how one of its examples is drawn."""
+
+    loader: Any
+    augmentation: type[Value]
+    draw: Callable[[Any, ClassMap], np.ndarray]
+
+
+def _draw_boxes(example: Example, class_map: ClassMap) -> np.ndarray:
+    return draw_example(np.asarray(example.image), example, class_map)
+
+
+_SHOWN: dict[type, _Shown] = {
+    DetectionDataset: _Shown(Loader, Augmentation, _draw_boxes),
+    ClassificationDataset: _Shown(
+        ClassificationLoader,
+        ClassificationAugmentation,
+        lambda row, names: draw_classes(row[0], row[1], names),
+    ),
+    SegmentationDataset: _Shown(
+        SegmentationLoader,
+        SegmentationAugmentation,
+        lambda row, names: draw_mask(row[0], row[1], names),
+    ),
+}
 
 
 def _joined(cells: list[np.ndarray], columns: int) -> np.ndarray:
@@ -94,22 +132,39 @@ def sheet_of(
     count: int,
     columns: int,
     seed: int,
-    augmentation: Augmentation | None,
+    plain: bool = False,
+    recipe: str | Path | None = None,
+    overrides: Sequence[str] = (),
 ) -> np.ndarray:
-    """`contact_sheet` of a data set on disk; the arguments are those of `read` and of that."""
-    dataset = read(source, format, split, invalid_boxes=invalid_boxes)
-    return contact_sheet(dataset, image_size, augmentation, count, columns, seed)
+    """`contact_sheet` of a data set on disk, with the augmentation of a recipe or the default one.
 
-
-def augmentation_of(
-    plain: bool, recipe: str | Path | None, overrides: Sequence[str]
-) -> Augmentation | None:
-    """The augmentation of a recipe file, or the default one, with fields set; None for `plain`.
+    Args:
+        source: folder, file or archive.
+        format: of the data, or "auto" to look.
+        split: which one.
+        invalid_boxes: as of `read`.
+        image_size: as of `contact_sheet`, as are `count`, `columns` and `seed`.
+        count: how many images.
+        columns: how many side by side.
+        seed: of order and augmentation.
+        plain: without augmentation.
+        recipe: a recipe file whose augmentation is taken.
+        overrides: its fields, as "mosaic=0.5".
 
     Raises:
         ConfigError: a field is not valid.
         UserError: `plain` together with fields.
+        DataError: the data set is not sound.
     """
+    dataset = read_any(source, format, split, invalid_boxes)
+    kind = _SHOWN[type(dataset)].augmentation
+    augmentation = _augmentation(kind, plain, recipe, overrides)
+    return contact_sheet(dataset, image_size, augmentation, count, columns, seed)
+
+
+def _augmentation(
+    kind: type[Value], plain: bool, recipe: str | Path | None, overrides: Sequence[str]
+) -> Value | None:
     if plain:
         if recipe is not None or overrides:
             raise UserError("--plain shows images without augmentation", fix="leave it out")
@@ -118,4 +173,4 @@ def augmentation_of(
     if recipe is not None:
         said = load_yaml(Path(recipe)).get("augmentation") or {}
         fields = said if isinstance(said, dict) else {"augmentation": said}
-    return Augmentation.from_dict(apply_overrides(fields, list(overrides)))
+    return kind.from_dict(apply_overrides(fields, list(overrides)))

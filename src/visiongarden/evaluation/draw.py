@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 
-from visiongarden.data.draw import colour_of, draw_box, grid, label, pen
+from visiongarden.data.draw import colour_of, draw_box, grid, label, pen, shade
 from visiongarden.types import ClassMap, Detections, Ranking, Segments
 
 __all__ = ["colour_of", "draw", "grid"]
@@ -47,17 +46,8 @@ def _ranking(picture: np.ndarray, found: Ranking, class_map: ClassMap | None) ->
 
 
 def _segments(picture: np.ndarray, found: Segments, class_map: ClassMap | None) -> None:
-    """Each class's colour, half over the image, its outline, and a list of the classes."""
-    size, y = pen(picture)[1], 0
-    for index in np.unique(found.classes):
-        colour = colour_of(int(index))
-        mask = found.classes == index
-        picture[mask] = (picture[mask] * 0.5 + np.array(colour) * 0.5).astype(np.uint8)
-        outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(picture, outlines, -1, colour, 1)
-    for index in np.unique(found.classes):
-        colour = colour_of(int(index))
-        y += label(picture, _name(index, class_map), (0, y), size, colour, above=False)
+    """Each class's colour, and a list of the classes."""
+    shade(picture, found.classes, {int(i): _name(i, class_map) for i in np.unique(found.classes)})
 
 
 _DRAWN: dict[type, Any] = {Detections: _boxes, Ranking: _ranking, Segments: _segments}

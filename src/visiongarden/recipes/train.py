@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import keras
 from rich.console import Console
 
 from visiongarden.config import save_yaml
-from visiongarden.data import check
-from visiongarden.errors import UserError
+from visiongarden.data import check, leaked
+from visiongarden.errors import DataError, UserError
 from visiongarden.evaluation import evaluate, judge_on, plot_history
 from visiongarden.models import Joined, load
 from visiongarden.recipes.environment import save_environment
@@ -20,6 +21,7 @@ from visiongarden.tasks import find
 from visiongarden.training import fit
 
 RECIPE = "recipe.yaml"
+_LEAKS_SHOWN = 3
 
 
 def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False) -> Path:
@@ -45,8 +47,9 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
     console = Console(markup=False, emoji=False, highlight=False)
     task = find(recipe.task)
     train_set, val_set = (read_split(recipe.task, recipe.data, split) for split in ("train", "val"))
-    for dataset in (train_set, val_set):
-        check(dataset)
+    _same_classes(train_set, val_set)
+    check(train_set, trained_on=True)
+    check(val_set)
     keras.utils.set_random_seed(recipe.training.seed)
     model = recipe.build(class_map=train_set.class_map, dtype=recipe.training.precision)
     folder = _folder(recipe, output, resume)
@@ -143,8 +146,36 @@ def _introduce(
         f"{len(val_set)} to judge on, classes {', '.join(train_set.class_map.names)}",
         f"{recipe.model.backbone} → {recipe.model.decoder} → {recipe.model.head}",
         f"{model.count_params():,} parameters, {height} × {width} pixels, run {folder}",
+        *_leaks(recipe, train_set, val_set),
         *(f"left out: {line}" for dataset in (train_set, val_set) for line in dataset.dropped),
     )
+
+
+def _same_classes(train_set: Any, val_set: Any) -> None:
+    learned, judged = train_set.class_map.names, val_set.class_map.names
+    if learned != judged:
+        raise DataError(
+            f"{train_set.root}: the splits have different classes",
+            rule=f"{train_set.split}: {', '.join(learned)}",
+            received=f"{val_set.split}: {', '.join(judged)}",
+        )
+
+
+def _leaks(recipe: Recipe, train_set: Any, val_set: Any) -> list[str]:
+    """What to say of images that are trained on and judged on."""
+    pairs = leaked(train_set, val_set)
+    if not pairs:
+        return []
+    path, format = recipe.data.path, recipe.data.format
+    words = ["visiongarden", "data", "check", str(path), "--fix", f"{path}-fixed"]
+    words += [] if format == "auto" else ["--format", format]
+    return [
+        f"warning: {len(pairs)} of {len(val_set)} images to judge on are trained on too, "
+        "so figures come out too high:",
+        *(f"    {judged} is {trained}" for trained, judged in pairs[:_LEAKS_SHOWN]),
+        *([f"    … and {len(pairs) - _LEAKS_SHOWN} more"] if len(pairs) > _LEAKS_SHOWN else []),
+        f"  to train without them: {shlex.join(words)}",
+    ]
 
 
 def say(console: Console, *lines: str) -> None:

@@ -15,7 +15,6 @@ from visiongarden.data import (
     cover,
     read_folders,
 )
-from visiongarden.data.read import folders
 from visiongarden.metrics import TopKAccuracy
 from visiongarden.models import Classifier
 from visiongarden.postprocess import Rank
@@ -34,10 +33,6 @@ class Classification(Task):
     outputs = ("scores",)
     figures = ("top1", "top5")
     judged_by = "top-k accuracy"
-
-    def looks_like(self, path: Path) -> bool:
-        """Folders of classes."""
-        return folders.looks_like(path)
 
     def read(
         self,

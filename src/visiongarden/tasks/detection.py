@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 
 from visiongarden.data import FORMATS, Augmentation, DetectionDataset, Loader, letterbox, read
-from visiongarden.data.place import place
-from visiongarden.data.read.read import guesses
 from visiongarden.metrics import CocoMeanAveragePrecision
 from visiongarden.models import Detector
 from visiongarden.postprocess import Nms, thinning, to_original
@@ -33,10 +31,6 @@ class Detection(Task):
     figures = ("AP", "AP50")
     judged_by = "COCO figures"
     score = 0.25
-
-    def looks_like(self, path: Path) -> bool:
-        """COCO JSON, YOLO txt, Pascal VOC, CSV or ArrayRecord, also in an archive."""
-        return bool(guesses(place(path)))
 
     def read(
         self,

@@ -15,7 +15,6 @@ from visiongarden.data import (
     letterbox,
     read_masks,
 )
-from visiongarden.data.read import mask_folders
 from visiongarden.metrics import MeanIoU
 from visiongarden.models import Segmenter
 from visiongarden.postprocess import best_of_each
@@ -34,10 +33,6 @@ class Segmentation(Task):
     outputs = ("scores",)
     figures = ("mIoU", "accuracy")
     judged_by = "mean IoU"
-
-    def looks_like(self, path: Path) -> bool:
-        """Images beside masks."""
-        return mask_folders.looks_like(path)
 
     def read(
         self,

@@ -40,10 +40,6 @@ class Task:
     judged_by: ClassVar[str]
     score: ClassVar[float] = 0.0
 
-    def looks_like(self, path: Path) -> bool:
-        """Whether a folder or file looks like data for this task."""
-        raise NotImplementedError
-
     def read(
         self,
         path: str | Path,

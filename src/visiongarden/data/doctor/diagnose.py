@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from visiongarden.data.doctor import images, labels
+from visiongarden.data.doctor import images
+from visiongarden.data.doctor.kinds import labelling_of
 from visiongarden.data.doctor.page import write_page
 from visiongarden.data.doctor.report import Report, write_json
-from visiongarden.data.faults import Finding
+from visiongarden.data.faults import Faults, Finding
+from visiongarden.data.place import Place
 from visiongarden.data.read import gather, opened, splits_of
 from visiongarden.errors import DataError
 
@@ -40,7 +43,7 @@ def diagnose(
         UserError: an argument is not valid.
     """
     root, format = opened(path, format)
-    report = Report(str(path), format)
+    report = Report(str(path), format, labelling_of(format)(stride, image_size))
     names = tuple(class_names) if class_names is not None else None
     try:
         splits = splits_of(root, format)
@@ -49,26 +52,36 @@ def diagnose(
         return report
     if not splits:
         report.findings.append(Finding("error", "unreadable", str(path), "no split is listed"))
+    faults: dict[str, Faults] = {}
     for split in splits:
         try:
-            dataset, faults = gather(root, format, split, names, invalid_boxes)
+            report.datasets[split], faults[split] = gather(
+                root, format, split, names, invalid_boxes
+            )
         except DataError as error:
             report.findings.append(_unreadable(error, split))
-            continue
-        report.datasets[split] = dataset
-        report.findings += [replace(finding, split=split) for finding in faults.found]
-        report.findings += [Finding("note", "dropped", "", line, split) for line in faults.dropped]
-        if format != "voc" and format != "csv":
-            report.findings += labels.of_ids(faults, dataset.class_map, split)
-        report.findings += labels.of_corners(dataset, faults, split)
-        report.findings += labels.of_boxes(dataset, split, stride, image_size)
-        if not len(dataset):
-            what = "no image can be read" if faults.found else "no image is listed"
-            report.findings.append(Finding("error", "image", str(path), what, split))
-    report.findings += labels.of_classes(report.datasets, str(path))
-    report.findings += images.findings(images.look_at(report.datasets))
+    _look(report, faults, root)
     report.sort()
     return report
+
+
+def _look(report: Report, faults: Mapping[str, Faults], root: Place) -> None:
+    labelling, datasets = report.labelling, report.datasets
+    looks = images.look_at(datasets)
+    for split, dataset in datasets.items():
+        own = [look for look in looks if look.split == split]
+        labelling.study(dataset, faults[split], split, own)
+        report.tallies[split] = labelling.tally(dataset, split)
+        report.sizes[split] = Counter(look.size for look in own if not look.fault)
+        report.findings += [replace(finding, split=split) for finding in faults[split].found]
+        dropped = [Finding("note", "dropped", "", line, split) for line in faults[split].dropped]
+        report.findings += dropped
+        report.findings += labelling.of_split(dataset, faults[split], split, own)
+        if not len(dataset):
+            what = "no image can be read" if faults[split].found else "no image is listed"
+            report.findings.append(Finding("error", "image", report.root, what, split))
+    report.findings += labelling.of_all(datasets, report.tallies, root)
+    report.findings += images.findings(looks, datasets, labelling)
 
 
 def _unreadable(error: DataError, split: str) -> Finding:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from visiongarden.data.augment.tile import keep
-from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.doctor import images, labels
+from visiongarden.data.doctor import images
+from visiongarden.data.doctor.images import Look
+from visiongarden.data.doctor.kinds import labelling_of
+from visiongarden.data.doctor.labelling import (
+    Labelling,
+    id_range,
+    of_ids,
+    of_maps,
+    seen_ids,
+    shift_of,
+)
+from visiongarden.data.faults import Faults
 from visiongarden.data.read import gather, opened, splits_of
 from visiongarden.data.write import in_one_step
-from visiongarden.data.write.formats import WRITERS, Lost
+from visiongarden.data.write.formats import Lost
 from visiongarden.errors import DataError, UserError
-from visiongarden.types import Example
 
 CHANGES = "changes.txt"
 _JUDGED_FIRST = ("test", "val", "valid")
+_DOUBTFUL = ("shares", "class-map")
+"""Kinds of errors of which only a person can say what was meant."""
 
 
 def fix(path: str | Path, target: str | Path, format: str = "auto") -> list[str]:
@@ -27,9 +35,15 @@ def fix(path: str | Path, target: str | Path, format: str = "auto") -> list[str]
     - Boxes that leave the image are cut at its border; those without area, with ids outside the
       class map, or on lines that cannot be read are left out.
     - Boxes that are there twice are kept once.
-    - Images that are missing, damaged or of another size than their labels say are left out.
+    - Images that are missing, damaged or of another size than their labels say are left out, as are
+      images without a mask, and masks that hold what is in no class.
     - Images that are there twice are kept once; where a copy is in the training split and one in a
-      split that judges, the former is left out.
+      split that judges, the former is left out. An image in the folders of two classes is left out
+      wherever it is.
+    - In class folders, what is no image, folders without one, and classes of which the training
+      split has none are left out.
+    - Class ids that are all one too high or too low are put right where they are then exactly those
+      of the class map.
 
     Args:
         path: the data set.
@@ -40,80 +54,125 @@ def fix(path: str | Path, target: str | Path, format: str = "auto") -> list[str]
         One line a change.
 
     Raises:
-        UserError: there is something at the target; the class ids seem to be shifted, or shares
-            stand where pixels belong: a person must say what was meant.
+        UserError: there is something at the target; the class ids seem to be shifted, but could be
+            meant otherwise; splits have different classes, or shares stand where pixels belong: a
+            person must say what was meant.
         DataError: the data set cannot be read at all.
     """
     root, format = opened(path, format)
+    labelling = labelling_of(format)()
     changes: list[str] = []
-    datasets: dict[str, DetectionDataset] = {}
+    datasets, faults = {}, {}
     for split in splits_of(root, format):
-        dataset, faults = gather(root, format, split, mend=True)
-        shifted = (
-            [] if format in ("voc", "csv") else labels.of_ids(faults, dataset.class_map, split)
-        )
-        doubtful = [f for f in (*shifted, *faults.found) if f.kind in ("off-by-one", "shares")]
-        if any(finding.level == "error" for finding in doubtful):
-            raise UserError(str(doubtful[0]), rule="what was meant, a person must say")
-        changes += [f"[{split}] {line}" for line in faults.dropped]
-        changes += [f"[{split}] left out: {finding}" for finding in faults.found]
-        datasets[split] = dataset
-    left_out = _images_left_out(datasets, changes)
+        datasets[split], faults[split] = gather(root, format, split, mend=True)
+    looks = images.look_at({split: datasets[split] for split in _in_order(datasets)})
+    _study(labelling, datasets, faults, looks)
+    step = shift_of(datasets, faults)
+    if step:
+        changes.append(_shift(labelling, datasets, faults, format, step))
+        _study(labelling, datasets, faults, looks)
+    _refuse_doubtful(datasets, faults, str(root))
+    for split in datasets:
+        changes += [f"[{split}] {line}" for line in faults[split].dropped]
+        # What cannot be learned is listed image by image once it is known what is left.
+        found = [fault for fault in faults[split].found if fault.kind != "split-class"]
+        changes += [f"[{split}] left out: {finding}" for finding in found]
+    left_out = _left_out(labelling, datasets, looks, changes)
     fixed = {
-        split: _fixed(split, dataset, left_out, changes) for split, dataset in datasets.items()
+        split: labelling.part(
+            dataset, [i for i in range(len(dataset)) if (split, i) not in left_out], changes
+        )
+        for split, dataset in datasets.items()
     }
-    fixed = {split: dataset for split, dataset in fixed.items() if len(dataset)}
-    if not fixed:
-        raise DataError(f"{path}: no image is sound", fix=f"visiongarden data check {path}")
-    in_one_step(Path(target), lambda folder: _write(folder, fixed, format, changes))
+    settled = labelling.settled(fixed, root, changes)
+    fixed = {split: dataset for split, dataset in settled.items() if len(dataset)}
+    if not fixed or ("train" in datasets and not fixed.keys() & {"train", ""}):
+        of = " to train on" if fixed else ""
+        raise DataError(f"{path}: no image{of} is sound", fix=f"visiongarden data check {path}")
+    in_one_step(Path(target), lambda folder: _write(labelling, folder, fixed, format, changes))
     return changes
 
 
+def _in_order(splits: Iterable[str]) -> list[str]:
+    """Judging first, so that the copy that is kept is not the one that is trained on."""
+    return sorted(splits, key=lambda split: split not in _JUDGED_FIRST)
+
+
+def _study(
+    labelling: Labelling,
+    datasets: Mapping[str, Any],
+    faults: Mapping[str, Faults],
+    looks: Sequence[Look],
+) -> None:
+    for split, dataset in datasets.items():
+        own = [look for look in looks if look.split == split]
+        labelling.study(dataset, faults[split], split, own)
+
+
+def _shift(
+    labelling: Labelling,
+    datasets: dict[str, Any],
+    faults: Mapping[str, Faults],
+    format: str,
+    step: int,
+) -> str:
+    """Puts all splits right, and says so."""
+    seen = {i for one in faults.values() for i in seen_ids(one)}
+    for split, dataset in datasets.items():
+        datasets[split] = labelling.shifted(dataset, faults[split], format, step)
+    now = id_range({i - step for i in seen})
+    return f"class ids moved by {-step:+d}: the labels used {id_range(seen)}, now {now}"
+
+
+def _refuse_doubtful(datasets: Mapping[str, Any], faults: Mapping[str, Faults], root: str) -> None:
+    doubtful = list(of_maps(datasets, root))
+    for split, dataset in datasets.items():
+        doubtful += [finding for finding in faults[split].found if finding.kind in _DOUBTFUL]
+        ids = of_ids(faults[split], dataset.class_map, split)
+        doubtful += [finding for finding in ids if finding.level == "error"]
+    if doubtful:
+        raise UserError(str(doubtful[0]), rule="what was meant, a person must say")
+
+
 def _write(
-    folder: Path, fixed: Mapping[str, DetectionDataset], format: str, changes: list[str]
+    labelling: Labelling,
+    folder: Path,
+    fixed: Mapping[str, Any],
+    format: str,
+    changes: list[str],
 ) -> None:
     lost = Lost()
-    WRITERS[format](fixed, folder, lost)
+    labelling.write(format, fixed, folder, lost)
     changes += lost
     text = "".join(f"{line}\n" for line in changes)
     (folder / CHANGES).write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def _images_left_out(
-    datasets: Mapping[str, DetectionDataset], changes: list[str]
+def _left_out(
+    labelling: Labelling, datasets: Mapping[str, Any], looks: Sequence[Look], changes: list[str]
 ) -> set[tuple[str, int]]:
-    # Judging first, so that the copy that is kept is not the one that is trained on.
-    order = sorted(datasets, key=lambda split: split not in _JUDGED_FIRST)
-    looks = images.look_at({split: datasets[split] for split in order})
+    """(split, index) of images that are not sound, or are there already."""
     left_out = set()
     for look in looks:
         if look.fault:
             left_out.add((look.split, look.index))
             changes.append(f"[{look.split}] left out: {look.fault}")
-    for first, copies in images.same([look for look in looks if not look.fault]):
+    for split in datasets:
+        for index, fault in labelling.unsound(split):
+            left_out.add((split, index))
+            changes.append(f"[{split}] left out: {fault}")
+    sound = [look for look in looks if (look.split, look.index) not in left_out]
+    for first, copies in images.same(sound):
+        differ = [_differ(labelling, datasets, first, copy) for copy in copies]
+        if any(differ) and labelling.contradiction == "error":
+            copies, what = [first, *copies], "the same image has two labels"
+        else:
+            what = f"the same image as {first.path} of {first.split}"
         for copy in copies:
             left_out.add((copy.split, copy.index))
-            line = f"{copy.path}: the same image as {first.path} of {first.split}"
-            changes.append(f"[{copy.split}] left out: {line}")
+            changes.append(f"[{copy.split}] left out: {copy.path}: {what}")
     return left_out
 
 
-def _fixed(
-    split: str,
-    dataset: DetectionDataset,
-    left_out: set[tuple[str, int]],
-    changes: list[str],
-) -> DetectionDataset:
-    examples: list[Example] = []
-    for index, example in enumerate(dataset):
-        if (split, index) in left_out:
-            continue
-        kept = np.ones(len(example.boxes), bool)
-        for later, first in labels.duplicates(example.boxes):
-            if example.classes[later] == example.classes[first]:
-                kept[later] = False
-                changes.append(
-                    f"[{split}] left out: {example.path}: box {later} equals box {first}"
-                )
-        examples.append(keep(example, kept))
-    return replace(dataset, examples=tuple(examples))
+def _differ(labelling: Labelling, datasets: Mapping[str, Any], first: Look, copy: Look) -> str:
+    return labelling.differ(datasets[first.split], first.index, datasets[copy.split], copy.index)

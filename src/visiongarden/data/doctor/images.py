@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -17,6 +17,10 @@ from visiongarden.data.faults import Finding
 from visiongarden.data.header import MOST_BYTES, header_of
 from visiongarden.data.place import read_bytes
 from visiongarden.errors import DataError
+from visiongarden.types import ImageSize
+
+if TYPE_CHECKING:
+    from visiongarden.data.doctor.labelling import Labelling
 
 NEAR = 3
 """Bits of 64 in which the hashes of two images that look alike may differ."""
@@ -40,9 +44,10 @@ class Look:
     hash: int = 0
     small: Any = None
     orientation: int = 1
+    size: ImageSize = (0, 0)
 
 
-def look_at(datasets: Mapping[str, DetectionDataset]) -> list[Look]:
+def look_at(datasets: Mapping[str, Any]) -> list[Look]:
     """Decodes every image once."""
     jobs = [(s, d, i) for s, d in datasets.items() for i in range(len(d))]
     cv2.setNumThreads(1)
@@ -50,22 +55,23 @@ def look_at(datasets: Mapping[str, DetectionDataset]) -> list[Look]:
         return list(pool.map(lambda job: _look(*job), jobs))
 
 
-def _look(split: str, dataset: DetectionDataset, index: int) -> Look:
-    example = dataset[index]
-    path = example.path
+def _look(split: str, dataset: Any, index: int) -> Look:
+    path = dataset.image_path(index)
+    said = dataset[index].size if isinstance(dataset, DetectionDataset) else None
     try:
         raw = read_bytes(path, MOST_BYTES)
         image = decode_bytes(raw, path)
         orientation = header_of(path, raw).orientation
     except DataError as error:
         return Look(str(path), split, index, error.what)
-    if example.size is not None and image.shape[:2] != example.size:
-        found = f"{path}: {image.shape[1]} × {image.shape[0]} pixels, not those of its header"
+    size: ImageSize = (image.shape[0], image.shape[1])
+    if said is not None and size != said:
+        found = f"{path}: {size[1]} × {size[0]} pixels, not those of its header"
         return Look(str(path), split, index, found)
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (16, 16), interpolation=cv2.INTER_AREA)
     content = blake2b(raw, digest_size=16).digest()
-    return Look(str(path), split, index, "", content, _hash(grey), small, orientation)
+    return Look(str(path), split, index, "", content, _hash(grey), small, orientation, size)
 
 
 def _hash(grey: np.ndarray) -> int:
@@ -74,29 +80,40 @@ def _hash(grey: np.ndarray) -> int:
     return int.from_bytes(np.packbits(tiny[:, :-1] < tiny[:, 1:]).tobytes(), "big")
 
 
-def findings(looks: Sequence[Look]) -> Iterator[Finding]:
+def findings(
+    looks: Sequence[Look], datasets: Mapping[str, Any], labelling: Labelling
+) -> Iterator[Finding]:
     """Damaged, rotated, equal and similar images."""
     for look in looks:
         if look.fault:
             yield Finding("error", "image", "", look.fault, look.split)
         elif look.orientation != 1:
-            what = f"EXIF orientation {look.orientation}: shown rotated, as its boxes must be"
+            what = f"EXIF orientation {look.orientation}: {labelling.turned}"
             yield Finding("note", "exif", look.path, what, look.split)
     sound = [look for look in looks if not look.fault]
     for first, copies in same(sound):
         for copy in copies:
-            across = first.split != copy.split
-            what = f"the same image as {first.path}"
-            what += f", which is in {first.split}" if across else ""
-            if copy.path == first.path:
-                what = f"is in {first.split} too"
-            what += ": what is judged has been trained on" if across else ""
-            yield Finding("warning", "duplicate-image", copy.path, what, copy.split)
+            differ = labelling.differ(
+                datasets[first.split], first.index, datasets[copy.split], copy.index
+            )
+            level, kind = "warning", "duplicate-image"
+            if differ:
+                level, kind = labelling.contradiction, "two-labels"
+            what = _copied(first, copy) + (f": {differ}" if differ else "")
+            yield Finding(level, kind, copy.path, what, copy.split)
     for one, other in _near(sound):
         across = one.split != other.split
         what = f"looks like {one.path}" + (f", which is in {one.split}" if across else "")
         level = "warning" if across else "note"
         yield Finding(level, "near-duplicate", other.path, what, other.split)
+
+
+def _copied(first: Look, copy: Look) -> str:
+    across = first.split != copy.split
+    what = f"the same image as {first.path}" + (f", which is in {first.split}" if across else "")
+    if copy.path == first.path:
+        what = f"is in {first.split} too"
+    return what + (": what is judged has been trained on" if across else "")
 
 
 def same(looks: Sequence[Look]) -> list[tuple[Look, list[Look]]]:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from html import escape
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.doctor.charts import caption, safe
 from visiongarden.data.doctor.report import KINDS, LEVELS, Report
-from visiongarden.data.draw import draw_example
-from visiongarden.data.faults import printable
 from visiongarden.errors import DataError
-from visiongarden.types import Example
 
 _ROWS = 50
-_PICTURES = 12
+_OF_A_KIND = 3
+_PLAIN = 4
+_PICTURES = 60
+_LINE = re.compile(r":\d+$")
 _SIDE = 360
 
 _STYLE = """
@@ -48,44 +48,40 @@ def write_page(report: Report, path: Path) -> None:
     text = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{_safe(report.root)}</title><style>{_STYLE}</style></head>\n"
+        f"<title>{safe(report.root)}</title><style>{_STYLE}</style></head>\n"
         f"<body>\n{body}\n</body></html>\n"
     )
     path.write_text(text, encoding="utf-8")
 
 
-def _safe(text: object) -> str:
-    return escape(printable(str(text)))
-
-
 def _head(report: Report) -> Iterator[str]:
-    yield f"<h1>{_safe(report.root)}</h1>"
+    yield f"<h1>{safe(report.root)}</h1>"
     counts = " ".join(
         f'<span class="level {level}">{report.count(level):,} {level}s</span>' for level in LEVELS
     )
-    yield f"<p>Format {_safe(report.format)}. {counts}</p>"
-    splits = report.datasets
-    names = list(dict.fromkeys(n for d in splits.values() for n in d.class_map.names))
-    yield '<table><tr><th></th><th class="n">images</th><th class="n">without a box</th>'
-    yield '<th class="n">boxes</th><th>image sizes</th></tr>'
-    for split, dataset in splits.items():
-        counts_ = dataset.counts()
-        cells = f"{len(dataset):,}", f"{int((counts_ == 0).sum()):,}", f"{int(counts_.sum()):,}"
-        numbers = "".join(f'<td class="n">{cell}</td>' for cell in cells)
-        yield f"<tr><th>{_safe(split)}</th>{numbers}<td>{_sizes(dataset)}</td></tr>"
-    yield "</table><h2>Boxes of each class</h2><table><tr><th>class</th>"
-    yield "".join(f'<th class="n">{_safe(split)}</th>' for split in splits) + "</tr>"
-    per_class = [
-        Counter(d.class_map.names[int(i)] for e in d for i in e.classes) for d in splits.values()
-    ]
-    for name in names:
-        cells_ = "".join(f'<td class="n">{count[name]:,}</td>' for count in per_class)
-        yield f"<tr><td>{_safe(name)}</td>{cells_}</tr>"
+    yield f"<p>Format {safe(report.format)}. {counts}</p>"
+    rows = {
+        split: report.labelling.columns(dataset, report.tallies[split])
+        for split, dataset in report.datasets.items()
+    }
+    names = list(next(iter(rows.values()), {}))
+    heads = "".join(f'<th class="n">{name}</th>' for name in names)
+    yield f"<table><tr><th></th>{heads}<th>image sizes</th></tr>"
+    for split, row in rows.items():
+        numbers = "".join(f'<td class="n">{row[name]:,}</td>' for name in names)
+        yield f"<tr><th>{safe(split)}</th>{numbers}<td>{_sizes(report, split)}</td></tr>"
+    unit = report.labelling.unit.capitalize()
+    yield f"</table><h2>{unit} of each class</h2><table><tr><th>class</th>"
+    per_class = report.counts()
+    yield "".join(f'<th class="n">{safe(split)}</th>' for split in per_class) + "</tr>"
+    for name in dict.fromkeys(name for count in per_class.values() for name in count):
+        cells = "".join(f'<td class="n">{c.get(name, 0):,}</td>' for c in per_class.values())
+        yield f"<tr><td>{safe(name)}</td>{cells}</tr>"
     yield "</table>"
 
 
-def _sizes(dataset: DetectionDataset) -> str:
-    counts = Counter(example.size for example in dataset if example.size)
+def _sizes(report: Report, split: str) -> str:
+    counts = report.sizes.get(split, Counter())
     most = [f"{w} × {h} ({n:,})" for (h, w), n in counts.most_common(3)]
     return ", ".join(most) + (f" and {len(counts) - 3} more" if len(counts) > 3 else "")
 
@@ -96,132 +92,72 @@ def _findings(report: Report) -> Iterator[str]:
         yield "<p>Nothing to remark.</p>"
     for (level, kind), found in report.groups().items():
         shown = "".join(
-            f"<li>{f'[{_safe(finding.split)}] ' if finding.split else ''}{_safe(finding)}</li>"
+            f"<li>{f'[{safe(finding.split)}] ' if finding.split else ''}{safe(finding)}</li>"
             for finding in found[:_ROWS]
         )
         rest = len(found) - _ROWS
         more = f'<p class="more">… and {rest:,} more, in the JSON file</p>' if rest > 0 else ""
         yield (
             f"<details{' open' if level == 'error' else ''}><summary>"
-            f'<span class="level {level}">{level}</span> {_safe(KINDS[kind])} ({len(found):,})'
+            f'<span class="level {level}">{level}</span> {safe(KINDS[kind])} ({len(found):,})'
             f"</summary><ul>{shown}</ul>{more}</details>"
         )
 
 
 def _charts(report: Report) -> Iterator[str]:
-    examples = [example for dataset in report.datasets.values() for example in dataset]
-    if not examples:
-        return
-    counts = np.array([len(example.boxes) for example in examples])
-    sides, ratios, middles = [], [], []
-    for example in examples:
-        if len(example.boxes) and example.size:
-            height, width = example.size
-            box = example.boxes[:, 2:] - example.boxes[:, :2]
-            sides.append(np.sqrt(box.prod(axis=1) / (height * width)))
-            ratios.append(np.log2(box[:, 0] / np.maximum(box[:, 1], 1e-6)))
-            centre = (example.boxes[:, 2:] + example.boxes[:, :2]) / 2
-            middles.append(centre / np.array([width, height]))
-    yield '<h2>Distributions</h2><div class="charts">'
-    yield _histogram("boxes an image", counts, _steps(counts))
-    if sides:
-        marks = [0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
-        yield _histogram("side of a box, share of the image", np.concatenate(sides), marks)
-        ratio = np.clip(2 ** np.concatenate(ratios), 1 / 32, 32)
-        marks = [1 / 32, 1 / 8, 1 / 4, 1 / 2, 0.67, 0.8, 1.25, 1.5, 2, 4, 8, 32]
-        yield _histogram("width over height of a box", ratio, marks)
-        yield _heat("where the boxes' middles lie", np.concatenate(middles))
-    yield "</div>"
-
-
-def _steps(counts: np.ndarray) -> list[float]:
-    most = int(counts.max()) + 1
-    step = max(-(-most // 14), 1)
-    return [float(v) for v in range(0, most + step, step)]
-
-
-def _histogram(title: str, values: np.ndarray, marks: Sequence[float]) -> str:
-    """Bars between marks, the last one with its end."""
-    counts, _ = np.histogram(values, bins=np.asarray(marks, np.float64))
-    width, height, most = 320 / len(counts), 120, max(int(counts.max()), 1)
-    bars = []
-    for i, count in enumerate(counts.tolist()):
-        tall = height * count / most
-        x, y = 10 + i * width, 140 - tall
-        label = f"{marks[i]:.3g} to {marks[i + 1]:.3g}: {count:,}"
-        bars.append(
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width - 2, 1):.1f}" height="{tall:.1f}">'
-            f"<title>{label}</title></rect>"
-        )
-        if i % 2 == 0:
-            bars.append(f'<text x="{x:.1f}" y="154">{marks[i]:.2g}</text>')
-    text = f'<text x="330" y="14" text-anchor="end">{len(values):,} in all, most {most:,}</text>'
-    return (
-        f'<figure><svg viewBox="0 0 340 160">{"".join(bars)}{text}</svg>{_caption(title)}</figure>'
-    )
-
-
-def _heat(title: str, middles: np.ndarray) -> str:
-    counts, _, _ = np.histogram2d(
-        middles[:, 1].clip(0, 1), middles[:, 0].clip(0, 1), bins=(12, 24), range=((0, 1), (0, 1))
-    )
-    most = max(counts.max(), 1)
-    cells = "".join(
-        f'<rect x="{10 + 13.3 * x:.1f}" y="{4 + 12 * y:.1f}" width="13.4" height="12.1" '
-        f'fill-opacity="{0.05 + 0.95 * counts[y, x] / most:.3f}"/>'
-        for y in range(12)
-        for x in range(24)
-    )
-    return f'<figure><svg viewBox="0 0 340 160">{cells}</svg>{_caption(title)}</figure>'
-
-
-def _caption(text: str) -> str:
-    return f"<figcaption>{_safe(text)}</figcaption>"
+    if any(map(len, report.datasets.values())):
+        yield '<h2>Distributions</h2><div class="charts">'
+        yield from report.labelling.charts(report)
+        yield "</div>"
 
 
 def _pictures(report: Report) -> Iterator[str]:
-    """Images with something to see, one a kind of finding, then others of each split."""
-    places = {
-        (split, str(example.path)): (dataset, i)
-        for split, dataset in report.datasets.items()
-        for i, example in enumerate(dataset)
-    }
-    chosen: dict[tuple[str, str], str] = {}
-    for (_, kind), found in report.groups().items():
-        for finding in found:
-            key = (finding.split, finding.where)
-            if key in places and key not in chosen:
-                chosen[key] = KINDS[kind]
-                break
-    random = np.random.default_rng(0)
+    """Images with something to see, a few a kind of finding, then others of each split."""
+    chosen = _chosen(report)
     for split, dataset in report.datasets.items():
-        for i in random.permutation(len(dataset))[:4]:
-            chosen.setdefault((split, str(dataset[int(i)].path)), "")
+        random = np.random.default_rng(0)
+        for i in random.permutation(len(dataset))[:_PLAIN]:
+            chosen.setdefault((split, int(i)), "")
     yield '<h2>Pictures</h2><div class="pictures">'
-    for key, kind in list(chosen.items())[:_PICTURES]:
-        dataset, index = places[key]
-        source = _thumbnail(dataset, index)
+    for (split, index), kind in list(chosen.items())[:_PICTURES]:
+        dataset = report.datasets[split]
+        source = _thumbnail(report, split, index)
         if source:
-            caption = f"{key[0]}: {Path(key[1]).name}" + (f" ({kind})" if kind else "")
-            yield f'<figure><img alt="" src="{source}">{_caption(caption)}</figure>'
+            text = f"{split}: {dataset.image_path(index).name}" + (f" ({kind})" if kind else "")
+            yield f'<figure><img alt="" src="{source}">{caption(text)}</figure>'
     yield "</div>"
 
 
-def _thumbnail(dataset: DetectionDataset, index: int) -> str:
+def _chosen(report: Report) -> dict[tuple[str, int], str]:
+    """(split, index) of images to be shown -> what is found there."""
+    places: dict[tuple[str, str], int] = {}
+    for split, dataset in report.datasets.items():
+        for i in range(len(dataset)):
+            path = dataset.image_path(i)
+            places[split, str(path)] = i
+            # Files of labels and masks have their image's name.
+            places.setdefault((split, path.stem), i)
+    chosen: dict[tuple[str, int], str] = {}
+    for (_, kind), found in report.groups().items():
+        shown = 0
+        for finding in found:
+            file = _LINE.sub("", finding.where)
+            index = places.get((finding.split, file))
+            if index is None:
+                index = places.get((finding.split, Path(file).stem))
+            if index is not None and (finding.split, index) not in chosen:
+                chosen[finding.split, index] = KINDS[kind]
+                shown += 1
+            if shown == _OF_A_KIND:
+                break
+    return chosen
+
+
+def _thumbnail(report: Report, split: str, index: int) -> str:
     """The image with its labels as a data: address; "" where it cannot be decoded."""
     try:
-        example = dataset.load(index)
+        picture = report.labelling.picture(report.datasets[split], index, _SIDE)
     except DataError:
         return ""
-    picture = shrunk(example, dataset, _SIDE)
     raw = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
     return f"data:image/jpeg;base64,{base64.b64encode(raw.tobytes()).decode()}"
-
-
-def shrunk(example: Example, dataset: DetectionDataset, side: int) -> np.ndarray:
-    """The image no larger than `side`, with its labels drawn at that size."""
-    image = np.asarray(example.image)
-    ratio = min(side / max(image.shape[:2]), 1.0)
-    small = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
-    scaled = Example(example.boxes * ratio, example.classes, crowd=example.crowd)
-    return draw_example(np.asarray(small, np.uint8), scaled, dataset.class_map)

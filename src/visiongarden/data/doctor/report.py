@@ -8,8 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from visiongarden.data.dataset import DetectionDataset
+import numpy as np
+
+from visiongarden.data.doctor.labelling import Labelling
 from visiongarden.data.faults import Finding, printable, refuse
+from visiongarden.types import ImageSize
 
 LEVELS = ("error", "warning", "note")
 _SHOWN = 3
@@ -19,8 +22,14 @@ KINDS = {
     "image": "images that are missing, damaged, or belong to nothing",
     "label": "labels that say nothing",
     "outline": "outlines that are none",
-    "id": "class ids or names outside the class map",
+    "id": "class ids, names or values outside the class map",
     "off-by-one": "class ids shifted by one",
+    "pair": "images without a mask, masks without an image",
+    "mask": "masks that cannot be used",
+    "lossy": "masks saved with loss",
+    "constant": "masks of one class alone",
+    "ignored": "masks of which all is ignored",
+    "stray": "files and folders that belong to nothing",
     "image-id": "labels of images that are not listed",
     "listed-twice": "images listed twice",
     "size": "wrong image sizes",
@@ -31,13 +40,18 @@ KINDS = {
     "shares": "shares where pixels belong",
     "corners": "corners where width and height belong",
     "duplicate-image": "the same image twice",
+    "two-labels": "one image, two labels",
     "near-duplicate": "images that look alike",
     "duplicate-box": "the same box twice",
     "two-classes": "one box, two classes",
     "tiny": "boxes smaller than one stride",
+    "small": "images too small to show anything",
     "aspect": "extreme aspect ratios",
     "split-class": "classes missing from a split",
-    "unused-class": "classes without a box",
+    "unused-class": "classes that never occur",
+    "class-map": "classes or their order differ between splits",
+    "empty-class": "folders of classes without an image",
+    "imbalance": "far more images of one class than of another",
     "similar-names": "class names that differ in case or space",
     "one-based": "corners that seem to count from 1",
     "exif": "images rotated by EXIF",
@@ -55,14 +69,20 @@ class Report:
     Attributes:
         root: where it lies.
         format: of its annotations.
+        labelling: what is known of its kind of labels.
         findings: errors first, then in the order of `KINDS`.
         datasets: split -> what is sound in it.
+        tallies: split -> int64 (classes,): boxes, images or pixels of each class.
+        sizes: split -> (height, width) of its images, and how often each occurs.
     """
 
     root: str
     format: str
+    labelling: Labelling
     findings: list[Finding] = field(default_factory=list)
-    datasets: dict[str, DetectionDataset] = field(default_factory=dict)
+    datasets: dict[str, Any] = field(default_factory=dict)
+    tallies: dict[str, np.ndarray] = field(default_factory=dict)
+    sizes: dict[str, Counter[ImageSize]] = field(default_factory=dict)
 
     def sort(self) -> None:
         """Puts the findings in order."""
@@ -80,6 +100,13 @@ class Report:
             found.setdefault((finding.level, finding.kind), []).append(finding)
         return found
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Split -> class -> boxes, images or pixels of it."""
+        return {
+            split: dict(zip(d.class_map.names, self.tallies[split].tolist(), strict=True))
+            for split, d in self.datasets.items()
+        }
+
     def raise_if_errors(self) -> None:
         """Raises one report of the errors, if there are any."""
         refuse(self.root, [finding for finding in self.findings if finding.level == "error"])
@@ -88,8 +115,8 @@ class Report:
         """A page for a terminal: each kind with its number and the first few."""
         lines = [f"{self.root} ({self.format})"]
         for split, dataset in self.datasets.items():
-            boxes = int(dataset.counts().sum())
-            lines.append(f"  {split}: {len(dataset):,} images, {boxes:,} boxes")
+            row = self.labelling.columns(dataset, self.tallies[split])
+            lines.append(f"  {split}: " + ", ".join(f"{n:,} {name}" for name, n in row.items()))
         for (level, kind), found in self.groups().items():
             lines.append(f"{level}: {KINDS[kind]} ({len(found):,})")
             for finding in found[:_SHOWN]:
@@ -103,14 +130,10 @@ class Report:
     def to_json(self) -> str:
         """Everything, for a program."""
         rows: dict[str, Any] = {"root": self.root, "format": self.format, "splits": {}}
-        for split, dataset in self.datasets.items():
-            names = dataset.class_map.names
-            per_class = Counter(int(i) for example in dataset for i in example.classes)
-            rows["splits"][split] = {
-                "images": len(dataset),
-                "boxes": int(dataset.counts().sum()),
-                "boxes_of_class": {name: per_class[i] for i, name in enumerate(names)},
-            }
+        unit = self.labelling.unit
+        for split, per_class in self.counts().items():
+            total = {"images": len(self.datasets[split]), unit: sum(per_class.values())}
+            rows["splits"][split] = total | {f"{unit}_of_class": per_class}
         rows |= {level: self.count(level) for level in LEVELS}
         rows["findings"] = [asdict(finding) for finding in self.findings]
         return json.dumps(rows, indent=1)

@@ -1,16 +1,19 @@
 """Readers: COCO, YOLO, VOC, CSV, ArrayRecord, sources, class folders, mask folders -> data sets."""
 
-from visiongarden.data.read.folders import read_folders
-from visiongarden.data.read.mask_folders import read_masks
-from visiongarden.data.read.read import FORMATS, gather, opened, read, splits_of
+from visiongarden.data.read.gather import EVERY_FORMAT, FORMATS, AnyDataset, gather, splits_of
+from visiongarden.data.read.guess import opened
+from visiongarden.data.read.read import read, read_any, read_folders, read_masks
 from visiongarden.data.read.source import from_source
 
 __all__ = [
+    "EVERY_FORMAT",
     "FORMATS",
+    "AnyDataset",
     "from_source",
     "gather",
     "opened",
     "read",
+    "read_any",
     "read_folders",
     "read_masks",
     "splits_of",

@@ -99,6 +99,7 @@ def read(
     meta = _meta(file)
     try:
         class_map = ClassMap(tuple(meta["classes"]), tuple(meta.get("ids") or ()))
+        faults.known = frozenset(range(len(class_map)))  # labels hold positions in the class map
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{file}: `classes` is not a list of names") from error
     if class_names is not None and class_names != class_map.names:
@@ -146,6 +147,7 @@ def _example(where: str, raw: bytes, image: Record, class_map: ClassMap, faults:
     crowd = row.get("crowd") or [False] * len(boxes)
     labels = []
     for box, index, many, outline in zip(boxes, row["classes"], crowd, drawn, strict=True):
+        index = faults.shifted(index)
         faults.ids[index if isinstance(index, int) else repr(index)[:60]] += 1
         if not isinstance(index, int) or not 0 <= index < len(class_map):
             faults.add(where, f"class {index!r:.60} is outside the class map", "id")

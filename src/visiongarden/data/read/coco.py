@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,37 @@ import numpy as np
 from visiongarden.data import outlines
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.faults import Faults, wrong_size
-from visiongarden.data.place import Place
-from visiongarden.data.read.build import Label, example, names_in, no_split, read_text, size_of
+from visiongarden.data.place import Place, read_bytes, read_ends
+from visiongarden.data.read.build import (
+    MOST_TEXT,
+    Label,
+    example,
+    names_in,
+    no_split,
+    read_text,
+    size_of,
+)
 from visiongarden.errors import DataError
 from visiongarden.types import ClassMap, Example, ImageSize, Outline
+
+_START = 65_536
+_KEYS = (b'"images"', b'"annotations"', b'"categories"')
 
 
 def looks_like(path: Place) -> bool:
     """A JSON file, or a folder that holds some at the places where COCO keeps them."""
     return path.suffix == ".json" if path.is_file() else bool(_files(path))
+
+
+def is_surely(path: Place) -> bool:
+    """Whether the start of one of the files names what COCO's hold."""
+    if path.is_file():
+        return True
+    starts = (
+        read_ends(file, _START)[0] if isinstance(file, Path) else read_bytes(file, MOST_TEXT)
+        for file in _files(path).values()
+    )
+    return any(key in start for start in starts for key in _KEYS)
 
 
 def splits(path: Place) -> list[str]:
@@ -98,7 +121,8 @@ def _label(
     class_map: ClassMap,
     faults: Faults,
 ) -> Label | None:
-    where, box, category = f"{file}: annotations[{number}]", row.get("bbox"), row.get("category_id")
+    where, box = f"{file}: annotations[{number}]", row.get("bbox")
+    category = faults.shifted(row.get("category_id"))
     faults.ids[category if isinstance(category, int) else repr(category)[:60]] += 1
     if (
         not isinstance(box, list)

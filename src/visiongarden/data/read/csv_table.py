@@ -48,6 +48,20 @@ def looks_like(path: Place) -> bool:
     return path.suffix == ".csv" if path.is_file() else bool(_files(path))
 
 
+def is_surely(path: Place) -> bool:
+    """Whether the first line of one of the files is that of a table of boxes."""
+    files = [path] if path.is_file() else list(_files(path).values())
+    for file in files:
+        try:
+            row = next(_rows(file), None)
+            if row is not None:
+                _ = [float(row[1][key]) for key in _PLAIN[1:5] if row[1][key]]
+                return True
+        except (DataError, ValueError):
+            continue
+    return False
+
+
 def splits(path: Place) -> list[str]:
     """Names of the splits."""
     files = _files(path)

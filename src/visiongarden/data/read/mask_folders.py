@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from visiongarden.config import load_yaml
 from visiongarden.data.faults import Faults
 from visiongarden.data.masks import MOST_ID, SegmentationDataset
+from visiongarden.data.place import Place
 from visiongarden.data.read.build import by_hash, images_in, no_split, read_text
-from visiongarden.data.read.folders import SPLITS, split_folders
+from visiongarden.data.read.folders import SPLITS, inner, split_folders, splits_by_hash
 from visiongarden.errors import DataError, UserError
 from visiongarden.types import IGNORE, ClassMap
 
@@ -20,116 +20,123 @@ _NAMES = ("classes.yaml", "classes.yml", "classes.json", "classes.txt")
 _EXAMPLE = "classes.yaml:  classes: [background, road, tree]"
 
 
-def looks_like(path: Path) -> bool:
-    """A folder with `images` and `masks`, or with splits that have them."""
+def looks_like(path: Place) -> bool:
+    """A folder with one of images and one of masks, or with splits that have them."""
     if not path.is_dir():
         return False
-    return any(
-        (folder / "images").is_dir() and (folder / "masks").is_dir()
-        for folder in (path, *split_folders(path).values())
-    )
+    return any(_look_like_two(folder) for folder in (path, *split_folders(path).values()))
 
 
-def read_masks(
-    path: str | Path, split: str = "train", class_names: Sequence[str] | None = None
+def _look_like_two(folder: Place) -> bool:
+    found = _two_of(folder)
+    if found is None:
+        return False
+    if found[1].name.lower() in _MASKS[:2]:
+        return True
+    # The other names are also those of folders of text.
+    return any(images_in(one) for one in (found[1], *inner(found[1])))
+
+
+def is_surely(path: Place) -> bool:
+    """Whether a file says what the values of masks mean."""
+    return any(_file_in(folder) for folder in (path, *split_folders(path).values()))
+
+
+def splits(root: Place) -> list[str]:
+    """Names of the splits; without folders or lists for them, those into which the images fall."""
+    folders = split_folders(root)
+    if folders:
+        return list(folders)
+    images, masks = _two(root)
+    lists = _lists(root)
+    if lists:
+        # The original VOC lists the two together once more.
+        both = {"train", "val", "trainval"} <= lists.keys()
+        return [split for split in lists if not (both and split == "trainval")]
+    return list(split_folders(images)) or splits_by_hash({*images_in(images), *images_in(masks)})
+
+
+def is_split_by_hash(root: Place) -> bool:
+    """Whether neither folders nor lists say what an image is for."""
+    return not (split_folders(root) or _lists(root) or split_folders(_two(root)[0]))
+
+
+def read(
+    root: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
 ) -> SegmentationDataset:
-    """Reads one split of a data set of images and semantic masks.
-
-    `images/train/a.jpg` beside `masks/train/a.png`; or `train/images` beside `train/masks`; or
-    `images/` beside `masks/` without splits, divided 80/10/10 by a hash of the names; or Pascal
-    VOC's `JPEGImages/`, `SegmentationClass/` and `ImageSets/Segmentation/train.txt`. `annotations/`
-    (ADE20K) and `labels/` are masks too where they hold images.
-
-    A mask is a PNG of the size of its image: grey or palette, whose values are ids, or RGB.
-    `classes.yaml` (or .json, .txt with a name a line) says what the values mean:
-
-        classes: [background, road, tree]                        # ids 0, 1, 2
-        classes: {background: 0, road: 7, tree: 21}              # ids of the files' own
-        classes: {road: [128, 64, 128], tree: [107, 142, 35]}    # RGB masks
-        ignore: [255]                                            # neither trained on nor judged
-
-    Args:
-        path: folder of the data set.
-        split: "train", "val", "test", or the name of its folder or list.
-        class_names: the class map that the file must give, in this order.
-
-    Raises:
-        DataError: no such folders, an image without a mask or a mask without an image, classes that
-            are not sound. What is inside the masks is looked at when they are loaded.
-    """
-    root = Path(path)
-    if not root.is_dir():
-        raise DataError(f"there is no data set {root}", fix="check the path")
-    try:
-        faults = Faults(root)
-        images, masks = _pairs(root, split, faults)
-        faults.raise_if_any()
-        class_map, colours, ignored = _classes(root, class_names)
-    except OSError as error:
-        raise DataError(f"{root} cannot be read", received=str(error)[:200]) from error
-    if not images:
-        raise DataError(f"{root}: split {split!r} has no image", rule="one image at least")
+    """Reads one split; see `visiongarden.data.read_masks`."""
+    images, masks = _pairs(root, split, faults)
+    class_map, colours, ignored = _classes(root, split, class_names, faults)
     return SegmentationDataset(class_map, images, masks, colours, ignored, split, root)
 
 
-def _pairs(root: Path, split: str, faults: Faults) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+def _pairs(root: Place, split: str, faults: Faults) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Images and masks of one name, in order of the names."""
     folders = split_folders(root)
     if folders:
         if split not in folders:
             raise no_split(root, split, folders)
-        images, masks = _two(folders[split])
-        return _matched(images, masks, None, faults)
+        return _matched(*_two(folders[split]), faults)
     images, masks = _two(root)
-    listed = root / "ImageSets" / "Segmentation"
-    if listed.is_dir():
-        lists = {file.stem: file for file in sorted(listed.glob("*.txt"))}
+    lists = _lists(root)
+    if lists:
         if split not in lists:
             raise no_split(root, split, lists)
         lines = [line.strip() for line in read_text(lists[split]).split("\n")]
-        return _matched(images, masks, [line for line in lines if line], faults)
-    inner = split_folders(images)
-    if inner:
-        if split not in inner:
-            raise no_split(root, split, inner)
+        names = list(dict.fromkeys(line for line in lines if line))
+        return _matched(images, masks, faults, names)
+    parts = split_folders(images)
+    if parts:
+        if split not in parts:
+            raise no_split(root, split, parts)
         own = split_folders(masks).get(split)
         if own is None:
-            raise DataError(f"{masks} has no split {split!r}", rule=f"as {inner[split]}")
-        return _matched(inner[split], own, None, faults)
+            raise DataError(f"{masks} has no split {split!r}", rule=f"as {parts[split]}")
+        return _matched(parts[split], own, faults)
     if split not in SPLITS:
         raise no_split(root, split, SPLITS)
-    found = _matched(images, masks, None, faults)
-    chosen = [pair for pair in zip(*found, strict=True) if by_hash(pair[0].stem) == split]
-    return tuple(image for image, _ in chosen), tuple(mask for _, mask in chosen)
+    both = sorted({*images_in(images), *images_in(masks)})
+    return _matched(images, masks, faults, [name for name in both if by_hash(name) == split])
 
 
-def _two(folder: Path) -> tuple[Path, Path]:
-    there = {p.name.lower(): p for p in folder.iterdir() if p.is_dir()}
+def _lists(root: Place) -> dict[str, Place]:
+    """Split -> the list of its images, where there are lists."""
+    folder = root / "ImageSets" / "Segmentation"
+    files: list[Any] = list(folder.glob("*.txt")) if folder.is_dir() else []
+    return {file.stem: file for file in sorted(files)}
+
+
+def _two_of(folder: Place) -> tuple[Place, Place] | None:
+    there = {item.name.lower(): item for item in inner(folder)}
     images = next((there[name] for name in _IMAGES if name in there), None)
     masks = next((there[name] for name in _MASKS if name in there), None)
-    if images is None or masks is None:
+    return None if images is None or masks is None else (images, masks)
+
+
+def _two(folder: Place) -> tuple[Place, Place]:
+    found = _two_of(folder)
+    if found is None:
         raise DataError(
             f"{folder} is no data set of masks",
             rule="images/ beside masks/",
-            received=", ".join(sorted(there)) or "no folder",
+            received=", ".join(item.name for item in inner(folder)) or "no folder",
         )
-    return images, masks
+    return found
 
 
 def _matched(
-    images: Path, masks: Path, names: list[str] | None, faults: Faults
-) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    pictures, labels = (
-        {name: Path(str(file)) for name, file in images_in(folder).items()}
-        for folder in (images, masks)
-    )
+    images: Place, masks: Place, faults: Faults, names: list[str] | None = None
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    pictures, labels = images_in(images), images_in(masks)
     wanted = sorted(pictures.keys() | labels.keys()) if names is None else names
     pairs = []
     for name in wanted:
         if name not in pictures:
-            faults.add(labels.get(name, masks / name), f"there is no image {images / name}.*")
+            faults.add(
+                labels.get(name, masks / name), f"there is no image {images / name}.*", "pair"
+            )
         elif name not in labels:
-            faults.add(pictures[name], f"there is no mask {masks / name}.png")
+            faults.add(pictures[name], f"there is no mask {masks / name}.png", "pair")
         else:
             pairs.append((pictures[name], labels[name]))
     return tuple(image for image, _ in pairs), tuple(mask for _, mask in pairs)
@@ -138,39 +145,47 @@ def _matched(
 _Classes = tuple[ClassMap, tuple[tuple[int, int, int], ...] | None, tuple[Any, ...]]
 
 
-def _classes(root: Path, class_names: Sequence[str] | None) -> _Classes:
-    file = next((root / name for name in _NAMES if (root / name).is_file()), None)
-    if file is None:
+def _classes(
+    root: Place, split: str, class_names: Sequence[str] | None, faults: Faults
+) -> _Classes:
+    """What the root's file says, or that of the split's own folder."""
+    own = split_folders(root).get(split)
+    files = [file for folder in (root, own) if folder is not None and (file := _file_in(folder))]
+    if not files:
         raise DataError(f"{root} does not name its classes", rule=_EXAMPLE)
-    if file.suffix == ".txt":
-        lines = [line.strip() for line in read_text(file).split("\n")]
-        said: Mapping[str, Any] = {"classes": [line for line in lines if line]}
-    else:
-        try:
-            said = load_yaml(file.resolve()) if file.suffix != ".json" else _json(file)
-        except UserError as error:
-            raise DataError(error.what, rule=error.rule, received=error.received) from error
-    try:
-        found = _meaning(file, said)
-    except UserError as error:
-        raise (
-            error if isinstance(error, DataError) else DataError(f"{file}: {error.what}")
-        ) from None
+    found, *others = (_said_in(file) for file in files)
+    if others and others[0] != found:
+        what = f"other classes, or in another order, than {files[0]}"
+        faults.add(files[1], f"{what}: {', '.join(others[0][0].names)}", "class-map")
     if class_names is not None and tuple(class_names) != found[0].names:
         raise DataError(
-            f"{file} names other classes",
+            f"{files[0]} names other classes",
             rule=", ".join(class_names),
             received=", ".join(found[0].names),
         )
     return found
 
 
-def _json(file: Path) -> Mapping[str, Any]:
-    # JSON is YAML; the loader's limits hold for both.
-    return load_yaml(read_text(file) + "\n")
+def _file_in(folder: Place) -> Place | None:
+    return next((folder / name for name in _NAMES if (folder / name).is_file()), None)
 
 
-def _meaning(file: Path, said: Mapping[str, Any]) -> _Classes:
+def _said_in(file: Place) -> _Classes:
+    text = read_text(file)
+    try:
+        if file.suffix == ".txt":
+            lines = [line.strip() for line in text.split("\n")]
+            return _meaning(file, {"classes": [line for line in lines if line]})
+        # JSON is YAML. A text without a line's end could be taken for a file's name.
+        return _meaning(file, load_yaml(text + "\n"))
+    except DataError:
+        raise
+    except UserError as error:
+        what = f"{file}: {error.what}"
+        raise DataError(what, rule=error.rule, received=error.received) from error
+
+
+def _meaning(file: Place, said: Mapping[str, Any]) -> _Classes:
     classes = said.get("classes")
     if isinstance(classes, list):
         classes = (

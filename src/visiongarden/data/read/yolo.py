@@ -40,6 +40,17 @@ def looks_like(path: Place) -> bool:
     return _yaml_of(path) is not None
 
 
+def is_surely(path: Place) -> bool:
+    """Whether there are folders of label files too: other formats may hold a YAML as well."""
+    if path.is_file():
+        return True
+    return any(folder.name == "labels" for top in (path, *_inside(path)) for folder in _inside(top))
+
+
+def _inside(folder: Place) -> list[Any]:
+    return [item for item in folder.iterdir() if item.is_dir()]
+
+
 def splits(path: Place) -> list[str]:
     """Names of the splits that the YAML file gives."""
     data = _opened(path)[1]
@@ -70,7 +81,7 @@ def _example(
             text = read_text(file)
         except DataError as error:
             faults.add_error(error, "unreadable")
-    quick = _all_boxes(text, size, len(names))
+    quick = None if faults.shift else _all_boxes(text, size, len(names))
     if quick is not None:
         faults.ids.update(quick[1].tolist())
         crowd = np.zeros(len(quick[0]), bool)
@@ -115,7 +126,7 @@ def _label(
         )
         return None
     try:
-        index = int(words[0])
+        index = faults.shifted(int(words[0]))
         values = np.array([float(word) for word in words[1:]])
     except ValueError:
         faults.add(where, f"not numbers: {' '.join(words)[:80]}")

@@ -1,5 +1,5 @@
-"""Writers: `DetectionDataset`s -> COCO JSON, YOLO txt, Pascal VOC, CSV, ArrayRecord."""
+"""Writers: data sets -> COCO JSON, YOLO txt, VOC, CSV, ArrayRecord, class folders, mask folders."""
 
-from visiongarden.data.write.convert import TARGETS, convert, in_one_step, write
+from visiongarden.data.write.convert import TARGETS, convert, in_one_step
 
-__all__ = ["TARGETS", "convert", "in_one_step", "write"]
+__all__ = ["TARGETS", "convert", "in_one_step"]

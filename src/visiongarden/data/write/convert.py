@@ -1,4 +1,4 @@
-"""`convert`: a data set in one format -> the same in another."""
+"""`convert`: a data set in one format -> the same in another that has the same kind of labels."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.read import opened, read, splits_of
+from visiongarden.data.read import FORMATS, opened, read_any, splits_of
 from visiongarden.data.write.formats import WRITERS, Lost
 from visiongarden.errors import UserError, nearest
 
 TARGETS = tuple(WRITERS)
+_HOLDS = {"coco": "boxes", "folders": "classes of whole images", "masks": "classes of pixels"}
 
 
 def convert(
@@ -29,10 +30,13 @@ def convert(
     a format has no place for is returned: VOC and CSV hold no outlines, and only COCO and
     ArrayRecord hold crowds; YOLO joins the rings of an outline by ways of no width.
 
+    Class folders become class folders ("folders"), mask folders mask folders ("masks"): out of an
+    archive, out of another layout, or with a folder for each split where a hash divides them.
+
     Args:
-        source: the data set, of any format that `read` knows.
+        source: the data set, of any format.
         target: a folder that is not there yet; it appears when it is complete.
-        to: "coco", "yolo", "voc", "csv" or "arrayrecord".
+        to: "coco", "yolo", "voc", "csv" or "arrayrecord" for boxes; "folders"; "masks".
         format: of the source, or "auto" to look.
         invalid_boxes: as of `read`.
 
@@ -43,23 +47,46 @@ def convert(
         UserError: no such format, or there is something at the target.
         DataError: the source is not sound.
     """
-    root, found = opened(source, format)
-    datasets = {
-        split: read(source, found, split, invalid_boxes=invalid_boxes)
-        for split in splits_of(root, found)
-    }
-    return write({s: d for s, d in datasets.items() if len(d)}, target, to)
-
-
-def write(splits: Mapping[str, DetectionDataset], target: str | Path, to: str) -> list[str]:
-    """Writes splits into a folder; see `convert`."""
     if to not in WRITERS:
         raise UserError(f"unknown format {to!r}", fix=nearest(to, TARGETS))
-    if not splits:
+    root, found = opened(source, format)
+    _refuse_other_labels(source, found, to)
+    datasets = {
+        split: read_any(source, found, split, invalid_boxes) for split in splits_of(root, found)
+    }
+    _refuse_unlearned(source, datasets, to)
+    filled = {split: dataset for split, dataset in datasets.items() if len(dataset)}
+    if not filled:
         raise UserError("there is no split to write")
     lost = Lost()
-    in_one_step(Path(target), lambda folder: WRITERS[to](splits, folder, lost))
+    in_one_step(Path(target), lambda folder: WRITERS[to](filled, folder, lost))
     return list(lost)
+
+
+def _refuse_other_labels(source: str | Path, format: str, to: str) -> None:
+    possible = (format,) if format not in FORMATS else FORMATS
+    if to not in possible:
+        raise UserError(
+            f"{source} cannot become {to}",
+            rule=f"{_HOLDS[possible[0]]} can be written as {', '.join(possible)}",
+            received=f"format {format}",
+            fix=f"--to {possible[0]}",
+        )
+
+
+def _refuse_unlearned(source: str | Path, datasets: Mapping[str, Any], to: str) -> None:
+    """A hash may leave a small class without an image to train on; nobody could read that again."""
+    if to != "folders" or "train" not in datasets:
+        return
+    learned = set(datasets["train"].classes)
+    for split, dataset in datasets.items():
+        missing = sorted({dataset.class_map.names[i] for i in set(dataset.classes) - learned})
+        if missing:
+            raise UserError(
+                f"{source}: the images of {', '.join(missing)} all fall into {split}",
+                rule="train needs an image of each class",
+                fix="make the folders train/ and val/ by hand, or add images of these classes",
+            )
 
 
 def in_one_step(target: Path, fill: Callable[[Path], None]) -> None:

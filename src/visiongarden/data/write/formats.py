@@ -16,7 +16,8 @@ from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.header import MOST_BYTES
 from visiongarden.data.place import read_bytes
 from visiongarden.data.read.array_record import FORMAT, META, VERSION, shard_name
-from visiongarden.data.read.build import CLASSES
+from visiongarden.data.write.labelled import class_folders, mask_folders
+from visiongarden.data.write.splits import one_map, write_classes, write_image
 from visiongarden.errors import UserError
 from visiongarden.types import ClassMap, Example, Outline
 
@@ -67,7 +68,7 @@ def _annotation(
 
 def yolo(splits: Splits, folder: Path, lost: Lost) -> None:
     """`data.yaml`, `images/<split>/`, `labels/<split>/`; an outlined object as its outline."""
-    names = _one_map(splits).names
+    names = one_map(splits).names
     lines = ["path: .", *(f"{split}: images/{split}" for split in splits), "names:"]
     lines += [f"  {i}: {json.dumps(name, ensure_ascii=False)}" for i, name in enumerate(names)]
     (folder / "data.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -107,7 +108,7 @@ def _line(
 
 def voc(splits: Splits, folder: Path, lost: Lost) -> None:
     """`Annotations/`, `JPEGImages/`, `ImageSets/Main/`, and `classes.txt` for their order."""
-    _write_classes(splits, folder)
+    write_classes(one_map(splits).names, folder)
     (folder / "Annotations").mkdir()
     (folder / "ImageSets" / "Main").mkdir(parents=True)
     taken: set[str] = set()
@@ -145,7 +146,7 @@ def _xml(name: str, example: Example, class_map: ClassMap, lost: Lost) -> str:
 
 def csv_table(splits: Splits, folder: Path, lost: Lost) -> None:
     """`<split>.csv` with a header, `images/<split>/`, and `classes.txt` for the classes' order."""
-    _write_classes(splits, folder)
+    write_classes(one_map(splits).names, folder)
     for split, dataset in splits.items():
         with (folder / f"{split}.csv").open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
@@ -162,7 +163,7 @@ def csv_table(splits: Splits, folder: Path, lost: Lost) -> None:
 
 def array_record(splits: Splits, folder: Path, lost: Lost) -> None:
     """Shards of images and of labels for each split, and `dataset.json`."""
-    class_map = _one_map(splits)
+    class_map = one_map(splits)
     counts = {}
     for split, dataset in splits.items():
         total = sum(len(image_bytes(example)) for example in dataset)
@@ -196,12 +197,14 @@ def _shards(folder: Path, split: str, number: int, count: int, examples: Sequenc
         writer.close()
 
 
-WRITERS = {
+WRITERS: dict[str, Any] = {
     "coco": coco,
     "yolo": yolo,
     "voc": voc,
     "csv": csv_table,
     "arrayrecord": array_record,
+    "folders": class_folders,
+    "masks": mask_folders,
 }
 
 
@@ -250,30 +253,8 @@ def size_of(example: Example) -> tuple[int, int]:
     return example.size
 
 
-def write_image(path: Path, raw: bytes) -> None:
-    """Writes an image file, and its folder if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(raw)
-
-
 def _boxes_alone(name: str, many: bool, outline: Outline | None, lost: Lost) -> None:
     if many:
         lost.append(f"{name}: a crowd becomes an object")
     if outline is not None:
         lost.append(f"{name}: an outline; its box is kept")
-
-
-def _write_classes(splits: Splits, folder: Path) -> None:
-    names = _one_map(splits).names
-    if any("\n" in name or name != name.strip() for name in names):
-        raise UserError("a class name has space around it, or a line's end in it", rule="one line")
-    (folder / CLASSES).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-
-
-def _one_map(splits: Splits) -> ClassMap:
-    maps = {dataset.class_map.names: dataset.class_map for dataset in splits.values()}
-    if len(maps) > 1:
-        raise UserError(
-            "the splits have different classes", received="; ".join(map(str, maps))[:300]
-        )
-    return next(iter(maps.values()))

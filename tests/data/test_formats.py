@@ -1,0 +1,257 @@
+"""Which format a folder has; data sets of classes and of masks written anew, and drawn."""
+
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.data.test_doctor import coco, picture, yolo
+from tests.data.test_doctor_kinds import CLASSES, SIZE, folders, mask, masks, packed, write_mask
+
+from visiongarden.data import (
+    ClassificationAugmentation,
+    ClassificationLoader,
+    SegmentationLoader,
+    convert,
+    make_mask_scenes,
+    read,
+    read_folders,
+    read_masks,
+)
+from visiongarden.data.doctor import diagnose, fix
+from visiongarden.data.read import opened
+from visiongarden.data.sheet import contact_sheet
+from visiongarden.errors import DataError, UserError
+from visiongarden.tasks import task_of_data
+
+PIXELS = cv2.imencode(".png", np.arange(64, dtype=np.uint8).reshape(8, 8) % 2)[1].tobytes()
+BOX_TABLE = "path,x1,y1,x2,y2,class\ntrain/ant/0.png,1,1,9,9,ant\n"
+VOC = "<annotation><filename>train0.png</filename></annotation>"
+
+
+def beside(make, *files):
+    """A data set with other files in it."""
+
+    def made(root):
+        make(root)
+        for name, content in files:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(content)
+
+    return made
+
+
+def ade20k(root):
+    masks(root)
+    (root / "masks").rename(root / "annotations")
+
+
+def pascal(root):
+    masks(root)
+    for old, new in (("images", "JPEGImages"), ("masks", "SegmentationClass")):
+        (root / new).mkdir()
+        for file in (root / old).rglob("*.png"):
+            shutil.move(file, root / new / file.name)
+        shutil.rmtree(root / old)
+    lists = root / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    for split in ("train", "val"):
+        (lists / f"{split}.txt").write_text("".join(f"{split}{i}\n" for i in range(3)))
+
+
+@pytest.mark.parametrize(
+    ("make", "format", "task"),
+    [
+        (folders, "folders", "classification"),
+        (masks, "masks", "segmentation"),
+        (ade20k, "masks", "segmentation"),
+        (pascal, "masks", "segmentation"),
+        (yolo, "yolo", "detection"),
+        (coco, "coco", "detection"),
+        (beside(folders, ("metadata.json", '{"made": 2020}')), "folders", "classification"),
+        (beside(folders, ("train.csv", "file,label\na.png,ant\n")), "folders", "classification"),
+        (beside(folders, ("train.csv", "a,b,c,d,e,f\n")), "folders", "classification"),
+        (beside(masks, ("classes.json", '["sky"]')), "masks", "segmentation"),
+        (beside(masks, ("data.yaml", "names: [sky]\n")), "masks", "segmentation"),
+        (beside(pascal, ("Annotations/train0.xml", VOC)), None, "voc and masks"),
+        (beside(folders, ("train.csv", BOX_TABLE)), None, "csv and folders"),
+        (beside(masks, ("data.yaml", "names: [a]"), ("labels/train/train0.txt", "")),
+         None, "yolo and masks"),
+        (lambda r: picture(r / "a.png", 0), None, "none of them"),
+    ],
+)  # fmt: skip
+def test_the_format_is_told_or_asked_for(tmp_path, make, format, task):
+    make(tmp_path)
+    if format is None:
+        with pytest.raises(DataError, match=f"it looks like {task}") as error:
+            opened(tmp_path)
+        assert all(name in error.value.fix for name in task.split(" and ") if "none" not in task)
+        return
+    assert opened(tmp_path)[1] == format
+    assert task_of_data(tmp_path).name == task
+
+
+def test_two_folders_for_one_split(tmp_path):
+    folders(tmp_path / "classes")
+    shutil.copytree(tmp_path / "classes" / "val", tmp_path / "classes" / "valid")
+    with pytest.raises(DataError, match="two folders for val: val, valid"):
+        opened(tmp_path / "classes")
+    yolo(tmp_path / "boxes")
+    (tmp_path / "boxes" / "val").mkdir()
+    (tmp_path / "boxes" / "valid").mkdir()
+    assert opened(tmp_path / "boxes")[1] == "yolo"
+
+
+PATHS = [
+    f"{top}/{inner}/{name}"
+    for top in ("train", "val", "images", "masks", "cat")
+    for inner in ("cat", "dog", "train", "images", "masks", "labels", ".")
+    for name in ("a.png", "b.jpg", "a.txt", "classes.txt")
+] + ["classes.yaml", "classes.txt", "data.yaml", "train.json", "train.csv", "a.png"]
+CONTENTS = (b"", b"cat", b"classes: [cat, dog]\n", b"names: [cat]\ntrain: images\n", b"{}", b"[1]",
+            b"\xff\xd8\xff", b"a.png,1,1,3,3,cat\n", PIXELS, PIXELS[:60])  # fmt: skip
+
+
+@settings(max_examples=40)
+@given(
+    st.dictionaries(
+        st.sampled_from(PATHS), st.sampled_from([*CONTENTS, PIXELS, PIXELS]), max_size=16
+    ),
+    st.sampled_from(["auto", "folders", "masks"]),
+)
+def test_any_folder_is_checked_or_refused(tree, format):
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "set"
+        root.mkdir()
+        for path, content in tree.items():
+            file = root / path
+            with contextlib.suppress(OSError):  # a file where a folder should be, or the reverse
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+        with contextlib.suppress(UserError):
+            diagnose(root, format).to_json()
+        with contextlib.suppress(UserError):
+            fix(root, Path(folder) / "fixed", format)
+            assert diagnose(Path(folder) / "fixed", format).count("error") == 0
+
+
+def test_boxes_are_not_looked_for_in_classes(tmp_path):
+    with pytest.raises(DataError, match="it looks like folders, which holds no boxes"):
+        read(folders(tmp_path))
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_class_folders_are_written_anew(tmp_path, archived):
+    root = folders(tmp_path / "set")
+    (root / "classes.txt").write_text("cow\nant\nbee\n")
+    source = packed(root, tmp_path / "set.zip") if archived else root
+    assert convert(source, tmp_path / "there", "folders") == []
+    for split in ("train", "val"):
+        a, b = read_folders(root, split), read_folders(tmp_path / "there", split)
+        assert a.class_map == b.class_map
+        assert a.classes == b.classes
+        assert [p.read_bytes() for p in a.paths] == [p.read_bytes() for p in b.paths]
+
+
+def test_a_split_is_made(tmp_path):
+    for c, name in enumerate(CLASSES):
+        for i in range(30):
+            picture(tmp_path / "set" / name / f"{i}.png", 100 * c + i, SIZE)
+    convert(tmp_path / "set", tmp_path / "there", "folders")
+    for split in ("train", "val", "test"):
+        a, b = (read_folders(tmp_path / name, split) for name in ("set", "there"))
+        assert [(p.name, c) for p, c in zip(a.paths, a.classes, strict=True)] == [
+            (p.name, c) for p, c in zip(b.paths, b.classes, strict=True)
+        ]
+    picture(tmp_path / "set" / "dog" / "30.png", 999, SIZE)
+    names = [n for n in range(40) if not _falls_into_train(tmp_path, n)]
+    (tmp_path / "set" / "dog" / "30.png").rename(tmp_path / "set" / "dog" / f"{names[0]}.png")
+    with pytest.raises(UserError, match="the images of dog all fall into"):
+        convert(tmp_path / "set", tmp_path / "other", "folders")
+    assert not (tmp_path / "other").exists()
+
+
+def _falls_into_train(folder, number):
+    root = folder / f"try{number}"
+    picture(root / "dog" / f"{number}.png", 999, SIZE)
+    return opened(root)[1] == "folders" and _splits(root) == ["train"]
+
+
+def _splits(root):
+    from visiongarden.data.read import splits_of
+
+    return splits_of(root, "folders")
+
+
+@pytest.mark.parametrize("make", [masks, ade20k, pascal])
+def test_masks_are_written_anew(tmp_path, make):
+    root = tmp_path / "set"
+    make(root)
+    ids = "classes: {sky: 0, road: 1, tree: 2}\nignore: [255]\n"
+    (root / "classes.yaml").write_text(ids)
+    assert convert(root, tmp_path / "there", "masks") == []
+    assert (tmp_path / "there" / "masks" / "val" / "val2.png").is_file()
+    for split in ("train", "val"):
+        a, b = read_masks(root, split), read_masks(tmp_path / "there", split)
+        assert (a.class_map, a.ignored) == (b.class_map, b.ignored)
+        for i in range(3):
+            np.testing.assert_array_equal(a.load(i)[1], b.load(i)[1])
+
+
+def test_masks_of_colours_are_written_anew(tmp_path):
+    root = masks(tmp_path / "set")
+    colours = np.zeros((256, 3), np.uint8)
+    colours[:3] = (10, 20, 30), (40, 50, 60), (70, 80, 90)
+    for file in (root / "masks").rglob("*.png"):
+        write_mask(file, colours[mask(0)])
+    (root / "classes.yaml").write_text(
+        "classes: {sky: [10, 20, 30], road: [40, 50, 60], tree: [70, 80, 90]}\n"
+        "ignore: [[0, 0, 0]]\n"
+    )
+    convert(root, tmp_path / "there", "masks")
+    again = read_masks(tmp_path / "there")
+    assert again.ignored == ((0, 0, 0),)
+    np.testing.assert_array_equal(again.load(0)[1], mask(0))
+
+
+@pytest.mark.parametrize(
+    ("make", "to", "message"),
+    [
+        (folders, "yolo", "classes of whole images can be written as folders"),
+        (folders, "masks", "classes of whole images can be written as folders"),
+        (masks, "coco", "classes of pixels can be written as masks"),
+        (yolo, "folders", "boxes can be written as coco"),
+        (yolo, "cocoo", "did you mean coco"),
+    ],
+)
+def test_what_has_no_meaning_is_refused(tmp_path, make, to, message):
+    make(tmp_path / "set")
+    with pytest.raises(UserError, match=message):
+        convert(tmp_path / "set", tmp_path / "there", to)
+    assert not (tmp_path / "there").exists()
+
+
+def test_a_sheet_shows_what_training_sees(tmp_path):
+    """With the names painted over, the pixels of a cell are those of the loader's batch."""
+    classes = read_folders(folders(tmp_path / "classes"))
+    settings = ClassificationAugmentation(mix=0.5, operations=1)
+    sheet = contact_sheet(classes, (64, 64), settings, count=9, columns=3, seed=5)
+    batches = ClassificationLoader(classes, (64, 64), 9, settings, shuffle=True, seed=5)
+    batch = next(batches.epoch(0))
+    cells = [sheet[6 + 70 * r : 70 + 70 * r, 6 + 70 * c : 70 + 70 * c] for r in range(3)
+             for c in range(3)]  # fmt: skip
+    for cell, image in zip(cells, batch.images, strict=True):
+        np.testing.assert_array_equal(cell[34:], image[34:])
+        assert not np.array_equal(cell[:10, :20], image[:10, :20])
+    scenes = read_masks(make_mask_scenes(tmp_path / "scenes", 6, (48, 64)))
+    shown = contact_sheet(scenes, (128, 128), count=1)[6:134, 6:134]
+    plain = next(SegmentationLoader(scenes, (128, 128), 1).epoch(0))
+    assert (plain.masks[0][:16] == 255).all()
+    # The border is darkened, the rest half its class's colour.
+    np.testing.assert_array_equal(shown[:16, 110:], plain.images[0][:16, 110:] // 2)
+    assert not np.array_equal(shown[60:, 80:], plain.images[0][60:, 80:])
