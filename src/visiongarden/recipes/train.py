@@ -85,6 +85,7 @@ def _loader(recipe: Recipe, dataset: Any) -> Any:
         seed=recipe.training.seed,
         workers=recipe.training.workers,
         drop_remainder=True,
+        size_step=recipe.model.largest_stride,
     )
 
 
