@@ -40,9 +40,7 @@ class ClassificationLoader(EpochLoader):
         scale = (placement.scale[0] * shrunk[0], placement.scale[1] * shrunk[1])
         return canvas, self._hot(index), size, Placement(scale, placement.offset)
 
-    def varied(
-        self, index: int, size: ImageSize, random: np.random.Generator
-    ) -> tuple[Any, ...]:
+    def varied(self, index: int, size: ImageSize, random: np.random.Generator) -> tuple[Any, ...]:
         """A part of the image, varied and perhaps mixed; it has no place in the original."""
         settings = self.augmentation
         image, target = self._one(index, size, random)

@@ -88,9 +88,7 @@ class EpochLoader:
         """One example as it is, on the canvas."""
         raise NotImplementedError
 
-    def varied(
-        self, index: int, size: ImageSize, random: np.random.Generator
-    ) -> tuple[Any, ...]:
+    def varied(self, index: int, size: ImageSize, random: np.random.Generator) -> tuple[Any, ...]:
         """One example, augmented, on a canvas of (height, width)."""
         raise NotImplementedError
 

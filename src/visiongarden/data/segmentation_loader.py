@@ -45,9 +45,7 @@ class SegmentationLoader(EpochLoader):
         scale = (columns / size[1], rows / size[0])
         return canvas, target, size, Placement(scale, placement.offset)
 
-    def varied(
-        self, index: int, size: ImageSize, random: np.random.Generator
-    ) -> tuple[Any, ...]:
+    def varied(self, index: int, size: ImageSize, random: np.random.Generator) -> tuple[Any, ...]:
         """Image and mask, moved alike; they have no place in the original."""
         settings = self.augmentation
         image, mask, _ = self.kept(index)

@@ -61,9 +61,7 @@ def _fix(longest: int, step: int) -> str:
     return f"multi_scale={least}" if least <= 0.5 else f"image_size={2 * step}, multi_scale=0.5"
 
 
-def size_of_batch(
-    sizes: tuple[ImageSize, ...], seed: int, epoch: int, batch: int
-) -> ImageSize:
+def size_of_batch(sizes: tuple[ImageSize, ...], seed: int, epoch: int, batch: int) -> ImageSize:
     """The size of one batch of an epoch, which depends on these numbers alone."""
     if len(sizes) == 1:
         return sizes[0]

@@ -17,7 +17,7 @@ from visiongarden.recipes.environment import save_environment
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolve import read_split
 from visiongarden.tasks import find
-from visiongarden.training import fit
+from visiongarden.training import check_sizes, fit
 
 RECIPE = "recipe.yaml"
 
@@ -39,7 +39,8 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
     Raises:
         DataError: the data set is not sound; training does not start.
         ContractError: the parts do not fit each other, or the classes.
-        UserError: the folder holds another run, or none to resume.
+        UserError: the folder holds another run, or none to resume; or the image size cannot change
+            as the augmentation says.
         KeyboardInterrupt: after Ctrl-C, once all that `resume` needs is written.
     """
     console = Console(markup=False, emoji=False, highlight=False)
@@ -49,6 +50,8 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
         check(dataset)
     keras.utils.set_random_seed(recipe.training.seed)
     model = recipe.build(class_map=train_set.class_map, dtype=recipe.training.precision)
+    loader = _loader(recipe, train_set)
+    check_sizes(model, loader)
     folder = _folder(recipe, output, resume)
     save_yaml(folder / RECIPE, recipe)
     save_environment(folder, recipe.training.seed)
@@ -56,7 +59,7 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
     try:
         history = fit(
             model,
-            _loader(recipe, train_set),
+            loader,
             folder,
             recipe.training,
             judge_on(val_set),

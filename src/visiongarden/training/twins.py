@@ -51,6 +51,16 @@ class Twins:
         return raw
 
 
+def check_sizes(model: Joined, loader: Any) -> None:
+    """Raises where the model cannot be trained at the loader's sizes; draws the smallest alone.
+
+    Raises:
+        UserError: a part cannot be drawn at that size, or has other weights there.
+    """
+    if len(loader.sizes) > 1:
+        drawn_at(model, loader.sizes[0])
+
+
 def drawn_at(model: Joined, size: ImageSize) -> Joined:
     """The model's parts at another image size; its variables have no values.
 
@@ -64,7 +74,9 @@ def drawn_at(model: Joined, size: ImageSize) -> Joined:
             twin: Joined = type(model).from_config(model.get_config() | {"image_size": size})
     except Exception as error:  # a person's own `wire` raises whatever it likes
         received = " ".join(str(error).split())[:300]
-        raise UserError(said, rule="parts that take every size", received=received, fix=fix) from error
+        raise UserError(
+            said, rule="parts that take every size", received=received, fix=fix
+        ) from error
     own, other = ([(v.path, tuple(v.shape)) for v in m.variables] for m in (model, twin))
     differing = [pair for pair in zip(own, other, strict=False) if pair[0] != pair[1]]
     if differing or len(own) != len(other):

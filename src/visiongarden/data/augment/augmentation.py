@@ -38,8 +38,8 @@ class Augmentation(Value):
             al. 2021); objects without an outline stay where they are.
         cutout: share of the images where a grey square hides something (DeVries and Taylor 2017).
         cutout_most: largest side of that square, share of the shorter side.
-        multi_scale: most change of the batches' own image size, share of it: each batch has one of up
-            to five sizes, multiples of the model's largest stride (Redmon and Farhadi 2017, YOLOv2).
+        multi_scale: most change of the batches' own image size, share of it: each batch has one of
+            up to five sizes, multiples of the largest stride (Redmon and Farhadi 2017, YOLOv2).
         least_visible: a box keeps its label while at least this share of its area is in view.
     """
 

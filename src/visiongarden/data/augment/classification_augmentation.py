@@ -28,8 +28,8 @@ class ClassificationAugmentation(Value):
         mixup: parameter of the beta distribution that mix-up draws its share from (Zhang et al.
             2017); 0 never uses it.
         cutmix: the same for CutMix (Yun et al. 2019). One of both is drawn, in this proportion.
-        multi_scale: most change of the batches' own image size, share of it: each batch has one of up
-            to five sizes, multiples of the model's largest stride (Redmon and Farhadi 2017, YOLOv2).
+        multi_scale: most change of the batches' own image size, share of it: each batch has one of
+            up to five sizes, multiples of the largest stride (Redmon and Farhadi 2017, YOLOv2).
     """
 
     area: tuple[_Area, _Area] = (0.5, 1.0)

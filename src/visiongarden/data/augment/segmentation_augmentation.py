@@ -24,8 +24,8 @@ class SegmentationAugmentation(Value):
         translate: most shift, share of the canvas's sides.
         degrees: most rotation.
         hsv: most change of hue (share of the circle), saturation and value (factors).
-        multi_scale: most change of the batches' own image size, share of it: each batch has one of up
-            to five sizes, multiples of the model's largest stride (Redmon and Farhadi 2017, YOLOv2).
+        multi_scale: most change of the batches' own image size, share of it: each batch has one of
+            up to five sizes, multiples of the largest stride (Redmon and Farhadi 2017, YOLOv2).
     """
 
     flip: Share = 0.5
