@@ -16,6 +16,7 @@ from visiongarden.data import (
     make_scenes,
     read,
 )
+from visiongarden.data.sheet import contact_sheet
 from visiongarden.errors import DataError, UserError
 from visiongarden.types import ClassMap, Example
 
@@ -71,6 +72,11 @@ def test_batches_of_several_sizes(scenes):
     for batch in batches:
         height, width = batch.images.shape[1:3]
         assert (batch.boxes <= [width, height, width, height]).all()
+
+
+def test_a_sheet_has_cells_of_one_size(scenes):
+    for settings in (Augmentation(), Augmentation(multi_scale=0.5)):
+        assert contact_sheet(scenes, (64, 64), settings, 6, 3).shape == (146, 216, 3)
 
 
 @pytest.mark.parametrize(("size", "share", "step", "longest"), [

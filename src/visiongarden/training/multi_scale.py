@@ -60,7 +60,7 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
         """On TensorFlow one traced function a size; Keras's own would relax shapes to unknown."""
         if keras.backend.backend() != "tensorflow":
             return super().make_train_function(force)
-        if force or self.train_function is None:
+        if force or getattr(self, "train_function", None) is None:
             if self.distribute_strategy.num_replicas_in_sync > 1:
                 raise UserError(
                     "multi_scale on several devices of one TensorFlow process",
