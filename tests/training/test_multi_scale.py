@@ -22,19 +22,17 @@ SIZE, SIZES = (64, 64), ((32, 32), (64, 64), (96, 96))
 
 @vg.register(package="multi_scale_tests")
 class Small(vg.Backbone):
-    """One convolution a level; the size goes into its numbers, and dropout has a state."""
+    """One convolution; the size goes into its numbers, and dropout has a state."""
 
+    levels: tuple[str, ...] = ("p3",)
     dropout: float = 0.0
 
     def wire(self, images):
         x = keras.layers.Rescaling(64 / images.shape[1], name="by_size")(images)
-        maps = {}
-        for level, strides in (("p3", 8), ("p4", 2), ("p5", 2)):
-            x = vg.layers.ConvNormAct(8, 3, strides, name=level)(x)
-            if self.dropout:
-                x = keras.layers.SpatialDropout2D(self.dropout, seed=1, name=f"{level}_drop")(x)
-            maps[level] = x
-        return maps
+        x = vg.layers.ConvNormAct(8, 3, 8, name="stem")(x)
+        if self.dropout:
+            x = keras.layers.SpatialDropout2D(self.dropout, seed=1, name="drop")(x)
+        return {"p3": x}
 
 
 @keras.saving.register_keras_serializable("multi_scale_tests")
@@ -53,7 +51,7 @@ class WithPlaces(Small):
     """A weight for each cell: the weights are those of one size."""
 
     def wire(self, images):
-        return {lv: Place(name=f"{lv}_place")(x) for lv, x in super().wire(images).items()}
+        return {"p3": Place(name="place")(super().wire(images)["p3"])}
 
 
 @vg.register(package="multi_scale_tests")
@@ -61,9 +59,8 @@ class Flattened(Small):
     """Counts on 64 cells."""
 
     def wire(self, images):
-        maps = super().wire(images)
-        row = keras.layers.Reshape((64, 8))(maps["p3"])
-        return maps | {"p3": keras.layers.Reshape((8, 8, 8))(row)}
+        row = keras.layers.Reshape((64, 8))(super().wire(images)["p3"])
+        return {"p3": keras.layers.Reshape((8, 8, 8))(row)}
 
 
 class Recording:
@@ -82,7 +79,9 @@ class Recording:
 def model(backbone=None, dtype=None):
     keras.utils.set_random_seed(0)
     head = vg.heads.AnchorFree(num_classes=5, bins=4)
-    return vg.Detector(backbone or Small(), vg.decoders.PassOn(), head, SIZE, dtype=dtype)
+    return vg.Detector(
+        backbone or Small(), vg.decoders.PassOn(levels=("p3",)), head, SIZE, dtype=dtype
+    )
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +189,7 @@ def test_one_size_is_the_plain_trainer(tmp_path, scenes, monkeypatch):
 
 @pytest.mark.parametrize(
     ("backbone", "message"),
-    [(WithPlaces(), r"p3_place.* is \(8, 8, 8\)"), (Flattened(), "with images of 32 × 32")],
+    [(WithPlaces(), r"backbone/place.* is \(8, 8, 8\)"), (Flattened(), "with images of 32 × 32")],
 )
 def test_a_model_bound_to_its_size_is_refused_at_the_start(tmp_path, scenes, backbone, message):
     for start in (
@@ -211,10 +210,10 @@ def make_folders(root, count, size):
             cv2.imwrite(str(file), np.full((*size, 3), 60 + 120 * (name == "light"), np.uint8))
 
 
-def fields(data, head, levels=("p3",), **backbone):
+def fields(data, head, **backbone):
     parts = {
-        "backbone": {"type": "multi_scale_tests>Small", "levels": levels} | backbone,
-        "decoder": {"type": "PassOn", "levels": levels},
+        "backbone": {"type": "multi_scale_tests>Small"} | backbone,
+        "decoder": {"type": "PassOn", "levels": ["p3"]},
         "head": head,
         "image_size": 64,
     }
@@ -256,6 +255,6 @@ def test_a_recipe_of_each_task_switches_it_on(tmp_path, monkeypatch, make, head)
 def test_a_recipe_that_cannot_leaves_no_folder(tmp_path):
     scenes = make_scenes(tmp_path / "set", 10, SIZE)
     recipe = resolve(fields(scenes, "AnchorFree", type="multi_scale_tests>WithPlaces"))
-    with pytest.raises(UserError, match="p3_place"):
+    with pytest.raises(UserError, match="backbone/place"):
         train(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
