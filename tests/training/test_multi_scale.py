@@ -133,7 +133,6 @@ def squares(raw, boxes, classes, image_size):
     return {"loss": sum(keras.ops.mean(keras.ops.square(x)) for x in keras.tree.flatten(raw))}
 
 
-@pytest.mark.backends
 @pytest.mark.slow
 def test_a_resumed_run_is_the_same_run(tmp_path, scenes):
     whole, resumed = model(), model()
