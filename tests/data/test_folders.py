@@ -130,6 +130,16 @@ def test_workers_change_nothing(animals):
     assert same(list(loader(dataset).epoch(1)), list(loader(dataset, workers=2).epoch(1)))
 
 
+def test_batches_of_several_sizes(animals):
+    settings = ClassificationAugmentation(mix=0.5, multi_scale=0.5)
+    one = loader(read_folders(animals), augmentation=settings, size_step=8)
+    assert one.sizes == ((8, 16), (16, 24), (24, 32))
+    batches = [batch for epoch in range(4) for batch in one.epoch(epoch)]
+    assert {batch.images.shape[1:3] for batch in batches} == set(one.sizes)
+    again = loader(read_folders(animals), augmentation=settings, size_step=8)
+    assert same(batches, [batch for epoch in range(4) for batch in again.epoch(epoch)])
+
+
 def test_judging_sees_the_middle(animals):
     batch = next(loader(read_folders(animals, "val"), augmentation=None, shuffle=False).epoch(0))
     # 30 × 40 covers 16 × 24: scaled by 0.6 to 18 × 24, a row cut off above and below.

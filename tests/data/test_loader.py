@@ -16,6 +16,7 @@ from visiongarden.data import (
     make_scenes,
     read,
 )
+from visiongarden.data.sheet import contact_sheet
 from visiongarden.errors import DataError, UserError
 from visiongarden.types import ClassMap, Example
 
@@ -52,16 +53,17 @@ def test_epochs_repeat_and_differ(scenes):
 
 @pytest.mark.slow
 def test_workers_change_nothing(scenes):
-    options = VARIED | {"augmentation": Augmentation(mixup=0.5, degrees=10), "multi_scale": 0.5}
+    options = VARIED | {"augmentation": Augmentation(mixup=0.5, degrees=10, multi_scale=0.5)}
     alone = list(loader(scenes, **options).epoch(2))
     for workers in (1, 2):
         assert same(alone, list(loader(scenes, **options, workers=workers).epoch(2)))
 
 
 def test_batches_of_several_sizes(scenes):
-    options = VARIED | {"image_size": (96, 128), "multi_scale": 0.5, "batch_size": 2}
+    settings = Augmentation(multi_scale=0.5)
+    options = VARIED | {"image_size": (96, 128), "augmentation": settings, "batch_size": 2}
     one = loader(scenes, **options)
-    assert one.sizes == [(64, 64), (64, 96), (96, 128), (128, 160), (160, 192)]
+    assert one.sizes == ((64, 64), (64, 96), (96, 128), (128, 160), (160, 192))
     batches = [batch for epoch in range(4) for batch in one.epoch(epoch)]
     assert {batch.images.shape[1:3] for batch in batches} == set(one.sizes)
     assert {batch.boxes.shape for batch in batches} == {(2, one.max_boxes, 4)}
@@ -72,11 +74,34 @@ def test_batches_of_several_sizes(scenes):
         assert (batch.boxes <= [width, height, width, height]).all()
 
 
-@pytest.mark.parametrize("options", [{"multi_scale": 0.6, "augmentation": Augmentation()},
-                                     {"multi_scale": 0.2}])  # fmt: skip
-def test_sizes_that_cannot_be(scenes, options):
-    with pytest.raises(UserError, match="multi_scale"):
-        loader(scenes, **options)
+def test_a_sheet_has_cells_of_one_size(scenes):
+    for settings in (Augmentation(), Augmentation(multi_scale=0.5)):
+        assert contact_sheet(scenes, (64, 64), settings, 6, 3).shape == (146, 216, 3)
+
+
+@pytest.mark.parametrize(("size", "share", "step", "longest"), [
+    (320, 0.25, 32, [256, 288, 320, 352, 384]),
+    (640, 0.5, 32, [320, 480, 640, 800, 960]),
+    (416, 0.25, 32, [320, 352, 416, 480, 512]),
+    (64, 0.5, 32, [32, 64, 96]),
+    (100, 0.3, 10, [70, 80, 100, 120, 130]),
+    (100, 0.0, 32, [100]),
+])  # fmt: skip
+def test_at_most_five_sizes_around_the_given_one(scenes, size, share, step, longest):
+    settings = Augmentation(multi_scale=share)
+    one = loader(scenes, image_size=(size, size), augmentation=settings, size_step=step)
+    assert one.sizes == tuple((side, side) for side in longest)
+
+
+@pytest.mark.parametrize(("size", "share", "message"), [
+    ((64, 64), 0.25, "multi_scale=0.5"),
+    ((96, 64), 0.3, "multi_scale=0.334"),
+    ((32, 32), 0.5, "image_size=64, multi_scale=0.5"),
+    ((64, 80), 0.5, "multiples of the largest stride, 32"),
+])  # fmt: skip
+def test_sizes_that_cannot_be(scenes, size, share, message):
+    with pytest.raises(UserError, match=message):
+        loader(scenes, image_size=size, augmentation=Augmentation(multi_scale=share))
 
 
 def test_large_images_are_decoded_smaller_and_boxes_follow(tmp_path):

@@ -199,6 +199,14 @@ def test_epochs_repeat_and_differ(scenes):
     assert (mask[:, 4:28] < 6).all()
 
 
+def test_batches_of_several_sizes(scenes):
+    settings = SegmentationAugmentation(multi_scale=0.5)
+    one = SegmentationLoader(read_masks(scenes), (64, 64), 3, settings, shuffle=True)
+    batches = [batch for epoch in range(4) for batch in one.epoch(epoch)]
+    assert {batch.images.shape[1:3] for batch in batches} == {(32, 32), (64, 64), (96, 96)}
+    assert all(batch.masks.shape == batch.images.shape[:3] for batch in batches)
+
+
 @given(
     st.floats(0.3, 3), st.floats(-3.1, 3.1), st.floats(-20, 20), st.floats(-20, 20),
     st.integers(0, 2**32 - 1),

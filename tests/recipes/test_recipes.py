@@ -37,12 +37,14 @@ def test_overrides_reach_every_field(scenes):
             "model.image_size=64",
             "training.epochs=2",
             "model.head.type=AnchorBased",
+            "augmentation.multi_scale=0.5",
         ],
     )
     assert recipe.model.decoder == vg.decoders.FPN(channels=96)
     assert recipe.model.head == vg.heads.AnchorBased(num_classes=5)
     assert (recipe.data.format, recipe.data.invalid_boxes) == ("coco", "drop")
     assert (recipe.model.image_size, recipe.training.epochs) == ((64, 64), 2)
+    assert recipe.augmentation.multi_scale == 0.5
 
 
 def test_a_recipe_file_gives_the_same_recipe_again(tmp_path, scenes):
@@ -62,6 +64,7 @@ def test_a_recipe_file_gives_the_same_recipe_again(tmp_path, scenes):
         ("training.epoch=3", "did you mean epochs"),
         ("model.image_size=100", r"\(96, 96\) or \(128, 128\)"),
         ("model.head.num_classes=0", "model.head.num_classes: must be greater than 0"),
+        ("augmentation.multi_scale=0.6", "augmentation.multi_scale: must be .*0.5"),
         ("data.format=pascal", "must be .auto., .coco., .*, .folders. or .masks."),
         ("nonsense", "training.epochs=50"),
     ],

@@ -41,6 +41,10 @@ def test_schema_knows_every_field_and_part():
     training = whole["$defs"]["Training"]["properties"]
     assert training["epochs"]["description"] == "passes over the training split."
     assert "Nesterov" in training["optimizer"]["description"]
+    for kind in ("Augmentation", "ClassificationAugmentation", "SegmentationAugmentation"):
+        field = whole["$defs"][kind]["properties"]["multi_scale"]
+        assert (field["minimum"], field["maximum"]) == (0, 0.5)
+        assert "up to five sizes" in field["description"]
     json.dumps(whole)
 
 

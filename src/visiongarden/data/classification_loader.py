@@ -11,7 +11,7 @@ from visiongarden.data.augment import random_crop, random_operations
 from visiongarden.data.augment.blend import cutmix, mixup
 from visiongarden.data.decode import cover, resize
 from visiongarden.data.epoch_loader import EpochLoader
-from visiongarden.types import ClassBatch, Placement
+from visiongarden.types import ClassBatch, ImageSize, Placement
 
 
 class ClassificationLoader(EpochLoader):
@@ -26,7 +26,8 @@ class ClassificationLoader(EpochLoader):
         """The image, shrunk until its part can just fill the canvas, and its own size."""
         image = self.dataset.load(index)
         height, width = image.shape[:2]
-        ratio = min(1.5 * max(self.image_size[0] / height, self.image_size[1] / width), 1.0)
+        largest = self.sizes[-1]
+        ratio = min(1.5 * max(largest[0] / height, largest[1] / width), 1.0)
         sides = (max(round(height * ratio), 1), max(round(width * ratio), 1))
         return resize(image, sides), (height, width)
 
@@ -39,24 +40,26 @@ class ClassificationLoader(EpochLoader):
         scale = (placement.scale[0] * shrunk[0], placement.scale[1] * shrunk[1])
         return canvas, self._hot(index), size, Placement(scale, placement.offset)
 
-    def varied(self, index: int, random: np.random.Generator) -> tuple[Any, ...]:
+    def varied(self, index: int, size: ImageSize, random: np.random.Generator) -> tuple[Any, ...]:
         """A part of the image, varied and perhaps mixed; it has no place in the original."""
         settings = self.augmentation
-        image, target = self._one(index, random)
+        image, target = self._one(index, size, random)
         if settings.mix and random.random() < settings.mix:
-            other, share = self._one(int(random.integers(len(self.dataset))), random)
+            other, share = self._one(int(random.integers(len(self.dataset))), size, random)
             # Both are drawn for, so that a coin's side does not shift what comes after it.
             use_cutmix = random.random() * (settings.mixup + settings.cutmix) >= settings.mixup
             how, alpha = (cutmix, settings.cutmix) if use_cutmix else (mixup, settings.mixup)
             if alpha:
                 image, kept = how(image, other, alpha, random)
                 target = kept * target + (1 - kept) * share
-        return image, target.astype(np.float32), self.image_size, Placement((1, 1), (0, 0))
+        return image, target.astype(np.float32), size, Placement((1, 1), (0, 0))
 
-    def _one(self, index: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _one(
+        self, index: int, size: ImageSize, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         settings = self.augmentation
         image, _ = self.kept(index)
-        image = random_crop(image, self.image_size, settings.area, settings.ratio, random)
+        image = random_crop(image, size, settings.area, settings.ratio, random)
         if random.random() < settings.flip:
             image = np.ascontiguousarray(image[:, ::-1])
         image = random_operations(image, settings.operations, settings.magnitude, random)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from visiongarden.data.grain_batches import grain_batches
+from visiongarden.data.sizes import size_of_batch, sizes_of
 from visiongarden.types import ImageSize
 
 CACHE_BYTES = 2 * 2**30
@@ -23,13 +24,19 @@ class EpochLoader:
 
     Args:
         dataset: what to read.
-        image_size: (height, width) of the batches' images.
+        image_size: (height, width) of the batches' images; with `augmentation.multi_scale` the
+            middle of `sizes`, of which each batch has one.
         batch_size: images a batch.
         augmentation: how images vary; None for judging.
         shuffle: a new order each epoch.
         seed: of order and augmentation.
         workers: processes; 0 reads in threads of this process.
         drop_remainder: leave out a last batch that is not full.
+        size_step: the largest stride of the model that sees the batches, of which the sizes are
+            multiples where they change.
+
+    Raises:
+        UserError: the image size cannot change as `multi_scale` says.
     """
 
     pixel_bytes = 3
@@ -44,12 +51,15 @@ class EpochLoader:
         seed: int = 0,
         workers: int = 0,
         drop_remainder: bool = False,
+        size_step: int = 32,
     ) -> None:
         self.dataset, self.image_size, self.batch_size = dataset, image_size, batch_size
         self.augmentation, self.shuffle, self.seed = augmentation, shuffle, seed
         self.workers, self.drop_remainder = workers, drop_remainder
+        multi_scale = augmentation.multi_scale if augmentation else 0.0
+        self.sizes = sizes_of(image_size, multi_scale, size_step)
         # Kept images may be half as large again as the canvas, so that a part fills it sharply.
-        size = 2.25 * image_size[0] * image_size[1] * self.pixel_bytes
+        size = 2.25 * self.sizes[-1][0] * self.sizes[-1][1] * self.pixel_bytes
         self._keep = len(dataset) * size * max(workers, 1) < CACHE_BYTES
         self._kept: dict[int, Any] = {}
 
@@ -90,8 +100,8 @@ class EpochLoader:
         """One example as it is, on the canvas."""
         raise NotImplementedError
 
-    def varied(self, index: int, random: np.random.Generator) -> tuple[Any, ...]:
-        """One example, augmented, on the canvas."""
+    def varied(self, index: int, size: ImageSize, random: np.random.Generator) -> tuple[Any, ...]:
+        """One example, augmented, on a canvas of (height, width)."""
         raise NotImplementedError
 
     def collate(self, rows: Sequence[tuple[Any, ...]]) -> Any:
@@ -132,5 +142,7 @@ class _Epoch:
         index = int(self.order[place])
         if self.loader.augmentation is None:
             return self.loader.plain(index)
-        seed = (self.loader.seed, self.number, place)
-        return self.loader.varied(index, np.random.default_rng(seed))
+        loader = self.loader
+        size = size_of_batch(loader.sizes, loader.seed, self.number, place // loader.batch_size)
+        seed = (loader.seed, self.number, place)
+        return loader.varied(index, size, np.random.default_rng(seed))

@@ -16,6 +16,7 @@ from visiongarden.data.augment.vary import STEP, WINDOW
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.decode import letterbox, resize
 from visiongarden.data.grain_batches import grain_batches
+from visiongarden.data.sizes import size_of_batch, sizes_of
 from visiongarden.errors import UserError
 from visiongarden.types import Batch, Example, ImageSize, Placement
 
@@ -37,7 +38,8 @@ class Loader:
 
     Args:
         dataset: what to read.
-        image_size: (height, width) of the batches' images.
+        image_size: (height, width) of the batches' images; with `augmentation.multi_scale` the
+            middle of `sizes`, of which each batch has one.
         batch_size: images a batch.
         augmentation: how images vary; None for judging.
         shuffle: a new order each epoch.
@@ -46,14 +48,12 @@ class Loader:
         drop_remainder: leave out a last batch that is not full.
         max_boxes: room for boxes in a batch; by default for the most that can come together in a
             mosaic of four. More boxes never come: see `Vary`.
-        multi_scale: most change of the batches' own image size, 0 to 0.5: each batch has one of the
-            sizes from `1 - multi_scale` to `1 + multi_scale` times as large that are multiples of
-            `size_step`, drawn from the seed, the epoch and the batch's number.
-        size_step: the largest stride of the model that sees the batches.
+        size_step: the largest stride of the model that sees the batches, of which the sizes are
+            multiples where they change.
 
     Raises:
         UserError: `max_boxes` is less than what can come together; nothing is cut in silence; or
-            `multi_scale` without an augmentation or out of its range.
+            the image size cannot change as `multi_scale` says.
     """
 
     def __init__(
@@ -67,7 +67,6 @@ class Loader:
         workers: int = 0,
         drop_remainder: bool = False,
         max_boxes: int | None = None,
-        multi_scale: float = 0.0,
         size_step: int = 32,
     ) -> None:
         self.dataset, self.image_size, self.batch_size = dataset, image_size, batch_size
@@ -80,7 +79,8 @@ class Loader:
                 rule=f"at least {most}, the most that can come together in one image",
             )
         self.max_boxes = max_boxes or most
-        self.sizes = _sizes(image_size, multi_scale, size_step, augmentation is not None)
+        multi_scale = augmentation.multi_scale if augmentation else 0.0
+        self.sizes = sizes_of(image_size, multi_scale, size_step)
         largest = self.sizes[-1]
         cached = len(dataset) * largest[0] * largest[1] * 3 * max(workers, 1)
         self._images = _Images(dataset, largest, cached < CACHE_BYTES, augmentation is not None)
@@ -126,21 +126,6 @@ class Loader:
     def train_epoch(self, number: int, epochs: int) -> Iterator[Batch]:
         """The batches of an epoch of a run of so many: mosaics end before the run does."""
         return self.epoch(number, mosaic=self.mosaic_in(number, epochs))
-
-
-def _sizes(size: ImageSize, multi_scale: float, step: int, training: bool) -> list[ImageSize]:
-    """Sizes that a batch may have, the smallest first; the one given, where they do not change."""
-    if not multi_scale:
-        return [size]
-    if not training or not 0 < multi_scale <= 0.5:
-        raise UserError(
-            f"multi_scale={multi_scale}", rule="0 to 0.5, and only where there is an augmentation"
-        )
-    low, high = (round(max(size) * (1 + sign * multi_scale) / step) for sign in (-1, 1))
-    longest = [n * step for n in range(max(low, 1), high + 1)]
-    shares = [long / max(size) for long in longest]
-    rounded = [[max(int(side * share / step + 0.5), 1) * step for side in size] for share in shares]
-    return [(height, width) for height, width in rounded]
 
 
 class _Images:
@@ -240,14 +225,9 @@ class _Epoch:
         if self.vary is None:
             return self._letterboxed(int(self.order[place]))
         random = np.random.default_rng((self.seed, self.epoch, place))
-        example = self.vary(place, self._size(place // self.batch_size), random, self.mosaic)
+        size = size_of_batch(self.sizes, self.seed, self.epoch, place // self.batch_size)
+        example = self.vary(place, size, random, self.mosaic)
         return example, Placement((1.0, 1.0), (0.0, 0.0))
-
-    def _size(self, batch: int) -> ImageSize:
-        if len(self.sizes) == 1:
-            return self.sizes[0]
-        random = np.random.default_rng((self.seed, self.epoch, batch, 1))
-        return self.sizes[random.integers(len(self.sizes))]
 
     def _letterboxed(self, index: int) -> tuple[Example, Placement]:
         example = self.images[index]

@@ -10,7 +10,7 @@ import numpy as np
 from visiongarden.data.augment import hsv, view, warp_with_mask
 from visiongarden.data.decode import letterbox, resize, resize_mask
 from visiongarden.data.epoch_loader import EpochLoader
-from visiongarden.types import IGNORE, MaskBatch, Placement
+from visiongarden.types import IGNORE, ImageSize, MaskBatch, Placement
 
 
 class SegmentationLoader(EpochLoader):
@@ -26,7 +26,8 @@ class SegmentationLoader(EpochLoader):
         """Image and mask, shrunk to what the canvas can show, and their own size."""
         image, mask = self.dataset.load(index)
         height, width = mask.shape
-        ratio = min(1.5 * min(self.image_size[0] / height, self.image_size[1] / width), 1.0)
+        largest = self.sizes[-1]
+        ratio = min(1.5 * min(largest[0] / height, largest[1] / width), 1.0)
         sides = (max(round(height * ratio), 1), max(round(width * ratio), 1))
         return resize(image, sides), resize_mask(mask, sides), (height, width)
 
@@ -44,18 +45,18 @@ class SegmentationLoader(EpochLoader):
         scale = (columns / size[1], rows / size[0])
         return canvas, target, size, Placement(scale, placement.offset)
 
-    def varied(self, index: int, random: np.random.Generator) -> tuple[Any, ...]:
+    def varied(self, index: int, size: ImageSize, random: np.random.Generator) -> tuple[Any, ...]:
         """Image and mask, moved alike; they have no place in the original."""
         settings = self.augmentation
         image, mask, _ = self.kept(index)
-        matrix = view(mask.shape, self.image_size, settings, random)
-        image, mask = warp_with_mask(image, mask, matrix, self.image_size)
+        matrix = view(mask.shape, size, settings, random)
+        image, mask = warp_with_mask(image, mask, matrix, size)
         if random.random() < settings.flip:
             image, mask = np.ascontiguousarray(image[:, ::-1]), mask[:, ::-1]
         if random.random() < settings.flip_vertical:
             image, mask = np.ascontiguousarray(image[::-1]), mask[::-1]
         image = hsv(image, settings.hsv, random)
-        return image, mask, self.image_size, Placement((1, 1), (0, 0))
+        return image, mask, size, Placement((1, 1), (0, 0))
 
     def collate(self, rows: Sequence[tuple[Any, ...]]) -> MaskBatch:
         """Examples -> a batch."""

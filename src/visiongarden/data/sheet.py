@@ -56,6 +56,8 @@ def contact_sheet(
     Raises:
         DataError: an image cannot be decoded.
     """
+    # Cells lie side by side, so they have one size, whatever those of batches.
+    augmentation = augmentation and augmentation.replace(multi_scale=0)
     kind = _SHOWN[type(dataset)]
     loader = kind.loader(
         dataset, image_size, 1, augmentation, shuffle=augmentation is not None, seed=seed

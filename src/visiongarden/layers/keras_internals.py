@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 from keras.src.backend.common import global_state, stateless_scope
+from keras.src.backend.common.variables import AutocastScope
 from keras.src.ops.numpy import Add as SymbolicAdd
 from keras.src.utils.naming import to_snake_case
 
@@ -21,6 +22,7 @@ __all__ = [
     "is_weightless",
     "replay",
     "weightless",
+    "without_autocast",
     "without_new_calls",
 ]
 """`SymbolicAdd` is what `+` and `keras.ops.add` run on symbolic tensors; tests watch it."""
@@ -65,6 +67,13 @@ def dtype_policy(policy: str | None) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+@contextmanager
+def without_autocast() -> Iterator[None]:
+    """Inside, variables are read in their own precision, also within a layer of a mixed one."""
+    with AutocastScope(None):
+        yield
 
 
 @contextmanager

@@ -42,7 +42,12 @@ class Model(Value):
 
     def check(self) -> None:
         """Raises where the image size does not suit the backbone's largest stride."""
-        check_image_size(self.image_size, max(map(stride_of, self.backbone.levels)))
+        check_image_size(self.image_size, self.largest_stride)
+
+    @property
+    def largest_stride(self) -> int:
+        """Pixels a cell of the coarsest level; both sides of an image are multiples of it."""
+        return max(map(stride_of, self.backbone.levels))
 
 
 class Data(Value):

@@ -18,7 +18,7 @@ from visiongarden.recipes.environment import save_environment
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolve import read_split
 from visiongarden.tasks import find
-from visiongarden.training import fit
+from visiongarden.training import check_sizes, fit
 
 RECIPE = "recipe.yaml"
 _LEAKS_SHOWN = 3
@@ -41,7 +41,8 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
     Raises:
         DataError: the data set is not sound; training does not start.
         ContractError: the parts do not fit each other, or the classes.
-        UserError: the folder holds another run, or none to resume.
+        UserError: the folder holds another run, or none to resume; or the image size cannot change
+            as the augmentation says.
         KeyboardInterrupt: after Ctrl-C, once all that `resume` needs is written.
     """
     console = Console(markup=False, emoji=False, highlight=False)
@@ -52,6 +53,8 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
     check(val_set)
     keras.utils.set_random_seed(recipe.training.seed)
     model = recipe.build(class_map=train_set.class_map, dtype=recipe.training.precision)
+    loader = _loader(recipe, train_set)
+    check_sizes(model, loader)
     folder = _folder(recipe, output, resume)
     save_yaml(folder / RECIPE, recipe)
     save_environment(folder, recipe.training.seed)
@@ -59,7 +62,7 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
     try:
         history = fit(
             model,
-            _loader(recipe, train_set),
+            loader,
             folder,
             recipe.training,
             judge_on(val_set),
@@ -88,6 +91,7 @@ def _loader(recipe: Recipe, dataset: Any) -> Any:
         seed=recipe.training.seed,
         workers=recipe.training.workers,
         drop_remainder=True,
+        size_step=recipe.model.largest_stride,
     )
 
 

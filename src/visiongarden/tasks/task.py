@@ -59,7 +59,8 @@ class Task:
         augmentation: Any = None,
         **order: Any,
     ) -> Any:
-        """Batches of a data set; `order` is `shuffle`, `seed`, `workers`, `drop_remainder`."""
+        """Batches of a data set; `order` is `shuffle`, `seed`, `workers`, `drop_remainder`,
+        `size_step`."""
         return self.loads(dataset, image_size, batch_size, augmentation, **order)
 
     def place(self, image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:

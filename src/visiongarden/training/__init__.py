@@ -2,5 +2,6 @@
 
 from visiongarden.training.fit import fit
 from visiongarden.training.settings import Training
+from visiongarden.training.twins import check_sizes
 
-__all__ = ["Training", "fit"]
+__all__ = ["Training", "check_sizes", "fit"]

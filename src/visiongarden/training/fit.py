@@ -14,6 +14,7 @@ from visiongarden.errors import UserError
 from visiongarden.models import Joined
 from visiongarden.tasks import task_of
 from visiongarden.training.interrupt import StopOnInterrupt
+from visiongarden.training.multi_scale import MultiScaleTrainer
 from visiongarden.training.optimizers import make_optimizer
 from visiongarden.training.progress_bar import ProgressBar
 from visiongarden.training.record import Board, Judge, Record, average
@@ -41,7 +42,8 @@ def fit(
 
     Args:
         model: is trained in place.
-        train: the loader of the model's task; always the same batches for the same epoch.
+        train: the loader of the model's task; always the same batches for the same epoch. Where it
+            has several `sizes`, the model is trained at each, and keeps its own.
         folder: of the run; made if need be.
         settings: the run's numbers.
         judge: evaluates the averaged model after an epoch; the first figure of the model's task
@@ -55,13 +57,14 @@ def fit(
         One dict an epoch: loss and its terms, and what `judge` gave.
 
     Raises:
-        UserError: nothing to resume, or of another run; no images; the loss became NaN.
+        UserError: nothing to resume, or of another run; no images; a model that cannot take the
+            sizes of the batches; the loss became NaN.
     """
     settings, folder = settings or Training(), Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     if not len(train):
         raise UserError("the training split has no image to train on")
-    trainer = Trainer(model, loss or model.parts.head.loss(), train.image_size)
+    trainer = _trainer(model, loss or model.parts.head.loss(), train)
+    folder.mkdir(parents=True, exist_ok=True)
     trainer.compile(optimizer=make_optimizer(settings, len(train)), jit_compile=_compiles_faster())
     trainer.optimizer.build(trainer.trainable_variables)
     # Keras numbers automatic names by what was built before, which tells nothing about the run.
@@ -96,6 +99,13 @@ def fit(
     return progress.history
 
 
+def _trainer(model: Joined, loss: Any, train: Any) -> Trainer:
+    sizes = getattr(train, "sizes", (train.image_size,))
+    if len(sizes) == 1:
+        return Trainer(model, loss, train.image_size)
+    return MultiScaleTrainer(model, loss, train.image_size, sizes)
+
+
 def _run(
     trainer: Trainer,
     train: Any,
@@ -117,7 +127,7 @@ def _run(
                 # A resumed epoch is shorter than the others, and Keras counts equal ones.
                 part = progress.step > 0
                 trainer.fit(
-                    _batches(train, progress.epoch, progress.step, settings.epochs),
+                    trainer.feed(_batches(train, progress.epoch, progress.step, settings.epochs)),
                     steps_per_epoch=steps - progress.step,
                     initial_epoch=progress.epoch,
                     epochs=progress.epoch + 1 if part else settings.epochs,

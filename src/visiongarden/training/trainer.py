@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -39,6 +40,14 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
     def _run(self, floats: Any) -> Any:
         return self.inner(floats, training=True)
 
+    def feed(self, batches: Iterator[Any]) -> Any:
+        """What Keras's `fit` is given for batches (images, targets)."""
+        return batches
+
+    def size_of(self, images: Any) -> ImageSize:
+        """(height, width) of a batch's images, in pixels."""
+        return self.image_size
+
     def compute_loss(
         self,
         x: Any = None,
@@ -48,7 +57,7 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         training: bool = True,
     ) -> Any:
         """Sum of the loss's terms; each term's mean over the epoch is tracked."""
-        terms = self.judge_raw(y_pred, image_size=self.image_size, **y)
+        terms = self.judge_raw(y_pred, image_size=self.size_of(x), **y)
         for tracker in self.trackers:
             tracker.update_state(terms[tracker.name])
         return sum(terms.values())

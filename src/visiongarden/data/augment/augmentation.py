@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, NonNegativeInt
 
 from visiongarden.config import Value
+from visiongarden.data.sizes import MultiScale
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -37,6 +38,8 @@ class Augmentation(Value):
             al. 2021); objects without an outline stay where they are.
         cutout: share of the images where a grey square hides something (DeVries and Taylor 2017).
         cutout_most: largest side of that square, share of the shorter side.
+        multi_scale: most change of the batches' own image size, share of it: each batch has one of
+            up to five sizes, multiples of the largest stride (Redmon and Farhadi 2017, YOLOv2).
         least_visible: a box keeps its label while at least this share of its area is in view.
     """
 
@@ -57,4 +60,5 @@ class Augmentation(Value):
     copy_paste: Share = 0.0
     cutout: Share = 0.0
     cutout_most: Annotated[float, Field(gt=0, le=1)] = 0.3
+    multi_scale: MultiScale = 0.0
     least_visible: Share = 0.1

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, NonNegativeFloat, PositiveFloat, field_validator
 
 from visiongarden.config import Value
+from visiongarden.data.sizes import MultiScale
 from visiongarden.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -27,6 +28,8 @@ class ClassificationAugmentation(Value):
         mixup: parameter of the beta distribution that mix-up draws its share from (Zhang et al.
             2017); 0 never uses it.
         cutmix: the same for CutMix (Yun et al. 2019). One of both is drawn, in this proportion.
+        multi_scale: most change of the batches' own image size, share of it: each batch has one of
+            up to five sizes, multiples of the largest stride (Redmon and Farhadi 2017, YOLOv2).
     """
 
     area: tuple[_Area, _Area] = (0.5, 1.0)
@@ -37,6 +40,7 @@ class ClassificationAugmentation(Value):
     mix: Share = 0.0
     mixup: NonNegativeFloat = 0.2
     cutmix: NonNegativeFloat = 1.0
+    multi_scale: MultiScale = 0.0
 
     @field_validator("area", "ratio")
     @classmethod

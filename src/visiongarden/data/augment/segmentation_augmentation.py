@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from visiongarden.config import Value
+from visiongarden.data.sizes import MultiScale
 from visiongarden.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -23,6 +24,8 @@ class SegmentationAugmentation(Value):
         translate: most shift, share of the canvas's sides.
         degrees: most rotation.
         hsv: most change of hue (share of the circle), saturation and value (factors).
+        multi_scale: most change of the batches' own image size, share of it: each batch has one of
+            up to five sizes, multiples of the largest stride (Redmon and Farhadi 2017, YOLOv2).
     """
 
     flip: Share = 0.5
@@ -31,6 +34,7 @@ class SegmentationAugmentation(Value):
     translate: Share = 0.1
     degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
     hsv: tuple[Share, Share, Share] = (0.015, 0.5, 0.4)
+    multi_scale: MultiScale = 0.0
 
     @field_validator("scale")
     @classmethod

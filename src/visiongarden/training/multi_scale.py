@@ -1,0 +1,100 @@
+"""`MultiScaleTrainer`: trains one model on batches of several image sizes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import keras
+from keras import ops
+
+from visiongarden.errors import UserError
+from visiongarden.models import Joined
+from visiongarden.training.trainer import Trainer
+from visiongarden.training.twins import Twins
+from visiongarden.types import ImageSize
+
+
+class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model inside is
+    """A `Trainer` whose batches differ in size (Redmon & Farhadi 2017, YOLOv2, section 2).
+
+    Every size is a trace of its own, in which all shapes are known, as losses and parts want them;
+    the traces share weights and optimiser.
+
+    Args:
+        model: takes float images from 0 to 1, returns raw predictions.
+        loss: as of `Trainer`; its `image_size` is that of the batch.
+        image_size: (height, width) of the model's own images.
+        sizes: of the batches' images.
+
+    Raises:
+        UserError: the model cannot be drawn at one of the sizes with the same weights.
+    """
+
+    def __init__(
+        self, model: Joined, loss: Any, image_size: ImageSize, sizes: Iterable[ImageSize]
+    ) -> None:
+        super().__init__(model, loss, image_size)
+        self.twins = Twins(model, sizes)
+
+    def call(self, images: Any, training: bool | None = None) -> Any:
+        """Raw predictions for uint8 images (batch, height, width, 3) of one of the sizes."""
+        dtype = self.compute_dtype
+        floats = ops.cast(images, dtype) * ops.cast(1 / 255, dtype)
+        return self.twins(floats, self.size_of(images), training)
+
+    def size_of(self, images: Any) -> ImageSize:
+        """(height, width) of a batch's images, in pixels."""
+        height, width = images.shape[1:3]
+        return height, width
+
+    def feed(self, batches: Iterator[Any]) -> Any:
+        """The batches; for TensorFlow as a data set that leaves sizes open.
+
+        Keras reads the shapes of all batches off the first two.
+        """
+        return _open_dataset(batches) if keras.backend.backend() == "tensorflow" else batches
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """On TensorFlow one traced function a size; Keras's own would relax shapes to unknown."""
+        if keras.backend.backend() != "tensorflow":
+            return super().make_train_function(force)
+        if force or getattr(self, "train_function", None) is None:
+            if self.distribute_strategy.num_replicas_in_sync > 1:
+                raise UserError(
+                    "multi_scale on several devices of one TensorFlow process",
+                    rule="one device, or another backend",
+                    fix="augmentation.multi_scale=0",
+                )
+            self.train_function = self._step_of_each_size()
+        return self.train_function
+
+    def _step_of_each_size(self) -> Callable[[Any], Any]:
+        import tensorflow as tf
+
+        steps: dict[ImageSize, Any] = {}
+
+        def step(iterator: Any) -> Any:
+            data = next(iterator)
+            size = self.size_of(data[0])
+            if size not in steps:
+                # A new function each: many traces of one would be reported as a mistake.
+                steps[size] = tf.function(
+                    lambda data: self.train_step(data), jit_compile=self.jit_compile
+                )
+            return steps[size](data)
+
+        return step
+
+
+def _open_dataset(batches: Iterator[Any]) -> Any:
+    import tensorflow as tf
+
+    first = next(batches)
+    signature = keras.tree.map_structure(
+        lambda array: tf.TensorSpec([None] * array.ndim, array.dtype), first
+    )
+    whole = itertools.chain([first], batches)
+    dataset = tf.data.Dataset.from_generator(lambda: whole, output_signature=signature)
+    return dataset.prefetch(tf.data.AUTOTUNE)

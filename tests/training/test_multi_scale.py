@@ -1,0 +1,259 @@
+"""Several image sizes in one run: the model at each size, with one set of weights."""
+
+import os
+import signal
+
+import cv2
+import keras
+import numpy as np
+import pytest
+
+import visiongarden as vg
+from visiongarden.config import load_yaml
+from visiongarden.data import Augmentation, Loader, make_mask_scenes, make_scenes, read
+from visiongarden.errors import UserError
+from visiongarden.recipes import resolve, train
+from visiongarden.training import Training, check_sizes, fit
+from visiongarden.training.multi_scale import MultiScaleTrainer
+from visiongarden.training.trainer import Trainer
+
+SIZE, SIZES = (64, 64), ((32, 32), (64, 64), (96, 96))
+
+
+@vg.register(package="multi_scale_tests")
+class Small(vg.Backbone):
+    """One convolution; the size goes into its numbers, and dropout has a state."""
+
+    levels: tuple[str, ...] = ("p3",)
+    dropout: float = 0.0
+
+    def wire(self, images):
+        x = keras.layers.Rescaling(64 / images.shape[1], name="by_size")(images)
+        x = vg.layers.ConvNormAct(8, 3, 8, name="stem")(x)
+        if self.dropout:
+            x = keras.layers.SpatialDropout2D(self.dropout, seed=1, name="drop")(x)
+        return {"p3": x}
+
+
+@keras.saving.register_keras_serializable("multi_scale_tests")
+class Place(keras.layers.Layer):
+    """Adds a weight for each cell."""
+
+    def build(self, shape):
+        self.place = self.add_weight(shape=shape[1:], name="place")
+
+    def call(self, x):
+        return x + self.place
+
+
+@vg.register(package="multi_scale_tests")
+class WithPlaces(Small):
+    """A weight for each cell: the weights are those of one size."""
+
+    def wire(self, images):
+        return {"p3": Place(name="place")(super().wire(images)["p3"])}
+
+
+@vg.register(package="multi_scale_tests")
+class Flattened(Small):
+    """Counts on 64 cells."""
+
+    def wire(self, images):
+        row = keras.layers.Reshape((64, 8))(super().wire(images)["p3"])
+        return {"p3": keras.layers.Reshape((8, 8, 8))(row)}
+
+
+class Recording:
+    """The head's loss; remembers the sizes that it was told, and compares them with the maps."""
+
+    def __init__(self, model):
+        self.inner, self.sizes = model.parts.head.loss(), []
+        self.terms = self.inner.terms
+
+    def __call__(self, raw, image_size, **targets):
+        assert tuple(raw["p3"]["classes"].shape[1:3]) == tuple(side // 8 for side in image_size)
+        self.sizes.append(image_size)
+        return self.inner(raw, image_size=image_size, **targets)
+
+
+def model(backbone=None, dtype=None):
+    keras.utils.set_random_seed(0)
+    head = vg.heads.AnchorFree(num_classes=5, bins=4)
+    return vg.Detector(
+        backbone or Small(), vg.decoders.PassOn(levels=("p3",)), head, SIZE, dtype=dtype
+    )
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return read(make_scenes(tmp_path_factory.mktemp("data") / "scenes", 20, SIZE))
+
+
+def loader(scenes):
+    settings = Augmentation(mosaic_off_epochs=1, multi_scale=0.5)
+    return Loader(scenes, SIZE, 4, settings, shuffle=True, drop_remainder=True)
+
+
+class StopAfter(keras.callbacks.Callback):
+    """Ctrl-C after so many steps."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.steps = steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps -= 1
+        if not self.steps:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+SETTINGS = Training(epochs=2, warmup_epochs=0, tensorboard=False)
+
+
+@pytest.mark.backends
+@pytest.mark.slow
+def test_trains_at_every_size_and_keeps_its_own(tmp_path, scenes):
+    seen = [b.images.shape[1:3] for e in range(2) for b in loader(scenes).epoch(e)]
+    assert set(seen) == set(SIZES)
+    trained = model()
+    start, loss = trained.get_weights(), Recording(trained)
+    history = fit(trained, loader(scenes), tmp_path, SETTINGS, loss=loss)
+    assert set(loss.sizes) == set(SIZES)
+    if keras.backend.backend() == "tensorflow":
+        assert len(loss.sizes) == len(SIZES), "one trace a size"
+    assert all(np.isfinite(entry["loss"]) for entry in history)
+    assert not any(map(np.array_equal, start, trained.get_weights()))
+    again = vg.load(tmp_path / "last.keras")
+    assert again.image_size == SIZE
+    assert all(map(np.array_equal, again.get_weights(), trained.get_weights()))
+
+
+def squares(raw, boxes, classes, image_size):
+    """A loss that compiles fast."""
+    return {"loss": sum(keras.ops.mean(keras.ops.square(x)) for x in keras.tree.flatten(raw))}
+
+
+@pytest.mark.slow
+def test_a_resumed_run_is_the_same_run(tmp_path, scenes):
+    whole, resumed = model(), model()
+    fit(whole, loader(scenes), tmp_path / "whole", SETTINGS, loss=squares)
+    stop = (StopAfter(5),)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model(), loader(scenes), tmp_path / "parts", SETTINGS, loss=squares, callbacks=stop)
+    fit(resumed, loader(scenes), tmp_path / "parts", SETTINGS, loss=squares, resume=True)
+    for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def batch(size, count=2):
+    rng = np.random.default_rng(0)
+    low = rng.uniform(0, size[0] / 2, (count, 3, 2))
+    boxes = np.concatenate([low, low + rng.uniform(8, size[0] / 2, (count, 3, 2))], axis=-1)
+    images = rng.integers(0, 255, (count, *size, 3)).astype(np.uint8)
+    classes = np.array([[0, 1, -1]] * count, np.int32)
+    return images, {"boxes": boxes.astype(np.float32), "classes": classes}
+
+
+def stepped(trainer, size):
+    """What one step of plain gradient descent leaves in every variable of the model."""
+    trainer.compile(keras.optimizers.SGD(1.0), jit_compile=keras.backend.backend() == "jax")
+    trainer.train_on_batch(*batch(size))
+    return {v.path: keras.ops.convert_to_numpy(v.value) for v in trainer.inner.variables}
+
+
+@pytest.mark.parametrize(
+    "dtype", [pytest.param(None, marks=pytest.mark.backends), "mixed_bfloat16"]
+)
+def test_a_step_is_that_of_a_model_built_at_the_size(dtype):
+    size = (96, 96)
+    one = model(Small(dropout=0.3), dtype)
+    fresh = vg.Detector.from_config(one.get_config() | {"image_size": size})
+    fresh.set_weights(one.get_weights())
+    before = {v.path: keras.ops.convert_to_numpy(v.value) for v in one.variables}
+    loss = one.parts.head.loss()
+    found = stepped(MultiScaleTrainer(one, loss, SIZE, SIZES), size)
+    wanted = stepped(Trainer(fresh, loss, size), size)
+    assert found.keys() == wanted.keys()
+    for path, value in wanted.items():
+        np.testing.assert_allclose(found[path], value, rtol=1e-5, atol=1e-6, err_msg=path)
+    # Weights, moving averages and the dropout's state all moved.
+    assert not [path for path in found if np.array_equal(found[path], before[path])]
+
+
+def test_one_size_is_the_plain_trainer(tmp_path, scenes, monkeypatch):
+    monkeypatch.setattr(MultiScaleTrainer, "__init__", None)
+    plain = Loader(scenes, SIZE, 8, Augmentation(), shuffle=True, drop_remainder=True)
+    fit(model(), plain, tmp_path, Training(epochs=1, tensorboard=False))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "message"),
+    [(WithPlaces(), r"backbone/place.* is \(8, 8, 8\)"), (Flattened(), "with images of 32 × 32")],
+)
+def test_a_model_bound_to_its_size_is_refused_at_the_start(tmp_path, scenes, backbone, message):
+    for start in (
+        lambda: fit(model(backbone), loader(scenes), tmp_path / "run"),
+        lambda: check_sizes(model(backbone), loader(scenes)),
+    ):
+        with pytest.raises(UserError, match=message) as error:
+            start()
+        assert "augmentation.multi_scale=0 trains at one size" in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def make_folders(root, count, size):
+    for number in range(count):
+        for name in ("dark", "light"):
+            file = root / ("train" if number % 2 else "val") / name / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(file), np.full((*size, 3), 60 + 120 * (name == "light"), np.uint8))
+
+
+def fields(data, head, **backbone):
+    parts = {
+        "backbone": {"type": "multi_scale_tests>Small"} | backbone,
+        "decoder": {"type": "PassOn", "levels": ["p3"]},
+        "head": head,
+        "image_size": 64,
+    }
+    training = {"epochs": 1, "batch_size": 2, "tensorboard": False}
+    return {
+        "data": {"path": str(data)},
+        "model": parts,
+        "training": training,
+        "augmentation": {"multi_scale": 0.125},
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "head"),
+    [
+        (make_scenes, {"type": "AnchorFree", "bins": 4}),
+        (make_mask_scenes, "Segmentation"),
+        (make_folders, "Classification"),
+    ],
+)
+def test_a_recipe_of_each_task_switches_it_on(tmp_path, monkeypatch, make, head):
+    make(tmp_path / "set", 10, SIZE)
+    seen = []
+    feed = MultiScaleTrainer.feed
+    monkeypatch.setattr(
+        MultiScaleTrainer,
+        "feed",
+        lambda self, batches: feed(self, (seen.append(b[0].shape[1:3]) or b for b in batches)),
+    )
+    recipe = resolve(fields(tmp_path / "set", head))
+    folder = train(recipe, tmp_path / "run")
+    assert len(set(seen)) > 1
+    assert set(seen) <= {(56, 56), (64, 64), (72, 72)}
+    assert load_yaml(folder / "recipe.yaml")["augmentation"]["multi_scale"] == 0.125
+    assert vg.load(folder / "best.keras").image_size == SIZE
+
+
+def test_a_recipe_that_cannot_leaves_no_folder(tmp_path):
+    scenes = make_scenes(tmp_path / "set", 10, SIZE)
+    recipe = resolve(fields(scenes, "AnchorFree", type="multi_scale_tests>WithPlaces"))
+    with pytest.raises(UserError, match="backbone/place"):
+        train(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
