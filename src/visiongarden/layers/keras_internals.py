@@ -56,7 +56,7 @@ def weightless() -> Iterator[list[keras.Variable]]:
 
 
 def fill(model: keras.Model, variables: list[keras.Variable]) -> None:
-    """Makes a model that was built `weightless()` usable: its weights are 0, to be read from a file.
+    """Makes a model that was built `weightless()` usable: weights are 0, to be read from a file.
 
     Random values would be drawn for nothing, and JAX compiles their drawing for every shape. What
     is no weight, as a layer's seed, takes its own first value.
@@ -66,8 +66,7 @@ def fill(model: keras.Model, variables: list[keras.Variable]) -> None:
         variables: those that `weightless()` counted.
     """
     for weight in model.weights:
-        # NumPy's zeros take no memory until they are written, and no backend compiles them.
-        weight._initializer = lambda shape, dtype: np.zeros(shape, _in_numpy(dtype))
+        weight._initializer = _zeros
     for variable in variables:
         variable._deferred_initialize()
     if keras.backend.backend() == "torch":
@@ -75,9 +74,9 @@ def fill(model: keras.Model, variables: list[keras.Variable]) -> None:
             layer._track_variables()  # PyTorch's module, which Keras leaves out without values
 
 
-def _in_numpy(dtype: str) -> Any:
-    # Where NumPy has no such type, Keras casts what it is given.
-    return np.float32 if dtype == "bfloat16" else np.dtype(dtype)
+def _zeros(shape: Any, dtype: str) -> Any:
+    # NumPy's take no memory until they are written, and JAX compiles nothing for them.
+    return keras.ops.convert_to_tensor(np.zeros(shape, np.float32), dtype=dtype)
 
 
 def is_weightless() -> bool:
