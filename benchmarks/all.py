@@ -13,7 +13,7 @@ RUNS = (
     ("benchmarks.first_epoch",),
     ("benchmarks.startup", "--rounds", "2"),
     ("benchmarks.memory", "--steps", "200"),
-    ("benchmarks.growth",),
+    ("benchmarks.growth", "--eager"),
 )
 """Those that need data, or a peer's environment, are run by hand: benchmarks/README.md."""
 

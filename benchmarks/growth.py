@@ -33,8 +33,8 @@ TITLES = {
 }
 
 
-def step_of(options, head):
-    """A training step of a small model, as `fit` compiles it."""
+def step_of(options, head, eager):
+    """A training step of a small model, as `fit` compiles it, or operation by operation."""
     import keras
 
     import visiongarden as vg
@@ -53,7 +53,8 @@ def step_of(options, head):
     trainer = Trainer(model, model.parts.head.loss(), model.image_size)
     trainer.compile(
         optimizer=make_optimizer(Training(optimizer="sgd", average=None, clip_norm=None), 1000),
-        jit_compile=keras.backend.backend() == "jax",
+        jit_compile=keras.backend.backend() == "jax" and not eager,
+        run_eagerly=eager,
     )
     # Keras's loaders pad to the most objects there are; none is one row of padding.
     if not options["objects"]:
@@ -63,11 +64,11 @@ def step_of(options, head):
     return lambda: trainer.train_on_batch(images, targets)
 
 
-def measure(options, head, steps):
+def measure(options, head, steps, eager):
     """Processor seconds of a step, and MiB that the steps took at most."""
     import keras
 
-    step = step_of(options, head)
+    step = step_of(options, head, eager)
     for _ in range(2):
         step()
     gc.collect()
@@ -128,6 +129,7 @@ def main():
     """Prints one table; keeps JSON and the plot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--eager", action="store_true", help="compile nothing: minutes less")
     given = parser.parse_args()
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -138,7 +140,9 @@ def main():
     for name, values in VALUES.items():
         found[name] = {}
         for head in HEADS if name in ("objects", "classes") else HEADS[:1]:
-            turns = [measure(BASE | {name: value}, head, given.steps) for value in values]
+            turns = [
+                measure(BASE | {name: value}, head, given.steps, given.eager) for value in values
+            ]
             found[name][head], rise = turns, exponent(values, turns)
             times = ", ".join(f"{1000 * turn['seconds']:.0f}" for turn in turns)
             peaks = ", ".join(f"{turn['resident_mib']:.0f}" for turn in turns)
