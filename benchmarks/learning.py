@@ -1,6 +1,5 @@
 """Learning from scratch beside the peer: same images, split, size, epochs, batch, model size.
 
-
 The peer trains in its own environment (`benchmarks/peers/`) on a copy of the data in its format;
 both are judged by our COCO metric on the test split, or on `val` where there is none.
 """
@@ -108,7 +107,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--peer-python", default=str(PEER))
     parser.add_argument("--only", choices=["ours", "peer"])
     parser.add_argument("--override", nargs="*", default=[])
@@ -123,7 +122,7 @@ def main():
     if (Path(options.data) / "ImageSets" / "Main" / "test.txt").is_file():
         test, splits["test"] = "test", split("test")
     rows = []
-    for seed in range(options.seeds):
+    for seed in options.seeds:
         for name, run in (("ours", ours), ("peer", peer)):
             if options.only in (None, name):
                 with tempfile.TemporaryDirectory() as scratch:
@@ -142,8 +141,9 @@ def main():
             f"| {name} | {statistics.mean(ap):.3f} ({min(ap):.3f} to {max(ap):.3f}) "
             f"| {statistics.mean(ap50):.3f} | {statistics.mean(seconds):.0f} |"
         )
+    seeds = "_".join(map(str, options.seeds))
     keep(
-        f"learning_{Path(options.data).name}_{options.epochs}",
+        f"learning_{Path(options.data).name}_{options.epochs}_seeds_{seeds}",
         {"options": vars(options), "rows": rows},
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from visiongarden.blocks.residual import Residual
 from visiongarden.layers import Composite, ConvNormAct
@@ -111,9 +112,8 @@ class Aggregation(Composite):
 
     def call(self, x: Any) -> Any:
         """Splits, runs the units one after the other, joins all."""
-        whole = self.split(x)
-        parts = [whole]
-        y = whole[..., whole.shape[-1] // 2 :]
+        parts = list(ops.split(self.split(x), 2, axis=-1))
+        y = parts[-1]
         for unit in self.units:
             y = unit(y)
             parts.append(y)
