@@ -11,6 +11,9 @@ RUNS = (
     ("benchmarks.show",),
     ("benchmarks.coco_map",),
     ("benchmarks.first_epoch",),
+    ("benchmarks.startup", "--rounds", "2"),
+    ("benchmarks.memory", "--steps", "200"),
+    ("benchmarks.growth", "--eager"),
 )
 """Those that need data, or a peer's environment, are run by hand: benchmarks/README.md."""
 

@@ -1,6 +1,7 @@
 """Model files: reopened in fresh processes bit by bit; hostile and broken ones are refused."""
 
 import json
+import random
 import subprocess
 import sys
 import zipfile
@@ -310,3 +311,35 @@ def test_checksums_are_of_the_weights(saved):
     assert {path: entry[2] for path, entry in prints.items()} == {
         path: zlib.crc32(array.tobytes()) for path, array in weights.items()
     }
+
+
+@pytest.mark.backends
+def test_opening_draws_no_random_weight_and_leaves_no_trace(saved, monkeypatch):
+    path, before = saved
+    for name in ("GlorotUniform", "RandomNormal", "HeNormal", "TruncatedNormal", "RandomUniform"):
+        monkeypatch.setattr(getattr(keras.initializers, name), "__call__", None)
+    random.seed(3)
+    expected = random.random()
+    random.seed(3)
+    after = outputs(vg.load(path))
+    assert random.random() == expected
+    for name, array in before.items():
+        np.testing.assert_array_equal(array, after[name])
+
+
+@pytest.mark.backends
+def test_what_is_no_weight_has_its_value_after_opening(tmp_path):
+    model = vg.Classifier(
+        vg.backbones.CSPDarknet(depth=0.33, width=0.0625, levels=("p5",)),
+        vg.heads.Classification(num_classes=2, dropout=0.5),
+        image_size=64,
+        dtype="mixed_bfloat16",
+    )
+    model.save(tmp_path / "model.keras")
+    again = vg.load(tmp_path / "model.keras")
+    assert len(again.variables) == len(model.variables) > len(model.weights)
+    assert all(variable.value is not None for variable in again.variables)
+    x = np.zeros((2, 64, 64, 3), np.float32)
+    again(x, training=True)  # dropout draws from its seed
+    if keras.backend.backend() == "torch":
+        assert len(list(again.parameters())) == len(list(model.parameters()))

@@ -63,8 +63,7 @@ def evaluate(
         model: a `Detector`, `Classifier` or `Segmenter`, or a `DarknetModel`.
         dataset: what to judge on, of the model's task.
         batch_size: images a step.
-        predictor: one that is compiled already; by default one at the model's image size that
-            leaves nothing out.
+        predictor: by default one at the model's image size that leaves nothing out.
 
     Raises:
         UserError: the classes of model and data set differ.
@@ -99,15 +98,11 @@ def _by_itself(model: Any, dataset: Any) -> Result:
 
 
 def judge_on(dataset: Any, batch_size: int = 16) -> Callable[[Any], dict[str, float]]:
-    """A function model -> its task's first figures, for `fit`; compiles each model only once."""
-    predictors: dict[int, Predictor] = {}
+    """A function model -> its task's first figures, for `fit`."""
 
     def judge(model: Any) -> dict[str, float]:
-        task = task_of(model)
-        if id(model) not in predictors:
-            predictors[id(model)] = Predictor(model, postprocess=task.postprocess(model))
-        figures = evaluate(model, dataset, batch_size, predictors[id(model)]).figures
-        return {name: figures[name] for name in task.figures if name in figures}
+        figures = evaluate(model, dataset, batch_size).figures
+        return {name: figures[name] for name in task_of(model).figures if name in figures}
 
     return judge
 

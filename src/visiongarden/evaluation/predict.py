@@ -36,7 +36,7 @@ def predict(
         images: files, or uint8 RGB arrays (height, width, 3) of any size.
         score: least score of a detection (by default 0.25), or of a class beside the best (0).
         batch_size: images a step; less is filled up.
-        predictor: one that is compiled already.
+        predictor: by default one at the model's image size.
 
     Returns:
         For each image `Detections`, a `Ranking` of the classes, or `Segments`.

@@ -47,8 +47,12 @@ class Convolution(keras.layers.Conv2D):
         self.pad = int(self.kernel_size[0] // 2 if pad is None else pad)
 
     def build(self, input_shape: Any) -> None:
-        """Makes the weights; PyTorch's kernel lies in memory as its convolution reads it."""
+        """Makes the weights."""
         super().build(input_shape)
+        self.lay_out()
+
+    def lay_out(self) -> None:
+        """Has PyTorch's kernel lie in memory as its convolution reads it; its numbers stay."""
         value = self._kernel._value
         if keras.backend.backend() == "torch" and value is not None:
             # Else every step would lay it out anew: a fourteenth of an inference.

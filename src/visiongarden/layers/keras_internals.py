@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 from keras.src.backend.common import global_state, stateless_scope
 from keras.src.backend.common.variables import AutocastScope
 from keras.src.ops.numpy import Add as SymbolicAdd
@@ -17,6 +18,7 @@ from keras.src.utils.naming import to_snake_case
 __all__ = [
     "SymbolicAdd",
     "dtype_policy",
+    "fill",
     "fresh_names",
     "has_automatic_name",
     "is_weightless",
@@ -32,21 +34,53 @@ _NAME_COUNTERS = "object_name_uids"
 
 
 @contextmanager
-def weightless() -> Iterator[None]:
-    """Inside, layers are built without memory for their variables, which must not be used after.
+def weightless() -> Iterator[list[keras.Variable]]:
+    """Inside, layers are built without memory for their variables.
 
     `StatelessScope(initialize_variables=False)` defers the making of values; without the clean-up
     here the deferred variables would all be made at the end of the next scope of that kind. Seeds
     that layers draw inside are put back, so that a model's weights never depend on what was traced.
+
+    Yields:
+        A list, which afterwards holds the variables that were made. They have no values: they are
+        dropped, or made usable by `fill`.
     """
     before = list(global_state.get_global_attribute(_PENDING, []))
     seeds = random.getstate()
+    made: list[keras.Variable] = []
     try:
         with keras.StatelessScope(initialize_variables=False):
-            yield
+            yield made
     finally:
         random.setstate(seeds)
+        made += global_state.get_global_attribute(_PENDING, [])[len(before) :]
         global_state.set_global_attribute(_PENDING, before)
+
+
+def fill(model: keras.Model, variables: list[keras.Variable]) -> None:
+    """Makes a model that was built `weightless()` usable: weights are 0, to be read from a file.
+
+    Random values would be drawn for nothing, and JAX compiles their drawing for every shape. What
+    is no weight, as a layer's seed, takes its own first value.
+
+    Args:
+        model: built inside `weightless()`.
+        variables: those that `weightless()` counted.
+    """
+    for weight in model.weights:
+        weight._initializer = _zeros
+    for variable in variables:
+        variable._deferred_initialize()
+    if keras.backend.backend() == "torch":
+        for layer in model._flatten_layers():
+            layer._track_variables()  # PyTorch's module, which Keras leaves out without values
+            if hasattr(layer, "lay_out"):
+                layer.lay_out()
+
+
+def _zeros(shape: Any, dtype: str) -> Any:
+    # NumPy's take no memory until they are written, and JAX compiles nothing for them.
+    return keras.ops.convert_to_tensor(np.zeros(shape, np.float32), dtype=dtype)
 
 
 def is_weightless() -> bool:

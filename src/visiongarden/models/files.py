@@ -174,23 +174,25 @@ def _model_class(path: Path, config: Any) -> Any:
 
 
 def _rebuild(path: Path, cls: Any, config: dict[str, Any], weights_size: int) -> Any:
-    from visiongarden.layers.keras_internals import weightless
+    from visiongarden.layers.keras_internals import fill, weightless
 
     try:
-        with weightless():
-            needs = _size_of(cls.from_config(config["config"]))
+        with weightless() as variables:
+            model = cls.from_config(config["config"])
     except ModelFileError:
         raise
     except (UserError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path} describes no sound model", received=str(error)) from error
     # A small file must not make a large model, nor a large file a small one.
+    needs = _size_of(model)
     if needs > weights_size or weights_size > 4 * needs + _SLACK:
         raise ModelFileError(
             f"{path} does not hold the weights that its model needs",
             rule=f"about {needs:,} bytes of weights",
             received=f"{weights_size:,} bytes",
         )
-    return cls.from_config(config["config"])
+    fill(model, variables)
+    return model
 
 
 def _size_of(model: keras.Model) -> int:

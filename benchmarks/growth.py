@@ -1,0 +1,160 @@
+"""How a training step's time and memory grow: image, batch, objects of an image, classes.
+
+A small model, the whole step (loss and assigner included), on the backend that KERAS_BACKEND names;
+objects with each kind of head. Time is the processor's, the least of some steps, so that it holds
+on a busy machine; memory is the peak of the resident set during these steps, above what was there
+before.
+"""
+
+import argparse
+import gc
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.contenders.ours import batch
+from benchmarks.harness import RESULTS, keep, machine
+
+HEADS = ("AnchorFree", "AnchorBased", "Decoupled")
+BASE = {"size": 128, "batch": 2, "objects": 8, "classes": 4}
+VALUES = {
+    "size": (64, 128, 256, 384),
+    "batch": (1, 4, 8, 16),
+    "objects": (0, 10, 100, 300, 1000),
+    "classes": (1, 10, 100, 1000),
+}
+TITLES = {
+    "size": "side of the image, pixels",
+    "batch": "images a batch",
+    "objects": "objects an image",
+    "classes": "classes",
+}
+
+
+def step_of(options, head, eager):
+    """A training step of a small model, as `fit` compiles it, or operation by operation."""
+    import keras
+
+    import visiongarden as vg
+    from visiongarden.training import Training
+    from visiongarden.training.optimizers import make_optimizer
+    from visiongarden.training.trainer import Trainer
+
+    keras.utils.set_random_seed(0)
+    model = vg.Detector(
+        vg.backbones.DarknetTiny(width=0.25, levels=("p3", "p4", "p5")),
+        vg.decoders.FPN(channels=32),
+        getattr(vg.heads, head)(num_classes=options["classes"]),
+        image_size=options["size"],
+    )
+    images, boxes, classes = batch(options)
+    trainer = Trainer(model, model.parts.head.loss(), model.image_size)
+    trainer.compile(
+        optimizer=make_optimizer(Training(optimizer="sgd", average=None, clip_norm=None), 1000),
+        jit_compile=keras.backend.backend() == "jax" and not eager,
+        run_eagerly=eager,
+    )
+    # Keras's loaders pad to the most objects there are; none is one row of padding.
+    if not options["objects"]:
+        boxes = np.zeros((options["batch"], 1, 4), np.float32)
+        classes = np.full((options["batch"], 1), -1, np.int32)
+    targets = {"boxes": boxes, "classes": classes}
+    return lambda: trainer.train_on_batch(images, targets)
+
+
+def measure(options, head, steps, eager):
+    """Processor seconds of a step, and MiB that the steps took at most."""
+    import keras
+
+    step = step_of(options, head, eager)
+    for _ in range(2):
+        step()
+    gc.collect()
+    _forget_peak()
+    before, times = _status("VmRSS"), []
+    for _ in range(steps):
+        begun = time.process_time()
+        step()
+        times.append(time.process_time() - begun)
+    found = {"seconds": min(times), "mib": max(_status("VmHWM") - before, 0) / 1024}
+    found["resident_mib"] = _status("VmHWM") / 1024
+    del step
+    keras.backend.clear_session()
+    gc.collect()
+    return found
+
+
+def _forget_peak():
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def _status(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(text.split()[1]) for text in lines if text.startswith(name))
+
+
+def exponent(values, found):
+    """Slope in log-log of what is above the first value's cost, where that is a tenth of it."""
+    first = found[0]["seconds"]
+    pairs = [(v, f["seconds"] - first) for v, f in zip(values, found, strict=True) if v > values[0]]
+    pairs = [(v, more) for v, more in pairs if more > 0.1 * first]
+    if len(pairs) < 2:
+        return None
+    x, y = np.log(np.array(pairs)).T
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def plot(found, path):
+    """Four panels; time in full, memory dashed on an axis of its own."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    for axes, (name, lines) in zip(figure.subplots(2, 2).flat, found.items(), strict=True):
+        memory = axes.twinx()
+        for head, turns in lines.items():
+            x = VALUES[name]
+            rise = exponent(x, turns)
+            label = head if rise is None else f"{head}: exponent {rise:.2f}"
+            (drawn,) = axes.plot(x, [t["seconds"] for t in turns], "o-", label=label)
+            memory.plot(x, [t["resident_mib"] for t in turns], "--", color=drawn.get_color())
+        axes.set(xlabel=TITLES[name], ylabel="processor seconds a step", ylim=(0, None))
+        memory.set(ylabel="peak resident MiB (dashed)", ylim=(0, None))
+        axes.legend(loc="upper left")
+    figure.savefig(path, dpi=120)
+
+
+def main():
+    """Prints one table; keeps JSON and the plot."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--eager", action="store_true", help="compile nothing: minutes less")
+    given = parser.parse_args()
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    found = {}
+    print(f"### Growth of a training step, {os.environ['KERAS_BACKEND']}, {machine()}\n")
+    print("| against | head | values | processor ms | peak MiB | exponent |")
+    print("|---|---|---|---|---|---|")
+    for name, values in VALUES.items():
+        found[name] = {}
+        for head in HEADS if name in ("objects", "classes") else HEADS[:1]:
+            turns = [
+                measure(BASE | {name: value}, head, given.steps, given.eager) for value in values
+            ]
+            found[name][head], rise = turns, exponent(values, turns)
+            times = ", ".join(f"{1000 * turn['seconds']:.0f}" for turn in turns)
+            peaks = ", ".join(f"{turn['resident_mib']:.0f}" for turn in turns)
+            print(
+                f"| {name} | {head} | {', '.join(map(str, values))} | {times} | {peaks} "
+                f"| {'' if rise is None else f'{rise:.2f}'} |",
+                flush=True,
+            )
+    RESULTS.mkdir(exist_ok=True)
+    plot(found, RESULTS / "growth.png")
+    keep("growth", {"base": BASE, "values": VALUES, "found": found})
+
+
+if __name__ == "__main__":
+    main()
