@@ -36,6 +36,17 @@ def test_equals_torch(kernel, strides, pad, groups, use_bias):
     assert layer.compute_output_shape((None, None, None, 2)) == (None, None, None, 4)
 
 
+@pytest.mark.backends
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch's memory")
+def test_pytorch_reads_kernels_without_a_copy():
+    layer = Convolution(4, 3)
+    layer.build((None, 10, 13, 2))
+    for _ in range(2):
+        kernel = layer.kernel.value.permute(3, 2, 0, 1)
+        assert kernel.is_contiguous(memory_format=torch.channels_last)
+        layer.set_weights([np.ones(w.shape) for w in layer.weights])
+
+
 def test_config_is_whole():
     layer = Convolution(4, 3, 2, 0, 2, False, name="a", dtype="mixed_bfloat16", activation="relu")
     again = Convolution.from_config(layer.get_config())

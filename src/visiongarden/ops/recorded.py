@@ -38,6 +38,11 @@ class Recorded:
         self._kept: OrderedDict[Any, Callable[[Any], Any]] = OrderedDict()
         self._can = True
 
+    @property
+    def recorded(self) -> int:
+        """Shapes that run from a recording."""
+        return len(self._kept)
+
     def __call__(self, x: Any) -> Any:
         """What the function makes of the tensor."""
         import torch
@@ -50,7 +55,10 @@ class Recorded:
             self._calls[key] += 1
             if self._calls[key] < AFTER:
                 return self._function(x)
-            run = self._kept[key] = self._record(x)
+            run = self._record(x)
+            if not self._can:
+                return run(x)
+            self._kept[key] = run
             if len(self._kept) > MOST:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)

@@ -1,0 +1,42 @@
+"""Pooling and upsampling: Keras's numbers and gradients' shapes, on each backend's own way."""
+
+import keras
+import numpy as np
+import pytest
+
+from visiongarden.layers import MaxPooling, Upsampling
+
+X = np.random.default_rng(0).normal(size=(2, 9, 12, 5)).astype(np.float32) - 3
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(("size", "strides"), [(2, None), (3, 2), (5, 1), (13, 1), (2, 1)])
+def test_max_pooling_equals_keras(size, strides, padding):
+    if padding == "valid" and size > 9:
+        pytest.skip("a window larger than the map")
+    ours, keras_own = (
+        kind(size, strides=strides, padding=padding)
+        for kind in (MaxPooling, keras.layers.MaxPooling2D)
+    )
+    found, wanted = (keras.ops.convert_to_numpy(layer(X)) for layer in (ours, keras_own))
+    np.testing.assert_array_equal(found, wanted)
+    assert ours.compute_output_shape(X.shape) == wanted.shape
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+@pytest.mark.parametrize("size", [2, 4, (1, 3)])
+def test_upsampling_equals_keras(size, interpolation):
+    ours, keras_own = (
+        kind(size, interpolation=interpolation) for kind in (Upsampling, keras.layers.UpSampling2D)
+    )
+    found, wanted = (keras.ops.convert_to_numpy(layer(X)) for layer in (ours, keras_own))
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
+
+
+def test_configs_are_whole():
+    for layer in (MaxPooling(3, strides=1, padding="same", name="a"), Upsampling(2, name="b")):
+        again = type(layer).from_config(layer.get_config())
+        assert again.get_config() == layer.get_config()
+        assert keras.saving.get_registered_name(type(layer)).startswith("visiongarden>")
