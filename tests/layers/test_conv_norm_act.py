@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from visiongarden.layers import ConvNormAct, DepthwiseNormAct
+from visiongarden.layers import ConvNormAct, DepthwiseNormAct, activation
 
 torch = pytest.importorskip("torch")
 
@@ -61,3 +61,25 @@ def test_groups(strides):
 def test_depthwise(kernel, strides):
     layer = DepthwiseNormAct(kernel, strides)
     equals_torch(layer, 4, stride=strides, padding=kernel // 2, groups=4)
+
+
+@pytest.mark.backends
+def test_silu_has_keras_numbers_and_gradient():
+    x = np.random.default_rng(0).normal(0, 5, (2, 3, 4, 5)).astype(np.float32)
+    layer = activation("silu", name="act")
+    again = type(layer).from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
+    for training in (False, True):
+        found = keras.ops.convert_to_numpy(layer(x, training=training))
+        np.testing.assert_allclose(found, x / (1 + np.exp(-x)), rtol=1e-5, atol=1e-6)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        for dtype, tolerance in ((tf.float32, 1e-6), (tf.bfloat16, 2e-2)):
+            value = tf.cast(x, dtype)
+            with tf.GradientTape(persistent=True) as tape:
+                tape.watch(value)
+                one = type(layer)(dtype=dtype.name)(value, training=True)
+                two = tf.nn.silu(value)
+            pair = [tf.cast(tape.gradient(y, value), tf.float32) for y in (one, two)]
+            np.testing.assert_allclose(*pair, rtol=tolerance, atol=tolerance)

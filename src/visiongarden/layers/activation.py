@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import keras
+
+from visiongarden.registry import register
 
 NEGATIVE_SLOPE = 0.1
 """Slope of Darknet's leaky ReLU (YOLOv2 paper onwards); Keras's own default is 0.2."""
@@ -25,6 +29,50 @@ def mish(x: Any) -> Any:
     power = keras.ops.exp(keras.ops.minimum(wide, 20))
     square = power * (power + 2)
     return keras.ops.cast(wide * (square / (square + 2)), dtype)
+
+
+@register
+class Silu(keras.layers.Activation):
+    """x * sigmoid(x): Elfwing et al. 2018; also known as Swish.
+
+    TensorFlow's gradient takes six passes over the feature map; here it is compiled to one, which
+    is a twentieth of a detector's training step on a CPU. The numbers are Keras's to rounding.
+
+    Args:
+        **kwargs: `name`, `dtype`, `trainable`.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("silu", **kwargs)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """The same shape."""
+        if training and keras.backend.backend() == "tensorflow":
+            return _tensorflow_silu()(keras.ops.convert_to_tensor(inputs))
+        return super().call(inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        config: dict[str, Any] = super().get_config()
+        del config["activation"]
+        return config
+
+
+@cache
+def _tensorflow_silu() -> Callable[[Any], Any]:
+    import tensorflow as tf
+
+    @tf.function(jit_compile=True, reduce_retracing=True, autograph=False)
+    def gradient(x: Any, above: Any) -> Any:
+        share = tf.sigmoid(x)
+        return above * (share * (1 + x * (1 - share)))
+
+    @tf.custom_gradient
+    def silu(x: Any) -> Any:
+        return tf.nn.silu(x), lambda above: gradient(x, above)
+
+    found: Callable[[Any], Any] = silu
+    return found
 
 
 def in_place(layer: keras.Layer, x: Any) -> Any:
@@ -54,6 +102,8 @@ def activation(name: str | None, /, **kwargs: Any) -> keras.Layer:
     Raises:
         ValueError: Keras does not know the name.
     """
+    if name == "silu":
+        return Silu(**kwargs)
     if name == "mish":
         return keras.layers.Activation(mish, **kwargs)
     if name == "leaky_relu":
