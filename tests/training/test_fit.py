@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 import visiongarden as vg
-from visiongarden.data import Augmentation, Loader, make_scenes, read
+from visiongarden.data import (
+    Augmentation,
+    Loader,
+    SegmentationLoader,
+    make_scenes,
+    read,
+    read_masks,
+)
+from visiongarden.data.scenes import make_mask_scenes
 from visiongarden.errors import UserError
 from visiongarden.training import Training, fit
 
@@ -160,3 +168,39 @@ def test_a_checkpoint_that_does_not_fit(tmp_path, scenes, spoil):
         UserError, match="another run: training" if spoil == "other run" else "whole"
     ):
         fit(model(), loader(scenes), tmp_path, changed, resume=True)
+
+
+def test_frozen_layers_stay_as_they_are(tmp_path, scenes):
+    trained = model()
+    for layer in trained.layers:
+        layer.trainable = not layer.name.startswith("backbone")
+    before = {weight.path: weight.numpy() for weight in trained.weights}
+    fit(trained, loader(scenes), tmp_path, settings(epochs=1))
+    saved = vg.load(tmp_path / "last.keras")
+    for weight, again in zip(trained.weights, saved.weights, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), again.numpy())
+        same = (weight.numpy() == before[weight.path]).all()
+        assert same == weight.path.startswith("backbone"), weight.path
+
+
+def test_a_resumed_run_draws_the_same_dropout(tmp_path):
+    root = make_mask_scenes(tmp_path / "masks", 10, SIZE)
+    images = SegmentationLoader(read_masks(root), SIZE, 4, shuffle=True, drop_remainder=True)
+
+    def segmenter():
+        keras.utils.set_random_seed(0)
+        return vg.Segmenter(
+            vg.backbones.CSPDarknet(levels=("p3",), depth=0.33, width=0.0625),
+            vg.decoders.PassOn(levels=("p3",)),
+            vg.heads.Segmentation(num_classes=6, dropout=0.5),
+            SIZE,
+        )
+
+    whole, parts = segmenter(), tmp_path / "parts"
+    fit(whole, images, tmp_path / "whole", settings(epochs=2))
+    with pytest.raises(KeyboardInterrupt):
+        fit(segmenter(), images, parts, settings(epochs=2), callbacks=(StopAt(1),))
+    resumed = segmenter()
+    fit(resumed, images, parts, settings(epochs=2), resume=True)
+    for one, two in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)

@@ -122,12 +122,11 @@ def average(trainer: Any, averaged: keras.Model) -> None:
     source = trainer.inner
     # A loss scale for float16 is wrapped around the optimiser.
     optimizer = getattr(trainer.optimizer, "inner_optimizer", trainer.optimizer)
-    values = optimizer.averaged()
-    for weight, value in zip(averaged.trainable_variables, values, strict=True):
-        weight.assign(value)
-    pairs = zip(averaged.non_trainable_variables, source.non_trainable_variables, strict=True)
-    for weight, other in pairs:
-        weight.assign(other.value)
+    learned = zip(trainer.trainable_variables, optimizer.averaged(), strict=True)
+    values = {id(variable): value for variable, value in learned}
+    # One by one: in the model layers may be frozen, which the other knows nothing of.
+    for weight, other in zip(averaged.variables, source.variables, strict=True):
+        weight.assign(values.get(id(other), other.value))
 
 
 def write_json(path: Path, value: Any) -> None:

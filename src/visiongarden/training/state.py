@@ -86,6 +86,11 @@ def load_state(
 def _variables(model: keras.Model, optimizer: Any) -> Iterator[tuple[str, Any]]:
     for variable in model.weights:
         yield f"model/{variable.path}", variable
+    # Seeds of layers such as dropout are no weights, but what follows depends on them.
+    weights = {id(variable) for variable in model.weights}
+    others = [variable for variable in model.variables if id(variable) not in weights]
+    for index, variable in enumerate(others):
+        yield f"state/{index}", variable
     # Paths of optimiser variables are not unique; their order follows the model's.
     for index, variable in enumerate(optimizer.variables):
         yield f"optimizer/{index}", variable
