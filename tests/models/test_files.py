@@ -133,7 +133,6 @@ def run(code, folder):
     )
 
 
-@pytest.mark.backends
 @pytest.mark.slow
 def test_a_users_part_reopens_where_its_module_was_imported_and_only_there(tmp_path):
     (tmp_path / "necks.py").write_text(USER_MODULE)

@@ -47,7 +47,7 @@ PARTS = [cls for cls in OWN if cls not in LAYERS]
 SMALL = [*zoo.ZOO, *LAYERS]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def reports():
     items = [{"source": cls} | options for cls, options in zoo.ZOO.items()]
     items += [{"source": cls} | GIVEN.get(cls.__name__, {}) for cls in LAYERS]
