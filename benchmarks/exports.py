@@ -2,16 +2,12 @@
 
 import argparse
 import importlib.util
-import json
-import os
-import subprocess
 import tempfile
 from pathlib import Path
 
 from benchmarks.contenders.ours import detector
-from benchmarks.harness import ROOT, Contender, compare, keep, machine, table
+from benchmarks.harness import PEER, Contender, compare, keep, machine, run_peer, table
 
-PEER = ROOT / "benchmarks" / "peers" / ".venv" / "bin" / "python"
 ENGINES = ("onnxruntime", "openvino")
 
 
@@ -24,12 +20,7 @@ def files(folder, options):
     found = {"ours": own}
     if Path(options.peer_python).is_file():
         asked = {"file": str(folder / "peer.onnx"), "size": options.size, "batch": options.batch}
-        script = ROOT / "benchmarks" / "peers" / "ultralytics_export.py"
-        subprocess.run(
-            [options.peer_python, script, json.dumps(asked)],
-            check=True, stdout=subprocess.DEVNULL, cwd=folder,
-            env=os.environ | {"YOLO_OFFLINE": "1"},
-        )  # fmt: skip
+        run_peer(options.peer_python, "ultralytics_export.py", asked, folder)
         found["peer"] = folder / "peer.onnx"
     else:
         print(f"no peer: {options.peer_python} is missing")

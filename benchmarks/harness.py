@@ -12,6 +12,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+PEERS = ROOT / "benchmarks" / "peers"
+PEER = PEERS / ".venv" / "bin" / "python"
+"""Interpreter of the peer's own environment."""
+
+
+def run_peer(python, script, asked, folder):
+    """Runs a script of `benchmarks/peers` in a folder, with one JSON argument."""
+    subprocess.run(
+        [python, PEERS / script, json.dumps(asked)],
+        check=True, stdout=subprocess.DEVNULL, cwd=folder,
+        env=os.environ | {"YOLO_OFFLINE": "1"},
+    )  # fmt: skip
 
 
 @dataclass

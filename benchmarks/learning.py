@@ -6,7 +6,6 @@ both are judged by our COCO metric on the test split, or on `val` where there is
 
 import argparse
 import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -17,9 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness import ROOT, keep, machine
-
-PEER = ROOT / "benchmarks" / "peers" / ".venv" / "bin" / "python"
+from benchmarks.harness import PEER, keep, machine, run_peer
 
 
 def write_yolo(folder, splits):
@@ -87,12 +84,7 @@ def peer(options, splits, test, seed, folder):
         "epochs": options.epochs, "size": options.size, "batch": options.batch,
         "folder": str(folder),
     }  # fmt: skip
-    environment = os.environ | {"YOLO_OFFLINE": "1"}
-    script = ROOT / "benchmarks" / "peers" / "ultralytics_train.py"
-    subprocess.run(
-        [options.peer_python, script, json.dumps(asked)],
-        check=True, stdout=subprocess.DEVNULL, cwd=folder, env=environment,
-    )  # fmt: skip
+    run_peer(options.peer_python, "ultralytics_train.py", asked, folder)
     with np.load(folder / "found.npz") as answer:
         print("the peer's own figures", answer["own"].round(4))
         figures = judged(splits[test], answer["rows"])

@@ -60,7 +60,8 @@ class Recorded:
                 return run(x)
             self._kept[key] = run
             if len(self._kept) > MOST:
-                self._kept.popitem(last=False)
+                # It starts anew: shapes that take turns must not be recorded at every call.
+                del self._calls[self._kept.popitem(last=False)[0]]
         self._kept.move_to_end(key)
         return run(x)
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
-from keras import ops
 
 from visiongarden.errors import UserError
 from visiongarden.models import Joined
@@ -38,11 +37,9 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
         super().__init__(model, loss, image_size)
         self.twins = Twins(model, sizes)
 
-    def call(self, images: Any, training: bool | None = None) -> Any:
-        """Raw predictions for uint8 images (batch, height, width, 3) of one of the sizes."""
-        dtype = self.compute_dtype
-        floats = ops.cast(images, dtype) * ops.cast(1 / 255, dtype)
-        return self.twins(floats, self.size_of(images), training)
+    def forward_floats(self, floats: Any, training: bool | None) -> Any:
+        """Raw predictions for float images (batch, height, width, 3) of one of the sizes."""
+        return self.twins(floats, self.size_of(floats), training)
 
     def size_of(self, images: Any) -> ImageSize:
         """(height, width) of a batch's images, in pixels."""

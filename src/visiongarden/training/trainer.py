@@ -35,6 +35,10 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         """Raw predictions for uint8 images (batch, height, width, 3)."""
         dtype = self.compute_dtype
         floats = ops.cast(images, dtype) * ops.cast(1 / 255, dtype)
+        return self.forward_floats(floats, training)
+
+    def forward_floats(self, floats: Any, training: bool | None) -> Any:
+        """Raw predictions for float images (batch, height, width, 3) from 0 to 1."""
         return self._learning(floats) if training else self.inner(floats, training=training)
 
     def _run(self, floats: Any) -> Any:
