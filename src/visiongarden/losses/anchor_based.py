@@ -10,7 +10,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from visiongarden.config import Value
 from visiongarden.losses.assigners import AnchorIoU
 from visiongarden.losses.bce import binary_crossentropy
-from visiongarden.ops import AnchorGrid, Sizes, ciou, flat, offsets_to_boxes
+from visiongarden.ops import AnchorGrid, Sizes, ciou, flat, offsets_to_boxes, one_hot
 from visiongarden.types import ImageSize, RawPredictions
 
 
@@ -70,7 +70,7 @@ class AnchorBasedLoss(Value):
         offsets = _pick(flat(raw, "boxes"), index)
         predicted = offsets_to_boxes(offsets, cells, strides, anchors, scales, self.sizes)
         overlap = ciou(predicted, ops.repeat(boxes, each, axis=1))
-        hot = ops.one_hot(ops.repeat(classes, each, axis=1), self.num_classes, dtype="float32")
+        hot = one_hot(ops.repeat(classes, each, axis=1), self.num_classes)
         entropy = ops.sum(binary_crossentropy(hot, _pick(logits, index)), axis=-1)
         wanted = self._objectness(overlap, taken, index, grid.count)
         return {

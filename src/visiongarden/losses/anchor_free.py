@@ -11,7 +11,7 @@ from visiongarden.config import Value
 from visiongarden.losses.assigners import TaskAligned
 from visiongarden.losses.bce import binary_crossentropy
 from visiongarden.losses.dfl import distribution_focal
-from visiongarden.ops import cells_of, ciou, distances_to_boxes, flat
+from visiongarden.ops import cells_of, ciou, distances_to_boxes, flat, one_hot
 from visiongarden.types import ImageSize, RawPredictions
 
 
@@ -58,7 +58,7 @@ class AnchorFreeLoss(Value):
         predicted = distances_to_boxes(sides, cells.centres, cells.strides)
         found = self.assigner(ops.sigmoid(logits), predicted, cells, boxes, classes)
         total = ops.maximum(ops.sum(found.quality), 1.0)
-        hot = ops.one_hot(found.classes, self.num_classes, dtype="float32")
+        hot = one_hot(found.classes, self.num_classes)
         entropy = binary_crossentropy(hot * ops.expand_dims(found.quality, -1), logits)
         overlap = ciou(predicted, found.boxes)
         wanted = self._distances(found.boxes, cells)

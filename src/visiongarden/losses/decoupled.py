@@ -10,7 +10,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from visiongarden.config import Value
 from visiongarden.losses.assigners import SimOTA
 from visiongarden.losses.bce import binary_crossentropy
-from visiongarden.ops import cells_of, flat, iou, points_to_boxes
+from visiongarden.ops import cells_of, flat, iou, one_hot, points_to_boxes
 from visiongarden.types import ImageSize, RawPredictions
 
 
@@ -54,7 +54,7 @@ class DecoupledLoss(Value):
         found = self.assigner(logits, objectness, predicted, cells, boxes, classes)
         total = ops.maximum(ops.sum(found.taken), 1.0)
         overlap = iou(predicted, found.boxes)
-        hot = ops.one_hot(found.classes, self.num_classes, dtype="float32")
+        hot = one_hot(found.classes, self.num_classes)
         wanted = hot * ops.expand_dims(found.overlap, -1)
         entropy = ops.sum(binary_crossentropy(wanted, logits), axis=-1)
         presence = binary_crossentropy(found.taken, objectness[..., 0])

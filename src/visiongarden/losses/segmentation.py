@@ -10,6 +10,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from visiongarden.config import Value
 from visiongarden.losses.crossentropy import softmax_crossentropy
 from visiongarden.losses.dice import dice
+from visiongarden.ops import one_hot
 from visiongarden.types import IGNORE, ImageSize, RawPredictions
 
 
@@ -43,7 +44,7 @@ class SegmentationLoss(Value):
         logits, masks = ops.cast(level["classes"], "float32"), ops.cast(masks, "int32")
         counted = ops.cast(ops.not_equal(masks, IGNORE), "float32")
         classes = ops.where(ops.equal(masks, IGNORE), 0, masks)
-        hot = ops.one_hot(classes, self.num_classes, dtype="float32")
+        hot = one_hot(classes, self.num_classes)
         entropy = softmax_crossentropy(hot, logits) * counted
         found = {"pixel": ops.sum(entropy) / ops.maximum(ops.sum(counted), 1.0)}
         if self.dice_gain:

@@ -12,6 +12,7 @@ from visiongarden.ops.decode import (
     points_to_boxes,
 )
 from visiongarden.ops.iou import ciou, giou, iou, pairwise_iou
+from visiongarden.ops.one_hot import one_hot
 
 __all__ = [
     "AnchorGrid",
@@ -28,6 +29,7 @@ __all__ = [
     "giou",
     "iou",
     "offsets_to_boxes",
+    "one_hot",
     "pairwise_iou",
     "points_to_boxes",
     "xyxy_to_cxcywh",

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from visiongarden.ops.recorded import Recorded
+from visiongarden.training.torch_step import TorchStep
 from visiongarden.types import ImageSize
 
 
@@ -26,10 +26,20 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         super().__init__(name="trainer", dtype=model.dtype_policy)
         self.inner, self.judge_raw, self.image_size = model, loss, image_size
         self.trackers = [keras.metrics.Mean(name=term) for term in getattr(loss, "terms", ())]
-        self._learning: Any = self._run
-        if keras.backend.backend() == "torch":
-            self._learning = Recorded(self._run, lambda: model.non_trainable_variables)
+        self._torch_step: TorchStep | None = None
         self.built = True
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """As Keras's; a step that was recorded is forgotten."""
+        super().compile(*args, **kwargs)
+        if keras.backend.backend() == "torch":
+            self._torch_step = TorchStep(self)
+
+    def train_step(self, *given: Any) -> Any:
+        """Keras's own; on PyTorch one that is recorded, where that can be."""
+        if self._torch_step is None:
+            return super().train_step(*given)
+        return self._torch_step(*given)
 
     def call(self, images: Any, training: bool | None = None) -> Any:
         """Raw predictions for uint8 images (batch, height, width, 3)."""
@@ -39,10 +49,7 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
 
     def forward_floats(self, floats: Any, training: bool | None) -> Any:
         """Raw predictions for float images (batch, height, width, 3) from 0 to 1."""
-        return self._learning(floats) if training else self.inner(floats, training=training)
-
-    def _run(self, floats: Any) -> Any:
-        return self.inner(floats, training=True)
+        return self.inner(floats, training=training)
 
     def feed(self, batches: Iterator[Any]) -> Any:
         """What Keras's `fit` is given for batches (images, targets)."""
@@ -60,8 +67,17 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Sum of the loss's terms; each term's mean over the epoch is tracked."""
+        """Sum of the loss's terms and of what layers add; each term's mean is tracked."""
+        terms, total = self.judged(x, y, y_pred)
+        self.track(terms)
+        return total
+
+    def judged(self, x: Any, y: Any, y_pred: Any) -> tuple[dict[str, Any], Any]:
+        """The loss's terms, and their sum with the losses that layers add themselves."""
         terms = self.judge_raw(y_pred, image_size=self.size_of(x), **y)
+        return terms, sum([*terms.values(), *(ops.cast(x, "float32") for x in self.losses)])
+
+    def track(self, terms: dict[str, Any]) -> None:
+        """Adds the terms of a batch to their means over the epoch."""
         for tracker in self.trackers:
             tracker.update_state(terms[tracker.name])
-        return sum(terms.values())

@@ -9,7 +9,7 @@ from keras import ops
 from pydantic import Field
 
 from visiongarden.config import Value
-from visiongarden.ops import AnchorGrid
+from visiongarden.ops import AnchorGrid, one_hot
 from visiongarden.types import stride_of
 
 
@@ -75,7 +75,7 @@ class AnchorIoU(Value):
         inter = ops.prod(ops.minimum(side, known), axis=-1)
         union = ops.prod(side, axis=-1) + ops.prod(known, axis=-1) - inter
         overlap = inter / ops.maximum(union, 1e-7)
-        best = ops.one_hot(ops.argmax(overlap, axis=-1), len(sizes), dtype="float32")
+        best = one_hot(ops.argmax(overlap, axis=-1), len(sizes))
         return ops.maximum(best, ops.cast(overlap >= self.threshold, "float32"))
 
     def _cells(self, boxes: Any, stride: int, rows: int, columns: int) -> Any:

@@ -8,7 +8,7 @@ from keras import ops
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from visiongarden.config import Value
-from visiongarden.ops import Cells, pairwise_iou
+from visiongarden.ops import Cells, one_hot, pairwise_iou
 
 _FAR = 1e6
 """Cost of a cell outside a box's central region; above any real one."""
@@ -104,6 +104,6 @@ def _class_cost(logits: Any, objectness: Any, classes: Any) -> Any:
     probability = ops.clip(probability, 1e-7, 1 - 1e-7)
     yes, no = -ops.log(probability), -ops.log(1 - probability)
     # All classes as if absent, then the box's own class put right: no (m, n, classes) tensor.
-    hot = ops.one_hot(classes, logits.shape[-1], dtype="float32")
+    hot = one_hot(classes, logits.shape[-1])
     own = ops.matmul(hot, ops.transpose(yes - no, (0, 2, 1)))
     return own + ops.expand_dims(ops.sum(no, axis=-1), 1)

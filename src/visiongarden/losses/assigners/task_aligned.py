@@ -8,7 +8,7 @@ from keras import ops
 from pydantic import NonNegativeFloat, PositiveInt
 
 from visiongarden.config import Value
-from visiongarden.ops import Cells, pairwise_iou
+from visiongarden.ops import Cells, one_hot, pairwise_iou
 
 _LEAST_IOU = 1e-3
 
@@ -65,7 +65,7 @@ class TaskAligned(Value):
         )
         overlap = pairwise_iou(boxes, predicted)
         # One-hot rows pick each box's class out of the scores: (batch, m, n).
-        hot = ops.one_hot(classes, scores.shape[-1], dtype="float32")
+        hot = one_hot(classes, scores.shape[-1])
         likely = ops.matmul(hot, ops.transpose(scores, (0, 2, 1)))
         aligned = ops.power(ops.maximum(likely, 1e-9), self.alpha) * ops.power(
             ops.maximum(overlap, _LEAST_IOU), self.beta
