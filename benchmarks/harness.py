@@ -16,6 +16,9 @@ PEERS = ROOT / "benchmarks" / "peers"
 PEER = PEERS / ".venv" / "bin" / "python"
 """Interpreter of the peer's own environment."""
 
+PROBE = 3
+"""Steps that tell how many make a turn."""
+
 
 def run_peer(python, script, asked, folder):
     """Runs a script of `benchmarks/peers` in a folder, with one JSON argument."""
@@ -46,6 +49,11 @@ class Contender:
 
     def start(self):
         """Starts the process; returns what it says once it is ready."""
+        self.launch()
+        return self.ready()
+
+    def launch(self):
+        """Starts the process, and does not wait for it."""
         environment = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ | self.environment
         self.process = subprocess.Popen(
             [self.python, "-m", self.module, json.dumps({"warmup": 20} | self.options)],
@@ -56,6 +64,9 @@ class Contender:
             cwd=ROOT,
             env=environment,
         )
+
+    def ready(self):
+        """What a launched process says once it is ready."""
         return self._answer()
 
     def turn(self, steps):
@@ -76,20 +87,30 @@ class Contender:
         return json.loads(line)
 
 
-def compare(contenders, rounds, seconds_a_turn, images_a_step, log=print):
+def compare(contenders, rounds, seconds_a_turn, images_a_step, log=print, together=False):
     """Alternates between contenders.
+
+    Args:
+        contenders: to run.
+        rounds: turns of each.
+        seconds_a_turn: about.
+        images_a_step: of every contender.
+        log: takes a line a round.
+        together: prepare all at once, where there are cores enough.
 
     Returns:
         One dict a contender: images/s (median over rounds), spread (half of the range of the middle
         half, relative), peak memory, seconds to prepare. A contender that fails says so instead.
     """
     rows, running = [], []
+    for contender in contenders if together else ():
+        contender.launch()
     for contender in contenders:
         row = {"name": contender.name}
         rows.append(row)
         try:
-            row |= contender.start()
-            probe = contender.turn(1)["seconds"]
+            row |= contender.ready() if together else contender.start()
+            probe = contender.turn(PROBE)["seconds"] / PROBE
             running.append((contender, row, max(1, round(seconds_a_turn / probe)), []))
         except (RuntimeError, OSError) as error:
             row["failed"] = str(error)

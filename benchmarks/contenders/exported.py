@@ -4,13 +4,14 @@ import os
 
 import numpy as np
 
-from benchmarks.contenders.worker import serve
+from benchmarks.contenders.worker import each, serve
 
 
 def prepare(options):
     """A step runs one batch of noise; `file`, `engine`, `batch` and `size`."""
     run = {"onnxruntime": onnxruntime_runner, "openvino": openvino_runner}[options["engine"]]
-    return run(options["file"], options["batch"], options["size"])
+    step, facts = run(options["file"], options["batch"], options["size"])
+    return each(step), facts
 
 
 def onnxruntime_runner(file, batch, size):

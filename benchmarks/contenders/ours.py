@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from benchmarks.contenders.worker import serve
+from benchmarks.contenders.worker import each, serve
 
 
 def detector(options):
@@ -13,7 +13,7 @@ def detector(options):
 
     depth, width = options.get("depth", 0.33), options.get("width", 0.25)
     return vg.Detector(
-        vg.backbones.CSPDarknet(depth=depth, width=width),
+        vg.backbones.CSPDarknet(depth=depth, width=width, most=options.get("most", 1024)),
         vg.decoders.PathAggregation(depth=depth),
         vg.heads.AnchorFree(num_classes=options.get("classes", 80)),
         image_size=options["size"],
@@ -34,7 +34,7 @@ def batch(options):
 
 
 def prepare(options):
-    """Step of `mode`: "infer", "train" (the whole step), or "graph" (a loss that costs nothing)."""
+    """Runs of `mode`: "infer", "train" (the whole step), or "graph" (a loss that costs nothing)."""
     import keras
 
     from visiongarden.evaluation import Predictor
@@ -47,7 +47,7 @@ def prepare(options):
     facts = {"parameters": model.count_params(), "backend": keras.backend.backend()}
     if options["mode"] == "infer":
         predictor = Predictor(model)
-        return lambda: predictor.raw(images), facts
+        return each(lambda: predictor.raw(images)), facts
     loss = model.parts.head.loss() if options["mode"] == "train" else squares
     trainer = Trainer(model, loss, model.image_size)
     optimizer = make_optimizer(Training(optimizer="sgd", average=None, clip_norm=None), 1000)
@@ -55,8 +55,13 @@ def prepare(options):
         optimizer = keras.optimizers.SGD(0.01, momentum=0.937, nesterov=True)
     jit = options.get("jit", keras.backend.backend() == "jax")
     trainer.compile(optimizer=optimizer, jit_compile=jit)
-    targets = {"boxes": boxes, "classes": classes}
-    return lambda: trainer.train_on_batch(images, targets), facts
+    one = images, {"boxes": boxes, "classes": classes}
+
+    def run(count):
+        batches = (one for _ in range(count))
+        trainer.fit(trainer.feed(batches), steps_per_epoch=count, shuffle=False, verbose=0)
+
+    return run, facts
 
 
 def squares(raw, boxes, classes, image_size):

@@ -7,7 +7,7 @@ path aggregation, two branches a level.
 import numpy as np
 
 from benchmarks.contenders.ours import batch
-from benchmarks.contenders.worker import serve
+from benchmarks.contenders.worker import each, serve
 
 
 def build(depth, width, classes, most=1024, bins=16):
@@ -107,20 +107,114 @@ def build(depth, width, classes, most=1024, bins=16):
     return Network()
 
 
+def detection_loss(raw, boxes, classes, size, bins=16):
+    """The anchor-free loss on plain tensors: task-aligned assignment, CIoU, DFL, cross-entropy.
+
+    Only the positives' rows enter the terms of boxes, as one writes it where shapes may vary.
+    """
+    import torch
+    import torch.nn.functional as F  # noqa: N812
+
+    strides, centres = [], []
+    for level, _ in raw:
+        height, width = level.shape[-2:]
+        y, x = torch.meshgrid(
+            torch.arange(height, device=boxes.device) + 0.5,
+            torch.arange(width, device=boxes.device) + 0.5,
+            indexing="ij",
+        )
+        stride = size / height
+        centres.append(torch.stack([x, y], -1).reshape(-1, 2) * stride)
+        strides.append(torch.full((height * width, 1), stride, device=boxes.device))
+    centres, strides = torch.cat(centres), torch.cat(strides)
+    sides = torch.cat([b.flatten(2) for b, _ in raw], 2).transpose(1, 2).float()
+    logits = torch.cat([c.flatten(2) for _, c in raw], 2).transpose(1, 2).float()
+    sides = sides.unflatten(-1, (4, bins))
+    steps = torch.arange(bins, device=boxes.device, dtype=torch.float32)
+    distances = sides.softmax(-1) @ steps * strides
+    predicted = torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], -1)
+    with torch.no_grad():
+        owner, quality = assigned(logits.sigmoid(), predicted, centres, strides, boxes, classes)
+        total = quality.sum().clamp(min=1)
+        mine = boxes.gather(1, owner[..., None].expand(-1, -1, 4))
+        kinds = classes.long().gather(1, owner).clamp(0)
+        hot = torch.zeros_like(logits)
+        hot.scatter_(2, kinds[..., None], quality[..., None])
+    entropy = F.binary_cross_entropy_with_logits(logits, hot, reduction="sum")
+    taken = quality > 0
+    weight, wanted = quality[taken], mine[taken]
+    spot, stride = centres.expand_as(mine[..., :2])[taken], strides.expand(*taken.shape, 1)[taken]
+    overlap = 1 - complete_iou(predicted[taken], wanted)
+    ends = torch.cat([spot - wanted[:, :2], wanted[:, 2:] - spot], -1) / stride
+    ends = ends.clamp(0, bins - 1 - 0.01)
+    low = ends.long()
+    spread = sides[taken].flatten(0, 1)
+    near = F.cross_entropy(spread, low.flatten(), reduction="none")
+    far = F.cross_entropy(spread, low.flatten() + 1, reduction="none")
+    share = (ends - low).flatten()
+    focal = (near * (1 - share) + far * share).unflatten(0, (-1, 4)).mean(-1)
+    terms = 7.5 * (overlap * weight).sum(), 0.5 * entropy, 1.5 * (focal * weight).sum()
+    return sum(terms) / total
+
+
+def assigned(scores, predicted, centres, strides, boxes, classes, top=10):
+    """Task-aligned assignment: the box of each cell, (batch, n), and its quality."""
+    import torch
+
+    a, b = boxes[:, :, None], predicted[:, None]
+    sides = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(0)
+    both = sides.prod(-1)
+    areas = [(x[..., 2:] - x[..., :2]).clamp(0).prod(-1) for x in (a, b)]
+    overlap = both / (areas[0] + areas[1] - both).clamp(1e-9)
+    kinds = classes.clamp(0).long()[:, None].expand(-1, scores.shape[1], -1)
+    likely = scores.gather(2, kinds).transpose(1, 2)
+    middle = (boxes[..., :2] + boxes[..., 2:]) / 2
+    half = ((boxes[..., 2:] - boxes[..., :2]) / 2).clamp(min=float(strides[0, 0]) / 2)
+    inside = ((centres - middle[:, :, None]).abs() <= half[:, :, None]).all(-1)
+    inside &= (classes >= 0)[..., None]
+    aligned = likely.sqrt() * overlap.clamp(1e-3) ** 6 * inside
+    least = aligned.topk(min(top, aligned.shape[-1]), -1)[0][..., -1:]
+    chosen = (aligned >= least) & (aligned > 0)
+    owner = ((overlap + 1e-6) * chosen).argmax(1)
+    kept = chosen & (owner[:, None] == torch.arange(boxes.shape[1], device=boxes.device)[:, None])
+    aligned, overlap = aligned * kept, overlap * kept
+    best, share = aligned.amax(-1, keepdim=True), overlap.amax(-1, keepdim=True)
+    return owner, (aligned / best.clamp(1e-30) * share).amax(1)
+
+
+def complete_iou(a, b):
+    """CIoU of pairs (n, 4)."""
+    import torch
+
+    sides = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(0)
+    (wa, ha), (wb, hb) = ((x[:, 2:] - x[:, :2]).clamp(1e-7).unbind(-1) for x in (a, b))
+    both = sides.prod(-1)
+    iou = both / (wa * ha + wb * hb - both)
+    hull = torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])
+    apart = ((a[:, :2] + a[:, 2:] - b[:, :2] - b[:, 2:]) ** 2).sum(-1) / 4
+    v = (torch.atan(wb / hb) - torch.atan(wa / ha)) ** 2 * 4 / torch.pi**2
+    with torch.no_grad():
+        alpha = v / (1 - iou + v).clamp(1e-7)
+    return iou - apart / (hull**2).sum(-1).clamp(1e-7) - alpha * v
+
+
 def prepare(options):
-    """Step of `mode`: "infer", or "graph" (a loss that costs nothing)."""
+    """Runs of `mode`: "infer", "train", or "graph" (a loss that costs nothing)."""
     import torch
 
     torch.manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = build(
-        options.get("depth", 0.33), options.get("width", 0.25), options.get("classes", 80)
+        options.get("depth", 0.33),
+        options.get("width", 0.25),
+        options.get("classes", 80),
+        options.get("most", 1024),
     )
     model = model.to(device, memory_format=torch.channels_last)
     parameters = sum(p.numel() for p in model.parameters())
     if options.get("compile"):
         model = torch.compile(model)
-    images = batch(options)[0]
+    images, boxes, classes = batch(options)
     half = options.get("dtype") == "mixed_bfloat16"
 
     def forward():
@@ -137,17 +231,22 @@ def prepare(options):
             with torch.inference_mode():
                 return [t.float().cpu().numpy() for pair in forward() for t in pair]
 
-        return infer, facts
+        return each(infer), facts
     optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.937, nesterov=True)
 
     def train():
         optimizer.zero_grad()
-        loss = sum(t.float().square().mean() for pair in forward() for t in pair)
+        raw = forward()
+        if options["mode"] == "train":
+            targets = torch.from_numpy(boxes).to(device), torch.from_numpy(classes).to(device)
+            loss = detection_loss(raw, *targets, options["size"])
+        else:
+            loss = sum(t.float().square().mean() for pair in raw for t in pair)
         loss.backward()
         optimizer.step()
         return loss.item()
 
-    return train, facts
+    return each(train), facts
 
 
 if __name__ == "__main__":

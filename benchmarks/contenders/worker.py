@@ -12,24 +12,32 @@ def serve(prepare, clock=time.perf_counter):
     """Prepares once, then runs steps on demand.
 
     Args:
-        prepare: takes the options, returns (step, facts): a function without arguments, which
-            returns when its work is done, and a dict to report.
+        prepare: takes the options, returns (run, facts): a function of a number of steps, which
+            returns when their work is done, and a dict to report.
         clock: gives seconds; `time.process_time` counts those of the processor alone.
     """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
     options = json.loads(sys.argv[1])
     begun = time.perf_counter()
-    step, facts = prepare(options)
-    for _ in range(options["warmup"]):
-        step()
+    run, facts = prepare(options)
+    run(options["warmup"])
     say(answers, {"ready": True, "prepare_s": time.perf_counter() - begun} | facts)
     for line in sys.stdin:
         count = json.loads(line)["steps"]
         begun = clock()
+        run(count)
+        say(answers, {"seconds": clock() - begun, "peak_kib": peak_kib()})
+
+
+def each(step):
+    """Runs a step so many times."""
+
+    def run(count):
         for _ in range(count):
             step()
-        say(answers, {"seconds": clock() - begun, "peak_kib": peak_kib()})
+
+    return run
 
 
 def peak_kib():

@@ -32,22 +32,80 @@ def image(seed=0, size=8):
     return torch.rand((2, size, size, 3), generator=torch.Generator().manual_seed(seed))
 
 
-def test_gradients_and_moving_averages_are_those_of_the_layers():
+def step_of(model):
+    """Gradient descent by a thousandth; returns the loss."""
+
+    def step(x):
+        with torch.enable_grad():
+            loss = model(x, training=True)["a"].square().sum()
+        values = [weight.value for weight in model.trainable_variables]
+        for value, gradient in zip(values, torch.autograd.grad(loss, values), strict=True):
+            value.sub_(0.001 * gradient)
+        return loss.detach()
+
+    return step
+
+
+def test_a_step_of_training_is_that_of_the_layers():
     plain, other = network(), network()
-    run = Recorded(lambda x: other(x, training=True), lambda: other.non_trainable_variables)
-    for step in range(4):
-        losses = [
-            made["a"].square().sum()
-            for made in (plain(image(step), training=True), run(image(step)))
-        ]
-        for loss in losses:
-            loss.backward()
-        assert float(losses[0].detach()) == float(losses[1].detach())
+    run = Recorded(step_of(other), lambda: other.variables)
+    for number in range(5):
+        with torch.no_grad():
+            assert float(step_of(plain)(image(number))) == float(run(image(number)))
     assert run.recorded == 1
     for one, two in zip(plain.variables, other.variables, strict=True):
         np.testing.assert_array_equal(one.numpy(), two.numpy())
-    for one, two in zip(plain.trainable_variables, other.trainable_variables, strict=True):
-        np.testing.assert_array_equal(one.value.grad.numpy(), two.value.grad.numpy())
+
+
+class Sevenfold(torch.autograd.Function):
+    """The identity, whose gradient is seven times what it should be."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x * 1.0
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * 7
+
+
+def without(x):
+    with torch.no_grad():
+        constant = x * 2
+    return x * constant
+
+
+@pytest.mark.parametrize(("function", "expected"), [(Sevenfold.apply, 7.0), (without, 2.0)])
+def test_a_gradient_of_its_own_is_recorded(function, expected):
+    def gradient(x):
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            return torch.autograd.grad(function(x).sum(), x)[0]
+
+    run = Recorded(gradient)
+    with torch.no_grad():
+        for _ in range(4):
+            np.testing.assert_array_equal(run(torch.ones(3)).numpy(), np.full(3, expected))
+    assert run.recorded == 1
+
+
+def test_where_gradients_are_on_nothing_is_recorded():
+    run = Recorded(Sevenfold.apply)
+    for _ in range(4):
+        x = torch.ones(2, requires_grad=True)
+        run(x).sum().backward()
+        np.testing.assert_array_equal(x.grad.numpy(), [7.0, 7.0])
+    assert run.recorded == 0
+
+
+def test_a_state_that_was_not_named_is_noticed():
+    model = network()
+    # The moving averages change, and a recording would have changed them once more.
+    run = Recorded(lambda x: model(x, training=True)["a"] * model.variables[-1].value.sum())
+    with torch.no_grad():
+        for number in range(3):
+            run(image(number))
+    assert run.recorded == 0
 
 
 def test_weights_that_change_are_followed():
@@ -87,13 +145,14 @@ def test_what_python_decides_at_each_call_is_not_recorded(what):
 def test_dropout_differs_from_call_to_call():
     layer = keras.layers.Dropout(0.5)
     run = Recorded(lambda x: layer(x, training=True))
-    found = [run(image()).numpy() for _ in range(5)]
+    with torch.no_grad():
+        found = [run(image()).numpy() for _ in range(5)]
     assert all((one != two).any() for one, two in itertools.pairwise(found))
 
 
 def test_few_recordings_are_kept():
     run = Recorded(lambda x: x + 1)
-    for size in range(1, MOST + 4):
-        for _ in range(3):
+    for size, _ in itertools.product(range(1, MOST + 4), range(3)):
+        with torch.no_grad():
             np.testing.assert_array_equal(run(image(0, size)).numpy(), (image(0, size) + 1).numpy())
     assert run.recorded == MOST

@@ -2,14 +2,17 @@
 
 A call of a Keras layer takes PyTorch about 0.2 ms, whatever the layer does: 28 ms for a small
 detector, a fifth of its inference of eight images of 320 pixels. TensorFlow and JAX trace a
-function once for each shape; here PyTorch does the same with the operations that it runs.
+function once for each shape; here PyTorch does the same with the operations that it runs. On a GPU
+the device itself repeats them, as a CUDA graph: even one Python call for each of some thousand
+operations takes several times as long as the operations.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 
@@ -19,15 +22,21 @@ AFTER = 16
 MOST = 8
 """Recordings that are kept; the one that was used longest ago goes."""
 
+_FOLDED = 2**20
+
+Run: TypeAlias = Callable[[list[Any]], list[Any]]
+
 
 class Recorded:
     """Runs a function of tensors; from the `AFTER`-th call with some shapes on from a recording.
 
     As on TensorFlow and JAX, Python runs once for each shape, and variables that change in place
-    are followed. A recording has to give the function's own values and gradients before it is used.
-    What cannot be recorded runs as it is for good: a function that reads a tensor's value as a
-    number, as random layers do with their seed, or that has a gradient of its own
-    (`torch.autograd.Function`, `torch.no_grad`).
+    are followed. A recording has to give the function's own values, and to leave the same state,
+    before it is used. What cannot be recorded runs as it is for good: a function that reads a
+    tensor's value as a number, as random layers do with their seed.
+
+    A recording has no gradient. Where gradients are on, the function runs as it is; one that takes
+    gradients itself is recorded with them.
 
     Args:
         function: of tensors, or of lists and dicts of them; returns such.
@@ -39,8 +48,9 @@ class Recorded:
     ) -> None:
         self._function, self._state = function, state
         self._calls: Counter[Any] = Counter()
-        self._kept: OrderedDict[Any, Callable[..., Any]] = OrderedDict()
-        self._can = True
+        self._kept: OrderedDict[Any, Callable[[list[Any]], Any]] = OrderedDict()
+        self._can, self._lock = True, threading.Lock()
+        self._pool: Any = None
 
     @property
     def recorded(self) -> int:
@@ -51,27 +61,32 @@ class Recorded:
         """What the function makes of the tensors."""
         import torch
 
-        if not self._can:
+        if not self._can or torch.is_grad_enabled():
             return self._function(*given)
         tensors = keras.tree.flatten(given)
-        key = (torch.is_grad_enabled(), *((x.shape, x.dtype, x.device) for x in tensors))
-        run = self._kept.get(key)
+        key = tuple((x.shape, x.dtype, x.device) for x in tensors)
+        with self._lock:
+            run = self._kept.get(key) or self._recorded(key, given)
+            if run is not None:
+                return run(tensors)
+        return self._function(*given)
+
+    def _recorded(self, key: Any, given: Any) -> Callable[[list[Any]], Any] | None:
+        self._calls[key] += 1
+        if self._calls[key] < AFTER:
+            return None
+        run = self._record(given)
         if run is None:
-            self._calls[key] += 1
-            if self._calls[key] < AFTER:
-                return self._function(*given)
-            run = self._record(given)
-            if run is None:
-                self._can = False
-                return self._function(*given)
-            self._kept[key] = run
-            if len(self._kept) > MOST:
-                # It starts anew: shapes that take turns must not be recorded at every call.
-                del self._calls[self._kept.popitem(last=False)[0]]
-        self._kept.move_to_end(key)
-        return run(tensors)
+            self._can = False
+            return None
+        self._kept[key] = run
+        if len(self._kept) > MOST:
+            # It starts anew: shapes that take turns must not be recorded at every call.
+            del self._calls[self._kept.popitem(last=False)[0]]
+        return run
 
     def _record(self, given: Any) -> Callable[[list[Any]], Any] | None:
+        import torch
         from torch.fx.experimental.proxy_tensor import make_fx
 
         before = _Values(self._state())
@@ -83,22 +98,25 @@ class Recorded:
             return keras.tree.flatten(made[0])
 
         def watched(tensors: list[Any]) -> list[Any]:
-            with _NoNumbers():
+            with _NoNumbers(), torch.autograd.set_multithreading_enabled(False):
                 return flat(tensors)
 
         try:
             graph: Any = make_fx(watched)(tensors)
-            _assign_without_gradient(graph)
             before.restore()
-            same = _same(flat, graph, tensors, before)
+            _fold(graph)
+            if not _same(flat, graph, tensors, before):
+                return None
         except (RuntimeError, TypeError, ValueError, NotImplementedError):
             return None
         finally:
             before.restore()
         structure = keras.tree.map_structure(lambda _: 0, made.pop())
-        if not same:
-            return None
-        return lambda tensors: keras.tree.pack_sequence_as(structure, graph(tensors))
+        run: Run = graph
+        if any(x.device.type == "cuda" for x in tensors):
+            self._pool = self._pool or torch.cuda.graph_pool_handle()
+            run = _captured(graph, tensors, before, self._pool)
+        return lambda tensors: keras.tree.pack_sequence_as(structure, run(tensors))
 
 
 class _Values:
@@ -118,41 +136,16 @@ class _Values:
         return [value.detach().clone() for value, _ in self._pairs]
 
 
-def _assign_without_gradient(graph: Any) -> None:
-    """Keras assigns to a variable under `no_grad`, which a recording knows nothing of."""
+def _same(function: Run, graph: Run, tensors: list[Any], before: _Values) -> bool:
+    """Whether both give the same values and leave the same state."""
     import torch
 
-    for node in graph.graph.nodes:
-        if node.target is torch.ops.aten.copy_.default and node.args[0].op == "get_attr":
-            with graph.graph.inserting_before(node):
-                value = graph.graph.call_function(torch.ops.aten.detach.default, (node.args[1],))
-            node.args = (node.args[0], value, *node.args[2:])
-    graph.recompile()
-
-
-def _same(function: Any, graph: Any, tensors: list[Any], before: _Values) -> bool:
-    """Whether both give the same values, leave the same state and have the same gradients."""
-    import torch
-
-    found: list[list[Any]] = []
-    leaves: list[Any] | None = []
-    for number, run in enumerate((function, graph)):
+    found = []
+    for run in (function, graph):
         outputs = run(tensors)
         if not all(isinstance(x, torch.Tensor) for x in outputs):
             return False
-        values = [x.detach() for x in outputs] + before.now()
-        if number == 0:
-            leaves = _leaves(outputs)
-        if leaves is None:
-            return False
-        wanted = [x for x in outputs if x.requires_grad]
-        if leaves and wanted:
-            random = torch.Generator().manual_seed(0)
-            shares = [0.5 + torch.rand(x.shape, generator=random).to(x) for x in wanted]
-            gradients = torch.autograd.grad(wanted, leaves, shares, allow_unused=True)
-            zeros = (torch.zeros_like(leaf) for leaf in leaves)
-            values += [z if g is None else g for g, z in zip(gradients, zeros, strict=True)]
-        found.append(values)
+        found.append([*outputs, *before.now()])
         before.restore()
     return len(found[0]) == len(found[1]) and all(map(_close, *found))
 
@@ -170,24 +163,65 @@ def _close(one: Any, other: Any) -> bool:
     return bool(torch.allclose(one, other, share, share * float(largest), equal_nan=True))
 
 
-def _leaves(outputs: list[Any]) -> list[Any] | None:
-    """Tensors that gradients arrive at; None where a function on the way has its own gradient."""
+def _fold(graph: Any) -> None:
+    """Makes a constant's copy to the device a constant there; at each step it would be waited for.
+
+    Constants are tensors that the function made of numbers, as Keras does. Variables are
+    parameters of PyTorch, and stay.
+    """
     import torch
 
-    found: dict[int, Any] = {}
-    seen: set[Any] = set()
-    waiting = [x.grad_fn for x in outputs if x.grad_fn is not None]
-    while waiting:
-        node = waiting.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        if isinstance(node, torch.autograd.function.BackwardCFunction):
-            return None
-        if hasattr(node, "variable"):
-            found[id(node.variable)] = node.variable
-        waiting += [after for after, _ in node.next_functions if after is not None]
-    return list(found.values())
+    aten = torch.ops.aten
+    copies = {aten._to_copy.default, aten.lift_fresh_copy.default, aten.detach.default}
+    known: dict[Any, Any] = {}
+    for node in list(graph.graph.nodes):
+        if node.op == "get_attr":
+            value = getattr(graph, node.target)
+            if not isinstance(value, torch.nn.Parameter) and value.numel() <= _FOLDED:
+                known[node] = value
+        elif node.target in copies and node.args[0] in known and not any(map(_mutates, node.users)):
+            known[node] = node.target(known[node.args[0]], **node.kwargs)
+            name = f"_folded_{node.name}"
+            graph.register_buffer(name, known[node])
+            with graph.graph.inserting_before(node):
+                constant = graph.graph.get_attr(name)
+            known[constant] = known[node]
+            node.replace_all_uses_with(constant)
+            graph.graph.erase_node(node)
+    graph.recompile()
+
+
+def _mutates(node: Any) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is None or schema.is_mutable
+
+
+def _captured(graph: Run, tensors: list[Any], before: _Values, pool: Any) -> Run:
+    """The recording as a CUDA graph; as it is, where it has what the device cannot repeat."""
+    import torch
+
+    inputs = [x.clone() for x in tensors]
+    stream, main = torch.cuda.Stream(), torch.cuda.current_stream()
+    stream.wait_stream(main)
+    with torch.cuda.stream(stream):
+        graph(inputs)  # libraries choose their kernels outside the capture
+    main.wait_stream(stream)
+    before.restore()
+    replay = torch.cuda.CUDAGraph()
+    try:
+        # Other threads may bring the next images meanwhile.
+        with torch.cuda.graph(replay, pool=pool, capture_error_mode="thread_local"):
+            outputs = graph(inputs)
+    except RuntimeError:
+        return graph
+
+    def run(tensors: list[Any]) -> list[Any]:
+        for here, given in zip(inputs, tensors, strict=True):
+            here.copy_(given)
+        replay.replay()
+        return [x.clone() for x in outputs]
+
+    return run
 
 
 def _NoNumbers() -> Any:  # noqa: N802  a class that needs PyTorch to be defined

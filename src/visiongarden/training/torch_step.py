@@ -1,4 +1,4 @@
-"""`TorchStep`: a training step on PyTorch, in two parts that are recorded."""
+"""`TorchStep`: a training step on PyTorch that is recorded whole."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class TorchStep:
     """What Keras's `train_step` does on PyTorch, in order: losses, gradients, update, means.
 
-    Keras runs some thousand lines of Python a step for a small detector, beside which the device
-    waits. The losses are one recording, from images to scalars; update and means are another.
+    Keras runs some thousand lines of Python a step for a small detector, beside which a device
+    waits. Here they run a few times, and are then repeated from a recording, gradients included.
 
     Args:
         trainer: compiled; holds model, loss, optimiser and means.
@@ -22,8 +22,7 @@ class TorchStep:
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
-        self._losses = Recorded(self._judge, lambda: trainer.inner.non_trainable_variables)
-        self._update = Recorded(self._learn, self._learned)
+        self._step = Recorded(self._run, self._changed)
         self._weights: list[Any] = []
 
     def __call__(self, data: Any) -> dict[str, Any]:
@@ -37,32 +36,31 @@ class TorchStep:
 
         images, targets = tree.map_structure(ops.convert_to_tensor, tuple(data[:2]))
         self._weights = self._weights or self._trainer.trainable_weights
-        terms, total = self._losses(images, targets)
-        values = [weight.value for weight in self._weights]
-        scaled = self._trainer.optimizer.scale_loss(total)
-        found = torch.autograd.grad(scaled, values, allow_unused=True)
-        gradients = [
-            torch.zeros_like(value) if gradient is None else gradient
-            for value, gradient in zip(values, found, strict=True)
-        ]
-        terms = {name: term.detach() for name, term in terms.items()}
         with torch.no_grad():
-            logs: dict[str, Any] = self._update(gradients, terms, total.detach(), images)
-        return logs
+            means: dict[str, Any] = self._step(images, targets)
+        return means
 
-    def _judge(self, images: Any, targets: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-        return self._trainer.judged(images, targets, self._trainer(images, training=True))
+    def _run(self, images: Any, targets: dict[str, Any]) -> dict[str, Any]:
+        import torch
 
-    def _learn(
-        self, gradients: list[Any], terms: dict[str, Any], total: Any, images: Any
-    ) -> dict[str, Any]:
-        trainer = self._trainer
-        trainer.optimizer.apply(gradients, self._weights)
-        trainer.track(terms)
-        trainer._loss_tracker.update_state(total, sample_weight=images.shape[0])
+        trainer, values = self._trainer, [weight.value for weight in self._weights]
+        with torch.enable_grad():
+            terms, total = trainer.judged(images, targets, trainer(images, training=True))
+            scaled = trainer.optimizer.scale_loss(total)
+        gradients = torch.autograd.grad(scaled, values, allow_unused=True)
+        trainer.optimizer.apply(
+            [
+                torch.zeros_like(value) if gradient is None else gradient
+                for value, gradient in zip(values, gradients, strict=True)
+            ],
+            self._weights,
+        )
+        trainer.track({name: term.detach() for name, term in terms.items()})
+        trainer._loss_tracker.update_state(total.detach(), sample_weight=images.shape[0])
         means: dict[str, Any] = trainer.get_metrics_result()
         return means
 
-    def _learned(self) -> list[Any]:
+    def _changed(self) -> list[Any]:
         trainer = self._trainer
-        return [*self._weights, *trainer.optimizer.variables, *trainer.metrics_variables]
+        others = trainer.inner.non_trainable_variables
+        return [*self._weights, *others, *trainer.optimizer.variables, *trainer.metrics_variables]
