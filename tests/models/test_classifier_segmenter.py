@@ -102,3 +102,13 @@ def test_figure_and_count(model):
     assert count(built).trainable == sum(int(np.prod(w.shape)) for w in built.trainable_weights)
     assert "head" in str(show(built))
     assert count(built, 128).macs > 3 * count(built, 64).macs
+
+
+def test_parts_in_the_wrong_places_are_named():
+    with pytest.raises(UserError, match=r"PassOn.* as its head.*[\s\S]*name the arguments"):
+        vg.Classifier(
+            vg.backbones.DarknetTiny(width=0.0625, levels=("p5",)),
+            vg.decoders.PassOn(levels=("p5",)),
+            vg.heads.Classification(num_classes=3),
+            image_size=64,
+        )

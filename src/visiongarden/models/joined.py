@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import keras
 
-from visiongarden.errors import ContractError
+from visiongarden.errors import ContractError, UserError
 from visiongarden.layers.folding import folding
 from visiongarden.layers.keras_internals import dtype_policy
 from visiongarden.models.files import SavedAsParts, read_part, written
@@ -118,6 +118,12 @@ class Joined(SavedAsParts, keras.Model):
 
     @classmethod
     def _check_task(cls, backbone: Backbone, decoder: Decoder, head: Head) -> None:
+        if getattr(head, "task", None) is None:
+            raise UserError(
+                f"model {cls.__name__} was given {head} as its head",
+                rule="a head, which has a task",
+                fix=f"name the arguments: {cls.__name__}(backbone=…, decoder=…, head=…)",
+            )
         if head.task == cls.task:
             return
         fitting = [kind.__name__ for kind in Joined.__subclasses__() if kind.task == head.task]

@@ -31,9 +31,9 @@ class Recorded:
     """Runs a function of tensors; from the `AFTER`-th call with some shapes on from a recording.
 
     As on TensorFlow and JAX, Python runs once for each shape, and variables that change in place
-    are followed. A recording has to give the function's own values, and to leave the same state,
-    before it is used. What cannot be recorded runs as it is for good: a function that reads a
-    tensor's value as a number, as random layers do with their seed.
+    are followed. A recording has to give the function's own values for the next call's tensors too,
+    and to leave the same state, before it is used. What cannot be recorded runs as it is for good:
+    a function that reads a tensor's value as a number, as random layers do with their seed.
 
     A recording has no gradient. Where gradients are on, the function runs as it is; one that takes
     gradients itself is recorded with them.
@@ -51,6 +51,7 @@ class Recorded:
         self._kept: OrderedDict[Any, Callable[[list[Any]], Any]] = OrderedDict()
         self._can, self._lock = True, threading.Lock()
         self._pool: Any = None
+        self._tried: OrderedDict[Any, Any] = OrderedDict()
 
     @property
     def recorded(self) -> int:
@@ -66,57 +67,74 @@ class Recorded:
         tensors = keras.tree.flatten(given)
         key = tuple((x.shape, x.dtype, x.device) for x in tensors)
         with self._lock:
-            run = self._kept.get(key) or self._recorded(key, given)
+            run = self._kept.get(key)
             if run is not None:
+                self._kept.move_to_end(key)
                 return run(tensors)
+            self._calls[key] += 1
+            if self._calls[key] >= AFTER and self._can:
+                self._advance(key, given, tensors)
         return self._function(*given)
 
-    def _recorded(self, key: Any, given: Any) -> Callable[[list[Any]], Any] | None:
-        self._calls[key] += 1
-        if self._calls[key] < AFTER:
-            return None
-        run = self._record(given)
-        if run is None:
+    def _advance(self, key: Any, given: Any, tensors: list[Any]) -> None:
+        """Records at one call, and at the next one, whose numbers are others, compares."""
+        before = _Values(self._state())
+        try:
+            if key not in self._tried:
+                self._tried[key] = self._record(given, tensors)
+                if len(self._tried) > MOST:
+                    del self._calls[self._tried.popitem(last=False)[0]]
+                return
+            graph, structure = self._tried.pop(key)
+            if not self._same(graph, given, tensors, before):
+                self._can = False
+                return
+            run = self._quickest(graph, tensors, before)
+        except (RuntimeError, TypeError, ValueError, NotImplementedError):
             self._can = False
-            return None
-        self._kept[key] = run
+            return
+        finally:
+            before.restore()
+        self._kept[key] = lambda tensors: keras.tree.pack_sequence_as(structure, run(tensors))
         if len(self._kept) > MOST:
             # It starts anew: shapes that take turns must not be recorded at every call.
             del self._calls[self._kept.popitem(last=False)[0]]
-        return run
 
-    def _record(self, given: Any) -> Callable[[list[Any]], Any] | None:
+    def _record(self, given: Any, tensors: list[Any]) -> tuple[Any, Any]:
         import torch
         from torch.fx.experimental.proxy_tensor import make_fx
 
-        before = _Values(self._state())
-        tensors = keras.tree.flatten(given)
         made: list[Any] = []
-
-        def flat(tensors: list[Any]) -> list[Any]:
-            made[:] = [self._function(*keras.tree.pack_sequence_as(given, tensors))]
-            return keras.tree.flatten(made[0])
 
         def watched(tensors: list[Any]) -> list[Any]:
             with _NoNumbers(), torch.autograd.set_multithreading_enabled(False):
-                return flat(tensors)
+                made.append(self._function(*keras.tree.pack_sequence_as(given, tensors)))
+            return keras.tree.flatten(made[0])
 
-        try:
-            graph: Any = make_fx(watched)(tensors)
+        graph: Any = make_fx(watched)(tensors)
+        _fold(graph)
+        return graph, keras.tree.map_structure(lambda _: 0, made.pop())
+
+    def _same(self, graph: Run, given: Any, tensors: list[Any], before: _Values) -> bool:
+        """Whether both give the same values and leave the same state."""
+        import torch
+
+        found = []
+        for run in (lambda _: keras.tree.flatten(self._function(*given)), graph):
+            outputs = run(tensors)
+            if not all(isinstance(x, torch.Tensor) for x in outputs):
+                return False
+            found.append([*outputs, *before.now()])
             before.restore()
-            _fold(graph)
-            if not _same(flat, graph, tensors, before):
-                return None
-        except (RuntimeError, TypeError, ValueError, NotImplementedError):
-            return None
-        finally:
-            before.restore()
-        structure = keras.tree.map_structure(lambda _: 0, made.pop())
-        run: Run = graph
-        if any(x.device.type == "cuda" for x in tensors):
-            self._pool = self._pool or torch.cuda.graph_pool_handle()
-            run = _captured(graph, tensors, before, self._pool)
-        return lambda tensors: keras.tree.pack_sequence_as(structure, run(tensors))
+        return len(found[0]) == len(found[1]) and all(map(_close, *found))
+
+    def _quickest(self, graph: Run, tensors: list[Any], before: _Values) -> Run:
+        import torch
+
+        if all(x.device.type != "cuda" for x in tensors):
+            return graph
+        self._pool = self._pool or torch.cuda.graph_pool_handle()
+        return _captured(graph, tensors, before, self._pool)
 
 
 class _Values:
@@ -134,20 +152,6 @@ class _Values:
 
     def now(self) -> list[Any]:
         return [value.detach().clone() for value, _ in self._pairs]
-
-
-def _same(function: Run, graph: Run, tensors: list[Any], before: _Values) -> bool:
-    """Whether both give the same values and leave the same state."""
-    import torch
-
-    found = []
-    for run in (function, graph):
-        outputs = run(tensors)
-        if not all(isinstance(x, torch.Tensor) for x in outputs):
-            return False
-        found.append([*outputs, *before.now()])
-        before.restore()
-    return len(found[0]) == len(found[1]) and all(map(_close, *found))
 
 
 def _close(one: Any, other: Any) -> bool:
@@ -188,6 +192,7 @@ def _fold(graph: Any) -> None:
             known[constant] = known[node]
             node.replace_all_uses_with(constant)
             graph.graph.erase_node(node)
+    graph.graph.eliminate_dead_code()
     graph.recompile()
 
 

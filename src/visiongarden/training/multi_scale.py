@@ -51,7 +51,9 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
 
         Keras reads the shapes of all batches off the first two.
         """
-        return _open_dataset(batches) if keras.backend.backend() == "tensorflow" else batches
+        if keras.backend.backend() == "tensorflow":
+            return _open_dataset(batches)
+        return super().feed(batches)
 
     def make_train_function(self, force: bool = False) -> Any:
         """On TensorFlow one traced function a size; Keras's own would relax shapes to unknown."""

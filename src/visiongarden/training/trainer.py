@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from visiongarden.training.ahead import ahead
 from visiongarden.training.torch_step import TorchStep
 from visiongarden.types import ImageSize
 
@@ -53,7 +54,7 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
 
     def feed(self, batches: Iterator[Any]) -> Any:
         """What Keras's `fit` is given for batches (images, targets)."""
-        return batches
+        return ahead(batches)
 
     def size_of(self, images: Any) -> ImageSize:
         """(height, width) of a batch's images, in pixels."""

@@ -1,0 +1,87 @@
+"""The recorded step of PyTorch: bit for bit what the step is without a recording."""
+
+import keras
+import numpy as np
+import pytest
+
+import visiongarden as vg
+from visiongarden.ops import recorded
+from visiongarden.training import Training
+from visiongarden.training.optimizers import make_optimizer
+from visiongarden.training.trainer import Trainer
+
+pytestmark = [
+    pytest.mark.backends,
+    pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch alone records"),
+]
+
+
+def detector(head):
+    return vg.Detector(
+        vg.backbones.DarknetTiny(width=0.0625, levels=("p3", "p4", "p5")),
+        vg.decoders.FPN(channels=8),
+        head(num_classes=3),
+        image_size=64,
+    )
+
+
+def classifier():
+    return vg.Classifier(
+        vg.backbones.DarknetTiny(width=0.0625, levels=("p5",)),
+        vg.heads.Classification(num_classes=3, dropout=0.0),
+        image_size=64,
+    )
+
+
+def segmenter():
+    return vg.Segmenter(
+        vg.backbones.DarknetTiny(width=0.0625, levels=("p3", "p4", "p5")),
+        vg.decoders.FPN(channels=8),
+        vg.heads.Segmentation(num_classes=3, dropout=0.0),
+        image_size=64,
+    )
+
+
+def targets(model, random):
+    if isinstance(model, vg.Classifier):
+        return {"classes": np.eye(3, dtype=np.float32)[random.integers(0, 3, 2)]}
+    if isinstance(model, vg.Segmenter):
+        return {"masks": random.integers(0, 3, (2, 64, 64)).astype(np.int32)}
+    low = random.uniform(0, 40, (2, 5, 2))
+    boxes = np.concatenate([low, low + random.uniform(8, 20, (2, 5, 2))], -1)
+    classes = random.integers(-1, 3, (2, 5))
+    return {"boxes": boxes.astype(np.float32), "classes": classes.astype(np.int32)}
+
+
+def trained(make, after, monkeypatch, optimizer="adamw", steps=6):
+    """Weights and logs after some steps, and how many shapes were recorded."""
+    monkeypatch.setattr(recorded, "AFTER", after)
+    keras.utils.set_random_seed(0)
+    model = make()
+    trainer = Trainer(model, model.parts.head.loss(), model.image_size)
+    trainer.compile(make_optimizer(Training(optimizer=optimizer), 10))
+    random = np.random.default_rng(0)
+    logs = []
+    for _ in range(steps):
+        images = random.integers(0, 255, (2, 64, 64, 3)).astype(np.uint8)
+        logs.append(trainer.train_on_batch(images, targets(model, random), return_dict=True))
+    return model.get_weights(), logs, trainer._torch_step._step.recorded
+
+
+MAKERS = {
+    "AnchorFree": lambda: detector(vg.heads.AnchorFree),
+    "AnchorBased": lambda: detector(vg.heads.AnchorBased),
+    "Decoupled": lambda: detector(vg.heads.Decoupled),
+    "classifier": classifier,
+    "segmenter": segmenter,
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_recorded_step_is_the_step(monkeypatch, name):
+    plain, plain_logs, never = trained(MAKERS[name], 1000, monkeypatch)
+    weights, logs, count = trained(MAKERS[name], 2, monkeypatch)
+    assert (never, count) == (0, 1)
+    assert logs == plain_logs
+    for one, other in zip(plain, weights, strict=True):
+        np.testing.assert_array_equal(one, other)
