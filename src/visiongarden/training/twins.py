@@ -39,7 +39,8 @@ class Twins:
         twin, own = self._drawn[size], self.model.variables
         with without_autocast():
             scope = keras.StatelessScope(
-                [(there, here.value) for there, here in zip(twin.variables, own, strict=True)]
+                [(there, here.value) for there, here in zip(twin.variables, own, strict=True)],
+                collect_losses=True,
             )
         before = [scope.get_current_value(there) for there in twin.variables]
         with scope:
@@ -48,6 +49,9 @@ class Twins:
             now = scope.get_current_value(there)
             if now is not value:
                 here.assign(now)
+        for loss in scope.losses:
+            # A functional model keeps its own for losses of symbolic tensors.
+            keras.layers.Layer.add_loss(self.model, loss)
         return raw
 
 
