@@ -49,9 +49,8 @@ def check(dataset: AnyDataset, trained_on: bool = False, prints: Prints | None =
         errors = [one for one in loaded if isinstance(one, DataError)]
         found = [Finding("error", "image", "", error.what) for error in errors]
         seen = {index for one in loaded if isinstance(one, set) for index in one}
-        is_masks = isinstance(dataset, SegmentationDataset)
-        if trained_on and is_masks and not found and len(seen - {IGNORE}) < 2:
-            found.append(_one_class(dataset, seen))
+        if isinstance(dataset, SegmentationDataset) and trained_on and not found:
+            found += _one_class(dataset, seen)
     refuse(dataset.root, found or list(_two_classes(dataset, prints or Prints())))
 
 
@@ -64,11 +63,11 @@ def _decoded(dataset: AnyDataset, index: int) -> DataError | set[int] | None:
     return set(np.unique(found[1]).tolist()) if isinstance(found, tuple) else None
 
 
-def _one_class(dataset: AnyDataset, seen: set[int]) -> Finding:
-    names = [dataset.class_map.names[index] for index in seen - {IGNORE}]
-    what = f"all masks together show {f'{names[0]!r} alone' if names else 'no class'}"
-    rest = "; the rest is ignored: is it a class?" if IGNORE in seen else ""
-    return Finding("error", "constant", str(dataset.root), what + rest)
+def _one_class(dataset: SegmentationDataset, seen: set[int]) -> Iterator[Finding]:
+    classes = seen - {IGNORE}
+    if len(classes) < 2:
+        rest = "; the rest is ignored: is it a class?" if IGNORE in seen else ""
+        yield Finding("error", "constant", str(dataset.root), dataset.all_of(classes) + rest)
 
 
 def _two_classes(dataset: AnyDataset, prints: Prints) -> Iterator[Finding]:
