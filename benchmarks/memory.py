@@ -107,8 +107,9 @@ def plot(lines, path):
     for name, resident in lines.items():
         label = f"{name}: {slope(resident):+.2f} KiB a step in the second half"
         axes.plot(np.arange(len(resident)) * EVERY, np.array(resident) / 1024, label=label)
-    axes.set(xlabel="training steps", ylabel="resident set, MiB", ylim=(0, None))
-    axes.legend()
+    axes.set(xlabel="training steps", ylabel="resident set, MiB")
+    axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
+    axes.legend(loc="lower right")
     figure.savefig(path, dpi=120)
 
 
