@@ -36,8 +36,8 @@ TITLES = {
 }
 
 
-def step_of(options, head, eager):
-    """A training step of a small model, as `fit` compiles it, or operation by operation."""
+def trainer_of(options, head, eager=False):
+    """A small model's trainer, as `fit` compiles it, or operation by operation; and a batch."""
     import keras
 
     import visiongarden as vg
@@ -63,21 +63,20 @@ def step_of(options, head, eager):
     if not options["objects"]:
         boxes = np.zeros((options["batch"], 1, 4), np.float32)
         classes = np.full((options["batch"], 1), -1, np.int32)
-    targets = {"boxes": boxes, "classes": classes}
-    return lambda: trainer.train_on_batch(images, targets)
+    return trainer, (images, {"boxes": boxes, "classes": classes})
 
 
 def measure(options, head, steps, eager):
     """Processor seconds of a step, and MiB that the process held at most during the steps."""
-    step = step_of(options, head, eager)
+    trainer, given = trainer_of(options, head, eager)
     for _ in range(2):
-        step()
+        trainer.train_on_batch(*given)
     gc.collect()
     forget_peak()
     times = []
     for _ in range(steps):
         begun = time.process_time()
-        step()
+        trainer.train_on_batch(*given)
         times.append(time.process_time() - begun)
     return {"seconds": min(times), "mib": peak_kib() / 1024}
 
