@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.growth import trainer_of
 from benchmarks.harness import RESULTS, ROOT, Contender, keep, machine
 
 BACKENDS = ("tensorflow", "torch", "jax")
 NATIVE, OURS = "benchmarks.contenders.torch_native", "benchmarks.contenders.ours"
-SMALL = {"mode": "train", "size": 64, "batch": 2, "width": 0.0625, "depth": 0.33, "classes": 4}
+SMALL = {"size": 64, "batch": 2, "objects": 8, "classes": 4}
 EVERY = 10
 
 
@@ -79,16 +80,20 @@ def line(backend, steps):
 
 
 def child(steps):
-    """Trains; prints the resident set as it grows."""
-    from benchmarks.contenders.ours import prepare
+    """Trains in one `fit`, as a run does; prints the resident set as it grows."""
+    import keras
 
-    step, _ = prepare(SMALL)
+    trainer, batch = trainer_of(SMALL, "AnchorFree")
     page, resident = os.sysconf("SC_PAGE_SIZE") // 1024, []
-    for number in range(steps):
-        if number % EVERY == 0:
-            gc.collect()
-            resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * page)
-        step()
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch % EVERY == 0:
+                gc.collect()
+                resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * page)
+
+    batches = trainer.feed(batch for _ in range(steps))
+    trainer.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[Watch()])
     print(json.dumps(resident))
 
 
@@ -107,8 +112,9 @@ def plot(lines, path):
     for name, resident in lines.items():
         label = f"{name}: {slope(resident):+.2f} KiB a step in the second half"
         axes.plot(np.arange(len(resident)) * EVERY, np.array(resident) / 1024, label=label)
-    axes.set(xlabel="training steps", ylabel="resident set, MiB", ylim=(0, None))
-    axes.legend()
+    axes.set(xlabel="training steps", ylabel="resident set, MiB")
+    axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
+    axes.legend(loc="lower right")
     figure.savefig(path, dpi=120)
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from tests.data.test_doctor import exif_of, picture
 from tests.shared import shared
 
-from visiongarden.data import check, leaked, read_folders, read_masks
+from visiongarden.data import Prints, check, leaked, read_folders, read_masks
 from visiongarden.data.doctor import check_set, diagnose, fix
 from visiongarden.errors import DataError, UserError
 
@@ -256,6 +256,20 @@ def test_leaked_images_are_named(tmp_path):
     (root / "val/bee/8.png").write_bytes(raw)
     found = leaked(read_folders(root), read_folders(root, "val"))
     assert found == [(root / "train/ant/0.png", root / "val/ant/7.png")]
+
+
+def test_files_are_read_once_to_be_compared(tmp_path):
+    root = folders(tmp_path)
+    put("train/ant/0.png", "val/ant/7.png")(root)
+    put("train/bee/1.png", "train/bee/7.png")(root)
+    train, val, prints = read_folders(root), read_folders(root, "val"), Prints()
+    for dataset in (train, val):
+        check(dataset, prints=prints)
+    found = leaked(train, val, prints)
+    assert found == leaked(train, val) == [(root / "train/ant/0.png", root / "val/ant/7.png")]
+    for path in root.rglob("*.png"):
+        path.unlink()
+    assert leaked(train, val, prints) == found
 
 
 def test_the_page_shows_three_of_a_kind(tmp_path):

@@ -121,7 +121,7 @@ def test_a_plain_keras_file_runs_nothing(tmp_path):
         repeats(tmp_path / "code.keras")
 
 
-def onnx_file(path, units, half=False):
+def onnx_file(path, units, half=False, dilation=1):
     """`units` of two convolutions, x · sigmoid(x) and an addition, filters 8 then 16."""
     onnx = pytest.importorskip("onnx")
     make, nodes, weights, last, channels = onnx.helper.make_node, [], [], "x", 4
@@ -132,9 +132,10 @@ def onnx_file(path, units, half=False):
             name = f"f{filters}_{i}"
             shape = (out, into, kernel, kernel)
             weights.append(onnx.helper.make_tensor(name, 1, shape, [0.0] * (out * into * 9)))
-            pads = [1, 1, 1, 1]
+            step = dilation if stride == 1 else 1
+            spread = {"strides": [stride] * 2, "pads": [step] * 4, "dilations": [step] * 2}
             nodes += [
-                make("Conv", [last, name], [f"{name}c"], strides=[stride] * 2, pads=pads),
+                make("Conv", [last, name], [f"{name}c"], **spread),
                 make("Sigmoid", [f"{name}c"], [f"{name}s"]),
                 make("Mul", [f"{name}c", f"{name}s"], [f"{name}a"]),
             ]
@@ -150,14 +151,16 @@ def onnx_file(path, units, half=False):
     return path
 
 
-def test_onnx(tmp_path):
-    result = repeats(onnx_file(tmp_path / "net.onnx", 3))
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_onnx(tmp_path, dilation):
+    result = repeats(onnx_file(tmp_path / "net.onnx", 3, dilation=dilation))
     stage, unit = result.repeats
     assert (len(stage.places), len(unit.places)) == (2, 6)
     assert stage.steps == ("conv 3×3 / 2, filters, silu", f"3 × {unit.name}(filters=filters)")
-    _, test, refused = write(result, tmp_path / "found.py")
+    module, test, refused = write(result, tmp_path / f"found{dilation}.py")
     assert not refused
     assert passes(test)
+    assert ('padding="same", dilation_rate=2' in module.read_text()) == (dilation == 2)
 
 
 def test_onnx_that_is_cut_short(tmp_path):
@@ -279,6 +282,19 @@ def test_a_written_block_gives_the_same_numbers(tmp_path):
     written.set_weights(original.get_weights())
     difference = keras.ops.max(keras.ops.abs(original(image) - written(image)))
     assert float(difference) == 0
+
+
+def test_atrous_convolutions_are_written_as_our_layer(tmp_path):
+    inputs = x = keras.Input((16, 16, 4))
+    for filters in (8, 8, 16, 16):
+        y = vg.layers.ConvNormAct(filters, 3, activation="relu", dilation=2)(x)
+        y = vg.layers.ConvNormAct(filters, 1, activation="relu")(y)
+        x = keras.layers.Concatenate()([x, y])
+    result = repeats(keras.Model(inputs, x))
+    module, test, refused = write(result, tmp_path / "atrous.py")
+    assert not refused
+    assert 'ConvNormAct(filters, 3, activation="relu", dilation=2)' in module.read_text()
+    assert passes(test)
 
 
 def test_nothing_is_overwritten(tmp_path):

@@ -57,6 +57,11 @@ def test_groups(strides):
 
 
 @pytest.mark.backends
+def test_dilation():
+    equals_torch(ConvNormAct(6, 3, dilation=2), 4, padding=2, dilation=2)
+
+
+@pytest.mark.backends
 @pytest.mark.parametrize(("kernel", "strides"), [(3, 1), (3, 2), (5, 2)])
 def test_depthwise(kernel, strides):
     layer = DepthwiseNormAct(kernel, strides)

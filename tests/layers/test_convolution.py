@@ -12,12 +12,16 @@ torch = pytest.importorskip("torch")
 @pytest.mark.backends
 @pytest.mark.parametrize("use_bias", [True, False])
 @pytest.mark.parametrize(
-    ("kernel", "strides", "pad", "groups"),
-    [(1, 1, None, 1), (3, 1, None, 1), (3, 2, None, 1), (6, 2, 2, 1), (3, 1, 0, 1), (3, 2, 1, 2)],
-)
-def test_equals_torch(kernel, strides, pad, groups, use_bias):
+    ("kernel", "strides", "pad", "groups", "dilation"),
+    [
+        (1, 1, None, 1, 1), (3, 1, None, 1, 1), (3, 2, None, 1, 1), (6, 2, 2, 1, 1),
+        (3, 1, 0, 1, 1), (3, 2, 1, 2, 1), (3, 1, None, 1, 3), (3, 1, 1, 1, 2), (5, 1, None, 2, 2),
+        (1, 1, None, 1, 2),
+    ],
+)  # fmt: skip
+def test_equals_torch(kernel, strides, pad, groups, dilation, use_bias):
     rng = np.random.default_rng(0)
-    layer = Convolution(4, kernel, strides, pad, groups, use_bias)
+    layer = Convolution(4, kernel, strides, pad, groups, use_bias, dilation)
     layer.build((None, 10, 13, 2))
     layer.set_weights([rng.normal(size=w.shape) for w in layer.weights])
     x = rng.normal(size=(2, 10, 13, 2)).astype(np.float32)
@@ -27,7 +31,8 @@ def test_equals_torch(kernel, strides, pad, groups, use_bias):
         weights[0].permute(3, 2, 0, 1),
         weights[1] if use_bias else None,
         stride=strides,
-        padding=kernel // 2 if pad is None else pad,
+        padding=dilation * (kernel // 2) if pad is None else pad,
+        dilation=dilation,
         groups=groups,
     )
     found = keras.ops.convert_to_numpy(layer(x))
@@ -52,4 +57,6 @@ def test_config_is_whole():
     again = Convolution.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
     assert (again.pad, again.groups, again.kernel_size, again.strides) == (0, 2, (3, 3), (2, 2))
+    again = Convolution.from_config(Convolution(4, 3, dilation=2).get_config())
+    assert (again.pad, again.dilation_rate) == (2, (2, 2))
     assert keras.saving.get_registered_name(Convolution) == "visiongarden>Convolution"

@@ -19,6 +19,12 @@ MODELS = {
     "branches that fold": lambda: vg.cards.build("yolov7", num_classes=2, image_size=SIZE),
     "no nms": lambda: vg.cards.build("yolov10n", num_classes=2, image_size=SIZE),
     "depthwise": lambda: vg.cards.build("yolox-nano", num_classes=2, image_size=SIZE),
+    "atrous": lambda: vg.Segmenter(
+        vg.backbones.ResNet(depth=18, levels=("p2", "p4")),
+        vg.decoders.DeepLabV3Plus(channels=8, detail_channels=4, rates=(2, 3)),
+        vg.heads.Segmentation(num_classes=3),
+        image_size=SIZE,
+    ),
     "classifier": lambda: vg.Classifier(
         vg.backbones.ResNet(depth=18, levels=("p5",)),
         vg.heads.Classification(num_classes=3),
@@ -29,7 +35,9 @@ LARGE = ("branches that fold",)
 ROWS = [
     pytest.param(
         name,
-        marks=[pytest.mark.slow] if name in LARGE else [pytest.mark.backends] * (name == "csp"),
+        marks=[pytest.mark.slow]
+        if name in LARGE
+        else [pytest.mark.backends] * (name in ("csp", "atrous")),
     )
     for name in MODELS
 ]

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import random
 import re
 
 import pytest
@@ -115,6 +116,19 @@ def test_a_run_from_end_to_end(tmp_path, scenes, capsys):
         train(recipe, tmp_path / "run")
     assert "p3" in str(show(folder / "recipe.yaml"))
     assert str(show(folder / "best.keras"))
+
+
+def test_showing_a_recipe_draws_no_weight(tmp_path, scenes):
+    recipe = resolve(scenes, overrides=TINY)
+    (tmp_path / "recipe.yaml").write_text(dump_yaml(recipe))
+    before = random.getstate()
+    shown = show(tmp_path / "recipe.yaml")
+    # Keras takes the seed of each new weight from here.
+    assert random.getstate() == before
+    model = recipe.build()
+    assert random.getstate() != before
+    assert shown == vg.inspect.show(model)
+    assert shown.count.total == model.count_params()
 
 
 def test_training_does_not_start_on_a_fault(tmp_path, scenes):

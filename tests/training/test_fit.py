@@ -181,20 +181,35 @@ def test_frozen_layers_stay_as_they_are(tmp_path, scenes):
         assert same == weight.path.startswith("backbone"), weight.path
 
 
-def test_a_resumed_run_draws_the_same_dropout(tmp_path):
-    root = make_mask_scenes(tmp_path / "masks", 10, SIZE)
-    images = SegmentationLoader(read_masks(root), SIZE, 4, shuffle=True, drop_remainder=True)
+@vg.register(package="test_fit")
+class Dropping(vg.Decoder):
+    """Single values; the head's dropout is of channels, which Keras draws in another way."""
 
-    def segmenter():
-        keras.utils.set_random_seed(0)
-        return vg.Segmenter(
-            vg.backbones.CSPDarknet(levels=("p3",), depth=0.33, width=0.0625),
-            vg.decoders.PassOn(levels=("p3",)),
-            vg.heads.Segmentation(num_classes=6, dropout=0.5),
-            SIZE,
-        )
+    levels: tuple[str, ...] = ("p3",)
 
-    whole, parts = segmenter(), tmp_path / "parts"
+    def wire(self, features):
+        return {level: keras.layers.Dropout(0.5)(x) for level, x in features.items()}
+
+
+def segmenter():
+    keras.utils.set_random_seed(0)
+    return vg.Segmenter(
+        vg.backbones.CSPDarknet(levels=("p3",), depth=0.33, width=0.0625),
+        Dropping(),
+        vg.heads.Segmentation(num_classes=6, dropout=0.5),
+        SIZE,
+    )
+
+
+@pytest.fixture(scope="module")
+def masks(tmp_path_factory):
+    root = make_mask_scenes(tmp_path_factory.mktemp("data") / "masks", 10, SIZE)
+    return SegmentationLoader(read_masks(root), SIZE, 4, shuffle=True, drop_remainder=True)
+
+
+@pytest.mark.backends
+def test_a_resumed_run_draws_the_same_dropout(tmp_path, masks):
+    images, whole, parts = masks, segmenter(), tmp_path / "parts"
     fit(whole, images, tmp_path / "whole", settings(epochs=2))
     with pytest.raises(KeyboardInterrupt):
         fit(segmenter(), images, parts, settings(epochs=2), callbacks=(StopAt(1),))
@@ -202,3 +217,27 @@ def test_a_resumed_run_draws_the_same_dropout(tmp_path):
     fit(resumed, images, parts, settings(epochs=2), resume=True)
     for one, two in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.backends
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch's generator")
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (np.zeros(100_000, np.uint8), "generator/cpu is larger than"),
+        (np.zeros(5000, np.uint8), "whole checkpoint"),
+        (np.full(5056, 255, np.uint8), "whole checkpoint"),
+        (np.zeros((79, 64), np.uint8), "whole checkpoint"),
+        (np.zeros(632), "whole checkpoint"),
+        (np.array("x"), "whole checkpoint"),
+        (np.array([{}]), "whole checkpoint"),
+    ],
+)
+def test_a_hostile_generator_is_refused(tmp_path, masks, state, message):
+    fit(segmenter(), masks, tmp_path, settings(epochs=1))
+    with np.load(tmp_path / "resume.npz") as archive:
+        arrays = dict(archive)
+    assert arrays["generator/cpu"].dtype == np.uint8
+    np.savez(tmp_path / "resume.npz", **(arrays | {"generator/cpu": state}))
+    with pytest.raises(UserError, match=message):
+        fit(segmenter(), masks, tmp_path, settings(epochs=1), resume=True)

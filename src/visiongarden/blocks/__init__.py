@@ -1,7 +1,7 @@
 """Layers made of layers that architectures repeat."""
 
 from visiongarden.blocks.alternating import Alternating, AlternatingSPP
-from visiongarden.blocks.aspp import ASPP, AtrousNormAct
+from visiongarden.blocks.aspp import ASPP
 from visiongarden.blocks.attention import PSA, Attend, AttentionUnit, SelfAttention
 from visiongarden.blocks.cib import CIB, C2fCIB
 from visiongarden.blocks.composite_backbone import CBFuse, CBLinear
@@ -28,7 +28,6 @@ __all__ = [
     "ADown",
     "Alternating",
     "AlternatingSPP",
-    "AtrousNormAct",
     "Attend",
     "AttentionUnit",
     "C2f",

@@ -8,34 +8,7 @@ import keras
 from keras import ops
 
 from visiongarden.layers import Composite, ConvNormAct
-from visiongarden.layers import activation as activation_layer
 from visiongarden.registry import register
-
-
-@register
-class AtrousNormAct(Composite):
-    """A 3×3 convolution with holes, batch normalisation, activation; height and width stay.
-
-    Args:
-        filters: channels of the output.
-        rate: distance of the kernel's cells; 1 is a plain convolution.
-        activation: name for `visiongarden.layers.activation`.
-        **kwargs: `name`, `dtype`, `trainable`.
-    """
-
-    def __init__(
-        self, filters: int, rate: int = 6, activation: str | None = "relu", **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.conv = keras.layers.Conv2D(
-            filters, 3, padding="same", dilation_rate=rate, use_bias=False
-        )
-        self.norm = keras.layers.BatchNormalization(momentum=0.97)
-        self.act = activation_layer(activation)
-
-    def call(self, x: Any) -> Any:
-        """Runs convolution, normalisation and activation."""
-        return self.act(self.norm(self.conv(x)))
 
 
 @register
@@ -60,7 +33,9 @@ class ASPP(Composite):
     ) -> None:
         super().__init__(**kwargs)
         self.point = ConvNormAct(filters, activation=activation)
-        self.holes = [AtrousNormAct(filters, rate, activation) for rate in rates]
+        self.holes = [
+            ConvNormAct(filters, 3, activation=activation, dilation=rate) for rate in rates
+        ]
         self.mean = keras.layers.GlobalAveragePooling2D(keepdims=True)
         self.whole = ConvNormAct(filters, activation=activation)
         self.concat = keras.layers.Concatenate()

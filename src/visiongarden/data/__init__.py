@@ -7,7 +7,7 @@ from visiongarden.data.augment import (
 )
 from visiongarden.data.check import check
 from visiongarden.data.classification_loader import ClassificationLoader
-from visiongarden.data.copies import leaked
+from visiongarden.data.copies import Prints, leaked
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.decode import cover, decode, letterbox
 from visiongarden.data.header import image_size
@@ -27,6 +27,7 @@ __all__ = [
     "ClassificationLoader",
     "DetectionDataset",
     "Loader",
+    "Prints",
     "SegmentationAugmentation",
     "SegmentationDataset",
     "SegmentationLoader",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from visiongarden.data.copies import copies
+from visiongarden.data.copies import Prints
 from visiongarden.data.decode import cut_short
 from visiongarden.data.faults import Finding, refuse
 from visiongarden.data.header import MOST_BYTES
@@ -25,7 +25,7 @@ DECODED = 20_000
 _TAIL = 4096
 
 
-def check(dataset: AnyDataset, trained_on: bool = False) -> None:
+def check(dataset: AnyDataset, trained_on: bool = False, prints: Prints | None = None) -> None:
     """Looks at every image of a data set: decodes each, or, of a large set, looks at its end.
 
     Of a set of more than `DECODED` images the ends alone are read, which shows files that were cut
@@ -35,6 +35,7 @@ def check(dataset: AnyDataset, trained_on: bool = False) -> None:
     Args:
         dataset: what is looked at.
         trained_on: masks that show one class alone teach nothing, and are refused.
+        prints: keeps what is read to compare files, for `leaked`.
 
     Raises:
         DataError: one report that names each image that is missing, cut short or not decodable, or
@@ -48,10 +49,9 @@ def check(dataset: AnyDataset, trained_on: bool = False) -> None:
         errors = [one for one in loaded if isinstance(one, DataError)]
         found = [Finding("error", "image", "", error.what) for error in errors]
         seen = {index for one in loaded if isinstance(one, set) for index in one}
-        is_masks = isinstance(dataset, SegmentationDataset)
-        if trained_on and is_masks and not found and len(seen - {IGNORE}) < 2:
-            found.append(_one_class(dataset, seen))
-    refuse(dataset.root, found or list(_two_classes(dataset)))
+        if isinstance(dataset, SegmentationDataset) and trained_on and not found:
+            found += _one_class(dataset, seen)
+    refuse(dataset.root, found or list(_two_classes(dataset, prints or Prints())))
 
 
 def _decoded(dataset: AnyDataset, index: int) -> DataError | set[int] | None:
@@ -63,20 +63,20 @@ def _decoded(dataset: AnyDataset, index: int) -> DataError | set[int] | None:
     return set(np.unique(found[1]).tolist()) if isinstance(found, tuple) else None
 
 
-def _one_class(dataset: AnyDataset, seen: set[int]) -> Finding:
-    names = [dataset.class_map.names[index] for index in seen - {IGNORE}]
-    what = f"all masks together show {f'{names[0]!r} alone' if names else 'no class'}"
-    rest = "; the rest is ignored: is it a class?" if IGNORE in seen else ""
-    return Finding("error", "constant", str(dataset.root), what + rest)
+def _one_class(dataset: SegmentationDataset, seen: set[int]) -> Iterator[Finding]:
+    classes = seen - {IGNORE}
+    if len(classes) < 2:
+        rest = "; the rest is ignored: is it a class?" if IGNORE in seen else ""
+        yield Finding("error", "constant", str(dataset.root), dataset.all_of(classes) + rest)
 
 
-def _two_classes(dataset: AnyDataset) -> Iterator[Finding]:
+def _two_classes(dataset: AnyDataset, prints: Prints) -> Iterator[Finding]:
     if not isinstance(dataset, ClassificationDataset):
         return
-    for group in copies(dataset.paths):
-        names = [dataset.class_map.names[dataset.classes[i]] for i in group]
+    for group in prints.equal(dataset):
+        names = [dataset.class_map.names[dataset.classes[i]] for _, i in group]
         if len(set(names)) > 1:
-            where = ", ".join(str(dataset.paths[i]) for i in group)
+            where = ", ".join(str(dataset.paths[i]) for _, i in group)
             what = f"the same image as {' and as '.join(dict.fromkeys(names))}"
             yield Finding("error", "two-labels", where, what)
 

@@ -1,8 +1,8 @@
-"""`copies`: images whose files are equal, found without reading most of them."""
+"""`Prints`: images whose files are equal, found without reading most of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -14,56 +14,104 @@ MOST_READ = 20_000
 """Of more images than this those in archives and shards are not compared: all must be read."""
 
 _END = 256
+_DIGEST = 16
+_UNKNOWN = bytes(_DIGEST)
 
 
-def copies(places: Sequence[Any]) -> list[list[int]]:
-    """Positions of images whose files are equal byte for byte, a list for each such image.
+class Prints:
+    """What was read of images to compare their files: each file once, 32 bytes an image kept.
 
-    Only files of one size with equal ends are read.
-
-    Args:
-        places: paths, members of archives or records; what is none of these is passed over.
-
-    Raises:
-        DataError: a file cannot be read.
+    They hold for data sets that stay as they are, objects and files: one `Prints` for one run.
     """
-    alike: dict[bytes, list[int]] = {}
-    for index, place in enumerate(places):
-        if isinstance(place, Path):
-            alike.setdefault(_end(place), []).append(index)
-        elif hasattr(place, "read") and len(places) <= MOST_READ:
-            alike.setdefault(_content(place), []).append(index)
-    found: dict[bytes, list[int]] = {}
-    for group in alike.values():
-        for index in group if len(group) > 1 else ():
-            found.setdefault(_content(places[index]), []).append(index)
-    return [group for group in found.values() if len(group) > 1]
+
+    def __init__(self) -> None:
+        self._files: dict[int, _Files] = {}
+
+    def equal(self, *datasets: Any) -> list[list[tuple[int, int]]]:
+        """Images whose files are equal byte for byte: a list of (data set, index) for each.
+
+        Only files of one size with equal ends are read. What is neither a path nor a member of an
+        archive or shard is passed over.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        files = [self._of(dataset) for dataset in datasets]
+        reads = sum(map(len, datasets)) <= MOST_READ
+        alike: dict[bytes, list[tuple[int, int]]] = {}
+        for number, dataset in enumerate(datasets):
+            for index in range(len(dataset)):
+                place = dataset.image_path(index)
+                if isinstance(place, Path):
+                    key = files[number].ends(index, place)
+                elif reads and hasattr(place, "read"):
+                    key = files[number].contents(index, place)
+                else:
+                    continue
+                alike.setdefault(key, []).append((number, index))
+        found: dict[bytes, list[tuple[int, int]]] = {}
+        for group in alike.values():
+            for number, index in group if len(group) > 1 else ():
+                place = datasets[number].image_path(index)
+                key = files[number].contents(index, place)
+                found.setdefault(key, []).append((number, index))
+        return [group for group in found.values() if len(group) > 1]
+
+    def _of(self, dataset: Any) -> _Files:
+        if id(dataset) not in self._files:
+            # The entry holds the data set, so no other one can get its id.
+            self._files[id(dataset)] = _Files(dataset)
+        return self._files[id(dataset)]
+
+
+class _Files:
+    """Digests of one data set's files, each taken when it is first asked for."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+        self._ends, self._contents = (bytearray(_DIGEST * len(dataset)) for _ in range(2))
+
+    def ends(self, index: int, place: Path) -> bytes:
+        """Of the file's size and its last bytes."""
+        return _digest(self._ends, index, _end, place)
+
+    def contents(self, index: int, place: Any) -> bytes:
+        """Of all its bytes."""
+        return _digest(self._contents, index, _content, place)
+
+
+def _digest(kept: bytearray, index: int, take: Callable[[Any], bytes], place: Any) -> bytes:
+    at = slice(_DIGEST * index, _DIGEST * (index + 1))
+    digest = bytes(kept[at])
+    if digest == _UNKNOWN:
+        kept[at] = digest = take(place)
+    return digest
 
 
 def _end(path: Path) -> bytes:
     # Ends of JPEG and PNG files are as good as random, also of images that look alike.
     size = path.stat().st_size.to_bytes(8, "little")
-    return blake2b(read_ends(path, 0, _END)[1], digest_size=16, salt=size).digest()
+    return blake2b(read_ends(path, 0, _END)[1], digest_size=_DIGEST, salt=size).digest()
 
 
 def _content(place: Any) -> bytes:
-    return blake2b(read_bytes(place, MOST_BYTES), digest_size=16).digest()
+    return blake2b(read_bytes(place, MOST_BYTES), digest_size=_DIGEST).digest()
 
 
-def leaked(train: Any, judged: Any) -> list[tuple[Any, Any]]:
+def leaked(train: Any, judged: Any, prints: Prints | None = None) -> list[tuple[Any, Any]]:
     """Images of two splits that are equal: (where one is trained on, where it is judged).
 
     Args:
         train: data set that is trained on.
         judged: data set that is judged on.
+        prints: what was read of them before.
 
     Raises:
         DataError: a file cannot be read.
     """
-    places = [dataset.image_path(i) for dataset in (train, judged) for i in range(len(dataset))]
     pairs = []
-    for group in copies(places):
-        first = group[0]
-        if first < len(train):
-            pairs += [(places[first], places[i]) for i in group if i >= len(train)]
+    for (first, index), *others in (prints or Prints()).equal(train, judged):
+        if first == 0:
+            place = train.image_path(index)
+            pairs += [(place, judged.image_path(i)) for number, i in others if number == 1]
     return pairs

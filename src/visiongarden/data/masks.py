@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -80,6 +80,11 @@ class SegmentationDataset:
             f"{self.masks[index]}: {mask[1]} × {mask[0]} pixels, while the image "
             f"{self.images[index].name} has {image[1]} × {image[0]}"
         )
+
+    def all_of(self, classes: Collection[int]) -> str:
+        """What to say of masks that show no class but this one, or none."""
+        names = [self.class_map.names[index] for index in classes]
+        return f"all masks together show {f'{names[0]!r} alone' if names else 'no class'}"
 
     def mask(self, index: int) -> np.ndarray:
         """uint8 (height, width): index of each pixel's class, 255 where ignored."""

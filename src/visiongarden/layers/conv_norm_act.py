@@ -17,7 +17,7 @@ from visiongarden.registry import register
 class ConvNormAct(Composite):
     """Convolution without bias, batch normalisation, activation.
 
-    Padded by `kernel_size // 2` on every side unless `pad` is given: see `Convolution`.
+    Padded by `dilation * (kernel_size // 2)` on every side unless `pad` is given (`Convolution`).
 
     Input (batch, height, width, channels); output (batch, ceil(height / strides),
     ceil(width / strides), filters).
@@ -30,7 +30,8 @@ class ConvNormAct(Composite):
         momentum: share of the old moving mean that is kept at each step.
         epsilon: what batch normalisation adds to the variance.
         groups: sets of channels that are convolved apart; both channel counts are its multiples.
-        pad: cells added on every side; None is `kernel_size // 2`.
+        pad: cells added on every side; None is `dilation * (kernel_size // 2)`.
+        dilation: distance of the kernel's cells; above 1 it is an atrous convolution of stride 1.
         folded: whether the convolution has a bias and does the normalisation's work; for models
             that are used and no longer trained (`Detector.fused`).
         **kwargs: `name`, `dtype`, `trainable`.
@@ -46,12 +47,13 @@ class ConvNormAct(Composite):
         epsilon: float = 1e-3,
         groups: int = 1,
         pad: int | None = None,
+        dilation: int = 1,
         folded: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         folded = self.says("folded", folded or is_folding())
-        self.conv = Convolution(filters, kernel_size, strides, pad, groups, use_bias=folded)
+        self.conv = Convolution(filters, kernel_size, strides, pad, groups, folded, dilation)
         self.norm = None if folded else BatchNorm(momentum=momentum, epsilon=epsilon)
         self.act = activation_layer(activation)
 

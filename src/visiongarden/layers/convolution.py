@@ -17,17 +17,18 @@ class Convolution(keras.layers.Conv2D):
     imported weights by a pixel. The padding belongs to the operation, which needs no layer before
     it. On PyTorch feature maps stay in their layout, where Keras copies each twice.
 
-    Input (batch, height, width, channels); output (batch, (height + 2 * pad - kernel_size) //
-    strides + 1, likewise the width, filters).
+    Input (batch, height, width, channels); output (batch, (height + 2 * pad - reach) // strides +
+    1, likewise the width, filters), where reach = dilation * (kernel_size - 1) + 1.
 
     Args:
         filters: channels of the output.
         kernel_size: side of the kernel, in cells.
         strides: step of the kernel, in cells.
-        pad: zeros on each side; None means `kernel_size // 2`, which keeps height and width at
-            stride 1 and odd `kernel_size`.
+        pad: zeros on each side; None means `dilation * (kernel_size // 2)`, which keeps height and
+            width at stride 1 and odd `kernel_size`.
         groups: sets of channels that are convolved apart; both channel counts are its multiples.
         use_bias: whether a bias is added.
+        dilation: distance of the kernel's cells, in cells; above 1 `strides` is 1.
         **kwargs: `name`, `dtype`, `trainable`, initializers and the like of `keras.layers.Conv2D`.
     """
 
@@ -39,12 +40,34 @@ class Convolution(keras.layers.Conv2D):
         pad: int | None = None,
         groups: int = 1,
         use_bias: bool = True,
+        dilation: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            filters, kernel_size, strides=strides, groups=groups, use_bias=use_bias, **kwargs
+            filters,
+            kernel_size,
+            strides=strides,
+            dilation_rate=dilation,
+            groups=groups,
+            use_bias=use_bias,
+            **kwargs,
         )
-        self.pad = int(self.kernel_size[0] // 2 if pad is None else pad)
+        self.pad = int(self.half if pad is None else pad)
+
+    @property
+    def half(self) -> int:
+        """The padding that keeps height and width at stride 1 and odd `kernel_size`."""
+        return int(self.dilation_rate[0] * (self.kernel_size[0] // 2))
+
+    @property
+    def reach(self) -> int:
+        """Cells from the kernel's first to its last one."""
+        return int(self.dilation_rate[0] * (self.kernel_size[0] - 1) + 1)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the result is as high and wide as the input, as with Keras's "same"."""
+        return bool(self.strides[0] == 1 and 2 * self.pad == self.reach - 1)
 
     def build(self, input_shape: Any) -> None:
         """Makes the weights."""
@@ -62,14 +85,16 @@ class Convolution(keras.layers.Conv2D):
         """The convolution without bias."""
         inputs, kernel = (keras.ops.convert_to_tensor(each) for each in (inputs, kernel))
         run = _BACKENDS.get(keras.backend.backend(), _padded)
-        if self.data_format != "channels_last" or (run is _tensorflow and self.groups > 1):
-            run = _padded  # TensorFlow has no grouped convolution on a CPU but through XLA
+        odd = self.groups > 1 or self.dilation_rate[0] > 1
+        if self.data_format != "channels_last" or (run is _tensorflow and odd):
+            # TensorFlow's own lacks groups on a CPU, and gradients with holes where oneDNN is not.
+            run = _padded
         return run(inputs, kernel, self)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Static shape; unknown sides stay unknown."""
         sides = (
-            None if n is None else (n + 2 * self.pad - self.kernel_size[0]) // self.strides[0] + 1
+            None if n is None else (n + 2 * self.pad - self.reach) // self.strides[0] + 1
             for n in input_shape[1:3]
         )
         return (input_shape[0], *sides, self.filters)
@@ -79,13 +104,19 @@ class Convolution(keras.layers.Conv2D):
         config = super().get_config()
         del config["padding"], config["data_format"], config["dilation_rate"]
         sides = {name: config[name][0] for name in ("kernel_size", "strides")}
-        return {**config, **sides, "pad": self.pad}
+        return {**config, **sides, "pad": self.pad, "dilation": self.dilation_rate[0]}
 
 
 def _padded(x: Any, kernel: Any, layer: Convolution) -> Any:
-    if layer.pad:
+    if layer.pad and not layer.keeps:
         x = keras.ops.pad(x, ((0, 0), (layer.pad, layer.pad), (layer.pad, layer.pad), (0, 0)))
-    return keras.ops.conv(x, kernel, strides=layer.strides, padding="valid")
+    return keras.ops.conv(
+        x,
+        kernel,
+        strides=layer.strides,
+        padding="same" if layer.keeps else "valid",
+        dilation_rate=layer.dilation_rate,
+    )
 
 
 def _tensorflow(x: Any, kernel: Any, layer: Convolution) -> Any:
@@ -94,7 +125,7 @@ def _tensorflow(x: Any, kernel: Any, layer: Convolution) -> Any:
     # With explicit padding the gradients run on the CPU's slow path, a fifth of a training step;
     # the padding of an inference step is drawn into the convolution by the graph's optimiser.
     stride, pad = layer.strides[0], layer.pad
-    if stride == 1 and 2 * pad == layer.kernel_size[0] - 1:
+    if layer.keeps:
         return tf.nn.conv2d(x, kernel, 1, "SAME")
     if pad:
         x = tf.pad(x, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
@@ -107,7 +138,7 @@ def _torch(x: Any, kernel: Any, layer: Convolution) -> Any:
     # NHWC memory seen as NCHW.
     kernel, x = _reordered(kernel.permute(3, 2, 0, 1)), x.permute(0, 3, 1, 2)
     x = torch.nn.functional.conv2d(
-        x, kernel, None, layer.strides[0], layer.pad, groups=layer.groups
+        x, kernel, None, layer.strides[0], layer.pad, layer.dilation_rate[0], layer.groups
     )
     return x.permute(0, 2, 3, 1)
 
@@ -129,6 +160,7 @@ def _jax(x: Any, kernel: Any, layer: Convolution) -> Any:
         kernel,
         layer.strides,
         ((layer.pad, layer.pad),) * 2,
+        rhs_dilation=layer.dilation_rate,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=layer.groups,
     )

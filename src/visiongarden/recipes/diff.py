@@ -7,8 +7,6 @@ from typing import Any
 
 from visiongarden import inspect
 from visiongarden.inspect.diff import changes, with_fields
-from visiongarden.layers.keras_internals import weightless
-from visiongarden.models import Joined
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolve import resolve
 
@@ -26,7 +24,7 @@ def diff(before: str | Path, after: str | Path, image_size: int | None = None) -
     """
     recipes = [resolve(path) if _is_recipe(path) else None for path in (before, after)]
     models = [
-        path if recipe is None else _model(recipe)
+        path if recipe is None else recipe.drawn()
         for path, recipe in zip((before, after), recipes, strict=True)
     ]
     found = inspect.diff(models[0], models[1], image_size)
@@ -38,11 +36,6 @@ def diff(before: str | Path, after: str | Path, image_size: int | None = None) -
 
 def _is_recipe(path: str | Path) -> bool:
     return Path(path).suffix in {".yaml", ".yml"}
-
-
-def _model(recipe: Recipe) -> Joined:
-    with weightless():
-        return recipe.build()
 
 
 def _rest(recipe: Recipe) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from visiongarden.data import (
     ClassificationAugmentation,
     SegmentationAugmentation,
 )
+from visiongarden.layers.keras_internals import weightless
 from visiongarden.models import Joined
 from visiongarden.parts import Backbone, Decoder, Head, check_image_size
 from visiongarden.tasks import TASKS
@@ -110,3 +111,8 @@ class Recipe(Value):
             **options,
         )
         return model
+
+    def drawn(self) -> Joined:
+        """The model without its weights' memory: to be looked at, not to be used."""
+        with weightless():
+            return self.build()

@@ -17,4 +17,4 @@ def show(source: str | Path, image_size: int | None = None) -> inspect.Figure:
     """
     if Path(source).suffix not in {".yaml", ".yml"}:
         return inspect.show(source, image_size)
-    return inspect.show(resolve(source).build(), image_size)
+    return inspect.show(resolve(source).drawn(), image_size)

@@ -10,7 +10,7 @@ import keras
 from rich.console import Console
 
 from visiongarden.config import save_yaml
-from visiongarden.data import check, leaked
+from visiongarden.data import Prints, check, leaked
 from visiongarden.errors import DataError, UserError
 from visiongarden.evaluation import evaluate, judge_on, plot_history
 from visiongarden.models import Joined, load
@@ -49,8 +49,9 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
     task = find(recipe.task)
     train_set, val_set = (read_split(recipe.task, recipe.data, split) for split in ("train", "val"))
     _same_classes(train_set, val_set)
-    check(train_set, trained_on=True)
-    check(val_set)
+    prints = Prints()
+    check(train_set, trained_on=True, prints=prints)
+    check(val_set, prints=prints)
     keras.utils.set_random_seed(recipe.training.seed)
     model = recipe.build(class_map=train_set.class_map, dtype=recipe.training.precision)
     loader = _loader(recipe, train_set)
@@ -58,7 +59,8 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
     folder = _folder(recipe, output, resume)
     save_yaml(folder / RECIPE, recipe)
     save_environment(folder, recipe.training.seed)
-    _introduce(console, recipe, model, train_set, val_set, folder)
+    leaks = leaked(train_set, val_set, prints)
+    _introduce(console, recipe, model, train_set, val_set, folder, leaks)
     try:
         history = fit(
             model,
@@ -142,6 +144,7 @@ def _introduce(
     train_set: Any,
     val_set: Any,
     folder: Path,
+    leaks: list[tuple[Any, Any]],
 ) -> None:
     height, width = recipe.model.image_size
     say(
@@ -150,7 +153,7 @@ def _introduce(
         f"{len(val_set)} to judge on, classes {', '.join(train_set.class_map.names)}",
         f"{recipe.model.backbone} → {recipe.model.decoder} → {recipe.model.head}",
         f"{model.count_params():,} parameters, {height} × {width} pixels, run {folder}",
-        *_leaks(recipe, train_set, val_set),
+        *_leaks(recipe, leaks, len(val_set)),
         *(f"left out: {line}" for dataset in (train_set, val_set) for line in dataset.dropped),
     )
 
@@ -165,16 +168,15 @@ def _same_classes(train_set: Any, val_set: Any) -> None:
         )
 
 
-def _leaks(recipe: Recipe, train_set: Any, val_set: Any) -> list[str]:
+def _leaks(recipe: Recipe, pairs: list[tuple[Any, Any]], judged_on: int) -> list[str]:
     """What to say of images that are trained on and judged on."""
-    pairs = leaked(train_set, val_set)
     if not pairs:
         return []
     path, format = recipe.data.path, recipe.data.format
     words = ["visiongarden", "data", "check", str(path), "--fix", f"{path}-fixed"]
     words += [] if format == "auto" else ["--format", format]
     return [
-        f"warning: {len(pairs)} of {len(val_set)} images to judge on are trained on too, "
+        f"warning: {len(pairs)} of {judged_on} images to judge on are trained on too, "
         "so figures come out too high:",
         *(f"    {judged} is {trained}" for trained, judged in pairs[:_LEAKS_SHOWN]),
         *([f"    … and {len(pairs) - _LEAKS_SHOWN} more"] if len(pairs) > _LEAKS_SHOWN else []),

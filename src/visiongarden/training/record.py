@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from visiongarden.errors import UserError
-from visiongarden.training.state import FILE, Progress, save_state
+from visiongarden.training.state import FILE, Progress, draws, put_back, save_state
 
 Judge = Callable[[keras.Model], dict[str, float]]
 """Evaluates a model: gives figures, of which one decides which epoch is the best."""
@@ -48,6 +48,18 @@ class Record(keras.callbacks.Callback):
         self.folder, self.averaged, self.judge = folder, averaged, judge
         self.progress, self.epochs, self.judge_every = progress, epochs, judge_every
         self.steps, self._step, self.best_by = steps, progress.step, best_by
+        self._draws = draws(averaged)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Has PyTorch draw on: its loader draws once where Keras's `fit` begins, and resuming is
+        one beginning more."""
+        if self._draws:
+            put_back(self.averaged, self._draws)
+            self._draws = {}
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Keeps what the next `fit` of the run goes on from."""
+        self._draws = draws(self.averaged)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Counts the steps of an epoch, those before a resume included."""

@@ -1,4 +1,4 @@
-"""What a run needs to go on: weights, optimiser, place in the data; one file, written at once."""
+"""What a run needs to go on: weights, optimiser, draws, place in the data; in one file at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from visiongarden.errors import UserError
 FILE = "resume.npz"
 _HEADER = "header"
 _MOST_HEADER = 16 * 2**20
+_MOST_GENERATOR = 64 * 2**10
 
 
 @dataclass
@@ -43,6 +44,7 @@ class Progress:
 def save_state(folder: Path, progress: Progress, model: keras.Model, optimizer: Any) -> None:
     """Writes `resume.npz` into the run's folder; the old one stands until the new one is whole."""
     arrays = {name: _array(variable) for name, variable in _variables(model, optimizer)}
+    arrays |= draws(model)
     header = np.frombuffer(json.dumps(asdict(progress)).encode(), dtype=np.uint8)
     handle, name = tempfile.mkstemp(dir=folder, prefix=".resume-")
     try:
@@ -74,6 +76,7 @@ def load_state(
             _compare(path, progress.identity, identity)
             for name, variable in _variables(model, optimizer):
                 variable.assign(_read(path, archive, name, variable))
+            put_back(model, _states(path, archive, draws(model)))
     except (zipfile.BadZipFile, EOFError, KeyError, OSError, ValueError, TypeError) as error:
         if isinstance(error, UserError):
             raise
@@ -94,6 +97,55 @@ def _variables(model: keras.Model, optimizer: Any) -> Iterator[tuple[str, Any]]:
     # Paths of optimiser variables are not unique; their order follows the model's.
     for index, variable in enumerate(optimizer.variables):
         yield f"optimizer/{index}", variable
+
+
+def draws(model: keras.Model) -> dict[str, np.ndarray]:
+    """Where PyTorch's generators stand, which dropout without a seed draws from.
+
+    Empty on other backends, whose layers keep their seeds.
+    """
+    return {name: each.get_rng_state().numpy() for name, each in _generators(model)}
+
+
+def put_back(model: keras.Model, states: dict[str, np.ndarray]) -> None:
+    """Has PyTorch's generators draw on from what `draws` returned.
+
+    Raises:
+        ValueError: one of the states is none.
+    """
+    for name, generator in _generators(model):
+        if name in states:  # trained so far on another backend or device, if not
+            _set(generator, name, states[name])
+
+
+def _set(generator: Any, name: str, state: np.ndarray) -> None:
+    import torch
+
+    if state.dtype != np.uint8 or state.ndim != 1:
+        raise ValueError(f"{name} holds no bytes")
+    try:
+        # Size and sense are checked before anything is taken over.
+        generator.set_rng_state(torch.tensor(state))
+    except RuntimeError as error:
+        raise ValueError(f"{name} is no state of PyTorch's generator") from error
+
+
+def _generators(model: keras.Model) -> Iterator[tuple[str, Any]]:
+    if keras.backend.backend() != "torch":
+        return
+    import torch
+
+    yield "generator/cpu", torch
+    for device in {weight.value.device.type for weight in model.weights} - {"cpu"}:
+        yield f"generator/{device}", torch.get_device_module(device)
+
+
+def _states(path: Path, archive: Any, names: Iterable[str]) -> dict[str, np.ndarray]:
+    found = [name for name in names if name in archive.files]
+    for name in found:
+        if archive.zip.getinfo(f"{name}.npy").file_size > _MOST_GENERATOR:
+            raise UserError(f"{path}: {name} is larger than {_MOST_GENERATOR:,} bytes")
+    return {name: archive[name] for name in found}
 
 
 def _array(variable: Any) -> np.ndarray:

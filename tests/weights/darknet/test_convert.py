@@ -104,6 +104,7 @@ def test_a_plain_graph_goes_to_darknet(tmp_path):
     x = vg.layers.ConvNormAct(8, 3, strides=2, activation="leaky_relu")(inputs)
     x = y = Residual(8, activation="mish")(x)
     x = keras.layers.DepthwiseConv2D(3, padding="same")(x)
+    x = vg.layers.ConvNormAct(8, 3, activation="mish", dilation=2)(x)
     x = keras.layers.MaxPooling2D(2)(keras.layers.ReLU(max_value=6)(x))
     x = keras.layers.Concatenate()([keras.layers.UpSampling2D()(x), y])
     x = keras.layers.Conv2D(6, 1)(keras.layers.Dropout(0.5)(x))

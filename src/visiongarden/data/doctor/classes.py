@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from visiongarden.data.doctor.charts import bars, histogram, sizes
 from visiongarden.data.doctor.images import Look
-from visiongarden.data.doctor.labelling import Labelling
+from visiongarden.data.doctor.labelling import Labelling, joined
 from visiongarden.data.draw import draw_classes, fitted
 from visiongarden.data.faults import Faults, Finding
 from visiongarden.data.labelled_images import ClassificationDataset
@@ -115,7 +115,7 @@ class Classes(Labelling):
         """Without images of classes that cannot be learned, and without classes of no image."""
         found = dict(datasets)
         if is_split_by_hash(root):
-            found = {"": joined(found.values())} if found else {}
+            found = {"": joined(found.values(), "paths", "classes")} if found else {}
         elif "train" in found:
             learned = set(found["train"].classes)
             for split, dataset in found.items():
@@ -125,13 +125,6 @@ class Classes(Labelling):
                     changes.append(f"[{split}] left out: {what}")
                 found[split] = dataset.part(kept)
         return _without_empty(found, changes)
-
-
-def joined(datasets: Any) -> ClassificationDataset:
-    """All splits of a data set as one."""
-    parts = list(datasets)
-    paths = tuple(path for part in parts for path in part.paths)
-    return replace(parts[0], paths=paths, classes=tuple(c for part in parts for c in part.classes))
 
 
 def _without_empty(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -101,6 +102,18 @@ class Labelling(ABC):
     ) -> Mapping[str, Any]:
         """The splits as they are to be written."""
         return datasets
+
+
+def joined(datasets: Iterable[Any], *names: str) -> Any:
+    """All splits as one data set.
+
+    Args:
+        datasets: of one class map.
+        names: of their attributes that hold one value an image.
+    """
+    parts = list(datasets)
+    every = {name: tuple(v for part in parts for v in getattr(part, name)) for name in names}
+    return replace(parts[0], **every)
 
 
 def shift_of(datasets: Mapping[str, Any], faults: Mapping[str, Faults]) -> int:

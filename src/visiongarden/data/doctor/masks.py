@@ -13,7 +13,7 @@ import numpy as np
 from visiongarden.data.decode import decode, resize_mask
 from visiongarden.data.doctor.charts import bars, histogram, sizes
 from visiongarden.data.doctor.images import Look
-from visiongarden.data.doctor.labelling import Labelling, of_ids
+from visiongarden.data.doctor.labelling import Labelling, joined, of_ids
 from visiongarden.data.doctor.mask_study import Study, study
 from visiongarden.data.draw import draw_mask, fitted
 from visiongarden.data.faults import Faults, Finding
@@ -79,8 +79,7 @@ class Masks(Labelling):
         seen = sorted({int(i) for one in sound for i in np.flatnonzero(one.counts)})
         if not sound or len(seen) > 1:
             return
-        names = [dataset.class_map.names[i] for i in seen]
-        what = f"all masks together show {f'{names[0]!r} alone' if names else 'no class'}"
+        what = dataset.all_of(seen)
         skipped = sorted({value for one in sound for value in one.skipped})
         if skipped:
             values = ", ".join(map(dataset.shown, skipped[:5]))
@@ -163,14 +162,7 @@ class Masks(Labelling):
                     raise DataError(str(finding), rule="what was meant, a person must say")
         if not datasets or not is_split_by_hash(root):
             return datasets
-        return {"": joined(datasets.values())}
-
-
-def joined(datasets: Any) -> SegmentationDataset:
-    """All splits of a data set as one."""
-    parts = list(datasets)
-    images = tuple(image for part in parts for image in part.images)
-    return replace(parts[0], images=images, masks=tuple(m for part in parts for m in part.masks))
+        return {"": joined(datasets.values(), "images", "masks")}
 
 
 def _strays(dataset: SegmentationDataset, split: str) -> Iterator[Finding]:

@@ -77,7 +77,7 @@ def _convolution(layer: Any) -> Described:
     if layer.padding == "same" and set(stride) == {1}:
         given["pad"] = "half"
     if isinstance(layer, Convolution):
-        half = layer.pad == kernel[0] // 2
+        half = layer.pad == layer.half
         given["pad"] = "half" if half else ((layer.pad, layer.pad),) * 2
     if set(kernel) == {1} and layer.padding == "valid" and not getattr(layer, "pad", 0):
         given["pad"] = "half"

@@ -289,7 +289,8 @@ def _pad(given: dict[str, Any], kernel: tuple[int, ...]) -> Any:
     if auto.startswith("SAME"):
         return "half" if set(given.get("strides", (1,))) == {1} else "same"
     sides = tuple(given.get("pads", (0,) * 2 * len(kernel)))
-    half = tuple(k // 2 for k in kernel) * 2
+    dilation = given.get("dilations", (1,) * len(kernel))
+    half = tuple(d * (k // 2) for d, k in zip(dilation, kernel, strict=False)) * 2
     if auto == "VALID" or (not any(sides) and any(half)):
         return "valid"
     return "half" if sides == half else sides

@@ -42,7 +42,9 @@ def _square(op: Op, setting: str) -> int:
 def _convolution(op: Op, width: str) -> Layers:
     kernel, stride = _square(op, "kernel"), _square(op, "stride")
     groups = op.get("groups", 1)
-    simple = op.get("pad") == "half" and kernel % 2 and not op.get("dilation")
+    simple = op.get("pad") == "half" and kernel % 2
+    if op.get("dilation"):
+        simple = simple and op.kind == "conv" and stride == 1
     if not (simple and op.get("norm") == "batch" and not op.get("bias")):
         return _plain(op, width, kernel, stride, groups)
     given = [width] if op.kind == "conv" else []
@@ -54,6 +56,8 @@ def _convolution(op: Op, width: str) -> Layers:
     given.append(f"activation={_quoted(name)}")
     if groups > 1:
         given.append(f"groups={groups}")
+    if op.get("dilation"):
+        given.append(f"dilation={_square(op, 'dilation')}")
     kind = "ConvNormAct" if op.kind == "conv" else "DepthwiseNormAct"
     word = "conv" if op.kind == "conv" else "depthwise"
     after = _activation(op) if op.get("act") and name is None else []

@@ -181,14 +181,14 @@ def _convolution(writer: _Writer, call: Call) -> None:
         raise _unsupported(call, "kernels are square, channels last")
     if isinstance(layer, Convolution):
         padding += layer.pad
-    elif layer.padding == "same":
+    if layer.padding == "same":
         sides = call.shapes[0][1:3]
         if size % 2 == 0 or padding or (max(strides) > 1 and size > 1):
             raise _unsupported(
                 call, f"padding 'same' of size {size} and strides {strides}, {sides}"
             )
         padding = size // 2
-    elif dilation[0] > 1 and padding % dilation[0]:
+    elif padding % dilation[0]:
         raise _unsupported(call, "padding that is no multiple of the dilation")
     else:
         padding //= dilation[0]
