@@ -6,6 +6,7 @@ import sys
 RUNS = (
     ("benchmarks.speed", "--mode", "infer"),
     ("benchmarks.speed", "--mode", "graph"),
+    ("benchmarks.speed", "--mode", "train"),
     ("benchmarks.transfer",),
     ("benchmarks.repeats",),
     ("benchmarks.show",),
@@ -13,7 +14,7 @@ RUNS = (
     ("benchmarks.first_epoch",),
     ("benchmarks.startup", "--rounds", "2"),
     ("benchmarks.memory", "--steps", "200"),
-    ("benchmarks.growth", "--eager"),
+    ("benchmarks.growth",),
 )
 """Those that need data, or a peer's environment, are run by hand: benchmarks/README.md."""
 

@@ -210,11 +210,11 @@ def masks(tmp_path_factory):
 @pytest.mark.backends
 def test_a_resumed_run_draws_the_same_dropout(tmp_path, masks):
     images, whole, parts = masks, segmenter(), tmp_path / "parts"
-    fit(whole, images, tmp_path / "whole", settings(epochs=2))
+    fit(whole, images, tmp_path / "whole", settings(epochs=12))
     with pytest.raises(KeyboardInterrupt):
-        fit(segmenter(), images, parts, settings(epochs=2), callbacks=(StopAt(1),))
+        fit(segmenter(), images, parts, settings(epochs=12), callbacks=(StopAt(3),))
     resumed = segmenter()
-    fit(resumed, images, parts, settings(epochs=2), resume=True)
+    fit(resumed, images, parts, settings(epochs=12), resume=True)
     for one, two in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
 

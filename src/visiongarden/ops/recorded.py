@@ -138,14 +138,20 @@ class Recorded:
 
 
 class _Values:
-    """What variables hold, to put it back."""
+    """What variables hold and where PyTorch's generators stand, to put it back."""
 
     def __init__(self, variables: Iterable[Any]) -> None:
+        import torch
+
         self._pairs = [(v.value, v.value.detach().clone()) for v in variables]
+        devices = [torch.cuda] if torch.cuda.is_initialized() else []
+        self._draws = [(each, each.get_rng_state()) for each in (torch, *devices)]
 
     def restore(self) -> None:
         import torch
 
+        for generator, state in self._draws:
+            generator.set_rng_state(state)
         with torch.no_grad():
             for value, before in self._pairs:
                 value.copy_(before)
