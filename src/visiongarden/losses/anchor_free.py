@@ -9,9 +9,8 @@ from pydantic import NonNegativeFloat, PositiveInt
 
 from visiongarden.config import Value
 from visiongarden.losses.assigners import TaskAligned
-from visiongarden.losses.bce import binary_crossentropy
 from visiongarden.losses.dfl import distribution_focal
-from visiongarden.ops import cells_of, ciou, distances_to_boxes, flat, one_hot
+from visiongarden.ops import cells_of, ciou, distances_to_boxes, flat, one_hot, rows_of
 from visiongarden.types import ImageSize, RawPredictions
 
 
@@ -55,24 +54,31 @@ class AnchorFreeLoss(Value):
         logits = flat(raw, "classes")
         sides = flat(raw, "boxes")
         sides = ops.reshape(sides, (ops.shape(sides)[0], len(cells.strides), 4, self.bins))
-        predicted = distances_to_boxes(sides, cells.centres, cells.strides)
+        predicted = distances_to_boxes(ops.stop_gradient(sides), cells.centres, cells.strides)
         found = self.assigner(ops.sigmoid(logits), predicted, cells, boxes, classes)
-        total = ops.maximum(ops.sum(found.quality), 1.0)
-        hot = one_hot(found.classes, self.num_classes)
-        entropy = binary_crossentropy(hot * ops.expand_dims(found.quality, -1), logits)
-        overlap = ciou(predicted, found.boxes)
-        wanted = self._distances(found.boxes, cells)
-        spread = ops.mean(distribution_focal(wanted, sides), axis=-1)
+        # Few cells learn a box: what the others say of theirs takes no part, and is left out. More
+        # than `most` could only be where boxes are many and whole rows of cells tie.
+        most = min(boxes.shape[1] * self.assigner.top_k, len(cells.strides))
+        quality, index = ops.top_k(found.quality, most)
+        total = ops.maximum(ops.sum(quality), 1.0)
+        wanted, kinds, own = (rows_of(x, index) for x in (found.boxes, found.classes, sides))
+        centres, strides = (
+            ops.take(ops.convert_to_tensor(x), index, axis=0)
+            for x in (cells.centres, cells.strides)
+        )
+        overlap = ciou(distances_to_boxes(own, centres, strides), wanted)
+        spread = ops.mean(distribution_focal(_distances(wanted, centres, strides), own), axis=-1)
+        # The cross-entropy of all cells with background, and what the positives add to it.
+        right = one_hot(kinds, self.num_classes) * ops.expand_dims(quality, -1)
+        entropy = ops.sum(ops.softplus(logits)) - ops.sum(right * rows_of(logits, index))
         return {
-            "box": self.box_gain * ops.sum((1 - overlap) * found.quality) / total,
-            "class": self.class_gain * ops.sum(entropy) / total,
-            "dfl": self.dfl_gain * ops.sum(spread * found.quality) / total,
+            "box": self.box_gain * ops.sum((1 - overlap) * quality) / total,
+            "class": self.class_gain * entropy / total,
+            "dfl": self.dfl_gain * ops.sum(spread * quality) / total,
         }
 
-    def _distances(self, boxes: Any, cells: Any) -> Any:
-        """From each centre to the four sides, in strides: (batch, n, 4)."""
-        centres = ops.convert_to_tensor(cells.centres)
-        low, high = centres - boxes[..., :2], boxes[..., 2:] - centres
-        strides = ops.convert_to_tensor(cells.strides[:, None])
-        distances: Any = ops.concatenate([low, high], axis=-1) / strides
-        return distances
+
+def _distances(boxes: Any, centres: Any, strides: Any) -> Any:
+    """From each centre to the four sides, in strides: (batch, n, 4)."""
+    low, high = centres - boxes[..., :2], boxes[..., 2:] - centres
+    return ops.concatenate([low, high], axis=-1) / ops.expand_dims(strides, -1)

@@ -15,4 +15,4 @@ def binary_crossentropy(targets: Any, logits: Any) -> Any:
         logits: any real numbers, of the same shape.
     """
     targets, logits = ops.convert_to_tensor(targets), ops.convert_to_tensor(logits)
-    return ops.maximum(logits, 0) - logits * targets + ops.softplus(-ops.abs(logits))
+    return ops.softplus(logits) - logits * targets

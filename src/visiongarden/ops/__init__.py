@@ -13,6 +13,8 @@ from visiongarden.ops.decode import (
 )
 from visiongarden.ops.iou import ciou, giou, iou, pairwise_iou
 from visiongarden.ops.one_hot import one_hot
+from visiongarden.ops.power import power
+from visiongarden.ops.rows import rows_of
 
 __all__ = [
     "AnchorGrid",
@@ -32,5 +34,7 @@ __all__ = [
     "one_hot",
     "pairwise_iou",
     "points_to_boxes",
+    "power",
+    "rows_of",
     "xyxy_to_cxcywh",
 ]

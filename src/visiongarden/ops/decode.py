@@ -47,8 +47,8 @@ def distances_to_boxes(logits: Any, centres: Any, strides: Any) -> Any:
 
     Args:
         logits: (batch, n, 4, bins); left, top, right, bottom.
-        centres: (n, 2), x and y in pixels.
-        strides: (n,), pixels.
+        centres: (n, 2) or (batch, n, 2), x and y in pixels.
+        strides: (n,) or (batch, n), pixels.
     """
     bins = ops.arange(logits.shape[-1], dtype="float32")
     distances = ops.sum(ops.softmax(logits, axis=-1) * bins, axis=-1)

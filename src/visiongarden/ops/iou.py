@@ -21,7 +21,15 @@ def iou(a: Any, b: Any) -> Any:
 
 def pairwise_iou(a: Any, b: Any) -> Any:
     """IoU of each of (..., n, 4) with each of (..., m, 4): (..., n, m)."""
-    return iou(ops.expand_dims(a, -2), ops.expand_dims(b, -3))
+    # Side by side, (..., n, m) each: pairs of numbers at the end would keep a processor from
+    # computing several at a time.
+    left, top, right, bottom = (
+        choose(ops.expand_dims(a[..., i], -1), ops.expand_dims(b[..., i], -2))
+        for i, choose in enumerate((ops.maximum, ops.maximum, ops.minimum, ops.minimum))
+    )
+    inter = ops.maximum(right - left, 0) * ops.maximum(bottom - top, 0)
+    areas = ops.expand_dims(area(a), -1) + ops.expand_dims(area(b), -2)
+    return inter / (areas - inter + EPSILON)
 
 
 def giou(a: Any, b: Any) -> Any:

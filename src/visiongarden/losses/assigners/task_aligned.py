@@ -8,7 +8,7 @@ from keras import ops
 from pydantic import NonNegativeFloat, PositiveInt
 
 from visiongarden.config import Value
-from visiongarden.ops import Cells, one_hot, pairwise_iou
+from visiongarden.ops import Cells, one_hot, pairwise_iou, power
 
 _LEAST_IOU = 1e-3
 
@@ -67,7 +67,7 @@ class TaskAligned(Value):
         # One-hot rows pick each box's class out of the scores: (batch, m, n).
         hot = one_hot(classes, scores.shape[-1])
         likely = ops.matmul(hot, ops.transpose(scores, (0, 2, 1)))
-        aligned = ops.power(ops.maximum(likely, 1e-9), self.alpha) * ops.power(
+        aligned = power(ops.maximum(likely, 1e-9), self.alpha) * power(
             ops.maximum(overlap, _LEAST_IOU), self.beta
         )
         aligned = ops.where(self._inside(cells, boxes, classes), aligned, 0.0)
@@ -89,10 +89,12 @@ class TaskAligned(Value):
 
     def _inside(self, cells: Cells, boxes: Any, classes: Any) -> Any:
         """Whether each centre lies in each box: (batch, m, n)."""
-        middle = (boxes[..., :2] + boxes[..., 2:]) / 2
         least = float(cells.strides.min()) / 2 * (1 + 1e-6)
-        half = ops.maximum((boxes[..., 2:] - boxes[..., :2]) / 2, least)
         centres = ops.convert_to_tensor(cells.centres)
-        away = ops.abs(centres - ops.expand_dims(middle, 2))
-        within = ops.all(away <= ops.expand_dims(half, 2), axis=-1)
-        return within & ops.expand_dims(classes >= 0, -1)
+        within = ops.expand_dims(classes >= 0, -1)
+        for axis in range(2):
+            low, high = boxes[..., axis], boxes[..., axis + 2]
+            half = ops.maximum((high - low) / 2, least)
+            away = ops.abs(centres[:, axis] - ops.expand_dims((low + high) / 2, -1))
+            within = within & (away <= ops.expand_dims(half, -1))
+        return within

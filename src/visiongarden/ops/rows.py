@@ -1,0 +1,23 @@
+"""Some rows of each image's predictions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+
+def rows_of(x: Any, index: Any) -> Any:
+    """Row `index[i, j]` of `x[i]`; its gradient goes to that row.
+
+    Args:
+        x: (batch, n, ...).
+        index: (batch, k) int32, 0 to n - 1.
+
+    Returns:
+        (batch, k, ...).
+    """
+    start = ops.arange(ops.shape(x)[0], dtype="int32") * x.shape[1]
+    index = ops.reshape(ops.cast(index, "int32") + ops.expand_dims(start, -1), (-1,))
+    found = ops.take(ops.reshape(x, (-1, *x.shape[2:])), index, axis=0)
+    return ops.reshape(found, (ops.shape(x)[0], -1, *x.shape[2:]))

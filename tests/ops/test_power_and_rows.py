@@ -1,0 +1,45 @@
+"""Powers by products, rows by index: NumPy's numbers, and gradients by finite differences."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from visiongarden.ops import one_hot, power, rows_of
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("exponent", [0, 0.5, 1, 1.5, 2, 3, 6, 6.5, 7, 16, 0.3, 2.7, 17])
+def test_power(exponent):
+    x = np.array([0.0, 1e-9, 1e-3, 0.5, 1.0, 1.7], np.float32)
+    found = ops.convert_to_numpy(power(ops.convert_to_tensor(x), exponent))
+    np.testing.assert_allclose(found, x.astype(np.float64) ** exponent, rtol=3e-6, atol=1e-38)
+
+
+@pytest.mark.backends
+def test_rows():
+    x = np.arange(2 * 5 * 3, dtype=np.float32).reshape(2, 5, 3)
+    index = np.array([[4, 0, 0, 2], [1, 1, 3, 4]], np.int32)
+    found = ops.convert_to_numpy(rows_of(ops.convert_to_tensor(x), ops.convert_to_tensor(index)))
+    np.testing.assert_array_equal(found, np.stack([a[i] for a, i in zip(x, index, strict=True)]))
+    flat = rows_of(ops.convert_to_tensor(x[..., 0]), ops.convert_to_tensor(index))
+    np.testing.assert_array_equal(ops.convert_to_numpy(flat), found[..., 0])
+
+
+@pytest.mark.backends
+def test_a_class_outside_has_a_row_of_zeros():
+    found = ops.convert_to_numpy(one_hot(ops.convert_to_tensor([[0, 2], [-1, 3]]), 3))
+    np.testing.assert_array_equal(found, [[[1, 0, 0], [0, 0, 1]], [[0, 0, 0], [0, 0, 0]]])
+    assert found.dtype == np.float32
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="one backend's gradient")
+def test_the_gradient_of_rows_goes_to_the_rows():
+    import tensorflow as tf
+
+    x = tf.Variable(np.zeros((2, 3, 2), np.float32))
+    weights = tf.constant(np.arange(8, dtype=np.float32).reshape(2, 2, 2))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(rows_of(x, tf.constant([[2, 2], [0, 1]])) * weights)
+    expected = [[[0, 0], [0, 0], [0 + 2, 1 + 3]], [[4, 5], [6, 7], [0, 0]]]
+    np.testing.assert_array_equal(tf.convert_to_tensor(tape.gradient(loss, x)), expected)
