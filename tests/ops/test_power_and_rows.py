@@ -43,3 +43,15 @@ def test_the_gradient_of_rows_goes_to_the_rows():
         loss = tf.reduce_sum(rows_of(x, tf.constant([[2, 2], [0, 1]])) * weights)
     expected = [[[0, 0], [0, 0], [0 + 2, 1 + 3]], [[4, 5], [6, 7], [0, 0]]]
     np.testing.assert_array_equal(tf.convert_to_tensor(tape.gradient(loss, x)), expected)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the others know their shapes")
+def test_rows_of_images_whose_number_is_open():
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec((None, None, 2), tf.float32), tf.TensorSpec((None, 2), tf.int32)]
+    x = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
+    found = tf.function(rows_of, signature, autograph=False)(
+        x, np.array([[2, 0], [1, 1]], np.int32)
+    )
+    np.testing.assert_array_equal(found, [[[4, 5], [0, 1]], [[8, 9], [8, 9]]])

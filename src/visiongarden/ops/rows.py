@@ -17,7 +17,7 @@ def rows_of(x: Any, index: Any) -> Any:
     Returns:
         (batch, k, ...).
     """
-    start = ops.arange(ops.shape(x)[0], dtype="int32") * x.shape[1]
+    start = ops.arange(ops.shape(x)[0], dtype="int32") * ops.shape(x)[1]
     index = ops.reshape(ops.cast(index, "int32") + ops.expand_dims(start, -1), (-1,))
     found = ops.take(ops.reshape(x, (-1, *x.shape[2:])), index, axis=0)
     return ops.reshape(found, (ops.shape(x)[0], -1, *x.shape[2:]))
