@@ -241,4 +241,4 @@ def test_a_head_tells_the_task(tmp_path):
     recipe = resolve(fields)
     assert recipe.task == "segmentation"
     assert type(recipe.augmentation).__name__ == "SegmentationAugmentation"
-    assert recipe.model.decoder == vg.decoders.SemanticFPN(channels=64, pyramid_channels=64)
+    assert recipe.model.decoder == vg.decoders.UNet(channels=64, levels=("p2", "p3", "p4"))
