@@ -47,7 +47,8 @@ def ours(args):
     with tempfile.TemporaryDirectory() as scratch:
         model = vg.load(train(recipe, Path(scratch) / "run") / "last.keras")
     val = read_masks(args.folder, "val")
-    found = [segments.classes for segments in predict(model, val.paths)]
+    images = [val.load(index)[0] for index in range(len(val))]
+    found = [segments.classes for segments in predict(model, images)]
     return mean_iou(val, found), model.count_params()
 
 
