@@ -29,8 +29,9 @@ def default_model(task: str) -> dict[str, Any]:
             "head": Classification(num_classes=1),
             "image_size": [224, 224],
         },
-        # Measured on 320 drawn scenes at 96 pixels, 20 epochs: p5, of 3 × 3 cells there, slows the
-        # loss's fall at four times the weights; p1 slows it too; Dice adds 0.04 to the mean IoU.
+        # Measured on 320 drawn scenes at 96 pixels, 20 epochs, mean IoU: 0.42 (two seeds), where a
+        # semantic feature pyramid down to p5 without Dice, its images moved further, had 0.19. p5,
+        # of 3 × 3 cells there, and p1 both slow the loss's fall; Dice adds 0.02 to 0.04.
         "segmentation": {
             "backbone": CSPDarknet(levels=("p2", "p3", "p4"), **backbone),
             "decoder": UNet(channels=64, levels=("p2", "p3", "p4")),
