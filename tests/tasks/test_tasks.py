@@ -241,4 +241,23 @@ def test_a_head_tells_the_task(tmp_path):
     recipe = resolve(fields)
     assert recipe.task == "segmentation"
     assert type(recipe.augmentation).__name__ == "SegmentationAugmentation"
-    assert recipe.model.decoder == vg.decoders.SemanticFPN(channels=64, pyramid_channels=64)
+    assert recipe.model.decoder == vg.decoders.UNet(channels=64, levels=("p2", "p3", "p4"))
+
+
+@pytest.mark.slow
+def test_a_segmenter_of_the_default_recipe_learns(tmp_path):
+    """Few images by heart: from a mean IoU of 0.15, all background, to an overlap in each class.
+
+    A semantic feature pyramid down to p5 without Dice, 1.7 million parameters, reached 0.5.
+    """
+    still = {"flip": 0, "scale": [1, 1], "translate": 0, "hsv": [0, 0, 0]}
+    few = make_mask_scenes(tmp_path / "scenes", 16, (64, 64))
+    fields = {
+        "data": {"path": str(few)},
+        "augmentation": still,
+        "training": {"epochs": 40, "batch_size": 4, "judge_every": 40, "tensorboard": False},
+    }
+    recipe = resolve(fields, overrides=["model.image_size=64"])
+    model = vg.load(train(recipe, tmp_path / "run") / "last.keras")
+    figures = evaluate(model, read_masks(few)).figures
+    assert figures["mIoU"] > 0.7

@@ -130,12 +130,16 @@ def _writer(folder: Path) -> Any:
 
 
 def average(trainer: Any, averaged: keras.Model) -> None:
-    """Puts the moving average of the trained weights, and the other state, into `averaged`."""
+    """Puts the moving average of the trained weights, and the other state, into `averaged`.
+
+    Statistics of batch normalisation that began with the run are freed of what they began with.
+    """
     source = trainer.inner
     # A loss scale for float16 is wrapped around the optimiser.
     optimizer = getattr(trainer.optimizer, "inner_optimizer", trainer.optimizer)
     learned = zip(trainer.trainable_variables, optimizer.averaged(), strict=True)
     values = {id(variable): value for variable, value in learned}
+    values |= trainer.beginning.forgotten(int(keras.ops.convert_to_numpy(optimizer.iterations)))
     # One by one: in the model layers may be frozen, which the other knows nothing of.
     for weight, other in zip(averaged.variables, source.variables, strict=True):
         weight.assign(values.get(id(other), other.value))

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from visiongarden.training.ahead import ahead
+from visiongarden.training.statistics import Beginning
 from visiongarden.training.torch_step import TorchStep
 from visiongarden.types import ImageSize
 
@@ -26,6 +27,7 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
     def __init__(self, model: keras.Model, loss: Any, image_size: ImageSize) -> None:
         super().__init__(name="trainer", dtype=model.dtype_policy)
         self.inner, self.judge_raw, self.image_size = model, loss, image_size
+        self.beginning = Beginning(model)
         self.trackers = [keras.metrics.Mean(name=term) for term in getattr(loss, "terms", ())]
         self._torch_step: TorchStep | None = None
         self.built = True

@@ -30,8 +30,10 @@ class SegmentationAugmentation(Value):
 
     flip: Share = 0.5
     flip_vertical: Share = 0.0
-    scale: tuple[_Factor, _Factor] = (0.75, 1.5)
-    translate: Share = 0.1
+    # Measured on 320 images, 20 epochs, one seed: with 0.75 to 1.5 and 0.1 mean IoU was 0.33, not
+    # 0.45.
+    scale: tuple[_Factor, _Factor] = (0.8, 1.25)
+    translate: Share = 0.05
     degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
     hsv: tuple[Share, Share, Share] = (0.015, 0.5, 0.4)
     multi_scale: MultiScale = 0.0
