@@ -25,6 +25,12 @@ def pytest_configure(config):
             f"KERAS_BACKEND={BACKEND} is not installed: pip install -e '.[{BACKEND}]'"
         )
 
+    if BACKEND == "torch":
+        import torch
+
+        # On a GPU convolutions would round to ten bits, and exact values are compared.
+        torch.backends.cudnn.allow_tf32 = False
+
 
 def pytest_report_header():
     return f"keras backend: {BACKEND}"

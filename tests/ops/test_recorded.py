@@ -173,3 +173,11 @@ def test_few_recordings_are_kept():
         with torch.no_grad():
             np.testing.assert_array_equal(numbers(run(image(0, size))), numbers(image(0, size) + 1))
     assert run.recorded == MOST
+
+
+def test_an_error_is_the_functions_own():
+    run = Recorded(lambda x: x + {"a": 1}["b"])
+    with torch.no_grad():
+        for _ in range(4):
+            with pytest.raises(KeyError, match="b"):
+                run(image())

@@ -70,11 +70,11 @@ class Recorded:
             run = self._kept.get(key)
             if run is not None:
                 self._kept.move_to_end(key)
-                return run(tensors)
-            self._calls[key] += 1
-            if self._calls[key] >= AFTER and self._can:
-                self._advance(key, given, tensors)
-        return self._function(*given)
+            elif self._can:
+                self._calls[key] += 1
+                if self._calls[key] >= AFTER:
+                    self._advance(key, given, tensors)
+        return self._function(*given) if run is None else run(tensors)
 
     def _advance(self, key: Any, given: Any, tensors: list[Any]) -> None:
         """Records at one call, and at the next one, whose numbers are others, compares."""
@@ -90,7 +90,7 @@ class Recorded:
                 self._can = False
                 return
             run = self._quickest(graph, tensors, before)
-        except (RuntimeError, TypeError, ValueError, NotImplementedError):
+        except Exception:  # a person's own function raises whatever it likes, and will once more
             self._can = False
             return
         finally:
@@ -128,7 +128,7 @@ class Recorded:
             before.restore()
         return len(found[0]) == len(found[1]) and all(map(_close, *found))
 
-    def _quickest(self, graph: Run, tensors: list[Any], before: _Values) -> Run:
+    def _quickest(self, graph: Any, tensors: list[Any], before: _Values) -> Run:
         import torch
 
         if all(x.device.type != "cuda" for x in tensors):
@@ -207,7 +207,7 @@ def _mutates(node: Any) -> bool:
     return schema is None or schema.is_mutable
 
 
-def _captured(graph: Run, tensors: list[Any], before: _Values, pool: Any) -> Run:
+def _captured(graph: Any, tensors: list[Any], before: _Values, pool: Any) -> Run:
     """The recording as a CUDA graph; as it is, where it has what the device cannot repeat."""
     import torch
 
@@ -225,12 +225,18 @@ def _captured(graph: Run, tensors: list[Any], before: _Values, pool: Any) -> Run
             outputs = graph(inputs)
     except RuntimeError:
         return graph
+    weights = list(graph.parameters())
+    places = [weight.data_ptr() for weight in weights]
+    lock = threading.Lock()
 
     def run(tensors: list[Any]) -> list[Any]:
-        for here, given in zip(inputs, tensors, strict=True):
-            here.copy_(given)
-        replay.replay()
-        return [x.clone() for x in outputs]
+        if [weight.data_ptr() for weight in weights] != places:
+            return list(graph(tensors))  # the device would read where weights were
+        with lock:
+            for here, given in zip(inputs, tensors, strict=True):
+                here.copy_(given)
+            replay.replay()
+            return [x.clone() for x in outputs]
 
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from visiongarden.ops.recorded import Recorded
@@ -22,7 +23,9 @@ class TorchStep:
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
-        self._step = Recorded(self._run, self._changed)
+        self._step: Callable[..., Any] = Recorded(self._run, self._changed)
+        if trainer.run_eagerly:
+            self._step = self._run
         self._weights: list[Any] = []
 
     def __call__(self, data: Any) -> dict[str, Any]:
