@@ -291,9 +291,18 @@ def listed_twice(root):
     (root / "data.yaml").write_text("train: list.txt\nnames: [cat, dog]\n")
 
 
+def class_beyond(digits):
+    def spoil(root):
+        (root / "labels" / "train" / "a.txt").write_text("9" * digits + " .5 .5 .1 .1")
+
+    return spoil
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (class_beyond(30), "9{30} is outside the class map"),
+        (class_beyond(5000), "not numbers: 9"),
         (two_endings, "a.png and a.jpg have one name"),
         (label_without_image, "lost.txt: labels of an image that is not there"),
         (label_that_is_a_folder, "b.txt: there is no such file"),

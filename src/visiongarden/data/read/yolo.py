@@ -16,7 +16,7 @@ import numpy as np
 from visiongarden.config import load_yaml
 from visiongarden.data import outlines
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.faults import Faults, all_sound
+from visiongarden.data.faults import Faults
 from visiongarden.data.place import Place
 from visiongarden.data.read.build import (
     Label,
@@ -96,22 +96,25 @@ def _example(
 
 def _all_boxes(text: str, size: ImageSize, count: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Boxes and classes of a file without a fault and without outlines; None of any other."""
-    lines = [words for line in text.splitlines() if (words := line.split())]
-    if any(len(words) != 5 or not words[0].isdecimal() for words in lines):
-        return None
-    try:
-        rows = np.array([float(word) for words in lines for word in words]).reshape(-1, 5)
-    except ValueError:
-        return None
-    classes = rows[:, 0].astype(np.int64)
-    if (classes >= count).any():
-        return None
-    sides = np.array([size[1], size[0]], np.float64)
-    middle, half = rows[:, 1:3], rows[:, 3:] / 2
-    boxes = np.concatenate([(middle - half) * sides, (middle + half) * sides], axis=1)
-    if not all_sound(boxes, size):
-        return None
-    return boxes.astype(np.float32), classes.astype(np.int32)
+    height, width = size
+    boxes, classes = [], []
+    for words in map(str.split, text.splitlines()):
+        if not words:
+            continue
+        if len(words) != 5 or not words[0].isdecimal():
+            return None
+        try:
+            index, (x, y, w, h) = int(words[0]), map(float, words[1:])
+        except ValueError:
+            return None
+        left, right = (x - w / 2) * width, (x + w / 2) * width
+        top, bottom = (y - h / 2) * height, (y + h / 2) * height
+        # A comparison with NaN is False.
+        if not (index < count and 0 <= left < right <= width and 0 <= top < bottom <= height):
+            return None
+        boxes.append((left, top, right, bottom))
+        classes.append(index)
+    return np.array(boxes, np.float32).reshape(-1, 4), np.array(classes, np.int32)
 
 
 def _label(
