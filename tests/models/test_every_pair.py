@@ -97,7 +97,7 @@ SAMPLE = {
         heads.Decoupled(num_classes=2, width=0.125, depthwise=True),
     ),
 }
-ON_EVERY_BACKEND = {"yolov4-csp", "yolox-nano"}
+ON_EVERY_BACKEND = {"yolox-nano"}
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def numbers(model):
     "name",
     [
         pytest.param("yolov5"),
-        pytest.param("yolov7", marks=[pytest.mark.backends, pytest.mark.slow]),
+        pytest.param("yolov7", marks=pytest.mark.slow),
         pytest.param("yolov7-tiny"),
         pytest.param("yolov9t"),
         pytest.param("yolov9e", marks=pytest.mark.slow),

@@ -76,8 +76,9 @@ def test_reopens_bit_identical(saved):
     assert model.parts.decoder == vg.decoders.FPN(channels=16)
 
 
-@pytest.mark.backends
-@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "dtype", [pytest.param("mixed_bfloat16", marks=pytest.mark.backends), "mixed_float16"]
+)
 def test_keeps_its_dtype_policy(tmp_path, dtype):
     model = small(dtype=dtype)
     model.save(tmp_path / "m.keras")

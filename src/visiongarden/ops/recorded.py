@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import keras
 
 AFTER = 16
-"""Calls with one shape before it is recorded: recording takes about as long as 50 calls save."""
+"""Calls with one shape before it is recorded: recording takes as long as 50 to 100 calls save."""
 
 MOST = 8
 """Recordings that are kept; the one that was used longest ago goes."""
@@ -102,6 +102,8 @@ class Recorded:
 
     def _record(self, given: Any, tensors: list[Any]) -> tuple[Any, Any]:
         import torch
+        from torch._guards import TracingContext, tracing
+        from torch._subclasses.fake_tensor import FakeTensorMode
         from torch.fx.experimental.proxy_tensor import make_fx
 
         made: list[Any] = []
@@ -111,7 +113,10 @@ class Recorded:
                 made.append(self._function(*keras.tree.pack_sequence_as(given, tensors)))
             return keras.tree.flatten(made[0])
 
-        graph: Any = make_fx(watched)(tensors)
+        # One mode for what is noted of each value's shape; by itself each would make its own, with
+        # a trace of Python's stack: half of the time.
+        with tracing(TracingContext(FakeTensorMode())):
+            graph: Any = make_fx(watched)(tensors)
         _fold(graph)
         return graph, keras.tree.map_structure(lambda _: 0, made.pop())
 
