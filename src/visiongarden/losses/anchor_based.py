@@ -10,7 +10,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from visiongarden.config import Value
 from visiongarden.losses.assigners import AnchorIoU
 from visiongarden.losses.bce import binary_crossentropy
-from visiongarden.ops import AnchorGrid, Sizes, ciou, flat, offsets_to_boxes, one_hot
+from visiongarden.ops import AnchorGrid, Sizes, ciou, flat, offsets_to_boxes, one_hot, rows_of
 from visiongarden.types import ImageSize, RawPredictions
 
 
@@ -67,11 +67,11 @@ class AnchorBasedLoss(Value):
             ops.take(ops.convert_to_tensor(known), index, axis=0)
             for known in (grid.cells, grid.strides, grid.anchors, grid.scales)
         )
-        offsets = _pick(flat(raw, "boxes"), index)
+        offsets = rows_of(flat(raw, "boxes"), index)
         predicted = offsets_to_boxes(offsets, cells, strides, anchors, scales, self.sizes)
         overlap = ciou(predicted, ops.repeat(boxes, each, axis=1))
         hot = one_hot(ops.repeat(classes, each, axis=1), self.num_classes)
-        entropy = ops.sum(binary_crossentropy(hot, _pick(logits, index)), axis=-1)
+        entropy = ops.sum(binary_crossentropy(hot, rows_of(logits, index)), axis=-1)
         wanted = self._objectness(overlap, taken, index, grid.count)
         return {
             "box": self.box_gain * ops.sum((1 - overlap) * taken) / total,
@@ -91,9 +91,3 @@ class AnchorBasedLoss(Value):
         )
         # A segment that no candidate names comes back as the smallest number there is.
         return ops.reshape(ops.maximum(best, 0.0), (batch, count))
-
-
-def _pick(x: Any, index: Any) -> Any:
-    """Rows (batch, p, c) of (batch, n, c)."""
-    rows = ops.repeat(ops.expand_dims(index, -1), x.shape[-1], axis=-1)
-    return ops.take_along_axis(x, rows, axis=1)

@@ -18,6 +18,6 @@ def rows_of(x: Any, index: Any) -> Any:
         (batch, k, ...).
     """
     start = ops.arange(ops.shape(x)[0], dtype="int32") * ops.shape(x)[1]
-    index = ops.reshape(ops.cast(index, "int32") + ops.expand_dims(start, -1), (-1,))
-    found = ops.take(ops.reshape(x, (-1, *x.shape[2:])), index, axis=0)
-    return ops.reshape(found, (ops.shape(x)[0], -1, *x.shape[2:]))
+    row = ops.reshape(ops.cast(index, "int32") + ops.expand_dims(start, -1), (-1,))
+    found = ops.take(ops.reshape(x, (-1, *x.shape[2:])), row, axis=0)
+    return ops.reshape(found, (*ops.shape(index), *x.shape[2:]))

@@ -8,7 +8,7 @@ from keras import ops
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from visiongarden.config import Value
-from visiongarden.ops import Cells, one_hot, pairwise_iou
+from visiongarden.ops import Cells, one_hot, pairwise_iou, rows_of
 
 _FAR = 1e6
 """Cost of a cell outside a box's central region; above any real one."""
@@ -79,10 +79,9 @@ class SimOTA(Value):
         owner = ops.argmin(ops.where(chosen, cost, 2 * _FAR), axis=1)
         mine = ops.equal(ops.expand_dims(owner, 1), ops.arange(boxes.shape[1])[None, :, None])
         kept = ops.cast(chosen & mine, "float32")
-        rows = ops.repeat(ops.expand_dims(owner, -1), 4, axis=-1)
         return Matches(
-            ops.take_along_axis(boxes, rows, axis=1),
-            ops.take_along_axis(classes, owner, axis=1),
+            rows_of(boxes, owner),
+            rows_of(classes, owner),
             ops.stop_gradient(ops.max(overlap * kept, axis=1)),
             ops.stop_gradient(ops.max(kept, axis=1)),
         )

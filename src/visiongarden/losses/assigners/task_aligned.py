@@ -8,7 +8,7 @@ from keras import ops
 from pydantic import NonNegativeFloat, PositiveInt
 
 from visiongarden.config import Value
-from visiongarden.ops import Cells, one_hot, pairwise_iou, power
+from visiongarden.ops import Cells, one_hot, pairwise_iou, power, rows_of
 
 _LEAST_IOU = 1e-3
 
@@ -80,11 +80,8 @@ class TaskAligned(Value):
         best = ops.max(aligned, axis=-1, keepdims=True)
         best_overlap = ops.max(overlap * kept, axis=-1, keepdims=True)
         quality = ops.max(aligned / ops.maximum(best, 1e-30) * best_overlap, axis=1)
-        rows = ops.expand_dims(owner, -1)
         return Assignment(
-            ops.take_along_axis(boxes, ops.repeat(rows, 4, axis=-1), axis=1),
-            ops.take_along_axis(classes, owner, axis=1),
-            ops.stop_gradient(quality),
+            rows_of(boxes, owner), rows_of(classes, owner), ops.stop_gradient(quality)
         )
 
     def _inside(self, cells: Cells, boxes: Any, classes: Any) -> Any:
