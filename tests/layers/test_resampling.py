@@ -35,6 +35,34 @@ def test_upsampling_equals_keras(size, interpolation):
     np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("size", [2, 3, (1, 4)])
+def test_upsampling_s_gradient_equals_keras(size, compiled, dtype):
+    tf = pytest.importorskip("tensorflow")
+    weight = np.random.default_rng(1).normal(size=(2, 36, 48, 5)).astype(np.float32)
+    x = tf.cast(X, dtype)
+
+    def gradient(layer):
+        @tf.function(
+            jit_compile=compiled, input_signature=[tf.TensorSpec([2, None, None, 5], dtype)]
+        )
+        def run(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = layer(x)
+                total = tf.reduce_sum(
+                    y * tf.cast(weight, dtype)[:, : tf.shape(y)[1], : tf.shape(y)[2]]
+                )
+            return tape.gradient(total, x)
+
+        return tf.cast(run(x), "float32").numpy()
+
+    ours, keras_own = (kind(size, dtype=dtype) for kind in (Upsampling, keras.layers.UpSampling2D))
+    near = {"float32": 1e-5, "float16": 1e-2, "bfloat16": 8e-2}[dtype]
+    np.testing.assert_allclose(gradient(ours), gradient(keras_own), rtol=near, atol=near)
+
+
 def test_configs_are_whole():
     for layer in (MaxPooling(3, strides=1, padding="same", name="a"), Upsampling(2, name="b")):
         again = type(layer).from_config(layer.get_config())

@@ -19,6 +19,7 @@ import numpy as np
 from visiongarden.errors import UserError
 from visiongarden.export.agreement import Agreement, agreement
 from visiongarden.export.operations import complete_tf2onnx
+from visiongarden.export.splits import split_channels_first
 from visiongarden.models import load
 from visiongarden.postprocess import Nms
 from visiongarden.tasks import task_of
@@ -133,10 +134,11 @@ def _decoded(model: Any, size: ImageSize) -> keras.Model:
 
 
 def _finish(path: Path, model: Any, size: ImageSize) -> None:
-    """Names the inputs and outputs, adds the metadata, and lets ONNX check the graph."""
+    """Spares transpositions, adds the metadata, and lets ONNX check the graph."""
     import onnx
 
     graph = onnx.load(str(path))
+    split_channels_first(graph.graph)
     names = list(model.class_map.names) if model.class_map else None
     facts = {
         "task": model.task,

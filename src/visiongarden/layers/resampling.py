@@ -49,7 +49,8 @@ class MaxPooling(keras.layers.MaxPooling2D):
 class Upsampling(keras.layers.UpSampling2D):
     """`keras.layers.UpSampling2D`, the same numbers.
 
-    On PyTorch Keras repeats rows and columns in two copies; here the nearest cell is one operation.
+    Keras repeats rows and columns in two copies; on TensorFlow and PyTorch the nearest cell is one
+    operation here, which exported files have too.
 
     Args:
         size: factor of height and width, a whole number.
@@ -59,10 +60,29 @@ class Upsampling(keras.layers.UpSampling2D):
     def call(self, inputs: Any) -> Any:
         """Each cell as a block of `size` cells, or what lies between them."""
         nearest = self.interpolation == "nearest" and self.data_format == "channels_last"
-        if keras.backend.backend() != "torch" or not nearest:
+        if nearest and keras.backend.backend() == "tensorflow":
+            return _nearest_on_tensorflow(inputs, self.size)
+        if not nearest or keras.backend.backend() != "torch":
             return super().call(inputs)
         import torch
 
         factors = tuple(float(side) for side in self.size)
         x = torch.nn.functional.interpolate(inputs.permute(0, 3, 1, 2), scale_factor=factors)
         return x.permute(0, 2, 3, 1)
+
+
+def _nearest_on_tensorflow(inputs: Any, size: tuple[int, int]) -> Any:
+    """Each cell as a block; the gradient sums over the block, which XLA compiles too."""
+    import tensorflow as tf
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def enlarged(x: Any) -> Any:
+        sides = tf.shape(x)[1:3] if None in x.shape[1:3] else x.shape[1:3]
+        y = tf.raw_ops.ResizeNearestNeighbor(images=x, size=tf.multiply(sides, size))
+
+        def back(gradient: Any) -> Any:
+            return tf.nn.avg_pool2d(gradient, size, size, "VALID") * (size[0] * size[1])
+
+        return y, back
+
+    return enlarged(inputs)
