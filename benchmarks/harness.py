@@ -131,8 +131,8 @@ def compare(contenders, rounds, seconds_a_turn, images_a_step, log=print, togeth
 
 
 def table(title, rows, base):
-    """Markdown of a comparison; ratios are to the row named `base`."""
-    reference = next((r["images_s"] for r in rows if r["name"] == base and "images_s" in r), None)
+    """Markdown of a comparison; ratios are to the row named `base`, medians over the rounds."""
+    reference = next((r["rates"] for r in rows if r["name"] == base and "rates" in r), None)
     lines = [
         f"### {title}",
         "",
@@ -143,7 +143,9 @@ def table(title, rows, base):
         if "failed" in row:
             lines.append(f"| {row['name']} | {row['failed']} | | | | |")
             continue
-        ratio = f"{row['images_s'] / reference:.2f}" if reference else ""
+        # Round by round, since a machine's speed changes between them.
+        pairs = zip(row["rates"], reference or (), strict=False)
+        ratio = f"{statistics.median(a / b for a, b in pairs):.2f}" if reference else ""
         lines.append(
             f"| {row['name']} | {row['images_s']:.1f} | ±{row['spread']:.0%} | {ratio} "
             f"| {row['peak_mib']} | {row['prepare_s']:.1f} |"

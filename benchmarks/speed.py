@@ -1,13 +1,16 @@
-"""Training step and inference: our backends beside native PyTorch of the same architecture."""
+"""Training step and inference: our backends beside native PyTorch and the peer's own model."""
 
 import argparse
+from pathlib import Path
 
-from benchmarks.harness import Contender, compare, keep, machine, table
+from benchmarks.harness import PEER, Contender, compare, keep, machine, table
 
 NATIVE = "torch-native"
+LETTERS = {(0.33, 0.25, 1024): "n", (0.33, 0.5, 1024): "s", (0.67, 0.75, 768): "m"}
+"""The peer's name of a size, by depth, width and most channels."""
 
 
-def contenders(options, compiled):
+def contenders(options, compiled, peer_python):
     """All of a mode."""
     ours = "benchmarks.contenders.ours"
     native = "benchmarks.contenders.torch_native"
@@ -26,6 +29,16 @@ def contenders(options, compiled):
         found.pop()
     if not compiled:
         found.pop(1)  # minutes of a C++ compiler
+    letter = LETTERS.get((options["depth"], options["width"], options["most"]))
+    if options["mode"] == "graph" or letter is None:
+        return found
+    if Path(peer_python).is_file():
+        given = options | {"letter": letter}
+        module = "benchmarks.contenders.ultralytics_model"
+        offline = {"YOLO_OFFLINE": "1"}
+        found.insert(1, Contender("peer", module, given, offline, python=peer_python))
+    else:
+        print(f"no peer: {peer_python} is missing")
     return found
 
 
@@ -44,11 +57,13 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=4.0, help="of one turn")
     parser.add_argument("--only", nargs="*", help="contenders; all by default")
+    parser.add_argument("--peer-python", default=str(PEER))
     given = vars(parser.parse_args())
-    rounds, seconds, only, together, compiled = (
-        given.pop(key) for key in ("rounds", "seconds", "only", "together", "compiled")
+    rounds, seconds, only, together, compiled, peer = (
+        given.pop(key)
+        for key in ("rounds", "seconds", "only", "together", "compiled", "peer_python")
     )
-    chosen = [c for c in contenders(given, compiled) if not only or c.name in only]
+    chosen = [c for c in contenders(given, compiled, peer) if not only or c.name in only]
     rows = compare(chosen, rounds, seconds, given["batch"], together=together)
     size = given["size"]
     print(
