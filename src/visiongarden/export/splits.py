@@ -32,7 +32,8 @@ def split_channels_first(graph: Any) -> int:
         turned = makers.get(split.input[0])
         back = [user for name in split.output for user in users[name]]
         if (
-            not _turns(turned, _LAST)
+            turned is None
+            or not _turns(turned, _LAST)
             or _axis(split) not in (-1, 3)
             or shown & {*split.output, *(node.output[0] for node in back)}
             or not all(_turns(node, _FIRST) for node in back)
@@ -55,10 +56,8 @@ def split_channels_first(graph: Any) -> int:
 
 
 def _turns(node: Any, order: tuple[int, ...]) -> bool:
-    return (
-        node is not None
-        and node.op_type == "Transpose"
-        and any(a.name == "perm" and tuple(a.ints) == order for a in node.attribute)
+    return node.op_type == "Transpose" and any(
+        a.name == "perm" and tuple(a.ints) == order for a in node.attribute
     )
 
 

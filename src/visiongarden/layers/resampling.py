@@ -75,7 +75,7 @@ def _nearest_on_tensorflow(inputs: Any, size: tuple[int, int]) -> Any:
     """Each cell as a block; the gradient sums over the block, which XLA compiles too."""
     import tensorflow as tf
 
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    @tf.custom_gradient
     def enlarged(x: Any) -> Any:
         sides = tf.shape(x)[1:3] if None in x.shape[1:3] else x.shape[1:3]
         y = tf.raw_ops.ResizeNearestNeighbor(images=x, size=tf.multiply(sides, size))
