@@ -41,11 +41,12 @@ def trainer_of(options, head, eager=False):
     import keras
 
     import visiongarden as vg
+    from visiongarden.layers.keras_internals import seed_everything
     from visiongarden.training import Training
     from visiongarden.training.optimizers import make_optimizer
     from visiongarden.training.trainer import Trainer
 
-    keras.utils.set_random_seed(0)
+    seed_everything(0)
     model = vg.Detector(
         vg.backbones.DarknetTiny(width=0.25, levels=("p3", "p4", "p5")),
         vg.decoders.FPN(channels=32),

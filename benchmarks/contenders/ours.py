@@ -38,11 +38,12 @@ def prepare(options):
     import keras
 
     from visiongarden.evaluation import Predictor
+    from visiongarden.layers.keras_internals import seed_everything
     from visiongarden.training import Training
     from visiongarden.training.optimizers import make_optimizer
     from visiongarden.training.trainer import Trainer
 
-    keras.utils.set_random_seed(0)
+    seed_everything(0)
     model, (images, boxes, classes) = detector(options), batch(options)
     facts = {"parameters": model.count_params(), "backend": keras.backend.backend()}
     if options["mode"] == "infer":

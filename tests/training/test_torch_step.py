@@ -66,7 +66,7 @@ def trained(make, after, monkeypatch, steps=5):
     for _ in range(steps):
         images = random.integers(0, 255, (2, 64, 64, 3)).astype(np.uint8)
         logs.append(trainer.train_on_batch(images, targets(model, random), return_dict=True))
-    return model.get_weights(), logs, trainer._torch_step._step.recorded
+    return model.get_weights(), logs, trainer._own_step._step.recorded
 
 
 MAKERS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from visiongarden.ops.recorded import Recorded
+from visiongarden.ops.xla import compiler_options
 from visiongarden.types import ImageSize
 
 Forward: TypeAlias = Callable[[np.ndarray], tuple[Any, ...]]
@@ -68,7 +70,7 @@ def _jax(model: Any, size: ImageSize) -> Forward:
 
     forward = _plain(model, size)
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=compiler_options())
     def pure(trainable: Any, others: Any, images: Any) -> Any:
         pairs = [
             *zip(model.trainable_variables, trainable, strict=True),

@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 
 import keras
 
+from visiongarden.ops.memory import give_back
+
 AFTER = 16
 """Calls with one shape before it is recorded: recording takes as long as 50 to 100 calls save."""
 
@@ -115,9 +117,11 @@ class Recorded:
 
         # One mode for what is noted of each value's shape; by itself each would make its own, with
         # a trace of Python's stack: half of the time.
+        give_back()
         with tracing(TracingContext(FakeTensorMode())):
             graph: Any = make_fx(watched)(tensors)
         _fold(graph)
+        give_back()
         return graph, keras.tree.map_structure(lambda _: 0, made.pop())
 
     def _same(self, graph: Run, given: Any, tensors: list[Any], before: _Values) -> bool:

@@ -6,13 +6,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import keras
 from rich.console import Console
 
 from visiongarden.config import save_yaml
 from visiongarden.data import Prints, check, leaked
 from visiongarden.errors import DataError, UserError
 from visiongarden.evaluation import evaluate, judge_on, plot_history
+from visiongarden.layers.keras_internals import seed_everything
 from visiongarden.models import Joined, load
 from visiongarden.recipes.environment import save_environment
 from visiongarden.recipes.recipe import Recipe
@@ -52,7 +52,7 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
     prints = Prints()
     check(train_set, trained_on=True, prints=prints)
     check(val_set, prints=prints)
-    keras.utils.set_random_seed(recipe.training.seed)
+    seed_everything(recipe.training.seed)
     model = recipe.build(class_map=train_set.class_map, dtype=recipe.training.precision)
     loader = _loader(recipe, train_set)
     check_sizes(model, loader)

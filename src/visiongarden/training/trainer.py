@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 from keras import ops
 
 from visiongarden.training.ahead import ahead
+from visiongarden.training.jax_step import JaxStep
 from visiongarden.training.statistics import Beginning
 from visiongarden.training.torch_step import TorchStep
 from visiongarden.types import ImageSize
@@ -29,20 +30,30 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         self.inner, self.judge_raw, self.image_size = model, loss, image_size
         self.beginning = Beginning(model)
         self.trackers = [keras.metrics.Mean(name=term) for term in getattr(loss, "terms", ())]
-        self._torch_step: TorchStep | None = None
+        self._own_step: Callable[..., Any] | None = None
         self.built = True
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """As Keras's; a step that was recorded is forgotten."""
+        """As Keras's; a step that was recorded is forgotten.
+
+        On JAX `jit_compile` compiles as `JaxStep` does.
+        """
+        self._own_step = self._compiled_by_jax(kwargs)
+        if self._own_step is not None:
+            kwargs["jit_compile"] = False  # not a second time, by Keras
         super().compile(*args, **kwargs)
         if keras.backend.backend() == "torch":
-            self._torch_step = TorchStep(self)
+            self._own_step = TorchStep(self)
+
+    def _compiled_by_jax(self, given: dict[str, Any]) -> Callable[..., Any] | None:
+        wanted = given.get("jit_compile") is True and not given.get("run_eagerly")
+        if keras.backend.backend() != "jax" or not wanted or keras.distribution.distribution():
+            return None
+        return JaxStep(super().train_step)
 
     def train_step(self, *given: Any) -> Any:
-        """Keras's own; on PyTorch one that is recorded, where that can be."""
-        if self._torch_step is None:
-            return super().train_step(*given)
-        return self._torch_step(*given)
+        """Keras's own; on PyTorch one that is recorded, on JAX one that is compiled quicker."""
+        return super().train_step(*given) if self._own_step is None else self._own_step(*given)
 
     def call(self, images: Any, training: bool | None = None) -> Any:
         """Raw predictions for uint8 images (batch, height, width, 3)."""

@@ -1,0 +1,60 @@
+"""JAX's step: Keras's numbers, with the compiler's options and for each shape of a batch."""
+
+import keras
+import numpy as np
+import pytest
+
+import visiongarden as vg
+from visiongarden.ops.xla import compiler_options
+from visiongarden.training.trainer import Trainer
+
+pytest.importorskip("jax")
+pytestmark = [
+    pytest.mark.backends,
+    pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX's own"),
+]
+
+
+def trained():
+    """Weights and losses, and the trainer."""
+    keras.utils.set_random_seed(0)
+    model = vg.Classifier(
+        vg.backbones.DarknetTiny(width=0.0625, levels=("p5",)),
+        vg.heads.Classification(num_classes=3, dropout=0.0),
+        image_size=128,
+    )
+    trainer = Trainer(model, model.parts.head.loss(), model.image_size)
+    trainer.compile(keras.optimizers.SGD(0.01, momentum=0.9), jit_compile=True)
+    random = np.random.default_rng(0)
+    losses = []
+    for count in (4, 4, 5):
+        images = random.integers(0, 255, (count, 128, 128, 3)).astype(np.uint8)
+        classes = np.eye(3, dtype=np.float32)[random.integers(0, 3, count)]
+        losses.append(trainer.train_on_batch(images, {"classes": classes}, return_dict=True))
+    return model.get_weights(), losses, trainer
+
+
+def test_the_step_is_keras_s(monkeypatch):
+    weights, losses, trainer = trained()
+    monkeypatch.setattr(Trainer, "_compiled_by_jax", lambda *_: None)
+    wanted, wanted_losses, plain = trained()
+    assert (trainer.jit_compile, plain.jit_compile) == (False, True)
+    for one, other in zip(losses, wanted_losses, strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
+    for one, other in zip(weights, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_options_are_the_device_s():
+    import jax
+
+    options = compiler_options()
+    assert options is None or jax.default_backend() == "cpu"
+    assert jax.jit(lambda x: x + 1, compiler_options=options)(1) == 2
+
+
+def test_an_option_that_is_unknown_is_left_out(monkeypatch):
+    monkeypatch.setattr("visiongarden.ops.xla._QUICK", {"xla_no_such_option": "1"})
+    compiler_options.cache_clear()
+    assert compiler_options() is None
+    compiler_options.cache_clear()
