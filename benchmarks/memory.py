@@ -1,8 +1,10 @@
 """Memory of a training step: its peak beside native PyTorch's, and a line over 1,000 steps.
 
 The peak is the largest resident set of a contender's process; what the libraries take by being
-imported stands beside it. The line is the resident set of a small model's process, whose slope over
-the second half is what a step leaves behind.
+imported stands beside it. Keras imports every backend and optional library that it finds, so that
+`--python` can name environments with one backend alone, as users have them. The line is the
+resident set of a small model's process, whose slope over the second half is what a step leaves
+behind.
 """
 
 import argparse
@@ -25,43 +27,32 @@ SMALL = {"size": 64, "batch": 2, "objects": 8, "classes": 4}
 EVERY = 10
 
 
-def peaks(backends, options, steps):
+def peaks(backends, options, steps, pythons):
     """One row a contender: peak of its process after some steps, and of the imports alone."""
-    train = options | {"mode": "train"}
-    contenders = [
-        ("native PyTorch, no loss", "import torch", Contender("native", NATIVE, options)),
-        *(
-            row
-            for name in backends
-            for row in (
-                (f"{name}, no loss", "import keras", _ours(name, options)),
-                (f"{name}, with loss", "import keras", _ours(name, train)),
-            )
-        ),
-    ]
+    chosen = [("native PyTorch", NATIVE, {}, "torch")]
+    chosen += [(name, OURS, {"KERAS_BACKEND": name}, name) for name in backends]
     rows = []
-    for name, imports, contender in contenders:
+    for name, module, environment, backend in chosen:
+        python = pythons.get(backend, sys.executable)
+        contender = Contender(name, module, options, environment, python)
         contender.start()
         peak = contender.turn(steps)["peak_kib"] / 1024
         contender.stop()
-        rows.append(
-            {"name": name, "peak_mib": peak, "import_mib": _import(imports, contender.environment)}
-        )
+        imports = "import torch" if module == NATIVE else "import keras"
+        taken = _import(imports, environment, python)
+        rows.append({"name": name, "peak_mib": peak, "import_mib": taken})
     return rows
 
 
-def _ours(backend, options):
-    return Contender(backend, OURS, options, {"KERAS_BACKEND": backend})
-
-
-def _import(line, environment):
-    code = f"{line}\nimport resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+def _import(line, environment, python):
+    code = f"{line}\nfrom benchmarks.contenders.worker import peak_kib\nprint(peak_kib())"
     said = subprocess.run(
-        [sys.executable, "-c", code],
+        [python, "-c", code],
         env=os.environ | environment,
         capture_output=True,
         text=True,
         check=True,
+        cwd=ROOT,
     )
     return int(said.stdout) / 1024
 
@@ -127,6 +118,12 @@ def main():
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=1000, help="of the line; 0 leaves it out")
     parser.add_argument("--line-only", action="store_true", help="leave the peaks out")
+    parser.add_argument(
+        "--python",
+        nargs="*",
+        default=[],
+        help="jax=PATH: of an environment with that backend alone",
+    )
     given = parser.parse_args()
     if given.child:
         child(given.child)
@@ -134,8 +131,8 @@ def main():
     backends = [n for n in given.only or BACKENDS if importlib.util.find_spec(n)]
     rows, lines = [], {}
     if not given.line_only:
-        options = {"mode": "graph", "size": given.size, "batch": given.batch}
-        rows = peaks(backends, options, 3)
+        options = {"mode": "train", "size": given.size, "batch": given.batch}
+        rows = peaks(backends, options, 3, dict(pair.split("=", 1) for pair in given.python))
         print(f"### Peak of a training step, {given.size} px, batch {given.batch}, {machine()}\n")
         print("| contender | peak MiB | ratio | imports MiB | beyond imports MiB | ratio |")
         print("|---|---|---|---|---|---|")
