@@ -343,3 +343,63 @@ def test_what_is_no_weight_has_its_value_after_opening(tmp_path):
     again(x, training=True)  # dropout draws from its seed
     if keras.backend.backend() == "torch":
         assert len(list(again.parameters())) == len(list(model.parameters()))
+
+
+@pytest.mark.backends
+def test_equal_weights_stay_apart(tmp_path):
+    model = small()  # its betas are all 0
+    model.save(tmp_path / "model.keras")
+    again = vg.load(tmp_path / "model.keras")
+    for number, weight in enumerate(again.weights):
+        weight.assign(keras.ops.full(weight.shape, number))
+    for number, weight in enumerate(again.weights):
+        assert np.all(keras.ops.convert_to_numpy(weight.value) == number)
+
+
+def test_keras_reads_the_weights_where_arrays_cannot_be_told_apart(saved, tmp_path, monkeypatch):
+    path, before = saved
+    monkeypatch.setattr("visiongarden.models.files.zlib.crc32", lambda *_: 0)
+    same = tmp_path / "same.keras"
+    vg.load(rewritten(path, same, {"visiongarden.json": zero_checksums(path)}))
+    read = []
+    monkeypatch.setattr(
+        keras.Model, "load_weights", lambda self, *given, _own=keras.Model.load_weights:
+        (read.append(given), _own(self, *given)),
+    )  # fmt: skip
+    after = outputs(vg.load(same))
+    assert len(read) == 1
+    for name, array in before.items():
+        np.testing.assert_array_equal(array, after[name])
+
+
+def zero_checksums(path):
+    """The manifest as it would be if every checksum were 0."""
+    with zipfile.ZipFile(path) as archive:
+        manifest = json.loads(archive.read("visiongarden.json"))
+    for entry in manifest["weights"].values():
+        entry[2] = 0
+    return json.dumps(manifest)
+
+
+@pytest.mark.parametrize("entry", [None, [], "x", [[1], "float32"], {"a": 1}, [[], [], {}]])
+def test_a_manifest_of_another_shape_is_refused(saved, tmp_path, entry):
+    with zipfile.ZipFile(saved[0]) as archive:
+        manifest = json.loads(archive.read("visiongarden.json"))
+    manifest["weights"][next(iter(manifest["weights"]))] = entry
+    bad = rewritten(saved[0], tmp_path / "bad.keras", {"visiongarden.json": json.dumps(manifest)})
+    with pytest.raises(ModelFileError, match="do not come back"):
+        vg.load(bad)
+
+
+def test_a_checksum_says_whose_an_array_is(saved, tmp_path):
+    """A checksum belongs to a path: the array it names is the one that the path gets."""
+    with zipfile.ZipFile(saved[0]) as archive:
+        manifest = json.loads(archive.read("visiongarden.json"))
+    stored = manifest["weights"]
+    one, other = [p for p, e in stored.items() if e[0] == [16] and p.endswith("gamma")][:2]
+    stored[one], stored[other] = stored[other], stored[one]
+    bad = rewritten(saved[0], tmp_path / "bad.keras", {"visiongarden.json": json.dumps(manifest)})
+    weights = {w.path: w for w in vg.load(bad).weights}
+    for path in (one, other):
+        array = keras.ops.convert_to_numpy(weights[path].value)
+        assert zlib.crc32(array.tobytes()) == stored[path][2]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import keras
@@ -24,6 +25,7 @@ __all__ = [
     "fill",
     "fresh_names",
     "has_automatic_name",
+    "is_only_its_weights",
     "is_weightless",
     "replay",
     "seed_everything",
@@ -61,8 +63,10 @@ def weightless() -> Iterator[list[keras.Variable]]:
         global_state.set_global_attribute(_PENDING, before)
 
 
-def fill(model: keras.Model, variables: list[keras.Variable]) -> None:
-    """Makes a model that was built `weightless()` usable: weights are 0, to be read from a file.
+def fill(
+    model: keras.Model, variables: list[keras.Variable], values: Mapping[str, np.ndarray]
+) -> None:
+    """Makes a model that was built `weightless()` usable.
 
     Random values would be drawn for nothing, and JAX compiles their drawing for every shape. What
     is no weight, as a layer's seed, takes its own first value.
@@ -70,9 +74,10 @@ def fill(model: keras.Model, variables: list[keras.Variable]) -> None:
     Args:
         model: built inside `weightless()`.
         variables: those that `weightless()` counted.
+        values: path of a weight -> its value; other weights are 0, to be read from a file.
     """
     for weight in model.weights:
-        weight._initializer = _zeros
+        weight._initializer = partial(_given, values.get(weight.path))
     for variable in variables:
         variable._deferred_initialize()
     if keras.backend.backend() == "torch":
@@ -82,9 +87,36 @@ def fill(model: keras.Model, variables: list[keras.Variable]) -> None:
                 layer.lay_out()
 
 
-def _zeros(shape: Any, dtype: str) -> Any:
-    # NumPy's take no memory until they are written, and JAX compiles nothing for them.
-    return keras.ops.convert_to_tensor(np.zeros(shape, np.float32), dtype=dtype)
+def _given(value: np.ndarray | None, shape: Any, dtype: str) -> Any:
+    # NumPy's zeros take no memory until they are written, and JAX compiles nothing for them.
+    value = np.zeros(shape, np.float32) if value is None else value
+    return keras.ops.convert_to_tensor(value, dtype=dtype)
+
+
+_PLAIN = {
+    kind.load_own_variables
+    for kind in (
+        keras.layers.Layer,
+        keras.layers.Conv2D,
+        keras.layers.DepthwiseConv2D,
+        keras.layers.Dense,
+    )
+}
+
+
+def is_only_its_weights(model: keras.Model) -> bool:
+    """Whether a model is whole once its weights have their values; all are of 32 bits then.
+
+    It is not where a layer has a seed, an asset, or a way of its own to load variables.
+    """
+    if len(model.variables) != len(model.weights):
+        return False
+    if any(keras.backend.standardize_dtype(weight.dtype) != "float32" for weight in model.weights):
+        return False
+    return all(
+        type(layer).load_own_variables in _PLAIN and not hasattr(layer, "load_assets")
+        for layer in model._flatten_layers()
+    )
 
 
 def seed_everything(seed: int) -> None:

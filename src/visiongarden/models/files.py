@@ -18,9 +18,11 @@ from typing import Any
 
 import h5py
 import keras
+import numpy as np
 
 from visiongarden import registry
 from visiongarden.errors import ModelFileError, UserError, nearest
+from visiongarden.layers.keras_internals import fill, is_only_its_weights, weightless
 
 MANIFEST = "visiongarden.json"
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
@@ -49,11 +51,14 @@ def load(path: str | Path) -> Any:
             config = _read_json(path, archive, _CONFIG)
             manifest = _read_json(path, archive, MANIFEST)
             cls = _model_class(path, config)
-            model = _rebuild(path, cls, config, archive.getinfo(_WEIGHTS).file_size)
+            model, variables = _rebuild(path, cls, config, archive.getinfo(_WEIGHTS).file_size)
             with tempfile.TemporaryDirectory() as folder:
                 weights = Path(archive.extract(_WEIGHTS, folder))
-                _check_hdf5(path, weights, model)
-                _load_weights(path, weights, model)
+                arrays = _check_hdf5(path, weights, model)
+                values = _by_checksum(weights, arrays, manifest, model)
+                fill(model, variables, values or {})
+                if values is None:
+                    _load_weights(path, weights, model)
     except (zipfile.BadZipFile, KeyError, EOFError, zlib.error, OSError, NotImplementedError) as e:
         raise ModelFileError(
             f"{path} is not a whole model file",
@@ -173,9 +178,10 @@ def _model_class(path: Path, config: Any) -> Any:
     return _registered(config, keras.Model)
 
 
-def _rebuild(path: Path, cls: Any, config: dict[str, Any], weights_size: int) -> Any:
-    from visiongarden.layers.keras_internals import fill, weightless
-
+def _rebuild(
+    path: Path, cls: Any, config: dict[str, Any], weights_size: int
+) -> tuple[Any, list[keras.Variable]]:
+    """The model without values, and its variables, which `fill` gives some."""
     try:
         with weightless() as variables:
             model = cls.from_config(config["config"])
@@ -191,8 +197,7 @@ def _rebuild(path: Path, cls: Any, config: dict[str, Any], weights_size: int) ->
             rule=f"about {needs:,} bytes of weights",
             received=f"{weights_size:,} bytes",
         )
-    fill(model, variables)
-    return model
+    return model, variables
 
 
 def _size_of(model: keras.Model) -> int:
@@ -232,9 +237,14 @@ def _load_weights(path: Path, weights: Path, model: keras.Model) -> None:
         ) from error
 
 
-def _check_hdf5(path: Path, weights: Path, model: keras.Model) -> None:
-    """Refuses links out of the file and arrays larger than the model's largest weight."""
+def _check_hdf5(path: Path, weights: Path, model: keras.Model) -> list[str]:
+    """Refuses links out of the file and arrays larger than the model's largest weight.
+
+    Returns:
+        The names of all arrays.
+    """
     largest = max((4 * _count(weight.shape) for weight in model.weights), default=0)
+    names: list[str] = []
 
     def visit(group: h5py.Group) -> None:
         for name in group:
@@ -248,9 +258,44 @@ def _check_hdf5(path: Path, weights: Path, model: keras.Model) -> None:
                     f"{path}: array {item.name} is none of this model's weights",
                     received=f"shape {item.shape}",
                 )
+            else:
+                names.append(item.name)
 
     with h5py.File(weights, "r") as file:
         visit(file)
+    return names
+
+
+def _by_checksum(
+    weights: Path, names: list[str], manifest: Any, model: keras.Model
+) -> dict[str, np.ndarray] | None:
+    """Path -> value of every weight, found by the shape and checksum that the manifest says.
+
+    Keras finds them by walking all attributes of all layers, a fifth of a warm start. None where
+    that has to be: a layer keeps more than its weights, or an array is missing or not the only one.
+    """
+    wanted = manifest.get("weights") if isinstance(manifest, dict) else None
+    if not isinstance(wanted, dict) or not is_only_its_weights(model):
+        return None
+    found: dict[Any, np.ndarray] = {}
+    with h5py.File(weights, "r") as file:
+        for name in names:
+            array = file[name][()]
+            if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+                return None
+            key = list(array.shape), zlib.crc32(array.tobytes())
+            if not np.array_equal(found.setdefault(str(key), array), array, equal_nan=True):
+                return None
+    values = {}
+    for weight in model.weights:
+        entry = wanted.get(weight.path)
+        if not isinstance(entry, list) or len(entry) != 3:
+            return None
+        array = found.get(str((list(weight.shape), entry[2])))
+        if array is None:
+            return None
+        values[weight.path] = array.copy()  # backends may keep the memory, and train in it
+    return values
 
 
 def _count(shape: Any) -> int:

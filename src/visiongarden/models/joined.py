@@ -10,11 +10,11 @@ import keras
 
 from visiongarden.errors import ContractError, UserError
 from visiongarden.layers.folding import folding
-from visiongarden.layers.keras_internals import dtype_policy
+from visiongarden.layers.keras_internals import dtype_policy, is_weightless
 from visiongarden.models.files import SavedAsParts, read_part, written
 from visiongarden.models.fuse import fused
-from visiongarden.parts import Backbone, Decoder, Head, connect
-from visiongarden.types import ClassMap, ImageSize
+from visiongarden.parts import Backbone, Decoder, Head, Part, connect
+from visiongarden.types import ClassMap, FeatureSpec, ImageSize
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,20 @@ class Joined(SavedAsParts, keras.Model):
         size = _as_size(image_size)
         classes = _as_class_map(class_map)
         self._check_task(backbone, decoder, head)
-        connection = connect(backbone, decoder, head, size, classes)
+        drawn: dict[str, keras.Model] = {}
+
+        def draw(part: Part, inputs: FeatureSpec) -> keras.Model:
+            drawn[part.role] = part.as_model(inputs, size)
+            return drawn[part.role]
+
+        # In a file the parts fit as a rule, and a model without weights costs nothing more than a
+        # trace of its shapes; elsewhere no weight is made before all is checked.
+        first = draw if size and is_weightless() else None
         with dtype_policy(dtype), folding(fused):
+            connection = connect(backbone, decoder, head, size, classes, first)
             images = keras.Input((*(size or (None, None)), 3), name="images")
-            backbone_model = backbone.as_model(image_size=size)
-            decoder_model = decoder.as_model(connection.features, size)
+            backbone_model = drawn.get("backbone") or backbone.as_model(image_size=size)
+            decoder_model = drawn.get("decoder") or decoder.as_model(connection.features, size)
             head_model = head.as_model(connection.decoded, size)
             features = backbone_model(images)
             features = decoder_model({level: features[level] for level in connection.features})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import keras
+
 from visiongarden.errors import ContractError, UserError
-from visiongarden.parts.part import FeaturePart, Part
+from visiongarden.parts.part import IMAGE, FeaturePart, Part
 from visiongarden.parts.roles import Backbone, Decoder, Head
 from visiongarden.types import ClassMap, FeatureSpec, ImageSize
 
@@ -24,6 +27,7 @@ def connect(
     head: Head,
     image_size: ImageSize | None = None,
     class_map: ClassMap | None = None,
+    draw: Callable[[FeaturePart, FeatureSpec], keras.Model] | None = None,
 ) -> Connection:
     """Checks levels, strides, channels, image size and number of classes; creates no weight.
 
@@ -33,6 +37,7 @@ def connect(
         head: feature maps -> raw predictions.
         image_size: (height, width) in pixels, where it is fixed.
         class_map: names of the classes, where they are known.
+        draw: gives a part's model at `image_size`, to measure on; by default its shapes are traced.
 
     Raises:
         ContractError: names both sides, what is wanted, what is offered, and a fix.
@@ -40,9 +45,9 @@ def connect(
     """
     if image_size is not None:
         check_image_size(image_size, 2 ** max(int(level[1:]) for level in backbone.levels))
-    features = backbone.spec(image_size=image_size)
+    features = backbone.spec(IMAGE, image_size, draw and draw(backbone, IMAGE))
     features = _match(decoder, decoder.levels, backbone, features)
-    decoded = decoder.spec(features, image_size)
+    decoded = decoder.spec(features, image_size, draw and draw(decoder, features))
     lost = [level for level in decoder.gives if level not in decoded]
     if lost:
         raise ContractError(

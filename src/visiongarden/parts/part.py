@@ -116,7 +116,11 @@ def _traced(asked: _Asked, inputs: FeatureSpec, size: ImageSize) -> Any:
                 for level, spec in inputs.items()
             }
         )
-    return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), outputs)
+    return _shapes_of(outputs)
+
+
+def _shapes_of(tensors: Any) -> Any:
+    return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), tensors)
 
 
 def _each_dict_anew(shapes: Any) -> Any:
@@ -129,16 +133,26 @@ def _each_dict_anew(shapes: Any) -> Any:
 class FeaturePart(Part):
     """A part that returns feature maps: backbone or decoder."""
 
-    def spec(self, inputs: FeatureSpec = IMAGE, image_size: ImageSize | None = None) -> FeatureSpec:
+    def spec(
+        self,
+        inputs: FeatureSpec = IMAGE,
+        image_size: ImageSize | None = None,
+        drawn: keras.Model | None = None,
+    ) -> FeatureSpec:
         """Levels, channels and strides of the output, without creating a weight.
 
         Strides are measured on shapes, not read from names.
+
+        Args:
+            inputs: levels, channels and strides of what comes in.
+            image_size: (height, width) of the image in pixels; None takes a size to measure with.
+            drawn: this part's `as_model` for both, where it is there already.
 
         Raises:
             ContractError: a level's map does not have the stride that its name says.
         """
         size = image_size or PROBE
-        shapes = self.shapes(inputs, size)
+        shapes = self.shapes(inputs, size) if drawn is None else _shapes_of(drawn.output)
         if not isinstance(shapes, dict) or not shapes:
             raise UserError(
                 f"{self.role} {self} returns {shapes} from wire()",
