@@ -13,6 +13,8 @@ import pytest
 BACKEND = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
+# Compiling takes two thirds of the time, running what was compiled hardly any.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 # The same examples on every run; no deadline, because a first call compiles.
 hypothesis.settings.register_profile("fixed", deadline=None, derandomize=True, database=None)

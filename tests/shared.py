@@ -15,3 +15,14 @@ def shared(*parts):
     if not path.exists():
         pytest.skip(f"needs {'/'.join(parts)} of the shared material")
     return path
+
+
+def inference(model, x):
+    """What a model makes of images, compiled on JAX, which else compiles each operation."""
+    import keras
+
+    if keras.backend.backend() != "jax":
+        return model(x, training=False)
+    import jax
+
+    return jax.jit(lambda x: model(x, training=False))(x)

@@ -5,6 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
+from tests.shared import inference
 
 import visiongarden as vg
 from visiongarden import backbones, decoders, heads, registry
@@ -110,8 +111,12 @@ ON_EVERY_BACKEND = {"yolox-nano"}
 def test_a_sample_trains_and_reopens(tmp_path, name):
     model = vg.Detector(*SAMPLE[name], SIZE, class_map=("cat", "dog"))
     trainer = Trainer(model, model.parts.head.loss(), SIZE)
-    eagerly = keras.backend.backend() == "tensorflow"  # one step is not worth a graph
-    trainer.compile(keras.optimizers.SGD(1e-3), jit_compile=False, run_eagerly=eagerly)
+    backend = keras.backend.backend()  # TensorFlow's graph is not worth one step, JAX's is
+    trainer.compile(
+        keras.optimizers.SGD(1e-3),
+        jit_compile=backend == "jax",
+        run_eagerly=backend == "tensorflow",
+    )
     images = np.random.default_rng(0).integers(0, 255, (2, *SIZE, 3)).astype(np.uint8)
     boxes = [[[5, 5, 40, 50], [30, 8, 90, 60]], [[0, 0, 20, 20], [0, 0, 0, 0]]]
     targets = {
@@ -131,8 +136,8 @@ def test_a_sample_trains_and_reopens(tmp_path, name):
     again = vg.load(tmp_path / "m.keras")
     floats = images.astype(np.float32) / 255
     for one, two in zip(
-        keras.tree.flatten(model(floats, training=False)),
-        keras.tree.flatten(again(floats, training=False)),
+        keras.tree.flatten(inference(model, floats)),
+        keras.tree.flatten(inference(again, floats)),
         strict=True,
     ):
         np.testing.assert_array_equal(

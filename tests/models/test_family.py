@@ -3,9 +3,11 @@
 import keras
 import numpy as np
 import pytest
+from tests.shared import inference
 
 import visiongarden as vg
 from visiongarden import backbones, decoders, heads
+from visiongarden.evaluation.forward import forward_of
 from visiongarden.inspect import count, deployed
 from visiongarden.layers.keras_internals import weightless
 from visiongarden.training.trainer import Trainer
@@ -128,9 +130,7 @@ def batch():
 
 def numbers(model):
     images = batch()[0].astype(np.float32) / 255
-    return [
-        keras.ops.convert_to_numpy(x) for x in keras.tree.flatten(model(images, training=False))
-    ]
+    return [keras.ops.convert_to_numpy(x) for x in keras.tree.flatten(inference(model, images))]
 
 
 @pytest.mark.parametrize(
@@ -153,11 +153,12 @@ def test_it_reopens_and_every_weight_learns(tmp_path, name):
     assert again.parts == model.parts
     for a, b in zip(numbers(model), numbers(again), strict=True):
         np.testing.assert_array_equal(a, b)
-    boxes, scores = model.parts.head.decode()(model(batch()[0] / np.float32(255)), SIZE)
+    boxes, scores = forward_of(model, SIZE)(batch()[0])
     assert boxes.shape[:2] == scores.shape[:2]
     trainer = Trainer(model, model.parts.head.loss(), SIZE)
-    # Eager, because a graph is traced longer than one step takes.
-    trainer.compile(keras.optimizers.SGD(1.0), jit_compile=False, run_eagerly=True)
+    # Eager, because a graph is traced longer than one step takes; JAX compiles either way.
+    jax = keras.backend.backend() == "jax"
+    trainer.compile(keras.optimizers.SGD(1.0), jit_compile=jax, run_eagerly=not jax)
     trained = model.trainable_weights
     before = [keras.ops.convert_to_numpy(w) for w in trained]
     assert np.isfinite(np.asarray(trainer.train_on_batch(*batch()))).all()

@@ -16,6 +16,8 @@ def reports():
     return dict(zip(zoo.ZOO, check_many(items, skip=("onnx",)), strict=True))
 
 
+# One worker makes all the reports.
+@pytest.mark.xdist_group("zoo")
 @pytest.mark.parametrize("cls", zoo.ZOO, ids=lambda cls: cls.__name__)
 def test_the_fault_is_named(reports, cls):
     name, advice = zoo.ZOO[cls]

@@ -1,5 +1,6 @@
 """`fit`: learns, leaves whole files, resumes to the same numbers, stops when asked."""
 
+import itertools
 import json
 import os
 import signal
@@ -63,17 +64,26 @@ class StopAt(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("stop_at", [2, pytest.param(6, marks=pytest.mark.backends)])
-def test_a_resumed_run_is_the_same_run(tmp_path, scenes, stop_at):
-    judged = []
+def rising():
+    """Judges each time as better than before."""
+    scores = itertools.count(1)
+    return lambda averaged: {"AP": 0.1 * next(scores), "AP50": 0.5}
 
-    def judge(averaged):
-        judged.append(averaged)
-        return {"AP": 0.1 * len(judged), "AP50": 0.5}
 
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory, scenes):
+    """A run that nobody stopped: its weights and its history."""
     whole = model()
-    history = fit(whole, loader(scenes), tmp_path / "whole", settings(), judge)
+    history = fit(whole, loader(scenes), tmp_path_factory.mktemp("whole"), settings(), rising())
+    return whole.get_weights(), history
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("resumed")
+@pytest.mark.parametrize("stop_at", [2, pytest.param(6, marks=pytest.mark.backends)])
+def test_a_resumed_run_is_the_same_run(tmp_path, scenes, whole_run, stop_at):
+    weights, history = whole_run
+    judge = rising()
     assert [entry["epoch"] for entry in history] == [1, 2, 3]
     with pytest.raises(KeyboardInterrupt):
         fit(
@@ -87,7 +97,7 @@ def test_a_resumed_run_is_the_same_run(tmp_path, scenes, stop_at):
     assert (tmp_path / "parts" / "resume.npz").is_file()
     resumed = model()
     again = fit(resumed, loader(scenes), tmp_path / "parts", settings(), judge, resume=True)
-    for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+    for a, b in zip(weights, resumed.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
     assert [entry["epoch"] for entry in again] == [1, 2, 3]
     assert again[-1]["box"] == pytest.approx(history[-1]["box"], rel=1e-3)
