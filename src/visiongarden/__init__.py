@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from visiongarden.garbage import uncollected
+
 if TYPE_CHECKING:
     from visiongarden import (
         backbones,
@@ -106,7 +108,8 @@ def __getattr__(name: str) -> Any:
     # Lazy: importing the package starts no backend.
     if name not in __all__:
         raise AttributeError(f"module 'visiongarden' has no attribute {name!r}")
-    home = importlib.import_module(f"visiongarden.{_HOME.get(name, name)}")
+    with uncollected():
+        home = importlib.import_module(f"visiongarden.{_HOME.get(name, name)}")
     value = getattr(home, name) if name in _HOME else home
     globals()[name] = value
     return value

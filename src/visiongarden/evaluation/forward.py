@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from visiongarden.garbage import uncollected
 from visiongarden.ops.recorded import Recorded
 from visiongarden.ops.xla import compiler_options
 from visiongarden.types import ImageSize
@@ -48,8 +49,9 @@ def _plain(model: Any, size: ImageSize) -> Forward:
 
     def forward(images: Any) -> tuple[Any, ...]:
         dtype = model.compute_dtype
-        floats = ops.cast(images, dtype) * ops.cast(1 / 255, dtype)
-        found: tuple[Any, ...] = decode(model(floats, training=False), size)
+        with uncollected():  # as a rule this is traced
+            floats = ops.cast(images, dtype) * ops.cast(1 / 255, dtype)
+            found: tuple[Any, ...] = decode(model(floats, training=False), size)
         return found
 
     return forward

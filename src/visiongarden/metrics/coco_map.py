@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from visiongarden.garbage import uncollected
 from visiongarden.types import ClassMap, Detections, Example
 
 FIGURES = (
@@ -102,7 +100,7 @@ class CocoMeanAveragePrecision:
             return None
         from faster_coco_eval import COCO, COCOeval_faster
 
-        with _no_collection():
+        with uncollected():
             return self._run(COCO, COCOeval_faster)
 
     def _run(self, COCO: Any, COCOeval_faster: Any) -> Any:  # noqa: N803 (their names)
@@ -117,18 +115,6 @@ class CocoMeanAveragePrecision:
         evaluation = COCOeval_faster(truth, results, "bbox", print_function=lambda *_: None)
         evaluation.run()
         return evaluation
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Holds back Python's garbage collector, which would walk half a million new dicts in vain."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
 
 
 def _detections(rows: np.ndarray) -> list[dict[str, Any]]:

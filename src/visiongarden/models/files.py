@@ -22,6 +22,7 @@ import numpy as np
 
 from visiongarden import registry
 from visiongarden.errors import ModelFileError, UserError, nearest
+from visiongarden.garbage import uncollected
 from visiongarden.layers.keras_internals import fill, is_only_its_weights, weightless
 
 MANIFEST = "visiongarden.json"
@@ -47,7 +48,7 @@ def load(path: str | Path) -> Any:
     if not path.is_file():
         raise ModelFileError(f"there is no model file {path}", fix="check the path")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path) as archive, uncollected():
             config = _read_json(path, archive, _CONFIG)
             manifest = _read_json(path, archive, MANIFEST)
             cls = _model_class(path, config)
