@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ import keras
 
 from visiongarden.errors import UserError
 from visiongarden.models import Joined
+from visiongarden.training.dataset import open_dataset
 from visiongarden.training.trainer import Trainer
 from visiongarden.training.twins import Twins
 from visiongarden.types import ImageSize
@@ -52,7 +52,7 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
         Keras reads the shapes of all batches off the first two.
         """
         if keras.backend.backend() == "tensorflow":
-            return _open_dataset(batches)
+            return open_dataset(batches, sizes_vary=True)
         return super().feed(batches)
 
     def make_train_function(self, force: bool = False) -> Any:
@@ -85,15 +85,3 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
             return steps[size](data)
 
         return step
-
-
-def _open_dataset(batches: Iterator[Any]) -> Any:
-    import tensorflow as tf
-
-    first = next(batches)
-    signature = keras.tree.map_structure(
-        lambda array: tf.TensorSpec([None] * array.ndim, array.dtype), first
-    )
-    whole = itertools.chain([first], batches)
-    dataset = tf.data.Dataset.from_generator(lambda: whole, output_signature=signature)
-    return dataset.prefetch(tf.data.AUTOTUNE)

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from visiongarden.training.ahead import ahead
+from visiongarden.training.dataset import open_dataset
 from visiongarden.training.jax_step import JaxStep
 from visiongarden.training.statistics import Beginning
 from visiongarden.training.torch_step import TorchStep
@@ -67,6 +68,8 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
 
     def feed(self, batches: Iterator[Any]) -> Any:
         """What Keras's `fit` is given for batches (images, targets)."""
+        if keras.backend.backend() == "tensorflow":
+            return open_dataset(batches)
         return ahead(batches)
 
     def size_of(self, images: Any) -> ImageSize:

@@ -1,0 +1,52 @@
+"""TensorFlow's data set of batches: the batches, in order; nothing in it waits for itself."""
+
+import keras
+import numpy as np
+import pytest
+
+from visiongarden.training.dataset import open_dataset
+
+pytest.importorskip("tensorflow")
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="TensorFlow's own data sets"
+)
+
+
+def batches(*sizes, count=2):
+    for number, size in enumerate(sizes):
+        images = np.full((count, size, 8, 3), number, np.uint8)
+        yield images, {"classes": np.full((count, 4), number, np.int32)}
+
+
+def read(dataset):
+    return [(images.numpy(), targets["classes"].numpy()) for images, targets in dataset]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "vary", "sides"),
+    [((8, 8, 8), False, (8, 8)), ((8, 16, 4), False, (None, 8)), ((8, 8, 4), True, (None, None))],
+)
+def test_batches_come_in_order(sizes, vary, sides):
+    dataset = open_dataset(batches(*sizes), sizes_vary=vary)
+    assert tuple(dataset.element_spec[0].shape[1:3]) == sides
+    assert dataset.element_spec[0].shape[0] is None
+    for found, wanted in zip(read(dataset), batches(*sizes), strict=True):
+        np.testing.assert_array_equal(found[0], wanted[0])
+        np.testing.assert_array_equal(found[1], wanted[1]["classes"])
+
+
+def test_one_batch_is_enough():
+    assert len(read(open_dataset(batches(8)))) == 1
+
+
+def test_an_error_of_the_source_comes_out():
+    def broken():
+        yield from batches(8, 8, 8)
+        raise ValueError("the third image is none")
+
+    with pytest.raises(Exception, match="the third image is none"):
+        read(open_dataset(broken()))
+
+
+def test_no_thread_of_it_can_keep_the_training_waiting():
+    assert open_dataset(batches(8)).options().autotune.enabled is False
