@@ -10,15 +10,13 @@ import argparse
 import gc
 import json
 import os
-import subprocess
-import sys
 import time
 
 import numpy as np
 
-from benchmarks.contenders.ours import batch
+from benchmarks.contenders.ours import batch, compiled
 from benchmarks.contenders.worker import forget_peak, peak_kib
-from benchmarks.harness import RESULTS, ROOT, keep, machine
+from benchmarks.harness import RESULTS, keep, machine, said_by
 
 HEADS = ("AnchorFree", "AnchorBased", "Decoupled")
 BASE = {"size": 128, "batch": 2, "objects": 8, "classes": 4}
@@ -38,13 +36,8 @@ TITLES = {
 
 def trainer_of(options, head, eager=False):
     """A small model's trainer, as `fit` compiles it, or operation by operation; and a batch."""
-    import keras
-
     import visiongarden as vg
     from visiongarden.layers.keras_internals import seed_everything
-    from visiongarden.training import Training
-    from visiongarden.training.optimizers import make_optimizer
-    from visiongarden.training.trainer import Trainer
 
     seed_everything(0)
     model = vg.Detector(
@@ -54,12 +47,7 @@ def trainer_of(options, head, eager=False):
         image_size=options["size"],
     )
     images, boxes, classes = batch(options)
-    trainer = Trainer(model, model.parts.head.loss(), model.image_size)
-    trainer.compile(
-        optimizer=make_optimizer(Training(optimizer="sgd", average=None, clip_norm=None), 1000),
-        jit_compile=keras.backend.backend() == "jax" and not eager,
-        run_eagerly=eager,
-    )
+    trainer = compiled(model, model.parts.head.loss(), eager=eager)
     # Keras's loaders pad to the most objects there are; none is one row of padding.
     if not options["objects"]:
         boxes = np.zeros((options["batch"], 1, 4), np.float32)
@@ -84,14 +72,7 @@ def measure(options, head, steps, eager):
 
 def alone(*given):
     """`measure` in a process of its own."""
-    said = subprocess.run(
-        [sys.executable, "-m", "benchmarks.growth", "--child", json.dumps(given)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        cwd=ROOT,
-    )
-    return json.loads(said.stdout.splitlines()[-1])
+    return said_by(["-m", "benchmarks.growth", "--child", json.dumps(given)])
 
 
 def exponent(values, found):

@@ -29,6 +29,20 @@ def run_peer(python, script, asked, folder):
     )  # fmt: skip
 
 
+def said_by(arguments, environment=None, python=sys.executable):
+    """The last line that a process of its own prints, read as JSON."""
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ
+    said = subprocess.run(
+        [python, *arguments],
+        env=quiet | (environment or {}),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+    return json.loads(said.stdout.splitlines()[-1])
+
+
 @dataclass
 class Contender:
     """One process.

@@ -12,14 +12,13 @@ import gc
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.growth import trainer_of
-from benchmarks.harness import RESULTS, ROOT, Contender, keep, machine
+from benchmarks.harness import RESULTS, Contender, keep, machine, said_by
 
 BACKENDS = ("tensorflow", "torch", "jax")
 NATIVE, OURS = "benchmarks.contenders.torch_native", "benchmarks.contenders.ours"
@@ -46,28 +45,12 @@ def peaks(backends, options, steps, pythons):
 
 def _import(line, environment, python):
     code = f"{line}\nfrom benchmarks.contenders.worker import peak_kib\nprint(peak_kib())"
-    said = subprocess.run(
-        [python, "-c", code],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-    )
-    return int(said.stdout) / 1024
+    return said_by(["-c", code], environment, python) / 1024
 
 
 def line(backend, steps):
     """Resident KiB before every tenth step of a process of its own."""
-    said = subprocess.run(
-        [sys.executable, "-m", "benchmarks.memory", "--child", str(steps)],
-        env=os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-    )
-    return json.loads(said.stdout.splitlines()[-1])
+    return said_by(["-m", "benchmarks.memory", "--child", str(steps)], {"KERAS_BACKEND": backend})
 
 
 def child(steps):

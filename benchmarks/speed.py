@@ -34,7 +34,7 @@ def contenders(options, compiled, peer_python):
         return found
     if Path(peer_python).is_file():
         given = options | {"letter": letter}
-        module = "benchmarks.contenders.ultralytics_model"
+        module = "benchmarks.peers.ultralytics_model"
         offline = {"YOLO_OFFLINE": "1"}
         found.insert(1, Contender("peer", module, given, offline, python=peer_python))
     else:

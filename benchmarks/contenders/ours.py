@@ -33,15 +33,27 @@ def batch(options):
     return images, boxes, classes
 
 
+def compiled(model, loss, eager=False, jit=None):
+    """A trainer as `fit` compiles it, or operation by operation."""
+    import keras
+
+    from visiongarden.training import Training
+    from visiongarden.training.optimizers import make_optimizer
+    from visiongarden.training.trainer import Trainer
+
+    trainer = Trainer(model, loss, model.image_size)
+    plain = Training(optimizer="sgd", average=None, clip_norm=None)
+    jit = keras.backend.backend() == "jax" and not eager if jit is None else jit
+    trainer.compile(make_optimizer(plain, 1000), jit_compile=jit, run_eagerly=eager)
+    return trainer
+
+
 def prepare(options):
     """Runs of `mode`: "infer", "train" (the whole step), or "graph" (a loss that costs nothing)."""
     import keras
 
     from visiongarden.evaluation import Predictor
     from visiongarden.layers.keras_internals import seed_everything
-    from visiongarden.training import Training
-    from visiongarden.training.optimizers import make_optimizer
-    from visiongarden.training.trainer import Trainer
 
     seed_everything(0)
     model, (images, boxes, classes) = detector(options), batch(options)
@@ -50,12 +62,7 @@ def prepare(options):
         predictor = Predictor(model)
         return each(lambda: predictor.raw(images)), facts
     loss = model.parts.head.loss() if options["mode"] == "train" else squares
-    trainer = Trainer(model, loss, model.image_size)
-    optimizer = make_optimizer(Training(optimizer="sgd", average=None, clip_norm=None), 1000)
-    if options.get("keras_optimizer"):
-        optimizer = keras.optimizers.SGD(0.01, momentum=0.937, nesterov=True)
-    jit = options.get("jit", keras.backend.backend() == "jax")
-    trainer.compile(optimizer=optimizer, jit_compile=jit)
+    trainer = compiled(model, loss, jit=options.get("jit"))
     one = images, {"boxes": boxes, "classes": classes}
 
     def run(count):

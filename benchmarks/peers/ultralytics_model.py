@@ -1,7 +1,9 @@
-"""The peer library's own model and loss; run by the interpreter of its own environment."""
+"""The peer's own model and loss.
+
+Run by `benchmarks.speed` in the peer's environment, as a contender.
+"""
 
 import numpy as np
-
 from benchmarks.contenders.ours import batch
 from benchmarks.contenders.worker import each, serve
 
