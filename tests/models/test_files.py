@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 import zlib
 
@@ -369,6 +370,26 @@ def test_keras_reads_the_weights_where_arrays_cannot_be_told_apart(saved, tmp_pa
     after = outputs(vg.load(same))
     assert len(read) == 1
     for name, array in before.items():
+        np.testing.assert_array_equal(array, after[name])
+
+
+def test_more_arrays_than_weights_take_no_memory(saved, tmp_path):
+    """Zeros that are packed small: 200 of the largest weight, which nobody asks for."""
+    weights = tmp_path / "w.h5"
+    with zipfile.ZipFile(saved[0]) as archive:
+        weights.write_bytes(archive.read("model.weights.h5"))
+    largest = max((w.shape for w in vg.load(saved[0]).weights), key=np.prod)
+    with h5py.File(weights, "a") as file:
+        for number in range(200):
+            value = np.full(largest, number, np.float32)
+            file.create_dataset(f"more/{number}", data=value, compression="gzip")
+    bad = rewritten(saved[0], tmp_path / "bad.keras", {"model.weights.h5": weights.read_bytes()})
+    tracemalloc.start()
+    after = outputs(vg.load(bad))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 * 4 * np.prod(largest)
+    for name, array in saved[1].items():
         np.testing.assert_array_equal(array, after[name])
 
 

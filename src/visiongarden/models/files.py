@@ -12,6 +12,7 @@ import os
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -278,24 +279,28 @@ def _by_checksum(
     wanted = manifest.get("weights") if isinstance(manifest, dict) else None
     if not isinstance(wanted, dict) or not is_only_its_weights(model):
         return None
-    found: dict[Any, np.ndarray] = {}
+    # As many arrays of a shape as the model has weights of it: no file takes more memory than that.
+    left = Counter(tuple(weight.shape) for weight in model.weights)
+    found: dict[tuple[Any, int], np.ndarray] = {}
     with h5py.File(weights, "r") as file:
         for name in names:
-            array = file[name][()]
-            if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+            stored = file[name]
+            if stored.dtype != np.float32 or not left[stored.shape]:
                 return None
-            key = list(array.shape), zlib.crc32(array.tobytes())
-            if not np.array_equal(found.setdefault(str(key), array), array, equal_nan=True):
+            left[stored.shape] -= 1
+            array = np.asarray(stored[()])
+            same = found.setdefault((stored.shape, zlib.crc32(array.tobytes())), array)
+            if not np.array_equal(same, array, equal_nan=True):
                 return None
     values = {}
     for weight in model.weights:
         entry = wanted.get(weight.path)
-        if not isinstance(entry, list) or len(entry) != 3:
+        if not isinstance(entry, list) or len(entry) != 3 or type(entry[2]) is not int:
             return None
-        array = found.get(str((list(weight.shape), entry[2])))
-        if array is None:
+        value = found.get((tuple(weight.shape), entry[2]))
+        if value is None:
             return None
-        values[weight.path] = array.copy()  # backends may keep the memory, and train in it
+        values[weight.path] = value.copy()  # backends may keep the memory, and train in it
     return values
 
 

@@ -32,7 +32,7 @@ def open_dataset(batches: Iterator[Any], sizes_vary: bool = False) -> Any:
     whole = itertools.chain(known, batches)
     dataset = tf.data.Dataset.from_generator(lambda: whole, output_signature=signature)
     options = tf.data.Options()
-    # A thread that tunes sleeps, for twice as long each time. In one run of some it does not hear
-    # that the data set has ended, and the training waits for it: 5 s, later up to a minute.
+    # A thread that tunes sleeps, for twice as long each time. Now and then it does not hear that
+    # the data set has ended, and the training waits for it: 5 s, measured, more in a long epoch.
     options.autotune.enabled = False
     return dataset.prefetch(1).with_options(options)
