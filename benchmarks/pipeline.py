@@ -8,9 +8,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks.harness import ROOT, Contender, compare, keep, machine, table
-
-PEER = ROOT / "benchmarks" / "peers" / ".venv" / "bin" / "python"
+from benchmarks.harness import PEER, Contender, compare, keep, machine, table
 
 
 def contenders(options, peer):

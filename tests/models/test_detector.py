@@ -5,7 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from tests.shared import inference
+from tests.shared import for_one_step, inference
 
 import visiongarden as vg
 from visiongarden.errors import ContractError, UserError
@@ -61,12 +61,7 @@ def numbers(model):
 def test_every_combination(tmp_path, backbone, decoder, head):
     model = build(backbone, decoder, head)
     trainer = Trainer(model, model.parts.head.loss(), SIZE)
-    backend = keras.backend.backend()  # TensorFlow's graph is not worth one step, JAX's is
-    trainer.compile(
-        keras.optimizers.SGD(1e-3),
-        jit_compile=backend == "jax",
-        run_eagerly=backend == "tensorflow",
-    )
+    trainer.compile(keras.optimizers.SGD(1e-3), **for_one_step())
     before = model.get_weights()
     images, targets = batch()
     loss = trainer.train_on_batch(images, targets)

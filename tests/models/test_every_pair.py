@@ -5,7 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from tests.shared import inference
+from tests.shared import for_one_step, inference
 
 import visiongarden as vg
 from visiongarden import backbones, decoders, heads, registry
@@ -111,12 +111,7 @@ ON_EVERY_BACKEND = {"yolox-nano"}
 def test_a_sample_trains_and_reopens(tmp_path, name):
     model = vg.Detector(*SAMPLE[name], SIZE, class_map=("cat", "dog"))
     trainer = Trainer(model, model.parts.head.loss(), SIZE)
-    backend = keras.backend.backend()  # TensorFlow's graph is not worth one step, JAX's is
-    trainer.compile(
-        keras.optimizers.SGD(1e-3),
-        jit_compile=backend == "jax",
-        run_eagerly=backend == "tensorflow",
-    )
+    trainer.compile(keras.optimizers.SGD(1e-3), **for_one_step())
     images = np.random.default_rng(0).integers(0, 255, (2, *SIZE, 3)).astype(np.uint8)
     boxes = [[[5, 5, 40, 50], [30, 8, 90, 60]], [[0, 0, 20, 20], [0, 0, 0, 0]]]
     targets = {

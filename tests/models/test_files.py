@@ -384,13 +384,20 @@ def test_more_arrays_than_weights_take_no_memory(saved, tmp_path):
             value = np.full(largest, number, np.float32)
             file.create_dataset(f"more/{number}", data=value, compression="gzip")
     bad = rewritten(saved[0], tmp_path / "bad.keras", {"model.weights.h5": weights.read_bytes()})
-    tracemalloc.start()
-    after = outputs(vg.load(bad))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 100 * 4 * np.prod(largest)
+    usual, _ = peak_of_opening(saved[0])
+    peak, after = peak_of_opening(bad)
+    assert peak - usual < 30 * 4 * np.prod(largest)
     for name, array in saved[1].items():
         np.testing.assert_array_equal(array, after[name])
+
+
+def peak_of_opening(path):
+    """Bytes that Python held at most while a model was opened and run, and what it gave."""
+    tracemalloc.start()
+    found = outputs(vg.load(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak, found
 
 
 def zero_checksums(path):

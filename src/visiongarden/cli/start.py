@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from visiongarden.errors import UserError
+from visiongarden.garbage import uncollected
 
 
 def start(modules: list[str] | None = None) -> None:
@@ -59,12 +60,9 @@ def _without_collecting() -> Iterator[None]:
     Python looks through all objects again and again while modules make them, and finds nothing: a
     fifth to a quarter of a backend's import, measured, and some of all that follows.
     """
-    gc.disable()
-    try:
+    with uncollected():
         yield
         gc.freeze()
-    finally:
-        gc.enable()
 
 
 @contextmanager

@@ -29,18 +29,19 @@ def split_channels_first(graph: Any) -> int:
     shown = {output.name for output in graph.output}
     changed = 0
     for split in [node for node in graph.node if node.op_type == "Split"]:
-        turned = makers.get(split.input[0])
+        turned, axis = makers.get(split.input[0]), _attribute(split, "axis")
         back = [user for name in split.output for user in users[name]]
         if (
             turned is None
             or not _turns(turned, _LAST)
-            or _axis(split) not in (-1, 3)
+            or axis is None
+            or axis.i not in (-1, 3)
             or shown & {*split.output, *(node.output[0] for node in back)}
             or not all(_turns(node, _FIRST) for node in back)
         ):
             continue
         split.input[0] = turned.input[0]
-        _set_axis(split, 1)
+        axis.i = 1
         for node in back:
             for user in users[node.output[0]]:
                 for place, name in enumerate(user.input):
@@ -56,19 +57,12 @@ def split_channels_first(graph: Any) -> int:
 
 
 def _turns(node: Any, order: tuple[int, ...]) -> bool:
-    return node.op_type == "Transpose" and any(
-        a.name == "perm" and tuple(a.ints) == order for a in node.attribute
-    )
+    perm = _attribute(node, "perm")
+    return node.op_type == "Transpose" and perm is not None and tuple(perm.ints) == order
 
 
-def _axis(split: Any) -> int:
-    return next((int(a.i) for a in split.attribute if a.name == "axis"), 0)
-
-
-def _set_axis(split: Any, axis: int) -> None:
-    for attribute in split.attribute:
-        if attribute.name == "axis":
-            attribute.i = axis
+def _attribute(node: Any, name: str) -> Any:
+    return next((attribute for attribute in node.attribute if attribute.name == name), None)
 
 
 def _forget_shapes(graph: Any, names: set[str]) -> None:

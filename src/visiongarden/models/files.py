@@ -56,8 +56,9 @@ def load(path: str | Path) -> Any:
             model, variables = _rebuild(path, cls, config, archive.getinfo(_WEIGHTS).file_size)
             with tempfile.TemporaryDirectory() as folder:
                 weights = Path(archive.extract(_WEIGHTS, folder))
-                arrays = _check_hdf5(path, weights, model)
-                values = _by_checksum(weights, arrays, manifest, model)
+                with h5py.File(weights, "r") as file:
+                    names = _checked(path, file, model)
+                    values = _by_checksum(file, names, manifest, model)
                 fill(model, variables, values or {})
                 if values is None:
                     _load_weights(path, weights, model)
@@ -239,12 +240,8 @@ def _load_weights(path: Path, weights: Path, model: keras.Model) -> None:
         ) from error
 
 
-def _check_hdf5(path: Path, weights: Path, model: keras.Model) -> list[str]:
-    """Refuses links out of the file and arrays larger than the model's largest weight.
-
-    Returns:
-        The names of all arrays.
-    """
+def _checked(path: Path, file: h5py.File, model: keras.Model) -> list[str]:
+    """All arrays' names; refuses links out of the file and arrays larger than any weight."""
     largest = max((4 * _count(weight.shape) for weight in model.weights), default=0)
     names: list[str] = []
 
@@ -263,13 +260,12 @@ def _check_hdf5(path: Path, weights: Path, model: keras.Model) -> list[str]:
             else:
                 names.append(item.name)
 
-    with h5py.File(weights, "r") as file:
-        visit(file)
+    visit(file)
     return names
 
 
 def _by_checksum(
-    weights: Path, names: list[str], manifest: Any, model: keras.Model
+    file: h5py.File, names: list[str], manifest: Any, model: keras.Model
 ) -> dict[str, np.ndarray] | None:
     """Path -> value of every weight, found by the shape and checksum that the manifest says.
 
@@ -282,16 +278,15 @@ def _by_checksum(
     # As many arrays of a shape as the model has weights of it: no file takes more memory than that.
     left = Counter(tuple(weight.shape) for weight in model.weights)
     found: dict[tuple[Any, int], np.ndarray] = {}
-    with h5py.File(weights, "r") as file:
-        for name in names:
-            stored = file[name]
-            if stored.dtype != np.float32 or not left[stored.shape]:
-                return None
-            left[stored.shape] -= 1
-            array = np.asarray(stored[()])
-            same = found.setdefault((stored.shape, zlib.crc32(array.tobytes())), array)
-            if not np.array_equal(same, array, equal_nan=True):
-                return None
+    for name in names:
+        stored = file[name]
+        if stored.dtype != np.float32 or not left[stored.shape]:
+            return None
+        left[stored.shape] -= 1
+        array = np.asarray(stored[()])
+        same = found.setdefault((stored.shape, zlib.crc32(array.tobytes())), array)
+        if not np.array_equal(same, array, equal_nan=True):
+            return None
     values = {}
     for weight in model.weights:
         entry = wanted.get(weight.path)

@@ -14,6 +14,7 @@ from visiongarden.layers.keras_internals import dtype_policy, is_weightless
 from visiongarden.models.files import SavedAsParts, read_part, written
 from visiongarden.models.fuse import fused
 from visiongarden.parts import Backbone, Decoder, Head, Part, connect
+from visiongarden.parts.part import IMAGE
 from visiongarden.types import ClassMap, FeatureSpec, ImageSize
 
 
@@ -51,7 +52,8 @@ class Joined(SavedAsParts, keras.Model):
         drawn: dict[str, keras.Model] = {}
 
         def draw(part: Part, inputs: FeatureSpec) -> keras.Model:
-            drawn[part.role] = part.as_model(inputs, size)
+            if part.role not in drawn:
+                drawn[part.role] = part.as_model(inputs, size)
             return drawn[part.role]
 
         # In a file the parts fit as a rule, and a model without weights costs nothing more than a
@@ -60,9 +62,9 @@ class Joined(SavedAsParts, keras.Model):
         with dtype_policy(dtype), folding(fused):
             connection = connect(backbone, decoder, head, size, classes, first)
             images = keras.Input((*(size or (None, None)), 3), name="images")
-            backbone_model = drawn.get("backbone") or backbone.as_model(image_size=size)
-            decoder_model = drawn.get("decoder") or decoder.as_model(connection.features, size)
-            head_model = head.as_model(connection.decoded, size)
+            backbone_model = draw(backbone, IMAGE)
+            decoder_model = draw(decoder, connection.features)
+            head_model = draw(head, connection.decoded)
             features = backbone_model(images)
             features = decoder_model({level: features[level] for level in connection.features})
             raw = head_model({level: features[level] for level in connection.decoded})

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 
-import keras
-
 _QUICK = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 """YNNPACK for reductions alone. jaxlib 0.10 gives it convolutions and products of matrices too,
 where Eigen's, which XLA falls back to, take 0.5 to 0.9 of the time."""
@@ -15,10 +13,8 @@ where Eigen's, which XLA falls back to, take 0.5 to 0.9 of the time."""
 def compiler_options() -> dict[str, str] | None:
     """For `jax.jit(..., compiler_options=...)` on this machine; None for JAX's own.
 
-    Only on the JAX backend, on a CPU, and with a jaxlib that knows the option.
+    Only on a CPU, and with a jaxlib that knows the option.
     """
-    if keras.backend.backend() != "jax":
-        return None
     import jax
 
     if jax.default_backend() != "cpu":

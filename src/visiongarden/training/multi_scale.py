@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 
 from visiongarden.errors import UserError
 from visiongarden.models import Joined
-from visiongarden.training.dataset import open_dataset
 from visiongarden.training.trainer import Trainer
 from visiongarden.training.twins import Twins
 from visiongarden.types import ImageSize
@@ -31,6 +30,8 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
         UserError: the model cannot be drawn at one of the sizes with the same weights.
     """
 
+    sizes_vary = True
+
     def __init__(
         self, model: Joined, loss: Any, image_size: ImageSize, sizes: Iterable[ImageSize]
     ) -> None:
@@ -45,15 +46,6 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
         """(height, width) of a batch's images, in pixels."""
         height, width = images.shape[1:3]
         return height, width
-
-    def feed(self, batches: Iterator[Any]) -> Any:
-        """The batches; for TensorFlow as a data set that leaves sizes open.
-
-        Keras reads the shapes of all batches off the first two.
-        """
-        if keras.backend.backend() == "tensorflow":
-            return open_dataset(batches, sizes_vary=True)
-        return super().feed(batches)
 
     def make_train_function(self, force: bool = False) -> Any:
         """On TensorFlow one traced function a size; Keras's own would relax shapes to unknown."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -25,6 +25,9 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
             the terms named in `loss.terms` are tracked.
         image_size: (height, width) of the images.
     """
+
+    sizes_vary: ClassVar[bool] = False
+    """Whether batches differ in size; Keras would read the shapes of all off the first two."""
 
     def __init__(self, model: keras.Model, loss: Any, image_size: ImageSize) -> None:
         super().__init__(name="trainer", dtype=model.dtype_policy)
@@ -69,7 +72,7 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
     def feed(self, batches: Iterator[Any]) -> Any:
         """What Keras's `fit` is given for batches (images, targets)."""
         if keras.backend.backend() == "tensorflow":
-            return open_dataset(batches)
+            return open_dataset(batches, self.sizes_vary)
         return ahead(batches)
 
     def size_of(self, images: Any) -> ImageSize:
