@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 MADE_FROM := pyproject.toml constraints.txt
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test test-slow check bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo   set up, then train, judge, reopen and export a small detector'
-	@echo 'make test   set up, then run all tests on all backends'
-	@echo 'make check  as test, with format, lint and types first'
+	@echo 'make test   set up, then run the tests on all backends: under 25 minutes on two cores'
+	@echo 'make test-slow  set up, then run the tests marked slow: every card, training, export'
+	@echo 'make check  format, lint and types, then test and test-slow'
 	@echo 'make bench  as test, then what benchmarks/README.md tells of: about an hour'
 	@echo 'make clean  remove the environment and what tools leave behind; keeps runs/'
 
@@ -22,6 +23,9 @@ demo: $(VENV)/demo.stamp
 
 test: $(VENV)/test.stamp
 	VENV=$(VENV) scripts/check tests backends imports
+
+test-slow: $(VENV)/test.stamp
+	VENV=$(VENV) scripts/check slow
 
 check: $(VENV)/test.stamp
 	VENV=$(VENV) scripts/check

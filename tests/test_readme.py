@@ -39,7 +39,6 @@ def project(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 def test_parts_of_one_s_own_build_save_and_reopen(project):
     code = block("SumNeck(channels=96).spec") + "\nmodel.save('own.keras')\n"
     done = run(project, "-c", code)

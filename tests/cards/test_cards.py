@@ -19,9 +19,16 @@ from visiongarden.layers import ConvNormAct
 
 ROOT = Path(__file__).parents[2]
 NAMES = cards.names()
+# One of each family.
+QUICK = (
+    *("yolov3-tiny", "yolov4-tiny", "yolov4", "yolov5n", "yolox-nano", "yolox-darknet53"),
+    *("yolov7-tiny", "yolov8n", "yolov9t", "yolov10n", "yolo11n"),
+)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICK)) for n in NAMES]
+)
 def test_every_model_is_the_published_one(name):
     found = cards.verify(name)
     assert found.ok, str(found)

@@ -36,8 +36,9 @@ def detector(head=HEADS[0], size=(64, 96)):
     return model
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("head", HEADS, ids=["free", "based"])
+@pytest.mark.parametrize(
+    "head", [HEADS[0], pytest.param(HEADS[1], marks=pytest.mark.slow)], ids=["free", "based"]
+)
 def test_file_and_model_agree(tmp_path, head):
     model = detector(head)
     found = to_onnx(model, tmp_path / "m.onnx")

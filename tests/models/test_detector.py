@@ -31,7 +31,7 @@ EVERY = list(itertools.product(BACKBONES, DECODERS, HEADS))
 # Every part once or more; the other backends hold this much of the table.
 SAMPLE = [("darknet53", "yolov3", "anchors"), ("csp", "pan", "free"), ("resnet", "fpn", "anchors")]
 TABLE = [
-    pytest.param(*row, marks=[pytest.mark.slow, *([pytest.mark.backends] * (row in SAMPLE))])
+    pytest.param(*row, marks=pytest.mark.backends if row in SAMPLE else pytest.mark.slow)
     for row in EVERY
 ]
 

@@ -94,7 +94,6 @@ TINY = [
 ]
 
 
-@pytest.mark.slow
 def test_a_run_from_end_to_end(tmp_path, scenes, capsys):
     recipe = resolve(scenes, overrides=TINY)
     folder = train(recipe, tmp_path / "run")

@@ -78,9 +78,11 @@ def whole_run(tmp_path_factory, scenes):
     return whole.get_weights(), history
 
 
-@pytest.mark.slow
 @pytest.mark.xdist_group("resumed")
-@pytest.mark.parametrize("stop_at", [2, pytest.param(6, marks=pytest.mark.backends)])
+@pytest.mark.parametrize(
+    "stop_at",
+    [pytest.param(2, marks=pytest.mark.slow), pytest.param(6, marks=pytest.mark.backends)],
+)
 def test_a_resumed_run_is_the_same_run(tmp_path, scenes, whole_run, stop_at):
     weights, history = whole_run
     judge = rising()
@@ -103,7 +105,6 @@ def test_a_resumed_run_is_the_same_run(tmp_path, scenes, whole_run, stop_at):
     assert again[-1]["box"] == pytest.approx(history[-1]["box"], rel=1e-3)
 
 
-@pytest.mark.slow
 def test_what_a_run_leaves(tmp_path, scenes):
     figures = iter([0.2, 0.5, 0.3])
 
@@ -131,8 +132,9 @@ def test_what_a_run_leaves(tmp_path, scenes):
     assert not all(map(np.array_equal, best.get_weights(), trained.get_weights()))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "precision", [pytest.param("mixed_bfloat16", marks=pytest.mark.slow), "mixed_float16"]
+)
 def test_mixed_precision(tmp_path, scenes, precision):
     trained = model(precision)
     history = fit(
@@ -159,8 +161,10 @@ def test_nothing_to_resume(tmp_path, scenes):
         fit(model(), loader(scenes), tmp_path, settings(), resume=True)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("spoil", ["cut", "other run", "no archive"])
+@pytest.mark.parametrize(
+    "spoil",
+    ["cut", *(pytest.param(s, marks=pytest.mark.slow) for s in ("other run", "no archive"))],
+)
 def test_a_checkpoint_that_does_not_fit(tmp_path, scenes, spoil):
     fit(model(), loader(scenes), tmp_path, settings(epochs=1))
     file = tmp_path / "resume.npz"

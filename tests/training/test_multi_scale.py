@@ -111,7 +111,6 @@ SETTINGS = Training(epochs=2, warmup_epochs=0, tensorboard=False)
 
 
 @pytest.mark.backends
-@pytest.mark.slow
 def test_trains_at_every_size_and_keeps_its_own(tmp_path, scenes):
     seen = [b.images.shape[1:3] for e in range(2) for b in loader(scenes).epoch(e)]
     assert set(seen) == set(SIZES)
