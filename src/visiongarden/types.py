@@ -21,7 +21,10 @@ ImageSize: TypeAlias = tuple[int, int]
 """(height, width) in pixels."""
 
 Outline: TypeAlias = tuple[np.ndarray, ...]
-"""Rings of one object, float32 (n, 2), x and y in pixels; what lies in an odd number is inside."""
+"""Polygons of one object, float (n, 2), x and y in pixels: its mask is all of them together.
+
+A hole is part of the ring around it, reached by a line there and back.
+"""
 
 
 IGNORE = 255

@@ -25,9 +25,10 @@ def draw_example(image: np.ndarray, example: Example, class_map: ClassMap) -> np
     crowd = example.crowd if example.crowd is not None else np.zeros(len(example.boxes), bool)
     for outline, index in zip(example.outlines or (), example.classes, strict=False):
         if outline is not None:
-            rings = [np.round(ring * 16).astype(np.int32) for ring in outline]
             shade = picture.copy()
-            cv2.fillPoly(shade, rings, colour_of(int(index)), cv2.LINE_AA, 4)
+            for ring in outline:  # each alone: together, an overlap of two would be a hole
+                points = [np.round(ring * 16).astype(np.int32)]
+                cv2.fillPoly(shade, points, colour_of(int(index)), cv2.LINE_AA, 4)
             cv2.addWeighted(shade, 0.35, picture, 0.65, 0, dst=picture)
     # The largest first, so that small ones and their names lie on top.
     areas = (example.boxes[:, 2:] - example.boxes[:, :2]).prod(axis=1)

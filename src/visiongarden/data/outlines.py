@@ -1,4 +1,4 @@
-"""Outlines of objects: rings of points, cut, filled, found in masks, read from COCO's RLE."""
+"""Polygons of objects: filled, found in masks, joined, cut, moved; masks read from COCO's RLE."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ import numpy as np
 
 from visiongarden.types import ImageSize, Outline
 
-_FRACTION = 4
-"""Bits after the point when a ring is filled: a sixteenth of a pixel."""
-
 
 def box_of(outline: Outline) -> list[float]:
     """xyxy box around an outline, pixels; the outline has at least one point."""
@@ -20,9 +17,8 @@ def box_of(outline: Outline) -> list[float]:
 
 
 def area_of(outline: Outline) -> float:
-    """Area in square pixels: rings inside others count off."""
-    areas = sorted((_area(ring) for ring in outline), key=abs, reverse=True)
-    return abs(sum(areas)) if len({a > 0 for a in areas}) == 2 else sum(map(abs, areas))
+    """Sum of the areas of an outline's parts, square pixels; an overlap of parts counts twice."""
+    return sum(abs(_area(ring)) for ring in outline)
 
 
 def _area(ring: np.ndarray) -> float:
@@ -30,20 +26,72 @@ def _area(ring: np.ndarray) -> float:
     return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
 
 
+def parts_overlap(outline: Outline) -> bool:
+    """Whether the boxes around two parts of an outline overlap, so that the parts may."""
+    if len(outline) < 2:
+        return False
+    boxes = np.array([[*ring.min(axis=0), *ring.max(axis=0)] for ring in outline])
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    return int((high > low).all(axis=2).sum()) > len(boxes)
+
+
 def fill(outline: Outline, size: ImageSize) -> np.ndarray:
-    """bool (height, width): the pixels inside an outline."""
-    mask = np.zeros(size, np.uint8)
-    # The middle of the first pixel is (0.5, 0.5) here and (0, 0) for OpenCV.
-    rings = [np.round((ring - 0.5) * 2**_FRACTION).astype(np.int32) for ring in outline]
-    cv2.fillPoly(mask, rings, 1, shift=_FRACTION)
-    return mask.astype(bool)
+    """bool (height, width): the pixels of an outline, those of all its parts together.
+
+    Equal to the mask that pycocotools decodes from the same polygons.
+    """
+    from faster_coco_eval.core import mask as coco_mask  # compiled; not needed to read boxes
+
+    height, width = size
+    # The rasterizer takes memory in proportion to a polygon's length, wherever it is.
+    reach = (-width, -height, 2.0 * width, 2.0 * height)
+    rings = [ring.astype(np.float64).ravel().tolist() for ring in cut(outline, reach) or ()]
+    if not rings:
+        return np.zeros(size, bool)
+    parts = coco_mask.merge(coco_mask.frPyObjects(rings, height, width))
+    return np.asarray(coco_mask.decode(parts)).astype(bool)
 
 
 def outline_of(mask: np.ndarray) -> Outline | None:
-    """The outline through the middles of a mask's outermost pixels; None of an empty mask."""
-    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    rings = [contour.reshape(-1, 2).astype(np.float32) + 0.5 for contour in found]
-    return tuple(rings) or None
+    """The polygons along the edges of a mask's pixels, one a component; None of an empty mask.
+
+    A hole is joined to the ring around it, so that `fill` gives the mask, and the area is the
+    number of pixels.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.uint8)
+    # OpenCV traces the centers of pixels. With two samples a pixel, those of its first half are
+    # on its left or upper edge, those of its second half on its right or lower edge.
+    doubled = part.repeat(2, axis=0).repeat(2, axis=1)
+    found, tree = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    corner = np.array([columns[0], rows[0]])
+    rings = [_corners((ring.reshape(-1, 2) + 1) // 2 + corner) for ring in found]
+    parents = tree[0, :, 3]
+    return tuple(
+        joined([ring, *(rings[i] for i in np.flatnonzero(parents == number))])
+        for number, ring in enumerate(rings)
+        if parents[number] < 0
+    )
+
+
+def _corners(ring: np.ndarray) -> np.ndarray:
+    """A ring without points that repeat the one before or continue a straight line."""
+    ring = ring[(ring != np.roll(ring, 1, axis=0)).any(axis=1)]
+    before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
+    turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
+    back = (before * after).sum(axis=1) < 0
+    return np.asarray(ring[turns | back], np.float32)
+
+
+def joined(rings: Sequence[np.ndarray]) -> np.ndarray:
+    """Rings as one, joined by lines there and back, which enclose nothing."""
+    if len(rings) == 1:
+        return rings[0]
+    start = rings[0][:1]
+    return np.concatenate([part for ring in rings for part in (ring, ring[:1], start)])
 
 
 def cut(outline: Outline, box: Sequence[float]) -> Outline | None:
