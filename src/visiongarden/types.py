@@ -146,6 +146,9 @@ class Example:
         size: (height, width) of the original image file.
         crowd: bool (n,): COCO's `iscrowd`; such boxes are ignored in judging, never trained on.
         outlines: one a box, None for a box without one; None where no box has any.
+        area: float64 (n,): area of each object as its file gives it, square pixels, NaN where it
+            gives none; None where no object has one. Metrics take it for the size of an object.
+        extra: JSON of the keys that the file holds beside these, see `visiongarden.data.extra`.
     """
 
     boxes: np.ndarray
@@ -156,6 +159,8 @@ class Example:
     size: ImageSize | None = None
     crowd: np.ndarray | None = None
     outlines: tuple[Outline | None, ...] | None = None
+    area: np.ndarray | None = None
+    extra: str | None = None
 
 
 @dataclass(frozen=True)

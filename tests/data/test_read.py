@@ -18,12 +18,14 @@ from visiongarden.data import (
     Loader,
     cache,
     decode,
+    extra,
     from_source,
     image_size,
     outlines,
     read,
 )
 from visiongarden.data.header import header_of
+from visiongarden.data.table import Table
 from visiongarden.errors import DataError, UserError
 
 reading = importlib.import_module("visiongarden.data.read.read")
@@ -431,6 +433,74 @@ def _runs(mask):
             last = value
         runs[-1] += 1
     return runs
+
+
+KEYS = {
+    "id": 12,
+    "area": 123.5,
+    "keypoints": [5, 7, 2, 0, 0, 0],
+    "num_keypoints": 1,
+    "attributes": {"Größe": None, "list": [1, "a"]},
+}
+
+
+def test_areas_and_unknown_keys_are_kept(tmp_path):
+    file = coco(tmp_path)
+    data = json.loads(file.read_text())
+    data["annotations"][0] |= KEYS
+    data["annotations"][0]["bbox"] = [4.1, 6.3, 15.7, 19.9]
+    data["annotations"][1]["area"] = None
+    data["images"][0]["license"] = 4
+    data["info"], data["licenses"] = {"year": 2026}, [{"id": 4}]
+    data["categories"][0] |= {"supercategory": "animal", "skeleton": [[1, 2]]}
+    file.write_text(json.dumps(data))
+    found = read(tmp_path)
+    np.testing.assert_array_equal(found[0].area, [123.5, np.nan])
+    image, objects = extra.unpack(found[0])
+    assert image == {"id": 7, "license": 4}
+    expected = {k: v for k, v in KEYS.items() if k != "area"}
+    # What float32 corners do not give again is kept as it is.
+    assert objects == [expected | {"bbox": [4.1, 6.3, 15.7, 19.9]}, {"id": 1, "area": None}]
+    assert found.extra == {"info": {"year": 2026}, "licenses": [{"id": 4}]}
+    assert found.categories == ({}, {"supercategory": "animal", "skeleton": [[1, 2]]})
+    assert extra.unpack(found[1]) == ({"id": 8}, [])
+    again = Table.from_bytes(found.examples.to_bytes())
+    for one, other in zip(found, again, strict=True):
+        assert one.extra == other.extra
+        np.testing.assert_array_equal(one.area, other.area)
+
+
+@pytest.mark.parametrize(
+    ("points", "kind"),
+    [
+        ([4, 6, 20, 6.5, 12, 26], np.float32),
+        ([4.1, 6.37, 20, 6, 12, 26.123], np.float32),
+        ([4.1, 6.37, 20, 6, 12, 26.12345678901], np.float64),
+    ],
+)
+def test_points_are_exact(tmp_path, points, kind):
+    outlined(coco(tmp_path), [points])
+    found = read(tmp_path)
+    assert found.examples.arrays["points"].dtype == kind
+    assert found[0].outlines[0][0].ravel().tolist() == points
+    again = Table.from_bytes(found.examples.to_bytes())
+    assert again[0].outlines[0][0].ravel().tolist() == points
+
+
+def test_a_polygon_without_a_list_around_it_is_one(tmp_path):
+    outlined(coco(tmp_path), [4, 6, 20, 6, 12, 26])
+    (ring,) = read(tmp_path)[0].outlines[0]
+    assert ring.tolist() == [[4, 6], [20, 6], [12, 26]]
+
+
+@pytest.mark.parametrize("area", [-1, "12", float("nan"), [3], True])
+def test_areas_that_are_none(tmp_path, area):
+    file = coco(tmp_path)
+    data = json.loads(file.read_text())
+    data["annotations"][0]["area"] = area
+    file.write_text(json.dumps(data))
+    with pytest.raises(DataError, match="`area` is not a number"):
+        read(tmp_path)
 
 
 def test_outlines_in_run_lengths(tmp_path):

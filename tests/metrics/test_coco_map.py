@@ -18,7 +18,7 @@ def boxes(rng, n):
     return np.concatenate([corner, corner + side], 1).astype(np.float32)
 
 
-def scene(seed, images=12, crowds=True):
+def scene(seed, images=12, crowds=True, areas=False):
     rng = np.random.default_rng(seed)
     rows = []
     for _ in range(images):
@@ -29,6 +29,10 @@ def scene(seed, images=12, crowds=True):
             size=(500, 500),
             crowd=(rng.random(n) < 0.2) & crowds,
         )
+        if areas:  # of masks, as files give them; the box counts where a file gives none
+            sides = truth.boxes[:, 2:] - truth.boxes[:, :2]
+            share = np.where(rng.random(n) < 0.2, np.nan, rng.uniform(0.01, 1, n))
+            truth.area = sides.prod(axis=1).astype(np.float64) * share
         kept = truth.boxes[rng.random(n) < 0.8]
         near = kept + rng.normal(0, 8, kept.shape).astype(np.float32)
         near[:, 2:] = np.maximum(near[:, 2:], near[:, :2] + 1)
@@ -48,7 +52,9 @@ def by_pycocotools(rows):
     images, truths, results = [], [], []
     for i, (found, truth) in enumerate(rows, 1):
         images.append({"id": i, "height": 500, "width": 500})
-        for b, c, crowd in zip(truth.boxes, truth.classes, truth.crowd, strict=True):
+        given = truth.area if truth.area is not None else np.full(len(truth.boxes), np.nan)
+        rows_of = zip(truth.boxes, truth.classes, truth.crowd, given, strict=True)
+        for b, c, crowd, area in rows_of:
             x1, y1, x2, y2 = map(float, b)
             truths.append(
                 {
@@ -56,7 +62,7 @@ def by_pycocotools(rows):
                     "image_id": i,
                     "category_id": int(c) + 1,
                     "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "area": (x2 - x1) * (y2 - y1),
+                    "area": (x2 - x1) * (y2 - y1) if np.isnan(area) else float(area),
                     "iscrowd": int(crowd),
                 }
             )
@@ -86,8 +92,9 @@ def by_pycocotools(rows):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_equals_pycocotools(seed):
-    rows = scene(seed)
+@pytest.mark.parametrize("areas", [False, True])
+def test_equals_pycocotools(seed, areas):
+    rows = scene(seed, areas=areas)
     metric = CocoMeanAveragePrecision(CLASSES)
     for row in rows:
         metric.update(*row)
@@ -100,6 +107,17 @@ def test_equals_pycocotools(seed):
         known = known[known > -1]
         mean = known.mean() if known.size else np.nan
         np.testing.assert_allclose(figures["AP"], mean, atol=1e-6, err_msg=name)
+
+
+def test_the_area_in_the_file_decides_the_size():
+    """A triangle of area 800 in a box of 40 x 40 is small, not medium."""
+    box = np.array([[10, 10, 50, 50]], np.float32)
+    metric = CocoMeanAveragePrecision(CLASSES)
+    truth = Example(box, np.zeros(1, np.int32), size=(90, 90), area=np.array([800.0]))
+    metric.update(Detections(box, np.ones(1), np.zeros(1, np.int32)), truth)
+    found = metric.result()
+    assert found["APs"] == pytest.approx(1)
+    assert np.isnan(found["APm"])
 
 
 def test_nothing_at_all_is_nan():

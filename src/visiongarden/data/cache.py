@@ -26,7 +26,7 @@ from visiongarden.types import ClassMap
 LARGE = 2000
 """Images from which on a split is worth an entry."""
 
-_VERSION = 1
+_VERSION = 2
 _MOST_BYTES = 4 * 2**30
 
 
@@ -57,9 +57,12 @@ def load(root: Place, settings: Sequence[Any]) -> DetectionDataset | None:
         located = _located(root, settings)
         table = Table.from_bytes(raw[40 + head_length :], located)
         class_map = ClassMap(tuple(head["names"]), tuple(head["ids"]))
+        extra, categories = dict(head["extra"]), tuple(head["categories"])
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return None  # an entry that does not open is read anew
-    return DetectionDataset(class_map, table, head["split"], root, head["dropped"])
+    return DetectionDataset(
+        class_map, table, head["split"], root, head["dropped"], extra, categories
+    )
 
 
 def save(root: Place, settings: Sequence[Any], found: DetectionDataset) -> DetectionDataset:
@@ -78,6 +81,8 @@ def save(root: Place, settings: Sequence[Any], found: DetectionDataset) -> Detec
             "ids": found.class_map.ids,
             "split": found.split,
             "dropped": found.dropped,
+            "extra": found.extra,
+            "categories": found.categories,
         }
         text = json.dumps(head).encode()
         body = len(text).to_bytes(8, "big") + text + found.examples.to_bytes()

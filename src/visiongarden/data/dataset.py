@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ class DetectionDataset:
         split: "train", "val" or "test".
         root: where it was read from.
         dropped: what was left out on request (`invalid_boxes="drop"`), one line a box.
+        extra: keys of the annotation file that nothing here reads, as COCO's `info`.
+        categories: such keys of each class, as COCO's `supercategory`; empty where there are none.
     """
 
     class_map: ClassMap
@@ -32,6 +34,8 @@ class DetectionDataset:
     split: str = "train"
     root: Any = Path()
     dropped: list[str] = field(default_factory=list)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    categories: tuple[Mapping[str, Any], ...] = ()
 
     def __len__(self) -> int:
         return len(self.examples)

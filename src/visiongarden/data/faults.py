@@ -68,6 +68,8 @@ class Faults:
         """The ids that the labels may use, where they are not those of the class map."""
         self.corner_like = 0
         """Boxes (left, top, width, height) that fit their image as corners, and only so."""
+        self.emptied: set[str] = set()
+        """Images that have labels, none of which is kept."""
         self.one_pixel = 0
         """Boxes that stood over the border by less than a pixel, and were cut."""
 
@@ -98,6 +100,13 @@ class Faults:
         else:
             self.found.append(Finding("error", kind, where, reason))
         return None
+
+    def left_off(self, where: str, reason: str, kind: str = "outline") -> None:
+        """Something about an object that cannot be used; its box can, and is kept."""
+        if self.mend:
+            self.dropped.append(f"{where}: {reason}; left out, the box is kept")
+        else:
+            self.add(where, reason, kind)
 
     def shifted(self, class_id: Any) -> Any:
         """A class id as it was meant; what is no number stays as it is."""

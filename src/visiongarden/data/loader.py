@@ -187,7 +187,10 @@ def _scaled(example: Example, image: np.ndarray, size: ImageSize) -> Example:
         boxes = Placement((float(factors[0]), float(factors[1])), (0.0, 0.0)).apply(boxes)
         if drawn is not None:
             drawn = tuple(o and tuple(ring * factors for ring in o) for o in drawn)
-    return replace(example, image=image, boxes=boxes, outlines=drawn, size=size)
+    # Neither is needed to train, and both would be wrong once the image is changed.
+    return replace(
+        example, image=image, boxes=boxes, outlines=drawn, size=size, area=None, extra=None
+    )
 
 
 class _InOrder:

@@ -23,7 +23,13 @@ _ARRAYS: dict[str, Any] = {
     "ring_of": np.int64,
     "ring_starts": np.int64,
     "points": np.float32,
+    "decimals": np.int64,
+    "area": np.float64,
+    "extra": np.uint8,
+    "extra_starts": np.int64,
 }
+_DECIMALS = 3
+"""Polygons of so many decimals are exact in half the memory: as float32, rounded when read."""
 
 
 class Table(Sequence[Example]):
@@ -31,7 +37,9 @@ class Table(Sequence[Example]):
 
     Args:
         arrays: boxes (n, 4), classes (n,), crowd (n,), starts (images + 1,), sizes (images, 2),
-            ring_of (rings,), ring_starts (rings + 1,), points (m, 2).
+            ring_of (rings,), ring_starts (rings + 1,), points (m, 2), decimals (0 or 1,): those to
+            which points are rounded; area (n,) or (0,); extra, extra_starts (images + 1,) or (0,):
+            the JSON of each image's unknown keys.
         names: where each image lies.
         located: name -> path, member of an archive or record.
     """
@@ -70,8 +78,10 @@ class Table(Sequence[Example]):
             "ring_starts": np.cumsum([0, *map(len, rings)]),
         }
         arrays["boxes"] = arrays["boxes"].reshape(-1, 4)
-        arrays["points"] = arrays["points"].reshape(-1, 2)
-        typed: dict[str, np.ndarray] = {n: np.asarray(a, _ARRAYS[n]) for n, a in arrays.items()}
+        points, arrays["decimals"] = _compact(arrays["points"].reshape(-1, 2))
+        arrays |= {"area": _areas(rows)} | _extras(rows)
+        typed: dict[str, np.ndarray] = {n: np.asarray(arrays[n], _ARRAYS[n]) for n in _ARRAYS}
+        typed["points"] = points
         return cls(typed, [str(example.path) for example in rows], located)
 
     def __len__(self) -> int:
@@ -95,6 +105,8 @@ class Table(Sequence[Example]):
             size=(height, width),
             crowd=self.arrays["crowd"][first:last],
             outlines=self._outlines(first, last) if self.has_outlines else None,
+            area=self.arrays["area"][first:last] if len(self.arrays["area"]) else None,
+            extra=self._extra(place),
         )
 
     def __iter__(self) -> Iterator[Example]:
@@ -110,8 +122,17 @@ class Table(Sequence[Example]):
         for ring in range(low, high):
             start, stop = self.arrays["ring_starts"][ring : ring + 2]
             owner = int(self.arrays["ring_of"][ring]) - first
-            found[owner].append(self.arrays["points"][start:stop])
+            points = self.arrays["points"][start:stop]
+            for decimals in self.arrays["decimals"]:
+                points = points.astype(np.float64).round(decimals)
+            found[owner].append(points)
         return tuple(tuple(rings) or None for rings in found) if high > low else None
+
+    def _extra(self, place: int) -> str | None:
+        if not len(self.arrays["extra_starts"]):
+            return None
+        start, stop = self.arrays["extra_starts"][place : place + 2]
+        return self.arrays["extra"][start:stop].tobytes().decode() or None
 
     def to_bytes(self) -> bytes:
         """The table as an .npz file, names included; nothing in it can run."""
@@ -133,11 +154,39 @@ class Table(Sequence[Example]):
                 arrays = {name: file[name] for name in _ARRAYS}
         except (OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError("not a table") from error
-        if any(array.dtype != _ARRAYS[name] for name, array in arrays.items()):
+        wide = arrays["points"].dtype == np.float64
+        if any(a.dtype != _ARRAYS[n] for n, a in arrays.items() if n != "points" or not wide):
             raise ValueError("not a table: types differ")
         if len(arrays["starts"]) != len(names) + 1 or len(arrays["sizes"]) != len(names):
             raise ValueError("not a table: lengths differ")
         return cls(arrays, names, located)
+
+
+def _compact(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points as float32 where nothing is lost, and the decimals to which they are to be rounded."""
+    narrow = points.astype(np.float32)
+    wide = narrow.astype(np.float64)
+    if (wide == points).all():
+        return narrow, np.zeros(0)
+    if (wide.round(_DECIMALS) == points).all():
+        return narrow, np.array([_DECIMALS])
+    return points.astype(np.float64), np.zeros(0)
+
+
+def _areas(rows: Sequence[Example]) -> np.ndarray:
+    if all(example.area is None for example in rows):
+        return np.zeros(0)
+    return np.concatenate(
+        [e.area if e.area is not None else np.full(len(e.boxes), np.nan) for e in rows]
+    )
+
+
+def _extras(rows: Sequence[Example]) -> dict[str, np.ndarray]:
+    texts = [(example.extra or "").encode() for example in rows]
+    if not any(texts):
+        return {"extra": np.zeros(0), "extra_starts": np.zeros(0)}
+    starts = np.cumsum([0, *map(len, texts)])
+    return {"extra": np.frombuffer(b"".join(texts), np.uint8), "extra_starts": starts}
 
 
 def located_in(root: Place) -> Callable[[str], Any]:

@@ -30,8 +30,9 @@ class CocoMeanAveragePrecision:
     """Collects detections and truths of images, and judges them together.
 
     All figures are from 0 to 1, equal to pycocotools'; NaN where there is no truth to judge by (as
-    "APl" in a data set without large boxes). Areas are those of the boxes, in pixels of the
-    original image; boxes marked `crowd` are ignored as COCO ignores them.
+    "APl" in a data set without large boxes). An object is small, medium or large by the area that
+    its file gives, as that of its mask, or by its box where the file gives none; boxes marked
+    `crowd` are ignored as COCO ignores them.
 
     Args:
         class_map: names of the classes.
@@ -58,14 +59,18 @@ class CocoMeanAveragePrecision:
         height, width = truth.size or (0, 0)
         self._images.append({"id": image_id, "height": height, "width": width})
         crowd = truth.crowd if truth.crowd is not None else np.zeros(len(truth.boxes), bool)
-        for box, index, many in zip(_xywh(truth.boxes), truth.classes, crowd, strict=True):
+        boxes = _xywh(truth.boxes)
+        areas = boxes[:, 2] * boxes[:, 3]
+        if truth.area is not None:
+            areas = np.where(np.isfinite(truth.area), truth.area, areas)
+        for box, index, many, area in zip(boxes, truth.classes, crowd, areas, strict=True):
             self._truths.append(
                 {
                     "id": len(self._truths) + 1,
                     "image_id": image_id,
                     "category_id": int(index) + 1,
                     "bbox": box.tolist(),
-                    "area": float(box[2] * box[3]),
+                    "area": float(area),
                     "iscrowd": int(many),
                 }
             )

@@ -22,6 +22,5 @@ def flip(example: Example, vertical: bool = False) -> Example:
         sign, away = np.ones(2, np.float32), np.zeros(2, np.float32)
         sign[axis], away[axis] = -1, side
         drawn = tuple(o and tuple(ring * sign + away for ring in o) for o in drawn)
-    return replace(
-        example, image=cv2.flip(image, 0 if vertical else 1), boxes=boxes, outlines=drawn
-    )
+    flipped = cv2.flip(image, 0 if vertical else 1)
+    return replace(example, image=flipped, boxes=boxes, outlines=drawn, extra=None)

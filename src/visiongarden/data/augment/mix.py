@@ -66,7 +66,8 @@ def covered(example: Example, mask: np.ndarray, least_visible: float) -> Example
         kept[i] = drawn[i] is not None and left.sum() >= least_visible * whole.sum()
         if kept[i]:
             box[:] = _box_of(left)
-    changed = replace(example, boxes=boxes, outlines=tuple(drawn) if example.outlines else None)
+    left_of = tuple(drawn) if example.outlines else None
+    changed = replace(example, boxes=boxes, outlines=left_of, area=None, extra=None)
     return keep(changed, kept)
 
 

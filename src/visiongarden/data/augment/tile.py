@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from visiongarden.data import outlines
+from visiongarden.data import extra, outlines
 from visiongarden.types import Example, ImageSize, Outline
 
 GREY = 114
@@ -112,7 +112,13 @@ def labels(tile: Tile, size: ImageSize, least_visible: float) -> Example:
                 drawn[i], cut[i], share[i] = _drawn(outline, tile, limits)
     sides = (cut[:, 2:] - cut[:, :2]).min(axis=1, initial=np.inf)
     kept = (share >= least_visible) & (sides >= _LEAST_SIDE)
-    changed = replace(example, boxes=cut, outlines=tuple(drawn) if drawn is not None else None)
+    changed = replace(
+        example,
+        boxes=cut,
+        outlines=tuple(drawn) if drawn is not None else None,
+        area=None,
+        extra=None,
+    )
     return keep(changed, kept)
 
 
@@ -120,7 +126,9 @@ def _drawn(
     outline: Outline, tile: Tile, limits: Sequence[float]
 ) -> tuple[Outline | None, np.ndarray, float]:
     """What is in view of an outline, the box around it, and its share of the whole."""
-    whole = outlines.area_of(outlines.move(outline, tile.matrix))
+    image = np.asarray(tile.example.image)
+    seen = outlines.cut(outline, (0.0, 0.0, image.shape[1], image.shape[0]))
+    whole = outlines.area_of(outlines.move(seen or (), tile.matrix))
     part = outlines.cut(outline, tile.window)
     part = part and outlines.cut(outlines.move(part, tile.matrix), limits)
     if part is None:
@@ -142,6 +150,8 @@ def joined(parts: Sequence[Example], image: np.ndarray) -> Example:
         classes=np.concatenate([part.classes for part in parts]),
         crowd=np.concatenate(crowds),
         outlines=drawn,
+        area=None,
+        extra=None,
     )
 
 
@@ -159,6 +169,8 @@ def keep(example: Example, kept: np.ndarray) -> Example:
         classes=example.classes[kept],
         crowd=crowd,
         outlines=drawn,
+        area=example.area[kept] if example.area is not None else None,
+        extra=extra.part(example, kept.tolist()),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -111,7 +112,13 @@ def read(
         shard = file.parent / shard_name(split, "labels", number, table[split])
         images = file.parent / shard_name(split, "images", number, table[split])
         examples += _of_shard(shard, images, class_map, faults, len(examples))
-    return DetectionDataset(class_map, tuple(examples), split, path, faults.dropped)
+    extra, categories = meta.get("extra", {}), meta.get("categories", [])
+    known = isinstance(extra, dict) and isinstance(categories, list)
+    if not known or not all(isinstance(keys, dict) for keys in categories):
+        raise DataError(f"{file}: `extra` or `categories` does not hold keys and values")
+    return DetectionDataset(
+        class_map, tuple(examples), split, path, faults.dropped, extra, tuple(categories)
+    )
 
 
 def _of_shard(
@@ -145,21 +152,27 @@ def _example(where: str, raw: bytes, image: Record, class_map: ClassMap, faults:
     boxes = np.array(row["boxes"], np.float64).reshape(-1, 4).tolist()
     drawn = row.get("outlines") or [None] * len(boxes)
     crowd = row.get("crowd") or [False] * len(boxes)
+    areas = row.get("area") or [None] * len(boxes)
+    extra = row.get("extra") or {"image": {}, "objects": [{} for _ in boxes]}
+    rows = zip(boxes, row["classes"], crowd, drawn, areas, extra["objects"], strict=True)
     labels = []
-    for box, index, many, outline in zip(boxes, row["classes"], crowd, drawn, strict=True):
+    for box, index, many, outline, area, keys in rows:
         index = faults.shifted(index)
         faults.ids[index if isinstance(index, int) else repr(index)[:60]] += 1
         if not isinstance(index, int) or not 0 <= index < len(class_map):
             faults.add(where, f"class {index!r:.60} is outside the class map", "id")
             continue
-        labels.append(Label(where, box, index, bool(many), _outline(outline)))
-    return example(image, (height, width), labels, faults, 0)
+        square = math.nan if area is None else float(area)
+        if square < 0 or math.isinf(square):
+            raise ValueError("an area is not a number from 0 on")
+        labels.append(Label(where, box, index, bool(many), _outline(outline), square, dict(keys)))
+    return example(image, (height, width), labels, faults, 0, len(boxes), dict(extra["image"]))
 
 
 def _outline(said: Any) -> Outline | None:
     if said is None:
         return None
-    rings = tuple(np.array(ring, np.float32).reshape(-1, 2) for ring in said)
+    rings = tuple(np.array(ring, np.float64).reshape(-1, 2) for ring in said)
     if not rings or any(len(ring) < 3 or not np.isfinite(ring).all() for ring in rings):
         raise ValueError("an outline is not rings of three points or more")
     return rings

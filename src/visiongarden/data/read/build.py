@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from visiongarden.data import outlines
-from visiongarden.data.faults import Faults, all_sound
+from visiongarden.data.extra import pack
+from visiongarden.data.faults import Faults, all_sound, wrong_with
 from visiongarden.data.header import image_size
 from visiongarden.data.place import Place, read_bytes
 from visiongarden.errors import DataError
@@ -27,13 +29,18 @@ CLASSES = "classes.txt"
 
 @dataclass(frozen=True)
 class Label:
-    """One box as a file gives it: where it stands, its xyxy pixels, its class, whether a crowd."""
+    """One box as a file gives it: where it stands, its xyxy pixels, its class, whether a crowd.
+
+    `extra` holds the keys of its object that nothing here reads.
+    """
 
     where: str
     box: Sequence[float]
     index: int
     crowd: bool = False
     outline: Outline | None = None
+    area: float = math.nan
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def size_of(path: Any, faults: Faults) -> ImageSize | None:
@@ -46,19 +53,35 @@ def size_of(path: Any, faults: Faults) -> ImageSize | None:
 
 
 def example(
-    path: Any, size: ImageSize, labels: Sequence[Label], faults: Faults, image_id: int
+    path: Any,
+    size: ImageSize,
+    labels: Sequence[Label],
+    faults: Faults,
+    image_id: int,
+    given: int = 0,
+    extra: Mapping[str, Any] | None = None,
 ) -> Example:
-    """An `Example` of the boxes that are sound; the others become faults."""
+    """An `Example` of the boxes that are sound; the others become faults.
+
+    Args:
+        path: of the image.
+        size: of the image.
+        labels: those that could be read.
+        faults: collects what is wrong.
+        image_id: position in the data set.
+        given: number of labels that the file holds, also of those that could not be read.
+        extra: keys of the image that nothing here reads.
+    """
     boxes = np.array([label.box for label in labels], np.float64).reshape(-1, 4)
     kept: Sequence[Label] = labels
     if not all_sound(boxes, size):
         pairs = [(faults.box(label.where, label.box, size), label) for label in labels]
-        kept = [label for box, label in pairs if box is not None]
+        kept = [_cut(label, size) for box, label in pairs if box is not None]
         boxes = np.array([box for box, _ in pairs if box is not None], np.float64).reshape(-1, 4)
-    drawn: tuple[Outline | None, ...] | None = None
-    if any(label.outline for label in kept):
-        canvas = (0.0, 0.0, float(size[1]), float(size[0]))
-        drawn = tuple(o.outline and outlines.cut(o.outline, canvas) for o in kept)
+    if not len(kept) and max(given, len(labels)):
+        faults.emptied.add(str(path))
+    drawn = tuple(label.outline for label in kept)
+    areas = np.array([label.area for label in kept], np.float64)
     return Example(
         boxes=boxes.astype(np.float32),
         classes=np.array([label.index for label in kept], np.int32),
@@ -66,8 +89,20 @@ def example(
         image_id=image_id,
         size=size,
         crowd=np.array([label.crowd for label in kept], bool),
-        outlines=drawn,
+        outlines=drawn if any(drawn) else None,
+        area=areas if np.isfinite(areas).any() else None,
+        extra=pack(extra or {}, [label.extra for label in kept]),
     )
+
+
+def _cut(label: Label, size: ImageSize) -> Label:
+    """A label whose box is cut at the border, with no more of its object than stays in view."""
+    if wrong_with(label.box, size) is None:  # by a pixel at most, which keeps what the file says
+        return label
+    canvas = (0.0, 0.0, float(size[1]), float(size[0]))
+    extra = {k: v for k, v in label.extra.items() if k != "bbox"}
+    drawn = label.outline and outlines.cut(label.outline, canvas)
+    return replace(label, outline=drawn, area=math.nan, extra=extra)
 
 
 def read_text(path: Place) -> str:

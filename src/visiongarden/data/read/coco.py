@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from array import array
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,10 @@ from visiongarden.errors import DataError
 from visiongarden.types import ClassMap, Example, ImageSize, Outline
 
 _START = 65_536
-_KEYS = (b'"images"', b'"annotations"', b'"categories"')
+_LISTS = ("images", "annotations", "categories")
+_KEYS = tuple(f'"{key}"'.encode() for key in _LISTS)
+_READ = frozenset({"image_id", "category_id", "bbox", "area", "iscrowd", "segmentation"})
+"""Keys of an annotation that are read, or written from what is read; the others are kept."""
 
 
 def looks_like(path: Place) -> bool:
@@ -81,7 +86,15 @@ def read(
         found = _example(file, image, rows, folders, class_map, faults, index)
         if found is not None:
             examples.append(found)
-    return DetectionDataset(class_map, tuple(examples), split, path, faults.dropped)
+    return DetectionDataset(
+        class_map,
+        tuple(examples),
+        split,
+        path,
+        faults.dropped,
+        {key: value for key, value in data.items() if key not in _LISTS},
+        _category_keys(data, class_map),
+    )
 
 
 def _example(
@@ -110,7 +123,12 @@ def _example(
         faults.add(f"{file}: images[{index}] ({name:.100})", wrong_size(said, size), "size")
         return None
     labels = [found for n, row in rows if (found := _label(file, n, row, size, class_map, faults))]
-    return example(path, size, labels, faults, index)
+    extra = {k: v for k, v in image.items() if k not in ("file_name", "width", "height")}
+    try:
+        return example(path, size, labels, faults, index, len(rows), extra)
+    except RecursionError:
+        faults.add(file, f"images[{index}] ({name:.100}): keys are nested too deeply")
+        return None
 
 
 def _label(
@@ -136,12 +154,13 @@ def _label(
             where, f"category_id {category!r:.60} is none of {list(class_map.ids)!r:.100}", "id"
         )
         return None
-    try:
-        outline = _outline(row.get("segmentation"), size)
-    except ValueError as error:
-        faults.add(where, f"`segmentation`: {error}", "outline")
-        return None
+    extra = {key: value for key, value in row.items() if key not in _READ}
+    outline = _outline(where, row, size, faults, extra)
     x, y, w, h = map(float, box)
+    # Boxes are float32 corners: what the file says is kept where they do not give it again.
+    x1, y1, x2, y2 = array("f", (x, y, x + w, y + h))
+    if box != [x1, y1, x2 - x1, y2 - y1]:
+        extra["bbox"] = box
     past = x + w > size[1] + 1 or y + h > size[0] + 1
     faults.corner_like += past and x < w <= size[1] and y < h <= size[0]
     return Label(
@@ -150,30 +169,66 @@ def _label(
         class_map.ids.index(category),
         bool(row.get("iscrowd")),
         outline,
+        _area(where, row, faults, extra),
+        extra,
     )
 
 
-def _outline(said: Any, size: ImageSize) -> Outline | None:
-    """Rings of a list of polygons, or of run lengths.
+def _area(where: str, row: Mapping[str, Any], faults: Faults, extra: dict[str, Any]) -> float:
+    """The area that an annotation gives; NaN where it gives none."""
+    area = row.get("area", math.nan)
+    if type(area) in (int, float) and 0 <= area < 1e18:
+        return float(area)
+    if area is None:
+        extra["area"] = None
+    elif "area" in row:
+        faults.left_off(where, f"`area` is not a number from 0 on: {area!r:.60}", "label")
+    return math.nan
+
+
+def _outline(
+    where: str, row: Mapping[str, Any], size: ImageSize, faults: Faults, extra: dict[str, Any]
+) -> Outline | None:
+    """Rings of a list of polygons, or of run lengths, which `extra` keeps as they are."""
+    given = row.get("segmentation")
+    if given is None or given == []:
+        if "segmentation" in row:
+            extra["segmentation"] = given
+        return None
+    if isinstance(given, dict):
+        counts = given.get("counts")
+        try:
+            if given.get("size") != list(size) or not isinstance(counts, (str, list)):
+                raise ValueError(f"run lengths are not of the image's {size[1]} × {size[0]} pixels")
+            found = outlines.outline_of(outlines.from_rle(counts, size))
+        except ValueError as error:
+            faults.left_off(where, f"`segmentation`: {error}")
+            return None
+        extra["segmentation"] = given
+        return found
+    polygons = given if isinstance(given, list) else [given]
+    if isinstance(polygons[0], (int, float)):
+        polygons = [polygons]  # one polygon without the list around it, as some tools write it
+    rings = []
+    for polygon in polygons:
+        try:
+            rings.append(_ring(polygon))
+        except ValueError as error:
+            faults.left_off(where, f"`segmentation`: {error}")
+    return tuple(rings) or None
+
+
+def _ring(polygon: Any) -> np.ndarray:
+    """Points of a polygon, float64 (n, 2).
 
     Raises:
-        ValueError: neither.
+        ValueError: it is none.
     """
-    if said is None or said == []:
-        return None
-    if isinstance(said, dict):
-        counts = said.get("counts")
-        if said.get("size") != list(size) or not isinstance(counts, (str, list)):
-            raise ValueError(f"run lengths are not of the image's {size[1]} × {size[0]} pixels")
-        return outlines.outline_of(outlines.from_rle(counts, size))
-    rings = []
-    for ring in said if isinstance(said, list) else [said]:
-        if not isinstance(ring, list) or len(ring) < 6 or len(ring) % 2:
-            raise ValueError(f"not pairs of numbers, three at least: {ring!r:.60}")
-        if not all(type(v) in (int, float) and abs(v) < 1e9 for v in ring):
-            raise ValueError(f"not finite numbers: {ring!r:.60}")
-        rings.append(np.array(ring, np.float32).reshape(-1, 2))
-    return tuple(rings)
+    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+        raise ValueError(f"not pairs of numbers, three at least: {polygon!r:.60}")
+    if not all(type(v) in (int, float) and abs(v) < 1e9 for v in polygon):
+        raise ValueError(f"not finite numbers: {polygon!r:.60}")
+    return np.array(polygon, np.float64).reshape(-1, 2)
 
 
 def _parsed(file: Place) -> Mapping[str, Any]:
@@ -229,6 +284,15 @@ def _class_map(
     if missing:
         raise DataError(f"{file}: `categories` lacks {', '.join(missing)}")
     return ClassMap(class_names, tuple(ids[name] for name in class_names))
+
+
+def _category_keys(data: Mapping[str, Any], class_map: ClassMap) -> tuple[dict[str, Any], ...]:
+    """For each class the keys of its category that nothing here reads."""
+    rows = {row["id"]: row for row in data["categories"]}
+    return tuple(
+        {key: value for key, value in rows[i].items() if key not in ("id", "name")}
+        for i in class_map.ids
+    )
 
 
 def _files(root: Place) -> dict[str, Place]:

@@ -98,7 +98,8 @@ def read(
         size = size_of(image, faults)
         if size is not None and _same_size(file, own, size, faults):
             labels = [found for row in own if (found := _label(file, *row, class_map, faults))]
-            examples.append(example(image, size, labels, faults, len(examples)))
+            given = sum(any(row[key] for key in _PLAIN[1:]) for _, row in own)
+            examples.append(example(image, size, labels, faults, len(examples), given))
     return DetectionDataset(class_map, tuple(examples), split, path, faults.dropped)
 
 

@@ -109,12 +109,11 @@ def _example(
                 f"{file}:{said.line}", wrong_size(size[::-1] if same else given, size), "size"
             )
             return None
+    items = [item for item in tree.children if item.tag == "object"]
     labels = [
-        label
-        for item in tree.children
-        if item.tag == "object" and (label := _label(file, item, class_map, faults, one_based))
+        label for item in items if (label := _label(file, item, class_map, faults, one_based))
     ]
-    return example(image, size, labels, faults, index)
+    return example(image, size, labels, faults, index, len(items))
 
 
 def _label(

@@ -75,13 +75,14 @@ def _example(
     image: Place, file: Place | None, size: ImageSize, names: ClassMap, faults: Faults, index: int
 ) -> Example:
     """The image with the boxes of its label file; without one it shows no object."""
-    text = ""
+    text, given = "", 0
     if file is not None:
         try:
             text = read_text(file)
         except DataError as error:
             faults.add_error(error, "unreadable")
-    quick = None if faults.shift else _all_boxes(text, size, len(names))
+            given = 1
+    quick = None if faults.shift or given else _all_boxes(text, size, len(names))
     if quick is not None:
         faults.ids.update(quick[1].tolist())
         crowd = np.zeros(len(quick[0]), bool)
@@ -89,9 +90,10 @@ def _example(
     labels = []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
+            given += 1
             label = _label(f"{file}:{number}", line.split(), size, names, faults)
             labels += [label] if label else []
-    return example(image, size, labels, faults, index)
+    return example(image, size, labels, faults, index, given)
 
 
 def _all_boxes(text: str, size: ImageSize, count: int) -> tuple[np.ndarray, np.ndarray] | None:
