@@ -463,7 +463,7 @@ def test_areas_and_unknown_keys_are_kept(tmp_path):
     assert objects == [expected | {"bbox": [4.1, 6.3, 15.7, 19.9]}, {"id": 1, "area": None}]
     assert found.extra == {"info": {"year": 2026}, "licenses": [{"id": 4}]}
     assert found.categories == ({}, {"supercategory": "animal", "skeleton": [[1, 2]]})
-    assert extra.unpack(found[1]) == ({"id": 8}, [])
+    assert extra.unpack(found[1]) == ({"id": 9}, [])
     again = Table.from_bytes(found.examples.to_bytes())
     for one, other in zip(found, again, strict=True):
         assert one.extra == other.extra

@@ -196,11 +196,8 @@ def _outline(
             extra["segmentation"] = given
         return None
     if isinstance(given, dict):
-        counts = given.get("counts")
         try:
-            if given.get("size") != list(size) or not isinstance(counts, (str, list)):
-                raise ValueError(f"run lengths are not of the image's {size[1]} × {size[0]} pixels")
-            found = outlines.outline_of(outlines.from_rle(counts, size))
+            found = outlines.outline_of(_mask(given, size))
         except ValueError as error:
             faults.left_off(where, f"`segmentation`: {error}")
             return None
@@ -216,6 +213,18 @@ def _outline(
         except ValueError as error:
             faults.left_off(where, f"`segmentation`: {error}")
     return tuple(rings) or None
+
+
+def _mask(given: Mapping[str, Any], size: ImageSize) -> np.ndarray:
+    """The mask of run lengths.
+
+    Raises:
+        ValueError: they are not those of a mask of the image's size.
+    """
+    counts = given.get("counts")
+    if given.get("size") != list(size) or not isinstance(counts, (str, list)):
+        raise ValueError(f"run lengths are not of the image's {size[1]} × {size[0]} pixels")
+    return outlines.from_rle(counts, size)
 
 
 def _ring(polygon: Any) -> np.ndarray:
