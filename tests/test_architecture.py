@@ -70,3 +70,33 @@ def test_nothing_private_is_in_the_texts():
         if word in p.read_text(encoding="utf-8")
     ]
     assert found == []
+
+
+def test_files_are_written_in_one_way():
+    """Drafts with names that can be foretold are followed through links; see `storage.write`."""
+    own = {"storage/write.py"}
+    # Files in a draft folder that is the user's alone, or in a folder that must be new.
+    folders = {
+        "data/write/splits.py",
+        "data/write/formats.py",
+        "data/scenes.py",
+        "testing/fresh.py",
+    }
+    folders |= {"scaffold/new.py"}
+    source = ROOT / "src" / "visiongarden"
+    for file in sorted(source.rglob("*.py")):
+        text, name = file.read_text(encoding="utf-8"), file.relative_to(source).as_posix()
+        if name in own:
+            continue
+        for word in (
+            "mkstemp",
+            "mkdtemp",
+            "NamedTemporaryFile",
+            "os.replace",
+            "os.link",
+            ".chmod(",
+        ):
+            assert word not in text, f"{name}: {word}; use visiongarden.storage"
+        if name not in folders:
+            for word in (".write_text(", ".write_bytes(", "cv2.imwrite"):
+                assert word not in text, f"{name}: {word}; use visiongarden.storage"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import yaml
 
 from visiongarden.config.value import Value
 from visiongarden.errors import ConfigError
+from visiongarden.storage import atomic_write
 
 MOST_BYTES = 256 * 1024
 """Largest text that is read: a recipe has a few kilobytes."""
@@ -96,20 +95,7 @@ def dump_yaml(value: Value | Mapping[str, Any]) -> str:
 
 def save_yaml(path: str | Path, value: Value | Mapping[str, Any]) -> None:
     """Writes `dump_yaml(value)`; a file of that name is replaced at once or not at all."""
-    path, text = Path(path), dump_yaml(value)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        # mkstemp's file is for its owner only; a saved recipe is an ordinary file.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    atomic_write(path, dump_yaml(value))
 
 
 def _read(path_or_text: str | Path) -> tuple[str, str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -21,6 +20,7 @@ from typing import Any
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.place import Member, Place
 from visiongarden.data.table import Table, located_in
+from visiongarden.storage import atomic_write
 from visiongarden.types import ClassMap
 
 LARGE = 2000
@@ -86,10 +86,7 @@ def save(root: Place, settings: Sequence[Any], found: DetectionDataset) -> Detec
         }
         text = json.dumps(head).encode()
         body = len(text).to_bytes(8, "big") + text + found.examples.to_bytes()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as draft:
-            draft.write(hashlib.sha256(body).digest() + body)
-        Path(draft.name).replace(file)
+        atomic_write(file, hashlib.sha256(body).digest() + body, durable=False)
     return replace(found, root=root)
 
 

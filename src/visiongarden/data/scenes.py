@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import cv2
 import numpy as np
 
 from visiongarden.errors import UserError
+from visiongarden.storage import atomic_folder
 from visiongarden.types import ImageSize
 
 CLASSES = ("disc", "ring", "box", "triangle", "star")
@@ -93,17 +92,9 @@ def _made(
         return directory
     if directory.exists() and any(directory.iterdir()):
         raise UserError(f"{directory} is not empty", rule="scenes go into a directory of their own")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
-    try:
+    with atomic_folder(directory) as draft:
         write(draft, count, image_size, seed, round(count * (1 - val_share)))
         (draft / _DONE).write_text(json.dumps(wanted), encoding="utf-8")
-        draft.chmod(0o755)
-        if directory.exists():
-            directory.rmdir()
-        draft.rename(directory)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return directory
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.read import AnyDataset, read_any
 from visiongarden.data.segmentation_loader import SegmentationLoader
 from visiongarden.errors import UserError
+from visiongarden.storage import atomic_write
 from visiongarden.types import ClassMap, Example, ImageSize
 
 _GAP = 6
@@ -118,11 +118,7 @@ def save_sheet(sheet: np.ndarray, path: str | Path) -> Path:
     path = Path(path)
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UserError(f"{path}: not a kind of picture", rule=".png or .jpg", fix="sheet.png")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
-    draft.write_bytes(cv2.imencode(path.suffix, sheet[..., ::-1])[1].tobytes())
-    draft.replace(path)
-    return path
+    return atomic_write(path, cv2.imencode(path.suffix, sheet[..., ::-1])[1].tobytes())
 
 
 def sheet_of(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from visiongarden.storage import atomic_write
+
 
 def plot_history(
     history: Sequence[dict[str, float]],
@@ -42,5 +44,4 @@ def plot_history(
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend()
-    figure.savefig(path, dpi=110)
-    return Path(path)
+    return atomic_write(path, lambda stream: figure.savefig(stream, format="png", dpi=110))

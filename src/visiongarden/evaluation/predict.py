@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from visiongarden.evaluation.evaluate import filled
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.evaluation.report import Report, report_on
 from visiongarden.models import load
+from visiongarden.storage import atomic_write
 from visiongarden.tasks import task_of
 
 
@@ -108,7 +107,7 @@ def predict_files(
         for extra, pixels in report.pictures(file, found).items():
             write_png(output / extra, pixels)
     for name, text in report.texts().items():
-        _write_text(output / name, text)
+        atomic_write(output / name, text)
     return output
 
 
@@ -120,21 +119,8 @@ def _predictor(model: Any, score: float | None) -> Predictor:
 
 def write_png(path: Path, image: np.ndarray) -> None:
     """Writes a uint8 image, RGB or grey, at once under its final name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".picture-", suffix=".png")
-    os.close(handle)
-    try:
-        cv2.imwrite(name, image[..., ::-1] if image.ndim == 3 else image)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def _write_text(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    raw = cv2.imencode(".png", image[..., ::-1] if image.ndim == 3 else image)[1]
+    atomic_write(path, raw.tobytes(), durable=False)
 
 
 def _files(images: Sequence[str | Path]) -> list[Path]:

@@ -7,7 +7,6 @@ import importlib.util
 import io
 import json
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from visiongarden.export.operations import complete_tf2onnx
 from visiongarden.export.splits import split_channels_first
 from visiongarden.models import load
 from visiongarden.postprocess import Nms
+from visiongarden.storage import atomic_path
 from visiongarden.tasks import task_of
 from visiongarden.types import ImageSize
 
@@ -68,11 +68,9 @@ def to_onnx(
             fix="image_size=(640, 640); on the command line --image-size 640",
         )
     complete_tf2onnx()
-    path.parent.mkdir(parents=True, exist_ok=True)
     if images is None:
         images = np.random.default_rng(0).integers(0, 256, (2, *size, 3)).astype(np.uint8)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
-        draft = Path(folder) / "model.onnx"
+    with atomic_path(path) as draft:
         with quiet():
             signature = [keras.InputSpec(shape=(None, *size, 3), dtype="float32", name="images")]
             _decoded(model, size).export(
@@ -82,7 +80,6 @@ def to_onnx(
         found = agreement(model, draft, images, postprocess)
         if not found.agrees:
             raise UserError(f"the exported file does not find what the model finds: {found}")
-        draft.replace(path)
     return found
 
 

@@ -16,6 +16,7 @@ from visiongarden.inspect.macs import macs_by_layer
 from visiongarden.layers.keras_internals import weightless
 from visiongarden.models import load
 from visiongarden.parts import IMAGE, Part
+from visiongarden.storage import atomic_write
 from visiongarden.types import FeatureSpec, ImageSize
 
 if TYPE_CHECKING:
@@ -93,11 +94,7 @@ class Figure:
                 rule="the name ends in .html",
                 fix=f"--html {path.with_suffix('.html')}",
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.part")
-        beside.write_text(self.html(), encoding="utf-8")
-        beside.replace(path)
-        return path
+        return atomic_write(path, self.html())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists and numbers, for JSON."""

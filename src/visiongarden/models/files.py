@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import tempfile
 import zipfile
 import zlib
@@ -25,6 +24,7 @@ from visiongarden import registry
 from visiongarden.errors import ModelFileError, UserError, nearest
 from visiongarden.garbage import uncollected
 from visiongarden.layers.keras_internals import fill, is_only_its_weights, weightless
+from visiongarden.storage import atomic_path
 
 MANIFEST = "visiongarden.json"
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
@@ -86,7 +86,7 @@ class SavedAsParts:
     """What a model made of parts adds to `keras.Model` for writing and reading itself."""
 
     def save(self, filepath: str | Path, overwrite: bool = True, **kwargs: Any) -> None:
-        """Writes the whole file beside its final name, then moves it there.
+        """Write the file atomically.
 
         Raises:
             UserError: the name does not end in .keras, the file exists and `overwrite` is off, or
@@ -101,26 +101,13 @@ class SavedAsParts:
             )
         if path.exists() and not overwrite:
             raise UserError(f"{path} exists already", fix="another name, or overwrite=True")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".keras")
-        os.close(handle)
-        try:
-            super().save(name, overwrite=True, **kwargs)  # type: ignore[misc]
-            with zipfile.ZipFile(name, "a") as archive:
+        with atomic_path(path) as draft:
+            super().save(draft, overwrite=True, **kwargs)  # type: ignore[misc]
+            with zipfile.ZipFile(draft, "a") as archive:
                 archive.writestr(MANIFEST, json.dumps(self._manifest(), indent=1))
-            Path(name).chmod(0o666 & ~_umask())
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
 
     def _manifest(self) -> dict[str, Any]:
         return {"format": 1, "weights": fingerprints(self)}
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def written(part: Any) -> dict[str, Any]:

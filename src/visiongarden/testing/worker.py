@@ -18,6 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.storage import atomic_write
 from visiongarden.testing.arrays import difference, inputs_of, leaves, numpy_leaves
 from visiongarden.testing.explain import told
 
@@ -29,9 +30,7 @@ def main(folder: Path) -> None:
     jobs = json.loads((folder / "jobs.json").read_text(encoding="utf-8"))
     answers = [_answer(folder, job) for job in jobs]
     name = f"{keras.backend.backend()}.json"
-    draft = folder / f".{name}"
-    draft.write_text(json.dumps(answers), encoding="utf-8")
-    draft.replace(folder / name)
+    atomic_write(folder / name, json.dumps(answers))
 
 
 def _answer(folder: Path, job: dict[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import keras
 
 from visiongarden.errors import UserError
+from visiongarden.storage import atomic_write
 from visiongarden.training.state import FILE, Progress, draws, put_back, save_state
 
 Judge = Callable[[keras.Model], dict[str, float]]
@@ -146,11 +145,5 @@ def average(trainer: Any, averaged: keras.Model) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON at once under its final name."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(value, file, indent=1)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    """Write JSON atomically."""
+    atomic_write(path, json.dumps(value, indent=1))

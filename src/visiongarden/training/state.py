@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -15,6 +13,7 @@ import keras
 import numpy as np
 
 from visiongarden.errors import UserError
+from visiongarden.storage import atomic_write
 
 FILE = "resume.npz"
 _HEADER = "header"
@@ -46,13 +45,10 @@ def save_state(folder: Path, progress: Progress, model: keras.Model, optimizer: 
     arrays = {name: _array(variable) for name, variable in _variables(model, optimizer)}
     arrays |= draws(model)
     header = np.frombuffer(json.dumps(asdict(progress)).encode(), dtype=np.uint8)
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".resume-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **{_HEADER: header}, **arrays)  # type: ignore[arg-type]
-        Path(name).replace(folder / FILE)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    atomic_write(
+        folder / FILE,
+        lambda stream: np.savez(stream, **{_HEADER: header}, **arrays),  # type: ignore[arg-type]
+    )
 
 
 def load_state(

@@ -115,7 +115,6 @@ def check_set(
     """
     page = Path(output or f"{Path(path).resolve().stem}-check.html").with_suffix(".html")
     report = diagnose(path, format, None, invalid_boxes, stride, image_size)
-    page.parent.mkdir(parents=True, exist_ok=True)
     write_page(report, page)
     write_json(report, page.with_suffix(".json"))
     return report, page

@@ -21,6 +21,7 @@ from visiongarden.data.faults import Faults
 from visiongarden.data.read import gather, opened, splits_of
 from visiongarden.data.write import in_one_step
 from visiongarden.data.write.formats import Lost
+from visiongarden.data.write.splits import write_file
 from visiongarden.errors import DataError, UserError
 
 CHANGES = "changes.txt"
@@ -145,7 +146,7 @@ def _write(
     labelling.write(format, fixed, folder, lost)
     changes += lost
     text = "".join(f"{line}\n" for line in changes)
-    (folder / CHANGES).write_text(text, encoding="utf-8", errors="backslashreplace")
+    write_file(folder, CHANGES, content=text.encode("utf-8", "backslashreplace"))
 
 
 def _left_out(

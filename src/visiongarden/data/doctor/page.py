@@ -14,6 +14,7 @@ import numpy as np
 from visiongarden.data.doctor.charts import caption, safe
 from visiongarden.data.doctor.report import KINDS, LEVELS, Report
 from visiongarden.errors import DataError
+from visiongarden.storage import atomic_write
 
 _ROWS = 50
 _OF_A_KIND = 3
@@ -51,7 +52,7 @@ def write_page(report: Report, path: Path) -> None:
         f"<title>{safe(report.root)}</title><style>{_STYLE}</style></head>\n"
         f"<body>\n{body}\n</body></html>\n"
     )
-    path.write_text(text, encoding="utf-8")
+    atomic_write(path, text)
 
 
 def _head(report: Report) -> Iterator[str]:

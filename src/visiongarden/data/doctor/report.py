@@ -12,6 +12,7 @@ import numpy as np
 
 from visiongarden.data.doctor.labelling import Labelling
 from visiongarden.data.faults import Finding, printable, refuse
+from visiongarden.storage import atomic_write
 from visiongarden.types import ImageSize
 
 LEVELS = ("error", "warning", "note")
@@ -141,4 +142,4 @@ class Report:
 
 def write_json(report: Report, path: Path) -> None:
     """Writes the report's JSON."""
-    path.write_text(report.to_json(), encoding="utf-8")
+    atomic_write(path, report.to_json())

@@ -22,6 +22,7 @@ from visiongarden.data.faults import Faults
 from visiongarden.data.place import Place
 from visiongarden.data.read.build import Label, example, no_split, read_text
 from visiongarden.errors import DataError
+from visiongarden.storage import safe_name
 from visiongarden.types import ClassMap, Example, Outline
 
 META, VERSION = "dataset.json", 1
@@ -194,10 +195,11 @@ def _split_table(file: Place) -> dict[str, int]:
     """Split -> number of shards."""
     table = _meta(file).get("splits")
     if not isinstance(table, dict) or not all(
-        isinstance(count, int) and 0 < count < 100_000 and os.sep not in split and split[:1] != "."
-        for split, count in table.items()
+        type(count) is int and 0 < count < 100_000 for count in table.values()
     ):
         raise DataError(f"{file}: `splits` does not give the number of shards of each split")
+    for split in table:
+        safe_name(split, f"{file}: the split")
     return table
 
 

@@ -24,6 +24,7 @@ from visiongarden.data.read.build import (
     size_of,
 )
 from visiongarden.errors import DataError
+from visiongarden.storage import safe_name
 from visiongarden.types import ClassMap, Example, ImageSize
 
 _COLUMNS = {
@@ -160,6 +161,8 @@ def _rows(file: Place) -> Iterator[Row]:
                     received=",".join(words)[:80],
                 )
             row = {key: words[i] for key, i in columns.items() if i < len(words)}
+            if row.get("split"):
+                safe_name(row["split"], f"{file}:{reader.line_num}: the split")
             yield reader.line_num, row
     except csv.Error as error:
         raise DataError(f"{file}:{reader.line_num}: not CSV", received=str(error)) from error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from visiongarden.data.read import FORMATS, opened, read_any, splits_of
 from visiongarden.data.write.formats import WRITERS, Lost
 from visiongarden.errors import UserError, nearest
+from visiongarden.storage import atomic_folder
 
 TARGETS = tuple(WRITERS)
 _HOLDS = {"coco": "boxes", "folders": "classes of whole images", "masks": "classes of pixels"}
@@ -97,11 +96,5 @@ def in_one_step(target: Path, fill: Callable[[Path], None]) -> None:
     """
     if target.exists():
         raise UserError(f"{target} is there already", rule="a new folder", fix="name another")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
-    try:
+    with atomic_folder(target) as draft:
         fill(draft)
-        draft.chmod(0o755)
-        draft.rename(target)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)

@@ -17,8 +17,9 @@ from visiongarden.data.header import MOST_BYTES
 from visiongarden.data.place import read_bytes
 from visiongarden.data.read.array_record import FORMAT, META, VERSION, shard_name
 from visiongarden.data.write.labelled import class_folders, mask_folders
-from visiongarden.data.write.splits import one_map, write_classes, write_image
+from visiongarden.data.write.splits import make_folder, one_map, write_classes, write_file
 from visiongarden.errors import UserError
+from visiongarden.storage import path_inside
 from visiongarden.types import ClassMap, Example, Outline
 
 Splits = Mapping[str, DetectionDataset]
@@ -33,14 +34,13 @@ class Lost(list[str]):
 
 def coco(splits: Splits, folder: Path, lost: Lost) -> None:
     """`annotations/instances_<split>.json`, images in `images/<split>/`."""
-    (folder / "annotations").mkdir()
     for split, dataset in splits.items():
         ids = dataset.class_map.ids
         names = zip(ids, dataset.class_map.names, strict=True)
         rows: dict[str, list[Any]] = {"images": [], "annotations": []}
         rows["categories"] = [{"id": i, "name": name} for i, name in names]
         for number, (name, example, raw) in enumerate(named(dataset)):
-            write_image(folder / "images" / split / name, raw)
+            write_file(folder, "images", split, name, content=raw)
             height, width = size_of(example)
             rows["images"].append(
                 {"id": number + 1, "file_name": name, "height": height, "width": width}
@@ -51,7 +51,7 @@ def coco(splits: Splits, folder: Path, lost: Lost) -> None:
                     | {"category_id": ids[index]}
                 )
         text = json.dumps(rows)
-        (folder / "annotations" / f"instances_{split}.json").write_text(text, encoding="utf-8")
+        write_file(folder, "annotations", f"instances_{split}.json", content=text)
 
 
 def _annotation(
@@ -71,14 +71,13 @@ def yolo(splits: Splits, folder: Path, lost: Lost) -> None:
     names = one_map(splits).names
     lines = ["path: .", *(f"{split}: images/{split}" for split in splits), "names:"]
     lines += [f"  {i}: {json.dumps(name, ensure_ascii=False)}" for i, name in enumerate(names)]
-    (folder / "data.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_file(folder, "data.yaml", content="\n".join(lines) + "\n")
     for split, dataset in splits.items():
-        (folder / "labels" / split).mkdir(parents=True)
+        make_folder(folder, "labels", split)
         for name, example, raw in named(dataset):
-            write_image(folder / "images" / split / name, raw)
+            write_file(folder, "images", split, name, content=raw)
             text = "".join(_line(name, example, *row, lost) for row in objects(example))
-            label = folder / "labels" / split / f"{stem_of(name)}.txt"
-            label.write_text(text, encoding="utf-8")
+            write_file(folder, "labels", split, f"{stem_of(name)}.txt", content=text)
 
 
 def _line(
@@ -109,19 +108,17 @@ def _line(
 def voc(splits: Splits, folder: Path, lost: Lost) -> None:
     """`Annotations/`, `JPEGImages/`, `ImageSets/Main/`, and `classes.txt` for their order."""
     write_classes(one_map(splits).names, folder)
-    (folder / "Annotations").mkdir()
-    (folder / "ImageSets" / "Main").mkdir(parents=True)
     taken: set[str] = set()
     for split, dataset in splits.items():
         stems = []
         for name, example, raw in named(dataset, taken):
-            write_image(folder / "JPEGImages" / name, raw)
+            write_file(folder, "JPEGImages", name, content=raw)
             stem = stem_of(name)
             stems.append(stem)
             text = _xml(name, example, dataset.class_map, lost)
-            (folder / "Annotations" / f"{stem}.xml").write_text(text, encoding="utf-8")
-        listed = folder / "ImageSets" / "Main" / f"{split}.txt"
-        listed.write_text("".join(f"{stem}\n" for stem in stems), encoding="utf-8")
+            write_file(folder, "Annotations", f"{stem}.xml", content=text)
+        text = "".join(f"{stem}\n" for stem in stems)
+        write_file(folder, "ImageSets", "Main", f"{split}.txt", content=text)
 
 
 def _xml(name: str, example: Example, class_map: ClassMap, lost: Lost) -> str:
@@ -148,11 +145,13 @@ def csv_table(splits: Splits, folder: Path, lost: Lost) -> None:
     """`<split>.csv` with a header, `images/<split>/`, and `classes.txt` for the classes' order."""
     write_classes(one_map(splits).names, folder)
     for split, dataset in splits.items():
-        with (folder / f"{split}.csv").open("w", newline="", encoding="utf-8") as stream:
+        with path_inside(folder, f"{split}.csv", what="the split").open(
+            "w", newline="", encoding="utf-8"
+        ) as stream:
             writer = csv.writer(stream)
             writer.writerow(["path", "x1", "y1", "x2", "y2", "class"])
             for name, example, raw in named(dataset):
-                write_image(folder / "images" / split / name, raw)
+                write_file(folder, "images", split, name, content=raw)
                 path = f"images/{split}/{name}"
                 for box, index, many, outline in objects(example):
                     _boxes_alone(name, many, outline, lost)
@@ -173,7 +172,7 @@ def array_record(splits: Splits, folder: Path, lost: Lost) -> None:
             _shards(folder, split, number, counts[split], [dataset[int(i)] for i in part])
     meta = {"format": FORMAT, "version": VERSION, "splits": counts}
     meta |= {"classes": class_map.names, "ids": class_map.ids}
-    (folder / META).write_text(json.dumps(meta), encoding="utf-8")
+    write_file(folder, META, content=json.dumps(meta))
 
 
 def _shards(folder: Path, split: str, number: int, count: int, examples: Sequence[Example]) -> None:
@@ -181,8 +180,8 @@ def _shards(folder: Path, split: str, number: int, count: int, examples: Sequenc
 
     # One record a group: any of them can be read alone.
     pair = [
-        ArrayRecordWriter(str(folder / shard_name(split, what, number, count)), "group_size:1")
-        for what in ("images", "labels")
+        ArrayRecordWriter(str(path_inside(folder, name, what="the split")), "group_size:1")
+        for name in (shard_name(split, what, number, count) for what in ("images", "labels"))
     ]
     for example in examples:
         crowd = example.crowd if example.crowd is not None else np.zeros(len(example.boxes), bool)

@@ -15,7 +15,7 @@ from visiongarden.data.header import MOST_BYTES
 from visiongarden.data.labelled_images import ClassificationDataset
 from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.place import read_bytes
-from visiongarden.data.write.splits import one_map, write_classes, write_image
+from visiongarden.data.write.splits import one_map, parts_of, write_classes, write_file
 from visiongarden.types import IGNORE, ClassMap
 
 
@@ -33,7 +33,7 @@ def class_folders(
     for split, dataset in splits.items():
         for path, index in zip(dataset.paths, dataset.classes, strict=True):
             raw = bytes(read_bytes(path, MOST_BYTES))
-            write_image(folder / split / names[index] / path.name, raw)
+            write_file(folder, *parts_of(split), names[index], path.name, content=raw)
 
 
 def mask_folders(
@@ -51,16 +51,16 @@ def mask_folders(
     """
     class_map = one_map(splits)
     dataset = next(iter(splits.values()))
-    (folder / "classes.yaml").write_text(_classes(dataset, class_map, step), encoding="utf-8")
+    write_file(folder, "classes.yaml", content=_classes(dataset, class_map, step))
     for split, part in splits.items():
         for index, (image, mask) in enumerate(zip(part.images, part.masks, strict=True)):
             raw = bytes(read_bytes(image, MOST_BYTES))
-            write_image(folder / "images" / split / image.name, raw)
+            write_file(folder, "images", *parts_of(split), image.name, content=raw)
             if step:
                 raw, name = _lowered(part, index, step), f"{mask.stem}.png"
             else:
                 raw, name = bytes(read_bytes(mask, MOST_BYTES)), mask.name
-            write_image(folder / "masks" / split / name, raw)
+            write_file(folder, "masks", *parts_of(split), name, content=raw)
 
 
 def _classes(dataset: SegmentationDataset, class_map: ClassMap, step: int) -> str:

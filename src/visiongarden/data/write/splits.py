@@ -8,7 +8,8 @@ from typing import Any
 
 from visiongarden.data.faults import printable
 from visiongarden.data.read.build import CLASSES
-from visiongarden.errors import UserError
+from visiongarden.errors import DataError, UserError
+from visiongarden.storage import path_inside
 from visiongarden.types import ClassMap
 
 
@@ -34,10 +35,39 @@ def write_classes(names: Sequence[str], folder: Path) -> None:
     """
     if any("\n" in name or name != name.strip() or name != printable(name) for name in names):
         raise UserError("a class name is no line of text", rule="no space around it, no line's end")
-    (folder / CLASSES).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    write_file(folder, CLASSES, content="".join(f"{name}\n" for name in names))
 
 
-def write_image(path: Path, raw: bytes) -> None:
-    """Writes an image file, and its folder if need be."""
+def make_folder(folder: Path, *names: str) -> Path:
+    """Create a folder inside the data set, and those above it.
+
+    Raises:
+        DataError: a name is not valid, or leads out of the data set.
+    """
+    path = path_inside(folder, *names, what=f"{'/'.join(names)!r:.100} in the data set")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write_file(folder: Path, *names: str, content: bytes | str) -> None:
+    """Write a file inside the data set; its names come from the data set that was read.
+
+    Raises:
+        DataError: a name is not valid, or leads out of the data set.
+    """
+    path = path_inside(folder, *names, what=f"{'/'.join(names)!r:.100} in the data set")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(raw)
+    try:
+        with path.open("xb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
+    except FileExistsError:
+        raise DataError(
+            f"two files of the data set would be written as {'/'.join(names)}",
+            rule="each file has a name of its own",
+            fix="rename one in the data set",
+        ) from None
+
+
+def parts_of(split: str) -> tuple[str, ...]:
+    """The folder of a split; none of a data set that has no splits."""
+    return (split,) if split else ()

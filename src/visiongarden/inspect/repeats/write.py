@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import keyword
-import os
-import tempfile
 from pathlib import Path
 
 from visiongarden.errors import UserError
@@ -13,6 +11,7 @@ from visiongarden.inspect.repeats.grammar import Rule
 from visiongarden.inspect.repeats.layout import WIDTH
 from visiongarden.inspect.repeats.report import Named, Repeats
 from visiongarden.inspect.repeats.shapes import Case, cases
+from visiongarden.storage import atomic_write
 
 _HEAD = '''"""Blocks that `visiongarden repeats --write` found.
 
@@ -89,7 +88,6 @@ def write(found: Repeats, path: str | Path) -> tuple[Path, Path, dict[str, str]]
     rows = [row for rule in order for row in cases(named, rule)]
     listed = "\n".join(_row(row) for row in dict.fromkeys(rows))
     checks = _TEST.format(module=path.stem, source=source, cases=listed)
-    path.parent.mkdir(parents=True, exist_ok=True)
     _write(path, module)
     _write(test, checks)
     return path, test, refused
@@ -172,13 +170,7 @@ def _plain(text: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".py")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(name).chmod(0o644)
-        os.link(name, path)  # fails where the file has come into being meanwhile
+        atomic_write(path, text, overwrite=False)
     except FileExistsError:
         raise UserError(f"{path} exists already", rule="nothing is overwritten") from None
-    finally:
-        Path(name).unlink(missing_ok=True)

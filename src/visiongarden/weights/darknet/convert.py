@@ -10,6 +10,7 @@ import keras
 
 from visiongarden.errors import UserError
 from visiongarden.models import Detector
+from visiongarden.storage import atomic_write
 from visiongarden.types import ClassMap, ImageSize
 from visiongarden.weights.darknet import parts
 from visiongarden.weights.darknet.cfg import MOST_BYTES, Cfg, parse_cfg
@@ -21,7 +22,6 @@ from visiongarden.weights.darknet.weights import (
     assign,
     collect,
     read_weights,
-    write_beside,
     write_weights,
 )
 
@@ -105,7 +105,7 @@ def export_darknet(
         text, header = traced.text, Header()
         arrays = parts.in_darknets_epsilon(traced)
     write_weights(weights, header, arrays)
-    write_beside(Path(cfg), lambda stream: stream.write(text.encode()))
+    atomic_write(cfg, text)
 
 
 def import_files(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import struct
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import keras
 import numpy as np
 
 from visiongarden.errors import ModelFileError
+from visiongarden.storage import atomic_write
 from visiongarden.weights.darknet.draw import Slot
 from visiongarden.weights.darknet.geometry import Step
 
@@ -173,17 +172,4 @@ def write_weights(path: str | Path, header: Header, arrays: Sequence[np.ndarray]
         for array in arrays:
             stream.write(array.tobytes())
 
-    write_beside(Path(path), write)
-
-
-def write_beside(path: Path, write: Any) -> None:
-    """Calls `write(stream)` on a new file, which gets the name only when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            write(stream)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    atomic_write(path, write)

@@ -1,0 +1,78 @@
+"""Names that come from files and become paths: class names, splits, image names."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from visiongarden.errors import DataError
+
+MAX_BYTES = 255
+"""Longest name of a file on the usual file systems, in bytes of UTF-8."""
+
+# Windows opens a device whatever ending follows the name: `con.png` is the console.
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\..*)?", re.I | re.S)
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def safe_name(name: object, what: str = "a name") -> str:
+    """Return a name from a file as one component of a path, or refuse it.
+
+    The rules are the same on every system, because a data set that was written on one is read on
+    another.
+
+    Args:
+        name: the name, without folders.
+        what: what the name is and where it was found: "set.csv:3: split".
+
+    Raises:
+        DataError: the name is empty, has separators, leads out of its folder, holds control
+            characters, is a device or a drive on Windows, or is longer than 255 bytes.
+    """
+    reason = _unsafe(name) if isinstance(name, str) else "not text"
+    if reason:
+        raise DataError(
+            f"{what} is not a valid file name: {reason}",
+            rule="one name without folders, drives and control characters, "
+            f"at most {MAX_BYTES} bytes",
+            received=f"{name!r:.80}",
+            fix="rename it in the data set",
+        )
+    return str(name)
+
+
+def path_inside(folder: Path, *names: str, what: str = "a name") -> Path:
+    """Return `folder / names`, each a `safe_name`, also after links are followed.
+
+    Raises:
+        DataError: a name is unsafe, or a link leads out of the folder.
+    """
+    path = folder.joinpath(*(safe_name(name, what) for name in names))
+    if not path.parent.resolve().is_relative_to(folder.resolve()):
+        raise DataError(
+            f"{what} leads out of {folder}",
+            rule="files are written inside their folder; links out of it are not followed",
+            received=f"{path.parent.resolve()}",
+        )
+    return path
+
+
+def _unsafe(name: str) -> str | None:
+    if not name or name in (".", ".."):
+        return "it names no file"
+    if "/" in name or "\\" in name:
+        return "it holds a path separator"
+    if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in name):
+        return "it holds control characters"
+    if _DRIVE.match(name) or (os.name == "nt" and set(name) & set('<>:"|?*')):
+        return "Windows takes it for a drive or a stream"
+    if _DEVICE.fullmatch(name):
+        return "Windows takes it for a device"
+    if name[-1] in ". ":
+        return "Windows drops the dot or space at its end"
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return "it is not Unicode text"
+    return f"it has {size} bytes" if size > MAX_BYTES else None
