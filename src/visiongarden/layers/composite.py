@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 
 from visiongarden.errors import UserError
+from visiongarden.layers.arguments import bound_arguments, construct, deserialized, serialized
+from visiongarden.layers.attribute_names import refuse_reserved, unsaved
 from visiongarden.layers.keras_internals import has_automatic_name
+from visiongarden.layers.nested import set_trainable, trainable_inside
+
+_FILLED_IN = ("training", "mask")
+"""Arguments of `call` that Keras gives where the caller does not; they build nothing."""
+
+_TRAINABLE = "trainable_inside"
+"""Entry of a config for sublayers whose `trainable` is not that of the layer."""
 
 
 class Composite(keras.layers.Layer):
@@ -44,15 +55,9 @@ class Composite(keras.layers.Layer):
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Remembers the constructor's arguments, layers among them, for `get_config`."""
         layer = super().__new__(cls, *args, **kwargs)
-        try:
-            bound = inspect.signature(cls.__init__).bind(layer, *args, **kwargs)
-        except TypeError:
+        arguments = bound_arguments(cls, layer, args, kwargs)
+        if arguments is None:
             return layer  # `__init__` is about to say what is wrong
-        bound.apply_defaults()
-        arguments = dict(list(bound.arguments.items())[1:])
-        for parameter in inspect.signature(cls.__init__).parameters.values():
-            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                arguments |= arguments.pop(parameter.name, {})
         object.__setattr__(layer, "_arguments", arguments)
         return layer
 
@@ -61,56 +66,156 @@ class Composite(keras.layers.Layer):
         # Past Keras's and TensorFlow's tracking, which would write the shapes into exports.
         object.__setattr__(self, "_output_shapes", {})
 
+    _arguments: dict[str, Any]
     _output_shapes: dict[Any, Any]
 
     def __setattr__(self, name: str, value: Any) -> None:
+        refuse_reserved(self, name, value)
         if isinstance(value, keras.Layer):
             _name_after(value, name)
-        elif isinstance(value, (list, tuple)):
-            for position, item in enumerate(value, start=1):
-                if isinstance(item, keras.Layer):
-                    _name_after(item, f"{name.removesuffix('s')}{position}")
+        else:
+            for place, layer in _contained(value):
+                _name_after(layer, f"{name.removesuffix('s')}{place}")
         super().__setattr__(name, value)
 
-    def build(self, input_shape: Any) -> None:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Builds with all tensors of the call, then does what every Keras layer does."""
+        if not self.built:
+            given = self._given(args, kwargs)
+            tensors = [name for name, value in given.items() if _has_tensors(value)]
+            if tensors and len(given) > 1:
+                object.__setattr__(self, "_first_call", given)
+                try:
+                    self.build(
+                        _shape(given[tensors[0]]),
+                        **{f"{name}_shape": _shape(given[name]) for name in tensors[1:]},
+                    )
+                finally:
+                    object.__delattr__(self, "_first_call")
+        return super().__call__(*args, **kwargs)
+
+    def build(self, input_shape: Any, **more_shapes: Any) -> None:
         """Builds every sublayer with the shape that reaches it.
 
+        Args:
+            input_shape: of the first argument of `call`; a list or dict of shapes where that is a
+                list or dict of tensors.
+            **more_shapes: of its other tensor arguments: `skip_shape` is the shape of `skip`.
+
         Raises:
-            UserError: a sublayer was made that `call` does not use; it would be saved unbuilt and
-                come back with random numbers.
+            UserError: a sublayer was made that `call` does not use, or that no attribute holds: it
+                would be saved unbuilt, or not at all, and come back with random numbers.
         """
-        self._trace(input_shape)
+        if hasattr(self, "_first_call"):
+            self._trace(self._first_call)
+        else:
+            first, *_ = inspect.signature(self.call).parameters
+            shapes = {first: input_shape}
+            shapes |= {key.removesuffix("_shape"): shape for key, shape in more_shapes.items()}
+            self._trace({name: self._symbolic(shape) for name, shape in shapes.items()})
         unused = [layer.name for layer in self._layers if not layer.built]
         if unused:
             raise UserError(
                 f"{type(self).__name__} {self.name!r} makes {', '.join(unused)} and never uses it",
                 rule="call() uses every sublayer that __init__ makes; an unused one has no weights",
-                fix=f"use self.{unused[0]} in call(), or make it only where it is needed",
+                fix=f"use self.{unused[0]} in call(), or make it only where it is needed"
+                + self._other_tensors(more_shapes),
+            )
+        lost = [layer.name for layer in unsaved(self)]
+        if lost:
+            raise UserError(
+                f"{type(self).__name__} {self.name!r} keeps {', '.join(lost)} in no attribute",
+                rule="sublayers are kept in attributes, or in lists and dicts there; others are "
+                "missing in a saved file",
+                fix="keep them as self.units = [...], and append to self.units",
             )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Shape of `call`'s result, found on symbolic tensors."""
-        key = _hashable(input_shape)
-        if key not in self._output_shapes:
-            self._trace(input_shape)
-        return self._output_shapes[key]
+        first, *_ = inspect.signature(self.call).parameters
+        return _shape(self._output({first: self._symbolic(input_shape)}))
 
-    def _trace(self, input_shape: Any) -> None:
-        output = self.call(_symbolic(input_shape, self.compute_dtype))
-        shape = keras.tree.map_structure(lambda tensor: tuple(tensor.shape), output)
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Shape and type of `call`'s result, found on symbolic tensors."""
+        given = self._given(args, kwargs)
+        if len(given) == 1:
+            return super().compute_output_spec(*args, **kwargs)
+        return self._output(given)
+
+    def _output(self, given: dict[str, Any]) -> Any:
+        key = _key(given)
+        if key not in self._output_shapes:
+            self._trace(given)
+        return keras.tree.map_structure(lambda end: end.tensor(), self._output_shapes[key])
+
+    def _trace(self, given: dict[str, Any]) -> None:
+        bound = inspect.signature(self.call).bind_partial()
+        bound.arguments.update(given)
+        output = self.call(*bound.args, **bound.kwargs)
         # Building and asking for the shape would else trace twice a level, 2**depth in all.
-        self._output_shapes[_hashable(input_shape)] = shape
+        self._output_shapes[_key(given)] = keras.tree.map_structure(_End, output)
+
+    def _given(self, args: Any, kwargs: Any) -> dict[str, Any]:
+        """Arguments of a call by name, tensors as symbolic ones of their shape."""
+        try:
+            bound = inspect.signature(self.call).bind(*args, **kwargs)
+        except TypeError:
+            return {}  # Keras is about to say what is wrong
+        return {
+            name: keras.tree.map_structure(self._without_values, value)
+            for name, value in bound.arguments.items()
+            if name not in _FILLED_IN and value is not None
+        }
+
+    def _without_values(self, value: Any) -> Any:
+        if not _is_tensor(value):
+            return value
+        dtype = keras.backend.standardize_dtype(value.dtype)
+        dtype = self.compute_dtype if "float" in dtype and self.autocast else dtype
+        return keras.KerasTensor(tuple(value.shape), dtype=dtype)
+
+    def _other_tensors(self, known: Any) -> str:
+        """Advice where `call` takes more than was built with."""
+        parameters = list(inspect.signature(self.call).parameters)[1:]
+        others = [n for n in parameters if n not in _FILLED_IN and f"{n}_shape" not in known]
+        if not others:
+            return ""
+        return f"; where it needs {', '.join(others)}, give that too in the first call of the layer"
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """The shapes that the layer was built with."""
+        shapes = self._build_shapes_dict
+        if shapes is None or "more_shapes" not in shapes:
+            built: dict[str, Any] | None = super().get_build_config()
+            return built
+        return {"shapes": {"input_shape": shapes["input_shape"], **shapes["more_shapes"]}}
+
+    def build_from_config(self, config: dict[str, Any] | None) -> None:
+        """Builds with the shapes that `get_build_config` returned."""
+        if config and "shapes" in config:
+            self.build(**config["shapes"])
+        else:
+            super().build_from_config(config)
+
+    def _symbolic(self, shape: Any) -> Any:
+        """Symbolic tensors of the compute type, nested as their shapes are."""
+        if isinstance(shape, dict):
+            return {key: self._symbolic(item) for key, item in shape.items()}
+        if shape and isinstance(shape[0], (list, tuple, dict)):
+            return [self._symbolic(item) for item in shape]
+        return keras.KerasTensor(tuple(shape), dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, with name, dtype policy and `trainable` as they are now."""
         arguments = getattr(self, "_arguments", {})
-        own = {key: _serialized(value) for key, value in arguments.items()}
+        own = {key: serialized(value) for key, value in arguments.items()}
         base = {
             "name": self.name,
             "trainable": self.trainable,
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
         }
-        return own | base
+        inside = trainable_inside(self)
+        return own | base | ({_TRAINABLE: inside} if inside else {})
 
     def says(self, name: str, value: Any) -> Any:
         """Puts what `__init__` made of one of its arguments into the config; returns it."""
@@ -127,7 +232,24 @@ class Composite(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         """The layer that `get_config` described."""
-        return cls(**{key: _deserialized(value) for key, value in config.items()})
+        inside = config.get(_TRAINABLE, {})
+        arguments = {key: deserialized(v) for key, v in config.items() if key != _TRAINABLE}
+        layer = construct(cls, arguments)
+        if inside or not layer.trainable:
+            # Keras hands a constructor's `trainable` on to no sublayer.
+            set_trainable(layer, layer.trainable, inside)
+        return layer
+
+
+class _End:
+    """Shape and type of one tensor: what is remembered of it."""
+
+    def __init__(self, tensor: Any) -> None:
+        self.shape, self.dtype = tuple(tensor.shape), tensor.dtype
+
+    def tensor(self) -> keras.KerasTensor:
+        """A new symbolic tensor of the shape and type."""
+        return keras.KerasTensor(self.shape, dtype=self.dtype)
 
 
 def _name_after(layer: keras.Layer, name: str) -> None:
@@ -135,31 +257,34 @@ def _name_after(layer: keras.Layer, name: str) -> None:
         layer.name = name.lstrip("_")
 
 
-def _symbolic(shape: Any, dtype: str) -> Any:
-    if isinstance(shape, dict):
-        return {key: _symbolic(item, dtype) for key, item in shape.items()}
-    if shape and isinstance(shape[0], (list, tuple)):
-        return [_symbolic(item, dtype) for item in shape]
-    return keras.KerasTensor(tuple(shape), dtype=dtype)
+def _contained(value: Any, place: str = "") -> Iterator[tuple[str, keras.Layer]]:
+    """Layers in lists and dicts, with their place: "1", "2", ... and "_key"."""
+    if isinstance(value, keras.Layer):
+        yield place, value
+    elif isinstance(value, (list, tuple)):
+        for position, item in enumerate(value, start=1):
+            yield from _contained(item, f"{place}{'_' if place else ''}{position}")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _contained(item, f"{place}_{str(key).replace('/', '_')}")
 
 
-def _hashable(shape: Any) -> Any:
-    if isinstance(shape, dict):
-        return tuple((key, _hashable(item)) for key, item in sorted(shape.items()))
-    return tuple(_hashable(item) if isinstance(item, (list, tuple)) else item for item in shape)
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, (keras.KerasTensor, np.ndarray)) or bool(keras.ops.is_tensor(value))
 
 
-def _serialized(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [_serialized(item) for item in value]
-    if isinstance(value, (str, int, float, bool, type(None))):
-        return value
-    return keras.saving.serialize_keras_object(value)
+def _has_tensors(value: Any) -> bool:
+    return any(map(_is_tensor, keras.tree.flatten(value)))
 
 
-def _deserialized(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_deserialized(item) for item in value]
-    if isinstance(value, dict) and "class_name" in value:
-        return keras.saving.deserialize_keras_object(value)
-    return value
+def _shape(tensors: Any) -> Any:
+    return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), tensors)
+
+
+def _key(given: dict[str, Any]) -> Any:
+    """The arguments of a call as a key: nested shapes and types, and other values as text."""
+    leaves = keras.tree.flatten_with_path(given)
+    return tuple(
+        (path, (leaf.shape, leaf.dtype) if _is_tensor(leaf) else repr(leaf))
+        for path, leaf in leaves
+    )

@@ -1,0 +1,89 @@
+"""Attribute names that Keras and its backends keep for themselves.
+
+Keras saves what lies in a layer's attributes, except under the names that every layer has: a
+sublayer kept in `self._layers` trains, and is missing in the file.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from visiongarden.errors import UserError
+
+_OTHER_BACKENDS = frozenset(
+    {
+        *("_arguments", "_output_shapes"),
+        *("_backward_hooks", "_backward_pre_hooks", "_buffers", "_forward_hooks", "_modules"),
+        *("_forward_pre_hooks", "_non_persistent_buffers_set", "_parameters", "training"),
+        *("_state_dict_hooks", "_torch_params", "_self_setattr_tracking", "_tracked"),
+        *("_self_unconditional_dependency_names", "_tf_trackable_method_wrappers"),
+    }
+)
+"""Of PyTorch and TensorFlow, refused on every backend, and `Composite`'s own."""
+
+_KERAS = ("keras", "tensorflow", "torch", "jax", "flax")
+
+
+@functools.cache
+def reserved() -> frozenset[str]:
+    """Names of everything that a plain Keras layer has."""
+    return frozenset(dir(keras.layers.Layer(name="plain"))) | _OTHER_BACKENDS
+
+
+def refuse_reserved(layer: keras.Layer, name: str, value: Any) -> None:
+    """Raises where a class assigns to a name that Keras uses; Keras itself may.
+
+    Public names that can be set, such as `trainable`, take everything but layers and variables.
+
+    Raises:
+        UserError: the name is taken; names another.
+    """
+    if name not in reserved() or _assigned_by_keras():
+        return
+    found = getattr(type(layer), name, None)
+    read_only = isinstance(found, property) and found.fset is None
+    if not name.startswith("_") and not read_only and not any(_kept_in(value)):
+        return
+    public = name.strip("_")
+    better = f"inner_{public}" if public in reserved() else public
+    raise UserError(
+        f"{type(layer).__name__} assigns to self.{name}, a name that Keras uses itself",
+        rule="sublayers and values are kept under names of their own; under Keras's they are "
+        "not saved, or change how the layer works",
+        fix=f"name it self.{better}",
+    )
+
+
+def _assigned_by_keras() -> bool:
+    """Whether Keras or a backend is the code that assigns."""
+    frame = sys._getframe(2)
+    while frame.f_code.co_name == "__setattr__" and frame.f_back is not None:
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in _KERAS
+
+
+def unsaved(layer: keras.Layer) -> list[keras.Layer]:
+    """Sublayers that Keras tracks and no attribute holds: they would be missing in a file."""
+    kept = {id(each) for name in _names(layer) for each in _kept_in(getattr(layer, name, None))}
+    return [each for each in layer._layers if id(each) not in kept]
+
+
+def _names(layer: keras.Layer) -> Iterator[str]:
+    properties = (name for name in dir(type(layer)) if not name.startswith("__"))
+    return (name for name in (*vars(layer), *properties) if name not in reserved())
+
+
+def _kept_in(value: Any) -> Iterator[Any]:
+    """Layers and variables in a value, or in the lists, tuples, sets and dicts that it nests."""
+    if isinstance(value, (keras.Layer, keras.Variable)):
+        yield value
+    elif isinstance(value, dict):
+        yield from _kept_in(list(value.values()))
+    elif isinstance(value, (list, tuple, set)):
+        for item in value:
+            yield from _kept_in(item)
