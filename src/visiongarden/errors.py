@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+_COMMAND_LINE: ContextVar[bool] = ContextVar("command_line", default=False)
 
 
 class UserError(ValueError):
@@ -77,3 +83,26 @@ def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:
     if close:
         return f"did you mean {', '.join(close)}? (valid: {', '.join(names)})"
     return f"valid: {', '.join(names)}"
+
+
+@contextmanager
+def on_command_line() -> Iterator[None]:
+    """Inside, errors name options of the command line, elsewhere arguments of Python."""
+    token = _COMMAND_LINE.set(True)
+    try:
+        yield
+    finally:
+        _COMMAND_LINE.reset(token)
+
+
+def option(name: str, value: Any = None) -> str:
+    """An argument as the user writes it: `at_least=0.8`, on the command line `--at-least 0.8`.
+
+    Args:
+        name: of the argument in Python; the command line's option has hyphens.
+        value: None names the argument alone.
+    """
+    if not _COMMAND_LINE.get():
+        return name if value is None else f"{name}={value!r}"
+    flag = f"--{name.replace('_', '-')}"
+    return flag if value is None or value is True else f"{flag} {shlex.quote(str(value))}"

@@ -71,6 +71,7 @@ SURFACE = {
         "--split",
         "--invalid-boxes",
         "--batch-size",
+        "--class-names",
         "--import",
         "--debug",
     },
@@ -144,7 +145,7 @@ def test_help_starts_nothing():
             "eval",
             "evaluation.evaluate_file",
             ["m.keras", "data", "--split", "test"],
-            (Path("m.keras"), Path("data"), "auto", "test", "error", 16),
+            (Path("m.keras"), Path("data"), "auto", "test", "error", 16, None),
         ),
         (
             "predict",

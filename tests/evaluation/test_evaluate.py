@@ -19,6 +19,7 @@ from visiongarden.evaluation import (
     predict_files,
 )
 from visiongarden.postprocess import Nms
+from visiongarden.tasks import Detection
 from visiongarden.types import ClassMap, Detections, Example
 
 NAMES = ClassMap(("cat", "dog"))
@@ -83,12 +84,124 @@ def test_a_model_that_knows_the_truth_is_perfect():
     assert result.per_class["dog"]["AP50"] == pytest.approx(1)
 
 
-def test_other_classes_are_refused():
+def named(*names):
     class Other(Model):
-        class_map = ClassMap(("dog", "cat"))
+        class_map = ClassMap(names) if names else None
 
+    return Other
+
+
+def test_classes_in_another_order_are_matched_by_name():
+    """A model that calls its class 0 "dog" finds dogs where the data set has cats: AP 0, not 1."""
+    result = evaluate(named("dog", "cat"), dataset(), predictor=Knows())
+    assert result.figures["AP50"] == 0
+    assert "matched by name" in result.note
+
+    class Swapped(Knows):
+        def __call__(self, images):
+            found = super().__call__(images)
+            return [Detections(f.boxes, f.scores, 1 - f.classes) for f in found]
+
+    result = evaluate(named("dog", "cat"), dataset(), predictor=Swapped())
+    assert result.figures["AP50"] == pytest.approx(1)
+    assert list(result.per_class) == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("names", [("cat", "cow"), ("cat",), ("cat", "dog", "cow")])
+def test_other_classes_are_refused(names):
     with pytest.raises(UserError, match="different classes"):
-        evaluate(Other, dataset(), predictor=Knows())
+        evaluate(named(*names), dataset(), predictor=Knows())
+
+
+def test_classes_can_be_matched_by_number_on_request():
+    with pytest.raises(UserError, match="different classes") as error:
+        evaluate(named("a", "b"), dataset(), predictor=Knows())
+    assert error.value.fix.endswith("class_names='model'")
+    for side, names in (("model", ["a", "b"]), ("data", ["cat", "dog"])):
+        result = evaluate(named("a", "b"), dataset(), predictor=Knows(), class_names=side)
+        assert result.figures["AP50"] == pytest.approx(1)
+        assert list(result.per_class) == names
+        assert result.note
+    with pytest.raises(UserError, match="numbers of classes"):
+        evaluate(named("a"), dataset(), predictor=Knows(), class_names="data")
+    with pytest.raises(UserError, match="unknown class names 'mine'"):
+        evaluate(Model, dataset(), predictor=Knows(), class_names="mine")
+
+
+def test_a_model_without_names_takes_those_of_the_data():
+    result = evaluate(named(), dataset(), predictor=Knows())
+    assert list(result.per_class) == ["cat", "dog"]
+
+
+def test_rankings_and_segments_are_put_in_the_order_of_the_data():
+    from visiongarden.evaluation.class_names import aligned
+    from visiongarden.types import Ranking, Segments
+
+    classes = aligned(named("c", "a", "b"), ClassMap(("a", "b", "c")))
+    scores = np.array([0.6, 0.3, 0.1], np.float32)
+    ranking = classes.found(Ranking(np.array([0, 2, 1], np.int32), scores))
+    assert ranking.classes.tolist() == [2, 1, 0]
+    mask = np.array([[0, 1], [2, 2]], np.uint8)
+    segments = classes.found(Segments(mask, np.ones((2, 2), np.float32)))
+    assert segments.classes.tolist() == [[2, 0], [1, 1]]
+    assert segments.classes.dtype == np.uint8
+
+
+def yolo(folder, names, classes_txt=None):
+    """Two images: class 0 in the first, class 1 in the second."""
+    for kind in ("images", "labels"):
+        (folder / kind / "val").mkdir(parents=True)
+    for index in range(2):
+        image = np.zeros((64, 96, 3), np.uint8)
+        image[16:48, 24:72, 2 - index] = 255  # OpenCV writes BGR
+        cv2.imwrite(str(folder / "images" / "val" / f"{index}.png"), image)
+        (folder / "labels" / "val" / f"{index}.txt").write_text(f"{index} 0.5 0.5 0.5 0.5\n")
+    text = "" if names is None else f"names: [{', '.join(names)}]\n"
+    (folder / "data.yaml").write_text(f"train: images/val\nval: images/val\n{text}")
+    if classes_txt:
+        (folder / "labels" / "val" / "classes.txt").write_text("\n".join(classes_txt) + "\n")
+    return folder
+
+
+@pytest.fixture
+def opens_as_model(monkeypatch):
+    import importlib
+
+    module = importlib.import_module("visiongarden.evaluation.evaluate")
+    monkeypatch.setattr(module, "load", lambda model: model)
+    monkeypatch.setattr(module, "Predictor", lambda model, postprocess: Knows())
+    monkeypatch.setattr(Detection, "postprocess", lambda *arguments: None)
+
+
+def test_yolo_data_are_evaluated_by_their_own_names(tmp_path, opens_as_model):
+    from visiongarden.evaluation import evaluate_file
+
+    right = yolo(tmp_path / "right", ["cat", "dog"])
+    permuted = yolo(tmp_path / "permuted", ["dog", "cat"])
+    assert evaluate_file(Model, right).figures["AP50"] == pytest.approx(1)
+    assert evaluate_file(Model, permuted).figures["AP50"] == 0
+    by_number = evaluate_file(Model, permuted, class_names="model")
+    assert by_number.figures["AP50"] == pytest.approx(1)
+    other = yolo(tmp_path / "other", ["cat", "cow"])
+    with pytest.raises(UserError, match="different classes"):
+        evaluate_file(Model, other)
+    nameless = yolo(tmp_path / "nameless", None) / "data.yaml"
+    found = evaluate_file(Model, nameless, format="yolo", class_names="model")
+    assert found.figures["AP50"] == pytest.approx(1)
+
+
+def test_a_list_of_classes_in_another_order_than_the_yaml_is_refused(tmp_path):
+    folder = yolo(tmp_path / "data", ["cat", "dog"], ["dog", "cat"])
+    with pytest.raises(DataError, match=r"classes\.txt numbers the classes in another order"):
+        read(folder, split="val")
+    read(yolo(tmp_path / "longer", ["cat", "dog"], ["cat", "dog", "cow"]), split="val")
+
+
+def test_names_given_in_another_order_renumber_yolo_labels(tmp_path):
+    folder = yolo(tmp_path / "data", ["cat", "dog"])
+    found = read(folder, split="val", class_names=("dog", "cat"))
+    assert [example.classes.tolist() for example in found] == [[1], [0]]
+    assert found.class_map == ClassMap(("dog", "cat"), (1, 0))
 
 
 def test_predictions_lie_in_the_pixels_of_each_image():
@@ -175,11 +288,11 @@ def test_curves(tmp_path, history):
     assert cv2.imread(str(path)).shape[2] == 3
 
 
-def test_evaluation_reads_the_models_class_map(tmp_path):
+def test_a_model_file_of_other_classes_is_refused(tmp_path):
     folder = make_scenes(tmp_path / "scenes", 10, (64, 64))
     assert read(folder).class_map.names[0] == "disc"
     detector().save(tmp_path / "m.keras")
     from visiongarden.evaluation import evaluate_file
 
-    with pytest.raises(DataError, match="lacks cat, dog"):
+    with pytest.raises(UserError, match="only in the model: cat, dog; only in the data set: disc"):
         evaluate_file(tmp_path / "m.keras", folder)

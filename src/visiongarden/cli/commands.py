@@ -67,6 +67,10 @@ def evaluate(
     split: Annotated[str, typer.Option(help="Split to judge on.")] = "val",
     invalid_boxes: InvalidBoxes = "error",
     batch_size: Annotated[int, typer.Option(min=1, help="Images a step.")] = 16,
+    class_names: Annotated[
+        str | None,
+        typer.Option(help="Match classes by number, with names of the model or the data."),
+    ] = None,
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
@@ -76,7 +80,9 @@ def evaluate(
 
     from visiongarden import evaluation
 
-    result = evaluation.evaluate_file(model, data, format, split, invalid_boxes, batch_size)
+    result = evaluation.evaluate_file(
+        model, data, format, split, invalid_boxes, batch_size, class_names
+    )
     Console(markup=False, emoji=False, highlight=False).print(result.table())
 
 

@@ -25,6 +25,7 @@ from visiongarden.cli import (  # noqa: F401
 )
 from visiongarden.cli.app import app
 from visiongarden.cli.failures import INTERRUPTED, report
+from visiongarden.errors import on_command_line
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -37,7 +38,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def _run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
-        code: Any = app(arguments, prog_name="visiongarden", standalone_mode=False)
+        with on_command_line():
+            code: Any = app(arguments, prog_name="visiongarden", standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
         return report(KeyboardInterrupt(), debug)
     except Exception as error:

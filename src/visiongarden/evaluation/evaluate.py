@@ -11,13 +11,17 @@ import numpy as np
 from rich.console import Group
 from rich.table import Table
 
-from visiongarden.errors import UserError
+from visiongarden.data.read import opened as opened_data
+from visiongarden.errors import DataError
+from visiongarden.evaluation.class_names import Aligned, aligned
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.models import load
 from visiongarden.tasks import COCO_NMS, task_of
-from visiongarden.types import ClassMap, Placement
+from visiongarden.types import Placement
 
 _A_ROW = 6
+_NAMES_THAT_OCCUR = ("voc", "csv", "folders")
+"""Formats whose files name each object's class, and list the classes nowhere else as a rule."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,14 @@ class Result:
         per_class: name -> figures of one class.
         images: number of images.
         judged_by: what the figures are.
+        note: how the classes of model and data set were matched, where their names differ.
     """
 
     figures: dict[str, float]
     per_class: dict[str, dict[str, float]]
     images: int
     judged_by: str = "COCO figures"
+    note: str = ""
 
     def table(self) -> Group:
         """All figures for a terminal: the classes, then those of the whole."""
@@ -48,7 +54,8 @@ class Result:
         table.add_row("all", *whole, style="bold")
         listed = [f"{name:>5} {_shown(value)}" for name, value in self.figures.items()]
         rows = ["  ".join(listed[i : i + _A_ROW]) for i in range(0, len(listed), _A_ROW)]
-        return Group(f"{self.judged_by} on {self.images} images", table, *rows)
+        notes = [self.note] if self.note else []
+        return Group(f"{self.judged_by} on {self.images} images", *notes, table, *rows)
 
 
 def evaluate(
@@ -56,25 +63,30 @@ def evaluate(
     dataset: Any,
     batch_size: int = 16,
     predictor: Predictor | None = None,
+    class_names: str | None = None,
 ) -> Result:
     """Judges a model by the protocol of its task, in pixels of the original images.
+
+    Classes of model and data set are matched by name, in whatever order they are.
 
     Args:
         model: a `Detector`, `Classifier` or `Segmenter`, or a `DarknetModel`.
         dataset: what to judge on, of the model's task.
         batch_size: images a step.
         predictor: by default one at the model's image size that leaves nothing out.
+        class_names: "model" or "data": class i of both is the same, whatever the names are, and the
+            names of that side are shown.
 
     Raises:
         UserError: the classes of model and data set differ.
         DataError: an image cannot be decoded.
     """
-    _same_classes(model.class_map, dataset.class_map)
+    classes = aligned(model, dataset.class_map, class_names)
     if hasattr(model, "detect"):
-        return _by_itself(model, dataset)
+        return _by_itself(model, dataset, classes)
     task = task_of(model)
     predictor = predictor or Predictor(model, postprocess=task.postprocess(model))
-    metric = task.metric(dataset.class_map)
+    metric = task.metric(classes.class_map)
     loader = task.loader(dataset, predictor.image_size, min(batch_size, max(len(dataset), 1)))
     seen = 0
     for batch in loader.epoch(0):
@@ -82,19 +94,20 @@ def evaluate(
         for row, found in enumerate(predictor(filled(batch.images, loader.batch_size))[:count]):
             height, width = (int(side) for side in batch.sizes[row])
             whole = task.to_original(found, placement_of(batch, row), (height, width))
-            metric.update(whole, task.truth(dataset, seen))
+            metric.update(classes.found(whole), task.truth(dataset, seen))
             seen += 1
-    return Result(metric.result(), metric.per_class(), seen, task.judged_by)
+    return Result(metric.result(), metric.per_class(), seen, task.judged_by, classes.note)
 
 
-def _by_itself(model: Any, dataset: Any) -> Result:
+def _by_itself(model: Any, dataset: Any, classes: Aligned) -> Result:
     """Judges an imported network, which has its own way from pixels to boxes."""
     task = task_of(model)
-    metric = task.metric(dataset.class_map)
+    metric = task.metric(classes.class_map)
     for index in range(len(dataset)):
         example = dataset.load(index)
-        metric.update(model.detect(example.image, COCO_NMS.score_threshold, clip=True), example)
-    return Result(metric.result(), metric.per_class(), len(dataset), task.judged_by)
+        found = model.detect(example.image, COCO_NMS.score_threshold, clip=True)
+        metric.update(classes.found(found), example)
+    return Result(metric.result(), metric.per_class(), len(dataset), task.judged_by, classes.note)
 
 
 def judge_on(dataset: Any, batch_size: int = 16) -> Callable[[Any], dict[str, float]]:
@@ -114,12 +127,30 @@ def evaluate_file(
     split: str = "val",
     invalid_boxes: str = "error",
     batch_size: int = 16,
+    class_names: str | None = None,
 ) -> Result:
-    """`evaluate` for a model file and a data set's folder; the model's class map is the data's."""
+    """`evaluate` for a model file and a data set's folder.
+
+    The data set's own class names are compared with the model's. Where its files only name the
+    classes that occur (VOC, CSV, folders of classes) and all of them are the model's, the model's
+    class map holds; where it has no names (YOLO), `class_names="model"` gives it the model's.
+    """
     opened = load(model)
-    names = opened.class_map.names if opened.class_map else None
-    dataset = task_of(opened).read(data, format, split, names, invalid_boxes)
-    return evaluate(opened, dataset, batch_size)
+    task, own = task_of(opened), opened.class_map
+    try:
+        dataset = task.read(data, format, split, None, invalid_boxes)
+    except DataError:
+        if class_names != "model" or own is None:
+            raise
+        dataset = task.read(data, format, split, own.names, invalid_boxes)
+    missing = own is not None and set(dataset.class_map.names) < set(own.names)
+    if missing and _format(data, format) in _NAMES_THAT_OCCUR:
+        dataset = task.read(data, format, split, own.names, invalid_boxes)
+    return evaluate(opened, dataset, batch_size, class_names=class_names)
+
+
+def _format(data: str | Path, format: str) -> str:
+    return opened_data(data)[1] if format == "auto" else format
 
 
 def placement_of(batch: Any, row: int) -> Placement:
@@ -134,15 +165,6 @@ def filled(images: np.ndarray, batch_size: int) -> np.ndarray:
     if not missing:
         return images
     return np.concatenate([images, np.zeros((missing, *images.shape[1:]), np.uint8)])
-
-
-def _same_classes(model: ClassMap | None, data: ClassMap) -> None:
-    if model is not None and model.names != data.names:
-        raise UserError(
-            "the model and the data set have different classes",
-            rule=f"the model's: {', '.join(model.names)}",
-            received=f"the data set's: {', '.join(data.names)}",
-        )
 
 
 def _shown(value: float) -> str:

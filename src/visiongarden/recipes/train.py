@@ -160,7 +160,8 @@ def _introduce(
 
 def _same_classes(train_set: Any, val_set: Any) -> None:
     learned, judged = train_set.class_map.names, val_set.class_map.names
-    if learned != judged:
+    # The same names in another order are matched by name when the model is evaluated.
+    if set(learned) != set(judged):
         raise DataError(
             f"{train_set.root}: the splits have different classes",
             rule=f"{train_set.split}: {', '.join(learned)}",

@@ -48,7 +48,8 @@ def read(
         path: folder, file or archive.
         format: one of the above, or "auto" to look.
         split: "train", "val", "test", or what the data set calls it.
-        class_names: the class map, instead of the one that the files give.
+        class_names: the class map, instead of the one that the files give; names that the files
+            have in another order are matched by name.
         invalid_boxes: "error", or "drop": leave out boxes outside the image or without area, and
             list them in `dropped`.
         one_based: VOC corners count from 1, as the original VOC's do; they are shifted by one.

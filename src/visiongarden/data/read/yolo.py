@@ -27,6 +27,7 @@ from visiongarden.data.read.build import (
     read_text,
     size_of,
 )
+from visiongarden.data.read.class_lists import in_order, refuse_other_lists
 from visiongarden.errors import DataError, UserError
 from visiongarden.types import ClassMap, Example, ImageSize
 
@@ -62,13 +63,25 @@ def read(
 ) -> DetectionDataset:
     """Reads one split; see `visiongarden.data.read`."""
     file, data = _opened(path)
-    names = ClassMap(class_names or _names(file, data))
-    examples = []
-    for index, (image, labels) in enumerate(_images(file, data, split, faults)):
+    own = class_names if class_names and not data.get("names") else _names(file, data)
+    pairs = list(_images(file, data, split, faults))
+    if data.get("names"):
+        refuse_other_lists(file, own, _lists(file, pairs))
+    names = ClassMap(class_names or own)
+    examples: Any = []
+    for index, (image, labels) in enumerate(pairs):
         size = size_of(image, faults)
         if size is not None:
             examples.append(_example(image, labels, size, names, faults, index))
+    examples, ids = in_order(examples, own, names.names)
+    names = ClassMap(names.names, ids)
     return DetectionDataset(names, tuple(examples), split, path, faults.dropped)
+
+
+def _lists(file: Place, pairs: list[tuple[Place, Place | None]]) -> set[Place]:
+    """Folders where tools put a list of the classes."""
+    labels = {label.parent for _, label in pairs if label is not None}
+    return {file.parent, *labels, *(folder.parent for folder in labels if folder != file.parent)}
 
 
 def _example(

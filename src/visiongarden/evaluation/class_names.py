@@ -1,0 +1,109 @@
+"""Classes of a model and of a data set: compared and put in one order by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from visiongarden.errors import UserError, nearest, option
+from visiongarden.types import ClassMap
+
+CHOICES = ("model", "data")
+_LISTED = 12
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """The classes that both sides have from now on.
+
+    Attributes:
+        class_map: in the order of the data set.
+        order: int (classes,): class of the model -> class of the data set; None where they agree.
+        note: what was done, for the report; "" where the names agree.
+    """
+
+    class_map: ClassMap
+    order: np.ndarray | None = None
+    note: str = ""
+
+    def found(self, found: Any) -> Any:
+        """A prediction of the model in the data set's classes."""
+        if self.order is None:
+            return found
+        return replace(found, classes=self.order[found.classes].astype(found.classes.dtype))
+
+
+def aligned(model: Any, data: ClassMap, class_names: str | None = None) -> Aligned:
+    """Compares the class names of a model and of a data set.
+
+    The same names in another order are matched by name.
+
+    Args:
+        model: its `class_map` may be None; then the data set names the classes.
+        data: of the data set.
+        class_names: "model" or "data": class i of one side is class i of the other, whatever the
+            names are, and the names of that side are reported.
+
+    Raises:
+        UserError: the names, or without names the numbers of classes, differ.
+    """
+    own = model.class_map
+    if class_names is not None and class_names not in CHOICES:
+        raise UserError(
+            f"unknown class names {class_names!r}", fix=nearest(str(class_names), CHOICES)
+        )
+    count = len(own) if own is not None else _count(model)
+    if class_names is not None or own is None:
+        _refuse_counts(count, len(data))
+        if class_names is None or own is None or own.names == data.names:
+            return Aligned(data)
+        shown = own if class_names == "model" else data
+        return Aligned(
+            ClassMap(shown.names, data.ids),
+            note=f"classes are matched by number; names of the {class_names} are shown",
+        )
+    if own.names == data.names:
+        return Aligned(data)
+    if set(own.names) != set(data.names):
+        raise _other_classes(own.names, data.names)
+    order = np.array([data.index_of_name(name) for name in own.names])
+    return Aligned(
+        data, order, "the model has the classes in another order; they are matched by name"
+    )
+
+
+def _refuse_counts(model: int | None, data: int) -> None:
+    if model is not None and model != data:
+        raise UserError(
+            "the model and the data set have different numbers of classes",
+            rule=f"the model's {model}",
+            received=f"the data set's {data}",
+            fix="evaluate on data of the model's classes",
+        )
+
+
+def _other_classes(model: tuple[str, ...], data: tuple[str, ...]) -> UserError:
+    only = [[name for name in a if name not in b] for a, b in ((model, data), (data, model))]
+    parts = [
+        f"only in the {side}: {', '.join(names[:_LISTED])}{' …' if names[_LISTED:] else ''}"
+        for side, names in zip(("model", "data set"), only, strict=True)
+        if names
+    ]
+    fix = "evaluate on data of the model's classes"
+    if len(model) == len(data):
+        fix = f"if class i of both is the same: {option('class_names', 'model')}"
+    return UserError(
+        "the model and the data set have different classes",
+        rule="the same names on both sides, in any order",
+        received="; ".join(parts),
+        fix=fix,
+    )
+
+
+def _count(model: Any) -> int | None:
+    if hasattr(model, "parts"):
+        return int(model.parts.head.num_classes)
+    heads = getattr(model, "heads", ())
+    return int(heads[0].settings["classes"]) if heads else None
