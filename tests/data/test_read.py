@@ -460,7 +460,7 @@ def test_areas_and_unknown_keys_are_kept(tmp_path):
     assert image == {"id": 7, "license": 4}
     expected = {k: v for k, v in KEYS.items() if k != "area"}
     # What float32 corners do not give again is kept as it is.
-    assert objects == [expected | {"bbox": [4.1, 6.3, 15.7, 19.9]}, {"id": 1, "area": None}]
+    assert objects == [expected | {"bbox": [4.1, 6.3, 15.7, 19.9]}, {"id": 1}]
     assert found.extra == {"info": {"year": 2026}, "licenses": [{"id": 4}]}
     assert found.categories == ({}, {"supercategory": "animal", "skeleton": [[1, 2]]})
     assert extra.unpack(found[1]) == ({"id": 9}, [])

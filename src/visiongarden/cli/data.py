@@ -63,10 +63,8 @@ def convert(
     from visiongarden.data import convert as converted
 
     lost = converted(source, target, to, format, invalid_boxes)
-    for line in lost[:10]:
+    for line in lost.summary():
         typer.echo(f"has no place in {to}: {line}")
-    if len(lost) > 10:
-        typer.echo(f"… and {len(lost) - 10} more")
     typer.echo(f"written: {target} ({to})")
 
 

@@ -20,7 +20,8 @@ from visiongarden.data.doctor.labelling import (
 from visiongarden.data.faults import Faults
 from visiongarden.data.read import gather, opened, splits_of
 from visiongarden.data.write import in_one_step
-from visiongarden.data.write.formats import Lost
+from visiongarden.data.write.examples import Lost
+from visiongarden.data.write.read_back import read_back
 from visiongarden.data.write.splits import write_file
 from visiongarden.errors import DataError, UserError
 
@@ -144,6 +145,7 @@ def _write(
 ) -> None:
     lost = Lost()
     labelling.write(format, fixed, folder, lost)
+    read_back(format, folder, fixed, lost)
     changes += lost
     text = "".join(f"{line}\n" for line in changes)
     write_file(folder, CHANGES, content=text.encode("utf-8", "backslashreplace"))

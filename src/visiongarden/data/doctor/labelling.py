@@ -14,7 +14,8 @@ import numpy as np
 from visiongarden.data.doctor.images import Look
 from visiongarden.data.faults import Faults, Finding
 from visiongarden.data.place import Place
-from visiongarden.data.write.formats import WRITERS, Lost
+from visiongarden.data.write.examples import Lost
+from visiongarden.data.write.formats import WRITERS
 from visiongarden.types import ClassMap
 
 if TYPE_CHECKING:

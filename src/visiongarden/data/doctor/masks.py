@@ -21,7 +21,7 @@ from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.place import Place
 from visiongarden.data.read.build import ENDINGS
 from visiongarden.data.read.mask_folders import is_split_by_hash
-from visiongarden.data.write.formats import Lost
+from visiongarden.data.write.examples import Lost
 from visiongarden.data.write.labelled import mask_folders
 from visiongarden.errors import DataError
 from visiongarden.types import ClassMap

@@ -113,13 +113,23 @@ def read(
         shard = file.parent / shard_name(split, "labels", number, table[split])
         images = file.parent / shard_name(split, "images", number, table[split])
         examples += _of_shard(shard, images, class_map, faults, len(examples))
-    extra, categories = meta.get("extra", {}), meta.get("categories", [])
-    known = isinstance(extra, dict) and isinstance(categories, list)
-    if not known or not all(isinstance(keys, dict) for keys in categories):
-        raise DataError(f"{file}: `extra` or `categories` does not hold keys and values")
+    extra, categories = _keys_of(file, meta, split, len(class_map))
     return DetectionDataset(
-        class_map, tuple(examples), split, path, faults.dropped, extra, tuple(categories)
+        class_map, tuple(examples), split, path, faults.dropped, extra, categories
     )
+
+
+def _keys_of(
+    file: Place, meta: Mapping[str, Any], split: str, classes: int
+) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]]:
+    """The unknown keys of the file that a split was made of, and of its classes."""
+    extra, categories = (meta.get(key) or {} for key in ("extra", "categories"))
+    own: Any = (extra.get(split) or {}) if isinstance(extra, dict) else None
+    rows: Any = (categories.get(split) or []) if isinstance(categories, dict) else None
+    valid = isinstance(own, dict) and isinstance(rows, list) and len(rows) in (0, classes)
+    if not valid or not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{file}: `extra` or `categories` does not hold keys of each split")
+    return own, tuple(rows)
 
 
 def _of_shard(

@@ -169,19 +169,17 @@ def _label(
         class_map.ids.index(category),
         bool(row.get("iscrowd")),
         outline,
-        _area(where, row, faults, extra),
+        _area(where, row, faults),
         extra,
     )
 
 
-def _area(where: str, row: Mapping[str, Any], faults: Faults, extra: dict[str, Any]) -> float:
+def _area(where: str, row: Mapping[str, Any], faults: Faults) -> float:
     """The area that an annotation gives; NaN where it gives none."""
-    area = row.get("area", math.nan)
+    area: Any = row.get("area")
     if type(area) in (int, float) and 0 <= area < 1e18:
         return float(area)
-    if area is None:
-        extra["area"] = None
-    elif "area" in row:
+    if area is not None:
         faults.left_off(where, f"`area` is not a number from 0 on: {area!r:.60}", "label")
     return math.nan
 

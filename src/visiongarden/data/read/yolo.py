@@ -31,6 +31,8 @@ from visiongarden.data.read.class_lists import in_order, refuse_other_lists
 from visiongarden.errors import DataError, UserError
 from visiongarden.types import ClassMap, Example, ImageSize
 
+YAML_KEYS = frozenset({"path", "train", "val", "valid", "test", "names", "nc", "kpt_shape"})
+"""Keys of `data.yaml` that are read, or written from what is read; the others are kept."""
 _KEYS = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}
 
 
@@ -75,7 +77,8 @@ def read(
             examples.append(_example(image, labels, size, names, faults, index))
     examples, ids = in_order(examples, own, names.names)
     names = ClassMap(names.names, ids)
-    return DetectionDataset(names, tuple(examples), split, path, faults.dropped)
+    extra = {str(key): value for key, value in data.items() if str(key) not in YAML_KEYS}
+    return DetectionDataset(names, tuple(examples), split, path, faults.dropped, extra)
 
 
 def _lists(file: Place, pairs: list[tuple[Place, Place | None]]) -> set[Place]:

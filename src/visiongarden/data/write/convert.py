@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from visiongarden.data.read import FORMATS, opened, read_any, splits_of
-from visiongarden.data.write.formats import WRITERS, Lost
+from visiongarden.data.write.examples import Lost
+from visiongarden.data.write.formats import WRITERS
+from visiongarden.data.write.read_back import read_back
 from visiongarden.errors import UserError, nearest
 from visiongarden.storage import atomic_folder
 
@@ -21,13 +23,15 @@ def convert(
     to: str,
     format: str = "auto",
     invalid_boxes: str = "error",
-) -> list[str]:
+) -> Lost:
     """Writes all splits of a data set anew, images included, in another format.
 
     Image files are copied as they are. Boxes keep the value of their float32 pixels; YOLO's shares
     have nine digits, which is less than a thousandth of a pixel up to a million pixels a side. What
     a format has no place for is returned: VOC and CSV hold no outlines, and only COCO and
-    ArrayRecord hold crowds; YOLO joins the rings of an outline by ways of no width.
+    ArrayRecord hold crowds, areas and every key that they were given; YOLO joins the parts of a
+    mask by lines of no width, and holds keypoints where all objects have as many of them. The copy
+    is read back and compared before it gets its name.
 
     Class folders become class folders ("folders"), mask folders mask folders ("masks"): out of an
     archive, out of another layout, or with a folder for each split where a hash divides them.
@@ -40,11 +44,11 @@ def convert(
         invalid_boxes: as of `read`.
 
     Returns:
-        One line for each thing that the format could not hold.
+        One line for each thing that the format could not hold; `summary()` counts them.
 
     Raises:
         UserError: no such format, or there is something at the target.
-        DataError: the source is not sound.
+        DataError: the source is not sound, or would not be read back the same.
     """
     if to not in WRITERS:
         raise UserError(f"unknown format {to!r}", fix=nearest(to, TARGETS))
@@ -58,8 +62,13 @@ def convert(
     if not filled:
         raise UserError("there is no split to write")
     lost = Lost()
-    in_one_step(Path(target), lambda folder: WRITERS[to](filled, folder, lost))
-    return list(lost)
+
+    def fill(folder: Path) -> None:
+        WRITERS[to](filled, folder, lost)
+        read_back(to, folder, filled, lost)
+
+    in_one_step(Path(target), fill)
+    return lost
 
 
 def _refuse_other_labels(source: str | Path, format: str, to: str) -> None:

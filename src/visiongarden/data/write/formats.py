@@ -4,157 +4,95 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
 
-from visiongarden.data import outlines
-from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.header import MOST_BYTES
-from visiongarden.data.place import read_bytes
+from visiongarden.data.extra import unpack
 from visiongarden.data.read.array_record import FORMAT, META, VERSION, shard_name
+from visiongarden.data.write import coco, yolo
+from visiongarden.data.write.examples import (
+    Lost,
+    Splits,
+    crowd_of,
+    image_bytes,
+    named,
+    objects,
+    size_of,
+    stem_of,
+)
+from visiongarden.data.write.held import boxes_alone, drop_keys_of_files, elements
 from visiongarden.data.write.labelled import class_folders, mask_folders
-from visiongarden.data.write.splits import make_folder, one_map, write_classes, write_file
-from visiongarden.errors import UserError
+from visiongarden.data.write.splits import one_map, write_classes, write_file
 from visiongarden.storage import path_inside
-from visiongarden.types import ClassMap, Example, Outline
+from visiongarden.types import ClassMap, Example
 
-Splits = Mapping[str, DetectionDataset]
-
-_KINDS = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"BM": ".bmp", b"RI": ".webp"}
 _SHARD_BYTES = 256 * 2**20
-
-
-class Lost(list[str]):
-    """What a format has no place for, one line each."""
-
-
-def coco(splits: Splits, folder: Path, lost: Lost) -> None:
-    """`annotations/instances_<split>.json`, images in `images/<split>/`."""
-    for split, dataset in splits.items():
-        ids = dataset.class_map.ids
-        names = zip(ids, dataset.class_map.names, strict=True)
-        rows: dict[str, list[Any]] = {"images": [], "annotations": []}
-        rows["categories"] = [{"id": i, "name": name} for i, name in names]
-        for number, (name, example, raw) in enumerate(named(dataset)):
-            write_file(folder, "images", split, name, content=raw)
-            height, width = size_of(example)
-            rows["images"].append(
-                {"id": number + 1, "file_name": name, "height": height, "width": width}
-            )
-            for box, index, many, outline in objects(example):
-                rows["annotations"].append(
-                    _annotation(len(rows["annotations"]) + 1, number + 1, box, many, outline)
-                    | {"category_id": ids[index]}
-                )
-        text = json.dumps(rows)
-        write_file(folder, "annotations", f"instances_{split}.json", content=text)
-
-
-def _annotation(
-    number: int, image: int, box: list[float], many: bool, outline: Outline | None
-) -> dict[str, Any]:
-    x1, y1, x2, y2 = box
-    area = (x2 - x1) * (y2 - y1) if outline is None else outlines.area_of(outline)
-    row: dict[str, Any] = {"id": number, "image_id": image, "bbox": [x1, y1, x2 - x1, y2 - y1]}
-    row |= {"area": area, "iscrowd": int(many)}
-    if outline is not None:
-        row["segmentation"] = [ring.ravel().tolist() for ring in outline]
-    return row
-
-
-def yolo(splits: Splits, folder: Path, lost: Lost) -> None:
-    """`data.yaml`, `images/<split>/`, `labels/<split>/`; an outlined object as its outline."""
-    names = one_map(splits).names
-    lines = ["path: .", *(f"{split}: images/{split}" for split in splits), "names:"]
-    lines += [f"  {i}: {json.dumps(name, ensure_ascii=False)}" for i, name in enumerate(names)]
-    write_file(folder, "data.yaml", content="\n".join(lines) + "\n")
-    for split, dataset in splits.items():
-        make_folder(folder, "labels", split)
-        for name, example, raw in named(dataset):
-            write_file(folder, "images", split, name, content=raw)
-            text = "".join(_line(name, example, *row, lost) for row in objects(example))
-            write_file(folder, "labels", split, f"{stem_of(name)}.txt", content=text)
-
-
-def _line(
-    name: str,
-    example: Example,
-    box: list[float],
-    index: int,
-    many: bool,
-    outline: Outline | None,
-    lost: Lost,
-) -> str:
-    if many:
-        lost.append(f"{name}: a crowd becomes an object")
-    sides = np.array(size_of(example)[::-1], np.float64)
-    x1, y1, x2, y2 = box
-    values = np.array([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1]) / np.tile(sides, 2)
-    if outline is not None:
-        if np.abs(np.array(outlines.box_of(outline)) - box).max() > 1:
-            lost.append(f"{name}: an outline that does not fill its box; the box is kept")
-        else:
-            # Rings become one by ways there and back, which enclose nothing.
-            ways = [np.concatenate([ring, ring[:1], outline[0][:1]]) for ring in outline[1:]]
-            first = [np.concatenate([outline[0], outline[0][:1]])] if ways else [outline[0]]
-            values = (np.concatenate([*first, *ways]).astype(np.float64) / sides).ravel()
-    return " ".join([str(index), *(f"{value:.9f}" for value in values)]) + "\n"
 
 
 def voc(splits: Splits, folder: Path, lost: Lost) -> None:
     """`Annotations/`, `JPEGImages/`, `ImageSets/Main/`, and `classes.txt` for their order."""
     write_classes(one_map(splits).names, folder)
+    drop_keys_of_files(splits, lost)
     taken: set[str] = set()
     for split, dataset in splits.items():
         stems = []
-        for name, example, raw in named(dataset, taken):
+        for name, example, raw in named(split, dataset, lost, taken):
             write_file(folder, "JPEGImages", name, content=raw)
             stem = stem_of(name)
             stems.append(stem)
-            text = _xml(name, example, dataset.class_map, lost)
+            held, dropped = elements(example)
+            lost.of(name, dropped)
+            text = _xml(name, held, dataset.class_map)
             write_file(folder, "Annotations", f"{stem}.xml", content=text)
         text = "".join(f"{stem}\n" for stem in stems)
         write_file(folder, "ImageSets", "Main", f"{split}.txt", content=text)
 
 
-def _xml(name: str, example: Example, class_map: ClassMap, lost: Lost) -> str:
+def _xml(name: str, example: Example, class_map: ClassMap) -> str:
     height, width = size_of(example)
+    image, keys = unpack(example)
     lines = [
         "<annotation>",
         f"  <filename>{escape(name)}</filename>",
         f"  <size><width>{width}</width><height>{height}</height><depth>3</depth></size>",
+        *_elements(image, "  "),
     ]
-    for box, index, many, outline in objects(example):
-        _boxes_alone(name, many, outline, lost)
+    for (box, index, _, _), own in zip(objects(example), keys, strict=True):
         corners = zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
         inside = "".join(f"<{corner}>{value!r}</{corner}>" for corner, value in corners)
         lines += [
             "  <object>",
             f"    <name>{escape(class_map.names[index])}</name>",
+            *_elements(own, "    "),
             f"    <bndbox>{inside}</bndbox>",
             "  </object>",
         ]
     return "\n".join([*lines, "</annotation>", ""])
 
 
+def _elements(keys: Mapping[str, str], indent: str) -> list[str]:
+    return [f"{indent}<{key}>{escape(value)}</{key}>" for key, value in keys.items()]
+
+
 def csv_table(splits: Splits, folder: Path, lost: Lost) -> None:
     """`<split>.csv` with a header, `images/<split>/`, and `classes.txt` for the classes' order."""
     write_classes(one_map(splits).names, folder)
+    drop_keys_of_files(splits, lost)
     for split, dataset in splits.items():
         with path_inside(folder, f"{split}.csv", what="the split").open(
             "w", newline="", encoding="utf-8"
         ) as stream:
             writer = csv.writer(stream)
             writer.writerow(["path", "x1", "y1", "x2", "y2", "class"])
-            for name, example, raw in named(dataset):
+            for name, example, raw in named(split, dataset, lost):
                 write_file(folder, "images", split, name, content=raw)
                 path = f"images/{split}/{name}"
-                for box, index, many, outline in objects(example):
-                    _boxes_alone(name, many, outline, lost)
+                lost.of(name, boxes_alone(example)[1])
+                for box, index, _, _ in objects(example):
                     writer.writerow([path, *map(repr, box), dataset.class_map.names[index]])
                 if not len(example.boxes):
                     writer.writerow([path, "", "", "", "", ""])
@@ -172,6 +110,8 @@ def array_record(splits: Splits, folder: Path, lost: Lost) -> None:
             _shards(folder, split, number, counts[split], [dataset[int(i)] for i in part])
     meta = {"format": FORMAT, "version": VERSION, "splits": counts}
     meta |= {"classes": class_map.names, "ids": class_map.ids}
+    meta["extra"] = {split: dataset.extra for split, dataset in splits.items()}
+    meta["categories"] = {split: dataset.categories for split, dataset in splits.items()}
     write_file(folder, META, content=json.dumps(meta))
 
 
@@ -184,10 +124,13 @@ def _shards(folder: Path, split: str, number: int, count: int, examples: Sequenc
         for name in (shard_name(split, what, number, count) for what in ("images", "labels"))
     ]
     for example in examples:
-        crowd = example.crowd if example.crowd is not None else np.zeros(len(example.boxes), bool)
+        image, keys = unpack(example)
         row: dict[str, Any] = {"name": example.path.name, "size": size_of(example)}
         row |= {"boxes": example.boxes.tolist(), "classes": example.classes.tolist()}
-        row["crowd"] = crowd.tolist()
+        row["crowd"] = crowd_of(example).tolist()
+        row["extra"] = {"image": {"file_name": example.path.name} | image, "objects": keys}
+        if example.area is not None:
+            row["area"] = [None if np.isnan(area) else area for area in example.area.tolist()]
         if example.outlines:
             row["outlines"] = [o and [ring.tolist() for ring in o] for o in example.outlines]
         pair[0].write(image_bytes(example))
@@ -197,63 +140,11 @@ def _shards(folder: Path, split: str, number: int, count: int, examples: Sequenc
 
 
 WRITERS: dict[str, Any] = {
-    "coco": coco,
-    "yolo": yolo,
+    "coco": coco.write,
+    "yolo": yolo.write,
     "voc": voc,
     "csv": csv_table,
     "arrayrecord": array_record,
     "folders": class_folders,
     "masks": mask_folders,
 }
-
-
-def objects(example: Example) -> Iterator[tuple[list[float], int, bool, Outline | None]]:
-    """Box, class, whether a crowd, and outline of each object."""
-    count = len(example.boxes)
-    crowd = example.crowd if example.crowd is not None else np.zeros(count, bool)
-    drawn = example.outlines or (None,) * count
-    rows = zip(example.boxes.tolist(), example.classes.tolist(), crowd.tolist(), drawn, strict=True)
-    yield from rows
-
-
-def named(
-    dataset: DetectionDataset, taken: set[str] | None = None
-) -> Iterator[tuple[str, Example, bytes]]:
-    """Each example with a file name of its own, also without its ending, and its image's bytes."""
-    taken = set() if taken is None else taken
-    for example in dataset:
-        raw = image_bytes(example)
-        ending = example.path.suffix or _KINDS.get(raw[:2], ".tif")
-        stem = example.path.name.removesuffix(ending)
-        number, name = 1, stem
-        while name.lower() in taken:
-            number += 1
-            name = f"{stem}-{number}"
-        taken.add(name.lower())
-        yield name + ending, example, raw
-
-
-def stem_of(name: str) -> str:
-    """A file name without its ending."""
-    return name.rpartition(".")[0]
-
-
-def image_bytes(example: Example) -> bytes:
-    """The image file of an example, as it is."""
-    if example.path is None or isinstance(example.path, str):
-        raise UserError("an image that is not a file cannot be copied", rule="a data set of files")
-    return bytes(read_bytes(example.path, MOST_BYTES))
-
-
-def size_of(example: Example) -> tuple[int, int]:
-    """(height, width) of an example's image."""
-    if example.size is None:
-        raise UserError(f"{example.path}: the size of the image is not known")
-    return example.size
-
-
-def _boxes_alone(name: str, many: bool, outline: Outline | None, lost: Lost) -> None:
-    if many:
-        lost.append(f"{name}: a crowd becomes an object")
-    if outline is not None:
-        lost.append(f"{name}: an outline; its box is kept")

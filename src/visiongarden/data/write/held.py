@@ -1,0 +1,204 @@
+"""What each format holds of an example, and what it has no place for.
+
+Each function returns the example as it is to be read back from the written file, and one line for
+each thing of it that is dropped.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from visiongarden.data import outlines
+from visiongarden.data.extra import pack, unpack
+from visiongarden.data.write.examples import (
+    Lost,
+    Splits,
+    area_of,
+    box_areas,
+    crowd_of,
+    objects,
+    size_of,
+)
+from visiongarden.types import Example, Outline
+
+Held = tuple[Example, list[str]]
+
+_ALWAYS = {"id", "file_name", "bbox", "segmentation", "area"}
+"""Keys that number things, or repeat exactly what boxes and polygons hold: never a loss."""
+_TAG = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
+
+
+def everything(example: Example) -> Held:
+    """COCO and ArrayRecord hold all of it."""
+    return example, []
+
+
+def with_areas(example: Example) -> Example:
+    """The example with an area for each object: of its mask, or of its box, where none is given."""
+    area = area_of(example).copy()
+    boxes = box_areas(example)
+    for i, (_, _, _, outline) in enumerate(objects(example)):
+        if math.isnan(area[i]):
+            area[i] = boxes[i] if outline is None else _mask_area(outline, size_of(example))
+    return replace(example, area=area)
+
+
+def _mask_area(outline: Outline, size: tuple[int, int]) -> float:
+    if outlines.parts_overlap(outline):
+        return float(outlines.fill(outline, size).sum())
+    return outlines.area_of(outline)
+
+
+def boxes_alone(example: Example) -> Held:
+    """Classes and boxes; CSV holds nothing else."""
+    dropped = []
+    for (_, _, many, outline), area in zip(
+        objects(example), _other_areas(example).tolist(), strict=True
+    ):
+        dropped += ["a crowd becomes an object"] * many
+        dropped += ["an outline; its box is kept"] * (outline is not None)
+        dropped += ["an area that is not that of the box"] * area
+    image, keys = unpack(example)
+    dropped += unused_keys(image, "the image") + [w for k in keys for w in unused_keys(k)]
+    return _plain(example), dropped
+
+
+def elements(example: Example) -> Held:
+    """VOC: classes, boxes, and each key whose value is text, as an element of that name."""
+    image, keys = unpack(example)
+    kept, rest = _texts(image), [_texts(k) for k in keys]
+    held, dropped = boxes_alone(example)
+    left = Counter(dropped)
+    left.subtract(unused_keys(kept, "the image") + [w for k in rest for w in unused_keys(k)])
+    return replace(held, extra=pack(kept, rest)), list(left.elements())
+
+
+def _texts(keys: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        key: value
+        for key, value in keys.items()
+        if key not in _ALWAYS | {"name", "bndbox", "filename", "size", "object"}
+        and _TAG.fullmatch(key)
+        and isinstance(value, str)
+        and value == value.strip()
+        and value.isprintable()
+    }
+
+
+def shares(example: Example, points: int = 0) -> Held:
+    """YOLO: a box, or a polygon in place of it, or a box with keypoints.
+
+    Args:
+        example: what is to be written.
+        points: number of keypoints of each object; 0 where none are written.
+    """
+    boxes, rings, dropped = example.boxes.copy(), [], []
+    size, areas = size_of(example), _other_areas(example)
+    for i, (box, _, many, outline) in enumerate(objects(example)):
+        dropped += ["a crowd becomes an object"] * many
+        ring = None
+        if outline is not None and points:
+            dropped.append("an outline of an object that is written with keypoints")
+        elif outline is not None:
+            ring, lost = _one_ring(outline, box, size)
+            dropped += lost
+        if ring is not None:
+            boxes[i] = outlines.box_of((ring,))
+        rings.append(None if ring is None else (ring,))
+    dropped += ["an area that is not that of the box"] * int(areas.sum())
+    image, keys = unpack(example)
+    posed = [keypoints_of(row, points) for row in keys]
+    for row, found in zip(keys, posed, strict=True):
+        held = {"keypoints", "num_keypoints"} if found else set()
+        dropped += unused_keys({k: v for k, v in row.items() if k not in held})
+    dropped += unused_keys(image, "the image")
+    drawn = tuple(rings) if any(ring is not None for ring in rings) else None
+    extra = pack({}, [{"keypoints": found} if found else {} for found in posed])
+    return replace(_plain(example), boxes=boxes, outlines=drawn, extra=extra), dropped
+
+
+def _one_ring(
+    outline: Outline, box: list[float], size: tuple[int, int]
+) -> tuple[np.ndarray | None, list[str]]:
+    """The one polygon that is a mask's outline in YOLO; None where its box must stand for it."""
+    inside = outlines.cut(outline, (0.0, 0.0, float(size[1]), float(size[0])))
+    changed = ["an outline over the border is cut there"] * (inside is not outline)
+    if inside is not None and outlines.parts_overlap(inside):
+        # One line holds one polygon, in which what two parts share would be outside.
+        inside = outlines.outline_of(outlines.fill(inside, size))
+    if inside is None:
+        return None, ["an outline without a pixel in the image; the box is kept"]
+    off = float(np.abs(np.array(outlines.box_of(inside)) - box).max())
+    if off > 1:
+        return None, ["an outline that does not fill its box; the box is kept"]
+    if off > tolerance(size):
+        changed.append("a box that its outline does not fill by less than a pixel")
+    return outlines.joined(inside), changed
+
+
+def tolerance(size: tuple[int, int]) -> float:
+    """Pixels by which a coordinate may change when it is written with nine digits and read."""
+    return max(1e-3, 1e-6 * max(size))
+
+
+def shape_of_keypoints(splits: Splits) -> int:
+    """Number of keypoints of each object, where YOLO's pose labels can hold them; else 0.
+
+    A line holds a polygon or keypoints: those that more objects have.
+    """
+    counts: Counter[int] = Counter()
+    outlined = 0
+    for dataset in splits.values():
+        for example in dataset:
+            outlined += sum(outline is not None for outline in example.outlines or ())
+            if example.extra is not None and '"keypoints"' in example.extra:
+                for keys in unpack(example)[1]:
+                    counts[len(keys.get("keypoints") or ()) // 3] += 1
+    counts.pop(0, None)
+    if len(counts) != 1:
+        return 0
+    points, number = counts.most_common()[0]
+    return points if number >= outlined else 0
+
+
+def keypoints_of(keys: Mapping[str, Any], points: int) -> list[float] | None:
+    """x, y and visibility of each keypoint, pixels; None where there are not `points` of them."""
+    values = keys.get("keypoints")
+    if not points or not isinstance(values, list) or len(values) != 3 * points:
+        return None
+    if not all(type(v) in (int, float) and abs(v) < 1e9 for v in values):
+        return None
+    return [float(v) for v in values]
+
+
+def unused_keys(keys: Mapping[str, Any], owner: str = "an object") -> list[str]:
+    """What to say of keys that have no place."""
+    return [f"`{key}` of {owner}" for key in keys if key not in _ALWAYS]
+
+
+def drop_keys_of_files(splits: Splits, lost: Lost, held: bool = False) -> None:
+    """Lists the keys of each split's file, unless they are held, and those of its classes."""
+    for split, dataset in splits.items():
+        keys = [] if held else unused_keys(dataset.extra, "the file")
+        for name, row in zip(dataset.class_map.names, dataset.categories, strict=False):
+            keys += unused_keys(row, f"class {name}")
+        lost.of(split, keys)
+
+
+def _other_areas(example: Example) -> np.ndarray:
+    """bool (n,): which objects have another area than their box."""
+    area, boxes = area_of(example), box_areas(example)
+    return np.isfinite(area) & ~np.isclose(area, boxes, rtol=1e-5, atol=1e-6)
+
+
+def _plain(example: Example) -> Example:
+    return replace(
+        example, crowd=np.zeros_like(crowd_of(example)), outlines=None, area=None, extra=None
+    )
