@@ -14,6 +14,7 @@ from visiongarden.data.read.build import (
     class_names_in,
     example,
     images_in,
+    names_in,
     no_split,
     read_text,
     size_of,
@@ -151,13 +152,15 @@ def _folders(root: Place) -> tuple[Place, Place] | None:
 def _splits(root: Place, annotations: Place) -> dict[str, list[str]]:
     lists = root / "ImageSets" / "Main"
     if lists.is_dir():
-        # Files such as `cat_train.txt` list one class with a flag; the split's own has no flag.
+        # Files such as `cat_train.txt` list one class with a flag; the split's own has no flag. The
+        # name of an image may hold a space, too.
+        known = {name.removesuffix(".xml") for name in names_in(annotations)}
         found = {file.stem: read_text(file).split("\n") for file in lists.glob("*.txt")}
         rows = {name: [line.strip() for line in lines] for name, lines in found.items()}
         return {
             name: [line for line in lines if line]
             for name, lines in sorted(rows.items())
-            if all(len(line.split()) <= 1 for line in lines)
+            if all(len(line.split()) <= 1 or line.strip() in known for line in lines)
         }
     hashed: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     for stem in sorted(file.stem for file in annotations.glob("*.xml")):

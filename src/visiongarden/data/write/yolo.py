@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from visiongarden.config import dump_yaml
+from visiongarden.config import load_yaml
 from visiongarden.data.extra import unpack
 from visiongarden.data.read.yolo import YAML_KEYS
 from visiongarden.data.write.examples import Lost, Splits, named, objects, size_of, stem_of
@@ -43,9 +43,15 @@ def _keys(splits: Splits) -> str | None:
     if any(other != first for other in others) or set(first) & set(YAML_KEYS):
         return None
     try:
-        return dump_yaml(first) if first else ""
-    except UserError:
+        text = "".join(f"{_json(key)}: {_json(value)}\n" for key, value in first.items())
+        return text if not text or load_yaml(text) == first else None
+    except (UserError, RecursionError):
         return None
+
+
+def _json(value: object) -> str:
+    """JSON on one line is YAML, too."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _yaml(splits: Splits, points: int) -> str:
@@ -53,7 +59,7 @@ def _yaml(splits: Splits, points: int) -> str:
     lines = ["path: .", *(f"{split}: images/{split}" for split in splits)]
     lines += [f"kpt_shape: [{points}, 3]"] * bool(points)
     lines += ["names:"]
-    lines += [f"  {i}: {json.dumps(name, ensure_ascii=False)}" for i, name in enumerate(names)]
+    lines += [f"  {i}: {_json(name)}" for i, name in enumerate(names)]
     return "\n".join(lines) + "\n"
 
 

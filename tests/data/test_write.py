@@ -1,0 +1,269 @@
+"""What is written is read back equal, or listed as dropped: masks, areas, unknown keys, splits."""
+
+import contextlib
+import io
+import json
+import math
+
+import cv2
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
+from visiongarden.data import convert, extra, outlines, read
+
+SIZE = (24, 32)
+NAMES = ["Hund", "кот", "a cow & calf"]
+LARGE = {"bbox": [1, 1, 30, 20], "category_id": 4, "iscrowd": 0}
+
+
+def write_coco(root, splits, categories=None, top=None):
+    """Splits: name -> list of (file name, annotations, keys of the image)."""
+    (root / "annotations").mkdir(parents=True)
+    seed = 0
+    for split, images in splits.items():
+        data = {**(top or {}), "images": [], "annotations": []}
+        data["categories"] = categories or [
+            {"id": 3 * i + 1, "name": name} for i, name in enumerate(NAMES)
+        ]
+        for number, (name, annotations, keys) in enumerate(images):
+            path = root / "images" / split / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            seed += 1
+            pixels = np.random.default_rng(seed).integers(0, 255, (*SIZE, 3)).astype(np.uint8)
+            path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+            data["images"].append({"id": number + 5, "file_name": name} | keys)
+            for row in annotations:
+                number_of = {"id": len(data["annotations"]) + 1, "image_id": number + 5}
+                data["annotations"].append(number_of | row)
+        text = json.dumps(data, ensure_ascii=False)
+        (root / "annotations" / f"instances_{split}.json").write_text(text, encoding="utf-8")
+    return root
+
+
+def rows_of(root, split):
+    """File name -> annotations, and the file's other keys."""
+    data = json.loads((root / "annotations" / f"instances_{split}.json").read_text())
+    names = {image["id"]: image["file_name"] for image in data["images"]}
+    rows = {name: [] for name in names.values()}
+    for row in data.pop("annotations"):
+        rows[names[row["image_id"]]].append(row)
+    return rows, data
+
+
+def decoded(segmentation, size=SIZE):
+    if isinstance(segmentation, dict):
+        found = segmentation
+        if isinstance(found["counts"], list):
+            found = coco_mask.frPyObjects(found, *size)
+    else:
+        found = coco_mask.merge(coco_mask.frPyObjects(segmentation, *size))
+    return coco_mask.decode(found).astype(bool)
+
+
+def run_lengths(mask, packed):
+    if packed:
+        found = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+        return {"size": list(mask.shape), "counts": found["counts"].decode()}
+    counts, last = [0], False
+    for value in mask.T.ravel().tolist():
+        if value != last:
+            counts.append(0)
+            last = value
+        counts[-1] += 1
+    return {"size": list(mask.shape), "counts": counts}
+
+
+def box_of(mask):
+    rows, columns = np.nonzero(mask)
+    left, top = int(columns.min()), int(rows.min())
+    return [left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top]
+
+
+coordinates = st.one_of(st.integers(0, 24), st.floats(0, 24).map(lambda v: round(v, 2)))
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+own_keys = st.dictionaries(
+    st.sampled_from(["attributes", "track", "größe", "score", "text"]), values, max_size=2
+)
+
+
+@st.composite
+def boxes(draw):
+    x, y = draw(coordinates), draw(st.floats(0, 16).map(lambda v: round(v, 2)))
+    return {"bbox": [x, y, draw(st.floats(1, 32 - x)), draw(st.floats(1, 24 - y))]}
+
+
+@st.composite
+def polygons(draw):
+    """One to three parts, which may overlap, each of some winding."""
+    parts = []
+    for _ in range(draw(st.integers(1, 3))):
+        x, y = draw(st.floats(0, 20)), draw(st.floats(0, 14))
+        w, h = draw(st.floats(2, 12)), draw(st.floats(2, 10))
+        corners = [(x, y), (x + w, y), (x + w, y + h), (x + w / 3, y + h / 2), (x, y + h)]
+        if draw(st.booleans()):
+            corners = [(round(a), round(b)) for a, b in corners]
+        parts.append([v for corner in corners[:: draw(st.sampled_from([1, -1]))] for v in corner])
+    points = np.concatenate([np.reshape(part, (-1, 2)) for part in parts])
+    (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    area = float(decoded(parts).sum()) if draw(st.booleans()) else draw(st.floats(0, 900))
+    return {"bbox": [x1, y1, x2 - x1, y2 - y1], "segmentation": parts, "area": area}
+
+
+@st.composite
+def masks(draw):
+    """Run lengths with holes, of several parts, also one pixel thin; crowds too."""
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    mask = np.zeros(SIZE, bool)
+    for _ in range(draw(st.integers(1, 3))):
+        y, x = rng.integers(0, 20), rng.integers(0, 28)
+        mask[y : y + rng.integers(1, 9), x : x + rng.integers(1, 9)] = True
+    if draw(st.booleans()):
+        mask &= rng.random(SIZE) < 0.8
+        mask[5, 6] = True
+    row = {"bbox": box_of(mask), "segmentation": run_lengths(mask, draw(st.booleans()))}
+    return row | {"area": float(mask.sum()), "iscrowd": draw(st.integers(0, 1))}
+
+
+@st.composite
+def keypoints(draw):
+    points = draw(st.lists(st.integers(0, 20), min_size=6, max_size=6))
+    points[2], points[5] = draw(st.integers(0, 2)), draw(st.integers(0, 2))
+    row = draw(boxes())
+    return row | {"keypoints": points, "num_keypoints": sum(v > 0 for v in points[2::3])}
+
+
+@st.composite
+def annotations(draw):
+    row = draw(st.one_of(boxes(), polygons(), masks(), keypoints()))
+    row.setdefault("iscrowd", 0)
+    row["category_id"] = draw(st.sampled_from([1, 4, 7]))
+    return draw(own_keys) | row
+
+
+images = st.lists(
+    st.tuples(st.lists(annotations(), max_size=3), st.dictionaries(
+        st.sampled_from(["license", "date_captured"]), values, max_size=1)),
+    max_size=2,
+)  # fmt: skip
+files = st.tuples(images, images, st.dictionaries(st.sampled_from(["info", "licenses"]), values))
+
+
+def splits_of(train, val):
+    named = {"train": [([LARGE], {}), *train], "val": val}
+    names = ["große Straße", "b", "猫"]
+    return {
+        split: [(f"{names[i]}{split}.png", rows, keys) for i, (rows, keys) in enumerate(found)]
+        for split, found in named.items()
+        if found
+    }
+
+
+def assert_equal(source, target, split):
+    """Every key of every annotation is as it was; what COCO requires may be added."""
+    (rows, top), (again, top_again) = rows_of(source, split), rows_of(target, split)
+    assert {k: v for k, v in top.items() if k != "images"} == {
+        k: v for k, v in top_again.items() if k != "images"
+    }
+    assert rows.keys() == again.keys()
+    for one, other in zip(top["images"], top_again["images"], strict=True):
+        assert one.items() <= other.items()
+    for name, found in rows.items():
+        assert len(found) == len(again[name])
+        for one, other in zip(found, again[name], strict=True):
+            assert {key: other.get(key) for key in one} == one
+            if one.get("segmentation"):
+                np.testing.assert_array_equal(
+                    decoded(one["segmentation"]), decoded(other["segmentation"])
+                )
+            assert other["area"] >= 0
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(files)
+def test_coco_keeps_everything(tmp_path_factory, drawn):
+    root = tmp_path_factory.mktemp("write")
+    source = write_coco(root / "source", splits_of(*drawn[:2]), top=drawn[2])
+    assert convert(source, root / "copy", "coco") == []
+    assert convert(source, root / "shards", "arrayrecord") == []
+    assert convert(root / "shards", root / "back", "coco") == []
+    for split in splits_of(*drawn[:2]):
+        assert_equal(source, root / "copy", split)
+        assert_equal(source, root / "back", split)
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(root / "copy" / "annotations" / "instances_train.json"))
+    for row in truth.anns.values():
+        if row.get("segmentation"):
+            assert truth.annToMask(row).shape == SIZE
+
+
+KEPT_OUTSIDE = {"id", "bbox", "segmentation", "image_id", "category_id", "iscrowd", "area"}
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(files, st.sampled_from(["yolo", "voc", "csv"]))
+def test_others_keep_it_or_list_it(tmp_path_factory, drawn, to):
+    root = tmp_path_factory.mktemp("write")
+    splits = splits_of(*drawn[:2])
+    source = write_coco(root / "source", splits, top=drawn[2])
+    lost = convert(source, root / "copy", to)
+    for split in splits:
+        first, second = read(source, split=split), read(root / "copy", to, split)
+        assert first.class_map.names == second.class_map.names
+        order = {second.image_path(i).name: i for i in range(len(second))}
+        for one in first:
+            other = second[order[one.path.name]]
+            dropped = [
+                line.removeprefix(f"{one.path.name}: ")
+                for line in lost
+                if line.startswith(f"{one.path.name}: ")
+            ]
+            assert_kept(one, other, dropped)
+        for key in drawn[2]:
+            assert second.extra.get(key, math.nan) == drawn[2][key] or any(
+                line.startswith(f"{split}: `{key}`") for line in lost
+            )
+
+
+def assert_kept(one, other, dropped):
+    np.testing.assert_array_equal(one.classes, other.classes)
+    moved = sum("does not fill by less than a pixel" in what for what in dropped)
+    off = np.abs(one.boxes - other.boxes).max(axis=1, initial=0)
+    assert (off <= 1).all()
+    assert (off > 2e-3).sum() <= moved
+    crowds = sum(what == "a crowd becomes an object" for what in dropped)
+    assert one.crowd.sum() == other.crowd.sum() + crowds
+    drawn = zip(
+        one.outlines or [None] * len(one.boxes),
+        other.outlines or [None] * len(one.boxes),
+        strict=True,
+    )
+    gone = 0
+    for a, b in drawn:
+        gone += a is not None and b is None
+        assert a is not None or b is None  # a box never becomes a polygon
+        if a is not None and b is not None:
+            difference = outlines.fill(a, SIZE) ^ outlines.fill(b, SIZE)
+            # Nine digits move a point that is between two pixels, or on a sampled line.
+            assert difference.sum() <= 3
+    assert gone <= sum(what.startswith("an outline") for what in dropped)
+    kept = extra.unpack(other)
+    for keys, again in zip(extra.unpack(one)[1], kept[1], strict=True):
+        for key in set(keys) - KEPT_OUTSIDE - {"num_keypoints"}:
+            if f"`{key}` of an object" in dropped:
+                continue
+            if key == "keypoints":
+                np.testing.assert_allclose(again[key], keys[key], atol=1e-3)
+            else:
+                assert again[key] == keys[key]
+    for key, value in extra.unpack(one)[0].items():
+        if key != "id" and f"`{key}` of the image" not in dropped:
+            assert kept[0][key] == value
