@@ -1,10 +1,12 @@
 """Learning from scratch beside the peer: same images, split, size, epochs, batch, model size.
 
-The peer trains in its own environment (`benchmarks/peers/`) on a copy of the data in its format;
-both are judged by our COCO metric on the test split, or on `val` where there is none.
+`python -m benchmarks.learning coco_by --seeds 0 1 2` runs one of the cases of `learning_cases`,
+each with its budget; options change it. The peer trains in its own environment
+(`benchmarks/peers/`) on a copy of the data in its format; our COCO metric evaluates both.
 """
 
 import argparse
+import dataclasses
 import json
 import shutil
 import statistics
@@ -17,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import PEER, keep, machine, run_peer
+from benchmarks.learning_cases import CASES, Case, small_as_crowd
 
 
 def write_yolo(folder, splits):
@@ -58,86 +61,127 @@ def judged(dataset, rows):
     return metric.result()
 
 
-def ours(options, splits, test, seed, folder):
-    """Trains our detector of the same size; returns AP, AP50 and seconds."""
+def ours(case, splits, options, seed, folder):
+    """Trains our detector of the same size; returns its metrics."""
     begun = time.perf_counter()
     command = [
-        sys.executable, "-m", "visiongarden", "train", options.data,
-        "--format", options.format, "--invalid-boxes", "drop", "--output", str(folder),
-        f"model.image_size={options.size}", f"training.epochs={options.epochs}",
-        f"training.batch_size={options.batch}", f"training.seed={seed}", *options.override,
+        sys.executable, "-m", "visiongarden", "train", str(case.data),
+        "--format", case.format, "--invalid-boxes", "drop", "--output", str(folder),
+        f"model.image_size={case.size}", f"training.epochs={case.epochs}",
+        f"training.batch_size={case.batch}", f"training.seed={seed}", f"data.val={case.val}",
+        f"training.judge_every={max(case.epochs // 60, 1)}",
+        *([] if options.head is None else [f"model.head.type={options.head}"]), *options.override,
     ]  # fmt: skip
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - begun
     import visiongarden as vg
     from visiongarden.evaluation import evaluate
 
-    result = evaluate(vg.load(folder / "best.keras"), splits[test])
-    return result.figures["AP"], result.figures["AP50"], seconds
+    def figures(dataset):
+        return evaluate(vg.load(folder / "best.keras"), dataset).figures
+
+    return metrics(case, splits[case.test], figures, seconds)
 
 
-def peer(options, splits, test, seed, folder):
+def metrics(case, dataset, figures, seconds):
+    """AP and AP50 of all boxes and, where the case leaves small ones out, AP50 of the others."""
+    of_all = figures(dataset)
+    row = {"AP": of_all["AP"], "AP50": of_all["AP50"], "seconds": seconds}
+    if case.min_side:
+        large = figures(small_as_crowd(dataset, case.size, case.min_side))
+        row["AP50 large"] = large["AP50"]
+    return row
+
+
+def peer(case, splits, options, seed, folder):
     """The same of the peer."""
     data = write_yolo(folder / "data", splits)
     asked = {
-        "data": str(data), "split": test, "output": str(folder / "found.npz"), "seed": seed,
-        "epochs": options.epochs, "size": options.size, "batch": options.batch,
-        "folder": str(folder),
+        "data": str(data), "split": case.test, "output": str(folder / "found.npz"), "seed": seed,
+        "epochs": case.epochs, "size": case.size, "batch": case.batch, "folder": str(folder),
     }  # fmt: skip
     run_peer(options.peer_python, "ultralytics_train.py", asked, folder)
     with np.load(folder / "found.npz") as answer:
         print("the peer's own figures", answer["own"].round(4))
-        figures = judged(splits[test], answer["rows"])
-        return figures["AP"], figures["AP50"], float(answer["seconds"])
+        rows, seconds = answer["rows"], float(answer["seconds"])
+    return metrics(case, splits[case.test], lambda dataset: judged(dataset, rows), seconds)
+
+
+def case_of(options):
+    """The named case, or a data set of its own, with the options that change it."""
+    case = CASES.get(options.case)
+    if case is None:
+        tested = (Path(options.case) / "ImageSets" / "Main" / "test.txt").is_file()
+        case = Case(Path(options.case), "voc", test="test" if tested else "val")
+    names = ("format", "epochs", "size", "batch")
+    asked = {name: getattr(options, name) for name in names}
+    return dataclasses.replace(case, **{k: v for k, v in asked.items() if v is not None})
+
+
+def read_splits(case):
+    """The splits of a case; for the peer, which wants one, `val` is there in any case."""
+    from visiongarden.data import read
+
+    names = {"train": "train", "val": case.val, case.test: case.test}
+    return {
+        name: read(case.data, case.format, split=split, invalid_boxes="drop")
+        for name, split in names.items()
+    }
 
 
 def main():
     """Prints a table and keeps JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data")
-    parser.add_argument("--format", default="voc")
-    parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("case", help=f"{', '.join(CASES)}, or the path of a data set")
+    parser.add_argument("--format")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--size", type=int)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--head", help="of our detector; AnchorFree by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--peer-python", default=str(PEER))
     parser.add_argument("--only", choices=["ours", "peer"])
     parser.add_argument("--override", nargs="*", default=[])
     options = parser.parse_args()
-    from visiongarden.data import read
-
-    def split(name):
-        return read(options.data, options.format, split=name, invalid_boxes="drop")
-
-    splits = {"train": split("train"), "val": split("val")}
-    test = "val"
-    if (Path(options.data) / "ImageSets" / "Main" / "test.txt").is_file():
-        test, splits["test"] = "test", split("test")
     rows = []
-    for seed in options.seeds:
-        for name, run in (("ours", ours), ("peer", peer)):
-            if options.only in (None, name):
-                with tempfile.TemporaryDirectory() as scratch:
-                    ap, ap50, seconds = run(options, splits, test, seed, Path(scratch))
-                rows.append(
-                    {"name": name, "seed": seed, "AP": ap, "AP50": ap50, "seconds": seconds}
-                )
-                print(rows[-1], flush=True)
-    how = f"{test} split, {options.epochs} epochs at {options.size}"
-    print(f"\n{Path(options.data).name}, {how}, {machine()}\n")
-    print("| who | AP, mean (least to most) | AP50 | seconds |\n|---|---|---|---|")
-    for name in dict.fromkeys(row["name"] for row in rows):
-        own = [row for row in rows if row["name"] == name]
-        ap, ap50, seconds = ([row[k] for row in own] for k in ("AP", "AP50", "seconds"))
-        print(
-            f"| {name} | {statistics.mean(ap):.3f} ({min(ap):.3f} to {max(ap):.3f}) "
-            f"| {statistics.mean(ap50):.3f} | {statistics.mean(seconds):.0f} |"
-        )
+    with tempfile.TemporaryDirectory() as scratch:
+        case = case_of(options)
+        case = dataclasses.replace(case, data=case.folder(Path(scratch)))
+        splits = read_splits(case)
+        for seed in options.seeds:
+            for name, run in (("ours", ours), ("peer", peer)):
+                if options.only in (None, name):
+                    with tempfile.TemporaryDirectory() as folder:
+                        found = run(case, splits, options, seed, Path(folder))
+                    rows.append({"name": name, "seed": seed, **found})
+                    print(rows[-1], flush=True)
+    name = options.case if options.case in CASES else Path(options.case).name
+    print(table(name, case, rows))
     seeds = "_".join(map(str, options.seeds))
     keep(
-        f"learning_{Path(options.data).name}_{options.epochs}_seeds_{seeds}",
+        "_".join(["learning", name, options.head or "AnchorFree", str(case.epochs), seeds]),
         {"options": vars(options), "rows": rows},
     )
+
+
+def table(name, case, rows):
+    """Means over the seeds, as Markdown."""
+    budget = f"{case.epochs} epochs of batch {case.batch} at {case.size} pixels"
+    large = f"AP50, sides of {case.min_side:g} pixels and more | " if case.min_side else ""
+    lines = [
+        f"\n{name}, {case.test} split, {budget}, {machine()}\n",
+        f"| who | AP, mean (lowest to highest) | AP50 | {large}seconds |",
+        "|---" * (5 if large else 4) + "|",
+    ]
+    for who in dict.fromkeys(row["name"] for row in rows):
+        own = [row for row in rows if row["name"] == who]
+        ap = [row["AP"] for row in own]
+        values = [f"{statistics.mean(ap):.3f} ({min(ap):.3f} to {max(ap):.3f})"]
+        for key in ("AP50", "AP50 large") if large else ("AP50",):
+            values.append(f"{statistics.mean(row[key] for row in own):.3f}")
+        values.append(f"{statistics.mean(row['seconds'] for row in own):.0f}")
+        lines.append(" | ".join([f"| {who}", *values]) + " |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

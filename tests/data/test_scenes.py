@@ -1,9 +1,12 @@
 """Scenes: the same for the same seed, with the variety that they promise."""
 
+import colorsys
+
 import numpy as np
 import pytest
 
 from visiongarden.data import make_scenes, read
+from visiongarden.data.scene_classes import HUES, PLAIN, scene_classes
 from visiongarden.data.scenes import CLASSES, scene
 from visiongarden.errors import UserError
 
@@ -35,3 +38,36 @@ def test_made_once_and_never_over_something_else(tmp_path):
     with pytest.raises(UserError, match="is not empty"):
         make_scenes(folder, 6, (64, 64))
     assert [p.name for p in tmp_path.iterdir()] == ["scenes"]
+
+
+def test_many_classes_have_one_color_and_fill_each(tmp_path):
+    folder = make_scenes(
+        tmp_path / "scenes", 16, (96, 96), val_share=0.0, classes=80, objects=(4, 6)
+    )
+    scenes = read(folder)
+    names = scenes.class_map.names
+    assert (len(scenes), len(names), len(set(names))) == (16, 80, 80)
+    assert (names[0], names[6], names[79]) == ("red disc", "amber ring", "striped magenta star")
+    assert {len(example.boxes) for example in scenes} == {4, 5, 6}
+    discs = [HUES.index(name.split()[0]) for name in names[:40] if name.endswith("disc")]
+    assert discs == list(range(8))
+
+
+@pytest.mark.parametrize("hue", range(8))
+def test_hue_of_a_class_is_the_hue_of_its_objects(hue):
+    kind = scene_classes(80)[hue * 5 + 2]  # boxes: most of a box's area is the object's
+    image, boxes, _ = scene((96, 96), np.random.default_rng(hue), (kind,), (1, 1))
+    x1, y1, x2, y2 = boxes[0].astype(int)
+    middle = image[(y1 + y2) // 2 - 3 : (y1 + y2) // 2 + 3, (x1 + x2) // 2 - 3 : (x1 + x2) // 2 + 3]
+    red, green, blue = np.median(middle.reshape(-1, 3), axis=0) / 255
+    seen = colorsys.rgb_to_hsv(red, green, blue)[0] * 8
+    assert abs((seen - hue + 4) % 8 - 4) < 0.4
+    assert kind.name == f"{HUES[hue]} box"
+
+
+def test_number_of_classes_is_limited(tmp_path):
+    assert [len(scene_classes(n)) for n in (1, 5, 6, 120)] == [1, 5, 6, 120]
+    assert scene_classes(5) == scene_classes() == PLAIN
+    for classes in (0, 121):
+        with pytest.raises(UserError, match="1 to 120 classes"):
+            make_scenes(tmp_path / "scenes", 1, classes=classes)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from visiongarden.data.scene_classes import PLAIN, SHAPES, SceneClass, scene_classes
 from visiongarden.errors import UserError
 from visiongarden.storage import atomic_folder
 from visiongarden.types import ImageSize
 
-CLASSES = ("disc", "ring", "box", "triangle", "star")
+CLASSES = SHAPES
 _FINER = 2
 _LEAST_VISIBLE = 0.6
 _DONE = "scenes.json"
+_ATTEMPTS = 100
+"""Places tried for each object where the number of objects is given."""
 
 
 def make_scenes(
@@ -26,6 +30,8 @@ def make_scenes(
     image_size: ImageSize = (192, 192),
     seed: int = 0,
     val_share: float = 0.2,
+    classes: int | None = None,
+    objects: tuple[int, int] | None = None,
 ) -> Path:
     """Writes drawn scenes as a COCO data set: `train.json`, `val.json`, `images/*.png`.
 
@@ -39,15 +45,23 @@ def make_scenes(
         image_size: (height, width) in pixels.
         seed: the same seed draws the same scenes.
         val_share: share of the images that goes to the split "val".
+        classes: number of classes, up to 120; beyond five, a class is a shape in one color and
+            fill. None is the five shapes.
+        objects: fewest and most objects of an image; None is none in one image of twelve, and two
+            to seven in the others.
 
     Returns:
         The directory.
 
     Raises:
-        UserError: the directory holds something else.
+        UserError: the directory holds something else, or there are not so many classes.
     """
     wanted = {"count": count, "size": list(image_size), "seed": seed, "val_share": val_share}
-    return _made(Path(directory), wanted, _write, count, image_size, seed, val_share)
+    # Only what was asked for: directories made before these arguments existed remain valid.
+    wanted |= {} if classes is None else {"classes": classes}
+    wanted |= {} if objects is None else {"objects": list(objects)}
+    write = partial(_write, kinds=scene_classes(classes), objects=objects)
+    return _made(Path(directory), wanted, write, count, image_size, seed, val_share)
 
 
 def make_mask_scenes(
@@ -105,15 +119,23 @@ def _holds(directory: Path, wanted: dict[str, object]) -> bool:
         return False
 
 
-def _write(folder: Path, count: int, size: ImageSize, seed: int, train: int) -> None:
+def _write(
+    folder: Path,
+    count: int,
+    size: ImageSize,
+    seed: int,
+    train: int,
+    kinds: tuple[SceneClass, ...],
+    objects: tuple[int, int] | None,
+) -> None:
     (folder / "images").mkdir()
-    categories = [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]
+    categories = [{"id": i + 1, "name": kind.name} for i, kind in enumerate(kinds)]
     splits = {
         name: {"images": [], "annotations": [], "categories": categories}
         for name in ("train", "val")
     }
     for number in range(count):
-        image, boxes, classes = scene(size, np.random.default_rng((seed, number)))
+        image, boxes, classes = scene(size, np.random.default_rng((seed, number)), kinds, objects)
         name = f"{number:05}.png"
         cv2.imwrite(str(folder / "images" / name), image[..., ::-1])
         split = splits["train" if number < train else "val"]
@@ -146,12 +168,22 @@ def _write_masks(folder: Path, count: int, size: ImageSize, seed: int, train: in
 
 
 def scene(
-    size: ImageSize, random: np.random.Generator
+    size: ImageSize,
+    random: np.random.Generator,
+    kinds: tuple[SceneClass, ...] = PLAIN,
+    objects: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One scene: uint8 RGB, float32 boxes (n, 4) xyxy, int32 classes (n,)."""
-    image, owner, kinds = _drawn(size, random)
-    boxes = [_box_of(owner == i + 1) for i in range(len(kinds))]
-    return image, np.array(boxes, np.float32).reshape(-1, 4), np.array(kinds, np.int32)
+    """One scene: uint8 RGB, float32 boxes (n, 4) xyxy, int32 classes (n,).
+
+    Args:
+        size: (height, width) in pixels.
+        random: where the numbers come from.
+        kinds: the classes.
+        objects: fewest and most objects; None as in `make_scenes`.
+    """
+    image, owner, classes = _drawn(size, random, kinds, objects)
+    boxes = [_box_of(owner == i + 1) for i in range(len(classes))]
+    return image, np.array(boxes, np.float32).reshape(-1, 4), np.array(classes, np.int32)
 
 
 def mask_scene(size: ImageSize, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -164,7 +196,10 @@ def mask_scene(size: ImageSize, random: np.random.Generator) -> tuple[np.ndarray
 
 
 def _drawn(
-    size: ImageSize, random: np.random.Generator
+    size: ImageSize,
+    random: np.random.Generator,
+    classes: tuple[SceneClass, ...] = PLAIN,
+    objects: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """uint8 RGB; which shape owns each finer pixel, from 1, 0 for none; the shapes' classes."""
     canvas = _ground(size, random)
@@ -172,21 +207,26 @@ def _drawn(
     owner = np.zeros((height, width), np.int32)
     areas: dict[int, int] = {}
     kinds: list[int] = []
-    count = 0 if random.random() < 1 / 12 else int(random.integers(2, 8))
-    for _ in range(count * 3):
+    if objects is None:
+        count = 0 if random.random() < 1 / 12 else int(random.integers(2, 8))
+        attempts = count * 3
+    else:
+        count = int(random.integers(objects[0], objects[1] + 1))
+        attempts = count * _ATTEMPTS
+    for _ in range(attempts):
         if len(kinds) == count:
             break
-        kind = int(random.integers(len(CLASSES)))
+        kind = int(random.integers(len(classes)))
         # Evenly over the logarithm: as many small ones as large ones.
         side = min(height, width) * math.exp(random.uniform(math.log(0.13), math.log(0.6)))
-        mask = _shape(CLASSES[kind], side, (height, width), random)
+        mask = _shape(classes[kind].shape, side, (height, width), random)
         after = np.where(mask, len(kinds) + 1, owner)
         seen = np.bincount(after.ravel(), minlength=len(kinds) + 2)
         if all(seen[i] >= _LEAST_VISIBLE * areas[i] for i in areas):
             owner = after
             kinds.append(kind)
             areas[len(kinds)] = int(mask.sum())
-            _paint(canvas, mask, random)
+            _paint(canvas, mask, random, classes[kind], side)
     _clutter(canvas, random, int(random.integers(0, 3)))
     image = cv2.resize(canvas, (size[1], size[0]), interpolation=cv2.INTER_AREA)
     noise = random.normal(0, random.uniform(1, 7), (*size, 1)).astype(np.float32)
@@ -275,15 +315,26 @@ def _rotation(angle: float) -> np.ndarray:
     return np.array([[c, s], [-s, c]])
 
 
-def _paint(canvas: np.ndarray, mask: np.ndarray, random: np.random.Generator) -> None:
-    """Fills a shape with a colour that differs from what lies under it, shaded, with an edge."""
+def _paint(
+    canvas: np.ndarray,
+    mask: np.ndarray,
+    random: np.random.Generator,
+    kind: SceneClass,
+    side: float,
+) -> None:
+    """Fills a shape with a color of its class, shaded, with an edge.
+
+    A color that may be any differs from what lies under it.
+    """
     under = canvas[mask].mean(axis=0)
-    colour = random.uniform(0, 255, 3)
-    while np.abs(colour - under).sum() < 130:
-        colour = random.uniform(0, 255, 3)
+    colour = kind.color(random)
+    while kind.hue is None and np.abs(colour - under).sum() < 130:
+        colour = kind.color(random)
     columns = np.linspace(-1, 1, canvas.shape[1])[None, :, None]
     shade = 1 + random.uniform(-0.25, 0.25) * columns
     canvas[mask] = np.clip(colour * np.broadcast_to(shade, canvas.shape)[mask], 0, 255)
+    dark = mask & kind.darkened(canvas.shape[:2], side / 4)
+    canvas[dark] = (canvas[dark] * 0.3).astype(np.uint8)
     kernel = np.ones((_FINER, _FINER), np.uint8)
     edge = mask & ~cv2.erode(mask.astype(np.uint8), kernel).astype(bool)
     canvas[edge] = (canvas[edge] * random.uniform(0.4, 0.8)).astype(np.uint8)

@@ -8,11 +8,17 @@ from pydantic import PositiveFloat, model_validator
 
 from visiongarden.blocks import RepConv
 from visiongarden.errors import ConfigError, ContractError
-from visiongarden.heads.prediction import AnchorBias, SplitAnchors
+from visiongarden.heads.prediction import (
+    AnchorBias,
+    SplitAnchors,
+    conditional_class_bias,
+    objectness_bias,
+)
 from visiongarden.layers import ConvNormAct, Convolution
 from visiongarden.losses import AnchorBasedLoss, AnchorIoU
 from visiongarden.ops import Sizes
 from visiongarden.parts import Head
+from visiongarden.parts.fields import Prior
 from visiongarden.postprocess import AnchorBasedDecode
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, FeatureSpec, RawPredictions
@@ -40,6 +46,10 @@ class AnchorBased(Head):
         sizes: how an offset scales its anchor; "squared" in YOLOv5, Scaled-YOLOv4 and YOLOv7.
         before: what stands before the 1×1: a 3×3 that doubles the channels, plain or as a `RepConv`
             (YOLOv7), or nothing (YOLOv5, the tiny YOLOv3 and YOLOv4).
+        prior: probability of an object at each anchor and of each class before training. "auto" is
+            min(0.01, 8 / (640 / stride)**2) for the objectness, and
+            min(0.01, 0.6 / (num_classes - 1)) for the classes, which are learned from objects alone
+            (YOLOv5's published initialization).
         activation: of the 3×3 convolutions.
     """
 
@@ -47,6 +57,7 @@ class AnchorBased(Head):
     scale_xy: PositiveFloat | dict[str, PositiveFloat] = 2.0
     sizes: Sizes = "exponential"
     before: Literal["conv", "repconv", "nothing"] = "conv"
+    prior: Prior = "auto"
     activation: str = "leaky_relu"
 
     @model_validator(mode="after")
@@ -78,13 +89,16 @@ class AnchorBased(Head):
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """For each level boxes (B, H, W, A, 4), objectness (.., A), classes (.., A, C)."""
         raw: RawPredictions = {}
+        class_bias = conditional_class_bias(self.prior, self.num_classes)
         for level, x in features.items():
             count = len(self.anchors[level])
             x = self._widened(x, f"{level}_conv")
             x = Convolution(
                 count * (5 + self.num_classes),
                 1,
-                bias_initializer=AnchorBias(count, self.num_classes),
+                bias_initializer=AnchorBias(
+                    count, self.num_classes, objectness_bias(self.prior, level), class_bias
+                ),
                 name=f"{level}_out",
             )(x)
             x = SplitAnchors(count, name=f"{level}_split")(x)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from visiongarden.heads.prediction import Branch, LightBranch, prior_logit
+from visiongarden.heads.prediction import Branch, LightBranch, class_bias
 from visiongarden.losses import AnchorFreeLoss
 from visiongarden.parts import Head
-from visiongarden.parts.fields import Bins, Groups
+from visiongarden.parts.fields import Bins, Groups, Prior
 from visiongarden.postprocess import AnchorFreeDecode
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, RawPredictions
@@ -26,18 +26,23 @@ class AnchorFree(Head):
         box_groups: sets of channels that are convolved apart in the boxes' branch, from its second
             convolution on; 4 in the table of YOLOv9's paper.
         light_classes: depthwise and 1×1 convolutions in the classes' branch, as in YOLO11.
+        prior: probability of each class in each cell before training. "auto" is
+            min(0.01, 5 / num_classes / (640 / stride)**2), YOLOv8's published initialization with
+            RetinaNet's 0.01 (Lin et al. 2017, section 4.1) as its upper bound: the class loss of an
+            untrained head then does not grow with the number of classes.
         activation: of the convolutions.
     """
 
     bins: Bins = 16
     box_groups: Groups = 1
     light_classes: bool = False
+    prior: Prior = "auto"
     activation: str = "silu"
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """For each level {"boxes": (B, H, W, 4 * bins), "classes": (B, H, W, num_classes)}."""
         draw = TwoBranches(self, features)
-        return {level: draw(x, level) for level, x in features.items()}
+        return {level: draw(x, level, level) for level, x in features.items()}
 
     def loss(self) -> AnchorFreeLoss:
         """Task-aligned assignment; CIoU, distribution focal loss, cross-entropy."""
@@ -62,7 +67,9 @@ class TwoBranches:
         self.box_filters = max(16, finest // 4, 4 * head.bins)
         self.class_filters = max(finest, min(head.num_classes, 100))
 
-    def __call__(self, x: Any, name: str, training_only: bool = False) -> dict[str, Any]:
+    def __call__(
+        self, x: Any, level: str, name: str, training_only: bool = False
+    ) -> dict[str, Any]:
         """{"boxes": ..., "classes": ...} of one level; the layers' names begin with `name`."""
         head = self.head
         classes_branch = LightBranch if head.light_classes else Branch
@@ -76,7 +83,7 @@ class TwoBranches:
         classes = classes_branch(
             self.class_filters,
             head.num_classes,
-            bias=prior_logit(),
+            bias=class_bias(head.prior, head.num_classes, level),
             activation=head.activation,
             name=f"{name}_classes",
         )

@@ -6,11 +6,11 @@ from typing import Any
 
 import keras
 
-from visiongarden.heads.prediction import prior_logit
+from visiongarden.heads.prediction import conditional_class_bias, objectness_bias
 from visiongarden.layers import ConvNormAct, Convolution, SeparableNormAct
 from visiongarden.losses import DecoupledLoss
 from visiongarden.parts import Head
-from visiongarden.parts.fields import Multiplier
+from visiongarden.parts.fields import Multiplier, Prior
 from visiongarden.postprocess import PointDecode
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, RawPredictions
@@ -24,16 +24,22 @@ class Decoupled(Head):
         num_classes: number of classes, without background.
         width: factor on the 256 channels of every convolution.
         depthwise: whether the 3×3 convolutions are separable.
+        prior: probability of an object and of each class before training. YOLOX takes 0.01 for
+            both. "auto" is min(0.01, 8 / (640 / stride)**2) for the objectness, and
+            min(0.01, 0.6 / (num_classes - 1)) for the classes, which are learned from objects alone
+            (YOLOv5's published initialization).
         activation: of the convolutions.
     """
 
     width: Multiplier = 1.0
     depthwise: bool = False
+    prior: Prior = "auto"
     activation: str = "silu"
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """For each level boxes (B, H, W, 4), objectness (.., 1), classes (.., num_classes)."""
         filters = int(256 * self.width)
+        class_bias = conditional_class_bias(self.prior, self.num_classes)
         raw: RawPredictions = {}
         for level, x in features.items():
             stem = ConvNormAct(filters, activation=self.activation, name=f"{level}_stem")
@@ -41,9 +47,11 @@ class Decoupled(Head):
             classes = self._branch(x, filters, f"{level}_class_conv")
             boxes = self._branch(x, filters, f"{level}_box_conv")
             raw[level] = {
-                "classes": _predict(self.num_classes, prior_logit(), f"{level}_classes")(classes),
+                "classes": _predict(self.num_classes, class_bias, f"{level}_classes")(classes),
                 "boxes": _predict(4, 0.0, f"{level}_boxes")(boxes),
-                "objectness": _predict(1, prior_logit(), f"{level}_objectness")(boxes),
+                "objectness": _predict(
+                    1, objectness_bias(self.prior, level), f"{level}_objectness"
+                )(boxes),
             }
         return raw
 

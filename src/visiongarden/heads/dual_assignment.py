@@ -8,7 +8,7 @@ from visiongarden.heads.anchor_free import TwoBranches
 from visiongarden.layers.folding import is_folding
 from visiongarden.losses import DualAssignmentLoss
 from visiongarden.parts import Head
-from visiongarden.parts.fields import Bins
+from visiongarden.parts.fields import Bins, Prior
 from visiongarden.postprocess import AnchorFreeDecode
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, RawPredictions
@@ -26,11 +26,15 @@ class DualAssignment(Head):
         num_classes: number of classes, without background.
         bins: values of each distance's distribution, 0 to bins - 1 strides.
         light_classes: depthwise and 1×1 convolutions in the classes' branch, as in the paper.
+        prior: probability of each class in each cell before training, in both pairs of branches.
+            "auto" is min(0.01, 5 / num_classes / (640 / stride)**2), as in `AnchorFree`, on whose
+            head YOLOv10 builds.
         activation: of the convolutions.
     """
 
     bins: Bins = 16
     light_classes: bool = True
+    prior: Prior = "auto"
     activation: str = "silu"
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
@@ -38,9 +42,9 @@ class DualAssignment(Head):
         draw = TwoBranches(self, features)
         raw: RawPredictions = {}
         for level, x in features.items():
-            raw[level] = draw(ops.stop_gradient(x), f"{level}_one")
+            raw[level] = draw(ops.stop_gradient(x), level, f"{level}_one")
             if not is_folding():
-                many = draw(x, f"{level}_many", training_only=True)
+                many = draw(x, level, f"{level}_many", training_only=True)
                 raw[level] |= {f"many_{name}": value for name, value in many.items()}
         return raw
 

@@ -6,7 +6,7 @@ without end.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,9 @@ Repeats = Annotated[int, Field(ge=0, le=64)]
 
 Classes = Annotated[int, Field(gt=0, le=100_000)]
 """Number of classes, without background."""
+
+Prior = Literal["auto"] | Annotated[float, Field(gt=0, lt=1)]
+"""Probability that an untrained head predicts; "auto" derives it from classes and cells."""
 
 Groups = Annotated[int, Field(gt=0, le=1024)]
 """Sets of channels that are convolved apart."""

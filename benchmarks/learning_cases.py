@@ -1,0 +1,80 @@
+"""The cases of `benchmarks.learning`: data, budget, and what counts in each."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.harness import ROOT
+
+DATA = ROOT.parent / "shared" / "data"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One data set with its budget.
+
+    Attributes:
+        data: path of the data set; None is generated scenes.
+        format: of the data.
+        epochs: passes over the training images.
+        size: both sides of the network's images in pixels.
+        batch: images a step.
+        val: split that the runs are validated on; "train" overfits the training images.
+        test: split that the results are measured on.
+        classes: of generated scenes.
+        min_side: boxes with a shorter side, in pixels of the network's image, count as crowd.
+    """
+
+    data: Path | None
+    format: str = "auto"
+    epochs: int = 60
+    size: int = 256
+    batch: int = 8
+    val: str = "val"
+    test: str = "val"
+    classes: int | None = None
+    min_side: float = 0.0
+
+    def folder(self, scratch):
+        """The data set; scenes are written into the scratch folder."""
+        if self.data is not None:
+            return self.data
+        from visiongarden.data import make_scenes
+
+        return make_scenes(
+            scratch / "scenes",
+            16,
+            (self.size, self.size),
+            val_share=0.0,
+            classes=self.classes,
+            objects=(4, 6),
+        )
+
+
+_FEW = {"epochs": 300, "size": 320, "batch": 4, "val": "train", "test": "train"}
+
+CASES = {
+    "coco_by": Case(DATA / "coco_by", "coco", **_FEW, min_side=8.0),
+    "scenes21": Case(None, "coco", **_FEW, classes=21),
+    "scenes80": Case(None, "coco", **_FEW, classes=80),
+    "letters": Case(DATA / "asl_letters" / "asl.yaml", "yolo", 20, 256, 16, test="test"),
+    "bccd": Case(DATA / "bccd", "voc", 40, test="test"),
+    "raccoon": Case(DATA / "raccoon", "voc", 60),
+}
+"""The first three: 16 images, seen 300 times, and detected again. The others generalize."""
+
+
+def small_as_crowd(dataset, size, min_side):
+    """The data set with boxes that are too small at a network's image size marked as crowd.
+
+    COCO's protocol neither counts a crowd as missed nor what is found on it as wrong.
+    """
+    examples = []
+    for example in dataset:
+        height, width = example.size
+        sides = (example.boxes[:, 2:] - example.boxes[:, :2]) * min(size / height, size / width)
+        crowd = example.crowd if example.crowd is not None else np.zeros(len(sides), bool)
+        small = sides.min(axis=1, initial=np.inf) < min_side
+        examples.append(replace(example, crowd=crowd | small))
+    return replace(dataset, examples=examples)
