@@ -11,6 +11,7 @@ from visiongarden.config import apply_overrides, load_yaml
 from visiongarden.errors import ConfigError
 from visiongarden.parts import Head
 from visiongarden.recipes.defaults import default_model, default_training
+from visiongarden.recipes.length import default_length
 from visiongarden.recipes.recipe import Data, Recipe
 from visiongarden.tasks import find, task_of_data
 
@@ -27,7 +28,8 @@ def resolve(
     The task is the one that is named, or the head's, or what the data looks like. Where no part is
     named it is the task's small model; see `default_model`. `model: {card: yolox-s}` takes the
     parts and the image size of a published model, which other fields of `model` change. A head
-    that does not say `num_classes` takes the number of the data set's classes.
+    that does not say `num_classes` takes the number of the data set's classes; epochs and batch
+    size that are not given suit the number of its images, see `default_length`.
 
     Args:
         source: a data set (a folder, COCO JSON, YOLO data.yaml), a recipe (.yaml), or its dict.
@@ -53,7 +55,7 @@ def resolve(
         if isinstance(given, Mapping):
             fields[field] = defaults(name) | dict(given)
     fields = apply_overrides({"task": name} | fields, changes)
-    _fill_num_classes(fields)
+    _fill_from_data(fields)
     recipe = Recipe.from_dict(fields)
     recipe.model.check()
     return recipe
@@ -117,18 +119,34 @@ def _read(path: Path) -> dict[str, Any]:
     return {"data": {"path": str(path)}}
 
 
-def _fill_num_classes(fields: dict[str, Any]) -> None:
-    model = fields["model"]
-    if not isinstance(model, dict):
-        return
-    if isinstance(model.get("head"), str):
+def _fill_from_data(fields: dict[str, Any]) -> None:
+    """Adds what follows from the training split: number of classes, epochs, batch size."""
+    model, training = fields["model"], fields["training"]
+    if isinstance(model, dict) and isinstance(model.get("head"), str):
         model["head"] = {"type": model["head"]}
-    head = model.get("head")
-    if not isinstance(head, dict) or "num_classes" in head:
+    head = model.get("head") if isinstance(model, dict) else None
+    if isinstance(head, dict) and "num_classes" not in head:
+        if "data" not in fields:
+            raise ConfigError(
+                "the recipe names no data set", rule="data.path", fix="data: {path: my_images}"
+            )
+        split = read_split(fields["task"], Data.from_dict(fields["data"]), "train")
+        head["num_classes"] = len(split.class_map)
+    elif isinstance(training, Mapping) and not {"epochs", "batch_size"} <= training.keys():
+        split = _train_split_if_there(fields)
+    else:
         return
-    if "data" not in fields:
-        raise ConfigError(
-            "the recipe names no data set", rule="data.path", fix="data: {path: my_images}"
-        )
-    data = Data.from_dict(fields["data"])
-    head["num_classes"] = len(read_split(fields["task"], data, "train").class_map)
+    if split is not None and isinstance(training, Mapping):
+        fields["training"] = dict(training) | default_length(len(split), training)
+
+
+def _train_split_if_there(fields: Mapping[str, Any]) -> Any:
+    """The training split; None where the data is elsewhere, or the recipe is refused for it later.
+
+    A recipe that states its classes can be shown and compared without its data.
+    """
+    try:
+        data = Data.from_dict(fields.get("data", {}))
+    except ConfigError:
+        return None
+    return read_split(fields["task"], data, "train") if data.path.exists() else None

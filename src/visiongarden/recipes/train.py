@@ -15,6 +15,7 @@ from visiongarden.evaluation import evaluate, judge_on, plot_history
 from visiongarden.layers.keras_internals import seed_everything
 from visiongarden.models import Joined, load
 from visiongarden.recipes.environment import save_environment
+from visiongarden.recipes.length import shortage
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolve import read_split
 from visiongarden.tasks import find
@@ -153,6 +154,7 @@ def _introduce(
         f"{len(val_set)} to judge on, classes {', '.join(train_set.class_map.names)}",
         f"{recipe.model.backbone} → {recipe.model.decoder} → {recipe.model.head}",
         f"{model.count_params():,} parameters, {height} × {width} pixels, run {folder}",
+        *filter(None, [shortage(recipe.training, len(train_set))]),
         *_leaks(recipe, leaks, len(val_set)),
         *(f"left out: {line}" for dataset in (train_set, val_set) for line in dataset.dropped),
     )

@@ -1,0 +1,83 @@
+"""Epochs and batch size of small data sets; runs with too few steps."""
+
+import pytest
+
+from visiongarden.data import make_scenes
+from visiongarden.errors import ConfigError
+from visiongarden.recipes import resolve
+from visiongarden.recipes.length import default_length, shortage
+from visiongarden.training import Training
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "epochs", "judge_every"),
+    [
+        (1, 4, 1200, 12),  # one step an epoch
+        (4, 4, 1200, 12),
+        (8, 4, 600, 6),
+        (16, 4, 300, 3),  # 4 × 300 = 1200 steps
+        (31, 4, 172, 1),  # 7 × 172 = 1204
+        (32, 8, 300, 3),
+        (64, 16, 300, 3),
+        (191, 16, 110, 1),  # 11 × 110 = 1210
+        (192, 16, 100, 1),
+        (118_000, 16, 100, 1),
+    ],
+)
+def test_small_sets_get_smaller_batches_and_more_epochs(images, batch_size, epochs, judge_every):
+    assert default_length(images, {}) == {
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "judge_every": judge_every,
+    }
+
+
+def test_what_the_recipe_states_is_kept():
+    assert default_length(16, {"epochs": 7}) == {"batch_size": 4}
+    assert default_length(16, {"batch_size": 8}) == {"epochs": 600, "judge_every": 6}
+    assert default_length(16, {"batch_size": 64})["epochs"] == 1200  # one batch of all images
+    assert default_length(16, {"judge_every": 5}) == {"batch_size": 4, "epochs": 300}
+    assert default_length(16, {"epochs": 7, "batch_size": 2}) == {}
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return make_scenes(tmp_path_factory.mktemp("data") / "scenes", 20, (64, 64), val_share=0.2)
+
+
+def test_recipe_of_a_data_set_has_the_length_that_suits_its_training_split(scenes):
+    training = resolve(scenes).training
+    assert (training.batch_size, training.epochs, training.judge_every) == (4, 300, 3)
+    # 16 images; also where the number of classes is stated, or other fields are.
+    stated = {
+        "data": {"path": str(scenes)},
+        "model": {"head": {"type": "AnchorFree", "num_classes": 5}},
+    }
+    assert resolve(stated).training == training
+    assert resolve(scenes, overrides=["training.batch_size=16"]).training.epochs == 1200
+    assert resolve(scenes, overrides=["training.epochs=2"]).training == Training(
+        epochs=2, batch_size=4
+    )
+
+
+def test_recipe_without_its_data_keeps_the_general_length(tmp_path):
+    head = {"type": "AnchorFree", "num_classes": 5}
+    fields = {"data": {"path": str(tmp_path / "elsewhere")}, "model": {"head": head}}
+    assert resolve(fields).training == Training()
+
+
+def test_invalid_batch_size_is_named(scenes):
+    with pytest.raises(ConfigError, match=r"training\.batch_size: must be a whole number"):
+        resolve(scenes, overrides=["training.batch_size=many"])
+    with pytest.raises(ConfigError, match=r"training\.batch_size: must be greater than 0"):
+        resolve(scenes, overrides=["training.batch_size=0"])
+
+
+def test_too_few_steps_are_reported_with_the_epochs_that_would_do():
+    line = shortage(Training(epochs=20, batch_size=16), 16)
+    assert line.startswith("warning: 20 steps (epochs × steps per epoch: 20 × 1) are too few")
+    assert line.endswith("training.epochs=1200")
+    # 100 images at 16 are six full batches: 6 × 49 = 294, 6 × 50 = 300; 1200 / 6 = 200.
+    assert shortage(Training(epochs=49), 100).endswith("training.epochs=200")
+    assert shortage(Training(epochs=50), 100) is None
+    assert shortage(Training(), 118_000) is None
