@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from visiongarden.evaluation.decoding import decoding_of
 from visiongarden.garbage import uncollected
 from visiongarden.ops.recorded import Recorded
 from visiongarden.ops.xla import compiler_options
@@ -45,7 +46,7 @@ def forward_of(model: Any, size: ImageSize) -> Forward:
 
 
 def _plain(model: Any, size: ImageSize) -> Forward:
-    decode = model.parts.head.decode()
+    decode = decoding_of(model)
 
     def forward(images: Any) -> tuple[Any, ...]:
         dtype = model.compute_dtype

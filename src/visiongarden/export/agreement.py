@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
-from visiongarden.evaluation import Predictor
+from visiongarden.errors import UserError
+from visiongarden.evaluation.decoding import decoding_of, outputs_of
+from visiongarden.evaluation.forward import forward_of
 from visiongarden.postprocess import Nms, thinning
-from visiongarden.tasks import task_of
 from visiongarden.types import Detections
 
 MOST_PIXELS = 0.1
@@ -59,19 +61,19 @@ def agreement(
     """Runs a model and its ONNX file on the same images and compares.
 
     Args:
-        model: a `Detector`, `Classifier` or `Segmenter`.
+        model: a `Detector`, `Classifier` or `Segmenter`, or a `DarknetModel`.
         file: what `to_onnx` wrote.
         images: uint8 (n, height, width, 3) of the exported size.
         postprocess: for detections; by default one that lets the best twenty boxes an image
             through, so that a young model has something to compare.
     """
     size = (int(images.shape[1]), int(images.shape[2]))
-    ours = Predictor(model, size).raw(images)
-    theirs = _run(file, images, task_of(model).outputs)
+    ours = tuple(keras.ops.convert_to_numpy(array) for array in forward_of(model, size)(images))
+    theirs = _run(file, images, outputs_of(model))
     if len(ours) == 1:
         return _decisions(ours[0], theirs[0])
     nms = postprocess or Nms(score_threshold=_twentieth(ours[1]))
-    return _detections(ours, theirs, thinning(model.parts.head.decode(), nms))
+    return _detections(ours, theirs, thinning(decoding_of(model), nms))
 
 
 def _detections(
@@ -118,7 +120,16 @@ def _run(file: str | Path, images: np.ndarray, outputs: tuple[str, ...]) -> tupl
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    providers = ["CPUExecutionProvider"]
+    try:
+        session = onnxruntime.InferenceSession(str(file), options, providers=providers)
+    except Exception as error:  # onnxruntime's classes derive from Exception alone
+        raise UserError(
+            "ONNX Runtime cannot open the exported file",
+            rule="operations and shapes that ONNX Runtime can run",
+            received=" ".join(str(error).split())[:300],
+            fix="other keras.ops in the layer that is named, without loops over a tensor's length",
+        ) from error
     name = session.get_inputs()[0].name
     return tuple(session.run(list(outputs), {name: images.astype(np.float32) / 255}))
 

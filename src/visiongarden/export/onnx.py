@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
 import json
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +11,23 @@ import keras
 import numpy as np
 
 from visiongarden.errors import UserError
+from visiongarden.evaluation.decoding import decoding_of, outputs_of
 from visiongarden.export.agreement import Agreement, agreement
-from visiongarden.export.operations import complete_tf2onnx
-from visiongarden.export.splits import split_channels_first
+from visiongarden.export.convert import convert
+from visiongarden.export.fresh import convert_fresh
+from visiongarden.export.prepare import prepared
 from visiongarden.models import load
 from visiongarden.postprocess import Nms
 from visiongarden.storage import atomic_path
-from visiongarden.tasks import task_of
 from visiongarden.types import ImageSize
 
-_NEEDED = {"tensorflow": ("onnx", "onnxruntime", "tf2onnx")}
+_NEEDED = ("onnx", "onnxruntime", "tf2onnx")
 
 
 def to_onnx(
     model: Any,
     path: str | Path,
-    image_size: ImageSize | None = None,
+    image_size: ImageSize | int | None = None,
     images: np.ndarray | None = None,
     postprocess: Nms | None = None,
 ) -> Agreement:
@@ -44,9 +40,10 @@ def to_onnx(
     metadata.
 
     Args:
-        model: a `Detector`, `Classifier` or `Segmenter`.
+        model: a `Detector`, `Classifier` or `Segmenter`, or a `DarknetModel`, of any backend and
+            precision; it is exported in float32.
         path: of the file, ends in .onnx.
-        image_size: (height, width); by default the model's.
+        image_size: (height, width), or the side of a square; by default the model's.
         images: uint8 (n, height, width, 3) to compare on; by default noise.
         postprocess: thins out detections that are compared; see `agreement`.
 
@@ -54,29 +51,22 @@ def to_onnx(
         How far file and model lie apart.
 
     Raises:
-        UserError: a package is missing, the backend cannot export, or file and model disagree; no
-            file is left then.
+        UserError: a package is missing, an operation has no ONNX counterpart, the model does not
+            take the size, or file and model disagree; no file is left then.
     """
     path = Path(path)
     if path.suffix != ".onnx":
         raise UserError(f"cannot export to {path}", rule="the name ends in .onnx")
-    _ready()
-    size = image_size or model.image_size
-    if size is None:
-        raise UserError(
-            "the model takes images of any size",
-            fix="image_size=(640, 640); on the command line --image-size 640",
-        )
-    complete_tf2onnx()
+    _check_packages()
+    _check_outputs(model)
+    model, size = prepared(model, image_size)
     if images is None:
-        images = np.random.default_rng(0).integers(0, 256, (2, *size, 3)).astype(np.uint8)
+        shape = (2, *size, model.inputs[0].shape[-1])
+        images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    write = convert if keras.backend.backend() == "tensorflow" else convert_fresh
     with atomic_path(path) as draft:
-        with quiet():
-            signature = [keras.InputSpec(shape=(None, *size, 3), dtype="float32", name="images")]
-            _decoded(model, size).export(
-                str(draft), format="onnx", verbose=False, input_signature=signature
-            )
-        _finish(draft, model, size)
+        write(model, size, draft)
+        _metadata(draft, model, size)
         found = agreement(model, draft, images, postprocess)
         if not found.agrees:
             raise UserError(f"the exported file does not find what the model finds: {found}")
@@ -87,7 +77,7 @@ def export_file(
     model: str | Path,
     output: str | Path | None = None,
     format: str = "onnx",
-    image_size: ImageSize | None = None,
+    image_size: ImageSize | int | None = None,
 ) -> tuple[Path, Agreement]:
     """`to_onnx` for a model file; writes beside it unless `output` says where."""
     if format != "onnx":
@@ -96,67 +86,38 @@ def export_file(
     return path, to_onnx(load(model), path, image_size)
 
 
-def _ready() -> None:
-    backend = keras.backend.backend()
-    if backend not in _NEEDED:
-        raise UserError(
-            f"cannot export on the {backend} backend",
-            rule="model files are the same on every backend; tensorflow writes ONNX",
-            fix="KERAS_BACKEND=tensorflow visiongarden export MODEL",
-        )
-    missing = [name for name in _NEEDED[backend] if importlib.util.find_spec(name) is None]
+def _check_packages() -> None:
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
             f"export needs {', '.join(missing)}", fix='pip install "visiongarden[export]"'
         )
 
 
-class _Decode(keras.layers.Layer):
-    """The head's decoding as the graph's last layer; only lives while a file is written."""
-
-    def __init__(self, decode: Any, image_size: ImageSize, outputs: tuple[str, ...]) -> None:
-        super().__init__(name="decode", dtype="float32")
-        self._decode, self._image_size, self._outputs = decode, image_size, outputs
-
-    def call(self, raw: Any) -> dict[str, Any]:
-        """Raw predictions -> named outputs."""
-        found = self._decode(raw, self._image_size)
-        return dict(zip(self._outputs, found, strict=True))
+def _check_outputs(model: Any) -> None:
+    if not hasattr(model, "parts") and not model.heads and len(model.outputs[0].shape) != 2:
+        raise UserError(
+            f"{model.cfg.file} ends in a feature map",
+            rule="a network that predicts boxes or class scores",
+            received=f"output {tuple(model.outputs[0].shape)}",
+            fix="add a prediction layer to the cfg, or use the network as a backbone",
+        )
 
 
-def _decoded(model: Any, size: ImageSize) -> keras.Model:
-    images = keras.Input((*size, 3), name="images", dtype="float32")
-    outputs = _Decode(model.parts.head.decode(), size, task_of(model).outputs)(model(images))
-    return keras.Model(images, outputs, name="exported")
-
-
-def _finish(path: Path, model: Any, size: ImageSize) -> None:
-    """Spares transpositions, adds the metadata, and lets ONNX check the graph."""
+def _metadata(path: Path, model: Any, size: ImageSize) -> None:
+    """Adds what a program needs to use the file, and lets ONNX check the graph."""
     import onnx
 
     graph = onnx.load(str(path))
-    split_channels_first(graph.graph)
     names = list(model.class_map.names) if model.class_map else None
+    boxes = "boxes" in outputs_of(model)
     facts = {
-        "task": model.task,
+        "task": model.task if boxes == (model.task == "detection") else "classification",
         "image_size": list(size),
         "class_names": names,
-        "needs_nms": getattr(model.parts.head.decode(), "needs_nms", model.task == "detection"),
+        "needs_nms": getattr(decoding_of(model), "needs_nms", boxes),
         "producer": "visiongarden",
     }
     onnx.helper.set_model_props(graph, {key: json.dumps(value) for key, value in facts.items()})
     onnx.checker.check_model(graph)
     onnx.save(graph, str(path))
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silences what converters tell their own developers."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

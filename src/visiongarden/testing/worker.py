@@ -122,7 +122,7 @@ def _exported(model: Any, inputs: list[Any]) -> Any:
         return f"{', '.join(missing)} not installed: pip install 'visiongarden[export]'"
     import onnxruntime
 
-    from visiongarden.export.onnx import quiet
+    from visiongarden.export.convert import quiet
     from visiongarden.export.operations import complete_tf2onnx
 
     complete_tf2onnx()

@@ -1,0 +1,86 @@
+"""The model as it is exported: in float32, and built at the exported image size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from visiongarden.errors import UserError
+from visiongarden.types import ImageSize
+
+
+def prepared(model: Any, image_size: ImageSize | int | None) -> tuple[Any, ImageSize]:
+    """The model in float32 at the exported size, itself where it is that already; and the size.
+
+    ONNX Runtime has no bfloat16 convolution, and a mixed-precision model keeps its weights in
+    float32 anyway. A part may take numbers from the image size, so another size is built again.
+
+    Args:
+        model: a `Detector`, `Classifier` or `Segmenter`, or a `DarknetModel`.
+        image_size: (height, width), or the side of a square; None takes the model's own.
+
+    Raises:
+        UserError: there is no size, the parts do not take it or have other weights there, or a
+            layer computes in bfloat16 whatever the model's policy.
+    """
+    size = _size(model, image_size)
+    changes: dict[str, Any] = {}
+    if _half_precision(model):
+        changes["dtype"] = "float32"
+    if model.image_size is not None and size != tuple(model.image_size):
+        changes["image_size"] = size
+    if changes:
+        model = _rebuilt(model, changes, size)
+    for layer in _half_precision(model):
+        if layer.compute_dtype == "bfloat16":
+            raise UserError(
+                f"layer {layer.path} computes in bfloat16 whatever the model's dtype policy",
+                rule="float32, because ONNX Runtime has no bfloat16 convolution",
+                fix="pass no dtype to the layer; training.precision=mixed_bfloat16 sets the policy",
+            )
+    return model, size
+
+
+def _size(model: Any, image_size: ImageSize | int | None) -> ImageSize:
+    size = image_size or model.image_size
+    if size is None:
+        raise UserError(
+            "the model takes images of any size",
+            fix="image_size=(640, 640); on the command line --image-size 640",
+        )
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
+def _half_precision(model: Any) -> list[Any]:
+    """Layers that compute in another type than float32."""
+    layers = model._flatten_layers()
+    return [layer for layer in layers if layer.compute_dtype in ("bfloat16", "float16")]
+
+
+def _rebuilt(model: Any, changes: dict[str, Any], size: ImageSize) -> Any:
+    try:
+        twin = type(model).from_config(model.get_config() | changes)
+    except UserError:
+        raise
+    except Exception as error:  # a user's own `wire` raises whatever it likes
+        raise UserError(
+            f"the model cannot be built for images of {size[0]} × {size[1]}",
+            rule="parts that take this size",
+            received=" ".join(str(error).split())[:300],
+            fix=_own_size(model),
+        ) from error
+    weights, others = ([(w.path, tuple(w.shape)) for w in m.weights] for m in (model, twin))
+    if weights != others:
+        differing = [w for w in weights if w not in others] or others[len(weights) :]
+        raise UserError(
+            f"the model has other weights for images of {size[0]} × {size[1]}",
+            rule="the same weights as at its own size",
+            received=f"{differing[0][0]} of shape {differing[0][1]} is in one of them alone",
+            fix=_own_size(model),
+        )
+    for weight, other in zip(model.weights, twin.weights, strict=True):
+        other.assign(weight.value)
+    return twin
+
+
+def _own_size(model: Any) -> str:
+    return f"export at the model's own size: image_size={model.image_size}, or no --image-size"
