@@ -76,6 +76,10 @@ class ModelFileError(UserError):
     """A model file cannot be opened, or does not hold what its name says."""
 
 
+class NotFiniteError(UserError):
+    """A loss, weights or outputs of a model became infinite or NaN."""
+
+
 def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:
     """Says which valid names are near `name`, or all of them: "did you mean a, b?"."""
     names = sorted(valid)

@@ -46,6 +46,7 @@ SURFACE = {
         "--format",
         "--output",
         "--resume",
+        "--accept-changes",
         "--invalid-boxes",
         "--task",
         "--import",

@@ -45,6 +45,10 @@ def train(
         Path | None, typer.Option(help="Folder of the run; by default under runs/.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
+    accept_changes: Annotated[
+        bool,
+        typer.Option("--accept-changes", help="Resume on changed data or learning rate."),
+    ] = False,
     invalid_boxes: InvalidBoxesOrNone = None,
     task: TaskOrNone = None,
     imports: Imports = None,
@@ -55,7 +59,7 @@ def train(
     from visiongarden import recipes
 
     recipe = recipes.resolve(source, format, invalid_boxes, overrides or [], task)
-    folder = recipes.train(recipe, output, resume)
+    folder = recipes.train(recipe, output, resume, accept_changes)
     typer.echo(f"best model: {folder / 'best.keras'}")
 
 

@@ -10,6 +10,7 @@ from visiongarden.data.classification_loader import ClassificationLoader
 from visiongarden.data.copies import Prints, leaked
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.decode import cover, decode, letterbox
+from visiongarden.data.fingerprint import changes, fingerprint
 from visiongarden.data.header import image_size
 from visiongarden.data.labelled_images import ClassificationDataset
 from visiongarden.data.loader import Loader
@@ -31,10 +32,12 @@ __all__ = [
     "SegmentationAugmentation",
     "SegmentationDataset",
     "SegmentationLoader",
+    "changes",
     "check",
     "convert",
     "cover",
     "decode",
+    "fingerprint",
     "from_source",
     "image_size",
     "leaked",

@@ -57,6 +57,34 @@ class Prints:
                 found.setdefault(key, []).append((number, index))
         return [group for group in found.values() if len(group) > 1]
 
+    def marks(self, dataset: Any, masks: bool = False) -> bytes:
+        """Return 16 bytes for each image of a data set, which change when its file does.
+
+        Of a file size and last bytes count. Of a member of a large archive or shard, size and time
+        of the archive count, as all of it would have to be read.
+
+        Args:
+            dataset: of any task.
+            masks: take the files of the masks.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        places = dataset.masks if masks else map(dataset.image_path, range(len(dataset)))
+        files = _Files(dataset) if masks else self._of(dataset)
+        reads, found = len(dataset) <= MOST_READ, []
+        containers: dict[Path, bytes] = {}
+        for index, place in enumerate(places):
+            if isinstance(place, Path):
+                found.append(files.ends(index, place))
+            elif hasattr(place, "read"):
+                found.append(
+                    files.contents(index, place) if reads else _container(place, containers)
+                )
+            else:  # pixels in memory
+                found.append(_UNKNOWN)
+        return b"".join(found)
+
     def _of(self, dataset: Any) -> _Files:
         if id(dataset) not in self._files:
             # The entry holds the data set, so no other one can get its id.
@@ -92,6 +120,17 @@ def _end(path: Path) -> bytes:
     # Ends of JPEG and PNG files are as good as random, also of images that look alike.
     size = path.stat().st_size.to_bytes(8, "little")
     return blake2b(read_ends(path, 0, _END)[1], digest_size=_DIGEST, salt=size).digest()
+
+
+def _container(place: Any, known: dict[Path, bytes]) -> bytes:
+    file = getattr(place, "archive", None) or getattr(place, "shard", None)
+    if file is None:
+        return _UNKNOWN
+    if file not in known:
+        state = file.stat()
+        line = f"{state.st_size} {state.st_mtime_ns}"
+        known[file] = blake2b(line.encode(), digest_size=_DIGEST).digest()
+    return known[file]
 
 
 def _content(place: Any) -> bytes:

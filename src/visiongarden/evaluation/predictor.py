@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from visiongarden.errors import UserError
+from visiongarden.errors import NotFiniteError, UserError
 from visiongarden.evaluation.forward import forward_of
 from visiongarden.tasks import task_of
 from visiongarden.types import ImageSize
@@ -52,5 +52,19 @@ class Predictor:
 
         Detection: boxes (batch, n, 4) and scores (batch, n, classes) before thinning.
         Classification: scores (batch, classes). Segmentation: scores (batch, h, w, classes).
+
+        Raises:
+            UserError: the images are not uint8.
+            NotFiniteError: scores are NaN, as those of a model whose weights overflowed.
         """
-        return tuple(ops.convert_to_numpy(array) for array in self._run(images))
+        if images.dtype != np.uint8:
+            raise UserError(
+                f"the images are {images.dtype}",
+                rule="uint8 (batch, height, width, 3), 0 to 255",
+                fix="predict(model, images, value_range=(0, 1))",
+            )
+        found = tuple(ops.convert_to_numpy(array) for array in self._run(images))
+        # The maximum of numbers among which one is NaN is NaN.
+        if found[-1].size and np.isnan(found[-1].max()):
+            raise NotFiniteError("the model's scores are NaN", fix="train with a lower rate")
+        return found

@@ -22,7 +22,8 @@ from visiongarden.models import load
 from visiongarden.postprocess import Nms
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolve import resolve
-from visiongarden.recipes.train import free_folder, say, train
+from visiongarden.recipes.run_folder import free_folder
+from visiongarden.recipes.train import say, train
 from visiongarden.types import Detections
 
 COUNT = 600

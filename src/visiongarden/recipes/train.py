@@ -6,11 +6,12 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import keras
 from rich.console import Console
 
 from visiongarden.config import save_yaml
-from visiongarden.data import Prints, check, leaked
-from visiongarden.errors import DataError, UserError
+from visiongarden.data import Prints, check, fingerprint, leaked
+from visiongarden.errors import DataError, NotFiniteError, UserError
 from visiongarden.evaluation import evaluate, judge_on, plot_history
 from visiongarden.layers.keras_internals import seed_everything
 from visiongarden.models import Joined, load
@@ -18,14 +19,32 @@ from visiongarden.recipes.environment import save_environment
 from visiongarden.recipes.length import shortage
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolve import read_split
+from visiongarden.recipes.run_folder import (
+    RECIPE,
+    command,
+    is_unfinished,
+    locked,
+    new_folder,
+    resumed_folder,
+)
 from visiongarden.tasks import find
-from visiongarden.training import check_sizes, fit
+from visiongarden.training import (
+    FILE,
+    DataChangedError,
+    check_sizes,
+    fit,
+    lower_rate,
+)
 
-RECIPE = "recipe.yaml"
 _LEAKS_SHOWN = 3
 
 
-def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False) -> Path:
+def train(
+    recipe: Recipe,
+    output: str | Path | None = None,
+    resume: bool = False,
+    accept_changes: bool = False,
+) -> Path:
     """Trains the model of a recipe on its data.
 
     Leaves in the folder: `recipe.yaml` and `environment.json`, `best.keras` and `last.keras`,
@@ -33,8 +52,11 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
 
     Args:
         recipe: what to do.
-        output: folder of the run; by default `runs/` and the data set's name, numbered if taken.
-        resume: go on with the run in the folder.
+        output: folder of the run; by default `runs/` and the data set's name, numbered if taken. A
+            folder that holds only an unfinished first epoch is used again.
+        resume: go on with the run in the folder; from the beginning if its first epoch never ended.
+        accept_changes: resume although the data, their path, or the fields of `training` that
+            `fit` names changed.
 
     Returns:
         The folder.
@@ -42,10 +64,16 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
     Raises:
         DataError: the data set is not sound; training does not start.
         ContractError: the parts do not fit each other, or the classes.
-        UserError: the folder holds another run, or none to resume; or the image size cannot change
-            as the augmentation says.
+        UserError: the folder holds another run, or none to resume, and no file was changed; or the
+            image size cannot change as the augmentation says.
+        DataChangedError: the data changed since the run began.
+        NotFiniteError: loss or weights became infinite or NaN.
         KeyboardInterrupt: after Ctrl-C, once all that `resume` needs is written.
     """
+    if accept_changes and not resume:
+        raise UserError(
+            "accept_changes belongs to a run that is resumed", fix="--resume (resume=True)"
+        )
     console = Console(markup=False, emoji=False, highlight=False)
     task = find(recipe.task)
     train_set, val_set = (read_split(recipe.task, recipe.data, split) for split in ("train", "val"))
@@ -57,27 +85,23 @@ def train(recipe: Recipe, output: str | Path | None = None, resume: bool = False
     model = recipe.build(class_map=train_set.class_map, dtype=recipe.training.precision)
     loader = _loader(recipe, train_set)
     check_sizes(model, loader)
-    folder = _folder(recipe, output, resume)
-    save_yaml(folder / RECIPE, recipe)
-    save_environment(folder, recipe.training.seed)
-    leaks = leaked(train_set, val_set, prints)
-    _introduce(console, recipe, model, train_set, val_set, folder, leaks)
-    try:
-        history = fit(
+    base = Path("runs") / recipe.data.path.resolve().stem
+    folder = resumed_folder(base, output) if resume else new_folder(base, output)
+    with locked(folder):
+        leaks = leaked(train_set, val_set, prints)
+        _introduce(console, recipe, model, train_set, val_set, folder, leaks)
+        resume = resume and not _restarts(console, folder)
+        history = _fit(
+            console,
+            recipe,
             model,
             loader,
             folder,
-            recipe.training,
-            judge_on(val_set),
+            val_set,
             resume=resume,
-            identity={name: recipe.to_dict()[name] for name in ("data", "augmentation")},
+            data=fingerprint({"train": train_set, "val": val_set}, prints),
+            accept_changes=accept_changes,
         )
-    except KeyboardInterrupt:
-        say(
-            console,
-            f"stopped; to go on: visiongarden train {folder / RECIPE} --output {folder} --resume",
-        )
-        raise
     plot_history(history, folder / "curves.png", task.figures, task.judged_by)
     best = load(folder / "best.keras")
     console.print(evaluate(best, val_set).table())
@@ -98,44 +122,74 @@ def _loader(recipe: Recipe, dataset: Any) -> Any:
     )
 
 
-def _folder(recipe: Recipe, output: str | Path | None, resume: bool) -> Path:
-    base = Path("runs") / recipe.data.path.resolve().stem
+def _restarts(console: Console, folder: Path) -> bool:
+    """Whether a run that is resumed starts from the beginning, which is then said."""
+    unfinished = is_unfinished(folder)
+    if unfinished:
+        say(console, f"no epoch of the run in {folder} was completed: it starts from the beginning")
+    return unfinished
+
+
+def _fit(
+    console: Console,
+    recipe: Recipe,
+    model: Joined,
+    loader: Any,
+    folder: Path,
+    val_set: Any,
+    resume: bool,
+    **options: Any,
+) -> list[dict[str, float]]:
+    """Carries out `fit`; what ends it early names the command that goes on."""
+    fields = recipe.to_dict()
     if not resume:
-        return free_folder(base) if output is None else _empty(Path(output))
-    folder = Path(output) if output is not None else _last(base)
-    if not (folder / RECIPE).exists():
-        raise UserError(f"{folder} holds no run to resume", fix="train without --resume")
-    return folder
-
-
-def _empty(folder: Path) -> Path:
-    if (folder / RECIPE).exists():
-        raise UserError(
-            f"{folder} holds a run already",
-            rule="a run never overwrites another",
-            fix="--resume goes on with it; another --output starts anew",
+        describe(folder, recipe)
+    try:
+        return fit(
+            model,
+            loader,
+            folder,
+            recipe.training,
+            judge_on(val_set),
+            resume=resume,
+            identity={name: fields[name] for name in ("data", "augmentation")},
+            callbacks=(_Describe(folder, recipe),) if resume else (),
+            **options,
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    except KeyboardInterrupt:
+        say(console, f"stopped; to go on: {command(folder)} --resume")
+        raise
+    except NotFiniteError as error:
+        fix = command(folder, f"training.learning_rate={lower_rate(recipe.training):g}")
+        if (folder / FILE).exists():
+            fix += " --resume --accept-changes"
+        raise NotFiniteError(error.what, rule=error.rule, fix=fix) from error
+    except DataChangedError as error:
+        raise DataChangedError(
+            error.what,
+            rule=f"{error.rule}; restore them, or accept the change",
+            received=error.received,
+            fix=f"{command(folder)} --resume --accept-changes",
+        ) from error
 
 
-def free_folder(base: Path) -> Path:
-    """Makes `base`, or the first of `base-2`, `base-3`, ... that is free."""
-    number, folder = 1, base
-    while folder.exists():
-        number += 1
-        folder = base.with_name(f"{base.name}-{number}")
-    folder.mkdir(parents=True)
-    return folder
+class _Describe(keras.callbacks.Callback):
+    """Writes recipe and environment of a resumed run once its checkpoint has been accepted."""
+
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        super().__init__()
+        self.folder, self.recipe = folder, recipe
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Writes both."""
+        describe(self.folder, self.recipe)
 
 
-def _last(base: Path) -> Path:
-    """The newest of `base`, `base-2`, `base-3`, ..."""
-    number, folder = 1, base
-    while base.with_name(f"{base.name}-{number + 1}").exists():
-        number += 1
-        folder = base.with_name(f"{base.name}-{number}")
-    return folder
+def describe(folder: Path, recipe: Recipe) -> None:
+    """Writes the recipe and what it is carried out with into the folder of a run."""
+    # The recipe last: a folder without one holds no run, whatever else a killed run left.
+    save_environment(folder, recipe.training.seed)
+    save_yaml(folder / RECIPE, recipe)
 
 
 def _introduce(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from visiongarden.data import fingerprint
 from visiongarden.errors import UserError
 from visiongarden.models import Joined
 from visiongarden.tasks import task_of
@@ -19,6 +20,7 @@ from visiongarden.training.optimizers import make_optimizer
 from visiongarden.training.progress_bar import ProgressBar
 from visiongarden.training.record import Board, Judge, Record, average
 from visiongarden.training.settings import Training
+from visiongarden.training.source import EpochBatches
 from visiongarden.training.state import Progress, load_state
 from visiongarden.training.trainer import Trainer
 
@@ -33,6 +35,8 @@ def fit(
     resume: bool = False,
     callbacks: tuple[keras.callbacks.Callback, ...] = (),
     identity: dict[str, Any] | None = None,
+    data: dict[str, Any] | None = None,
+    accept_changes: bool = False,
 ) -> list[dict[str, float]]:
     """Trains a model; afterwards it holds the averaged weights of the last epoch.
 
@@ -42,8 +46,9 @@ def fit(
 
     Args:
         model: is trained in place.
-        train: the loader of the model's task; always the same batches for the same epoch. Where it
-            has several `sizes`, the model is trained at each, and keeps its own.
+        train: the loader of the model's task: `len(train)` batches in every epoch, always the same
+            ones for the same epoch. Where it has several `sizes`, the model is trained at each, and
+            keeps its own.
         folder: of the run; made if need be.
         settings: the run's numbers.
         judge: evaluates the averaged model after an epoch; the first figure of the model's task
@@ -52,13 +57,20 @@ def fit(
         resume: go on with the run in the folder.
         callbacks: more Keras callbacks; they see the trainer, whose `inner` is the model.
         identity: what must be the same in a run that is resumed, besides model and settings.
+        data: fingerprint of the data, which must be the same in a run that is resumed; by default
+            that of `train.dataset`.
+        accept_changes: resume although the data, the learning rate, its warm-up and final value,
+            `weight_decay` or `clip_norm` changed.
 
     Returns:
         One dict an epoch: loss and its terms, and what `judge` gave.
 
     Raises:
         UserError: nothing to resume, or of another run; no images; a model that cannot take the
-            sizes of the batches; the loss became NaN.
+            sizes of the batches.
+        DataChangedError: the data changed since the run began.
+        NotFiniteError: loss or weights became infinite or NaN; what was saved before is kept.
+        DataError: an image cannot be decoded, or an epoch has fewer batches than `len(train)`.
     """
     settings, folder = settings or Training(), Path(folder)
     if not len(train):
@@ -70,9 +82,13 @@ def fit(
     # Keras numbers automatic names by what was built before, which tells nothing about the run.
     drawn = {key: value for key, value in model.get_config().items() if key != "name"}
     identity = (identity or {}) | {"model": drawn, "training": settings.to_dict()}
-    progress = Progress(identity=identity)
+    if data is None and hasattr(train, "dataset"):
+        data = fingerprint({"train": train.dataset})
+    progress = Progress(identity=identity, data=data or {})
     if resume:
-        progress = load_state(folder, identity, model, trainer.optimizer)
+        progress = load_state(folder, identity, model, trainer.optimizer, data, accept_changes)
+        if progress.step >= len(train):  # of changed data, which have fewer batches
+            progress.step = 0
     averaged = type(model).from_config(model.get_config())
     figures = task_of(model).figures
     record = Record(
@@ -84,6 +100,7 @@ def fit(
         len(train),
         settings.judge_every,
         figures[0],
+        f"settings=Training(learning_rate={lower_rate(settings):g})",
     )
     _run(
         trainer,
@@ -126,15 +143,17 @@ def _run(
             while progress.epoch < settings.epochs and not stopped:
                 # A resumed epoch is shorter than the others, and Keras counts equal ones.
                 part = progress.step > 0
-                trainer.fit(
-                    trainer.feed(_batches(train, progress.epoch, progress.step, settings.epochs)),
-                    steps_per_epoch=steps - progress.step,
-                    initial_epoch=progress.epoch,
-                    epochs=progress.epoch + 1 if part else settings.epochs,
-                    callbacks=everything,
-                    verbose=0,
-                    shuffle=False,
-                )
+                source = EpochBatches(train, progress.epoch, progress.step, settings.epochs)
+                with _own_error(source):
+                    trainer.fit(
+                        trainer.feed(source),
+                        steps_per_epoch=steps - progress.step,
+                        initial_epoch=progress.epoch,
+                        epochs=progress.epoch + 1 if part else settings.epochs,
+                        callbacks=everything,
+                        verbose=0,
+                        shuffle=False,
+                    )
                 stopped = trainer.stop_training
         finally:
             bar.close()
@@ -142,11 +161,21 @@ def _run(
         raise KeyboardInterrupt
 
 
-def _batches(train: Any, epoch: int, step: int, epochs: int) -> Iterator[Any]:
-    for number in range(epoch, epochs):
-        batches = train.train_epoch(number, epochs)
-        for batch in itertools.islice(batches, step if number == epoch else 0, None):
-            yield batch.images, batch.targets
+@contextlib.contextmanager
+def _own_error(source: EpochBatches) -> Iterator[None]:
+    """Raise what reading a batch raised instead of what a backend made of it."""
+    try:
+        yield
+    except Exception as error:
+        if source.error is None or source.error is error:
+            raise
+        raise source.error from error
+
+
+def lower_rate(settings: Training) -> float:
+    """A learning rate to try after a run diverged: a tenth, at most the default."""
+    default: float = Training.model_fields["learning_rate"].default
+    return min(settings.learning_rate / 10, default)
 
 
 def _compiles_faster() -> bool:

@@ -10,9 +10,10 @@ from typing import Any
 
 import keras
 
-from visiongarden.errors import UserError
+from visiongarden.errors import NotFiniteError
 from visiongarden.storage import atomic_write
-from visiongarden.training.state import FILE, Progress, draws, put_back, save_state
+from visiongarden.training.finite import not_finite
+from visiongarden.training.state import Progress, draws, put_back, save_state, state_variables
 
 Judge = Callable[[keras.Model], dict[str, float]]
 """Evaluates a model: gives figures, of which one decides which epoch is the best."""
@@ -30,6 +31,7 @@ class Record(keras.callbacks.Callback):
         steps: of an epoch.
         judge_every: epochs between two evaluations.
         best_by: the figure that decides.
+        fix: what to do when the run diverges.
     """
 
     def __init__(
@@ -42,12 +44,13 @@ class Record(keras.callbacks.Callback):
         steps: int,
         judge_every: int,
         best_by: str = "AP",
+        fix: str = "a lower learning rate",
     ) -> None:
         super().__init__()
         self.folder, self.averaged, self.judge = folder, averaged, judge
         self.progress, self.epochs, self.judge_every = progress, epochs, judge_every
         self.steps, self._step, self.best_by = steps, progress.step, best_by
-        self._draws = draws(averaged)
+        self._draws, self._fix = draws(averaged), fix
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Has PyTorch draw on: its loader draws once where Keras's `fit` begins, and resuming is
@@ -65,26 +68,45 @@ class Record(keras.callbacks.Callback):
         self._step += 1
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Judges and writes; an epoch that was cut short only leaves its state."""
+        """Judges and writes; an epoch that was cut short only leaves its state.
+
+        Raises:
+            NotFiniteError: loss, weights, optimizer or outputs are not finite; nothing is written.
+        """
         logs = logs if logs is not None else {}
         trainer: Any = self.model
-        if not math.isfinite(logs.get("loss", 0.0)):
-            raise UserError(
-                f"the loss became {logs['loss']} in epoch {epoch + 1}",
-                rule=f"{FILE} in {self.folder} still holds the epoch before",
-                fix="a lower training.learning_rate, or training.precision=float32",
-            )
+        self._check(epoch, logs.get("loss", 0.0))
         whole = self._step >= self.steps
         if whole:
             average(trainer, self.averaged)
             due = (epoch + 1) % self.judge_every == 0 or epoch + 1 == self.epochs
             if self.judge is not None and due:
-                logs.update(self.judge(self.averaged))
+                logs.update(self._judged(epoch))
             self._keep(epoch, logs)
         self.progress.epoch = epoch + 1 if whole else epoch
         self.progress.step = 0 if whole else self._step
         self._step = 0
         save_state(self.folder, self.progress, trainer.inner, trainer.optimizer)
+
+    def _check(self, epoch: int, loss: float) -> None:
+        trainer: Any = self.model
+        state = state_variables(trainer.inner, trainer.optimizer)
+        broken = not_finite(loss, state, trainer.compute_dtype)
+        if broken:
+            raise self._diverged(epoch, broken)
+
+    def _judged(self, epoch: int) -> dict[str, float]:
+        try:
+            return self.judge(self.averaged) if self.judge is not None else {}
+        except NotFiniteError as error:
+            raise self._diverged(epoch, error.what) from error
+
+    def _diverged(self, epoch: int, what: str) -> NotFiniteError:
+        return NotFiniteError(
+            f"{what} in epoch {epoch + 1}",
+            rule=f"nothing of this epoch is saved in {self.folder}",
+            fix=self._fix,
+        )
 
     def _keep(self, epoch: int, logs: dict[str, float]) -> None:
         entry = {"epoch": epoch + 1} | {name: float(value) for name, value in logs.items()}

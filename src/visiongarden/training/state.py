@@ -12,13 +12,21 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.data import changes
 from visiongarden.errors import UserError
 from visiongarden.storage import atomic_write
 
 FILE = "resume.npz"
+ADJUSTABLE = ("learning_rate", "final_learning_rate", "warmup_epochs", "weight_decay", "clip_norm")
+"""Fields of `Training` that may change within a run; nothing that is saved depends on them."""
+
 _HEADER = "header"
 _MOST_HEADER = 16 * 2**20
 _MOST_GENERATOR = 64 * 2**10
+
+
+class DataChangedError(UserError):
+    """The data are not those that the run was trained on so far."""
 
 
 @dataclass
@@ -31,6 +39,8 @@ class Progress:
         best: highest figure so far that decides; -1 before the first evaluation.
         history: one dict an epoch, as `history.json` holds it.
         identity: what must be the same in the run that goes on.
+        data: fingerprint of what the run is trained and evaluated on; see
+            `visiongarden.data.fingerprint`.
     """
 
     epoch: int = 0
@@ -38,11 +48,12 @@ class Progress:
     best: float = -1.0
     history: list[dict[str, float]] = field(default_factory=list)
     identity: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
 
 
 def save_state(folder: Path, progress: Progress, model: keras.Model, optimizer: Any) -> None:
     """Writes `resume.npz` into the run's folder; the old one stands until the new one is whole."""
-    arrays = {name: _array(variable) for name, variable in _variables(model, optimizer)}
+    arrays = {name: _array(variable) for name, variable in state_variables(model, optimizer)}
     arrays |= draws(model)
     header = np.frombuffer(json.dumps(asdict(progress)).encode(), dtype=np.uint8)
     atomic_write(
@@ -52,12 +63,29 @@ def save_state(folder: Path, progress: Progress, model: keras.Model, optimizer: 
 
 
 def load_state(
-    folder: Path, identity: dict[str, Any], model: keras.Model, optimizer: Any
+    folder: Path,
+    identity: dict[str, Any],
+    model: keras.Model,
+    optimizer: Any,
+    data: dict[str, Any] | None = None,
+    accept_changes: bool = False,
 ) -> Progress:
     """Puts weights and optimiser back; the optimiser must be built.
 
+    Args:
+        folder: of the run.
+        identity: of the run that goes on.
+        model: takes the weights.
+        optimizer: takes its state.
+        data: fingerprint of the data as they are now.
+        accept_changes: resume although data or `ADJUSTABLE` training fields changed.
+
+    Returns:
+        How far the run has come, with `identity` and `data` as they are now.
+
     Raises:
         UserError: there is no such file, it is cut short, or it belongs to another run.
+        DataChangedError: the data changed since the run began.
     """
     path = folder / FILE
     if not path.is_file():
@@ -69,20 +97,27 @@ def load_state(
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             progress = _header(path, archive)
-            _compare(path, progress.identity, identity)
-            for name, variable in _variables(model, optimizer):
+            then = _adjusted(progress.identity, identity) if accept_changes else progress.identity
+            _compare(path, then, identity)
+            if not accept_changes:
+                _compare_data(folder, progress.data, data or {})
+            for name, variable in state_variables(model, optimizer):
                 variable.assign(_read(path, archive, name, variable))
             put_back(model, _states(path, archive, draws(model)))
     except (zipfile.BadZipFile, EOFError, KeyError, OSError, ValueError, TypeError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(
-            f"{path} is not a whole checkpoint", received=str(error), fix="train without --resume"
+            f"{path} is not a whole checkpoint",
+            received=str(error),
+            fix="train again in another folder, without resuming",
         ) from error
+    progress.identity, progress.data = identity, data or progress.data
     return progress
 
 
-def _variables(model: keras.Model, optimizer: Any) -> Iterator[tuple[str, Any]]:
+def state_variables(model: keras.Model, optimizer: Any) -> Iterator[tuple[str, Any]]:
+    """Name in the file, and variable, of everything that the run goes on from."""
     for variable in model.weights:
         yield f"model/{variable.path}", variable
     # Seeds of layers such as dropout are no weights, but what follows depends on them.
@@ -167,6 +202,25 @@ def _read(path: Path, archive: Any, name: str, variable: Any) -> np.ndarray:
             received=str(array.shape),
         )
     return array
+
+
+def _adjusted(then: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """The identity of the checkpoint, with what may change as it is now."""
+    now = json.loads(json.dumps(now))
+    training = dict(then.get("training", {}))
+    training |= {key: now["training"][key] for key in ADJUSTABLE if key in now["training"]}
+    return then | {"training": training, "data": now.get("data")}
+
+
+def _compare_data(folder: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
+    found = changes(then, now)
+    if found:
+        raise DataChangedError(
+            f"the data changed since the run in {folder} began",
+            rule="the images and annotations that it was trained on so far",
+            received="; ".join(found),
+            fix="restore the data, or accept the change: accept_changes=True",
+        )
 
 
 def _compare(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:

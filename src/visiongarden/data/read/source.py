@@ -63,7 +63,14 @@ class _Records(Sequence[Example]):
             return [self[i] for i in range(*index.indices(len(self)))]
         place = range(len(self))[index]
         where = f"record {place}"
-        record = self.source[place]
+        try:
+            record = self.source[place]
+        except IndexError as error:
+            raise DataError(
+                f"{where}: the source ends before it",
+                rule=f"{len(self)} records, as `len(source)` announces",
+                received=str(error),
+            ) from error
         if not isinstance(record, Mapping) or not {"image", "objects"} <= record.keys():
             raise DataError(f"{where}: has no `image` and `objects`", received=f"{record!r:.80}")
         image = record["image"]

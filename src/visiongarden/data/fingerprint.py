@@ -1,0 +1,112 @@
+"""`fingerprint`: what a run was trained on, in a few digests, so that changed data are noticed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visiongarden.data.copies import Prints
+from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.labelled_images import ClassificationDataset
+from visiongarden.data.masks import SegmentationDataset
+from visiongarden.data.table import Table
+
+_WORDS = {
+    "names": "the images have other names",
+    "files": "image files have other content",
+    "annotations": "the annotations differ",
+}
+
+
+def fingerprint(
+    datasets: Mapping[str, Any], prints: Prints | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return number and digests of the images and annotations of each split.
+
+    Of an image file its size and its last bytes count, which were read when the splits were
+    compared; neither times nor the folder, so that a copied data set is the same one. 100,000
+    images take a second.
+
+    Args:
+        datasets: split ("train", "val") -> data set.
+        prints: what was read of their images before.
+
+    Returns:
+        split -> {"images": number, "names": ..., "files": ..., "annotations": ...}.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    prints = prints or Prints()
+    return {split: _of(dataset, prints) for split, dataset in datasets.items()}
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two fingerprints, one line for each split."""
+    lines = []
+    for split in sorted(before.keys() & now.keys()):
+        old, new = before[split], now[split]
+        found = [text for key, text in _WORDS.items() if old.get(key) != new.get(key)]
+        if old.get("images") != new.get("images"):
+            # The digests of other images differ too, which says nothing more.
+            found = [f"{new.get('images')} images instead of {old.get('images')}"]
+        if found:
+            lines.append(f"{split}: {', '.join(found)}")
+    return lines
+
+
+def _of(dataset: Any, prints: Prints) -> dict[str, Any]:
+    ours = isinstance(dataset, DetectionDataset | ClassificationDataset | SegmentationDataset)
+    if not ours or not isinstance(getattr(dataset, "examples", ()), Table | tuple | list):
+        # Records of a source are read when they are needed; reading all of them may take hours.
+        return {"images": len(dataset)}
+    return {
+        "images": len(dataset),
+        "names": _names(dataset),
+        "files": blake2b(prints.marks(dataset), digest_size=16).hexdigest(),
+        "annotations": _annotations(dataset, prints),
+    }
+
+
+def _names(dataset: Any) -> str:
+    root = dataset.root
+    inside = f"{root if not isinstance(root, Path) or root.is_dir() else root.parent}{os.sep}"
+    digest = blake2b(digest_size=16)
+    examples = getattr(dataset, "examples", None)
+    if isinstance(examples, Table):
+        names = list(examples.names)
+    else:
+        names = [str(dataset.image_path(index)) for index in range(len(dataset))]
+    for name in names:
+        digest.update(os.fsencode(name.removeprefix(inside)) + b"\0")
+    return digest.hexdigest()
+
+
+def _annotations(dataset: Any, prints: Prints) -> str:
+    digest = blake2b(digest_size=16)
+    if hasattr(dataset, "masks"):
+        digest.update(prints.marks(dataset, masks=True))
+        digest.update(repr((dataset.class_map.ids, dataset.colours, dataset.ignored)).encode())
+    elif hasattr(dataset, "classes"):
+        digest.update(np.asarray(dataset.classes, np.int64).tobytes())
+    elif isinstance(dataset.examples, Table):
+        for name, array in sorted(dataset.examples.arrays.items()):
+            digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+    else:
+        for example in dataset.examples:
+            _add_example(digest, example)
+    return digest.hexdigest()
+
+
+def _add_example(digest: Any, example: Any) -> None:
+    for array in (example.boxes, example.classes, example.crowd):
+        digest.update(repr(np.shape(array)).encode())
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).tobytes())
+    for ring in (ring for outline in example.outlines or () for ring in outline or ()):
+        digest.update(np.ascontiguousarray(ring).tobytes())

@@ -1,0 +1,155 @@
+"""The folder of a run: which one, whether a run may begin in it, and that no two write into it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from visiongarden.errors import UserError
+from visiongarden.recipes.environment import ENVIRONMENT
+from visiongarden.training import FILE
+
+RECIPE = "recipe.yaml"
+_MAX_HISTORY = 64 * 2**20
+
+
+def new_folder(base: Path, output: str | Path | None) -> Path:
+    """The folder in which a run begins; made if need be.
+
+    A folder that holds only an unfinished first epoch (`is_unfinished`) is used again.
+
+    Args:
+        base: by default this folder, or the first of `base-2`, `base-3`, ... that is free.
+        output: the folder that the user names.
+
+    Raises:
+        UserError: the folder holds a run, or a recipe that no run wrote.
+    """
+    if output is None:
+        return free_folder(base)
+    folder = Path(output)
+    if (folder / RECIPE).exists() and not is_unfinished(folder):
+        if not (folder / ENVIRONMENT).exists():
+            raise UserError(
+                f"{folder / RECIPE} exists, and no run wrote it",
+                rule="a run never overwrites a file that is not its own",
+                fix=f"--output {shlex.quote(str(folder / 'run'))}",
+            )
+        raise UserError(
+            f"{folder} holds a run already",
+            rule="a run never overwrites another; resume it, or begin in a folder such as "
+            f"--output {shlex.quote(str(_next(folder)))}",
+            fix=f"{command(folder)} --resume",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def resumed_folder(base: Path, output: str | Path | None) -> Path:
+    """The folder of the run that goes on: `output`, or the newest of `base`, `base-2`, ...
+
+    Raises:
+        UserError: the folder holds no run, or one that lost its `resume.npz`.
+    """
+    folder = Path(output) if output is not None else _last(base)
+    if not (folder / RECIPE).exists():
+        raise UserError(f"{folder} holds no run to resume", fix="train without --resume")
+    if not (folder / FILE).exists() and not is_unfinished(folder):
+        raise UserError(
+            f"{folder} has nothing to resume",
+            rule=f"a run is resumed from its {FILE}, which does not exist",
+            fix=command(folder, output=_next(folder)),
+        )
+    return folder
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether a run wrote into the folder and no epoch of it can be resumed or was kept.
+
+    Such a run was killed, diverged or ran out of disk space before its first epoch ended, perhaps
+    between `best.keras` and `resume.npz`. A finished run whose `resume.npz` was deleted is none.
+    """
+    files = {name for name in (FILE, "last.keras", "best.keras") if (folder / name).exists()}
+    wrote = all((folder / name).is_file() for name in (RECIPE, ENVIRONMENT))
+    if not wrote or files - {"best.keras"}:
+        return False
+    return _epochs(folder) <= 1 if (folder / "history.json").exists() else not files
+
+
+def command(folder: Path, *overrides: str, output: Path | None = None) -> str:
+    """The command that trains the recipe of a run, in its folder or another one."""
+    words = ["visiongarden", "train", str(folder / RECIPE), *overrides]
+    return shlex.join([*words, "--output", str(output or folder)])
+
+
+def free_folder(base: Path) -> Path:
+    """Makes `base`, or the first of `base-2`, `base-3`, ... that is free."""
+    folder = base if not base.exists() else _next(base)
+    folder.mkdir(parents=True)
+    return folder
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Inside, no other run can write into the folder; the lock ends with the process.
+
+    Raises:
+        UserError: another process trains in it.
+    """
+    handle = _handle(folder)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _handle(folder: Path) -> int | None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise UserError(
+            f"another process trains in {folder}",
+            rule="one run in a folder at a time; wait for it, or begin in another folder",
+            fix=f"--output {shlex.quote(str(_next(folder)))}",
+        ) from error
+    except OSError:  # a file system without locks
+        os.close(handle)
+        return None
+    return handle
+
+
+def _epochs(folder: Path) -> int:
+    """Epochs in `history.json`; 2 where it cannot be read, so that it counts as someone's work."""
+    path = folder / "history.json"
+    with suppress(OSError, ValueError, RecursionError):
+        if path.stat().st_size <= _MAX_HISTORY:
+            return len(json.loads(path.read_text(encoding="utf-8")))
+    return 2
+
+
+def _next(base: Path) -> Path:
+    """The first of `base-2`, `base-3`, ... that is free."""
+    number = 2
+    while (folder := base.with_name(f"{base.name}-{number}")).exists():
+        number += 1
+    return folder
+
+
+def _last(base: Path) -> Path:
+    """The newest of `base`, `base-2`, `base-3`, ..."""
+    number, folder = 1, base
+    while base.with_name(f"{base.name}-{number + 1}").exists():
+        number += 1
+        folder = base.with_name(f"{base.name}-{number}")
+    return folder

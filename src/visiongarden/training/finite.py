@@ -1,0 +1,48 @@
+"""`not_finite`: what of a run diverged, so that it is never saved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_FLOAT16_MAX = float(np.finfo(np.float16).max)
+
+
+def not_finite(
+    loss: float, variables: Iterable[tuple[str, Any]], compute_dtype: str = "float32"
+) -> str | None:
+    """Return what became infinite or NaN, or None.
+
+    The loss is that of the weights before each update, so an update that overflows in an epoch's
+    last step shows in the weights alone: as infinity, or as a number whose square (in a norm, in
+    the variance of the next layer's input) or whose cast to float16 overflows in the next step.
+
+    Args:
+        loss: mean of the epoch.
+        variables: name ("model/..." for weights) and variable.
+        compute_dtype: that the model computes in.
+    """
+    if not math.isfinite(loss):
+        return f"the loss became {loss}"
+    most = _FLOAT16_MAX if compute_dtype == "float16" else math.sqrt(_FLOAT32_MAX)
+    for name, variable in variables:
+        is_weight = name.startswith("model/") and variable.trainable
+        problem = _problem(variable, most if is_weight else math.inf)
+        if problem:
+            return f"{name} became {problem}"
+    return None
+
+
+def _problem(variable: Any, most: float) -> str | None:
+    array = keras.ops.convert_to_numpy(variable.value)
+    if array.dtype.kind not in "iufb":  # bfloat16 is a type of another package
+        array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        return "infinite or NaN"
+    largest = float(np.abs(array).max(initial=0)) if most < math.inf else 0.0
+    return f"{largest:.1g}, which overflows in the next step" if largest > most else None

@@ -1,0 +1,328 @@
+"""Runs that were killed, diverged, or are resumed on other data: none is lost or blocked."""
+
+import importlib
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import cv2
+import keras
+import numpy as np
+import pytest
+
+import visiongarden as vg
+from visiongarden.cli.main import main
+from visiongarden.data import DetectionDataset, fingerprint, make_scenes, read, read_masks
+from visiongarden.data.scenes import make_mask_scenes
+from visiongarden.errors import NotFiniteError, UserError
+from visiongarden.recipes import resolve, train
+from visiongarden.recipes.run_folder import is_unfinished, locked, new_folder
+from visiongarden.training import DataChangedError
+from visiongarden.types import ClassMap, Example
+
+module = importlib.import_module("visiongarden.recipes.train")
+
+
+@vg.register(package="test_run_folder")
+class Patches(vg.Backbone):
+    """One convolution, which is traced in no time."""
+
+    levels: tuple[str, ...] = ("p5",)
+
+    def wire(self, image):
+        return {"p5": keras.layers.Conv2D(4, 32, strides=32)(image)}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """12 images of two classes to train on, 4 for validation."""
+    root = tmp_path_factory.mktemp("data") / "set"
+    for number in range(16):
+        split = "val" if number % 4 == 3 else "train"
+        folder = root / split / ("dark" if number % 2 else "light")
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 255, (32, 32, 3)).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), pixels)
+    return root
+
+
+@pytest.fixture
+def data(images, tmp_path):
+    return shutil.copytree(images, tmp_path / "set")
+
+
+def recipe(data, **training):
+    known = resolve(data, overrides=["model.image_size=32"])
+    head = vg.heads.Classification(num_classes=2)
+    parts = {"backbone": Patches(), "decoder": vg.decoders.PassOn(levels=("p5",)), "head": head}
+    settings = {"epochs": 3, "batch_size": 4, "warmup_epochs": 0, "tensorboard": False}
+    return known.replace(
+        model=known.model.replace(**parts), training=known.training.replace(**settings | training)
+    )
+
+
+def states(folder):
+    """Name -> bytes of all files."""
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+
+
+class Killed(BaseException):
+    """Stands in for SIGKILL: nothing in the program handles it."""
+
+
+def killed(monkeypatch, recipe, folder):
+    """A run that ends as its first step begins."""
+
+    def kill(*arguments, **options):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Model, "fit", kill)
+        with pytest.raises(Killed):
+            train(recipe, folder)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_killed_in_its_first_epoch_begins_again(tmp_path, data, monkeypatch, capsys, resume):
+    folder = tmp_path / "run"
+    killed(monkeypatch, recipe(data), folder)
+    assert {p.name for p in folder.iterdir()} == {"recipe.yaml", "environment.json"}
+    # Other settings than those of the killed run: no state depends on them.
+    train(recipe(data, epochs=1, learning_rate=0.001), folder, resume=resume)
+    assert (folder / "last.keras").is_file()
+    assert ("starts from the beginning" in capsys.readouterr().out) == resume
+    assert resolve(folder / "recipe.yaml").training.learning_rate == 0.001
+
+
+@pytest.mark.parametrize(
+    ("files", "unfinished"),
+    [
+        ((), False),
+        (("recipe.yaml",), False),  # a recipe that the user wrote
+        (("recipe.yaml", "environment.json"), True),
+        (("recipe.yaml", "environment.json", "history 1"), True),
+        (("recipe.yaml", "environment.json", "history 1", "best.keras"), True),
+        (("recipe.yaml", "environment.json", "history 2", "best.keras"), False),
+        (("recipe.yaml", "environment.json", "best.keras"), False),
+        (("recipe.yaml", "environment.json", "history 1", "last.keras"), False),
+        (("recipe.yaml", "environment.json", "history 1", "resume.npz"), False),
+    ],
+)
+def test_which_folders_hold_only_an_unfinished_first_epoch(tmp_path, files, unfinished):
+    for name in files:
+        word, _, epochs = name.partition(" ")
+        text = json.dumps([{}] * int(epochs)) if epochs else ""
+        (tmp_path / ("history.json" if epochs else word)).write_text(text)
+    assert is_unfinished(tmp_path) == unfinished
+    if files and not unfinished:
+        with pytest.raises(UserError, match=r"holds a run already|no run wrote it"):
+            new_folder(tmp_path, tmp_path)
+    else:
+        assert new_folder(tmp_path, tmp_path) == tmp_path
+
+
+def test_a_finished_run_without_its_checkpoint_is_kept(tmp_path, data):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("recipe.yaml", "environment.json", "last.keras"):
+        (folder / name).write_text("kept")
+    before = states(folder)
+    with pytest.raises(UserError, match="nothing to resume") as error:
+        train(recipe(data), folder, resume=True)
+    assert error.value.fix.endswith(f"--output {folder}-2")
+    assert states(folder) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of POSIX")
+def test_two_runs_never_share_a_folder(tmp_path):
+    with (
+        locked(tmp_path),
+        pytest.raises(UserError, match="another process trains in"),
+        locked(tmp_path),
+    ):
+        pass
+    with locked(tmp_path):
+        pass
+
+
+@pytest.fixture(scope="module")
+def one_epoch(images, tmp_path_factory):
+    """A folder that holds `set` and the run `run` on it, of one epoch."""
+    base = tmp_path_factory.mktemp("run")
+    shutil.copytree(images, base / "set")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(base)
+        train(recipe("set", epochs=1), "run")
+    return base
+
+
+@pytest.fixture
+def run(one_epoch, tmp_path, monkeypatch):
+    """The working directory, with a copy of both."""
+    shutil.copytree(one_epoch, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"learning_rate": 0.1}, {"epochs": 2}, {"batch_size": 2}, {"precision": "mixed_float16"}],
+)
+def test_a_refused_resume_changes_no_file(run, changes):
+    before = states(run)
+    with pytest.raises(UserError, match="belongs to another run"):
+        train(recipe("set", **{"epochs": 1} | changes), "run", resume=True)
+    assert states(run) == before
+    # What the run itself says to type.
+    train(resolve(run / "recipe.yaml"), "run", resume=True)
+
+
+def another_image(root):
+    file = root / "train" / "light" / "0.png"
+    cv2.imwrite(str(file), cv2.imread(str(file))[::-1])
+
+
+def another_class(root):
+    (root / "train" / "light" / "0.png").rename(root / "train" / "dark" / "0.png")
+
+
+def fewer_images(root):
+    for number in (0, 2):
+        (root / "train" / "light" / f"{number}.png").unlink()
+
+
+def another_val(root):
+    (root / "val" / "dark" / "3.png").rename(root / "val" / "dark" / "4.png")
+
+
+def the_same_files(root):
+    shutil.copytree(root, root.with_name("copy"))
+    shutil.rmtree(root)
+    root.with_name("copy").rename(root)
+
+
+@pytest.mark.parametrize(
+    ("change", "received"),
+    [
+        (another_image, "train: image files have other content"),
+        (another_class, "train: .*the annotations differ"),
+        (fewer_images, "train: 10 images instead of 12"),
+        (another_val, "val: the images have other names"),
+    ],
+)
+def test_a_run_is_not_resumed_on_changed_data(run, change, received):
+    change(run.parent / "set")
+    before = states(run)
+    with pytest.raises(DataChangedError) as error:
+        train(recipe("set", epochs=1), "run", resume=True)
+    assert re.search(received, error.value.received), error.value.received
+    assert states(run) == before
+    words = shlex.split(error.value.fix)
+    assert words[-1] == "--accept-changes"
+    with pytest.raises(SystemExit) as end:
+        main(words[1:])
+    assert end.value.code == 0
+
+
+def test_copied_data_are_the_same_data(run):
+    the_same_files(run.parent / "set")
+    train(recipe("set", epochs=1), "run", resume=True)
+
+
+def test_changes_are_accepted_only_where_a_run_is_resumed(run):
+    with pytest.raises(UserError, match="resumed"):
+        train(recipe("set"), "other", accept_changes=True)
+
+
+def test_fingerprints_of_boxes_and_masks(tmp_path):
+    scenes, masks = make_scenes(tmp_path / "a", 5, (32, 32)), make_mask_scenes(tmp_path / "b", 5)
+    boxes = fingerprint({"train": read(scenes)})["train"]
+    assert boxes == fingerprint({"train": read(scenes)})["train"]
+    rows = json.loads((scenes / "train.json").read_text())
+    rows["annotations"][0]["bbox"][2] /= 2
+    (scenes / "train.json").write_text(json.dumps(rows))
+    changed = fingerprint({"train": read(scenes)})["train"]
+    assert {key for key in boxes if boxes[key] != changed[key]} == {"annotations"}
+    before = fingerprint({"train": read_masks(masks)})["train"]
+    file = next((masks / "masks").rglob("*.png"))
+    pixels = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(file), pixels[::-1])
+    after = fingerprint({"train": read_masks(masks)})["train"]
+    assert {key for key in before if before[key] != after[key]} == {"annotations"}
+
+
+def test_fingerprints_of_pixels_in_memory():
+    def dataset(x):
+        image, box = np.zeros((8, 8, 3), np.uint8), np.array([[x, 0, 5, 5]], np.float32)
+        example = Example(box, np.array([0], np.int32), image, size=(8, 8))
+        return DetectionDataset(ClassMap(("cat",)), (example,))
+
+    assert fingerprint({"train": dataset(1)}) == fingerprint({"train": dataset(1)})
+    assert fingerprint({"train": dataset(1)}) != fingerprint({"train": dataset(2)})
+
+
+OVERFLOW = {"learning_rate": 1e30, "clip_norm": None, "batch_size": 12, "average": None}
+
+
+def test_an_overflow_in_the_only_step_leaves_nothing_and_the_fix_works(run):
+    with pytest.raises(NotFiniteError) as error:
+        train(recipe("set", **OVERFLOW), "new")
+    assert {p.name for p in (run.parent / "new").iterdir()} == {"recipe.yaml", "environment.json"}
+    with pytest.raises(SystemExit) as end:
+        main(shlex.split(error.value.fix)[1:])
+    assert end.value.code == 0
+    assert resolve("new/recipe.yaml").training.learning_rate == 0.002
+
+
+class Overflow(keras.callbacks.Callback):
+    """What an update that overflows leaves in the last step of the second epoch."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == 1 and batch == 2:
+            weight = self.model.inner.trainable_weights[-1]
+            weight.assign(weight.value * np.inf)
+
+
+def test_an_overflow_in_a_later_epoch_keeps_what_was_saved(run, monkeypatch):
+    fit = module.fit
+
+    def overflowing(*arguments, callbacks=(), **options):
+        return fit(*arguments, callbacks=(*callbacks, Overflow()), **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "fit", overflowing)
+        with pytest.raises(NotFiniteError, match="became infinite or NaN in epoch 2") as error:
+            train(recipe("set"), "new")
+    with np.load("new/resume.npz") as archive:
+        assert all(np.isfinite(archive[name]).all() for name in archive.files)
+    assert all(np.isfinite(w).all() for w in vg.load("new/best.keras").get_weights())
+    with pytest.raises(SystemExit) as end:
+        main(shlex.split(error.value.fix)[1:])
+    assert end.value.code == 0
+    assert len(json.loads((run.parent / "new" / "history.json").read_text())) == 3
+    changed = resolve("new/recipe.yaml")
+    assert changed.training.learning_rate == pytest.approx(0.0001)
+    # Accepted once, the new rate is that of the run.
+    train(changed, "new", resume=True)
+
+
+@pytest.mark.slow
+def test_a_process_killed_in_its_first_epoch_begins_again(tmp_path):
+    root = make_scenes(tmp_path / "set", 30, (64, 64))
+    words = ["train", str(root), "model.image_size=64", "model.backbone.width=0.125"]
+    words += ["training.epochs=1", "training.batch_size=4", "--output", str(tmp_path / "run")]
+    program = [sys.executable, "-m", "visiongarden", *words]
+    process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "run" / "recipe.yaml").exists():
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "run" / "resume.npz").exists()
+    subprocess.run([*program, "--resume"], check=True)
+    assert (tmp_path / "run" / "last.keras").exists()
