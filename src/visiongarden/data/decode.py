@@ -11,7 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from visiongarden.data.header import MOST_BYTES, header_of
+from visiongarden.data.header import MOST_BYTES, header_of, refuse_other_formats
+from visiongarden.data.in_flight import decoding
 from visiongarden.data.place import read_bytes
 from visiongarden.errors import DataError
 from visiongarden.types import ImageSize, Placement
@@ -41,6 +42,7 @@ def decode(path: Any, least: ImageSize | None = None) -> np.ndarray:
 
 def decode_bytes(raw: bytes, path: Any, least: ImageSize | None = None) -> np.ndarray:
     """`decode` for bytes that have been read; `path` names them in messages."""
+    refuse_other_formats(raw, path)
     if cut_short(raw):
         raise DataError(f"{path}: the image is cut short", fix="copy the file again")
     header = header_of(path, raw)
@@ -51,11 +53,17 @@ def decode_bytes(raw: bytes, path: Any, least: ImageSize | None = None) -> np.nd
         # The reduced kinds give BGR whatever is asked.
         how = next((flag for times, flag in _REDUCED if spare >= times), how)
     try:
-        image = cv2.imdecode(np.frombuffer(raw, np.uint8), how)
+        with decoding(header.height * header.width):
+            image = cv2.imdecode(np.frombuffer(raw, np.uint8), how)
     except cv2.error as error:
         raise DataError(f"{path}: the image cannot be decoded", received=str(error)) from error
     if image is None:
         raise DataError(f"{path}: the image cannot be decoded")
+    if how == cv2.IMREAD_COLOR_RGB and image.shape[:2] != header.size:
+        raise DataError(
+            f"{path}: {image.shape[1]} × {image.shape[0]} pixels are decoded",
+            rule=f"{header.size[1]} × {header.size[0]}, as the header says",
+        )
     if how != cv2.IMREAD_COLOR_RGB:
         cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
     return np.asarray(image, np.uint8)

@@ -21,8 +21,29 @@ MOST_BYTES = 256 * 2**20
 """Largest image file that is read."""
 
 MOST_PIXELS = 200_000_000
-"""Largest image that is decoded; a small file can claim a huge one."""
+"""Largest image that is decoded."""
 
+MAX_SMALL_PIXELS = 64_000_000
+MAX_PIXELS_PER_BYTE = 8
+"""A larger image than `MAX_SMALL_PIXELS` has at most so many pixels for each byte of its file.
+
+A PNG of 24 KB can claim 200 million pixels, which take 1.1 GB. A photograph has 2 to 8 pixels a
+byte; a plain surface of any size up to 64 million pixels is still read.
+"""
+
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+"""Formats that are opened. Pillow and OpenCV know others, some of which start programs (PostScript
+goes to Ghostscript) or are decoded by libraries that are seldom tested."""
+
+_STARTS = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"BM", "BMP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+)
 _ORIENTATION = 0x0112
 _FIRST = 16384
 
@@ -59,16 +80,47 @@ def header_of(path: Any, raw: bytes | None = None) -> Header:
         raw: all its bytes, where they have been read already.
 
     Raises:
-        DataError: no such file, no image, or larger than `MOST_PIXELS`.
+        DataError: no such file, not one of `FORMATS`, or larger than the limits above.
     """
-    found = _quick(raw if raw is not None else _first_bytes(path))
+    first = raw if raw is not None else _first_bytes(path)
+    refuse_other_formats(first, path)
+    found = _quick(first)
     if found is None:
         found = _by_pillow(path, raw)
-    if found.height * found.width > MOST_PIXELS:
+    pixels = found.height * found.width
+    if pixels <= MAX_SMALL_PIXELS:
+        return found
+    size = len(raw) if raw is not None else _length(path)
+    if pixels > min(MOST_PIXELS, max(MAX_SMALL_PIXELS, MAX_PIXELS_PER_BYTE * size)):
         raise DataError(
-            f"{path}: {found.width} × {found.height} pixels", rule=f"at most {MOST_PIXELS:,}"
+            f"{path}: {found.width} × {found.height} pixels in a file of {size:,} bytes",
+            rule=f"at most {MOST_PIXELS:,} pixels; from {MAX_SMALL_PIXELS:,} on at most "
+            f"{MAX_PIXELS_PER_BYTE} for each byte of the file",
+            fix="cut the image into tiles",
         )
     return found
+
+
+def format_of(raw: bytes) -> str | None:
+    """Which of `FORMATS` the first bytes of a file begin; None for any other."""
+    if raw[:4] == b"RIFF":
+        return "WEBP" if raw[8:12] == b"WEBP" else None
+    return next((name for start, name in _STARTS if raw.startswith(start)), None)
+
+
+def refuse_other_formats(raw: bytes, path: Any) -> None:
+    """Raise unless the bytes begin one of `FORMATS`; before any library sees them."""
+    if format_of(raw) is None:
+        raise DataError(
+            f"{path}: not an image of a format that is read",
+            rule="JPEG, PNG, BMP, WebP or TIFF, whatever the name's ending",
+            received=f"a file that begins with {raw[:8]!r}" if raw else "an empty file",
+            fix="convert it to PNG",
+        )
+
+
+def _length(path: Any) -> int:
+    return path.stat().st_size if isinstance(path, Path) else len(read_bytes(path, MOST_BYTES))
 
 
 def _first_bytes(path: Any) -> bytes:
@@ -87,7 +139,7 @@ def _by_pillow(path: Any, raw: bytes | None) -> Header:
     elif not isinstance(path, Path):
         source = io.BytesIO(read_bytes(path, MOST_BYTES))
     try:
-        with Image.open(source) as image:
+        with Image.open(source, formats=FORMATS) as image:
             # Pillow turns the size of a TIFF as it opens it, unlike that of any other format.
             tags = getattr(image, "tag_v2", None)
             width, height = (tags[256], tags[257]) if tags is not None else image.size

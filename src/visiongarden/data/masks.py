@@ -13,10 +13,13 @@ import numpy as np
 from PIL import Image
 
 from visiongarden.data.decode import decode
-from visiongarden.data.header import MOST_BYTES, header_of
+from visiongarden.data.header import FORMATS, MOST_BYTES, header_of
+from visiongarden.data.in_flight import decoding
 from visiongarden.data.place import read_bytes
 from visiongarden.errors import DataError
 from visiongarden.types import IGNORE, ClassMap
+
+_AT_ONCE = 2**22
 
 Colour = tuple[int, int, int]
 MOST_ID = 65_535
@@ -117,8 +120,14 @@ class SegmentationDataset:
     def classes_of(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """uint8: the class of each value, 255 where ignored; and bool: where there is none."""
         known, indices = self._table
-        place = np.minimum(np.searchsorted(known, values), len(known) - 1)
-        return indices[place], known[place] != values
+        classes, unknown = np.empty(values.size, np.uint8), np.empty(values.size, bool)
+        flat = values.ravel()
+        # In pieces: places are int64, eight times the memory of the mask.
+        for start in range(0, values.size, _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            place = np.minimum(np.searchsorted(known, flat[part]), len(known) - 1)
+            classes[part], unknown[part] = indices[place], known[place] != flat[part]
+        return classes.reshape(values.shape), unknown.reshape(values.shape)
 
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray]:
@@ -151,7 +160,7 @@ def read_pixels(path: Any) -> np.ndarray:
             that does not keep pixels as they were drawn.
     """
     raw = read_bytes(path, MOST_BYTES)
-    header_of(path, raw)
+    header = header_of(path, raw)
     if is_lossy(raw):
         raise DataError(
             f"{path}: the mask is a JPEG or lossy WebP",
@@ -159,10 +168,13 @@ def read_pixels(path: Any) -> np.ndarray:
             fix="write the masks as PNG, from where they were drawn",
         )
     try:
-        with Image.open(io.BytesIO(raw)) as image:
+        pixel_count = header.height * header.width
+        with decoding(pixel_count), Image.open(io.BytesIO(raw), formats=FORMATS) as image:
             mode, pixels = image.mode, np.asarray(image)
     except Exception as error:  # Pillow's plugins raise whatever a hostile file makes them raise
         raise DataError(f"{path}: the mask cannot be decoded", received=str(error)) from error
+    if pixels.shape[:2] not in ((header.height, header.width), header.size):
+        raise DataError(f"{path}: the mask does not have the size that its header says")
     if mode == "RGB" and pixels.ndim == 3:
         return pixels
     if mode not in ("1", "L", "P", "I", "I;16") or pixels.ndim != 2:

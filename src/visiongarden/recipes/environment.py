@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shutil
-import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import keras
 
+from visiongarden.recipes.git import repository_state
 from visiongarden.training.record import write_json
 
 ENVIRONMENT = "environment.json"
@@ -36,7 +35,7 @@ def environment(seed: int) -> dict[str, Any]:
         "devices": _devices(),
         "seed": seed,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "git": _git(Path.cwd()),
+        "git": repository_state(Path.cwd()),
     }
 
 
@@ -55,28 +54,3 @@ def _devices() -> list[str]:
         return [str(device) for device in keras.distribution.list_devices()]
     except (NotImplementedError, RuntimeError, ValueError, AttributeError):
         return []
-
-
-def _git(folder: Path) -> dict[str, Any] | None:
-    """Commit and whether files differ from it; None outside a repository or without git."""
-    if shutil.which("git") is None:
-        return None
-    commit = _asked(folder, "rev-parse", "HEAD")
-    if commit is None:
-        return None
-    return {"commit": commit, "dirty": bool(_asked(folder, "status", "--porcelain"))}
-
-
-def _asked(folder: Path, *arguments: str) -> str | None:
-    try:
-        answer = subprocess.run(  # noqa: S603
-            ["git", *arguments],  # noqa: S607 (the person's own git)
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip() if answer.returncode == 0 else None
