@@ -11,6 +11,8 @@ from typing import Any
 
 _COMMAND_LINE: ContextVar[bool] = ContextVar("command_line", default=False)
 
+_SHOWN, _COMPARED = 60, 2000
+
 
 class UserError(ValueError):
     """Something that the user can mend; `str(error)` is one paragraph.
@@ -83,10 +85,12 @@ class NotFiniteError(UserError):
 def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:
     """Says which valid names are near `name`, or all of them: "did you mean a, b?"."""
     names = sorted(valid)
-    close = difflib.get_close_matches(name, names, n=most, cutoff=0.5)
+    # The comparison takes the square of a name's length, for each valid name.
+    close = difflib.get_close_matches(name[:200], names[:_COMPARED], n=most, cutoff=0.5)
+    listed = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
     if close:
-        return f"did you mean {', '.join(close)}? (valid: {', '.join(names)})"
-    return f"valid: {', '.join(names)}"
+        return f"did you mean {', '.join(close)}? (valid: {listed})"
+    return f"valid: {listed}"
 
 
 @contextmanager

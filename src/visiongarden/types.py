@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -80,6 +82,10 @@ class FeatureSpec(Mapping[str, LevelSpec]):
         return f"FeatureSpec({inside})"
 
 
+_SHOWN = 20
+"""Names or ids that a message lists."""
+
+
 @dataclass(frozen=True)
 class ClassMap:
     """Names of the classes; the class id is the position in `names`, from 0, without gaps.
@@ -97,30 +103,43 @@ class ClassMap:
             raise UserError(
                 "a class map needs names",
                 rule="one non-empty name a class",
-                received=f"{self.names}",
+                received=f"{self.names!r:.200}",
             )
+        if any(not hasattr(i, "__index__") or isinstance(i, bool) for i in self.ids):
+            raise UserError("a class map needs whole numbers as ids", received=f"{self.ids!r:.200}")
         for what, values in (("name", self.names), ("id", self.ids)):
-            twice = sorted({str(v) for v in values if values.count(v) > 1})
+            twice = sorted(str(v) for v, times in Counter(values).items() if times > 1)
             if twice:
-                raise UserError(f"class {what} {', '.join(twice)} stands twice in the class map")
+                listed = ", ".join(twice[:_SHOWN])
+                raise UserError(f"class {what} {listed} stands twice in the class map")
         if len(self.ids) != len(self.names):
             raise UserError(f"class map has {len(self.names)} names and {len(self.ids)} ids")
 
     def __len__(self) -> int:
         return len(self.names)
 
+    @cached_property
+    def by_name(self) -> dict[str, int]:
+        """Name -> index: looking through 21,841 names for each of a million boxes takes hours."""
+        return {name: index for index, name in enumerate(self.names)}
+
+    @cached_property
+    def by_id(self) -> dict[int, int]:
+        """Id in the data set's files -> index."""
+        return {number: index for index, number in enumerate(self.ids)}
+
     def index_of_name(self, name: str) -> int:
         """Index of a class by its name; a `UserError` lists the valid names."""
         try:
-            return self.names.index(name)
-        except ValueError:
+            return self.by_name[name]
+        except KeyError:
             raise UserError(f"unknown class {name!r}", fix=nearest(name, self.names)) from None
 
     def index_of_id(self, class_id: int) -> int:
         """Index of a class by the id that the data set's files use."""
         try:
-            return self.ids.index(class_id)
-        except ValueError:
+            return self.by_id[class_id]
+        except KeyError:
             raise UserError(
                 f"class id {class_id} is outside the class map",
                 rule=f"ids are {_ranges(self.ids)} ({len(self)} classes)",
@@ -130,7 +149,8 @@ class ClassMap:
 def _ranges(ids: tuple[int, ...]) -> str:
     if ids == tuple(range(ids[0], ids[0] + len(ids))):
         return f"{ids[0]} to {ids[-1]}"
-    return ", ".join(map(str, ids))
+    more = ", …" if len(ids) > _SHOWN else ""
+    return ", ".join(map(str, ids[:_SHOWN])) + more
 
 
 @dataclass

@@ -20,6 +20,14 @@ from visiongarden.errors import DataError
 MOST_MEMBERS = 5_000_000
 """Largest number of files in an archive."""
 
+MAX_NAME, MAX_DEPTH = 4096, 64
+"""Longest name of a file in an archive. Each folder of a name is entered with all names above it,
+so that the memory for a deep one grows with the square of its length."""
+
+MAX_UNPACKED, MAX_RATIO = 256 * 2**10, 200
+"""Text in an archive is at most so long, or so many times its compressed length. Annotations shrink
+to a fifth or a twentieth; only what is made for it shrinks to a thousandth."""
+
 _PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
@@ -169,6 +177,17 @@ def read_bytes(file: Place, most: int) -> bytes:
     return b"".join(parts)
 
 
+def read_text_bytes(file: Place, most: int) -> bytes:
+    """Bytes of a text file; in an archive its length is bounded by its compressed length.
+
+    Raises:
+        DataError: no such file, or larger.
+    """
+    if isinstance(file, Member):
+        _index(file.archive).refuse_bomb(file)
+    return read_bytes(file, most)
+
+
 def read_ends(file: Path, first: int, last: int = 0) -> tuple[bytes, bytes]:
     """The first and the last so many bytes of a file.
 
@@ -207,6 +226,12 @@ class _Archive:
 
     def add(self, name: str, size: int) -> str | None:
         """Enters a file; None for a name that leads out of the archive, which nothing can mean."""
+        if len(name) > MAX_NAME or name.count("/") + name.count("\\") > MAX_DEPTH:
+            raise DataError(
+                f"{self.path}: a name in the archive is too long",
+                rule=f"at most {MAX_NAME} characters and {MAX_DEPTH} folders deep",
+                received=f"{name!r:.80}",
+            )
         inner = posixpath.normpath(name.replace("\\", "/"))
         if inner.startswith(("/", "..")) or inner == "." or "\0" in inner:
             return None
@@ -229,6 +254,9 @@ class _Archive:
             raise DataError(f"{member}: larger than {most:,} bytes")
         return self.sizes[member.inner]
 
+    def refuse_bomb(self, member: Member) -> None:
+        """Raises where a member's length has no relation to its compressed length."""
+
     def read(self, member: Member, most: int) -> bytes:
         raise NotImplementedError
 
@@ -240,8 +268,20 @@ class _Zip(_Archive):
         self.infos = {
             inner: info
             for info in self.file.infolist()
-            if not info.is_dir() and (inner := self.add(info.filename, info.file_size))
+            # An entry without a name, which `is_dir` cannot ask for its last character.
+            if info.filename
+            and not info.is_dir()
+            and (inner := self.add(info.filename, info.file_size))
         }
+
+    def refuse_bomb(self, member: Member) -> None:
+        info = self.infos.get(member.inner)
+        if info is not None and info.file_size > MAX_UNPACKED + MAX_RATIO * info.compress_size:
+            raise DataError(
+                f"{member}: {info.compress_size:,} bytes unpack to {info.file_size:,}",
+                rule=f"at most {MAX_RATIO} times as many",
+                fix="unpack the archive if you trust it, and give the folder",
+            )
 
     def read(self, member: Member, most: int) -> bytes:
         size = self.size_of(member, most)
@@ -249,9 +289,7 @@ class _Zip(_Archive):
             with self.file.open(self.infos[member.inner]) as stream:
                 # What an archive says about its own sizes may be a lie.
                 raw = stream.read(size + 1)
-        except (OSError, ValueError, RuntimeError, NotImplementedError, EOFError) as error:
-            raise DataError(f"{member}: cannot be read", received=str(error)) from error
-        except Exception as error:  # zlib.error, BadZipFile: the archive is damaged
+        except Exception as error:  # zlib.error, BadZipFile, a method that is not supported …
             raise DataError(f"{member}: damaged", received=str(error)) from error
         if len(raw) != size:
             raise DataError(f"{member}: not of the {size:,} bytes that the archive says")
@@ -283,16 +321,13 @@ class _Tar(_Archive):
 def _index(path: Path) -> _Archive:
     try:
         return _opened(path, path.stat().st_mtime_ns, os.getpid())
-    except (OSError, ValueError, tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-        if isinstance(error, DataError):
-            raise
+    except DataError:
+        raise
+    except Exception as error:  # zipfile and tarfile raise whatever damage makes them raise
         raise DataError(f"{path}: no archive that can be read", received=str(error)) from error
 
 
 @functools.lru_cache(maxsize=8)
 def _opened(path: Path, changed: int, process: int) -> _Archive:
     # Each process opens its own: a place in a file that was opened before a fork is shared.
-    try:
-        return _Zip(path) if path.name.lower().endswith(".zip") else _Tar(path)
-    except (NotImplementedError, RuntimeError, UnicodeError, OverflowError) as error:
-        raise DataError(f"{path}: no archive that can be read", received=str(error)) from error
+    return _Zip(path) if path.name.lower().endswith(".zip") else _Tar(path)

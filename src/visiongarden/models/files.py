@@ -24,14 +24,15 @@ from visiongarden import registry
 from visiongarden.errors import ModelFileError, UserError, nearest
 from visiongarden.garbage import uncollected
 from visiongarden.layers.keras_internals import fill, is_only_its_weights, weightless
-from visiongarden.storage import atomic_path
+from visiongarden.storage import atomic_path, parse_json
 
 MANIFEST = "visiongarden.json"
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _ABOVE = {"visiongarden>DarknetModel": "visiongarden.weights.darknet"}
 """Models of ours whose rooms stand above this one -> what is imported when a file names them."""
 
-_MOST_JSON = 16 * 2**20
+_MOST_JSON, _MIN_JSON, _JSON_RATIO = 16 * 2**20, 2**20, 200
+_MAX_ARRAYS, _MAX_DEPTH = 200_000, 100
 _SLACK = 64 * 2**20
 
 
@@ -62,7 +63,9 @@ def load(path: str | Path) -> Any:
                 fill(model, variables, values or {})
                 if values is None:
                     _load_weights(path, weights, model)
-    except (zipfile.BadZipFile, KeyError, EOFError, zlib.error, OSError, NotImplementedError) as e:
+    except UserError:
+        raise
+    except Exception as e:  # h5py and zipfile raise whatever damage makes them raise
         raise ModelFileError(
             f"{path} is not a whole model file",
             rule="a .keras file that model.save() wrote, with all its members",
@@ -177,8 +180,13 @@ def _rebuild(
             model = cls.from_config(config["config"])
     except ModelFileError:
         raise
-    except (UserError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{path} describes no sound model", received=str(error)) from error
+    except Exception as error:  # fields of the wrong type fail anywhere in a class
+        received = (
+            str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        )
+        raise ModelFileError(
+            f"{path} describes no valid model", received=received[:1000]
+        ) from error
     # A small file must not make a large model, nor a large file a small one.
     needs = _size_of(model)
     if needs > weights_size or weights_size > 4 * needs + _SLACK:
@@ -209,18 +217,29 @@ def _read_json(path: Path, archive: zipfile.ZipFile, member: str) -> Any:
             received=", ".join(archive.namelist()[:5]) or "an empty archive",
             fix=f'if it is a plain Keras model: keras.saving.load_model("{path}")',
         )
-    if archive.getinfo(member).file_size > _MOST_JSON:
-        raise ModelFileError(f"{path}: {member} is larger than {_MOST_JSON:,} bytes")
-    try:
-        return json.loads(archive.read(member))
-    except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path}: {member} does not parse", received=str(error)) from error
+    return json_member(path, archive, member)
+
+
+def json_member(path: Path, archive: zipfile.ZipFile, member: str) -> Any:
+    """A JSON member of an archive; its length is bounded by its compressed length.
+
+    Raises:
+        ModelFileError: too large, too large for its compressed length, or not JSON.
+    """
+    info = archive.getinfo(member)
+    if info.file_size > min(_MOST_JSON, _MIN_JSON + _JSON_RATIO * info.compress_size):
+        raise ModelFileError(
+            f"{path}: {member} is too large",
+            rule=f"at most {_MOST_JSON:,} bytes, and {_JSON_RATIO} times its compressed length",
+            received=f"{info.file_size:,} bytes from {info.compress_size:,}",
+        )
+    return parse_json(archive.read(member), f"{path}: {member}", ModelFileError)
 
 
 def _load_weights(path: Path, weights: Path, model: keras.Model) -> None:
     try:
         model.load_weights(weights)
-    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+    except Exception as error:  # Keras and h5py raise whatever damage makes them raise
         raise ModelFileError(
             f"{path} does not hold the weights that its model needs",
             received=" ".join(str(error).split())[:300],
@@ -232,13 +251,21 @@ def _checked(path: Path, file: h5py.File, model: keras.Model) -> list[str]:
     largest = max((4 * _count(weight.shape) for weight in model.weights), default=0)
     names: list[str] = []
 
-    def visit(group: h5py.Group) -> None:
+    seen: set[int] = set()
+
+    def visit(group: h5py.Group, depth: int) -> None:
+        address = h5py.h5o.get_info(group.id).addr
+        if address in seen or len(seen) > _MAX_ARRAYS or depth > _MAX_DEPTH:
+            raise ModelFileError(
+                f"{path}: the groups of the weights are no tree of a model's layers"
+            )
+        seen.add(address)
         for name in group:
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 raise ModelFileError(f"{path}: {name} is a link; weights lie in the file itself")
             item = group[name]
             if isinstance(item, h5py.Group):
-                visit(item)
+                visit(item, depth + 1)
             elif item.is_virtual or item.external or item.nbytes > 2 * largest + 1024:
                 raise ModelFileError(
                     f"{path}: array {item.name} is none of this model's weights",
@@ -247,7 +274,7 @@ def _checked(path: Path, file: h5py.File, model: keras.Model) -> list[str]:
             else:
                 names.append(item.name)
 
-    visit(file)
+    visit(file, 0)
     return names
 
 

@@ -17,6 +17,10 @@ from visiongarden.parts import Backbone, Decoder, Head, Part, connect
 from visiongarden.parts.part import IMAGE
 from visiongarden.types import ClassMap, FeatureSpec, ImageSize
 
+MAX_SIDE, MAX_PIXELS = 32_768, 64_000_000
+"""Largest image that a model takes; a file that asks for more would exhaust the memory of
+`predict` with its first image."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -97,7 +101,7 @@ class Joined(SavedAsParts, keras.Model):
             decoder=read_part(config.get("decoder"), Decoder),
             head=read_part(config.get("head"), Head),
             image_size=config.get("image_size"),
-            class_map=classes and ClassMap(tuple(classes["names"]), tuple(classes["ids"])),
+            class_map=None if classes is None else _class_map(classes),
             dtype=config.get("dtype"),
             fused=bool(config.get("fused")),
             name=config.get("name"),
@@ -150,7 +154,31 @@ class Joined(SavedAsParts, keras.Model):
 def _as_size(size: Any) -> ImageSize | None:
     if size is None:
         return None
-    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    # Whole numbers from anywhere: NumPy's too, but neither infinity nor text.
+    whole = len(sides) == 2 and all(
+        hasattr(side, "__index__") and not isinstance(side, bool) and 0 < side <= MAX_SIDE
+        for side in sides
+    )
+    if not whole or sides[0] * sides[1] > MAX_PIXELS:
+        raise UserError(
+            "image_size is not valid",
+            rule=f"(height, width), whole numbers from 1 to {MAX_SIDE}, "
+            f"together at most {MAX_PIXELS:,} pixels",
+            received=f"{size!r:.80}",
+            fix="image_size=(640, 640)",
+        )
+    return int(sides[0]), int(sides[1])
+
+
+def _class_map(config: Any) -> ClassMap:
+    names, ids = (config.get(key) if isinstance(config, dict) else None for key in ("names", "ids"))
+    if not isinstance(names, list) or not isinstance(ids, list) or len(names) != len(ids):
+        raise UserError(
+            "the class map is not valid", rule="names and ids, one of each for each class",
+            received=f"{config!r:.200}",
+        )  # fmt: skip
+    return ClassMap(tuple(names), tuple(ids))
 
 
 def _as_class_map(classes: ClassMap | Sequence[str] | None) -> ClassMap | None:

@@ -1,6 +1,7 @@
 """Files: the one way in which they are written, and names from files that become paths."""
 
+from visiongarden.storage.json_text import parse_json
 from visiongarden.storage.names import path_inside, safe_name
 from visiongarden.storage.write import atomic_folder, atomic_path, atomic_write
 
-__all__ = ["atomic_folder", "atomic_path", "atomic_write", "path_inside", "safe_name"]
+__all__ = ["atomic_folder", "atomic_path", "atomic_write", "parse_json", "path_inside", "safe_name"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 
 from visiongarden.data import changes
 from visiongarden.errors import UserError
-from visiongarden.storage import atomic_write
+from visiongarden.storage import atomic_write, parse_json
 
 FILE = "resume.npz"
 ADJUSTABLE = ("learning_rate", "final_learning_rate", "warmup_epochs", "weight_decay", "clip_norm")
@@ -104,9 +103,9 @@ def load_state(
             for name, variable in state_variables(model, optimizer):
                 variable.assign(_read(path, archive, name, variable))
             put_back(model, _states(path, archive, draws(model)))
-    except (zipfile.BadZipFile, EOFError, KeyError, OSError, ValueError, TypeError) as error:
-        if isinstance(error, UserError):
-            raise
+    except UserError:
+        raise
+    except Exception as error:  # NumPy and zipfile raise whatever damage makes them raise
         raise UserError(
             f"{path} is not a whole checkpoint",
             received=str(error),
@@ -187,14 +186,28 @@ def _array(variable: Any) -> np.ndarray:
 def _header(path: Path, archive: Any) -> Progress:
     if archive.zip.getinfo(f"{_HEADER}.npy").file_size > _MOST_HEADER:
         raise UserError(f"{path}: its header is larger than {_MOST_HEADER:,} bytes")
-    return Progress(**json.loads(archive[_HEADER].tobytes()))
+    data = parse_json(np.asarray(archive[_HEADER], np.uint8).tobytes(), path, UserError)
+    progress = Progress(**data)
+    rows = progress.history
+    if (
+        any(type(n) is not int or n < 0 for n in (progress.epoch, progress.step))
+        or type(progress.best) not in (int, float)
+        or not isinstance(rows, list)
+        or not all(isinstance(row, dict) for row in rows)
+        or not all(type(v) in (int, float) for row in rows for v in row.values())
+        or not isinstance(progress.identity, dict)
+    ):
+        raise UserError(f"{path} does not hold the progress of a run", fix="train without --resume")
+    return progress
 
 
 def _read(path: Path, archive: Any, name: str, variable: Any) -> np.ndarray:
     most = 8 * int(np.prod(variable.shape, dtype=np.int64)) + 4096
     if archive.zip.getinfo(f"{name}.npy").file_size > most:
         raise UserError(f"{path}: {name} is larger than the weight it belongs to")
-    array: np.ndarray = archive[name]
+    array = np.asarray(archive[name])
+    if array.dtype.kind not in "iufb":
+        raise UserError(f"{path}: {name} holds no numbers")
     if array.shape != tuple(variable.shape):
         raise UserError(
             f"{path}: {name} has another shape",

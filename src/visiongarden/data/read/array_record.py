@@ -7,7 +7,6 @@ a record, and shards of images, the encoded file a record, in the same order. No
 from __future__ import annotations
 
 import functools
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -19,10 +18,10 @@ import numpy as np
 
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.faults import Faults
-from visiongarden.data.place import Place
-from visiongarden.data.read.build import Label, example, no_split, read_text
+from visiongarden.data.place import Place, read_text_bytes
+from visiongarden.data.read.build import MOST_TEXT, Label, example, no_split
 from visiongarden.errors import DataError
-from visiongarden.storage import safe_name
+from visiongarden.storage import parse_json, safe_name
 from visiongarden.types import ClassMap, Example, Outline
 
 META, VERSION = "dataset.json", 1
@@ -156,7 +155,7 @@ def _of_shard(
 def _example(where: str, raw: bytes, image: Record, class_map: ClassMap, faults: Faults) -> Example:
     if len(raw) > _MOST_LABELS:
         raise ValueError("too large")
-    row = json.loads(raw)
+    row = parse_json(raw, where)
     height, width = (int(v) for v in row["size"])
     if not (0 < height < 2**31 and 0 < width < 2**31):
         raise ValueError("`size` is no size")
@@ -190,10 +189,7 @@ def _outline(said: Any) -> Outline | None:
 
 
 def _meta(file: Place) -> Mapping[str, Any]:
-    try:
-        data = json.loads(read_text(file))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{file}: not JSON", received=str(error)[:200]) from error
+    data = parse_json(read_text_bytes(file, MOST_TEXT), file)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise DataError(f"{file}: not a list of shards", rule=f'"format": "{FORMAT}"')
     if data.get("version") != VERSION:

@@ -15,7 +15,7 @@ from visiongarden.data import outlines
 from visiongarden.data.extra import pack
 from visiongarden.data.faults import Faults, all_sound, wrong_with
 from visiongarden.data.header import image_size
-from visiongarden.data.place import Place, read_bytes
+from visiongarden.data.place import Place, read_text_bytes
 from visiongarden.errors import DataError
 from visiongarden.types import Example, ImageSize, Outline
 
@@ -112,7 +112,7 @@ def read_text(path: Place) -> str:
         DataError: no such file, too large, or not UTF-8.
     """
     try:
-        return read_bytes(path, MOST_TEXT).decode("utf-8-sig")
+        return read_text_bytes(path, MOST_TEXT).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text", received=str(error)) from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from array import array
 from collections.abc import Mapping
@@ -14,17 +13,17 @@ import numpy as np
 from visiongarden.data import outlines
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.faults import Faults, wrong_size
-from visiongarden.data.place import Place, read_bytes, read_ends
+from visiongarden.data.place import Place, read_bytes, read_ends, read_text_bytes
 from visiongarden.data.read.build import (
     MOST_TEXT,
     Label,
     example,
     names_in,
     no_split,
-    read_text,
     size_of,
 )
 from visiongarden.errors import DataError
+from visiongarden.storage import parse_json
 from visiongarden.types import ClassMap, Example, ImageSize, Outline
 
 _START = 65_536
@@ -149,9 +148,11 @@ def _label(
     ):
         faults.add(where, f"`bbox` is not four numbers (left, top, width, height): {box!r:.60}")
         return None
-    if category not in class_map.ids or isinstance(category, bool):
+    if type(category) is not int or category not in class_map.by_id:
         faults.add(
-            where, f"category_id {category!r:.60} is none of {list(class_map.ids)!r:.100}", "id"
+            where,
+            f"category_id {category!r:.60} is none of {list(class_map.ids[:20])!r:.100}",
+            "id",
         )
         return None
     extra = {key: value for key, value in row.items() if key not in _READ}
@@ -166,7 +167,7 @@ def _label(
     return Label(
         where,
         (x, y, x + w, y + h),
-        class_map.ids.index(category),
+        class_map.by_id[category],
         bool(row.get("iscrowd")),
         outline,
         _area(where, row, faults),
@@ -239,14 +240,7 @@ def _ring(polygon: Any) -> np.ndarray:
 
 
 def _parsed(file: Place) -> Mapping[str, Any]:
-    try:
-        data = json.loads(read_text(file))
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{file}: line {error.lineno}, column {error.colno}: not JSON", received=error.msg
-        ) from error
-    except (RecursionError, ValueError) as error:
-        raise DataError(f"{file}: not JSON that can be read", received=str(error)) from error
+    data = parse_json(read_text_bytes(file, MOST_TEXT), file)
     if not isinstance(data, dict):
         raise DataError(
             f"{file}: not a COCO data set", rule="an object with images, annotations, categories"

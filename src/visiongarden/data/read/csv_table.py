@@ -125,16 +125,16 @@ def _label(
         return None  # the image has no object
     name = texts.pop()
     faults.ids[name] += 1
-    if name not in class_map.names:
+    if name not in class_map.by_name:
         known = ", ".join(class_map.names)
-        faults.add(where, f"class {name!r:.60} is not in the class map: {known}", "id")
+        faults.add(where, f"class {name!r:.60} is not in the class map: {known:.200}", "id")
         return None
     try:
         x1, y1, x2, y2 = map(float, texts)
     except ValueError:
         faults.add(where, f"not four numbers: {', '.join(texts)[:80]}")
         return None
-    return Label(where, (x1, y1, x2, y2), class_map.names.index(name))
+    return Label(where, (x1, y1, x2, y2), class_map.by_name[name])
 
 
 def _rows(file: Place) -> Iterator[Row]:

@@ -87,8 +87,8 @@ def read(
             name: [image for image in images if by_hash(_key(own / name, image)) == split]
             for name, images in found.items()
         }
-    known = [name for name in found if name in class_map.names]
-    pairs = [(image, class_map.names.index(name)) for name in known for image in found[name]]
+    known = [name for name in found if name in class_map.by_name]
+    pairs = [(image, class_map.by_name[name]) for name in known for image in found[name]]
     paths, classes = zip(*pairs, strict=True) if pairs else ((), ())
     return ClassificationDataset(class_map, paths, classes, split, root)
 

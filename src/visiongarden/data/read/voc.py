@@ -123,9 +123,9 @@ def _label(
     name, box = item.text_of("name"), item.child("bndbox")
     where = f"{file}:{item.line}"
     faults.ids[name] += 1
-    if name not in class_map.names:
+    if name not in class_map.by_name:
         known = ", ".join(class_map.names)
-        faults.add(where, f"class {name!r} is not in the class map: {known}", "id")
+        faults.add(where, f"class {name!r:.60} is not in the class map: {known:.200}", "id")
         return None
     if box is None:
         faults.add(where, "object without bndbox")
@@ -139,7 +139,7 @@ def _label(
     shift = 1.0 if one_based else 0.0
     # The original VOC counts the last pixel as inside: 1 to 10 are ten pixels.
     corners = (x1 - shift, y1 - shift, x2, y2)
-    return Label(f"{file}:{box.line}", corners, class_map.names.index(name))
+    return Label(f"{file}:{box.line}", corners, class_map.by_name[name])
 
 
 def _folders(root: Place) -> tuple[Place, Place] | None:

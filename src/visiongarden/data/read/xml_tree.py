@@ -6,14 +6,17 @@ import math
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
-from visiongarden.data.place import Place, read_bytes
+from visiongarden.data.place import Place, read_text_bytes
 from visiongarden.errors import DataError
 
 MOST_BYTES = 16 * 2**20
 MOST_DEPTH = 50
 
+MIN_ELEMENTS, BYTES_PER_ELEMENT = 1000, 8
+"""`<a/>` takes forty times its length in memory; an element with a number has 20 bytes."""
 
-@dataclass
+
+@dataclass(slots=True)
 class Element:
     """One element: tag, line in the file, text, children."""
 
@@ -46,8 +49,8 @@ def parse_xml(path: Place) -> Element:
     Raises:
         DataError: no such file, too large or deep, a document type, or not XML; names the line.
     """
-    raw = read_bytes(path, MOST_BYTES)
-    builder = _Builder(path)
+    raw = read_text_bytes(path, MOST_BYTES)
+    builder = _Builder(path, MIN_ELEMENTS + len(raw) // BYTES_PER_ELEMENT)
     parser = builder.parser
     try:
         parser.Parse(raw, True)
@@ -61,10 +64,12 @@ def parse_xml(path: Place) -> Element:
 
 
 class _Builder:
-    def __init__(self, path: Place) -> None:
+    def __init__(self, path: Place, max_elements: int) -> None:
         self.path, self.top = path, Element("", 0)
-        self.open = [self.top]
+        self.open, self.texts = [self.top], [[]]  # type: ignore[var-annotated]
+        self.left = max_elements
         self.parser = expat.ParserCreate()
+        self.parser.buffer_text = True
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._text
@@ -74,15 +79,23 @@ class _Builder:
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         if len(self.open) > MOST_DEPTH:
             raise DataError(f"{self.path}:{self.parser.CurrentLineNumber}: nested too deeply")
+        self.left -= 1
+        if self.left < 0:
+            raise DataError(
+                f"{self.path}:{self.parser.CurrentLineNumber}: too many elements for its length",
+                rule=f"{MIN_ELEMENTS} and one for each {BYTES_PER_ELEMENT} bytes",
+            )
         element = Element(tag, self.parser.CurrentLineNumber)
         self.open[-1].children.append(element)
         self.open.append(element)
+        self.texts.append([])
 
     def _end(self, tag: str) -> None:
-        self.open.pop()
+        # Joined once: adding up piece by piece takes the square of the number of line ends.
+        self.open.pop().text = "".join(self.texts.pop())
 
     def _text(self, text: str) -> None:
-        self.open[-1].text += text
+        self.texts[-1].append(text)
 
     def _refuse(self, *_: object) -> None:
         raise DataError(

@@ -21,6 +21,10 @@ _ACTIVATIONS = {
     "HardSwish": "hard_silu", "HardSigmoid": "hard_sigmoid", "Softplus": "softplus",
     "Mish": "mish", "Elu": "elu", "Gelu": "gelu", "Swish": "silu",
 }  # fmt: skip
+_TYPES: dict[str, Any] = {
+    "kernel_shape": tuple, "strides": tuple, "pads": tuple, "dilations": tuple, "group": int,
+    "transB": int, "keepdims": int, "alpha": float, "auto_pad": str, "mode": str,
+}  # fmt: skip
 _SILENT = frozenset({"Identity", "Dropout", "Cast"})
 _NORMS = {
     "BatchNormalization": "batch", "LayerNormalization": "layer", "GroupNormalization": "group",
@@ -54,7 +58,6 @@ def onnx_graph(path: Path) -> Graph:
 def _load(path: Path) -> Any:
     try:
         import onnx
-        from google.protobuf.message import DecodeError
     except ImportError as error:
         raise UserError(
             "the package onnx is not installed", fix='pip install "visiongarden[export]"'
@@ -68,7 +71,7 @@ def _load(path: Path) -> Any:
         )
     try:
         model = onnx.load_model(str(path), format="protobuf", load_external_data=False)
-    except (DecodeError, ValueError, RecursionError) as error:
+    except Exception as error:  # the parser's own kinds
         raise ModelFileError(
             f"{path} is not a whole ONNX file",
             received=f"{error!s:.200}",
@@ -94,7 +97,17 @@ class _Reader:
                 channels = sides[1] if len(sides) > 1 and sides[1] > 0 else None
                 self._add(Op("input", (), name=value.name, channels=channels), [value.name])
         for number, node in enumerate(self.source.node):
-            self._node(node, number)
+            try:
+                self._node(node, number)
+            except UserError:
+                raise
+            except Exception as error:  # shapes and settings that contradict each other
+                name = f"{node.name or number!s:.80} ({node.op_type:.40})"
+                raise ModelFileError(
+                    f"{self.path}: node {name} is not valid",
+                    received=f"{type(error).__name__}: {error!s:.200}",
+                    fix="export the model again",
+                ) from error
         ends = [self.at[v.name] for v in self.source.output if v.name in self.at]
         if not ends:
             raise ModelFileError(f"{self.path}: no output of the graph comes from a node")
@@ -174,7 +187,7 @@ class _Reader:
     def _describe(
         self, node: Any, inputs: tuple[int, ...], weights: list[str]
     ) -> tuple[str, Any, int | None]:
-        kind, given = node.op_type, {a.name: _value(a) for a in node.attribute}
+        kind, given = node.op_type, {a.name: self._setting(node, a) for a in node.attribute}
         if kind in ("Conv", "ConvTranspose"):
             return self._convolution(node, given, weights)
         if kind in ("Gemm", "MatMul") and weights:
@@ -220,6 +233,18 @@ class _Reader:
         if word not in ("concat", *_WORDS.values()) and any(small):
             odd["constants"] = str(small)[:200]
         return word, settings(**odd) if word != "concat" else (), None
+
+    def _setting(self, node: Any, attribute: Any) -> Any:
+        """The value of an attribute, of the type that its name has in ONNX's operators."""
+        value, wanted = _value(attribute), _TYPES.get(attribute.name)
+        if wanted is not None and not isinstance(value, wanted):
+            raise ModelFileError(
+                f"{self.path}: attribute {attribute.name} of node {node.name!r:.80} is not valid",
+                rule="numbers" if wanted is tuple else wanted.__name__,
+                received=f"{value!r:.80}",
+                fix="export the model again",
+            )
+        return value
 
     def _convolution(
         self, node: Any, given: dict[str, Any], weights: list[str]

@@ -15,6 +15,8 @@ from visiongarden.errors import UserError
 from visiongarden.weights.sources.bytes import Window, array_at
 
 _MOST_ARRAYS = 200_000
+_UNPACKED, _RATIO = 64 * 2**20, 8
+_MAX_DEPTH = 100
 _NOT_WEIGHTS = frozenset({"optimizer", "seed_generator"})
 
 
@@ -58,7 +60,7 @@ def arrays_in(
     try:
         with h5py.File(Window(data, start, size), "r") as file:
             walk.group(file.id, ())
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
+    except Exception as error:  # h5py's calls raise whatever damage makes them raise
         if isinstance(error, UserError):
             raise
         raise UserError(
@@ -78,11 +80,12 @@ class _Walk:
         self.path, self.data, self.start, self.size = path, data, start, size
         self.found: list[Array] = []
         self.seen: set[Any] = set()
+        self.unpacked = 0
 
-    def group(self, group: Any, chain: tuple[str, ...]) -> None:
+    def group(self, group: Any, chain: tuple[str, ...], depth: int = 0) -> None:
         """Walks a group; Keras keeps a layer's own arrays in its group "vars"."""
         address = h5py.h5o.get_info(group).addr
-        if address in self.seen or len(self.seen) > _MOST_ARRAYS:
+        if address in self.seen or len(self.seen) > _MOST_ARRAYS or depth > _MAX_DEPTH:
             raise UserError(f"{self.path}: the groups of the file are no tree")
         self.seen.add(address)
         inside = {name: item for name, item in self.items(group) if name not in _NOT_WEIGHTS}
@@ -97,7 +100,7 @@ class _Walk:
                 self.arrays(item, "/".join(chain))
             else:
                 own = _layer_name(item, name) if self.named else ""
-                self.group(item, (*chain, own) if own else chain)
+                self.group(item, (*chain, own) if own else chain, depth + 1)
 
     def items(self, group: Any) -> Iterator[tuple[str, Any]]:
         """Name and object of each entry; refuses links to elsewhere."""
@@ -133,7 +136,15 @@ class _Walk:
         """How to read an array: where it lies in one piece, as a view of the file."""
         shape = item.shape
         if place is None:
-            # Compressed or in pieces, which Keras does not write: rare, so read at once.
+            # Compressed or in pieces, which Keras does not write: rare, so read at once, but not
+            # without bounds: a file of 9 MB can claim 8 GB of fill values.
+            self.unpacked += size
+            if self.unpacked > _UNPACKED + _RATIO * self.size:
+                raise UserError(
+                    f"{self.path}: compressed arrays take too much memory",
+                    rule=f"at most {_RATIO} times the file's {self.size:,} bytes",
+                    received=f"{self.unpacked:,} bytes and more",
+                )
             values = h5py.Dataset(item)[()]
             return lambda: values
         if place + size > self.size:

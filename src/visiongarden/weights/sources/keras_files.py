@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
-import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from visiongarden.errors import ModelFileError, UserError
-from visiongarden.models.files import MANIFEST
+from visiongarden.models.files import MANIFEST, json_member
 from visiongarden.weights.sources.bytes import check_spans, crcs, mapped, span_of
 from visiongarden.weights.sources.hdf5 import Array, arrays_in
 from visiongarden.weights.sources.keras_names import variable_names
 from visiongarden.weights.sources.stored import Source, Stored
 
 _WEIGHTS, _CONFIG = "model.weights.h5", "config.json"
-_MOST_JSON = 64 * 2**20
 
 
 @contextmanager
@@ -41,9 +38,11 @@ def open_keras(path: Path, layout: str) -> Iterator[Source]:
             names = archive.namelist()
             weights = archive.getinfo(_WEIGHTS)
             span = span_of(data, weights)
-            manifest = _json(path, archive, MANIFEST) if MANIFEST in names else None
-            config = _json(path, archive, _CONFIG)
-    except (zipfile.BadZipFile, KeyError, EOFError, zlib.error, OSError, RuntimeError) as error:
+            manifest = json_member(path, archive, MANIFEST) if MANIFEST in names else None
+            config = json_member(path, archive, _CONFIG)
+    except UserError:
+        raise
+    except Exception as error:  # a damaged archive raises whatever is damaged
         raise ModelFileError(
             f"{path} is not a whole model file",
             rule=f"a .keras archive with {_WEIGHTS} and {_CONFIG}",
@@ -115,14 +114,3 @@ def _numbered(arrays: list[Array], names: dict[str, tuple[str, ...]]) -> Iterato
             position=position,
             siblings=array.siblings,
         )
-
-
-def _json(path: Path, archive: zipfile.ZipFile, member: str) -> Any:
-    if archive.getinfo(member).file_size > _MOST_JSON:
-        raise ModelFileError(f"{path}: {member} is larger than {_MOST_JSON:,} bytes")
-    try:
-        return json.loads(archive.read(member))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise ModelFileError(f"{path}: {member} does not parse", received=str(error)) from error

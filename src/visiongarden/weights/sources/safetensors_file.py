@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from visiongarden.errors import UserError
+from visiongarden.storage import parse_json
 from visiongarden.weights.sources.bytes import array_at, mapped
 from visiongarden.weights.sources.stored import Source, Stored
 from visiongarden.weights.torch_names import IGNORED, looks_like_torch
@@ -41,7 +41,7 @@ def open_safetensors(path: Path, layout: str) -> Iterator[Source]:
         ) from error
     data = mapped(path)
     length = int.from_bytes(bytes(data[:8]), "little")
-    header = json.loads(bytes(data[8 : 8 + length]))
+    header = parse_json(bytes(data[8 : 8 + length]), path, UserError)
     header.pop("__metadata__", None)
     found, ignored = [], []
     for name, entry in header.items():
