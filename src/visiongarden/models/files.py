@@ -249,6 +249,7 @@ def _load_weights(path: Path, weights: Path, model: keras.Model) -> None:
 def _checked(path: Path, file: h5py.File, model: keras.Model) -> list[str]:
     """All arrays' names; refuses links out of the file and arrays larger than any weight."""
     largest = max((4 * _count(weight.shape) for weight in model.weights), default=0)
+    most = 2 * largest + 1024
     names: list[str] = []
 
     seen: set[int] = set()
@@ -266,7 +267,7 @@ def _checked(path: Path, file: h5py.File, model: keras.Model) -> list[str]:
             item = group[name]
             if isinstance(item, h5py.Group):
                 visit(item, depth + 1)
-            elif item.is_virtual or item.external or item.nbytes > 2 * largest + 1024:
+            elif item.is_virtual or item.external or _plugins(item) or item.nbytes > most:
                 raise ModelFileError(
                     f"{path}: array {item.name} is none of this model's weights",
                     received=f"shape {item.shape}",
@@ -276,6 +277,12 @@ def _checked(path: Path, file: h5py.File, model: keras.Model) -> list[str]:
 
     visit(file, 0)
     return names
+
+
+def _plugins(item: h5py.Dataset) -> bool:
+    """Whether HDF5 would look for a library that unpacks the array."""
+    plan = item.id.get_create_plist()
+    return any(plan.get_filter(i)[0] >= 256 for i in range(plan.get_nfilters()))
 
 
 def _by_checksum(
