@@ -11,6 +11,8 @@ from typing import Any
 
 _COMMAND_LINE: ContextVar[bool] = ContextVar("command_line", default=False)
 
+from visiongarden.terminal import printable
+
 _SHOWN, _COMPARED = 60, 2000
 
 
@@ -39,7 +41,8 @@ class UserError(ValueError):
             for label, text in (("rule", rule), ("received", received), ("fix", fix))
             if text
         ]
-        super().__init__("\n".join(lines))
+        # Names from files stand in messages; a terminal must not obey them.
+        super().__init__(printable("\n".join(lines)))
 
 
 class ConfigError(UserError):
@@ -67,7 +70,7 @@ class ContractError(UserError):
             f"  {'is offered':{width}}{offered}",
             f"  fix: {fix}",
         ]
-        self.args = ("\n".join(lines),)
+        self.args = (printable("\n".join(lines)),)
 
 
 class DataError(UserError):

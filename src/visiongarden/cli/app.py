@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from visiongarden.terminal import printable
+
 app = typer.Typer(
     help="Build a custom vision model from tested parts, train it, ship it.",
     no_args_is_help=True,
@@ -15,11 +17,16 @@ app = typer.Typer(
 )
 
 
+def echo(text: object, err: bool = False) -> None:
+    """Print text in which names from files may stand."""
+    typer.echo(printable(text), err=err)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"visiongarden {version('visiongarden')}")
+        echo(f"visiongarden {version('visiongarden')}")
         raise typer.Exit
 
 

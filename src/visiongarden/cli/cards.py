@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from visiongarden.cli.app import app
+from visiongarden.cli.app import app, echo
 from visiongarden.cli.options import Debug, Imports
 from visiongarden.cli.start import start
 
@@ -36,7 +36,7 @@ def verify(
     diverges = False
     for found in cards.verify_all(source, factory):
         diverges |= not found.ok
-        typer.echo(found.verdict if all and found.ok else str(found))
+        echo(found.verdict if all and found.ok else str(found))
     if diverges:
         raise typer.Exit(DIVERGES)
 
@@ -54,4 +54,4 @@ def models(
 
     listing = cards.models(task)
     text = listing.json() if json else listing.markdown() if markdown else str(listing)
-    typer.echo(text.removesuffix("\n"))
+    echo(text.removesuffix("\n"))

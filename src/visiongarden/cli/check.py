@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from visiongarden.cli.app import app
+from visiongarden import terminal
+from visiongarden.cli.app import app, echo
 from visiongarden.cli.options import Debug
 from visiongarden.cli.start import start
 
@@ -28,16 +29,15 @@ def check(
 ) -> None:
     """Check layers, blocks and parts of your own: config, files, gradients, shapes, backends."""
     start()
-    from rich.console import Console
 
     from visiongarden import testing
 
     backends = "all" if not backend else [name for name in backend if name != "none"]
     reports = testing.check_module(target, backends=backends, skip=skip or [])
     if as_json:
-        typer.echo(json.dumps([report.to_dict() for report in reports], indent=1))
+        echo(json.dumps([report.to_dict() for report in reports], indent=1))
     else:
-        console = Console(markup=False, emoji=False, highlight=False)
+        console = terminal.console(markup=False, emoji=False, highlight=False)
         for report in reports:
             console.print(report.table() if not report.ok or len(reports) == 1 else str(report))
     if not all(report.ok for report in reports):
@@ -54,6 +54,6 @@ def lint(
 
     faults = [fault for file in files for fault in testing.lint(file)]
     for fault in faults:
-        typer.echo(str(fault))
+        echo(str(fault))
     if not all(fault.is_warning for fault in faults):
         raise typer.Exit(1)

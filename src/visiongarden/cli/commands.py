@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from visiongarden.cli.app import app
+from visiongarden import terminal
+from visiongarden.cli.app import app, echo
 from visiongarden.cli.options import (
     Debug,
     Format,
@@ -60,7 +61,7 @@ def train(
 
     recipe = recipes.resolve(source, format, invalid_boxes, overrides or [], task)
     folder = recipes.train(recipe, output, resume, accept_changes)
-    typer.echo(f"best model: {folder / 'best.keras'}")
+    echo(f"best model: {folder / 'best.keras'}")
 
 
 @app.command("eval")
@@ -80,14 +81,13 @@ def evaluate(
 ) -> None:
     """Judge a model on a data set: COCO's figures, top-k accuracy or mean IoU."""
     start(imports)
-    from rich.console import Console
 
     from visiongarden import evaluation
 
     result = evaluation.evaluate_file(
         model, data, format, split, invalid_boxes, batch_size, class_names
     )
-    Console(markup=False, emoji=False, highlight=False).print(result.table())
+    terminal.console(markup=False, emoji=False, highlight=False).print(result.table())
 
 
 @app.command()
@@ -107,7 +107,7 @@ def predict(
     from visiongarden import evaluation
 
     folder = evaluation.predict_files(model, images, output, score)
-    typer.echo(f"{folder}: pictures and numbers of {len(images)} image(s) or folder(s) of them")
+    echo(f"{folder}: pictures and numbers of {len(images)} image(s) or folder(s) of them")
 
 
 @app.command()
@@ -127,4 +127,4 @@ def export(
 
     size = None if image_size is None else (image_size, image_size)
     path, found = export_file(model, output, format, size)
-    typer.echo(f"exported {path}: {found}")
+    echo(f"exported {path}: {found}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from visiongarden.cli.app import app
+from visiongarden.cli.app import app, echo
 from visiongarden.cli.options import Debug, Imports, ModelFile
 from visiongarden.cli.start import start
 
@@ -29,7 +29,7 @@ def import_darknet(
     start()
     from visiongarden.weights import darknet
 
-    typer.echo(darknet.import_files(cfg, weights, output, names, as_parts))
+    echo(darknet.import_files(cfg, weights, output, names, as_parts))
 
 
 @app.command("export-darknet")
@@ -50,4 +50,4 @@ def export_darknet(
 
     size = None if image_size is None else (image_size, image_size)
     darknet.export_darknet(load(model), cfg, weights, size)
-    typer.echo(f"{cfg}\n{weights}")
+    echo(f"{cfg}\n{weights}")

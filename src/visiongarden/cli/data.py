@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from visiongarden.cli.app import app
+from visiongarden.cli.app import app, echo
 from visiongarden.cli.options import Debug, Format, InvalidBoxes
 
 data = typer.Typer(
@@ -39,11 +39,11 @@ def check(
     from visiongarden.data import doctor
 
     report, page = doctor.check_set(source, output, format, invalid_boxes, stride, image_size)
-    typer.echo(report.text())
-    typer.echo(f"report: {page}, {page.with_suffix('.json')}")
+    echo(report.text())
+    echo(f"report: {page}, {page.with_suffix('.json')}")
     if fix is not None:
         changes = doctor.fix(source, fix, format)
-        typer.echo(f"corrected copy: {fix}, {len(changes)} changes in {fix / 'changes.txt'}")
+        echo(f"corrected copy: {fix}, {len(changes)} changes in {fix / 'changes.txt'}")
         return
     report.raise_if_errors()
 
@@ -64,8 +64,8 @@ def convert(
 
     lost = converted(source, target, to, format, invalid_boxes)
     for line in lost.summary():
-        typer.echo(f"has no place in {to}: {line}")
-    typer.echo(f"written: {target} ({to})")
+        echo(f"has no place in {to}: {line}")
+    echo(f"written: {target} ({to})")
 
 
 @data.command()
@@ -95,4 +95,4 @@ def show(
         source, format, split, invalid_boxes, (image_size, image_size), count, columns, seed,
         plain, recipe, overrides or [],
     )  # fmt: skip
-    typer.echo(f"written: {sheet.save_sheet(picture, output)}")
+    echo(f"written: {sheet.save_sheet(picture, output)}")

@@ -8,6 +8,7 @@ import sys
 import traceback
 
 from visiongarden.errors import UserError
+from visiongarden.terminal import printable
 
 MENDABLE, BUG, INTERRUPTED = 2, 1, 130
 """Exit codes; 2 is also what a wrong option gives."""
@@ -44,9 +45,9 @@ def report(error: BaseException, debug: bool) -> int:
         return INTERRUPTED
     mendable = error if isinstance(error, UserError) else _mendable(error)
     if mendable is not None:
-        print(f"error: {mendable}", file=sys.stderr)
+        print(printable(f"error: {mendable}"), file=sys.stderr)
         return MENDABLE
-    print(f"error: {_bug(error)}", file=sys.stderr)
+    print(printable(f"error: {_bug(error)}"), file=sys.stderr)
     return BUG
 
 

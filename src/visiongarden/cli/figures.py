@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from visiongarden.cli.app import app
+from visiongarden.cli.app import app, echo
 from visiongarden.cli.options import Debug, Imports
 from visiongarden.cli.start import start
 
@@ -32,11 +32,11 @@ def show(
 
     figure = recipes.show(source, image_size)
     if html is not None:
-        typer.echo(f"drawn {figure.save(html)}", err=as_json)
+        echo(f"drawn {figure.save(html)}", err=as_json)
     if as_json:
-        typer.echo(json.dumps(figure.to_dict()))
+        echo(json.dumps(figure.to_dict()))
     elif html is None:
-        typer.echo(str(figure))
+        echo(str(figure))
 
 
 @app.command()
@@ -56,9 +56,9 @@ def repeats(
     from visiongarden import inspect
 
     found = inspect.repeats(source)
-    typer.echo(json.dumps(found.to_dict()) if as_json else str(found))
+    echo(json.dumps(found.to_dict()) if as_json else str(found))
     if write is not None:
         module, test, refused = inspect.write(found, write)
         for name, reason in refused.items():
-            typer.echo(f"not written: {name}, which holds {reason}", err=True)
-        typer.echo(f"written {module}; next: python -m pytest {test}", err=as_json)
+            echo(f"not written: {name}, which holds {reason}", err=True)
+        echo(f"written {module}; next: python -m pytest {test}", err=as_json)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from visiongarden.cli.app import app
+from visiongarden.cli.app import app, echo
 from visiongarden.cli.options import Debug
 
 
@@ -23,6 +23,6 @@ def new(
 
     created = scaffold.new(kind, name, into)
     for path in created.files:
-        typer.echo(f"wrote {path}")
+        echo(f"wrote {path}")
     for command in created.commands:
-        typer.echo(f"next: {command}")
+        echo(f"next: {command}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from visiongarden.cli.app import app
+from visiongarden.cli.app import app, echo
 from visiongarden.cli.options import Debug, FormatOrNone, Imports, InvalidBoxesOrNone, TaskOrNone
 from visiongarden.cli.start import start
 
@@ -24,7 +24,7 @@ def schema(imports: Imports = None, debug: Debug = False) -> None:
     start(imports)
     from visiongarden import recipes
 
-    typer.echo(json.dumps(recipes.schema(), indent=1))
+    echo(json.dumps(recipes.schema(), indent=1))
 
 
 @config.command("show")
@@ -60,4 +60,4 @@ def diff(
     from visiongarden import recipes
 
     for difference in recipes.compare(a, b):
-        typer.echo(str(difference))
+        echo(str(difference))

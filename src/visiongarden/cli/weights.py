@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from visiongarden.cli.app import app
+from visiongarden.cli.app import app, echo
 from visiongarden.cli.options import Debug, Imports
 from visiongarden.cli.start import start
 
@@ -39,8 +39,8 @@ def transfer(
     from visiongarden import weights
 
     rules = weights.rules(rename or [])
-    typer.echo(str(weights.transfer_file(source, target, output, rules, at_least, layout)))
-    typer.echo(f"saved {output}")
+    echo(str(weights.transfer_file(source, target, output, rules, at_least, layout)))
+    echo(f"saved {output}")
 
 
 @app.command()
@@ -59,4 +59,4 @@ def diff(
     from visiongarden import recipes
 
     found = recipes.diff(before, after, image_size)
-    typer.echo(json.dumps(found.to_dict(), indent=1) if as_json else str(found))
+    echo(json.dumps(found.to_dict(), indent=1) if as_json else str(found))

@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -127,8 +126,6 @@ def refuse(root: Any, found: Sequence[Finding]) -> None:
     if not found:
         return
     shown = "\n    ".join(str(finding) for finding in found[:_SHOWN])
-    # A name from JSON may hold half a character, which no terminal prints.
-    shown = shown.encode("utf-8", "backslashreplace").decode()
     rest = len(found) - _SHOWN
     more = f"\n    … and {rest} more" if rest > 0 else ""
     raise DataError(
@@ -170,8 +167,3 @@ def all_sound(boxes: np.ndarray, size: ImageSize) -> bool:
     low, high = boxes[:, :2], boxes[:, 2:]
     # A comparison with NaN is False.
     return bool((low >= 0).all() and (high <= (size[1], size[0])).all() and (high > low).all())
-
-
-def printable(text: str | Path) -> str:
-    """Text that a terminal and a file can hold, whatever name it was made of."""
-    return str(text).encode("utf-8", "backslashreplace").decode()

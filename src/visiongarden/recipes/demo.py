@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from rich.console import Console
 
+from visiongarden import terminal
 from visiongarden.data import DetectionDataset, Loader, make_scenes, read
 from visiongarden.errors import UserError
 from visiongarden.evaluation import Predictor, draw, predict, write_png
@@ -89,7 +90,7 @@ def demo(output: str | Path = "runs/demo", seed: int = 0) -> Path:
     Raises:
         UserError: the numbers of the reopened or of the exported model differ.
     """
-    console, begun = Console(), time.monotonic()
+    console, begun = terminal.console(), time.monotonic()
     folder = free_folder(Path(output))
     scenes = make_scenes(folder / "scenes", COUNT, seed=seed)
     say(console, f"drew {COUNT} scenes of shapes into {scenes}")

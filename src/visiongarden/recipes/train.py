@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from rich.console import Console
 
+from visiongarden import terminal
 from visiongarden.config import save_yaml
 from visiongarden.data import Prints, check, fingerprint, leaked
 from visiongarden.errors import DataError, NotFiniteError, UserError
@@ -74,7 +75,7 @@ def train(
         raise UserError(
             "accept_changes belongs to a run that is resumed", fix="--resume (resume=True)"
         )
-    console = Console(markup=False, emoji=False, highlight=False)
+    console = terminal.console(markup=False, emoji=False, highlight=False)
     task = find(recipe.task)
     train_set, val_set = (read_split(recipe.task, recipe.data, split) for split in ("train", "val"))
     _same_classes(train_set, val_set)

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from visiongarden import terminal
+
 
 class ProgressBar(keras.callbacks.Callback):
     """A bar that moves in a terminal, and one line an epoch everywhere.
@@ -30,7 +32,7 @@ class ProgressBar(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.steps, self.batch_size, self.figures = steps, batch_size, figures
-        self.console = console or Console()
+        self.console = console or terminal.console()
         self._live: Live | None = None
         self._judged: dict[str, float] = {}
         self._first: int | None = None

@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from visiongarden.data.faults import printable
+from visiongarden.terminal import printable
 from visiongarden.types import ImageSize
 
 _MOST_BARS = 40

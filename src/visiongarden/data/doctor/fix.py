@@ -24,6 +24,7 @@ from visiongarden.data.write.examples import Lost
 from visiongarden.data.write.read_back import read_back
 from visiongarden.data.write.splits import write_file
 from visiongarden.errors import DataError, UserError
+from visiongarden.terminal import printable
 
 CHANGES = "changes.txt"
 _JUDGED_FIRST = ("test", "val", "valid")
@@ -148,7 +149,7 @@ def _write(
     read_back(format, folder, fixed, lost)
     changes += lost
     text = "".join(f"{line}\n" for line in changes)
-    write_file(folder, CHANGES, content=text.encode("utf-8", "backslashreplace"))
+    write_file(folder, CHANGES, content=printable(text))
 
 
 def _left_out(

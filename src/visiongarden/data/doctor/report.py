@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from visiongarden.data.doctor.labelling import Labelling
-from visiongarden.data.faults import Finding, printable, refuse
+from visiongarden.data.faults import Finding, refuse
 from visiongarden.storage import atomic_write
+from visiongarden.terminal import printable
 from visiongarden.types import ImageSize
 
 LEVELS = ("error", "warning", "note")

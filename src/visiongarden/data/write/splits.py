@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from visiongarden.data.faults import printable
 from visiongarden.data.read.build import CLASSES
 from visiongarden.errors import DataError, UserError
 from visiongarden.storage import path_inside
+from visiongarden.terminal import printable
 from visiongarden.types import ClassMap
 
 

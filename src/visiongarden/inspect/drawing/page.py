@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from visiongarden.inspect.drawing.boxes import Box, every_box
 from visiongarden.inspect.drawing.layout import pyramid, strip
 from visiongarden.inspect.drawing.svg import number, pyramid_svg, sides, strip_svg
+from visiongarden.terminal import printable
 
 if TYPE_CHECKING:
     from visiongarden.inspect.show import Figure
@@ -68,7 +69,7 @@ def page(figure: Figure) -> str:
     ]
     height, width = figure.image_size
     return _PAGE.format(
-        title=escape(figure.title),
+        title=escape(printable(figure.title)),
         style=_text("page.css"),
         script=_text("page.js"),
         image=f"{height} × {width} × 3",
@@ -89,7 +90,7 @@ def _section(box: Box, figure: Figure, colour: int, opens: dict[str, str]) -> st
     times = f" ×{box.repeats}, the first of them" if box.repeats > 1 else ""
     return (
         f'<section id="{opens[box.path]}" class="c{colour} depth{min(depth, 4)}" hidden>'
-        f"<h2>{escape(box.path)} <small>{escape(box.kind)}{times}: "
+        f"<h2>{escape(printable(box.path))} <small>{escape(box.kind)}{times}: "
         f"{escape(', '.join(sides(shape) for shape in box.inputs))} → "
         f"{escape(sides(box.output))}</small>"
         f'<button class="close" data-closes="{opens[box.path]}">fold</button></h2>'
@@ -101,7 +102,7 @@ def _part(figure: Figure, part: str) -> str:
     counted = figure.parts[part]
     share = f"{counted.macs / figure.count.macs:.0%}" if figure.count.macs else ""
     return (
-        f"<tr><th>{escape(part)}</th><td>{counted.trainable:,}</td>"
+        f"<tr><th>{escape(printable(part))}</th><td>{counted.trainable:,}</td>"
         f"<td>{number(counted.macs)}</td><td>{share}</td></tr>"
     )
 

@@ -7,6 +7,7 @@ from html import escape
 from visiongarden.inspect.count import Count
 from visiongarden.inspect.drawing.boxes import Box
 from visiongarden.inspect.drawing.layout import TOP, Layout, Placed
+from visiongarden.terminal import printable
 from visiongarden.types import ImageSize
 
 _MOST_LETTERS = 16
@@ -20,7 +21,7 @@ def pyramid_svg(layout: Layout, whole: Count, image: ImageSize, opens: dict[str,
     for number, (part, (left, right)) in enumerate(layout.parts.items()):
         lines.append(
             f'<text class="part c{number % 3}" x="{(left + right) / 2:.0f}" y="24">'
-            f"{escape(part)}</text>"
+            f"{escape(printable(part))}</text>"
         )
     lines += [_image(layout, image), *_arrows(layout)]
     colours = {part: number % 3 for number, part in enumerate(layout.parts)}
@@ -97,8 +98,8 @@ def _image(layout: Layout, image: ImageSize) -> str:
 
 def _draw(placed: Placed, whole: Count, colour: int, opens: dict[str, str]) -> str:
     box = placed.box
-    tip = escape(_tip(box), quote=True)
-    label = escape(f"{box.path}, {box.kind}", quote=True)
+    tip = escape(printable(_tip(box)), quote=True)
+    label = escape(printable(f"{box.path}, {box.kind}"), quote=True)
     if box.sign:
         return (
             f'<g class="sign c{colour}" tabindex="0" role="img" aria-label="{label}" '
@@ -147,6 +148,7 @@ def _draw(placed: Placed, whole: Count, colour: int, opens: dict[str, str]) -> s
 
 def _short(text: str, badge: bool = False) -> str:
     most = _MOST_LETTERS - (5 if badge else 0)
+    text = printable(text)
     return escape(text if len(text) <= most else text[: most - 1] + "…")
 
 
