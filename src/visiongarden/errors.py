@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-_COMMAND_LINE: ContextVar[bool] = ContextVar("command_line", default=False)
-
 from visiongarden.terminal import printable
 
+_COMMAND_LINE: ContextVar[bool] = ContextVar("command_line", default=False)
 _SHOWN, _COMPARED = 60, 2000
 
 
