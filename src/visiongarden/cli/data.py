@@ -15,6 +15,7 @@ data = typer.Typer(
 )
 app.add_typer(data, name="data")
 
+_SHOWN = 10
 Source = Annotated[Path, typer.Argument(help="A data set: folder, file or archive.")]
 
 
@@ -33,6 +34,12 @@ def check(
     fix: Annotated[
         Path | None, typer.Option(help="Write a corrected copy into this new folder.")
     ] = None,
+    keep_background: Annotated[
+        bool, typer.Option("--keep-background", help="With --fix: keep images that lose all boxes.")
+    ] = False,
+    crowds_as_objects: Annotated[
+        bool, typer.Option("--crowds-as-objects", help="With --fix: set every iscrowd to 0.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Find what is wrong with labels and images; exit code 2 where there are errors."""
@@ -42,7 +49,11 @@ def check(
     echo(report.text())
     echo(f"report: {page}, {page.with_suffix('.json')}")
     if fix is not None:
-        changes = doctor.fix(source, fix, format)
+        changes = doctor.fix(source, fix, format, keep_background, crowds_as_objects)
+        for line in changes[:_SHOWN]:
+            echo(f"changed: {line}")
+        if len(changes) > _SHOWN:
+            echo(f"… and {len(changes) - _SHOWN:,} more")
         echo(f"corrected copy: {fix}, {len(changes)} changes in {fix / 'changes.txt'}")
         return
     report.raise_if_errors()

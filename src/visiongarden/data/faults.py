@@ -14,6 +14,8 @@ from visiongarden.errors import DataError, UserError
 from visiongarden.types import ImageSize
 
 _SHOWN = 10
+DIGITS = 1e-3
+"""Pixels that a box may stand over the border because its shares have too few digits."""
 TOLERANCE = 1.0
 """Pixels by which a box may stand over the image's border; it is cut there."""
 
@@ -67,6 +69,8 @@ class Faults:
         """The ids that the labels may use, where they are not those of the class map."""
         self.corner_like = 0
         """Boxes (left, top, width, height) that fit their image as corners, and only so."""
+        self.trimmed = 0
+        """Those of them that are not over it by rounded digits alone."""
         self.emptied: set[str] = set()
         """Images that have labels, none of which is kept."""
         self.one_pixel = 0
@@ -89,6 +93,8 @@ class Faults:
         inside = [min(max(v, 0.0), float(most)) for v, most in zip(box, limits, strict=True)]
         if wrong is None:
             self.one_pixel += inside != list(box)
+            off = max(abs(a - b) for a, b in zip(inside, box, strict=True))
+            self.trimmed += off > DIGITS
             return inside
         kind, reason = wrong
         if self.mend and kind == "outside" and wrong_with(inside, size) is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +10,17 @@ import numpy as np
 
 from visiongarden.data.augment.tile import keep
 from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.doctor.box_fixes import (
+    different_labels,
+    refuse_without_boxes,
+    without_crowds,
+)
 from visiongarden.data.doctor.charts import bars, heat, histogram, steps
 from visiongarden.data.doctor.images import Look
 from visiongarden.data.doctor.labelling import Labelling, of_ids
 from visiongarden.data.draw import draw_example, fitted
 from visiongarden.data.faults import Faults, Finding
+from visiongarden.data.place import Place
 from visiongarden.data.read import gather
 from visiongarden.types import ClassMap, Example
 
@@ -32,6 +38,8 @@ class Boxes(Labelling):
     """Boxes with classes."""
 
     unit = "boxes"
+    crowds_as_objects = False
+    """Whether `fix` takes every box that is marked as a crowd for an object."""
     turned = "shown rotated, as its boxes must be"
 
     def of_split(
@@ -92,8 +100,30 @@ class Boxes(Labelling):
         """Read again; a box that was outside the class map is in it now."""
         found, again = gather(faults.root, format, dataset.split, mend=True, shift=step)
         faults.found, faults.dropped, faults.ids = again.found, again.dropped, again.ids
+        faults.emptied = again.emptied
         read: DetectionDataset = found
         return read
+
+    def conflict(self, one: DetectionDataset, i: int, other: DetectionDataset, j: int) -> str:
+        """Whether two equal images have other boxes or classes."""
+        return different_labels(one[i], other[j])
+
+    def is_labeled(self, dataset: DetectionDataset, index: int) -> bool:
+        """Whether an image has a box."""
+        return len(dataset[index].boxes) > 0
+
+    def settled(
+        self, datasets: Mapping[str, DetectionDataset], root: Place, changes: list[str]
+    ) -> Mapping[str, DetectionDataset]:
+        """With crowds as objects where nothing else could be used.
+
+        Raises:
+            DataError: nothing could be learned from the training split.
+        """
+        found = without_crowds(datasets, self.crowds_as_objects, changes)
+        if "train" in found:
+            refuse_without_boxes(found, str(root))
+        return found
 
     def part(
         self, dataset: DetectionDataset, indices: Sequence[int], changes: list[str]

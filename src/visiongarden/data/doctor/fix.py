@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from visiongarden.data.doctor import images
+from visiongarden.data.doctor.boxes import Boxes
 from visiongarden.data.doctor.images import Look
 from visiongarden.data.doctor.kinds import labelling_of
 from visiongarden.data.doctor.labelling import (
@@ -32,17 +33,25 @@ _DOUBTFUL = ("shares", "class-map")
 """Kinds of errors of which only a person can say what was meant."""
 
 
-def fix(path: str | Path, target: str | Path, format: str = "auto") -> list[str]:
+def fix(
+    path: str | Path,
+    target: str | Path,
+    format: str = "auto",
+    keep_background: bool = False,
+    crowds_as_objects: bool = False,
+) -> list[str]:
     """Writes a corrected copy of a data set in its own format; the original stays as it is.
 
     - Boxes that leave the image are cut at its border; those without area, with ids outside the
-      class map, or on lines that cannot be read are left out.
+      class map, or on lines that cannot be read are left out, and so are images that lose all
+      their boxes in this way. Of an invalid polygon or area the box is kept.
+    - Where all boxes of a split are marked as crowds, which are never trained on, they are objects.
     - Boxes that are there twice are kept once.
     - Images that are missing, damaged or of another size than their labels say are left out, as are
       images without a mask, and masks that hold what is in no class.
-    - Images that are there twice are kept once; where a copy is in the training split and one in a
-      split that judges, the former is left out. An image in the folders of two classes is left out
-      wherever it is.
+    - Images that are there twice are kept once, one that has labels where another has none; where a
+      copy is in the training split and one in a split that judges, the former is left out. An image
+      in the folders of two classes is left out wherever it is.
     - In class folders, what is no image, folders without one, and classes of which the training
       split has none are left out.
     - Class ids that are all one too high or too low are put right where they are then exactly those
@@ -52,18 +61,23 @@ def fix(path: str | Path, target: str | Path, format: str = "auto") -> list[str]
         path: the data set.
         target: a folder that is not there yet; it holds the list as `changes.txt` too.
         format: of the annotations, or "auto" to look.
+        keep_background: keep images that lose all their boxes, as images without an object.
+        crowds_as_objects: take every box that is marked as a crowd for an object.
 
     Returns:
         One line a change.
 
     Raises:
         UserError: there is something at the target; the class ids seem to be shifted, but could be
-            meant otherwise; splits have different classes, or shares stand where pixels belong: a
-            person must say what was meant.
-        DataError: the data set cannot be read at all.
+            meant otherwise; splits have different classes, equal images different boxes, or shares
+            stand where pixels belong: a person must say what was meant.
+        DataError: the data set cannot be read at all, nothing usable would be left to train on, or
+            the copy would not be read back the same.
     """
     root, format = opened(path, format)
     labelling = labelling_of(format)()
+    if isinstance(labelling, Boxes):
+        labelling.crowds_as_objects = crowds_as_objects
     changes: list[str] = []
     datasets, faults = {}, {}
     for split in splits_of(root, format):
@@ -80,7 +94,11 @@ def fix(path: str | Path, target: str | Path, format: str = "auto") -> list[str]
         # What cannot be learned is listed image by image once it is known what is left.
         found = [fault for fault in faults[split].found if fault.kind != "split-class"]
         changes += [f"[{split}] left out: {finding}" for finding in found]
-    left_out = _left_out(labelling, datasets, looks, changes)
+        if faults[split].trimmed and format != "coco":
+            many = faults[split].trimmed
+            changes.append(f"[{split}] {many} boxes less than a pixel over the border: cut there")
+    emptied = _emptied(datasets, faults, keep_background, changes)
+    left_out = _left_out(labelling, datasets, looks, emptied, changes)
     fixed = {
         split: labelling.part(
             dataset, [i for i in range(len(dataset)) if (split, i) not in left_out], changes
@@ -152,13 +170,33 @@ def _write(
     write_file(folder, CHANGES, content=printable(text))
 
 
-def _left_out(
-    labelling: Labelling, datasets: Mapping[str, Any], looks: Sequence[Look], changes: list[str]
+def _emptied(
+    datasets: Mapping[str, Any], faults: Mapping[str, Faults], keep: bool, changes: list[str]
 ) -> set[tuple[str, int]]:
-    """(split, index) of images that are not sound, or are there already."""
-    left_out = set()
+    """(split, index) of images none of whose labels could be kept, unless they are to be kept."""
+    emptied = set()
+    for split, dataset in datasets.items():
+        lost = faults[split].emptied
+        for index in range(len(dataset)) if lost else ():
+            place = str(dataset.image_path(index))
+            if place in lost:
+                emptied.add((split, index))
+                how = "kept as background" if keep else "left out"
+                changes.append(f"[{split}] {how}: {place}: none of its labels can be used")
+    return set() if keep else emptied
+
+
+def _left_out(
+    labelling: Labelling,
+    datasets: Mapping[str, Any],
+    looks: Sequence[Look],
+    emptied: set[tuple[str, int]],
+    changes: list[str],
+) -> set[tuple[str, int]]:
+    """(split, index) of images that are not sound, have lost their labels, or are there already."""
+    left_out = set(emptied)
     for look in looks:
-        if look.fault:
+        if look.fault and (look.split, look.index) not in left_out:
             left_out.add((look.split, look.index))
             changes.append(f"[{look.split}] left out: {look.fault}")
     for split in datasets:
@@ -167,16 +205,42 @@ def _left_out(
             changes.append(f"[{split}] left out: {fault}")
     sound = [look for look in looks if (look.split, look.index) not in left_out]
     for first, copies in images.same(sound):
-        differ = [_differ(labelling, datasets, first, copy) for copy in copies]
-        if any(differ) and labelling.contradiction == "error":
-            copies, what = [first, *copies], "the same image has two labels"
-        else:
-            what = f"the same image as {first.path} of {first.split}"
-        for copy in copies:
+        for copy, what in _copies(labelling, datasets, [first, *copies]):
             left_out.add((copy.split, copy.index))
             changes.append(f"[{copy.split}] left out: {copy.path}: {what}")
     return left_out
 
 
-def _differ(labelling: Labelling, datasets: Mapping[str, Any], first: Look, copy: Look) -> str:
-    return labelling.differ(datasets[first.split], first.index, datasets[copy.split], copy.index)
+def _copies(
+    labelling: Labelling, datasets: Mapping[str, Any], equal: Sequence[Look]
+) -> Iterator[tuple[Look, str]]:
+    """Those of equal images that are left out, and why.
+
+    Raises:
+        UserError: two have different boxes.
+    """
+    labeled = [labelling.is_labeled(datasets[one.split], one.index) for one in equal]
+    first = equal[labeled.index(True)] if any(labeled) else equal[0]
+    others = [(one, known) for one, known in zip(equal, labeled, strict=True) if one is not first]
+    for other in (one for one, known in others if known):
+        different = _between(labelling.conflict, datasets, first, other)
+        if different:
+            raise UserError(
+                f"{other.path} of {other.split} is the same image as {first.path} of "
+                f"{first.split}, with different labels: {different}",
+                rule="equal images have equal labels; what was meant, a person must say",
+                fix="delete one of the two, and its labels",
+            )
+    how = [_between(labelling.differ, datasets, first, one) for one, _ in others]
+    if any(how) and labelling.contradiction == "error":
+        yield from ((one, "the same image has two labels") for one in equal)
+        return
+    for (one, known), different in zip(others, how, strict=True):
+        less = different or ("" if known or not any(labeled) else "without labels")
+        yield one, f"the same image as {first.path} of {first.split}" + (less and f", {less}")
+
+
+def _between(
+    compare: Callable[..., str], datasets: Mapping[str, Any], first: Look, copy: Look
+) -> str:
+    return compare(datasets[first.split], first.index, datasets[copy.split], copy.index)

@@ -65,6 +65,14 @@ class Labelling(ABC):
         """How the labels of two equal images differ, in words; "" where they do not."""
         return ""
 
+    def conflict(self, one: Any, i: int, other: Any, j: int) -> str:
+        """How the labels of two equal images differ so that a person must say which are right."""
+        return ""
+
+    def is_labeled(self, dataset: Any, index: int) -> bool:
+        """Whether an image has labels; of equal images one that has is kept."""
+        return True
+
     @abstractmethod
     def picture(self, dataset: Any, index: int, side: int) -> np.ndarray:
         """uint8 RGB: an image no larger than `side`, with its labels.

@@ -160,7 +160,8 @@ def _label(
     x, y, w, h = map(float, box)
     # Boxes are float32 corners: what the file says is kept where they do not give it again.
     x1, y1, x2, y2 = array("f", (x, y, x + w, y + h))
-    if box != [x1, y1, x2 - x1, y2 - y1]:
+    inside = x >= 0 and y >= 0 and x2 <= size[1] and y2 <= size[0]
+    if not inside or box != [x1, y1, x2 - x1, y2 - y1]:
         extra["bbox"] = box
     past = x + w > size[1] + 1 or y + h > size[0] + 1
     faults.corner_like += past and x < w <= size[1] and y < h <= size[0]
