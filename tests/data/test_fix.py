@@ -153,7 +153,8 @@ def test_nothing_else_is_changed(tmp_path):
         # Over the border by less than a pixel, with digits that float32 does not hold.
         BOX | {"bbox": [-0.4, 4.123456789, 20.1, 25.876], "area": 12.5, "track": [1, {"a": None}]},
         BOX | {"id": "text", "keypoints": [1, 2, 2], "num_keypoints": 1, "segmentation": []},
-        BOX | {"id": 8, "segmentation": [[-0.5, 0, 30.123456789, 0, 30, 20.5]]},
+        BOX
+        | {"id": 8, "bbox": [0, 0, 30, 20], "segmentation": [[-0.5, 0, 30.123456789, 0, 30, 20.5]]},
     ]
     root = coco(tmp_path / "set", rows)
     assert fix(root, tmp_path / "fixed") == []
