@@ -279,3 +279,19 @@ def test_any_bytes_are_refused(tmp_path_factory, raw, name):
 
 
 _DENSE = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+
+
+@pytest.mark.parametrize("best", [{}, {"best_acc1": 71.5}, {"best_acc1": None, "step": None}])
+def test_a_tensor_beside_the_state_dict_is_no_state_dict(tmp_path, best):
+    """What PyTorch's ImageNet example saves: the best accuracy is a tensor there."""
+    net = torch.nn.Sequential()
+    net.add_module("fc", torch.nn.Linear(4, 3))
+    beside = {name: torch.tensor(1.0 if value is None else value) for name, value in best.items()}
+    state = {f"module.{name}": tensor for name, tensor in net.state_dict().items()}
+    torch.save({"epoch": 3, "arch": "net", "state_dict": state, **beside}, tmp_path / "m.pth")
+    inputs = keras.Input((4,))
+    target = keras.Model(inputs, keras.layers.Dense(3, name="fc")(inputs))
+    report = transfer(tmp_path / "m.pth", target, {"module": ""}, at_least=1.0)
+    assert len(report.renamed) == 2
+    kernel = keras.ops.convert_to_numpy(target.weights[0].value)
+    np.testing.assert_array_equal(kernel, net.fc.weight.detach().numpy().T)

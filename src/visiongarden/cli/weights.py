@@ -31,6 +31,9 @@ def transfer(
     layout: Annotated[
         str, typer.Option(help="Names and axes of the source: keras, torch or auto.")
     ] = "auto",
+    class_rows: Annotated[
+        str, typer.Option(help="Match rows of class outputs by name or position.")
+    ] = "name",
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
@@ -39,7 +42,8 @@ def transfer(
     from visiongarden import weights
 
     rules = weights.rules(rename or [])
-    echo(str(weights.transfer_file(source, target, output, rules, at_least, layout)))
+    report = weights.transfer_file(source, target, output, rules, at_least, layout, class_rows)
+    echo(str(report))
     echo(f"saved {output}")
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
+
+from visiongarden.layers.keras_internals import has_automatic_name
 
 
 def nested(layer: Any) -> Iterator[tuple[str, Any]]:
@@ -28,33 +32,35 @@ def _nested(layer: Any, chain: str, seen: set[int]) -> Iterator[tuple[str, Any]]
 
 
 def by_chain(layer: Any) -> dict[str, Any]:
-    """`nested` as a dict; layers side by side with one name are numbered: "add", "add:2"."""
-    found: dict[str, Any] = {}
-    for chain, each in nested(layer):
-        number, key = 1, chain
-        while key in found:
-            number += 1
-            key = f"{chain}:{number}"
-        found[key] = each
-    return found
+    """Names from the outside in -> each layer inside, once; "" is the layer itself.
+
+    The names are the same in each process: numbers that Keras counted up are left out, and layers
+    side by side with one name are numbered in their order, "add", "add:2".
+    """
+    return dict(_chains(layer, "", set()))
+
+
+def _chains(layer: Any, chain: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    seen.add(id(layer))
+    yield chain, layer
+    taken: Counter[str] = Counter()
+    for each in layer.layers if isinstance(layer, keras.Model) else layer._layers:
+        if id(each) in seen:
+            continue
+        name = re.sub(r"_\d+$", "", each.name) if has_automatic_name(each) else each.name
+        taken[name] += 1
+        number = f":{taken[name]}" if taken[name] > 1 else ""
+        yield from _chains(each, f"{chain}/{name}{number}".lstrip("/"), seen)
 
 
 def trainable_inside(layer: Any) -> dict[str, bool]:
     """Names of the layers inside whose `trainable` is not that of the layer around them -> it."""
-    around = {"": bool(layer.trainable)}
-    found = {}
-    for chain, each in by_chain(layer).items():
-        if not chain:
-            continue
-        around[chain] = bool(each.trainable)
-        outer = chain
-        while outer:
-            outer = outer.rpartition("/")[0]
-            if outer in around:
-                break
-        if around[chain] != around[outer]:
-            found[chain] = around[chain]
-    return found
+    chains = by_chain(layer)
+    return {
+        chain: bool(each.trainable)
+        for chain, each in chains.items()
+        if chain and each.trainable != chains[chain.rpartition("/")[0]].trainable
+    }
 
 
 def set_trainable(layer: Any, value: bool, inside: Mapping[str, bool]) -> None:

@@ -1,7 +1,8 @@
 """Model files: what `model.save` writes and `load` opens, and every check between the two.
 
 A file is an ordinary `.keras` archive whose config is the three parts, plus one member,
-`visiongarden.json`: where each class comes from, and shape and checksum of each weight by path.
+`visiongarden.json`: shape and checksum of each weight by path, and what the classes built from the
+parts: each layer with its arguments, and a digest of the source of the user's classes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import tempfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,15 @@ import numpy as np
 from visiongarden import registry
 from visiongarden.errors import ModelFileError, UserError, nearest
 from visiongarden.garbage import uncollected
-from visiongarden.layers.keras_internals import fill, is_only_its_weights, weightless
+from visiongarden.layers.keras_internals import (
+    fill,
+    fresh_names,
+    is_only_its_weights,
+    weightless,
+)
+from visiongarden.layers.nested import set_trainable, trainable_inside
+from visiongarden.models.compiled import OPTIMIZER, restore_compiled
+from visiongarden.models.definition import compare_definition, definition
 from visiongarden.storage import atomic_path, parse_json
 
 MANIFEST = "visiongarden.json"
@@ -44,9 +53,17 @@ def load(path: str | Path) -> Any:
 
     Raises:
         ModelFileError: no such file, no archive, cut short, a class that is not registered (with
-            the import that is missing), or weights that do not come back as they were written.
+            the import that is missing), weights that do not come back as they were written, or
+            classes that build other layers now than when the file was written.
+
+    Warns:
+        ChangedCodeWarning: a class of yours has other code than when the file was written.
+        UserWarning: the optimizer of a compiled model cannot be restored.
     """
-    path = Path(path)
+    return _open(Path(path), compiled=True)
+
+
+def _open(path: Path, compiled: bool) -> Any:
     if not path.is_file():
         raise ModelFileError(f"there is no model file {path}", fix="check the path")
     try:
@@ -63,7 +80,10 @@ def load(path: str | Path) -> Any:
                 fill(model, variables, values or {})
                 if values is None:
                     _load_weights(path, weights, model)
-    except UserError:
+                if compiled and config.get("compile_config"):
+                    with h5py.File(weights, "r") as file:
+                        restore_compiled(path, model, config["compile_config"], file)
+    except (UserError, Warning):
         raise
     except Exception as e:  # h5py and zipfile raise whatever damage makes them raise
         raise ModelFileError(
@@ -73,6 +93,7 @@ def load(path: str | Path) -> Any:
             fix="save the model again, or copy the file again if the copy was cut short",
         ) from e
     _compare(path, manifest, fingerprints(model))
+    compare_definition(path, manifest, model)
     return model
 
 
@@ -89,11 +110,12 @@ class SavedAsParts:
     """What a model made of parts adds to `keras.Model` for writing and reading itself."""
 
     def save(self, filepath: str | Path, overwrite: bool = True, **kwargs: Any) -> None:
-        """Write the file atomically.
+        """Write the file atomically, once it is known to open again.
 
         Raises:
             UserError: the name does not end in .keras, the file exists and `overwrite` is off, or
                 a part is not registered.
+            ModelFileError: the file would not open again, or not as the same model.
         """
         path = Path(filepath)
         if path.suffix != ".keras":
@@ -107,10 +129,75 @@ class SavedAsParts:
         with atomic_path(path) as draft:
             super().save(draft, overwrite=True, **kwargs)  # type: ignore[misc]
             with zipfile.ZipFile(draft, "a") as archive:
-                archive.writestr(MANIFEST, json.dumps(self._manifest(), indent=1))
+                archive.writestr(MANIFEST, json.dumps(self._manifest()))
+            _read_back(draft, path, self)
 
     def _manifest(self) -> dict[str, Any]:
-        return {"format": 1, "weights": fingerprints(self)}
+        return {"format": 1, "weights": fingerprints(self), **definition(self)}
+
+    def trainable_config(self) -> dict[str, Any]:
+        """Which layers are frozen, for a config; empty where none is."""
+        inside = trainable_inside(self)
+        if self.trainable and not inside:  # type: ignore[attr-defined]
+            return {}
+        return {"trainable": bool(self.trainable), "trainable_inside": inside}  # type: ignore[attr-defined]
+
+    def freeze_as(self, config: Mapping[str, Any]) -> Any:
+        """Freezes the layers that `trainable_config` named; returns the model."""
+        inside = config.get("trainable_inside")
+        if inside or not config.get("trainable", True):
+            inside = inside if isinstance(inside, Mapping) else {}
+            set_trainable(self, bool(config.get("trainable", True)), inside)
+        return self
+
+
+def _read_back(draft: Path, path: Path, model: Any) -> None:
+    """Raises where a file that was just written does not open as the same model."""
+    shape = json.dumps(model.get_config(), default=str)
+    try:
+        with zipfile.ZipFile(draft) as archive, uncollected(), fresh_names():
+            config, manifest = (_read_json(path, archive, name) for name in (_CONFIG, MANIFEST))
+            if vars(model).get("_visiongarden_read_back") != shape:
+                if not is_only_its_weights(model):
+                    _open(draft, compiled=False)
+                else:
+                    size = archive.getinfo(_WEIGHTS).file_size
+                    again, _ = _rebuild(path, _model_class(path, config), config, size)
+                    _compare_paths(path, manifest["weights"], [w.path for w in again.weights])
+                    compare_definition(path, manifest, again)
+            with tempfile.TemporaryDirectory() as folder:
+                weights = archive.extract(_WEIGHTS, folder)
+                _refuse_missing(path, weights, manifest["weights"])
+    except (ModelFileError, UserError, TypeError, ValueError) as error:
+        what = error.what if isinstance(error, UserError) else str(error)
+        raise ModelFileError(
+            f"{path} was not written, because it would not open again: "
+            f"{what.replace(str(draft), str(path))}",
+            rule=getattr(error, "rule", None),
+            received=getattr(error, "received", None),
+            fix="have wire() and the classes build the same layers, with the same names, each time",
+        ) from error
+    object.__setattr__(model, "_visiongarden_read_back", shape)
+
+
+def _refuse_missing(path: Path, weights: str, prints: dict[str, list[Any]]) -> None:
+    """Raises where a weights file lacks one of the values of these shapes and checksums."""
+    stored: set[tuple[tuple[int, ...], int]] = set()
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            array = np.asarray(item[()])
+            stored.add((array.shape, zlib.crc32(array.tobytes())))
+
+    with h5py.File(weights, "r") as file:
+        file.visititems(visit)
+    lost = [name for name, (shape, _, crc) in prints.items() if (tuple(shape), crc) not in stored]
+    if lost:
+        raise ModelFileError(
+            f"{len(lost)} of {len(prints)} weights are not in the file",
+            rule="Keras saves layers that are kept in attributes, under names that it does not use",
+            received=_some(lost),
+        )
 
 
 def written(part: Any) -> dict[str, Any]:
@@ -249,10 +336,14 @@ def _load_weights(path: Path, weights: Path, model: keras.Model) -> None:
 def _checked(path: Path, file: h5py.File, model: keras.Model) -> list[str]:
     """All arrays' names; refuses links out of the file and arrays larger than any weight."""
     largest = max((4 * _count(weight.shape) for weight in model.weights), default=0)
-    most = 2 * largest + 1024
+    total = sum(4 * _count(weight.shape) for weight in model.weights)
     names: list[str] = []
 
     seen: set[int] = set()
+
+    def most(name: str) -> int:
+        # An optimizer may keep one vector of all weights.
+        return 2 * (total if name.startswith(f"/{OPTIMIZER}/") else largest) + 1024
 
     def visit(group: h5py.Group, depth: int) -> None:
         address = h5py.h5o.get_info(group.id).addr
@@ -267,7 +358,9 @@ def _checked(path: Path, file: h5py.File, model: keras.Model) -> list[str]:
             item = group[name]
             if isinstance(item, h5py.Group):
                 visit(item, depth + 1)
-            elif item.is_virtual or item.external or _plugins(item) or item.nbytes > most:
+            elif (
+                item.is_virtual or item.external or _plugins(item) or item.nbytes > most(item.name)
+            ):
                 raise ModelFileError(
                     f"{path}: array {item.name} is none of this model's weights",
                     received=f"shape {item.shape}",
@@ -276,7 +369,7 @@ def _checked(path: Path, file: h5py.File, model: keras.Model) -> list[str]:
                 names.append(item.name)
 
     visit(file, 0)
-    return names
+    return [name for name in names if not name.startswith(f"/{OPTIMIZER}/")]
 
 
 def _plugins(item: h5py.Dataset) -> bool:
@@ -331,13 +424,7 @@ def _compare(path: Path, manifest: Any, now: dict[str, list[Any]]) -> None:
     then = manifest.get("weights") if isinstance(manifest, dict) else None
     if not isinstance(then, dict):
         raise ModelFileError(f"{path}: {MANIFEST} does not list the weights")
-    gone, new = sorted(set(then) - set(now)), sorted(set(now) - set(then))
-    if gone or new:
-        raise ModelFileError(
-            f"{path} was written by another version of its classes",
-            rule="the classes draw the same weights as when the file was written",
-            received=f"only in the file: {_some(gone)}; only in the classes: {_some(new)}",
-        )
+    _compare_paths(path, then, now)
     changed = [name for name, entry in then.items() if entry != now[name]]
     if changed:
         raise ModelFileError(
@@ -345,6 +432,16 @@ def _compare(path: Path, manifest: Any, now: dict[str, list[Any]]) -> None:
             received=_some(changed),
             rule="each weight has the shape and checksum that it was saved with",
             fix="save the model again; if a class of yours changed, undo the change first",
+        )
+
+
+def _compare_paths(path: Path, then: Iterable[str], now: Iterable[str]) -> None:
+    gone, new = sorted(set(then) - set(now)), sorted(set(now) - set(then))
+    if gone or new:
+        raise ModelFileError(
+            f"{path} was written by another version of its classes",
+            rule="the classes draw the same weights as when the file was written",
+            received=f"only in the file: {_some(gone)}; only in the classes: {_some(new)}",
         )
 
 

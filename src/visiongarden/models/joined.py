@@ -13,6 +13,12 @@ from visiongarden.layers.folding import folding
 from visiongarden.layers.keras_internals import dtype_policy, is_weightless
 from visiongarden.models.files import SavedAsParts, read_part, written
 from visiongarden.models.fuse import fused
+from visiongarden.models.subclass import (
+    ARGUMENTS,
+    construct_subclass,
+    own_arguments,
+    remember_arguments,
+)
 from visiongarden.parts import Backbone, Decoder, Head, Part, connect
 from visiongarden.parts.part import IMAGE
 from visiongarden.types import ClassMap, FeatureSpec, ImageSize
@@ -38,6 +44,12 @@ class Joined(SavedAsParts, keras.Model):
     """
 
     task: ClassVar[str] = ""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Remembers the arguments of a subclass that has a constructor of its own."""
+        model = super().__new__(cls, *args, **kwargs)
+        remember_arguments(model, args, kwargs)
+        return model
 
     def __init__(
         self,
@@ -90,13 +102,21 @@ class Joined(SavedAsParts, keras.Model):
             else {"names": list(self.class_map.names), "ids": list(self.class_map.ids)},
             "dtype": self.dtype_policy.name,
             "fused": self.is_fused,
+            **self.trainable_config(),
+            **own_arguments(self),
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         """The model that `get_config` described, with new weights."""
         classes = config.get("class_map")
-        return cls(
+        if ARGUMENTS in config:
+            with dtype_policy(config.get("dtype")), folding(bool(config.get("fused"))):
+                own: Self = construct_subclass(cls, config)
+            own.class_map = classes and ClassMap(tuple(classes["names"]), tuple(classes["ids"]))
+            own.is_fused = bool(config.get("fused"))
+            return own.freeze_as(config)
+        model = cls(
             backbone=read_part(config.get("backbone"), Backbone),
             decoder=read_part(config.get("decoder"), Decoder),
             head=read_part(config.get("head"), Head),
@@ -106,11 +126,14 @@ class Joined(SavedAsParts, keras.Model):
             fused=bool(config.get("fused")),
             name=config.get("name"),
         )
+        return model.freeze_as(config)
 
     def resized(self, image_size: ImageSize) -> Self:
         """A new model of the same parts at another image size."""
+        if own_arguments(self):
+            return self.from_config(self.get_config() | {"image_size": list(image_size)})
         parts = self.parts
-        return type(self)(
+        twin = type(self)(
             backbone=parts.backbone,
             decoder=parts.decoder,
             head=parts.head,
@@ -118,6 +141,8 @@ class Joined(SavedAsParts, keras.Model):
             class_map=self.class_map,
             fused=self.is_fused,
         )
+        # A frozen layer may compute otherwise in training, as batch normalization does.
+        return twin.freeze_as(self.trainable_config())
 
     def fused(self) -> Self:
         """A new model that computes the same with fewer operations, to rounding; for use alone.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import numpy as np
 
 from visiongarden.errors import UserError
+from visiongarden.weights.class_rows import Rows, class_rows
 from visiongarden.weights.counted import shifted
 from visiongarden.weights.live import Owned, by_layer_names, owners
 from visiongarden.weights.rename import Rename, renamed
@@ -26,6 +27,7 @@ class Pair:
     owned: Owned
     was_renamed: bool
     convert: Callable[[Any], Any] | None
+    rows: Rows | None = None
 
     def shape(self) -> tuple[int, ...] | None:
         """Shape in the target's layout, found without reading; None where that is not known."""
@@ -46,7 +48,17 @@ class Pair:
         """Whether shape and kind of number agree; an integer is no float, nor the other way."""
         own = str(keras.backend.standardize_dtype(self.owned.variable.dtype))
         same_kind = own == self.stored.dtype or ("float" in own and "float" in self.stored.dtype)
-        return same_kind and self.shape() == tuple(self.owned.variable.shape)
+        shape, wanted = self.shape(), tuple(self.owned.variable.shape)
+        if self.rows is not None and shape is not None:
+            return same_kind and shape == (*wanted[:-1], self.rows.source_size)
+        return same_kind and shape == wanted
+
+    def copied(self) -> int:
+        """Number of the target's elements that come from the source."""
+        whole = _size(self.owned.variable)
+        if self.rows is None:
+            return whole
+        return whole // int(self.owned.variable.shape[-1]) * len(self.rows.to)
 
 
 @dataclass(frozen=True)
@@ -59,13 +71,14 @@ class Match:
     open: tuple[Owned, ...]
 
 
-def match(source: Source, target: Any, rename: Rename | None) -> Match:
-    """Pairs weights by path.
+def match(source: Source, target: Any, rename: Rename | None, rows: str = "name") -> Match:
+    """Pairs weights by path, and rows of class outputs as `class_rows` says.
 
     Raises:
         UserError: a rename fits nothing, or two weights of the source go to one of the target.
     """
     own = owners(target)
+    classes = class_rows(source.class_names, target, rows)
     nested: dict[str, tuple[str, ...]] = {}
     if any(stored.position is not None for stored in source.weights):
         nested = by_layer_names(target)
@@ -73,13 +86,15 @@ def match(source: Source, target: Any, rename: Rename | None) -> Match:
     doubtful = shifted(target, nested or _layers(own), _layers(new_names.values()))
     pairs: dict[str, Pair] = {}
     left, placed, counted = [], [], []
+    class_outputs = 0
     for stored in source.weights:
         name = new_names[stored.name]
         path, by_place = _path(stored, name, own, nested)
         if path is not None and name == stored.name and _layer(name) in doubtful:
             counted.append(path)
             path = None
-        if path is None:
+        class_outputs += path in classes.layouts
+        if path is None or classes.skips(path):
             left.append(stored)
             continue
         if path in pairs:
@@ -89,7 +104,8 @@ def match(source: Source, target: Any, rename: Rename | None) -> Match:
                 received=f"{pairs[path].stored.name} and {stored.name}",
                 fix="a rename that keeps them apart",
             )
-        pairs[path] = pair(stored, own[path], name != stored.name)
+        found = pair(stored, own[path], name != stored.name)
+        pairs[path] = replace(found, rows=classes.of(path))
         if by_place:
             placed.append(path)
     good = tuple(each for each in pairs.values() if each.fits())
@@ -106,6 +122,7 @@ def match(source: Source, target: Any, rename: Rename | None) -> Match:
         ignored=source.ignored,
         by_position=tuple(placed),
         counted=tuple(counted),
+        classes=classes.note if class_outputs else "",
     )
     return Match(
         good,
@@ -154,7 +171,15 @@ def _layers(names: Iterable[str]) -> dict[str, None]:
 
 def _moved(pair: Pair) -> Moved:
     stored = pair.stored
-    return Moved(stored.name, pair.owned.path, stored.parameters, pair.conversion())
+    copied = pair.copied()
+    return Moved(
+        stored.name,
+        pair.owned.path,
+        copied,
+        pair.conversion(),
+        fresh=_size(pair.owned.variable) - copied,
+        unused=stored.parameters - copied,
+    )
 
 
 def _mismatch(pair: Pair) -> Mismatch:

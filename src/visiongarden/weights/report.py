@@ -28,14 +28,18 @@ class Moved:
     Attributes:
         source: its name in the source.
         path: its path in the target.
-        parameters: number of elements.
+        parameters: number of elements that were copied.
         conversion: "float16 → float32", or "" where the type is the same.
+        fresh: number of the target's elements that were not: rows of classes that are new.
+        unused: number of the source's elements of classes that the target lacks.
     """
 
     source: str
     path: str
     parameters: int
     conversion: str = ""
+    fresh: int = 0
+    unused: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ class TransferReport:
             source numbers a layer's weights.
         counted: paths that were not copied because their layer has a name that Keras counted up
             ("conv2d_3"), and the two sides count differently.
+        classes: how the rows of class outputs were matched; "" where both sides have the same
+            classes.
     """
 
     source: str
@@ -91,6 +97,7 @@ class TransferReport:
     ignored: tuple[str, ...] = ()
     by_position: tuple[str, ...] = ()
     counted: tuple[str, ...] = ()
+    classes: str = ""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -100,14 +107,23 @@ class TransferReport:
     @property
     def share_of_target(self) -> float:
         """Share of the target's parameters that were copied to, 0 to 1."""
-        lost = sum(each.parameters for each in self.differs)
+        lost = sum(each.parameters for each in self.differs) + self.fresh
         return self._share(lost + sum(each.parameters for each in self.only_in_target))
 
     @property
     def share_of_source(self) -> float:
         """Share of the source's parameters that were copied, 0 to 1."""
-        left = sum(each.source_parameters for each in self.differs)
+        left = sum(each.source_parameters for each in self.differs) + self._unused
         return self._share(left + sum(each.parameters for each in self.only_in_source))
+
+    @property
+    def fresh(self) -> int:
+        """Number of elements in rows of new classes, which keep the target's own numbers."""
+        return sum(moved.fresh for moved in (*self.copied, *self.renamed))
+
+    @property
+    def _unused(self) -> int:
+        return sum(moved.unused for moved in (*self.copied, *self.renamed))
 
     def _share(self, lost: int) -> float:
         whole = self._moved + lost
@@ -147,9 +163,10 @@ def _table(report: TransferReport) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for header in ("", "weights", "parameters", "of target", "of source"):
         table.add_column(header, justify="right" if header else "left")
-    target = report._moved + sum(each.parameters for each in report.differs)
+    target = report._moved + report.fresh + sum(each.parameters for each in report.differs)
     target += sum(each.parameters for each in report.only_in_target)
-    source = report._moved + sum(each.source_parameters for each in report.differs)
+    source = report._moved + report._unused
+    source += sum(each.source_parameters for each in report.differs)
     source += sum(each.parameters for each in report.only_in_source)
     for name in ("copied", "renamed", "differs", "only_in_target", "only_in_source"):
         each = getattr(report, name)
@@ -162,6 +179,13 @@ def _table(report: TransferReport) -> Table:
             "" if name == "only_in_source" else _percent(there, target),
             "" if name == "only_in_target" else _percent(here, source),
         )
+    if report.fresh:
+        table.add_row(
+            "rows of new classes", "", f"{report.fresh:,}", _percent(report.fresh, target)
+        )
+    if report._unused:
+        unused = _percent(report._unused, source)
+        table.add_row("rows of unused classes", "", f"{report._unused:,}", "", unused)
     return table
 
 
@@ -187,7 +211,7 @@ def _largest(weights: tuple[Weight, ...]) -> list[str]:
 
 
 def _notes(report: TransferReport) -> list[str]:
-    notes = []
+    notes = [report.classes] if report.classes else []
     conversions = [m.conversion for m in (*report.copied, *report.renamed) if m.conversion]
     for conversion in sorted(set(conversions)):
         notes.append(f"converted {conversion}: {conversions.count(conversion)} weights")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from visiongarden.errors import UserError
+from visiongarden.errors import UserError, option
 from visiongarden.models import load
 from visiongarden.weights.match import Match, Pair, match
 from visiongarden.weights.propose import proposed
@@ -23,6 +24,7 @@ def transfer(
     rename: Rename | None = None,
     at_least: float = 0.9,
     layout: str = "auto",
+    class_rows: str = "name",
 ) -> TransferReport:
     """Copies weights into `target` by path, never by position; nothing changes where it fails.
 
@@ -33,6 +35,10 @@ def transfer(
     its layer, and the report says so. Layers without a name of their own, which Keras counts up
     ("conv2d_3"), are matched only where both sides have the same of them side by side.
 
+    Where both sides name their classes, each class's row of the class outputs goes to the class of
+    its name; new classes keep the target's numbers. Class outputs are left out, and the report says
+    so, where one side alone has names, or no name is on both.
+
     Args:
         source: a `.keras`, `.weights.h5`, `.safetensors`, `.pt` or `.pth` file, a live model, or a
             mapping name -> array. Files run no code, and the source's classes are not needed.
@@ -41,6 +47,7 @@ def transfer(
             source's name, in whole steps, applied one after the other; or a function name -> name.
         at_least: least share of the target's parameters that must be copied, 0 to 1.
         layout: whose names and axes the source has, "keras" or "torch"; "auto" decides by name.
+        class_rows: "name" as above, or "position": row i goes to row i, whatever the names are.
 
     Raises:
         UserError: the source does not open or is damaged, a rename fits nothing, or fewer
@@ -53,10 +60,12 @@ def transfer(
     """
     if not 0 <= at_least <= 1:
         raise UserError(
-            f"at_least={at_least} is no share", rule="0 to 1", fix="at_least=0.9 for 90 %"
+            f"{option('at_least', at_least)} is no share",
+            rule="0 to 1",
+            fix=option("at_least", 0.9),
         )
     with open_source(source, layout) as opened:
-        found = match(opened, target, rename)
+        found = match(opened, target, rename, class_rows)
         _refuse_less(found, at_least)
         opened.verify()
         for pair in found.pairs:
@@ -73,6 +82,7 @@ def transfer_file(
     rename: Rename | None = None,
     at_least: float = 0.9,
     layout: str = "auto",
+    class_rows: str = "name",
 ) -> TransferReport:
     """As `transfer`, from file to file: opens `target`, and saves it with its new weights.
 
@@ -83,6 +93,7 @@ def transfer_file(
         rename: as in `transfer`.
         at_least: as in `transfer`.
         layout: as in `transfer`.
+        class_rows: as in `transfer`.
 
     Raises:
         UserError: as `transfer`; `output` is not written then.
@@ -92,16 +103,20 @@ def transfer_file(
         raise UserError(
             f"cannot save a model as {output}",
             rule="the name ends in .keras",
-            fix=f"--output {output.with_suffix('.keras')}",
+            fix=option("output", str(output.with_suffix(".keras"))),
         )
     model = load(target)
-    report = transfer(Path(source), model, rename, at_least, layout)
+    report = transfer(Path(source), model, rename, at_least, layout, class_rows)
     model.save(output)
     return report
 
 
 def _values(pair: Pair) -> Any:
     values = pair.convert(pair.stored.read())  # type: ignore[misc]
+    if pair.rows is not None:
+        own = np.array(keras.ops.convert_to_numpy(keras.ops.cast(pair.owned.variable, "float32")))
+        own[..., pair.rows.to] = np.asarray(values, np.float32)[..., pair.rows.from_]
+        return own
     # JAX may keep the memory that it is given, which here is a file or an array of the caller's.
     return np.array(values) if keras.backend.backend() == "jax" else values
 
@@ -146,14 +161,19 @@ def _refuse_less(found: Match, at_least: float) -> None:
 def _fix(found: Match) -> str:
     rename = proposed(found.left, found.open)
     if rename:
-        options = " ".join(f"--rename {old}={new}" for old, new in rename.items())
-        return f"rename={rename} fits all weights below in name and shape ({options})"
+        return _rename(rename)
     if found.report.counted:
         return (
             f"names for layers such as that of {found.report.counted[0]}: Keras counted it up, and "
             "the two sides count differently, so that equal names are not the same layer"
         )
     if not found.report.paths:
-        return "rename, as {'model.0': 'backbone/stem'}"
+        return f"rename the weights, as {_rename({'model.0': 'backbone/stem'})}"
     share = np.floor(found.report.share_of_target * 100) / 100
-    return f"rename, where the names differ; or at_least={share:g}"
+    return option("at_least", float(share))
+
+
+def _rename(rules: Mapping[str, str]) -> str:
+    if option("rename") == "rename":
+        return option("rename", dict(rules))
+    return " ".join(option("rename", f"{old}={new}") for old, new in rules.items())

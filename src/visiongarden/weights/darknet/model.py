@@ -161,6 +161,7 @@ class DarknetModel(SavedAsParts, keras.Model):
             "dtype": self.dtype_policy.name,
             "epsilon": self._epsilon,
             "header": [*self.header.version, self.header.seen],
+            **self.trainable_config(),
         }
 
     @classmethod
@@ -180,7 +181,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         )
         major, minor, revision, seen = (int(n) for n in header)
         model.header = Header((major, minor, revision), seen)
-        return model
+        return model.freeze_as(config)
 
 
 def _coloured(image: np.ndarray, channels: int) -> np.ndarray:

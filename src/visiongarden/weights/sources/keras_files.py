@@ -57,13 +57,24 @@ def open_keras(path: Path, layout: str) -> Iterator[Source]:
         )
     arrays = arrays_in(path, data, span.start, span.size, named=manifest is None)
     if manifest is not None:
-        yield _by_manifest(path, manifest, arrays)
+        yield _by_manifest(path, manifest, arrays, _class_names(config))
     else:
         found = tuple(_numbered(arrays, variable_names(config)))
         yield Source(str(path), found, verify=lambda: check_spans(path, data, [span]))
 
 
-def _by_manifest(path: Path, manifest: Any, arrays: list[Array]) -> Source:
+def _class_names(config: Any) -> tuple[str, ...] | None:
+    """Names of the classes in a model's config, or None."""
+    for key in ("config", "class_map", "names"):
+        config = config.get(key) if isinstance(config, dict) else None
+    if not isinstance(config, list) or not all(isinstance(name, str) for name in config):
+        return None
+    return tuple(config)
+
+
+def _by_manifest(
+    path: Path, manifest: Any, arrays: list[Array], class_names: tuple[str, ...] | None
+) -> Source:
     """Finds each path's array by the checksum of its values, which no order can deceive."""
     entries = manifest.get("weights") if isinstance(manifest, dict) else None
     if not isinstance(entries, dict) or not all(map(_sound, entries.values())):
@@ -86,7 +97,7 @@ def _by_manifest(path: Path, manifest: Any, arrays: list[Array]) -> Source:
             received=", ".join(lost[:3]),
             fix="copy the file again from where it came, or save the model again",
         )
-    return Source(str(path), tuple(found))
+    return Source(str(path), tuple(found), class_names=class_names)
 
 
 def _sound(entry: Any) -> bool:

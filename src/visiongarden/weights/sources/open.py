@@ -46,7 +46,12 @@ def open_source(source: Any, layout: str = "auto") -> Iterator[Source]:
         yield _from_mapping(source, layout)
     elif hasattr(source, "weights") and hasattr(source, "name"):
         weights = (from_variable(name, w) for name, w in named_weights(source).items())
-        yield Source(f"{type(source).__name__} {source.name}", tuple(weights))
+        class_map = getattr(source, "class_map", None)
+        yield Source(
+            f"{type(source).__name__} {source.name}",
+            tuple(weights),
+            class_names=None if class_map is None else class_map.names,
+        )
     else:
         raise UserError(
             f"{type(source).__name__} holds no weights",

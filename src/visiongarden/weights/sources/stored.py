@@ -47,12 +47,14 @@ class Source:
         label: what messages and tables call it.
         weights: in the source's order.
         ignored: names that are no weights: counters, states of random generators.
+        class_names: of the model that the weights belong to, where the source has them.
         verify: raises where the bytes are not those that were written; called before any is used.
     """
 
     label: str
     weights: tuple[Stored, ...]
     ignored: tuple[str, ...] = ()
+    class_names: tuple[str, ...] | None = None
     verify: Callable[[], None] = field(default=lambda: None)
 
 

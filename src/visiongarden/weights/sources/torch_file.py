@@ -30,7 +30,7 @@ def open_torch(path: Path, layout: str) -> Iterator[Source]:
         else:
             found.append(_stored(path, name, tensor, layout != "keras"))
     check = lambda: check_spans(path, data, spans)  # noqa: E731
-    yield Source(str(path), tuple(found), tuple(ignored), check)
+    yield Source(str(path), tuple(found), tuple(ignored), verify=check)
 
 
 def _members(path: Path, data: Any) -> list[Span]:
@@ -92,12 +92,13 @@ def _reason(error: Exception) -> str:
 
 
 def _state_dict(path: Path, loaded: Any) -> dict[str, Any]:
-    if _tensors(loaded):
-        return _tensors(loaded)
     inside = dict(loaded) if isinstance(loaded, Mapping) else {}
     holders = {str(key): _tensors(value) for key, value in inside.items() if _tensors(value)}
+    # Training scripts save a best accuracy or a step as a tensor beside the state dict.
     if len(holders) == 1:
         return next(iter(holders.values()))
+    if not holders and _tensors(loaded):
+        return _tensors(loaded)
     raise UserError(
         f"{path} holds " + ("several state dicts" if holders else "no state dict"),
         rule="names and tensors, or one dict of them inside",

@@ -1,0 +1,197 @@
+"""What a model is built of, beside its weights: each layer's arguments, and the classes' source.
+
+A part's `wire` builds the layers again when a file opens. Where a default argument, a constant or
+the code of a class has changed since, the weights still fit, and the outputs are others.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from visiongarden import registry
+from visiongarden.errors import ModelFileError
+from visiongarden.layers.nested import by_chain
+from visiongarden.models.source_digest import is_custom, source_digest
+
+_NO_OUTPUTS = ("name", "trainable", "trainable_inside", "dtype", "seed", "momentum", "synchronized")
+_FOR_TRAINING = ("_initializer", "_regularizer", "_constraint")
+"""Endings and names of arguments that do not change what saved weights compute."""
+_PASSING = ("name", "trainable", "trainable_inside", "build_config", "shared_object_id")
+"""Entries of the config of a layer that is an argument: freezing and counting change them."""
+_LISTED = 3
+
+
+class ChangedCodeWarning(UserWarning):
+    """A class that a file names has other code than when the file was written."""
+
+
+def definition(model: keras.Model) -> dict[str, Any]:
+    """Layers -> arguments, and classes -> module and digest of the source; JSON."""
+    layers = {}
+    for chain, layer in by_chain(model).items():
+        if isinstance(layer, keras.layers.InputLayer):
+            continue
+        entry = _operations(layer) if isinstance(layer, keras.Model) else _arguments(layer)
+        layers[chain] = [type(layer).__name__, entry]
+    return {"layers": layers, "classes": _classes(model)}
+
+
+def compare_definition(path: Path, then: Mapping[str, Any], model: keras.Model) -> None:
+    """Compares what a file's model was built of with what its classes build now.
+
+    Raises:
+        ModelFileError: a layer has other arguments; names it, with both values.
+
+    Warns:
+        ChangedCodeWarning: the code of a class has changed, and no layer's arguments have.
+    """
+    layers = then.get("layers")
+    if not isinstance(layers, dict):
+        return  # written before files kept this
+    now = definition(model)
+    changed = _changed_classes(then.get("classes"), now["classes"])
+    differences = list(_differences(layers, now["layers"]))
+    if differences:
+        more = f"; and {len(differences) - _LISTED} more" if differences[_LISTED:] else ""
+        because = f"; {'; '.join(changed[:_LISTED])}" if changed else ""
+        raise ModelFileError(
+            f"{path}: its classes build other layers now than when the file was written",
+            rule="the same layers with the same arguments, so that the outputs are the same",
+            received="; ".join(differences[:_LISTED]) + more + because,
+            fix="undo the change of the class; or build the new model, save it as new.keras, and "
+            f"copy the weights: visiongarden transfer {path} new.keras --output trained.keras",
+        )
+    if changed:
+        more = f"; and {len(changed) - _LISTED} more" if changed[_LISTED:] else ""
+        warnings.warn(
+            f"{path}: {'; '.join(changed[:_LISTED])}{more}; outputs may differ from those of the "
+            "saved model",
+            ChangedCodeWarning,
+            stacklevel=4,
+        )
+
+
+def _arguments(layer: keras.Layer) -> dict[str, Any]:
+    """Arguments that decide what the layer computes, defaults included."""
+    try:
+        config = _plain(layer.get_config())
+    except Exception:  # of the user's class; a file needs the config of no layer
+        config = {}
+    found = {
+        key: value
+        for key, value in config.items()
+        if key not in _NO_OUTPUTS and not key.endswith(_FOR_TRAINING)
+    }
+    if not type(layer).__module__.startswith("keras."):
+        # Keras's automatic config holds only the arguments that were given.
+        found |= {key: value for key, value in _defaults(type(layer)) if key not in config}
+    if "Dropout" in type(layer).__name__:
+        found.pop("rate", None)
+    return found | {"dtype": layer.dtype_policy.name}
+
+
+def _defaults(cls: type) -> Iterator[tuple[str, Any]]:
+    for name, parameter in inspect.signature(cls.__init__).parameters.items():  # type: ignore[misc]
+        if parameter.default is not inspect.Parameter.empty and name not in _NO_OUTPUTS:
+            yield name, _plain(parameter.default)
+
+
+def _operations(model: keras.Model) -> list[Any]:
+    """Operations of a graph that are no layers, as `ops.relu(x)` and `x + y` in a `wire`."""
+    found = []
+    for operation in getattr(model, "operations", ()):
+        if not isinstance(operation, keras.Layer):
+            plain = {key: v for key, v in vars(operation).items() if not key.startswith("_")}
+            plain = {k: v for k, v in plain.items() if k != "name" and _is_plain(v)}
+            found.append([type(operation).__name__, _plain(plain)])
+    return found
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return isinstance(value, (str, int, float, bool, type(None)))
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON gives it back, without what differs from one process to the next."""
+    return _reduced(json.loads(json.dumps(value, default=_text, skipkeys=True)))
+
+
+def _reduced(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_reduced(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _reduced(item) for key, item in value.items() if key not in _PASSING}
+    return value
+
+
+def _text(value: Any) -> str:
+    name = getattr(value, "__qualname__", None)
+    return name if name is not None else f"{type(value).__name__}"
+
+
+def _classes(model: keras.Model) -> dict[str, list[str | None]]:
+    """Key -> [module and name, digest of the source] of the user's classes in a model."""
+    found = {type(layer) for layer in by_chain(model).values()}
+    found |= {type(part) for part in vars(getattr(model, "parts", None) or object).values()}
+    return {
+        registry.key_of(cls) or f"{cls.__module__}.{cls.__qualname__}": [
+            f"{cls.__module__}.{cls.__qualname__}",
+            source_digest(cls),  # type: ignore[arg-type]
+        ]
+        for cls in sorted(found, key=lambda each: (each.__module__, each.__qualname__))
+        if is_custom(cls)
+    }
+
+
+def _changed_classes(then: Any, now: dict[str, Any]) -> list[str]:
+    found = []
+    for key, (place, digest) in now.items():
+        entry = then.get(key) if isinstance(then, dict) else None
+        if not isinstance(entry, list) or len(entry) != 2 or entry[1] == digest:
+            continue
+        if entry[0] != place:
+            found.append(f"{key} was {entry[0]} when it was saved, and is {place} now")
+        elif entry[1] and digest:
+            found.append(f"the code of {key} ({place}) has changed since it was saved")
+    return found
+
+
+def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    for chain in [*then, *(chain for chain in now if chain not in then)]:
+        if then.get(chain) == now.get(chain):
+            continue
+        name = chain or "the model"
+        old, new = (_entry(side.get(chain)) for side in (then, now))
+        if old is None or new is None:
+            yield f"{name} ({(old or new or ('layer',))[0]}) is {'new' if old is None else 'gone'}"
+        elif old[0] != new[0]:
+            yield f"{name} was a {old[0]}, is a {new[0]}"
+        elif isinstance(old[1], dict) and isinstance(new[1], dict):
+            yield from _changed_arguments(name, old[1], new[1])
+        else:
+            yield f"the operations in {name} were {_short(old[1])}, are {_short(new[1])}"
+
+
+def _changed_arguments(name: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    # Arguments that one side lacks came or went with a version; what they change shows elsewhere.
+    for key in old.keys() & new.keys():
+        if old[key] != new[key]:
+            yield f"{name}: {key} was {_short(old[key])}, is {_short(new[key])}"
+
+
+def _entry(value: Any) -> tuple[str, Any] | None:
+    return (str(value[0]), value[1]) if isinstance(value, list) and len(value) == 2 else None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

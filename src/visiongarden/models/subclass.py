@@ -1,0 +1,101 @@
+"""Arguments of subclasses that have a constructor of their own, written to files and read again."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from visiongarden.errors import ModelFileError, UserError
+from visiongarden.layers.arguments import bound_arguments, construct, deserialized, serialized
+from visiongarden.models.files import read_part, written
+from visiongarden.parts import Backbone, Decoder, Head, Part
+from visiongarden.types import ClassMap
+
+ARGUMENTS = "arguments"
+"""Entry of a config that holds them."""
+
+_PART, _CLASSES = "__part__", "__class_map__"
+_ROLES = {"backbone": Backbone, "decoder": Decoder, "head": Head}
+_CURRENT = ("image_size", "dtype", "fused", "name")
+"""Arguments whose value may have changed since: the config has it."""
+
+
+def remember_arguments(model: Any, args: Any, kwargs: Any) -> None:
+    """Keeps the arguments of a call of a subclass's own constructor."""
+    cls = type(model)
+    if not cls.__init__.__module__.startswith("visiongarden."):
+        found = bound_arguments(cls, model, args, kwargs)
+        object.__setattr__(model, "_own_arguments", found)
+
+
+def own_arguments(model: Any) -> dict[str, Any]:
+    """{ARGUMENTS: name -> value as JSON}, of a subclass with a constructor of its own; else {}.
+
+    Raises:
+        UserError: an argument cannot be written to a file; names it.
+    """
+    found = vars(model).get("_own_arguments")
+    if found is None:
+        return {}
+    return {ARGUMENTS: {key: _written(type(model), key, v) for key, v in found.items()}}
+
+
+def construct_subclass(cls: type, config: dict[str, Any]) -> Any:
+    """The model of the arguments in a config, whose parts are those of the config.
+
+    Raises:
+        ModelFileError: the constructor builds other parts than the file's.
+    """
+    arguments = {key: _read(value) for key, value in config[ARGUMENTS].items()}
+    arguments |= {key: config[key] for key in _CURRENT if key in arguments and key in config}
+    model = construct(cls, arguments)
+    for role in _ROLES:
+        now, then = written(getattr(model.parts, role)), config.get(role)
+        if json.loads(json.dumps(now)) != json.loads(json.dumps(then)):
+            raise ModelFileError(
+                f"{cls.__name__} builds another {role} than the file has",
+                rule=f"the {role} with which the file was written: {_short(then)}",
+                received=_short(now),
+                fix=f"undo the change of {cls.__name__}",
+            )
+    return model
+
+
+def _written(cls: type, name: str, value: Any) -> Any:
+    if isinstance(value, Part):
+        return {_PART: value.role, "value": written(value)}
+    if isinstance(value, ClassMap):
+        return {_CLASSES: [list(value.names), list(value.ids)]}
+    if isinstance(value, (list, tuple)):
+        return [_written(cls, name, item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _written(cls, name, item) for key, item in value.items()}
+    try:
+        found = serialized(value)
+        json.dumps(found)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"argument {name} of {cls.__name__} cannot be written to a file",
+            rule="numbers, texts, lists and dicts of them, layers and parts",
+            received=type(value).__name__,
+            fix=f"make {type(value).__name__} in {cls.__name__}.__init__ from such arguments",
+        ) from error
+    return found
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_read(item) for item in value]
+    if not isinstance(value, dict) or "class_name" in value:
+        return deserialized(value)
+    if _PART in value and value[_PART] in _ROLES:
+        return read_part(value.get("value"), _ROLES[value[_PART]])
+    if _CLASSES in value:
+        names, ids = value[_CLASSES]
+        return ClassMap(tuple(names), tuple(ids))
+    return {key: _read(item) for key, item in value.items()}
+
+
+def _short(config: Any) -> str:
+    fields = config.get("config") if isinstance(config, dict) else config
+    return str(fields)[:200]

@@ -1,0 +1,177 @@
+"""Rows of class outputs: which weights have one for each class, and how they go from side to side.
+
+A class output's kernel and bias have a row a class. Copied by position between models whose classes
+stand in another order, each class would silently take the weights of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from visiongarden.errors import UserError, nearest, option
+from visiongarden.layers.nested import nested
+
+CHOICES = ("name", "position")
+_LISTED = 8
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a weight's last axis holds: `groups` times `before` others and then the classes."""
+
+    groups: int
+    before: int
+
+    def rows(self, classes: Sequence[int], count: int) -> np.ndarray:
+        """Indices of some of `count` classes in all groups, and of what stands before them."""
+        width = self.before + count
+        inside = [*range(self.before), *(self.before + index for index in classes)]
+        return np.concatenate([np.array(inside, np.int64) + g * width for g in range(self.groups)])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Indices on the last axis: `target[..., to] = source[..., from_]`, and the source's size."""
+
+    from_: np.ndarray
+    to: np.ndarray
+    source_size: int
+
+
+@dataclass(frozen=True)
+class ClassRows:
+    """How class outputs are copied.
+
+    Attributes:
+        layouts: path -> layout, of the target's class outputs.
+        shared: (class of the source, class of the target) of one name; None copies as it stands.
+        counts: number of classes of source and target.
+        left_out: whether class outputs are not copied.
+        fresh: names of the target's classes that the source lacks.
+        note: what the report says of it; "" where there is nothing to say.
+    """
+
+    layouts: dict[str, Layout | None]
+    shared: tuple[tuple[int, int], ...] | None = None
+    counts: tuple[int, int] = (0, 0)
+    left_out: bool = False
+    fresh: tuple[str, ...] = ()
+    note: str = ""
+
+    def skips(self, path: str) -> bool:
+        """Whether a weight of the target is a class output that is not copied."""
+        if path not in self.layouts:
+            return False
+        return self.left_out or (self.shared is not None and self.layouts[path] is None)
+
+    def of(self, path: str) -> Rows | None:
+        """The rows of a class output; None for any other weight."""
+        layout = self.layouts.get(path)
+        if layout is None or self.shared is None:
+            return None
+        theirs, ours = zip(*self.shared, strict=True)
+        return Rows(
+            layout.rows(theirs, self.counts[0]),
+            layout.rows(ours, self.counts[1]),
+            layout.groups * (layout.before + self.counts[0]),
+        )
+
+
+def class_rows(source: tuple[str, ...] | None, target: Any, by: str = "name") -> ClassRows:
+    """How the rows of `target`'s class outputs are copied from a source with such class names.
+
+    Args:
+        source: the source's class names, or None where it has none.
+        target: a model; its `class_map` may be None.
+        by: "name", or "position": row i goes to row i, whatever the names are.
+    """
+    if by not in CHOICES:
+        raise UserError(f"unknown class rows {by!r}", fix=nearest(by, CHOICES))
+    class_map = getattr(target, "class_map", None)
+    own = None if class_map is None else class_map.names
+    if source == own and own is not None:
+        return ClassRows({})
+    layouts = _layouts(target)
+    if not layouts or by == "position":
+        note = "class rows were copied by position, as requested" if layouts else ""
+        return ClassRows(layouts, note=note)
+    if source is None and own is None:
+        note = "class rows were copied by position: neither side names its classes"
+        return ClassRows(layouts, note=note)
+    theirs, ours = source or (), own or ()
+    shared = tuple((theirs.index(name), ours.index(name)) for name in ours if name in theirs)
+    if not own or not source or not shared:
+        why = "no class has the same name on both sides"
+        if not own or not source:
+            why = f"the {'target' if source else 'source'} does not name its classes"
+        return ClassRows(
+            layouts,
+            left_out=True,
+            note=f"class outputs were not copied, {len(layouts)} weights: {why}; to copy them by "
+            f"position: {option('class_rows', 'position')}",
+        )
+    fresh = tuple(name for name in own if name not in source)
+    note = f"class rows were matched by name: {len(shared)} of {len(own)} classes"
+    if fresh:
+        more = f" and {len(fresh) - _LISTED} more" if fresh[_LISTED:] else ""
+        note += f"; new, with fresh rows: {', '.join(fresh[:_LISTED])}{more}"
+    return ClassRows(layouts, shared, (len(source), len(own)), fresh=fresh, note=note)
+
+
+def _layouts(target: Any) -> dict[str, Layout | None]:
+    """Path -> layout of the weights with a row a class; None where the layout is not known."""
+    found: dict[str, Layout | None] = {}
+    for tensor, groups, count, has_boxes in _class_outputs(target):
+        layer = _layer_behind(tensor)
+        for leaf in [] if layer is None else _last_with_weights(layer, count, groups):
+            for weight in leaf.weights:
+                size = weight.shape[-1] if weight.shape else 0
+                each, rest = divmod(size, groups)
+                known = size and not rest and (each >= count if has_boxes else each == count)
+                found[weight.path] = Layout(groups, each - count) if known else None
+    return found
+
+
+def _class_outputs(target: Any) -> Iterator[tuple[Any, int, int, bool]]:
+    """(tensor, anchors a cell, classes, whether boxes are before them) of every class output."""
+    parts = getattr(target, "parts", None)
+    if parts is not None:
+        anchors = getattr(parts.head, "anchors", {})
+        for level, raw in target.head.output.items():
+            for name, tensor in raw.items():
+                if name.endswith("classes"):
+                    count = len(anchors.get(level, (1,)))
+                    yield tensor, count, parts.head.num_classes, level in anchors
+        return
+    heads, outputs = (getattr(target, name, ()) for name in ("heads", "outputs"))
+    for step, tensor in zip(heads, outputs, strict=False):
+        yield tensor, len(step.settings["anchors"]), step.settings["classes"], True
+
+
+def _layer_behind(tensor: Any) -> Any:
+    """The last layer with weights on the way to a tensor of a graph; None where ways part."""
+    while True:
+        history = getattr(tensor, "_keras_history", None)
+        if history is None:
+            return None
+        if getattr(history.operation, "weights", None):
+            return history.operation
+        inputs = history.operation._inbound_nodes[history.node_index].input_tensors
+        if len(inputs) != 1:
+            return None
+        (tensor,) = inputs
+
+
+def _last_with_weights(layer: Any, count: int, groups: int) -> list[Any]:
+    """The layer inside that predicts: the last one made that has as many outputs as needed."""
+    leaves = [
+        each
+        for _, each in nested(layer)
+        if each._trainable_variables and each._trainable_variables[0].shape[-1] >= count * groups
+    ]
+    exact = [each for each in leaves if each._trainable_variables[0].shape[-1] % groups == 0]
+    return exact[-1:]

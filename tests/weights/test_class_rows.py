@@ -1,0 +1,140 @@
+"""Rows of class outputs go by the names of the classes, never by position."""
+
+import keras
+import numpy as np
+import pytest
+
+import visiongarden as vg
+from visiongarden.errors import UserError
+from visiongarden.types import ClassMap
+from visiongarden.weights import transfer
+
+
+@vg.register(package="tests")
+class Strides(vg.Backbone):
+    """One strided convolution a level."""
+
+    channels: int = 4
+
+    def wire(self, images):
+        x, maps = images, {}
+        for number in range(1, 6):
+            x = keras.layers.Conv2D(self.channels, 3, 2, "same", name=f"down{number}")(x)
+            maps[f"p{number}"] = x
+        return {level: maps[level] for level in self.levels}
+
+
+def anchor_free(classes):
+    return vg.heads.AnchorFree(num_classes=classes, bins=4)
+
+
+def anchor_based(classes):
+    anchors = {"p4": ((8, 8), (16, 16)), "p5": ((32, 32),)}
+    return vg.heads.AnchorBased(num_classes=classes, anchors=anchors)
+
+
+def detector(head, names, count=None):
+    model = vg.Detector(
+        Strides(levels=("p4", "p5")),
+        vg.decoders.FPN(channels=8, levels=("p4", "p5")),
+        head(count or len(names)),
+        image_size=64,
+        class_map=names,
+    )
+    # Every number is different, so that a row tells where it came from.
+    start = 0
+    for weight in model.weights:
+        size = int(np.prod(weight.shape))
+        weight.assign(np.arange(start, start + size, dtype=np.float32).reshape(weight.shape))
+        start += size
+    return model
+
+
+def arrays(model):
+    return {w.path: np.array(keras.ops.convert_to_numpy(w.value)) for w in model.weights}
+
+
+def out(path):
+    return path.startswith("head/") and ("_classes/out/" in path or "_out/" in path)
+
+
+def by_class(array, names, anchors=1, before=0):
+    """Class -> its rows in all anchors; what stands before the classes is under ""."""
+    split = array.reshape(*array.shape[:-1], anchors, before + len(names))
+    rows = {name: split[..., before + i] for i, name in enumerate(names)}
+    return rows | {"": split[..., :before]}
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("head", [anchor_free, anchor_based])
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (("cat", "dog", "cow"), ("cow", "cat", "dog")),
+        (("cat", "dog", "cow"), ("lion", "dog", "cat", "tiger")),
+        (("cat", "dog", "cow", "pig"), ("pig", "dog")),
+    ],
+)
+def test_rows_go_by_name_and_new_classes_start_fresh(tmp_path, head, theirs, ours):
+    source, target = detector(head, theirs), detector(head, ours)
+    fresh, given = arrays(target), arrays(source)
+    source.save(tmp_path / "m.keras")
+    report = transfer(tmp_path / "m.keras", target, at_least=0.5)
+    now = arrays(target)
+    checked = 0
+    for path in filter(out, now):
+        anchors, before = (1, 0) if head is anchor_free else ({"p4": 2, "p5": 1}[path[5:7]], 5)
+        want = by_class(given[path], theirs, anchors, before)
+        was = by_class(fresh[path], ours, anchors, before)
+        for name, rows in by_class(now[path], ours, anchors, before).items():
+            np.testing.assert_array_equal(rows, want.get(name, was[name]))
+            checked += 1
+    assert checked == 4 * (len(ours) + 1)
+    shared, new = set(theirs) & set(ours), set(ours) - set(theirs)
+    assert f"matched by name: {len(shared)} of {len(ours)} classes" in str(report)
+    rows_a_class = sum(numbers_a_class(now[p], len(ours), head) for p in filter(out, now))
+    assert report.fresh == len(new) * rows_a_class
+    assert bool(new) == (report.share_of_target < 1)
+    for name in new:
+        assert name in report.classes
+
+
+def numbers_a_class(array, count, head):
+    if head is anchor_free:
+        return array.size // count
+    return array.size // (5 + count)
+
+
+def test_without_a_name_on_both_sides_class_outputs_are_left_out_unless_asked(tmp_path):
+    source = detector(anchor_free, ("cat", "dog"))
+    source.save(tmp_path / "m.keras")
+    given = arrays(source)
+    for names in (("red", "blue"), None):
+        target = detector(anchor_free, names, 2)
+        for weight in target.weights:
+            weight.assign(weight + 0.5)
+        before = arrays(target)
+        report = transfer(tmp_path / "m.keras", target, at_least=0.5)
+        for path, array in arrays(target).items():
+            np.testing.assert_array_equal(array, (before if out(path) else given)[path])
+        assert "class outputs were not copied, 4 weights" in str(report)
+        assert "class_rows='position'" in report.classes
+        transfer(tmp_path / "m.keras", target, class_rows="position", at_least=1.0)
+        assert all(np.array_equal(array, given[path]) for path, array in arrays(target).items())
+
+
+def test_models_without_any_names_are_copied_whole_and_the_report_says_so():
+    source, target = (detector(anchor_free, None, 2) for _ in range(2))
+    for weight in source.weights:
+        weight.assign(weight + 1)
+    report = transfer(source, target, at_least=1.0)
+    assert report.classes.startswith("class rows were copied by position")
+    assert all(np.array_equal(a, arrays(source)[p]) for p, a in arrays(target).items())
+
+
+def test_the_same_names_in_the_same_order_need_no_word():
+    source, target = (detector(anchor_free, ("a", "b")) for _ in range(2))
+    target.class_map = ClassMap(("a", "b"), (7, 9))  # other ids in the files
+    assert transfer(source, target, at_least=1.0).classes == ""
+    with pytest.raises(UserError, match="unknown class rows 'number'"):
+        transfer(source, target, class_rows="number")
