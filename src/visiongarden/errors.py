@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from visiongarden.terminal import printable
 
-_COMMAND_LINE: ContextVar[bool] = ContextVar("command_line", default=False)
 _SHOWN, _COMPARED = 60, 2000
 
 
@@ -95,14 +94,37 @@ def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:
     return f"valid: {listed}"
 
 
+def _as_argument(name: str, value: Any) -> str:
+    return name if value is None else f"{name}={value!r}"
+
+
+def _as_flag(name: str, value: Any) -> str:
+    flag = f"--{name.replace('_', '-')}"
+    return flag if value is None or value is True else f"{flag} {shlex.quote(str(value))}"
+
+
+_SPELLING: ContextVar[Callable[[str, Any], str]] = ContextVar("spelling", default=_as_argument)
+
+
 @contextmanager
-def on_command_line() -> Iterator[None]:
-    """Inside, errors name options of the command line, elsewhere arguments of Python."""
-    token = _COMMAND_LINE.set(True)
+def spelled(spelling: Callable[[str, Any], str]) -> Iterator[None]:
+    """Inside, errors write arguments in this way, so that their fixes can be pasted.
+
+    Args:
+        spelling: name of an argument, and its value or None -> text.
+    """
+    token = _SPELLING.set(spelling)
     try:
         yield
     finally:
-        _COMMAND_LINE.reset(token)
+        _SPELLING.reset(token)
+
+
+@contextmanager
+def on_command_line() -> Iterator[None]:
+    """Inside, errors name options of the command line, elsewhere arguments of Python."""
+    with spelled(_as_flag):
+        yield
 
 
 def option(name: str, value: Any = None) -> str:
@@ -112,7 +134,4 @@ def option(name: str, value: Any = None) -> str:
         name: of the argument in Python; the command line's option has hyphens.
         value: None names the argument alone.
     """
-    if not _COMMAND_LINE.get():
-        return name if value is None else f"{name}={value!r}"
-    flag = f"--{name.replace('_', '-')}"
-    return flag if value is None or value is True else f"{flag} {shlex.quote(str(value))}"
+    return _SPELLING.get()(name, value)

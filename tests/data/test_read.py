@@ -216,7 +216,7 @@ def test_dropping_is_asked_for_and_listed(tmp_path, format):
         "voc": ("<xmax>20<", "<xmax>4<"),
     }[format]
     edited(file, old, new)
-    with pytest.raises(DataError, match="--invalid-boxes drop"):
+    with pytest.raises(DataError, match="invalid_boxes='drop'"):
         read(tmp_path, format)
     found = read(tmp_path, format, invalid_boxes="drop")
     assert found[0].classes.tolist() == [1]

@@ -26,7 +26,7 @@ from visiongarden.types import ClassMap
 LARGE = 2000
 """Images from which on a split is worth an entry."""
 
-_VERSION = 2
+_VERSION = 3
 _MOST_BYTES = 4 * 2**30
 
 
@@ -58,10 +58,11 @@ def load(root: Place, settings: Sequence[Any]) -> DetectionDataset | None:
         table = Table.from_bytes(raw[40 + head_length :], located)
         class_map = ClassMap(tuple(head["names"]), tuple(head["ids"]))
         extra, categories = dict(head["extra"]), tuple(head["categories"])
+        notes = list(head["notes"])
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return None  # an entry that does not open is read anew
     return DetectionDataset(
-        class_map, table, head["split"], root, head["dropped"], extra, categories
+        class_map, table, head["split"], root, head["dropped"], extra, categories, notes
     )
 
 
@@ -83,6 +84,7 @@ def save(root: Place, settings: Sequence[Any], found: DetectionDataset) -> Detec
             "dropped": found.dropped,
             "extra": found.extra,
             "categories": found.categories,
+            "notes": found.notes,
         }
         text = json.dumps(head).encode()
         body = len(text).to_bytes(8, "big") + text + found.examples.to_bytes()

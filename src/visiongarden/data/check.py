@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from visiongarden.data.copies import Prints
+from visiongarden.data.dataset import DetectionDataset, crowds_of
 from visiongarden.data.decode import cut_short
 from visiongarden.data.faults import Finding, refuse
 from visiongarden.data.header import MOST_BYTES
@@ -34,13 +37,16 @@ def check(dataset: AnyDataset, trained_on: bool = False, prints: Prints | None =
 
     Args:
         dataset: what is looked at.
-        trained_on: masks that show one class alone teach nothing, and are refused.
+        trained_on: boxes that are all crowds, or none at all, and masks that show one class alone
+            teach nothing, and are refused.
         prints: keeps what is read to compare files, for `leaked`.
 
     Raises:
         DataError: one report that names each image that is missing, cut short or not decodable, or
             that lies in the folders of two classes.
     """
+    if trained_on and isinstance(dataset, DetectionDataset):
+        no_usable_box(dataset)
     if len(dataset) > DECODED:
         found = _ends(dataset)
     else:
@@ -52,6 +58,36 @@ def check(dataset: AnyDataset, trained_on: bool = False, prints: Prints | None =
         if isinstance(dataset, SegmentationDataset) and trained_on and not found:
             found += _one_class(dataset, seen)
     refuse(dataset.root, found or list(_two_classes(dataset, prints or Prints())))
+
+
+def no_usable_box(dataset: DetectionDataset) -> None:
+    """Refuses a split that nothing can be learned from.
+
+    Raises:
+        DataError: it has no box, or all of them are crowds.
+    """
+    crowds = crowds_of(dataset)
+    if crowds is None or not len(dataset) or not crowds.all():
+        return
+    if len(crowds):
+        raise DataError(
+            f"{dataset.root}: all {len(crowds)} boxes of {dataset.split} are crowds",
+            rule="crowds are neither trained on nor evaluated; CVAT writes iscrowd 1 for each mask",
+            fix=_without_crowds(dataset.root),
+        )
+    raise DataError(
+        f"{dataset.root}: {dataset.split} has no box in any of {len(dataset)} images",
+        rule="training needs one labeled object at least",
+        received="; ".join(dataset.notes) or None,
+    )
+
+
+def _without_crowds(root: Any) -> str:
+    if not isinstance(root, Path):
+        return 'write "iscrowd": 0 for single objects'
+    files = root if root.is_file() else f"$(find {shlex.quote(str(root))} -name '*.json')"
+    pattern = shlex.quote('s/"iscrowd": *(1|true)/"iscrowd": 0/g')
+    return f"where they are single objects: sed -i -E {pattern} {files}"
 
 
 def _decoded(dataset: AnyDataset, index: int) -> DataError | set[int] | None:

@@ -27,6 +27,7 @@ class DetectionDataset:
         dropped: what was left out on request (`invalid_boxes="drop"`), one line a box.
         extra: keys of the annotation file that nothing here reads, as COCO's `info`.
         categories: such keys of each class, as COCO's `supercategory`; empty where there are none.
+        notes: what is not used of the labels, or used in a way that may surprise.
     """
 
     class_map: ClassMap
@@ -36,6 +37,7 @@ class DetectionDataset:
     dropped: list[str] = field(default_factory=list)
     extra: Mapping[str, Any] = field(default_factory=dict)
     categories: tuple[Mapping[str, Any], ...] = ()
+    notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -88,3 +90,14 @@ class DetectionDataset:
                 fix="read the data set again",
             )
         return replace(example, image=image)
+
+
+def crowds_of(dataset: DetectionDataset) -> np.ndarray | None:
+    """bool (boxes,): which boxes of a split are crowds; None where each image must be asked."""
+    examples = dataset.examples
+    if isinstance(examples, Table):
+        return examples.arrays["crowd"]
+    if not isinstance(examples, (list, tuple)):
+        return None
+    every = [e.crowd if e.crowd is not None else np.zeros(len(e.boxes), bool) for e in examples]
+    return np.concatenate([*every, np.zeros(0, bool)])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from visiongarden.errors import DataError, UserError
+from visiongarden.errors import DataError, UserError, option
 from visiongarden.types import ImageSize
 
 _SHOWN = 10
@@ -59,6 +59,8 @@ class Faults:
             raise UserError(
                 f"unknown choice {invalid_boxes!r} for invalid boxes", rule='"error" or "drop"'
             )
+        self.includes: Callable[[Any], bool] = lambda path: True
+        """Whether an image belongs to the part of a set that is read."""
         self.root, self.drop, self.mend = root, invalid_boxes == "drop" or mend, mend
         self.shift = shift
         self.found: list[Finding] = []
@@ -75,6 +77,17 @@ class Faults:
         """Images that have labels, none of which is kept."""
         self.one_pixel = 0
         """Boxes that stood over the border by less than a pixel, and were cut."""
+        self.unused: Counter[str] = Counter()
+        """What labels hold that no task uses yet, as "keypoints of pose labels": objects."""
+        self.polygons = self.four_points = self.pose_like = 0
+        """Polygons; those of four points; those that read better as the box and keypoints of a
+        pose label."""
+        self.unlabeled: list[str] = []
+        """Images without a label file, in formats with one for each image."""
+        self.notes: list[Finding] = []
+        """What is not used of the labels, or used in a way that may surprise."""
+        self.searched = ""
+        """Where labels were looked for and what was found there, if no image has any."""
 
     def add(self, where: str | Any, what: str, kind: str = "label") -> None:
         """One fault: file (and line), and what is wrong there."""
@@ -137,8 +150,7 @@ def refuse(root: Any, found: Sequence[Finding]) -> None:
     raise DataError(
         f"{root} has {len(found)} fault{'s' * (len(found) > 1)}:\n    {shown}{more}",
         rule="nothing is dropped in silence: a data set is read whole, or not at all",
-        fix='correct the files, or leave these boxes out: invalid_boxes="drop" '
-        "(on the command line: --invalid-boxes drop)"
+        fix=f"correct the files, or leave these boxes out: {option('invalid_boxes', 'drop')}"
         if all(finding.kind in BOX_KINDS for finding in found)
         else f"correct the files; visiongarden data check {root} lists and shows them all",
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from visiongarden.cards import load, merged
 from visiongarden.config import apply_overrides, load_yaml
-from visiongarden.errors import ConfigError
+from visiongarden.errors import ConfigError, spelled
 from visiongarden.parts import Head
 from visiongarden.recipes.defaults import default_model, default_training
 from visiongarden.recipes.length import default_length
@@ -63,12 +65,19 @@ def resolve(
 
 def read_split(task: str, data: Data, split: str) -> Any:
     """The data set of one split of a recipe's data."""
-    return find(task).read(
-        data.path,
-        format=data.format,
-        split=getattr(data, split),
-        invalid_boxes=data.invalid_boxes,
-    )
+    with spelled(partial(_as_override, split)):
+        return find(task).read(
+            data.path,
+            format=data.format,
+            split=getattr(data, split),
+            invalid_boxes=data.invalid_boxes,
+        )
+
+
+def _as_override(split: str, name: str, value: Any) -> str:
+    """An argument of `read` as a recipe gives it: an override works in Python and for `train`."""
+    field = f"data.{split if name == 'split' else name}"
+    return field if value is None else f"{field}={shlex.quote(str(value))}"
 
 
 def _with_card(fields: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from visiongarden import terminal
 from visiongarden.config import save_yaml
-from visiongarden.data import Prints, check, fingerprint, leaked
+from visiongarden.data import DetectionDataset, Prints, check, fingerprint, leaked
+from visiongarden.data.check import no_usable_box
 from visiongarden.errors import DataError, NotFiniteError, UserError
 from visiongarden.evaluation import evaluate, judge_on, plot_history
 from visiongarden.layers.keras_internals import seed_everything
@@ -211,6 +212,7 @@ def _introduce(
         f"{model.count_params():,} parameters, {height} × {width} pixels, run {folder}",
         *filter(None, [shortage(recipe.training, len(train_set))]),
         *_leaks(recipe, leaks, len(val_set)),
+        *_notes(train_set, val_set),
         *(f"left out: {line}" for dataset in (train_set, val_set) for line in dataset.dropped),
     )
 
@@ -240,6 +242,21 @@ def _leaks(recipe: Recipe, pairs: list[tuple[Any, Any]], judged_on: int) -> list
         *([f"    … and {len(pairs) - _LEAKS_SHOWN} more"] if len(pairs) > _LEAKS_SHOWN else []),
         f"  to train without them: {shlex.join(words)}",
     ]
+
+
+def _notes(train_set: Any, val_set: Any) -> list[str]:
+    """What reading noted about the labels, and why no metric could be computed."""
+    notes = [
+        f"note: {dataset.split}: {note}"
+        for dataset in (train_set, val_set)
+        for note in getattr(dataset, "notes", ())
+    ]
+    try:
+        if isinstance(val_set, DetectionDataset):
+            no_usable_box(val_set)
+    except DataError as error:
+        notes.append(f"warning: {error.what}, so AP cannot be computed")
+    return notes
 
 
 def say(console: Console, *lines: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from visiongarden.data.augment.tile import keep
+from visiongarden.data.check import no_usable_box
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.doctor.box_fixes import (
     different_labels,
@@ -22,6 +24,7 @@ from visiongarden.data.draw import draw_example, fitted
 from visiongarden.data.faults import Faults, Finding
 from visiongarden.data.place import Place
 from visiongarden.data.read import gather
+from visiongarden.errors import DataError
 from visiongarden.types import ClassMap, Example
 
 if TYPE_CHECKING:
@@ -42,13 +45,42 @@ class Boxes(Labelling):
     """Whether `fix` takes every box that is marked as a crowd for an object."""
     turned = "shown rotated, as its boxes must be"
 
+    def __init__(self, stride: int = 8, image_size: int = 640) -> None:
+        super().__init__(stride, image_size)
+        self.unlabeled: dict[str, int] = {}
+        """Split -> number of its images without a label file."""
+
     def of_split(
         self, dataset: DetectionDataset, faults: Faults, split: str, looks: Sequence[Look]
     ) -> Iterator[Finding]:
         """Ids that are shifted, corners that are none, boxes that can hardly be meant."""
+        self.unlabeled[split] = len(faults.unlabeled)
         yield from of_ids(faults, dataset.class_map, split)
+        yield from faults.notes
         yield from _of_corners(dataset, faults, split)
-        yield from _of_boxes(dataset, split, self.stride, self.image_size)
+        unlabeled = set(faults.unlabeled)
+        yield from _of_boxes(dataset, split, self.stride, self.image_size, unlabeled)
+
+    def of_all(
+        self,
+        datasets: Mapping[str, DetectionDataset],
+        tallies: Mapping[str, np.ndarray],
+        root: Place,
+    ) -> Iterator[Finding]:
+        """Also splits without a usable box, and classes of which the training has crowds alone."""
+        yield from super().of_all(datasets, tallies, root)
+        trained_on = "train" if "train" in datasets else next(iter(datasets), "")
+        for split, dataset in datasets.items():
+            try:
+                no_usable_box(dataset)
+            except DataError as error:
+                level = "error" if split == trained_on else "warning"
+                reason = "; ".join(part for part in (error.rule, error.received) if part)
+                fix = f"; {error.fix}" if error.fix else ""
+                what = f"{error.what.removeprefix(f'{dataset.root}: ')}: {reason}{fix}"
+                yield Finding(level, "no-boxes", str(root), what, split)
+            else:
+                yield from _of_crowds(dataset, split, str(root))
 
     def tally(self, dataset: DetectionDataset, split: str) -> np.ndarray:
         """Boxes of each class."""
@@ -59,9 +91,12 @@ class Boxes(Labelling):
         return total
 
     def columns(self, dataset: DetectionDataset, tally: np.ndarray) -> dict[str, int]:
-        """Images, those without a box, boxes."""
+        """Images, those without a label file, those without a box in it, boxes."""
+        unlabeled = self.unlabeled.get(dataset.split, 0)
+        counts = {"images": len(dataset)}
+        counts |= {"without a label file": unlabeled} if unlabeled else {}
         empty = int((dataset.counts() == 0).sum())
-        return {"images": len(dataset), "without a box": empty, "boxes": int(tally.sum())}
+        return counts | {"without a box": empty - unlabeled, "boxes": int(tally.sum())}
 
     def picture(self, dataset: DetectionDataset, index: int, side: int) -> np.ndarray:
         """The image with its boxes."""
@@ -142,7 +177,24 @@ class Boxes(Labelling):
         return replace(dataset, examples=tuple(examples))
 
 
-def _of_boxes(dataset: DetectionDataset, split: str, stride: int, canvas: int) -> Iterator[Finding]:
+def _of_crowds(dataset: DetectionDataset, split: str, root: str) -> Iterator[Finding]:
+    """Classes all of whose boxes are crowds."""
+    crowd: Counter[int] = Counter()
+    every: Counter[int] = Counter()
+    for example in dataset:
+        every.update(example.classes.tolist())
+        if example.crowd is not None:
+            crowd.update(example.classes[example.crowd].tolist())
+    for index, count in crowd.items():
+        if count == every[index]:
+            name = dataset.class_map.names[index]
+            what = f"all {count} boxes of class {name!r} are crowds, which are not trained on"
+            yield Finding("warning", "crowd", root, what, split)
+
+
+def _of_boxes(
+    dataset: DetectionDataset, split: str, stride: int, canvas: int, unlabeled: set[str]
+) -> Iterator[Finding]:
     """Boxes that are there twice, tiny, or of an extreme shape; images without any.
 
     Args:
@@ -150,15 +202,17 @@ def _of_boxes(dataset: DetectionDataset, split: str, stride: int, canvas: int) -
         split: its name.
         stride: of the finest feature map, pixels of the canvas.
         canvas: longest side to which images are scaled for the model.
+        unlabeled: images without a label file, which are counted and not listed.
     """
     for example in dataset:
         where = str(example.path)
         if not len(example.boxes):
-            yield Finding("note", "empty", where, "no box", split)
+            if where not in unlabeled:
+                yield Finding("note", "empty", where, "no box", split)
             continue
         yield from _twice(example, dataset.class_map, where, split)
         sides = example.boxes[:, 2:] - example.boxes[:, :2]
-        scale = min(canvas / max(example.size or (canvas,)), 1.0)
+        scale = canvas / max(example.size or (canvas,))  # as letterbox does, also enlarging
         for i in np.flatnonzero(sides.max(axis=1) * scale < stride):
             size = " × ".join(f"{v:.1f}" for v in sides[i] * scale)
             what = f"box {_box(example, i)} is {size} pixels where the longest side is {canvas}"

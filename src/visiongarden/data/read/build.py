@@ -16,7 +16,7 @@ from visiongarden.data.extra import pack
 from visiongarden.data.faults import Faults, all_sound, wrong_with
 from visiongarden.data.header import image_size
 from visiongarden.data.place import Place, read_text_bytes
-from visiongarden.errors import DataError
+from visiongarden.errors import DataError, option
 from visiongarden.types import Example, ImageSize, Outline
 
 MOST_TEXT = 512 * 2**20
@@ -44,7 +44,12 @@ class Label:
 
 
 def size_of(path: Any, faults: Faults) -> ImageSize | None:
-    """(height, width) of an image; None, with a fault, where there is none."""
+    """(height, width) of an image; None, with a fault, where there is none.
+
+    None without a fault for an image of another part of a set that is divided by a hash.
+    """
+    if not faults.includes(path):
+        return None
     try:
         return image_size(path)
     except DataError as error:
@@ -126,6 +131,14 @@ def names_in(folder: Place) -> list[str]:
     return [item.name for item in folder.iterdir()]
 
 
+def there(base: Place, name: str) -> Place:
+    r"""What a file names, from a folder on; `a\b.png`, as on Windows, where only a/b.png is."""
+    place = base / name
+    if "\\" not in name or place.exists():
+        return place
+    return base / name.replace("\\", "/")
+
+
 def images_in(folder: Place) -> dict[str, Place]:
     """Name without ending -> image, of one folder, in order of the names.
 
@@ -162,7 +175,7 @@ def no_split(root: Any, split: str, splits: Iterable[str]) -> DataError:
         f"{root} has no split {split!r}",
         rule="one of the splits there are",
         received=f"it has {', '.join(names) or 'none'}",
-        fix=f"--split {names[0]}" if names else None,
+        fix=option("split", names[0]) if names else None,
     )
 
 

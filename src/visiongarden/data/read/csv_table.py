@@ -72,6 +72,11 @@ def splits(path: Place) -> list[str]:
     return sorted(named, key=lambda name: (name != "train", name))
 
 
+def is_split_by_hash(path: Place) -> bool:
+    """Whether one table holds all splits."""
+    return None in _files(path)
+
+
 def read(
     path: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
 ) -> DetectionDataset:

@@ -8,7 +8,7 @@ from pathlib import Path
 from visiongarden.data.place import Place, place
 from visiongarden.data.read import array_record
 from visiongarden.data.read.gather import EVERY_FORMAT, READERS, unreadable
-from visiongarden.errors import DataError, UserError, nearest
+from visiongarden.errors import DataError, UserError, nearest, option
 
 _SHAPES = (
     "COCO JSON, YOLO txt, Pascal VOC, CSV or ArrayRecord; folders of classes (train/cat/*.jpg); or "
@@ -53,7 +53,7 @@ def _guess(path: Place, formats: Sequence[str]) -> str:
         f"cannot tell the format of {path}",
         rule=_SHAPES,
         received=like + (", which holds no boxes" if others else ""),
-        fix=" or ".join(f"--format {name}" for name in found) or f"--format {formats[0]}",
+        fix=" or ".join(option("format", name) for name in found) or None,
     )
 
 

@@ -13,7 +13,7 @@ from visiongarden.data.labelled_images import ClassificationDataset
 from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.read.gather import FORMATS, AnyDataset, gather
 from visiongarden.data.read.guess import opened
-from visiongarden.errors import DataError
+from visiongarden.errors import DataError, option
 
 
 def read(
@@ -39,6 +39,9 @@ def read(
 
     `classes.txt` beside VOC or CSV annotations gives the order of the classes. A .zip, or a .tar
     that is not compressed, is read as the folder that it holds, without unpacking it.
+
+    A set with one split for training only, of ten images or more, is divided 80/10/10 by a hash of
+    the file names.
 
     A box may stand over the border by one pixel and is cut there; images without a box are kept.
     Only files are read: nothing in them is run, and XML with a document type is refused. What was
@@ -153,4 +156,8 @@ def _refuse_faults(faults: Faults, found: AnyDataset, split: str) -> None:
     """Raises one report of a split's faults; a split without an image is one."""
     faults.raise_if_any()
     if not len(found):
-        raise DataError(f"{faults.root}: split {split!r} has no image", rule="one image at least")
+        raise DataError(
+            f"{faults.root}: split {split!r} has no image",
+            rule="one image at least",
+            fix=option("split", "train") if split != "train" else None,
+        )

@@ -1,0 +1,44 @@
+"""What a split's labels hold that is not used, or is used in a way that may surprise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from visiongarden.data.faults import Faults, Finding
+
+_POSE_SHARE = 0.5
+"""Share of the polygons that must look like poses before it is reported."""
+
+
+def notes_of(faults: Faults, split: str, images: int) -> Iterator[Finding]:
+    """Notes and warnings about one split, counted; none of them is an error.
+
+    Args:
+        faults: what reading counted.
+        split: its name.
+        images: number of its images.
+    """
+    root = str(faults.root)
+    if faults.searched:
+        yield Finding("warning", "unlabeled", root, faults.searched, split)
+    elif faults.unlabeled:
+        count = len(faults.unlabeled)
+        what = f"{count} of {images} images have no label file and are taken for background"
+        level = "warning" if count > images / 2 else "note"
+        yield Finding(level, "unlabeled", faults.unlabeled[0], what, split)
+    for name, count in faults.unused.items():
+        what = f"{count} objects have {name}, which no task uses yet; their boxes are used"
+        yield Finding("note", "unused", root, what, split)
+    if faults.pose_like > _POSE_SHARE * faults.polygons:
+        what = (
+            f"{faults.pose_like} of {faults.polygons} polygons begin with the center and the sides "
+            "of a box around their other points: of pose labels, state kpt_shape in data.yaml, "
+            "as kpt_shape: [17, 2]"
+        )
+        yield Finding("warning", "pose", root, what, split)
+    elif faults.four_points and faults.four_points == faults.polygons:
+        what = (
+            f"{faults.four_points} objects are a class and eight numbers: oriented boxes, which no "
+            "task uses yet; the upright boxes around their corners are used"
+        )
+        yield Finding("note", "unused", root, what, split)

@@ -1,0 +1,161 @@
+"""Training data without a usable label: refused, with what was looked for and what is there."""
+
+import json
+import re
+import subprocess
+
+import cv2
+import numpy as np
+import pytest
+from tests.data.test_yolo import BOX, LINE, make
+
+from visiongarden.data import check, read
+from visiongarden.data.doctor import diagnose
+from visiongarden.errors import DataError
+
+
+def findings(root, kind):
+    return [finding for finding in diagnose(root).findings if finding.kind == kind]
+
+
+def renamed(old, new):
+    return lambda root: (root / old).rename(root / new)
+
+
+def upper_case(root):
+    for file in (root / "labels" / "train").iterdir():
+        file.rename(file.with_suffix(".TXT"))
+
+
+def flat(root):
+    for file in (root / "labels" / "train").iterdir():
+        file.rename(root / "labels" / file.name)
+    (root / "labels" / "train").rmdir()
+
+
+def other_images(root):
+    (root / "images").rename(root / "imgs")
+    text = "train: imgs/train\nval: imgs/val\nnames: [cat, dog]\n"
+    (root / "data.yaml").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "looked", "unread"),
+    [
+        (renamed("labels/train", "labels/train_labels"), "labels/train", "labels/train_labels"),
+        (renamed("labels", "Labels"), "labels/train", "Labels/train"),
+        (renamed("labels", "label"), "labels/train", "label/train"),
+        (renamed("labels", "annotations"), "labels/train", "annotations/train"),
+        (flat, "labels/train", "labels"),
+        (upper_case, "labels/train", "labels/train"),
+        (other_images, "imgs/train", "labels/train"),
+    ],
+)
+def test_labels_that_are_elsewhere(tmp_path, spoil, looked, unread):
+    spoil(make(tmp_path))
+    with pytest.raises(DataError, match="train has no box in any of 2 images") as caught:
+        check(read(tmp_path, "yolo"), trained_on=True)
+    assert f"looked for in {tmp_path / looked};" in caught.value.received
+    assert f"{tmp_path / unread} (2 files, such as train0." in caught.value.received
+    (found,) = [f for f in findings(tmp_path, "no-boxes") if f.split == "train"]
+    assert found.level == "error"
+    assert str(tmp_path / unread) in found.what
+
+
+def test_an_evaluation_split_without_labels_is_a_warning(tmp_path):
+    renamed("labels/val", "labels/validation")(make(tmp_path))
+    check(read(tmp_path), trained_on=True)
+    (found,) = findings(tmp_path, "no-boxes")
+    assert (found.level, found.split) == ("warning", "val")
+
+
+def test_images_without_a_label_file_are_counted_apart(tmp_path):
+    make(tmp_path, n=4)
+    (tmp_path / "labels" / "train" / "train1.txt").unlink()
+    (tmp_path / "labels" / "train" / "train2.txt").write_text("")
+    report = diagnose(tmp_path)
+    counts = "train: 4 images, 1 without a label file, 1 without a box, 2 boxes"
+    assert counts in report.text()
+    (found,) = [f for f in report.findings if f.kind == "unlabeled"]
+    assert found.what.startswith("1 of 4 images have no label file")
+    assert read(tmp_path).notes == [found.what]
+    assert [f.where[-10:] for f in report.findings if f.kind == "empty"] == ["train2.png"]
+
+
+def crowds(root, flags):
+    root.mkdir(exist_ok=True)
+    cv2.imwrite(str(root / "a.png"), np.zeros((30, 40, 3), np.uint8))
+    rows = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+        "annotations": [
+            {"id": i, "image_id": 1, "category_id": 1 + i % 2, "bbox": [i, i, 9, 9], "iscrowd": f}
+            for i, f in enumerate(flags)
+        ],
+    }
+    (root / "train.json").write_text(json.dumps(rows))
+    return root
+
+
+@pytest.mark.parametrize("flag", [1, True])
+def test_crowds_alone_are_refused_and_the_fix_works(tmp_path, flag):
+    crowds(tmp_path, [flag, flag])
+    with pytest.raises(DataError, match="all 2 boxes of train are crowds") as caught:
+        check(read(tmp_path), trained_on=True)
+    assert [f.level for f in findings(tmp_path, "no-boxes")] == ["error"]
+    command = caught.value.fix.partition(": ")[2]
+    subprocess.run(["bash", "-c", command], check=True)
+    found = read(tmp_path)
+    check(found, trained_on=True)
+    assert found[0].crowd.tolist() == [False, False]
+
+
+def test_a_class_of_crowds_alone_is_named(tmp_path):
+    crowds(tmp_path, [1, 0, 1, 0])
+    check(read(tmp_path), trained_on=True)
+    (found,) = findings(tmp_path, "crowd")
+    assert found.what.startswith("all 2 boxes of class 'cat' are crowds")
+
+
+def test_pose_labels_are_used_as_boxes_and_counted(tmp_path):
+    names = "train: images/train\nval: images/val\nkpt_shape: [2, 2]\nnames: [cat, dog]\n"
+    make(tmp_path, names, f"{LINE} 0.4 0.4 0.6 0.6")
+    assert [f.what[:23] for f in findings(tmp_path, "unused")] == ["2 objects have keypoint"] * 2
+    assert read(tmp_path)[0].boxes.round(3).tolist() == [BOX]
+
+
+def test_poses_without_kpt_shape_are_suspected(tmp_path):
+    make(tmp_path, line=f"{LINE} 0.4 0.4 0.5 0.5 0.6 0.55")
+    found = findings(tmp_path, "pose")
+    assert [f.level for f in found] == ["warning", "warning"]
+    assert "2 of 2 polygons" in found[0].what
+    assert "kpt_shape" in found[0].what
+
+
+@pytest.mark.parametrize(
+    "line", ["0 0.1 0.1 0.9 0.1 0.9 0.8 0.5 0.9 0.1 0.8", "0 0.5 0.1 0.9 0.9 0.1 0.9"]
+)
+def test_polygons_are_not_suspected(tmp_path, line):
+    make(tmp_path, line=line)
+    assert not findings(tmp_path, "pose")
+    assert not findings(tmp_path, "unused")
+
+
+def test_oriented_boxes_are_counted(tmp_path):
+    make(tmp_path, line="0 0.5 0.2 0.7 0.4 0.5 0.6 0.3 0.4")
+    found = findings(tmp_path, "unused")
+    assert found[0].what.startswith("2 objects are a class and eight numbers")
+    # The corners are (20, 6), (28, 12), (20, 18), (12, 12).
+    np.testing.assert_allclose(read(tmp_path)[0].boxes, [[12, 6, 28, 18]], atol=1e-4)
+
+
+def test_small_images_are_enlarged_as_for_the_model(tmp_path):
+    # 6 × 6 of 32 × 32 pixels are 120 × 120 of 640; of 3200 they are 1.2.
+    make(tmp_path, line="0 0.34375 0.34375 0.1875 0.1875")
+    for file in tmp_path.rglob("*.png"):
+        cv2.imwrite(str(file), np.zeros((32, 32, 3), np.uint8))
+    assert not findings(tmp_path, "tiny")
+    report = diagnose(tmp_path, image_size=32)
+    tiny = [finding.what for finding in report.findings if finding.kind == "tiny"]
+    assert len(tiny) == 4
+    assert all(re.search("is 6.0 × 6.0 pixels", what) for what in tiny)
