@@ -9,6 +9,7 @@ import typer
 
 from visiongarden import terminal
 from visiongarden.cli.app import app, echo
+from visiongarden.cli.failures import PARTIAL
 from visiongarden.cli.options import (
     Debug,
     Format,
@@ -102,12 +103,25 @@ def predict(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """Look at images: annotated pictures, and the boxes, classes or masks as files."""
+    """Look at images: annotated pictures, and the boxes, classes or masks as files.
+
+    Exit code 1: the results of some images are missing, because these could not be read or Ctrl-C
+    came first.
+    """
     start(imports)
     from visiongarden import evaluation
 
-    folder = evaluation.predict_files(model, images, output, score)
-    echo(f"{folder}: pictures and numbers of {len(images)} image(s) or folder(s) of them")
+    def warn(line: str) -> None:
+        echo(f"warning: {line}", err=True)
+
+    results = evaluation.predict_folder(model, images, output, score, warn)
+    if results.interrupted:
+        warn(f"interrupted: {results.total - results.files} of {results.total} images are missing")
+    elif results.skipped:
+        warn(f"{len(results.skipped)} of {results.total} images were skipped")
+    echo(f"{results.folder}: {results.summary}")
+    if not results.complete:
+        raise typer.Exit(PARTIAL)
 
 
 @app.command()

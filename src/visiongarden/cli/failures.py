@@ -10,7 +10,7 @@ import traceback
 from visiongarden.errors import UserError
 from visiongarden.terminal import printable
 
-MENDABLE, BUG, INTERRUPTED = 2, 1, 130
+PARTIAL, BUG, MENDABLE, INTERRUPTED = 1, 1, 2, 130
 """Exit codes; 2 is also what a wrong option gives."""
 
 _EXTRAS = {

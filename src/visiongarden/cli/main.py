@@ -1,6 +1,7 @@
 """The program: runs a command, and turns what goes wrong into one paragraph and an exit code.
 
-0: done. 1: a fault of ours. 2: something the user can mend. 130: Ctrl-C.
+0: done. 1: done in part (`predict` skipped images or was interrupted), or a difference was found
+(`verify`); also a bug. 2: nothing was done, because of the arguments or the input. 130: Ctrl-C.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from visiongarden.data.header import image_size
 from visiongarden.data.labelled_images import ClassificationDataset
 from visiongarden.data.loader import Loader
 from visiongarden.data.masks import SegmentationDataset
+from visiongarden.data.pixels import ValueRange, to_pixels
 from visiongarden.data.read import FORMATS, from_source, read, read_folders, read_masks
 from visiongarden.data.scenes import make_mask_scenes, make_scenes
 from visiongarden.data.segmentation_loader import SegmentationLoader
@@ -32,6 +33,7 @@ __all__ = [
     "SegmentationAugmentation",
     "SegmentationDataset",
     "SegmentationLoader",
+    "ValueRange",
     "changes",
     "check",
     "convert",
@@ -47,4 +49,5 @@ __all__ = [
     "read",
     "read_folders",
     "read_masks",
+    "to_pixels",
 ]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from visiongarden.data.decode import decode
+from visiongarden.data.pixels import to_pixels
 from visiongarden.data.table import Table
 from visiongarden.errors import DataError
 from visiongarden.types import ClassMap, Example, ImageSize
@@ -74,7 +75,10 @@ class DetectionDataset:
             DataError: the image cannot be decoded, or is not of the size that was read.
         """
         example = self.examples[index]
-        if example.image is not None or example.path is None:
+        if example.image is not None:
+            name = f"the image of example {index}"
+            return replace(example, image=to_pixels(example.image, name=name))
+        if example.path is None:
             return example
         image = decode(example.path, least)
         height, width = example.size or image.shape[:2]

@@ -3,12 +3,19 @@
 from visiongarden.evaluation.draw import draw, grid
 from visiongarden.evaluation.evaluate import Result, evaluate, evaluate_file, judge_on
 from visiongarden.evaluation.plots import plot_history
-from visiongarden.evaluation.predict import predict, predict_files, write_png
+from visiongarden.evaluation.predict import predict
 from visiongarden.evaluation.predictor import Predictor
+from visiongarden.evaluation.result_files import (
+    FileResults,
+    predict_files,
+    predict_folder,
+    write_png,
+)
 from visiongarden.tasks import COCO_NMS
 
 __all__ = [
     "COCO_NMS",
+    "FileResults",
     "Predictor",
     "Result",
     "draw",
@@ -19,5 +26,6 @@ __all__ = [
     "plot_history",
     "predict",
     "predict_files",
+    "predict_folder",
     "write_png",
 ]

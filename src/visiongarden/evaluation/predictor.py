@@ -47,6 +47,11 @@ class Predictor:
         """What is found in uint8 images (batch, height, width, 3), in pixels of these images."""
         return [self.postprocess(*row) for row in zip(*self.raw(images), strict=True)]
 
+    def scored(self, images: np.ndarray) -> list[tuple[Any, float]]:
+        """What `__call__` finds, and the best score in each image, also one below the threshold."""
+        rows = zip(*self.raw(images), strict=True)
+        return [(self.postprocess(*row), float(row[-1].max(initial=0))) for row in rows]
+
     def raw(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
         """The head's decoded arrays, in the order of the task's `outputs`.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from tests.shared import shared
 from tests.weights.darknet.nets import ZOO, cfg_of, fastest, names
 
@@ -288,6 +289,29 @@ def test_mistakes(call, words):
     with pytest.raises(UserError) as caught:
         call()
     assert all(word in str(caught.value) for word in words)
+
+
+def test_arrays_and_files_that_are_the_same_picture(tmp_path):
+    model = vg.import_darknet(TINY)
+    pixels = np.random.default_rng(0).integers(2, 256, (40, 60, 3)).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), pixels[..., ::-1])
+    wanted = model.detect(pixels, score=0.0)
+    alpha = np.dstack([pixels, pixels[..., 0]])
+    for image, value_range in (
+        (tmp_path / "a.png", None),
+        (Image.fromarray(pixels), None),
+        (pixels.astype(np.float32), None),
+        (alpha, None),
+        (pixels / 255, (0, 1)),
+    ):
+        found = model.detect(image, score=0.0, value_range=value_range)
+        np.testing.assert_array_equal(found.boxes, wanted.boxes)
+        np.testing.assert_array_equal(
+            model.place(image, value_range=value_range)[0], model.place(pixels)[0]
+        )
+    for call in (model.detect, model.place):
+        with pytest.raises(UserError, match=r"value_range=\(0, 1\)"):
+            call(pixels / 255)
 
 
 def test_a_spoilt_file(tmp_path):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import keras
 import numpy as np
 
-from visiongarden.data import decode
+from visiongarden.data import ValueRange, to_pixels
 from visiongarden.errors import ModelFileError, UserError
 from visiongarden.layers.keras_internals import dtype_policy
 from visiongarden.models.files import SavedAsParts
@@ -87,64 +87,99 @@ class DarknetModel(SavedAsParts, keras.Model):
             raise UserError(f"{self.cfg.file} predicts no boxes", rule=f"one of {', '.join(HEADS)}")
         return DarknetDecode(self.heads)
 
-    def place(self, image: np.ndarray, manner: Manner = "scripts") -> tuple[np.ndarray, Placement]:
+    def place(
+        self,
+        image: np.ndarray,
+        manner: Manner = "scripts",
+        value_range: ValueRange | None = None,
+    ) -> tuple[np.ndarray, Placement]:
         """The image as the network wants it, and where it lies there.
 
         Stretched to the network's size; with `letter_box=1` in the cfg, on a grey canvas.
 
         Args:
-            image: uint8 RGB (height, width, 3), or float 0 to 1.
+            image: what `visiongarden.data.to_pixels` takes, as uint8 RGB (height, width, 3).
             manner: of resizing: by OpenCV, as Darknet's scripts do, or as its program does.
+            value_range: of arrays whose values are in another range, as (0, 1).
         """
-        image = _coloured(image, self.inputs[0].shape[-1])
+        image = _coloured(to_pixels(image, value_range), self.inputs[0].shape[-1])
         place = letterboxed if self.cfg.net.flag("letter_box") else stretched
         return place(image, self.image_size, manner)
 
     def detect(
         self,
-        image: np.ndarray | str | Path,
+        image: Any,
         score: float = 0.25,
         overlap: float = 0.45,
         clip: bool = False,
         manner: Manner = "scripts",
+        value_range: ValueRange | None = None,
     ) -> Detections:
         """Detections as Darknet finds them, in pixels of the image, best first.
 
         Args:
-            image: a file, or uint8 RGB (height, width, 3).
+            image: a file, a Pillow image or an array; see `visiongarden.data.to_pixels`.
             score: scores have to be above it; Darknet's `-thresh`.
             overlap: a box whose IoU with a better one of its class is above it is left out.
             clip: cut the boxes at the image's border, which Darknet does only for COCO's JSON.
             manner: "scripts" as Darknet's Python scripts: OpenCV's resizing, plain IoU; "program"
                 as `darknet detector test`: its own resizing, and the cfg's kind of overlap.
+            value_range: of arrays whose values are in another range, as (0, 1).
 
         Raises:
             UserError: the network predicts no boxes, or the image is not sound.
             DataError: the file cannot be decoded.
         """
-        decode_raw = self.decode()
-        pixels = decode(Path(image)) if isinstance(image, (str, Path)) else image
-        canvas, placement = self.place(pixels, manner)
-        boxes, scores = decode_raw(self.predict_on_batch(canvas[None]), self.image_size)
+        self.decode()  # a network without boxes is refused before the image is read
+        pixels = to_pixels(image, value_range)
+        candidates = self.candidates(pixels, manner)
+        size = (pixels.shape[0], pixels.shape[1])
+        return self.suppressed(*candidates, size, score, overlap, clip, manner)
+
+    def candidates(
+        self, image: np.ndarray, manner: Manner = "scripts"
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """All boxes (n, 4) in shares of the image's sides, and their scores (n, classes).
+
+        Args:
+            image: uint8 RGB (height, width, 3).
+            manner: of resizing.
+        """
+        canvas, placement = self.place(image, manner)
+        boxes, scores = self.decode()(self.predict_on_batch(canvas[None]), self.image_size)
         boxes, scores = (keras.ops.convert_to_numpy(each)[0] for each in (boxes, scores))
-        whole = np.array([pixels.shape[1], pixels.shape[0]] * 2, np.float32)
+        whole = np.array([image.shape[1], image.shape[0]] * 2, np.float32)
+        return placement.undo(boxes) / whole, scores
+
+    def suppressed(
+        self,
+        boxes: np.ndarray,
+        scores: np.ndarray,
+        size: ImageSize,
+        score: float = 0.25,
+        overlap: float = 0.45,
+        clip: bool = False,
+        manner: Manner = "scripts",
+    ) -> Detections:
+        """What `detect` makes of `candidates`; `size` is (height, width) of the image."""
         kind = self.heads[-1].settings if manner == "program" else {}
-        nms = DarknetNms.of(kind, score, overlap)
-        found = nms(placement.undo(boxes) / whole, scores)
+        whole = np.array([size[1], size[0]] * 2, np.float32)
+        found = DarknetNms.of(kind, score, overlap)(boxes, scores)
         found.boxes *= whole
         if clip:
             found.boxes = np.clip(found.boxes, 0, whole)
         return found
 
-    def classify(self, image: np.ndarray | str | Path) -> np.ndarray:
+    def classify(self, image: Any, value_range: ValueRange | None = None) -> np.ndarray:
         """Scores (classes,) of the middle of the image, as `darknet classifier predict` has them.
 
         Args:
-            image: a file, or uint8 RGB (height, width, 3).
+            image: a file, a Pillow image or an array; see `visiongarden.data.to_pixels`.
+            value_range: of arrays whose values are in another range, as (0, 1).
         """
         if self.heads:
             raise UserError(f"{self.cfg.file} predicts boxes", fix="model.detect(image)")
-        pixels = decode(Path(image)) if isinstance(image, (str, Path)) else image
+        pixels = to_pixels(image, value_range)
         canvas = centred(_coloured(pixels, self.inputs[0].shape[-1]), self.image_size)
         scores: np.ndarray = keras.ops.convert_to_numpy(self.predict_on_batch(canvas[None]))[0]
         return scores

@@ -1,0 +1,161 @@
+"""`to_pixels`: arrays and Pillow images -> pixels, as the readers of files give them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+from visiongarden.data.decode import decode, decode_bytes
+from visiongarden.errors import DataError, UserError
+
+ValueRange = tuple[float, float]
+"""(lowest, highest) value that the pixels of an array can have: black and white."""
+
+_RULE = (
+    "a path, a Pillow image, or an array (height, width) or (height, width, channels) of 1, 3 or 4 "
+    "channels: RGB, pixel values as stored"
+)
+_MIN_GRAY_SIDE = 5
+
+
+def to_pixels(
+    image: Any, value_range: ValueRange | None = None, name: str = "the image"
+) -> np.ndarray:
+    """Return uint8 RGB (height, width, 3).
+
+    Gray becomes RGB and alpha is dropped, as where files are read. Of uint16 the same 8 bits count
+    as of a 16-bit file. A Pillow image is turned as its EXIF orientation says.
+
+    Args:
+        image: a path, a Pillow image, or an array: uint8, uint16, or float from 0 to 255; a tensor
+            on the CPU counts as an array.
+        value_range: of an array whose values are in another range, as (0, 1); files and Pillow
+            images never need it.
+        name: of the image, for messages.
+
+    Raises:
+        UserError: not an image, of another shape or type, values outside their range, or a float
+            array whose largest value is at most 1 while no `value_range` is given.
+        DataError: a file cannot be decoded.
+    """
+    if isinstance(image, str | Path):
+        return decode(Path(image))
+    if isinstance(image, Image.Image):
+        image = _from_pillow(image, name)
+        value_range = value_range if image.dtype.kind == "f" else None
+    array = _shaped(_array(image, name), name)
+    if value_range is not None:
+        array = _scaled(array, value_range, name)
+    elif array.dtype.kind == "f":
+        array = _rounded(array, name)
+    if array.dtype == np.uint16:
+        array = _eight_bits(array)
+    if array.dtype != np.uint8:
+        raise UserError(
+            f"{name} is an array of {array.dtype}",
+            rule="uint8, uint16, or float from 0 to 255",
+            fix="image.astype(np.uint8), or value_range=(lowest, highest)",
+        )
+    return np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array
+
+
+def _array(image: Any, name: str) -> np.ndarray:
+    if isinstance(image, np.ndarray):
+        return image
+    if not hasattr(image, "__array__"):
+        raise UserError(f"{name} is of type {type(image).__name__}", rule=_RULE)
+    try:
+        return np.asarray(image)
+    except Exception as error:  # each backend's tensors raise their own
+        raise UserError(
+            f"{name} cannot become an array", rule=_RULE, received=f"{error}".split("\n")[0][:200],
+            fix="image.detach().cpu().numpy()",
+        ) from error  # fmt: skip
+
+
+def _shaped(array: np.ndarray, name: str) -> np.ndarray:
+    """(height, width, 1 or 3) without alpha."""
+    shape = array.shape
+    # A table of a few columns is rather boxes or colors than a gray image.
+    if array.ndim == 2 and min(shape) >= _MIN_GRAY_SIDE:
+        return array[..., None]
+    if array.ndim == 3 and 0 not in shape and shape[2] in (1, 3, 4):
+        return array[..., :3]
+    fix = None
+    if array.ndim == 3 and shape[0] in (1, 3, 4):
+        fix = "channels last: np.moveaxis(image, 0, -1)"
+    elif array.ndim == 4:
+        fix = "one image at a time: image[0]"
+    raise UserError(
+        f"{name} is an array of shape {shape}", rule=_RULE, received=f"shape {shape}", fix=fix
+    )
+
+
+def _checked(array: np.ndarray, low: float, high: float, name: str, fix: str) -> None:
+    least, most = float(array.min()), float(array.max())
+    # NaN fails every comparison.
+    if not (least >= low and most <= high):
+        raise UserError(
+            f"{name} has values from {least:g} to {most:g}",
+            rule=f"values from {low:g} to {high:g}",
+            fix=fix,
+        )
+
+
+def _rounded(array: np.ndarray, name: str) -> np.ndarray:
+    """uint8 of floats that hold pixel values as stored."""
+    if float(array.max()) <= 1:
+        raise UserError(
+            f"{name} is a float array whose largest value is {float(array.max()):g}",
+            rule="pixel values as stored, 0 to 255; values from 0 to 1 only with value_range",
+            fix="value_range=(0, 1)",
+        )
+    _checked(array, 0, 255, name, "value_range=(lowest, highest) of the values")
+    return np.rint(array).astype(np.uint8)
+
+
+def _scaled(array: np.ndarray, value_range: ValueRange, name: str) -> np.ndarray:
+    """uint8 of values whose range is known."""
+    try:
+        low, high = (float(value) for value in value_range)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise UserError(
+            f"value_range is {value_range!r}", rule="(lowest, highest)", fix="value_range=(0, 1)"
+        )
+    if array.dtype.kind not in "fuib":
+        raise UserError(f"{name} is an array of {array.dtype}", rule="numbers")
+    _checked(array, low, high, name, "the value_range that the pixels can have")
+    shares = (array.astype(np.float64) - low) / (high - low)
+    return np.rint(255 * shares).astype(np.uint8)
+
+
+def _eight_bits(array: np.ndarray) -> np.ndarray:
+    # By way of a file: whatever the readers make of 16 bits holds for arrays too.
+    done, raw = cv2.imencode(".png", array[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 0])
+    return decode_bytes(raw.tobytes(), "the array") if done else array
+
+
+def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
+    try:
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I") or image.mode == "F":
+            return _wide(np.asarray(image), name)
+        return np.asarray(image.convert("RGB"))
+    except UserError:
+        raise
+    except Exception as error:  # a lazily read file: Pillow's plugins raise whatever they like
+        raise DataError(f"{name} cannot be decoded", received=str(error)[:200]) from error
+
+
+def _wide(array: np.ndarray, name: str) -> np.ndarray:
+    """uint16 of Pillow's images of 16 and 32 bits; floats as they are."""
+    if array.dtype.kind == "f":
+        return array
+    _checked(array, 0, 65535, name, "an image of at most 16 bits")
+    return array.astype(np.uint16)
