@@ -13,7 +13,9 @@ _PER_BYTE = 16
 _DICT, _LIST, _ITEM = 184, 64, 40
 
 
-def parse_json(raw: bytes, where: object, error: type[UserError] = DataError) -> Any:
+def parse_json(
+    raw: bytes, where: object, error: type[UserError] = DataError, repeated: bool = True
+) -> Any:
     """Parse UTF-8 JSON.
 
     `[{},{},…` takes 24 bytes of memory for each of its own, and a compressed file of a hundredth of
@@ -23,6 +25,7 @@ def parse_json(raw: bytes, where: object, error: type[UserError] = DataError) ->
         raw: the text.
         where: the file, for messages.
         error: what is raised.
+        repeated: whether an object may have a key twice, of which the last is taken.
 
     Raises:
         UserError: of the given type: not JSON (with line and column), nested too deeply, or of so
@@ -36,7 +39,14 @@ def parse_json(raw: bytes, where: object, error: type[UserError] = DataError) ->
             received=f"about {needs // 2**20:,} MiB for {len(raw):,} bytes",
         )
     try:
-        return json.loads(raw.decode("utf-8-sig"))
+        hook = None if repeated else _distinct
+        return json.loads(raw.decode("utf-8-sig"), object_pairs_hook=hook)
+    except RepeatedKeyError as problem:
+        raise error(
+            f"{where}: key {problem.key!r:.60} appears twice in one object",
+            rule="each key once: which value is meant cannot be told",
+            received=problem.object,
+        ) from problem
     except json.JSONDecodeError as problem:
         raise error(
             f"{where}: line {problem.lineno}, column {problem.colno}: not JSON",
@@ -47,3 +57,20 @@ def parse_json(raw: bytes, where: object, error: type[UserError] = DataError) ->
         raise error(f"{where}:{line}: not UTF-8 text", received=str(problem)) from problem
     except (RecursionError, ValueError) as problem:  # a number of thousands of digits
         raise error(f"{where}: not JSON that can be read", received=str(problem)[:200]) from problem
+
+
+class RepeatedKeyError(ValueError):
+    """An object has one key twice."""
+
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__(key)
+        self.key, self.object = key, text
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        key = next(key for key in keys if keys.count(key) > 1)
+        raise RepeatedKeyError(key, f"an object with the keys {', '.join(keys)}"[:200])
+    return found

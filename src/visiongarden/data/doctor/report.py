@@ -32,6 +32,7 @@ KINDS = {
     "constant": "masks of one class alone",
     "ignored": "masks of which all is ignored",
     "stray": "files and folders that belong to nothing",
+    "annotation-id": "annotations that have one id",
     "image-id": "labels of images that are not listed",
     "no-boxes": "splits without a usable box",
     "listed-twice": "images listed twice",

@@ -21,7 +21,9 @@ from visiongarden.data.read.build import (
     names_in,
     no_split,
     size_of,
+    there,
 )
+from visiongarden.data.read.plain_values import flag, whole
 from visiongarden.errors import DataError
 from visiongarden.storage import parse_json
 from visiongarden.types import ClassMap, Example, ImageSize, Outline
@@ -68,16 +70,19 @@ def read(
     class_map = _class_map(file, data, class_names)
     by_image: dict[int, list[tuple[int, Mapping[str, Any]]]] = {}
     known = _ids(file, images)
+    first: dict[Any, int] = {}
     for number, row in enumerate(annotations):
         image_id = row.get("image_id")
-        if not isinstance(image_id, (int, str)) or image_id not in known:
+        _once(file, number, row.get("id"), first, faults)
+        index = known.get(_key(image_id), known.get(whole(image_id)))
+        if index is None:
             faults.add(
                 file,
                 f"annotations[{number}] names image {image_id!r:.60}, not in `images`",
                 "image-id",
             )
             continue
-        by_image.setdefault(known[image_id], []).append((number, row))
+        by_image.setdefault(index, []).append((number, row))
     folders = _image_folders(file, split)
     examples = []
     for index, image in enumerate(images):
@@ -110,16 +115,16 @@ def _example(
         faults.add(file, f"images[{index}] has no `file_name`")
         return None
     try:
-        path = next((f / name for f in folders if (f / name).is_file()), folders[0] / name)
+        places = [there(folder, name) for folder in folders]
+        path = next((place for place in places if place.is_file()), places[0])
         size = size_of(path, faults)
     except OSError as error:  # a name longer than the file system allows
         faults.add(file, f"images[{index}]: {error}")
         return None
     if size is None:
         return None
-    said = (image.get("height"), image.get("width"))
-    if None not in said and said != size:
-        faults.add(f"{file}: images[{index}] ({name:.100})", wrong_size(said, size), "size")
+    if wrong := _wrong_size(image.get("height"), image.get("width"), size):
+        faults.add(f"{file}: images[{index}] ({name:.100})", wrong, "size")
         return None
     labels = [found for n, row in rows if (found := _label(file, n, row, size, class_map, faults))]
     extra = {k: v for k, v in image.items() if k not in ("file_name", "width", "height")}
@@ -139,7 +144,8 @@ def _label(
     faults: Faults,
 ) -> Label | None:
     where, box = f"{file}: annotations[{number}]", row.get("bbox")
-    category = faults.shifted(row.get("category_id"))
+    category = whole(row.get("category_id"))
+    category = faults.shifted(row.get("category_id") if category is None else category)
     faults.ids[category if isinstance(category, int) else repr(category)[:60]] += 1
     if (
         not isinstance(box, list)
@@ -155,6 +161,12 @@ def _label(
             "id",
         )
         return None
+    crowd = flag(row.get("iscrowd"))
+    if crowd is None:
+        faults.add(where, f"`iscrowd` is {row.get('iscrowd')!r:.60}; expected 0 or 1")
+        return None
+    if whole(row.get("num_keypoints")) or any(_listed(row.get("keypoints"))):
+        faults.unused["keypoints"] += 1
     extra = {key: value for key, value in row.items() if key not in _READ}
     outline = _outline(where, row, size, faults, extra)
     x, y, w, h = map(float, box)
@@ -169,7 +181,7 @@ def _label(
         where,
         (x, y, x + w, y + h),
         class_map.by_id[category],
-        bool(row.get("iscrowd")),
+        crowd,
         outline,
         _area(where, row, faults),
         extra,
@@ -222,8 +234,15 @@ def _mask(given: Mapping[str, Any], size: ImageSize) -> np.ndarray:
         ValueError: they are not those of a mask of the image's size.
     """
     counts = given.get("counts")
-    if given.get("size") != list(size) or not isinstance(counts, (str, list)):
-        raise ValueError(f"run lengths are not of the image's {size[1]} × {size[0]} pixels")
+    sides = given.get("size")
+    if not isinstance(sides, list) or [whole(side) for side in sides] != list(size):
+        raise ValueError(
+            f"run lengths are not of the image's {size[1]} × {size[0]} pixels: size {sides!r:.60}"
+        )
+    if not isinstance(counts, str):
+        counts = [whole(count) for count in _listed(counts)] or [None]
+        if None in counts:
+            raise ValueError("run lengths are not whole numbers")
     return outlines.from_rle(counts, size)
 
 
@@ -241,7 +260,7 @@ def _ring(polygon: Any) -> np.ndarray:
 
 
 def _parsed(file: Place) -> Mapping[str, Any]:
-    data = parse_json(read_text_bytes(file, MOST_TEXT), file)
+    data = parse_json(read_text_bytes(file, MOST_TEXT), file, repeated=False)
     if not isinstance(data, dict):
         raise DataError(
             f"{file}: not a COCO data set", rule="an object with images, annotations, categories"
@@ -257,13 +276,50 @@ def _rows(file: Place, data: Mapping[str, Any], key: str) -> list[Mapping[str, A
 
 
 def _ids(file: Place, images: list[Mapping[str, Any]]) -> dict[Any, int]:
+    """Position of each image by its id, and by the whole number that only one id can mean."""
     ids: dict[Any, int] = {}
+    numbers: dict[int, list[int]] = {}
     for index, image in enumerate(images):
         image_id = image.get("id")
-        if not isinstance(image_id, (int, str)) or image_id in ids:
+        key = _key(image_id)
+        if key is None or key in ids:
             raise DataError(f"{file}: images[{index}] has no `id` of its own: {image_id!r:.60}")
-        ids[image_id] = index
-    return ids
+        ids[key] = index
+        if (number := whole(image_id)) is not None:
+            numbers.setdefault(number, []).append(index)
+    one = {number: found[0] for number, found in numbers.items() if len(found) == 1}
+    return one | {key: index for key, index in ids.items() if key not in one}
+
+
+def _key(image_id: Any) -> tuple[type, Any] | None:
+    """An id as it is written; Python takes 1, 1.0 and True for one."""
+    kind = type(image_id)
+    return (kind, image_id) if kind in (int, str, float) and image_id == image_id else None
+
+
+def _once(file: Place, number: int, own: Any, first: dict[Any, int], faults: Faults) -> None:
+    """A fault where an annotation has the id of another one: COCO's tools keep the last of them."""
+    key = _key(own)
+    if key is not None and first.setdefault(key, number) != number:
+        what = f"annotations[{number}] has the id {own!r:.60} of annotations[{first[key]}]"
+        faults.add(file, what, "annotation-id")
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _wrong_size(height: Any, width: Any, size: ImageSize) -> str:
+    """What is wrong with the size that the file gives; 0 and nothing state none, as in VOC."""
+    given = []
+    for name, side in (("height", height), ("width", width)):
+        if side is None or side == 0:
+            return ""
+        number = whole(side)
+        if number is None and type(side) not in (int, float):
+            return f"`{name}` is {side!r:.60}, which is not a number"
+        given.append(side if number is None else number)
+    return wrong_size(given, size) if 0 not in given and tuple(given) != size else ""
 
 
 def _class_map(
@@ -272,8 +328,9 @@ def _class_map(
     rows = _rows(file, data, "categories")
     pairs = []
     for index, row in enumerate(rows):
-        name, number = row.get("name"), row.get("id")
-        if not isinstance(name, str) or not isinstance(number, int):
+        name = row.get("name")
+        number = whole(row.get("id"))
+        if not isinstance(name, str) or number is None:
             raise DataError(f"{file}: categories[{index}] has no `name` or no whole `id`")
         pairs.append((number, name))
     if class_names is None:
@@ -290,7 +347,7 @@ def _class_map(
 
 def _category_keys(data: Mapping[str, Any], class_map: ClassMap) -> tuple[dict[str, Any], ...]:
     """For each class the keys of its category that nothing here reads."""
-    rows = {row["id"]: row for row in data["categories"]}
+    rows = {whole(row["id"]): row for row in data["categories"]}
     return tuple(
         {key: value for key, value in rows[i].items() if key not in ("id", "name")}
         for i in class_map.ids
