@@ -11,7 +11,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from visiongarden.data.header import MOST_BYTES, header_of, refuse_other_formats
+from visiongarden.data.header import (
+    MOST_BYTES,
+    header_of,
+    refuse_broken_chunks,
+    refuse_other_formats,
+)
 from visiongarden.data.in_flight import decoding
 from visiongarden.data.place import read_bytes
 from visiongarden.errors import DataError
@@ -46,6 +51,7 @@ def decode_bytes(raw: bytes, path: Any, least: ImageSize | None = None) -> np.nd
     if cut_short(raw):
         raise DataError(f"{path}: the image is cut short", fix="copy the file again")
     header = header_of(path, raw)
+    refuse_broken_chunks(raw, path)
     how = cv2.IMREAD_COLOR_RGB
     if least is not None and raw.startswith(b"\xff\xd8"):
         height, width = header.size

@@ -119,6 +119,24 @@ def refuse_other_formats(raw: bytes, path: Any) -> None:
         )
 
 
+def refuse_broken_chunks(raw: bytes, path: Any) -> None:
+    """Raise where a chunk of a PNG claims to be longer than the file.
+
+    OpenCV takes the memory that a chunk claims, up to 4 GB, before it reads it.
+    """
+    at = 8
+    while raw.startswith(b"\x89PNG") and at + 12 <= len(raw):
+        (length,) = struct.unpack_from(">I", raw, at)
+        at += 12 + length
+        if at > len(raw):
+            raise DataError(
+                f"{path}: the image is damaged at byte {at - 12 - length}",
+                rule="each chunk of a PNG ends within the file",
+                received=f"a chunk of {length:,} bytes in a file of {len(raw):,}",
+                fix="copy the file again",
+            )
+
+
 def _length(path: Any) -> int:
     return path.stat().st_size if isinstance(path, Path) else len(read_bytes(path, MOST_BYTES))
 

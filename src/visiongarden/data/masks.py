@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from visiongarden.data.decode import decode
-from visiongarden.data.header import FORMATS, MOST_BYTES, header_of
+from visiongarden.data.header import FORMATS, MOST_BYTES, header_of, refuse_broken_chunks
 from visiongarden.data.in_flight import decoding
 from visiongarden.data.place import read_bytes
 from visiongarden.errors import DataError
@@ -161,6 +161,7 @@ def read_pixels(path: Any) -> np.ndarray:
     """
     raw = read_bytes(path, MOST_BYTES)
     header = header_of(path, raw)
+    refuse_broken_chunks(raw, path)
     if is_lossy(raw):
         raise DataError(
             f"{path}: the mask is a JPEG or lossy WebP",
