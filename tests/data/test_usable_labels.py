@@ -159,3 +159,21 @@ def test_small_images_are_enlarged_as_for_the_model(tmp_path):
     tiny = [finding.what for finding in report.findings if finding.kind == "tiny"]
     assert len(tiny) == 4
     assert all(re.search("is 6.0 × 6.0 pixels", what) for what in tiny)
+
+
+@pytest.mark.parametrize("labels", ["", "0 0.5 0.5 0.5 0.4\n", f"{LINE}\n{LINE}\n", None])
+def test_equal_images_with_different_labels_are_an_error(tmp_path, labels):
+    make(tmp_path)
+    copy = (tmp_path / "images" / "train" / "train0.png").read_bytes()
+    (tmp_path / "images" / "train" / "a_copy.png").write_bytes(copy)
+    if labels is not None:
+        (tmp_path / "labels" / "train" / "a_copy.txt").write_text(labels)
+    (found,) = findings(tmp_path, "two-labels")
+    assert (found.level, found.split) == ("error", "train")
+    assert "a_copy.png" in str(found)
+    assert "train0.png" in str(found)
+    with pytest.raises(DataError, match="the same image with different labels"):
+        check(read(tmp_path), trained_on=True)
+    (tmp_path / "labels" / "train" / "a_copy.txt").write_text(LINE)
+    check(read(tmp_path), trained_on=True)
+    assert not findings(tmp_path, "two-labels")

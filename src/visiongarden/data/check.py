@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.data.copies import Prints
+from visiongarden.data.copies import Prints, different_labels
 from visiongarden.data.dataset import DetectionDataset, crowds_of
 from visiongarden.data.decode import cut_short
 from visiongarden.data.faults import Finding, refuse
@@ -43,7 +43,7 @@ def check(dataset: AnyDataset, trained_on: bool = False, prints: Prints | None =
 
     Raises:
         DataError: one report that names each image that is missing, cut short or not decodable, or
-            that lies in the folders of two classes.
+            that lies in the folders of two classes, or twice with other boxes.
     """
     if trained_on and isinstance(dataset, DetectionDataset):
         no_usable_box(dataset)
@@ -107,6 +107,8 @@ def _one_class(dataset: SegmentationDataset, seen: set[int]) -> Iterator[Finding
 
 
 def _two_classes(dataset: AnyDataset, prints: Prints) -> Iterator[Finding]:
+    if isinstance(dataset, DetectionDataset):
+        yield from _two_sets_of_boxes(dataset, prints)
     if not isinstance(dataset, ClassificationDataset):
         return
     for group in prints.equal(dataset):
@@ -115,6 +117,15 @@ def _two_classes(dataset: AnyDataset, prints: Prints) -> Iterator[Finding]:
             where = ", ".join(str(dataset.paths[i]) for _, i in group)
             what = f"the same image as {' and as '.join(dict.fromkeys(names))}"
             yield Finding("error", "two-labels", where, what)
+
+
+def _two_sets_of_boxes(dataset: DetectionDataset, prints: Prints) -> Iterator[Finding]:
+    for (_, first), *others in prints.equal(dataset):
+        for _, index in others:
+            if different := different_labels(dataset[first], dataset[index]):
+                where = f"{dataset.image_path(index)}, {dataset.image_path(first)}"
+                what = f"the same image with different labels: {different}"
+                yield Finding("error", "two-labels", where, what)
 
 
 def _ends(dataset: AnyDataset) -> list[Finding]:

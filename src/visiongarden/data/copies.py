@@ -7,8 +7,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from visiongarden.data.header import MOST_BYTES
 from visiongarden.data.place import read_bytes, read_ends
+from visiongarden.types import Example
 
 MOST_READ = 20_000
 """Of more images than this those in archives and shards are not compared: all must be read."""
@@ -16,6 +19,8 @@ MOST_READ = 20_000
 _END = 256
 _DIGEST = 16
 _UNKNOWN = bytes(_DIGEST)
+_SAME = 1.0
+"""Pixels by which two boxes may differ and be the same."""
 
 
 class Prints:
@@ -154,3 +159,21 @@ def leaked(train: Any, judged: Any, prints: Prints | None = None) -> list[tuple[
             place = train.image_path(index)
             pairs += [(place, judged.image_path(i)) for number, i in others if number == 1]
     return pairs
+
+
+def different_labels(one: Example, other: Example) -> str:
+    """How the boxes of two equal images differ; "" where they do not."""
+    if len(one.boxes) != len(other.boxes):
+        return f"{len(one.boxes)} boxes there and {len(other.boxes)} here"
+    left = list(range(len(other.boxes)))
+    for box, index in zip(one.boxes, one.classes, strict=True):
+        equal = (
+            j
+            for j in left
+            if other.classes[j] == index and np.abs(other.boxes[j] - box).max() <= _SAME
+        )
+        match = next(equal, None)
+        if match is None:
+            return "other boxes or classes"
+        left.remove(match)
+    return ""

@@ -11,28 +11,6 @@ import numpy as np
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.write.examples import crowd_of
 from visiongarden.errors import DataError
-from visiongarden.types import Example
-
-_SAME = 1.0
-"""Pixels by which two boxes may differ and be the same."""
-
-
-def different_labels(one: Example, other: Example) -> str:
-    """How the boxes of two equal images differ; "" where they do not."""
-    if len(one.boxes) != len(other.boxes):
-        return f"{len(one.boxes)} boxes there and {len(other.boxes)} here"
-    left = list(range(len(other.boxes)))
-    for box, index in zip(one.boxes, one.classes, strict=True):
-        equal = (
-            j
-            for j in left
-            if other.classes[j] == index and np.abs(other.boxes[j] - box).max() <= _SAME
-        )
-        match = next(equal, None)
-        if match is None:
-            return "other boxes or classes"
-        left.remove(match)
-    return ""
 
 
 def without_crowds(

@@ -11,12 +11,9 @@ import numpy as np
 
 from visiongarden.data.augment.tile import keep
 from visiongarden.data.check import no_usable_box
+from visiongarden.data.copies import different_labels
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.doctor.box_fixes import (
-    different_labels,
-    refuse_without_boxes,
-    without_crowds,
-)
+from visiongarden.data.doctor.box_fixes import refuse_without_boxes, without_crowds
 from visiongarden.data.doctor.charts import bars, heat, histogram, steps
 from visiongarden.data.doctor.images import Look
 from visiongarden.data.doctor.labelling import Labelling, of_ids

@@ -97,8 +97,13 @@ def findings(
                 datasets[first.split], first.index, datasets[copy.split], copy.index
             )
             level, kind = "warning", "duplicate-image"
+            conflict = labelling.conflict(
+                datasets[first.split], first.index, datasets[copy.split], copy.index
+            )
             if differ:
                 level, kind = labelling.contradiction, "two-labels"
+            if conflict:
+                level, kind, differ = "error", "two-labels", conflict
             what = _copied(first, copy) + (f": {differ}" if differ else "")
             yield Finding(level, kind, copy.path, what, copy.split)
     for one, other in _near(sound):
