@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from visiongarden.cli.main import app
-from visiongarden.data import extra, read
+from visiongarden.data import convert, extra, read
 from visiongarden.data.doctor import fix
 from visiongarden.errors import DataError, UserError
 
@@ -185,6 +185,53 @@ def test_keys_of_a_yaml_file_are_kept(tmp_path):
     assert fix(root, tmp_path / "fixed") == []
     keys = {"roboflow": {"license": "MIT", "version": 3}, "notes": ["ä", 1.5]}
     assert read(tmp_path / "fixed").extra == keys
+
+
+VOC = """<annotation>
+  <folder>f</folder><filename>a0.png</filename>
+  <source><database>The Größe &amp; more</database></source>
+  <size><width>40</width><height>30</height><depth>3</depth></size>
+  <object><name>ant</name><pose>Left</pose><difficult>1</difficult>
+    <part><name>head</name><bndbox><xmin>5</xmin><ymin>5</ymin></bndbox></part>
+    <part><name>leg</name></part>
+    <bndbox><xmin>4</xmin><ymin>4</ymin><xmax>24</xmax><ymax>24</ymax></bndbox></object>
+</annotation>"""
+
+
+def test_elements_of_voc_are_kept(tmp_path):
+    root = tmp_path / "set"
+    picture(root / "JPEGImages" / "a0.png", 0)
+    for folder in ("Annotations", "ImageSets/Main"):
+        (root / folder).mkdir(parents=True)
+    (root / "Annotations" / "a0.xml").write_text(VOC, encoding="utf-8")
+    (root / "ImageSets" / "Main" / "train.txt").write_text("a0\n")
+    assert fix(root, tmp_path / "fixed") == []
+    parts = [{"name": "head", "bndbox": {"xmin": "5", "ymin": "5"}}, {"name": "leg"}]
+    expected = (
+        {"folder": "f", "source": {"database": "The Größe & more"}},
+        [{"pose": "Left", "difficult": "1", "part": parts}],
+    )
+    for path in (root, tmp_path / "fixed"):
+        assert extra.unpack(read(path)[0]) == expected
+    lost = convert(root, tmp_path / "yolo", "yolo")
+    assert {line.partition(": ")[2] for line in lost} == {
+        "`folder` of the image", "`source` of the image", "`pose` of an object",
+        "`difficult` of an object", "`part` of an object",
+    }  # fmt: skip
+    assert convert(root, tmp_path / "coco", "coco") == []
+    (row,) = rows_of(tmp_path / "coco")["annotations"]
+    assert row["part"] == parts
+
+
+def test_columns_of_csv_are_kept(tmp_path):
+    root = tmp_path / "set"
+    picture(root / "a0.png", 0)
+    lines = ["image,width,label,xmin,ymin,xmax,ymax,height,Note", "a0.png,40,ant,4,4,24,24,30,ä b"]
+    (root / "train.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert fix(root, tmp_path / "fixed") == []
+    keys = [{"Note": "ä b", "width": "40", "height": "30"}]
+    for path in (root, tmp_path / "fixed"):
+        assert extra.unpack(read(path)[0]) == ({}, keys)
 
 
 def test_boxes_that_are_there_twice_take_their_keys_along(tmp_path):

@@ -38,7 +38,10 @@ _COLUMNS = {
     "width": ("width", "image_width"),
     "height": ("height", "image_height"),
 }
+COLUMN_NAMES = frozenset(name for names in _COLUMNS.values() for name in names)
 _PLAIN = ("path", "x1", "y1", "x2", "y2", "class")
+READ = (*_PLAIN, "split")
+"""Columns that are read, or written from what is read; the others are kept."""
 _NAMES = ("annotations.csv", "labels.csv")
 
 Row = tuple[int, Mapping[str, str]]
@@ -139,7 +142,8 @@ def _label(
     except ValueError:
         faults.add(where, f"not four numbers: {', '.join(texts)[:80]}")
         return None
-    return Label(where, (x1, y1, x2, y2), class_map.by_name[name])
+    extra = {key: value for key, value in row.items() if key not in READ}
+    return Label(where, (x1, y1, x2, y2), class_map.by_name[name], extra=extra)
 
 
 def _rows(file: Place) -> Iterator[Row]:
@@ -174,8 +178,7 @@ def _rows(file: Place) -> Iterator[Row]:
 
 
 def _is_header(words: list[str]) -> bool:
-    known = {name for names in _COLUMNS.values() for name in names}
-    return len({word.lower() for word in words} & known) >= len(_PLAIN)
+    return len({word.lower() for word in words} & COLUMN_NAMES) >= len(_PLAIN)
 
 
 def _header(file: Place, words: list[str]) -> dict[str, int]:
@@ -191,7 +194,10 @@ def _header(file: Place, words: list[str]) -> dict[str, int]:
         raise DataError(
             f"{file}: no column {', '.join(missing)}", rule=f"columns {', '.join(_PLAIN)}"
         )
-    return {key: i for key, i in found.items() if i >= 0}
+    # Of columns with other names the text is kept; two may not have one name.
+    used = set(found.values())
+    others = {words[i]: i for i in range(len(words)) if i not in used and words[i]}
+    return {key: i for key, i in (others | found).items() if i >= 0}
 
 
 def _names(path: Place, tables: Mapping[str | None, list[Row]]) -> tuple[str, ...]:

@@ -114,7 +114,8 @@ def _example(
     labels = [
         label for item in items if (label := _label(file, item, class_map, faults, one_based))
     ]
-    return example(image, size, labels, faults, index, len(items))
+    keys = tree.keys(known=("filename", "size", "object"))
+    return example(image, size, labels, faults, index, len(items), keys)
 
 
 def _label(
@@ -139,7 +140,8 @@ def _label(
     shift = 1.0 if one_based else 0.0
     # The original VOC counts the last pixel as inside: 1 to 10 are ten pixels.
     corners = (x1 - shift, y1 - shift, x2, y2)
-    return Label(f"{file}:{box.line}", corners, class_map.by_name[name])
+    keys = item.keys(known=("name", "bndbox"))
+    return Label(f"{file}:{box.line}", corners, class_map.by_name[name], extra=keys)
 
 
 def _folders(root: Place) -> tuple[Place, Place] | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 from xml.parsers import expat
 
 from visiongarden.data.place import Place, read_text_bytes
@@ -41,6 +43,18 @@ class Element:
         except ValueError:
             return None
         return None if math.isnan(value) else value
+
+    def keys(self, known: Collection[str] = ()) -> dict[str, Any]:
+        """The children but the known ones, by their tags.
+
+        A value is text, the keys of what has children of its own, or the list of those values where
+        a tag is repeated.
+        """
+        found: dict[str, list[Any]] = {}
+        for item in self.children:
+            if item.tag not in known:
+                found.setdefault(item.tag, []).append(item.keys() or item.text.strip())
+        return {tag: values if len(values) > 1 else values[0] for tag, values in found.items()}
 
 
 def parse_xml(path: Place) -> Element:

@@ -24,7 +24,7 @@ from visiongarden.data.write.examples import (
     size_of,
     stem_of,
 )
-from visiongarden.data.write.held import boxes_alone, drop_keys_of_files, elements
+from visiongarden.data.write.held import columns, drop_keys_of_files, elements
 from visiongarden.data.write.labelled import class_folders, mask_folders
 from visiongarden.data.write.splits import one_map, write_classes, write_file
 from visiongarden.storage import path_inside
@@ -74,8 +74,16 @@ def _xml(name: str, example: Example, class_map: ClassMap) -> str:
     return "\n".join([*lines, "</annotation>", ""])
 
 
-def _elements(keys: Mapping[str, str], indent: str) -> list[str]:
-    return [f"{indent}<{key}>{escape(value)}</{key}>" for key, value in keys.items()]
+def _elements(keys: Mapping[str, Any], indent: str) -> list[str]:
+    """Elements of keys; a list is one element after another, a dict an element of elements."""
+    lines: list[str] = []
+    for key, value in keys.items():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, dict):
+                lines += [f"{indent}<{key}>", *_elements(item, indent + "  "), f"{indent}</{key}>"]
+            else:
+                lines.append(f"{indent}<{key}>{escape(item)}</{key}>")
+    return lines
 
 
 def csv_table(splits: Splits, folder: Path, lost: Lost) -> None:
@@ -83,19 +91,22 @@ def csv_table(splits: Splits, folder: Path, lost: Lost) -> None:
     write_classes(one_map(splits).names, folder)
     drop_keys_of_files(splits, lost)
     for split, dataset in splits.items():
+        keys = {key: None for e in dataset for row in unpack(columns(e)[0])[1] for key in row}
         with path_inside(folder, f"{split}.csv", what="the split").open(
             "w", newline="", encoding="utf-8"
         ) as stream:
             writer = csv.writer(stream)
-            writer.writerow(["path", "x1", "y1", "x2", "y2", "class"])
+            writer.writerow(["path", "x1", "y1", "x2", "y2", "class", *keys])
             for name, example, raw in named(split, dataset, lost):
                 write_file(folder, "images", split, name, content=raw)
                 path = f"images/{split}/{name}"
-                lost.of(name, boxes_alone(example)[1])
-                for box, index, _, _ in objects(example):
-                    writer.writerow([path, *map(repr, box), dataset.class_map.names[index]])
+                held, dropped = columns(example)
+                lost.of(name, dropped)
+                for (box, index, _, _), row in zip(objects(held), unpack(held)[1], strict=True):
+                    own = [row.get(key, "") for key in keys]
+                    writer.writerow([path, *map(repr, box), dataset.class_map.names[index], *own])
                 if not len(example.boxes):
-                    writer.writerow([path, "", "", "", "", ""])
+                    writer.writerow([path, "", "", "", "", "", *([""] * len(keys))])
 
 
 def array_record(splits: Splits, folder: Path, lost: Lost) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from visiongarden.data import outlines
 from visiongarden.data.extra import pack, unpack
+from visiongarden.data.read.csv_table import COLUMN_NAMES
 from visiongarden.data.write.examples import (
     Lost,
     Splits,
@@ -56,8 +57,26 @@ def _mask_area(outline: Outline, size: tuple[int, int]) -> float:
     return outlines.area_of(outline)
 
 
-def boxes_alone(example: Example) -> Held:
-    """Classes and boxes; CSV holds nothing else."""
+def columns(example: Example) -> Held:
+    """CSV: classes, boxes, and each key of an object whose value is text, as a column."""
+    height, width = size_of(example)
+    sides = {"height": str(height), "width": str(width)}
+    keys = [
+        {k: v for k, v in row.items() if _is_column(k) and _is_text(v) and sides.get(k, v) == v}
+        for row in unpack(example)[1]
+    ]
+    return _boxes_and(example, {}, keys)
+
+
+def elements(example: Example) -> Held:
+    """VOC: classes, boxes, and each key whose value is text, or has texts, as an element."""
+    image, objects_ = unpack(example)
+    own = {"filename", "size", "object"}
+    keys = [_elements(row, {"name", "bndbox"}) for row in objects_]
+    return _boxes_and(example, _elements(image, own), keys)
+
+
+def _boxes_and(example: Example, image: dict[str, Any], keys: list[dict[str, Any]]) -> Held:
     dropped = []
     for (_, _, many, outline), area in zip(
         objects(example), _other_areas(example).tolist(), strict=True
@@ -65,31 +84,37 @@ def boxes_alone(example: Example) -> Held:
         dropped += ["a crowd becomes an object"] * many
         dropped += ["an outline; its box is kept"] * (outline is not None)
         dropped += ["an area that is not that of the box"] * area
-    image, keys = unpack(example)
-    dropped += unused_keys(image, "the image") + [w for k in keys for w in unused_keys(k)]
-    return _plain(example), dropped
+    every, rows = unpack(example)
+    dropped += unused_keys({k: v for k, v in every.items() if k not in image}, "the image")
+    for row, held in zip(rows, keys, strict=True):
+        dropped += unused_keys({k: v for k, v in row.items() if k not in held})
+    return replace(_plain(example), extra=pack(image, keys)), dropped
 
 
-def elements(example: Example) -> Held:
-    """VOC: classes, boxes, and each key whose value is text, as an element of that name."""
-    image, keys = unpack(example)
-    kept, rest = _texts(image), [_texts(k) for k in keys]
-    held, dropped = boxes_alone(example)
-    left = Counter(dropped)
-    left.subtract(unused_keys(kept, "the image") + [w for k in rest for w in unused_keys(k)])
-    return replace(held, extra=pack(kept, rest)), list(left.elements())
+def _elements(keys: Mapping[str, Any], own: set[str]) -> dict[str, Any]:
+    return {k: v for k, v in keys.items() if k not in _ALWAYS | own and _is_element(k, v)}
 
 
-def _texts(keys: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        key: value
-        for key, value in keys.items()
-        if key not in _ALWAYS | {"name", "bndbox", "filename", "size", "object"}
-        and _TAG.fullmatch(key)
-        and isinstance(value, str)
-        and value == value.strip()
-        and value.isprintable()
-    }
+def _is_element(key: str, value: Any) -> bool:
+    if isinstance(value, list):
+        # One value alone would be read as that value, and not as a list of it.
+        return len(value) > 1 and not any(
+            isinstance(item, list) or not _is_element(key, item) for item in value
+        )
+    if _TAG.fullmatch(key) is None:
+        return False
+    if isinstance(value, dict):
+        return bool(value) and all(_is_element(*item) for item in value.items())
+    return _is_text(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value == value.strip() and value.isprintable()
+
+
+def _is_column(key: str) -> bool:
+    known = key.lower() in COLUMN_NAMES - {"width", "height"} or key in _ALWAYS
+    return bool(key) and _is_text(key) and not known
 
 
 def shares(example: Example, points: int = 0) -> Held:
