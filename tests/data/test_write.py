@@ -7,12 +7,16 @@ import math
 
 import cv2
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from visiongarden.data import convert, extra, outlines, read
+from visiongarden.data.doctor import fix
+from visiongarden.data.write import formats
+from visiongarden.errors import DataError
 
 SIZE = (24, 32)
 NAMES = ["Hund", "кот", "a cow & calf"]
@@ -267,3 +271,81 @@ def assert_kept(one, other, dropped):
     for key, value in extra.unpack(one)[0].items():
         if key != "id" and f"`{key}` of the image" not in dropped:
             assert kept[0][key] == value
+
+
+def keypoint_set(root, rows):
+    category = {"id": 1, "name": "beast", "keypoints": ["ear", "tail"], "skeleton": [[1, 2]]}
+    return write_coco(root, {"train": [("a.png", rows, {})]}, categories=[category])
+
+
+POSED = {"bbox": [4, 4, 20, 16], "category_id": 1, "iscrowd": 0, "area": 320,
+         "keypoints": [6, 7, 2, 20, 18, 1], "num_keypoints": 2}  # fmt: skip
+
+
+def test_keypoints_become_pose_labels(tmp_path):
+    plain = {"bbox": [1, 2, 8, 8], "category_id": 1, "iscrowd": 0, "area": 64}
+    source = keypoint_set(tmp_path / "source", [POSED, plain])
+    lost = convert(source, tmp_path / "yolo", "yolo")
+    assert lost.groups == {
+        "`keypoints` of class beast": ["train"],
+        "`skeleton` of class beast": ["train"],
+    }
+    assert "kpt_shape: [2, 3]" in (tmp_path / "yolo" / "data.yaml").read_text()
+    (label,) = (tmp_path / "yolo" / "labels" / "train").iterdir()
+    first, second = (line.split() for line in label.read_text().splitlines())
+    expected = [14 / 32, 12 / 24, 20 / 32, 16 / 24, 6 / 32, 7 / 24, 2, 20 / 32, 18 / 24, 1]
+    np.testing.assert_allclose([float(v) for v in first[1:]], expected, atol=1e-9)
+    assert second[5:] == ["0.000000000", "0.000000000", "0"] * 2
+    convert(tmp_path / "yolo", tmp_path / "back", "coco")
+    rows = rows_of(tmp_path / "back", "train")[0]["a.png"]
+    np.testing.assert_allclose(rows[0]["keypoints"], POSED["keypoints"], atol=1e-4)
+
+
+def test_keypoints_of_other_numbers_are_listed(tmp_path):
+    other = POSED | {"keypoints": [1, 2, 2], "num_keypoints": 1}
+    lost = convert(keypoint_set(tmp_path / "source", [POSED, other]), tmp_path / "yolo", "yolo")
+    assert lost.groups["`keypoints` of an object"] == ["a.png", "a.png"]
+    assert lost.summary()[-1].startswith("2 × `num_keypoints` of an object (a.png")
+    assert "kpt_shape" not in (tmp_path / "yolo" / "data.yaml").read_text()
+
+
+MASK = np.zeros(SIZE, bool)
+MASK[2:12, 3:15] = True
+MASK[5:8, 6:10] = False
+MASK[14, 4:30] = True  # a line of one pixel
+ROW = {"bbox": box_of(MASK), "segmentation": run_lengths(MASK, True), "area": 134,
+       "category_id": 1, "iscrowd": 0}  # fmt: skip
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_masks_with_holes_and_parts_survive_yolo(tmp_path, packed):
+    row = ROW | {"segmentation": run_lengths(MASK, packed)}
+    source = write_coco(tmp_path / "source", {"train": [("a.png", [row], {})]})
+    convert(source, tmp_path / "yolo", "yolo")
+    found = read(tmp_path / "yolo")[0]
+    np.testing.assert_array_equal(outlines.fill(found.outlines[0], SIZE), MASK)
+    assert found.boxes.tolist() == [[3, 2, 30, 15]]
+    convert(tmp_path / "yolo", tmp_path / "back", "coco")
+    (again,) = rows_of(tmp_path / "back", "train")[0]["a.png"]
+    assert again["area"] == MASK.sum() == 134
+    np.testing.assert_array_equal(decoded(again["segmentation"]), MASK)
+
+
+def test_what_is_not_read_back_is_not_written(tmp_path, monkeypatch):
+    source = write_coco(tmp_path / "source", {"train": [("a.png", [LARGE, ROW], {})]})
+    write = formats.WRITERS["coco"]
+
+    def wrong(splits, folder, lost):
+        write(splits, folder, lost)
+        file = folder / "annotations" / "instances_train.json"
+        file.write_text(file.read_text().replace('"area": 134', '"area": 135'))
+
+    monkeypatch.setitem(formats.WRITERS, "coco", wrong)
+    for attempt in (
+        lambda: convert(source, tmp_path / "copy", "coco"),
+        lambda: fix(source, tmp_path / "copy"),
+    ):
+        with pytest.raises(DataError, match="nothing is written") as error:
+            attempt()
+        assert "a.png: other areas" in error.value.received
+        assert [path.name for path in tmp_path.iterdir()] == ["source"]

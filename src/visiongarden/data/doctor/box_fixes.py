@@ -43,6 +43,8 @@ def refuse_without_boxes(datasets: Mapping[str, DetectionDataset], root: str) ->
         raise DataError(
             f"{root}: no corrected copy is written: train would have no usable box",
             rule="one box at least that is inside its image, of a known class, and no crowd",
-            received=f"{len(train)} images, {int(train.counts().sum())} boxes",
+            received="; ".join(
+                [f"{len(train)} images, {int(train.counts().sum())} boxes", *train.notes]
+            ),
             fix=f"visiongarden data check {shlex.quote(root)}",
         )

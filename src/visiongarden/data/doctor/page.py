@@ -68,11 +68,11 @@ def _head(report: Report) -> Iterator[str]:
         split: report.labelling.columns(dataset, report.tallies[split])
         for split, dataset in report.datasets.items()
     }
-    names = list(next(iter(rows.values()), {}))
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
     heads = "".join(f'<th class="n">{safe(name)}</th>' for name in names)
     yield f"<table><tr><th></th>{heads}<th>image sizes</th></tr>"
     for split, row in rows.items():
-        numbers = "".join(f'<td class="n">{row[name]:,}</td>' for name in names)
+        numbers = "".join(f'<td class="n">{row.get(name, 0):,}</td>' for name in names)
         yield f"<tr><th>{safe(split)}</th>{numbers}<td>{_sizes(report, split)}</td></tr>"
     unit = report.labelling.unit.capitalize()
     yield f"</table><h2>{unit} of each class</h2><table><tr><th>class</th>"
