@@ -20,8 +20,6 @@ from visiongarden.training import Training
         (32, 8, 300, 3),
         (64, 16, 300, 3),
         (191, 16, 110, 1),  # 11 × 110 = 1210
-        (192, 16, 100, 1),
-        (118_000, 16, 100, 1),
     ],
 )
 def test_small_sets_get_smaller_batches_and_more_epochs(images, batch_size, epochs, judge_every):
@@ -32,12 +30,21 @@ def test_small_sets_get_smaller_batches_and_more_epochs(images, batch_size, epoc
     }
 
 
+@pytest.mark.parametrize("images", [192, 118_000])
+def test_other_sets_keep_the_general_length(images):
+    defaults = Training()
+    found = default_length(images, {})
+    assert found == {"batch_size": defaults.batch_size, "epochs": defaults.epochs}
+    assert default_length(images, {"epochs": 500}) == {"batch_size": defaults.batch_size}
+
+
 def test_what_the_recipe_states_is_kept():
-    assert default_length(16, {"epochs": 7}) == {"batch_size": 4}
+    assert default_length(16, {"epochs": 7}) == {"batch_size": 4, "judge_every": 1}
+    assert default_length(16, {"epochs": 700}) == {"batch_size": 4, "judge_every": 7}
     assert default_length(16, {"batch_size": 8}) == {"epochs": 600, "judge_every": 6}
     assert default_length(16, {"batch_size": 64})["epochs"] == 1200  # one batch of all images
     assert default_length(16, {"judge_every": 5}) == {"batch_size": 4, "epochs": 300}
-    assert default_length(16, {"epochs": 7, "batch_size": 2}) == {}
+    assert default_length(16, {"epochs": 7, "batch_size": 2, "judge_every": 1}) == {}
 
 
 @pytest.fixture(scope="module")

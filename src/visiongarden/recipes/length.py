@@ -14,8 +14,13 @@ ENOUGH_STEPS = 1200
 MIN_STEPS = 300
 """Below this a network from scratch has hardly begun to detect, whatever the data."""
 
+LENGTH = frozenset({"epochs", "batch_size", "judge_every"})
+"""Fields of the training that follow from the number of images where they are not given."""
+
 MIN_BATCH_SIZE, STEPS_PER_EPOCH = 4, 4
 _EVALUATIONS = 100
+_SMALL = 192
+"""Images of the smallest set that has enough steps at the general batch size and epochs."""
 
 
 def default_length(images: int, training: Mapping[str, Any]) -> dict[str, int]:
@@ -23,8 +28,8 @@ def default_length(images: int, training: Mapping[str, Any]) -> dict[str, int]:
 
     A batch of 16 makes one step an epoch of 16 images, so 100 epochs would end after 100 steps.
     The batch size is halved down to 4 while an epoch has fewer than four steps, and the epochs
-    rise until the run has 1,200 steps. Sets of 192 images and more keep 16 and 100. Runs of more
-    than 100 epochs are evaluated about 100 times.
+    rise until the run has 1,200 steps. Sets of 192 images and more keep 16 and 100. Small sets are
+    evaluated at most about 100 times: there an evaluation takes as long as an epoch.
 
     Args:
         images: number of images of the training split.
@@ -38,11 +43,12 @@ def default_length(images: int, training: Mapping[str, Any]) -> dict[str, int]:
         while size > MIN_BATCH_SIZE and images // size < STEPS_PER_EPOCH:
             size //= 2
         found["batch_size"] = size
-    if "epochs" not in training and isinstance(size, int):
+    epochs = training.get("epochs")
+    if epochs is None and isinstance(size, int):
         steps = steps_per_epoch(images, size)
-        found["epochs"] = max(defaults.epochs, math.ceil(ENOUGH_STEPS / steps))
-        if "judge_every" not in training:
-            found["judge_every"] = max(defaults.judge_every, found["epochs"] // _EVALUATIONS)
+        epochs = found["epochs"] = max(defaults.epochs, math.ceil(ENOUGH_STEPS / steps))
+    if "judge_every" not in training and isinstance(epochs, int) and images < _SMALL:
+        found["judge_every"] = max(defaults.judge_every, epochs // _EVALUATIONS)
     return found
 
 

@@ -13,7 +13,7 @@ from visiongarden.config import apply_overrides, load_yaml
 from visiongarden.errors import ConfigError, spelled
 from visiongarden.parts import Head
 from visiongarden.recipes.defaults import default_model, default_training
-from visiongarden.recipes.length import default_length
+from visiongarden.recipes.length import LENGTH, default_length
 from visiongarden.recipes.recipe import Data, Recipe
 from visiongarden.tasks import find, task_of_data
 
@@ -141,7 +141,7 @@ def _fill_from_data(fields: dict[str, Any]) -> None:
             )
         split = read_split(fields["task"], Data.from_dict(fields["data"]), "train")
         head["num_classes"] = len(split.class_map)
-    elif isinstance(training, Mapping) and not {"epochs", "batch_size"} <= training.keys():
+    elif isinstance(training, Mapping) and not training.keys() >= LENGTH:
         split = _train_split_if_there(fields)
     else:
         return
