@@ -2,10 +2,10 @@
 
 import pytest
 
-from visiongarden.data import make_scenes
+from visiongarden.data import Augmentation, make_scenes
 from visiongarden.errors import ConfigError
 from visiongarden.recipes import resolve
-from visiongarden.recipes.length import default_length, shortage
+from visiongarden.recipes.length import default_length, mosaic_off_epochs, shortage
 from visiongarden.training import Training
 
 
@@ -78,6 +78,18 @@ def test_invalid_batch_size_is_named(scenes):
         resolve(scenes, overrides=["training.batch_size=many"])
     with pytest.raises(ConfigError, match=r"training\.batch_size: must be greater than 0"):
         resolve(scenes, overrides=["training.batch_size=0"])
+
+
+def test_long_runs_on_small_sets_end_with_more_epochs_without_mosaics(scenes):
+    # 16 images: 300 // 6; 40 // 6 is less than the general ten.
+    assert resolve(scenes).augmentation == Augmentation(mosaic_off_epochs=50)
+    stated = ["training.epochs=120", "augmentation.scale=0.2"]
+    found = resolve(scenes, overrides=stated).augmentation
+    assert found == Augmentation(mosaic_off_epochs=20, scale=0.2)
+    assert resolve(scenes, overrides=["training.epochs=40"]).augmentation == Augmentation()
+    kept = resolve(scenes, overrides=["augmentation.mosaic_off_epochs=3"]).augmentation
+    assert kept.mosaic_off_epochs == 3
+    assert [mosaic_off_epochs(n, 300) for n in (191, 192)] == [50, 10]
 
 
 def test_too_few_steps_are_reported_with_the_epochs_that_would_do():

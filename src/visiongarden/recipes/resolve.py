@@ -13,7 +13,7 @@ from visiongarden.config import apply_overrides, load_yaml
 from visiongarden.errors import ConfigError, spelled
 from visiongarden.parts import Head
 from visiongarden.recipes.defaults import default_model, default_training
-from visiongarden.recipes.length import LENGTH, default_length
+from visiongarden.recipes.length import LENGTH, default_length, mosaic_off_epochs
 from visiongarden.recipes.recipe import Data, Recipe
 from visiongarden.tasks import find, task_of_data
 
@@ -147,6 +147,21 @@ def _fill_from_data(fields: dict[str, Any]) -> None:
         return
     if split is not None and isinstance(training, Mapping):
         fields["training"] = dict(training) | default_length(len(split), training)
+        _fill_augmentation(fields, len(split))
+
+
+def _fill_augmentation(fields: dict[str, Any], images: int) -> None:
+    given, epochs = fields.get("augmentation", {}), fields["training"].get("epochs")
+    known = find(fields["task"]).augmentation.model_fields
+    if (
+        not isinstance(given, Mapping)
+        or not isinstance(epochs, int)
+        or "mosaic_off_epochs" not in known
+    ):
+        return
+    off = mosaic_off_epochs(images, epochs)
+    if "mosaic_off_epochs" not in given and off != known["mosaic_off_epochs"].default:
+        fields["augmentation"] = dict(given) | {"mosaic_off_epochs": off}
 
 
 def _train_split_if_there(fields: Mapping[str, Any]) -> Any:
