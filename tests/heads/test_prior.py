@@ -9,6 +9,7 @@ from keras import ops
 import visiongarden as vg
 from visiongarden import cards
 from visiongarden.errors import ConfigError
+from visiongarden.ops import cells_of
 from visiongarden.types import FeatureSpec, LevelSpec
 
 LEVELS = {"p2": 4, "p3": 8, "p5": 32, "p7": 128}
@@ -138,3 +139,29 @@ def test_prior_is_kept_in_files_and_cards():
     # YOLOX's own code starts objectness and classes at 0.01.
     assert cards.load("yolox-s").model.head.prior == 0.01
     assert cards.load("yolov8n").model.head.prior == "auto"
+
+
+@pytest.mark.parametrize("name", ["AnchorFree", "DualAssignment"])
+def test_untrained_boxes_are_four_strides_wide_on_every_level(name):
+    """RetinaNet's anchors: 32 pixels on p3, four times the stride."""
+    head = getattr(vg.heads, name)(num_classes=2)
+    boxes, _ = head.decode()(untrained(head, ("p3", "p5")), (128, 128))
+    sides = ops.convert_to_numpy(boxes)[0]
+    sides = sides[:, 2:] - sides[:, :2]
+    assert sides[: 16 * 16] == pytest.approx(4 * 8, rel=0.02)
+    assert sides[16 * 16 :] == pytest.approx(4 * 32, rel=0.02)
+
+
+def test_untrained_head_assigns_each_object_to_the_level_of_its_size():
+    head, levels = vg.heads.AnchorFree(num_classes=2), ("p3", "p4", "p5")
+    raw = untrained(head, levels, 320)
+    cells = cells_of(levels, (320, 320))
+    boxes, scores = head.decode()(raw, (320, 320))
+    targets = np.array([[[40, 40, 70, 72], [100, 30, 165, 92], [150, 150, 280, 275]]], np.float32)
+    found = head.loss().assigner(scores, boxes, cells, targets, np.zeros((1, 3), np.int32))
+    quality, owner = (ops.convert_to_numpy(x)[0] for x in (found.quality, found.boxes))
+    for target, stride in zip(targets[0], (8, 16, 32), strict=True):
+        mine = (quality > 0) & (owner == target).all(axis=1)
+        best = np.argmax(quality * mine)
+        assert cells.strides[best] == stride
+        assert quality[best] > 0.6

@@ -9,7 +9,7 @@ from pydantic import PositiveFloat, model_validator
 from visiongarden.blocks import RepConv
 from visiongarden.errors import ConfigError, ContractError
 from visiongarden.heads.prediction import (
-    AnchorBias,
+    RepeatedBias,
     SplitAnchors,
     conditional_class_bias,
     objectness_bias,
@@ -89,15 +89,15 @@ class AnchorBased(Head):
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """For each level boxes (B, H, W, A, 4), objectness (.., A), classes (.., A, C)."""
         raw: RawPredictions = {}
-        class_bias = conditional_class_bias(self.prior, self.num_classes)
+        classes = [conditional_class_bias(self.prior, self.num_classes)] * self.num_classes
         for level, x in features.items():
             count = len(self.anchors[level])
             x = self._widened(x, f"{level}_conv")
             x = Convolution(
                 count * (5 + self.num_classes),
                 1,
-                bias_initializer=AnchorBias(
-                    count, self.num_classes, objectness_bias(self.prior, level), class_bias
+                bias_initializer=RepeatedBias(
+                    [*[0.0] * 4, objectness_bias(self.prior, level), *classes]
                 ),
                 name=f"{level}_out",
             )(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from visiongarden.heads.prediction import Branch, LightBranch, class_bias
+from visiongarden.heads.prediction import Branch, LightBranch, class_bias, distance_bias
 from visiongarden.losses import AnchorFreeLoss
 from visiongarden.parts import Head
 from visiongarden.parts.fields import Bins, Groups, Prior
@@ -76,6 +76,7 @@ class TwoBranches:
         boxes = Branch(
             self.box_filters,
             4 * head.bins,
+            bias=distance_bias(head.bins),
             groups=getattr(head, "box_groups", 1),
             activation=head.activation,
             name=f"{name}_boxes",

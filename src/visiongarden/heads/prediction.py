@@ -1,4 +1,4 @@
-"""What heads share: the branch that ends in a prediction, its prior, the split by anchors.
+"""What heads share: the branch that ends in a prediction, its initial bias, the split by anchors.
 
 An untrained head predicts its prior. Where that is too high, the cells without an object, times the
 classes, outweigh everything else in the first hundreds of steps: with a prior of 0.01 the class
@@ -10,9 +10,11 @@ and never more than RetinaNet's 0.01.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from visiongarden.layers import Composite, ConvNormAct, Convolution, DepthwiseNormAct
@@ -72,12 +74,49 @@ def conditional_class_bias(prior: Prior, num_classes: int) -> float:
     return _bias(prior, 0.6 / max(num_classes - 1, 1))
 
 
+def distance_bias(bins: int) -> list[float]:
+    """Initial bias of a distance's distribution: each bin is 2/3 as probable as the one before.
+
+    The expected distance is then two strides and the box four strides wide, as RetinaNet's anchors
+    are (Lin et al. 2017, section 4: 32 pixels on p3 to 512 on p7), so that from the first step each
+    object is assigned to the level that suits its size. Bins of equal probability expect boxes of
+    15 strides: then no object of an ordinary image overlaps a box of p5, and the IoU of a small
+    object, which is the weight that it is learned with, is a tenth.
+
+    Args:
+        bins: values of the distribution, 0 to bins - 1 strides.
+    """
+    return [k * math.log(2 / 3) for k in range(bins)]
+
+
 def _bias(prior: Prior, derived: float) -> float:
     return prior_logit(min(derived, MAX_PRIOR) if prior == "auto" else prior)
 
 
 def _cells(level: str) -> float:
     return (_SIDE / stride_of(level)) ** 2
+
+
+@register
+class RepeatedBias(keras.initializers.Initializer):
+    """Bias whose values repeat over the channels.
+
+    Args:
+        values: one value for all channels, or the values that repeat.
+    """
+
+    def __init__(self, values: float | Sequence[float]) -> None:
+        self.values = values
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        """The bias, of shape (channels,), a multiple of the number of values."""
+        values = np.atleast_1d(np.asarray(self.values, "float32"))
+        repeated = np.tile(values, shape[0] // len(values))
+        return ops.convert_to_tensor(repeated, dtype=dtype or "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {"values": self.values}
 
 
 @register
@@ -88,7 +127,7 @@ class Branch(Composite):
         filters: channels of the 3×3 convolutions.
         outputs: channels of the prediction.
         repeats: number of 3×3 convolutions.
-        bias: what the prediction's bias starts with.
+        bias: what the prediction's bias starts with: one value, or those that repeat.
         activation: of the 3×3 convolutions.
         groups: sets of channels that are convolved apart, from the second convolution on.
         **kwargs: `name`, `dtype`, `trainable`.
@@ -99,7 +138,7 @@ class Branch(Composite):
         filters: int,
         outputs: int,
         repeats: int = 2,
-        bias: float = 0.0,
+        bias: float | Sequence[float] = 0.0,
         activation: str = "silu",
         groups: int = 1,
         **kwargs: Any,
@@ -109,9 +148,7 @@ class Branch(Composite):
             ConvNormAct(filters, 3, activation=activation, groups=groups if i else 1)
             for i in range(repeats)
         ]
-        self.out = Convolution(
-            outputs, 1, groups=groups, bias_initializer=keras.initializers.Constant(bias)
-        )
+        self.out = Convolution(outputs, 1, groups=groups, bias_initializer=RepeatedBias(bias))
 
     def call(self, x: Any) -> Any:
         """Runs the convolutions and predicts."""
@@ -178,35 +215,3 @@ class SplitAnchors(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Static shape, unknown sides kept."""
         return (*input_shape[:3], self.anchors, input_shape[3] // self.anchors)
-
-
-@register
-class AnchorBias(keras.initializers.Initializer):
-    """Bias of an anchor-based prediction: 0 for boxes, then that of objectness and of each class.
-
-    Args:
-        anchors: number of anchors a cell.
-        num_classes: number of classes.
-        objectness: bias of the objectness.
-        classes: bias of each class.
-    """
-
-    def __init__(
-        self, anchors: int, num_classes: int, objectness: float = 0.0, classes: float = 0.0
-    ) -> None:
-        self.anchors, self.num_classes = anchors, num_classes
-        self.objectness, self.classes = objectness, classes
-
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """The bias, of shape (anchors * (5 + num_classes),)."""
-        one = [0.0] * 4 + [self.objectness] + [self.classes] * self.num_classes
-        return ops.cast(ops.reshape(ops.array(one * self.anchors), shape), dtype or "float32")
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {
-            "anchors": self.anchors,
-            "num_classes": self.num_classes,
-            "objectness": self.objectness,
-            "classes": self.classes,
-        }
