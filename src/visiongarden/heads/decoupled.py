@@ -6,7 +6,12 @@ from typing import Any
 
 import keras
 
-from visiongarden.heads.prediction import conditional_class_bias, objectness_bias
+from visiongarden.heads.prediction import (
+    RepeatedBias,
+    conditional_class_bias,
+    objectness_bias,
+    offset_bias,
+)
 from visiongarden.layers import ConvNormAct, Convolution, SeparableNormAct
 from visiongarden.losses import DecoupledLoss
 from visiongarden.parts import Head
@@ -48,7 +53,7 @@ class Decoupled(Head):
             boxes = self._branch(x, filters, f"{level}_box_conv")
             raw[level] = {
                 "classes": _predict(self.num_classes, class_bias, f"{level}_classes")(classes),
-                "boxes": _predict(4, 0.0, f"{level}_boxes")(boxes),
+                "boxes": _predict(4, offset_bias(), f"{level}_boxes")(boxes),
                 "objectness": _predict(
                     1, objectness_bias(self.prior, level), f"{level}_objectness"
                 )(boxes),
@@ -70,6 +75,5 @@ class Decoupled(Head):
         return PointDecode()
 
 
-def _predict(outputs: int, bias: float, name: str) -> keras.Layer:
-    start = keras.initializers.Constant(bias)
-    return Convolution(outputs, 1, bias_initializer=start, name=name)
+def _predict(outputs: int, bias: float | list[float], name: str) -> keras.Layer:
+    return Convolution(outputs, 1, bias_initializer=RepeatedBias(bias), name=name)
