@@ -1,0 +1,92 @@
+"""Data that break while a run reads them: the run ends, and names the file or the epoch."""
+
+import itertools
+import re
+
+import cv2
+import keras
+import numpy as np
+import pytest
+
+import visiongarden as vg
+from visiongarden.data import ClassificationLoader, read_folders
+from visiongarden.errors import DataError
+from visiongarden.training import Training, fit
+
+SETTINGS = Training(epochs=8, batch_size=4, warmup_epochs=0, tensorboard=False)
+
+
+@vg.register(package="test_broken_data")
+class Patches(vg.Backbone):
+    """One convolution, which is traced in no time."""
+
+    levels: tuple[str, ...] = ("p5",)
+
+    def wire(self, image):
+        return {"p5": keras.layers.Conv2D(4, 32, strides=32)(image)}
+
+
+def model():
+    head = vg.heads.Classification(num_classes=2)
+    return vg.Classifier(Patches(), head, vg.decoders.PassOn(levels=("p5",)), image_size=32)
+
+
+@pytest.fixture
+def images(tmp_path):
+    for number in range(8):
+        folder = tmp_path / "set" / "train" / ("dark" if number % 2 else "light")
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 255, (32, 32, 3)).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), pixels)
+    return tmp_path / "set"
+
+
+class Break(keras.callbacks.Callback):
+    """Cuts all images short after the first epoch."""
+
+    def __init__(self, root):
+        super().__init__()
+        self.files = list(root.rglob("*.png"))
+
+    def on_epoch_end(self, epoch, logs=None):
+        for file in self.files if epoch == 0 else ():
+            file.write_bytes(file.read_bytes()[:200])
+
+
+@pytest.mark.parametrize(
+    "workers",
+    [
+        pytest.param(0, marks=pytest.mark.backends),
+        pytest.param(1, marks=[pytest.mark.backends, pytest.mark.slow]),
+    ],
+)
+def test_an_image_that_breaks_is_named(tmp_path, images, workers):
+    loader = ClassificationLoader(read_folders(images), (32, 32), 4, workers=workers)
+    loader._keep = False  # as where images do not fit into memory
+    with pytest.raises(DataError) as error:
+        fit(model(), loader, tmp_path / "run", SETTINGS, callbacks=(Break(images),))
+    assert re.search(r"train.(dark|light).\d\.png: the image is cut short", error.value.what)
+    # What was saved before is kept.
+    with np.load(tmp_path / "run" / "resume.npz") as archive:
+        assert np.isfinite(archive["optimizer/0"]).all()
+
+
+class Short:
+    """A loader of one's own whose second epoch lacks its last batch."""
+
+    def __init__(self, loader):
+        self.loader, self.image_size, self.batch_size = loader, loader.image_size, 4
+
+    def __len__(self):
+        return len(self.loader)
+
+    def train_epoch(self, number, epochs):
+        return itertools.islice(self.loader.train_epoch(number, epochs), 1 if number else 2)
+
+
+@pytest.mark.backends
+def test_an_epoch_that_ends_early_ends_the_run(tmp_path, images):
+    loader = Short(ClassificationLoader(read_folders(images), (32, 32), 4))
+    with pytest.raises(DataError, match="epoch 2 of the training data ended after 1 of 2 batches"):
+        fit(model(), loader, tmp_path / "run", SETTINGS)
+    assert (tmp_path / "run" / "resume.npz").is_file()
