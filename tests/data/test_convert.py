@@ -188,7 +188,7 @@ def test_archives_that_cannot_be(tmp_path):
     bomb = tmp_path / "bomb.zip"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("data.yaml", b" " * (600 * 2**20))
-    with pytest.raises(DataError, match="larger than"):
+    with pytest.raises(DataError, match="unpack to"):
         read(bomb, "yolo")
     (tmp_path / "set.tar.gz").write_bytes(b"")
     with pytest.raises(DataError, match="gzip -d"):

@@ -19,8 +19,8 @@ MOST_READ = 20_000
 _END = 256
 _DIGEST = 16
 _UNKNOWN = bytes(_DIGEST)
-_SAME = 1.0
-"""Pixels by which two boxes may differ and be the same."""
+_SAME_OBJECT = 0.5
+"""Intersection over union from which on two boxes are of one object, as for AP50."""
 
 
 class Prints:
@@ -162,18 +162,27 @@ def leaked(train: Any, judged: Any, prints: Prints | None = None) -> list[tuple[
 
 
 def different_labels(one: Example, other: Example) -> str:
-    """How the boxes of two equal images differ; "" where they do not."""
+    """How the boxes of two equal images differ; "" where they do not.
+
+    Two people never draw one box alike: boxes of one class that overlap by half are of one object.
+    """
     if len(one.boxes) != len(other.boxes):
         return f"{len(one.boxes)} boxes there and {len(other.boxes)} here"
-    left = list(range(len(other.boxes)))
-    for box, index in zip(one.boxes, one.classes, strict=True):
-        equal = (
-            j
-            for j in left
-            if other.classes[j] == index and np.abs(other.boxes[j] - box).max() <= _SAME
-        )
-        match = next(equal, None)
-        if match is None:
+    overlaps = _overlaps(one.boxes, other.boxes)
+    overlaps[one.classes[:, None] != other.classes[None, :]] = 0
+    for _ in range(len(one.boxes)):
+        # The best pair first: each box has one of its own.
+        first, second = np.unravel_index(overlaps.argmax(), overlaps.shape)
+        if overlaps[first, second] < _SAME_OBJECT:
             return "other boxes or classes"
-        left.remove(match)
+        overlaps[first], overlaps[:, second] = -1, -1
     return ""
+
+
+def _overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes (n, 4) and (m, 4): float (n, m)."""
+    low = np.maximum(one[:, None, :2], other[None, :, :2])
+    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
+    inside = np.maximum(high - low, 0).prod(axis=2)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (one, other)]
+    return np.asarray(inside / (areas[0][:, None] + areas[1][None, :] - inside))
