@@ -329,3 +329,44 @@ def test_models_on_the_command_line(capsys):
     assert [card["name"] for card in json.loads(capsys.readouterr().out)] == list(NAMES)
     assert run("models", "--markdown") == 0
     assert run("models", "--task", "speech") == 2
+
+
+CLASSIFIER = """
+title: Deep residual learning for image recognition
+authors: [A. Person]
+year: 2015
+task: classification
+licence: {code: MIT, weights: none}
+image_size: 64
+model:
+  backbone: {type: ResNet, depth: 18, levels: [p5]}
+  head: {type: Classification, num_classes: 1000}
+params: 11689512
+sources: {licence: README, params: torchvision's documentation, model: "section 4.1"}
+"""
+
+
+def test_a_classifier_states_its_parts(tmp_path):
+    """ResNet-18 has 11,689,512 parameters, torchvision's documentation says."""
+    path = tmp_path / "resnet18.yaml"
+    path.write_text(CLASSIFIER)
+    assert cards.verify(path).ok
+    model = cards.build(path, num_classes=5)
+    assert isinstance(model, vg.Classifier)
+    assert model.parts.decoder == vg.decoders.PassOn(levels=("p5",))
+    assert model.parts.head.num_classes == 5
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("task: classification", "task: detection", "is for another task"),
+        ("{type: Classification, num_classes: 1000}", "{type: Segmentation, num_classes: 3}",
+         "has no decoder"),
+    ],
+)  # fmt: skip
+def test_parts_that_do_not_suit_the_task(tmp_path, old, new, message):
+    path = tmp_path / "resnet18.yaml"
+    path.write_text(CLASSIFIER.replace(old, new))
+    with pytest.raises(ConfigError, match=message):
+        cards.load(path)

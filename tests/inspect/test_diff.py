@@ -91,8 +91,10 @@ def test_what_survives_is_what_transfer_copies(plain, changed):
     removed = {w.path for w in report.only_in_source}
     prefixes = {c.path + "/" for c in found.layers if c.change != "changed"}
     assert all(any(path.startswith(p) for p in prefixes) for path in added | removed)
+    replaced = {c.path for c in found.layers if c.change == "replaced"}
+    layers = {d.path.rpartition("/")[0] for d in report.differs}
     assert sum(c.layers for c in found.layers if c.change == "changed") == len(
-        {d.path.rpartition("/")[0] for d in report.differs}
+        {layer for layer in layers if layer.split("/")[0] not in replaced}
     )
 
 
@@ -113,6 +115,38 @@ def test_another_kind_of_part(plain):
             "PathAggregation(levels=('p3', 'p4'))",
         ),
     )
+    (row,) = found.layers
+    assert (row.path, row.change) == ("decoder", "replaced")
+    decoder = detector(decoder=vg.decoders.PathAggregation(levels=("p3", "p4"))).decoder
+    assert row.parameters == decoder.count_params()
+    assert row.detail == (
+        "FPN(levels=('p3', 'p4'), channels=8) → PathAggregation(levels=('p3', 'p4'))"
+    )
+
+
+@vg.register(package="test_diff")
+class Shrub(vg.Backbone):
+    """Named by a field, as a network of keras.applications is."""
+
+    levels: tuple[str, ...] = ("p3", "p4")
+    species: str = "oak"
+
+    def wire(self, images):
+        maps, x = {}, images
+        for i in range(1, 5):
+            x = vg.layers.ConvNormAct(8, 3, strides=2, name=f"{self.species}{i}")(x)
+            maps[f"p{i}"] = x
+        return maps
+
+
+@pytest.mark.parametrize("backbone", [Shrub(species="ash"), Twig()])
+def test_another_backbone_is_one_row(backbone):
+    parts = {"decoder": vg.decoders.FPN(channels=8, levels=("p3", "p4")), "image_size": 64}
+    head = vg.heads.AnchorFree(num_classes=2, bins=4)
+    found = diff(*(vg.Detector(b, head=head, **parts) for b in (Shrub(), backbone)))
+    (row,) = found.layers
+    assert (row.path, row.change, row.layers) == ("backbone", "replaced", 8)
+    assert "replaced" in str(found)
 
 
 def test_parts_alone():

@@ -177,3 +177,23 @@ def test_leakage_is_said_and_different_classes_are_refused(tmp_path, monkeypatch
     (root / "val.json").write_text(json.dumps(rows["val"]))
     with pytest.raises(DataError, match="the splits have different classes"):
         train(recipe, tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("text", "assumed"),
+    [
+        ("model: {head: {type: AnchorFree, num_classes: 3}}\ndata: {path: nowhere}", False),
+        ("model: {head: {type: AnchorFree, num_classes: 3}}", False),
+        ("model: {head: AnchorFree}\ndata: {path: nowhere}", True),
+        ("model: {image_size: 64}\ndata: {path: nowhere}", True),
+        ("training: {epochs: 3}", True),
+        ("task: classification", True),
+    ],
+)
+def test_a_recipe_is_shown_without_its_data(tmp_path, monkeypatch, text, assumed):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipe.yaml").write_text(text)
+    shown = show(tmp_path / "recipe.yaml")
+    assert ("80 classes assumed" in shown.title) == assumed
+    outputs = {row.output[-1] for row in shown.rows if row.part == "head"}
+    assert (80 if assumed else 3) in outputs

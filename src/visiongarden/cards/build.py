@@ -9,7 +9,8 @@ from typing import Any
 from visiongarden.cards.card import Card
 from visiongarden.cards.library import load
 from visiongarden.errors import UserError
-from visiongarden.models import Detector
+from visiongarden.models import Joined
+from visiongarden.tasks import find
 from visiongarden.types import ClassMap, ImageSize
 
 
@@ -19,7 +20,7 @@ def build(
     image_size: ImageSize | int | None = None,
     class_map: ClassMap | Sequence[str] | None = None,
     **kwargs: Any,
-) -> Detector:
+) -> Joined:
     """The model that a card describes, with new weights.
 
     Args:
@@ -27,7 +28,7 @@ def build(
         num_classes: number of classes; by default that of `class_map`, else the published one.
         image_size: (height, width) or one number for both; by default the published one.
         class_map: names of the classes.
-        **kwargs: `dtype` and `name` of the `Detector`.
+        **kwargs: `dtype` and `name` of the model.
 
     Raises:
         ConfigError: no such card.
@@ -47,4 +48,13 @@ def build(
     if classes is not None:
         head = head.replace(num_classes=classes)
     size = card.image_size if image_size is None else image_size
-    return Detector(card.model.backbone, card.model.decoder, head, size, class_map, **kwargs)
+    parts = card.model.with_decoder()
+    model: Joined = find(head.task).model(
+        backbone=parts.backbone,
+        decoder=parts.decoder,
+        head=head,
+        image_size=size,
+        class_map=class_map,
+        **kwargs,
+    )
+    return model

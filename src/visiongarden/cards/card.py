@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from visiongarden.config import Value
 from visiongarden.data import Augmentation
+from visiongarden.decoders import PassOn
 from visiongarden.errors import ConfigError
 from visiongarden.parts import Backbone, Decoder, Head
 from visiongarden.training import Training
@@ -78,11 +79,34 @@ class Level(Value):
 
 
 class Parts(Value):
-    """The model as parts, spelled as in a recipe."""
+    """The model as parts, spelled as in a recipe.
+
+    Attributes:
+        backbone: image -> feature maps.
+        decoder: feature maps -> feature maps; a classifier that leaves it out passes the
+            backbone's coarsest map on.
+        head: feature maps -> raw predictions.
+    """
 
     backbone: Backbone
-    decoder: Decoder
+    decoder: Decoder | None = None
     head: Head
+
+    @model_validator(mode="after")
+    def _only_classifiers_lack_a_decoder(self) -> Self:
+        if self.decoder is None and self.head.task != "classification":
+            raise ConfigError(
+                "the card's model has no decoder",
+                rule=f"a decoder between backbone and {self.head.task} head",
+                fix="model: {backbone: ..., decoder: {type: FPN}, head: ...}",
+            )
+        return self
+
+    def with_decoder(self) -> Self:
+        """The same parts, a classifier's decoder among them."""
+        if self.decoder is not None:
+            return self
+        return self.replace(decoder=PassOn(levels=self.backbone.levels[-1:]))
 
 
 class Result(Value):
@@ -185,6 +209,17 @@ class Card(Value):
         if isinstance(data, dict) and isinstance(data.get("image_size"), int):
             return data | {"image_size": (data["image_size"],) * 2}
         return data
+
+    @model_validator(mode="after")
+    def _head_is_for_the_task(self) -> Self:
+        if self.model is not None and self.model.head.task != self.task:
+            raise ConfigError(
+                f"the head of card {self.name} is for another task",
+                rule=f"a head for {self.task}",
+                received=f"{self.model.head}, for {self.model.head.task}",
+                fix=f"task: {self.model.head.task}",
+            )
+        return self
 
     @model_validator(mode="after")
     def _every_figure_has_a_source(self) -> Self:

@@ -39,7 +39,8 @@ class LayerChange:
 
     Attributes:
         path: prefix of the weights' paths.
-        change: "added", "removed" or "changed".
+        change: "added", "removed" or "changed"; "replaced" for a whole part of which no weight
+            survives, or that is of another type.
         layers: number of layers with weights under the path.
         parameters: all of theirs; after the change, where there is an after.
         detail: shapes that changed, "kernel 3 × 3 × 8 × 16 → 3 × 3 × 8 × 32".
@@ -138,7 +139,7 @@ def diff(
         before=first.label,
         after=second.label,
         fields=tuple(_fields(first, second)),
-        layers=tuple(_layers(first.shapes, second.shapes)),
+        layers=tuple(_changes(first, second)),
         count_before=first.count,
         count_after=second.count,
         sizes=(first.size, second.size),
@@ -207,6 +208,32 @@ def changes(old: Any, new: Any, prefix: str = "") -> Iterator[FieldChange]:
 def with_fields(found: ModelDiff, before: str, after: str, more: list[FieldChange]) -> ModelDiff:
     """The same diff under other labels, with fields that are none of the model's."""
     return replace(found, before=before, after=after, fields=(*found.fields, *more))
+
+
+def _changes(first: _Facts, second: _Facts) -> Iterator[LayerChange]:
+    """Parts that were replaced, one row each, and the layers of all others."""
+    old, new = dict(first.shapes), dict(second.shapes)
+    for role in (role for role in first.parts if role in second.parts):
+        before, after = _of_part(old, role), _of_part(new, role)
+        if not before or not after or not _is_replaced(first, second, role, before, after):
+            continue
+        size = sum(_size(weights) for weights in after.values())
+        detail = f"{first.parts[role]} → {second.parts[role]}"
+        yield LayerChange(role, "replaced", len(after), size, detail)
+        old = {path: weights for path, weights in old.items() if path not in before}
+        new = {path: weights for path, weights in new.items() if path not in after}
+    yield from _layers(old, new)
+
+
+def _of_part(shapes: Shapes, role: str) -> Shapes:
+    return {path: weights for path, weights in shapes.items() if path.split("/")[0] == role}
+
+
+def _is_replaced(first: _Facts, second: _Facts, role: str, before: Shapes, after: Shapes) -> bool:
+    """Whether the part is of another type, or no layer of it is found by its path."""
+    if type(first.parts[role]) is not type(second.parts[role]):
+        return True
+    return not before.keys() & after.keys()
 
 
 def _layers(old: Shapes, new: Shapes) -> Iterator[LayerChange]:

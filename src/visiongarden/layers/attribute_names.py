@@ -75,7 +75,9 @@ def unsaved(layer: keras.Layer) -> list[keras.Layer]:
 
 def _names(layer: keras.Layer) -> Iterator[str]:
     properties = (name for name in dir(type(layer)) if not name.startswith("__"))
-    return (name for name in (*vars(layer), *properties) if name not in reserved())
+    # PyTorch keeps layers in a dict of its own, past the instance's.
+    modules = vars(layer).get("_modules", {})
+    return (name for name in (*vars(layer), *modules, *properties) if name not in reserved())
 
 
 def _kept_in(value: Any) -> Iterator[Any]:

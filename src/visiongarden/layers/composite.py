@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,8 @@ from visiongarden.layers.arguments import bound_arguments, construct, deserializ
 from visiongarden.layers.attribute_names import refuse_reserved, unsaved
 from visiongarden.layers.keras_internals import has_automatic_name
 from visiongarden.layers.nested import set_trainable, trainable_inside
+from visiongarden.layers.open_sides import has_open_sides, traced_filled
+from visiongarden.layers.policy import put_in_force, scoped
 
 _FILLED_IN = ("training", "mask")
 """Arguments of `call` that Keras gives where the caller does not; they build nothing."""
@@ -61,8 +64,14 @@ class Composite(keras.layers.Layer):
         object.__setattr__(layer, "_arguments", arguments)
         return layer
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Gives sublayers that `__init__` makes the layer's dtype policy."""
+        super().__init_subclass__(**kwargs)
+        cls.__init__ = scoped(cls.__init__)  # type: ignore[method-assign]
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        put_in_force(self)
         # Past Keras's and TensorFlow's tracking, which would write the shapes into exports.
         object.__setattr__(self, "_output_shapes", {})
 
@@ -72,11 +81,22 @@ class Composite(keras.layers.Layer):
     def __setattr__(self, name: str, value: Any) -> None:
         refuse_reserved(self, name, value)
         if isinstance(value, keras.Layer):
-            _name_after(value, name)
+            self._name_after([(name, value)])
         else:
-            for place, layer in _contained(value):
-                _name_after(layer, f"{name.removesuffix('s')}{place}")
+            stem = name.removesuffix("s")
+            self._name_after([(f"{stem}{place}", layer) for place, layer in _contained(value)])
         super().__setattr__(name, value)
+
+    def _name_after(self, places: list[tuple[str, keras.Layer]]) -> None:
+        """Gives layers the names of their attributes, and two of them never the same."""
+        named = [(name, x) for name, x in places if not x.built and has_automatic_name(x)]
+        ours = {id(layer) for _, layer in named}
+        taken = {layer.name for layer in getattr(self, "_layers", ()) if id(layer) not in ours}
+        for name, layer in named:
+            plain = name.lstrip("_")
+            names = (plain if n == 1 else f"{plain}_{n}" for n in itertools.count(1))
+            layer.name = next(each for each in names if each not in taken)
+            taken.add(layer.name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Builds with all tensors of the call, then does what every Keras layer does."""
@@ -121,6 +141,14 @@ class Composite(keras.layers.Layer):
                 fix=f"use self.{unused[0]} in call(), or make it only where it is needed"
                 + self._other_tensors(more_shapes),
             )
+        names = [layer.name for layer in self._layers if layer.weights]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise UserError(
+                f"{type(self).__name__} {self.name!r} has two sublayers named {twice[0]!r}",
+                rule="each sublayer has a name of its own, which is the path of its weights",
+                fix="leave name= out: the attribute's name is taken",
+            )
         lost = [layer.name for layer in unsaved(self)]
         if lost:
             raise UserError(
@@ -149,11 +177,26 @@ class Composite(keras.layers.Layer):
         return keras.tree.map_structure(lambda end: end.tensor(), self._output_shapes[key])
 
     def _trace(self, given: dict[str, Any]) -> None:
-        bound = inspect.signature(self.call).bind_partial()
-        bound.arguments.update(given)
-        output = self.call(*bound.args, **bound.kwargs)
+        try:
+            output = self._call_with(given)
+        except UserError:
+            raise
+        except Exception as error:
+            if not has_open_sides(given):
+                raise
+            try:
+                output = traced_filled(self._call_with, given)
+            except UserError:
+                raise
+            except Exception:
+                raise error from None  # the first one is about the sides that were given
         # Building and asking for the shape would else trace twice a level, 2**depth in all.
         self._output_shapes[_key(given)] = keras.tree.map_structure(_End, output)
+
+    def _call_with(self, given: dict[str, Any]) -> Any:
+        bound = inspect.signature(self.call).bind_partial()
+        bound.arguments.update(given)
+        return self.call(*bound.args, **bound.kwargs)
 
     def _given(self, args: Any, kwargs: Any) -> dict[str, Any]:
         """Arguments of a call by name, tensors as symbolic ones of their shape."""
@@ -250,11 +293,6 @@ class _End:
     def tensor(self) -> keras.KerasTensor:
         """A new symbolic tensor of the shape and type."""
         return keras.KerasTensor(self.shape, dtype=self.dtype)
-
-
-def _name_after(layer: keras.Layer, name: str) -> None:
-    if not layer.built and has_automatic_name(layer):
-        layer.name = name.lstrip("_")
 
 
 def _contained(value: Any, place: str = "") -> Iterator[tuple[str, keras.Layer]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.backend import compute_output_spec
 from keras.src.backend.common import global_state, stateless_scope
 from keras.src.backend.common.variables import AutocastScope
 from keras.src.ops.numpy import Add as SymbolicAdd
@@ -29,6 +30,7 @@ __all__ = [
     "is_weightless",
     "replay",
     "seed_everything",
+    "traced_by_backend",
     "weightless",
     "without_autocast",
     "without_new_calls",
@@ -205,6 +207,14 @@ def replay(model: keras.Model, inputs: Any) -> Any:
     Calling the model itself would leave one call, of the model.
     """
     return model._run_through_graph(inputs, operation_fn=lambda operation: operation)
+
+
+def traced_by_backend(call: Any, given: Any) -> Any:
+    """The output of `call` on symbolic tensors, traced as the backend itself does.
+
+    On TensorFlow unknown sides stay unknown, as in the graph that a model runs in.
+    """
+    return compute_output_spec(call, given)
 
 
 def has_automatic_name(layer: keras.Layer) -> bool:

@@ -94,7 +94,7 @@ def _published(name: str) -> dict[str, Any]:
     card = load(name)
     if card.model is None:
         raise ConfigError(f"card {name} names no parts", fix="model: {backbone: ..., head: ...}")
-    parts = card.model.to_dict()
+    parts = card.model.with_decoder().to_dict()
     del parts["head"]["num_classes"]
     return parts | {"image_size": list(card.image_size)}
 
