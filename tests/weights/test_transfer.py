@@ -458,3 +458,36 @@ def test_damage_is_refused_or_harmless(small_files, tmp_path_factory, data):
         after = numbers(target)
         assert all(np.array_equal(after[path], true[path]) for path in report.paths)
         scrambled(target, seed=1)
+
+
+def test_another_number_of_classes_needs_no_option():
+    """The head's inner width follows the classes; backbone and decoder are copied whole."""
+
+    def detector(classes, channels=8):
+        return vg.Detector(
+            vg.backbones.CSPDarknet(depth=0.33, width=0.0625),
+            vg.decoders.FPN(channels=channels),
+            vg.heads.AnchorFree(num_classes=classes, bins=4),
+            image_size=64,
+        )
+
+    source, target = detector(80), detector(3)
+    report = transfer(source, target)
+    assert report.coverage == 1.0
+    shares = report.share_by_part
+    assert (shares["backbone"], shares["decoder"]) == (1.0, 1.0)
+    head = [w for w in target.weights if w.path.startswith("head/")]
+    paths = set(report.paths)
+    copied = sum(int(np.prod(w.shape)) for w in head if w.path in paths)
+    whole = sum(int(np.prod(w.shape)) for w in head)
+    assert 0 < shares["head"] == pytest.approx(copied / whole) < 1
+    assert "backbone 100.0%, decoder 100.0%, head" in str(report)
+    for one, other in zip(source.backbone.weights, target.backbone.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    wider = detector(3, channels=64)
+    before = wider.get_weights()
+    with pytest.raises(UserError, match="backbone and decoder would come") as error:
+        transfer(source, wider)
+    assert "decoder/" in error.value.received
+    assert "head/" not in error.value.received.partition(";")[0]
+    assert all(map(np.array_equal, before, wider.get_weights()))

@@ -26,7 +26,7 @@ def transfer(
     output: Annotated[Path, typer.Option(help="The model file to write.")],
     rename: Rename = None,
     at_least: Annotated[
-        float, typer.Option(min=0, max=1, help="Least share of the model to be copied.")
+        float, typer.Option(min=0, max=1, help="Least share of backbone and decoder.")
     ] = 0.9,
     layout: Annotated[
         str, typer.Option(help="Names and axes of the source: keras, torch or auto.")

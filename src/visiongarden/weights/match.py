@@ -10,11 +10,12 @@ import keras
 import numpy as np
 
 from visiongarden.errors import UserError
+from visiongarden.models import Joined
 from visiongarden.weights.class_rows import Rows, class_rows
 from visiongarden.weights.counted import shifted
 from visiongarden.weights.live import Owned, by_layer_names, owners
 from visiongarden.weights.rename import Rename, renamed
-from visiongarden.weights.report import Mismatch, Moved, TransferReport, Weight
+from visiongarden.weights.report import BODY, Mismatch, Moved, TransferReport, Weight
 from visiongarden.weights.sources import Source, Stored
 from visiongarden.weights.torch_names import as_keras, keras_path
 
@@ -123,6 +124,7 @@ def match(source: Source, target: Any, rename: Rename | None, rows: str = "name"
         by_position=tuple(placed),
         counted=tuple(counted),
         classes=classes.note if class_outputs else "",
+        parts=(*BODY, "head") if isinstance(target, Joined) else (),
     )
     return Match(
         good,

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 _WIDTH, _LISTED = 100, 8
 
+BODY = ("backbone", "decoder")
+"""Parts that a transfer must cover; the head's size follows the number of classes."""
+
 
 @dataclass(frozen=True)
 class Weight:
@@ -83,6 +86,7 @@ class TransferReport:
             source numbers a layer's weights.
         counted: paths that were not copied because their layer has a name that Keras counted up
             ("conv2d_3"), and the two sides count differently.
+        parts: names of the target's parts, where it is made of parts.
         classes: how the rows of class outputs were matched; "" where both sides have the same
             classes.
     """
@@ -98,11 +102,38 @@ class TransferReport:
     by_position: tuple[str, ...] = ()
     counted: tuple[str, ...] = ()
     classes: str = ""
+    parts: tuple[str, ...] = ()
 
     @property
     def paths(self) -> tuple[str, ...]:
         """Paths of the target that were copied to."""
         return tuple(moved.path for moved in (*self.copied, *self.renamed))
+
+    @property
+    def share_by_part(self) -> dict[str, float]:
+        """Part of the target -> share of its parameters that were copied to, 0 to 1."""
+        return {part: self._share_of((part,)) for part in self.parts if any(self._within((part,)))}
+
+    @property
+    def coverage(self) -> float:
+        """Share of the parameters of backbone and decoder that were copied to, 0 to 1.
+
+        A head follows the number of classes, which a transfer as a rule changes. A target that is
+        not made of parts counts as a whole.
+        """
+        return self._share_of(BODY) if self.parts else self.share_of_target
+
+    def _share_of(self, parts: tuple[str, ...]) -> float:
+        copied, lost = self._within(parts)
+        return copied / (copied + lost) if copied + lost else 1.0
+
+    def _within(self, parts: tuple[str, ...]) -> tuple[int, int]:
+        """Parameters of some parts that were copied to, and that were not."""
+        moved = [m for m in (*self.copied, *self.renamed) if within(m.path, parts)]
+        lost = sum(m.fresh for m in moved)
+        lost += sum(each.parameters for each in self.differs if within(each.path, parts))
+        lost += sum(each.parameters for each in self.only_in_target if within(each.path, parts))
+        return sum(m.parameters for m in moved), lost
 
     @property
     def share_of_target(self) -> float:
@@ -210,8 +241,16 @@ def _largest(weights: tuple[Weight, ...]) -> list[str]:
     return [f"{weight.path} ({weight.parameters:,})" for weight in ordered]
 
 
+def within(path: str, parts: tuple[str, ...]) -> bool:
+    """Whether a weight belongs to one of the parts."""
+    return path.split("/")[0] in parts
+
+
 def _notes(report: TransferReport) -> list[str]:
     notes = [report.classes] if report.classes else []
+    if shares := report.share_by_part:
+        listed = ", ".join(f"{part} {share:.1%}" for part, share in shares.items())
+        notes.append(f"copied of each part: {listed}")
     conversions = [m.conversion for m in (*report.copied, *report.renamed) if m.conversion]
     for conversion in sorted(set(conversions)):
         notes.append(f"converted {conversion}: {conversions.count(conversion)} weights")

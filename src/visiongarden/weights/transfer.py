@@ -14,7 +14,7 @@ from visiongarden.models import load
 from visiongarden.weights.match import Match, Pair, match
 from visiongarden.weights.propose import proposed
 from visiongarden.weights.rename import Rename
-from visiongarden.weights.report import TransferReport
+from visiongarden.weights.report import BODY, TransferReport, within
 from visiongarden.weights.sources import open_source
 
 
@@ -45,7 +45,8 @@ def transfer(
         target: a built model or layer.
         rename: `{"model.0": "backbone/stem", "**/bn": "**/norm"}`: rules for the start of a
             source's name, in whole steps, applied one after the other; or a function name -> name.
-        at_least: least share of the target's parameters that must be copied, 0 to 1.
+        at_least: least share of the parameters of backbone and decoder that must be copied, 0 to
+            1; of a target that is not made of parts, of all its parameters.
         layout: whose names and axes the source has, "keras" or "torch"; "auto" decides by name.
         class_rows: "name" as above, or "position": row i goes to row i, whatever the names are.
 
@@ -138,20 +139,24 @@ def _refuse_overflow(pair: Pair) -> None:
 
 def _refuse_less(found: Match, at_least: float) -> None:
     report = found.report
-    share = report.share_of_target
+    share = report.coverage
     if share >= at_least and report.paths:
         return
+    counts = BODY if report.parts and report.paths else ()
     missing = [
-        (m.parameters, f"{m.path} ({m.received}, wanted {m.wanted})") for m in report.differs
+        (m.parameters, m.path, f"{m.path} ({m.received}, wanted {m.wanted})")
+        for m in report.differs
     ]
-    missing += [(weight.parameters, weight.path) for weight in report.only_in_target]
-    largest = [text for _, text in sorted(missing, key=lambda each: (-each[0], each[1]))[:3]]
+    missing += [(weight.parameters, weight.path, weight.path) for weight in report.only_in_target]
+    missing = [each for each in missing if not counts or within(each[1], counts)]
+    largest = [text for *_, text in sorted(missing, key=lambda each: (-each[0], each[2]))[:3]]
     over = [weight.path for weight in report.only_in_source]
     offers = f"; the source has besides: {', '.join(over[:3])}" if over else ""
     more = f" and {len(missing) - 3} more" if missing[3:] else ""
+    what = "backbone and decoder" if counts else "parameters"
     raise UserError(
-        f"only {share:.1%} of {report.target}'s parameters would come from {report.source}; "
-        "nothing was changed",
+        f"only {share:.1%} of {report.target}'s {what} "
+        f"would come from {report.source}; nothing was changed",
         rule=f"at least {at_least:.1%}" if report.paths else "at least one weight",
         received=f"missing: {', '.join(largest)}{more}{offers}",
         fix=_fix(found),
@@ -169,7 +174,7 @@ def _fix(found: Match) -> str:
         )
     if not found.report.paths:
         return f"rename the weights, as {_rename({'model.0': 'backbone/stem'})}"
-    share = np.floor(found.report.share_of_target * 100) / 100
+    share = np.floor(found.report.coverage * 100) / 100
     return option("at_least", float(share))
 
 
