@@ -139,7 +139,7 @@ class Shrub(vg.Backbone):
         return maps
 
 
-@pytest.mark.parametrize("backbone", [Shrub(species="ash"), Twig()])
+@pytest.mark.parametrize("backbone", [Shrub(species="ash"), Twig(units=0)])
 def test_another_backbone_is_one_row(backbone):
     parts = {"decoder": vg.decoders.FPN(channels=8, levels=("p3", "p4")), "image_size": 64}
     head = vg.heads.AnchorFree(num_classes=2, bins=4)
