@@ -1,5 +1,6 @@
 """Runs that were killed, diverged, or are resumed on other data: none is lost or blocked."""
 
+import errno
 import importlib
 import json
 import re
@@ -90,9 +91,15 @@ def test_a_run_killed_in_its_first_epoch_begins_again(tmp_path, data, monkeypatc
     folder = tmp_path / "run"
     killed(monkeypatch, recipe(data), folder)
     assert {p.name for p in folder.iterdir()} == {"recipe.yaml", "environment.json"}
+    # What an unfinished write leaves, and a file of the user.
+    (folder / f".{'0a' * 12}.draft").mkdir()
+    (folder / f".{'0a' * 12}.draft" / "best.keras").touch()
+    (folder / f".{'1b' * 12}.draft").touch()
+    (folder / ".mine.draft").touch()
     # Other settings than those of the killed run: no state depends on them.
     train(recipe(data, epochs=1, learning_rate=0.001), folder, resume=resume)
     assert (folder / "last.keras").is_file()
+    assert [p.name for p in folder.glob(".*")] == [".mine.draft"]
     assert ("starts from the beginning" in capsys.readouterr().out) == resume
     assert resolve(folder / "recipe.yaml").training.learning_rate == 0.001
 
@@ -122,6 +129,25 @@ def test_which_folders_hold_only_an_unfinished_first_epoch(tmp_path, files, unfi
             new_folder(tmp_path, tmp_path)
     else:
         assert new_folder(tmp_path, tmp_path) == tmp_path
+
+
+def test_a_full_disk_in_the_first_epoch_names_how_to_go_on(tmp_path, data, monkeypatch, capsys):
+    folder = tmp_path / "run"
+
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device", "resume.npz")
+
+    record = importlib.import_module("visiongarden.training.record")
+    with monkeypatch.context() as patch:
+        patch.setattr(record, "save_state", full)
+        with pytest.raises(OSError, match="No space left"):
+            train(recipe(data, epochs=1), folder)
+    assert (folder / "best.keras").is_file()
+    words = capsys.readouterr().out.rpartition("to go on: visiongarden ")[2].splitlines()[0]
+    with pytest.raises(SystemExit) as end:
+        main(shlex.split(words))
+    assert end.value.code == 0
+    assert (folder / "last.keras").is_file()
 
 
 def test_a_finished_run_without_its_checkpoint_is_kept(tmp_path, data):

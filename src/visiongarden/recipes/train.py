@@ -29,6 +29,7 @@ from visiongarden.recipes.run_folder import (
     new_folder,
     resumed_folder,
 )
+from visiongarden.storage import remove_drafts
 from visiongarden.tasks import find
 from visiongarden.training import (
     FILE,
@@ -90,6 +91,7 @@ def train(
     base = Path("runs") / recipe.data.path.resolve().stem
     folder = resumed_folder(base, output) if resume else new_folder(base, output)
     with locked(folder):
+        remove_drafts(folder)
         leaks = leaked(train_set, val_set, prints)
         _introduce(console, recipe, model, train_set, val_set, folder, leaks)
         resume = resume and not _restarts(console, folder)
@@ -158,7 +160,8 @@ def _fit(
             callbacks=(_Describe(folder, recipe),) if resume else (),
             **options,
         )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, OSError, DataError):
+        # Ctrl-C, a full disk, an image that broke meanwhile: what was saved before is whole.
         say(console, f"stopped; to go on: {command(folder)} --resume")
         raise
     except NotFiniteError as error:

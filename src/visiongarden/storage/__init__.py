@@ -2,6 +2,19 @@
 
 from visiongarden.storage.json_text import parse_json
 from visiongarden.storage.names import path_inside, safe_name
-from visiongarden.storage.write import atomic_folder, atomic_path, atomic_write
+from visiongarden.storage.write import (
+    atomic_folder,
+    atomic_path,
+    atomic_write,
+    remove_drafts,
+)
 
-__all__ = ["atomic_folder", "atomic_path", "atomic_write", "parse_json", "path_inside", "safe_name"]
+__all__ = [
+    "atomic_folder",
+    "atomic_path",
+    "atomic_write",
+    "parse_json",
+    "path_inside",
+    "remove_drafts",
+    "safe_name",
+]

@@ -9,6 +9,7 @@ umask; nothing remains after a failure.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 Content = bytes | str | Callable[[BinaryIO], object]
+
+_DRAFT = re.compile(r"\.[0-9a-f]{24}\.draft")
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _FLAGS |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -103,6 +106,19 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         draft.rename(path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove the drafts that killed processes left in a folder; no other process may write there.
+
+    A checkpoint's draft may be as large as the space that its next one lacks.
+    """
+    for path in folder.iterdir():
+        if _DRAFT.fullmatch(path.name):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _draft_of(path: Path) -> Path:
