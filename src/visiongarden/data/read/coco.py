@@ -23,12 +23,15 @@ from visiongarden.data.read.build import (
     size_of,
     there,
 )
+from visiongarden.data.read.other_tools import all_other, is_other
 from visiongarden.data.read.plain_values import flag, whole
 from visiongarden.errors import DataError
 from visiongarden.storage import parse_json
 from visiongarden.types import ClassMap, Example, ImageSize, Outline
 
 _START = 65_536
+_MANY = 100
+"""JSON files of one folder from which on not each is opened to tell what it is."""
 _LISTS = ("images", "annotations", "categories")
 _KEYS = tuple(f'"{key}"'.encode() for key in _LISTS)
 _READ = frozenset({"image_id", "category_id", "bbox", "area", "iscrowd", "segmentation"})
@@ -358,10 +361,12 @@ def _files(root: Place) -> dict[str, Place]:
     """Split -> JSON file."""
     found: dict[str, Place] = {}
     for folder in (root, root / "annotations"):
-        for name in names_in(folder):
-            if not name.endswith(".json"):
+        files = [folder / name for name in names_in(folder) if name.endswith(".json")]
+        if all_other(files):
+            continue
+        for file in files:
+            if len(files) < _MANY and is_other(file):
                 continue
-            file = folder / name
             stem = file.stem.removeprefix("instances_")
             split = next((s for s in ("train", "val", "test") if stem.startswith(s)), stem)
             found.setdefault(split, file)

@@ -23,6 +23,7 @@ from visiongarden.data.read.build import (
     read_text,
     size_of,
 )
+from visiongarden.data.read.other_tools import all_other, is_other
 from visiongarden.errors import DataError
 from visiongarden.storage import safe_name
 from visiongarden.types import ClassMap, Example, ImageSize
@@ -49,7 +50,10 @@ Row = tuple[int, Mapping[str, str]]
 
 def looks_like(path: Place) -> bool:
     """A CSV file, or a folder with one for each split, or one of the usual names."""
-    return path.suffix == ".csv" if path.is_file() else bool(_files(path))
+    if path.is_file():
+        return path.suffix == ".csv" and not is_other(path)
+    files = list(_files(path).values())
+    return bool(files) and not all_other(files)
 
 
 def is_surely(path: Place) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from visiongarden.data.place import Place, place
-from visiongarden.data.read import array_record
+from visiongarden.data.read import array_record, other_tools, yolo
 from visiongarden.data.read.gather import EVERY_FORMAT, READERS, unreadable
 from visiongarden.errors import DataError, UserError, nearest, option
 
@@ -38,13 +38,25 @@ def opened(
             format = _guess(root, formats)
         except OSError as error:
             raise unreadable(root, error) from error
+    elif format in READERS and not READERS[format].looks_like(root):
+        tool = other_tools.recognize(root)
+        if tool is not None:
+            raise other_tools.refuse(root, tool)
     if format not in formats:
         raise UserError(f"unknown format {format!r}", fix=nearest(format, [*formats, "auto"]))
     return root, format
 
 
 def _guess(path: Place, formats: Sequence[str]) -> str:
-    found = guesses(path, formats)
+    try:
+        found, problem = guesses(path, formats), None
+    except DataError as error:
+        found, problem = [], error
+    tool = other_tools.recognize(path) if _is_doubtful(found, path) else None
+    if tool is not None and (found != ["folders"] or tool.file.suffix == ".data"):
+        raise other_tools.refuse(path, tool)
+    if problem is not None:
+        raise problem
     if len(found) == 1:
         return found[0]
     others = [] if found else guesses(path, EVERY_FORMAT)
@@ -55,6 +67,11 @@ def _guess(path: Place, formats: Sequence[str]) -> str:
         received=like + (", which holds no boxes" if others else ""),
         fix=" or ".join(option("format", name) for name in found) or None,
     )
+
+
+def _is_doubtful(found: list[str], path: Place) -> bool:
+    """Whether the labels may be another tool's: nothing was found, or no more than a hint."""
+    return found in ([], ["folders"]) or (found == ["yolo"] and not yolo.is_surely(path))
 
 
 def guesses(path: Place, formats: Sequence[str] = EVERY_FORMAT) -> list[str]:

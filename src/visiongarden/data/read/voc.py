@@ -19,6 +19,7 @@ from visiongarden.data.read.build import (
     read_text,
     size_of,
 )
+from visiongarden.data.read.other_tools import is_other
 from visiongarden.data.read.xml_tree import Element, parse_xml
 from visiongarden.errors import DataError
 from visiongarden.types import ClassMap, Example
@@ -148,7 +149,18 @@ def _folders(root: Place) -> tuple[Place, Place] | None:
     names = {p.name.lower(): p for p in root.iterdir() if p.is_dir()} if root.is_dir() else {}
     pictures = names.get("jpegimages") or names.get("images")
     annotations = names.get("annotations")
-    return (annotations, pictures) if annotations and pictures else None
+    if annotations and pictures:
+        return annotations, pictures
+    return (root, root) if root.is_dir() and _is_beside(root) else None
+
+
+def _is_beside(root: Place) -> bool:
+    """Whether XML files are beside their images, as labelImg writes them, and nothing else is."""
+    names = names_in(root)
+    if any(name.endswith((".json", ".csv", ".yaml", ".yml")) for name in names):
+        return False
+    files = [name for name in names if name.endswith(".xml") and not is_other(root / name)][:1]
+    return bool(files) and files[0].removesuffix(".xml") in images_in(root)
 
 
 def _splits(root: Place, annotations: Place) -> dict[str, list[str]]:

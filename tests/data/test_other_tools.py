@@ -1,0 +1,107 @@
+"""Labels of tools whose formats are not read: named, with a fix that leads to one that is."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from visiongarden.data import read
+from visiongarden.data.read import opened
+from visiongarden.errors import DataError
+
+
+def picture(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.zeros((30, 40, 3), np.uint8))
+
+
+def written(files):
+    def make(root):
+        for name, content in files.items():
+            file = root / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content if isinstance(content, str) else json.dumps(content))
+
+    return make
+
+
+SHAPE = {"label": "cat", "points": [[2, 3], [9, 9]], "shape_type": "rectangle"}
+LABELME = {"version": "5.4.1", "flags": {}, "shapes": [SHAPE], "imagePath": "a.png"}
+REGION = {"shape_attributes": {"name": "rect", "x": 2}, "region_attributes": {"class": "cat"}}
+VIA = {"_via_settings": {}, "_via_img_metadata": {"a.png1": {"regions": [REGION]}}}
+BOX = {"label": "cat", "coordinates": {"x": 5, "y": 5, "width": 3, "height": 3}}
+TASK = {"id": 1, "annotations": [{"completed_by": 1, "result": []}], "data": {"image": "a.png"}}
+CVAT = (
+    '<annotations><version>1.1</version><image name="a.png"><box label="a"/></image></annotations>'
+)
+TOOLS = [
+    ("labelme", written({"a.json": LABELME})),
+    ("labelme", written({"train/a.json": LABELME, "val/b.json": LABELME})),
+    ("VIA", written({"via_project.json": VIA})),
+    ("VIA", written({"a.json": {"a.png1": {"filename": "a.png", "regions": [REGION]}}})),
+    ("VIA", written({"via.csv": "filename,region_shape_attributes,region_attributes\na,b,c\n"})),
+    ("CreateML", written({"labels.json": [{"image": "a.png", "annotations": [BOX]}]})),
+    ("CreateML", written({"train/a.json": [{"image": "a", "annotations": [BOX]}]})),
+    ("Label Studio", written({"project.json": [TASK]})),
+    ("CVAT", written({"annotations.xml": CVAT, "images/a.txt": ""})),
+    ("obj.data", written({"obj.data": "classes = 1\nnames = data/obj.names\nbackup = backup/\n",
+                          "obj.names": "cat\n", "train.txt": "data/obj_train_data/p0.png\n",
+                          "obj_train_data/p0.txt": "0 .5 .5 .1 .1\n"})),
+    ("Roboflow", written({"train/_annotations.csv": "filename,class,xmin,ymin,xmax,ymax\n"
+                          "a.png,cat,1,1,9,9\n"})),
+    ("several labels", written({"train/_classes.csv": "filename, cat, dog\na.png, 1, 0\n"})),
+    ("several labels", written({"train.csv": "image,cat,dog\na.png,1,0\nb.png,1,1\n"})),
+    ("DOTA", written({"labelTxt/a.txt": "imagesource:G\ngsd:0.1\n1 1 9 1 9 9 1 9 plane 0\n"})),
+    ("DOTA", written({"labels/a.txt": "1.0 1 9 1 9 9 1 9 small-vehicle 1\n"})),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "make"), TOOLS)
+def test_the_tool_is_named(tmp_path, name, make):
+    for place in ("a.png", "images/a.png", "obj_train_data/p0.png"):
+        if place == "a.png" or name == "obj.data" or place.startswith("images"):
+            picture(tmp_path / place)
+    make(tmp_path)
+    with pytest.raises(DataError, match="a format that is not read") as caught:
+        opened(tmp_path)
+    assert name in caught.value.what
+    assert caught.value.fix
+    assert "format" not in caught.value.fix.replace("COCO format", "")
+
+
+def test_an_unknown_folder_gets_no_format_as_a_fix(tmp_path):
+    (tmp_path / "notes.md").write_text("nothing")
+    with pytest.raises(DataError, match="cannot tell the format") as caught:
+        opened(tmp_path)
+    assert caught.value.fix is None
+
+
+def test_asking_for_a_format_names_the_tool_as_well(tmp_path):
+    picture(tmp_path / "a.png")
+    written({"a.json": LABELME})(tmp_path)
+    with pytest.raises(DataError, match="labels of labelme"):
+        read(tmp_path, "coco")
+
+
+def test_notes_of_label_studio_are_no_annotations(tmp_path):
+    picture(tmp_path / "images" / "a.png")
+    notes = {"categories": [{"id": 0, "name": "cat"}], "info": {"contributor": "Label Studio"}}
+    written({"notes.json": notes, "classes.txt": "cat\n", "labels/a.txt": "0 .5 .5 .5 .5\n"})(
+        tmp_path
+    )
+    assert opened(tmp_path)[1] == "yolo"
+    assert read(tmp_path)[0].boxes.tolist() == [[10, 7.5, 30, 22.5]]
+
+
+def test_xml_beside_images_is_read_as_voc(tmp_path):
+    names = [f"photo{i}" for i in range(30)]
+    for name in names:
+        picture(tmp_path / f"{name}.png")
+        box = "<xmin>2</xmin><ymin>3</ymin><xmax>12</xmax><ymax>15</ymax>"
+        item = f"<object><name>cat</name><bndbox>{box}</bndbox></object>"
+        (tmp_path / f"{name}.xml").write_text(f"<annotation>{item}</annotation>")
+    assert opened(tmp_path)[1] == "voc"
+    parts = [read(tmp_path, split=split) for split in ("train", "val", "test")]
+    assert sum(map(len, parts)) == 30
+    assert all(e.boxes.tolist() == [[2, 3, 12, 15]] for part in parts for e in part)
