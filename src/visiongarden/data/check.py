@@ -37,13 +37,13 @@ def check(dataset: AnyDataset, trained_on: bool = False, prints: Prints | None =
 
     Args:
         dataset: what is looked at.
-        trained_on: boxes that are all crowds, or none at all, and masks that show one class alone
-            teach nothing, and are refused.
+        trained_on: boxes that are all crowds, or none at all, equal images with other boxes, and
+            masks that show one class alone are refused.
         prints: keeps what is read to compare files, for `leaked`.
 
     Raises:
         DataError: one report that names each image that is missing, cut short or not decodable, or
-            that lies in the folders of two classes, or twice with other boxes.
+            that lies in the folders of two classes.
     """
     if trained_on and isinstance(dataset, DetectionDataset):
         no_usable_box(dataset)
@@ -57,7 +57,11 @@ def check(dataset: AnyDataset, trained_on: bool = False, prints: Prints | None =
         seen = {index for one in loaded if isinstance(one, set) for index in one}
         if isinstance(dataset, SegmentationDataset) and trained_on and not found:
             found += _one_class(dataset, seen)
-    refuse(dataset.root, found or list(_two_classes(dataset, prints or Prints())))
+    prints = prints or Prints()
+    found = found or list(_two_classes(dataset, prints))
+    if trained_on and isinstance(dataset, DetectionDataset):
+        found = found or list(_two_sets_of_boxes(dataset, prints))
+    refuse(dataset.root, found)
 
 
 def no_usable_box(dataset: DetectionDataset) -> None:
@@ -107,8 +111,6 @@ def _one_class(dataset: SegmentationDataset, seen: set[int]) -> Iterator[Finding
 
 
 def _two_classes(dataset: AnyDataset, prints: Prints) -> Iterator[Finding]:
-    if isinstance(dataset, DetectionDataset):
-        yield from _two_sets_of_boxes(dataset, prints)
     if not isinstance(dataset, ClassificationDataset):
         return
     for group in prints.equal(dataset):

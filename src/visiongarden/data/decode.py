@@ -58,13 +58,19 @@ def decode_bytes(raw: bytes, path: Any, least: ImageSize | None = None) -> np.nd
         spare = max(height / least[0], width / least[1])
         # The reduced kinds give BGR whatever is asked.
         how = next((flag for times, flag in _REDUCED if spare >= times), how)
+    # OpenCV reads EXIF in its own way: boxes are checked against the header's orientation. It turns
+    # a TIFF while it decodes, whatever it is told.
+    is_tiff = raw.startswith((b"II", b"MM"))
+    flags = how if is_tiff else how | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         with decoding(header.height * header.width):
-            image = cv2.imdecode(np.frombuffer(raw, np.uint8), how)
+            image = cv2.imdecode(np.frombuffer(raw, np.uint8), flags)
     except cv2.error as error:
         raise DataError(f"{path}: the image cannot be decoded", received=str(error)) from error
     if image is None:
         raise DataError(f"{path}: the image cannot be decoded")
+    if not is_tiff:
+        image = _turned(image, header.orientation)
     if how == cv2.IMREAD_COLOR_RGB and image.shape[:2] != header.size:
         raise DataError(
             f"{path}: {image.shape[1]} × {image.shape[0]} pixels are decoded",
@@ -73,6 +79,15 @@ def decode_bytes(raw: bytes, path: Any, least: ImageSize | None = None) -> np.nd
     if how != cv2.IMREAD_COLOR_RGB:
         cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
     return np.asarray(image, np.uint8)
+
+
+def _turned(image: np.ndarray, orientation: int) -> np.ndarray:
+    """An image as it is to be shown, by its EXIF orientation, 1 to 8 (TIFF 6.0, tag 274)."""
+    if orientation >= 5:  # rows are columns
+        image = cv2.transpose(image)
+    # The first row is at the bottom, the first column on the right.
+    flips = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
+    return cv2.flip(image, flips[orientation]) if orientation in flips else image
 
 
 def cut_short(raw: bytes) -> bool:

@@ -13,6 +13,7 @@ from visiongarden import terminal
 from visiongarden.config import save_yaml
 from visiongarden.data import DetectionDataset, Prints, check, fingerprint, leaked
 from visiongarden.data.check import no_usable_box
+from visiongarden.data.depth import depth_in
 from visiongarden.errors import DataError, NotFiniteError, UserError
 from visiongarden.evaluation import evaluate, judge_on, plot_history
 from visiongarden.layers.keras_internals import seed_everything
@@ -254,6 +255,9 @@ def _notes(train_set: Any, val_set: Any) -> list[str]:
         for dataset in (train_set, val_set)
         for note in getattr(dataset, "notes", ())
     ]
+    depth = depth_in(train_set)
+    if depth is not None:
+        notes.append(f"{'warning' if depth.is_dark else 'note'}: images to train on: {depth}")
     try:
         if isinstance(val_set, DetectionDataset):
             no_usable_box(val_set)

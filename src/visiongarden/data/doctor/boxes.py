@@ -91,7 +91,7 @@ class Boxes(Labelling):
         """Images, those without a label file, those without a box in it, boxes."""
         unlabeled = self.unlabeled.get(dataset.split, 0)
         counts = {"images": len(dataset)}
-        counts |= {"without a label file": unlabeled} if unlabeled else {}
+        counts |= {"without a label file": unlabeled} if any(self.unlabeled.values()) else {}
         empty = int((dataset.counts() == 0).sum())
         return counts | {"without a box": empty - unlabeled, "boxes": int(tally.sum())}
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.decode import decode_bytes
+from visiongarden.data.depth import Depth, depth_of, together
 from visiongarden.data.faults import Finding
 from visiongarden.data.header import MOST_BYTES, header_of
 from visiongarden.data.place import read_bytes
@@ -45,6 +46,7 @@ class Look:
     small: Any = None
     orientation: int = 1
     size: ImageSize = (0, 0)
+    depth: Depth | None = None
 
 
 def look_at(datasets: Mapping[str, Any]) -> list[Look]:
@@ -71,7 +73,8 @@ def _look(split: str, dataset: Any, index: int) -> Look:
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (16, 16), interpolation=cv2.INTER_AREA)
     content = blake2b(raw, digest_size=16).digest()
-    return Look(str(path), split, index, "", content, _hash(grey), small, orientation, size)
+    depth = depth_of(raw, path)
+    return Look(str(path), split, index, "", content, _hash(grey), small, orientation, size, depth)
 
 
 def _hash(grey: np.ndarray) -> int:
@@ -90,6 +93,7 @@ def findings(
         elif look.orientation != 1:
             what = f"EXIF orientation {look.orientation}: {labelling.turned}"
             yield Finding("note", "exif", look.path, what, look.split)
+    yield from _of_depth(looks)
     sound = [look for look in looks if not look.fault]
     for first, copies in same(sound):
         for copy in copies:
@@ -111,6 +115,16 @@ def findings(
         what = f"looks like {one.path}" + (f", which is in {one.split}" if across else "")
         level = "warning" if across else "note"
         yield Finding(level, "near-duplicate", other.path, what, other.split)
+
+
+def _of_depth(looks: Sequence[Look]) -> Iterator[Finding]:
+    """The range of 16-bit images of each split; a warning where they become nearly black."""
+    for split in dict.fromkeys(look.split for look in looks):
+        deep = [look for look in looks if look.split == split and look.depth is not None]
+        depth = together(look.depth for look in deep if look.depth is not None)
+        if depth is not None:
+            level = "warning" if depth.is_dark else "note"
+            yield Finding(level, "depth", deep[0].path, f"{len(deep)} images: {depth}", split)
 
 
 def _copied(first: Look, copy: Look) -> str:

@@ -62,6 +62,7 @@ KINDS = {
     "pose": "pose labels without kpt_shape",
     "unlabeled": "images without a label file",
     "unused": "labels that no task uses",
+    "depth": "images of 16 bits",
     "exif": "images rotated by EXIF",
     "empty": "images without a box",
     "cut": "boxes cut at the border",

@@ -1,0 +1,101 @@
+"""Orientation that OpenCV and the header read differently, and images of 16 bits."""
+
+import io
+import struct
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+from tests.data.test_yolo import make
+
+from visiongarden.data import decode, image_size
+from visiongarden.data.depth import depth_in
+from visiongarden.data.doctor import diagnose
+from visiongarden.data.read import read_any
+
+PIXELS = np.random.default_rng(0).integers(0, 255, (30, 40, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("ending", ["png", "jpg", "tif"])
+def test_pixels_are_turned_as_pillow_turns_them(tmp_path, orientation, ending):
+    path, tags = tmp_path / f"a.{ending}", Image.Exif()
+    tags[0x0112] = orientation
+    Image.fromarray(PIXELS).save(path, exif=tags, quality=95)
+    found = decode(path).astype(int)
+    with Image.open(path) as image:
+        truth = np.asarray(ImageOps.exif_transpose(image).convert("RGB"), int)
+    assert found.shape == truth.shape == (*image_size(path), 3)
+    assert np.abs(found - truth).max() <= (3 if ending == "jpg" else 0)
+
+
+def exif(order, kind, count, value):
+    sign = "<" if order == b"II" else ">"
+    head = b"Exif\0\0" + order + struct.pack(f"{sign}HI", 42, 8) + struct.pack(f"{sign}H", 1)
+    entry = struct.pack(f"{sign}HHI", 0x112, kind, count)
+    number = struct.pack(f"{sign}I", value) if kind == 4 else struct.pack(f"{sign}HH", value, 0)
+    return head + entry + number + bytes(4)
+
+
+ODD = {
+    "LONG": [exif(b"MM", 4, 1, 3)],
+    "LONG, little-endian": [exif(b"II", 4, 1, 6)],
+    "BYTE": [exif(b"II", 1, 1, 6)],
+    "count 0": [exif(b"II", 3, 0, 6)],
+    "two segments": [exif(b"II", 3, 1, 1), exif(b"II", 3, 1, 6)],
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_unusual_orientations_turn_boxes_and_pixels_alike(tmp_path, case):
+    raw = cv2.imencode(".jpg", PIXELS)[1].tobytes()
+    parts = [b"\xff\xe1" + struct.pack(">H", len(d) + 2) + d for d in ODD[case]]
+    path = tmp_path / "a.jpg"
+    path.write_bytes(raw[:2] + b"".join(parts) + raw[2:])
+    assert image_size(path) == decode(path).shape[:2]
+    # A reduced image is turned in the same way.
+    assert decode(path, (15, 15)).shape[:2] == tuple(-(-s // 2) for s in image_size(path))
+
+
+def deep(root, values, ending=".png"):
+    make(root)
+    for file in root.rglob("*.png"):
+        stored = values.astype(np.uint16)
+        file.unlink()
+        cv2.imwrite(str(file.with_suffix(ending)), stored)
+    return root
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif"])
+def test_twelve_bits_in_sixteen_are_reported(tmp_path, ending):
+    # 40 values, 1152 to 2361: divided by 256 they are 4 to 9.
+    row = 1152 + 31 * np.arange(40)
+    deep(tmp_path, np.tile(row, (30, 1)), ending)
+    found = [f for f in diagnose(tmp_path).findings if f.kind == "depth"]
+    assert [f.level for f in found] == ["warning", "warning"]
+    assert "2 images: 16 bits, values 1152 to 2361" in found[0].what
+    assert "6 gray levels are left of 40" in found[0].what
+    assert depth_in(read_any(tmp_path)).is_dark
+
+
+def test_full_range_is_a_note_and_eight_bits_nothing(tmp_path):
+    deep(tmp_path / "deep", np.tile(np.linspace(0, 65535, 40), (30, 1)))
+    found = [f for f in diagnose(tmp_path / "deep").findings if f.kind == "depth"]
+    assert [f.level for f in found] == ["note", "note"]
+    assert "values 0 to 65535" in found[0].what
+    make(tmp_path / "plain")
+    assert depth_in(read_any(tmp_path / "plain")) is None
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, "TIFF")
+    (tmp_path / "plain" / "images" / "train" / "train0.png").write_bytes(buffer.getvalue())
+    assert depth_in(read_any(tmp_path / "plain")) is None
+
+
+def test_a_report_with_unlabeled_images_in_one_split_has_a_page(tmp_path):
+    from visiongarden.data.doctor import check_set
+
+    make(tmp_path / "set")
+    (tmp_path / "set" / "labels" / "val" / "val0.txt").unlink()
+    _, page = check_set(tmp_path / "set", tmp_path / "page.html")
+    assert "without a label file" in page.read_text()
