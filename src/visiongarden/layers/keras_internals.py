@@ -12,10 +12,12 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src import backend as keras_backend
 from keras.src.backend import compute_output_spec
 from keras.src.backend.common import global_state, stateless_scope
 from keras.src.backend.common.variables import AutocastScope
 from keras.src.ops.numpy import Add as SymbolicAdd
+from keras.src.random import seed_generator
 from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 from keras.src.utils.naming import to_snake_case
 from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
@@ -25,9 +27,11 @@ __all__ = [
     "dtype_policy",
     "fill",
     "fresh_names",
+    "global_seed_state",
     "has_automatic_name",
     "is_only_its_weights",
     "is_weightless",
+    "random_operations",
     "replay",
     "seed_everything",
     "traced_by_backend",
@@ -141,6 +145,16 @@ def seed_everything(seed: int) -> None:
         import torch
 
         torch.manual_seed(seed)
+
+
+def global_seed_state() -> keras.Variable:
+    """State of the generator that Keras uses where no seed is given, made if it is not there."""
+    return seed_generator.global_seed_generator().state
+
+
+def random_operations() -> Any:
+    """The backend's module of random operations; each calls its `draw_seed`."""
+    return keras_backend.random
 
 
 def is_weightless() -> bool:

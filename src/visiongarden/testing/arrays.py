@@ -57,8 +57,11 @@ def arrays_like(spec: Any, seed: int = 0, batch: int = BATCH) -> Any:
             return type(item)(make(value) for value in item)
         if hasattr(item, "shape") and hasattr(item, "dtype"):
             array = keras.ops.convert_to_numpy(item)
+            if array.ndim == 0 or len(array) != 1:
+                return array
             # A batch of one hides what mixes the images of a batch.
-            return np.concatenate([array, array[::-1] * 0.5])[:batch] if len(array) == 1 else array
+            second = array * np.asarray(0.5, array.dtype) if array.dtype.kind == "f" else array
+            return np.concatenate([array, second])
         raise UserError(
             "inputs cannot be understood",
             rule="an array, a shape with the batch first, a FeatureSpec, or a list or dict of them",
@@ -67,6 +70,18 @@ def arrays_like(spec: Any, seed: int = 0, batch: int = BATCH) -> Any:
         )
 
     return make(spec)
+
+
+def batch_of(spec: Any) -> int:
+    """The batch of the arrays among inputs, which all others share; `BATCH` where there is none."""
+    if isinstance(spec, Mapping) and not isinstance(spec, FeatureSpec):
+        spec = list(spec.values())
+    if isinstance(spec, (tuple, list)) and not is_shape(spec):
+        found = [batch_of(item) for item in spec if not is_shape(item)]
+        return next((size for size in found if size != BATCH), BATCH)
+    if hasattr(spec, "shape") and hasattr(spec, "dtype") and len(spec.shape):
+        return max(int(spec.shape[0]), 2)
+    return BATCH
 
 
 def leaves(tree: Any) -> list[Any]:

@@ -11,7 +11,18 @@ import keras
 
 from visiongarden.errors import UserError, nearest
 from visiongarden.testing import fresh
-from visiongarden.testing.checks import config, gradients, inference, precision, shapes, state
+from visiongarden.testing.checks import (
+    config,
+    gradients,
+    inference,
+    learning,
+    names,
+    precision,
+    randomness,
+    shapes,
+    state,
+    statistics,
+)
 from visiongarden.testing.checks import training as training_checks
 from visiongarden.testing.explain import advice_for, told
 from visiongarden.testing.report import Finding, Report, failed, skipped
@@ -20,6 +31,7 @@ from visiongarden.testing.subject import Subject
 _ALONE: dict[str, Callable[[Subject], Finding]] = {
     "registered": config.registered,
     "runs": inference.runs,
+    "own_names": names.own_names,
     "config_complete": config.config_complete,
     "round_trip": config.round_trip,
 }
@@ -27,8 +39,10 @@ _RUNNING: dict[str, Callable[[Subject], Finding]] = {
     "runs_from_config": config.runs_again,
     "traces": inference.traces,
     "variables_tracked": state.variables_tracked,
+    "sublayers_apart": state.sublayers_apart,
     "sublayers_used": state.sublayers_used,
     "instances_apart": state.instances_apart,
+    "stable_paths": names.stable_paths,
     "repeatable": inference.repeatable,
     "mixed_bfloat16": precision.mixed_bfloat16,
     "mixed_float16": precision.mixed_float16,
@@ -42,8 +56,11 @@ _TRACING: dict[str, Callable[[Subject], Finding]] = {
 }
 _REPEATABLE: dict[str, Callable[[Subject], Finding]] = {
     "training": training_checks.training,
+    "statistics_updated": statistics.statistics_updated,
+    "fresh_noise": randomness.fresh_noise,
     "input_gradient": gradients.input_gradient,
     "gradients": gradients.gradients,
+    "learns": learning.learns,
 }
 CHECKS = (*_ALONE, *_RUNNING, *_TRACING, *_REPEATABLE, *fresh.NAMES)
 """Names of all checks."""
@@ -110,8 +127,8 @@ def check_many(
             pending.append((subject, own, findings, job))
         processes.run()
         return [
-            Report(subject.cls.__name__, (*findings, *_of_processes(processes, job, own)))
-            for subject, own, findings, job in pending
+            Report(subject.cls.__name__, (*found, *_of_processes(processes, job, own, _run(found))))
+            for subject, own, found, job in pending
         ]
 
 
@@ -132,7 +149,9 @@ def assert_sound(source: Any, inputs: Any = None, **options: Any) -> None:
 
 
 def _in_process(subject: Subject, skip: Sequence[str]) -> Iterator[Finding]:
+    """The findings; where it does not run, that one stands for all that could not be asked."""
     failures: set[str] = set()
+    told_already: set[str] = set()
     groups: tuple[tuple[dict[str, Callable[[Subject], Finding]], tuple[str, ...]], ...] = (
         (_ALONE, ()),
         (_RUNNING, ("runs",)),
@@ -144,12 +163,17 @@ def _in_process(subject: Subject, skip: Sequence[str]) -> Iterator[Finding]:
             if name in skip and name != "runs":
                 continue
             broken = next((need for need in needs if need in failures), None)
+            if broken == "runs":
+                continue
             if broken is not None:
                 finding = skipped(f"`{broken}` fails")
             else:
                 finding = _safely(function, subject)
             if finding.status == "failed":
+                if finding.evidence in told_already:
+                    continue
                 failures.add(name)
+                told_already.add(finding.evidence)
             yield finding.named(name)
 
 
@@ -160,9 +184,17 @@ def _safely(function: Callable[[Subject], Finding], subject: Subject) -> Finding
         return failed(told(error), advice_for(error, "mend what this error names"))
 
 
-def _of_processes(processes: fresh.FreshProcesses, job: Any, skip: Sequence[str]) -> list[Finding]:
+def _run(findings: Sequence[Finding]) -> bool:
+    return all(f.status == "passed" for f in findings if f.check == "runs")
+
+
+def _of_processes(
+    processes: fresh.FreshProcesses, job: Any, skip: Sequence[str], runs: bool
+) -> list[Finding]:
     if job is None:
-        found = [skipped("it does not run and trace").named(name) for name in fresh.NAMES]
+        found = []
+        if runs:
+            found = [skipped("`traces` fails").named(name) for name in fresh.NAMES]
     else:
         found = processes.findings(job)
     return [finding for finding in found if finding.check not in skip]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from visiongarden.errors import UserError
 
-_OWN = Path(__file__).parent
+_OWN = Path(__file__).parents[1]
 _LIBRARIES = ("site-packages", "dist-packages", "/lib/python")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _NOISE = (

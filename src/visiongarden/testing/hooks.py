@@ -1,7 +1,8 @@
-"""Watching Keras while a layer runs: which variables it makes, which additions it traces."""
+"""Watching Keras while a layer runs: variables made, attributes set, seeds used, additions."""
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 
 import keras
 
-from visiongarden.layers.keras_internals import SymbolicAdd
+from visiongarden.layers.keras_internals import SymbolicAdd, random_operations
 from visiongarden.testing.explain import is_of_person
 
 
@@ -44,6 +45,63 @@ def variables_made() -> Iterator[list[keras.Variable]]:
 
     with replaced(keras.Variable, "__init__", watching):
         yield made
+
+
+RESERVED = frozenset(
+    {
+        "_auto_config", "_call_signature", "_called", "_dtype_policy", "_inbound_nodes",
+        "_layers", "_lock", "_loss_ids", "_losses", "_losses_override", "_metrics",
+        "_non_trainable_variables", "_outbound_nodes", "_parent_path", "_path",
+        "_seed_generators", "_tracker", "_trainable", "_trainable_variables",
+        "add_loss", "add_metric", "add_variable", "add_weight", "build_from_config", "call",
+        "compute_output_shape", "compute_output_spec", "count_params", "from_config",
+        "get_build_config", "get_config", "get_weights", "load_own_variables",
+        "save_own_variables", "set_weights", "stateless_call", "symbolic_call",
+    }
+)  # fmt: skip
+"""Attributes of `keras.layers.Layer` that it reads itself; a layer that assigns one loses what is
+in it, or what Keras kept there."""
+
+
+@contextmanager
+def attributes_set() -> Iterator[list[tuple[str, str]]]:
+    """Inside, assignments of the user's code to names in `RESERVED` are listed with their place."""
+    found: list[tuple[str, str]] = []
+
+    def watching(original: Any) -> Any:
+        def __setattr__(self: Any, name: str, value: Any) -> None:  # noqa: N807
+            if name in RESERVED:
+                frame = sys._getframe(1)
+                # A base of ours, as Composite, hands the assignment on.
+                while frame.f_back is not None and frame.f_code.co_name == "__setattr__":
+                    frame = frame.f_back
+                if is_of_person(frame.f_code.co_filename):
+                    place = f" at {Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+                    found.append((name, place))
+            original(self, name, value)
+
+        return __setattr__
+
+    with replaced(keras.layers.Layer, "__setattr__", watching):
+        yield found
+
+
+@contextmanager
+def fixed_seeds() -> Iterator[list[tuple[int, str]]]:
+    """Inside, integer seeds that reach Keras's random operations are listed with their place."""
+    found: list[tuple[int, str]] = []
+
+    def watching(original: Any) -> Any:
+        def draw_seed(seed: Any) -> Any:
+            if isinstance(seed, int):
+                place = _place()
+                found.append((seed, "" if place == "the graph" else f" at {place}"))
+            return original(seed)
+
+        return draw_seed
+
+    with replaced(random_operations(), "draw_seed", watching):
+        yield found
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from rich.table import Table
 
-Status = Literal["passed", "failed", "skipped"]
+Status = Literal["passed", "warning", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Finding:
 
     Attributes:
         check: the check's name, as in `CHECKS`.
-        status: "passed", "failed", or "skipped" with the reason as evidence.
+        status: "passed", "failed", "warning" for a limitation that is not an error, or "skipped"
+            with the reason as evidence.
         evidence: what was seen: numbers, shapes, names.
         advice: what to change, where it failed.
     """
@@ -47,6 +48,11 @@ def failed(evidence: str, advice: str) -> Finding:
     return Finding("", "failed", evidence, advice)
 
 
+def warned(evidence: str, advice: str) -> Finding:
+    """What a check returns for a limitation, or for what may be meant."""
+    return Finding("", "warning", evidence, advice)
+
+
 def skipped(reason: str) -> Finding:
     """What a check returns when it says nothing about this subject."""
     return Finding("", "skipped", reason)
@@ -69,8 +75,18 @@ class Report:
         """The findings that failed."""
         return tuple(f for f in self.findings if f.status == "failed")
 
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """The findings that are limitations, not errors."""
+        return tuple(f for f in self.findings if f.status == "warning")
+
     def __getitem__(self, check: str) -> Finding:
-        return next(f for f in self.findings if f.check == check)
+        for finding in self.findings:
+            if finding.check == check:
+                return finding
+        if any(f.check == "runs" and f.status == "failed" for f in self.findings):
+            return skipped("`runs` fails").named(check)
+        raise KeyError(check)
 
     def with_findings(self, more: Iterable[Finding]) -> Report:
         """This report with more findings at its end."""
@@ -92,11 +108,11 @@ class Report:
         table = Table(title=str(self).splitlines()[0], title_justify="left", show_lines=False)
         for heading in ("check", "", "evidence and advice"):
             table.add_column(heading, overflow="fold")
-        colours = {"passed": "green", "failed": "bold red", "skipped": "dim"}
+        colors = {"passed": "green", "failed": "bold red", "warning": "yellow", "skipped": "dim"}
         for finding in self.findings:
             text = finding.evidence + (f"\n→ {finding.advice}" if finding.advice else "")
-            colour = colours[finding.status]
-            table.add_row(finding.check, Text(finding.status, style=colour), Text(text))
+            status = Text(finding.status, style=colors[finding.status])
+            table.add_row(finding.check, status, Text(text))
         return table
 
     def __str__(self) -> str:
@@ -104,5 +120,8 @@ class Report:
             f"{sum(f.status == status for f in self.findings)} {status}"
             for status in ("passed", "failed", "skipped")
         ]
+        if self.warnings:
+            counts.append(f"{len(self.warnings)} warning{'s' * (len(self.warnings) > 1)}")
         head = f"{self.subject}: {'sound' if self.ok else 'NOT sound'} ({', '.join(counts)})"
-        return "\n".join([head, *(f"  {finding}" for finding in self.failures)])
+        told = (*self.failures, *self.warnings)
+        return "\n".join([head, *(f"  {finding}" for finding in told)])

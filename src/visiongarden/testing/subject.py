@@ -11,7 +11,7 @@ import numpy as np
 from visiongarden.errors import UserError
 from visiongarden.layers.keras_internals import dtype_policy, fresh_names
 from visiongarden.parts import IMAGE, Backbone, Head, Part
-from visiongarden.testing.arrays import arrays_like, inputs_of, is_shape
+from visiongarden.testing.arrays import arrays_like, batch_of, inputs_of, is_shape
 from visiongarden.testing.explain import first_line
 from visiongarden.testing.guess import (
     CHANNELS,
@@ -84,11 +84,13 @@ class Subject:
             policy: name of the global policy while it is made.
             **changes: constructor arguments that differ.
         """
+        # Copied under the policy in force, which `renewed` then tells from a layer's own.
+        made = {} if self.config is None else renewed(self.config | changes, policy)
         with dtype_policy(policy), fresh_names():
             if self.is_part:
                 return self.part.as_model(self.features)
             if self.config is not None:
-                return self.cls(**renewed(self.config | changes))
+                return self.cls(**made)
             model: Any = self.instance
             config = {k: v for k, v in model.get_config().items() if k != "dtype"}
             return type(model).from_config(config | changes)
@@ -107,12 +109,15 @@ class Subject:
         arguments = self.arguments if arguments is None else arguments
         return keras.tree.map_structure(keras.ops.convert_to_tensor, arguments)
 
-    def symbols(self, batch: int | None = None, sides: bool = True) -> tuple[Any, ...]:
+    def symbols(
+        self, batch: int | None = None, sides: bool = True, arguments: Any = None
+    ) -> tuple[Any, ...]:
         """Positional arguments as symbolic tensors.
 
         Args:
             batch: first side; None leaves it open.
             sides: whether height and width are known; else they are None, in maps of rank 4.
+            arguments: arrays whose shapes and dtypes are taken; None takes the subject's.
         """
 
         def symbol(array: np.ndarray) -> Any:
@@ -121,7 +126,8 @@ class Subject:
                 shape = (None, None, shape[-1])
             return keras.KerasTensor((batch, *shape), dtype=str(array.dtype))
 
-        return keras.tree.map_structure(symbol, self.arguments)
+        arguments = self.arguments if arguments is None else arguments
+        return keras.tree.map_structure(symbol, arguments)
 
     def call(self, layer: Any, arguments: Any = None, training: bool = False) -> Any:
         """Runs a layer on arrays."""
@@ -153,8 +159,9 @@ class Subject:
     def _positional(self, inputs: Any) -> tuple[Any, ...]:
         several = isinstance(inputs, (tuple, list)) and not is_shape(inputs)
         if several and not self.is_part and tensor_arguments(self.cls) > 1:
-            return tuple(arrays_like(item, seed) for seed, item in enumerate(inputs))
-        return (arrays_like(inputs),)
+            batch = batch_of(inputs)
+            return tuple(arrays_like(item, seed, batch) for seed, item in enumerate(inputs))
+        return (arrays_like(inputs, batch=batch_of(inputs)),)
 
     def _guessed(self) -> Any:
         if self.is_part:

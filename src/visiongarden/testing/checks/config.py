@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import keras
+import numpy as np
 
 from visiongarden import registry
 from visiongarden.layers.keras_internals import dtype_policy
@@ -63,6 +64,11 @@ def config_complete(subject: Subject) -> Finding:
             f"the config cannot be written: {told(error)}",
             advice_for(error, "hold numbers, strings, lists and layers only"),
         )
+    if found := _array_in(config):
+        return failed(
+            f"the config holds a NumPy {found[1]} under {found[0]!r}, which comes back as a dict",
+            f'"{found[0]}": self.{found[0]}.tolist() in get_config, and np.asarray in __init__',
+        )
     names = _own_parameters(subject)
     missing = [name for name in names if name not in config]
     if missing:
@@ -77,7 +83,7 @@ def config_complete(subject: Subject) -> Finding:
         except Exception:  # noqa: S112  the parameter does not take that value
             continue
         told_value = other.get_config().get(name)
-        if told_value != value and not isinstance(told_value, dict):
+        if told_value != value and not _is_normalized(subject, name, told_value, config.get(name)):
             return failed(
                 f"{name}={value!r} was given, the config says {told_value!r}",
                 f"return the value that the constructor was given: self.{name} = {name}",
@@ -123,6 +129,31 @@ def round_trip(subject: Subject) -> Finding:
             "return the values that the constructor was given, unchanged",
         )
     return passed("name, dtype policy, trainable and every parameter come back")
+
+
+def _array_in(config: dict[str, Any]) -> tuple[str, str] | None:
+    for name, value in config.items():
+        for leaf in keras.tree.flatten(value):
+            if isinstance(leaf, (np.ndarray, np.generic)) or keras.ops.is_tensor(leaf):
+                return name, "array" if getattr(leaf, "ndim", 0) else "number"
+    return None
+
+
+def _is_normalized(subject: Subject, name: str, told_value: Any, original: Any) -> bool:
+    """Whether the config holds another spelling of the value, as Conv2D's (4, 4) for 4.
+
+    It does where the spelling differs from that of the first value, and stays as it is when the
+    constructor takes it.
+    """
+    if isinstance(told_value, dict):
+        return True
+    if plain(told_value) == plain(original):
+        return False
+    try:
+        again = subject.fresh(**{name: told_value}).get_config().get(name)
+    except Exception:
+        return False
+    return bool(plain(again) == plain(told_value))
 
 
 def runs_again(subject: Subject) -> Finding:

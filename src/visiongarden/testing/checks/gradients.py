@@ -108,6 +108,12 @@ def _projected(outputs: Any) -> Any:
     return total
 
 
+def _added(layer: Any) -> Any:
+    """What the call added by `add_loss`; regularizers, which hold any weight, are left out."""
+    losses = [loss for sub in layer._flatten_layers() for loss in sub._get_own_losses()]
+    return sum((ops.cast(ops.sum(loss), "float32") for loss in losses), 0.0)
+
+
 def _tensorflow(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], list[Any]]:
     import tensorflow as tf
 
@@ -116,7 +122,7 @@ def _tensorflow(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], 
         for tensor in inputs:
             if is_float(tensor):
                 tape.watch(tensor)
-        loss = _projected(layer(*arguments, training=training))
+        loss = _projected(layer(*arguments, training=training)) + _added(layer)
     weights = [v.value for v in layer.trainable_variables]
     if not tf.is_tensor(loss):
         return [None] * len(weights), [None] * len(inputs)
@@ -141,7 +147,7 @@ def _jax(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], list[An
         packed = keras.tree.pack_sequence_as(arguments, full)
         # Not stateless_call: that hands `training` to a call() which may not take it.
         with keras.StatelessScope(state_mapping=list(zip(variables, weights, strict=True))):
-            return _projected(layer(*packed, training=training))
+            return _projected(layer(*packed, training=training)) + _added(layer)
 
     weights = [v.value for v in variables]
     of_weights, of_floats = jax.grad(loss, argnums=(0, 1))(weights, [inputs[i] for i in floats])
@@ -160,7 +166,7 @@ def _torch(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], list[
     arguments = keras.tree.map_structure(leaf, arguments)
     inputs = leaves(arguments)
     weights = [v.value for v in layer.trainable_variables]
-    loss = _projected(layer(*arguments, training=training))
+    loss = _projected(layer(*arguments, training=training)) + _added(layer)
     if not torch.is_tensor(loss) or not loss.requires_grad:
         return [None] * len(weights), [None] * len(inputs)
     wanted = [*weights, *(tensor for tensor in inputs if tensor.requires_grad)]

@@ -71,9 +71,12 @@ def _on_symbols(subject: Subject) -> Exception | None:
 
 
 def repeatable(subject: Subject) -> Finding:
-    """Inference gives the same numbers twice, and changes no variable."""
+    """Inference gives the same numbers twice, and changes no weight.
+
+    The state of a seed is none: Keras's recurrent layers advance it in inference, too.
+    """
     layer = subject.main
-    before = [np.array(array) for array in numpy_leaves([v.value for v in layer.variables])]
+    before = [np.array(array) for array in numpy_leaves([v.value for v in layer.weights])]
     first = numpy_leaves(subject.call(layer))
     again = numpy_leaves(subject.call(layer))
     if difference(first, again) > TOLERANCE / 10:
@@ -82,9 +85,9 @@ def repeatable(subject: Subject) -> Finding:
             "draw random numbers in training only, through a layer such as Dropout, or under "
             "`if training:`",
         )
-    after = numpy_leaves([v.value for v in layer.variables])
+    after = numpy_leaves([v.value for v in layer.weights])
     changed = [
-        v.path for v, a, b in zip(layer.variables, before, after, strict=True) if (a != b).any()
+        v.path for v, a, b in zip(layer.weights, before, after, strict=True) if (a != b).any()
     ]
     if changed:
         return failed(

@@ -38,6 +38,8 @@ def _mixed(subject: Subject, half: str) -> Finding:
         wrong = _wrong_dtypes(layer, output, half)
         if wrong:
             return failed(wrong, f"{advice}; a last sublayer may have dtype='float32'")
+        if wrong := _fails_in_training(subject, layer, half):
+            return failed(wrong, advice)
         for name, arguments in _probes(subject):
             full = subject.call(subject.main, arguments)
             if _finite(full) and not _finite(subject.call(layer, arguments)):
@@ -51,6 +53,20 @@ def _mixed(subject: Subject, half: str) -> Finding:
     if not any(is_float(leaf) for leaf in leaves(output)):
         return passed("variables float32; no output of floats")
     return passed(f"outputs {half}, variables float32, finite")
+
+
+def _fails_in_training(subject: Subject, layer: Any, half: str) -> str | None:
+    """What goes wrong in training alone: another dtype, an error, numbers that are not finite."""
+    full = subject.call(subject.main, training=True)
+    try:
+        output = subject.call(layer, training=True)
+    except Exception as error:
+        return f"fails under mixed_{half} with training=True: {told(error)}"
+    if wrong := _wrong_dtypes(layer, output, half):
+        return f"with training=True {wrong}"
+    if _finite(full) and not _finite(output):
+        return "not finite with training=True, where float32 is"
+    return None
 
 
 def _wrong_dtypes(layer: Any, output: Any, half: str) -> str | None:

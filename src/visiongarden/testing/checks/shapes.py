@@ -1,4 +1,4 @@
-"""Shapes: stated, traced and run; with sides unknown; and additions that broadcast."""
+"""Shapes: stated, traced and run, at odd sides too; with sides unknown; broadcast additions."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ import numpy as np
 from visiongarden.testing.arrays import leaves, shapes
 from visiongarden.testing.explain import told
 from visiongarden.testing.hooks import additions
-from visiongarden.testing.report import Finding, failed, passed, skipped
+from visiongarden.testing.report import Finding, failed, passed, skipped, warned
 from visiongarden.testing.subject import Subject
 
 _STATED = (
     "let compute_output_shape return the shape that call() gives, or delete it: Keras traces call()"
 )
 _OPEN = (
-    "take sides from ops.shape(x) or use layers that work at any size; if one size is meant, leave "
-    'this check out: skip=("open_sides",)'
+    "take sides from ops.shape(x) or use layers that work at any size; if one size is meant, refuse "
+    "others with an error"
+)
+_ONE_SIZE = (
+    "a model with this layer needs its image_size; for any size take sides from ops.shape(x), and "
+    "let no weight depend on height and width"
 )
 
 
@@ -40,11 +44,48 @@ def static_shape(subject: Subject) -> Finding:
             said = None  # takes shapes by other names; the symbolic call above has used it
         if said is not None and _flat_shapes(said) != wanted:
             return failed(f"compute_output_shape says {said}, run {shapes(ran)}", _STATED)
+    for arguments in _odd_sides(subject):
+        if wrong := _wrong_at(subject, arguments):
+            return failed(f"{wrong} for inputs {shapes(arguments)}", _STATED)
     return passed(shapes(ran))
 
 
+def _wrong_at(subject: Subject, arguments: Any) -> str | None:
+    """What is stated wrongly at another size; a layer that refuses the size states nothing."""
+    layer = subject.fresh()
+    try:
+        ran = subject.call(layer, arguments)
+    except Exception:
+        return None
+    try:
+        stated = layer(*subject.symbols(None, arguments=arguments))
+    except Exception as error:
+        return f"runs, and does not trace: {told(error)}"
+    wrong = _differing(stated, ran)
+    return f"stated {wrong[0]}, run {wrong[1]}" if wrong else None
+
+
+def _odd_sides(subject: Subject) -> list[Any]:
+    """The inputs with the sides between batch and channels one longer, and one shorter."""
+
+    def longer(array: np.ndarray) -> np.ndarray:
+        pads = [(0, 0), *[(0, 1)] * (array.ndim - 2), (0, 0)]
+        return np.pad(array, pads, mode="edge") if array.ndim > 2 else array
+
+    def shorter(array: np.ndarray) -> np.ndarray:
+        inner = [slice(None, max(side - 1, 1)) for side in array.shape[1:-1]]
+        return array[(slice(None), *inner)] if array.ndim > 2 else array
+
+    if subject.is_graph or not any(a.ndim > 2 for a in leaves(subject.arguments)):
+        return []
+    return [keras.tree.map_structure(change, subject.arguments) for change in (longer, shorter)]
+
+
 def open_sides(subject: Subject) -> Finding:
-    """With height and width unknown it traces, states nothing wrong, and runs at two sizes."""
+    """With height and width unknown, and at a second size, nothing wrong is stated or returned.
+
+    A layer that refuses with an error is limited to one size, which is no error.
+    """
     if not any(array.ndim == 4 for array in leaves(subject.arguments)):
         return skipped("no input of rank 4")
     layer, stated = subject.fresh(), None
@@ -53,14 +94,15 @@ def open_sides(subject: Subject) -> Finding:
     except Exception as error:
         # JAX and PyTorch trace with a prime number for what is unknown: no half of it is whole.
         if keras.backend.backend() == "tensorflow":
-            return failed(f"does not trace with height and width unknown: {told(error)}", _OPEN)
+            return warned(f"limited to known height and width: {told(error)}", _ONE_SIZE)
         layer = subject.fresh()
     first: Any = None
     for arguments in (subject.arguments, _taller(subject.arguments)):
         try:
             ran = subject.call(layer, arguments)
         except Exception as error:
-            return failed(f"fails at {shapes(arguments)}: {told(error)}", _OPEN)
+            size = shapes(arguments)
+            return warned(f"limited to the size of its first call: {size}: {told(error)}", _ONE_SIZE)
         if stated is not None and (wrong := _differing(stated, ran)):
             return failed(f"stated {wrong[0]}, run {wrong[1]} for {shapes(arguments)}", _OPEN)
         batches = [leaf.shape[:1] for leaf in leaves(ran)]

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from typing import Any
 
 import keras
+import numpy as np
 
+from visiongarden.testing.arrays import is_float
 from visiongarden.testing.hooks import variables_made
+from visiongarden.testing.instances import attributes, own_layers, within
 from visiongarden.testing.report import Finding, failed, passed, skipped
 from visiongarden.testing.subject import Subject
 
+_SEED = "seed_generator_state"
+_STATEFUL = (keras.layers.Layer, keras.Variable)
+_WEIGHT = (
+    "a weight is made in build() by self.add_weight(shape, initializer, name=...), with "
+    "trainable=False for one that is not learned; a constant is the same array in each instance"
+)
+_WEIGHT_NAMES = {
+    "w", "b", "weight", "weights", "kernel", "bias", "scale", "gamma", "beta", "alpha", "shift",
+}  # fmt: skip
 _IN_CALL = "make sublayers and variables in __init__ (or build), once; call() only uses them"
 _BUILD = (
     "in build() build every sublayer that it makes (self.conv.build(input_shape)), or derive from "
@@ -49,10 +62,13 @@ def variables_tracked(subject: Subject) -> Finding:
         layer = subject.fresh()
         if not subject.is_graph:
             subject.call(layer)
-    known = {id(variable) for variable in layer.variables}
-    lost = [_name(v) for v in _alive(made) if id(v) not in known]
+    known = {id(v) for v in (*layer.variables, *layer.metrics_variables)}
+    # Keras's wrappers make a layer twice, and drop the first one's seed.
+    lost = [_name(v) for v in _alive(made) if id(v) not in known and v.name != _SEED]
     if lost:
         return failed(f"{len(lost)} variable(s) unknown to the layer: {_some(lost)}", _TRACKED)
+    if not subject.is_graph and (kept := _kept_tensor(layer, subject)):
+        return failed(*kept)
     paths = [variable.path for variable in layer.trainable_variables]
     twice = sorted({path for path in paths if paths.count(path) > 1})
     if twice:
@@ -61,6 +77,31 @@ def variables_tracked(subject: Subject) -> Finding:
             "give sublayers different names, or none; a path is what finds a weight again",
         )
     return passed(f"{len(known)} variables")
+
+
+def sublayers_apart(subject: Subject) -> Finding:
+    """No list or dict holds one layer, or one weight, several times, as `[Conv2D(8, 3)] * 3` does.
+
+    A layer that is shared on purpose is an attribute of its own as well.
+    """
+    if subject.is_graph:
+        return skipped("a graph may use a layer as often as it wants")
+    for owner in own_layers(subject.main):
+        direct = {id(value) for _, value in attributes(owner, depth=0)}
+        for name, container in attributes(owner, depth=0):
+            if not isinstance(container, (list, tuple, dict)):
+                continue
+            held = [value for _, value in within(name, container) if isinstance(value, _STATEFUL)]
+            counts = Counter(id(value) for value in held if id(value) not in direct)
+            repeated = next((v for v in held if counts[id(v)] > 1), None)
+            if repeated is not None:
+                return failed(
+                    f"self.{name} holds {repeated.name} {counts[id(repeated)]} times: one set of "
+                    "weights for all of them",
+                    f"self.{name} = [make() for _ in range(n)], so that each is made by itself; if "
+                    "they share weights on purpose, keep the shared one as an attribute, too",
+                )
+    return passed("each sublayer and weight is held once")
 
 
 def sublayers_used(subject: Subject) -> Finding:
@@ -83,7 +124,8 @@ def instances_apart(subject: Subject) -> Finding:
     if not subject.is_graph:
         subject.call(other)
     held, other_held = _held(one), _held(other)
-    shared = [_name(v) for key, v in other_held.items() if key in held]
+    given = _held_by_arguments(subject)  # layers that could not be copied, `round_trip` tells why
+    shared = [_name(v) for key, v in other_held.items() if key in held and key not in given]
     advice = "make containers in __init__, per instance; no mutable default or class attribute"
     if shared:
         return failed(f"two instances share {_some(shared)}", advice)
@@ -96,6 +138,51 @@ def instances_apart(subject: Subject) -> Finding:
             advice,
         )
     return passed("two instances share nothing")
+
+
+def _kept_tensor(layer: Any, subject: Subject) -> tuple[str, str] | None:
+    """What is wrong with a tensor that the layer keeps as an attribute, and what to do."""
+    other = subject.fresh()
+    subject.call(other)
+    twins = zip(own_layers(layer), own_layers(other), strict=False)
+    for one, two in twins:
+        pairs = zip(attributes(one), attributes(two), strict=False)
+        for (name, value), (_, second) in pairs:
+            if isinstance(value, keras.Variable):
+                continue
+            if type(value).__name__ in ("ResourceVariable", "_UnreadVariable"):
+                return (
+                    f"self.{name} is a tf.Variable, which Keras neither trains nor saves",
+                    _WEIGHT,
+                )
+            is_array = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+            is_tensor = keras.ops.is_tensor(value) and is_float(value)
+            if (not is_array and not is_tensor) or isinstance(value, keras.KerasTensor):
+                continue
+            a, b = (np.asarray(keras.ops.convert_to_numpy(v)) for v in (value, second))
+            if a.shape != b.shape or not np.array_equal(a, b, equal_nan=True):
+                return (
+                    f"self.{name} has other values in each instance, and no file keeps it",
+                    _WEIGHT,
+                )
+            if is_tensor and _looks_initial(name, a):
+                shape = tuple(a.shape)
+                told = f"self.{name} is a tensor {shape} of {a.flat[0]:g}, not a weight"
+                return f"{told}: it is never trained and no file keeps it", _WEIGHT
+    return None
+
+
+def _looks_initial(name: str, value: np.ndarray) -> bool:
+    """Whether a tensor is what an initializer gives: zeros, ones, one number throughout.
+
+    Other tensors are constants: a grid, a filter. So is a single number, and a box filter of ones.
+    """
+    if value.size == 0 or not (value == value.flat[0]).all():
+        return False
+    if value.size == 1 or value.ndim > 2:
+        parts = set(name.lower().strip("_").split("_"))
+        return bool(parts & _WEIGHT_NAMES) and value.flat[0] in (0, 1)
+    return True
 
 
 def _after_build(layer: Any, subject: Subject) -> set[int] | None:
@@ -153,6 +240,12 @@ def _held(layer: Any) -> dict[int, Any]:
         for value in list(owner.values()):
             search(value, 0)
     return found
+
+
+def _held_by_arguments(subject: Subject) -> set[int]:
+    values = within("", subject.config or {})
+    layers = [value for _, value in values if isinstance(value, keras.layers.Layer)]
+    return {id(variable) for layer in layers for variable in layer.variables}
 
 
 def _own(cls: type) -> bool:

@@ -1,0 +1,72 @@
+"""A few steps from the true start: does every weight begin to learn?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from visiongarden.testing.arrays import is_float, leaves, numpy_leaves
+from visiongarden.testing.checks.gradients import derived
+from visiongarden.testing.report import Finding, failed, passed, skipped
+from visiongarden.testing.subject import Subject
+
+_STEPS = 5
+_ROUNDING = 1e-5
+"""Share of the largest gradient; what is below, with random weights, is rounding."""
+
+
+def learns(subject: Subject) -> Finding:
+    """From the initial weights, each trainable weight gets a gradient within a few steps.
+
+    `gradients` moves all weights from their start first; a product of two factors that both start
+    at zero has gradients there, and none at the start. Each step moves the weights that have a
+    gradient, so that a branch behind one zero (LoRA, ReZero, a zero-initialized scale) wakes up.
+    """
+    layer = subject.fresh()
+    if not subject.is_graph:
+        subject.call(layer)
+    variables = layer.trainable_variables
+    if not variables:
+        return skipped("no trainable variable")
+    if not any(is_float(leaf) for leaf in leaves(subject.call(layer))):
+        return skipped("no output of floats")
+    waiting = _follow_randomly(subject, [v.path for v in variables])
+    for step in range(_STEPS):
+        found, _ = derived(layer, subject.tensors(), step % 2 == 0)
+        woken = set()
+        for variable, gradient in zip(variables, found, strict=True):
+            if gradient is not None and gradient.any():
+                woken.add(variable.path)
+                _move(variable, gradient)
+        if not waiting - woken:
+            return passed(f"all {len(variables)} trainable variables within {step + 1} step(s)")
+        if step >= 2 and not woken & waiting:
+            break
+        waiting -= woken
+    names = sorted(waiting)
+    return failed(
+        f"from the initial weights {', '.join(names[:4])} never get a gradient, which they do from "
+        "random ones",
+        "a product learns nothing while both factors are 0: initialize one with zeros, not both; "
+        "else a unit that is saturated or cut off at the start",
+    )
+
+
+def _follow_randomly(subject: Subject, paths: list[str]) -> set[str]:
+    """The weights whose gradient is more than rounding where all weights are random.
+
+    What has none there (a key's bias in attention) is no matter of the start.
+    """
+    found, _ = derived(subject.main, subject.tensors(), True)
+    sizes = [0.0 if g is None else float(np.abs(g).max(initial=0)) for g in found]
+    most = max(sizes, default=0.0)
+    # Paths are those of another instance: same names, same order.
+    return {path for path, size in zip(paths, sizes, strict=True) if size > _ROUNDING * most}
+
+
+def _move(variable: Any, gradient: np.ndarray) -> None:
+    value = numpy_leaves([variable.value])[0]
+    step = 0.1 * gradient / (np.abs(gradient).max() + 1e-12)
+    variable.assign(keras.ops.cast(value - step, variable.dtype))

@@ -1,0 +1,69 @@
+"""Attribute names that Keras uses itself, and names of weights that change from build to build."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from visiongarden.layers.keras_internals import fresh_names
+from visiongarden.testing.explain import first_line, where
+from visiongarden.testing.hooks import attributes_set
+from visiongarden.testing.report import Finding, failed, passed
+from visiongarden.testing.subject import Subject
+
+_COUNTED = (
+    'name sublayers by their place in this object (f"conv{i}" with i from enumerate), never by a '
+    "counter, a clock or a random number outside of it: weights are found again by their path"
+)
+
+
+def own_names(subject: Subject) -> Finding:
+    """No attribute takes a name that Keras uses, which would hide it from files or optimizers."""
+    if subject.is_part:
+        return passed("a part has no attributes of Keras's")
+    with attributes_set() as taken:
+        try:
+            subject.call(subject.fresh())
+        except AttributeError as error:
+            name = _read_only(error)
+            if name is not None:
+                return _refused(name, where(error))
+        except Exception as error:
+            if not taken:
+                return passed(f"not seen: {first_line(error, 80)}")
+    if taken:
+        return _refused(*taken[0])
+    return passed("no attribute has a name that Keras uses")
+
+
+def stable_paths(subject: Subject) -> Finding:
+    """Two builds from the same arguments give the weights the same paths, shapes and order."""
+    before, after = _paths(subject), _paths(subject)
+    if before == after:
+        return passed(f"{len(before)} weights have the same paths in two builds")
+    only = list((Counter(before) - Counter(after)).elements())
+    new = list((Counter(after) - Counter(before)).elements())
+    if not only or not new:
+        return failed("the second build orders its weights otherwise", _COUNTED)
+    return failed(f"the weight {only[0]} is {new[0]} in the next build", _COUNTED)
+
+
+def _paths(subject: Subject) -> list[str]:
+    with fresh_names():
+        layer = subject.fresh()
+        if not subject.is_graph:
+            subject.call(layer)
+    return [f"{weight.path} {tuple(weight.shape)}" for weight in layer.weights]
+
+
+def _refused(name: str, place: str) -> Finding:
+    return failed(
+        f"self.{name} is assigned{place}, a name that Keras uses itself",
+        f"choose another name, as self.own{'' if name.startswith('_') else '_'}{name}",
+    )
+
+
+def _read_only(error: AttributeError) -> str | None:
+    """The name of the read-only property that an assignment met."""
+    text = str(error)
+    quoted = text.split("'")
+    return quoted[1] if "has no setter" in text and len(quoted) > 1 else None

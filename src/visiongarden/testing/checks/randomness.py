@@ -1,0 +1,93 @@
+"""Random numbers in training: new ones in each step, also where a step is compiled."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import keras
+import numpy as np
+
+from visiongarden.layers.keras_internals import global_seed_state
+from visiongarden.testing.arrays import TOLERANCE, difference, numpy_leaves
+from visiongarden.testing.hooks import fixed_seeds
+from visiongarden.testing.instances import attributes
+from visiongarden.testing.report import Finding, failed, passed
+from visiongarden.testing.subject import Subject
+
+_ADVICE = (
+    "make self.seeds = keras.random.SeedGenerator() in __init__ and pass seed=self.seeds to "
+    "keras.random in call(), or use a layer such as Dropout"
+)
+
+
+def fresh_noise(subject: Subject) -> Finding:
+    """Random numbers come from Keras's generators, whose state a compiled step advances.
+
+    Python's and NumPy's numbers are drawn once, while the step is traced, and an integer seed gives
+    the same numbers in each step.
+    """
+    layer = subject.main
+    with fixed_seeds() as in_inference:
+        subject.call(layer)
+    before = _generators(layer)
+    with fixed_seeds() as in_training:
+        first = _in_training(subject, layer)
+    if _generators(layer) != before:
+        return failed(
+            "call() takes random numbers from Python or NumPy, which a compiled step draws only "
+            "once, while it is traced",
+            _ADVICE,
+        )
+    if len(in_training) > len(in_inference):
+        seed, place = in_training[-1]
+        return failed(
+            f"training uses the integer seed {seed}{place}, so that each step gets the same "
+            "random numbers",
+            _ADVICE,
+        )
+    worst = difference(first, _in_training(subject, layer))
+    if worst > TOLERANCE and _is_frozen(subject, layer):
+        return failed(
+            f"training differs by {worst:.2g} although all states are equal: these random numbers "
+            "are drawn once where a step is compiled",
+            _ADVICE,
+        )
+    return passed("random numbers, if any, come from Keras's generators")
+
+
+def _in_training(subject: Subject, layer: Any) -> list[np.ndarray]:
+    """Outputs in training; every state is put back, Keras's global seed among them."""
+    variables = [*layer.variables, *layer.metrics_variables, global_seed_state()]
+    values = [np.array(keras.ops.convert_to_numpy(v.value)) for v in variables]
+    try:
+        return numpy_leaves(subject.call(layer, training=True))
+    finally:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+
+def _is_frozen(subject: Subject, layer: Any) -> bool:
+    """Whether two runs of one traced call agree; TensorFlow's own random operations do not."""
+    if keras.backend.backend() != "tensorflow":
+        return True
+    import tensorflow as tf
+
+    tensors = subject.tensors()
+    run = tf.function(lambda *given: layer(*given, training=True), autograph=False)
+    return difference(numpy_leaves(run(*tensors)), numpy_leaves(run(*tensors))) == 0
+
+
+def _generators(layer: Any) -> list[str]:
+    """States of Python's and NumPy's global generators and of those that a layer holds."""
+    own = []
+    for _, value in attributes(layer):
+        if isinstance(value, random.Random):
+            own.append(repr(value.getstate()))
+        elif isinstance(value, np.random.Generator):
+            own.append(repr(value.bit_generator.state))
+        elif isinstance(value, np.random.RandomState):
+            own.append(repr(value.get_state(legacy=False)))
+    state: Any = np.random.get_state(legacy=False)
+    words = state["state"]
+    return [repr(random.getstate()), f"{words['pos']} {words['key'].tobytes()!r}", *own]

@@ -1,0 +1,117 @@
+"""Running statistics: what inference reads, training updates."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from typing import Any
+
+import keras
+import numpy as np
+
+from visiongarden.testing.arrays import difference, is_float, numpy_leaves
+from visiongarden.testing.instances import attributes, own_layers
+from visiongarden.testing.report import Finding, failed, passed, skipped, warned
+from visiongarden.testing.subject import Subject
+
+_TELLING = (
+    "mean", "avg", "average", "var", "variance", "std", "moving", "running", "ema", "stat",
+    "stats", "statistics", "center", "centre", "count", "momentum", "total",
+)  # fmt: skip
+_ADVICE = (
+    "update it in call() under `if training:`, with call(self, x, training=False); a constant is "
+    "no weight: keep it as a NumPy array"
+)
+
+
+def statistics_updated(subject: Subject) -> Finding:
+    """A weight that training does not learn, and that starts as 0 or 1, is updated by training.
+
+    Left as it starts, it has no effect: 0 is subtracted, or 1 is what divides. Weights of Keras's
+    own layers, of frozen ones, and those that another method of the class assigns are left out.
+    """
+    if subject.is_graph:
+        return skipped("the layers inside are checked by themselves")
+    layer = subject.fresh()
+    subject.call(layer)
+    suspects = list(_suspects(layer))
+    if not suspects:
+        return passed("no constant state")
+    before = {id(v): _value(v) for _, _, v in suspects}
+    for _ in range(2):
+        subject.call(layer, training=True)
+    idle = [s for s in suspects if (_value(s[2]) == before[id(s[2])]).all()]
+    for _, name, variable in idle:
+        if not _is_read(subject, layer, variable):
+            continue
+        evidence = f"inference reads {variable.path} (self.{name}), and training never updates it"
+        if set(f"{name}_{variable.name}".lower().split("_")) & set(_TELLING):
+            return failed(evidence, _ADVICE)
+        return warned(f"{evidence}; it starts as {before[id(variable)].flat[0]:g}", _ADVICE)
+    return passed(f"{len(suspects)} state(s), each updated or unread")
+
+
+def _suspects(layer: Any) -> Any:
+    for owner in own_layers(layer):
+        if not owner.trainable:
+            continue
+        for name, variable in attributes(owner, depth=2):
+            if not isinstance(variable, keras.Variable) or variable.trainable:
+                continue
+            if not is_float(variable) or not any(variable is w for w in owner.weights):
+                continue
+            value = _value(variable)
+            constant = value.size and (value == value.flat[0]).all() and value.flat[0] in (0, 1)
+            if constant and not _assigned_elsewhere(type(owner), name):
+                yield owner, name, variable
+
+
+def _value(variable: Any) -> np.ndarray:
+    return numpy_leaves([variable.value])[0].copy()
+
+
+def _is_read(subject: Subject, layer: Any, variable: Any) -> bool:
+    """Whether the outputs of inference follow the variable."""
+    before, value = numpy_leaves(subject.call(layer)), _value(variable)
+    variable.assign(value + np.linspace(0.3, 0.9, value.size).reshape(value.shape))
+    try:
+        return difference(before, numpy_leaves(subject.call(layer))) > 0
+    finally:
+        variable.assign(value)
+
+
+def _assigned_elsewhere(cls: type, name: str) -> bool:
+    """Whether a method beside call, build and __init__ assigns the variable, as `adapt` does."""
+    for base in cls.__mro__:
+        if base.__module__.split(".")[0] == "keras" or base is object:
+            continue
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
+        except (OSError, TypeError, SyntaxError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and node.name not in ("__init__", "build", "call"):
+                called = any(
+                    isinstance(n, ast.Attribute)
+                    and n.attr.startswith("assign")
+                    and isinstance(n.value, ast.Attribute)
+                    and n.value.attr == name
+                    for n in ast.walk(node)
+                )
+                if called and not _calls(tree, node.name):
+                    return True
+    return False
+
+
+def _calls(tree: ast.AST, method: str) -> bool:
+    """Whether call() itself runs the method, so that training would have updated the weight."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == "call":
+            return any(
+                isinstance(n, ast.Call)
+                and isinstance(n.func, ast.Attribute)
+                and n.func.attr == method
+                for n in ast.walk(node)
+            )
+    return False
