@@ -4,7 +4,6 @@
 the lines that `visiongarden lint` reports.
 """
 
-
 import functools
 import random
 

@@ -3,7 +3,6 @@
 `ZOO` maps each class to options of `check_many`; several follow Keras's guides on custom layers.
 """
 
-
 import keras
 import numpy as np
 from keras import ops

@@ -42,8 +42,9 @@ def arrays_like(spec: Any, seed: int = 0, batch: int = BATCH) -> Any:
 
     def make(item: Any) -> Any:
         if isinstance(item, FeatureSpec):
+            height, width = image_sides(max(s.stride for s in item.values()))
             return {
-                level: make((batch, 64 // s.stride, 96 // s.stride, s.channels))
+                level: make((batch, height // s.stride, width // s.stride, s.channels))
                 for level, s in item.items()
             }
         if isinstance(item, Mapping):
@@ -70,6 +71,11 @@ def arrays_like(spec: Any, seed: int = 0, batch: int = BATCH) -> Any:
         )
 
     return make(spec)
+
+
+def image_sides(largest: int) -> tuple[int, int]:
+    """(height, width) of images for a largest stride: multiples of it, and not square."""
+    return max(64, largest), max(64, largest) + max(32, largest)
 
 
 def batch_of(spec: Any) -> int:

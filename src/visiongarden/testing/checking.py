@@ -14,9 +14,11 @@ from visiongarden.testing import fresh
 from visiongarden.testing.checks import (
     config,
     gradients,
+    heads,
     inference,
     learning,
     names,
+    parts,
     precision,
     randomness,
     shapes,
@@ -62,7 +64,14 @@ _REPEATABLE: dict[str, Callable[[Subject], Finding]] = {
     "gradients": gradients.gradients,
     "learns": learning.learns,
 }
-CHECKS = (*_ALONE, *_RUNNING, *_TRACING, *_REPEATABLE, *fresh.NAMES)
+_PARTS: dict[str, Callable[[Subject], Finding]] = {
+    "fields_used": parts.fields_used,
+    "loss": heads.loss,
+    "decode": heads.decode,
+    "loss_decode": heads.loss_decode,
+}
+"""Of parts only; the last three of heads."""
+CHECKS = (*_ALONE, *_RUNNING, *_TRACING, *_REPEATABLE, *_PARTS, *fresh.NAMES)
 """Names of all checks."""
 
 
@@ -157,6 +166,7 @@ def _in_process(subject: Subject, skip: Sequence[str]) -> Iterator[Finding]:
         (_RUNNING, ("runs",)),
         (_TRACING, ("runs", "traces")),
         (_REPEATABLE, ("runs", "repeatable")),
+        (_of_role(subject), ("runs", "traces")),
     )
     for checks, needs in groups:
         for name, function in checks.items():
@@ -175,6 +185,16 @@ def _in_process(subject: Subject, skip: Sequence[str]) -> Iterator[Finding]:
                 failures.add(name)
                 told_already.add(finding.evidence)
             yield finding.named(name)
+
+
+def _of_role(subject: Subject) -> dict[str, Callable[[Subject], Finding]]:
+    """The checks of parts that concern the subject's role."""
+    if not subject.is_part:
+        return {}
+    role = type(subject.part).role
+    return {
+        name: check for name, check in _PARTS.items() if role == "head" or name == "fields_used"
+    }
 
 
 def _safely(function: Callable[[Subject], Finding], subject: Subject) -> Finding:

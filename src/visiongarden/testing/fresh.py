@@ -78,13 +78,15 @@ class FreshProcesses:
             return _Job("", skipped("no other process can import the class: put it in a module"))
         name, folder = str(len(self._jobs)), Path(self._folder.name)
         try:
-            model = subject.model(subject.main)
-            outputs = numpy_leaves(model(*_given(subject, model), training=False))
+            model, inputs = _saved_model(subject)
+            given = keras.tree.pack_sequence_as(
+                inputs_of(model), [keras.ops.convert_to_tensor(array) for array in inputs]
+            )
+            outputs = numpy_leaves(model(given, training=False))
             model.save(folder / f"{name}.keras")
         except Exception as error:
             return _Job("", failed(f"cannot be saved: {told(error)}", advice_for(error, _REOPEN)))
-        inputs = keras.tree.flatten(subject.arguments)
-        arrays = {f"x{i}": a for i, a in enumerate(inputs)}
+        arrays: dict[str, Any] = {f"x{i}": a for i, a in enumerate(inputs)}
         arrays |= {f"y{i}": a for i, a in enumerate(outputs)}
         np.savez(str(folder / name), **arrays)
         job = {
@@ -133,9 +135,18 @@ class FreshProcesses:
         return [makers[name](answers).named(name) for name in names]
 
 
-def _given(subject: Subject, model: Any) -> tuple[Any, ...]:
-    tensors = keras.tree.flatten(subject.tensors())
-    return (keras.tree.pack_sequence_as(inputs_of(model), tensors),)
+def _saved_model(subject: Subject) -> tuple[Any, list[np.ndarray]]:
+    """The model that is saved and reopened, and arrays for it: a part's within a whole model."""
+    flat = keras.tree.flatten(subject.arguments)
+    if not subject.is_part:
+        return subject.model(subject.main), flat
+    model = subject.connected()
+    if model is subject.main:
+        return model, flat
+    if isinstance(subject.arguments[0], dict):
+        rng = np.random.default_rng(0)
+        return model, [rng.uniform(size=(len(flat[0]), *subject.image_size, 3)).astype("float32")]
+    return model, flat
 
 
 def _started(backend: str, folder: Path) -> subprocess.Popen[str]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
 
 from visiongarden.errors import UserError
-from visiongarden.layers.keras_internals import dtype_policy, fresh_names
+from visiongarden.layers.keras_internals import dtype_policy, fresh_names, weightless
 from visiongarden.parts import IMAGE, Backbone, Head, Part
-from visiongarden.testing.arrays import arrays_like, batch_of, inputs_of, is_shape
+from visiongarden.testing.arrays import arrays_like, batch_of, image_sides, inputs_of, is_shape
+from visiongarden.testing.companions import connected
 from visiongarden.testing.explain import first_line
 from visiongarden.testing.guess import (
     CHANNELS,
@@ -20,7 +21,7 @@ from visiongarden.testing.guess import (
     tensor_arguments,
 )
 from visiongarden.testing.instances import randomise, remembered, renewed
-from visiongarden.types import FeatureSpec, LevelSpec, stride_of
+from visiongarden.types import FeatureSpec, ImageSize, LevelSpec, stride_of
 
 _SIDE = (64, 96)
 """Of an image for parts and models: a multiple of stride 32, not square."""
@@ -88,7 +89,7 @@ class Subject:
         made = {} if self.config is None else renewed(self.config | changes, policy)
         with dtype_policy(policy), fresh_names():
             if self.is_part:
-                return self.part.as_model(self.features)
+                return self.part.as_model(self.features, self.fixed_size)
             if self.config is not None:
                 return self.cls(**made)
             model: Any = self.instance
@@ -156,6 +157,35 @@ class Subject:
             }
         )
 
+    @property
+    def image_size(self) -> ImageSize:
+        """(height, width) in pixels of the image that a part's features come from."""
+        features = self.arguments[0]
+        if not isinstance(features, dict):
+            height, width = features.shape[1:3]
+            return int(height), int(width)
+        level, array = next(iter(features.items()))
+        return array.shape[1] * stride_of(level), array.shape[2] * stride_of(level)
+
+    @cached_property
+    def fixed_size(self) -> ImageSize | None:
+        """The image size that a part has to know while its graph is built; None if it does not."""
+        try:
+            with weightless(), fresh_names():
+                self.part.as_model(self.features)
+        except Exception:
+            return self.image_size
+        return None
+
+    def connected(self) -> Any:
+        """The part within a small model, with random weights, as it is trained and saved."""
+        with fresh_names():
+            model = connected(self.part, self.features, self.fixed_size)
+        if model is None:
+            return self.main
+        randomise(model)
+        return model
+
     def _positional(self, inputs: Any) -> tuple[Any, ...]:
         several = isinstance(inputs, (tuple, list)) and not is_shape(inputs)
         if several and not self.is_part and tensor_arguments(self.cls) > 1:
@@ -196,7 +226,8 @@ class Subject:
         if own := getattr(self.cls, "examples", {}).get("inputs"):
             return own
         if issubclass(self.cls, Backbone):
-            return (2, *_SIDE, 3)
+            largest = max(stride_of(level) for level in cast(Backbone, self.part).levels)
+            return (2, *image_sides(largest), 3)
         levels = getattr(self.part, "levels", None)
         if levels is None and isinstance(self.part, Head):
             levels = tuple(getattr(self.part, "anchors", None) or ())

@@ -76,6 +76,7 @@ def _import(module: str, file: str | None) -> None:
 
 def _load(path: Path, parts: bool) -> Any:
     if parts:
+        importlib.import_module("visiongarden.testing.companions")  # registers them
         from visiongarden.models import load
 
         return load(path)

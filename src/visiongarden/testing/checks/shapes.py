@@ -17,8 +17,8 @@ _STATED = (
     "let compute_output_shape return the shape that call() gives, or delete it: Keras traces call()"
 )
 _OPEN = (
-    "take sides from ops.shape(x) or use layers that work at any size; if one size is meant, refuse "
-    "others with an error"
+    "take sides from ops.shape(x) or use layers that work at any size; if one size is meant, let "
+    "call() refuse others with an error"
 )
 _ONE_SIZE = (
     "a model with this layer needs its image_size; for any size take sides from ops.shape(x), and "
@@ -45,8 +45,8 @@ def static_shape(subject: Subject) -> Finding:
         if said is not None and _flat_shapes(said) != wanted:
             return failed(f"compute_output_shape says {said}, run {shapes(ran)}", _STATED)
     for arguments in _odd_sides(subject):
-        if wrong := _wrong_at(subject, arguments):
-            return failed(f"{wrong} for inputs {shapes(arguments)}", _STATED)
+        if told_wrong := _wrong_at(subject, arguments):
+            return failed(f"{told_wrong} for inputs {shapes(arguments)}", _STATED)
     return passed(shapes(ran))
 
 
@@ -102,7 +102,9 @@ def open_sides(subject: Subject) -> Finding:
             ran = subject.call(layer, arguments)
         except Exception as error:
             size = shapes(arguments)
-            return warned(f"limited to the size of its first call: {size}: {told(error)}", _ONE_SIZE)
+            return warned(
+                f"limited to the size of its first call: {size}: {told(error)}", _ONE_SIZE
+            )
         if stated is not None and (wrong := _differing(stated, ran)):
             return failed(f"stated {wrong[0]}, run {wrong[1]} for {shapes(arguments)}", _OPEN)
         batches = [leaf.shape[:1] for leaf in leaves(ran)]

@@ -1,0 +1,295 @@
+"""A head's loss and decoding: both run, and agree with each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import keras
+import numpy as np
+from keras import ops
+
+from visiongarden.parts import Head
+from visiongarden.testing.arrays import is_float, leaves, numpy_leaves
+from visiongarden.testing.engine import Compiled, value_and_gradients
+from visiongarden.testing.explain import advice_for, told
+from visiongarden.testing.report import Finding, failed, passed, skipped, warned
+from visiongarden.testing.subject import Subject
+from visiongarden.testing.targets import Match, empty, matches, targets_for
+
+_UNKNOWN = "no targets are known for task {0!r}; examples = {{'targets': {{...}}}} in the class"
+_ROUNDS = ((150, 0.1), (200, 0.5), (200, 2.0), (150, 0.1))
+"""(steps, step size) of fitting raw predictions; most heads agree after the first round."""
+
+
+def loss(subject: Subject) -> Finding:
+    """The loss runs on targets of the head's task, with a gradient for each raw prediction."""
+    head = _head(subject)
+    try:
+        judge = head.loss()
+    except NotImplementedError as error:
+        return _not_there(head, "loss", error)
+    targets = _targets(subject, head)
+    if targets is None:
+        return skipped(_UNKNOWN.format(head.task))
+    try:
+        terms = judge(_raw(subject), image_size=subject.image_size, **_tensors(targets))
+    except Exception as error:
+        advice = "fix loss(): it is called as loss(raw, image_size=size, "
+        advice += f"{', '.join(f'{n}={n}' for n in targets)}) and returns {{term: scalar}}"
+        return failed(f"the loss fails: {told(error)}", advice_for(error, advice))
+    if wrong := _wrong_terms(judge, terms):
+        return failed(*wrong)
+    nothing = empty(head, targets)
+    if nothing is not None:
+        values = judge(_raw(subject), image_size=subject.image_size, **_tensors(nothing))
+        if not all(np.isfinite(a).all() for a in numpy_leaves(values)):
+            return failed(
+                "the loss is not finite for images without objects",
+                "divide by ops.maximum(count, 1)",
+            )
+    return _gradient_of_each(subject, judge, targets, sorted(terms))
+
+
+def decode(subject: Subject) -> Finding:
+    """The decoding runs: boxes are ordered xyxy, scores are from 0 to 1, all are finite."""
+    head = _head(subject)
+    try:
+        decoding = head.decode()
+    except NotImplementedError as error:
+        return _not_there(head, "decode", error)
+    try:
+        found = decoding(_raw(subject), subject.image_size)
+    except Exception as error:
+        advice = "fix decode(): it is called as decode(raw, image_size) and returns tensors"
+        return failed(f"the decoding fails: {told(error)}", advice_for(error, advice))
+    if not isinstance(found, (tuple, list)):
+        return failed(
+            f"decode() returns a {type(found).__name__}",
+            "return a tuple: (boxes, scores) for detection, (scores,) else",
+        )
+    arrays = numpy_leaves(list(found))
+    wrong = _wrong_arrays(head, arrays, subject)
+    return failed(*wrong) if wrong else passed(", ".join(str(a.shape) for a in arrays))
+
+
+def loss_decode(subject: Subject) -> Finding:
+    """Raw predictions that are fitted to targets by the loss decode to these targets."""
+    head = _head(subject)
+    targets = _targets(subject, head)
+    if targets is None or getattr(type(head), "examples", {}).get("targets") is not None:
+        return skipped(_UNKNOWN.format(head.task) if targets is None else "targets of its own")
+    try:
+        judge, decoding = head.loss(), head.decode()
+        found, before, after = _fitted(subject, head, judge, decoding, targets)
+    except Exception as error:
+        return skipped(f"`loss` or `decode` fails: {type(error).__name__}")
+    learned = [match for match in found if match.learned]
+    if not learned:
+        return warned(
+            f"nothing is detected after fitting raw predictions to {found[0].wanted} (loss "
+            f"{before:.3g} -> {after:.3g})",
+            "let the loss raise the score of the target's class, and decode() return it",
+        )
+    wrong = [match for match in learned if not match.agrees]
+    if wrong:
+        return failed(
+            f"raw predictions fitted to {wrong[0].wanted} decode to {wrong[0].got}",
+            "loss() and decode() must read a raw prediction alike: boxes (x1, y1, x2, y2) in "
+            "pixels of the network's input, not center, width and height, nor shares of the image",
+        )
+    return passed(f"{len(learned)} of {len(found)} fitted targets decode to themselves")
+
+
+def _head(subject: Subject) -> Head:
+    return cast(Head, subject.part)
+
+
+def _targets(subject: Subject, head: Head) -> dict[str, np.ndarray] | None:
+    batch = len(leaves(subject.arguments)[0])
+    return targets_for(head, list(subject.features), subject.image_size, batch)
+
+
+def _raw(subject: Subject) -> Any:
+    return subject.call(subject.main)
+
+
+def _tensors(targets: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    return {name: ops.convert_to_tensor(value) for name, value in targets.items()}
+
+
+def _not_there(head: Head, name: str, error: NotImplementedError) -> Finding:
+    if getattr(type(head), name) is not getattr(Head, name):
+        return failed(told(error), f"write {name}(), or delete it")
+    purpose = "trained" if name == "loss" else "used for predictions"
+    return warned(f"there is no {name}(): the head cannot be {purpose}", f"write {name}()")
+
+
+def _wrong_terms(judge: Any, terms: Any) -> tuple[str, str] | None:
+    if not isinstance(terms, Mapping) or not terms:
+        return (
+            f"the loss returns a {type(terms).__name__}",
+            'return a dict of scalars: {"box": ..., "class": ...}',
+        )
+    for name, value in terms.items():
+        if len(getattr(value, "shape", ())):
+            return f"the term {name!r} has shape {tuple(value.shape)}", "reduce it to a scalar"
+    values = dict(zip(sorted(terms), numpy_leaves({n: terms[n] for n in sorted(terms)})))  # noqa: B905
+    bad = [name for name, value in values.items() if not np.isfinite(value).all()]
+    if bad:
+        return (
+            f"the term {bad[0]!r} is {values[bad[0]]}",
+            "keep logarithms, roots and divisions away from 0",
+        )
+    stated = getattr(judge, "terms", None)
+    if stated is not None and set(stated) != set(terms):
+        return (
+            f"the loss states the terms {sorted(stated)} and returns {sorted(terms)}",
+            f"terms = {tuple(terms)!r}",
+        )
+    return None
+
+
+def _gradient_of_each(
+    subject: Subject, judge: Any, targets: dict[str, np.ndarray], terms: list[str]
+) -> Finding:
+    raw = _raw(subject)
+    names = _names(raw)
+    run = _compiled(subject, judge, targets, raw)
+    start = numpy_leaves(raw)
+    moved = dict.fromkeys(names, False)
+    linked = dict.fromkeys(names, False)
+    rng = np.random.default_rng(0)
+    for spread in (0.0, 0.5, 2.0):
+        arrays = [a + spread * rng.normal(size=a.shape).astype(a.dtype) for a in start]
+        _, found = run([array for array in arrays if array.dtype.kind == "f"])
+        floats = [name for name, a in zip(names, arrays, strict=True) if a.dtype.kind == "f"]
+        for name, gradient in zip(floats, found, strict=True):
+            if gradient is None:
+                continue
+            linked[name] = True
+            if not np.isfinite(gradient).all():
+                return failed(
+                    f"the gradient of the loss for {name} is not finite",
+                    "keep logarithms, roots and divisions away from 0",
+                )
+            moved[name] = moved[name] or bool(gradient.any())
+    same = {name: any(moved[n] for n in names if _kind(n) == _kind(name)) for name in names}
+    idle = [n for n in names if not moved[n] and not (linked[n] and same[n])]
+    idle = [n for n, leaf in zip(names, start, strict=True) if n in idle and leaf.dtype.kind == "f"]
+    if idle:
+        return failed(
+            f"the loss does not depend on the raw prediction {', '.join(idle[:4])}",
+            "let each output of wire() take part in a term of the loss, or do not return it",
+        )
+    return passed(f"terms {', '.join(terms)}; a gradient for each of {len(names)} raw predictions")
+
+
+def _kind(name: str) -> str:
+    """The name of a raw prediction without its level."""
+    return name.rpartition("/")[2]
+
+
+def _names(raw: Any) -> list[str]:
+    return ["/".join(map(str, path)) for path, _ in keras.tree.flatten_with_path(raw)]
+
+
+def _compiled(subject: Subject, judge: Any, targets: dict[str, np.ndarray], raw: Any) -> Compiled:
+    flat = leaves(raw)
+    positions = [i for i, leaf in enumerate(flat) if is_float(leaf)]
+    size, given = subject.image_size, _tensors(targets)
+
+    def total(tensors: list[Any]) -> Any:
+        full = list(flat)
+        for position, tensor in zip(positions, tensors, strict=True):
+            full[position] = tensor
+        terms = judge(keras.tree.pack_sequence_as(raw, full), image_size=size, **given)
+        return sum(ops.cast(term, "float32") for term in terms.values())
+
+    return value_and_gradients(total)
+
+
+def _fitted(
+    subject: Subject, head: Head, judge: Any, decoding: Any, targets: dict[str, np.ndarray]
+) -> tuple[list[Match], float, float]:
+    """What the fitted raw predictions decode to, and the loss before and after."""
+    raw = subject.call(subject.fresh())
+    run = _compiled(subject, judge, targets, raw)
+    arrays = [a.copy() for a in numpy_leaves(raw) if a.dtype.kind == "f"]
+    first, _ = run(arrays)
+    found: list[Match] = []
+    last = first
+    for steps, size in _ROUNDS:
+        last = _adam(run, arrays, steps, size)
+        decoded = decoding(_packed(raw, arrays), subject.image_size)
+        found = matches(head, targets, tuple(numpy_leaves(list(decoded))))
+        if all(match.learned and match.agrees for match in found):
+            break
+    return found, first, last
+
+
+def _packed(raw: Any, arrays: list[np.ndarray]) -> Any:
+    rest = iter(arrays)
+    full = [ops.convert_to_tensor(next(rest)) if is_float(leaf) else leaf for leaf in leaves(raw)]
+    return keras.tree.pack_sequence_as(raw, full)
+
+
+def _adam(run: Compiled, arrays: list[np.ndarray], steps: int, size: float) -> float:
+    """Minimizes in place by Adam (Kingma & Ba 2015); returns the last value."""
+    value = 0.0
+    first = [np.zeros_like(a) for a in arrays]
+    second = [np.zeros_like(a) for a in arrays]
+    for step in range(1, steps + 1):
+        value, found = run(arrays)
+        for array, gradient, m, v in zip(arrays, found, first, second, strict=True):
+            if gradient is None:
+                continue
+            m += 0.1 * (gradient - m)
+            v += 0.01 * (gradient**2 - v)
+            scale = np.sqrt(v / (1 - 0.99**step)) + 1e-8
+            array -= size * m / (1 - 0.9**step) / scale
+    return value
+
+
+def _wrong_arrays(head: Head, arrays: list[np.ndarray], subject: Subject) -> tuple[str, str] | None:
+    batch = len(leaves(subject.arguments)[0])
+    if not arrays or any(a.ndim < 2 or a.shape[0] != batch for a in arrays):
+        shapes = ", ".join(str(a.shape) for a in arrays)
+        return (
+            f"a batch of {batch} decodes to {shapes or 'nothing'}",
+            "keep the batch as first axis",
+        )
+    if not all(np.isfinite(a).all() for a in arrays):
+        return "decode() returns numbers that are not finite", "keep exponentials bounded"
+    if head.task not in ("detection", "classification", "segmentation"):
+        return None
+    scores = arrays[-1]
+    if scores.min() < -1e-3 or scores.max() > 1 + 1e-3:
+        return (
+            f"scores are from {scores.min():.3g} to {scores.max():.3g}",
+            "return scores from 0 to 1: ops.sigmoid or ops.softmax of the logits",
+        )
+    if scores.shape[-1] != head.num_classes:
+        return (
+            f"scores have {scores.shape[-1]} columns for {head.num_classes} classes",
+            "return one score for each class, in the order of the classes",
+        )
+    return _wrong_boxes(arrays) if head.task == "detection" else None
+
+
+def _wrong_boxes(arrays: list[np.ndarray]) -> tuple[str, str] | None:
+    if len(arrays) != 2 or arrays[0].shape != (*arrays[1].shape[:2], 4):
+        return (
+            f"decode() returns {', '.join(str(a.shape) for a in arrays)}",
+            "return (boxes, scores): (batch, n, 4) and (batch, n, classes)",
+        )
+    boxes = arrays[0]
+    turned = ((boxes[..., 2:] - boxes[..., :2]) < -1e-3).any(-1)
+    if turned.mean() > 0.01:
+        return (
+            f"{turned.mean():.0%} of the boxes have x2 < x1 or y2 < y1, as "
+            f"{np.array2string(boxes[turned][0], precision=1)}",
+            "return (x1, y1, x2, y2) in pixels, not center, width and height; keep distances "
+            "positive by exp or softplus",
+        )
+    return None

@@ -1,0 +1,109 @@
+"""A part's fields: each can be written, and each has an effect."""
+
+from __future__ import annotations
+
+import json
+import typing
+from typing import Any
+
+import keras
+
+from visiongarden.errors import UserError
+from visiongarden.layers.keras_internals import weightless
+from visiongarden.parts import Head, Part
+from visiongarden.testing.report import Finding, passed, warned
+from visiongarden.testing.subject import Subject
+
+
+def unwritable_field(part: Part) -> tuple[str, str] | None:
+    """What is wrong with a field that neither YAML nor a model file can hold, and what to do."""
+    for name, value in part.get_config().items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError):
+            kind = type(getattr(part, name, value)).__name__
+            return (
+                f"the field {name} holds a {kind}, which neither YAML nor a model file can hold",
+                f"let {name} be text, numbers, lists of them or another part, and look up what it "
+                f"names in wire(): {name}: str, then keras.activations.get(self.{name})",
+            )
+    return None
+
+
+def fields_used(subject: Subject) -> Finding:
+    """Each field changes the graph, the loss or the decoding; one that changes nothing is named."""
+    part = subject.part
+    before = _seen(part, subject)
+    idle, tried = [], 0
+    for name, field in type(part).model_fields.items():
+        effects = []
+        for value in _others(field.annotation, getattr(part, name)):
+            try:
+                other = part.replace(**{name: value})
+                if other != part:
+                    effects.append(_seen(other, subject) != before)
+            except (UserError, ValueError, TypeError, KeyError, AttributeError):
+                continue  # not a value that the part takes
+            if effects and effects[-1]:
+                break
+        tried += bool(effects)
+        if effects and not any(effects):
+            idle.append(name)
+    if idle:
+        return warned(
+            f"the field{'s' * (len(idle) > 1)} {', '.join(idle)} change nothing",
+            "use the field in wire(), loss() or decode(), or delete it",
+        )
+    return passed(f"{tried} fields tried, each has an effect")
+
+
+def _seen(part: Part, subject: Subject) -> str:
+    """All that a field can act on, as text: the graph with its layers' configs, loss, decoding."""
+    with weightless():
+        model = part.as_model(subject.features, subject.fixed_size)
+    layers = [_config(layer) for layer in model._flatten_layers() if layer is not model]
+    told = [json.dumps(layers, default=str, sort_keys=True), _shape_text(model)]
+    if isinstance(part, Head):
+        for make in (part.loss, part.decode):
+            try:
+                told.append(_text(make()))
+            except NotImplementedError:
+                told.append("")
+    return "\n".join(told)
+
+
+def _config(layer: Any) -> Any:
+    try:
+        return layer.get_config()
+    except (NotImplementedError, TypeError, ValueError):
+        return repr(vars(layer))
+
+
+def _shape_text(model: keras.Model) -> str:
+    weights = [f"{w.path}{tuple(w.shape)}" for w in model.weights]
+    outputs = keras.tree.map_structure(lambda t: tuple(t.shape), model.output)
+    return f"{weights} {outputs}"
+
+
+def _text(value: Any) -> str:
+    """A loss or decoding as text, whether or not it prints its fields."""
+    closed = getattr(value, "__closure__", None) or ()
+    inside = [cell.cell_contents for cell in closed]
+    own = getattr(value, "__dict__", {})
+    return f"{value!r}" if "0x" not in repr(value) else f"{type(value)} {own} {inside}"
+
+
+def _others(annotation: Any, value: Any) -> list[Any]:
+    """Other values of a field, likeliest first."""
+    choices = [a for a in typing.get_args(annotation) if isinstance(a, str)]
+    if typing.get_origin(annotation) is typing.Literal:
+        return [choice for choice in choices if choice != value]
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [2 * value, value + 1, max(value // 2, 1)]
+    if isinstance(value, float):
+        return [value * 0.5 if value else 0.25, value + 1.0]
+    if isinstance(value, str):
+        return [other for other in ("relu", "silu", "gelu") if other != value]
+    return []

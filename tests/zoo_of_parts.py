@@ -1,0 +1,446 @@
+"""Parts: wrong ones, with the check that must fail and a word of its advice, and valid ones.
+
+`WRONG` maps a class to (check, advice, constructor arguments), `VALID` to constructor arguments,
+`WARNED` to the check that warns of it.
+"""
+
+import itertools
+import random
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+import visiongarden as vg
+from visiongarden.ops import cells_of, flat, one_hot
+
+WRONG = {}
+VALID = {}
+WARNED = {}
+
+
+def wrong(check, advice, **config):
+    def note(cls):
+        WRONG[cls] = (check, advice, config)
+        return vg.register(package="parts")(cls)
+
+    return note
+
+
+def valid(**config):
+    def note(cls):
+        VALID[cls] = config
+        return vg.register(package="parts")(cls)
+
+    return note
+
+
+def warned(check, **config):
+    def note(cls):
+        WARNED[cls] = (check, config)
+        return vg.register(package="parts")(cls)
+
+    return note
+
+
+# Heads on YOLOv8's layers with a decoding or a loss of their own.
+
+
+class Decoding:
+    """The anchor-free decoding, changed by a function of boxes and scores."""
+
+    needs_nms = True
+
+    def __init__(self, change):
+        self.change = change
+        self.inner = vg.postprocess.AnchorFreeDecode(bins=2)
+
+    def __call__(self, raw, image_size):
+        return self.change(*self.inner(raw, image_size), image_size)
+
+
+def center_format(boxes, scores, image_size):
+    x1, y1, x2, y2 = ops.split(boxes, 4, axis=-1)
+    boxes = ops.concatenate([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], axis=-1)
+    return boxes, scores
+
+
+@wrong("loss_decode", "center", num_classes=3, bins=2)
+class CenterBoxes(vg.heads.AnchorFree):
+    def decode(self):
+        return Decoding(center_format)
+
+
+@wrong("loss_decode", "shares", num_classes=3, bins=2)
+class Shares(vg.heads.AnchorFree):
+    def decode(self):
+        return Decoding(
+            lambda boxes, scores, size: (
+                boxes / ops.cast([size[1], size[0], size[1], size[0]], boxes.dtype),
+                scores,
+            )
+        )
+
+
+@wrong("loss_decode", "(x1, y1, x2, y2)", num_classes=3, bins=2)
+class RowsFirst(vg.heads.AnchorFree):
+    def decode(self):
+        return Decoding(lambda boxes, s, size: (ops.take(boxes, [1, 0, 3, 2], axis=-1), s))
+
+
+@wrong("loss_decode", "alike", num_classes=3, bins=2)
+class ClassesReversed(vg.heads.AnchorFree):
+    def decode(self):
+        return Decoding(lambda boxes, scores, size: (boxes, ops.flip(scores, axis=-1)))
+
+
+@wrong("decode", "sigmoid", num_classes=3, bins=2)
+class LogitsAsScores(vg.heads.AnchorFree):
+    def decode(self):
+        return Decoding(lambda boxes, s, size: (boxes, ops.log(s + 1e-9) - ops.log(1 - s + 1e-9)))
+
+
+@wrong("decode", "tuple", num_classes=3, bins=2)
+class OneArray(vg.heads.AnchorFree):
+    def decode(self):
+        return Decoding(lambda boxes, scores, size: ops.concatenate([boxes, scores], axis=-1))
+
+
+@wrong("decode", "decode(raw, image_size)", num_classes=3, bins=2)
+class DecodeFails(vg.heads.AnchorFree):
+    def decode(self):
+        return Decoding(lambda boxes, scores, size: (boxes[..., :4, None] + scores, scores))
+
+
+class Changed:
+    """The anchor-free loss, changed by a function of its terms and arguments."""
+
+    def __init__(self, change, terms=("box", "class", "dfl")):
+        self.change, self.terms = change, terms
+        self.inner = vg.losses.AnchorFreeLoss(num_classes=3, bins=2)
+
+    def __call__(self, raw, boxes, classes, image_size):
+        return self.change(self.inner(raw, boxes, classes, image_size), boxes, classes)
+
+
+def raises(terms, boxes, classes):
+    raise KeyError("areas")
+
+
+@wrong("loss", "loss(raw, image_size=size, boxes=boxes, classes=classes)", num_classes=3, bins=2)
+class LossRaises(vg.heads.AnchorFree):
+    def loss(self):
+        return Changed(raises)
+
+
+@wrong("loss", "each output", num_classes=3, bins=2)
+class LossIgnoresBoxes(vg.heads.AnchorFree):
+    def loss(self):
+        return Changed(lambda terms, b, c: {"class": terms["class"]}, ("class",))
+
+
+@wrong("loss", "scalar", num_classes=3, bins=2)
+class LossOfEachImage(vg.heads.AnchorFree):
+    def loss(self):
+        return Changed(
+            lambda terms, b, c: {name: ops.repeat(term, 3) for name, term in terms.items()}
+        )
+
+
+@wrong("loss", "dict of scalars", num_classes=3, bins=2)
+class LossReturnsANumber(vg.heads.AnchorFree):
+    def loss(self):
+        return Changed(lambda terms, b, c: sum(terms.values()))
+
+
+@wrong("loss", "terms =", num_classes=3, bins=2)
+class LossNamesOthers(vg.heads.AnchorFree):
+    def loss(self):
+        return Changed(lambda terms, b, c: terms, ("box", "cls", "dfl"))
+
+
+@wrong("loss", "ops.maximum(count, 1)", num_classes=3, bins=2)
+class LossDividesByZero(vg.heads.AnchorFree):
+    def loss(self):
+        def divided(terms, boxes, classes):
+            count = ops.sum(ops.cast(classes >= 0, "float32"))
+            return {name: term * 2 / count for name, term in terms.items()}
+
+        return Changed(divided)
+
+
+@wrong("loss", "each output", num_classes=3)
+class IgnoresObjectness(vg.Head):
+    def wire(self, features):
+        raw = {}
+        for level, x in features.items():
+            y = keras.layers.Conv2D(5 + self.num_classes, 1, name=f"{level}_out")(x)
+            raw[level] = {"boxes": y[..., :4], "objectness": y[..., 4:5], "classes": y[..., 5:]}
+        return raw
+
+    def loss(self):
+        return PointLoss(num_classes=self.num_classes)
+
+    def decode(self):
+        return PointDecode()
+
+
+@wrong("decode", "columns", num_classes=4)
+class OneColumnTooMany(vg.heads.Classification):
+    def decode(self):
+        return Widened()
+
+
+class Widened:
+    def __call__(self, raw, image_size):
+        (level,) = raw.values()
+        scores = ops.softmax(level["classes"], axis=-1)
+        return (ops.concatenate([scores, scores[:, :1]], axis=-1),)
+
+
+# Graphs that come out differently each time.
+
+_COUNT = itertools.count()
+
+
+@wrong("stable_paths", "enumerate")
+class CountedBackbone(vg.Backbone):
+    levels: tuple[str, ...] = ("p1",)
+
+    def wire(self, images):
+        x = keras.layers.Conv2D(4, 3, 2, "same", name=f"conv{next(_COUNT)}")(images)
+        return {"p1": x}
+
+
+@wrong("stable_paths", "enumerate")
+class CountedByTheClass(vg.Decoder):
+    made: ClassVar[list[str]] = []
+
+    def wire(self, features):
+        out = {}
+        for level in self.levels:
+            self.made.append(level)
+            name = f"{level}_{len(self.made)}"
+            out[level] = keras.layers.Conv2D(8, 1, name=name)(features[level])
+        return out
+
+
+@wrong("stable_paths", "random number", num_classes=3, bins=2)
+class RandomlyNamed(vg.heads.AnchorFree):
+    def wire(self, features):
+        number = random.SystemRandom().randrange(10**9)
+        features = {
+            level: keras.layers.Conv2D(8, 1, name=f"{level}_{number}")(x)
+            for level, x in features.items()
+        }
+        return super().wire(features)
+
+
+# Fields that no file can hold.
+
+
+@wrong("config_complete", "text")
+class CallableField(vg.Backbone):
+    levels: tuple[str, ...] = ("p1",)
+    act: Callable[..., Any] = keras.activations.relu
+
+    def wire(self, images):
+        return {"p1": self.act(keras.layers.Conv2D(4, 3, 2, "same", name="conv")(images))}
+
+
+@wrong("config_complete", "text", acts=(keras.activations.relu, keras.activations.gelu))
+class CallablesInATuple(vg.Decoder):
+    acts: tuple[Callable[..., Any], ...]
+
+    def wire(self, features):
+        return {level: self.acts[0](features[level]) for level in self.levels}
+
+
+@wrong("config_complete", "text", rates=np.array([1.0, 2.0]))
+class ArrayField(vg.Decoder):
+    rates: Any
+
+    def wire(self, features):
+        return {level: features[level] * float(self.rates[0]) for level in self.levels}
+
+
+# Fields without an effect.
+
+
+@warned("fields_used")
+class UnusedField(vg.Backbone):
+    levels: tuple[str, ...] = ("p1",)
+    filters: int = 4
+    dropout: float = 0.1
+
+    def wire(self, images):
+        return {"p1": keras.layers.Conv2D(self.filters, 3, 2, "same", name="conv")(images)}
+
+
+@warned("fields_used", num_classes=3)
+class UnusedSmoothing(vg.heads.Classification):
+    focus: float = 2.0
+
+
+# Valid ones.
+
+
+class PointLoss:
+    """As FCOS: the cells whose center lies in the box learn its four distances, in strides."""
+
+    terms = ("box", "class")
+
+    def __init__(self, num_classes, weight=2.0):
+        self.num_classes, self.weight = num_classes, weight
+
+    def __call__(self, raw, boxes, classes, image_size):
+        cells = cells_of(sorted(raw), image_size)
+        logits, sides = flat(raw, "classes"), flat(raw, "boxes")
+        centers = ops.cast(cells.centres, "float32")
+        strides = ops.cast(ops.reshape(cells.strides, (-1, 1)), "float32")
+        box = ops.cast(boxes[:, :1], "float32")
+        there = ops.cast(classes[:, :1] >= 0, "float32")
+        wanted = ops.concatenate([centers - box[..., :2], box[..., 2:] - centers], axis=-1)
+        inside = ops.cast(ops.all(wanted > 0, axis=-1), "float32") * there
+        target = ops.maximum(wanted, 1e-3) / strides
+        count = ops.maximum(ops.sum(inside), 1.0)
+        error = ops.sum(ops.abs(ops.log(target) - sides), axis=-1)
+        hot = one_hot(ops.maximum(classes[:, :1], 0), self.num_classes) * inside[..., None]
+        entropy = ops.sum(ops.binary_crossentropy(hot, logits, from_logits=True))
+        return {
+            "box": self.weight * ops.sum(error * inside) / count,
+            "class": entropy / count,
+        }
+
+
+class PointDecode:
+    needs_nms = True
+
+    def __call__(self, raw, image_size):
+        cells = cells_of(sorted(raw), image_size)
+        centers = ops.cast(cells.centres, "float32")
+        strides = ops.cast(ops.reshape(cells.strides, (-1, 1)), "float32")
+        sides = ops.exp(flat(raw, "boxes")) * strides
+        boxes = ops.concatenate([centers - sides[..., :2], centers + sides[..., 2:]], axis=-1)
+        return boxes, ops.sigmoid(flat(raw, "classes"))
+
+
+@valid(num_classes=3)
+class Points(vg.Head):
+    """One convolution that all levels share."""
+
+    width: int = 8
+
+    def wire(self, features):
+        stem = keras.layers.Conv2D(self.width, 3, padding="same", name="stem")
+        out = keras.layers.Conv2D(4 + self.num_classes, 1, name="out")
+        raw = {}
+        for level, x in features.items():
+            x = keras.layers.Conv2D(self.width, 1, name=f"{level}_in")(x)
+            y = out(stem(x))
+            raw[level] = {"boxes": y[..., :4], "classes": y[..., 4:]}
+        return raw
+
+    def loss(self):
+        return PointLoss(self.num_classes)
+
+    def decode(self):
+        return PointDecode()
+
+
+class ManyLabels:
+    """Sigmoid cross-entropy; a plain class without fields or terms."""
+
+    def __call__(self, raw, classes, image_size):
+        (level,) = raw.values()
+        losses = ops.binary_crossentropy(classes, level["classes"], from_logits=True)
+        return {"class": ops.mean(losses)}
+
+
+class Sigmoids:
+    def __call__(self, raw, image_size):
+        (level,) = raw.values()
+        return (ops.sigmoid(level["classes"]),)
+
+
+@valid(num_classes=4)
+class ManyLabelsHead(vg.Head):
+    task: ClassVar[str] = "classification"
+
+    def wire(self, features):
+        level, x = list(features.items())[-1]
+        x = keras.layers.GlobalMaxPooling2D(name="max")(x)
+        return {level: {"classes": keras.layers.Dense(self.num_classes, name="out")(x)}}
+
+    def loss(self):
+        return ManyLabels()
+
+    def decode(self):
+        return Sigmoids()
+
+
+@valid(num_classes=3)
+class DepthHead(vg.Head):
+    """A task of its own, whose targets are not known."""
+
+    task: ClassVar[str] = "depth"
+
+    def wire(self, features):
+        level, x = next(iter(features.items()))
+        return {level: {"depth": keras.layers.Conv2D(1, 1, name="out")(x)}}
+
+    def loss(self):
+        return lambda raw, depth, image_size: {"depth": ops.mean(ops.square(depth))}
+
+    def decode(self):
+        return lambda raw, image_size: tuple(level["depth"] for level in raw.values())
+
+
+@valid()
+class TokensWithPositions(vg.Backbone):
+    """A vision transformer's stem: the number of positions follows from the image's size."""
+
+    levels: tuple[str, ...] = ("p4",)
+    width: int = 8
+
+    def wire(self, images):
+        x = keras.layers.Conv2D(self.width, 16, 16, name="patches")(images)
+        height, width = x.shape[1], x.shape[2]
+        x = keras.layers.Reshape((height * width, self.width), name="tokens")(x)
+        x = Positions(name="positions")(x)
+        y = keras.layers.LayerNormalization(name="norm")(x)
+        x = x + keras.layers.MultiHeadAttention(2, 4, name="attend")(y, y)
+        return {"p4": keras.layers.Reshape((height, width, self.width), name="map")(x)}
+
+
+@vg.register(package="parts")
+class Positions(keras.layers.Layer):
+    def build(self, input_shape):
+        self.table = self.add_weight(
+            shape=(1, *input_shape[1:]), initializer="random_normal", name="table"
+        )
+
+    def call(self, x):
+        return x + self.table
+
+
+@valid()
+class OneMoreLevel(vg.Decoder):
+    """Gives on a level that it makes."""
+
+    filters: int = 8
+
+    @property
+    def gives(self):
+        return (*self.levels, "p6")
+
+    def wire(self, features):
+        out = {
+            level: keras.layers.Conv2D(self.filters, 1, name=level)(features[level])
+            for level in self.levels
+        }
+        x = features[self.levels[-1]]
+        out["p6"] = keras.layers.Conv2D(self.filters, 3, 2, "same", name="p6")(x)
+        return out
