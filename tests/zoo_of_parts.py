@@ -21,7 +21,7 @@ VALID = {}
 WARNED = {}
 
 
-def wrong(check, advice, **config):
+def register_wrong(check, advice, **config):
     def note(cls):
         WRONG[cls] = (check, advice, config)
         return vg.register(package="parts")(cls)
@@ -29,7 +29,7 @@ def wrong(check, advice, **config):
     return note
 
 
-def valid(**config):
+def register_valid(**config):
     def note(cls):
         VALID[cls] = config
         return vg.register(package="parts")(cls)
@@ -37,7 +37,7 @@ def valid(**config):
     return note
 
 
-def warned(check, **config):
+def register_warned(check, **config):
     def note(cls):
         WARNED[cls] = (check, config)
         return vg.register(package="parts")(cls)
@@ -67,13 +67,13 @@ def center_format(boxes, scores, image_size):
     return boxes, scores
 
 
-@wrong("loss_decode", "center", num_classes=3, bins=2)
+@register_wrong("loss_decode", "center", num_classes=3, bins=2)
 class CenterBoxes(vg.heads.AnchorFree):
     def decode(self):
         return Decoding(center_format)
 
 
-@wrong("loss_decode", "shares", num_classes=3, bins=2)
+@register_wrong("loss_decode", "shares", num_classes=3, bins=2)
 class Shares(vg.heads.AnchorFree):
     def decode(self):
         return Decoding(
@@ -84,31 +84,31 @@ class Shares(vg.heads.AnchorFree):
         )
 
 
-@wrong("loss_decode", "(x1, y1, x2, y2)", num_classes=3, bins=2)
+@register_wrong("loss_decode", "(x1, y1, x2, y2)", num_classes=3, bins=2)
 class RowsFirst(vg.heads.AnchorFree):
     def decode(self):
         return Decoding(lambda boxes, s, size: (ops.take(boxes, [1, 0, 3, 2], axis=-1), s))
 
 
-@wrong("loss_decode", "alike", num_classes=3, bins=2)
+@register_wrong("loss_decode", "alike", num_classes=3, bins=2)
 class ClassesReversed(vg.heads.AnchorFree):
     def decode(self):
         return Decoding(lambda boxes, scores, size: (boxes, ops.flip(scores, axis=-1)))
 
 
-@wrong("decode", "sigmoid", num_classes=3, bins=2)
+@register_wrong("decode", "sigmoid", num_classes=3, bins=2)
 class LogitsAsScores(vg.heads.AnchorFree):
     def decode(self):
         return Decoding(lambda boxes, s, size: (boxes, ops.log(s + 1e-9) - ops.log(1 - s + 1e-9)))
 
 
-@wrong("decode", "tuple", num_classes=3, bins=2)
+@register_wrong("decode", "tuple", num_classes=3, bins=2)
 class OneArray(vg.heads.AnchorFree):
     def decode(self):
         return Decoding(lambda boxes, scores, size: ops.concatenate([boxes, scores], axis=-1))
 
 
-@wrong("decode", "decode(raw, image_size)", num_classes=3, bins=2)
+@register_wrong("decode", "decode(raw, image_size)", num_classes=3, bins=2)
 class DecodeFails(vg.heads.AnchorFree):
     def decode(self):
         return Decoding(lambda boxes, scores, size: (boxes[..., :4, None] + scores, scores))
@@ -129,19 +129,21 @@ def raises(terms, boxes, classes):
     raise KeyError("areas")
 
 
-@wrong("loss", "loss(raw, image_size=size, boxes=boxes, classes=classes)", num_classes=3, bins=2)
+@register_wrong(
+    "loss", "loss(raw, image_size=size, boxes=boxes, classes=classes)", num_classes=3, bins=2
+)
 class LossRaises(vg.heads.AnchorFree):
     def loss(self):
         return Changed(raises)
 
 
-@wrong("loss", "each output", num_classes=3, bins=2)
+@register_wrong("loss", "each output", num_classes=3, bins=2)
 class LossIgnoresBoxes(vg.heads.AnchorFree):
     def loss(self):
         return Changed(lambda terms, b, c: {"class": terms["class"]}, ("class",))
 
 
-@wrong("loss", "scalar", num_classes=3, bins=2)
+@register_wrong("loss", "scalar", num_classes=3, bins=2)
 class LossOfEachImage(vg.heads.AnchorFree):
     def loss(self):
         return Changed(
@@ -149,19 +151,19 @@ class LossOfEachImage(vg.heads.AnchorFree):
         )
 
 
-@wrong("loss", "dict of scalars", num_classes=3, bins=2)
+@register_wrong("loss", "dict of scalars", num_classes=3, bins=2)
 class LossReturnsANumber(vg.heads.AnchorFree):
     def loss(self):
         return Changed(lambda terms, b, c: sum(terms.values()))
 
 
-@wrong("loss", "terms =", num_classes=3, bins=2)
+@register_wrong("loss", "terms =", num_classes=3, bins=2)
 class LossNamesOthers(vg.heads.AnchorFree):
     def loss(self):
         return Changed(lambda terms, b, c: terms, ("box", "cls", "dfl"))
 
 
-@wrong("loss", "ops.maximum(count, 1)", num_classes=3, bins=2)
+@register_wrong("loss", "ops.maximum(count, 1)", num_classes=3, bins=2)
 class LossDividesByZero(vg.heads.AnchorFree):
     def loss(self):
         def divided(terms, boxes, classes):
@@ -171,7 +173,7 @@ class LossDividesByZero(vg.heads.AnchorFree):
         return Changed(divided)
 
 
-@wrong("loss", "each output", num_classes=3)
+@register_wrong("loss", "each output", num_classes=3)
 class IgnoresObjectness(vg.Head):
     def wire(self, features):
         raw = {}
@@ -187,7 +189,7 @@ class IgnoresObjectness(vg.Head):
         return PointDecode()
 
 
-@wrong("decode", "columns", num_classes=4)
+@register_wrong("decode", "columns", num_classes=4)
 class OneColumnTooMany(vg.heads.Classification):
     def decode(self):
         return Widened()
@@ -205,7 +207,7 @@ class Widened:
 _COUNT = itertools.count()
 
 
-@wrong("stable_paths", "enumerate")
+@register_wrong("stable_paths", "enumerate")
 class CountedBackbone(vg.Backbone):
     levels: tuple[str, ...] = ("p1",)
 
@@ -214,7 +216,7 @@ class CountedBackbone(vg.Backbone):
         return {"p1": x}
 
 
-@wrong("stable_paths", "enumerate")
+@register_wrong("stable_paths", "enumerate")
 class CountedByTheClass(vg.Decoder):
     made: ClassVar[list[str]] = []
 
@@ -227,7 +229,7 @@ class CountedByTheClass(vg.Decoder):
         return out
 
 
-@wrong("stable_paths", "random number", num_classes=3, bins=2)
+@register_wrong("stable_paths", "random number", num_classes=3, bins=2)
 class RandomlyNamed(vg.heads.AnchorFree):
     def wire(self, features):
         number = random.SystemRandom().randrange(10**9)
@@ -241,7 +243,7 @@ class RandomlyNamed(vg.heads.AnchorFree):
 # Fields that no file can hold.
 
 
-@wrong("config_complete", "text")
+@register_wrong("config_complete", "text")
 class CallableField(vg.Backbone):
     levels: tuple[str, ...] = ("p1",)
     act: Callable[..., Any] = keras.activations.relu
@@ -250,7 +252,7 @@ class CallableField(vg.Backbone):
         return {"p1": self.act(keras.layers.Conv2D(4, 3, 2, "same", name="conv")(images))}
 
 
-@wrong("config_complete", "text", acts=(keras.activations.relu, keras.activations.gelu))
+@register_wrong("config_complete", "text", acts=(keras.activations.relu, keras.activations.gelu))
 class CallablesInATuple(vg.Decoder):
     acts: tuple[Callable[..., Any], ...]
 
@@ -258,7 +260,7 @@ class CallablesInATuple(vg.Decoder):
         return {level: self.acts[0](features[level]) for level in self.levels}
 
 
-@wrong("config_complete", "text", rates=np.array([1.0, 2.0]))
+@register_wrong("config_complete", "text", rates=np.array([1.0, 2.0]))
 class ArrayField(vg.Decoder):
     rates: Any
 
@@ -269,7 +271,7 @@ class ArrayField(vg.Decoder):
 # Fields without an effect.
 
 
-@warned("fields_used")
+@register_warned("fields_used")
 class UnusedField(vg.Backbone):
     levels: tuple[str, ...] = ("p1",)
     filters: int = 4
@@ -279,7 +281,7 @@ class UnusedField(vg.Backbone):
         return {"p1": keras.layers.Conv2D(self.filters, 3, 2, "same", name="conv")(images)}
 
 
-@warned("fields_used", num_classes=3)
+@register_warned("fields_used", num_classes=3)
 class UnusedSmoothing(vg.heads.Classification):
     focus: float = 2.0
 
@@ -327,7 +329,7 @@ class PointDecode:
         return boxes, ops.sigmoid(flat(raw, "classes"))
 
 
-@valid(num_classes=3)
+@register_valid(num_classes=3)
 class Points(vg.Head):
     """One convolution that all levels share."""
 
@@ -365,7 +367,7 @@ class Sigmoids:
         return (ops.sigmoid(level["classes"]),)
 
 
-@valid(num_classes=4)
+@register_valid(num_classes=4)
 class ManyLabelsHead(vg.Head):
     task: ClassVar[str] = "classification"
 
@@ -381,7 +383,7 @@ class ManyLabelsHead(vg.Head):
         return Sigmoids()
 
 
-@valid(num_classes=3)
+@register_valid(num_classes=3)
 class DepthHead(vg.Head):
     """A task of its own, whose targets are not known."""
 
@@ -398,7 +400,7 @@ class DepthHead(vg.Head):
         return lambda raw, image_size: tuple(level["depth"] for level in raw.values())
 
 
-@valid()
+@register_valid()
 class TokensWithPositions(vg.Backbone):
     """A vision transformer's stem: the number of positions follows from the image's size."""
 
@@ -426,7 +428,7 @@ class Positions(keras.layers.Layer):
         return x + self.table
 
 
-@valid()
+@register_valid()
 class OneMoreLevel(vg.Decoder):
     """Gives on a level that it makes."""
 

@@ -1,7 +1,7 @@
 """Layers whose error shows in training, at another size or in another process only.
 
-`ZOO` maps each class to the check that must fail and a word of its advice. `# fault: CODE` marks
-the lines that `visiongarden lint` reports.
+`ZOO` maps each class to the check that must fail and a word of its advice. A comment marks the
+lines that `visiongarden lint` reports.
 """
 
 import functools
@@ -17,7 +17,7 @@ ZOO = {}
 OPTIONS = {}
 
 
-def faulty(check, advice, **options):
+def register_faulty(check, advice, **options):
     def note(cls):
         ZOO[cls] = (check, advice)
         OPTIONS[cls] = options
@@ -29,7 +29,7 @@ def faulty(check, advice, **options):
 # One layer several times in a container.
 
 
-@faulty("sublayers_apart", "[make() for _ in range(n)]")
+@register_faulty("sublayers_apart", "[make() for _ in range(n)]")
 class MultipliedList(vg.layers.Composite):
     def __init__(self, filters, depth=3, **kwargs):
         super().__init__(**kwargs)
@@ -41,7 +41,7 @@ class MultipliedList(vg.layers.Composite):
         return x
 
 
-@faulty("sublayers_apart", "range(n)")
+@register_faulty("sublayers_apart", "range(n)")
 class MultipliedFromLeft(keras.layers.Layer):
     def __init__(self, filters, depth=3, **kwargs):
         super().__init__(**kwargs)
@@ -54,7 +54,7 @@ class MultipliedFromLeft(keras.layers.Layer):
         return x
 
 
-@faulty("sublayers_apart", "range(n)")
+@register_faulty("sublayers_apart", "range(n)")
 class OneForAllKeys(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -64,7 +64,7 @@ class OneForAllKeys(keras.layers.Layer):
         return self.convs["a"](x) * self.convs["b"](x)
 
 
-@faulty("sublayers_apart", "range(n)")
+@register_faulty("sublayers_apart", "range(n)")
 class OneInAComprehension(vg.layers.Composite):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -81,7 +81,7 @@ class OneInAComprehension(vg.layers.Composite):
 # A start from which nothing is learned.
 
 
-@faulty("learns", "not both")
+@register_faulty("learns", "not both")
 class BothFactorsZero(keras.layers.Layer):
     def __init__(self, rank=2, **kwargs):
         super().__init__(**kwargs)
@@ -96,7 +96,7 @@ class BothFactorsZero(keras.layers.Layer):
         return x + ops.matmul(ops.matmul(x, self.down), self.up)
 
 
-@faulty("learns", "not both")
+@register_faulty("learns", "not both")
 class ZeroGateOnZeroConv(vg.layers.Composite):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -107,7 +107,7 @@ class ZeroGateOnZeroConv(vg.layers.Composite):
         return x + self.conv(x) * ops.cast(self.alpha, x.dtype)
 
 
-@faulty("learns", "not both")
+@register_faulty("learns", "not both")
 class ZeroPairBelow(vg.layers.Composite):
     """Other weights learn; the pair does not."""
 
@@ -125,7 +125,7 @@ class ZeroPairBelow(vg.layers.Composite):
 # Shapes that are right for even sides only.
 
 
-@faulty("static_shape", "compute_output_shape")
+@register_faulty("static_shape", "compute_output_shape")
 class HalvesDown(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -146,7 +146,7 @@ class HalvesDown(keras.layers.Layer):
         return {**super().get_config(), "filters": self.filters}
 
 
-@faulty("static_shape", "compute_output_shape")
+@register_faulty("static_shape", "compute_output_shape")
 class PoolsRoundedUp(keras.layers.Layer):
     def call(self, x):
         return ops.max_pool(x, 2, 2, padding="valid")
@@ -156,7 +156,7 @@ class PoolsRoundedUp(keras.layers.Layer):
         return (batch, h and (h + 1) // 2, w and (w + 1) // 2, c)
 
 
-@faulty("static_shape", "compute_output_shape", inputs=(2, 12, 8))
+@register_faulty("static_shape", "compute_output_shape", inputs=(2, 12, 8))
 class ShortensASequence(keras.layers.Layer):
     def call(self, x):
         return x[:, ::2]
@@ -168,10 +168,10 @@ class ShortensASequence(keras.layers.Layer):
 # Statistics that nothing updates.
 
 
-@faulty("statistics_updated", "if training")
+@register_faulty("statistics_updated", "if training")
 class NeverUpdatesItsMean(keras.layers.Layer):
     def build(self, input_shape):
-        self.running_mean = self.add_weight(
+        self.running_mean = self.add_weight(  # fault: VG214
             shape=(input_shape[-1],), initializer="zeros", trainable=False, name="running_mean"
         )
 
@@ -181,12 +181,12 @@ class NeverUpdatesItsMean(keras.layers.Layer):
         return x - ops.cast(self.running_mean, x.dtype)
 
 
-@faulty("statistics_updated", "if training")
+@register_faulty("statistics_updated", "if training")
 class UpdatesHalf(keras.layers.Layer):
     def build(self, input_shape):
         width = (input_shape[-1],)
         self.mean = self.add_weight(shape=width, initializer="zeros", trainable=False)
-        self.var = self.add_weight(shape=width, initializer="ones", trainable=False)
+        self.var = self.add_weight(shape=width, initializer="ones", trainable=False)  # fault: VG214
 
     def call(self, x, training=False):
         if training:
@@ -196,7 +196,7 @@ class UpdatesHalf(keras.layers.Layer):
         return (x - ops.cast(self.mean, x.dtype)) / deviation
 
 
-@faulty("statistics_updated", "if training")
+@register_faulty("statistics_updated", "if training")
 class UpdatesAtAFlagOfItsOwn(keras.layers.Layer):
     """The update waits for an attribute that nobody sets."""
 
@@ -218,23 +218,23 @@ class UpdatesAtAFlagOfItsOwn(keras.layers.Layer):
 # Random numbers that a trace freezes.
 
 
-@faulty("fresh_noise", "SeedGenerator")
+@register_faulty("fresh_noise", "SeedGenerator")
 class PythonRandom(keras.layers.Layer):
     def call(self, x, training=False):
-        if training and random.random() < 0.5:  # fault: VG208
+        if training and random.random() < 0.5:  # fault: VG212
             return x[:, :, ::-1]
         return x
 
 
-@faulty("fresh_noise", "SeedGenerator")
+@register_faulty("fresh_noise", "SeedGenerator")
 class NumPyRandom(keras.layers.Layer):
     def call(self, x, training=False):
         if training:
-            return x * np.random.uniform(0.9, 1.1)  # fault: VG208
+            return x * np.random.uniform(0.9, 1.1)  # fault: VG212
         return x
 
 
-@faulty("fresh_noise", "SeedGenerator")
+@register_faulty("fresh_noise", "SeedGenerator")
 class GeneratorOfItsOwn(keras.layers.Layer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -242,11 +242,11 @@ class GeneratorOfItsOwn(keras.layers.Layer):
 
     def call(self, x, training=False):
         if training:
-            return x + float(self.rng.normal())  # fault: VG208
+            return x + float(self.rng.normal())  # fault: VG212
         return x
 
 
-@faulty("fresh_noise", "SeedGenerator")
+@register_faulty("fresh_noise", "SeedGenerator")
 class IntegerSeed(keras.layers.Layer):
     def call(self, x, training=False):
         if training:
@@ -254,7 +254,7 @@ class IntegerSeed(keras.layers.Layer):
         return x
 
 
-@faulty("fresh_noise", "SeedGenerator")
+@register_faulty("fresh_noise", "SeedGenerator")
 class IntegerSeedAttribute(keras.layers.Layer):
     def __init__(self, rate=0.3, seed=1337, **kwargs):
         super().__init__(**kwargs)
@@ -269,7 +269,7 @@ class IntegerSeedAttribute(keras.layers.Layer):
 # Mixed precision that breaks in training only.
 
 
-@faulty("mixed_float16", "x.dtype")
+@register_faulty("mixed_float16", "x.dtype")
 class Float32NoiseInTraining(keras.layers.Layer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -281,7 +281,7 @@ class Float32NoiseInTraining(keras.layers.Layer):
         return x
 
 
-@faulty("mixed_bfloat16", "x.dtype")
+@register_faulty("mixed_bfloat16", "x.dtype")
 class AssignsHalfToItsMean(keras.layers.Layer):
     def build(self, input_shape):
         self.mean = self.add_weight(
@@ -300,7 +300,7 @@ class AssignsHalfToItsMean(keras.layers.Layer):
 # Tensors that should be variables.
 
 
-@faulty("variables_tracked", "add_weight")
+@register_faulty("variables_tracked", "add_weight")
 class TensorOfOnes(keras.layers.Layer):
     def __init__(self, channels=8, **kwargs):
         super().__init__(**kwargs)
@@ -311,7 +311,7 @@ class TensorOfOnes(keras.layers.Layer):
         return x * ops.cast(self.w, x.dtype)
 
 
-@faulty("variables_tracked", "add_weight")
+@register_faulty("variables_tracked", "add_weight")
 class TensorMadeInBuild(keras.layers.Layer):
     def build(self, input_shape):
         self.bias = ops.zeros((input_shape[-1],))  # fault: VG213
@@ -320,7 +320,7 @@ class TensorMadeInBuild(keras.layers.Layer):
         return x + ops.cast(self.bias, x.dtype)
 
 
-@faulty("variables_tracked", "add_weight")
+@register_faulty("variables_tracked", "add_weight")
 class RandomTensor(keras.layers.Layer):
     def __init__(self, channels=8, **kwargs):
         super().__init__(**kwargs)
@@ -331,7 +331,7 @@ class RandomTensor(keras.layers.Layer):
         return ops.matmul(x, ops.cast(self.kernel, x.dtype))
 
 
-@faulty("variables_tracked", "add_weight")
+@register_faulty("variables_tracked", "add_weight")
 class TensorsInAList(keras.layers.Layer):
     def __init__(self, channels=8, **kwargs):
         super().__init__(**kwargs)
@@ -347,7 +347,7 @@ class TensorsInAList(keras.layers.Layer):
 # Arrays in the config.
 
 
-@faulty("config_complete", "tolist()", config={"anchors": np.array([1.0, 2.0, 3.0])})
+@register_faulty("config_complete", "tolist()", config={"anchors": np.array([1.0, 2.0, 3.0])})
 class ArrayInTheConfig(keras.layers.Layer):
     def __init__(self, anchors, **kwargs):
         super().__init__(**kwargs)
@@ -360,7 +360,7 @@ class ArrayInTheConfig(keras.layers.Layer):
         return {**super().get_config(), "anchors": self.anchors}
 
 
-@faulty("config_complete", "tolist()")
+@register_faulty("config_complete", "tolist()")
 class ListBecomesAnArray(keras.layers.Layer):
     def __init__(self, sizes=(1.0, 2.0), **kwargs):
         super().__init__(**kwargs)
@@ -370,7 +370,7 @@ class ListBecomesAnArray(keras.layers.Layer):
         return x * float(self.sizes.sum())
 
     def get_config(self):
-        return {**super().get_config(), "sizes": self.sizes}
+        return {**super().get_config(), "sizes": self.sizes}  # fault: VG113
 
 
 # Layers that Keras does not see.
@@ -387,7 +387,7 @@ def stacked(filters):
     return run
 
 
-@faulty("variables_tracked", "flat lists")
+@register_faulty("variables_tracked", "flat lists")
 class HiddenInAClosure(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -397,7 +397,7 @@ class HiddenInAClosure(keras.layers.Layer):
         return self.run(x)
 
 
-@faulty("variables_tracked", "flat lists")
+@register_faulty("variables_tracked", "flat lists")
 class ClosureInInit(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -412,7 +412,7 @@ class ClosureInInit(keras.layers.Layer):
         return self.run(x)
 
 
-@faulty("variables_tracked", "flat lists")
+@register_faulty("variables_tracked", "flat lists")
 class HiddenInAPartial(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -425,7 +425,7 @@ class HiddenInAPartial(keras.layers.Layer):
 # Names that Keras uses itself.
 
 
-@faulty("own_names", "another name")
+@register_faulty("own_names", "another name")
 class PrivateLayerList(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -437,7 +437,7 @@ class PrivateLayerList(keras.layers.Layer):
         return x
 
 
-@faulty("own_names", "another name")
+@register_faulty("own_names", "another name")
 class PrivateLosses(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -449,7 +449,7 @@ class PrivateLosses(keras.layers.Layer):
         return x
 
 
-@faulty("own_names", "another name")
+@register_faulty("own_names", "another name")
 class PrivateMetrics(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -459,7 +459,7 @@ class PrivateMetrics(keras.layers.Layer):
         return self._metrics[0](x)
 
 
-@faulty("own_names", "another name")
+@register_faulty("own_names", "another name")
 class PrivateVariables(keras.layers.Layer):
     def build(self, input_shape):
         self._trainable_variables = [  # fault: VG110
@@ -470,7 +470,7 @@ class PrivateVariables(keras.layers.Layer):
         return x * self._trainable_variables[0]
 
 
-@faulty("own_names", "another name")
+@register_faulty("own_names", "another name")
 class TakesAProperty(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)

@@ -13,7 +13,7 @@ ZOO = {}
 """Class -> options; `limited` names checks that may report a limitation."""
 
 
-def valid(**options):
+def register_valid(**options):
     def note(cls):
         ZOO[cls] = options
         return vg.register(package="unusual")(cls)
@@ -21,7 +21,7 @@ def valid(**options):
     return note
 
 
-@valid(inputs=(2, 4, 16, 24, 3))
+@register_valid(inputs=(2, 4, 16, 24, 3))
 class OverFrames(keras.layers.Layer):
     """ConvLSTM2D holds a seed for its dropout."""
 
@@ -40,7 +40,7 @@ class OverFrames(keras.layers.Layer):
         return {**super().get_config(), "filters": self.filters}
 
 
-@valid(inputs=(2, 12, 8))
+@register_valid(inputs=(2, 12, 8))
 class RecurrentDropout(keras.layers.Layer):
     def __init__(self, units=6, **kwargs):
         super().__init__(**kwargs)
@@ -57,7 +57,7 @@ class RecurrentDropout(keras.layers.Layer):
         return {**super().get_config(), "units": self.units}
 
 
-@valid()
+@register_valid()
 class WeightStandardizedConv(keras.layers.Conv2D):
     """A subclass of Conv2D with Conv2D's own arguments: kernel_size=4 becomes (4, 4)."""
 
@@ -70,7 +70,7 @@ class WeightStandardizedConv(keras.layers.Conv2D):
         return y + ops.cast(self.bias, y.dtype) if self.use_bias else y
 
 
-@valid()
+@register_valid()
 class NormedConv(keras.layers.Conv2D):
     """A subclass of Conv2D with arguments of its own before Conv2D's."""
 
@@ -87,7 +87,7 @@ class NormedConv(keras.layers.Conv2D):
         return config
 
 
-@valid(config={"layer": keras.layers.Conv2D(8, 3, padding="same")})
+@register_valid(config={"layer": keras.layers.Conv2D(8, 3, padding="same")})
 class SpectralWrapper(keras.layers.Wrapper):
     """Keras's own base of wrappers; the wrapped layer keeps its policy."""
 
@@ -95,7 +95,7 @@ class SpectralWrapper(keras.layers.Wrapper):
         return self.layer(x)
 
 
-@valid(config={"layer": keras.layers.Conv2D(8, 3, padding="same")})
+@register_valid(config={"layer": keras.layers.Conv2D(8, 3, padding="same")})
 class ResidualWrapper(keras.layers.Layer):
     """A wrapper around a layer argument, with a config of its own."""
 
@@ -120,7 +120,7 @@ class ResidualWrapper(keras.layers.Layer):
         return cls(layer, **config)
 
 
-@valid(config={"inner": keras.layers.Conv2D(8, 3, padding="same")})
+@register_valid(config={"inner": keras.layers.Conv2D(8, 3, padding="same")})
 class CompositeWrapper(vg.layers.Composite):
     def __init__(self, inner, **kwargs):
         super().__init__(**kwargs)
@@ -130,7 +130,9 @@ class CompositeWrapper(vg.layers.Composite):
         return ops.silu(self.inner(x))
 
 
-@valid(config={"branches": [keras.layers.Conv2D(4, 1), keras.layers.Conv2D(4, 3, padding="same")]})
+@register_valid(
+    config={"branches": [keras.layers.Conv2D(4, 1), keras.layers.Conv2D(4, 3, padding="same")]}
+)
 class Branches(vg.layers.Composite):
     """Takes a list of layers."""
 
@@ -142,7 +144,7 @@ class Branches(vg.layers.Composite):
         return ops.concatenate([branch(x) for branch in self.branches], axis=-1)
 
 
-@valid(config={"experts": {"a": keras.layers.Dense(8), "b": keras.layers.Dense(8)}})
+@register_valid(config={"experts": {"a": keras.layers.Dense(8), "b": keras.layers.Dense(8)}})
 class Experts(keras.layers.Layer):
     """Takes a dict of layers."""
 
@@ -168,7 +170,7 @@ class Experts(keras.layers.Layer):
         return cls(made, **config)
 
 
-@valid()
+@register_valid()
 class MadeInBuild(keras.layers.Layer):
     """Sublayers made, and built, in build."""
 
@@ -194,7 +196,7 @@ class MadeInBuild(keras.layers.Layer):
         return {**super().get_config(), "filters": self.filters, "depth": self.depth}
 
 
-@valid()
+@register_valid()
 class WidthOfItsInput(keras.layers.Layer):
     """Makes a sublayer in build because its width is that of the input."""
 
@@ -208,7 +210,7 @@ class WidthOfItsInput(keras.layers.Layer):
         return ops.relu(self.norm(self.conv(x), training=training))
 
 
-@valid()
+@register_valid()
 class ActivityPenalty(keras.layers.Layer):
     """Keras's guide: add_loss in call."""
 
@@ -224,7 +226,7 @@ class ActivityPenalty(keras.layers.Layer):
         return {**super().get_config(), "rate": self.rate}
 
 
-@valid(inputs=(2, 8))
+@register_valid(inputs=(2, 8))
 class CountsWithAMetric(keras.layers.Layer):
     """Keras's guide: a metric as an attribute, updated in call."""
 
@@ -247,7 +249,7 @@ class CountsWithAMetric(keras.layers.Layer):
         return {**super().get_config(), "units": self.units}
 
 
-@valid(inputs=np.array([[1, 2, 0], [3, 0, 0]]))
+@register_valid(inputs=np.array([[1, 2, 0], [3, 0, 0]]))
 class MaskedWords(keras.layers.Layer):
     """Keras's guide: a layer that makes a mask, and one that takes it."""
 
@@ -268,7 +270,7 @@ class MaskedWords(keras.layers.Layer):
         return {**super().get_config(), "units": self.units}
 
 
-@valid(inputs=(2, 12, 8))
+@register_valid(inputs=(2, 12, 8))
 class MaskedMean(keras.layers.Layer):
     """Takes a mask that need not be there."""
 
@@ -284,7 +286,7 @@ class MaskedMean(keras.layers.Layer):
         return None
 
 
-@valid()
+@register_valid()
 class NoisyInTraining(keras.layers.Layer):
     """Keras's guide: its own random seed generator, numbers in training alone."""
 
@@ -303,7 +305,7 @@ class NoisyInTraining(keras.layers.Layer):
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
-@valid(inputs=(2, 8))
+@register_valid(inputs=(2, 8))
 class Antirectifier(keras.layers.Layer):
     """Keras's example of a custom layer."""
 
@@ -329,7 +331,7 @@ class Antirectifier(keras.layers.Layer):
         return dict(list(base_config.items()) + list(config.items()))
 
 
-@valid(inputs=(2, 8))
+@register_valid(inputs=(2, 8))
 class Linear(keras.layers.Layer):
     """Keras's guide: weights by add_weight, in build."""
 
@@ -350,7 +352,7 @@ class Linear(keras.layers.Layer):
         return {**super().get_config(), "units": self.units}
 
 
-@valid(inputs=(2, 8))
+@register_valid(inputs=(2, 8))
 class MLPBlock(keras.layers.Layer):
     """Keras's guide: sublayers without a build of their own."""
 
@@ -366,7 +368,7 @@ class MLPBlock(keras.layers.Layer):
         return self.linear_3(x)
 
 
-@valid(inputs=(2, 8))
+@register_valid(inputs=(2, 8))
 class ComputeSum(keras.layers.Layer):
     """Keras's guide: weights that are not trained."""
 
@@ -384,7 +386,7 @@ class ComputeSum(keras.layers.Layer):
         return {**super().get_config(), "input_dim": self.input_dim}
 
 
-@valid(inputs=(2, 8))
+@register_valid(inputs=(2, 8))
 class VariationalSampling(keras.layers.Layer):
     """Keras's example of a VAE, with sampling in training."""
 
@@ -412,7 +414,7 @@ class VariationalSampling(keras.layers.Layer):
         return {**super().get_config(), "units": self.units}
 
 
-@valid()
+@register_valid()
 class SpectralConv(keras.layers.Layer):
     """Spectral normalization: a vector that training updates by power iteration."""
 
@@ -443,7 +445,7 @@ class SpectralConv(keras.layers.Layer):
         return {**super().get_config(), "filters": self.filters}
 
 
-@valid()
+@register_valid()
 class ExponentialAverage(keras.layers.Layer):
     """Normalizes by moving statistics that start at 0 and 1, as BatchNormalization's."""
 
@@ -470,7 +472,7 @@ class ExponentialAverage(keras.layers.Layer):
         return {**super().get_config(), "momentum": self.momentum}
 
 
-@valid()
+@register_valid()
 class FixedFilter(keras.layers.Layer):
     """A constant kernel as a weight that is not trained: blur before subsampling."""
 
@@ -490,7 +492,7 @@ class FixedFilter(keras.layers.Layer):
         return ops.depthwise_conv(x, ops.cast(self.kernel, x.dtype), 2, "same")
 
 
-@valid()
+@register_valid()
 class ConstantsOfNumPy(keras.layers.Layer):
     """A constant array made in __init__ by a fixed formula is the same in each process."""
 
@@ -506,7 +508,7 @@ class ConstantsOfNumPy(keras.layers.Layer):
         return {**super().get_config(), "channels": self.channels}
 
 
-@valid(inputs=[(2, 12, 8), (2, 5, 8)])
+@register_valid(inputs=[(2, 12, 8), (2, 5, 8)])
 class CrossAttention(keras.layers.Layer):
     """Attention with an optional mask and two inputs."""
 
@@ -525,7 +527,7 @@ class CrossAttention(keras.layers.Layer):
         return {**super().get_config(), "num_heads": self.num_heads, "key_dim": self.key_dim}
 
 
-@valid(inputs=(2, 12, 8))
+@register_valid(inputs=(2, 12, 8))
 class OptionalContext(keras.layers.Layer):
     """Attends to itself where no context is given."""
 
@@ -544,7 +546,7 @@ class OptionalContext(keras.layers.Layer):
         return {**super().get_config(), "num_heads": self.num_heads, "key_dim": self.key_dim}
 
 
-@valid(inputs={"image": (2, 16, 24, 8), "vector": (2, 5)})
+@register_valid(inputs={"image": (2, 16, 24, 8), "vector": (2, 5)})
 class DictInputs(keras.layers.Layer):
     def __init__(self, filters=8, **kwargs):
         super().__init__(**kwargs)
@@ -563,7 +565,7 @@ class DictInputs(keras.layers.Layer):
         return {**super().get_config(), "filters": self.filters}
 
 
-@valid(inputs=(2, 16, 24, 3))
+@register_valid(inputs=(2, 16, 24, 3))
 class Patches(keras.layers.Layer):
     """Image to tokens, with a class token and positions."""
 
@@ -590,7 +592,7 @@ class Patches(keras.layers.Layer):
         return {**super().get_config(), "width": self.width, "patch": self.patch}
 
 
-@valid(limited=("onnx",))
+@register_valid(limited=("onnx",))
 class FourierMixer(keras.layers.Layer):
     """A Fourier transform, which ONNX does not export."""
 
@@ -600,7 +602,7 @@ class FourierMixer(keras.layers.Layer):
         return ops.cast(ops.transpose(real, (0, 2, 3, 1)) / 20, x.dtype)
 
 
-@valid(limited=("onnx",), inputs=(2, 12, 8))
+@register_valid(limited=("onnx",), inputs=(2, 12, 8))
 class Codebook(keras.layers.Layer):
     """Vector quantization: argmin, straight-through gradient and a commitment loss."""
 
@@ -624,7 +626,7 @@ class Codebook(keras.layers.Layer):
         return {**super().get_config(), "codes": self.codes}
 
 
-@valid()
+@register_valid()
 class LowRankAdapter(keras.layers.Layer):
     """LoRA: one factor starts at zero, the other does not."""
 
@@ -647,7 +649,7 @@ class LowRankAdapter(keras.layers.Layer):
         return {**super().get_config(), "filters": self.filters, "rank": self.rank}
 
 
-@valid()
+@register_valid()
 class ReZero(vg.layers.Composite):
     """A branch that a scalar of zero switches off at the start."""
 
@@ -660,7 +662,7 @@ class ReZero(vg.layers.Composite):
         return x + self.conv(x) * ops.cast(self.alpha, x.dtype)
 
 
-@valid()
+@register_valid()
 class ZeroInitGamma(vg.layers.Composite):
     """The last batch normalization of a residual branch starts at zero (Goyal et al. 2017)."""
 
@@ -676,7 +678,7 @@ class ZeroInitGamma(vg.layers.Composite):
         return ops.relu(x + self.norm2(self.conv2(y)))
 
 
-@valid()
+@register_valid()
 class TwoUsesOfOneUnit(vg.layers.Composite):
     """One unit applied twice on purpose, by a loop over a count."""
 
@@ -691,7 +693,7 @@ class TwoUsesOfOneUnit(vg.layers.Composite):
         return x
 
 
-@valid()
+@register_valid()
 class CropsToEven(keras.layers.Layer):
     """A shape that is right for odd sizes, too."""
 
@@ -704,7 +706,7 @@ class CropsToEven(keras.layers.Layer):
         return (batch, None if h is None else h // 2, None if w is None else w // 2, c)
 
 
-@valid()
+@register_valid()
 class RoundsUp(keras.layers.Layer):
     """Pools with padding: (n + 1) // 2."""
 
@@ -716,7 +718,7 @@ class RoundsUp(keras.layers.Layer):
         return (batch, None if h is None else -(-h // 2), None if w is None else -(-w // 2), c)
 
 
-@valid()
+@register_valid()
 class EvenSidesOnly(keras.layers.Layer):
     """Folds 2 x 2 cells into channels; needs even sides, and says so with an error."""
 
@@ -731,7 +733,7 @@ class EvenSidesOnly(keras.layers.Layer):
         return (batch, None if h is None else h // 2, None if w is None else w // 2, 4 * c)
 
 
-@valid(config={"activation": "gelu"})
+@register_valid(config={"activation": "gelu"})
 class TakesAnActivation(keras.layers.Layer):
     def __init__(self, filters=8, activation=None, kernel_initializer="glorot_uniform", **kwargs):
         super().__init__(**kwargs)
@@ -756,7 +758,7 @@ class TakesAnActivation(keras.layers.Layer):
         }
 
 
-@valid(inputs=(2, 12, 8))
+@register_valid(inputs=(2, 12, 8))
 class StochasticBlock(vg.layers.Composite):
     """Dropout in several places."""
 
@@ -772,7 +774,7 @@ class StochasticBlock(vg.layers.Composite):
         return self.noise(self.dense(x + y), training=training)
 
 
-@valid()
+@register_valid()
 class Flips(keras.layers.Layer):
     """Augmentation as a layer: random in training alone."""
 
@@ -784,7 +786,7 @@ class Flips(keras.layers.Layer):
         return self.flip(x, training=training)
 
 
-@valid(inputs=(2, 16, 24, 3))
+@register_valid(inputs=(2, 16, 24, 3))
 class Normalizes(keras.layers.Layer):
     """Statistics that `adapt` or the constructor sets are constants, not running statistics."""
 
@@ -803,7 +805,7 @@ class Normalizes(keras.layers.Layer):
         return {**super().get_config(), "mean": self.mean, "variance": self.variance}
 
 
-@valid()
+@register_valid()
 class FrozenStatistics(vg.layers.Composite):
     """Batch normalization that stays in inference mode, for fine-tuning."""
 
@@ -816,7 +818,7 @@ class FrozenStatistics(vg.layers.Composite):
         return self.norm(self.conv(x), training=False)
 
 
-@valid()
+@register_valid()
 class BufferWithoutTraining(keras.layers.Layer):
     """A fixed random projection: a weight that is never trained and never updated."""
 
@@ -829,7 +831,7 @@ class BufferWithoutTraining(keras.layers.Layer):
         return ops.matmul(x, self.projection)
 
 
-@valid(inputs=(2, 12, 8))
+@register_valid(inputs=(2, 12, 8))
 class RotaryPositions(keras.layers.Layer):
     """Tables that are computed in call from static shapes."""
 
@@ -841,7 +843,7 @@ class RotaryPositions(keras.layers.Layer):
         return ops.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
 
 
-@valid(inputs=[(2, 16, 24, 8), (2, 16, 24, 8)])
+@register_valid(inputs=[(2, 16, 24, 8), (2, 16, 24, 8)])
 class ListOfTwo(keras.layers.Layer):
     """A layer of one list; no build."""
 
@@ -850,7 +852,7 @@ class ListOfTwo(keras.layers.Layer):
         return ops.maximum(a, b)
 
 
-@valid(inputs=(2, 16, 24, 8))
+@register_valid(inputs=(2, 16, 24, 8))
 class ManyOutputs(keras.layers.Layer):
     def __init__(self, filters=4, **kwargs):
         super().__init__(**kwargs)
@@ -869,7 +871,7 @@ class ManyOutputs(keras.layers.Layer):
         return {**super().get_config(), "filters": self.filters}
 
 
-@valid()
+@register_valid()
 class GroupedAndDilated(vg.layers.Composite):
     def __init__(self, filters, groups=2, **kwargs):
         super().__init__(**kwargs)
@@ -882,7 +884,7 @@ class GroupedAndDilated(vg.layers.Composite):
         return self.up(self.depth(self.wide(self.conv(x))))
 
 
-@valid(config={"norm": "layer"})
+@register_valid(config={"norm": "layer"})
 class ChoosesByName(vg.layers.Composite):
     """A string that picks a class; other strings are refused with an error."""
 
@@ -899,7 +901,7 @@ class ChoosesByName(vg.layers.Composite):
         return self.norm(self.conv(x))
 
 
-@valid()
+@register_valid()
 class Invertible(keras.layers.Layer):
     """A method of its own beside call."""
 
@@ -911,7 +913,7 @@ class Invertible(keras.layers.Layer):
         return x / scale if inverse else x * scale
 
 
-@valid(inputs=(2, 12, 8))
+@register_valid(inputs=(2, 12, 8))
 class CellOfItsOwn(keras.layers.Layer):
     """A recurrent cell inside keras.layers.RNN."""
 
@@ -930,7 +932,7 @@ class CellOfItsOwn(keras.layers.Layer):
         return {**super().get_config(), "units": self.units}
 
 
-@valid(inputs=(2, 4, 16, 24, 8))
+@register_valid(inputs=(2, 4, 16, 24, 8))
 class EachFrame(vg.layers.Composite):
     def __init__(self, filters=8, **kwargs):
         super().__init__(**kwargs)
@@ -940,7 +942,7 @@ class EachFrame(vg.layers.Composite):
         return self.each(x)
 
 
-@valid(inputs=(2, 12, 8))
+@register_valid(inputs=(2, 12, 8))
 class BothDirections(vg.layers.Composite):
     def __init__(self, units=4, **kwargs):
         super().__init__(**kwargs)
@@ -950,7 +952,7 @@ class BothDirections(vg.layers.Composite):
         return self.both(x)
 
 
-@valid()
+@register_valid()
 class OuterSum(keras.layers.Layer):
     """A bias per channel and per row, by weights: broadcasts that are meant."""
 
@@ -961,7 +963,7 @@ class OuterSum(keras.layers.Layer):
         return x + self.bias
 
 
-@valid()
+@register_valid()
 class CoordinateChannels(keras.layers.Layer):
     """CoordConv: channels that depend on the place."""
 
@@ -972,7 +974,7 @@ class CoordinateChannels(keras.layers.Layer):
         return ops.concatenate([x, ones * rows / 16], axis=-1)
 
 
-@valid(inputs=[(2, 12, 8), np.array([[0, 3], [1, 11]])])
+@register_valid(inputs=[(2, 12, 8), np.array([[0, 3], [1, 11]])])
 class Gathers(keras.layers.Layer):
     """Floats and indices."""
 
@@ -980,7 +982,7 @@ class Gathers(keras.layers.Layer):
         return ops.take_along_axis(tokens, indices[..., None], axis=1)
 
 
-@valid(config={"anchors": np.array([1.0, 2.0, 3.0])})
+@register_valid(config={"anchors": np.array([1.0, 2.0, 3.0])})
 class ArrayForAComposite(vg.layers.Composite):
     """`Composite` writes an array into the config, and reads it back."""
 

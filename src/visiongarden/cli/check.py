@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +13,8 @@ from visiongarden import terminal
 from visiongarden.cli.app import app, echo
 from visiongarden.cli.options import Debug
 from visiongarden.cli.start import start
+from visiongarden.config import apply_overrides
+from visiongarden.config.yaml import load_scalar
 
 
 @app.command()
@@ -19,21 +22,42 @@ def check(
     target: Annotated[
         str, typer.Argument(metavar="MODULE[:NAME]", help="A module of yours; it is imported.")
     ],
-    backend: Annotated[
+    arguments: Annotated[
         list[str] | None,
-        typer.Option(help="Reopen on this backend; by default on all installed, none: on none."),
+        typer.Argument(metavar="[NAME=VALUE]...", help="Constructor arguments, as filters=8."),
+    ] = None,
+    inputs: Annotated[
+        str | None, typer.Option(help="Shape of the inputs, batch first, as [2, 16, 24, 8].")
+    ] = None,
+    backends: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--backends", "--backend", help="Reopen on tensorflow, jax, torch, all or none."
+        ),
     ] = None,
     skip: Annotated[list[str] | None, typer.Option(help="Leave this check out.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     debug: Debug = False,
 ) -> None:
     """Check layers, blocks and parts of your own: config, files, gradients, shapes, backends."""
+    wanted = [name for text in backends or [] for name in text.split(",")]
+    running = os.environ.get("KERAS_BACKEND", "tensorflow")
+    reopened = ", ".join(wanted) or f"{running} (--backends all for the others)"
+    # Before a backend is imported, which takes seconds.
+    typer.echo(f"checking {target} on {running}, and reopening it on {reopened}", err=True)
+    config = apply_overrides({}, arguments or [])
+    shapes = None if inputs is None else load_scalar(inputs, "--inputs")
     start()
 
     from visiongarden import testing
 
-    backends = "all" if not backend else [name for name in backend if name != "none"]
-    reports = testing.check_module(target, backends=backends, skip=skip or [])
+    reports = testing.check_module(
+        target,
+        backends=_backends(wanted),
+        skip=skip or [],
+        inputs=shapes,
+        config=config,
+    )
     if as_json:
         echo(json.dumps([report.to_dict() for report in reports], indent=1))
     else:
@@ -42,6 +66,12 @@ def check(
             console.print(report.table() if not report.ok or len(reports) == 1 else str(report))
     if not all(report.ok for report in reports):
         raise typer.Exit(1)
+
+
+def _backends(wanted: list[str]) -> Any:
+    if not wanted:
+        return None
+    return "all" if "all" in wanted else [name for name in wanted if name != "none"]
 
 
 @app.command()

@@ -93,7 +93,8 @@ def check(
         inputs: array, shape with the batch first, FeatureSpec, or a list or dict of them. A list
             goes to several arguments of `call` where it has several.
         config: constructor arguments, also those that are named as a parameter here.
-        backends: fresh processes run on these; None takes the running one, `()` runs none.
+        backends: fresh processes run on these; None takes the running one, "all" those that are
+            installed, `()` runs none.
         skip: names of checks to leave out.
         **arguments: constructor arguments.
 
@@ -113,7 +114,11 @@ def check(
 
 
 def check_many(
-    items: Iterable[Any], *, backends: Sequence[str] | None = None, skip: Sequence[str] = ()
+    items: Iterable[Any],
+    *,
+    backends: Sequence[str] | None = None,
+    skip: Sequence[str] = (),
+    keep_going: bool = False,
 ) -> list[Report]:
     """Checks several at the cost of one fresh process a backend.
 
@@ -121,24 +126,42 @@ def check_many(
         items: classes, instances, or dicts of `source`, `inputs` and `config`.
         backends: as of `check`.
         skip: as of `check`.
+        keep_going: whether a class that cannot be made, as its arguments cannot be guessed, gets a
+            report with the finding `arguments`, and the others are checked; else it is an error.
     """
     wanted = _known_backends(backends)
     _known_checks(skip)
     with _watched_keras(), fresh.FreshProcesses(wanted, skip) as processes:
         pending = []
-        for item in items:
+        refused: dict[int, Report] = {}
+        for position, item in enumerate(items):
             given = item if isinstance(item, dict) else {"source": item}
-            subject = Subject(given["source"], given.get("inputs"), given.get("config"))
+            try:
+                subject = Subject(given["source"], given.get("inputs"), given.get("config"))
+            except UserError as error:
+                if not keep_going:
+                    raise
+                refused[position] = _refusal(given["source"], error)
+                continue
             own = [*skip, *getattr(subject.cls, "examples", {}).get("skip", ())]
             findings = list(_in_process(subject, own))
             traced = all(f.status == "passed" for f in findings if f.check in ("runs", "traces"))
             job = processes.add(subject) if traced else None
             pending.append((subject, own, findings, job))
         processes.run()
-        return [
+        made = iter(
             Report(subject.cls.__name__, (*found, *_of_processes(processes, job, own, _run(found))))
             for subject, own, found, job in pending
-        ]
+        )
+        count = len(pending) + len(refused)
+        return [refused[i] if i in refused else next(made) for i in range(count)]
+
+
+def _refusal(source: Any, error: UserError) -> Report:
+    """The report of a class that could not be made, so that the others are still checked."""
+    name = getattr(source, "__name__", type(source).__name__)
+    finding = failed(" ".join(error.what.split()), error.fix or "give arguments and inputs")
+    return Report(name, (finding.named("arguments"),))
 
 
 def assert_sound(source: Any, inputs: Any = None, **options: Any) -> None:
@@ -223,6 +246,8 @@ def _of_processes(
 def _known_backends(backends: Sequence[str] | None) -> tuple[str, ...]:
     if backends is None:
         return (keras.backend.backend(),)
+    if backends == "all":
+        return fresh.installed()
     names = (backends,) if isinstance(backends, str) else tuple(backends)
     there = fresh.installed()
     for name in names:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -51,20 +51,42 @@ def discover(target: str) -> list[type]:
 
 
 def check_module(
-    target: str, *, backends: Sequence[str] | None = None, skip: Sequence[str] = ()
+    target: str,
+    *,
+    backends: Sequence[str] | None = None,
+    skip: Sequence[str] = (),
+    inputs: Any = None,
+    config: Mapping[str, Any] | None = None,
 ) -> list[Report]:
     """Checks every class that `discover` finds, with one fresh process a backend.
 
+    A class whose arguments cannot be guessed gets a report that says so; the others are checked.
+
     Args:
         target: as of `discover`.
-        backends: as of `check`; "all" takes those that are installed.
+        backends: as of `check`.
         skip: as of `check`.
-    """
-    if backends == "all":
-        from visiongarden.testing.fresh import installed
+        inputs: as of `check`, for each class.
+        config: constructor arguments; each class gets those that it takes.
 
-        backends = installed()
-    return check_many(discover(target), backends=backends, skip=skip)
+    Raises:
+        UserError: as of `discover`, or an argument that none of the classes takes.
+    """
+    classes = discover(target)
+    given = dict(config or {})
+    taken = {cls: {n: v for n, v in given.items() if n in _parameters(cls)} for cls in classes}
+    for name in given:
+        if not any(name in arguments for arguments in taken.values()):
+            known = sorted({parameter for cls in classes for parameter in _parameters(cls)})
+            raise UserError(
+                f"no class of {target} takes an argument {name!r}", fix=nearest(name, known)
+            )
+    items = [{"source": cls, "inputs": inputs, "config": taken[cls]} for cls in classes]
+    return check_many(items, backends=backends, skip=skip, keep_going=True)
+
+
+def _parameters(cls: type) -> list[str]:
+    return list(inspect.signature(cls).parameters)
 
 
 def _imported(name: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""Errors of a layer under test in one line, with the line of the person's own file."""
+"""Errors of a layer under test in one line, with the line of the user's own file."""
 
 from __future__ import annotations
 
@@ -10,8 +10,17 @@ from visiongarden.errors import UserError
 
 _OWN = Path(__file__).parents[1]
 _LIBRARIES = ("site-packages", "dist-packages", "/lib/python")
+_FRAMEWORKS = {
+    "absl", "jax", "jaxlib", "keras", "numpy", "optree", "pydantic", "tensorflow", "torch",
+    "visiongarden", "ml_dtypes", "onnxruntime", "tf2onnx",
+}  # fmt: skip
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_INNER = re.compile(r"Exception encountered: (.+)", re.DOTALL)
+_WRAPPED = re.compile(r"^(\{\{function_node [^}]*\}\}|Graph execution error:)\s*")
 _NOISE = (
+    "Arguments received by",
+    "Layer.call() argument",
+    "Possible causes",
     "Exception encountered when calling",
     "Could not automatically infer",
     "Error encountered",
@@ -46,10 +55,18 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 
 
-def first_line(error: BaseException, most: int = 240) -> str:
-    """Kind of an error and the line of its text that says most, without colours."""
+def first_line(error: BaseException, most: int = 400) -> str:
+    """Type of an error and the line of its text that says most, without colors.
+
+    Keras repeats the configuration and general causes around what an inner error says; only that
+    is kept.
+    """
     error = _original(error)
-    lines = [_COLOUR.sub("", line).strip() for line in str(error).splitlines()]
+    text = _COLOUR.sub("", str(error))
+    inner = _INNER.search(text)
+    if inner is not None:
+        text = inner.group(1).strip().strip("\"'")
+    lines = [_WRAPPED.sub("", line).strip() for line in text.splitlines()]
     telling = [line for line in lines if line and not line.startswith(_NOISE)]
     return f"{type(error).__name__}: {(telling or [''])[0]:.{most}}"
 
@@ -62,18 +79,32 @@ def _original(error: BaseException) -> BaseException:
 
 
 def where(error: BaseException) -> str:
-    """` (file.py:12)` of the last frame in the person's own code, or nothing."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if is_of_person(frame.filename):
-            return f" ({Path(frame.filename).name}:{frame.lineno})"
+    """` (file.py:12)` of the last frame in the user's own code, or nothing.
+
+    Where the error came from a caller's line only through an installed package of the user's, that
+    package's line is shown.
+    """
+    frames = traceback.extract_tb(_original(error).__traceback__)
+    for is_telling in (is_of_person, _is_of_another_package):
+        for frame in reversed(frames):
+            if is_telling(frame.filename):
+                return f" ({Path(frame.filename).name}:{frame.lineno})"
     return ""
 
 
 def is_of_person(filename: str) -> bool:
-    """Whether a source file is neither a library's nor this room's."""
+    """Whether a source file is neither a library's nor visiongarden's."""
     if filename.startswith("<") or _OWN in Path(filename).parents:
         return False
     return not any(mark in filename for mark in _LIBRARIES)
+
+
+def _is_of_another_package(filename: str) -> bool:
+    parts = Path(filename).parts
+    home = next((i for i, part in enumerate(parts) if part in _LIBRARIES[:2]), None)
+    if home is None or home + 1 >= len(parts):
+        return False
+    return parts[home + 1] not in _FRAMEWORKS
 
 
 def told(error: BaseException) -> str:

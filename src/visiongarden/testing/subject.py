@@ -20,6 +20,7 @@ from visiongarden.testing.guess import (
     constructor_arguments,
     tensor_arguments,
 )
+from visiongarden.testing.hooks import variables_made
 from visiongarden.testing.instances import randomise, remembered, renewed
 from visiongarden.types import FeatureSpec, ImageSize, LevelSpec, stride_of
 
@@ -59,6 +60,7 @@ class Subject:
             self.config = constructor_arguments(self.cls, config or {})
         else:
             self.config = remembered(self.instance)
+        self.compiled_loss: Any = None
         self.arguments = self._positional(self._guessed() if inputs is None else inputs)
         if inputs is not None:
             self._refuse_wrong_rank()
@@ -101,9 +103,24 @@ class Subject:
         """The one that most checks use; its weights are random, so that none is 0 or 1."""
         layer = self.fresh()
         if not _has_graph(layer):
-            layer(*self.tensors())
+            with fresh_names():
+                layer(*self.tensors())
         randomise(layer)
         return layer
+
+    @cached_property
+    def twin(self) -> tuple[Any, list[keras.Variable]]:
+        """A second one from the same arguments, at its start, and every variable made for it."""
+        with variables_made() as made, fresh_names():
+            layer = self.fresh()
+            if not self.is_graph:
+                self.call(layer)
+        return layer, made
+
+    @cached_property
+    def inference(self) -> Any:
+        """What `main` returns for the inputs, before any check changes its state."""
+        return self.call(self.main)
 
     def tensors(self, arguments: Any = None) -> tuple[Any, ...]:
         """Positional arguments as tensors of the backend."""

@@ -111,7 +111,7 @@ def _targets(subject: Subject, head: Head) -> dict[str, np.ndarray] | None:
 
 
 def _raw(subject: Subject) -> Any:
-    return subject.call(subject.main)
+    return subject.inference
 
 
 def _tensors(targets: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def _gradient_of_each(
 ) -> Finding:
     raw = _raw(subject)
     names = _names(raw)
-    run = _compiled(subject, judge, targets, raw)
+    run = _compiled(subject, judge, targets)
     start = numpy_leaves(raw)
     moved = dict.fromkeys(names, False)
     linked = dict.fromkeys(names, False)
@@ -194,7 +194,11 @@ def _names(raw: Any) -> list[str]:
     return ["/".join(map(str, path)) for path, _ in keras.tree.flatten_with_path(raw)]
 
 
-def _compiled(subject: Subject, judge: Any, targets: dict[str, np.ndarray], raw: Any) -> Compiled:
+def _compiled(subject: Subject, judge: Any, targets: dict[str, np.ndarray]) -> Compiled:
+    """The loss of raw predictions and its gradients; compiled once, for both checks."""
+    if subject.compiled_loss is not None:
+        return cast(Compiled, subject.compiled_loss)
+    raw = _raw(subject)
     flat = leaves(raw)
     positions = [i for i, leaf in enumerate(flat) if is_float(leaf)]
     size, given = subject.image_size, _tensors(targets)
@@ -206,15 +210,16 @@ def _compiled(subject: Subject, judge: Any, targets: dict[str, np.ndarray], raw:
         terms = judge(keras.tree.pack_sequence_as(raw, full), image_size=size, **given)
         return sum(ops.cast(term, "float32") for term in terms.values())
 
-    return value_and_gradients(total)
+    subject.compiled_loss = value_and_gradients(total)
+    return cast(Compiled, subject.compiled_loss)
 
 
 def _fitted(
     subject: Subject, head: Head, judge: Any, decoding: Any, targets: dict[str, np.ndarray]
 ) -> tuple[list[Match], float, float]:
     """What the fitted raw predictions decode to, and the loss before and after."""
-    raw = subject.call(subject.fresh())
-    run = _compiled(subject, judge, targets, raw)
+    raw = subject.call(subject.twin[0])
+    run = _compiled(subject, judge, targets)
     arrays = [a.copy() for a in numpy_leaves(raw) if a.dtype.kind == "f"]
     first, _ = run(arrays)
     found: list[Match] = []

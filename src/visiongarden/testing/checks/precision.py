@@ -41,8 +41,8 @@ def _mixed(subject: Subject, half: str) -> Finding:
         if wrong := _fails_in_training(subject, layer, half):
             return failed(wrong, advice)
         for name, arguments in _probes(subject):
-            full = subject.call(subject.main, arguments)
-            if _finite(full) and not _finite(subject.call(layer, arguments)):
+            half_output = subject.call(layer, arguments)
+            if not _finite(half_output) and _finite(subject.call(subject.main, arguments)):
                 return failed(
                     f"not finite on {name}, where float32 is",
                     "float16 ends at 65504 and below 6e-8: compute exponentials, squares and "
@@ -57,14 +57,13 @@ def _mixed(subject: Subject, half: str) -> Finding:
 
 def _fails_in_training(subject: Subject, layer: Any, half: str) -> str | None:
     """What goes wrong in training alone: another dtype, an error, numbers that are not finite."""
-    full = subject.call(subject.main, training=True)
     try:
         output = subject.call(layer, training=True)
     except Exception as error:
         return f"fails under mixed_{half} with training=True: {told(error)}"
     if wrong := _wrong_dtypes(layer, output, half):
         return f"with training=True {wrong}"
-    if _finite(full) and not _finite(output):
+    if not _finite(output) and _finite(subject.call(subject.main, training=True)):
         return "not finite with training=True, where float32 is"
     return None
 

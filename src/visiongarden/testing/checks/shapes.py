@@ -29,7 +29,7 @@ _ONE_SIZE = (
 def static_shape(subject: Subject) -> Finding:
     """Shape and dtype on symbolic tensors are those when run, with the batch open and known."""
     layer = subject.main
-    ran = subject.call(layer)
+    ran = subject.inference
     batch = len(leaves(subject.arguments)[0])
     for symbolic in (None, batch):
         stated = layer(*subject.symbols(symbolic))

@@ -58,10 +58,7 @@ def variables_before_call(subject: Subject) -> Finding:
 
 def variables_tracked(subject: Subject) -> Finding:
     """Every variable made is one of `layer.variables`; else no file and no optimiser has it."""
-    with variables_made() as made:
-        layer = subject.fresh()
-        if not subject.is_graph:
-            subject.call(layer)
+    layer, made = subject.twin
     known = {id(v) for v in (*layer.variables, *layer.metrics_variables)}
     # Keras's wrappers make a layer twice, and drop the first one's seed.
     lost = [_name(v) for v in _alive(made) if id(v) not in known and v.name != _SEED]
@@ -120,9 +117,7 @@ def sublayers_used(subject: Subject) -> Finding:
 
 def instances_apart(subject: Subject) -> Finding:
     """Two instances of the same arguments share no variable and look alike."""
-    one, other = subject.main, subject.fresh()
-    if not subject.is_graph:
-        subject.call(other)
+    one, other = subject.main, subject.twin[0]
     held, other_held = _held(one), _held(other)
     given = _held_by_arguments(subject)  # layers that could not be copied, `round_trip` tells why
     shared = [_name(v) for key, v in other_held.items() if key in held and key not in given]
@@ -142,9 +137,7 @@ def instances_apart(subject: Subject) -> Finding:
 
 def _kept_tensor(layer: Any, subject: Subject) -> tuple[str, str] | None:
     """What is wrong with a tensor that the layer keeps as an attribute, and what to do."""
-    other = subject.fresh()
-    subject.call(other)
-    twins = zip(own_layers(layer), own_layers(other), strict=False)
+    twins = zip(own_layers(layer), own_layers(subject.main), strict=False)
     for one, two in twins:
         pairs = zip(attributes(one), attributes(two), strict=False)
         for (name, value), (_, second) in pairs:

@@ -11,6 +11,7 @@ from visiongarden.testing.linting.tensors import Tensors
 
 _LEAVING = {"numpy", "item", "tolist"}
 _DRAWING = ("keras.random.", "tensorflow.random.", "numpy.random.", "random.", "jax.random.")
+_STATE_CALLS = {"assign", "assign_add", "assign_sub", "update_state"}
 _VARIABLES = {"keras.Variable", "tensorflow.Variable", "keras.random.SeedGenerator"}
 _FLOAT32 = {"keras.float32", "tensorflow.float32", "numpy.float32", "torch.float32"}
 
@@ -41,6 +42,8 @@ def _values(function: Function, tensors: Tensors, file: File) -> Iterator[Found]
             if tensors.holds(node.target) and tensors.holds(node.value):
                 yield Found(node, "VG203")
         elif isinstance(node, ast.Call):
+            if file.full(node.func) == "keras.ops.add" and all(map(tensors.holds, node.args)):
+                yield Found(node, "VG203")
             yield from _leaving(node, tensors, file)
 
 
@@ -80,7 +83,8 @@ def _numbers(call: Function, file: File) -> Iterator[Found]:
     in_loss = {
         id(inner)
         for node in ast.walk(call)
-        if isinstance(node, ast.Call) and on_self(node.func) == "add_loss"
+        if isinstance(node, ast.Call)
+        and (on_self(node.func) == "add_loss" or _attribute(node) in _STATE_CALLS)
         for inner in ast.walk(node)
     }
     casts = [node for node in ast.walk(call) if isinstance(node, ast.Call) and _is_cast(node, file)]
@@ -94,7 +98,7 @@ def _numbers(call: Function, file: File) -> Iterator[Found]:
         elif node in casts and _is_float32(_dtype(node), file) and not back:
             if id(node) not in in_loss:
                 yield Found(node, "VG207")
-        elif _draws(name) and (name.startswith("numpy") or "training" not in names):
+        elif _draws(name) and "training" not in names:
             yield Found(node, "VG208", name)
         for keyword in node.keywords:
             constant = isinstance(keyword.value, ast.Constant) and keyword.value.value is True

@@ -56,6 +56,8 @@ class File:
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 self._add(node)
+        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+        self.makers = {node.name for node in functions if self._returns_closure(node)}
 
     def full(self, node: ast.AST | None) -> str:
         """`keras.layers.Dense` for `layers.Dense` or `tf.keras.layers.Dense`; else the name."""
@@ -78,6 +80,17 @@ class File:
         known = name.startswith("keras.layers.") or ours or name in {"keras.Sequential"}
         own = any(cls.name == name and cls.kind != "part" for cls in self.classes)
         return name if own or (known and last[:1].isupper()) else ""
+
+    def _returns_closure(self, node: Function) -> bool:
+        """Whether a function makes layers and returns a function that is defined inside of it."""
+        inner = {n.name for n in ast.walk(node) if isinstance(n, ast.FunctionDef) and n is not node}
+        returned = {
+            n.value.id
+            for n in node.body
+            if isinstance(n, ast.Return) and isinstance(n.value, ast.Name)
+        }
+        makes = any(self.makes_layer(n) for n in ast.walk(node))
+        return makes and bool(inner & returned)
 
     def _add(self, node: ast.ClassDef) -> None:
         methods = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}

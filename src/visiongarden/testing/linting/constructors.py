@@ -13,7 +13,12 @@ _TAKEN = {
     "path", "dtype", "compute_dtype", "variable_dtype", "input_dtype", "variables", "weights",
     "trainable_variables", "trainable_weights", "non_trainable_variables", "losses", "metrics",
     "non_trainable_weights", "quantization_mode", "input", "output", "call", "build", "get_config",
-    "metrics_variables", "count_params", "name",
+    "metrics_variables", "count_params", "name", "_layers", "_metrics", "_losses",
+    "_seed_generators", "_trainable_variables", "_non_trainable_variables", "_tracker", "_lock",
+    "_loss_ids", "_losses_override", "_inbound_nodes", "_outbound_nodes", "_path",
+    "_parent_path", "_auto_config", "_dtype_policy", "_call_signature", "_called", "_trainable",
+    "add_weight", "add_loss", "add_metric", "add_variable", "stateless_call", "get_weights",
+    "set_weights", "compute_output_shape", "compute_output_spec", "from_config", "quantize",
 }  # fmt: skip
 _CHANGES = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "clear"}
 
@@ -56,6 +61,12 @@ def _config(cls: Class) -> Iterator[Found]:
         yield Found(config, "VG103")
     if "vars" in names or "__dict__" in attributes or is_abstract(config):
         return
+    # `return self._config_dict`, which __init__ filled.
+    for method in cls.methods.values():
+        for target, value in assigned(method):
+            if on_self(target) in attributes:
+                texts |= {n.value for n in ast.walk(value) if isinstance(n, ast.Constant)}
+                texts |= {n.arg for n in ast.walk(value) if isinstance(n, ast.keyword) and n.arg}
     known = texts | _BASE | _given_to_base(cls)
     for argument in _parameters(cls):
         if argument.arg not in known and not cls.composite:

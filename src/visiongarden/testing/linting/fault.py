@@ -48,6 +48,10 @@ CODES: dict[str, tuple[str, str]] = {
         "{0} is a layer or a function, which Keras's own config cannot hold",
         "derive from vg.layers.Composite, or write get_config and from_config",
     ),
+    "VG113": (
+        "get_config returns the NumPy array self.{0}, which comes back as a dict",
+        '"{0}": self.{0}.tolist() in get_config',
+    ),
     "VG201": (
         "{0} is made in call(): its variables are in no file and are never trained",
         "make it in __init__ and use it in call()",
@@ -81,6 +85,22 @@ CODES: dict[str, tuple[str, str]] = {
     "VG210": (
         "self.{0} keeps a tensor of one call: it is in no file, and leaks out of the graph",
         "return it, or a variable made in build and assigned under `if training:`",
+    ),
+    "VG211": (
+        "one layer stands for all: its weights are shared",
+        "[make() for _ in range(n)], so that each is made by itself",
+    ),
+    "VG212": (
+        "{0} gives the same numbers in each step once the step is compiled",
+        "seed=self.seeds, with self.seeds = keras.random.SeedGenerator() in __init__",
+    ),
+    "VG213": (
+        "self.{0} is a tensor, not a weight: it is never trained and no file keeps it",
+        "self.{0} = self.add_weight(shape, initializer, name='{0}') in build()",
+    ),
+    "VG214": (
+        "call() reads the statistic self.{0}, and nothing ever updates it",
+        "self.{0}.assign(...) in call() under `if training:`",
     ),
 }
 """Code -> what is wrong, and what to write."""

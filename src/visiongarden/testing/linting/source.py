@@ -14,6 +14,7 @@ from visiongarden.testing.linting.calls import faults_of_call
 from visiongarden.testing.linting.classes import File
 from visiongarden.testing.linting.constructors import faults_of_class
 from visiongarden.testing.linting.fault import Fault, Found
+from visiongarden.testing.linting.state import faults_of_state
 
 _MOST_BYTES = 4 * 2**20
 
@@ -52,6 +53,7 @@ def _faults(tree: ast.Module) -> Iterator[Iterator[Found]]:
     for cls in file.classes:
         yield faults_of_class(cls, file)
         yield faults_of_call(cls, file)
+        yield faults_of_state(cls, file)
 
 
 def _text(path: Path) -> str:
