@@ -533,7 +533,7 @@ class SecondTwin(keras.layers.Layer):
         return x * 3
 
 
-@faulty("runs", "mend call()")
+@faulty("runs", "another name")
 @vg.register(package="zoo")
 class TakesTheNameOfAProperty(keras.layers.Layer):
     def __init__(self, filters, **kwargs):

@@ -10,7 +10,7 @@ from keras import ops
 import visiongarden as vg
 
 ZOO = {}
-"""Class -> options; `limited` names checks that may report a limitation."""
+"""Class -> inputs and config for `check_many`."""
 
 
 def register_valid(**options):
@@ -592,7 +592,7 @@ class Patches(keras.layers.Layer):
         return {**super().get_config(), "width": self.width, "patch": self.patch}
 
 
-@register_valid(limited=("onnx",))
+@register_valid()
 class FourierMixer(keras.layers.Layer):
     """A Fourier transform, which ONNX does not export."""
 
@@ -602,7 +602,7 @@ class FourierMixer(keras.layers.Layer):
         return ops.cast(ops.transpose(real, (0, 2, 3, 1)) / 20, x.dtype)
 
 
-@register_valid(limited=("onnx",), inputs=(2, 12, 8))
+@register_valid(inputs=(2, 12, 8))
 class Codebook(keras.layers.Layer):
     """Vector quantization: argmin, straight-through gradient and a commitment loss."""
 

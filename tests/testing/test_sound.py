@@ -76,7 +76,7 @@ def test_parts_are_sound(cls):
 @pytest.mark.slow
 def test_the_same_numbers_on_every_backend():
     blocks = (vg.blocks.C2f, vg.blocks.SPP, vg.blocks.RepConv, vg.layers.Convolution)
-    for report in check_many(blocks):
+    for report in check_many(blocks, backends="all"):
         assert report.ok, report
 
 

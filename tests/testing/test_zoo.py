@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 from tests import zoo_of_bad_layers as zoo
+from tests import zoo_of_subtle_bugs as subtle
 
 from visiongarden.testing import check, check_many, lint
-
-SOURCE = Path(zoo.__file__)
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +22,42 @@ def test_the_fault_is_named(reports, cls):
     name, advice = zoo.ZOO[cls]
     finding = reports[cls][name]
     assert finding.status == "failed", reports[cls]
+    assert advice in finding.advice
+
+
+@pytest.fixture(scope="module")
+def subtle_reports():
+    items = [{"source": cls} | subtle.OPTIONS[cls] for cls in subtle.ZOO]
+    return dict(zip(subtle.ZOO, check_many(items, backends=()), strict=True))
+
+
+@pytest.mark.xdist_group("subtle")
+@pytest.mark.parametrize("cls", subtle.ZOO, ids=lambda cls: cls.__name__)
+def test_the_subtle_bug_is_named(subtle_reports, cls):
+    name, advice = subtle.ZOO[cls]
+    finding = subtle_reports[cls][name]
+    assert finding.status == "failed", subtle_reports[cls]
+    assert advice in finding.advice
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize(
+    "cls",
+    [
+        subtle.MultipliedList,
+        subtle.ZeroGateOnZeroConv,
+        subtle.UpdatesHalf,
+        subtle.PythonRandom,
+        subtle.IntegerSeed,
+        subtle.TensorMadeInBuild,
+        subtle.PrivateLayerList,
+    ],
+    ids=lambda cls: cls.__name__,
+)
+def test_the_subtle_bug_is_named_on_every_backend(cls):
+    name, advice = subtle.ZOO[cls]
+    finding = check(cls, backends=(), **subtle.OPTIONS[cls])[name]
+    assert finding.status == "failed"
     assert advice in finding.advice
 
 
@@ -50,12 +85,14 @@ def test_the_fault_is_named_on_every_backend(cls):
     assert advice in finding.advice
 
 
-def test_what_the_source_shows_is_found_on_its_line():
-    lines = SOURCE.read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize("module", [zoo, subtle], ids=["zoo", "subtle"])
+def test_what_the_source_shows_is_found_on_its_line(module):
+    source = Path(module.__file__)
+    lines = source.read_text(encoding="utf-8").splitlines()
     marked = {
         (number, line.split("# fault: ")[1])
         for number, line in enumerate(lines, start=1)
         if "# fault: " in line
     }
     assert len(marked) > 20
-    assert {(fault.line, fault.code) for fault in lint(SOURCE)} == marked
+    assert {(fault.line, fault.code) for fault in lint(source)} == marked

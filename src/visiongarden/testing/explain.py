@@ -65,7 +65,9 @@ def first_line(error: BaseException, most: int = 400) -> str:
     text = _COLOUR.sub("", str(error))
     inner = _INNER.search(text)
     if inner is not None:
-        text = inner.group(1).strip().strip("\"'")
+        text = inner.group(1).strip()
+        if text[:1] in ("'", '"') and text[-1] == text[0]:
+            text = text[1:-1]
     lines = [_WRAPPED.sub("", line).strip() for line in text.splitlines()]
     telling = [line for line in lines if line and not line.startswith(_NOISE)]
     return f"{type(error).__name__}: {(telling or [''])[0]:.{most}}"

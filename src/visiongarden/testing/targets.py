@@ -38,7 +38,7 @@ def targets_for(
 
     Args:
         head: whose task decides.
-        levels: of its features; boxes are some three cells wide, so that each level has its own.
+        levels: of its features; boxes are two cells wide, of each level in turn.
         size: (height, width) of the image, in pixels.
         batch: number of images.
     """
@@ -64,10 +64,12 @@ def _boxes(head: Head, levels: list[str], size: ImageSize, batch: int) -> dict[s
     boxes = np.zeros((batch, 4, 4), np.float32)
     classes = np.full((batch, 4), -1, np.int32)
     for image in range(batch):
-        side = 3 * strides[image % len(strides)]
-        height, width = min(side, 0.7 * size[0]), min(1.25 * side, 0.7 * size[1])
-        top, left = (0.3 + 0.1 * image) * (size[0] - height), 0.6 * (size[1] - width)
-        boxes[image, 0] = left, top, left + width, top + height
+        stride = strides[image % len(strides)]
+        y, x = (stride * (side // stride // 2 + 0.5) for side in size)
+        # Less than a stride from a cell's center, which each way of coding boxes can express.
+        half = (0.9 * stride, 0.75 * stride)
+        corners = np.array([x - half[0], y - half[1], x + half[0], y + half[1]])
+        boxes[image, 0] = np.clip(corners, 0, [size[1], size[0]] * 2)
         classes[image, 0] = (image + 1) % head.num_classes
     return {"boxes": boxes, "classes": classes}
 
