@@ -189,7 +189,7 @@ class IgnoresObjectness(vg.Head):
         return PointDecode()
 
 
-@register_wrong("decode", "columns", num_classes=4)
+@register_wrong("decode", "one score for each class", num_classes=4)
 class OneColumnTooMany(vg.heads.Classification):
     def decode(self):
         return Widened()

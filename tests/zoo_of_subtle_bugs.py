@@ -93,7 +93,7 @@ class BothFactorsZero(keras.layers.Layer):
         self.up = self.add_weight(shape=(self.rank, width), initializer="zeros", name="up")
 
     def call(self, x):
-        return x + ops.matmul(ops.matmul(x, self.down), self.up)
+        return x + ops.matmul(ops.matmul(x, self.down), self.up)  # fault: VG203
 
 
 @register_faulty("learns", "not both")
@@ -104,7 +104,7 @@ class ZeroGateOnZeroConv(vg.layers.Composite):
         self.alpha = self.add_weight(shape=(), initializer="zeros", name="alpha")
 
     def call(self, x):
-        return x + self.conv(x) * ops.cast(self.alpha, x.dtype)
+        return x + self.conv(x) * ops.cast(self.alpha, x.dtype)  # fault: VG203
 
 
 @register_faulty("learns", "not both")
@@ -119,7 +119,7 @@ class ZeroPairBelow(vg.layers.Composite):
 
     def call(self, x):
         x = self.stem(x)
-        return x + self.b(self.a(x))
+        return x + self.b(self.a(x))  # fault: VG203
 
 
 # Shapes that are right for even sides only.

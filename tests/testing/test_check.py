@@ -170,7 +170,7 @@ def test_a_layer_that_does_not_run_is_one_line(project):
     assert len(fails.findings) <= 5
     evidence = fails["runs"].evidence
     # Both shapes, and the line of the user's file, not of visiongarden's.
-    assert "(3, 14, 22, 8)" in evidence or "14" in evidence
+    assert "14" in evidence
     assert "(broken_layers.py:12)" in evidence
     assert fails["gradients"].status == "skipped"
     assert [f.check for f in odd.failures] == ["arguments"]

@@ -28,6 +28,10 @@ _NOISE = (
 
 _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
+        ("has no setter",),
+        "Keras has a property of that name: choose another name for the attribute",
+    ),
+    (
         ("as a Python bool", "as a Python `bool`", "used as a boolean", "TracerBool"),
         "call() decides in Python on a tensor's value; use keras.ops.where or keras.ops.cond",
     ),
@@ -62,6 +66,8 @@ def first_line(error: BaseException, most: int = 400) -> str:
     is kept.
     """
     error = _original(error)
+    if isinstance(error, UserError):
+        return f"{type(error).__name__}: {_sentence(error):.{most}}"
     text = _COLOUR.sub("", str(error))
     inner = _INNER.search(text)
     if inner is not None:
@@ -71,6 +77,16 @@ def first_line(error: BaseException, most: int = 400) -> str:
     lines = [_WRAPPED.sub("", line).strip() for line in text.splitlines()]
     telling = [line for line in lines if line and not line.startswith(_NOISE)]
     return f"{type(error).__name__}: {(telling or [''])[0]:.{most}}"
+
+
+def _sentence(error: UserError) -> str:
+    details = [
+        f"{word} {' '.join(text.split())}"
+        for word, text in (("expected", error.rule), ("got", error.received))
+        if text
+    ]
+    what = " ".join(error.what.split())
+    return f"{what} ({'; '.join(details)})" if details else what
 
 
 def _original(error: BaseException) -> BaseException:

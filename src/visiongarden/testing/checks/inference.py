@@ -77,7 +77,7 @@ def repeatable(subject: Subject) -> Finding:
     """
     layer = subject.main
     before = [np.array(array) for array in numpy_leaves([v.value for v in layer.weights])]
-    first = numpy_leaves(subject.inference)
+    first = numpy_leaves(subject.call(layer))
     again = numpy_leaves(subject.call(layer))
     if difference(first, again) > TOLERANCE / 10:
         return failed(
@@ -100,7 +100,7 @@ def repeatable(subject: Subject) -> Finding:
 def batch_independence(subject: Subject) -> Finding:
     """An image alone, and in another order, gives what it gives in the batch."""
     layer = subject.main
-    whole = numpy_leaves(subject.inference)
+    whole = numpy_leaves(subject.call(layer))
     size = len(leaves(subject.arguments)[0])
     carrying = [a.ndim > 0 and a.shape[0] == size for a in whole]
     stated = [leaf.shape[:1] for leaf in leaves(layer(*subject.symbols()))]

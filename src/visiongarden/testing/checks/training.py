@@ -27,7 +27,7 @@ def training(subject: Subject) -> Finding:
             "call() has training=True as its default, which holds wherever nobody says otherwise",
             "call(self, x, training=False)",
         )
-    inference = numpy_leaves(subject.inference)
+    inference = numpy_leaves(subject.call(layer))
     state = _state(layer)
     try:
         trained = numpy_leaves(subject.call(layer, training=True))
