@@ -440,9 +440,9 @@ class OneMoreLevel(vg.Decoder):
 
     def wire(self, features):
         out = {
-            level: keras.layers.Conv2D(self.filters, 1, name=level)(features[level])
+            level: keras.layers.Conv2D(self.filters, 1, name=f"{level}_mix")(features[level])
             for level in self.levels
         }
         x = features[self.levels[-1]]
-        out["p6"] = keras.layers.Conv2D(self.filters, 3, 2, "same", name="p6")(x)
+        out["p6"] = keras.layers.Conv2D(self.filters, 3, 2, "same", name="p6_down")(x)
         return out

@@ -10,7 +10,7 @@ import keras
 
 from visiongarden.errors import UserError
 from visiongarden.layers.keras_internals import weightless
-from visiongarden.parts import Head, Part
+from visiongarden.parts import Backbone, Decoder, Head, Part
 from visiongarden.testing.report import Finding, passed, warned
 from visiongarden.testing.subject import Subject
 
@@ -35,7 +35,10 @@ def fields_used(subject: Subject) -> Finding:
     part = subject.part
     before = _seen(part, subject)
     idle, tried = [], 0
+    of_role = {name for base in (Backbone, Decoder, Head) for name in base.model_fields}
     for name, field in type(part).model_fields.items():
+        if name in of_role:
+            continue  # every part of the role has it
         effects = []
         for value in _others(field.annotation, getattr(part, name)):
             try:
