@@ -44,7 +44,7 @@ def check(
     running = os.environ.get("KERAS_BACKEND", "tensorflow")
     reopened = ", ".join(wanted) or f"{running} (--backends all for the others)"
     # Before a backend is imported, which takes seconds.
-    typer.echo(f"checking {target} on {running}, and reopening it on {reopened}", err=True)
+    echo(f"checking {target} on {running}, and reopening it on {reopened}", err=True)
     config = apply_overrides({}, arguments or [])
     shapes = None if inputs is None else load_scalar(inputs, "--inputs")
     start()
