@@ -107,6 +107,8 @@ def _read(path_or_text: str | Path) -> tuple[str, str]:
         _refuse_large(len(text), "text")
         return "text", text
     path = Path(path_or_text)
+    if path.is_fifo():  # nobody may write into it, and reading would never end
+        raise ConfigError(f"cannot read {path}: it is a pipe", rule="a file")
     try:
         with path.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)

@@ -77,6 +77,8 @@ def _ref(own: Path, common: Path, name: str) -> str:
 
 
 def _text(file: Path) -> str:
+    if not file.is_file():  # a pipe that nobody writes into would be read for ever
+        raise FileNotFoundError(file)
     with file.open("rb") as stream:
         return stream.read(_MAX_BYTES).decode()
 

@@ -132,7 +132,7 @@ def _handle(folder: Path) -> int | None:
 def _epochs(folder: Path) -> int:
     """Epochs in `history.json`; 2 where it cannot be read, so that it counts as someone's work."""
     path = folder / "history.json"
-    with suppress(OSError, ValueError, RecursionError):
+    with suppress(OSError, ValueError, TypeError, RecursionError):
         if path.stat().st_size <= _MAX_HISTORY:
             return len(json.loads(path.read_text(encoding="utf-8")))
     return 2
