@@ -199,9 +199,14 @@ def run(one_epoch, tmp_path, monkeypatch):
 )
 def test_a_refused_resume_changes_no_file(run, changes):
     before = states(run)
-    with pytest.raises(UserError, match="belongs to another run"):
+    with pytest.raises(UserError, match="belongs to another run") as error:
         train(recipe("set", **{"epochs": 1} | changes), "run", resume=True)
     assert states(run) == before
+    ((name, value),) = changes.items()
+    assert f"belongs to another run: training.{name}" in str(error.value)
+    assert error.value.received.startswith(f"training.{name}={json.dumps(value)}")
+    assert error.value.fix.startswith(f"training.{name}=")
+    assert "decay" not in str(error.value)  # what did not change is not named
     # What the run itself says to type.
     train(resolve(run / "recipe.yaml"), "run", resume=True)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from visiongarden.data import decode
 from visiongarden.data.read.build import ENDINGS
-from visiongarden.errors import DataError, UserError
+from visiongarden.errors import DataError, UserError, option
 from visiongarden.evaluation.draw import draw
 from visiongarden.evaluation.predict import scored
 from visiongarden.evaluation.predictor import Predictor
@@ -244,8 +244,8 @@ def _refuse_folder_of(files: Sequence[Path], output: Path) -> None:
         if file.parent.resolve() == there or file.resolve().parent == there:
             raise UserError(
                 f"the results would be written among the images: {output} holds {file.name}",
-                rule="--output is another folder than that of the images",
-                fix=f"--output {output / 'predictions'}",
+                rule=f"{option('output')} is another folder than that of the images",
+                fix=option("output", str(output / "predictions")),
             )
 
 
@@ -257,7 +257,7 @@ def _refuse_foreign(report: Report, files: Sequence[Path], output: Path) -> None
             raise UserError(
                 f"{path} exists, and no earlier prediction wrote it",
                 rule="results replace those of earlier predictions, no other file",
-                fix=f"--output {output / 'predictions'}",
+                fix=option("output", str(output / "predictions")),
             )
 
 

@@ -92,7 +92,8 @@ class Figure:
             raise UserError(
                 f"cannot draw a page as {path}",
                 rule="the name ends in .html",
-                fix=f"--html {path.with_suffix('.html')}",
+                fix=f'save("{path.with_suffix(".html")}"), on the command line '
+                f"--html {path.with_suffix('.html')}",
             )
         return atomic_write(path, self.html())
 

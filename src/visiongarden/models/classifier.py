@@ -27,8 +27,7 @@ class Classifier(Joined):
         image_size: (height, width) or one number for both; None leaves the size open.
         class_map: names of the classes, or a sequence of names; written into the file.
         dtype: Keras dtype policy of every layer; None takes the one in force.
-        fused: as `fused()` makes it, with weights of its own.
-        **kwargs: `name` of the model.
+        **kwargs: `fused` and `name` of the model.
 
     Raises:
         ContractError: the parts do not fit each other, or the class map; says how to mend it.

@@ -24,7 +24,7 @@ class Detector(Joined):
         class_map: names of the classes, or a sequence of names; written into the file.
         dtype: Keras dtype policy of every layer, as "mixed_bfloat16"; None takes the one in force.
         fused: as `fused()` makes it, with weights of its own.
-        **kwargs: `name` of the model.
+        name: of the model.
 
     Raises:
         ContractError: the parts do not fit each other, or the class map; says how to mend it.

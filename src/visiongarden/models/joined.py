@@ -60,7 +60,7 @@ class Joined(SavedAsParts, keras.Model):
         class_map: ClassMap | Sequence[str] | None = None,
         dtype: str | None = None,
         fused: bool = False,
-        **kwargs: Any,
+        name: str | None = None,
     ) -> None:
         size = _as_size(image_size)
         classes = _as_class_map(class_map)
@@ -84,7 +84,8 @@ class Joined(SavedAsParts, keras.Model):
             features = backbone_model(images)
             features = decoder_model({level: features[level] for level in connection.features})
             raw = head_model({level: features[level] for level in connection.decoded})
-            super().__init__(images, raw, **kwargs)
+            # Keras would drop any other keyword argument silently.
+            super().__init__(images, raw, name=name)
         self.parts = Parts(backbone, decoder, head)
         self.image_size, self.class_map, self.is_fused = size, classes, fused
         self.backbone, self.decoder, self.head = backbone_model, decoder_model, head_model

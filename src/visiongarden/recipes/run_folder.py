@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from visiongarden.errors import UserError
+from visiongarden.errors import UserError, option
 from visiongarden.recipes.environment import ENVIRONMENT
 from visiongarden.training import FILE
 
@@ -37,12 +37,12 @@ def new_folder(base: Path, output: str | Path | None) -> Path:
             raise UserError(
                 f"{folder / RECIPE} exists, and no run wrote it",
                 rule="a run never overwrites a file that is not its own",
-                fix=f"--output {shlex.quote(str(folder / 'run'))}",
+                fix=option("output", str(folder / "run")),
             )
         raise UserError(
             f"{folder} holds a run already",
             rule="a run never overwrites another; resume it, or begin in a folder such as "
-            f"--output {shlex.quote(str(_next(folder)))}",
+            f"{option('output', str(_next(folder)))}",
             fix=f"{command(folder)} --resume",
         )
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def resumed_folder(base: Path, output: str | Path | None) -> Path:
     """
     folder = Path(output) if output is not None else _last(base)
     if not (folder / RECIPE).exists():
-        raise UserError(f"{folder} holds no run to resume", fix="train without --resume")
+        raise UserError(f"{folder} holds no run to resume", fix=f"train without {option('resume')}")
     if not (folder / FILE).exists() and not is_unfinished(folder):
         raise UserError(
             f"{folder} has nothing to resume",
@@ -121,7 +121,7 @@ def _handle(folder: Path) -> int | None:
         raise UserError(
             f"another process trains in {folder}",
             rule="one run in a folder at a time; wait for it, or begin in another folder",
-            fix=f"--output {shlex.quote(str(_next(folder)))}",
+            fix=option("output", str(_next(folder))),
         ) from error
     except OSError:  # a file system without locks
         os.close(handle)

@@ -14,7 +14,7 @@ from visiongarden.config import save_yaml
 from visiongarden.data import DetectionDataset, Prints, check, fingerprint, leaked
 from visiongarden.data.check import no_usable_box
 from visiongarden.data.depth import depth_in
-from visiongarden.errors import DataError, NotFiniteError, UserError
+from visiongarden.errors import DataError, NotFiniteError, UserError, option
 from visiongarden.evaluation import evaluate, judge_on, plot_history
 from visiongarden.layers.keras_internals import seed_everything
 from visiongarden.models import Joined, load
@@ -76,7 +76,7 @@ def train(
     """
     if accept_changes and not resume:
         raise UserError(
-            "accept_changes belongs to a run that is resumed", fix="--resume (resume=True)"
+            "accept_changes belongs to a run that is resumed", fix=option("resume", True)
         )
     console = terminal.console(markup=False, emoji=False, highlight=False)
     task = find(recipe.task)

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from visiongarden.errors import UserError, nearest
+from visiongarden.errors import UserError, nearest, option
 from visiongarden.scaffold.names import refuse_known_module, spelled
 
 _MAPS = "(2, 16, 24, 8)"
@@ -106,7 +106,9 @@ def _package(into: Path) -> tuple[str, Path]:
 def _project(class_name: str, module: str, into: Path) -> Created:
     root = into / module
     if root.exists():
-        raise UserError(f"{root} exists already", fix="another name, or --into another folder")
+        raise UserError(
+            f"{root} exists already", fix=f"another name, or another folder with {option('into')}"
+        )
     source, tests = root / "src" / module, root / "tests"
     title = module.replace("_", "-")
     own = {kind: f"{class_name}{kind.title()}" for kind in ("block", "backbone", "decoder")}
@@ -156,7 +158,7 @@ def _write(texts: Mapping[Path, str]) -> tuple[Path, ...]:
         if path.exists() or path.is_symlink():
             raise UserError(
                 f"{path} exists already, and nothing is overwritten",
-                fix="another name, or --into another folder",
+                fix=f"another name, or another folder with {option('into')}",
             )
     written: list[Path] = []
     try:

@@ -12,10 +12,13 @@ import keras
 import numpy as np
 
 from visiongarden.data import changes
-from visiongarden.errors import UserError
+from visiongarden.errors import UserError, option
 from visiongarden.storage import atomic_write, parse_json
 
 FILE = "resume.npz"
+_LISTED, _MAX_SHOWN = 3, 60
+_RECIPE_FIELDS = ("augmentation", "data", "training")
+"""Parts of a run's identity that a recipe's overrides change by the same names."""
 ADJUSTABLE = ("learning_rate", "final_learning_rate", "warmup_epochs", "weight_decay", "clip_norm")
 """Fields of `Training` that may change within a run; nothing that is saved depends on them."""
 
@@ -91,7 +94,7 @@ def load_state(
         raise UserError(
             f"{folder} has nothing to resume",
             rule=f"an interrupted run leaves {FILE} in its folder",
-            fix="train without --resume, or name the run's folder with --output",
+            fix=f"train without {option('resume')}, or in the run's folder: {option('output')}",
         )
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -197,7 +200,9 @@ def _header(path: Path, archive: Any) -> Progress:
         or not all(type(v) in (int, float) for row in rows for v in row.values())
         or not isinstance(progress.identity, dict)
     ):
-        raise UserError(f"{path} does not hold the progress of a run", fix="train without --resume")
+        raise UserError(
+            f"{path} does not hold the progress of a run", fix=f"train without {option('resume')}"
+        )
     return progress
 
 
@@ -232,18 +237,41 @@ def _compare_data(folder: Path, then: dict[str, Any], now: dict[str, Any]) -> No
             f"the data changed since the run in {folder} began",
             rule="the images and annotations that it was trained on so far",
             received="; ".join(found),
-            fix="restore the data, or accept the change: accept_changes=True",
+            fix=f"restore the data, or accept the change: {option('accept_changes', True)}",
         )
 
 
 def _compare(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
     now = json.loads(json.dumps(now))
-    changed = sorted(k for k in then.keys() | now.keys() if then.get(k) != now.get(k))
-    if changed:
-        name = changed[0]
-        raise UserError(
-            f"{path} belongs to another run: {', '.join(changed)} changed",
-            rule=f"{name} as before: {str(then.get(name))[:200]}",
-            received=str(now.get(name))[:200],
-            fix="resume with the settings of the run, or train anew into another folder",
-        )
+    found = sorted(_changed_fields(then, now), key=lambda each: not _is_of_recipe(each[0]))
+    if not found:
+        return
+    more = f" and {len(found) - _LISTED} more fields" if found[_LISTED:] else ""
+    shown = found[:_LISTED]
+    own = [(field, old) for field, old, _ in found if _is_of_recipe(field)]
+    undo = " ".join(f"{field}={json.dumps(old)}" for field, old in own[:_LISTED])
+    raise UserError(
+        f"{path} belongs to another run: {', '.join(field for field, _, _ in shown)}{more} changed",
+        rule="; ".join(f"{field}={_short(old)}" for field, old, _ in shown) + ", as in that run",
+        received="; ".join(f"{field}={_short(new)}" for field, _, new in shown),
+        fix=undo if 0 < len(own) <= _LISTED else "train with the recipe.yaml of the run",
+    )
+
+
+def _is_of_recipe(field: str) -> bool:
+    return field.partition(".")[0] in _RECIPE_FIELDS
+
+
+def _changed_fields(then: Any, now: Any, field: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(dotted field, old value, new value) of what differs; None where one side lacks it."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key in [*then, *(key for key in now if key not in then)]:
+            inner = f"{field}.{key}" if field else str(key)
+            yield from _changed_fields(then.get(key), now.get(key), inner)
+    elif then != now:
+        yield field, then, now
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} …"

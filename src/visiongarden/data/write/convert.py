@@ -10,7 +10,7 @@ from visiongarden.data.read import FORMATS, opened, read_any, splits_of
 from visiongarden.data.write.examples import Lost
 from visiongarden.data.write.formats import WRITERS
 from visiongarden.data.write.read_back import read_back
-from visiongarden.errors import UserError, nearest
+from visiongarden.errors import UserError, nearest, option
 from visiongarden.storage import atomic_folder
 
 TARGETS = tuple(WRITERS)
@@ -78,7 +78,7 @@ def _refuse_other_labels(source: str | Path, format: str, to: str) -> None:
             f"{source} cannot become {to}",
             rule=f"{_HOLDS[possible[0]]} can be written as {', '.join(possible)}",
             received=f"format {format}",
-            fix=f"--to {possible[0]}",
+            fix=option("to", possible[0]),
         )
 
 

@@ -33,7 +33,9 @@ def import_darknet(
     class_map: ClassMap | Sequence[str] | None = None,
     cutoff: int | None = None,
     as_parts: bool = False,
-    **kwargs: Any,
+    dtype: str | None = None,
+    epsilon: float | None = None,
+    name: str | None = None,
 ) -> DarknetModel | Detector:
     """A Keras model from a Darknet cfg, with the numbers of a .weights file.
 
@@ -46,7 +48,9 @@ def import_darknet(
             layers after them keep new weights.
         as_parts: a `Detector` of our parts that computes the same, to be trained and recombined;
             of a cfg that is one, such as yolov3.cfg. Else a `DarknetModel`, of any cfg.
-        **kwargs: `dtype`, `epsilon` and `name` of a `DarknetModel`.
+        dtype: of a `DarknetModel`, as there.
+        epsilon: of a `DarknetModel`, as there.
+        name: of a `DarknetModel`.
 
     Raises:
         ModelFileError: a file is missing or not sound: names section and line of the cfg, or layer
@@ -66,17 +70,29 @@ def import_darknet(
     if weights is not None:  # before the graph: a wrong file is told at once
         read = read_weights(weights, steps, cutoff)
     if as_parts:
+        _refuse_with_parts(dtype=dtype, epsilon=epsilon, name=name)
         detector, traced = parts.as_parts(cfg, steps, image_size, class_map)
         if read is not None:
             assign(traced.slots, read[1], read[0].transposed)
             parts.match_epsilon(traced.norms)
         return detector
     empty = read is not None and cutoff is None
-    model = DarknetModel(cfg, image_size, class_map, empty=empty, **kwargs)
+    options = {} if epsilon is None else {"epsilon": epsilon}
+    model = DarknetModel(cfg, image_size, class_map, dtype, empty=empty, name=name, **options)
     if read is not None:
         model.header, values = read
         assign(model.slots, values, model.header.transposed)
     return model
+
+
+def _refuse_with_parts(**options: Any) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise UserError(
+            f"{given[0]} is no option of a detector of parts",
+            rule=f"{', '.join(options)} are of a DarknetModel",
+            fix=f"leave out {given[0]}, or as_parts",
+        )
 
 
 def export_darknet(

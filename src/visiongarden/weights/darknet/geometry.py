@@ -13,6 +13,7 @@ from typing import Any
 
 from visiongarden.errors import ModelFileError
 from visiongarden.weights.darknet.cfg import Cfg
+from visiongarden.weights.darknet.options import refuse_unknown
 from visiongarden.weights.darknet.section import Section
 
 Shape = tuple[int, int, int]
@@ -110,6 +111,8 @@ def geometry(cfg: Cfg, image_size: tuple[int, int] | None = None) -> tuple[Step,
                 rule="layers of detection and classification networks; no recurrent ones",
                 fix=f"supported: {', '.join(sorted(_RULES))}",
             )
+    for section in cfg.sections:
+        refuse_unknown(section)
     walk = _Walk(image_shape(cfg, image_size))
     for section in cfg:
         for option in ("dontload", "dontloadscales", "xnor", "bin_output", "binary"):

@@ -40,7 +40,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         dtype: Keras dtype policy of every layer; None takes the one in force.
         epsilon: what batch normalisation adds to the variance; 1e-6 gives OpenCV's numbers.
         empty: kernels of 0, for weights that follow at once.
-        **kwargs: `name` of the model.
+        name: of the model.
 
     Raises:
         ModelFileError: the cfg is not sound, or asks for what is not supported.
@@ -56,7 +56,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         dtype: str | None = None,
         epsilon: float = EPSILON,
         empty: bool = False,
-        **kwargs: Any,
+        name: str | None = None,
     ) -> None:
         cfg = cfg if isinstance(cfg, Cfg) else parse_cfg(cfg)
         size = None if image_size is None else (int(image_size[0]), int(image_size[1]))
@@ -67,7 +67,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         with dtype_policy(dtype):
             image = keras.Input(image_shape(cfg, size), name="images")
             drawing = draw(steps, image, empty, epsilon)
-            super().__init__(image, _outputs(steps, heads, drawing.outputs), **kwargs)
+            super().__init__(image, _outputs(steps, heads, drawing.outputs), name=name)
         self.cfg, self.steps, self.heads = cfg, steps, heads
         self.image_size: ImageSize = image_shape(cfg, size)[:2]
         self.class_map = classes
