@@ -171,6 +171,8 @@ def test_leakage_is_said_and_different_classes_are_refused(tmp_path, monkeypatch
         train(recipe, tmp_path / "run")
     told = capsys.readouterr().out
     assert "warning: 1 of 4 images to judge on are trained on too" in told
+    assert "warning: 8 steps (epochs × steps per epoch: 2 × 4) are too few" in told
+    assert "training.epochs=300\n" in told
     assert f"data check {root} --fix {root}-fixed" in told
     rows["val"]["categories"].pop()
     rows["val"]["annotations"] = []
