@@ -603,6 +603,25 @@ def test_records_that_cannot_be(record, message):
         found.load(0)
 
 
+def test_areas_and_unknown_keys_are_remembered(tmp_path, monkeypatch):
+    monkeypatch.setenv("VISIONGARDEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "LARGE", 2)
+    file = coco(tmp_path / "set")
+    data = json.loads(file.read_text())
+    data["annotations"][0] |= {"area": 99.5, "segmentation": [[4.1, 6, 20, 6, 12, 26]]}
+    data["info"], data["categories"][0]["color"] = {"year": 2026}, "rot"
+    file.write_text(json.dumps(data))
+    first = read(tmp_path / "set")
+    monkeypatch.setattr(reading, "gather", None)  # from here on nothing can be read
+    again = read(tmp_path / "set")
+    assert again.extra == first.extra == {"info": {"year": 2026}}
+    assert again.categories == first.categories == ({}, {"color": "rot"})
+    for a, b in zip(first, again, strict=True):
+        assert a.extra == b.extra
+        np.testing.assert_array_equal(a.area, b.area)
+    assert again[0].outlines[0][0].ravel().tolist() == [4.1, 6, 20, 6, 12, 26]
+
+
 def test_what_was_read_is_remembered_until_a_file_changes(tmp_path, monkeypatch):
     monkeypatch.setenv("VISIONGARDEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(cache, "LARGE", 2)

@@ -2,10 +2,13 @@
 
 import contextlib
 import io
+import json
 
+import cv2
 import numpy as np
 import pytest
 
+from visiongarden.data import read
 from visiongarden.metrics import CocoMeanAveragePrecision
 from visiongarden.metrics.coco_map import FIGURES
 from visiongarden.types import ClassMap, Detections, Example
@@ -143,3 +146,49 @@ def test_the_truth_itself_is_perfect_and_silent(capsys):
     assert capsys.readouterr().out == ""
     metric.reset()
     assert np.isnan(metric.result()["AP"])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equals_pycocotools_on_files_with_masks(tmp_path, seed):
+    """All twelve metrics, with sizes by the areas of masks, some of them crowds."""
+    from pycocotools import mask as coco_mask
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    rng = np.random.default_rng(seed)
+    data = {"images": [], "annotations": [], "categories": [{"id": 7, "name": "owl"}]}
+    for i in range(8):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((240, 320, 3), i, np.uint8))
+        data["images"].append({"id": i + 1, "file_name": f"{i}.png", "width": 320, "height": 240})
+        for _ in range(3):
+            (x, y), sides = rng.integers(0, 120, 2).tolist(), rng.integers(4, 60, 2).tolist()
+            mask = np.zeros((240, 320), np.uint8)
+            thickness = int(rng.integers(1, 5)) if rng.random() < 0.5 else -1  # rings and disks
+            center = (x + sides[0], y + sides[1])
+            cv2.ellipse(mask, center, tuple(sides), 0, 0, 360, 1, thickness)
+            found = coco_mask.encode(np.asfortranarray(mask))
+            row = {"id": len(data["annotations"]) + 1, "image_id": i + 1, "category_id": 7}
+            row |= {"bbox": coco_mask.toBbox(found).tolist(), "area": int(coco_mask.area(found))}
+            row["segmentation"] = {"size": [240, 320], "counts": found["counts"].decode()}
+            data["annotations"].append(row | {"iscrowd": int(rng.random() < 0.1)})
+    (tmp_path / "val.json").write_text(json.dumps(data))
+    dataset = read(tmp_path / "val.json", "coco")
+    metric, results = CocoMeanAveragePrecision(dataset.class_map), []
+    for i, truth in enumerate(dataset):
+        kept = truth.boxes[rng.random(len(truth.boxes)) < 0.8]
+        found = kept + rng.normal(0, 3, kept.shape).astype(np.float32)
+        found[:, 2:] = np.maximum(found[:, 2:], found[:, :2] + 1)
+        scores = rng.random(len(found)).astype(np.float32)
+        metric.update(Detections(found, scores, np.zeros(len(found), np.int32)), truth)
+        for (x1, y1, x2, y2), score in zip(found.tolist(), scores.tolist(), strict=True):
+            row = {"image_id": i + 1, "category_id": 7, "score": score}
+            results.append(row | {"bbox": [x1, y1, x2 - x1, y2 - y1]})
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(tmp_path / "val.json"))
+        expected = COCOeval(truth, truth.loadRes(results), "bbox")
+        expected.evaluate()
+        expected.accumulate()
+        expected.summarize()
+    wanted = np.where(expected.stats < 0, np.nan, expected.stats)
+    assert np.isfinite(wanted[[3, 4]]).all()  # small and medium objects
+    np.testing.assert_allclose(list(metric.result().values()), wanted, atol=1e-9)

@@ -28,6 +28,7 @@ _ARRAYS: dict[str, Any] = {
     "extra": np.uint8,
     "extra_starts": np.int64,
 }
+_AT_ONCE = 4096
 _DECIMALS = 3
 """Polygons of so many decimals are exact in half the memory: as float32, rounded when read."""
 
@@ -68,7 +69,6 @@ class Table(Sequence[Example]):
             "boxes": [e.boxes for e in rows],
             "classes": [e.classes for e in rows],
             "crowd": [e.crowd if e.crowd is not None else np.zeros(len(e.boxes)) for e in rows],
-            "points": rings,
         }
         arrays = {name: np.concatenate(p) if p else np.zeros(0) for name, p in parts.items()}
         arrays |= {
@@ -78,8 +78,8 @@ class Table(Sequence[Example]):
             "ring_starts": np.cumsum([0, *map(len, rings)]),
         }
         arrays["boxes"] = arrays["boxes"].reshape(-1, 4)
-        points, arrays["decimals"] = _compact(arrays["points"].reshape(-1, 2))
-        arrays |= {"area": _areas(rows)} | _extras(rows)
+        points, decimals = _compact(rings)
+        arrays |= {"points": points, "decimals": decimals, "area": _areas(rows)} | _extras(rows)
         typed: dict[str, np.ndarray] = {n: np.asarray(arrays[n], _ARRAYS[n]) for n in _ARRAYS}
         typed["points"] = points
         return cls(typed, [str(example.path) for example in rows], located)
@@ -119,13 +119,14 @@ class Table(Sequence[Example]):
     def _outlines(self, first: int, last: int) -> tuple[Outline | None, ...] | None:
         low, high = np.searchsorted(self.arrays["ring_of"], (first, last))
         found: list[list[np.ndarray]] = [[] for _ in range(last - first)]
+        ends = self.arrays["ring_starts"][low : high + 1]
+        points = self.arrays["points"][ends[0] : ends[-1]]
+        for decimals in self.arrays["decimals"]:
+            points = points.astype(np.float64).round(decimals)
+        starts, owners = (ends - ends[0]).tolist(), self.arrays["ring_of"][low:high].tolist()
         for ring in range(low, high):
-            start, stop = self.arrays["ring_starts"][ring : ring + 2]
-            owner = int(self.arrays["ring_of"][ring]) - first
-            points = self.arrays["points"][start:stop]
-            for decimals in self.arrays["decimals"]:
-                points = points.astype(np.float64).round(decimals)
-            found[owner].append(points)
+            start, stop = starts[ring - low : ring - low + 2]
+            found[owners[ring - low] - first].append(points[start:stop])
         return tuple(tuple(rings) or None for rings in found) if high > low else None
 
     def _extra(self, place: int) -> str | None:
@@ -162,15 +163,24 @@ class Table(Sequence[Example]):
         return cls(arrays, names, located)
 
 
-def _compact(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _compact(rings: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Points as float32 where nothing is lost, and the decimals to which they are to be rounded."""
-    narrow = points.astype(np.float32)
-    wide = narrow.astype(np.float64)
-    if (wide == points).all():
+    narrow = np.empty((sum(map(len, rings)), 2), np.float32)
+    exact = rounded = True
+    first = 0
+    for start in range(0, len(rings), _AT_ONCE):  # all at once take some times their memory
+        points = np.concatenate(rings[start : start + _AT_ONCE]).reshape(-1, 2)
+        part = narrow[first : first + len(points)]
+        part[:] = points
+        first += len(points)
+        wide = part.astype(np.float64)
+        exact = exact and bool((wide == points).all())
+        rounded = rounded and bool((wide.round(_DECIMALS) == points).all())
+    if exact:
         return narrow, np.zeros(0)
-    if (wide.round(_DECIMALS) == points).all():
+    if rounded:
         return narrow, np.array([_DECIMALS])
-    return points.astype(np.float64), np.zeros(0)
+    return np.concatenate(rings).astype(np.float64), np.zeros(0)
 
 
 def _areas(rows: Sequence[Example]) -> np.ndarray:
