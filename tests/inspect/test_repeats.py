@@ -316,3 +316,40 @@ def test_names_from_a_file_stay_text(tmp_path):
     evil.write_text("[net]\nchannels=3\n" + layer * 4)
     module, _, _ = write(repeats(evil), tmp_path / "safe.py")
     assert "import os" not in module.read_text().splitlines()
+
+
+@vg.register(package="test_repeats")
+class Scale(keras.layers.Layer):
+    """One factor for each channel; a layer that no other module has."""
+
+    def __init__(self, start=1.0, mode="plain", sides=(1, 1), **kwargs):
+        super().__init__(**kwargs)
+        self.start, self.mode, self.sides = start, mode, sides
+
+    def build(self, input_shape):
+        self.factor = self.add_weight(
+            shape=(input_shape[-1],), initializer=keras.initializers.Constant(self.start)
+        )
+
+    def call(self, x):
+        return x * self.factor
+
+    def get_config(self):
+        own = {"start": self.start, "mode": self.mode, "sides": self.sides}
+        return super().get_config() | own
+
+
+def test_registered_layers_are_written(tmp_path):
+    inputs = x = keras.Input((16, 16, 8))
+    for filters in (8, 8, 16, 16):
+        y = vg.layers.ConvNormAct(filters, 3, activation="relu")(x)
+        y = Scale(0.5, sides=(2, 3))(y)
+        y = vg.layers.ConvNormAct(filters, 1, activation="relu")(y)
+        x = keras.layers.Concatenate()([x, y])
+    result = repeats(keras.Model(inputs, x))
+    module, test, refused = write(result, tmp_path / "scaled.py")
+    assert not refused
+    text = module.read_text()
+    assert f"from {__name__} import Scale\n" in text
+    assert "Scale(start=0.5, sides=(2, 3))" in text
+    assert passes(test)

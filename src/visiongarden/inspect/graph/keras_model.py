@@ -12,6 +12,7 @@ import keras
 from visiongarden.errors import ModelFileError, UserError
 from visiongarden.inspect.graph.keras_layers import describe
 from visiongarden.inspect.graph.op import Graph, Op, graph
+from visiongarden.inspect.graph.written import written
 from visiongarden.layers.keras_internals import weightless, without_new_calls
 from visiongarden.models import load
 from visiongarden.models.files import json_member
@@ -215,7 +216,11 @@ class _Walk:
         kind, fixed, width = describe(operation, node)
         weights = getattr(operation, "weights", [])
         parameters = sum(math.prod(weight.shape) for weight in weights)
-        return Op(kind, inputs, fixed, width, path, len(self.ops), channels, parameters)
+        place = len(self.ops)
+        made = written(operation)
+        sides = [t.shape[1:-1] for t in (*node.input_tensors[:1], *node.output_tensors[:1])]
+        keeps = len(sides) == 2 and sides[0] == sides[1] and None not in sides[0]
+        return Op(kind, inputs, fixed, width, path, place, channels, parameters, *made, keeps)
 
     def _add(self, op: Op) -> int:
         self.ops.append(op)

@@ -26,6 +26,9 @@ class Op:
         place: the line of a cfg, else the position in the source.
         channels: of the output, where they are known.
         parameters: number of weights, moving statistics among them.
+        module: where a layer that has no word here is imported from, if that is known.
+        source: the call that makes such a layer.
+        keeps_sides: whether its output is known to be as high and wide as its input.
     """
 
     kind: str
@@ -36,6 +39,9 @@ class Op:
     place: int = 0
     channels: int | None = None
     parameters: int = 0
+    module: str = ""
+    source: str = ""
+    keeps_sides: bool = False
 
     def get(self, setting: str, default: Any = None) -> Any:
         """A fixed setting."""

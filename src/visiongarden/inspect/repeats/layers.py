@@ -27,6 +27,10 @@ def layer(op: Op, width: str) -> Layers:
     Raises:
         Unwritable: there is none.
     """
+    if op.kind not in _WRITERS and op.source:
+        if len(op.inputs) > 1:
+            raise Unwritable(f"{op.kind} with several inputs ({op.name})")
+        return [(f"{op.kind.lower()}_", op.source)]
     if op.kind not in _WRITERS:
         raise Unwritable(f"{op.kind} ({op.name})")
     return _WRITERS[op.kind](op, width)

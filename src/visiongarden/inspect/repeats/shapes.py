@@ -55,6 +55,8 @@ def _gives(ops: tuple[Op, ...], inside: list[int], takes: Shape) -> Shape | None
 
 def _shape(op: Op, inputs: list[Shape]) -> Shape | None:
     height, width, channels = inputs[0]
+    if op.source and op.keeps_sides and op.channels is not None:
+        return height, width, op.channels
     if op.kind == "concat":
         return height, width, sum(shape[2] for shape in inputs)
     if op.kind == "multiply":

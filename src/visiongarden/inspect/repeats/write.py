@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import keyword
+from collections.abc import Sequence
 from pathlib import Path
 
 from visiongarden.errors import UserError
+from visiongarden.inspect.graph import Op
 from visiongarden.inspect.repeats.code import Unwritable, block
 from visiongarden.inspect.repeats.grammar import Rule
 from visiongarden.inspect.repeats.layout import WIDTH
@@ -83,7 +85,7 @@ def write(found: Repeats, path: str | Path) -> tuple[Path, Path, dict[str, str]]
             f"nothing that repeats in {found.source} can be written as a block",
             received=told or "no repeats",
         )
-    imports = _imports("".join(code))
+    imports = _imports("".join(code), named.grammar.graph.ops)
     module = _HEAD.format(source=source, imports=imports) + "".join(f"\n\n{text}" for text in code)
     rows = [row for rule in order for row in cases(named, rule)]
     listed = "\n".join(_row(row) for row in dict.fromkeys(rows))
@@ -139,14 +141,21 @@ def _blocks(named: Named, source: str, unit: str) -> tuple[list[str], list[Rule]
     return code, order, refused
 
 
-def _imports(code: str) -> str:
+def _imports(code: str, ops: Sequence[Op]) -> str:
     lines = []
     if "keras." in code:
         lines.append("\nimport keras")
     lines.append("\nimport visiongarden as vg")
     names = ["Composite", "ConvNormAct", "DepthwiseNormAct", "Sum", "activation"]
     used = [name for name in names if f"{name}(" in code or f"({name})" in code]
-    lines.append(f"from visiongarden.layers import {', '.join(used)}")
+    wanted = {("visiongarden.layers", name) for name in used}
+    classes = {(op.module, op.source.partition("(")[0]) for op in ops if op.source}
+    wanted |= {(module, name) for module, name in classes if f"= {name}(" in code}
+    modules = sorted({module for module, _ in wanted})
+    lines += [
+        f"from {module} import {', '.join(sorted(n for m, n in wanted if m == module))}"
+        for module in modules
+    ]
     return "\n".join(lines)
 
 
