@@ -107,7 +107,8 @@ def findings(
             if differ:
                 level, kind = labelling.contradiction, "two-labels"
             if conflict:
-                level, kind, differ = "error", "two-labels", conflict
+                what = f"the same image as {first.path}, with different labels: {conflict}"
+                yield Finding("error", "two-labels", copy.path, what, copy.split)
             what = _copied(first, copy) + (f": {differ}" if differ else "")
             yield Finding(level, kind, copy.path, what, copy.split)
     for one, other in _near(sound):
