@@ -16,9 +16,11 @@ from visiongarden.data import make_scenes, read
 SURFACE = {
     "check": {
         "source", "--output", "--format", "--invalid-boxes", "--image-size", "--stride", "--fix",
-        "--debug",
+        "--keep-background", "--crowds-as-objects", "--one-based", "--debug",
     },
-    "convert": {"source", "target", "--to", "--format", "--invalid-boxes", "--debug"},
+    "convert": {
+        "source", "target", "--to", "--format", "--invalid-boxes", "--one-based", "--debug",
+    },
     "show": {
         "source", "--output", "--format", "--split", "--invalid-boxes", "--image-size", "--count",
         "--columns", "--plain", "--recipe", "--set", "--seed", "--debug",

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from tests.data.test_yolo import BOX, LINE, make
 
+from visiongarden.cli.main import main
 from visiongarden.data import check, read
 from visiongarden.data.doctor import diagnose
-from visiongarden.errors import DataError
+from visiongarden.errors import ConfigError, DataError
+from visiongarden.recipes import resolve
+from visiongarden.recipes.resolve import read_split
 
 
 def findings(root, kind):
@@ -177,3 +180,34 @@ def test_equal_images_with_different_labels_are_an_error(tmp_path, labels):
     (tmp_path / "labels" / "train" / "a_copy.txt").write_text(LINE)
     check(read(tmp_path), trained_on=True)
     assert not findings(tmp_path, "two-labels")
+
+
+def voc_from_one(root):
+    for kind in ("JPEGImages", "Annotations"):
+        (root / kind).mkdir(parents=True)
+    (root / "ImageSets" / "Main").mkdir(parents=True)
+    for i in range(2):
+        pixels = np.full((30, 40, 3), 90 * i, np.uint8)
+        cv2.imwrite(str(root / "JPEGImages" / f"{i}.png"), pixels)
+        box = "<xmin>1</xmin><ymin>1</ymin><xmax>40</xmax><ymax>30</ymax>"
+        item = f"<object><name>cat</name><bndbox>{box}</bndbox></object>"
+        (root / "Annotations" / f"{i}.xml").write_text(f"<annotation>{item}</annotation>")
+    for split in ("train", "val"):
+        (root / "ImageSets" / "Main" / f"{split}.txt").write_text(f"{split == 'val':d}\n")
+    return root
+
+
+def test_corners_from_one_on_the_command_line_and_in_a_recipe(tmp_path, capsys):
+    source = voc_from_one(tmp_path / "voc")
+    for command in (
+        ["check", source, "--one-based", "--output", tmp_path / "page.html"],
+        ["convert", source, tmp_path / "copy", "--to", "coco", "--one-based"],
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["data", *map(str, command)])
+        assert ended.value.code == 0, capsys.readouterr()
+    assert read(tmp_path / "copy")[0].boxes.tolist() == [[0, 0, 40, 30]]
+    recipe = resolve(source, overrides=["data.one_based=true"])
+    assert read_split("detection", recipe.data, "train")[0].boxes.tolist() == [[0, 0, 40, 30]]
+    with pytest.raises(ConfigError, match="one_based"):
+        read_split("classification", recipe.data, "train")

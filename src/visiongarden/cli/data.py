@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from visiongarden.cli.app import app, echo
-from visiongarden.cli.options import Debug, Format, InvalidBoxes
+from visiongarden.cli.options import Debug, Format, InvalidBoxes, OneBased
 
 data = typer.Typer(
     help="Check, convert and show data sets.", no_args_is_help=True, rich_markup_mode=None
@@ -27,6 +27,7 @@ def check(
     ] = None,
     format: Format = "auto",
     invalid_boxes: InvalidBoxes = "error",
+    one_based: OneBased = False,
     image_size: Annotated[
         int, typer.Option(min=32, help="Longest side that the model will see.")
     ] = 640,
@@ -45,7 +46,9 @@ def check(
     """Find what is wrong with labels and images; exit code 2 where there are errors."""
     from visiongarden.data import doctor
 
-    report, page = doctor.check_set(source, output, format, invalid_boxes, stride, image_size)
+    report, page = doctor.check_set(
+        source, output, format, invalid_boxes, stride, image_size, one_based
+    )
     echo(report.text())
     echo(f"report: {page}, {page.with_suffix('.json')}")
     if fix is not None:
@@ -68,12 +71,13 @@ def convert(
     ],
     format: Format = "auto",
     invalid_boxes: InvalidBoxes = "error",
+    one_based: OneBased = False,
     debug: Debug = False,
 ) -> None:
     """Write a data set anew in another format, images included."""
     from visiongarden.data import convert as converted
 
-    lost = converted(source, target, to, format, invalid_boxes)
+    lost = converted(source, target, to, format, invalid_boxes, one_based)
     for line in lost.summary():
         echo(f"has no place in {to}: {line}")
     echo(f"written: {target} ({to})")

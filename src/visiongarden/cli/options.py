@@ -15,6 +15,9 @@ Format = Annotated[str, _FORMAT]
 FormatOrNone = Annotated[str | None, _FORMAT]
 InvalidBoxes = Annotated[str, _INVALID]
 InvalidBoxesOrNone = Annotated[str | None, _INVALID]
+OneBased = Annotated[
+    bool, typer.Option("--one-based", help="VOC corners count from 1, as the original VOC's.")
+]
 TaskOrNone = Annotated[
     str | None,
     typer.Option(help="detection, classification or segmentation; by default what the data is."),

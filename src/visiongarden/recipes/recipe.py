@@ -61,6 +61,7 @@ class Data(Value):
         val: split to judge on after each epoch.
         invalid_boxes: what to do with boxes that cannot be: refuse the data set, or leave them out
             and list them.
+        one_based: VOC's corners count from 1, as the original VOC's do; for detection alone.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class Data(Value):
     train: str = "train"
     val: str = "val"
     invalid_boxes: Literal["error", "drop"] = "error"
+    one_based: bool = False
 
 
 class Recipe(Value):

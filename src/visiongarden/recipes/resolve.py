@@ -71,7 +71,19 @@ def read_split(task: str, data: Data, split: str) -> Any:
             format=data.format,
             split=getattr(data, split),
             invalid_boxes=data.invalid_boxes,
+            **_for_boxes(task, data),
         )
+
+
+def _for_boxes(task: str, data: Data) -> dict[str, Any]:
+    if data.one_based and task != "detection":
+        raise ConfigError(
+            "data.one_based is for the corners of boxes",
+            rule="detection",
+            received=task,
+            fix="data.one_based=false",
+        )
+    return {"one_based": True} if data.one_based else {}
 
 
 def _as_override(split: str, name: str, value: Any) -> str:

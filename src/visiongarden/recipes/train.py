@@ -236,6 +236,12 @@ def _leaks(recipe: Recipe, pairs: list[tuple[Any, Any]], judged_on: int) -> list
     """What to say of images that are trained on and judged on."""
     if not pairs:
         return []
+    if len(pairs) >= judged_on:
+        # No copy without the duplicates would have anything left to evaluate on.
+        return [
+            f"warning: all {judged_on} images to evaluate on are trained on too, so metrics do not "
+            "show what the model does with new images: keep some of them out of the training"
+        ]
     path, format = recipe.data.path, recipe.data.format
     words = ["visiongarden", "data", "check", str(path), "--fix", f"{path}-fixed"]
     words += [] if format == "auto" else ["--format", format]

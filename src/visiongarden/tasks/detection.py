@@ -39,9 +39,10 @@ class Detection(Task):
         split: str = "train",
         class_names: Sequence[str] | None = None,
         invalid_boxes: str = "error",
+        one_based: bool = False,
     ) -> DetectionDataset:
         """See `visiongarden.data.read`."""
-        return read(path, format, split, class_names, invalid_boxes)
+        return read(path, format, split, class_names, invalid_boxes, one_based)
 
     def place(self, image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
         """Letterboxed."""

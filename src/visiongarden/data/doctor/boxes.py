@@ -21,7 +21,7 @@ from visiongarden.data.draw import draw_example, fitted
 from visiongarden.data.faults import Faults, Finding
 from visiongarden.data.place import Place
 from visiongarden.data.read import gather
-from visiongarden.errors import DataError
+from visiongarden.errors import DataError, option
 from visiongarden.types import ClassMap, Example
 
 if TYPE_CHECKING:
@@ -266,5 +266,5 @@ def _of_corners(dataset: DetectionDataset, faults: Faults, split: str) -> Iterat
     edges = sum(bool((e.boxes[:, 2] == e.size[1]).any()) for e in dataset if e.size)
     if len(every) >= 20 and every[:, :2].min() == 1 and edges:
         what = "no box starts at 0 and some at 1, while others end at the image's last pixel"
-        fix = "read(…, one_based=True) if the first pixel is 1, as in the original VOC"
+        fix = f"{option('one_based', True)} if the first pixel is 1, as in the original VOC"
         yield Finding("note", "one-based", root, f"{what}: {fix}", split)

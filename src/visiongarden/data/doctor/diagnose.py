@@ -24,6 +24,7 @@ def diagnose(
     invalid_boxes: str = "error",
     stride: int = 8,
     image_size: int = 640,
+    one_based: bool = False,
 ) -> Report:
     """Looks at every label and every image of all splits, and reports all that it finds.
 
@@ -37,6 +38,7 @@ def diagnose(
         invalid_boxes: as of `read`.
         stride: of the model's finest feature map, pixels.
         image_size: longest side to which the model's images are scaled.
+        one_based: as of `read`.
 
     Raises:
         DataError: there is no data set, or its format cannot be told.
@@ -56,7 +58,7 @@ def diagnose(
     for split in splits:
         try:
             report.datasets[split], faults[split] = gather(
-                root, format, split, names, invalid_boxes
+                root, format, split, names, invalid_boxes, one_based
             )
         except DataError as error:
             report.findings.append(_unreadable(error, split))
@@ -96,6 +98,7 @@ def check_set(
     invalid_boxes: str = "error",
     stride: int = 8,
     image_size: int = 640,
+    one_based: bool = False,
 ) -> tuple[Report, Path]:
     """`diagnose`, with a page for people and a file for programs.
 
@@ -106,6 +109,7 @@ def check_set(
         invalid_boxes: as of `diagnose`.
         stride: as of `diagnose`.
         image_size: as of `diagnose`.
+        one_based: as of `diagnose`.
 
     Returns:
         The report, and the page.
@@ -114,7 +118,7 @@ def check_set(
         DataError: as `diagnose`.
     """
     page = Path(output or f"{Path(path).resolve().stem}-check.html").with_suffix(".html")
-    report = diagnose(path, format, None, invalid_boxes, stride, image_size)
+    report = diagnose(path, format, None, invalid_boxes, stride, image_size, one_based)
     write_page(report, page)
     write_json(report, page.with_suffix(".json"))
     return report, page

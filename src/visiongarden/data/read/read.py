@@ -126,7 +126,11 @@ def read_masks(
 
 
 def read_any(
-    path: str | Path, format: str = "auto", split: str = "train", invalid_boxes: str = "error"
+    path: str | Path,
+    format: str = "auto",
+    split: str = "train",
+    invalid_boxes: str = "error",
+    one_based: bool = False,
 ) -> AnyDataset:
     """Reads one split of a data set of any kind, by `read`, `read_folders` or `read_masks`.
 
@@ -139,7 +143,7 @@ def read_any(
         return read_folders(path, split)
     if found == "masks":
         return read_masks(path, split)
-    return read(path, found, split, invalid_boxes=invalid_boxes)
+    return read(path, found, split, invalid_boxes=invalid_boxes, one_based=one_based)
 
 
 def _read_as(format: str, path: str | Path, split: str, class_names: Sequence[str] | None) -> Any:

@@ -23,6 +23,7 @@ def convert(
     to: str,
     format: str = "auto",
     invalid_boxes: str = "error",
+    one_based: bool = False,
 ) -> Lost:
     """Writes all splits of a data set anew, images included, in another format.
 
@@ -42,6 +43,7 @@ def convert(
         to: "coco", "yolo", "voc", "csv" or "arrayrecord" for boxes; "folders"; "masks".
         format: of the source, or "auto" to look.
         invalid_boxes: as of `read`.
+        one_based: as of `read`: the copy counts from 0.
 
     Returns:
         One line for each thing that the format could not hold; `summary()` counts them.
@@ -55,7 +57,8 @@ def convert(
     root, found = opened(source, format)
     _refuse_other_labels(source, found, to)
     datasets = {
-        split: read_any(source, found, split, invalid_boxes) for split in splits_of(root, found)
+        split: read_any(source, found, split, invalid_boxes, one_based)
+        for split in splits_of(root, found)
     }
     _refuse_unlearned(source, datasets, to)
     filled = {split: dataset for split, dataset in datasets.items() if len(dataset)}
