@@ -248,3 +248,15 @@ def test_the_command_lists_the_changes(tmp_path):
     assert result.exit_code == 0, result.output
     assert "kept as background" in result.output
     assert names_of(read(tmp_path / "fixed")) == ["a0.png", "a1.png"]
+
+
+def test_what_is_left_out_on_request_is_listed_and_is_no_background(tmp_path):
+    root = yolo(tmp_path / "set", [GOOD + FLAWED[0], FLAWED[0], ""])
+    found = read(root, invalid_boxes="drop")
+    assert names_of(found) == ["a0.png", "a2.png"]
+    assert [example.image_id for example in found] == [0, 1]
+    assert any("a1.png: the image" in line for line in found.dropped)
+    lost = convert(root, tmp_path / "coco", "coco", invalid_boxes="drop")
+    assert len(lost) == 3
+    assert lost.groups == {"an invalid box, left out on request": ["train"] * 3}
+    assert len(rows_of(tmp_path / "coco")["images"]) == 2

@@ -349,3 +349,12 @@ def test_what_is_not_read_back_is_not_written(tmp_path, monkeypatch):
             attempt()
         assert "a.png: other areas" in error.value.received
         assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+@pytest.mark.parametrize("to", ["yolo", "voc", "csv"])
+def test_boxes_over_the_border_are_listed_where_they_are_cut(tmp_path, to):
+    rows = [LARGE, LARGE | {"bbox": [-0.5, 3, 9.5, 9]}]
+    source = write_coco(tmp_path / "source", {"train": [("a.png", rows, {})]})
+    lost = convert(source, tmp_path / "copy", to)
+    assert lost == ["a.png: a box over the border is cut there"]
+    assert read(tmp_path / "copy")[0].boxes[1].tolist() == pytest.approx([0, 3, 9, 12])

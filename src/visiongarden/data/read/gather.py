@@ -16,6 +16,7 @@ from visiongarden.data.read.build import by_hash
 from visiongarden.data.read.notes import notes_of
 from visiongarden.data.table import Table, located_in
 from visiongarden.errors import DataError, UserError
+from visiongarden.types import Example
 
 READERS: dict[str, Any] = {
     "coco": coco,
@@ -135,7 +136,7 @@ def gather(
         kept = [i for i in range(len(found)) if faults.includes(found.image_path(i))]
         return (found.part(kept) if whole is not None else found), faults
     located = array_record.located if format == "arrayrecord" else located_in(root)
-    table = Table.of(found.examples, located)
+    table = Table.of(found.examples if mend else _with_labels(found.examples, faults), located)
     if _look_like_shares(table):
         faults.add(
             root,
@@ -145,6 +146,19 @@ def gather(
         )
     faults.notes = list(notes_of(faults, split, len(table)))
     return replace(found, examples=table, notes=[note.what for note in faults.notes]), faults
+
+
+def _with_labels(examples: Sequence[Example], faults: Faults) -> Sequence[Example]:
+    """Without images that lose all their boxes on request: what they show is no background."""
+    if not (faults.drop and faults.emptied):
+        return examples
+    kept: list[Example] = []
+    for example in examples:
+        if str(example.path) in faults.emptied:
+            faults.dropped.append(f"{example.path}: the image, as all its boxes are left out")
+        else:
+            kept.append(replace(example, image_id=len(kept)))
+    return kept
 
 
 def _look_like_shares(table: Table) -> bool:

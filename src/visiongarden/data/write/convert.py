@@ -65,6 +65,10 @@ def convert(
     if not filled:
         raise UserError("there is no split to write")
     lost = Lost()
+    for split, dataset in filled.items():
+        for line in dataset.dropped:
+            lost.append(f"[{split}] left out: {line}")
+            lost.groups.setdefault("an invalid box, left out on request", []).append(split)
 
     def fill(folder: Path) -> None:
         WRITERS[to](filled, folder, lost)

@@ -77,7 +77,7 @@ def elements(example: Example) -> Held:
 
 
 def _boxes_and(example: Example, image: dict[str, Any], keys: list[dict[str, Any]]) -> Held:
-    dropped = []
+    dropped = _trimmed(example)
     for (_, _, many, outline), area in zip(
         objects(example), _other_areas(example).tolist(), strict=True
     ):
@@ -126,6 +126,7 @@ def shares(example: Example, points: int = 0) -> Held:
     """
     boxes, rings, dropped = example.boxes.copy(), [], []
     size, areas = size_of(example), _other_areas(example)
+    dropped += _trimmed(example)
     for i, (box, _, many, outline) in enumerate(objects(example)):
         dropped += ["a crowd becomes an object"] * many
         ring = None
@@ -215,6 +216,22 @@ def drop_keys_of_files(splits: Splits, lost: Lost, held: bool = False) -> None:
         for name, row in zip(dataset.class_map.names, dataset.categories, strict=False):
             keys += unused_keys(row, f"class {name}")
         lost.of(split, keys)
+
+
+def _trimmed(example: Example) -> list[str]:
+    """What to say of boxes that are over the border in their file, by a pixel at most."""
+    if example.extra is None or '"bbox"' not in example.extra:
+        return []
+    lines = []
+    for box, keys in zip(example.boxes.tolist(), unpack(example)[1], strict=True):
+        given = keys.get("bbox")
+        if isinstance(given, list) and len(given) == 4:
+            x, y, w, h = map(float, given)
+            off = np.abs(np.array([x, y, x + w, y + h]) - box).max()
+            lines += ["a box over the border is cut there"] * bool(
+                off > tolerance(size_of(example))
+            )
+    return lines
 
 
 def _other_areas(example: Example) -> np.ndarray:
