@@ -13,6 +13,7 @@ from visiongarden.data import decode, image_size
 from visiongarden.data.depth import depth_in
 from visiongarden.data.doctor import diagnose
 from visiongarden.data.read import read_any
+from visiongarden.errors import DataError
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (30, 40, 3)).astype(np.uint8)
 
@@ -99,3 +100,31 @@ def test_a_report_with_unlabeled_images_in_one_split_has_a_page(tmp_path):
     (tmp_path / "set" / "labels" / "val" / "val0.txt").unlink()
     _, page = check_set(tmp_path / "set", tmp_path / "page.html")
     assert "without a label file" in page.read_text()
+
+
+def jpeg(pixels, *flags):
+    return cv2.imencode(".jpg", pixels, list(flags))[1].tobytes()
+
+
+def test_a_jpeg_whose_second_half_is_zeros(tmp_path):
+    noise = np.random.default_rng(1).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    whole = jpeg(noise)
+    half = len(whole) // 2
+    path = tmp_path / "a.jpg"
+    path.write_bytes(whole[:half] + bytes(len(whole) - half - 2) + b"\xff\xd9")
+    with pytest.raises(DataError, match="cut short"):
+        decode(path)
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+@pytest.mark.parametrize(
+    "flags",
+    [(), (cv2.IMWRITE_JPEG_OPTIMIZE, 1), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)],
+    ids=["plain", "optimized", "progressive"],
+)
+def test_plain_surfaces_are_whole(tmp_path, value, flags):
+    path = tmp_path / "a.jpg"
+    pixels = np.full((900, 1200, 3), value, np.uint8)
+    pixels[:8, :8] = np.random.default_rng(2).integers(0, 255, (8, 8, 3))
+    path.write_bytes(jpeg(pixels, *flags))
+    assert decode(path).shape == (900, 1200, 3)

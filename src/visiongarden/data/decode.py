@@ -95,8 +95,34 @@ def cut_short(raw: bytes) -> bool:
     # OpenCV fills what is missing with grey and says nothing.
     if raw.startswith(b"\xff\xd8"):
         # The last scan starts before the end marker; a thumbnail's own end marker comes earlier.
-        return raw.rfind(b"\xff\xd9") < raw.rfind(b"\xff\xda")
+        end = raw.rfind(b"\xff\xd9")
+        return end < raw.rfind(b"\xff\xda") or _ends_in_zeros(raw, end)
     return raw.startswith(b"\x89PNG") and b"IEND\xaeB`\x82" not in raw[-4096:]
+
+
+_ZEROS = bytes(64)
+
+
+def _ends_in_zeros(raw: bytes, end: int) -> bool:
+    """Whether zeros stand for the last part of a JPEG, as an interrupted copy leaves them.
+
+    Zero bits are the first symbol of a Huffman table (ITU-T T.81, annex C). Where that ends a block
+    in all of them, zeros may be a plain surface; else they are blocks full of coefficients, as no
+    encoder repeats so often.
+    """
+    if raw[max(end - len(_ZEROS), 0) : end] != _ZEROS:
+        return False
+    at, full = 2, False
+    while at + 4 <= len(raw) and raw[at] == 0xFF and raw[at + 1] != 0xDA:
+        kind, length = raw[at + 1], int.from_bytes(raw[at + 2 : at + 4], "big")
+        if kind == 0xC2 or length < 2:  # progressive: tables may follow between its scans
+            return False
+        table = at + 4
+        while kind == 0xC4 and table + 18 <= at + 2 + length:
+            full |= raw[table] >> 4 == 1 and raw[table + 17] & 0x0F != 0
+            table += 17 + sum(raw[table + 1 : table + 17])
+        at += 2 + length
+    return full
 
 
 def letterbox(image: np.ndarray, size: ImageSize, fill: int = 114) -> tuple[np.ndarray, Placement]:
