@@ -35,6 +35,7 @@ CARRIED_OUT = {
     "self.with_fields(levels=has)": "tests/parts/test_connect.py",
     "head.with_fields(num_classes=len(class_map))": "tests/parts/test_connect.py",
     "self._fix": "tests/config/test_value.py",
+    "tool.fix": "tests/data/test_other_tools.py",
     "good or 'GatedUnit'": "tests/scaffold/test_new.py",
     "text[:16]": "tests/scaffold/test_new.py",
     'ALTERNATIVES.get(kind, "other keras.ops in that layer\'s call()")': "tests/export",

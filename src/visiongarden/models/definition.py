@@ -6,6 +6,7 @@ the code of a class has changed since, the weights still fit, and the outputs ar
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import warnings
@@ -91,16 +92,22 @@ def _arguments(layer: keras.Layer) -> dict[str, Any]:
     }
     if not type(layer).__module__.startswith("keras."):
         # Keras's automatic config holds only the arguments that were given.
-        found |= {key: value for key, value in _defaults(type(layer)) if key not in config}
+        defaults = _defaults(type(layer))  # type: ignore[arg-type]
+        found |= {key: value for key, value in defaults.items() if key not in config}
     if "Dropout" in type(layer).__name__:
         found.pop("rate", None)
     return found | {"dtype": layer.dtype_policy.name}
 
 
-def _defaults(cls: type) -> Iterator[tuple[str, Any]]:
-    for name, parameter in inspect.signature(cls.__init__).parameters.items():  # type: ignore[misc]
-        if parameter.default is not inspect.Parameter.empty and name not in _NO_OUTPUTS:
-            yield name, _plain(parameter.default)
+@functools.cache
+def _defaults(cls: type) -> dict[str, Any]:
+    """Argument -> default of a constructor, once a class: signatures are half of the time here."""
+    found = inspect.signature(cls.__init__).parameters.items()  # type: ignore[misc]
+    return {
+        name: _plain(parameter.default)
+        for name, parameter in found
+        if parameter.default is not inspect.Parameter.empty and name not in _NO_OUTPUTS
+    }
 
 
 def _operations(model: keras.Model) -> list[Any]:
