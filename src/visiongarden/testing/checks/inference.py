@@ -45,7 +45,7 @@ def traces(subject: Subject) -> Finding:
     try:
         if subject.is_part and isinstance(subject.part, FeaturePart):
             subject.part.spec(subject.features)  # measures each level's stride
-        output = subject.model(subject.fresh())
+        output = subject.model(subject.twin[0] if subject.is_graph else subject.fresh())
         output.compute_output_spec(inputs_of(output))
     except Exception as error:
         return failed(told(error), advice_for(error, "use keras.ops in call(), on every value"))

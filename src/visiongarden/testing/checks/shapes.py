@@ -88,7 +88,8 @@ def open_sides(subject: Subject) -> Finding:
     """
     if not any(array.ndim == 4 for array in leaves(subject.arguments)):
         return skipped("no input of rank 4")
-    layer, stated = subject.fresh(), None
+    # A graph keeps nothing of its inputs; a layer may build for the sides that it sees first.
+    layer, stated = subject.twin[0] if subject.is_graph else subject.fresh(), None
     try:
         stated = layer(*subject.symbols(sides=False))
     except Exception as error:
@@ -122,11 +123,9 @@ def broadcasting(subject: Subject) -> Finding:
     A map that was pooled to one number a channel (batch, 1, 1, channels) may be added to a whole
     one, and two that stretch each other make an outer sum: both are plain intentions.
     """
-    layer = subject.fresh()
+    layer = subject.twin[0]
     batch = len(leaves(subject.arguments)[0])
     try:
-        if not subject.is_graph:
-            subject.call(layer)
         with additions(layer) as found:
             symbols = subject.symbols(batch)
             layer.compute_output_spec(*symbols)
