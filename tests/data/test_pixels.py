@@ -27,6 +27,11 @@ class Tensor:
         return self.array
 
 
+def kind(value):
+    """The type of an image as the name of a test: its text would differ between processes."""
+    return None if isinstance(value, (str, tuple, list)) else type(value).__name__
+
+
 @pytest.mark.parametrize(
     ("image", "wanted"),
     [
@@ -43,7 +48,7 @@ class Tensor:
         (Image.fromarray(GRAY), np.dstack([GRAY] * 3)),
         (Image.fromarray(GRAY > 99), np.dstack([255 * (GRAY > 99)] * 3)),
     ],
-    ids=str,
+    ids=kind,
 )
 def test_what_is_taken(image, wanted):
     if isinstance(image, np.ndarray) and image.max() > 255:
@@ -90,6 +95,7 @@ def test_a_pillow_image_is_turned_as_its_file(tmp_path, orientation):
         (RGB.astype(np.uint16) * 257, (0, 65535)),
         (RGB.astype(np.int64), (0, 255)),
     ],
+    ids=kind,
 )
 def test_a_value_range_is_scaled(image, value_range):
     np.testing.assert_array_equal(to_pixels(image, value_range), RGB)
@@ -132,6 +138,7 @@ def test_a_value_range_reaches_black_and_white():
         (Image.fromarray(GRAY.astype(np.float32) / 255), None, "value_range=(0, 1)"),
         (Image.fromarray(GRAY.astype(np.int32) - 70_000), None, "16 bits"),
     ],
+    ids=kind,
 )
 def test_what_is_refused(image, value_range, words):
     with pytest.raises(UserError) as error:
