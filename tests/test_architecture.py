@@ -80,6 +80,8 @@ def test_files_are_written_in_one_way():
         "data/write/splits.py",
         "data/write/formats.py",
         "data/scenes.py",
+        "export/fresh.py",
+        "export/worker.py",
         "testing/fresh.py",
     }
     folders |= {"scaffold/new.py", "recipes/git.py"}

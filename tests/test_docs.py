@@ -20,7 +20,7 @@ def blocks(page):
 
 # The page trains for real; here one pass over a few small scenes is enough.
 SMALL = ["training.epochs=1", "training.batch_size=4", "model.image_size=64"]
-QUICK = ["--backend", "tensorflow"]
+QUICK = ["--backends", "tensorflow"]
 
 
 def run(folder, words):

@@ -31,9 +31,7 @@ def check(
     ] = None,
     backends: Annotated[
         list[str] | None,
-        typer.Option(
-            "--backends", "--backend", help="Reopen on tensorflow, jax, torch, all or none."
-        ),
+        typer.Option("--backends", help="Reopen on tensorflow, jax, torch, all or none."),
     ] = None,
     skip: Annotated[list[str] | None, typer.Option(help="Leave this check out.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
