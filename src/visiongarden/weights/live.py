@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import keras
-
 from visiongarden.errors import UserError
+from visiongarden.layers.nested import nested
 
 
 @dataclass(frozen=True)
@@ -64,22 +62,12 @@ def by_layer_names(model: Any) -> dict[str, tuple[str, ...]]:
     """
     paths = {id(variable): path for path, variable in named_weights(model).items()}
     found: dict[str, tuple[str, ...]] = {}
-    for chain, layer in _nested(model, "", set()):
+    for chain, layer in nested(model):
         own = tuple(paths[id(v)] for v in _own(layer) if id(v) in paths)
         if own:
             # Two layers of one name side by side cannot be told apart: neither is matched.
             found[chain] = () if chain in found else own
     return found
-
-
-def _nested(layer: Any, chain: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    if id(layer) in seen:
-        return
-    seen.add(id(layer))
-    yield chain, layer
-    inside = layer.layers if isinstance(layer, keras.Model) else layer._layers
-    for each in inside:
-        yield from _nested(each, f"{chain}/{each.name}".lstrip("/"), seen)
 
 
 def _own(layer: Any) -> list[Any]:
