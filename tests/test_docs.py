@@ -62,7 +62,7 @@ def test_the_page_about_data_runs(tmp_path, monkeypatch):
     make_scenes(tmp_path / "my_images", 6, (64, 64))
     packed(folders(tmp_path / "my_folders"), tmp_path / "my_folders.zip")
     masks(tmp_path / "my_masks")
-    lines = [line for _, text in blocks("data.md") for line in text.splitlines()]
+    lines = [line for kind, text in blocks("data.md") if kind == "sh" for line in text.splitlines()]
     assert len(lines) == 8
     for line in lines:
         with pytest.raises(SystemExit) as ended:

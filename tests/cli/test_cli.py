@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -168,12 +169,6 @@ def test_help_starts_nothing():
             ["m.keras", "data", "--split", "test"],
             (Path("m.keras"), Path("data"), "auto", "test", "error", 16, None),
         ),
-        (
-            "predict",
-            "evaluation.predict_files",
-            ["m.keras", "a.jpg", "b.jpg", "--score", "0.5"],
-            (Path("m.keras"), [Path("a.jpg"), Path("b.jpg")], Path("predictions"), 0.5),
-        ),
         ("export", "export.export_file", ["m.keras"], (Path("m.keras"), None, "onnx", None)),
         ("show", "recipes.show", ["m.keras", "--image-size", "64"], (Path("m.keras"), 64)),
         ("diff", "recipes.diff", ["a.yaml", "b.keras"], (Path("a.yaml"), Path("b.keras"), None)),
@@ -208,6 +203,28 @@ def test_a_command_is_one_call(monkeypatch, command, target, arguments, passed):
     assert calls == [passed]
 
 
+@pytest.mark.parametrize(("complete", "code"), [(True, 0), (False, 1)])
+def test_predict_is_one_call(monkeypatch, capsys, complete, code):
+    results = SimpleNamespace(
+        folder=Path("predictions"),
+        summary="3 objects in 2 images",
+        interrupted=False,
+        skipped=() if complete else ("b.jpg",),
+        total=2,
+        complete=complete,
+    )
+    calls = []
+    monkeypatch.setattr(
+        "visiongarden.evaluation.predict_folder", lambda *given: calls.append(given) or results
+    )
+    assert run("predict", "m.keras", "a.jpg", "b.jpg", "--score", "0.5") == code
+    images = [Path("a.jpg"), Path("b.jpg")]
+    assert calls[0][:4] == (Path("m.keras"), images, Path("predictions"), 0.5)
+    printed = capsys.readouterr()
+    assert printed.out == "predictions: 3 objects in 2 images\n"
+    assert printed.err == ("" if complete else "warning: 1 of 2 images were skipped\n")
+
+
 @pytest.mark.parametrize("arguments", [[], ["--resume"], ["--output", "x"]])
 def test_train_resolves_and_trains(monkeypatch, tmp_path, arguments):
     monkeypatch.setattr("visiongarden.recipes.resolve", lambda *given: ("recipe", given))
@@ -216,7 +233,8 @@ def test_train_resolves_and_trains(monkeypatch, tmp_path, arguments):
     )
     calls = []
     assert run("train", "data", "a.b=1", "c=2", "--format", "voc", *arguments) == 0
-    recipe, output, resume = calls[0]
+    recipe, output, resume, accept_changes = calls[0]
+    assert not accept_changes
     assert recipe == ("recipe", ("data", "voc", None, ["a.b=1", "c=2"], None))
     assert resume == ("--resume" in arguments)
     assert output == (Path("x") if "--output" in arguments else None)

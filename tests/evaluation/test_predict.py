@@ -232,7 +232,7 @@ def test_the_images_own_folder_is_no_output(files, images, output):
     for given in (["imgs"], ["imgs/00.png"], ["link/01.png"]):
         with pytest.raises(UserError, match="among the images") as error:
             predict_files(files / "classifier.keras", given, output)
-        assert error.value.fix.startswith("--output ")
+        assert error.value.fix.startswith("output=")
     assert {p.name: p.read_bytes() for p in images.iterdir()} == before
 
 

@@ -330,7 +330,7 @@ def test_an_overflow_in_a_later_epoch_keeps_what_was_saved(run, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(module, "fit", overflowing)
         with pytest.raises(NotFiniteError, match="became infinite or NaN in epoch 2") as error:
-            train(recipe("set"), "new")
+            train(recipe("set", judge_every=1), "new")
     with np.load("new/resume.npz") as archive:
         assert all(np.isfinite(archive[name]).all() for name in archive.files)
     assert all(np.isfinite(w).all() for w in vg.load("new/best.keras").get_weights())

@@ -10,7 +10,7 @@ from typing import Any
 
 from visiongarden.cards import load, merged
 from visiongarden.config import apply_overrides, load_yaml
-from visiongarden.errors import ConfigError, spelled
+from visiongarden.errors import ConfigError, DataError, spelled
 from visiongarden.parts import Head
 from visiongarden.recipes.defaults import default_model, default_training
 from visiongarden.recipes.length import LENGTH, default_length, mosaic_off_epochs
@@ -185,4 +185,7 @@ def _train_split_if_there(fields: Mapping[str, Any]) -> Any:
         data = Data.from_dict(fields.get("data", {}))
     except ConfigError:
         return None
-    return read_split(fields["task"], data, "train") if data.path.exists() else None
+    try:
+        return read_split(fields["task"], data, "train") if data.path.exists() else None
+    except DataError:
+        return None

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from visiongarden.config import Typed
 from visiongarden.parts import Backbone, Decoder, Head
@@ -17,13 +18,21 @@ _ROLES: tuple[type[Typed], ...] = (Backbone, Decoder, Head)
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
+class _Generator(GenerateJsonSchema):
+    """Allows anything in a field that JSON cannot describe, such as a function."""
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
+        # One such field of one imported part must not take the schema of all others away.
+        return {}
+
+
 def schema() -> dict[str, Any]:
     """JSON schema (draft 2020-12) of a recipe as a person writes it.
 
     Fields with defaults may be left out, and `num_classes` comes from the data. Each part is one of
     the registered kinds, those of imported modules among them.
     """
-    whole = Recipe.model_json_schema()
+    whole = Recipe.model_json_schema(schema_generator=_Generator)
     definitions = whole["$defs"]
     for role in _ROLES:
         definitions[role.__name__] = _role(role, definitions)
@@ -57,7 +66,7 @@ def _role(role: type[Typed], definitions: dict[str, Any]) -> dict[str, Any]:
     kinds = role.kinds()
     choices = []
     for name, kind in kinds.items():
-        fields = kind.model_json_schema()
+        fields = kind.model_json_schema(schema_generator=_Generator)
         definitions |= fields.pop("$defs", {})
         _describe(fields, kind)
         fields["properties"] = {"type": {"const": name}} | fields["properties"]

@@ -100,9 +100,10 @@ def load_state(
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             progress = _header(path, archive)
             then = _adjusted(progress.identity, identity) if accept_changes else progress.identity
-            _compare(path, then, identity)
-            if not accept_changes:
+            if not accept_changes and then.get("data") == identity.get("data"):
+                # Defaults follow from the data, so fields that changed would hide the reason.
                 _compare_data(folder, progress.data, data or {})
+            _compare(path, then, identity)
             for name, variable in state_variables(model, optimizer):
                 variable.assign(_read(path, archive, name, variable))
             put_back(model, _states(path, archive, draws(model)))
