@@ -61,7 +61,17 @@ def _seeds_in_inference(subject: Subject) -> list[tuple[int, str]]:
 
 
 def _in_training(subject: Subject, layer: Any) -> list[np.ndarray]:
-    """Outputs in training; every state is put back, Keras's global seed among them."""
+    """Outputs in training; every state is put back, the backend's and Keras's seeds among them."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        # Keras's Dropout without a seed takes PyTorch's own numbers, new ones in each step.
+        with torch.random.fork_rng():
+            return _with_states_kept(subject, layer)
+    return _with_states_kept(subject, layer)
+
+
+def _with_states_kept(subject: Subject, layer: Any) -> list[np.ndarray]:
     variables = [*layer.variables, *layer.metrics_variables, global_seed_state()]
     values = [np.array(keras.ops.convert_to_numpy(v.value)) for v in variables]
     try:
