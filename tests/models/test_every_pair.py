@@ -98,15 +98,12 @@ SAMPLE = {
         heads.Decoupled(num_classes=2, width=0.125, depthwise=True),
     ),
 }
-ON_EVERY_BACKEND = {"yolox-nano"}
+MARKS = {"yolox-nano": [pytest.mark.backends], "yolov4-csp": [pytest.mark.slow]}
 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=[pytest.mark.backends] if name in ON_EVERY_BACKEND else [])
-        for name in SAMPLE
-    ],
+    [pytest.param(name, marks=MARKS.get(name, [])) for name in SAMPLE],
 )
 def test_a_sample_trains_and_reopens(tmp_path, name):
     model = vg.Detector(*SAMPLE[name], SIZE, class_map=("cat", "dog"))

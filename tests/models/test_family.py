@@ -139,10 +139,10 @@ def numbers(model):
         pytest.param("yolov5"),
         pytest.param("yolov7", marks=pytest.mark.slow),
         pytest.param("yolov7-tiny"),
-        pytest.param("yolov9t"),
+        pytest.param("yolov9t", marks=pytest.mark.slow),
         pytest.param("yolov9e", marks=pytest.mark.slow),
         pytest.param("yolov10", marks=pytest.mark.backends),
-        pytest.param("yolo11"),
+        pytest.param("yolo11", marks=pytest.mark.slow),
     ],
 )
 def test_it_reopens_and_every_weight_learns(tmp_path, name):
