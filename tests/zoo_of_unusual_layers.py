@@ -154,7 +154,8 @@ class Experts(keras.layers.Layer):
 
     def build(self, input_shape):
         for expert in self.experts.values():
-            expert.build(input_shape)
+            if not expert.built:  # a layer that comes out of a config is built already
+                expert.build(input_shape)
 
     def call(self, x):
         return self.experts["a"](x) * self.experts["b"](x)
