@@ -1,14 +1,18 @@
 """Recipes for editors, in full, and side by side."""
 
 import json
+from collections.abc import Callable
 
+import keras
 import pytest
 
 from visiongarden.cli.main import main
 from visiongarden.config import load_yaml
 from visiongarden.data import make_scenes
+from visiongarden.decoders import PassOn
 from visiongarden.errors import UserError
 from visiongarden.recipes import Recipe, compare, diff, environment, resolve, schema
+from visiongarden.registry import register
 
 
 def fields(**changes):
@@ -46,6 +50,17 @@ def test_schema_knows_every_field_and_part():
         assert (field["minimum"], field["maximum"]) == (0, 0.5)
         assert "up to five sizes" in field["description"]
     json.dumps(whole)
+
+
+def test_a_part_with_a_function_as_default_leaves_the_schema_whole():
+    @register(package="schema_tests")
+    class Activated(PassOn):
+        activation: Callable[..., object] = keras.activations.relu
+        scale: float = 2.0
+
+    part = schema()["$defs"]["Decoder.Activated"]["properties"]
+    assert "default" not in part["activation"]
+    assert part["scale"]["default"] == 2.0
 
 
 def test_every_reference_of_the_schema_is_there():

@@ -245,14 +245,14 @@ def test_modules_that_cannot_be_checked(project, capsys, target, words):
 
 
 def test_command(project, capsys):
-    assert run("check", "own_blocks:Mine", "--backend", "none", "--json") == 0
+    assert run("check", "own_blocks:Mine", "--backends", "none", "--json") == 0
     (report,) = json.loads(capsys.readouterr().out)
     assert (report["subject"], report["ok"]) == ("Mine", True)
-    assert run("check", "own_blocks", "--backend", "none") == 1
+    assert run("check", "own_blocks", "--backends", "none") == 1
     told = capsys.readouterr().out
     assert "Mine: sound" in told
     assert "broadcasts" in told
-    assert run("check", "own_blocks", "--backend", "none", "--skip", "broadcasting") == 0
+    assert run("check", "own_blocks", "--backends", "none", "--skip", "broadcasting") == 0
 
 
 def test_command_takes_arguments(project, capsys):

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
 
 from visiongarden.config import Typed
 from visiongarden.parts import Backbone, Decoder, Head
@@ -24,6 +24,11 @@ class _Generator(GenerateJsonSchema):
     def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
         # One such field of one imported part must not take the schema of all others away.
         return {}
+
+    def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
+        # A default that JSON cannot hold is left out; nobody can change the part's field by that.
+        if kind != "non-serializable-default":
+            super().emit_warning(kind, detail)
 
 
 def schema() -> dict[str, Any]:
