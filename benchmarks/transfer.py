@@ -58,7 +58,9 @@ def main() -> None:
         actions: dict[str, Callable[[], Any]] = {
             "np.load .npy": lambda: np.load(folder / "m.npy"),
             "np.load .npz": lambda: load_all(folder / "m.npz"),
-            "transfer": lambda: transfer(folder / "m.keras", target, at_least=1.0),
+            "transfer": lambda: transfer(
+                folder / "m.keras", target, at_least=1.0, class_rows="position"
+            ),
         }
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in actions}
         for _ in range(rounds + 1):

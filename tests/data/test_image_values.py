@@ -128,3 +128,42 @@ def test_plain_surfaces_are_whole(tmp_path, value, flags):
     pixels[:8, :8] = np.random.default_rng(2).integers(0, 255, (8, 8, 3))
     path.write_bytes(jpeg(pixels, *flags))
     assert decode(path).shape == (900, 1200, 3)
+
+
+def photograph(height=120, width=160):
+    noise = np.random.default_rng(3).integers(0, 255, (height, width, 3)).astype(np.uint8)
+    return cv2.GaussianBlur(noise, (0, 0), 2)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
+@pytest.mark.parametrize("flags", [(), (cv2.IMWRITE_JPEG_RST_INTERVAL, 5)], ids=["plain", "marks"])
+def test_a_jpeg_with_an_end_marker_after_its_first_part(tmp_path, share, flags):
+    whole = jpeg(photograph(), *flags)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(whole)
+    assert decode(path).shape == (120, 160, 3)
+    assert decode(path, (15, 20)).shape == (15, 20, 3)
+    path.write_bytes(whole[: int(len(whole) * share)] + b"\xff\xd9")
+    for least in (None, (15, 20)):
+        with pytest.raises(DataError, match="cut short"):
+            decode(path, least)
+
+
+def test_a_progressive_jpeg_without_its_last_scans(tmp_path):
+    whole = jpeg(photograph(), cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+    scans = [i for i in range(len(whole)) if whole.startswith(b"\xff\xda", i)]
+    path = tmp_path / "a.jpg"
+    for end in scans[1:]:
+        path.write_bytes(whole[:end] + b"\xff\xd9")
+        with pytest.raises(DataError, match="cut short"):
+            decode(path)
+    path.write_bytes(whole)
+    assert decode(path).shape == (120, 160, 3)
+
+
+def test_a_gray_corner_is_no_missing_end(tmp_path):
+    pixels = photograph()
+    pixels[60:] = 128
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg(pixels))
+    assert (decode(path)[-1, -8:] == 128).all()

@@ -123,12 +123,20 @@ def test_without_a_name_on_both_sides_class_outputs_are_left_out_unless_asked(tm
         assert all(np.array_equal(array, given[path]) for path, array in arrays(target).items())
 
 
-def test_models_without_any_names_are_copied_whole_and_the_report_says_so():
+def test_class_outputs_of_models_without_any_names_are_left_out_unless_asked_for():
     source, target = (detector(anchor_free, None, 2) for _ in range(2))
     for weight in source.weights:
         weight.assign(weight + 1)
-    report = transfer(source, target, at_least=1.0)
-    assert report.classes.startswith("class rows were copied by position")
+    before = arrays(target)
+    report = transfer(source, target, at_least=0.5)
+    assert "neither side names its classes" in report.classes
+    assert "class_rows" in report.classes
+    after = arrays(target)
+    for path, array in after.items():
+        of_classes = "_classes/out/" in path
+        assert np.array_equal(array, (before if of_classes else arrays(source))[path]), path
+    report = transfer(source, target, at_least=1.0, class_rows="position")
+    assert report.classes == "class rows were copied by position, as requested"
     assert all(np.array_equal(a, arrays(source)[p]) for p, a in arrays(target).items())
 
 

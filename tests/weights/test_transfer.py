@@ -95,7 +95,7 @@ def test_a_change_keeps_exactly_what_it_should(saved, change, kind):
     fields, kept = CHANGES[change]
     target = scrambled(detector(**fields), seed=1)
     before = numbers(target)
-    report = transfer(folder / kind, target, at_least=0.0)
+    report = transfer(folder / kind, target, at_least=0.0, class_rows="position")
     after = numbers(target)
     if change == "another decoder":
         # PathAggregation keeps the channels of its levels, so the head of FPN's does not fit.
@@ -115,7 +115,7 @@ def test_a_change_keeps_exactly_what_it_should(saved, change, kind):
 def test_shares_are_of_parameters(saved):
     folder, source = saved
     target = detector(num_classes=3)
-    report = transfer(folder / "m.keras", target)
+    report = transfer(folder / "m.keras", target, class_rows="position")
     sizes = {path: array.size for path, array in numbers(target).items()}
     kept = sum(sizes[path] for path in report.paths)
     assert report.share_of_target == pytest.approx(kept / sum(sizes.values()))
@@ -245,7 +245,7 @@ def test_a_part_of_its_classes_need_not_be_known(saved, tmp_path):
     ):
         for name in old.namelist():
             n.writestr(name, old.read(name).replace(b"test_transfer>Trunk", b"somewhere>Else"))
-    transfer(tmp_path / "n.keras", target, at_least=1.0)
+    transfer(tmp_path / "n.keras", target, at_least=1.0, class_rows="position")
     assert changed(source, numbers(target)) == set()
 
 
@@ -253,7 +253,7 @@ def test_a_part_of_its_classes_need_not_be_known(saved, tmp_path):
 def test_arrays_stay_the_callers_own():
     model = detector()
     arrays = {path: np.ones_like(array) for path, array in numbers(model).items()}
-    transfer(arrays, model, at_least=1.0)
+    transfer(arrays, model, at_least=1.0, class_rows="position")
     for array in arrays.values():
         array[...] = 7
     assert all((array == 1).all() for array in numbers(model).values())

@@ -5,6 +5,7 @@ An image is what a viewer shows: EXIF rotation is applied, and boxes refer to th
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,8 @@ def decode_bytes(raw: bytes, path: Any, least: ImageSize | None = None) -> np.nd
         raise DataError(f"{path}: the image cannot be decoded", received=str(error)) from error
     if image is None:
         raise DataError(f"{path}: the image cannot be decoded")
+    if raw.startswith(b"\xff\xd8") and _ended_early(raw, image, flags):
+        raise DataError(f"{path}: the image is cut short", fix="copy the file again")
     if not is_tiff:
         image = _turned(image, header.orientation)
     if how == cv2.IMREAD_COLOR_RGB and image.shape[:2] != header.size:
@@ -123,6 +126,55 @@ def _ends_in_zeros(raw: bytes, end: int) -> bool:
             table += 17 + sum(raw[table + 1 : table + 17])
         at += 2 + length
     return full
+
+
+# Reads as Huffman codes that fill blocks, without a byte 0xFF, which would start a marker.
+_FILLER = bytes(range(1, 255)) * 4
+
+
+def _ended_early(raw: bytes, image: np.ndarray, flags: int) -> bool:
+    """Whether the end marker of a JPEG comes before its last pixels.
+
+    libjpeg leaves missing blocks at zero, which is middle gray, and only prints a warning. A picture
+    may be gray there: more bytes before the end marker change it only where blocks are missing.
+    """
+    if not (image[-1, -2:] == 128).all():
+        return _lacks_scans(raw)
+    end = raw.rfind(b"\xff\xd9")
+    longer = np.frombuffer(raw[:end].rstrip(b"\xff") + _FILLER + raw[end:], np.uint8)
+    return not np.array_equal(cv2.imdecode(longer, flags), image)
+
+
+def _lacks_scans(raw: bytes) -> bool:
+    """Whether a progressive JPEG ends before all bits of its coefficients are given.
+
+    Each scan gives some components the coefficients `first` to `last`, down to bit `low` (ITU-T
+    T.81, section G.1.1); bit 0 of all 64 completes a component.
+    """
+    at, complete = 2, {}
+    while at + 4 <= len(raw) and raw[at] == 0xFF:
+        marker, length = raw[at + 1], int.from_bytes(raw[at + 2 : at + 4], "big")
+        body = raw[at + 4 : at + 2 + length]
+        if marker == 0xC2 and len(body) >= 6:
+            complete = {component: 0 for component in body[6::3][: body[5]]}
+        elif marker == 0xDA:
+            if not complete or len(body) < 4 + 2 * body[0]:
+                return False  # not progressive, or nothing that can be judged
+            first, last, bits = body[-3:]
+            if not bits & 0x0F:
+                for component in body[1 : 1 + 2 * body[0] : 2]:
+                    complete[component] = complete.get(component, 0) | sum(
+                        1 << i for i in range(first, last + 1)
+                    )
+        at += 2 + length
+        if marker == 0xDA:
+            found = _MARKER.search(raw, at)
+            at = len(raw) if found is None else found.start()
+    return any(bits != (1 << 64) - 1 for bits in complete.values())
+
+
+# In a scan's data 0xFF is followed by 0 (the byte itself), a restart marker or a fill byte.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def letterbox(image: np.ndarray, size: ImageSize, fill: int = 114) -> tuple[np.ndarray, Placement]:

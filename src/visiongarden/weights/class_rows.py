@@ -99,14 +99,13 @@ def class_rows(source: tuple[str, ...] | None, target: Any, by: str = "name") ->
     if not layouts or by == "position":
         note = "class rows were copied by position, as requested" if layouts else ""
         return ClassRows(layouts, note=note)
-    if source is None and own is None:
-        note = "class rows were copied by position: neither side names its classes"
-        return ClassRows(layouts, note=note)
     theirs, ours = source or (), own or ()
     shared = tuple((theirs.index(name), ours.index(name)) for name in ours if name in theirs)
     if not own or not source or not shared:
         why = "no class has the same name on both sides"
-        if not own or not source:
+        if not own and not source:
+            why = "neither side names its classes"
+        elif not own or not source:
             why = f"the {'target' if source else 'source'} does not name its classes"
         return ClassRows(
             layouts,

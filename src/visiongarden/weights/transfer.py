@@ -37,7 +37,7 @@ def transfer(
 
     Where both sides name their classes, each class's row of the class outputs goes to the class of
     its name; new classes keep the target's numbers. Class outputs are left out, and the report says
-    so, where one side alone has names, or no name is on both.
+    so, where a side does not name its classes, or the two have no name in common.
 
     Args:
         source: a `.keras`, `.weights.h5`, `.safetensors`, `.pt` or `.pth` file, a live model, or a
