@@ -135,8 +135,9 @@ _FILLER = bytes(range(1, 255)) * 4
 def _ended_early(raw: bytes, image: np.ndarray, flags: int) -> bool:
     """Whether the end marker of a JPEG comes before its last pixels.
 
-    libjpeg leaves missing blocks at zero, which is middle gray, and only prints a warning. A picture
-    may be gray there: more bytes before the end marker change it only where blocks are missing.
+    libjpeg leaves missing blocks at zero, which is middle gray, and only prints a warning. A
+    picture may be gray there: more bytes before the end marker change it only where blocks are
+    missing.
     """
     if not (image[-1, -2:] == 128).all():
         return _lacks_scans(raw)
@@ -156,7 +157,7 @@ def _lacks_scans(raw: bytes) -> bool:
         marker, length = raw[at + 1], int.from_bytes(raw[at + 2 : at + 4], "big")
         body = raw[at + 4 : at + 2 + length]
         if marker == 0xC2 and len(body) >= 6:
-            complete = {component: 0 for component in body[6::3][: body[5]]}
+            complete = dict.fromkeys(body[6::3][: body[5]], 0)
         elif marker == 0xDA:
             if not complete or len(body) < 4 + 2 * body[0]:
                 return False  # not progressive, or nothing that can be judged
