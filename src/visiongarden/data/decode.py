@@ -152,7 +152,8 @@ def _lacks_scans(raw: bytes) -> bool:
     Each scan gives some components the coefficients `first` to `last`, down to bit `low` (ITU-T
     T.81, section G.1.1); bit 0 of all 64 completes a component.
     """
-    at, complete = 2, {}
+    at = 2
+    complete: dict[int, int] = {}
     while at + 4 <= len(raw) and raw[at] == 0xFF:
         marker, length = raw[at + 1], int.from_bytes(raw[at + 2 : at + 4], "big")
         body = raw[at + 4 : at + 2 + length]
