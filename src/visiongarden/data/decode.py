@@ -143,7 +143,8 @@ def _ended_early(raw: bytes, image: np.ndarray, flags: int) -> bool:
         return _lacks_scans(raw)
     end = raw.rfind(b"\xff\xd9")
     longer = np.frombuffer(raw[:end].rstrip(b"\xff") + _FILLER + raw[end:], np.uint8)
-    return not np.array_equal(cv2.imdecode(longer, flags), image)
+    decoded = cv2.imdecode(longer, flags)
+    return decoded is None or not np.array_equal(decoded, image)
 
 
 def _lacks_scans(raw: bytes) -> bool:
