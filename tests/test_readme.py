@@ -57,7 +57,7 @@ def test_what_the_readme_writes_is_sound(project):
     for name in ("blocks", "necks"):
         assert lint(project / "my_project" / f"{name}.py") == []
         done = run(
-            project, "-m", "visiongarden", "check", f"my_project.{name}", "--backend", "none"
+            project, "-m", "visiongarden", "check", f"my_project.{name}", "--backends", "none"
         )
         assert done.returncode == 0, done.stderr + done.stdout
 
