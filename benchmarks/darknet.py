@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 import visiongarden as vg
-from visiongarden.weights.darknet import parse_cfg
-from visiongarden.weights.darknet.geometry import geometry, values_of
-from visiongarden.weights.darknet.weights import Header, assign, read_weights
+from visiongarden.darknet import parse_cfg
+from visiongarden.darknet.geometry import geometry, values_of
+from visiongarden.darknet.weights import Header, assign, read_weights
 
 
 def least(call, repeats):

@@ -13,7 +13,7 @@ ENGINES = ("onnxruntime", "openvino")
 
 def files(folder, options):
     """Name -> ONNX file; the peer's where its environment is."""
-    from visiongarden.export import to_onnx
+    from visiongarden.exporters import to_onnx
 
     own = folder / "ours.onnx"
     to_onnx(detector({"size": options.size}), own)

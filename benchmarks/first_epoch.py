@@ -38,7 +38,9 @@ def make(folder: Path) -> None:
 
 
 def first_batch(folder: Path) -> float:
-    from visiongarden.data import Augmentation, Loader, check, read
+    from visiongarden.data import Loader, read
+    from visiongarden.doctor.check import check
+    from visiongarden.transforms import Augmentation
 
     start = time.perf_counter()
     dataset = read(folder)

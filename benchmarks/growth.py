@@ -37,7 +37,7 @@ TITLES = {
 def trainer_of(options, head, eager=False):
     """A small model's trainer, as `fit` compiles it, or operation by operation; and a batch."""
     import visiongarden as vg
-    from visiongarden.layers.keras_internals import seed_everything
+    from visiongarden.backends.keras_internals import seed_everything
 
     seed_everything(0)
     model = vg.Detector(

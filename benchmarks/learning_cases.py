@@ -40,7 +40,7 @@ class Case:
         """The data set; scenes are written into the scratch folder."""
         if self.data is not None:
             return self.data
-        from visiongarden.data import make_scenes
+        from visiongarden.scenes import make_scenes
 
         return make_scenes(
             scratch / "scenes",

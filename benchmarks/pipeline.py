@@ -27,7 +27,8 @@ def make(folder, count):
     """Drawn scenes as YOLO labels beside JPEG files; returns data.yaml."""
     import cv2
 
-    from visiongarden.data import make_scenes, read
+    from visiongarden.data import read
+    from visiongarden.scenes import make_scenes
 
     images = folder / "images" / "train"
     labels = folder / "labels" / "train"

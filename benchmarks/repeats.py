@@ -7,7 +7,7 @@ import time
 from itertools import pairwise
 
 from visiongarden.inspect.graph import Graph, Op, graph
-from visiongarden.inspect.repeats import repeats_of
+from visiongarden.repetition import repeats_of
 
 LAYERS = (1_000, 2_000, 4_000, 8_000)
 

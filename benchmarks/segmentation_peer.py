@@ -24,9 +24,10 @@ import numpy as np
 from keras import layers
 
 import visiongarden as vg
-from visiongarden.data import make_mask_scenes, read_masks
+from visiongarden.data import read_masks
 from visiongarden.evaluation import predict
 from visiongarden.recipes import resolve, train
+from visiongarden.scenes import make_mask_scenes
 
 
 def ours(args):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import visiongarden as vg
+from visiongarden.backends.keras_internals import weightless
 from visiongarden.inspect import show
-from visiongarden.layers.keras_internals import weightless
 
 
 def main() -> None:

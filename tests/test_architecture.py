@@ -77,11 +77,11 @@ def test_files_are_written_in_one_way():
     own = {"storage/write.py"}
     # Files in a draft folder that is the user's alone, or in a folder that must be new.
     folders = {
-        "data/write/splits.py",
-        "data/write/formats.py",
-        "data/scenes.py",
-        "export/fresh.py",
-        "export/worker.py",
+        "data/writers/splits.py",
+        "data/writers/formats.py",
+        "scenes/scenes.py",
+        "exporters/fresh.py",
+        "exporters/worker.py",
         "testing/fresh.py",
     }
     folders |= {"scaffold/new.py", "recipes/git.py"}

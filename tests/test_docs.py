@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.data.test_doctor_kinds import folders, masks, packed
+from tests.doctor.test_doctor_kinds import folders, masks, packed
 
 from visiongarden.cli.main import main
-from visiongarden.data import make_scenes
+from visiongarden.scenes import make_scenes
 
 DOCS = Path(__file__).parents[1] / "docs"
 

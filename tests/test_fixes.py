@@ -28,8 +28,8 @@ CARRIED_OUT = {
     "_fix(found)": "tests/test_fixes.py::test_a_share_that_is_too_high_names_one_that_works",
     "_fix(longest, step)": "tests/cli/test_data.py",
     "_levels_fix(taker, wants, giver, offered)": "tests/parts/test_connect.py",
-    "_own_size(model)": "tests/export/test_onnx.py",
-    "_short_fix(step)": "tests/weights/darknet/test_weights.py",
+    "_own_size(model)": "tests/exporters/test_onnx.py",
+    "_short_fix(step)": "tests/darknet/test_weights.py",
     "error.fix": "tests/cards/test_cards.py",
     "self.with_fields(**changes)": "tests/parts/test_connect.py",
     "self.with_fields(levels=has)": "tests/parts/test_connect.py",
@@ -49,7 +49,7 @@ CARRIED_OUT = {
         "tests/recipes/test_run_folder.py"
     ),
     "f'{close[0]}={section.options[option]}' if close else delete": (
-        "tests/weights/darknet/test_options.py"
+        "tests/darknet/test_options.py"
     ),
 }
 """Variables named `fix` are read in the function that sets them instead."""

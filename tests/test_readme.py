@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from visiongarden import backbones, connect, decoders, heads
-from visiongarden.data import make_scenes
 from visiongarden.errors import ContractError
-from visiongarden.testing import lint
+from visiongarden.linting import lint
+from visiongarden.scenes import make_scenes
 
 TEXT = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)

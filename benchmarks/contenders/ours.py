@@ -52,8 +52,8 @@ def prepare(options):
     """Runs of `mode`: "infer", "train" (the whole step), or "graph" (a loss that costs nothing)."""
     import keras
 
+    from visiongarden.backends.keras_internals import seed_everything
     from visiongarden.evaluation import Predictor
-    from visiongarden.layers.keras_internals import seed_everything
 
     seed_everything(0)
     model, (images, boxes, classes) = detector(options), batch(options)

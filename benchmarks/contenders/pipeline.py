@@ -19,7 +19,8 @@ def prepare(options):
 
 def ours(options):
     """Our images of an epoch, as the loader makes them."""
-    from visiongarden.data import Augmentation, Loader, loader, read
+    from visiongarden.data import Loader, loader, read
+    from visiongarden.transforms import Augmentation
 
     if not options["cached"]:
         loader.CACHE_BYTES = 0

@@ -5,21 +5,26 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from visiongarden.garbage import uncollected
+from visiongarden.backends.garbage import uncollected
 
 if TYPE_CHECKING:
     from visiongarden import (
+        assigners,
         backbones,
         blocks,
         cards,
         config,
+        darknet,
         data,
         decoders,
+        doctor,
+        drawing,
         evaluation,
-        export,
+        exporters,
         heads,
         inspect,
         layers,
+        linting,
         losses,
         metrics,
         models,
@@ -27,18 +32,22 @@ if TYPE_CHECKING:
         parts,
         postprocess,
         recipes,
+        repetition,
+        reporting,
         scaffold,
+        scenes,
         tasks,
         testing,
         training,
+        transforms,
         weights,
     )
+    from visiongarden.darknet import DarknetModel, export_darknet, import_darknet
     from visiongarden.errors import ContractError, UserError
     from visiongarden.models import Classifier, Detector, Segmenter, load
     from visiongarden.parts import Backbone, Decoder, Head, connect
     from visiongarden.registry import register
     from visiongarden.types import ClassMap, FeatureMaps, RawPredictions
-    from visiongarden.weights.darknet import DarknetModel, export_darknet, import_darknet
 
 __all__ = [
     "Backbone",
@@ -53,20 +62,25 @@ __all__ = [
     "RawPredictions",
     "Segmenter",
     "UserError",
+    "assigners",
     "backbones",
     "blocks",
     "cards",
     "config",
     "connect",
+    "darknet",
     "data",
     "decoders",
+    "doctor",
+    "drawing",
     "evaluation",
-    "export",
     "export_darknet",
+    "exporters",
     "heads",
     "import_darknet",
     "inspect",
     "layers",
+    "linting",
     "load",
     "losses",
     "metrics",
@@ -76,10 +90,14 @@ __all__ = [
     "postprocess",
     "recipes",
     "register",
+    "repetition",
+    "reporting",
     "scaffold",
+    "scenes",
     "tasks",
     "testing",
     "training",
+    "transforms",
     "weights",
 ]
 
@@ -88,7 +106,7 @@ _HOME = {
     "ClassMap": "types",
     "Classifier": "models",
     "ContractError": "errors",
-    "DarknetModel": "weights.darknet",
+    "DarknetModel": "darknet",
     "Decoder": "parts",
     "Detector": "models",
     "FeatureMaps": "types",
@@ -97,8 +115,8 @@ _HOME = {
     "Segmenter": "models",
     "UserError": "errors",
     "connect": "parts",
-    "export_darknet": "weights.darknet",
-    "import_darknet": "weights.darknet",
+    "export_darknet": "darknet",
+    "import_darknet": "darknet",
     "load": "models",
     "register": "registry",
 }

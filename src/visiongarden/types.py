@@ -168,7 +168,7 @@ class Example:
         outlines: one a box, None for a box without one; None where no box has any.
         area: float64 (n,): area of each object as its file gives it, square pixels, NaN where it
             gives none; None where no object has one. Metrics take it for the size of an object.
-        extra: JSON of the keys that the file holds beside these, see `visiongarden.data.extra`.
+        extra: JSON of the keys that the file holds beside these, see `visiongarden.samples.extra`.
     """
 
     boxes: np.ndarray

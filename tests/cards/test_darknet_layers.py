@@ -9,10 +9,10 @@ import pytest
 from tests.shared import shared
 
 from visiongarden import cards
+from visiongarden.backends.keras_internals import weightless
 from visiongarden.inspect.count import symbolic_inputs
 from visiongarden.inspect.macs import every_layer, macs_by_layer
 from visiongarden.layers import ConvNormAct
-from visiongarden.layers.keras_internals import weightless
 
 FILES = {
     "yolov3": "AlexeyAB__yolov3",

@@ -7,11 +7,12 @@ import sys
 import cv2
 import pytest
 import typer
-from tests.data.test_doctor_kinds import folders, masks
+from tests.doctor.test_doctor_kinds import folders, masks
 
 from visiongarden.cli.data import data
 from visiongarden.cli.main import main
-from visiongarden.data import make_scenes, read
+from visiongarden.data import read
+from visiongarden.scenes import make_scenes
 
 SURFACE = {
     "check": {

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from visiongarden.data import Augmentation, outlines
-from visiongarden.data.augment import (
+from visiongarden.samples import outlines
+from visiongarden.transforms import (
+    Augmentation,
     Tile,
     Vary,
     compose,

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from visiongarden.data import outlines, read
+from visiongarden.data import read
 from visiongarden.errors import DataError
+from visiongarden.samples import outlines
 
 BOX = [2, 3, 10, 12]  # left, top, width, height: to (12, 15)
 

@@ -7,8 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from visiongarden.data import check, decode, image_size, letterbox, read
+from visiongarden.data import decode, read
+from visiongarden.doctor.check import check
 from visiongarden.errors import DataError
+from visiongarden.samples.resizing import letterbox
+from visiongarden.storage.header import image_size
 
 from .test_read import voc
 

@@ -5,16 +5,12 @@ import numpy as np
 import pytest
 from tests.shared import shared
 
-from visiongarden.data import (
-    ClassificationAugmentation,
-    ClassificationLoader,
-    check,
-    read_folders,
-)
-from visiongarden.data.augment import random_crop, random_operations
-from visiongarden.data.augment.blend import cutmix, mixup
-from visiongarden.data.augment.rand_augment import OPERATIONS
+from visiongarden.data import ClassificationLoader, read_folders
+from visiongarden.doctor.check import check
 from visiongarden.errors import ConfigError, DataError
+from visiongarden.transforms import ClassificationAugmentation, random_crop, random_operations
+from visiongarden.transforms.blend import cutmix, mixup
+from visiongarden.transforms.rand_augment import OPERATIONS
 
 
 def picture(path, value=90, size=(30, 40)):

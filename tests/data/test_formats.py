@@ -10,24 +10,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.data.test_doctor import coco, picture, yolo
-from tests.data.test_doctor_kinds import CLASSES, SIZE, folders, mask, masks, packed, write_mask
+from tests.doctor.test_doctor import coco, picture, yolo
+from tests.doctor.test_doctor_kinds import CLASSES, SIZE, folders, mask, masks, packed, write_mask
 
 from visiongarden.data import (
-    ClassificationAugmentation,
     ClassificationLoader,
     SegmentationLoader,
-    convert,
-    make_mask_scenes,
     read,
     read_folders,
     read_masks,
 )
-from visiongarden.data.doctor import diagnose, fix
-from visiongarden.data.read import opened
-from visiongarden.data.sheet import contact_sheet
+from visiongarden.data.readers import opened
+from visiongarden.doctor import convert, diagnose, fix
+from visiongarden.doctor.sheet import contact_sheet
 from visiongarden.errors import DataError, UserError
+from visiongarden.scenes import make_mask_scenes
 from visiongarden.tasks import task_of_data
+from visiongarden.transforms import ClassificationAugmentation
 
 PIXELS = cv2.imencode(".png", np.arange(64, dtype=np.uint8).reshape(8, 8) % 2)[1].tobytes()
 BOX_TABLE = "path,x1,y1,x2,y2,class\ntrain/ant/0.png,1,1,9,9,ant\n"
@@ -183,7 +182,7 @@ def _falls_into_train(folder, number):
 
 
 def _splits(root):
-    from visiongarden.data.read import splits_of
+    from visiongarden.data.readers import splits_of
 
     return splits_of(root, "folders")
 

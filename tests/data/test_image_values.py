@@ -9,11 +9,12 @@ import pytest
 from PIL import Image, ImageOps
 from tests.data.test_yolo import make
 
-from visiongarden.data import decode, image_size
+from visiongarden.data import decode
 from visiongarden.data.depth import depth_in
-from visiongarden.data.doctor import diagnose
-from visiongarden.data.read import read_any
+from visiongarden.data.readers import read_any
+from visiongarden.doctor import diagnose
 from visiongarden.errors import DataError
+from visiongarden.storage.header import image_size
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (30, 40, 3)).astype(np.uint8)
 
@@ -94,7 +95,7 @@ def test_full_range_is_a_note_and_eight_bits_nothing(tmp_path):
 
 
 def test_a_report_with_unlabeled_images_in_one_split_has_a_page(tmp_path):
-    from visiongarden.data.doctor import check_set
+    from visiongarden.doctor import check_set
 
     make(tmp_path / "set")
     (tmp_path / "set" / "labels" / "val" / "val0.txt").unlink()

@@ -8,16 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from visiongarden.data import (
-    Augmentation,
-    DetectionDataset,
-    Loader,
-    check,
-    make_scenes,
-    read,
-)
-from visiongarden.data.sheet import contact_sheet
+from visiongarden.data import DetectionDataset, Loader, read
+from visiongarden.doctor.check import check
+from visiongarden.doctor.sheet import contact_sheet
 from visiongarden.errors import DataError, UserError
+from visiongarden.scenes import make_scenes
+from visiongarden.transforms import Augmentation
 from visiongarden.types import ClassMap, Example
 
 
@@ -38,7 +34,7 @@ def same(a, b):
     )
 
 
-checking = importlib.import_module("visiongarden.data.check")
+checking = importlib.import_module("visiongarden.doctor.check")
 EVERYTHING = Augmentation(mixup=0.5, mosaic9=0.5, degrees=20, cutout=0.5, perspective=0.1)
 VARIED = {"augmentation": Augmentation(), "shuffle": True, "seed": 3}
 

@@ -9,16 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from visiongarden.data import (
-    SegmentationAugmentation,
-    SegmentationLoader,
-    check,
-    make_mask_scenes,
-    read_masks,
-)
-from visiongarden.data.augment import warp_with_mask
-from visiongarden.data.scenes import mask_scene, scene
+from visiongarden.data import SegmentationLoader, read_masks
+from visiongarden.doctor.check import check
 from visiongarden.errors import DataError, UserError
+from visiongarden.scenes import make_mask_scenes
+from visiongarden.scenes.scenes import mask_scene, scene
+from visiongarden.transforms import SegmentationAugmentation, warp_with_mask
 
 TRUTH = np.array([[0, 0, 1, 1], [2, 2, 255, 0]], np.uint8)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from visiongarden.data import read
-from visiongarden.data.read import opened
+from visiongarden.data.readers import opened
 from visiongarden.errors import DataError
 
 

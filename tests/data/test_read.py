@@ -13,22 +13,14 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from tests.shared import shared
 
-from visiongarden.data import (
-    Augmentation,
-    Loader,
-    cache,
-    decode,
-    extra,
-    from_source,
-    image_size,
-    outlines,
-    read,
-)
-from visiongarden.data.header import header_of
+from visiongarden.data import Loader, cache, decode, from_source, read
 from visiongarden.data.table import Table
 from visiongarden.errors import DataError, UserError
+from visiongarden.samples import extra, outlines
+from visiongarden.storage.header import header_of, image_size
+from visiongarden.transforms import Augmentation
 
-reading = importlib.import_module("visiongarden.data.read.read")
+reading = importlib.import_module("visiongarden.data.readers.read")
 
 # One image of 40 × 30 with two boxes, one without any.
 BOXES = [("cat", (4, 6, 20, 26)), ("dog", (0, 0, 40, 30))]

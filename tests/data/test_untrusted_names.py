@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from visiongarden.data import FORMATS, convert
-from visiongarden.data.doctor import fix
+from visiongarden.data import FORMATS
+from visiongarden.doctor import convert, fix
 from visiongarden.errors import DataError
 
 ESCAPES = ["{}/home", "../home", "..\\home", "C:\\home", "con", "a\0b", "x" * 300]

@@ -10,8 +10,9 @@ import pytest
 from tests.data.test_yolo import BOX, LINE, make
 
 from visiongarden.cli.main import main
-from visiongarden.data import check, read
-from visiongarden.data.doctor import diagnose
+from visiongarden.data import read
+from visiongarden.doctor import diagnose
+from visiongarden.doctor.check import check
 from visiongarden.errors import ConfigError, DataError
 from visiongarden.recipes import resolve
 from visiongarden.recipes.resolve import read_split

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from visiongarden.data import convert, extra, outlines, read
-from visiongarden.data.doctor import fix
-from visiongarden.data.write import formats
+from visiongarden.data import read
+from visiongarden.data.writers import formats
+from visiongarden.doctor import convert, fix
 from visiongarden.errors import DataError
+from visiongarden.samples import extra, outlines
 
 SIZE = (24, 32)
 NAMES = ["Hund", "кот", "a cow & calf"]

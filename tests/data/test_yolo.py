@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from visiongarden.data import read
-from visiongarden.data.read import splits_of
+from visiongarden.data.readers import splits_of
 from visiongarden.errors import DataError
 from visiongarden.recipes import resolve
 from visiongarden.recipes.resolve import read_split

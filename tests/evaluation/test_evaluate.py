@@ -7,18 +7,13 @@ import numpy as np
 import pytest
 
 import visiongarden as vg
-from visiongarden.data import DetectionDataset, make_scenes, read
+from visiongarden.data import DetectionDataset, read
+from visiongarden.drawing import draw, grid
 from visiongarden.errors import DataError, UserError
-from visiongarden.evaluation import (
-    Predictor,
-    draw,
-    evaluate,
-    grid,
-    plot_history,
-    predict,
-    predict_files,
-)
+from visiongarden.evaluation import Predictor, evaluate, predict
 from visiongarden.postprocess import Nms
+from visiongarden.reporting import plot_history, predict_files
+from visiongarden.scenes import make_scenes
 from visiongarden.tasks import Detection
 from visiongarden.types import ClassMap, Detections, Example
 

@@ -14,7 +14,8 @@ from PIL import Image
 import visiongarden as vg
 from visiongarden.cli.main import main
 from visiongarden.errors import DataError, NotFiniteError, UserError
-from visiongarden.evaluation import Predictor, predict, predict_files, predict_folder, result_files
+from visiongarden.evaluation import Predictor, predict
+from visiongarden.reporting import predict_files, predict_folder, result_files
 from visiongarden.types import ClassMap, Detections
 
 NAMES = ClassMap(("cat", "dog"))

@@ -19,16 +19,18 @@ import numpy as np
 import visiongarden as vg
 from visiongarden.cards import library
 from visiongarden.config import load_yaml
-from visiongarden.data import convert, image_size, read
+from visiongarden.darknet import import_darknet
+from visiongarden.data import read
 from visiongarden.data.decode import decode
 from visiongarden.data.masks import read_pixels
-from visiongarden.data.read import opened, read_any, splits_of
+from visiongarden.data.readers import opened, read_any, splits_of
+from visiongarden.doctor import convert
 from visiongarden.inspect.graph.read import read_graph
 from visiongarden.recipes import Recipe, resolve
+from visiongarden.storage.header import image_size
 from visiongarden.training import Training
 from visiongarden.training.optimizers import make_optimizer
 from visiongarden.training.state import Progress, load_state, save_state
-from visiongarden.weights.darknet import import_darknet
 from visiongarden.weights.sources import open_source
 
 CFG = """[net]

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 import visiongarden as vg
-from visiongarden import ClassMap, inspect
+from visiongarden import ClassMap, repetition
 from visiongarden.data import in_flight, read
 from visiongarden.data.decode import decode
 from visiongarden.data.masks import read_pixels
-from visiongarden.data.read.xml_tree import parse_xml
+from visiongarden.data.readers.xml_tree import parse_xml
 from visiongarden.errors import DataError, ModelFileError, UserError
 from visiongarden.storage import parse_json
 from visiongarden.weights.sources import open_source
@@ -214,8 +214,8 @@ def test_models_that_call_inner_models_twice_do_not_run_for_ever(tmp_path):
             model.save(tmp_path / "small.keras")
     model.save(tmp_path / "bomb.keras")
     with pytest.raises(ModelFileError, match="too many operations"):
-        inspect.repeats(tmp_path / "bomb.keras")
-    inspect.repeats(tmp_path / "small.keras")
+        repetition.repeats(tmp_path / "bomb.keras")
+    repetition.repeats(tmp_path / "small.keras")
 
 
 @pytest.mark.parametrize("size", [float("inf"), 2**20, "640", True, 0, -1, 1.5])

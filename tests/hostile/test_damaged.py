@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from visiongarden.config import load_yaml
-from visiongarden.data import image_size, read
+from visiongarden.data import read
 from visiongarden.data.decode import decode
-from visiongarden.data.header import FORMATS, format_of
 from visiongarden.data.masks import read_pixels
 from visiongarden.errors import ConfigError, DataError, UserError
 from visiongarden.recipes.git import repository_state
+from visiongarden.storage.header import FORMATS, format_of, image_size
 from visiongarden.weights.sources import open_source
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (40, 48, 3)).astype(np.uint8)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from visiongarden import terminal
 from visiongarden.cli.main import _run
-from visiongarden.data.doctor import check_set
+from visiongarden.doctor import check_set
 from visiongarden.errors import ContractError, DataError
 from visiongarden.terminal import printable
 

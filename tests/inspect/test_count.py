@@ -6,9 +6,9 @@ import keras
 import pytest
 
 import visiongarden as vg
+from visiongarden.backends.keras_internals import weightless
 from visiongarden.errors import UserError
 from visiongarden.inspect import Count, count
-from visiongarden.layers.keras_internals import weightless
 from visiongarden.types import FeatureSpec, LevelSpec
 
 PUBLISHED = {

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import visiongarden as vg
+from visiongarden.backends.keras_internals import weightless
 from visiongarden.errors import UserError
 from visiongarden.inspect import show
-from visiongarden.layers.keras_internals import weightless
 from visiongarden.models import Detector
 
 

@@ -6,9 +6,9 @@ import pytest
 from keras import ops
 
 import visiongarden as vg
+from visiongarden.backends.keras_internals import dtype_policy
 from visiongarden.errors import UserError
 from visiongarden.layers import Composite, ConvNormAct
-from visiongarden.layers.keras_internals import dtype_policy
 
 
 @vg.register(package="tests_inside")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visiongarden.data import letterbox
 from visiongarden.postprocess import SoftmaxDecode, best_of_each
+from visiongarden.samples.resizing import letterbox
 
 
 @given(st.integers(8, 200), st.integers(8, 200), st.integers(0, 2**32 - 1))

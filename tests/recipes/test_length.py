@@ -2,11 +2,12 @@
 
 import pytest
 
-from visiongarden.data import Augmentation, make_scenes
 from visiongarden.errors import ConfigError
 from visiongarden.recipes import resolve
 from visiongarden.recipes.length import default_length, mosaic_off_epochs, shortage
+from visiongarden.scenes import make_scenes
 from visiongarden.training import Training
+from visiongarden.transforms import Augmentation
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 
 import visiongarden as vg
 from visiongarden.config import dump_yaml, load_yaml
-from visiongarden.data import make_scenes
 from visiongarden.errors import ConfigError, DataError, UserError
 from visiongarden.recipes import Recipe, resolve, show, train
+from visiongarden.scenes import make_scenes
 
 
 @pytest.fixture(scope="module")

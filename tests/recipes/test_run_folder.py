@@ -17,11 +17,12 @@ import pytest
 
 import visiongarden as vg
 from visiongarden.cli.main import main
-from visiongarden.data import DetectionDataset, fingerprint, make_scenes, read, read_masks
-from visiongarden.data.scenes import make_mask_scenes
+from visiongarden.data import DetectionDataset, fingerprint, read, read_masks
 from visiongarden.errors import NotFiniteError, UserError
 from visiongarden.recipes import resolve, train
 from visiongarden.recipes.run_folder import is_unfinished, locked, new_folder
+from visiongarden.scenes import make_scenes
+from visiongarden.scenes.scenes import make_mask_scenes
 from visiongarden.training import DataChangedError
 from visiongarden.types import ClassMap, Example
 

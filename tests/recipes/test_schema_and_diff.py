@@ -8,11 +8,11 @@ import pytest
 
 from visiongarden.cli.main import main
 from visiongarden.config import load_yaml
-from visiongarden.data import make_scenes
 from visiongarden.decoders import PassOn
 from visiongarden.errors import UserError
 from visiongarden.recipes import Recipe, compare, diff, environment, resolve, schema
 from visiongarden.registry import register
+from visiongarden.scenes import make_scenes
 
 
 def fields(**changes):

@@ -9,10 +9,11 @@ import pytest
 
 import visiongarden as vg
 from visiongarden.cli.main import main
-from visiongarden.data import make_mask_scenes, make_scenes, read_folders, read_masks
+from visiongarden.data import read_folders, read_masks
 from visiongarden.errors import DataError, UserError
 from visiongarden.evaluation import evaluate, predict
 from visiongarden.recipes import resolve, train
+from visiongarden.scenes import make_mask_scenes, make_scenes
 from visiongarden.tasks import TASKS, find, task_of, task_of_data
 from visiongarden.types import Ranking, Segments
 

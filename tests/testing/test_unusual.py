@@ -7,7 +7,8 @@ from keras import ops
 from tests import zoo_of_unusual_layers as zoo
 
 import visiongarden as vg
-from visiongarden.testing import check, check_many, lint
+from visiongarden.linting import lint
+from visiongarden.testing import check, check_many
 
 FAST = (
     zoo.WeightStandardizedConv,

@@ -6,7 +6,8 @@ import pytest
 from tests import zoo_of_bad_layers as zoo
 from tests import zoo_of_subtle_bugs as subtle
 
-from visiongarden.testing import check, check_many, lint
+from visiongarden.linting import lint
+from visiongarden.testing import check, check_many
 
 
 @pytest.fixture(scope="module")

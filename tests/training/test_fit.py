@@ -10,17 +10,12 @@ import numpy as np
 import pytest
 
 import visiongarden as vg
-from visiongarden.data import (
-    Augmentation,
-    Loader,
-    SegmentationLoader,
-    make_scenes,
-    read,
-    read_masks,
-)
-from visiongarden.data.scenes import make_mask_scenes
+from visiongarden.data import Loader, SegmentationLoader, read, read_masks
 from visiongarden.errors import UserError
+from visiongarden.scenes import make_scenes
+from visiongarden.scenes.scenes import make_mask_scenes
 from visiongarden.training import Training, fit
+from visiongarden.transforms import Augmentation
 
 SIZE = (64, 64)
 

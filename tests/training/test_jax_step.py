@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import visiongarden as vg
-from visiongarden.ops.xla import compiler_options
+from visiongarden.backends.xla import compiler_options
 from visiongarden.training.trainer import Trainer
 
 pytest.importorskip("jax")
@@ -54,7 +54,7 @@ def test_options_are_the_device_s():
 
 
 def test_an_option_that_is_unknown_is_left_out(monkeypatch):
-    monkeypatch.setattr("visiongarden.ops.xla._QUICK", {"xla_no_such_option": "1"})
+    monkeypatch.setattr("visiongarden.backends.xla._QUICK", {"xla_no_such_option": "1"})
     compiler_options.cache_clear()
     assert compiler_options() is None
     compiler_options.cache_clear()

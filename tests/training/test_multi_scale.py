@@ -10,12 +10,14 @@ import pytest
 
 import visiongarden as vg
 from visiongarden.config import load_yaml
-from visiongarden.data import Augmentation, Loader, make_mask_scenes, make_scenes, read
+from visiongarden.data import Loader, read
 from visiongarden.errors import UserError
 from visiongarden.recipes import resolve, train
+from visiongarden.scenes import make_mask_scenes, make_scenes
 from visiongarden.training import Training, check_sizes, fit
 from visiongarden.training.multi_scale import MultiScaleTrainer
 from visiongarden.training.trainer import Trainer
+from visiongarden.transforms import Augmentation
 
 SIZE, SIZES = (64, 64), ((32, 32), (64, 64), (96, 96))
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import visiongarden as vg
-from visiongarden.data import SegmentationLoader, make_mask_scenes, read_masks
+from visiongarden.data import SegmentationLoader, read_masks
+from visiongarden.scenes import make_mask_scenes
 from visiongarden.training import Training, fit
 
 SIZE = (64, 64)

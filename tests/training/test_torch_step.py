@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import visiongarden as vg
-from visiongarden.ops import recorded
+from visiongarden.backends import recorded
 from visiongarden.training import Training
 from visiongarden.training.optimizers import make_optimizer
 from visiongarden.training.trainer import Trainer

@@ -14,8 +14,8 @@ import keras
 import numpy as np
 from pydantic import field_validator
 
+from visiongarden.backends.keras_internals import fresh_names, is_weightless, weightless
 from visiongarden.errors import ConfigError, UserError, nearest
-from visiongarden.layers.keras_internals import fresh_names, is_weightless, weightless
 from visiongarden.parts import IMAGE, Backbone
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from visiongarden.config import Value
-from visiongarden.data import Augmentation
 from visiongarden.decoders import PassOn
 from visiongarden.errors import ConfigError
 from visiongarden.parts import Backbone, Decoder, Head
 from visiongarden.training import Training
+from visiongarden.transforms import Augmentation
 
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Side = Annotated[int, Field(gt=0, le=8192)]

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visiongarden import inspect
+from visiongarden.backends.keras_internals import weightless
 from visiongarden.cards.build import build
 from visiongarden.cards.card import Card
 from visiongarden.cards.library import find, load, names
 from visiongarden.errors import UserError
-from visiongarden.layers.keras_internals import weightless
 from visiongarden.models import Joined
 from visiongarden.parts import Backbone
 from visiongarden.types import LevelSpec

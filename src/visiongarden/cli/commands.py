@@ -109,12 +109,12 @@ def predict(
     came first.
     """
     start(imports)
-    from visiongarden import evaluation
+    from visiongarden import reporting
 
     def warn(line: str) -> None:
         echo(f"warning: {line}", err=True)
 
-    results = evaluation.predict_folder(model, images, output, score, warn)
+    results = reporting.predict_folder(model, images, output, score, warn)
     if results.interrupted:
         warn(f"interrupted: {results.total - results.files} of {results.total} images are missing")
     elif results.skipped:
@@ -137,7 +137,7 @@ def export(
 ) -> None:
     """Export a model, once the file finds what the model finds."""
     start(imports)
-    from visiongarden.export import export_file
+    from visiongarden.exporters import export_file
 
     size = None if image_size is None else (image_size, image_size)
     path, found = export_file(model, output, format, size)

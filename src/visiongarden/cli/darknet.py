@@ -27,7 +27,7 @@ def import_darknet(
 ) -> None:
     """Turn a Darknet network into a model file."""
     start()
-    from visiongarden.weights import darknet
+    from visiongarden import darknet
 
     echo(darknet.import_files(cfg, weights, output, names, as_parts))
 
@@ -45,8 +45,8 @@ def export_darknet(
 ) -> None:
     """Write a model as Darknet's cfg and weights."""
     start(imports)
+    from visiongarden import darknet
     from visiongarden.models import load
-    from visiongarden.weights import darknet
 
     size = None if image_size is None else (image_size, image_size)
     darknet.export_darknet(load(model), cfg, weights, size)

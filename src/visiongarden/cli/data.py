@@ -75,7 +75,7 @@ def convert(
     debug: Debug = False,
 ) -> None:
     """Write a data set anew in another format, images included."""
-    from visiongarden.data import convert as converted
+    from visiongarden.doctor import convert as converted
 
     lost = converted(source, target, to, format, invalid_boxes, one_based)
     for line in lost.summary():

@@ -53,12 +53,12 @@ def repeats(
 ) -> None:
     """Find the sub-structures that repeat in a model, and would make a block."""
     start(imports)
-    from visiongarden import inspect
+    from visiongarden import repetition
 
-    found = inspect.repeats(source)
+    found = repetition.repeats(source)
     echo(json.dumps(found.to_dict()) if as_json else str(found))
     if write is not None:
-        module, test, refused = inspect.write(found, write)
+        module, test, refused = repetition.write(found, write)
         for name, reason in refused.items():
             echo(f"not written: {name}, which holds {reason}", err=True)
         echo(f"written {module}; next: python -m pytest {test}", err=as_json)

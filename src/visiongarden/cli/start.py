@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from visiongarden.backends.garbage import uncollected
 from visiongarden.errors import UserError
-from visiongarden.garbage import uncollected
 
 
 def start(modules: list[str] | None = None) -> None:

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.place import Member, Place
 from visiongarden.data.table import Table, located_in
 from visiongarden.storage import atomic_write
+from visiongarden.storage.place import Member, Place
 from visiongarden.types import ClassMap
 
 LARGE = 2000
@@ -114,7 +114,7 @@ def _folders(root: Place, found: DetectionDataset) -> list[Path]:
 
 
 def _located(root: Place, settings: Sequence[Any]) -> Any:
-    from visiongarden.data.read import array_record
+    from visiongarden.data.readers import array_record
 
     return array_record.located if settings[0] == "arrayrecord" else located_in(root)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.data.augment import random_crop, random_operations
-from visiongarden.data.augment.blend import cutmix, mixup
-from visiongarden.data.decode import cover, resize
 from visiongarden.data.epoch_loader import EpochLoader
+from visiongarden.samples.resizing import cover, resize
+from visiongarden.transforms import random_crop, random_operations
+from visiongarden.transforms.blend import cutmix, mixup
 from visiongarden.types import ClassBatch, ImageSize, Placement
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.data.header import MOST_BYTES
-from visiongarden.data.place import read_bytes, read_ends
+from visiongarden.storage.header import MOST_BYTES
+from visiongarden.storage.place import read_bytes, read_ends
 from visiongarden.types import Example
 
 MOST_READ = 20_000

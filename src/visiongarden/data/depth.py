@@ -9,10 +9,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from visiongarden.data.header import MOST_BYTES, header_of
 from visiongarden.data.in_flight import decoding
-from visiongarden.data.place import read_bytes
 from visiongarden.errors import DataError
+from visiongarden.storage.header import MOST_BYTES, header_of
+from visiongarden.storage.place import read_bytes
 
 DARK = 8192
 """Values below this in all of a file use an eighth of 16 bits, and become nearly black."""

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from visiongarden.data.grain_batches import grain_batches
-from visiongarden.data.sizes import size_of_batch, sizes_of
+from visiongarden.transforms.sizes import size_of_batch, sizes_of
 from visiongarden.types import ImageSize
 
 CACHE_BYTES = 2 * 2**30

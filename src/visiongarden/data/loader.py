@@ -11,13 +11,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from visiongarden.data.augment import Augmentation, Vary
-from visiongarden.data.augment.vary import STEP, WINDOW
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.decode import letterbox, resize
 from visiongarden.data.grain_batches import grain_batches
-from visiongarden.data.sizes import size_of_batch, sizes_of
 from visiongarden.errors import UserError
+from visiongarden.samples.resizing import letterbox, resize
+from visiongarden.transforms import Augmentation, Vary
+from visiongarden.transforms.sizes import size_of_batch, sizes_of
+from visiongarden.transforms.vary import STEP, WINDOW
 from visiongarden.types import Batch, Example, ImageSize, Placement
 
 CACHE_BYTES = 2 * 2**30

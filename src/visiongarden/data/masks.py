@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from visiongarden.data.decode import decode
-from visiongarden.data.header import FORMATS, MOST_BYTES, header_of, refuse_broken_chunks
 from visiongarden.data.in_flight import decoding
-from visiongarden.data.place import read_bytes
 from visiongarden.errors import DataError
+from visiongarden.storage.header import FORMATS, MOST_BYTES, header_of, refuse_broken_chunks
+from visiongarden.storage.place import read_bytes
 from visiongarden.types import IGNORE, ClassMap
 
 _AT_ONCE = 2**22

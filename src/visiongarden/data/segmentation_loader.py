@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.data.augment import hsv, view, warp_with_mask
-from visiongarden.data.decode import letterbox, resize, resize_mask
 from visiongarden.data.epoch_loader import EpochLoader
+from visiongarden.samples.resizing import letterbox, resize, resize_mask
+from visiongarden.transforms import hsv, view, warp_with_mask
 from visiongarden.types import IGNORE, ImageSize, MaskBatch, Placement
 
 

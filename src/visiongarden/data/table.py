@@ -11,7 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from visiongarden.data.place import Place
+from visiongarden.storage.place import Place
 from visiongarden.types import Example, Outline
 
 _ARRAYS: dict[str, Any] = {

@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Group
 from rich.table import Table
 
-from visiongarden.data.read import opened as opened_data
+from visiongarden.data.readers import opened as opened_data
 from visiongarden.errors import DataError
 from visiongarden.evaluation.class_names import Aligned, aligned
 from visiongarden.evaluation.predictor import Predictor

@@ -12,10 +12,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from visiongarden.backends.garbage import uncollected
+from visiongarden.backends.recorded import Recorded
+from visiongarden.backends.xla import compiler_options
 from visiongarden.evaluation.decoding import decoding_of
-from visiongarden.garbage import uncollected
-from visiongarden.ops.recorded import Recorded
-from visiongarden.ops.xla import compiler_options
 from visiongarden.types import ImageSize
 
 Forward: TypeAlias = Callable[[np.ndarray], tuple[Any, ...]]

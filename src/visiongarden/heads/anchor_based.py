@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import PositiveFloat, model_validator
 
+from visiongarden.assigners import AnchorIoU
 from visiongarden.blocks import RepConv
 from visiongarden.errors import ConfigError, ContractError
 from visiongarden.heads.prediction import (
@@ -15,7 +16,7 @@ from visiongarden.heads.prediction import (
     objectness_bias,
 )
 from visiongarden.layers import ConvNormAct, Convolution
-from visiongarden.losses import AnchorBasedLoss, AnchorIoU
+from visiongarden.losses import AnchorBasedLoss
 from visiongarden.ops import Sizes
 from visiongarden.parts import Head
 from visiongarden.parts.fields import Prior

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import keras
 
+from visiongarden.backends.keras_internals import weightless
 from visiongarden.errors import UserError
 from visiongarden.inspect.macs import macs_by_layer, macs_inside, outputs_inside
-from visiongarden.layers.keras_internals import weightless
 from visiongarden.models import Joined
 from visiongarden.parts import IMAGE, Part
 from visiongarden.parts.connection import check_image_size

@@ -6,10 +6,10 @@ import math
 
 import keras
 
+from visiongarden.backends.keras_internals import weightless
 from visiongarden.inspect.count import Count, drawn, size_for, symbolic_inputs
 from visiongarden.inspect.macs import every_layer, macs_by_layer, outputs_inside
 from visiongarden.layers import Composite
-from visiongarden.layers.keras_internals import weightless
 from visiongarden.parts import IMAGE, Part
 from visiongarden.types import FeatureSpec, ImageSize
 

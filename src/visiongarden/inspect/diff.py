@@ -11,10 +11,10 @@ from typing import Any
 
 import keras
 
+from visiongarden.backends.keras_internals import weightless
 from visiongarden.inspect.count import Count, count_of, drawn, size_for, symbolic_inputs
 from visiongarden.inspect.diff_table import table_of
 from visiongarden.inspect.macs import macs_by_layer
-from visiongarden.layers.keras_internals import weightless
 from visiongarden.models import Joined, load
 from visiongarden.parts import IMAGE, Part
 from visiongarden.types import FeatureSpec, ImageSize

@@ -10,8 +10,8 @@ from typing import Any
 
 import keras
 
+from visiongarden.backends.keras_internals import without_new_calls
 from visiongarden.layers import Composite
-from visiongarden.layers.keras_internals import without_new_calls
 
 _PER_OUTPUT = (
     keras.layers.Conv1D,

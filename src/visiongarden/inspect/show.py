@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from visiongarden.backends.keras_internals import weightless
 from visiongarden.errors import UserError
 from visiongarden.inspect.count import Count, count_of, drawn, size_for, symbolic_inputs
 from visiongarden.inspect.drawing import Box, boxes, page
 from visiongarden.inspect.macs import macs_by_layer
-from visiongarden.layers.keras_internals import weightless
 from visiongarden.models import load
 from visiongarden.parts import IMAGE, Part
 from visiongarden.storage import atomic_write

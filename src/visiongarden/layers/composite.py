@@ -10,10 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.backends.keras_internals import has_automatic_name
 from visiongarden.errors import UserError
 from visiongarden.layers.arguments import bound_arguments, construct, deserialized, serialized
 from visiongarden.layers.attribute_names import refuse_reserved, unsaved
-from visiongarden.layers.keras_internals import has_automatic_name
 from visiongarden.layers.nested import set_trainable, trainable_inside
 from visiongarden.layers.open_sides import has_open_sides, traced_filled
 from visiongarden.layers.policy import put_in_force, scoped

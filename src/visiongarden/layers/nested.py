@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from visiongarden.layers.keras_internals import has_automatic_name
+from visiongarden.backends.keras_internals import has_automatic_name
 
 
 def nested(layer: Any) -> Iterator[tuple[str, Any]]:

@@ -12,8 +12,8 @@ from typing import Any
 
 import keras
 
+from visiongarden.backends.keras_internals import traced_by_backend
 from visiongarden.errors import UserError
-from visiongarden.layers.keras_internals import traced_by_backend
 
 _FILLED = ((2, 64, 96, 128, 160), (3, 128, 160, 192, 224))
 """For the first, second, ... side where it is unknown; multiples of 32, which strides divide."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from visiongarden.layers.keras_internals import dtype_policy
+from visiongarden.backends.keras_internals import dtype_policy
 
 _IN_FORCE = "_policy_in_force"
 

@@ -1,8 +1,7 @@
-"""Losses: one formula a file, the losses of whole heads, and the assigners they use."""
+"""Losses: one formula a file, and the losses of whole heads."""
 
 from visiongarden.losses.anchor_based import AnchorBasedLoss
 from visiongarden.losses.anchor_free import AnchorFreeLoss
-from visiongarden.losses.assigners import AnchorIoU, SimOTA, TaskAligned
 from visiongarden.losses.bce import binary_crossentropy
 from visiongarden.losses.classification import ClassificationLoss
 from visiongarden.losses.crossentropy import softmax_crossentropy
@@ -16,13 +15,10 @@ from visiongarden.losses.segmentation import SegmentationLoss
 __all__ = [
     "AnchorBasedLoss",
     "AnchorFreeLoss",
-    "AnchorIoU",
     "ClassificationLoss",
     "DecoupledLoss",
     "DualAssignmentLoss",
     "SegmentationLoss",
-    "SimOTA",
-    "TaskAligned",
     "binary_crossentropy",
     "dice",
     "distribution_focal",

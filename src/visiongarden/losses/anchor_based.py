@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from keras import ops
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
+from visiongarden.assigners import AnchorIoU
 from visiongarden.config import Value
-from visiongarden.losses.assigners import AnchorIoU
 from visiongarden.losses.bce import binary_crossentropy
 from visiongarden.ops import AnchorGrid, Sizes, ciou, flat, offsets_to_boxes, one_hot, rows_of
 from visiongarden.types import ImageSize, RawPredictions

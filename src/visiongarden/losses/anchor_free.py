@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from keras import ops
 from pydantic import NonNegativeFloat, PositiveInt
 
+from visiongarden.assigners import TaskAligned
 from visiongarden.config import Value
-from visiongarden.losses.assigners import TaskAligned
 from visiongarden.losses.dfl import distribution_focal
 from visiongarden.ops import cells_of, ciou, distances_to_boxes, flat, one_hot, rows_of
 from visiongarden.types import ImageSize, RawPredictions

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from keras import ops
 from pydantic import NonNegativeFloat, PositiveInt
 
+from visiongarden.assigners import SimOTA
 from visiongarden.config import Value
-from visiongarden.losses.assigners import SimOTA
 from visiongarden.losses.bce import binary_crossentropy
 from visiongarden.ops import cells_of, flat, iou, one_hot, points_to_boxes
 from visiongarden.types import ImageSize, RawPredictions

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 from pydantic import PositiveInt
 
+from visiongarden.assigners import TaskAligned
 from visiongarden.config import Value
 from visiongarden.losses.anchor_free import AnchorFreeLoss
-from visiongarden.losses.assigners import TaskAligned
 from visiongarden.types import ImageSize, RawPredictions
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.garbage import uncollected
+from visiongarden.backends.garbage import uncollected
 from visiongarden.types import ClassMap, Detections, Example
 
 FIGURES = (

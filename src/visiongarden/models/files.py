@@ -22,14 +22,14 @@ import keras
 import numpy as np
 
 from visiongarden import registry
-from visiongarden.errors import ModelFileError, UserError, nearest
-from visiongarden.garbage import uncollected
-from visiongarden.layers.keras_internals import (
+from visiongarden.backends.garbage import uncollected
+from visiongarden.backends.keras_internals import (
     fill,
     fresh_names,
     is_only_its_weights,
     weightless,
 )
+from visiongarden.errors import ModelFileError, UserError, nearest
 from visiongarden.layers.nested import set_trainable, trainable_inside
 from visiongarden.models.compiled import OPTIMIZER, restore_compiled
 from visiongarden.models.definition import compare_definition, definition
@@ -37,7 +37,7 @@ from visiongarden.storage import atomic_path, parse_json
 
 MANIFEST = "visiongarden.json"
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
-_ABOVE = {"visiongarden>DarknetModel": "visiongarden.weights.darknet"}
+_ABOVE = {"visiongarden>DarknetModel": "visiongarden.darknet"}
 """Models of ours whose rooms stand above this one -> what is imported when a file names them."""
 
 _MOST_JSON, _MIN_JSON, _JSON_RATIO = 16 * 2**20, 2**20, 200

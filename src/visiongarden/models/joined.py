@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Self
 
 import keras
 
+from visiongarden.backends.keras_internals import dtype_policy, is_weightless
 from visiongarden.errors import ContractError, UserError
 from visiongarden.layers.folding import folding
-from visiongarden.layers.keras_internals import dtype_policy, is_weightless
 from visiongarden.models.files import SavedAsParts, read_part, written
 from visiongarden.models.fuse import fused
 from visiongarden.models.subclass import (

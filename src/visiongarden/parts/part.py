@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Self
 
 import keras
 
+from visiongarden.backends.keras_internals import fresh_names, weightless
 from visiongarden.config import Typed
 from visiongarden.errors import ContractError, UserError
 from visiongarden.layers.folding import folding
-from visiongarden.layers.keras_internals import fresh_names, weightless
 from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize, LevelSpec, stride_of
 
 IMAGE = FeatureSpec({"p0": LevelSpec(channels=3, stride=1)})

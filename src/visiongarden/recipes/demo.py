@@ -15,16 +15,19 @@ import numpy as np
 from rich.console import Console
 
 from visiongarden import terminal
-from visiongarden.data import DetectionDataset, Loader, make_scenes, read
+from visiongarden.data import DetectionDataset, Loader, read
+from visiongarden.drawing import draw
 from visiongarden.errors import UserError
-from visiongarden.evaluation import Predictor, draw, predict, write_png
-from visiongarden.export import to_onnx
+from visiongarden.evaluation import Predictor, predict
+from visiongarden.exporters import to_onnx
 from visiongarden.models import load
 from visiongarden.postprocess import Nms
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolve import resolve
 from visiongarden.recipes.run_folder import free_folder
 from visiongarden.recipes.train import say, train
+from visiongarden.reporting import write_png
+from visiongarden.scenes import make_scenes
 from visiongarden.types import Detections
 
 COUNT = 600

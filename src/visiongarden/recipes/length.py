@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from visiongarden.data import Augmentation
 from visiongarden.training import Training
+from visiongarden.transforms import Augmentation
 
 ENOUGH_STEPS = 1200
 """Steps of the shortest run that is chosen: 300 epochs of 16 images in batches of 4."""

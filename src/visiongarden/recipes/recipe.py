@@ -7,17 +7,17 @@ from typing import Any, Literal
 
 from pydantic import ValidationInfo, field_validator
 
+from visiongarden.backends.keras_internals import weightless
 from visiongarden.config import Value
-from visiongarden.data import (
-    Augmentation,
-    ClassificationAugmentation,
-    SegmentationAugmentation,
-)
-from visiongarden.layers.keras_internals import weightless
 from visiongarden.models import Joined
 from visiongarden.parts import Backbone, Decoder, Head, check_image_size
 from visiongarden.tasks import TASKS
 from visiongarden.training import Training
+from visiongarden.transforms import (
+    Augmentation,
+    ClassificationAugmentation,
+    SegmentationAugmentation,
+)
 from visiongarden.types import ImageSize, stride_of
 
 

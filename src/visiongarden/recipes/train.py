@@ -10,13 +10,13 @@ import keras
 from rich.console import Console
 
 from visiongarden import terminal
+from visiongarden.backends.keras_internals import seed_everything
 from visiongarden.config import save_yaml
-from visiongarden.data import DetectionDataset, Prints, check, fingerprint, leaked
-from visiongarden.data.check import no_usable_box
+from visiongarden.data import DetectionDataset, Prints, fingerprint, leaked
 from visiongarden.data.depth import depth_in
+from visiongarden.doctor.check import check, no_usable_box
 from visiongarden.errors import DataError, NotFiniteError, UserError, option
-from visiongarden.evaluation import evaluate, judge_on, plot_history
-from visiongarden.layers.keras_internals import seed_everything
+from visiongarden.evaluation import evaluate, judge_on
 from visiongarden.models import Joined, load
 from visiongarden.recipes.environment import save_environment
 from visiongarden.recipes.length import shortage
@@ -30,6 +30,7 @@ from visiongarden.recipes.run_folder import (
     new_folder,
     resumed_folder,
 )
+from visiongarden.reporting import plot_history
 from visiongarden.storage import remove_drafts
 from visiongarden.tasks import find
 from visiongarden.training import (

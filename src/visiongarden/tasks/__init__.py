@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from visiongarden.data.read import opened
+from visiongarden.data.readers import opened
 from visiongarden.errors import UserError, nearest
 from visiongarden.tasks.classification import Classification
 from visiongarden.tasks.detection import COCO_NMS, Detection

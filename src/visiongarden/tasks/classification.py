@@ -8,17 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.data import (
-    ClassificationAugmentation,
-    ClassificationDataset,
-    ClassificationLoader,
-    cover,
-    read_folders,
-)
+from visiongarden.data import ClassificationDataset, ClassificationLoader, read_folders
 from visiongarden.metrics import TopKAccuracy
 from visiongarden.models import Classifier
 from visiongarden.postprocess import Rank
+from visiongarden.samples.resizing import cover
 from visiongarden.tasks.task import Task
+from visiongarden.transforms import ClassificationAugmentation
 from visiongarden.types import ClassMap, ImageSize, Placement, Ranking
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.data import FORMATS, Augmentation, DetectionDataset, Loader, letterbox, read
+from visiongarden.data import FORMATS, DetectionDataset, Loader, read
 from visiongarden.metrics import CocoMeanAveragePrecision
 from visiongarden.models import Detector
 from visiongarden.postprocess import Nms, thinning, to_original
+from visiongarden.samples.resizing import letterbox
 from visiongarden.tasks.task import Task
+from visiongarden.transforms import Augmentation
 from visiongarden.types import ClassMap, Detections, Example, ImageSize, Placement
 
 COCO_NMS = Nms(score_threshold=0.001, multi_label=True)
@@ -41,7 +43,7 @@ class Detection(Task):
         invalid_boxes: str = "error",
         one_based: bool = False,
     ) -> DetectionDataset:
-        """See `visiongarden.data.read`."""
+        """See `visiongarden.data.readers`."""
         return read(path, format, split, class_names, invalid_boxes, one_based)
 
     def place(self, image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:

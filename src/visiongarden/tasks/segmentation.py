@@ -8,17 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.data import (
-    SegmentationAugmentation,
-    SegmentationDataset,
-    SegmentationLoader,
-    letterbox,
-    read_masks,
-)
+from visiongarden.data import SegmentationDataset, SegmentationLoader, read_masks
 from visiongarden.metrics import MeanIoU
 from visiongarden.models import Segmenter
 from visiongarden.postprocess import best_of_each
+from visiongarden.samples.resizing import letterbox
 from visiongarden.tasks.task import Task
+from visiongarden.transforms import SegmentationAugmentation
 from visiongarden.types import ClassMap, ImageSize, Placement, Segments
 
 

@@ -12,13 +12,11 @@ if TYPE_CHECKING:
     from visiongarden.testing.case import Case, cases
     from visiongarden.testing.checking import CHECKS, assert_sound, check, check_many
     from visiongarden.testing.discovery import check_module, discover
-    from visiongarden.testing.linting import Fault, lint
     from visiongarden.testing.report import Finding, Report
 
 __all__ = [
     "CHECKS",
     "Case",
-    "Fault",
     "Finding",
     "Report",
     "assert_sound",
@@ -27,13 +25,11 @@ __all__ = [
     "check_many",
     "check_module",
     "discover",
-    "lint",
 ]
 
 _HOME = {
     "CHECKS": "checking",
     "Case": "case",
-    "Fault": "linting",
     "Finding": "report",
     "Report": "report",
     "assert_sound": "checking",
@@ -42,7 +38,6 @@ _HOME = {
     "check_many": "checking",
     "check_module": "discovery",
     "discover": "discovery",
-    "lint": "linting",
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from visiongarden.layers.keras_internals import SymbolicAdd, random_operations
+from visiongarden.backends.keras_internals import SymbolicAdd, random_operations
 from visiongarden.testing.explain import is_of_person
 
 

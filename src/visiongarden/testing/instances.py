@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from visiongarden.layers.keras_internals import fresh_names
+from visiongarden.backends.keras_internals import fresh_names
 from visiongarden.parts import Part
 from visiongarden.testing.hooks import RESERVED
 

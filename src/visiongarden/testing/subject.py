@@ -8,8 +8,8 @@ from typing import Any, cast
 import keras
 import numpy as np
 
+from visiongarden.backends.keras_internals import dtype_policy, fresh_names, weightless
 from visiongarden.errors import UserError
-from visiongarden.layers.keras_internals import dtype_policy, fresh_names, weightless
 from visiongarden.parts import IMAGE, Backbone, Head, Part
 from visiongarden.testing.arrays import arrays_like, batch_of, image_sides, inputs_of, is_shape
 from visiongarden.testing.companions import connected

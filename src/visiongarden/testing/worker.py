@@ -123,8 +123,8 @@ def _exported(model: Any, inputs: list[Any]) -> Any:
         return f"{', '.join(missing)} not installed: pip install 'visiongarden[export]'"
     import onnxruntime
 
-    from visiongarden.export.convert import quiet
-    from visiongarden.export.operations import complete_tf2onnx
+    from visiongarden.exporters.convert import quiet
+    from visiongarden.exporters.operations import complete_tf2onnx
 
     complete_tf2onnx()
     tensors = [

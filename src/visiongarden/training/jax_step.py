@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from visiongarden.ops.memory import give_back
-from visiongarden.ops.xla import compiler_options
+from visiongarden.backends.memory import give_back
+from visiongarden.backends.xla import compiler_options
 
 
 class JaxStep:

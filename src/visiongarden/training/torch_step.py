@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from visiongarden.ops.recorded import Recorded
+from visiongarden.backends.recorded import Recorded
 
 if TYPE_CHECKING:
     from visiongarden.training.trainer import Trainer

@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
+from visiongarden.backends.keras_internals import weightless, without_autocast
 from visiongarden.errors import UserError
-from visiongarden.layers.keras_internals import weightless, without_autocast
 from visiongarden.models import Joined
 from visiongarden.types import ImageSize
 

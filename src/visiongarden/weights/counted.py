@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from visiongarden.layers.keras_internals import has_automatic_name
+from visiongarden.backends.keras_internals import has_automatic_name
 
 Groups = dict[tuple[str, str], set[str]]
 """Path around layers and their common name, "dense" of "dense_3" -> the names."""

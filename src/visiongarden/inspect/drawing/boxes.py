@@ -10,10 +10,10 @@ from typing import Any
 
 import keras
 
+from visiongarden.backends.keras_internals import replay, without_new_calls
 from visiongarden.inspect.count import Count, count_of
 from visiongarden.inspect.graph.keras_layers import describe
 from visiongarden.layers import Composite, ConvNormAct, DepthwiseNormAct
-from visiongarden.layers.keras_internals import replay, without_new_calls
 
 JOINS = {"Concatenate": "concat", "Sum": "+", "Add": "+", "Multiply": "×", "UpSampling2D": "↑"}
 """Layers without weights that a drawing shows as a sign."""

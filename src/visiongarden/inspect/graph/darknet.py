@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from visiongarden.darknet import Cfg, Section, parse_cfg
 from visiongarden.inspect.graph.op import Graph, Op, graph, settings
-from visiongarden.weights.darknet import Cfg, Section, parse_cfg
 
 _ACTIVATIONS = {"leaky": "leaky_relu", "swish": "silu", "logistic": "sigmoid"}
 _CONVOLUTIONS = {"convolutional": "conv", "deconvolutional": "transposed", "connected": "dense"}

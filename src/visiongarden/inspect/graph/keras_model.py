@@ -9,11 +9,11 @@ from typing import Any
 
 import keras
 
+from visiongarden.backends.keras_internals import weightless, without_new_calls
 from visiongarden.errors import ModelFileError, UserError
 from visiongarden.inspect.graph.keras_layers import describe
 from visiongarden.inspect.graph.op import Graph, Op, graph
 from visiongarden.inspect.graph.written import written
-from visiongarden.layers.keras_internals import weightless, without_new_calls
 from visiongarden.models import load
 from visiongarden.models.files import json_member
 
@@ -65,7 +65,7 @@ def keras_file_graph(path: Path) -> Graph:
         raise ModelFileError(
             f"{path} names layers that are not Keras's own: {', '.join(strange[:5])}",
             rule="a plain .keras file of built-in layers, or one that visiongarden saved",
-            fix="open it with keras.saving.load_model and pass the model to vg.inspect.repeats",
+            fix="open it with keras.saving.load_model and pass the model to vg.repetition.repeats",
         )
     try:
         with weightless():

@@ -8,8 +8,8 @@ from typing import Any
 
 import keras
 
+from visiongarden.backends.keras_internals import weightless
 from visiongarden.errors import UserError
-from visiongarden.layers.keras_internals import weightless
 from visiongarden.parts import Backbone, Decoder, Head, Part
 from visiongarden.testing.report import Finding, passed, warned
 from visiongarden.testing.subject import Subject

@@ -1,0 +1,117 @@
+"""What Darknet's prediction layers give -> boxes and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from visiongarden.darknet.draw import name_of
+from visiongarden.darknet.geometry import Step
+from visiongarden.types import ImageSize
+
+
+class DarknetDecode:
+    """Outputs of the prediction layers -> boxes in pixels, and a score for each class.
+
+    Args:
+        heads: the prediction layers.
+    """
+
+    def __init__(self, heads: Sequence[Step]) -> None:
+        self.heads = tuple(heads)
+
+    def __call__(self, raw: dict[str, Any], image_size: ImageSize) -> tuple[Any, Any]:
+        """Boxes (batch, n, 4), xyxy pixels of the network's input, and scores (batch, n, classes).
+
+        Args:
+            raw: as the model returns it.
+            image_size: (height, width) of the network's input.
+        """
+        found = [_DECODE[head.kind](head, raw[name_of(head)], image_size) for head in self.heads]
+        boxes, scores = zip(*found, strict=True)
+        return ops.concatenate(boxes, axis=1), ops.concatenate(scores, axis=1)
+
+
+class _Grid:
+    """Cells of a map and the anchors of each, row after row, the anchors innermost."""
+
+    def __init__(self, step: Step, size: ImageSize, own: int) -> None:
+        rows, columns, _ = step.shape
+        anchors = np.asarray(step.settings["anchors"], np.float32)
+        y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
+        cells = np.stack([x, y], -1).reshape(-1, 1, 2)
+        repeated = np.repeat(cells, len(anchors), axis=1).reshape(-1, 2)
+        self.count = len(repeated)
+        self.cells = ops.convert_to_tensor(repeated)
+        self.anchors = ops.convert_to_tensor(np.tile(anchors, (rows * columns, 1)))
+        stride = np.array([size[1] / columns, size[0] / rows], np.float32)
+        self.stride = ops.convert_to_tensor(stride)
+        self.values = step.settings["classes"] + own
+
+    def flat(self, x: Any) -> Any:
+        """(batch, rows, columns, anchors * n) -> (batch, all, n), float32."""
+        return ops.reshape(ops.cast(x, "float32"), (-1, self.count, self.values))
+
+
+def _corners(centre: Any, sides: Any) -> Any:
+    return ops.concatenate([centre - sides / 2, centre + sides / 2], axis=-1)
+
+
+def _yolo(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
+    grid = _Grid(step, size, 5)
+    x = grid.flat(x)
+    centre = (x[..., :2] + grid.cells) * grid.stride
+    if step.settings["new_coords"]:
+        sides = ops.square(x[..., 2:4]) * 4 * grid.anchors
+    else:
+        sides = ops.exp(x[..., 2:4]) * grid.anchors
+    return _corners(centre, sides), x[..., 4:5] * x[..., 5:]
+
+
+def _gaussian(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
+    grid = _Grid(step, size, 9)
+    x = grid.flat(x)
+    means, deviations = x[..., 0:8:2], x[..., 1:8:2]
+    sides = ops.exp(means[..., 2:]) * grid.anchors
+    centre = (means[..., :2] + grid.cells) * grid.stride
+    # The mean of the four deviations takes from the score what is unsure of the box.
+    sure = 1 - ops.mean(deviations, axis=-1, keepdims=True)
+    move = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[step.settings["point"]]
+    return _corners(centre + move * sides, sides), x[..., 8:9] * x[..., 9:] * sure
+
+
+def _region(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
+    grid = _Grid(step, size, 5)
+    x = grid.flat(x)
+    centre = (ops.sigmoid(x[..., :2]) + grid.cells) * grid.stride
+    sides = ops.exp(x[..., 2:4]) * grid.anchors * grid.stride  # anchors count in cells
+    return _corners(centre, sides), x[..., 4:5] * x[..., 5:]
+
+
+def _detection(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
+    """YOLOv1: first the classes of all cells, then the boxes' confidences, then the boxes."""
+    s = step.settings
+    side, count, classes = s["side"], s["count"], s["classes"]
+    cells = side * side
+    x = ops.cast(x, "float32")
+    own = ops.reshape(x[:, : cells * classes], (-1, cells, 1, classes))
+    sure = ops.reshape(x[:, cells * classes : cells * (classes + count)], (-1, cells, count, 1))
+    boxes = ops.reshape(x[:, cells * (classes + count) :], (-1, cells * count, 4))
+    rows, columns = np.mgrid[0:side, 0:side].astype(np.float32)
+    places = np.repeat(np.stack([columns, rows], -1).reshape(-1, 2), count, axis=0)
+    grid = ops.convert_to_tensor(places)
+    whole = ops.convert_to_tensor(np.array([size[1], size[0]], np.float32))
+    centre = (boxes[..., :2] + grid) / side * whole
+    sides = (ops.square(boxes[..., 2:]) if s["sqrt"] else boxes[..., 2:]) * whole
+    return _corners(centre, sides), ops.reshape(own * sure, (-1, cells * count, classes))
+
+
+_DECODE: dict[str, Callable[[Step, Any, ImageSize], tuple[Any, Any]]] = {
+    "Gaussian_yolo": _gaussian,
+    "detection": _detection,
+    "region": _region,
+    "yolo": _yolo,
+}

@@ -1,0 +1,386 @@
+"""Steps -> a Keras graph: one function a kind of section."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from visiongarden.darknet.activations import activation
+from visiongarden.darknet.geometry import IMAGE, Array, Shape, Step
+from visiongarden.darknet.layers import (
+    ChannelGroup,
+    Every,
+    LocalConv,
+    PaddedPool,
+    Reorg,
+    SharedConv,
+    UnequalSum,
+)
+from visiongarden.darknet.outputs import (
+    GaussianOutput,
+    GroupSoftmax,
+    RegionOutput,
+    YoloOutput,
+)
+
+EPSILON = 1e-5
+"""What Darknet adds to the variance; OpenCV adds 1e-6."""
+
+MOMENTUM = 0.9
+
+_INITIALIZER = "kernel_initializer"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where an array of the weights file goes.
+
+    Attributes:
+        step: the layer.
+        array: Darknet's name and shape of it.
+        variable: what holds it in the model.
+        view: the array's shape, perhaps with an axis divided.
+        axes: the view's axes in the order of the variable's.
+    """
+
+    step: Step
+    array: Array
+    variable: keras.Variable
+    view: tuple[int, ...]
+    axes: tuple[int, ...]
+
+
+@dataclass
+class Drawing:
+    """A graph in the making: the tensors and weights of the layers so far."""
+
+    image: Any
+    empty: bool = False
+    epsilon: float = EPSILON
+    outputs: list[Any] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
+    convolutions: dict[int, tuple[Any, Any]] = field(default_factory=dict)
+
+    def tensor(self, index: int) -> Any:
+        """What layer `index` gives on: (batch, h, w, c), or (batch, n) of a vector."""
+        return self.image if index == IMAGE else self.outputs[index]
+
+    def build(self, layer: Any, x: Any) -> Any:
+        """Calls a layer that has a kernel for the first time."""
+        attribute = "depthwise_initializer" if hasattr(layer, "depth_multiplier") else _INITIALIZER
+        before = getattr(layer, attribute)
+        if self.empty:
+            setattr(layer, attribute, keras.initializers.Zeros())
+        try:
+            return layer(x)
+        finally:
+            setattr(layer, attribute, before)
+
+    def slot(
+        self, step: Step, name: str, variable: Any, axes: tuple[int, ...], view: Any = None
+    ) -> None:
+        """Says where the step's array of that name goes; `view` divides its axes further."""
+        array = next(array for array in step.arrays if array.name == name)
+        self.slots.append(Slot(step, array, variable, view or array.shape, axes))
+
+
+def draw(
+    steps: tuple[Step, ...], image: Any, empty: bool = False, epsilon: float = EPSILON
+) -> Drawing:
+    """Calls Keras's layers on `image`, layer by layer.
+
+    Args:
+        steps: the layers.
+        image: (batch, height, width, channels).
+        empty: kernels are 0 at first, which saves the time of drawing random ones that a file's
+            replace.
+        epsilon: what batch normalisation adds to the variance.
+    """
+    drawing = Drawing(image, empty, epsilon)
+    shapes = {IMAGE: tuple(image.shape[1:])} | {step.index: step.shape for step in steps}
+    for step in steps:
+        inputs = [drawing.tensor(index) for index in step.inputs]
+        if step.kind not in _VECTORS:
+            inputs = [
+                _map(x, shapes[i], f"{name_of(step, 'map')}{n or ''}")
+                for n, (i, x) in enumerate(zip(step.inputs, inputs, strict=True))
+            ]
+        drawing.outputs.append(_DRAW[step.kind](drawing, step, *inputs))
+    return drawing
+
+
+def name_of(step: Step, what: str | None = None) -> str:
+    """Name of a layer: `layer036_conv`."""
+    return f"layer{step.index:03}_{what or step.kind}"
+
+
+def vector(x: Any, name: str) -> Any:
+    """(batch, h, w, c) -> (batch, c * h * w), in Darknet's order: channel, row, column."""
+    if len(x.shape) == 2:
+        return x
+    if tuple(x.shape[1:3]) != (1, 1):
+        x = keras.layers.Permute((3, 1, 2), name=f"{name}_order")(x)
+    return keras.layers.Flatten(name=f"{name}_flat")(x)
+
+
+def _map(x: Any, shape: Shape, name: str) -> Any:
+    return keras.layers.Reshape(shape, name=name)(x) if len(x.shape) == 2 else x
+
+
+def _activated(step: Step, x: Any) -> Any:
+    layer = activation(step.settings["activation"], name=name_of(step, "act"))
+    return x if layer is None else layer(x)
+
+
+def _normalized(drawing: Drawing, step: Step, x: Any) -> tuple[Any, Any]:
+    norm = keras.layers.BatchNormalization(
+        momentum=MOMENTUM, epsilon=drawing.epsilon, name=name_of(step, "norm")
+    )
+    return norm, norm(x)
+
+
+def _vector_slots(drawing: Drawing, step: Step, norm: Any, bias: Any) -> None:
+    variables = {"biases": bias}
+    if norm is not None:
+        variables = {
+            "biases": norm.beta,
+            "scales": norm.gamma,
+            "rolling mean": norm.moving_mean,
+            "rolling variance": norm.moving_variance,
+        }
+    for name, variable in variables.items():
+        drawing.slot(step, name, variable, (0,))
+
+
+def _convolutional(drawing: Drawing, step: Step, x: Any) -> Any:
+    s = step.settings
+    if s["shared"] is not None:
+        return _shared(drawing, step, x)
+    conv, depthwise = _convolution(step, x.shape[-1])
+    x = drawing.build(conv, _padded(step, x))
+    if s["dilation"] > 1 and s["strides"] != (1, 1):
+        x = Every(s["strides"], name=name_of(step, "every"))(x)
+    norm = None
+    if s["norm"]:
+        norm, x = _normalized(drawing, step, x)
+    drawing.convolutions[step.index] = (conv, norm)
+    _vector_slots(drawing, step, norm, conv.bias)
+    if depthwise:
+        view = (s["groups"], s["filters"] // s["groups"], s["size"], s["size"])
+        drawing.slot(step, "weights", conv.kernel, (2, 3, 0, 1), view)
+    else:
+        drawing.slot(step, "weights", conv.kernel, (2, 3, 1, 0))
+    return _activated(step, x)
+
+
+def _padded(step: Step, x: Any) -> Any:
+    padding = step.settings["padding"]
+    if padding and not _is_same(step):
+        x = keras.layers.ZeroPadding2D(padding, name=name_of(step, "pad"))(x)
+    return x
+
+
+def _is_same(step: Step) -> bool:
+    """Whether Keras's "same" pads as Darknet does: one of stride 1, or thinned out afterwards."""
+    s = step.settings
+    return 2 * s["padding"] == s["size"] - 1 and (s["strides"] == (1, 1) or s["dilation"] > 1)
+
+
+def _convolution(step: Step, channels: int) -> tuple[Any, bool]:
+    """The layer, and whether it is a depthwise one, which every backend runs fast."""
+    s = step.settings
+    common = {
+        "strides": 1 if s["dilation"] > 1 else s["strides"],
+        "padding": "same" if _is_same(step) else "valid",
+        "dilation_rate": s["dilation"],
+        "use_bias": not s["norm"],
+        "name": name_of(step, "conv"),
+    }
+    if s["groups"] == channels > 1 and s["strides"][0] == s["strides"][1]:
+        multiplier = s["filters"] // channels
+        layer = keras.layers.DepthwiseConv2D(s["size"], depth_multiplier=multiplier, **common)
+        return layer, True
+    return keras.layers.Conv2D(s["filters"], s["size"], groups=s["groups"], **common), False
+
+
+def _shared(drawing: Drawing, step: Step, x: Any) -> Any:
+    s = step.settings
+    conv, norm = drawing.convolutions[s["shared"]]
+    x = SharedConv(conv, s["dilation"], s["padding"], name=name_of(step, "conv"))(x)
+    if s["strides"] != (1, 1):
+        x = Every(s["strides"], name=name_of(step, "every"))(x)
+    return _activated(step, x if norm is None else norm(x))
+
+
+def _connected(drawing: Drawing, step: Step, x: Any) -> Any:
+    x = vector(x, name_of(step))
+    dense = keras.layers.Dense(
+        step.shape[2], use_bias=not step.settings["norm"], name=name_of(step, "dense")
+    )
+    x, norm = drawing.build(dense, x), None
+    if step.settings["norm"]:
+        norm, x = _normalized(drawing, step, x)
+    _vector_slots(drawing, step, norm, dense.bias)
+    drawing.slot(step, "weights", dense.kernel, (1, 0))
+    return _activated(step, x)
+
+
+def _local(drawing: Drawing, step: Step, x: Any) -> Any:
+    s = step.settings
+    layer = LocalConv(s["filters"], s["size"], s["stride"], s["padding"], name=name_of(step))
+    x = drawing.build(layer, x)
+    drawing.slot(step, "biases", layer.bias, (1, 2, 0))
+    drawing.slot(step, "weights", layer.kernel, (0, 3, 4, 2, 1))
+    return _activated(step, x)
+
+
+def _batchnorm(drawing: Drawing, step: Step, x: Any) -> Any:
+    norm, x = _normalized(drawing, step, x)
+    _vector_slots(drawing, step, norm, None)
+    return x
+
+
+def _pool(drawing: Drawing, step: Step, x: Any) -> Any:
+    s = step.settings
+    size, strides, before = s["size"], s["strides"], s["before"]
+    pads = []
+    for side, after, stride in zip(x.shape[1:3], step.shape[:2], strides, strict=True):
+        pads.append((before, max((after - 1) * stride + size - side - before, 0)))
+    mean, name = step.kind == "local_avgpool", name_of(step)
+    plain = keras.layers.AveragePooling2D if mean else keras.layers.MaxPooling2D
+    if pads == [(0, 0), (0, 0)]:
+        return plain(size, strides, "valid", name=name)(x)
+    same = [_same_pads(n, stride, size) for n, stride in zip(x.shape[1:3], strides, strict=True)]
+    if not mean and pads == same:
+        return plain(size, strides, "same", name=name)(x)
+    return PaddedPool(size, strides, (pads[0], pads[1]), mean, name=name)(x)
+
+
+def _same_pads(side: int, stride: int, size: int) -> tuple[int, int]:
+    total = max((-(-side // stride) - 1) * stride + size - side, 0)
+    return total // 2, total - total // 2
+
+
+def _avgpool(drawing: Drawing, step: Step, x: Any) -> Any:
+    return keras.layers.GlobalAveragePooling2D(keepdims=True, name=name_of(step))(x)
+
+
+def _upsample(drawing: Drawing, step: Step, x: Any) -> Any:
+    s = step.settings
+    x = keras.layers.UpSampling2D(s["stride"], name=name_of(step))(x)
+    return (
+        x if s["scale"] == 1 else keras.layers.Rescaling(s["scale"], name=name_of(step, "scale"))(x)
+    )
+
+
+def _crop(drawing: Drawing, step: Step, x: Any) -> Any:
+    top, left = step.settings["top"], step.settings["left"]
+    rows, columns = x.shape[1] - step.shape[0] - top, x.shape[2] - step.shape[1] - left
+    x = keras.layers.Cropping2D(((top, rows), (left, columns)), name=name_of(step))(x)
+    if step.settings["noadjust"]:
+        return x
+    return keras.layers.Rescaling(2.0, -1.0, name=name_of(step, "scale"))(x)
+
+
+def _route(drawing: Drawing, step: Step, *maps: Any) -> Any:
+    s = step.settings
+    if s["groups"] > 1:
+        maps = tuple(
+            ChannelGroup(s["groups"], s["group"], name=f"{name_of(step, 'group')}{n or ''}")(x)
+            for n, x in enumerate(maps)
+        )
+    return maps[0] if len(maps) == 1 else keras.layers.Concatenate(name=name_of(step))(list(maps))
+
+
+def _shortcut(drawing: Drawing, step: Step, *maps: Any) -> Any:
+    s, name = step.settings, name_of(step)
+    if not s["weights"] and len({tuple(x.shape) for x in maps}) == 1:
+        return _activated(step, keras.layers.Add(name=name)(list(maps)))
+    layer = UnequalSum(s["weights"], s["normalization"], name=name)
+    x = layer(list(maps))
+    if s["weights"]:
+        drawing.slot(step, "weights", layer.factors, (0, 1))
+    return _activated(step, x)
+
+
+def _product(drawing: Drawing, step: Step, x: Any, other: Any) -> Any:
+    return _activated(step, keras.layers.Multiply(name=name_of(step))([x, other]))
+
+
+def _reorg(drawing: Drawing, step: Step, x: Any) -> Any:
+    return Reorg(step.settings["stride"], step.settings["old"], name=name_of(step))(x)
+
+
+def _same(drawing: Drawing, step: Step, x: Any) -> Any:
+    return x
+
+
+def _activation(drawing: Drawing, step: Step, x: Any) -> Any:
+    return _activated(step, x)
+
+
+def _dropout(drawing: Drawing, step: Step, x: Any) -> Any:
+    rate = min(step.settings["rate"], 1 - 1e-6)
+    return keras.layers.Dropout(rate, name=name_of(step))(x) if rate else x
+
+
+def _softmax(drawing: Drawing, step: Step, x: Any) -> Any:
+    s = step.settings
+    layer = GroupSoftmax(s["groups"], s["temperature"], name=name_of(step))
+    return layer(vector(x, name_of(step)))
+
+
+def _yolo(drawing: Drawing, step: Step, x: Any) -> Any:
+    s = step.settings
+    layer = YoloOutput(len(s["anchors"]), s["scale_xy"], s["new_coords"], name=name_of(step))
+    return layer(x)
+
+
+def _gaussian(drawing: Drawing, step: Step, x: Any) -> Any:
+    return GaussianOutput(
+        len(step.settings["anchors"]), step.settings["scale_xy"], name=name_of(step)
+    )(x)
+
+
+def _region(drawing: Drawing, step: Step, x: Any) -> Any:
+    s = step.settings
+    return RegionOutput(len(s["anchors"]), s["softmax"], name=name_of(step))(x)
+
+
+def _detection(drawing: Drawing, step: Step, x: Any) -> Any:
+    return keras.layers.Identity(name=name_of(step))(vector(x, name_of(step)))
+
+
+_VECTORS = {"connected", "softmax", "detection", "cost", "dropout", "empty", "activation"}
+"""Kinds that take a vector as it is."""
+
+_DRAW: dict[str, Callable[..., Any]] = {
+    "Gaussian_yolo": _gaussian,
+    "activation": _activation,
+    "avgpool": _avgpool,
+    "batchnorm": _batchnorm,
+    "connected": _connected,
+    "contrastive": _same,
+    "convolutional": _convolutional,
+    "cost": _same,
+    "crop": _crop,
+    "detection": _detection,
+    "dropout": _dropout,
+    "empty": _same,
+    "local": _local,
+    "local_avgpool": _pool,
+    "maxpool": _pool,
+    "region": _region,
+    "reorg": _reorg,
+    "reorg3d": _reorg,
+    "route": _route,
+    "sam": _product,
+    "scale_channels": _product,
+    "shortcut": _shortcut,
+    "softmax": _softmax,
+    "upsample": _upsample,
+    "yolo": _yolo,
+}

@@ -1,0 +1,549 @@
+"""What each section of a cfg means: its inputs, the size of its output, its arrays in the file.
+
+Numbers only, no Keras: a cfg that asks for too much, or a weights file that is too short, is
+refused before any memory is taken. The facts are those of Darknet's own parser (public domain).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from visiongarden.darknet.cfg import Cfg
+from visiongarden.darknet.options import refuse_unknown
+from visiongarden.darknet.section import Section
+from visiongarden.errors import ModelFileError
+
+Shape = tuple[int, int, int]
+"""Height, width, channels."""
+
+IMAGE = -1
+"""Stands for the image where an input is named."""
+
+MOST_VALUES = 2**31
+"""Most values of all weights, and of one layer's output: 8 GiB of float32."""
+
+MOST_SIDE = 2**15
+
+_ACTIVATIONS = (
+    "elu gelu hard_mish hardswish hardtan leaky lhtan linear loggy logistic mish "
+    "normalize_channels normalize_channels_softmax normalize_channels_softmax_maxval plse ramp "
+    "relie relu relu6 revleaky selu stair swish tanh"
+)
+ACTIVATIONS = frozenset(_ACTIVATIONS.split())
+"""Names of Darknet's activations."""
+
+HEADS = ("yolo", "Gaussian_yolo", "region", "detection")
+"""Kinds of section that predict boxes."""
+
+
+@dataclass(frozen=True)
+class Array:
+    """One array of a weights file: its name, and its shape in the file's order."""
+
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer.
+
+    Attributes:
+        section: where it stands in the cfg.
+        inputs: layers whose outputs it takes, the previous one first; `IMAGE` is the image.
+        shape: height, width and channels of its output.
+        arrays: what the weights file holds for it, in order.
+        settings: its numbers, checked.
+    """
+
+    section: Section
+    inputs: tuple[int, ...]
+    shape: Shape
+    arrays: tuple[Array, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """Kind of the section."""
+        return self.section.kind
+
+    @property
+    def index(self) -> int:
+        """Position among the layers, from 0."""
+        return self.section.index
+
+
+@dataclass
+class _Walk:
+    """The layers so far."""
+
+    image: Shape
+    steps: list[Step] = field(default_factory=list)
+
+    def shape_of(self, index: int) -> Shape:
+        return self.image if index == IMAGE else self.steps[index].shape
+
+
+def geometry(cfg: Cfg, image_size: tuple[int, int] | None = None) -> tuple[Step, ...]:
+    """Every layer of a cfg with its sizes.
+
+    Args:
+        cfg: the parsed file.
+        image_size: (height, width) instead of the cfg's own.
+
+    Raises:
+        ModelFileError: an option is not sound, a layer refers to none, sizes do not fit, or a kind
+            or option is not supported; names line and layer.
+    """
+    for section in cfg:
+        if section.kind not in _RULES:
+            raise section.fault(
+                None,
+                f"[{section.kind}] is not supported",
+                rule="layers of detection and classification networks; no recurrent ones",
+                fix=f"supported: {', '.join(sorted(_RULES))}",
+            )
+    for section in cfg.sections:
+        refuse_unknown(section)
+    walk = _Walk(image_shape(cfg, image_size))
+    for section in cfg:
+        for option in ("dontload", "dontloadscales", "xnor", "bin_output", "binary"):
+            _refuse(section, option)
+        step = _RULES[section.kind](section, walk, section.index - 1)
+        if math.prod(step.shape) > MOST_VALUES or min(step.shape) < 1:
+            raise section.fault(
+                None,
+                "the output's size is not sound",
+                rule=f"at least 1, and no more than {MOST_VALUES:,} values",
+                received=f"height, width, channels {step.shape}",
+            )
+        walk.steps.append(step)
+    return tuple(walk.steps)
+
+
+def values_of(steps: tuple[Step, ...]) -> int:
+    """How many values the weights file holds after its header."""
+    total = sum(array.count for step in steps for array in step.arrays)
+    if total > MOST_VALUES:
+        raise ModelFileError(
+            f"{steps[0].section.file} asks for too many weights",
+            rule=f"no more than {MOST_VALUES:,} values",
+            received=f"{total:,}",
+        )
+    return total
+
+
+def image_shape(cfg: Cfg, image_size: tuple[int, int] | None = None) -> Shape:
+    """Height, width and channels of the image that the network takes."""
+    net = cfg.net
+    sides = [net.integer(side, 0, least=1, most=MOST_SIDE) for side in ("height", "width")]
+    if 0 in sides and image_size is None:
+        raise net.fault(None, "[net] says no height and width", fix="add width=416 and height=416")
+    height, width = image_size or sides
+    return height, width, net.integer("channels", 3, least=1, most=4096)
+
+
+def _refuse(section: Section, option: str) -> None:
+    if section.number(option, 0):
+        raise section.fault(
+            option, f"{option} is not supported", fix=f"{option}=0 if the weights allow it"
+        )
+
+
+def _layer(section: Section, option: str, value: int) -> int:
+    index = section.index + value if value < 0 else value
+    if not 0 <= index < section.index:
+        raise section.fault(
+            option,
+            f"{option} names no earlier layer: {value} is layer {index}",
+            rule=f"layers 0 to {section.index - 1}, or relative: -1 to {-section.index}"
+            if section.index
+            else "there is no earlier layer",
+            fix=f"correct {option}",
+        )
+    return index
+
+
+def _layers(section: Section, option: str) -> tuple[int, ...]:
+    found = tuple(_layer(section, option, value) for value in section.integers(option))
+    if not found:
+        raise section.fault(None, f"{option} is missing", fix=f"{option}=-1")
+    return found
+
+
+def _activation(section: Section, default: str) -> str:
+    return section.choice("activation", default, ACTIVATIONS)
+
+
+def _strides(section: Section, default: int = 1) -> tuple[int, int]:
+    """Stride down and across."""
+    both = section.integer("stride", default, least=1, most=1024)
+    return (
+        section.integer("stride_y", both, least=1, most=1024),
+        section.integer("stride_x", both, least=1, most=1024),
+    )
+
+
+def _convolutional(section: Section, walk: _Walk, above: int) -> Step:
+    for option in ("flipped", "antialiasing", "sway", "rotate", "stretch", "stretch_sway"):
+        _refuse(section, option)
+    for option in ("coordconv", "reverse", "dot"):
+        _refuse(section, option)
+    height, width, channels = walk.shape_of(above)
+    filters = section.integer("filters", 1, least=1)
+    size = section.integer("size", 1, least=1, most=1024)
+    groups = section.integer("groups", 1, least=1)
+    strides = _strides(section)
+    dilation = section.integer("dilation", 1, least=1, most=1024) if size > 1 else 1
+    padding = section.integer("padding", 0, least=0, most=1024)
+    if section.flag("pad"):
+        padding = size // 2
+    if channels % groups or filters % groups:
+        raise section.fault(
+            "groups",
+            "groups does not divide the channels",
+            rule=f"a divisor of {channels} channels in and of {filters} filters",
+        )
+    if dilation > 1 and 2 * padding != size - 1:
+        raise section.fault("dilation", "dilation goes with an odd size and pad=1")
+    norm = section.flag("batch_normalize") or section.flag("cbn")
+    kernel = Array("weights", (filters, channels // groups, size, size))
+    arrays = (*_vectors(filters, norm), kernel)
+    shared = section.integer("share_index", 0) if "share_index" in section else None
+    if shared is not None:
+        shared = _layer(section, "share_index", shared)
+        if walk.steps[shared].arrays != arrays:
+            raise section.fault("share_index", f"layer {shared} has weights of other shapes")
+        arrays = ()
+    settings = {
+        "filters": filters,
+        "size": size,
+        "strides": strides,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+        "norm": norm,
+        "activation": _activation(section, "logistic"),
+        "shared": shared,
+    }
+    sides = (
+        (side + 2 * padding - size) // stride + 1
+        for side, stride in zip((height, width), strides, strict=True)
+    )
+    return Step(section, (above,), (*sides, filters), arrays, settings)  # type: ignore[arg-type]
+
+
+def _vectors(count: int, norm: bool) -> tuple[Array, ...]:
+    names = ("biases", "scales", "rolling mean", "rolling variance") if norm else ("biases",)
+    return tuple(Array(name, (count,)) for name in names)
+
+
+def _connected(section: Section, walk: _Walk, above: int) -> Step:
+    inputs = math.prod(walk.shape_of(above))
+    outputs = section.integer("output", 1, least=1)
+    norm = section.flag("batch_normalize")
+    first, *rest = _vectors(outputs, norm)
+    arrays = (first, Array("weights", (outputs, inputs)), *rest)
+    settings = {"norm": norm, "activation": _activation(section, "logistic")}
+    return Step(section, (above,), (1, 1, outputs), arrays, settings)
+
+
+def _local(section: Section, walk: _Walk, above: int) -> Step:
+    height, width, channels = walk.shape_of(above)
+    filters = section.integer("filters", 1, least=1)
+    size = section.integer("size", 1, least=1, most=1024)
+    stride = section.integer("stride", 1, least=1, most=1024)
+    padding = int(section.flag("pad"))
+    # With padding the output covers every cell of the input, whatever the kernel's size.
+    reach = 1 if padding else size
+    rows, columns = ((side - reach) // stride + 1 for side in (height, width))
+    cells = max(rows, 0) * max(columns, 0)
+    arrays = (
+        Array("biases", (filters, rows, columns)),
+        Array("weights", (cells, filters, channels, size, size)),
+    )
+    settings = {
+        "filters": filters,
+        "size": size,
+        "stride": stride,
+        "padding": padding,
+        "activation": _activation(section, "logistic"),
+    }
+    return Step(section, (above,), (rows, columns, filters), arrays, settings)
+
+
+def _batchnorm(section: Section, walk: _Walk, above: int) -> Step:
+    shape = walk.shape_of(above)
+    return Step(section, (above,), shape, _vectors(shape[2], norm=True))
+
+
+def _pool(section: Section, walk: _Walk, above: int) -> Step:
+    for option in ("maxpool_depth", "antialiasing", "maxpool_zero_nonmax"):
+        _refuse(section, option)
+    height, width, channels = walk.shape_of(above)
+    strides = _strides(section)
+    size = section.integer("size", section.integer("stride", 1), least=1, most=1024)
+    padding = section.integer("padding", size - 1, least=0, most=2048)
+    sides = [
+        (side + padding - size) // stride + 1
+        for side, stride in zip((height, width), strides, strict=True)
+    ]
+    settings = {"size": size, "strides": strides, "before": padding // 2}
+    return Step(section, (above,), (sides[0], sides[1], channels), (), settings)
+
+
+def _avgpool(section: Section, walk: _Walk, above: int) -> Step:
+    return Step(section, (above,), (1, 1, walk.shape_of(above)[2]))
+
+
+def _upsample(section: Section, walk: _Walk, above: int) -> Step:
+    height, width, channels = walk.shape_of(above)
+    stride = section.integer("stride", 2, least=1, most=1024)
+    settings = {"stride": stride, "scale": section.number("scale", 1)}
+    return Step(section, (above,), (height * stride, width * stride, channels), (), settings)
+
+
+def _crop(section: Section, walk: _Walk, above: int) -> Step:
+    height, width, channels = walk.shape_of(above)
+    rows = section.integer("crop_height", 1, least=1, most=height)
+    columns = section.integer("crop_width", 1, least=1, most=width)
+    settings = {
+        "top": (height - rows) // 2,
+        "left": (width - columns) // 2,
+        "noadjust": section.flag("noadjust"),
+    }
+    return Step(section, (above,), (rows, columns, channels), (), settings)
+
+
+def _route(section: Section, walk: _Walk, above: int) -> Step:
+    inputs = _layers(section, "layers")
+    shapes = [walk.shape_of(index) for index in inputs]
+    groups = section.integer("groups", 1, least=1)
+    group = section.integer("group_id", 0, least=0, most=groups - 1)
+    if len({shape[:2] for shape in shapes}) > 1:
+        raise section.fault(
+            "layers",
+            "the routed layers differ in height or width",
+            rule="; ".join(
+                f"layer {i} has {s[0]} × {s[1]}" for i, s in zip(inputs, shapes, strict=True)
+            ),
+        )
+    if any(shape[2] % groups for shape in shapes):
+        raise section.fault("groups", "groups does not divide the channels of every routed layer")
+    channels = sum(shape[2] // groups for shape in shapes)
+    settings = {"groups": groups, "group": group}
+    return Step(section, inputs, (*shapes[0][:2], channels), (), settings)
+
+
+def _shortcut(section: Section, walk: _Walk, above: int) -> Step:
+    others = _layers(section, "from")
+    shape = walk.shape_of(above)
+    for option in ("alpha", "beta"):
+        if section.number(option, 1) != 1:
+            raise section.fault(option, f"{option} other than 1 is not supported")
+    for other in others:
+        rows, columns, _ = walk.shape_of(other)
+        step = rows // shape[0]
+        if (rows, columns) != (step * shape[0], step * shape[1]):
+            raise section.fault(
+                "from",
+                f"layer {other} does not fit",
+                rule=f"height and width {shape[0]} × {shape[1]}, or a multiple of them",
+                received=f"{rows} × {columns}",
+            )
+    kinds = {"none": None, "per_feature": 1, "per_layer": 1, "per_channel": shape[2]}
+    kind = kinds[section.choice("weights_type", "none", kinds)]
+    names = {"none": "none", "relu": "relu", "avg_relu": "relu", "softmax": "softmax"}
+    settings = {
+        "weights": kind,
+        "normalization": names[section.choice("weights_normalization", "none", names)],
+        "activation": _activation(section, "linear"),
+    }
+    arrays = (Array("weights", (len(others) + 1, kind)),) if kind else ()
+    return Step(section, (above, *others), shape, arrays, settings)
+
+
+def _sam(section: Section, walk: _Walk, above: int) -> Step:
+    (other,) = _layers(section, "from")[:1]
+    shape = walk.shape_of(other)
+    if walk.shape_of(above) != shape:
+        raise section.fault(
+            "from",
+            f"layer {other} does not fit",
+            rule=f"the size of the layer above: {walk.shape_of(above)}",
+            received=f"{shape}",
+        )
+    return Step(section, (above, other), shape, (), {"activation": _activation(section, "linear")})
+
+
+def _scale_channels(section: Section, walk: _Walk, above: int) -> Step:
+    (other,) = _layers(section, "from")[:1]
+    shape, factors = walk.shape_of(other), walk.shape_of(above)
+    wanted = (*shape[:2], 1) if section.flag("scale_wh") else (1, 1, shape[2])
+    if factors != wanted:
+        raise section.fault(
+            "from",
+            f"the layer above does not fit layer {other}",
+            rule=f"height, width, channels {wanted}",
+            received=f"{factors}",
+        )
+    return Step(section, (above, other), shape, (), {"activation": _activation(section, "linear")})
+
+
+def _reorg(section: Section, walk: _Walk, above: int) -> Step:
+    for option in ("reverse", "extra", "flatten"):
+        _refuse(section, option)
+    height, width, channels = walk.shape_of(above)
+    stride = section.integer("stride", 1, least=1, most=64)
+    old = section.kind == "reorg"
+    if height % stride or width % stride or (old and channels % stride**2):
+        raise section.fault(
+            "stride",
+            "stride does not divide the map",
+            rule="height and width are multiples of stride"
+            + (", channels of its square" if old else ""),
+            received=f"height, width, channels {(height, width, channels)}",
+        )
+    shape = (height // stride, width // stride, channels * stride**2)
+    return Step(section, (above,), shape, (), {"stride": stride, "old": old})
+
+
+def _same(section: Section, walk: _Walk, above: int) -> Step:
+    shape = walk.shape_of(above)
+    settings: dict[str, Any] = {}
+    if section.kind == "dropout":
+        settings["rate"] = section.number("probability", 0.5, least=0, most=1)
+    if section.kind == "activation":
+        settings["activation"] = _activation(section, "linear")
+    return Step(section, (above,), shape, (), settings)
+
+
+def _softmax(section: Section, walk: _Walk, above: int) -> Step:
+    if "tree" in section:
+        raise section.fault("tree", "a tree of classes is not supported")
+    _refuse(section, "spatial")
+    count = math.prod(walk.shape_of(above))
+    groups = section.integer("groups", 1, least=1)
+    if count % groups:
+        raise section.fault("groups", f"groups does not divide the {count} inputs")
+    temperature = section.number("temperature", 1, least=1e-6)
+    settings = {"groups": groups, "temperature": temperature}
+    return Step(section, (above,), (1, 1, count), (), settings)
+
+
+def _anchors(section: Section, total: int) -> list[tuple[float, float]]:
+    values = list(section.numbers("anchors", least=0))[: 2 * total]
+    values += [0.5] * (2 * total - len(values))  # what Darknet takes for those left out
+    return list(zip(values[::2], values[1::2], strict=True))
+
+
+def _yolo(section: Section, walk: _Walk, above: int) -> Step:
+    shape = walk.shape_of(above)
+    total = section.integer("num", 1, least=1, most=1024)
+    classes = section.integer("classes", 20, least=1, most=100_000)
+    given = len(section.numbers("anchors")) // 2
+    mask = section.integers("mask", least=0, most=max(total, given) - 1) or tuple(range(total))
+    own = 9 if section.kind == "Gaussian_yolo" else 5
+    if shape[2] != len(mask) * (classes + own):
+        raise section.fault(
+            None,
+            "the layer above has the wrong number of filters",
+            rule=f"{len(mask)} anchors × ({classes} classes + {own}) = "
+            f"{len(mask) * (classes + own)}",
+            received=f"{shape[2]}",
+            fix=f"filters={len(mask) * (classes + own)} in layer {above}",
+        )
+    point = section.choice("yolo_point", "center", ("center", "left_top", "right_bottom"))
+    anchors = _anchors(section, max(total, *mask) + 1)
+    settings = {
+        "anchors": [anchors[i] for i in mask],
+        "classes": classes,
+        "scale_xy": section.number("scale_x_y", 1, least=0, most=100),
+        "new_coords": section.flag("new_coords") and own == 5,
+        "point": point,
+        "nms_kind": section.text("nms_kind", "default"),
+        "beta_nms": section.number("beta_nms", 0.6, least=0, most=100),
+    }
+    return Step(section, (above,), shape, (), settings)
+
+
+def _region(section: Section, walk: _Walk, above: int) -> Step:
+    if "tree" in section:
+        raise section.fault("tree", "a tree of classes is not supported")
+    shape = walk.shape_of(above)
+    count = section.integer("num", 1, least=1, most=1024)
+    classes = section.integer("classes", 20, least=1, most=100_000)
+    if section.integer("coords", 4) != 4:
+        raise section.fault("coords", "coords other than 4 is not supported")
+    if shape[2] != count * (classes + 5):
+        raise section.fault(
+            None,
+            "the layer above has the wrong number of filters",
+            rule=f"{count} anchors × ({classes} classes + 5) = {count * (classes + 5)}",
+            received=f"{shape[2]}",
+            fix=f"filters={count * (classes + 5)} in layer {above}",
+        )
+    settings = {
+        "anchors": _anchors(section, count),
+        "classes": classes,
+        "softmax": section.flag("softmax"),
+    }
+    return Step(section, (above,), shape, (), settings)
+
+
+def _detection(section: Section, walk: _Walk, above: int) -> Step:
+    classes = section.integer("classes", 1, least=1, most=100_000)
+    side = section.integer("side", 7, least=1, most=1024)
+    count = section.integer("num", 1, least=1, most=1024)
+    _refuse(section, "softmax")
+    if section.integer("coords", 1) != 4:
+        raise section.fault("coords", "coords other than 4 is not supported")
+    wanted, given = side * side * (5 * count + classes), math.prod(walk.shape_of(above))
+    if wanted != given:
+        raise section.fault(
+            None,
+            "the layer above has the wrong number of outputs",
+            rule=f"{side} × {side} × (5 × {count} boxes + {classes} classes) = {wanted}",
+            received=f"{given}",
+        )
+    settings = {"classes": classes, "side": side, "count": count, "sqrt": section.flag("sqrt")}
+    return Step(section, (above,), (1, 1, given), (), settings)
+
+
+_Rule = Callable[[Section, _Walk, int], Step]
+
+_RULES: dict[str, _Rule] = {
+    "Gaussian_yolo": _yolo,
+    "activation": _same,
+    "avgpool": _avgpool,
+    "batchnorm": _batchnorm,
+    "connected": _connected,
+    "contrastive": _same,  # judges embeddings while training; changes nothing
+    "convolutional": _convolutional,
+    "cost": _same,
+    "crop": _crop,
+    "detection": _detection,
+    "dropout": _same,
+    "empty": _same,
+    "local": _local,
+    "local_avgpool": _pool,
+    "maxpool": _pool,
+    "region": _region,
+    "reorg": _reorg,
+    "reorg3d": _reorg,
+    "route": _route,
+    "sam": _sam,
+    "scale_channels": _scale_channels,
+    "shortcut": _shortcut,
+    "softmax": _softmax,
+    "upsample": _upsample,
+    "yolo": _yolo,
+}

@@ -1,0 +1,420 @@
+"""A Keras model -> the text of a cfg, and where each array of the weights lies in the model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from visiongarden.darknet.activations import darknet_name
+from visiongarden.darknet.cfg import parse_cfg
+from visiongarden.darknet.draw import Slot
+from visiongarden.darknet.flatten import Call, Flattened
+from visiongarden.darknet.geometry import geometry
+from visiongarden.errors import UserError
+from visiongarden.heads.prediction import SplitAnchors
+from visiongarden.layers import Convolution, Sum
+from visiongarden.types import ImageSize
+
+
+@dataclass
+class _Section:
+    """A section in the making."""
+
+    kind: str
+    options: dict[str, Any]
+    layer: Any = None
+    norm: Any = None
+
+
+@dataclass
+class Traced:
+    """What a model is as a Darknet network.
+
+    Attributes:
+        text: the cfg.
+        slots: where the arrays of the weights file lie, in the file's order.
+        norms: the batch normalisations of the slots, whose epsilon may not be Darknet's.
+    """
+
+    text: str
+    slots: tuple[Slot, ...]
+    norms: tuple[Any, ...]
+
+
+def trace(model: keras.Model, image_size: ImageSize | None = None) -> Traced:
+    """Reads a model as a Darknet network.
+
+    Args:
+        model: a `Detector` with an anchor-based head, or a functional model of one image.
+        image_size: (height, width) where the model leaves it open.
+
+    Raises:
+        UserError: a layer that Darknet lacks, or an image size that nobody says.
+    """
+    size = _size(model, image_size)
+    parts = getattr(model, "parts", None)
+    outputs = model.outputs
+    if parts is not None:
+        if not isinstance(model.output, dict) or not hasattr(parts.head, "anchors"):
+            raise UserError(
+                f"Darknet has nothing like the head {parts.head}", rule="an anchor-based head"
+            )
+        # Coarse levels first, as Darknet's own cfgs have them.
+        levels = sorted(model.output, key=lambda level: -int(level[1:]))
+        outputs = [t for level in levels for t in keras.tree.flatten(model.output[level])]
+    writer = _Writer(parts and parts.head)
+    flattened = Flattened(model, outputs)
+    writer.uses = Counter(number for call in flattened.calls for number in call.inputs)
+    for call in flattened.calls:
+        writer.write(call)
+    text = _text(size, model.inputs[0].shape[-1], writer.sections)
+    steps = geometry(parse_cfg(text))
+    slots = tuple(
+        s for step, own in zip(steps, writer.sections, strict=True) for s in _slots(step, own)
+    )
+    return Traced(text, slots, tuple(s.norm for s in writer.sections if s.norm is not None))
+
+
+@dataclass
+class _Writer:
+    """Turns calls into sections; remembers which layer of the cfg gives which value."""
+
+    head: Any
+    sections: list[_Section] = field(default_factory=list)
+    places: dict[int, int] = field(default_factory=lambda: {0: -1})
+    padded: dict[int, tuple[int, int]] = field(default_factory=dict)
+    uses: Counter[int] = field(default_factory=Counter)
+
+    def write(self, call: Call) -> None:
+        """Adds what the call is in Darknet."""
+        for kinds, rule in _RULES:
+            if isinstance(call.layer, kinds):
+                rule(self, call)
+                return
+        if type(call.layer).__name__ == "GetItem":
+            _cut(self, call)
+            return
+        raise _unsupported(call)
+
+    def add(self, call: Call, kind: str, layer: Any = None, **options: Any) -> None:
+        """A section whose output is the call's value."""
+        self.sections.append(_Section(kind, options, layer))
+        self.places[call.outputs[0]] = len(self.sections) - 1
+
+    def after(self, call: Call, value: int) -> None:
+        """Makes `value` the output of the layer above, by a route if it is not."""
+        place = self.places[value]
+        if place != len(self.sections) - 1:
+            if place < 0:
+                raise UserError(
+                    f"{call.path} takes the image after other layers did",
+                    rule="in Darknet only the first layer takes the image",
+                )
+            self.sections.append(_Section("route", {"layers": place}))
+
+    def section_of(self, value: int) -> _Section:
+        """The section that gives a value."""
+        return self.sections[self.places[value]]
+
+    def is_free(self, value: int, *kinds: str) -> bool:
+        """Whether what follows may be folded into the section that gives `value`."""
+        place = self.places[value]
+        return (
+            place >= 0
+            and self.uses[value] == 1
+            and self.sections[place].kind in kinds
+            and self.sections[place].options.get("activation") == "linear"
+        )
+
+
+def _unsupported(call: Call, why: str = "") -> UserError:
+    return UserError(
+        f"Darknet has nothing like {type(call.layer).__name__} {call.path}" + (why and f": {why}"),
+        rule="convolutions, batch normalisation, activations, sums, concatenations, max and "
+        "global mean pooling, nearest upsampling, dropout, dense layers, softmax; the head of an "
+        "anchor-based detector",
+    )
+
+
+def _cut(writer: _Writer, call: Call) -> None:
+    value = call.inputs[0]
+    if writer.places[value] >= 0 and writer.section_of(value).kind == "yolo":
+        writer.places[call.outputs[0]] = writer.places[value]
+        return
+    key, channels = call.arguments[-1], call.shapes[0][-1] or 0
+    share = key[-1] if isinstance(key, tuple) and key[0] is Ellipsis and len(key) == 2 else None
+    if not isinstance(share, slice) or len(call.shapes[0]) != 4 or not channels:
+        raise _unsupported(call, "only shares of the channels can be cut out")
+    first, end, step = share.indices(channels)
+    count = end - first
+    if step != 1 or count < 1 or channels % count or first % count:
+        raise _unsupported(call, f"channels {first} to {end} of {channels} are no equal share")
+    writer.add(
+        call,
+        "route",
+        layers=writer.places[value],
+        groups=channels // count,
+        group_id=first // count,
+    )
+
+
+def _input(writer: _Writer, call: Call) -> None:
+    writer.places[call.outputs[0]] = -1
+
+
+def _pad(writer: _Writer, call: Call) -> None:
+    sides = {n for pair in call.layer.padding for n in pair}
+    if len(sides) != 1:
+        raise _unsupported(call, "Darknet pads all sides alike")
+    writer.padded[call.outputs[0]] = (call.inputs[0], sides.pop())
+
+
+def _convolution(writer: _Writer, call: Call) -> None:
+    layer, value = call.layer, call.inputs[0]
+    value, padding = writer.padded.get(value, (value, 0))
+    (size, other), strides, dilation = layer.kernel_size, layer.strides, layer.dilation_rate
+    if size != other or len(set(dilation)) > 1 or layer.data_format != "channels_last":
+        raise _unsupported(call, "kernels are square, channels last")
+    if isinstance(layer, Convolution):
+        padding += layer.pad
+    if layer.padding == "same":
+        sides = call.shapes[0][1:3]
+        if size % 2 == 0 or padding or (max(strides) > 1 and size > 1):
+            raise _unsupported(
+                call, f"padding 'same' of size {size} and strides {strides}, {sides}"
+            )
+        padding = size // 2
+    elif padding % dilation[0]:
+        raise _unsupported(call, "padding that is no multiple of the dilation")
+    else:
+        padding //= dilation[0]
+    if getattr(layer.activation, "__name__", "linear") != "linear":
+        raise _unsupported(call, "an activation inside the layer; put it behind as a layer")
+    depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+    channels = call.shapes[0][3]
+    filters = channels * layer.depth_multiplier if depthwise else layer.filters
+    options = {"filters": filters, "size": size}
+    options |= (
+        {"stride": strides[0]}
+        if strides[0] == strides[1]
+        else {"stride_x": strides[1], "stride_y": strides[0]}
+    )
+    options |= {"pad": 1} if padding == size // 2 else {"padding": padding}
+    groups = channels if depthwise else layer.groups
+    options |= {"groups": groups} if groups and groups > 1 else {}
+    options |= {"dilation": dilation[0]} if dilation[0] > 1 else {}
+    writer.after(call, value)
+    writer.add(call, "convolutional", layer, **options, activation="linear")
+
+
+def _norm(writer: _Writer, call: Call) -> None:
+    if not (call.layer.scale and call.layer.center):
+        raise _unsupported(call, "without scale or centre")
+    value = call.inputs[0]
+    if writer.is_free(value, "convolutional"):
+        section = writer.section_of(value)
+        if section.norm is None and not section.layer.use_bias:
+            section.norm = call.layer
+            section.options = {"batch_normalize": 1} | section.options
+            writer.places[call.outputs[0]] = writer.places[value]
+            return
+    writer.after(call, value)
+    writer.add(call, "batchnorm")
+    writer.sections[-1].norm = call.layer
+
+
+def _activation(writer: _Writer, call: Call) -> None:
+    name, value = darknet_name(call.layer), call.inputs[0]
+    if getattr(getattr(call.layer, "activation", None), "__name__", "") == "softmax":
+        _softmax(writer, call)
+    elif name is None:
+        raise _unsupported(call)
+    elif name == "linear":
+        writer.places[call.outputs[0]] = writer.places[value]
+    elif writer.is_free(value, "convolutional", "shortcut", "connected"):
+        writer.section_of(value).options["activation"] = name
+        writer.places[call.outputs[0]] = writer.places[value]
+    else:
+        writer.after(call, value)
+        writer.add(call, "activation", activation=name)
+
+
+def _sum(writer: _Writer, call: Call) -> None:
+    if len(set(call.shapes)) > 1:
+        raise _unsupported(call, "maps of different shapes")
+    values = sorted(call.inputs, key=lambda value: writer.places[value])
+    writer.after(call, values[-1])
+    others = ",".join(str(writer.places[value]) for value in values[:-1])
+    writer.add(call, "shortcut", **{"from": others}, activation="linear")
+
+
+def _concatenate(writer: _Writer, call: Call) -> None:
+    if call.layer.axis not in (-1, 3):
+        raise _unsupported(call, "not along the channels")
+    writer.add(call, "route", layers=",".join(str(writer.places[v]) for v in call.inputs))
+
+
+def _upsample(writer: _Writer, call: Call) -> None:
+    layer = call.layer
+    if layer.interpolation != "nearest" or layer.size[0] != layer.size[1]:
+        raise _unsupported(call, "only nearest, by the same factor both ways")
+    writer.after(call, call.inputs[0])
+    writer.add(call, "upsample", stride=layer.size[0])
+
+
+def _max_pool(writer: _Writer, call: Call) -> None:
+    layer, sides = call.layer, call.shapes[0][1:3]
+    (size, other), (stride, across) = layer.pool_size, layer.strides
+    total = 0
+    if layer.padding == "same":
+        totals = {max((-(-n // stride) - 1) * stride + size - n, 0) for n in sides if n}
+        total = totals.pop() if len(totals) == 1 and None not in sides else -1
+    if size != other or stride != across or total < 0:
+        raise _unsupported(call, "windows are square, sides known and padded alike")
+    writer.after(call, call.inputs[0])
+    writer.add(call, "maxpool", size=size, stride=stride, padding=total)
+
+
+def _mean(writer: _Writer, call: Call) -> None:
+    writer.after(call, call.inputs[0])
+    writer.add(call, "avgpool")
+
+
+def _dropout(writer: _Writer, call: Call) -> None:
+    writer.after(call, call.inputs[0])
+    writer.add(call, "dropout", probability=call.layer.rate)
+
+
+def _flat(writer: _Writer, call: Call) -> None:
+    if set(call.shapes[0][1:-1]) - {1}:
+        raise _unsupported(call, "Darknet flattens in another order; pool to one cell first")
+    writer.places[call.outputs[0]] = writer.places[call.inputs[0]]
+
+
+def _same(writer: _Writer, call: Call) -> None:
+    writer.places[call.outputs[0]] = writer.places[call.inputs[0]]
+
+
+def _dense(writer: _Writer, call: Call) -> None:
+    if not call.layer.use_bias or len(call.shapes[0]) != 2:
+        raise _unsupported(call, "without bias, or of more than a vector")
+    writer.after(call, call.inputs[0])
+    name = getattr(call.layer.activation, "__name__", "linear")
+    writer.add(call, "connected", call.layer, output=call.layer.units, activation="linear")
+    if name == "softmax":
+        writer.sections.append(_Section("softmax", {"groups": 1}))
+        writer.places[call.outputs[0]] = len(writer.sections) - 1
+    elif name != "linear":
+        raise _unsupported(call, "an activation inside the layer; put it behind as a layer")
+
+
+def _softmax(writer: _Writer, call: Call) -> None:
+    writer.after(call, call.inputs[0])
+    writer.add(call, "softmax", groups=1)
+
+
+def _yolo(writer: _Writer, call: Call) -> None:
+    head, level = writer.head, call.layer.name.partition("_")[0]
+    if head is None or level not in head.anchors:
+        raise _unsupported(call, "only in the head of a detector")
+    order = sorted(head.anchors, key=lambda name: int(name[1:]))
+    first = sum(len(head.anchors[name]) for name in order[: order.index(level)])
+    mask = range(first, first + len(head.anchors[level]))
+    anchors = [pair for name in order for pair in head.anchors[name]]
+    options = {
+        "mask": ",".join(map(str, mask)),
+        "anchors": ", ".join(f"{w:g},{h:g}" for w, h in anchors),
+        "classes": head.num_classes,
+        "num": len(anchors),
+    }
+    reach = head.scale_xy[level] if isinstance(head.scale_xy, dict) else head.scale_xy
+    if reach != 1:
+        options["scale_x_y"] = reach
+    if head.sizes != "exponential":
+        # With new_coords Darknet takes what a logistic function gave already.
+        writer.after(call, call.inputs[0])
+        writer.section_of(call.inputs[0]).options["activation"] = "logistic"
+        options["new_coords"] = 1
+    writer.after(call, call.inputs[0])
+    writer.add(call, "yolo", **options)
+
+
+_Rule = Callable[[_Writer, Call], None]
+_L = keras.layers
+_RULES: list[tuple[Any, _Rule]] = [
+    (_L.InputLayer, _input),
+    (_L.ZeroPadding2D, _pad),
+    ((_L.Conv2D, _L.DepthwiseConv2D), _convolution),
+    (_L.BatchNormalization, _norm),
+    (_L.Softmax, _softmax),
+    ((_L.Activation, _L.LeakyReLU, _L.ReLU), _activation),
+    ((_L.Add, Sum), _sum),
+    (_L.Concatenate, _concatenate),
+    (_L.UpSampling2D, _upsample),
+    (_L.MaxPooling2D, _max_pool),
+    (_L.GlobalAveragePooling2D, _mean),
+    (_L.Dropout, _dropout),
+    ((_L.Flatten, _L.Reshape), _flat),
+    (_L.Identity, _same),
+    (_L.Dense, _dense),
+    (SplitAnchors, _yolo),
+]
+
+
+def _size(model: keras.Model, image_size: ImageSize | None) -> ImageSize:
+    if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
+        raise UserError("only a model of one image can be a Darknet network")
+    height, width = model.inputs[0].shape[1:3]
+    size = image_size or (height, width)
+    if None in size:
+        raise UserError(
+            "the model takes images of any size, a cfg says one", fix="image_size=(416, 416)"
+        )
+    return size
+
+
+def _text(size: ImageSize, channels: int, sections: list[_Section]) -> str:
+    net = {"batch": 1, "width": size[1], "height": size[0], "channels": channels}
+    blocks = [_Section("net", net), *sections]
+    return (
+        "\n\n".join(
+            "\n".join(
+                [f"[{block.kind}]", *(f"{name}={value}" for name, value in block.options.items())]
+            )
+            for block in blocks
+        )
+        + "\n"
+    )
+
+
+def _slots(step: Any, section: _Section) -> list[Slot]:
+    variables: dict[str, tuple[Any, tuple[int, ...], Any]] = {}
+    layer, norm = section.layer, section.norm
+    if norm is not None:
+        names = ("biases", "scales", "rolling mean", "rolling variance")
+        found = (norm.beta, norm.gamma, norm.moving_mean, norm.moving_variance)
+        variables = {name: (v, (0,), None) for name, v in zip(names, found, strict=True)}
+    elif layer is not None and layer.use_bias:
+        variables["biases"] = (layer.bias, (0,), None)
+    if isinstance(layer, keras.layers.Dense):
+        variables["weights"] = (layer.kernel, (1, 0), None)
+    elif isinstance(layer, keras.layers.DepthwiseConv2D):
+        multiplier = layer.depth_multiplier
+        view = (step.settings["filters"] // multiplier, multiplier, *step.arrays[-1].shape[2:])
+        variables["weights"] = (layer.kernel, (2, 3, 0, 1), view)
+    elif layer is not None:
+        variables["weights"] = (layer.kernel, (2, 3, 1, 0), None)
+    if set(variables) != {array.name for array in step.arrays}:
+        raise UserError(
+            f"layer {getattr(layer, 'name', step.kind)} has no bias",
+            rule="a convolution of Darknet's has a bias or a batch normalisation",
+        )
+    return [
+        Slot(step, array, own[0], own[2] or array.shape, own[1])
+        for array in step.arrays
+        for own in [variables[array.name]]
+    ]

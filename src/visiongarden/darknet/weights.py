@@ -1,0 +1,175 @@
+"""Darknet's .weights files: a header, then float32 arrays without names, layer after layer."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import keras
+import numpy as np
+
+from visiongarden.darknet.draw import Slot
+from visiongarden.darknet.geometry import Step
+from visiongarden.errors import ModelFileError
+from visiongarden.storage import atomic_write
+
+
+@dataclass(frozen=True)
+class Header:
+    """What stands before the weights.
+
+    Attributes:
+        version: major, minor, revision of the Darknet that wrote the file.
+        seen: images that the network was trained on.
+    """
+
+    version: tuple[int, int, int] = (0, 2, 5)
+    seen: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the header: `seen` has 64 bits from version 0.2 on."""
+        return 12 + (8 if self._wide else 4)
+
+    @property
+    def _wide(self) -> bool:
+        return self.version[0] * 10 + self.version[1] >= 2
+
+    @property
+    def transposed(self) -> bool:
+        """Whether [connected] layers' matrices stand transposed."""
+        return self.version[0] > 1000 or self.version[1] > 1000
+
+    def to_bytes(self) -> bytes:
+        """The header as it stands in a file."""
+        return struct.pack("<3iQ" if self._wide else "<3iI", *self.version, self.seen)
+
+
+def read_weights(
+    path: str | Path, steps: Sequence[Step], cutoff: int | None = None
+) -> tuple[Header, np.ndarray]:
+    """Header and values of a file whose length is checked to the byte; the values are mapped.
+
+    Args:
+        path: the .weights file.
+        steps: the layers of the cfg.
+        cutoff: the file holds weights of the first so many layers only, as darknet53.conv.74.
+
+    Raises:
+        ModelFileError: no such file, no header, or a file that is too short or too long for the
+            cfg; names the layer, the array and the byte where it ends.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelFileError(f"there is no weights file {path}", fix="check the path")
+    header = read_header(path)
+    found = path.stat().st_size
+    _check_length(path, steps[:cutoff], header.size, found, cutoff)
+    count = (found - header.size) // 4
+    if not count:
+        return header, np.zeros(0, "<f4")
+    return header, np.memmap(path, "<f4", "r", offset=header.size, shape=(count,))
+
+
+def read_header(path: Path) -> Header:
+    """Version and number of images seen."""
+    with path.open("rb") as stream:
+        data = stream.read(20)
+    if len(data) >= 12:
+        major, minor, revision = struct.unpack("<3i", data[:12])
+        sound = 0 <= major < 10_000 and 0 <= minor < 10_000
+        header = Header((major, minor, revision))
+        if sound and len(data) >= header.size:
+            seen = int.from_bytes(data[12 : header.size], "little")
+            return Header((major, minor, revision), seen)
+    raise ModelFileError(
+        f"{path} is no Darknet weights file",
+        rule="it begins with a version, as 0.2.5, and the number of images seen",
+        received=data[:12].hex(" ") or "an empty file",
+        fix="the cfg comes first, then the weights",
+    )
+
+
+def _check_length(
+    path: Path, steps: Sequence[Step], start: int, found: int, cutoff: int | None
+) -> None:
+    end = start
+    for step in steps:
+        for array in step.arrays:
+            after = end + 4 * array.count
+            if after > found:
+                raise ModelFileError(
+                    f"{path} ends at byte {found:,}, inside layer {step.index} "
+                    f"[{step.kind}], {array.name}",
+                    rule=f"{array.name} of that layer are bytes {end:,} to {after:,}, of "
+                    f"{_expected(steps, start):,} in all",
+                    received=f"{found:,} bytes; {_expected(steps, start) - found:,} are missing",
+                    fix=_short_fix(step),
+                )
+            end = after
+    if end != found:
+        raise ModelFileError(
+            f"{path} goes on after the last layer, from byte {end:,}",
+            rule=f"{end:,} bytes for {steps[0].section.file}",
+            received=f"{found:,} bytes; {found - end:,} too many",
+            fix="take the cfg that the weights were trained with"
+            if cutoff is None
+            else f"another cutoff than {cutoff}",
+        )
+
+
+def _expected(steps: Sequence[Step], start: int) -> int:
+    return start + 4 * sum(array.count for step in steps for array in step.arrays)
+
+
+def _short_fix(step: Step) -> str:
+    return (
+        "take the cfg that the weights were trained with, or copy the file again; if it holds the "
+        f"first layers only: cutoff={step.index}"
+    )
+
+
+def assign(slots: Sequence[Slot], values: np.ndarray, transposed: bool = False) -> None:
+    """Puts the values of a file into the model's variables; slots past the end stay as they are."""
+    start = 0
+    for slot in slots:
+        count = slot.array.count
+        if start + count > len(values):
+            return
+        slot.variable.assign(_to_keras(slot, values[start : start + count], transposed))
+        start += count
+
+
+def _to_keras(slot: Slot, flat: np.ndarray, transposed: bool) -> np.ndarray:
+    if transposed and slot.step.kind == "connected" and slot.array.name == "weights":
+        return flat.reshape(slot.variable.shape)
+    if slot.axes == (2, 3, 1, 0):
+        # A matrix at a time, which is several times as fast as NumPy's transposition.
+        filters, channels, rows, columns = slot.view
+        turned = cv2.transpose(flat.reshape(filters, -1)).reshape(channels, rows * columns, filters)
+        return turned.swapaxes(0, 1).reshape(slot.variable.shape)
+    return flat.reshape(slot.view).transpose(slot.axes).reshape(slot.variable.shape)
+
+
+def collect(slot: Slot, transposed: bool = False) -> np.ndarray:
+    """The array of a slot, float32, as the file has it."""
+    value = np.asarray(keras.ops.convert_to_numpy(slot.variable.value), "<f4")
+    if transposed and slot.step.kind == "connected" and slot.array.name == "weights":
+        return value.reshape(-1)
+    value = value.reshape([slot.view[axis] for axis in slot.axes])
+    return value.transpose(np.argsort(slot.axes)).reshape(-1)
+
+
+def write_weights(path: str | Path, header: Header, arrays: Sequence[np.ndarray]) -> None:
+    """Writes the whole file beside its final name, then moves it there."""
+
+    def write(stream: Any) -> None:
+        stream.write(header.to_bytes())
+        for array in arrays:
+            stream.write(array.tobytes())
+
+    atomic_write(path, write)

@@ -1,0 +1,20 @@
+"""Readers: COCO, YOLO, VOC, CSV, ArrayRecord, sources, class folders, mask folders -> data sets."""
+
+from visiongarden.data.readers.gather import EVERY_FORMAT, FORMATS, AnyDataset, gather, splits_of
+from visiongarden.data.readers.guess import opened
+from visiongarden.data.readers.read import read, read_any, read_folders, read_masks
+from visiongarden.data.readers.source import from_source
+
+__all__ = [
+    "EVERY_FORMAT",
+    "FORMATS",
+    "AnyDataset",
+    "from_source",
+    "gather",
+    "opened",
+    "read",
+    "read_any",
+    "read_folders",
+    "read_masks",
+    "splits_of",
+]

@@ -1,0 +1,247 @@
+"""ArrayRecord: a folder of shards, for sets too large for one file an image.
+
+`dataset.json` names classes and splits. For each split there are shards of labels, one JSON object
+a record, and shards of images, the encoded file a record, in the same order. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.faults import Faults
+from visiongarden.data.readers.build import MOST_TEXT, Label, example, no_split
+from visiongarden.errors import DataError
+from visiongarden.storage import parse_json, safe_name
+from visiongarden.storage.place import Place, read_text_bytes
+from visiongarden.types import ClassMap, Example, Outline
+
+META, VERSION = "dataset.json", 1
+FORMAT = "visiongarden array_record"
+_MOST_LABELS = 64 * 2**20
+_AT_ONCE = 4096
+
+
+@dataclass(frozen=True, order=True)
+class Record:
+    """One image in a shard; stands where a path would."""
+
+    shard: Path
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.shard}#{self.index}"
+
+    @property
+    def name(self) -> str:
+        """Name of the shard and number in it."""
+        return f"{self.shard.stem}-{self.index}"
+
+    stem = name
+    suffix = ""
+
+    def read(self, most: int) -> bytes:
+        """The image file's bytes.
+
+        Raises:
+            DataError: larger than `most` bytes, or the shard is damaged.
+        """
+        raw = records(self.shard, [self.index])[0]
+        if len(raw) > most:
+            raise DataError(f"{self}: larger than {most:,} bytes")
+        return raw
+
+
+def located(name: str) -> Record:
+    """The record that `str(record)` names."""
+    shard, _, index = name.rpartition("#")
+    return Record(Path(shard), int(index))
+
+
+def shard_name(split: str, what: str, number: int, count: int) -> str:
+    """File name of a shard; `what` is "images" or "labels"."""
+    return f"{split}-{what}-{number:05}-of-{count:05}.array_record"
+
+
+def looks_like(path: Place) -> bool:
+    """A folder with the list of shards that `convert` writes, or that list."""
+    file = path if path.is_file() else path / META
+    if file.name != META or not file.is_file():
+        return False
+    try:
+        return _meta(file).get("format") == FORMAT
+    except DataError:
+        return False
+
+
+def splits(path: Place) -> list[str]:
+    """Names of the splits."""
+    return list(_split_table(path / META if path.is_dir() else path))
+
+
+def read(
+    path: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
+) -> DetectionDataset:
+    """Reads one split; see `visiongarden.data.readers`."""
+    file = path if path.is_file() else path / META
+    if not isinstance(file, Path):
+        raise DataError(f"{file}: shards in an archive", fix="unpack the archive")
+    table = _split_table(file)
+    if split not in table:
+        raise no_split(path, split, table)
+    meta = _meta(file)
+    try:
+        class_map = ClassMap(tuple(meta["classes"]), tuple(meta.get("ids") or ()))
+        faults.known = frozenset(range(len(class_map)))  # labels hold positions in the class map
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{file}: `classes` is not a list of names") from error
+    if class_names is not None and class_names != class_map.names:
+        raise DataError(
+            f"{file} has other classes", rule=", ".join(class_names), received=str(class_map.names)
+        )
+    examples: list[Example] = []
+    for number in range(table[split]):
+        shard = file.parent / shard_name(split, "labels", number, table[split])
+        images = file.parent / shard_name(split, "images", number, table[split])
+        examples += _of_shard(shard, images, class_map, faults, len(examples))
+    extra, categories = _keys_of(file, meta, split, len(class_map))
+    return DetectionDataset(
+        class_map, tuple(examples), split, path, faults.dropped, extra, categories
+    )
+
+
+def _keys_of(
+    file: Place, meta: Mapping[str, Any], split: str, classes: int
+) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]]:
+    """The unknown keys of the file that a split was made of, and of its classes."""
+    extra, categories = (meta.get(key) or {} for key in ("extra", "categories"))
+    own: Any = (extra.get(split) or {}) if isinstance(extra, dict) else None
+    rows: Any = (categories.get(split) or []) if isinstance(categories, dict) else None
+    valid = isinstance(own, dict) and isinstance(rows, list) and len(rows) in (0, classes)
+    if not valid or not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{file}: `extra` or `categories` does not hold keys of each split")
+    return own, tuple(rows)
+
+
+def _of_shard(
+    labels: Path, images: Path, class_map: ClassMap, faults: Faults, first: int
+) -> list[Example]:
+    count, beside = length(labels), length(images)
+    if count != beside:
+        raise DataError(f"{labels}: {count} records, {images.name} has {beside}")
+    found: list[Example] = []
+    for start in range(0, count, _AT_ONCE):
+        numbers = range(start, min(start + _AT_ONCE, count))
+        for index, raw in zip(numbers, records(labels, list(numbers)), strict=True):
+            where = f"{labels}#{index}"
+            try:
+                example = _example(where, raw, Record(images, index), class_map, faults)
+            except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
+                faults.add(where, f"not the labels of an image: {error!s:.100}", "unreadable")
+                continue
+            example.image_id = first + len(found)
+            found.append(example)
+    return found
+
+
+def _example(where: str, raw: bytes, image: Record, class_map: ClassMap, faults: Faults) -> Example:
+    if len(raw) > _MOST_LABELS:
+        raise ValueError("too large")
+    row = parse_json(raw, where)
+    height, width = (int(v) for v in row["size"])
+    if not (0 < height < 2**31 and 0 < width < 2**31):
+        raise ValueError("`size` is no size")
+    boxes = np.array(row["boxes"], np.float64).reshape(-1, 4).tolist()
+    drawn = row.get("outlines") or [None] * len(boxes)
+    crowd = row.get("crowd") or [False] * len(boxes)
+    areas = row.get("area") or [None] * len(boxes)
+    extra = row.get("extra") or {"image": {}, "objects": [{} for _ in boxes]}
+    rows = zip(boxes, row["classes"], crowd, drawn, areas, extra["objects"], strict=True)
+    labels = []
+    for box, index, many, outline, area, keys in rows:
+        index = faults.shifted(index)
+        faults.ids[index if isinstance(index, int) else repr(index)[:60]] += 1
+        if not isinstance(index, int) or not 0 <= index < len(class_map):
+            faults.add(where, f"class {index!r:.60} is outside the class map", "id")
+            continue
+        square = math.nan if area is None else float(area)
+        if square < 0 or math.isinf(square):
+            raise ValueError("an area is not a number from 0 on")
+        labels.append(Label(where, box, index, bool(many), _outline(outline), square, dict(keys)))
+    return example(image, (height, width), labels, faults, 0, len(boxes), dict(extra["image"]))
+
+
+def _outline(said: Any) -> Outline | None:
+    if said is None:
+        return None
+    rings = tuple(np.array(ring, np.float64).reshape(-1, 2) for ring in said)
+    if not rings or any(len(ring) < 3 or not np.isfinite(ring).all() for ring in rings):
+        raise ValueError("an outline is not rings of three points or more")
+    return rings
+
+
+def _meta(file: Place) -> Mapping[str, Any]:
+    data = parse_json(read_text_bytes(file, MOST_TEXT), file)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise DataError(f"{file}: not a list of shards", rule=f'"format": "{FORMAT}"')
+    if data.get("version") != VERSION:
+        raise DataError(f"{file}: version {data.get('version')!r:.20}", rule=f"version {VERSION}")
+    return data
+
+
+def _split_table(file: Place) -> dict[str, int]:
+    """Split -> number of shards."""
+    table = _meta(file).get("splits")
+    if not isinstance(table, dict) or not all(
+        type(count) is int and 0 < count < 100_000 for count in table.values()
+    ):
+        raise DataError(f"{file}: `splits` does not give the number of shards of each split")
+    for split in table:
+        safe_name(split, f"{file}: the split")
+    return table
+
+
+def length(shard: Path) -> int:
+    """Number of records of a shard."""
+    reader = _reader(shard)
+    return int(reader.num_records())
+
+
+def records(shard: Path, indices: list[int]) -> list[bytes]:
+    """Records of a shard, by their numbers.
+
+    Raises:
+        DataError: there is no such shard or record, or it is damaged.
+    """
+    reader = _reader(shard)
+    if any(not 0 <= index < reader.num_records() for index in indices):
+        raise DataError(f"{shard}: has no record {max(indices)}")
+    try:
+        found = reader.read(indices) if indices else []
+    except Exception as error:  # the C++ reader's own kinds
+        raise DataError(f"{shard}: damaged", received=str(error)[:200]) from error
+    return list(found)
+
+
+def _reader(shard: Path) -> Any:
+    if not shard.is_file():
+        raise DataError(f"{shard}: there is no such file")
+    return _opened(shard, shard.stat().st_mtime_ns, os.getpid())
+
+
+@functools.lru_cache(maxsize=64)
+def _opened(shard: Path, changed: int, process: int) -> Any:
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    try:
+        return ArrayRecordReader(str(shard), options="readahead_buffer_size:0")
+    except Exception as error:  # the C++ reader's own kinds
+        raise DataError(f"{shard}: no ArrayRecord file", received=str(error)[:200]) from error

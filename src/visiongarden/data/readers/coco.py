@@ -1,0 +1,390 @@
+"""COCO JSON: Lin et al. 2014; `bbox` is (left, top, width, height) in pixels."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.faults import Faults, wrong_size
+from visiongarden.data.readers.build import (
+    MOST_TEXT,
+    Label,
+    example,
+    names_in,
+    no_split,
+    size_of,
+    there,
+)
+from visiongarden.data.readers.other_tools import all_other, is_other
+from visiongarden.data.readers.plain_values import flag, whole
+from visiongarden.errors import DataError
+from visiongarden.samples import outlines
+from visiongarden.storage import parse_json
+from visiongarden.storage.place import Place, read_bytes, read_ends, read_text_bytes
+from visiongarden.types import ClassMap, Example, ImageSize, Outline
+
+_START = 65_536
+_MANY = 100
+"""JSON files of one folder from which on not each is opened to tell what it is."""
+_LISTS = ("images", "annotations", "categories")
+_KEYS = tuple(f'"{key}"'.encode() for key in _LISTS)
+_READ = frozenset({"image_id", "category_id", "bbox", "area", "iscrowd", "segmentation"})
+"""Keys of an annotation that are read, or written from what is read; the others are kept."""
+
+
+def looks_like(path: Place) -> bool:
+    """A JSON file, or a folder that holds some at the places where COCO keeps them."""
+    return path.suffix == ".json" if path.is_file() else bool(_files(path))
+
+
+def is_surely(path: Place) -> bool:
+    """Whether the start of one of the files names what COCO's hold."""
+    if path.is_file():
+        return True
+    starts = (
+        read_ends(file, _START)[0] if isinstance(file, Path) else read_bytes(file, MOST_TEXT)
+        for file in _files(path).values()
+    )
+    return any(key in start for start in starts for key in _KEYS)
+
+
+def splits(path: Place) -> list[str]:
+    """Names of the splits; a single file is whichever is asked for."""
+    if not path.is_dir():
+        return ["train"]
+    names = list(_files(path))
+    # Other JSON files may lie beside those of the usual names.
+    return [name for name in names if name in ("train", "val", "test")] or names
+
+
+def read(
+    path: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
+) -> DetectionDataset:
+    """Reads one split; see `visiongarden.data.readers`."""
+    file = path if path.is_file() else _file_of(path, split)
+    data = _parsed(file)
+    images, annotations = _rows(file, data, "images"), _rows(file, data, "annotations")
+    class_map = _class_map(file, data, class_names)
+    by_image: dict[int, list[tuple[int, Mapping[str, Any]]]] = {}
+    known = _ids(file, images)
+    first: dict[Any, int] = {}
+    for number, row in enumerate(annotations):
+        image_id = row.get("image_id")
+        _once(file, number, row.get("id"), first, faults)
+        index = known.get(_key(image_id), known.get(whole(image_id)))
+        if index is None:
+            faults.add(
+                file,
+                f"annotations[{number}] names image {image_id!r:.60}, not in `images`",
+                "image-id",
+            )
+            continue
+        by_image.setdefault(index, []).append((number, row))
+    folders = _image_folders(file, split)
+    examples = []
+    for index, image in enumerate(images):
+        rows = by_image.get(index, [])
+        found = _example(file, image, rows, folders, class_map, faults, index)
+        if found is not None:
+            examples.append(found)
+    return DetectionDataset(
+        class_map,
+        tuple(examples),
+        split,
+        path,
+        faults.dropped,
+        {key: value for key, value in data.items() if key not in _LISTS},
+        _category_keys(data, class_map),
+    )
+
+
+def _example(
+    file: Place,
+    image: Mapping[str, Any],
+    rows: list[tuple[int, Mapping[str, Any]]],
+    folders: list[Place],
+    class_map: ClassMap,
+    faults: Faults,
+    index: int,
+) -> Example | None:
+    name = image.get("file_name")
+    if not isinstance(name, str) or not name or "\0" in name:
+        faults.add(file, f"images[{index}] has no `file_name`")
+        return None
+    try:
+        places = [there(folder, name) for folder in folders]
+        path = next((place for place in places if place.is_file()), places[0])
+        size = size_of(path, faults)
+    except OSError as error:  # a name longer than the file system allows
+        faults.add(file, f"images[{index}]: {error}")
+        return None
+    if size is None:
+        return None
+    if wrong := _wrong_size(image.get("height"), image.get("width"), size):
+        faults.add(f"{file}: images[{index}] ({name:.100})", wrong, "size")
+        return None
+    labels = [found for n, row in rows if (found := _label(file, n, row, size, class_map, faults))]
+    extra = {k: v for k, v in image.items() if k not in ("file_name", "width", "height")}
+    try:
+        return example(path, size, labels, faults, index, len(rows), extra)
+    except RecursionError:
+        faults.add(file, f"images[{index}] ({name:.100}): keys are nested too deeply")
+        return None
+
+
+def _label(
+    file: Place,
+    number: int,
+    row: Mapping[str, Any],
+    size: ImageSize,
+    class_map: ClassMap,
+    faults: Faults,
+) -> Label | None:
+    where, box = f"{file}: annotations[{number}]", row.get("bbox")
+    category = whole(row.get("category_id"))
+    category = faults.shifted(row.get("category_id") if category is None else category)
+    faults.ids[category if isinstance(category, int) else repr(category)[:60]] += 1
+    if (
+        not isinstance(box, list)
+        or len(box) != 4
+        or not all(isinstance(v, (int, float)) and abs(v) < 1e9 for v in box if v == v)
+    ):
+        faults.add(where, f"`bbox` is not four numbers (left, top, width, height): {box!r:.60}")
+        return None
+    if type(category) is not int or category not in class_map.by_id:
+        faults.add(
+            where,
+            f"category_id {category!r:.60} is none of {list(class_map.ids[:20])!r:.100}",
+            "id",
+        )
+        return None
+    crowd = flag(row.get("iscrowd"))
+    if crowd is None:
+        faults.add(where, f"`iscrowd` is {row.get('iscrowd')!r:.60}; expected 0 or 1")
+        return None
+    if whole(row.get("num_keypoints")) or any(_listed(row.get("keypoints"))):
+        faults.unused["keypoints"] += 1
+    extra = {key: value for key, value in row.items() if key not in _READ}
+    outline = _outline(where, row, size, faults, extra)
+    x, y, w, h = map(float, box)
+    # Boxes are float32 corners: what the file says is kept where they do not give it again.
+    x1, y1, x2, y2 = array("f", (x, y, x + w, y + h))
+    inside = x >= 0 and y >= 0 and x2 <= size[1] and y2 <= size[0]
+    if not inside or box != [x1, y1, x2 - x1, y2 - y1]:
+        extra["bbox"] = box
+    past = x + w > size[1] + 1 or y + h > size[0] + 1
+    faults.corner_like += past and x < w <= size[1] and y < h <= size[0]
+    return Label(
+        where,
+        (x, y, x + w, y + h),
+        class_map.by_id[category],
+        crowd,
+        outline,
+        _area(where, row, faults),
+        extra,
+    )
+
+
+def _area(where: str, row: Mapping[str, Any], faults: Faults) -> float:
+    """The area that an annotation gives; NaN where it gives none."""
+    area: Any = row.get("area")
+    if type(area) in (int, float) and 0 <= area < 1e18:
+        return float(area)
+    if area is not None:
+        faults.left_off(where, f"`area` is not a number from 0 on: {area!r:.60}", "label")
+    return math.nan
+
+
+def _outline(
+    where: str, row: Mapping[str, Any], size: ImageSize, faults: Faults, extra: dict[str, Any]
+) -> Outline | None:
+    """Rings of a list of polygons, or of run lengths, which `extra` keeps as they are."""
+    given = row.get("segmentation")
+    if given is None or given == []:
+        if "segmentation" in row:
+            extra["segmentation"] = given
+        return None
+    if isinstance(given, dict):
+        try:
+            found = outlines.outline_of(_mask(given, size))
+        except ValueError as error:
+            faults.left_off(where, f"`segmentation`: {error}")
+            return None
+        extra["segmentation"] = given
+        return found
+    polygons = given if isinstance(given, list) else [given]
+    if isinstance(polygons[0], (int, float)):
+        polygons = [polygons]  # one polygon without the list around it, as some tools write it
+    rings = []
+    for polygon in polygons:
+        try:
+            rings.append(_ring(polygon))
+        except ValueError as error:
+            faults.left_off(where, f"`segmentation`: {error}")
+    return tuple(rings) or None
+
+
+def _mask(given: Mapping[str, Any], size: ImageSize) -> np.ndarray:
+    """The mask of run lengths.
+
+    Raises:
+        ValueError: they are not those of a mask of the image's size.
+    """
+    counts = given.get("counts")
+    sides = given.get("size")
+    if not isinstance(sides, list) or [whole(side) for side in sides] != list(size):
+        raise ValueError(
+            f"run lengths are not of the image's {size[1]} × {size[0]} pixels: size {sides!r:.60}"
+        )
+    if not isinstance(counts, str):
+        counts = [whole(count) for count in _listed(counts)] or [None]
+        if None in counts:
+            raise ValueError("run lengths are not whole numbers")
+    return outlines.from_rle(counts, size)
+
+
+def _ring(polygon: Any) -> np.ndarray:
+    """Points of a polygon, float64 (n, 2).
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+        raise ValueError(f"not pairs of numbers, three at least: {polygon!r:.60}")
+    if not all(type(v) in (int, float) and abs(v) < 1e9 for v in polygon):
+        raise ValueError(f"not finite numbers: {polygon!r:.60}")
+    return np.array(polygon, np.float64).reshape(-1, 2)
+
+
+def _parsed(file: Place) -> Mapping[str, Any]:
+    data = parse_json(read_text_bytes(file, MOST_TEXT), file, repeated=False)
+    if not isinstance(data, dict):
+        raise DataError(
+            f"{file}: not a COCO data set", rule="an object with images, annotations, categories"
+        )
+    return data
+
+
+def _rows(file: Place, data: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    rows = data.get(key)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{file}: `{key}` is not a list of objects")
+    return rows
+
+
+def _ids(file: Place, images: list[Mapping[str, Any]]) -> dict[Any, int]:
+    """Position of each image by its id, and by the whole number that only one id can mean."""
+    ids: dict[Any, int] = {}
+    numbers: dict[int, list[int]] = {}
+    for index, image in enumerate(images):
+        image_id = image.get("id")
+        key = _key(image_id)
+        if key is None or key in ids:
+            raise DataError(f"{file}: images[{index}] has no `id` of its own: {image_id!r:.60}")
+        ids[key] = index
+        if (number := whole(image_id)) is not None:
+            numbers.setdefault(number, []).append(index)
+    one = {number: found[0] for number, found in numbers.items() if len(found) == 1}
+    return one | {key: index for key, index in ids.items() if key not in one}
+
+
+def _key(image_id: Any) -> tuple[type, Any] | None:
+    """An id as it is written; Python takes 1, 1.0 and True for one."""
+    kind = type(image_id)
+    return (kind, image_id) if kind in (int, str, float) and image_id == image_id else None
+
+
+def _once(file: Place, number: int, own: Any, first: dict[Any, int], faults: Faults) -> None:
+    """A fault where an annotation has the id of another one: COCO's tools keep the last of them."""
+    key = _key(own)
+    if key is not None and first.setdefault(key, number) != number:
+        what = f"annotations[{number}] has the id {own!r:.60} of annotations[{first[key]}]"
+        faults.add(file, what, "annotation-id")
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _wrong_size(height: Any, width: Any, size: ImageSize) -> str:
+    """What is wrong with the size that the file gives; 0 and nothing state none, as in VOC."""
+    given = []
+    for name, side in (("height", height), ("width", width)):
+        if side is None or side == 0:
+            return ""
+        number = whole(side)
+        if number is None and type(side) not in (int, float):
+            return f"`{name}` is {side!r:.60}, which is not a number"
+        given.append(side if number is None else number)
+    return wrong_size(given, size) if 0 not in given and tuple(given) != size else ""
+
+
+def _class_map(
+    file: Place, data: Mapping[str, Any], class_names: tuple[str, ...] | None
+) -> ClassMap:
+    rows = _rows(file, data, "categories")
+    pairs = []
+    for index, row in enumerate(rows):
+        name = row.get("name")
+        number = whole(row.get("id"))
+        if not isinstance(name, str) or number is None:
+            raise DataError(f"{file}: categories[{index}] has no `name` or no whole `id`")
+        pairs.append((number, name))
+    if class_names is None:
+        if not pairs:
+            raise DataError(f"{file}: `categories` is empty")
+        pairs.sort()
+        return ClassMap(tuple(n for _, n in pairs), tuple(i for i, _ in pairs))
+    ids = {name: number for number, name in pairs}
+    missing = [name for name in class_names if name not in ids]
+    if missing:
+        raise DataError(f"{file}: `categories` lacks {', '.join(missing)}")
+    return ClassMap(class_names, tuple(ids[name] for name in class_names))
+
+
+def _category_keys(data: Mapping[str, Any], class_map: ClassMap) -> tuple[dict[str, Any], ...]:
+    """For each class the keys of its category that nothing here reads."""
+    rows = {whole(row["id"]): row for row in data["categories"]}
+    return tuple(
+        {key: value for key, value in rows[i].items() if key not in ("id", "name")}
+        for i in class_map.ids
+    )
+
+
+def _files(root: Place) -> dict[str, Place]:
+    """Split -> JSON file."""
+    found: dict[str, Place] = {}
+    for folder in (root, root / "annotations"):
+        files = [folder / name for name in names_in(folder) if name.endswith(".json")]
+        if all_other(files):
+            continue
+        for file in files:
+            if len(files) < _MANY and is_other(file):
+                continue
+            stem = file.stem.removeprefix("instances_")
+            split = next((s for s in ("train", "val", "test") if stem.startswith(s)), stem)
+            found.setdefault(split, file)
+    for split in ("train", "valid", "val", "test"):
+        file = root / split / "_annotations.coco.json"
+        if file.is_file():
+            found.setdefault("val" if split == "valid" else split, file)
+    return found
+
+
+def _file_of(root: Place, split: str) -> Place:
+    files = _files(root)
+    if split not in files:
+        raise no_split(root, split, files)
+    return files[split]
+
+
+def _image_folders(file: Place, split: str) -> list[Place]:
+    base = file.parent.parent if file.parent.name == "annotations" else file.parent
+    names = ("images", split, f"{split}2017", f"images/{split}", f"images/{split}2017")
+    return [*(base / name for name in names), base]

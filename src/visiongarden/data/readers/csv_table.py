@@ -1,0 +1,226 @@
+"""CSV: one line a box: image, x1, y1, x2, y2 (pixels), class; an image without a box has blanks.
+
+With a header the columns may stand in any order, under these names or the others of `_COLUMNS`,
+and a column `split` may say which image is for what.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+
+from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.faults import Faults, wrong_size
+from visiongarden.data.readers.build import (
+    Label,
+    by_hash,
+    class_names_in,
+    example,
+    names_in,
+    no_split,
+    read_text,
+    size_of,
+)
+from visiongarden.data.readers.other_tools import all_other, is_other
+from visiongarden.errors import DataError
+from visiongarden.storage import safe_name
+from visiongarden.storage.place import Place
+from visiongarden.types import ClassMap, Example, ImageSize
+
+_COLUMNS = {
+    "path": ("path", "image", "image_path", "file", "filename", "file_name"),
+    "x1": ("x1", "xmin", "x_min", "left"),
+    "y1": ("y1", "ymin", "y_min", "top"),
+    "x2": ("x2", "xmax", "x_max", "right"),
+    "y2": ("y2", "ymax", "y_max", "bottom"),
+    "class": ("class", "label", "name", "class_name"),
+    "split": ("split", "set", "subset"),
+    "width": ("width", "image_width"),
+    "height": ("height", "image_height"),
+}
+COLUMN_NAMES = frozenset(name for names in _COLUMNS.values() for name in names)
+_PLAIN = ("path", "x1", "y1", "x2", "y2", "class")
+READ = (*_PLAIN, "split")
+"""Columns that are read, or written from what is read; the others are kept."""
+_NAMES = ("annotations.csv", "labels.csv")
+
+Row = tuple[int, Mapping[str, str]]
+
+
+def looks_like(path: Place) -> bool:
+    """A CSV file, or a folder with one for each split, or one of the usual names."""
+    if path.is_file():
+        return path.suffix == ".csv" and not is_other(path)
+    files = list(_files(path).values())
+    return bool(files) and not all_other(files)
+
+
+def is_surely(path: Place) -> bool:
+    """Whether the first line of one of the files is that of a table of boxes."""
+    files = [path] if path.is_file() else list(_files(path).values())
+    for file in files:
+        try:
+            row = next(_rows(file), None)
+            if row is not None:
+                _ = [float(row[1][key]) for key in _PLAIN[1:5] if row[1][key]]
+                return True
+        except (DataError, ValueError):
+            continue
+    return False
+
+
+def splits(path: Place) -> list[str]:
+    """Names of the splits."""
+    files = _files(path)
+    if None not in files:
+        return [split for split in files if split is not None]
+    named = {row.get("split") or by_hash(row["path"]) for _, row in _rows(files[None])}
+    return sorted(named, key=lambda name: (name != "train", name))
+
+
+def is_split_by_hash(path: Place) -> bool:
+    """Whether one table holds all splits."""
+    return None in _files(path)
+
+
+def read(
+    path: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
+) -> DetectionDataset:
+    """Reads one split; see `visiongarden.data.readers`."""
+    files = _files(path)
+    if not files:
+        raise DataError(f"{path} has no CSV file", rule="train.csv and val.csv, or annotations.csv")
+    if None not in files and split not in files:
+        raise no_split(path, split, [name for name in files if name])
+    # The classes must be the same in all splits.
+    tables = {name: list(_rows(file)) for name, file in files.items()}
+    file = files[split] if split in files else files[None]
+    names = class_names or class_names_in(file.parent) or _names(path, tables)
+    class_map = ClassMap(names)
+    rows: dict[str, list[Row]] = {}
+    for number, row in tables[split if split in files else None]:
+        if split in files or (row.get("split") or by_hash(row["path"])) == split:
+            rows.setdefault(row["path"], []).append((number, row))
+    if not rows and None in files:
+        raise no_split(path, split, splits(path))
+    folders = [file.parent, file.parent / "images", file.parent / split]
+    examples: list[Example] = []
+    for name, own in rows.items():
+        image = next((f / name for f in folders if (f / name).is_file()), folders[0] / name)
+        size = size_of(image, faults)
+        if size is not None and _same_size(file, own, size, faults):
+            labels = [found for row in own if (found := _label(file, *row, class_map, faults))]
+            given = sum(any(row[key] for key in _PLAIN[1:]) for _, row in own)
+            examples.append(example(image, size, labels, faults, len(examples), given))
+    return DetectionDataset(class_map, tuple(examples), split, path, faults.dropped)
+
+
+def _same_size(file: Place, rows: list[Row], size: ImageSize, faults: Faults) -> bool:
+    for number, row in rows:
+        said = [row.get("height") or str(size[0]), row.get("width") or str(size[1])]
+        if said != [str(size[0]), str(size[1])]:
+            swapped = said == [str(size[1]), str(size[0])]
+            faults.add(
+                f"{file}:{number}", wrong_size(size[::-1] if swapped else said, size), "size"
+            )
+            return False
+    return True
+
+
+def _label(
+    file: Place, number: int, row: Mapping[str, str], class_map: ClassMap, faults: Faults
+) -> Label | None:
+    where = f"{file}:{number}"
+    texts = [row[key] for key in _PLAIN[1:]]
+    if not any(texts):
+        return None  # the image has no object
+    name = texts.pop()
+    faults.ids[name] += 1
+    if name not in class_map.by_name:
+        known = ", ".join(class_map.names)
+        faults.add(where, f"class {name!r:.60} is not in the class map: {known:.200}", "id")
+        return None
+    try:
+        x1, y1, x2, y2 = map(float, texts)
+    except ValueError:
+        faults.add(where, f"not four numbers: {', '.join(texts)[:80]}")
+        return None
+    extra = {key: value for key, value in row.items() if key not in READ}
+    return Label(where, (x1, y1, x2, y2), class_map.by_name[name], extra=extra)
+
+
+def _rows(file: Place) -> Iterator[Row]:
+    """Line number and named values of each line.
+
+    Raises:
+        DataError: not a CSV file, or a line without its values.
+    """
+    reader = csv.reader(io.StringIO(read_text(file), newline=""))
+    columns: dict[str, int] = {}
+    try:
+        for words in reader:
+            words = [word.strip() for word in words]
+            if not any(words):
+                continue
+            if not columns:
+                columns = _header(file, words)
+                if words[columns["x1"] : columns["x1"] + 1] and _is_header(words):
+                    continue
+            if len(words) <= max(columns[key] for key in _PLAIN) or not words[columns["path"]]:
+                raise DataError(
+                    f"{file}:{reader.line_num}: {len(words)} values",
+                    rule="image, x1, y1, x2, y2, class",
+                    received=",".join(words)[:80],
+                )
+            row = {key: words[i] for key, i in columns.items() if i < len(words)}
+            if row.get("split"):
+                safe_name(row["split"], f"{file}:{reader.line_num}: the split")
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise DataError(f"{file}:{reader.line_num}: not CSV", received=str(error)) from error
+
+
+def _is_header(words: list[str]) -> bool:
+    return len({word.lower() for word in words} & COLUMN_NAMES) >= len(_PLAIN)
+
+
+def _header(file: Place, words: list[str]) -> dict[str, int]:
+    if not _is_header(words):
+        return {key: i for i, key in enumerate(_PLAIN)}
+    lower = [word.lower() for word in words]
+    found = {
+        key: next((lower.index(name) for name in names if name in lower), -1)
+        for key, names in _COLUMNS.items()
+    }
+    missing = [key for key in _PLAIN if found[key] < 0]
+    if missing:
+        raise DataError(
+            f"{file}: no column {', '.join(missing)}", rule=f"columns {', '.join(_PLAIN)}"
+        )
+    # Of columns with other names the text is kept; two may not have one name.
+    used = set(found.values())
+    others = {words[i]: i for i in range(len(words)) if i not in used and words[i]}
+    return {key: i for key, i in (others | found).items() if i >= 0}
+
+
+def _names(path: Place, tables: Mapping[str | None, list[Row]]) -> tuple[str, ...]:
+    names = {row["class"] for rows in tables.values() for _, row in rows} - {""}
+    if not names:
+        raise DataError(f"{path}: no line names a class")
+    return tuple(sorted(names))
+
+
+def _files(path: Place) -> dict[str | None, Place]:
+    """Split -> file; None -> one file that holds all splits."""
+    if path.is_file():
+        return {None: path}
+    names = [name for name in names_in(path) if name.endswith(".csv")]
+    aliases = {"train": "train", "val": "val", "valid": "val", "test": "test"}
+    found: dict[str | None, Place] = {
+        aliases[name[:-4]]: path / name for name in names if name[:-4] in aliases
+    }
+    if not found:
+        one = next((name for name in _NAMES if name in names), None)
+        return {} if one is None else dict.fromkeys([None], path / one)
+    return found

@@ -1,0 +1,173 @@
+"""Folders of classes: one folder a class, in one folder a split, or without splits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from visiongarden.data.faults import Faults
+from visiongarden.data.labelled_images import ClassificationDataset
+from visiongarden.data.readers.build import CLASSES, ENDINGS, by_hash, class_names_in, no_split
+from visiongarden.errors import DataError
+from visiongarden.storage.place import Place
+from visiongarden.types import ClassMap
+
+SPLITS: Mapping[str, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+_OTHER = {"images", "masks", "labels", "annotations", "jpegimages"}
+"""Folders that belong to other formats, and are no classes."""
+
+
+def looks_like(path: Place) -> bool:
+    """A folder of folders of images, or of such folders for splits."""
+    if not path.is_dir():
+        return False
+    splits = split_folders(path)
+    classes = [c for folder in (splits.values() or [path]) for c in inner(folder)]
+    if not classes or any(c.name.lower() in _OTHER for c in classes):
+        return False
+    return any(is_image(file) for folder in classes for file in folder.iterdir())
+
+
+def splits(root: Place) -> list[str]:
+    """Names of the splits; without folders for them, those into which the images fall."""
+    found = split_folders(root)
+    if found:
+        return list(found)
+    images = ((folder, file) for folder in inner(root) for file in folder.iterdir())
+    return splits_by_hash(_key(folder, file) for folder, file in images if is_image(file))
+
+
+def splits_by_hash(names: Iterable[str]) -> list[str]:
+    """The splits into which files fall, in their usual order."""
+    found = {by_hash(name) for name in names}
+    return [split for split in SPLITS if split in found]
+
+
+def is_split_by_hash(root: Place) -> bool:
+    """Whether no folder says what an image is for."""
+    return not split_folders(root)
+
+
+def class_folders(root: Place, split: str) -> list[Any]:
+    """The folders of a split's classes."""
+    folders = split_folders(root)
+    return inner(folders.get(split, root / split) if folders else root)
+
+
+def read(
+    root: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
+) -> ClassificationDataset:
+    """Reads one split; see `visiongarden.data.read_folders`."""
+    folders = split_folders(root)
+    if folders and split not in folders and not (root / split).is_dir():
+        raise no_split(root, split, folders)
+    own = folders.get(split, root / split) if folders else root
+    found = {folder.name: _images(folder, faults) for folder in class_folders(root, split)}
+    _look_beside(own, faults)
+    names = {folder.name for one in folders.values() for folder in inner(one)} | set(found)
+    if not names:
+        raise DataError(
+            f"{own} holds no class",
+            rule="a folder for each class, with its images: train/cat/*.jpg",
+        )
+    class_map = _class_map(root, own, names, class_names, faults)
+    if folders:
+        learned = {f.name for f in inner(folders.get("train", own)) if _holds_images(f)}
+        for name in sorted(name for name in set(found) - learned if found[name]):
+            what = "a class of which train/ has no image cannot be learned"
+            faults.add(own / name, what, "split-class")
+    else:
+        if split not in SPLITS:
+            raise no_split(root, split, SPLITS)
+        found = {
+            name: [image for image in images if by_hash(_key(own / name, image)) == split]
+            for name, images in found.items()
+        }
+    known = [name for name in found if name in class_map.by_name]
+    pairs = [(image, class_map.by_name[name]) for name in known for image in found[name]]
+    paths, classes = zip(*pairs, strict=True) if pairs else ((), ())
+    return ClassificationDataset(class_map, paths, classes, split, root)
+
+
+def _key(folder: Place, image: Place) -> str:
+    return f"{folder.name}/{image.name}"
+
+
+def _class_map(
+    root: Place,
+    own: Place,
+    names: set[str],
+    class_names: tuple[str, ...] | None,
+    faults: Faults,
+) -> ClassMap:
+    """The names that were asked for, or those of `classes.txt`, or those of all folders."""
+    listed = class_names_in(root)
+    said = class_names_in(own) if own != root else None
+    class_map = ClassMap(class_names or listed or said or tuple(sorted(names)))
+    if class_names is None and said is not None and said != class_map.names:
+        what = f"other classes, or in another order, than {root / CLASSES}: {', '.join(said)}"
+        faults.add(own / CLASSES, what, "class-map")
+    for name in sorted(names - set(class_map.names)):
+        what = f"class {name!r} is not in the class map: {', '.join(class_map.names)}"
+        faults.add(root, what, "id")
+    return class_map
+
+
+def split_folders(root: Place) -> dict[str, Place]:
+    """Split -> its folder, of those that are there."""
+    there = {folder.name.lower(): folder for folder in inner(root)}
+    found = {}
+    for split, names in SPLITS.items():
+        known = [there[name] for name in names if name in there]
+        if len(known) > 1:
+            raise DataError(
+                f"{root} has two folders for {split}: {', '.join(f.name for f in known)}",
+                fix="keep one of them",
+            )
+        if known:
+            found[split] = known[0]
+    return found
+
+
+def inner(folder: Place) -> list[Any]:
+    """Folders in a folder, in order of their names, without hidden ones."""
+    if not folder.is_dir():
+        return []
+    there: list[Any] = list(folder.iterdir())
+    return sorted(p for p in there if p.is_dir() and not p.name.startswith("."))
+
+
+def is_image(file: Place) -> bool:
+    """Whether a file is an image, by its name."""
+    return file.suffix.lower() in ENDINGS and not file.name.startswith(".")
+
+
+def _holds_images(folder: Place) -> bool:
+    return any(map(is_image, folder.iterdir()))
+
+
+def _images(folder: Place, faults: Faults) -> list[Place]:
+    images = []
+    there: list[Any] = list(folder.iterdir())
+    for file in sorted(there):
+        if file.name.startswith("."):
+            continue
+        if file.is_dir():
+            faults.add(file, "a folder inside the folder of a class", "stray")
+        elif is_image(file):
+            images.append(file)
+        else:
+            what = f"no image: its name ends in none of {' '.join(sorted(ENDINGS))}"
+            faults.add(file, what, "stray")
+    return images
+
+
+def _look_beside(folder: Place, faults: Faults) -> None:
+    """Images beside the folders of classes belong to none of them."""
+    there: list[Any] = list(folder.iterdir())
+    for file in sorted(item for item in there if is_image(item) and not item.is_dir()):
+        faults.add(file, "an image that lies in no class's folder", "stray")

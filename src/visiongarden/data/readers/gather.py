@@ -1,0 +1,180 @@
+"""`gather`: what is sound in one split of any format, and all that is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.faults import Faults
+from visiongarden.data.labelled_images import ClassificationDataset
+from visiongarden.data.masks import SegmentationDataset
+from visiongarden.data.readers import (
+    array_record,
+    coco,
+    csv_table,
+    folders,
+    mask_folders,
+    voc,
+    yolo,
+)
+from visiongarden.data.readers.build import by_hash
+from visiongarden.data.readers.notes import notes_of
+from visiongarden.data.table import Table, located_in
+from visiongarden.errors import DataError, UserError
+from visiongarden.storage.place import Place
+from visiongarden.types import Example
+
+READERS: dict[str, Any] = {
+    "coco": coco,
+    "voc": voc,
+    "yolo": yolo,
+    "csv": csv_table,
+    "arrayrecord": array_record,
+    "folders": folders,
+    "masks": mask_folders,
+}
+EVERY_FORMAT = tuple(READERS)
+PARTS = ("train", "val", "test")
+"""Splits into which a set is divided, in their usual order."""
+FORMATS = tuple(name for name in EVERY_FORMAT if name not in ("folders", "masks"))
+"""Formats whose labels are boxes."""
+
+AnyDataset = DetectionDataset | ClassificationDataset | SegmentationDataset
+
+LEAST_DIVIDED = 10
+"""Images from which on a set of one split is divided: of fewer, a tenth is no image."""
+
+
+def splits_of(root: Place, format: str) -> list[str]:
+    """Names of a data set's splits.
+
+    A set with one split for training only is divided 80/10/10 by a hash of the images' names.
+
+    Raises:
+        DataError: what lists them cannot be read.
+    """
+    try:
+        names = list(READERS[format].splits(root))
+        stems = _divided(root, format, names) if _may_be_divided(root, format) else []
+    except OSError as error:
+        raise unreadable(root, error) from error
+    found = set(map(by_hash, stems))
+    return [name for name in PARTS if name in found] if stems else names
+
+
+def _divided(root: Place, format: str, splits: Sequence[str]) -> list[str]:
+    """Names of the images of a set that is to be divided; none where it has splits of its own."""
+    if len(splits) != 1 or splits[0] in PARTS[1:]:
+        return []
+    try:
+        found = READERS[format].read(root, splits[0], None, Faults(root))
+    except UserError:
+        return []  # reading it for its own sake reports what is wrong
+    stems = [_stem(found.image_path(i)) for i in range(len(found))]
+    return stems if len(stems) >= LEAST_DIVIDED else []
+
+
+def _may_be_divided(root: Place, format: str) -> bool:
+    """Whether a format has splits of its own, and the root is more than the file of one."""
+    reader = READERS[format]
+    if format == "arrayrecord" or not (root.is_dir() or format == "yolo"):
+        return False
+    return not (hasattr(reader, "is_split_by_hash") and reader.is_split_by_hash(root))
+
+
+def _stem(place: Any) -> str:
+    return str(place.stem)
+
+
+def _whole(root: Place, format: str, split: str) -> str | None:
+    """The one split that is divided to give the one that is asked for; None for any other set."""
+    if split not in PARTS:
+        return None
+    try:
+        if not _may_be_divided(root, format):
+            return None
+        splits = list(READERS[format].splits(root))
+    except UserError:
+        return None  # the reader reports it
+    return splits[0] if _divided(root, format, splits) else None
+
+
+def gather(
+    root: Place,
+    format: str,
+    split: str,
+    class_names: tuple[str, ...] | None = None,
+    invalid_boxes: str = "error",
+    one_based: bool = False,
+    mend: bool = False,
+    shift: int = 0,
+) -> tuple[Any, Faults]:
+    """What is sound in one split, and all that is not; reading refuses the latter.
+
+    With `mend` boxes are cut at the border, and what is left out stands in `dropped`. `shift` is
+    what boxes' class ids are too high by.
+
+    Raises:
+        DataError: the split cannot be read at all.
+        UserError: an argument is not valid.
+    """
+    if class_names is not None and not class_names:
+        raise UserError("class_names is empty", rule="at least one name, or None")
+    faults = Faults(root, invalid_boxes, mend, shift)
+    found: Any
+    try:
+        whole = _whole(root, format, split)
+        if whole is not None:
+            faults.includes = lambda path: by_hash(_stem(path)) == split
+        if format == "voc":
+            found = voc.read(root, whole or split, class_names, faults, one_based)
+        else:
+            found = READERS[format].read(root, whole or split, class_names, faults)
+    except OSError as error:  # may not be read, or a name longer than the file system allows
+        raise unreadable(root, error) from error
+    except DataError:
+        raise
+    except UserError as error:  # a class map that cannot be
+        raise DataError(f"{root}: {error.what}", rule=error.rule) from error
+    if whole is not None:
+        found = replace(found, split=split)
+    if format not in FORMATS:
+        kept = [i for i in range(len(found)) if faults.includes(found.image_path(i))]
+        return (found.part(kept) if whole is not None else found), faults
+    located = array_record.located if format == "arrayrecord" else located_in(root)
+    table = Table.of(found.examples if mend else _with_labels(found.examples, faults), located)
+    if _look_like_shares(table):
+        faults.add(
+            root,
+            f"all {len(table.arrays['boxes'])} boxes of {split} lie in the first pixel: "
+            "shares of the sides? boxes are pixels here",
+            "shares",
+        )
+    faults.notes = list(notes_of(faults, split, len(table)))
+    return replace(found, examples=table, notes=[note.what for note in faults.notes]), faults
+
+
+def _with_labels(examples: Sequence[Example], faults: Faults) -> Sequence[Example]:
+    """Without images that lose all their boxes on request: what they show is no background."""
+    if not (faults.drop and faults.emptied):
+        return examples
+    kept: list[Example] = []
+    for example in examples:
+        if str(example.path) in faults.emptied:
+            faults.dropped.append(f"{example.path}: the image, as all its boxes are left out")
+        else:
+            kept.append(replace(example, image_id=len(kept)))
+    return kept
+
+
+def _look_like_shares(table: Table) -> bool:
+    """Whether boxes that should be pixels are numbers from 0 to 1."""
+    boxes, sizes = table.arrays["boxes"], table.arrays["sizes"]
+    return len(boxes) >= 3 and bool(boxes.max() <= 1.001 and sizes.min() >= 16)
+
+
+def unreadable(root: Place, error: OSError) -> DataError:
+    """The error for what the system does not let be read."""
+    return DataError(f"{root} cannot be read", received=str(error)[:200])

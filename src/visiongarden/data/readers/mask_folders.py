@@ -1,0 +1,229 @@
+"""Folders of images and of masks, and the file that names the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from visiongarden.config import load_yaml
+from visiongarden.data.faults import Faults
+from visiongarden.data.masks import MOST_ID, SegmentationDataset
+from visiongarden.data.readers.build import by_hash, images_in, no_split, read_text
+from visiongarden.data.readers.folders import SPLITS, inner, split_folders, splits_by_hash
+from visiongarden.errors import DataError, UserError
+from visiongarden.storage.place import Place
+from visiongarden.types import IGNORE, ClassMap
+
+_IMAGES = ("images", "jpegimages", "image")
+_MASKS = ("masks", "mask", "segmentationclass", "annotations", "labels")
+_NAMES = ("classes.yaml", "classes.yml", "classes.json", "classes.txt")
+_EXAMPLE = "classes.yaml:  classes: [background, road, tree]"
+
+
+def looks_like(path: Place) -> bool:
+    """A folder with one of images and one of masks, or with splits that have them."""
+    if not path.is_dir():
+        return False
+    return any(_look_like_two(folder) for folder in (path, *split_folders(path).values()))
+
+
+def _look_like_two(folder: Place) -> bool:
+    found = _two_of(folder)
+    if found is None:
+        return False
+    if found[1].name.lower() in _MASKS[:2]:
+        return True
+    # The other names are also those of folders of text.
+    return any(images_in(one) for one in (found[1], *inner(found[1])))
+
+
+def is_surely(path: Place) -> bool:
+    """Whether a file says what the values of masks mean."""
+    return any(_file_in(folder) for folder in (path, *split_folders(path).values()))
+
+
+def splits(root: Place) -> list[str]:
+    """Names of the splits; without folders or lists for them, those into which the images fall."""
+    folders = split_folders(root)
+    if folders:
+        return list(folders)
+    images, masks = _two(root)
+    lists = _lists(root)
+    if lists:
+        # The original VOC lists the two together once more.
+        both = {"train", "val", "trainval"} <= lists.keys()
+        return [split for split in lists if not (both and split == "trainval")]
+    return list(split_folders(images)) or splits_by_hash({*images_in(images), *images_in(masks)})
+
+
+def is_split_by_hash(root: Place) -> bool:
+    """Whether neither folders nor lists say what an image is for."""
+    return not (split_folders(root) or _lists(root) or split_folders(_two(root)[0]))
+
+
+def read(
+    root: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
+) -> SegmentationDataset:
+    """Reads one split; see `visiongarden.data.read_masks`."""
+    images, masks = _pairs(root, split, faults)
+    class_map, colours, ignored = _classes(root, split, class_names, faults)
+    return SegmentationDataset(class_map, images, masks, colours, ignored, split, root)
+
+
+def _pairs(root: Place, split: str, faults: Faults) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Images and masks of one name, in order of the names."""
+    folders = split_folders(root)
+    if folders:
+        if split not in folders:
+            raise no_split(root, split, folders)
+        return _matched(*_two(folders[split]), faults)
+    images, masks = _two(root)
+    lists = _lists(root)
+    if lists:
+        if split not in lists:
+            raise no_split(root, split, lists)
+        lines = [line.strip() for line in read_text(lists[split]).split("\n")]
+        names = list(dict.fromkeys(line for line in lines if line))
+        return _matched(images, masks, faults, names)
+    parts = split_folders(images)
+    if parts:
+        if split not in parts:
+            raise no_split(root, split, parts)
+        own = split_folders(masks).get(split)
+        if own is None:
+            raise DataError(f"{masks} has no split {split!r}", rule=f"as {parts[split]}")
+        return _matched(parts[split], own, faults)
+    if split not in SPLITS:
+        raise no_split(root, split, SPLITS)
+    both = sorted({*images_in(images), *images_in(masks)})
+    return _matched(images, masks, faults, [name for name in both if by_hash(name) == split])
+
+
+def _lists(root: Place) -> dict[str, Place]:
+    """Split -> the list of its images, where there are lists."""
+    folder = root / "ImageSets" / "Segmentation"
+    files: list[Any] = list(folder.glob("*.txt")) if folder.is_dir() else []
+    return {file.stem: file for file in sorted(files)}
+
+
+def _two_of(folder: Place) -> tuple[Place, Place] | None:
+    there = {item.name.lower(): item for item in inner(folder)}
+    images = next((there[name] for name in _IMAGES if name in there), None)
+    masks = next((there[name] for name in _MASKS if name in there), None)
+    return None if images is None or masks is None else (images, masks)
+
+
+def _two(folder: Place) -> tuple[Place, Place]:
+    found = _two_of(folder)
+    if found is None:
+        raise DataError(
+            f"{folder} is no data set of masks",
+            rule="images/ beside masks/",
+            received=", ".join(item.name for item in inner(folder)) or "no folder",
+        )
+    return found
+
+
+def _matched(
+    images: Place, masks: Place, faults: Faults, names: list[str] | None = None
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    pictures, labels = images_in(images), images_in(masks)
+    wanted = sorted(pictures.keys() | labels.keys()) if names is None else names
+    pairs = []
+    for name in wanted:
+        if name not in pictures:
+            faults.add(
+                labels.get(name, masks / name), f"there is no image {images / name}.*", "pair"
+            )
+        elif name not in labels:
+            faults.add(pictures[name], f"there is no mask {masks / name}.png", "pair")
+        else:
+            pairs.append((pictures[name], labels[name]))
+    return tuple(image for image, _ in pairs), tuple(mask for _, mask in pairs)
+
+
+_Classes = tuple[ClassMap, tuple[tuple[int, int, int], ...] | None, tuple[Any, ...]]
+
+
+def _classes(
+    root: Place, split: str, class_names: Sequence[str] | None, faults: Faults
+) -> _Classes:
+    """What the root's file says, or that of the split's own folder."""
+    own = split_folders(root).get(split)
+    files = [file for folder in (root, own) if folder is not None and (file := _file_in(folder))]
+    if not files:
+        raise DataError(f"{root} does not name its classes", rule=_EXAMPLE)
+    found, *others = (_said_in(file) for file in files)
+    if others and others[0] != found:
+        what = f"other classes, or in another order, than {files[0]}"
+        faults.add(files[1], f"{what}: {', '.join(others[0][0].names)}", "class-map")
+    if class_names is not None and tuple(class_names) != found[0].names:
+        raise DataError(
+            f"{files[0]} names other classes",
+            rule=", ".join(class_names),
+            received=", ".join(found[0].names),
+        )
+    return found
+
+
+def _file_in(folder: Place) -> Place | None:
+    return next((folder / name for name in _NAMES if (folder / name).is_file()), None)
+
+
+def _said_in(file: Place) -> _Classes:
+    text = read_text(file)
+    try:
+        if file.suffix == ".txt":
+            lines = [line.strip() for line in text.split("\n")]
+            return _meaning(file, {"classes": [line for line in lines if line]})
+        # JSON is YAML. A text without a line's end could be taken for a file's name.
+        return _meaning(file, load_yaml(text + "\n"))
+    except DataError:
+        raise
+    except UserError as error:
+        what = f"{file}: {error.what}"
+        raise DataError(what, rule=error.rule, received=error.received) from error
+
+
+def _meaning(file: Place, said: Mapping[str, Any]) -> _Classes:
+    classes = said.get("classes")
+    if isinstance(classes, list):
+        classes = (
+            {name: index for index, name in enumerate(classes)} if _distinct(classes) else None
+        )
+    if not isinstance(classes, Mapping) or not 1 < len(classes) <= IGNORE:
+        raise DataError(
+            f"{file}: `classes` names no classes",
+            rule=f"2 to {IGNORE} different names, as a list, or each with its id or its colour",
+            fix=_EXAMPLE,
+        )
+    values, names = list(classes.values()), tuple(map(str, classes))
+    ignored = said.get("ignore", [IGNORE])
+    if not isinstance(ignored, list):
+        raise DataError(f"{file}: `ignore` is no list", fix="ignore: [255]")
+    if all(map(_is_id, values)) and all(map(_is_id, ignored)):
+        both = sorted(set(values) & set(ignored)) if "ignore" in said else []
+        if both:
+            raise DataError(f"{file}: id {both[0]} is a class and ignored")
+        return ClassMap(names, tuple(values)), None, tuple(ignored)
+    colours = ignored if "ignore" in said else []
+    if all(map(_is_colour, values)) and all(map(_is_colour, colours)):
+        if len({tuple(value) for value in values}) < len(values):
+            raise DataError(f"{file}: two classes have one colour")
+        return ClassMap(names), tuple(map(tuple, values)), tuple(map(tuple, colours))
+    raise DataError(
+        f"{file}: the classes' values are neither all ids nor all colours",
+        rule=f"whole numbers from 0 to {MOST_ID}, or [red, green, blue] from 0 to 255",
+    )
+
+
+def _distinct(names: list[Any]) -> bool:
+    return all(isinstance(name, (str, int)) for name in names) and len(set(names)) == len(names)
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_ID
+
+
+def _is_colour(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(_is_id(v) and v < 256 for v in value)

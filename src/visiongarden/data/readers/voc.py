@@ -1,0 +1,209 @@
+"""Pascal VOC XML: Everingham et al. 2010; corners in pixels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.faults import Faults, wrong_size
+from visiongarden.data.readers.build import (
+    Label,
+    by_hash,
+    class_names_in,
+    example,
+    images_in,
+    names_in,
+    no_split,
+    read_text,
+    size_of,
+)
+from visiongarden.data.readers.other_tools import is_other
+from visiongarden.data.readers.xml_tree import Element, parse_xml
+from visiongarden.errors import DataError
+from visiongarden.storage.place import Place
+from visiongarden.types import ClassMap, Example
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+def looks_like(path: Place) -> bool:
+    """A folder with one of annotations and one of images."""
+    folders = _folders(path)
+    return folders is not None and any(folders[0].glob("*.xml"))
+
+
+def splits(path: Place) -> list[str]:
+    """Names of the splits."""
+    folders = _folders(path)
+    listed = _splits(path, folders[0]) if folders else {}
+    # The original VOC lists the two together once more.
+    both = {"train", "val", "trainval"} <= listed.keys()
+    return [split for split in listed if not (both and split == "trainval")]
+
+
+def read(
+    path: Place,
+    split: str,
+    class_names: tuple[str, ...] | None,
+    faults: Faults,
+    one_based: bool = False,
+) -> DetectionDataset:
+    """Reads one split; see `visiongarden.data.readers`."""
+    folders = _folders(path)
+    if folders is None:
+        raise DataError(
+            f"{path} is no Pascal VOC data set",
+            rule="Annotations/ beside JPEGImages/, or annotations/ beside images/",
+        )
+    annotations, pictures = folders
+    images = images_in(pictures)
+    listed = _splits(path, annotations)
+    if split not in listed:
+        raise no_split(path, split, listed)
+    trees = _trees(annotations, listed, faults)
+    names = class_names or class_names_in(path) or _names(path, trees, faults)
+    class_map = ClassMap(names)
+    examples: list[Example] = []
+    for name, times in Counter(listed[split]).items():
+        if times > 1:
+            faults.add(path, f"{name} stands {times} times in the list of {split}")
+        if name not in trees:
+            continue
+        image = images.get(name)
+        if image is None:
+            there_is_none = f"there is no image {pictures / name}.*"
+            faults.add(annotations / f"{name}.xml", there_is_none, "image")
+            continue
+        found = _example(
+            annotations / f"{name}.xml",
+            trees[name],
+            image,
+            class_map,
+            faults,
+            one_based,
+            len(examples),
+        )
+        if found is not None:
+            examples.append(found)
+    return DetectionDataset(class_map, tuple(examples), split, path, faults.dropped)
+
+
+def _example(
+    file: Place,
+    tree: Element,
+    image: Place,
+    class_map: ClassMap,
+    faults: Faults,
+    one_based: bool,
+    index: int,
+) -> Example | None:
+    size = size_of(image, faults)
+    if size is None:
+        return None
+    said = tree.child("size")
+    if said is not None:
+        sides = (said.number("height"), said.number("width"))
+        if all(sides) and sides != size:
+            given = [f"{side:g}" for side in sides if side is not None]
+            same = tuple(sides) == size[::-1]
+            faults.add(
+                f"{file}:{said.line}", wrong_size(size[::-1] if same else given, size), "size"
+            )
+            return None
+    items = [item for item in tree.children if item.tag == "object"]
+    labels = [
+        label for item in items if (label := _label(file, item, class_map, faults, one_based))
+    ]
+    keys = tree.keys(known=("filename", "size", "object"))
+    return example(image, size, labels, faults, index, len(items), keys)
+
+
+def _label(
+    file: Place, item: Element, class_map: ClassMap, faults: Faults, one_based: bool
+) -> Label | None:
+    name, box = item.text_of("name"), item.child("bndbox")
+    where = f"{file}:{item.line}"
+    faults.ids[name] += 1
+    if name not in class_map.by_name:
+        known = ", ".join(class_map.names)
+        faults.add(where, f"class {name!r:.60} is not in the class map: {known:.200}", "id")
+        return None
+    if box is None:
+        faults.add(where, "object without bndbox")
+        return None
+    values = [box.number(corner) for corner in _CORNERS]
+    missing = [c for c, v in zip(_CORNERS, values, strict=True) if v is None]
+    if missing:
+        faults.add(f"{file}:{box.line}", f"bndbox has no number for {', '.join(missing)}")
+        return None
+    x1, y1, x2, y2 = (v for v in values if v is not None)
+    shift = 1.0 if one_based else 0.0
+    # The original VOC counts the last pixel as inside: 1 to 10 are ten pixels.
+    corners = (x1 - shift, y1 - shift, x2, y2)
+    keys = item.keys(known=("name", "bndbox"))
+    return Label(f"{file}:{box.line}", corners, class_map.by_name[name], extra=keys)
+
+
+def _folders(root: Place) -> tuple[Place, Place] | None:
+    names = {p.name.lower(): p for p in root.iterdir() if p.is_dir()} if root.is_dir() else {}
+    pictures = names.get("jpegimages") or names.get("images")
+    annotations = names.get("annotations")
+    if annotations and pictures:
+        return annotations, pictures
+    return (root, root) if root.is_dir() and _is_beside(root) else None
+
+
+def _is_beside(root: Place) -> bool:
+    """Whether XML files are beside their images, as labelImg writes them, and nothing else is."""
+    names = names_in(root)
+    if any(name.endswith((".json", ".csv", ".yaml", ".yml")) for name in names):
+        return False
+    files = [name for name in names if name.endswith(".xml") and not is_other(root / name)][:1]
+    return bool(files) and files[0].removesuffix(".xml") in images_in(root)
+
+
+def _splits(root: Place, annotations: Place) -> dict[str, list[str]]:
+    lists = root / "ImageSets" / "Main"
+    if lists.is_dir():
+        # Files such as `cat_train.txt` list one class with a flag; the split's own has no flag. The
+        # name of an image may hold a space, too.
+        known = {name.removesuffix(".xml") for name in names_in(annotations)}
+        found = {file.stem: read_text(file).split("\n") for file in lists.glob("*.txt")}
+        rows = {name: [line.strip() for line in lines] for name, lines in found.items()}
+        return {
+            name: [line for line in lines if line]
+            for name, lines in sorted(rows.items())
+            if all(len(line.split()) <= 1 or line.strip() in known for line in lines)
+        }
+    hashed: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    for stem in sorted(file.stem for file in annotations.glob("*.xml")):
+        hashed[by_hash(stem)].append(stem)
+    return hashed
+
+
+def _trees(
+    annotations: Place, listed: Mapping[str, list[str]], faults: Faults
+) -> dict[str, Element]:
+    """Every file that a split names: the classes must be the same in all splits."""
+    trees = {}
+    for name in dict.fromkeys(name for names in listed.values() for name in names):
+        file = annotations / f"{name}.xml"
+        try:
+            trees[name] = parse_xml(file)
+        except DataError as error:
+            faults.add_error(error, "unreadable")
+    return trees
+
+
+def _names(root: Place, trees: Mapping[str, Element], faults: Faults) -> tuple[str, ...]:
+    names = {
+        item.text_of("name")
+        for tree in trees.values()
+        for item in tree.children
+        if item.tag == "object"
+    }
+    if not names - {""}:
+        faults.raise_if_any()
+        raise DataError(f"{root}: no annotation names a class")
+    return tuple(sorted(names - {""}))

@@ -1,0 +1,110 @@
+"""YOLO txt: one file an image, one line an object, all numbers shares of the sides, 0 to 1.
+
+A line is class, center x, center y, width, height; or class and three or more points x, y; or, with
+`kpt_shape` in data.yaml, a box and the keypoints of its object.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.faults import Faults
+from visiongarden.data.readers.build import example, read_text, size_of
+from visiongarden.data.readers.class_lists import in_order, refuse_other_lists
+from visiongarden.data.readers.yolo_files import Pair, pairs_of
+from visiongarden.data.readers.yolo_lines import KptShape, all_boxes, label_of
+from visiongarden.data.readers.yolo_yaml import has_yaml, is_described, layout_of
+from visiongarden.errors import DataError
+from visiongarden.storage.place import Place
+from visiongarden.types import ClassMap, Example, ImageSize
+
+YAML_KEYS = frozenset({"path", "train", "val", "valid", "test", "names", "nc", "kpt_shape"})
+"""Keys of `data.yaml` that are read, or written from what is read; the others are kept."""
+
+
+def looks_like(path: Place) -> bool:
+    """A YAML file, or a folder with one that has `names`, or with `labels/*.txt`."""
+    if path.is_file():
+        return path.suffix in {".yaml", ".yml"}
+    return is_described(path)
+
+
+def is_surely(path: Place) -> bool:
+    """Whether there are a YAML file and folders of labels: other formats hold one of the two."""
+    if path.is_file():
+        return True
+    return has_yaml(path) and any(
+        folder.name == "labels" for top in (path, *_inside(path)) for folder in _inside(top)
+    )
+
+
+def _inside(folder: Place) -> list[Any]:
+    return [item for item in folder.iterdir() if item.is_dir()]
+
+
+def splits(path: Place) -> list[str]:
+    """Names of the splits that the YAML file gives."""
+    return layout_of(path).splits()
+
+
+def read(
+    path: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
+) -> DetectionDataset:
+    """Reads one split; see `visiongarden.data.readers`."""
+    layout = layout_of(path)
+    named = bool(layout.data.get("names"))
+    own = class_names if class_names and not named else layout.names()
+    kpt_shape = layout.kpt_shape()
+    pairs = pairs_of(layout, split, faults)
+    if named:
+        refuse_other_lists(layout.file, own, _lists(layout.root, pairs))
+    names = ClassMap(class_names or own)
+    examples: Any = []
+    for index, (image, labels) in enumerate(pairs):
+        size = size_of(image, faults)
+        if size is not None:
+            examples.append(_example(image, labels, size, len(names), faults, index, kpt_shape))
+    examples, ids = in_order(examples, own, names.names)
+    names = ClassMap(names.names, ids)
+    extra = {str(key): value for key, value in layout.data.items() if str(key) not in YAML_KEYS}
+    return DetectionDataset(names, tuple(examples), split, path, faults.dropped, extra)
+
+
+def _lists(root: Place, pairs: list[Pair]) -> set[Place]:
+    """Folders where tools put a list of the classes."""
+    labels = {label.parent for _, label in pairs if label is not None}
+    return {root, *labels, *(folder.parent for folder in labels if folder != root)}
+
+
+def _example(
+    image: Place,
+    file: Place | None,
+    size: ImageSize,
+    count: int,
+    faults: Faults,
+    index: int,
+    kpt_shape: KptShape | None,
+) -> Example:
+    """The image with the objects of its label file; without one it shows no object."""
+    text, given = "", 0
+    if file is not None:
+        try:
+            text = read_text(file)
+        except DataError as error:
+            faults.add_error(error, "unreadable")
+            given = 1
+    quick = None if faults.shift or given else all_boxes(text, size, count)
+    if quick is not None:
+        faults.ids.update(quick[1].tolist())
+        crowd = np.zeros(len(quick[0]), bool)
+        return Example(*quick, path=image, image_id=index, size=size, crowd=crowd)
+    labels = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            given += 1
+            label = label_of(f"{file}:{number}", line, size, count, faults, kpt_shape)
+            labels += [label] if label else []
+    return example(image, size, labels, faults, index, given)

@@ -1,0 +1,170 @@
+"""Images of a YOLO split and their label files: `images/…` beside `labels/…`, or lists."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from visiongarden.data.faults import Faults
+from visiongarden.data.readers.build import (
+    CLASSES,
+    images_in,
+    names_in,
+    no_split,
+    read_text,
+    there,
+)
+from visiongarden.data.readers.yolo_yaml import Layout
+from visiongarden.errors import DataError
+from visiongarden.storage.place import Place
+
+Pair = tuple[Place, Place | None]
+"""An image and its label file, or None where it has none."""
+
+_MOST_SEARCHED = 10_000
+"""Folders in which labels are looked for that were not found where they belong."""
+
+
+def pairs_of(layout: Layout, split: str, faults: Faults) -> list[Pair]:
+    """Images of a split, each with its label file.
+
+    Raises:
+        DataError: no such split, or what the file names is not there.
+    """
+    entries = layout.entries(split)
+    if not entries:
+        raise no_split(layout.file, split, layout.splits())
+    found: list[Pair] = []
+    for entry in entries:
+        found += _listed(layout, entry, faults)
+    for image, times in Counter(image for image, _ in found).items():
+        if times > 1:
+            faults.add(layout.file, f"{image} stands {times} times in {split}", "listed-twice")
+    found = [pair for pair in found if faults.includes(pair[0])]
+    faults.unlabeled += [str(image) for image, labels in found if labels is None]
+    if found and len(faults.unlabeled) == len(found):
+        faults.searched = _search(layout, [image for image, _ in found])
+    return found
+
+
+def _places(layout: Layout, entry: str) -> list[Place]:
+    """Where a folder or a list may be, the likeliest first."""
+    base = there(layout.root, str(layout.data.get("path") or "."))
+    inner = entry.replace("\\", "/")
+    # Roboflow writes ../train/images for train/images beside data.yaml.
+    while inner.startswith("../"):
+        inner = inner.removeprefix("../")
+    return [there(base, entry), there(layout.root, entry), there(layout.root, inner)]
+
+
+def _found(places: Iterable[Place]) -> Place | None:
+    return next((place for place in places if place.is_dir() or _is_list(place)), None)
+
+
+def _is_list(place: Place) -> bool:
+    return place.is_file() and place.suffix == ".txt"
+
+
+def _listed(layout: Layout, entry: str, faults: Faults) -> list[Pair]:
+    places = _places(layout, entry)
+    place = _found(places)
+    if place is None:
+        end = _existing_end(layout.root, entry)
+        raise DataError(
+            f"{layout.file}: there is no {places[0]}",
+            rule="a folder, or a .txt list of images",
+            fix=f"in {layout.file.name}, write {end} in place of {entry}" if end else None,
+        )
+    if place.is_dir():
+        return _in_folder(place, faults)
+    images = [_in_list(layout, place, line) for line in _lines(place)]
+    labels = [labels_of(image.parent) / f"{image.stem}.txt" for image in images]
+    return [
+        (image, label if label.exists() else None)
+        for image, label in zip(images, labels, strict=True)
+    ]
+
+
+def _lines(file: Place) -> list[str]:
+    return [line.strip() for line in read_text(file).split("\n") if line.strip()]
+
+
+def _in_list(layout: Layout, file: Place, line: str) -> Place:
+    """An image that a list names: beside the list, or as the folders of data.yaml are."""
+    first, *others = [there(file.parent, line), *_places(layout, line)]
+    if first.is_file():
+        return first
+    return next((place for place in others if place.is_file()), first)
+
+
+def _existing_end(root: Place, entry: str) -> str:
+    """The longest end of a path that is there beside data.yaml; "" where none is."""
+    parts = [part for part in PurePosixPath(entry.replace("\\", "/")).parts if part != ".."]
+    ends = ["/".join(parts[i:]) for i in range(1, len(parts))]
+    return next((end for end in ends if (root / end).exists()), "")
+
+
+def _in_folder(place: Place, faults: Faults) -> list[Pair]:
+    """Images of a folder and of those in it; a label file that belongs to none is a fault."""
+    found: list[Pair] = []
+    for folder in _folders(place):
+        images = images_in(folder)
+        labels = labels_of(folder)
+        texts = {name for name in names_in(labels) if name.endswith(".txt")}
+        wanted = {f"{stem}.txt" for stem in images}
+        found += [
+            (image, labels / f"{stem}.txt" if f"{stem}.txt" in texts else None)
+            for stem, image in images.items()
+        ]
+        # Beside the images, or where tools put their list of names, a text may be anything.
+        for name in sorted(texts - wanted - {CLASSES}) if labels != folder else []:
+            faults.add(labels / name, "labels of an image that is not there", "image")
+    return found
+
+
+def _folders(place: Place) -> list[Place]:
+    """A folder and all in it that may hold images, in order."""
+    inside = [folder for folder in _walked(place) if folder.name != "labels" and folder != place]
+    return [place, *sorted(inside)]
+
+
+def _walked(place: Place) -> list[Any]:
+    if isinstance(place, Path):
+        return [Path(top) for top, _, _ in os.walk(place)]
+    return [place, *(item for item in place.rglob("*") if item.is_dir())]
+
+
+def labels_of(folder: Place) -> Place:
+    """Where the label files of a folder's images are."""
+    parts = list(folder.parts)
+    # The last `images` in the path: an outer folder may have that name too.
+    for i in range(len(parts) - 1, -1, -1):
+        if parts[i] == "images":
+            parts[i] = "labels"
+            return Path(*parts) if isinstance(folder, Path) else folder.with_parts(parts)
+    return folder
+
+
+def _search(layout: Layout, images: list[Place]) -> str:
+    """Where labels were looked for in vain, and texts of the images' names elsewhere."""
+    stems = {image.stem for image in images}
+    folders = list(dict.fromkeys(labels_of(image.parent) for image in images))
+    looked = ", ".join(map(str, folders[:3])) + (" …" if len(folders) > 3 else "")
+    found = []
+    for folder in _walked(layout.root)[:_MOST_SEARCHED]:
+        named = [
+            name
+            for name in names_in(folder)
+            if name.lower().endswith(".txt")
+            and name[:-4] in stems
+            and not (folder in folders and name.endswith(".txt"))
+        ]
+        if named:
+            found.append(f"{folder} ({len(named)} files, such as {named[0]})")
+    text = "; ".join(found[:3]) + (" …" if len(found) > 3 else "")
+    return f"label files were looked for in {looked}; " + (
+        f"files of the images' names that were not read: {text}" if found else "none is elsewhere"
+    )

@@ -1,0 +1,211 @@
+"""The YAML file of a YOLO data set: splits, class names, `kpt_shape`; or `classes.txt` alone."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from visiongarden.config import load_yaml
+from visiongarden.data.readers.build import CLASSES, class_names_in, names_in, read_text
+from visiongarden.data.readers.yolo_lines import KptShape
+from visiongarden.errors import DataError, UserError
+from visiongarden.storage.place import Place
+
+KEYS = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}
+_USUAL = ("data.yaml", "data.yml")
+_MOST_TEXTS = 2000
+"""Label files that are read to count the classes for an error's fix."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What describes a data set: its file, and the keys that the file gives."""
+
+    file: Place
+    data: Mapping[str, Any]
+
+    @property
+    def root(self) -> Place:
+        """The folder that relative paths count from, where `path` gives no other."""
+        return self.file.parent
+
+    def entries(self, split: str) -> list[str]:
+        """Folders and lists of a split; none where the file does not name it."""
+        keys = KEYS.get(split, (split,))
+        value = next((self.data[key] for key in keys if self.data.get(key)), None)
+        return (
+            [] if value is None else list(map(str, value if isinstance(value, list) else [value]))
+        )
+
+    def splits(self) -> list[str]:
+        """Names of the splits."""
+        return [split for split in KEYS if self.entries(split)]
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their ids.
+
+        Raises:
+            DataError: `names` is not a list, or does not fit `nc`.
+        """
+        names = self.data.get("names")
+        if isinstance(names, dict):
+            keys = [int(k) if str(k).isdecimal() else -1 for k in names]
+            if sorted(keys) != list(range(len(keys))):
+                raise DataError(
+                    f"{self.file}: `names` is not numbered 0, 1, 2, …", received=str(list(names))
+                )
+            names = [name for _, name in sorted(zip(keys, names.values(), strict=True))]
+        if not isinstance(names, list) or not names:
+            raise DataError(f"{self.file}: `names` lists no classes")
+        self._check_count(len(names))
+        return tuple(str(name) for name in names)
+
+    def _check_count(self, names: int) -> None:
+        count = self.data.get("nc")
+        if isinstance(count, str) and count.strip().isdecimal():
+            count = int(count)  # quoted, it can mean nothing else
+        if count is not None and not isinstance(count, (int, float)):
+            raise DataError(
+                f"{self.file}: `nc` is {count!r:.60}", rule=f"the number of `names`: nc: {names}"
+            )
+        if count is not None and count != names:
+            raise DataError(f"{self.file}: `nc` is {count}, `names` has {names}")
+
+    def kpt_shape(self) -> KptShape | None:
+        """Number of keypoints and of values of each, of pose labels; None for others.
+
+        Raises:
+            DataError: it is not two such numbers.
+        """
+        shape = self.data.get("kpt_shape")
+        if shape is None:
+            return None
+        whole = isinstance(shape, list) and all(type(value) is int for value in shape)
+        if not whole or len(shape) != 2 or shape[0] < 1 or shape[1] not in (2, 3):
+            raise DataError(
+                f"{self.file}: `kpt_shape` is {shape!r:.60}",
+                rule="[number of keypoints, 2 or 3 values of each]",
+                fix="kpt_shape: [17, 3]",
+            )
+        return shape[0], shape[1]
+
+
+def layout_of(path: Place) -> Layout:
+    """What describes the data set at a path.
+
+    Raises:
+        DataError: nothing does, or several files do; or the YAML file cannot be read.
+    """
+    file = path if path.is_file() else _file_in(path)
+    if file is None:
+        raise _undescribed(path)
+    if file.name == CLASSES:
+        return Layout(file, {"names": list(class_names_in(path) or ()), **_folders(path)})
+    try:
+        return Layout(file, _yaml(file))
+    except UserError as error:
+        what = error.what if isinstance(file, Path) else f"{file}: {error.what}"
+        raise DataError(what, rule=error.rule, received=error.received) from error
+
+
+def is_described(path: Place) -> bool:
+    """Whether a folder holds what describes a data set, or its text labels at least."""
+    return has_yaml(path) or bool(_folders(path))
+
+
+def has_yaml(path: Place) -> bool:
+    """Whether a folder holds a YAML file that describes a data set, or several."""
+    return bool(_yaml_files(path))
+
+
+def _yaml_files(root: Place) -> list[str]:
+    """`data.yaml`, where it names classes or cannot be read; else all that name classes."""
+    names = [name for name in names_in(root) if name.endswith((".yaml", ".yml"))]
+    usual = next((name for name in _USUAL if name in names), None)
+    if usual is not None and _names_classes(root / usual, unreadable=True):
+        return [usual]
+    return [name for name in names if _names_classes(root / name)]
+
+
+def _file_in(root: Place) -> Place | None:
+    found = _yaml_files(root)
+    if len(found) > 1:
+        raise DataError(
+            f"{root} has {len(found)} YAML files that name classes: {', '.join(found)}",
+            rule="one data.yaml, or the file itself",
+            fix=f"give the file itself: {shlex.quote(str(root / found[0]))}"
+            if isinstance(root, Path)
+            else "name the right one data.yaml",
+        )
+    if found:
+        return root / found[0]
+    # Label Studio exports images/, labels/ and classes.txt.
+    return root / CLASSES if (root / CLASSES).is_file() and _folders(root) else None
+
+
+def _names_classes(file: Place, unreadable: bool = False) -> bool:
+    try:
+        return "names" in _yaml(file)
+    except UserError:
+        return unreadable
+
+
+def _yaml(file: Place) -> dict[str, Any]:
+    # A text without a line's end could be taken for a file's name.
+    return load_yaml(file if isinstance(file, Path) else read_text(file) + "\n")
+
+
+def _folders(root: Place) -> dict[str, str]:
+    """Split -> its folder of images, of a set with text labels that no YAML file describes."""
+    if not root.is_dir():
+        return {}
+    found: dict[str, str] = {}
+    for split, keys in KEYS.items():
+        for key in keys:
+            for images, labels in (
+                (f"images/{key}", f"labels/{key}"),
+                (f"{key}/images", f"{key}/labels"),
+            ):
+                if split not in found and _texts(root / labels) and names_in(root / images):
+                    found[split] = images
+    if not found and _texts(root / "labels") and names_in(root / "images"):
+        found["train"] = "images"
+    return found
+
+
+def _texts(folder: Place) -> list[str]:
+    return [name for name in names_in(folder) if name.endswith(".txt") and name != CLASSES]
+
+
+def _undescribed(root: Place) -> DataError:
+    """The error for a folder without a YAML file; prints the file to write, where it can be."""
+    folders = _folders(root)
+    if not folders:
+        return DataError(f"{root} has no data.yaml", rule="names and splits are in data.yaml")
+    labels = [root / (part.replace("images", "labels")) for part in folders.values()]
+    count = _count_of_classes([folder / name for folder in labels for name in _texts(folder)])
+    lines = [f"{split}: {folder}" for split, folder in folders.items()]
+    lines.append(f"names: [{', '.join(f'class{i}' for i in range(count))}]")
+    text = "\\n".join(lines)
+    return DataError(
+        f"{root} holds YOLO labels without data.yaml",
+        rule="names and splits are in data.yaml, or the names in classes.txt, one a line",
+        fix=f"printf '{text}\\n' > {shlex.quote(str(root / 'data.yaml'))}"
+        if isinstance(root, Path)
+        else f"add data.yaml: {'; '.join(lines)}",
+    )
+
+
+def _count_of_classes(files: list[Place]) -> int:
+    highest = 0
+    for file in files[:_MOST_TEXTS]:
+        try:
+            words = [line.split()[0] for line in read_text(file).splitlines() if line.strip()]
+        except DataError:
+            continue
+        ids = [int(word) for word in words if word.isdecimal() and len(word) < 4]
+        highest = max([highest, *ids])
+    return highest + 1

@@ -1,0 +1,1 @@
+"""Writers: data sets -> COCO JSON, YOLO txt, VOC, CSV, ArrayRecord, class folders, mask folders."""

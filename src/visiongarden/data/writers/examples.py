@@ -1,0 +1,127 @@
+"""What writers need of examples: their objects, names for their files, their images' bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from visiongarden.data.dataset import DetectionDataset
+from visiongarden.errors import UserError
+from visiongarden.samples.extra import unpack
+from visiongarden.storage.header import MOST_BYTES
+from visiongarden.storage.place import read_bytes
+from visiongarden.types import Example, Outline
+
+Splits = Mapping[str, DetectionDataset]
+
+_SHOWN = 3
+_KINDS = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"BM": ".bmp", b"RI": ".webp"}
+
+
+class Lost(list[str]):
+    """What a format has no place for, one line each; and the names under which images are written.
+
+    Attributes:
+        names: of each split's images, in their order.
+        groups: what is dropped -> the images, or splits, of which it is, once for each time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: dict[str, list[str]] = {}
+        self.groups: dict[str, list[str]] = {}
+
+    def of(self, name: str, dropped: Iterable[str]) -> None:
+        """Adds what is dropped of an image, or of a split."""
+        for what in dropped:
+            self.append(f"{name}: {what}")
+            self.groups.setdefault(what, []).append(name)
+
+    def summary(self) -> list[str]:
+        """One line for each kind of thing that is dropped: how many there are, and where."""
+        lines = []
+        for what, names in self.groups.items():
+            shown = list(dict.fromkeys(names))
+            more = ", …" * (len(shown) > _SHOWN)
+            lines.append(f"{len(names):,} × {what} ({', '.join(shown[:_SHOWN])}{more})")
+        return lines
+
+
+def objects(example: Example) -> Iterator[tuple[list[float], int, bool, Outline | None]]:
+    """Box, class, whether a crowd, and outline of each object."""
+    count = len(example.boxes)
+    crowd = example.crowd if example.crowd is not None else np.zeros(count, bool)
+    drawn = example.outlines or (None,) * count
+    rows = zip(example.boxes.tolist(), example.classes.tolist(), crowd.tolist(), drawn, strict=True)
+    yield from rows
+
+
+def named(
+    split: str, dataset: DetectionDataset, lost: Lost, taken: set[str] | None = None
+) -> Iterator[tuple[str, Example, bytes]]:
+    """Each example with a file name of its own, also without its ending, and its image's bytes."""
+    taken = set() if taken is None else taken
+    names = lost.names.setdefault(split, [])
+    for example in dataset:
+        raw = image_bytes(example)
+        given = _name_of(example)
+        ending = _ending(given) or _KINDS.get(raw[:2], ".tif")
+        stem = given.removesuffix(ending)
+        number, name = 1, stem
+        while name.lower() in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.lower())
+        names.append(name + ending)
+        yield name + ending, example, raw
+
+
+def _name_of(example: Example) -> str:
+    """The name of an image's file; a record keeps that of the file it was made of."""
+    if not example.path.suffix and example.extra is not None:
+        name = unpack(example)[0].get("file_name")
+        if isinstance(name, str) and name:
+            return name
+    return str(example.path.name)
+
+
+def _ending(name: str) -> str:
+    stem, dot, ending = name.rpartition(".")
+    return dot + ending if stem and ending else ""
+
+
+def stem_of(name: str) -> str:
+    """A file name without its ending."""
+    return name.rpartition(".")[0]
+
+
+def image_bytes(example: Example) -> bytes:
+    """The image file of an example, as it is."""
+    if example.path is None or isinstance(example.path, str):
+        raise UserError("an image that is not a file cannot be copied", rule="a data set of files")
+    return bytes(read_bytes(example.path, MOST_BYTES))
+
+
+def size_of(example: Example) -> tuple[int, int]:
+    """(height, width) of an example's image."""
+    if example.size is None:
+        raise UserError(f"{example.path}: the size of the image is not known")
+    return example.size
+
+
+def crowd_of(example: Example) -> np.ndarray:
+    """bool (n,): which boxes are crowds."""
+    return example.crowd if example.crowd is not None else np.zeros(len(example.boxes), bool)
+
+
+def area_of(example: Example) -> np.ndarray:
+    """float64 (n,): the areas that the file gives, NaN where it gives none."""
+    return example.area if example.area is not None else np.full(len(example.boxes), np.nan)
+
+
+def box_areas(example: Example) -> np.ndarray:
+    """float64 (n,): areas of the boxes."""
+    sides: Any = (example.boxes[:, 2:] - example.boxes[:, :2]).astype(np.float64)
+    return np.asarray(sides.prod(axis=1))

@@ -1,0 +1,246 @@
+"""What each format holds of an example, and what it has no place for.
+
+Each function returns the example as it is to be read back from the written file, and one line for
+each thing of it that is dropped.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from visiongarden.data.readers.csv_table import COLUMN_NAMES
+from visiongarden.data.writers.examples import (
+    Lost,
+    Splits,
+    area_of,
+    box_areas,
+    crowd_of,
+    objects,
+    size_of,
+)
+from visiongarden.samples import outlines
+from visiongarden.samples.extra import pack, unpack
+from visiongarden.types import Example, Outline
+
+Held = tuple[Example, list[str]]
+
+_ALWAYS = {"id", "file_name", "bbox", "segmentation", "area"}
+"""Keys that number things, or repeat exactly what boxes and polygons hold: never a loss."""
+_TAG = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
+
+
+def everything(example: Example) -> Held:
+    """COCO and ArrayRecord hold all of it."""
+    return example, []
+
+
+def with_areas(example: Example) -> Example:
+    """The example with an area for each object: of its mask, or of its box, where none is given."""
+    area = area_of(example).copy()
+    boxes = box_areas(example)
+    for i, (_, _, _, outline) in enumerate(objects(example)):
+        if math.isnan(area[i]):
+            area[i] = boxes[i] if outline is None else _mask_area(outline, size_of(example))
+    return replace(example, area=area)
+
+
+def _mask_area(outline: Outline, size: tuple[int, int]) -> float:
+    if outlines.parts_overlap(outline):
+        return float(outlines.fill(outline, size).sum())
+    return outlines.area_of(outline)
+
+
+def columns(example: Example) -> Held:
+    """CSV: classes, boxes, and each key of an object whose value is text, as a column."""
+    height, width = size_of(example)
+    sides = {"height": str(height), "width": str(width)}
+    keys = [
+        {k: v for k, v in row.items() if _is_column(k) and _is_text(v) and sides.get(k, v) == v}
+        for row in unpack(example)[1]
+    ]
+    return _boxes_and(example, {}, keys)
+
+
+def elements(example: Example) -> Held:
+    """VOC: classes, boxes, and each key whose value is text, or has texts, as an element."""
+    image, objects_ = unpack(example)
+    own = {"filename", "size", "object"}
+    keys = [_elements(row, {"name", "bndbox"}) for row in objects_]
+    return _boxes_and(example, _elements(image, own), keys)
+
+
+def _boxes_and(example: Example, image: dict[str, Any], keys: list[dict[str, Any]]) -> Held:
+    dropped = _trimmed(example)
+    for (_, _, many, outline), area in zip(
+        objects(example), _other_areas(example).tolist(), strict=True
+    ):
+        dropped += ["a crowd becomes an object"] * many
+        dropped += ["an outline; its box is kept"] * (outline is not None)
+        dropped += ["an area that is not that of the box"] * area
+    every, rows = unpack(example)
+    dropped += unused_keys({k: v for k, v in every.items() if k not in image}, "the image")
+    for row, held in zip(rows, keys, strict=True):
+        dropped += unused_keys({k: v for k, v in row.items() if k not in held})
+    return replace(_plain(example), extra=pack(image, keys)), dropped
+
+
+def _elements(keys: Mapping[str, Any], own: set[str]) -> dict[str, Any]:
+    return {k: v for k, v in keys.items() if k not in _ALWAYS | own and _is_element(k, v)}
+
+
+def _is_element(key: str, value: Any) -> bool:
+    if isinstance(value, list):
+        # One value alone would be read as that value, and not as a list of it.
+        return len(value) > 1 and not any(
+            isinstance(item, list) or not _is_element(key, item) for item in value
+        )
+    if _TAG.fullmatch(key) is None:
+        return False
+    if isinstance(value, dict):
+        return bool(value) and all(_is_element(*item) for item in value.items())
+    return _is_text(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value == value.strip() and value.isprintable()
+
+
+def _is_column(key: str) -> bool:
+    known = key.lower() in COLUMN_NAMES - {"width", "height"} or key in _ALWAYS
+    return bool(key) and _is_text(key) and not known
+
+
+def shares(example: Example, points: int = 0) -> Held:
+    """YOLO: a box, or a polygon in place of it, or a box with keypoints.
+
+    Args:
+        example: what is to be written.
+        points: number of keypoints of each object; 0 where none are written.
+    """
+    boxes, rings, dropped = example.boxes.copy(), [], []
+    size, areas = size_of(example), _other_areas(example)
+    dropped += _trimmed(example)
+    for i, (box, _, many, outline) in enumerate(objects(example)):
+        dropped += ["a crowd becomes an object"] * many
+        ring = None
+        if outline is not None and points:
+            dropped.append("an outline of an object that is written with keypoints")
+        elif outline is not None:
+            ring, lost = _one_ring(outline, box, size)
+            dropped += lost
+        if ring is not None:
+            boxes[i] = outlines.box_of((ring,))
+        rings.append(None if ring is None else (ring,))
+    dropped += ["an area that is not that of the box"] * int(areas.sum())
+    image, keys = unpack(example)
+    posed = [keypoints_of(row, points) for row in keys]
+    for row, found in zip(keys, posed, strict=True):
+        held = {"keypoints", "num_keypoints"} if found else set()
+        dropped += unused_keys({k: v for k, v in row.items() if k not in held})
+    dropped += unused_keys(image, "the image")
+    drawn = tuple(rings) if any(ring is not None for ring in rings) else None
+    extra = pack({}, [{"keypoints": found} if found else {} for found in posed])
+    return replace(_plain(example), boxes=boxes, outlines=drawn, extra=extra), dropped
+
+
+def _one_ring(
+    outline: Outline, box: list[float], size: tuple[int, int]
+) -> tuple[np.ndarray | None, list[str]]:
+    """The one polygon that is a mask's outline in YOLO; None where its box must stand for it."""
+    inside = outlines.cut(outline, (0.0, 0.0, float(size[1]), float(size[0])))
+    changed = ["an outline over the border is cut there"] * (inside is not outline)
+    if inside is not None and outlines.parts_overlap(inside):
+        # One line holds one polygon, in which what two parts share would be outside.
+        inside = outlines.outline_of(outlines.fill(inside, size))
+    if inside is None:
+        return None, ["an outline without a pixel in the image; the box is kept"]
+    off = float(np.abs(np.array(outlines.box_of(inside)) - box).max())
+    if off > 1:
+        return None, ["an outline that does not fill its box; the box is kept"]
+    if off > tolerance(size):
+        changed.append("a box that its outline does not fill by less than a pixel")
+    return outlines.joined(inside), changed
+
+
+def tolerance(size: tuple[int, int]) -> float:
+    """Pixels by which a coordinate may change when it is written with nine digits and read."""
+    return max(1e-3, 1e-6 * max(size))
+
+
+def shape_of_keypoints(splits: Splits) -> int:
+    """Number of keypoints of each object, where YOLO's pose labels can hold them; else 0.
+
+    A line holds a polygon or keypoints: those that more objects have.
+    """
+    counts: Counter[int] = Counter()
+    outlined = 0
+    for dataset in splits.values():
+        for example in dataset:
+            outlined += sum(outline is not None for outline in example.outlines or ())
+            if example.extra is not None and '"keypoints"' in example.extra:
+                for keys in unpack(example)[1]:
+                    counts[len(keys.get("keypoints") or ()) // 3] += 1
+    counts.pop(0, None)
+    if len(counts) != 1:
+        return 0
+    points, number = counts.most_common()[0]
+    return points if number >= outlined else 0
+
+
+def keypoints_of(keys: Mapping[str, Any], points: int) -> list[float] | None:
+    """x, y and visibility of each keypoint, pixels; None where there are not `points` of them."""
+    values = keys.get("keypoints")
+    if not points or not isinstance(values, list) or len(values) != 3 * points:
+        return None
+    if not all(type(v) in (int, float) and abs(v) < 1e9 for v in values):
+        return None
+    return [float(v) for v in values]
+
+
+def unused_keys(keys: Mapping[str, Any], owner: str = "an object") -> list[str]:
+    """What to say of keys that have no place."""
+    return [f"`{key}` of {owner}" for key in keys if key not in _ALWAYS]
+
+
+def drop_keys_of_files(splits: Splits, lost: Lost, held: bool = False) -> None:
+    """Lists the keys of each split's file, unless they are held, and those of its classes."""
+    for split, dataset in splits.items():
+        keys = [] if held else unused_keys(dataset.extra, "the file")
+        for name, row in zip(dataset.class_map.names, dataset.categories, strict=False):
+            keys += unused_keys(row, f"class {name}")
+        lost.of(split, keys)
+
+
+def _trimmed(example: Example) -> list[str]:
+    """What to say of boxes that are over the border in their file, by a pixel at most."""
+    if example.extra is None or '"bbox"' not in example.extra:
+        return []
+    lines = []
+    for box, keys in zip(example.boxes.tolist(), unpack(example)[1], strict=True):
+        given = keys.get("bbox")
+        if isinstance(given, list) and len(given) == 4:
+            x, y, w, h = map(float, given)
+            off = np.abs(np.array([x, y, x + w, y + h]) - box).max()
+            lines += ["a box over the border is cut there"] * bool(
+                off > tolerance(size_of(example))
+            )
+    return lines
+
+
+def _other_areas(example: Example) -> np.ndarray:
+    """bool (n,): which objects have another area than their box."""
+    area, boxes = area_of(example), box_areas(example)
+    return np.isfinite(area) & ~np.isclose(area, boxes, rtol=1e-5, atol=1e-6)
+
+
+def _plain(example: Example) -> Example:
+    return replace(
+        example, crowd=np.zeros_like(crowd_of(example)), outlines=None, area=None, extra=None
+    )

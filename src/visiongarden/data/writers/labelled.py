@@ -1,0 +1,84 @@
+"""Writers of class folders and of mask folders; files are copied as they are."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from visiongarden.config import dump_yaml
+from visiongarden.data.labelled_images import ClassificationDataset
+from visiongarden.data.masks import SegmentationDataset
+from visiongarden.data.writers.splits import one_map, parts_of, write_classes, write_file
+from visiongarden.storage.header import MOST_BYTES
+from visiongarden.storage.place import read_bytes
+from visiongarden.types import IGNORE, ClassMap
+
+
+def class_folders(
+    splits: Mapping[str, ClassificationDataset], folder: Path, lost: list[str]
+) -> None:
+    """`<split>/<class>/`, and `classes.txt` where the folders alone would not give the classes.
+
+    A split named "" is written without a folder of its own.
+    """
+    names = one_map(splits).names
+    used = {names[index] for dataset in splits.values() for index in dataset.classes}
+    if tuple(sorted(used)) != names:
+        write_classes(names, folder)
+    for split, dataset in splits.items():
+        for path, index in zip(dataset.paths, dataset.classes, strict=True):
+            raw = bytes(read_bytes(path, MOST_BYTES))
+            write_file(folder, *parts_of(split), names[index], path.name, content=raw)
+
+
+def mask_folders(
+    splits: Mapping[str, SegmentationDataset], folder: Path, lost: list[str], step: int = 0
+) -> None:
+    """`images/<split>/`, `masks/<split>/`, `classes.yaml`.
+
+    A split named "" is written without a folder of its own.
+
+    Args:
+        splits: what to write; all of one class map.
+        folder: where to.
+        lost: nothing is.
+        step: what the ids in masks and class map are to be lowered by; 0 copies the files.
+    """
+    class_map = one_map(splits)
+    dataset = next(iter(splits.values()))
+    write_file(folder, "classes.yaml", content=_classes(dataset, class_map, step))
+    for split, part in splits.items():
+        for index, (image, mask) in enumerate(zip(part.images, part.masks, strict=True)):
+            raw = bytes(read_bytes(image, MOST_BYTES))
+            write_file(folder, "images", *parts_of(split), image.name, content=raw)
+            if step:
+                raw, name = _lowered(part, index, step), f"{mask.stem}.png"
+            else:
+                raw, name = bytes(read_bytes(mask, MOST_BYTES)), mask.name
+            write_file(folder, "masks", *parts_of(split), name, content=raw)
+
+
+def _classes(dataset: SegmentationDataset, class_map: ClassMap, step: int) -> str:
+    said: dict[str, Any] = {}
+    if dataset.colours is not None:
+        values: list[Any] = [list(colour) for colour in dataset.colours]
+        if any(value != IGNORE for value in dataset.ignored):
+            said = {"ignore": [list(value) for value in dataset.ignored if value != IGNORE]}  # type: ignore[arg-type]
+    else:
+        values = [i - step for i in class_map.ids]
+        said = {"ignore": [value for value in dataset.ignored if value not in values]}
+    return dump_yaml({"classes": dict(zip(class_map.names, values, strict=True))} | said)
+
+
+def _lowered(dataset: SegmentationDataset, index: int, step: int) -> bytes:
+    values = dataset.values(index)
+    moved = np.where(np.isin(values, dataset.class_map.ids), values - step, values)
+    kind = np.uint8 if moved.max(initial=0) < 256 else np.uint16
+    stream = io.BytesIO()
+    Image.fromarray(moved.astype(kind)).save(stream, format="PNG")
+    return stream.getvalue()

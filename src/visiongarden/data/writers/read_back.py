@@ -1,0 +1,204 @@
+"""`read_back`: what is written is read again and compared before anybody sees it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.faults import Faults
+from visiongarden.data.labelled_images import ClassificationDataset
+from visiongarden.data.masks import SegmentationDataset
+from visiongarden.data.readers.gather import READERS
+from visiongarden.data.writers import held
+from visiongarden.data.writers.examples import Lost, area_of, crowd_of, size_of
+from visiongarden.errors import DataError
+from visiongarden.samples.extra import unpack
+from visiongarden.types import Example, Outline
+
+_SHOWN = 3
+_NUMBERS = {"id", "file_name"}
+"""Keys that are given anew where they do not tell things apart, or where names change."""
+
+
+def read_back(format: str, folder: Path, datasets: Mapping[str, Any], lost: Lost) -> None:
+    """Reads a data set that was just written, and compares it with what was to be written.
+
+    Boxes, classes, crowds, outlines, areas and unknown keys must be the same, apart from what is
+    listed as dropped; in class folders the images' classes, in mask folders each pixel's class.
+
+    Args:
+        format: in which it was written.
+        folder: where it was written.
+        datasets: split -> what was written.
+        lost: the names under which images were written.
+
+    Raises:
+        DataError: something is not as it was.
+    """
+    hold = _hold(format, datasets)
+    problems: list[str] = []
+    for split, dataset in datasets.items():
+        faults = Faults(folder)
+        try:
+            parts = [
+                READERS[format].read(folder, part, None, faults)
+                for part in _splits(format, folder, split)
+            ]
+        except DataError as error:
+            raise _different(format, [f"{split}: {error.what}"]) from error
+        problems += [str(finding) for finding in faults.found]
+        others = {part.class_map.names for part in parts} - {dataset.class_map.names}
+        problems += [f"{split}: classes {', '.join(names)[:200]}" for names in others]
+        if problems:
+            break
+        if isinstance(dataset, DetectionDataset):
+            names = lost.names.get(split)
+            problems += list(_of_boxes(format, dataset, parts[0], names, hold))
+        elif isinstance(dataset, ClassificationDataset):
+            problems += _of_classes(dataset, parts)
+        else:
+            problems += list(_of_masks(dataset, parts))
+    if problems:
+        raise _different(format, problems)
+
+
+def _different(format: str, problems: list[str]) -> DataError:
+    return DataError(
+        f"nothing is written: what would be read back as {format} differs from the source",
+        rule="what is written is read back the same, or listed as dropped",
+        received="; ".join(problems[:_SHOWN]) + (f"; {len(problems)} in all" * (len(problems) > 3)),
+    )
+
+
+def _hold(format: str, datasets: Mapping[str, Any]) -> Callable[[Example], held.Held]:
+    if format == "coco":
+        return lambda example: (held.with_areas(example), [])
+    if format == "yolo":
+        return partial(held.shares, points=held.shape_of_keypoints(datasets))
+    return {"voc": held.elements, "csv": held.columns}.get(format, held.everything)
+
+
+def _splits(format: str, folder: Path, split: str) -> list[str]:
+    """The split; where a hash of the names divides a data set, all of them."""
+    return [split] if split else list(READERS[format].splits(folder))
+
+
+def _of_boxes(
+    format: str,
+    dataset: DetectionDataset,
+    found: DetectionDataset,
+    names: list[str] | None,
+    hold: Callable[[Example], held.Held],
+) -> Iterator[str]:
+    if len(found) != len(dataset):
+        yield f"{dataset.split}: {len(found)} images, not {len(dataset)}"
+        return
+    order = {found.image_path(i).name: i for i in range(len(found))} if names else {}
+    exact = format in ("coco", "arrayrecord")
+    if exact and (dict(found.extra) != dict(dataset.extra) or _differ(dataset, found)):
+        yield f"{dataset.split}: keys of the file or of its classes"
+    for index, example in enumerate(dataset):
+        name = names[index] if names else str(index)
+        place = order.get(name) if names else index
+        if place is None:
+            yield f"{name}: no such image"
+            continue
+        what = _difference(hold(example)[0], found[place], exact)
+        if what:
+            yield f"{name}: {what}"
+
+
+def _differ(one: DetectionDataset, other: DetectionDataset) -> bool:
+    rows = [list(map(dict, dataset.categories)) for dataset in (one, other)]
+    return rows[0] != rows[1] and any(map(any, rows))
+
+
+def _difference(one: Example, other: Example, exact: bool) -> str:
+    """What differs in two examples; "" where nothing does."""
+    if len(one.boxes) != len(other.boxes) or not np.array_equal(one.classes, other.classes):
+        return f"{len(other.boxes)} boxes, not {len(one.boxes)}, or of other classes"
+    most = 0.0 if exact else held.tolerance(size_of(one))
+    if not np.allclose(one.boxes, other.boxes, rtol=0, atol=most):
+        return "other boxes"
+    if not np.array_equal(crowd_of(one), crowd_of(other)):
+        return "other crowds"
+    if not _same_outlines(one, other, most):
+        return "other outlines"
+    if exact and not np.array_equal(area_of(one), area_of(other), equal_nan=True):
+        return "other areas"
+    return "" if _same_keys(one, other, exact) else "other keys"
+
+
+def _same_outlines(one: Example, other: Example, most: float) -> bool:
+    count = len(one.boxes)
+    pairs = zip(one.outlines or [None] * count, other.outlines or [None] * count, strict=True)
+    for a, b in pairs:
+        if a is None or b is None:
+            if a is not b:
+                return False
+        elif not _same_points(a, b, most):
+            return False
+    return True
+
+
+def _same_points(one: Outline, other: Outline, most: float) -> bool:
+    if [len(ring) for ring in one] != [len(ring) for ring in other]:
+        return False
+    return np.allclose(np.concatenate(one), np.concatenate(other), rtol=0, atol=most)
+
+
+def _same_keys(one: Example, other: Example, exact: bool) -> bool:
+    rows = []
+    for example in (one, other):
+        image, objects = unpack(example)
+        rows.append([_without(image), *map(_without, objects)])
+    if exact:
+        return _text(rows[0]) == _text(rows[1])
+    return all(
+        _same_value(key, value, b.get(key))
+        for a, b in zip(*rows, strict=True)
+        for key, value in a.items()
+    )
+
+
+def _without(keys: Mapping[str, Any]) -> dict[str, Any]:
+    # What float32 does not give again of a box is kept only where the file has it.
+    return {key: value for key, value in keys.items() if key not in _NUMBERS | {"bbox"}}
+
+
+def _text(value: Any) -> str:
+    # NaN, which is not equal to itself, is the same text.
+    return json.dumps(value, sort_keys=True)
+
+
+def _same_value(key: str, one: Any, other: Any) -> bool:
+    if key == "keypoints" and other is not None:  # written as shares of the sides
+        return len(one) == len(other) and np.allclose(one, other, rtol=1e-6, atol=1e-3)
+    return bool(one == other)
+
+
+def _of_classes(dataset: ClassificationDataset, parts: Sequence[Any]) -> list[str]:
+    wanted, found = (
+        Counter(
+            (path.name, index)
+            for one in some
+            for path, index in zip(one.paths, one.classes, strict=True)
+        )
+        for some in ([dataset], parts)
+    )
+    return [f"{name}: not in {dataset.class_map.names[i]}" for name, i in (wanted - found)]
+
+
+def _of_masks(dataset: SegmentationDataset, parts: Sequence[Any]) -> Iterator[str]:
+    written = {part.images[i].name: (part, i) for part in parts for i in range(len(part))}
+    for index, image in enumerate(dataset.images):
+        part, place = written.get(image.name, (None, 0))
+        if part is None or not np.array_equal(part.mask(place), dataset.mask(index)):
+            yield f"{image.name}: no mask, or another one"

@@ -1,0 +1,73 @@
+"""What all writers do: one class map for all splits, image files copied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from visiongarden.data.readers.build import CLASSES
+from visiongarden.errors import DataError, UserError
+from visiongarden.storage import path_inside
+from visiongarden.terminal import printable
+from visiongarden.types import ClassMap
+
+
+def one_map(splits: Mapping[str, Any]) -> ClassMap:
+    """The class map of all splits.
+
+    Raises:
+        UserError: they have different ones.
+    """
+    maps = {dataset.class_map.names: dataset.class_map for dataset in splits.values()}
+    if len(maps) > 1:
+        raise UserError(
+            "the splits have different classes", received="; ".join(map(str, maps))[:300]
+        )
+    return next(iter(maps.values()))
+
+
+def write_classes(names: Sequence[str], folder: Path) -> None:
+    """`classes.txt`: names in their order, one a line.
+
+    Raises:
+        UserError: a name cannot stand on a line.
+    """
+    if any("\n" in name or name != name.strip() or name != printable(name) for name in names):
+        raise UserError("a class name is no line of text", rule="no space around it, no line's end")
+    write_file(folder, CLASSES, content="".join(f"{name}\n" for name in names))
+
+
+def make_folder(folder: Path, *names: str) -> Path:
+    """Create a folder inside the data set, and those above it.
+
+    Raises:
+        DataError: a name is not valid, or leads out of the data set.
+    """
+    path = path_inside(folder, *names, what=f"{'/'.join(names)!r:.100} in the data set")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write_file(folder: Path, *names: str, content: bytes | str) -> None:
+    """Write a file inside the data set; its names come from the data set that was read.
+
+    Raises:
+        DataError: a name is not valid, or leads out of the data set.
+    """
+    path = path_inside(folder, *names, what=f"{'/'.join(names)!r:.100} in the data set")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("xb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
+    except FileExistsError:
+        raise DataError(
+            f"two files of the data set would be written as {'/'.join(names)}",
+            rule="each file has a name of its own",
+            fix="rename one in the data set",
+        ) from None
+
+
+def parts_of(split: str) -> tuple[str, ...]:
+    """The folder of a split; none of a data set that has no splits."""
+    return (split,) if split else ()

@@ -1,0 +1,270 @@
+"""`Boxes`: what the doctor knows of data sets for detection."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from visiongarden.data.copies import different_labels
+from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.faults import Faults, Finding
+from visiongarden.data.readers import gather
+from visiongarden.doctor.box_fixes import refuse_without_boxes, without_crowds
+from visiongarden.doctor.charts import bars, heat, histogram, steps
+from visiongarden.doctor.check import no_usable_box
+from visiongarden.doctor.images import Look
+from visiongarden.doctor.labelling import Labelling, of_ids
+from visiongarden.drawing.annotations import draw_example, fitted
+from visiongarden.errors import DataError, option
+from visiongarden.storage.place import Place
+from visiongarden.transforms.tile import keep
+from visiongarden.types import ClassMap, Example
+
+if TYPE_CHECKING:
+    from visiongarden.doctor.report import Report
+
+ASPECT = 20.0
+"""One side so many times the other is rarely meant."""
+
+_SAME = 1.0
+"""Pixels by which two boxes may differ and be the same."""
+
+
+class Boxes(Labelling):
+    """Boxes with classes."""
+
+    unit = "boxes"
+    crowds_as_objects = False
+    """Whether `fix` takes every box that is marked as a crowd for an object."""
+    turned = "shown rotated, as its boxes must be"
+
+    def __init__(self, stride: int = 8, image_size: int = 640) -> None:
+        super().__init__(stride, image_size)
+        self.unlabeled: dict[str, int] = {}
+        """Split -> number of its images without a label file."""
+
+    def of_split(
+        self, dataset: DetectionDataset, faults: Faults, split: str, looks: Sequence[Look]
+    ) -> Iterator[Finding]:
+        """Ids that are shifted, corners that are none, boxes that can hardly be meant."""
+        self.unlabeled[split] = len(faults.unlabeled)
+        yield from of_ids(faults, dataset.class_map, split)
+        yield from faults.notes
+        yield from _of_corners(dataset, faults, split)
+        unlabeled = set(faults.unlabeled)
+        yield from _of_boxes(dataset, split, self.stride, self.image_size, unlabeled)
+
+    def of_all(
+        self,
+        datasets: Mapping[str, DetectionDataset],
+        tallies: Mapping[str, np.ndarray],
+        root: Place,
+    ) -> Iterator[Finding]:
+        """Also splits without a usable box, and classes of which the training has crowds alone."""
+        yield from super().of_all(datasets, tallies, root)
+        trained_on = "train" if "train" in datasets else next(iter(datasets), "")
+        for split, dataset in datasets.items():
+            try:
+                no_usable_box(dataset)
+            except DataError as error:
+                level = "error" if split == trained_on else "warning"
+                reason = "; ".join(part for part in (error.rule, error.received) if part)
+                fix = f"; {error.fix}" if error.fix else ""
+                what = f"{error.what.removeprefix(f'{dataset.root}: ')}: {reason}{fix}"
+                yield Finding(level, "no-boxes", str(root), what, split)
+            else:
+                yield from _of_crowds(dataset, split, str(root))
+
+    def tally(self, dataset: DetectionDataset, split: str) -> np.ndarray:
+        """Boxes of each class."""
+        count = len(dataset.class_map)
+        total = np.zeros(count, np.int64)
+        for example in dataset:
+            total += np.bincount(example.classes, minlength=count)
+        return total
+
+    def columns(self, dataset: DetectionDataset, tally: np.ndarray) -> dict[str, int]:
+        """Images, those without a label file, those without a box in it, boxes."""
+        unlabeled = self.unlabeled.get(dataset.split, 0)
+        counts = {"images": len(dataset)}
+        counts |= {"without a label file": unlabeled} if any(self.unlabeled.values()) else {}
+        empty = int((dataset.counts() == 0).sum())
+        return counts | {"without a box": empty - unlabeled, "boxes": int(tally.sum())}
+
+    def picture(self, dataset: DetectionDataset, index: int, side: int) -> np.ndarray:
+        """The image with its boxes."""
+        example = dataset.load(index)
+        image, ratio = fitted(np.asarray(example.image), side)
+        scaled = Example(example.boxes * ratio, example.classes, crowd=example.crowd)
+        return draw_example(image, scaled, dataset.class_map)
+
+    def charts(self, report: Report) -> Iterator[str]:
+        """Classes; boxes an image; their size, shape and place."""
+        yield bars("boxes of each class", report.counts())
+        examples = [example for dataset in report.datasets.values() for example in dataset]
+        counts = np.array([len(example.boxes) for example in examples])
+        yield histogram("boxes an image", counts, steps(counts))
+        filled = [example for example in examples if len(example.boxes) and example.size]
+        if not filled:
+            return
+        boxes = [example.boxes[:, 2:] - example.boxes[:, :2] for example in filled]
+        areas = [np.prod(example.size or ()) for example in filled]
+        sides = [np.sqrt(b.prod(axis=1) / area) for b, area in zip(boxes, areas, strict=True)]
+        marks = [0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+        yield histogram("side of a box, share of the image", np.concatenate(sides), marks)
+        every = np.concatenate(boxes)
+        ratio = np.clip(every[:, 0] / np.maximum(every[:, 1], 1e-6), 1 / 32, 32)
+        marks = [1 / 32, 1 / 8, 1 / 4, 1 / 2, 0.67, 0.8, 1.25, 1.5, 2, 4, 8, 32]
+        yield histogram("width over height of a box", ratio, marks)
+        middles = [
+            (e.boxes[:, 2:] + e.boxes[:, :2]) / 2 / np.array((e.size or (1, 1))[::-1])
+            for e in filled
+        ]
+        yield heat("where the boxes' middles lie", np.concatenate(middles))
+
+    def shifted(
+        self, dataset: DetectionDataset, faults: Faults, format: str, step: int
+    ) -> DetectionDataset:
+        """Read again; a box that was outside the class map is in it now."""
+        found, again = gather(faults.root, format, dataset.split, mend=True, shift=step)
+        faults.found, faults.dropped, faults.ids = again.found, again.dropped, again.ids
+        faults.emptied = again.emptied
+        read: DetectionDataset = found
+        return read
+
+    def conflict(self, one: DetectionDataset, i: int, other: DetectionDataset, j: int) -> str:
+        """Whether two equal images have other boxes or classes."""
+        return different_labels(one[i], other[j])
+
+    def is_labeled(self, dataset: DetectionDataset, index: int) -> bool:
+        """Whether an image has a box."""
+        return len(dataset[index].boxes) > 0
+
+    def settled(
+        self, datasets: Mapping[str, DetectionDataset], root: Place, changes: list[str]
+    ) -> Mapping[str, DetectionDataset]:
+        """With crowds as objects where nothing else could be used.
+
+        Raises:
+            DataError: nothing could be learned from the training split.
+        """
+        found = without_crowds(datasets, self.crowds_as_objects, changes)
+        if "train" in found:
+            refuse_without_boxes(found, str(root))
+        return found
+
+    def part(
+        self, dataset: DetectionDataset, indices: Sequence[int], changes: list[str]
+    ) -> DetectionDataset:
+        """Without boxes that are there twice."""
+        examples = []
+        for index in indices:
+            example = dataset[index]
+            kept = np.ones(len(example.boxes), bool)
+            for later, first in _duplicates(example.boxes):
+                if example.classes[later] == example.classes[first]:
+                    kept[later] = False
+                    line = f"{example.path}: box {later} equals box {first}"
+                    changes.append(f"[{dataset.split}] left out: {line}")
+            examples.append(keep(example, kept))
+        return replace(dataset, examples=tuple(examples))
+
+
+def _of_crowds(dataset: DetectionDataset, split: str, root: str) -> Iterator[Finding]:
+    """Classes all of whose boxes are crowds."""
+    crowd: Counter[int] = Counter()
+    every: Counter[int] = Counter()
+    for example in dataset:
+        every.update(example.classes.tolist())
+        if example.crowd is not None:
+            crowd.update(example.classes[example.crowd].tolist())
+    for index, count in crowd.items():
+        if count == every[index]:
+            name = dataset.class_map.names[index]
+            what = f"all {count} boxes of class {name!r} are crowds, which are not trained on"
+            yield Finding("warning", "crowd", root, what, split)
+
+
+def _of_boxes(
+    dataset: DetectionDataset, split: str, stride: int, canvas: int, unlabeled: set[str]
+) -> Iterator[Finding]:
+    """Boxes that are there twice, tiny, or of an extreme shape; images without any.
+
+    Args:
+        dataset: what is sound in a split.
+        split: its name.
+        stride: of the finest feature map, pixels of the canvas.
+        canvas: longest side to which images are scaled for the model.
+        unlabeled: images without a label file, which are counted and not listed.
+    """
+    for example in dataset:
+        where = str(example.path)
+        if not len(example.boxes):
+            if where not in unlabeled:
+                yield Finding("note", "empty", where, "no box", split)
+            continue
+        yield from _twice(example, dataset.class_map, where, split)
+        sides = example.boxes[:, 2:] - example.boxes[:, :2]
+        scale = canvas / max(example.size or (canvas,))  # as letterbox does, also enlarging
+        for i in np.flatnonzero(sides.max(axis=1) * scale < stride):
+            size = " × ".join(f"{v:.1f}" for v in sides[i] * scale)
+            what = f"box {_box(example, i)} is {size} pixels where the longest side is {canvas}"
+            yield Finding(
+                "warning", "tiny", where, f"{what}: less than one stride, {stride}", split
+            )
+        ratios = sides.max(axis=1) / np.maximum(sides.min(axis=1), 1e-6)
+        for i in np.flatnonzero(ratios >= ASPECT):
+            what = f"box {_box(example, i)}: one side is {ratios[i]:.0f} times the other"
+            yield Finding("warning", "aspect", where, what, split)
+
+
+def _twice(example: Example, class_map: ClassMap, where: str, split: str) -> Iterator[Finding]:
+    boxes = example.boxes
+    for i, first in _duplicates(boxes):
+        names = [class_map.names[int(example.classes[k])] for k in (first, i)]
+        if names[0] == names[1]:
+            what = f"box {_box(example, i)}, {names[0]}, is there twice"
+            yield Finding("warning", "duplicate-box", where, what, split)
+        else:
+            what = f"box {_box(example, i)} is {names[0]} and {names[1]}"
+            yield Finding("warning", "two-classes", where, what, split)
+
+
+def _duplicates(boxes: np.ndarray) -> list[tuple[int, int]]:
+    """(later, first) for each box that another one equals to a pixel."""
+    order = np.argsort(boxes[:, 0], kind="stable")
+    found: dict[int, int] = {}
+    for position, i in enumerate(order):
+        for j in order[position + 1 :]:
+            if boxes[j, 0] - boxes[i, 0] > _SAME:
+                break
+            if np.abs(boxes[i] - boxes[j]).max() <= _SAME:
+                found.setdefault(max(int(i), int(j)), min(int(i), int(j)))
+    return sorted(found.items())
+
+
+def _box(example: Example, index: Any) -> str:
+    return "(" + ", ".join(f"{v:g}" for v in example.boxes[index].round(1)) + ")"
+
+
+def _of_corners(dataset: DetectionDataset, faults: Faults, split: str) -> Iterator[Finding]:
+    """Corners given as sizes; corners that count from 1; how many boxes were cut."""
+    root = str(faults.root)
+    outside = sum(finding.kind == "outside" for finding in faults.found)
+    if outside and faults.corner_like >= 0.9 * outside:
+        what = "boxes (left, top, width, height) that leave the image would all fit as corners"
+        yield Finding("error", "corners", root, f"{what}: (x1, y1, x2, y2)?", split)
+    if faults.one_pixel:
+        what = f"{faults.one_pixel} boxes stood over the border by less than a pixel, and are cut"
+        yield Finding("note", "cut", root, what, split)
+    boxes = [example.boxes for example in dataset if len(example.boxes)]
+    every = np.concatenate(boxes) if boxes else np.zeros((0, 4))
+    edges = sum(bool((e.boxes[:, 2] == e.size[1]).any()) for e in dataset if e.size)
+    if len(every) >= 20 and every[:, :2].min() == 1 and edges:
+        what = "no box starts at 0 and some at 1, while others end at the image's last pixel"
+        fix = f"{option('one_based', True)} if the first pixel is 1, as in the original VOC"
+        yield Finding("note", "one-based", root, f"{what}: {fix}", split)

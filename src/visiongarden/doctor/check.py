@@ -1,0 +1,152 @@
+"""`check`: looks at every image, so that training does not meet a broken one in its third hour."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visiongarden.data.copies import Prints, different_labels
+from visiongarden.data.dataset import DetectionDataset, crowds_of
+from visiongarden.data.decode import cut_short
+from visiongarden.data.faults import Finding, refuse
+from visiongarden.data.labelled_images import ClassificationDataset
+from visiongarden.data.masks import SegmentationDataset
+from visiongarden.data.readers import AnyDataset
+from visiongarden.errors import DataError
+from visiongarden.storage.header import MOST_BYTES
+from visiongarden.storage.place import read_bytes, read_ends
+from visiongarden.types import IGNORE
+
+DECODED = 20_000
+"""Splits of more images than this are looked at without decoding them."""
+
+_TAIL = 4096
+
+
+def check(dataset: AnyDataset, trained_on: bool = False, prints: Prints | None = None) -> None:
+    """Looks at every image of a data set: decodes each, or, of a large set, looks at its end.
+
+    Of a set of more than `DECODED` images the ends alone are read, which shows files that were cut
+    short in a thousandth of the time; what is broken inside stops training where it is met, with
+    the same message. `visiongarden data check` decodes all of them.
+
+    Args:
+        dataset: what is looked at.
+        trained_on: boxes that are all crowds, or none at all, equal images with other boxes, and
+            masks that show one class alone are refused.
+        prints: keeps what is read to compare files, for `leaked`.
+
+    Raises:
+        DataError: one report that names each image that is missing, cut short or not decodable, or
+            that lies in the folders of two classes.
+    """
+    if trained_on and isinstance(dataset, DetectionDataset):
+        no_usable_box(dataset)
+    if len(dataset) > DECODED:
+        found = _ends(dataset)
+    else:
+        with ThreadPoolExecutor(4) as pool:
+            loaded = list(pool.map(lambda i: _decoded(dataset, i), range(len(dataset))))
+        errors = [one for one in loaded if isinstance(one, DataError)]
+        found = [Finding("error", "image", "", error.what) for error in errors]
+        seen = {index for one in loaded if isinstance(one, set) for index in one}
+        if isinstance(dataset, SegmentationDataset) and trained_on and not found:
+            found += _one_class(dataset, seen)
+    prints = prints or Prints()
+    found = found or list(_two_classes(dataset, prints))
+    if trained_on and isinstance(dataset, DetectionDataset):
+        found = found or list(_two_sets_of_boxes(dataset, prints))
+    refuse(dataset.root, found)
+
+
+def no_usable_box(dataset: DetectionDataset) -> None:
+    """Refuses a split that nothing can be learned from.
+
+    Raises:
+        DataError: it has no box, or all of them are crowds.
+    """
+    crowds = crowds_of(dataset)
+    if crowds is None or not len(dataset) or not crowds.all():
+        return
+    if len(crowds):
+        raise DataError(
+            f"{dataset.root}: all {len(crowds)} boxes of {dataset.split} are crowds",
+            rule="crowds are neither trained on nor evaluated; CVAT writes iscrowd 1 for each mask",
+            fix=_without_crowds(dataset.root),
+        )
+    raise DataError(
+        f"{dataset.root}: {dataset.split} has no box in any of {len(dataset)} images",
+        rule="training needs one labeled object at least",
+        received="; ".join(dataset.notes) or None,
+    )
+
+
+def _without_crowds(root: Any) -> str:
+    if not isinstance(root, Path):
+        return 'write "iscrowd": 0 for single objects'
+    files = root if root.is_file() else f"$(find {shlex.quote(str(root))} -name '*.json')"
+    pattern = shlex.quote('s/"iscrowd": *(1|true)/"iscrowd": 0/g')
+    return f"where they are single objects: sed -i -E {pattern} {files}"
+
+
+def _decoded(dataset: AnyDataset, index: int) -> DataError | set[int] | None:
+    """The error of an image; the values of a mask."""
+    try:
+        found = dataset.load(index)
+    except DataError as error:
+        return error
+    return set(np.unique(found[1]).tolist()) if isinstance(found, tuple) else None
+
+
+def _one_class(dataset: SegmentationDataset, seen: set[int]) -> Iterator[Finding]:
+    classes = seen - {IGNORE}
+    if len(classes) < 2:
+        rest = "; the rest is ignored: is it a class?" if IGNORE in seen else ""
+        yield Finding("error", "constant", str(dataset.root), dataset.all_of(classes) + rest)
+
+
+def _two_classes(dataset: AnyDataset, prints: Prints) -> Iterator[Finding]:
+    if not isinstance(dataset, ClassificationDataset):
+        return
+    for group in prints.equal(dataset):
+        names = [dataset.class_map.names[dataset.classes[i]] for _, i in group]
+        if len(set(names)) > 1:
+            where = ", ".join(str(dataset.paths[i]) for _, i in group)
+            what = f"the same image as {' and as '.join(dict.fromkeys(names))}"
+            yield Finding("error", "two-labels", where, what)
+
+
+def _two_sets_of_boxes(dataset: DetectionDataset, prints: Prints) -> Iterator[Finding]:
+    for (_, first), *others in prints.equal(dataset):
+        for _, index in others:
+            if different := different_labels(dataset[first], dataset[index]):
+                where = f"{dataset.image_path(index)}, {dataset.image_path(first)}"
+                what = f"the same image with different labels: {different}"
+                yield Finding("error", "two-labels", where, what)
+
+
+def _ends(dataset: AnyDataset) -> list[Finding]:
+    found = []
+    for index in range(len(dataset)):
+        # An archive or a shard that is cut short does not open.
+        path = dataset.image_path(index)
+        if not isinstance(path, Path):
+            break
+        try:
+            _look_at_end(path)
+        except DataError as error:
+            found.append(Finding("error", "image", "", error.what))
+    return found
+
+
+def _look_at_end(path: Path) -> None:
+    first, last = read_ends(path, 4, _TAIL)
+    ends = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}
+    mark = ends.get(first[:2])
+    if mark is not None and mark not in last and cut_short(read_bytes(path, MOST_BYTES)):
+        raise DataError(f"{path}: the image is cut short", fix="copy the file again")

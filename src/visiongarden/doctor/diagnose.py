@@ -1,0 +1,124 @@
+"""`diagnose`: everything that can be found out about a data set, in one report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from visiongarden.data.faults import Faults, Finding
+from visiongarden.data.readers import gather, opened, splits_of
+from visiongarden.doctor import images
+from visiongarden.doctor.kinds import labelling_of
+from visiongarden.doctor.page import write_page
+from visiongarden.doctor.report import Report, write_json
+from visiongarden.errors import DataError
+from visiongarden.storage.place import Place
+
+
+def diagnose(
+    path: str | Path,
+    format: str = "auto",
+    class_names: Sequence[str] | None = None,
+    invalid_boxes: str = "error",
+    stride: int = 8,
+    image_size: int = 640,
+    one_based: bool = False,
+) -> Report:
+    """Looks at every label and every image of all splits, and reports all that it finds.
+
+    Errors are what `read` and training refuse; warnings are likely mistakes; notes are facts that
+    may surprise.
+
+    Args:
+        path: folder, file or archive of a data set.
+        format: of its annotations, or "auto" to look.
+        class_names: as of `read`.
+        invalid_boxes: as of `read`.
+        stride: of the model's finest feature map, pixels.
+        image_size: longest side to which the model's images are scaled.
+        one_based: as of `read`.
+
+    Raises:
+        DataError: there is no data set, or its format cannot be told.
+        UserError: an argument is not valid.
+    """
+    root, format = opened(path, format)
+    report = Report(str(path), format, labelling_of(format)(stride, image_size))
+    names = tuple(class_names) if class_names is not None else None
+    try:
+        splits = splits_of(root, format)
+    except DataError as error:
+        report.findings.append(_unreadable(error, ""))
+        return report
+    if not splits:
+        report.findings.append(Finding("error", "unreadable", str(path), "no split is listed"))
+    faults: dict[str, Faults] = {}
+    for split in splits:
+        try:
+            report.datasets[split], faults[split] = gather(
+                root, format, split, names, invalid_boxes, one_based
+            )
+        except DataError as error:
+            report.findings.append(_unreadable(error, split))
+    _look(report, faults, root)
+    report.sort()
+    return report
+
+
+def _look(report: Report, faults: Mapping[str, Faults], root: Place) -> None:
+    labelling, datasets = report.labelling, report.datasets
+    looks = images.look_at(datasets)
+    for split, dataset in datasets.items():
+        own = [look for look in looks if look.split == split]
+        labelling.study(dataset, faults[split], split, own)
+        report.tallies[split] = labelling.tally(dataset, split)
+        report.sizes[split] = Counter(look.size for look in own if not look.fault)
+        report.findings += [replace(finding, split=split) for finding in faults[split].found]
+        dropped = [Finding("note", "dropped", "", line, split) for line in faults[split].dropped]
+        report.findings += dropped
+        report.findings += labelling.of_split(dataset, faults[split], split, own)
+        if not len(dataset):
+            what = "no image can be read" if faults[split].found else "no image is listed"
+            report.findings.append(Finding("error", "image", report.root, what, split))
+    report.findings += labelling.of_all(datasets, report.tallies, root)
+    report.findings += images.findings(looks, datasets, labelling)
+
+
+def _unreadable(error: DataError, split: str) -> Finding:
+    received = f" ({error.received})" if error.received else ""
+    return Finding("error", "unreadable", "", error.what + received, split)
+
+
+def check_set(
+    path: str | Path,
+    output: str | Path | None = None,
+    format: str = "auto",
+    invalid_boxes: str = "error",
+    stride: int = 8,
+    image_size: int = 640,
+    one_based: bool = False,
+) -> tuple[Report, Path]:
+    """`diagnose`, with a page for people and a file for programs.
+
+    Args:
+        path: folder, file or archive of a data set.
+        output: the page, `.html`; the JSON stands beside it. By default `<name>-check.html`.
+        format: as of `diagnose`.
+        invalid_boxes: as of `diagnose`.
+        stride: as of `diagnose`.
+        image_size: as of `diagnose`.
+        one_based: as of `diagnose`.
+
+    Returns:
+        The report, and the page.
+
+    Raises:
+        DataError: as `diagnose`.
+    """
+    page = Path(output or f"{Path(path).resolve().stem}-check.html").with_suffix(".html")
+    report = diagnose(path, format, None, invalid_boxes, stride, image_size, one_based)
+    write_page(report, page)
+    write_json(report, page.with_suffix(".json"))
+    return report, page

@@ -1,0 +1,87 @@
+"""`study`: what one mask holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from visiongarden.data.masks import SegmentationDataset, is_lossy
+from visiongarden.errors import DataError
+from visiongarden.storage.header import MOST_BYTES
+from visiongarden.storage.place import read_bytes
+from visiongarden.types import IGNORE, ImageSize
+
+_SMOOTH = 8
+"""So many different values of no class come from smoothing, not from a class that was forgotten."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What one mask holds; `kind` and `fault` say why it cannot be used.
+
+    Attributes:
+        counts: int64 (classes,): pixels of each class.
+        ignored: number of pixels that are ignored.
+        values: what stands in the file, in order, for pixels that are not ignored.
+        skipped: the same for those that are.
+    """
+
+    path: str
+    kind: str = ""
+    fault: str = ""
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    ignored: int = 0
+    values: tuple[int, ...] = ()
+    skipped: tuple[int, ...] = ()
+
+
+def study(dataset: SegmentationDataset, index: int, size: ImageSize | None) -> Study:
+    """Decodes one mask and counts; `size` is its image's, where that can be decoded."""
+    path = str(dataset.masks[index])
+    try:
+        lossy = is_lossy(read_bytes(dataset.masks[index], MOST_BYTES))
+        values = dataset.values(index) if not lossy else np.zeros((0, 0))
+    except DataError as error:
+        received = f" ({error.received})" if error.received else ""
+        return Study(path, "mask", error.what.removeprefix(f"{path}: ") + received)
+    if lossy:
+        return Study(path, "lossy", "a JPEG or lossy WebP, whose values are not those drawn")
+    if size is not None and values.shape != size:
+        what = dataset.other_size(index, size, values.shape).removeprefix(f"{path}: ")
+        return Study(path, "size", what)
+    there, times = _counted(values)
+    classes, unknown = dataset.classes_of(there)
+    skipped = (classes == IGNORE) & ~unknown
+    known = ~unknown & ~skipped
+    counts = np.bincount(classes[known], times[known], len(dataset.class_map)).astype(np.int64)
+    kind = fault = ""
+    if unknown.any():
+        kind, fault = "id", _unknown(dataset, there[unknown], times[unknown])
+    return Study(
+        path,
+        kind,
+        fault,
+        counts,
+        int(times[skipped].sum()),
+        tuple(there[~skipped].tolist()[:1000]),
+        tuple(there[skipped].tolist()[:1000]),
+    )
+
+
+def _counted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Different values in order, and how often each occurs."""
+    if values.size and values.max() <= 0xFFFF:
+        times = np.bincount(values.ravel())
+        there = np.flatnonzero(times)
+        return there, times[there]
+    return np.unique(values, return_counts=True)
+
+
+def _unknown(dataset: SegmentationDataset, values: np.ndarray, times: np.ndarray) -> str:
+    order = np.argsort(-times, kind="stable")[:5]
+    shown = [f"{dataset.shown(int(values[i]))} ({int(times[i]):,} pixels)" for i in order]
+    what = f"{int(times.sum()):,} pixels are of no class: {', '.join(shown)}"
+    if len(values) > _SMOOTH:
+        what += f" and {len(values) - len(order)} more values: resized smoothly, or once a JPEG?"
+    return what

@@ -1,0 +1,177 @@
+"""`Masks`: what the doctor knows of data sets for semantic segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from visiongarden.data.decode import decode
+from visiongarden.data.faults import Faults, Finding
+from visiongarden.data.masks import SegmentationDataset
+from visiongarden.data.readers.build import ENDINGS
+from visiongarden.data.readers.mask_folders import is_split_by_hash
+from visiongarden.data.writers.examples import Lost
+from visiongarden.data.writers.labelled import mask_folders
+from visiongarden.doctor.charts import bars, histogram, sizes
+from visiongarden.doctor.images import Look
+from visiongarden.doctor.labelling import Labelling, joined, of_ids
+from visiongarden.doctor.mask_study import Study, study
+from visiongarden.drawing.annotations import draw_mask, fitted
+from visiongarden.errors import DataError
+from visiongarden.samples.resizing import resize_mask
+from visiongarden.storage.place import Place
+from visiongarden.types import ClassMap
+
+if TYPE_CHECKING:
+    from visiongarden.doctor.report import Report
+
+
+class Masks(Labelling):
+    """A class for each pixel."""
+
+    unit = "pixels"
+    turned = "shown rotated, as its mask must be"
+
+    def __init__(self, stride: int = 8, image_size: int = 640) -> None:
+        super().__init__(stride, image_size)
+        self.studies: dict[str, list[Study]] = {}
+        self.step = 0
+
+    def study(
+        self, dataset: SegmentationDataset, faults: Faults, split: str, looks: Sequence[Look]
+    ) -> None:
+        """Decodes each mask once."""
+        shapes = [None if look.fault else look.size for look in looks]
+        with ThreadPoolExecutor(4) as pool:
+            jobs = enumerate(shapes)
+            self.studies[split] = list(pool.map(lambda job: study(dataset, *job), jobs))
+        faults.ids.clear()
+        if dataset.colours is None:
+            faults.ids.update(value for one in self.studies[split] for value in one.values)
+
+    def of_split(
+        self, dataset: SegmentationDataset, faults: Faults, split: str, looks: Sequence[Look]
+    ) -> Iterator[Finding]:
+        """Masks that cannot be used, that say nothing, or whose values are shifted."""
+        studies, names = self.studies[split], dataset.class_map.names
+        yield from of_ids(faults, dataset.class_map, split)
+        for one in studies:
+            if one.fault:
+                yield Finding("error", one.kind, one.path, one.fault, split)
+            elif not one.counts.any():
+                yield Finding("warning", "ignored", one.path, "all pixels are ignored", split)
+            elif np.count_nonzero(one.counts) == 1:
+                what = f"all pixels are {names[int(one.counts.argmax())]!r}"
+                what += f", but for {one.ignored:,} that are ignored" if one.ignored else ""
+                yield Finding("note", "constant", one.path, what, split)
+        yield from self._nothing_to_learn(dataset, split, str(faults.root))
+        yield from _strays(dataset, split)
+
+    def _nothing_to_learn(
+        self, dataset: SegmentationDataset, split: str, root: str
+    ) -> Iterator[Finding]:
+        masks = set(map(str, dataset.masks))
+        sound = [one for one in self.studies[split] if not one.fault and one.path in masks]
+        seen = sorted({int(i) for one in sound for i in np.flatnonzero(one.counts)})
+        if not sound or len(seen) > 1:
+            return
+        what = dataset.all_of(seen)
+        skipped = sorted({value for one in sound for value in one.skipped})
+        if skipped:
+            values = ", ".join(map(dataset.shown, skipped[:5]))
+            what += f", and {values}, which is ignored: if it is a class, classes.yaml must say so"
+        level = "error" if split == "train" else "warning"
+        yield Finding(level, "constant", root, what, split)
+
+    def tally(self, dataset: SegmentationDataset, split: str) -> np.ndarray:
+        """Pixels of each class."""
+        total = np.zeros(len(dataset.class_map), np.int64)
+        for one in self.studies[split]:
+            if len(one.counts):
+                total += one.counts
+        return total
+
+    def differ(self, one: SegmentationDataset, i: int, other: SegmentationDataset, j: int) -> str:
+        """Whether two equal images have different masks."""
+        try:
+            same = np.array_equal(one.values(i), other.values(j))
+        except DataError:
+            return ""
+        return "" if same else "with another mask"
+
+    def columns(self, dataset: SegmentationDataset, tally: np.ndarray) -> dict[str, int]:
+        """Images; pixels of a class, and those that are ignored."""
+        ignored = sum(one.ignored for one in self.studies[dataset.split])
+        return {"images": len(dataset), "pixels": int(tally.sum()), "ignored": ignored}
+
+    def picture(self, dataset: SegmentationDataset, index: int, side: int) -> np.ndarray:
+        """The image with the colours of its mask; what is of no class is named so."""
+        image, values = decode(dataset.images[index]), dataset.values(index)
+        classes, unknown = dataset.classes_of(values)
+        classes = np.where(unknown, np.uint8(len(dataset.class_map)), classes)
+        image, _ = fitted(image, side)
+        mask = resize_mask(classes, (image.shape[0], image.shape[1]))
+        return draw_mask(image, mask, dataset.class_map)
+
+    def charts(self, report: Report) -> Iterator[str]:
+        """Classes; how many of them a mask shows, how much of it is ignored; size and shape."""
+        yield bars("pixels of each class", report.counts())
+        sound = [one for found in self.studies.values() for one in found if not one.fault]
+        if sound:
+            present = [np.count_nonzero(one.counts) for one in sound]
+            marks = [float(i) for i in range(max(present) + 2)]
+            yield histogram("classes in a mask", np.array(present), marks)
+            shares = [one.ignored / max(one.ignored + int(one.counts.sum()), 1) for one in sound]
+            marks = [0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0]
+            yield histogram("share of a mask that is ignored", np.array(shares), marks)
+        yield from sizes(report.sizes)
+
+    def shifted(
+        self, dataset: SegmentationDataset, faults: Faults, format: str, step: int
+    ) -> SegmentationDataset:
+        """The class map with the ids that the masks use."""
+        self.step = step
+        ids = tuple(i + step for i in dataset.class_map.ids)
+        return replace(dataset, class_map=ClassMap(dataset.class_map.names, ids))
+
+    def write(self, format: str, datasets: Mapping[str, Any], folder: Path, lost: Lost) -> None:
+        """With ids as the class map has them."""
+        mask_folders(datasets, folder, lost, self.step)
+
+    def unsound(self, split: str) -> Iterator[tuple[int, str]]:
+        """Masks that cannot be used."""
+        for index, one in enumerate(self.studies[split]):
+            if one.fault:
+                yield index, f"{one.path}: {one.fault}"
+
+    def settled(
+        self, datasets: Mapping[str, SegmentationDataset], root: Place, changes: list[str]
+    ) -> Mapping[str, SegmentationDataset]:
+        """As it was divided before: by folders, or by a hash of the names.
+
+        Raises:
+            DataError: there is but one class to learn.
+        """
+        for split, dataset in datasets.items():
+            for finding in self._nothing_to_learn(dataset, split, str(root)):
+                if finding.level == "error":
+                    raise DataError(str(finding), rule="what was meant, a person must say")
+        if not datasets or not is_split_by_hash(root):
+            return datasets
+        return {"": joined(datasets.values(), "images", "masks")}
+
+
+def _strays(dataset: SegmentationDataset, split: str) -> Iterator[Finding]:
+    """Files beside the images and the masks that are neither."""
+    folders = {path.parent: None for path in (*dataset.images, *dataset.masks)}
+    for folder in folders:
+        there: list[Any] = list(folder.iterdir())
+        for file in sorted(there):
+            hidden = file.name.startswith(".")
+            if not hidden and not file.is_dir() and file.suffix.lower() not in ENDINGS:
+                yield Finding("note", "stray", str(file), "no image, and not read", split)

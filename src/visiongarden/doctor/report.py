@@ -1,0 +1,153 @@
+"""`Report`: what the doctor found, as a value, a text and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visiongarden.data.faults import Finding, refuse
+from visiongarden.doctor.labelling import Labelling
+from visiongarden.storage import atomic_write
+from visiongarden.terminal import printable
+from visiongarden.types import ImageSize
+
+LEVELS = ("error", "warning", "note")
+_SHOWN = 3
+
+KINDS = {
+    "unreadable": "files that cannot be parsed",
+    "image": "images that are missing, damaged, or belong to nothing",
+    "label": "labels that say nothing",
+    "outline": "outlines that are none",
+    "id": "class ids, names or values outside the class map",
+    "off-by-one": "class ids shifted by one",
+    "pair": "images without a mask, masks without an image",
+    "mask": "masks that cannot be used",
+    "lossy": "masks saved with loss",
+    "constant": "masks of one class alone",
+    "ignored": "masks of which all is ignored",
+    "stray": "files and folders that belong to nothing",
+    "annotation-id": "annotations that have one id",
+    "image-id": "labels of images that are not listed",
+    "no-boxes": "splits without a usable box",
+    "listed-twice": "images listed twice",
+    "size": "wrong image sizes",
+    "outside": "boxes outside the image",
+    "degenerate": "boxes without area",
+    "not-finite": "boxes that are no numbers",
+    "pixels": "pixels where shares belong",
+    "shares": "shares where pixels belong",
+    "corners": "corners where width and height belong",
+    "duplicate-image": "the same image twice",
+    "two-labels": "one image, two labels",
+    "near-duplicate": "images that look alike",
+    "duplicate-box": "the same box twice",
+    "two-classes": "one box, two classes",
+    "tiny": "boxes smaller than one stride",
+    "small": "images too small to show anything",
+    "aspect": "extreme aspect ratios",
+    "split-class": "classes missing from a split",
+    "unused-class": "classes that never occur",
+    "class-map": "classes or their order differ between splits",
+    "empty-class": "folders of classes without an image",
+    "imbalance": "far more images of one class than of another",
+    "similar-names": "class names that differ in case or space",
+    "one-based": "corners that seem to count from 1",
+    "crowd": "classes of crowds alone",
+    "pose": "pose labels without kpt_shape",
+    "unlabeled": "images without a label file",
+    "unused": "labels that no task uses",
+    "depth": "images of 16 bits",
+    "exif": "images rotated by EXIF",
+    "empty": "images without a box",
+    "cut": "boxes cut at the border",
+    "dropped": "left out on request",
+}
+"""Kind -> what it is, in the order of a report."""
+
+
+@dataclass
+class Report:
+    """What was found in a data set.
+
+    Attributes:
+        root: where it lies.
+        format: of its annotations.
+        labelling: what is known of its kind of labels.
+        findings: errors first, then in the order of `KINDS`.
+        datasets: split -> what is sound in it.
+        tallies: split -> int64 (classes,): boxes, images or pixels of each class.
+        sizes: split -> (height, width) of its images, and how often each occurs.
+    """
+
+    root: str
+    format: str
+    labelling: Labelling
+    findings: list[Finding] = field(default_factory=list)
+    datasets: dict[str, Any] = field(default_factory=dict)
+    tallies: dict[str, np.ndarray] = field(default_factory=dict)
+    sizes: dict[str, Counter[ImageSize]] = field(default_factory=dict)
+
+    def sort(self) -> None:
+        """Puts the findings in order."""
+        order = {kind: i for i, kind in enumerate(KINDS)}
+        self.findings.sort(key=lambda f: (LEVELS.index(f.level), order[f.kind], f.split))
+
+    def count(self, level: str) -> int:
+        """Number of findings of a level."""
+        return sum(finding.level == level for finding in self.findings)
+
+    def groups(self) -> dict[tuple[str, str], list[Finding]]:
+        """(level, kind) -> its findings, in order."""
+        found: dict[tuple[str, str], list[Finding]] = {}
+        for finding in self.findings:
+            found.setdefault((finding.level, finding.kind), []).append(finding)
+        return found
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Split -> class -> boxes, images or pixels of it."""
+        return {
+            split: dict(zip(d.class_map.names, self.tallies[split].tolist(), strict=True))
+            for split, d in self.datasets.items()
+        }
+
+    def raise_if_errors(self) -> None:
+        """Raises one report of the errors, if there are any."""
+        refuse(self.root, [finding for finding in self.findings if finding.level == "error"])
+
+    def text(self) -> str:
+        """A page for a terminal: each kind with its number and the first few."""
+        lines = [f"{self.root} ({self.format})"]
+        for split, dataset in self.datasets.items():
+            row = self.labelling.columns(dataset, self.tallies[split])
+            lines.append(f"  {split}: " + ", ".join(f"{n:,} {name}" for name, n in row.items()))
+        for (level, kind), found in self.groups().items():
+            lines.append(f"{level}: {KINDS[kind]} ({len(found):,})")
+            for finding in found[:_SHOWN]:
+                split = f"[{finding.split}] " if finding.split else ""
+                lines.append(f"    {split}{finding}")
+            if len(found) > _SHOWN:
+                lines.append(f"    … and {len(found) - _SHOWN:,} more")
+        counts = ", ".join(f"{self.count(level):,} {level}s" for level in LEVELS)
+        return printable("\n".join([*lines, counts if self.findings else "nothing to remark"]))
+
+    def to_json(self) -> str:
+        """Everything, for a program."""
+        rows: dict[str, Any] = {"root": self.root, "format": self.format, "splits": {}}
+        unit = self.labelling.unit
+        for split, per_class in self.counts().items():
+            total = {"images": len(self.datasets[split]), unit: sum(per_class.values())}
+            rows["splits"][split] = total | {f"{unit}_of_class": per_class}
+        rows |= {level: self.count(level) for level in LEVELS}
+        rows["findings"] = [asdict(finding) for finding in self.findings]
+        return json.dumps(rows, indent=1)
+
+
+def write_json(report: Report, path: Path) -> None:
+    """Writes the report's JSON."""
+    atomic_write(path, report.to_json())

@@ -1,0 +1,83 @@
+"""Keras model -> ONNX file, on the TensorFlow backend."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from visiongarden.evaluation.decoding import decoding_of, outputs_of
+from visiongarden.exporters.limits import unsupported
+from visiongarden.exporters.operations import complete_tf2onnx
+from visiongarden.exporters.splits import split_channels_first
+from visiongarden.types import ImageSize
+
+
+def convert(model: Any, size: ImageSize, path: Path) -> None:
+    """Writes a model and its decoding as an ONNX file, without metadata.
+
+    Args:
+        model: in float32, of our kinds.
+        size: (height, width) of the images.
+        path: of the file; what is there is overwritten.
+
+    Raises:
+        UnsupportedOperationError: an operation has no ONNX counterpart; known ones are found
+            before the conversion.
+    """
+    convert_graph(_decoded(model, size), path)
+
+
+def convert_graph(model: keras.Model, path: Path) -> None:
+    """Writes any functional model of one input as an ONNX file; see `convert`."""
+    import onnx
+
+    complete_tf2onnx()
+    (tensor,) = model.inputs
+    signature = [keras.InputSpec(shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)]
+    with quiet():
+        model.export(str(path), format="onnx", verbose=False, input_signature=signature)
+    graph = onnx.load(str(path))
+    for node in graph.graph.node:
+        if node.domain in ("", "ai.onnx") and not onnx.defs.has(node.op_type):
+            raise unsupported(node.op_type, node.name)
+    split_channels_first(graph.graph)
+    onnx.save(graph, str(path))
+
+
+class _Decode(keras.layers.Layer):
+    """The head's decoding as the graph's last layer; only lives while a file is written."""
+
+    def __init__(self, decode: Any, image_size: ImageSize, outputs: tuple[str, ...]) -> None:
+        super().__init__(name="decode", dtype="float32")
+        self._decode, self._image_size, self._outputs = decode, image_size, outputs
+
+    def call(self, raw: Any) -> dict[str, Any]:
+        """Raw predictions -> named outputs."""
+        found = self._decode(raw, self._image_size)
+        return dict(zip(self._outputs, found, strict=True))
+
+
+def _decoded(model: Any, size: ImageSize) -> keras.Model:
+    images = keras.Input((*size, model.inputs[0].shape[-1]), name="images", dtype="float32")
+    outputs = _Decode(decoding_of(model), size, outputs_of(model))(model(images))
+    return keras.Model(images, outputs, name="exported")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silences what converters tell their own developers."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

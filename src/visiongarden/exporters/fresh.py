@@ -1,0 +1,102 @@
+"""The conversion in a fresh process of the TensorFlow backend, for a model of another backend."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from visiongarden.config import Value
+from visiongarden.errors import UserError
+from visiongarden.exporters.limits import UnsupportedOperationError
+from visiongarden.types import ImageSize
+
+MODEL, JOB, DRAFT, REFUSAL = "model.keras", "job.json", "model.onnx", "error.json"
+"""Files in the folder that both processes share."""
+
+
+def convert_fresh(model: Any, size: ImageSize, path: Path) -> None:
+    """Writes the model as ONNX: model files are the same on every backend, so TensorFlow opens it.
+
+    Args:
+        model: in float32, of our kinds.
+        size: (height, width) of the images.
+        path: of the file; what is there is overwritten.
+
+    Raises:
+        UserError: TensorFlow is missing or cannot open the model, or an operation has no ONNX
+            counterpart.
+    """
+    if importlib.util.find_spec("tensorflow") is None:
+        raise UserError(
+            "export needs tensorflow, which converts model files of every backend",
+            fix='pip install "visiongarden[tensorflow-cpu,export]"',
+        )
+    modules = list(_modules(model))
+    with tempfile.TemporaryDirectory(prefix="visiongarden-export-") as name:
+        folder = Path(name)
+        model.save(folder / MODEL)
+        (folder / JOB).write_text(json.dumps({"size": size, "modules": modules}), encoding="utf-8")
+        _run(folder)
+        shutil.copyfile(folder / DRAFT, path)
+
+
+def _run(folder: Path) -> None:
+    environment = os.environ | {
+        "KERAS_BACKEND": "tensorflow",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "-1",  # the running backend has the GPU's memory
+        "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
+    }
+    done = subprocess.run(  # noqa: S603  our own module, in our own Python
+        [sys.executable, "-m", "visiongarden.exporters.worker", str(folder)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if (folder / REFUSAL).is_file():
+        raise _refusal(json.loads((folder / REFUSAL).read_text(encoding="utf-8")))
+    if done.returncode or not (folder / DRAFT).is_file():
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise UserError(
+            "the process that converts the model ended early",
+            received=last[:300],
+            fix="save the model, then KERAS_BACKEND=tensorflow visiongarden export MODEL",
+        )
+
+
+def _refusal(told: dict[str, Any]) -> UserError:
+    kind = UnsupportedOperationError if told.pop("limit") else UserError
+    return kind(told.pop("what"), **told)
+
+
+def _modules(model: Any) -> Iterator[tuple[str, str | None]]:
+    """Name and file of each module that defines a layer or part of the model, ours left out."""
+    seen = {"visiongarden", "keras"}
+    for cls in _classes(model):
+        name = cls.__module__
+        if name in seen or name.split(".")[0] in ("visiongarden", "keras"):
+            continue
+        seen.add(name)
+        if name == "__main__":
+            raise UserError(
+                f"{cls.__name__} is defined in the running script, which no process can import",
+                rule="a layer or part is defined in a module",
+                fix=f"move {cls.__name__} into a module and import it",
+            )
+        yield name, getattr(sys.modules.get(name), "__file__", None)
+
+
+def _classes(model: Any) -> Iterator[type]:
+    for part in vars(model.parts).values() if hasattr(model, "parts") else ():
+        yield type(part)
+        yield from (type(field) for _, field in part if isinstance(field, Value))
+    yield from (type(layer) for layer in model._flatten_layers())

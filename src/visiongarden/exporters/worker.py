@@ -1,0 +1,66 @@
+"""The fresh process: `python -m visiongarden.exporters.worker FOLDER`; see `fresh`."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+from visiongarden.errors import UserError
+from visiongarden.exporters.convert import convert
+from visiongarden.exporters.fresh import DRAFT, JOB, MODEL, REFUSAL
+from visiongarden.exporters.limits import UnsupportedOperationError
+from visiongarden.models import load
+
+
+def main(folder: Path) -> None:
+    """Converts the folder's model, or writes why it cannot."""
+    job = json.loads((folder / JOB).read_text(encoding="utf-8"))
+    try:
+        for name, file in job["modules"]:
+            _import(name, file)
+        convert(load(folder / MODEL), tuple(job["size"]), folder / DRAFT)
+    except UserError as error:
+        _refuse(folder, error)
+    except Exception as error:  # whatever a user's module or layer raises on another backend
+        _refuse(
+            folder,
+            UserError(
+                "the model does not run on the TensorFlow backend, which converts it",
+                rule="layers of keras.ops and Keras layers alone",
+                received=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
+                fix="use keras.ops in call() in place of functions of one backend",
+            ),
+        )
+
+
+def _refuse(folder: Path, error: UserError) -> None:
+    told = {
+        "what": error.what,
+        "rule": error.rule,
+        "received": error.received,
+        "fix": error.fix,
+        "limit": isinstance(error, UnsupportedOperationError),
+    }
+    (folder / REFUSAL).write_text(json.dumps(told), encoding="utf-8")
+
+
+def _import(name: str, file: str | None) -> None:
+    if name in sys.modules:
+        return
+    with contextlib.suppress(ModuleNotFoundError):
+        importlib.import_module(name)
+        return
+    # A module that was loaded from its file, as pytest does, has a name that no path finds.
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError(f"no module {name} in {file}")
+    sys.modules[name] = made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,6 +1,0 @@
-"""Sub-structures of a model that repeat, and the blocks that they would make."""
-
-from visiongarden.inspect.repeats.report import Place, Repeat, Repeats, repeats, repeats_of
-from visiongarden.inspect.repeats.write import write
-
-__all__ = ["Place", "Repeat", "Repeats", "repeats", "repeats_of", "write"]

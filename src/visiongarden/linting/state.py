@@ -1,0 +1,225 @@
+"""Weights, random numbers and tensors that a class keeps in a way that loses them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from visiongarden.linting.classes import Class, File, Function, assigned, on_self
+from visiongarden.linting.fault import Found
+
+_GENERATORS = ("numpy.random.default_rng", "numpy.random.RandomState", "random.Random")
+_FILLED = {"ones", "zeros", "full"}
+_STATISTICS = {
+    "mean", "avg", "average", "var", "variance", "std", "moving", "running", "ema", "stat",
+    "stats", "statistics", "center", "centre",
+}  # fmt: skip
+
+
+def faults_of_state(cls: Class, file: File) -> Iterator[Found]:
+    """Shared layers, kept tensors, frozen random numbers, arrays in the config, idle statistics."""
+    for method in cls.methods.values():
+        yield from _repeated(method, file)
+    if cls.kind == "part":
+        return
+    values = _attributes(cls)
+    for name in ("__init__", "build"):
+        if name in cls.methods:
+            yield from _tensors(cls.methods[name], file)
+            yield from _hidden(cls.methods[name], file)
+    if "call" in cls.methods:
+        yield from _frozen(cls.methods["call"], values, file)
+        yield from _idle(cls, values)
+    if "get_config" in cls.methods:
+        yield from _arrays(cls.methods["get_config"], values, file)
+
+
+def _attributes(cls: Class) -> dict[str, list[ast.AST]]:
+    """Attribute -> what is assigned to it anywhere in the class."""
+    found: dict[str, list[ast.AST]] = {}
+    for method in cls.methods.values():
+        for target, value in assigned(method):
+            if on_self(target):
+                found.setdefault(on_self(target), []).append(value)
+    return found
+
+
+def _repeated(method: Function, file: File) -> Iterator[Found]:
+    """`[layer] * n`, `dict.fromkeys(keys, layer)` and `[layer for _ in ...]` of one layer."""
+    layers = {
+        target.id
+        for target, value in assigned(method)
+        if isinstance(target, ast.Name) and file.makes_layer(value)
+    }
+    kept = {
+        value.id for target, value in assigned(method)
+        if on_self(target) and isinstance(value, ast.Name)
+    }  # fmt: skip
+
+    def one(node: ast.AST) -> bool:
+        named = isinstance(node, ast.Name) and node.id in layers - kept
+        return named or bool(file.makes_layer(node))
+
+    for node in ast.walk(method):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+            for side in (node.left, node.right):
+                if isinstance(side, (ast.List, ast.Tuple)) and any(map(one, side.elts)):
+                    yield Found(node, "VG211")
+        elif isinstance(node, ast.Call) and _last(node.func) == "fromkeys":
+            if len(node.args) == 2 and one(node.args[1]):
+                yield Found(node, "VG211")
+        elif isinstance(node, (ast.ListComp, ast.DictComp)):
+            item = node.elt if isinstance(node, ast.ListComp) else node.value
+            if isinstance(item, ast.Name) and one(item):
+                yield Found(node, "VG211")
+
+
+def _tensors(method: Function, file: File) -> Iterator[Found]:
+    """Tensors of zeros, ones or random numbers that are kept as an attribute."""
+    for target, value in assigned(method):
+        item = value
+        if isinstance(value, ast.ListComp):
+            item = value.elt
+        elif isinstance(value, (ast.List, ast.Tuple)) and value.elts:
+            item = value.elts[0]
+        if on_self(target) and _is_initial(item, file):
+            yield Found(target, "VG213", on_self(target))
+
+
+def _is_initial(node: ast.AST, file: File) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    name = file.full(node.func)
+    last = name.rpartition(".")[2]
+    if name.startswith(("keras.ops.", "tensorflow.", "jax.numpy.", "torch.")) and last in _FILLED:
+        # Three and more sides are as likely a constant filter.
+        shape = node.args[0] if node.args else None
+        sides = shape.elts if isinstance(shape, (ast.Tuple, ast.List)) else None
+        return sides is None or 0 < len(sides) < 3
+    if name.startswith("keras.random.") and last[:1].islower():
+        return True
+    # keras.initializers.GlorotUniform()(shape)
+    inner = node.func
+    return isinstance(inner, ast.Call) and file.full(inner.func).startswith("keras.initializers.")
+
+
+def _hidden(method: Function, file: File) -> Iterator[Found]:
+    """Layers in a function's closure or in a partial, which Keras does not look into."""
+    layers = {
+        target.id
+        for target, value in assigned(method)
+        if isinstance(target, ast.Name) and _makes(value, file)
+    }
+    inner = {
+        node.name
+        for node in ast.walk(method)
+        if isinstance(node, ast.FunctionDef)
+        and node is not method
+        and any(isinstance(n, ast.Name) and n.id in layers for n in ast.walk(node))
+    }
+    for target, value in assigned(method):
+        name = on_self(target)
+        if not name:
+            continue
+        closes = isinstance(value, ast.Name) and value.id in inner
+        called = value.func if isinstance(value, ast.Call) else None
+        if isinstance(called, ast.Name) and called.id in file.makers:
+            closes = True
+        if called is not None and file.full(called) in ("functools.partial", "partial"):
+            closes = any(_makes(arg, file) or _named(arg, layers) for arg in value.args)  # type: ignore[attr-defined]
+        if closes:
+            yield Found(target, "VG111", f"self.{name}")
+
+
+def _named(node: ast.AST, names: set[str]) -> bool:
+    return isinstance(node, ast.Name) and node.id in names
+
+
+def _makes(node: ast.AST, file: File) -> bool:
+    return any(file.makes_layer(inner) for inner in ast.walk(node))
+
+
+def _frozen(call: Function, values: dict[str, list[ast.AST]], file: File) -> Iterator[Found]:
+    """Random numbers that a compiled step draws once, or the same in each step."""
+    trains = "training" in {a.arg for a in (*call.args.args, *call.args.kwonlyargs)}
+    for node in ast.walk(call):
+        if not isinstance(node, ast.Call):
+            continue
+        name = file.full(node.func)
+        if name.startswith(("numpy.random.", "random.")) and trains:
+            yield Found(node, "VG212", f"{name}()")
+        elif _of_generator(node, values, file):
+            yield Found(node, "VG212", f"self.{on_self(node.func.value)}")  # type: ignore[attr-defined]
+        elif name.startswith("keras.random.") and name[13:14].islower():
+            seed = next((k.value for k in node.keywords if k.arg == "seed"), None)
+            if _is_number(seed, values, file):
+                yield Found(node, "VG212", "an integer seed")
+
+
+def _of_generator(node: ast.Call, values: dict[str, list[ast.AST]], file: File) -> bool:
+    """Whether the call is a method of a generator of NumPy or Python that the class keeps."""
+    owner = node.func.value if isinstance(node.func, ast.Attribute) else None
+    made = values.get(on_self(owner), []) if owner is not None else []
+    return any(isinstance(v, ast.Call) and file.full(v.func) in _GENERATORS for v in made)
+
+
+def _is_number(seed: ast.AST | None, values: dict[str, list[ast.AST]], file: File) -> bool:
+    if isinstance(seed, ast.Constant):
+        return isinstance(seed.value, int)
+    made = values.get(on_self(seed), []) if seed is not None else []
+    # An argument that is kept as it came: `self.seed = seed`.
+    return bool(made) and all(isinstance(v, (ast.Constant, ast.Name)) for v in made)
+
+
+def _idle(cls: Class, values: dict[str, list[ast.AST]]) -> Iterator[Found]:
+    """A weight named as a statistic that is read in call() and assigned nowhere."""
+    nodes = [n for m in cls.methods.values() for n in ast.walk(m)]
+    updated = {
+        on_self(n.value)
+        for n in nodes
+        if isinstance(n, ast.Attribute) and n.attr.startswith("assign")
+    }
+    read = {on_self(n) for n in ast.walk(cls.methods["call"]) if isinstance(n, ast.Attribute)}
+    for name, made in values.items():
+        weight = next((v for v in made if _is_state(v)), None)
+        telling = set(name.lower().split("_")) & _STATISTICS
+        if weight is not None and telling and name in read - updated and len(made) == 1:
+            yield Found(weight, "VG214", name)
+
+
+def _is_state(node: ast.AST) -> bool:
+    """Whether it is `self.add_weight(..., trainable=False)`."""
+    return (
+        isinstance(node, ast.Call)
+        and on_self(node.func) == "add_weight"
+        and any(
+            k.arg == "trainable" and isinstance(k.value, ast.Constant) and k.value.value is False
+            for k in node.keywords
+        )
+    )
+
+
+def _arrays(config: Function, values: dict[str, list[ast.AST]], file: File) -> Iterator[Found]:
+    """Attributes in the config that `__init__` made a NumPy array of."""
+    plain = {id(n.value) for n in ast.walk(config) if isinstance(n, ast.Attribute)}
+    plain |= {
+        id(inner)
+        for n in ast.walk(config)
+        if isinstance(n, ast.Call)
+        for inner in ast.walk(n)
+        if n.args and inner is not n
+    }
+    for node in ast.walk(config):
+        name = on_self(node)
+        made = values.get(name, [])
+        is_array = any(
+            isinstance(v, ast.Call)
+            and file.full(v.func) in ("numpy.array", "numpy.asarray", "numpy.linspace")
+            for v in made
+        )
+        if name and is_array and id(node) not in plain:
+            yield Found(node, "VG113", name)
+
+
+def _last(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else ""

@@ -1,0 +1,185 @@
+"""The source of one block: a `Composite` whose arguments are what varies."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from visiongarden.inspect.graph import Op
+from visiongarden.repetition.grammar import IN, Rule, operations
+from visiongarden.repetition.layers import Layers, Unwritable, layer
+from visiongarden.repetition.layout import WIDTH, bracket, comprehension
+from visiongarden.repetition.report import Named
+from visiongarden.repetition.vary import Term
+
+__all__ = ["Unwritable", "block"]
+
+_CLASS = '''@vg.register
+class {name}(Composite):
+    """{summary}
+
+    First: {first}.
+    Input (batch, height, width, channels).
+
+    Args:
+{arguments}        **kwargs: `name`, `dtype`, `trainable`.
+    """
+
+{signature}
+        super().__init__(**kwargs)
+{made}
+
+    def call(self, x: Any) -> Any:
+        """Runs the steps from the entry to the exit."""
+{run}
+'''
+_ORDINALS = ("", "second_", "third_", "fourth_", "fifth_", "sixth_")
+
+
+def block(named: Named, rule: Rule, source: str, unit: str) -> str:
+    """Source of the block of a rule.
+
+    Raises:
+        Unwritable: it holds an operation that no layer here stands for.
+    """
+    made, run = _Writer(named, rule).body()
+    names = named.varying[rule.number].names
+    places = [named.grammar.graph.ops[i].place for i in operations(rule.instances[0])]
+    copies = len(rule.instances)
+    return _CLASS.format(
+        name=named.names[rule.number],
+        summary=f"{len(rule)} steps that occur {copies} times, equal up to the arguments.",
+        first=f"{unit}s {min(places)} to {max(places)} of {source}"[:80],
+        arguments="".join(f"        {name}: {_meaning(name)}\n" for name in names),
+        signature=bracket(
+            "def __init__(",
+            ["self", *(f"{name}: int" for name in names), "**kwargs: Any"],
+            ") -> None:",
+            4,
+        ),
+        made="\n".join(made),
+        run="\n".join(run),
+    )
+
+
+def _meaning(name: str) -> str:
+    if name.startswith("repeats"):
+        return "length of the run."
+    return "channels of the last step with filters." if name == "filters" else "channels within."
+
+
+class _Writer:
+    def __init__(self, named: Named, rule: Rule) -> None:
+        self.named, self.rule = named, rule
+        self.varies = named.varying[rule.number]
+        self.numbers: Counter[str] = Counter()
+        self.made: list[str] = []
+        self.run: list[str] = []
+        self.names: list[str] = []  # of the variable that holds each position's result
+
+    def body(self) -> tuple[list[str], list[str]]:
+        for position in range(len(self.rule)):
+            reads = [self._read(i) for i in self.rule.inputs[position]]
+            item = self.rule.instances[0][position]
+            if isinstance(item, int):
+                op = self.named.grammar.graph.ops[item]
+                result = self._operation(op, self.varies.widths.get(position), reads)
+            else:
+                result = self._repeat(position, reads)
+            self.names.append(result)
+        self.run.append(f"        return {self.names[-1]}")
+        return self.made, self.run
+
+    def _read(self, position: int) -> str:
+        return "x" if position == IN else self.names[position]
+
+    def _operation(self, op: Op, width: Term | None, reads: list[str]) -> str:
+        if op.kind == "slice":
+            return self._slice(op, reads[0])
+        value = reads[0] if len(reads) == 1 else f"[{', '.join(reads)}]"
+        for word, source in layer(op, _number(op, width)):
+            value = self._call(word, source, value)
+        return value
+
+    def _call(self, word: str, source: str, value: str) -> str:
+        attribute = self._attribute(word)
+        name, arguments = _split(source)
+        self.made.append(bracket(f"self.{attribute} = {name}(", arguments, ")", 8))
+        return self._assign(f"self.{attribute}({value})")
+
+    def _repeat(self, position: int, reads: list[str]) -> str:
+        rule = self.named.grammar.runs[self.rule.symbols[position]]
+        units = self._unit(rule, self.varies.inner.get(position, {}))
+        times = self.varies.repeats[position]
+        value = reads[0]
+        if str(times) == "1":
+            for word, source in units:
+                value = self._call(word, source, value)
+            return value
+        lists = []
+        for word, source in units:
+            attribute = self._attributes(word)
+            lists.append(f"self.{attribute}")
+            loop = f"for _ in range({times})"
+            self.made.append(comprehension(lists[-1], _split(source), loop, 8))
+        value, words = f"y{len(self.names) + 1}", ", ".join(word for word, _ in units)
+        over = lists[0] if len(lists) == 1 else f"zip({', '.join(lists)}, strict=True)"
+        self.run += [f"        {value} = {reads[0]}", f"        for {words} in {over}:"]
+        self.run += [f"            {value} = {word}({value})" for word, _ in units]
+        return value
+
+    def _unit(self, rule: Rule, inner: dict[str, Term]) -> Layers:
+        if len(rule) > 1:
+            given = ", ".join(f"{name}={term}" for name, term in inner.items())
+            return [("unit", f"{self.named.names[rule.number]}({given})")]
+        item = rule.instances[0][0]
+        if not isinstance(item, int):
+            raise Unwritable("a run of runs")
+        op = self.named.grammar.graph.ops[item]
+        own = self.named.varying[rule.number].widths.get(0)
+        return layer(op, _number(op, inner.get(own.name, own) if own else None))
+
+    def _slice(self, op: Op, value: str) -> str:
+        parts, part = op.get("parts"), op.get("part")
+        if parts is None:
+            raise Unwritable(f"slice {op.get('key')}")
+        size = f"size{len(self.names) + 1}"
+        self.run.append(f"        {size} = {value}.shape[-1] // {parts}")
+        start = "" if part == 0 else size if part == 1 else f"{part} * {size}"
+        stop = "" if part == parts - 1 else size if part == 0 else f"{part + 1} * {size}"
+        return self._assign(f"{value}[..., {start}:{stop}]")
+
+    def _attribute(self, word: str) -> str:
+        self.numbers[word] += 1
+        return f"{word}{self.numbers[word]}"
+
+    def _attributes(self, word: str) -> str:
+        plural = f"{word}s"
+        self.numbers[plural] += 1
+        number = self.numbers[plural]
+        return f"{_ORDINALS[number - 1] if number <= len(_ORDINALS) else f'more{number}_'}{plural}"
+
+    def _assign(self, call: str) -> str:
+        name = f"y{len(self.names) + 1}"
+        self.run.append(_wrapped(name, call))
+        return name
+
+
+def _number(op: Op, width: Term | None) -> str:
+    return str(width if width is not None else op.width)
+
+
+def _split(source: str) -> tuple[str, list[str]]:
+    """`name(a, b)` as its name and its arguments; a tuple among them stays one."""
+    name, _, inside = source[:-1].partition("(")
+    if "((" in source:
+        return name, [inside]
+    return name, inside.split(", ") if inside else []
+
+
+def _wrapped(name: str, call: str) -> str:
+    line = f"        {name} = {call}"
+    if len(line) <= WIDTH or "[" not in call:
+        return line
+    head, _, items = call.partition("([")
+    joined = items[:-2].split(", ")
+    return bracket(f"{name} = {head}([", joined, "])", 8) if joined else line

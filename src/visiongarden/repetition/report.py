@@ -1,0 +1,212 @@
+"""`repeats`: which sub-structures of a model repeat, and what they would save as blocks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from visiongarden.inspect.graph import Graph, Op
+from visiongarden.inspect.graph.read import read_graph
+from visiongarden.repetition.grammar import Grammar, Instance, Rule, operations
+from visiongarden.repetition.search import flat_lines, line_count, search
+from visiongarden.repetition.vary import Varying, varying
+
+
+@dataclass(frozen=True)
+class Place:
+    """One occurrence.
+
+    Attributes:
+        first: name of its first operation.
+        last: name of its last operation.
+        start: line of the cfg, or number of the layer, where it starts.
+        end: where its last operation starts.
+        arguments: what varies, with the values here.
+    """
+
+    first: str
+    last: str
+    start: int
+    end: int
+    arguments: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A sub-structure that occurs more than once, equal up to widths and lengths of runs.
+
+    Attributes:
+        name: made from what it does; the name of the class that `write` writes.
+        steps: its operations, a line each; `x` is the entry, a line without inputs reads the line
+            before it.
+        parameters: what varies between the copies: the block's arguments.
+        places: every occurrence.
+        lines: lines of the block, loops and inner blocks written out.
+        flat: lines that all occurrences take where nothing is a block, one an operation.
+        used_in: the repeats whose steps it is among.
+    """
+
+    name: str
+    steps: tuple[str, ...]
+    parameters: tuple[str, ...]
+    places: tuple[Place, ...]
+    lines: int
+    flat: int
+    used_in: tuple[str, ...]
+
+    @property
+    def saves(self) -> int:
+        """Lines saved as a block: all occurrences, less the block itself and one call each."""
+        return self.flat - self.lines - len(self.places)
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """What repeats in one model, largest saving first; `str` is text, `to_dict` plain values.
+
+    Attributes:
+        source: name of the file or the model.
+        operations: lines of the flat listing; a convolution, its normalisation and its activation
+            are one.
+        unit: what places count: "line" of a cfg, or "layer".
+        repeats: by saving.
+    """
+
+    source: str
+    operations: int
+    unit: str
+    repeats: tuple[Repeat, ...]
+    rules: Any = None
+
+    def __str__(self) -> str:
+        from visiongarden.repetition.text import text
+
+        return text(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts and lists, for JSON."""
+        listed = [
+            asdict(each) | {"copies": len(each.places), "saves": each.saves}
+            for each in self.repeats
+        ]
+        return {
+            "source": self.source,
+            "operations": self.operations,
+            "unit": self.unit,
+            "repeats": listed,
+        }
+
+
+@dataclass(frozen=True)
+class Named:
+    """The grammar, what varies in each rule, and its name: what `write` works from."""
+
+    grammar: Grammar
+    varying: dict[int, Varying]
+    names: dict[int, str]
+
+
+def repeats(source: keras.Model | str | Path) -> Repeats:
+    """Finds the sub-structures of a model that repeat, largest saving first.
+
+    Chains, and regions with one entry and one exit whose branches rejoin, equal up to widths and
+    lengths of runs; a stage may hold units that were found before. How an author grouped layers
+    does not matter.
+
+    Args:
+        source: a Keras model, or the path of a `.keras` file, a Darknet `.cfg` or an ONNX file.
+
+    Raises:
+        UserError: the file does not open, or is of no such kind.
+
+    Example:
+        >>> found = vg.repetition.repeats("darknet53.cfg")
+        >>> [(each.name, len(each.places)) for each in found.repeats]
+        [('ResidualStage', 5), ('Residual', 23)]
+    """
+    return repeats_of(read_graph(source))
+
+
+def repeats_of(graph: Graph) -> Repeats:
+    """As `repeats`, of a graph that has been read."""
+    found = search(graph)
+    rules = [rule for rule in found.rules[1:] if len(rule) > 1 and _saves(found, rule) >= 0]
+    rules.sort(key=lambda rule: (-_saves(found, rule), rule.number))
+    named = Named(found, varying(found), _names(found, rules))
+    return Repeats(
+        graph.source,
+        sum(op.kind != "input" for op in graph.ops),
+        graph.unit,
+        tuple(_repeat(named, rule) for rule in rules),
+        named,
+    )
+
+
+def _saves(found: Grammar, rule: Rule) -> int:
+    return flat_lines(rule) - line_count(found, rule) - len(rule.instances)
+
+
+def _repeat(named: Named, rule: Rule) -> Repeat:
+    from visiongarden.repetition.text import steps
+
+    found, varies = named.grammar, named.varying[rule.number]
+    users = [
+        named.names[other.number]
+        for other in found.rules[1:]
+        if other.number in named.names and any(found.runs.get(s) is rule for s in other.symbols)
+    ]
+    places = [
+        _place(found.graph.ops, instance, varies.arguments[id(instance)])
+        for instance in rule.instances
+    ]
+    return Repeat(
+        named.names[rule.number],
+        tuple(steps(named, rule)),
+        varies.names,
+        tuple(sorted(places, key=lambda place: place.start)),
+        line_count(found, rule),
+        flat_lines(rule),
+        tuple(users),
+    )
+
+
+def _place(ops: tuple[Op, ...], instance: Instance, arguments: dict[str, int]) -> Place:
+    inside = [ops[i] for i in operations(instance)]
+    first = min(inside, key=lambda op: op.place)
+    last = max(inside, key=lambda op: op.place)
+    return Place(first.name, last.name, first.place, last.place, arguments)
+
+
+def _names(found: Grammar, rules: list[Rule]) -> dict[int, str]:
+    """A word for what each rule does, numbered where several do the same."""
+    words = {rule.number: _word(found, rule) for rule in found.rules[1:] if len(rule) > 1}
+    order = [rule.number for rule in rules]
+    order += [number for number in words if number not in order]
+    often, taken, names = Counter(words.values()), Counter[str](), {}
+    for number in order:
+        word = words[number]
+        taken[word] += 1
+        names[number] = f"{word}{taken[word]}" if often[word] > 1 else word
+    return names
+
+
+def _word(found: Grammar, rule: Rule) -> str:
+    flat = [found.graph.ops[i] for i in operations(rule.instances[0])]
+    own = {found.graph.ops[item].kind for item in rule.instances[0] if isinstance(item, int)}
+    inner = [found.runs[s] for s in rule.symbols if s in found.runs and len(found.runs[s]) > 1]
+    kinds = {op.kind for op in flat}
+    what = "Convolutions" if kinds & {"conv", "depthwise", "dense"} else "Operations"
+    if "multiply" in kinds:
+        what = "Gated"
+    if "add" in kinds:
+        what = "Residual"
+    if "concat" in own:
+        return "CrossStage" if inner else "Concatenated"
+    if flat[0].kind in ("conv", "depthwise", "maxpool", "avgpool") and inner:
+        stride = max(flat[0].get("stride", (1,)))
+        what += "Stage" if stride > 1 else "Group"
+    return what

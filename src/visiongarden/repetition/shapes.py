@@ -1,0 +1,93 @@
+"""What each occurrence takes, gives and weighs in its source: what a written block must equal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from visiongarden.inspect.graph import Op
+from visiongarden.repetition.grammar import Rule, operations
+from visiongarden.repetition.report import Named
+
+SIDE = 64
+"""Height and width that the cases begin with."""
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One occurrence: a class, its arguments, and what must come of it."""
+
+    name: str
+    arguments: tuple[tuple[str, int], ...]
+    takes: Shape
+    gives: Shape
+    parameters: int
+
+
+def cases(named: Named, rule: Rule) -> list[Case]:
+    """The cases of a block, those left out whose channels the source does not say."""
+    ops, found = named.grammar.graph.ops, []
+    for instance in rule.instances:
+        inside = list(operations(instance))
+        entry = ops[next(i for i in ops[inside[0]].inputs if i not in set(inside))]
+        if entry.channels is None:
+            continue
+        takes = (SIDE, SIDE, entry.channels)
+        gives = _gives(ops, inside, takes)
+        if gives is None:
+            continue
+        parameters = sum(ops[i].parameters for i in inside)
+        arguments = tuple(named.varying[rule.number].arguments[id(instance)].items())
+        found.append(Case(named.names[rule.number], arguments, takes, gives, parameters))
+    return found
+
+
+def _gives(ops: tuple[Op, ...], inside: list[int], takes: Shape) -> Shape | None:
+    shapes: dict[int, Shape] = {}
+    for i in inside:
+        shape = _shape(ops[i], [shapes.get(j, takes) for j in ops[i].inputs])
+        if shape is None:
+            return None
+        shapes[i] = shape
+    return shapes[inside[-1]]
+
+
+def _shape(op: Op, inputs: list[Shape]) -> Shape | None:
+    height, width, channels = inputs[0]
+    if op.source and op.keeps_sides and op.channels is not None:
+        return height, width, op.channels
+    if op.kind == "concat":
+        return height, width, sum(shape[2] for shape in inputs)
+    if op.kind == "multiply":
+        return max(s[0] for s in inputs), max(s[1] for s in inputs), max(s[2] for s in inputs)
+    if op.kind == "globalpool":
+        return None if op.get("flat") else (1, 1, channels)
+    if op.kind == "upsample":
+        down, across = op.get("stride")
+        return height * down, width * across, channels
+    if op.kind == "slice":
+        return None if op.get("parts") is None else (height, width, channels // op.get("parts"))
+    if op.kind in ("conv", "depthwise", "maxpool", "avgpool"):
+        channels = channels if op.width is None else op.width
+        sides = [_side(op, axis, size) for axis, size in enumerate((height, width))]
+        return None if None in sides else (sides[0] or 0, sides[1] or 0, channels)
+    if op.kind == "dense":
+        return height, width, op.width or 0
+    if op.kind in ("add", "norm", "act"):
+        return inputs[0]
+    return None
+
+
+def _side(op: Op, axis: int, size: int) -> int | None:
+    kernel, stride, pad = op.get("kernel")[axis], op.get("stride")[axis], op.get("pad")
+    if pad in ("half", "same"):
+        return -(-size // stride)
+    reach = (kernel - 1) * op.get("dilation", (1, 1))[axis] + 1 if op.kind == "conv" else kernel
+    if pad in ("valid", 0):
+        return (size - reach) // stride + 1
+    if isinstance(pad, tuple) and len(pad) == 4:
+        return (size + pad[axis] + pad[axis + 2] - reach) // stride + 1
+    if isinstance(pad, tuple) and len(pad) == 2:
+        return (size + sum(pad[axis]) - reach) // stride + 1
+    return None

@@ -1,0 +1,143 @@
+"""What varies between the copies of a region: widths and lengths of runs, as few as explain all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from visiongarden.repetition.grammar import Grammar, Rule, Run
+
+_LARGEST_FACTOR = 8
+
+
+@dataclass(frozen=True)
+class Term:
+    """A value inside a block: a constant, or a parameter times a ratio.
+
+    Attributes:
+        name: of the parameter; "" for a constant.
+        ratio: factor on the parameter, or the constant itself.
+    """
+
+    name: str
+    ratio: Fraction
+
+    def __str__(self) -> str:
+        if not self.name:
+            return str(self.ratio)
+        up, down = self.ratio.numerator, self.ratio.denominator
+        text = self.name if up == 1 else f"{up} * {self.name}"
+        return text if down == 1 else f"{text} // {down}"
+
+
+@dataclass
+class Varying:
+    """The parameters of a rule.
+
+    Attributes:
+        names: of the parameters; the first width is "filters".
+        arguments: `id` of an instance -> value of each parameter.
+        widths: position -> filters there.
+        repeats: position -> length of the run there.
+        inner: position -> arguments of the rule that runs there.
+    """
+
+    names: tuple[str, ...] = ()
+    arguments: dict[int, dict[str, int]] = field(default_factory=dict)
+    widths: dict[int, Term] = field(default_factory=dict)
+    repeats: dict[int, Term] = field(default_factory=dict)
+    inner: dict[int, dict[str, Term]] = field(default_factory=dict)
+
+
+Slot = tuple[int, str]  # position and, in a run, the inner parameter; "" is its length
+
+
+def varying(grammar: Grammar) -> dict[int, Varying]:
+    """Rule number -> what varies, for every rule but the graph itself."""
+    found: dict[int, Varying] = {}
+
+    def visit(rule: Rule) -> None:
+        if rule.number in found:
+            return
+        for symbol in rule.symbols:
+            if symbol in grammar.runs:
+                visit(grammar.runs[symbol])
+        found[rule.number] = _of_rule(grammar, rule, found)
+
+    for rule in grammar.rules[1:]:
+        visit(rule)
+    return found
+
+
+def _of_rule(grammar: Grammar, rule: Rule, known: dict[int, Varying]) -> Varying:
+    widths: dict[Slot, list[int]] = {}
+    lengths: dict[Slot, list[int]] = {}
+    for position in reversed(range(len(rule))):  # the last width most often is the output's
+        items = [instance[position] for instance in rule.instances]
+        if isinstance(items[0], Run):
+            runs = [item for item in items if isinstance(item, Run)]
+            lengths[position, ""] = [len(run.copies) for run in runs]
+            inner = known[runs[0].rule.number]
+            for name in inner.names:
+                values = [inner.arguments[id(run.copies[0])][name] for run in runs]
+                (lengths if name.startswith("repeats") else widths)[position, name] = values
+        else:
+            ops = [grammar.graph.ops[item] for item in items if isinstance(item, int)]
+            if ops[0].width is not None:
+                widths[position, ""] = [op.width or 0 for op in ops]
+    names: dict[str, list[int]] = {}
+    terms = _terms(widths, ("filters", "hidden"), names, ratios=True)
+    terms_of_lengths = _terms(lengths, ("repeats", "repeats"), names, ratios=False)
+    result = Varying(tuple(names))
+    result.arguments = {
+        id(instance): {name: values[i] for name, values in names.items()}
+        for i, instance in enumerate(rule.instances)
+    }
+    for (position, name), term in sorted((terms | terms_of_lengths).items()):
+        if name:
+            result.inner.setdefault(position, {})[name] = term
+        elif (position, "") in lengths:
+            result.repeats[position] = term
+        else:
+            result.widths[position] = term
+    return result
+
+
+def _terms(
+    slots: dict[Slot, list[int]],
+    words: tuple[str, str],
+    names: dict[str, list[int]],
+    ratios: bool,
+) -> dict[Slot, Term]:
+    terms = {}
+    own: dict[str, list[int]] = {}
+    for slot, values in slots.items():
+        if len(set(values)) == 1:
+            terms[slot] = Term("", Fraction(values[0]))
+            continue
+        for name, base in own.items():
+            ratio = _ratio(values, base)
+            if ratio is not None and (ratios or ratio == 1):
+                terms[slot] = Term(name, ratio)
+                break
+        else:
+            name = words[0] if not own else words[1]
+            same = sum(each.rstrip("0123456789") == name for each in own)
+            name = f"{name}{same + 1}" if same else name
+            own[name] = values
+            terms[slot] = Term(name, Fraction(1))
+    names |= own
+    return terms
+
+
+def _ratio(values: list[int], base: list[int]) -> Fraction | None:
+    """The ratio that makes every value of its base, rounded down as a width is."""
+    largest = max(range(len(base)), key=base.__getitem__)
+    if not base[largest]:
+        return None
+    ratio = Fraction(values[largest], base[largest]).limit_denominator(_LARGEST_FACTOR)
+    if not 0 < ratio <= _LARGEST_FACTOR:
+        return None
+    up, down = ratio.numerator, ratio.denominator
+    same = all(value == up * b // down for value, b in zip(values, base, strict=True))
+    return ratio if same else None

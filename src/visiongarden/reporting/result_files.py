@@ -1,0 +1,272 @@
+"""`predict_files`: image files -> pictures and numbers in a folder; no failure loses them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from visiongarden.data import decode
+from visiongarden.data.readers.build import ENDINGS
+from visiongarden.drawing.results import draw
+from visiongarden.errors import DataError, UserError, option
+from visiongarden.evaluation.predict import scored
+from visiongarden.evaluation.predictor import Predictor
+from visiongarden.models import load
+from visiongarden.reporting.report import Report, report_on
+from visiongarden.storage import atomic_write
+from visiongarden.tasks import task_of
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    check = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+
+_PNG_START = 33
+"""Bytes of a PNG's signature and its first chunk, IHDR; other chunks follow."""
+
+_MARK = _chunk(b"tEXt", b"Software\0visiongarden prediction")
+"""By which a result is told from the user's own pictures, so that it may be replaced."""
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FileResults:
+    """What `predict_folder` wrote.
+
+    Attributes:
+        folder: of the results.
+        files: images whose results were written.
+        skipped: one line for each image that could not be read.
+        summary: number of images and of what was found in them.
+        interrupted: whether Ctrl-C ended it early.
+        total: number of images that were named.
+    """
+
+    folder: Path
+    files: int
+    total: int
+    summary: str
+    skipped: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether every image has a result."""
+        return self.files == self.total
+
+
+def predict_files(
+    model: str | Path,
+    images: Sequence[str | Path],
+    output: str | Path = "predictions",
+    score: float | None = None,
+) -> Path:
+    """`predict` for files: writes an annotated PNG for each image, and the numbers.
+
+    - Detection: `detections.json`, one object an image: `file`, and `detections` with `class`,
+      `score` and `box` (left, top, right, bottom in pixels).
+    - Classification: `classes.json` (`file`, and `classes` with `class` and `score`, best first)
+      and `classes.csv`, a row an image and a column a class.
+    - Segmentation: `segments.json` (`file`, `mask`, and `segments` with `class` and `share` of the
+      pixels), and in `masks/` a grey PNG for each image whose values are class indices.
+
+    An image that cannot be read is skipped with a warning (logger `visiongarden`); after Ctrl-C
+    the results so far are written. Files that an earlier prediction wrote are replaced, no others.
+
+    Args:
+        model: a model file.
+        images: image files, or folders of them.
+        output: folder for the results; none that holds one of the images.
+        score: least score of a detection (by default 0.25), or of a class beside the best (0).
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: no image is found, two would be written under one name, or a file is in the way.
+        DataError: no image can be read.
+        KeyboardInterrupt: after Ctrl-C, once the results so far are written.
+    """
+    results = predict_folder(model, images, output, score)
+    if results.interrupted:
+        raise KeyboardInterrupt
+    return results.folder
+
+
+def predict_folder(
+    model: str | Path,
+    images: Sequence[str | Path],
+    output: str | Path = "predictions",
+    score: float | None = None,
+    warn: Callable[[str], None] = _LOG.warning,
+) -> FileResults:
+    """`predict_files`, with a summary.
+
+    Args:
+        model: a model file.
+        images: image files, or folders of them.
+        output: folder for the results.
+        score: as of `predict_files`.
+        warn: is called with one line for each image that cannot be read.
+
+    Raises:
+        UserError, DataError: as `predict_files`.
+    """
+    files, output = _files(images), Path(output)
+    _refuse_same_names(files)
+    _refuse_folder_of(files, output)
+    opened = load(model)
+    report: Report = report_on(opened, task_of(opened).score if score is None else score)
+    _refuse_foreign(report, files, output)
+    skipped: list[str] = []
+    first: Exception | None = None
+    interrupted = False
+    output.mkdir(parents=True, exist_ok=True)
+    try:
+        for file, result in _results(opened, files, score):
+            if isinstance(result, Exception):
+                first = first or result
+                skipped.append(_one_line(file, result))
+                warn(f"skipped: {skipped[-1]}")
+            else:
+                image, found, best = result
+                _write(report, output, file, image, found, best, opened.class_map)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        # Also after an error such as a full disk: what was found so far is kept.
+        if report.rows:
+            _write_texts(report, output)
+    if not report.rows and interrupted:
+        raise KeyboardInterrupt
+    if not report.rows and first is not None:
+        raise first
+    return FileResults(output, len(report.rows), len(files), report.summary(), skipped, interrupted)
+
+
+def _results(model: Any, files: Sequence[Path], score: float | None) -> Iterator[tuple[Path, Any]]:
+    """Each file with (pixels, what was found, best score), or with why it cannot be read."""
+    predictor = None
+    if not hasattr(model, "detect"):
+        task = task_of(model)
+        least = task.score if score is None else score
+        predictor = Predictor(model, postprocess=task.postprocess(model, least))
+    for file in files:
+        try:
+            image = decode(file)
+        except (DataError, OSError) as error:
+            yield file, error
+            continue
+        ((found, best),) = scored(model, [image], score, 1, predictor)
+        yield file, (image, found, best)
+
+
+def _write(
+    report: Report,
+    output: Path,
+    file: Path,
+    image: np.ndarray,
+    found: Any,
+    best: float,
+    classes: Any,
+) -> None:
+    write_png(output / _picture(file), draw(image, found, classes))
+    for extra, pixels in report.pictures(file, found).items():
+        write_png(output / extra, pixels)
+    # Last: a row in the report means that all files of the image are there.
+    report.add(file, found, best)
+
+
+def _write_texts(report: Report, output: Path) -> None:
+    for name, text in report.texts().items():
+        atomic_write(output / name, text)
+
+
+def write_png(path: Path, image: np.ndarray) -> None:
+    """Write a uint8 image, RGB or gray, atomically, marked as a result."""
+    raw = cv2.imencode(".png", image[..., ::-1] if image.ndim == 3 else image)[1].tobytes()
+    atomic_write(path, raw[:_PNG_START] + _MARK + raw[_PNG_START:], durable=False)
+
+
+def _picture(file: Path) -> str:
+    return f"{file.stem}.png"
+
+
+def _one_line(file: Path, error: Exception) -> str:
+    text = error.what if isinstance(error, UserError) else (getattr(error, "strerror", "") or "")
+    return text if str(file) in text else f"{file}: {text or type(error).__name__}"
+
+
+def _files(images: Sequence[str | Path]) -> list[Path]:
+    files: list[Path] = []
+    given = [images] if isinstance(images, str | Path) else images
+    for image in map(Path, given):
+        if image.is_dir():
+            files += sorted(p for p in image.iterdir() if p.suffix.lower() in ENDINGS)
+        elif image.is_file():
+            files.append(image)
+        else:
+            raise UserError(f"there is no image {image}", fix="check the path")
+    if not files:
+        raise UserError("there is no image to look at", received=", ".join(map(str, given)))
+    # The same file twice, as of a folder and one of its images, is one image.
+    return list(dict.fromkeys(files))
+
+
+def _refuse_same_names(files: Sequence[Path]) -> None:
+    names: dict[str, Path] = {}
+    for file in files:
+        other = names.setdefault(_picture(file).casefold(), file)
+        if other is not file:
+            raise UserError(
+                f"two images would be written as {_picture(file)}",
+                rule="images of one prediction have different names",
+                received=f"{other} and {file}",
+                fix="predict them in two runs",
+            )
+
+
+def _refuse_folder_of(files: Sequence[Path], output: Path) -> None:
+    """No result is written among the images: it would replace one, or be taken for one."""
+    there = output.resolve()
+    for file in files:
+        if file.parent.resolve() == there or file.resolve().parent == there:
+            raise UserError(
+                f"the results would be written among the images: {output} holds {file.name}",
+                rule=f"{option('output')} is another folder than that of the images",
+                fix=option("output", str(output / "predictions")),
+            )
+
+
+def _refuse_foreign(report: Report, files: Sequence[Path], output: Path) -> None:
+    """Refuse to replace files that no earlier prediction wrote."""
+    names = [name for file in files for name in (_picture(file), *report.picture_names(file))]
+    for path in (output / name for name in (*report.files, *names)):
+        if os.path.lexists(path) and not _is_result(path):
+            raise UserError(
+                f"{path} exists, and no earlier prediction wrote it",
+                rule="results replace those of earlier predictions, no other file",
+                fix=option("output", str(output / "predictions")),
+            )
+
+
+def _is_result(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(_PNG_START + len(_MARK)).lstrip()
+    except OSError:
+        return False
+    if path.suffix == ".json":
+        return start.startswith(b"[") and (b'"file":' in start or start == b"[]")
+    return start.startswith(b"file,class") or start[_PNG_START:] == _MARK

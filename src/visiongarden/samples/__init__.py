@@ -1,0 +1,1 @@
+"""Images and their annotations as NumPy values; starts no backend."""

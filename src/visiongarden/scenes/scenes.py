@@ -1,0 +1,340 @@
+"""The sample data set: drawn scenes with a known truth, the same for the same seed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from visiongarden.errors import UserError
+from visiongarden.scenes.scene_classes import PLAIN, SHAPES, SceneClass, scene_classes
+from visiongarden.storage import atomic_folder
+from visiongarden.types import ImageSize
+
+CLASSES = SHAPES
+_FINER = 2
+_LEAST_VISIBLE = 0.6
+_DONE = "scenes.json"
+_ATTEMPTS = 100
+"""Places tried for each object where the number of objects is given."""
+
+
+def make_scenes(
+    directory: str | Path,
+    count: int = 400,
+    image_size: ImageSize = (192, 192),
+    seed: int = 0,
+    val_share: float = 0.2,
+    classes: int | None = None,
+    objects: tuple[int, int] | None = None,
+) -> Path:
+    """Writes drawn scenes as a COCO data set: `train.json`, `val.json`, `images/*.png`.
+
+    Five classes of shapes, an eighth to more than half of the image wide, that overlap, tilted, in
+    any colour, on textured ground among lines and smears that are no object; one image in twelve
+    shows none. Each shape stays visible to three fifths at least.
+
+    Args:
+        directory: where to; a directory that holds the same scenes already is left as it is.
+        count: number of images.
+        image_size: (height, width) in pixels.
+        seed: the same seed draws the same scenes.
+        val_share: share of the images that goes to the split "val".
+        classes: number of classes, up to 120; beyond five, a class is a shape in one color and
+            fill. None is the five shapes.
+        objects: fewest and most objects of an image; None is none in one image of twelve, and two
+            to seven in the others.
+
+    Returns:
+        The directory.
+
+    Raises:
+        UserError: the directory holds something else, or there are not so many classes.
+    """
+    wanted = {"count": count, "size": list(image_size), "seed": seed, "val_share": val_share}
+    # Only what was asked for: directories made before these arguments existed remain valid.
+    wanted |= {} if classes is None else {"classes": classes}
+    wanted |= {} if objects is None else {"objects": list(objects)}
+    write = partial(_write, kinds=scene_classes(classes), objects=objects)
+    return _made(Path(directory), wanted, write, count, image_size, seed, val_share)
+
+
+def make_mask_scenes(
+    directory: str | Path,
+    count: int = 400,
+    image_size: ImageSize = (128, 128),
+    seed: int = 0,
+    val_share: float = 0.2,
+) -> Path:
+    """Writes the scenes of `make_scenes` with a mask for each: `images/`, `masks/`, `classes.yaml`.
+
+    A pixel of a mask has the class of the shape that covers most of it, 0 for the background.
+
+    Args:
+        directory: where to; a directory that holds the same scenes already is left as it is.
+        count: number of images.
+        image_size: (height, width) in pixels.
+        seed: the same seed draws the same scenes.
+        val_share: share of the images that goes to the split "val".
+
+    Returns:
+        The directory.
+
+    Raises:
+        UserError: the directory holds something else.
+    """
+    wanted = {"count": count, "size": list(image_size), "seed": seed, "val_share": val_share}
+    wanted["masks"] = True
+    return _made(Path(directory), wanted, _write_masks, count, image_size, seed, val_share)
+
+
+def _made(
+    directory: Path,
+    wanted: dict[str, object],
+    write: Callable[[Path, int, ImageSize, int, int], None],
+    count: int,
+    image_size: ImageSize,
+    seed: int,
+    val_share: float,
+) -> Path:
+    if _holds(directory, wanted):
+        return directory
+    if directory.exists() and any(directory.iterdir()):
+        raise UserError(f"{directory} is not empty", rule="scenes go into a directory of their own")
+    with atomic_folder(directory) as draft:
+        write(draft, count, image_size, seed, round(count * (1 - val_share)))
+        (draft / _DONE).write_text(json.dumps(wanted), encoding="utf-8")
+    return directory
+
+
+def _holds(directory: Path, wanted: dict[str, object]) -> bool:
+    try:
+        return bool(json.loads((directory / _DONE).read_text(encoding="utf-8")) == wanted)
+    except (OSError, ValueError):
+        return False
+
+
+def _write(
+    folder: Path,
+    count: int,
+    size: ImageSize,
+    seed: int,
+    train: int,
+    kinds: tuple[SceneClass, ...],
+    objects: tuple[int, int] | None,
+) -> None:
+    (folder / "images").mkdir()
+    categories = [{"id": i + 1, "name": kind.name} for i, kind in enumerate(kinds)]
+    splits = {
+        name: {"images": [], "annotations": [], "categories": categories}
+        for name in ("train", "val")
+    }
+    for number in range(count):
+        image, boxes, classes = scene(size, np.random.default_rng((seed, number)), kinds, objects)
+        name = f"{number:05}.png"
+        cv2.imwrite(str(folder / "images" / name), image[..., ::-1])
+        split = splits["train" if number < train else "val"]
+        row = {"id": number, "file_name": name, "height": size[0], "width": size[1]}
+        split["images"].append(row)
+        for (x1, y1, x2, y2), index in zip(boxes.tolist(), classes, strict=True):
+            split["annotations"].append(
+                {
+                    "id": len(split["annotations"]) + 1,
+                    "image_id": number,
+                    "category_id": int(index) + 1,
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                    "iscrowd": 0,
+                }
+            )
+    for name, split in splits.items():
+        (folder / f"{name}.json").write_text(json.dumps(split), encoding="utf-8")
+
+
+def _write_masks(folder: Path, count: int, size: ImageSize, seed: int, train: int) -> None:
+    for number in range(count):
+        image, mask = mask_scene(size, np.random.default_rng((seed, number)))
+        for room, pixels in (("images", image[..., ::-1]), ("masks", mask)):
+            place = folder / room / ("train" if number < train else "val")
+            place.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(place / f"{number:05}.png"), pixels)
+    names = ", ".join(("background", *CLASSES))
+    (folder / "classes.yaml").write_text(f"classes: [{names}]\n", encoding="utf-8")
+
+
+def scene(
+    size: ImageSize,
+    random: np.random.Generator,
+    kinds: tuple[SceneClass, ...] = PLAIN,
+    objects: tuple[int, int] | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One scene: uint8 RGB, float32 boxes (n, 4) xyxy, int32 classes (n,).
+
+    Args:
+        size: (height, width) in pixels.
+        random: where the numbers come from.
+        kinds: the classes.
+        objects: fewest and most objects; None as in `make_scenes`.
+    """
+    image, owner, classes = _drawn(size, random, kinds, objects)
+    boxes = [_box_of(owner == i + 1) for i in range(len(classes))]
+    return image, np.array(boxes, np.float32).reshape(-1, 4), np.array(classes, np.int32)
+
+
+def mask_scene(size: ImageSize, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The same scene: uint8 RGB, and uint8 (height, width): 0 background, 1 the first class."""
+    image, owner, kinds = _drawn(size, random)
+    classes = np.array([0, *(kind + 1 for kind in kinds)], np.uint8)[owner]
+    cells = classes.reshape(size[0], _FINER, size[1], _FINER)
+    cover = [(cells == index).sum(axis=(1, 3)) for index in range(len(CLASSES) + 1)]
+    return image, np.argmax(cover, axis=0).astype(np.uint8)
+
+
+def _drawn(
+    size: ImageSize,
+    random: np.random.Generator,
+    classes: tuple[SceneClass, ...] = PLAIN,
+    objects: tuple[int, int] | None = None,
+) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """uint8 RGB; which shape owns each finer pixel, from 1, 0 for none; the shapes' classes."""
+    canvas = _ground(size, random)
+    height, width = canvas.shape[:2]
+    owner = np.zeros((height, width), np.int32)
+    areas: dict[int, int] = {}
+    kinds: list[int] = []
+    if objects is None:
+        count = 0 if random.random() < 1 / 12 else int(random.integers(2, 8))
+        attempts = count * 3
+    else:
+        count = int(random.integers(objects[0], objects[1] + 1))
+        attempts = count * _ATTEMPTS
+    for _ in range(attempts):
+        if len(kinds) == count:
+            break
+        kind = int(random.integers(len(classes)))
+        # Evenly over the logarithm: as many small ones as large ones.
+        side = min(height, width) * math.exp(random.uniform(math.log(0.13), math.log(0.6)))
+        mask = _shape(classes[kind].shape, side, (height, width), random)
+        after = np.where(mask, len(kinds) + 1, owner)
+        seen = np.bincount(after.ravel(), minlength=len(kinds) + 2)
+        if all(seen[i] >= _LEAST_VISIBLE * areas[i] for i in areas):
+            owner = after
+            kinds.append(kind)
+            areas[len(kinds)] = int(mask.sum())
+            _paint(canvas, mask, random, classes[kind], side)
+    _clutter(canvas, random, int(random.integers(0, 3)))
+    image = cv2.resize(canvas, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    noise = random.normal(0, random.uniform(1, 7), (*size, 1)).astype(np.float32)
+    image = np.clip(image * random.uniform(0.75, 1.2) + noise, 0, 255).astype(np.uint8)
+    return image, owner, kinds
+
+
+def _box_of(mask: np.ndarray) -> list[float]:
+    """Box of what is visible, in pixels of the finished image."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    corners = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+    return [float(v) / _FINER for v in corners]
+
+
+def _ground(size: ImageSize, random: np.random.Generator) -> np.ndarray:
+    """A slow change of two colours, grain, and what is no object."""
+    height, width = size[0] * _FINER, size[1] * _FINER
+    coarse = random.uniform(0, 1, (int(random.integers(2, 6)), int(random.integers(2, 6)), 1))
+    blend = cv2.resize(coarse.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    blend = np.clip(blend, 0, 1)[..., None]
+    first, second = random.uniform(40, 215, (2, 3)).astype(np.float32)
+    grain = random.normal(0, 9, (height // 6, width // 6, 1)).astype(np.float32)
+    grain = cv2.resize(grain, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
+    canvas = np.clip(first * blend + second * (1 - blend) + grain, 0, 255).astype(np.uint8)
+    _clutter(canvas, random, int(random.integers(2, 7)))
+    return canvas
+
+
+def _clutter(canvas: np.ndarray, random: np.random.Generator, count: int) -> None:
+    """Lines and smears."""
+    height, width = canvas.shape[:2]
+    for _ in range(count):
+        colour = random.uniform(30, 225, 3).tolist()
+        points = (random.uniform(0, 1, (4, 2)) * (width, height)).astype(np.int32)
+        thickness = int(random.integers(1, 2 * _FINER))
+        if random.random() < 0.7:
+            cv2.polylines(canvas, [_curve(points)], False, colour, thickness, cv2.LINE_AA)
+        else:
+            for point in _curve(points)[:: int(random.integers(3, 7))]:
+                cv2.circle(canvas, point.tolist(), thickness, colour, -1, cv2.LINE_AA)
+
+
+def _curve(points: np.ndarray) -> np.ndarray:
+    t = np.linspace(0, 1, 24)[:, None]
+    a, b, c, d = points.astype(np.float64)
+    curve = a * (1 - t) ** 3 + 3 * b * t * (1 - t) ** 2 + 3 * c * t**2 * (1 - t) + d * t**3
+    return np.asarray(curve, np.int32)
+
+
+def _shape(
+    name: str, side: float, canvas: tuple[int, int], random: np.random.Generator
+) -> np.ndarray:
+    """Where one shape lies, wholly inside the canvas: bool (height, width)."""
+    height, width = canvas
+    radius = side / 2
+    centre = random.uniform(radius + 1, np.array([width, height]) - radius - 1)
+    turn = random.uniform(-0.35, 0.35) - math.pi / 2
+    mask = np.zeros(canvas, np.uint8)
+    middle = tuple(round(v) for v in centre)
+    if name in ("disc", "ring"):
+        cv2.circle(mask, middle, round(radius), 1, -1)
+        if name == "ring":
+            cv2.circle(mask, middle, round(radius * 0.55), 0, -1)
+    else:
+        outline = centre + radius * _outline(name, random) @ _rotation(turn)
+        cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 1)
+    return mask.astype(bool)
+
+
+def _outline(name: str, random: np.random.Generator) -> np.ndarray:
+    """Corners of a shape in the unit circle: (n, 2)."""
+    if name == "box":
+        flat = random.uniform(0.6, 1.0)
+        corners = np.array([[1, flat], [-1, flat], [-1, -flat], [1, -flat]], np.float64)
+        return corners / np.linalg.norm(corners[0])
+    count, inner = (3, 1.0) if name == "triangle" else (5, 0.45)
+    angles = np.arange(count * (1 if inner == 1.0 else 2)) * (
+        2 * math.pi / (count * (1 if inner == 1.0 else 2))
+    )
+    reach = np.where(np.arange(len(angles)) % 2 == 0, 1.0, inner)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1) * reach[:, None]
+
+
+def _rotation(angle: float) -> np.ndarray:
+    c, s = math.cos(angle), math.sin(angle)
+    return np.array([[c, s], [-s, c]])
+
+
+def _paint(
+    canvas: np.ndarray,
+    mask: np.ndarray,
+    random: np.random.Generator,
+    kind: SceneClass,
+    side: float,
+) -> None:
+    """Fills a shape with a color of its class, shaded, with an edge.
+
+    A color that may be any differs from what lies under it.
+    """
+    under = canvas[mask].mean(axis=0)
+    colour = kind.color(random)
+    while kind.hue is None and np.abs(colour - under).sum() < 130:
+        colour = kind.color(random)
+    columns = np.linspace(-1, 1, canvas.shape[1])[None, :, None]
+    shade = 1 + random.uniform(-0.25, 0.25) * columns
+    canvas[mask] = np.clip(colour * np.broadcast_to(shade, canvas.shape)[mask], 0, 255)
+    dark = mask & kind.darkened(canvas.shape[:2], side / 4)
+    canvas[dark] = (canvas[dark] * 0.3).astype(np.uint8)
+    kernel = np.ones((_FINER, _FINER), np.uint8)
+    edge = mask & ~cv2.erode(mask.astype(np.uint8), kernel).astype(bool)
+    canvas[edge] = (canvas[edge] * random.uniform(0.4, 0.8)).astype(np.uint8)

@@ -1,6 +1,0 @@
-"""`lint`: faults of layers and parts that stand in their source, found without running it."""
-
-from visiongarden.testing.linting.fault import Fault
-from visiongarden.testing.linting.source import lint
-
-__all__ = ["Fault", "lint"]

@@ -1,0 +1,34 @@
+"""Augmentation: image, boxes and outlines change together."""
+
+from visiongarden.transforms.augmentation import Augmentation
+from visiongarden.transforms.classification_augmentation import ClassificationAugmentation
+from visiongarden.transforms.colour import hsv
+from visiongarden.transforms.crop import random_crop
+from visiongarden.transforms.flip import flip
+from visiongarden.transforms.mix import copy_paste, cutout, mixup
+from visiongarden.transforms.rand_augment import random_operations
+from visiongarden.transforms.scene import mosaic, single
+from visiongarden.transforms.segmentation_augmentation import SegmentationAugmentation
+from visiongarden.transforms.tile import Tile, compose
+from visiongarden.transforms.vary import Vary
+from visiongarden.transforms.with_mask import view, warp_with_mask
+
+__all__ = [
+    "Augmentation",
+    "ClassificationAugmentation",
+    "SegmentationAugmentation",
+    "Tile",
+    "Vary",
+    "compose",
+    "copy_paste",
+    "cutout",
+    "flip",
+    "hsv",
+    "mixup",
+    "mosaic",
+    "random_crop",
+    "random_operations",
+    "single",
+    "view",
+    "warp_with_mask",
+]

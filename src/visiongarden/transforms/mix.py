@@ -1,0 +1,98 @@
+"""What two images make together, and what hides a part of one: mix-up, copy-paste, cutout."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from visiongarden.samples import outlines
+from visiongarden.transforms.tile import GREY, joined, keep
+from visiongarden.types import Example, Outline
+
+
+def mixup(one: Example, other: Example, random: np.random.Generator) -> Example:
+    """Two images of one size blended about evenly, with the labels of both: Zhang et al. 2018."""
+    ratio = random.beta(32, 32)
+    a, b = np.asarray(one.image), np.asarray(other.image)
+    return joined([one, other], np.asarray(cv2.addWeighted(a, ratio, b, 1 - ratio, 0), np.uint8))
+
+
+def copy_paste(
+    example: Example, donor: Example, least_visible: float, room: int, random: np.random.Generator
+) -> Example:
+    """Some outlined objects of another image of the same size put on top: Ghiasi et al. 2021.
+
+    What they cover is taken off the outlines, and boxes, of the objects below; one of which less
+    than `least_visible` stays in view loses its label.
+
+    Args:
+        example: what is pasted into.
+        donor: whose objects are pasted; crowds and objects without an outline are not.
+        least_visible: share of the area, 0 to 1.
+        room: most boxes that may be pasted.
+        random: which of them are, each with a chance of a half.
+    """
+    crowd = donor.crowd if donor.crowd is not None else np.zeros(len(donor.boxes), bool)
+    offered = [i for i, o in enumerate(donor.outlines or ()) if o is not None and not crowd[i]]
+    chosen = [i for i in offered if random.random() < 0.5][:room]
+    if not chosen:
+        return example
+    image = np.asarray(example.image)
+    mask = np.zeros(image.shape[:2], bool)
+    for i in chosen:
+        mask |= outlines.fill(donor.outlines[i], mask.shape)  # type: ignore[index, arg-type]
+    pasted = keep(donor, np.isin(np.arange(len(donor.boxes)), chosen))
+    below = covered(example, mask, least_visible)
+    return joined([below, pasted], np.where(mask[..., None], np.asarray(donor.image), image))
+
+
+def covered(example: Example, mask: np.ndarray, least_visible: float) -> Example:
+    """The labels that are left when a mask (height, width) hides what is below it."""
+    boxes, kept = example.boxes.copy(), np.ones(len(example.boxes), bool)
+    drawn: list[Outline | None] = list(example.outlines or [None] * len(boxes))
+    for i, box in enumerate(boxes):
+        (x1, y1), (x2, y2) = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
+        if not mask[y1:y2, x1:x2].any():
+            continue
+        outline = drawn[i]
+        if outline is None:
+            kept[i] = 1 - mask[y1:y2, x1:x2].mean() >= least_visible
+            continue
+        whole = outlines.fill(outline, mask.shape)
+        left = whole & ~mask
+        drawn[i] = outlines.outline_of(left)
+        kept[i] = drawn[i] is not None and left.sum() >= least_visible * whole.sum()
+        if kept[i]:
+            box[:] = _box_of(left)
+    left_of = tuple(drawn) if example.outlines else None
+    changed = replace(example, boxes=boxes, outlines=left_of, area=None, extra=None)
+    return keep(changed, kept)
+
+
+def _box_of(mask: np.ndarray) -> list[int]:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+
+
+def cutout(
+    example: Example, most: float, least_visible: float, random: np.random.Generator
+) -> Example:
+    """A grey square of up to `most` of the shorter side hides something: DeVries and Taylor 2017.
+
+    A box of which less than `least_visible` stays in view loses its label; the others keep it
+    whole, as what they show does not end where it is hidden.
+    """
+    image = np.asarray(example.image).copy()
+    height, width = image.shape[:2]
+    side = max(round(random.uniform(0.1, 1) * most * min(height, width)), 1)
+    x, y = random.integers(-side // 2, np.array([width, height]) - side // 2)
+    square = np.clip([x, y, x + side, y + side], 0, [width, height, width, height])
+    image[square[1] : square[3], square[0] : square[2]] = GREY
+    low = np.maximum(example.boxes[:, :2], square[:2])
+    high = np.minimum(example.boxes[:, 2:], square[2:])
+    hidden = np.maximum(high - low, 0).prod(axis=1)
+    whole = (example.boxes[:, 2:] - example.boxes[:, :2]).prod(axis=1)
+    kept = 1 - hidden / np.maximum(whole, 1e-9) >= least_visible
+    return keep(replace(example, image=image), kept)

@@ -1,0 +1,144 @@
+"""Scenes: one image, or a mosaic of four or nine, and the view of it that a canvas shows.
+
+A scene has its middle at (0, 0) and the unit of the canvas's pixels at scale 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from visiongarden.transforms.augmentation import Augmentation
+from visiongarden.transforms.tile import Tile, compose
+from visiongarden.types import Example, ImageSize
+
+
+def single(
+    example: Example, size: ImageSize, settings: Augmentation, random: np.random.Generator
+) -> Example:
+    """The image, or a random part of it, fitted into the canvas and then moved.
+
+    Args:
+        example: its image is decoded.
+        size: (height, width) of the canvas.
+        settings: how far it may move.
+        random: where the numbers come from.
+    """
+    height, width = np.asarray(example.image).shape[:2]
+    window = (0, 0, width, height)
+    if settings.crop and random.random() < settings.crop:
+        window = _part(width, height, settings.crop_least, random)
+    x1, y1, x2, y2 = window
+    fit = min(size[0] / (y2 - y1), size[1] / (x2 - x1))
+    placed = _scaled(fit, -fit * (x1 + x2) / 2, -fit * (y1 + y2) / 2)
+    view = view_of(size, settings, random)
+    return compose([Tile(example, window, view @ placed)], size, settings.least_visible)
+
+
+def _part(
+    width: int, height: int, least: float, random: np.random.Generator
+) -> tuple[int, int, int, int]:
+    share = random.uniform(least, 1, 2)
+    sides = np.maximum(np.round(share * (width, height)), 1).astype(int)
+    x, y = random.integers(0, np.array([width, height]) - sides + 1)
+    return int(x), int(y), int(x + sides[0]), int(y + sides[1])
+
+
+def mosaic(
+    examples: Sequence[Example],
+    size: ImageSize,
+    settings: Augmentation,
+    random: np.random.Generator,
+) -> Example:
+    """Four images that meet in a point, or nine around one: Bochkovskiy et al. 2020, section 3.4.
+
+    Four fill a scene of twice the canvas's sides, meeting up to a quarter of that from its middle;
+    nine fill one of three times the sides, of which half as much again is seen as of a single.
+
+    Args:
+        examples: four or nine, with decoded images.
+        size: (height, width) of the canvas.
+        settings: how far the scene may move.
+        random: where the numbers come from.
+    """
+    across = {4: 2, 9: 3}[len(examples)]
+    sides = np.array([size[1], size[0]], np.float64)
+    if across == 2:
+        meeting = random.uniform(-0.5, 0.5, 2) * sides
+        lines = np.stack([-sides, meeting, sides])
+        view = view_of(size, settings, random, extent=2.0)
+    else:
+        away = random.uniform(-0.25, 0.25, 2) * sides
+        lines = np.stack([-1.5 * sides, away - sides / 2, away + sides / 2, 1.5 * sides])
+        view = view_of(size, settings, random, extent=3.0, factor=2 / 3)
+    tiles = [
+        _tile(example, size, lines, (number % across, number // across), view)
+        for number, example in enumerate(examples)
+    ]
+    return compose([tile for tile in tiles if tile], size, settings.least_visible)
+
+
+def _tile(
+    example: Example,
+    size: ImageSize,
+    lines: np.ndarray,
+    cell: tuple[int, int],
+    view: np.ndarray,
+) -> Tile | None:
+    """An image in its cell, against the side that is nearer to the middle; None if unseen."""
+    height, width = np.asarray(example.image).shape[:2]
+    fit = min(size[0] / height, size[1] / width)
+    sides, last = (width, height), len(lines) - 2
+    offset, window = [0.0, 0.0], [0, 0, width, height]
+    for axis in (0, 1):
+        low, high = lines[cell[axis], axis], lines[cell[axis] + 1, axis]
+        long = sides[axis] * fit
+        at = high - long if cell[axis] == 0 else low
+        if 0 < cell[axis] < last:
+            at = (low + high - long) / 2
+        offset[axis] = at
+        window[axis] = int(np.clip(np.floor((low - at) / fit + 1e-6), 0, sides[axis]))
+        window[axis + 2] = int(np.clip(np.ceil((high - at) / fit - 1e-6), 0, sides[axis]))
+    if window[2] <= window[0] or window[3] <= window[1]:
+        return None
+    x1, y1, x2, y2 = window
+    return Tile(example, (x1, y1, x2, y2), view @ _scaled(fit, *offset))
+
+
+def view_of(
+    size: ImageSize,
+    settings: Augmentation,
+    random: np.random.Generator,
+    extent: float = 1.0,
+    factor: float = 1.0,
+) -> np.ndarray:
+    """Scene -> canvas, float (3, 3): scale, rotation, shear, perspective and shift.
+
+    Args:
+        size: (height, width) of the canvas.
+        settings: how much of each.
+        random: where the numbers come from.
+        extent: of the scene, in sides of the canvas.
+        factor: of the scale.
+    """
+    height, width = size
+    scale = factor * random.uniform(1 - settings.scale, 1 + settings.scale)
+    matrix = np.diag([scale, scale, 1.0])
+    if settings.shear:
+        slant = np.tan(np.deg2rad(random.uniform(-settings.shear, settings.shear, 2)))
+        matrix = np.array([[1, slant[0], 0], [slant[1], 1, 0], [0, 0, 1]]) @ matrix
+    if settings.degrees:
+        angle = np.deg2rad(random.uniform(-settings.degrees, settings.degrees))
+        cos, sin = np.cos(angle), np.sin(angle)
+        matrix = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]]) @ matrix
+    if settings.perspective:
+        depth = random.uniform(-settings.perspective, settings.perspective, 2)
+        matrix[2, :2] = depth / (extent * np.array([width, height]) / 2)
+    shift = random.uniform(-settings.translate, settings.translate, 2) * (width, height)
+    middle = np.array([width / 2, height / 2]) + shift
+    return np.array([[1, 0, middle[0]], [0, 1, middle[1]], [0, 0, 1]]) @ matrix
+
+
+def _scaled(factor: float, x: float, y: float) -> np.ndarray:
+    return np.array([[factor, 0, x], [0, factor, y], [0, 0, 1]], np.float64)

@@ -1,0 +1,204 @@
+"""`Tile`: part of an image and where it lies on the canvas; drawn once, with its labels.
+
+Whatever a picture goes through (fit, mosaic, crop, scale, rotation, shear, perspective) is one
+matrix, so that pixels are resampled once, and only those that are seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+
+from visiongarden.samples import extra, outlines
+from visiongarden.types import Example, ImageSize, Outline
+
+GREY = 114
+"""What a canvas shows where no image lies."""
+
+_LEAST_SIDE = 2.0
+"""Pixels; a box that is cut to less shows nothing that could be learned."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A window of an image, and the way of its pixels onto the canvas.
+
+    Attributes:
+        example: its image is decoded.
+        window: x1, y1, x2, y2: the part that is seen, whole pixels of the image.
+        matrix: float (3, 3), pixels of the image -> pixels of the canvas.
+    """
+
+    example: Example
+    window: tuple[int, int, int, int]
+    matrix: np.ndarray
+
+
+def compose(tiles: Sequence[Tile], size: ImageSize, least_visible: float) -> Example:
+    """Tiles drawn onto one canvas, with what is in view of their labels.
+
+    A box becomes the smallest upright box around its moved corners, or around its moved outline if
+    it has one, cut at window and canvas. It goes where less than `least_visible` of its area, or
+    less than two pixels a side, is in view.
+
+    Args:
+        tiles: later ones lie on top.
+        size: (height, width) of the canvas.
+        least_visible: share of the area, 0 to 1.
+    """
+    canvas = np.full((*size, 3), GREY, np.uint8)
+    for tile in tiles:
+        draw(canvas, tile)
+    return joined([labels(tile, size, least_visible) for tile in tiles], canvas)
+
+
+def draw(canvas: np.ndarray, tile: Tile) -> None:
+    """Draws the window of a tile onto a uint8 canvas (height, width, 3), in place."""
+    x1, y1, x2, y2 = tile.window
+    image = np.asarray(tile.example.image)[y1:y2, x1:x2]
+    matrix = tile.matrix @ _shift(x1, y1)
+    around = move(np.array([[0, 0, x2 - x1, y2 - y1]], np.float64), matrix)[0].tolist()
+    sides = (canvas.shape[1], canvas.shape[0]) * 2
+    left, top, right, bottom = (
+        min(max(round(v), 0), most) for v, most in zip(around, sides, strict=True)
+    )
+    if right <= left or bottom <= top:
+        return
+    low, high = np.array([left, top]), np.array([right, bottom])
+    view = canvas[low[1] : high[1], low[0] : high[0]]
+    upright = _upright(matrix)
+    if upright and max(matrix[0, 0], matrix[1, 1]) <= 1:
+        _shrink(image, view, matrix, low, high)
+        return
+    # For OpenCV the middle of the first pixel is (0, 0), here it is (0.5, 0.5).
+    seen = _shift(-low[0] - 0.5, -low[1] - 0.5) @ matrix @ _shift(0.5, 0.5)
+    border = cv2.BORDER_REPLICATE if upright else cv2.BORDER_TRANSPARENT
+    shape = (view.shape[1], view.shape[0])
+    how: Any = {"dst": view, "flags": cv2.INTER_LINEAR, "borderMode": border}
+    if matrix[2, :2].any():
+        cv2.warpPerspective(image, seen, shape, **how)
+    else:
+        cv2.warpAffine(image, seen[:2] / seen[2, 2], shape, **how)
+
+
+def _shrink(
+    image: np.ndarray, view: np.ndarray, matrix: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> None:
+    """The upright case, at a quarter of the cost; exact to half a pixel of the image."""
+    scale, offset = np.diag(matrix)[:2], matrix[:2, 2]
+    most = np.array([image.shape[1], image.shape[0]])
+    first = np.clip(np.round((low - offset) / scale), 0, most - 1).astype(int)
+    last = np.clip(np.round((high - offset) / scale), first + 1, most).astype(int)
+    part = image[first[1] : last[1], first[0] : last[0]]
+    cv2.resize(part, (view.shape[1], view.shape[0]), dst=view, interpolation=cv2.INTER_LINEAR)
+
+
+def labels(tile: Tile, size: ImageSize, least_visible: float) -> Example:
+    """The labels of a tile that are in view, in pixels of the canvas; the image stays as it is."""
+    example, limits = tile.example, (0.0, 0.0, float(size[1]), float(size[0]))
+    whole = move(example.boxes, tile.matrix)
+    shown = move(_inside(example.boxes, tile.window), tile.matrix)
+    cut = _inside(shown, limits)
+    share = _areas(cut) / np.maximum(_areas(whole), 1e-9)
+    drawn: list[Outline | None] | None = None
+    if example.outlines is not None:
+        drawn = [None] * len(cut)
+        for i, outline in enumerate(example.outlines):
+            if outline is not None:
+                drawn[i], cut[i], share[i] = _drawn(outline, tile, limits)
+    sides = (cut[:, 2:] - cut[:, :2]).min(axis=1, initial=np.inf)
+    kept = (share >= least_visible) & (sides >= _LEAST_SIDE)
+    changed = replace(
+        example,
+        boxes=cut,
+        outlines=tuple(drawn) if drawn is not None else None,
+        area=None,
+        extra=None,
+    )
+    return keep(changed, kept)
+
+
+def _drawn(
+    outline: Outline, tile: Tile, limits: Sequence[float]
+) -> tuple[Outline | None, np.ndarray, float]:
+    """What is in view of an outline, the box around it, and its share of the whole."""
+    image = np.asarray(tile.example.image)
+    seen = outlines.cut(outline, (0.0, 0.0, image.shape[1], image.shape[0]))
+    whole = outlines.area_of(outlines.move(seen or (), tile.matrix))
+    part = outlines.cut(outline, tile.window)
+    part = part and outlines.cut(outlines.move(part, tile.matrix), limits)
+    if part is None:
+        return None, np.zeros(4, np.float32), 0.0
+    box = np.array(outlines.box_of(part), np.float32)
+    return part, box, outlines.area_of(part) / max(whole, 1e-9)
+
+
+def joined(parts: Sequence[Example], image: np.ndarray) -> Example:
+    """One example with an image and the labels of all parts; the first says whose it is."""
+    crowds = [p.crowd if p.crowd is not None else np.zeros(len(p.boxes), bool) for p in parts]
+    drawn = None
+    if any(part.outlines for part in parts):
+        drawn = tuple(o for p in parts for o in (p.outlines or (None,) * len(p.boxes)))
+    return replace(
+        parts[0],
+        image=image,
+        boxes=np.concatenate([part.boxes for part in parts]).astype(np.float32),
+        classes=np.concatenate([part.classes for part in parts]),
+        crowd=np.concatenate(crowds),
+        outlines=drawn,
+        area=None,
+        extra=None,
+    )
+
+
+def keep(example: Example, kept: np.ndarray) -> Example:
+    """The example with the boxes of a mask (n,)."""
+    if kept.all():
+        return example
+    crowd = example.crowd[kept] if example.crowd is not None else None
+    drawn = example.outlines
+    if drawn is not None:
+        drawn = tuple(outline for outline, yes in zip(drawn, kept, strict=True) if yes)
+    return replace(
+        example,
+        boxes=example.boxes[kept],
+        classes=example.classes[kept],
+        crowd=crowd,
+        outlines=drawn,
+        area=example.area[kept] if example.area is not None else None,
+        extra=extra.part(example, kept.tolist()),
+    )
+
+
+def move(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Upright boxes (n, 4) around the moved corners of boxes (n, 4)."""
+    if _upright(matrix):
+        scale, offset = np.diag(matrix)[:2], matrix[:2, 2]
+        return np.asarray(boxes * np.tile(scale, 2) + np.tile(offset, 2), np.float32)
+    corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)
+    moved = outlines.transform(corners.astype(np.float64), matrix).reshape(-1, 4, 2)
+    return np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
+
+
+def _upright(matrix: np.ndarray) -> bool:
+    """Whether a matrix scales and shifts, and does nothing else."""
+    (a, b, _), (c, d, _), (e, f, g) = matrix.tolist()
+    return b == c == e == f == 0 and g == 1 and a > 0 and d > 0
+
+
+def _inside(boxes: np.ndarray, limits: Sequence[float]) -> np.ndarray:
+    low, high = np.tile(np.array(limits, np.float32).reshape(2, 2), 2)
+    return np.minimum(np.maximum(boxes, low), high)
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    return np.asarray(sides[:, 0] * sides[:, 1])
+
+
+def _shift(x: float, y: float) -> np.ndarray:
+    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)

@@ -1,0 +1,61 @@
+"""Image and mask under one movement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from visiongarden.transforms.segmentation_augmentation import SegmentationAugmentation
+from visiongarden.types import IGNORE, ImageSize
+
+
+def view(
+    shape: Sequence[int],
+    size: ImageSize,
+    settings: SegmentationAugmentation,
+    random: np.random.Generator,
+) -> np.ndarray:
+    """Image -> canvas, float (2, 3): fitted into the middle, then scaled, turned and shifted.
+
+    Args:
+        shape: (height, width) of the image.
+        size: (height, width) of the canvas.
+        settings: how far.
+        random: where the numbers come from.
+    """
+    rows, columns = shape[:2]
+    fit = min(size[0] / rows, size[1] / columns)
+    low, high = np.log(settings.scale)
+    factor = fit * float(np.exp(random.uniform(low, high)))
+    angle = np.deg2rad(random.uniform(-settings.degrees, settings.degrees))
+    turn = factor * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    # An image that stands over the canvas may show any part of itself.
+    room = np.maximum(np.array([columns, rows]) * factor - (size[1], size[0]), 0) / 2
+    room += settings.translate * np.array([size[1], size[0]])
+    middle = np.array([size[1], size[0]]) / 2 + random.uniform(-1, 1, 2) * room
+    return np.column_stack([turn, middle - turn @ np.array([columns / 2, rows / 2])])
+
+
+def warp_with_mask(
+    image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: ImageSize
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both on a canvas of (height, width); grey and 255 where the image does not reach.
+
+    Args:
+        image: uint8 (height, width, 3).
+        mask: uint8 (height, width).
+        matrix: float (2, 3), edges of the image -> edges of the canvas: 0 is the outer side of the
+            first pixel, not its centre.
+        size: of the canvas.
+    """
+    # OpenCV counts from the centre of the first pixel.
+    shift = matrix[:, :2] @ np.array([0.5, 0.5]) + matrix[:, 2] - 0.5
+    centred = np.column_stack([matrix[:, :2], shift])
+    sides = (size[1], size[0])
+    moved = cv2.warpAffine(
+        image, centred, sides, flags=cv2.INTER_LINEAR, borderValue=(114, 114, 114)
+    )
+    masked = cv2.warpAffine(mask, centred, sides, flags=cv2.INTER_NEAREST, borderValue=IGNORE)
+    return np.asarray(moved, np.uint8), np.asarray(masked, np.uint8)

@@ -1,0 +1,91 @@
+"""Splits of channels: fewer transpositions, the same numbers."""
+
+import numpy as np
+import pytest
+
+from visiongarden.exporters.splits import split_channels_first
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+LAST, FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
+
+
+def model_of(nodes, outputs):
+    """Nodes (kind, inputs, outputs, attributes) of a graph of one map x, (1, 6, 4, 5)."""
+    helper = onnx.helper
+    shape = [None] * 4
+    graph = helper.make_graph(
+        [helper.make_node(kind, given, found, **more) for kind, given, found, more in nodes],
+        "g",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 6, 4, 5])],
+        [helper.make_tensor_value_info(o, onnx.TensorProto.FLOAT, shape) for o in outputs],
+        [helper.make_tensor("sizes", onnx.TensorProto.INT64, [2], [2, 4])],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+    onnx.checker.check_model(made)
+    return made
+
+
+def run(model):
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    return session.run(None, {"x": np.arange(120, dtype=np.float32).reshape(1, 6, 4, 5)})
+
+
+def turned(axis=-1, back=FIRST, last=LAST):
+    """A split between transpositions, the second half used twice."""
+    return [
+        ("Transpose", ["x"], ["t"], {"perm": last}),
+        ("Split", ["t", "sizes"], ["a", "b"], {"axis": axis}),
+        ("Transpose", ["a"], ["ta"], {"perm": FIRST}),
+        ("Transpose", ["b"], ["tb"], {"perm": back}),
+        ("Transpose", ["b"], ["tc"], {"perm": FIRST}),
+        ("Sigmoid", ["tb"], ["s"], {}),
+        ("Concat", ["ta", "tc"], ["u"], {"axis": 1}),
+    ]
+
+
+@pytest.mark.parametrize("axis", [-1, 3])
+def test_transpositions_go(axis):
+    model = model_of(turned(axis), ["s", "u"])
+    wanted = run(model)
+    assert split_channels_first(model.graph) == 1
+    onnx.checker.check_model(model, full_check=True)
+    assert [n.op_type for n in model.graph.node] == ["Split", "Sigmoid", "Concat"]
+    for found, right in zip(run(model), wanted, strict=True):
+        np.testing.assert_array_equal(found, right)
+
+
+OTHERS = {
+    "an output is used as it is": [*turned(), ("Abs", ["a"], ["w"], {})],
+    "another axis": turned(axis=2),
+    "another turn back": turned(back=[0, 1, 3, 2]),
+    "another turn before": turned(last=[0, 1, 3, 2]),
+    "no turn before": [("Abs", ["x"], ["t"], {}), *turned()[1:]],
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_else_splits_stays(name):
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node(kind, *io, **more) for kind, *io, more in OTHERS[name]], "g", [], []
+    )
+    before = graph.SerializeToString()
+    assert split_channels_first(graph) == 0
+    assert graph.SerializeToString() == before
+
+
+@pytest.mark.parametrize("shown", ["a", "b", "ta", "tc"])
+def test_a_graph_s_outputs_keep_their_layout(shown):
+    model = model_of(turned(), ["s", "u", shown])
+    wanted = run(model)
+    assert split_channels_first(model.graph) == 0
+    for found, right in zip(run(model), wanted, strict=True):
+        np.testing.assert_array_equal(found, right)
+
+
+def test_a_turned_map_used_elsewhere_stays():
+    model = model_of([*turned(), ("Abs", ["t"], ["w"], {})], ["s", "u", "w"])
+    wanted = run(model)
+    assert split_channels_first(model.graph) == 1
+    for found, right in zip(run(model), wanted, strict=True):
+        np.testing.assert_array_equal(found, right)

@@ -1,0 +1,74 @@
+"""Scenes: the same for the same seed, with the variety that they promise."""
+
+import colorsys
+
+import numpy as np
+import pytest
+
+from visiongarden.data import read
+from visiongarden.errors import UserError
+from visiongarden.scenes import make_scenes
+from visiongarden.scenes.scene_classes import HUES, PLAIN, scene_classes
+from visiongarden.scenes.scenes import CLASSES, scene
+
+
+def test_scenes_are_a_sound_data_set(tmp_path):
+    folder = make_scenes(tmp_path / "scenes", 60, (96, 96))
+    train, val = read(folder), read(folder, split="val")
+    assert (len(train), len(val)) == (48, 12)
+    assert train.class_map.names == CLASSES
+    sides = np.concatenate([np.sqrt(np.prod(e.boxes[:, 2:] - e.boxes[:, :2], 1)) for e in train])
+    assert sides.max() > 5 * sides.min()
+    counts = [len(example.boxes) for example in train]
+    assert min(counts) == 0
+    assert max(counts) >= 4
+    assert set(np.concatenate([e.classes for e in train])) == set(range(5))
+
+
+def test_a_seed_is_a_scene():
+    first, again, other = (scene((64, 64), np.random.default_rng(seed)) for seed in (5, 5, 6))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_made_once_and_never_over_something_else(tmp_path):
+    folder = make_scenes(tmp_path / "scenes", 5, (64, 64))
+    stamp = (folder / "train.json").stat().st_mtime_ns
+    make_scenes(folder, 5, (64, 64))
+    assert (folder / "train.json").stat().st_mtime_ns == stamp
+    with pytest.raises(UserError, match="is not empty"):
+        make_scenes(folder, 6, (64, 64))
+    assert [p.name for p in tmp_path.iterdir()] == ["scenes"]
+
+
+def test_many_classes_have_one_color_and_fill_each(tmp_path):
+    folder = make_scenes(
+        tmp_path / "scenes", 16, (96, 96), val_share=0.0, classes=80, objects=(4, 6)
+    )
+    scenes = read(folder)
+    names = scenes.class_map.names
+    assert (len(scenes), len(names), len(set(names))) == (16, 80, 80)
+    assert (names[0], names[6], names[79]) == ("red disc", "amber ring", "striped magenta star")
+    assert {len(example.boxes) for example in scenes} == {4, 5, 6}
+    discs = [HUES.index(name.split()[0]) for name in names[:40] if name.endswith("disc")]
+    assert discs == list(range(8))
+
+
+@pytest.mark.parametrize("hue", range(8))
+def test_hue_of_a_class_is_the_hue_of_its_objects(hue):
+    kind = scene_classes(80)[hue * 5 + 2]  # boxes: most of a box's area is the object's
+    image, boxes, _ = scene((96, 96), np.random.default_rng(hue), (kind,), (1, 1))
+    x1, y1, x2, y2 = boxes[0].astype(int)
+    middle = image[(y1 + y2) // 2 - 3 : (y1 + y2) // 2 + 3, (x1 + x2) // 2 - 3 : (x1 + x2) // 2 + 3]
+    red, green, blue = np.median(middle.reshape(-1, 3), axis=0) / 255
+    seen = colorsys.rgb_to_hsv(red, green, blue)[0] * 8
+    assert abs((seen - hue + 4) % 8 - 4) < 0.4
+    assert kind.name == f"{HUES[hue]} box"
+
+
+def test_number_of_classes_is_limited(tmp_path):
+    assert [len(scene_classes(n)) for n in (1, 5, 6, 120)] == [1, 5, 6, 120]
+    assert scene_classes(5) == scene_classes() == PLAIN
+    for classes in (0, 121):
+        with pytest.raises(UserError, match="1 to 120 classes"):
+            make_scenes(tmp_path / "scenes", 1, classes=classes)
