@@ -1,11 +1,13 @@
 """The house holds: what importing costs, what it starts, and what it promises by name."""
 
+import graphlib
 import importlib
 import pkgutil
 import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pytest
 
 import visiongarden as vg
@@ -102,3 +104,12 @@ def test_files_are_written_in_one_way():
         if name not in folders:
             for word in (".write_text(", ".write_bytes(", "cv2.imwrite"):
                 assert word not in text, f"{name}: {word}; use visiongarden.storage"
+
+
+def test_no_module_imports_itself_through_others():
+    """No import cycles, annotations included: such modules cannot be read or tested alone."""
+    graph = grimp.build_graph("visiongarden", cache_dir=None)
+    sorter = graphlib.TopologicalSorter(
+        {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    )
+    sorter.prepare()  # raises CycleError

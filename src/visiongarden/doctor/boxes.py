@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from visiongarden.data.readers import gather
 from visiongarden.doctor.box_fixes import refuse_without_boxes, without_crowds
 from visiongarden.doctor.charts import bars, heat, histogram, steps
 from visiongarden.doctor.check import no_usable_box
+from visiongarden.doctor.contents import Contents
 from visiongarden.doctor.images import Look
 from visiongarden.doctor.labelling import Labelling, of_ids
 from visiongarden.drawing.annotations import draw_example, fitted
@@ -23,9 +24,6 @@ from visiongarden.errors import DataError, option
 from visiongarden.storage.place import Place
 from visiongarden.transforms.tile import keep
 from visiongarden.types import ClassMap, Example
-
-if TYPE_CHECKING:
-    from visiongarden.doctor.report import Report
 
 ASPECT = 20.0
 """One side so many times the other is rarely meant."""
@@ -102,10 +100,10 @@ class Boxes(Labelling):
         scaled = Example(example.boxes * ratio, example.classes, crowd=example.crowd)
         return draw_example(image, scaled, dataset.class_map)
 
-    def charts(self, report: Report) -> Iterator[str]:
+    def charts(self, contents: Contents) -> Iterator[str]:
         """Classes; boxes an image; their size, shape and place."""
-        yield bars("boxes of each class", report.counts())
-        examples = [example for dataset in report.datasets.values() for example in dataset]
+        yield bars("boxes of each class", contents.counts())
+        examples = [example for dataset in contents.datasets.values() for example in dataset]
         counts = np.array([len(example.boxes) for example in examples])
         yield histogram("boxes an image", counts, steps(counts))
         filled = [example for example in examples if len(example.boxes) and example.size]

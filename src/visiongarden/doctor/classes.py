@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,14 +17,12 @@ from visiongarden.data.readers.folders import (
     split_folders,
 )
 from visiongarden.doctor.charts import bars, histogram, sizes
+from visiongarden.doctor.contents import Contents
 from visiongarden.doctor.images import Look
 from visiongarden.doctor.labelling import Labelling, joined
 from visiongarden.drawing.annotations import draw_classes, fitted
 from visiongarden.storage.place import Place
 from visiongarden.types import ClassMap
-
-if TYPE_CHECKING:
-    from visiongarden.doctor.report import Report
 
 SMALLEST = 16
 """Pixels of the shorter side under which an image shows hardly anything."""
@@ -100,11 +97,11 @@ class Classes(Labelling):
         target[dataset.classes[index]] = 1
         return draw_classes(image, target, dataset.class_map)
 
-    def charts(self, report: Report) -> Iterator[str]:
+    def charts(self, contents: Contents) -> Iterator[str]:
         """Classes; size and shape of the images."""
-        yield bars("images of each class", report.counts())
-        yield from sizes(report.sizes)
-        tallies = np.concatenate([*report.tallies.values(), np.zeros(0)])
+        yield bars("images of each class", contents.counts())
+        yield from sizes(contents.sizes)
+        tallies = np.concatenate([*contents.tallies.values(), np.zeros(0)])
         if tallies.any():
             marks = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 1e9]
             yield histogram("images of a class in a split", tallies, marks)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from visiongarden.data.faults import Faults, Finding
 from visiongarden.data.readers import gather, opened, splits_of
-from visiongarden.doctor import images
+from visiongarden.doctor import image_findings, images
 from visiongarden.doctor.kinds import labelling_of
 from visiongarden.doctor.page import write_page
 from visiongarden.doctor.report import Report, write_json
@@ -83,7 +83,7 @@ def _look(report: Report, faults: Mapping[str, Faults], root: Place) -> None:
             what = "no image can be read" if faults[split].found else "no image is listed"
             report.findings.append(Finding("error", "image", report.root, what, split))
     report.findings += labelling.of_all(datasets, report.tallies, root)
-    report.findings += images.findings(looks, datasets, labelling)
+    report.findings += image_findings.findings(looks, datasets, labelling)
 
 
 def _unreadable(error: DataError, split: str) -> Finding:

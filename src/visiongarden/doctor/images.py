@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.decode import decode_bytes
-from visiongarden.data.depth import Depth, depth_of, together
-from visiongarden.data.faults import Finding
+from visiongarden.data.depth import Depth, depth_of
 from visiongarden.errors import DataError
 from visiongarden.storage.header import MOST_BYTES, header_of
 from visiongarden.storage.place import read_bytes
 from visiongarden.types import ImageSize
-
-if TYPE_CHECKING:
-    from visiongarden.doctor.labelling import Labelling
-
-NEAR = 3
-"""Bits of 64 in which the hashes of two images that look alike may differ."""
-
-_MOST_ALIKE = 64
-"""Images that one is compared with at most, for each group of bits that they share."""
-
-_ALIKE = 4.0
-"""Mean difference of two 16 × 16 thumbnails, grey values, up to which images look alike."""
 
 
 @dataclass(frozen=True)
@@ -83,89 +70,9 @@ def _hash(grey: np.ndarray) -> int:
     return int.from_bytes(np.packbits(tiny[:, :-1] < tiny[:, 1:]).tobytes(), "big")
 
 
-def findings(
-    looks: Sequence[Look], datasets: Mapping[str, Any], labelling: Labelling
-) -> Iterator[Finding]:
-    """Damaged, rotated, equal and similar images."""
-    for look in looks:
-        if look.fault:
-            yield Finding("error", "image", "", look.fault, look.split)
-        elif look.orientation != 1:
-            what = f"EXIF orientation {look.orientation}: {labelling.turned}"
-            yield Finding("note", "exif", look.path, what, look.split)
-    yield from _of_depth(looks)
-    sound = [look for look in looks if not look.fault]
-    for first, copies in same(sound):
-        for copy in copies:
-            differ = labelling.differ(
-                datasets[first.split], first.index, datasets[copy.split], copy.index
-            )
-            level, kind = "warning", "duplicate-image"
-            conflict = labelling.conflict(
-                datasets[first.split], first.index, datasets[copy.split], copy.index
-            )
-            if differ:
-                level, kind = labelling.contradiction, "two-labels"
-            if conflict:
-                what = f"the same image as {first.path}, with different labels: {conflict}"
-                yield Finding("error", "two-labels", copy.path, what, copy.split)
-            what = _copied(first, copy) + (f": {differ}" if differ else "")
-            yield Finding(level, kind, copy.path, what, copy.split)
-    for one, other in _near(sound):
-        across = one.split != other.split
-        what = f"looks like {one.path}" + (f", which is in {one.split}" if across else "")
-        level = "warning" if across else "note"
-        yield Finding(level, "near-duplicate", other.path, what, other.split)
-
-
-def _of_depth(looks: Sequence[Look]) -> Iterator[Finding]:
-    """The range of 16-bit images of each split; a warning where they become nearly black."""
-    for split in dict.fromkeys(look.split for look in looks):
-        deep = [look for look in looks if look.split == split and look.depth is not None]
-        depth = together(look.depth for look in deep if look.depth is not None)
-        if depth is not None:
-            level = "warning" if depth.is_dark else "note"
-            yield Finding(level, "depth", deep[0].path, f"{len(deep)} images: {depth}", split)
-
-
-def _copied(first: Look, copy: Look) -> str:
-    across = first.split != copy.split
-    what = f"the same image as {first.path}" + (f", which is in {first.split}" if across else "")
-    if copy.path == first.path:
-        what = f"is in {first.split} too"
-    return what + (": what is judged has been trained on" if across else "")
-
-
 def same(looks: Sequence[Look]) -> list[tuple[Look, list[Look]]]:
     """Images of equal bytes: the first, and its copies."""
     groups: dict[bytes, list[Look]] = {}
     for look in looks:
         groups.setdefault(look.content, []).append(look)
     return [(group[0], group[1:]) for group in groups.values() if len(group) > 1]
-
-
-def _near(looks: Sequence[Look]) -> Iterator[tuple[Look, Look]]:
-    """Pairs that look alike but are not equal; each image is named once at most."""
-    # Two hashes that differ in three bits agree in one of four groups of sixteen.
-    seen: dict[tuple[int, int], list[Look]] = {}
-    for look in looks:
-        if not 8 <= look.hash.bit_count() <= 56:
-            continue  # a plain surface looks like every other
-        keys = [(part, look.hash >> (16 * part) & 0xFFFF) for part in range(4)]
-        near = (o for key in keys for o in seen.get(key, ()) if _alike(o, look))
-        other = next(near, None)
-        if other is not None:
-            if other.content != look.content:
-                yield other, look
-            continue
-        for key in keys:
-            bucket = seen.setdefault(key, [])
-            if len(bucket) < _MOST_ALIKE:
-                bucket.append(look)
-
-
-def _alike(a: Look, b: Look) -> bool:
-    if (a.hash ^ b.hash).bit_count() > NEAR:
-        return False
-    difference = np.abs(a.small.astype(np.int16) - b.small.astype(np.int16))
-    return float(difference.mean()) <= _ALIKE

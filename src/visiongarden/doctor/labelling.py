@@ -7,19 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from visiongarden.data.faults import Faults, Finding
 from visiongarden.data.writers.examples import Lost
 from visiongarden.data.writers.formats import WRITERS
+from visiongarden.doctor.contents import Contents
 from visiongarden.doctor.images import Look
 from visiongarden.storage.place import Place
 from visiongarden.types import ClassMap
-
-if TYPE_CHECKING:
-    from visiongarden.doctor.report import Report
 
 
 class Labelling(ABC):
@@ -87,7 +85,7 @@ class Labelling(ABC):
         return counts if self.unit == "images" else counts | {self.unit: int(tally.sum())}
 
     @abstractmethod
-    def charts(self, report: Report) -> Iterator[str]:
+    def charts(self, contents: Contents) -> Iterator[str]:
         """Distributions, as SVG figures."""
 
     def shifted(self, dataset: Any, faults: Faults, format: str, step: int) -> Any:

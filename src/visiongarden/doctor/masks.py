@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from visiongarden.data.readers.mask_folders import is_split_by_hash
 from visiongarden.data.writers.examples import Lost
 from visiongarden.data.writers.labelled import mask_folders
 from visiongarden.doctor.charts import bars, histogram, sizes
+from visiongarden.doctor.contents import Contents
 from visiongarden.doctor.images import Look
 from visiongarden.doctor.labelling import Labelling, joined, of_ids
 from visiongarden.doctor.mask_study import Study, study
@@ -26,9 +27,6 @@ from visiongarden.errors import DataError
 from visiongarden.samples.resizing import resize_mask
 from visiongarden.storage.place import Place
 from visiongarden.types import ClassMap
-
-if TYPE_CHECKING:
-    from visiongarden.doctor.report import Report
 
 
 class Masks(Labelling):
@@ -118,9 +116,9 @@ class Masks(Labelling):
         mask = resize_mask(classes, (image.shape[0], image.shape[1]))
         return draw_mask(image, mask, dataset.class_map)
 
-    def charts(self, report: Report) -> Iterator[str]:
+    def charts(self, contents: Contents) -> Iterator[str]:
         """Classes; how many of them a mask shows, how much of it is ignored; size and shape."""
-        yield bars("pixels of each class", report.counts())
+        yield bars("pixels of each class", contents.counts())
         sound = [one for found in self.studies.values() for one in found if not one.fault]
         if sound:
             present = [np.count_nonzero(one.counts) for one in sound]
@@ -129,7 +127,7 @@ class Masks(Labelling):
             shares = [one.ignored / max(one.ignored + int(one.counts.sum()), 1) for one in sound]
             marks = [0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0]
             yield histogram("share of a mask that is ignored", np.array(shares), marks)
-        yield from sizes(report.sizes)
+        yield from sizes(contents.sizes)
 
     def shifted(
         self, dataset: SegmentationDataset, faults: Faults, format: str, step: int

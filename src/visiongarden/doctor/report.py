@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from visiongarden.data.faults import Finding, refuse
+from visiongarden.doctor.contents import Contents
 from visiongarden.doctor.labelling import Labelling
 from visiongarden.storage import atomic_write
 from visiongarden.terminal import printable
-from visiongarden.types import ImageSize
 
 LEVELS = ("error", "warning", "note")
 _SHOWN = 3
@@ -72,26 +69,20 @@ KINDS = {
 
 
 @dataclass
-class Report:
-    """What was found in a data set.
+class Report(Contents):
+    """What was found in a dataset, and its `Contents`.
 
     Attributes:
         root: where it lies.
         format: of its annotations.
         labelling: what is known of its kind of labels.
         findings: errors first, then in the order of `KINDS`.
-        datasets: split -> what is sound in it.
-        tallies: split -> int64 (classes,): boxes, images or pixels of each class.
-        sizes: split -> (height, width) of its images, and how often each occurs.
     """
 
     root: str
     format: str
     labelling: Labelling
     findings: list[Finding] = field(default_factory=list)
-    datasets: dict[str, Any] = field(default_factory=dict)
-    tallies: dict[str, np.ndarray] = field(default_factory=dict)
-    sizes: dict[str, Counter[ImageSize]] = field(default_factory=dict)
 
     def sort(self) -> None:
         """Puts the findings in order."""
@@ -108,13 +99,6 @@ class Report:
         for finding in self.findings:
             found.setdefault((finding.level, finding.kind), []).append(finding)
         return found
-
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Split -> class -> boxes, images or pixels of it."""
-        return {
-            split: dict(zip(d.class_map.names, self.tallies[split].tolist(), strict=True))
-            for split, d in self.datasets.items()
-        }
 
     def raise_if_errors(self) -> None:
         """Raises one report of the errors, if there are any."""

@@ -2,7 +2,8 @@
 
 from visiongarden.inspect.count import Count, count
 from visiongarden.inspect.deployed import deployed
-from visiongarden.inspect.diff import FieldChange, LayerChange, ModelDiff, diff
+from visiongarden.inspect.diff import diff
+from visiongarden.inspect.model_diff import FieldChange, LayerChange, ModelDiff
 from visiongarden.inspect.show import Figure, Row, show
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ import keras
 
 from visiongarden.backends.keras_internals import weightless
 from visiongarden.inspect.count import Count, count_of, drawn, size_for, symbolic_inputs
-from visiongarden.inspect.diff_table import table_of
 from visiongarden.inspect.macs import macs_by_layer
+from visiongarden.inspect.model_diff import FieldChange, LayerChange, ModelDiff
 from visiongarden.models import Joined, load
 from visiongarden.parts import IMAGE, Part
 from visiongarden.types import FeatureSpec, ImageSize
@@ -22,79 +22,6 @@ from visiongarden.weights.live import named_weights
 
 Shapes = dict[str, dict[str, tuple[int, ...]]]
 """Path of a layer -> name of a weight -> shape."""
-
-
-@dataclass(frozen=True)
-class FieldChange:
-    """A field that says something else: "decoder.channels", or "decoder" for another kind."""
-
-    place: str
-    before: Any
-    after: Any
-
-
-@dataclass(frozen=True)
-class LayerChange:
-    """Layers under one path that came, went, or have weights of other shapes.
-
-    Attributes:
-        path: prefix of the weights' paths.
-        change: "added", "removed" or "changed"; "replaced" for a whole part of which no weight
-            survives, or that is of another type.
-        layers: number of layers with weights under the path.
-        parameters: all of theirs; after the change, where there is an after.
-        detail: shapes that changed, "kernel 3 × 3 × 8 × 16 → 3 × 3 × 8 × 32".
-    """
-
-    path: str
-    change: str
-    layers: int
-    parameters: int
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class ModelDiff:
-    """What changed; `str(diff)` is text of at most 100 columns, rich prints it as tables.
-
-    Attributes:
-        before: the first model's label.
-        after: the second's.
-        fields: of parts and of the model.
-        layers: by path, as the weights spell it.
-        count_before: parameters and MACs of the first.
-        count_after: of the second.
-        sizes: (height, width) that the MACs hold for, first and second.
-        survive: paths whose weights have the same shape in both: what a transfer would copy.
-        lost: paths of the second that a transfer would leave as they are.
-        share: of the second's parameters that survive, 0 to 1.
-    """
-
-    before: str
-    after: str
-    fields: tuple[FieldChange, ...]
-    layers: tuple[LayerChange, ...]
-    count_before: Count
-    count_after: Count
-    sizes: tuple[ImageSize, ImageSize]
-    survive: tuple[str, ...]
-    lost: tuple[str, ...]
-    share: float
-
-    @property
-    def same(self) -> bool:
-        """Whether fields, layers and shapes are all the same."""
-        return not self.fields and not self.layers
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists and numbers, for JSON."""
-        found = asdict(self)
-        for side in ("before", "after"):
-            found[f"count_{side}"]["flops"] = getattr(self, f"count_{side}").flops
-        return found | {"same": self.same}
-
-    def __str__(self) -> str:
-        return table_of(self)
 
 
 @dataclass(frozen=True)

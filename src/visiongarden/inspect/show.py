@@ -79,7 +79,7 @@ class Figure:
 
     def html(self) -> str:
         """The figure drawn, as one page that needs nothing beside it."""
-        return page(self)
+        return page(self.title, self.image_size, self.boxes, self.parts, self.count)
 
     def save(self, path: str | Path) -> Path:
         """Writes the page; returns its path.

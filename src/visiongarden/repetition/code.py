@@ -8,8 +8,7 @@ from visiongarden.inspect.graph import Op
 from visiongarden.repetition.grammar import IN, Rule, operations
 from visiongarden.repetition.layers import Layers, Unwritable, layer
 from visiongarden.repetition.layout import WIDTH, bracket, comprehension
-from visiongarden.repetition.report import Named
-from visiongarden.repetition.vary import Term
+from visiongarden.repetition.vary import Named, Term
 
 __all__ = ["Unwritable", "block"]
 

@@ -13,7 +13,10 @@ from visiongarden.inspect.graph import Graph, Op
 from visiongarden.inspect.graph.read import read_graph
 from visiongarden.repetition.grammar import Grammar, Instance, Rule, operations
 from visiongarden.repetition.search import flat_lines, line_count, search
-from visiongarden.repetition.vary import Varying, varying
+from visiongarden.repetition.text import steps
+from visiongarden.repetition.vary import Named, varying
+
+_MOST_PLACES = 8
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,7 @@ class Repeats:
     rules: Any = None
 
     def __str__(self) -> str:
-        from visiongarden.repetition.text import text
-
-        return text(self)
+        return _text(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts and lists, for JSON."""
@@ -99,15 +100,6 @@ class Repeats:
             "unit": self.unit,
             "repeats": listed,
         }
-
-
-@dataclass(frozen=True)
-class Named:
-    """The grammar, what varies in each rule, and its name: what `write` works from."""
-
-    grammar: Grammar
-    varying: dict[int, Varying]
-    names: dict[int, str]
 
 
 def repeats(source: keras.Model | str | Path) -> Repeats:
@@ -151,8 +143,6 @@ def _saves(found: Grammar, rule: Rule) -> int:
 
 
 def _repeat(named: Named, rule: Rule) -> Repeat:
-    from visiongarden.repetition.text import steps
-
     found, varies = named.grammar, named.varying[rule.number]
     users = [
         named.names[other.number]
@@ -210,3 +200,34 @@ def _word(found: Grammar, rule: Rule) -> str:
         stride = max(flat[0].get("stride", (1,)))
         what += "Stage" if stride > 1 else "Group"
     return what
+
+
+def _text(found: Repeats) -> str:
+    """The whole report."""
+    lines = [f"{found.source}: {found.operations} operations, {len(found.repeats)} repeat(s)"]
+    if not found.repeats:
+        lines.append("nothing with one entry and one exit repeats")
+    for each in found.repeats:
+        lines += ["", *_paragraph(each, found.unit)]
+    return "\n".join(lines)
+
+
+def _paragraph(each: Repeat, unit: str) -> list[str]:
+    arguments = f"({', '.join(each.parameters)})"
+    inside = f", in {', '.join(each.used_in)}" if each.used_in else ""
+    saved = f"{each.saves} line{'s' if each.saves != 1 else ''}"
+    lines = [
+        f"{each.name}{arguments} ×{len(each.places)}{inside}: saves {saved} "
+        f"({each.flat} flat; the block {each.lines}, its calls {len(each.places)})"
+    ]
+    lines += [f"    {number}  {step}" for number, step in enumerate(each.steps, start=1)]
+    lines += [f"  {_line(place, unit)}" for place in each.places[:_MOST_PLACES]]
+    if len(each.places) > _MOST_PLACES:
+        lines.append(f"  and {len(each.places) - _MOST_PLACES} more")
+    return lines
+
+
+def _line(place: Place, unit: str) -> str:
+    given = " ".join(f"{name}={value}" for name, value in place.arguments.items())
+    where = f"{unit}s {place.start}-{place.end}"
+    return f"{where}: {place.first} … {place.last}" + (f"  {given}" if given else "")

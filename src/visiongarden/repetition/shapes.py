@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from visiongarden.inspect.graph import Op
 from visiongarden.repetition.grammar import Rule, operations
-from visiongarden.repetition.report import Named
+from visiongarden.repetition.vary import Named
 
 SIDE = 64
 """Height and width that the cases begin with."""

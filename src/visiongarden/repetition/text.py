@@ -1,48 +1,12 @@
-"""The words of a report: a line for each step of a block, a paragraph for each repeat."""
+"""The steps of a block in words, one line each."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from visiongarden.inspect.graph import Op
 from visiongarden.repetition.grammar import IN, Rule
-from visiongarden.repetition.vary import Term
-
-if TYPE_CHECKING:
-    from visiongarden.repetition.report import Named, Place, Repeat, Repeats
-
-_MOST_PLACES = 8
-
-
-def text(found: Repeats) -> str:
-    """The whole report."""
-    lines = [f"{found.source}: {found.operations} operations, {len(found.repeats)} repeat(s)"]
-    if not found.repeats:
-        lines.append("nothing with one entry and one exit repeats")
-    for each in found.repeats:
-        lines += ["", *_paragraph(each, found.unit)]
-    return "\n".join(lines)
-
-
-def _paragraph(each: Repeat, unit: str) -> list[str]:
-    arguments = f"({', '.join(each.parameters)})"
-    inside = f", in {', '.join(each.used_in)}" if each.used_in else ""
-    saved = f"{each.saves} line{'s' if each.saves != 1 else ''}"
-    lines = [
-        f"{each.name}{arguments} ×{len(each.places)}{inside}: saves {saved} "
-        f"({each.flat} flat; the block {each.lines}, its calls {len(each.places)})"
-    ]
-    lines += [f"    {number}  {step}" for number, step in enumerate(each.steps, start=1)]
-    lines += [f"  {_place(place, unit)}" for place in each.places[:_MOST_PLACES]]
-    if len(each.places) > _MOST_PLACES:
-        lines.append(f"  and {len(each.places) - _MOST_PLACES} more")
-    return lines
-
-
-def _place(place: Place, unit: str) -> str:
-    given = " ".join(f"{name}={value}" for name, value in place.arguments.items())
-    where = f"{unit}s {place.start}-{place.end}"
-    return f"{where}: {place.first} … {place.last}" + (f"  {given}" if given else "")
+from visiongarden.repetition.vary import Named, Term
 
 
 def steps(named: Named, rule: Rule) -> list[str]:

@@ -141,3 +141,12 @@ def _ratio(values: list[int], base: list[int]) -> Fraction | None:
     up, down = ratio.numerator, ratio.denominator
     same = all(value == up * b // down for value, b in zip(values, base, strict=True))
     return ratio if same else None
+
+
+@dataclass(frozen=True)
+class Named:
+    """The grammar, what varies in each rule, and its name: what `write` works from."""
+
+    grammar: Grammar
+    varying: dict[int, Varying]
+    names: dict[int, str]

@@ -11,8 +11,9 @@ from visiongarden.inspect.graph import Op
 from visiongarden.repetition.code import Unwritable, block
 from visiongarden.repetition.grammar import Rule
 from visiongarden.repetition.layout import WIDTH
-from visiongarden.repetition.report import Named, Repeats
+from visiongarden.repetition.report import Repeats
 from visiongarden.repetition.shapes import Case, cases
+from visiongarden.repetition.vary import Named
 from visiongarden.storage import atomic_write
 
 _HEAD = '''"""Blocks that `visiongarden repeats --write` found.

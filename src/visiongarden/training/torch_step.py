@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from visiongarden.backends.recorded import Recorded
 
 if TYPE_CHECKING:
-    from visiongarden.training.trainer import Trainer
+    import keras
 
 
 class TorchStep:
@@ -18,10 +18,10 @@ class TorchStep:
     waits. Here they run a few times, and are then repeated from a recording, gradients included.
 
     Args:
-        trainer: compiled; holds model, loss, optimiser and means.
+        trainer: a compiled `Trainer`; holds model, loss, optimiser and means.
     """
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: keras.Model) -> None:
         self._trainer = trainer
         self._step: Callable[..., Any] = Recorded(self._run, self._changed)
         if trainer.run_eagerly:

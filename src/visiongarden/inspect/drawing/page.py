@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
+from visiongarden.inspect.count import Count
 from visiongarden.inspect.drawing.boxes import Box, every_box
 from visiongarden.inspect.drawing.layout import pyramid, strip
 from visiongarden.inspect.drawing.svg import number, pyramid_svg, sides, strip_svg
 from visiongarden.terminal import printable
-
-if TYPE_CHECKING:
-    from visiongarden.inspect.show import Figure
+from visiongarden.types import ImageSize
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -58,34 +57,36 @@ of the MACs</span></p>
 """
 
 
-def page(figure: Figure) -> str:
-    """The whole page."""
-    opens = {box.path: f"in{i}" for i, box in enumerate(every_box(figure.boxes)) if box.inner}
-    colours = {part: i % 3 for i, part in enumerate(dict.fromkeys(b.part for b in figure.boxes))}
+def page(
+    title: str,
+    image_size: ImageSize,
+    boxes: tuple[Box, ...],
+    parts: Mapping[str, Count],
+    count: Count,
+) -> str:
+    """The whole page of a `Figure`, from its fields."""
+    opens = {box.path: f"in{i}" for i, box in enumerate(every_box(boxes)) if box.inner}
+    colours = {part: i % 3 for i, part in enumerate(dict.fromkeys(b.part for b in boxes))}
     sections = [
-        _section(box, figure, colours[box.part], opens)
-        for box in every_box(figure.boxes)
-        if box.inner
+        _section(box, count, colours[box.part], opens) for box in every_box(boxes) if box.inner
     ]
-    height, width = figure.image_size
+    height, width = image_size
     return _PAGE.format(
-        title=escape(printable(figure.title)),
+        title=escape(printable(title)),
         style=_text("page.css"),
         script=_text("page.js"),
         image=f"{height} × {width} × 3",
-        parameters=f"{figure.count.trainable:,}",
-        total=f"{figure.count.total:,}",
-        macs=number(figure.count.macs),
-        flops=number(figure.count.flops),
-        figure=pyramid_svg(
-            pyramid(figure.boxes, figure.image_size), figure.count, figure.image_size, opens
-        ),
+        parameters=f"{count.trainable:,}",
+        total=f"{count.total:,}",
+        macs=number(count.macs),
+        flops=number(count.flops),
+        figure=pyramid_svg(pyramid(boxes, image_size), count, image_size, opens),
         sections="\n".join(sections),
-        parts="\n".join(_part(figure, part) for part in figure.parts),
+        parts="\n".join(_part(part, counted, count) for part, counted in parts.items()),
     )
 
 
-def _section(box: Box, figure: Figure, colour: int, opens: dict[str, str]) -> str:
+def _section(box: Box, count: Count, colour: int, opens: dict[str, str]) -> str:
     depth = box.path.count("/") - 1
     times = f" ×{box.repeats}, the first of them" if box.repeats > 1 else ""
     return (
@@ -94,13 +95,12 @@ def _section(box: Box, figure: Figure, colour: int, opens: dict[str, str]) -> st
         f"{escape(', '.join(sides(shape) for shape in box.inputs))} → "
         f"{escape(sides(box.output))}</small>"
         f'<button class="close" data-closes="{opens[box.path]}">fold</button></h2>'
-        f"{strip_svg(strip(box.inner), figure.count, colour, opens, box.inner[-1].path)}</section>"
+        f"{strip_svg(strip(box.inner), count, colour, opens, box.inner[-1].path)}</section>"
     )
 
 
-def _part(figure: Figure, part: str) -> str:
-    counted = figure.parts[part]
-    share = f"{counted.macs / figure.count.macs:.0%}" if figure.count.macs else ""
+def _part(part: str, counted: Count, count: Count) -> str:
+    share = f"{counted.macs / count.macs:.0%}" if count.macs else ""
     return (
         f"<tr><th>{escape(printable(part))}</th><td>{counted.trainable:,}</td>"
         f"<td>{number(counted.macs)}</td><td>{share}</td></tr>"
