@@ -1,4 +1,4 @@
-"""Evaluate models on a split and predict on images."""
+"""Evaluation of models on a split, and prediction on images."""
 
 from visiongarden.evaluation.evaluate import Result, evaluate, evaluate_file, judge_on
 from visiongarden.evaluation.predict import predict

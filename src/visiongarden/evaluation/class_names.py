@@ -1,4 +1,4 @@
-"""Classes of a model and of a data set: compared and put in one order by name."""
+"""Matching of a model's classes with those of a dataset, by name."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ _LISTED = 12
 
 @dataclass(frozen=True)
 class Aligned:
-    """The classes that both sides have from now on.
+    """Classes of a model and a dataset after matching.
 
     Attributes:
-        class_map: in the order of the data set.
-        order: int (classes,): class of the model -> class of the data set; None where they agree.
-        note: what was done, for the report; "" where the names agree.
+        class_map: The classes, in the order of the dataset.
+        order: int (classes,), class of the dataset for each class of the model; None if the orders
+            are equal.
+        note: How the classes were matched, shown with the result; "" if the names agree.
     """
 
     class_map: ClassMap
@@ -29,25 +30,25 @@ class Aligned:
     note: str = ""
 
     def found(self, found: Any) -> Any:
-        """A prediction of the model in the data set's classes."""
+        """Convert a prediction of the model to the class indices of the dataset."""
         if self.order is None:
             return found
         return replace(found, classes=self.order[found.classes].astype(found.classes.dtype))
 
 
 def aligned(model: Any, data: ClassMap, class_names: str | None = None) -> Aligned:
-    """Compares the class names of a model and of a data set.
+    """Match the classes of a model with those of a dataset.
 
-    The same names in another order are matched by name.
+    If both have the same names in another order, classes are matched by name.
 
     Args:
-        model: its `class_map` may be None; then the data set names the classes.
-        data: of the data set.
-        class_names: "model" or "data": class i of one side is class i of the other, whatever the
-            names are, and the names of that side are reported.
+        model: A model. If its `class_map` is None, the dataset names the classes.
+        data: Class map of the dataset.
+        class_names: "model" or "data": match class i with class i whatever the names are, and show
+            the names of this side.
 
     Raises:
-        UserError: the names, or without names the numbers of classes, differ.
+        UserError: The names differ, or the numbers of classes differ.
     """
     own = model.class_map
     if class_names is not None and class_names not in CHOICES:
@@ -61,6 +62,7 @@ def aligned(model: Any, data: ClassMap, class_names: str | None = None) -> Align
             return Aligned(data)
         shown = own if class_names == "model" else data
         return Aligned(
+            # The ids stay those of the dataset's files, whichever names are shown.
             ClassMap(shown.names, data.ids),
             note=f"classes are matched by number; names of the {class_names} are shown",
         )

@@ -1,4 +1,4 @@
-"""A model's decoding, whether it is made of parts or imported from Darknet."""
+"""Decoding of any model, whether it is made of parts or imported from Darknet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from visiongarden.tasks import task_of
 
 
 def decoding_of(model: Any) -> Callable[..., tuple[Any, ...]]:
-    """`decode(raw, image_size)` -> the arrays that `outputs_of` names."""
+    """Return a function `decode(raw, image_size)` that returns the arrays named by `outputs_of`."""
     if hasattr(model, "parts"):
         decode: Callable[..., tuple[Any, ...]] = model.parts.head.decode()
         return decode
@@ -17,8 +17,8 @@ def decoding_of(model: Any) -> Callable[..., tuple[Any, ...]]:
 
 
 def outputs_of(model: Any) -> tuple[str, ...]:
-    """Names of the decoded arrays: those of the model's task."""
-    if hasattr(model, "heads") and not model.heads:  # a Darknet network that classifies
+    """Return the names of a model's decoded arrays, in order."""
+    if hasattr(model, "heads") and not model.heads:  # a Darknet classifier
         return ("scores",)
     return task_of(model).outputs
 

@@ -1,4 +1,4 @@
-"""`evaluate`: a model on a data set -> the figures of its task."""
+"""Evaluation of a model on a dataset with the metrics of its task."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ from visiongarden.types import Placement
 
 _A_ROW = 6
 _NAMES_THAT_OCCUR = ("voc", "csv", "folders")
-"""Formats whose files name each object's class, and list the classes nowhere else as a rule."""
+"""Formats whose files name the class of each object, usually without a list of all classes."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a model reached on a data set.
+    """Metrics of a model on a dataset.
 
     Attributes:
-        figures: of the model's task, 0 to 1; NaN where a data set has nothing to judge by.
-            Detection: COCO's twelve, "AP" is the mean over IoU 0.50 to 0.95. Classification:
-            "top1", "top5", "balanced". Segmentation: "mIoU", "accuracy", "balanced".
-        per_class: name -> figures of one class.
-        images: number of images.
-        judged_by: what the figures are.
-        note: how the classes of model and data set were matched, where their names differ.
+        figures: Metrics of the model's task by name, 0 to 1; NaN if the dataset has nothing to
+            compute a metric from. Detection: COCO's twelve; "AP" is the mean over IoU 0.50 to 0.95.
+            Classification: "top1", "top5", "balanced". Segmentation: "mIoU", "accuracy",
+            "balanced".
+        per_class: Metrics of each class, by class name.
+        images: Number of images.
+        judged_by: Name of the metrics, for the heading of the table.
+        note: How the classes of model and dataset were matched, if their names differ.
     """
 
     figures: dict[str, float]
@@ -45,7 +46,7 @@ class Result:
     note: str = ""
 
     def table(self) -> Group:
-        """All figures for a terminal: the classes, then those of the whole."""
+        """Return a table for the terminal: metrics of each class, then those of all classes."""
         columns = list(next(iter(self.per_class.values()), {}))
         table = Table("class", *columns, box=None, header_style="bold")
         for name, figures in self.per_class.items():
@@ -65,21 +66,22 @@ def evaluate(
     predictor: Predictor | None = None,
     class_names: str | None = None,
 ) -> Result:
-    """Judges a model by the protocol of its task, in pixels of the original images.
+    """Evaluate a model with the metrics of its task, in pixels of the original images.
 
-    Classes of model and data set are matched by name, in whatever order they are.
+    Classes of model and dataset are matched by name and may have different orders.
 
     Args:
-        model: a `Detector`, `Classifier` or `Segmenter`, or a `DarknetModel`.
-        dataset: what to judge on, of the model's task.
-        batch_size: images a step.
-        predictor: by default one at the model's image size that leaves nothing out.
-        class_names: "model" or "data": class i of both is the same, whatever the names are, and the
-            names of that side are shown.
+        model: A `Detector`, `Classifier`, `Segmenter` or `DarknetModel`.
+        dataset: Annotated images of the model's task.
+        batch_size: Number of images per step.
+        predictor: Predictor to use; by default one at the model's image size that keeps every
+            detection the protocol counts.
+        class_names: "model" or "data": match class i of the model with class i of the dataset
+            whatever the names are, and show the names of this side.
 
     Raises:
-        UserError: the classes of model and data set differ.
-        DataError: an image cannot be decoded.
+        UserError: The classes of model and dataset differ.
+        DataError: An image cannot be decoded.
     """
     classes = aligned(model, dataset.class_map, class_names)
     if hasattr(model, "detect"):
@@ -91,6 +93,7 @@ def evaluate(
     seen = 0
     for batch in loader.epoch(0):
         count = len(batch.images)
+        # The last batch of an epoch may be shorter; rows of padding are dropped again.
         for row, found in enumerate(predictor(filled(batch.images, loader.batch_size))[:count]):
             height, width = (int(side) for side in batch.sizes[row])
             whole = task.to_original(found, placement_of(batch, row), (height, width))
@@ -100,7 +103,7 @@ def evaluate(
 
 
 def _by_itself(model: Any, dataset: Any, classes: Aligned) -> Result:
-    """Judges an imported network, which has its own way from pixels to boxes."""
+    """Evaluate an imported network, which does its own resizing and suppression."""
     task = task_of(model)
     metric = task.metric(classes.class_map)
     for index in range(len(dataset)):
@@ -111,7 +114,15 @@ def _by_itself(model: Any, dataset: Any, classes: Aligned) -> Result:
 
 
 def judge_on(dataset: Any, batch_size: int = 16) -> Callable[[Any], dict[str, float]]:
-    """A function model -> its task's first figures, for `fit`."""
+    """Return a function that evaluates a model on a dataset, for `fit`.
+
+    Args:
+        dataset: Annotated images.
+        batch_size: Number of images per step.
+
+    Returns:
+        A function that takes a model and returns the main metrics of its task by name.
+    """
 
     def judge(model: Any) -> dict[str, float]:
         figures = evaluate(model, dataset, batch_size).figures
@@ -129,11 +140,25 @@ def evaluate_file(
     batch_size: int = 16,
     class_names: str | None = None,
 ) -> Result:
-    """`evaluate` for a model file and a data set's folder.
+    """Evaluate a model file on a dataset folder.
 
-    The data set's own class names are compared with the model's. Where its files only name the
-    classes that occur (VOC, CSV, folders of classes) and all of them are the model's, the model's
-    class map holds; where it has no names (YOLO), `class_names="model"` gives it the model's.
+    Class names of the dataset are compared with those of the model. If the format of the dataset
+    only names classes that occur (VOC, CSV, class folders) and the model knows all of them, the
+    class map of the model is used. For a dataset without class names (YOLO), `class_names="model"`
+    uses those of the model.
+
+    Args:
+        model: Path of a model file.
+        data: Path of the dataset.
+        format: Format of the dataset; "auto" detects it.
+        split: Name of the split.
+        invalid_boxes: What to do with invalid boxes; as in `visiongarden.data.readers.read`.
+        batch_size: Number of images per step.
+        class_names: As in `evaluate`.
+
+    Raises:
+        UserError: The classes of model and dataset differ.
+        DataError: The dataset cannot be read.
     """
     opened = load(model)
     task, own = task_of(opened), opened.class_map
@@ -143,6 +168,8 @@ def evaluate_file(
         if class_names != "model" or own is None:
             raise
         dataset = task.read(data, format, split, own.names, invalid_boxes)
+    # A class that does not occur in the split is absent from the dataset's class map, so the class
+    # ids would shift against those of the model.
     missing = own is not None and set(dataset.class_map.names) < set(own.names)
     if missing and _format(data, format) in _NAMES_THAT_OCCUR:
         dataset = task.read(data, format, split, own.names, invalid_boxes)
@@ -154,13 +181,16 @@ def _format(data: str | Path, format: str) -> str:
 
 
 def placement_of(batch: Any, row: int) -> Placement:
-    """Where one image lies on its canvas."""
+    """Return the scale and offset of one image of a batch on its canvas."""
     (sx, sy), (x, y) = batch.scales[row].tolist(), batch.offsets[row].tolist()
     return Placement((sx, sy), (x, y))
 
 
 def filled(images: np.ndarray, batch_size: int) -> np.ndarray:
-    """The last batch filled up with black, so that a model is compiled for one size only."""
+    """Pad the last batch with black images.
+
+    All batches have the same size then, so the model is compiled once.
+    """
     missing = batch_size - len(images)
     if not missing:
         return images

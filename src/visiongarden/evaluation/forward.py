@@ -1,4 +1,4 @@
-"""A model's forward pass, compiled once for each size of image and kept with the model."""
+"""Compiled forward passes of a model, one per image size, cached on the model."""
 
 from __future__ import annotations
 
@@ -21,21 +21,29 @@ from visiongarden.types import ImageSize
 Forward: TypeAlias = Callable[[np.ndarray], tuple[Any, ...]]
 
 MOST_SIZES = 8
-"""Sizes of image that a model keeps a compiled pass for; the one unused for longest gives way."""
+"""Maximum number of image sizes with a cached forward pass; the least recently used is dropped."""
 
 _KEPT = "_visiongarden_forwards"
 _LOCK = threading.Lock()
 
 
 def forward_of(model: Any, size: ImageSize) -> Forward:
-    """uint8 images (batch, height, width, 3) of one size -> the head's decoded arrays.
+    """Return the compiled forward pass of a model for one image size, decoding included.
 
-    The same function for the same model and size, so that only the first image of a size costs a
-    compilation; it follows the model's weights as they change.
+    The pass is compiled once per model and size, cached on the model, and uses the model's current
+    weights at each call.
+
+    Args:
+        model: A model.
+        size: (height, width) of the images.
+
+    Returns:
+        A function of uint8 images (batch, height, width, 3) that returns the head's decoded arrays.
     """
     with _LOCK:
         kept: OrderedDict[ImageSize, Forward] = vars(model).get(_KEPT) or OrderedDict()
-        # Past Keras's tracking. On the model, so that it goes when the model goes.
+        # `object.__setattr__` avoids Keras's tracking of attributes. Stored on the model and not in
+        # a global cache, so that compiled code is freed together with the model.
         object.__setattr__(model, _KEPT, kept)
         if size not in kept:
             kept[size] = _BACKENDS[keras.backend.backend()](model, size)
@@ -48,9 +56,10 @@ def forward_of(model: Any, size: ImageSize) -> Forward:
 def _plain(model: Any, size: ImageSize) -> Forward:
     decode = decoding_of(model)
 
+    # The model is not fused first: for a single image, folding takes longer than it saves.
     def forward(images: Any) -> tuple[Any, ...]:
         dtype = model.compute_dtype
-        with uncollected():  # as a rule this is traced
+        with uncollected():  # mostly runs while tracing, which makes many objects and no garbage
             floats = ops.cast(images, dtype) * ops.cast(1 / 255, dtype)
             found: tuple[Any, ...] = decode(model(floats, training=False), size)
         return found
@@ -61,8 +70,9 @@ def _plain(model: Any, size: ImageSize) -> Forward:
 def _tensorflow(model: Any, size: ImageSize) -> Forward:
     import tensorflow as tf
 
-    # A function of its own, of any batch: TensorFlow counts traces by function, and warns. Python's
-    # control flow stays Python's, as in Keras's own; rewriting the code would double the trace.
+    # A separate `tf.function` with an open batch size: TensorFlow counts traces per function and
+    # warns about many. Without AutoGraph, as in Keras: Python's control flow stays as it is, and
+    # rewriting the code would double the time of a trace.
     signature = [tf.TensorSpec((None, *size, 3), tf.uint8)]
     traced: Forward = tf.function(_plain(model, size), signature, autograph=False)
     return traced
@@ -73,6 +83,8 @@ def _jax(model: Any, size: ImageSize) -> Forward:
 
     forward = _plain(model, size)
 
+    # Compiled from the first image on: operation by operation, JAX needs longer than it does for
+    # compiling, even for a single image.
     @functools.partial(jax.jit, compiler_options=compiler_options())
     def pure(trainable: Any, others: Any, images: Any) -> Any:
         pairs = [
@@ -82,7 +94,8 @@ def _jax(model: Any, size: ImageSize) -> Forward:
         with keras.StatelessScope(state_mapping=pairs):
             return forward(images)
 
-    # The weights are inputs, never constants.
+    # Weights are arguments: as constants they would be compiled into the program, which would then
+    # ignore later updates and need the memory of the weights a second time.
     return lambda images: pure(
         [v.value for v in model.trainable_variables],
         [v.value for v in model.non_trainable_variables],

@@ -1,4 +1,4 @@
-"""`predict`: images -> what a model finds in them."""
+"""Prediction on images in memory."""
 
 from __future__ import annotations
 
@@ -26,24 +26,25 @@ def predict(
     predictor: Predictor | None = None,
     value_range: ValueRange | None = None,
 ) -> list[Any]:
-    """What a model finds in each image, in the image's own pixels.
+    """Predict on images; results are in pixels of each original image.
 
     Args:
-        model: a `Detector`, `Classifier` or `Segmenter`, or a `DarknetModel`.
-        images: one image, an array (n, height, width, channels), or an iterable of images: files,
-            Pillow images or arrays of any size. An array is uint8 RGB; what else is taken, as gray,
-            RGBA, uint16 and float from 0 to 255, is listed at `visiongarden.data.to_pixels`.
-        score: least score of a detection (by default 0.25), or of a class beside the best (0).
-        batch_size: images a step; less is filled up.
-        predictor: by default one at the model's image size.
-        value_range: of arrays whose values are in another range, as (0, 1).
+        model: A `Detector`, `Classifier`, `Segmenter` or `DarknetModel`.
+        images: One image, an array (n, height, width, channels), or an iterable of images: paths,
+            Pillow images or arrays of any size. Arrays are uint8 RGB; `visiongarden.data.to_pixels`
+            lists the other accepted forms (gray, RGBA, uint16, float from 0 to 255).
+        score: Minimum score of a detection (by default 0.25), or of a class other than the best (by
+            default 0).
+        batch_size: Number of images per step; a smaller last batch is padded.
+        predictor: Predictor to use; by default one at the model's image size.
+        value_range: Range of the values of arrays, for example (0, 1), if it is another one.
 
     Returns:
-        For each image `Detections`, a `Ranking` of the classes, or `Segments`.
+        One result per image: `Detections`, a `Ranking` of the classes, or `Segments`.
 
     Raises:
-        UserError: `images` holds what is not an image; names its number.
-        DataError: a file cannot be decoded.
+        UserError: An item of `images` is not an image; the message contains its number.
+        DataError: A file cannot be decoded.
     """
     pixels = (
         to_pixels(image, value_range, f"image {number}")
@@ -53,16 +54,16 @@ def predict(
 
 
 def each_image(images: Any) -> Iterator[Any]:
-    """One image, a batch or an iterable of images -> each image, as it is.
+    """Yield each image of a single image, a batch or an iterable.
 
     Raises:
-        UserError: neither.
+        UserError: `images` is none of them.
     """
     if isinstance(images, str | Path | Image.Image):
         yield images
     elif hasattr(images, "__array__") or isinstance(images, np.ndarray):
         array = images if isinstance(images, np.ndarray) else np.asarray(images)
-        # One dimension: an array of paths or of arrays.
+        # One dimension: an array of paths or of image arrays. Four: a batch.
         yield from array if array.ndim in (1, 4) else [array]
     elif isinstance(images, Iterable) and not isinstance(images, bytes | bytearray | dict):
         yield from images
@@ -81,19 +82,21 @@ def scored(
     batch_size: int = 8,
     predictor: Predictor | None = None,
 ) -> Iterator[tuple[Any, float]]:
-    """What is found in each image, and the best score in it, also one below the threshold.
+    """Yield the prediction for each image together with the best score in the image.
+
+    The best score is also reported when it is below the threshold.
 
     Args:
-        model: as of `predict`.
+        model: As in `predict`.
         images: uint8 RGB (height, width, 3) of any size.
-        score: as of `predict`.
-        batch_size: images a step.
-        predictor: by default one at the model's image size.
+        score: As in `predict`.
+        batch_size: Number of images per step.
+        predictor: Predictor to use; by default one at the model's image size.
     """
     task = task_of(model)
     least = task.score if score is None else score
-    if hasattr(model, "detect"):  # an imported network has its own way, from pixels to boxes
-        model.decode()  # refuses a network without boxes
+    if hasattr(model, "detect"):  # an imported network does its own resizing and suppression
+        model.decode()  # raises if the network predicts no boxes
         for image in images:
             boxes, scores = model.candidates(image)
             size = (image.shape[0], image.shape[1])
@@ -104,7 +107,8 @@ def scored(
     while chunk := list(itertools.islice(source, batch_size)):
         placed = [task.place(image, predictor.image_size) for image in chunk]
         canvas = np.stack([image for image, _ in placed])
-        # A last batch has the size of those before it: a model is compiled once.
+        # The last of several batches is padded to the size of the others, so that the model is
+        # compiled once; a single batch is not padded, which would only cost time.
         canvas, several = filled(canvas, batch_size) if several else canvas, True
         known = isinstance(predictor, Predictor)
         rows = predictor.scored(canvas) if known else _unscored(predictor, canvas)
@@ -114,5 +118,5 @@ def scored(
 
 
 def _unscored(predictor: Any, canvas: np.ndarray) -> list[tuple[Any, float]]:
-    """Of a function that stands in for a predictor."""
+    """Call a custom function in place of a `Predictor`; best scores are unknown."""
     return [(found, math.nan) for found in predictor(canvas)]

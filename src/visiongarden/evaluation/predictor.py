@@ -1,4 +1,4 @@
-"""`Predictor`: images -> what the model finds."""
+"""Prediction on batches of images that have the size of the network's input."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from visiongarden.types import ImageSize
 
 
 class Predictor:
-    """Runs a model on batches; follows the model's weights as they change.
+    """Compiled model with postprocessing; uses the model's current weights at each call.
 
-    The model is compiled by the first image of a size, and keeps what was compiled for the eight
-    sizes used last: a second `Predictor` of the same size costs nothing. Between processes JAX
-    keeps it where its own `JAX_COMPILATION_CACHE_DIR` says.
+    The first image of each size compiles the model, which keeps the compiled code of the eight
+    sizes used last; a second `Predictor` of the same size therefore costs nothing. To keep compiled
+    code between processes, JAX needs `JAX_COMPILATION_CACHE_DIR`.
 
     Args:
-        model: a `Detector`, `Classifier` or `Segmenter`.
-        image_size: (height, width) of the batches; by default the model's.
-        postprocess: one image's decoded arrays -> what was found; by default that of the model's
-            task (for detection an `Nms`).
+        model: A `Detector`, `Classifier` or `Segmenter`.
+        image_size: (height, width) of the batches; by default that of the model.
+        postprocess: Function of one image's decoded arrays that returns the result; by default that
+            of the model's task (for detection `Nms`).
 
     Raises:
-        UserError: neither the model nor the caller says an image size.
+        UserError: Neither the model nor the caller specifies an image size.
     """
 
     def __init__(
@@ -44,23 +44,34 @@ class Predictor:
         self._run = forward_of(model, tuple(self.image_size))
 
     def __call__(self, images: np.ndarray) -> list[Any]:
-        """What is found in uint8 images (batch, height, width, 3), in pixels of these images."""
+        """Predict on a batch of images.
+
+        Args:
+            images: uint8 (batch, height, width, 3).
+
+        Returns:
+            One result per image, in pixels of these images.
+        """
         return [self.postprocess(*row) for row in zip(*self.raw(images), strict=True)]
 
     def scored(self, images: np.ndarray) -> list[tuple[Any, float]]:
-        """What `__call__` finds, and the best score in each image, also one below the threshold."""
+        """Return the result of `__call__` and the best score of each image.
+
+        The best score is also reported when it is below the threshold.
+        """
         rows = zip(*self.raw(images), strict=True)
         return [(self.postprocess(*row), float(row[-1].max(initial=0))) for row in rows]
 
     def raw(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The head's decoded arrays, in the order of the task's `outputs`.
+        """Return the head's decoded arrays, in the order of the task's `outputs`.
 
-        Detection: boxes (batch, n, 4) and scores (batch, n, classes) before thinning.
-        Classification: scores (batch, classes). Segmentation: scores (batch, h, w, classes).
+        Detection: boxes (batch, n, 4) and scores (batch, n, classes) before suppression.
+        Classification: scores (batch, classes). Segmentation: scores (batch, height, width,
+        classes).
 
         Raises:
-            UserError: the images are not uint8.
-            NotFiniteError: scores are NaN, as those of a model whose weights overflowed.
+            UserError: The images are not uint8.
+            NotFiniteError: A score is NaN, for example because weights overflowed in training.
         """
         if images.dtype != np.uint8:
             raise UserError(
@@ -69,7 +80,7 @@ class Predictor:
                 fix="predict(model, images, value_range=(0, 1))",
             )
         found = tuple(ops.convert_to_numpy(array) for array in self._run(images))
-        # The maximum of numbers among which one is NaN is NaN.
+        # `max` propagates NaN, so this needs no boolean array of the size of the scores.
         if found[-1].size and np.isnan(found[-1].max()):
             raise NotFiniteError("the model's scores are NaN", fix="train with a lower rate")
         return found

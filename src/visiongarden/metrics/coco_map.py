@@ -23,19 +23,21 @@ FIGURES = (
     "ARm",
     "ARl",
 )
-"""COCO's twelve figures, in the order of its own summary."""
+"""Names of COCO's twelve metrics, in the order of `COCOeval.summarize`."""
 
 
 class CocoMeanAveragePrecision:
-    """Collects detections and truths of images, and judges them together.
+    """Mean average precision and recall of detections, as pycocotools computes them.
 
-    All figures are from 0 to 1, equal to pycocotools'; NaN where there is no truth to judge by (as
-    "APl" in a data set without large boxes). An object is small, medium or large by the area that
-    its file gives, as that of its mask, or by its box where the file gives none; boxes marked
-    `crowd` are ignored as COCO ignores them.
+    `update` collects the detections and the ground truth of each image; `result` evaluates all
+    images together. All metrics are from 0 to 1 and equal those of pycocotools; a metric is NaN if
+    no ground truth falls into its group (for example "APl" in a dataset without large boxes). An
+    object is small, medium or large by the area given in its annotation file (for COCO the area of
+    the mask), or by the area of its box if the file has none. Boxes marked `crowd` are ignored as
+    COCO ignores them.
 
     Args:
-        class_map: names of the classes.
+        class_map: Names of the classes.
     """
 
     def __init__(self, class_map: ClassMap) -> None:
@@ -43,17 +45,17 @@ class CocoMeanAveragePrecision:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all images."""
+        """Remove all collected images."""
         self._images: list[dict[str, Any]] = []
         self._truths: list[dict[str, Any]] = []
         self._found: list[np.ndarray] = []
 
     def update(self, found: Detections, truth: Example) -> None:
-        """Adds one image.
+        """Add the detections and the ground truth of one image.
 
         Args:
-            found: in pixels of the original image.
-            truth: the image's boxes, in the same pixels.
+            found: Detections, in pixels of the original image.
+            truth: Ground truth of the image, in the same pixels.
         """
         image_id = len(self._images) + 1
         height, width = truth.size or (0, 0)
@@ -80,7 +82,7 @@ class CocoMeanAveragePrecision:
         self._found.append(rows)
 
     def result(self) -> dict[str, float]:
-        """COCO's twelve figures."""
+        """Return COCO's twelve metrics by name."""
         evaluation = self._evaluate()
         if evaluation is None:
             return dict.fromkeys(FIGURES, float("nan"))
@@ -88,23 +90,27 @@ class CocoMeanAveragePrecision:
         return {n: v if v >= 0 else float("nan") for n, v in zip(FIGURES, values, strict=True)}
 
     def per_class(self) -> dict[str, dict[str, float]]:
-        """For each class's name "AP" and "AP50"; NaN where the class has no box."""
+        """Return "AP" and "AP50" of each class, by class name; NaN for a class without boxes."""
         evaluation = self._evaluate()
         figures = {}
         for index, name in enumerate(self.class_map.names):
             rows = None
             if evaluation is not None:
-                # (IoU thresholds, recalls, classes, areas, most detections)
+                # Precision has the axes (IoU threshold, recall, class, area range, maximum
+                # detections) and is -1 where the class has no ground truth. Area range 0 is "all",
+                # maximum -1 is 100 detections.
                 rows = np.asarray(evaluation.eval["precision"])[:, :, index, 0, -1]
             figures[name] = {"AP": _mean(rows), "AP50": _mean(None if rows is None else rows[0])}
         return figures
 
     def _evaluate(self) -> Any:
-        """The evaluation, or None where there is nothing to judge by."""
+        """Run faster-coco-eval on the collected images; return None if there is no ground truth."""
         if not self._truths:
             return None
         from faster_coco_eval import COCO, COCOeval_faster
 
+        # pycocotools' format is one dict per object. The garbage collector would walk through all
+        # of them again and again and free none.
         with uncollected():
             return self._run(COCO, COCOeval_faster)
 
@@ -115,7 +121,8 @@ class CocoMeanAveragePrecision:
             "categories": [{"id": i + 1, "name": name} for i, name in names],
         }
         truth = COCO(rows | {"annotations": self._truths})
-        # Not by `loadRes`, which gives each detection an outline too: half of all the time.
+        # Not `COCO.loadRes`, which also builds a polygon for each detection; that takes half of the
+        # time of the whole evaluation.
         results = COCO(rows | {"annotations": _detections(np.concatenate(self._found))})
         evaluation = COCOeval_faster(truth, results, "bbox", print_function=lambda *_: None)
         evaluation.run()
@@ -123,7 +130,7 @@ class CocoMeanAveragePrecision:
 
 
 def _detections(rows: np.ndarray) -> list[dict[str, Any]]:
-    """COCO's objects of rows image, x, y, width, height, score, category."""
+    """Convert rows (image, x, y, width, height, score, category) into COCO's annotation dicts."""
     areas = rows[:, 3] * rows[:, 4]
     return [
         {

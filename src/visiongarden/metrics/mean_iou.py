@@ -9,14 +9,15 @@ from visiongarden.types import IGNORE, ClassMap, Segments
 
 
 class MeanIoU:
-    """Counts pixels over all images, and judges them together (Long et al. 2015, section 5).
+    """Mean intersection over union of segmentation masks (Long et al. 2015, section 5).
 
-    `result` gives "mIoU", the mean over the classes that stand in a truth or were found;
-    "accuracy", the share of right pixels; and "balanced", the mean of each true class's own share.
-    Pixels whose truth is 255 are not counted.
+    Pixels are counted in one confusion matrix over all images. `result` returns "mIoU", the mean
+    IoU over the classes that occur in the ground truth or in a prediction; "accuracy", the fraction
+    of pixels classified correctly; and "balanced", the mean of the recall of each class in the
+    ground truth. Pixels with ground truth 255 are not counted.
 
     Args:
-        class_map: names of the classes.
+        class_map: Names of the classes.
     """
 
     def __init__(self, class_map: ClassMap) -> None:
@@ -24,19 +25,19 @@ class MeanIoU:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all images."""
-        # Rows: true class; columns: what was found.
+        """Remove all counted pixels."""
+        # Rows: class in the ground truth. Columns: predicted class.
         self.confusion = np.zeros((len(self.class_map), len(self.class_map)), np.int64)
 
     def update(self, found: Segments, truth: np.ndarray) -> None:
-        """Adds one image.
+        """Add the pixels of one image.
 
         Args:
-            found: the class of each pixel.
-            truth: integers (height, width); 255 is ignored.
+            found: Predicted class of each pixel.
+            truth: Ground truth, integers (height, width); 255 is ignored.
 
         Raises:
-            UserError: the shapes differ, or a value is outside the class map.
+            UserError: The shapes differ, or a value is not a class of the class map.
         """
         count = len(self.class_map)
         if found.classes.shape != truth.shape:
@@ -50,11 +51,13 @@ class MeanIoU:
         columns = found.classes[counted].astype(np.int64)
         if max(rows.max(initial=0), columns.max(initial=0)) >= count:
             raise UserError(f"a mask holds a class outside the {count} of the class map")
+        # Each (ground truth, prediction) pair as one number, so that one pass of `bincount` fills
+        # the whole confusion matrix.
         pairs = np.bincount(rows * count + columns, minlength=count * count)
         self.confusion += pairs.reshape(count, count)
 
     def result(self) -> dict[str, float]:
-        """The figures, 0 to 1; NaN where no pixel was judged."""
+        """Return "mIoU", "accuracy" and "balanced", 0 to 1; NaN if no pixel was counted."""
         each = self.per_class().values()
         right, count = np.diag(self.confusion).sum(), self.confusion.sum()
         return {
@@ -64,7 +67,10 @@ class MeanIoU:
         }
 
     def per_class(self) -> dict[str, dict[str, float]]:
-        """For each class "IoU" and "accuracy" (recall); NaN where there is nothing to divide."""
+        """Return "IoU" and "accuracy" (recall) of each class, by class name.
+
+        A value is NaN where its denominator is 0, that is for a class that does not occur.
+        """
         right = np.diag(self.confusion).astype(np.float64)
         true, found = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
         with np.errstate(invalid="ignore"):

@@ -1,4 +1,4 @@
-"""Top-k accuracy of a classifier."""
+"""Top-1, top-5 and balanced accuracy of a classifier."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from visiongarden.types import ClassMap, Ranking
 
 
 class TopKAccuracy:
-    """Collects rankings and true classes, and judges them together.
+    """Top-k accuracy of predicted class rankings.
 
-    `result` gives "top1" and "top5" (the share of images whose class is the best, or among the five
-    best; "top5" only where there are more than five classes), and "balanced", the mean of each
-    class's own share, which a rare class counts in as much as a common one.
+    `result` returns "top1" and "top5", the fraction of images whose class is ranked first, or among
+    the first five ("top5" only with more than five classes), and "balanced", the mean of the top-1
+    accuracy of each class, in which a rare class has the same weight as a frequent one.
 
     Args:
-        class_map: names of the classes.
+        class_map: Names of the classes.
     """
 
     def __init__(self, class_map: ClassMap) -> None:
@@ -24,24 +24,27 @@ class TopKAccuracy:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all images."""
+        """Remove all collected images."""
         self._hits = dict.fromkeys(self.ks, 0)
-        # Rows: true class; columns: what was found.
+        # Rows: class in the ground truth. Columns: class ranked first.
         self.confusion = np.zeros((len(self.class_map), len(self.class_map)), np.int64)
 
     def update(self, found: Ranking, truth: int) -> None:
-        """Adds one image.
+        """Add one image.
 
         Args:
-            found: its classes, best first.
-            truth: its class.
+            found: Predicted classes of the image, best first.
+            truth: Class of the image in the ground truth.
         """
         for k in self.ks:
             self._hits[k] += bool((found.classes[:k] == truth).any())
         self.confusion[truth, found.classes[0]] += 1
 
     def result(self) -> dict[str, float]:
-        """The figures, 0 to 1; NaN where nothing was judged."""
+        """Return "top1", "top5" (with more than five classes) and "balanced", 0 to 1.
+
+        A metric is NaN if no image was added.
+        """
         count = int(self.confusion.sum())
         figures = {f"top{k}": _share(self._hits[k], count) for k in self.ks}
         recalls = [entry["top1"] for entry in self.per_class().values()]
@@ -49,7 +52,10 @@ class TopKAccuracy:
         return figures | {"balanced": float(np.mean(known)) if known else float("nan")}
 
     def per_class(self) -> dict[str, dict[str, float]]:
-        """For each class "top1" (recall) and "precision"; NaN where there is nothing to divide."""
+        """Return "top1" (recall) and "precision" of each class, by class name.
+
+        A value is NaN where its denominator is 0.
+        """
         right = np.diag(self.confusion)
         return {
             name: {

@@ -1,4 +1,4 @@
-"""Postprocess: raw predictions -> scores -> detections, rankings, segments."""
+"""Decoding of raw predictions into scores, boxes, rankings and masks."""
 
 from visiongarden.postprocess.decode import AnchorBasedDecode, AnchorFreeDecode, PointDecode
 from visiongarden.postprocess.nms import Nms, to_original

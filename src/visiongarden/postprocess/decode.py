@@ -1,4 +1,7 @@
-"""Raw predictions -> boxes in pixels and a score for each class; part of an exported graph."""
+"""Decoding of raw predictions into boxes and class scores.
+
+The decodings run inside the graph, so an exported file contains them.
+"""
 
 from __future__ import annotations
 
@@ -21,22 +24,30 @@ from visiongarden.types import ImageSize, RawPredictions
 
 
 class AnchorFreeDecode(Value):
-    """Expected distances -> boxes, logits -> scores.
+    """Decoding of anchor-free heads: distance distributions to boxes, logits to scores.
+
+    Each side of a box is the expected value of a distribution over distances from the center of the
+    cell (Generalized Focal Loss, Li et al. 2020, equation 3).
 
     Attributes:
-        bins: values of each distance's distribution.
-        needs_nms: whether overlapping boxes are left; not where the head learned one a target.
+        bins: Number of bins of each distance's distribution.
+        needs_nms: Whether overlapping boxes remain; False for heads trained with one-to-one
+            assignment.
     """
 
     bins: PositiveInt = 16
     needs_nms: bool = True
 
     def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Any, Any]:
-        """Boxes (batch, n, 4), xyxy pixels of the network's input, and scores (batch, n, classes).
+        """Decode boxes and scores.
 
         Args:
-            raw: as the anchor-free head returns it.
+            raw: Raw predictions of an anchor-free head.
             image_size: (height, width) of the network's input.
+
+        Returns:
+            Boxes (batch, n, 4), xyxy in pixels of the network's input, and scores (batch, n,
+            classes), 0 to 1.
         """
         cells = cells_of(sorted(raw), image_size)
         sides = flat(raw, "boxes")
@@ -46,12 +57,14 @@ class AnchorFreeDecode(Value):
 
 
 class AnchorBasedDecode(Value):
-    """Offsets -> boxes, objectness × class -> scores.
+    """Decoding of anchor-based heads: offsets to boxes, objectness × class to scores.
 
     Attributes:
-        anchors: level -> (width, height) of each anchor, pixels of the network's input.
-        scale_xy: reach of a cell's centre prediction, for all levels or each; 1 is YOLOv3.
-        sizes: how an offset scales its anchor.
+        anchors: (width, height) of each anchor by level, in pixels of the network's input.
+        scale_xy: Factor on the predicted offset of the center, for all levels or by level; above 1
+            the center can reach beyond its cell (Bochkovskiy et al. 2020, YOLOv4, section 3.4). 1
+            is YOLOv3.
+        sizes: How an offset scales the size of its anchor.
     """
 
     needs_nms: ClassVar[bool] = True
@@ -60,11 +73,15 @@ class AnchorBasedDecode(Value):
     sizes: Sizes = "exponential"
 
     def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Any, Any]:
-        """Boxes (batch, n, 4), xyxy pixels of the network's input, and scores (batch, n, classes).
+        """Decode boxes and scores.
 
         Args:
-            raw: as the anchor-based head returns it.
+            raw: Raw predictions of an anchor-based head.
             image_size: (height, width) of the network's input.
+
+        Returns:
+            Boxes (batch, n, 4), xyxy in pixels of the network's input, and scores (batch, n,
+            classes), 0 to 1.
         """
         grid = AnchorGrid(self.anchors, image_size, self.scale_xy)
         boxes = offsets_to_boxes(
@@ -75,16 +92,23 @@ class AnchorBasedDecode(Value):
 
 
 class PointDecode(Value):
-    """Offsets from each cell -> boxes, objectness × class -> scores (YOLOX)."""
+    """Decoding of YOLOX heads: offsets from each cell to boxes, objectness × class to scores.
+
+    Boxes are decoded as in Ge et al. 2021 (YOLOX), section 2.3.
+    """
 
     needs_nms: ClassVar[bool] = True
 
     def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Any, Any]:
-        """Boxes (batch, n, 4), xyxy pixels of the network's input, and scores (batch, n, classes).
+        """Decode boxes and scores.
 
         Args:
-            raw: as the head returns it.
+            raw: Raw predictions of the head.
             image_size: (height, width) of the network's input.
+
+        Returns:
+            Boxes (batch, n, 4), xyxy in pixels of the network's input, and scores (batch, n,
+            classes), 0 to 1.
         """
         cells = cells_of(sorted(raw), image_size)
         boxes = points_to_boxes(flat(raw, "boxes"), cells.centres, cells.strides)

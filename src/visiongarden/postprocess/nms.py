@@ -1,4 +1,4 @@
-"""Non-maximum suppression on the host: exact, greedy, class by class."""
+"""Greedy non-maximum suppression with NumPy, outside the graph."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Nms(Value):
-    """Keeps the best of boxes that overlap.
+    """Greedy non-maximum suppression, class by class.
 
     Attributes:
-        score_threshold: boxes below it are left out first.
-        iou_threshold: a box that overlaps a better one of its class by more is left out.
-        max_detections: boxes an image keeps at most.
-        candidates: best boxes of an image that are looked at.
-        class_agnostic: let boxes of different classes suppress each other.
-        multi_label: a box counts once for each class above the threshold, as in COCO's protocol;
-            otherwise only for its best class.
+        score_threshold: Boxes with this score or less are removed first.
+        iou_threshold: A box is removed if its IoU with a better box of the same class is larger.
+        max_detections: Maximum number of detections per image.
+        candidates: Maximum number of boxes per image that enter the suppression, best first.
+        class_agnostic: Whether boxes of different classes suppress each other.
+        multi_label: Whether a box is one candidate for each class above the threshold, as in COCO's
+            protocol; otherwise it is one for its best class.
     """
 
     score_threshold: Share = 0.25
@@ -34,7 +34,7 @@ class Nms(Value):
     multi_label: bool = False
 
     def __call__(self, boxes: np.ndarray, scores: np.ndarray) -> Detections:
-        """The detections of one image, best first.
+        """Return the detections of one image, best first.
 
         Args:
             boxes: float32 (n, 4), xyxy.
@@ -45,9 +45,12 @@ class Nms(Value):
         )
         if not len(scores):
             return Detections(boxes, scores, classes)
+        # float64, because the shift below would cost float32 coordinates their last bits and so
+        # change IoUs that are close to the threshold.
         apart = boxes.astype(np.float64)
         if not self.class_agnostic:
-            # Classes laid side by side never overlap, so one pass serves all of them.
+            # Each class is shifted by more than the extent of all boxes, so boxes of different
+            # classes never overlap and one pass handles all classes.
             step = float(apart.max() - apart.min()) + 1
             apart = apart + (classes * step)[:, None]
         kept = _greedy(apart, self.iou_threshold, self.max_detections)
@@ -57,14 +60,15 @@ class Nms(Value):
 def best_candidates(
     boxes: np.ndarray, scores: np.ndarray, threshold: float, most: int, multi_label: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes, scores and classes of the `most` best above `threshold`, best first.
+    """Return boxes, scores and classes of the best candidates above a threshold, best first.
 
     Args:
         boxes: float32 (n, 4), xyxy.
         scores: float32 (n, classes), 0 to 1.
-        threshold: least score, itself left out.
-        most: how many are kept at most.
-        multi_label: every class above the threshold counts, not only a box's best.
+        threshold: Minimum score, exclusive.
+        most: Maximum number of candidates.
+        multi_label: Whether a box is a candidate for every class above the threshold instead of for
+            its best class only.
     """
     if multi_label:
         rows, classes = np.nonzero(scores > threshold)
@@ -83,7 +87,7 @@ def best_candidates(
 
 
 def _greedy(boxes: np.ndarray, threshold: float, most: int) -> np.ndarray:
-    """Positions kept of boxes that are sorted, best first."""
+    """Return the positions of the boxes that are kept; `boxes` are sorted, best first."""
     x1, y1, x2, y2 = boxes.T
     areas = np.maximum(x2 - x1, 0) * np.maximum(y2 - y1, 0)
     left = np.arange(len(boxes))
@@ -95,16 +99,19 @@ def _greedy(boxes: np.ndarray, threshold: float, most: int) -> np.ndarray:
         height = np.minimum(y2[first], y2[left]) - np.maximum(y1[first], y1[left])
         inter = np.maximum(width, 0) * np.maximum(height, 0)
         union = areas[first] + areas[left] - inter
+        # Multiplied instead of divided: boxes without area have a union of 0.
         left = left[inter <= threshold * union]
     return np.array(kept, np.int64)
 
 
 def to_original(found: Detections, placement: Placement, size: ImageSize) -> Detections:
-    """Detections in pixels of the network's input -> pixels of the original image, clipped to it.
+    """Convert detections from pixels of the network's input to pixels of the original image.
+
+    Boxes are clipped to the image.
 
     Args:
-        found: boxes on the canvas.
-        placement: where the image lies on the canvas.
+        found: Detections on the canvas, the network's input.
+        placement: Scale and offset of the image on the canvas.
         size: (height, width) of the original image.
     """
     boxes = placement.undo(found.boxes)

@@ -1,4 +1,4 @@
-"""Logits -> scores, and scores -> the classes of an image or of its pixels."""
+"""Decoding of class logits, and the classes of an image or of its pixels."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from visiongarden.types import ImageSize, Placement, Ranking, RawPredictions, Se
 
 
 class SoftmaxDecode(Value):
-    """Logits of one level -> probabilities; part of an exported graph."""
+    """Softmax over the logits of one level; part of the exported graph."""
 
     def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Any]:
-        """Scores (..., classes), float32 from 0 to 1.
+        """Return the scores (..., classes), float32 from 0 to 1.
 
         Args:
-            raw: level -> {"classes": (..., classes)}, one level.
-            image_size: (height, width) of the network's input.
+            raw: {level: {"classes": (..., classes)}} with exactly one level.
+            image_size: (height, width) of the network's input; not used.
         """
         (level,) = raw.values()
         return (ops.softmax(ops.cast(level["classes"], "float32"), axis=-1),)
 
 
 class Rank(Value):
-    """Sorts the classes of an image.
+    """Ranking of the classes of an image by score.
 
     Attributes:
-        score_threshold: classes below it are left out; the best one stays.
+        score_threshold: Classes with a lower score are removed, except the best class.
     """
 
     score_threshold: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     def __call__(self, scores: np.ndarray) -> Ranking:
-        """The classes of one image, best first; of equals the one with the lower index.
+        """Return the classes of one image, best first; of equal scores the lower class index first.
 
         Args:
             scores: float32 (classes,).
@@ -49,14 +49,14 @@ class Rank(Value):
 
 
 def best_of_each(scores: np.ndarray, placement: Placement, size: ImageSize) -> Segments:
-    """Scores of a canvas's pixels -> the class of each pixel of the original image.
+    """Return the best class of each pixel of the original image.
 
-    The part of the canvas that shows the image is scaled linearly, class by class, before the best
-    is chosen: edges come out smoother than from a scaled mask, and no pixel gets a mean of indices.
+    The region of the canvas that shows the image is resized bilinearly, class by class, before the
+    argmax. Edges are smoother than those of a resized mask, and class indices are never averaged.
 
     Args:
-        scores: float32 (height, width, classes) on the canvas.
-        placement: where the image lies on the canvas.
+        scores: float32 (height, width, classes) on the canvas, the network's input.
+        placement: Scale and offset of the image on the canvas.
         size: (height, width) of the original image.
     """
     (sx, sy), (x, y) = placement.scale, placement.offset
@@ -65,6 +65,8 @@ def best_of_each(scores: np.ndarray, placement: Placement, size: ImageSize) -> S
     seen = scores[top:bottom, left:right]
     best = np.full(size, -1.0, np.float32)
     classes = np.zeros(size, np.uint8)
+    # A running maximum needs two planes of the original size; resizing all classes first would need
+    # one plane per class.
     for index in range(scores.shape[-1]):
         plane = np.ascontiguousarray(seen[..., index], np.float32)
         if plane.shape != tuple(size):

@@ -1,4 +1,4 @@
-"""The best boxes of an image without suppression, for heads that find each object once."""
+"""Selection of the best boxes without suppression, for heads that predict each object once."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from visiongarden.types import Detections
 
 
 class TopK(Value):
-    """Keeps the boxes of highest score, however they overlap.
+    """Selection of the boxes with the highest scores, whether they overlap or not.
 
     Attributes:
-        score_threshold: boxes below it are left out first.
-        max_detections: boxes an image keeps at most.
-        multi_label: a box counts once for each class above the threshold.
+        score_threshold: Boxes with this score or less are removed first.
+        max_detections: Maximum number of detections per image.
+        multi_label: Whether a box is one candidate for each class above the threshold; otherwise it
+            is one for its best class.
     """
 
     score_threshold: Share = 0.25
@@ -26,7 +27,7 @@ class TopK(Value):
     multi_label: bool = False
 
     def __call__(self, boxes: np.ndarray, scores: np.ndarray) -> Detections:
-        """The detections of one image, best first.
+        """Return the detections of one image, best first.
 
         Args:
             boxes: float32 (n, 4), xyxy.
@@ -39,11 +40,12 @@ class TopK(Value):
 
 
 def thinning(decode: Any, nms: Nms) -> Nms | TopK:
-    """What thins out the boxes that a head's `decode` gives: `nms`, or its bounds alone.
+    """Return the postprocessing that suits a head: `nms`, or `TopK` with the same limits.
 
     Args:
-        decode: of a head; `needs_nms` says whether overlapping boxes are left; without it they are.
-        nms: the bounds wanted.
+        decode: Decoding of a head. If its `needs_nms` is False, boxes are not suppressed; a
+            decoding without this attribute needs NMS.
+        nms: Non-maximum suppression with the thresholds to use.
     """
     if getattr(decode, "needs_nms", True):
         return nms
