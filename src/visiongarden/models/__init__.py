@@ -1,6 +1,6 @@
-"""Models: thin wrappers that join parts; `load` reopens what they save."""
+"""Models: thin wrappers that connect parts, and `load`, which opens the files they save."""
 
-# Own parts are registered by being imported: a file may name any of them.
+# Importing these packages registers visiongarden's own parts, any of which a model file may name.
 from visiongarden import backbones, decoders, heads  # noqa: F401
 from visiongarden.models.classifier import Classifier
 from visiongarden.models.detector import Detector

@@ -1,4 +1,4 @@
-"""`Classifier`: image -> one class, out of a backbone and a head."""
+"""`Classifier`: a model that assigns a class to an image, built from a backbone and a head."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ from visiongarden.types import ClassMap, ImageSize
 
 @register
 class Classifier(Joined):
-    """Image -> logits of the classes; a plain `keras.Model` in all else.
+    """Image classification model with a backbone, an optional decoder and a head.
 
-    Takes (batch, height, width, 3) images, float RGB from 0 to 1; returns raw predictions,
-    level -> {"classes": (batch, classes)}. It is saved, reopened, trained and exported as
-    `Detector` is.
+    The model is a plain `keras.Model` in every other respect. It takes images of shape
+    (batch, height, width, 3), float RGB from 0 to 1, and returns raw predictions: a dict from each
+    level to `{"classes": logits}` with logits of shape (batch, classes). Saving, loading, training
+    and export work as for `Detector`.
 
     Args:
-        backbone: image -> feature maps.
-        head: feature maps -> raw predictions; one for classification.
-        decoder: feature maps -> feature maps; None hands the backbone's coarsest map on.
-        image_size: (height, width) or one number for both; None leaves the size open.
-        class_map: names of the classes, or a sequence of names; written into the file.
-        dtype: Keras dtype policy of every layer; None takes the one in force.
+        backbone: Part that turns an image into feature maps.
+        head: Classification head, which turns feature maps into raw predictions.
+        decoder: Part that turns feature maps into feature maps. By default, the backbone's
+            coarsest feature map is passed to the head unchanged.
+        image_size: (height, width) in pixels, or one number for both; None leaves the size open.
+        class_map: Class map, or a sequence of class names; it is saved with the model.
+        dtype: Keras dtype policy of every layer; None uses the global policy.
         **kwargs: `fused` and `name` of the model.
 
     Raises:
-        ContractError: the parts do not fit each other, or the class map; says how to mend it.
-        UserError: the image size does not suit the largest stride.
+        ContractError: If the parts or the class map do not fit together. The message contains a
+            fix.
+        UserError: If the image size is not compatible with the largest stride.
 
     Example:
         >>> model = vg.Classifier(

@@ -1,4 +1,4 @@
-"""Compile state in model files: optimizer, loss and metrics, as Keras keeps them."""
+"""Restoring the compile state of a model file: optimizer, loss and metrics in Keras's format."""
 
 from __future__ import annotations
 
@@ -12,14 +12,21 @@ import keras
 import numpy as np
 
 OPTIMIZER = "optimizer"
-"""Group of the optimizer's arrays in a weights file."""
+"""HDF5 group of a weights file that holds the optimizer's variables."""
 
 
 def restore_compiled(path: Path, model: keras.Model, config: Any, file: h5py.File) -> None:
-    """Compiles a model as it was when the file was written, with its optimizer's state.
+    """Compile a loaded model with the saved settings, and restore its optimizer's state.
+
+    Args:
+        path: Path of the model file, for the warning.
+        model: The loaded model.
+        config: The `compile_config` of the model's `config.json`.
+        file: The opened weights file.
 
     Warns:
-        UserWarning: it cannot be; the model is then not compiled, as Keras does it.
+        UserWarning: If the compile state cannot be restored. The model is then left uncompiled,
+            as `keras.saving.load_model` does.
     """
     if not isinstance(config, dict) or not config:
         return
@@ -54,7 +61,10 @@ def _fill(optimizer: Any, file: h5py.File) -> None:
 
 
 def _not_registered(value: Any) -> Iterator[str]:
-    """Classes and functions of a config that Keras would have to import a module for."""
+    """Yield the classes and functions in a config for which Keras would import a module.
+
+    Opening a model file must not import anything that the file names.
+    """
     if isinstance(value, dict):
         module, key = value.get("module"), value.get("registered_name")
         known = module in (None, "builtins") or str(module).partition(".")[0] == "keras"

@@ -1,7 +1,8 @@
-"""What a model is built of, beside its weights: each layer's arguments, and the classes' source.
+"""The definition of a model besides its weights: arguments of its layers, source of its classes.
 
-A part's `wire` builds the layers again when a file opens. Where a default argument, a constant or
-the code of a class has changed since, the weights still fit, and the outputs are others.
+When a model file is opened, the `wire` methods of the parts build the layers again. If a default
+argument, a constant or the code of a class has changed since the file was written, the weights may
+still fit although the outputs differ. Comparing definitions detects this.
 """
 
 from __future__ import annotations
@@ -23,18 +24,27 @@ from visiongarden.models.source_digest import is_custom, source_digest
 
 _NO_OUTPUTS = ("name", "trainable", "trainable_inside", "dtype", "seed", "momentum", "synchronized")
 _FOR_TRAINING = ("_initializer", "_regularizer", "_constraint")
-"""Endings and names of arguments that do not change what saved weights compute."""
+"""Names (`_NO_OUTPUTS`) and suffixes (`_FOR_TRAINING`) of arguments without effect on inference."""
 _PASSING = ("name", "trainable", "trainable_inside", "build_config", "shared_object_id")
-"""Entries of the config of a layer that is an argument: freezing and counting change them."""
+"""Entries to ignore in the config of a layer that is itself an argument.
+
+They depend on which layers are frozen and on Keras's counters, not on the class.
+"""
 _LISTED = 3
 
 
 class ChangedCodeWarning(UserWarning):
-    """A class that a file names has other code than when the file was written."""
+    """Warning that the code of a custom class has changed since a model file was written."""
 
 
 def definition(model: keras.Model) -> dict[str, Any]:
-    """Layers -> arguments, and classes -> module and digest of the source; JSON."""
+    """Return the definition of a model as a JSON-serializable dict.
+
+    Returns:
+        A dict with two entries: "layers", from the names of nested layers ("outer/inner") to the
+        class name and arguments of the layer; and "classes", from the registered key of each custom
+        class to its qualified name and the digest of its source.
+    """
     layers = {}
     for chain, layer in by_chain(model).items():
         if isinstance(layer, keras.layers.InputLayer):
@@ -45,17 +55,23 @@ def definition(model: keras.Model) -> dict[str, Any]:
 
 
 def compare_definition(path: Path, then: Mapping[str, Any], model: keras.Model) -> None:
-    """Compares what a file's model was built of with what its classes build now.
+    """Compare the definition stored in a model file with that of the model built from the file.
+
+    Args:
+        path: Path of the model file, for messages.
+        then: Manifest of the file, which contains the definition.
+        model: The model that the current classes build.
 
     Raises:
-        ModelFileError: a layer has other arguments; names it, with both values.
+        ModelFileError: If layers were added or removed, or have other arguments. The message names
+            the first layers with both values.
 
     Warns:
-        ChangedCodeWarning: the code of a class has changed, and no layer's arguments have.
+        ChangedCodeWarning: If the code of a class has changed, but no argument of a layer has.
     """
     layers = then.get("layers")
     if not isinstance(layers, dict):
-        return  # written before files kept this
+        return  # Files of the first versions do not store a definition.
     now = definition(model)
     changed = _changed_classes(then.get("classes"), now["classes"])
     differences = list(_differences(layers, now["layers"]))
@@ -80,10 +96,12 @@ def compare_definition(path: Path, then: Mapping[str, Any], model: keras.Model) 
 
 
 def _arguments(layer: keras.Layer) -> dict[str, Any]:
-    """Arguments that decide what the layer computes, defaults included."""
+    """Return the arguments that determine what a layer computes, including defaults."""
     try:
         config = _plain(layer.get_config())
-    except Exception:  # of the user's class; a file needs the config of no layer
+    # A custom class may raise anything. No layer's config is needed to open a file, so that such a
+    # layer is compared by its default arguments alone.
+    except Exception:
         config = {}
     found = {
         key: value
@@ -91,17 +109,21 @@ def _arguments(layer: keras.Layer) -> dict[str, Any]:
         if key not in _NO_OUTPUTS and not key.endswith(_FOR_TRAINING)
     }
     if not type(layer).__module__.startswith("keras."):
-        # Keras's automatic config holds only the arguments that were given.
+        # The config that Keras generates contains only the arguments passed to the constructor.
+        # A changed default would go unnoticed.
         defaults = _defaults(type(layer))  # type: ignore[arg-type]
         found |= {key: value for key, value in defaults.items() if key not in config}
     if "Dropout" in type(layer).__name__:
-        found.pop("rate", None)
+        found.pop("rate", None)  # has no effect on inference
     return found | {"dtype": layer.dtype_policy.name}
 
 
 @functools.cache
 def _defaults(cls: type) -> dict[str, Any]:
-    """Argument -> default of a constructor, once a class: signatures are half of the time here."""
+    """Return the default arguments of a constructor by name.
+
+    The result is cached, because inspecting signatures takes half of the time of `definition`.
+    """
     found = inspect.signature(cls.__init__).parameters.items()  # type: ignore[misc]
     return {
         name: _plain(parameter.default)
@@ -111,7 +133,7 @@ def _defaults(cls: type) -> dict[str, Any]:
 
 
 def _operations(model: keras.Model) -> list[Any]:
-    """Operations of a graph that are no layers, as `ops.relu(x)` and `x + y` in a `wire`."""
+    """Return the operations in a graph that are not layers, such as `ops.relu(x)` in a `wire`."""
     found = []
     for operation in getattr(model, "operations", ()):
         if not isinstance(operation, keras.Layer):
@@ -128,7 +150,10 @@ def _is_plain(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON gives it back, without what differs from one process to the next."""
+    """Return a value as it is after a round trip through JSON.
+
+    Entries and representations that differ between processes are removed or replaced.
+    """
     return _reduced(json.loads(json.dumps(value, default=_text, skipkeys=True)))
 
 
@@ -146,7 +171,7 @@ def _text(value: Any) -> str:
 
 
 def _classes(model: keras.Model) -> dict[str, list[str | None]]:
-    """Key -> [module and name, digest of the source] of the user's classes in a model."""
+    """Return `{key: [qualified name, digest of the source]}` for the custom classes in a model."""
     found = {type(layer) for layer in by_chain(model).values()}
     found |= {type(part) for part in vars(getattr(model, "parts", None) or object).values()}
     return {
@@ -189,7 +214,8 @@ def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
 
 
 def _changed_arguments(name: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
-    # Arguments that one side lacks came or went with a version; what they change shows elsewhere.
+    # An argument that only one side has was added or removed by a version of the class. If that
+    # changes what the layer computes, the digest of the class or another argument differs as well.
     for key in old.keys() & new.keys():
         if old[key] != new[key]:
             yield f"{name}: {key} was {_short(old[key])}, is {_short(new[key])}"

@@ -1,4 +1,4 @@
-"""`Detector`: image -> boxes and classes, out of three parts."""
+"""`Detector`: a model that predicts boxes and their classes, built from three parts."""
 
 from __future__ import annotations
 
@@ -10,25 +10,30 @@ from visiongarden.registry import register
 
 @register
 class Detector(Joined):
-    """Image -> raw predictions, out of three parts; a plain `keras.Model` in all else.
+    """Object detection model with a backbone, a decoder and a detection head.
 
-    Takes (batch, height, width, 3) images, float RGB from 0 to 1; returns raw predictions, level ->
-    name -> tensor, which `parts.head.loss()` judges and `parts.head.decode()` turns into boxes.
-    `parts` holds the three values; `backbone`, `decoder` and `head` are the sub-models.
+    The model is a plain `keras.Model` in every other respect. It takes images of shape
+    (batch, height, width, 3), float RGB from 0 to 1, and returns raw predictions: a dict from each
+    level to a dict from name to tensor. `parts.head.loss()` computes the training loss of raw
+    predictions, and `parts.head.decode()` turns them into boxes and scores. `parts` holds the three
+    parts as values; `backbone`, `decoder` and `head` are the sub-models built from them.
 
     Args:
-        backbone: image -> feature maps.
-        decoder: feature maps -> feature maps.
-        head: feature maps -> raw predictions; one for detection.
-        image_size: (height, width) or one number for both; None leaves the size open.
-        class_map: names of the classes, or a sequence of names; written into the file.
-        dtype: Keras dtype policy of every layer, as "mixed_bfloat16"; None takes the one in force.
-        fused: as `fused()` makes it, with weights of its own.
-        name: of the model.
+        backbone: Part that turns an image into feature maps.
+        decoder: Part that turns feature maps into feature maps.
+        head: Detection head, which turns feature maps into raw predictions.
+        image_size: (height, width) in pixels, or one number for both; None leaves the size open.
+        class_map: Class map, or a sequence of class names; it is saved with the model.
+        dtype: Keras dtype policy of every layer, such as "mixed_bfloat16"; None uses the global
+            policy.
+        fused: Whether to build the layers in their folded form, as `fused()` does, with new
+            weights.
+        name: Name of the model.
 
     Raises:
-        ContractError: the parts do not fit each other, or the class map; says how to mend it.
-        UserError: the image size does not suit the largest stride.
+        ContractError: If the parts or the class map do not fit together. The message contains a
+            fix.
+        UserError: If the image size is not compatible with the largest stride.
 
     Example:
         >>> model = vg.Detector(

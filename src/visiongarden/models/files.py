@@ -1,8 +1,9 @@
-"""Model files: what `model.save` writes and `load` opens, and every check between the two.
+"""Model files: `load`, the `save` method of models, and the checks that both run.
 
-A file is an ordinary `.keras` archive whose config is the three parts, plus one member,
-`visiongarden.json`: shape and checksum of each weight by path, and what the classes built from the
-parts: each layer with its arguments, and a digest of the source of the user's classes.
+A model file is a regular `.keras` archive whose config contains the three parts, plus the member
+`visiongarden.json` (the manifest). The manifest lists the shape and checksum of each weight by
+path, each layer with its arguments, and a digest of the source of each custom class. It allows
+`load` to detect damaged weights and classes that have changed since the file was written.
 """
 
 from __future__ import annotations
@@ -38,27 +39,39 @@ from visiongarden.storage import atomic_path, parse_json
 MANIFEST = "visiongarden.json"
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _ABOVE = {"visiongarden>DarknetModel": "visiongarden.darknet"}
-"""Models of ours whose rooms stand above this one -> what is imported when a file names them."""
+"""Models of packages that import this one, and the package to import when a file names one.
 
+Only these two strings of visiongarden itself are imported; a file never causes another import.
+"""
+
+# Limits for files from untrusted sources. A few kilobytes can expand to gigabytes of JSON, and the
+# groups of an HDF5 file can form cycles.
 _MOST_JSON, _MIN_JSON, _JSON_RATIO = 16 * 2**20, 2**20, 200
 _MAX_ARRAYS, _MAX_DEPTH = 200_000, 100
-_SLACK = 64 * 2**20
+_SLACK = 64 * 2**20  # bytes of a weights file besides weights and optimizer state
 
 
 def load(path: str | Path) -> Any:
-    """Opens a model that `model.save` wrote, with bit-identical weights.
+    """Load a model saved by `model.save`, with bit-exact weights.
 
-    Nothing in the file is run, and no module is imported or installed: a class that the file names
-    must be registered already, by an import of yours.
+    No code in the file is executed, and no module that the file names is imported or installed.
+    Import the modules of your own classes first, so that the classes are registered.
+
+    Args:
+        path: Path of the `.keras` file.
+
+    Returns:
+        The model, compiled if it was compiled when it was saved.
 
     Raises:
-        ModelFileError: no such file, no archive, cut short, a class that is not registered (with
-            the import that is missing), weights that do not come back as they were written, or
-            classes that build other layers now than when the file was written.
+        ModelFileError: If the file does not exist, is not a complete model file, or names a class
+            that is not registered (the message contains the missing import); if a weight does not
+            have the checksum with which it was saved; or if the classes build other layers than
+            when the file was written.
 
     Warns:
-        ChangedCodeWarning: a class of yours has other code than when the file was written.
-        UserWarning: the optimizer of a compiled model cannot be restored.
+        ChangedCodeWarning: If the code of a custom class has changed since the file was written.
+        UserWarning: If the optimizer of a compiled model cannot be restored.
     """
     return _open(Path(path), compiled=True)
 
@@ -85,7 +98,7 @@ def _open(path: Path, compiled: bool) -> Any:
                         restore_compiled(path, model, config["compile_config"], file)
     except (UserError, Warning):
         raise
-    except Exception as e:  # h5py and zipfile raise whatever damage makes them raise
+    except Exception as e:  # A damaged file makes h5py and zipfile raise errors of many types.
         raise ModelFileError(
             f"{path} is not a whole model file",
             rule="a .keras file that model.save() wrote, with all its members",
@@ -98,7 +111,7 @@ def _open(path: Path, compiled: bool) -> Any:
 
 
 def fingerprints(model: keras.Model) -> dict[str, list[Any]]:
-    """Path -> [shape, dtype, CRC-32 of the values] of every weight."""
+    """Return `{path: [shape, dtype, CRC-32 of the values]}` for every weight of a model."""
     prints = {}
     for weight in model.weights:
         array = keras.ops.convert_to_numpy(weight.value)
@@ -107,15 +120,21 @@ def fingerprints(model: keras.Model) -> dict[str, list[Any]]:
 
 
 class SavedAsParts:
-    """What a model made of parts adds to `keras.Model` for writing and reading itself."""
+    """Mixin that lets models made of parts save themselves and record which layers are frozen."""
 
     def save(self, filepath: str | Path, overwrite: bool = True, **kwargs: Any) -> None:
-        """Write the file atomically, once it is known to open again.
+        """Save the model atomically, after verifying that the file can be loaded again.
+
+        Args:
+            filepath: Path of the file; the name ends in ".keras".
+            overwrite: Whether to replace an existing file.
+            **kwargs: Further arguments of `keras.Model.save`.
 
         Raises:
-            UserError: the name does not end in .keras, the file exists and `overwrite` is off, or
-                a part is not registered.
-            ModelFileError: the file would not open again, or not as the same model.
+            UserError: If the name does not end in ".keras", the file exists and `overwrite` is
+                False, or a part is not registered.
+            ModelFileError: If the file could not be loaded again, or not as the same model. No
+                file is written then.
         """
         path = Path(filepath)
         if path.suffix != ".keras":
@@ -136,14 +155,18 @@ class SavedAsParts:
         return {"format": 1, "weights": fingerprints(self), **definition(self)}
 
     def trainable_config(self) -> dict[str, Any]:
-        """Which layers are frozen, for a config; empty where none is."""
+        """Return the config entries that record which layers are frozen.
+
+        Returns:
+            A dict with "trainable" and "trainable_inside", or an empty dict if no layer is frozen.
+        """
         inside = trainable_inside(self)
         if self.trainable and not inside:  # type: ignore[attr-defined]
             return {}
         return {"trainable": bool(self.trainable), "trainable_inside": inside}  # type: ignore[attr-defined]
 
     def freeze_as(self, config: Mapping[str, Any]) -> Any:
-        """Freezes the layers that `trainable_config` named; returns the model."""
+        """Freeze the layers recorded by `trainable_config`, and return the model."""
         inside = config.get("trainable_inside")
         if inside or not config.get("trainable", True):
             inside = inside if isinstance(inside, Mapping) else {}
@@ -152,7 +175,15 @@ class SavedAsParts:
 
 
 def _read_back(draft: Path, path: Path, model: Any) -> None:
-    """Raises where a file that was just written does not open as the same model."""
+    """Raise an error if a file that was just written does not load as the same model.
+
+    Args:
+        draft: Path of the file under its temporary name.
+        path: Path that the file is about to get, for messages.
+        model: The saved model.
+    """
+    # The layers are compared only when the config has changed since the last save of this model,
+    # so that saving a checkpoint every epoch does not build the model every time.
     shape = json.dumps(model.get_config(), default=str)
     try:
         with zipfile.ZipFile(draft) as archive, uncollected(), fresh_names():
@@ -161,6 +192,8 @@ def _read_back(draft: Path, path: Path, model: Any) -> None:
                 if not is_only_its_weights(model):
                     _open(draft, compiled=False)
                 else:
+                    # The values are covered by `_refuse_missing`, so a model without values
+                    # suffices.
                     size = archive.getinfo(_WEIGHTS).file_size
                     again, _ = _rebuild(path, _model_class(path, config), config, size)
                     _compare_paths(path, manifest["weights"], [w.path for w in again.weights])
@@ -181,7 +214,7 @@ def _read_back(draft: Path, path: Path, model: Any) -> None:
 
 
 def _refuse_missing(path: Path, weights: str, prints: dict[str, list[Any]]) -> None:
-    """Raises where a weights file lacks one of the values of these shapes and checksums."""
+    """Raise an error if a weights file lacks an array of one of these shapes and checksums."""
     stored: set[tuple[tuple[int, ...], int]] = set()
 
     def visit(name: str, item: Any) -> None:
@@ -201,10 +234,14 @@ def _refuse_missing(path: Path, weights: str, prints: dict[str, list[Any]]) -> N
 
 
 def written(part: Any) -> dict[str, Any]:
-    """A part as a registered object in Keras's form: key, module, fields.
+    """Serialize a part in the format that Keras uses for registered objects.
+
+    Returns:
+        A dict with the module, class name, registered key and fields of the part.
 
     Raises:
-        UserError: the part's class is not registered, so that no process could reopen the file.
+        UserError: If the class of the part is not registered, so that no process could load the
+            file.
     """
     cls = type(part)
     key = registry.key_of(cls)
@@ -222,7 +259,15 @@ def written(part: Any) -> dict[str, Any]:
 
 
 def read_part(config: Any, role: type) -> Any:
-    """The part that `written` wrote; looks classes up, never imports one."""
+    """Deserialize a part that `written` serialized. Classes are looked up, never imported.
+
+    Args:
+        config: The serialized part.
+        role: `Backbone`, `Decoder` or `Head`.
+
+    Raises:
+        ModelFileError: If the config is not a serialized part, or its class is not registered.
+    """
     if not isinstance(config, Mapping) or not isinstance(config.get("config"), Mapping):
         raise ModelFileError(f"the file has no {role.__name__.lower()}", received=repr(config)[:80])
     return _registered(config, role).from_dict(config["config"])
@@ -261,20 +306,25 @@ def _model_class(path: Path, config: Any) -> Any:
 def _rebuild(
     path: Path, cls: Any, config: dict[str, Any], weights_size: int
 ) -> tuple[Any, list[keras.Variable]]:
-    """The model without values, and its variables, which `fill` gives some."""
+    """Build the model of a file without values; `fill` later initializes the returned variables.
+
+    Initializing random weights that the file replaces would take time, and on JAX one compilation
+    for each shape.
+    """
     try:
         with weightless() as variables:
             model = cls.from_config(config["config"])
     except ModelFileError:
         raise
-    except Exception as error:  # fields of the wrong type fail anywhere in a class
+    except Exception as error:  # A field of the wrong type can fail anywhere in a class.
         received = (
             str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         )
         raise ModelFileError(
             f"{path} describes no valid model", received=received[:1000]
         ) from error
-    # A small file must not make a large model, nor a large file a small one.
+    # A small file must not allocate a large model. A file much larger than its model is invalid
+    # too; the factor of 4 leaves room for the state of an optimizer.
     needs = _size_of(model)
     if needs > weights_size or weights_size > 4 * needs + _SLACK:
         raise ModelFileError(
@@ -308,10 +358,11 @@ def _read_json(path: Path, archive: zipfile.ZipFile, member: str) -> Any:
 
 
 def json_member(path: Path, archive: zipfile.ZipFile, member: str) -> Any:
-    """A JSON member of an archive; its length is bounded by its compressed length.
+    """Read a JSON member of an archive, with a limit on its size against decompression bombs.
 
     Raises:
-        ModelFileError: too large, too large for its compressed length, or not JSON.
+        ModelFileError: If the member is too large, too large compared to its compressed length, or
+            not valid JSON.
     """
     info = archive.getinfo(member)
     if info.file_size > min(_MOST_JSON, _MIN_JSON + _JSON_RATIO * info.compress_size):
@@ -326,7 +377,7 @@ def json_member(path: Path, archive: zipfile.ZipFile, member: str) -> Any:
 def _load_weights(path: Path, weights: Path, model: keras.Model) -> None:
     try:
         model.load_weights(weights)
-    except Exception as error:  # Keras and h5py raise whatever damage makes them raise
+    except Exception as error:  # A damaged file makes Keras and h5py raise errors of many types.
         raise ModelFileError(
             f"{path} does not hold the weights that its model needs",
             received=" ".join(str(error).split())[:300],
@@ -334,7 +385,12 @@ def _load_weights(path: Path, weights: Path, model: keras.Model) -> None:
 
 
 def _checked(path: Path, file: h5py.File, model: keras.Model) -> list[str]:
-    """All arrays' names; refuses links out of the file and arrays larger than any weight."""
+    """Return the names of a weights file's arrays, except those of the optimizer.
+
+    Raises:
+        ModelFileError: If the file contains links, an array larger than any weight of the model, or
+            an array that HDF5 would unpack with a plugin.
+    """
     largest = max((4 * _count(weight.shape) for weight in model.weights), default=0)
     total = sum(4 * _count(weight.shape) for weight in model.weights)
     names: list[str] = []
@@ -342,7 +398,7 @@ def _checked(path: Path, file: h5py.File, model: keras.Model) -> list[str]:
     seen: set[int] = set()
 
     def most(name: str) -> int:
-        # An optimizer may keep one vector of all weights.
+        # visiongarden's optimizers keep their state as one vector of all weights.
         return 2 * (total if name.startswith(f"/{OPTIMIZER}/") else largest) + 1024
 
     def visit(group: h5py.Group, depth: int) -> None:
@@ -373,23 +429,30 @@ def _checked(path: Path, file: h5py.File, model: keras.Model) -> list[str]:
 
 
 def _plugins(item: h5py.Dataset) -> bool:
-    """Whether HDF5 would look for a library that unpacks the array."""
+    """Return whether HDF5 would load a shared library in order to unpack an array."""
     plan = item.id.get_create_plist()
+    # HDF5 assigns filter numbers from 256 on to third parties, whose code it loads as plugins.
     return any(plan.get_filter(i)[0] >= 256 for i in range(plan.get_nfilters()))
 
 
 def _by_checksum(
     file: h5py.File, names: list[str], manifest: Any, model: keras.Model
 ) -> dict[str, np.ndarray] | None:
-    """Path -> value of every weight, found by the shape and checksum that the manifest says.
+    """Find the value of every weight by the shape and checksum in the manifest.
 
-    Keras finds them by walking all attributes of all layers, a fifth of a warm start. None where
-    that has to be: a layer keeps more than its weights, or an array is missing or not the only one.
+    Keras finds weights by walking through all attributes of all layers, which takes a fifth of a
+    warm start.
+
+    Returns:
+        The values by path of the weight, or None if Keras has to load the file: if layers have
+        state besides their weights, an array is missing, or two arrays of one shape and checksum
+        have different values.
     """
     wanted = manifest.get("weights") if isinstance(manifest, dict) else None
     if not isinstance(wanted, dict) or not is_only_its_weights(model):
         return None
-    # As many arrays of a shape as the model has weights of it: no file takes more memory than that.
+    # At most as many arrays of a shape are read as the model has weights of that shape, so that
+    # no file takes more memory than its model.
     left = Counter(tuple(weight.shape) for weight in model.weights)
     found: dict[tuple[Any, int], np.ndarray] = {}
     for name in names:
@@ -409,7 +472,7 @@ def _by_checksum(
         value = found.get((tuple(weight.shape), entry[2]))
         if value is None:
             return None
-        values[weight.path] = value.copy()  # backends may keep the memory, and train in it
+        values[weight.path] = value.copy()  # A backend may keep the memory and update it in place.
     return values
 
 

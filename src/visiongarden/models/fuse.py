@@ -1,4 +1,4 @@
-"""`fused`: the same model for use alone: normalisation and parallel branches folded away."""
+"""`fused`: a copy of a model for inference, with normalization and parallel branches folded."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ from visiongarden.layers import Composite
 
 
 def fused(model: Any) -> Any:
-    """A model of the same parts that computes the same with fewer operations, to rounding.
+    """Return a copy of a model for inference that needs fewer operations.
 
-    Batch normalisation folds into the convolution before it, parallel branches into one
-    convolution, and what a head has for training alone is left out. The result is saved and
-    reopened like any model; it is no longer to be trained.
+    Batch normalization is folded into the preceding convolution, parallel branches are folded into
+    one convolution, and layers of the head that are used only in training are omitted. The outputs
+    are equal up to rounding. The copy is saved and loaded like any model, but should not be trained
+    any further.
 
     Args:
-        model: made of parts, with its weights.
+        model: A model made of parts, with its weights.
+
+    Returns:
+        A new model of the same class and the same parts.
 
     Raises:
-        UserError: the model is fused already.
+        UserError: If the model is already fused, or a layer's `fold()` does not return every weight
+            of its folded form.
     """
     config = model.get_config()
     if config.get("fused"):
@@ -40,7 +45,7 @@ def fused(model: Any) -> Any:
 
 
 def _values(model: keras.Model) -> dict[str, Any]:
-    """Path -> array: every weight of the model, and those of the folded forms of its layers."""
+    """Return the weights of the model and of its layers' folded forms, by path."""
     values = {weight.path: weight.value for weight in model.weights}
     for layer in model._flatten_layers():
         folded = layer.fold() if isinstance(layer, Composite) and _has_norm(layer) else None

@@ -1,4 +1,4 @@
-"""`Joined`: three parts as one model; what `Detector`, `Classifier` and `Segmenter` share."""
+"""`Joined`: the base class of `Detector`, `Classifier` and `Segmenter`, which connects parts."""
 
 from __future__ import annotations
 
@@ -24,13 +24,21 @@ from visiongarden.parts.part import IMAGE
 from visiongarden.types import ClassMap, FeatureSpec, ImageSize
 
 MAX_SIDE, MAX_PIXELS = 32_768, 64_000_000
-"""Largest image that a model takes; a file that asks for more would exhaust the memory of
-`predict` with its first image."""
+"""Maximum side and area of a model's images, in pixels.
+
+A model file with a larger image size would exhaust the memory with the first image of `predict`.
+"""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The three values that a model is made of."""
+    """The three parts of a model, as values.
+
+    Attributes:
+        backbone: Part that turns an image into feature maps.
+        decoder: Part that turns feature maps into feature maps.
+        head: Part that turns feature maps into raw predictions.
+    """
 
     backbone: Backbone
     decoder: Decoder
@@ -38,15 +46,23 @@ class Parts:
 
 
 class Joined(SavedAsParts, keras.Model):
-    """Base: joins three parts into one plain `keras.Model`; subclasses name their task.
+    """Base class of models that connect three parts. Subclasses define the task.
 
-    `parts` holds the three values; `backbone`, `decoder` and `head` are the sub-models.
+    `Detector`, `Classifier` and `Segmenter` document the constructor's arguments.
+
+    Attributes:
+        task: Name of the task, which the head's task must equal.
+        parts: The three parts as values.
+        backbone: Sub-model built from the backbone; likewise `decoder` and `head`.
+        image_size: (height, width) in pixels, or None.
+        class_map: Class map, or None.
+        is_fused: Whether the layers are built in their folded form.
     """
 
     task: ClassVar[str] = ""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Remembers the arguments of a subclass that has a constructor of its own."""
+        """Create the model, and record the arguments if a subclass defines its own constructor."""
         model = super().__new__(cls, *args, **kwargs)
         remember_arguments(model, args, kwargs)
         return model
@@ -72,8 +88,10 @@ class Joined(SavedAsParts, keras.Model):
                 drawn[part.role] = part.as_model(inputs, size)
             return drawn[part.role]
 
-        # In a file the parts fit as a rule, and a model without weights costs nothing more than a
-        # trace of its shapes; elsewhere no weight is made before all is checked.
+        # While a model file is opened, the sub-models are built without weights. Building one then
+        # costs no more than the shape inference that `connect` would otherwise run, so the shapes
+        # of the sub-models themselves are used. Otherwise `connect` checks all parts before any
+        # weight exists.
         first = draw if size and is_weightless() else None
         with dtype_policy(dtype), folding(fused):
             connection = connect(backbone, decoder, head, size, classes, first)
@@ -84,14 +102,14 @@ class Joined(SavedAsParts, keras.Model):
             features = backbone_model(images)
             features = decoder_model({level: features[level] for level in connection.features})
             raw = head_model({level: features[level] for level in connection.decoded})
-            # Keras would drop any other keyword argument silently.
+            # Only `name` is passed: Keras silently drops other keyword arguments.
             super().__init__(images, raw, name=name)
         self.parts = Parts(backbone, decoder, head)
         self.image_size, self.class_map, self.is_fused = size, classes, fused
         self.backbone, self.decoder, self.head = backbone_model, decoder_model, head_model
 
     def get_config(self) -> dict[str, Any]:
-        """The parts, the image size and the classes; no layer is written."""
+        """Return the parts, image size, class map and flags as JSON values, but no layers."""
         return {
             "name": self.name,
             "backbone": written(self.parts.backbone),
@@ -109,7 +127,13 @@ class Joined(SavedAsParts, keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        """The model that `get_config` described, with new weights."""
+        """Build a model with new weights from the result of `get_config`.
+
+        Raises:
+            ModelFileError: If the class of a part is not registered.
+            UserError: If the image size or the class map is invalid.
+            ContractError: If the parts do not fit together.
+        """
         classes = config.get("class_map")
         if ARGUMENTS in config:
             with dtype_policy(config.get("dtype")), folding(bool(config.get("fused"))):
@@ -130,7 +154,11 @@ class Joined(SavedAsParts, keras.Model):
         return model.freeze_as(config)
 
     def resized(self, image_size: ImageSize) -> Self:
-        """A new model of the same parts at another image size."""
+        """Build a model with the same parts and new weights for another image size.
+
+        Args:
+            image_size: (height, width) in pixels.
+        """
         if own_arguments(self):
             return self.from_config(self.get_config() | {"image_size": list(image_size)})
         parts = self.parts
@@ -142,17 +170,18 @@ class Joined(SavedAsParts, keras.Model):
             class_map=self.class_map,
             fused=self.is_fused,
         )
-        # A frozen layer may compute otherwise in training, as batch normalization does.
+        # Frozen layers, such as batch normalization, may behave differently during training.
         return twin.freeze_as(self.trainable_config())
 
     def fused(self) -> Self:
-        """A new model that computes the same with fewer operations, to rounding; for use alone.
+        """Return a copy of the model for inference that needs fewer operations.
 
-        Batch normalisation folds into the convolution before it, parallel branches into one
-        convolution, and what a head has for training alone is left out.
+        Batch normalization is folded into the preceding convolution, parallel branches are folded
+        into one convolution, and layers of the head that are used only in training are omitted. The
+        outputs are equal up to rounding.
 
         Raises:
-            UserError: the model is fused already.
+            UserError: If the model is already fused.
         """
         twin: Self = fused(self)
         return twin
@@ -181,7 +210,7 @@ def _as_size(size: Any) -> ImageSize | None:
     if size is None:
         return None
     sides = (size, size) if isinstance(size, int) else tuple(size)
-    # Whole numbers from anywhere: NumPy's too, but neither infinity nor text.
+    # `__index__` accepts integers of any type, such as NumPy's, and rejects floats and strings.
     whole = len(sides) == 2 and all(
         hasattr(side, "__index__") and not isinstance(side, bool) and 0 < side <= MAX_SIDE
         for side in sides

@@ -1,4 +1,4 @@
-"""`Segmenter`: image -> a class for each pixel, out of three parts."""
+"""`Segmenter`: a model that assigns a class to each pixel, built from three parts."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ from visiongarden.registry import register
 
 @register
 class Segmenter(Joined):
-    """Image -> logits of the classes for each pixel; a plain `keras.Model` in all else.
+    """Semantic segmentation model with a backbone, a decoder and a segmentation head.
 
-    Takes (batch, height, width, 3) images, float RGB from 0 to 1; returns raw predictions,
-    level -> {"classes": (batch, height, width, classes)}, at the size of the image. It is saved,
-    reopened, trained and exported as `Detector` is.
+    The model is a plain `keras.Model` in every other respect. It takes images of shape
+    (batch, height, width, 3), float RGB from 0 to 1, and returns raw predictions: a dict from level
+    to `{"classes": logits}` with logits of shape (batch, height, width, classes) at the size of the
+    image. Saving, loading, training and export work as for `Detector`.
 
     Args:
-        backbone: image -> feature maps.
-        decoder: feature maps -> the finest of them, with what the others know.
-        head: feature maps -> raw predictions; one for segmentation.
-        image_size: (height, width) or one number for both; None leaves the size open.
-        class_map: names of the classes, background among them, or a sequence of names.
-        dtype: Keras dtype policy of every layer; None takes the one in force.
-        fused: as `fused()` makes it, with weights of its own.
-        name: of the model.
+        backbone: Part that turns an image into feature maps.
+        decoder: Part that merges the feature maps into the finest of them.
+        head: Segmentation head, which turns feature maps into raw predictions.
+        image_size: (height, width) in pixels, or one number for both; None leaves the size open.
+        class_map: Class map, or a sequence of class names, including the background class; it is
+            saved with the model.
+        dtype: Keras dtype policy of every layer; None uses the global policy.
+        fused: Whether to build the layers in their folded form, as `fused()` does, with new
+            weights.
+        name: Name of the model.
 
     Raises:
-        ContractError: the parts do not fit each other, or the class map; says how to mend it.
-        UserError: the image size does not suit the largest stride.
+        ContractError: If the parts or the class map do not fit together. The message contains a
+            fix.
+        UserError: If the image size is not compatible with the largest stride.
 
     Example:
         >>> model = vg.Segmenter(

@@ -1,4 +1,4 @@
-"""Digest of a class's source: changes with its code, not with comments, docstrings or layout."""
+"""Digest of a class's source code, which ignores comments, docstrings and formatting."""
 
 from __future__ import annotations
 
@@ -11,20 +11,29 @@ from pathlib import Path
 from typing import Any
 
 _LIBRARIES = ("visiongarden", "keras", "tensorflow", "torch", "jax", "pydantic", "builtins", "abc")
-"""Packages whose classes have a version instead; parsing our own would take longer than opening."""
+"""Packages whose classes are not digested.
+
+Their code changes only with the version of the package, and parsing it would take longer than
+opening the model file.
+"""
 _MOST_SOURCE = 4 * 2**20
 
 
 def is_custom(cls: type) -> bool:
-    """Whether a class is the user's own."""
+    """Return whether a class is defined outside of visiongarden and the libraries it builds on."""
     return cls.__module__.partition(".")[0] not in _LIBRARIES
 
 
 @functools.cache
 def source_digest(cls: type) -> str | None:
-    """Digest of the class, of its own bases, and of what they use of their modules.
+    """Return a digest of the source code that determines how a custom class behaves.
 
-    None where a source is not to be found, as of a class typed into an interpreter.
+    It covers the class, its custom base classes, and the functions, classes and constants of their
+    modules that they refer to.
+
+    Returns:
+        Sixteen hexadecimal digits, or None if a source file is not available, for example for a
+        class that was entered in an interactive session.
     """
     digest = hashlib.sha256()
     for each in cls.__mro__:
@@ -57,7 +66,7 @@ def _module(name: str) -> ast.Module | None:
 
 
 def _find(node: Any, steps: list[str]) -> Any:
-    """The definition of that qualified name; the last one, where a name is defined twice."""
+    """Return the definition with a qualified name; the last one if the name is defined twice."""
     for step in steps:
         if step == "<locals>":
             continue
@@ -70,11 +79,11 @@ def _find(node: Any, steps: list[str]) -> Any:
 
 
 def _with_used(tree: ast.Module, found: Any) -> list[Any]:
-    """The definition, and the functions, classes and constants of its module that it uses."""
+    """Return a definition and those of its module that it uses, directly or indirectly."""
     defined: dict[str, Any] = {}
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            # A decorated class is a registered one, as a rule, which has a digest of its own.
+            # Decorated classes are usually registered ones, which have a separate digest.
             if not (isinstance(node, ast.ClassDef) and node.decorator_list):
                 defined[node.name] = node
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
@@ -96,7 +105,11 @@ def _names(node: Any) -> Iterator[str]:
 
 
 def _canonical(value: Any) -> str:
-    """The tree as text: without empty fields, which versions of Python write differently."""
+    """Return a syntax tree as text that does not depend on the version of Python.
+
+    Empty fields are omitted, because Python versions differ in which of them they have. `ast.dump`
+    would include docstrings and, depending on the version, empty fields.
+    """
     if isinstance(value, list):
         return f"[{','.join(map(_canonical, value))}]"
     if not isinstance(value, ast.AST):

@@ -1,4 +1,4 @@
-"""Arguments of subclasses that have a constructor of their own, written to files and read again."""
+"""Saving and restoring the constructor arguments of custom subclasses of the models."""
 
 from __future__ import annotations
 
@@ -12,27 +12,41 @@ from visiongarden.parts import Backbone, Decoder, Head, Part
 from visiongarden.types import ClassMap
 
 ARGUMENTS = "arguments"
-"""Entry of a config that holds them."""
+"""Key of a model's config under which the constructor arguments are stored."""
 
 _PART, _CLASSES = "__part__", "__class_map__"
 _ROLES = {"backbone": Backbone, "decoder": Decoder, "head": Head}
 _CURRENT = ("image_size", "dtype", "fused", "name")
-"""Arguments whose value may have changed since: the config has it."""
+"""Arguments that may have changed since construction, for example by `resized` or `fused`.
+
+Their current values are top-level entries of the config, which take precedence.
+"""
 
 
 def remember_arguments(model: Any, args: Any, kwargs: Any) -> None:
-    """Keeps the arguments of a call of a subclass's own constructor."""
+    """Record the arguments of a model whose subclass defines its own constructor.
+
+    Args:
+        model: The model, before its constructor runs.
+        args: Positional arguments of the constructor.
+        kwargs: Keyword arguments of the constructor.
+    """
     cls = type(model)
     if not cls.__init__.__module__.startswith("visiongarden."):
         found = bound_arguments(cls, model, args, kwargs)
+        # `object.__setattr__` keeps Keras from tracking layers among the arguments as sublayers.
         object.__setattr__(model, "_own_arguments", found)
 
 
 def own_arguments(model: Any) -> dict[str, Any]:
-    """{ARGUMENTS: name -> value as JSON}, of a subclass with a constructor of its own; else {}.
+    """Return the config entry that holds the recorded constructor arguments.
+
+    Returns:
+        `{ARGUMENTS: {name: JSON value}}` for a subclass that defines its own constructor; an empty
+        dict for any other model.
 
     Raises:
-        UserError: an argument cannot be written to a file; names it.
+        UserError: If an argument cannot be converted to JSON. The message names the argument.
     """
     found = vars(model).get("_own_arguments")
     if found is None:
@@ -41,10 +55,10 @@ def own_arguments(model: Any) -> dict[str, Any]:
 
 
 def construct_subclass(cls: type, config: dict[str, Any]) -> Any:
-    """The model of the arguments in a config, whose parts are those of the config.
+    """Construct a subclass from the arguments in a config, and compare its parts with the config's.
 
     Raises:
-        ModelFileError: the constructor builds other parts than the file's.
+        ModelFileError: If the constructor builds parts that differ from those in the config.
     """
     arguments = {key: _read(value) for key, value in config[ARGUMENTS].items()}
     arguments |= {key: config[key] for key in _CURRENT if key in arguments and key in config}
