@@ -1,4 +1,4 @@
-"""Data: read -> decode -> augment -> batch. Starts no backend."""
+"""Datasets: reading, decoding, augmentation and batching. Imports neither Keras nor a backend."""
 
 from visiongarden.data.classification_loader import ClassificationLoader
 from visiongarden.data.copies import Prints, leaked

@@ -1,9 +1,10 @@
-"""What was read of a large data set, remembered until one of its files changes.
+"""Cache of the labels of large datasets, valid until one of their files changes.
 
-An entry is keyed on the settings and on the state of every file below the data set's root and in
-the folders of its images: name, length, and the times at which its content and its state changed to
-the nanosecond, as git's index tells a changed file. It holds its own checksum, is written beside
-and renamed, and is never run. `VISIONGARDEN_CACHE` names the folder; "off" switches it off.
+The key of an entry consists of the reader's settings and the state of every file below the
+dataset's root and in the folders of its images: name, length, and modification and status-change
+times in nanoseconds, the criteria by which git's index detects a changed file. An entry contains
+its own checksum, is written to a temporary file and renamed, and holds no executable content. The
+environment variable `VISIONGARDEN_CACHE` names the folder of the cache; "off" disables it.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from visiongarden.storage.place import Member, Place
 from visiongarden.types import ClassMap
 
 LARGE = 2000
-"""Images from which on a split is worth an entry."""
+"""Minimum number of images of a split that is cached."""
 
 _VERSION = 3
 _MOST_BYTES = 4 * 2**30
 
 
 def folder() -> Path | None:
-    """Where the entries lie; None where they are switched off."""
+    """Return the folder of the cache, or None if the cache is disabled."""
     said = os.environ.get("VISIONGARDEN_CACHE", "")
     if said.lower() == "off":
         return None
@@ -42,7 +43,7 @@ def folder() -> Path | None:
 
 
 def load(root: Place, settings: Sequence[Any]) -> DetectionDataset | None:
-    """What was read with these settings, if no file has changed since."""
+    """Return the split that was cached for these settings, or None if a file has changed since."""
     try:
         file = _entry(root, settings)
         if file is None or not file.is_file() or file.stat().st_size > _MOST_BYTES:
@@ -60,17 +61,17 @@ def load(root: Place, settings: Sequence[Any]) -> DetectionDataset | None:
         extra, categories = dict(head["extra"]), tuple(head["categories"])
         notes = list(head["notes"])
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
-        return None  # an entry that does not open is read anew
+        return None  # a damaged entry is the same as none: the dataset is read again
     return DetectionDataset(
         class_map, table, head["split"], root, head["dropped"], extra, categories, notes
     )
 
 
 def save(root: Place, settings: Sequence[Any], found: DetectionDataset) -> DetectionDataset:
-    """Remembers what was read, if it is large; returns it."""
+    """Cache a split if it is large, and return it."""
     if len(found) < LARGE or not isinstance(found.examples, Table):
         return found
-    with suppress(OSError, RuntimeError):  # a full or read-only disk is no reason to stop
+    with suppress(OSError, RuntimeError):  # reading works without a cache, e.g. on a full disk
         file = _entry(root, settings)
         if file is None:
             return found
@@ -93,7 +94,7 @@ def save(root: Place, settings: Sequence[Any], found: DetectionDataset) -> Detec
 
 
 def _entry(root: Place, settings: Sequence[Any]) -> Path | None:
-    """One file for each root and settings: what changed takes its predecessor's place."""
+    """Return the file of an entry; a newer state of the same root and settings overwrites it."""
     base = folder()
     if base is None:
         return None
@@ -103,7 +104,7 @@ def _entry(root: Place, settings: Sequence[Any]) -> Path | None:
 
 
 def _folders(root: Place, found: DetectionDataset) -> list[Path]:
-    """The data set's root, and where its images lie outside of it."""
+    """Return the dataset's root and the folders outside of it that contain its images."""
     if isinstance(root, Member):
         return [root.archive.absolute()]
     top = (root if root.is_dir() else root.parent).resolve()
@@ -114,13 +115,14 @@ def _folders(root: Place, found: DetectionDataset) -> list[Path]:
 
 
 def _located(root: Place, settings: Sequence[Any]) -> Any:
+    # Imported here because the readers import this module.
     from visiongarden.data.readers import array_record
 
     return array_record.located if settings[0] == "arrayrecord" else located_in(root)
 
 
 def _state(folders: Sequence[Path]) -> str:
-    """Digest of names, lengths and times of all files in some folders."""
+    """Return a digest of the names, lengths and times of all files in some folders."""
     digest = hashlib.sha256()
     for folder in folders:
         if folder.is_file():

@@ -1,4 +1,4 @@
-"""`ClassificationLoader`: images and classes -> batches."""
+"""`ClassificationLoader`: batches of images and class targets."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from visiongarden.types import ClassBatch, ImageSize, Placement
 
 
 class ClassificationLoader(EpochLoader):
-    """Batches of a `ClassificationDataset`; see `EpochLoader`.
+    """Batches of a `ClassificationDataset`, see `EpochLoader`.
 
-    Without augmentation an image covers the canvas, and what stands over is cut off. With
-    augmentation a random part of it fills the canvas, varied and perhaps mixed with another image;
-    the target then says how much of each class is in it.
+    Without augmentation the image is resized to cover the canvas and cropped at the center. With
+    augmentation a random crop fills the canvas, is transformed, and may be mixed with another
+    image; the target then contains the share of each class.
     """
 
     def read(self, index: int) -> tuple[np.ndarray, tuple[int, int]]:
-        """The image, shrunk until its part can just fill the canvas, and its own size."""
+        """Return an image and its original (height, width).
+
+        A large image is reduced until it covers 1.5 times the canvas.
+        """
         image = self.dataset.load(index)
         height, width = image.shape[:2]
         largest = self.sizes[-1]
@@ -32,21 +35,25 @@ class ClassificationLoader(EpochLoader):
         return resize(image, sides), (height, width)
 
     def plain(self, index: int) -> tuple[Any, ...]:
-        """The middle of the image, its class, size and place."""
+        """Return the center crop of an image, its one-hot target, original size and placement."""
         image, size = self.kept(index)
         canvas, placement = cover(image, self.image_size)
-        # From the original in one step: how it was shrunk before is of no interest to others.
+        # Callers map results back to the original image, so both scales are combined into one.
         shrunk = (image.shape[1] / size[1], image.shape[0] / size[0])
         scale = (placement.scale[0] * shrunk[0], placement.scale[1] * shrunk[1])
         return canvas, self._hot(index), size, Placement(scale, placement.offset)
 
     def varied(self, index: int, size: ImageSize, random: np.random.Generator) -> tuple[Any, ...]:
-        """A part of the image, varied and perhaps mixed; it has no place in the original."""
+        """Return an augmented crop of an image, its soft target, size and identity placement.
+
+        A random crop has no placement that maps results back to the original image.
+        """
         settings = self.augmentation
         image, target = self._one(index, size, random)
         if settings.mix and random.random() < settings.mix:
             other, share = self._one(int(random.integers(len(self.dataset))), size, random)
-            # Both are drawn for, so that a coin's side does not shift what comes after it.
+            # Sampled even if one of the two is disabled, so that disabling it does not change the
+            # RNG state for what follows.
             use_cutmix = random.random() * (settings.mixup + settings.cutmix) >= settings.mixup
             how, alpha = (cutmix, settings.cutmix) if use_cutmix else (mixup, settings.mixup)
             if alpha:
@@ -71,7 +78,7 @@ class ClassificationLoader(EpochLoader):
         return target
 
     def collate(self, rows: Sequence[tuple[Any, ...]]) -> ClassBatch:
-        """Examples -> a batch."""
+        """Stack examples into a `ClassBatch`."""
         images, classes, sizes, places = zip(*rows, strict=True)
         return ClassBatch(
             images=np.stack(images),

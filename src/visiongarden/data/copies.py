@@ -1,4 +1,4 @@
-"""`Prints`: images whose files are equal, found without reading most of them."""
+"""`Prints`: detection of images whose files are equal, without reading most of the files."""
 
 from __future__ import annotations
 
@@ -14,32 +14,39 @@ from visiongarden.storage.place import read_bytes, read_ends
 from visiongarden.types import Example
 
 MOST_READ = 20_000
-"""Of more images than this those in archives and shards are not compared: all must be read."""
+"""Beyond this number of images, those in archives and shards are not compared.
+
+Unlike the ends of separate files, they would have to be read completely.
+"""
 
 _END = 256
 _DIGEST = 16
 _UNKNOWN = bytes(_DIGEST)
 _SAME_OBJECT = 0.5
-"""Intersection over union from which on two boxes are of one object, as for AP50."""
+"""Minimum IoU of two boxes of the same object, as for AP50."""
 
 
 class Prints:
-    """What was read of images to compare their files: each file once, 32 bytes an image kept.
+    """Digests of image files, to find equal images.
 
-    They hold for data sets that stay as they are, objects and files: one `Prints` for one run.
+    Each file is read once, and 32 bytes per image are kept. The digests assume that datasets and
+    files do not change: use one `Prints` per run.
     """
 
     def __init__(self) -> None:
         self._files: dict[int, _Files] = {}
 
     def equal(self, *datasets: Any) -> list[list[tuple[int, int]]]:
-        """Images whose files are equal byte for byte: a list of (data set, index) for each.
+        """Find images whose files are equal byte for byte.
 
-        Only files of one size with equal ends are read. What is neither a path nor a member of an
-        archive or shard is passed over.
+        Only files of equal size with equal ends are read. Images that are neither paths nor members
+        of an archive or shard are skipped.
+
+        Returns:
+            Groups of equal images, each a list of (number of the dataset, index of the image).
 
         Raises:
-            DataError: a file cannot be read.
+            DataError: A file cannot be read.
         """
         files = [self._of(dataset) for dataset in datasets]
         reads = sum(map(len, datasets)) <= MOST_READ
@@ -63,17 +70,18 @@ class Prints:
         return [group for group in found.values() if len(group) > 1]
 
     def marks(self, dataset: Any, masks: bool = False) -> bytes:
-        """Return 16 bytes for each image of a data set, which change when its file does.
+        """Return 16 bytes per image of a dataset that change when its file changes.
 
-        Of a file size and last bytes count. Of a member of a large archive or shard, size and time
-        of the archive count, as all of it would have to be read.
+        The digest of a file covers its size and last bytes. The digest of a member of a large
+        archive or shard covers the size and time of the archive, which would otherwise have to be
+        read completely.
 
         Args:
-            dataset: of any task.
-            masks: take the files of the masks.
+            dataset: Dataset of any task.
+            masks: Whether to use the files of the masks instead of the images.
 
         Raises:
-            DataError: a file cannot be read.
+            DataError: A file cannot be read.
         """
         places = dataset.masks if masks else map(dataset.image_path, range(len(dataset)))
         files = _Files(dataset) if masks else self._of(dataset)
@@ -92,24 +100,24 @@ class Prints:
 
     def _of(self, dataset: Any) -> _Files:
         if id(dataset) not in self._files:
-            # The entry holds the data set, so no other one can get its id.
+            # The entry references the dataset, so its id cannot be reused while the entry exists.
             self._files[id(dataset)] = _Files(dataset)
         return self._files[id(dataset)]
 
 
 class _Files:
-    """Digests of one data set's files, each taken when it is first asked for."""
+    """Digests of the files of one dataset, computed on demand."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
         self._ends, self._contents = (bytearray(_DIGEST * len(dataset)) for _ in range(2))
 
     def ends(self, index: int, place: Path) -> bytes:
-        """Of the file's size and its last bytes."""
+        """Return the digest of the file's size and last bytes."""
         return _digest(self._ends, index, _end, place)
 
     def contents(self, index: int, place: Any) -> bytes:
-        """Of all its bytes."""
+        """Return the digest of the complete file."""
         return _digest(self._contents, index, _content, place)
 
 
@@ -122,7 +130,7 @@ def _digest(kept: bytearray, index: int, take: Callable[[Any], bytes], place: An
 
 
 def _end(path: Path) -> bytes:
-    # Ends of JPEG and PNG files are as good as random, also of images that look alike.
+    # The last bytes of JPEG and PNG files are practically random, even for similar images.
     size = path.stat().st_size.to_bytes(8, "little")
     return blake2b(read_ends(path, 0, _END)[1], digest_size=_DIGEST, salt=size).digest()
 
@@ -143,15 +151,15 @@ def _content(place: Any) -> bytes:
 
 
 def leaked(train: Any, judged: Any, prints: Prints | None = None) -> list[tuple[Any, Any]]:
-    """Images of two splits that are equal: (where one is trained on, where it is judged).
+    """Return the locations of equal images of two splits, as pairs (in `train`, in `judged`).
 
     Args:
-        train: data set that is trained on.
-        judged: data set that is judged on.
-        prints: what was read of them before.
+        train: Dataset used for training.
+        judged: Dataset used for evaluation.
+        prints: Digests of their image files that were computed earlier.
 
     Raises:
-        DataError: a file cannot be read.
+        DataError: A file cannot be read.
     """
     pairs = []
     for (first, index), *others in (prints or Prints()).equal(train, judged):
@@ -162,16 +170,17 @@ def leaked(train: Any, judged: Any, prints: Prints | None = None) -> list[tuple[
 
 
 def different_labels(one: Example, other: Example) -> str:
-    """How the boxes of two equal images differ; "" where they do not.
+    """Describe how the boxes of two equal images differ; "" if they do not.
 
-    Two people never draw one box alike: boxes of one class that overlap by half are of one object.
+    Two annotators never draw exactly the same box, so boxes of one class with an IoU of at least
+    0.5 are taken for the same object.
     """
     if len(one.boxes) != len(other.boxes):
         return f"{len(one.boxes)} boxes there and {len(other.boxes)} here"
     overlaps = _overlaps(one.boxes, other.boxes)
     overlaps[one.classes[:, None] != other.classes[None, :]] = 0
     for _ in range(len(one.boxes)):
-        # The best pair first: each box has one of its own.
+        # Greedy matching by IoU: each box is matched at most once.
         first, second = np.unravel_index(overlaps.argmax(), overlaps.shape)
         if overlaps[first, second] < _SAME_OBJECT:
             return "other boxes or classes"
@@ -180,7 +189,7 @@ def different_labels(one: Example, other: Example) -> str:
 
 
 def _overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes (n, 4) and (m, 4): float (n, m)."""
+    """Return the IoU of boxes (n, 4) and (m, 4) as float (n, m)."""
     low = np.maximum(one[:, None, :2], other[None, :, :2])
     high = np.minimum(one[:, None, 2:], other[None, :, 2:])
     inside = np.maximum(high - low, 0).prod(axis=2)

@@ -1,4 +1,4 @@
-"""`DetectionDataset`: what a reader returns."""
+"""`DetectionDataset`: images and boxes of one split."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from visiongarden.types import ClassMap, Example, ImageSize
 
 @dataclass(frozen=True)
 class DetectionDataset:
-    """Images of one split and their boxes, without the pixels; a value that workers can be sent.
+    """Images and boxes of one split, without pixels; can be pickled for worker processes.
 
     Attributes:
-        class_map: names of the classes and the ids that the files use.
-        examples: one an image, in a fixed order; images without a box are kept.
-        split: "train", "val" or "test".
-        root: where it was read from.
-        dropped: what was left out on request (`invalid_boxes="drop"`), one line a box.
-        extra: keys of the annotation file that nothing here reads, as COCO's `info`.
-        categories: such keys of each class, as COCO's `supercategory`; empty where there are none.
-        notes: what is not used of the labels, or used in a way that may surprise.
+        class_map: Names of the classes and the ids that the files use for them.
+        examples: One example per image, in a fixed order; images without boxes are included.
+        split: Name of the split: "train", "val" or "test".
+        root: Folder, file or archive from which the split was read.
+        dropped: One line per box that was removed on request (`invalid_boxes="drop"`).
+        extra: Keys of the annotation file that visiongarden does not use, such as COCO's `info`.
+        categories: Unused keys of each class, such as COCO's `supercategory`; empty without any.
+        notes: Labels that are not used, or are used in a way that may be unexpected.
     """
 
     class_map: ClassMap
@@ -50,7 +50,7 @@ class DetectionDataset:
         return iter(self.examples)
 
     def counts(self) -> np.ndarray:
-        """int (images,): number of boxes of each image."""
+        """Return int64 (images,): the number of boxes of each image."""
         if isinstance(self.examples, Table):
             return self.examples.counts()
         counted = getattr(self.examples, "counts", None)
@@ -59,20 +59,22 @@ class DetectionDataset:
         return np.array([len(example.boxes) for example in self.examples], np.int64)
 
     def image_path(self, index: int) -> Any:
-        """Where an image lies: a path, a member of an archive, a record."""
+        """Return the location of an image: a path, an archive member or a record."""
         if isinstance(self.examples, Table):
             return self.examples.located(self.examples.names[index])
         return self.examples[index].path
 
     def load(self, index: int, least: ImageSize | None = None) -> Example:
-        """The example with its image decoded; boxes stay in pixels of the whole image.
+        """Load an example with its decoded image; boxes remain in pixels of the full-size image.
 
         Args:
-            index: which one.
-            least: as of `decode`: a JPEG much larger than this canvas is decoded smaller.
+            index: Index of the example.
+            least: (height, width) of the canvas. A JPEG that is much larger is decoded at a reduced
+                size, see `decode`.
 
         Raises:
-            DataError: the image cannot be decoded, or is not of the size that was read.
+            DataError: The image cannot be decoded, or its size differs from the one found when the
+                dataset was read.
         """
         example = self.examples[index]
         if example.image is not None:
@@ -82,7 +84,7 @@ class DetectionDataset:
             return example
         image = decode(example.path, least)
         height, width = example.size or image.shape[:2]
-        # A reduced image has the nearest whole number of pixels upwards.
+        # libjpeg rounds the sides of a reduced image up.
         fits = any(
             image.shape[:2] == (-(-height // times), -(-width // times))
             for times in ((1,) if least is None else (1, 2, 4, 8))
@@ -97,7 +99,10 @@ class DetectionDataset:
 
 
 def crowds_of(dataset: DetectionDataset) -> np.ndarray | None:
-    """bool (boxes,): which boxes of a split are crowds; None where each image must be asked."""
+    """Return bool (boxes,): which boxes of a split are crowd regions.
+
+    None if the examples are read on demand, so that each of them would have to be loaded.
+    """
     examples = dataset.examples
     if isinstance(examples, Table):
         return examples.arrays["crowd"]

@@ -1,6 +1,7 @@
-"""Bytes of image files -> pixels.
+"""Decode image files to pixels.
 
-An image is what a viewer shows: EXIF rotation is applied, and boxes refer to the rotated image.
+The result is the image as a viewer displays it: EXIF rotation is applied, and boxes refer to the
+rotated image.
 """
 
 from __future__ import annotations
@@ -31,15 +32,16 @@ _REDUCED = (
 
 
 def decode(path: Any, least: ImageSize | None = None) -> np.ndarray:
-    """uint8 RGB (height, width, 3) of a JPEG, PNG, BMP, WebP or TIFF file.
+    """Decode a JPEG, PNG, BMP, WebP or TIFF file to uint8 RGB of shape (height, width, 3).
 
     Args:
-        path: a path, a member of an archive or a record.
-        least: (height, width) of a canvas that the image must fill still; a JPEG that is twice,
-            four or eight times as large is decoded at that fraction of its size, much faster.
+        path: A path, an archive member or a record.
+        least: (height, width) of a canvas that the decoded image must still fill. A JPEG that is
+            two, four or eight times as large is decoded at that fraction of its size, which is much
+            faster.
 
     Raises:
-        DataError: no such file, no image, cut short, or too large.
+        DataError: The file does not exist, is not an image, is truncated, or is too large.
     """
     if isinstance(path, Path) and not path.is_file():
         raise DataError(f"{path}: there is no such image")
@@ -47,7 +49,7 @@ def decode(path: Any, least: ImageSize | None = None) -> np.ndarray:
 
 
 def decode_bytes(raw: bytes, path: Any, least: ImageSize | None = None) -> np.ndarray:
-    """`decode` for bytes that have been read; `path` names them in messages."""
+    """Decode the bytes of an image file, see `decode`; `path` names the file in messages."""
     refuse_other_formats(raw, path)
     if cut_short(raw):
         raise DataError(f"{path}: the image is cut short", fix="copy the file again")
@@ -57,10 +59,10 @@ def decode_bytes(raw: bytes, path: Any, least: ImageSize | None = None) -> np.nd
     if least is not None and raw.startswith(b"\xff\xd8"):
         height, width = header.size
         spare = max(height / least[0], width / least[1])
-        # The reduced kinds give BGR whatever is asked.
+        # OpenCV has no RGB variant of the reduced modes; the result is converted below.
         how = next((flag for times, flag in _REDUCED if spare >= times), how)
-    # OpenCV reads EXIF in its own way: boxes are checked against the header's orientation. It turns
-    # a TIFF while it decodes, whatever it is told.
+    # Boxes are checked against the orientation in `header`; OpenCV's own EXIF parser may disagree
+    # with it. OpenCV ignores IMREAD_IGNORE_ORIENTATION for TIFF, so TIFF is not rotated again.
     is_tiff = raw.startswith((b"II", b"MM"))
     flags = how if is_tiff else how | cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -85,17 +87,17 @@ def decode_bytes(raw: bytes, path: Any, least: ImageSize | None = None) -> np.nd
 
 
 def _turned(image: np.ndarray, orientation: int) -> np.ndarray:
-    """An image as it is to be shown, by its EXIF orientation, 1 to 8 (TIFF 6.0, tag 274)."""
-    if orientation >= 5:  # rows are columns
+    """Apply an EXIF orientation, 1 to 8 (TIFF 6.0, tag 274), to an image."""
+    if orientation >= 5:  # stored rows are displayed as columns
         image = cv2.transpose(image)
-    # The first row is at the bottom, the first column on the right.
+    # Flip codes of OpenCV: 0 is vertical, 1 is horizontal, -1 is both.
     flips = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
     return cv2.flip(image, flips[orientation]) if orientation in flips else image
 
 
 def cut_short(raw: bytes) -> bool:
-    """Whether the end of a JPEG or PNG is missing."""
-    # OpenCV fills what is missing with grey and says nothing.
+    """Return whether the end of a JPEG or PNG file is missing."""
+    # OpenCV silently fills the missing part with gray, so this is checked before decoding.
     if raw.startswith(b"\xff\xd8"):
         # The last scan starts before the end marker; a thumbnail's own end marker comes earlier.
         end = raw.rfind(b"\xff\xd9")
@@ -107,11 +109,11 @@ _ZEROS = bytes(64)
 
 
 def _ends_in_zeros(raw: bytes, end: int) -> bool:
-    """Whether zeros stand for the last part of a JPEG, as an interrupted copy leaves them.
+    """Return whether a JPEG ends in zeros, which an interrupted copy leaves in place of its data.
 
-    Zero bits are the first symbol of a Huffman table (ITU-T T.81, annex C). Where that ends a block
-    in all of them, zeros may be a plain surface; else they are blocks full of coefficients, as no
-    encoder repeats so often.
+    A Huffman code of zero bits is the first symbol of its table (ITU-T T.81, annex C). If that
+    symbol ends the block in every AC table, zeros may encode a plain surface. If it does not, zeros
+    encode blocks full of coefficients, which no encoder repeats that often.
     """
     if raw[max(end - len(_ZEROS), 0) : end] != _ZEROS:
         return False
@@ -128,16 +130,16 @@ def _ends_in_zeros(raw: bytes, end: int) -> bool:
     return full
 
 
-# Reads as Huffman codes that fill blocks, without a byte 0xFF, which would start a marker.
+# Decodes as Huffman codes that fill blocks; contains no byte 0xFF, which would start a marker.
 _FILLER = bytes(range(1, 255)) * 4
 
 
 def _ended_early(raw: bytes, image: np.ndarray, flags: int) -> bool:
-    """Whether the end marker of a JPEG comes before its last pixels.
+    """Return whether a JPEG's end marker precedes the data of its last pixels.
 
-    libjpeg leaves missing blocks at zero, which is middle gray, and only prints a warning. A
-    picture may be gray there: more bytes before the end marker change it only where blocks are
-    missing.
+    libjpeg leaves missing blocks at zero, which is middle gray, and only prints a warning. The
+    image may really be gray there, so it is decoded again with more bytes before the end marker:
+    they change the result only if blocks are missing.
     """
     if not (image[-1, -2:] == 128).all():
         return _lacks_scans(raw)
@@ -148,10 +150,11 @@ def _ended_early(raw: bytes, image: np.ndarray, flags: int) -> bool:
 
 
 def _lacks_scans(raw: bytes) -> bool:
-    """Whether a progressive JPEG ends before all bits of its coefficients are given.
+    """Return whether a progressive JPEG ends before all bits of its coefficients are transmitted.
 
-    Each scan gives some components the coefficients `first` to `last`, down to bit `low` (ITU-T
-    T.81, section G.1.1); bit 0 of all 64 completes a component.
+    Each scan transmits the coefficients `first` to `last` of some components, down to bit `low`
+    (ITU-T T.81, section G.1.1). A component is complete when bit 0 of all 64 coefficients has been
+    sent.
     """
     at = 2
     complete: dict[int, int] = {}
@@ -162,7 +165,7 @@ def _lacks_scans(raw: bytes) -> bool:
             complete = dict.fromkeys(body[6::3][: body[5]], 0)
         elif marker == 0xDA:
             if not complete or len(body) < 4 + 2 * body[0]:
-                return False  # not progressive, or nothing that can be judged
+                return False  # not progressive, or malformed: the decoder decides
             first, last, bits = body[-3:]
             if not bits & 0x0F:
                 for component in body[1 : 1 + 2 * body[0] : 2]:
@@ -176,5 +179,6 @@ def _lacks_scans(raw: bytes) -> bool:
     return any(bits != (1 << 64) - 1 for bits in complete.values())
 
 
-# In a scan's data 0xFF is followed by 0 (the byte itself), a restart marker or a fill byte.
+# Within the data of a scan, 0xFF is followed by 0 (an escaped 0xFF), a restart marker or a fill
+# byte.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")

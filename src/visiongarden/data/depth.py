@@ -1,4 +1,4 @@
-"""Images of 16 bits: which values they use, and how many are left of them at 8 bits."""
+"""Value range of 16-bit images, and the number of gray levels that remain at 8 bits."""
 
 from __future__ import annotations
 
@@ -15,24 +15,30 @@ from visiongarden.storage.header import MOST_BYTES, header_of
 from visiongarden.storage.place import read_bytes
 
 DARK = 8192
-"""Values below this in all of a file use an eighth of 16 bits, and become nearly black."""
+"""16-bit images whose maximum is below this use an eighth of the range and become nearly black."""
 
 _LOOKED_AT = 20
 
 
 @dataclass(frozen=True)
 class Depth:
-    """Lowest and highest value of 16-bit images, and how many different ones there are."""
+    """Value range and number of distinct values of 16-bit images.
+
+    Attributes:
+        low: Lowest value.
+        high: Highest value.
+        levels: Number of distinct values.
+        left: Number of distinct values after division by 256.
+    """
 
     low: int
     high: int
     levels: int
     left: int
-    """Different values once they are divided by 256."""
 
     @property
     def is_dark(self) -> bool:
-        """Whether the images become nearly black."""
+        """Return whether the images become nearly black at 8 bits."""
         return self.high < DARK
 
     def __str__(self) -> str:
@@ -43,11 +49,11 @@ class Depth:
 
 
 def depth_of(raw: bytes, path: Any) -> Depth | None:
-    """The values of an image of 16 bits; None for any other, and for one that cannot be decoded.
+    """Return the values of a 16-bit image, or None for 8 bits or if it cannot be decoded.
 
     Args:
-        raw: bytes of the file.
-        path: names it.
+        raw: Bytes of the image file.
+        path: Name of the file in messages.
     """
     if raw.startswith(b"\x89PNG"):
         if raw[24:25] != b"\x10":
@@ -72,7 +78,7 @@ def _depth(counts: np.ndarray) -> Depth:
 
 
 def together(depths: Iterable[Depth]) -> Depth | None:
-    """The range of several images; the levels are those of the one that has most."""
+    """Combine the ranges of several images; the levels are those of the image with most of them."""
     rows = list(depths)
     if not rows:
         return None
@@ -82,7 +88,7 @@ def together(depths: Iterable[Depth]) -> Depth | None:
 
 
 def depth_in(dataset: Any) -> Depth | None:
-    """The range of the first images of a data set; None where they have 8 bits."""
+    """Return the value range of the first 20 images of a dataset, or None if all have 8 bits."""
     found = []
     for index in range(min(len(dataset), _LOOKED_AT)):
         path = dataset.image_path(index)

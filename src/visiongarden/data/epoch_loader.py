@@ -1,4 +1,4 @@
-"""`EpochLoader`: base of the loaders whose examples are an image and one target."""
+"""`EpochLoader`: base class of the loaders that yield one image and one target per example."""
 
 from __future__ import annotations
 
@@ -13,30 +13,33 @@ from visiongarden.transforms.sizes import size_of_batch, sizes_of
 from visiongarden.types import ImageSize
 
 CACHE_BYTES = 2 * 2**30
-"""Decoded images are kept in memory where all of them take less than this."""
+"""All decoded images stay in memory if together they take less than this, over all processes."""
 
 
 class EpochLoader:
-    """Batches of one split; every image depends on the seed, the epoch and its place alone.
+    """Base class of loaders whose examples consist of one image and one target.
 
-    Order and augmentation are therefore the same for any number of workers, and a run can be
-    resumed anywhere.
+    Every image of an epoch is a function of the seed, the epoch and its position in the epoch.
+    Order and augmentation are therefore the same for any number of workers, and an interrupted run
+    can be resumed at any batch. A subclass implements `read`, `plain`, `varied` and `collate`.
 
     Args:
-        dataset: what to read.
-        image_size: (height, width) of the batches' images; with `augmentation.multi_scale` the
-            middle of `sizes`, of which each batch has one.
-        batch_size: images a batch.
-        augmentation: how images vary; None for judging.
-        shuffle: a new order each epoch.
-        seed: of order and augmentation.
-        workers: processes; 0 reads in threads of this process.
-        drop_remainder: leave out a last batch that is not full.
-        size_step: the largest stride of the model that sees the batches, of which the sizes are
-            multiples where they change.
+        dataset: The split to read.
+        image_size: (height, width) of the images of a batch, in pixels. With
+            `augmentation.multi_scale` it is the middle of `sizes`; each batch has one of them.
+        batch_size: Number of images per batch.
+        augmentation: Augmentation for training; None for evaluation.
+        shuffle: Whether to shuffle the images in each epoch.
+        seed: Seed of the order and of the augmentation.
+        workers: Number of worker processes; 0 reads in threads of this process.
+        drop_remainder: Whether to drop the last batch if it is incomplete.
+        size_step: Largest stride of the model; with `multi_scale` all sizes are multiples of it.
+
+    Attributes:
+        pixel_bytes: Bytes per pixel of a decoded image with its target.
 
     Raises:
-        UserError: the image size cannot change as `multi_scale` says.
+        UserError: `image_size` does not allow `multi_scale`.
     """
 
     pixel_bytes = 3
@@ -58,58 +61,64 @@ class EpochLoader:
         self.workers, self.drop_remainder = workers, drop_remainder
         multi_scale = augmentation.multi_scale if augmentation else 0.0
         self.sizes = sizes_of(image_size, multi_scale, size_step)
-        # Kept images may be half as large again as the canvas, so that a part fills it sharply.
+        # 2.25 = 1.5²: cached images are up to 1.5 times the canvas, so that a crop of them is still
+        # sharp when it fills the canvas.
         size = 2.25 * self.sizes[-1][0] * self.sizes[-1][1] * self.pixel_bytes
         self._keep = len(dataset) * size * max(workers, 1) < CACHE_BYTES
         self._kept: dict[int, Any] = {}
 
     def __len__(self) -> int:
-        """Batches an epoch."""
+        """Return the number of batches per epoch."""
         count = len(self.dataset)
         return count // self.batch_size if self.drop_remainder else -(-count // self.batch_size)
 
     def epoch(self, number: int) -> Iterator[Any]:
-        """The batches of an epoch, from 0.
+        """Iterate over the batches of one epoch, counted from 0.
 
         Raises:
-            DataError: an image cannot be decoded.
+            DataError: An image cannot be decoded.
         """
-        # One thread of OpenCV for each reader: its own pool would fight with theirs.
+        # OpenCV's own thread pool would compete with the reading threads for the same cores.
         cv2.setNumThreads(1)
         return grain_batches(
             _Epoch(self, number), self.collate, self.batch_size, self.drop_remainder, self.workers
         )
 
     def finished(self, number: int, place: int) -> tuple[Any, ...]:
-        """One example of an epoch as the model sees it: image and target first.
+        """Return one example of an epoch as the model receives it: image and target first.
 
         Args:
-            number: of the epoch, from 0.
-            place: in the epoch's order.
+            number: Number of the epoch, from 0.
+            place: Position of the example in the order of the epoch.
 
         Raises:
-            DataError: an image cannot be decoded.
+            DataError: An image cannot be decoded.
         """
         return _Epoch(self, number)[place]
 
     def train_epoch(self, number: int, epochs: int) -> Iterator[Any]:
-        """The batches of an epoch of a run of so many."""
+        """Iterate over the batches of one training epoch.
+
+        Args:
+            number: Number of the epoch, from 0.
+            epochs: Number of epochs of the run; unused here.
+        """
         return self.epoch(number)
 
     def plain(self, index: int) -> tuple[Any, ...]:
-        """One example as it is, on the canvas."""
+        """Return one example on the canvas, without augmentation."""
         raise NotImplementedError
 
     def varied(self, index: int, size: ImageSize, random: np.random.Generator) -> tuple[Any, ...]:
-        """One example, augmented, on a canvas of (height, width)."""
+        """Return one augmented example on a canvas of `size` (height, width)."""
         raise NotImplementedError
 
     def collate(self, rows: Sequence[tuple[Any, ...]]) -> Any:
-        """Examples -> a batch."""
+        """Stack examples into a batch."""
         raise NotImplementedError
 
     def kept(self, index: int) -> Any:
-        """`read(index)`, from memory where it was read before and all images fit."""
+        """Return `read(index)`, cached if all decoded images fit into memory."""
         if index in self._kept:
             return self._kept[index]
         found = self.read(index)
@@ -118,15 +127,16 @@ class EpochLoader:
         return found
 
     def read(self, index: int) -> Any:
-        """One decoded example, shrunk to what the canvas can show."""
+        """Return one decoded example, reduced to the resolution that the canvas can show."""
         raise NotImplementedError
 
     def __getstate__(self) -> dict[str, Any]:
+        # Each worker process fills its own cache; sending this one would copy all its images.
         return self.__dict__ | {"_kept": {}}
 
 
 class _Epoch:
-    """Random access to the finished examples of one epoch, as Grain wants it."""
+    """Random access to the processed examples of one epoch, as a Grain data source."""
 
     def __init__(self, loader: EpochLoader, number: int) -> None:
         self.loader, self.number = loader, number

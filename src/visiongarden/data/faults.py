@@ -1,4 +1,4 @@
-"""Faults of a data set: collected, so that one report names them all."""
+"""Errors in a dataset, collected so that one report contains all of them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from visiongarden.types import ImageSize
 
 _SHOWN = 10
 DIGITS = 1e-3
-"""Pixels that a box may stand over the border because its shares have too few digits."""
+"""Pixels by which a box may exceed the border because coordinates were written with few digits."""
 TOLERANCE = 1.0
-"""Pixels by which a box may stand over the image's border; it is cut there."""
+"""Pixels by which a box may exceed the image's border; it is clipped to the image."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing about a data set.
+    """One issue of a dataset.
 
     Attributes:
-        level: "error" (training refuses), "warning" (likely a mistake) or "note".
-        kind: short name of what it is, as "outside" or "duplicate-image".
-        where: file, and line or number in it.
-        what: one sentence.
-        split: in which it was found; "" where that means nothing.
+        level: "error" (training is refused), "warning" (probably a mistake) or "note".
+        kind: Short name of the category, such as "outside" or "duplicate-image".
+        where: File, with the line or the number of the record.
+        what: Description in one sentence.
+        split: Split that contains the issue; "" if it concerns none in particular.
     """
 
     level: str
@@ -43,13 +43,14 @@ class Finding:
 
 
 class Faults:
-    """Collects what is wrong with a data set.
+    """Collector of the errors of a dataset, and counters of what its labels contain.
 
     Args:
-        root: of the data set.
-        invalid_boxes: "error", or "drop" to leave out boxes that cannot be, and list them.
-        mend: cut boxes at the border, leave out those of which nothing is left, and list both.
-        shift: what class ids are too high by; it is taken off as they are read.
+        root: Root of the dataset.
+        invalid_boxes: "error", or "drop" to remove invalid boxes and list them in `dropped`.
+        mend: Whether to clip boxes to the image, remove those that are outside, and list both in
+            `dropped`.
+        shift: Number that is subtracted from class ids as they are read.
     """
 
     def __init__(
@@ -60,46 +61,52 @@ class Faults:
                 f"unknown choice {invalid_boxes!r} for invalid boxes", rule='"error" or "drop"'
             )
         self.includes: Callable[[Any], bool] = lambda path: True
-        """Whether an image belongs to the part of a set that is read."""
+        """Return whether an image belongs to the split that is read."""
         self.root, self.drop, self.mend = root, invalid_boxes == "drop" or mend, mend
         self.shift = shift
         self.found: list[Finding] = []
         self.dropped: list[str] = []
         self.ids: Counter[object] = Counter()
-        """How often the files name each class, known or not."""
+        """Number of objects per class id or name, including ids that are not in the class map."""
         self.known: frozenset[int] | None = None
-        """The ids that the labels may use, where they are not those of the class map."""
+        """Valid ids of the labels; None if they are the ids of the class map."""
         self.corner_like = 0
-        """Boxes (left, top, width, height) that fit their image as corners, and only so."""
+        """Boxes (left, top, width, height) that are inside their image only if read as corners."""
         self.trimmed = 0
-        """Those of them that are not over it by rounded digits alone."""
+        """Boxes among `one_pixel` that exceeded the border by more than `DIGITS`."""
         self.emptied: set[str] = set()
-        """Images that have labels, none of which is kept."""
+        """Images that have labels, but no valid box."""
         self.one_pixel = 0
-        """Boxes that stood over the border by less than a pixel, and were cut."""
+        """Boxes that exceeded the border by at most one pixel and were clipped."""
         self.unused: Counter[str] = Counter()
-        """What labels hold that no task uses yet, as "keypoints of pose labels": objects."""
+        """Number of objects per kind of label that no task uses, such as "keypoints"."""
         self.polygons = self.four_points = self.pose_like = 0
-        """Polygons; those of four points; those that read better as the box and keypoints of a
-        pose label."""
+        """Number of polygons, of polygons with four points (possibly oriented boxes), and of
+        polygons that are more plausible as box and keypoints of a pose label."""
         self.unlabeled: list[str] = []
-        """Images without a label file, in formats with one for each image."""
+        """Images without a label file, in formats that have one file per image."""
         self.notes: list[Finding] = []
-        """What is not used of the labels, or used in a way that may surprise."""
+        """Labels that are not used, or are used in a way that may be unexpected."""
         self.searched = ""
-        """Where labels were looked for and what was found there, if no image has any."""
+        """Folders that were searched for label files, and the result, if no image has labels."""
 
     def add(self, where: str | Any, what: str, kind: str = "label") -> None:
-        """One fault: file (and line), and what is wrong there."""
+        """Add an error: the file (and line), and the description of the error."""
         self.found.append(Finding("error", kind, str(where), what))
 
     def add_error(self, error: DataError, kind: str = "file") -> None:
-        """A fault that another function found; its message names the file."""
+        """Add an error that another function raised; its message contains the file name."""
         received = f" ({error.received})" if error.received else ""
         self.found.append(Finding("error", kind, "", error.what + received))
 
     def box(self, where: str, box: Sequence[float], size: ImageSize) -> list[float] | None:
-        """The box cut at the border; None, with a fault, where it cannot be a box."""
+        """Return the box clipped to the image; None, after adding an error, if it is invalid.
+
+        Args:
+            where: File and line of the box.
+            box: xyxy, pixels.
+            size: (height, width) of the image.
+        """
         wrong = wrong_with(box, size)
         height, width = size
         limits = (width, height, width, height)
@@ -120,28 +127,28 @@ class Faults:
         return None
 
     def left_off(self, where: str, reason: str, kind: str = "outline") -> None:
-        """Something about an object that cannot be used; its box can, and is kept."""
+        """Add an error about a part of an object that cannot be used; its box is still used."""
         if self.mend:
             self.dropped.append(f"{where}: {reason}; left out, the box is kept")
         else:
             self.add(where, reason, kind)
 
     def shifted(self, class_id: Any) -> Any:
-        """A class id as it was meant; what is no number stays as it is."""
+        """Return a class id minus `shift`; a value that is not an integer is returned unchanged."""
         number = isinstance(class_id, int) and not isinstance(class_id, bool)
         return class_id - self.shift if number else class_id
 
     def raise_if_any(self) -> None:
-        """Raises one report of all faults."""
+        """Raise one `DataError` that lists all errors, if there are any."""
         refuse(self.root, self.found)
 
 
 BOX_KINDS = ("outside", "degenerate", "not-finite")
-"""Kinds of faults that `invalid_boxes="drop"` leaves out."""
+"""Categories of errors that `invalid_boxes="drop"` removes."""
 
 
 def refuse(root: Any, found: Sequence[Finding]) -> None:
-    """Raises one report of findings, where there are any."""
+    """Raise one `DataError` that lists the findings, if there are any."""
     if not found:
         return
     shown = "\n    ".join(str(finding) for finding in found[:_SHOWN])
@@ -157,7 +164,12 @@ def refuse(root: Any, found: Sequence[Finding]) -> None:
 
 
 def wrong_with(box: Sequence[float], size: ImageSize) -> tuple[str, str] | None:
-    """Why xyxy pixels can be no box on an image of (height, width): kind and reason, or None."""
+    """Return why a box is invalid, as (category, reason); None if it is valid.
+
+    Args:
+        box: xyxy, pixels.
+        size: (height, width) of the image.
+    """
     text = ", ".join(f"{v:g}" for v in box)
     if not all(map(math.isfinite, box)):
         return "not-finite", f"box ({text}) is not finite"
@@ -171,7 +183,7 @@ def wrong_with(box: Sequence[float], size: ImageSize) -> tuple[str, str] | None:
 
 
 def wrong_size(said: Sequence[object], size: ImageSize) -> str:
-    """What to say of a (height, width) in an annotation that the image does not have."""
+    """Describe a (height, width) in an annotation that differs from the image's size."""
     text = f"the size is given as {said[1]} × {said[0]} pixels, the image has {size[1]} × {size[0]}"
     if tuple(said) == (size[1], size[0]):
         text += "; the sides are swapped: labelled without the image's EXIF rotation?"
@@ -179,9 +191,9 @@ def wrong_size(said: Sequence[object], size: ImageSize) -> str:
 
 
 def all_sound(boxes: np.ndarray, size: ImageSize) -> bool:
-    """Whether boxes (n, 4) all lie inside the image and have an area, without a cut."""
+    """Return whether all boxes (n, 4) are inside the image and have an area, without clipping."""
     if not len(boxes):
         return True
     low, high = boxes[:, :2], boxes[:, 2:]
-    # A comparison with NaN is False.
+    # NaN is rejected as well, because every comparison with it is False.
     return bool((low >= 0).all() and (high <= (size[1], size[0])).all() and (high > low).all())

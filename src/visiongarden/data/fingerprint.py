@@ -1,4 +1,4 @@
-"""`fingerprint`: what a run was trained on, in a few digests, so that changed data are noticed."""
+"""`fingerprint`: digests of the data of a run, by which a resumed run detects changed data."""
 
 from __future__ import annotations
 
@@ -26,34 +26,35 @@ _WORDS = {
 def fingerprint(
     datasets: Mapping[str, Any], prints: Prints | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Return number and digests of the images and annotations of each split.
+    """Return the number of images and digests of images and annotations of each split.
 
-    Of an image file its size and its last bytes count, which were read when the splits were
-    compared; neither times nor the folder, so that a copied data set is the same one. 100,000
-    images take a second.
+    The digest of an image file covers its size and its last bytes, which were already read when the
+    splits were compared. It covers neither times nor the folder, so that a copy of a dataset has
+    the same fingerprint. 100,000 images take one second.
 
     Args:
-        datasets: split ("train", "val") -> data set.
-        prints: what was read of their images before.
+        datasets: Datasets by the names of their splits ("train", "val").
+        prints: Digests of their image files that were computed earlier.
 
     Returns:
-        split -> {"images": number, "names": ..., "files": ..., "annotations": ...}.
+        For each split: {"images": number, "names": digest, "files": digest, "annotations": digest}.
 
     Raises:
-        DataError: a file cannot be read.
+        DataError: A file cannot be read.
     """
     prints = prints or Prints()
     return {split: _of(dataset, prints) for split, dataset in datasets.items()}
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what differs between two fingerprints, one line for each split."""
+    """Return the differences of two fingerprints, one line per split."""
     lines = []
     for split in sorted(before.keys() & now.keys()):
         old, new = before[split], now[split]
         found = [text for key, text in _WORDS.items() if old.get(key) != new.get(key)]
         if old.get("images") != new.get("images"):
-            # The digests of other images differ too, which says nothing more.
+            # With another number of images the digests always differ, so only the number is
+            # reported.
             found = [f"{new.get('images')} images instead of {old.get('images')}"]
         if found:
             lines.append(f"{split}: {', '.join(found)}")
@@ -63,7 +64,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 def _of(dataset: Any, prints: Prints) -> dict[str, Any]:
     ours = isinstance(dataset, DetectionDataset | ClassificationDataset | SegmentationDataset)
     if not ours or not isinstance(getattr(dataset, "examples", ()), Table | tuple | list):
-        # Records of a source are read when they are needed; reading all of them may take hours.
+        # The records of a custom source are read on demand, and reading all may take hours.
         return {"images": len(dataset)}
     return {
         "images": len(dataset),
@@ -75,6 +76,7 @@ def _of(dataset: Any, prints: Prints) -> dict[str, Any]:
 
 def _names(dataset: Any) -> str:
     root = dataset.root
+    # Names are relative to the root: a dataset that was moved or copied is the same dataset.
     inside = f"{root if not isinstance(root, Path) or root.is_dir() else root.parent}{os.sep}"
     digest = blake2b(digest_size=16)
     examples = getattr(dataset, "examples", None)

@@ -1,4 +1,4 @@
-"""Random access to examples -> batches, read ahead by Grain."""
+"""Batches from random-access examples, prefetched by Grain."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def grain_batches(
     drop_remainder: bool = False,
     workers: int = 0,
 ) -> Iterator[Any]:
-    """Batches in the order of the source, the same ones whatever the workers.
+    """Iterate over batches in the order of the source, whatever the number of workers.
 
     Args:
-        source: has `__len__` and `__getitem__`; can be sent to processes.
-        collate: a list of examples -> a batch; can be sent to processes.
-        batch_size: examples a batch.
-        drop_remainder: leave out a last batch that is not full.
-        workers: processes; 0 reads in threads of this process.
+        source: Random-access source with `__len__` and `__getitem__`; pickled if `workers` > 0.
+        collate: Function from a list of examples to a batch; pickled if `workers` > 0.
+        batch_size: Number of examples per batch.
+        drop_remainder: Whether to drop the last batch if it is incomplete.
+        workers: Number of worker processes; 0 reads in threads of this process.
     """
     import grain
 
@@ -34,7 +34,7 @@ def grain_batches(
         grain.ReadOptions(num_threads=4, prefetch_buffer_size=4 * batch_size)
     )
     if workers:
-        # Before batching: processes take turns example by example, which keeps the order.
+        # Before batching: the processes take turns example by example, which keeps the order.
         _ready_for_processes()
         options = grain.multiprocessing.MultiprocessingOptions(num_workers=workers)
         examples = examples.mp_prefetch(options, worker_init_fn=exit_with_parent)
@@ -42,7 +42,7 @@ def grain_batches(
 
 
 def _ready_for_processes() -> None:
-    """Grain's processes read absl flags, which only absl's own `app.run` would parse."""
+    """Mark absl's flags as parsed; Grain's processes read them, and only `app.run` parses them."""
     from absl import flags
 
     if not flags.FLAGS.is_parsed():
@@ -50,14 +50,14 @@ def _ready_for_processes() -> None:
 
 
 def exit_with_parent(worker: int, workers: int) -> None:
-    """Make a loading process end when the process that started it is gone, however it ended.
+    """Make a worker process exit when the process that started it has ended, in whatever way.
 
-    After SIGTERM or SIGKILL of a run nobody sets the event that Grain's processes wait for, and
-    each would keep its memory (some 200 MB) until it is killed by hand.
+    After SIGTERM or SIGKILL of a run nothing sets the event that Grain's workers wait for. Each of
+    them would keep its memory (about 200 MB) until it is killed manually.
 
     Args:
-        worker: number of this process, from 0; unused, Grain passes it.
-        workers: number of processes; unused, Grain passes it.
+        worker: Index of this process; unused, Grain passes it.
+        workers: Number of processes; unused, Grain passes it.
     """
     parent = multiprocessing.parent_process()
     if parent is None:  # not a child process
@@ -67,8 +67,8 @@ def exit_with_parent(worker: int, workers: int) -> None:
 
 
 def _watch(sentinel: int, parent: int) -> None:
-    # The sentinel is a pipe; another child that inherited its other end would keep it open, hence
-    # the second sign: an orphan gets another parent.
+    # The sentinel is a pipe, which stays open while another child process has inherited its other
+    # end. The parent's id is the second criterion: an orphaned process gets another parent.
     while not wait([sentinel], timeout=_PARENT_CHECK_SECONDS) and os.getppid() == parent:
         pass
     os._exit(1)

@@ -1,4 +1,4 @@
-"""`decoding`: how many pixels the threads of a process decode at the same time."""
+"""`decoding`: limit on the number of pixels that a process decodes at the same time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 MAX_PIXELS = 64_000_000
-"""Four threads that decode the largest images each would take four times the memory of one."""
+"""Four threads that decode the largest images would otherwise need four times the memory of one."""
 
 _free = threading.Condition()
 _used = 0
@@ -16,7 +16,10 @@ _used = 0
 
 @contextmanager
 def decoding(pixels: int) -> Iterator[None]:
-    """Wait until an image of so many pixels fits beside the others; a larger one goes alone."""
+    """Wait until an image of `pixels` pixels fits within `MAX_PIXELS` beside those being decoded.
+
+    An image larger than the limit is decoded alone.
+    """
     global _used
     with _free:
         _free.wait_for(lambda: _used == 0 or _used + pixels <= MAX_PIXELS)
@@ -35,5 +38,6 @@ def _begin() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # A process that is forked while another thread decodes would wait for that thread for ever.
+    # If another thread decodes during a fork, the child inherits its pixel count (and possibly a
+    # locked lock) but not the thread, and would wait forever.
     os.register_at_fork(after_in_child=_begin)

@@ -1,4 +1,4 @@
-"""`ClassificationDataset`: images of one split, each of one class."""
+"""`ClassificationDataset`: images and classes of one split."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from visiongarden.types import ClassMap
 
 @dataclass(frozen=True)
 class ClassificationDataset:
-    """Images and their classes, without the pixels.
+    """Images of one split with one class each, without pixels.
 
     Attributes:
-        class_map: names of the classes.
-        paths: of the images, also in an archive, in a fixed order.
-        classes: index of each image's class.
-        split: "train", "val" or "test".
-        root: where it was read from.
-        dropped: what was left out; always empty here.
+        class_map: Names of the classes.
+        paths: Locations of the images, paths or archive members, in a fixed order.
+        classes: Class index of each image.
+        split: Name of the split: "train", "val" or "test".
+        root: Folder or archive from which the split was read.
+        dropped: Always empty; no image is dropped.
     """
 
     class_map: ClassMap
@@ -37,18 +37,18 @@ class ClassificationDataset:
         return len(self.paths)
 
     def image_path(self, index: int) -> Any:
-        """Where an image lies."""
+        """Return the location of an image: a path or an archive member."""
         return self.paths[index]
 
     def part(self, indices: Sequence[int]) -> ClassificationDataset:
-        """The data set of some images."""
+        """Return the dataset of the images at `indices`."""
         paths = tuple(self.paths[i] for i in indices)
         return replace(self, paths=paths, classes=tuple(self.classes[i] for i in indices))
 
     def load(self, index: int) -> np.ndarray:
-        """uint8 RGB (height, width, 3).
+        """Decode an image to uint8 RGB of shape (height, width, 3).
 
         Raises:
-            DataError: the image cannot be decoded.
+            DataError: The image cannot be decoded.
         """
         return decode(self.paths[index])

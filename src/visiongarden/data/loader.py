@@ -1,4 +1,4 @@
-"""`Loader`: a data set -> batches, the same ones for the same epoch whatever the workers."""
+"""`Loader`: batches of a detection dataset, independent of the number of workers."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ from visiongarden.transforms.vary import STEP, WINDOW
 from visiongarden.types import Batch, Example, ImageSize, Placement
 
 CACHE_BYTES = 2 * 2**30
-"""Decoded images are kept in memory where all of them take less than this."""
+"""All decoded images stay in memory if together they take less than this, over all processes."""
 
 RECENT_BYTES = 384 * 2**20
-"""Otherwise the last ones are kept, in each process, up to this."""
+"""Otherwise each process caches its most recent images, up to this size."""
 
 
 class Loader:
-    """Batches of one split, read, decoded and augmented ahead of the model by Grain.
+    """Batches of one detection split, read, decoded and augmented ahead of the model by Grain.
 
-    Every image of an epoch depends on the seed, the epoch and its place alone, so that order and
-    augmentation are the same for any number of workers, and a run can be resumed anywhere.
+    Every image of an epoch is a function of the seed, the epoch and its position in the epoch.
+    Order and augmentation are therefore the same for any number of workers, and an interrupted run
+    can be resumed at any batch.
 
-    Without `augmentation` an image is letterboxed and its boxes stay as they are. With it the image
-    may vary, boxes that it moves out of view go with what they showed, and crowds are left out.
+    Without `augmentation` each image is letterboxed and keeps all its boxes. With `augmentation`
+    images are transformed, boxes that leave the view are removed, and crowd regions are left out.
 
     Args:
-        dataset: what to read.
-        image_size: (height, width) of the batches' images; with `augmentation.multi_scale` the
-            middle of `sizes`, of which each batch has one.
-        batch_size: images a batch.
-        augmentation: how images vary; None for judging.
-        shuffle: a new order each epoch.
-        seed: of order and augmentation.
-        workers: processes; 0 reads in threads of this process.
-        drop_remainder: leave out a last batch that is not full.
-        max_boxes: room for boxes in a batch; by default for the most that can come together in a
-            mosaic of four. More boxes never come: see `Vary`.
-        size_step: the largest stride of the model that sees the batches, of which the sizes are
-            multiples where they change.
+        dataset: The split to read.
+        image_size: (height, width) of the images of a batch, in pixels. With
+            `augmentation.multi_scale` it is the middle of `sizes`; each batch has one of them.
+        batch_size: Number of images per batch.
+        augmentation: Augmentation for training; None for evaluation.
+        shuffle: Whether to shuffle the images in each epoch.
+        seed: Seed of the order and of the augmentation.
+        workers: Number of worker processes; 0 reads in threads of this process.
+        drop_remainder: Whether to drop the last batch if it is incomplete.
+        max_boxes: Number of boxes that a batch reserves per image. By default the maximum that
+            can occur in one image, or in a mosaic of four. `Vary` never exceeds this number.
+        size_step: Largest stride of the model; with `multi_scale` all sizes are multiples of it.
 
     Raises:
-        UserError: `max_boxes` is less than what can come together; nothing is cut in silence; or
-            the image size cannot change as `multi_scale` says.
+        UserError: `max_boxes` is smaller than the number of boxes that can occur in one image
+            (boxes are never cut off silently), or `image_size` does not allow `multi_scale`.
     """
 
     def __init__(
@@ -86,34 +86,44 @@ class Loader:
         self._images = _Images(dataset, largest, cached < CACHE_BYTES, augmentation is not None)
 
     def __len__(self) -> int:
-        """Batches an epoch."""
+        """Return the number of batches per epoch."""
         count = len(self.dataset)
         return count // self.batch_size if self.drop_remainder else -(-count // self.batch_size)
 
     def finished(self, epoch: int, place: int, mosaic: bool = True) -> Example:
-        """One image of an epoch as the model sees it, by its place in the epoch's order.
+        """Return one image of an epoch as the model receives it.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            place: Position of the image in the order of the epoch.
+            mosaic: Whether mosaics are enabled.
 
         Raises:
-            DataError: an image cannot be decoded.
+            DataError: An image cannot be decoded.
         """
         return _Epoch(self, epoch, mosaic)[place][0]
 
     def mosaic_in(self, epoch: int, epochs: int) -> bool:
-        """Whether an epoch of so many, both from 0, still sees mosaics."""
+        """Return whether mosaics are enabled in an epoch.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            epochs: Number of epochs of the run.
+        """
         off = self.augmentation.mosaic_off_epochs if self.augmentation else epochs
         return epoch < epochs - off
 
     def epoch(self, number: int, mosaic: bool = True) -> Iterator[Batch]:
-        """The batches of an epoch, from 0.
+        """Iterate over the batches of one epoch.
 
         Args:
-            number: of the epoch.
-            mosaic: False sees whole images only.
+            number: Number of the epoch, from 0.
+            mosaic: Whether mosaics are enabled; False yields single images only.
 
         Raises:
-            DataError: an image cannot be decoded.
+            DataError: An image cannot be decoded.
         """
-        # One thread of OpenCV for each reader: its own pool would fight with theirs.
+        # OpenCV's own thread pool would compete with the reading threads for the same cores.
         cv2.setNumThreads(1)
         return grain_batches(
             _Epoch(self, number, mosaic),
@@ -124,14 +134,20 @@ class Loader:
         )
 
     def train_epoch(self, number: int, epochs: int) -> Iterator[Batch]:
-        """The batches of an epoch of a run of so many: mosaics end before the run does."""
+        """Iterate over the batches of one training epoch; the last epochs have no mosaics.
+
+        Args:
+            number: Number of the epoch, from 0.
+            epochs: Number of epochs of the run.
+        """
         return self.epoch(number, mosaic=self.mosaic_in(number, epochs))
 
 
 class _Images:
-    """Decoded images, shrunk to what the canvas can show; all are kept where they fit into memory.
+    """Decoded images, reduced to the size of the largest canvas, with a cache.
 
-    Otherwise the last ones are, which the next mosaics will ask for again.
+    If the decoded dataset fits into memory, all images are cached. Otherwise training caches the
+    most recent ones, which the following mosaics reuse.
     """
 
     def __init__(
@@ -140,6 +156,8 @@ class _Images:
         self.dataset, self.size, self.keep, self.training = dataset, size, keep, training
         self.most = len(dataset) if keep else 0
         if training and not keep:
+            # A mosaic's other images are at most WINDOW * STEP positions away: with this many
+            # cached, each image is decoded once instead of four times.
             self.most = min(WINDOW * STEP + 32, RECENT_BYTES // (size[0] * size[1] * 3))
         self._start()
 
@@ -147,6 +165,7 @@ class _Images:
         self._kept: OrderedDict[int, Example] = OrderedDict()
         self._lock = threading.Lock()
 
+    # Worker processes receive neither the cache nor the lock, which cannot be pickled.
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in ("_kept", "_lock")}
 
@@ -163,7 +182,7 @@ class _Images:
             if found is not None:
                 self._kept.move_to_end(index)
                 return found
-        # What is judged must not depend on how it was decoded.
+        # Decoding a JPEG at a reduced size changes pixels, so metrics use full decoding.
         example = self.dataset.load(index, self.size if self.training else None)
         image = np.asarray(example.image)
         rows, columns = image.shape[:2]
@@ -180,21 +199,21 @@ class _Images:
 
 
 def _scaled(example: Example, image: np.ndarray, size: ImageSize) -> Example:
-    """The example with an image of another size, its labels in pixels of that."""
+    """Return the example with a resized image and labels scaled to its pixels."""
     factors = np.array([image.shape[1] / size[1], image.shape[0] / size[0]], np.float32)
     boxes, drawn = example.boxes, example.outlines
     if (factors != 1).any():
         boxes = Placement((float(factors[0]), float(factors[1])), (0.0, 0.0)).apply(boxes)
         if drawn is not None:
             drawn = tuple(o and tuple(ring * factors for ring in o) for o in drawn)
-    # Neither is needed to train, and both would be wrong once the image is changed.
+    # Training needs neither area nor extra keys, and both are wrong for a resized image.
     return replace(
         example, image=image, boxes=boxes, outlines=drawn, size=size, area=None, extra=None
     )
 
 
 class _InOrder:
-    """Images by their place in an epoch."""
+    """Images indexed by their position in an epoch."""
 
     def __init__(self, images: _Images, order: np.ndarray) -> None:
         self.images, self.order = images, order
@@ -207,7 +226,7 @@ class _InOrder:
 
 
 class _Epoch:
-    """Random access to the finished images of one epoch, as Grain wants it."""
+    """Random access to the processed images of one epoch, as a Grain data source."""
 
     def __init__(self, loader: Loader, epoch: int, mosaic: bool) -> None:
         self.images, self.mosaic, self.sizes = loader._images, mosaic, loader.sizes
@@ -227,6 +246,7 @@ class _Epoch:
     def __getitem__(self, place: int) -> tuple[Example, Placement]:
         if self.vary is None:
             return self._letterboxed(int(self.order[place]))
+        # One generator per position: the result does not depend on which process computes it.
         random = np.random.default_rng((self.seed, self.epoch, place))
         size = size_of_batch(self.sizes, self.seed, self.epoch, place // self.batch_size)
         example = self.vary(place, size, random, self.mosaic)
@@ -238,14 +258,14 @@ class _Epoch:
         canvas, placement = letterbox(image, self.images.size)
         height, width = example.size or image.shape[:2]
         rows, columns = image.shape[:2]
-        # From the original in one step: how it was shrunk before is of no interest to others.
+        # The caller maps boxes back to the original image, so both scales are combined into one.
         scale = (placement.scale[0] * columns / width, placement.scale[1] * rows / height)
         boxes = placement.apply(example.boxes)
         return replace(example, image=canvas, boxes=boxes), Placement(scale, placement.offset)
 
 
 class _Collate:
-    """Examples -> `Batch`; a class, so that it can be sent to workers."""
+    """Stack examples into a `Batch`; a class, so that it can be pickled for worker processes."""
 
     def __init__(self, max_boxes: int, training: bool) -> None:
         self.max_boxes, self.training = max_boxes, training
@@ -276,12 +296,12 @@ class _Collate:
 
 
 def _most_boxes(dataset: DetectionDataset, augmentation: Augmentation | None) -> int:
-    """The most boxes of one image, or of a mosaic of four."""
+    """Return the maximum number of boxes in one image, or in a mosaic of four images."""
     counts = np.sort(dataset.counts())[::-1]
     if not len(counts):
         return 1
     if augmentation is None or not augmentation.mosaic:
         return max(int(counts[0]), 1)
-    # The images of a mosaic are different ones, unless there are too few.
+    # The four images of a mosaic differ, unless the dataset has fewer than four.
     four = counts[:4].sum() if len(counts) >= 4 else 4 * counts[0]
     return max(int(four), 1)

@@ -1,4 +1,4 @@
-"""`SegmentationDataset`: images of one split, each with a mask of classes."""
+"""`SegmentationDataset`: images and semantic masks of one split."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _AT_ONCE = 2**22
 
 Colour = tuple[int, int, int]
 MOST_ID = 65_535
-"""Largest id that a mask's pixel can have: PNG has at most 16 bits."""
+"""Largest id of a mask's pixel: PNG has at most 16 bits."""
 
 
 @dataclass(frozen=True)
 class SegmentationDataset:
-    """Images and their masks, without the pixels.
+    """Images of one split with a semantic mask each, without pixels.
 
     Attributes:
-        class_map: names of the classes, and the ids that stand in the masks.
-        images: files, also in an archive, in a fixed order.
-        masks: the file of each image's mask, of the same size.
-        colours: of each class, where masks are RGB; None where pixels are ids.
-        ignored: ids (or colours) of pixels that are neither trained on nor judged.
-        split: "train", "val" or "test".
-        root: where it was read from.
-        dropped: what was left out; always empty here.
+        class_map: Names of the classes, and the ids that the masks use for them.
+        images: Locations of the images, paths or archive members, in a fixed order.
+        masks: Location of the mask of each image; a mask has the size of its image.
+        colours: RGB color of each class if the masks are RGB; None if pixels are ids.
+        ignored: Ids (or colors) of pixels that are ignored in training and evaluation.
+        split: Name of the split: "train", "val" or "test".
+        root: Folder or archive from which the split was read.
+        dropped: Always empty; no image is dropped.
     """
 
     class_map: ClassMap
@@ -54,20 +54,24 @@ class SegmentationDataset:
         return len(self.images)
 
     def image_path(self, index: int) -> Any:
-        """Where an image lies."""
+        """Return the location of an image: a path or an archive member."""
         return self.images[index]
 
     def part(self, indices: Sequence[int]) -> SegmentationDataset:
-        """The data set of some images."""
+        """Return the dataset of the images at `indices`."""
         images, masks = (tuple(files[i] for i in indices) for files in (self.images, self.masks))
         return replace(self, images=images, masks=masks)
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """uint8 RGB (height, width, 3), and uint8 (height, width): classes, 255 where ignored.
+        """Decode an image and its mask.
+
+        Returns:
+            The image, uint8 RGB (height, width, 3), and the mask, uint8 (height, width): class
+            indices, 255 for ignored pixels.
 
         Raises:
-            DataError: one of the files cannot be decoded, their sizes differ, or the mask holds
-                what is not in the class map.
+            DataError: A file cannot be decoded, the sizes differ, or the mask contains a value that
+                is not in the class map.
         """
         image, mask = decode(self.images[index]), self.mask(index)
         if image.shape[:2] != mask.shape:
@@ -78,19 +82,23 @@ class SegmentationDataset:
         return image, mask
 
     def other_size(self, index: int, image: Sequence[int], mask: Sequence[int]) -> str:
-        """What to say of an image and a mask of other (height, width)."""
+        """Describe an image and a mask whose (height, width) differ."""
         return (
             f"{self.masks[index]}: {mask[1]} × {mask[0]} pixels, while the image "
             f"{self.images[index].name} has {image[1]} × {image[0]}"
         )
 
     def all_of(self, classes: Collection[int]) -> str:
-        """What to say of masks that show no class but this one, or none."""
+        """Describe masks that contain only one class, or none."""
         names = [self.class_map.names[index] for index in classes]
         return f"all masks together show {f'{names[0]!r} alone' if names else 'no class'}"
 
     def mask(self, index: int) -> np.ndarray:
-        """uint8 (height, width): index of each pixel's class, 255 where ignored."""
+        """Decode a mask to uint8 (height, width): class indices, 255 for ignored pixels.
+
+        Raises:
+            DataError: The file cannot be decoded, or contains a value that is not in the class map.
+        """
         values = self.values(index)
         classes, unknown = self.classes_of(values)
         if unknown.any():
@@ -104,7 +112,12 @@ class SegmentationDataset:
         return classes
 
     def values(self, index: int) -> np.ndarray:
-        """int32 (height, width): what stands in the mask's file, a colour as one number."""
+        """Decode a mask to int32 (height, width): the stored ids, or colors as 0xRRGGBB.
+
+        Raises:
+            DataError: The file cannot be decoded, or is RGB where the classes have ids, or vice
+                versa.
+        """
         path = self.masks[index]
         pixels = read_pixels(path)
         if self.colours is not None and pixels.ndim == 3:
@@ -118,11 +131,20 @@ class SegmentationDataset:
         return pixels
 
     def classes_of(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """uint8: the class of each value, 255 where ignored; and bool: where there is none."""
+        """Map values to class indices.
+
+        Args:
+            values: int32 (height, width), as returned by `values`.
+
+        Returns:
+            uint8 (height, width), class indices with 255 for ignored pixels; and bool (height,
+            width), True where the value is not in the class map.
+        """
         known, indices = self._table
         classes, unknown = np.empty(values.size, np.uint8), np.empty(values.size, bool)
         flat = values.ravel()
-        # In pieces: places are int64, eight times the memory of the mask.
+        # Processed in chunks: the indices of `searchsorted` are int64, eight times the mask's
+        # memory.
         for start in range(0, values.size, _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
             place = np.minimum(np.searchsorted(known, flat[part]), len(known) - 1)
@@ -131,7 +153,7 @@ class SegmentationDataset:
 
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray]:
-        """Values of pixels, sorted, and the class of each."""
+        """Return the known pixel values, sorted, and the class index of each."""
         values: list[int] = [_value(c) for c in self.colours or self.class_map.ids]
         pairs = dict.fromkeys((_value(v) for v in self.ignored), IGNORE)
         pairs |= {value: index for index, value in enumerate(values)}
@@ -144,24 +166,27 @@ class SegmentationDataset:
         return [f"{name} {value}" for name, value in zip(self.class_map.names, values, strict=True)]
 
     def shown(self, value: int) -> str:
-        """A value of `values` as the class map's file would name it."""
+        """Format a value of `values` as it is written in the file that names the classes."""
         if self.colours is None:
             return str(value)
         return str((value >> 16, value >> 8 & 255, value & 255))
 
 
 def read_pixels(path: Any) -> np.ndarray:
-    """Ids (height, width) of a grey or palette image, or RGB (height, width, 3), as int32 or uint8.
+    """Decode a mask file to ids (height, width), int32, or RGB (height, width, 3), uint8.
 
-    OpenCV would turn a palette into colours, so Pillow reads.
+    Gray and palette images contain ids. Pillow decodes them because OpenCV converts a palette to
+    colors.
 
     Raises:
-        DataError: no such file, no image, cut short, too large, of another kind, or of a format
-            that does not keep pixels as they were drawn.
+        DataError: The file does not exist, is not an image, is truncated or too large, has an
+            unsupported pixel format, or is compressed with loss.
     """
     raw = read_bytes(path, MOST_BYTES)
     header = header_of(path, raw)
     refuse_broken_chunks(raw, path)
+    # Lossy compression changes values along every edge, often to ids of other classes, which no
+    # later check can detect.
     if is_lossy(raw):
         raise DataError(
             f"{path}: the mask is a JPEG or lossy WebP",
@@ -172,7 +197,7 @@ def read_pixels(path: Any) -> np.ndarray:
         pixel_count = header.height * header.width
         with decoding(pixel_count), Image.open(io.BytesIO(raw), formats=FORMATS) as image:
             mode, pixels = image.mode, np.asarray(image)
-    except Exception as error:  # Pillow's plugins raise whatever a hostile file makes them raise
+    except Exception as error:  # Pillow's plugins raise any type on a malformed file
         raise DataError(f"{path}: the mask cannot be decoded", received=str(error)) from error
     if pixels.shape[:2] not in ((header.height, header.width), header.size):
         raise DataError(f"{path}: the mask does not have the size that its header says")
@@ -189,7 +214,7 @@ def read_pixels(path: Any) -> np.ndarray:
 
 
 def is_lossy(raw: bytes) -> bool:
-    """Whether an image file is of a kind whose pixels are not those that were saved."""
+    """Return whether the bytes are those of a JPEG or a lossy WebP file."""
     return raw.startswith(b"\xff\xd8") or (raw[:4] == b"RIFF" and b"VP8 " in raw[:256])
 
 

@@ -1,4 +1,4 @@
-"""`to_pixels`: arrays and Pillow images -> pixels, as the readers of files give them."""
+"""`to_pixels`: convert arrays and Pillow images to the pixels that image files decode to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from visiongarden.data.decode import decode, decode_bytes
 from visiongarden.errors import DataError, UserError
 
 ValueRange = tuple[float, float]
-"""(lowest, highest) value that the pixels of an array can have: black and white."""
+"""(lowest, highest) value that the pixels of an array can have, i.e. black and white."""
 
 _RULE = (
     "a path, a Pillow image, or an array (height, width) or (height, width, channels) of 1, 3 or 4 "
@@ -25,22 +25,23 @@ _MIN_GRAY_SIDE = 5
 def to_pixels(
     image: Any, value_range: ValueRange | None = None, name: str = "the image"
 ) -> np.ndarray:
-    """Return uint8 RGB (height, width, 3).
+    """Convert an image to uint8 RGB of shape (height, width, 3).
 
-    Gray becomes RGB and alpha is dropped, as where files are read. Of uint16 the same 8 bits count
-    as of a 16-bit file. A Pillow image is turned as its EXIF orientation says.
+    Gray becomes RGB and alpha is dropped, as for image files. uint16 is reduced to the same 8 bits
+    as a 16-bit file. The EXIF orientation of a Pillow image is applied.
 
     Args:
-        image: a path, a Pillow image, or an array: uint8, uint16, or float from 0 to 255; a tensor
-            on the CPU counts as an array.
-        value_range: of an array whose values are in another range, as (0, 1); files and Pillow
-            images never need it.
-        name: of the image, for messages.
+        image: A path, a Pillow image, or an array of type uint8, uint16, or float with values from
+            0 to 255. A tensor in CPU memory counts as an array.
+        value_range: Range of an array with other values, such as (0, 1). Files and Pillow images do
+            not need it.
+        name: Name of the image in messages.
 
     Raises:
-        UserError: not an image, of another shape or type, values outside their range, or a float
-            array whose largest value is at most 1 while no `value_range` is given.
-        DataError: a file cannot be decoded.
+        UserError: The argument is not an image, its shape or type is not supported, a value is
+            outside its range, or the maximum of a float array is at most 1 and `value_range` is
+            None.
+        DataError: The file cannot be decoded.
     """
     if isinstance(image, str | Path):
         return decode(Path(image))
@@ -70,7 +71,7 @@ def _array(image: Any, name: str) -> np.ndarray:
         raise UserError(f"{name} is of type {type(image).__name__}", rule=_RULE)
     try:
         return np.asarray(image)
-    except Exception as error:  # each backend's tensors raise their own
+    except Exception as error:  # the exception type differs by backend
         raise UserError(
             f"{name} cannot become an array", rule=_RULE, received=f"{error}".split("\n")[0][:200],
             fix="image.detach().cpu().numpy()",
@@ -78,9 +79,9 @@ def _array(image: Any, name: str) -> np.ndarray:
 
 
 def _shaped(array: np.ndarray, name: str) -> np.ndarray:
-    """(height, width, 1 or 3) without alpha."""
+    """Return the array as (height, width, 1 or 3), without alpha."""
     shape = array.shape
-    # A table of a few columns is rather boxes or colors than a gray image.
+    # A 2-D array with a side below 5 is more likely a table of boxes or colors than a gray image.
     if array.ndim == 2 and min(shape) >= _MIN_GRAY_SIDE:
         return array[..., None]
     if array.ndim == 3 and 0 not in shape and shape[2] in (1, 3, 4):
@@ -97,7 +98,7 @@ def _shaped(array: np.ndarray, name: str) -> np.ndarray:
 
 def _checked(array: np.ndarray, low: float, high: float, name: str, fix: str) -> None:
     least, most = float(array.min()), float(array.max())
-    # NaN fails every comparison.
+    # Written as `not (… and …)` because every comparison with NaN is False.
     if not (least >= low and most <= high):
         raise UserError(
             f"{name} has values from {least:g} to {most:g}",
@@ -107,7 +108,7 @@ def _checked(array: np.ndarray, low: float, high: float, name: str, fix: str) ->
 
 
 def _rounded(array: np.ndarray, name: str) -> np.ndarray:
-    """uint8 of floats that hold pixel values as stored."""
+    """Return uint8 from floats that hold pixel values from 0 to 255."""
     if float(array.max()) <= 1:
         raise UserError(
             f"{name} is a float array whose largest value is {float(array.max()):g}",
@@ -119,7 +120,7 @@ def _rounded(array: np.ndarray, name: str) -> np.ndarray:
 
 
 def _scaled(array: np.ndarray, value_range: ValueRange, name: str) -> np.ndarray:
-    """uint8 of values whose range is known."""
+    """Return uint8 from values of a known range."""
     try:
         low, high = (float(value) for value in value_range)
     except (TypeError, ValueError):
@@ -136,7 +137,7 @@ def _scaled(array: np.ndarray, value_range: ValueRange, name: str) -> np.ndarray
 
 
 def _eight_bits(array: np.ndarray) -> np.ndarray:
-    # By way of a file: whatever the readers make of 16 bits holds for arrays too.
+    # Encoded to a PNG and decoded again, so that 16-bit arrays and files give the same pixels.
     done, raw = cv2.imencode(".png", array[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 0])
     return decode_bytes(raw.tobytes(), "the array") if done else array
 
@@ -149,12 +150,12 @@ def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
     except UserError:
         raise
-    except Exception as error:  # a lazily read file: Pillow's plugins raise whatever they like
+    except Exception as error:  # files are read lazily, and Pillow's plugins raise any type
         raise DataError(f"{name} cannot be decoded", received=str(error)[:200]) from error
 
 
 def _wide(array: np.ndarray, name: str) -> np.ndarray:
-    """uint16 of Pillow's images of 16 and 32 bits; floats as they are."""
+    """Return Pillow's 16-bit and 32-bit integers as uint16; floats are returned unchanged."""
     if array.dtype.kind == "f":
         return array
     _checked(array, 0, 65535, name, "an image of at most 16 bits")

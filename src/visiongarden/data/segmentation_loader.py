@@ -1,4 +1,4 @@
-"""`SegmentationLoader`: images and masks -> batches."""
+"""`SegmentationLoader`: batches of images and semantic masks."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from visiongarden.types import IGNORE, ImageSize, MaskBatch, Placement
 
 
 class SegmentationLoader(EpochLoader):
-    """Batches of a `SegmentationDataset`; see `EpochLoader`.
+    """Batches of a `SegmentationDataset`, see `EpochLoader`.
 
-    Without augmentation image and mask are letterboxed; the mask's border is ignored. With
-    augmentation both are moved alike, and the image's colours vary.
+    Without augmentation image and mask are letterboxed, and the border of the mask has the ignored
+    id 255. With augmentation both undergo the same geometric transform, and the colors of the image
+    vary.
     """
 
     pixel_bytes = 4
 
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-        """Image and mask, shrunk to what the canvas can show, and their own size."""
+        """Return an image, its mask and their original (height, width).
+
+        Both are reduced to at most 1.5 times the size that they have on the canvas.
+        """
         image, mask = self.dataset.load(index)
         height, width = mask.shape
         largest = self.sizes[-1]
@@ -32,7 +36,7 @@ class SegmentationLoader(EpochLoader):
         return resize(image, sides), resize_mask(mask, sides), (height, width)
 
     def plain(self, index: int) -> tuple[Any, ...]:
-        """Image and mask on the canvas, their size and place."""
+        """Return a letterboxed image and mask, the original size and the placement."""
         image, mask, size = self.kept(index)
         canvas, placement = letterbox(image, self.image_size)
         left, top = (round(v) for v in placement.offset)
@@ -41,12 +45,15 @@ class SegmentationLoader(EpochLoader):
         )
         target = np.full(self.image_size, IGNORE, np.uint8)
         target[top : top + rows, left : left + columns] = resize_mask(mask, (rows, columns))
-        # From the original in one step: how it was shrunk before is of no interest to others.
+        # Callers map results back to the original image, so both scales are combined into one.
         scale = (columns / size[1], rows / size[0])
         return canvas, target, size, Placement(scale, placement.offset)
 
     def varied(self, index: int, size: ImageSize, random: np.random.Generator) -> tuple[Any, ...]:
-        """Image and mask, moved alike; they have no place in the original."""
+        """Return an augmented image and mask, their size and an identity placement.
+
+        An augmented image has no placement that maps results back to the original image.
+        """
         settings = self.augmentation
         image, mask, _ = self.kept(index)
         matrix = view(mask.shape, size, settings, random)
@@ -59,7 +66,7 @@ class SegmentationLoader(EpochLoader):
         return image, mask, size, Placement((1, 1), (0, 0))
 
     def collate(self, rows: Sequence[tuple[Any, ...]]) -> MaskBatch:
-        """Examples -> a batch."""
+        """Stack examples into a `MaskBatch`."""
         images, masks, sizes, places = zip(*rows, strict=True)
         return MaskBatch(
             images=np.stack(images),

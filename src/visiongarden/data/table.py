@@ -1,4 +1,4 @@
-"""`Table`: the labels of a whole split in a few arrays, a tenth of the memory of objects."""
+"""`Table`: the labels of a split as a few arrays, in a tenth of the memory of `Example` objects."""
 
 from __future__ import annotations
 
@@ -30,19 +30,29 @@ _ARRAYS: dict[str, Any] = {
 }
 _AT_ONCE = 4096
 _DECIMALS = 3
-"""Polygons of so many decimals are exact in half the memory: as float32, rounded when read."""
+"""Polygon points with at most this many decimals are stored as float32 and rounded when read.
+
+This halves their memory without loss.
+"""
 
 
 class Table(Sequence[Example]):
-    """Examples without their pixels; a sequence that makes each `Example` when it is asked for.
+    """Sequence of examples without pixels, stored as arrays; indexing builds the `Example`.
 
     Args:
-        arrays: boxes (n, 4), classes (n,), crowd (n,), starts (images + 1,), sizes (images, 2),
-            ring_of (rings,), ring_starts (rings + 1,), points (m, 2), decimals (0 or 1,): those to
-            which points are rounded; area (n,) or (0,); extra, extra_starts (images + 1,) or (0,):
-            the JSON of each image's unknown keys.
-        names: where each image lies.
-        located: name -> path, member of an archive or record.
+        arrays: The columns:
+
+            - `boxes` (n, 4), `classes` (n,), `crowd` (n,): all objects, image after image.
+            - `starts` (images + 1,): first object of each image.
+            - `sizes` (images, 2): height and width.
+            - `ring_of` (rings,): object of each polygon; `ring_starts` (rings + 1,): its first
+              point.
+            - `points` (m, 2): points of all polygons; `decimals` (0 or 1,): the number of decimals
+              to which points are rounded, if any.
+            - `area` (n,) or (0,): area of each object in square pixels.
+            - `extra`, `extra_starts` (images + 1,) or (0,): JSON of the unknown keys of each image.
+        names: Location of each image as text.
+        located: Function from a name to a path, an archive member or a record.
     """
 
     def __init__(
@@ -56,7 +66,7 @@ class Table(Sequence[Example]):
 
     @classmethod
     def of(cls, examples: Iterable[Example], located: Callable[[str], Any] = Path) -> Table:
-        """The table of examples that all have a path and a size."""
+        """Build the table of examples; each example needs a path and a size."""
         rows = list(examples)
         rings, ring_of, first = [], [], 0
         for example in rows:
@@ -113,10 +123,11 @@ class Table(Sequence[Example]):
         return (self[i] for i in range(len(self)))
 
     def counts(self) -> np.ndarray:
-        """Number of boxes of each image."""
+        """Return int64 (images,): the number of boxes of each image."""
         return np.diff(self.arrays["starts"])
 
     def _outlines(self, first: int, last: int) -> tuple[Outline | None, ...] | None:
+        # `ring_of` is sorted, so the polygons of one image are a contiguous range.
         low, high = np.searchsorted(self.arrays["ring_of"], (first, last))
         found: list[list[np.ndarray]] = [[] for _ in range(last - first)]
         ends = self.arrays["ring_starts"][low : high + 1]
@@ -136,7 +147,7 @@ class Table(Sequence[Example]):
         return self.arrays["extra"][start:stop].tobytes().decode() or None
 
     def to_bytes(self) -> bytes:
-        """The table as an .npz file, names included; nothing in it can run."""
+        """Serialize the table, including the names, as an .npz file without pickled objects."""
         stream = io.BytesIO()
         names = np.frombuffer(json.dumps(self.names).encode(), np.uint8)
         np.savez(stream, names=names, allow_pickle=False, **self.arrays)
@@ -144,10 +155,10 @@ class Table(Sequence[Example]):
 
     @classmethod
     def from_bytes(cls, raw: bytes, located: Callable[[str], Any] = Path) -> Table:
-        """The table of `to_bytes`.
+        """Deserialize a table from the output of `to_bytes`.
 
         Raises:
-            ValueError: not such a file.
+            ValueError: The bytes are not a serialized table.
         """
         try:
             with np.load(io.BytesIO(raw), allow_pickle=False) as file:
@@ -164,11 +175,16 @@ class Table(Sequence[Example]):
 
 
 def _compact(rings: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Points as float32 where nothing is lost, and the decimals to which they are to be rounded."""
+    """Convert points to float32 if that is lossless, and return the decimals needed for rounding.
+
+    Returns:
+        Points (m, 2), float32 or else float64; and an array that holds the number of decimals to
+        which float32 points are rounded when read, or nothing.
+    """
     narrow = np.empty((sum(map(len, rings)), 2), np.float32)
     exact = rounded = True
     first = 0
-    for start in range(0, len(rings), _AT_ONCE):  # all at once take some times their memory
+    for start in range(0, len(rings), _AT_ONCE):  # as one array they need several times the memory
         points = np.concatenate(rings[start : start + _AT_ONCE]).reshape(-1, 2)
         part = narrow[first : first + len(points)]
         part[:] = points
@@ -200,12 +216,12 @@ def _extras(rows: Sequence[Example]) -> dict[str, np.ndarray]:
 
 
 def located_in(root: Place) -> Callable[[str], Any]:
-    """How the names of a data set at `root` become places again."""
+    """Return the function that maps names in a dataset at `root` to their locations."""
     return Path if isinstance(root, Path) else _InArchive(root)
 
 
 class _InArchive:
-    """Names of an archive's members; a class, so that it can be sent to workers."""
+    """Map names to members of an archive; a class, so that worker processes can unpickle it."""
 
     def __init__(self, root: Any) -> None:
         self.root = type(root)(root.archive, "")
