@@ -43,7 +43,7 @@ def test_schema_knows_every_field_and_part():
     head = whole["$defs"]["Head.AnchorFree"]
     assert head["required"] == ["type"]
     training = whole["$defs"]["Training"]["properties"]
-    assert training["epochs"]["description"] == "passes over the training split."
+    assert training["epochs"]["description"] == "Number of passes over the training split."
     assert "Nesterov" in training["optimizer"]["description"]
     for kind in ("Augmentation", "ClassificationAugmentation", "SegmentationAugmentation"):
         field = whole["$defs"][kind]["properties"]["multi_scale"]

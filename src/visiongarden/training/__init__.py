@@ -1,4 +1,4 @@
-"""Training: `fit` and its settings, checkpoints, exact places to resume from, progress."""
+"""Train models: `fit`, its settings, checkpoints, exact resumption and progress display."""
 
 from visiongarden.training.fit import fit, lower_rate
 from visiongarden.training.settings import Training

@@ -1,4 +1,9 @@
-"""`Ahead`: the next batches are brought to the accelerator while a step runs."""
+"""`Ahead`: prepare batches and copy them to the accelerator while a step runs.
+
+Without it the accelerator waits before each step until the host has made and copied the next batch.
+On a CPU there is nothing to copy, and the workers of the loader run beside the step anyway. The
+datasets of TensorFlow prefetch by themselves.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +15,20 @@ from typing import Any
 import keras
 
 DEPTH = 2
-"""Batches that wait on the device."""
+"""Number of batches that wait on the device."""
 
 _END = object()
 
 
 class Ahead:
-    """Iterates over batches that a thread of its own makes, and puts on the device.
+    """Iterator over batches that a thread prepares and copies to the device.
 
-    An exception of the source comes out where its batch would have come. `close` ends the thread;
-    the source is then closed too.
+    An exception of the source is raised where its batch would have been returned. `close` ends the
+    thread and closes the source.
 
     Args:
-        batches: trees of arrays.
-        put: brings one batch to the device; by default what suits the backend.
+        batches: Trees of arrays.
+        put: Function that copies one batch to the device. Defaults to the backend's.
     """
 
     def __init__(self, batches: Iterator[Any], put: Callable[[Any], Any] | None = None) -> None:
@@ -49,9 +54,10 @@ class Ahead:
         return batch() if callable(batch) else batch
 
     def close(self) -> None:
-        """Stops; batches that wait are dropped."""
+        """Stop the thread; batches that wait are dropped."""
         self._closed.set()
         self._done = True
+        # The thread may be blocked in `put` of the full queue: taking items lets it see the flag.
         while self._thread.is_alive():
             try:
                 self._queue.get(timeout=0.05)
@@ -65,7 +71,7 @@ class Ahead:
                 if self._closed.is_set():
                     break
             self._queue.put((_END, None))
-        except BaseException as error:  # whatever it is, the training loop is told
+        except BaseException as error:  # raised again in the training loop, whatever it is
             self._queue.put((None, error))
         finally:
             close = getattr(self._batches, "close", None)
@@ -74,7 +80,7 @@ class Ahead:
 
 
 def ahead(batches: Iterator[Any]) -> Iterator[Any]:
-    """The batches, brought to the device ahead where that is another than the processor."""
+    """Yield the batches, copied to the device in advance if there is an accelerator."""
     if not accelerated():
         yield from batches
         return
@@ -86,7 +92,10 @@ def ahead(batches: Iterator[Any]) -> Iterator[Any]:
 
 
 def accelerated() -> bool:
-    """Whether the backend computes elsewhere than on the processor."""
+    """Return whether the backend computes on a device other than the CPU.
+
+    False on TensorFlow, whose datasets prefetch by themselves.
+    """
     name = keras.backend.backend()
     if name == "torch":
         import torch
@@ -96,7 +105,7 @@ def accelerated() -> bool:
         import jax
 
         return bool(jax.default_backend() != "cpu")
-    return False  # TensorFlow's own data sets run ahead
+    return False
 
 
 def _torch_put() -> Callable[[Any], Any]:
@@ -105,12 +114,15 @@ def _torch_put() -> Callable[[Any], Any]:
     stream = torch.cuda.Stream()
 
     def put(batch: Any) -> Callable[[], Any]:
-        # Page-locked memory, so that the copy runs beside the step.
+        # Only copies from page-locked memory are asynchronous, and only a separate stream lets
+        # them overlap with the step.
         pinned = keras.tree.map_structure(lambda x: torch.as_tensor(x).pin_memory(), batch)
         with torch.cuda.stream(stream):
             there = keras.tree.map_structure(lambda x: x.to("cuda", non_blocking=True), pinned)
             ready = stream.record_event()
 
+        # Runs in the training thread: its stream must wait for the copy, and the allocator must
+        # not reuse the memory while that stream still reads it (`record_stream`).
         def take() -> Any:
             main = torch.cuda.current_stream()
             main.wait_event(ready)

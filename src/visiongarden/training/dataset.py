@@ -1,4 +1,8 @@
-"""`open_dataset`: batches as a `tf.data.Dataset`, as TensorFlow's training loop reads them."""
+"""`open_dataset`: batches as a `tf.data.Dataset` for TensorFlow's training loop.
+
+Keras would make a dataset as well, but with tf.data's autotuning thread, which may delay the end of
+an epoch; see `open_dataset`.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,12 @@ import keras
 
 
 def open_dataset(batches: Iterator[Any], sizes_vary: bool = False) -> Any:
-    """The batches, one ahead of its step.
+    """Return a dataset that prepares one batch ahead of the step.
 
     Args:
-        batches: trees of arrays, at least one. Sides that differ in the first two are left open,
-            and the number of images always.
-        sizes_vary: every side is left open.
+        batches: Trees of arrays, at least one. The batch dimension is always left open, and so are
+            dimensions that differ between the first two batches.
+        sizes_vary: Whether to leave every dimension open.
     """
     import tensorflow as tf
 
@@ -32,7 +36,8 @@ def open_dataset(batches: Iterator[Any], sizes_vary: bool = False) -> Any:
     whole = itertools.chain(known, batches)
     dataset = tf.data.Dataset.from_generator(lambda: whole, output_signature=signature)
     options = tf.data.Options()
-    # A thread that tunes sleeps, for twice as long each time. Now and then it does not hear that
-    # the data set has ended, and the training waits for it: 5 s, measured, more in a long epoch.
+    # tf.data's autotuning thread doubles its sleep each time (from 10 ms). It sometimes misses the
+    # signal that the dataset has ended, and training waits for it: 5 s measured, longer in a long
+    # epoch.
     options.autotune.enabled = False
     return dataset.prefetch(1).with_options(options)

@@ -1,4 +1,7 @@
-"""`not_finite`: what of a run diverged, so that it is never saved."""
+"""`not_finite`: detect divergence before anything is saved.
+
+A checkpoint with an infinite or NaN value could not be resumed: every later step would be NaN too.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,16 @@ _FLOAT16_MAX = float(np.finfo(np.float16).max)
 def not_finite(
     loss: float, variables: Iterable[tuple[str, Any]], compute_dtype: str = "float32"
 ) -> str | None:
-    """Return what became infinite or NaN, or None.
+    """Return what became infinite, NaN or too large for the next step, or None.
 
-    The loss is that of the weights before each update, so an update that overflows in an epoch's
-    last step shows in the weights alone: as infinity, or as a number whose square (in a norm, in
-    the variance of the next layer's input) or whose cast to float16 overflows in the next step.
+    The loss of a step is computed before its update, so an update that overflows in an epoch's last
+    step shows in the weights alone: as infinity, or as a number whose square (in a norm, or in the
+    variance of the next layer's input) or whose cast to float16 overflows in the next step.
 
     Args:
-        loss: mean of the epoch.
-        variables: name ("model/..." for weights) and variable.
-        compute_dtype: that the model computes in.
+        loss: Mean loss of the epoch.
+        variables: Name ("model/..." for weights) and variable.
+        compute_dtype: Dtype that the model computes in.
     """
     if not math.isfinite(loss):
         return f"the loss became {loss}"
@@ -40,7 +43,7 @@ def not_finite(
 
 def _problem(variable: Any, most: float) -> str | None:
     array = keras.ops.convert_to_numpy(variable.value)
-    if array.dtype.kind not in "iufb":  # bfloat16 is a type of another package
+    if array.dtype.kind not in "iufb":  # bfloat16 is a dtype of ml_dtypes, of kind "V"
         array = array.astype(np.float32)
     if not np.isfinite(array).all():
         return "infinite or NaN"

@@ -1,4 +1,4 @@
-"""`fit`: trains a model on a loader, with everything that a run needs around Keras's own `fit`."""
+"""`fit`: train a model with Keras's own `fit`, and keep everything that is needed to resume."""
 
 from __future__ import annotations
 
@@ -38,48 +38,58 @@ def fit(
     data: dict[str, Any] | None = None,
     accept_changes: bool = False,
 ) -> list[dict[str, float]]:
-    """Trains a model; afterwards it holds the averaged weights of the last epoch.
+    """Train a model in place and write its checkpoints into a folder.
 
-    Leaves `best.keras` and `last.keras` (averaged weights, judged ones), `history.json`,
-    `resume.npz` and TensorBoard events in the folder. Ctrl-C ends after the current step, leaves
-    all that is needed to resume, and raises `KeyboardInterrupt`.
+    Afterwards the model holds the moving average of its weights after the last step.
+
+    The folder receives `best.keras` and `last.keras` (averaged weights, the ones that are
+    evaluated), `history.json`, `resume.npz` and, if `tensorboard` is installed, TensorBoard events.
+    Ctrl-C ends training after the current step, writes everything that is needed to resume, and
+    raises `KeyboardInterrupt`.
 
     Args:
-        model: is trained in place.
-        train: the loader of the model's task: `len(train)` batches in every epoch, always the same
-            ones for the same epoch. Where it has several `sizes`, the model is trained at each, and
-            keeps its own.
-        folder: of the run; made if need be.
-        settings: the run's numbers.
-        judge: evaluates the averaged model after an epoch; the first figure of the model's task
-            ("AP", "top1", "mIoU") decides what is the best.
-        loss: `loss(raw, image_size=size, **targets) -> {term: scalar}`; by default the head's.
-        resume: go on with the run in the folder.
-        callbacks: more Keras callbacks; they see the trainer, whose `inner` is the model.
-        identity: what must be the same in a run that is resumed, besides model and settings.
-        data: fingerprint of the data, which must be the same in a run that is resumed; by default
-            that of `train.dataset`.
-        accept_changes: resume although the data, the learning rate, its warm-up and final value,
-            `weight_decay` or `clip_norm` changed.
+        model: Model to train; modified in place.
+        train: Loader of the model's task. It must yield `len(train)` batches in every epoch, and
+            always the same batches for the same epoch. If it has several `sizes`, the model is
+            trained at each of them and keeps its own image size.
+        folder: Folder of the run; created if it does not exist.
+        settings: Training settings. Defaults to `Training()`.
+        judge: Function that evaluates the averaged model and returns its metrics. The first metric
+            of the model's task ("AP", "top1", "mIoU") selects `best.keras`.
+        loss: Loss as `loss(raw, image_size=size, **targets) -> {term: scalar}`. Defaults to the
+            loss of the model's head.
+        resume: Whether to continue the run in `folder`.
+        callbacks: Additional Keras callbacks. Their `model` is the `Trainer`; the trained model is
+            its `inner`.
+        identity: Additional values that must be unchanged when the run is resumed. The config of
+            the model and the settings are always compared.
+        data: Fingerprint of the data, which must be unchanged when the run is resumed. Defaults to
+            the fingerprint of `train.dataset`.
+        accept_changes: Whether to resume although the data, the learning rate, its warm-up or final
+            value, `weight_decay` or `clip_norm` changed.
 
     Returns:
-        One dict an epoch: loss and its terms, and what `judge` gave.
+        One dict per epoch with the loss, its terms, and the metrics that `judge` returned.
 
     Raises:
-        UserError: nothing to resume, or of another run; no images; a model that cannot take the
-            sizes of the batches.
-        DataChangedError: the data changed since the run began.
-        NotFiniteError: loss or weights became infinite or NaN; what was saved before is kept.
-        DataError: an image cannot be decoded, or an epoch has fewer batches than `len(train)`.
+        UserError: There is nothing to resume, the folder holds a different run, the training split
+            has no images, or the model cannot be built at one of the loader's image sizes.
+        DataChangedError: The data changed since the run began.
+        NotFiniteError: The loss or a weight became infinite or NaN; earlier checkpoints are kept.
+        DataError: An image cannot be decoded, or an epoch has fewer batches than `len(train)`.
+        KeyboardInterrupt: Training was interrupted with Ctrl-C.
     """
     settings, folder = settings or Training(), Path(folder)
     if not len(train):
         raise UserError("the training split has no image to train on")
+    # Before `load_state`: the trainer notes which batch normalizations are untouched, and a resumed
+    # run has to correct the same ones as the run that it continues.
     trainer = _trainer(model, loss or model.parts.head.loss(), train)
     folder.mkdir(parents=True, exist_ok=True)
     trainer.compile(optimizer=make_optimizer(settings, len(train)), jit_compile=_compiles_faster())
     trainer.optimizer.build(trainer.trainable_variables)
-    # Keras numbers automatic names by what was built before, which tells nothing about the run.
+    # An automatic name such as "detector_3" counts the models built earlier in this process; a
+    # resumed run would be refused because of it.
     drawn = {key: value for key, value in model.get_config().items() if key != "name"}
     identity = (identity or {}) | {"model": drawn, "training": settings.to_dict()}
     if data is None and hasattr(train, "dataset"):
@@ -87,7 +97,7 @@ def fit(
     progress = Progress(identity=identity, data=data or {})
     if resume:
         progress = load_state(folder, identity, model, trainer.optimizer, data, accept_changes)
-        if progress.step >= len(train):  # of changed data, which have fewer batches
+        if progress.step >= len(train):  # accepted changes of the data left fewer batches
             progress.step = 0
     averaged = type(model).from_config(model.get_config())
     figures = task_of(model).figures
@@ -110,6 +120,7 @@ def fit(
         ProgressBar(len(train), train.batch_size, figures),
         callbacks,
     )
+    # Again here: a resumed run may have had no epoch left, and then `record` averaged nothing.
     average(trainer, averaged)
     averaged.save(folder / "last.keras")
     model.set_weights(averaged.get_weights())
@@ -141,7 +152,8 @@ def _run(
         try:
             stopped = False
             while progress.epoch < settings.epochs and not stopped:
-                # A resumed epoch is shorter than the others, and Keras counts equal ones.
+                # Keras's `fit` has one `steps_per_epoch` for all epochs, so the remainder of an
+                # interrupted epoch needs a call of its own.
                 part = progress.step > 0
                 source = EpochBatches(train, progress.epoch, progress.step, settings.epochs)
                 with _own_error(source):
@@ -163,7 +175,7 @@ def _run(
 
 @contextlib.contextmanager
 def _own_error(source: EpochBatches) -> Iterator[None]:
-    """Raise what reading a batch raised instead of what a backend made of it."""
+    """Raise the exception of the data source instead of the backend's wrapper around it."""
     try:
         yield
     except Exception as error:
@@ -173,11 +185,12 @@ def _own_error(source: EpochBatches) -> Iterator[None]:
 
 
 def lower_rate(settings: Training) -> float:
-    """A learning rate to try after a run diverged: a tenth, at most the default."""
+    """Return a learning rate to try after divergence: a tenth, and no more than the default."""
     default: float = Training.model_fields["learning_rate"].default
     return min(settings.learning_rate / 10, default)
 
 
 def _compiles_faster() -> bool:
-    # Measured on CPUs: XLA slows TensorFlow's step by a tenth; JAX is always compiled.
+    # TensorFlow's training step compiled by XLA runs at 0.65 of its speed without XLA (measured
+    # on CPUs, benchmarks/RESULTS.md).
     return keras.backend.backend() == "jax"

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a run after the current step, so that what is saved is whole."""
+"""`StopOnInterrupt`: end training after the current step on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ import keras
 
 
 class StopOnInterrupt(keras.callbacks.Callback):
-    """While entered, the first Ctrl-C asks `fit` to stop; a second one stops at once."""
+    """Callback and context manager that turns the first Ctrl-C into a request to stop.
+
+    Stopping between two steps leaves weights, optimizer and position consistent for the checkpoint.
+    The previous handler is restored with the first Ctrl-C, so a second one interrupts immediately.
+
+    Attributes:
+        interrupted: Whether Ctrl-C was pressed.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -19,7 +26,7 @@ class StopOnInterrupt(keras.callbacks.Callback):
         self._before: Any = None
 
     def __enter__(self) -> StopOnInterrupt:
-        # Only the main thread may set handlers; elsewhere Ctrl-C does not arrive anyway.
+        # Python allows signal handlers in the main thread only, and delivers Ctrl-C only there.
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGINT, self._ask)
         return self
@@ -33,7 +40,7 @@ class StopOnInterrupt(keras.callbacks.Callback):
         self._restore()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Stops between two steps."""
+        """Ask Keras to stop after this step if Ctrl-C was pressed."""
         if self.interrupted:
             self.model.stop_training = True
 

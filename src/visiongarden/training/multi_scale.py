@@ -1,4 +1,4 @@
-"""`MultiScaleTrainer`: trains one model on batches of several image sizes."""
+"""`MultiScaleTrainer`: train one model on batches of several image sizes."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from visiongarden.types import ImageSize
 
 
 class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model inside is
-    """A `Trainer` whose batches differ in size (Redmon & Farhadi 2017, YOLOv2, section 2).
+    """`Trainer` whose batches differ in image size (Redmon & Farhadi 2017, YOLOv2, section 2).
 
-    Every size is a trace of its own, in which all shapes are known, as losses and parts want them;
-    the traces share weights and optimiser.
+    Each size is traced separately with all shapes known, as losses and parts require. The traces
+    share the weights and the optimizer.
 
     Args:
-        model: takes float images from 0 to 1, returns raw predictions.
-        loss: as of `Trainer`; its `image_size` is that of the batch.
-        image_size: (height, width) of the model's own images.
-        sizes: of the batches' images.
+        model: Model that takes float images from 0 to 1 and returns raw predictions.
+        loss: Loss as in `Trainer`; its `image_size` is that of the batch.
+        image_size: (height, width) of the model's own images in pixels.
+        sizes: Image sizes of the batches.
 
     Raises:
-        UserError: the model cannot be drawn at one of the sizes with the same weights.
+        UserError: The model cannot be built with the same weights at one of the sizes.
     """
 
     sizes_vary = True
@@ -39,16 +39,23 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
         self.twins = Twins(model, sizes)
 
     def forward_floats(self, floats: Any, training: bool | None) -> Any:
-        """Raw predictions for float images (batch, height, width, 3) of one of the sizes."""
+        """Return raw predictions for float images (batch, height, width, 3) of one of the sizes."""
         return self.twins(floats, self.size_of(floats), training)
 
     def size_of(self, images: Any) -> ImageSize:
-        """(height, width) of a batch's images, in pixels."""
+        """Return the (height, width) of a batch's images in pixels."""
         height, width = images.shape[1:3]
         return height, width
 
     def make_train_function(self, force: bool = False) -> Any:
-        """On TensorFlow one traced function a size; Keras's own would relax shapes to unknown."""
+        """Make the function that Keras calls for each step.
+
+        On TensorFlow one function is traced per size. Keras's single function would relax the
+        differing shapes to unknown ones after the second size.
+
+        Raises:
+            UserError: Several TensorFlow devices are in use.
+        """
         if keras.backend.backend() != "tensorflow":
             return super().make_train_function(force)
         if force or getattr(self, "train_function", None) is None:
@@ -70,7 +77,8 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
             data = next(iterator)
             size = self.size_of(data[0])
             if size not in steps:
-                # A new function each: many traces of one would be reported as a mistake.
+                # A separate `tf.function` per size: TensorFlow warns about a function that it
+                # traces many times.
                 steps[size] = tf.function(
                     lambda data: self.train_step(data), jit_compile=self.jit_compile
                 )

@@ -1,4 +1,4 @@
-"""The live line of a run: epoch, loss, figures, images a second, time left."""
+"""`ProgressBar`: epoch, loss, metrics, images per second and time left."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from visiongarden import terminal
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """A bar that moves in a terminal, and one line an epoch everywhere.
+    """Callback that shows a progress bar in a terminal, and prints one line per epoch everywhere.
 
     Args:
-        steps: steps of an epoch.
-        batch_size: images a step.
-        figures: names of what a judge gives, shown apart from the loss's terms.
-        console: where to write.
+        steps: Steps per epoch.
+        batch_size: Images per step.
+        figures: Names of the evaluation metrics, which are shown apart from the terms of the loss.
+        console: Console to write to. Defaults to the terminal.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class ProgressBar(keras.callbacks.Callback):
         self._first: int | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Opens the bar."""
+        """Start the bar."""
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=24),
@@ -53,16 +53,16 @@ class ProgressBar(keras.callbacks.Callback):
             self._live.start()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Sets the bar back."""
+        """Reset the bar."""
         self._epoch, self._epoch_begun = epoch, time.monotonic()
         self._batch = 0
         self._bar.reset(self._task, epoch=f"{epoch + 1}/{self.params['epochs']}", text="")
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Moves the bar."""
+        """Advance the bar."""
         self._batch = batch + 1
         if self._first is None:
-            # The first step compiles; the others tell how long the rest takes.
+            # The first step includes compilation, so the remaining time is estimated without it.
             self._begun, self._first = time.monotonic(), self._at()
         if self._live is not None:
             text = f"{_loss(logs or {})}  {self._figures()}"
@@ -70,7 +70,7 @@ class ProgressBar(keras.callbacks.Callback):
         self._train_seconds = time.monotonic() - self._epoch_begun
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Writes the epoch's line."""
+        """Print the line of the epoch."""
         logs = logs or {}
         self._judged = {name: logs[name] for name in self.figures if name in logs}
         self.console.print(
@@ -81,11 +81,11 @@ class ProgressBar(keras.callbacks.Callback):
         )
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Closes the bar."""
+        """Remove the bar."""
         self.close()
 
     def close(self) -> None:
-        """Gives the terminal back; safe to call twice."""
+        """Restore the terminal; may be called more than once."""
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -100,7 +100,7 @@ class ProgressBar(keras.callbacks.Callback):
     def _terms(self, logs: dict[str, Any]) -> str:
         skip = {"loss", "learning_rate", *self.figures}
         terms = [f"{name} {float(value):.2f}" for name, value in logs.items() if name not in skip]
-        # A single term is the loss itself.
+        # A single term equals the loss, which is already shown.
         return f" ({' '.join(terms)})" if len(terms) > 1 else ""
 
     def _at(self) -> int:

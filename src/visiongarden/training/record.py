@@ -1,4 +1,4 @@
-"""What a run leaves after each epoch: judged weights, best and last model, state, history."""
+"""Callbacks that evaluate and save a model after each epoch."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from visiongarden.training.finite import not_finite
 from visiongarden.training.state import Progress, draws, put_back, save_state, state_variables
 
 Judge = Callable[[keras.Model], dict[str, float]]
-"""Evaluates a model: gives figures, of which one decides which epoch is the best."""
+"""Function that evaluates a model and returns its metrics by name."""
 
 
 class Record(keras.callbacks.Callback):
-    """After each epoch: averages the weights, judges them, writes models, state and history.
+    """Callback that averages, evaluates and saves the model after each epoch.
 
     Args:
-        folder: of the run.
-        averaged: a copy of the model, which holds the averaged weights.
-        judge: evaluates `averaged`; None keeps the last epoch as the best.
-        progress: what a resumed run brought along, or a new one.
-        epochs: of the whole run.
-        steps: of an epoch.
-        judge_every: epochs between two evaluations.
-        best_by: the figure that decides.
-        fix: what to do when the run diverges.
+        folder: Folder of the run.
+        averaged: Copy of the model, which holds the averaged weights.
+        judge: Function that evaluates `averaged`; without one, `best.keras` is the last epoch.
+        progress: Progress of the run, new or from a checkpoint.
+        epochs: Epochs of the whole run.
+        steps: Steps per epoch.
+        judge_every: Epochs between two evaluations.
+        best_by: Name of the metric that selects `best.keras`.
+        fix: The `fix` line of the error raised when the run diverges.
     """
 
     def __init__(
@@ -53,25 +53,29 @@ class Record(keras.callbacks.Callback):
         self._draws, self._fix = draws(averaged), fix
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Has PyTorch draw on: its loader draws once where Keras's `fit` begins, and resuming is
-        one beginning more."""
+        """Restore the RNG state of PyTorch before the first step of each `fit`.
+
+        Keras's data loader for PyTorch samples a number where `fit` begins, and a resumed run has
+        one such beginning more: without this its dropout would differ from the uninterrupted run.
+        """
         if self._draws:
             put_back(self.averaged, self._draws)
             self._draws = {}
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Keeps what the next `fit` of the run goes on from."""
+        """Store the RNG state of PyTorch for the next `fit` of the run."""
         self._draws = draws(self.averaged)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Counts the steps of an epoch, those before a resume included."""
+        """Count the steps of the epoch, including those before a resume."""
         self._step += 1
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Judges and writes; an epoch that was cut short only leaves its state.
+        """Evaluate and save the model; an epoch that was interrupted saves its state only.
 
         Raises:
-            NotFiniteError: loss, weights, optimizer or outputs are not finite; nothing is written.
+            NotFiniteError: The loss, a weight, the optimizer's state or a prediction is not finite.
+                Nothing is written, so that the previous checkpoint can be resumed.
         """
         logs = logs if logs is not None else {}
         trainer: Any = self.model
@@ -86,6 +90,8 @@ class Record(keras.callbacks.Callback):
         self.progress.epoch = epoch + 1 if whole else epoch
         self.progress.step = 0 if whole else self._step
         self._step = 0
+        # Last, once `best.keras` and `history.json` are complete: a run that is killed before this
+        # line repeats the epoch.
         save_state(self.folder, self.progress, trainer.inner, trainer.optimizer)
 
     def _check(self, epoch: int, loss: float) -> None:
@@ -114,14 +120,20 @@ class Record(keras.callbacks.Callback):
         write_json(self.folder / "history.json", self.progress.history)
         score = logs.get(self.best_by, self.progress.best if self.judge else 0.0)
         score = 0.0 if math.isnan(score) else score
-        # Equal counts as better: before anything is found, the later epoch knows more.
+        # An equal score counts as better: while all scores are 0, the later epoch has learned more.
         if (self.judge is None or self.best_by in logs) and score >= self.progress.best:
             self.progress.best = score
             self.averaged.save(self.folder / "best.keras")
 
 
 class Board(keras.callbacks.Callback):
-    """Writes each epoch's figures as TensorBoard events, on every backend."""
+    """Callback that writes the loss and metrics of each epoch as TensorBoard events.
+
+    Unlike `keras.callbacks.TensorBoard`, it does not need TensorFlow.
+
+    Args:
+        folder: Folder of the event files.
+    """
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -129,7 +141,7 @@ class Board(keras.callbacks.Callback):
         self._writer: Any = None
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Adds one point to each curve."""
+        """Write the values of the epoch."""
         if self._writer is None:
             self._writer = _writer(self.folder)
         for name, value in (logs or {}).items():
@@ -137,35 +149,41 @@ class Board(keras.callbacks.Callback):
         self._writer.flush()
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Closes the file."""
+        """Close the event file."""
         if self._writer is not None:
             self._writer.close()
 
 
 def _writer(folder: Path) -> Any:
     from tensorboard.summary import Writer
-    from tensorboard.summary._output import DirectoryOutput  # has no public name yet
+    from tensorboard.summary._output import DirectoryOutput  # TensorBoard has no public name for it
 
     folder.mkdir(parents=True, exist_ok=True)
     return Writer(DirectoryOutput(str(folder)))
 
 
 def average(trainer: Any, averaged: keras.Model) -> None:
-    """Puts the moving average of the trained weights, and the other state, into `averaged`.
+    """Assign the moving average of the trained weights, and all other state, to `averaged`.
 
-    Statistics of batch normalisation that began with the run are freed of what they began with.
+    Batch-normalization statistics that started with the run are corrected for their start; see
+    `statistics`. The trained model keeps Keras's uncorrected ones, which the run continues from.
+
+    Args:
+        trainer: `Trainer` of the run.
+        averaged: Copy of the trained model.
     """
     source = trainer.inner
-    # A loss scale for float16 is wrapped around the optimiser.
+    # With float16 Keras wraps the optimizer in a `LossScaleOptimizer`.
     optimizer = getattr(trainer.optimizer, "inner_optimizer", trainer.optimizer)
     learned = zip(trainer.trainable_variables, optimizer.averaged(), strict=True)
     values = {id(variable): value for variable, value in learned}
     values |= trainer.beginning.forgotten(int(keras.ops.convert_to_numpy(optimizer.iterations)))
-    # One by one: in the model layers may be frozen, which the other knows nothing of.
+    # Paired in order over all variables. `trainable_variables` of the two models may differ: layers
+    # can be frozen in the source, and the copy is built from the config, which does not record it.
     for weight, other in zip(averaged.variables, source.variables, strict=True):
         weight.assign(values.get(id(other), other.value))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically."""
+    """Write a value as JSON, atomically."""
     atomic_write(path, json.dumps(value, indent=1))

@@ -1,4 +1,4 @@
-"""`Training`: the numbers of a run that do not depend on model or data."""
+"""`Training`: the training settings, independent of model and data."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Training(Value):
-    """How a model is trained.
+    """Training settings: optimizer, schedule, length and evaluation.
 
     Attributes:
-        epochs: passes over the training split.
-        batch_size: images a step; a smaller data set lowers it.
+        epochs: Number of passes over the training split.
+        batch_size: Images per step; at most the number of images in the training split.
         optimizer: "adamw" (Loshchilov & Hutter 2019) or "sgd" with Nesterov momentum 0.937.
-        learning_rate: the highest, reached after the warm-up.
-        final_learning_rate: share of `learning_rate` that the cosine ends at.
-        warmup_epochs: epochs in which the learning rate rises linearly from near 0.
-        weight_decay: decoupled decay of kernels; biases and normalisations have none.
-        clip_norm: largest norm of all gradients together; None does not clip.
-        average: share of the old value that the weights' moving average keeps at each step, at
-            most; early steps keep less. None judges and saves the raw weights.
+        learning_rate: Peak learning rate, reached at the end of the warm-up.
+        final_learning_rate: Learning rate at the end of the cosine schedule, as a fraction of
+            `learning_rate`.
+        warmup_epochs: Epochs in which the learning rate rises linearly from near 0; at most a
+            quarter of the run.
+        weight_decay: Decoupled weight decay of kernels; biases and normalizations have none.
+        clip_norm: Maximum global norm of the gradients; None disables clipping.
+        average: Maximum decay of the exponential moving average (EMA) of the weights; early steps
+            use less. None evaluates and saves the raw weights.
         precision: Keras dtype policy that the model is built with.
-        judge_every: epochs between two evaluations on the validation split; the last is always one.
-        workers: processes that load images; 0 loads in a thread of this process.
-        seed: of weights, order and augmentation.
-        tensorboard: write event files, where the package `tensorboard` is installed.
+        judge_every: Epochs between two evaluations on the validation split; the last epoch is
+            always evaluated.
+        workers: Number of processes that load images; 0 loads in a thread of this process.
+        seed: Seed of weights, order and augmentation.
+        tensorboard: Whether to write TensorBoard events, if `tensorboard` is installed.
     """
 
     epochs: PositiveInt = 100

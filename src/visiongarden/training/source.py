@@ -1,4 +1,4 @@
-"""`EpochBatches`: the batches of a run's epochs, as many as the loader announces."""
+"""`EpochBatches`: the batches of a run's remaining epochs."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from visiongarden.errors import DataError
 
 
 class EpochBatches(Iterator[tuple[Any, Any]]):
-    """Iterate over (images, targets) of the epochs that remain, `len(loader)` batches each.
+    """Iterator over (images, targets) of the remaining epochs, `len(loader)` batches each.
 
     Args:
-        loader: has `__len__` and `train_epoch(number, epochs)`.
-        epoch: number of the first epoch, from 0.
-        step: batches of that epoch to skip.
-        epochs: of the whole run.
+        loader: Loader with `__len__` and `train_epoch(number, epochs)`.
+        epoch: Index of the first epoch, from 0.
+        step: Batches of that epoch to skip.
+        epochs: Epochs of the whole run.
 
     Attributes:
-        error: what reading a batch raised. TensorFlow reports an error of a Python generator as
-            one of its own, without the type and with the traceback in the text; `fit` raises this
-            one instead.
+        error: Exception raised while a batch was read. TensorFlow replaces an error of a Python
+            generator by one of its own, which has lost the type and contains the traceback as
+            text; `fit` raises this one instead.
     """
 
     def __init__(self, loader: Any, epoch: int, step: int, epochs: int) -> None:
@@ -38,7 +38,7 @@ class EpochBatches(Iterator[tuple[Any, Any]]):
             raise
 
     def close(self) -> None:
-        """End the reading; Grain's threads and processes end with it."""
+        """Stop reading; the threads and processes of Grain end with it."""
         self._batches.close()
 
 
@@ -49,11 +49,13 @@ def _read(
     for number in range(epoch, epochs):
         batches, first = loader.train_epoch(number, epochs), step if number == epoch else 0
         count = 0
+        # A resumed epoch reads its first batches again and drops them: `train_epoch` has no start.
         for count, batch in enumerate(itertools.islice(batches, steps), start=1):
             if count > first:
                 yield batch.images, batch.targets
         if count < steps:
-            # Keras would end the epoch here, and the run would never get past it.
+            # Without the error Keras would end the epoch early, the run would count it as
+            # incomplete, and every resume would repeat it.
             raise DataError(
                 f"epoch {number + 1} of the training data ended after {count} of {steps} batches",
                 rule="as many batches in every epoch as `len(loader)` announces",

@@ -1,4 +1,9 @@
-"""What a run needs to go on: weights, optimiser, draws, place in the data; in one file at once."""
+"""`resume.npz`: everything that a run continues from, in one file.
+
+The file holds the weights, the optimizer's state, seeds and RNG states, and the position in the
+data. They are written together and atomically: weights of one step beside an optimizer state or a
+position of another would continue as a run that never existed, without an error.
+"""
 
 from __future__ import annotations
 
@@ -18,30 +23,33 @@ from visiongarden.storage import atomic_write, parse_json
 FILE = "resume.npz"
 _LISTED, _MAX_SHOWN = 3, 60
 _RECIPE_FIELDS = ("augmentation", "data", "training")
-"""Parts of a run's identity that a recipe's overrides change by the same names."""
+"""Parts of a run's identity that have the same names in a recipe, so that overrides set them."""
 ADJUSTABLE = ("learning_rate", "final_learning_rate", "warmup_epochs", "weight_decay", "clip_norm")
-"""Fields of `Training` that may change within a run; nothing that is saved depends on them."""
+"""Fields of `Training` that may change within a run, because no saved state depends on them."""
 
+# Limits on sizes that the file states about itself, checked before an array is read, so that a
+# damaged or hostile file cannot exhaust the memory.
 _HEADER = "header"
 _MOST_HEADER = 16 * 2**20
 _MOST_GENERATOR = 64 * 2**10
 
 
 class DataChangedError(UserError):
-    """The data are not those that the run was trained on so far."""
+    """Raised when the data differ from those that the run was trained on so far."""
 
 
 @dataclass
 class Progress:
-    """How far a run has come.
+    """Progress of a run.
 
     Attributes:
-        epoch: the epoch that goes on next, from 0.
-        step: steps of that epoch that are done.
-        best: highest figure so far that decides; -1 before the first evaluation.
-        history: one dict an epoch, as `history.json` holds it.
-        identity: what must be the same in the run that goes on.
-        data: fingerprint of what the run is trained and evaluated on; see
+        epoch: Index of the epoch to continue with, from 0.
+        step: Completed steps of that epoch.
+        best: Highest value so far of the metric that selects `best.keras`; -1 before the first
+            evaluation.
+        history: One dict per epoch, as in `history.json`.
+        identity: Values that must be unchanged in a run that is resumed.
+        data: Fingerprint of the training and validation data; see
             `visiongarden.data.fingerprint`.
     """
 
@@ -54,7 +62,7 @@ class Progress:
 
 
 def save_state(folder: Path, progress: Progress, model: keras.Model, optimizer: Any) -> None:
-    """Writes `resume.npz` into the run's folder; the old one stands until the new one is whole."""
+    """Write `resume.npz` into the folder of a run, atomically."""
     arrays = {name: _array(variable) for name, variable in state_variables(model, optimizer)}
     arrays |= draws(model)
     header = np.frombuffer(json.dumps(asdict(progress)).encode(), dtype=np.uint8)
@@ -72,22 +80,22 @@ def load_state(
     data: dict[str, Any] | None = None,
     accept_changes: bool = False,
 ) -> Progress:
-    """Puts weights and optimiser back; the optimiser must be built.
+    """Restore weights, optimizer and RNG state from `resume.npz`; the optimizer must be built.
 
     Args:
-        folder: of the run.
-        identity: of the run that goes on.
-        model: takes the weights.
-        optimizer: takes its state.
-        data: fingerprint of the data as they are now.
-        accept_changes: resume although data or `ADJUSTABLE` training fields changed.
+        folder: Folder of the run.
+        identity: Identity of the run that continues.
+        model: Model that receives the weights.
+        optimizer: Optimizer that receives its state.
+        data: Fingerprint of the data as they are now.
+        accept_changes: Whether to resume although the data or `ADJUSTABLE` fields changed.
 
     Returns:
-        How far the run has come, with `identity` and `data` as they are now.
+        Progress of the run, with the current `identity` and `data`.
 
     Raises:
-        UserError: there is no such file, it is cut short, or it belongs to another run.
-        DataChangedError: the data changed since the run began.
+        UserError: The file does not exist, is damaged, or belongs to a different run.
+        DataChangedError: The data changed since the run began.
     """
     path = folder / FILE
     if not path.is_file():
@@ -101,7 +109,8 @@ def load_state(
             progress = _header(path, archive)
             then = _adjusted(progress.identity, identity) if accept_changes else progress.identity
             if not accept_changes and then.get("data") == identity.get("data"):
-                # Defaults follow from the data, so fields that changed would hide the reason.
+                # Compared before the fields: defaults depend on the data (classes, epochs), so
+                # changed fields would be reported in place of the cause.
                 _compare_data(folder, progress.data, data or {})
             _compare(path, then, identity)
             for name, variable in state_variables(model, optimizer):
@@ -109,7 +118,7 @@ def load_state(
             put_back(model, _states(path, archive, draws(model)))
     except UserError:
         raise
-    except Exception as error:  # NumPy and zipfile raise whatever damage makes them raise
+    except Exception as error:  # NumPy and zipfile raise many types for a damaged file
         raise UserError(
             f"{path} is not a whole checkpoint",
             received=str(error),
@@ -120,35 +129,36 @@ def load_state(
 
 
 def state_variables(model: keras.Model, optimizer: Any) -> Iterator[tuple[str, Any]]:
-    """Name in the file, and variable, of everything that the run goes on from."""
+    """Yield the name in the file and the variable, for all state that the run continues from."""
     for variable in model.weights:
         yield f"model/{variable.path}", variable
-    # Seeds of layers such as dropout are no weights, but what follows depends on them.
+    # The seeds of layers such as dropout are not weights, but without them a resumed run would
+    # drop other units than the uninterrupted one.
     weights = {id(variable) for variable in model.weights}
     others = [variable for variable in model.variables if id(variable) not in weights]
     for index, variable in enumerate(others):
         yield f"state/{index}", variable
-    # Paths of optimiser variables are not unique; their order follows the model's.
+    # Paths of optimizer variables are not unique; their order follows that of the weights.
     for index, variable in enumerate(optimizer.variables):
         yield f"optimizer/{index}", variable
 
 
 def draws(model: keras.Model) -> dict[str, np.ndarray]:
-    """Where PyTorch's generators stand, which dropout without a seed draws from.
+    """Return the RNG states of PyTorch, which dropout without a seed samples from.
 
-    Empty on other backends, whose layers keep their seeds.
+    The dict is empty on other backends, where every layer keeps a seed of its own.
     """
     return {name: each.get_rng_state().numpy() for name, each in _generators(model)}
 
 
 def put_back(model: keras.Model, states: dict[str, np.ndarray]) -> None:
-    """Has PyTorch's generators draw on from what `draws` returned.
+    """Restore the RNG states of PyTorch that `draws` returned.
 
     Raises:
-        ValueError: one of the states is none.
+        ValueError: A state is not a valid RNG state.
     """
     for name, generator in _generators(model):
-        if name in states:  # trained so far on another backend or device, if not
+        if name in states:  # absent if the run was on another backend or device until now
             _set(generator, name, states[name])
 
 
@@ -158,7 +168,7 @@ def _set(generator: Any, name: str, state: np.ndarray) -> None:
     if state.dtype != np.uint8 or state.ndim != 1:
         raise ValueError(f"{name} holds no bytes")
     try:
-        # Size and sense are checked before anything is taken over.
+        # PyTorch checks size and content before it changes the generator.
         generator.set_rng_state(torch.tensor(state))
     except RuntimeError as error:
         raise ValueError(f"{name} is no state of PyTorch's generator") from error
@@ -183,6 +193,7 @@ def _states(path: Path, archive: Any, names: Iterable[str]) -> dict[str, np.ndar
 
 
 def _array(variable: Any) -> np.ndarray:
+    # NumPy has no bfloat16, and `.npz` would store it as raw bytes; float32 holds it exactly.
     array = keras.ops.convert_to_numpy(variable.value)
     return array.astype(np.float32) if array.dtype.kind not in "iufb" else array
 
@@ -208,6 +219,7 @@ def _header(path: Path, archive: Any) -> Progress:
 
 
 def _read(path: Path, archive: Any, name: str, variable: Any) -> np.ndarray:
+    # At most 8 bytes per number, and room for the header of the array.
     most = 8 * int(np.prod(variable.shape, dtype=np.int64)) + 4096
     if archive.zip.getinfo(f"{name}.npy").file_size > most:
         raise UserError(f"{path}: {name} is larger than the weight it belongs to")
@@ -224,7 +236,7 @@ def _read(path: Path, archive: Any, name: str, variable: Any) -> np.ndarray:
 
 
 def _adjusted(then: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    """The identity of the checkpoint, with what may change as it is now."""
+    """Return the checkpoint's identity with the current values of the fields that may change."""
     now = json.loads(json.dumps(now))
     training = dict(then.get("training", {}))
     training |= {key: now["training"][key] for key in ADJUSTABLE if key in now["training"]}
@@ -243,6 +255,7 @@ def _compare_data(folder: Path, then: dict[str, Any], now: dict[str, Any]) -> No
 
 
 def _compare(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
+    # As the file holds it: JSON turns tuples into lists, which would count as changes.
     now = json.loads(json.dumps(now))
     found = sorted(_changed_fields(then, now), key=lambda each: not _is_of_recipe(each[0]))
     if not found:
@@ -264,7 +277,7 @@ def _is_of_recipe(field: str) -> bool:
 
 
 def _changed_fields(then: Any, now: Any, field: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(dotted field, old value, new value) of what differs; None where one side lacks it."""
+    """Yield (dotted field, old value, new value) of each difference; None where a side lacks it."""
     if isinstance(then, dict) and isinstance(now, dict):
         for key in [*then, *(key for key in now if key not in then)]:
             inner = f"{field}.{key}" if field else str(key)

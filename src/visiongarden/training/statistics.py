@@ -1,4 +1,11 @@
-"""Moving statistics of batch normalisation, freed of what they started with."""
+"""Bias correction of batch-normalization statistics.
+
+Moving statistics start at mean 0 and variance 1. After n steps at momentum m they still contain
+m ** n of that start, and a stem's variance is near 0.01 for images from 0 to 1: below some 250
+steps at momentum 0.97 the start outweighs what was seen. Without the correction a model that has
+learned is evaluated and saved as if it had not: a segmenter that had learned 13 images in 120 steps
+was saved with a mean IoU of 0.15 on them, and 0.87 with it.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +16,14 @@ from keras import ops
 
 
 class Beginning:
-    """The normalisations of a model that are to learn and have seen no batch yet.
+    """Batch normalizations of a model that have seen no batch when training starts.
 
-    After n steps momentum ** n of a moving statistic is still the start's: mean 0 and variance 1. A
-    stem's variance is near 0.01 for images from 0 to 1, so before some 250 steps at momentum 0.97
-    the start outweighs what was seen, and a model that has learned is judged and saved as one that
-    has not. Kingma & Ba 2015 (Adam), section 3, free their averages alike.
+    Only these are corrected. Statistics that a model brings along, from pretraining or an earlier
+    run, are kept as they are, and so are those of frozen layers. Kingma & Ba 2015 (Adam),
+    section 3, correct the moving averages of gradients in the same way.
 
     Args:
-        model: at the beginning of a run.
+        model: Model at the start of a run, before its first step.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -31,16 +37,24 @@ class Beginning:
         ]
 
     def forgotten(self, steps: int) -> dict[int, Any]:
-        """id of a moving statistic -> its value after so many steps, as if the start never counted.
+        """Return the corrected moving statistics after a number of steps.
 
-        A normalisation that this gives a variance below 0 ran more than once a step, and is left
-        out.
+        A normalization whose variance would become negative ran more than once per step, so that
+        `momentum ** steps` is not the share of its start; it is left out.
+
+        Args:
+            steps: Steps since the run began.
+
+        Returns:
+            Value of each moving mean and variance, by the `id` of its variable.
         """
         values = {}
         for norm in self._norms if steps else ():
+            # The moving value is m^n * start + (1 - m^n) * v, where v is the weighted mean of the
+            # batches: Adam's equation, solved for v with start 0 (mean) or 1 (variance).
             left = norm.momentum**steps
             variance = ops.convert_to_numpy(norm.moving_variance) - left
-            # Rounding takes a channel that is constant a little below 0.
+            # Rounding makes the variance of a constant channel slightly negative.
             if variance.min() >= -1e-5:
                 values[id(norm.moving_variance)] = variance.clip(0) / (1 - left)
                 mean = ops.convert_to_numpy(norm.moving_mean)

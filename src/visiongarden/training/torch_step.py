@@ -1,4 +1,13 @@
-"""`TorchStep`: a training step on PyTorch that is recorded whole."""
+"""`TorchStep`: captured training step for PyTorch.
+
+Keras's PyTorch trainer runs its step eagerly. For a small detector that is some thousand lines of
+Python per step, in layers, loss and optimizer, and a device waits for them: 61 ms of Python at
+320 x 320 pixels, 26 ms when the step is captured. On one H200 GPU the captured step, replayed as a
+CUDA graph, trains at 3.25 times the speed of a plain PyTorch module (benchmarks/RESULTS.md).
+
+No result depends on the capture. A step that cannot be captured, and every step of a trainer that
+is compiled with `run_eagerly=True`, runs the same code eagerly and is only slower.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +21,14 @@ if TYPE_CHECKING:
 
 
 class TorchStep:
-    """What Keras's `train_step` does on PyTorch, in order: losses, gradients, update, means.
+    """Training step on PyTorch: forward pass, loss, gradients, update and metrics in one function.
 
-    Keras runs some thousand lines of Python a step for a small detector, beside which a device
-    waits. Here they run a few times, and are then repeated from a recording, gradients included.
+    The step does what Keras's `train_step` does, in the same order. `Recorded` runs it eagerly for
+    the first calls with each batch shape, captures its operations, gradients and update included,
+    and replays them from then on.
 
     Args:
-        trainer: a compiled `Trainer`; holds model, loss, optimiser and means.
+        trainer: Compiled `Trainer`, which holds the model, loss, optimizer and metrics.
     """
 
     def __init__(self, trainer: keras.Model) -> None:
@@ -29,16 +39,20 @@ class TorchStep:
         self._weights: list[Any] = []
 
     def __call__(self, data: Any) -> dict[str, Any]:
-        """One step for (images, targets); the means so far.
+        """Run one step on (images, targets) and return the means of the metrics so far.
 
         Args:
-            data: images (batch, height, width, 3) uint8, and the loss's targets by name.
+            data: Images (batch, height, width, 3) uint8, and the targets of the loss by name.
         """
         import torch
         from keras import ops, tree
 
         images, targets = tree.map_structure(ops.convert_to_tensor, tuple(data[:2]))
+        # Collected once, because the property walks through all layers. `compile` makes a new
+        # `TorchStep`, so frozen layers take effect when the model is compiled again.
         self._weights = self._weights or self._trainer.trainable_weights
+        # `Recorded` captures only without gradient tracking: a graph of operations has no
+        # autograd history. `_run` enables it for the part that it differentiates itself.
         with torch.no_grad():
             means: dict[str, Any] = self._step(images, targets)
         return means
@@ -50,20 +64,26 @@ class TorchStep:
         with torch.enable_grad():
             terms, total = trainer.judged(images, targets, trainer(images, training=True))
             scaled = trainer.optimizer.scale_loss(total)
+        # `loss.backward()`, as in Keras, would leave the gradients in `.grad` of the parameters;
+        # `autograd.grad` returns them, so that they are ordinary values of the captured graph.
         gradients = torch.autograd.grad(scaled, values, allow_unused=True)
         trainer.optimizer.apply(
             [
+                # None: the loss does not depend on this weight.
                 torch.zeros_like(value) if gradient is None else gradient
                 for value, gradient in zip(values, gradients, strict=True)
             ],
             self._weights,
         )
         trainer.track({name: term.detach() for name, term in terms.items()})
+        # Keras weights each batch by its images, so that the mean is over images.
         trainer._loss_tracker.update_state(total.detach(), sample_weight=images.shape[0])
         means: dict[str, Any] = trainer.get_metrics_result()
         return means
 
     def _changed(self) -> list[Any]:
+        # Capturing and checking run the step several times on one batch; `Recorded` restores these
+        # variables afterwards. One that is missing here would be updated more than once.
         trainer = self._trainer
         others = trainer.inner.non_trainable_variables
         return [*self._weights, *others, *trainer.optimizer.variables, *trainer.metrics_variables]

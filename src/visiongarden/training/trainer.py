@@ -1,4 +1,9 @@
-"""`Trainer`: what `fit` compiles. The model inside stays a plain model without losses."""
+"""`Trainer`: the model that `fit` compiles, wrapped around the model that is trained.
+
+Keras attaches the loss, metrics and optimizer to the model that it trains, and saves them with it.
+The wrapper takes them instead, so the inner model stays a plain model that can be saved at any
+time, and preprocessing, per-backend training steps and several image sizes need no code in it.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +22,17 @@ from visiongarden.types import ImageSize
 
 
 class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside is
-    """A model with its loss: takes uint8 images and padded targets.
+    """Model together with its loss; takes uint8 images and padded targets.
 
     Args:
-        model: takes float images from 0 to 1, returns raw predictions.
-        loss: `loss(raw, image_size=size, **targets) -> {term: scalar}`, summed for the gradient;
-            the terms named in `loss.terms` are tracked.
-        image_size: (height, width) of the images.
+        model: Model that takes float images from 0 to 1 and returns raw predictions.
+        loss: Loss as `loss(raw, image_size=size, **targets) -> {term: scalar}`. The gradient is
+            that of the sum of its terms; the terms named in `loss.terms` are tracked as metrics.
+        image_size: (height, width) of the images in pixels.
     """
 
     sizes_vary: ClassVar[bool] = False
-    """Whether batches differ in size; Keras would read the shapes of all off the first two."""
+    """Whether image sizes differ between batches; Keras infers all shapes from the first two."""
 
     def __init__(self, model: keras.Model, loss: Any, image_size: ImageSize) -> None:
         super().__init__(name="trainer", dtype=model.dtype_policy)
@@ -38,45 +43,48 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         self.built = True
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """As Keras's; a step that was recorded is forgotten.
+        """Configure the model for training, as `keras.Model.compile` does.
 
-        On JAX `jit_compile` compiles as `JaxStep` does.
+        A captured or compiled step of an earlier `compile` is discarded. On JAX,
+        `jit_compile=True` compiles the step with `JaxStep` instead of Keras.
         """
         self._own_step = self._compiled_by_jax(kwargs)
         if self._own_step is not None:
-            kwargs["jit_compile"] = False  # not a second time, by Keras
+            kwargs["jit_compile"] = False  # Keras would compile the compiled step once more
         super().compile(*args, **kwargs)
         if keras.backend.backend() == "torch":
             self._own_step = TorchStep(self)
 
     def _compiled_by_jax(self, given: dict[str, Any]) -> Callable[..., Any] | None:
         wanted = given.get("jit_compile") is True and not given.get("run_eagerly")
+        # Under a distribution Keras compiles the step with the shardings of the state.
         if keras.backend.backend() != "jax" or not wanted or keras.distribution.distribution():
             return None
         return JaxStep(super().train_step)
 
     def train_step(self, *given: Any) -> Any:
-        """Keras's own; on PyTorch one that is recorded, on JAX one that is compiled quicker."""
+        """Run one step: captured on PyTorch, compiled by `JaxStep` on JAX, else Keras's own."""
         return super().train_step(*given) if self._own_step is None else self._own_step(*given)
 
     def call(self, images: Any, training: bool | None = None) -> Any:
-        """Raw predictions for uint8 images (batch, height, width, 3)."""
+        """Return raw predictions for uint8 images (batch, height, width, 3)."""
         dtype = self.compute_dtype
+        # Batches reach the device as uint8: a quarter of the bytes of float32.
         floats = ops.cast(images, dtype) * ops.cast(1 / 255, dtype)
         return self.forward_floats(floats, training)
 
     def forward_floats(self, floats: Any, training: bool | None) -> Any:
-        """Raw predictions for float images (batch, height, width, 3) from 0 to 1."""
+        """Return raw predictions for float images (batch, height, width, 3) from 0 to 1."""
         return self.inner(floats, training=training)
 
     def feed(self, batches: Iterator[Any]) -> Any:
-        """What Keras's `fit` is given for batches (images, targets)."""
+        """Wrap batches of (images, targets) for Keras's `fit` on the current backend."""
         if keras.backend.backend() == "tensorflow":
             return open_dataset(batches, self.sizes_vary)
         return ahead(batches)
 
     def size_of(self, images: Any) -> ImageSize:
-        """(height, width) of a batch's images, in pixels."""
+        """Return the (height, width) of a batch's images in pixels."""
         return self.image_size
 
     def compute_loss(
@@ -87,17 +95,25 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Sum of the loss's terms and of what layers add; each term's mean is tracked."""
+        """Return the total loss of a batch, and add each term to its mean over the epoch.
+
+        The total is the sum of the loss's terms and of the losses that layers add (`add_loss`,
+        regularizers).
+        """
         terms, total = self.judged(x, y, y_pred)
         self.track(terms)
         return total
 
     def judged(self, x: Any, y: Any, y_pred: Any) -> tuple[dict[str, Any], Any]:
-        """The loss's terms, and their sum with the losses that layers add themselves."""
+        """Return the terms of the loss, and their sum with the losses that layers add.
+
+        Nothing is tracked here: the captured PyTorch step computes the gradient from this result,
+        and updates the metrics outside the autograd graph.
+        """
         terms = self.judge_raw(y_pred, image_size=self.size_of(x), **y)
         return terms, sum([*terms.values(), *(ops.cast(x, "float32") for x in self.losses)])
 
     def track(self, terms: dict[str, Any]) -> None:
-        """Adds the terms of a batch to their means over the epoch."""
+        """Add the terms of a batch to their means over the epoch."""
         for tracker in self.trackers:
             tracker.update_state(terms[tracker.name])
