@@ -1,4 +1,4 @@
-"""Export: ONNX, behind a gate that compares what the file finds with what the model finds."""
+"""Export to ONNX with a parity check between the exported file and the model."""
 
 from visiongarden.exporters.agreement import Agreement, agreement
 from visiongarden.exporters.limits import UnsupportedOperationError

@@ -1,4 +1,4 @@
-"""Does an exported file find what the model finds?"""
+"""Parity check between an exported file and its model."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ from visiongarden.postprocess import Nms, thinning
 from visiongarden.types import Detections
 
 MOST_PIXELS = 0.1
+"""Tolerance of a box coordinate, in pixels."""
 MOST_SCORE = 1e-3
+"""Tolerance of a score."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far an exported file and its model lie apart.
+    """Differences between the outputs of an exported file and of its model.
 
     Attributes:
-        scores: largest difference of a score, before anything is left out.
-        images: number of images compared.
-        found: how much the model finds on them: detections, classes or pixels.
-        differing: images on which file and model do not find the same. Detection: boxes of a class
-            that the other lacks. Classification and segmentation: another best class, where the
-            best two lie further apart than the scores may.
-        what: what `found` counts.
-        boxes: largest difference of a box's side, in pixels, before thinning.
+        scores: Largest difference of a score, before any threshold.
+        images: Number of images compared.
+        found: Number of detections, classes or pixels that the model predicts for them.
+        differing: Number of images for which file and model predict different results. Detection:
+            one has a box of a class that the other lacks. Classification and segmentation: the best
+            class differs although the best two scores are further apart than the tolerance.
+        what: What `found` counts.
+        boxes: Largest difference of a box coordinate before suppression, in pixels.
     """
 
     scores: float
@@ -43,7 +45,7 @@ class Agreement:
 
     @property
     def agrees(self) -> bool:
-        """Whether both are the same but for rounding."""
+        """Whether both are equal up to rounding."""
         return self.boxes <= MOST_PIXELS and self.scores <= MOST_SCORE and not self.differing
 
     def __str__(self) -> str:
@@ -58,14 +60,17 @@ class Agreement:
 def agreement(
     model: Any, file: str | Path, images: np.ndarray, postprocess: Nms | None = None
 ) -> Agreement:
-    """Runs a model and its ONNX file on the same images and compares.
+    """Compare a model with its ONNX file on the same images.
 
     Args:
-        model: a `Detector`, `Classifier` or `Segmenter`, or a `DarknetModel`.
-        file: what `to_onnx` wrote.
+        model: A `Detector`, `Classifier`, `Segmenter` or `DarknetModel`.
+        file: Path of the file that `to_onnx` wrote.
         images: uint8 (n, height, width, 3) of the exported size.
-        postprocess: for detections; by default one that lets the best twenty boxes an image
-            through, so that a young model has something to compare.
+        postprocess: Suppression of detections; by default with the score of the twentieth best box
+            as threshold, so that a model with little training has boxes to compare.
+
+    Raises:
+        UserError: ONNX Runtime cannot open the file.
     """
     size = (int(images.shape[1]), int(images.shape[2]))
     ours = tuple(keras.ops.convert_to_numpy(array) for array in forward_of(model, size)(images))
@@ -93,8 +98,9 @@ def _detections(
 
 
 def _decisions(ours: np.ndarray, theirs: np.ndarray) -> Agreement:
-    """The best class of each image or pixel; scores are (batch, ..., classes)."""
+    """Compare the best class of each image or pixel; scores are (batch, ..., classes)."""
     second, first = np.moveaxis(np.sort(ours, axis=-1)[..., -2:], -1, 0)
+    # Each of the two scores may be off by the tolerance, which could swap classes that are closer.
     sure = first - second > 2 * MOST_SCORE
     other = (ours.argmax(axis=-1) != theirs.argmax(axis=-1)) & sure
     return Agreement(
@@ -119,7 +125,7 @@ def _run(file: str | Path, images: np.ndarray, outputs: tuple[str, ...]) -> tupl
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 3  # errors only
     providers = ["CPUExecutionProvider"]
     try:
         session = onnxruntime.InferenceSession(str(file), options, providers=providers)
@@ -135,7 +141,10 @@ def _run(file: str | Path, images: np.ndarray, outputs: tuple[str, ...]) -> tupl
 
 
 def _same(one: Detections, other: Detections, threshold: float) -> bool:
-    """The same boxes of the same classes; a score on the very threshold may fall on either side."""
+    """Return whether both have the same boxes of the same classes.
+
+    A box whose score is within the tolerance of the threshold may be missing in either.
+    """
     for a, b in ((one, other), (other, one)):
         for box, score, index in zip(a.boxes, a.scores, a.classes, strict=True):
             if score <= threshold + MOST_SCORE:

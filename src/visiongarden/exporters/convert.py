@@ -1,4 +1,4 @@
-"""Keras model -> ONNX file, on the TensorFlow backend."""
+"""Conversion of a Keras model into an ONNX file, on the TensorFlow backend."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from visiongarden.types import ImageSize
 
 
 def convert(model: Any, size: ImageSize, path: Path) -> None:
-    """Writes a model and its decoding as an ONNX file, without metadata.
+    """Write a model and its decoding as an ONNX file, without metadata.
 
     Args:
-        model: in float32, of our kinds.
+        model: A model of this package, in float32.
         size: (height, width) of the images.
-        path: of the file; what is there is overwritten.
+        path: Path of the file; an existing file is overwritten.
 
     Raises:
-        UnsupportedOperationError: an operation has no ONNX counterpart; known ones are found
-            before the conversion.
+        UnsupportedOperationError: An operation has no ONNX counterpart. Known ones are found before
+            the conversion starts.
     """
     convert_graph(_decoded(model, size), path)
 
 
 def convert_graph(model: keras.Model, path: Path) -> None:
-    """Writes any functional model of one input as an ONNX file; see `convert`."""
+    """Write any functional model with one input as an ONNX file; see `convert`."""
     import onnx
 
     complete_tf2onnx()
@@ -44,6 +44,8 @@ def convert_graph(model: keras.Model, path: Path) -> None:
     with quiet():
         model.export(str(path), format="onnx", verbose=False, input_signature=signature)
     graph = onnx.load(str(path))
+    # tf2onnx only logs an operation that it cannot convert, and leaves it in the graph under
+    # TensorFlow's name.
     for node in graph.graph.node:
         if node.domain in ("", "ai.onnx") and not onnx.defs.has(node.op_type):
             raise unsupported(node.op_type, node.name)
@@ -52,14 +54,14 @@ def convert_graph(model: keras.Model, path: Path) -> None:
 
 
 class _Decode(keras.layers.Layer):
-    """The head's decoding as the graph's last layer; only lives while a file is written."""
+    """The head's decoding as the last layer of the graph; exists only during an export."""
 
     def __init__(self, decode: Any, image_size: ImageSize, outputs: tuple[str, ...]) -> None:
         super().__init__(name="decode", dtype="float32")
         self._decode, self._image_size, self._outputs = decode, image_size, outputs
 
     def call(self, raw: Any) -> dict[str, Any]:
-        """Raw predictions -> named outputs."""
+        """Decode raw predictions into named outputs."""
         found = self._decode(raw, self._image_size)
         return dict(zip(self._outputs, found, strict=True))
 
@@ -72,7 +74,7 @@ def _decoded(model: Any, size: ImageSize) -> keras.Model:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silences what converters tell their own developers."""
+    """Suppress log messages, warnings and output that converters write for their own developers."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

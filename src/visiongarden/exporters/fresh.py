@@ -1,4 +1,4 @@
-"""The conversion in a fresh process of the TensorFlow backend, for a model of another backend."""
+"""Conversion in a new process on the TensorFlow backend, for models of the other backends."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ MODEL, JOB, DRAFT, REFUSAL = "model.keras", "job.json", "model.onnx", "error.jso
 
 
 def convert_fresh(model: Any, size: ImageSize, path: Path) -> None:
-    """Writes the model as ONNX: model files are the same on every backend, so TensorFlow opens it.
+    """Write a model as an ONNX file in a new process on the TensorFlow backend.
+
+    A model file is the same on every backend, so TensorFlow can open a model of JAX or PyTorch.
 
     Args:
-        model: in float32, of our kinds.
+        model: A model of this package, in float32.
         size: (height, width) of the images.
-        path: of the file; what is there is overwritten.
+        path: Path of the file; an existing file is overwritten.
 
     Raises:
-        UserError: TensorFlow is missing or cannot open the model, or an operation has no ONNX
-            counterpart.
+        UserError: TensorFlow is not installed or cannot open the model.
+        UnsupportedOperationError: An operation has no ONNX counterpart.
     """
     if importlib.util.find_spec("tensorflow") is None:
         raise UserError(
@@ -52,10 +54,11 @@ def _run(folder: Path) -> None:
     environment = os.environ | {
         "KERAS_BACKEND": "tensorflow",
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        "CUDA_VISIBLE_DEVICES": "-1",  # the running backend has the GPU's memory
+        "CUDA_VISIBLE_DEVICES": "-1",  # the running backend holds the GPU's memory
+        # `sys.path` may have been extended at run time; modules of the user must be importable too.
         "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
     }
-    done = subprocess.run(  # noqa: S603  our own module, in our own Python
+    done = subprocess.run(  # noqa: S603  this package's module in the same Python
         [sys.executable, "-m", "visiongarden.exporters.worker", str(folder)],
         env=environment,
         capture_output=True,
@@ -79,7 +82,10 @@ def _refusal(told: dict[str, Any]) -> UserError:
 
 
 def _modules(model: Any) -> Iterator[tuple[str, str | None]]:
-    """Name and file of each module that defines a layer or part of the model, ours left out."""
+    """Yield name and file of each module that defines a layer or part of the model.
+
+    Modules of visiongarden and Keras are left out.
+    """
     seen = {"visiongarden", "keras"}
     for cls in _classes(model):
         name = cls.__module__

@@ -1,4 +1,4 @@
-"""TensorFlow operations that have no ONNX counterpart, and what to use instead."""
+"""TensorFlow operations without an ONNX counterpart, and alternatives to them."""
 
 from __future__ import annotations
 
@@ -54,21 +54,23 @@ ALTERNATIVES: dict[str, str] = {
     "BitwiseXor": "keras.ops.mod and integer division",
     "BroadcastArgs": "keras.ops.broadcast_to with a shape that is known",
 }
-"""Operation of TensorFlow -> what computes the same in an ONNX file."""
+"""For each TensorFlow operation, code that computes the same in an ONNX file."""
 
 
 class UnsupportedOperationError(UserError):
-    """The model computes something that an ONNX file cannot hold; the model itself is valid."""
+    """An operation of a valid model cannot be exported to ONNX."""
 
 
 def refuse_limits(graph: Any) -> None:
-    """Raises where a traced graph has an operation of `ALTERNATIVES`; takes milliseconds.
+    """Raise an error if a traced graph contains an operation of `ALTERNATIVES`.
+
+    The check takes milliseconds and runs before the conversion.
 
     Args:
-        graph: a TensorFlow FuncGraph.
+        graph: A TensorFlow FuncGraph.
 
     Raises:
-        UnsupportedOperationError: names the layer, the operation and the alternative.
+        UnsupportedOperationError: With the layer, the operation and the alternative.
     """
     for kind, place in _operations(graph.as_graph_def()):
         if kind in ALTERNATIVES:
@@ -76,11 +78,11 @@ def refuse_limits(graph: Any) -> None:
 
 
 def unsupported(kind: str, place: str) -> UnsupportedOperationError:
-    """The error for one operation.
+    """Return the error for one operation.
 
     Args:
-        kind: the operation's type, as TensorFlow names it.
-        place: the node's name, which begins with the path of its layer.
+        kind: Type of the operation in TensorFlow.
+        place: Name of the node, which starts with the path of its layer.
     """
     layer = "/".join(place.split("/")[:-1]) or place
     return UnsupportedOperationError(
@@ -91,7 +93,7 @@ def unsupported(kind: str, place: str) -> UnsupportedOperationError:
 
 
 def _operations(graph_def: Any) -> Iterator[tuple[str, str]]:
-    """Type and name of every node, those of called functions among them."""
+    """Yield type and name of each node, including the nodes of called functions."""
     callers: dict[str, str] = {}
     functions = {function.signature.name: function for function in graph_def.library.function}
     waiting: list[tuple[str, Iterable[Any]]] = [("", graph_def.node)]

@@ -1,4 +1,4 @@
-"""ONNX files: images in, boxes and scores out; what follows stays with the caller."""
+"""Export of models with their decoding to ONNX; suppression is left to the caller."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ def to_onnx(
     images: np.ndarray | None = None,
     postprocess: Nms | None = None,
 ) -> Agreement:
-    """Writes a model as an ONNX file, once the file finds what the model finds.
+    """Export a model to an ONNX file and check that the file predicts what the model predicts.
 
-    The graph takes `images`, float32 (batch, height, width, 3), RGB from 0 to 1, any batch. A
-    detector's returns `boxes` (batch, n, 4), xyxy pixels, and `scores` (batch, n, classes); a
-    classifier's `scores` (batch, classes); a segmenter's `scores` (batch, height, width, classes).
-    Task, names of the classes, the image size and whether boxes still need NMS stand in the file's
-    metadata.
+    The graph has one input `images`, float32 (batch, height, width, 3), RGB from 0 to 1, with an
+    open batch size. A detector outputs `boxes` (batch, n, 4), xyxy in pixels, and `scores` (batch,
+    n, classes); a classifier `scores` (batch, classes); a segmenter `scores` (batch, height, width,
+    classes). The metadata of the file contain task, class names, image size and whether the boxes
+    still need NMS.
 
     Args:
-        model: a `Detector`, `Classifier` or `Segmenter`, or a `DarknetModel`, of any backend and
+        model: A `Detector`, `Classifier`, `Segmenter` or `DarknetModel` of any backend and
             precision; it is exported in float32.
-        path: of the file, ends in .onnx.
-        image_size: (height, width), or the side of a square; by default the model's.
-        images: uint8 (n, height, width, 3) to compare on; by default noise.
-        postprocess: thins out detections that are compared; see `agreement`.
+        path: Path of the file; must end in .onnx.
+        image_size: (height, width), or the side of a square; by default that of the model.
+        images: uint8 (n, height, width, 3) for the parity check; by default random noise.
+        postprocess: Suppression of the detections to compare; see `agreement`.
 
     Returns:
-        How far file and model lie apart.
+        The differences between file and model.
 
     Raises:
-        UserError: a package is missing, an operation has no ONNX counterpart, the model does not
-            take the size, or file and model disagree; no file is left then.
+        UserError: A package is missing, an operation has no ONNX counterpart, the model cannot
+            process the image size, or file and model differ. No file is written then.
     """
     path = Path(path)
     if path.suffix != ".onnx":
@@ -79,7 +79,20 @@ def export_file(
     format: str = "onnx",
     image_size: ImageSize | int | None = None,
 ) -> tuple[Path, Agreement]:
-    """`to_onnx` for a model file; writes beside it unless `output` says where."""
+    """Export a model file to ONNX.
+
+    Args:
+        model: Path of a model file.
+        output: Path of the exported file; by default the path of the model with the suffix .onnx.
+        format: "onnx".
+        image_size: (height, width), or the side of a square; by default that of the model.
+
+    Returns:
+        The path of the exported file, and the differences between file and model.
+
+    Raises:
+        UserError: As in `to_onnx`.
+    """
     if format != "onnx":
         raise UserError(f"cannot export to {format!r}", rule="onnx")
     path = Path(output) if output is not None else Path(model).with_suffix(".onnx")
@@ -105,13 +118,14 @@ def _check_outputs(model: Any) -> None:
 
 
 def _metadata(path: Path, model: Any, size: ImageSize) -> None:
-    """Adds what a program needs to use the file, and lets ONNX check the graph."""
+    """Add the metadata that a program needs to use the file, and check the graph."""
     import onnx
 
     graph = onnx.load(str(path))
     names = list(model.class_map.names) if model.class_map else None
     boxes = "boxes" in outputs_of(model)
     facts = {
+        # A Darknet classifier is a detector by type but outputs scores only.
         "task": model.task if boxes == (model.task == "detection") else "classification",
         "image_size": list(size),
         "class_names": names,

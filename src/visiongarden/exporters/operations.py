@@ -1,4 +1,4 @@
-"""What tf2onnx 1.16 to 1.17 cannot convert and vision models use."""
+"""Conversions of operations that vision models use and tf2onnx 1.16 and 1.17 lack."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _done: list[str] = []
 
 
 def complete_tf2onnx() -> None:
-    """Teaches tf2onnx the operations that it lacks; a second call does nothing.
+    """Extend tf2onnx by missing operations; has no effect when called again.
 
-    - `Erfc` (exact GELU), `Expm1`, `Log1p`.
-    - Functions that XLA compiles, as which Keras runs grouped convolutions: they are inlined.
-    - What ONNX lacks altogether is refused as soon as the model is traced.
+    - Adds `Erfc` (exact GELU), `Expm1` and `Log1p`.
+    - Inlines functions compiled by XLA, in which Keras runs grouped convolutions.
+    - Raises an error for operations that ONNX lacks, as soon as the model is traced.
     """
     if _done:
         return
@@ -23,6 +23,7 @@ def complete_tf2onnx() -> None:
 
     for handler in (_Erfc, _Expm1, _Log1p):
         tf_op(handler.__name__.lstrip("_"))(handler)
+    # tf2onnx has no hook between tracing and conversion, so two of its functions are wrapped.
     load, optimize = tf_loader.from_function, tf_loader.tf_optimize
 
     def from_function(function: Any, *arguments: Any, **options: Any) -> Any:
@@ -37,10 +38,10 @@ def complete_tf2onnx() -> None:
 
 
 def without_xla(graph_def: Any) -> Any:
-    """A TensorFlow GraphDef whose functions are no longer to be compiled by XLA.
+    """Return a TensorFlow GraphDef without the attributes that request compilation by XLA.
 
-    Keras runs grouped convolutions in such functions, because TensorFlow's own kernel for CPUs
-    lacks groups; TensorFlow's graph optimizer inlines every function but those.
+    Keras runs grouped convolutions in such functions, because TensorFlow's CPU kernel does not
+    support groups. TensorFlow's graph optimizer inlines all functions except these.
     """
     for function in graph_def.library.function:
         if function.attr.pop("_XlaMustCompile", None) is not None:
@@ -53,19 +54,22 @@ def without_xla(graph_def: Any) -> Any:
 
 
 class _Elementwise:
-    """An operation of one input that becomes two nodes."""
+    """Base class of conversions of an operation with one input into two nodes."""
 
     @classmethod
     def nodes(cls, value: str) -> tuple[str, list[str], str, list[str]]:
-        """Type and inputs of the first node, then of the second.
+        """Return type and inputs of the first node, then of the second node.
 
-        "one" is the constant 1, "first" the first node's output.
+        The name "one" stands for the constant 1, "first" for the output of the first node.
         """
         raise NotImplementedError
 
     @classmethod
     def version_9(cls, ctx: Any, node: Any, **kwargs: Any) -> None:
-        """Puts two nodes in the place of one; without it the file would not open."""
+        """Replace the node by two; tf2onnx calls this for operator sets from 9 on.
+
+        Without the conversion, ONNX Runtime could not open the file.
+        """
         import numpy as np
         from tf2onnx import utils
 
@@ -88,27 +92,27 @@ class _Elementwise:
 
 
 class _Erfc(_Elementwise):
-    """erfc(x) = 1 - erf(x); ONNX has `Erf` from operator set 9 on."""
+    """erfc(x) = 1 - erf(x); ONNX has `Erf` since operator set 9."""
 
     @classmethod
     def nodes(cls, value: str) -> tuple[str, list[str], str, list[str]]:
-        """1 - Erf(x)."""
+        """Return the nodes of 1 - Erf(x)."""
         return "Erf", [value], "Sub", ["one", "first"]
 
 
 class _Expm1(_Elementwise):
-    """expm1(x) = exp(x) - 1; near 0 within float32's rounding of 1."""
+    """expm1(x) = exp(x) - 1; near 0 its error is float32's rounding error at 1."""
 
     @classmethod
     def nodes(cls, value: str) -> tuple[str, list[str], str, list[str]]:
-        """Exp(x) - 1."""
+        """Return the nodes of Exp(x) - 1."""
         return "Exp", [value], "Sub", ["first", "one"]
 
 
 class _Log1p(_Elementwise):
-    """log1p(x) = log(1 + x); near 0 within float32's rounding of 1."""
+    """log1p(x) = log(1 + x); near 0 its error is float32's rounding error at 1."""
 
     @classmethod
     def nodes(cls, value: str) -> tuple[str, list[str], str, list[str]]:
-        """Log(1 + x)."""
+        """Return the nodes of Log(1 + x)."""
         return "Add", ["one", value], "Log", ["first"]

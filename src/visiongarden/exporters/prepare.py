@@ -1,4 +1,4 @@
-"""The model as it is exported: in float32, and built at the exported image size."""
+"""Preparation of a model for export: float32, built for the exported image size."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from visiongarden.types import ImageSize
 
 
 def prepared(model: Any, image_size: ImageSize | int | None) -> tuple[Any, ImageSize]:
-    """The model in float32 at the exported size, itself where it is that already; and the size.
+    """Return the model in float32 for the exported image size, and the size.
 
-    ONNX Runtime has no bfloat16 convolution, and a mixed-precision model keeps its weights in
-    float32 anyway. A part may take numbers from the image size, so another size is built again.
+    The model itself is returned if it already is in this form. ONNX Runtime has no bfloat16
+    convolution, and a mixed-precision model stores its weights in float32 anyway. A part may use
+    the image size as a constant, so for another size the model is built again.
 
     Args:
-        model: a `Detector`, `Classifier` or `Segmenter`, or a `DarknetModel`.
-        image_size: (height, width), or the side of a square; None takes the model's own.
+        model: A `Detector`, `Classifier`, `Segmenter` or `DarknetModel`.
+        image_size: (height, width), or the side of a square; None uses that of the model.
 
     Raises:
-        UserError: there is no size, the parts do not take it or have other weights there, or a
-            layer computes in bfloat16 whatever the model's policy.
+        UserError: No image size is known, the parts cannot be built for it or have other weights
+            then, or a layer always computes in bfloat16.
     """
     size = _size(model, image_size)
     changes: dict[str, Any] = {}
@@ -51,7 +52,7 @@ def _size(model: Any, image_size: ImageSize | int | None) -> ImageSize:
 
 
 def _half_precision(model: Any) -> list[Any]:
-    """Layers that compute in another type than float32."""
+    """Return the layers that compute in bfloat16 or float16."""
     layers = model._flatten_layers()
     return [layer for layer in layers if layer.compute_dtype in ("bfloat16", "float16")]
 
@@ -61,7 +62,7 @@ def _rebuilt(model: Any, changes: dict[str, Any], size: ImageSize) -> Any:
         twin = type(model).from_config(model.get_config() | changes)
     except UserError:
         raise
-    except Exception as error:  # a user's own `wire` raises whatever it likes
+    except Exception as error:  # a user's `wire` may raise anything
         raise UserError(
             f"the model cannot be built for images of {size[0]} × {size[1]}",
             rule="parts that take this size",

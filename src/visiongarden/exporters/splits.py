@@ -1,7 +1,8 @@
-"""Splits of channels where the channels come first, as ONNX's convolutions have them.
+"""Removal of transpositions around channel splits in exported ONNX graphs.
 
-tf2onnx moves transpositions through every operation but those of several outputs, so that each
-split of a map would turn it to and fro.
+ONNX convolutions have channels first, Keras has channels last. tf2onnx moves the transpositions
+between them through all operations except those with several outputs, so each split of a feature
+map would keep transpositions around it: a twentieth of the inference time of a file.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ _LAST, _FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
 def split_channels_first(graph: Any) -> int:
-    """Takes the transpositions around splits of the last axis out of an `onnx.GraphProto`.
+    """Remove the transpositions around splits of the last axis in an `onnx.GraphProto`.
 
-    A split is changed where its input was turned to channels last and all that it gives is turned
-    back; the numbers are the same.
+    A split is changed if its input is transposed to channels last and all its outputs are
+    transposed back. The results are the same numbers.
 
     Returns:
-        How many splits were changed.
+        The number of changed splits.
     """
     makers = {name: node for node in graph.node for name in node.output}
     users: dict[str, list[Any]] = defaultdict(list)
@@ -36,6 +37,7 @@ def split_channels_first(graph: Any) -> int:
             or not _turns(turned, _LAST)
             or axis is None
             or axis.i not in (-1, 3)
+            # A graph output must keep its name and its layout.
             or shown & {*split.output, *(node.output[0] for node in back)}
             or not all(_turns(node, _FIRST) for node in back)
         ):
@@ -48,6 +50,7 @@ def split_channels_first(graph: Any) -> int:
                     if name == node.output[0]:
                         user.input[place] = node.input[0]
             graph.node.remove(node)
+        # Their recorded shapes still have the channels last.
         _forget_shapes(graph, set(split.output))
         changed += 1
     used = {name for node in graph.node for name in node.input} | shown

@@ -1,4 +1,4 @@
-"""The fresh process: `python -m visiongarden.exporters.worker FOLDER`; see `fresh`."""
+"""Conversion process: `python -m visiongarden.exporters.worker FOLDER`; see `fresh`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from visiongarden.models import load
 
 
 def main(folder: Path) -> None:
-    """Converts the folder's model, or writes why it cannot."""
+    """Convert the model in a shared folder, or write the reason why it cannot be converted."""
     job = json.loads((folder / JOB).read_text(encoding="utf-8"))
     try:
         for name, file in job["modules"]:
@@ -25,7 +25,7 @@ def main(folder: Path) -> None:
         convert(load(folder / MODEL), tuple(job["size"]), folder / DRAFT)
     except UserError as error:
         _refuse(folder, error)
-    except Exception as error:  # whatever a user's module or layer raises on another backend
+    except Exception as error:  # user code may raise anything on another backend
         _refuse(
             folder,
             UserError(
@@ -54,7 +54,7 @@ def _import(name: str, file: str | None) -> None:
     with contextlib.suppress(ModuleNotFoundError):
         importlib.import_module(name)
         return
-    # A module that was loaded from its file, as pytest does, has a name that no path finds.
+    # A module loaded from its file, as pytest does, has a name that cannot be found in `sys.path`.
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise ModuleNotFoundError(f"no module {name} in {file}")

@@ -1,4 +1,4 @@
-"""What a model is: its figure, its parameters and its compute."""
+"""Summary, parameter count, compute and comparison of models."""
 
 from visiongarden.inspect.count import Count, count
 from visiongarden.inspect.deployed import deployed

@@ -1,4 +1,4 @@
-"""Parameters and compute of a model or a part."""
+"""Number of parameters and MACs of a model, a part or a layer."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from visiongarden.parts.connection import check_image_size
 from visiongarden.types import FeatureSpec, ImageSize, stride_of
 
 DEFAULT_SIZE: ImageSize = (640, 640)
-"""Where a model leaves the size open and none is given; what most detectors are published at."""
+"""Default image size of models with an open input size; most detectors are published at it."""
 
 
 @dataclass(frozen=True)
 class Count:
-    """Size and compute of a model, a part or a stage.
+    """Parameters and compute of a model, a part or a stage.
 
     Attributes:
-        trainable: parameters that training changes: what papers publish.
-        total: all parameters; moving means and variances of batch normalisation among them.
-        macs: multiply-accumulates of convolutions and dense layers for one image. Bias,
-            normalisation, activation, pooling and products of two feature maps are not counted.
-        outputs: numbers that those convolutions and dense layers give out; some papers count one
-            operation more for each, for a bias, or two for a normalisation.
+        trainable: Number of trainable parameters, the number that papers publish.
+        total: Number of all parameters, including moving statistics of batch normalization.
+        macs: Multiply-accumulates of convolutions and dense layers for one image. Biases,
+            normalization, activations, pooling and products of two feature maps are not counted.
+        outputs: Number of output values of those convolutions and dense layers. Some papers add one
+            operation per value for the bias, or two for the normalization.
     """
 
     trainable: int
@@ -40,7 +40,7 @@ class Count:
 
     @property
     def flops(self) -> int:
-        """2 × MACs: what Darknet calls BFLOPs; many papers call the MACs themselves FLOPs."""
+        """2 × MACs, as in Darknet's BFLOPs; many papers call the MACs themselves FLOPs."""
         return 2 * self.macs
 
 
@@ -49,16 +49,16 @@ def count(
     image_size: ImageSize | int | None = None,
     inputs: FeatureSpec = IMAGE,
 ) -> Count:
-    """Counts parameters and MACs; a part is drawn without its weights' memory.
+    """Count parameters and MACs; the weights of a part are not allocated.
 
     Args:
-        source: a model or a part.
-        image_size: (height, width) or one number for both; by default the model's own, else 640.
-        inputs: what comes into a part, where it is a decoder or a head.
+        source: A model or a part.
+        image_size: (height, width) or the side of a square; by default that of the model, or 640.
+        inputs: Channels and strides of the feature maps that a decoder or head reads.
 
     Raises:
-        UserError: the image size does not suit the model.
-        ContractError: the part does not suit `inputs`.
+        UserError: The model cannot process this image size.
+        ContractError: The part cannot process `inputs`.
 
     Example:
         >>> count(vg.backbones.ResNet(depth=50), 224).macs
@@ -72,7 +72,12 @@ def count(
 
 
 def count_of(layer: keras.Layer, found: Counter[int]) -> Count:
-    """Parameters of a built layer, beside its share of the MACs that were `found`."""
+    """Return the parameters and MACs of a built layer.
+
+    Args:
+        layer: A built layer or model.
+        found: MACs by `id(layer)`, as returned by `macs_by_layer`.
+    """
     return Count(
         trainable=_elements(layer.trainable_weights),
         total=_elements(layer.weights),
@@ -82,7 +87,7 @@ def count_of(layer: keras.Layer, found: Counter[int]) -> Count:
 
 
 def size_for(source: keras.Model | Part, image_size: ImageSize | int | None) -> ImageSize:
-    """The size asked for, else the model's own, else 640 × 640."""
+    """Return the specified image size, or that of the model, or 640 × 640."""
     if image_size is None:
         return getattr(source, "image_size", None) or DEFAULT_SIZE
     if isinstance(image_size, int):
@@ -91,7 +96,20 @@ def size_for(source: keras.Model | Part, image_size: ImageSize | int | None) -> 
 
 
 def drawn(source: keras.Model | Part, size: ImageSize, inputs: FeatureSpec = IMAGE) -> keras.Model:
-    """A model at `size` with the graph of `source`: the model itself where it suits."""
+    """Build the graph of `source` at an image size.
+
+    A part becomes a model, a model of parts with another fixed size is built again, and any other
+    model is returned unchanged.
+
+    Args:
+        source: A model or a part.
+        size: (height, width) of the images.
+        inputs: Channels and strides of the feature maps that a decoder or head reads.
+
+    Raises:
+        UserError: The source is not a part or a built model, or cannot process this image size.
+        ContractError: The part cannot process `inputs`.
+    """
     if isinstance(source, Joined) and source.image_size is None:
         check_image_size(size, max(stride_of(level) for level in source.parts.backbone.levels))
         return source
@@ -109,7 +127,7 @@ def drawn(source: keras.Model | Part, size: ImageSize, inputs: FeatureSpec = IMA
 
 
 def symbolic_inputs(model: keras.Model, size: ImageSize) -> object:
-    """Symbolic tensors of batch 1 for a model's inputs; sides that are open are those of `size`."""
+    """Return symbolic tensors of batch size 1 for a model's inputs; `size` replaces open sides."""
 
     def tensor(given: keras.KerasTensor) -> keras.KerasTensor:
         sides = given.shape[1:]

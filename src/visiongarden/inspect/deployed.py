@@ -1,4 +1,4 @@
-"""Size and compute of a model as it is deployed, which is what some papers publish."""
+"""Parameters and MACs of a model as it is deployed, the numbers that some papers publish."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ def deployed(
     image_size: ImageSize | int | None = None,
     inputs: FeatureSpec = IMAGE,
 ) -> Count:
-    """Counts what is left after training: nothing that is for training only, no normalisation.
+    """Count parameters and MACs without layers used only in training and without normalization.
 
-    Parallel branches fold into one convolution (RepVGG, Ding et al. 2021, section 3.3) and branches
-    of a head that only teach are left out. Batch normalisation folds into the convolution before
-    it, whose bias takes the place of scale and shift.
+    Parallel branches are folded into one convolution (RepVGG, Ding et al. 2021, section 3.3), and
+    auxiliary branches of a head are removed. Batch normalization is folded into the convolution
+    before it, whose bias replaces scale and shift.
 
     Args:
-        source: a model or a part.
-        image_size: (height, width) or one number for both; by default the model's own, else 640.
-        inputs: what comes into a part, where it is a decoder or a head.
+        source: A model or a part.
+        image_size: (height, width) or the side of a square; by default that of the model, or 640.
+        inputs: Channels and strides of the feature maps that a decoder or head reads.
 
     Returns:
-        `trainable` and `total` are the same: the numbers that the deployed file holds.
+        A `Count` with equal `trainable` and `total`: the number of values in the deployed file.
 
     Raises:
-        UserError: the image size does not suit the model.
-        ContractError: the part does not suit `inputs`.
+        UserError: The model cannot process this image size.
+        ContractError: The part cannot process `inputs`.
     """
     size = size_for(source, image_size)
     with weightless():
@@ -59,8 +59,10 @@ def deployed(
 
 
 def _own(layer: keras.Layer) -> int:
-    """Numbers of a layer that holds weights itself."""
+    """Return the number of values that a layer itself contributes to the deployed file."""
     if isinstance(layer, keras.layers.BatchNormalization):
+        # Folded into the convolution before it: of the four vectors only one remains, the bias.
         return math.prod(layer.gamma.shape)
+    # A layer made of layers reports the weights of its sublayers, which are counted themselves.
     own = [] if list(layer._flatten_layers(include_self=False)) else layer.weights
     return sum(math.prod(weight.shape) for weight in own)

@@ -1,4 +1,4 @@
-"""`diff`: what changed between two models, and which weights would survive a transfer."""
+"""Comparison of two models, and the weights that a transfer between them would copy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from visiongarden.types import FeatureSpec, ImageSize
 from visiongarden.weights.live import named_weights
 
 Shapes = dict[str, dict[str, tuple[int, ...]]]
-"""Path of a layer -> name of a weight -> shape."""
+"""Weight shapes by layer path and weight name."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,18 @@ def diff(
     image_size: ImageSize | int | None = None,
     inputs: FeatureSpec = IMAGE,
 ) -> ModelDiff:
-    """Compares two models or parts; no weight's value is looked at.
+    """Compare two models or parts by configuration, layers and weight shapes, not by weight values.
 
     Args:
-        before: a model, a part, or the path of a `.keras` file.
-        after: likewise.
-        image_size: (height, width) or one number for both, for the MACs; by default each model's
-            own, else 640.
-        inputs: what comes into the parts, where they are decoders or heads.
+        before: A model, a part, or the path of a `.keras` file.
+        after: A model, a part, or the path of a `.keras` file.
+        image_size: (height, width) or the side of a square, for the MACs; by default that of each
+            model, or 640.
+        inputs: Channels and strides of the feature maps that decoders or heads read.
 
     Raises:
-        ModelFileError: a file does not open.
-        UserError: the image size does not suit a model.
+        ModelFileError: A file cannot be opened.
+        UserError: A model cannot process this image size.
 
     Example:
         >>> diff(vg.decoders.FPN(channels=64), vg.decoders.FPN(channels=96), inputs=spec).fields
@@ -99,7 +99,7 @@ def _label(source: Any) -> str:
 
 
 def _said(source: Any) -> tuple[dict[str, Part], dict[str, Any]]:
-    """Parts by role, and what the model itself says."""
+    """Return the parts by role, and the model's own fields."""
     if isinstance(source, Part):
         return {source.role: source}, {}
     if not isinstance(source, Joined):
@@ -123,7 +123,7 @@ def _fields(first: _Facts, second: _Facts) -> Iterator[FieldChange]:
 
 
 def changes(old: Any, new: Any, prefix: str = "") -> Iterator[FieldChange]:
-    """Fields of two dicts that differ, dicts within dicts by dotted names."""
+    """Yield the fields that differ between two dicts; nested fields have dotted names."""
     for name in dict.fromkeys([*old, *new]):
         before, after = old.get(name), new.get(name)
         if isinstance(before, dict) and isinstance(after, dict):
@@ -133,12 +133,12 @@ def changes(old: Any, new: Any, prefix: str = "") -> Iterator[FieldChange]:
 
 
 def with_fields(found: ModelDiff, before: str, after: str, more: list[FieldChange]) -> ModelDiff:
-    """The same diff under other labels, with fields that are none of the model's."""
+    """Return a diff with other labels and additional fields, for example those of a recipe."""
     return replace(found, before=before, after=after, fields=(*found.fields, *more))
 
 
 def _changes(first: _Facts, second: _Facts) -> Iterator[LayerChange]:
-    """Parts that were replaced, one row each, and the layers of all others."""
+    """Yield one row for each replaced part, then the changed layers of all other parts."""
     old, new = dict(first.shapes), dict(second.shapes)
     for role in (role for role in first.parts if role in second.parts):
         before, after = _of_part(old, role), _of_part(new, role)
@@ -147,6 +147,7 @@ def _changes(first: _Facts, second: _Facts) -> Iterator[LayerChange]:
         size = sum(_size(weights) for weights in after.values())
         detail = f"{first.parts[role]} → {second.parts[role]}"
         yield LayerChange(role, "replaced", len(after), size, detail)
+        # One row for the part is enough: its layers would all be listed as removed and added.
         old = {path: weights for path, weights in old.items() if path not in before}
         new = {path: weights for path, weights in new.items() if path not in after}
     yield from _layers(old, new)
@@ -157,7 +158,7 @@ def _of_part(shapes: Shapes, role: str) -> Shapes:
 
 
 def _is_replaced(first: _Facts, second: _Facts, role: str, before: Shapes, after: Shapes) -> bool:
-    """Whether the part is of another type, or no layer of it is found by its path."""
+    """Return whether the part has another type, or no layer path in common with its predecessor."""
     if type(first.parts[role]) is not type(second.parts[role]):
         return True
     return not before.keys() & after.keys()
@@ -174,7 +175,7 @@ def _layers(old: Shapes, new: Shapes) -> Iterator[LayerChange]:
 
 
 def _alone(here: Shapes, there: Shapes, change: str) -> Iterator[LayerChange]:
-    """Layers of one side alone, gathered under the shortest path that the other lacks."""
+    """Yield the layers that exist only in `here`, grouped by the shortest path not in `there`."""
     known = {"/".join(steps[: i + 1]) for each in there for steps in [each.split("/")] for i in
              range(len(steps))}  # fmt: skip
     gathered: dict[str, list[str]] = defaultdict(list)

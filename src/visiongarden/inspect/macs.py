@@ -1,4 +1,4 @@
-"""Multiply-accumulates, measured on symbolic tensors: nothing is computed, no weight is read."""
+"""Multiply-accumulates, measured on symbolic tensors without computation or weight values."""
 
 from __future__ import annotations
 
@@ -36,13 +36,14 @@ _COUNTED = (
 
 
 def macs_by_layer(model: keras.Model, inputs: Any) -> Counter[int]:
-    """`id(layer)` -> MACs of every convolution and dense layer inside `model`, for one pass.
+    """Return the MACs of each convolution and dense layer in one forward pass, by `id(layer)`.
 
     A layer that is called several times counts each time.
 
     Args:
-        model: any built model.
-        inputs: symbolic tensors of static shape, batch 1, as the model takes them.
+        model: A built model.
+        inputs: Symbolic tensors of static shape and batch size 1, in the structure of the model's
+            inputs.
     """
     found: Counter[int] = Counter()
     with without_new_calls(model), _recording(model, found):
@@ -51,30 +52,34 @@ def macs_by_layer(model: keras.Model, inputs: Any) -> Counter[int]:
 
 
 def macs_inside(layer: keras.Layer, found: Counter[int]) -> int:
-    """MACs of a layer and all that it is made of."""
+    """Return the MACs of a layer and all its sublayers."""
     return sum(found[id(leaf)] for leaf in every_layer(layer))
 
 
 def outputs_inside(layer: keras.Layer, found: Counter[int]) -> int:
-    """Numbers that the counted layers inside `layer` give out: their MACs over those of one."""
+    """Return the number of output values of all counted layers inside `layer`.
+
+    It is the quotient of a layer's MACs and its MACs per output value.
+    """
     counted = (leaf for leaf in every_layer(layer) if found[id(leaf)])
     return sum(found[id(leaf)] // _macs_per_output(leaf) for leaf in counted)
 
 
 def every_layer(layer: keras.Layer) -> list[keras.Layer]:
-    """The layer itself and every layer inside it, each once."""
+    """Return the layer itself and all its sublayers, without duplicates."""
     return list({id(each): each for each in layer._flatten_layers()}.values())
 
 
 @contextmanager
 def _recording(model: keras.Model, found: Counter[int]) -> Iterator[None]:
-    # On the instances, not on the classes: what other models do meanwhile is not touched. A layer
-    # is reached through `call` where a plain layer around it is traced by the backend.
+    # Methods are replaced on the instances, not on the classes, so that other models that run at
+    # the same time are not affected. Both methods are counted: a layer is reached through `call`
+    # where a plain layer around it is traced by the backend.
     watched = [layer for layer in every_layer(model) if isinstance(layer, (*_COUNTED, Composite))]
     try:
         for layer in watched:
             if isinstance(layer, Composite):
-                # A composite remembers its shapes; only its `call` reaches the layers inside.
+                # A composite caches its output shapes; only its `call` reaches the layers inside.
                 object.__setattr__(layer, "compute_output_spec", layer.call)
             else:
                 for name in ("compute_output_spec", "call"):
@@ -110,6 +115,11 @@ def _macs(layer: Any, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> int:
 
 
 def _einsum_macs(layer: Any, inputs: tuple[int, ...]) -> int:
+    """Return the MACs of an `EinsumDense`.
+
+    Each input value is multiplied with the kernel values that share its labels, so the number of
+    products is the size of the input times the kernel dimensions the input lacks.
+    """
     kernel = tuple(layer.kernel.shape)
     kernel_labels = layer.equation.split("->")[0].split(",")[1]
     input_labels = layer.equation.split(",")[0]
@@ -120,7 +130,7 @@ def _einsum_macs(layer: Any, inputs: tuple[int, ...]) -> int:
 
 
 def _macs_per_output(layer: Any) -> int:
-    """How many MACs each of a layer's outputs takes."""
+    """Return the MACs of one output value of a layer."""
     if isinstance(layer, _SEPARABLE):
         inner = math.prod(layer.depthwise_kernel.shape) + math.prod(layer.pointwise_kernel.shape)
         return int(inner // layer.filters)
@@ -132,6 +142,6 @@ def _macs_per_output(layer: Any) -> int:
         sides = zip(labels.split(",")[1], kernel, strict=True)
         return math.prod(side for label, side in sides if label not in result)
     if isinstance(layer, _PER_INPUT):
-        # Every input reaches kernel * filters outputs; strides spread them.
+        # Each input value contributes to kernel * filters outputs; strides distribute them.
         return max(math.prod(kernel) // kernel[-2] // math.prod(layer.strides), 1)
     return math.prod(kernel[:-1])

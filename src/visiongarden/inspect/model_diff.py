@@ -1,4 +1,4 @@
-"""`ModelDiff`: what differs between two models, as a value and as text."""
+"""Result of a model comparison, as a value and as text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WIDTH, _LISTED = 100, 40
 
 @dataclass(frozen=True)
 class FieldChange:
-    """A field that says something else: "decoder.channels", or "decoder" for another kind."""
+    """Change of one field, such as "decoder.channels", or of a whole part, such as "decoder"."""
 
     place: str
     before: Any
@@ -27,15 +27,15 @@ class FieldChange:
 
 @dataclass(frozen=True)
 class LayerChange:
-    """Layers under one path that came, went, or have weights of other shapes.
+    """Layers under one path that were added, removed, replaced, or have other weight shapes.
 
     Attributes:
-        path: prefix of the weights' paths.
-        change: "added", "removed" or "changed"; "replaced" for a whole part of which no weight
-            survives, or that is of another type.
-        layers: number of layers with weights under the path.
-        parameters: all of theirs; after the change, where there is an after.
-        detail: shapes that changed, "kernel 3 × 3 × 8 × 16 → 3 × 3 × 8 × 32".
+        path: Prefix of the paths of their weights.
+        change: "added", "removed" or "changed"; "replaced" for a whole part that has another type
+            or of which no weight can be transferred.
+        layers: Number of layers with weights under the path.
+        parameters: Number of their parameters; after the change, unless they were removed.
+        detail: Shapes that changed, for example "kernel 3 × 3 × 8 × 16 → 3 × 3 × 8 × 32".
     """
 
     path: str
@@ -47,19 +47,21 @@ class LayerChange:
 
 @dataclass(frozen=True)
 class ModelDiff:
-    """What changed; `str(diff)` is text of at most 100 columns, rich prints it as tables.
+    """Differences between two models.
+
+    `str(diff)` is text of at most 100 columns; rich prints the value as tables.
 
     Attributes:
-        before: the first model's label.
-        after: the second's.
-        fields: of parts and of the model.
-        layers: by path, as the weights spell it.
-        count_before: parameters and MACs of the first.
-        count_after: of the second.
-        sizes: (height, width) that the MACs hold for, first and second.
-        survive: paths whose weights have the same shape in both: what a transfer would copy.
-        lost: paths of the second that a transfer would leave as they are.
-        share: of the second's parameters that survive, 0 to 1.
+        before: Label of the first model.
+        after: Label of the second model.
+        fields: Changed fields of the parts and of the model.
+        layers: Changed layers by path, as in the paths of the weights.
+        count_before: Parameters and MACs of the first model.
+        count_after: Parameters and MACs of the second model.
+        sizes: (height, width) at which the MACs of the first and second model were counted.
+        survive: Paths of weights with equal shapes in both models, which a transfer would copy.
+        lost: Paths of weights of the second model that a transfer would not change.
+        share: Fraction of the second model's parameters that a transfer would copy, 0 to 1.
     """
 
     before: str
@@ -75,11 +77,11 @@ class ModelDiff:
 
     @property
     def same(self) -> bool:
-        """Whether fields, layers and shapes are all the same."""
+        """Whether fields, layers and shapes are equal."""
         return not self.fields and not self.layers
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists and numbers, for JSON."""
+        """Return plain dicts, lists and numbers, for JSON."""
         found = asdict(self)
         for side in ("before", "after"):
             found[f"count_{side}"]["flops"] = getattr(self, f"count_{side}").flops
@@ -90,7 +92,7 @@ class ModelDiff:
 
 
 def table_of(diff: ModelDiff) -> str:
-    """Tables of fields, layers and totals; at most 100 columns."""
+    """Format fields, layers and totals as tables of at most 100 columns."""
     from rich.console import Console
     from rich.text import Text
 
@@ -117,6 +119,7 @@ def table_of(diff: ModelDiff) -> str:
             f"{diff.share:.1%} of the second's parameters"
         )
     )
+    # rich pads the lines of a table with spaces.
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in lines)
 

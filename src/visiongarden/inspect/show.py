@@ -1,4 +1,4 @@
-"""The figure of a model as a table: part -> stage -> size, repeats, parameters, compute."""
+"""Summary of a model by part and stage: output size, repeats, parameters and compute."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ WIDTH = 100
 
 @dataclass(frozen=True)
 class Row:
-    """One stage: a layer of a part's top level that has weights, or that changes the size.
+    """Stage of a part: a top-level layer that has weights, changes the shape or outputs a level.
 
     Attributes:
         part: "backbone", "decoder" or "head".
-        stage: the layer's name; a weight's path starts with `part/stage`.
-        kind: the layer's class, and what it repeats: "DarknetStage ×8".
-        repeats: how often the stage repeats its unit.
-        output: shape of one image's result, (height, width, channels) as a rule.
-        level: the level that the part gives on from here, or "".
-        count: parameters and MACs.
+        stage: Name of the layer; the paths of its weights start with `part/stage`.
+        kind: Class of the layer and number of repeated units, for example "DarknetStage ×8".
+        repeats: Number of times the stage repeats its unit.
+        output: Output shape for one image, usually (height, width, channels).
+        level: Level that the part outputs here, or "".
+        count: Parameters and MACs.
     """
 
     part: str
@@ -51,15 +51,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Figure:
-    """A model's figure; `str(figure)` is text of at most 100 columns, rich prints it as a table.
+    """Summary of a model; `str(figure)` is text of at most 100 columns, rich prints it as a table.
 
     Attributes:
-        title: what is shown.
-        image_size: (height, width) that sizes and MACs hold for.
-        rows: stage by stage.
-        parts: part -> parameters and MACs.
-        count: of the whole.
-        boxes: layers with what they read and what is inside them: what `html` draws.
+        title: Name of the model or part.
+        image_size: (height, width) at which shapes and MACs were computed.
+        rows: The stages, in order.
+        parts: Parameters and MACs of each part.
+        count: Parameters and MACs of the whole model.
+        boxes: Layers with their inputs and sublayers, as `html` draws them.
     """
 
     title: str
@@ -78,14 +78,14 @@ class Figure:
         return "\n".join(line.rstrip() for line in lines)
 
     def html(self) -> str:
-        """The figure drawn, as one page that needs nothing beside it."""
+        """Return the figure as one self-contained HTML page."""
         return page(self.title, self.image_size, self.boxes, self.parts, self.count)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the page; returns its path.
+        """Write the HTML page and return its path.
 
         Raises:
-            UserError: the name does not end in .html.
+            UserError: The name does not end in .html or .htm.
         """
         path = Path(path)
         if path.suffix not in {".html", ".htm"}:
@@ -98,7 +98,7 @@ class Figure:
         return atomic_write(path, self.html())
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists and numbers, for JSON."""
+        """Return plain dicts, lists and numbers, for JSON."""
         return {
             "title": self.title,
             "image_size": list(self.image_size),
@@ -125,16 +125,19 @@ def show(
     image_size: ImageSize | int | None = None,
     inputs: FeatureSpec = IMAGE,
 ) -> Figure:
-    """The figure of a detector, a part or a saved model; no weight is used.
+    """Summarize a model, a part or a saved model; weight values are not used.
 
     Args:
-        source: a model, a part, or the path of a `.keras` file.
-        image_size: (height, width) or one number for both; by default the model's own, else 640.
-        inputs: what comes into a part, where it is a decoder or a head.
+        source: A model, a part, or the path of a `.keras` file.
+        image_size: (height, width) or the side of a square; by default that of the model, or 640.
+        inputs: Channels and strides of the feature maps that a decoder or head reads.
+
+    Returns:
+        A `Figure`, which prints as a table and saves as an HTML page.
 
     Raises:
-        ModelFileError: the file does not open.
-        UserError: the image size does not suit the model.
+        ModelFileError: The file cannot be opened.
+        UserError: The model cannot process this image size.
     """
     name = ""
     if isinstance(source, (str, Path)):
@@ -157,7 +160,7 @@ def show(
 
 
 def _subs(model: keras.Model) -> list[keras.Model]:
-    """The parts of a model that is made of parts, else the model."""
+    """Return the parts of a model made of parts, or else the model itself."""
     parts = [getattr(model, role, None) for role in ("backbone", "decoder", "head")]
     return [part for part in parts if isinstance(part, keras.Model)] or [model]
 

@@ -1,4 +1,4 @@
-"""Write results, plots and pages of a model to files."""
+"""Result files, plots and reports."""
 
 from visiongarden.reporting.plots import plot_history
 from visiongarden.reporting.result_files import (

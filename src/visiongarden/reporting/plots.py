@@ -1,4 +1,4 @@
-"""Curves of a run."""
+"""Plots of a training run."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ def plot_history(
     figures: Sequence[str] = ("AP", "AP50"),
     judged_by: str = "COCO figures",
 ) -> Path:
-    """Writes loss (with its terms) and the judged figures over the epochs as one PNG.
+    """Plot the loss with its terms and the metrics over the epochs, as one PNG file.
 
     Args:
-        history: one dict an epoch, as `fit` returns it.
-        path: of the picture.
-        figures: names of the judged figures; the rest is the loss and its terms.
-        judged_by: what the figures are.
+        history: One dict per epoch, as returned by `fit`.
+        path: Path of the file.
+        figures: Names of the metrics; all other values are plotted with the loss.
+        judged_by: Name of the metrics, for the title.
+
+    Returns:
+        The path of the file.
     """
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""What is written about predictions: one report for each task."""
+"""Reports on predictions: summary line and result files of each task."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import numpy as np
 from visiongarden.types import ClassMap, Detections, Ranking, Segments
 
 _LISTED = 10
-"""Classes in a summary."""
+"""Maximum number of classes in a summary."""
 
 
 class Report:
-    """Base: collects one row an image; subclasses say what a row holds.
+    """Base class of reports, which collect one row per image; subclasses define the rows.
 
     Args:
-        class_map: names of the classes; without it their numbers are written.
-        threshold: least score that counts.
+        class_map: Names of the classes; without it, rows contain class indices.
+        threshold: Minimum score of a prediction.
     """
 
     files: tuple[str, ...] = ()
@@ -33,46 +33,52 @@ class Report:
         self.best: list[float] = []
 
     def add(self, file: Path, found: Any, best: float = 0.0) -> None:
-        """Adds an image, and the best score in it, also one below the threshold."""
+        """Add an image.
+
+        Args:
+            file: Path of the image.
+            found: Prediction for the image.
+            best: Best score in the image, which may be below the threshold.
+        """
         self.rows.append({"file": str(file)} | self.row(file, found))
         self.best.append(best)
 
     def summary(self) -> str:
-        """Number of images, and of what was found in them, on one line."""
+        """Return the number of images and a summary of their predictions, on one line."""
         return f"{_number(len(self.rows), 'image')}: {self.found()}"
 
     def found(self) -> str:
-        """What was found in all images together."""
+        """Summarize the predictions for all images."""
         raise NotImplementedError
 
     def row(self, file: Path, found: Any) -> dict[str, Any]:
-        """What was found in an image, as plain objects."""
+        """Convert the prediction for an image into plain objects, for JSON."""
         raise NotImplementedError
 
     def pictures(self, file: Path, found: Any) -> dict[str, np.ndarray]:
-        """Name -> pixels of what is written besides the annotated picture."""
+        """Return the images to write besides the annotated image, by file name."""
         return {}
 
     def picture_names(self, file: Path) -> list[str]:
-        """Names of `pictures`."""
+        """Return the file names of `pictures`."""
         return []
 
     def texts(self) -> dict[str, str]:
-        """Name -> content of the files about all images."""
+        """Return the contents of the files about all images, by file name."""
         return {self.files[0]: json.dumps(self.rows, indent=1)}
 
     def name(self, index: int) -> Any:
-        """Name of a class."""
+        """Return the name of a class, or its index if names are unknown."""
         return self.class_map.names[int(index)] if self.class_map else int(index)
 
 
 class DetectionReport(Report):
-    """Boxes with classes and scores."""
+    """Report on detections: boxes with classes and scores."""
 
     files = ("detections.json",)
 
     def row(self, file: Path, found: Detections) -> dict[str, Any]:
-        """`detections`: class, score, box."""
+        """Return `detections`, each with class, score and box (xyxy in pixels)."""
         rows = [
             {
                 "class": self.name(index),
@@ -84,7 +90,7 @@ class DetectionReport(Report):
         return {"detections": rows}
 
     def found(self) -> str:
-        """Number of detections; without any, the best score that was below the threshold."""
+        """Return the number of detections, or the best score if all are below the threshold."""
         counts = [len(row["detections"]) for row in self.rows]
         if sum(counts):
             where = _number(sum(map(bool, counts)), "image")
@@ -96,17 +102,17 @@ class DetectionReport(Report):
 
 
 class ClassificationReport(Report):
-    """Classes with scores, also as a table."""
+    """Report on classifications, as JSON and as a table."""
 
     files = ("classes.json", "classes.csv")
 
     def row(self, file: Path, found: Ranking) -> dict[str, Any]:
-        """`classes`: class, score, best first."""
+        """Return `classes`, each with class and score, best first."""
         pairs = zip(found.classes, found.scores, strict=True)
         return {"classes": [{"class": self.name(i), "score": round(float(s), 4)} for i, s in pairs]}
 
     def found(self) -> str:
-        """How many images have each class as their best, and the range of their scores."""
+        """Return the number of images per best class, and the range of the best scores."""
         best = [row["classes"][0] for row in self.rows if row["classes"]]
         scores = [entry["score"] for entry in best]
         if not best:
@@ -119,7 +125,10 @@ class ClassificationReport(Report):
         )
 
     def texts(self) -> dict[str, str]:
-        """JSON, and CSV with a column a class; empty where a score was too low to be listed."""
+        """Return the JSON file, and a CSV file with one column per class.
+
+        A cell is empty if the score of the class is below the threshold.
+        """
         names = list(self.class_map.names) if self.class_map else []
         names = names or sorted({c["class"] for row in self.rows for c in row["classes"]})
         table = io.StringIO()
@@ -133,12 +142,12 @@ class ClassificationReport(Report):
 
 
 class SegmentationReport(Report):
-    """Masks, and how much of an image each class has."""
+    """Report on segmentations: masks, and the fraction of pixels of each class."""
 
     files = ("segments.json",)
 
     def row(self, file: Path, found: Segments) -> dict[str, Any]:
-        """`mask`: its file; `segments`: class, share of the pixels, largest first."""
+        """Return the `mask` file and `segments`: the classes and their shares, largest first."""
         counts = np.bincount(found.classes.ravel())
         order = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i]]
         shares = [
@@ -148,15 +157,15 @@ class SegmentationReport(Report):
         return {"mask": self._mask(file), "segments": shares}
 
     def found(self) -> str:
-        """In how many images each class appears."""
+        """Return the number of images in which each class appears."""
         return _counted(Counter(e["class"] for row in self.rows for e in row["segments"]))
 
     def picture_names(self, file: Path) -> list[str]:
-        """The mask's."""
+        """Return the file name of the mask."""
         return [self._mask(file)]
 
     def pictures(self, file: Path, found: Segments) -> dict[str, np.ndarray]:
-        """The mask itself: grey, class indices."""
+        """Return the mask, a gray image of class indices."""
         return {self._mask(file): found.classes}
 
     def _mask(self, file: Path) -> str:
@@ -171,7 +180,7 @@ _REPORTS: dict[str, type[Report]] = {
 
 
 def report_on(model: Any, threshold: float = 0.0) -> Report:
-    """A new report for a model's task."""
+    """Return an empty report for a model's task."""
     return _REPORTS[model.task](model.class_map, threshold)
 
 
@@ -180,7 +189,7 @@ def _number(count: int, what: str) -> str:
 
 
 def _counted(images: Counter[Any]) -> str:
-    """Classes with their numbers of images, most first."""
+    """List classes with their number of images, most frequent first."""
     listed = [f"{name} in {count}" for name, count in images.most_common(_LISTED)]
     more = len(images) - _LISTED
     return ", ".join(listed) + (f" and {more} more classes" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""`predict_files`: image files -> pictures and numbers in a folder; no failure loses them."""
+"""Prediction on image files; results are written to a folder."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 _PNG_START = 33
-"""Bytes of a PNG's signature and its first chunk, IHDR; other chunks follow."""
+"""Length of a PNG's signature and its first chunk, IHDR, in bytes; other chunks follow."""
 
 _MARK = _chunk(b"tEXt", b"Software\0visiongarden prediction")
-"""By which a result is told from the user's own pictures, so that it may be replaced."""
+"""PNG chunk that marks an image as a result, so that a later prediction may replace it."""
 
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class FileResults:
-    """What `predict_folder` wrote.
+    """Summary of a prediction on files.
 
     Attributes:
-        folder: of the results.
-        files: images whose results were written.
-        skipped: one line for each image that could not be read.
-        summary: number of images and of what was found in them.
-        interrupted: whether Ctrl-C ended it early.
-        total: number of images that were named.
+        folder: Folder of the results.
+        files: Number of images whose results were written.
+        skipped: One line for each image that could not be read.
+        summary: Number of images, and a summary of their predictions.
+        interrupted: Whether Ctrl-C stopped the prediction early.
+        total: Number of images that were specified.
     """
 
     folder: Path
@@ -62,7 +62,7 @@ class FileResults:
 
     @property
     def complete(self) -> bool:
-        """Whether every image has a result."""
+        """Whether each image has a result."""
         return self.files == self.total
 
 
@@ -72,31 +72,34 @@ def predict_files(
     output: str | Path = "predictions",
     score: float | None = None,
 ) -> Path:
-    """`predict` for files: writes an annotated PNG for each image, and the numbers.
+    """Predict on image files; write an annotated PNG for each image, and the predictions as text.
 
-    - Detection: `detections.json`, one object an image: `file`, and `detections` with `class`,
+    - Detection: `detections.json` with one object per image: `file`, and `detections` with `class`,
       `score` and `box` (left, top, right, bottom in pixels).
     - Classification: `classes.json` (`file`, and `classes` with `class` and `score`, best first)
-      and `classes.csv`, a row an image and a column a class.
+      and `classes.csv` with one row per image and one column per class.
     - Segmentation: `segments.json` (`file`, `mask`, and `segments` with `class` and `share` of the
-      pixels), and in `masks/` a grey PNG for each image whose values are class indices.
+      pixels), and for each image a gray PNG of class indices in `masks/`.
 
-    An image that cannot be read is skipped with a warning (logger `visiongarden`); after Ctrl-C
-    the results so far are written. Files that an earlier prediction wrote are replaced, no others.
+    An image that cannot be read is skipped with a warning of the logger `visiongarden`. After
+    Ctrl-C the results so far are written. Results of an earlier prediction are replaced, other
+    files never.
 
     Args:
-        model: a model file.
-        images: image files, or folders of them.
-        output: folder for the results; none that holds one of the images.
-        score: least score of a detection (by default 0.25), or of a class beside the best (0).
+        model: Path of a model file.
+        images: Image files, or folders of image files.
+        output: Folder of the results; must not contain any of the images.
+        score: Minimum score of a detection (by default 0.25), or of a class other than the best (by
+            default 0).
 
     Returns:
-        The folder.
+        The folder of the results.
 
     Raises:
-        UserError: no image is found, two would be written under one name, or a file is in the way.
-        DataError: no image can be read.
-        KeyboardInterrupt: after Ctrl-C, once the results so far are written.
+        UserError: No image is found, two images would be written under the same name, or a file
+            that is not a result would be replaced.
+        DataError: No image can be read.
+        KeyboardInterrupt: After Ctrl-C, once the results so far are written.
     """
     results = predict_folder(model, images, output, score)
     if results.interrupted:
@@ -111,17 +114,19 @@ def predict_folder(
     score: float | None = None,
     warn: Callable[[str], None] = _LOG.warning,
 ) -> FileResults:
-    """`predict_files`, with a summary.
+    """Predict on image files as `predict_files` does, and return a summary.
 
     Args:
-        model: a model file.
-        images: image files, or folders of them.
-        output: folder for the results.
-        score: as of `predict_files`.
-        warn: is called with one line for each image that cannot be read.
+        model: Path of a model file.
+        images: Image files, or folders of image files.
+        output: Folder of the results.
+        score: As in `predict_files`.
+        warn: Function that is called with one line for each image that cannot be read.
 
     Raises:
-        UserError, DataError: as `predict_files`.
+        UserError: As in `predict_files`.
+        DataError: As in `predict_files`.
+        KeyboardInterrupt: After Ctrl-C, if no result was written before it.
     """
     files, output = _files(images), Path(output)
     _refuse_same_names(files)
@@ -145,7 +150,7 @@ def predict_folder(
     except KeyboardInterrupt:
         interrupted = True
     finally:
-        # Also after an error such as a full disk: what was found so far is kept.
+        # Also after an error such as a full disk: results so far are kept.
         if report.rows:
             _write_texts(report, output)
     if not report.rows and interrupted:
@@ -156,7 +161,7 @@ def predict_folder(
 
 
 def _results(model: Any, files: Sequence[Path], score: float | None) -> Iterator[tuple[Path, Any]]:
-    """Each file with (pixels, what was found, best score), or with why it cannot be read."""
+    """Yield each file with (pixels, prediction, best score), or with the error that occurred."""
     predictor = None
     if not hasattr(model, "detect"):
         task = task_of(model)
@@ -184,7 +189,7 @@ def _write(
     write_png(output / _picture(file), draw(image, found, classes))
     for extra, pixels in report.pictures(file, found).items():
         write_png(output / extra, pixels)
-    # Last: a row in the report means that all files of the image are there.
+    # Last, because a row in the report guarantees that all files of the image are written.
     report.add(file, found, best)
 
 
@@ -194,8 +199,9 @@ def _write_texts(report: Report, output: Path) -> None:
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
-    """Write a uint8 image, RGB or gray, atomically, marked as a result."""
+    """Write a uint8 image, RGB or gray, atomically and marked as a result."""
     raw = cv2.imencode(".png", image[..., ::-1] if image.ndim == 3 else image)[1].tobytes()
+    # Not synced to disk: a result that a power failure destroys can be predicted again.
     atomic_write(path, raw[:_PNG_START] + _MARK + raw[_PNG_START:], durable=False)
 
 
@@ -220,7 +226,7 @@ def _files(images: Sequence[str | Path]) -> list[Path]:
             raise UserError(f"there is no image {image}", fix="check the path")
     if not files:
         raise UserError("there is no image to look at", received=", ".join(map(str, given)))
-    # The same file twice, as of a folder and one of its images, is one image.
+    # A folder and one of its images may both be specified; that image is one image.
     return list(dict.fromkeys(files))
 
 
@@ -238,7 +244,10 @@ def _refuse_same_names(files: Sequence[Path]) -> None:
 
 
 def _refuse_folder_of(files: Sequence[Path], output: Path) -> None:
-    """No result is written among the images: it would replace one, or be taken for one."""
+    """Raise an error if results would be written into a folder of the images.
+
+    They would replace images, or be read as images by the next prediction.
+    """
     there = output.resolve()
     for file in files:
         if file.parent.resolve() == there or file.resolve().parent == there:
@@ -250,7 +259,7 @@ def _refuse_folder_of(files: Sequence[Path], output: Path) -> None:
 
 
 def _refuse_foreign(report: Report, files: Sequence[Path], output: Path) -> None:
-    """Refuse to replace files that no earlier prediction wrote."""
+    """Raise an error if a file that is not a result would be replaced."""
     names = [name for file in files for name in (_picture(file), *report.picture_names(file))]
     for path in (output / name for name in (*report.files, *names)):
         if os.path.lexists(path) and not _is_result(path):
@@ -262,6 +271,10 @@ def _refuse_foreign(report: Report, files: Sequence[Path], output: Path) -> None
 
 
 def _is_result(path: Path) -> bool:
+    """Return whether a file was written by an earlier prediction.
+
+    PNG files are recognized by their mark, JSON and CSV files by their first bytes.
+    """
     try:
         with path.open("rb") as stream:
             start = stream.read(_PNG_START + len(_MARK)).lstrip()
