@@ -215,7 +215,7 @@ def test_predict_is_one_call(monkeypatch, capsys, complete, code):
     )
     calls = []
     monkeypatch.setattr(
-        "visiongarden.evaluation.predict_folder", lambda *given: calls.append(given) or results
+        "visiongarden.reporting.predict_folder", lambda *given: calls.append(given) or results
     )
     assert run("predict", "m.keras", "a.jpg", "b.jpg", "--score", "0.5") == code
     images = [Path("a.jpg"), Path("b.jpg")]

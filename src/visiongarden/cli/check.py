@@ -78,9 +78,9 @@ def lint(
     debug: Debug = False,
 ) -> None:
     """Find faults in the source of layers and parts, with their lines; nothing is run."""
-    from visiongarden import testing
+    from visiongarden import linting
 
-    faults = [fault for file in files for fault in testing.lint(file)]
+    faults = [fault for file in files for fault in linting.lint(file)]
     for fault in faults:
         echo(str(fault))
     if not all(fault.is_warning for fault in faults):
