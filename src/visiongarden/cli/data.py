@@ -44,7 +44,7 @@ def check(
     debug: Debug = False,
 ) -> None:
     """Find what is wrong with labels and images; exit code 2 where there are errors."""
-    from visiongarden.data import doctor
+    from visiongarden import doctor
 
     report, page = doctor.check_set(
         source, output, format, invalid_boxes, stride, image_size, one_based
@@ -104,7 +104,7 @@ def show(
     debug: Debug = False,
 ) -> None:
     """Write a contact sheet: images as training sees them, with their labels."""
-    from visiongarden.data import sheet
+    from visiongarden.doctor import sheet
 
     picture = sheet.sheet_of(
         source, format, split, invalid_boxes, (image_size, image_size), count, columns, seed,
