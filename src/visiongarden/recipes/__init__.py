@@ -1,4 +1,4 @@
-"""Recipes: complete runs as values, and what carries them out."""
+"""Recipes: complete training runs as values, and functions that resolve, compare and run them."""
 
 from visiongarden.recipes.compare import Difference, compare
 from visiongarden.recipes.demo import demo

@@ -1,4 +1,4 @@
-"""`compare`: in which fields two recipes differ."""
+"""`compare`: list the fields in which two recipes differ."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ NAME = "recipe.yaml"
 
 @dataclass(frozen=True)
 class Difference:
-    """One field: its dotted path, and its value on either side; None where a side has no such."""
+    """One field that differs between two recipes.
+
+    Attributes:
+        path: Dotted path of the field.
+        before: Value in the first recipe; None if it has no such field.
+        after: Value in the second recipe; None if it has no such field.
+    """
 
     path: str
     before: Any
@@ -27,14 +33,16 @@ class Difference:
 
 
 def compare(a: Recipe | str | Path, b: Recipe | str | Path) -> list[Difference]:
-    """The fields in which two whole recipes differ, defaults included, in the recipe's order.
+    """List the fields in which two complete recipes differ, in the order of the recipe.
+
+    Fields that only one recipe states are compared with the default of the other.
 
     Args:
-        a: a recipe, its file, or the folder of a run.
-        b: another one.
+        a: A recipe, a recipe file, or the folder of a run.
+        b: The recipe to compare with.
 
     Raises:
-        UserError: there is no such recipe.
+        UserError: A recipe does not exist.
     """
     before, after = (_flat(_recipe(source).to_dict()) for source in (a, b))
     paths = list(before) + [path for path in after if path not in before]

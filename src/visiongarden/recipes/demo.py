@@ -1,4 +1,4 @@
-"""`demo`: the whole way on drawn scenes, from nothing to an exported, proven detector."""
+"""`demo`: train, evaluate, reopen and export a small detector on synthetic scenes."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from visiongarden.scenes import make_scenes
 from visiongarden.types import Detections
 
 COUNT = 600
-"""Scenes that are drawn; a fifth of them is never trained on."""
+"""Number of scenes; a fifth of them is the validation split."""
 
 SHOWN = 12
-"""Pictures on the contact sheet."""
+"""Number of images on the contact sheet."""
 
 _FRESH_PROCESS = """
 import sys
@@ -49,7 +49,7 @@ numpy.savez(outputs, boxes=boxes, scores=scores)
 
 
 def recipe(scenes: str | Path, seed: int = 0) -> Recipe:
-    """The demo's run: about two minutes on two cores."""
+    """Return the recipe of the demo, which takes about two minutes on two cores."""
     return resolve(
         {
             "model": {
@@ -78,20 +78,20 @@ def recipe(scenes: str | Path, seed: int = 0) -> Recipe:
 
 
 def demo(output: str | Path = "runs/demo", seed: int = 0) -> Path:
-    """Draws scenes, trains a detector on them, judges, reopens and exports it.
+    """Generate scenes, train a detector on them, evaluate it, reopen it and export it.
 
-    Leaves in the run's folder: `model.keras`, `model.onnx`, `detections.png` with the truth beside
-    what was found, `pictures/`, `curves.png`, and all that `train` leaves.
+    The folder receives `model.keras`, `model.onnx`, `detections.png` (ground truth above
+    predictions), `pictures/`, `curves.png`, and everything that `train` writes.
 
     Args:
-        output: folder; numbered if it is taken.
-        seed: of scenes, weights, order and augmentation.
+        output: Folder of the run; numbered if it exists.
+        seed: Seed of scenes, weights, order and augmentation.
 
     Returns:
-        The run's folder.
+        The folder of the run.
 
     Raises:
-        UserError: the numbers of the reopened or of the exported model differ.
+        UserError: The outputs of the reopened or of the exported model differ from the model's.
     """
     console, begun = terminal.console(), time.monotonic()
     folder = free_folder(Path(output))
@@ -112,7 +112,10 @@ def demo(output: str | Path = "runs/demo", seed: int = 0) -> Path:
 
 
 def _reopen(console: Console, file: Path, model: Any, val: DetectionDataset) -> None:
-    """Opens the file in a process that knows nothing of this one, and compares every number."""
+    """Open the file in a fresh process and compare all outputs bit for bit.
+
+    A fresh process has none of this one's registered classes, so that it sees what a user would.
+    """
     images = _canvases(model, val, 8)
     with tempfile.TemporaryDirectory() as scratch:
         asked, answer = Path(scratch) / "images.npy", Path(scratch) / "answer.npz"
@@ -132,7 +135,7 @@ def _reopen(console: Console, file: Path, model: Any, val: DetectionDataset) -> 
 
 
 def _pictures(console: Console, model: Any, val: DetectionDataset, folder: Path) -> None:
-    """Writes single pictures, and one sheet with the truth above what was found."""
+    """Write the annotated images, and a sheet of ground truth above predictions."""
     chosen = range(SHOWN)
     images = [np.asarray(val.load(i).image) for i in chosen]
     found = predict(model, images)

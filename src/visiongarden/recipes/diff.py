@@ -1,4 +1,4 @@
-"""`diff`: what changed between two model files or recipes."""
+"""`diff`: show what changed between two models or recipes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from visiongarden.recipes.resolve import resolve
 
 
 def diff(before: str | Path, after: str | Path, image_size: int | None = None) -> inspect.ModelDiff:
-    """Compares models; of two recipes, also data, augmentation and training.
+    """Compare two models; of two recipes, also their data, augmentation and training.
 
     Args:
-        before: a model file (.keras), or a recipe (.yaml).
-        after: likewise; a recipe can be compared with a file.
-        image_size: side of the image for the MACs; by default each model's own.
+        before: A model file (.keras) or a recipe (.yaml).
+        after: Another model file or recipe; a recipe can be compared with a model file.
+        image_size: Side of the image in pixels for the MACs. Defaults to each model's own.
 
     Raises:
-        UserError: a file or a recipe is not sound.
+        UserError: A file or a recipe is not valid.
     """
     recipes = [resolve(path) if _is_recipe(path) else None for path in (before, after)]
     models = [

@@ -1,4 +1,4 @@
-"""`environment.json`: what a run was carried out with, beside what it was told to do."""
+"""`environment.json`: the versions, devices and commit that a run was made with."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _PACKAGES = (
 
 
 def save_environment(folder: Path, seed: int) -> None:
-    """Writes `environment.json` into a run's folder."""
+    """Write `environment.json` into the folder of a run."""
     write_json(folder / ENVIRONMENT, environment(seed))
 
 
 def environment(seed: int) -> dict[str, Any]:
-    """Versions, backend, devices, seed, and the state of the working directory's repository."""
+    """Return versions, backend, devices, seed, command, and the state of the git repository."""
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

@@ -1,8 +1,8 @@
-"""Commit and state of the repository that a run was started in, without running its programs.
+"""Read the commit and state of the repository that a run started in, without running its programs.
 
-`git status` runs what a repository's own configuration names: `core.fsmonitor`, filters, hooks. A
-folder that was downloaded may hold such a configuration, so git never sees it here. The commit is
-read from the files; files are compared by git with an empty configuration.
+`git status` runs programs that a repository's own configuration names: `core.fsmonitor`, filters,
+hooks. A downloaded folder may contain such a configuration, so git never sees it here. The commit
+is read from the files, and git compares the working tree under an empty configuration.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tbare = false\n"
 def repository_state(folder: Path) -> dict[str, Any] | None:
     """Return the commit, and whether files differ from it; None outside a repository.
 
-    `dirty` is None where it cannot be found out: without git, or in a repository of a form that
-    git opens only with the repository's own configuration.
+    `dirty` is None if it cannot be determined: git is not installed, or the repository has a format
+    that git opens only with the repository's own configuration.
     """
     try:
         root, own = _find(folder.resolve())
@@ -37,7 +37,7 @@ def repository_state(folder: Path) -> dict[str, Any] | None:
 
 
 def _find(folder: Path) -> tuple[Path, Path]:
-    """The working tree and its git directory, which a file names in a linked working tree."""
+    """Return the working tree and its git directory; a linked working tree names it in a file."""
     for root in (folder, *folder.parents):
         own = root / ".git"
         if own.is_dir():
@@ -54,7 +54,7 @@ def _common(own: Path) -> Path:
 
 def _commit(own: Path, common: Path) -> str:
     text = _text(own / "HEAD").strip()
-    for _ in range(5):  # git follows as many symbolic references
+    for _ in range(5):  # git also follows at most five symbolic references
         if not text.startswith("ref:"):
             break
         text = _ref(own, common, text.removeprefix("ref:").strip())
@@ -77,7 +77,7 @@ def _ref(own: Path, common: Path, name: str) -> str:
 
 
 def _text(file: Path) -> str:
-    if not file.is_file():  # a pipe that nobody writes into would be read for ever
+    if not file.is_file():  # reading a named pipe would block forever
         raise FileNotFoundError(file)
     with file.open("rb") as stream:
         return stream.read(_MAX_BYTES).decode()
@@ -100,7 +100,7 @@ def _is_dirty(root: Path, own: Path, common: Path, commit: str) -> bool | None:
             "GIT_OPTIONAL_LOCKS": "0",
             "GIT_NO_LAZY_FETCH": "1",
         }
-        # Submodules have configurations of their own.
+        # A submodule has its own configuration, which git would read.
         words = [git, "status", "--porcelain", "--ignore-submodules=all"]
         try:
             answer = subprocess.run(  # noqa: S603

@@ -1,4 +1,4 @@
-"""The length of a run: epochs and batch size for small data sets, and too few steps."""
+"""Length of a run: epochs and batch size for small datasets, and a warning about too few steps."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from visiongarden.training import Training
 from visiongarden.transforms import Augmentation
 
 ENOUGH_STEPS = 1200
-"""Steps of the shortest run that is chosen: 300 epochs of 16 images in batches of 4."""
+"""Steps of the shortest run that the defaults choose: 300 epochs of 16 images, 4 per batch."""
 
 MIN_STEPS = 300
-"""Below this a network from scratch has hardly begun to detect, whatever the data."""
+"""Steps below which a network trained from scratch has hardly begun to detect anything."""
 
 LENGTH = frozenset({"epochs", "batch_size", "judge_every"})
-"""Fields of the training that follow from the number of images where they are not given."""
+"""Training fields whose defaults depend on the number of images."""
 
 MIN_BATCH_SIZE, STEPS_PER_EPOCH = 4, 4
 _EVALUATIONS = 100
 _SMALL = 192
-"""Images of the smallest set that has enough steps at the general batch size and epochs."""
+"""Images in the smallest dataset that has enough steps at the default batch size and epochs."""
 
 
 def default_length(images: int, training: Mapping[str, Any]) -> dict[str, int]:
-    """Batch size, epochs and `judge_every` for so many images, where the recipe leaves them open.
+    """Return `batch_size`, `epochs` and `judge_every` for a number of images.
 
-    A batch of 16 makes one step an epoch of 16 images, so 100 epochs would end after 100 steps.
-    The batch size is halved down to 4 while an epoch has fewer than four steps, and the epochs
-    rise until the run has 1,200 steps. Sets of 192 images and more keep 16 and 100. Small sets are
-    evaluated at most about 100 times: there an evaluation takes as long as an epoch.
+    Fields that the recipe contains are left out. A batch of 16 makes one step per epoch of 16
+    images, so 100 epochs would end after 100 steps. The batch size is halved down to 4 while an
+    epoch has fewer than four steps, and the epochs are increased until the run has 1,200 steps.
+    Datasets of 192 and more images keep 16 and 100. Small datasets are evaluated about 100 times at
+    most, because there an evaluation takes as long as an epoch.
 
     Args:
-        images: number of images of the training split.
-        training: the fields that the recipe gives.
+        images: Number of images in the training split.
+        training: Training fields in the recipe.
     """
     defaults = Training()
     found: dict[str, int] = {}
@@ -54,31 +55,31 @@ def default_length(images: int, training: Mapping[str, Any]) -> dict[str, int]:
 
 
 def mosaic_off_epochs(images: int, epochs: int) -> int:
-    """Epochs at the end of a run that show whole images, for so many images.
+    """Return the number of epochs without mosaic at the end of a run.
 
-    Ten suit 60 epochs. In a run of 300 on a small set the cosine has then brought the learning rate
-    below 1.5 % of its peak, too little to learn what a whole image looks like; so a sixth of the
-    epochs there.
+    Ten suit 60 epochs. In a run of 300 epochs on a small dataset, the cosine has lowered the
+    learning rate below 1.5 % of its peak by then, too little to learn what a whole image looks
+    like; a sixth of the epochs is used there.
 
     Args:
-        images: number of images of the training split.
-        epochs: of the run.
+        images: Number of images in the training split.
+        epochs: Epochs of the run.
     """
     general = Augmentation().mosaic_off_epochs
     return max(general, epochs // 6) if images < _SMALL else general
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
-    """Full batches of an epoch; a set smaller than a batch is one batch."""
+    """Return the number of full batches per epoch; a dataset smaller than a batch is one batch."""
     return max(images // max(batch_size, 1), 1)
 
 
 def shortage(training: Training, images: int) -> str | None:
-    """What to report of a run that has too few steps to learn anything; None where it has enough.
+    """Return a warning about a run with too few steps to learn anything, or None.
 
     Args:
-        training: settings of the run.
-        images: number of images of the training split.
+        training: Training settings of the run.
+        images: Number of images in the training split.
     """
     steps = steps_per_epoch(images, training.batch_size)
     total = steps * training.epochs

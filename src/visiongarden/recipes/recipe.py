@@ -1,4 +1,4 @@
-"""`Recipe`: one complete named run as a value: model, data, augmentation, training."""
+"""`Recipe`: one complete training run as a value."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from visiongarden.types import ImageSize, stride_of
 
 
 class Model(Value):
-    """Three parts, and the size of the images they see.
+    """Model of a run: three parts and an image size.
 
     Attributes:
-        backbone: image -> feature maps.
-        decoder: feature maps -> feature maps.
-        head: feature maps -> raw predictions; its `num_classes` may be left to the data set.
+        backbone: Backbone: image -> feature maps.
+        decoder: Decoder: feature maps -> feature maps.
+        head: Head: feature maps -> raw predictions. Its `num_classes` defaults to the number of
+            classes in the dataset.
         image_size: (height, width) in pixels, or one number for both.
     """
 
@@ -42,26 +43,30 @@ class Model(Value):
         return (size, size) if isinstance(size, int) else size
 
     def check(self) -> None:
-        """Raises where the image size does not suit the backbone's largest stride."""
+        """Check the image size against the largest stride of the backbone.
+
+        Raises:
+            UserError: A side is not a multiple of the stride.
+        """
         check_image_size(self.image_size, self.largest_stride)
 
     @property
     def largest_stride(self) -> int:
-        """Pixels a cell of the coarsest level; both sides of an image are multiples of it."""
+        """Stride of the coarsest level; both sides of an image must be multiples of it."""
         return max(map(stride_of, self.backbone.levels))
 
 
 class Data(Value):
-    """Where the images are.
+    """Dataset of a run: location, format and splits.
 
     Attributes:
-        path: folder or file of the data set; a relative one counts from the working directory.
-        format: of its annotations.
-        train: split to train on.
-        val: split to judge on after each epoch.
-        invalid_boxes: what to do with boxes that cannot be: refuse the data set, or leave them out
-            and list them.
-        one_based: VOC's corners count from 1, as the original VOC's do; for detection alone.
+        path: Folder or file of the dataset; relative to the working directory.
+        format: Format of the annotations; "auto" detects it.
+        train: Name of the training split.
+        val: Name of the validation split, evaluated during training.
+        invalid_boxes: "error" refuses a dataset with boxes outside the image or without area;
+            "drop" removes these boxes and lists them.
+        one_based: Whether VOC corners count from 1, as in the original VOC; detection only.
     """
 
     path: Path
@@ -75,14 +80,14 @@ class Data(Value):
 
 
 class Recipe(Value):
-    """One complete run; the same recipe gives the same run.
+    """One complete training run; the same recipe gives the same run.
 
     Attributes:
-        task: what is learned; decides how the augmentation's fields are read.
-        model: what is trained.
-        data: what it is trained on.
-        augmentation: how the training images vary.
-        training: optimiser, schedule and length.
+        task: Task of the model; it decides which fields `augmentation` has.
+        model: Model to train.
+        data: Dataset to train and evaluate on.
+        augmentation: Random changes to the training images.
+        training: Optimizer, schedule and length of the run.
     """
 
     task: Literal["detection", "classification", "segmentation"] = "detection"
@@ -96,14 +101,18 @@ class Recipe(Value):
     @field_validator("augmentation", mode="before")
     @classmethod
     def _of_the_task(cls, fields: Any, info: ValidationInfo) -> Any:
-        # Pydantic would try each kind in turn, and report what is wrong with all of them.
+        # Pydantic would try each class of the union and report the errors of all three.
         kind = TASKS[info.data.get("task", "detection")].augmentation
         if fields == Augmentation():
             return kind()
         return fields if isinstance(fields, Value) else kind.model_validate(fields)
 
     def build(self, **options: Any) -> Joined:
-        """The model of the run, with new weights; `options` as `class_map` and `dtype`."""
+        """Build the model of the run with new weights.
+
+        Args:
+            **options: Arguments of the model, such as `class_map` and `dtype`.
+        """
         parts = self.model
         model: Joined = TASKS[self.task].model(
             backbone=parts.backbone,
@@ -115,6 +124,6 @@ class Recipe(Value):
         return model
 
     def drawn(self) -> Joined:
-        """The model without its weights' memory: to be looked at, not to be used."""
+        """Build the model without memory for its weights, for inspection only."""
         with weightless():
             return self.build()

@@ -1,4 +1,4 @@
-"""From what a person gives (a data set, a recipe file, overrides) to one whole `Recipe`."""
+"""`resolve`: turn a dataset, a recipe file and overrides into one complete `Recipe`."""
 
 from __future__ import annotations
 
@@ -25,29 +25,39 @@ def resolve(
     overrides: Sequence[str] = (),
     task: str | None = None,
 ) -> Recipe:
-    """The recipe of a data set or a recipe file, with overrides.
+    """Return the complete recipe for a dataset or a recipe file, with overrides applied.
 
-    The task is the one that is named, or the head's, or what the data looks like. Where no part is
-    named it is the task's small model; see `default_model`. `model: {card: yolox-s}` takes the
-    parts and the image size of a published model, which other fields of `model` change. A head
-    that does not say `num_classes` takes the number of the data set's classes; epochs and batch
-    size that are not given suit the number of its images, see `default_length`.
+    The task is the one specified, else that of the head, else that of the dataset's format. Without
+    parts the model is the task's small default model, see `default_model`. `model: {card: yolox-s}`
+    takes the parts and the image size of a published model, and other fields of `model` override
+    them. A head without `num_classes` takes the number of classes in the dataset; epochs and batch
+    size default to values that suit the number of images, see `default_length`.
 
     Args:
-        source: a data set (a folder, COCO JSON, YOLO data.yaml), a recipe (.yaml), or its dict.
-        format: of the data; overrides the recipe.
+        source: A dataset (folder, COCO JSON, YOLO data.yaml), a recipe file (.yaml), or the dict of
+            a recipe.
+        format: Format of the dataset; overrides the recipe.
         invalid_boxes: "error" or "drop"; overrides the recipe.
-        overrides: such as "training.epochs=50" or "model.decoder.channels=96".
+        overrides: Overrides such as "training.epochs=50" or "model.decoder.channels=96".
         task: "detection", "classification" or "segmentation"; overrides the recipe.
 
+    Returns:
+        The recipe, with every default filled in.
+
     Raises:
-        ConfigError: names each field that is not valid.
-        DataError: the data set cannot be read.
+        ConfigError: A field is not valid; the error names each such field.
+        DataError: The dataset cannot be read.
+        UserError: The image size does not suit the model.
+
+    Example:
+        >>> recipe = resolve("my_images", overrides=["training.epochs=50"])
     """
     fields = dict(source) if isinstance(source, Mapping) else _read(Path(source))
     said = {"task": task, "data.format": format, "data.invalid_boxes": invalid_boxes}
     changes = [f"{path}={value}" for path, value in said.items() if value is not None]
     changes += overrides
+    # In this order: a card provides fields that other overrides change, and the task, which a few
+    # overrides decide, provides the defaults that all others change.
     cards = [change for change in changes if change.startswith("model.card=")]
     changes = [change for change in changes if change not in cards]
     fields = _with_card(apply_overrides(fields, cards))
@@ -64,7 +74,13 @@ def resolve(
 
 
 def read_split(task: str, data: Data, split: str) -> Any:
-    """The data set of one split of a recipe's data."""
+    """Read one split of a recipe's dataset.
+
+    Args:
+        task: Name of the task.
+        data: The dataset of the recipe.
+        split: "train" or "val"; the fields of `data` name the split to read.
+    """
     with spelled(partial(_as_override, split)):
         return find(task).read(
             data.path,
@@ -87,13 +103,13 @@ def _for_boxes(task: str, data: Data) -> dict[str, Any]:
 
 
 def _as_override(split: str, name: str, value: Any) -> str:
-    """An argument of `read` as a recipe gives it: an override works in Python and for `train`."""
+    """Spell an argument of `read` as an override, which works in Python and for `train`."""
     field = f"data.{split if name == 'split' else name}"
     return field if value is None else f"{field}={shlex.quote(str(value))}"
 
 
 def _with_card(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields with the parts of the card that the model names, if it names one."""
+    """Replace `model.card` by the parts of that card."""
     model = fields.get("model")
     if not isinstance(model, Mapping) or "card" not in model:
         return fields
@@ -102,7 +118,7 @@ def _with_card(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _published(name: str) -> dict[str, Any]:
-    """Parts and image size of a card, without its number of classes."""
+    """Return the parts and the image size of a card, without its number of classes."""
     card = load(name)
     if card.model is None:
         raise ConfigError(f"card {name} names no parts", fix="model: {backbone: ..., head: ...}")
@@ -117,7 +133,7 @@ def _tells_the_task(override: str) -> bool:
 
 
 def _task(fields: Mapping[str, Any]) -> str:
-    """Name of the task: said, or the head's, or the data's."""
+    """Return the name of the task: the one specified, else the head's, else the data's."""
     if "task" in fields:
         return find(str(fields["task"])).name
     model, data = fields.get("model"), fields.get("data")
@@ -141,7 +157,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _fill_from_data(fields: dict[str, Any]) -> None:
-    """Adds what follows from the training split: number of classes, epochs, batch size."""
+    """Fill in the fields that depend on the training split: classes, epochs, batch size."""
     model, training = fields["model"], fields["training"]
     if isinstance(model, dict) and isinstance(model.get("head"), str):
         model["head"] = {"type": model["head"]}
@@ -177,9 +193,10 @@ def _fill_augmentation(fields: dict[str, Any], images: int) -> None:
 
 
 def _train_split_if_there(fields: Mapping[str, Any]) -> Any:
-    """The training split; None where the data is elsewhere, or the recipe is refused for it later.
+    """Return the training split, or None if its data is absent or invalid.
 
-    A recipe that states its classes can be shown and compared without its data.
+    A recipe that states its number of classes can be shown and compared on a machine without its
+    data; `train` reads the data again and reports the error.
     """
     try:
         data = Data.from_dict(fields.get("data", {}))

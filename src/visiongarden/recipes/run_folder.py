@@ -1,4 +1,4 @@
-"""The folder of a run: which one, whether a run may begin in it, and that no two write into it."""
+"""Folder of a run: choose it, check that a run may begin in it, and lock it against other runs."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _MAX_HISTORY = 64 * 2**20
 
 
 def new_folder(base: Path, output: str | Path | None) -> Path:
-    """The folder in which a run begins; made if need be.
+    """Return the folder in which a run begins; created if it does not exist.
 
     A folder that holds only an unfinished first epoch (`is_unfinished`) is used again.
 
     Args:
-        base: by default this folder, or the first of `base-2`, `base-3`, ... that is free.
-        output: the folder that the user names.
+        base: Default folder; if it exists, the first free one of `base-2`, `base-3`, ... is used.
+        output: Folder that the user specified, if any.
 
     Raises:
-        UserError: the folder holds a run, or a recipe that no run wrote.
+        UserError: The folder holds a run, or a recipe that no run wrote.
     """
     if output is None:
         return free_folder(base)
@@ -50,10 +50,10 @@ def new_folder(base: Path, output: str | Path | None) -> Path:
 
 
 def resumed_folder(base: Path, output: str | Path | None) -> Path:
-    """The folder of the run that goes on: `output`, or the newest of `base`, `base-2`, ...
+    """Return the folder of the run to resume: `output`, or the newest of `base`, `base-2`, ...
 
     Raises:
-        UserError: the folder holds no run, or one that lost its `resume.npz`.
+        UserError: The folder holds no run, or one without its `resume.npz`.
     """
     folder = Path(output) if output is not None else _last(base)
     if not (folder / RECIPE).exists():
@@ -68,10 +68,11 @@ def resumed_folder(base: Path, output: str | Path | None) -> Path:
 
 
 def is_unfinished(folder: Path) -> bool:
-    """Whether a run wrote into the folder and no epoch of it can be resumed or was kept.
+    """Return whether a run wrote into the folder but left nothing to resume or to use.
 
-    Such a run was killed, diverged or ran out of disk space before its first epoch ended, perhaps
-    between `best.keras` and `resume.npz`. A finished run whose `resume.npz` was deleted is none.
+    Such a run was killed, diverged or ran out of disk space during its first epoch, possibly
+    between writing `best.keras` and `resume.npz`. A finished run whose `resume.npz` was deleted is
+    not unfinished.
     """
     files = {name for name in (FILE, "last.keras", "best.keras") if (folder / name).exists()}
     wrote = all((folder / name).is_file() for name in (RECIPE, ENVIRONMENT))
@@ -81,13 +82,13 @@ def is_unfinished(folder: Path) -> bool:
 
 
 def command(folder: Path, *overrides: str, output: Path | None = None) -> str:
-    """The command that trains the recipe of a run, in its folder or another one."""
+    """Return the command that trains the recipe of a run, in its folder or in another one."""
     words = ["visiongarden", "train", str(folder / RECIPE), *overrides]
     return shlex.join([*words, "--output", str(output or folder)])
 
 
 def free_folder(base: Path) -> Path:
-    """Makes `base`, or the first of `base-2`, `base-3`, ... that is free."""
+    """Create and return `base`, or the first free one of `base-2`, `base-3`, ..."""
     folder = base if not base.exists() else _next(base)
     folder.mkdir(parents=True)
     return folder
@@ -95,10 +96,10 @@ def free_folder(base: Path) -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Inside, no other run can write into the folder; the lock ends with the process.
+    """Lock the folder of a run against other processes; the lock ends with the process.
 
     Raises:
-        UserError: another process trains in it.
+        UserError: Another process trains in the folder.
     """
     handle = _handle(folder)
     try:
@@ -113,6 +114,8 @@ def _handle(folder: Path) -> int | None:
         import fcntl
     except ImportError:  # Windows
         return None
+    # `flock` on the folder itself: the system releases it however the process ends, where a lock
+    # file would remain after a kill.
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,7 +133,10 @@ def _handle(folder: Path) -> int | None:
 
 
 def _epochs(folder: Path) -> int:
-    """Epochs in `history.json`; 2 where it cannot be read, so that it counts as someone's work."""
+    """Return the number of epochs in `history.json`, or 2 if it cannot be read.
+
+    Two, so that a folder with an unreadable history counts as a run and is never overwritten.
+    """
     path = folder / "history.json"
     with suppress(OSError, ValueError, TypeError, RecursionError):
         if path.stat().st_size <= _MAX_HISTORY:
@@ -139,7 +145,7 @@ def _epochs(folder: Path) -> int:
 
 
 def _next(base: Path) -> Path:
-    """The first of `base-2`, `base-3`, ... that is free."""
+    """Return the first free one of `base-2`, `base-3`, ..."""
     number = 2
     while (folder := base.with_name(f"{base.name}-{number}")).exists():
         number += 1
@@ -147,7 +153,7 @@ def _next(base: Path) -> Path:
 
 
 def _last(base: Path) -> Path:
-    """The newest of `base`, `base-2`, `base-3`, ..."""
+    """Return the newest of `base`, `base-2`, `base-3`, ..."""
     number, folder = 1, base
     while base.with_name(f"{base.name}-{number + 1}").exists():
         number += 1

@@ -1,4 +1,4 @@
-"""`schema`: what an editor needs to complete and check a recipe while it is written."""
+"""`schema`: JSON schema of a recipe, for completion and validation in editors."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class _Generator(GenerateJsonSchema):
-    """Allows anything in a field that JSON cannot describe, such as a function."""
+    """Schema generator that accepts any value in a field which JSON cannot describe."""
 
     def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
-        # One such field of one imported part must not take the schema of all others away.
+        # Such as a function. One such field of one imported part would otherwise leave the user
+        # without any schema.
         return {}
 
     def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
-        # A default that JSON cannot hold is left out; nobody can change the part's field by that.
+        # A default that JSON cannot hold is left out; the user could do nothing about the warning.
         if kind != "non-serializable-default":
             super().emit_warning(kind, detail)
 
 
 def schema() -> dict[str, Any]:
-    """JSON schema (draft 2020-12) of a recipe as a person writes it.
+    """Return the JSON schema (draft 2020-12) of a recipe as users write it.
 
-    Fields with defaults may be left out, and `num_classes` comes from the data. Each part is one of
-    the registered kinds, those of imported modules among them.
+    Fields with defaults are optional, and so is `num_classes`, which the data provide. The choices
+    for each part are the registered classes, including those of imported modules.
     """
     whole = Recipe.model_json_schema(schema_generator=_Generator)
     definitions = whole["$defs"]
@@ -67,7 +68,7 @@ def schema() -> dict[str, Any]:
 
 
 def _role(role: type[Typed], definitions: dict[str, Any]) -> dict[str, Any]:
-    """One of the registered kinds; a name alone is the kind with its defaults."""
+    """Return the schema of a part: a registered name, or a mapping with its `type` and fields."""
     kinds = role.kinds()
     choices = []
     for name, kind in kinds.items():
@@ -83,7 +84,7 @@ def _role(role: type[Typed], definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _values_of(cls: type[BaseModel]) -> list[type[BaseModel]]:
-    """The values that stand in the fields of a value, parts aside."""
+    """Return the classes of values in the fields of a value, without parts."""
     found: dict[type[BaseModel], None] = {}
     for field in cls.model_fields.values():
         members = getattr(field.annotation, "__args__", (field.annotation,))
@@ -96,7 +97,7 @@ def _values_of(cls: type[BaseModel]) -> list[type[BaseModel]]:
 
 
 def _describe(fields: dict[str, Any], cls: type) -> None:
-    """Takes each field's sentence out of the class's docstring."""
+    """Add descriptions from the "Attributes:" section of the class's docstring."""
     fields["description"] = _first_line(cls)
     said: dict[str, str] = {}
     for kind in reversed(cls.__mro__):

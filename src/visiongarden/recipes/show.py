@@ -1,4 +1,4 @@
-"""`show` for model files and recipes."""
+"""`show`: figure of a model file or of a recipe's model."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolve import resolve
 
 ASSUMED_CLASSES = 80
-"""COCO's, where neither the recipe nor a data set says how many there are."""
+"""Number of classes where neither the recipe nor a dataset specifies it: that of COCO."""
 
 
 def show(source: str | Path, image_size: int | None = None) -> inspect.Figure:
-    """The figure of a model.
+    """Return the figure of a model: its stages, sizes, parameters and MACs.
 
-    A recipe is shown without its data set too: where its head has no `num_classes` then, 80 are
-    assumed, which the title says.
+    A recipe can be shown without its dataset. If its head then has no `num_classes`, 80 classes are
+    assumed, and the title of the figure states that.
 
     Args:
-        source: a model file (.keras), or a recipe (.yaml).
-        image_size: side of the image; by default the model's own.
+        source: A model file (.keras) or a recipe (.yaml).
+        image_size: Side of the image in pixels. Defaults to the model's own.
+
+    Raises:
+        UserError: The file or the recipe is not valid.
     """
     path = Path(source)
     if path.suffix not in {".yaml", ".yml"} or not path.is_file():

@@ -1,4 +1,4 @@
-"""`train`: carries out a recipe."""
+"""`train`: run a recipe, from reading the data to evaluating the best model."""
 
 from __future__ import annotations
 
@@ -50,30 +50,31 @@ def train(
     resume: bool = False,
     accept_changes: bool = False,
 ) -> Path:
-    """Trains the model of a recipe on its data.
+    """Train the model of a recipe on its data.
 
-    Leaves in the folder: `recipe.yaml` and `environment.json`, `best.keras` and `last.keras`,
-    `history.json`, `resume.npz`, `curves.png`, TensorBoard events.
+    The folder receives `recipe.yaml` and `environment.json`, `best.keras` and `last.keras`,
+    `history.json`, `resume.npz`, `curves.png`, and TensorBoard events.
 
     Args:
-        recipe: what to do.
-        output: folder of the run; by default `runs/` and the data set's name, numbered if taken. A
-            folder that holds only an unfinished first epoch is used again.
-        resume: go on with the run in the folder; from the beginning if its first epoch never ended.
-        accept_changes: resume although the data, their path, or the fields of `training` that
-            `fit` names changed.
+        recipe: The run.
+        output: Folder of the run. Defaults to the name of the dataset in `runs/`, numbered if that
+            exists. A folder that holds only an unfinished first epoch is used again.
+        resume: Whether to continue the run in the folder. It starts from the beginning if its first
+            epoch was never completed.
+        accept_changes: Whether to resume although the data, their path, or the fields of `training`
+            that `fit` names changed.
 
     Returns:
-        The folder.
+        The folder of the run.
 
     Raises:
-        DataError: the data set is not sound; training does not start.
-        ContractError: the parts do not fit each other, or the classes.
-        UserError: the folder holds another run, or none to resume, and no file was changed; or the
-            image size cannot change as the augmentation says.
-        DataChangedError: the data changed since the run began.
-        NotFiniteError: loss or weights became infinite or NaN.
-        KeyboardInterrupt: after Ctrl-C, once all that `resume` needs is written.
+        DataError: The dataset is not valid; training does not start.
+        ContractError: The parts do not fit each other or the number of classes.
+        UserError: The folder holds a different run or none to resume, in which case no file was
+            changed; or the model cannot be trained at the image sizes of the augmentation.
+        DataChangedError: The data changed since the run began.
+        NotFiniteError: The loss or a weight became infinite or NaN.
+        KeyboardInterrupt: Training was interrupted with Ctrl-C; all that `resume` needs is written.
     """
     if accept_changes and not resume:
         raise UserError(
@@ -84,6 +85,7 @@ def train(
     train_set, val_set = (read_split(recipe.task, recipe.data, split) for split in ("train", "val"))
     _same_classes(train_set, val_set)
     prints = Prints()
+    # Everything that can be refused is refused before the folder of the run is created or changed.
     check(train_set, trained_on=True, prints=prints)
     check(val_set, prints=prints)
     seed_everything(recipe.training.seed)
@@ -93,6 +95,7 @@ def train(
     base = Path("runs") / recipe.data.path.resolve().stem
     folder = resumed_folder(base, output) if resume else new_folder(base, output)
     with locked(folder):
+        # Only under the lock: a draft in the folder may belong to a running process.
         remove_drafts(folder)
         leaks = leaked(train_set, val_set, prints)
         _introduce(console, recipe, model, train_set, val_set, folder, leaks)
@@ -129,7 +132,7 @@ def _loader(recipe: Recipe, dataset: Any) -> Any:
 
 
 def _restarts(console: Console, folder: Path) -> bool:
-    """Whether a run that is resumed starts from the beginning, which is then said."""
+    """Report whether a resumed run starts from the beginning, and print a line if it does."""
     unfinished = is_unfinished(folder)
     if unfinished:
         say(console, f"no epoch of the run in {folder} was completed: it starts from the beginning")
@@ -146,7 +149,7 @@ def _fit(
     resume: bool,
     **options: Any,
 ) -> list[dict[str, float]]:
-    """Carries out `fit`; what ends it early names the command that goes on."""
+    """Run `fit`; errors that end it early name the command that continues the run."""
     fields = recipe.to_dict()
     if not resume:
         describe(folder, recipe)
@@ -163,7 +166,7 @@ def _fit(
             **options,
         )
     except (KeyboardInterrupt, OSError, DataError):
-        # Ctrl-C, a full disk, an image that broke meanwhile: what was saved before is whole.
+        # Ctrl-C, a full disk, an image damaged in the meantime: the last checkpoint is complete.
         say(console, f"stopped; to go on: {command(folder)} --resume")
         raise
     except NotFiniteError as error:
@@ -181,20 +184,25 @@ def _fit(
 
 
 class _Describe(keras.callbacks.Callback):
-    """Writes recipe and environment of a resumed run once its checkpoint has been accepted."""
+    """Callback that writes recipe and environment of a resumed run.
+
+    Written when training begins, which is after `fit` has accepted the checkpoint: a refused resume
+    leaves the files of the run as they were.
+    """
 
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         super().__init__()
         self.folder, self.recipe = folder, recipe
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Writes both."""
+        """Write both files."""
         describe(self.folder, self.recipe)
 
 
 def describe(folder: Path, recipe: Recipe) -> None:
-    """Writes the recipe and what it is carried out with into the folder of a run."""
-    # The recipe last: a folder without one holds no run, whatever else a killed run left.
+    """Write `environment.json` and `recipe.yaml` into the folder of a run."""
+    # The recipe last: a folder counts as a run once it has one, so that a process killed between
+    # the two files leaves a folder that can be used.
     save_environment(folder, recipe.training.seed)
     save_yaml(folder / RECIPE, recipe)
 
@@ -224,7 +232,7 @@ def _introduce(
 
 def _same_classes(train_set: Any, val_set: Any) -> None:
     learned, judged = train_set.class_map.names, val_set.class_map.names
-    # The same names in another order are matched by name when the model is evaluated.
+    # The order may differ: evaluation matches classes by name.
     if set(learned) != set(judged):
         raise DataError(
             f"{train_set.root}: the splits have different classes",
@@ -234,11 +242,16 @@ def _same_classes(train_set: Any, val_set: Any) -> None:
 
 
 def _leaks(recipe: Recipe, pairs: list[tuple[Any, Any]], judged_on: int) -> list[str]:
-    """What to say of images that are trained on and judged on."""
+    """Return the warning about images that are in both splits.
+
+    Copies raise the metrics, but they are a warning rather than an error: they may be intended, and
+    a public dataset must stay comparable.
+    """
     if not pairs:
         return []
     if len(pairs) >= judged_on:
-        # No copy without the duplicates would have anything left to evaluate on.
+        # As with `data.val=train`. `data check --fix` is not suggested here: without the
+        # duplicates a split could be empty.
         return [
             f"warning: all {judged_on} images to evaluate on are trained on too, so metrics do not "
             "show what the model does with new images: keep some of them out of the training"
@@ -256,7 +269,7 @@ def _leaks(recipe: Recipe, pairs: list[tuple[Any, Any]], judged_on: int) -> list
 
 
 def _notes(train_set: Any, val_set: Any) -> list[str]:
-    """What reading noted about the labels, and why no metric could be computed."""
+    """Return what the readers noted about the labels, and why no metric can be computed."""
     notes = [
         f"note: {dataset.split}: {note}"
         for dataset in (train_set, val_set)
@@ -274,6 +287,6 @@ def _notes(train_set: Any, val_set: Any) -> list[str]:
 
 
 def say(console: Console, *lines: str) -> None:
-    """Plain lines: paths and values hold brackets that rich would take for markup."""
+    """Print plain lines; paths and values may contain brackets, which rich would read as markup."""
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
