@@ -1,4 +1,4 @@
-"""Readers: COCO, YOLO, VOC, CSV, ArrayRecord, sources, class folders, mask folders -> data sets."""
+"""Readers of COCO, YOLO, VOC, CSV, ArrayRecord, record sources, class folders and mask folders."""
 
 from visiongarden.data.readers.gather import EVERY_FORMAT, FORMATS, AnyDataset, gather, splits_of
 from visiongarden.data.readers.guess import opened

@@ -1,4 +1,4 @@
-"""What all readers do with the boxes of one image, and with the folders that they lie in."""
+"""Functions that several readers share: examples from boxes, file names, class lists and splits."""
 
 from __future__ import annotations
 
@@ -20,18 +20,25 @@ from visiongarden.storage.place import Place, read_text_bytes
 from visiongarden.types import Example, ImageSize, Outline
 
 MOST_TEXT = 512 * 2**20
-"""Largest annotation file that is read."""
+"""Maximum size of an annotation file in bytes."""
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 CLASSES = "classes.txt"
-"""Beside annotations that name classes: all names in their order, one a line."""
+"""File beside annotations that lists all class names in their order, one per line."""
 
 
 @dataclass(frozen=True)
 class Label:
-    """One box as a file gives it: where it stands, its xyxy pixels, its class, whether a crowd.
+    """One object as read from a file.
 
-    `extra` holds the keys of its object that nothing here reads.
+    Attributes:
+        where: File and line or number of the object.
+        box: xyxy, pixels.
+        index: Class index.
+        crowd: Whether the object is a crowd region.
+        outline: Polygons of the object, if it has a mask.
+        area: Area in square pixels; NaN if the file contains none.
+        extra: Keys of the object that visiongarden does not use.
     """
 
     where: str
@@ -44,9 +51,10 @@ class Label:
 
 
 def size_of(path: Any, faults: Faults) -> ImageSize | None:
-    """(height, width) of an image; None, with a fault, where there is none.
+    """Return the (height, width) of an image; None, after adding an error, if it cannot be read.
 
-    None without a fault for an image of another part of a set that is divided by a hash.
+    Also None, without an error, if the image belongs to another part of a dataset that is divided
+    by a hash.
     """
     if not faults.includes(path):
         return None
@@ -66,19 +74,20 @@ def example(
     given: int = 0,
     extra: Mapping[str, Any] | None = None,
 ) -> Example:
-    """An `Example` of the boxes that are sound; the others become faults.
+    """Build an `Example` from the valid boxes of an image; invalid boxes are added as errors.
 
     Args:
-        path: of the image.
-        size: of the image.
-        labels: those that could be read.
-        faults: collects what is wrong.
-        image_id: position in the data set.
-        given: number of labels that the file holds, also of those that could not be read.
-        extra: keys of the image that nothing here reads.
+        path: Location of the image.
+        size: (height, width) of the image.
+        labels: Objects that were parsed.
+        faults: Collector of the errors.
+        image_id: Index of the image in the dataset.
+        given: Number of objects in the file, including those that could not be parsed.
+        extra: Keys of the image that visiongarden does not use.
     """
     boxes = np.array([label.box for label in labels], np.float64).reshape(-1, 4)
     kept: Sequence[Label] = labels
+    # Vectorized check of the common case; boxes are examined one by one only if one is invalid.
     if not all_sound(boxes, size):
         pairs = [(faults.box(label.where, label.box, size), label) for label in labels]
         kept = [_cut(label, size) for box, label in pairs if box is not None]
@@ -101,8 +110,8 @@ def example(
 
 
 def _cut(label: Label, size: ImageSize) -> Label:
-    """A label whose box is cut at the border, with no more of its object than stays in view."""
-    if wrong_with(label.box, size) is None:  # by a pixel at most, which keeps what the file says
+    """Clip the polygons of a label whose box was clipped, and drop its area and original box."""
+    if wrong_with(label.box, size) is None:  # clipped by at most a pixel: polygons stay as stored
         return label
     canvas = (0.0, 0.0, float(size[1]), float(size[0]))
     extra = {k: v for k, v in label.extra.items() if k != "bbox"}
@@ -111,10 +120,10 @@ def _cut(label: Label, size: ImageSize) -> Label:
 
 
 def read_text(path: Place) -> str:
-    """Text of an annotation file.
+    """Read an annotation file as UTF-8 text.
 
     Raises:
-        DataError: no such file, too large, or not UTF-8.
+        DataError: The file does not exist, is too large, or is not UTF-8.
     """
     try:
         return read_text_bytes(path, MOST_TEXT).decode("utf-8-sig")
@@ -123,7 +132,7 @@ def read_text(path: Place) -> str:
 
 
 def names_in(folder: Place) -> list[str]:
-    """Names of what lies in a folder, in order; none where there is no such folder."""
+    """Return the sorted names of the entries of a folder; empty if the folder does not exist."""
     if not folder.is_dir():
         return []
     if isinstance(folder, Path):
@@ -132,7 +141,11 @@ def names_in(folder: Place) -> list[str]:
 
 
 def there(base: Place, name: str) -> Place:
-    r"""What a file names, from a folder on; `a\b.png`, as on Windows, where only a/b.png is."""
+    r"""Return the location of a name relative to `base`; backslashes may separate folders.
+
+    `a\b.png`, as written on Windows, is `a/b.png` unless a file with the backslash in its name
+    exists.
+    """
     place = base / name
     if "\\" not in name or place.exists():
         return place
@@ -140,10 +153,11 @@ def there(base: Place, name: str) -> Place:
 
 
 def images_in(folder: Place) -> dict[str, Place]:
-    """Name without ending -> image, of one folder, in order of the names.
+    """Return the images of one folder, sorted, keyed by their names without extension.
 
     Raises:
-        DataError: two images differ in their ending alone: a label file belongs to one.
+        DataError: Two images differ only in their extension, so that a label file cannot be
+            assigned to one of them.
     """
     named: dict[str, Place] = {}
     for name in names_in(folder):
@@ -161,7 +175,7 @@ def images_in(folder: Place) -> dict[str, Place]:
 
 
 def class_names_in(root: Place) -> tuple[str, ...] | None:
-    """Names in `classes.txt`, where there is one."""
+    """Return the names in `classes.txt`, or None if the file does not exist or is empty."""
     file = root / CLASSES
     if not file.is_file():
         return None
@@ -169,7 +183,7 @@ def class_names_in(root: Place) -> tuple[str, ...] | None:
 
 
 def no_split(root: Any, split: str, splits: Iterable[str]) -> DataError:
-    """The error for a split that is not there."""
+    """Return the error for a split that does not exist."""
     names = sorted(splits)
     return DataError(
         f"{root} has no split {split!r}",
@@ -180,7 +194,10 @@ def no_split(root: Any, split: str, splits: Iterable[str]) -> DataError:
 
 
 def by_hash(name: str) -> str:
-    """The split of a file where nothing else says it: 80/10/10; it stays whatever is added."""
+    """Return the split of a file by a hash of its name: 80 % train, 10 % val, 10 % test.
+
+    The split of a file does not change when files are added or removed.
+    """
     import hashlib
 
     share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") / 2**32

@@ -1,4 +1,4 @@
-"""Class names that are written at two places of a data set: compared, and put in one order."""
+"""Comparison and reordering of class names that a dataset defines in two places."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ from visiongarden.types import Example
 
 
 def refuse_other_lists(file: Place, names: Sequence[str], folders: Iterable[Place]) -> None:
-    """Raises where a `classes.txt` numbers the classes otherwise than the data set's YAML file.
+    """Raise an error if a `classes.txt` contradicts the class order in the dataset's YAML file.
 
-    One of the two may go on where the other ends.
+    One of the two lists may be longer than the other.
+
+    Args:
+        file: YAML file of the dataset.
+        names: Class names in the YAML file.
+        folders: Folders that may contain a `classes.txt`.
 
     Raises:
-        DataError: names both files and the first class that differs.
+        DataError: The lists differ; the message contains both files and the first difference.
     """
     for folder in sorted(set(folders), key=str):
         listed = class_names_in(folder) or ()
@@ -39,9 +44,12 @@ def refuse_other_lists(file: Place, names: Sequence[str], folders: Iterable[Plac
 def in_order(
     examples: Sequence[Example], own: Sequence[str], wanted: Sequence[str]
 ) -> tuple[Sequence[Example], tuple[int, ...]]:
-    """The examples with their classes numbered as in `wanted`, and each class's id in the files.
+    """Renumber the classes of examples from the order `own` to the order `wanted`.
 
-    Nothing changes but where both hold the same names in another order.
+    Nothing changes unless both contain the same names in a different order.
+
+    Returns:
+        The examples, and for each class the id that the files use; empty if nothing changes.
     """
     if tuple(own) == tuple(wanted) or set(own) != set(wanted):
         return examples, ()

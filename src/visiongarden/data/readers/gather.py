@@ -1,4 +1,4 @@
-"""`gather`: what is sound in one split of any format, and all that is not."""
+"""`gather`: read one split of any format, and collect its errors."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ READERS: dict[str, Any] = {
 }
 EVERY_FORMAT = tuple(READERS)
 PARTS = ("train", "val", "test")
-"""Splits into which a set is divided, in their usual order."""
+"""Splits into which a dataset without splits is divided, in their usual order."""
 FORMATS = tuple(name for name in EVERY_FORMAT if name not in ("folders", "masks"))
-"""Formats whose labels are boxes."""
+"""Formats of detection datasets."""
 
 AnyDataset = DetectionDataset | ClassificationDataset | SegmentationDataset
 
 LEAST_DIVIDED = 10
-"""Images from which on a set of one split is divided: of fewer, a tenth is no image."""
+"""Minimum number of images of a dataset that is divided; a tenth of fewer is less than one."""
 
 
 def splits_of(root: Place, format: str) -> list[str]:
-    """Names of a data set's splits.
+    """Return the names of a dataset's splits.
 
-    A set with one split for training only is divided 80/10/10 by a hash of the images' names.
+    A dataset whose only split is for training is divided 80/10/10 by a hash of the image names.
 
     Raises:
-        DataError: what lists them cannot be read.
+        DataError: The files that define the splits cannot be read.
     """
     try:
         names = list(READERS[format].splits(root))
@@ -65,19 +65,23 @@ def splits_of(root: Place, format: str) -> list[str]:
 
 
 def _divided(root: Place, format: str, splits: Sequence[str]) -> list[str]:
-    """Names of the images of a set that is to be divided; none where it has splits of its own."""
+    """Return the image names of a dataset that is to be divided; empty if it has splits."""
     if len(splits) != 1 or splits[0] in PARTS[1:]:
         return []
     try:
         found = READERS[format].read(root, splits[0], None, Faults(root))
     except UserError:
-        return []  # reading it for its own sake reports what is wrong
+        return []  # the error is reported when the split itself is read
     stems = [_stem(found.image_path(i)) for i in range(len(found))]
     return stems if len(stems) >= LEAST_DIVIDED else []
 
 
 def _may_be_divided(root: Place, format: str) -> bool:
-    """Whether a format has splits of its own, and the root is more than the file of one."""
+    """Return whether a dataset may be divided by `gather`.
+
+    ArrayRecord is excluded, as are datasets that their reader divides by a hash itself, and a root
+    that is the file of a single split.
+    """
     reader = READERS[format]
     if format == "arrayrecord" or not (root.is_dir() or format == "yolo"):
         return False
@@ -89,7 +93,7 @@ def _stem(place: Any) -> str:
 
 
 def _whole(root: Place, format: str, split: str) -> str | None:
-    """The one split that is divided to give the one that is asked for; None for any other set."""
+    """Return the only split of a dataset that is divided to obtain `split`; None for any other."""
     if split not in PARTS:
         return None
     try:
@@ -111,14 +115,24 @@ def gather(
     mend: bool = False,
     shift: int = 0,
 ) -> tuple[Any, Faults]:
-    """What is sound in one split, and all that is not; reading refuses the latter.
+    """Read the valid labels of one split and collect all errors, without raising them.
 
-    With `mend` boxes are cut at the border, and what is left out stands in `dropped`. `shift` is
-    what boxes' class ids are too high by.
+    Args:
+        root: Root of the dataset.
+        format: Name of the format.
+        split: Name of the split.
+        class_names: Class names to use instead of those in the files.
+        invalid_boxes: "error", or "drop" to remove invalid boxes.
+        one_based: Whether VOC corners count from 1.
+        mend: Whether to clip boxes to the image and list in `dropped` what is removed.
+        shift: Number that is subtracted from the class ids of boxes.
+
+    Returns:
+        The dataset of the split, and the collected errors.
 
     Raises:
-        DataError: the split cannot be read at all.
-        UserError: an argument is not valid.
+        DataError: The split cannot be read at all.
+        UserError: An argument is not valid.
     """
     if class_names is not None and not class_names:
         raise UserError("class_names is empty", rule="at least one name, or None")
@@ -132,11 +146,11 @@ def gather(
             found = voc.read(root, whole or split, class_names, faults, one_based)
         else:
             found = READERS[format].read(root, whole or split, class_names, faults)
-    except OSError as error:  # may not be read, or a name longer than the file system allows
+    except OSError as error:  # no permission, or a name too long for the file system
         raise unreadable(root, error) from error
     except DataError:
         raise
-    except UserError as error:  # a class map that cannot be
+    except UserError as error:  # the files define an invalid class map
         raise DataError(f"{root}: {error.what}", rule=error.rule) from error
     if whole is not None:
         found = replace(found, split=split)
@@ -157,7 +171,10 @@ def gather(
 
 
 def _with_labels(examples: Sequence[Example], faults: Faults) -> Sequence[Example]:
-    """Without images that lose all their boxes on request: what they show is no background."""
+    """Remove images that lost all their boxes to `invalid_boxes="drop"`.
+
+    They show objects, so training on them as background would be wrong.
+    """
     if not (faults.drop and faults.emptied):
         return examples
     kept: list[Example] = []
@@ -170,11 +187,11 @@ def _with_labels(examples: Sequence[Example], faults: Faults) -> Sequence[Exampl
 
 
 def _look_like_shares(table: Table) -> bool:
-    """Whether boxes that should be pixels are numbers from 0 to 1."""
+    """Return whether boxes that should be in pixels are fractions from 0 to 1."""
     boxes, sizes = table.arrays["boxes"], table.arrays["sizes"]
     return len(boxes) >= 3 and bool(boxes.max() <= 1.001 and sizes.min() >= 16)
 
 
 def unreadable(root: Place, error: OSError) -> DataError:
-    """The error for what the system does not let be read."""
+    """Return the error for a file or folder that the operating system cannot read."""
     return DataError(f"{root} cannot be read", received=str(error)[:200])

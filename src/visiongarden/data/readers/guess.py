@@ -1,4 +1,4 @@
-"""`opened`: where a data set lies, and what format it has."""
+"""`opened`: locate a dataset and detect its format."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _SHAPES = (
 def opened(
     path: str | Path, format: str = "auto", formats: Sequence[str] = EVERY_FORMAT
 ) -> tuple[Place, str]:
-    """The data set's root, inside its archive if it is one, and its format.
+    """Return the root of a dataset, inside its archive if it is one, and its format.
 
     Args:
-        path: folder, file or archive.
-        format: its name, or "auto" to look.
-        formats: those that may be.
+        path: Folder, file or archive.
+        format: Name of the format, or "auto" to detect it.
+        formats: Formats to choose from.
 
     Raises:
-        DataError: there is nothing, or its format cannot be told.
-        UserError: there is no such format.
+        DataError: The path does not exist, or its format cannot be determined.
+        UserError: The format does not exist.
     """
     if not Path(path).exists():
         raise DataError(f"there is no data set {path}", fix="check the path")
@@ -70,39 +70,42 @@ def _guess(path: Place, formats: Sequence[str]) -> str:
 
 
 def _is_doubtful(found: list[str], path: Place) -> bool:
-    """Whether the labels may be another tool's: nothing was found, or no more than a hint."""
+    """Return whether the labels may be those of an unsupported tool.
+
+    That is the case if no format matches, or only one that matches on weak evidence.
+    """
     return found in ([], ["folders"]) or (found == ["yolo"] and not yolo.is_surely(path))
 
 
 def guesses(path: Place, formats: Sequence[str] = EVERY_FORMAT) -> list[str]:
-    """The formats that a folder or file looks like; several where it could be meant either way.
+    """Return the formats that a folder or file matches; several if it is ambiguous.
 
     Raises:
-        DataError: it looks like nothing, and why is known.
+        DataError: No format matches, and the reason is known.
     """
     if "arrayrecord" in formats and array_record.looks_like(path):
-        return ["arrayrecord"]  # its list of shards says so itself
+        return ["arrayrecord"]  # unambiguous: dataset.json contains the name of the format
     found, errors = [], []
     for name in formats:
         try:
             found += [name] if READERS[name].looks_like(path) else []
-        except DataError as error:  # what is odd for one format may be nothing to another
+        except DataError as error:  # an error in one format may be irrelevant to another
             errors.append(error)
     if not found and errors:
         raise errors[0]
     if len(found) > 1:
-        # A JSON, a table or a YAML beside other things may be about anything.
+        # A JSON, CSV or YAML file beside other formats may contain anything.
         found = [name for name in found if _surely(name, path)] or found
     if len(found) > 1 and "folders" in found and set(found) & {"coco", "yolo", "voc", "masks"}:
-        # Labels in files say more than the names of folders.
+        # Label files are stronger evidence than folder names.
         found.remove("folders")
     if len(found) > 1 and "csv" in found and "folders" not in found:
-        # A table beside annotations of another kind is a summary of them.
+        # A table beside annotations of another format is usually a summary of them.
         found.remove("csv")
     return found
 
 
 def _surely(format: str, path: Place) -> bool:
-    """A closer look, where several formats are possible; True where there is none."""
+    """Return the result of the format's closer check, or True if it has none."""
     closer = getattr(READERS[format], "is_surely", None)
     return closer is None or bool(closer(path))

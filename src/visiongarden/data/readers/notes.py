@@ -1,4 +1,4 @@
-"""What a split's labels hold that is not used, or is used in a way that may surprise."""
+"""Notes on labels of a split that are not used, or are used in a way that may be unexpected."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from visiongarden.data.faults import Faults, Finding
 
 _POSE_SHARE = 0.5
-"""Share of the polygons that must look like poses before it is reported."""
+"""Minimum share of polygons that look like poses before a warning is issued."""
 
 
 def notes_of(faults: Faults, split: str, images: int) -> Iterator[Finding]:
-    """Notes and warnings about one split, counted; none of them is an error.
+    """Iterate over the notes and warnings about one split; none of them is an error.
 
     Args:
-        faults: what reading counted.
-        split: its name.
-        images: number of its images.
+        faults: Counters that reading filled.
+        split: Name of the split.
+        images: Number of images of the split.
     """
     root = str(faults.root)
     if faults.searched:

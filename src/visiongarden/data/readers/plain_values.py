@@ -1,4 +1,4 @@
-"""Values of annotation files that can mean one thing only, however they are written."""
+"""Conversion of values in annotation files that are unambiguous in any notation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def whole(value: Any) -> int | None:
-    """A whole number: 1, 1.0, "1" or "1.0"; None for everything else, True and False too."""
+    """Return an integer from 1, 1.0, "1" or "1.0"; None for any other value, including booleans."""
     if type(value) is int:
         return int(value)
     if type(value) is str and len(value) < 40:
@@ -17,13 +17,14 @@ def whole(value: Any) -> int | None:
             value = float(text)
         except ValueError:
             return None
+    # From 2**53 on a float may be the rounded value of another integer.
     if type(value) is float and value.is_integer() and abs(value) < 2**53:
         return int(value)
     return None
 
 
 def flag(value: Any) -> bool | None:
-    """Yes or no: true, 1, 1.0 or "1"; false, 0, "0" or nothing; None for everything else."""
+    """Return a boolean from true, 1, 1.0, "1", false, 0, "0" or None; None for any other value."""
     if value is None or type(value) is bool:
         return bool(value)
     return {0: False, 1: True}.get(number) if (number := whole(value)) is not None else None

@@ -1,4 +1,4 @@
-"""`read`: a data set of any format that is known."""
+"""`read`, `read_folders` and `read_masks`: read one split of a dataset."""
 
 from __future__ import annotations
 
@@ -24,42 +24,48 @@ def read(
     invalid_boxes: str = "error",
     one_based: bool = False,
 ) -> DetectionDataset:
-    """Reads one split of a data set of boxes; looks at every label before it returns.
+    """Read one split of a detection dataset and validate all its labels.
 
-    - "coco": a JSON file, or a folder with `train.json` and `val.json`, or `annotations/*.json`;
-      images beside it, in `images/`, `train/` or `train2017/`. `segmentation` may be polygons or
-      run lengths.
-    - "yolo": a `data.yaml` or its folder; `images/…` beside `labels/…`; an image without a label
-      file has no object. A line is a box, or a class and the points of an outline.
+    - "coco": a JSON file, or a folder with `train.json` and `val.json`, or `annotations/*.json`.
+      Images are in the same folder, in `images/`, `train/` or `train2017/`. `segmentation` may be
+      polygons or run lengths.
+    - "yolo": a `data.yaml` or its folder, with `images/…` beside `labels/…`. An image without a
+      label file has no objects. A line is a box, or a class and the points of a polygon.
     - "voc": `Annotations/`, `JPEGImages/`, `ImageSets/Main/*.txt`; or `annotations/` beside
-      `images/`, split 80/10/10 by a hash of the file names. Classes are the names found, sorted.
-    - "csv": `train.csv` and `val.csv`, or one file: path, x1, y1, x2, y2, class, with or without a
-      header; one file without a column `split` is split as VOC is.
-    - "arrayrecord": the folder that `convert` writes.
+      `images/`, split 80/10/10 by a hash of the file names. The classes are all names that occur,
+      sorted.
+    - "csv": `train.csv` and `val.csv`, or one file, with the columns path, x1, y1, x2, y2, class,
+      with or without a header. One file without a column `split` is split as for VOC.
+    - "arrayrecord": the folder that `visiongarden data convert` writes.
 
-    `classes.txt` beside VOC or CSV annotations gives the order of the classes. A .zip, or a .tar
-    that is not compressed, is read as the folder that it holds, without unpacking it.
+    `classes.txt` beside VOC or CSV annotations defines the order of the classes. A .zip or an
+    uncompressed .tar is read as the folder that it contains, without unpacking it.
 
-    A set with one split for training only, of ten images or more, is divided 80/10/10 by a hash of
-    the file names.
+    A dataset of ten or more images whose only split is for training is divided 80/10/10 by a hash
+    of the file names.
 
-    A box may stand over the border by one pixel and is cut there; images without a box are kept.
-    Only files are read: nothing in them is run, and XML with a document type is refused. What was
-    read of a large set is remembered until a file changes; see `visiongarden.data.cache`.
+    A box may exceed the border by one pixel and is clipped; images without boxes are kept. Reading
+    never executes anything from the files, and XML with a document type is refused. The labels of
+    a large dataset are cached until a file changes, see `visiongarden.data.cache`.
 
     Args:
-        path: folder, file or archive.
-        format: one of the above, or "auto" to look.
-        split: "train", "val", "test", or what the data set calls it.
-        class_names: the class map, instead of the one that the files give; names that the files
-            have in another order are matched by name.
-        invalid_boxes: "error", or "drop": leave out boxes outside the image or without area, and
-            list them in `dropped`.
-        one_based: VOC corners count from 1, as the original VOC's do; they are shifted by one.
+        path: Folder, file or archive.
+        format: One of the formats above, or "auto" to detect it.
+        split: "train", "val", "test", or a split name of the dataset.
+        class_names: Class names to use instead of those in the files. Names that the files contain
+            in another order are matched by name.
+        invalid_boxes: "error", or "drop" to remove boxes that are outside the image or have no
+            area, and list them in `dropped`.
+        one_based: Whether VOC corners count from 1, as in the original VOC; they are shifted by
+            one.
+
+    Returns:
+        The images and boxes of the split, without pixels.
 
     Raises:
-        DataError: names each file, line and fault; nothing is left out in silence.
-        UserError: an argument is not valid.
+        DataError: The dataset contains errors; each is listed with its file and line. Nothing is
+            dropped silently.
+        UserError: An argument is not valid.
     """
     root, format = opened(path, format, FORMATS)
     names = tuple(class_names) if class_names is not None else None
@@ -75,20 +81,24 @@ def read(
 def read_folders(
     path: str | Path, split: str = "train", class_names: Sequence[str] | None = None
 ) -> ClassificationDataset:
-    """Reads one split of a data set of class folders, or of an archive of them.
+    """Read one split of a classification dataset of class folders.
 
-    `train/cat/*.jpg`, `val/cat/*.jpg` (or `valid`, `validation`) and `test/cat/*.jpg`; or
-    `cat/*.jpg` alone, split 80/10/10 by a hash of the file names. Names of the classes are those of
-    the folders of all splits, sorted; `classes.txt` beside them gives another order. Hidden files
-    are passed over; any other file that is no image is a fault, and so is an image beside them.
+    The layout is `train/cat/*.jpg`, `val/cat/*.jpg` (or `valid`, `validation`) and
+    `test/cat/*.jpg`; or `cat/*.jpg` alone, split 80/10/10 by a hash of the file names. The classes
+    are the folder names of all splits, sorted, unless `classes.txt` in the root defines another
+    order. Hidden files are skipped; any other file that is not an image is an error, and so is an
+    image outside the class folders.
 
     Args:
-        path: folder or archive of the data set.
-        split: "train", "val", "test", or the name of its folder.
-        class_names: the class map, instead of the folders' names.
+        path: Folder or archive of the dataset.
+        split: "train", "val", "test", or the name of the split's folder.
+        class_names: Class names in the desired order, instead of the folder names.
+
+    Returns:
+        The images and classes of the split, without pixels.
 
     Raises:
-        DataError: names each fault; nothing is left out in silence.
+        DataError: The dataset contains errors; each is listed. Nothing is dropped silently.
     """
     found: ClassificationDataset = _read_as("folders", path, split, class_names)
     return found
@@ -97,29 +107,33 @@ def read_folders(
 def read_masks(
     path: str | Path, split: str = "train", class_names: Sequence[str] | None = None
 ) -> SegmentationDataset:
-    """Reads one split of a data set of images and semantic masks, or of an archive of them.
+    """Read one split of a dataset of images and semantic masks.
 
-    `images/train/a.jpg` beside `masks/train/a.png`; or `train/images` beside `train/masks`; or
-    `images/` beside `masks/` without splits, divided 80/10/10 by a hash of the names; or Pascal
-    VOC's `JPEGImages/`, `SegmentationClass/` and `ImageSets/Segmentation/train.txt`. `annotations/`
-    (ADE20K) and `labels/` are masks too where they hold images.
+    The layout is `images/train/a.jpg` beside `masks/train/a.png`; or `train/images` beside
+    `train/masks`; or `images/` beside `masks/` without splits, divided 80/10/10 by a hash of the
+    names; or Pascal VOC's `JPEGImages/`, `SegmentationClass/` and
+    `ImageSets/Segmentation/train.txt`. `annotations/` (ADE20K) and `labels/` are mask folders too
+    if they contain images.
 
-    A mask is a PNG of the size of its image: grey or palette, whose values are ids, or RGB.
-    `classes.yaml` (or .json, .txt with a name a line) says what the values mean:
+    A mask is a PNG of the size of its image: gray or palette with ids as values, or RGB.
+    `classes.yaml` (or .json, or .txt with one name per line) defines the meaning of the values:
 
         classes: [background, road, tree]                        # ids 0, 1, 2
-        classes: {background: 0, road: 7, tree: 21}              # ids of the files' own
+        classes: {background: 0, road: 7, tree: 21}              # custom ids
         classes: {road: [128, 64, 128], tree: [107, 142, 35]}    # RGB masks
-        ignore: [255]                                            # neither trained on nor judged
+        ignore: [255]                                            # ignored in training, evaluation
 
     Args:
-        path: folder or archive of the data set.
-        split: "train", "val", "test", or the name of its folder or list.
-        class_names: the class map that the file must give, in this order.
+        path: Folder or archive of the dataset.
+        split: "train", "val", "test", or the name of the split's folder or list.
+        class_names: Expected class names, which must equal those in the file, order included.
+
+    Returns:
+        The images and masks of the split, without pixels.
 
     Raises:
-        DataError: no such folders, an image without a mask or a mask without an image, classes that
-            are not sound. What is inside the masks is looked at when they are loaded.
+        DataError: The folders do not exist, an image has no mask or a mask no image, or the file
+            that names the classes is not valid. The content of masks is checked when it is loaded.
     """
     found: SegmentationDataset = _read_as("masks", path, split, class_names)
     return found
@@ -132,11 +146,18 @@ def read_any(
     invalid_boxes: str = "error",
     one_based: bool = False,
 ) -> AnyDataset:
-    """Reads one split of a data set of any kind, by `read`, `read_folders` or `read_masks`.
+    """Read one split of a dataset of any task with `read`, `read_folders` or `read_masks`.
+
+    Args:
+        path: Folder, file or archive.
+        format: Name of the format, or "auto" to detect it.
+        split: Name of the split.
+        invalid_boxes: "error" or "drop", see `read`.
+        one_based: Whether VOC corners count from 1, see `read`.
 
     Raises:
-        DataError: as those.
-        UserError: an argument is not valid.
+        DataError: The dataset contains errors.
+        UserError: An argument is not valid.
     """
     found = opened(path, format)[1]
     if found == "folders":
@@ -157,7 +178,7 @@ def _read_as(format: str, path: str | Path, split: str, class_names: Sequence[st
 
 
 def _refuse_faults(faults: Faults, found: AnyDataset, split: str) -> None:
-    """Raises one report of a split's faults; a split without an image is one."""
+    """Raise one `DataError` that lists the errors of a split; an empty split is an error too."""
     faults.raise_if_any()
     if not len(found):
         raise DataError(

@@ -1,4 +1,4 @@
-"""`from_source`: a random-access source of records, such as a TFDS data source, as a data set."""
+"""`from_source`: a dataset on top of a random-access source of records, such as TFDS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from visiongarden.types import ClassMap, Example
 
 
 class Source(Protocol):
-    """What `tfds.data_source(...)` gives, and Grain's own sources."""
+    """Random-access source of records, such as `tfds.data_source(...)` or a Grain source."""
 
     def __len__(self) -> int: ...
 
@@ -25,21 +25,23 @@ class Source(Protocol):
 def from_source(
     source: Source, class_names: Sequence[str], most_boxes: int, split: str = "train"
 ) -> DetectionDataset:
-    """A data set of records that are read when they are needed, never all at once.
+    """Wrap a random-access source as a dataset whose records are read on demand.
 
-    A record is what TensorFlow Datasets gives for detection: `image`, uint8 RGB or the encoded
-    file, and `objects` with `bbox`, shares of the sides as (top, left, bottom, right), `label`, and
-    perhaps `is_crowd`. tensorflow_datasets itself is not needed here.
+    A record has the structure of TensorFlow Datasets' detection datasets: `image`, uint8 RGB or the
+    bytes of an image file, and `objects` with `bbox` (top, left, bottom, right) in fractions of the
+    image's height and width, `label`, and optionally `is_crowd`. tensorflow_datasets is not
+    required.
 
     Args:
-        source: has a length and gives record i as `source[i]`; it must be sendable to workers.
-        class_names: in the order of `label`.
-        most_boxes: most objects of one image; batches have room for it.
-        split: name of the split.
+        source: Object with a length that returns record i as `source[i]`. It must be picklable if
+            worker processes are used.
+        class_names: Class names in the order of `label`.
+        most_boxes: Maximum number of objects per image, for which each batch reserves space.
+        split: Name of the split.
 
     Raises:
-        UserError: `most_boxes` is less than one.
-        DataError: as a record is read: it is not sound, or has more boxes; names its number.
+        UserError: `most_boxes` is less than 1.
+        DataError: When a record is read: it is malformed, or has more than `most_boxes` boxes.
     """
     if most_boxes < 1:
         raise UserError(f"most_boxes is {most_boxes}", rule="at least 1")
@@ -55,7 +57,7 @@ class _Records(Sequence[Example]):
         return len(self.source)
 
     def counts(self) -> np.ndarray:
-        """The most boxes that an image may have, for each image: counting would read them all."""
+        """Return `most_boxes` for each image, because counting would read every record."""
         return np.full(len(self), self.most_boxes)
 
     def __getitem__(self, index: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The YAML file of a YOLO data set: splits, class names, `kpt_shape`; or `classes.txt` alone."""
+"""The YAML file of a YOLO dataset (splits, class names, `kpt_shape`), or its `classes.txt`."""
 
 from __future__ import annotations
 
@@ -17,23 +17,28 @@ from visiongarden.storage.place import Place
 KEYS = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}
 _USUAL = ("data.yaml", "data.yml")
 _MOST_TEXTS = 2000
-"""Label files that are read to count the classes for an error's fix."""
+"""Maximum number of label files that are read to count the classes for the fix of an error."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What describes a data set: its file, and the keys that the file gives."""
+    """The file that describes a dataset, and its content.
+
+    Attributes:
+        file: The YAML file or `classes.txt`.
+        data: Keys and values of the file.
+    """
 
     file: Place
     data: Mapping[str, Any]
 
     @property
     def root(self) -> Place:
-        """The folder that relative paths count from, where `path` gives no other."""
+        """Return the folder to which paths are relative, unless the key `path` names another."""
         return self.file.parent
 
     def entries(self, split: str) -> list[str]:
-        """Folders and lists of a split; none where the file does not name it."""
+        """Return the folders and lists of a split; empty if the file does not define the split."""
         keys = KEYS.get(split, (split,))
         value = next((self.data[key] for key in keys if self.data.get(key)), None)
         return (
@@ -41,14 +46,14 @@ class Layout:
         )
 
     def splits(self) -> list[str]:
-        """Names of the splits."""
+        """Return the names of the splits."""
         return [split for split in KEYS if self.entries(split)]
 
     def names(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of their ids.
+        """Return the names of the classes, in the order of their ids.
 
         Raises:
-            DataError: `names` is not a list, or does not fit `nc`.
+            DataError: `names` is not a list of names, or its length differs from `nc`.
         """
         names = self.data.get("names")
         if isinstance(names, dict):
@@ -66,7 +71,7 @@ class Layout:
     def _check_count(self, names: int) -> None:
         count = self.data.get("nc")
         if isinstance(count, str) and count.strip().isdecimal():
-            count = int(count)  # quoted, it can mean nothing else
+            count = int(count)  # a quoted number is unambiguous
         if count is not None and not isinstance(count, (int, float)):
             raise DataError(
                 f"{self.file}: `nc` is {count!r:.60}", rule=f"the number of `names`: nc: {names}"
@@ -75,10 +80,10 @@ class Layout:
             raise DataError(f"{self.file}: `nc` is {count}, `names` has {names}")
 
     def kpt_shape(self) -> KptShape | None:
-        """Number of keypoints and of values of each, of pose labels; None for others.
+        """Return (number of keypoints, values per keypoint) of pose labels; None for other labels.
 
         Raises:
-            DataError: it is not two such numbers.
+            DataError: `kpt_shape` is not a list of two valid numbers.
         """
         shape = self.data.get("kpt_shape")
         if shape is None:
@@ -94,10 +99,10 @@ class Layout:
 
 
 def layout_of(path: Place) -> Layout:
-    """What describes the data set at a path.
+    """Return the description of the dataset at a path.
 
     Raises:
-        DataError: nothing does, or several files do; or the YAML file cannot be read.
+        DataError: No file or more than one describes the dataset, or the YAML file is not valid.
     """
     file = path if path.is_file() else _file_in(path)
     if file is None:
@@ -112,17 +117,20 @@ def layout_of(path: Place) -> Layout:
 
 
 def is_described(path: Place) -> bool:
-    """Whether a folder holds what describes a data set, or its text labels at least."""
+    """Return whether a folder contains a dataset's YAML file, or at least YOLO labels."""
     return has_yaml(path) or bool(_folders(path))
 
 
 def has_yaml(path: Place) -> bool:
-    """Whether a folder holds a YAML file that describes a data set, or several."""
+    """Return whether a folder contains at least one YAML file that describes a dataset."""
     return bool(_yaml_files(path))
 
 
 def _yaml_files(root: Place) -> list[str]:
-    """`data.yaml`, where it names classes or cannot be read; else all that name classes."""
+    """Return the YAML files that name classes.
+
+    `data.yaml` alone is returned if it names classes or cannot be parsed.
+    """
     names = [name for name in names_in(root) if name.endswith((".yaml", ".yml"))]
     usual = next((name for name in _USUAL if name in names), None)
     if usual is not None and _names_classes(root / usual, unreadable=True):
@@ -142,7 +150,7 @@ def _file_in(root: Place) -> Place | None:
         )
     if found:
         return root / found[0]
-    # Label Studio exports images/, labels/ and classes.txt.
+    # Label Studio exports images/, labels/ and classes.txt, without a YAML file.
     return root / CLASSES if (root / CLASSES).is_file() and _folders(root) else None
 
 
@@ -154,12 +162,12 @@ def _names_classes(file: Place, unreadable: bool = False) -> bool:
 
 
 def _yaml(file: Place) -> dict[str, Any]:
-    # A text without a line's end could be taken for a file's name.
+    # `load_yaml` takes a single line that ends with .yaml for a file name, hence the line break.
     return load_yaml(file if isinstance(file, Path) else read_text(file) + "\n")
 
 
 def _folders(root: Place) -> dict[str, str]:
-    """Split -> its folder of images, of a set with text labels that no YAML file describes."""
+    """Return the image folder of each split of a dataset that has YOLO labels but no YAML file."""
     if not root.is_dir():
         return {}
     found: dict[str, str] = {}
@@ -181,7 +189,7 @@ def _texts(folder: Place) -> list[str]:
 
 
 def _undescribed(root: Place) -> DataError:
-    """The error for a folder without a YAML file; prints the file to write, where it can be."""
+    """Return the error for a folder without a YAML file; its fix writes the file where possible."""
     folders = _folders(root)
     if not folders:
         return DataError(f"{root} has no data.yaml", rule="names and splits are in data.yaml")
