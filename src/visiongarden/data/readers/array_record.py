@@ -1,7 +1,8 @@
-"""ArrayRecord: a folder of shards, for sets too large for one file an image.
+"""Reader of ArrayRecord shards, for datasets with too many images for one file per image.
 
-`dataset.json` names classes and splits. For each split there are shards of labels, one JSON object
-a record, and shards of images, the encoded file a record, in the same order. Nothing is pickled.
+`dataset.json` lists classes and splits. Each split consists of shards of labels, one JSON object
+per record, and shards of images, one encoded file per record, in the same order. Labels can be
+indexed without reading the images, and nothing is pickled.
 """
 
 from __future__ import annotations
@@ -32,7 +33,12 @@ _AT_ONCE = 4096
 
 @dataclass(frozen=True, order=True)
 class Record:
-    """One image in a shard; stands where a path would."""
+    """One image in a shard; used where other formats have a path.
+
+    Attributes:
+        shard: File of the shard.
+        index: Number of the record.
+    """
 
     shard: Path
     index: int
@@ -42,17 +48,17 @@ class Record:
 
     @property
     def name(self) -> str:
-        """Name of the shard and number in it."""
+        """Return the name of the shard and the number of the record."""
         return f"{self.shard.stem}-{self.index}"
 
     stem = name
     suffix = ""
 
     def read(self, most: int) -> bytes:
-        """The image file's bytes.
+        """Read the bytes of the image file.
 
         Raises:
-            DataError: larger than `most` bytes, or the shard is damaged.
+            DataError: The record is larger than `most` bytes, or the shard is damaged.
         """
         raw = records(self.shard, [self.index])[0]
         if len(raw) > most:
@@ -61,18 +67,18 @@ class Record:
 
 
 def located(name: str) -> Record:
-    """The record that `str(record)` names."""
+    """Return the record for the text `str(record)`."""
     shard, _, index = name.rpartition("#")
     return Record(Path(shard), int(index))
 
 
 def shard_name(split: str, what: str, number: int, count: int) -> str:
-    """File name of a shard; `what` is "images" or "labels"."""
+    """Return the file name of a shard; `what` is "images" or "labels"."""
     return f"{split}-{what}-{number:05}-of-{count:05}.array_record"
 
 
 def looks_like(path: Place) -> bool:
-    """A folder with the list of shards that `convert` writes, or that list."""
+    """Return whether a path is the `dataset.json` of ArrayRecord shards, or its folder."""
     file = path if path.is_file() else path / META
     if file.name != META or not file.is_file():
         return False
@@ -83,14 +89,14 @@ def looks_like(path: Place) -> bool:
 
 
 def splits(path: Place) -> list[str]:
-    """Names of the splits."""
+    """Return the names of the splits."""
     return list(_split_table(path / META if path.is_dir() else path))
 
 
 def read(
     path: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
 ) -> DetectionDataset:
-    """Reads one split; see `visiongarden.data.readers`."""
+    """Read one split; see `visiongarden.data.readers`."""
     file = path if path.is_file() else path / META
     if not isinstance(file, Path):
         raise DataError(f"{file}: shards in an archive", fix="unpack the archive")
@@ -100,7 +106,7 @@ def read(
     meta = _meta(file)
     try:
         class_map = ClassMap(tuple(meta["classes"]), tuple(meta.get("ids") or ()))
-        faults.known = frozenset(range(len(class_map)))  # labels hold positions in the class map
+        faults.known = frozenset(range(len(class_map)))  # labels contain class indices, not ids
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{file}: `classes` is not a list of names") from error
     if class_names is not None and class_names != class_map.names:
@@ -121,7 +127,7 @@ def read(
 def _keys_of(
     file: Place, meta: Mapping[str, Any], split: str, classes: int
 ) -> tuple[dict[str, Any], tuple[dict[str, Any], ...]]:
-    """The unknown keys of the file that a split was made of, and of its classes."""
+    """Return the unused keys of the file from which a split was converted, and of its classes."""
     extra, categories = (meta.get(key) or {} for key in ("extra", "categories"))
     own: Any = (extra.get(split) or {}) if isinstance(extra, dict) else None
     rows: Any = (categories.get(split) or []) if isinstance(categories, dict) else None
@@ -198,7 +204,7 @@ def _meta(file: Place) -> Mapping[str, Any]:
 
 
 def _split_table(file: Place) -> dict[str, int]:
-    """Split -> number of shards."""
+    """Return the number of shards of each split."""
     table = _meta(file).get("splits")
     if not isinstance(table, dict) or not all(
         type(count) is int and 0 < count < 100_000 for count in table.values()
@@ -210,16 +216,16 @@ def _split_table(file: Place) -> dict[str, int]:
 
 
 def length(shard: Path) -> int:
-    """Number of records of a shard."""
+    """Return the number of records of a shard."""
     reader = _reader(shard)
     return int(reader.num_records())
 
 
 def records(shard: Path, indices: list[int]) -> list[bytes]:
-    """Records of a shard, by their numbers.
+    """Read records of a shard by their numbers.
 
     Raises:
-        DataError: there is no such shard or record, or it is damaged.
+        DataError: The shard or a record does not exist, or the shard is damaged.
     """
     reader = _reader(shard)
     if any(not 0 <= index < reader.num_records() for index in indices):
@@ -234,6 +240,8 @@ def records(shard: Path, indices: list[int]) -> list[bytes]:
 def _reader(shard: Path) -> Any:
     if not shard.is_file():
         raise DataError(f"{shard}: there is no such file")
+    # Time and process are part of the cache key: a rewritten shard is opened again, and a forked
+    # process does not share a C++ reader with its parent.
     return _opened(shard, shard.stat().st_mtime_ns, os.getpid())
 
 

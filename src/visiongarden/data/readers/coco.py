@@ -1,4 +1,4 @@
-"""COCO JSON: Lin et al. 2014; `bbox` is (left, top, width, height) in pixels."""
+"""Reader of COCO JSON (Lin et al. 2014); `bbox` is (left, top, width, height) in pixels."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from visiongarden.types import ClassMap, Example, ImageSize, Outline
 
 _START = 65_536
 _MANY = 100
-"""JSON files of one folder from which on not each is opened to tell what it is."""
+"""Number of JSON files in a folder from which not each of them is opened to detect its format."""
 _LISTS = ("images", "annotations", "categories")
 _KEYS = tuple(f'"{key}"'.encode() for key in _LISTS)
 _READ = frozenset({"image_id", "category_id", "bbox", "area", "iscrowd", "segmentation"})
-"""Keys of an annotation that are read, or written from what is read; the others are kept."""
+"""Keys of an annotation that are interpreted; other keys are passed on to writers unchanged."""
 
 
 def looks_like(path: Place) -> bool:
-    """A JSON file, or a folder that holds some at the places where COCO keeps them."""
+    """Return whether a path is a JSON file, or a folder with JSON files where COCO stores them."""
     return path.suffix == ".json" if path.is_file() else bool(_files(path))
 
 
 def is_surely(path: Place) -> bool:
-    """Whether the start of one of the files names what COCO's hold."""
+    """Return whether the start of one of the files contains a key of COCO's files."""
     if path.is_file():
         return True
     starts = (
@@ -55,18 +55,18 @@ def is_surely(path: Place) -> bool:
 
 
 def splits(path: Place) -> list[str]:
-    """Names of the splits; a single file is whichever is asked for."""
+    """Return the names of the splits; a single file is used for any split."""
     if not path.is_dir():
         return ["train"]
     names = list(_files(path))
-    # Other JSON files may lie beside those of the usual names.
+    # A folder may contain other JSON files beside those with the usual names.
     return [name for name in names if name in ("train", "val", "test")] or names
 
 
 def read(
     path: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
 ) -> DetectionDataset:
-    """Reads one split; see `visiongarden.data.readers`."""
+    """Read one split; see `visiongarden.data.readers`."""
     file = path if path.is_file() else _file_of(path, split)
     data = _parsed(file)
     images, annotations = _rows(file, data, "images"), _rows(file, data, "annotations")
@@ -121,7 +121,7 @@ def _example(
         places = [there(folder, name) for folder in folders]
         path = next((place for place in places if place.is_file()), places[0])
         size = size_of(path, faults)
-    except OSError as error:  # a name longer than the file system allows
+    except OSError as error:  # a name too long for the file system
         faults.add(file, f"images[{index}]: {error}")
         return None
     if size is None:
@@ -173,12 +173,14 @@ def _label(
     extra = {key: value for key, value in row.items() if key not in _READ}
     outline = _outline(where, row, size, faults, extra)
     x, y, w, h = map(float, box)
-    # Boxes are float32 corners: what the file says is kept where they do not give it again.
+    # Boxes are stored as float32 corners. Where these do not reproduce the four numbers of the file
+    # exactly, the original numbers are kept, so that writing COCO again changes nothing.
     x1, y1, x2, y2 = array("f", (x, y, x + w, y + h))
     inside = x >= 0 and y >= 0 and x2 <= size[1] and y2 <= size[0]
     if not inside or box != [x1, y1, x2 - x1, y2 - y1]:
         extra["bbox"] = box
     past = x + w > size[1] + 1 or y + h > size[0] + 1
+    # Boxes written as corners (x1, y1, x2, y2) show as boxes that end outside the image.
     faults.corner_like += past and x < w <= size[1] and y < h <= size[0]
     return Label(
         where,
@@ -192,7 +194,7 @@ def _label(
 
 
 def _area(where: str, row: Mapping[str, Any], faults: Faults) -> float:
-    """The area that an annotation gives; NaN where it gives none."""
+    """Return the area of an annotation in square pixels; NaN if the file contains none."""
     area: Any = row.get("area")
     if type(area) in (int, float) and 0 <= area < 1e18:
         return float(area)
@@ -204,7 +206,7 @@ def _area(where: str, row: Mapping[str, Any], faults: Faults) -> float:
 def _outline(
     where: str, row: Mapping[str, Any], size: ImageSize, faults: Faults, extra: dict[str, Any]
 ) -> Outline | None:
-    """Rings of a list of polygons, or of run lengths, which `extra` keeps as they are."""
+    """Return the polygons of an annotation; run lengths are converted and also kept in `extra`."""
     given = row.get("segmentation")
     if given is None or given == []:
         if "segmentation" in row:
@@ -231,10 +233,10 @@ def _outline(
 
 
 def _mask(given: Mapping[str, Any], size: ImageSize) -> np.ndarray:
-    """The mask of run lengths.
+    """Decode run lengths to a mask.
 
     Raises:
-        ValueError: they are not those of a mask of the image's size.
+        ValueError: They are malformed or do not have the image's size.
     """
     counts = given.get("counts")
     sides = given.get("size")
@@ -250,10 +252,10 @@ def _mask(given: Mapping[str, Any], size: ImageSize) -> np.ndarray:
 
 
 def _ring(polygon: Any) -> np.ndarray:
-    """Points of a polygon, float64 (n, 2).
+    """Return the points of a polygon, float64 (n, 2).
 
     Raises:
-        ValueError: it is none.
+        ValueError: The value is not a polygon.
     """
     if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
         raise ValueError(f"not pairs of numbers, three at least: {polygon!r:.60}")
@@ -279,7 +281,10 @@ def _rows(file: Place, data: Mapping[str, Any], key: str) -> list[Mapping[str, A
 
 
 def _ids(file: Place, images: list[Mapping[str, Any]]) -> dict[Any, int]:
-    """Position of each image by its id, and by the whole number that only one id can mean."""
+    """Return the index of each image by its id.
+
+    If no other id has the same integer value, an annotation may refer to the id 1 as "1" or 1.0.
+    """
     ids: dict[Any, int] = {}
     numbers: dict[int, list[int]] = {}
     for index, image in enumerate(images):
@@ -295,13 +300,13 @@ def _ids(file: Place, images: list[Mapping[str, Any]]) -> dict[Any, int]:
 
 
 def _key(image_id: Any) -> tuple[type, Any] | None:
-    """An id as it is written; Python takes 1, 1.0 and True for one."""
+    """Return an id with its type, because 1, 1.0 and True are equal in Python; None if unusable."""
     kind = type(image_id)
     return (kind, image_id) if kind in (int, str, float) and image_id == image_id else None
 
 
 def _once(file: Place, number: int, own: Any, first: dict[Any, int], faults: Faults) -> None:
-    """A fault where an annotation has the id of another one: COCO's tools keep the last of them."""
+    """Add an error if an annotation reuses an id; COCO's tools keep only the last of them."""
     key = _key(own)
     if key is not None and first.setdefault(key, number) != number:
         what = f"annotations[{number}] has the id {own!r:.60} of annotations[{first[key]}]"
@@ -313,7 +318,10 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _wrong_size(height: Any, width: Any, size: ImageSize) -> str:
-    """What is wrong with the size that the file gives; 0 and nothing state none, as in VOC."""
+    """Describe an incorrect image size in the file; "" if correct.
+
+    0 or a missing value means that the size is not known, as in VOC.
+    """
     given = []
     for name, side in (("height", height), ("width", width)):
         if side is None or side == 0:
@@ -349,7 +357,7 @@ def _class_map(
 
 
 def _category_keys(data: Mapping[str, Any], class_map: ClassMap) -> tuple[dict[str, Any], ...]:
-    """For each class the keys of its category that nothing here reads."""
+    """Return the unused keys of the category of each class."""
     rows = {whole(row["id"]): row for row in data["categories"]}
     return tuple(
         {key: value for key, value in rows[i].items() if key not in ("id", "name")}
@@ -358,7 +366,7 @@ def _category_keys(data: Mapping[str, Any], class_map: ClassMap) -> tuple[dict[s
 
 
 def _files(root: Place) -> dict[str, Place]:
-    """Split -> JSON file."""
+    """Return the JSON file of each split."""
     found: dict[str, Place] = {}
     for folder in (root, root / "annotations"):
         files = [folder / name for name in names_in(folder) if name.endswith(".json")]

@@ -1,7 +1,7 @@
-"""CSV: one line a box: image, x1, y1, x2, y2 (pixels), class; an image without a box has blanks.
+"""Reader of CSV tables: one line per box with image, x1, y1, x2, y2 (pixels) and class.
 
-With a header the columns may stand in any order, under these names or the others of `_COLUMNS`,
-and a column `split` may say which image is for what.
+An image without boxes has a line with blanks. With a header, the columns may have any order and any
+of the names in `_COLUMNS`, and a column `split` may assign images to splits.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ _COLUMNS = {
 COLUMN_NAMES = frozenset(name for names in _COLUMNS.values() for name in names)
 _PLAIN = ("path", "x1", "y1", "x2", "y2", "class")
 READ = (*_PLAIN, "split")
-"""Columns that are read, or written from what is read; the others are kept."""
+"""Columns that are interpreted; other columns are passed on to writers unchanged."""
 _NAMES = ("annotations.csv", "labels.csv")
 
 Row = tuple[int, Mapping[str, str]]
 
 
 def looks_like(path: Place) -> bool:
-    """A CSV file, or a folder with one for each split, or one of the usual names."""
+    """Return whether a path is a CSV file, or a folder with one per split or with a usual name."""
     if path.is_file():
         return path.suffix == ".csv" and not is_other(path)
     files = list(_files(path).values())
@@ -57,7 +57,7 @@ def looks_like(path: Place) -> bool:
 
 
 def is_surely(path: Place) -> bool:
-    """Whether the first line of one of the files is that of a table of boxes."""
+    """Return whether the first line of one of the files is that of a table of boxes."""
     files = [path] if path.is_file() else list(_files(path).values())
     for file in files:
         try:
@@ -71,7 +71,7 @@ def is_surely(path: Place) -> bool:
 
 
 def splits(path: Place) -> list[str]:
-    """Names of the splits."""
+    """Return the names of the splits."""
     files = _files(path)
     if None not in files:
         return [split for split in files if split is not None]
@@ -80,14 +80,14 @@ def splits(path: Place) -> list[str]:
 
 
 def is_split_by_hash(path: Place) -> bool:
-    """Whether one table holds all splits."""
+    """Return whether one table contains all splits."""
     return None in _files(path)
 
 
 def read(
     path: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
 ) -> DetectionDataset:
-    """Reads one split; see `visiongarden.data.readers`."""
+    """Read one split; see `visiongarden.data.readers`."""
     files = _files(path)
     if not files:
         raise DataError(f"{path} has no CSV file", rule="train.csv and val.csv, or annotations.csv")
@@ -151,10 +151,10 @@ def _label(
 
 
 def _rows(file: Place) -> Iterator[Row]:
-    """Line number and named values of each line.
+    """Iterate over the lines of a table as (line number, values by column).
 
     Raises:
-        DataError: not a CSV file, or a line without its values.
+        DataError: The file is not CSV, or a line has too few values.
     """
     reader = csv.reader(io.StringIO(read_text(file), newline=""))
     columns: dict[str, int] = {}
@@ -198,7 +198,7 @@ def _header(file: Place, words: list[str]) -> dict[str, int]:
         raise DataError(
             f"{file}: no column {', '.join(missing)}", rule=f"columns {', '.join(_PLAIN)}"
         )
-    # Of columns with other names the text is kept; two may not have one name.
+    # The text of other columns is kept. If two have the same name, the last one is kept.
     used = set(found.values())
     others = {words[i]: i for i in range(len(words)) if i not in used and words[i]}
     return {key: i for key, i in (others | found).items() if i >= 0}
@@ -212,7 +212,7 @@ def _names(path: Place, tables: Mapping[str | None, list[Row]]) -> tuple[str, ..
 
 
 def _files(path: Place) -> dict[str | None, Place]:
-    """Split -> file; None -> one file that holds all splits."""
+    """Return the file of each split; the key None is a file that contains all splits."""
     if path.is_file():
         return {None: path}
     names = [name for name in names_in(path) if name.endswith(".csv")]

@@ -1,4 +1,4 @@
-"""Folders of classes: one folder a class, in one folder a split, or without splits."""
+"""Reader of class folders: one folder per class, inside one folder per split or without splits."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SPLITS: Mapping[str, tuple[str, ...]] = {
     "test": ("test", "testing"),
 }
 _OTHER = {"images", "masks", "labels", "annotations", "jpegimages"}
-"""Folders that belong to other formats, and are no classes."""
+"""Names of folders that belong to other formats and are not classes."""
 
 
 def looks_like(path: Place) -> bool:
-    """A folder of folders of images, or of such folders for splits."""
+    """Return whether a folder contains image folders, directly or in its split folders."""
     if not path.is_dir():
         return False
     splits = split_folders(path)
@@ -33,7 +33,7 @@ def looks_like(path: Place) -> bool:
 
 
 def splits(root: Place) -> list[str]:
-    """Names of the splits; without folders for them, those into which the images fall."""
+    """Return the names of the splits; without split folders, those of a hash of the image names."""
     found = split_folders(root)
     if found:
         return list(found)
@@ -42,18 +42,18 @@ def splits(root: Place) -> list[str]:
 
 
 def splits_by_hash(names: Iterable[str]) -> list[str]:
-    """The splits into which files fall, in their usual order."""
+    """Return the splits to which a hash of their names assigns files, in the usual order."""
     found = {by_hash(name) for name in names}
     return [split for split in SPLITS if split in found]
 
 
 def is_split_by_hash(root: Place) -> bool:
-    """Whether no folder says what an image is for."""
+    """Return whether the dataset has no split folders, so that a hash assigns the images."""
     return not split_folders(root)
 
 
 def class_folders(root: Place, split: str) -> list[Any]:
-    """The folders of a split's classes."""
+    """Return the class folders of a split."""
     folders = split_folders(root)
     return inner(folders.get(split, root / split) if folders else root)
 
@@ -61,7 +61,7 @@ def class_folders(root: Place, split: str) -> list[Any]:
 def read(
     root: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
 ) -> ClassificationDataset:
-    """Reads one split; see `visiongarden.data.read_folders`."""
+    """Read one split; see `visiongarden.data.read_folders`."""
     folders = split_folders(root)
     if folders and split not in folders and not (root / split).is_dir():
         raise no_split(root, split, folders)
@@ -104,7 +104,7 @@ def _class_map(
     class_names: tuple[str, ...] | None,
     faults: Faults,
 ) -> ClassMap:
-    """The names that were asked for, or those of `classes.txt`, or those of all folders."""
+    """Return the class map of `class_names`, else of `classes.txt`, else of all class folders."""
     listed = class_names_in(root)
     said = class_names_in(own) if own != root else None
     class_map = ClassMap(class_names or listed or said or tuple(sorted(names)))
@@ -118,7 +118,11 @@ def _class_map(
 
 
 def split_folders(root: Place) -> dict[str, Place]:
-    """Split -> its folder, of those that are there."""
+    """Return the folders of the splits that exist, keyed by split.
+
+    Raises:
+        DataError: Two folders match one split, such as `val` and `valid`.
+    """
     there = {folder.name.lower(): folder for folder in inner(root)}
     found = {}
     for split, names in SPLITS.items():
@@ -134,7 +138,7 @@ def split_folders(root: Place) -> dict[str, Place]:
 
 
 def inner(folder: Place) -> list[Any]:
-    """Folders in a folder, in order of their names, without hidden ones."""
+    """Return the subfolders of a folder, sorted, without hidden ones."""
     if not folder.is_dir():
         return []
     there: list[Any] = list(folder.iterdir())
@@ -142,7 +146,7 @@ def inner(folder: Place) -> list[Any]:
 
 
 def is_image(file: Place) -> bool:
-    """Whether a file is an image, by its name."""
+    """Return whether a file name has an image's extension and is not hidden."""
     return file.suffix.lower() in ENDINGS and not file.name.startswith(".")
 
 
@@ -167,7 +171,7 @@ def _images(folder: Place, faults: Faults) -> list[Place]:
 
 
 def _look_beside(folder: Place, faults: Faults) -> None:
-    """Images beside the folders of classes belong to none of them."""
+    """Add errors for images beside the class folders, which belong to no class."""
     there: list[Any] = list(folder.iterdir())
     for file in sorted(item for item in there if is_image(item) and not item.is_dir()):
         faults.add(file, "an image that lies in no class's folder", "stray")

@@ -1,4 +1,4 @@
-"""Folders of images and of masks, and the file that names the classes."""
+"""Reader of image and mask folders, and of the file that names the classes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EXAMPLE = "classes.yaml:  classes: [background, road, tree]"
 
 
 def looks_like(path: Place) -> bool:
-    """A folder with one of images and one of masks, or with splits that have them."""
+    """Return whether a folder contains images and masks, directly or in its split folders."""
     if not path.is_dir():
         return False
     return any(_look_like_two(folder) for folder in (path, *split_folders(path).values()))
@@ -33,45 +33,45 @@ def _look_like_two(folder: Place) -> bool:
         return False
     if found[1].name.lower() in _MASKS[:2]:
         return True
-    # The other names are also those of folders of text.
+    # Folders with the other names may also contain text annotations.
     return any(images_in(one) for one in (found[1], *inner(found[1])))
 
 
 def is_surely(path: Place) -> bool:
-    """Whether a file says what the values of masks mean."""
+    """Return whether a file defines what the values of the masks mean."""
     return any(_file_in(folder) for folder in (path, *split_folders(path).values()))
 
 
 def splits(root: Place) -> list[str]:
-    """Names of the splits; without folders or lists for them, those into which the images fall."""
+    """Return the names of the splits; without folders or lists, those of a hash of the names."""
     folders = split_folders(root)
     if folders:
         return list(folders)
     images, masks = _two(root)
     lists = _lists(root)
     if lists:
-        # The original VOC lists the two together once more.
+        # `trainval` of the original VOC is the union of `train` and `val`.
         both = {"train", "val", "trainval"} <= lists.keys()
         return [split for split in lists if not (both and split == "trainval")]
     return list(split_folders(images)) or splits_by_hash({*images_in(images), *images_in(masks)})
 
 
 def is_split_by_hash(root: Place) -> bool:
-    """Whether neither folders nor lists say what an image is for."""
+    """Return whether neither folders nor lists define splits, so that a hash assigns the images."""
     return not (split_folders(root) or _lists(root) or split_folders(_two(root)[0]))
 
 
 def read(
     root: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
 ) -> SegmentationDataset:
-    """Reads one split; see `visiongarden.data.read_masks`."""
+    """Read one split; see `visiongarden.data.read_masks`."""
     images, masks = _pairs(root, split, faults)
     class_map, colours, ignored = _classes(root, split, class_names, faults)
     return SegmentationDataset(class_map, images, masks, colours, ignored, split, root)
 
 
 def _pairs(root: Place, split: str, faults: Faults) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Images and masks of one name, in order of the names."""
+    """Return images and masks with equal names, sorted."""
     folders = split_folders(root)
     if folders:
         if split not in folders:
@@ -100,7 +100,7 @@ def _pairs(root: Place, split: str, faults: Faults) -> tuple[tuple[Any, ...], tu
 
 
 def _lists(root: Place) -> dict[str, Place]:
-    """Split -> the list of its images, where there are lists."""
+    """Return the file that lists the images of each split; empty if there are none."""
     folder = root / "ImageSets" / "Segmentation"
     files: list[Any] = list(folder.glob("*.txt")) if folder.is_dir() else []
     return {file.stem: file for file in sorted(files)}
@@ -148,7 +148,7 @@ _Classes = tuple[ClassMap, tuple[tuple[int, int, int], ...] | None, tuple[Any, .
 def _classes(
     root: Place, split: str, class_names: Sequence[str] | None, faults: Faults
 ) -> _Classes:
-    """What the root's file says, or that of the split's own folder."""
+    """Return class map, colors and ignored values from the file in the root or the split folder."""
     own = split_folders(root).get(split)
     files = [file for folder in (root, own) if folder is not None and (file := _file_in(folder))]
     if not files:
@@ -176,7 +176,8 @@ def _said_in(file: Place) -> _Classes:
         if file.suffix == ".txt":
             lines = [line.strip() for line in text.split("\n")]
             return _meaning(file, {"classes": [line for line in lines if line]})
-        # JSON is YAML. A text without a line's end could be taken for a file's name.
+        # JSON is valid YAML. `load_yaml` takes a single line that ends with .yaml for a file name,
+        # hence the line break.
         return _meaning(file, load_yaml(text + "\n"))
     except DataError:
         raise

@@ -1,4 +1,4 @@
-"""Labels of other tools, recognized by names and by the start of a file, and not read."""
+"""Detection of labels of unsupported tools, by file names and the start of files."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ from visiongarden.storage.place import Place, read_bytes, read_ends
 
 _START = 65_536
 _FILES = 20
-"""Files of each kind of which the start is read, in each folder."""
+"""Maximum number of files per extension whose start is read, in each folder."""
 
 
 @dataclass(frozen=True)
 class OtherTool:
-    """A tool whose file was recognized, and what to do; no fix where it holds no labels."""
+    """Unsupported tool whose file was detected.
+
+    Attributes:
+        name: Name of the tool.
+        file: File that was detected.
+        fix: What the user can do; "" if the file contains no labels.
+    """
 
     name: str
     file: Place
@@ -30,10 +36,10 @@ _EXPORT = "export the project as COCO or YOLO there"
 
 
 def recognize(path: Place) -> OtherTool | None:
-    """The tool that wrote the labels of a file or folder, where they are in no format that is read.
+    """Return the unsupported tool that wrote the labels of a file or folder, or None.
 
     Args:
-        path: a file, or a folder; its usual folders for splits and labels are looked at, too.
+        path: A file, or a folder, whose usual subfolders for splits and labels are searched too.
     """
     files = [path] if path.is_file() else list(_candidates(path))
     tools = (_tool_of(file) for file in files)
@@ -41,12 +47,12 @@ def recognize(path: Place) -> OtherTool | None:
 
 
 def is_other(file: Place) -> bool:
-    """Whether a file is one of another tool."""
+    """Return whether a file was written by an unsupported tool."""
     return _tool_of(file) is not None
 
 
 def refuse(path: Place, tool: OtherTool) -> DataError:
-    """The error for labels of another tool."""
+    """Return the error for labels of an unsupported tool."""
     return DataError(
         f"{path} holds labels of {tool.name}, a format that is not read",
         rule="COCO JSON, YOLO txt, Pascal VOC XML, CSV, ArrayRecord, class folders, or masks",
@@ -56,7 +62,7 @@ def refuse(path: Place, tool: OtherTool) -> DataError:
 
 
 def all_other(files: Sequence[Place]) -> bool:
-    """Whether files of one folder are another tool's; of many the first ones are looked at."""
+    """Return whether all files of a folder (or the first 20) were written by unsupported tools."""
     return bool(files) and all(map(is_other, files[:_FILES]))
 
 

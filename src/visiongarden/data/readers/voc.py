@@ -1,4 +1,4 @@
-"""Pascal VOC XML: Everingham et al. 2010; corners in pixels."""
+"""Reader of Pascal VOC XML (Everingham et al. 2010); boxes are corners in pixels."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def looks_like(path: Place) -> bool:
-    """A folder with one of annotations and one of images."""
+    """Return whether a folder contains XML annotations and an image folder."""
     folders = _folders(path)
     return folders is not None and any(folders[0].glob("*.xml"))
 
 
 def splits(path: Place) -> list[str]:
-    """Names of the splits."""
+    """Return the names of the splits."""
     folders = _folders(path)
     listed = _splits(path, folders[0]) if folders else {}
-    # The original VOC lists the two together once more.
+    # `trainval` of the original VOC is the union of `train` and `val`.
     both = {"train", "val", "trainval"} <= listed.keys()
     return [split for split in listed if not (both and split == "trainval")]
 
@@ -49,7 +49,7 @@ def read(
     faults: Faults,
     one_based: bool = False,
 ) -> DetectionDataset:
-    """Reads one split; see `visiongarden.data.readers`."""
+    """Read one split; see `visiongarden.data.readers`."""
     folders = _folders(path)
     if folders is None:
         raise DataError(
@@ -139,7 +139,7 @@ def _label(
         return None
     x1, y1, x2, y2 = (v for v in values if v is not None)
     shift = 1.0 if one_based else 0.0
-    # The original VOC counts the last pixel as inside: 1 to 10 are ten pixels.
+    # In the original VOC the last pixel is part of the box: 1 to 10 are ten pixels.
     corners = (x1 - shift, y1 - shift, x2, y2)
     keys = item.keys(known=("name", "bndbox"))
     return Label(f"{file}:{box.line}", corners, class_map.by_name[name], extra=keys)
@@ -155,7 +155,10 @@ def _folders(root: Place) -> tuple[Place, Place] | None:
 
 
 def _is_beside(root: Place) -> bool:
-    """Whether XML files are beside their images, as labelImg writes them, and nothing else is."""
+    """Return whether XML files are in the same folder as their images, as written by labelImg.
+
+    Files of other formats in that folder rule it out.
+    """
     names = names_in(root)
     if any(name.endswith((".json", ".csv", ".yaml", ".yml")) for name in names):
         return False
@@ -166,8 +169,8 @@ def _is_beside(root: Place) -> bool:
 def _splits(root: Place, annotations: Place) -> dict[str, list[str]]:
     lists = root / "ImageSets" / "Main"
     if lists.is_dir():
-        # Files such as `cat_train.txt` list one class with a flag; the split's own has no flag. The
-        # name of an image may hold a space, too.
+        # A file such as `cat_train.txt` lists one class, with a flag after each name; the list of a
+        # split has no flags. Names of images may contain spaces, too.
         known = {name.removesuffix(".xml") for name in names_in(annotations)}
         found = {file.stem: read_text(file).split("\n") for file in lists.glob("*.txt")}
         rows = {name: [line.strip() for line in lines] for name, lines in found.items()}
@@ -185,7 +188,7 @@ def _splits(root: Place, annotations: Place) -> dict[str, list[str]]:
 def _trees(
     annotations: Place, listed: Mapping[str, list[str]], faults: Faults
 ) -> dict[str, Element]:
-    """Every file that a split names: the classes must be the same in all splits."""
+    """Parse the annotation files of all splits, because all splits share one list of classes."""
     trees = {}
     for name in dict.fromkeys(name for names in listed.values() for name in names):
         file = annotations / f"{name}.xml"

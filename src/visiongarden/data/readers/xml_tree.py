@@ -1,4 +1,4 @@
-"""A small tree of an XML file, with line numbers; document types are refused."""
+"""Tree of an XML file with line numbers; document types are refused."""
 
 from __future__ import annotations
 
@@ -15,12 +15,22 @@ MOST_BYTES = 16 * 2**20
 MOST_DEPTH = 50
 
 MIN_ELEMENTS, BYTES_PER_ELEMENT = 1000, 8
-"""`<a/>` takes forty times its length in memory; an element with a number has 20 bytes."""
+"""Limit on the number of elements: `MIN_ELEMENTS`, and one per `BYTES_PER_ELEMENT` bytes.
+
+`<a/>` takes forty times its length in memory, while an element with a number has about 20 bytes.
+"""
 
 
 @dataclass(slots=True)
 class Element:
-    """One element: tag, line in the file, text, children."""
+    """One XML element.
+
+    Attributes:
+        tag: Name of the element.
+        line: Line in the file.
+        text: Text of the element.
+        children: Child elements, in order.
+    """
 
     tag: str
     line: int
@@ -28,16 +38,16 @@ class Element:
     children: list[Element] = field(default_factory=list)
 
     def child(self, tag: str) -> Element | None:
-        """The first child of that name."""
+        """Return the first child with this tag, or None."""
         return next((item for item in self.children if item.tag == tag), None)
 
     def text_of(self, tag: str) -> str:
-        """Text of the first child of that name, without space around it; "" where none is."""
+        """Return the stripped text of the first child with this tag; "" if there is none."""
         item = self.child(tag)
         return item.text.strip() if item is not None else ""
 
     def number(self, tag: str) -> float | None:
-        """Number in the first child of that name; None where there is none."""
+        """Return the number in the first child with this tag; None if there is none."""
         try:
             value = float(self.text_of(tag))
         except ValueError:
@@ -45,10 +55,10 @@ class Element:
         return None if math.isnan(value) else value
 
     def keys(self, known: Collection[str] = ()) -> dict[str, Any]:
-        """The children but the known ones, by their tags.
+        """Return the children by their tags, without those in `known`.
 
-        A value is text, the keys of what has children of its own, or the list of those values where
-        a tag is repeated.
+        A value is text, a dict if the child has children, or a list of such values if the tag is
+        repeated.
         """
         found: dict[str, list[Any]] = {}
         for item in self.children:
@@ -58,10 +68,11 @@ class Element:
 
 
 def parse_xml(path: Place) -> Element:
-    """The root of a file.
+    """Parse an XML file and return its root element.
 
     Raises:
-        DataError: no such file, too large or deep, a document type, or not XML; names the line.
+        DataError: The file does not exist, is too large or nested too deeply, contains a document
+            type, or is not XML; the message contains the line.
     """
     raw = read_text_bytes(path, MOST_BYTES)
     builder = _Builder(path, MIN_ELEMENTS + len(raw) // BYTES_PER_ELEMENT)
@@ -72,7 +83,7 @@ def parse_xml(path: Place) -> Element:
         raise DataError(
             f"{path}:{error.lineno}: not XML", received=expat.ErrorString(error.code)
         ) from error
-    except (ValueError, LookupError) as error:  # an encoding that Python does not know
+    except (ValueError, LookupError) as error:  # an encoding unknown to Python
         raise DataError(f"{path}: not XML", received=str(error)) from error
     return builder.top.children[0]
 
@@ -87,7 +98,8 @@ class _Builder:
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._text
-        # Entities are declared in document types: without these a file cannot grow or reach out.
+        # Entities are declared in document types. Refusing these prevents exponential expansion
+        # ("billion laughs") and access to other files.
         self.parser.StartDoctypeDeclHandler = self._refuse
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
@@ -105,7 +117,7 @@ class _Builder:
         self.texts.append([])
 
     def _end(self, tag: str) -> None:
-        # Joined once: adding up piece by piece takes the square of the number of line ends.
+        # Joined once: appending each piece to the text takes quadratic time in the number of lines.
         self.open.pop().text = "".join(self.texts.pop())
 
     def _text(self, text: str) -> None:

@@ -1,7 +1,8 @@
-"""YOLO txt: one file an image, one line an object, all numbers shares of the sides, 0 to 1.
+"""Reader of YOLO labels: one text file per image, one line per object.
 
-A line is class, center x, center y, width, height; or class and three or more points x, y; or, with
-`kpt_shape` in data.yaml, a box and the keypoints of its object.
+A line contains class, center x, center y, width, height; or class and three or more points x, y;
+or, if data.yaml defines `kpt_shape`, a box and the keypoints of its object. Coordinates are
+fractions of the image's width and height, from 0 to 1.
 """
 
 from __future__ import annotations
@@ -22,18 +23,21 @@ from visiongarden.storage.place import Place
 from visiongarden.types import ClassMap, Example, ImageSize
 
 YAML_KEYS = frozenset({"path", "train", "val", "valid", "test", "names", "nc", "kpt_shape"})
-"""Keys of `data.yaml` that are read, or written from what is read; the others are kept."""
+"""Keys of `data.yaml` that are interpreted; other keys are passed on to writers unchanged."""
 
 
 def looks_like(path: Place) -> bool:
-    """A YAML file, or a folder with one that has `names`, or with `labels/*.txt`."""
+    """Return whether a path is a YAML file, or a folder that contains one or YOLO labels."""
     if path.is_file():
         return path.suffix in {".yaml", ".yml"}
     return is_described(path)
 
 
 def is_surely(path: Place) -> bool:
-    """Whether there are a YAML file and folders of labels: other formats hold one of the two."""
+    """Return whether a folder has both a YAML file and `labels` folders.
+
+    Folders of other formats may contain one of the two.
+    """
     if path.is_file():
         return True
     return has_yaml(path) and any(
@@ -46,14 +50,14 @@ def _inside(folder: Place) -> list[Any]:
 
 
 def splits(path: Place) -> list[str]:
-    """Names of the splits that the YAML file gives."""
+    """Return the names of the splits in the YAML file."""
     return layout_of(path).splits()
 
 
 def read(
     path: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
 ) -> DetectionDataset:
-    """Reads one split; see `visiongarden.data.readers`."""
+    """Read one split; see `visiongarden.data.readers`."""
     layout = layout_of(path)
     named = bool(layout.data.get("names"))
     own = class_names if class_names and not named else layout.names()
@@ -74,7 +78,7 @@ def read(
 
 
 def _lists(root: Place, pairs: list[Pair]) -> set[Place]:
-    """Folders where tools put a list of the classes."""
+    """Return the folders in which tools write a list of the classes."""
     labels = {label.parent for _, label in pairs if label is not None}
     return {root, *labels, *(folder.parent for folder in labels if folder != root)}
 
@@ -88,7 +92,7 @@ def _example(
     index: int,
     kpt_shape: KptShape | None,
 ) -> Example:
-    """The image with the objects of its label file; without one it shows no object."""
+    """Return the example of an image and its label file; without the file it has no objects."""
     text, given = "", 0
     if file is not None:
         try:
@@ -96,6 +100,7 @@ def _example(
         except DataError as error:
             faults.add_error(error, "unreadable")
             given = 1
+    # Almost all files contain valid boxes only; line-by-line parsing is for the others.
     quick = None if faults.shift or given else all_boxes(text, size, count)
     if quick is not None:
         faults.ids.update(quick[1].tolist())

@@ -1,4 +1,4 @@
-"""Images of a YOLO split and their label files: `images/…` beside `labels/…`, or lists."""
+"""Images of a YOLO split and their label files: `images/…` beside `labels/…`, or image lists."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from visiongarden.errors import DataError
 from visiongarden.storage.place import Place
 
 Pair = tuple[Place, Place | None]
-"""An image and its label file, or None where it has none."""
+"""An image and its label file; None if it has no label file."""
 
 _MOST_SEARCHED = 10_000
-"""Folders in which labels are looked for that were not found where they belong."""
+"""Maximum number of folders that are searched for label files if none is at its usual location."""
 
 
 def pairs_of(layout: Layout, split: str, faults: Faults) -> list[Pair]:
-    """Images of a split, each with its label file.
+    """Return the images of a split, each with its label file.
 
     Raises:
-        DataError: no such split, or what the file names is not there.
+        DataError: The split does not exist, or a file or folder named in data.yaml does not.
     """
     entries = layout.entries(split)
     if not entries:
@@ -51,10 +51,10 @@ def pairs_of(layout: Layout, split: str, faults: Faults) -> list[Pair]:
 
 
 def _places(layout: Layout, entry: str) -> list[Place]:
-    """Where a folder or a list may be, the likeliest first."""
+    """Return the possible locations of a folder or list, the most likely first."""
     base = there(layout.root, str(layout.data.get("path") or "."))
     inner = entry.replace("\\", "/")
-    # Roboflow writes ../train/images for train/images beside data.yaml.
+    # Roboflow writes ../train/images where the folder is train/images beside data.yaml.
     while inner.startswith("../"):
         inner = inner.removeprefix("../")
     return [there(base, entry), there(layout.root, entry), there(layout.root, inner)]
@@ -93,7 +93,10 @@ def _lines(file: Place) -> list[str]:
 
 
 def _in_list(layout: Layout, file: Place, line: str) -> Place:
-    """An image that a list names: beside the list, or as the folders of data.yaml are."""
+    """Return the location of an image named in a list.
+
+    The path may be relative to the list, or to the same folders as the paths in data.yaml.
+    """
     first, *others = [there(file.parent, line), *_places(layout, line)]
     if first.is_file():
         return first
@@ -101,14 +104,14 @@ def _in_list(layout: Layout, file: Place, line: str) -> Place:
 
 
 def _existing_end(root: Place, entry: str) -> str:
-    """The longest end of a path that is there beside data.yaml; "" where none is."""
+    """Return the longest suffix of a path that exists beside data.yaml; "" if none does."""
     parts = [part for part in PurePosixPath(entry.replace("\\", "/")).parts if part != ".."]
     ends = ["/".join(parts[i:]) for i in range(1, len(parts))]
     return next((end for end in ends if (root / end).exists()), "")
 
 
 def _in_folder(place: Place, faults: Faults) -> list[Pair]:
-    """Images of a folder and of those in it; a label file that belongs to none is a fault."""
+    """Return the images of a folder and its subfolders; label files without an image are errors."""
     found: list[Pair] = []
     for folder in _folders(place):
         images = images_in(folder)
@@ -119,14 +122,14 @@ def _in_folder(place: Place, faults: Faults) -> list[Pair]:
             (image, labels / f"{stem}.txt" if f"{stem}.txt" in texts else None)
             for stem, image in images.items()
         ]
-        # Beside the images, or where tools put their list of names, a text may be anything.
+        # classes.txt is a list of names, and a text file beside the images may contain anything.
         for name in sorted(texts - wanted - {CLASSES}) if labels != folder else []:
             faults.add(labels / name, "labels of an image that is not there", "image")
     return found
 
 
 def _folders(place: Place) -> list[Place]:
-    """A folder and all in it that may hold images, in order."""
+    """Return a folder and its subfolders that may contain images, sorted."""
     inside = [folder for folder in _walked(place) if folder.name != "labels" and folder != place]
     return [place, *sorted(inside)]
 
@@ -138,9 +141,12 @@ def _walked(place: Place) -> list[Any]:
 
 
 def labels_of(folder: Place) -> Place:
-    """Where the label files of a folder's images are."""
+    """Return the folder of the label files that belong to the images of a folder.
+
+    The last `images` in the path is replaced by `labels`; without one, it is the folder itself.
+    """
     parts = list(folder.parts)
-    # The last `images` in the path: an outer folder may have that name too.
+    # From the end, because an outer folder may be named `images` too.
     for i in range(len(parts) - 1, -1, -1):
         if parts[i] == "images":
             parts[i] = "labels"
@@ -149,7 +155,7 @@ def labels_of(folder: Place) -> Place:
 
 
 def _search(layout: Layout, images: list[Place]) -> str:
-    """Where labels were looked for in vain, and texts of the images' names elsewhere."""
+    """Describe where label files were expected, and where files with matching names exist."""
     stems = {image.stem for image in images}
     folders = list(dict.fromkeys(labels_of(image.parent) for image in images))
     looked = ", ".join(map(str, folders[:3])) + (" …" if len(folders) > 3 else "")

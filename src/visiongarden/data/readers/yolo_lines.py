@@ -1,4 +1,4 @@
-"""Lines of YOLO label files: boxes, polygons, poses; numbers are shares of the sides, 0 to 1."""
+"""Lines of YOLO label files: boxes, polygons and poses, in fractions of the image's sides."""
 
 from __future__ import annotations
 
@@ -13,13 +13,25 @@ from visiongarden.samples import outlines
 from visiongarden.types import ImageSize
 
 KptShape = tuple[int, int]
-"""Number of keypoints and of values of each: (17, 3) is x, y, visibility of 17 points."""
+"""(number of keypoints, values per keypoint): (17, 3) is x, y and visibility of 17 keypoints."""
 
 _BOX = "class, center x, center y, width, height"
 
 
 def all_boxes(text: str, size: ImageSize, count: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Boxes and classes of a file that holds valid boxes alone; None for any other."""
+    """Parse a label file that consists of valid boxes.
+
+    This is the fast path of the reader: it reports no errors and returns None for any other file,
+    which is then parsed line by line.
+
+    Args:
+        text: Content of the file.
+        size: (height, width) of the image.
+        count: Number of classes.
+
+    Returns:
+        Boxes, float32 (n, 4), xyxy, pixels, and classes, int32 (n,).
+    """
     height, width = size
     boxes, classes = [], []
     for words in map(str.split, text.splitlines()):
@@ -33,7 +45,7 @@ def all_boxes(text: str, size: ImageSize, count: int) -> tuple[np.ndarray, np.nd
             return None
         left, right = (x - w / 2) * width, (x + w / 2) * width
         top, bottom = (y - h / 2) * height, (y + h / 2) * height
-        # A comparison with NaN is False.
+        # NaN is rejected as well, because every comparison with it is False.
         if not (index < count and 0 <= left < right <= width and 0 <= top < bottom <= height):
             return None
         boxes.append((left, top, right, bottom))
@@ -49,15 +61,15 @@ def label_of(
     faults: Faults,
     kpt_shape: KptShape | None = None,
 ) -> Label | None:
-    """The object of one line; None, with a fault, where it is not valid.
+    """Parse one line of a label file; return None, after adding an error, if it is not valid.
 
     Args:
-        where: file and line number.
-        line: the text.
+        where: File and line number.
+        line: Text of the line.
         size: (height, width) of the image.
-        count: number of classes.
-        faults: takes what is wrong, and counts what is not used.
-        kpt_shape: of pose labels, whose first four numbers are a box.
+        count: Number of classes.
+        faults: Collector of errors and of counts of unused labels.
+        kpt_shape: Shape of the keypoints of pose labels, whose first four numbers are a box.
     """
     words = line.split()
     reason = _separators(words) or _count(len(words), kpt_shape)
@@ -80,6 +92,7 @@ def label_of(
         return None
     is_box = kpt_shape is not None or len(values) == 4
     shares = values[:4] if is_box else values
+    # Values between 1 and 2 are reported later, as boxes outside of the image.
     if (shares > 2).any():
         most = f"values up to {shares.max():g}: pixels? they are shares, 0 to 1"
         faults.add(where, most, "pixels")
@@ -100,20 +113,23 @@ def label_of(
 def _keypoints(
     values: np.ndarray, sides: np.ndarray, kpt_shape: KptShape | None, faults: Faults
 ) -> dict[str, Any]:
-    """Keypoints as COCO keeps them, x, y in pixels and visibility, for writers to pass on."""
+    """Return keypoints in COCO's format (x, y in pixels, visibility), which writers pass on."""
     if kpt_shape is None or not len(values) or not np.isfinite(values).all():
         return {}
     faults.unused["keypoints"] += 1
     points = values.reshape(kpt_shape)
     places = points[:, :2] * sides
-    # Without a third value a point at (0, 0) is one that is not labeled.
+    # Without a visibility value, (0, 0) marks a keypoint that is not labeled.
     seen = points[:, 2] if kpt_shape[1] == 3 else np.where(points.any(axis=1), 2, 0)
     rows = [[x, y, int(v)] for (x, y), v in zip(places.tolist(), seen.tolist(), strict=True)]
     return {"keypoints": [v for row in rows for v in row], "num_keypoints": int((seen > 0).sum())}
 
 
 def _class_of(word: str) -> int | None:
-    """A class id; numpy.savetxt writes 1 as 1.000000000000000000e+00. None for other numbers."""
+    """Return a class id, or None if the number is not an integer.
+
+    numpy.savetxt writes 1 as 1.000000000000000000e+00.
+    """
     if word.lstrip("+-").isdecimal():
         return int(word)
     value = float(word)
@@ -121,7 +137,7 @@ def _class_of(word: str) -> int | None:
 
 
 def _separators(words: list[str]) -> str:
-    """What is wrong where other signs than white space are between numbers, or in them."""
+    """Describe separators other than white space, and decimal commas; "" if there are none."""
     line = " ".join(words)
     for sign, name in ((";", "semicolons"), ("|", "bars")):
         if sign in line:
@@ -142,7 +158,7 @@ def _is_number(word: str) -> bool:
 
 
 def _count(count: int, kpt_shape: KptShape | None) -> str:
-    """What is wrong with the number of values of a line."""
+    """Describe an invalid number of values in a line; "" if the number is valid."""
     if kpt_shape is not None:
         points, each = kpt_shape
         wanted = 5 + points * each
@@ -161,10 +177,12 @@ def _count(count: int, kpt_shape: KptShape | None) -> str:
 
 
 def _looks_like_a_pose(values: np.ndarray) -> bool:
-    """Whether a polygon's first two points read better as the center and the sides of a box.
+    """Return whether a polygon is more plausible as a pose label.
 
-    The keypoints of a pose label are inside its box, and the sides taken as a point are not among
-    the keypoints; a polygon does not pass by its own center and surround it from inside.
+    In a pose label the first four numbers are the center and the sides of a box, and the remaining
+    points are keypoints inside it. That reading is accepted if the remaining points fit into and
+    fill that box, while at least one of the first two points is outside the remaining points'
+    bounding box.
     """
     if len(values) < 8 or not np.isfinite(values).all():
         return False
@@ -174,6 +192,6 @@ def _looks_like_a_pose(values: np.ndarray) -> bool:
     margin = 0.05 * values[2:4]
     box_low, box_high = values[:2] - values[2:4] / 2, values[:2] + values[2:4] / 2
     inside = (low >= box_low - margin).all() and (high <= box_high + margin).all()
-    # A small polygon far from the origin is inside that box too, and fills hardly any of it.
+    # A small polygon far from the origin is inside that box too, but fills hardly any of it.
     filled = (high - low >= 0.25 * values[2:4]).all()
     return bool(outside and inside and filled)
