@@ -1,1 +1,1 @@
-"""Writers: data sets -> COCO JSON, YOLO txt, VOC, CSV, ArrayRecord, class folders, mask folders."""
+"""Writers of COCO JSON, YOLO, VOC, CSV, ArrayRecord, class folders and mask folders."""

@@ -1,4 +1,4 @@
-"""COCO JSON: everything that was read of a data set, unknown keys included."""
+"""Writer of COCO JSON, which stores everything that was read, unused keys included."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from visiongarden.types import Example
 
 
 def write(splits: Splits, folder: Path, lost: Lost) -> None:
-    """`annotations/instances_<split>.json`, images in `images/<split>/`."""
+    """Write `annotations/instances_<split>.json` and the images in `images/<split>/`.
+
+    Args:
+        splits: Datasets by split.
+        folder: Folder to write to.
+        lost: Collector of what the format cannot store; COCO stores everything.
+    """
     for split, dataset in splits.items():
         ids = dataset.class_map.ids
         keys = dataset.categories or ({},) * len(ids)
@@ -41,7 +47,7 @@ def write(splits: Splits, folder: Path, lost: Lost) -> None:
 
 
 class _Ids:
-    """The ids that a file gives, where they tell things apart; else the next number."""
+    """Unique ids: the original ids where these are unique, else the next unused number."""
 
     def __init__(self) -> None:
         self.given: set[Any] = set()

@@ -1,4 +1,4 @@
-"""What writers need of examples: their objects, names for their files, their images' bytes."""
+"""Functions that writers need for examples: their objects, file names and image bytes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ _KINDS = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"BM": ".bmp", b"RI": ".webp"}
 
 
 class Lost(list[str]):
-    """What a format has no place for, one line each; and the names under which images are written.
+    """List of what a format cannot store, one line per item.
 
     Attributes:
-        names: of each split's images, in their order.
-        groups: what is dropped -> the images, or splits, of which it is, once for each time.
+        names: File names of the images of each split as written, in their order.
+        groups: Images or splits by the description of what is dropped from them; an image occurs
+            once for each dropped item.
     """
 
     def __init__(self) -> None:
@@ -34,13 +35,13 @@ class Lost(list[str]):
         self.groups: dict[str, list[str]] = {}
 
     def of(self, name: str, dropped: Iterable[str]) -> None:
-        """Adds what is dropped of an image, or of a split."""
+        """Add what is dropped from an image or a split."""
         for what in dropped:
             self.append(f"{name}: {what}")
             self.groups.setdefault(what, []).append(name)
 
     def summary(self) -> list[str]:
-        """One line for each kind of thing that is dropped: how many there are, and where."""
+        """Return one line per category of dropped items, with their number and three images."""
         lines = []
         for what, names in self.groups.items():
             shown = list(dict.fromkeys(names))
@@ -50,7 +51,7 @@ class Lost(list[str]):
 
 
 def objects(example: Example) -> Iterator[tuple[list[float], int, bool, Outline | None]]:
-    """Box, class, whether a crowd, and outline of each object."""
+    """Iterate over the objects of an example as (box, class, whether a crowd, polygons or None)."""
     count = len(example.boxes)
     crowd = example.crowd if example.crowd is not None else np.zeros(count, bool)
     drawn = example.outlines or (None,) * count
@@ -61,7 +62,16 @@ def objects(example: Example) -> Iterator[tuple[list[float], int, bool, Outline 
 def named(
     split: str, dataset: DetectionDataset, lost: Lost, taken: set[str] | None = None
 ) -> Iterator[tuple[str, Example, bytes]]:
-    """Each example with a file name of its own, also without its ending, and its image's bytes."""
+    """Iterate over examples as (file name, example, image bytes), with unique file names.
+
+    Names are unique without their extension too, ignoring case, because label files share the name.
+
+    Args:
+        split: Name of the split.
+        dataset: Dataset of the split.
+        lost: Collector that stores the names.
+        taken: Lowercase names in use, which is extended; a new set by default.
+    """
     taken = set() if taken is None else taken
     names = lost.names.setdefault(split, [])
     for example in dataset:
@@ -79,7 +89,7 @@ def named(
 
 
 def _name_of(example: Example) -> str:
-    """The name of an image's file; a record keeps that of the file it was made of."""
+    """Return the name of an image's file; for a record, of the file it was converted from."""
     if not example.path.suffix and example.extra is not None:
         name = unpack(example)[0].get("file_name")
         if isinstance(name, str) and name:
@@ -93,35 +103,43 @@ def _ending(name: str) -> str:
 
 
 def stem_of(name: str) -> str:
-    """A file name without its ending."""
+    """Return a file name without its extension."""
     return name.rpartition(".")[0]
 
 
 def image_bytes(example: Example) -> bytes:
-    """The image file of an example, as it is."""
+    """Return the unchanged bytes of an example's image file.
+
+    Raises:
+        UserError: The image is not a file, but pixels in memory or a record of a source.
+    """
     if example.path is None or isinstance(example.path, str):
         raise UserError("an image that is not a file cannot be copied", rule="a data set of files")
     return bytes(read_bytes(example.path, MOST_BYTES))
 
 
 def size_of(example: Example) -> tuple[int, int]:
-    """(height, width) of an example's image."""
+    """Return the (height, width) of an example's image.
+
+    Raises:
+        UserError: The size is not known.
+    """
     if example.size is None:
         raise UserError(f"{example.path}: the size of the image is not known")
     return example.size
 
 
 def crowd_of(example: Example) -> np.ndarray:
-    """bool (n,): which boxes are crowds."""
+    """Return bool (n,): which boxes are crowd regions."""
     return example.crowd if example.crowd is not None else np.zeros(len(example.boxes), bool)
 
 
 def area_of(example: Example) -> np.ndarray:
-    """float64 (n,): the areas that the file gives, NaN where it gives none."""
+    """Return float64 (n,): areas of the objects in square pixels, NaN where the file has none."""
     return example.area if example.area is not None else np.full(len(example.boxes), np.nan)
 
 
 def box_areas(example: Example) -> np.ndarray:
-    """float64 (n,): areas of the boxes."""
+    """Return float64 (n,): the areas of the boxes in square pixels."""
     sides: Any = (example.boxes[:, 2:] - example.boxes[:, :2]).astype(np.float64)
     return np.asarray(sides.prod(axis=1))

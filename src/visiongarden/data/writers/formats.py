@@ -1,4 +1,8 @@
-"""One writer a format: the labels of all splits into a folder that nobody sees yet."""
+"""Writers by format, and those of VOC, CSV and ArrayRecord.
+
+A writer writes the labels of all splits into a temporary folder, which gets its final name only
+after `read_back` has verified it.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,13 @@ _SHARD_BYTES = 256 * 2**20
 
 
 def voc(splits: Splits, folder: Path, lost: Lost) -> None:
-    """`Annotations/`, `JPEGImages/`, `ImageSets/Main/`, and `classes.txt` for their order."""
+    """Write `Annotations/`, `JPEGImages/`, `ImageSets/Main/`, and the class order in `classes.txt`.
+
+    Args:
+        splits: Datasets by split, all with the same class map.
+        folder: Folder to write to.
+        lost: Collector of what VOC cannot store.
+    """
     write_classes(one_map(splits).names, folder)
     drop_keys_of_files(splits, lost)
     taken: set[str] = set()
@@ -75,7 +85,7 @@ def _xml(name: str, example: Example, class_map: ClassMap) -> str:
 
 
 def _elements(keys: Mapping[str, Any], indent: str) -> list[str]:
-    """Elements of keys; a list is one element after another, a dict an element of elements."""
+    """Return XML elements: a list becomes repeated elements, a dict an element with children."""
     lines: list[str] = []
     for key, value in keys.items():
         for item in value if isinstance(value, list) else [value]:
@@ -87,7 +97,13 @@ def _elements(keys: Mapping[str, Any], indent: str) -> list[str]:
 
 
 def csv_table(splits: Splits, folder: Path, lost: Lost) -> None:
-    """`<split>.csv` with a header, `images/<split>/`, and `classes.txt` for the classes' order."""
+    """Write `<split>.csv` with a header, `images/<split>/`, and `classes.txt` for the class order.
+
+    Args:
+        splits: Datasets by split, all with the same class map.
+        folder: Folder to write to.
+        lost: Collector of what CSV cannot store.
+    """
     write_classes(one_map(splits).names, folder)
     drop_keys_of_files(splits, lost)
     for split, dataset in splits.items():
@@ -110,7 +126,13 @@ def csv_table(splits: Splits, folder: Path, lost: Lost) -> None:
 
 
 def array_record(splits: Splits, folder: Path, lost: Lost) -> None:
-    """Shards of images and of labels for each split, and `dataset.json`."""
+    """Write shards of images and of labels for each split, and `dataset.json`.
+
+    Args:
+        splits: Datasets by split, all with the same class map.
+        folder: Folder to write to.
+        lost: Collector of what the format cannot store; ArrayRecord stores everything.
+    """
     class_map = one_map(splits)
     counts = {}
     for split, dataset in splits.items():
@@ -129,7 +151,7 @@ def array_record(splits: Splits, folder: Path, lost: Lost) -> None:
 def _shards(folder: Path, split: str, number: int, count: int, examples: Sequence[Example]) -> None:
     from array_record.python.array_record_module import ArrayRecordWriter
 
-    # One record a group: any of them can be read alone.
+    # One record per group, so that each record can be read alone.
     pair = [
         ArrayRecordWriter(str(path_inside(folder, name, what="the split")), "group_size:1")
         for name in (shard_name(split, what, number, count) for what in ("images", "labels"))

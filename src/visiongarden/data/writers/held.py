@@ -1,7 +1,7 @@
-"""What each format holds of an example, and what it has no place for.
+"""What each format can store of an example, and what is dropped.
 
-Each function returns the example as it is to be read back from the written file, and one line for
-each thing of it that is dropped.
+Each function returns the example as it will be read from the written file, and one line for each
+dropped item. `read_back` compares the written files with that example.
 """
 
 from __future__ import annotations
@@ -32,17 +32,20 @@ from visiongarden.types import Example, Outline
 Held = tuple[Example, list[str]]
 
 _ALWAYS = {"id", "file_name", "bbox", "segmentation", "area"}
-"""Keys that number things, or repeat exactly what boxes and polygons hold: never a loss."""
+"""Keys that are never reported as dropped.
+
+They contain numbering, or the same values as boxes and polygons.
+"""
 _TAG = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 
 
 def everything(example: Example) -> Held:
-    """COCO and ArrayRecord hold all of it."""
+    """Return the example unchanged: COCO and ArrayRecord store everything."""
     return example, []
 
 
 def with_areas(example: Example) -> Example:
-    """The example with an area for each object: of its mask, or of its box, where none is given."""
+    """Return the example with missing areas replaced by the area of the mask, or of the box."""
     area = area_of(example).copy()
     boxes = box_areas(example)
     for i, (_, _, _, outline) in enumerate(objects(example)):
@@ -52,13 +55,15 @@ def with_areas(example: Example) -> Example:
 
 
 def _mask_area(outline: Outline, size: tuple[int, int]) -> float:
+    # Overlapping polygons would be counted twice by their formula, so the mask's pixels are
+    # counted.
     if outlines.parts_overlap(outline):
         return float(outlines.fill(outline, size).sum())
     return outlines.area_of(outline)
 
 
 def columns(example: Example) -> Held:
-    """CSV: classes, boxes, and each key of an object whose value is text, as a column."""
+    """Return what CSV stores: classes, boxes, and each key of an object whose value is text."""
     height, width = size_of(example)
     sides = {"height": str(height), "width": str(width)}
     keys = [
@@ -69,7 +74,7 @@ def columns(example: Example) -> Held:
 
 
 def elements(example: Example) -> Held:
-    """VOC: classes, boxes, and each key whose value is text, or has texts, as an element."""
+    """Return what VOC stores: classes, boxes, and keys whose values are text or nested texts."""
     image, objects_ = unpack(example)
     own = {"filename", "size", "object"}
     keys = [_elements(row, {"name", "bndbox"}) for row in objects_]
@@ -97,7 +102,7 @@ def _elements(keys: Mapping[str, Any], own: set[str]) -> dict[str, Any]:
 
 def _is_element(key: str, value: Any) -> bool:
     if isinstance(value, list):
-        # One value alone would be read as that value, and not as a list of it.
+        # A list with one value would be read back as that value instead of a list.
         return len(value) > 1 and not any(
             isinstance(item, list) or not _is_element(key, item) for item in value
         )
@@ -118,11 +123,11 @@ def _is_column(key: str) -> bool:
 
 
 def shares(example: Example, points: int = 0) -> Held:
-    """YOLO: a box, or a polygon in place of it, or a box with keypoints.
+    """Return what YOLO stores: a box, or a polygon in place of it, or a box with keypoints.
 
     Args:
-        example: what is to be written.
-        points: number of keypoints of each object; 0 where none are written.
+        example: Example to write.
+        points: Number of keypoints per object; 0 if no keypoints are written.
     """
     boxes, rings, dropped = example.boxes.copy(), [], []
     size, areas = size_of(example), _other_areas(example)
@@ -153,11 +158,17 @@ def shares(example: Example, points: int = 0) -> Held:
 def _one_ring(
     outline: Outline, box: list[float], size: tuple[int, int]
 ) -> tuple[np.ndarray | None, list[str]]:
-    """The one polygon that is a mask's outline in YOLO; None where its box must stand for it."""
+    """Return the polygon that represents a mask in YOLO, and what it changes; None to use the box.
+
+    Args:
+        outline: Polygons of the mask.
+        box: xyxy, pixels.
+        size: (height, width) of the image.
+    """
     inside = outlines.cut(outline, (0.0, 0.0, float(size[1]), float(size[0])))
     changed = ["an outline over the border is cut there"] * (inside is not outline)
     if inside is not None and outlines.parts_overlap(inside):
-        # One line holds one polygon, in which what two parts share would be outside.
+        # A line stores one polygon, and the overlap of two joined parts would be outside of it.
         inside = outlines.outline_of(outlines.fill(inside, size))
     if inside is None:
         return None, ["an outline without a pixel in the image; the box is kept"]
@@ -170,14 +181,15 @@ def _one_ring(
 
 
 def tolerance(size: tuple[int, int]) -> float:
-    """Pixels by which a coordinate may change when it is written with nine digits and read."""
+    """Return by how many pixels a coordinate may change when written with nine digits and read."""
     return max(1e-3, 1e-6 * max(size))
 
 
 def shape_of_keypoints(splits: Splits) -> int:
-    """Number of keypoints of each object, where YOLO's pose labels can hold them; else 0.
+    """Return the number of keypoints per object if YOLO's pose labels can store them, else 0.
 
-    A line holds a polygon or keypoints: those that more objects have.
+    A line stores either a polygon or keypoints; keypoints are chosen if at least as many objects
+    have them as have polygons.
     """
     counts: Counter[int] = Counter()
     outlined = 0
@@ -195,7 +207,7 @@ def shape_of_keypoints(splits: Splits) -> int:
 
 
 def keypoints_of(keys: Mapping[str, Any], points: int) -> list[float] | None:
-    """x, y and visibility of each keypoint, pixels; None where there are not `points` of them."""
+    """Return x, y (pixels) and visibility of each keypoint; None if there are not `points`."""
     values = keys.get("keypoints")
     if not points or not isinstance(values, list) or len(values) != 3 * points:
         return None
@@ -205,12 +217,12 @@ def keypoints_of(keys: Mapping[str, Any], points: int) -> list[float] | None:
 
 
 def unused_keys(keys: Mapping[str, Any], owner: str = "an object") -> list[str]:
-    """What to say of keys that have no place."""
+    """Describe keys that a format cannot store."""
     return [f"`{key}` of {owner}" for key in keys if key not in _ALWAYS]
 
 
 def drop_keys_of_files(splits: Splits, lost: Lost, held: bool = False) -> None:
-    """Lists the keys of each split's file, unless they are held, and those of its classes."""
+    """Record the keys of each split's file, unless `held`, and of its classes as dropped."""
     for split, dataset in splits.items():
         keys = [] if held else unused_keys(dataset.extra, "the file")
         for name, row in zip(dataset.class_map.names, dataset.categories, strict=False):
@@ -219,7 +231,7 @@ def drop_keys_of_files(splits: Splits, lost: Lost, held: bool = False) -> None:
 
 
 def _trimmed(example: Example) -> list[str]:
-    """What to say of boxes that are over the border in their file, by a pixel at most."""
+    """Describe boxes that exceed the border in their file by up to a pixel, and were clipped."""
     if example.extra is None or '"bbox"' not in example.extra:
         return []
     lines = []
@@ -235,7 +247,7 @@ def _trimmed(example: Example) -> list[str]:
 
 
 def _other_areas(example: Example) -> np.ndarray:
-    """bool (n,): which objects have another area than their box."""
+    """Return bool (n,): which objects have an area other than that of their box."""
     area, boxes = area_of(example), box_areas(example)
     return np.isfinite(area) & ~np.isclose(area, boxes, rtol=1e-5, atol=1e-6)
 

@@ -1,4 +1,4 @@
-"""Writers of class folders and of mask folders; files are copied as they are."""
+"""Writers of class folders and mask folders; image files are copied unchanged."""
 
 from __future__ import annotations
 
@@ -22,9 +22,13 @@ from visiongarden.types import IGNORE, ClassMap
 def class_folders(
     splits: Mapping[str, ClassificationDataset], folder: Path, lost: list[str]
 ) -> None:
-    """`<split>/<class>/`, and `classes.txt` where the folders alone would not give the classes.
+    """Write `<split>/<class>/`, and `classes.txt` if the folders alone do not define the classes.
 
-    A split named "" is written without a folder of its own.
+    Args:
+        splits: Datasets by split, all with the same class map. The split "" is written without a
+            folder of its own.
+        folder: Folder to write to.
+        lost: Collector of what the format cannot store; class folders store everything.
     """
     names = one_map(splits).names
     used = {names[index] for dataset in splits.values() for index in dataset.classes}
@@ -39,15 +43,15 @@ def class_folders(
 def mask_folders(
     splits: Mapping[str, SegmentationDataset], folder: Path, lost: list[str], step: int = 0
 ) -> None:
-    """`images/<split>/`, `masks/<split>/`, `classes.yaml`.
-
-    A split named "" is written without a folder of its own.
+    """Write `images/<split>/`, `masks/<split>/` and `classes.yaml`.
 
     Args:
-        splits: what to write; all of one class map.
-        folder: where to.
-        lost: nothing is.
-        step: what the ids in masks and class map are to be lowered by; 0 copies the files.
+        splits: Datasets by split, all with the same class map. The split "" is written without a
+            folder of its own.
+        folder: Folder to write to.
+        lost: Collector of what the format cannot store; mask folders store everything.
+        step: Number that is subtracted from the ids in masks and class map; 0 copies the masks
+            unchanged.
     """
     class_map = one_map(splits)
     dataset = next(iter(splits.values()))

@@ -1,4 +1,4 @@
-"""`read_back`: what is written is read again and compared before anybody sees it."""
+"""`read_back`: verify a written dataset by reading it again, before it gets its final name."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ from visiongarden.types import Example, Outline
 
 _SHOWN = 3
 _NUMBERS = {"id", "file_name"}
-"""Keys that are given anew where they do not tell things apart, or where names change."""
+"""Keys that may change: ids that are not unique are replaced, and so are file names."""
 
 
 def read_back(format: str, folder: Path, datasets: Mapping[str, Any], lost: Lost) -> None:
-    """Reads a data set that was just written, and compares it with what was to be written.
+    """Read a dataset that was just written and compare it with the source.
 
-    Boxes, classes, crowds, outlines, areas and unknown keys must be the same, apart from what is
-    listed as dropped; in class folders the images' classes, in mask folders each pixel's class.
+    Boxes, classes, crowd regions, polygons, areas and unused keys must be equal, apart from what is
+    listed as dropped. For class folders the classes of the images are compared, for mask folders
+    the class of each pixel.
 
     Args:
-        format: in which it was written.
-        folder: where it was written.
-        datasets: split -> what was written.
-        lost: the names under which images were written.
+        format: Format in which the dataset was written.
+        folder: Folder to which it was written.
+        datasets: Source datasets by split.
+        lost: Collector that the writer filled; contains the names of the written images.
 
     Raises:
-        DataError: something is not as it was.
+        DataError: The written dataset differs from the source.
     """
     hold = _hold(format, datasets)
     problems: list[str] = []
@@ -86,7 +87,7 @@ def _hold(format: str, datasets: Mapping[str, Any]) -> Callable[[Example], held.
 
 
 def _splits(format: str, folder: Path, split: str) -> list[str]:
-    """The split; where a hash of the names divides a data set, all of them."""
+    """Return the split, or all splits of a dataset without split folders."""
     return [split] if split else list(READERS[format].splits(folder))
 
 
@@ -121,7 +122,7 @@ def _differ(one: DetectionDataset, other: DetectionDataset) -> bool:
 
 
 def _difference(one: Example, other: Example, exact: bool) -> str:
-    """What differs in two examples; "" where nothing does."""
+    """Describe the difference of two examples; "" if they are equal."""
     if len(one.boxes) != len(other.boxes) or not np.array_equal(one.classes, other.classes):
         return f"{len(other.boxes)} boxes, not {len(one.boxes)}, or of other classes"
     most = 0.0 if exact else held.tolerance(size_of(one))
@@ -169,17 +170,17 @@ def _same_keys(one: Example, other: Example, exact: bool) -> bool:
 
 
 def _without(keys: Mapping[str, Any]) -> dict[str, Any]:
-    # What float32 does not give again of a box is kept only where the file has it.
+    # `bbox` holds original numbers that float32 does not reproduce; boxes are compared separately.
     return {key: value for key, value in keys.items() if key not in _NUMBERS | {"bbox"}}
 
 
 def _text(value: Any) -> str:
-    # NaN, which is not equal to itself, is the same text.
+    # Compared as text, because NaN is not equal to itself.
     return json.dumps(value, sort_keys=True)
 
 
 def _same_value(key: str, one: Any, other: Any) -> bool:
-    if key == "keypoints" and other is not None:  # written as shares of the sides
+    if key == "keypoints" and other is not None:  # written as fractions, so digits are lost
         return len(one) == len(other) and np.allclose(one, other, rtol=1e-6, atol=1e-3)
     return bool(one == other)
 

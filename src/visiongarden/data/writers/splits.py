@@ -1,4 +1,4 @@
-"""What all writers do: one class map for all splits, image files copied."""
+"""Functions that all writers share: one class map for all splits, and writing files."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from visiongarden.types import ClassMap
 
 
 def one_map(splits: Mapping[str, Any]) -> ClassMap:
-    """The class map of all splits.
+    """Return the class map of all splits.
 
     Raises:
-        UserError: they have different ones.
+        UserError: The splits have different class names.
     """
     maps = {dataset.class_map.names: dataset.class_map for dataset in splits.values()}
     if len(maps) > 1:
@@ -28,10 +28,10 @@ def one_map(splits: Mapping[str, Any]) -> ClassMap:
 
 
 def write_classes(names: Sequence[str], folder: Path) -> None:
-    """`classes.txt`: names in their order, one a line.
+    """Write `classes.txt`: the class names in their order, one per line.
 
     Raises:
-        UserError: a name cannot stand on a line.
+        UserError: A name cannot be stored on one line.
     """
     if any("\n" in name or name != name.strip() or name != printable(name) for name in names):
         raise UserError("a class name is no line of text", rule="no space around it, no line's end")
@@ -39,10 +39,10 @@ def write_classes(names: Sequence[str], folder: Path) -> None:
 
 
 def make_folder(folder: Path, *names: str) -> Path:
-    """Create a folder inside the data set, and those above it.
+    """Create a folder inside the dataset, with its parents.
 
     Raises:
-        DataError: a name is not valid, or leads out of the data set.
+        DataError: A name is not valid, or the path leads out of the dataset.
     """
     path = path_inside(folder, *names, what=f"{'/'.join(names)!r:.100} in the data set")
     path.mkdir(parents=True, exist_ok=True)
@@ -50,10 +50,10 @@ def make_folder(folder: Path, *names: str) -> Path:
 
 
 def write_file(folder: Path, *names: str, content: bytes | str) -> None:
-    """Write a file inside the data set; its names come from the data set that was read.
+    """Write a file inside the dataset; its names may come from the dataset that was read.
 
     Raises:
-        DataError: a name is not valid, or leads out of the data set.
+        DataError: A name is not valid, the path leads out of the dataset, or the file exists.
     """
     path = path_inside(folder, *names, what=f"{'/'.join(names)!r:.100} in the data set")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,5 +69,5 @@ def write_file(folder: Path, *names: str, content: bytes | str) -> None:
 
 
 def parts_of(split: str) -> tuple[str, ...]:
-    """The folder of a split; none of a data set that has no splits."""
+    """Return the path components of a split's folder; none for a dataset without splits."""
     return (split,) if split else ()

@@ -1,4 +1,4 @@
-"""YOLO txt: boxes, polygons, or boxes with keypoints."""
+"""Writer of YOLO labels: boxes, polygons, or boxes with keypoints."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ from visiongarden.types import Example
 
 
 def write(splits: Splits, folder: Path, lost: Lost) -> None:
-    """`data.yaml`, `images/<split>/`, `labels/<split>/`; an outlined object as its outline."""
+    """Write `data.yaml`, `images/<split>/` and `labels/<split>/`; masks become polygons.
+
+    Args:
+        splits: Datasets by split, all with the same class map.
+        folder: Folder to write to.
+        lost: Collector of what YOLO cannot store.
+    """
     points = shape_of_keypoints(splits)
     keys = _keys(splits)
     drop_keys_of_files(splits, lost, held=keys is not None)
@@ -38,7 +44,11 @@ def write(splits: Splits, folder: Path, lost: Lost) -> None:
 
 
 def _keys(splits: Splits) -> str | None:
-    """The unknown keys of the data set as YAML; None where one file cannot hold them."""
+    """Return the unused keys of the dataset as YAML text; None if one file cannot store them.
+
+    That is the case if they differ between splits, collide with YOLO's own keys, or change when the
+    text is parsed again.
+    """
     first, *others = (dataset.extra for dataset in splits.values())
     if any(other != first for other in others) or set(first) & set(YAML_KEYS):
         return None
@@ -50,7 +60,7 @@ def _keys(splits: Splits) -> str | None:
 
 
 def _json(value: object) -> str:
-    """JSON on one line is YAML, too."""
+    """Return JSON on one line, which is also valid YAML."""
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -72,7 +82,7 @@ def _text(example: Example, points: int) -> str:
         if outline is not None:
             values = (outline[0].astype(np.float64) / sides).ravel()
         words = [f"{value:.9f}" for value in values]
-        if points:  # every line of pose labels has as many values
+        if points:  # all lines of pose labels must have the same number of values
             words += _keypoints(keypoints_of(keys, points) or [0.0] * 3 * points, sides)
         lines.append(" ".join([str(index), *words]) + "\n")
     return "".join(lines)
