@@ -1,6 +1,7 @@
-"""The test kit for layers, blocks, parts and models of one's own: `check`, `lint`, a pytest plugin.
+"""Test kit for custom layers, blocks, parts and models: `check` and its pytest plugin.
 
-Importing this room starts no backend: pytest loads the plugin in every run.
+Public names are imported on first access, because pytest loads the plugin in every test run and
+importing Keras would start a backend even in projects that do not use the plugin.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pytrees of arrays: making them from shapes, flattening and comparing them."""
+"""Nested structures of arrays: creation from shapes, flattening and comparison."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from visiongarden.types import FeatureSpec
 
 BATCH = 3
 TOLERANCE = 1e-3
-"""Largest difference as a share of the largest number: float32 through many layers."""
+"""Maximum difference relative to the largest absolute value, for float32 through many layers."""
 
 
 def is_shape(value: Any) -> bool:
-    """Whether a value is a shape: a tuple or list of numbers and None."""
+    """Return whether a value is a shape: a non-empty tuple or list of integers and None."""
     return (
         isinstance(value, (tuple, list))
         and len(value) > 0
@@ -26,17 +26,22 @@ def is_shape(value: Any) -> bool:
 
 
 def arrays_like(spec: Any, seed: int = 0, batch: int = BATCH) -> Any:
-    """Random float32 arrays for shapes, nested as they are; arrays pass.
+    """Replace the shapes in a nested structure by random float32 arrays.
 
-    Normal numbers; from 0 to 1 where the last axis is 3, as in images. A side that is None is 16.
+    Values are uniform in 0 to 1 if the last axis has size 3, as images do, and standard normal
+    otherwise. Sides that are None become 16. Arrays are kept, but a batch of one gets a second
+    image.
 
     Args:
-        spec: array, shape (batch, ...), FeatureSpec, or list, tuple or dict of them.
-        seed: of the numbers.
-        batch: the first side of every array that is made.
+        spec: Array, shape (batch, ...), `FeatureSpec`, or list, tuple or dict of these.
+        seed: Seed of the random numbers.
+        batch: Batch size of the created arrays; the batch in a shape is ignored.
+
+    Returns:
+        NumPy arrays, nested as in `spec`. A `FeatureSpec` becomes a dict of arrays by level.
 
     Raises:
-        UserError: neither an array nor a shape.
+        UserError: If a leaf is neither an array nor a shape.
     """
     rng = np.random.default_rng(seed)
 
@@ -60,7 +65,7 @@ def arrays_like(spec: Any, seed: int = 0, batch: int = BATCH) -> Any:
             array = keras.ops.convert_to_numpy(item)
             if array.ndim == 0 or len(array) != 1:
                 return array
-            # A batch of one hides what mixes the images of a batch.
+            # With a batch of one, a layer that mixes the images of a batch would go unnoticed.
             second = array * np.asarray(0.5, array.dtype) if array.dtype.kind == "f" else array
             return np.concatenate([array, second])
         raise UserError(
@@ -74,12 +79,19 @@ def arrays_like(spec: Any, seed: int = 0, batch: int = BATCH) -> Any:
 
 
 def image_sides(largest: int) -> tuple[int, int]:
-    """(height, width) of images for a largest stride: multiples of it, and not square."""
+    """Return (height, width) of test images in pixels: multiples of a stride, not square.
+
+    Args:
+        largest: Largest stride of the feature maps.
+    """
     return max(64, largest), max(64, largest) + max(32, largest)
 
 
 def batch_of(spec: Any) -> int:
-    """The batch of the arrays among inputs, which all others share; `BATCH` where there is none."""
+    """Return the batch size of the arrays among the inputs, or `BATCH` if all are shapes.
+
+    Arrays that are created for the remaining shapes must have the same batch size.
+    """
     if isinstance(spec, Mapping) and not isinstance(spec, FeatureSpec):
         spec = list(spec.values())
     if isinstance(spec, (tuple, list)) and not is_shape(spec):
@@ -91,12 +103,12 @@ def batch_of(spec: Any) -> int:
 
 
 def leaves(tree: Any) -> list[Any]:
-    """The leaves of a pytree, in Keras's order."""
+    """Flatten a nested structure in the order of `keras.tree.flatten`."""
     return list(keras.tree.flatten(tree))
 
 
 def numpy_leaves(tree: Any) -> list[np.ndarray]:
-    """The leaves as NumPy arrays; bfloat16 and float16 become float32."""
+    """Flatten a nested structure to NumPy arrays, with bfloat16 and float16 cast to float32."""
     return [_numpy(leaf) for leaf in leaves(tree)]
 
 
@@ -107,7 +119,18 @@ def _numpy(leaf: Any) -> np.ndarray:
 
 
 def difference(ones: list[np.ndarray], others: list[np.ndarray]) -> float:
-    """Largest difference, as a share of the largest number; infinite where shapes differ."""
+    """Return the maximum difference relative to the largest absolute value of each array.
+
+    NaN in the same places counts as equal.
+
+    Args:
+        ones: Expected arrays; their values define the scale.
+        others: Arrays to compare with them.
+
+    Returns:
+        Largest relative difference over all arrays. Infinity if the number of arrays, a shape, or
+        the position of a NaN differs.
+    """
     worst = 0.0
     if len(ones) != len(others):
         return float("inf")
@@ -123,17 +146,17 @@ def difference(ones: list[np.ndarray], others: list[np.ndarray]) -> float:
 
 
 def shapes(tree: Any) -> str:
-    """Shapes of the leaves, for a person."""
+    """Format the shapes of the leaves for messages."""
     return ", ".join(str(tuple(leaf.shape)) for leaf in leaves(tree))
 
 
 def is_float(leaf: Any) -> bool:
-    """Whether an array or tensor holds floats."""
+    """Return whether an array or tensor has a floating-point dtype."""
     return "float" in keras.backend.standardize_dtype(leaf.dtype)
 
 
 def inputs_of(model: Any) -> Any:
-    """The symbolic inputs of a functional model, nested as it takes them."""
-    if isinstance(model, keras.Sequential):  # has no `input` before it is called
+    """Return the symbolic inputs of a functional model, nested as the model takes them."""
+    if isinstance(model, keras.Sequential):  # has no `input` before its first call
         return model.inputs[0]
     return model.input

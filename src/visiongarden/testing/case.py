@@ -1,4 +1,4 @@
-"""Test cases for pytest: one for each class of a module."""
+"""Parametrized pytest cases, one for each class that a module defines."""
 
 from __future__ import annotations
 
@@ -11,22 +11,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Case:
-    """A class that a test checks, with the options of `check`."""
+    """Class under test together with the options for `check`.
+
+    Attributes:
+        cls: Layer, part or model class.
+        options: Keyword arguments for `check`.
+    """
 
     cls: type
     options: dict[str, Any] = field(default_factory=dict)
 
     def check(self, inputs: Any = None, **options: Any) -> Report:
-        """The report; options given here win over those of the case."""
+        """Check the class and return the report.
+
+        Args:
+            inputs: Inputs, as in `visiongarden.testing.check`.
+            **options: Keyword arguments for `check`. They override the options of the case.
+        """
         from visiongarden.testing.checking import check
 
         return check(self.cls, inputs, **(self.options | options))
 
     def assert_sound(self, inputs: Any = None, **options: Any) -> None:
-        """As `assert_sound` of the room.
+        """Check the class and raise if any check fails.
+
+        Args:
+            inputs: Inputs, as in `visiongarden.testing.check`.
+            **options: Keyword arguments for `check`. They override the options of the case.
 
         Raises:
-            AssertionError: the findings that failed, with evidence and advice.
+            AssertionError: If a check fails. The message lists the failed checks with evidence and
+                advice.
         """
         report = self.check(inputs, **options)
         if not report.ok:
@@ -37,11 +52,16 @@ class Case:
 
 
 def cases(target: str, **options: Any) -> list[Case]:
-    """A case for each class of a module, for `@pytest.mark.parametrize("case", ..., ids=str)`.
+    """Create a test case for each layer, part and model of a module.
+
+    Pass the result to `pytest.mark.parametrize`.
 
     Args:
-        target: `package.module`, or `package.module:Name`; it is imported.
-        **options: as of `check`: `backends`, `skip`.
+        target: `package.module`, or `package.module:Name` for one class. The module is imported.
+        **options: Keyword arguments for `check`, such as `backends` or `skip`.
+
+    Raises:
+        UserError: If the module cannot be imported or defines no such class.
 
     Example:
         >>> @pytest.mark.parametrize("case", cases("my_project.blocks"), ids=str)

@@ -1,4 +1,8 @@
-"""`check`: is a layer, block, part or model sound? Every check by name, in the order it runs."""
+"""`check` runs a series of named checks on a layer, block, part or model.
+
+The tables below list the checks in the order in which they run. Each table has its own
+prerequisites (see `_in_process`), so that one error does not fail every later check as well.
+"""
 
 from __future__ import annotations
 
@@ -70,9 +74,9 @@ _PARTS: dict[str, Callable[[Subject], Finding]] = {
     "decode": heads.decode,
     "loss_decode": heads.loss_decode,
 }
-"""Of parts only; the last three of heads."""
+"""Checks for parts; all but `fields_used` apply to heads only."""
 CHECKS = (*_ALONE, *_RUNNING, *_TRACING, *_REPEATABLE, *_PARTS, *fresh.NAMES)
-"""Names of all checks."""
+"""Names of all checks, in the order in which they run."""
 
 
 def check(
@@ -84,26 +88,29 @@ def check(
     skip: Sequence[str] = (),
     **arguments: Any,
 ) -> Report:
-    """Checks a layer, a block, a part or a model.
+    """Check a layer, block, part or model.
 
     Args:
-        source: a class or an instance. Of a class, required arguments that are not given are
-            guessed, and so are inputs; or the class says them: `examples = {"config": {...},
-            "inputs": (2, 16, 24, 8), "skip": [...]}`.
-        inputs: array, shape with the batch first, FeatureSpec, or a list or dict of them. A list
-            goes to several arguments of `call` where it has several.
-        config: constructor arguments, also those that are named as a parameter here.
-        backends: fresh processes run on these; None takes the running one, "all" those that are
-            installed, `()` runs none.
-        skip: names of checks to leave out.
-        **arguments: constructor arguments.
+        source: Class or instance to check. For a class, missing required constructor arguments and
+            missing inputs are guessed from names, annotations and trial calls. A class can state
+            them itself with the attribute `examples = {"config": {...}, "inputs": (2, 16, 24, 8),
+            "skip": [...]}`.
+        inputs: Array, shape including the batch axis, `FeatureSpec`, or a list or dict of these. A
+            list is spread over the arguments of `call` if `call` takes several tensors.
+        config: Constructor arguments as a dict. Use it for arguments whose names collide with
+            parameters of this function.
+        backends: Backends on which fresh processes reopen the saved model. None uses the current
+            backend, "all" every installed one, and `()` starts no process.
+        skip: Names of checks to skip.
+        **arguments: Constructor arguments.
 
     Returns:
-        A finding for each check; a fault is a finding, never an exception.
+        A report with one finding per check. Bugs in `source` are reported as findings and never
+        raised.
 
     Raises:
-        UserError: this is no layer, part or model; arguments cannot be guessed; the inputs have
-            the wrong rank; no such check or backend.
+        UserError: If `source` is not a layer, part or model, if a constructor argument cannot be
+            guessed, if the inputs have the wrong rank, or if a check or backend does not exist.
 
     Example:
         >>> check(vg.blocks.Residual, (2, 16, 24, 8), filters=8).ok
@@ -120,14 +127,24 @@ def check_many(
     skip: Sequence[str] = (),
     keep_going: bool = False,
 ) -> list[Report]:
-    """Checks several at the cost of one fresh process a backend.
+    """Check several layers, parts or models with one fresh process per backend.
+
+    Starting a process and importing a backend takes seconds, so checking many classes in one call
+    is much faster than calling `check` for each.
 
     Args:
-        items: classes, instances, or dicts of `source`, `inputs` and `config`.
-        backends: as of `check`.
-        skip: as of `check`.
-        keep_going: whether a class that cannot be made, as its arguments cannot be guessed, gets a
-            report with the finding `arguments`, and the others are checked; else it is an error.
+        items: Classes, instances, or dicts with the keys `source`, `inputs` and `config`.
+        backends: Backends of the fresh processes, as in `check`.
+        skip: Names of checks to skip.
+        keep_going: If True, a class that cannot be constructed (for example because an argument
+            cannot be guessed) gets a report with the single failed finding `arguments`, and the
+            remaining items are checked. If False, the error is raised.
+
+    Returns:
+        One report per item, in the order of `items`.
+
+    Raises:
+        UserError: As in `check`; errors about single items only if `keep_going` is False.
     """
     wanted = _known_backends(backends)
     _known_checks(skip)
@@ -158,22 +175,23 @@ def check_many(
 
 
 def _refusal(source: Any, error: UserError) -> Report:
-    """The report of a class that could not be made, so that the others are still checked."""
+    """Return the report of a class that could not be constructed."""
     name = getattr(source, "__name__", type(source).__name__)
     finding = failed(" ".join(error.what.split()), error.fix or "give arguments and inputs")
     return Report(name, (finding.named("arguments"),))
 
 
 def assert_sound(source: Any, inputs: Any = None, **options: Any) -> None:
-    """As `check`; raises an AssertionError that tells every check that failed.
+    """Check a layer, block, part or model and raise if any check fails.
 
     Args:
-        source: as of `check`.
-        inputs: as of `check`.
-        **options: as of `check`.
+        source: Class or instance to check, as in `check`.
+        inputs: Inputs, as in `check`.
+        **options: Further arguments of `check`, including constructor arguments.
 
     Raises:
-        AssertionError: the findings that failed, with evidence and advice.
+        AssertionError: If a check fails. The message lists every failed check with its evidence
+            and advice.
     """
     report = check(source, inputs, **options)
     if not report.ok:
@@ -181,7 +199,11 @@ def assert_sound(source: Any, inputs: Any = None, **options: Any) -> None:
 
 
 def _in_process(subject: Subject, skip: Sequence[str]) -> Iterator[Finding]:
-    """The findings; where it does not run, that one stands for all that could not be asked."""
+    """Run the checks that need no other process and yield their findings.
+
+    If `runs` fails, the checks that depend on it are omitted. If another prerequisite fails, the
+    dependent checks are reported as skipped.
+    """
     failures: set[str] = set()
     told_already: set[str] = set()
     groups: tuple[tuple[dict[str, Callable[[Subject], Finding]], tuple[str, ...]], ...] = (
@@ -203,6 +225,7 @@ def _in_process(subject: Subject, skip: Sequence[str]) -> Iterator[Finding]:
             else:
                 finding = _safely(function, subject)
             if finding.status == "failed":
+                # Several checks often meet the same exception; it is reported only once.
                 if finding.evidence in told_already:
                     continue
                 failures.add(name)
@@ -211,7 +234,7 @@ def _in_process(subject: Subject, skip: Sequence[str]) -> Iterator[Finding]:
 
 
 def _of_role(subject: Subject) -> dict[str, Callable[[Subject], Finding]]:
-    """The checks of parts that concern the subject's role."""
+    """Return the part checks that apply to the subject's role; none for layers and models."""
     if not subject.is_part:
         return {}
     role = type(subject.part).role
@@ -264,11 +287,12 @@ def _known_checks(skip: Sequence[str]) -> None:
 
 @contextmanager
 def _watched_keras() -> Iterator[None]:
-    """Inside, tracebacks are whole, so that they name a line of the person's file; none warns."""
+    """Disable Keras's traceback filtering and all warnings within the context."""
+    # Filtered tracebacks lack the frame of the user's file that the findings name.
     before = keras.config.is_traceback_filtering_enabled()
     keras.config.disable_traceback_filtering()
     try:
-        # What Keras warns of has its own check.
+        # Everything that Keras warns about here is covered by a check.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield

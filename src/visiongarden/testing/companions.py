@@ -1,4 +1,4 @@
-"""Small parts that complete a part under test to a model, which is saved and reopened."""
+"""Small parts that complete a part under test to a whole model, which can be saved and reopened."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize, RawPredictio
 
 @register(package="visiongarden_check")
 class CheckBackbone(Backbone):
-    """Maps of any strides and channels, each by one convolution of the pooled image.
+    """Minimal backbone with feature maps of any strides and channel counts.
+
+    Each feature map is the average-pooled image after one 1x1 convolution.
 
     Attributes:
-        channels: level -> channels.
+        channels: Number of channels by level.
     """
 
     channels: dict[str, int]
 
     def wire(self, images: Any) -> FeatureMaps:
-        """Pools to each stride, and mixes the colors."""
+        """Pool the image to the stride of each level and apply a 1x1 convolution."""
         maps: FeatureMaps = {}
         for level, channels in self.channels.items():
             stride = stride_of(level)
@@ -35,10 +37,10 @@ class CheckBackbone(Backbone):
 
 @register(package="visiongarden_check")
 class CheckHead(Head):
-    """One convolution on each level."""
+    """Minimal head with one 1x1 convolution per level."""
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
-        """Class scores of each cell."""
+        """Predict a class score for each cell of each level."""
         return {
             level: {"classes": keras.layers.Conv2D(self.num_classes, 1, name=f"{level}_out")(x)}
             for level, x in features.items()
@@ -46,12 +48,15 @@ class CheckHead(Head):
 
 
 def connected(part: Part, features: FeatureSpec, size: ImageSize | None) -> keras.Model | None:
-    """A model with the part in it; None where no class of models has the head's task.
+    """Build a model around a part.
 
     Args:
-        part: a backbone, decoder or head.
-        features: what comes into it.
-        size: (height, width) of the model's images; None leaves both open.
+        part: Backbone, decoder or head.
+        features: Specification of the feature maps, or of the image, that the part receives.
+        size: (height, width) of the model's images in pixels; None leaves both open.
+
+    Returns:
+        The model, or None if no model class supports the task of the head.
     """
     before = CheckBackbone(
         levels=tuple(features), channels={level: s.channels for level, s in features.items()}

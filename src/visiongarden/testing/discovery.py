@@ -1,4 +1,4 @@
-"""Which classes of a module are there to be checked, and the check of all of them."""
+"""Discovery of the layers, parts and models of a module, and the check of all of them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,21 @@ from visiongarden.testing.report import Report
 
 
 def discover(target: str) -> list[type]:
-    """The layers, parts and models that a module defines; the module is imported, and so is run.
+    """List the layers, parts and models that a module defines.
 
-    Registered classes of the module and of its submodules that it imports; also public layers that
-    nothing derives from and that are not registered, which is then their fault.
+    The module is imported, and its code runs. The result contains the registered classes of the
+    module and of the submodules that it imports. It also contains unregistered classes that are
+    public and have no subclasses; the check `registered` then fails for them.
 
     Args:
         target: `package.module`, or `package.module:Name` for one class.
 
+    Returns:
+        Classes sorted by module and by line of their definition.
+
     Raises:
-        UserError: the module does not import, has no such class, or defines nothing to check.
+        UserError: If the module cannot be imported, has no class of that name, or defines nothing
+            to check.
 
     Example:
         >>> discover("visiongarden.blocks.spp")
@@ -58,19 +63,23 @@ def check_module(
     inputs: Any = None,
     config: Mapping[str, Any] | None = None,
 ) -> list[Report]:
-    """Checks every class that `discover` finds, with one fresh process a backend.
+    """Check every class that `discover` finds, with one fresh process per backend.
 
-    A class whose arguments cannot be guessed gets a report that says so; the others are checked.
+    A class that cannot be constructed, for example because an argument cannot be guessed, gets a
+    report with the failed finding `arguments`; the other classes are still checked.
 
     Args:
-        target: as of `discover`.
-        backends: as of `check`.
-        skip: as of `check`.
-        inputs: as of `check`, for each class.
-        config: constructor arguments; each class gets those that it takes.
+        target: `package.module`, or `package.module:Name`, as in `discover`.
+        backends: Backends of the fresh processes, as in `check`.
+        skip: Names of checks to skip.
+        inputs: Inputs for every class, as in `check`.
+        config: Constructor arguments. Each class receives those that its constructor accepts.
+
+    Returns:
+        One report per class, in the order of `discover`.
 
     Raises:
-        UserError: as of `discover`, or an argument that none of the classes takes.
+        UserError: If `discover` fails, or if no class accepts one of the arguments in `config`.
     """
     classes = discover(target)
     given = dict(config or {})
@@ -98,6 +107,7 @@ def _imported(name: str) -> ModuleType:
             rule="a name as in `import my_project.blocks`, not a file",
             fix=fix if fix and all(step.isidentifier() for step in fix.split(".")) else None,
         )
+    # An installed command does not search the working directory, as `python -m` does.
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -128,7 +138,7 @@ def _is_checkable(value: Any) -> bool:
     if not isinstance(value, type) or not issubclass(value, (keras.Layer, Part)):
         return False
     known = registry.key_of(value) or keras.saving.get_registered_name(value) != value.__name__
-    # A base that others derive from is not there to be built.
+    # An unregistered class with subclasses is a base class, which is not meant to be built.
     leaf = not value.__subclasses__() and not value.__name__.startswith("_")
     return bool(known) or leaf
 

@@ -1,4 +1,4 @@
-"""Values and gradients of a function of tensors, compiled where the backend does."""
+"""Values and gradients of a function of tensors, compiled on TensorFlow and JAX."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ Compiled = Callable[[list[np.ndarray]], tuple[float, list[np.ndarray | None]]]
 
 
 def value_and_gradients(function: Callable[[list[Any]], Any]) -> Compiled:
-    """What takes a list of arrays, and returns the function's value and a gradient for each.
-
-    A gradient is None where the value does not depend on the array; JAX gives zeros for it.
+    """Transform a scalar function of tensors into one that also returns its gradients.
 
     Args:
-        function: list of tensors -> scalar.
+        function: Maps a list of tensors to a scalar tensor.
+
+    Returns:
+        A function that maps a list of arrays to the scalar value and a gradient for each array. A
+        gradient is None if the value does not depend on the array; on JAX it is zeros instead.
     """
     engine = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()]
     return engine(function)

@@ -1,4 +1,8 @@
-"""Errors of a layer under test in one line, with the line of the user's own file."""
+"""One-line descriptions of exceptions, with the line of the user's file and advice.
+
+Keras wraps the exceptions of layers in long messages with repeated configuration, and TensorFlow
+prefixes them with graph node names. The patterns below strip both.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ _FRAMEWORKS = {
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _INNER = re.compile(r"Exception encountered: (.+)", re.DOTALL)
 _WRAPPED = re.compile(r"^(\{\{function_node [^}]*\}\}|Graph execution error:)\s*")
-_NOISE = (
+_NOISE = (  # lines that Keras adds around the message of the original exception
     "Arguments received by",
     "Layer.call() argument",
     "Possible causes",
@@ -60,10 +64,14 @@ _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
 
 
 def first_line(error: BaseException, most: int = 400) -> str:
-    """Type of an error and the line of its text that says most, without colors.
+    """Return the type of an exception and the most informative line of its message.
 
-    Keras repeats the configuration and general causes around what an inner error says; only that
-    is kept.
+    Text that Keras adds around the message of an inner exception, such as the arguments of the call
+    and general causes, is dropped, and so are terminal colors.
+
+    Args:
+        error: Any exception.
+        most: Maximum number of characters of the message.
     """
     error = _original(error)
     if isinstance(error, UserError):
@@ -90,17 +98,24 @@ def _sentence(error: UserError) -> str:
 
 
 def _original(error: BaseException) -> BaseException:
-    """What was raised before Keras tried to make an error of JAX's anew, and failed at it."""
+    """Return the exception behind Keras's failed attempt to re-raise it.
+
+    Keras re-raises an exception with a longer message by calling its type with a string. JAX's
+    tracer errors take a tracer instead and fail on the string's missing `_error_repr`.
+    """
     if "_error_repr" in str(error) and error.__context__ is not None:
         return error.__context__
     return error
 
 
 def where(error: BaseException) -> str:
-    """` (file.py:12)` of the last frame in the user's own code, or nothing.
+    """Format the last line of the user's code in a traceback as " (file.py:12)".
 
-    Where the error came from a caller's line only through an installed package of the user's, that
-    package's line is shown.
+    If the traceback contains no file of the user, the last line in an installed package that is not
+    a framework is used; without one, the result is empty.
+
+    Args:
+        error: Exception with a traceback.
     """
     frames = traceback.extract_tb(_original(error).__traceback__)
     for is_telling in (is_of_person, _is_of_another_package):
@@ -111,7 +126,7 @@ def where(error: BaseException) -> str:
 
 
 def is_of_person(filename: str) -> bool:
-    """Whether a source file is neither a library's nor visiongarden's."""
+    """Return whether a source file belongs to the user, not to a library or visiongarden."""
     if filename.startswith("<") or _OWN in Path(filename).parents:
         return False
     return not any(mark in filename for mark in _LIBRARIES)
@@ -126,12 +141,17 @@ def _is_of_another_package(filename: str) -> bool:
 
 
 def told(error: BaseException) -> str:
-    """`first_line` and `where`."""
+    """Describe an exception in one line with the line of the user's code that raised it."""
     return first_line(error) + where(error)
 
 
 def advice_for(error: BaseException, otherwise: str) -> str:
-    """What to change, by words of the error."""
+    """Return advice on how to fix an exception, selected by words in its message.
+
+    Args:
+        error: Any exception; the `fix` of a `UserError` is returned as it is.
+        otherwise: Advice to return if the message is not recognized.
+    """
     error = _original(error)
     if isinstance(error, UserError) and error.fix:
         return error.fix

@@ -1,4 +1,9 @@
-"""Fresh processes: one a backend for any number of subjects, side by side."""
+"""Checks that need a fresh process: reopening, other backends, compilation and ONNX export.
+
+The current process has already imported the user's module and built the layer, so it cannot show
+whether a saved file opens without them. One process per backend serves all subjects, because
+importing a backend costs seconds; the processes of several backends run in parallel.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +30,10 @@ from visiongarden.testing.subject import Subject
 
 BACKENDS = ("tensorflow", "jax", "torch")
 NAMES = ("reload", "backends", "jit", "onnx")
-"""The checks that fresh processes answer."""
+"""Names of the checks that run in fresh processes."""
 
 _LIMIT = 600
-"""Seconds for all jobs of a process; a whole package of blocks takes less than 60."""
+"""Timeout of one process in seconds, for all its jobs; a package of blocks takes less than 60."""
 
 _NO_ONNX = (
     "the layer trains and reopens; to export it to ONNX, write it with operations that ONNX has: "
@@ -42,7 +47,7 @@ _REOPEN = (
 
 
 def installed() -> tuple[str, ...]:
-    """Keras's backends that are installed here."""
+    """Return the names of the installed Keras backends."""
     return tuple(name for name in BACKENDS if importlib.util.find_spec(name) is not None)
 
 
@@ -53,11 +58,14 @@ class _Job:
 
 
 class FreshProcesses:
-    """Collects subjects, then reopens all of them in one process a backend.
+    """Collector of subjects that are all reopened by one fresh process per backend.
+
+    Use it as a context manager; leaving the context deletes the temporary folder.
 
     Args:
-        backends: names; the running one also answers `reload` and `onnx`.
-        skip: checks that are left out.
+        backends: Names of backends. The process of the current backend also provides `reload`; the
+            TensorFlow process provides `onnx`.
+        skip: Names of checks to skip.
     """
 
     def __init__(self, backends: Sequence[str], skip: Sequence[str]) -> None:
@@ -75,7 +83,14 @@ class FreshProcesses:
         self._folder.cleanup()
 
     def add(self, subject: Subject) -> _Job:
-        """Saves a subject's model, inputs and numbers; runs nothing yet."""
+        """Save a subject's model, its inputs and the expected outputs; start no process yet.
+
+        Args:
+            subject: Subject whose `runs` and `traces` checks have passed.
+
+        Returns:
+            A handle to pass to `findings` after `run`.
+        """
         module = subject.cls.__module__
         if not self.backends:
             return _Job("", skipped("no fresh process is asked for"))
@@ -107,7 +122,7 @@ class FreshProcesses:
         return _Job(name)
 
     def run(self) -> None:
-        """Runs the processes, all at once."""
+        """Run one process per backend in parallel and collect their answers."""
         if not self._jobs:
             return
         folder = Path(self._folder.name)
@@ -127,7 +142,11 @@ class FreshProcesses:
                 self._answers[backend] = (said.strip().splitlines() or ["no answer"])[-1]
 
     def findings(self, job: _Job) -> list[Finding]:
-        """The answers about one subject."""
+        """Return the findings of one subject, one for each check in `NAMES` that is not skipped.
+
+        Args:
+            job: Handle that `add` returned for the subject.
+        """
         names = [name for name in NAMES if name not in self.skip]
         if job.refusal is not None:
             rest = skipped("the subject was not saved")
@@ -141,7 +160,7 @@ class FreshProcesses:
 
 
 def _saved_model(subject: Subject) -> tuple[Any, list[np.ndarray]]:
-    """The model that is saved and reopened, and arrays for it: a part's within a whole model."""
+    """Return the model to save and its flat inputs; a part is saved within a whole model."""
     flat = keras.tree.flatten(subject.arguments)
     if not subject.is_part:
         return subject.model(subject.main), flat
@@ -155,6 +174,7 @@ def _saved_model(subject: Subject) -> tuple[Any, list[np.ndarray]]:
 
 
 def _started(backend: str, folder: Path) -> subprocess.Popen[str]:
+    # The process must find the user's modules, wherever this process found them.
     environment = os.environ | {
         "KERAS_BACKEND": backend,
         "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -179,7 +199,7 @@ def _trouble(answer: dict[str, Any]) -> str | None:
 
 
 def _reload(answers: dict[str, dict[str, Any]]) -> Finding:
-    """Saved, and reopened by a process that imported only the module: the same numbers."""
+    """Report whether a process that imports only the module reopens the file with equal outputs."""
     own = answers.get(keras.backend.backend())
     if own is None:
         return skipped("the running backend was left out")
@@ -189,7 +209,7 @@ def _reload(answers: dict[str, dict[str, Any]]) -> Finding:
 
 
 def _backends(answers: dict[str, dict[str, Any]]) -> Finding:
-    """One weight file gives the same numbers on every backend."""
+    """Report whether the file gives equal outputs on every other backend."""
     others = {b: a for b, a in answers.items() if b != keras.backend.backend()}
     if not others:
         return skipped("only the running backend was asked for")
@@ -206,17 +226,17 @@ def _backends(answers: dict[str, dict[str, Any]]) -> Finding:
 
 
 def _jit(answers: dict[str, dict[str, Any]]) -> Finding:
-    """Compiles where the backend does, to the same numbers."""
+    """Report whether the model compiles on backends that compile, with equal outputs."""
     advice = "use keras.ops in call(), static shapes, no Python on values; or supports_jit=False"
     return _task("jit", answers, advice)
 
 
 def _onnx(answers: dict[str, dict[str, Any]]) -> Finding:
-    """Exports to ONNX, and the file gives the same numbers."""
+    """Report whether the model exports to ONNX with equal outputs in ONNX Runtime."""
     backend = "tensorflow" if "tensorflow" in answers else keras.backend.backend()
     answers = {b: a for b, a in answers.items() if b == backend}
     found = _task("onnx", answers, _NO_ONNX)
-    # A number that differs is an error; an operation that ONNX lacks is a limit of the format.
+    # Different outputs are an error; an operation that ONNX lacks is a limitation of the format.
     is_limit = found.status == "failed" and "error" in answers[backend].get("onnx", {})
     return warned(f"not exported to ONNX: {found.evidence}", _NO_ONNX) if is_limit else found
 

@@ -1,7 +1,8 @@
-"""Inputs and constructor arguments for a class of which none are given.
+"""Guesses of constructor arguments and inputs for a class that is checked without them.
 
-A class says its own by an attribute `examples = {"config": {...}, "inputs": (2, 16, 24, 8)}`; else
-arguments are guessed by their names and annotations, and inputs by trying a few shapes.
+A class can state both in the attribute `examples = {"config": {...}, "inputs": (2, 16, 24, 8)}`.
+Otherwise, arguments are guessed from their names and annotations, and inputs by trying a few
+shapes.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from visiongarden.parts import Backbone, Decoder, Head, Part
 
 CHANNELS = 8
 SIDES = (16, 24)
-"""Not square, so that swapped sides show."""
+"""(height, width) of feature maps; not square, so that swapped sides are detected."""
 
+# Values by the full name of an argument or its last word ("out_channels"), in order of precedence.
 _BY_NAME: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("filters", "channels", "units", "features", "dim", "width", "hidden", "size_out"), CHANNELS),
     (("outputs",), 6),
@@ -49,15 +51,24 @@ _BY_NAME: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("activation", "act"), "relu"),
     (("padding",), "same"),
 )
+# Used for required arguments whose names are unknown.
 _BY_TYPE = {int: 2, float: 0.5, str: "relu", bool: True, tuple: (1, 2), list: [1, 2]}
 _NOT_ARGUMENTS = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
 
 def constructor_arguments(cls: type, given: dict[str, Any]) -> dict[str, Any]:
-    """`given`, and a guess for each required argument that is not among it.
+    """Complete constructor arguments with a guess for each missing required argument.
+
+    Args:
+        cls: Class whose constructor is called.
+        given: Arguments from the user. They override those in `examples` of the class.
+
+    Returns:
+        Arguments by name.
 
     Raises:
-        UserError: an argument has no default and a name that says nothing, or does not exist.
+        UserError: If the constructor does not accept an argument in `given`, or if a required
+            argument cannot be guessed from its name and annotation.
     """
     parameters = dict(list(inspect.signature(cls).parameters.items()))
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
@@ -116,7 +127,15 @@ def _is_type(kind: Any) -> bool:
 
 
 def candidate_shapes(cls: type) -> list[Any]:
-    """Shapes to try for a layer, likeliest first; a tuple of tuples is several arguments."""
+    """List shapes to try as inputs of a layer, most likely first.
+
+    Args:
+        cls: Layer class; `examples["inputs"]` of the class is returned alone if it exists.
+
+    Returns:
+        Shapes with the batch first. A list or dict of shapes is one nested argument of `call`; a
+        tuple of shapes is several arguments.
+    """
     if own := getattr(cls, "examples", {}).get("inputs"):
         return [own]
     maps = (2, *SIDES, CHANNELS)
@@ -137,7 +156,7 @@ def candidate_shapes(cls: type) -> list[Any]:
 
 
 def tensor_arguments(cls: type) -> int:
-    """How many arguments of `call` have no default."""
+    """Count the arguments of `call` that take tensors: those without a default value."""
     call = getattr(cls, "call", None)
     if call is None:
         return 1

@@ -1,4 +1,8 @@
-"""Watching Keras while a layer runs: variables made, attributes set, seeds used, additions."""
+"""Hooks into Keras that record what a layer does while it is built and called.
+
+The checks observe variables, attributes, seeds and additions where Keras creates them, rather than
+reading the layer's source, so that they see through helper functions, base classes and sublayers.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,13 @@ from visiongarden.testing.explain import is_of_person
 
 @contextmanager
 def replaced(owner: Any, name: str, make: Callable[[Any], Any]) -> Iterator[None]:
-    """Inside, `owner.name` is `make(owner.name)`."""
+    """Replace the attribute `owner.name` by `make(owner.name)` within the context.
+
+    Args:
+        owner: Class or module.
+        name: Name of the attribute.
+        make: Maps the original value to its replacement.
+    """
     before = getattr(owner, name)
     setattr(owner, name, make(before))
     try:
@@ -29,10 +39,13 @@ def replaced(owner: Any, name: str, make: Callable[[Any], Any]) -> Iterator[None
 
 @contextmanager
 def variables_made() -> Iterator[list[keras.Variable]]:
-    """Inside, every `keras.Variable` that is made is listed.
+    """Record every `keras.Variable` that is created within the context.
 
-    Keras's own generator of random seeds, made at its first use, is made before.
+    Yields:
+        A list to which the variables are appended.
     """
+    # Keras creates its global seed generator, a variable, at the first use of a random operation.
+    # Creating it now keeps it out of the list.
     keras.random.uniform((1,))
     made: list[keras.Variable] = []
 
@@ -59,20 +72,24 @@ RESERVED = frozenset(
         "save_own_variables", "set_weights", "stateless_call", "symbolic_call",
     }
 )  # fmt: skip
-"""Attributes of `keras.layers.Layer` that it reads itself; a layer that assigns one loses what is
-in it, or what Keras kept there."""
+"""Attributes that `keras.layers.Layer` uses itself. If a subclass assigns one, either its value or
+Keras's own is lost."""
 
 
 @contextmanager
 def attributes_set() -> Iterator[list[tuple[str, str]]]:
-    """Inside, assignments of the user's code to names in `RESERVED` are listed with their place."""
+    """Record assignments of the user's code to attributes in `RESERVED` within the context.
+
+    Yields:
+        A list to which (name, " at file.py:line") pairs are appended.
+    """
     found: list[tuple[str, str]] = []
 
     def watching(original: Any) -> Any:
         def __setattr__(self: Any, name: str, value: Any) -> None:  # noqa: N807
             if name in RESERVED:
                 frame = sys._getframe(1)
-                # A base of ours, as Composite, hands the assignment on.
+                # Base classes such as Composite pass the assignment on to Keras.
                 while frame.f_back is not None and frame.f_code.co_name == "__setattr__":
                     frame = frame.f_back
                 if is_of_person(frame.f_code.co_filename):
@@ -88,7 +105,12 @@ def attributes_set() -> Iterator[list[tuple[str, str]]]:
 
 @contextmanager
 def fixed_seeds() -> Iterator[list[tuple[int, str]]]:
-    """Inside, integer seeds that reach Keras's random operations are listed with their place."""
+    """Record integer seeds passed to Keras's random operations within the context.
+
+    Yields:
+        A list to which (seed, " at file.py:line") pairs are appended. The place is empty if no file
+        of the user is on the stack.
+    """
     found: list[tuple[int, str]] = []
 
     def watching(original: Any) -> Any:
@@ -106,10 +128,17 @@ def fixed_seeds() -> Iterator[list[tuple[int, str]]]:
 
 @contextmanager
 def additions(whole: Any) -> Iterator[list[tuple[tuple[Any, ...], tuple[Any, ...], str]]]:
-    """Inside, every addition of two symbolic tensors is listed: both shapes and the place.
+    """Record every addition of two symbolic tensors within the context.
 
-    Layers of the person's own run their `call` on symbolic tensors, also those that state their
-    output shape, so that what is inside is seen; `whole` must be able to.
+    Custom layers run their `call` on symbolic tensors, even if they define `compute_output_shape`,
+    so that the additions inside them are recorded as well.
+
+    Args:
+        whole: Layer that is traced. Its `call` must run on symbolic tensors; sublayers whose `call`
+            does not are traced by Keras's own shape inference.
+
+    Yields:
+        A list to which (first shape, second shape, "file.py:line") triples are appended.
     """
     closed: set[int] = set()
     found: list[tuple[tuple[Any, ...], tuple[Any, ...], str]] = []
@@ -140,7 +169,8 @@ def additions(whole: Any) -> Iterator[list[tuple[tuple[Any, ...], tuple[Any, ...
             try:
                 return self.call(*args, **kwargs)
             except Exception:
-                # It speaks to the backend directly; what is inside stays unseen.
+                # The sublayer uses the backend's own functions, which refuse symbolic tensors.
+                # Additions inside it are not recorded.
                 if self is whole:
                     raise
                 closed.add(id(self))

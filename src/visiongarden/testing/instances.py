@@ -1,4 +1,4 @@
-"""New instances like an old one: its arguments, copies of layers among them, random weights."""
+"""Instances under test: constructor arguments, copies of layers, attributes, random weights."""
 
 from __future__ import annotations
 
@@ -15,22 +15,30 @@ from visiongarden.parts import Part
 from visiongarden.testing.hooks import RESERVED
 
 _TRACKING = ("_self_", "_torch_params", "_unconditional_")
-"""Beginnings of names that TensorFlow and PyTorch give to what they track."""
+"""Prefixes of attributes that TensorFlow and PyTorch add to a layer for tracking."""
 
 
 @lru_cache(maxsize=1)
 def _of_keras() -> frozenset[str]:
-    """Attributes that every layer has."""
+    """Return the names of the instance attributes that every Keras layer has."""
     with fresh_names():
         return frozenset(vars(keras.layers.Layer()))
 
 
 def remembered(instance: Any) -> dict[str, Any] | None:
-    """Constructor arguments that `Composite` or Keras remember of a call."""
+    """Return the constructor arguments that `Composite` or Keras recorded for an instance.
+
+    Args:
+        instance: Layer, model or part.
+
+    Returns:
+        Arguments by name, without `name`. None if none were recorded, or if the class is one of
+        Keras's own, which is rebuilt from its config.
+    """
     if isinstance(instance, Part):
         return {}
     if type(instance).__module__.startswith("keras."):
-        return None  # Keras's own layers and models have a config to be made again from
+        return None  # Keras's own layers and models are rebuilt from their config
     own = getattr(instance, "_arguments", None)
     if own is None:
         auto = getattr(instance, "_auto_config", None)
@@ -42,12 +50,12 @@ def remembered(instance: Any) -> dict[str, Any] | None:
 
 
 def renewed(config: dict[str, Any], policy: str | None = None) -> dict[str, Any]:
-    """The arguments with copies of the layers among them: two subjects share no weight.
+    """Copy the layers among constructor arguments, so that two instances share no weights.
 
     Args:
-        config: constructor arguments.
-        policy: name of a dtype policy that the copies have where the layers have the global one,
-            as if they had been made under it.
+        config: Constructor arguments, also with layers in nested lists and dicts.
+        policy: Name of a dtype policy. Copies of layers that have the global policy get this one
+            instead, as if they had been constructed under it.
     """
 
     def renew(value: Any) -> Any:
@@ -79,11 +87,11 @@ def _copied(layer: Any, policy: str | None) -> Any:
             config = _under(config, keras.config.dtype_policy().name, policy)
         return type(layer).from_config(config)
     except (ValueError, TypeError, NotImplementedError):
-        return layer  # `round_trip` and `reload` tell about it
+        return layer  # `round_trip` and `reload` report that it cannot be copied
 
 
 def _under(config: Any, before: str, policy: str) -> Any:
-    """A config with one dtype policy for another, also of the layers inside."""
+    """Replace one dtype policy by another in a config, including those of nested layers."""
     if isinstance(config, dict):
         if config.get("class_name") == "DTypePolicy":
             named = (config.get("config") or {}).get("name")
@@ -98,17 +106,22 @@ def _under(config: Any, before: str, policy: str) -> Any:
 
 
 def own_layers(layer: Any) -> list[Any]:
-    """The layer and those inside of it that are no classes of Keras's."""
+    """List the layer and its sublayers, without instances of Keras's own classes."""
     every = layer._flatten_layers()
     return [sub for sub in every if type(sub).__module__.split(".")[0] != "keras"]
 
 
 def attributes(layer: Any, depth: int = 3) -> Iterator[tuple[str, Any]]:
-    """Name and value of what a layer holds itself, also in containers, without layers' insides.
+    """Iterate over a layer's own attributes and the contents of their containers.
+
+    Attributes of sublayers are not visited.
 
     Args:
-        layer: whose attributes are wanted; those that every layer has are left out.
-        depth: of containers in containers.
+        layer: Layer whose attributes are listed, except those that every Keras layer has.
+        depth: Maximum depth of nested containers.
+
+    Yields:
+        Name of the attribute, and its value or one item of its container.
     """
     for name, value in list(vars(layer).items()):
         is_keras = name in RESERVED or name in _of_keras() or name.startswith(_TRACKING)
@@ -117,7 +130,16 @@ def attributes(layer: Any, depth: int = 3) -> Iterator[tuple[str, Any]]:
 
 
 def within(name: str, value: Any, depth: int = 3) -> Iterator[tuple[str, Any]]:
-    """A value and, where it is a container, what is in it, all under one name."""
+    """Iterate over a value and, if it is a container, its contents.
+
+    Args:
+        name: Name to yield with each value.
+        value: Any value; dicts, lists, tuples and sets are searched.
+        depth: Maximum depth of nested containers.
+
+    Yields:
+        `name`, and the value or one item of the container.
+    """
     yield name, value
     if depth and isinstance(value, dict):
         for item in list(value.values()):
@@ -128,10 +150,15 @@ def within(name: str, value: Any, depth: int = 3) -> Iterator[tuple[str, Any]]:
 
 
 def randomise(layer: Any, seed: int = 0) -> None:
-    """Moves every float weight from its start, so that zeros and ones hide nothing.
+    """Add noise to every float variable in place, so that initial zeros and ones hide no bug.
 
-    Trainable ones by normal noise of half their spread (0.2 where they have none, a fan-in's worth
-    for kernels); others up by as much as 0.3, which keeps variances positive.
+    Trainable variables get normal noise with half of their own standard deviation. Where that is
+    zero, the noise of kernels has a standard deviation of 1 / sqrt(fan-in) and that of vectors 0.2.
+    Other variables get uniform noise from 0 to 0.3, which keeps variances positive.
+
+    Args:
+        layer: Built layer or model.
+        seed: Seed of the noise.
     """
     rng = np.random.default_rng(seed)
     for variable in layer.variables:
@@ -141,6 +168,7 @@ def randomise(layer: Any, seed: int = 0) -> None:
         if not variable.trainable:
             variable.assign(value + rng.uniform(0, 0.3, value.shape).astype("float32"))
             continue
+        # 25 gives vectors a standard deviation of 1 / sqrt(25) = 0.2.
         fan = float(np.prod(value.shape[:-1])) if value.ndim > 1 else 25.0
         noise = 0.5 * float(value.std()) or 1 / np.sqrt(max(fan, 1.0))
         variable.assign(value + noise * rng.normal(size=value.shape).astype("float32"))

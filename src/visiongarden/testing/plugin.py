@@ -1,10 +1,11 @@
-"""The pytest plugin: `@pytest.mark.visiongarden("my_project.blocks")` gives a test its cases.
+"""Pytest plugin that parametrizes a test over the layers, blocks and parts of a module.
 
     @pytest.mark.visiongarden("my_project.blocks")
     def test_sound(case):
         case.assert_sound()
 
-Keras starts when a test with the mark is collected, not before.
+Pytest loads the plugin in every run, so Keras is imported only when a test with the mark is
+collected.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ _MARK = (
 
 
 def pytest_configure(config: Any) -> None:
-    """Makes the mark known."""
+    """Register the `visiongarden` mark with pytest."""
     config.addinivalue_line("markers", _MARK)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test for each class of the marked modules."""
+    """Parametrize a marked test with one case per class of the modules named in its mark."""
     marks = list(metafunc.definition.iter_markers("visiongarden"))
     if not marks or "case" not in metafunc.fixturenames:
         return

@@ -1,4 +1,4 @@
-"""What a check found, as values: a `Finding` a check, a `Report` a class."""
+"""Results of checks: one `Finding` per check, one `Report` per checked class."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Status = Literal["passed", "warning", "failed", "skipped"]
 
 @dataclass(frozen=True)
 class Finding:
-    """The answer of one check.
+    """Result of one check.
 
     Attributes:
-        check: the check's name, as in `CHECKS`.
-        status: "passed", "failed", "warning" for a limitation that is not an error, or "skipped"
-            with the reason as evidence.
-        evidence: what was seen: numbers, shapes, names.
-        advice: what to change, where it failed.
+        check: Name of the check, as in `CHECKS`.
+        status: "passed", "failed", "warning" (a limitation that is not an error), or "skipped",
+            in which case `evidence` is the reason.
+        evidence: Observed numbers, shapes or names.
+        advice: How to fix the problem; empty if the check passed or was skipped.
     """
 
     check: str
@@ -30,7 +30,7 @@ class Finding:
     advice: str = ""
 
     def named(self, check: str) -> Finding:
-        """The same finding under a check's name."""
+        """Return a copy of this finding with the name of the check set."""
         return replace(self, check=check)
 
     def __str__(self) -> str:
@@ -39,61 +39,69 @@ class Finding:
 
 
 def passed(evidence: str) -> Finding:
-    """What a check returns when all is well."""
+    """Create the finding of a check that passed."""
     return Finding("", "passed", evidence)
 
 
 def failed(evidence: str, advice: str) -> Finding:
-    """What a check returns when something is wrong."""
+    """Create the finding of a check that failed."""
     return Finding("", "failed", evidence, advice)
 
 
 def warned(evidence: str, advice: str) -> Finding:
-    """What a check returns for a limitation, or for what may be meant."""
+    """Create the finding of a check that found a limitation or something possibly intended."""
     return Finding("", "warning", evidence, advice)
 
 
 def skipped(reason: str) -> Finding:
-    """What a check returns when it says nothing about this subject."""
+    """Create the finding of a check that does not apply to this subject."""
     return Finding("", "skipped", reason)
 
 
 @dataclass(frozen=True)
 class Report:
-    """All findings about one layer, part or model."""
+    """Findings of all checks of one layer, part or model.
+
+    `report["gradients"]` returns the finding of one check.
+
+    Attributes:
+        subject: Name of the checked class.
+        findings: One finding per check, in the order in which the checks ran.
+    """
 
     subject: str
     findings: tuple[Finding, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether no check failed."""
+        """Whether no check failed; warnings and skipped checks do not count."""
         return not self.failures
 
     @property
     def failures(self) -> tuple[Finding, ...]:
-        """The findings that failed."""
+        """The findings of the checks that failed."""
         return tuple(f for f in self.findings if f.status == "failed")
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
-        """The findings that are limitations, not errors."""
+        """The findings that report a limitation rather than an error."""
         return tuple(f for f in self.findings if f.status == "warning")
 
     def __getitem__(self, check: str) -> Finding:
         for finding in self.findings:
             if finding.check == check:
                 return finding
+        # A subject that does not run has no findings of the checks that depend on `runs`.
         if any(f.check == "runs" and f.status == "failed" for f in self.findings):
             return skipped("`runs` fails").named(check)
         raise KeyError(check)
 
     def with_findings(self, more: Iterable[Finding]) -> Report:
-        """This report with more findings at its end."""
+        """Return a copy of this report with further findings appended."""
         return replace(self, findings=(*self.findings, *more))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts and strings, as JSON can hold."""
+        """Convert the report to a JSON-serializable dict."""
         return {
             "subject": self.subject,
             "ok": self.ok,
@@ -101,7 +109,7 @@ class Report:
         }
 
     def table(self) -> Table:
-        """The findings as a table for a terminal."""
+        """Format the findings as a `rich` table for the terminal."""
         from rich.table import Table
         from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""`Subject`: what is checked, how to make a new one like it, and inputs that suit it."""
+"""Subject of the checks: a class or instance, a way to construct copies of it, and its inputs."""
 
 from __future__ import annotations
 
@@ -25,19 +25,32 @@ from visiongarden.testing.instances import randomise, remembered, renewed
 from visiongarden.types import FeatureSpec, ImageSize, LevelSpec, stride_of
 
 _SIDE = (64, 96)
-"""Of an image for parts and models: a multiple of stride 32, not square."""
+"""(height, width) of images for models with open sides: multiples of stride 32, not square."""
 
 
 class Subject:
-    """A layer, part or model under test.
+    """Layer, part or model under test.
+
+    Building a layer is expensive, so the instances that most checks share (`main`, `twin`) are
+    built once. A check that changes state builds its own instance with `fresh`.
 
     Args:
-        source: a class or an instance of a layer, part or model.
-        inputs: see `visiongarden.testing.check`.
-        config: constructor arguments, where `source` is a class.
+        source: Class or instance of a layer, part or model.
+        inputs: Inputs, as in `visiongarden.testing.check`; None guesses them.
+        config: Constructor arguments if `source` is a class.
+
+    Attributes:
+        cls: Class under test.
+        instance: The instance that was passed, or None if a class was passed.
+        config: Constructor arguments from which copies are built. None if they are unknown; copies
+            are then built from `get_config()`.
+        arguments: Positional arguments of `call` as NumPy arrays, nested as `call` takes them.
+        compiled_loss: Compiled loss and gradients of a head, shared by two checks.
 
     Raises:
-        UserError: `source` is none of these, or inputs or arguments cannot be guessed.
+        UserError: If `source` is not a layer, part or model, if an instance is combined with
+            constructor arguments, if arguments cannot be guessed, or if the inputs have the wrong
+            rank.
     """
 
     def __init__(self, source: Any, inputs: Any = None, config: dict[str, Any] | None = None):
@@ -67,27 +80,31 @@ class Subject:
 
     @property
     def is_part(self) -> bool:
-        """Whether the subject is a part: a value, not a layer."""
+        """Whether the subject is a part, which is a value rather than a layer."""
         return issubclass(self.cls, Part)
 
     @property
     def is_graph(self) -> bool:
-        """Whether new ones are functional models, built and fixed in their inputs."""
+        """Whether copies are functional models, which are built and have fixed inputs."""
         return self.is_part or _has_graph(self.main)
 
     @cached_property
     def part(self) -> Part:
-        """The part, where the subject is one."""
+        """The part under test; only for subjects that are parts."""
         return self.instance if self.instance is not None else self.cls(**(self.config or {}))
 
     def fresh(self, policy: str | None = None, **changes: Any) -> Any:
-        """A new layer or model like the subject, made under a dtype policy.
+        """Build a new layer or model with the subject's constructor arguments.
+
+        A part is built as a model.
 
         Args:
-            policy: name of the global policy while it is made.
-            **changes: constructor arguments that differ.
+            policy: Name of the global dtype policy during construction; None keeps the current
+                one.
+            **changes: Constructor arguments to override.
         """
-        # Copied under the policy in force, which `renewed` then tells from a layer's own.
+        # Copy the arguments before the policy changes: `renewed` compares each layer's policy with
+        # the global one to find out whether the layer asked for its policy explicitly.
         made = {} if self.config is None else renewed(self.config | changes, policy)
         with dtype_policy(policy), fresh_names():
             if self.is_part:
@@ -95,12 +112,17 @@ class Subject:
             if self.config is not None:
                 return self.cls(**made)
             model: Any = self.instance
+            # Without its dtype, the copy takes the global policy, which is the one under test.
             config = {k: v for k, v in model.get_config().items() if k != "dtype"}
             return type(model).from_config(config | changes)
 
     @cached_property
     def main(self) -> Any:
-        """The one that most checks use; its weights are random, so that none is 0 or 1."""
+        """The built instance that most checks share.
+
+        Its weights are randomized because initial zeros and ones hide bugs: a branch multiplied by
+        zero or a scale of one has no visible effect.
+        """
         layer = self.fresh()
         if not _has_graph(layer):
             with fresh_names():
@@ -110,7 +132,7 @@ class Subject:
 
     @cached_property
     def twin(self) -> tuple[Any, list[keras.Variable]]:
-        """A second one from the same arguments, at its start, and every variable made for it."""
+        """A second instance with its initial weights, and every variable created for it."""
         with variables_made() as made, fresh_names():
             layer = self.fresh()
             if not self.is_graph:
@@ -119,23 +141,27 @@ class Subject:
 
     @cached_property
     def inference(self) -> Any:
-        """What `main` returns for the inputs, before any check changes its state."""
+        """Outputs of `main` for the inputs, computed before any check changes its state."""
         return self.call(self.main)
 
     def tensors(self, arguments: Any = None) -> tuple[Any, ...]:
-        """Positional arguments as tensors of the backend."""
+        """Convert positional arguments to tensors of the backend.
+
+        Args:
+            arguments: Arrays to convert; None takes the subject's own.
+        """
         arguments = self.arguments if arguments is None else arguments
         return keras.tree.map_structure(keras.ops.convert_to_tensor, arguments)
 
     def symbols(
         self, batch: int | None = None, sides: bool = True, arguments: Any = None
     ) -> tuple[Any, ...]:
-        """Positional arguments as symbolic tensors.
+        """Create symbolic tensors with the shapes and dtypes of the positional arguments.
 
         Args:
-            batch: first side; None leaves it open.
-            sides: whether height and width are known; else they are None, in maps of rank 4.
-            arguments: arrays whose shapes and dtypes are taken; None takes the subject's.
+            batch: Batch size; None leaves it unknown.
+            sides: If False, height and width of arrays of rank 4 are unknown (None).
+            arguments: Arrays that define shapes and dtypes; None takes the subject's own.
         """
 
         def symbol(array: np.ndarray) -> Any:
@@ -148,11 +174,17 @@ class Subject:
         return keras.tree.map_structure(symbol, arguments)
 
     def call(self, layer: Any, arguments: Any = None, training: bool = False) -> Any:
-        """Runs a layer on arrays."""
+        """Call a layer on arrays and return its outputs.
+
+        Args:
+            layer: Layer or model to call.
+            arguments: Positional arguments as arrays; None takes the subject's own.
+            training: Value of the `training` argument.
+        """
         return layer(*self.tensors(arguments), training=training)
 
     def model(self, layer: Any) -> keras.Model:
-        """A functional model around a layer; a functional model itself."""
+        """Wrap a layer in a functional model; return functional models unchanged."""
         if _has_graph(layer):
             return layer
         tensors = keras.tree.map_structure(
@@ -163,7 +195,7 @@ class Subject:
 
     @property
     def features(self) -> FeatureSpec:
-        """What comes into a part."""
+        """Specification of the feature maps, or of the image, that a part receives."""
         features = self.arguments[0]
         if not isinstance(features, dict):
             return IMAGE
@@ -176,7 +208,7 @@ class Subject:
 
     @property
     def image_size(self) -> ImageSize:
-        """(height, width) in pixels of the image that a part's features come from."""
+        """(height, width) in pixels of the image from which a part's feature maps derive."""
         features = self.arguments[0]
         if not isinstance(features, dict):
             height, width = features.shape[1:3]
@@ -186,7 +218,7 @@ class Subject:
 
     @cached_property
     def fixed_size(self) -> ImageSize | None:
-        """The image size that a part has to know while its graph is built; None if it does not."""
+        """Image size that the part needs to build its graph, or None if it builds for any size."""
         try:
             with weightless(), fresh_names():
                 self.part.as_model(self.features)
@@ -195,7 +227,11 @@ class Subject:
         return None
 
     def connected(self) -> Any:
-        """The part within a small model, with random weights, as it is trained and saved."""
+        """Build a small complete model around the part, with random weights.
+
+        A part is trained and saved within a model, so it is reopened within one. Returns `main` if
+        no model class supports the task of the head.
+        """
         with fresh_names():
             model = connected(self.part, self.features, self.fixed_size)
         if model is None:
@@ -223,13 +259,16 @@ class Subject:
                 if _has_graph(layer):
                     return _of_graph(layer)
                 layer(*self.symbols())
-            except Exception:  # noqa: S112  each candidate is a guess; `runs` tells what is wrong
+            except Exception:  # noqa: S112  candidates are guesses; `runs` reports errors
                 continue
             return shape
         return self._eager_guess(candidates)
 
     def _eager_guess(self, candidates: list[Any]) -> Any:
-        """The first shape that the layer at least runs on, where it is not traceable on any."""
+        """Return the first shape on which a layer runs that cannot be traced on any of them.
+
+        Falls back to the first candidate, for which the check `runs` then reports the error.
+        """
         for shape in candidates:
             self.arguments = self._positional(shape)
             try:
@@ -257,6 +296,7 @@ class Subject:
         )
 
     def _refuse_wrong_rank(self) -> None:
+        """Raise if the user's inputs do not fit, so that no check blames the layer for them."""
         wants_maps = self.is_part
         for array in keras.tree.flatten(self.arguments):
             if wants_maps and array.ndim != 4:
@@ -273,6 +313,7 @@ class Subject:
             elif not self.is_part:
                 self.call(layer)
         except Exception as error:
+            # Texts of Keras's `InputSpec`. Any other error is a finding of the check `runs`.
             text = str(error)
             if "incompatible with the layer" in text or "expected ndim" in text:
                 raise UserError(

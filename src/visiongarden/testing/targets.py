@@ -1,4 +1,4 @@
-"""Targets for a head under test, and how well its decoded results match them."""
+"""Targets for a head under test, and the comparison of its decoded results with them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from visiongarden.types import IGNORE, ImageSize, stride_of
 
 @dataclass(frozen=True)
 class Match:
-    """One image's target and what decoding returned for it.
+    """Comparison of one image's target with the decoded result.
 
     Attributes:
-        learned: whether a score says that something was found; else nothing can be compared.
-        agrees: whether the result is the target.
-        wanted: the target, for people.
-        got: the result, for people.
+        learned: Whether the highest score is high enough to count as a detection; if not, there is
+            nothing to compare. Always True for other tasks than detection.
+        agrees: Whether the result matches the target.
+        wanted: Description of the target for messages.
+        got: Description of the result for messages.
     """
 
     learned: bool
@@ -32,15 +33,19 @@ class Match:
 def targets_for(
     head: Head, levels: list[str], size: ImageSize, batch: int
 ) -> dict[str, np.ndarray] | None:
-    """Targets of the head's task, one object in each image; None for a task that is not known.
+    """Create targets for the head's task, with one object per image.
 
-    `examples = {"targets": {...}}` of the class comes first.
+    Targets in the class attribute `examples = {"targets": {...}}` take precedence.
 
     Args:
-        head: whose task decides.
-        levels: of its features; boxes are two cells wide, of each level in turn.
-        size: (height, width) of the image, in pixels.
-        batch: number of images.
+        head: Head whose task determines the targets.
+        levels: Levels of its features. Each image has one box of about two cells of one level; the
+            levels alternate over the images.
+        size: (height, width) of the image in pixels.
+        batch: Number of images.
+
+    Returns:
+        Target arrays by name, or None for an unknown task.
     """
     own = getattr(type(head), "examples", {}).get("targets")
     if own is not None:
@@ -51,7 +56,15 @@ def targets_for(
 
 
 def empty(head: Head, targets: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
-    """The same targets without any object; None where the task has no such images."""
+    """Create the targets of images without any object.
+
+    Args:
+        head: Head whose task determines the targets.
+        targets: Targets with objects, which define names, shapes and dtypes.
+
+    Returns:
+        Target arrays by name, or None if every image of the task has a class.
+    """
     if head.task == "detection":
         return {"boxes": np.zeros_like(targets["boxes"]), "classes": targets["classes"] * 0 - 1}
     if head.task == "segmentation":
@@ -66,7 +79,8 @@ def _boxes(head: Head, levels: list[str], size: ImageSize, batch: int) -> dict[s
     for image in range(batch):
         stride = strides[image % len(strides)]
         y, x = (stride * (side // stride // 2 + 0.5) for side in size)
-        # Less than a stride from a cell's center, which each way of coding boxes can express.
+        # The edges are less than a stride from a cell's center. Distances, offsets with anchors
+        # and distributions over bins can all encode such a box.
         half = (0.9 * stride, 0.75 * stride)
         corners = np.array([x - half[0], y - half[1], x + half[0], y + half[1]])
         boxes[image, 0] = np.clip(corners, 0, [size[1], size[0]] * 2)
@@ -89,12 +103,22 @@ def _masks(head: Head, levels: list[str], size: ImageSize, batch: int) -> dict[s
 def matches(
     head: Head, targets: Mapping[str, np.ndarray], decoded: tuple[np.ndarray, ...]
 ) -> list[Match]:
-    """For each image, whether the decoded result is the target."""
+    """Compare the decoded results with the targets, image by image.
+
+    Args:
+        head: Head whose task determines the comparison.
+        targets: Targets as `targets_for` returns them.
+        decoded: Outputs of the head's decoding as arrays, batch first.
+
+    Returns:
+        One match per image.
+    """
     maker = {"detection": _boxes_match, "classification": _class_matches}.get(head.task, _mask)
     return [maker(targets, decoded, image) for image in range(len(decoded[0]))]
 
 
 _FOUND = 0.3
+"""Minimum score of a box that counts as detected."""
 
 
 def _boxes_match(targets: Mapping[str, Any], decoded: tuple[Any, ...], image: int) -> Match:

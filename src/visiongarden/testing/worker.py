@@ -1,7 +1,8 @@
-"""The fresh process: reopens what another one saved, and compares numbers.
+"""Program of the fresh process that reopens saved models and compares their outputs.
 
-`python -m visiongarden.testing.worker FOLDER`, with KERAS_BACKEND set; reads FOLDER/jobs.json,
-writes FOLDER/BACKEND.json. It imports the modules that register the classes, and nothing else.
+Run as `python -m visiongarden.testing.worker FOLDER` with KERAS_BACKEND set. It reads
+FOLDER/jobs.json and writes FOLDER/BACKEND.json. Of the user's code it imports only the modules that
+define the saved classes, as a program that loads such a file would do.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ from visiongarden.testing.explain import told
 
 
 def main(folder: Path) -> None:
-    """Does all jobs of a folder; an error of one is its answer, and the others go on."""
+    """Run all jobs of a folder; the error of one job is its answer and does not stop the others.
+
+    Args:
+        folder: Folder with `jobs.json`, the saved models and their arrays.
+    """
     warnings.simplefilter("ignore")
     keras.config.disable_traceback_filtering()
     jobs = json.loads((folder / "jobs.json").read_text(encoding="utf-8"))
@@ -66,7 +71,7 @@ def _import(module: str, file: str | None) -> None:
             return
     if file is None:
         raise ModuleNotFoundError(f"no module {module}")
-    # A module that was loaded from its file, as pytest does, has a name that no path finds.
+    # pytest loads test modules by file, under names that are not importable from `sys.path`.
     spec = importlib.util.spec_from_file_location(module, file)
     if spec is None or spec.loader is None:
         raise ModuleNotFoundError(f"no module {module} in {file}")
@@ -76,7 +81,7 @@ def _import(module: str, file: str | None) -> None:
 
 def _load(path: Path, parts: bool) -> Any:
     if parts:
-        importlib.import_module("visiongarden.testing.companions")  # registers them
+        importlib.import_module("visiongarden.testing.companions")  # registers its parts
         from visiongarden.models import load
 
         return load(path)
@@ -127,13 +132,15 @@ def _exported(model: Any, inputs: list[Any]) -> Any:
     from visiongarden.exporters.operations import complete_tf2onnx
 
     complete_tf2onnx()
+    # A flat list of inputs gives the inputs of the ONNX file a known order.
     tensors = [
         keras.Input(array.shape[1:], dtype=str(array.dtype), name=f"x{i}")
         for i, array in enumerate(inputs)
     ]
     outputs = leaves(model(keras.tree.pack_sequence_as(inputs_of(model), tensors)))
     flat = keras.Model(tensors, outputs)
-    flat([keras.ops.convert_to_tensor(array) for array in inputs])  # Keras exports what was called
+    # Keras exports only models that have been called.
+    flat([keras.ops.convert_to_tensor(array) for array in inputs])
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     with tempfile.TemporaryDirectory() as folder, quiet():

@@ -1,1 +1,1 @@
-"""The checks, one subject a file; `checking.CHECKS` lists them by name."""
+"""The individual checks, one topic per file; `checking.CHECKS` lists their names."""

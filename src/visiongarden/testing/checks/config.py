@@ -1,4 +1,4 @@
-"""Is it registered, and does its config tell all that made it?"""
+"""Checks of registration and config: a saved object must be restorable from its config alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _BASE = ("name", "trainable", "dtype")
 
 
 def registered(subject: Subject) -> Finding:
-    """A file can only be reopened through a class that has a key, and has it alone."""
+    """Check that the class is registered under a key that no other class has taken.
+
+    A saved file names its classes by these keys.
+    """
     cls = subject.cls
     key = registry.key_of(cls)
     if key is None and not subject.is_part:
@@ -48,7 +51,7 @@ def registered(subject: Subject) -> Finding:
 
 
 def config_complete(subject: Subject) -> Finding:
-    """Every constructor parameter is in the config, with the value that was given."""
+    """Check that `get_config` returns every constructor argument with the value that was passed."""
     if subject.is_part:
         fields, config = type(subject.part).model_fields, subject.part.get_config()
         missing = [name for name in fields if name not in config]
@@ -95,7 +98,10 @@ def config_complete(subject: Subject) -> Finding:
 
 
 def round_trip(subject: Subject) -> Finding:
-    """`from_config(get_config())` is the same, through JSON, with name, policy and `trainable`."""
+    """Check that an object restored from its config as JSON has the same config.
+
+    For layers, the name, the dtype policy and `trainable` must be restored as well.
+    """
     if subject.is_part:
         if unwritable_field(subject.part):
             return skipped("a field cannot be written: see `config_complete`")
@@ -108,6 +114,7 @@ def round_trip(subject: Subject) -> Finding:
             "get_config to Part",
         )
     layer = subject.fresh()
+    # Values that no default produces, so that a constructor which drops them is noticed.
     changes = {} if isinstance(layer, keras.Model) else {"name": "as_told", "dtype": "float16"}
     try:
         with dtype_policy("float32"):
@@ -149,10 +156,10 @@ def _array_in(config: dict[str, Any]) -> tuple[str, str] | None:
 
 
 def _is_normalized(subject: Subject, name: str, told_value: Any, original: Any) -> bool:
-    """Whether the config holds another spelling of the value, as Conv2D's (4, 4) for 4.
+    """Return whether the config holds a normalized form of the value, such as (4, 4) for 4.
 
-    It does where the spelling differs from that of the first value, and stays as it is when the
-    constructor takes it.
+    A normalized form differs from the one of the original value and is returned unchanged when it
+    is passed to the constructor.
     """
     if isinstance(told_value, dict):
         return True
@@ -166,7 +173,10 @@ def _is_normalized(subject: Subject, name: str, told_value: Any, original: Any) 
 
 
 def runs_again(subject: Subject) -> Finding:
-    """What comes back from the config runs: lists for tuples, plain values for layers."""
+    """Check that a layer restored from its config through JSON can be called.
+
+    JSON turns tuples into lists and layers into dicts, which a constructor may not expect.
+    """
     if subject.is_part or isinstance(subject.main, keras.Model):
         return skipped("`reload` opens it")
     try:
@@ -181,13 +191,16 @@ def runs_again(subject: Subject) -> Finding:
 
 
 def plain(value: Any) -> Any:
-    """A config with lists for tuples and serialised objects, to compare."""
+    """Convert a config to plain JSON values for comparison; tuples become lists."""
     value = keras.saving.serialize_keras_object(value)
     return json.loads(json.dumps(value, default=str, sort_keys=True))
 
 
 def _through_json(layer: Any) -> Any:
-    """A layer made again as from a file; its own class need not be registered for that."""
+    """Restore a layer from its serialized form, as a file would, without requiring registration.
+
+    A class that is not registered fails the check `registered`; it should not fail here as well.
+    """
     written = keras.saving.serialize_keras_object(layer)
     text = json.dumps(written)
     names = {type(layer).__name__: type(layer)}
@@ -209,7 +222,7 @@ def _own_parameters(subject: Subject) -> list[str]:
 
 
 def _other_values(subject: Subject) -> list[tuple[str, Any]]:
-    """For each number or switch with a default, another value."""
+    """Return another value for each boolean, integer and float argument."""
     if subject.config is None:
         return []
     found: list[tuple[str, Any]] = []

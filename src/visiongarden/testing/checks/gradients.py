@@ -1,4 +1,4 @@
-"""Every trainable variable gets a gradient, and so does the input."""
+"""Checks of gradients: they must reach every trainable variable and the inputs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ from visiongarden.testing.report import Finding, failed, passed, skipped
 from visiongarden.testing.subject import Subject
 
 _TRIES = 3
-"""Weights and inputs are drawn anew each time: a dead unit is no fault, one that is always is."""
+"""Number of random sets of weights and inputs.
+
+A unit may be inactive, with zero gradients, for one set; a bug gives zero gradients for all.
+"""
 
 
 def gradients(subject: Subject) -> Finding:
-    """Finite and somewhere not zero, in inference or in training, for some of three draws.
+    """Check that every trainable variable gets a finite, nonzero gradient.
 
-    Only exact zeros count: a key's bias in attention has a gradient of rounding size.
+    It suffices that the gradient is nonzero in training or inference, for one of three random sets
+    of weights and inputs. Only exact zeros fail the check, because some valid gradients (such as
+    that of the bias of the keys in attention) are no larger than rounding errors.
     """
     layer = subject.main
     variables = layer.trainable_variables
@@ -55,7 +60,7 @@ def gradients(subject: Subject) -> Finding:
 
 
 def input_gradient(subject: Subject) -> Finding:
-    """Where a small change of the input changes the output, the input gets a gradient."""
+    """Check that the input gets a gradient if a small change of it changes the output."""
     if not all(is_float(leaf) for leaf in keras.tree.flatten(subject.arguments)):
         return skipped("inputs are no floats")
     layer = subject.main
@@ -67,7 +72,8 @@ def input_gradient(subject: Subject) -> Finding:
         lambda a: (a + 1e-2 * rng.normal(size=a.shape)).astype(a.dtype), subject.arguments
     )
     pairs = zip(numpy_leaves(base), numpy_leaves(subject.call(layer, moved)), strict=True)
-    # A quantity that only counts or rounds stays the same nearly everywhere.
+    # The output of a layer that counts or rounds is constant nearly everywhere. Its gradient is
+    # rightly zero.
     changes = [np.mean(a != b) for a, b in pairs if a.size]
     if max(changes, default=0) < 0.1:
         return skipped("the output does not follow small changes of the input")
@@ -81,10 +87,19 @@ def input_gradient(subject: Subject) -> Finding:
 
 
 def derived(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], list[Any]]:
-    """Gradients of a random projection of the outputs, by the backend's own engine.
+    """Compute the gradients of a random projection of the outputs with the backend's autodiff.
+
+    Losses that the layer adds by `add_loss` are included. The projection is random because the sum
+    of some outputs, such as a softmax, is constant.
+
+    Args:
+        layer: Built layer or model.
+        arguments: Positional arguments of `call` as tensors.
+        training: Value of the `training` argument.
 
     Returns:
-        For the trainable variables and for the leaves of the inputs: arrays, or None.
+        Gradients for the trainable variables and for the leaves of the inputs, as arrays. A
+        gradient is None if the loss does not depend on the tensor.
     """
     engine = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()]
     return engine(layer, arguments, training)
@@ -111,7 +126,10 @@ def _projected(outputs: Any) -> Any:
 
 
 def _added(layer: Any) -> Any:
-    """What the call added by `add_loss`; regularizers, which hold any weight, are left out."""
+    """Sum the losses that the call added by `add_loss`.
+
+    Regularizers are left out: they give a gradient even to a weight that the layer never uses.
+    """
     losses = [loss for sub in layer._flatten_layers() for loss in sub._get_own_losses()]
     return sum((ops.cast(ops.sum(loss), "float32") for loss in losses), 0.0)
 
@@ -128,6 +146,7 @@ def _tensorflow(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], 
     weights = [v.value for v in layer.trainable_variables]
     if not tf.is_tensor(loss):
         return [None] * len(weights), [None] * len(inputs)
+    # Integer inputs have no gradient; a constant takes their place and gives None.
     found = tape.gradient(
         loss, [*weights, *(t if is_float(t) else tf.constant(0.0) for t in inputs)]
     )
@@ -147,7 +166,7 @@ def _jax(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], list[An
         for position, tensor in zip(floats, given, strict=True):
             full[position] = tensor
         packed = keras.tree.pack_sequence_as(arguments, full)
-        # Not stateless_call: that hands `training` to a call() which may not take it.
+        # `stateless_call` would pass `training` to a `call` that may not accept it.
         with keras.StatelessScope(state_mapping=list(zip(variables, weights, strict=True))):
             return _projected(layer(*packed, training=training)) + _added(layer)
 

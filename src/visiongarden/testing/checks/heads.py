@@ -1,4 +1,4 @@
-"""A head's loss and decoding: both run, and agree with each other."""
+"""Checks of a head's loss and decoding: both must run and interpret raw predictions alike."""
 
 from __future__ import annotations
 
@@ -19,11 +19,18 @@ from visiongarden.testing.targets import Match, empty, matches, targets_for
 
 _UNKNOWN = "no targets are known for task {0!r}; examples = {{'targets': {{...}}}} in the class"
 _ROUNDS = ((150, 0.1), (200, 0.5), (200, 2.0), (150, 0.1))
-"""(steps, step size) of fitting raw predictions; most heads agree after the first round."""
+"""(steps, learning rate) of each round of fitting raw predictions.
+
+Most heads need only the first round. Rounds continue until the decoded results match.
+"""
 
 
 def loss(subject: Subject) -> Finding:
-    """The loss runs on targets of the head's task, with a gradient for each raw prediction."""
+    """Check that the loss runs and has a gradient for every raw prediction.
+
+    It must also be finite for images without objects, where a division by the number of positives
+    would give NaN.
+    """
     head = _head(subject)
     try:
         judge = head.loss()
@@ -52,7 +59,11 @@ def loss(subject: Subject) -> Finding:
 
 
 def decode(subject: Subject) -> Finding:
-    """The decoding runs: boxes are ordered xyxy, scores are from 0 to 1, all are finite."""
+    """Check that the decoding returns valid results.
+
+    All values must be finite, scores in 0 to 1 with one column per class, and boxes (x1, y1, x2,
+    y2) with x1 <= x2 and y1 <= y2.
+    """
     head = _head(subject)
     try:
         decoding = head.decode()
@@ -74,7 +85,11 @@ def decode(subject: Subject) -> Finding:
 
 
 def loss_decode(subject: Subject) -> Finding:
-    """Raw predictions that are fitted to targets by the loss decode to these targets."""
+    """Check that loss and decoding agree.
+
+    Raw predictions are fitted to targets by minimizing the loss and must then decode to these
+    targets. A head whose loss and decoding use different box formats or units fails.
+    """
     head = _head(subject)
     targets = _targets(subject, head)
     if targets is None or getattr(type(head), "examples", {}).get("targets") is not None:
@@ -159,6 +174,8 @@ def _gradient_of_each(
     start = numpy_leaves(raw)
     moved = dict.fromkeys(names, False)
     linked = dict.fromkeys(names, False)
+    # The gradient may be zero at one point only, so the loss is also evaluated at perturbed
+    # predictions.
     rng = np.random.default_rng(0)
     for spread in (0.0, 0.5, 2.0):
         arrays = [a + spread * rng.normal(size=a.shape).astype(a.dtype) for a in start]
@@ -174,6 +191,8 @@ def _gradient_of_each(
                     "keep logarithms, roots and divisions away from 0",
                 )
             moved[name] = moved[name] or bool(gradient.any())
+    # On a level without positives, box terms have zero gradients. They count as used if the same
+    # prediction has a gradient on another level.
     same = {name: any(moved[n] for n in names if _kind(n) == _kind(name)) for name in names}
     idle = [n for n in names if not moved[n] and not (linked[n] and same[n])]
     idle = [n for n, leaf in zip(names, start, strict=True) if n in idle and leaf.dtype.kind == "f"]
@@ -186,7 +205,7 @@ def _gradient_of_each(
 
 
 def _kind(name: str) -> str:
-    """The name of a raw prediction without its level."""
+    """Return the name of a raw prediction without its level."""
     return name.rpartition("/")[2]
 
 
@@ -195,10 +214,11 @@ def _names(raw: Any) -> list[str]:
 
 
 def _compiled(subject: Subject, judge: Any, targets: dict[str, np.ndarray]) -> Compiled:
-    """The loss of raw predictions and its gradients; compiled once, for both checks."""
+    """Return the loss of raw predictions with its gradients, compiled once for both checks."""
     if subject.compiled_loss is not None:
         return cast(Compiled, subject.compiled_loss)
     raw = _raw(subject)
+    # Integer outputs cannot be differentiated and stay constant.
     flat = leaves(raw)
     positions = [i for i, leaf in enumerate(flat) if is_float(leaf)]
     size, given = subject.image_size, _tensors(targets)
@@ -217,7 +237,7 @@ def _compiled(subject: Subject, judge: Any, targets: dict[str, np.ndarray]) -> C
 def _fitted(
     subject: Subject, head: Head, judge: Any, decoding: Any, targets: dict[str, np.ndarray]
 ) -> tuple[list[Match], float, float]:
-    """What the fitted raw predictions decode to, and the loss before and after."""
+    """Fit raw predictions to targets; return the decoded matches and the loss before and after."""
     raw = subject.call(subject.twin[0])
     run = _compiled(subject, judge, targets)
     arrays = [a.copy() for a in numpy_leaves(raw) if a.dtype.kind == "f"]
@@ -240,7 +260,10 @@ def _packed(raw: Any, arrays: list[np.ndarray]) -> Any:
 
 
 def _adam(run: Compiled, arrays: list[np.ndarray], steps: int, size: float) -> float:
-    """Minimizes in place by Adam (Kingma & Ba 2015); returns the last value."""
+    """Minimize in place with Adam (Kingma and Ba, 2015, Algorithm 1) and return the last value.
+
+    The decay rates are 0.9 and 0.99.
+    """
     value = 0.0
     first = [np.zeros_like(a) for a in arrays]
     second = [np.zeros_like(a) for a in arrays]

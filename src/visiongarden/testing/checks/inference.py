@@ -1,4 +1,4 @@
-"""Inference: it runs, traces, repeats itself, and takes each image of a batch for itself."""
+"""Checks of inference: it must run, trace, be repeatable and treat each image independently."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from visiongarden.testing.subject import Subject
 
 
 def runs(subject: Subject) -> Finding:
-    """It can be made and called on arrays, and gives finite numbers."""
+    """Check that the subject can be built and called on arrays and returns finite values."""
     try:
         output = subject.inference
     except Exception as error:
@@ -41,10 +41,10 @@ def runs(subject: Subject) -> Finding:
 
 
 def traces(subject: Subject) -> Finding:
-    """It can be drawn into a graph: called on symbolic tensors, batch and values unknown."""
+    """Check that the subject can be called on symbolic tensors, as functional models require."""
     try:
         if subject.is_part and isinstance(subject.part, FeaturePart):
-            subject.part.spec(subject.features)  # measures each level's stride
+            subject.part.spec(subject.features)  # raises if a level has the wrong stride
         output = subject.model(subject.twin[0] if subject.is_graph else subject.fresh())
         output.compute_output_spec(inputs_of(output))
     except Exception as error:
@@ -55,7 +55,11 @@ def traces(subject: Subject) -> Finding:
 
 
 def _on_symbols(subject: Subject) -> Exception | None:
-    """What symbolic tensors refuse; on PyTorch Keras falls back to tracing on numbers."""
+    """Return the error of a layer that uses tensor values in Python.
+
+    On PyTorch, Keras falls back to running such a layer on numbers, so that an ordinary symbolic
+    call succeeds although the layer fails on the other backends.
+    """
     layer = subject.fresh()
     if not subject.is_graph:
         subject.call(layer)
@@ -66,14 +70,14 @@ def _on_symbols(subject: Subject) -> Exception | None:
         words = ("as a boolean", "to a NumPy array", "Iterating over a symbolic")
         return error if any(word in str(error) for word in words) else None
     except Exception:
-        return None  # it speaks to the backend directly, which is no fault by itself
+        return None  # the layer calls PyTorch directly, which is no error by itself
     return None
 
 
 def repeatable(subject: Subject) -> Finding:
-    """Inference gives the same numbers twice, and changes no weight.
+    """Check that inference gives the same outputs twice and changes no weight.
 
-    The state of a seed is none: Keras's recurrent layers advance it in inference, too.
+    The states of seed generators may change: Keras's recurrent layers advance theirs in inference.
     """
     layer = subject.main
     before = [np.array(array) for array in numpy_leaves([v.value for v in layer.weights])]
@@ -98,10 +102,15 @@ def repeatable(subject: Subject) -> Finding:
 
 
 def batch_independence(subject: Subject) -> Finding:
-    """An image alone, and in another order, gives what it gives in the batch."""
+    """Check that the outputs of an image do not depend on the other images in the batch.
+
+    Each image is compared with itself in a batch of another order, and the first one in a batch of
+    one.
+    """
     layer = subject.main
     whole = numpy_leaves(subject.call(layer))
     size = len(leaves(subject.arguments)[0])
+    # An output without the batch axis is allowed if symbolic tensors state it as well.
     carrying = [a.ndim > 0 and a.shape[0] == size for a in whole]
     stated = [leaf.shape[:1] for leaf in leaves(layer(*subject.symbols()))]
     lost = [

@@ -1,4 +1,4 @@
-"""A few steps from the true start: does every weight begin to learn?"""
+"""Check of the first training steps: every weight must start to learn from its initial value."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from visiongarden.testing.subject import Subject
 
 _STEPS = 5
 _ROUNDING = 1e-5
-"""Share of the largest gradient; what is below, with random weights, is rounding."""
+"""Gradients below this fraction of the largest one are rounding errors (random weights)."""
 
 
 def learns(subject: Subject) -> Finding:
-    """From the initial weights, each trainable weight gets a gradient within a few steps.
+    """Check that every trainable weight gets a gradient within a few steps from its initial value.
 
-    `gradients` moves all weights from their start first; a product of two factors that both start
-    at zero has gradients there, and none at the start. Each step moves the weights that have a
-    gradient, so that a branch behind one zero (LoRA, ReZero, a zero-initialized scale) wakes up.
+    The check `gradients` uses randomized weights, so it does not notice a product whose factors are
+    both initialized to zero: neither ever gets a gradient. Here, each step updates the weights that
+    have a gradient, so that a branch behind a single zero (LoRA, ReZero, a zero-initialized scale)
+    starts to learn in the second step.
     """
     layer = subject.fresh()
     if not subject.is_graph:
@@ -34,6 +35,7 @@ def learns(subject: Subject) -> Finding:
         return skipped("no output of floats")
     waiting = {v.path for v in variables}
     for step in range(_STEPS):
+        # Training and inference alternate, because a weight may have an effect in one of them only.
         found, _ = derived(layer, subject.tensors(), step % 2 == 0)
         woken = set()
         for variable, gradient in zip(variables, found, strict=True):
@@ -57,18 +59,20 @@ def learns(subject: Subject) -> Finding:
 
 
 def _follow_randomly(subject: Subject, paths: list[str]) -> set[str]:
-    """The weights whose gradient is more than rounding where all weights are random.
+    """Return the paths of weights whose gradient exceeds rounding errors if all weights are random.
 
-    What has none there (a key's bias in attention) is no matter of the start.
+    A weight without a gradient there (such as the bias of the keys in attention) never gets one,
+    so its initial value is not the cause.
     """
     found, _ = derived(subject.main, subject.tensors(), True)
     sizes = [0.0 if g is None else float(np.abs(g).max(initial=0)) for g in found]
     most = max(sizes, default=0.0)
-    # Paths are those of another instance: same names, same order.
+    # `paths` belong to another instance, whose weights have the same order.
     return {path for path, size in zip(paths, sizes, strict=True) if size > _ROUNDING * most}
 
 
 def _move(variable: Any, gradient: np.ndarray) -> None:
     value = numpy_leaves([variable.value])[0]
+    # Normalized, so that the step is visible whatever the scale of the gradient.
     step = 0.1 * gradient / (np.abs(gradient).max() + 1e-12)
     variable.assign(keras.ops.cast(value - step, variable.dtype))

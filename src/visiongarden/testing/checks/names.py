@@ -1,4 +1,4 @@
-"""Attribute names that Keras uses itself, and names of weights that change from build to build."""
+"""Checks of names: no attribute that Keras reserves, and the same weight paths in every build."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _COUNTED = (
 
 
 def own_names(subject: Subject) -> Finding:
-    """No attribute takes a name that Keras uses, which would hide it from files or optimizers."""
+    """Check that no attribute has a name that Keras uses itself.
+
+    Such an attribute may hide its layers and weights from saved files and optimizers.
+    """
     if subject.is_part:
         return passed("a part has no attributes of Keras's")
     with attributes_set() as taken:
@@ -36,7 +39,10 @@ def own_names(subject: Subject) -> Finding:
 
 
 def stable_paths(subject: Subject) -> Finding:
-    """Two builds from the same arguments give the weights the same paths, shapes and order."""
+    """Check that two builds from the same arguments give the same weight paths, shapes and order.
+
+    Weights are found in checkpoints by path, so a path must not depend on a counter or a clock.
+    """
     before, after = _paths(subject.main), _paths(subject.twin[0])
     if before == after:
         return passed(f"{len(before)} weights have the same paths in two builds")
@@ -59,7 +65,7 @@ def _refused(name: str, place: str) -> Finding:
 
 
 def _read_only(error: AttributeError) -> str | None:
-    """The name of the read-only property that an assignment met."""
+    """Return the name of the read-only property that an assignment failed on, if any."""
     text = str(error)
     quoted = text.split("'")
     return quoted[1] if "has no setter" in text and len(quoted) > 1 else None

@@ -1,4 +1,4 @@
-"""A part's fields: each can be written, and each has an effect."""
+"""Checks of a part's fields: each must be serializable and have an effect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from visiongarden.testing.subject import Subject
 
 
 def unwritable_field(part: Part) -> tuple[str, str] | None:
-    """What is wrong with a field that neither YAML nor a model file can hold, and what to do."""
+    """Find a field whose value cannot be written to YAML or a model file.
+
+    Args:
+        part: Part whose config is tested.
+
+    Returns:
+        Evidence and advice for the first such field, or None if all are serializable.
+    """
     for name, value in part.get_config().items():
         try:
             json.dumps(value)
@@ -31,14 +38,17 @@ def unwritable_field(part: Part) -> tuple[str, str] | None:
 
 
 def fields_used(subject: Subject) -> Finding:
-    """Each field changes the graph, the loss or the decoding; one that changes nothing is named."""
+    """Check that every field of a part changes its graph, loss or decoding.
+
+    Other values are tried for fields whose type or default suggests some; the rest are not tested.
+    """
     part = subject.part
     before = _seen(part, subject)
     idle, tried = [], 0
     of_role = {name for base in (Backbone, Decoder, Head) for name in base.model_fields}
     for name, field in type(part).model_fields.items():
         if name in of_role:
-            continue  # every part of the role has it
+            continue  # declared by the base class, so not every part needs it
         effects = []
         for value in _others(field.annotation, getattr(part, name)):
             try:
@@ -46,7 +56,7 @@ def fields_used(subject: Subject) -> Finding:
                 if other != part:
                     effects.append(_seen(other, subject) != before)
             except (UserError, ValueError, TypeError, KeyError, AttributeError):
-                continue  # not a value that the part takes
+                continue  # not a valid value for this field
             if effects and effects[-1]:
                 break
         tried += bool(effects)
@@ -61,9 +71,10 @@ def fields_used(subject: Subject) -> Finding:
 
 
 def _seen(part: Part, subject: Subject) -> str:
-    """All that a field can act on, as text: the graph with its layers' configs, loss, decoding."""
+    """Describe everything that a field can affect as text: graph, layer configs, loss, decoding."""
     with weightless():
         model = part.as_model(subject.features, subject.fixed_size)
+    # Without the model itself, whose config repeats those of its layers.
     layers = [_config(layer) for layer in model._flatten_layers() if layer is not model]
     told = [json.dumps(layers, default=str, sort_keys=True), _shape_text(model)]
     if isinstance(part, Head):
@@ -89,7 +100,10 @@ def _shape_text(model: keras.Model) -> str:
 
 
 def _text(value: Any) -> str:
-    """A loss or decoding as text, whether or not it prints its fields."""
+    """Describe a loss or decoding by its fields, even if its `repr` shows only an address.
+
+    A function is described by the values in its closure.
+    """
     closed = getattr(value, "__closure__", None) or ()
     inside = [cell.cell_contents for cell in closed]
     own = getattr(value, "__dict__", {})
@@ -97,7 +111,7 @@ def _text(value: Any) -> str:
 
 
 def _others(annotation: Any, value: Any) -> list[Any]:
-    """Other values of a field, likeliest first."""
+    """List other values for a field, most likely valid first."""
     choices = [a for a in typing.get_args(annotation) if isinstance(a, str)]
     if typing.get_origin(annotation) is typing.Literal:
         return [choice for choice in choices if choice != value]

@@ -1,4 +1,4 @@
-"""Mixed precision: half-precision sums on float32 weights."""
+"""Checks of mixed precision: half-precision computation with float32 weights."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from visiongarden.testing.subject import Subject
 
 
 def mixed_bfloat16(subject: Subject) -> Finding:
-    """Under mixed_bfloat16: outputs bfloat16, variables float32, all finite."""
+    """Check that under `mixed_bfloat16` outputs are bfloat16 and finite, and variables float32."""
     return _mixed(subject, "bfloat16")
 
 
 def mixed_float16(subject: Subject) -> Finding:
-    """Under mixed_float16: outputs float16, variables float32, all finite; also on zeros."""
+    """Check that under `mixed_float16` outputs are float16 and finite, and variables float32.
+
+    Zeros are among the inputs: an epsilon of 1e-8 is 0 in float16.
+    """
     return _mixed(subject, "float16")
 
 
@@ -56,7 +59,7 @@ def _mixed(subject: Subject, half: str) -> Finding:
 
 
 def _fails_in_training(subject: Subject, layer: Any, half: str) -> str | None:
-    """What goes wrong in training alone: another dtype, an error, numbers that are not finite."""
+    """Return evidence of an error, a wrong dtype or non-finite outputs in training mode only."""
     try:
         output = subject.call(layer, training=True)
     except Exception as error:
@@ -72,7 +75,7 @@ def _wrong_dtypes(layer: Any, output: Any, half: str) -> str | None:
     for variable in layer.variables:
         if is_float(variable) and keras.backend.standardize_dtype(variable.dtype) != "float32":
             return f"variable {variable.path} is {variable.dtype}"
-    # A layer inside that asks for float32 by its own policy, as a last softmax does, may give it.
+    # A sublayer with an explicit float32 policy, such as a final softmax, may return float32.
     policies = {sub.compute_dtype for sub in layer._flatten_layers()}
     allowed = {half} | ({"float32"} if "float32" in policies else set())
     for leaf in leaves(output):
@@ -87,7 +90,8 @@ def _probes(subject: Subject) -> list[tuple[str, Any]]:
         return keras.tree.map_structure(function, subject.arguments)
 
     found = [("normal numbers", subject.arguments), ("zeros", each(np.zeros_like))]
-    # Images end at 1, and through a whole network numbers may grow for good reason.
+    # Whole networks are not tested with large inputs: images end at 1, and activations may grow
+    # legitimately from layer to layer.
     if not subject.is_graph:
         found.append(("numbers up to 30", each(lambda a: (8 * a).astype(a.dtype))))
     return found

@@ -1,4 +1,4 @@
-"""Random numbers in training: new ones in each step, also where a step is compiled."""
+"""Check of random numbers in training: every step, also a compiled one, must sample new ones."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ _ADVICE = (
 
 
 def fresh_noise(subject: Subject) -> Finding:
-    """Random numbers come from Keras's generators, whose state a compiled step advances.
+    """Check that random numbers in training come from Keras's seed generators.
 
-    Python's and NumPy's numbers are drawn once, while the step is traced, and an integer seed gives
-    the same numbers in each step.
+    The state of a `keras.random.SeedGenerator` is a variable, which a compiled step advances.
+    Numbers from Python's or NumPy's generators are sampled once, while the step is traced, and
+    become constants of the graph. An integer seed gives the same numbers in every step.
     """
     layer = subject.main
     before = _generators(layer)
@@ -44,6 +45,8 @@ def fresh_noise(subject: Subject) -> Finding:
             "random numbers",
             _ADVICE,
         )
+    # With all states restored, a second run must repeat the first one exactly. If it does not, the
+    # numbers come from a source that is unknown to Keras.
     worst = difference(first, _in_training(subject, layer))
     if worst > TOLERANCE and _is_frozen(subject, layer):
         return failed(
@@ -61,11 +64,12 @@ def _seeds_in_inference(subject: Subject) -> list[tuple[int, str]]:
 
 
 def _in_training(subject: Subject, layer: Any) -> list[np.ndarray]:
-    """Outputs in training; every state is put back, the backend's and Keras's seeds among them."""
+    """Run the layer in training and restore every state, including Keras's and PyTorch's seeds."""
     if keras.backend.backend() == "torch":
         import torch
 
-        # Keras's Dropout without a seed takes PyTorch's own numbers, new ones in each step.
+        # Keras's Dropout without a seed uses PyTorch's global generator, which advances in each
+        # step as it should.
         with torch.random.fork_rng():
             return _with_states_kept(subject, layer)
     return _with_states_kept(subject, layer)
@@ -82,7 +86,11 @@ def _with_states_kept(subject: Subject, layer: Any) -> list[np.ndarray]:
 
 
 def _is_frozen(subject: Subject, layer: Any) -> bool:
-    """Whether two runs of one traced call agree; TensorFlow's own random operations do not."""
+    """Return whether two runs of one traced call give equal outputs.
+
+    TensorFlow's own random operations sample new numbers in each run of a graph, so they are valid
+    in training although they ignore Keras's seeds.
+    """
     if keras.backend.backend() != "tensorflow":
         return True
     import tensorflow as tf
@@ -93,7 +101,7 @@ def _is_frozen(subject: Subject, layer: Any) -> bool:
 
 
 def _generators(layer: Any) -> list[str]:
-    """States of Python's and NumPy's global generators and of those that a layer holds."""
+    """Return the states of Python's and NumPy's global generators and of a layer's own ones."""
     own = []
     for _, value in attributes(layer):
         if isinstance(value, random.Random):

@@ -1,4 +1,4 @@
-"""Shapes: stated, traced and run, at odd sides too; with sides unknown; broadcast additions."""
+"""Checks of shapes: stated and actual shapes, odd and unknown sides, additions that broadcast."""
 
 from __future__ import annotations
 
@@ -27,7 +27,12 @@ _ONE_SIZE = (
 
 
 def static_shape(subject: Subject) -> Finding:
-    """Shape and dtype on symbolic tensors are those when run, with the batch open and known."""
+    """Check that symbolic outputs have the shapes and dtypes of actual outputs.
+
+    The batch size is tested as unknown and as known. Height and width are also tested one longer
+    and one shorter, because a `compute_output_shape` that rounds the wrong way is right for even
+    sides.
+    """
     layer = subject.main
     ran = subject.inference
     batch = len(leaves(subject.arguments)[0])
@@ -41,7 +46,7 @@ def static_shape(subject: Subject) -> Finding:
         try:
             said = layer.compute_output_shape(*_shapes_for(subject))
         except TypeError:
-            said = None  # takes shapes by other names; the symbolic call above has used it
+            said = None  # takes the shapes as other arguments; the symbolic call has tested it
         if said is not None and _flat_shapes(said) != wanted:
             return failed(f"compute_output_shape says {said}, run {shapes(ran)}", _STATED)
     for arguments in _odd_sides(subject):
@@ -51,7 +56,11 @@ def static_shape(subject: Subject) -> Finding:
 
 
 def _wrong_at(subject: Subject, arguments: Any) -> str | None:
-    """What is stated wrongly at another size; a layer that refuses the size states nothing."""
+    """Compare symbolic and actual outputs at another size; None if they agree.
+
+    A layer that rejects the size passes. The layer is new because the first call may have fixed its
+    size.
+    """
     layer = subject.fresh()
     try:
         ran = subject.call(layer, arguments)
@@ -66,7 +75,7 @@ def _wrong_at(subject: Subject, arguments: Any) -> str | None:
 
 
 def _odd_sides(subject: Subject) -> list[Any]:
-    """The inputs with the sides between batch and channels one longer, and one shorter."""
+    """Return the inputs with all sides between batch and channels one longer, and one shorter."""
 
     def longer(array: np.ndarray) -> np.ndarray:
         pads = [(0, 0), *[(0, 1)] * (array.ndim - 2), (0, 0)]
@@ -82,18 +91,22 @@ def _odd_sides(subject: Subject) -> list[Any]:
 
 
 def open_sides(subject: Subject) -> Finding:
-    """With height and width unknown, and at a second size, nothing wrong is stated or returned.
+    """Check symbolic shapes with unknown height and width, and outputs at a second size.
 
-    A layer that refuses with an error is limited to one size, which is no error.
+    A layer that raises at another size gives a warning: it is limited to one size, which may be
+    intended. A layer fails if it silently returns a wrong shape or mixes height into the batch.
     """
     if not any(array.ndim == 4 for array in leaves(subject.arguments)):
         return skipped("no input of rank 4")
-    # A graph keeps nothing of its inputs; a layer may build for the sides that it sees first.
+    # A graph does not depend on earlier inputs, so the shared one serves. A layer may be built for
+    # the first size that it sees, which must be the unknown one here.
     layer, stated = subject.twin[0] if subject.is_graph else subject.fresh(), None
     try:
         stated = layer(*subject.symbols(sides=False))
     except Exception as error:
-        # JAX and PyTorch trace with a prime number for what is unknown: no half of it is whole.
+        # Only TensorFlow has unknown sides. In their place, Keras traces with prime numbers on
+        # PyTorch and with one symbolic dimension on JAX. A valid layer may reject both, because
+        # neither is divisible by 2.
         if keras.backend.backend() == "tensorflow":
             return warned(f"limited to known height and width: {told(error)}", _ONE_SIZE)
         layer = subject.fresh()
@@ -118,10 +131,10 @@ def open_sides(subject: Subject) -> Finding:
 
 
 def broadcasting(subject: Subject) -> Finding:
-    """No addition in call() stretches one of two tensors that both come from the input.
+    """Check that no addition in `call` silently broadcasts one feature map to another.
 
-    A map that was pooled to one number a channel (batch, 1, 1, channels) may be added to a whole
-    one, and two that stretch each other make an outer sum: both are plain intentions.
+    Adding (batch, 1, 1, channels), as after global pooling, and an outer sum, in which each tensor
+    broadcasts to the other, are accepted: both are clearly intended.
     """
     layer = subject.twin[0]
     batch = len(leaves(subject.arguments)[0])
@@ -152,8 +165,9 @@ def _stretches(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     first = any(a == 1 for a, _ in pairs)
     second = any(b == 1 for _, b in pairs)
     if first and second:
-        return False
+        return False  # an outer sum
     small, large = (one, other) if first else (other, one)
+    # A globally pooled map: same batch and channels, all other sides 1.
     pooled = small[0] == large[0] and small[-1] == large[-1] and set(small[1:-1]) == {1}
     return not pooled
 
@@ -184,7 +198,7 @@ def _flat_shapes(said: Any) -> list[tuple[Any, ...]]:
 
 
 def _taller(arguments: Any) -> Any:
-    """The same inputs with twice the height, in maps of rank 4."""
+    """Double the height of all inputs of rank 4 by appending their mirror image."""
     return keras.tree.map_structure(
         lambda a: np.concatenate([a, a[:, ::-1]], axis=1) if a.ndim == 4 else a, arguments
     )

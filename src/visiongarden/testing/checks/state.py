@@ -1,4 +1,4 @@
-"""Variables: when they are made, who knows them, whether two layers share them."""
+"""Checks of variables: when they are created, whether Keras tracks them, and who shares them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ _TRACKED = (
 
 
 def variables_before_call(subject: Subject) -> Finding:
-    """Building makes all variables; calling makes none."""
+    """Check that `__init__` and `build` create all variables and `call` creates none.
+
+    Keras restores the weights of a saved layer after `build`, before the first call.
+    """
     if subject.is_graph:
         return skipped("a functional model is built when it is made")
     layer = subject.fresh()
@@ -57,10 +60,14 @@ def variables_before_call(subject: Subject) -> Finding:
 
 
 def variables_tracked(subject: Subject) -> Finding:
-    """Every variable made is one of `layer.variables`; else no file and no optimiser has it."""
+    """Check that every variable created for the layer is in `layer.variables`.
+
+    Files and optimizers miss the others. Tensors that are kept as attributes instead of weights are
+    reported as well, and so are several variables with the same path.
+    """
     layer, made = subject.twin
     known = {id(v) for v in (*layer.variables, *layer.metrics_variables)}
-    # Keras's wrappers make a layer twice, and drop the first one's seed.
+    # Keras's wrappers construct their layer twice and drop the seed state of the first one.
     lost = [_name(v) for v in _alive(made) if id(v) not in known and v.name != _SEED]
     if lost:
         return failed(f"{len(lost)} variable(s) unknown to the layer: {_some(lost)}", _TRACKED)
@@ -77,9 +84,10 @@ def variables_tracked(subject: Subject) -> Finding:
 
 
 def sublayers_apart(subject: Subject) -> Finding:
-    """No list or dict holds one layer, or one weight, several times, as `[Conv2D(8, 3)] * 3` does.
+    """Check that no list or dict contains one layer or weight several times.
 
-    A layer that is shared on purpose is an attribute of its own as well.
+    `[Conv2D(8, 3)] * 3` looks like three convolutions and has one set of weights. A layer that is
+    also an attribute by itself counts as shared on purpose.
     """
     if subject.is_graph:
         return skipped("a graph may use a layer as often as it wants")
@@ -102,7 +110,10 @@ def sublayers_apart(subject: Subject) -> Finding:
 
 
 def sublayers_used(subject: Subject) -> Finding:
-    """Every sublayer has been built once call() has run, in inference and in training."""
+    """Check that `call` uses every sublayer, in inference or in training.
+
+    A sublayer that is still not built after a call in each mode is unused.
+    """
     if subject.is_graph:
         return skipped("a functional model holds only what its graph uses")
     subject.call(subject.main, training=True)
@@ -116,10 +127,12 @@ def sublayers_used(subject: Subject) -> Finding:
 
 
 def instances_apart(subject: Subject) -> Finding:
-    """Two instances of the same arguments share no variable and look alike."""
+    """Check that two instances with the same arguments share no variable and have equal shapes."""
     one, other = subject.main, subject.twin[0]
     held, other_held = _held(one), _held(other)
-    given = _held_by_arguments(subject)  # layers that could not be copied, `round_trip` tells why
+    # Layers among the arguments that could not be copied are shared by force; `round_trip` reports
+    # them.
+    given = _held_by_arguments(subject)
     shared = [_name(v) for key, v in other_held.items() if key in held and key not in given]
     advice = "make containers in __init__, per instance; no mutable default or class attribute"
     if shared:
@@ -136,7 +149,16 @@ def instances_apart(subject: Subject) -> Finding:
 
 
 def _kept_tensor(layer: Any, subject: Subject) -> tuple[str, str] | None:
-    """What is wrong with a tensor that the layer keeps as an attribute, and what to do."""
+    """Find a tensor that the layer keeps as an attribute although it should be a weight.
+
+    Args:
+        layer: Second instance, with its initial values.
+        subject: Subject whose `main` is the first instance. A tensor with other values there was
+            sampled at random, so it is no constant.
+
+    Returns:
+        Evidence and advice, or None.
+    """
     twins = zip(own_layers(layer), own_layers(subject.main), strict=False)
     for one, two in twins:
         pairs = zip(attributes(one), attributes(two), strict=False)
@@ -166,9 +188,10 @@ def _kept_tensor(layer: Any, subject: Subject) -> tuple[str, str] | None:
 
 
 def _looks_initial(name: str, value: np.ndarray) -> bool:
-    """Whether a tensor is what an initializer gives: zeros, ones, one number throughout.
+    """Return whether a tensor looks like an initialized weight: the same number in every element.
 
-    Other tensors are constants: a grid, a filter. So is a single number, and a box filter of ones.
+    Other tensors are constants such as a grid or a filter. Scalars and tensors of rank 3 and higher
+    are often constants too (a factor, a box filter), so for them the attribute's name decides.
     """
     if value.size == 0 or not (value == value.flat[0]).all():
         return False
@@ -179,7 +202,7 @@ def _looks_initial(name: str, value: np.ndarray) -> bool:
 
 
 def _after_build(layer: Any, subject: Subject) -> set[int] | None:
-    """The variables that the layer's own build() makes, by identity; None if it has none."""
+    """Return the ids of the variables after the layer's own `build`; None if it defines none."""
     if "build" not in {name for c in type(layer).__mro__ for name in vars(c)} or _inherits(layer):
         return None
     shapes = keras.tree.map_structure(lambda a: (None, *a.shape[1:]), subject.arguments)
@@ -187,7 +210,7 @@ def _after_build(layer: Any, subject: Subject) -> set[int] | None:
     try:
         layer.build(*shapes[: len(parameters) - 1])
     except Exception:
-        return None  # `runs` calls it as Keras does, and tells what is wrong
+        return None  # `runs` builds the layer as Keras does and reports the error
     return {id(variable) for variable in layer.variables}
 
 
@@ -205,12 +228,15 @@ def _is_metric(sub: Any) -> bool:
 
 
 def _alive(made: list[Any]) -> list[Any]:
-    """Without those that hold nothing: shape inference makes such ones, and drops them."""
+    """Drop the variables without values, which shape inference creates and discards."""
     return [variable for variable in made if getattr(variable, "_value", None) is not None]
 
 
 def _held(layer: Any) -> dict[int, Any]:
-    """Variables that a layer knows or keeps in any container of its own or its class."""
+    """Return the variables that a layer tracks or keeps in containers of the instance or class.
+
+    Class attributes are included because a mutable one is shared by all instances.
+    """
     found: dict[int, Any] = {id(v): v for v in layer.variables}
     seen: set[int] = set()
 

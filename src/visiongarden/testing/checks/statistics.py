@@ -1,4 +1,4 @@
-"""Running statistics: what inference reads, training updates."""
+"""Check of running statistics: training must update those that inference reads."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ _ADVICE = (
 
 
 def statistics_updated(subject: Subject) -> Finding:
-    """A weight that training does not learn, and that starts as 0 or 1, is updated by training.
+    """Check that training updates every non-trainable weight that is initialized to zeros or ones.
 
-    Left as it starts, it has no effect: 0 is subtracted, or 1 is what divides. Weights of Keras's
-    own layers, of frozen ones, and those that another method of the class assigns are left out.
+    A statistic that keeps its initial value has no effect: the mean that is subtracted stays 0, the
+    variance that divides stays 1. Weights of Keras's own layers, weights of frozen layers and those
+    that another method of the class assigns, as `adapt` does, are not checked.
     """
     if subject.is_graph:
         return skipped("the layers inside are checked by themselves")
@@ -46,6 +47,7 @@ def statistics_updated(subject: Subject) -> Finding:
         if not _is_read(subject, layer, variable):
             continue
         evidence = f"inference reads {variable.path} (self.{name}), and training never updates it"
+        # Only the name distinguishes a forgotten statistic from an intentional constant.
         if set(f"{name}_{variable.name}".lower().split("_")) & set(_TELLING):
             return failed(evidence, _ADVICE)
         return warned(f"{evidence}; it starts as {before[id(variable)].flat[0]:g}", _ADVICE)
@@ -72,7 +74,7 @@ def _value(variable: Any) -> np.ndarray:
 
 
 def _is_read(subject: Subject, layer: Any, variable: Any) -> bool:
-    """Whether the outputs of inference follow the variable."""
+    """Return whether the outputs of inference depend on the variable."""
     before, value = numpy_leaves(subject.call(layer)), _value(variable)
     variable.assign(value + np.linspace(0.3, 0.9, value.size).reshape(value.shape))
     try:
@@ -82,7 +84,10 @@ def _is_read(subject: Subject, layer: Any, variable: Any) -> bool:
 
 
 def _assigned_elsewhere(cls: type, name: str) -> bool:
-    """Whether a method beside call, build and __init__ assigns the variable, as `adapt` does."""
+    """Return whether a method other than `__init__`, `build` and `call` assigns the variable.
+
+    Users call such a method themselves, as Keras's `Normalization.adapt`.
+    """
     for base in cls.__mro__:
         if base.__module__.split(".")[0] == "keras" or base is object:
             continue
@@ -105,7 +110,7 @@ def _assigned_elsewhere(cls: type, name: str) -> bool:
 
 
 def _calls(tree: ast.AST, method: str) -> bool:
-    """Whether call() itself runs the method, so that training would have updated the weight."""
+    """Return whether `call` uses the method, so that training would have updated the weight."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and node.name == "call":
             return any(

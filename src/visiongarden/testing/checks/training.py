@@ -1,4 +1,4 @@
-"""Training: it runs, and differs from inference where, and only where, layers ask for it."""
+"""Check of training mode: it must run, and differ from inference only where layers use it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ _DROPPING = (
 
 
 def training(subject: Subject) -> Finding:
-    """`training=True` runs and is finite, and reaches every dropout and batch normalisation."""
+    """Check that `training=True` gives finite outputs and reaches every sublayer that uses it.
+
+    Batch normalization must update its statistics, and dropout and noise layers must have an
+    effect. The outputs may differ from inference only if some layer takes `training`.
+    """
     layer = subject.main
     if _defaults_to_training(subject.cls):
         return failed(
