@@ -1,4 +1,4 @@
-"""`lint`: faults of layers and parts that stand in their source, found without running it."""
+"""`lint`: static analysis of layers and parts, without running their code."""
 
 from visiongarden.linting.fault import Fault
 from visiongarden.linting.source import lint

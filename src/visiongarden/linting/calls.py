@@ -1,4 +1,4 @@
-"""Faults of `call`, and of a part's `wire`."""
+"""Rules for `call` and for the `wire` of a part (VG201 to VG210)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,18 @@ _FLOAT32 = {"keras.float32", "tensorflow.float32", "numpy.float32", "torch.float
 
 
 def faults_of_call(cls: Class, file: File) -> Iterator[Found]:
-    """What stands in `call`; of a part's `wire`, what holds for symbolic tensors too."""
+    """Find errors in `call`, or in the `wire` of a part.
+
+    `wire` runs once on symbolic tensors and creates layers by design, so only the rules about
+    tensor values apply to it.
+
+    Args:
+        cls: Class to examine.
+        file: File that contains the class.
+
+    Yields:
+        Errors in no particular order.
+    """
     if "call" in cls.methods and cls.kind != "part":
         call = cls.methods["call"]
         tensors = Tensors(call, file)
@@ -30,7 +41,7 @@ def faults_of_call(cls: Class, file: File) -> Iterator[Found]:
 
 
 def _values(function: Function, tensors: Tensors, file: File) -> Iterator[Found]:
-    """Python and NumPy on values; additions."""
+    """Find Python and NumPy operations on tensor values, and additions that may broadcast."""
     for node in ast.walk(function):
         if isinstance(node, (ast.If, ast.While, ast.IfExp, ast.Assert)):
             if tensors.decides(node.test):
@@ -62,7 +73,7 @@ def _leaving(node: ast.Call, tensors: Tensors, file: File) -> Iterator[Found]:
 
 
 def _state(call: Function, tensors: Tensors, file: File) -> Iterator[Found]:
-    """Layers and variables that are made, and tensors that are kept."""
+    """Find layers and variables that are created in `call`, and tensors kept as attributes."""
     for node in ast.walk(call):
         if isinstance(node, ast.Call):
             made = file.makes_layer(node)
@@ -78,8 +89,9 @@ def _state(call: Function, tensors: Tensors, file: File) -> Iterator[Found]:
 
 
 def _numbers(call: Function, file: File) -> Iterator[Found]:
-    """Reshapes, casts, random numbers, the training flag."""
+    """Find wrong reshapes, float32 casts, random numbers in inference and `training=True`."""
     names = {a.arg for a in (*call.args.args, *call.args.kwonlyargs)}
+    # A float32 loss or state update is intended and does not reach the outputs.
     in_loss = {
         id(inner)
         for node in ast.walk(call)
@@ -88,6 +100,7 @@ def _numbers(call: Function, file: File) -> Iterator[Found]:
         for inner in ast.walk(node)
     }
     casts = [node for node in ast.walk(call) if isinstance(node, ast.Call) and _is_cast(node, file)]
+    # A cast to any other dtype is taken for the cast back to the compute dtype.
     back = any(not _is_float32(_dtype(node), file) for node in casts)
     for node in ast.walk(call):
         if not isinstance(node, ast.Call):
@@ -115,7 +128,7 @@ def _attribute(node: ast.Call) -> str:
 
 
 def _all_fixed(node: ast.Call) -> bool:
-    """Whether a reshape says -1 first and numbers for all else."""
+    """Return whether a shape starts with -1 and has numbers for all other sides."""
     shape = node.args[-1] if node.args else None
     sides = shape.elts if isinstance(shape, (ast.Tuple, ast.List)) else []
     if len(sides) < 3 or not _is_number(sides[0]):

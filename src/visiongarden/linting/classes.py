@@ -1,4 +1,8 @@
-"""The classes of a source file that are layers or parts, and names by their full path."""
+"""Layers, models and parts of a source file, and resolution of imported names.
+
+Only one file is read and nothing is imported, so the kind of a class follows from the names of its
+base classes.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +23,15 @@ Function = ast.FunctionDef
 
 @dataclass
 class Class:
-    """A class of the file that is a layer, a model or a part.
+    """Class of the file that is a layer, a model or a part.
 
     Attributes:
-        node: its source.
+        node: Syntax tree of the class.
         kind: "layer", "model" or "part".
-        composite: whether it derives from `Composite`, which writes config and build by itself.
-        concrete_base: whether a base has a `call` of its own already, as Conv2D has.
+        composite: Whether the class derives from `Composite`, which provides `get_config` and
+            `build`.
+        concrete_base: Whether a base class already defines `call`, as `Conv2D` does.
+        methods: Methods by name.
     """
 
     node: ast.ClassDef
@@ -36,17 +42,27 @@ class Class:
 
     @property
     def name(self) -> str:
-        """The class's name."""
+        """Name of the class."""
         return self.node.name
 
     @property
     def is_private(self) -> bool:
-        """Whether the name starts with an underscore: such a layer is written into no file."""
+        """Whether the name starts with an underscore; such classes need not be serializable."""
         return self.name.startswith("_")
 
 
 class File:
-    """The layers and parts of a file, and what its imports name."""
+    """Layers and parts of a file, and the names that its imports bind.
+
+    Args:
+        tree: Syntax tree of the file.
+
+    Attributes:
+        classes: Classes that are layers, models or parts, in the order of the file.
+        based_on: Names of their base classes.
+        holders: Names of other classes that create layers. Keras does not track layers inside them.
+        makers: Names of functions that create layers and return a closure over them.
+    """
 
     def __init__(self, tree: ast.Module) -> None:
         self._names = dict(_imports(tree))
@@ -60,7 +76,14 @@ class File:
         self.makers = {node.name for node in functions if self._returns_closure(node)}
 
     def full(self, node: ast.AST | None) -> str:
-        """`keras.layers.Dense` for `layers.Dense` or `tf.keras.layers.Dense`; else the name."""
+        """Return the full name of an expression, such as `keras.layers.Dense` for `layers.Dense`.
+
+        Names are resolved through the imports of the file, and `tf.keras` becomes `keras`. The
+        result is empty if the expression is not a dotted name.
+
+        Args:
+            node: Expression.
+        """
         parts: list[str] = []
         while isinstance(node, ast.Attribute):
             parts.append(node.attr)
@@ -71,7 +94,11 @@ class File:
         return name.removeprefix("tensorflow.") if name.startswith("tensorflow.keras") else name
 
     def makes_layer(self, node: ast.AST) -> str:
-        """The class's name, if the node is a call that makes a layer; else nothing."""
+        """Return the class name if the node is a call that creates a layer; otherwise "".
+
+        Args:
+            node: Expression.
+        """
         if not isinstance(node, ast.Call):
             return ""
         name = self.full(node.func)
@@ -82,7 +109,7 @@ class File:
         return name if own or (known and last[:1].isupper()) else ""
 
     def _returns_closure(self, node: Function) -> bool:
-        """Whether a function makes layers and returns a function that is defined inside of it."""
+        """Return whether a function creates layers and returns a function defined inside it."""
         inner = {n.name for n in ast.walk(node) if isinstance(n, ast.FunctionDef) and n is not node}
         returned = {
             n.value.id
@@ -120,7 +147,8 @@ class File:
             return "layer", True, True
         if last in _PARTS and first.startswith("visiongarden"):
             return "part", False, False
-        # A base of another file of the person's own; its name is all there is to go by.
+        # The base class is defined in another file, which is not read. Only its name can show that
+        # it is a layer.
         return (
             ("layer", False, False)
             if last.endswith("Layer") and last != "Layer"
@@ -140,14 +168,21 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 
 def on_self(node: ast.AST) -> str:
-    """`x` for `self.x`, else nothing."""
+    """Return "x" for the expression `self.x`, and "" for any other."""
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         return node.attr if node.value.id == "self" else ""
     return ""
 
 
 def assigned(function: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
-    """Targets and values of all assignments, tuples taken apart."""
+    """Iterate over the targets and values of all assignments; tuples are unpacked.
+
+    Args:
+        function: Syntax tree to search.
+
+    Yields:
+        Target and value of one assignment.
+    """
     for node in ast.walk(function):
         if isinstance(node, ast.Assign):
             pairs = [(target, node.value) for target in node.targets]
@@ -163,7 +198,7 @@ def assigned(function: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
 
 
 def is_abstract(function: Function) -> bool:
-    """Whether a method only says that a subclass must write it."""
+    """Return whether a method ends with `raise NotImplementedError`, so subclasses override it."""
     last = function.body[-1]
     raised = last.exc if isinstance(last, ast.Raise) else None
     called = raised.func if isinstance(raised, ast.Call) else raised

@@ -1,4 +1,4 @@
-"""Faults of a class, its constructor, its `build` and its config."""
+"""Rules for a class, its constructor, its `build` and its config (VG101 to VG112)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from visiongarden.linting.classes import Class, File, assigned, is_abstract, on_
 from visiongarden.linting.fault import Found
 
 _BASE = {"name", "dtype", "trainable"}
-_TAKEN = {
+_TAKEN = {  # attributes and methods of keras.Layer that a subclass must not assign
     "path", "dtype", "compute_dtype", "variable_dtype", "input_dtype", "variables", "weights",
     "trainable_variables", "trainable_weights", "non_trainable_variables", "losses", "metrics",
     "non_trainable_weights", "quantization_mode", "input", "output", "call", "build", "get_config",
@@ -24,7 +24,15 @@ _CHANGES = {"append", "extend", "insert", "add", "update", "setdefault", "pop", 
 
 
 def faults_of_class(cls: Class, file: File) -> Iterator[Found]:
-    """Everything but what stands in `call` and `wire`."""
+    """Find errors of a class outside of `call` and `wire`.
+
+    Args:
+        cls: Class to examine.
+        file: File that contains the class.
+
+    Yields:
+        Errors in no particular order.
+    """
     yield from _registration(cls, file)
     if cls.kind == "part":
         return
@@ -40,7 +48,7 @@ def _registration(cls: Class, file: File) -> Iterator[Found]:
     decorated = any("register" in file.full(node) for node in calls)
     work = [cls.methods[name] for name in ("call", "wire") if name in cls.methods]
     concrete = cls.concrete_base or any(not is_abstract(method) for method in work)
-    # A base that others derive from, or that cannot run yet, is never written into a file.
+    # Base classes and abstract classes are never written to a file, so they need no key.
     if not decorated and concrete and cls.name not in file.based_on and not cls.is_private:
         yield Found(cls.node, "VG101", cls.name)
 
@@ -61,7 +69,7 @@ def _config(cls: Class) -> Iterator[Found]:
         yield Found(config, "VG103")
     if "vars" in names or "__dict__" in attributes or is_abstract(config):
         return
-    # `return self._config_dict`, which __init__ filled.
+    # A config may return a dict that `__init__` filled: `return self._config_dict`.
     for method in cls.methods.values():
         for target, value in assigned(method):
             if on_self(target) in attributes:
@@ -74,7 +82,11 @@ def _config(cls: Class) -> Iterator[Found]:
 
 
 def _unwritable(cls: Class) -> Iterator[Found]:
-    """Arguments that are stored as they are and then called: layers or functions."""
+    """Find arguments that are stored and called, so they are layers or functions.
+
+    Keras's automatic config records only plain values. Without `get_config`, such an argument makes
+    saving fail.
+    """
     init, call = cls.methods.get("__init__"), cls.methods.get("call")
     if init is None or call is None:
         return
@@ -117,6 +129,8 @@ def _passing_on(init: ast.FunctionDef) -> Iterator[Found]:
 def _containers(cls: Class, file: File) -> Iterator[Found]:
     yield from _shared_attributes(cls)
     for method in cls.methods.values():
+        # Keras wraps a list when it is added to a tracked list. Layers that are appended to the
+        # original list afterwards are not tracked.
         local = {
             target.id
             for target, value in assigned(method)
@@ -181,7 +195,7 @@ def _parameters(cls: Class) -> list[ast.arg]:
 
 
 def _given_to_base(cls: Class) -> set[str]:
-    """Arguments that the base takes, and tells in its own config."""
+    """Return the names of arguments that are passed to a base class, whose config contains them."""
     init = cls.methods.get("__init__")
     if init is None or not cls.concrete_base:
         return set()
@@ -195,7 +209,7 @@ def _is_super(node: ast.AST, name: str) -> bool:
     owner = node.func.value
     if isinstance(owner, ast.Call) and isinstance(owner.func, ast.Name):
         owner = owner.func if owner.func.id == "super" else owner
-    # Also `Base.__init__(self, ...)`, as it was written once.
+    # Includes the explicit form `Base.__init__(self, ...)`.
     return node.func.attr == name and isinstance(owner, (ast.Name, ast.Attribute))
 
 

@@ -1,4 +1,4 @@
-"""A fault in a source file, and the faults there are."""
+"""Codes of the linter and the values that describe one error in a source file."""
 
 from __future__ import annotations
 
@@ -103,23 +103,27 @@ CODES: dict[str, tuple[str, str]] = {
         "self.{0}.assign(...) in call() under `if training:`",
     ),
 }
-"""Code -> what is wrong, and what to write."""
+"""Message and fix by code; `{0}` stands for the name that the error is about.
+
+Codes from VG101 on concern a class, its constructor and its config; codes from VG201 on concern
+`call`, and the weights and random numbers that it uses.
+"""
 
 WARNINGS = {"VG203"}
-"""Codes of what may be right, and is worth a look."""
+"""Codes that are reported as warnings, because the code may be intended."""
 
 
 @dataclass(frozen=True, order=True)
 class Fault:
-    """A fault at a place.
+    """Error or warning at one position of a source file.
 
     Attributes:
-        path: of the file.
-        line: from 1.
-        column: from 1.
-        code: as in `# noqa: VG203`, which keeps it silent.
-        message: what is wrong.
-        fix: what to write.
+        path: Path of the file.
+        line: Line number, from 1.
+        column: Column number, from 1.
+        code: Code such as "VG203"; `# noqa: VG203` suppresses it.
+        message: Description of the problem.
+        fix: Code to write instead.
     """
 
     path: str
@@ -131,7 +135,7 @@ class Fault:
 
     @property
     def is_warning(self) -> bool:
-        """Whether it may be right as it is."""
+        """Whether this is a warning, because the code may be intended."""
         return self.code in WARNINGS
 
     def __str__(self) -> str:
@@ -142,14 +146,24 @@ class Fault:
 
 @dataclass(frozen=True)
 class Found:
-    """A fault before its file is known."""
+    """Error at a node of the syntax tree, before the file is known.
+
+    Attributes:
+        node: Node of the syntax tree that contains the error.
+        code: Key of `CODES`.
+        subject: Name that replaces `{0}` in the message and the fix.
+    """
 
     node: ast.AST
     code: str
     subject: str = ""
 
     def at(self, path: str) -> Fault:
-        """The fault in a file."""
+        """Create the error with its file, position and message.
+
+        Args:
+            path: Path of the file.
+        """
         message, fix = (text.format(self.subject) for text in CODES[self.code])
         line, column = getattr(self.node, "lineno", 1), getattr(self.node, "col_offset", 0)
         return Fault(path, line, column + 1, self.code, message, fix)

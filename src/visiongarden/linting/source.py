@@ -1,4 +1,4 @@
-"""Reads a source file as text and gathers its faults; nothing in it is run."""
+"""`lint`: parse a source file and collect its errors, without running it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,24 @@ from visiongarden.linting.fault import Fault, Found
 from visiongarden.linting.state import faults_of_state
 
 _MOST_BYTES = 4 * 2**20
+"""Maximum size of a source file in bytes."""
 
 
 def lint(path: str | Path) -> list[Fault]:
-    """Faults of the layers and parts in a Python file, or in all files of a folder.
+    """Find errors in the layers and parts of a Python file, or of all files in a folder.
 
-    The source is parsed, never run or imported. `# noqa: VG203` at a line's end keeps that fault
-    silent there, `# noqa` all of them.
+    The source is parsed, never imported or run. The comment `# noqa: VG203` at the end of a line
+    suppresses that code there; `# noqa` suppresses all.
 
     Args:
-        path: of a file, or of a folder, of which every `.py` below is read.
+        path: Path of a Python file, or of a folder that is searched recursively for `.py` files.
+
+    Returns:
+        Errors and warnings sorted by file, line and column.
 
     Raises:
-        UserError: there is no such file, or it is not Python: names the line.
+        UserError: If the file does not exist, is too large, cannot be decoded, or has a syntax
+            error; the message contains the line.
 
     Example:
         >>> lint("my_project/blocks.py")
@@ -41,6 +46,7 @@ def lint(path: str | Path) -> list[Fault]:
     text = _text(path)
     tree = _tree(path, text)
     try:
+        # A set: two rules may report the same node.
         found = {found.at(str(path)) for one in _faults(tree) for found in one}
     except RecursionError:
         raise UserError(f"{path} is nested too deeply to be read") from None
@@ -93,13 +99,15 @@ def _tree(path: Path, text: str) -> ast.Module:
 
 
 def _silenced(text: str) -> dict[int, set[str]]:
-    """Line -> codes that `# noqa` silences there; the empty one silences all."""
+    """Map each line with a `# noqa` comment to the codes it suppresses; "" suppresses all."""
     silent: dict[int, set[str]] = {}
+    # Tokenizing distinguishes comments from strings that contain "# noqa".
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             comment = token.string.lstrip("# ")
             if token.type == tokenize.COMMENT and comment.startswith("noqa"):
                 codes = comment.removeprefix("noqa").lstrip(": ").replace(",", " ").split()
+                # Codes of other linters alone (`# noqa: E501`) suppress nothing here.
                 silent[token.start[0]] = {c for c in codes if c.startswith("VG")} or (
                     set() if codes else {""}
                 )

@@ -1,4 +1,4 @@
-"""Weights, random numbers and tensors that a class keeps in a way that loses them."""
+"""Rules for state: shared layers, untracked tensors, random numbers, statistics without updates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ _STATISTICS = {
 
 
 def faults_of_state(cls: Class, file: File) -> Iterator[Found]:
-    """Shared layers, kept tensors, frozen random numbers, arrays in the config, idle statistics."""
+    """Find errors in how a class keeps layers, tensors, random numbers and statistics.
+
+    Args:
+        cls: Class to examine.
+        file: File that contains the class.
+
+    Yields:
+        Errors in no particular order.
+    """
     for method in cls.methods.values():
         yield from _repeated(method, file)
     if cls.kind == "part":
@@ -35,7 +43,7 @@ def faults_of_state(cls: Class, file: File) -> Iterator[Found]:
 
 
 def _attributes(cls: Class) -> dict[str, list[ast.AST]]:
-    """Attribute -> what is assigned to it anywhere in the class."""
+    """Map each attribute to the expressions that the class assigns to it."""
     found: dict[str, list[ast.AST]] = {}
     for method in cls.methods.values():
         for target, value in assigned(method):
@@ -45,7 +53,11 @@ def _attributes(cls: Class) -> dict[str, list[ast.AST]]:
 
 
 def _repeated(method: Function, file: File) -> Iterator[Found]:
-    """`[layer] * n`, `dict.fromkeys(keys, layer)` and `[layer for _ in ...]` of one layer."""
+    """Find containers that repeat one layer, whose weights are then shared unintentionally.
+
+    The forms are `[layer] * n`, `dict.fromkeys(keys, layer)` and `[layer for _ in ...]`. A layer
+    that is also assigned to an attribute counts as shared on purpose.
+    """
     layers = {
         target.id
         for target, value in assigned(method)
@@ -75,7 +87,7 @@ def _repeated(method: Function, file: File) -> Iterator[Found]:
 
 
 def _tensors(method: Function, file: File) -> Iterator[Found]:
-    """Tensors of zeros, ones or random numbers that are kept as an attribute."""
+    """Find tensors of zeros, ones or random numbers that are kept instead of weights."""
     for target, value in assigned(method):
         item = value
         if isinstance(value, ast.ListComp):
@@ -92,19 +104,19 @@ def _is_initial(node: ast.AST, file: File) -> bool:
     name = file.full(node.func)
     last = name.rpartition(".")[2]
     if name.startswith(("keras.ops.", "tensorflow.", "jax.numpy.", "torch.")) and last in _FILLED:
-        # Three and more sides are as likely a constant filter.
+        # A tensor of rank 3 or higher is as likely a constant filter as a weight.
         shape = node.args[0] if node.args else None
         sides = shape.elts if isinstance(shape, (ast.Tuple, ast.List)) else None
         return sides is None or 0 < len(sides) < 3
     if name.startswith("keras.random.") and last[:1].islower():
         return True
-    # keras.initializers.GlorotUniform()(shape)
+    # `keras.initializers.GlorotUniform()(shape)`: the call of an initializer that was just built.
     inner = node.func
     return isinstance(inner, ast.Call) and file.full(inner.func).startswith("keras.initializers.")
 
 
 def _hidden(method: Function, file: File) -> Iterator[Found]:
-    """Layers in a function's closure or in a partial, which Keras does not look into."""
+    """Find layers in closures and `functools.partial` objects, where Keras does not track them."""
     layers = {
         target.id
         for target, value in assigned(method)
@@ -140,7 +152,7 @@ def _makes(node: ast.AST, file: File) -> bool:
 
 
 def _frozen(call: Function, values: dict[str, list[ast.AST]], file: File) -> Iterator[Found]:
-    """Random numbers that a compiled step draws once, or the same in each step."""
+    """Find random numbers that are the same in every step once the step is compiled."""
     trains = "training" in {a.arg for a in (*call.args.args, *call.args.kwonlyargs)}
     for node in ast.walk(call):
         if not isinstance(node, ast.Call):
@@ -157,7 +169,7 @@ def _frozen(call: Function, values: dict[str, list[ast.AST]], file: File) -> Ite
 
 
 def _of_generator(node: ast.Call, values: dict[str, list[ast.AST]], file: File) -> bool:
-    """Whether the call is a method of a generator of NumPy or Python that the class keeps."""
+    """Return whether a call uses a NumPy or Python generator that the class keeps."""
     owner = node.func.value if isinstance(node.func, ast.Attribute) else None
     made = values.get(on_self(owner), []) if owner is not None else []
     return any(isinstance(v, ast.Call) and file.full(v.func) in _GENERATORS for v in made)
@@ -167,12 +179,12 @@ def _is_number(seed: ast.AST | None, values: dict[str, list[ast.AST]], file: Fil
     if isinstance(seed, ast.Constant):
         return isinstance(seed.value, int)
     made = values.get(on_self(seed), []) if seed is not None else []
-    # An argument that is kept as it came: `self.seed = seed`.
+    # An argument that is stored unchanged (`self.seed = seed`) is a number, not a generator.
     return bool(made) and all(isinstance(v, (ast.Constant, ast.Name)) for v in made)
 
 
 def _idle(cls: Class, values: dict[str, list[ast.AST]]) -> Iterator[Found]:
-    """A weight named as a statistic that is read in call() and assigned nowhere."""
+    """Find weights with the name of a statistic that `call` reads and nothing updates."""
     nodes = [n for m in cls.methods.values() for n in ast.walk(m)]
     updated = {
         on_self(n.value)
@@ -188,7 +200,7 @@ def _idle(cls: Class, values: dict[str, list[ast.AST]]) -> Iterator[Found]:
 
 
 def _is_state(node: ast.AST) -> bool:
-    """Whether it is `self.add_weight(..., trainable=False)`."""
+    """Return whether an expression is `self.add_weight(..., trainable=False)`."""
     return (
         isinstance(node, ast.Call)
         and on_self(node.func) == "add_weight"
@@ -200,7 +212,7 @@ def _is_state(node: ast.AST) -> bool:
 
 
 def _arrays(config: Function, values: dict[str, list[ast.AST]], file: File) -> Iterator[Found]:
-    """Attributes in the config that `__init__` made a NumPy array of."""
+    """Find attributes in the config to which the class assigns a NumPy array."""
     plain = {id(n.value) for n in ast.walk(config) if isinstance(n, ast.Attribute)}
     plain |= {
         id(inner)

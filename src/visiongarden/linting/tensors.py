@@ -1,4 +1,4 @@
-"""Which expressions in `call` hold a tensor that comes from its arguments."""
+"""Data-flow analysis of `call`: which expressions are tensors computed from its arguments."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import ast
 
 from visiongarden.linting.classes import File, Function, assigned, on_self
 
+# Attributes, functions and operations whose results are known while a graph is traced: shapes,
+# dtypes, names and lengths are not tensors, even if they are taken from one.
 _STATIC = {"shape", "ndim", "rank", "dtype", "keys", "name", "names"}
 _STATIC_CALLS = {
     "len", "isinstance", "type", "hasattr", "str", "repr", "getattr", "id", "enumerate", "range",
@@ -19,8 +21,8 @@ class Tensors:
     """Names in a function that hold tensors, found by following assignments.
 
     Args:
-        function: `call` or `wire`.
-        file: for the names of imports.
+        function: Syntax tree of `call` or `wire`. Its arguments without defaults are tensors.
+        file: File that resolves imported names.
     """
 
     def __init__(self, function: Function, file: File) -> None:
@@ -29,6 +31,7 @@ class Tensors:
         plain = len(arguments) - len(function.args.defaults)
         self._names = {a.arg for a in arguments[: max(plain, 0)]} - _NO_TENSORS
         pairs = list(assigned(function))
+        # Repeat until no name is added: in a loop, a value may use a name that is assigned later.
         before = -1
         while before != len(self._names):
             before = len(self._names)
@@ -37,7 +40,11 @@ class Tensors:
                     self._names |= self._targets(target)
 
     def holds(self, node: ast.AST | None) -> bool:
-        """Whether an expression's value is, or contains, a tensor."""
+        """Return whether the value of an expression is or contains a tensor.
+
+        Args:
+            node: Expression; None is no tensor.
+        """
         if node is None or isinstance(node, (ast.Constant, ast.JoinedStr, ast.Lambda)):
             return False
         if isinstance(node, ast.Name):
@@ -57,15 +64,21 @@ class Tensors:
         return any(self.holds(child) for child in ast.iter_child_nodes(node))
 
     def decides(self, test: ast.AST) -> bool:
-        """Whether a condition depends on a tensor's value, not on its being there."""
+        """Return whether a condition depends on the value of a tensor.
+
+        Conditions on whether an argument is None, or whether a list or dict is empty, do not.
+
+        Args:
+            test: Condition of an `if`, `while`, conditional expression or `assert`.
+        """
         if isinstance(test, ast.BoolOp):
             return any(self.decides(value) for value in test.values)
         if isinstance(test, ast.UnaryOp):
             return self.decides(test.operand)
-        # A private method may ask for a shape or a setting.
+        # A private method may test a shape or a setting rather than a value.
         if isinstance(test, ast.Call) and on_self(test.func).startswith("_"):
             return False
-        # `if maps:` asks whether a list or dict is empty; only what is computed is a value.
+        # `if maps:` tests whether a list or dict is empty. Only computed expressions are values.
         return not isinstance(test, (ast.Name, ast.Attribute)) and self.holds(test)
 
     def _compares(self, node: ast.Compare) -> bool:
