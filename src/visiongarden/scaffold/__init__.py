@@ -1,4 +1,4 @@
-"""Scaffold: code, test and recipe of a new layer, block, part or project, from templates."""
+"""Scaffold: code, test and recipe for a new layer, block, part or project, from templates."""
 
 from visiongarden.scaffold.new import KINDS, Created, new
 

@@ -1,4 +1,4 @@
-"""Names for new things: what they may be, and how they are spelled as class and as module."""
+"""Validation of names for new classes and modules, and their spelling in both forms."""
 
 from __future__ import annotations
 
@@ -19,17 +19,29 @@ _BASES = ("Backbone", "Block", "Composite", "Decoder", "Detector", "Head", "Laye
 
 @dataclass(frozen=True)
 class Spelled:
-    """A name as a class, "GatedUnit", and as a module, "gated_unit"."""
+    """Name in the forms of a class and of a module.
+
+    Attributes:
+        class_name: CamelCase form, such as "GatedUnit".
+        module: snake_case form, such as "gated_unit".
+    """
 
     class_name: str
     module: str
 
 
 def spelled(name: str) -> Spelled:
-    """Reads CamelCase, snake_case or dashes.
+    """Convert a name to its class and module forms.
+
+    Args:
+        name: Name in CamelCase, snake_case or with dashes.
+
+    Returns:
+        The name in both forms.
 
     Raises:
-        UserError: no identifier, a keyword, or a name that visiongarden or Python has already.
+        UserError: If the name is not a valid identifier, is too long, is a keyword of Python, or is
+            already the name of a base class or component of visiongarden.
     """
     text = name.replace("-", "_")
     camel = "".join(word[:1].upper() + word[1:] for word in text.split("_"))
@@ -58,10 +70,13 @@ def spelled(name: str) -> Spelled:
 
 
 def refuse_known_module(name: str) -> None:
-    """Raises where `import name` finds something else already.
+    """Raise if `import name` would find an existing module.
+
+    Args:
+        name: Name of the new module.
 
     Raises:
-        UserError: a module of Python or an installed one has the name.
+        UserError: If a module of Python or of an installed package has this name.
     """
     known = name in sys.stdlib_module_names or name in sys.builtin_module_names
     if not known and name not in sys.modules:
@@ -82,7 +97,10 @@ def _suggestion(name: str) -> str:
 
 
 def _public(room: str) -> set[str]:
-    """The public names of a room, read from its source: importing it would start a backend."""
+    """Return the names in `__all__` of a package.
+
+    They are read from its source, because importing it would start a backend.
+    """
     tree = ast.parse(files("visiongarden").joinpath(room, "__init__.py").read_text("utf-8"))
     return {
         str(ast.literal_eval(item))

@@ -1,4 +1,4 @@
-"""`new`: writes a new layer, block, part or project that passes its own tests at once."""
+"""`new`: create a layer, block, part or project from templates, with tests that pass."""
 
 from __future__ import annotations
 
@@ -20,28 +20,31 @@ _TESTED: dict[str, tuple[str, tuple[str, ...]]] = {
     "decoder": (_LEVELS, ("channels=8",)),
     "head": (_LEVELS, ("num_classes=3", "channels=8", "bins=4")),
 }
-"""Kind -> inputs and arguments that its test uses: small, so that it is quick."""
+"""Inputs and constructor arguments of the generated test by kind; small, so that it runs fast."""
 
+# Parts that complete the new one to a small model in the generated test.
 _SMALL = {
     "backbone": "vg.backbones.CSPDarknet(depth=0.33, width=0.0625)",
     "decoder": "vg.decoders.FPN(channels=8)",
     "head": "vg.heads.AnchorFree(num_classes=3, bins=4)",
 }
+# Parts that complete the new one to a model of useful size in the generated recipe.
 _DEFAULT = {
     "backbone": "CSPDarknet, depth: 0.33, width: 0.25",
     "decoder": "PathAggregation",
     "head": "AnchorFree",
 }
 KINDS = (*_TESTED, "project")
+"""Kinds of things that `new` can create."""
 
 
 @dataclass(frozen=True)
 class Created:
-    """What was written, and what to do next.
+    """Files that `new` created, and commands to run next.
 
     Attributes:
-        files: in the order of writing.
-        commands: shell commands, to be run where `new` was.
+        files: Paths in the order in which they were written.
+        commands: Shell commands that test and use the new code, for the current working directory.
     """
 
     files: tuple[Path, ...]
@@ -49,17 +52,23 @@ class Created:
 
 
 def new(kind: str, name: str, into: str | Path = ".") -> Created:
-    """Writes code, test and, for parts, a recipe; never overwrites a file.
+    """Create code, a test and, for parts, a recipe from templates.
+
+    Existing files are never overwritten.
 
     Args:
-        kind: one of `KINDS`.
-        name: CamelCase or snake_case; the class and the module are named after it.
-        into: folder for the files, made where it is missing. In a package (a folder with
-            `__init__.py`) the test imports from the package, and goes to the project's folder
-            `tests` where there is one.
+        kind: One of `KINDS`.
+        name: Name of the class and its module, in CamelCase or snake_case.
+        into: Folder for the files, which is created if it does not exist. If it is a package (it
+            contains `__init__.py`), the test imports from the package and is placed in the
+            project's `tests` folder if there is one.
+
+    Returns:
+        The created files and commands to run next.
 
     Raises:
-        UserError: no such kind, a name that is none or is taken, or a file that exists.
+        UserError: If the kind does not exist, if the name is invalid or already taken, or if one of
+            the files exists.
 
     Example:
         >>> new("block", "GatedUnit").files
@@ -95,7 +104,10 @@ def _single(kind: str, class_name: str, stem: str, into: Path) -> Created:
 
 
 def _package(into: Path) -> tuple[str, Path]:
-    """Dotted name of the package that a folder is, and its topmost folder; "" where it is none."""
+    """Return the dotted name and the top-level folder of a package.
+
+    The name is "" if the folder is not a package.
+    """
     folder, steps = into.resolve(), []
     while (folder / "__init__.py").is_file() and folder.name.isidentifier():
         steps.append(folder.name)
@@ -153,7 +165,7 @@ def _text(template: str, **values: str) -> str:
 
 
 def _write(texts: Mapping[Path, str]) -> tuple[Path, ...]:
-    """Writes every file or none."""
+    """Write all files, or none if one of them exists or an error occurs."""
     for path in texts:
         if path.exists() or path.is_symlink():
             raise UserError(
@@ -164,6 +176,7 @@ def _write(texts: Mapping[Path, str]) -> tuple[Path, ...]:
     try:
         for path, text in texts.items():
             path.parent.mkdir(parents=True, exist_ok=True)
+            # "x" fails if another process has created the file since the check above.
             with path.open("x", encoding="utf-8") as file:
                 written.append(path)
                 file.write(text)
