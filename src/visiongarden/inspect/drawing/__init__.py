@@ -1,4 +1,4 @@
-"""The figure of a model as boxes and arrows, in one page that opens without a network."""
+"""Drawing of a model as boxes and arrows on one self-contained HTML page."""
 
 from visiongarden.inspect.drawing.boxes import Box, boxes, every_box
 from visiongarden.inspect.drawing.page import page

@@ -1,4 +1,4 @@
-"""What a drawing shows: the layers of each part as boxes, what each reads, and what is inside."""
+"""Boxes of a drawing: the layers of each part, their inputs and their sublayers."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from visiongarden.inspect.graph.keras_layers import describe
 from visiongarden.layers import Composite, ConvNormAct, DepthwiseNormAct
 
 JOINS = {"Concatenate": "concat", "Sum": "+", "Add": "+", "Multiply": "×", "UpSampling2D": "↑"}
-"""Layers without weights that a drawing shows as a sign."""
+"""Signs that a drawing shows instead of a box, for layers without weights."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """One layer, or several equal ones in a row.
+    """One layer, or several equal layers in sequence.
 
     Attributes:
-        path: its name in the drawing; a weight's path starts with it.
-        part: "backbone", "decoder", "head" or the model's own name.
-        name: the layer's.
-        kind: its class.
-        words: what it does, as "3×3 / 2"; "" where the class says it.
-        sign: what is drawn instead of a box, for joins and upsampling.
-        inputs: shapes of what it reads, of one image.
-        output: shape of what it gives.
-        level: the level that the part gives on from here, or "".
-        count: parameters and MACs, of all repeats.
-        reads: paths of what it reads: boxes, or "image".
-        repeats: how many equal layers follow each other.
-        inner: what it is made of.
+        path: Path in the drawing; the paths of the layer's weights start with it.
+        part: "backbone", "decoder", "head" or the name of the model.
+        name: Name of the layer.
+        kind: Class of the layer.
+        words: Short description such as "3×3 / 2"; "" if the class says enough.
+        sign: Sign drawn instead of a box, for joins and upsampling.
+        inputs: Input shapes for one image.
+        output: Output shape for one image.
+        level: Level that the part outputs here, or "".
+        count: Parameters and MACs of all repeats.
+        reads: Paths of the boxes that it reads, or "image".
+        repeats: Number of equal layers in sequence.
+        inner: Boxes of its sublayers.
     """
 
     path: str
@@ -55,7 +55,7 @@ class Box:
 
     @property
     def holds(self) -> int:
-        """Length of the largest run of numbered layers of one kind in it: `units`, `convs`."""
+        """Largest number of sublayers of one class with numbered names, such as `units_1`."""
         held: Counter[tuple[str, str]] = Counter()
         for each in self.inner:
             numbered = re.fullmatch(r"(.*?)_?\d+", each.name)
@@ -65,12 +65,13 @@ class Box:
 
 
 def boxes(parts: Iterable[keras.Model], inputs: Any, found: Counter[int]) -> tuple[Box, ...]:
-    """The boxes of a model's parts, which read each other by level.
+    """Return the boxes of a model's parts.
 
     Args:
-        parts: functional models, in the order in which they run.
-        inputs: symbolic tensors of static shape for the first of them.
-        found: MACs by `id` of a layer.
+        parts: Functional models in the order in which they run; each reads the levels of the one
+            before it.
+        inputs: Symbolic tensors of static shape for the first part.
+        found: MACs by `id(layer)`, as returned by `macs_by_layer`.
     """
     drawn: list[Box] = []
     offered: dict[str, str] = {}
@@ -82,6 +83,8 @@ def boxes(parts: Iterable[keras.Model], inputs: Any, found: Counter[int]) -> tup
                 name = given._keras_history.operation.name
                 alone = not offered and len(tensors) == 1
                 view.known[id(tensor)] = offered.get(name, "image" if alone else name)
+            # `replay` leaves one node per layer; calling the part would leave a single node for
+            # all.
             outputs = replay(part, inputs)
             view.follow(keras.tree.flatten(outputs))
             view.name_levels(outputs)
@@ -91,16 +94,16 @@ def boxes(parts: Iterable[keras.Model], inputs: Any, found: Counter[int]) -> tup
 
 
 class _View:
-    """One part, or the inside of one layer."""
+    """Boxes of one part, or of the inside of one layer."""
 
     def __init__(self, part: str, prefix: str, found: Counter[int]) -> None:
         self.part, self.prefix, self.found = part, prefix, found
-        self.known: dict[int, str] = {}  # tensor -> path of the box that gives it
+        self.known: dict[int, str] = {}  # path of the box that outputs each tensor
         self.boxes: list[Box] = []
         self.levels: dict[str, str] = {}
 
     def follow(self, outputs: list[Any]) -> None:
-        """Draws all that the outputs depend on, depth first."""
+        """Add the boxes of all layers that the outputs depend on, depth first."""
         stack = [(tensor, False) for tensor in reversed(outputs)]
         while stack:
             tensor, ready = stack.pop()
@@ -119,7 +122,7 @@ class _View:
             stack += [(each, False) for each in reversed(node.input_tensors)]
 
     def name_levels(self, outputs: Any) -> None:
-        """Which box gives which level."""
+        """Assign the levels of a part's outputs to the boxes that output them."""
         if not isinstance(outputs, dict):
             return
         names = {}
@@ -138,7 +141,7 @@ class _View:
         if not isinstance(layer, keras.Layer) and len(reads) == 1:
             return reads[0]
         path = f"{self.prefix}/{layer.name}"
-        while any(box.path == path for box in self.boxes):  # a layer that is called again
+        while any(box.path == path for box in self.boxes):  # a layer that is called several times
             path += "'"
         kind = type(layer).__name__
         count = Count(0, 0, 0)
@@ -154,7 +157,7 @@ class _View:
 
 
 def _said_before(layer: Any, node: Any) -> bool:
-    """Activations, normalisation and dropout belong to what stands before them."""
+    """Return whether an operation gets no box: activations, dropout, and all but layers."""
     if not isinstance(layer, keras.Layer) or "Dropout" in type(layer).__name__:
         return True
     if layer._layers or isinstance(layer, Composite):
@@ -163,7 +166,7 @@ def _said_before(layer: Any, node: Any) -> bool:
 
 
 def _inner(layer: Any, node: Any, path: str, part: str, found: Counter[int]) -> tuple[Box, ...]:
-    """The boxes inside a layer made of layers, equal ones in a row as one."""
+    """Return the boxes inside a layer made of layers; equal boxes in sequence become one."""
     if not isinstance(layer, Composite) or isinstance(layer, (ConvNormAct, DepthwiseNormAct)):
         return ()
     fresh = {id(t): keras.KerasTensor(t.shape, t.dtype) for t in node.input_tensors}
@@ -178,9 +181,9 @@ def _inner(layer: Any, node: Any, path: str, part: str, found: Counter[int]) -> 
 
 
 def _folded(boxes: list[Box]) -> tuple[Box, ...]:
-    """Boxes that are equal and read each other become one with `repeats`."""
+    """Merge equal boxes that read each other in sequence into one box with `repeats`."""
     folded: list[Box] = []
-    now: dict[str, str] = {}  # path of a box that was folded away -> that of the first
+    now: dict[str, str] = {}  # path of the first box for each merged one
     last = ""
     for box in boxes:
         reads = tuple(dict.fromkeys(now.get(path, path) for path in box.reads))
@@ -213,11 +216,12 @@ def _alike(first: Box, other: Box) -> bool:
 
 
 def _words(layer: Any, node: Any) -> str:
-    """Kernel, stride and activation of a convolution, window of a pooling."""
+    """Describe kernel, stride and activation of a convolution, or the window of a pooling layer."""
     act = ""
     if isinstance(layer, (ConvNormAct, DepthwiseNormAct)):
         name = getattr(getattr(layer.act, "activation", None), "__name__", layer.act.name)
         act = "leaky_relu" if isinstance(layer.act, keras.layers.LeakyReLU) else name
+        # The activation is a separate layer here; for plain Keras layers `describe` finds it.
         layer = layer.conv
     try:
         kind, fixed, _ = describe(layer, node)
@@ -235,7 +239,7 @@ def _words(layer: Any, node: Any) -> str:
 
 
 def every_box(boxes: Iterable[Box]) -> list[Box]:
-    """The boxes and all inside them, each before what it holds."""
+    """Return all boxes, each followed by the boxes inside it."""
     found: list[Box] = []
     for box in boxes:
         found += [box, *every_box(box.inner)]

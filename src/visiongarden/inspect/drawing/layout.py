@@ -1,4 +1,4 @@
-"""Where boxes stand: a row a level, parts side by side, branches under each other."""
+"""Positions of boxes: one row per level, parts side by side, branches below each other."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEFT, TOP, PART_GAP = 92.0, 84.0, 34.0
 
 @dataclass
 class Placed:
-    """A box and its place; pixels, from the top left."""
+    """Position of a box in pixels, from the top left."""
 
     box: Box
     x: float
@@ -29,25 +29,25 @@ class Placed:
 
     @property
     def middle(self) -> tuple[float, float]:
-        """Its centre."""
+        """Center of the box."""
         return self.x + self.wide / 2, self.y + self.high / 2
 
     @property
     def right(self) -> float:
-        """Its right side."""
+        """Right side of the box."""
         return self.x + self.wide
 
 
 @dataclass
 class Layout:
-    """A drawing's places.
+    """Positions of all boxes of a drawing, in pixels.
 
     Attributes:
-        placed: path -> place.
-        wide: of the whole drawing.
-        high: of the whole drawing.
-        rows: row -> its y and height.
-        parts: part -> its left and right side.
+        placed: Position of each box, by path.
+        wide: Width of the drawing.
+        high: Height of the drawing.
+        rows: Top and height of each row.
+        parts: Left and right side of each part.
     """
 
     placed: dict[str, Placed] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Layout:
 
 
 def pyramid(boxes: tuple[Box, ...], image: ImageSize) -> Layout:
-    """A row for each stride, finest on top; backbone, decoder and head from left to right."""
+    """Arrange a model with one row per stride, finest on top, and parts from left to right."""
     layout = Layout()
     start = LEFT
     for part in dict.fromkeys(box.part for box in boxes):
@@ -73,7 +73,7 @@ def pyramid(boxes: tuple[Box, ...], image: ImageSize) -> Layout:
 
 
 def strip(boxes: tuple[Box, ...]) -> Layout:
-    """The inside of a block: from left to right, branches under each other."""
+    """Arrange the inside of a block from left to right, with branches below each other."""
     layout = Layout()
     lanes: list[Placed] = []  # the last box of each lane
     for box in boxes:
@@ -94,7 +94,7 @@ def strip(boxes: tuple[Box, ...]) -> Layout:
 
 
 def size(box: Box) -> tuple[float, float]:
-    """Width and height of a box or a sign."""
+    """Return width and height of a box or sign."""
     if not box.sign:
         return WIDE, HIGH
     return (PILL if len(box.sign) > 2 else SIGN_WIDE), SIGN_HIGH
@@ -111,10 +111,10 @@ def _part(own: list[Box], layout: Layout, image: ImageSize, start: float) -> lis
         row = _row(box, layout, image)
         same = [each for each in before if each.row == row]
         lane = max(same, key=lambda each: each.right).lane if same else 0
-        if not before and (row, 0) in ends:  # a branch of its own
+        if not before and (row, 0) in ends:  # starts a separate branch
             lane = lanes[row] = lanes.get(row, 0) + 1
         x = max([ends.get((row, lane), start - GAP) + GAP, *(each.right + GAP for each in same)])
-        if not first:  # under or above what it reads, so that arrows never go back
+        if not first:  # right of what it reads, so that no arrow points backward
             x = max([x, *(each.middle[0] - wide / 2 for each in before if each.row != row)])
         here = Placed(box, x, 0.0, wide, high, row, lane)
         ends[row, lane] = here.right
@@ -123,7 +123,10 @@ def _part(own: list[Box], layout: Layout, image: ImageSize, start: float) -> lis
 
 
 def _row(box: Box, layout: Layout, image: ImageSize) -> int:
-    """The stride's logarithm; what has no height and width stands beside what it reads."""
+    """Return the row of a box, log2 of its stride.
+
+    An output without height and width stays in the row of its input.
+    """
     if len(box.output) == 3 and box.output[0]:
         return round(math.log2(image[0] / box.output[0])) if box.output[0] <= image[0] else 0
     if len(box.output) > 3 and box.output[0]:
@@ -133,7 +136,7 @@ def _row(box: Box, layout: Layout, image: ImageSize) -> int:
 
 
 def _stack(layout: Layout, top: float) -> None:
-    """Heights of rows and lanes, from the top."""
+    """Set the vertical positions of rows and lanes, from the top."""
     y = top
     for row in sorted({each.row for each in layout.placed.values()}):
         own = [each for each in layout.placed.values() if each.row == row]

@@ -1,4 +1,4 @@
-"""The figure as one HTML page that needs nothing beside it: no script, font or style."""
+"""Drawing of a model as one HTML page without external scripts, fonts or styles."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def page(
     parts: Mapping[str, Count],
     count: Count,
 ) -> str:
-    """The whole page of a `Figure`, from its fields."""
+    """Return the HTML page of a `Figure`, from its fields."""
     opens = {box.path: f"in{i}" for i, box in enumerate(every_box(boxes)) if box.inner}
     colours = {part: i % 3 for i, part in enumerate(dict.fromkeys(b.part for b in boxes))}
     sections = [

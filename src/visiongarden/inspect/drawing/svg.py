@@ -1,4 +1,4 @@
-"""Boxes, signs and arrows as SVG text; every name is escaped."""
+"""Boxes, signs and arrows as SVG; every name is escaped, because it may come from a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_LETTERS = 16
 
 
 def pyramid_svg(layout: Layout, whole: Count, image: ImageSize, opens: dict[str, str]) -> str:
-    """The figure of a whole model."""
+    """Return the drawing of a whole model as SVG."""
     lines = [_open(layout, "figure of the model: a row a level, parts from left to right")]
     for row, (y, high) in layout.rows.items():
         lines.append(_row(row, y, high, layout.wide, image))
@@ -31,7 +31,7 @@ def pyramid_svg(layout: Layout, whole: Count, image: ImageSize, opens: dict[str,
 
 
 def strip_svg(layout: Layout, whole: Count, colour: int, opens: dict[str, str], exit_: str) -> str:
-    """The inside of one block, with its entry and its exit."""
+    """Return the drawing of the inside of one block as SVG, with its entry and exit."""
     lines = [_open(layout, "inside of the block")]
     middle = layout.rows[0][0] + 33 if layout.rows else 40
     lines.append(f'<circle class="end" cx="22" cy="{middle:.0f}" r="6"/>')
@@ -50,7 +50,7 @@ def strip_svg(layout: Layout, whole: Count, colour: int, opens: dict[str, str], 
 
 
 def number(value: int) -> str:
-    """1234567 as "1.23 M"."""
+    """Format a number with three significant digits and a suffix: 1234567 as "1.23 M"."""
     for power, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= power:
             return f"{value / power:.3g} {letter}"
@@ -58,7 +58,7 @@ def number(value: int) -> str:
 
 
 def sides(shape: tuple[int | None, ...]) -> str:
-    """(80, 80, 64) as "80 × 80 × 64"."""
+    """Format a shape: (80, 80, 64) as "80 × 80 × 64"."""
     return " × ".join("?" if side is None else str(side) for side in shape)
 
 
@@ -82,7 +82,7 @@ def _row(row: int, y: float, high: float, wide: float, image: ImageSize) -> str:
 
 
 def _image(layout: Layout, image: ImageSize) -> str:
-    """The image above all, and its arrow to what reads it."""
+    """Return the image at the top and its arrows to the boxes that read it."""
     readers = [each for each in layout.placed.values() if "image" in each.box.reads]
     if not readers:
         return ""
@@ -182,6 +182,7 @@ def _arrow(source: Placed, target: Placed, layout: Layout) -> str:
         down = target.row > source.row
         start = source.y + source.high if down else source.y
         end = target.y if down else target.y + target.high
+        # Between rows: an S-shaped curve from bottom to top, or from top to bottom.
         half = (start + end) / 2
         return _path(
             f"M{sx:.1f} {start:.1f}C{sx:.1f} {half:.1f} {tx:.1f} {half:.1f} {tx:.1f} {end:.1f}"
@@ -193,12 +194,14 @@ def _arrow(source: Placed, target: Placed, layout: Layout) -> str:
         and source.right < each.middle[0] < target.x
     ]  # fmt: skip
     if between and source.lane == target.lane:
+        # Over boxes in the same lane: an arc above them.
         top = min(each.y for each in [*between, source, target]) - 24
         start = source.y if source.box.sign else source.y + 2
         return _path(
             f"M{source.right - 12:.1f} {start:.1f}C{source.right + 4:.1f} {top:.1f} "
             f"{tx - 40:.1f} {top:.1f} {tx:.1f} {target.y:.1f}"
         )
+    # To the next box, or to another lane of the row: a flat curve.
     bend = max((target.x - source.right) / 2, 8)
     return _path(
         f"M{source.right:.1f} {sy:.1f}C{source.right + bend:.1f} {sy:.1f} "
@@ -209,6 +212,7 @@ def _arrow(source: Placed, target: Placed, layout: Layout) -> str:
 def _from_entry(placed: Placed, middle: float, layout: Layout) -> str:
     x, y = placed.x, placed.middle[1]
     if placed.lane == 0 and any(each.x < x for each in layout.placed.values() if each.lane == 0):
+        # A bypass from the entry past the first boxes of the lane: an arc above them.
         top = min(each.y for each in layout.placed.values() if each.lane == 0) - 14
         return _path(
             f"M24 {middle - 6:.1f}C40 {top:.1f} {placed.middle[0] - 40:.1f} {top:.1f} "

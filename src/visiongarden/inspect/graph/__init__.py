@@ -1,4 +1,4 @@
-"""What Keras models, Darknet cfgs and ONNX files have in common: a flat graph of operations."""
+"""Flat graph of operations, the common form of Keras models, Darknet cfgs and ONNX files."""
 
 from visiongarden.inspect.graph.op import Graph, Op, graph, settings
 

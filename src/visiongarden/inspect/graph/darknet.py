@@ -1,4 +1,4 @@
-"""Darknet cfg -> graph."""
+"""Reading of graphs from Darknet cfgs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _SILENT = frozenset({"dropout", "cost", "empty"})
 
 
 def darknet_graph(path: str | Path) -> Graph:
-    """The graph of a cfg; a `route` to one layer is no operation.
+    """Read the graph of a cfg; a `route` to a single layer is not an operation.
 
     Raises:
-        ModelFileError: the cfg is not sound; names the line.
+        ModelFileError: The cfg is invalid; the message contains the line.
     """
     cfg = parse_cfg(Path(path))
     return _Reader(cfg).graph()
@@ -27,7 +27,8 @@ class _Reader:
         self.cfg = cfg
         channels = cfg.net.integer("channels", 3, least=1)
         self.ops = [Op("input", (), name="image", place=cfg.net.line, channels=channels)]
-        self.at: list[int] = []  # layer of the cfg -> operation
+        self.at: list[int] = []  # operation of each layer of the cfg
+        # Output width relative to the image, as a cfg may leave the image size open.
         self.scale: list[float] = [1.0]
 
     def graph(self) -> Graph:
@@ -69,6 +70,8 @@ class _Reader:
             self._route(section)
         elif kind == "shortcut":
             others = [self._layer_at(section, "from", n) for n in section.integers("from")]
+            # Darknet adds the common part of maps of different shapes, which `keras.layers.Add`
+            # does not.
             shapes = {(self.ops[i].channels, self.scale[i]) for i in (before, *others)}
             weights = section.text("weights_type", "none")
             odd = {} if weights == "none" else {"weights": weights}
@@ -146,6 +149,7 @@ class _Reader:
             part = section.integer("group_id", 0, least=0)
             if len(layers) > 1:
                 self._add(section, "concat", tuple(layers), channels=channels)
+                # The cfg counts both as one layer, the slice.
                 layers = [self.at.pop()]
             self._add(
                 section,

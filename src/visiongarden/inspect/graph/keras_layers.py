@@ -1,4 +1,4 @@
-"""One Keras layer or operation in the words of the graph: kind, settings, width."""
+"""Description of a single Keras layer or operation as kind, settings and width."""
 
 from __future__ import annotations
 
@@ -44,7 +44,12 @@ _INITIAL = ("initializer", "regularizer", "constraint")
 
 
 def describe(operation: Any, node: Any) -> Described:
-    """Kind, settings and width of a layer that is not made of layers, or of an operation."""
+    """Return kind, settings and width of a layer without sublayers, or of an operation.
+
+    Args:
+        operation: A Keras layer or operation.
+        node: Node of the call in the functional graph.
+    """
     name = type(operation).__name__
     if isinstance(operation, (*_DEPTHWISE, *_TRANSPOSED, *_CONV)):
         return _convolution(operation)
@@ -74,11 +79,14 @@ def _convolution(layer: Any) -> Described:
     kernel, stride = tuple(layer.kernel_size), tuple(layer.strides)
     given: dict[str, Any] = {"kernel": kernel, "stride": stride}
     given["pad"] = layer.padding
+    # "half" pads half of the kernel on both sides. At stride 1 "same" does that too (for odd
+    # kernels); at larger strides it pads the end first, which gives another result.
     if layer.padding == "same" and set(stride) == {1}:
         given["pad"] = "half"
     if isinstance(layer, Convolution):
         half = layer.pad == layer.half
         given["pad"] = "half" if half else ((layer.pad, layer.pad),) * 2
+    # A 1 × 1 kernel needs no padding, whatever the source calls it.
     if set(kernel) == {1} and layer.padding == "valid" and not getattr(layer, "pad", 0):
         given["pad"] = "half"
     if set(layer.dilation_rate) != {1}:
@@ -91,6 +99,7 @@ def _convolution(layer: Any) -> Described:
         return "depthwise", settings(**given, **many), None
     kind = "transposed" if isinstance(layer, _TRANSPOSED) else "conv"
     if getattr(layer, "groups", 1) > 1:
+        # One input channel and one filter per group: a depthwise convolution under another name.
         if layer.groups == layer.filters and layer.kernel.shape[-2] == 1:
             return "depthwise", settings(**given), None
         given["groups"] = layer.groups
@@ -139,7 +148,10 @@ def _word(operation: Any, node: Any) -> Described:
 
 
 def _slice(node: Any) -> Described:
-    """A share of the channels, counted in parts; anything else keeps its text."""
+    """Describe a slice of the channels by number and index of equal parts.
+
+    Other slices keep their text.
+    """
     key = node.arguments.args[1]
     channels = node.input_tensors[0].shape[-1]
     if isinstance(key, tuple) and len(key) > 1 and isinstance(key[-1], slice) and channels:
@@ -152,7 +164,7 @@ def _slice(node: Any) -> Described:
 
 
 def _rest(operation: Any, node: Any) -> Fixed:
-    """The settings of what has no word here: plain values of its config, less names."""
+    """Return the settings of a layer or operation without a standard kind, except its names."""
     config: dict[str, Any] = {}
     if isinstance(operation, keras.Layer):
         try:

@@ -1,4 +1,8 @@
-"""Keras model -> graph: functional models are walked, composites traced, down to plain layers."""
+"""Reading of graphs from Keras models and `.keras` files.
+
+Functional models are walked from their outputs; composites and other layers made of layers are
+traced down to plain layers.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +22,20 @@ from visiongarden.models import load
 from visiongarden.models.files import json_member
 
 MAX_OPS = 20_000
-"""Most operations of a graph; NASNet-A large has 1,000. Inner models that are called twice, level
-upon level, double their number with each level."""
+"""Maximum number of operations of a graph; NASNet-A large has 1,000.
+
+Nested models that are called twice double the number at each level, so a small file could otherwise
+describe a graph that exceeds memory.
+"""
 _SILENT = frozenset({"Dropout", "SpatialDropout2D", "GaussianNoise", "ActivityRegularization"})
 
 
 def keras_graph(model: keras.Model, source: str = "") -> Graph:
-    """The graph of a built model, however deep its layers are nested.
+    """Read the graph of a built model, with nested layers resolved into plain layers.
 
     Raises:
-        UserError: the model has no graph: it is subclassed, or was never built.
+        UserError: The model is subclassed or not built and so has no graph, or has too many
+            operations.
     """
     functional = getattr(model, "_functional", None) or model
     if not getattr(functional, "inputs", None) or not getattr(functional, "outputs", None):
@@ -43,13 +51,13 @@ def keras_graph(model: keras.Model, source: str = "") -> Graph:
 
 
 def keras_file_graph(path: Path) -> Graph:
-    """The graph of a `.keras` file: one of ours, or one of Keras's own layers alone.
+    """Read the graph of a `.keras` file, saved by visiongarden or with layers of Keras only.
 
-    Nothing in the file is run or imported. Of a plain Keras file only the config is read, and no
-    memory is taken for weights.
+    Nothing in the file is executed or imported. From a plain Keras file only the config is read,
+    and no memory is allocated for weights.
 
     Raises:
-        ModelFileError: the file does not open, or names layers that are not Keras's.
+        ModelFileError: The file cannot be opened, or contains layers that are not Keras's.
     """
     config = _plain_config(path)
     if config is None:
@@ -80,7 +88,7 @@ def keras_file_graph(path: Path) -> Graph:
 
 
 def _plain_config(path: Path) -> Any:
-    """config.json of a plain Keras file; None where the file is ours or no archive."""
+    """Return config.json of a plain Keras file; None for a file of visiongarden or no archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -89,12 +97,12 @@ def _plain_config(path: Path) -> Any:
             return json_member(path, archive, "config.json")
     except UserError:
         raise
-    except Exception:  # zipfile raises whatever damage makes it raise; `load` names it
+    except Exception:  # zipfile may raise anything on damaged files; `load` reports the damage
         return None
 
 
 def _strange(config: Any) -> set[str]:
-    """Names of classes that are not Keras's, or that may hold code."""
+    """Return the names of classes that are not Keras's, or that may contain code."""
     found = set()
     stack = [config]
     while stack:
@@ -117,7 +125,7 @@ def _strange(config: Any) -> set[str]:
 
 
 def _operations(config: Any) -> float:
-    """How often layers are called, those of inner models once for each call of theirs."""
+    """Return the number of layer calls; those of a nested model count at each of its calls."""
     if isinstance(config, list):
         return sum(map(_operations, config))
     if not isinstance(config, dict):
@@ -126,6 +134,7 @@ def _operations(config: Any) -> float:
     inner = sum(_operations(value) for key, value in config.items() if key != "inbound_nodes")
     if "class_name" not in config:
         return inner
+    # Floats: nested calls overflow to infinity instead of building integers of unbounded length.
     return min(max(len(calls), 1) if isinstance(calls, list) else 1, MAX_OPS + 1) * (1.0 + inner)
 
 
@@ -137,7 +146,7 @@ def _too_many(name: str) -> ModelFileError:
 
 
 class _Walk:
-    """Follows symbolic tensors back to the inputs, and goes into every layer made of layers."""
+    """Walk from symbolic tensors back to the inputs, and into layers made of layers."""
 
     def __init__(self) -> None:
         self.ops: list[Op] = []
@@ -146,7 +155,7 @@ class _Walk:
         return self._add(Op("input", (), name=tensor.name, channels=_channels(tensor)))
 
     def model(self, model: Any, inputs: list[int]) -> list[int]:
-        """Positions of a functional model's outputs, where its inputs stand at `inputs`."""
+        """Return the positions of a functional model's outputs, given those of its inputs."""
         known = {id(t): at for t, at in zip(model.inputs, inputs, strict=True)}
         return self._trace(model.outputs, known)
 
@@ -185,14 +194,16 @@ class _Walk:
         known |= {id(tensor): end for tensor, end in zip(outputs, ends, strict=True)}
 
     def _inside(self, operation: Any, node: Any, inputs: list[int]) -> list[int] | None:
-        """Positions of the results of a layer made of layers; None for a plain one."""
+        """Return the positions of the outputs of a layer made of layers; None for a plain layer."""
         inner = getattr(operation, "_functional", None) or operation
         if isinstance(inner, keras.Model) and getattr(inner, "outputs", None):
             return self.model(inner, inputs)
         if not isinstance(operation, keras.Layer) or not operation._layers:
             return None
+        # Layers of Keras that have sublayers, such as `MultiHeadAttention`, are one operation.
         if type(operation).__module__.startswith("keras."):
             return None
+        # Tensors without history, so that the trace ends at the entry of the layer.
         fresh = {id(t): keras.KerasTensor(t.shape, t.dtype) for t in node.input_tensors}
         args, kwargs = keras.tree.map_structure(
             lambda x: fresh.get(id(x), x), (node.arguments.args, node.arguments.kwargs)
@@ -200,7 +211,7 @@ class _Walk:
         try:
             result = operation.call(*args, **kwargs)
         except Exception:
-            return None  # a layer that only runs on real tensors stays one operation
+            return None  # a layer that only runs on real tensors is one operation
         known = {id(fresh[id(t)]): at for t, at in zip(node.input_tensors, inputs, strict=True)}
         outputs = keras.tree.flatten(result)
         if any(not isinstance(tensor, keras.KerasTensor) for tensor in outputs):

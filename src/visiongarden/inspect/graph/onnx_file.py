@@ -1,4 +1,8 @@
-"""ONNX file -> graph; weights are not read beyond their shapes, external data never."""
+"""Reading of graphs from ONNX files.
+
+Of the weights only shapes are read, and small constants such as the scales of a resize. External
+data is never loaded.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,10 @@ from visiongarden.inspect.graph.op import Graph, Op, graph, settings
 from visiongarden.layers.activation import NEGATIVE_SLOPE
 
 MOST_BYTES = 2**31 - 1
-"""Largest file that is read: protobuf's own bound on a message."""
+"""Maximum file size, the limit of protobuf for one message."""
 
 MOST_NODES = 200_000
+"""Maximum number of nodes."""
 
 _ACTIVATIONS = {
     "Relu": "relu", "LeakyRelu": "leaky_relu", "Sigmoid": "sigmoid", "Tanh": "tanh",
@@ -25,6 +30,7 @@ _TYPES: dict[str, Any] = {
     "kernel_shape": tuple, "strides": tuple, "pads": tuple, "dilations": tuple, "group": int,
     "transB": int, "keepdims": int, "alpha": float, "auto_pad": str, "mode": str,
 }  # fmt: skip
+"""Type that each attribute has in ONNX's operators; a file may contain another one."""
 _SILENT = frozenset({"Identity", "Dropout", "Cast"})
 _NORMS = {
     "BatchNormalization": "batch", "LayerNormalization": "layer", "GroupNormalization": "group",
@@ -40,10 +46,11 @@ _GLOBAL = {"GlobalAveragePool": "average", "GlobalMaxPool": "max"}
 
 
 def onnx_graph(path: Path) -> Graph:
-    """The graph of an ONNX file.
+    """Read the graph of an ONNX file.
 
     Raises:
-        UserError: the package `onnx` is missing, the file is too large or none.
+        UserError: The package `onnx` is not installed.
+        ModelFileError: The file is too large or is not a valid ONNX file.
     """
     model = _load(path)
     if len(model.graph.node) > MOST_NODES:
@@ -71,7 +78,7 @@ def _load(path: Path) -> Any:
         )
     try:
         model = onnx.load_model(str(path), format="protobuf", load_external_data=False)
-    except Exception as error:  # the parser's own kinds
+    except Exception as error:  # exception types of the protobuf parser
         raise ModelFileError(
             f"{path} is not a whole ONNX file",
             received=f"{error!s:.200}",
@@ -130,11 +137,11 @@ class _Reader:
             )
         inputs = tuple(self.at[name] for name in reads)
         weights = [name for name in node.input if name in self.weights]
-        if not inputs:  # computed from constants alone: a weight
+        if not inputs:  # computed from constants only, so a weight
             self.weights |= dict.fromkeys(node.output, ())
             return
         kind, fixed, width = self._describe(node, inputs, weights)
-        if kind in ("conv", "depthwise"):  # the kernel says what it reads
+        if kind in ("conv", "depthwise"):  # the kernel determines its input channels
             read = self.weights[weights[0]][1] * dict(fixed).get("groups", 1)
             read = read if kind == "conv" else self.weights[weights[0]][0]
             self.ops[inputs[0]] = replace(self.ops[inputs[0]], channels=read)
@@ -151,6 +158,7 @@ class _Reader:
         for i, output in enumerate(node.output):
             size = channels // parts if channels and kind == "Split" else channels
             part = settings(parts=parts, part=i)
+            # A split with several outputs becomes one slice per output, as other sources have them.
             if kind == "Split":
                 self._add(Op("slice", inputs, part, None, output, number, size), [output])
             else:
@@ -166,7 +174,11 @@ class _Reader:
         self.weights |= dict.fromkeys(node.output, ())
 
     def _swish(self, op: Op) -> Op:
-        """x · sigmoid(x) and x · tanh(softplus(x)) are one activation."""
+        """Merge x · sigmoid(x) into "silu" and x · tanh(softplus(x)) into "mish".
+
+        Exporters write these activations as products. The gate is left without a reader, and
+        `graph` removes it.
+        """
         if op.kind != "multiply" or len(op.inputs) != 2:
             return op
         for x, gate in (op.inputs, op.inputs[::-1]):
@@ -235,7 +247,7 @@ class _Reader:
         return word, settings(**odd) if word != "concat" else (), None
 
     def _setting(self, node: Any, attribute: Any) -> Any:
-        """The value of an attribute, of the type that its name has in ONNX's operators."""
+        """Return the value of an attribute, checked against its type in ONNX's operators."""
         value, wanted = _value(attribute), _TYPES.get(attribute.name)
         if wanted is not None and not isinstance(value, wanted):
             raise ModelFileError(
@@ -279,7 +291,7 @@ class _Reader:
         return max((c for c in known if c), default=None)
 
     def _numbers(self, names: Any) -> list[float]:
-        """The numbers of small constants, empty where one is none."""
+        """Return the values of small constants; empty if a name is not one."""
         from onnx import numpy_helper
 
         numbers: list[float] = []
@@ -294,12 +306,14 @@ class _Reader:
 
 
 def _small(tensor: Any) -> bool:
+    # Inline data of type float32, int32, int64, float16 or float64.
     count = math.prod(tensor.dims)
     return 0 <= count <= 16 and tensor.data_location == 0 and tensor.data_type in (1, 6, 7, 10, 11)
 
 
 def _value(attribute: Any) -> Any:
-    """A number, a word or a list of numbers; tensors and graphs are left out."""
+    """Return an attribute as a number, string or tuple of numbers; "" for tensors and graphs."""
+    # Numbers of `onnx.AttributeProto.AttributeType`; 3 is STRING.
     kinds = {1: "f", 2: "i", 6: "floats", 7: "ints"}
     if attribute.type == 3:
         return attribute.s.decode("utf-8", "replace")[:200]

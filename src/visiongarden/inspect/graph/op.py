@@ -1,4 +1,4 @@
-"""The common form of every source: a flat graph of operations in a canonical order."""
+"""Operations and graphs, and the canonical order of operations."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from typing import Any
 
 Fixed = tuple[tuple[str, Any], ...]
 TAKES_NORM = frozenset({"conv", "depthwise", "transposed", "dense"})
+"""Kinds of operation that absorb the normalization that follows them."""
 TAKES_ACT = TAKES_NORM | {"norm", "add", "multiply"}
+"""Kinds of operation that absorb the activation that follows them."""
 
 
 @dataclass(frozen=True)
 class Op:
-    """One operation; a convolution with its normalisation and activation is one.
+    """One operation; a convolution together with its normalization and activation is one operation.
 
     Attributes:
-        kind: "conv", "depthwise", "dense", "norm", "act", "add", "concat", "maxpool", ...; what has
-            no word here keeps its source's.
-        inputs: positions of the operations that it reads.
-        fixed: settings that two equal operations share (kernel, stride, activation ...).
-        width: filters of a convolution or units of a dense layer: what equal operations may differ
-            in.
-        name: a layer's path, an ONNX node's name, a cfg's layer.
-        place: the line of a cfg, else the position in the source.
-        channels: of the output, where they are known.
-        parameters: number of weights, moving statistics among them.
-        module: where a layer that has no word here is imported from, if that is known.
-        source: the call that makes such a layer.
-        keeps_sides: whether its output is known to be as high and wide as its input.
+        kind: "conv", "depthwise", "dense", "norm", "act", "add", "concat", "maxpool", ...;
+            operations without such a name keep the name of their source.
+        inputs: Positions of the operations that it reads.
+        fixed: Settings that are equal in equal operations, such as kernel, stride and activation.
+        width: Filters of a convolution or units of a dense layer; may differ between equal
+            operations.
+        name: Path of a Keras layer, name of an ONNX node, or section and number of a cfg layer.
+        place: Line of a cfg, or position in other sources.
+        channels: Channels of the output, if known.
+        parameters: Number of weights, including moving statistics.
+        module: Module of a registered layer class, if known.
+        source: Constructor call of that layer as source code.
+        keeps_sides: Whether its output is known to have the height and width of its input.
     """
 
     kind: str
@@ -44,23 +46,24 @@ class Op:
     keeps_sides: bool = False
 
     def get(self, setting: str, default: Any = None) -> Any:
-        """A fixed setting."""
+        """Return the value of a fixed setting."""
         return dict(self.fixed).get(setting, default)
 
     def setting(self, **changes: Any) -> Op:
-        """The same operation with settings added or changed."""
+        """Return the same operation with added or changed settings."""
         return replace(self, fixed=settings(**(dict(self.fixed) | changes)))
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Operations of which each reads only earlier ones.
+    """Operations in an order in which each reads only earlier ones.
 
     Attributes:
-        ops: in canonical order: what a region with one entry and one exit holds is contiguous.
-        outputs: positions of the results.
-        source: what the graph was read from, for titles.
-        unit: what `Op.place` counts: "line" of a cfg, else "layer".
+        ops: Operations in canonical order, in which a region with one entry and one exit is
+            contiguous.
+        outputs: Positions of the outputs.
+        source: Name of the file or model, for titles.
+        unit: Unit of `Op.place`: "line" for a cfg, otherwise "layer".
     """
 
     ops: tuple[Op, ...]
@@ -70,14 +73,25 @@ class Graph:
 
 
 def settings(**values: Any) -> Fixed:
-    """Settings in one order, whatever order they come in."""
+    """Return settings as pairs in a fixed order, whatever the order of the arguments."""
     return tuple(sorted(values.items()))
 
 
 def graph(
     ops: Sequence[Op], outputs: Iterable[int], source: str = "", unit: str = "layer"
 ) -> Graph:
-    """Joins convolution, normalisation and activation, and puts operations in canonical order."""
+    """Build a graph in canonical order from the operations of a source.
+
+    Unused operations are removed. Normalization, activation and padding are merged into the
+    operation that they belong to, so that sources which store them separately or together give
+    equal graphs.
+
+    Args:
+        ops: Operations, each after the operations that it reads.
+        outputs: Positions of the outputs.
+        source: Name of the file or model.
+        unit: Unit of `Op.place`.
+    """
     ops, ends = _needed(ops, list(outputs))
     joined, place = _join(ops, ends)
     ends = [place[i] for i in ends]
@@ -92,7 +106,7 @@ def graph(
 
 
 def _needed(ops: Sequence[Op], outputs: list[int]) -> tuple[list[Op], list[int]]:
-    """The operations that the outputs need, in their own order."""
+    """Remove operations that no output depends on; the others keep their order."""
     kept = sorted(_canonical(ops, outputs))
     at = {old: new for new, old in enumerate(kept)}
     needed = [replace(ops[i], inputs=tuple(at[j] for j in ops[i].inputs)) for i in kept]
@@ -111,6 +125,8 @@ def _join(ops: Sequence[Op], outputs: list[int]) -> tuple[list[Op], list[int]]:
     alone: list[bool] = []
     for number, op in enumerate(ops):
         inputs = tuple(place[i] for i in op.inputs)
+        # Operations are merged into their input, so one pass in source order merges longer chains
+        # too.
         host = inputs[0] if len(inputs) == 1 else None
         merged = None if host is None else _merged(joined[host], op, alone[host])
         if host is not None and merged is not None:
@@ -128,7 +144,13 @@ def _join(ops: Sequence[Op], outputs: list[int]) -> tuple[list[Op], list[int]]:
 
 
 def _merged(host: Op, op: Op, alone: bool) -> Op | None:
-    """The host with what follows it, where that belongs to it."""
+    """Return `host` with the operation that follows it merged in, or None if they stay separate.
+
+    Args:
+        host: The only input of `op`.
+        op: The operation that follows.
+        alone: Whether nothing else reads `host`.
+    """
     if op.kind == "identity" or (op.kind == "act" and op.get("act") == "linear"):
         return host
     if not alone or host.get("act"):
@@ -143,7 +165,7 @@ def _merged(host: Op, op: Op, alone: bool) -> Op | None:
 
 
 def _padded(pad: Op, op: Op) -> Op:
-    """An operation without padding of its own takes the one before it."""
+    """Merge separate padding into an operation that has none."""
     if op.get("pad") != "valid" or op.get("kernel") is None:
         return op
     sides = pad.get("sides")
@@ -152,14 +174,16 @@ def _padded(pad: Op, op: Op) -> Op:
 
 
 def _canonical(ops: Sequence[Op], outputs: Iterable[int]) -> list[int]:
-    """Depth first from the outputs, each operation after all that it reads.
+    """Return the positions depth first from the outputs, each after all that it reads.
 
-    A region is entered through its exit only, and all that it reads is itself or its entry: so its
-    operations stand side by side, in an order that its own structure decides.
+    A region with one entry and one exit is entered through its exit, and everything it reads is
+    part of it or its entry. Its operations are therefore contiguous, in an order that depends only
+    on its own structure, so repeats can be found as in text.
     """
     order: list[int] = []
     done = [False] * len(ops)
     for output in outputs:
+        # An explicit stack, because deep networks exceed Python's recursion limit.
         stack = [(output, 0)]
         while stack:
             i, reads = stack.pop()

@@ -1,4 +1,4 @@
-"""A graph from whatever a person has: a model, a `.keras` file, a cfg, an ONNX file."""
+"""Reading of graphs from models and files."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from visiongarden.inspect.graph.op import Graph
 
 
 def read_graph(source: keras.Model | str | Path) -> Graph:
-    """The graph of a model or a file.
+    """Read the graph of a Keras model, a `.keras` file, a Darknet `.cfg` or an ONNX file.
 
     Raises:
-        UserError: no such file, a file of another kind, or one that does not open.
+        UserError: The file does not exist, has another suffix, or cannot be opened.
     """
     from visiongarden.inspect.graph.keras_model import keras_file_graph, keras_graph
 

@@ -1,4 +1,4 @@
-"""The source that makes a layer again, for layers that a user registered."""
+"""Source code that constructs a registered layer."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ _PLAIN = (int, float, str, bool, type(None))
 
 
 def written(layer: Any) -> tuple[str, str]:
-    """Module and call that make a registered layer like this one: ("cells.layers", "Scale(2)").
+    """Return module and constructor call of a registered layer.
 
-    ("", "") for Keras's own layers, for operations, and where the arguments are not all plain
-    values: numbers, text, and lists of them.
+    For example ("cells.layers", "Scale(factor=2)"). Returns ("", "") for layers of Keras, for
+    operations, for classes that cannot be imported by name, and if an argument is not a number,
+    text or a list of them.
     """
     cls = type(layer)
     if not isinstance(layer, keras.Layer) or not _is_registered(cls):
@@ -37,10 +38,10 @@ def _is_registered(cls: type) -> bool:
 
 
 def _arguments(layer: Any) -> list[str] | None:
-    """Constructor arguments that differ from their defaults, as source; None where one is lost."""
+    """Return the arguments that differ from their defaults; None if one cannot be written."""
     try:
         config = layer.get_config()
-    except Exception:  # a user's own get_config raises whatever it likes
+    except Exception:  # a user's get_config may raise anything
         return None
     found = []
     for name, parameter in list(inspect.signature(type(layer)).parameters.items()):
@@ -66,6 +67,7 @@ def _arguments(layer: Any) -> list[str] | None:
 def _is_plain(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(map(_is_plain, value))
+    # Generated calls are split at ", " to lay them out; a string must not be split.
     return isinstance(value, _PLAIN) and ", " not in str(value)
 
 
