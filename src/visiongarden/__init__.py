@@ -1,4 +1,8 @@
-"""Build a custom vision model from tested parts, prove that it is the model you meant, ship it."""
+"""Build custom vision models from tested parts, verify them, train them and deploy them.
+
+`import visiongarden as vg` imports no backend. Subpackages and the public names below are imported
+on first use.
+"""
 
 from __future__ import annotations
 
@@ -123,12 +127,14 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy: importing the package starts no backend.
+    # PEP 562: TensorFlow alone takes seconds to import, which `visiongarden --help` and the worker
+    # processes of the loader must not pay.
     if name not in __all__:
         raise AttributeError(f"module 'visiongarden' has no attribute {name!r}")
     with uncollected():
         home = importlib.import_module(f"visiongarden.{_HOME.get(name, name)}")
     value = getattr(home, name) if name in _HOME else home
+    # As a global, the name is found without this function from now on.
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""`python -m visiongarden`."""
+"""Run the command line with `python -m visiongarden`."""
 
 from visiongarden.cli import main
 

@@ -1,4 +1,8 @@
-"""Errors for people: what went wrong, the rule, what was received, and a fix that can be pasted."""
+"""Errors that the user can resolve: what is wrong, the rule, the received value and a fix.
+
+A fix is written for the place where the user works: `option` spells an argument as Python, as an
+option of the command line, or as an override of a recipe (`data.val=train`), ready to be pasted.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +19,19 @@ _SHOWN, _COMPARED = 60, 2000
 
 
 class UserError(ValueError):
-    """Something that the user can mend; `str(error)` is one paragraph.
+    """Base class of the errors that the user can resolve; `str(error)` is one paragraph.
 
     Args:
-        what: what went wrong, one sentence without the final stop.
-        rule: what would have been right.
-        received: what was given instead.
-        fix: what to do, best as something that works when pasted.
+        what: the problem, one sentence without a final period.
+        rule: the condition that is violated.
+        received: the value that violates it.
+        fix: what to do next, preferably text that works when pasted.
+
+    Example:
+        >>> print(UserError("'p' is not a valid level", rule="p and a digit", fix="p3"))
+        'p' is not a valid level
+          rule: p and a digit
+          fix: p3
     """
 
     def __init__(
@@ -39,21 +49,22 @@ class UserError(ValueError):
             for label, text in (("rule", rule), ("received", received), ("fix", fix))
             if text
         ]
-        # Names from files stand in messages; a terminal must not obey them.
+        # A message may contain names from files, whose control characters could clear the screen
+        # or change the title of the terminal.
         super().__init__(printable("\n".join(lines)))
 
 
 class ConfigError(UserError):
-    """A recipe, a field or an override is not valid."""
+    """Error of an invalid recipe, field or override."""
 
 
 class ContractError(UserError):
-    """Two parts do not fit each other.
+    """Error of two parts that cannot be connected.
 
     Args:
-        what: names both sides, as "decoder A cannot follow backbone B".
-        wants: what the one side needs, as ("levels", "p3 p4 p5").
-        offered: what the other side gives, in the same terms.
+        what: the problem with both parts, such as "decoder A cannot follow backbone B".
+        wants: subject and requirement of one part, such as ("levels", "p3 p4 p5").
+        offered: what the other part provides, in the same terms.
         fix: a change that works when pasted.
     """
 
@@ -72,21 +83,31 @@ class ContractError(UserError):
 
 
 class DataError(UserError):
-    """A data set, an annotation or an image is not sound; names file and position."""
+    """Error of an invalid dataset, annotation or image; the message names file and position."""
 
 
 class ModelFileError(UserError):
-    """A model file cannot be opened, or does not hold what its name says."""
+    """Error of a model file that cannot be opened or has unexpected contents."""
 
 
 class NotFiniteError(UserError):
-    """A loss, weights or outputs of a model became infinite or NaN."""
+    """Error of a loss, weights or outputs that became infinite or NaN."""
 
 
 def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:
-    """Says which valid names are near `name`, or all of them: "did you mean a, b?"."""
+    """Return a hint with the valid names that are most similar to `name`.
+
+    Args:
+        name: the unknown name.
+        valid: the names that are accepted.
+        most: largest number of suggestions.
+
+    Returns:
+        "did you mean a, b? (valid: a, b, c)", or "valid: a, b, c" if no name is similar.
+    """
     names = sorted(valid)
-    # The comparison takes the square of a name's length, for each valid name.
+    # The time of `get_close_matches` grows with the square of a name's length for each valid name.
+    # Names may come from files, so their length and number are limited.
     close = difflib.get_close_matches(name[:200], names[:_COMPARED], n=most, cutoff=0.5)
     listed = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
     if close:
@@ -108,10 +129,10 @@ _SPELLING: ContextVar[Callable[[str, Any], str]] = ContextVar("spelling", defaul
 
 @contextmanager
 def spelled(spelling: Callable[[str, Any], str]) -> Iterator[None]:
-    """Inside, errors write arguments in this way, so that their fixes can be pasted.
+    """Set how errors that are raised inside the block spell arguments.
 
     Args:
-        spelling: name of an argument, and its value or None -> text.
+        spelling: function from the name of an argument and its value, or None, to text.
     """
     token = _SPELLING.set(spelling)
     try:
@@ -122,16 +143,16 @@ def spelled(spelling: Callable[[str, Any], str]) -> Iterator[None]:
 
 @contextmanager
 def on_command_line() -> Iterator[None]:
-    """Inside, errors name options of the command line, elsewhere arguments of Python."""
+    """Spell arguments as options of the command line in errors raised inside the block."""
     with spelled(_as_flag):
         yield
 
 
 def option(name: str, value: Any = None) -> str:
-    """An argument as the user writes it: `at_least=0.8`, on the command line `--at-least 0.8`.
+    """Return an argument as the user writes it: `at_least=0.8` or `--at-least 0.8`.
 
     Args:
-        name: of the argument in Python; the command line's option has hyphens.
-        value: None names the argument alone.
+        name: name of the argument in Python; the option of the command line has hyphens.
+        value: value of the argument; None returns the name alone.
     """
     return _SPELLING.get()(name, value)

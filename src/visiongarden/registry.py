@@ -1,4 +1,4 @@
-"""`register`: one decorator that makes a layer, block or part known under `package>Name`."""
+"""Register layers, blocks and parts under the key `package>Name`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ T = TypeVar("T", bound=type)
 
 @dataclass(frozen=True)
 class Registered:
-    """A registered class, its key and the module that must be imported to know it."""
+    """Entry of the registry.
+
+    Attributes:
+        key: `package>Name`, as saved in files.
+        cls: the class.
+        module: module that registers the class when it is imported.
+    """
 
     key: str
     cls: type
@@ -30,15 +36,18 @@ def register(*, package: str | None = None, name: str | None = None) -> Callable
 def register(
     cls: type | None = None, *, package: str | None = None, name: str | None = None
 ) -> Any:
-    """Makes a layer, block or part serialisable under the key `package>Name`.
+    """Make a layer, block or part serializable under the key `package>Name`.
 
     Args:
-        cls: the class, when used without brackets: `@vg.register`.
+        cls: the class, when the decorator is used without parentheses: `@vg.register`.
         package: first half of the key; by default the class's top-level Python package.
         name: second half of the key; by default the class's name.
 
+    Returns:
+        The class itself.
+
     Raises:
-        UserError: another class has the key, or a half of the key holds `>` or is empty.
+        UserError: another class has the key, or a half of the key is empty or contains `>`.
     """
 
     def decorate(cls: T) -> T:
@@ -53,6 +62,8 @@ def register(
         key = f"{own_package}>{own_name}"
         _refuse_second(key, cls)
         if hasattr(cls, "get_config"):
+            # Here, not above: plain values without `get_config` are registered without Keras,
+            # whose import starts a backend.
             import keras
 
             keras.saving.register_keras_serializable(own_package, own_name)(cls)
@@ -64,7 +75,7 @@ def register(
 
 def _refuse_second(key: str, cls: type) -> None:
     first = _known.get(key)
-    # A cell or a module that is run again defines the same class anew: that one replaces.
+    # A notebook cell or a reloaded module defines the same class again; the new one replaces it.
     if first and (first.module, first.cls.__qualname__) != (cls.__module__, cls.__qualname__):
         raise UserError(
             f"two classes want the key {key!r}",
@@ -76,10 +87,10 @@ def _refuse_second(key: str, cls: type) -> None:
 
 
 def registered(kind: type = object) -> dict[str, Registered]:
-    """All registered classes that derive from `kind`, by key."""
+    """Return the registered subclasses of `kind` by key, in alphabetical order."""
     return {key: r for key, r in sorted(_known.items()) if issubclass(r.cls, kind)}
 
 
 def key_of(cls: type) -> str | None:
-    """The key that a class is registered under, or None."""
+    """Return the key of a class, or None if it is not registered."""
     return next((key for key, r in _known.items() if r.cls is cls), None)

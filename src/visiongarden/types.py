@@ -1,4 +1,8 @@
-"""The values that rooms pass to each other. NHWC; boxes are xyxy in pixels."""
+"""Types that the packages exchange: levels, class maps, batches and results.
+
+Tensors are NHWC; boxes are xyxy in pixels. The module imports neither Keras nor a backend, so that
+the worker processes of the loader can use it.
+"""
 
 from __future__ import annotations
 
@@ -14,30 +18,34 @@ import numpy as np
 from visiongarden.errors import UserError, nearest
 
 FeatureMaps: TypeAlias = dict[str, Any]
-"""Level -> tensor of shape (batch, height, width, channels); `"p3"` has stride 2³ = 8."""
+"""Feature maps by level: tensors of shape (batch, height, width, channels); `"p3"` has stride 8."""
 
 RawPredictions: TypeAlias = dict[str, dict[str, Any]]
-"""Level -> name ("boxes", "classes", ...) -> tensor: what a head returns, before decoding."""
+"""Outputs of a head before decoding: level -> name ("boxes", "classes", ...) -> tensor."""
 
 ImageSize: TypeAlias = tuple[int, int]
 """(height, width) in pixels."""
 
 Outline: TypeAlias = tuple[np.ndarray, ...]
-"""Polygons of one object, float (n, 2), x and y in pixels: its mask is all of them together.
+"""Polygons of one object, each float (n, 2) with x and y in pixels. The mask is their union.
 
-A hole is part of the ring around it, reached by a line there and back.
+A hole belongs to the polygon around it, to which a bridge of zero width connects it. The winding
+order of the points has no meaning.
 """
 
 
 IGNORE = 255
-"""Value of a mask's pixels that are neither trained on nor judged."""
+"""Mask value of pixels that losses and metrics ignore."""
 
 
 def stride_of(level: str) -> int:
-    """Stride of a level by its name: `"p3"` -> 8.
+    """Return the stride of a level from its name: 8 for `"p3"`.
+
+    Args:
+        level: name of the level, `p` and one digit; the stride is 2 to the power of that digit.
 
     Raises:
-        UserError: the name is not `p` and a number from 0 to 9.
+        UserError: the name is not `p` followed by a digit.
     """
     if not re.fullmatch(r"p[0-9]", level):
         raise UserError(
@@ -50,14 +58,25 @@ def stride_of(level: str) -> int:
 
 @dataclass(frozen=True)
 class LevelSpec:
-    """Size of one feature map: channels, stride (input pixels per cell)."""
+    """Size of one feature map.
+
+    Attributes:
+        channels: number of channels.
+        stride: distance of two cells, in pixels of the input image.
+    """
 
     channels: int
     stride: int
 
 
 class FeatureSpec(Mapping[str, LevelSpec]):
-    """Levels with their channels and strides, in order of stride; a value."""
+    """Immutable mapping of levels to `LevelSpec`, ordered by stride and hashable.
+
+    Example:
+        >>> spec = FeatureSpec({"p4": LevelSpec(64, 16), "p3": LevelSpec(32, 8)})
+        >>> list(spec)
+        ['p3', 'p4']
+    """
 
     def __init__(self, levels: Mapping[str, LevelSpec]) -> None:
         self._levels = dict(sorted(levels.items(), key=lambda item: item[1].stride))
@@ -83,14 +102,26 @@ class FeatureSpec(Mapping[str, LevelSpec]):
 
 
 _SHOWN = 20
-"""Names or ids that a message lists."""
+"""Largest number of names or ids that an error message lists."""
 
 
 @dataclass(frozen=True)
 class ClassMap:
-    """Names of the classes; the class id is the position in `names`, from 0, without gaps.
+    """Names of the classes of a dataset, in the order of a model's class outputs.
 
-    `ids` are the ids that the data set's own files use (COCO's have gaps), in the same order.
+    The index of a class is its position in `names`.
+
+    Attributes:
+        names: non-empty, unique names.
+        ids: ids of the same classes in the annotation files, unique integers. They may have gaps,
+            as COCO's have. By default they equal the indices.
+
+    Raises:
+        UserError: a name is empty, a name or an id occurs twice, or their numbers differ.
+
+    Example:
+        >>> ClassMap(("cat", "dog"), ids=(17, 18)).index_of_id(18)
+        1
     """
 
     names: tuple[str, ...]
@@ -105,6 +136,7 @@ class ClassMap:
                 rule="one non-empty name a class",
                 received=f"{self.names!r:.200}",
             )
+        # `__index__` accepts the integers of NumPy; True and False would pass for 1 and 0.
         if any(not hasattr(i, "__index__") or isinstance(i, bool) for i in self.ids):
             raise UserError("a class map needs whole numbers as ids", received=f"{self.ids!r:.200}")
         for what, values in (("name", self.names), ("id", self.ids)):
@@ -120,23 +152,32 @@ class ClassMap:
 
     @cached_property
     def by_name(self) -> dict[str, int]:
-        """Name -> index: looking through 21,841 names for each of a million boxes takes hours."""
+        """Index of each class by name."""
+        # A linear search through 21,841 names for each of a million boxes takes hours.
         return {name: index for index, name in enumerate(self.names)}
 
     @cached_property
     def by_id(self) -> dict[int, int]:
-        """Id in the data set's files -> index."""
+        """Index of each class by its id in the annotation files."""
         return {number: index for index, number in enumerate(self.ids)}
 
     def index_of_name(self, name: str) -> int:
-        """Index of a class by its name; a `UserError` lists the valid names."""
+        """Return the index of a class by its name.
+
+        Raises:
+            UserError: no class has this name. The message suggests similar names.
+        """
         try:
             return self.by_name[name]
         except KeyError:
             raise UserError(f"unknown class {name!r}", fix=nearest(name, self.names)) from None
 
     def index_of_id(self, class_id: int) -> int:
-        """Index of a class by the id that the data set's files use."""
+        """Return the index of a class by its id in the annotation files.
+
+        Raises:
+            UserError: no class has this id.
+        """
         try:
             return self.by_id[class_id]
         except KeyError:
@@ -155,20 +196,21 @@ def _ranges(ids: tuple[int, ...]) -> str:
 
 @dataclass
 class Example:
-    """One image and its targets.
+    """One image of a detection dataset and its annotations.
 
     Attributes:
         image: uint8 RGB of shape (height, width, 3), or None before decoding.
         boxes: float32 (n, 4), xyxy, pixels of `image`; n may be 0.
         classes: int32 (n,), indices into the class map.
-        path: where the image lies: a path, a member of an archive, a record.
-        image_id: position in the data set; what metrics key on.
+        path: source of the image: a path, a member of an archive, or a record.
+        image_id: position in the dataset, by which metrics match predictions to ground truth.
         size: (height, width) of the original image file.
-        crowd: bool (n,): COCO's `iscrowd`; such boxes are ignored in judging, never trained on.
-        outlines: one a box, None for a box without one; None where no box has any.
-        area: float64 (n,): area of each object as its file gives it, square pixels, NaN where it
-            gives none; None where no object has one. Metrics take it for the size of an object.
-        extra: JSON of the keys that the file holds beside these, see `visiongarden.samples.extra`.
+        crowd: bool (n,), COCO's `iscrowd`. Evaluation ignores such boxes, training excludes them.
+        outlines: polygons of each box, or None for a box without them; None if no box has any.
+        area: float64 (n,), area of each object from the annotation file in square pixels, NaN where
+            the file has none; None if no object has one. COCO metrics sort objects into small,
+            medium and large by it.
+        extra: JSON text of further keys of the annotation file, see `visiongarden.samples.extra`.
     """
 
     boxes: np.ndarray
@@ -185,33 +227,41 @@ class Example:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where an image lies on the canvas that a model sees: x -> x * scale + offset, y likewise."""
+    """Mapping of an image's pixels to the canvas of a model: `canvas = image * scale + offset`.
+
+    Attributes:
+        scale: factors of x and y.
+        offset: position of the image's upper left corner on the canvas: x and y in pixels.
+    """
 
     scale: tuple[float, float]
     offset: tuple[float, float]
 
     def apply(self, boxes: np.ndarray) -> np.ndarray:
-        """Boxes (n, 4), pixels of the image -> pixels of the canvas."""
+        """Convert xyxy boxes (n, 4) from pixels of the image to pixels of the canvas."""
         return (boxes * np.tile(self.scale, 2) + np.tile(self.offset, 2)).astype(np.float32)
 
     def undo(self, boxes: np.ndarray) -> np.ndarray:
-        """Boxes (n, 4), pixels of the canvas -> pixels of the image; not clipped."""
+        """Convert xyxy boxes (n, 4) from pixels of the canvas to pixels of the image.
+
+        Boxes are not clipped to the image.
+        """
         return ((boxes - np.tile(self.offset, 2)) / np.tile(self.scale, 2)).astype(np.float32)
 
 
 @dataclass
 class Batch:
-    """What the pipeline gives a model.
+    """Batch of a detection loader; `m` is the largest number of boxes of an image.
 
     Attributes:
-        images: uint8 RGB (batch, height, width, 3), 0 to 255; models take float 0 to 1.
-        boxes: float32 (batch, most, 4), xyxy, pixels of `images`, zero-padded.
-        classes: int32 (batch, most), -1 where padded.
+        images: uint8 RGB (batch, height, width, 3), 0 to 255; models take floats from 0 to 1.
+        boxes: float32 (batch, m, 4), xyxy, pixels of `images`, padded with zeros.
+        classes: int32 (batch, m), padded with -1.
         image_ids: int64 (batch,).
-        sizes: int32 (batch, 2): (height, width) of the original images.
-        crowd: bool (batch, most).
-        scales: float32 (batch, 2): x and y factor from the original image to `images`.
-        offsets: float32 (batch, 2): x and y in `images` of the original's left upper corner.
+        sizes: int32 (batch, 2), (height, width) of the original images.
+        crowd: bool (batch, m).
+        scales: float32 (batch, 2), factors of x and y from the original image to `images`.
+        offsets: float32 (batch, 2), x and y in `images` of the original image's upper left corner.
     """
 
     images: np.ndarray
@@ -225,13 +275,13 @@ class Batch:
 
     @property
     def targets(self) -> dict[str, np.ndarray]:
-        """What a loss is given, by the names of its arguments."""
+        """Targets by the names of the loss's arguments."""
         return {"boxes": self.boxes, "classes": self.classes}
 
 
 @dataclass
 class Detections:
-    """What was found in one image, best first.
+    """Detected objects of one image, in order of descending score.
 
     Attributes:
         boxes: float32 (n, 4), xyxy, pixels of the original image.
@@ -249,14 +299,15 @@ class Detections:
 
 @dataclass
 class ClassBatch:
-    """What the pipeline gives a classifier.
+    """Batch of a classification loader.
 
     Attributes:
         images: uint8 RGB (batch, height, width, 3).
-        classes: float32 (batch, classes): how much of each class an image is; rows sum to 1.
-        sizes: int32 (batch, 2): (height, width) of the original images.
-        scales: float32 (batch, 2): x and y factor from the original image to `images`.
-        offsets: float32 (batch, 2): x and y in `images` of the original's left upper corner.
+        classes: float32 (batch, classes), class probabilities; rows sum to 1. They are one-hot, or
+            mixed by mix-up and CutMix.
+        sizes: int32 (batch, 2), (height, width) of the original images.
+        scales: float32 (batch, 2), factors of x and y from the original image to `images`.
+        offsets: float32 (batch, 2), x and y in `images` of the original image's upper left corner.
     """
 
     images: np.ndarray
@@ -267,20 +318,20 @@ class ClassBatch:
 
     @property
     def targets(self) -> dict[str, np.ndarray]:
-        """What a loss is given, by the names of its arguments."""
+        """Targets by the names of the loss's arguments."""
         return {"classes": self.classes}
 
 
 @dataclass
 class MaskBatch:
-    """What the pipeline gives a segmenter.
+    """Batch of a segmentation loader.
 
     Attributes:
         images: uint8 RGB (batch, height, width, 3).
-        masks: uint8 (batch, height, width): class of each pixel; 255 is ignored.
-        sizes: int32 (batch, 2): (height, width) of the original images.
-        scales: float32 (batch, 2): x and y factor from the original image to `images`.
-        offsets: float32 (batch, 2): x and y in `images` of the original's left upper corner.
+        masks: uint8 (batch, height, width), class of each pixel; 255 is ignored.
+        sizes: int32 (batch, 2), (height, width) of the original images.
+        scales: float32 (batch, 2), factors of x and y from the original image to `images`.
+        offsets: float32 (batch, 2), x and y in `images` of the original image's upper left corner.
     """
 
     images: np.ndarray
@@ -291,17 +342,17 @@ class MaskBatch:
 
     @property
     def targets(self) -> dict[str, np.ndarray]:
-        """What a loss is given, by the names of its arguments."""
+        """Targets by the names of the loss's arguments."""
         return {"masks": self.masks}
 
 
 @dataclass
 class Ranking:
-    """The classes of one image, best first.
+    """Predicted classes of one image, in order of descending score.
 
     Attributes:
         classes: int32 (n,), indices into the class map.
-        scores: float32 (n,), 0 to 1; they sum to 1 where none is left out.
+        scores: float32 (n,), 0 to 1. They sum to 1 if all classes are included.
     """
 
     classes: np.ndarray
@@ -313,11 +364,11 @@ class Ranking:
 
 @dataclass
 class Segments:
-    """The class of each pixel of one image.
+    """Predicted class of each pixel of one image.
 
     Attributes:
         classes: uint8 (height, width), indices into the class map.
-        scores: float32 (height, width), 0 to 1: how sure each pixel's class is.
+        scores: float32 (height, width), 0 to 1, score of the predicted class.
     """
 
     classes: np.ndarray

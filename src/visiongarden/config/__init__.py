@@ -1,4 +1,7 @@
-"""Values, dicts and YAML: the same thing in three spellings. Knows no model."""
+"""Define typed values and convert them to and from dicts and YAML.
+
+The package knows nothing about models and imports no backend.
+"""
 
 from visiongarden.config.overrides import apply_overrides
 from visiongarden.config.value import Typed, Value

@@ -1,4 +1,4 @@
-"""Pydantic's list of errors → one message for a person, with the nearest valid names."""
+"""Turn pydantic's validation errors into one `ConfigError` with the nearest valid names."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ _WITHOUT_INPUT = {"missing", "extra_forbidden"}
 
 
 def explain(error: ValidationError, cls: type, data: Any = None) -> ConfigError:
-    """One message out of pydantic's list: each field, the rule, what was received.
+    """Return one error that names each invalid field, its rule and the received value.
 
     Args:
-        error: what pydantic raised.
-        cls: the class that `data` should have become.
-        data: what was given; tells the kind of each part, and so which names are valid in it.
+        error: error that pydantic raised.
+        cls: class of which `data` is not a valid value.
+        data: the invalid data. Their `type` entries determine which field names are valid where.
     """
     faults = [(_place(item, cls, data), *_fault(item, cls, data)) for item in error.errors()]
-    # A union reports each member that did not fit: the same words once are enough.
+    # Pydantic reports a union once for each member, often in the same words.
     faults = list(dict.fromkeys(faults))
     if len(faults) == 1:
         place, what, rule, received, fix = faults[0]
@@ -67,7 +67,7 @@ _Fault = tuple[str, str | None, str | None, str | None]
 
 
 def _fault(item: Any, cls: type, data: Any) -> _Fault:
-    """(what, rule, received, fix) of one of pydantic's errors."""
+    """Return (what, rule, received, fix) of one of pydantic's errors."""
     ctx = item.get("ctx", {})
     inner = ctx.get("error")
     if isinstance(inner, UserError):
@@ -82,7 +82,7 @@ def _fault(item: Any, cls: type, data: Any) -> _Fault:
     template = _RULES.get(item["type"])
     try:
         rule = template.format(**ctx) if template else item["msg"]
-    except KeyError:  # a later pydantic may name its limits otherwise
+    except KeyError:  # a later version of pydantic may rename the limits in `ctx`
         rule = item["msg"]
     received = None if item["type"] in _WITHOUT_INPUT else _shown(item["input"])
     return rule, None, received, None
@@ -107,7 +107,7 @@ def _one_line(
 
 
 def _place(item: Any, cls: type, data: Any) -> str:
-    """`model.decoder.channels`, or for a whole value the name of its class."""
+    """Return the path of a field, such as `model.decoder.channels`, or the name of the class."""
     _, steps = _walk(cls, data, item["loc"])
     if item["type"] == "extra_forbidden":
         owner, steps = _walk(cls, data, item["loc"][:-1])
@@ -116,9 +116,9 @@ def _place(item: Any, cls: type, data: Any) -> str:
 
 
 def _walk(cls: type, data: Any, loc: Sequence[Any]) -> tuple[type | None, list[str]]:
-    """The class that owns the fields at `loc`, and the steps that a person wrote.
+    """Return the class of the value at `loc`, and the steps of its path as the user wrote them.
 
-    Pydantic puts the name of a union's member between the steps; those are left out.
+    Pydantic's `loc` also contains the class names of union members, which are left out.
     """
     owner: type | None = _kind(cls, data)
     candidates: list[type] = [cls]
@@ -159,7 +159,7 @@ def _kind(cls: type, data: Any) -> type | None:
 
 
 def _values_in(annotation: Any) -> list[type]:
-    """Every value class inside an annotation such as `list[Part] | None`."""
+    """Return the pydantic classes inside an annotation such as `list[Part] | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [found for inner in get_args(annotation) for found in _values_in(inner)]

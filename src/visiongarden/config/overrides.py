@@ -1,4 +1,4 @@
-"""Dotted overrides, `training.epochs=50`: the command line's way to write a field."""
+"""Apply dotted overrides such as `training.epochs=50` to nested dicts."""
 
 from __future__ import annotations
 
@@ -15,22 +15,28 @@ _EXAMPLE = "training.epochs=50"
 
 
 def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """A copy of `data` with fields set; `from_dict` then says which paths and values are valid.
+    """Return a copy of `data` with the overridden fields set.
 
-    The right side is YAML: `50` is a number, `[p3, p4]` a list, `null` nothing, `"50"` text.
+    The right side of an override is YAML: `50` is a number, `[p3, p4]` a list, `null` None, and
+    `"50"` text. Whether paths and values are valid is checked later, by `from_dict`.
 
-    Setting the `type` of a part replaces the whole part: it becomes the new kind with that
-    kind's defaults, because fields of the old kind mean something else or nothing in the new one.
-    All `type` overrides therefore come first, wherever they stand in the list; the rest follow
-    in order, and the last one of the same path wins. A `type` that is already so changes nothing.
+    Setting the `type` of a part replaces the whole part by the new type with its defaults, because
+    the fields of the old type may have another meaning in the new one, or none. All `type`
+    overrides are therefore applied first, wherever they appear in the list. The others follow in
+    order, and the last one of a path wins. Setting a `type` to its present value changes nothing.
 
     Args:
-        data: nested dicts as `to_dict` or `load_yaml` give them; may leave fields out.
-        overrides: `path=value`; a path is names joined by dots, and numbers for places in a list.
+        data: nested dicts as returned by `to_dict` or `load_yaml`; fields may be absent.
+        overrides: strings `path=value`. A path consists of field names joined by dots, and of
+            indices of lists.
 
     Raises:
-        ConfigError: an override is not `path=value`, its value is not YAML, or its path leads
-            into a number, a text or a place that a list does not have.
+        ConfigError: an override is not `path=value`, its value is not YAML, or its path leads into
+            a number, or to an index that a list does not have.
+
+    Example:
+        >>> apply_overrides({"training": {"epochs": 100}}, ["training.epochs=50"])
+        {'training': {'epochs': 50}}
     """
     result: dict[str, Any] = deepcopy(dict(data))
     for steps, value, text in sorted(map(_parsed, overrides), key=_types_from_the_root):
@@ -42,6 +48,7 @@ _Override = tuple[list[str], Any, str]
 
 
 def _types_from_the_root(override: _Override) -> tuple[bool, int]:
+    # The type of an outer part first: it would otherwise discard the types set inside it.
     steps = override[0]
     is_type = steps[-1] == "type"
     return not is_type, len(steps) if is_type else 0
@@ -60,7 +67,7 @@ def _parsed(text: str) -> _Override:
 
 
 def _set(data: dict[str, Any], steps: list[str], value: Any, text: str) -> None:
-    # The whole part is what a new `type` replaces, so the walk stops one step earlier.
+    # A new `type` replaces the whole part, so the path ends one step earlier.
     is_type = steps[-1] == "type" and len(steps) > 1
     *parents, last = steps[:-1] if is_type else steps
     place: Any = data
@@ -75,12 +82,12 @@ def _set(data: dict[str, Any], steps: list[str], value: Any, text: str) -> None:
 
 
 def _entered(place: Any, step: str, path: str, text: str) -> Any:
-    """The dict or list at `step`, made when it is missing."""
+    """Return the dict or list at `step`, creating a dict where there is none."""
     key = _key(place, step, text)
     inner = place[key] if isinstance(place, list) else place.get(key)
     if inner is None:
         inner = {}
-    elif isinstance(inner, str):  # the short spelling of a part: `backbone: ResNet`
+    elif isinstance(inner, str):  # short form of a part: `backbone: ResNet`
         inner = {"type": inner}
     elif not isinstance(inner, (dict, list)):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""`Value` and `Typed`: frozen fields, checked on the way in, plain on the way out."""
+"""Base classes of typed values: frozen fields that are validated and convert to plain dicts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,19 @@ from visiongarden.errors import ConfigError, nearest
 
 
 class Value(BaseModel):
-    """Fields that cannot change and of which none can be unknown. Compared by content."""
+    """Frozen pydantic model with validated fields, compared by content.
+
+    Unknown fields are refused, and defaults are validated too.
+
+    Raises:
+        ConfigError: a field is unknown, missing or invalid. The message names each such field.
+
+    Example:
+        >>> class Size(Value):
+        ...     width: int = 1
+        >>> Size(width=2).to_dict()
+        {'width': 2}
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
@@ -26,25 +38,30 @@ class Value(BaseModel):
         except ValidationError as error:
             raise explain(error, type(self), fields) from None
 
-    # Pydantic's own mark: a value inside another is checked without __init__, so that the message
-    # is made once, by the outermost value, and its places start there.
+    # With this mark of pydantic's own `__init__`, a nested value is validated without calling the
+    # method above. The error is then explained once, by the outermost value, and its field paths
+    # start there.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     def replace(self, **changes: Any) -> Self:
-        """The same value with some fields changed, checked again."""
+        """Return a copy with some fields changed, validated again.
+
+        Raises:
+            ConfigError: a changed field is unknown or invalid.
+        """
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         return type(self)(**(fields | changes))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists, strings and numbers: what YAML and JSON can hold."""
+        """Return the fields as dicts, lists, strings and numbers, as YAML and JSON store them."""
         return {name: _plain(getattr(self, name)) for name in type(self).model_fields}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The value that `to_dict` wrote.
+        """Return the value whose `to_dict` is `data`.
 
         Raises:
-            ConfigError: names each field that is unknown, missing or of a wrong type.
+            ConfigError: a field is unknown, missing or invalid. The message names each such field.
         """
         try:
             return cls.model_validate(data)
@@ -53,18 +70,19 @@ class Value(BaseModel):
 
 
 class Typed(Value):
-    """A value of several kinds, written as `{type: Name, field: ...}`.
+    """Base class of values with several registered subclasses, written `{type: Name, field: ...}`.
 
-    `type` is the name of a registered subclass, `package>Name`, or `package.module:Name`.
+    `type` is the name of a registered subclass, its key `package>Name`, or `package.module:Name`.
+    A string alone, `Name`, is short for `{type: Name}`.
     """
 
     def to_dict(self) -> dict[str, Any]:
-        """As `Value.to_dict`, with the `type` that `from_dict` looks up."""
+        """Return the fields as `Value.to_dict` does, with the `type` that `from_dict` looks up."""
         return {"type": self._type_name()} | super().to_dict()
 
     @classmethod
     def kinds(cls) -> dict[str, type[Self]]:
-        """Registered subclasses by the shortest name that is theirs alone."""
+        """Return the registered subclasses by name, or by key where several share a name."""
         found = registry.registered(cls)
         names = [key.split(">")[1] for key in found]
         return {
@@ -74,10 +92,16 @@ class Typed(Value):
 
     @classmethod
     def find(cls, name: str) -> type[Self]:
-        """The registered subclass of that name. Never imports a module.
+        """Return the registered subclass of a name, without importing any module.
+
+        A recipe or model file must not be able to run code by naming a module.
+
+        Args:
+            name: short name, key `package>Name`, or `package.module:Name` of an imported module.
 
         Raises:
-            ConfigError: no such kind; says the nearest names, or the import that is missing.
+            ConfigError: no subclass has this name. The message lists the nearest names, or the
+                import that is missing.
         """
         kinds = cls.kinds()
         by_key = {key: r.cls for key, r in registry.registered(cls).items()}
@@ -102,7 +126,7 @@ class Typed(Value):
         )
 
     def _type_name(self) -> str:
-        # Names are unique among all kinds of value, so that a short one means the same everywhere.
+        # Looked up among all `Typed` classes, so that a short name has one meaning in every field.
         return next(
             (n for n, kind in Typed.kinds().items() if kind is type(self)), type(self).__name__
         )
@@ -122,7 +146,7 @@ class Typed(Value):
                     f"which {cls.__name__}?", fix=f"add `type:`, one of {', '.join(cls.kinds())}"
                 )
             kind = cls if name is None else cls.find(str(name))
-            # A ValidationError from here keeps its own place and gains that of this field.
+            # Pydantic prefixes the path of this field to those in a ValidationError raised here.
             return handler(fields) if kind is cls else kind.model_validate(fields)
         return handler(data)
 
