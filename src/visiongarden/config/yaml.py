@@ -2,8 +2,8 @@
 
 Recipes come from other people, so the loader refuses tags, references (`${x}`), repeated keys and
 aliases that expand to very many values. Scalars follow YAML 1.2, where `no` is text. OmegaConf was
-rejected: it resolves `${oc.env:HOME}` in a file into the reader's environment, reads `no`, `010` and
-`1:30` as False, 8 and 90, and costs 74 ms of start-up time instead of 35 ms.
+rejected: it resolves `${oc.env:HOME}` in a file into the reader's environment, reads `no`, `010`
+and `1:30` as False, 8 and 90, and costs 74 ms of start-up time instead of 35 ms.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ MOST_DEPTH = 40
 """Deepest nesting that is read; PyYAML composes nodes recursively."""
 
 MOST_NODES = 20_000
-"""Largest number of values that are read. An alias counts with all its values at each use, because a
-few lines of nested aliases can stand for billions of values ("billion laughs")."""
+"""Largest number of values that are read. An alias counts with all its values at each use, because
+a few lines of nested aliases can stand for billions of values ("billion laughs")."""
 
 # Scalars of YAML 1.2's core schema. PyYAML implements 1.1, which reads `no` as False, `1:30` as 90,
 # `2024-01-01` as a date and `1e-3` as text. Each entry has a pattern and its first characters, by
@@ -172,7 +172,7 @@ def _load(text: str, name: str) -> Any:
 
 
 def _unshared(data: Any) -> Any:
-    """Copy the data so that aliases do not share objects, and an override changes one place only."""
+    """Copy the data so that aliases share no objects and an override changes one place only."""
     if isinstance(data, dict):
         return {key: _unshared(item) for key, item in data.items()}
     if isinstance(data, list):

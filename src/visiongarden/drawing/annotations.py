@@ -1,4 +1,4 @@
-"""Boxes, outlines and names drawn onto images; images side by side on a sheet."""
+"""Draw boxes, polygons, masks and class names on images, and arrange images in a grid."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from visiongarden.types import IGNORE, ClassMap, Example
 
 
 def draw_example(image: np.ndarray, example: Example, class_map: ClassMap) -> np.ndarray:
-    """A copy of the image with an example's boxes, outlines and class names.
+    """Draw an example's boxes, polygons and class names on a copy of the image.
 
     Args:
-        image: uint8 RGB (height, width, 3), the example's own pixels.
-        example: its boxes are in pixels of the image.
+        image: uint8 RGB (height, width, 3).
+        example: annotations in pixels of the image.
         class_map: names of the classes.
+
+    Returns:
+        uint8 RGB image of the same shape.
     """
     picture = np.ascontiguousarray(image).copy()
     thick, size = pen(picture)
@@ -26,11 +29,12 @@ def draw_example(image: np.ndarray, example: Example, class_map: ClassMap) -> np
     for outline, index in zip(example.outlines or (), example.classes, strict=False):
         if outline is not None:
             shade = picture.copy()
-            for ring in outline:  # each alone: together, an overlap of two would be a hole
+            for ring in outline:  # one by one: fillPoly leaves the overlap of two polygons empty
+                # With a shift of 4, OpenCV takes coordinates in sixteenths of a pixel.
                 points = [np.round(ring * 16).astype(np.int32)]
                 cv2.fillPoly(shade, points, colour_of(int(index)), cv2.LINE_AA, 4)
             cv2.addWeighted(shade, 0.35, picture, 0.65, 0, dst=picture)
-    # The largest first, so that small ones and their names lie on top.
+    # The largest first, so that small boxes and their names are on top.
     areas = (example.boxes[:, 2:] - example.boxes[:, :2]).prod(axis=1)
     for i in np.argsort(-areas):
         index = int(example.classes[i])
@@ -40,12 +44,17 @@ def draw_example(image: np.ndarray, example: Example, class_map: ClassMap) -> np
 
 
 def draw_classes(image: np.ndarray, target: np.ndarray, class_map: ClassMap) -> np.ndarray:
-    """A copy of the image with the names of its classes, and how much of each it is.
+    """Draw class names and probabilities on a copy of the image, in descending order.
+
+    Probabilities below 0.005 are left out, and one that rounds to 1.00 is not printed.
 
     Args:
         image: uint8 RGB (height, width, 3).
-        target: float (classes,), shares that sum to 1.
+        target: float (classes,), probabilities that sum to 1.
         class_map: names of the classes.
+
+    Returns:
+        uint8 RGB image of the same shape.
     """
     picture = np.ascontiguousarray(image).copy()
     size, y = pen(picture)[1], 0
@@ -58,12 +67,16 @@ def draw_classes(image: np.ndarray, target: np.ndarray, class_map: ClassMap) -> 
 
 
 def draw_mask(image: np.ndarray, mask: np.ndarray, class_map: ClassMap) -> np.ndarray:
-    """A copy of the image with a mask's colours over it, and the names of its classes.
+    """Draw a segmentation mask and the names of its classes on a copy of the image.
 
     Args:
         image: uint8 RGB (height, width, 3).
-        mask: uint8 (height, width): indices of classes; 255 is ignored, and darkened.
-        class_map: names of the classes; a number past the last one is of no class.
+        mask: uint8 (height, width), class indices. Pixels of 255 are ignored and drawn darker;
+            indices beyond the class map are labeled "of no class".
+        class_map: names of the classes.
+
+    Returns:
+        uint8 RGB image of the same shape.
     """
     picture = np.ascontiguousarray(image).copy()
     picture[mask == IGNORE] //= 2
@@ -80,7 +93,13 @@ def _there(mask: np.ndarray) -> list[int]:
 
 
 def shade(picture: np.ndarray, mask: np.ndarray, names: Mapping[int, str]) -> None:
-    """Each class's colour, half over the image, its outline, and a list of names, in place."""
+    """Blend the colors of classes with an image, and draw contours and a legend, in place.
+
+    Args:
+        picture: uint8 RGB (height, width, 3).
+        mask: (height, width), class indices.
+        names: name of each class index to draw.
+    """
     for index in names:
         colour, part = colour_of(index), mask == index
         picture[part] = (picture[part] * 0.5 + np.array(colour) * 0.5).astype(np.uint8)
@@ -92,14 +111,18 @@ def shade(picture: np.ndarray, mask: np.ndarray, names: Mapping[int, str]) -> No
 
 
 def fitted(image: np.ndarray, side: int) -> tuple[np.ndarray, float]:
-    """The image with a longer side of `side` pixels, but no larger than four times; the factor."""
+    """Resize an image to a longer side of `side` pixels, enlarging it at most four times.
+
+    Returns:
+        The resized image and the scale factor.
+    """
     ratio = min(side / max(image.shape[:2]), 4.0)
     height, width = (max(round(v * ratio), 1) for v in image.shape[:2])
     return resize(image, (height, width)), ratio
 
 
 def pen(picture: np.ndarray) -> tuple[int, float]:
-    """Width of lines and size of letters for a picture."""
+    """Return the line width in pixels and OpenCV's font scale for the size of an image."""
     total = sum(picture.shape[:2])
     return max(1, round(total / 600)), max(0.35, total / 2600)
 
@@ -112,20 +135,32 @@ def draw_box(
     thick: int,
     size: float,
 ) -> None:
-    """Draws one xyxy box with a text, in place."""
+    """Draw one xyxy box with a text, in place."""
     x1, y1, x2, y2 = (round(float(v)) for v in box)
     cv2.rectangle(picture, (x1, y1), (x2, y2), colour, thick, cv2.LINE_AA)
     label(picture, text, (x1, y1), size, colour)
 
 
 def colour_of(index: int) -> tuple[int, int, int]:
-    """A colour for a class: neighbours differ most (golden angle around the hue circle)."""
+    """Return the RGB color of a class index, 0 to 255.
+
+    Hues advance by the golden ratio, so that consecutive classes have clearly different colors.
+    """
     r, g, b = colorsys.hsv_to_rgb((0.02 + index * 0.618034) % 1, 0.85, 0.95)
     return round(r * 255), round(g * 255), round(b * 255)
 
 
 def grid(images: list[np.ndarray], columns: int = 4, side: int = 320) -> np.ndarray:
-    """Images side by side on one sheet, each scaled into a square of `side` pixels."""
+    """Arrange images in a grid on a white sheet.
+
+    Args:
+        images: uint8 RGB images of any size.
+        columns: number of images in a row.
+        side: side in pixels of the square into which each image is scaled.
+
+    Returns:
+        uint8 RGB (rows * side, columns * side, 3); one blank square if there are no images.
+    """
     cells = []
     for image in images:
         ratio = side / max(image.shape[:2])
@@ -148,15 +183,29 @@ def label(
     colour: tuple[int, ...],
     above: bool = True,
 ) -> int:
-    """Text on a filled ground above a corner, or under it at the image's edge; its height."""
+    """Draw text on a filled background, in place.
+
+    Args:
+        picture: uint8 RGB (height, width, 3).
+        text: text to draw; characters beyond ASCII become "?".
+        corner: x and y of the lower left corner of the text, or of its upper left corner if
+            `above` is off or the text would leave the image at the top.
+        size: OpenCV's font scale.
+        colour: RGB color of the background; the text is black or white, whichever is readable.
+        above: draw above the corner.
+
+    Returns:
+        Height of the background in pixels.
+    """
     font = cv2.FONT_HERSHEY_SIMPLEX
-    # OpenCV's letters are those of ASCII.
+    # OpenCV's Hershey fonts have ASCII characters only.
     text = text.encode("ascii", "replace").decode()
     (width, height), base = cv2.getTextSize(text, font, size, 1)
     height += base + 2
     left = int(np.clip(corner[0], 0, max(picture.shape[1] - width, 0)))
     top = corner[1] - height if above and corner[1] >= height else corner[1]
     cv2.rectangle(picture, (left, top), (left + width, top + height), colour, -1)
+    # Luma of ITU-R BT.601.
     dark = sum(c * w for c, w in zip(colour, (0.3, 0.59, 0.11), strict=True)) > 140
     ink = (0, 0, 0) if dark else (255, 255, 255)
     cv2.putText(picture, text, (left, top + height - base), font, size, ink, 1, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""What was found, drawn onto images."""
+"""Draw predictions on images."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ from visiongarden.types import ClassMap, Detections, Ranking, Segments
 __all__ = ["colour_of", "draw", "grid"]
 
 _LISTED = 3
-"""Classes of a ranking that are written onto the image."""
+"""Number of classes of a `Ranking` that are drawn."""
 
 
 def draw(image: np.ndarray, found: Any, class_map: ClassMap | None = None) -> np.ndarray:
-    """A copy of the image with boxes, classes and scores, or with the colours of its segments.
+    """Draw a prediction on a copy of the image.
+
+    `Detections` are drawn as boxes with class and score, a `Ranking` as a list of the best classes,
+    `Segments` as colors with a legend.
 
     Args:
         image: uint8 RGB (height, width, 3).
-        found: `Detections`, a `Ranking` or `Segments`, in pixels of the image.
-        class_map: names of the classes; without it their numbers are shown.
+        found: `Detections`, `Ranking` or `Segments`, in pixels of the image.
+        class_map: names of the classes; without it their indices are drawn.
+
+    Returns:
+        uint8 RGB image of the same shape.
     """
     picture = np.ascontiguousarray(image).copy()
     _DRAWN[type(found)](picture, found, class_map)
@@ -30,14 +36,14 @@ def draw(image: np.ndarray, found: Any, class_map: ClassMap | None = None) -> np
 
 def _boxes(picture: np.ndarray, found: Detections, class_map: ClassMap | None) -> None:
     thick, size = pen(picture)
-    # The best one last, so that it lies on top.
+    # In ascending order of score, so that the best box is on top.
     for box, score, index in list(zip(found.boxes, found.scores, found.classes, strict=True))[::-1]:
         text = f"{_name(index, class_map)} {float(score):.2f}"
         draw_box(picture, box.tolist(), text, colour_of(int(index)), thick, size)
 
 
 def _ranking(picture: np.ndarray, found: Ranking, class_map: ClassMap | None) -> None:
-    """The best classes, one under the other in the left upper corner."""
+    """List the best classes in the upper left corner."""
     size, y = pen(picture)[1], 0
     pairs = list(zip(found.classes, found.scores, strict=True))[:_LISTED]
     for index, score in pairs:
@@ -46,7 +52,7 @@ def _ranking(picture: np.ndarray, found: Ranking, class_map: ClassMap | None) ->
 
 
 def _segments(picture: np.ndarray, found: Segments, class_map: ClassMap | None) -> None:
-    """Each class's colour, and a list of the classes."""
+    """Blend the colors of the classes with the image and draw a legend."""
     shade(picture, found.classes, {int(i): _name(i, class_map) for i in np.unique(found.classes)})
 
 

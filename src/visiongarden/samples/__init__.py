@@ -1,1 +1,1 @@
-"""Images and their annotations as NumPy values; starts no backend."""
+"""Operate on images and their annotations with NumPy and OpenCV; imports no backend."""

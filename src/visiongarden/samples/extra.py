@@ -1,4 +1,4 @@
-"""Keys of annotation files that nothing here reads, kept so that they can be written again."""
+"""Keep keys of annotation files that no task uses, so that a converted dataset contains them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ from visiongarden.types import Example
 
 
 def pack(image: Mapping[str, Any], objects: Sequence[Mapping[str, Any]]) -> str | None:
-    """The unknown keys of an image and of each of its objects as JSON; None where there are none.
+    """Return the unknown keys of an image and of each of its objects as JSON text.
 
-    Text, because a split is kept in a few arrays, and most of its readers need no such key.
+    Text, because a split is stored in a few arrays and most users of it need no such key.
+
+    Args:
+        image: unknown keys of the image.
+        objects: unknown keys of each object, in the order of the boxes.
+
+    Returns:
+        JSON text, or None if there are no unknown keys.
     """
     if not image and not any(objects):
         return None
@@ -21,7 +28,7 @@ def pack(image: Mapping[str, Any], objects: Sequence[Mapping[str, Any]]) -> str 
 
 
 def unpack(example: Example) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The unknown keys of an example's image, and of each of its boxes."""
+    """Return the unknown keys of an example's image, and of each of its boxes."""
     if example.extra is None:
         return {}, [{} for _ in range(len(example.boxes))]
     row = json.loads(example.extra)
@@ -29,7 +36,12 @@ def unpack(example: Example) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def part(example: Example, kept: Sequence[bool]) -> str | None:
-    """The unknown keys of an example of which some boxes are kept."""
+    """Return the JSON text of an example's unknown keys without those of removed boxes.
+
+    Args:
+        example: the example before boxes are removed.
+        kept: for each box, whether it is kept.
+    """
     if example.extra is None:
         return None
     image, objects = unpack(example)

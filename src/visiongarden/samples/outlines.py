@@ -1,4 +1,9 @@
-"""Polygons of objects: filled, found in masks, joined, cut, moved; masks read from COCO's RLE."""
+"""Rasterize, trace, join, clip and transform polygons; decode COCO's run-length encoding.
+
+A mask is stored as polygons along the edges of its pixels, one for each connected part, so that a
+mask of n pixels has area n in every format. All polygons of an object together are its mask,
+whatever their winding order, rasterized as pycocotools does.
+"""
 
 from __future__ import annotations
 
@@ -11,40 +16,46 @@ from visiongarden.types import ImageSize, Outline
 
 
 def box_of(outline: Outline) -> list[float]:
-    """xyxy box around an outline, pixels; the outline has at least one point."""
+    """Return the xyxy box around polygons with at least one point, in pixels."""
     points = np.concatenate(outline)
     return [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
 
 
 def area_of(outline: Outline) -> float:
-    """Sum of the areas of an outline's parts, square pixels; an overlap of parts counts twice."""
+    """Return the sum of the areas of polygons in square pixels; overlaps count twice."""
     return sum(abs(_area(ring)) for ring in outline)
 
 
 def _area(ring: np.ndarray) -> float:
-    x, y = ring.astype(np.float64).T
+    x, y = ring.astype(np.float64).T  # shoelace formula
     return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
 
 
 def parts_overlap(outline: Outline) -> bool:
-    """Whether the boxes around two parts of an outline overlap, so that the parts may."""
+    """Return whether the boxes around any two polygons overlap, so that the polygons may."""
     if len(outline) < 2:
         return False
     boxes = np.array([[*ring.min(axis=0), *ring.max(axis=0)] for ring in outline])
     low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    return int((high > low).all(axis=2).sum()) > len(boxes)
+    return int((high > low).all(axis=2).sum()) > len(boxes)  # each box overlaps itself
 
 
 def fill(outline: Outline, size: ImageSize) -> np.ndarray:
-    """bool (height, width): the pixels of an outline, those of all its parts together.
+    """Rasterize the union of polygons, exactly as pycocotools does.
 
-    Equal to the mask that pycocotools decodes from the same polygons.
+    Args:
+        outline: polygons in pixels.
+        size: (height, width) of the mask.
+
+    Returns:
+        bool (height, width).
     """
     from faster_coco_eval.core import mask as coco_mask  # compiled; not needed to read boxes
 
     height, width = size
-    # The rasterizer takes memory in proportion to a polygon's length, wherever it is.
+    # The rasterizer's memory grows with the length of a polygon, also outside the mask; a file
+    # with huge coordinates could exhaust it.
     reach = (-width, -height, 2.0 * width, 2.0 * height)
     rings = [ring.astype(np.float64).ravel().tolist() for ring in cut(outline, reach) or ()]
     if not rings:
@@ -54,17 +65,24 @@ def fill(outline: Outline, size: ImageSize) -> np.ndarray:
 
 
 def outline_of(mask: np.ndarray) -> Outline | None:
-    """The polygons along the edges of a mask's pixels, one a component; None of an empty mask.
+    """Trace the polygons of a mask along the edges of its pixels.
 
-    A hole is joined to the ring around it, so that `fill` gives the mask, and the area is the
-    number of pixels.
+    There is one polygon for each connected component. A hole is joined to the polygon around it by
+    a bridge of zero width. `fill` restores the mask exactly, and the area is the number of pixels.
+
+    Args:
+        mask: bool (height, width).
+
+    Returns:
+        The polygons, or None if the mask is empty.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return None
     part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.uint8)
-    # OpenCV traces the centers of pixels. With two samples a pixel, those of its first half are
-    # on its left or upper edge, those of its second half on its right or lower edge.
+    # OpenCV traces the centers of pixels, not their edges. In a mask of twice the size, the first
+    # of a pixel's two samples stands for its left or upper edge, the second for its right or lower
+    # edge: (sample + 1) // 2 is the coordinate of that edge.
     doubled = part.repeat(2, axis=0).repeat(2, axis=1)
     found, tree = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     corner = np.array([columns[0], rows[0]])
@@ -78,7 +96,7 @@ def outline_of(mask: np.ndarray) -> Outline | None:
 
 
 def _corners(ring: np.ndarray) -> np.ndarray:
-    """A ring without points that repeat the one before or continue a straight line."""
+    """Return a polygon without repeated points and points on straight lines."""
     ring = ring[(ring != np.roll(ring, 1, axis=0)).any(axis=1)]
     before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
     turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
@@ -87,7 +105,10 @@ def _corners(ring: np.ndarray) -> np.ndarray:
 
 
 def joined(rings: Sequence[np.ndarray]) -> np.ndarray:
-    """Rings as one, joined by lines there and back, which enclose nothing."""
+    """Join polygons into one by bridges of zero width, which enclose no area.
+
+    Each bridge leads from the first point of the first polygon to another polygon and back.
+    """
     if len(rings) == 1:
         return rings[0]
     start = rings[0][:1]
@@ -95,7 +116,12 @@ def joined(rings: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def cut(outline: Outline, box: Sequence[float]) -> Outline | None:
-    """The part inside an xyxy box: Sutherland and Hodgman 1974; None where nothing is left."""
+    """Clip polygons to an xyxy box (Sutherland and Hodgman 1974).
+
+    Returns:
+        The clipped polygons, or None if nothing is left. Polygons inside the box are returned as
+        they are.
+    """
     points = np.concatenate(outline)
     low, high = points.min(axis=0), points.max(axis=0)
     if low[0] >= box[0] and low[1] >= box[1] and high[0] <= box[2] and high[1] <= box[3]:
@@ -110,7 +136,7 @@ def cut(outline: Outline, box: Sequence[float]) -> Outline | None:
 
 
 def _half(ring: np.ndarray, axis: int, limit: float, sign: int) -> np.ndarray:
-    """The part of a ring on one side of a line."""
+    """Return the part of a polygon on one side of a vertical or horizontal line."""
     if not len(ring):
         return ring
     away = sign * (ring[:, axis] - limit)
@@ -129,30 +155,37 @@ def _half(ring: np.ndarray, axis: int, limit: float, sign: int) -> np.ndarray:
 
 
 def move(outline: Outline, matrix: np.ndarray) -> Outline:
-    """The outline under a matrix, float (2, 3) or (3, 3)."""
+    """Transform polygons by a matrix, float (2, 3) or (3, 3)."""
     return tuple(transform(ring, matrix) for ring in outline)
 
 
 def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Points (n, 2) under a matrix, float (2, 3) or (3, 3): float32 (n, 2)."""
+    """Transform points (n, 2) by a matrix, float (2, 3) or (3, 3), to float32 points (n, 2)."""
     moved = points @ matrix[:2, :2].T + matrix[:2, 2]
     if len(matrix) == 3:
         depth = points @ matrix[2, :2] + matrix[2, 2]
+        # Points behind the camera have no image; the limit avoids a division by zero.
         moved = moved / np.maximum(depth, 1e-6)[:, None]
     return np.asarray(moved, np.float32)
 
 
 def from_rle(counts: str | Sequence[int], size: ImageSize) -> np.ndarray:
-    """The mask of COCO's run lengths: columns first, off and on in turn, starting with off.
+    """Decode a mask from COCO's run lengths (RLE).
+
+    The runs go down the columns and alternate between background and object, starting with
+    background.
 
     Args:
-        counts: numbers, or COCO's text of them: groups of five bits, lowest first, from "0" on; the
-            sixth bit says that more follow; from the third number on the difference to the one
-            two before.
+        counts: run lengths, or COCO's compressed text of them. Each character of the text, minus
+            48, holds five bits of a number, lowest first, and a sixth bit if more follow. From the
+            fourth number on, the difference to the number two places before is stored.
         size: (height, width).
 
+    Returns:
+        bool (height, width).
+
     Raises:
-        ValueError: the runs do not fill the mask exactly.
+        ValueError: the runs do not fill the mask exactly, or the text is not valid.
     """
     height, width = size
     runs = _numbers(counts) if isinstance(counts, str) else list(counts)
@@ -173,7 +206,7 @@ def _numbers(text: str) -> list[int]:
         shift += 5
         if group & 32:
             continue
-        if group & 16:
+        if group & 16:  # the sign bit of the last group
             value -= 1 << shift
         numbers.append(value + (numbers[-2] if len(numbers) > 2 else 0))
         value = shift = 0

@@ -1,4 +1,4 @@
-"""Fit images into a canvas: letterbox, cover, and plain resizing."""
+"""Resize images and masks: letterbox, cover and plain resizing."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from visiongarden.types import ImageSize, Placement
 
 
 def letterbox(image: np.ndarray, size: ImageSize, fill: int = 114) -> tuple[np.ndarray, Placement]:
-    """The image scaled to fit, in the middle of a canvas; its proportions are kept.
+    """Resize an image to fit into a canvas, keeping its aspect ratio, and center it.
 
     Args:
         image: uint8 (height, width, 3).
         size: (height, width) of the canvas.
-        fill: grey value of the borders, 0 to 255.
+        fill: gray value of the borders, 0 to 255.
 
     Returns:
-        uint8 (*size, 3), and where the image lies on it.
+        The canvas, uint8 (*size, 3), and the placement of the image on it.
     """
     height, width = image.shape[:2]
     ratio = min(size[0] / height, size[1] / width)
@@ -30,14 +30,15 @@ def letterbox(image: np.ndarray, size: ImageSize, fill: int = 114) -> tuple[np.n
 
 
 def cover(image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
-    """The image scaled to cover a canvas; its proportions are kept, what stands over is cut off.
+    """Resize an image to cover a canvas, keeping its aspect ratio, and crop its center.
 
     Args:
         image: uint8 (height, width, 3).
         size: (height, width) of the canvas.
 
     Returns:
-        uint8 (*size, 3), the middle of the image, and where the whole image would lie.
+        The canvas, uint8 (*size, 3), and the placement of the uncropped image, whose offset is
+        negative or 0.
     """
     height, width = image.shape[:2]
     ratio = max(size[0] / height, size[1] / width)
@@ -49,9 +50,12 @@ def cover(image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
 
 
 def resize(image: np.ndarray, size: ImageSize, quick: bool = False) -> np.ndarray:
-    """uint8 image at (height, width): averaging when it shrinks, linear when it grows.
+    """Resize a uint8 image: by averaging areas when it shrinks, linearly when it grows.
 
-    With `quick` it is linear too where it shrinks to half or more, at a tenth of the time.
+    Args:
+        image: uint8 (height, width, channels).
+        size: (height, width) of the result.
+        quick: interpolate linearly also down to half the height, in a tenth of the time.
     """
     if image.shape[:2] == tuple(size):
         return image
@@ -62,9 +66,9 @@ def resize(image: np.ndarray, size: ImageSize, quick: bool = False) -> np.ndarra
 
 
 def resize_mask(mask: np.ndarray, size: ImageSize) -> np.ndarray:
-    """uint8 mask (height, width) at another size; each pixel takes the class at its centre."""
+    """Resize a uint8 mask (height, width); each pixel takes the class at its center."""
     if mask.shape == tuple(size):
         return mask
-    # Plain nearest of OpenCV takes the pixel's corner, which shifts a mask by half a pixel.
+    # OpenCV's INTER_NEAREST samples at the corner of a pixel, which shifts a mask by half a pixel.
     how = cv2.INTER_NEAREST_EXACT
     return np.asarray(cv2.resize(mask, (size[1], size[0]), interpolation=how), np.uint8)

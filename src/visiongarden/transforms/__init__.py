@@ -1,4 +1,4 @@
-"""Augmentation: image, boxes and outlines change together."""
+"""Augment training images together with their boxes, polygons and masks."""
 
 from visiongarden.transforms.augmentation import Augmentation
 from visiongarden.transforms.classification_augmentation import ClassificationAugmentation

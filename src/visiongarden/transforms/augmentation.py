@@ -1,4 +1,4 @@
-"""`Augmentation`: how training images vary."""
+"""Settings of the augmentation for detection."""
 
 from __future__ import annotations
 
@@ -13,34 +13,36 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Augmentation(Value):
-    """How training images vary; the defaults are those of YOLOv8's published configuration.
+    """Augmentation for detection; the defaults are those of YOLOv8's published configuration.
 
-    Boxes, outlines and classes move with what they belong to.
+    Boxes and polygons are transformed with their image.
 
     Attributes:
-        flip: share of the images that are mirrored, left to right.
-        flip_vertical: share of the images that are mirrored, top to bottom.
-        hsv: most change of hue (share of the circle), saturation and value (factors).
-        translate: most shift, share of the image's sides.
-        scale: most change of size: 0.5 is half to one and a half.
-        degrees: most rotation.
-        shear: most slant, degrees, along each axis.
-        perspective: most change of depth towards the borders, on each axis; 0.1 is strong.
-        crop: share of the images of which a random part is seen, enlarged.
-        crop_least: least share of the sides that such a part has.
-        mosaic: share of the images that are made of four (Bochkovskiy et al. 2020, YOLOv4).
-        mosaic9: share of these that are made of nine instead.
-        mosaic_off_epochs: how many epochs at the end see whole images only (Ge et al. 2021, YOLOX);
-            mix-up and copy-paste stop with the mosaics.
-        mixup: share of the images that are blended with another, with the labels of both (Zhang et
-            al. 2018; the ratio from Beta(32, 32), as YOLOv4 to YOLOv8 draw it).
-        copy_paste: share of the images into which outlined objects of another are pasted (Ghiasi et
-            al. 2021); objects without an outline stay where they are.
-        cutout: share of the images where a grey square hides something (DeVries and Taylor 2017).
-        cutout_most: largest side of that square, share of the shorter side.
-        multi_scale: most change of the batches' own image size, share of it: each batch has one of
-            up to five sizes, multiples of the largest stride (Redmon and Farhadi 2017, YOLOv2).
-        least_visible: a box keeps its label while at least this share of its area is in view.
+        flip: probability of a horizontal flip.
+        flip_vertical: probability of a vertical flip.
+        hsv: largest change of hue (fraction of the color circle), saturation and value (fractions).
+        translate: largest shift, as a fraction of the canvas sides.
+        scale: largest change of the scale; 0.5 samples factors from 0.5 to 1.5.
+        degrees: largest rotation in degrees.
+        shear: largest shear along each axis in degrees.
+        perspective: largest perspective distortion on each axis, the change of depth from the
+            center to the border; 0.1 is strong.
+        crop: probability of enlarging a random crop of the image instead of the whole image.
+        crop_least: smallest side of such a crop, as a fraction of the image's side.
+        mosaic: probability of a mosaic of four images (Bochkovskiy et al. 2020, YOLOv4).
+        mosaic9: probability that a mosaic has nine images instead of four.
+        mosaic_off_epochs: number of epochs at the end of training without mosaics, mix-up and
+            copy-paste (Ge et al. 2021, YOLOX).
+        mixup: probability of blending with another image, keeping the labels of both (Zhang et al.
+            2018). The ratio is sampled from Beta(32, 32), as in YOLOv4 to YOLOv8.
+        copy_paste: probability of pasting objects of another image (Ghiasi et al. 2021). Only
+            objects with polygons are pasted.
+        cutout: probability of hiding a gray square (DeVries and Taylor 2017).
+        cutout_most: largest side of that square, as a fraction of the image's shorter side.
+        multi_scale: largest change of the image size between batches, as a fraction of it. Each
+            batch has one of up to five sizes, multiples of the largest stride (Redmon and Farhadi
+            2017, YOLOv2).
+        least_visible: smallest visible fraction of a box's area with which its label is kept.
     """
 
     flip: Share = 0.5

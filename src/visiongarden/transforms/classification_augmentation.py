@@ -1,4 +1,4 @@
-"""`ClassificationAugmentation`: how a classifier's training images vary."""
+"""Settings of the augmentation for classification."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ _Area = Annotated[float, Field(gt=0, le=1)]
 
 
 class ClassificationAugmentation(Value):
-    """How a classifier's training images vary; the defaults suit some hundred to thousand images.
+    """Augmentation for classification; the defaults suit hundreds to thousands of images.
 
     Attributes:
-        area: least and most share of the image's area that a crop shows (Szegedy et al. 2014,
-            section 6, has 0.08 to 1, for millions of images).
-        ratio: least and most width / height of a crop.
-        flip: share of the images that are mirrored, left to right.
-        operations: RandAugment's operations an image (Cubuk et al. 2019); 0 for none.
-        magnitude: their strength, 0 to 10.
-        mix: share of the images that are mixed with another one.
-        mixup: parameter of the beta distribution that mix-up draws its share from (Zhang et al.
-            2017); 0 never uses it.
-        cutmix: the same for CutMix (Yun et al. 2019). One of both is drawn, in this proportion.
-        multi_scale: most change of the batches' own image size, share of it: each batch has one of
-            up to five sizes, multiples of the largest stride (Redmon and Farhadi 2017, YOLOv2).
+        area: smallest and largest fraction of the image's area in a random crop. Szegedy et al.
+            2014, section 6, use 0.08 to 1 for millions of images.
+        ratio: smallest and largest aspect ratio (width / height) of a random crop.
+        flip: probability of a horizontal flip.
+        operations: number of RandAugment operations for each image (Cubuk et al. 2019).
+        magnitude: strength of these operations, 0 to 10.
+        mix: probability of mixing an image with another one.
+        mixup: parameter of the beta distribution of mix-up's ratio (Zhang et al. 2017); 0 disables
+            mix-up.
+        cutmix: parameter of the beta distribution of CutMix's ratio (Yun et al. 2019); 0 disables
+            CutMix. Each mixed image uses one of the two, with probabilities in proportion to
+            `mixup` and `cutmix`.
+        multi_scale: largest change of the image size between batches, as a fraction of it. Each
+            batch has one of up to five sizes, multiples of the largest stride (Redmon and Farhadi
+            2017, YOLOv2).
     """
 
     area: tuple[_Area, _Area] = (0.5, 1.0)

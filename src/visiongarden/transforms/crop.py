@@ -1,4 +1,4 @@
-"""A random part of an image fills the canvas: Szegedy et al. 2014 (GoogLeNet), section 6."""
+"""Crop a random part of an image (Szegedy et al. 2014, GoogLeNet, section 6)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,19 @@ def random_crop(
     ratio: tuple[float, float],
     random: np.random.Generator,
 ) -> np.ndarray:
-    """A random part, scaled to the canvas; the whole image where no part was found that fits.
+    """Crop a random part of an image and resize it to the canvas, changing its aspect ratio.
+
+    After ten crops that do not fit into the image, the whole image is resized.
 
     Args:
         image: uint8 (height, width, 3).
         size: (height, width) of the canvas.
-        area: least and most share of the image's area.
-        ratio: least and most width / height, even over the logarithm.
-        random: where the numbers come from.
+        area: smallest and largest fraction of the image's area.
+        ratio: smallest and largest aspect ratio (width / height), sampled log-uniformly.
+        random: random number generator.
+
+    Returns:
+        uint8 (*size, 3).
     """
     height, width = image.shape[:2]
     for _ in range(_TRIES):

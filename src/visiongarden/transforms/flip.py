@@ -1,4 +1,4 @@
-"""Mirroring."""
+"""Flip images with their annotations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from visiongarden.types import Example
 
 
 def flip(example: Example, vertical: bool = False) -> Example:
-    """The example mirrored, left to right or top to bottom; its image must be decoded."""
+    """Flip an example horizontally or vertically; its image must be decoded.
+
+    Args:
+        example: image with boxes and polygons.
+        vertical: flip top to bottom instead of left to right.
+    """
     image = np.asarray(example.image)
     axis = int(vertical)
     side = image.shape[1 - axis]
@@ -23,4 +28,5 @@ def flip(example: Example, vertical: bool = False) -> Example:
         sign[axis], away[axis] = -1, side
         drawn = tuple(o and tuple(ring * sign + away for ring in o) for o in drawn)
     flipped = cv2.flip(image, 0 if vertical else 1)
+    # Unknown keys of the annotation file may contain coordinates, so they are dropped.
     return replace(example, image=flipped, boxes=boxes, outlines=drawn, extra=None)

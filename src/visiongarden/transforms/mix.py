@@ -1,4 +1,4 @@
-"""What two images make together, and what hides a part of one: mix-up, copy-paste, cutout."""
+"""Combine two images or hide a part of one: mix-up, copy-paste and cutout for detection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from visiongarden.types import Example, Outline
 
 
 def mixup(one: Example, other: Example, random: np.random.Generator) -> Example:
-    """Two images of one size blended about evenly, with the labels of both: Zhang et al. 2018."""
+    """Blend two images of the same size and keep the labels of both (mix-up: Zhang et al. 2018).
+
+    The ratio is sampled from Beta(32, 32), so both images stay clearly visible.
+    """
     ratio = random.beta(32, 32)
     a, b = np.asarray(one.image), np.asarray(other.image)
     return joined([one, other], np.asarray(cv2.addWeighted(a, ratio, b, 1 - ratio, 0), np.uint8))
@@ -22,17 +25,18 @@ def mixup(one: Example, other: Example, random: np.random.Generator) -> Example:
 def copy_paste(
     example: Example, donor: Example, least_visible: float, room: int, random: np.random.Generator
 ) -> Example:
-    """Some outlined objects of another image of the same size put on top: Ghiasi et al. 2021.
+    """Paste random objects of another image of the same size (copy-paste: Ghiasi et al. 2021).
 
-    What they cover is taken off the outlines, and boxes, of the objects below; one of which less
-    than `least_visible` stays in view loses its label.
+    Each object of the donor is pasted with probability 0.5. The covered area is removed from the
+    polygons and boxes of the objects below; an object with less than `least_visible` of its area
+    left is removed.
 
     Args:
-        example: what is pasted into.
-        donor: whose objects are pasted; crowds and objects without an outline are not.
-        least_visible: share of the area, 0 to 1.
-        room: most boxes that may be pasted.
-        random: which of them are, each with a chance of a half.
+        example: image to paste into.
+        donor: image whose objects are pasted; crowds and objects without polygons are excluded.
+        least_visible: smallest visible fraction of an object's area, 0 to 1.
+        room: largest number of objects to paste.
+        random: random number generator.
     """
     crowd = donor.crowd if donor.crowd is not None else np.zeros(len(donor.boxes), bool)
     offered = [i for i, o in enumerate(donor.outlines or ()) if o is not None and not crowd[i]]
@@ -49,7 +53,7 @@ def copy_paste(
 
 
 def covered(example: Example, mask: np.ndarray, least_visible: float) -> Example:
-    """The labels that are left when a mask (height, width) hides what is below it."""
+    """Return the example with the labels of what stays visible below a mask (height, width)."""
     boxes, kept = example.boxes.copy(), np.ones(len(example.boxes), bool)
     drawn: list[Outline | None] = list(example.outlines or [None] * len(boxes))
     for i, box in enumerate(boxes):
@@ -57,7 +61,7 @@ def covered(example: Example, mask: np.ndarray, least_visible: float) -> Example
         if not mask[y1:y2, x1:x2].any():
             continue
         outline = drawn[i]
-        if outline is None:
+        if outline is None:  # the box stands for the object and is not cut
             kept[i] = 1 - mask[y1:y2, x1:x2].mean() >= least_visible
             continue
         whole = outlines.fill(outline, mask.shape)
@@ -79,10 +83,16 @@ def _box_of(mask: np.ndarray) -> list[int]:
 def cutout(
     example: Example, most: float, least_visible: float, random: np.random.Generator
 ) -> Example:
-    """A grey square of up to `most` of the shorter side hides something: DeVries and Taylor 2017.
+    """Hide a random gray square of the image (cutout: DeVries and Taylor 2017).
 
-    A box of which less than `least_visible` stays in view loses its label; the others keep it
-    whole, as what they show does not end where it is hidden.
+    A box with less than `least_visible` of its area left is removed. The other boxes are unchanged,
+    because a partly hidden object still extends below the square.
+
+    Args:
+        example: image with labels.
+        most: largest side of the square, as a fraction of the image's shorter side.
+        least_visible: smallest visible fraction of a box's area, 0 to 1.
+        random: random number generator.
     """
     image = np.asarray(example.image).copy()
     height, width = image.shape[:2]

@@ -1,4 +1,9 @@
-"""RandAugment: Cubuk et al. 2019 (arXiv 1909.13719), section 3; ranges of AutoAugment, table 6."""
+"""RandAugment (Cubuk et al. 2019, arXiv 1909.13719, section 3).
+
+The ranges of the operations are those of AutoAugment's table 6 (Cubuk et al. 2018). Each operation
+takes a uint8 RGB image (height, width, 3) and a strength from -1 to 1; those without a direction
+use its absolute value or ignore it.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +14,22 @@ import numpy as np
 
 _GREY = (114, 114, 114)
 Operation = Callable[[np.ndarray, float], np.ndarray]
-"""uint8 RGB image, strength from -1 to 1 -> uint8 RGB image."""
+"""Function of a uint8 RGB image and a strength from -1 to 1 that returns a uint8 RGB image."""
 
 
 def random_operations(
     image: np.ndarray, count: int, magnitude: float, random: np.random.Generator
 ) -> np.ndarray:
-    """Operations drawn with equal chance, one after the other, all of one strength.
+    """Apply randomly sampled operations one after the other.
 
     Args:
         image: uint8 RGB (height, width, 3).
-        count: number of operations.
-        magnitude: strength, 0 to 10; the sign of those that have one is drawn.
-        random: where the numbers come from.
+        count: number of operations, sampled uniformly with replacement from `OPERATIONS`.
+        magnitude: strength of all operations, 0 to 10; their direction is sampled.
+        random: random number generator.
+
+    Returns:
+        uint8 RGB image of the same shape.
     """
     for _ in range(count):
         operation = OPERATIONS[int(random.integers(len(OPERATIONS)))]
@@ -31,12 +39,12 @@ def random_operations(
 
 
 def identity(image: np.ndarray, strength: float) -> np.ndarray:
-    """Nothing."""
+    """Return the image unchanged."""
     return image
 
 
 def auto_contrast(image: np.ndarray, strength: float) -> np.ndarray:
-    """Each channel's darkest value becomes 0 and its brightest 255."""
+    """Stretch each channel so that its darkest value becomes 0 and its brightest 255."""
     low, high = image.min(axis=(0, 1)).astype(np.float32), image.max(axis=(0, 1)).astype(np.float32)
     factor = np.where(high > low, 255 / np.maximum(high - low, 1), 1)
     ramp = np.arange(256, dtype=np.float32)[:, None]
@@ -45,71 +53,72 @@ def auto_contrast(image: np.ndarray, strength: float) -> np.ndarray:
 
 
 def equalize(image: np.ndarray, strength: float) -> np.ndarray:
-    """Each channel's values are spread evenly."""
+    """Equalize the histogram of each channel."""
     return np.stack([cv2.equalizeHist(np.ascontiguousarray(image[..., c])) for c in range(3)], -1)
 
 
 def solarize(image: np.ndarray, strength: float) -> np.ndarray:
-    """Values above a threshold are inverted; the threshold falls from 256 to 0."""
+    """Invert values above a threshold, which falls from 256 to 0 with increasing strength."""
     ramp = np.arange(256)
     table = np.where(ramp >= 256 * (1 - abs(strength)), 255 - ramp, ramp)
     return _looked_up(image, table[:, None].repeat(3, axis=1))
 
 
 def posterize(image: np.ndarray, strength: float) -> np.ndarray:
-    """Only the highest bits stay, 8 to 4 of them."""
+    """Keep the highest bits of each value: 8 at strength 0, 4 at strength 1."""
     bits = 8 - round(4 * abs(strength))
     return image & np.uint8(256 - 2 ** (8 - bits))
 
 
 def colour(image: np.ndarray, strength: float) -> np.ndarray:
-    """Away from or towards grey, factor 1 ± 0.9."""
+    """Increase or reduce the saturation by a factor of up to 1 ± 0.9."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, axis=-1)
     return _blend(grey, image, strength)
 
 
 def contrast(image: np.ndarray, strength: float) -> np.ndarray:
-    """Away from or towards the mean grey, factor 1 ± 0.9."""
+    """Increase or reduce the contrast around the mean gray by a factor of up to 1 ± 0.9."""
     mean = float(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).mean())
     return _blend(np.full_like(image, round(mean)), image, strength)
 
 
 def brightness(image: np.ndarray, strength: float) -> np.ndarray:
-    """Away from or towards black, factor 1 ± 0.9."""
+    """Increase or reduce the brightness by a factor of up to 1 ± 0.9."""
     return _blend(np.zeros_like(image), image, strength)
 
 
 def sharpness(image: np.ndarray, strength: float) -> np.ndarray:
-    """Away from or towards a blurred image, factor 1 ± 0.9."""
+    """Sharpen or blur the image by a factor of up to 1 ± 0.9."""
+    # Pillow's SMOOTH kernel, which AutoAugment's reference implementation blends with.
     kernel = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
     return _blend(cv2.filter2D(image, -1, kernel), image, strength)
 
 
 def rotate(image: np.ndarray, strength: float) -> np.ndarray:
-    """Around the middle, to 30 degrees."""
+    """Rotate the image around its center by up to 30 degrees."""
     height, width = image.shape[:2]
     return _warped(image, cv2.getRotationMatrix2D((width / 2, height / 2), 30 * strength, 1.0))
 
 
 def shear_x(image: np.ndarray, strength: float) -> np.ndarray:
-    """Rows shift by up to 0.3 of their height above the middle."""
+    """Shift each row by up to 0.3 of its distance from the center row."""
     shift = 0.3 * strength
     return _warped(image, np.array([[1, shift, -shift * image.shape[0] / 2], [0, 1, 0]]))
 
 
 def shear_y(image: np.ndarray, strength: float) -> np.ndarray:
-    """Columns shift by up to 0.3 of their distance from the middle."""
+    """Shift each column by up to 0.3 of its distance from the center column."""
     shift = 0.3 * strength
     return _warped(image, np.array([[1, 0, 0], [shift, 1, -shift * image.shape[1] / 2]]))
 
 
 def translate_x(image: np.ndarray, strength: float) -> np.ndarray:
-    """Sideways, by up to 0.45 of the width."""
+    """Shift the image horizontally by up to 0.45 of its width."""
     return _warped(image, np.array([[1, 0, 0.45 * strength * image.shape[1]], [0, 1, 0]]))
 
 
 def translate_y(image: np.ndarray, strength: float) -> np.ndarray:
-    """Up or down, by up to 0.45 of the height."""
+    """Shift the image vertically by up to 0.45 of its height."""
     return _warped(image, np.array([[1, 0, 0], [0, 1, 0.45 * strength * image.shape[0]]]))
 
 
@@ -117,7 +126,7 @@ OPERATIONS: tuple[Operation, ...] = (
     identity, auto_contrast, equalize, rotate, solarize, colour, posterize,
     contrast, brightness, sharpness, shear_x, shear_y, translate_x, translate_y,
 )  # fmt: skip
-"""The paper's fourteen."""
+"""The fourteen operations of the paper."""
 
 
 def _blend(base: np.ndarray, image: np.ndarray, strength: float) -> np.ndarray:
@@ -126,7 +135,7 @@ def _blend(base: np.ndarray, image: np.ndarray, strength: float) -> np.ndarray:
 
 
 def _looked_up(image: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Through one table (256, 3), a column a channel."""
+    """Map each channel through its column of a table (256, 3)."""
     whole = np.clip(np.round(table), 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(image, whole[None]), np.uint8)
 

@@ -1,6 +1,8 @@
-"""Scenes: one image, or a mosaic of four or nine, and the view of it that a canvas shows.
+"""Place one image, or a mosaic of four or nine, on the canvas under a random transform.
 
-A scene has its middle at (0, 0) and the unit of the canvas's pixels at scale 1.
+Images are first placed in a scene, whose center is (0, 0) and whose unit is a pixel of the canvas.
+A random matrix then maps the scene to the canvas. Both are multiplied into one matrix for each
+image, so that pixels are resampled only once.
 """
 
 from __future__ import annotations
@@ -17,13 +19,16 @@ from visiongarden.types import Example, ImageSize
 def single(
     example: Example, size: ImageSize, settings: Augmentation, random: np.random.Generator
 ) -> Example:
-    """The image, or a random part of it, fitted into the canvas and then moved.
+    """Fit an image, or a random crop of it, into the canvas and transform it.
 
     Args:
-        example: its image is decoded.
+        example: example with a decoded image.
         size: (height, width) of the canvas.
-        settings: how far it may move.
-        random: where the numbers come from.
+        settings: ranges of the transform.
+        random: random number generator.
+
+    Returns:
+        The example in pixels of the canvas, with the labels that are visible.
     """
     height, width = np.asarray(example.image).shape[:2]
     window = (0, 0, width, height)
@@ -51,16 +56,20 @@ def mosaic(
     settings: Augmentation,
     random: np.random.Generator,
 ) -> Example:
-    """Four images that meet in a point, or nine around one: Bochkovskiy et al. 2020, section 3.4.
+    """Combine four or nine images (mosaic: Bochkovskiy et al. 2020, YOLOv4, section 3.4).
 
-    Four fill a scene of twice the canvas's sides, meeting up to a quarter of that from its middle;
-    nine fill one of three times the sides, of which half as much again is seen as of a single.
+    Four images fill a scene of twice the canvas sides. They meet in a random point, on each axis at
+    most a quarter of the scene's side away from its center. Nine images fill a scene of three times
+    the canvas sides, which is shown at 2/3 of the scale of a single image.
 
     Args:
-        examples: four or nine, with decoded images.
+        examples: four or nine examples with decoded images, row by row.
         size: (height, width) of the canvas.
-        settings: how far the scene may move.
-        random: where the numbers come from.
+        settings: ranges of the transform.
+        random: random number generator.
+
+    Returns:
+        One example in pixels of the canvas, with the labels that are visible.
     """
     across = {4: 2, 9: 3}[len(examples)]
     sides = np.array([size[1], size[0]], np.float64)
@@ -86,7 +95,11 @@ def _tile(
     cell: tuple[int, int],
     view: np.ndarray,
 ) -> Tile | None:
-    """An image in its cell, against the side that is nearer to the middle; None if unseen."""
+    """Return the tile of one image in its cell of the mosaic, or None if it is not visible.
+
+    The image touches the edge of its cell that is nearer to the center of the scene, so that the
+    images of a mosaic adjoin; in a middle row or column it is centered.
+    """
     height, width = np.asarray(example.image).shape[:2]
     fit = min(size[0] / height, size[1] / width)
     sides, last = (width, height), len(lines) - 2
@@ -98,6 +111,8 @@ def _tile(
         if 0 < cell[axis] < last:
             at = (low + high - long) / 2
         offset[axis] = at
+        # The window is the part of the image inside the cell. 1e-6 keeps rounding errors of the
+        # division from adding a row of pixels beyond the cell.
         window[axis] = int(np.clip(np.floor((low - at) / fit + 1e-6), 0, sides[axis]))
         window[axis + 2] = int(np.clip(np.ceil((high - at) / fit - 1e-6), 0, sides[axis]))
     if window[2] <= window[0] or window[3] <= window[1]:
@@ -113,14 +128,17 @@ def view_of(
     extent: float = 1.0,
     factor: float = 1.0,
 ) -> np.ndarray:
-    """Scene -> canvas, float (3, 3): scale, rotation, shear, perspective and shift.
+    """Sample a matrix from the scene to the canvas: scale, shear, rotation, perspective and shift.
 
     Args:
         size: (height, width) of the canvas.
-        settings: how much of each.
-        random: where the numbers come from.
-        extent: of the scene, in sides of the canvas.
-        factor: of the scale.
+        settings: ranges of the transform.
+        random: random number generator.
+        extent: side of the scene, in sides of the canvas.
+        factor: factor on the sampled scale.
+
+    Returns:
+        float (3, 3), homogeneous coordinates.
     """
     height, width = size
     scale = factor * random.uniform(1 - settings.scale, 1 + settings.scale)
@@ -133,6 +151,8 @@ def view_of(
         cos, sin = np.cos(angle), np.sin(angle)
         matrix = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]]) @ matrix
     if settings.perspective:
+        # The depth is 1 at the center of the scene and 1 ± `perspective` at its border, whatever
+        # the size of the canvas.
         depth = random.uniform(-settings.perspective, settings.perspective, 2)
         matrix[2, :2] = depth / (extent * np.array([width, height]) / 2)
     shift = random.uniform(-settings.translate, settings.translate, 2) * (width, height)

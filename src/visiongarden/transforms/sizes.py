@@ -1,4 +1,7 @@
-"""Image sizes that change from batch to batch: Redmon & Farhadi 2017 (YOLOv2), section 2."""
+"""Multi-scale training: image sizes that change between batches.
+
+Source: Redmon and Farhadi 2017 (YOLOv2), section 2.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +14,30 @@ from visiongarden.errors import UserError
 from visiongarden.types import ImageSize
 
 MultiScale = Annotated[float, Field(ge=0, le=0.5)]
-"""Most change of the batches' own image size, as a share of it."""
+"""Largest change of the image size between batches, as a fraction of it."""
 
 MOST_SIZES = 5
-"""Each size is one trace of the training step, on TensorFlow and JAX seconds to a minute."""
+"""Largest number of sizes. TensorFlow and JAX trace the training step once for each size, which
+takes seconds to a minute."""
 
 
 def sizes_of(image_size: ImageSize, multi_scale: float, step: int) -> tuple[ImageSize, ...]:
-    """The sizes that batches have, the smallest first; the one given, where they do not change.
+    """Return the image sizes of the batches in ascending order.
 
-    They lie from `1 - multi_scale` to `1 + multi_scale` times `image_size`, evenly, the given one
-    in the middle, at most five; every side is a multiple of `step`.
+    Up to five sizes are spread evenly from `1 - multi_scale` to `1 + multi_scale` times
+    `image_size`, which is the middle one. Every side is a multiple of `step`.
 
     Args:
-        image_size: (height, width), multiples of `step`.
-        multi_scale: 0 to 0.5; 0 keeps the one size.
-        step: the largest stride of the model, pixels.
+        image_size: (height, width) in pixels, multiples of `step`.
+        multi_scale: largest change, 0 to 0.5; 0 returns `image_size` alone.
+        step: largest stride of the model in pixels.
 
     Raises:
-        UserError: no other size lies that near, or `image_size` is no multiple of `step`.
+        UserError: `image_size` is not a multiple of `step`, or no other size is within the range.
+
+    Example:
+        >>> sizes_of((64, 64), 0.5, 32)
+        ((32, 32), (64, 64), (96, 96))
     """
     if not multi_scale:
         return (image_size,)
@@ -62,8 +70,16 @@ def _fix(longest: int, step: int) -> str:
 
 
 def size_of_batch(sizes: tuple[ImageSize, ...], seed: int, epoch: int, batch: int) -> ImageSize:
-    """The size of one batch of an epoch, which depends on these numbers alone."""
+    """Return the size of one batch of an epoch, which depends only on the arguments.
+
+    Args:
+        sizes: sizes to choose from, as returned by `sizes_of`.
+        seed: seed of the run.
+        epoch: number of the epoch, from 0.
+        batch: number of the batch within the epoch, from 0.
+    """
     if len(sizes) == 1:
         return sizes[0]
+    # The 1 separates these random numbers from those of images, seeded with (seed, epoch, place).
     random = np.random.default_rng((seed, epoch, batch, 1))
     return sizes[random.integers(len(sizes))]

@@ -1,4 +1,4 @@
-"""`Vary`: an image of a data set -> one that training sees."""
+"""Apply the augmentation for detection to the images of an epoch."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from visiongarden.transforms.flip import flip
 from visiongarden.types import Example, ImageSize
 
 WINDOW, STEP = 16, 8
-"""What goes into one picture lies at most `WINDOW * STEP` places apart in the epoch's order, in
-steps of `STEP`: an image that was decoded for its own place serves again, also in each of two, four
-or eight processes that take places in turn."""
+"""The other images of a mosaic are at most `WINDOW * STEP` positions away in the order of the
+epoch, in steps of `STEP`. An image that was decoded for its own position is then still cached when
+a mosaic needs it, and is decoded once instead of four times. The step of 8 makes this hold within
+each of two, four or eight worker processes that take positions in turn."""
 
 
 class Decoded(Protocol):
-    """Random access to examples with decoded images, in the order of the epoch."""
+    """Sequence of examples with decoded images, in the order of the epoch."""
 
     def __len__(self) -> int: ...
 
@@ -28,13 +29,14 @@ class Decoded(Protocol):
 
 
 class Vary:
-    """Carries out an `Augmentation`; the same random numbers give the same image.
+    """Pipeline of the augmentation for detection, deterministic for given random numbers.
 
     Args:
-        images: random access to examples with decoded images, by their place in the epoch.
-        settings: how images vary.
-        room: most boxes of a finished image. What would not fit is not done (a mosaic of nine
-            becomes one of four, no second image is mixed in); a label is never cut off.
+        images: examples with decoded images, by their position in the epoch.
+        settings: probabilities and ranges of the transforms.
+        room: largest number of boxes of an image. A transform that would exceed it is skipped: a
+            mosaic of nine becomes one of four, and no second image is mixed in. No label of an
+            image is ever discarded to fit.
     """
 
     def __init__(self, images: Decoded, settings: Augmentation, room: int) -> None:
@@ -43,13 +45,13 @@ class Vary:
     def __call__(
         self, place: int, size: ImageSize, random: np.random.Generator, mosaic: bool = True
     ) -> Example:
-        """A finished example.
+        """Return an augmented example.
 
         Args:
-            place: of the image that it is about.
+            place: position of the image in the epoch.
             size: (height, width) of the canvas.
-            random: where the numbers come from.
-            mosaic: False sees whole images only.
+            random: random number generator.
+            mosaic: whether mosaics, mix-up and copy-paste are allowed; False in the last epochs.
         """
         settings = self.settings
         example = self._scene(place, size, random, mosaic)
@@ -79,7 +81,7 @@ class Vary:
         if nine and sum(len(e.boxes) for e in examples) > self.room:
             examples = examples[:4]
         if len(examples) == 9:
-            examples = [*examples[1:5], examples[0], *examples[5:]]  # its own image in the middle
+            examples = [*examples[1:5], examples[0], *examples[5:]]  # the image itself is central
         found = scene.mosaic(examples, size, settings, random)
         own = examples[len(examples) // 2 if len(examples) == 9 else 0]
         return replace(found, path=own.path, image_id=own.image_id, size=own.size)
@@ -97,7 +99,7 @@ class Vary:
         return mix.copy_paste(example, donor, self.settings.least_visible, room, random)
 
     def _others(self, place: int, count: int, random: np.random.Generator) -> list[int]:
-        """Other places: different ones, while there are enough."""
+        """Sample other positions without repetition; with repetition if there are too few."""
         total = len(self.images)
         if total > WINDOW * STEP:
             chosen = (random.permutation(WINDOW)[:count] + 1) * STEP

@@ -1,4 +1,4 @@
-"""Image and mask under one movement."""
+"""Transform an image and its segmentation mask with one matrix."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ def view(
     settings: SegmentationAugmentation,
     random: np.random.Generator,
 ) -> np.ndarray:
-    """Image -> canvas, float (2, 3): fitted into the middle, then scaled, turned and shifted.
+    """Sample a matrix from an image to the canvas: centered fit, scale, rotation and shift.
 
     Args:
         shape: (height, width) of the image.
         size: (height, width) of the canvas.
-        settings: how far.
-        random: where the numbers come from.
+        settings: ranges of the transform.
+        random: random number generator.
+
+    Returns:
+        float (2, 3); (0, 0) is the outer corner of the first pixel, not its center.
     """
     rows, columns = shape[:2]
     fit = min(size[0] / rows, size[1] / columns)
@@ -31,7 +34,7 @@ def view(
     factor = fit * float(np.exp(random.uniform(low, high)))
     angle = np.deg2rad(random.uniform(-settings.degrees, settings.degrees))
     turn = factor * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    # An image that stands over the canvas may show any part of itself.
+    # An image that is larger than the canvas may show any part of itself.
     room = np.maximum(np.array([columns, rows]) * factor - (size[1], size[0]), 0) / 2
     room += settings.translate * np.array([size[1], size[0]])
     middle = np.array([size[1], size[0]]) / 2 + random.uniform(-1, 1, 2) * room
@@ -41,21 +44,26 @@ def view(
 def warp_with_mask(
     image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, size: ImageSize
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both on a canvas of (height, width); grey and 255 where the image does not reach.
+    """Warp an image and its mask to the canvas.
+
+    Pixels outside the image become gray, and 255 (ignored) in the mask.
 
     Args:
         image: uint8 (height, width, 3).
         mask: uint8 (height, width).
-        matrix: float (2, 3), edges of the image -> edges of the canvas: 0 is the outer side of the
-            first pixel, not its centre.
-        size: of the canvas.
+        matrix: float (2, 3), as returned by `view`: (0, 0) is the outer corner of the first pixel.
+        size: (height, width) of the canvas.
+
+    Returns:
+        The uint8 image (*size, 3) and the uint8 mask (*size).
     """
-    # OpenCV counts from the centre of the first pixel.
+    # OpenCV's (0, 0) is the center of the first pixel.
     shift = matrix[:, :2] @ np.array([0.5, 0.5]) + matrix[:, 2] - 0.5
     centred = np.column_stack([matrix[:, :2], shift])
     sides = (size[1], size[0])
     moved = cv2.warpAffine(
         image, centred, sides, flags=cv2.INTER_LINEAR, borderValue=(114, 114, 114)
     )
+    # Nearest: interpolated class ids would be those of other classes.
     masked = cv2.warpAffine(mask, centred, sides, flags=cv2.INTER_NEAREST, borderValue=IGNORE)
     return np.asarray(moved, np.uint8), np.asarray(masked, np.uint8)
