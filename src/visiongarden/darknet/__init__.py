@@ -1,4 +1,4 @@
-"""Darknet in and out: cfg and weights files."""
+"""Import and export of Darknet networks: cfg and weights files."""
 
 from visiongarden.darknet.cfg import Cfg, parse_cfg
 from visiongarden.darknet.convert import export_darknet, import_darknet, import_files

@@ -1,4 +1,4 @@
-"""Darknet's activations by name."""
+"""Darknet's activation functions: their layers, and the names of layers in Darknet."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ _KERAS = {
     "swish": "silu",
     "tanh": "tanh",
 }
-"""Those that Keras has, under its name."""
+"""Keras names of the activation functions that Keras has, by Darknet's names."""
 
 
+# The constants below, such as 0.797885 in "gelu", are rounded as in Darknet's activations.h: other
+# digits would change the outputs of networks that were trained with them.
 def _stair(x: Any) -> Any:
     whole = ops.floor(x)
     half = ops.floor(x / 2)
@@ -65,11 +67,11 @@ _OWN: dict[str, Callable[[Any], Any]] = {
 
 @register
 class DarknetActivation(keras.layers.Layer):
-    """An activation of Darknet's that Keras lacks, or has with other constants.
+    """Activation of Darknet that Keras lacks, or implements with other constants.
 
     Args:
-        function: Darknet's name of it, as "relie".
-        **kwargs: `name`, `dtype`, `trainable`.
+        function: Darknet's name of the activation, such as "relie".
+        **kwargs: `name`, `dtype` and `trainable` of the layer.
     """
 
     def __init__(self, function: str, **kwargs: Any) -> None:
@@ -77,16 +79,24 @@ class DarknetActivation(keras.layers.Layer):
         self.function = function
 
     def call(self, x: Any) -> Any:
-        """Applies the function to each value; "normalize_..." to each cell's channels."""
+        """Apply the function to each value, or for "normalize_..." to the channels of each cell."""
         return _OWN[self.function](x)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Same as the input's."""
+        """Return the shape of the input."""
         return tuple(input_shape)
 
 
 def activation(function: str, **kwargs: Any) -> keras.Layer | None:
-    """The layer for Darknet's name of an activation; None for "linear"."""
+    """Create the layer for an activation of Darknet.
+
+    Args:
+        function: Darknet's name of the activation.
+        **kwargs: `name`, `dtype` and `trainable` of the layer.
+
+    Returns:
+        The layer, or None for "linear".
+    """
     if function == "linear":
         return None
     if function in _OWN:
@@ -95,10 +105,11 @@ def activation(function: str, **kwargs: Any) -> keras.Layer | None:
 
 
 def darknet_name(layer: keras.Layer) -> str | None:
-    """Darknet's name for an activation layer; None where it has none."""
+    """Return Darknet's name for an activation layer, or None if Darknet lacks the activation."""
     if isinstance(layer, DarknetActivation):
         return layer.function
     if isinstance(layer, keras.layers.LeakyReLU):
+        # The negative slope of "leaky" is fixed in Darknet.
         return "leaky" if abs(float(layer.negative_slope) - 0.1) < 1e-6 else None
     if isinstance(layer, keras.layers.ReLU):
         plain = not layer.negative_slope and not layer.threshold
@@ -107,5 +118,6 @@ def darknet_name(layer: keras.Layer) -> str | None:
     if not isinstance(layer, keras.layers.Activation):
         return None
     name = getattr(layer.activation, "__name__", "")
+    # "revleaky" is the same function as "leaky" in the forward pass.
     found = {ours: theirs for theirs, ours in _KERAS.items() if theirs != "revleaky"}
     return {"linear": "linear"}.get(name) or found.get(name)

@@ -1,4 +1,4 @@
-"""Darknet's cfg files: text -> sections. What a section means is said by the layers' files."""
+"""Parser of Darknet's cfg files. `geometry` interprets the sections that it returns."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from visiongarden.darknet.section import Section
 from visiongarden.errors import ModelFileError, nearest
 
 MOST_BYTES = 2**20
-"""Largest cfg that is read; the largest official one has 31 kB."""
+"""Maximum size of a cfg in bytes; the largest official one has 31 kB."""
 
 MOST_SECTIONS = 4096
-"""Most sections that are read; the largest official cfg has some four hundred."""
+"""Maximum number of sections; the largest official cfg has about 400."""
 
 MOST_OPTIONS = 256
-"""Most options of one section."""
+"""Maximum number of options in one section."""
 
 ALIASES = {
     "avg": "avgpool",
@@ -32,7 +32,7 @@ ALIASES = {
     "silence": "empty",
     "soft": "softmax",
 }
-"""Other spellings that Darknet knows -> the canonical kind."""
+"""Canonical section kinds by the alternative spellings that Darknet accepts."""
 
 _KINDS = (
     "activation avgpool batchnorm connected contrastive conv_lstm convolutional cost crnn crop "
@@ -41,9 +41,10 @@ _KINDS = (
     "scale_channels shortcut softmax upsample yolo"
 )
 KINDS = frozenset(_KINDS.split())
-"""Every kind of section that Darknet knows."""
+"""All section kinds that Darknet knows."""
 
 
+# `str.splitlines` also splits at form feeds and Unicode separators, which would shift line numbers.
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -52,11 +53,11 @@ class Cfg:
     """A parsed cfg.
 
     Attributes:
-        net: the `[net]` section: input size and training.
-        layers: one section a layer, in order; `layers[i].index == i`.
-        file: name of the file, for messages.
-        text: the whole text, as it was read.
-        ignored: (line, text) of stray lines that are no option; Darknet skips them too.
+        net: The `[net]` section with the input size and training settings.
+        layers: One section per layer, in order; `layers[i].index == i`.
+        file: Name of the file, for messages.
+        text: The complete, unchanged text.
+        ignored: (line number, text) of stray lines that are not options. Darknet skips them too.
     """
 
     net: Section
@@ -67,7 +68,7 @@ class Cfg:
 
     @property
     def sections(self) -> tuple[Section, ...]:
-        """`[net]` and the layers."""
+        """Return the `[net]` section followed by the layers."""
         return (self.net, *self.layers)
 
     def __len__(self) -> int:
@@ -78,19 +79,21 @@ class Cfg:
 
 
 def parse_cfg(path_or_text: str | Path, file: str | None = None) -> Cfg:
-    """Reads a Darknet cfg.
+    """Parse a Darknet cfg.
 
-    As tolerant as Darknet: comments after `#` and `;`, blank lines, spaces anywhere, CRLF, a
-    byte-order mark, stray lines without `=`, an option twice (the first counts).
+    The parser is as tolerant as Darknet. It accepts comments after `#` and `;`, blank lines, spaces
+    anywhere, CRLF line ends, a byte-order mark, stray lines without `=`, and duplicate options, of
+    which the first is used.
 
     Args:
-        path_or_text: a `Path`, or a string without a line break, is a file; other strings are the
-            text itself.
-        file: name for messages; by default the file's.
+        path_or_text: A `Path` or a string without a line break is the path of a file; any other
+            string is the text itself.
+        file: Name for messages; by default the name of the file.
 
     Raises:
-        ModelFileError: no such file, larger than 1 MiB, not text, an unknown kind of section, an
-            option before the first section, or a first section that is not `[net]`; names the line.
+        ModelFileError: If the file does not exist, is larger than 1 MiB or is not text; or if it
+            contains an unknown section kind, an option before the first section, or a first section
+            other than `[net]`. The message names the line.
 
     Example:
         >>> parse_cfg("[net]\\nwidth=32\\n[conv]\\nfilters=8").layers[0].integer("filters", 1)

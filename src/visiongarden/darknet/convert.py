@@ -1,4 +1,4 @@
-"""`import_darknet`, `export_darknet`: cfg and weights files <-> models."""
+"""`import_darknet` and `export_darknet`: conversion between Darknet files and Keras models."""
 
 from __future__ import annotations
 
@@ -37,25 +37,31 @@ def import_darknet(
     epsilon: float | None = None,
     name: str | None = None,
 ) -> DarknetModel | Detector:
-    """A Keras model from a Darknet cfg, with the numbers of a .weights file.
+    """Build a Keras model from a Darknet cfg and load the weights of a .weights file.
 
     Args:
-        cfg: the file, its text, or a parsed cfg.
-        weights: the .weights file; None leaves new weights.
-        image_size: (height, width) instead of the cfg's own.
-        class_map: names of the classes, in order; as the lines of a .names file.
-        cutoff: the weights file holds the first so many layers only (as darknet53.conv.74, 74);
-            layers after them keep new weights.
-        as_parts: a `Detector` of our parts that computes the same, to be trained and recombined;
-            of a cfg that is one, such as yolov3.cfg. Else a `DarknetModel`, of any cfg.
-        dtype: of a `DarknetModel`, as there.
-        epsilon: of a `DarknetModel`, as there.
-        name: of a `DarknetModel`.
+        cfg: Path of the cfg, its text, or a parsed cfg.
+        weights: Path of the .weights file. By default the weights are newly initialized.
+        image_size: (height, width) in pixels, which replaces the size in the cfg.
+        class_map: Names of the classes in order, such as the lines of a .names file.
+        cutoff: Number of layers whose weights the file contains, if these are not all layers
+            (74 for darknet53.conv.74). The other layers keep newly initialized weights.
+        as_parts: Whether to return a `Detector` made of visiongarden's parts, which computes the
+            same and whose parts can be trained and recombined. This requires a cfg with the layers
+            of such a detector, such as yolov3.cfg. By default any supported cfg becomes a
+            `DarknetModel`.
+        dtype: Dtype policy of the `DarknetModel`.
+        epsilon: Epsilon of batch normalization in the `DarknetModel`.
+        name: Name of the `DarknetModel`.
+
+    Returns:
+        The model: a `Detector` if `as_parts`, otherwise a `DarknetModel`.
 
     Raises:
-        ModelFileError: a file is missing or not sound: names section and line of the cfg, or layer
-            and byte of the weights.
-        UserError: `as_parts`, and no detector of ours has the cfg's layers.
+        ModelFileError: If a file is missing or invalid. The message names the section and line of
+            the cfg, or the layer and byte of the weights file.
+        UserError: If `as_parts` is set and no detector made of parts has the layers of the cfg, or
+            if an argument does not apply.
 
     Example:
         >>> model = vg.import_darknet("yolov3.cfg", "yolov3.weights")
@@ -67,7 +73,7 @@ def import_darknet(
         raise UserError("cutoff goes with a weights file", fix="weights=...")
     steps = geometry(cfg, image_size)
     read = None
-    if weights is not None:  # before the graph: a wrong file is told at once
+    if weights is not None:  # Before the graph is built, so that an invalid file fails immediately.
         read = read_weights(weights, steps, cutoff)
     if as_parts:
         _refuse_with_parts(dtype=dtype, epsilon=epsilon, name=name)
@@ -76,6 +82,7 @@ def import_darknet(
             assign(traced.slots, read[1], read[0].transposed)
             parts.match_epsilon(traced.norms)
         return detector
+    # With all weights in the file, kernels start as zeros instead of random values.
     empty = read is not None and cutoff is None
     options = {} if epsilon is None else {"epsilon": epsilon}
     model = DarknetModel(cfg, image_size, class_map, dtype, empty=empty, name=name, **options)
@@ -98,18 +105,20 @@ def _refuse_with_parts(**options: Any) -> None:
 def export_darknet(
     model: keras.Model, cfg: str | Path, weights: str | Path, image_size: ImageSize | None = None
 ) -> None:
-    """Writes a model as Darknet files; an imported one gives back the very files it came from.
+    """Write a model as Darknet cfg and weights files.
+
+    For an unchanged `DarknetModel`, the files are identical to those it was imported from.
 
     Args:
-        model: a model from `import_darknet`, a `Detector` with an anchor-based head, or any Keras
-            graph of one image whose layers Darknet has.
-        cfg: where the cfg is written.
-        weights: where the weights are written.
-        image_size: (height, width) where the model leaves it open.
+        model: A model from `import_darknet`, a `Detector` with an anchor-based head, or any
+            functional Keras model with one image input whose layers exist in Darknet.
+        cfg: Path of the cfg to write.
+        weights: Path of the weights file to write.
+        image_size: (height, width) in pixels, required if the model leaves it open.
 
     Raises:
-        UserError: the model has a layer that Darknet lacks, or no size; names it. Nothing is
-            written then.
+        UserError: If the model has a layer that Darknet lacks (the message names it), or its image
+            size is not known. No file is written then.
     """
     if isinstance(model, DarknetModel):
         text, slots, header = model.cfg.text, model.slots, model.header
@@ -131,17 +140,21 @@ def import_files(
     names: str | Path | None = None,
     as_parts: bool = False,
 ) -> Path:
-    """`import_darknet`, saved as a model file.
+    """Import a Darknet network and save it as a model file.
 
     Args:
-        cfg: Darknet's .cfg.
-        weights: Darknet's .weights.
-        output: the .keras file; by default the cfg's name, in the working directory.
-        names: a text file with the classes' names, one a line.
-        as_parts: as of `import_darknet`.
+        cfg: Path of the .cfg file.
+        weights: Path of the .weights file.
+        output: Path of the .keras file to write; by default the name of the cfg with this suffix,
+            in the working directory.
+        names: Path of a text file with one class name per line.
+        as_parts: Whether to save a `Detector` made of parts; see `import_darknet`.
+
+    Returns:
+        The path of the file that was written.
 
     Raises:
-        UserError: as of `import_darknet`; or the names are not one for each class.
+        UserError: If `import_darknet` raises it, or the number of names is not that of the classes.
     """
     output = Path(output or Path(cfg).with_suffix(".keras").name)
     if output.suffix != ".keras":
@@ -153,7 +166,7 @@ def import_files(
 
 
 def read_names(path: str | Path) -> tuple[str, ...]:
-    """Names of classes, one a line; blank lines at the end do not count."""
+    """Read a file with one class name per line; blank lines at the end are ignored."""
     path = Path(path)
     if not path.is_file() or path.stat().st_size > MOST_BYTES:
         raise UserError(f"there is no file of names {path}", rule="text, one name a line")

@@ -1,4 +1,4 @@
-"""What Darknet's prediction layers give -> boxes and scores."""
+"""Decoding the outputs of Darknet's prediction layers to boxes and scores."""
 
 from __future__ import annotations
 
@@ -14,21 +14,25 @@ from visiongarden.types import ImageSize
 
 
 class DarknetDecode:
-    """Outputs of the prediction layers -> boxes in pixels, and a score for each class.
+    """Decoder of the raw predictions of a `DarknetModel`.
 
     Args:
-        heads: the prediction layers.
+        heads: The prediction layers of the network.
     """
 
     def __init__(self, heads: Sequence[Step]) -> None:
         self.heads = tuple(heads)
 
     def __call__(self, raw: dict[str, Any], image_size: ImageSize) -> tuple[Any, Any]:
-        """Boxes (batch, n, 4), xyxy pixels of the network's input, and scores (batch, n, classes).
+        """Decode raw predictions.
 
         Args:
-            raw: as the model returns it.
-            image_size: (height, width) of the network's input.
+            raw: Output of the model.
+            image_size: (height, width) of the network's input in pixels.
+
+        Returns:
+            Boxes (batch, n, 4), xyxy in pixels of the network's input, and scores
+            (batch, n, classes), both float32.
         """
         found = [_DECODE[head.kind](head, raw[name_of(head)], image_size) for head in self.heads]
         boxes, scores = zip(*found, strict=True)
@@ -36,7 +40,11 @@ class DarknetDecode:
 
 
 class _Grid:
-    """Cells of a map and the anchors of each, row after row, the anchors innermost."""
+    """Cell coordinates and anchors of a prediction map, flattened in row-major order.
+
+    The anchors of a cell follow one another. `own` is the number of values of a prediction besides
+    its class scores.
+    """
 
     def __init__(self, step: Step, size: ImageSize, own: int) -> None:
         rows, columns, _ = step.shape
@@ -52,7 +60,7 @@ class _Grid:
         self.values = step.settings["classes"] + own
 
     def flat(self, x: Any) -> Any:
-        """(batch, rows, columns, anchors * n) -> (batch, all, n), float32."""
+        """Reshape (batch, rows, columns, anchors * n) to float32 (batch, predictions, n)."""
         return ops.reshape(ops.cast(x, "float32"), (-1, self.count, self.values))
 
 
@@ -65,6 +73,7 @@ def _yolo(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
     x = grid.flat(x)
     centre = (x[..., :2] + grid.cells) * grid.stride
     if step.settings["new_coords"]:
+        # Scaled-YOLOv4: (2 sigmoid(t))² × anchor. The convolution has applied the sigmoid already.
         sides = ops.square(x[..., 2:4]) * 4 * grid.anchors
     else:
         sides = ops.exp(x[..., 2:4]) * grid.anchors
@@ -77,7 +86,8 @@ def _gaussian(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
     means, deviations = x[..., 0:8:2], x[..., 1:8:2]
     sides = ops.exp(means[..., 2:]) * grid.anchors
     centre = (means[..., :2] + grid.cells) * grid.stride
-    # The mean of the four deviations takes from the score what is unsure of the box.
+    # Localization uncertainty, the mean of the four standard deviations, lowers the score
+    # (Choi et al. 2019, arXiv 1904.04620).
     sure = 1 - ops.mean(deviations, axis=-1, keepdims=True)
     move = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[step.settings["point"]]
     return _corners(centre + move * sides, sides), x[..., 8:9] * x[..., 9:] * sure
@@ -87,12 +97,16 @@ def _region(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
     grid = _Grid(step, size, 5)
     x = grid.flat(x)
     centre = (ops.sigmoid(x[..., :2]) + grid.cells) * grid.stride
-    sides = ops.exp(x[..., 2:4]) * grid.anchors * grid.stride  # anchors count in cells
+    sides = ops.exp(x[..., 2:4]) * grid.anchors * grid.stride  # anchors are in cells, not pixels
     return _corners(centre, sides), x[..., 4:5] * x[..., 5:]
 
 
 def _detection(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
-    """YOLOv1: first the classes of all cells, then the boxes' confidences, then the boxes."""
+    """Decode the output of YOLOv1, a vector of three blocks.
+
+    The blocks are the class probabilities of all cells, then the confidences of all boxes, then the
+    boxes themselves.
+    """
     s = step.settings
     side, count, classes = s["side"], s["count"], s["classes"]
     cells = side * side

@@ -1,4 +1,4 @@
-"""Steps -> a Keras graph: one function a kind of section."""
+"""Building a Keras graph from the steps of a cfg, with one function per section kind."""
 
 from __future__ import annotations
 
@@ -27,23 +27,25 @@ from visiongarden.darknet.outputs import (
 )
 
 EPSILON = 1e-5
-"""What Darknet adds to the variance; OpenCV adds 1e-6."""
+"""Constant that Darknet's batch normalization adds to the variance; OpenCV uses 1e-6."""
 
 MOMENTUM = 0.9
+"""Momentum of the moving statistics of batch normalization in Darknet."""
 
 _INITIALIZER = "kernel_initializer"
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where an array of the weights file goes.
+    """The variable of a model that holds an array of the weights file.
 
     Attributes:
-        step: the layer.
-        array: Darknet's name and shape of it.
-        variable: what holds it in the model.
-        view: the array's shape, perhaps with an axis divided.
-        axes: the view's axes in the order of the variable's.
+        step: The layer that the array belongs to.
+        array: Name and shape of the array in Darknet.
+        variable: The variable that holds the array.
+        view: Shape of the array before its axes are permuted. It differs from `array.shape` if an
+            axis is split in two, as for depthwise kernels.
+        axes: Permutation of the view's axes that yields the variable's axes.
     """
 
     step: Step
@@ -55,7 +57,17 @@ class Slot:
 
 @dataclass
 class Drawing:
-    """A graph in the making: the tensors and weights of the layers so far."""
+    """The tensors and weights of the layers that have been built so far.
+
+    Attributes:
+        image: The input tensor.
+        empty: Whether to initialize kernels with zeros.
+        epsilon: Constant that batch normalization adds to the variance.
+        outputs: Output of each layer.
+        slots: Variables of the arrays of the weights file, in the order of the file.
+        convolutions: The convolution and batch normalization of each [convolutional] layer by
+            index, for layers that share them.
+    """
 
     image: Any
     empty: bool = False
@@ -65,11 +77,14 @@ class Drawing:
     convolutions: dict[int, tuple[Any, Any]] = field(default_factory=dict)
 
     def tensor(self, index: int) -> Any:
-        """What layer `index` gives on: (batch, h, w, c), or (batch, n) of a vector."""
+        """Return the output of layer `index`: (batch, h, w, c), or (batch, n) for a vector."""
         return self.image if index == IMAGE else self.outputs[index]
 
     def build(self, layer: Any, x: Any) -> Any:
-        """Calls a layer that has a kernel for the first time."""
+        """Call a layer with a kernel for the first time, which builds it.
+
+        The initializer is replaced during the call only, so that the layer's config is not changed.
+        """
         attribute = "depthwise_initializer" if hasattr(layer, "depth_multiplier") else _INITIALIZER
         before = getattr(layer, attribute)
         if self.empty:
@@ -82,7 +97,15 @@ class Drawing:
     def slot(
         self, step: Step, name: str, variable: Any, axes: tuple[int, ...], view: Any = None
     ) -> None:
-        """Says where the step's array of that name goes; `view` divides its axes further."""
+        """Record the variable that holds an array of a step.
+
+        Args:
+            step: The layer.
+            name: Darknet's name of the array.
+            variable: The variable that holds it.
+            axes: Permutation of the view's axes that yields the variable's axes.
+            view: Shape to which the array is reshaped first; by default its own shape.
+        """
         array = next(array for array in step.arrays if array.name == name)
         self.slots.append(Slot(step, array, variable, view or array.shape, axes))
 
@@ -90,16 +113,21 @@ class Drawing:
 def draw(
     steps: tuple[Step, ...], image: Any, empty: bool = False, epsilon: float = EPSILON
 ) -> Drawing:
-    """Calls Keras's layers on `image`, layer by layer.
+    """Build the Keras layers of a Darknet network and call them on `image`.
 
     Args:
-        steps: the layers.
-        image: (batch, height, width, channels).
-        empty: kernels are 0 at first, which saves the time of drawing random ones that a file's
-            replace.
-        epsilon: what batch normalisation adds to the variance.
+        steps: The layers of the network.
+        image: Input tensor of shape (batch, height, width, channels).
+        empty: Whether to initialize kernels with zeros. This saves the time to sample random values
+            that the values of a weights file replace.
+        epsilon: Constant that batch normalization adds to the variance.
+
+    Returns:
+        The outputs of all layers, and the variables of all arrays of the weights file.
     """
     drawing = Drawing(image, empty, epsilon)
+    # Some Keras layers return (batch, n) where Darknet has a map of one cell. Such tensors are
+    # reshaped to the map again before a layer that needs one.
     shapes = {IMAGE: tuple(image.shape[1:])} | {step.index: step.shape for step in steps}
     for step in steps:
         inputs = [drawing.tensor(index) for index in step.inputs]
@@ -113,12 +141,22 @@ def draw(
 
 
 def name_of(step: Step, what: str | None = None) -> str:
-    """Name of a layer: `layer036_conv`."""
+    """Return the name of a Keras layer, such as `layer036_conv`.
+
+    Args:
+        step: Layer of the cfg.
+        what: Suffix; by default the section kind.
+    """
     return f"layer{step.index:03}_{what or step.kind}"
 
 
 def vector(x: Any, name: str) -> Any:
-    """(batch, h, w, c) -> (batch, c * h * w), in Darknet's order: channel, row, column."""
+    """Flatten (batch, h, w, c) to (batch, c * h * w) in Darknet's order: channel, row, column.
+
+    Args:
+        x: A feature map, or a vector, which is returned unchanged.
+        name: Prefix of the names of the layers that do it.
+    """
     if len(x.shape) == 2:
         return x
     if tuple(x.shape[1:3]) != (1, 1):
@@ -184,13 +222,21 @@ def _padded(step: Step, x: Any) -> Any:
 
 
 def _is_same(step: Step) -> bool:
-    """Whether Keras's "same" pads as Darknet does: one of stride 1, or thinned out afterwards."""
+    """Return whether Keras's "same" padding equals Darknet's.
+
+    It does for stride 1, which is also the stride of a dilated convolution here (see `Every`). For
+    larger strides, Keras may pad more at the bottom and right than at the top and left.
+    """
     s = step.settings
     return 2 * s["padding"] == s["size"] - 1 and (s["strides"] == (1, 1) or s["dilation"] > 1)
 
 
 def _convolution(step: Step, channels: int) -> tuple[Any, bool]:
-    """The layer, and whether it is a depthwise one, which every backend runs fast."""
+    """Return the layer of a convolution, and whether it is a depthwise one.
+
+    A convolution with one group per channel becomes a depthwise layer, for which every backend has
+    a fast implementation.
+    """
     s = step.settings
     common = {
         "strides": 1 if s["dilation"] > 1 else s["strides"],
@@ -247,6 +293,8 @@ def _pool(drawing: Drawing, step: Step, x: Any) -> Any:
     s = step.settings
     size, strides, before = s["size"], s["strides"], s["before"]
     pads = []
+    # Only as much padding as the windows reach. Often this is none, or that of "same", so that one
+    # of Keras's pooling layers can be used.
     for side, after, stride in zip(x.shape[1:3], step.shape[:2], strides, strict=True):
         pads.append((before, max((after - 1) * stride + size - side - before, 0)))
     mean, name = step.kind == "local_avgpool", name_of(step)
@@ -323,7 +371,7 @@ def _activation(drawing: Drawing, step: Step, x: Any) -> Any:
 
 
 def _dropout(drawing: Drawing, step: Step, x: Any) -> Any:
-    rate = min(step.settings["rate"], 1 - 1e-6)
+    rate = min(step.settings["rate"], 1 - 1e-6)  # Darknet allows 1, Keras does not.
     return keras.layers.Dropout(rate, name=name_of(step))(x) if rate else x
 
 
@@ -355,7 +403,7 @@ def _detection(drawing: Drawing, step: Step, x: Any) -> Any:
 
 
 _VECTORS = {"connected", "softmax", "detection", "cost", "dropout", "empty", "activation"}
-"""Kinds that take a vector as it is."""
+"""Section kinds that accept a vector as their input."""
 
 _DRAW: dict[str, Callable[..., Any]] = {
     "Gaussian_yolo": _gaussian,

@@ -1,4 +1,7 @@
-"""A Keras model -> the plain layers and operations that it runs, blocks and sub-models opened."""
+"""Flattening a Keras model to the calls of its layers and operations.
+
+Blocks and sub-models are replaced by the layers inside them.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,15 @@ from visiongarden.layers import Composite
 
 @dataclass(frozen=True)
 class Call:
-    """One layer or operation at work.
+    """One call of a layer or operation.
 
     Attributes:
-        layer: the layer, or an operation of `keras.ops`.
-        inputs: numbers of the values that it takes.
-        outputs: numbers of the values that it gives.
-        path: names of the blocks around it and its own.
-        shapes: shapes of its inputs, batch first.
-        arguments: all that it was called with.
+        layer: The layer, or an operation of `keras.ops`.
+        inputs: Numbers of the tensors that it takes.
+        outputs: Numbers of the tensors that it returns.
+        path: Names of the enclosing blocks and of the layer, separated by slashes.
+        shapes: Shapes of its inputs, batch first.
+        arguments: Its positional arguments.
     """
 
     layer: Any
@@ -33,11 +36,17 @@ class Call:
 
 
 class Flattened:
-    """The calls of a model, each only when an output needs it; value 0 is the image.
+    """The calls of a model in depth-first order from its outputs. Tensor 0 is the image.
+
+    Darknet's layers take the output of the previous layer. In this order most inputs of a call are
+    computed by the call before it, so that few [route] sections are needed.
 
     Args:
-        model: a functional model with one input.
-        outputs: the model's outputs in the order in which they are to be reached.
+        model: A functional model with one input.
+        outputs: The model's outputs, in the order in which they are to be computed.
+
+    Attributes:
+        calls: The calls in order.
     """
 
     def __init__(self, model: keras.Model, outputs: Sequence[Any]) -> None:
@@ -49,6 +58,7 @@ class Flattened:
             self._reach(output, top)
 
     def _reach(self, wanted: Any, top: _Scope) -> None:
+        # A stack instead of recursion, whose limit a deep network would exceed.
         todo = [(wanted, top)]
         while todo:
             tensor, scope = todo[-1]
@@ -59,7 +69,7 @@ class Flattened:
                 todo.pop()
 
     def _missing(self, tensor: Any, scope: _Scope) -> list[tuple[Any, _Scope]]:
-        """What must be known before `tensor`; nothing if it is known now."""
+        """Return the tensors to compute before `tensor`; if there are none, compute `tensor`."""
         if id(tensor) in scope.inputs:
             return self._copied(tensor, scope, *scope.inputs[id(tensor)])
         layer, index, position = tensor._keras_history
@@ -91,7 +101,7 @@ class Flattened:
             scope.known[id(tensor)] = number
 
     def _inside(self, layer: Any, node: Any, scope: _Scope) -> _Scope:
-        """The graph inside a sub-model or block, drawn once for each use of it."""
+        """Return the graph inside a sub-model or block, traced once for each call of it."""
         if id(node) not in self._scopes:
             if isinstance(layer, keras.Model):
                 given, results = layer.inputs, layer.outputs
@@ -100,7 +110,7 @@ class Flattened:
                 given, results = keras.tree.flatten(fresh), keras.tree.flatten(layer.call(fresh))
             own = _Scope(f"{scope.path}/{layer.name}".lstrip("/"), {})
             own.results = list(results)
-            own.keep = given
+            own.keep = given  # The tensors stay alive, so that Python does not reuse their ids.
             for inner, outer in zip(given, node.input_tensors, strict=True):
                 own.inputs[id(inner)] = (outer, scope)
             self._scopes[id(node)] = own
@@ -109,7 +119,15 @@ class Flattened:
 
 @dataclass
 class _Scope:
-    """The tensors of one graph: the model's own, or that inside a block."""
+    """The tensors of one graph, that of the model or of a block.
+
+    Attributes:
+        path: Path of the block; empty for the model.
+        known: Numbers of the computed tensors, by id.
+        inputs: The outer tensor that is passed as each input of the block, with its scope, by id.
+        results: Outputs of the block.
+        keep: Objects to keep alive.
+    """
 
     path: str
     known: dict[int, int]

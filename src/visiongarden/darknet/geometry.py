@@ -1,7 +1,8 @@
-"""What each section of a cfg means: its inputs, the size of its output, its arrays in the file.
+"""Geometry of a cfg: the inputs, output shape and stored arrays of every layer.
 
-Numbers only, no Keras: a cfg that asks for too much, or a weights file that is too short, is
-refused before any memory is taken. The facts are those of Darknet's own parser (public domain).
+This module computes numbers only and does not use Keras. A cfg that describes too large a network,
+or a weights file of the wrong length, is therefore rejected before any memory is allocated. The
+rules follow Darknet's parser (public domain).
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ from visiongarden.darknet.section import Section
 from visiongarden.errors import ModelFileError
 
 Shape = tuple[int, int, int]
-"""Height, width, channels."""
+"""(height, width, channels)."""
 
 IMAGE = -1
-"""Stands for the image where an input is named."""
+"""Index of the image among the inputs of a layer."""
 
 MOST_VALUES = 2**31
-"""Most values of all weights, and of one layer's output: 8 GiB of float32."""
+"""Maximum number of values of all weights, and of one layer's output: 8 GiB of float32."""
 
 MOST_SIDE = 2**15
+"""Maximum side of the input image in pixels."""
 
 _ACTIVATIONS = (
     "elu gelu hard_mish hardswish hardtan leaky lhtan linear loggy logistic mish "
@@ -33,35 +35,41 @@ _ACTIVATIONS = (
     "relie relu relu6 revleaky selu stair swish tanh"
 )
 ACTIVATIONS = frozenset(_ACTIVATIONS.split())
-"""Names of Darknet's activations."""
+"""Names of the supported activations."""
 
 HEADS = ("yolo", "Gaussian_yolo", "region", "detection")
-"""Kinds of section that predict boxes."""
+"""Section kinds that predict boxes."""
 
 
 @dataclass(frozen=True)
 class Array:
-    """One array of a weights file: its name, and its shape in the file's order."""
+    """One array of a weights file.
+
+    Attributes:
+        name: Darknet's name of the array.
+        shape: Shape in the axis order of the file.
+    """
 
     name: str
     shape: tuple[int, ...]
 
     @property
     def count(self) -> int:
-        """Number of values."""
+        """Return the number of values."""
         return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One layer.
+    """One layer of a Darknet network.
 
     Attributes:
-        section: where it stands in the cfg.
-        inputs: layers whose outputs it takes, the previous one first; `IMAGE` is the image.
-        shape: height, width and channels of its output.
-        arrays: what the weights file holds for it, in order.
-        settings: its numbers, checked.
+        section: Section of the cfg that defines the layer.
+        inputs: Indices of the layers whose outputs it takes, the previous one first; `IMAGE` is the
+            image.
+        shape: (height, width, channels) of its output.
+        arrays: Its arrays in the weights file, in order.
+        settings: The validated options, under the names that `draw` uses.
     """
 
     section: Section
@@ -72,18 +80,18 @@ class Step:
 
     @property
     def kind(self) -> str:
-        """Kind of the section."""
+        """Return the kind of the section."""
         return self.section.kind
 
     @property
     def index(self) -> int:
-        """Position among the layers, from 0."""
+        """Return the position among the layers, from 0."""
         return self.section.index
 
 
 @dataclass
 class _Walk:
-    """The layers so far."""
+    """The layers that have been processed so far."""
 
     image: Shape
     steps: list[Step] = field(default_factory=list)
@@ -93,15 +101,19 @@ class _Walk:
 
 
 def geometry(cfg: Cfg, image_size: tuple[int, int] | None = None) -> tuple[Step, ...]:
-    """Every layer of a cfg with its sizes.
+    """Compute inputs, output shape and arrays of every layer of a cfg.
 
     Args:
-        cfg: the parsed file.
-        image_size: (height, width) instead of the cfg's own.
+        cfg: The parsed cfg.
+        image_size: (height, width) in pixels, which replaces the size in the cfg.
+
+    Returns:
+        One step per layer, in order.
 
     Raises:
-        ModelFileError: an option is not sound, a layer refers to none, sizes do not fit, or a kind
-            or option is not supported; names line and layer.
+        ModelFileError: If an option is invalid, a layer refers to a layer that does not exist,
+            shapes do not fit together, or a section kind or option is not supported. The message
+            names the line and the layer.
     """
     for section in cfg:
         if section.kind not in _RULES:
@@ -130,7 +142,11 @@ def geometry(cfg: Cfg, image_size: tuple[int, int] | None = None) -> tuple[Step,
 
 
 def values_of(steps: tuple[Step, ...]) -> int:
-    """How many values the weights file holds after its header."""
+    """Return the number of values in the weights file of a network.
+
+    Raises:
+        ModelFileError: If there are more than `MOST_VALUES`.
+    """
     total = sum(array.count for step in steps for array in step.arrays)
     if total > MOST_VALUES:
         raise ModelFileError(
@@ -142,7 +158,11 @@ def values_of(steps: tuple[Step, ...]) -> int:
 
 
 def image_shape(cfg: Cfg, image_size: tuple[int, int] | None = None) -> Shape:
-    """Height, width and channels of the image that the network takes."""
+    """Return (height, width, channels) of the network's input.
+
+    Raises:
+        ModelFileError: If `[net]` specifies no size and `image_size` is None.
+    """
     net = cfg.net
     sides = [net.integer(side, 0, least=1, most=MOST_SIDE) for side in ("height", "width")]
     if 0 in sides and image_size is None:
@@ -184,7 +204,7 @@ def _activation(section: Section, default: str) -> str:
 
 
 def _strides(section: Section, default: int = 1) -> tuple[int, int]:
-    """Stride down and across."""
+    """Return the (vertical, horizontal) strides."""
     both = section.integer("stride", default, least=1, most=1024)
     return (
         section.integer("stride_y", both, least=1, most=1024),
@@ -202,6 +222,7 @@ def _convolutional(section: Section, walk: _Walk, above: int) -> Step:
     size = section.integer("size", 1, least=1, most=1024)
     groups = section.integer("groups", 1, least=1)
     strides = _strides(section)
+    # As in Darknet's parser: a 1×1 kernel has no dilation, and `pad` overrides `padding`.
     dilation = section.integer("dilation", 1, least=1, most=1024) if size > 1 else 1
     padding = section.integer("padding", 0, least=0, most=1024)
     if section.flag("pad"):
@@ -262,7 +283,7 @@ def _local(section: Section, walk: _Walk, above: int) -> Step:
     size = section.integer("size", 1, least=1, most=1024)
     stride = section.integer("stride", 1, least=1, most=1024)
     padding = int(section.flag("pad"))
-    # With padding the output covers every cell of the input, whatever the kernel's size.
+    # Darknet computes the size of a padded map as if the kernel had one cell.
     reach = 1 if padding else size
     rows, columns = ((side - reach) // stride + 1 for side in (height, width))
     cells = max(rows, 0) * max(columns, 0)
@@ -291,6 +312,7 @@ def _pool(section: Section, walk: _Walk, above: int) -> Step:
     height, width, channels = walk.shape_of(above)
     strides = _strides(section)
     size = section.integer("size", section.integer("stride", 1), least=1, most=1024)
+    # `padding` of a pooling layer is the sum of both sides, unlike that of a convolution.
     padding = section.integer("padding", size - 1, least=0, most=2048)
     sides = [
         (side + padding - size) // stride + 1
@@ -441,7 +463,7 @@ def _softmax(section: Section, walk: _Walk, above: int) -> Step:
 
 def _anchors(section: Section, total: int) -> list[tuple[float, float]]:
     values = list(section.numbers("anchors", least=0))[: 2 * total]
-    values += [0.5] * (2 * total - len(values))  # what Darknet takes for those left out
+    values += [0.5] * (2 * total - len(values))  # Darknet's default for missing anchors
     return list(zip(values[::2], values[1::2], strict=True))
 
 
@@ -526,7 +548,7 @@ _RULES: dict[str, _Rule] = {
     "avgpool": _avgpool,
     "batchnorm": _batchnorm,
     "connected": _connected,
-    "contrastive": _same,  # judges embeddings while training; changes nothing
+    "contrastive": _same,  # a loss on embeddings, which is the identity at inference
     "convolutional": _convolutional,
     "cost": _same,
     "crop": _crop,

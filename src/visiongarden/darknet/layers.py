@@ -1,4 +1,4 @@
-"""Layers that only Darknet has: its paddings, orders of channels and sums of unequal maps."""
+"""Layers that Keras lacks: Darknet's padding, channel orders and sums of maps of unequal size."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from keras import ops
 from visiongarden.registry import register
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
-"""(top, bottom), (left, right), in cells."""
+"""((top, bottom), (left, right)), in cells of a feature map."""
 
 
 @register
 class PaddedPool(keras.layers.Layer):
-    """Pooling over a padded map; what is padded counts neither for the maximum nor for the mean.
+    """Max or average pooling with explicit padding, which does not affect the result.
 
     Args:
-        size: side of the window.
-        strides: down and across.
-        pads: (top, bottom), (left, right).
-        mean: the mean instead of the maximum.
-        **kwargs: `name`, `dtype`, `trainable`.
+        size: Side of the square window.
+        strides: (vertical, horizontal) strides.
+        pads: Padding as ((top, bottom), (left, right)).
+        mean: Whether to compute the average instead of the maximum.
+        **kwargs: `name`, `dtype` and `trainable` of the layer.
     """
 
     def __init__(
@@ -33,13 +33,16 @@ class PaddedPool(keras.layers.Layer):
         self.size, self.strides, self.pads, self.mean = size, strides, pads, mean
 
     def call(self, x: Any) -> Any:
-        """Pads and pools."""
+        """Pool a feature map of shape (batch, height, width, channels)."""
         pads = ((0, 0), *(tuple(pair) for pair in self.pads), (0, 0))
         strides = tuple(self.strides)
         if not self.mean:
+            # A value so low that the padding is never the maximum.
             least = float(np.finfo(np.float16).min) if "16" in self.compute_dtype else -3.4e38
             x = ops.pad(x, pads, constant_values=least)
             return ops.max_pool(x, self.size, strides, "valid")
+        # Dividing by the pooled mask of the cells inside the map leaves the padding out of the
+        # average.
         total = ops.average_pool(ops.pad(x, pads), self.size, strides, "valid")
         inside = ops.average_pool(
             ops.pad(ops.ones_like(x[:1, :, :, :1]), pads), self.size, strides, "valid"
@@ -47,7 +50,7 @@ class PaddedPool(keras.layers.Layer):
         return total / inside
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Batch and channels stay."""
+        """Return the shape of the output; batch size and channels are those of the input."""
         sides = (
             (side + sum(pair) - self.size) // stride + 1
             for side, pair, stride in zip(input_shape[1:3], self.pads, self.strides, strict=True)
@@ -57,15 +60,15 @@ class PaddedPool(keras.layers.Layer):
 
 @register
 class Reorg(keras.layers.Layer):
-    """Blocks of cells become channels: (h, w, c) -> (h / s, w / s, c * s * s).
+    """Space-to-depth in Darknet's channel order: (h, w, c) becomes (h / s, w / s, c * s * s).
 
-    With `old`, as YOLOv2's weights need it, Darknet reads the map as if it had c / s**2 channels
-    and s times the sides, and sorts that one: an error that became the format.
+    With `old`, the order is that of [reorg] in YOLOv2. There Darknet treats the map as if it had
+    c / s² channels and sides s times as long, a bug that the published weights depend on.
 
     Args:
-        stride: side of a block.
-        old: YOLOv2's order.
-        **kwargs: `name`, `dtype`, `trainable`.
+        stride: Side of a block of cells.
+        old: Whether to use the order of YOLOv2.
+        **kwargs: `name`, `dtype` and `trainable` of the layer.
     """
 
     def __init__(self, stride: int, old: bool = False, **kwargs: Any) -> None:
@@ -73,9 +76,9 @@ class Reorg(keras.layers.Layer):
         self.stride, self.old = stride, old
 
     def call(self, x: Any) -> Any:
-        """Sorts the values anew; none changes."""
+        """Rearrange a feature map of shape (batch, height, width, channels)."""
         s, (rows, columns, channels) = self.stride, x.shape[1:]
-        x = ops.transpose(x, (0, 3, 1, 2))
+        x = ops.transpose(x, (0, 3, 1, 2))  # Darknet's order is defined channels first.
         # Darknet's loops: out[dy, dx, c][i, j] = in[c][i * s + dy, j * s + dx]
         if self.old:
             few = channels // s**2
@@ -87,19 +90,19 @@ class Reorg(keras.layers.Layer):
         return ops.transpose(x, (0, 2, 3, 1))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Fewer cells, more channels."""
+        """Return (batch, height / stride, width / stride, channels * stride²)."""
         batch, rows, columns, channels = input_shape
         return (batch, rows // self.stride, columns // self.stride, channels * self.stride**2)
 
 
 @register
 class ChannelGroup(keras.layers.Layer):
-    """One of `groups` equal shares of the channels.
+    """Slice of the channels: one of several groups of equal size.
 
     Args:
-        groups: number of shares.
-        group: which, from 0.
-        **kwargs: `name`, `dtype`, `trainable`.
+        groups: Number of groups.
+        group: Index of the group to return, from 0.
+        **kwargs: `name`, `dtype` and `trainable` of the layer.
     """
 
     def __init__(self, groups: int, group: int, **kwargs: Any) -> None:
@@ -107,27 +110,28 @@ class ChannelGroup(keras.layers.Layer):
         self.groups, self.group = groups, group
 
     def call(self, x: Any) -> Any:
-        """Cuts the share out."""
+        """Slice a tensor along its last axis."""
         count = x.shape[-1] // self.groups
         return x[..., self.group * count : (self.group + 1) * count]
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """A share of the channels."""
+        """Return the input's shape with the channels divided by the number of groups."""
         return (*input_shape[:-1], input_shape[-1] // self.groups)
 
 
 @register
 class UnequalSum(keras.layers.Layer):
-    """Sum of maps, as large as the first: common channels are added, larger maps are sub-sampled.
+    """Sum of feature maps of different sizes, Darknet's [shortcut].
 
-    Darknet's [shortcut]; with `weights` each map has a factor, or one for each channel.
-
-    Input: a list of maps; output: the size of the first.
+    The output has the shape of the first map. Larger maps are subsampled, and maps with fewer
+    channels contribute to the first channels only. With `weights`, the sum is weighted by learned
+    factors.
 
     Args:
-        weights: none, or how many factors a map has: 1, or as many as the channels.
-        normalization: "none"; "relu" or "softmax" make the factors of a channel add up to 1.
-        **kwargs: `name`, `dtype`, `trainable`.
+        weights: Number of factors per map: None for a plain sum, 1, or the number of channels.
+        normalization: Normalization of the factors over the maps: "none", "relu" or "softmax"; the
+            last two make the factors add up to 1.
+        **kwargs: `name`, `dtype` and `trainable` of the layer.
     """
 
     def __init__(
@@ -138,19 +142,20 @@ class UnequalSum(keras.layers.Layer):
         self.factors: Any = None
 
     def build(self, input_shape: Any) -> None:
-        """One factor for each map, or for each channel of each map."""
+        """Create the factors, of shape (maps, 1) or (maps, channels)."""
         if self.count:
             self.factors = self.add_weight(
                 shape=(len(input_shape), self.count), initializer="ones", name="factors"
             )
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments; the attribute `weights` is Keras's own."""
+        """Return the constructor arguments."""
+        # Keras cannot read them off the attributes, because `weights` is a property of its layers.
         config = {"weights": self.count, "normalization": self.normalization}
         return super().get_config() | config
 
     def call(self, maps: Any) -> Any:
-        """Adds the maps up."""
+        """Add up a list of maps of shape (batch, height, width, channels)."""
         factors = self._normalized()
         first = maps[0]
         rows, columns, channels = first.shape[1:]
@@ -173,20 +178,23 @@ class UnequalSum(keras.layers.Layer):
             factors = ops.relu(factors)
         else:
             factors = ops.exp(factors - ops.max(factors, axis=0, keepdims=True))
-        return factors / (ops.sum(factors, axis=0, keepdims=True) + 1e-4)
+        return factors / (ops.sum(factors, axis=0, keepdims=True) + 1e-4)  # Darknet's epsilon
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """That of the first map."""
+        """Return the shape of the first map."""
         return tuple(input_shape[0])
 
 
 @register
 class Every(keras.layers.Layer):
-    """Every n-th cell: what a stride leaves of a map.
+    """Subsampling of a feature map to every n-th cell.
+
+    Keras's convolutions do not support strides together with dilation; this layer applies the
+    stride to the output of a dilated convolution.
 
     Args:
-        strides: down and across.
-        **kwargs: `name`, `dtype`, `trainable`.
+        strides: (vertical, horizontal) strides.
+        **kwargs: `name`, `dtype` and `trainable` of the layer.
     """
 
     def __init__(self, strides: tuple[int, int], **kwargs: Any) -> None:
@@ -194,25 +202,25 @@ class Every(keras.layers.Layer):
         self.strides = strides
 
     def call(self, x: Any) -> Any:
-        """Leaves the others out."""
+        """Subsample a feature map of shape (batch, height, width, channels)."""
         return x[:, :: self.strides[0], :: self.strides[1]]
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Sides divided by the strides, rounded up."""
+        """Return the input's shape with the sides divided by the strides, rounded up."""
         sides = (-(-n // s) for n, s in zip(input_shape[1:3], self.strides, strict=True))
         return (input_shape[0], *sides, input_shape[3])
 
 
 @register
 class LocalConv(keras.layers.Layer):
-    """A convolution with a kernel of its own for each cell (YOLOv1).
+    """Locally connected layer: a convolution with a separate kernel for each cell (YOLOv1).
 
     Args:
-        filters: channels of the output.
-        size: side of the kernels.
-        stride: step of the kernels.
-        padding: cells of zeros on every side.
-        **kwargs: `name`, `dtype`, `trainable`.
+        filters: Number of output channels.
+        size: Side of the square kernels.
+        stride: Stride of the kernels.
+        padding: Zero padding on every side, in cells.
+        **kwargs: `name`, `dtype` and `trainable` of the layer.
     """
 
     def __init__(self, filters: int, size: int, stride: int, padding: int, **kwargs: Any) -> None:
@@ -221,7 +229,7 @@ class LocalConv(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.HeNormal()
 
     def build(self, input_shape: Any) -> None:
-        """A kernel and a bias for each cell of the output."""
+        """Create a kernel and a bias for each cell of the output."""
         _, rows, columns, _ = self.compute_output_shape(input_shape)
         inside = self.size**2 * input_shape[3]
         self.kernel = self.add_weight(
@@ -234,7 +242,14 @@ class LocalConv(keras.layers.Layer):
         )
 
     def call(self, x: Any) -> Any:
-        """Multiplies each patch by its own kernel."""
+        """Multiply each patch of a feature map by the kernel of its cell.
+
+        Args:
+            x: Tensor of shape (batch, height, width, channels).
+
+        Returns:
+            A tensor of shape (batch, rows, columns, filters).
+        """
         _, rows, columns, _ = self.compute_output_shape(tuple(x.shape))
         pad = (self.padding, self.padding)
         x = ops.pad(x, ((0, 0), pad, pad, (0, 0)))
@@ -252,7 +267,8 @@ class LocalConv(keras.layers.Layer):
         return ops.reshape(found, (-1, rows, columns, self.filters)) + self.bias
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """With padding every cell of the input is a centre."""
+        """Return the shape of the output."""
+        # Darknet computes the size of a padded map as if the kernel had one cell.
         reach = 1 if self.padding else self.size
         sides = ((side - reach) // self.stride + 1 for side in input_shape[1:3])
         return (input_shape[0], *sides, self.filters)
@@ -260,24 +276,26 @@ class LocalConv(keras.layers.Layer):
 
 @register
 class SharedConv(keras.layers.Layer):
-    """Convolves with the kernel of another layer, perhaps with another dilation.
+    """Convolution that shares the kernel and bias of another layer; the dilation may differ.
 
-    Has no weights of its own; it is made again from the cfg, not from its config.
+    The layer has no weights. It is built again from the cfg, not from its config.
 
     Args:
-        of: the layer that owns the kernel.
-        dilation: distance between the kernel's cells.
-        padding: cells of zeros on every side, for a dilation of 1.
-        **kwargs: `name`, `dtype`.
+        of: The convolution that owns the kernel.
+        dilation: Dilation rate.
+        padding: Zero padding on every side for a dilation rate of 1, in cells.
+        **kwargs: `name` and `dtype` of the layer.
     """
 
     def __init__(self, of: keras.layers.Conv2D, dilation: int, padding: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        object.__setattr__(self, "_of", of)  # not tracked: its weights belong to the other layer
+        # Keras would track an ordinary attribute as a sublayer, so that the weights of `of` would
+        # belong to this layer too.
+        object.__setattr__(self, "_of", of)
         self.dilation, self.padding = dilation, padding
 
     def call(self, x: Any) -> Any:
-        """Convolution of stride 1."""
+        """Convolve a feature map of shape (batch, height, width, channels) with stride 1."""
         of: Any = getattr(self, "_of")  # noqa: B009
         pad = (self.padding * self.dilation,) * 2
         x = ops.pad(x, ((0, 0), pad, pad, (0, 0)))
@@ -285,7 +303,7 @@ class SharedConv(keras.layers.Layer):
         return x if of.bias is None else x + of.bias
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """As many channels as the kernel has filters."""
+        """Return the shape of the output, which has as many channels as the kernel has filters."""
         of: Any = getattr(self, "_of")  # noqa: B009
         more = 2 * self.padding * self.dilation - (of.kernel_size[0] - 1) * self.dilation
         return (input_shape[0], *(side + more for side in input_shape[1:3]), of.filters)

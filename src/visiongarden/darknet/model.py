@@ -1,4 +1,4 @@
-"""`DarknetModel`: a network that a cfg describes, as a plain Keras graph."""
+"""`DarknetModel`: the network described by a Darknet cfg, as a functional Keras model."""
 
 from __future__ import annotations
 
@@ -26,24 +26,28 @@ from visiongarden.types import ClassMap, Detections, ImageSize, Placement
 
 @register
 class DarknetModel(SavedAsParts, keras.Model):
-    """Image -> what Darknet's prediction layers give, drawn layer by layer from a cfg.
+    """Model with the layers of a Darknet cfg.
 
-    Takes (batch, height, width, channels) images, float RGB from 0 to 1. A detector returns a dict,
-    name of the [yolo] or [region] layer -> (batch, rows, columns, anchors * n), as Darknet's own
-    layer has it, channels last; another network returns the vector (batch, n) or the map of its
-    last layer. Weights have paths such as `layer036_conv/kernel`.
+    The model takes images of shape (batch, height, width, channels), float RGB from 0 to 1. A
+    detector returns a dict from the name of each [yolo], [Gaussian_yolo] or [region] layer to its
+    output, of shape (batch, rows, columns, anchors * n): the output of Darknet's layer, but
+    channels last; for [detection] (YOLOv1) it is a vector. Any other network returns the output of
+    its last layer, as a vector (batch, n) or a feature map. Paths of weights look like
+    `layer036_conv/kernel`.
 
     Args:
-        cfg: a parsed cfg, or its path or text.
-        image_size: (height, width) instead of the cfg's own.
-        class_map: names of the classes; written into the file.
-        dtype: Keras dtype policy of every layer; None takes the one in force.
-        epsilon: what batch normalisation adds to the variance; 1e-6 gives OpenCV's numbers.
-        empty: kernels of 0, for weights that follow at once.
-        name: of the model.
+        cfg: A parsed cfg, or its path or text.
+        image_size: (height, width) in pixels, which replaces the size in the cfg.
+        class_map: Class map, or a sequence of class names; it is saved with the model.
+        dtype: Keras dtype policy of every layer; None uses the global policy.
+        epsilon: Constant that batch normalization adds to the variance. The default is Darknet's;
+            1e-6 reproduces OpenCV, whose outputs differ by up to 0.03 on small real networks.
+        empty: Whether to initialize kernels with zeros, which saves time if weights are assigned
+            afterwards.
+        name: Name of the model.
 
     Raises:
-        ModelFileError: the cfg is not sound, or asks for what is not supported.
+        ModelFileError: If the cfg is invalid, or requires a feature that is not supported.
     """
 
     task: ClassVar[str] = "detection"
@@ -78,11 +82,15 @@ class DarknetModel(SavedAsParts, keras.Model):
 
     @property
     def every_layer(self) -> keras.Model:
-        """The same network, giving the output of each layer of the cfg, to compare or to reuse."""
+        """Build a model on the same layers that returns the output of every layer of the cfg."""
         return keras.Model(self.inputs, list(self.layer_outputs), name="every_layer")
 
     def decode(self) -> DarknetDecode:
-        """What turns the outputs into boxes and scores: `decode(raw, image_size)`."""
+        """Return the function that decodes the model's outputs to boxes and scores.
+
+        Raises:
+            UserError: If the network predicts no boxes.
+        """
         if not self.heads:
             raise UserError(f"{self.cfg.file} predicts no boxes", rule=f"one of {', '.join(HEADS)}")
         return DarknetDecode(self.heads)
@@ -93,14 +101,20 @@ class DarknetModel(SavedAsParts, keras.Model):
         manner: Manner = "scripts",
         value_range: ValueRange | None = None,
     ) -> tuple[np.ndarray, Placement]:
-        """The image as the network wants it, and where it lies there.
+        """Resize an image to the network's input size.
 
-        Stretched to the network's size; with `letter_box=1` in the cfg, on a grey canvas.
+        The image is stretched, or letterboxed if the cfg contains `letter_box=1`.
 
         Args:
-            image: what `visiongarden.data.to_pixels` takes, as uint8 RGB (height, width, 3).
-            manner: of resizing: by OpenCV, as Darknet's scripts do, or as its program does.
-            value_range: of arrays whose values are in another range, as (0, 1).
+            image: An image that `visiongarden.data.to_pixels` accepts, such as a uint8 RGB array
+                of shape (height, width, 3).
+            manner: Resizing mode: "scripts" resizes with OpenCV as Darknet's Python scripts do,
+                "program" with the arithmetic of Darknet's program.
+            value_range: Value range of arrays that do not use 0 to 255, such as (0, 1).
+
+        Returns:
+            A float32 array of shape (height, width, channels) with values from 0 to 1, and the
+            placement of the image in it.
         """
         image = _coloured(to_pixels(image, value_range), self.inputs[0].shape[-1])
         place = letterboxed if self.cfg.net.flag("letter_box") else stretched
@@ -115,22 +129,27 @@ class DarknetModel(SavedAsParts, keras.Model):
         manner: Manner = "scripts",
         value_range: ValueRange | None = None,
     ) -> Detections:
-        """Detections as Darknet finds them, in pixels of the image, best first.
+        """Detect objects in an image, with Darknet's preprocessing and suppression.
 
         Args:
-            image: a file, a Pillow image or an array; see `visiongarden.data.to_pixels`.
-            score: scores have to be above it; Darknet's `-thresh`.
-            overlap: a box whose IoU with a better one of its class is above it is left out.
-            clip: cut the boxes at the image's border, which Darknet does only for COCO's JSON.
-            manner: "scripts" as Darknet's Python scripts: OpenCV's resizing, plain IoU; "program"
-                as `darknet detector test`: its own resizing, and the cfg's kind of overlap.
-            value_range: of arrays whose values are in another range, as (0, 1).
+            image: A file, a Pillow image or an array; see `visiongarden.data.to_pixels`.
+            score: Minimum score, exclusive; Darknet's `-thresh`.
+            overlap: Suppression threshold. A box is removed if its IoU with a box of the same class
+                and a higher score exceeds it.
+            clip: Whether to clip boxes to the image. Darknet does so only for COCO's JSON.
+            manner: "scripts" for the mode of Darknet's Python scripts, with OpenCV's resizing and
+                IoU; "program" for that of `darknet detector test`, with Darknet's resizing and the
+                overlap measure of the cfg (`nms_kind`).
+            value_range: Value range of arrays that do not use 0 to 255, such as (0, 1).
+
+        Returns:
+            The detections in pixels of the image, sorted by descending score.
 
         Raises:
-            UserError: the network predicts no boxes, or the image is not sound.
-            DataError: the file cannot be decoded.
+            UserError: If the network predicts no boxes, or the image is invalid.
+            DataError: If the file cannot be decoded.
         """
-        self.decode()  # a network without boxes is refused before the image is read
+        self.decode()  # Raise the error of a network without boxes before reading the image.
         pixels = to_pixels(image, value_range)
         candidates = self.candidates(pixels, manner)
         size = (pixels.shape[0], pixels.shape[1])
@@ -139,11 +158,15 @@ class DarknetModel(SavedAsParts, keras.Model):
     def candidates(
         self, image: np.ndarray, manner: Manner = "scripts"
     ) -> tuple[np.ndarray, np.ndarray]:
-        """All boxes (n, 4) in shares of the image's sides, and their scores (n, classes).
+        """Predict all boxes and scores of an image, before any threshold or suppression.
 
         Args:
-            image: uint8 RGB (height, width, 3).
-            manner: of resizing.
+            image: uint8 RGB array of shape (height, width, 3).
+            manner: Resizing mode, "scripts" or "program"; see `detect`.
+
+        Returns:
+            Boxes (n, 4), xyxy as fractions of the image's width and height, and scores
+            (n, classes).
         """
         canvas, placement = self.place(image, manner)
         boxes, scores = self.decode()(self.predict_on_batch(canvas[None]), self.image_size)
@@ -161,7 +184,20 @@ class DarknetModel(SavedAsParts, keras.Model):
         clip: bool = False,
         manner: Manner = "scripts",
     ) -> Detections:
-        """What `detect` makes of `candidates`; `size` is (height, width) of the image."""
+        """Apply threshold and suppression to the result of `candidates`, as `detect` does.
+
+        Args:
+            boxes: Boxes (n, 4), xyxy as fractions of the image's width and height.
+            scores: Scores (n, classes).
+            size: (height, width) of the image in pixels.
+            score: Minimum score, exclusive.
+            overlap: Suppression threshold.
+            clip: Whether to clip boxes to the image.
+            manner: "scripts" for IoU, "program" for the overlap measure of the cfg.
+
+        Returns:
+            The detections in pixels of the image, sorted by descending score.
+        """
         kind = self.heads[-1].settings if manner == "program" else {}
         whole = np.array([size[1], size[0]] * 2, np.float32)
         found = DarknetNms.of(kind, score, overlap)(boxes, scores)
@@ -171,11 +207,17 @@ class DarknetModel(SavedAsParts, keras.Model):
         return found
 
     def classify(self, image: Any, value_range: ValueRange | None = None) -> np.ndarray:
-        """Scores (classes,) of the middle of the image, as `darknet classifier predict` has them.
+        """Classify the center crop of an image, as `darknet classifier predict` does.
 
         Args:
-            image: a file, a Pillow image or an array; see `visiongarden.data.to_pixels`.
-            value_range: of arrays whose values are in another range, as (0, 1).
+            image: A file, a Pillow image or an array; see `visiongarden.data.to_pixels`.
+            value_range: Value range of arrays that do not use 0 to 255, such as (0, 1).
+
+        Returns:
+            The network's output, one score per class, shape (classes,).
+
+        Raises:
+            UserError: If the network predicts boxes.
         """
         if self.heads:
             raise UserError(f"{self.cfg.file} predicts boxes", fix="model.detect(image)")
@@ -185,7 +227,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         return scores
 
     def get_config(self) -> dict[str, Any]:
-        """The cfg itself, the image size and the classes; no layer is written."""
+        """Return the text of the cfg, the image size and the class map, but no layers."""
         classes = self.class_map
         return {
             "name": self.name,
@@ -201,11 +243,13 @@ class DarknetModel(SavedAsParts, keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        """The model that `get_config` described, with new weights."""
+        """Build a model with new weights from the result of `get_config`."""
         classes, header = config.get("class_map"), config.get("header", (0, 2, 5, 0))
         text = config.get("cfg")
         if not isinstance(text, str):
             raise ModelFileError("the model's config holds no cfg")
+        # `parse_cfg` takes a string without a line break as a path. A model file must never make
+        # it read another file.
         model = cls(
             parse_cfg("\n" * ("\n" not in text) + text, file=str(config.get("file"))),
             image_size=config.get("image_size"),
@@ -222,7 +266,7 @@ class DarknetModel(SavedAsParts, keras.Model):
 def _coloured(image: np.ndarray, channels: int) -> np.ndarray:
     if channels == 3 or image.ndim != 3 or image.shape[2] != 3:
         return image
-    if channels == 1:  # as the library does that reads Darknet's images
+    if channels == 1:  # ITU-R BT.601 luma in the 8-bit arithmetic of stb_image, Darknet's decoder
         grey = image.astype(np.int64) @ np.array([77, 150, 29]) >> 8
         return grey.astype(np.uint8)[..., None]
     raise UserError(
@@ -232,7 +276,8 @@ def _coloured(image: np.ndarray, channels: int) -> np.ndarray:
 
 def _outputs(steps: Sequence[Step], heads: Sequence[Step], tensors: Sequence[Any]) -> Any:
     if heads:
-        # What nobody reads (embeddings that only training compares) keeps its weights as an output.
+        # Layers whose output is unused, such as embeddings for the contrastive loss, become outputs
+        # too: Keras leaves unreachable layers out of a model, so their weights would not be saved.
         read = {index for step in steps for index in step.inputs}
         loose = [s for s in steps if s.index not in read and s not in heads]
         return {name_of(step): tensors[step.index] for step in (*heads, *loose)}

@@ -1,4 +1,4 @@
-"""Darknet's non-maximum suppression: greedy, class by class, by IoU or distance-IoU."""
+"""Darknet's non-maximum suppression: greedy and per class, by IoU or distance-IoU."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from visiongarden.types import Detections
 
 
 class DarknetNms(Value):
-    """Keeps the best of boxes that overlap; a box counts once for each of its classes.
+    """Darknet's greedy non-maximum suppression.
+
+    Every class of a box whose score exceeds the threshold is a separate detection, and classes are
+    suppressed independently.
 
     Attributes:
-        score_threshold: scores have to be above it.
-        iou_threshold: a box is left out whose overlap with a better one of its class is above it.
-        power: with it the overlap is IoU less (d² / c²) ** power: d the distance of the centres, c
-            the diagonal around both boxes (Zheng et al. 2019, distance-IoU; their power is 1).
+        score_threshold: Minimum score, exclusive.
+        iou_threshold: Overlap with a higher-scoring box of the same class above which a box is
+            removed.
+        power: If set, the overlap is the distance-IoU, IoU - (d² / c²) ** power, where d is the
+            distance of the box centers and c the diagonal of the smallest box that encloses both
+            (Zheng et al. 2019, arXiv 1911.08287, where the power is 1). If None, it is the IoU.
     """
 
     score_threshold: Share = 0.25
@@ -27,18 +32,29 @@ class DarknetNms(Value):
 
     @classmethod
     def of(cls, settings: Any, score: float, overlap: float) -> DarknetNms:
-        """The kind that the last prediction layer's section names."""
-        # Darknet's "greedynms" takes the distance into account too, with a fixed power.
+        """Create the suppression that a prediction layer's section specifies.
+
+        Args:
+            settings: Settings of the layer, with `nms_kind` and `beta_nms`; an empty mapping
+                selects IoU.
+            score: Minimum score, exclusive.
+            overlap: Overlap threshold.
+        """
+        # Despite its name, Darknet's "greedynms" uses the distance too, with a fixed power.
         powers = {"greedynms": 0.6, "diounms": settings.get("beta_nms", 0.6)}
         power = powers.get(settings.get("nms_kind", "default"))
         return cls(score_threshold=score, iou_threshold=overlap, power=power)
 
     def __call__(self, boxes: np.ndarray, scores: np.ndarray) -> Detections:
-        """The detections of one image, best first.
+        """Suppress the overlapping boxes of one image.
 
         Args:
-            boxes: float32 (n, 4), xyxy; shares of the image's sides, as distances depend on them.
-            scores: float32 (n, classes), 0 to 1.
+            boxes: float32 array (n, 4), xyxy as fractions of the image's width and height. The
+                distance term depends on these units.
+            scores: float32 array (n, classes), 0 to 1.
+
+        Returns:
+            The detections in the same units, sorted by descending score.
         """
         rows, classes = np.nonzero(scores > self.score_threshold)
         values = scores[rows, classes]

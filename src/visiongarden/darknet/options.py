@@ -1,4 +1,4 @@
-"""Options that Darknet's parser reads, by kind of section."""
+"""The options that Darknet's parser reads in each section kind."""
 
 from __future__ import annotations
 
@@ -78,10 +78,13 @@ _OPTIONS = {
 
 
 def refuse_unknown(section: Section) -> None:
-    """Raises where a section has an option that Darknet does not read there.
+    """Raise an error if a section contains an option that Darknet does not read there.
+
+    Darknet ignores such options silently, so that a misspelled option has no effect.
 
     Raises:
-        ModelFileError: names file, line and the nearest option.
+        ModelFileError: If there is an unknown option. The message names the file and line, and the
+            fix is the nearest valid option.
     """
     if section.kind not in _OPTIONS:
         return

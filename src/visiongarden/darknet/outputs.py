@@ -1,4 +1,4 @@
-"""What Darknet's prediction layers do to the maps before them."""
+"""The prediction layers of Darknet, which transform the maps of the preceding convolution."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from visiongarden.registry import register
 
 
 class _Output(keras.layers.Layer):
-    """Maps of predictions; the output is as large as the input."""
+    """Base class of prediction layers, whose output has the shape of the input."""
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Same as the input's."""
+        """Return the shape of the input."""
         return tuple(input_shape)
 
     def _split(self, x: Any, anchors: int) -> Any:
@@ -22,18 +22,23 @@ class _Output(keras.layers.Layer):
 
 
 def _reach(x: Any, scale_xy: float) -> Any:
+    # YOLOv4 (arXiv 2004.10934, section 4.3): a sigmoid reaches the borders of a cell, 0 and 1, only
+    # for infinite logits. Scaling around the center of the cell makes its borders reachable.
     return x if scale_xy == 1 else x * scale_xy - (scale_xy - 1) / 2
 
 
 @register
 class YoloOutput(_Output):
-    """[yolo]: for each anchor x, y in the cell, raw width and height, objectness, classes.
+    """Darknet's [yolo] layer (YOLOv3 and later).
+
+    The output has, for each anchor of a cell, x and y within the cell, raw width and height,
+    objectness and class scores.
 
     Args:
-        anchors: number of anchors a cell.
-        scale_xy: reach of a cell's centre prediction.
-        new_coords: the convolution before it has applied the logistic function already.
-        **kwargs: `name`, `dtype`, `trainable`.
+        anchors: Number of anchors per cell.
+        scale_xy: Factor by which the range of x and y is scaled around the center of the cell.
+        new_coords: Whether the preceding convolution has already applied the sigmoid.
+        **kwargs: `name`, `dtype` and `trainable` of the layer.
     """
 
     def __init__(
@@ -43,7 +48,14 @@ class YoloOutput(_Output):
         self.anchors, self.scale_xy, self.new_coords = anchors, scale_xy, new_coords
 
     def call(self, x: Any) -> Any:
-        """Logistic functions where the format has them."""
+        """Apply the sigmoid to all values except width and height.
+
+        Args:
+            x: Tensor of shape (batch, height, width, anchors * (5 + classes)).
+
+        Returns:
+            A tensor of the same shape.
+        """
         parts = self._split(x, self.anchors)
         centre, sides, rest = parts[..., :2], parts[..., 2:4], parts[..., 4:]
         if not self.new_coords:
@@ -54,12 +66,14 @@ class YoloOutput(_Output):
 
 @register
 class GaussianOutput(_Output):
-    """[Gaussian_yolo] (Choi et al. 2019): each of x, y, w, h has a mean and a deviation.
+    """Darknet's [Gaussian_yolo] layer (Choi et al. 2019, arXiv 1904.04620).
+
+    Each of x, y, width and height has a mean and a standard deviation.
 
     Args:
-        anchors: number of anchors a cell.
-        scale_xy: reach of a cell's centre prediction.
-        **kwargs: `name`, `dtype`, `trainable`.
+        anchors: Number of anchors per cell.
+        scale_xy: Factor by which the range of x and y is scaled around the center of the cell.
+        **kwargs: `name`, `dtype` and `trainable` of the layer.
     """
 
     def __init__(self, anchors: int, scale_xy: float = 1.0, **kwargs: Any) -> None:
@@ -67,7 +81,14 @@ class GaussianOutput(_Output):
         self.anchors, self.scale_xy = anchors, scale_xy
 
     def call(self, x: Any) -> Any:
-        """Logistic functions on all but the means of width and height."""
+        """Apply the sigmoid to all values except the means of width and height.
+
+        Args:
+            x: Tensor of shape (batch, height, width, anchors * (9 + classes)).
+
+        Returns:
+            A tensor of the same shape.
+        """
         parts = self._split(x, self.anchors)
         soft = ops.sigmoid(parts)
         pieces = [
@@ -85,12 +106,14 @@ class GaussianOutput(_Output):
 
 @register
 class RegionOutput(_Output):
-    """[region] (YOLOv2): raw box, objectness, softmax over the classes.
+    """Darknet's [region] layer (YOLOv2).
+
+    The output has, for each anchor of a cell, a raw box, objectness and class scores.
 
     Args:
-        anchors: number of anchors a cell.
-        softmax: whether classes exclude each other.
-        **kwargs: `name`, `dtype`, `trainable`.
+        anchors: Number of anchors per cell.
+        softmax: Whether to apply a softmax over the classes, which makes them mutually exclusive.
+        **kwargs: `name`, `dtype` and `trainable` of the layer.
     """
 
     def __init__(self, anchors: int, softmax: bool = True, **kwargs: Any) -> None:
@@ -98,7 +121,14 @@ class RegionOutput(_Output):
         self.anchors, self.softmax = anchors, softmax
 
     def call(self, x: Any) -> Any:
-        """The box stays raw, as in Darknet."""
+        """Apply the sigmoid to the objectness and the softmax to the classes.
+
+        Args:
+            x: Tensor of shape (batch, height, width, anchors * (5 + classes)).
+
+        Returns:
+            A tensor of the same shape.
+        """
         parts = self._split(x, self.anchors)
         classes = parts[..., 5:]
         if self.softmax:
@@ -109,12 +139,12 @@ class RegionOutput(_Output):
 
 @register
 class GroupSoftmax(keras.layers.Layer):
-    """Softmax over each of several equal groups of a vector.
+    """Softmax over each of several groups of equal size.
 
     Args:
-        groups: number of groups.
-        temperature: divides the logits.
-        **kwargs: `name`, `dtype`, `trainable`.
+        groups: Number of groups.
+        temperature: Number by which the logits are divided.
+        **kwargs: `name`, `dtype` and `trainable` of the layer.
     """
 
     def __init__(self, groups: int = 1, temperature: float = 1.0, **kwargs: Any) -> None:
@@ -122,10 +152,10 @@ class GroupSoftmax(keras.layers.Layer):
         self.groups, self.temperature = groups, temperature
 
     def call(self, x: Any) -> Any:
-        """(batch, n) -> (batch, n)."""
+        """Apply the softmax to logits of shape (batch, n)."""
         split = ops.reshape(x, (-1, self.groups, x.shape[-1] // self.groups))
         return ops.reshape(ops.softmax(split / self.temperature, axis=-1), (-1, x.shape[-1]))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Same as the input's."""
+        """Return the shape of the input."""
         return tuple(input_shape)

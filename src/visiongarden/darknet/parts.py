@@ -1,4 +1,4 @@
-"""A Darknet network as parts of ours: which cfg is which detector, and its weights there."""
+"""Import of Darknet networks as detectors made of visiongarden's parts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from visiongarden.models import Detector
 from visiongarden.types import ClassMap, ImageSize
 
 _IGNORED = {"nms_kind", "beta_nms", "padding", "before", "shared"}
-"""Settings that change no number of the network, or whose effect the sizes show."""
+"""Settings that do not change the outputs, or whose effect shows in the shapes."""
 
 _FAMILIES: tuple[tuple[Any, Any, str], ...] = (
     (Darknet53, YOLOv3Decoder, "conv"),
@@ -32,7 +32,7 @@ _FAMILIES: tuple[tuple[Any, Any, str], ...] = (
     (DarknetTiny, TinyDecoder, "nothing"),
     (CSPDarknetTiny, TinyDecoder, "nothing"),
 )
-"""Backbone, decoder and what stands before the head's 1×1 of the detectors that a cfg may be."""
+"""The detectors to compare a cfg with: backbone, decoder, and the field `before` of the head."""
 
 
 def as_parts(
@@ -41,10 +41,20 @@ def as_parts(
     image_size: ImageSize | None,
     class_map: ClassMap | Sequence[str] | None,
 ) -> tuple[Detector, Traced]:
-    """The detector that computes the same as the cfg, and where its weights lie.
+    """Build the detector made of parts that computes the same as a cfg.
+
+    Args:
+        cfg: The parsed cfg.
+        steps: The layers of the cfg.
+        image_size: (height, width) in pixels, which replaces the size in the cfg.
+        class_map: Class map, or a sequence of class names.
+
+    Returns:
+        The detector with new weights, and its variables in the order of the cfg's weights file.
 
     Raises:
-        UserError: no detector of ours is the same; says in which layer the nearest one differs.
+        UserError: If no detector made of parts computes the same. The message names the first layer
+            in which each of them differs.
     """
     differences = []
     for backbone, decoder, before in _FAMILIES:
@@ -55,6 +65,7 @@ def as_parts(
             return Detector(*parts, image_shape(cfg, image_size)[:2], class_map)
 
         try:
+            # Candidates are compared without weights, which would take memory and time.
             with weightless():
                 ours = geometry(parse_cfg(trace(model()).text))
             pairs = paired(steps, ours)
@@ -74,9 +85,10 @@ def as_parts(
 
 
 def match_epsilon(norms: Sequence[Any]) -> None:
-    """Makes layers with another epsilon than Darknet's give the same numbers, by their scales.
+    """Adjust the scales of batch normalization layers whose epsilon differs from Darknet's.
 
-    scale / sqrt(variance + epsilon) stays; mean and variance keep their meaning.
+    The new scale keeps gamma / sqrt(variance + epsilon) as Darknet computes it; moving mean and
+    variance are not changed.
     """
     for norm in norms:
         gamma = ops.convert_to_numpy(norm.gamma) * _factor(norm)
@@ -84,7 +96,10 @@ def match_epsilon(norms: Sequence[Any]) -> None:
 
 
 def in_darknets_epsilon(traced: Traced) -> list[np.ndarray]:
-    """The arrays of a traced model, scales changed so that Darknet computes the same."""
+    """Return the arrays of a model for a weights file, with scales adjusted to Darknet's epsilon.
+
+    This is the inverse of `match_epsilon`: the exported network computes the same in Darknet.
+    """
     factors = {id(norm.gamma): _factor(norm) for norm in traced.norms}
     arrays = []
     for slot in traced.slots:
@@ -102,17 +117,25 @@ def _factor(norm: Any) -> np.ndarray:
 
 
 class Differs(Exception):  # noqa: N818
-    """Two networks are not the same; says where."""
+    """Exception that names the layer in which two networks differ."""
 
 
 def paired(theirs: tuple[Step, ...], ours: tuple[Step, ...]) -> dict[int, int]:
-    """Layer of theirs -> the layer of ours that computes the same, in whatever order they stand.
+    """Pair the layers of two networks that compute the same, whatever the order of their layers.
 
-    Walks from the prediction layers to the image and compares what is met on the way.
+    Both graphs are traversed in parallel from the prediction layers to the image.
+
+    Args:
+        theirs: Layers of the cfg to import.
+        ours: Layers of a detector made of parts, as a Darknet network.
+
+    Returns:
+        Index of a layer in `ours` by index of the layer in `theirs`.
 
     Raises:
-        Differs: names the first layer of theirs that has none.
+        Differs: If a layer of `theirs` has no counterpart. The message names the layer.
     """
+    # Prediction layers correspond by the size of their maps, coarsest first.
     heads = [sorted(_heads(each), key=lambda step: step.shape[0]) for each in (theirs, ours)]
     if [step.shape for step in heads[0]] != [step.shape for step in heads[1]]:
         raise Differs("other prediction layers")
@@ -134,11 +157,12 @@ def paired(theirs: tuple[Step, ...], ours: tuple[Step, ...]) -> dict[int, int]:
 
 
 def _behind(steps: tuple[Step, ...], index: int) -> int:
-    """The layer itself, or the one that a chain of mere references leads to."""
+    """Return the origin of a layer's output, skipping layers that only pass on their input."""
     while index >= 0 and len(steps[index].inputs) == 1:
         step, above = steps[index], steps[index].inputs[0]
         if step.kind == "route" and step.settings["groups"] > 1:
-            # A share of a concatenation is one of what was joined, if those are alike.
+            # A group of channels of a concatenation is one of the concatenated maps if these have
+            # equal shapes.
             joined = steps[above]
             if joined.kind != "route" or len(joined.inputs) != step.settings["groups"]:
                 break
@@ -156,7 +180,7 @@ def _heads(steps: tuple[Step, ...]) -> list[Step]:
 
 
 def _in_file_order(traced: Traced, steps: tuple[Step, ...], pairs: dict[int, int]) -> Traced:
-    """The slots of ours in the order of their file."""
+    """Sort the slots of a detector into the order of the weights file of the imported cfg."""
     place = {b: a for a, b in pairs.items()}
     slots = [replace(slot, step=steps[place[slot.step.index]]) for slot in traced.slots]
     slots.sort(key=lambda slot: slot.step.index)  # stable: arrays of a layer keep their order

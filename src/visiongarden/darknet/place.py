@@ -1,7 +1,8 @@
-"""An image -> what the network sees: stretched, on a grey canvas, or its middle.
+"""Resizing an image to a network's input: stretching, letterbox and center crop.
 
-Darknet has two manners: its program (`darknet detector test`) resizes by arithmetic of its own that
-keeps the corners' pixels (image.c), its Python scripts and its loader of training images by OpenCV.
+Darknet has two resizing modes. Its program (`darknet detector test`) uses a bilinear interpolation
+that aligns the corner pixels (`resize_image` in image.c). Its Python scripts and its loader of
+training images use OpenCV.
 """
 
 from __future__ import annotations
@@ -17,21 +18,22 @@ from visiongarden.types import ImageSize, Placement
 Manner = Literal["scripts", "program"]
 
 GREY = 0.5
-"""What Darknet fills the borders of a letterbox with."""
+"""Gray value with which Darknet fills the borders of a letterbox."""
 
 
 def stretched(
     image: np.ndarray, size: ImageSize, manner: Manner = "scripts"
 ) -> tuple[np.ndarray, Placement]:
-    """The image pulled to `size`, as Darknet does by default.
+    """Stretch an image to `size`, as Darknet does by default.
 
     Args:
-        image: uint8 (height, width, channels), or float 0 to 1.
-        size: (height, width) of the network's input.
-        manner: of resizing.
+        image: Array of shape (height, width, channels), uint8 or float from 0 to 1.
+        size: (height, width) of the network's input in pixels.
+        manner: Resizing mode, "scripts" or "program".
 
     Returns:
-        float32 (*size, channels), 0 to 1, and where the image lies on it.
+        A float32 array of shape (*size, channels) with values from 0 to 1, and the placement of the
+        image in it.
     """
     height, width = image.shape[:2]
     scale = (size[1] / width, size[0] / height)
@@ -41,12 +43,22 @@ def stretched(
 def letterboxed(
     image: np.ndarray, size: ImageSize, manner: Manner = "scripts"
 ) -> tuple[np.ndarray, Placement]:
-    """The image at its own aspect on a grey canvas, as with `letter_box=1`.
+    """Letterbox an image, as Darknet does with `letter_box=1`.
 
-    Args and result: as of `stretched`.
+    The image keeps its aspect ratio; the rest of the canvas is gray.
+
+    Args:
+        image: Array of shape (height, width, channels), uint8 or float from 0 to 1.
+        size: (height, width) of the network's input in pixels.
+        manner: Resizing mode, "scripts" or "program".
+
+    Returns:
+        A float32 array of shape (*size, channels) with values from 0 to 1, and the placement of the
+        image in it.
     """
     height, width = image.shape[:2]
     rows, columns = size
+    # In float32, as Darknet's C code compares the ratios.
     if np.float32(columns) / np.float32(width) < np.float32(rows) / np.float32(height):
         inner = (height * columns // width, columns)
     else:
@@ -55,15 +67,23 @@ def letterboxed(
     canvas = np.full((rows, columns, image.shape[2]), GREY, np.float32)
     top, left = (rows - inner[0]) // 2, (columns - inner[1]) // 2
     canvas[top : top + inner[0], left : left + inner[1]] = resize(image, inner, manner)
-    # Boxes go back by the exact half, though the pixels lie at a whole one: as in Darknet.
+    # Darknet pastes the image at a whole pixel, but maps boxes back by the exact half.
     offset = ((columns - inner[1]) / 2, (rows - inner[0]) / 2)
     return canvas, Placement((inner[1] / width, inner[0] / height), offset)
 
 
 def centred(image: np.ndarray, size: ImageSize, manner: Manner = "scripts") -> np.ndarray:
-    """The middle of the image, its shorter side as long as the network's width: for classifiers.
+    """Resize an image so that its shorter side has the network's width, and crop the center.
 
-    Args and result: as of `stretched`, without the placement.
+    This is the preprocessing of Darknet's classifiers.
+
+    Args:
+        image: Array of shape (height, width, channels), uint8 or float from 0 to 1.
+        size: (height, width) of the network's input in pixels.
+        manner: Resizing mode, "scripts" or "program".
+
+    Returns:
+        A float32 array of shape (*size, channels) with values from 0 to 1.
     """
     height, width = image.shape[:2]
     least = size[1]
@@ -72,19 +92,27 @@ def centred(image: np.ndarray, size: ImageSize, manner: Manner = "scripts") -> n
     else:
         inner = (least, width * least // height)
     image = resize(image, inner, manner)
+    # Where the crop is larger than the image, the border pixels are repeated, as in Darknet.
     rows = np.clip(np.arange(size[0]) + _half(inner[0] - size[0]), 0, inner[0] - 1)
     columns = np.clip(np.arange(size[1]) + _half(inner[1] - size[1]), 0, inner[1] - 1)
     return image[rows][:, columns]
 
 
 def resize(image: np.ndarray, size: ImageSize, manner: Manner = "scripts") -> np.ndarray:
-    """Bilinear: float32 (*size, channels), 0 to 1.
+    """Resize an image with bilinear interpolation.
 
     Args:
-        image: uint8 (height, width, channels), or float 0 to 1.
-        size: (height, width) of the result.
-        manner: "scripts" takes the middles of the pixels as their places and rounds uint8 to whole
-            numbers; "program" goes first across, then down, and keeps the corners' pixels.
+        image: Array of shape (height, width, channels), uint8 or float from 0 to 1.
+        size: (height, width) of the result in pixels.
+        manner: "scripts" uses OpenCV, which aligns pixel centers and rounds uint8 images to
+            integers; "program" interpolates horizontally, then vertically, aligns the corner pixels
+            and does not round.
+
+    Returns:
+        A float32 array of shape (*size, channels) with values from 0 to 1.
+
+    Raises:
+        UserError: If the image does not have three dimensions, or is empty.
     """
     if image.ndim != 3 or 0 in image.shape:
         raise UserError(
@@ -101,6 +129,8 @@ def resize(image: np.ndarray, size: ImageSize, manner: Manner = "scripts") -> np
 
 
 def _resized(image: np.ndarray, length: int, axis: int) -> np.ndarray:
+    # `resize_image` of Darknet's image.c along one axis: float32 throughout, and the last pixel is
+    # copied.
     given = image.shape[axis]
     step = np.float32(given - 1) / np.float32(max(length - 1, 1))
     place = np.arange(length, dtype=np.float32) * step
@@ -121,5 +151,5 @@ def _floats(image: np.ndarray) -> np.ndarray:
 
 
 def _half(difference: int) -> int:
-    """Half, rounded towards 0 as C does."""
+    """Halve an integer, rounding toward 0 as in C."""
     return int(difference / 2)

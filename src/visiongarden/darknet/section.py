@@ -1,4 +1,7 @@
-"""One section of a cfg, and the reading of its options: every fault names file, line and fix."""
+"""`Section`: one section of a cfg, with typed access to its options.
+
+Every error names the file, the line and a fix.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from dataclasses import dataclass
 
 from visiongarden.errors import ModelFileError, nearest
 
+# Repetition is bounded because a hostile cfg may contain a number of a megabyte; `int` would raise
+# a ValueError without a line number above 4,300 digits.
 _INTEGER = re.compile(r"[+-]?[0-9]{1,10}(\.0*)?")
 _NUMBER = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
 _MOST_INTEGER = 2**31 - 1
@@ -16,16 +21,16 @@ _MOST_INTEGER = 2**31 - 1
 
 @dataclass(frozen=True)
 class Section:
-    """A `[kind]` and the options under it.
+    """A section of a cfg: its kind and its options.
 
     Attributes:
-        kind: canonical name without brackets: "convolutional", also where the file has `[conv]`.
-        options: option -> text, comments and spaces taken off. Of an option that stands twice the
-            first counts, as in Darknet.
-        line: line of the `[kind]` in the file, from 1.
-        lines: option -> its line.
-        index: position among the layers, from 0, which is how cfgs refer to layers; -1 for `[net]`.
-        file: name of the cfg, for messages.
+        kind: Canonical name without brackets: "convolutional" also for `[conv]`.
+        options: Texts of the options by name, without comments and surrounding spaces. Of duplicate
+            options the first is used, as in Darknet.
+        line: Line number of the section's header, from 1.
+        lines: Line numbers of the options by name.
+        index: Position among the layers, from 0, by which cfgs refer to layers; -1 for `[net]`.
+        file: Name of the cfg, for messages.
     """
 
     kind: str
@@ -39,7 +44,7 @@ class Section:
         return option in self.options
 
     def where(self, option: str | None = None) -> str:
-        """The place for a message: `yolov3.cfg line 25, [convolutional] (layer 0)`."""
+        """Return the location for a message: `yolov3.cfg line 25, [convolutional] (layer 0)`."""
         line = self.lines.get(option, self.line) if option else self.line
         layer = f" (layer {self.index})" if self.index >= 0 else ""
         return f"{self.file} line {line}, [{self.kind}]{layer}"
@@ -52,7 +57,18 @@ class Section:
         fix: str | None = None,
         received: str | None = None,
     ) -> ModelFileError:
-        """An error at this section or at one of its options, to be raised."""
+        """Create an error that refers to this section or to one of its options.
+
+        Args:
+            option: Name of the option, or None for the section as a whole.
+            what: What is invalid.
+            rule: What is expected.
+            fix: How to fix it.
+            received: What was found; by default the option and its text.
+
+        Returns:
+            The error, for the caller to raise.
+        """
         if received is None and option is not None and option in self.options:
             received = f"{option}={self.options[option]}"[:200]
         return ModelFileError(
@@ -60,11 +76,11 @@ class Section:
         )
 
     def text(self, option: str, default: str = "") -> str:
-        """The option's text."""
+        """Return the text of an option."""
         return self.options.get(option, default)
 
     def choice(self, option: str, default: str, valid: Iterable[str]) -> str:
-        """One of the words in `valid`."""
+        """Return the value of an option that must be one of the words in `valid`."""
         word, names = self.options.get(option, default), sorted(valid)
         if word not in names:
             raise self.fault(option, f"unknown {option} {word!r:.40}", fix=nearest(word, names))
@@ -73,25 +89,25 @@ class Section:
     def integer(
         self, option: str, default: int, least: int = -_MOST_INTEGER, most: int = _MOST_INTEGER
     ) -> int:
-        """A whole number from `least` to `most`."""
+        """Return the value of an option that must be an integer from `least` to `most`."""
         if option not in self.options:
             return default
         return self._integer(option, self.options[option], least, most)
 
     def flag(self, option: str, default: bool = False) -> bool:
-        """Whether the option is a number other than 0."""
+        """Return whether an option is an integer other than 0."""
         return self.integer(option, int(default)) != 0
 
     def integers(
         self, option: str, least: int = -_MOST_INTEGER, most: int = _MOST_INTEGER
     ) -> tuple[int, ...]:
-        """Whole numbers, divided by commas; empty where the option is missing."""
+        """Return the integers in a comma-separated option; an empty tuple if it is missing."""
         return tuple(self._integer(option, item, least, most) for item in self._items(option))
 
     def number(
         self, option: str, default: float, least: float = -math.inf, most: float = math.inf
     ) -> float:
-        """A number from `least` to `most`."""
+        """Return the value of an option that must be a number from `least` to `most`."""
         if option not in self.options:
             return default
         return self._number(option, self.options[option], least, most)
@@ -99,11 +115,14 @@ class Section:
     def numbers(
         self, option: str, least: float = -math.inf, most: float = math.inf
     ) -> tuple[float, ...]:
-        """Numbers, divided by commas; empty where the option is missing."""
+        """Return the numbers in a comma-separated option; an empty tuple if it is missing."""
         return tuple(self._number(option, item, least, most) for item in self._items(option))
 
     def missing_comma(self, option: str) -> str | None:
-        """Two numbers with only spaces between them, as "45 61"; Darknet reads 4561."""
+        """Return two numbers of an option that are separated by spaces only, or None.
+
+        Darknet removes all spaces before it parses a line, so it reads "45 61" as 4561.
+        """
         found = re.search(r"[0-9.]+\s+[0-9.]+", self.options.get(option, ""))
         return found.group() if found else None
 

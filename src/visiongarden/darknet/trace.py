@@ -1,4 +1,4 @@
-"""A Keras model -> the text of a cfg, and where each array of the weights lies in the model."""
+"""Conversion of a Keras model to the text of a cfg and the variables of its weights file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from visiongarden.types import ImageSize
 
 @dataclass
 class _Section:
-    """A section in the making."""
+    """A section of the cfg to be written, with the Keras layers that its arrays come from."""
 
     kind: str
     options: dict[str, Any]
@@ -32,12 +32,12 @@ class _Section:
 
 @dataclass
 class Traced:
-    """What a model is as a Darknet network.
+    """A model as a Darknet network.
 
     Attributes:
-        text: the cfg.
-        slots: where the arrays of the weights file lie, in the file's order.
-        norms: the batch normalisations of the slots, whose epsilon may not be Darknet's.
+        text: Text of the cfg.
+        slots: Variables of the arrays of the weights file, in the order of the file.
+        norms: The batch normalization layers of the slots, whose epsilon may differ from Darknet's.
     """
 
     text: str
@@ -46,14 +46,14 @@ class Traced:
 
 
 def trace(model: keras.Model, image_size: ImageSize | None = None) -> Traced:
-    """Reads a model as a Darknet network.
+    """Convert a model to a Darknet network.
 
     Args:
-        model: a `Detector` with an anchor-based head, or a functional model of one image.
-        image_size: (height, width) where the model leaves it open.
+        model: A `Detector` with an anchor-based head, or a functional model with one image input.
+        image_size: (height, width) in pixels, required if the model leaves it open.
 
     Raises:
-        UserError: a layer that Darknet lacks, or an image size that nobody says.
+        UserError: If Darknet lacks a layer of the model, or the image size is not known.
     """
     size = _size(model, image_size)
     parts = getattr(model, "parts", None)
@@ -63,7 +63,7 @@ def trace(model: keras.Model, image_size: ImageSize | None = None) -> Traced:
             raise UserError(
                 f"Darknet has nothing like the head {parts.head}", rule="an anchor-based head"
             )
-        # Coarse levels first, as Darknet's own cfgs have them.
+        # Coarse levels come first, as in Darknet's official cfgs.
         levels = sorted(model.output, key=lambda level: -int(level[1:]))
         outputs = [t for level in levels for t in keras.tree.flatten(model.output[level])]
     writer = _Writer(parts and parts.head)
@@ -72,6 +72,7 @@ def trace(model: keras.Model, image_size: ImageSize | None = None) -> Traced:
     for call in flattened.calls:
         writer.write(call)
     text = _text(size, model.inputs[0].shape[-1], writer.sections)
+    # The text is parsed again: this checks it, and yields the order of the arrays in the file.
     steps = geometry(parse_cfg(text))
     slots = tuple(
         s for step, own in zip(steps, writer.sections, strict=True) for s in _slots(step, own)
@@ -81,7 +82,16 @@ def trace(model: keras.Model, image_size: ImageSize | None = None) -> Traced:
 
 @dataclass
 class _Writer:
-    """Turns calls into sections; remembers which layer of the cfg gives which value."""
+    """Converts calls to sections.
+
+    Attributes:
+        head: Head of the detector, or None.
+        sections: The sections so far.
+        places: Index of the layer of the cfg whose output each tensor is; -1 for the image.
+        padded: Input and padding of each tensor that a `ZeroPadding2D` layer returned. Darknet has
+            no such layer; the padding becomes an option of the next convolution.
+        uses: Number of calls that take each tensor.
+    """
 
     head: Any
     sections: list[_Section] = field(default_factory=list)
@@ -90,7 +100,11 @@ class _Writer:
     uses: Counter[int] = field(default_factory=Counter)
 
     def write(self, call: Call) -> None:
-        """Adds what the call is in Darknet."""
+        """Append the section that corresponds to a call.
+
+        Raises:
+            UserError: If Darknet has no such layer.
+        """
         for kinds, rule in _RULES:
             if isinstance(call.layer, kinds):
                 rule(self, call)
@@ -101,12 +115,15 @@ class _Writer:
         raise _unsupported(call)
 
     def add(self, call: Call, kind: str, layer: Any = None, **options: Any) -> None:
-        """A section whose output is the call's value."""
+        """Append a section whose output is the output of the call."""
         self.sections.append(_Section(kind, options, layer))
         self.places[call.outputs[0]] = len(self.sections) - 1
 
     def after(self, call: Call, value: int) -> None:
-        """Makes `value` the output of the layer above, by a route if it is not."""
+        """Append a [route] section unless tensor `value` is the output of the last section.
+
+        Most of Darknet's layers take their input from the previous section.
+        """
         place = self.places[value]
         if place != len(self.sections) - 1:
             if place < 0:
@@ -117,11 +134,15 @@ class _Writer:
             self.sections.append(_Section("route", {"layers": place}))
 
     def section_of(self, value: int) -> _Section:
-        """The section that gives a value."""
+        """Return the section whose output is tensor `value`."""
         return self.sections[self.places[value]]
 
     def is_free(self, value: int, *kinds: str) -> bool:
-        """Whether what follows may be folded into the section that gives `value`."""
+        """Return whether a normalization or activation can join the section that outputs `value`.
+
+        That section must be of one of the `kinds` and have no activation yet, and nothing else may
+        use its output.
+        """
         place = self.places[value]
         return (
             place >= 0
@@ -142,6 +163,7 @@ def _unsupported(call: Call, why: str = "") -> UserError:
 
 def _cut(writer: _Writer, call: Call) -> None:
     value = call.inputs[0]
+    # The slices after `SplitAnchors` belong to the [yolo] section.
     if writer.places[value] >= 0 and writer.section_of(value).kind == "yolo":
         writer.places[call.outputs[0]] = writer.places[value]
         return
@@ -217,6 +239,7 @@ def _norm(writer: _Writer, call: Call) -> None:
     value = call.inputs[0]
     if writer.is_free(value, "convolutional"):
         section = writer.section_of(value)
+        # In Darknet a convolution with batch normalization has no bias.
         if section.norm is None and not section.layer.use_bias:
             section.norm = call.layer
             section.options = {"batch_normalize": 1} | section.options
@@ -246,6 +269,8 @@ def _activation(writer: _Writer, call: Call) -> None:
 def _sum(writer: _Writer, call: Call) -> None:
     if len(set(call.shapes)) > 1:
         raise _unsupported(call, "maps of different shapes")
+    # [shortcut] adds the previous layer to those of `from`. Taking the most recent tensor as the
+    # previous layer saves a [route] in most cases.
     values = sorted(call.inputs, key=lambda value: writer.places[value])
     writer.after(call, values[-1])
     others = ",".join(str(writer.places[value]) for value in values[:-1])
@@ -321,6 +346,8 @@ def _yolo(writer: _Writer, call: Call) -> None:
     head, level = writer.head, call.layer.name.partition("_")[0]
     if head is None or level not in head.anchors:
         raise _unsupported(call, "only in the head of a detector")
+    # Every [yolo] section lists the anchors of all levels, smallest first; `mask` selects those of
+    # its level.
     order = sorted(head.anchors, key=lambda name: int(name[1:]))
     first = sum(len(head.anchors[name]) for name in order[: order.index(level)])
     mask = range(first, first + len(head.anchors[level]))
@@ -335,7 +362,7 @@ def _yolo(writer: _Writer, call: Call) -> None:
     if reach != 1:
         options["scale_x_y"] = reach
     if head.sizes != "exponential":
-        # With new_coords Darknet takes what a logistic function gave already.
+        # With new_coords, [yolo] expects inputs to which the sigmoid has been applied.
         writer.after(call, call.inputs[0])
         writer.section_of(call.inputs[0]).options["activation"] = "logistic"
         options["new_coords"] = 1

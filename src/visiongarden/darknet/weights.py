@@ -1,4 +1,7 @@
-"""Darknet's .weights files: a header, then float32 arrays without names, layer after layer."""
+"""Reading and writing of Darknet's .weights files.
+
+A file consists of a header and the float32 arrays of all layers, in order and without names.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,11 @@ from visiongarden.storage import atomic_write
 
 @dataclass(frozen=True)
 class Header:
-    """What stands before the weights.
+    """Header of a weights file.
 
     Attributes:
-        version: major, minor, revision of the Darknet that wrote the file.
-        seen: images that the network was trained on.
+        version: Major, minor and revision number of the Darknet that wrote the file.
+        seen: Number of images that the network was trained on.
     """
 
     version: tuple[int, int, int] = (0, 2, 5)
@@ -32,7 +35,7 @@ class Header:
 
     @property
     def size(self) -> int:
-        """Bytes of the header: `seen` has 64 bits from version 0.2 on."""
+        """Return the size of the header in bytes. From version 0.2 on, `seen` has 64 bits."""
         return 12 + (8 if self._wide else 4)
 
     @property
@@ -41,27 +44,32 @@ class Header:
 
     @property
     def transposed(self) -> bool:
-        """Whether [connected] layers' matrices stand transposed."""
+        """Return whether the matrices of [connected] layers are stored transposed."""
         return self.version[0] > 1000 or self.version[1] > 1000
 
     def to_bytes(self) -> bytes:
-        """The header as it stands in a file."""
+        """Return the header as the bytes of a file."""
         return struct.pack("<3iQ" if self._wide else "<3iI", *self.version, self.seen)
 
 
 def read_weights(
     path: str | Path, steps: Sequence[Step], cutoff: int | None = None
 ) -> tuple[Header, np.ndarray]:
-    """Header and values of a file whose length is checked to the byte; the values are mapped.
+    """Read the header of a weights file, and map its values into memory.
 
     Args:
-        path: the .weights file.
-        steps: the layers of the cfg.
-        cutoff: the file holds weights of the first so many layers only, as darknet53.conv.74.
+        path: Path of the .weights file.
+        steps: The layers of the cfg.
+        cutoff: Number of layers whose weights the file contains, if these are not all layers
+            (74 for darknet53.conv.74).
+
+    Returns:
+        The header, and the values as a one-dimensional float32 array backed by the file.
 
     Raises:
-        ModelFileError: no such file, no header, or a file that is too short or too long for the
-            cfg; names the layer, the array and the byte where it ends.
+        ModelFileError: If the file does not exist, has no valid header, or is not exactly as long
+            as the cfg requires. The message names the layer, the array and the byte at which a
+            short file ends.
     """
     path = Path(path)
     if not path.is_file():
@@ -76,9 +84,13 @@ def read_weights(
 
 
 def read_header(path: Path) -> Header:
-    """Version and number of images seen."""
+    """Read the header of a weights file.
+
+    Raises:
+        ModelFileError: If the file does not begin with a plausible header.
+    """
     with path.open("rb") as stream:
-        data = stream.read(20)
+        data = stream.read(20)  # the size of the larger header
     if len(data) >= 12:
         major, minor, revision = struct.unpack("<3i", data[:12])
         sound = 0 <= major < 10_000 and 0 <= minor < 10_000
@@ -134,7 +146,13 @@ def _short_fix(step: Step) -> str:
 
 
 def assign(slots: Sequence[Slot], values: np.ndarray, transposed: bool = False) -> None:
-    """Puts the values of a file into the model's variables; slots past the end stay as they are."""
+    """Assign the values of a weights file to the variables of a model.
+
+    Args:
+        slots: Where each array of the file belongs, in the order of the file.
+        values: The values of the file. Slots beyond their end keep their values, as with a cutoff.
+        transposed: Whether the matrices of [connected] layers are stored transposed.
+    """
     start = 0
     for slot in slots:
         count = slot.array.count
@@ -148,7 +166,7 @@ def _to_keras(slot: Slot, flat: np.ndarray, transposed: bool) -> np.ndarray:
     if transposed and slot.step.kind == "connected" and slot.array.name == "weights":
         return flat.reshape(slot.variable.shape)
     if slot.axes == (2, 3, 1, 0):
-        # A matrix at a time, which is several times as fast as NumPy's transposition.
+        # OpenCV transposes a matrix several times as fast as NumPy transposes the 4-D array.
         filters, channels, rows, columns = slot.view
         turned = cv2.transpose(flat.reshape(filters, -1)).reshape(channels, rows * columns, filters)
         return turned.swapaxes(0, 1).reshape(slot.variable.shape)
@@ -156,7 +174,7 @@ def _to_keras(slot: Slot, flat: np.ndarray, transposed: bool) -> np.ndarray:
 
 
 def collect(slot: Slot, transposed: bool = False) -> np.ndarray:
-    """The array of a slot, float32, as the file has it."""
+    """Return the values of a slot's variable as a flat float32 array in the order of the file."""
     value = np.asarray(keras.ops.convert_to_numpy(slot.variable.value), "<f4")
     if transposed and slot.step.kind == "connected" and slot.array.name == "weights":
         return value.reshape(-1)
@@ -165,7 +183,13 @@ def collect(slot: Slot, transposed: bool = False) -> np.ndarray:
 
 
 def write_weights(path: str | Path, header: Header, arrays: Sequence[np.ndarray]) -> None:
-    """Writes the whole file beside its final name, then moves it there."""
+    """Write a weights file atomically.
+
+    Args:
+        path: Path of the .weights file.
+        header: The header of the file.
+        arrays: The arrays of all layers, as `collect` returns them, in the order of the file.
+    """
 
     def write(stream: Any) -> None:
         stream.write(header.to_bytes())
