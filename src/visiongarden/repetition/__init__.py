@@ -1,4 +1,4 @@
-"""Sub-structures of a model that repeat, and the blocks that they would make."""
+"""Search for repeated sub-structures of a model, and generation of blocks from them."""
 
 from visiongarden.repetition.report import Place, Repeat, Repeats, repeats, repeats_of
 from visiongarden.repetition.write import write

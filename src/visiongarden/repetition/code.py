@@ -1,4 +1,4 @@
-"""The source of one block: a `Composite` whose arguments are what varies."""
+"""Source code of a block: a `Composite` whose arguments are the parameters of a rule."""
 
 from __future__ import annotations
 
@@ -35,10 +35,16 @@ _ORDINALS = ("", "second_", "third_", "fourth_", "fifth_", "sixth_")
 
 
 def block(named: Named, rule: Rule, source: str, unit: str) -> str:
-    """Source of the block of a rule.
+    """Return the source code of the block of a rule.
+
+    Args:
+        named: Grammar with parameters and names.
+        rule: The rule.
+        source: Name of the file or model, safe for a docstring.
+        unit: Unit of the places, "line" or "layer".
 
     Raises:
-        Unwritable: it holds an operation that no layer here stands for.
+        Unwritable: The rule contains an operation that cannot be written as a layer.
     """
     made, run = _Writer(named, rule).body()
     names = named.varying[rule.number].names
@@ -73,7 +79,7 @@ class _Writer:
         self.numbers: Counter[str] = Counter()
         self.made: list[str] = []
         self.run: list[str] = []
-        self.names: list[str] = []  # of the variable that holds each position's result
+        self.names: list[str] = []  # variable that holds the result of each position
 
     def body(self) -> tuple[list[str], list[str]]:
         for position in range(len(self.rule)):
@@ -168,7 +174,7 @@ def _number(op: Op, width: Term | None) -> str:
 
 
 def _split(source: str) -> tuple[str, list[str]]:
-    """`name(a, b)` as its name and its arguments; a tuple among them stays one."""
+    """Split `name(a, b)` into name and arguments; an argument that is a tuple stays one."""
     name, _, inside = source[:-1].partition("(")
     if "((" in source:
         return name, [inside]

@@ -1,8 +1,9 @@
-"""A graph as a grammar: rules whose bodies are operations and runs of other rules.
+"""Graph as a grammar: rules whose bodies consist of operations and runs of other rules.
 
-Every region here has one entry and one exit. In the graph's canonical order it is a contiguous
-range, so repeats are found as in text, and a region is known by its signature: for each operation
-what it is, and which operations of the region it reads.
+Each region has one entry and one exit. In the canonical order of a graph such a region is a
+contiguous range, so repeats are found as in text, by comparing signatures: for each operation its
+symbol, and the operations of the region that it reads. Neither widths nor lengths of runs are part
+of a signature; where they differ, they become arguments of the block.
 """
 
 from __future__ import annotations
@@ -13,32 +14,33 @@ from dataclasses import dataclass, field
 from visiongarden.inspect.graph import Graph
 
 IN = -1
-"""What an operation of a body reads where it reads the entry of its region."""
+"""Input of an operation that reads the entry of its region."""
 
 
 @dataclass
 class Run:
-    """A rule carried out several times, each time on the result of the time before."""
+    """A rule applied several times in sequence, each time to the result of the time before."""
 
     rule: Rule
     copies: list[Instance]
 
 
 Instance = list[int | Run]
-"""One occurrence of a rule, position by position: an operation of the graph, or a run."""
+"""One occurrence of a rule: for each position an operation of the graph, or a run."""
 
 
 @dataclass(eq=False)
 class Rule:
-    """A body that occurs several times; the graph itself is the rule that occurs once.
+    """Body that occurs several times; rule 0 is the graph itself and occurs once.
 
     Attributes:
-        number: its name in symbols.
-        symbols: what stands at each position of the body; equal symbols are equal up to widths and
+        number: Index in `Grammar.rules`.
+        symbols: Symbol at each position of the body; equal symbols are equal up to widths and
             lengths of runs.
-        inputs: which positions each one reads, or IN.
-        last_use: the last position that reads each one; the body's length where it is read outside.
-        instances: every occurrence in the whole graph.
+        inputs: Positions that each position reads, or IN.
+        last_use: Last position that reads each position; the length of the body if it is read
+            outside.
+        instances: All occurrences in the graph.
     """
 
     number: int
@@ -53,12 +55,13 @@ class Rule:
 
 @dataclass
 class Grammar:
-    """The graph as rules; `rules[0]` is the graph.
+    """Graph as a list of rules; `rules[0]` is the graph.
 
     Attributes:
-        graph: what it was made of.
-        rules: the first is the graph; each of the others occurs in an earlier or later one.
-        runs: symbol -> rule of which it is a run.
+        graph: The graph that the rules describe.
+        rules: All rules; each except the first occurs in the body of another one.
+        runs: Rule of each symbol that stands for a run.
+        symbols: Symbol of each kind of operation with its settings, and of each rule's run.
     """
 
     graph: Graph
@@ -68,12 +71,15 @@ class Grammar:
 
     @property
     def size(self) -> int:
-        """Positions of all bodies; a body of one operation stands where it is used."""
+        """Number of positions in all bodies, except those of one operation.
+
+        A body of one operation is written where it is used.
+        """
         return sum(len(rule) for rule in self.rules if len(rule) > 1)
 
 
 def grammar(graph: Graph) -> Grammar:
-    """A grammar of one rule: the graph as it is."""
+    """Return a grammar with one rule, the graph as it is."""
     symbols: dict[object, int] = {}
     body = [symbols.setdefault((op.kind, op.fixed), len(symbols)) for op in graph.ops]
     rule = Rule(0, body, [op.inputs for op in graph.ops])
@@ -83,7 +89,7 @@ def grammar(graph: Graph) -> Grammar:
 
 
 def last_uses(inputs: list[tuple[int, ...]], outputs: tuple[int, ...]) -> list[int]:
-    """The last reader of each position; the length for what is read from outside."""
+    """Return the last reader of each position; the length for positions that are read outside."""
     uses = list(range(len(inputs)))
     for reader, read in enumerate(inputs):
         for i in read:
@@ -95,7 +101,7 @@ def last_uses(inputs: list[tuple[int, ...]], outputs: tuple[int, ...]) -> list[i
 
 
 def signature(rule: Rule, start: int, end: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
-    """What a region is, wherever it stands."""
+    """Return the signature of a region, which is equal wherever the region occurs."""
     return tuple(
         (rule.symbols[i], tuple(j - start if j >= start else IN for j in rule.inputs[i]))
         for i in range(start, end)
@@ -103,7 +109,7 @@ def signature(rule: Rule, start: int, end: int) -> tuple[tuple[int, tuple[int, .
 
 
 def operations(instance: Instance) -> Iterator[int]:
-    """All operations of an instance, in order."""
+    """Yield all operations of an instance in order."""
     stack: list[Iterator[int | Run]] = [iter(instance)]
     while stack:
         item = next(stack[-1], None)
@@ -116,12 +122,15 @@ def operations(instance: Instance) -> Iterator[int]:
 
 
 def replace(grammar: Grammar, places: list[tuple[Rule, int]], length: int) -> Rule:
-    """Makes a rule of a region and puts a run of it wherever the region occurs.
+    """Turn a region into a rule, and replace all its occurrences by runs of the rule.
 
     Args:
-        grammar: is changed.
-        places: rule and start of every occurrence, none overlapping another.
-        length: of the region.
+        grammar: Grammar, modified in place.
+        places: Rule and start of each occurrence; occurrences do not overlap.
+        length: Length of the region.
+
+    Returns:
+        The new rule.
     """
     first, start = places[0]
     body = signature(first, start, start + length)
@@ -141,7 +150,7 @@ def replace(grammar: Grammar, places: list[tuple[Rule, int]], length: int) -> Ru
 
 
 def _contract(home: Rule, starts: list[int], length: int, symbol: int, rule: Rule) -> None:
-    pieces: list[tuple[int, int]] = []  # ranges of old positions, each a new position
+    pieces: list[tuple[int, int]] = []  # ranges of old positions; each becomes one position
     wanted, i = set(starts), 0
     while i < len(home):
         step = length if i in wanted else 1
@@ -165,6 +174,8 @@ def _rewrite(home: Rule, pieces: list[tuple[int, int]], at: dict[int, int], name
     symbols, inputs, last = [], [], []
     for a, b in pieces:
         read = [j for i in range(a, b) for j in home.inputs[i] if not a <= j < b]
+        # A region reads only its entry, which several of its operations may read. A single
+        # operation may read one input twice, as in x * x.
         kept = read if b - a == 1 else list(dict.fromkeys(read))
         symbols.append(name(a, b))  # type: ignore[operator]
         inputs.append(tuple(at[j] if j != IN else IN for j in kept))
@@ -174,7 +185,7 @@ def _rewrite(home: Rule, pieces: list[tuple[int, int]], at: dict[int, int], name
 
 
 def _join_runs(home: Rule, symbol: int, grammar: Grammar) -> None:
-    """Runs of equal widths that follow each other are one run."""
+    """Merge runs of the same rule with equal widths that follow each other into one run."""
     pieces: list[tuple[int, int]] = []
     for i in range(len(home)):
         if (
@@ -207,7 +218,10 @@ def _equal(one: int | Run, other: int | Run, grammar: Grammar) -> bool:
 
 
 def vector(item: int | Run, grammar: Grammar) -> object:
-    """Widths and lengths of runs inside one item; of a run those of its copies, which are equal."""
+    """Return the widths and run lengths inside an item; of a run those of its first copy.
+
+    All copies in a run have equal widths.
+    """
     if isinstance(item, int):
         return grammar.graph.ops[item].width
     return tuple(tuple(vector(step, grammar) for step in copy) for copy in item.copies[:1])

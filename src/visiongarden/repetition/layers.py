@@ -1,4 +1,4 @@
-"""The layers that stand for one operation of a graph, as source."""
+"""Source code of the layers that compute one operation of a graph."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import keras
 from visiongarden.inspect.graph import Op
 
 
-class Unwritable(Exception):  # noqa: N818 (never leaves this room)
-    """No layer here stands for an operation; says which."""
+class Unwritable(Exception):  # noqa: N818 (never leaves this package)
+    """An operation cannot be written as a layer; the message names it."""
 
 
 Layers = list[tuple[str, str]]
-"""Word for the attribute, and source, one after the other."""
+"""Attribute name and constructor call of each layer, in the order in which they run."""
 
 
 def layer(op: Op, width: str) -> Layers:
-    """The layers of an operation, in the order in which they run.
+    """Return the layers of an operation in the order in which they run.
 
     Args:
-        op: the operation.
-        width: source of its number of filters.
+        op: The operation.
+        width: Source code of its number of filters.
 
     Raises:
-        Unwritable: there is none.
+        Unwritable: No layer computes this operation.
     """
     if op.kind not in _WRITERS and op.source:
         if len(op.inputs) > 1:
@@ -69,7 +69,7 @@ def _convolution(op: Op, width: str) -> Layers:
 
 
 def _plain(op: Op, width: str, kernel: int, stride: int, groups: int) -> Layers:
-    """Keras's own layers, where `ConvNormAct` does not fit."""
+    """Return layers of Keras for a convolution that `ConvNormAct` cannot represent."""
     pad, layers = op.get("pad"), []
     if op.get("multiplier"):
         raise Unwritable(f"{op.kind} with a multiplier")
@@ -99,7 +99,7 @@ def _plain(op: Op, width: str, kernel: int, stride: int, groups: int) -> Layers:
 
 
 def _sides(pad: tuple[object, ...]) -> object:
-    if len(pad) == 4:  # ONNX: both starts, then both ends
+    if len(pad) == 4:  # ONNX: starts of both axes, then their ends
         return ((pad[0], pad[2]), (pad[1], pad[3]))
     return pad
 
@@ -125,7 +125,7 @@ def _activation(op: Op) -> Layers:
 
 
 def _activation_name(op: Op) -> str | None:
-    """What `ConvNormAct` takes; None also where the activation has settings of its own."""
+    """Return the activation for `ConvNormAct`; None if there is none or if it has settings."""
     name = op.get("act")
     if name is None or op.get("slope") is not None or op.get("limit") is not None:
         return None
@@ -162,8 +162,8 @@ def _pool(op: Op, width: str) -> Layers:
         pad = "same"
     layers: Layers = []
     if pad == "half" and op.kind == "maxpool":
-        # Lowest values do not win a maximum: "same" differs from padding both sides in the cells
-        # that it looks at, so the sides are padded as they were.
+        # Padded on both sides, windows start one cell earlier than with "same", and zero padding in
+        # a separate layer would exceed negative values.
         raise Unwritable(f"maxpool {kernel} / {stride} padded on both sides")
     if pad not in ("same", "valid"):
         raise Unwritable(f"{op.kind} with padding {pad}")

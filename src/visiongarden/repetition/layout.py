@@ -1,4 +1,7 @@
-"""Long statements laid out as ruff would: one line, else the inside on a line, else one each."""
+"""Layout of long statements as ruff formats them.
+
+A statement takes one line if it fits, else its inside takes one line, else one line per argument.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ WIDTH = 100
 
 
 def bracket(before: str, items: Sequence[str], after: str, indent: int = 0) -> str:
-    """`before` + items + `after`, as `f(a, b)`; `before` ends with its bracket."""
+    """Format `before`, items and `after` as `f(a, b)`; `before` ends with the opening bracket."""
     space = " " * indent
     one = f"{space}{before}{', '.join(items)}{after}"
     if len(one) <= WIDTH:
@@ -21,7 +24,7 @@ def bracket(before: str, items: Sequence[str], after: str, indent: int = 0) -> s
 
 
 def comprehension(target: str, call: tuple[str, Sequence[str]], loop: str, indent: int) -> str:
-    """`target = [call(...) for ...]`; `call` is its name and its arguments."""
+    """Format `target = [call(...) for ...]`; `call` is a name and its arguments."""
     space, inner = " " * indent, " " * (indent + 4)
     whole = f"{call[0]}({', '.join(call[1])})"
     one = f"{space}{target} = [{whole} {loop}]"

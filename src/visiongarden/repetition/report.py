@@ -1,4 +1,4 @@
-"""`repeats`: which sub-structures of a model repeat, and what they would save as blocks."""
+"""Report on the repeated sub-structures of a model and the lines that blocks would save."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from visiongarden.repetition.text import steps
 from visiongarden.repetition.vary import Named, varying
 
 _MOST_PLACES = 8
+"""Maximum number of occurrences that the text lists per repeat."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """One occurrence.
+    """One occurrence of a repeat.
 
     Attributes:
-        first: name of its first operation.
-        last: name of its last operation.
-        start: line of the cfg, or number of the layer, where it starts.
-        end: where its last operation starts.
-        arguments: what varies, with the values here.
+        first: Name of its first operation.
+        last: Name of its last operation.
+        start: Line of the cfg, or number of the layer, at which it starts.
+        end: Line or number of its last operation.
+        arguments: Values of the block's parameters here.
     """
 
     first: str
@@ -40,17 +41,17 @@ class Place:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A sub-structure that occurs more than once, equal up to widths and lengths of runs.
+    """Sub-structure that occurs several times, up to different widths and lengths of runs.
 
     Attributes:
-        name: made from what it does; the name of the class that `write` writes.
-        steps: its operations, a line each; `x` is the entry, a line without inputs reads the line
-            before it.
-        parameters: what varies between the copies: the block's arguments.
-        places: every occurrence.
-        lines: lines of the block, loops and inner blocks written out.
-        flat: lines that all occurrences take where nothing is a block, one an operation.
-        used_in: the repeats whose steps it is among.
+        name: Name derived from its operations; the class that `write` generates has this name.
+        steps: Its operations, one line each; a line that names no inputs reads the line before it,
+            the first line the entry.
+        parameters: Names of the values that differ between occurrences, the arguments of the block.
+        places: All occurrences.
+        lines: Lines of the block, including loops and nested blocks.
+        flat: Lines of all occurrences without any block, one per operation.
+        used_in: Names of the repeats that contain it.
     """
 
     name: str
@@ -63,20 +64,21 @@ class Repeat:
 
     @property
     def saves(self) -> int:
-        """Lines saved as a block: all occurrences, less the block itself and one call each."""
+        """Lines saved by a block: all occurrences, less the block and one call per occurrence."""
         return self.flat - self.lines - len(self.places)
 
 
 @dataclass(frozen=True)
 class Repeats:
-    """What repeats in one model, largest saving first; `str` is text, `to_dict` plain values.
+    """Repeated sub-structures of one model, largest saving first; `str` formats them as text.
 
     Attributes:
-        source: name of the file or the model.
-        operations: lines of the flat listing; a convolution, its normalisation and its activation
-            are one.
-        unit: what places count: "line" of a cfg, or "layer".
-        repeats: by saving.
+        source: Name of the file or the model.
+        operations: Number of operations; a convolution with its normalization and activation is
+            one.
+        unit: Unit of the places: "line" for a cfg, otherwise "layer".
+        repeats: The sub-structures, largest saving first.
+        rules: Grammar, parameters and names from which `write` generates source code.
     """
 
     source: str
@@ -89,7 +91,7 @@ class Repeats:
         return _text(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts and lists, for JSON."""
+        """Return plain dicts and lists, for JSON."""
         listed = [
             asdict(each) | {"copies": len(each.places), "saves": each.saves}
             for each in self.repeats
@@ -103,17 +105,17 @@ class Repeats:
 
 
 def repeats(source: keras.Model | str | Path) -> Repeats:
-    """Finds the sub-structures of a model that repeat, largest saving first.
+    """Find the repeated sub-structures of a model, largest saving first.
 
-    Chains, and regions with one entry and one exit whose branches rejoin, equal up to widths and
-    lengths of runs; a stage may hold units that were found before. How an author grouped layers
-    does not matter.
+    A sub-structure is a chain of operations, or a region with one entry and one exit whose branches
+    rejoin. Occurrences are equal up to widths and lengths of runs, and may contain other
+    sub-structures. The result does not depend on how the author of the model grouped layers.
 
     Args:
-        source: a Keras model, or the path of a `.keras` file, a Darknet `.cfg` or an ONNX file.
+        source: A Keras model, or the path of a `.keras` file, a Darknet `.cfg` or an ONNX file.
 
     Raises:
-        UserError: the file does not open, or is of no such kind.
+        UserError: The file cannot be opened, or has another suffix.
 
     Example:
         >>> found = vg.repetition.repeats("darknet53.cfg")
@@ -124,7 +126,7 @@ def repeats(source: keras.Model | str | Path) -> Repeats:
 
 
 def repeats_of(graph: Graph) -> Repeats:
-    """As `repeats`, of a graph that has been read."""
+    """Find the repeated sub-structures of a graph; see `repeats`."""
     found = search(graph)
     rules = [rule for rule in found.rules[1:] if len(rule) > 1 and _saves(found, rule) >= 0]
     rules.sort(key=lambda rule: (-_saves(found, rule), rule.number))
@@ -172,7 +174,7 @@ def _place(ops: tuple[Op, ...], instance: Instance, arguments: dict[str, int]) -
 
 
 def _names(found: Grammar, rules: list[Rule]) -> dict[int, str]:
-    """A word for what each rule does, numbered where several do the same."""
+    """Return a name for each rule, by rule number; rules with the same word are numbered."""
     words = {rule.number: _word(found, rule) for rule in found.rules[1:] if len(rule) > 1}
     order = [rule.number for rule in rules]
     order += [number for number in words if number not in order]
@@ -203,7 +205,7 @@ def _word(found: Grammar, rule: Rule) -> str:
 
 
 def _text(found: Repeats) -> str:
-    """The whole report."""
+    """Format the report."""
     lines = [f"{found.source}: {found.operations} operations, {len(found.repeats)} repeat(s)"]
     if not found.repeats:
         lines.append("nothing with one entry and one exit repeats")

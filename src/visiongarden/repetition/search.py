@@ -1,4 +1,7 @@
-"""The search for what repeats: the region that saves most becomes a rule, until none saves."""
+"""Greedy search for repeats.
+
+The region that saves most lines becomes a rule, until no region saves a line.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,11 @@ from visiongarden.repetition.grammar import (
 )
 
 WINDOW = 96
-"""Longest region that is compared, in positions; one of more is found once its own repeats are
-rules. It keeps the time linear in the number of operations."""
+"""Maximum length of compared regions, in positions.
+
+It keeps the search time linear in the number of operations. A longer region is found once its own
+repeats have become rules.
+"""
 
 
 @dataclass(frozen=True)
@@ -31,10 +37,10 @@ class _Found:
 
 
 def search(graph: Graph) -> Grammar:
-    """The graph as a grammar.
+    """Compress a graph into a grammar.
 
-    A run of one operation (VGG's convolutions) may hide a better region or reveal one: both ways
-    are gone, and the smaller grammar counts.
+    Runs of one operation, such as the convolutions of VGG, may hide a better region or reveal one.
+    Both variants are searched, and the smaller grammar is returned.
     """
     blocks = _exhaust(grammar(graph))
     runs = grammar(graph)
@@ -51,7 +57,7 @@ def _exhaust(found: Grammar) -> Grammar:
 
 
 def _runs_of_one(found: Grammar) -> bool:
-    """Makes runs of single convolutions that follow each other; whether there are any."""
+    """Turn consecutive equal convolutions into runs; return whether there are any."""
     top, ops = found.rules[0], found.graph.ops
     repeated = {
         top.symbols[i]
@@ -69,8 +75,11 @@ def _runs_of_one(found: Grammar) -> bool:
 
 
 def _best(found: Grammar) -> _Found | None:
-    """The region that saves most; where two save the same: a run, one that begins with a change of
-    the size, as papers draw stages, the shorter, the earlier."""
+    """Return the region that saves most lines.
+
+    Ties go to a run, then to a region that begins with a change of the size, as papers draw stages,
+    then to the shorter region, then to the earlier one.
+    """
     best: _Found | None = None
     for candidate in _candidates(found):
         if best is None or _rank(candidate) > _rank(best):
@@ -83,7 +92,8 @@ def _rank(found: _Found) -> tuple[int, bool, int, int]:
 
 
 def _candidates(found: Grammar) -> list[_Found]:
-    # Level by level: regions of `length` from starts whose shorter regions occur twice or more.
+    # Regions grow by one position per iteration, from starts whose shorter region occurs at least
+    # twice: a region can only repeat if its beginning does.
     lanes = [_Lane(rule, found) for rule in found.rules if len(rule) > 1]
     alive = [(lane, start) for lane in lanes for start in range(len(lane.rule))]
     candidates = []
@@ -103,15 +113,21 @@ def _candidates(found: Grammar) -> list[_Found]:
             break
         for lane in lanes:
             lane.close(length)
+        # A region must not contain a whole run that is not a rule yet; it would repeat the run's
+        # copies.
         alive = [(lane, start) for lane, start in alive if start + length + 1 < lane.limit[start]]
     return candidates
 
 
 def _evaluate(group: list[tuple[_Lane, int]], length: int) -> _Found | None:
-    """What a region saves, where it is one at two places or more."""
+    """Return what a region saves as a rule; None if it is no valid candidate.
+
+    A candidate occurs at least twice without overlap, and only its last operation is read outside.
+    """
     whole = [(lane, start) for lane, start in group if lane.closed(start, length)]
     if group[0][0].chain(group[0][1], length):
-        # A few operations in a row are no block inside another, unless that repeats them.
+        # Without branches, a short sequence inside another block is no block; it only becomes one
+        # if that block repeats it.
         inside = Counter(lane.rule.number for lane, _ in whole)
         whole = [place for place in whole if _top(place) or inside[place[0].rule.number] > 1]
     if len(whole) < 2 or length == 1:
@@ -130,6 +146,7 @@ def _evaluate(group: list[tuple[_Lane, int]], length: int) -> _Found | None:
             and previous == (lane, start - length)
             and lane.follows(start - length, length)
         )
+        # Occurrences in sequence form a run, which is called in one line.
         follows = follows or joined
         lines += not joined
         places.append((lane.rule, start))
@@ -139,7 +156,7 @@ def _evaluate(group: list[tuple[_Lane, int]], length: int) -> _Found | None:
         return None
     saves = len(places) * length - length - lines
     stage = lane.stage(start, length)
-    # Two stages of a unit that is a rule already save nothing more, but are what a paper draws.
+    # Stages that contain a run save no line if there are two, but papers draw them as stages.
     drawn = saves == 0 and stage == 1 and lane.holds_run(start, length)
     return _Found(saves, follows, stage, length, places) if saves > 0 or drawn else None
 
@@ -154,11 +171,12 @@ def _shrinks(item: int | Run, ops: tuple[Op, ...]) -> bool:
 
 
 class _Lane:
-    """One rule's body while regions are compared in it."""
+    """State of the comparison of regions within the body of one rule, per start position."""
 
     def __init__(self, rule: Rule, found: Grammar) -> None:
         self.rule = rule
         size = len(rule)
+        # Per start: hash of the signature, entry, last reader of an inner position, end limit.
         self.mark = [0] * size
         self.entry: list[int | None] = [None] * size
         self.open_until = [0] * size
@@ -171,7 +189,7 @@ class _Lane:
         self.shrinks = [_shrinks(item, found.graph.ops) for item in rule.instances[0]]
 
     def extend(self, start: int, length: int) -> int | None:
-        """Takes one more operation into the region; None where it has a second entry."""
+        """Extend the region by one operation; return its hash, or None if it has a second entry."""
         i = start + length - 1
         if i >= len(self.rule):
             return None
@@ -194,11 +212,11 @@ class _Lane:
         return self.mark[start]
 
     def closed(self, start: int, length: int) -> bool:
-        """Whether only the region's last operation is read from outside."""
+        """Return whether only the region's last operation is read outside."""
         return self.open_until[start] < start + length
 
     def follows(self, start: int, length: int) -> bool:
-        """Whether an equal region of equal widths goes on from this one's result alone."""
+        """Return whether an equal region with equal widths follows, which reads only this one."""
         middle, end = start + length, start + 2 * length
         return (
             end <= len(self.rule)
@@ -208,11 +226,11 @@ class _Lane:
         )
 
     def chain(self, start: int, length: int) -> bool:
-        """Whether each operation of the region reads the one before it and nothing else."""
+        """Return whether each operation of the region reads only the one before it."""
         return all(self.rule.inputs[i] == (i - 1,) for i in range(start + 1, start + length))
 
     def periodic(self, start: int, length: int) -> bool:
-        """Whether the region is itself a shorter one several times over."""
+        """Return whether the region itself consists of repetitions of a shorter one."""
         symbols = self.rule.symbols[start : start + length]
         return any(
             length % period == 0 and symbols[period:] == symbols[:-period]
@@ -220,23 +238,23 @@ class _Lane:
         )
 
     def stage(self, start: int, length: int) -> int:
-        """1 where only operations that read the entry change the size, -1 where another does."""
+        """Return 1 if the first downsampling reads the entry, -1 if it does not, 0 without one."""
         changes = [i for i in range(start, start + length) if self.shrinks[i]]
         if not changes:
             return 0
         return 1 if all(min(self.rule.inputs[i]) < start for i in changes[:1]) else -1
 
     def holds_run(self, start: int, length: int) -> bool:
-        """Whether a rule is among the region's operations."""
+        """Return whether the region contains a run."""
         return any(self.run[start : start + length])
 
     def mark_run(self, start: int, length: int) -> None:
-        """Regions that hold this run whole wait until the run is a rule."""
+        """Remember a run; longer regions that contain all of it wait until the run is a rule."""
         if length > 1:
             self._runs.append((start, start + 2 * length))
 
     def close(self, length: int) -> None:
-        """Takes the runs found so far into the limits."""
+        """Apply the runs found so far to the limits."""
         for start, end in self._runs:
             self.limit[start] = min(self.limit[start], end)
         self._runs.clear()
@@ -247,7 +265,7 @@ class _Lane:
 
 
 def line_count(found: Grammar, rule: Rule) -> int:
-    """Lines of a rule's body, with the bodies of its own runs inside: one more for each loop."""
+    """Return the lines of a rule's body, including nested bodies and one line per loop."""
     total = 0
     for symbol in rule.symbols:
         inner = found.runs.get(symbol)
@@ -256,5 +274,5 @@ def line_count(found: Grammar, rule: Rule) -> int:
 
 
 def flat_lines(rule: Rule) -> int:
-    """Lines that all occurrences take in a flat listing."""
+    """Return the lines of all occurrences without any block, one per operation."""
     return sum(1 for instance in rule.instances for _ in operations(instance))

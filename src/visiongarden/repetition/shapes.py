@@ -1,4 +1,4 @@
-"""What each occurrence takes, gives and weighs in its source: what a written block must equal."""
+"""Input shape, output shape and number of parameters of each occurrence, for the generated test."""
 
 from __future__ import annotations
 
@@ -9,14 +9,23 @@ from visiongarden.repetition.grammar import Rule, operations
 from visiongarden.repetition.vary import Named
 
 SIDE = 64
-"""Height and width that the cases begin with."""
+"""Height and width of the input of each case."""
 
 Shape = tuple[int, int, int]
+"""(height, width, channels)."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One occurrence: a class, its arguments, and what must come of it."""
+    """Expected output shape and parameters of a block with the arguments of one occurrence.
+
+    Attributes:
+        name: Name of the block.
+        arguments: Names and values of its arguments.
+        takes: Input shape.
+        gives: Output shape.
+        parameters: Number of parameters, including moving statistics.
+    """
 
     name: str
     arguments: tuple[tuple[str, int], ...]
@@ -26,7 +35,7 @@ class Case:
 
 
 def cases(named: Named, rule: Rule) -> list[Case]:
-    """The cases of a block, those left out whose channels the source does not say."""
+    """Return the test cases of a block; occurrences with unknown channels are left out."""
     ops, found = named.grammar.graph.ops, []
     for instance in rule.instances:
         inside = list(operations(instance))

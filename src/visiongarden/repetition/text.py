@@ -1,4 +1,4 @@
-"""The steps of a block in words, one line each."""
+"""Steps of a block as text, one line each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from visiongarden.repetition.vary import Named, Term
 
 
 def steps(named: Named, rule: Rule) -> list[str]:
-    """The body of a rule, a line a position."""
+    """Return the body of a rule as text, one line per position."""
     found, varies = named.grammar, named.varying[rule.number]
     lines = []
     for position, symbol in enumerate(rule.symbols):
@@ -41,7 +41,7 @@ def _run(named: Named, rule: Rule, inner: dict[str, Term]) -> str:
 
 
 def operation(op: Op, width: Term | None) -> str:
-    """An operation in words: "conv 3×3 / 2, filters // 2, batch norm, silu"."""
+    """Describe an operation: "conv 3×3 / 2, filters // 2, batch norm, silu"."""
     kernel, stride = op.get("kernel"), op.get("stride", (1, 1))
     head = op.kind
     if kernel:

@@ -1,4 +1,4 @@
-"""What varies between the copies of a region: widths and lengths of runs, as few as explain all."""
+"""Parameters of a rule: as few as explain all widths and run lengths of its instances."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from fractions import Fraction
 from visiongarden.repetition.grammar import Grammar, Rule, Run
 
 _LARGEST_FACTOR = 8
+"""Maximum ratio of a width to its parameter, and maximum denominator of the ratio."""
 
 
 @dataclass(frozen=True)
 class Term:
-    """A value inside a block: a constant, or a parameter times a ratio.
+    """Value inside a block: a constant, or a parameter multiplied by a ratio.
 
     Attributes:
-        name: of the parameter; "" for a constant.
-        ratio: factor on the parameter, or the constant itself.
+        name: Name of the parameter; "" for a constant.
+        ratio: Factor of the parameter, or the constant itself.
     """
 
     name: str
@@ -32,14 +33,14 @@ class Term:
 
 @dataclass
 class Varying:
-    """The parameters of a rule.
+    """Parameters of a rule, and where the body uses them.
 
     Attributes:
-        names: of the parameters; the first width is "filters".
-        arguments: `id` of an instance -> value of each parameter.
-        widths: position -> filters there.
-        repeats: position -> length of the run there.
-        inner: position -> arguments of the rule that runs there.
+        names: Names of the parameters; the first width is "filters".
+        arguments: Value of each parameter, by `id` of the instance.
+        widths: Filters by position.
+        repeats: Length of the run by position.
+        inner: Arguments of the rule of a run, by position.
     """
 
     names: tuple[str, ...] = ()
@@ -49,11 +50,11 @@ class Varying:
     inner: dict[int, dict[str, Term]] = field(default_factory=dict)
 
 
-Slot = tuple[int, str]  # position and, in a run, the inner parameter; "" is its length
+Slot = tuple[int, str]  # position and inner parameter; "": width or run length
 
 
 def varying(grammar: Grammar) -> dict[int, Varying]:
-    """Rule number -> what varies, for every rule but the graph itself."""
+    """Return the parameters of each rule except the graph itself, by rule number."""
     found: dict[int, Varying] = {}
 
     def visit(rule: Rule) -> None:
@@ -72,7 +73,7 @@ def varying(grammar: Grammar) -> dict[int, Varying]:
 def _of_rule(grammar: Grammar, rule: Rule, known: dict[int, Varying]) -> Varying:
     widths: dict[Slot, list[int]] = {}
     lengths: dict[Slot, list[int]] = {}
-    for position in reversed(range(len(rule))):  # the last width most often is the output's
+    for position in reversed(range(len(rule))):  # the last width is usually that of the output
         items = [instance[position] for instance in rule.instances]
         if isinstance(items[0], Run):
             runs = [item for item in items if isinstance(item, Run)]
@@ -131,7 +132,8 @@ def _terms(
 
 
 def _ratio(values: list[int], base: list[int]) -> Fraction | None:
-    """The ratio that makes every value of its base, rounded down as a width is."""
+    """Return the ratio of `values` to `base`, up to rounding down; None if there is none."""
+    # The largest width determines the ratio best, because rounding changes it least.
     largest = max(range(len(base)), key=base.__getitem__)
     if not base[largest]:
         return None
@@ -145,7 +147,7 @@ def _ratio(values: list[int], base: list[int]) -> Fraction | None:
 
 @dataclass(frozen=True)
 class Named:
-    """The grammar, what varies in each rule, and its name: what `write` works from."""
+    """Grammar with the parameters and the name of each rule, from which `write` generates code."""
 
     grammar: Grammar
     varying: dict[int, Varying]

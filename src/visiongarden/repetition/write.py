@@ -1,4 +1,4 @@
-"""Repeats as source: a module of registered blocks, and the test that holds them to it."""
+"""Generation of a module of blocks from repeats, and of a test for it."""
 
 from __future__ import annotations
 
@@ -62,17 +62,18 @@ def test_block_is_the_region_that_it_stands_for(name, arguments, takes, gives, p
 
 
 def write(found: Repeats, path: str | Path) -> tuple[Path, Path, dict[str, str]]:
-    """Writes the repeats as blocks, and their test beside them.
+    """Write the repeats as a module of blocks, and a test beside it.
 
     Args:
-        found: what `repeats` returned.
-        path: of the module, a `.py` file that does not exist; the test is `test_` + its name.
+        found: Result of `repeats`.
+        path: Path of the module, a `.py` file that does not exist; the test is named `test_` +
+            name.
 
     Returns:
-        The module, its test, and why a repeat is not written, by name.
+        Path of the module, path of the test, and for each repeat that cannot be written the reason.
 
     Raises:
-        UserError: a file exists, the name is no module's, or no repeat can be written.
+        UserError: A file exists, the name is not that of a module, or no repeat can be written.
     """
     path = Path(path)
     test = path.with_name(f"test_{path.name}")
@@ -111,7 +112,7 @@ def _check_names(path: Path, test: Path) -> None:
 
 
 def _blocks(named: Named, source: str, unit: str) -> tuple[list[str], list[Rule], dict[str, str]]:
-    """Source of each block, those that others use first; what is not written, and why."""
+    """Return the code of the blocks, inner blocks first, their rules, and reasons for gaps."""
     code: list[str] = []
     order: list[Rule] = []
     refused: dict[str, str] = {}
@@ -127,6 +128,7 @@ def _blocks(named: Named, source: str, unit: str) -> tuple[list[str], list[Rule]
                 visit(other)
         name = named.names[rule.number]
         lost = [named.names[o.number] for o in inner if named.names.get(o.number) in refused]
+        # A block that uses a missing block would not run.
         if lost:
             refused[name] = f"holds {lost[0]}"
             return
@@ -175,7 +177,7 @@ def _row(case: Case) -> str:
 
 
 def _plain(text: str) -> str:
-    """A name from outside, safe inside a docstring."""
+    """Return a name from outside with all characters replaced that could end a docstring."""
     return "".join(c if c.isalnum() or c in "._- " else "_" for c in text)[-60:]
 
 
