@@ -49,6 +49,7 @@ def load(root: Place, settings: Sequence[Any]) -> DetectionDataset | None:
         if file is None or not file.is_file() or file.stat().st_size > _MOST_BYTES:
             return None
         raw = file.read_bytes()
+        # Layout: SHA-256 of all that follows, length of the JSON header, JSON header, table.
         digest, head_length = raw[:32], int.from_bytes(raw[32:40], "big")
         if hashlib.sha256(raw[32:]).digest() != digest:
             return None
@@ -141,5 +142,7 @@ def _state(folders: Sequence[Path]) -> str:
 
 
 def _add(digest: Any, name: str, state: os.stat_result) -> None:
+    # Status-change time and inode detect a file replaced by one of equal size and modification
+    # time.
     line = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
     digest.update(os.fsencode(name) + repr(line).encode())

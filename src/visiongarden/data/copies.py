@@ -50,6 +50,8 @@ class Prints:
         """
         files = [self._of(dataset) for dataset in datasets]
         reads = sum(map(len, datasets)) <= MOST_READ
+        # The first pass groups files by size and last bytes, which is cheap; the second pass
+        # compares complete files, but only within these groups.
         alike: dict[bytes, list[tuple[int, int]]] = {}
         for number, dataset in enumerate(datasets):
             for index in range(len(dataset)):

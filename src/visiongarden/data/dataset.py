@@ -53,6 +53,7 @@ class DetectionDataset:
         """Return int64 (images,): the number of boxes of each image."""
         if isinstance(self.examples, Table):
             return self.examples.counts()
+        # Examples that are read on demand provide an upper bound; counting would load each of them.
         counted = getattr(self.examples, "counts", None)
         if counted is not None:
             return np.asarray(counted())

@@ -50,10 +50,12 @@ def decode(path: Any, least: ImageSize | None = None) -> np.ndarray:
 
 def decode_bytes(raw: bytes, path: Any, least: ImageSize | None = None) -> np.ndarray:
     """Decode the bytes of an image file, see `decode`; `path` names the file in messages."""
+    # Detected by the first bytes, whatever the extension: Pillow starts Ghostscript for PostScript.
     refuse_other_formats(raw, path)
     if cut_short(raw):
         raise DataError(f"{path}: the image is cut short", fix="copy the file again")
     header = header_of(path, raw)
+    # OpenCV allocates the up to 4 GB that the length field of a PNG chunk may claim.
     refuse_broken_chunks(raw, path)
     how = cv2.IMREAD_COLOR_RGB
     if least is not None and raw.startswith(b"\xff\xd8"):

@@ -82,6 +82,7 @@ class Loader:
         multi_scale = augmentation.multi_scale if augmentation else 0.0
         self.sizes = sizes_of(image_size, multi_scale, size_step)
         largest = self.sizes[-1]
+        # Each worker process fills a cache of its own.
         cached = len(dataset) * largest[0] * largest[1] * 3 * max(workers, 1)
         self._images = _Images(dataset, largest, cached < CACHE_BYTES, augmentation is not None)
 
@@ -277,6 +278,8 @@ class _Collate:
         crowd = np.zeros((count, self.max_boxes), bool)
         for i, (example, _) in enumerate(rows):
             many = example.crowd if example.crowd is not None else np.zeros(0, bool)
+            # Losses do not use crowd regions; evaluation needs them, as COCO ignores matches with
+            # them.
             chosen = ~many if self.training and len(many) else slice(None)
             own = example.boxes[chosen]
             boxes[i, : len(own)] = own

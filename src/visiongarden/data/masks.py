@@ -156,6 +156,7 @@ class SegmentationDataset:
         """Return the known pixel values, sorted, and the class index of each."""
         values: list[int] = [_value(c) for c in self.colours or self.class_map.ids]
         pairs = dict.fromkeys((_value(v) for v in self.ignored), IGNORE)
+        # Added last: a class whose id is in `ignored` by default (255) remains a class.
         pairs |= {value: index for index, value in enumerate(values)}
         order = sorted(pairs)
         return np.array(order, np.int64), np.array([pairs[v] for v in order], np.uint8)

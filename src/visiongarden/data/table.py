@@ -91,6 +91,7 @@ class Table(Sequence[Example]):
         points, decimals = _compact(rings)
         arrays |= {"points": points, "decimals": decimals, "area": _areas(rows)} | _extras(rows)
         typed: dict[str, np.ndarray] = {n: np.asarray(arrays[n], _ARRAYS[n]) for n in _ARRAYS}
+        # `_compact` has chosen float32 or float64.
         typed["points"] = points
         return cls(typed, [str(example.path) for example in rows], located)
 
@@ -166,6 +167,7 @@ class Table(Sequence[Example]):
                 arrays = {name: file[name] for name in _ARRAYS}
         except (OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError("not a table") from error
+        # Points that float32 cannot represent are stored as float64.
         wide = arrays["points"].dtype == np.float64
         if any(a.dtype != _ARRAYS[n] for n, a in arrays.items() if n != "points" or not wide):
             raise ValueError("not a table: types differ")

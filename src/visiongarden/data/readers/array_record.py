@@ -144,6 +144,7 @@ def _of_shard(
     if count != beside:
         raise DataError(f"{labels}: {count} records, {images.name} has {beside}")
     found: list[Example] = []
+    # In chunks, so that the JSON text of a shard is never in memory as a whole.
     for start in range(0, count, _AT_ONCE):
         numbers = range(start, min(start + _AT_ONCE, count))
         for index, raw in zip(numbers, records(labels, list(numbers)), strict=True):
@@ -250,6 +251,7 @@ def _opened(shard: Path, changed: int, process: int) -> Any:
     from array_record.python.array_record_module import ArrayRecordReader
 
     try:
+        # Reading ahead serves sequential access; records are read individually here.
         return ArrayRecordReader(str(shard), options="readahead_buffer_size:0")
     except Exception as error:  # the C++ reader's own kinds
         raise DataError(f"{shard}: no ArrayRecord file", received=str(error)[:200]) from error

@@ -77,6 +77,8 @@ def read(
     for number, row in enumerate(annotations):
         image_id = row.get("image_id")
         _once(file, number, row.get("id"), first, faults)
+        # An id that is equal including its type takes precedence over one with the same integer
+        # value.
         index = known.get(_key(image_id), known.get(whole(image_id)))
         if index is None:
             faults.add(
@@ -153,6 +155,7 @@ def _label(
     if (
         not isinstance(box, list)
         or len(box) != 4
+        # NaN passes here and is reported by `Faults.box` as a box that is not finite.
         or not all(isinstance(v, (int, float)) and abs(v) < 1e9 for v in box if v == v)
     ):
         faults.add(where, f"`bbox` is not four numbers (left, top, width, height): {box!r:.60}")
@@ -347,6 +350,7 @@ def _class_map(
     if class_names is None:
         if not pairs:
             raise DataError(f"{file}: `categories` is empty")
+        # Class indices follow the ids, whatever the order in the file.
         pairs.sort()
         return ClassMap(tuple(n for _, n in pairs), tuple(i for i, _ in pairs))
     ids = {name: number for number, name in pairs}
@@ -375,9 +379,11 @@ def _files(root: Place) -> dict[str, Place]:
         for file in files:
             if len(files) < _MANY and is_other(file):
                 continue
+            # The original files are named instances_train2017.json.
             stem = file.stem.removeprefix("instances_")
             split = next((s for s in ("train", "val", "test") if stem.startswith(s)), stem)
             found.setdefault(split, file)
+    # Roboflow stores one JSON file in the image folder of each split.
     for split in ("train", "valid", "val", "test"):
         file = root / split / "_annotations.coco.json"
         if file.is_file():

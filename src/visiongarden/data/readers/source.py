@@ -90,6 +90,7 @@ class _Records(Sequence[Example]):
     def _example(self, where: str, place: int, image: np.ndarray, objects: Any) -> Example:
         height, width = image.shape[:2]
         shares = np.asarray(objects["bbox"], np.float64).reshape(-1, 4)
+        # (top, left, bottom, right) fractions -> xyxy pixels.
         boxes = shares[:, [1, 0, 3, 2]] * (width, height, width, height)
         classes = np.asarray(objects["label"], np.int64).reshape(-1)
         crowd = np.asarray(objects.get("is_crowd", np.zeros(len(boxes))), bool).reshape(-1)

@@ -104,6 +104,7 @@ def _example(
     said = tree.child("size")
     if said is not None:
         sides = (said.number("height"), said.number("width"))
+        # 0 or a missing element means that the size is not known.
         if all(sides) and sides != size:
             given = [f"{side:g}" for side in sides if side is not None]
             same = tuple(sides) == size[::-1]
@@ -138,6 +139,7 @@ def _label(
         faults.add(f"{file}:{box.line}", f"bndbox has no number for {', '.join(missing)}")
         return None
     x1, y1, x2, y2 = (v for v in values if v is not None)
+    # Labeling tools count from 0; only the original VOC counts from 1.
     shift = 1.0 if one_based else 0.0
     # In the original VOC the last pixel is part of the box: 1 to 10 are ten pixels.
     corners = (x1 - shift, y1 - shift, x2, y2)

@@ -31,6 +31,7 @@ def write(splits: Splits, folder: Path, lost: Lost) -> None:
             {"id": i, "name": name} | dict(own)
             for i, name, own in zip(ids, dataset.class_map.names, keys, strict=True)
         ]
+        # All original ids are collected first, so that a generated id never equals a later one.
         of_images, of_boxes = _Ids(), _Ids()
         for example in dataset:
             image, boxes = unpack(example)

@@ -77,6 +77,7 @@ def named(
     for example in dataset:
         raw = image_bytes(example)
         given = _name_of(example)
+        # Records have names without an extension; the first bytes determine it.
         ending = _ending(given) or _KINDS.get(raw[:2], ".tif")
         stem = given.removesuffix(ending)
         number, name = 1, stem

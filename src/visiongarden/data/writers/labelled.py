@@ -81,6 +81,7 @@ def _classes(dataset: SegmentationDataset, class_map: ClassMap, step: int) -> st
 
 def _lowered(dataset: SegmentationDataset, index: int, step: int) -> bytes:
     values = dataset.values(index)
+    # Only ids of classes are shifted; ignored values keep their number.
     moved = np.where(np.isin(values, dataset.class_map.ids), values - step, values)
     kind = np.uint8 if moved.max(initial=0) < 256 else np.uint16
     stream = io.BytesIO()

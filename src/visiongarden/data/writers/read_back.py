@@ -101,6 +101,8 @@ def _of_boxes(
     if len(found) != len(dataset):
         yield f"{dataset.split}: {len(found)} images, not {len(dataset)}"
         return
+    # Most readers sort images by name, so images are matched by name. ArrayRecord has no names
+    # (`names` is None) and keeps the order.
     order = {found.image_path(i).name: i for i in range(len(found))} if names else {}
     exact = format in ("coco", "arrayrecord")
     if exact and (dict(found.extra) != dict(dataset.extra) or _differ(dataset, found)):
