@@ -1,4 +1,4 @@
-"""Cards: the published facts of each architecture, and the proof that a model is the one meant."""
+"""Cards: the published facts of each architecture, and the check of a model against them."""
 
 from visiongarden.cards.build import build
 from visiongarden.cards.card import Card, Convention, Level, Licence, Result, Stage, Trained

@@ -1,4 +1,4 @@
-"""`build`: a model by its published name."""
+"""`build`: build a published model by its name."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ def build(
     class_map: ClassMap | Sequence[str] | None = None,
     **kwargs: Any,
 ) -> Joined:
-    """The model that a card describes, with new weights.
+    """Build the model that a card describes, with new weights.
 
     Args:
-        source: a model's name, a card file, or a card.
-        num_classes: number of classes; by default that of `class_map`, else the published one.
-        image_size: (height, width) or one number for both; by default the published one.
-        class_map: names of the classes.
+        source: Name of a model, a card file, or a card.
+        num_classes: Number of classes. Defaults to that of `class_map`, else the published one.
+        image_size: (height, width) in pixels, or one number for both. Defaults to the published
+            size.
+        class_map: Names of the classes.
         **kwargs: `dtype` and `name` of the model.
 
     Raises:
-        ConfigError: no such card.
-        UserError: the card has no parts, or the image size does not suit.
+        ConfigError: There is no such card.
+        UserError: The card has no parts, or the image size does not suit the model.
 
     Example:
         >>> model = vg.cards.build("yolov3-tiny", num_classes=3, image_size=416)

@@ -1,4 +1,4 @@
-"""`Card`: what was published about one model, each figure with its source."""
+"""`Card`: the published facts of one model, each with its source."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Task = Literal["detection", "classification", "segmentation"]
 
 
 class Licence(Value):
-    """Under which terms the authors give what.
+    """License terms of the authors' code and weights.
 
     Attributes:
-        code: of the official code, "none" where there is none.
-        weights: of the published weights, "none" where there are none.
+        code: License of the official code; "none" if there is none.
+        weights: License of the published weights; "none" if there are none.
     """
 
     code: Text
@@ -33,15 +33,19 @@ class Licence(Value):
 
 
 class Convention(Value):
-    """What the card's numbers count; they are compared under this convention and no other.
+    """What the numbers of a card count; a model is compared under this convention only.
+
+    Papers count differently: Darknet's BFLOPs are twice the MACs, YOLOX's tool adds two operations
+    for each output of a convolution, and YOLOv7 reports the deployed model.
 
     Attributes:
-        params: what is a parameter.
-        macs: what is a multiply-accumulate, and how the published figure becomes one.
-        per_output: operations added for each number that a convolution gives out; tools that
-            count a bias add 1, those that count a normalisation by itself 2.
-        fused: whether `macs` count what is deployed: normalisation and parallel branches folded
-            into convolutions, branches that only teach left out.
+        params: Which numbers are parameters.
+        macs: Which operations are multiply-accumulates (MACs), and how the published number is
+            converted to them.
+        per_output: Operations added for each output element of a convolution: 1 for tools that
+            count the bias, 2 for those that count a separate normalization.
+        fused: Whether `macs` counts the deployed model: normalization and parallel branches folded
+            into convolutions, and branches used only in training removed.
     """
 
     params: Text = (
@@ -56,9 +60,9 @@ class Stage(Value):
     """One row of the stage table.
 
     Attributes:
-        output: shape of one image's result at the card's image size, (height, width, channels).
-        repeats: how often the stage's unit is repeated.
-        params: trainable parameters of the stage, where they are known by themselves.
+        output: Output shape for one image at the card's image size, (height, width, channels).
+        repeats: Number of repeated units in the stage.
+        params: Trainable parameters of the stage, if they were published separately.
     """
 
     output: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1, max_length=5)]
@@ -67,11 +71,11 @@ class Stage(Value):
 
 
 class Level(Value):
-    """One pyramid level.
+    """One level of the feature pyramid.
 
     Attributes:
-        stride: pixels of the image a cell.
-        channels: of the map.
+        stride: Stride in pixels.
+        channels: Number of channels.
     """
 
     stride: PositiveInt
@@ -79,13 +83,13 @@ class Level(Value):
 
 
 class Parts(Value):
-    """The model as parts, spelled as in a recipe.
+    """Parts of the model, written as in a recipe.
 
     Attributes:
-        backbone: image -> feature maps.
-        decoder: feature maps -> feature maps; a classifier that leaves it out passes the
-            backbone's coarsest map on.
-        head: feature maps -> raw predictions.
+        backbone: Backbone: image -> feature maps.
+        decoder: Decoder: feature maps -> feature maps. Without one, a classifier takes the coarsest
+            level of the backbone.
+        head: Head: feature maps -> raw predictions.
     """
 
     backbone: Backbone
@@ -103,7 +107,7 @@ class Parts(Value):
         return self
 
     def with_decoder(self) -> Self:
-        """The same parts, a classifier's decoder among them."""
+        """Return the parts with a decoder, which is added for a classifier that has none."""
         if self.decoder is not None:
             return self
         return self.replace(decoder=PassOn(levels=self.backbone.levels[-1:]))
@@ -113,14 +117,14 @@ class Result(Value):
     """One published result.
 
     Attributes:
-        split: of the data set: "test-dev" or "val2017" of COCO, as a rule.
-        image_size: side in pixels that it holds for.
-        ap: mean of the average precisions at IoU 0.5 to 0.95, percent.
-        ap50: at IoU 0.5.
-        ap75: at IoU 0.75.
-        pretraining: what the weights started from.
-        dataset: what was judged on.
-        source: where the figures stand.
+        split: Split of the dataset, usually "test-dev" or "val2017" of COCO.
+        image_size: Side of the images in pixels.
+        ap: Average precision at IoU 0.50:0.95, in percent.
+        ap50: Average precision at IoU 0.50, in percent.
+        ap75: Average precision at IoU 0.75, in percent.
+        pretraining: Weights that training started from.
+        dataset: Dataset of the evaluation.
+        source: Where the result was published.
     """
 
     split: Text
@@ -134,12 +138,12 @@ class Result(Value):
 
 
 class Trained(Value):
-    """How the authors trained.
+    """Training procedure of the authors.
 
     Attributes:
-        training: as fields of a recipe's `training`.
-        augmentation: as fields of a recipe's `augmentation`.
-        beyond: what a recipe has no field for, in words or numbers.
+        training: Fields of a recipe's `training`.
+        augmentation: Fields of a recipe's `augmentation`.
+        beyond: Settings for which a recipe has no field, as text or numbers.
     """
 
     training: dict[str, Any] = Field(default_factory=dict)
@@ -154,32 +158,32 @@ class Trained(Value):
 
 
 class Card(Value):
-    """The published facts of one model.
+    """Published facts of one model.
 
-    A file holds one architecture: the fields that its sizes share, and under `sizes` for each model
-    name the fields that are its own, merged field by field into the shared ones.
+    A card file holds one architecture: the fields that its sizes share, and `sizes`, a mapping from
+    the name of each model to its own fields, which are merged into the shared ones.
 
     Attributes:
-        name: of the model: "yolov8n".
-        architecture: name of the file: "yolov8".
-        title: of the paper, or of the published description.
-        authors: as the paper lists them.
-        arxiv: its number on arXiv.
-        year: of the first publication.
-        task: what the model is for.
-        licence: of code and weights.
-        image_size: (height, width) that every figure holds for.
-        model: the parts; anchors, width and depth multiples are their fields.
-        convention: what the numbers count.
-        params: trainable parameters; compared exactly.
-        deployed_params: what is left after training, as `convention.fused` says; compared exactly.
-        macs: multiply-accumulates for one image; compared within half a percent.
+        name: Name of the model, such as "yolov8n".
+        architecture: Name of the card file, such as "yolov8".
+        title: Title of the paper or of the published description.
+        authors: Authors as in the paper.
+        arxiv: arXiv number.
+        year: Year of first publication.
+        task: Task of the model.
+        licence: Licenses of code and weights.
+        image_size: (height, width) in pixels that all numbers refer to.
+        model: Parts of the model; anchors, width and depth multiples are fields of the parts.
+        convention: What the numbers count.
+        params: Trainable parameters; compared exactly.
+        deployed_params: Parameters of the deployed model, see `convention.fused`; compared exactly.
+        macs: Multiply-accumulates for one image; compared within 0.5 %.
         stages: "part/stage" -> row, in the order of the graph.
         levels: "backbone" and "decoder" -> level -> stride and channels.
-        trained: how the authors trained.
-        results: published results.
-        notes: what a reader should know before comparing.
-        sources: field -> where its figures come from; every figure has one.
+        trained: Training procedure of the authors.
+        results: Published results.
+        notes: What a reader should know before comparing.
+        sources: Field -> source of its values; every field in `FIGURES` that is set has one.
     """
 
     name: Text
@@ -238,4 +242,4 @@ class Card(Value):
 
 
 FIGURES = ("licence", "model", "params", "deployed_params", "macs", "stages", "levels", "trained")
-"""Fields whose figures need a source; a result carries its own."""
+"""Fields that need an entry in `sources`; a result states its own source."""

@@ -1,4 +1,7 @@
-"""Cards by name or by path; a file of cards is data from outside and runs nothing."""
+"""Find cards by name or path.
+
+Card files are data from outside: they are parsed as values and run no code.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,19 @@ from visiongarden.config import load_yaml
 from visiongarden.errors import ConfigError, UserError, nearest
 
 FOLDER = Path(__file__).parent
-"""Where our own cards lie, one file an architecture."""
+"""Folder of the cards that visiongarden ships, one file per architecture."""
 
 
 def names(task: str | None = None) -> tuple[str, ...]:
-    """Names of all models that have a card, oldest architecture first, sizes as in their file.
+    """Return the names of all models that have a card, oldest architecture first.
+
+    Sizes of an architecture are in the order of their file.
 
     Args:
-        task: only models for this task.
+        task: Only models for this task.
 
     Raises:
-        UserError: there is no such task.
+        UserError: There is no such task.
     """
     if task is not None and task not in get_args(Task):
         raise UserError(f"there is no task {task!r}", fix=nearest(task, get_args(Task)))
@@ -34,13 +39,13 @@ def names(task: str | None = None) -> tuple[str, ...]:
 
 
 def load(source: str | Path) -> Card:
-    """The card of one model.
+    """Return the card of one model.
 
     Args:
-        source: a model's name ("yolov8n"), or a card file (.yaml) of one model.
+        source: Name of a model ("yolov8n"), or a card file (.yaml) with one model.
 
     Raises:
-        ConfigError: no such card, a file with several sizes, or a field that is not valid.
+        ConfigError: There is no such card, the file has several sizes, or a field is not valid.
     """
     found = find(source)
     if len(found) > 1:
@@ -52,10 +57,10 @@ def load(source: str | Path) -> Card:
 
 
 def find(source: str | Path) -> tuple[Card, ...]:
-    """The cards of a model, of all sizes of an architecture, or of a card file.
+    """Return the cards of a model, of all sizes of an architecture, or of a card file.
 
     Raises:
-        ConfigError: no such card, or a field that is not valid.
+        ConfigError: There is no such card, or a field is not valid.
     """
     if isinstance(source, Path) or str(source).lower().endswith((".yaml", ".yml")):
         return read(Path(source))
@@ -72,7 +77,11 @@ def find(source: str | Path) -> tuple[Card, ...]:
 
 
 def read(path: Path) -> tuple[Card, ...]:
-    """The cards of a file: one for each entry of `sizes`, or one named after the file."""
+    """Read a card file: one card per entry of `sizes`, or one that is named after the file.
+
+    Raises:
+        ConfigError: The file cannot be read, or a field is not valid.
+    """
     fields = load_yaml(path)
     sizes = fields.pop("sizes", {path.stem: {}})
     if not isinstance(sizes, Mapping) or not sizes:
@@ -101,9 +110,9 @@ def read(path: Path) -> tuple[Card, ...]:
 
 
 def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the fields of `own`; where both have a mapping, field by field.
+    """Return `base` updated with `own`; where both have a mapping, it is merged by field.
 
-    A part of another type is taken whole: the fields of one kind mean nothing to another.
+    A mapping with a `type` replaces the base's: fields of one part class mean nothing to another.
     """
     result = dict(base)
     for name, value in own.items():

@@ -1,4 +1,4 @@
-"""`models`: everything that has a card, as a table for people, Markdown or JSON."""
+"""`models`: list all published models as text, Markdown or JSON."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ authors' code; the code here is our own.
 
 @dataclass(frozen=True)
 class Listing:
-    """Models with their published figures; `str()` is a table."""
+    """Models with their published results; `str()` is a table."""
 
     cards: tuple[Card, ...]
 
@@ -52,24 +52,24 @@ class Listing:
         return "\n".join(line.rstrip() for line in lines)
 
     def markdown(self) -> str:
-        """The page of the documentation."""
+        """Return the page of the documentation that lists the models."""
         rules = ("--:" if fit is str.rjust else "---" for fit in _COLUMNS.values())
         rows = [tuple(_COLUMNS), tuple(rules), *map(_row, self.cards)]
         return _INTRODUCTION + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
     def json(self) -> str:
-        """Every card whole, as a JSON list."""
+        """Return the complete cards as a JSON list."""
         return json.dumps([card.to_dict() for card in self.cards], indent=1, ensure_ascii=False)
 
 
 def models(task: str | None = None) -> Listing:
-    """Everything that has a card.
+    """List all models that have a card.
 
     Args:
-        task: "detection", "classification" or "segmentation"; None lists all.
+        task: "detection", "classification" or "segmentation". Defaults to all tasks.
 
     Raises:
-        UserError: there is no such task.
+        UserError: There is no such task.
     """
     return Listing(tuple(load(name) for name in names(task)))
 
@@ -92,7 +92,7 @@ def _row(card: Card) -> tuple[str, ...]:
 
 
 def _headline(card: Card) -> Result | None:
-    """The result at the card's own size, with AP where there is one."""
+    """Return the result at the card's own image size, preferably one with AP."""
     own = [result for result in card.results if result.image_size == card.image_size[0]]
     whole = [result for result in own if result.ap is not None]
     return next(iter(whole or own or card.results), None)

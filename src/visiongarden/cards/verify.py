@@ -1,4 +1,4 @@
-"""`verify`: is this the published model? Stage by stage against its card."""
+"""`verify`: compare a model with its published card, stage by stage."""
 
 from __future__ import annotations
 
@@ -24,12 +24,19 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 MOST_OFF = 0.005
-"""Share by which MACs may differ; published figures are rounded. Parameters are exact."""
+"""Maximum relative difference of MACs, because published ones are rounded; parameters are exact."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One figure: what it is, what was published, what was built."""
+    """One compared value.
+
+    Attributes:
+        what: Name of the value.
+        published: Value in the card.
+        built: Value of the model.
+        agrees: Whether they agree.
+    """
 
     what: str
     published: str
@@ -39,11 +46,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Verification:
-    """A model held against its card; `str()` is a table of at most 100 columns.
+    """Result of comparing a model with its card; `str()` is a table of at most 100 columns.
 
     Attributes:
-        card: what was published.
-        checks: stage by stage in the card's order, then levels, parameters, MACs.
+        card: Card of the model.
+        checks: Compared values: stages in the order of the card, levels, parameters, MACs.
     """
 
     card: Card
@@ -51,17 +58,17 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether everything agrees."""
+        """Whether all values agree."""
         return self.first is None
 
     @property
     def first(self) -> Check | None:
-        """The first figure that diverges: stages come in the order of the graph."""
+        """First value that differs, or None; stages are in the order of the graph."""
         return next((check for check in self.checks if not check.agrees), None)
 
     @property
     def verdict(self) -> str:
-        """One line."""
+        """Result in one line."""
         off = self.first
         if off is None:
             return f"{self.card.name} is the published model: {len(self.checks)} figures agree"
@@ -91,7 +98,7 @@ class Verification:
             table.add_column(header, justify="right" if right else "left", overflow="fold")
         for check in self.checks:
             mark = "=" if check.agrees else "≠"
-            # What is the same to the letter is read more easily once.
+            # An identical value is printed once, which makes differences easier to see.
             built = "" if check.built == check.published else check.built
             table.add_row(*map(Text, (mark, check.what, check.published, built)))
         yield table
@@ -102,18 +109,21 @@ Factory = Callable[[], Any]
 
 
 def verify(source: str | Path | Card, factory: Factory | str | None = None) -> Verification:
-    """Builds a model without memory for its weights and holds it against its card.
+    """Compare a model with its card; the model is built without memory for its weights.
 
     Args:
-        source: a model's name, a card file (.yaml) of one model, or a card.
-        factory: what makes the model: a function without arguments that returns a `Detector`, a
-            part or any built `keras.Model`; or "my.module:function", which is imported. By default
-            the card's own parts are joined.
+        source: Name of a model, a card file (.yaml) of one model, or a card.
+        factory: Function without arguments that returns a `Detector`, a part or any built
+            `keras.Model`; or "my.module:function", which is imported. Defaults to the parts of the
+            card.
+
+    Returns:
+        The compared values.
 
     Raises:
-        ConfigError: no such card, or one that is not valid.
-        ContractError: the card's parts do not fit each other.
-        UserError: there is no such factory, or what it returns cannot be counted.
+        ConfigError: There is no such card, or it is not valid.
+        ContractError: The parts of the card do not fit each other.
+        UserError: There is no such factory, or its result cannot be counted.
     """
     card = source if isinstance(source, Card) else load(source)
     return Verification(card, tuple(_checks(card, _model(card, factory))))
@@ -122,7 +132,12 @@ def verify(source: str | Path | Card, factory: Factory | str | None = None) -> V
 def verify_all(
     source: str | Path | None = None, factory: Factory | str | None = None
 ) -> Iterator[Verification]:
-    """Verifies one after the other: all sizes of an architecture or a file, else every card."""
+    """Yield the verification of all sizes of an architecture or a card file, else of every card.
+
+    Args:
+        source: Name of a model or an architecture, or a card file. Defaults to all cards.
+        factory: Function that returns the model, see `verify`.
+    """
     cards = map(load, names()) if source is None else find(source)
     for card in cards:
         yield verify(card, factory)
@@ -139,7 +154,9 @@ def _model(card: Card, factory: Factory | str | None) -> Any:
     except UserError:
         raise
     except Exception:
-        return make()  # it reads or sets a weight, so it needs them; a real fault comes again
+        # Most likely the factory reads or sets a weight, so it needs real ones. Any other error
+        # is raised again here.
+        return make()
 
 
 def _imported(name: str) -> Factory:
@@ -157,6 +174,8 @@ def _imported(name: str) -> Factory:
 
 
 def _checks(card: Card, model: Any) -> Iterator[Check]:
+    # Stages first: the first value that differs then names the place of the error, where a total
+    # alone would not.
     figure = inspect.show(model, card.image_size)
     params = figure.count.trainable
     yield from _stages(card, figure)
@@ -181,7 +200,7 @@ def _wants_deployed(card: Card) -> bool:
 
 
 def _stages(card: Card, figure: inspect.Figure) -> Iterator[Check]:
-    """The card's stages, in its order."""
+    """Compare the stages of the card, in its order."""
     rows = {f"{row.part}/{row.stage}": row for row in figure.rows}
     for path, stage in card.stages.items():
         wanted = _stage_text(stage.repeats, stage.output, stage.params)
@@ -194,7 +213,7 @@ def _stages(card: Card, figure: inspect.Figure) -> Iterator[Check]:
 
 
 def _unlisted(card: Card, figure: inspect.Figure) -> Iterator[Check]:
-    """Stages with parameters that the card does not know, though it accounts for all of them."""
+    """Yield stages with parameters that the card does not list although it accounts for all."""
     for row in figure.rows:
         path = f"{row.part}/{row.stage}"
         if row.count.trainable and path not in card.stages:

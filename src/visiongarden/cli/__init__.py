@@ -1,4 +1,4 @@
-"""Command line: parses, calls one public function, prints."""
+"""Command line: each command parses options, calls one public function and prints the result."""
 
 from visiongarden.cli.main import main
 

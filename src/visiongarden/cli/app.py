@@ -1,4 +1,4 @@
-"""The program's root; each file of commands adds its own to it."""
+"""Root of the command line, to which each module of commands adds its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ app = typer.Typer(
 
 
 def echo(text: object, err: bool = False) -> None:
-    """Print text in which names from files may stand."""
+    """Print text that may contain names from files, with control characters escaped."""
     typer.echo(printable(text), err=err)
 
 

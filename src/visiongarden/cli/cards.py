@@ -1,4 +1,4 @@
-"""Commands about published models: what there is, and whether it is what was published."""
+"""Commands on published models: `verify` and `models`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from visiongarden.cli.options import Debug, Imports
 from visiongarden.cli.start import start
 
 DIVERGES = 1
-"""Exit code of `verify` where a figure is off."""
+"""Exit code of `verify` if a value differs from the card."""
 
 
 @app.command()
@@ -26,7 +26,10 @@ def verify(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """Hold a model against its published card; exit code 1 where a figure diverges."""
+    """Verify a model against its published card.
+
+    Exit code 1: a value differs from the published one.
+    """
     if all == (source is not None):
         raise typer.BadParameter("give a name or a card file, or --all")
     named = [factory.partition(":")[0]] if factory else []
@@ -48,7 +51,7 @@ def models(
     markdown: Annotated[bool, typer.Option("--markdown", help="As a Markdown table.")] = False,
     debug: Debug = False,
 ) -> None:
-    """List every published model: parameters, MACs, AP, levels, licence."""
+    """List the published models with parameters, MACs and AP."""
     start()
     from visiongarden import cards
 

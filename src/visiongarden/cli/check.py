@@ -1,4 +1,4 @@
-"""`check` and `lint`: are layers and parts of one's own sound?"""
+"""Commands that check custom layers and parts: `check` and `lint`."""
 
 from __future__ import annotations
 
@@ -37,11 +37,14 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Check layers, blocks and parts of your own: config, files, gradients, shapes, backends."""
+    """Check custom layers, blocks and parts.
+
+    Checks config, saved files, gradients, shapes and backends. Exit code 1: a check failed.
+    """
     wanted = [name for text in backends or [] for name in text.split(",")]
     running = os.environ.get("KERAS_BACKEND", "tensorflow")
     reopened = ", ".join(wanted) or f"{running} (--backends all for the others)"
-    # Before a backend is imported, which takes seconds.
+    # Printed before the backend is imported, which takes seconds.
     echo(f"checking {target} on {running}, and reopening it on {reopened}", err=True)
     config = apply_overrides({}, arguments or [])
     shapes = None if inputs is None else load_scalar(inputs, "--inputs")
@@ -77,7 +80,11 @@ def lint(
     files: Annotated[list[Path], typer.Argument(help="Python files, or folders of them.")],
     debug: Debug = False,
 ) -> None:
-    """Find faults in the source of layers and parts, with their lines; nothing is run."""
+    """Find errors in the source of layers and parts.
+
+    Prints each with its file and line; no code is run. Exit code 1: there are errors; warnings do
+    not count.
+    """
     from visiongarden import linting
 
     faults = [fault for file in files for fault in linting.lint(file)]

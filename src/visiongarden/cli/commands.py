@@ -1,4 +1,7 @@
-"""The commands: each a thin call of one public function, imported when it is needed."""
+"""Main commands: `demo`, `train`, `eval`, `predict` and `export`.
+
+Each imports the library when it runs, so that `--help` does not wait for a backend.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,11 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of scenes, weights and order.")] = 0,
     debug: Debug = False,
 ) -> None:
-    """Draw a data set, train on it, judge, reopen and export: the whole way in minutes."""
+    """Train and export a small detector on synthetic scenes.
+
+    Generates a dataset, trains on it, evaluates the model, reopens its file and exports it, within
+    minutes.
+    """
     start()
     from visiongarden import recipes
 
@@ -56,7 +63,7 @@ def train(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """Train a model on a data set, or carry out a recipe."""
+    """Train a model on a dataset or from a recipe."""
     start(imports)
     from visiongarden import recipes
 
@@ -80,7 +87,10 @@ def evaluate(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """Judge a model on a data set: COCO's figures, top-k accuracy or mean IoU."""
+    """Evaluate a model on a dataset.
+
+    Prints COCO metrics, top-k accuracy or mean IoU, depending on the task of the model.
+    """
     start(imports)
 
     from visiongarden import evaluation
@@ -103,10 +113,12 @@ def predict(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """Look at images: annotated pictures, and the boxes, classes or masks as files.
+    """Run a model on images and write the results.
 
-    Exit code 1: the results of some images are missing, because these could not be read or Ctrl-C
-    came first.
+    Writes annotated images, and the boxes, classes or masks as files.
+
+    Exit code 1: the results of some images are missing, because an image could not be read or
+    Ctrl-C was pressed.
     """
     start(imports)
     from visiongarden import reporting
@@ -135,7 +147,10 @@ def export(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """Export a model, once the file finds what the model finds."""
+    """Export a model, and compare the file with the model.
+
+    The file is kept only if its results agree with those of the model.
+    """
     start(imports)
     from visiongarden.exporters import export_file
 

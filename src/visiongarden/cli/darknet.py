@@ -1,4 +1,4 @@
-"""Commands that read and write Darknet's files."""
+"""Commands that read and write Darknet files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def import_darknet(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Turn a Darknet network into a model file."""
+    """Convert a Darknet network to a model file."""
     start()
     from visiongarden import darknet
 
@@ -43,7 +43,7 @@ def export_darknet(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """Write a model as Darknet's cfg and weights."""
+    """Write a model as Darknet cfg and weights files."""
     start(imports)
     from visiongarden import darknet
     from visiongarden.models import load

@@ -1,4 +1,4 @@
-"""`visiongarden data …`: look at a data set, write it anew, see what training sees."""
+"""Commands on datasets: `data check`, `data convert` and `data show`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ def check(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Find what is wrong with labels and images; exit code 2 where there are errors."""
+    """Check the labels and images of a dataset.
+
+    Exit code 2: the dataset has errors.
+    """
     from visiongarden import doctor
 
     report, page = doctor.check_set(
@@ -74,7 +77,7 @@ def convert(
     one_based: OneBased = False,
     debug: Debug = False,
 ) -> None:
-    """Write a data set anew in another format, images included."""
+    """Convert a dataset to another format, images included."""
     from visiongarden.doctor import convert as converted
 
     lost = converted(source, target, to, format, invalid_boxes, one_based)
@@ -103,7 +106,7 @@ def show(
     seed: Annotated[int, typer.Option(help="Of order and augmentation.")] = 0,
     debug: Debug = False,
 ) -> None:
-    """Write a contact sheet: images as training sees them, with their labels."""
+    """Write a contact sheet of images as training sees them."""
     from visiongarden.doctor import sheet
 
     picture = sheet.sheet_of(

@@ -1,4 +1,4 @@
-"""What a person sees when a command fails: one paragraph on stderr, and an exit code."""
+"""Report of a failed command: one paragraph on stderr, and an exit code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from visiongarden.errors import UserError
 from visiongarden.terminal import printable
 
 PARTIAL, BUG, MENDABLE, INTERRUPTED = 1, 1, 2, 130
-"""Exit codes; 2 is also what a wrong option gives."""
+"""Exit codes; Typer also ends with 2 for a wrong option."""
 
 _EXTRAS = {
     "tensorflow": "tensorflow",
@@ -29,14 +29,14 @@ _OF_THE_MACHINE = {
 
 
 def report(error: BaseException, debug: bool) -> int:
-    """Says on stderr what went wrong.
+    """Print an error to stderr and return the exit code.
 
     Args:
-        error: what a command raised.
-        debug: whether the traceback is wanted.
+        error: Exception that a command raised.
+        debug: Whether to print the traceback too.
 
     Returns:
-        The exit code: 2 where the user can mend it, 130 after Ctrl-C, 1 for a bug.
+        The exit code: 2 if the user can fix the error, 130 after Ctrl-C, 1 for a bug.
     """
     if debug:
         traceback.print_exception(error)
@@ -52,7 +52,7 @@ def report(error: BaseException, debug: bool) -> int:
 
 
 def _mendable(error: BaseException) -> UserError | None:
-    """What the machine lacks, as an error that the user can mend."""
+    """Return an error of the user's environment as a `UserError`, or None if it is a bug."""
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
         fix = f"pip install 'visiongarden[{_EXTRAS[error.name]}]'"
         if error.name == os.environ.get("KERAS_BACKEND", "tensorflow"):

@@ -1,4 +1,4 @@
-"""The commands that look at a model: its figure, and what repeats in it."""
+"""Commands that inspect a model: `show` and `repeats`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def show(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """Print or draw a model's figure: stages, sizes, parameters, compute."""
+    """Show the stages, sizes, parameters and MACs of a model."""
     start(imports)
     from visiongarden import recipes
 
@@ -51,7 +51,10 @@ def repeats(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """Find the sub-structures that repeat in a model, and would make a block."""
+    """Find the repeated structures of a model.
+
+    These are candidates for a block.
+    """
     start(imports)
     from visiongarden import repetition
 

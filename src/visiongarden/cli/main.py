@@ -1,7 +1,8 @@
-"""The program: runs a command, and turns what goes wrong into one paragraph and an exit code.
+"""Entry point: run a command, and turn an error into one paragraph and an exit code.
 
-0: done. 1: done in part (`predict` skipped images or was interrupted), or a difference was found
-(`verify`); also a bug. 2: nothing was done, because of the arguments or the input. 130: Ctrl-C.
+Exit codes: 0 success; 1 completed in part (`predict` skipped images or was interrupted), a
+difference was found (`verify`), or a bug; 2 nothing was done because of the arguments or the input;
+130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 
 import typer
 
-# Each file adds its commands to the app.
+# Each module adds its commands to the app when it is imported.
 from visiongarden.cli import (  # noqa: F401
     cards,
     check,
@@ -30,8 +31,13 @@ from visiongarden.errors import on_command_line
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Runs the command line; never returns."""
-    # TensorFlow speaks to its own developers by default.
+    """Run the command line and exit the process with its code.
+
+    Args:
+        arguments: Arguments of the program. Defaults to those of the process.
+    """
+    # TensorFlow logs messages for its own developers by default. It reads the level once, when it
+    # is imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
@@ -44,7 +50,8 @@ def _run(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return report(KeyboardInterrupt(), debug)
     except Exception as error:
-        # Typer's errors of usage know how to show themselves; their home has moved before.
+        # Usage errors of Typer print themselves. They are recognized by their attributes, because
+        # the module of their class has changed between versions.
         if hasattr(error, "show") and hasattr(error, "exit_code"):
             error.show()
             return int(error.exit_code)

@@ -1,4 +1,4 @@
-"""The command that writes new layers, blocks, parts and projects: `new`."""
+"""Command that creates layers, blocks, parts and projects: `new`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ def new(
     into: Annotated[Path, typer.Option(help="Folder for the files.")] = Path(),
     debug: Debug = False,
 ) -> None:
-    """Write code, test and recipe of something new; never overwrites."""
+    """Write code, test and recipe of a new layer or part.
+
+    Existing files are never overwritten.
+    """
     from visiongarden import scaffold
 
     created = scaffold.new(kind, name, into)

@@ -1,4 +1,4 @@
-"""Commands about recipes: `config schema`, `config show`, `recipe diff`."""
+"""Commands on recipes: `config schema`, `config show` and `recipe diff`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ app.add_typer(recipe, name="recipe")
 
 @config.command("schema")
 def schema(imports: Imports = None, debug: Debug = False) -> None:
-    """Print the JSON schema of a recipe, for editors: > recipe.schema.json."""
+    """Print the JSON schema of a recipe, for editors.
+
+    Save it with: visiongarden config schema > recipe.schema.json
+    """
     start(imports)
     from visiongarden import recipes
 
@@ -39,7 +42,10 @@ def show(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """Print the whole recipe, every default written out, as `train` would carry it out."""
+    """Print a complete recipe, with every default.
+
+    This is the recipe that `train` would run.
+    """
     start(imports)
     from visiongarden import recipes
     from visiongarden.config import dump_yaml
@@ -55,7 +61,10 @@ def diff(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """Print the fields in which two recipes differ; nothing where they are the same."""
+    """Print the fields in which two recipes differ.
+
+    Prints nothing if the recipes are equal.
+    """
     start(imports)
     from visiongarden import recipes
 

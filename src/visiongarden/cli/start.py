@@ -1,4 +1,4 @@
-"""What every command does before its work: starts the backend, imports the person's modules."""
+"""Preparation of every command: start the backend, then import the user's modules."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from visiongarden.errors import UserError
 
 
 def start(modules: list[str] | None = None) -> None:
-    """Starts Keras quietly, then imports modules of the person's own.
+    """Start Keras without its console output, then import the user's modules.
 
     Args:
-        modules: names; the working directory counts, as for `python -m`.
+        modules: Names of modules. The working directory is searched too, as by `python -m`.
 
     Raises:
-        UserError: the backend is not installed, or a module cannot be imported.
+        UserError: The backend is not installed, or a module cannot be imported.
     """
     _start_backend()
     if modules and str(Path.cwd()) not in sys.path:
@@ -55,10 +55,11 @@ def _start_backend() -> None:
 
 @contextmanager
 def _without_collecting() -> Iterator[None]:
-    """Leaves what is imported to the program's end out of the search for garbage.
+    """Pause the garbage collector, and exempt all objects made inside from later collections.
 
-    Python looks through all objects again and again while modules make them, and finds nothing: a
-    fifth to a quarter of a backend's import, measured, and some of all that follows.
+    While modules create objects, Python repeatedly searches all of them and finds no garbage: a
+    fifth to a quarter of the import time of a backend, measured, and part of the time of everything
+    that follows.
     """
     with uncollected():
         yield
@@ -67,7 +68,10 @@ def _without_collecting() -> Iterator[None]:
 
 @contextmanager
 def _without_greetings() -> Iterator[None]:
-    """Holds back what libraries write to the terminal while they load; shows it if they fail."""
+    """Hold back what libraries write to stderr while they are imported; print it on failure.
+
+    Redirects the file descriptor, because libraries written in C++ do not write to `sys.stderr`.
+    """
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as held:

@@ -1,4 +1,4 @@
-"""Commands on weights and on two models: `transfer`, `diff`."""
+"""Commands on weights and pairs of models: `transfer` and `diff`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ def transfer(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """Copy weights into a model by path, never by position, and say what was copied."""
+    """Copy weights into a model by path.
+
+    Weights are never matched by position. Prints what was copied, renamed and skipped.
+    """
     start(imports)
     from visiongarden import weights
 
@@ -56,7 +59,7 @@ def diff(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """Show what changed between two models: parts, layers, size, weights that survive."""
+    """Compare two models: parts, layers, size and weights."""
     start(imports)
     import json
 

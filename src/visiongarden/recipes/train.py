@@ -85,7 +85,7 @@ def train(
     train_set, val_set = (read_split(recipe.task, recipe.data, split) for split in ("train", "val"))
     _same_classes(train_set, val_set)
     prints = Prints()
-    # Everything that can be refused is refused before the folder of the run is created or changed.
+    # Data, model and image sizes are checked before the folder of the run is created or changed.
     check(train_set, trained_on=True, prints=prints)
     check(val_set, prints=prints)
     seed_everything(recipe.training.seed)

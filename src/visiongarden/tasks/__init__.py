@@ -1,4 +1,4 @@
-"""Tasks: what a model needs to be trained and judged, one a file."""
+"""Tasks: everything that differs between detection, classification and segmentation."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ __all__ = [
 
 
 def find(name: str) -> Task:
-    """The task of that name.
+    """Return the task of a name.
 
     Raises:
-        UserError: there is none; lists the names.
+        UserError: There is no such task; the error lists the names.
     """
     if name not in TASKS:
         raise UserError(f"unknown task {name!r}", fix=nearest(name, TASKS))
@@ -41,20 +41,20 @@ def find(name: str) -> Task:
 
 
 def task_of(model: Any) -> Task:
-    """The task of a model made of parts."""
+    """Return the task of a model that is made of parts."""
     return find(model.task)
 
 
 def task_of_data(path: str | Path, format: str = "auto") -> Task:
-    """The task that a data set is for, by its format.
+    """Return the task of a dataset, which follows from its format.
 
     Args:
-        path: folder, file or archive.
-        format: of the data; "auto" looks at the folder.
+        path: Folder, file or archive.
+        format: Format of the dataset; "auto" detects it.
 
     Raises:
-        DataError: there is no such data set, or it looks like none, or like several.
-        UserError: no task reads the format.
+        DataError: There is no such dataset, or its format is unknown or ambiguous.
+        UserError: No task reads the format.
     """
     found = format if format != "auto" else opened(path)[1]
     formats = {name: task for task in TASKS.values() for name in task.formats}

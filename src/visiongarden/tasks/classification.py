@@ -1,4 +1,4 @@
-"""Classification: one class an image, judged by top-k."""
+"""Classification task: scores for each image, evaluated by top-k accuracy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from visiongarden.types import ClassMap, ImageSize, Placement, Ranking
 
 
 class Classification(Task):
-    """Tell what an image shows: a score for each class."""
+    """Image classification: a score for each class."""
 
     name = "classification"
     model = Classifier
@@ -38,25 +38,25 @@ class Classification(Task):
         class_names: Sequence[str] | None = None,
         invalid_boxes: str = "error",
     ) -> ClassificationDataset:
-        """See `visiongarden.data.read_folders`."""
+        """Read a split from folders of classes; see `visiongarden.data.read_folders`."""
         return read_folders(path, split, class_names)
 
     def place(self, image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
-        """Covering the canvas."""
+        """Resize the image so that it covers the canvas, and crop it at the center."""
         return cover(image, size)
 
     def metric(self, class_map: ClassMap) -> TopKAccuracy:
-        """Top-1, top-5 and the mean of the classes' shares."""
+        """Create the metric: top-1, top-5 and the mean accuracy per class."""
         return TopKAccuracy(class_map)
 
     def truth(self, dataset: ClassificationDataset, index: int) -> int:
-        """The image's class."""
+        """Return the class of the image."""
         return dataset.classes[index]
 
     def postprocess(self, model: Any, score: float | None = None) -> Rank:
-        """Classes, best first."""
+        """Return a function that ranks the classes by score, best first."""
         return Rank(score_threshold=score or 0.0)
 
     def to_original(self, found: Ranking, placement: Placement, size: ImageSize) -> Ranking:
-        """The same: a ranking has no pixels."""
+        """Return the ranking unchanged; it contains no pixels."""
         return found

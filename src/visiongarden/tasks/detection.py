@@ -1,4 +1,4 @@
-"""Detection: boxes with classes, judged by COCO's protocol."""
+"""Detection task: boxes with classes and scores, evaluated by the COCO protocol."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from visiongarden.transforms import Augmentation
 from visiongarden.types import ClassMap, Detections, Example, ImageSize, Placement
 
 COCO_NMS = Nms(score_threshold=0.001, multi_label=True)
-"""COCO's protocol wants every detection, down to the faintest."""
+"""NMS of the COCO protocol: nearly all detections count, and a box may have several classes."""
 
 
 class Detection(Task):
-    """Find objects: a box, a class and a score for each."""
+    """Object detection: a box, a class and a score for each object."""
 
     name = "detection"
     model = Detector
@@ -43,26 +43,29 @@ class Detection(Task):
         invalid_boxes: str = "error",
         one_based: bool = False,
     ) -> DetectionDataset:
-        """See `visiongarden.data.readers`."""
+        """Read a split of boxes; see `visiongarden.data.readers`."""
         return read(path, format, split, class_names, invalid_boxes, one_based)
 
     def place(self, image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
-        """Letterboxed."""
+        """Letterbox the image."""
         return letterbox(image, size)
 
     def metric(self, class_map: ClassMap) -> CocoMeanAveragePrecision:
-        """COCO's twelve figures."""
+        """Create the metric: the twelve COCO metrics."""
         return CocoMeanAveragePrecision(class_map)
 
     def truth(self, dataset: DetectionDataset, index: int) -> Example:
-        """The example's boxes and classes."""
+        """Return the example with its boxes and classes."""
         return dataset[index]
 
     def postprocess(self, model: Any, score: float | None = None) -> Any:
-        """Non-maximum suppression, where the head needs it; COCO's where all detections count."""
+        """Return NMS if the head needs it, else a selection of the best boxes.
+
+        Without `score`, for evaluation, it is that of the COCO protocol.
+        """
         nms = COCO_NMS if score is None else Nms(score_threshold=score)
         return thinning(model.parts.head.decode(), nms)
 
     def to_original(self, found: Detections, placement: Placement, size: ImageSize) -> Detections:
-        """Boxes in pixels of the original image, clipped to it."""
+        """Return the boxes in pixels of the original image, clipped to it."""
         return to_original(found, placement, size)

@@ -1,4 +1,4 @@
-"""Segmentation: a class for each pixel, judged by mean intersection over union."""
+"""Segmentation task: a class for each pixel, evaluated by mean intersection over union."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from visiongarden.types import ClassMap, ImageSize, Placement, Segments
 
 
 class Segmentation(Task):
-    """Tell what each pixel shows."""
+    """Semantic segmentation: a class for each pixel."""
 
     name = "segmentation"
     model = Segmenter
@@ -38,27 +38,31 @@ class Segmentation(Task):
         class_names: Sequence[str] | None = None,
         invalid_boxes: str = "error",
     ) -> SegmentationDataset:
-        """See `visiongarden.data.read_masks`."""
+        """Read a split of masks; see `visiongarden.data.read_masks`."""
         return read_masks(path, split, class_names)
 
     def place(self, image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
-        """Letterboxed."""
+        """Letterbox the image."""
         return letterbox(image, size)
 
     def metric(self, class_map: ClassMap) -> MeanIoU:
-        """Mean IoU and accuracies, in pixels of the original images."""
+        """Create the metric: mean IoU and accuracies, in pixels of the original images."""
         return MeanIoU(class_map)
 
     def truth(self, dataset: SegmentationDataset, index: int) -> np.ndarray:
-        """The image's mask."""
+        """Return the mask of the image."""
         return dataset.load(index)[1]
 
     def postprocess(self, model: Any, score: float | None = None) -> Any:
-        """Nothing yet: the best class is chosen once scores have the original image's size."""
+        """Return a function that changes nothing.
+
+        The best class is chosen in `to_original`, after the scores are resized to the original
+        image: a resized mask of classes would have jagged edges.
+        """
         return _as_they_are
 
     def to_original(self, found: np.ndarray, placement: Placement, size: ImageSize) -> Segments:
-        """The best class of each pixel of the original image."""
+        """Return the best class of each pixel of the original image."""
         return best_of_each(found, placement, size)
 
 

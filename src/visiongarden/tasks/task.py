@@ -1,4 +1,4 @@
-"""`Task`: what a model needs to be trained and judged."""
+"""`Task`: everything that differs between the problems that models are trained for."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from visiongarden.types import ImageSize, Placement
 
 
 class Task:
-    """Base: what differs between detection, classification and segmentation; holds no state.
+    """Base class of tasks: data, metric and results of one kind of model; it holds no state.
 
-    The loss and the decoding belong to the kind of head (`head.loss()`, `head.decode()`); a task
-    adds the data, the metric, and the way from decoded arrays to a result.
+    Nothing else in the package branches on the task: `fit`, `evaluate`, `predict`, recipes and
+    export ask it. Loss and decoding belong to the head (`head.loss()`, `head.decode()`).
 
     Attributes:
-        name: that models and heads name it by.
-        model: class of its models.
-        formats: names of the data formats it reads.
-        loads: class of its loaders.
-        augmentation: settings of its training images.
-        outputs: names of what a head's `decode` returns, and of an exported file's outputs.
-        figures: what training shows after an epoch; the first decides which epoch is the best.
-        judged_by: what the figures are, for people.
-        score: least score that counts in a prediction where nothing else is said.
+        name: Name of the task, which models and heads state.
+        model: Class of its models.
+        formats: Names of the data formats that it reads.
+        loads: Class of its loaders.
+        augmentation: Class of the augmentation settings.
+        outputs: Names of the tensors that the head's `decode` returns, and of the outputs of an
+            exported file.
+        figures: Names of the metrics shown during training; the first selects `best.keras`.
+        judged_by: Display name of the metrics.
+        score: Default score threshold of predictions, from 0 to 1.
     """
 
     name: ClassVar[str]
@@ -48,7 +49,18 @@ class Task:
         class_names: Sequence[str] | None = None,
         invalid_boxes: str = "error",
     ) -> Any:
-        """One split of a data set; see `visiongarden.data`."""
+        """Read one split of a dataset.
+
+        Args:
+            path: Folder, file or archive.
+            format: Format of the dataset; "auto" detects it.
+            split: Name of the split.
+            class_names: Names of the classes, in order.
+            invalid_boxes: "error" or "drop"; used for detection only.
+
+        Raises:
+            DataError: The dataset cannot be read or is not valid.
+        """
         raise NotImplementedError
 
     def loader(
@@ -59,37 +71,52 @@ class Task:
         augmentation: Any = None,
         **order: Any,
     ) -> Any:
-        """Batches of a data set; `order` is `shuffle`, `seed`, `workers`, `drop_remainder`,
-        `size_step`."""
+        """Create a loader of batches.
+
+        Args:
+            dataset: Dataset that `read` returned.
+            image_size: (height, width) of the images in pixels.
+            batch_size: Images per batch.
+            augmentation: Augmentation settings; None disables augmentation.
+            **order: `shuffle`, `seed`, `workers`, `drop_remainder` and `size_step` of the loader.
+        """
         return self.loads(dataset, image_size, batch_size, augmentation, **order)
 
     def place(self, image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
-        """An image as the model sees it, as the loader places it without augmentation."""
+        """Resize an image to the model's input size, as the loader does without augmentation.
+
+        Args:
+            image: Image (height, width, channels).
+            size: (height, width) of the model's input.
+
+        Returns:
+            The resized image, and its placement, for `to_original`.
+        """
         raise NotImplementedError
 
     def metric(self, class_map: Any) -> Any:
-        """A new metric: `update(found, truth)`, `result()`, `per_class()`, `reset()`."""
+        """Create a metric with methods `update(found, truth)`, `result`, `per_class`, `reset`."""
         raise NotImplementedError
 
     def truth(self, dataset: Any, index: int) -> Any:
-        """What the metric compares with."""
+        """Return the ground truth of an image, as the metric takes it."""
         raise NotImplementedError
 
     def postprocess(self, model: Any, score: float | None = None) -> Any:
-        """What turns one image's decoded arrays into what was found on the canvas.
+        """Return a function from one image's decoded arrays to a result in model-input pixels.
 
         Args:
-            model: whose head decoded them.
-            score: least score that counts; None is for judging, where all count.
+            model: Model whose head decoded the arrays.
+            score: Score threshold; None is for evaluation, where all results count.
         """
         raise NotImplementedError
 
     def to_original(self, found: Any, placement: Placement, size: ImageSize) -> Any:
-        """What was found on the canvas, in the pixels of the original image.
+        """Convert a result from pixels of the model's input to pixels of the original image.
 
         Args:
-            found: what `postprocess` returned.
-            placement: where the image lies on the canvas.
+            found: Result that `postprocess` returned.
+            placement: Placement of the image in the model's input.
             size: (height, width) of the original image.
         """
         raise NotImplementedError
