@@ -1,7 +1,7 @@
 """Cache of the labels of large datasets, valid until one of their files changes.
 
-The key of an entry consists of the reader's settings and the state of every file below the
-dataset's root and in the folders of its images: name, length, and modification and status-change
+There is one entry per root and reader settings. It is valid while the state of every file below the
+root and in the folders of the images is unchanged: name, length, and modification and status-change
 times in nanoseconds, the criteria by which git's index detects a changed file. An entry contains
 its own checksum, is written to a temporary file and renamed, and holds no executable content. The
 environment variable `VISIONGARDEN_CACHE` names the folder of the cache; "off" disables it.

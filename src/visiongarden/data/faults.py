@@ -43,14 +43,17 @@ class Finding:
 
 
 class Faults:
-    """Collector of the errors of a dataset, and counters of what its labels contain.
+    """Collector of the errors of a dataset and of statistics of its labels.
 
     Args:
         root: Root of the dataset.
         invalid_boxes: "error", or "drop" to remove invalid boxes and list them in `dropped`.
-        mend: Whether to clip boxes to the image, remove those that are outside, and list both in
-            `dropped`.
+        mend: Whether to clip boxes that are partly outside the image, remove other invalid boxes,
+            and list both in `dropped`.
         shift: Number that is subtracted from class ids as they are read.
+
+    Raises:
+        UserError: `invalid_boxes` is neither "error" nor "drop".
     """
 
     def __init__(
@@ -169,6 +172,10 @@ def wrong_with(box: Sequence[float], size: ImageSize) -> tuple[str, str] | None:
     Args:
         box: xyxy, pixels.
         size: (height, width) of the image.
+
+    Example:
+        >>> wrong_with((10, 10, 10, 40), size=(100, 200))
+        ('degenerate', 'box (10, 10, 10, 40) has no area')
     """
     text = ", ".join(f"{v:g}" for v in box)
     if not all(map(math.isfinite, box)):

@@ -54,6 +54,12 @@ class Loader:
     Raises:
         UserError: `max_boxes` is smaller than the number of boxes that can occur in one image
             (boxes are never cut off silently), or `image_size` does not allow `multi_scale`.
+
+    Example:
+        >>> loader = Loader(read("coco128", split="val"), image_size=(640, 640), batch_size=16)
+        >>> for batch in loader.epoch(0):
+        ...     batch.images  # uint8 (16, 640, 640, 3)
+        ...     batch.boxes  # float32 (16, max_boxes, 4), xyxy, pixels of `images`
     """
 
     def __init__(

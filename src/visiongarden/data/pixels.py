@@ -42,6 +42,11 @@ def to_pixels(
             outside its range, or the maximum of a float array is at most 1 and `value_range` is
             None.
         DataError: The file cannot be decoded.
+
+    Example:
+        >>> gray = np.full((8, 6), 0.2)
+        >>> to_pixels(gray, value_range=(0, 1))[0, 0].tolist()
+        [51, 51, 51]
     """
     if isinstance(image, str | Path):
         return decode(Path(image))

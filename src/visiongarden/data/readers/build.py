@@ -197,6 +197,10 @@ def by_hash(name: str) -> str:
     """Return the split of a file by a hash of its name: 80 % train, 10 % val, 10 % test.
 
     The split of a file does not change when files are added or removed.
+
+    Example:
+        >>> [by_hash(name) for name in ("cat", "dog", "bird")]
+        ['train', 'val', 'train']
     """
     import hashlib
 

@@ -6,7 +6,12 @@ from typing import Any
 
 
 def whole(value: Any) -> int | None:
-    """Return an integer from 1, 1.0, "1" or "1.0"; None for any other value, including booleans."""
+    """Return an integer from 1, 1.0, "1" or "1.0"; None for any other value, including booleans.
+
+    Example:
+        >>> whole("3.0"), whole(3.5), whole(True)
+        (3, None, None)
+    """
     if type(value) is int:
         return int(value)
     if type(value) is str and len(value) < 40:

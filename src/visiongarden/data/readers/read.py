@@ -66,6 +66,11 @@ def read(
         DataError: The dataset contains errors; each is listed with its file and line. Nothing is
             dropped silently.
         UserError: An argument is not valid.
+
+    Example:
+        >>> dataset = read("coco128", split="val")
+        >>> dataset.class_map.names
+        >>> dataset[0].boxes  # float32 (n, 4), xyxy, pixels
     """
     root, format = opened(path, format, FORMATS)
     names = tuple(class_names) if class_names is not None else None

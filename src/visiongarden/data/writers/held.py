@@ -1,6 +1,6 @@
-"""What each format can store of an example, and what is dropped.
+"""Functions that determine what a format stores of an example, and what it drops.
 
-Each function returns the example as it will be read from the written file, and one line for each
+Each of them returns the example as it will be read from the written file, and one line for each
 dropped item. `read_back` compares the written files with that example.
 """
 
