@@ -99,6 +99,7 @@ def _parameters(cls: type) -> list[str]:
 
 
 def _imported(name: str) -> ModuleType:
+    """Import a module; turn every error on the way into a `UserError`."""
     is_file = name.endswith(".py") or "/" in name
     if is_file or not all(step.isidentifier() for step in name.split(".")):
         fix = name.removesuffix(".py").strip("./").replace("/", ".")
@@ -135,6 +136,7 @@ def _classes(name: str) -> list[type]:
 
 
 def _is_checkable(value: Any) -> bool:
+    """Return whether a value is a registered layer or part, or a public one without subclasses."""
     if not isinstance(value, type) or not issubclass(value, (keras.Layer, Part)):
         return False
     known = registry.key_of(value) or keras.saving.get_registered_name(value) != value.__name__

@@ -190,6 +190,7 @@ def _started(backend: str, folder: Path) -> subprocess.Popen[str]:
 
 
 def _trouble(answer: dict[str, Any]) -> str | None:
+    """Describe what went wrong when a process reopened a model; None if nothing did."""
     for key, words in (("import", "its module does not import alone"), ("open", "does not reopen")):
         if key in answer:
             return f"{words}: {answer[key]}"
@@ -242,6 +243,7 @@ def _onnx(answers: dict[str, dict[str, Any]]) -> Finding:
 
 
 def _task(task: str, answers: dict[str, dict[str, Any]], advice: str) -> Finding:
+    """Turn the answers of all processes about one task into a finding."""
     told_numbers, reasons = [], []
     for backend, answer in answers.items():
         found = answer.get(task)

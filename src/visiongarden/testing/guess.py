@@ -96,6 +96,7 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 def _argument(cls: type, name: str, hint: Any) -> Any:
+    """Guess a required argument from its annotation, then its name, then its plain type."""
     for kind, value in (
         (Backbone, CSPDarknet(depth=0.33, width=0.125)),
         (Decoder, FPN(channels=CHANNELS)),

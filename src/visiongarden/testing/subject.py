@@ -247,6 +247,7 @@ class Subject:
         return (arrays_like(inputs, batch=batch_of(inputs)),)
 
     def _guessed(self) -> Any:
+        """Guess the inputs: those of the graph, or the first shape on which the layer traces."""
         if self.is_part:
             return self._part_inputs()
         if self.instance is not None and _has_graph(self.instance):
@@ -279,6 +280,7 @@ class Subject:
         return candidates[0]
 
     def _part_inputs(self) -> Any:
+        """Return the inputs of a part: an image for a backbone, feature maps otherwise."""
         if own := getattr(self.cls, "examples", {}).get("inputs"):
             return own
         if issubclass(self.cls, Backbone):

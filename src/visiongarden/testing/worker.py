@@ -59,6 +59,7 @@ def _answer(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _import(module: str, file: str | None) -> None:
+    """Import a module by name, or from its file if the name cannot be imported."""
     if module in sys.modules:
         return
     if importlib.util.find_spec(module.split(".")[0]) is not None:
@@ -104,6 +105,7 @@ def _tried(attempt: Any, model: Any, inputs: list[Any], wanted: list[np.ndarray]
 
 
 def _compiled(model: Any, inputs: list[Any]) -> Any:
+    """Return the outputs of the compiled model, or the reason why it is not compiled."""
     backend = keras.backend.backend()
     if not all(layer.supports_jit for layer in model._flatten_layers()):
         return "a layer says that it does not compile (supports_jit)"
@@ -121,6 +123,7 @@ def _compiled(model: Any, inputs: list[Any]) -> Any:
 
 
 def _exported(model: Any, inputs: list[Any]) -> Any:
+    """Return the outputs of the exported ONNX file, or the reason why it is not exported."""
     needed = ("onnx", "onnxruntime", "tf2onnx")
     if keras.backend.backend() != "tensorflow":
         return "TensorFlow writes ONNX"

@@ -148,6 +148,7 @@ def round_trip(subject: Subject) -> Finding:
 
 
 def _array_in(config: dict[str, Any]) -> tuple[str, str] | None:
+    """Return the name and type of the first array in a config; it would come back as a dict."""
     for name, value in config.items():
         for leaf in keras.tree.flatten(value):
             if isinstance(leaf, (np.ndarray, np.generic)) or keras.ops.is_tensor(leaf):

@@ -134,6 +134,7 @@ def _tensors(targets: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _not_there(head: Head, name: str, error: NotImplementedError) -> Finding:
+    """Report a missing loss or decoding: a warning, or a failure if the class overrides it."""
     if getattr(type(head), name) is not getattr(Head, name):
         return failed(told(error), f"write {name}(), or delete it")
     purpose = "trained" if name == "loss" else "used for predictions"
@@ -141,6 +142,7 @@ def _not_there(head: Head, name: str, error: NotImplementedError) -> Finding:
 
 
 def _wrong_terms(judge: Any, terms: Any) -> tuple[str, str] | None:
+    """Return evidence and advice if the loss does not return a dict of finite scalars."""
     if not isinstance(terms, Mapping) or not terms:
         return (
             f"the loss returns a {type(terms).__name__}",
@@ -168,6 +170,7 @@ def _wrong_terms(judge: Any, terms: Any) -> tuple[str, str] | None:
 def _gradient_of_each(
     subject: Subject, judge: Any, targets: dict[str, np.ndarray], terms: list[str]
 ) -> Finding:
+    """Check that each raw prediction has a finite gradient that is nonzero somewhere."""
     raw = _raw(subject)
     names = _names(raw)
     run = _compiled(subject, judge, targets)
@@ -280,6 +283,7 @@ def _adam(run: Compiled, arrays: list[np.ndarray], steps: int, size: float) -> f
 
 
 def _wrong_arrays(head: Head, arrays: list[np.ndarray], subject: Subject) -> tuple[str, str] | None:
+    """Return evidence and advice if decoded arrays have wrong shapes or value ranges."""
     batch = len(leaves(subject.arguments)[0])
     if not arrays or any(a.ndim < 2 or a.shape[0] != batch for a in arrays):
         shapes = ", ".join(str(a.shape) for a in arrays)
@@ -306,6 +310,7 @@ def _wrong_arrays(head: Head, arrays: list[np.ndarray], subject: Subject) -> tup
 
 
 def _wrong_boxes(arrays: list[np.ndarray]) -> tuple[str, str] | None:
+    """Return evidence and advice if decoded boxes are not (batch, n, 4) in xyxy order."""
     if len(arrays) != 2 or arrays[0].shape != (*arrays[1].shape[:2], 4):
         return (
             f"decode() returns {', '.join(str(a.shape) for a in arrays)}",

@@ -28,6 +28,7 @@ def mixed_float16(subject: Subject) -> Finding:
 
 
 def _mixed(subject: Subject, half: str) -> Finding:
+    """Run a copy under a mixed policy on several inputs, in inference and training."""
     if not all(is_float(leaf) for leaf in leaves(subject.arguments)):
         inputs_are = "inputs are no floats"
         return skipped(inputs_are)
@@ -86,6 +87,8 @@ def _wrong_dtypes(layer: Any, output: Any, half: str) -> str | None:
 
 
 def _probes(subject: Subject) -> list[tuple[str, Any]]:
+    """Return inputs by description: normal numbers, zeros and, for layers, large numbers."""
+
     def each(function: Any) -> Any:
         return keras.tree.map_structure(function, subject.arguments)
 

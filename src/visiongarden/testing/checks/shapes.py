@@ -155,6 +155,7 @@ def broadcasting(subject: Subject) -> Finding:
 
 
 def _stretches(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    """Return whether an addition of two shapes broadcasts one of them unintentionally."""
     if one == other or not one or not other:
         return False
     if len(one) != len(other):
@@ -173,6 +174,7 @@ def _stretches(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
 
 
 def _differing(stated: Any, ran: Any) -> tuple[str, str] | None:
+    """Return the first stated shape and dtype that differs from the actual one, or None."""
     ones, others = leaves(stated), leaves(ran)
     if len(ones) != len(others):
         return f"{len(ones)} outputs", f"{len(others)}"

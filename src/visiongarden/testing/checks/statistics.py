@@ -55,6 +55,7 @@ def statistics_updated(subject: Subject) -> Finding:
 
 
 def _suspects(layer: Any) -> Any:
+    """Iterate over (layer, attribute, variable) of constant, non-trainable float weights."""
     for owner in own_layers(layer):
         if not owner.trainable:
             continue

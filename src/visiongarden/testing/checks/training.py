@@ -77,6 +77,7 @@ def _state(layer: Any) -> dict[str, np.ndarray]:
 
 
 def _is_idle(sub: Any, moved: set[str], differs: float) -> bool:
+    """Return whether a batch normalization, dropout or noise layer had no effect in training."""
     if not sub.trainable:
         return False
     if isinstance(sub, keras.layers.BatchNormalization):
