@@ -41,7 +41,7 @@ def faults_of_call(cls: Class, file: File) -> Iterator[Found]:
 
 
 def _values(function: Function, tensors: Tensors, file: File) -> Iterator[Found]:
-    """Find Python and NumPy operations on tensor values, and additions that may broadcast."""
+    """Find control flow, NumPy and additions that are unsafe for tensors (VG202 to VG205)."""
     for node in ast.walk(function):
         if isinstance(node, (ast.If, ast.While, ast.IfExp, ast.Assert)):
             if tensors.decides(node.test):
@@ -59,6 +59,7 @@ def _values(function: Function, tensors: Tensors, file: File) -> Iterator[Found]
 
 
 def _leaving(node: ast.Call, tensors: Tensors, file: File) -> Iterator[Found]:
+    """Find calls that take a tensor out of the graph (VG202, VG204, VG205)."""
     name = file.full(node.func)
     given = [*node.args, *(keyword.value for keyword in node.keywords)]
     takes = any(tensors.holds(argument) for argument in given)
@@ -73,7 +74,7 @@ def _leaving(node: ast.Call, tensors: Tensors, file: File) -> Iterator[Found]:
 
 
 def _state(call: Function, tensors: Tensors, file: File) -> Iterator[Found]:
-    """Find layers and variables that are created in `call`, and tensors kept as attributes."""
+    """Find variables created in `call`, and tensors kept as attributes (VG201, VG210)."""
     for node in ast.walk(call):
         if isinstance(node, ast.Call):
             made = file.makes_layer(node)
@@ -89,7 +90,7 @@ def _state(call: Function, tensors: Tensors, file: File) -> Iterator[Found]:
 
 
 def _numbers(call: Function, file: File) -> Iterator[Found]:
-    """Find wrong reshapes, float32 casts, random numbers in inference and `training=True`."""
+    """Find unsafe reshapes, casts, random numbers and training flags (VG206 to VG209)."""
     names = {a.arg for a in (*call.args.args, *call.args.kwonlyargs)}
     # A float32 loss or state update is intended and does not reach the outputs.
     in_loss = {

@@ -44,6 +44,7 @@ def faults_of_class(cls: Class, file: File) -> Iterator[Found]:
 
 
 def _registration(cls: Class, file: File) -> Iterator[Found]:
+    """Find a class that is not registered (VG101)."""
     calls = [n.func if isinstance(n, ast.Call) else n for n in cls.node.decorator_list]
     decorated = any("register" in file.full(node) for node in calls)
     work = [cls.methods[name] for name in ("call", "wire") if name in cls.methods]
@@ -54,6 +55,7 @@ def _registration(cls: Class, file: File) -> Iterator[Found]:
 
 
 def _config(cls: Class) -> Iterator[Found]:
+    """Find constructor arguments that the config drops or cannot hold (VG103, VG104, VG112)."""
     config = cls.methods.get("get_config")
     if cls.kind == "model":
         return
@@ -98,6 +100,7 @@ def _unwritable(cls: Class) -> Iterator[Found]:
 
 
 def _constructor(cls: Class, file: File) -> Iterator[Found]:
+    """Find defaults and attributes that break saving or sharing (VG105 to VG108, VG110)."""
     for method in cls.methods.values():
         for default in (*method.args.defaults, *method.args.kw_defaults):
             if _is_mutable(default):
@@ -106,6 +109,7 @@ def _constructor(cls: Class, file: File) -> Iterator[Found]:
             name = on_self(target)
             if name and isinstance(value, ast.Lambda):
                 yield Found(value, "VG106", name)
+            # `self.name = name` is harmless: Keras stores the name in the same attribute.
             same = isinstance(value, ast.Name) and value.id == name == "name"
             if name in _TAKEN and not same and method.name in ("__init__", "build"):
                 yield Found(target, "VG110", name)
@@ -117,6 +121,7 @@ def _constructor(cls: Class, file: File) -> Iterator[Found]:
 
 
 def _passing_on(init: ast.FunctionDef) -> Iterator[Found]:
+    """Find constructors that do not pass name, dtype and trainable to the base (VG105)."""
     supers = [n for n in ast.walk(init) if _is_super(n, "__init__")]
     given = {k.arg for call in supers for k in call.keywords}  # type: ignore[attr-defined]
     names = {a.arg for a in (*init.args.args, *init.args.kwonlyargs)}
@@ -127,6 +132,7 @@ def _passing_on(init: ast.FunctionDef) -> Iterator[Found]:
 
 
 def _containers(cls: Class, file: File) -> Iterator[Found]:
+    """Find layers that Keras does not track because of their container (VG109, VG111)."""
     yield from _shared_attributes(cls)
     for method in cls.methods.values():
         # Keras wraps a list when it is added to a tracked list. Layers that are appended to the
@@ -158,6 +164,7 @@ def _containers(cls: Class, file: File) -> Iterator[Found]:
 
 
 def _shared_attributes(cls: Class) -> Iterator[Found]:
+    """Find mutable class attributes that methods change (VG109)."""
     changed = set()
     for method in cls.methods.values():
         for node in ast.walk(method):
@@ -177,6 +184,7 @@ def _shared_attributes(cls: Class) -> Iterator[Found]:
 
 
 def _build(cls: Class, file: File) -> Iterator[Found]:
+    """Find layers that `build` creates without building them (VG102)."""
     build = cls.methods.get("build")
     if build is None or (_calls_super(build, "build") and cls.composite):
         return

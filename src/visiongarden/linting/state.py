@@ -53,7 +53,7 @@ def _attributes(cls: Class) -> dict[str, list[ast.AST]]:
 
 
 def _repeated(method: Function, file: File) -> Iterator[Found]:
-    """Find containers that repeat one layer, whose weights are then shared unintentionally.
+    """Find containers that repeat one layer, whose weights are then shared (VG211).
 
     The forms are `[layer] * n`, `dict.fromkeys(keys, layer)` and `[layer for _ in ...]`. A layer
     that is also assigned to an attribute counts as shared on purpose.
@@ -87,7 +87,7 @@ def _repeated(method: Function, file: File) -> Iterator[Found]:
 
 
 def _tensors(method: Function, file: File) -> Iterator[Found]:
-    """Find tensors of zeros, ones or random numbers that are kept instead of weights."""
+    """Find tensors of zeros, ones or random numbers kept instead of weights (VG213)."""
     for target, value in assigned(method):
         item = value
         if isinstance(value, ast.ListComp):
@@ -116,7 +116,7 @@ def _is_initial(node: ast.AST, file: File) -> bool:
 
 
 def _hidden(method: Function, file: File) -> Iterator[Found]:
-    """Find layers in closures and `functools.partial` objects, where Keras does not track them."""
+    """Find layers in closures and partial functions, where Keras cannot track them (VG111)."""
     layers = {
         target.id
         for target, value in assigned(method)
@@ -152,7 +152,7 @@ def _makes(node: ast.AST, file: File) -> bool:
 
 
 def _frozen(call: Function, values: dict[str, list[ast.AST]], file: File) -> Iterator[Found]:
-    """Find random numbers that are the same in every step once the step is compiled."""
+    """Find random numbers that repeat in every step of a compiled function (VG212)."""
     trains = "training" in {a.arg for a in (*call.args.args, *call.args.kwonlyargs)}
     for node in ast.walk(call):
         if not isinstance(node, ast.Call):
@@ -184,7 +184,7 @@ def _is_number(seed: ast.AST | None, values: dict[str, list[ast.AST]], file: Fil
 
 
 def _idle(cls: Class, values: dict[str, list[ast.AST]]) -> Iterator[Found]:
-    """Find weights with the name of a statistic that `call` reads and nothing updates."""
+    """Find weights named like statistics that `call` reads and nothing updates (VG214)."""
     nodes = [n for m in cls.methods.values() for n in ast.walk(m)]
     updated = {
         on_self(n.value)
@@ -212,7 +212,9 @@ def _is_state(node: ast.AST) -> bool:
 
 
 def _arrays(config: Function, values: dict[str, list[ast.AST]], file: File) -> Iterator[Found]:
-    """Find attributes in the config to which the class assigns a NumPy array."""
+    """Find NumPy arrays in the config, which deserialize to dicts (VG113)."""
+    # An array is converted if a method is called on it (`self.grid.tolist()`) or if it is passed
+    # to a function.
     plain = {id(n.value) for n in ast.walk(config) if isinstance(n, ast.Attribute)}
     plain |= {
         id(inner)
