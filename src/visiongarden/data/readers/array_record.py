@@ -96,7 +96,7 @@ def splits(path: Place) -> list[str]:
 def read(
     path: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
 ) -> DetectionDataset:
-    """Read one split; see `visiongarden.data.readers`."""
+    """Read one split of ArrayRecord shards and add its errors to `faults`; see `gather.READERS`."""
     file = path if path.is_file() else path / META
     if not isinstance(file, Path):
         raise DataError(f"{file}: shards in an archive", fix="unpack the archive")

@@ -66,7 +66,7 @@ def splits(path: Place) -> list[str]:
 def read(
     path: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
 ) -> DetectionDataset:
-    """Read one split; see `visiongarden.data.readers`."""
+    """Read one split of a COCO dataset and add its errors to `faults`; see `gather.READERS`."""
     file = path if path.is_file() else _file_of(path, split)
     data = _parsed(file)
     images, annotations = _rows(file, data, "images"), _rows(file, data, "annotations")

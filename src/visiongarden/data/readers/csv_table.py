@@ -87,7 +87,7 @@ def is_split_by_hash(path: Place) -> bool:
 def read(
     path: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
 ) -> DetectionDataset:
-    """Read one split; see `visiongarden.data.readers`."""
+    """Read one split of CSV tables and add its errors to `faults`; see `gather.READERS`."""
     files = _files(path)
     if not files:
         raise DataError(f"{path} has no CSV file", rule="train.csv and val.csv, or annotations.csv")

@@ -61,7 +61,7 @@ def class_folders(root: Place, split: str) -> list[Any]:
 def read(
     root: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
 ) -> ClassificationDataset:
-    """Read one split; see `visiongarden.data.read_folders`."""
+    """Read one split of class folders and add its errors to `faults`; see `gather.READERS`."""
     folders = split_folders(root)
     if folders and split not in folders and not (root / split).is_dir():
         raise no_split(root, split, folders)

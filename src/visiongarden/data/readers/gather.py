@@ -35,6 +35,13 @@ READERS: dict[str, Any] = {
     "folders": folders,
     "masks": mask_folders,
 }
+"""Reader module of each format.
+
+A reader has `looks_like(path)`, which detects the format, `splits(path)`, and `read(path, split,
+class_names, faults)`, which returns the valid labels of a split and adds all errors to `faults`; it
+raises `DataError` only if the split cannot be read at all. Optional are `is_surely(path)`, a closer
+check for ambiguous folders, and `is_split_by_hash(path)`.
+"""
 EVERY_FORMAT = tuple(READERS)
 PARTS = ("train", "val", "test")
 """Splits into which a dataset without splits is divided, in their usual order."""

@@ -64,7 +64,7 @@ def is_split_by_hash(root: Place) -> bool:
 def read(
     root: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
 ) -> SegmentationDataset:
-    """Read one split; see `visiongarden.data.read_masks`."""
+    """Read one split of mask folders and add its errors to `faults`; see `gather.READERS`."""
     images, masks = _pairs(root, split, faults)
     class_map, colours, ignored = _classes(root, split, class_names, faults)
     return SegmentationDataset(class_map, images, masks, colours, ignored, split, root)

@@ -49,7 +49,7 @@ def read(
     faults: Faults,
     one_based: bool = False,
 ) -> DetectionDataset:
-    """Read one split; see `visiongarden.data.readers`."""
+    """Read one split of a VOC dataset and add its errors to `faults`; see `gather.READERS`."""
     folders = _folders(path)
     if folders is None:
         raise DataError(

@@ -57,7 +57,7 @@ def splits(path: Place) -> list[str]:
 def read(
     path: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
 ) -> DetectionDataset:
-    """Read one split; see `visiongarden.data.readers`."""
+    """Read one split of a YOLO dataset and add its errors to `faults`; see `gather.READERS`."""
     layout = layout_of(path)
     named = bool(layout.data.get("names"))
     own = class_names if class_names and not named else layout.names()

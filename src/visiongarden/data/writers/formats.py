@@ -181,3 +181,4 @@ WRITERS: dict[str, Any] = {
     "folders": class_folders,
     "masks": mask_folders,
 }
+"""Writer of each format: a function of (splits, folder, lost); `lost` collects what is dropped."""
