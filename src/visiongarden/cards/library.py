@@ -127,4 +127,5 @@ def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 @cache
 def _ours() -> tuple[Card, ...]:
     cards = [card for path in sorted(FOLDER.glob("*.yaml")) for card in read(path)]
+    # arXiv numbers begin with year and month, so they sort by date; "9" sorts after all of them.
     return tuple(sorted(cards, key=lambda card: (card.year, card.arxiv or "9")))

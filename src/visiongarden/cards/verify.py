@@ -179,6 +179,7 @@ def _checks(card: Card, model: Any) -> Iterator[Check]:
     figure = inspect.show(model, card.image_size)
     params = figure.count.trainable
     yield from _stages(card, figure)
+    # An unlisted stage is a difference only if the card's stages account for all parameters.
     if params != card.params == sum(stage.params or 0 for stage in card.stages.values()):
         yield from _unlisted(card, figure)
     yield from _levels(card, model)
@@ -189,6 +190,8 @@ def _checks(card: Card, model: Any) -> Iterator[Check]:
         yield Check("deployed parameters", f"{wanted:,}", f"{built:,}", wanted == built)
     if card.macs:
         count = deployed if card.convention.fused else figure.count
+        # Counted as the tool of the authors counts, or a correct model would differ by more than
+        # the tolerance.
         macs = count.macs + card.convention.per_output * count.outputs
         off = (macs - card.macs) / card.macs
         text = f"{macs / 1e9:.4f} G ({off:+.2%})"

@@ -22,10 +22,12 @@ _EXTRAS = {
     "tf2onnx": "export",
     "tensorboard": "tensorboard",
 }
+"""Extra of visiongarden that installs a missing module."""
 _OF_THE_MACHINE = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR,
     errno.ENOTDIR, errno.ENAMETOOLONG,
 }  # fmt: skip
+"""Error numbers that the user can fix: permissions, disk space, file names."""
 
 
 def report(error: BaseException, debug: bool) -> int:

@@ -56,6 +56,6 @@ def _run(arguments: list[str]) -> int:
             error.show()
             return int(error.exit_code)
         return report(error, debug)
-    if code == INTERRUPTED:
+    if code == INTERRUPTED:  # Typer turns Ctrl-C into this exit code
         return report(KeyboardInterrupt(), debug)
     return code if isinstance(code, int) else 0

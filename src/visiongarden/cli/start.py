@@ -63,6 +63,7 @@ def _without_collecting() -> Iterator[None]:
     """
     with uncollected():
         yield
+        # What was imported lives until the program ends.
         gc.freeze()
 
 

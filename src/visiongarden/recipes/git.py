@@ -89,6 +89,7 @@ def _is_dirty(root: Path, own: Path, common: Path, commit: str) -> bool | None:
         return None
     with tempfile.TemporaryDirectory() as empty:
         _make_git_directory(Path(empty), own, commit)
+        # Variables of the caller could name another configuration, or programs to run.
         settings = {name: value for name, value in os.environ.items() if name[:4] != "GIT_"}
         settings |= {
             "GIT_DIR": empty,
@@ -97,8 +98,8 @@ def _is_dirty(root: Path, own: Path, common: Path, commit: str) -> bool | None:
             "GIT_OBJECT_DIRECTORY": str(common / "objects"),
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_OPTIONAL_LOCKS": "0",
-            "GIT_NO_LAZY_FETCH": "1",
+            "GIT_OPTIONAL_LOCKS": "0",  # `git status` would write the refreshed index
+            "GIT_NO_LAZY_FETCH": "1",  # a partial clone would fetch missing objects
         }
         # A submodule has its own configuration, which git would read.
         words = [git, "status", "--porcelain", "--ignore-submodules=all"]
@@ -116,6 +117,7 @@ def _make_git_directory(folder: Path, own: Path, commit: str) -> None:
         (folder / name).mkdir()
     (folder / "HEAD").write_text(f"{commit}\n", encoding="utf-8")
     (folder / "config").write_text(_CONFIG, encoding="utf-8")
+    # Untracked files that the repository ignores here would otherwise count as changes.
     exclude = own / "info" / "exclude"
     if exclude.is_file():
         (folder / "info" / "exclude").write_text(_text(exclude), encoding="utf-8")

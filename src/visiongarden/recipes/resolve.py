@@ -50,7 +50,12 @@ def resolve(
         UserError: The image size does not suit the model.
 
     Example:
-        >>> recipe = resolve("my_images", overrides=["training.epochs=50"])
+        >>> fields = {
+        ...     "model": {"head": {"type": "AnchorFree", "num_classes": 2}},
+        ...     "data": {"path": "my_images"},
+        ... }
+        >>> resolve(fields, overrides=["training.epochs=50"]).training.epochs
+        50
     """
     fields = dict(source) if isinstance(source, Mapping) else _read(Path(source))
     said = {"task": task, "data.format": format, "data.invalid_boxes": invalid_boxes}

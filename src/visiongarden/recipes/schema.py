@@ -45,6 +45,8 @@ def schema() -> dict[str, Any]:
     kinds: list[type[BaseModel]] = [Recipe, *_values_of(Recipe)]
     for kind in kinds:
         _describe(whole if kind is Recipe else definitions[kind.__name__], kind)
+    # `resolve` fills in the default parts of the task, so none is required. A validator of
+    # `image_size` also accepts one number, which pydantic's schema does not show.
     model = definitions["Model"]
     model.pop("required", None)
     side = {"type": "integer", "minimum": 1}
@@ -55,6 +57,7 @@ def schema() -> dict[str, Any]:
     for name in ("type", "prefixItems", "minItems", "maxItems"):
         model["properties"]["image_size"].pop(name, None)
     whole["required"] = ["data"]
+    # Without these conditions an editor would accept the fields of any task's augmentation.
     whole["allOf"] = [
         {
             "if": {"properties": {"task": {"const": name}}, "required": ["task"]},

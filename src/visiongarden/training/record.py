@@ -119,6 +119,7 @@ class Record(keras.callbacks.Callback):
         self.progress.history.append(entry)
         write_json(self.folder / "history.json", self.progress.history)
         score = logs.get(self.best_by, self.progress.best if self.judge else 0.0)
+        # A metric is NaN where the validation split has nothing to compute it from.
         score = 0.0 if math.isnan(score) else score
         # An equal score counts as better: while all scores are 0, the later epoch has learned more.
         if (self.judge is None or self.best_by in logs) and score >= self.progress.best:

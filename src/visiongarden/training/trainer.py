@@ -40,7 +40,7 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         self.beginning = Beginning(model)
         self.trackers = [keras.metrics.Mean(name=term) for term in getattr(loss, "terms", ())]
         self._own_step: Callable[..., Any] | None = None
-        self.built = True
+        self.built = True  # the inner model already has its variables
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Configure the model for training, as `keras.Model.compile` does.
