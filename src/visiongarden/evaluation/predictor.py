@@ -41,6 +41,7 @@ class Predictor:
             raise UserError(
                 "the model takes images of any size", rule="say which", fix="image_size=(640, 640)"
             )
+        # Only wrapped here; tracing and compiling happen at the first call.
         self._run = forward_of(model, tuple(self.image_size))
 
     def __call__(self, images: np.ndarray) -> list[Any]:

@@ -147,6 +147,7 @@ def _same(one: Detections, other: Detections, threshold: float) -> bool:
     """
     for a, b in ((one, other), (other, one)):
         for box, score, index in zip(a.boxes, a.scores, a.classes, strict=True):
+            # The other side may have rounded this score below the threshold.
             if score <= threshold + MOST_SCORE:
                 continue
             near = np.abs(b.boxes - box).max(axis=1, initial=0) <= MOST_PIXELS

@@ -53,6 +53,7 @@ def convert_fresh(model: Any, size: ImageSize, path: Path) -> None:
 def _run(folder: Path) -> None:
     environment = os.environ | {
         "KERAS_BACKEND": "tensorflow",
+        # Keeps TensorFlow's log out of stderr, whose last line becomes the error message.
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "CUDA_VISIBLE_DEVICES": "-1",  # the running backend holds the GPU's memory
         # `sys.path` may have been extended at run time; modules of the user must be importable too.

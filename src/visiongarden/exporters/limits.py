@@ -94,6 +94,8 @@ def unsupported(kind: str, place: str) -> UnsupportedOperationError:
 
 def _operations(graph_def: Any) -> Iterator[tuple[str, str]]:
     """Yield type and name of each node, including the nodes of called functions."""
+    # Nodes inside a function lack the path of their layer, so the name of the calling node is put
+    # in front of theirs.
     callers: dict[str, str] = {}
     functions = {function.signature.name: function for function in graph_def.library.function}
     waiting: list[tuple[str, Iterable[Any]]] = [("", graph_def.node)]

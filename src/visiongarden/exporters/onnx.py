@@ -63,7 +63,9 @@ def to_onnx(
     if images is None:
         shape = (2, *size, model.inputs[0].shape[-1])
         images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    # tf2onnx converts graphs of TensorFlow only.
     write = convert if keras.backend.backend() == "tensorflow" else convert_fresh
+    # The file gets its name only after the parity check, so a failed export leaves none.
     with atomic_path(path) as draft:
         write(model, size, draft)
         _metadata(draft, model, size)
@@ -108,6 +110,7 @@ def _check_packages() -> None:
 
 
 def _check_outputs(model: Any) -> None:
+    # An imported network without prediction layers is a classifier only if it outputs vectors.
     if not hasattr(model, "parts") and not model.heads and len(model.outputs[0].shape) != 2:
         raise UserError(
             f"{model.cfg.file} ends in a feature map",

@@ -69,6 +69,7 @@ def _rebuilt(model: Any, changes: dict[str, Any], size: ImageSize) -> Any:
             received=" ".join(str(error).split())[:300],
             fix=_own_size(model),
         ) from error
+    # Values are copied in the order of the weights, so paths and shapes must be equal.
     weights, others = ([(w.path, tuple(w.shape)) for w in m.weights] for m in (model, twin))
     if weights != others:
         differing = [w for w in weights if w not in others] or others[len(weights) :]

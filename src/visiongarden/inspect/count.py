@@ -111,6 +111,8 @@ def drawn(source: keras.Model | Part, size: ImageSize, inputs: FeatureSpec = IMA
         ContractError: The part cannot process `inputs`.
     """
     if isinstance(source, Joined) and source.image_size is None:
+        # The graph itself accepts any size, but its maps only fit together at multiples of the
+        # largest stride.
         check_image_size(size, max(stride_of(level) for level in source.parts.backbone.levels))
         return source
     if isinstance(source, Joined) and source.image_size != size:

@@ -148,6 +148,7 @@ def show(
         tensors = symbolic_inputs(model, size)
         found = macs_by_layer(model, tensors)
         subs = _subs(model)
+        # Rows of the table and boxes of the page come from one trace, so they always agree.
         drawing = boxes(subs, tensors, found)
     return Figure(
         title=f"{type(source).__name__}{name}{_classes(source)}",

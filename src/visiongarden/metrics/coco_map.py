@@ -68,6 +68,7 @@ class CocoMeanAveragePrecision:
         for box, index, many, area in zip(boxes, truth.classes, crowd, areas, strict=True):
             self._truths.append(
                 {
+                    # Ids start at 1: COCO's evaluation takes a match with id 0 for no match.
                     "id": len(self._truths) + 1,
                     "image_id": image_id,
                     "category_id": int(index) + 1,

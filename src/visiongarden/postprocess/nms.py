@@ -78,6 +78,7 @@ def best_candidates(
         top = scores[np.arange(len(scores)), best] if scores.size else np.zeros(0, np.float32)
         rows = np.nonzero(top > threshold)[0]
         classes, scores = best[rows], top[rows]
+    # Stable, so that equal scores give the same detections on every platform.
     order = np.argsort(-scores, kind="stable")[:most]
     return (
         boxes[rows[order]].astype(np.float32),

@@ -73,6 +73,8 @@ def _meaning(name: str) -> str:
 
 
 class _Writer:
+    """Writer of the two method bodies of a block, `__init__` and `call`."""
+
     def __init__(self, named: Named, rule: Rule) -> None:
         self.named, self.rule = named, rule
         self.varies = named.varying[rule.number]
@@ -82,6 +84,7 @@ class _Writer:
         self.names: list[str] = []  # variable that holds the result of each position
 
     def body(self) -> tuple[list[str], list[str]]:
+        """Return the lines of `__init__` and of `call`."""
         for position in range(len(self.rule)):
             reads = [self._read(i) for i in self.rule.inputs[position]]
             item = self.rule.instances[0][position]
@@ -116,6 +119,7 @@ class _Writer:
         units = self._unit(rule, self.varies.inner.get(position, {}))
         times = self.varies.repeats[position]
         value = reads[0]
+        # A run with one copy everywhere needs no loop.
         if str(times) == "1":
             for word, source in units:
                 value = self._call(word, source, value)
@@ -148,6 +152,7 @@ class _Writer:
         if parts is None:
             raise Unwritable(f"slice {op.get('key')}")
         size = f"size{len(self.names) + 1}"
+        # Computed from the input, because the number of channels may depend on the arguments.
         self.run.append(f"        {size} = {value}.shape[-1] // {parts}")
         start = "" if part == 0 else size if part == 1 else f"{part} * {size}"
         stop = "" if part == parts - 1 else size if part == 0 else f"{part + 1} * {size}"

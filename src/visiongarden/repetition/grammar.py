@@ -192,6 +192,7 @@ def _join_runs(home: Rule, symbol: int, grammar: Grammar) -> None:
             pieces
             and home.symbols[i] == symbol == home.symbols[i - 1]
             and home.inputs[i] == (i - 1,)
+            # The result between two runs must not be read elsewhere: inside a loop it has no name.
             and home.last_use[i - 1] == i
             and all(_equal(one[i - 1], one[i], grammar) for one in home.instances)
         ):

@@ -46,6 +46,8 @@ def _square(op: Op, setting: str) -> int:
 def _convolution(op: Op, width: str) -> Layers:
     kernel, stride = _square(op, "kernel"), _square(op, "stride")
     groups = op.get("groups", 1)
+    # `ConvNormAct` and `DepthwiseNormAct` pad half of an odd kernel, normalize, and have no bias;
+    # only `ConvNormAct` is dilated, at stride 1.
     simple = op.get("pad") == "half" and kernel % 2
     if op.get("dilation"):
         simple = simple and op.kind == "conv" and stride == 1
@@ -64,6 +66,7 @@ def _convolution(op: Op, width: str) -> Layers:
         given.append(f"dilation={_square(op, 'dilation')}")
     kind = "ConvNormAct" if op.kind == "conv" else "DepthwiseNormAct"
     word = "conv" if op.kind == "conv" else "depthwise"
+    # An activation with settings, such as a slope, becomes a separate layer.
     after = _activation(op) if op.get("act") and name is None else []
     return [(word, f"{kind}({', '.join(given)})"), *after]
 

@@ -128,6 +128,7 @@ def repeats(source: keras.Model | str | Path) -> Repeats:
 def repeats_of(graph: Graph) -> Repeats:
     """Find the repeated sub-structures of a graph; see `repeats`."""
     found = search(graph)
+    # Stages that save no line are listed too; `search` finds them because papers draw them.
     rules = [rule for rule in found.rules[1:] if len(rule) > 1 and _saves(found, rule) >= 0]
     rules.sort(key=lambda rule: (-_saves(found, rule), rule.number))
     named = Named(found, varying(found), _names(found, rules))
@@ -167,6 +168,7 @@ def _repeat(named: Named, rule: Rule) -> Repeat:
 
 
 def _place(ops: tuple[Op, ...], instance: Instance, arguments: dict[str, int]) -> Place:
+    # The canonical order is not that of the source, so first and last are found by place.
     inside = [ops[i] for i in operations(instance)]
     first = min(inside, key=lambda op: op.place)
     last = max(inside, key=lambda op: op.place)

@@ -39,6 +39,7 @@ def cases(named: Named, rule: Rule) -> list[Case]:
     ops, found = named.grammar.graph.ops, []
     for instance in rule.instances:
         inside = list(operations(instance))
+        # The first operation of a region reads the entry, the only input from outside.
         entry = ops[next(i for i in ops[inside[0]].inputs if i not in set(inside))]
         if entry.channels is None:
             continue
@@ -91,6 +92,7 @@ def _shape(op: Op, inputs: list[Shape]) -> Shape | None:
 def _side(op: Op, axis: int, size: int) -> int | None:
     kernel, stride, pad = op.get("kernel")[axis], op.get("stride")[axis], op.get("pad")
     if pad in ("half", "same"):
+        # Rounded up, as padding to half of the kernel gives for odd kernels.
         return -(-size // stride)
     reach = (kernel - 1) * op.get("dilation", (1, 1))[axis] + 1 if op.kind == "conv" else kernel
     if pad in ("valid", 0):

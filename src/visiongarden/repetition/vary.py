@@ -113,6 +113,7 @@ def _terms(
     terms = {}
     own: dict[str, list[int]] = {}
     for slot, values in slots.items():
+        # Equal in all instances: a constant of the block, not an argument.
         if len(set(values)) == 1:
             terms[slot] = Term("", Fraction(values[0]))
             continue

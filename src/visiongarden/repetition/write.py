@@ -90,6 +90,7 @@ def write(found: Repeats, path: str | Path) -> tuple[Path, Path, dict[str, str]]
     imports = _imports("".join(code), named.grammar.graph.ops)
     module = _HEAD.format(source=source, imports=imports) + "".join(f"\n\n{text}" for text in code)
     rows = [row for rule in order for row in cases(named, rule)]
+    # Occurrences with equal arguments and shapes are one case.
     listed = "\n".join(_row(row) for row in dict.fromkeys(rows))
     checks = _TEST.format(module=path.stem, source=source, cases=listed)
     _write(path, module)

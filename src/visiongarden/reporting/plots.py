@@ -25,6 +25,7 @@ def plot_history(
     Returns:
         The path of the file.
     """
+    # `Figure` instead of `pyplot`, which would select a display and keep the figure in memory.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")

@@ -129,6 +129,7 @@ def predict_folder(
         KeyboardInterrupt: After Ctrl-C, if no result was written before it.
     """
     files, output = _files(images), Path(output)
+    # All checks come before the first image, so that nothing is written if one fails.
     _refuse_same_names(files)
     _refuse_folder_of(files, output)
     opened = load(model)
@@ -233,6 +234,7 @@ def _files(images: Sequence[str | Path]) -> list[Path]:
 def _refuse_same_names(files: Sequence[Path]) -> None:
     names: dict[str, Path] = {}
     for file in files:
+        # Case-insensitive, as the file systems of Windows and macOS are by default.
         other = names.setdefault(_picture(file).casefold(), file)
         if other is not file:
             raise UserError(
@@ -277,6 +279,7 @@ def _is_result(path: Path) -> bool:
     """
     try:
         with path.open("rb") as stream:
+            # Only the first bytes are read: a mark is at a fixed place, and tables may be large.
             start = stream.read(_PNG_START + len(_MARK)).lstrip()
     except OSError:
         return False

@@ -169,6 +169,7 @@ def _inner(layer: Any, node: Any, path: str, part: str, found: Counter[int]) -> 
     """Return the boxes inside a layer made of layers; equal boxes in sequence become one."""
     if not isinstance(layer, Composite) or isinstance(layer, (ConvNormAct, DepthwiseNormAct)):
         return ()
+    # Tensors without history, so that `follow` ends at the entry of the layer.
     fresh = {id(t): keras.KerasTensor(t.shape, t.dtype) for t in node.input_tensors}
     args, kwargs = keras.tree.map_structure(
         lambda x: fresh.get(id(x), x), (node.arguments.args, node.arguments.kwargs)
@@ -190,6 +191,7 @@ def _folded(boxes: list[Box]) -> tuple[Box, ...]:
         before = folded[-1] if folded else None
         if before is not None and box.reads == (last,) and _alike(before, box):
             size = before.repeats + 1
+            # The repeats are separate layers with weights of their own, so their counts add up.
             total = Count(
                 *(a + b for a, b in zip(_plain(before.count), _plain(box.count), strict=True))
             )

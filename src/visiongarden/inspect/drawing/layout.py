@@ -80,6 +80,7 @@ def strip(boxes: tuple[Box, ...]) -> Layout:
         wide, high = size(box)
         before = [layout.placed[path] for path in box.reads if path in layout.placed]
         x = max((each.right + GAP for each in before), default=60.0)
+        # A box continues the lane of a box that it reads; otherwise it starts a new one.
         lane = next((i for i, last in enumerate(lanes) if last in before), None)
         if lane is None:
             lane = next(

@@ -13,6 +13,8 @@ from visiongarden.inspect.drawing.svg import number, pyramid_svg, sides, strip_s
 from visiongarden.terminal import printable
 from visiongarden.types import ImageSize
 
+# Names in the page may come from a file. They are escaped, and the content security policy forbids
+# any access to the network.
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -67,6 +69,7 @@ def page(
     """Return the HTML page of a `Figure`, from its fields."""
     opens = {box.path: f"in{i}" for i, box in enumerate(every_box(boxes)) if box.inner}
     colours = {part: i % 3 for i, part in enumerate(dict.fromkeys(b.part for b in boxes))}
+    # Sections are written for all layers made of layers, hidden until their box is clicked.
     sections = [
         _section(box, count, colours[box.part], opens) for box in every_box(boxes) if box.inner
     ]

@@ -101,6 +101,8 @@ class _Reader:
         elif kind == "activation":
             self._add(section, "act", (before,), act=act or "linear")
         else:
+            # An unknown section keeps its options, so that only sections with equal options are
+            # equal.
             kept = {key: value for key, value in section.options.items() if key != "filters"}
             self._add(section, kind, (before,), **{f"_{key}": kept[key] for key in kept})
 
@@ -124,6 +126,7 @@ class _Reader:
             given["pad"] = "half" if padding == size // 2 else ((padding, padding),) * 2
             norm = section.flag("batch_normalize")
             given["parameters"] = weights + width * (4 if norm else 1)
+            # As many groups as input and output channels: a depthwise convolution.
             if groups > 1 and groups == channels == width:
                 kind = "depthwise"
             elif groups > 1:

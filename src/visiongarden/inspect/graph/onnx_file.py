@@ -212,6 +212,7 @@ class _Reader:
             return "norm", settings(norm=_NORMS[kind]), None
         if kind in _ACTIVATIONS:
             slope = given.get("alpha", 0.01) if kind == "LeakyRelu" else None
+            # Other sources leave this slope out too; the tolerance is for 0.1 in float32.
             odd = {} if slope is None or abs(slope - NEGATIVE_SLOPE) < 1e-6 else {"slope": slope}
             return "act", settings(act=_ACTIVATIONS[kind], **odd), None
         if kind == "Clip" and self._numbers(node.input[1:3]) == [0.0, 6.0]:
@@ -238,6 +239,7 @@ class _Reader:
             return "pad", settings(sides=pairs), None
         word = _WORDS.get(kind, kind)
         if word in ("add", "multiply") and weights:
+            # Adding a weight and adding two feature maps are different operations.
             word += " a constant"
         odd = {f"_{key}": str(value)[:200] for key, value in given.items()}
         odd = {} if word in ("add", "multiply") else odd
@@ -284,6 +286,7 @@ class _Reader:
         if width is not None:
             return width
         known = [self.ops[i].channels for i in inputs]
+        # Operations without a standard kind keep their CamelCase name; their channels are unknown.
         if kind in _UNKNOWN_CHANNELS or not kind.islower():
             return None
         if kind == "concat":

@@ -152,6 +152,7 @@ def _merged(host: Op, op: Op, alone: bool) -> Op | None:
         alone: Whether nothing else reads `host`.
     """
     if op.kind == "identity" or (op.kind == "act" and op.get("act") == "linear"):
+        # Without effect, so also removed where several operations read the host.
         return host
     if not alone or host.get("act"):
         return None

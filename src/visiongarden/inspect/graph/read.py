@@ -27,6 +27,7 @@ def read_graph(source: keras.Model | str | Path) -> Graph:
     if path.suffix == ".cfg":
         return darknet_graph(path)
     if path.suffix == ".onnx":
+        # Imported here, because only the extra `export` installs onnx.
         from visiongarden.inspect.graph.onnx_file import onnx_graph
 
         return onnx_graph(path)
