@@ -103,7 +103,9 @@ class Faults:
         self.found.append(Finding("error", kind, "", error.what + received))
 
     def box(self, where: str, box: Sequence[float], size: ImageSize) -> list[float] | None:
-        """Return the box clipped to the image; None, after adding an error, if it is invalid.
+        """Return the box clipped to the image; None if it is invalid.
+
+        An invalid box is added to the errors, or to `dropped` if invalid boxes are removed.
 
         Args:
             where: File and line of the box.
@@ -130,7 +132,10 @@ class Faults:
         return None
 
     def left_off(self, where: str, reason: str, kind: str = "outline") -> None:
-        """Add an error about a part of an object that cannot be used; its box is still used."""
+        """Add an error about a part of an object, such as its polygons; its box is still used.
+
+        With `mend` it is listed in `dropped` instead.
+        """
         if self.mend:
             self.dropped.append(f"{where}: {reason}; left out, the box is kept")
         else:
