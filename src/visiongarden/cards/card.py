@@ -24,8 +24,8 @@ class Licence(Value):
     """License terms of the authors' code and weights.
 
     Attributes:
-        code: License of the official code; "none" if there is none.
-        weights: License of the published weights; "none" if there are none.
+        code: License of the official code; "none" if no code was published.
+        weights: License of the published weights; "none" if no weights were published.
     """
 
     code: Text

@@ -59,9 +59,9 @@ class Detection(Task):
         return dataset[index]
 
     def postprocess(self, model: Any, score: float | None = None) -> Any:
-        """Return NMS if the head needs it, else a selection of the best boxes.
+        """Return NMS, or a selection of the best boxes if the head needs no NMS.
 
-        Without `score`, for evaluation, it is that of the COCO protocol.
+        Without a `score`, as in evaluation, the settings are those of the COCO protocol.
         """
         nms = COCO_NMS if score is None else Nms(score_threshold=score)
         return thinning(model.parts.head.decode(), nms)

@@ -38,8 +38,8 @@ class JaxStep:
         shapes = tuple((x.shape, x.dtype) for x in jax.tree.leaves(data))
         if shapes not in self._seen:
             self._seen.add(shapes)
-            # Compiled ahead of the first call, because in between the memory that compilation left
-            # in small free pieces, a third of JAX's peak, can be returned to the system.
+            # Compiling before the first call allows the memory that compilation has freed, a third
+            # of JAX's peak, to be returned to the system before the step allocates its own.
             self._step.lower(state, data).compile()
             give_back()
         return self._step(state, data)
