@@ -54,10 +54,10 @@ def predict(
 
 
 def each_image(images: Any) -> Iterator[Any]:
-    """Yield each image of a single image, a batch or an iterable.
+    """Yield the images of a single image, a batch or an iterable, one by one.
 
     Raises:
-        UserError: `images` is none of them.
+        UserError: `images` is not an image, an array or an iterable.
     """
     if isinstance(images, str | Path | Image.Image):
         yield images

@@ -10,11 +10,11 @@ _done: list[str] = []
 
 
 def complete_tf2onnx() -> None:
-    """Extend tf2onnx by missing operations; has no effect when called again.
+    """Register the operations that tf2onnx lacks; a second call has no effect.
 
     - Adds `Erfc` (exact GELU), `Expm1` and `Log1p`.
     - Inlines functions compiled by XLA, in which Keras runs grouped convolutions.
-    - Raises an error for operations that ONNX lacks, as soon as the model is traced.
+    - Raises an error for operations that ONNX lacks, as soon as a model is traced.
     """
     if _done:
         return

@@ -178,7 +178,7 @@ def _row(case: Case) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return a name from outside with all characters replaced that could end a docstring."""
+    """Replace all characters of a name from outside that could end a docstring."""
     return "".join(c if c.isalnum() or c in "._- " else "_" for c in text)[-60:]
 
 

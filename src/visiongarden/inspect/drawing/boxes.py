@@ -157,7 +157,7 @@ class _View:
 
 
 def _said_before(layer: Any, node: Any) -> bool:
-    """Return whether an operation gets no box: activations, dropout, and all but layers."""
+    """Return whether an operation gets no box: activations, dropout, and plain `keras.ops`."""
     if not isinstance(layer, keras.Layer) or "Dropout" in type(layer).__name__:
         return True
     if layer._layers or isinstance(layer, Composite):

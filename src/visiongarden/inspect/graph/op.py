@@ -166,7 +166,7 @@ def _merged(host: Op, op: Op, alone: bool) -> Op | None:
 
 
 def _padded(pad: Op, op: Op) -> Op:
-    """Merge separate padding into an operation that has none."""
+    """Merge a separate padding operation into an operation that does not pad."""
     if op.get("pad") != "valid" or op.get("kernel") is None:
         return op
     sides = pad.get("sides")
