@@ -1,4 +1,4 @@
-"""What `fix` does to boxes alone: crowds that are objects, labels of equal images, usable boxes."""
+"""Fixes of boxes: turn crowds into objects, refuse a copy without usable boxes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,18 @@ from visiongarden.errors import DataError
 def without_crowds(
     datasets: Mapping[str, DetectionDataset], every: bool, changes: list[str]
 ) -> dict[str, DetectionDataset]:
-    """Boxes that are marked as crowds as objects, where all of a split are, or `every` one.
+    """Turn crowds into objects in splits where all boxes are crowds, or everywhere.
 
-    A split of crowds alone can be neither trained on nor evaluated; CVAT marks every mask so.
+    Crowds are neither trained on nor evaluated, so a split of crowds alone is useless. CVAT exports
+    each mask with `iscrowd` 1.
+
+    Args:
+        datasets: dataset of each split.
+        every: turn every crowd into an object, also in splits with other boxes.
+        changes: list to which one line is added for each changed split.
+
+    Returns:
+        The datasets, with changed copies of the affected splits.
     """
     found = dict(datasets)
     for split, dataset in datasets.items():
@@ -33,10 +42,10 @@ def without_crowds(
 
 
 def refuse_without_boxes(datasets: Mapping[str, DetectionDataset], root: str) -> None:
-    """Refuses a copy that nothing could be learned from.
+    """Refuse to write a copy without usable boxes in the training split.
 
     Raises:
-        DataError: the training split has no box, or crowds alone.
+        DataError: the training split has no boxes, or only crowds.
     """
     train = datasets["train"]
     if not any((~crowd_of(example)).any() for example in train):

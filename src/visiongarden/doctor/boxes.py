@@ -1,4 +1,4 @@
-"""`Boxes`: what the doctor knows of data sets for detection."""
+"""Checks, charts and fixes of detection datasets."""
 
 from __future__ import annotations
 
@@ -26,29 +26,34 @@ from visiongarden.transforms.tile import keep
 from visiongarden.types import ClassMap, Example
 
 ASPECT = 20.0
-"""One side so many times the other is rarely meant."""
+"""Aspect ratio from which a box is reported as a likely mistake."""
 
 _SAME = 1.0
-"""Pixels by which two boxes may differ and be the same."""
+"""Largest difference of a coordinate, in pixels, between two boxes that count as duplicates."""
 
 
 class Boxes(Labelling):
-    """Boxes with classes."""
+    """Labeling of detection datasets: boxes with classes.
+
+    Args:
+        stride: stride of the model's finest feature map in pixels.
+        image_size: longest side to which the model's images are scaled, in pixels.
+    """
 
     unit = "boxes"
     crowds_as_objects = False
-    """Whether `fix` takes every box that is marked as a crowd for an object."""
+    """Whether `fix` turns every crowd into an object."""
     turned = "shown rotated, as its boxes must be"
 
     def __init__(self, stride: int = 8, image_size: int = 640) -> None:
         super().__init__(stride, image_size)
         self.unlabeled: dict[str, int] = {}
-        """Split -> number of its images without a label file."""
+        """Number of images without a label file in each split."""
 
     def of_split(
         self, dataset: DetectionDataset, faults: Faults, split: str, looks: Sequence[Look]
     ) -> Iterator[Finding]:
-        """Ids that are shifted, corners that are none, boxes that can hardly be meant."""
+        """Find shifted class ids, misinterpreted corners and implausible boxes of one split."""
         self.unlabeled[split] = len(faults.unlabeled)
         yield from of_ids(faults, dataset.class_map, split)
         yield from faults.notes
@@ -62,7 +67,10 @@ class Boxes(Labelling):
         tallies: Mapping[str, np.ndarray],
         root: Place,
     ) -> Iterator[Finding]:
-        """Also splits without a usable box, and classes of which the training has crowds alone."""
+        """Find issues of all splits, among them splits without usable boxes and crowd-only classes.
+
+        A training split without usable boxes is an error, any other split a warning.
+        """
         yield from super().of_all(datasets, tallies, root)
         trained_on = "train" if "train" in datasets else next(iter(datasets), "")
         for split, dataset in datasets.items():
@@ -78,7 +86,7 @@ class Boxes(Labelling):
                 yield from _of_crowds(dataset, split, str(root))
 
     def tally(self, dataset: DetectionDataset, split: str) -> np.ndarray:
-        """Boxes of each class."""
+        """Count the boxes of each class."""
         count = len(dataset.class_map)
         total = np.zeros(count, np.int64)
         for example in dataset:
@@ -86,7 +94,7 @@ class Boxes(Labelling):
         return total
 
     def columns(self, dataset: DetectionDataset, tally: np.ndarray) -> dict[str, int]:
-        """Images, those without a label file, those without a box in it, boxes."""
+        """Count images, images without a label file, images without a box, and boxes."""
         unlabeled = self.unlabeled.get(dataset.split, 0)
         counts = {"images": len(dataset)}
         counts |= {"without a label file": unlabeled} if any(self.unlabeled.values()) else {}
@@ -94,14 +102,14 @@ class Boxes(Labelling):
         return counts | {"without a box": empty - unlabeled, "boxes": int(tally.sum())}
 
     def picture(self, dataset: DetectionDataset, index: int, side: int) -> np.ndarray:
-        """The image with its boxes."""
+        """Draw the boxes on a resized image."""
         example = dataset.load(index)
         image, ratio = fitted(np.asarray(example.image), side)
         scaled = Example(example.boxes * ratio, example.classes, crowd=example.crowd)
         return draw_example(image, scaled, dataset.class_map)
 
     def charts(self, contents: Contents) -> Iterator[str]:
-        """Classes; boxes an image; their size, shape and place."""
+        """Yield charts of classes, boxes per image, and box sizes, shapes and positions."""
         yield bars("boxes of each class", contents.counts())
         examples = [example for dataset in contents.datasets.values() for example in dataset]
         counts = np.array([len(example.boxes) for example in examples])
@@ -127,7 +135,8 @@ class Boxes(Labelling):
     def shifted(
         self, dataset: DetectionDataset, faults: Faults, format: str, step: int
     ) -> DetectionDataset:
-        """Read again; a box that was outside the class map is in it now."""
+        """Read the split again with shifted class ids."""
+        # Boxes whose ids were outside the class map were dropped; only the files have them still.
         found, again = gather(faults.root, format, dataset.split, mend=True, shift=step)
         faults.found, faults.dropped, faults.ids = again.found, again.dropped, again.ids
         faults.emptied = again.emptied
@@ -135,20 +144,20 @@ class Boxes(Labelling):
         return read
 
     def conflict(self, one: DetectionDataset, i: int, other: DetectionDataset, j: int) -> str:
-        """Whether two equal images have other boxes or classes."""
+        """Return how the boxes or classes of two identical images differ; "" if they do not."""
         return different_labels(one[i], other[j])
 
     def is_labeled(self, dataset: DetectionDataset, index: int) -> bool:
-        """Whether an image has a box."""
+        """Return whether an image has a box."""
         return len(dataset[index].boxes) > 0
 
     def settled(
         self, datasets: Mapping[str, DetectionDataset], root: Place, changes: list[str]
     ) -> Mapping[str, DetectionDataset]:
-        """With crowds as objects where nothing else could be used.
+        """Turn crowds into objects where a split has nothing else.
 
         Raises:
-            DataError: nothing could be learned from the training split.
+            DataError: the training split has no boxes, or only crowds.
         """
         found = without_crowds(datasets, self.crowds_as_objects, changes)
         if "train" in found:
@@ -158,7 +167,7 @@ class Boxes(Labelling):
     def part(
         self, dataset: DetectionDataset, indices: Sequence[int], changes: list[str]
     ) -> DetectionDataset:
-        """Without boxes that are there twice."""
+        """Return the dataset of some images without duplicate boxes."""
         examples = []
         for index in indices:
             example = dataset[index]
@@ -173,7 +182,7 @@ class Boxes(Labelling):
 
 
 def _of_crowds(dataset: DetectionDataset, split: str, root: str) -> Iterator[Finding]:
-    """Classes all of whose boxes are crowds."""
+    """Find classes whose boxes are all crowds."""
     crowd: Counter[int] = Counter()
     every: Counter[int] = Counter()
     for example in dataset:
@@ -190,14 +199,14 @@ def _of_crowds(dataset: DetectionDataset, split: str, root: str) -> Iterator[Fin
 def _of_boxes(
     dataset: DetectionDataset, split: str, stride: int, canvas: int, unlabeled: set[str]
 ) -> Iterator[Finding]:
-    """Boxes that are there twice, tiny, or of an extreme shape; images without any.
+    """Find duplicate and tiny boxes, extreme aspect ratios, and images without boxes.
 
     Args:
-        dataset: what is sound in a split.
-        split: its name.
-        stride: of the finest feature map, pixels of the canvas.
-        canvas: longest side to which images are scaled for the model.
-        unlabeled: images without a label file, which are counted and not listed.
+        dataset: valid part of a split.
+        split: name of the split.
+        stride: stride of the finest feature map in pixels of the canvas.
+        canvas: longest side in pixels to which images are scaled for the model.
+        unlabeled: paths of images without a label file, which are counted but not listed.
     """
     for example in dataset:
         where = str(example.path)
@@ -207,7 +216,7 @@ def _of_boxes(
             continue
         yield from _twice(example, dataset.class_map, where, split)
         sides = example.boxes[:, 2:] - example.boxes[:, :2]
-        scale = canvas / max(example.size or (canvas,))  # as letterbox does, also enlarging
+        scale = canvas / max(example.size or (canvas,))  # as letterbox does, which also enlarges
         for i in np.flatnonzero(sides.max(axis=1) * scale < stride):
             size = " × ".join(f"{v:.1f}" for v in sides[i] * scale)
             what = f"box {_box(example, i)} is {size} pixels where the longest side is {canvas}"
@@ -233,7 +242,9 @@ def _twice(example: Example, class_map: ClassMap, where: str, split: str) -> Ite
 
 
 def _duplicates(boxes: np.ndarray) -> list[tuple[int, int]]:
-    """(later, first) for each box that another one equals to a pixel."""
+    """Return (later, first) indices for each box that duplicates an earlier one to one pixel."""
+    # Sorted by the left side, a box is compared with its neighbors within a pixel only, where
+    # comparing all pairs of an image with thousands of boxes would take their square.
     order = np.argsort(boxes[:, 0], kind="stable")
     found: dict[int, int] = {}
     for position, i in enumerate(order):
@@ -250,7 +261,10 @@ def _box(example: Example, index: Any) -> str:
 
 
 def _of_corners(dataset: DetectionDataset, faults: Faults, split: str) -> Iterator[Finding]:
-    """Corners given as sizes; corners that count from 1; how many boxes were cut."""
+    """Find boxes that look like corners instead of sizes, and corners that count from 1.
+
+    The number of boxes that were clipped at the border is reported too.
+    """
     root = str(faults.root)
     outside = sum(finding.kind == "outside" for finding in faults.found)
     if outside and faults.corner_like >= 0.9 * outside:

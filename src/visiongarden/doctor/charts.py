@@ -1,4 +1,4 @@
-"""Distributions of a data set as SVG figures."""
+"""Render distributions of a dataset as SVG figures."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ _MOST_BARS = 40
 
 
 def safe(text: object) -> str:
-    """Text from a data set as it may stand in a page."""
+    """Escape text from a dataset for an HTML page."""
     return escape(printable(str(text)))
 
 
 def caption(text: str) -> str:
-    """What stands under a figure."""
+    """Return the caption of a figure."""
     return f"<figcaption>{safe(text)}</figcaption>"
 
 
 def bars(title: str, counts: Mapping[str, Mapping[str, int]]) -> str:
-    """A bar for each class, cut into the splits.
+    """Render one horizontal bar for each class, divided into the splits.
 
     Args:
-        title: of the figure.
-        counts: split -> class -> how many.
+        title: title of the figure.
+        counts: number of labels by split and class. Of more than 40 classes, the 20 largest and the
+            20 smallest are shown.
     """
     names = list(dict.fromkeys(name for per_class in counts.values() for name in per_class))
     totals = {name: sum(per_class.get(name, 0) for per_class in counts.values()) for name in names}
-    # Of many classes the largest and the smallest.
     order = sorted(names, key=lambda name: -totals[name])
     half = _MOST_BARS // 2
     cut = len(order) > _MOST_BARS
@@ -64,7 +64,11 @@ def _short(name: str) -> str:
 
 
 def sizes(counts: Mapping[str, Counter[ImageSize]]) -> Iterator[str]:
-    """Size and shape of all images."""
+    """Yield histograms of the shorter sides and aspect ratios of all images.
+
+    Args:
+        counts: number of images of each (height, width) in each split.
+    """
     pairs = Counter[ImageSize]()
     for found in counts.values():
         pairs.update(found)
@@ -79,14 +83,20 @@ def sizes(counts: Mapping[str, Counter[ImageSize]]) -> Iterator[str]:
 
 
 def steps(counts: np.ndarray) -> list[float]:
-    """Marks for whole numbers from 0, some fourteen of them."""
+    """Return about fourteen bin edges from 0 for a histogram of integers."""
     most = int(counts.max(initial=0)) + 1
     step = max(-(-most // 14), 1)
     return [float(v) for v in range(0, most + step, step)]
 
 
 def histogram(title: str, values: np.ndarray, marks: Sequence[float]) -> str:
-    """Bars between marks, the last one with its end."""
+    """Render a histogram.
+
+    Args:
+        title: title of the figure.
+        values: the values to count.
+        marks: edges of the bins in ascending order; the last bin includes its upper edge.
+    """
     counts, _ = np.histogram(values, bins=np.asarray(marks, np.float64))
     width, height, most = 320 / len(counts), 120, max(int(counts.max()), 1)
     parts = []
@@ -111,7 +121,12 @@ def _mark(value: float) -> str:
 
 
 def heat(title: str, middles: np.ndarray) -> str:
-    """Where points lie, shares of the sides (n, 2), x and y."""
+    """Render a heat map of positions.
+
+    Args:
+        title: title of the figure.
+        middles: (n, 2), x and y as fractions of the image sides.
+    """
     counts, _, _ = np.histogram2d(
         middles[:, 1].clip(0, 1), middles[:, 0].clip(0, 1), bins=(12, 24), range=((0, 1), (0, 1))
     )

@@ -1,4 +1,4 @@
-"""`check`: looks at every image, so that training does not meet a broken one in its third hour."""
+"""Check all images of a dataset before training, not in its third hour."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from visiongarden.storage.place import read_bytes, read_ends
 from visiongarden.types import IGNORE
 
 DECODED = 20_000
-"""Splits of more images than this are looked at without decoding them."""
+"""Number of images above which a split is checked without decoding them."""
 
 _TAIL = 4096
 
 
 def check(dataset: AnyDataset, trained_on: bool = False, prints: Prints | None = None) -> None:
-    """Looks at every image of a data set: decodes each, or, of a large set, looks at its end.
+    """Check that every image of a dataset can be decoded, or at least is complete.
 
-    Of a set of more than `DECODED` images the ends alone are read, which shows files that were cut
-    short in a thousandth of the time; what is broken inside stops training where it is met, with
-    the same message. `visiongarden data check` decodes all of them.
+    In a split of more than `DECODED` images, only the ends of the files are read, which detects
+    truncated files in a thousandth of the time. An image that is damaged elsewhere stops training
+    when it is read, with the same message. `visiongarden data check` decodes all images.
 
     Args:
-        dataset: what is looked at.
-        trained_on: boxes that are all crowds, or none at all, equal images with other boxes, and
-            masks that show one class alone are refused.
-        prints: keeps what is read to compare files, for `leaked`.
+        dataset: the dataset of one split.
+        trained_on: whether the dataset is used for training. If so, a dataset without usable boxes,
+            identical images with different boxes, and masks of a single class are refused.
+        prints: cache of file hashes, which `leaked` uses again.
 
     Raises:
-        DataError: one report that names each image that is missing, cut short or not decodable, or
-            that lies in the folders of two classes.
+        DataError: images are missing, truncated or cannot be decoded, or an image is in the folders
+            of two classes. The message names all of them.
     """
     if trained_on and isinstance(dataset, DetectionDataset):
         no_usable_box(dataset)
@@ -65,10 +65,10 @@ def check(dataset: AnyDataset, trained_on: bool = False, prints: Prints | None =
 
 
 def no_usable_box(dataset: DetectionDataset) -> None:
-    """Refuses a split that nothing can be learned from.
+    """Refuse a split without usable boxes.
 
     Raises:
-        DataError: it has no box, or all of them are crowds.
+        DataError: the split has no boxes, or only crowds.
     """
     crowds = crowds_of(dataset)
     if crowds is None or not len(dataset) or not crowds.all():
@@ -95,7 +95,7 @@ def _without_crowds(root: Any) -> str:
 
 
 def _decoded(dataset: AnyDataset, index: int) -> DataError | set[int] | None:
-    """The error of an image; the values of a mask."""
+    """Return the error of an image that cannot be decoded, or the values of its mask, or None."""
     try:
         found = dataset.load(index)
     except DataError as error:
@@ -133,7 +133,7 @@ def _two_sets_of_boxes(dataset: DetectionDataset, prints: Prints) -> Iterator[Fi
 def _ends(dataset: AnyDataset) -> list[Finding]:
     found = []
     for index in range(len(dataset)):
-        # An archive or a shard that is cut short does not open.
+        # Archives and record shards are complete, as truncated ones cannot be opened.
         path = dataset.image_path(index)
         if not isinstance(path, Path):
             break
@@ -145,6 +145,8 @@ def _ends(dataset: AnyDataset) -> list[Finding]:
 
 
 def _look_at_end(path: Path) -> None:
+    # JPEG ends with the marker EOI, PNG with the chunk IEND. Other bytes may follow them, so a file
+    # whose last 4 KiB contain no such end is read completely.
     first, last = read_ends(path, 4, _TAIL)
     ends = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}
     mark = ends.get(first[:2])

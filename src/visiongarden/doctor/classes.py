@@ -1,4 +1,4 @@
-"""`Classes`: what the doctor knows of folders of classes."""
+"""Checks, charts and fixes of classification datasets in class folders."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from visiongarden.storage.place import Place
 from visiongarden.types import ClassMap
 
 SMALLEST = 16
-"""Pixels of the shorter side under which an image shows hardly anything."""
+"""Shorter side in pixels below which an image is reported as too small."""
 
 IMBALANCE = 20
-"""Times as many images as the smallest class has that are rarely meant."""
+"""Ratio of images of the largest and the smallest class from which imbalance is reported."""
 
 
 class Classes(Labelling):
-    """Images of one class each."""
+    """Labeling of classification datasets: one class for each image, given by its folder."""
 
     unit = "images"
     turned = "shown rotated"
@@ -41,7 +41,7 @@ class Classes(Labelling):
     def of_split(
         self, dataset: ClassificationDataset, faults: Faults, split: str, looks: Sequence[Look]
     ) -> Iterator[Finding]:
-        """Classes without images, far fewer images of one class than of another, tiny images."""
+        """Find class folders without images, strongly imbalanced classes, and tiny images."""
         for folder in class_folders(faults.root, split):
             if not any(map(is_image, folder.iterdir())):
                 yield Finding("warning", "empty-class", str(folder), "holds no image", split)
@@ -67,7 +67,7 @@ class Classes(Labelling):
         tallies: Mapping[str, np.ndarray],
         root: Place,
     ) -> Iterator[Finding]:
-        """Also folders of images that lie beside the splits and are not read."""
+        """Find issues of all splits, among them unused image folders beside the splits."""
         yield from super().of_all(datasets, tallies, root)
         splits = split_folders(root)
         for folder in inner(root) if splits else ():
@@ -78,27 +78,27 @@ class Classes(Labelling):
                     yield Finding("warning", "stray", str(folder), what)
 
     def tally(self, dataset: ClassificationDataset, split: str) -> np.ndarray:
-        """Images of each class."""
+        """Count the images of each class."""
         classes = np.array(dataset.classes, np.int64)
         return np.bincount(classes, minlength=len(dataset.class_map)).astype(np.int64)
 
     def differ(
         self, one: ClassificationDataset, i: int, other: ClassificationDataset, j: int
     ) -> str:
-        """Whether one image lies in the folders of two classes."""
+        """Return the classes of two identical images if they differ, in words, else ""."""
         first = one.class_map.names[one.classes[i]]
         second = other.class_map.names[other.classes[j]]
         return f"it is {first!r} there and {second!r} here" if first != second else ""
 
     def picture(self, dataset: ClassificationDataset, index: int, side: int) -> np.ndarray:
-        """The image with the name of its class."""
+        """Draw the name of the class on a resized image."""
         image, _ = fitted(dataset.load(index), side)
         target = np.zeros(len(dataset.class_map))
         target[dataset.classes[index]] = 1
         return draw_classes(image, target, dataset.class_map)
 
     def charts(self, contents: Contents) -> Iterator[str]:
-        """Classes; size and shape of the images."""
+        """Yield charts of the classes and of the size and shape of the images."""
         yield bars("images of each class", contents.counts())
         yield from sizes(contents.sizes)
         tallies = np.concatenate([*contents.tallies.values(), np.zeros(0)])
@@ -109,9 +109,10 @@ class Classes(Labelling):
     def settled(
         self, datasets: Mapping[str, ClassificationDataset], root: Place, changes: list[str]
     ) -> Mapping[str, ClassificationDataset]:
-        """Without images of classes that cannot be learned, and without classes of no image."""
+        """Remove images of classes without training images, and classes without images."""
         found = dict(datasets)
         if is_split_by_hash(root):
+            # The source has no split folders, so the copy gets none, and the hash splits it again.
             found = {"": joined(found.values(), "paths", "classes")} if found else {}
         elif "train" in found:
             learned = set(found["train"].classes)

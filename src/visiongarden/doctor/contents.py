@@ -1,4 +1,4 @@
-"""`Contents`: what is in each split of a dataset, counted."""
+"""Contents of a dataset: its splits with counts of labels and image sizes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from visiongarden.types import ImageSize
 
 @dataclass(kw_only=True)
 class Contents:
-    """The usable part of a dataset.
+    """Valid part of a dataset, with counts.
 
     Attributes:
-        datasets: split -> its images with valid labels.
-        tallies: split -> int64 (classes,): boxes, images or pixels of each class.
-        sizes: split -> (height, width) of its images, and how often each occurs.
+        datasets: images with valid labels of each split.
+        tallies: int64 (classes,) for each split, number of boxes, images or pixels of each class.
+        sizes: number of images of each (height, width) in each split.
     """
 
     datasets: dict[str, Any] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Contents:
     sizes: dict[str, Counter[ImageSize]] = field(default_factory=dict)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Split -> class -> boxes, images or pixels of it."""
+        """Return the number of boxes, images or pixels by split and class name."""
         return {
             split: dict(zip(d.class_map.names, self.tallies[split].tolist(), strict=True))
             for split, d in self.datasets.items()

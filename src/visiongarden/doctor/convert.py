@@ -1,4 +1,4 @@
-"""`convert`: a data set in one format -> the same in another that has the same kind of labels."""
+"""Convert a dataset to another format for the same type of labels."""
 
 from __future__ import annotations
 
@@ -25,32 +25,36 @@ def convert(
     invalid_boxes: str = "error",
     one_based: bool = False,
 ) -> Lost:
-    """Writes all splits of a data set anew, images included, in another format.
+    """Write all splits of a dataset in another format, including the images.
 
-    Image files are copied as they are. Boxes keep the value of their float32 pixels; YOLO's shares
-    have nine digits, which is less than a thousandth of a pixel up to a million pixels a side. What
-    a format has no place for is returned: VOC and CSV hold no outlines, and only COCO and
-    ArrayRecord hold crowds, areas and every key that they were given; YOLO joins the parts of a
-    mask by lines of no width, and holds keypoints where all objects have as many of them. The copy
-    is read back and compared before it gets its name.
+    Image files are copied unchanged. Boxes keep their float32 pixel values; YOLO's fractions have
+    nine digits, an error below a thousandth of a pixel for sides of up to a million pixels. The
+    copy is read back and compared before its folder gets its name.
 
-    Class folders become class folders ("folders"), mask folders mask folders ("masks"): out of an
-    archive, out of another layout, or with a folder for each split where a hash divides them.
+    Annotations that the target format cannot store are returned. VOC and CSV store no polygons.
+    Only COCO and ArrayRecord store crowds, areas and unknown keys. YOLO joins the polygons of a
+    mask by bridges of zero width, and stores keypoints if all objects have the same number.
+
+    Class folders are converted to class folders ("folders"), and mask folders to mask folders
+    ("masks"): from an archive, from another layout, or from a dataset that a hash splits to one
+    folder for each split.
 
     Args:
-        source: the data set, of any format.
-        target: a folder that is not there yet; it appears when it is complete.
-        to: "coco", "yolo", "voc", "csv" or "arrayrecord" for boxes; "folders"; "masks".
-        format: of the source, or "auto" to look.
-        invalid_boxes: as of `read`.
-        one_based: as of `read`: the copy counts from 0.
+        source: folder, file or archive of a dataset in any format.
+        target: folder to create; it appears when it is complete.
+        to: format of the copy: "coco", "yolo", "voc", "csv" or "arrayrecord" for boxes, "folders"
+            for classes, "masks" for masks.
+        format: format of the source; "auto" detects it.
+        invalid_boxes: as in `read`.
+        one_based: as in `read`; the copy counts pixels from 0.
 
     Returns:
-        One line for each thing that the format could not hold; `summary()` counts them.
+        One line for each annotation that the format cannot store; `summary()` counts them.
 
     Raises:
-        UserError: no such format, or there is something at the target.
-        DataError: the source is not sound, or would not be read back the same.
+        UserError: the format is unknown or for other labels, the target exists, or the hash leaves
+            a class of "folders" without a training image.
+        DataError: the source is invalid, or the copy differs when it is read back.
     """
     if to not in WRITERS:
         raise UserError(f"unknown format {to!r}", fix=nearest(to, TARGETS))
@@ -90,7 +94,10 @@ def _refuse_other_labels(source: str | Path, format: str, to: str) -> None:
 
 
 def _refuse_unlearned(source: str | Path, datasets: Mapping[str, Any], to: str) -> None:
-    """A hash may leave a small class without an image to train on; nobody could read that again."""
+    """Refuse a copy with a class that has no training image, because `read` would refuse it too.
+
+    The hash that splits class folders can put all images of a small class into "val".
+    """
     if to != "folders" or "train" not in datasets:
         return
     learned = set(datasets["train"].classes)
@@ -105,10 +112,14 @@ def _refuse_unlearned(source: str | Path, datasets: Mapping[str, Any], to: str) 
 
 
 def in_one_step(target: Path, fill: Callable[[Path], None]) -> None:
-    """Fills a folder beside `target`, then gives it that name: nobody sees half of it.
+    """Fill a draft folder and rename it to `target`, which thus is never incomplete.
+
+    Args:
+        target: folder to create.
+        fill: function that writes into the draft folder.
 
     Raises:
-        UserError: there is something already.
+        UserError: the target exists already.
     """
     if target.exists():
         raise UserError(f"{target} is there already", rule="a new folder", fix="name another")

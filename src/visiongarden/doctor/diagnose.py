@@ -1,4 +1,4 @@
-"""`diagnose`: everything that can be found out about a data set, in one report."""
+"""Check all labels and images of a dataset and report all issues."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def diagnose(
     image_size: int = 640,
     one_based: bool = False,
 ) -> Report:
-    """Looks at every label and every image of all splits, and reports all that it finds.
+    """Check every label and every image of all splits and report all issues.
 
-    Errors are what `read` and training refuse; warnings are likely mistakes; notes are facts that
-    may surprise.
+    Errors are issues that `read` and training refuse, warnings are likely mistakes, and notes are
+    facts that may surprise. An invalid dataset is reported, not raised.
 
     Args:
-        path: folder, file or archive of a data set.
-        format: of its annotations, or "auto" to look.
-        class_names: as of `read`.
-        invalid_boxes: as of `read`.
-        stride: of the model's finest feature map, pixels.
-        image_size: longest side to which the model's images are scaled.
-        one_based: as of `read`.
+        path: folder, file or archive of a dataset.
+        format: format of its annotations; "auto" detects it.
+        class_names: as in `read`.
+        invalid_boxes: as in `read`.
+        stride: stride of the model's finest feature map in pixels, below which boxes are tiny.
+        image_size: longest side in pixels to which the model's images are scaled.
+        one_based: as in `read`.
 
     Raises:
-        DataError: there is no data set, or its format cannot be told.
+        DataError: there is no dataset at `path`, or its format cannot be detected.
         UserError: an argument is not valid.
     """
     root, format = opened(path, format)
@@ -100,19 +100,20 @@ def check_set(
     image_size: int = 640,
     one_based: bool = False,
 ) -> tuple[Report, Path]:
-    """`diagnose`, with a page for people and a file for programs.
+    """Check a dataset as `diagnose` does, and write the report as an HTML page and as JSON.
 
     Args:
-        path: folder, file or archive of a data set.
-        output: the page, `.html`; the JSON stands beside it. By default `<name>-check.html`.
-        format: as of `diagnose`.
-        invalid_boxes: as of `diagnose`.
-        stride: as of `diagnose`.
-        image_size: as of `diagnose`.
-        one_based: as of `diagnose`.
+        path: folder, file or archive of a dataset.
+        output: path of the HTML page; the JSON file is written beside it. The default is
+            `<name>-check.html` in the working directory.
+        format: as in `diagnose`.
+        invalid_boxes: as in `diagnose`.
+        stride: as in `diagnose`.
+        image_size: as in `diagnose`.
+        one_based: as in `diagnose`.
 
     Returns:
-        The report, and the page.
+        The report and the path of the page.
 
     Raises:
         DataError: as `diagnose`.

@@ -1,4 +1,4 @@
-"""`fix`: a corrected copy of a data set, and a list of what is different in it."""
+"""Write a corrected copy of a dataset with a list of all changes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from visiongarden.terminal import printable
 CHANGES = "changes.txt"
 _JUDGED_FIRST = ("test", "val", "valid")
 _DOUBTFUL = ("shares", "class-map")
-"""Kinds of errors of which only a person can say what was meant."""
+"""Kinds of errors with several possible meanings, which only the user can resolve."""
 
 
 def fix(
@@ -40,39 +40,39 @@ def fix(
     keep_background: bool = False,
     crowds_as_objects: bool = False,
 ) -> list[str]:
-    """Writes a corrected copy of a data set in its own format; the original stays as it is.
+    """Write a corrected copy of a dataset in the same format; the original is not changed.
 
-    - Boxes that leave the image are cut at its border; those without area, with ids outside the
-      class map, or on lines that cannot be read are left out, and so are images that lose all
-      their boxes in this way. Of an invalid polygon or area the box is kept.
-    - Where all boxes of a split are marked as crowds, which are never trained on, they are objects.
-    - Boxes that are there twice are kept once.
-    - Images that are missing, damaged or of another size than their labels say are left out, as are
-      images without a mask, and masks that hold what is in no class.
-    - Images that are there twice are kept once, one that has labels where another has none; where a
-      copy is in the training split and one in a split that judges, the former is left out. An image
-      in the folders of two classes is left out wherever it is.
-    - In class folders, what is no image, folders without one, and classes of which the training
-      split has none are left out.
-    - Class ids that are all one too high or too low are put right where they are then exactly those
+    - Boxes are clipped to the image. Boxes without area, with unknown class ids, or on unreadable
+      lines are removed, and so are images that lose all their boxes in this way. If only the
+      polygons or the area of an object are invalid, its box is kept.
+    - If all boxes of a split are crowds, which are never trained on, they become objects.
+    - Duplicate boxes are removed.
+    - Images are removed if they are missing, damaged, or of another size than their annotation
+      states, if they have no mask, or if their mask contains unknown values.
+    - Of identical images one is kept, preferably one with labels. If copies are in the training
+      split and in a split for evaluation, the one in the training split is removed, so that the
+      evaluation split stays as it was. An image in the folders of two classes is removed from both.
+    - In class folders, files that are not images, folders without images, and classes without
+      training images are removed.
+    - Class ids that are all one too high or too low are corrected, if they then are exactly those
       of the class map.
 
     Args:
-        path: the data set.
-        target: a folder that is not there yet; it holds the list as `changes.txt` too.
-        format: of the annotations, or "auto" to look.
-        keep_background: keep images that lose all their boxes, as images without an object.
-        crowds_as_objects: take every box that is marked as a crowd for an object.
+        path: folder, file or archive of a dataset.
+        target: folder to create. It also contains the list of changes, `changes.txt`.
+        format: format of the annotations; "auto" detects it.
+        keep_background: keep images that lose all their boxes as images without objects.
+        crowds_as_objects: turn every crowd into an object.
 
     Returns:
-        One line a change.
+        One line for each change.
 
     Raises:
-        UserError: there is something at the target; the class ids seem to be shifted, but could be
-            meant otherwise; splits have different classes, equal images different boxes, or shares
-            stand where pixels belong: a person must say what was meant.
-        DataError: the data set cannot be read at all, nothing usable would be left to train on, or
-            the copy would not be read back the same.
+        UserError: the target exists, or an issue can have several meanings: class ids that may be
+            shifted, splits with different classes, identical images with different boxes, or
+            fractions where pixels are expected.
+        DataError: the dataset cannot be read, nothing would be left to train on, or the copy
+            differs when it is read back.
     """
     root, format = opened(path, format)
     labelling = labelling_of(format)()
@@ -91,7 +91,7 @@ def fix(
     _refuse_doubtful(datasets, faults, str(root))
     for split in datasets:
         changes += [f"[{split}] {line}" for line in faults[split].dropped]
-        # What cannot be learned is listed image by image once it is known what is left.
+        # Images of classes without training images are listed one by one later, by `settled`.
         found = [fault for fault in faults[split].found if fault.kind != "split-class"]
         changes += [f"[{split}] left out: {finding}" for finding in found]
         if faults[split].trimmed and format != "coco":
@@ -115,7 +115,10 @@ def fix(
 
 
 def _in_order(splits: Iterable[str]) -> list[str]:
-    """Judging first, so that the copy that is kept is not the one that is trained on."""
+    """Sort evaluation splits first, because the first of identical images is kept.
+
+    The evaluation data then stay comparable, and the copy in the training split is removed.
+    """
     return sorted(splits, key=lambda split: split not in _JUDGED_FIRST)
 
 
@@ -137,7 +140,7 @@ def _shift(
     format: str,
     step: int,
 ) -> str:
-    """Puts all splits right, and says so."""
+    """Shift the class ids of all splits in place, and return the line for the list of changes."""
     seen = {i for one in faults.values() for i in seen_ids(one)}
     for split, dataset in datasets.items():
         datasets[split] = labelling.shifted(dataset, faults[split], format, step)
@@ -173,7 +176,7 @@ def _write(
 def _emptied(
     datasets: Mapping[str, Any], faults: Mapping[str, Faults], keep: bool, changes: list[str]
 ) -> set[tuple[str, int]]:
-    """(split, index) of images none of whose labels could be kept, unless they are to be kept."""
+    """Return (split, index) of the images that lose all labels, or nothing if they are kept."""
     emptied = set()
     for split, dataset in datasets.items():
         lost = faults[split].emptied
@@ -193,7 +196,7 @@ def _left_out(
     emptied: set[tuple[str, int]],
     changes: list[str],
 ) -> set[tuple[str, int]]:
-    """(split, index) of images that are not sound, have lost their labels, or are there already."""
+    """Return (split, index) of the images that are invalid, lose all labels, or are duplicates."""
     left_out = set(emptied)
     for look in looks:
         if look.fault and (look.split, look.index) not in left_out:
@@ -214,10 +217,10 @@ def _left_out(
 def _copies(
     labelling: Labelling, datasets: Mapping[str, Any], equal: Sequence[Look]
 ) -> Iterator[tuple[Look, str]]:
-    """Those of equal images that are left out, and why.
+    """Yield the images to remove from a group of identical images, with the reason.
 
     Raises:
-        UserError: two have different boxes.
+        UserError: two of them have different boxes.
     """
     labeled = [labelling.is_labeled(datasets[one.split], one.index) for one in equal]
     first = equal[labeled.index(True)] if any(labeled) else equal[0]

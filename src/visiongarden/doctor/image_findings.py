@@ -1,4 +1,4 @@
-"""Findings about images: damaged, rotated, equal and similar ones."""
+"""Find damaged, rotated, identical and similar images."""
 
 from __future__ import annotations
 
@@ -13,19 +13,25 @@ from visiongarden.doctor.images import Look, same
 from visiongarden.doctor.labelling import Labelling
 
 NEAR = 3
-"""Bits of 64 in which the hashes of two images that look alike may differ."""
+"""Largest number of differing bits, of 64, between the hashes of similar images."""
 
 _MOST_ALIKE = 64
-"""Images that one is compared with at most, for each group of bits that they share."""
+"""Largest number of images with the same 16 bits that an image is compared with."""
 
 _ALIKE = 4.0
-"""Mean difference of two 16 × 16 thumbnails, grey values, up to which images look alike."""
+"""Largest mean difference of gray values between the 16 × 16 thumbnails of similar images."""
 
 
 def findings(
     looks: Sequence[Look], datasets: Mapping[str, Any], labelling: Labelling
 ) -> Iterator[Finding]:
-    """Damaged, rotated, equal and similar images."""
+    """Yield findings about damaged, rotated, 16-bit, identical and similar images.
+
+    Args:
+        looks: properties of all images.
+        datasets: dataset of each split.
+        labelling: rules for the type of labels.
+    """
     for look in looks:
         if look.fault:
             yield Finding("error", "image", "", look.fault, look.split)
@@ -58,7 +64,7 @@ def findings(
 
 
 def _of_depth(looks: Sequence[Look]) -> Iterator[Finding]:
-    """The range of 16-bit images of each split; a warning where they become nearly black."""
+    """Report the value range of 16-bit images, with a warning if they become nearly black."""
     for split in dict.fromkeys(look.split for look in looks):
         deep = [look for look in looks if look.split == split and look.depth is not None]
         depth = together(look.depth for look in deep if look.depth is not None)
@@ -76,12 +82,13 @@ def _copied(first: Look, copy: Look) -> str:
 
 
 def _near(looks: Sequence[Look]) -> Iterator[tuple[Look, Look]]:
-    """Pairs that look alike but are not equal; each image is named once at most."""
-    # Two hashes that differ in three bits agree in one of four groups of sixteen.
+    """Yield pairs of similar images that are not identical, at most one for each second image."""
+    # Two hashes that differ in at most three bits agree in at least one of four groups of sixteen
+    # bits, so an image is compared only with those in the same buckets, not with all.
     seen: dict[tuple[int, int], list[Look]] = {}
     for look in looks:
         if not 8 <= look.hash.bit_count() <= 56:
-            continue  # a plain surface looks like every other
+            continue  # nearly uniform images all have similar hashes
         keys = [(part, look.hash >> (16 * part) & 0xFFFF) for part in range(4)]
         near = (o for key in keys for o in seen.get(key, ()) if _alike(o, look))
         other = next(near, None)

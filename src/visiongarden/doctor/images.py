@@ -1,4 +1,4 @@
-"""What the images of a data set show: damage, rotation, copies, near copies."""
+"""Decode all images of a dataset once and collect the properties that the checks need."""
 
 from __future__ import annotations
 
@@ -22,7 +22,20 @@ from visiongarden.types import ImageSize
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen of one image; `fault` says why nothing was."""
+    """Properties of one image; only the first four are set if it cannot be used.
+
+    Attributes:
+        path: source of the image.
+        split: split of the image.
+        index: position in the split.
+        fault: why the image cannot be used; "" if it can.
+        content: hash of the file's bytes, equal for identical files.
+        hash: perceptual hash of 64 bits (dHash).
+        small: uint8 gray thumbnail (16, 16).
+        orientation: EXIF orientation, 1 to 8.
+        size: (height, width) after the EXIF rotation.
+        depth: value range of a 16-bit image, else None.
+    """
 
     path: str
     split: str
@@ -37,8 +50,9 @@ class Look:
 
 
 def look_at(datasets: Mapping[str, Any]) -> list[Look]:
-    """Decodes every image once."""
+    """Decode every image of all splits and return its properties, in order."""
     jobs = [(s, d, i) for s, d in datasets.items() for i in range(len(d))]
+    # The images are decoded in parallel; threads of OpenCV inside each would compete with them.
     cv2.setNumThreads(1)
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(lambda job: _look(*job), jobs))
@@ -65,13 +79,13 @@ def _look(split: str, dataset: Any, index: int) -> Look:
 
 
 def _hash(grey: np.ndarray) -> int:
-    """64 bits: whether each of 8 × 8 places is darker than its right neighbour (dHash)."""
+    """Return 64 bits: whether each of 8 × 8 cells is darker than its right neighbor (dHash)."""
     tiny = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
     return int.from_bytes(np.packbits(tiny[:, :-1] < tiny[:, 1:]).tobytes(), "big")
 
 
 def same(looks: Sequence[Look]) -> list[tuple[Look, list[Look]]]:
-    """Images of equal bytes: the first, and its copies."""
+    """Group images by identical bytes: the first of each group, and its copies."""
     groups: dict[bytes, list[Look]] = {}
     for look in looks:
         groups.setdefault(look.content, []).append(look)

@@ -1,4 +1,4 @@
-"""Which labelling a format has."""
+"""Map formats to their type of labels."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from visiongarden.doctor.masks import Masks
 
 
 def labelling_of(format: str) -> type[Labelling]:
-    """What the doctor knows of a format's labels; those of all others are boxes."""
+    """Return the `Labelling` of a format: class folders, mask folders, or boxes for all others."""
     return {"folders": Classes, "masks": Masks}.get(format, Boxes)

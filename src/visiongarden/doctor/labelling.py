@@ -1,4 +1,4 @@
-"""`Labelling`: what differs between data sets of boxes, of class folders and of masks."""
+"""Base class for what differs between datasets of boxes, class folders and masks."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from visiongarden.types import ClassMap
 
 
 class Labelling(ABC):
-    """The doctor's knowledge of one kind of label; one for each data set that is looked at.
+    """Checks, charts and fixes for one type of labels; one instance for each checked dataset.
 
     Args:
-        stride: of the model's finest feature map, pixels.
-        image_size: longest side to which the model's images are scaled.
+        stride: stride of the model's finest feature map in pixels.
+        image_size: longest side in pixels to which the model's images are scaled.
     """
 
     unit: ClassVar[str]
-    """What is counted of each class."""
+    """What `tally` counts: "boxes", "images" or "pixels"."""
     turned: ClassVar[str] = "shown rotated, as its labels must be"
+    """Words of the note about an image with an EXIF rotation."""
     contradiction: ClassVar[str] = "warning"
-    """Level of one image that has two different labels."""
+    """Level of the finding about identical images with different labels."""
 
     def __init__(self, stride: int = 8, image_size: int = 640) -> None:
         self.stride, self.image_size = stride, image_size
@@ -40,83 +41,93 @@ class Labelling(ABC):
     def study(  # noqa: B027 (most labels lie in no files of their own)
         self, dataset: Any, faults: Faults, split: str, looks: Sequence[Look]
     ) -> None:
-        """Looks into labels that are files of their own; `looks` are those of the images."""
+        """Read labels that are stored in separate files, such as masks.
+
+        Args:
+            dataset: dataset of one split.
+            faults: collects the class ids that the labels use.
+            split: name of the split.
+            looks: properties of its images, in order.
+        """
 
     @abstractmethod
     def of_split(
         self, dataset: Any, faults: Faults, split: str, looks: Sequence[Look]
     ) -> Iterator[Finding]:
-        """What the labels of one split show."""
+        """Yield findings about the labels of one split."""
 
     @abstractmethod
     def tally(self, dataset: Any, split: str) -> np.ndarray:
-        """int64 (classes,): how many of `unit` each class has."""
+        """Count `unit` for each class: int64 (classes,)."""
 
     def of_all(
         self, datasets: Mapping[str, Any], tallies: Mapping[str, np.ndarray], root: Place
     ) -> Iterator[Finding]:
-        """What the splits together show."""
+        """Yield findings about all splits together."""
         yield from of_maps(datasets, str(root))
         yield from _of_counts(datasets, tallies, self.unit, str(root))
 
     def differ(self, one: Any, i: int, other: Any, j: int) -> str:
-        """How the labels of two equal images differ, in words; "" where they do not."""
+        """Return how the labels of two identical images differ, in words; "" if they do not."""
         return ""
 
     def conflict(self, one: Any, i: int, other: Any, j: int) -> str:
-        """How the labels of two equal images differ so that a person must say which are right."""
+        """Return a difference between two identical images that only the user can resolve.
+
+        The result is "" if their labels do not differ in this way.
+        """
         return ""
 
     def is_labeled(self, dataset: Any, index: int) -> bool:
-        """Whether an image has labels; of equal images one that has is kept."""
+        """Return whether an image has labels; `fix` keeps such an image of identical ones."""
         return True
 
     @abstractmethod
     def picture(self, dataset: Any, index: int, side: int) -> np.ndarray:
-        """uint8 RGB: an image no larger than `side`, with its labels.
+        """Draw the labels on an image whose longer side is at most `side` pixels.
 
         Raises:
-            DataError: it cannot be decoded.
+            DataError: the image cannot be decoded.
         """
 
     def columns(self, dataset: Any, tally: np.ndarray) -> dict[str, int]:
-        """Numbers of a split, by their names."""
+        """Return the counts of a split for the report, by their headings."""
         counts = {"images": len(dataset)}
         return counts if self.unit == "images" else counts | {self.unit: int(tally.sum())}
 
     @abstractmethod
     def charts(self, contents: Contents) -> Iterator[str]:
-        """Distributions, as SVG figures."""
+        """Yield distributions of the dataset as SVG figures."""
 
     def shifted(self, dataset: Any, faults: Faults, format: str, step: int) -> Any:
-        """The split anew, with class ids that are too high by `step` taken for what they mean."""
+        """Return the split with corrected class ids, which are too high by `step` in the files."""
         return dataset
 
     def write(self, format: str, datasets: Mapping[str, Any], folder: Path, lost: Lost) -> None:
-        """Writes all splits into a folder, in their own format."""
+        """Write all splits into a folder in the format of the source."""
         WRITERS[format](datasets, folder, lost)
 
     def unsound(self, split: str) -> Iterator[tuple[int, str]]:
-        """Position and fault of each image whose labels cannot be used."""
+        """Yield index and reason for each image whose labels cannot be used."""
         yield from ()
 
     def part(self, dataset: Any, indices: Sequence[int], changes: list[str]) -> Any:
-        """The data set of some images; what else is left out is added to `changes`."""
+        """Return the dataset of some images; labels that are removed are added to `changes`."""
         return dataset.part(indices)
 
     def settled(
         self, datasets: Mapping[str, Any], root: Place, changes: list[str]
     ) -> Mapping[str, Any]:
-        """The splits as they are to be written."""
+        """Return the splits as `fix` writes them; further changes are added to `changes`."""
         return datasets
 
 
 def joined(datasets: Iterable[Any], *names: str) -> Any:
-    """All splits as one data set.
+    """Join splits into one dataset.
 
     Args:
-        datasets: of one class map.
-        names: of their attributes that hold one value an image.
+        datasets: datasets with the same class map.
+        *names: attributes with one value for each image, which are concatenated.
     """
     parts = list(datasets)
     every = {name: tuple(v for part in parts for v in getattr(part, name)) for name in names}
@@ -124,10 +135,10 @@ def joined(datasets: Iterable[Any], *names: str) -> Any:
 
 
 def shift_of(datasets: Mapping[str, Any], faults: Mapping[str, Faults]) -> int:
-    """What all class ids are too high by, where nothing else can be meant; else 0.
+    """Return the number by which all class ids are certainly too high: 1, -1, or else 0.
 
-    Ids are certainly shifted where those of all splits together, moved by one, are exactly the
-    ids of the class map.
+    Ids are certainly shifted if those of all splits together, moved by one, are exactly the ids of
+    the class map. If they were only a subset of it, a class without labels would explain them too.
     """
     known = {known_ids(faults[split], d.class_map) for split, d in datasets.items()}
     seen = frozenset(i for one in faults.values() for i in seen_ids(one))
@@ -139,17 +150,17 @@ def shift_of(datasets: Mapping[str, Any], faults: Mapping[str, Faults]) -> int:
 
 
 def seen_ids(faults: Faults) -> set[int]:
-    """The class ids that the labels name."""
+    """Return the class ids that the labels use."""
     return {i for i in faults.ids if isinstance(i, int) and not isinstance(i, bool)}
 
 
 def known_ids(faults: Faults, class_map: ClassMap) -> frozenset[int]:
-    """The class ids that they may name."""
+    """Return the class ids that the labels may use."""
     return faults.known or frozenset(class_map.ids)
 
 
 def of_ids(faults: Faults, class_map: ClassMap, split: str) -> Iterator[Finding]:
-    """Ids that are all one too high or too low, or look so."""
+    """Find class ids that are, or seem to be, one too high or too low."""
     seen, known = seen_ids(faults), known_ids(faults, class_map)
     if not seen:
         return
@@ -171,7 +182,7 @@ def of_ids(faults: Faults, class_map: ClassMap, split: str) -> Iterator[Finding]
 
 
 def id_range(ids: Sequence[int] | set[int] | frozenset[int]) -> str:
-    """Ids as a person would write them: "1 to 4", or one by one."""
+    """Format ids as a range, "1 to 4", or as a list of at most twelve."""
     ordered = sorted(ids)
     if len(ordered) == ordered[-1] - ordered[0] + 1:
         return f"{ordered[0]} to {ordered[-1]}"
@@ -179,7 +190,7 @@ def id_range(ids: Sequence[int] | set[int] | frozenset[int]) -> str:
 
 
 def of_maps(datasets: Mapping[str, Any], root: str) -> Iterator[Finding]:
-    """Splits whose classes are other ones, or stand in another order."""
+    """Find splits with different classes, or with the same classes in another order."""
     splits = list(datasets)
     for split in splits[1:]:
         first, names = datasets[splits[0]].class_map.names, datasets[split].class_map.names
@@ -192,7 +203,7 @@ def of_maps(datasets: Mapping[str, Any], root: str) -> Iterator[Finding]:
 def _of_counts(
     datasets: Mapping[str, Any], tallies: Mapping[str, np.ndarray], unit: str, root: str
 ) -> Iterator[Finding]:
-    """Classes that occur in some splits only, or nowhere; names that differ by a hair."""
+    """Find classes that are missing from some or all splits, and too similar class names."""
     counts = {
         split: Counter(dict(zip(d.class_map.names, tallies[split].tolist(), strict=True)))
         for split, d in datasets.items()
@@ -217,5 +228,5 @@ def _of_counts(
 
 
 def singular(unit: str) -> str:
-    """One of a unit."""
+    """Return the singular of a unit: "box" for "boxes"."""
     return "box" if unit == "boxes" else unit.removesuffix("s")

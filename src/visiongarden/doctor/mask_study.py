@@ -1,4 +1,4 @@
-"""`study`: what one mask holds."""
+"""Decode one segmentation mask and count its classes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from visiongarden.storage.place import read_bytes
 from visiongarden.types import IGNORE, ImageSize
 
 _SMOOTH = 8
-"""So many different values of no class come from smoothing, not from a class that was forgotten."""
+"""Number of unknown values above which they come from interpolation, not from missing classes."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """What one mask holds; `kind` and `fault` say why it cannot be used.
+    """Contents of one mask.
 
     Attributes:
-        counts: int64 (classes,): pixels of each class.
-        ignored: number of pixels that are ignored.
-        values: what stands in the file, in order, for pixels that are not ignored.
-        skipped: the same for those that are.
+        path: source of the mask.
+        kind: kind of the finding if the mask cannot be used, else "".
+        fault: why the mask cannot be used; "" if it can.
+        counts: int64 (classes,), pixels of each class.
+        ignored: number of ignored pixels.
+        values: stored values of pixels that are not ignored, ascending, at most 1,000.
+        skipped: stored values of ignored pixels, ascending, at most 1,000.
     """
 
     path: str
@@ -37,7 +40,13 @@ class Study:
 
 
 def study(dataset: SegmentationDataset, index: int, size: ImageSize | None) -> Study:
-    """Decodes one mask and counts; `size` is its image's, where that can be decoded."""
+    """Decode one mask and count its classes.
+
+    Args:
+        dataset: dataset of the mask.
+        index: position in the dataset.
+        size: (height, width) of the image, or None if the image cannot be decoded.
+    """
     path = str(dataset.masks[index])
     try:
         lossy = is_lossy(read_bytes(dataset.masks[index], MOST_BYTES))
@@ -70,7 +79,8 @@ def study(dataset: SegmentationDataset, index: int, size: ImageSize | None) -> S
 
 
 def _counted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Different values in order, and how often each occurs."""
+    """Return the distinct values of a mask in ascending order, and how often each occurs."""
+    # `bincount` is linear, `unique` sorts all pixels; colors packed into 24 bits need the latter.
     if values.size and values.max() <= 0xFFFF:
         times = np.bincount(values.ravel())
         there = np.flatnonzero(times)

@@ -1,4 +1,4 @@
-"""`Masks`: what the doctor knows of data sets for semantic segmentation."""
+"""Checks, charts and fixes of semantic segmentation datasets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ from visiongarden.types import ClassMap
 
 
 class Masks(Labelling):
-    """A class for each pixel."""
+    """Labeling of semantic segmentation datasets: a class for each pixel.
+
+    Args:
+        stride: stride of the model's finest feature map in pixels.
+        image_size: longest side in pixels to which the model's images are scaled.
+    """
 
     unit = "pixels"
     turned = "shown rotated, as its mask must be"
@@ -43,7 +48,7 @@ class Masks(Labelling):
     def study(
         self, dataset: SegmentationDataset, faults: Faults, split: str, looks: Sequence[Look]
     ) -> None:
-        """Decodes each mask once."""
+        """Decode each mask once and collect the class ids that the masks use."""
         shapes = [None if look.fault else look.size for look in looks]
         with ThreadPoolExecutor(4) as pool:
             jobs = enumerate(shapes)
@@ -55,7 +60,7 @@ class Masks(Labelling):
     def of_split(
         self, dataset: SegmentationDataset, faults: Faults, split: str, looks: Sequence[Look]
     ) -> Iterator[Finding]:
-        """Masks that cannot be used, that say nothing, or whose values are shifted."""
+        """Find invalid masks, masks that are ignored or of one class, and shifted class ids."""
         studies, names = self.studies[split], dataset.class_map.names
         yield from of_ids(faults, dataset.class_map, split)
         for one in studies:
@@ -87,7 +92,7 @@ class Masks(Labelling):
         yield Finding(level, "constant", root, what, split)
 
     def tally(self, dataset: SegmentationDataset, split: str) -> np.ndarray:
-        """Pixels of each class."""
+        """Count the pixels of each class."""
         total = np.zeros(len(dataset.class_map), np.int64)
         for one in self.studies[split]:
             if len(one.counts):
@@ -95,7 +100,7 @@ class Masks(Labelling):
         return total
 
     def differ(self, one: SegmentationDataset, i: int, other: SegmentationDataset, j: int) -> str:
-        """Whether two equal images have different masks."""
+        """Return "with another mask" if two identical images have different masks, else ""."""
         try:
             same = np.array_equal(one.values(i), other.values(j))
         except DataError:
@@ -103,12 +108,12 @@ class Masks(Labelling):
         return "" if same else "with another mask"
 
     def columns(self, dataset: SegmentationDataset, tally: np.ndarray) -> dict[str, int]:
-        """Images; pixels of a class, and those that are ignored."""
+        """Count images, pixels of known classes, and ignored pixels."""
         ignored = sum(one.ignored for one in self.studies[dataset.split])
         return {"images": len(dataset), "pixels": int(tally.sum()), "ignored": ignored}
 
     def picture(self, dataset: SegmentationDataset, index: int, side: int) -> np.ndarray:
-        """The image with the colours of its mask; what is of no class is named so."""
+        """Draw the mask on a resized image; unknown values are labeled "of no class"."""
         image, values = decode(dataset.images[index]), dataset.values(index)
         classes, unknown = dataset.classes_of(values)
         classes = np.where(unknown, np.uint8(len(dataset.class_map)), classes)
@@ -117,7 +122,7 @@ class Masks(Labelling):
         return draw_mask(image, mask, dataset.class_map)
 
     def charts(self, contents: Contents) -> Iterator[str]:
-        """Classes; how many of them a mask shows, how much of it is ignored; size and shape."""
+        """Yield charts of classes, of classes and ignored pixels per mask, and of image sizes."""
         yield bars("pixels of each class", contents.counts())
         sound = [one for found in self.studies.values() for one in found if not one.fault]
         if sound:
@@ -132,17 +137,20 @@ class Masks(Labelling):
     def shifted(
         self, dataset: SegmentationDataset, faults: Faults, format: str, step: int
     ) -> SegmentationDataset:
-        """The class map with the ids that the masks use."""
+        """Return the dataset with a class map that has the ids of the mask files.
+
+        The masks are not decoded again; `write` corrects their values.
+        """
         self.step = step
         ids = tuple(i + step for i in dataset.class_map.ids)
         return replace(dataset, class_map=ClassMap(dataset.class_map.names, ids))
 
     def write(self, format: str, datasets: Mapping[str, Any], folder: Path, lost: Lost) -> None:
-        """With ids as the class map has them."""
+        """Write all splits as mask folders, with the values corrected by the shift of the ids."""
         mask_folders(datasets, folder, lost, self.step)
 
     def unsound(self, split: str) -> Iterator[tuple[int, str]]:
-        """Masks that cannot be used."""
+        """Yield index and reason for each mask that cannot be used."""
         for index, one in enumerate(self.studies[split]):
             if one.fault:
                 yield index, f"{one.path}: {one.fault}"
@@ -150,10 +158,10 @@ class Masks(Labelling):
     def settled(
         self, datasets: Mapping[str, SegmentationDataset], root: Place, changes: list[str]
     ) -> Mapping[str, SegmentationDataset]:
-        """As it was divided before: by folders, or by a hash of the names.
+        """Return the splits as in the source: one for each folder, or one that a hash splits.
 
         Raises:
-            DataError: there is but one class to learn.
+            DataError: the training split has a single class.
         """
         for split, dataset in datasets.items():
             for finding in self._nothing_to_learn(dataset, split, str(root)):
@@ -165,7 +173,7 @@ class Masks(Labelling):
 
 
 def _strays(dataset: SegmentationDataset, split: str) -> Iterator[Finding]:
-    """Files beside the images and the masks that are neither."""
+    """Report files in the folders of images and masks that are not images."""
     folders = {path.parent: None for path in (*dataset.images, *dataset.masks)}
     for folder in folders:
         there: list[Any] = list(folder.iterdir())

@@ -1,4 +1,4 @@
-"""The doctor's report as one HTML page: numbers, histograms, pictures; it loads nothing."""
+"""Render a report as a self-contained HTML page with counts, charts and images."""
 
 from __future__ import annotations
 
@@ -44,12 +44,13 @@ svg text { font-size: 11px; fill: currentColor } svg rect { fill: var(--note) }
 
 
 def write_page(report: Report, path: Path) -> None:
-    """Writes the page; every name from the data set is escaped."""
+    """Write the report as an HTML page; all text from the dataset is escaped."""
     body = "\n".join([*_head(report), *_findings(report), *_charts(report), *_pictures(report)])
     text = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        # Nothing in a page of names and pictures from a data set is run or fetched.
+        # A second barrier behind the escaping: the browser runs no script and loads nothing, even
+        # if a name from the dataset reached the page unescaped.
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         "img-src data:; style-src 'unsafe-inline'\">"
         f"<title>{safe(report.root)}</title><style>{_STYLE}</style></head>\n"
@@ -116,7 +117,7 @@ def _charts(report: Report) -> Iterator[str]:
 
 
 def _pictures(report: Report) -> Iterator[str]:
-    """Images with something to see, a few a kind of finding, then others of each split."""
+    """Yield thumbnails: up to three for each kind of finding, then random ones of each split."""
     chosen = _chosen(report)
     for split, dataset in report.datasets.items():
         random = np.random.default_rng(0)
@@ -133,13 +134,13 @@ def _pictures(report: Report) -> Iterator[str]:
 
 
 def _chosen(report: Report) -> dict[tuple[str, int], str]:
-    """(split, index) of images to be shown -> what is found there."""
+    """Choose images with findings: (split, index) -> description of the finding."""
     places: dict[tuple[str, str], int] = {}
     for split, dataset in report.datasets.items():
         for i in range(len(dataset)):
             path = dataset.image_path(i)
             places[split, str(path)] = i
-            # Files of labels and masks have their image's name.
+            # A finding may name the label file or mask, which have the name of the image.
             places.setdefault((split, path.stem), i)
     chosen: dict[tuple[str, int], str] = {}
     for (_, kind), found in report.groups().items():
@@ -158,7 +159,7 @@ def _chosen(report: Report) -> dict[tuple[str, int], str]:
 
 
 def _thumbnail(report: Report, split: str, index: int) -> str:
-    """The image with its labels as a data: address; "" where it cannot be decoded."""
+    """Return an image with its labels as a `data:` URL; "" if it cannot be decoded."""
     try:
         picture = report.labelling.picture(report.datasets[split], index, _SIDE)
     except DataError:

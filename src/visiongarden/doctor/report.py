@@ -1,4 +1,4 @@
-"""`Report`: what the doctor found, as a value, a text and JSON."""
+"""Report of the issues in a dataset as an object, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -65,18 +65,18 @@ KINDS = {
     "cut": "boxes cut at the border",
     "dropped": "left out on request",
 }
-"""Kind -> what it is, in the order of a report."""
+"""Description of each kind of finding, in the order of a report."""
 
 
 @dataclass
 class Report(Contents):
-    """What was found in a dataset, and its `Contents`.
+    """Issues and contents of a dataset.
 
     Attributes:
-        root: where it lies.
-        format: of its annotations.
-        labelling: what is known of its kind of labels.
-        findings: errors first, then in the order of `KINDS`.
+        root: path of the dataset.
+        format: format of its annotations.
+        labelling: rules for its type of labels.
+        findings: all findings; after `sort`, errors first, then in the order of `KINDS`.
     """
 
     root: str
@@ -85,27 +85,31 @@ class Report(Contents):
     findings: list[Finding] = field(default_factory=list)
 
     def sort(self) -> None:
-        """Puts the findings in order."""
+        """Sort the findings by level, kind and split."""
         order = {kind: i for i, kind in enumerate(KINDS)}
         self.findings.sort(key=lambda f: (LEVELS.index(f.level), order[f.kind], f.split))
 
     def count(self, level: str) -> int:
-        """Number of findings of a level."""
+        """Count the findings of a level: "error", "warning" or "note"."""
         return sum(finding.level == level for finding in self.findings)
 
     def groups(self) -> dict[tuple[str, str], list[Finding]]:
-        """(level, kind) -> its findings, in order."""
+        """Group the findings by level and kind, in order."""
         found: dict[tuple[str, str], list[Finding]] = {}
         for finding in self.findings:
             found.setdefault((finding.level, finding.kind), []).append(finding)
         return found
 
     def raise_if_errors(self) -> None:
-        """Raises one report of the errors, if there are any."""
+        """Raise one error that lists all findings of level "error", if there are any.
+
+        Raises:
+            DataError: the dataset has errors.
+        """
         refuse(self.root, [finding for finding in self.findings if finding.level == "error"])
 
     def text(self) -> str:
-        """A page for a terminal: each kind with its number and the first few."""
+        """Return the report as text for a terminal, with the first three findings of each kind."""
         lines = [f"{self.root} ({self.format})"]
         for split, dataset in self.datasets.items():
             row = self.labelling.columns(dataset, self.tallies[split])
@@ -121,7 +125,7 @@ class Report(Contents):
         return printable("\n".join([*lines, counts if self.findings else "nothing to remark"]))
 
     def to_json(self) -> str:
-        """Everything, for a program."""
+        """Return the complete report as JSON text."""
         rows: dict[str, Any] = {"root": self.root, "format": self.format, "splits": {}}
         unit = self.labelling.unit
         for split, per_class in self.counts().items():
@@ -133,5 +137,5 @@ class Report(Contents):
 
 
 def write_json(report: Report, path: Path) -> None:
-    """Writes the report's JSON."""
+    """Write the report as a JSON file."""
     atomic_write(path, report.to_json())

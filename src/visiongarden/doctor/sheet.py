@@ -1,4 +1,4 @@
-"""`contact_sheet`: what training sees, with its labels, on one picture."""
+"""Render contact sheets of augmented training images with their labels."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ def contact_sheet(
     columns: int = 4,
     seed: int = 0,
 ) -> np.ndarray:
-    """The first images of an epoch with their labels, as the model would see them.
+    """Render the first images of an epoch with their labels, as the model receives them.
 
     Args:
-        dataset: whose images.
-        image_size: (height, width) of each.
-        augmentation: how they vary, of the kind that the data set's loader takes; None shows them
-            as they are judged.
-        count: how many; an epoch that is shorter is followed by the next.
-        columns: how many side by side.
-        seed: of order and augmentation.
+        dataset: dataset of one split.
+        image_size: (height, width) of each image in pixels.
+        augmentation: augmentation for the task of the dataset; None shows the images as in
+            evaluation.
+        count: number of images; a shorter epoch is followed by the next one.
+        columns: number of images in a row.
+        seed: seed of the order and the augmentation.
 
     Returns:
-        uint8 RGB (rows * height, columns * width, 3), with white lines between.
+        uint8 RGB sheet with white gaps of 6 pixels around the images.
 
     Raises:
         DataError: an image cannot be decoded.
     """
-    # Cells lie side by side, so they have one size, whatever those of batches.
+    # All cells of the grid have the same size, so the size of batches does not vary here.
     augmentation = augmentation and augmentation.replace(multi_scale=0)
     kind = _SHOWN[type(dataset)]
     loader = kind.loader(
@@ -71,7 +71,7 @@ def contact_sheet(
 
 @dataclass(frozen=True)
 class _Shown:
-    """Loader and augmentation of a kind of data set, and how one of its examples is drawn."""
+    """Loader and augmentation of a type of dataset, and a function that draws one example."""
 
     loader: Any
     augmentation: type[Value]
@@ -110,10 +110,10 @@ def _joined(cells: list[np.ndarray], columns: int) -> np.ndarray:
 
 
 def save_sheet(sheet: np.ndarray, path: str | Path) -> Path:
-    """Writes a sheet as .png or .jpg, under its name only once it is whole.
+    """Write a sheet as a .png or .jpg file, atomically.
 
     Raises:
-        UserError: another ending.
+        UserError: the suffix is another one.
     """
     path = Path(path)
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
@@ -134,25 +134,25 @@ def sheet_of(
     recipe: str | Path | None = None,
     overrides: Sequence[str] = (),
 ) -> np.ndarray:
-    """`contact_sheet` of a data set on disk, with the augmentation of a recipe or the default one.
+    """Render a contact sheet of a dataset on disk, with the default augmentation or a recipe's.
 
     Args:
-        source: folder, file or archive.
-        format: of the data, or "auto" to look.
-        split: which one.
-        invalid_boxes: as of `read`.
-        image_size: as of `contact_sheet`, as are `count`, `columns` and `seed`.
-        count: how many images.
-        columns: how many side by side.
-        seed: of order and augmentation.
-        plain: without augmentation.
-        recipe: a recipe file whose augmentation is taken.
-        overrides: its fields, as "mosaic=0.5".
+        source: folder, file or archive of the dataset.
+        format: format of its annotations; "auto" detects it.
+        split: split to show.
+        invalid_boxes: as in `read`.
+        image_size: (height, width) of each image in pixels.
+        count: number of images.
+        columns: number of images in a row.
+        seed: seed of the order and the augmentation.
+        plain: show the images without augmentation.
+        recipe: recipe file whose augmentation is used.
+        overrides: fields of the augmentation, such as "mosaic=0.5".
 
     Raises:
-        ConfigError: a field is not valid.
-        UserError: `plain` together with fields.
-        DataError: the data set is not sound.
+        ConfigError: a field of the augmentation is not valid.
+        UserError: `plain` is combined with `recipe` or `overrides`.
+        DataError: the dataset is invalid.
     """
     dataset = read_any(source, format, split, invalid_boxes)
     kind = _SHOWN[type(dataset)].augmentation

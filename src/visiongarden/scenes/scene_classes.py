@@ -19,7 +19,7 @@ FILLS = ("plain", "striped", "checked")
 
 @dataclass(frozen=True)
 class SceneClass:
-    """How the objects of one class look.
+    """Appearance of the objects of one class.
 
     Attributes:
         shape: one of `SHAPES`.
@@ -33,12 +33,12 @@ class SceneClass:
 
     @property
     def name(self) -> str:
-        """Name of the class, such as "blue disc" or "striped red star"."""
+        """Name of the class, such as "disc", "blue disc" or "striped red star"."""
         words = (self.fill if self.fill != "plain" else None, self.hue, self.shape)
         return " ".join(word for word in words if word)
 
     def color(self, random: np.random.Generator) -> np.ndarray:
-        """A color of the class's hue, RGB from 0 to 255; any color where it has none."""
+        """Sample a color of the class's hue, RGB from 0 to 255; any color if it has no hue."""
         if self.hue is None:
             return random.uniform(0, 255, 3)
         hue = HUES.index(self.hue) / len(HUES) + random.uniform(-1, 1) / 60
@@ -46,7 +46,7 @@ class SceneClass:
         return np.array(rgb) * 255
 
     def darkened(self, shape: tuple[int, int], period: float) -> np.ndarray:
-        """Where the fill is dark: bool (height, width), repeated every `period` pixels."""
+        """Return where the fill is dark: bool (height, width), repeated every `period` pixels."""
         if self.fill == "plain":
             return np.zeros(shape, bool)
         rows, columns = np.mgrid[: shape[0], : shape[1]] // max(period / 2, 1)
@@ -57,16 +57,16 @@ PLAIN = tuple(SceneClass(shape) for shape in SHAPES)
 
 
 def scene_classes(count: int | None = None) -> tuple[SceneClass, ...]:
-    """The classes of scenes with so many of them.
+    """Return the classes of generated scenes.
 
-    Up to five are shapes of any color. More are shapes in eight hues, then striped, then checked,
-    so that some classes differ in shape alone and some in color or fill alone.
+    Up to five classes are shapes of any color. More are shapes in eight hues, then striped, then
+    checked, so that some classes differ in shape alone and some in color or fill alone.
 
     Args:
-        count: 1 to 120; None is five.
+        count: number of classes, 1 to 120; None is five.
 
     Raises:
-        UserError: there are not so many.
+        UserError: `count` is not within 1 to 120.
     """
     colored = [SceneClass(shape, hue, fill) for fill, hue, shape in product(FILLS, HUES, SHAPES)]
     if count is None:

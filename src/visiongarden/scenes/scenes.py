@@ -1,4 +1,4 @@
-"""The sample data set: drawn scenes with a known truth, the same for the same seed."""
+"""Generate reproducible datasets of synthetic scenes with exact ground truth."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from visiongarden.storage import atomic_folder
 from visiongarden.types import ImageSize
 
 CLASSES = SHAPES
-_FINER = 2
+_FINER = 2  # scenes are rendered at twice their size and averaged, which smooths edges
 _LEAST_VISIBLE = 0.6
 _DONE = "scenes.json"
 _ATTEMPTS = 100
-"""Places tried for each object where the number of objects is given."""
+"""Attempts to place each object if `objects` is specified."""
 
 
 def make_scenes(
@@ -33,31 +33,31 @@ def make_scenes(
     classes: int | None = None,
     objects: tuple[int, int] | None = None,
 ) -> Path:
-    """Writes drawn scenes as a COCO data set: `train.json`, `val.json`, `images/*.png`.
+    """Generate a COCO dataset of synthetic scenes: `train.json`, `val.json` and `images/*.png`.
 
-    Five classes of shapes, an eighth to more than half of the image wide, that overlap, tilted, in
-    any colour, on textured ground among lines and smears that are no object; one image in twelve
-    shows none. Each shape stays visible to three fifths at least.
+    A scene shows tilted, overlapping shapes on a textured background among lines and smears that
+    are not objects. A shape is 0.13 to 0.6 of the image's shorter side wide, and at least three
+    fifths of it are visible.
 
     Args:
-        directory: where to; a directory that holds the same scenes already is left as it is.
+        directory: output folder. If it contains the same scenes already, nothing is written.
         count: number of images.
         image_size: (height, width) in pixels.
-        seed: the same seed draws the same scenes.
-        val_share: share of the images that goes to the split "val".
-        classes: number of classes, up to 120; beyond five, a class is a shape in one color and
-            fill. None is the five shapes.
-        objects: fewest and most objects of an image; None is none in one image of twelve, and two
-            to seven in the others.
+        seed: seed of the scenes; equal arguments generate equal images.
+        val_share: fraction of the images in the split "val".
+        classes: number of classes, up to 120. None is five shapes of any color; with more than
+            five, a class is a shape of one hue and fill.
+        objects: smallest and largest number of objects in an image. With None, one image in twelve
+            has no object, and the others have up to seven.
 
     Returns:
         The directory.
 
     Raises:
-        UserError: the directory holds something else, or there are not so many classes.
+        UserError: the directory contains other files, or `classes` is out of range.
     """
     wanted = {"count": count, "size": list(image_size), "seed": seed, "val_share": val_share}
-    # Only what was asked for: directories made before these arguments existed remain valid.
+    # Only arguments that were specified: folders written before they existed remain valid.
     wanted |= {} if classes is None else {"classes": classes}
     wanted |= {} if objects is None else {"objects": list(objects)}
     write = partial(_write, kinds=scene_classes(classes), objects=objects)
@@ -71,22 +71,23 @@ def make_mask_scenes(
     seed: int = 0,
     val_share: float = 0.2,
 ) -> Path:
-    """Writes the scenes of `make_scenes` with a mask for each: `images/`, `masks/`, `classes.yaml`.
+    """Generate a segmentation dataset of synthetic scenes: `images/`, `masks/`, `classes.yaml`.
 
-    A pixel of a mask has the class of the shape that covers most of it, 0 for the background.
+    The scenes are those of `make_scenes`. A pixel of a mask has the class of the shape that covers
+    most of it, 0 for the background.
 
     Args:
-        directory: where to; a directory that holds the same scenes already is left as it is.
+        directory: output folder. If it contains the same scenes already, nothing is written.
         count: number of images.
         image_size: (height, width) in pixels.
-        seed: the same seed draws the same scenes.
-        val_share: share of the images that goes to the split "val".
+        seed: seed of the scenes; equal arguments generate equal images.
+        val_share: fraction of the images in the split "val".
 
     Returns:
         The directory.
 
     Raises:
-        UserError: the directory holds something else.
+        UserError: the directory contains other files.
     """
     wanted = {"count": count, "size": list(image_size), "seed": seed, "val_share": val_share}
     wanted["masks"] = True
@@ -173,13 +174,16 @@ def scene(
     kinds: tuple[SceneClass, ...] = PLAIN,
     objects: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One scene: uint8 RGB, float32 boxes (n, 4) xyxy, int32 classes (n,).
+    """Generate one scene with boxes around the visible part of each object.
 
     Args:
         size: (height, width) in pixels.
-        random: where the numbers come from.
-        kinds: the classes.
-        objects: fewest and most objects; None as in `make_scenes`.
+        random: random number generator.
+        kinds: classes to sample objects from.
+        objects: smallest and largest number of objects, or None, as in `make_scenes`.
+
+    Returns:
+        uint8 RGB image, float32 boxes (n, 4) xyxy in pixels, and int32 classes (n,).
     """
     image, owner, classes = _drawn(size, random, kinds, objects)
     boxes = [_box_of(owner == i + 1) for i in range(len(classes))]
@@ -187,7 +191,11 @@ def scene(
 
 
 def mask_scene(size: ImageSize, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The same scene: uint8 RGB, and uint8 (height, width): 0 background, 1 the first class."""
+    """Generate one scene with a segmentation mask; equal random numbers give the image of `scene`.
+
+    Returns:
+        uint8 RGB image, and uint8 mask (height, width) with 0 for the background and `1 + class`.
+    """
     image, owner, kinds = _drawn(size, random)
     classes = np.array([0, *(kind + 1 for kind in kinds)], np.uint8)[owner]
     cells = classes.reshape(size[0], _FINER, size[1], _FINER)
@@ -201,7 +209,12 @@ def _drawn(
     classes: tuple[SceneClass, ...] = PLAIN,
     objects: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """uint8 RGB; which shape owns each finer pixel, from 1, 0 for none; the shapes' classes."""
+    """Render a scene.
+
+    Returns:
+        uint8 RGB image; int32 number of the visible shape at each pixel of the enlarged canvas,
+        from 1, 0 for none; and the class of each shape.
+    """
     canvas = _ground(size, random)
     height, width = canvas.shape[:2]
     owner = np.zeros((height, width), np.int32)
@@ -217,11 +230,12 @@ def _drawn(
         if len(kinds) == count:
             break
         kind = int(random.integers(len(classes)))
-        # Evenly over the logarithm: as many small ones as large ones.
+        # Log-uniform, so that small shapes are as frequent as large ones.
         side = min(height, width) * math.exp(random.uniform(math.log(0.13), math.log(0.6)))
         mask = _shape(classes[kind].shape, side, (height, width), random)
         after = np.where(mask, len(kinds) + 1, owner)
         seen = np.bincount(after.ravel(), minlength=len(kinds) + 2)
+        # A shape that would hide too much of an earlier one is not placed.
         if all(seen[i] >= _LEAST_VISIBLE * areas[i] for i in areas):
             owner = after
             kinds.append(kind)
@@ -235,14 +249,14 @@ def _drawn(
 
 
 def _box_of(mask: np.ndarray) -> list[float]:
-    """Box of what is visible, in pixels of the finished image."""
+    """Return the xyxy box around the visible part of a shape, in pixels of the final image."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     corners = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
     return [float(v) / _FINER for v in corners]
 
 
 def _ground(size: ImageSize, random: np.random.Generator) -> np.ndarray:
-    """A slow change of two colours, grain, and what is no object."""
+    """Render a background: a smooth gradient of two colors, grain and clutter."""
     height, width = size[0] * _FINER, size[1] * _FINER
     coarse = random.uniform(0, 1, (int(random.integers(2, 6)), int(random.integers(2, 6)), 1))
     blend = cv2.resize(coarse.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
@@ -256,7 +270,7 @@ def _ground(size: ImageSize, random: np.random.Generator) -> np.ndarray:
 
 
 def _clutter(canvas: np.ndarray, random: np.random.Generator, count: int) -> None:
-    """Lines and smears."""
+    """Draw curves and smears that are not objects, in place."""
     height, width = canvas.shape[:2]
     for _ in range(count):
         colour = random.uniform(30, 225, 3).tolist()
@@ -270,6 +284,7 @@ def _clutter(canvas: np.ndarray, random: np.random.Generator, count: int) -> Non
 
 
 def _curve(points: np.ndarray) -> np.ndarray:
+    """Return points on the cubic Bézier curve of four control points."""
     t = np.linspace(0, 1, 24)[:, None]
     a, b, c, d = points.astype(np.float64)
     curve = a * (1 - t) ** 3 + 3 * b * t * (1 - t) ** 2 + 3 * c * t**2 * (1 - t) + d * t**3
@@ -279,7 +294,7 @@ def _curve(points: np.ndarray) -> np.ndarray:
 def _shape(
     name: str, side: float, canvas: tuple[int, int], random: np.random.Generator
 ) -> np.ndarray:
-    """Where one shape lies, wholly inside the canvas: bool (height, width)."""
+    """Place one shape at a random position inside the canvas: bool (height, width)."""
     height, width = canvas
     radius = side / 2
     centre = random.uniform(radius + 1, np.array([width, height]) - radius - 1)
@@ -297,7 +312,10 @@ def _shape(
 
 
 def _outline(name: str, random: np.random.Generator) -> np.ndarray:
-    """Corners of a shape in the unit circle: (n, 2)."""
+    """Return the corners (n, 2) of a shape on the unit circle; the inner ones of a star are inside.
+
+    A box has a random aspect ratio.
+    """
     if name == "box":
         flat = random.uniform(0.6, 1.0)
         corners = np.array([[1, flat], [-1, flat], [-1, -flat], [1, -flat]], np.float64)
@@ -322,9 +340,9 @@ def _paint(
     kind: SceneClass,
     side: float,
 ) -> None:
-    """Fills a shape with a color of its class, shaded, with an edge.
+    """Fill a shape with a shaded color of its class and draw its edge, in place.
 
-    A color that may be any differs from what lies under it.
+    A class of any color gets one that differs clearly from the pixels below.
     """
     under = canvas[mask].mean(axis=0)
     colour = kind.color(random)

@@ -1,4 +1,4 @@
-"""Files: the one way in which they are written, and names from files that become paths."""
+"""Write files atomically, check names from files before they become paths, and parse JSON."""
 
 from visiongarden.storage.json_text import parse_json
 from visiongarden.storage.names import path_inside, safe_name

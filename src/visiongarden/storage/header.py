@@ -1,6 +1,7 @@
-"""Size and rotation of an image from its first bytes.
+"""Read size and EXIF orientation of an image from its first bytes.
 
-JPEG and PNG are read here, ten times as fast as by Pillow; what is unusual goes to Pillow.
+The headers of JPEG and PNG files are parsed here, ten times as fast as by Pillow. Unusual files and
+the other formats are left to Pillow.
 """
 
 from __future__ import annotations
@@ -18,22 +19,23 @@ from visiongarden.storage.place import read_bytes, read_ends
 from visiongarden.types import ImageSize
 
 MOST_BYTES = 256 * 2**20
-"""Largest image file that is read."""
+"""Largest image file that is read, in bytes."""
 
 MOST_PIXELS = 200_000_000
-"""Largest image that is decoded."""
+"""Largest number of pixels of an image that is decoded."""
 
 MAX_SMALL_PIXELS = 64_000_000
 MAX_PIXELS_PER_BYTE = 8
-"""A larger image than `MAX_SMALL_PIXELS` has at most so many pixels for each byte of its file.
+"""Largest number of pixels for each byte of the file, for images above `MAX_SMALL_PIXELS`.
 
-A PNG of 24 KB can claim 200 million pixels, which take 1.1 GB. A photograph has 2 to 8 pixels a
-byte; a plain surface of any size up to 64 million pixels is still read.
+A PNG file of 24 KB can claim 200 million pixels, which take 1.1 GB of memory. A photograph has 2 to
+8 pixels for each byte. An image of up to 64 million pixels is read whatever its file size, because
+a uniform image compresses very well.
 """
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
-"""Formats that are opened. Pillow and OpenCV know others, some of which start programs (PostScript
-goes to Ghostscript) or are decoded by libraries that are seldom tested."""
+"""Formats that are opened. Pillow and OpenCV support others, some of which start programs (Pillow
+passes PostScript to Ghostscript) or are decoded by rarely tested libraries."""
 
 _STARTS = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -50,7 +52,13 @@ _FIRST = 16384
 
 @dataclass(frozen=True)
 class Header:
-    """What the first bytes of an image say: stored height and width, EXIF orientation 1 to 8."""
+    """Header of an image.
+
+    Attributes:
+        height: stored height in pixels, before the EXIF rotation.
+        width: stored width in pixels.
+        orientation: EXIF orientation, 1 to 8.
+    """
 
     height: int
     width: int
@@ -58,29 +66,30 @@ class Header:
 
     @property
     def size(self) -> ImageSize:
-        """(height, width) as a viewer shows it."""
+        """(height, width) after the EXIF rotation, as image viewers display it."""
         turned = self.orientation in (5, 6, 7, 8)
         return (self.width, self.height) if turned else (self.height, self.width)
 
 
 def image_size(path: Any) -> ImageSize:
-    """(height, width) as a viewer shows it, from the header alone.
+    """Return (height, width) of an image after the EXIF rotation, from its header alone.
 
     Raises:
-        DataError: no such file, no image, or larger than `MOST_PIXELS`.
+        DataError: as `header_of`.
     """
     return header_of(path).size
 
 
 def header_of(path: Any, raw: bytes | None = None) -> Header:
-    """Header of an image file.
+    """Read the header of an image file.
 
     Args:
-        path: a path, a member of an archive or a record.
-        raw: all its bytes, where they have been read already.
+        path: a path, a member of an archive, or a record.
+        raw: all bytes of the file, if they have been read already.
 
     Raises:
-        DataError: no such file, not one of `FORMATS`, or larger than the limits above.
+        DataError: the file does not exist, is not one of `FORMATS`, or exceeds the limits on its
+            pixels.
     """
     first = raw if raw is not None else _first_bytes(path)
     refuse_other_formats(first, path)
@@ -102,14 +111,18 @@ def header_of(path: Any, raw: bytes | None = None) -> Header:
 
 
 def format_of(raw: bytes) -> str | None:
-    """Which of `FORMATS` the first bytes of a file begin; None for any other."""
+    """Return which of `FORMATS` the first bytes of a file belong to, or None."""
     if raw[:4] == b"RIFF":
         return "WEBP" if raw[8:12] == b"WEBP" else None
     return next((name for start, name in _STARTS if raw.startswith(start)), None)
 
 
 def refuse_other_formats(raw: bytes, path: Any) -> None:
-    """Raise unless the bytes begin one of `FORMATS`; before any library sees them."""
+    """Refuse a file that is not one of `FORMATS`, before any library parses it.
+
+    Raises:
+        DataError: the first bytes are those of another format.
+    """
     if format_of(raw) is None:
         raise DataError(
             f"{path}: not an image of a format that is read",
@@ -120,11 +133,14 @@ def refuse_other_formats(raw: bytes, path: Any) -> None:
 
 
 def refuse_broken_chunks(raw: bytes, path: Any) -> None:
-    """Raise where a chunk of a PNG claims to be longer than the file.
+    """Refuse a PNG file with a chunk that claims to be longer than the file.
 
-    OpenCV takes the memory that a chunk claims, up to 4 GB, before it reads it.
+    OpenCV allocates the length that a chunk claims, up to 4 GB, before it reads the chunk.
+
+    Raises:
+        DataError: a chunk ends after the file.
     """
-    at = 8
+    at = 8  # after the signature; a chunk has 4 bytes each of length, type and checksum
     while raw.startswith(b"\x89PNG") and at + 12 <= len(raw):
         (length,) = struct.unpack_from(">I", raw, at)
         at += 12 + length
@@ -158,13 +174,14 @@ def _by_pillow(path: Any, raw: bytes | None) -> Header:
         source = io.BytesIO(read_bytes(path, MOST_BYTES))
     try:
         with Image.open(source, formats=FORMATS) as image:
-            # Pillow turns the size of a TIFF as it opens it, unlike that of any other format.
+            # Pillow rotates the size of a TIFF file when it opens it, unlike that of other formats,
+            # so the stored size is read from the tags ImageWidth and ImageLength.
             tags = getattr(image, "tag_v2", None)
             width, height = (tags[256], tags[257]) if tags is not None else image.size
             orientation = image.getexif().get(_ORIENTATION, 1)
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error}") from error
-    except Exception as error:  # Pillow's plugins raise whatever a hostile header makes them raise
+    except Exception as error:  # a malicious header can make Pillow's plugins raise anything
         raise DataError(f"{path}: not an image", received=str(error)) from error
     return Header(int(height), int(width), orientation if orientation in range(1, 9) else 1)
 
@@ -181,10 +198,11 @@ def _quick(raw: bytes) -> Header | None:
 
 
 def _png(raw: bytes) -> Header | None:
+    """Return the header of a PNG file, or None if it has EXIF data or is unusual."""
     if raw[12:16] != b"IHDR":
         return None
     width, height = struct.unpack_from(">II", raw, 16)
-    at = 33
+    at = 33  # after the signature (8 bytes) and IHDR (25)
     while raw[at + 4 : at + 8] not in (b"IDAT", b"eXIf"):
         if at + 8 > len(raw):
             return None
@@ -194,31 +212,33 @@ def _png(raw: bytes) -> Header | None:
 
 
 def _jpeg(raw: bytes) -> Header | None:
+    """Return the header of a JPEG file, or None if Pillow must read it."""
     at, orientation = 2, 1
     while at + 4 <= len(raw):
         if raw[at] != 0xFF:
             return None
         kind = raw[at + 1]
-        if kind == 0xFF:  # padding
+        if kind == 0xFF:  # fill byte
             at += 1
             continue
         (length,) = struct.unpack_from(">H", raw, at + 2)
+        # SOF0 to SOF15 hold the size; 0xC4 (DHT), 0xC8 (JPG) and 0xCC (DAC) are other segments.
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack_from(">HH", raw, at + 5)
             return Header(height, width, orientation) if height and width else None
-        if kind == 0xE1:
+        if kind == 0xE1:  # APP1
             found = _exif(raw, at + 4, length - 2)
             if found is None:
                 return None
             orientation = found
-        if kind in (0xD9, 0xDA) or length < 2:
+        if kind in (0xD9, 0xDA) or length < 2:  # end of the image, or its data, without a size
             return None
         at += 2 + length
     return None
 
 
 def _exif(raw: bytes, start: int, length: int) -> int | None:
-    """Orientation in an APP1 segment; None where Pillow must look."""
+    """Return the orientation in an APP1 segment, or None if Pillow must read it."""
     if raw[start : start + 6] != b"Exif\0\0" or start + length > len(raw):
         return None
     base = start + 6
@@ -231,5 +251,6 @@ def _exif(raw: bytes, start: int, length: int) -> int | None:
         tag, kind, many = struct.unpack_from(f"{order}HHI", raw, entry)
         if tag == _ORIENTATION:
             (value,) = struct.unpack_from(f"{order}H", raw, entry + 8)
+            # Type 3 is SHORT, of which the standard has exactly one here.
             return value if (kind, many) == (3, 1) and 1 <= value <= 8 else None
     return 1

@@ -1,4 +1,4 @@
-"""`parse_json`: JSON from a file, with bounds on the memory that it takes."""
+"""Parse JSON from files with a limit on the memory that it takes."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from visiongarden.errors import DataError, UserError
 
 _FLOOR = 64 * 2**20
 _PER_BYTE = 16
-# What CPython takes: a dict with one key, a list, an item with its number or text.
+# Bytes that CPython allocates for a dict with one key, a list, and an item with its number or text.
 _DICT, _LIST, _ITEM = 184, 64, 40
 
 
 def parse_json(
     raw: bytes, where: object, error: type[UserError] = DataError, repeated: bool = True
 ) -> Any:
-    """Parse UTF-8 JSON.
+    """Parse UTF-8 JSON text.
 
-    `[{},{},…` takes 24 bytes of memory for each of its own, and a compressed file of a hundredth of
-    that; annotations and configs take less than 10.
+    The text `[{},{},…` takes 24 bytes of memory for each byte, and in an archive it is compressed
+    to a hundredth. Annotations and configs take less than 10 bytes for each byte.
 
     Args:
-        raw: the text.
-        where: the file, for messages.
-        error: what is raised.
-        repeated: whether an object may have a key twice, of which the last is taken.
+        raw: bytes of the text.
+        where: the file, for error messages.
+        error: class of the error to raise.
+        repeated: whether an object may contain a key twice; the last value is then used.
 
     Raises:
-        UserError: of the given type: not JSON (with line and column), nested too deeply, or of so
-            many values that it would take more than 64 MiB and 16 times its length.
+        UserError: an `error`, if the text is not JSON (with line and column), is nested too deeply,
+            or has so many values that it would take more than 64 MiB and 16 times its length.
     """
     needs = _DICT * raw.count(b"{") + _LIST * raw.count(b"[") + _ITEM * raw.count(b",")
     if needs > max(_FLOOR, _PER_BYTE * len(raw)):
@@ -55,12 +55,17 @@ def parse_json(
     except UnicodeDecodeError as problem:
         line = raw.count(b"\n", 0, problem.start) + 1
         raise error(f"{where}:{line}: not UTF-8 text", received=str(problem)) from problem
-    except (RecursionError, ValueError) as problem:  # a number of thousands of digits
+    except (RecursionError, ValueError) as problem:  # `int` refuses more than 4,300 digits
         raise error(f"{where}: not JSON that can be read", received=str(problem)[:200]) from problem
 
 
 class RepeatedKeyError(ValueError):
-    """An object has one key twice."""
+    """Error of a JSON object that contains a key twice.
+
+    Attributes:
+        key: the repeated key.
+        object: description of the object, for messages.
+    """
 
     def __init__(self, key: str, text: str) -> None:
         super().__init__(key)

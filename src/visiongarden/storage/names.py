@@ -1,4 +1,4 @@
-"""Names that come from files and become paths: class names, splits, image names."""
+"""Check names from files before they become paths: class names, splits, image names."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from pathlib import Path
 from visiongarden.errors import DataError
 
 MAX_BYTES = 255
-"""Longest name of a file on the usual file systems, in bytes of UTF-8."""
+"""Longest file name on common file systems, in bytes of UTF-8."""
 
-# Windows opens a device whatever ending follows the name: `con.png` is the console.
+# Windows opens a device whatever suffix follows its name: `con.png` is the console.
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\..*)?", re.I | re.S)
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def safe_name(name: object, what: str = "a name") -> str:
-    """Return a name from a file as one component of a path, or refuse it.
+    """Return a name from a file if it is safe as one component of a path.
 
-    The rules are the same on every system, because a data set that was written on one is read on
-    another.
+    A dataset that is written on one system may be read on another, so the rules of Windows hold
+    everywhere, except for the characters `<>:"|?*`, which are refused on Windows alone.
 
     Args:
         name: the name, without folders.
-        what: what the name is and where it was found: "set.csv:3: split".
+        what: description of the name and its source for messages, such as "set.csv:3: split".
 
     Raises:
-        DataError: the name is empty, has separators, leads out of its folder, holds control
-            characters, is a device or a drive on Windows, or is longer than 255 bytes.
+        DataError: the name is empty, contains path separators or control characters, leads out of
+            its folder, is a device or drive on Windows, or is longer than 255 bytes.
     """
     reason = _unsafe(name) if isinstance(name, str) else "not text"
     if reason:
@@ -43,10 +43,15 @@ def safe_name(name: object, what: str = "a name") -> str:
 
 
 def path_inside(folder: Path, *names: str, what: str = "a name") -> Path:
-    """Return `folder / names`, each a `safe_name`, also after links are followed.
+    """Return the path `folder / names` after checking that it is inside the folder.
+
+    Args:
+        folder: the folder that the path must not leave.
+        *names: components of the path, each checked by `safe_name`.
+        what: description of the names and their source, for messages.
 
     Raises:
-        DataError: a name is unsafe, or a link leads out of the folder.
+        DataError: a name is unsafe, or a symbolic link leads out of the folder.
     """
     path = folder.joinpath(*(safe_name(name, what) for name in names))
     if not path.parent.resolve().is_relative_to(folder.resolve()):
@@ -59,6 +64,7 @@ def path_inside(folder: Path, *names: str, what: str = "a name") -> Path:
 
 
 def _unsafe(name: str) -> str | None:
+    """Return why a name is unsafe, or None."""
     if not name or name in (".", ".."):
         return "it names no file"
     if "/" in name or "\\" in name:

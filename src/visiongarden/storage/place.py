@@ -1,4 +1,4 @@
-"""`Member`: a file or folder inside a zip or tar archive, which is read without unpacking it."""
+"""Read files of a folder, or of a zip or tar archive without unpacking it."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ from typing import TypeAlias
 from visiongarden.errors import DataError
 
 MOST_MEMBERS = 5_000_000
-"""Largest number of files in an archive."""
+"""Largest number of files in an archive that is opened."""
 
 MAX_NAME, MAX_DEPTH = 4096, 64
-"""Longest name of a file in an archive. Each folder of a name is entered with all names above it,
-so that the memory for a deep one grows with the square of its length."""
+"""Longest name of a file in an archive, in characters and folders. Each folder is indexed with its
+full path, so that the memory for a deeply nested name grows with the square of its length."""
 
 MAX_UNPACKED, MAX_RATIO = 256 * 2**10, 200
-"""Text in an archive is at most so long, or so many times its compressed length. Annotations shrink
-to a fifth or a twentieth; only what is made for it shrinks to a thousandth."""
+"""Text in an archive may be longer than `MAX_UNPACKED` bytes by at most `MAX_RATIO` times its
+compressed size. Annotations are compressed to a fifth or a twentieth; only a decompression bomb is
+compressed to a thousandth."""
 
 _PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
 def place(path: str | Path) -> Place:
-    """The path; for a zip or tar archive the folder that it holds.
+    """Return a path, or the root folder of a zip or tar archive.
 
-    An archive that holds one folder and nothing else stands for that folder.
+    If an archive contains a single folder and nothing else, that folder is returned.
 
     Raises:
-        DataError: the archive is damaged, or of a kind that cannot be read from the middle.
+        DataError: the archive is damaged, or is a compressed tar, which has no random access.
     """
     path = Path(path)
     name = path.name.lower()
@@ -53,14 +54,19 @@ def place(path: str | Path) -> Place:
         return path
     root = Member(path, "")
     inside = list(root.iterdir())
-    # Archives made on a Mac hold a folder of remarks beside the real one.
+    # Archives made on macOS contain a folder of metadata beside the data.
     inside = [item for item in inside if item.name not in ("__MACOSX", ".DS_Store")]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else root
 
 
 @dataclass(frozen=True, order=True)
 class Member:
-    """A file or folder of an archive, with as much of `pathlib.Path` as the readers use."""
+    """File or folder inside an archive, with the methods of `pathlib.Path` that the readers use.
+
+    Attributes:
+        archive: path of the archive.
+        inner: path inside the archive, with `/`; "" is the root.
+    """
 
     archive: Path
     inner: str
@@ -78,60 +84,60 @@ class Member:
 
     @property
     def name(self) -> str:
-        """Last part of the name."""
+        """Last component of the path."""
         return self._pure.name
 
     @property
     def stem(self) -> str:
-        """The name without its ending."""
+        """The name without its suffix."""
         return self._pure.stem
 
     @property
     def suffix(self) -> str:
-        """The name's ending, with its dot."""
+        """Suffix of the name with its dot; "" for the root."""
         return self._pure.suffix if self.inner else ""
 
     @property
     def parent(self) -> Member:
-        """The folder that it lies in."""
+        """The folder that contains this file or folder."""
         return Member(self.archive, posixpath.dirname(self.inner))
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Names from the archive's root."""
+        """Components of the path from the archive's root."""
         return PurePosixPath(self.inner).parts
 
     def with_parts(self, parts: list[str]) -> Member:
-        """Another member of the same archive."""
+        """Return the member of the same archive with this path."""
         return Member(self.archive, posixpath.join(*parts))
 
     def with_suffix(self, suffix: str) -> Member:
-        """The same name with another ending."""
+        """Return the member with another suffix."""
         return Member(self.archive, str(self._pure.with_suffix(suffix)))
 
     def is_file(self) -> bool:
-        """Whether the archive holds such a file."""
+        """Return whether the archive contains this file."""
         return self.inner in _index(self.archive).sizes
 
     def is_dir(self) -> bool:
-        """Whether the archive holds such a folder."""
+        """Return whether the archive contains this folder."""
         return self.inner in _index(self.archive).folders
 
     def exists(self) -> bool:
-        """Whether there is such a file or folder."""
+        """Return whether the archive contains this file or folder."""
         return self.is_file() or self.is_dir()
 
     def iterdir(self) -> Iterator[Member]:
-        """Files and folders of a folder, in order of their names."""
+        """Yield the files and folders of this folder in order of their names."""
         for name in sorted(_index(self.archive).folders.get(self.inner, ())):
             yield self / name
 
     def glob(self, pattern: str) -> Iterator[Member]:
-        """Files and folders of this folder whose name fits a pattern such as `*.txt`."""
+        """Return the files and folders of this folder that match a pattern such as `*.txt`."""
         return (item for item in self.iterdir() if fnmatch.fnmatchcase(item.name, pattern))
 
     def rglob(self, pattern: str) -> Iterator[Member]:
-        """The same at any depth."""
+        """Yield the files and folders at any depth that match a pattern."""
         for item in self.iterdir():
             if fnmatch.fnmatchcase(item.name, pattern):
                 yield item
@@ -139,27 +145,27 @@ class Member:
                 yield from item.rglob(pattern)
 
     def read(self, most: int) -> bytes:
-        """The file's bytes.
+        """Read the bytes of the file.
 
         Raises:
-            DataError: no such file, larger than `most` bytes, or damaged.
+            DataError: the file does not exist, is larger than `most` bytes, or is damaged.
         """
         return _index(self.archive).read(self, most)
 
 
 Place: TypeAlias = Path | Member
-"""A path, or what stands for one inside an archive."""
+"""A path of the file system or inside an archive."""
 
 
 def read_bytes(file: Place, most: int) -> bytes:
-    """Bytes of a file.
+    """Read the bytes of a file.
 
     Args:
-        file: a path, a member of an archive, a record.
-        most: largest number of bytes that is read.
+        file: a path, a member of an archive, or a record.
+        most: largest size that is read, in bytes.
 
     Raises:
-        DataError: no such file, or larger.
+        DataError: the file does not exist or is larger than `most` bytes.
     """
     if not isinstance(file, Path):
         return file.read(most)
@@ -169,7 +175,7 @@ def read_bytes(file: Place, most: int) -> bytes:
         if size > most:
             raise DataError(f"{file}: larger than {most:,} bytes")
         parts = [os.read(number, size + 1)]
-        # The system may give less than was asked for.
+        # `os.read` may return fewer bytes than requested (on Linux at most 2 GiB).
         while parts[-1] and sum(map(len, parts)) < size:
             parts.append(os.read(number, size))
     finally:
@@ -178,10 +184,15 @@ def read_bytes(file: Place, most: int) -> bytes:
 
 
 def read_text_bytes(file: Place, most: int) -> bytes:
-    """Bytes of a text file; in an archive its length is bounded by its compressed length.
+    """Read the bytes of a text file, refusing decompression bombs in an archive.
+
+    Args:
+        file: a path, a member of an archive, or a record.
+        most: largest size that is read, in bytes.
 
     Raises:
-        DataError: no such file, or larger.
+        DataError: the file does not exist, is larger than `most` bytes, or is compressed more
+            than text can be.
     """
     if isinstance(file, Member):
         _index(file.archive).refuse_bomb(file)
@@ -189,10 +200,15 @@ def read_text_bytes(file: Place, most: int) -> bytes:
 
 
 def read_ends(file: Path, first: int, last: int = 0) -> tuple[bytes, bytes]:
-    """The first and the last so many bytes of a file.
+    """Read the first and the last bytes of a file.
+
+    Args:
+        file: the file.
+        first: number of bytes at its start.
+        last: number of bytes at its end; 0 returns `b""` for them.
 
     Raises:
-        DataError: no such file.
+        DataError: the file does not exist.
     """
     number = _open(file)
     try:
@@ -204,9 +220,9 @@ def read_ends(file: Path, first: int, last: int = 0) -> tuple[bytes, bytes]:
 
 
 def _open(file: Path) -> int:
-    """A file's descriptor: a hundred thousand files are opened in a third of `open`'s time."""
+    """Return a descriptor of a regular file, in a third of the time that `open` takes."""
     try:
-        # Without waiting: a pipe that nobody writes into would never open.
+        # O_NONBLOCK: opening a pipe blocks until another process writes into it.
         number = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise DataError(f"{file}: there is no such file") from error
@@ -217,7 +233,12 @@ def _open(file: Path) -> int:
 
 
 class _Archive:
-    """What an archive holds: files with their sizes, folders with the names in them."""
+    """Index of an archive.
+
+    Attributes:
+        sizes: size of each file in bytes.
+        folders: names in each folder; "" is the root.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -225,7 +246,10 @@ class _Archive:
         self.folders: dict[str, set[str]] = {"": set()}
 
     def add(self, name: str, size: int) -> str | None:
-        """Enters a file; None for a name that leads out of the archive, which nothing can mean."""
+        """Add a file to the index and return its normalized name.
+
+        A name that leads out of the archive is not added, and None is returned.
+        """
         if len(name) > MAX_NAME or name.count("/") + name.count("\\") > MAX_DEPTH:
             raise DataError(
                 f"{self.path}: a name in the archive is too long",
@@ -255,7 +279,7 @@ class _Archive:
         return self.sizes[member.inner]
 
     def refuse_bomb(self, member: Member) -> None:
-        """Raises where a member's length has no relation to its compressed length."""
+        """Refuse a text file that is compressed more than text can be; tar files never are."""
 
     def read(self, member: Member, most: int) -> bytes:
         raise NotImplementedError
@@ -268,7 +292,7 @@ class _Zip(_Archive):
         self.infos = {
             inner: info
             for info in self.file.infolist()
-            # An entry without a name, which `is_dir` cannot ask for its last character.
+            # `is_dir` reads the last character of the name and fails on an empty one.
             if info.filename
             and not info.is_dir()
             and (inner := self.add(info.filename, info.file_size))
@@ -287,9 +311,9 @@ class _Zip(_Archive):
         size = self.size_of(member, most)
         try:
             with self.file.open(self.infos[member.inner]) as stream:
-                # What an archive says about its own sizes may be a lie.
+                # The size in the archive's directory may be wrong: one byte more shows it.
                 raw = stream.read(size + 1)
-        except Exception as error:  # zlib.error, BadZipFile, a method that is not supported …
+        except Exception as error:  # zlib.error, BadZipFile, unsupported compression, …
             raise DataError(f"{member}: damaged", received=str(error)) from error
         if len(raw) != size:
             raise DataError(f"{member}: not of the {size:,} bytes that the archive says")
@@ -311,7 +335,7 @@ class _Tar(_Archive):
 
     def read(self, member: Member, most: int) -> bytes:
         size = self.size_of(member, most)
-        # At a place of its own: threads share the stream.
+        # `pread` has no file position, which the threads would share.
         raw = os.pread(self.number, size, self.starts[member.inner])
         if len(raw) != size:
             raise DataError(f"{member}: the archive is cut short", fix="copy the archive again")
@@ -323,11 +347,12 @@ def _index(path: Path) -> _Archive:
         return _opened(path, path.stat().st_mtime_ns, os.getpid())
     except DataError:
         raise
-    except Exception as error:  # zipfile and tarfile raise whatever damage makes them raise
+    except Exception as error:  # damaged files make zipfile and tarfile raise various errors
         raise DataError(f"{path}: no archive that can be read", received=str(error)) from error
 
 
 @functools.lru_cache(maxsize=8)
 def _opened(path: Path, changed: int, process: int) -> _Archive:
-    # Each process opens its own: a place in a file that was opened before a fork is shared.
+    # The process id is part of the key because forked processes share the position in a file that
+    # was opened before the fork.
     return _Zip(path) if path.name.lower().endswith(".zip") else _Tar(path)

@@ -1,9 +1,9 @@
-"""Atomic writes: a file or folder gets its name when it is complete, or not at all.
+"""Write files and folders atomically: they get their name when they are complete, or not at all.
 
-A draft is created beside its target under a name that nobody can foretell, and only if nothing has
-that name (`O_EXCL`), so that a link which somebody planted in a shared folder is never followed. A
-link at the target itself is replaced, and what it points to stays as it is. The system applies the
-umask; nothing remains after a failure.
+A draft is created beside its target under an unpredictable name, and only if no file has that name
+(`O_EXCL`), so that a symbolic link planted in a shared folder is never followed. A link at the
+target is replaced, and the file that it points to is unchanged. The draft is removed after a
+failure.
 """
 
 from __future__ import annotations
@@ -28,24 +28,29 @@ _FLAGS |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(o
 def atomic_write(
     path: str | Path, content: Content, *, overwrite: bool = True, durable: bool = True
 ) -> Path:
-    """Write a file atomically; missing folders are created.
+    """Write a file atomically, creating missing folders.
 
     Args:
         path: the file.
-        content: bytes, text (written as UTF-8), or a function that fills an open binary stream.
-        overwrite: whether a file of that name is replaced.
-        durable: whether the data are on the disk before the name is given, so that a power failure
-            leaves the old file or the new one. Off where a file is quickly made again.
+        content: bytes, text (written as UTF-8), or a function that writes to an open binary stream.
+        overwrite: whether to replace an existing file.
+        durable: whether to flush the data to the disk before renaming the draft, so that a power
+            failure leaves either the old or the new file. Switch it off for files that are quickly
+            written again.
+
+    Returns:
+        The path.
 
     Raises:
-        FileExistsError: `overwrite` is off and there is such a file.
-        OSError: the folder cannot be written to, or the disk is full.
+        FileExistsError: `overwrite` is off and the file exists.
+        OSError: the folder is not writable, or the disk is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = _draft_of(path)
     try:
-        # 0o666 and not chmod: the system applies the umask, which Python can only read by setting.
+        # The system applies the umask to 0o666. With `chmod`, Python would need the umask, which
+        # can only be read by setting it for the whole process.
         with os.fdopen(os.open(draft, _FLAGS, 0o666), "wb") as stream:
             _fill(stream, content)
             if durable:
@@ -61,9 +66,14 @@ def atomic_write(
 
 @contextmanager
 def atomic_path(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
-    """Yield a path for libraries that open files by name; after the block it becomes `path`.
+    """Yield a draft path for libraries that open files by name, and rename it after the block.
 
-    The draft has the target's name, in a folder that is the user's alone.
+    The draft has the name of the target, hence the same suffix, in a folder that only the user can
+    enter.
+
+    Args:
+        path: the file.
+        durable: as in `atomic_write`.
 
     Raises:
         OSError: as `atomic_write`.
@@ -87,10 +97,10 @@ def atomic_path(path: str | Path, *, durable: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Yield an empty folder beside `path` that gets its name after the block.
+    """Yield an empty draft folder and rename it to `path` after the block.
 
     Raises:
-        FileExistsError: there is something at `path`, an empty folder excepted.
+        FileExistsError: `path` exists and is not an empty folder.
         OSError: as `atomic_write`.
     """
     path = Path(path)
@@ -109,9 +119,10 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove the drafts that killed processes left in a folder; no other process may write there.
+    """Remove the drafts that killed processes left in a folder.
 
-    A checkpoint's draft may be as large as the space that its next one lacks.
+    No other process may be writing to the folder. A draft that is left behind by a checkpoint can
+    take the space that the next checkpoint needs.
     """
     for path in folder.iterdir():
         if _DRAFT.fullmatch(path.name):
@@ -122,7 +133,7 @@ def remove_drafts(folder: Path) -> None:
 
 
 def _draft_of(path: Path) -> Path:
-    # Short, whatever the target's name: both must fit into the file system's 255 bytes.
+    # The name has a fixed length, because one derived from the target's could exceed 255 bytes.
     return path.with_name(f".{secrets.token_hex(12)}.draft")
 
 
@@ -137,13 +148,13 @@ def _rename(draft: Path, path: Path, overwrite: bool) -> None:
     if overwrite:
         draft.replace(path)
     elif os.name == "nt":
-        draft.rename(path)  # refuses an existing name there
+        draft.rename(path)  # on Windows, raises if the target exists
     else:
-        os.link(draft, path)  # fails where the file has come into being meanwhile
+        os.link(draft, path)  # raises if the target exists, where `rename` would replace it
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name itself durable; systems that cannot open folders do it themselves."""
+    """Flush a folder to the disk, which makes a new name durable; Windows cannot open folders."""
     with suppress(OSError):
         number = os.open(folder, os.O_RDONLY)
         try:
