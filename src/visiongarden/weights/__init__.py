@@ -1,4 +1,4 @@
-"""Weights: `transfer` copies by path, never by position, and says what it did."""
+"""Weight transfer: `transfer` copies weights by path, never by position, and returns a report."""
 
 from visiongarden.weights.rename import rules
 from visiongarden.weights.report import Mismatch, Moved, TransferReport, Weight

@@ -1,7 +1,7 @@
-"""Rows of class outputs: which weights have one for each class, and how they go from side to side.
+"""Rows of class outputs: finding the weights with one row per class, and matching their rows.
 
-A class output's kernel and bias have a row a class. Copied by position between models whose classes
-stand in another order, each class would silently take the weights of another.
+The kernel and bias of a class output have one row for each class. If they were copied by position
+between models with another order of classes, each class would silently get the weights of another.
 """
 
 from __future__ import annotations
@@ -21,13 +21,23 @@ _LISTED = 8
 
 @dataclass(frozen=True)
 class Layout:
-    """What a weight's last axis holds: `groups` times `before` others and then the classes."""
+    """Structure of the last axis of a class output's weight.
+
+    Attributes:
+        groups: Number of groups on the axis, one for each anchor.
+        before: Number of elements of a group before the classes, such as those of a box.
+    """
 
     groups: int
     before: int
 
     def rows(self, classes: Sequence[int], count: int) -> np.ndarray:
-        """Indices of some of `count` classes in all groups, and of what stands before them."""
+        """Return the indices of some classes in all groups, and of the elements before the classes.
+
+        Args:
+            classes: Indices of the classes.
+            count: Number of classes on the axis.
+        """
         width = self.before + count
         inside = [*range(self.before), *(self.before + index for index in classes)]
         return np.concatenate([np.array(inside, np.int64) + g * width for g in range(self.groups)])
@@ -35,7 +45,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class Rows:
-    """Indices on the last axis: `target[..., to] = source[..., from_]`, and the source's size."""
+    """Rows to copy: `target[..., to] = source[..., from_]`.
+
+    Attributes:
+        from_: Indices on the last axis of the source's weight.
+        to: Indices on the last axis of the target's weight.
+        source_size: Length of the last axis of the source's weight.
+    """
 
     from_: np.ndarray
     to: np.ndarray
@@ -44,15 +60,16 @@ class Rows:
 
 @dataclass(frozen=True)
 class ClassRows:
-    """How class outputs are copied.
+    """How the class outputs of a target are copied.
 
     Attributes:
-        layouts: path -> layout, of the target's class outputs.
-        shared: (class of the source, class of the target) of one name; None copies as it stands.
-        counts: number of classes of source and target.
-        left_out: whether class outputs are not copied.
-        fresh: names of the target's classes that the source lacks.
-        note: what the report says of it; "" where there is nothing to say.
+        layouts: Layouts of the weights of class outputs by path; None where the layout is unknown.
+        shared: (index in the source, index in the target) of each class that both sides have; None
+            if class outputs are copied like any other weight.
+        counts: Numbers of classes of source and target.
+        left_out: Whether class outputs are not copied at all.
+        fresh: Names of the target's classes that the source lacks.
+        note: Note for the report, or "".
     """
 
     layouts: dict[str, Layout | None]
@@ -63,13 +80,13 @@ class ClassRows:
     note: str = ""
 
     def skips(self, path: str) -> bool:
-        """Whether a weight of the target is a class output that is not copied."""
+        """Return whether a weight of the target belongs to a class output that is not copied."""
         if path not in self.layouts:
             return False
         return self.left_out or (self.shared is not None and self.layouts[path] is None)
 
     def of(self, path: str) -> Rows | None:
-        """The rows of a class output; None for any other weight."""
+        """Return the rows of a class output to copy, or None to copy the weight as a whole."""
         layout = self.layouts.get(path)
         if layout is None or self.shared is None:
             return None
@@ -82,12 +99,15 @@ class ClassRows:
 
 
 def class_rows(source: tuple[str, ...] | None, target: Any, by: str = "name") -> ClassRows:
-    """How the rows of `target`'s class outputs are copied from a source with such class names.
+    """Decide how the rows of a target's class outputs are copied.
 
     Args:
-        source: the source's class names, or None where it has none.
-        target: a model; its `class_map` may be None.
-        by: "name", or "position": row i goes to row i, whatever the names are.
+        source: Class names of the source, or None if it has none.
+        target: A model; its `class_map` may be None.
+        by: "name" to match rows by class name, or "position" to copy row i to row i.
+
+    Raises:
+        UserError: If `by` is neither "name" nor "position".
     """
     if by not in CHOICES:
         raise UserError(f"unknown class rows {by!r}", fix=nearest(by, CHOICES))
@@ -122,7 +142,7 @@ def class_rows(source: tuple[str, ...] | None, target: Any, by: str = "name") ->
 
 
 def _layouts(target: Any) -> dict[str, Layout | None]:
-    """Path -> layout of the weights with a row a class; None where the layout is not known."""
+    """Return the layouts of the weights with one row per class by path; None if it is unknown."""
     found: dict[str, Layout | None] = {}
     for tensor, groups, count, has_boxes in _class_outputs(target):
         layer = _layer_behind(tensor)
@@ -136,7 +156,7 @@ def _layouts(target: Any) -> dict[str, Layout | None]:
 
 
 def _class_outputs(target: Any) -> Iterator[tuple[Any, int, int, bool]]:
-    """(tensor, anchors a cell, classes, whether boxes are before them) of every class output."""
+    """Yield (tensor, anchors per cell, classes, whether boxes come first) of every class output."""
     parts = getattr(target, "parts", None)
     if parts is not None:
         anchors = getattr(parts.head, "anchors", {})
@@ -152,7 +172,7 @@ def _class_outputs(target: Any) -> Iterator[tuple[Any, int, int, bool]]:
 
 
 def _layer_behind(tensor: Any) -> Any:
-    """The last layer with weights on the way to a tensor of a graph; None where ways part."""
+    """Return the last layer with weights before a tensor of a graph; None if the graph branches."""
     while True:
         history = getattr(tensor, "_keras_history", None)
         if history is None:
@@ -166,7 +186,10 @@ def _layer_behind(tensor: Any) -> Any:
 
 
 def _last_with_weights(layer: Any, count: int, groups: int) -> list[Any]:
-    """The layer inside that predicts: the last one made that has as many outputs as needed."""
+    """Return the innermost layer that predicts, as a list of at most one layer.
+
+    It is the last one created whose number of outputs is sufficient and a multiple of `groups`.
+    """
     leaves = [
         each
         for _, each in nested(layer)

@@ -1,4 +1,7 @@
-"""Names that Keras counted up ("conv2d_3"): a position in disguise, which an insertion shifts."""
+"""Automatic names of layers ("conv2d_3"), which express a position in the model.
+
+Inserting a layer shifts the numbers of all layers of its class that follow.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,19 @@ from typing import Any
 from visiongarden.backends.keras_internals import has_automatic_name
 
 Groups = dict[tuple[str, str], set[str]]
-"""Path around layers and their common name, "dense" of "dense_3" -> the names."""
+"""Names of layers by the path of the enclosing layer and the common stem, "dense" of "dense_3"."""
 
 
 def shifted(target: Any, layers: Iterable[str], source: Iterable[str]) -> set[str]:
-    """Those of the target's `layers` whose counted names cannot be trusted.
+    """Return the layers of a target whose automatic names may denote other layers in the source.
 
-    Where both sides have the same counted names side by side, they are taken for the same layers;
-    where one side has more of them, every one of them may be another's.
+    If both sides have the same automatic names in an enclosing layer, equal names are assumed to
+    denote the same layers. If one side has more of them, each name may denote another layer.
 
     Args:
-        target: the model.
-        layers: paths of its layers that have weights.
-        source: paths of the source's.
+        target: The model.
+        layers: Paths of its layers with weights.
+        source: Paths of the source's layers with weights.
     """
     layers = list(layers)
     counted = {each.name for each in target._flatten_layers() if has_automatic_name(each)}

@@ -1,4 +1,4 @@
-"""The weights of a live model: by path, and by the layer that owns them."""
+"""Access to the weights of a model in memory, by path and by the layer that owns them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from visiongarden.layers.nested import nested
 
 @dataclass(frozen=True)
 class Owned:
-    """A weight of a live model with the layer that made it."""
+    """A weight of a model in memory, with the layer that created it.
+
+    Attributes:
+        path: Path of the weight.
+        variable: The Keras variable.
+        layer: The layer that created it.
+    """
 
     path: str
     variable: Any
@@ -19,10 +25,10 @@ class Owned:
 
 
 def named_weights(model: Any) -> dict[str, Any]:
-    """Path -> variable of every weight, each once.
+    """Return the variables of all weights by path. A shared weight appears once.
 
     Raises:
-        UserError: the model has no weights yet, or two of its weights have one path.
+        UserError: If the model has no weights, or two of its weights have the same path.
     """
     found: dict[str, Any] = {}
     for weight in {id(w): w for w in model.weights}.values():
@@ -43,7 +49,7 @@ def named_weights(model: Any) -> dict[str, Any]:
 
 
 def owners(model: Any) -> dict[str, Owned]:
-    """Path -> weight and the layer that made it."""
+    """Return all weights by path, with the layers that created them."""
     paths = {id(variable): path for path, variable in named_weights(model).items()}
     found = {}
     for layer in model._flatten_layers():
@@ -55,17 +61,17 @@ def owners(model: Any) -> dict[str, Owned]:
 
 
 def by_layer_names(model: Any) -> dict[str, tuple[str, ...]]:
-    """Names of nested layers, "outer/inner" -> paths of the layer's own weights, in their order.
+    """Return the paths of each layer's weights, in order, by the names of nested layers.
 
-    Keras writes a weights file by this nesting; for most models it spells the paths themselves, but
-    a functional model inside another leaves no trace in the paths of its weights.
+    Keras structures a weights file by these names ("outer/inner"). For most models they are part of
+    the paths of the weights, but the name of a functional model inside another model is not.
     """
     paths = {id(variable): path for path, variable in named_weights(model).items()}
     found: dict[str, tuple[str, ...]] = {}
     for chain, layer in nested(model):
         own = tuple(paths[id(v)] for v in _own(layer) if id(v) in paths)
         if own:
-            # Two layers of one name side by side cannot be told apart: neither is matched.
+            # Two layers with the same name cannot be distinguished, so that neither is matched.
             found[chain] = () if chain in found else own
     return found
 

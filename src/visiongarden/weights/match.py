@@ -1,4 +1,4 @@
-"""Which weight of a source goes to which weight of a target; decides, and copies nothing."""
+"""Matching the weights of a source to the weights of a target, without copying them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,16 @@ from visiongarden.weights.torch_names import as_keras, keras_path
 
 @dataclass(frozen=True)
 class Pair:
-    """A weight of the source and the variable of the target that it goes to."""
+    """A weight of the source and the weight of the target to copy it to.
+
+    Attributes:
+        stored: The weight of the source.
+        owned: The weight of the target.
+        was_renamed: Whether a rule of `rename` changed the name.
+        convert: Function that converts the array to Keras's axis order; None if the axis order of
+            the layer is not known.
+        rows: Rows to copy, for a class output whose classes differ; None copies all elements.
+    """
 
     stored: Stored
     owned: Owned
@@ -31,22 +40,23 @@ class Pair:
     rows: Rows | None = None
 
     def shape(self) -> tuple[int, ...] | None:
-        """Shape in the target's layout, found without reading; None where that is not known."""
+        """Return the shape in the target's axis order, or None if it is not known."""
         if self.convert is None:
             return None
         try:
+            # A broadcast scalar has the shape without the memory, so that the array is not read.
             outline = np.broadcast_to(np.zeros((), np.int8), self.stored.shape)
             return tuple(self.convert(outline).shape)
         except ValueError:
             return None
 
     def conversion(self) -> str:
-        """ "float16 → float32", or "" where the types agree."""
+        """Return the conversion of the dtype, such as "float16 → float32", or "" if none."""
         own = str(keras.backend.standardize_dtype(self.owned.variable.dtype))
         return "" if own == self.stored.dtype else f"{self.stored.dtype} → {own}"
 
     def fits(self) -> bool:
-        """Whether shape and kind of number agree; an integer is no float, nor the other way."""
+        """Return whether the shapes agree, and the dtypes are equal or both floating point."""
         own = str(keras.backend.standardize_dtype(self.owned.variable.dtype))
         same_kind = own == self.stored.dtype or ("float" in own and "float" in self.stored.dtype)
         shape, wanted = self.shape(), tuple(self.owned.variable.shape)
@@ -55,7 +65,7 @@ class Pair:
         return same_kind and shape == wanted
 
     def copied(self) -> int:
-        """Number of the target's elements that come from the source."""
+        """Return the number of elements to copy."""
         whole = _size(self.owned.variable)
         if self.rows is None:
             return whole
@@ -64,7 +74,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Match:
-    """The pairs that can be copied, the report of all, and what is left of either side."""
+    """The result of matching a source to a target.
+
+    Attributes:
+        pairs: The pairs to copy.
+        report: The report of all weights.
+        left: Weights of the source without a counterpart.
+        open: Weights of the target without a counterpart.
+    """
 
     pairs: tuple[Pair, ...]
     report: TransferReport
@@ -73,10 +90,17 @@ class Match:
 
 
 def match(source: Source, target: Any, rename: Rename | None, rows: str = "name") -> Match:
-    """Pairs weights by path, and rows of class outputs as `class_rows` says.
+    """Match the weights of a source to the weights of a target by path.
+
+    Args:
+        source: The opened source.
+        target: A built model or layer.
+        rename: Rules or function that map source names to target names.
+        rows: "name" or "position"; see `class_rows`.
 
     Raises:
-        UserError: a rename fits nothing, or two weights of the source go to one of the target.
+        UserError: If a rule of `rename` matches no weight, or two weights of the source match one
+            weight of the target.
     """
     own = owners(target)
     classes = class_rows(source.class_names, target, rows)
@@ -91,6 +115,7 @@ def match(source: Source, target: Any, rename: Rename | None, rows: str = "name"
     for stored in source.weights:
         name = new_names[stored.name]
         path, by_place = _path(stored, name, own, nested)
+        # A rename expresses what the user knows about a layer, so it overrides the doubt.
         if path is not None and name == stored.name and _layer(name) in doubtful:
             counted.append(path)
             path = None
@@ -135,7 +160,7 @@ def match(source: Source, target: Any, rename: Rename | None, rows: str = "name"
 
 
 def pair(stored: Stored, owned: Owned, was_renamed: bool) -> Pair:
-    """The pair with the conversion that the source's layout asks for."""
+    """Pair two weights, with the conversion from the source's axis order to Keras's."""
     convert = as_keras(owned.path, owned.layer) if stored.torch else (lambda array: array)
     return Pair(stored, owned, was_renamed, convert)
 
@@ -143,7 +168,7 @@ def pair(stored: Stored, owned: Owned, was_renamed: bool) -> Pair:
 def _path(
     stored: Stored, name: str, own: dict[str, Owned], nested: dict[str, tuple[str, ...]]
 ) -> tuple[str | None, bool]:
-    """The target's path for a name, and whether it was found by place within its layer."""
+    """Return the target's path for a name, and whether it was matched by position in its layer."""
     if stored.torch:
         path = keras_path(name, own)
         return (path if path in own else None), False
@@ -153,7 +178,8 @@ def _path(
     layer, _, leaf = path.rpartition("/")
     weights = nested.get(layer, ())
     if not leaf.isdecimal():
-        # The weight's own name is known, and the layer's nesting is what the file spells.
+        # The name of the weight is known from the file's config. The file spells the names of the
+        # nested layers, which may differ from the path.
         same = [each for each in weights if each.rpartition("/")[2] == leaf]
         return (same[0] if len(same) == 1 else None), False
     if len(weights) != stored.siblings or stored.position >= len(weights):
@@ -162,7 +188,7 @@ def _path(
 
 
 def _layer(name: str) -> str:
-    """Path of the layer of a weight, in either spelling."""
+    """Return the path of a weight's layer; the name may be separated by slashes or by dots."""
     path = name if "/" in name else name.replace(".", "/")
     return path.rpartition("/")[0]
 

@@ -1,4 +1,4 @@
-"""A rename that can be told from names and shapes alone, or none."""
+"""Proposing a rename for weights that were not matched, from names and shapes alone."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ _FEWEST = 2
 
 
 def proposed(left: Sequence[Stored], free: Sequence[Owned]) -> dict[str, str]:
-    """Start of the source's names -> start of the target's paths, where only one answer is right.
+    """Propose rules that replace the start of source names, if only one answer is possible.
 
-    A start is proposed where every weight below it, at least two, has its partner of the same
-    rest of the name and the same shape below the other start, none is left over on either side,
-    and no other start would do. Nothing is applied: a person decides.
+    A rule is proposed if the weights below both prefixes, at least two on each side, correspond one
+    to one with equal remaining names and shapes, and no other prefix fits. The rules are not
+    applied; they become part of an error message, and the user decides.
 
     Args:
-        left: what the source has and the target lacks.
-        free: what the target has and the source lacks.
+        left: Weights of the source without a counterpart in the target.
+        free: Weights of the target without a counterpart in the source.
+
+    Returns:
+        Prefixes of the target's paths by prefix of the source's names.
     """
     left = [stored for stored in left if stored.position is None]
     if not left or not free or len(left) * len(free) > _MOST_PAIRS:
@@ -40,7 +43,7 @@ def proposed(left: Sequence[Stored], free: Sequence[Owned]) -> dict[str, str]:
 
 
 def _candidates(left: Sequence[Stored], free: Sequence[Owned]) -> Iterable[tuple[str, str]]:
-    """Pairs of starts, those that the most weights speak for first."""
+    """Return pairs of prefixes that make a pair of weights match, the most frequent ones first."""
     votes: Counter[tuple[str, str]] = Counter()
     for stored in left:
         steps = _steps(stored.name)
@@ -51,7 +54,11 @@ def _candidates(left: Sequence[Stored], free: Sequence[Owned]) -> Iterable[tuple
 
 
 def _starts(name: str, steps: list[str], path: list[str]) -> Iterator[tuple[str, str]]:
-    """Starts after which both names go on alike; the last step, the weight's own, counts as so."""
+    """Yield the prefixes that remain after removing the common segments at the end of both names.
+
+    The last segment, the name of the weight itself, always counts as common, because PyTorch and
+    Keras name weights differently.
+    """
     alike = 1
     while alike < min(len(steps), len(path)) and steps[-alike - 1] == path[-alike - 1]:
         alike += 1
@@ -84,5 +91,5 @@ def _steps(name: str) -> list[str]:
 
 
 def _start(name: str, count: int) -> str:
-    """The first `count` steps, spelled as in the name."""
+    """Return the first `count` segments of a name with their original separators."""
     return "".join(re.split(r"([/.])", name)[: max(0, 2 * count - 1)])

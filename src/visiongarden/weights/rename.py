@@ -1,4 +1,4 @@
-"""Renames: what a source calls a weight -> what the target calls it."""
+"""Rules that rename the weights of a source to the names of the target."""
 
 from __future__ import annotations
 
@@ -8,22 +8,30 @@ from collections.abc import Callable, Iterable, Mapping
 from visiongarden.errors import UserError, nearest
 
 Rename = Mapping[str, str] | Callable[[str], str]
-"""Rules, applied one after the other, or a function from name to name."""
+"""Rules from old to new prefix, applied in order, or a function from name to name."""
 
 _STAR = r"\*\*|\*"
 _STARS = {"*": r"([^/.]+)", "**": r"([^/.]+(?:[/.][^/.]+)*?)", "/": "[/.]", ".": "[/.]"}
 
 
 def renamed(names: Iterable[str], rename: Rename | None) -> dict[str, str]:
-    """Name -> new name.
+    """Apply a rename to names of weights.
 
-    A rule `"old": "new"` replaces the start of a name, whole steps of it: `"model.0": "stem"` turns
-    "model.0.weight" into "stem.weight" and leaves "model.01.weight". `*` stands for a step or for
-    a part of one, `**` for one or more steps; the new start takes them up in the same order. `""`
-    stands before every name: `"": "backbone"` puts a step in front.
+    A rule `"old": "new"` replaces a prefix of whole segments: `"model.0": "stem"` turns
+    "model.0.weight" into "stem.weight" and does not match "model.01.weight". `*` matches one
+    segment or a part of it, `**` one or more segments; wildcards in the new prefix are replaced by
+    the matches in order. The empty prefix matches every name: `"": "backbone"` prepends a segment.
+
+    Args:
+        names: Names of the source's weights.
+        rename: Rules, a function, or None.
+
+    Returns:
+        The new names by old name.
 
     Raises:
-        UserError: a rule fits no name, or has more stars on the right than on the left.
+        UserError: If a rule matches no name, or has more wildcards in the new prefix than in the
+            old one.
     """
     found = {name: name for name in names}
     if rename is None:
@@ -44,10 +52,10 @@ def renamed(names: Iterable[str], rename: Rename | None) -> dict[str, str]:
 
 
 def rules(written: Iterable[str]) -> dict[str, str]:
-    """Rules from texts "old=new".
+    """Parse rules written as "old=new".
 
     Raises:
-        UserError: a text without "=", or one start twice.
+        UserError: If a text contains no "=", or a prefix is duplicate.
     """
     found: dict[str, str] = {}
     for text in written:
@@ -70,6 +78,7 @@ def _rule(old: str, new: str) -> Callable[[str], str]:
             f"the rename {old!r} = {new!r} has more stars on the right than on the left",
             fix="each star on the right takes what a star on the left stood for",
         )
+    # "/" and "." in a rule match each other, so that one rule covers names of PyTorch and Keras.
     pieces = [piece for piece in re.split(rf"({_STAR}|[/.])", old) if piece]
     pattern = "".join(_STARS.get(piece) or re.escape(piece) for piece in pieces)
     compiled = re.compile(pattern + r"(?:([/.]).*)?" if old else r"()(.*)", re.DOTALL)

@@ -1,4 +1,4 @@
-"""What a transfer did, as a value and as a table."""
+"""The report of a weight transfer, as a value and as a table."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ if TYPE_CHECKING:
 _WIDTH, _LISTED = 100, 8
 
 BODY = ("backbone", "decoder")
-"""Parts that a transfer must cover; the head's size follows the number of classes."""
+"""Parts whose coverage is checked. A head is excluded because its size depends on the classes."""
 
 
 @dataclass(frozen=True)
 class Weight:
-    """A weight of one side alone; `path` is the source's own name there."""
+    """A weight that only one side has.
+
+    Attributes:
+        path: Path in the target, or name in the source.
+        parameters: Number of elements.
+    """
 
     path: str
     parameters: int
@@ -29,12 +34,13 @@ class Moved:
     """A weight that was copied.
 
     Attributes:
-        source: its name in the source.
-        path: its path in the target.
-        parameters: number of elements that were copied.
-        conversion: "float16 → float32", or "" where the type is the same.
-        fresh: number of the target's elements that were not: rows of classes that are new.
-        unused: number of the source's elements of classes that the target lacks.
+        source: Name in the source.
+        path: Path in the target.
+        parameters: Number of elements that were copied.
+        conversion: Conversion of the dtype, such as "float16 → float32"; "" if there was none.
+        fresh: Number of elements of the target that were not copied: rows of new classes.
+        unused: Number of elements of the source that were not copied: rows of classes that the
+            target lacks.
     """
 
     source: str
@@ -47,15 +53,15 @@ class Moved:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """A weight that both sides have and that was not copied.
+    """A weight that both sides have, but that was not copied because shape or dtype differ.
 
     Attributes:
-        source: its name in the source.
-        path: its path in the target.
-        received: shape and type in the source, in Keras's layout where that is known.
-        wanted: shape and type in the target.
-        parameters: number of elements in the target.
-        source_parameters: number of elements in the source.
+        source: Name in the source.
+        path: Path in the target.
+        received: Shape and dtype in the source, with Keras's axis order if it is known.
+        wanted: Shape and dtype in the target.
+        parameters: Number of elements in the target.
+        source_parameters: Number of elements in the source.
     """
 
     source: str
@@ -68,27 +74,27 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class TransferReport:
-    """What a transfer did; `str(report)` is text of at most 100 columns, rich prints it as a table.
+    """Report of a weight transfer.
 
-    Every weight of both sides stands in exactly one of the lists. Parameters are elements of all
-    weights, moving means and variances among them.
+    Every weight of both sides is in exactly one of the lists. Parameters are the elements of all
+    weights, including moving means and variances. `str(report)` is a text of at most 100 columns;
+    `rich` prints the report as a table.
 
     Attributes:
-        source: what the weights come from.
-        target: what they go to.
-        copied: under the same path.
-        renamed: under a path that a rename gave.
-        differs: on both sides, of another shape or kind of number; not copied.
-        only_in_source: left over there.
-        only_in_target: kept as they were.
-        ignored: entries of the source that are no weights.
-        by_position: paths whose layer was found by name, and they in it by place, because the
-            source numbers a layer's weights.
-        counted: paths that were not copied because their layer has a name that Keras counted up
-            ("conv2d_3"), and the two sides count differently.
-        parts: names of the target's parts, where it is made of parts.
-        classes: how the rows of class outputs were matched; "" where both sides have the same
-            classes.
+        source: Label of the source.
+        target: Label of the target.
+        copied: Weights copied to the same path.
+        renamed: Weights copied to a path that a rule of `rename` produced.
+        differs: Weights of both sides that were not copied because shape or dtype differ.
+        only_in_source: Weights of the source without a counterpart in the target.
+        only_in_target: Weights of the target without a counterpart, which were not changed.
+        ignored: Names of entries of the source that are not weights.
+        by_position: Paths of weights that were matched by their position within a layer of the
+            same name, because the source numbers the weights of a layer.
+        counted: Paths of weights that were not copied because their layers have automatic names
+            ("conv2d_3") that differ between the two sides.
+        parts: Names of the target's parts; empty if the target is not made of parts.
+        classes: How the rows of class outputs were matched; "" if both sides have the same classes.
     """
 
     source: str
@@ -106,20 +112,20 @@ class TransferReport:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Paths of the target that were copied to."""
+        """Return the paths of all target weights that were copied."""
         return tuple(moved.path for moved in (*self.copied, *self.renamed))
 
     @property
     def share_by_part(self) -> dict[str, float]:
-        """Part of the target -> share of its parameters that were copied to, 0 to 1."""
+        """Return the fraction of copied parameters, 0 to 1, by part of the target."""
         return {part: self._share_of((part,)) for part in self.parts if any(self._within((part,)))}
 
     @property
     def coverage(self) -> float:
-        """Share of the parameters of backbone and decoder that were copied to, 0 to 1.
+        """Return the fraction of copied parameters of backbone and decoder, 0 to 1.
 
-        A head follows the number of classes, which a transfer as a rule changes. A target that is
-        not made of parts counts as a whole.
+        The head is excluded because its size depends on the number of classes, which usually
+        differs. For a target that is not made of parts, this is `share_of_target`.
         """
         return self._share_of(BODY) if self.parts else self.share_of_target
 
@@ -128,7 +134,7 @@ class TransferReport:
         return copied / (copied + lost) if copied + lost else 1.0
 
     def _within(self, parts: tuple[str, ...]) -> tuple[int, int]:
-        """Parameters of some parts that were copied to, and that were not."""
+        """Return the numbers of parameters of some parts that were copied, and that were not."""
         moved = [m for m in (*self.copied, *self.renamed) if within(m.path, parts)]
         lost = sum(m.fresh for m in moved)
         lost += sum(each.parameters for each in self.differs if within(each.path, parts))
@@ -137,19 +143,19 @@ class TransferReport:
 
     @property
     def share_of_target(self) -> float:
-        """Share of the target's parameters that were copied to, 0 to 1."""
+        """Return the fraction of the target's parameters that were copied, 0 to 1."""
         lost = sum(each.parameters for each in self.differs) + self.fresh
         return self._share(lost + sum(each.parameters for each in self.only_in_target))
 
     @property
     def share_of_source(self) -> float:
-        """Share of the source's parameters that were copied, 0 to 1."""
+        """Return the fraction of the source's parameters that were copied, 0 to 1."""
         left = sum(each.source_parameters for each in self.differs) + self._unused
         return self._share(left + sum(each.parameters for each in self.only_in_source))
 
     @property
     def fresh(self) -> int:
-        """Number of elements in rows of new classes, which keep the target's own numbers."""
+        """Return the number of elements in rows of new classes, which were not changed."""
         return sum(moved.fresh for moved in (*self.copied, *self.renamed))
 
     @property
@@ -242,7 +248,7 @@ def _largest(weights: tuple[Weight, ...]) -> list[str]:
 
 
 def within(path: str, parts: tuple[str, ...]) -> bool:
-    """Whether a weight belongs to one of the parts."""
+    """Return whether a weight belongs to one of the parts."""
     return path.split("/")[0] in parts
 
 

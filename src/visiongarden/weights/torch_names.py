@@ -1,4 +1,4 @@
-"""PyTorch's names and axes for weights, as Keras's."""
+"""Conversion of PyTorch's weight names and axis orders to those of Keras."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 IGNORED = frozenset({"num_batches_tracked"})
-"""Counters of PyTorch's batch normalisation, which no Keras layer has."""
+"""Names of entries to skip: counters of PyTorch's batch normalization, which Keras lacks."""
 
 _NAMES = {
     "weight": ("kernel", "gamma", "embeddings", "alpha"),
@@ -25,20 +25,23 @@ _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 
 
 def looks_like_torch(name: str) -> bool:
-    """Whether a name is spelled as in a state dict: dots, and one of PyTorch's leaf names."""
+    """Return whether a name looks like one of a PyTorch state dict.
+
+    Such a name contains no slash and ends in one of PyTorch's names of parameters and buffers.
+    """
     return "/" not in name and name.rsplit(".", 1)[-1] in _NAMES
 
 
 def keras_path(name: str, layers: Mapping[str, Any]) -> str:
-    """A state dict's name (renamed, perhaps with slashes) as the path of a Keras weight.
+    """Convert a name of a state dict to the path of a Keras weight.
 
     Args:
-        name: "model.0.conv.weight" or "backbone/stem/conv.weight".
-        layers: paths of the target's weights.
+        name: Name after renaming, such as "model.0.conv.weight" or "backbone/stem/conv.weight".
+        layers: The target's weights by path.
 
     Returns:
-        The path; the name with slashes, where the target has none or more than one that could
-        be meant.
+        The path of the target's weight. If there is no such weight, or more than one candidate, the
+        name with slashes.
     """
     layer, _, leaf = name.replace(".", "/").rpartition("/")
     prefix = f"{layer}/" if layer else ""
@@ -47,14 +50,22 @@ def keras_path(name: str, layers: Mapping[str, Any]) -> str:
 
 
 def as_keras(path: str, layer: Any) -> Callable[[Any], Any] | None:
-    """How an array of PyTorch's layout becomes one of Keras's, for a weight of `layer`.
+    """Return the function that converts an array from PyTorch's axis order to that of Keras.
 
-    Convolutions (out, in, height, width) -> (height, width, in, out); transposed ones (in, out,
-    height, width) -> (height, width, out, in); depthwise (in · multiplier, 1, height, width) ->
-    (height, width, in, multiplier); linear (out, in) -> (in, out). Vectors and embeddings stay.
+    The conversion depends on the layer:
+
+    - convolution: (out, in, height, width) to (height, width, in, out)
+    - transposed convolution: (in, out, height, width) to (height, width, out, in)
+    - depthwise convolution: (in * multiplier, 1, height, width) to (height, width, in, multiplier)
+    - dense: (out, in) to (in, out)
+    - vectors and embeddings are not changed
+
+    Args:
+        path: Path of the Keras weight.
+        layer: Layer that the weight belongs to.
 
     Returns:
-        A function on arrays; None where the layer's layout is not known.
+        A function from array to array, or None if the axis order of the layer is not known.
     """
     if path.rpartition("/")[2] != "kernel":
         return lambda array: array
@@ -75,7 +86,7 @@ def _depthwise(array: Any, multiplier: int) -> Any:
 
 
 def _axes_reversed(array: Any) -> Any:
-    """(first, second, cells ...) -> (cells ..., second, first)."""
+    """Transpose (first, second, *sides) to (*sides, second, first)."""
     if array.ndim < 3:
         return array
     return np.transpose(array, (*range(2, array.ndim), 1, 0))

@@ -1,4 +1,4 @@
-"""`transfer`: weights go from one model to another by path, all that were decided or none."""
+"""`transfer`: copying weights from a file or model to a model by path, completely or not at all."""
 
 from __future__ import annotations
 
@@ -26,33 +26,47 @@ def transfer(
     layout: str = "auto",
     class_rows: str = "name",
 ) -> TransferReport:
-    """Copies weights into `target` by path, never by position; nothing changes where it fails.
+    """Copy weights into `target` by path, never by position.
 
-    A PyTorch source's names and axes become Keras's: "stem.conv.weight" (out, in, height, width)
-    goes to "stem/conv/kernel" (height, width, in, out), "weight" and "running_mean" of a norm to
-    "gamma" and "moving_mean". A weights file of Keras (`.weights.h5`, or a `.keras` file of another
-    program) names layers and numbers the weights in each; such a weight is found by the names of
-    its layer, and the report says so. Layers without a name of their own, which Keras counts up
-    ("conv2d_3"), are matched only where both sides have the same of them side by side.
+    The target is not changed if an error is raised.
 
-    Where both sides name their classes, each class's row of the class outputs goes to the class of
-    its name; new classes keep the target's numbers. Class outputs are left out, and the report says
-    so, where a side does not name its classes, or the two have no name in common.
+    Names and axes of PyTorch weights are converted to those of Keras: "stem.conv.weight" of shape
+    (out, in, height, width) becomes "stem/conv/kernel" of shape (height, width, in, out), and
+    "weight" and "running_mean" of a batch normalization become "gamma" and "moving_mean".
+
+    Files that Keras writes (`.weights.h5`, or a `.keras` file that visiongarden did not write)
+    contain the names of layers, but only numbers for the weights within a layer. Such a weight is
+    matched by the name of its layer and its position in the layer, and the report lists it. Layers
+    with automatic names ("conv2d_3") are matched only if both sides have the same automatic names
+    in the enclosing layer, because the numbers depend on the position in the model.
+
+    If source and target both have class names, each class's row of the class outputs is copied to
+    the class of the same name, and new classes keep the weights of the target. If one side has no
+    class names, or they have no name in common, class outputs are not copied and the report
+    contains a note.
 
     Args:
-        source: a `.keras`, `.weights.h5`, `.safetensors`, `.pt` or `.pth` file, a live model, or a
-            mapping name -> array. Files run no code, and the source's classes are not needed.
-        target: a built model or layer.
-        rename: `{"model.0": "backbone/stem", "**/bn": "**/norm"}`: rules for the start of a
-            source's name, in whole steps, applied one after the other; or a function name -> name.
-        at_least: least share of the parameters of backbone and decoder that must be copied, 0 to
-            1; of a target that is not made of parts, of all its parameters.
-        layout: whose names and axes the source has, "keras" or "torch"; "auto" decides by name.
-        class_rows: "name" as above, or "position": row i goes to row i, whatever the names are.
+        source: A `.keras`, `.weights.h5`, `.safetensors`, `.pt` or `.pth` file, a model or layer,
+            or a mapping from names to arrays. No code in a file is executed, and the classes of the
+            source's layers are not needed.
+        target: A built model or layer.
+        rename: Rules that replace the start of a source name by whole segments, applied in order,
+            such as `{"model.0": "backbone/stem", "**/bn": "**/norm"}`; or a function from name to
+            name.
+        at_least: Minimum fraction of the parameters of backbone and decoder that must be copied,
+            0 to 1. For a target that is not made of parts, the fraction of all parameters.
+        layout: Naming and axis order of the source, "keras" or "torch"; "auto" decides by each
+            name.
+        class_rows: "name" to match rows of class outputs by class name, or "position" to copy row i
+            to row i whatever the class names are.
+
+    Returns:
+        A report of all weights of both sides.
 
     Raises:
-        UserError: the source does not open or is damaged, a rename fits nothing, or fewer
-            parameters than `at_least` would be copied; names the largest that are missing.
+        UserError: If the source cannot be opened or is damaged, a rule of `rename` matches no
+            weight, or less than `at_least` would be copied. In the last case the message names the
+            largest missing weights.
 
     Example:
         >>> report = transfer("cells.keras", model, at_least=0.8)
@@ -69,6 +83,7 @@ def transfer(
         found = match(opened, target, rename, class_rows)
         _refuse_less(found, at_least)
         opened.verify()
+        # All checks run before the first assignment, so that a failure leaves the target unchanged.
         for pair in found.pairs:
             _refuse_overflow(pair)
         for pair in found.pairs:
@@ -85,19 +100,23 @@ def transfer_file(
     layout: str = "auto",
     class_rows: str = "name",
 ) -> TransferReport:
-    """As `transfer`, from file to file: opens `target`, and saves it with its new weights.
+    """Load a model, transfer weights into it, and save it to another file.
 
     Args:
-        source: a file of weights.
-        target: a `.keras` file whose model takes them.
-        output: the `.keras` file to write.
-        rename: as in `transfer`.
-        at_least: as in `transfer`.
-        layout: as in `transfer`.
-        class_rows: as in `transfer`.
+        source: Path of the file that contains the weights.
+        target: Path of the `.keras` file with the model.
+        output: Path of the `.keras` file to write.
+        rename: As for `transfer`.
+        at_least: As for `transfer`.
+        layout: As for `transfer`.
+        class_rows: As for `transfer`.
+
+    Returns:
+        The report of the transfer.
 
     Raises:
-        UserError: as `transfer`; `output` is not written then.
+        UserError: As for `transfer`, or if `output` does not end in ".keras". No file is written
+            then.
     """
     output = Path(output)
     if output.suffix != ".keras":
@@ -118,12 +137,12 @@ def _values(pair: Pair) -> Any:
         own = np.array(keras.ops.convert_to_numpy(keras.ops.cast(pair.owned.variable, "float32")))
         own[..., pair.rows.to] = np.asarray(values, np.float32)[..., pair.rows.from_]
         return own
-    # JAX may keep the memory that it is given, which here is a file or an array of the caller's.
+    # JAX may keep a reference to the memory, which here belongs to a file or to the caller.
     return np.array(values) if keras.backend.backend() == "jax" else values
 
 
 def _refuse_overflow(pair: Pair) -> None:
-    """Raises where a number of the source is too large for a float16 of the target."""
+    """Raise an error if a value of the source would overflow in a float16 weight of the target."""
     if not pair.conversion().endswith("→ float16"):
         return
     values = np.asarray(pair.stored.read()).astype(np.float64)

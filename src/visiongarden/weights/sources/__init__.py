@@ -1,4 +1,4 @@
-"""Where weights come from: each file here opens one kind of source and reads no value yet."""
+"""Sources of weights: one module per file format. Opening a source reads no values."""
 
 from visiongarden.weights.sources.open import open_source
 from visiongarden.weights.sources.stored import Source, Stored

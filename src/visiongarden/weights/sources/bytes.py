@@ -1,4 +1,4 @@
-"""Bytes of a file as arrays, without a copy; members of an archive and their checksums."""
+"""Arrays backed by the bytes of a file, and members of ZIP archives with their checksums."""
 
 from __future__ import annotations
 
@@ -23,24 +23,38 @@ _NEW_TYPES = {"bfloat16": ml_dtypes.bfloat16}
 
 
 def mapped(path: Path) -> np.ndarray:
-    """A file's bytes as they are needed; writable for libraries that ask for it, never written."""
+    """Map a file into memory as an array of bytes, so that only the bytes used are read."""
     if not path.stat().st_size:
         return np.zeros(0, np.uint8)
+    # Copy-on-write, because some libraries accept only writable memory. The file never changes.
     return np.memmap(path, np.uint8, mode="c")
 
 
 def array_at(data: np.ndarray, start: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """The array that lies at `start`, as a view.
+    """Return a view of the bytes at `start` as an array.
+
+    Args:
+        data: Bytes of the file.
+        start: Offset of the array in bytes.
+        shape: Shape of the array.
+        dtype: NumPy's name of the dtype, or "bfloat16".
 
     Raises:
-        ValueError: it reaches beyond the end.
+        ValueError: If the array extends beyond the end of the data.
     """
     return np.ndarray(shape, np.dtype(_NEW_TYPES.get(dtype, dtype)), buffer=data, offset=start)
 
 
 @dataclass(frozen=True)
 class Span:
-    """Where an archive's uncompressed member lies in the file, and its CRC-32 by the directory."""
+    """Location of an uncompressed member of an archive.
+
+    Attributes:
+        name: Name of the member.
+        start: Offset of its bytes in the file.
+        size: Number of bytes.
+        crc: CRC-32 that the archive's directory specifies.
+    """
 
     name: str
     start: int
@@ -49,13 +63,19 @@ class Span:
 
 
 def span_of(data: np.ndarray, member: zipfile.ZipInfo) -> Span | None:
-    """Where a member's bytes lie; None where it is compressed or encrypted.
+    """Locate a member's bytes in a ZIP archive.
+
+    Returns:
+        The location, or None if the member is compressed or encrypted.
 
     Raises:
-        BadZipFile: there is no such member at its place.
+        BadZipFile: If the member is not at the offset that the directory specifies, or extends
+            beyond the end of the file.
     """
     if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
         return None
+    # The local header may have a longer extra field than the directory. Its length is needed, and
+    # `zipfile` offers no public access to it.
     header = bytes(data[member.header_offset : member.header_offset + 30])
     if len(header) < 30 or header[:4] != b"PK\x03\x04":
         raise zipfile.BadZipFile(f"{member.filename} is not where the directory says")
@@ -67,7 +87,11 @@ def span_of(data: np.ndarray, member: zipfile.ZipInfo) -> Span | None:
 
 
 def check_spans(path: Path, data: np.ndarray, spans: Iterable[Span]) -> None:
-    """Raises a `UserError` where a member's bytes do not have the checksum of the directory."""
+    """Verify the checksums of an archive's members.
+
+    Raises:
+        UserError: If the bytes of a member do not have the CRC-32 that the directory specifies.
+    """
     wrong = [span.name for span in spans if _crc(data, span.start, span.size) != span.crc]
     if wrong:
         raise UserError(
@@ -84,7 +108,7 @@ def _crc(data: np.ndarray, start: int, size: int) -> int:
 
 
 def crcs(arrays: list[np.ndarray]) -> list[int]:
-    """CRC-32 of each array's values, on several threads."""
+    """Compute the CRC-32 of each array's values in several threads; zlib releases the GIL."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         return list(pool.map(lambda array: zlib.crc32(_contiguous(array)), arrays))
 
@@ -94,30 +118,30 @@ def _contiguous(array: np.ndarray) -> Any:
 
 
 class Window(io.RawIOBase):
-    """A part of a file as a file of its own, to be read only."""
+    """Read-only file object on a part of another file."""
 
     def __init__(self, data: np.ndarray, start: int, size: int) -> None:
         self._data, self._place = memoryview(data)[start : start + size], 0  # type: ignore[arg-type]
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Moves to a place, counted from the start, from here or from the end."""
+        """Set the position relative to the start, the current position or the end."""
         self._place = offset + {0: 0, 1: self._place, 2: len(self._data)}[whence]
         return self._place
 
     def tell(self) -> int:
-        """The place now."""
+        """Return the current position."""
         return self._place
 
     def readinto(self, buffer: Any) -> int:
-        """Fills `buffer` as far as there are bytes."""
+        """Read bytes into `buffer`, and return their number."""
         view = memoryview(buffer).cast("B")
         part = self._data[self._place : self._place + len(view)]
         view[: len(part)] = part

@@ -1,4 +1,4 @@
-"""Arrays of a Keras weights file, with the names of the layers around each."""
+"""Reading the arrays of a Keras weights file with the names of their layers."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ _NOT_WEIGHTS = frozenset({"optimizer", "seed_generator"})
 
 @dataclass(frozen=True)
 class Array:
-    """One array: the layer that it belongs to by names, "outer/inner", and its key there.
+    """One array of a weights file.
 
     Attributes:
-        layer: names of the nested layers, containers left out.
-        key: "0", "1", ... where the layer numbers its weights, as nearly all do.
-        siblings: number of arrays of the layer.
-        shape: of the array.
-        dtype: of the array.
-        read: gives the array.
+        layer: Names of the nested layers, "outer/inner", without containers.
+        key: Name within the layer: "0", "1", ... if the layer numbers its weights, as nearly all
+            layers do.
+        siblings: Number of arrays of the layer.
+        shape: Shape of the array.
+        dtype: Name of the array's dtype.
+        read: Function that returns the array.
     """
 
     layer: str
@@ -45,23 +46,24 @@ class Array:
 def arrays_in(
     path: Path, data: np.ndarray, start: int, size: int, named: bool = True
 ) -> list[Array]:
-    """Every array of the HDF5 file that lies in `data`, but those of the optimiser.
+    """List the arrays of an HDF5 weights file, except those of the optimizer and of seeds.
 
     Args:
-        path: for messages.
-        data: bytes of the file around it.
-        start: where the HDF5 file starts.
-        size: its length in bytes.
-        named: whether layers' names are wanted, which costs more than the rest.
+        path: Path for messages.
+        data: Bytes of the file that contains the HDF5 file, such as a `.keras` archive.
+        start: Offset of the HDF5 file.
+        size: Length of the HDF5 file in bytes.
+        named: Whether to read the names of layers, which takes longer than everything else.
 
     Raises:
-        UserError: links out of the file, arrays larger than it, or no HDF5 file.
+        UserError: If the data are not a valid HDF5 file written by Keras 3, or the file contains
+            links or arrays larger than the file.
     """
     walk = _Walk(path, data, start, size, named)
     try:
         with h5py.File(Window(data, start, size), "r") as file:
             walk.group(file.id, ())
-    except Exception as error:  # h5py's calls raise whatever damage makes them raise
+    except Exception as error:  # A damaged file makes h5py raise errors of many types.
         if isinstance(error, UserError):
             raise
         raise UserError(
@@ -74,7 +76,10 @@ def arrays_in(
 
 
 class _Walk:
-    """Goes through a file by HDF5's own calls: h5py's objects cost more than the arrays' bytes."""
+    """Traversal of an HDF5 file with h5py's low-level API.
+
+    Creating h5py's high-level objects takes longer than reading the bytes of the arrays.
+    """
 
     def __init__(self, path: Path, data: np.ndarray, start: int, size: int, named: bool) -> None:
         self.named = named
@@ -84,7 +89,8 @@ class _Walk:
         self.unpacked = 0
 
     def group(self, group: Any, chain: tuple[str, ...], depth: int = 0) -> None:
-        """Walks a group; Keras keeps a layer's own arrays in its group "vars"."""
+        """Traverse a group. Keras stores a layer's own arrays in its subgroup "vars"."""
+        # Hard links can make a group its own descendant.
         address = h5py.h5o.get_info(group).addr
         if address in self.seen or len(self.seen) > _MOST_ARRAYS or depth > _MAX_DEPTH:
             raise UserError(f"{self.path}: the groups of the file are no tree")
@@ -104,7 +110,10 @@ class _Walk:
                 self.group(item, (*chain, own) if own else chain, depth + 1)
 
     def items(self, group: Any) -> Iterator[tuple[str, Any]]:
-        """Name and object of each entry; refuses links to elsewhere."""
+        """Yield the name and object of each entry of a group; raise an error for links.
+
+        An external link could refer to any file of the user.
+        """
         for name in group:
             text = name.decode()
             if group.links.get_info(name).type != h5py.h5l.TYPE_HARD:
@@ -112,7 +121,7 @@ class _Walk:
             yield text, h5py.h5o.open(group, name)
 
     def arrays(self, group: Any, layer: str) -> None:
-        """The arrays of one layer."""
+        """Collect the arrays of one layer, after validating their types and sizes."""
         inside = dict(self.items(group))
         for key, item in inside.items():
             if not isinstance(item, h5py.h5d.DatasetID):
@@ -120,7 +129,7 @@ class _Walk:
             shape, dtype, plan = item.shape, item.dtype, item.get_create_plist()
             layout = plan.get_layout()
             size = math.prod(shape) * dtype.itemsize
-            # Other filters than HDF5's own are plugins: libraries that it looks for and loads.
+            # For filters other than these, HDF5 searches for a shared library and loads it.
             filters = {plan.get_filter(i)[0] for i in range(plan.get_nfilters())}
             whole = layout != h5py.h5d.CHUNKED
             if (
@@ -142,11 +151,12 @@ class _Walk:
             self.found.append(Array(layer, key, len(inside), shape, name, read))
 
     def reader(self, item: Any, place: int | None, size: int, dtype: str) -> Callable[[], Any]:
-        """How to read an array: where it lies in one piece, as a view of the file."""
+        """Return a function that reads an array: as a view of the file if it is contiguous."""
         shape = item.shape
         if place is None:
-            # Compressed or in pieces, which Keras does not write: rare, so read at once, but not
-            # without bounds: a file of 9 MB can claim 8 GB of fill values.
+            # Keras writes neither compressed nor chunked arrays, so they are rare and are read
+            # immediately. The total is limited, because a file of 9 MB can declare 8 GB of fill
+            # values.
             self.unpacked += size
             if self.unpacked > _UNPACKED + _RATIO * self.size:
                 raise UserError(
@@ -163,7 +173,7 @@ class _Walk:
 
 
 def _layer_name(group: Any, otherwise: str) -> str:
-    """The layer's name; "" for a container, which holds layers and is none."""
+    """Return the name of a group's layer; "" for a container, such as a list of layers."""
     if b"vars" not in group:
         return ""
     own = h5py.h5o.open(group, b"vars")
@@ -173,6 +183,7 @@ def _layer_name(group: Any, otherwise: str) -> str:
 
 
 def _is_bfloat16(item: Any) -> bool:
+    # HDF5 has no bfloat16. Keras stores the bytes as another type, and "bfloat16" as an attribute.
     if item.dtype.itemsize != 2 or not h5py.h5a.exists(item, b"dtype"):
         return False
     return bool(h5py.Dataset(item).attrs["dtype"] == "bfloat16")

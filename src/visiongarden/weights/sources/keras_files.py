@@ -1,4 +1,4 @@
-"""`.keras` archives and `.weights.h5` files, read without building the model that wrote them."""
+"""Reading `.keras` and `.weights.h5` files without building their model."""
 
 from __future__ import annotations
 
@@ -21,16 +21,33 @@ _WEIGHTS, _CONFIG = "model.weights.h5", "config.json"
 
 @contextmanager
 def open_weights_h5(path: Path, layout: str) -> Iterator[Source]:
-    """Opens what `model.save_weights` wrote: layers' names, and numbers for their weights."""
+    """Open a `.weights.h5` file, which names the layers and numbers their weights.
+
+    Args:
+        path: Path of the file.
+        layout: Not used; the layout is Keras's.
+
+    Raises:
+        UserError: If the file is not a valid weights file.
+    """
     data = mapped(path)
     yield Source(str(path), tuple(_numbered(arrays_in(path, data, 0, len(data)), {})))
 
 
 @contextmanager
 def open_keras(path: Path, layout: str) -> Iterator[Source]:
-    """Opens a `.keras` file, with the weights' paths where the file was written by visiongarden.
+    """Open a `.keras` file.
 
-    No class that the file names needs to be registered: only numbers are read.
+    If visiongarden wrote the file, its manifest contains the paths of the weights. Otherwise their
+    names are taken from the config where possible. The classes of the model need not be registered.
+
+    Args:
+        path: Path of the file.
+        layout: Not used; the layout is Keras's.
+
+    Raises:
+        ModelFileError: If the file is not a complete `.keras` archive, or is damaged.
+        UserError: If the weights in the archive are invalid.
     """
     data = mapped(path)
     try:
@@ -42,7 +59,7 @@ def open_keras(path: Path, layout: str) -> Iterator[Source]:
             config = json_member(path, archive, _CONFIG)
     except UserError:
         raise
-    except Exception as error:  # a damaged archive raises whatever is damaged
+    except Exception as error:  # A damaged archive makes zipfile raise errors of many types.
         raise ModelFileError(
             f"{path} is not a whole model file",
             rule=f"a .keras archive with {_WEIGHTS} and {_CONFIG}",
@@ -64,7 +81,7 @@ def open_keras(path: Path, layout: str) -> Iterator[Source]:
 
 
 def _class_names(config: Any) -> tuple[str, ...] | None:
-    """Names of the classes in a model's config, or None."""
+    """Return the class names in a model's config, or None if there are none."""
     for key in ("config", "class_map", "names"):
         config = config.get(key) if isinstance(config, dict) else None
     if not isinstance(config, list) or not all(isinstance(name, str) for name in config):
@@ -75,7 +92,10 @@ def _class_names(config: Any) -> tuple[str, ...] | None:
 def _by_manifest(
     path: Path, manifest: Any, arrays: list[Array], class_names: tuple[str, ...] | None
 ) -> Source:
-    """Finds each path's array by the checksum of its values, which no order can deceive."""
+    """Find the array of each path by the shape and checksum in the manifest.
+
+    Unlike the numbers in the file, this does not depend on any order of layers or weights.
+    """
     entries = manifest.get("weights") if isinstance(manifest, dict) else None
     if not isinstance(entries, dict) or not all(map(_sound, entries.values())):
         raise ModelFileError(f"{path}: {MANIFEST} does not list the weights")
@@ -85,7 +105,7 @@ def _by_manifest(
     found, lost = [], []
     for name, (shape, dtype, crc) in entries.items():
         same = by_content.get((tuple(shape), crc), [])
-        # Several arrays of one content: any of them is right.
+        # If several arrays have equal values, any of them can be used.
         if same and same[0].dtype == dtype:
             found.append(Stored(name, tuple(shape), dtype, same[0].read))
         else:
@@ -112,7 +132,10 @@ def _sound(entry: Any) -> bool:
 
 
 def _numbered(arrays: list[Array], names: dict[str, tuple[str, ...]]) -> Iterator[Stored]:
-    """Arrays under their layer's name; the weight's own name comes from the config, if it can."""
+    """Yield arrays under the names of their layers.
+
+    The last segment is the name of the weight if the config determines it, otherwise its number.
+    """
     for array in arrays:
         position = int(array.key) if array.key.isdecimal() and len(array.key) < 6 else None
         own = names.get(array.layer, ())

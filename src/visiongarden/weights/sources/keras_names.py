@@ -1,4 +1,8 @@
-"""Names of Keras's own layers' weights, read off a model's config without making a layer."""
+"""Names of the weights of Keras's layers, derived from a model's config.
+
+A `.keras` file only numbers the weights of a layer. For Keras's own layers, the class and the
+config determine which weights there are and in which order.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,14 @@ _MOST_DEPTH = 50
 
 
 def variable_names(config: Any) -> dict[str, tuple[str, ...]]:
-    """Nested layer names "outer/inner" -> names of the layer's weights in the order of the file.
-
-    Only layers whose weights are known for certain; those of other classes are left out.
+    """Return the names of each layer's weights in the order of the file.
 
     Args:
-        config: of a functional or sequential model, as it stands in `config.json`.
+        config: Config of a functional or sequential model, as in `config.json`.
+
+    Returns:
+        Names of the weights by the names of the nested layers, "outer/inner". Layers whose weights
+        are not known with certainty are omitted.
     """
     found: dict[str, tuple[str, ...]] = {}
     _visit(config, "", found, 0)

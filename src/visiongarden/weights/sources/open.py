@@ -1,4 +1,4 @@
-"""`open_source`: tells the kinds of source apart and opens the right reader."""
+"""`open_source`: opening any source of weights with the reader for its type."""
 
 from __future__ import annotations
 
@@ -27,14 +27,18 @@ LAYOUTS = ("auto", "keras", "torch")
 
 @contextmanager
 def open_source(source: Any, layout: str = "auto") -> Iterator[Source]:
-    """Opens a source of weights; reads no array.
+    """Open a source of weights without reading the arrays.
 
     Args:
-        source: a path, a live model or layer, or a mapping name -> array.
-        layout: whose names and axes an array has; "auto" tells it by each name.
+        source: A path, a model or layer, or a mapping from names to arrays.
+        layout: Naming and axis order of the arrays, "keras" or "torch"; "auto" decides by each
+            name.
+
+    Yields:
+        The source, whose arrays can be read until the context ends.
 
     Raises:
-        UserError: no such kind of source, or a file that is not sound.
+        UserError: If the source is of an unsupported type, or a file is invalid.
     """
     if layout not in LAYOUTS:
         raise UserError(f"unknown layout {layout!r}", rule=f"one of {', '.join(LAYOUTS)}")

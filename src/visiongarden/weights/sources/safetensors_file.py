@@ -1,4 +1,7 @@
-"""`.safetensors` files: the reference library checks the header, arrays are read where they lie."""
+"""Reading `.safetensors` files.
+
+The reference library validates the header; the arrays are views of the mapped file.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,22 @@ _SIZES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "bool": 1}
 
 @contextmanager
 def open_safetensors(path: Path, layout: str) -> Iterator[Source]:
-    """Opens a file; a header that claims more than the file holds is refused before it is read."""
+    """Open a `.safetensors` file.
+
+    Args:
+        path: Path of the file.
+        layout: Naming and axis order of the arrays, "keras" or "torch"; "auto" decides by each
+            name.
+
+    Raises:
+        UserError: If the header is invalid or its arrays do not fill the file exactly, or a dtype
+            is not supported.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="np"):
-            pass  # the header is sound: its length, names, types, shapes and places
+            pass  # Opening validates the header: its length, and names, dtypes, shapes and offsets.
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
             f"{path} is not a whole safetensors file",

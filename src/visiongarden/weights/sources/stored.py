@@ -1,4 +1,4 @@
-"""What every kind of source gives: names, shapes, and a way to read each array."""
+"""The common form of all sources of weights: names, shapes, and a way to read each array."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ class Stored:
     """One array of a source.
 
     Attributes:
-        name: as the source spells it: "backbone/stem/conv/kernel", "model.0.conv.weight".
-        shape: of the array as it lies there.
-        dtype: of the array as it lies there, "float32", "bfloat16", ...
-        read: gives the array, without a copy where the source allows; it must not be written to.
-        torch: whether name and layout are PyTorch's.
-        position: place among its layer's weights, where the source does not name them.
-        siblings: number of weights of its layer, where the source does not name them.
+        name: Name in the source, such as "backbone/stem/conv/kernel" or "model.0.conv.weight".
+        shape: Shape of the array in the source.
+        dtype: Name of the array's dtype in the source, such as "float32" or "bfloat16".
+        read: Function that returns the array, without a copy if possible. The array must not be
+            modified.
+        torch: Whether name and axis order are those of PyTorch.
+        position: Position among the weights of its layer if the source numbers them, else None.
+        siblings: Number of weights of its layer if the source numbers them.
     """
 
     name: str
@@ -35,20 +36,21 @@ class Stored:
 
     @property
     def parameters(self) -> int:
-        """Number of elements."""
+        """Return the number of elements."""
         return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
 class Source:
-    """An opened source; its arrays can be read until it is closed.
+    """An opened source of weights, whose arrays can be read until it is closed.
 
     Attributes:
-        label: what messages and tables call it.
-        weights: in the source's order.
-        ignored: names that are no weights: counters, states of random generators.
-        class_names: of the model that the weights belong to, where the source has them.
-        verify: raises where the bytes are not those that were written; called before any is used.
+        label: Name of the source in messages and tables.
+        weights: The arrays in the order of the source.
+        ignored: Names of entries that are not weights, such as counters.
+        class_names: Class names of the model that the weights belong to, or None.
+        verify: Function that raises an error if the bytes do not match their checksums. It is
+            called before any array is used.
     """
 
     label: str
@@ -59,7 +61,7 @@ class Source:
 
 
 def from_array(name: str, array: Any, torch: bool) -> Stored:
-    """A weight that is in memory already: NumPy, a backend's tensor, or PyTorch's."""
+    """Wrap an array in memory: a NumPy array, or a tensor of any backend."""
     if hasattr(array, "detach"):
         return from_tensor(name, array, torch)
     found = np.asarray(array)
@@ -67,7 +69,7 @@ def from_array(name: str, array: Any, torch: bool) -> Stored:
 
 
 def from_variable(name: str, variable: Any) -> Stored:
-    """A weight of a live model."""
+    """Wrap a Keras variable of a model in memory."""
     dtype = str(keras.backend.standardize_dtype(variable.dtype))
 
     def read() -> Any:
@@ -82,7 +84,7 @@ def from_variable(name: str, variable: Any) -> Stored:
 
 
 def from_tensor(name: str, tensor: Any, torch: bool) -> Stored:
-    """A PyTorch tensor; bfloat16, which NumPy lacks, keeps its bits."""
+    """Wrap a PyTorch tensor."""
     dtype = str(tensor.dtype).removeprefix("torch.")
 
     def read() -> Any:
@@ -92,6 +94,7 @@ def from_tensor(name: str, tensor: Any, torch: bool) -> Stored:
         import ml_dtypes
         import torch as library
 
+        # PyTorch cannot convert bfloat16 to NumPy, which lacks the type, so the bits are reused.
         return values.contiguous().view(library.int16).numpy().view(ml_dtypes.bfloat16)
 
     return Stored(name, tuple(tensor.shape), dtype, read, torch)

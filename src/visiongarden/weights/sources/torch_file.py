@@ -1,4 +1,4 @@
-"""PyTorch state dicts (`.pt`, `.pth`): numbers only, never the code that a pickle may hold."""
+"""Reading PyTorch state dicts (`.pt`, `.pth`) without executing code that a pickle may contain."""
 
 from __future__ import annotations
 
@@ -14,12 +14,23 @@ from visiongarden.weights.sources.bytes import Span, check_spans, mapped, span_o
 from visiongarden.weights.sources.stored import Source, Stored, from_tensor
 from visiongarden.weights.torch_names import IGNORED
 
-_MOST_PICKLE = 8 * 2**20  # ten thousand tensors take 2 MB; what is unpickled takes 30 times as much
+# Ten thousand tensors take 2 MB. Unpickling takes about 30 times the memory of the pickle.
+_MOST_PICKLE = 8 * 2**20
 
 
 @contextmanager
 def open_torch(path: Path, layout: str) -> Iterator[Source]:
-    """Opens a state dict, or a checkpoint that holds one; arrays stay in the file until read."""
+    """Open a state dict, or a checkpoint that contains exactly one.
+
+    Args:
+        path: Path of the file.
+        layout: "keras" if the arrays have Keras's names and axis order; otherwise PyTorch's are
+            assumed.
+
+    Raises:
+        UserError: If PyTorch is not installed, or the file is not a complete PyTorch archive,
+            contains pickled code, or contains no or several state dicts.
+    """
     data = mapped(path)
     spans = _members(path, data)
     state = _state_dict(path, _load(path))
@@ -34,13 +45,16 @@ def open_torch(path: Path, layout: str) -> Iterator[Source]:
 
 
 def _members(path: Path, data: Any) -> list[Span]:
-    """The archive's members; refuses what PyTorch does not write, before it opens the file."""
+    """Locate the members of a PyTorch archive.
+
+    Files that PyTorch would not write are rejected here, before `torch.load` opens them.
+    """
     fix = f'torch.save(torch.load("{path}", weights_only=True), "new.pt")  # torch 1.6 or newer'
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             spans = [span_of(data, member) for member in members]
-    except Exception as error:  # zipfile raises whatever damage makes it raise
+    except Exception as error:  # A damaged archive makes zipfile raise errors of many types.
         raise UserError(
             f"{path} is not a whole PyTorch file",
             rule="an archive that torch.save() wrote; plain pickles are not opened",
@@ -76,7 +90,7 @@ def _load(path: Path) -> Any:
             received=_reason(error),
             fix="torch.save(model.state_dict(), path) where the model comes from and is trusted",
         ) from error
-    except Exception as error:  # damage shows as any error of the library's
+    except Exception as error:  # A damaged file makes PyTorch raise errors of many types.
         raise UserError(
             f"{path} is not a whole PyTorch file",
             rule="an archive that torch.save() wrote",
@@ -94,7 +108,8 @@ def _reason(error: Exception) -> str:
 def _state_dict(path: Path, loaded: Any) -> dict[str, Any]:
     inside = dict(loaded) if isinstance(loaded, Mapping) else {}
     holders = {str(key): _tensors(value) for key, value in inside.items() if _tensors(value)}
-    # Training scripts save a best accuracy or a step as a tensor beside the state dict.
+    # A single dict of tensors is the state dict, even if there are tensors beside it: training
+    # scripts store values such as the best accuracy or the step as tensors.
     if len(holders) == 1:
         return next(iter(holders.values()))
     if not holders and _tensors(loaded):
@@ -120,6 +135,7 @@ def _tensors(value: Any) -> dict[str, Any]:
 def _stored(path: Path, name: str, tensor: Any, torch_layout: bool) -> Stored:
     import torch
 
+    # A tensor with strides of 0 can have any number of elements in a storage of one.
     held = tensor.untyped_storage().nbytes() if tensor.layout is torch.strided else 0
     if tensor.is_quantized or tensor.numel() * tensor.element_size() > held:
         raise UserError(
