@@ -1,4 +1,4 @@
-"""The smallest layers, and `Composite`, the base of every layer made of layers."""
+"""Basic layers, and `Composite`, the base class of every layer made of layers."""
 
 from visiongarden.layers.activation import activation
 from visiongarden.layers.batch_norm import BatchNorm

@@ -1,4 +1,4 @@
-"""Activations by name, with the constants that vision papers mean by them."""
+"""Activation layers by name, with the constants that computer-vision papers use."""
 
 from __future__ import annotations
 
@@ -11,20 +11,27 @@ import keras
 from visiongarden.registry import register
 
 NEGATIVE_SLOPE = 0.1
-"""Slope of Darknet's leaky ReLU (YOLOv2 paper onwards); Keras's own default is 0.2."""
+"""Negative slope of Darknet's leaky ReLU (from YOLOv2 onwards); the default of Keras is 0.2."""
 
 
 @keras.saving.register_keras_serializable("visiongarden")
 def mish(x: Any) -> Any:
-    """x * tanh(softplus(x)): Misra 2019 (arXiv 1908.08681), equation 1, as a quotient.
+    """Compute `x * tanh(softplus(x))` (Misra 2019, arXiv 1908.08681, equation 1).
 
-    Keras writes it as in the paper; TensorFlow (2.21) fuses that with a fused batch normalisation
-    before it into an operation that it does not have, and fails.
+    The quotient below is the same function. Written as in the paper, TensorFlow 2.21 fuses it with
+    a preceding fused batch normalization into an operation that it does not implement, and fails.
+
+    Args:
+        x: float tensor of any shape.
+
+    Returns:
+        A tensor of the same shape and dtype.
     """
-    # tanh(ln(1 + e)) = ((1 + e)**2 - 1) / ((1 + e)**2 + 1), e the exponential; 1 from x = 20 on.
+    # With e = exp(x): tanh(ln(1 + e)) = ((1 + e)**2 - 1) / ((1 + e)**2 + 1). The quotient is 1 in
+    # float32 from x = 20 on, so that larger exponents need not be computed and cannot overflow.
     x = keras.ops.convert_to_tensor(x)
     dtype = keras.backend.standardize_dtype(x.dtype)
-    # The square leaves float16 from x = 6 on.
+    # In float16 the square would overflow from x = 6 on.
     wide = keras.ops.cast(x, "float32") if dtype in ("float16", "bfloat16") else x
     power = keras.ops.exp(keras.ops.minimum(wide, 20))
     square = power * (power + 2)
@@ -33,10 +40,11 @@ def mish(x: Any) -> Any:
 
 @register
 class Silu(keras.layers.Activation):
-    """x * sigmoid(x): Elfwing et al. 2018; also known as Swish.
+    """SiLU activation, `x * sigmoid(x)` (Elfwing et al. 2018), also known as Swish.
 
-    TensorFlow's gradient takes six passes over the feature map; here it is compiled to one, which
-    is a twentieth of a detector's training step on a CPU. The numbers are Keras's to rounding.
+    In training on TensorFlow, the gradient is compiled by XLA into one pass over the feature map
+    instead of six, which saves a twentieth of a detector's training step on a CPU. The values equal
+    those of Keras up to rounding.
 
     Args:
         **kwargs: `name`, `dtype`, `trainable`.
@@ -46,13 +54,13 @@ class Silu(keras.layers.Activation):
         super().__init__("silu", **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """The same shape."""
+        """Apply the activation; the shape is unchanged."""
         if training and keras.backend.backend() == "tensorflow":
             return _tensorflow_silu()(keras.ops.convert_to_tensor(inputs))
         return super().call(inputs)
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
+        """Return the constructor arguments, without the activation's name, which is fixed."""
         config: dict[str, Any] = super().get_config()
         del config["activation"]
         return config
@@ -62,6 +70,7 @@ class Silu(keras.layers.Activation):
 def _tensorflow_silu() -> Callable[[Any], Any]:
     import tensorflow as tf
 
+    # Feature maps of all sizes share one trace of the gradient.
     @tf.function(jit_compile=True, reduce_retracing=True, autograph=False)
     def gradient(x: Any, above: Any) -> Any:
         share = tf.sigmoid(x)
@@ -76,9 +85,11 @@ def _tensorflow_silu() -> Callable[[Any], Any]:
 
 
 def in_place(layer: keras.Layer, x: Any) -> Any:
-    """What an activation's layer makes of a tensor that nobody else sees, in the tensor's memory.
+    """Apply an activation layer, overwriting its input where PyTorch runs inference.
 
-    PyTorch's inference alone gains by it; everywhere else, and in training, the layer is called.
+    The caller must not use `x` afterwards. Overwriting saves the memory and the write of a second
+    feature map. On other backends, in training and for activations that PyTorch cannot compute in
+    place, the layer is called as usual.
     """
     if keras.backend.backend() != "torch" or isinstance(x, keras.KerasTensor):
         return layer(x)
@@ -86,21 +97,27 @@ def in_place(layer: keras.Layer, x: Any) -> Any:
 
     known = {keras.activations.silu: "silu", keras.activations.relu: "relu"}
     name = known.get(getattr(layer, "activation", None))
+    # With gradients enabled, autograd needs the input of the activation for the backward pass.
     if name is None or torch.is_grad_enabled() or x.device.type == "meta":
         return layer(x)
     return getattr(torch.nn.functional, name)(x, inplace=True)
 
 
 def activation(name: str | None, /, **kwargs: Any) -> keras.Layer:
-    """A layer for an activation's name.
+    """Return an activation layer by name.
 
     Args:
-        name: any name that Keras knows ("silu", "relu", "mish", "linear" ...); "leaky_relu" has
-            Darknet's slope of 0.1. None means "linear".
+        name: any activation name of Keras ("silu", "relu", "mish", "linear", ...). "leaky_relu" has
+            Darknet's negative slope of 0.1. None means "linear".
         **kwargs: `name` and `dtype` of the layer.
 
     Raises:
         ValueError: Keras does not know the name.
+
+    Example:
+        >>> act = vg.layers.activation("leaky_relu")
+        >>> np.asarray(act(np.array([-10.0, 2.0], "float32"))).tolist()
+        [-1.0, 2.0]
     """
     if name == "silu":
         return Silu(**kwargs)

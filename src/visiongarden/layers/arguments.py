@@ -1,4 +1,4 @@
-"""Constructor arguments as JSON and back: numbers, texts, lists and dicts of them, and layers."""
+"""Serialize constructor arguments to JSON and back: numbers, strings, lists, dicts and layers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 import keras
 
 _LAYER = {"class_name", "config"}
-"""Keys by which Keras writes an object; a plain dict that has them too is wrapped."""
+"""Keys of an object serialized by Keras; a plain dict that contains both must be wrapped."""
 _PLAIN = "__plain_dict__"
 
 
 def bound_arguments(cls: type, instance: Any, args: Any, kwargs: Any) -> dict[str, Any] | None:
-    """Name -> value of all arguments of the constructor, defaults included.
+    """Return a dict of all constructor arguments by name, defaults included.
 
-    Keyword arguments of no parameter stand among the others; None where the call does not fit the
-    constructor, which is about to raise.
+    Extra keyword arguments (`**kwargs`) are merged into the same dict. Returns None if the call
+    does not match the signature of the constructor, which is then about to raise.
     """
     signature = inspect.signature(cls.__init__)  # type: ignore[misc]
     try:
@@ -32,11 +32,12 @@ def bound_arguments(cls: type, instance: Any, args: Any, kwargs: Any) -> dict[st
 
 
 def construct(cls: type, arguments: dict[str, Any]) -> Any:
-    """An instance of the arguments that `bound_arguments` found."""
+    """Build an instance of `cls` from the arguments that `bound_arguments` returned."""
     names = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
     kinds = [parameter.kind for parameter in names]
     if inspect.Parameter.VAR_POSITIONAL not in kinds:
         return cls(**arguments)
+    # Values of `*args` can only be passed by position, and so must all parameters before them.
     star = kinds.index(inspect.Parameter.VAR_POSITIONAL)
     left = dict(arguments)
     first = [left.pop(parameter.name) for parameter in names[:star] if parameter.name in left]
@@ -44,7 +45,7 @@ def construct(cls: type, arguments: dict[str, Any]) -> Any:
 
 
 def serialized(value: Any) -> Any:
-    """A value as JSON can hold it."""
+    """Convert a value to types that JSON can represent; layers become their Keras config."""
     if isinstance(value, (list, tuple)):
         return [serialized(item) for item in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
@@ -56,7 +57,7 @@ def serialized(value: Any) -> Any:
 
 
 def deserialized(value: Any) -> Any:
-    """The value that `serialized` wrote; tuples come back as lists."""
+    """Restore a value from the result of `serialized`; tuples are restored as lists."""
     if isinstance(value, list):
         return [deserialized(item) for item in value]
     if not isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""Attribute names that Keras and its backends keep for themselves.
+"""Attribute names that are reserved by Keras and its backends.
 
-Keras saves what lies in a layer's attributes, except under the names that every layer has: a
-sublayer kept in `self._layers` trains, and is missing in the file.
+Keras saves the sublayers that it finds in a layer's attributes, except under the names that every
+layer has. A sublayer assigned to `self._layers` would be trained, but missing in the saved file.
 """
 
 from __future__ import annotations
@@ -24,24 +24,31 @@ _OTHER_BACKENDS = frozenset(
         *("_self_unconditional_dependency_names", "_tf_trackable_method_wrappers"),
     }
 )
-"""Of PyTorch and TensorFlow, refused on every backend, and `Composite`'s own."""
+"""Names reserved by PyTorch, TensorFlow and `Composite`; refused on every backend, so that a layer
+written on one backend works on the others."""
 
 _KERAS = ("keras", "tensorflow", "torch", "jax", "flax")
 
 
 @functools.cache
 def reserved() -> frozenset[str]:
-    """Names of everything that a plain Keras layer has."""
+    """Return the names of all attributes and methods of a plain Keras layer."""
     return frozenset(dir(keras.layers.Layer(name="plain"))) | _OTHER_BACKENDS
 
 
 def refuse_reserved(layer: keras.Layer, name: str, value: Any) -> None:
-    """Raises where a class assigns to a name that Keras uses; Keras itself may.
+    """Raise an error if a class assigns a value to an attribute name that Keras uses.
 
-    Public names that can be set, such as `trainable`, take everything but layers and variables.
+    Assignments by Keras itself are allowed. Public attributes that can be set, such as `trainable`,
+    accept any value except layers and variables.
+
+    Args:
+        layer: the layer whose attribute is set.
+        name: name of the attribute.
+        value: the assigned value.
 
     Raises:
-        UserError: the name is taken; names another.
+        UserError: the name is reserved; the message suggests another one.
     """
     if name not in reserved() or _assigned_by_keras():
         return
@@ -60,7 +67,8 @@ def refuse_reserved(layer: keras.Layer, name: str, value: Any) -> None:
 
 
 def _assigned_by_keras() -> bool:
-    """Whether Keras or a backend is the code that assigns."""
+    """Return whether the assignment is made by code of Keras or of a backend."""
+    # Frame 0 is this function, 1 is refuse_reserved; above are the __setattr__ of the classes.
     frame = sys._getframe(2)
     while frame.f_code.co_name == "__setattr__" and frame.f_back is not None:
         frame = frame.f_back
@@ -68,20 +76,20 @@ def _assigned_by_keras() -> bool:
 
 
 def unsaved(layer: keras.Layer) -> list[keras.Layer]:
-    """Sublayers that Keras tracks and no attribute holds: they would be missing in a file."""
+    """Return the sublayers that Keras tracks but no attribute holds; a file would lack them."""
     kept = {id(each) for name in _names(layer) for each in _kept_in(getattr(layer, name, None))}
     return [each for each in layer._layers if id(each) not in kept]
 
 
 def _names(layer: keras.Layer) -> Iterator[str]:
     properties = (name for name in dir(type(layer)) if not name.startswith("__"))
-    # PyTorch keeps layers in a dict of its own, past the instance's.
+    # PyTorch stores submodules in `_modules` instead of the instance's `__dict__`.
     modules = vars(layer).get("_modules", {})
     return (name for name in (*vars(layer), *modules, *properties) if name not in reserved())
 
 
 def _kept_in(value: Any) -> Iterator[Any]:
-    """Layers and variables in a value, or in the lists, tuples, sets and dicts that it nests."""
+    """Yield the layers and variables in a value, also inside nested lists, sets and dicts."""
     if isinstance(value, (keras.Layer, keras.Variable)):
         yield value
     elif isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""`BatchNorm`: Keras's batch normalisation through each backend's own fused operation."""
+"""`BatchNorm`: batch normalization by the fused operation of each backend."""
 
 from __future__ import annotations
 
@@ -10,23 +10,31 @@ from keras import ops
 from visiongarden.registry import register
 
 _FUSED = {"tensorflow", "torch"}
-"""JAX needs none: XLA fuses moments, scale and shift by itself."""
+"""Backends with a fused operation; on JAX, XLA fuses moments, scale and shift by itself."""
 
 
 @register
 class BatchNorm(keras.layers.BatchNormalization):
-    """The same numbers as `keras.layers.BatchNormalization`, to rounding, in one pass.
+    """Batch normalization, equal to `keras.layers.BatchNormalization` up to rounding but fused.
 
-    Keras runs moments, scale and shift as operations of their own on TensorFlow and PyTorch, which
-    read and write the whole feature map each time. Inputs that are no (batch, height, width,
-    channels), masked ones, renorm and synchronized statistics go Keras's own way.
+    On TensorFlow and PyTorch, Keras computes moments, scale and shift as separate operations, each
+    of which reads and writes the whole feature map. This layer runs the fused operation of the
+    backend. It falls back to Keras's computation for inputs that are not (batch, height, width,
+    channels), for masked inputs, and with `renorm` or `synchronized`.
 
     Args:
-        **kwargs: those of `keras.layers.BatchNormalization`.
+        **kwargs: arguments of `keras.layers.BatchNormalization`.
+
+    Example:
+        >>> norm = vg.layers.BatchNorm()
+        >>> norm(keras.Input((8, 8, 3))).shape
+        (None, 8, 8, 3)
+        >>> [weight.name for weight in norm.weights]
+        ['gamma', 'beta', 'moving_mean', 'moving_variance']
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Normalises; in training also moves the moving averages."""
+        """Normalize the inputs; in training, also update the moving averages."""
         if mask is not None or not self._fusible(inputs):
             return super().call(inputs, training=training, mask=mask)
         inputs = ops.cast(inputs, self.compute_dtype)
@@ -48,7 +56,8 @@ class BatchNorm(keras.layers.BatchNormalization):
             and len(inputs.shape) == 4
             and self.axis in (-1, 3)
             and not (self.renorm or self.synchronized)
-            # Statistics of half precision stay float32; other pairs have no fused operation.
+            # Fused operations keep the statistics of half-precision inputs in float32; they do not
+            # exist for other pairs of dtypes.
             and self.variable_dtype == "float32"
             and self.compute_dtype in ("float32", "bfloat16", "float16")
         )
@@ -59,6 +68,7 @@ def _tensorflow(
 ) -> tuple[Any, Any, Any]:
     import tensorflow as tf
 
+    # In training the operation requires empty moving averages; Keras's update is applied by `call`.
     given = (tf.zeros([0]), tf.zeros([0])) if learns else moving
     output, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x,
@@ -79,8 +89,9 @@ def _torch(
 ) -> tuple[Any, Any, Any]:
     import torch
 
-    # With momentum 1 what comes back as the moving averages are the batch's own statistics; what
-    # was there before counts 0 times, which would be NaN for memory that was never written.
+    # With PyTorch's momentum of 1, the "moving averages" that are returned are the statistics of
+    # the batch. The old value is multiplied by 0, and must be finite: 0 * NaN is NaN, hence zeros
+    # instead of uninitialized memory.
     mean, variance = (torch.zeros_like(each) for each in moving) if learns else moving
     output = torch.nn.functional.batch_norm(
         x.permute(0, 3, 1, 2), mean, variance, gamma, beta, learns, 1.0, epsilon
@@ -91,5 +102,8 @@ def _torch(
 
 
 def _of_the_batch(count: Any) -> Any:
-    """Both libraries divide the variance by n - 1 for the moving average, and Keras by n."""
+    """Return the factor from the unbiased variance to the variance that Keras averages.
+
+    The fused operations of both backends divide by n - 1, Keras divides by n.
+    """
     return (count - 1) / count

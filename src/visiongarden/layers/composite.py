@@ -1,4 +1,4 @@
-"""`Composite`: the base of every layer that is made of layers."""
+"""`Composite`: base class of every layer that is made of layers."""
 
 from __future__ import annotations
 
@@ -19,23 +19,29 @@ from visiongarden.layers.open_sides import has_open_sides, traced_filled
 from visiongarden.layers.policy import put_in_force, scoped
 
 _FILLED_IN = ("training", "mask")
-"""Arguments of `call` that Keras gives where the caller does not; they build nothing."""
+"""Arguments of `call` that Keras fills in; `build` ignores them."""
 
 _TRAINABLE = "trainable_inside"
-"""Entry of a config for sublayers whose `trainable` is not that of the layer."""
+"""Config key for the sublayers whose `trainable` differs from that of the layer."""
 
 
 class Composite(keras.layers.Layer):
-    """A layer made of layers: make them in `__init__`, use them in `call`, write nothing else.
+    """Base class of layers that are made of other layers.
 
-    Build, output shape and config follow from these two. The build runs `call` once on symbolic
-    tensors, so that each sublayer is built with the shape that reaches it; branches, unknown height
-    and width, and every backend are covered alike. Sublayers take the name of their attribute
-    (`self.conv` -> `conv`, the list `self.units` -> `unit1`, `unit2`, ...), which makes every
-    weight's path readable and the same in each process.
+    A subclass creates sublayers in `__init__` and uses them in `call`. Nothing else needs to be
+    written: `build`, the output shape and the config follow from these two methods. `build` runs
+    `call` once on symbolic tensors, so that each sublayer is built with the shape that it receives;
+    this covers branches, unknown height and width, and all backends. Each sublayer takes the name
+    of its attribute (`self.conv` is named `conv`, the list `self.units` holds `unit1`, `unit2`,
+    ...), so that the paths of weights are readable and equal in every process.
 
-    Subclasses take plain constructor arguments (numbers, strings, tuples of them, or layers) and
+    The constructor takes plain arguments (numbers, strings, tuples of them, or layers) and
     `**kwargs` for `name`, `dtype` and `trainable`.
+
+    Attributes:
+        training_only: True if the layer is folded into another one or left out for inference, such
+            as the 1×1 branch of a `RepConv`; set on the instance by the layer or part that creates
+            it.
 
     Example:
         >>> @vg.register(package="my_project")
@@ -47,32 +53,36 @@ class Composite(keras.layers.Layer):
         ...
         ...     def call(self, x):
         ...         return self.score(x) * self.value(x)
-
-    Attributes:
-        training_only: whether deployment folds the layer into another or leaves it out, as the
-            small branch of a `RepConv`; set on the instance by the layer or part that makes it.
+        >>> gate = Gate(4)
+        >>> gate(keras.Input((8, 8, 3))).shape
+        (None, 8, 8, 4)
+        >>> gate.get_config()["filters"]
+        4
     """
 
     training_only: bool = False
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Remembers the constructor's arguments, layers among them, for `get_config`."""
+        """Record the constructor arguments, layers included, for `get_config`."""
         layer = super().__new__(cls, *args, **kwargs)
         arguments = bound_arguments(cls, layer, args, kwargs)
         if arguments is None:
-            return layer  # `__init__` is about to say what is wrong
+            return layer  # `__init__` is about to raise a TypeError
+        # object.__setattr__ bypasses the attribute tracking of Keras, which would register layers
+        # among the arguments as sublayers.
         object.__setattr__(layer, "_arguments", arguments)
         return layer
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Gives sublayers that `__init__` makes the layer's dtype policy."""
+        """Wrap `__init__`, so that sublayers created in it use the dtype policy of the layer."""
         super().__init_subclass__(**kwargs)
         cls.__init__ = scoped(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         put_in_force(self)
-        # Past Keras's and TensorFlow's tracking, which would write the shapes into exports.
+        # object.__setattr__ bypasses the attribute tracking of Keras and TensorFlow, which would
+        # write the cached shapes into exported files.
         object.__setattr__(self, "_output_shapes", {})
 
     _arguments: dict[str, Any]
@@ -88,7 +98,9 @@ class Composite(keras.layers.Layer):
         super().__setattr__(name, value)
 
     def _name_after(self, places: list[tuple[str, keras.Layer]]) -> None:
-        """Gives layers the names of their attributes, and two of them never the same."""
+        """Name sublayers after their attributes, and make the names unique."""
+        # A built layer keeps its name, which its weights' paths already contain; so does a layer
+        # that the user named.
         named = [(name, x) for name, x in places if not x.built and has_automatic_name(x)]
         ours = {id(layer) for _, layer in named}
         taken = {layer.name for layer in getattr(self, "_layers", ()) if id(layer) not in ours}
@@ -99,10 +111,12 @@ class Composite(keras.layers.Layer):
             taken.add(layer.name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Builds with all tensors of the call, then does what every Keras layer does."""
+        """Build the layer with all tensors of the call if necessary, then call it."""
         if not self.built:
             given = self._given(args, kwargs)
             tensors = [name for name, value in given.items() if _has_tensors(value)]
+            # Keras builds with the shapes of the tensors alone; where `call` takes several
+            # arguments, the trace needs all of them, values that are no tensors included.
             if tensors and len(given) > 1:
                 object.__setattr__(self, "_first_call", given)
                 try:
@@ -115,16 +129,18 @@ class Composite(keras.layers.Layer):
         return super().__call__(*args, **kwargs)
 
     def build(self, input_shape: Any, **more_shapes: Any) -> None:
-        """Builds every sublayer with the shape that reaches it.
+        """Build each sublayer with the shape that it receives.
 
         Args:
-            input_shape: of the first argument of `call`; a list or dict of shapes where that is a
-                list or dict of tensors.
-            **more_shapes: of its other tensor arguments: `skip_shape` is the shape of `skip`.
+            input_shape: shape of the first argument of `call`; a list or dict of shapes if that
+                argument is a list or dict of tensors.
+            **more_shapes: shapes of its other tensor arguments: `skip_shape` is the shape of
+                `skip`.
 
         Raises:
-            UserError: a sublayer was made that `call` does not use, or that no attribute holds: it
-                would be saved unbuilt, or not at all, and come back with random numbers.
+            UserError: a sublayer is not used by `call`, is not held by an attribute, or has the
+                name of another one. A saved file would lack its weights, and would reopen with
+                random ones.
         """
         if hasattr(self, "_first_call"):
             self._trace(self._first_call)
@@ -159,12 +175,12 @@ class Composite(keras.layers.Layer):
             )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Shape of `call`'s result, found on symbolic tensors."""
+        """Return the output shape of `call`, computed on symbolic tensors."""
         first, *_ = inspect.signature(self.call).parameters
         return _shape(self._output({first: self._symbolic(input_shape)}))
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        """Shape and type of `call`'s result, found on symbolic tensors."""
+        """Return the output of `call` as symbolic tensors, with shape and dtype."""
         given = self._given(args, kwargs)
         if len(given) == 1:
             return super().compute_output_spec(*args, **kwargs)
@@ -189,8 +205,9 @@ class Composite(keras.layers.Layer):
             except UserError:
                 raise
             except Exception:
-                raise error from None  # the first one is about the sides that were given
-        # Building and asking for the shape would else trace twice a level, 2**depth in all.
+                raise error from None  # the first error is about the shapes that the user passed
+        # Cached, because Keras asks for the output shape after building: each level of nesting
+        # would be traced twice, and a block of depth d 2**d times.
         self._output_shapes[_key(given)] = keras.tree.map_structure(_End, output)
 
     def _call_with(self, given: dict[str, Any]) -> Any:
@@ -199,11 +216,11 @@ class Composite(keras.layers.Layer):
         return self.call(*bound.args, **bound.kwargs)
 
     def _given(self, args: Any, kwargs: Any) -> dict[str, Any]:
-        """Arguments of a call by name, tensors as symbolic ones of their shape."""
+        """Return the arguments of a call by name, with symbolic tensors in place of values."""
         try:
             bound = inspect.signature(self.call).bind(*args, **kwargs)
         except TypeError:
-            return {}  # Keras is about to say what is wrong
+            return {}  # Keras is about to raise an error that names the argument
         return {
             name: keras.tree.map_structure(self._without_values, value)
             for name, value in bound.arguments.items()
@@ -218,7 +235,7 @@ class Composite(keras.layers.Layer):
         return keras.KerasTensor(tuple(value.shape), dtype=dtype)
 
     def _other_tensors(self, known: Any) -> str:
-        """Advice where `call` takes more than was built with."""
+        """Return advice for the error message if `call` takes arguments that were not passed."""
         parameters = list(inspect.signature(self.call).parameters)[1:]
         others = [n for n in parameters if n not in _FILLED_IN and f"{n}_shape" not in known]
         if not others:
@@ -226,7 +243,7 @@ class Composite(keras.layers.Layer):
         return f"; where it needs {', '.join(others)}, give that too in the first call of the layer"
 
     def get_build_config(self) -> dict[str, Any] | None:
-        """The shapes that the layer was built with."""
+        """Return the shapes that the layer was built with."""
         shapes = self._build_shapes_dict
         if shapes is None or "more_shapes" not in shapes:
             built: dict[str, Any] | None = super().get_build_config()
@@ -234,14 +251,14 @@ class Composite(keras.layers.Layer):
         return {"shapes": {"input_shape": shapes["input_shape"], **shapes["more_shapes"]}}
 
     def build_from_config(self, config: dict[str, Any] | None) -> None:
-        """Builds with the shapes that `get_build_config` returned."""
+        """Build the layer with the shapes from `get_build_config`."""
         if config and "shapes" in config:
             self.build(**config["shapes"])
         else:
             super().build_from_config(config)
 
     def _symbolic(self, shape: Any) -> Any:
-        """Symbolic tensors of the compute type, nested as their shapes are."""
+        """Return symbolic tensors in the compute dtype, nested like `shape`."""
         if isinstance(shape, dict):
             return {key: self._symbolic(item) for key, item in shape.items()}
         if shape and isinstance(shape[0], (list, tuple, dict)):
@@ -249,7 +266,7 @@ class Composite(keras.layers.Layer):
         return keras.KerasTensor(tuple(shape), dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, with name, dtype policy and `trainable` as they are now."""
+        """Return the constructor arguments, and the current name, dtype policy and `trainable`."""
         arguments = getattr(self, "_arguments", {})
         own = {key: serialized(value) for key, value in arguments.items()}
         base = {
@@ -261,42 +278,51 @@ class Composite(keras.layers.Layer):
         return own | base | ({_TRAINABLE: inside} if inside else {})
 
     def says(self, name: str, value: Any) -> Any:
-        """Puts what `__init__` made of one of its arguments into the config; returns it."""
+        """Record the value of a constructor argument that `__init__` changed, and return the value.
+
+        A layer that was created under `folding()` must be reopened in its folded form, although its
+        constructor was called without `folded=True`.
+        """
         self._arguments[name] = value
         return value
 
     def fold(self) -> dict[str, Any] | None:
-        """Weights of the layer's folded form, relative path -> array; None: it has no such form.
+        """Return the weights of the folded form as relative path -> array, or None.
 
-        A layer that has one takes an argument `folded`, and makes it where `is_folding()`.
+        A layer with a folded form takes a constructor argument `folded`, and creates that form also
+        where `is_folding()` is true.
         """
         return None
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """The layer that `get_config` described."""
+        """Create the layer from the config that `get_config` returned."""
         inside = config.get(_TRAINABLE, {})
         arguments = {key: deserialized(v) for key, v in config.items() if key != _TRAINABLE}
         layer = construct(cls, arguments)
         if inside or not layer.trainable:
-            # Keras hands a constructor's `trainable` on to no sublayer.
+            # Keras does not pass the constructor argument `trainable` on to sublayers.
             set_trainable(layer, layer.trainable, inside)
         return layer
 
 
 class _End:
-    """Shape and type of one tensor: what is remembered of it."""
+    """Shape and dtype of one output tensor, as cached by `Composite`.
+
+    A cached symbolic tensor would keep the whole traced graph alive, and two calls of the layer
+    would share it.
+    """
 
     def __init__(self, tensor: Any) -> None:
         self.shape, self.dtype = tuple(tensor.shape), tensor.dtype
 
     def tensor(self) -> keras.KerasTensor:
-        """A new symbolic tensor of the shape and type."""
+        """Return a new symbolic tensor with this shape and dtype."""
         return keras.KerasTensor(self.shape, dtype=self.dtype)
 
 
 def _contained(value: Any, place: str = "") -> Iterator[tuple[str, keras.Layer]]:
-    """Layers in lists and dicts, with their place: "1", "2", ... and "_key"."""
+    """Yield (suffix, layer) of layers in lists and dicts: "1", "2", ..., "_key", nested "1_2"."""
     if isinstance(value, keras.Layer):
         yield place, value
     elif isinstance(value, (list, tuple)):
@@ -320,7 +346,7 @@ def _shape(tensors: Any) -> Any:
 
 
 def _key(given: dict[str, Any]) -> Any:
-    """The arguments of a call as a key: nested shapes and types, and other values as text."""
+    """Return a hashable key of a call's arguments: shapes and dtypes, other values as text."""
     leaves = keras.tree.flatten_with_path(given)
     return tuple(
         (path, (leaf.shape, leaf.dtype) if _is_tensor(leaf) else repr(leaf))

@@ -1,4 +1,4 @@
-"""`ConvNormAct`: the building stone of nearly every convolutional network."""
+"""`ConvNormAct`: convolution, batch normalization and activation."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ from visiongarden.registry import register
 
 @register
 class ConvNormAct(Composite):
-    """Convolution without bias, batch normalisation, activation.
+    """Convolution without bias, followed by batch normalization and an activation.
 
-    Padded by `dilation * (kernel_size // 2)` on every side unless `pad` is given (`Convolution`).
-
-    Input (batch, height, width, channels); output (batch, ceil(height / strides),
-    ceil(width / strides), filters).
+    Input: (batch, height, width, channels). Output: (batch, ceil(height / strides), ceil(width /
+    strides), filters) with the default padding.
 
     Args:
-        filters: channels of the output.
-        kernel_size: side of the kernel, in cells.
+        filters: number of output channels.
+        kernel_size: height and width of the kernel.
         strides: 1 keeps height and width, 2 halves them.
-        activation: name for `visiongarden.layers.activation`; None for none.
-        momentum: share of the old moving mean that is kept at each step.
-        epsilon: what batch normalisation adds to the variance.
-        groups: sets of channels that are convolved apart; both channel counts are its multiples.
-        pad: cells added on every side; None is `dilation * (kernel_size // 2)`.
-        dilation: distance of the kernel's cells; above 1 it is an atrous convolution of stride 1.
-        folded: whether the convolution has a bias and does the normalisation's work; for models
-            that are used and no longer trained (`Detector.fused`).
+        activation: activation name, see `visiongarden.layers.activation`; None means no activation.
+        momentum: momentum of the moving averages in batch normalization.
+        epsilon: value that batch normalization adds to the variance.
+        groups: number of groups of the convolution; divides the input and output channels.
+        pad: zero padding on each side; None means `dilation * (kernel_size // 2)`.
+        dilation: dilation rate; with a rate above 1 (atrous convolution), `strides` must be 1.
+        folded: if True, the batch normalization is folded into the convolution, which then has a
+            bias; for inference only (`Detector.fused`).
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.layers.ConvNormAct(8, 3, strides=2)(keras.Input((32, 32, 3))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(
@@ -58,10 +60,10 @@ class ConvNormAct(Composite):
         self.act = activation_layer(activation)
 
     def call(self, x: Any) -> Any:
-        """Runs convolution, normalisation and activation."""
+        """Apply convolution, batch normalization and activation."""
         x = self.conv(x)
         return in_place(self.act, x if self.norm is None else self.norm(x))
 
     def fold(self) -> dict[str, Any]:
-        """Weights of the folded form: "conv/kernel" and "conv/bias"."""
+        """Return the weights of the folded form: "conv/kernel" and "conv/bias"."""
         return with_norm(self.conv, self.norm)

@@ -1,4 +1,4 @@
-"""`Convolution`: Keras's, padded alike on both sides, as each backend runs it fastest."""
+"""`Convolution`: 2-D convolution with symmetric padding, in each backend's fastest form."""
 
 from __future__ import annotations
 
@@ -11,25 +11,31 @@ from visiongarden.registry import register
 
 @register
 class Convolution(keras.layers.Conv2D):
-    """2-D convolution with `pad` zeros on every side, as in Darknet, PyTorch and the papers.
+    """2-D convolution with symmetric zero padding, as in Darknet, PyTorch and most papers.
 
-    Keras's "same" pads a convolution of stride 2 on the right and bottom only, which shifts
-    imported weights by a pixel. The padding belongs to the operation, which needs no layer before
-    it. On PyTorch feature maps stay in their layout, where Keras copies each twice.
+    With a stride of 2, Keras's "same" pads on the right and at the bottom only, which shifts the
+    feature map by a pixel against imported weights. Here the padding is part of the operation and
+    needs no separate layer. On PyTorch, feature maps stay in their memory layout, where Keras
+    copies each of them twice.
 
-    Input (batch, height, width, channels); output (batch, (height + 2 * pad - reach) // strides +
-    1, likewise the width, filters), where reach = dilation * (kernel_size - 1) + 1.
+    Input: (batch, height, width, channels). Output: (batch, (height + 2 * pad - reach) // strides +
+    1, likewise for the width, filters) with reach = dilation * (kernel_size - 1) + 1.
 
     Args:
-        filters: channels of the output.
-        kernel_size: side of the kernel, in cells.
-        strides: step of the kernel, in cells.
-        pad: zeros on each side; None means `dilation * (kernel_size // 2)`, which keeps height and
-            width at stride 1 and odd `kernel_size`.
-        groups: sets of channels that are convolved apart; both channel counts are its multiples.
-        use_bias: whether a bias is added.
-        dilation: distance of the kernel's cells, in cells; above 1 `strides` is 1.
-        **kwargs: `name`, `dtype`, `trainable`, initializers and the like of `keras.layers.Conv2D`.
+        filters: number of output channels.
+        kernel_size: height and width of the kernel.
+        strides: stride in both directions.
+        pad: zero padding on each side; None means `dilation * (kernel_size // 2)`, which keeps
+            height and width if `strides` is 1 and `kernel_size` is odd.
+        groups: number of groups; divides the input and output channels.
+        use_bias: whether to add a bias.
+        dilation: dilation rate; above 1, `strides` must be 1.
+        **kwargs: `name`, `dtype`, `trainable`, and other arguments of `keras.layers.Conv2D` such as
+            initializers.
+
+    Example:
+        >>> vg.layers.Convolution(8, 3, strides=2)(keras.Input((32, 32, 3))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(
@@ -56,43 +62,47 @@ class Convolution(keras.layers.Conv2D):
 
     @property
     def half(self) -> int:
-        """The padding that keeps height and width at stride 1 and odd `kernel_size`."""
+        """Padding that keeps height and width if the stride is 1 and `kernel_size` is odd."""
         return int(self.dilation_rate[0] * (self.kernel_size[0] // 2))
 
     @property
     def reach(self) -> int:
-        """Cells from the kernel's first to its last one."""
+        """Height and width of the receptive field of the kernel, with its dilation."""
         return int(self.dilation_rate[0] * (self.kernel_size[0] - 1) + 1)
 
     @property
     def keeps(self) -> bool:
-        """Whether the result is as high and wide as the input, as with Keras's "same"."""
+        """Whether the output has the height and width of the input, as with Keras's "same"."""
         return bool(self.strides[0] == 1 and 2 * self.pad == self.reach - 1)
 
     def build(self, input_shape: Any) -> None:
-        """Makes the weights."""
+        """Create the weights."""
         super().build(input_shape)
         self.lay_out()
 
     def lay_out(self) -> None:
-        """Has PyTorch's kernel lie in memory as its convolution reads it; its numbers stay."""
+        """Store PyTorch's kernel in the memory order that its convolution reads.
+
+        The values and the shape of the kernel are unchanged.
+        """
         value = self._kernel._value
         if keras.backend.backend() == "torch" and value is not None:
-            # Else every step would lay it out anew: a fourteenth of an inference.
+            # Otherwise every call reorders the kernel, which takes a fourteenth of an inference.
             value.data = _reordered(value.data.permute(3, 2, 0, 1)).permute(2, 3, 1, 0)
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        """The convolution without bias."""
+        """Convolve the inputs, without bias."""
         inputs, kernel = (keras.ops.convert_to_tensor(each) for each in (inputs, kernel))
         run = _BACKENDS.get(keras.backend.backend(), _padded)
         odd = self.groups > 1 or self.dilation_rate[0] > 1
         if self.data_format != "channels_last" or (run is _tensorflow and odd):
-            # TensorFlow's own lacks groups on a CPU, and gradients with holes where oneDNN is not.
+            # On a CPU, TensorFlow's operation lacks grouped convolutions, and the gradients of
+            # dilated ones where oneDNN is missing; `keras.ops.conv` handles both.
             run = _padded
         return run(inputs, kernel, self)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Static shape; unknown sides stay unknown."""
+        """Return the output shape; unknown dimensions remain unknown."""
         sides = (
             None if n is None else (n + 2 * self.pad - self.reach) // self.strides[0] + 1
             for n in input_shape[1:3]
@@ -100,7 +110,7 @@ class Convolution(keras.layers.Conv2D):
         return (input_shape[0], *sides, self.filters)
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
+        """Return the constructor arguments."""
         config = super().get_config()
         del config["padding"], config["data_format"], config["dilation_rate"]
         sides = {name: config[name][0] for name in ("kernel_size", "strides")}
@@ -122,8 +132,9 @@ def _padded(x: Any, kernel: Any, layer: Convolution) -> Any:
 def _tensorflow(x: Any, kernel: Any, layer: Convolution) -> Any:
     import tensorflow as tf
 
-    # With explicit padding the gradients run on the CPU's slow path, a fifth of a training step;
-    # the padding of an inference step is drawn into the convolution by the graph's optimiser.
+    # With padding as an argument of conv2d the gradients miss oneDNN and run on the CPU's slow
+    # path, which costs a fifth of a training step. For inference, TensorFlow's graph optimizer
+    # fuses the separate padding into the convolution.
     stride, pad = layer.strides[0], layer.pad
     if layer.keeps:
         return tf.nn.conv2d(x, kernel, 1, "SAME")
@@ -135,7 +146,8 @@ def _tensorflow(x: Any, kernel: Any, layer: Convolution) -> Any:
 def _torch(x: Any, kernel: Any, layer: Convolution) -> Any:
     import torch
 
-    # NHWC memory seen as NCHW.
+    # PyTorch expects NCHW shapes; permuting the NHWC tensor gives its channels-last memory format
+    # without a copy, and the convolution returns the same format.
     kernel, x = _reordered(kernel.permute(3, 2, 0, 1)), x.permute(0, 3, 1, 2)
     x = torch.nn.functional.conv2d(
         x, kernel, None, layer.strides[0], layer.pad, layer.dilation_rate[0], layer.groups
@@ -144,7 +156,7 @@ def _torch(x: Any, kernel: Any, layer: Convolution) -> Any:
 
 
 def _reordered(kernel: Any) -> Any:
-    """A kernel (out, in, rows, columns) with channels last in memory; itself where it has them."""
+    """Return a kernel (out, in, rows, columns) in channels-last memory order."""
     import torch
 
     if kernel.device.type == "meta":
@@ -157,7 +169,7 @@ def _jax(x: Any, kernel: Any, layer: Convolution) -> Any:
 
     pointwise = layer.kernel_size[0] == layer.strides[0] == layer.groups == 1 and not layer.pad
     if pointwise and jax.default_backend() == "cpu":
-        # A product of matrices: XLA's convolutions of one cell take two to four times as long here.
+        # A 1×1 convolution is a matrix product, which XLA runs two to four times as fast on a CPU.
         product = x.reshape(-1, x.shape[-1]) @ kernel[0, 0]
         return product.reshape(*x.shape[:-1], product.shape[-1])
     return jax.lax.conv_general_dilated(

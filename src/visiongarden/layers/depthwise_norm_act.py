@@ -1,4 +1,4 @@
-"""`DepthwiseNormAct`: `ConvNormAct` for a convolution that mixes no channels."""
+"""`DepthwiseNormAct`: depthwise convolution, batch normalization and activation."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from visiongarden.registry import register
 
 @register
 class DepthwiseNormAct(Composite):
-    """Depthwise convolution without bias, batch normalisation, activation.
+    """Depthwise convolution without bias, followed by batch normalization and an activation.
 
-    One kernel a channel (Howard et al. 2017, MobileNets, section 3.1). Padded as `ConvNormAct`.
-    Input (batch, height, width, channels); output (batch, ceil(height / strides),
-    ceil(width / strides), channels).
+    Each channel has its own kernel (Howard et al. 2017, MobileNets, section 3.1). The padding is
+    symmetric, as in `ConvNormAct`. Input: (batch, height, width, channels). Output: (batch,
+    ceil(height / strides), ceil(width / strides), channels).
 
     Args:
-        kernel_size: side of the kernel, in cells.
+        kernel_size: height and width of the kernel.
         strides: 1 keeps height and width, 2 halves them.
-        activation: name for `visiongarden.layers.activation`; None for none.
-        momentum: share of the old moving mean that is kept at each step.
-        epsilon: what batch normalisation adds to the variance.
-        folded: as in `ConvNormAct`.
+        activation: activation name, see `visiongarden.layers.activation`; None means no activation.
+        momentum: momentum of the moving averages in batch normalization.
+        epsilon: value that batch normalization adds to the variance.
+        folded: whether to use the folded form, as in `ConvNormAct`.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.layers.DepthwiseNormAct(3, strides=2)(keras.Input((32, 32, 8))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class DepthwiseNormAct(Composite):
     ) -> None:
         super().__init__(**kwargs)
         self.pad = None
+        # With a stride, "same" would pad on the right and at the bottom only, see `Convolution`.
         if strides > 1 and kernel_size > 1:
             self.pad = keras.layers.ZeroPadding2D(kernel_size // 2)
         folded = self.says("folded", folded or is_folding())
@@ -53,12 +58,12 @@ class DepthwiseNormAct(Composite):
         self.act = activation_layer(activation)
 
     def call(self, x: Any) -> Any:
-        """Runs pad, convolution, normalisation and activation."""
+        """Apply padding, convolution, batch normalization and activation."""
         if self.pad is not None:
             x = self.pad(x)
         x = self.conv(x)
         return self.act(x if self.norm is None else self.norm(x))
 
     def fold(self) -> dict[str, Any]:
-        """Weights of the folded form: "conv/kernel" and "conv/bias"."""
+        """Return the weights of the folded form: "conv/kernel" and "conv/bias"."""
         return with_norm(self.conv, self.norm)

@@ -1,4 +1,4 @@
-"""The layers inside a layer: by names from the outside in, and which of them are frozen."""
+"""Traversal of nested layers by their names, and the `trainable` setting of each of them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from visiongarden.backends.keras_internals import has_automatic_name
 
 
 def nested(layer: Any) -> Iterator[tuple[str, Any]]:
-    """(names from the outside in, "outer/inner"; layer) of a layer, "", and all inside, each once.
+    """Yield (name path, layer) of a layer and of all layers inside it, each layer once.
 
-    A layer comes before those inside it. Paths of weights spell the same names for most models, but
-    a functional model inside another leaves no trace in them.
+    The path joins the names from the outside in, "outer/inner"; that of the layer itself is "". A
+    layer comes before the layers inside it. For most models the paths equal those of the weights,
+    but a functional model inside another one does not appear in the paths of its weights.
     """
     yield from _nested(layer, "", set())
 
@@ -32,10 +33,10 @@ def _nested(layer: Any, chain: str, seen: set[int]) -> Iterator[tuple[str, Any]]
 
 
 def by_chain(layer: Any) -> dict[str, Any]:
-    """Names from the outside in -> each layer inside, once; "" is the layer itself.
+    """Return a dict of name path -> layer of all layers inside, each once; "" is the layer itself.
 
-    The names are the same in each process: numbers that Keras counted up are left out, and layers
-    side by side with one name are numbered in their order, "add", "add:2".
+    The paths are the same in each process: numbers that Keras appended are removed, and layers with
+    the same name side by side are numbered in their order ("add", "add:2").
     """
     return dict(_chains(layer, "", set()))
 
@@ -54,7 +55,7 @@ def _chains(layer: Any, chain: str, seen: set[int]) -> Iterator[tuple[str, Any]]
 
 
 def trainable_inside(layer: Any) -> dict[str, bool]:
-    """Names of the layers inside whose `trainable` is not that of the layer around them -> it."""
+    """Return name path -> `trainable` of inner layers that differ from the layer around them."""
     chains = by_chain(layer)
     return {
         chain: bool(each.trainable)
@@ -64,17 +65,23 @@ def trainable_inside(layer: Any) -> dict[str, bool]:
 
 
 def set_trainable(layer: Any, value: bool, inside: Mapping[str, bool]) -> None:
-    """Freezes or unfreezes a layer with all inside it, but for those that `inside` names."""
+    """Freeze or unfreeze a layer and all layers inside it, with exceptions by name path.
+
+    Args:
+        layer: the outer layer.
+        value: `trainable` of all layers that `inside` does not name.
+        inside: name path -> `trainable`, as returned by `trainable_inside`.
+    """
     _set_all(layer, value)
     if inside:
-        # From the outside in: what is set for a layer holds for those inside it, until they say so.
+        # From the outside in: a value applies to all layers inside, until one of them overrides it.
         for chain, each in by_chain(layer).items():
             if chain and chain in inside:
                 _set_all(each, bool(inside[chain]))
 
 
 def _set_all(layer: Any, value: bool) -> None:
-    # On TensorFlow, Keras passes `trainable` on to sublayers only where it changes: a layer made
-    # with trainable=False has sublayers that are trained. Hence from the inside out.
+    # From the inside out: on TensorFlow, Keras passes `trainable` to sublayers only if the value
+    # changes, so that the sublayers of a layer created with trainable=False would be trained.
     for _, each in reversed(list(nested(layer))):
         each.trainable = value

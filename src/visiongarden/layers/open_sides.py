@@ -1,8 +1,9 @@
-"""Tracing a `call` that computes with sides that are unknown, as an upsampling by reshape does.
+"""Tracing of a `call` that computes with unknown heights and widths, such as a custom upsampling.
 
-`keras.ops.shape` gives numbers for an image and None for a symbolic tensor of unknown height, with
-which nothing can be computed. As Keras does on JAX, the call is then traced with two sets of
-numbers in the place of the unknown ones; what differs in the results is unknown.
+`keras.ops.shape` returns numbers for an image, and None for an unknown dimension of a symbolic
+tensor, with which a layer cannot compute. As Keras does on JAX, the call is then traced with two
+different sets of numbers in place of the unknown dimensions; the dimensions that differ in the two
+results are unknown.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from visiongarden.backends.keras_internals import traced_by_backend
 from visiongarden.errors import UserError
 
 _FILLED = ((2, 64, 96, 128, 160), (3, 128, 160, 192, 224))
-"""For the first, second, ... side where it is unknown; multiples of 32, which strides divide."""
+"""Sizes for the first, second, ... unknown dimension; multiples of 32, which the strides divide."""
 
 
 def has_open_sides(given: Any) -> bool:
-    """Whether a side of a tensor is unknown."""
+    """Return whether any tensor in a nested structure has an unknown dimension."""
     return any(
         side is None
         for leaf in keras.tree.flatten(given)
@@ -30,20 +31,21 @@ def has_open_sides(given: Any) -> bool:
 
 
 def traced_filled(call: Callable[[Any], Any], given: Any) -> Any:
-    """The output of `call` as symbolic tensors.
+    """Return the output of `call` as symbolic tensors.
 
     Args:
-        call: takes what `given` is.
-        given: symbolic tensors with unknown sides, nested.
+        call: function of a structure like `given`.
+        given: nested structure of symbolic tensors with unknown dimensions.
 
     Raises:
-        Exception: whatever the call raises with numbers for all sides.
-        UserError: on TensorFlow, the call takes its numbers from `x.shape`, which has None there.
+        Exception: any error that `call` raises when all dimensions are known.
+        UserError: on TensorFlow, `call` computes with `x.shape`, which contains None in a graph.
     """
     one, other = (
         call(keras.tree.map_structure(lambda leaf, sides=sides: _filled(leaf, sides), given))
         for sides in _FILLED
     )
+    # TensorFlow's graphs keep dimensions unknown; JAX and PyTorch always see numbers.
     if keras.backend.backend() == "tensorflow":
         _check_dynamic(call, given)
     return keras.tree.map_structure(_common, one, other)

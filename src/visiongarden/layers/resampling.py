@@ -1,4 +1,4 @@
-"""`MaxPooling` and `Upsampling`: Keras's, without copies of the feature map on PyTorch."""
+"""`MaxPooling` and `Upsampling`: Keras's layers without extra copies of the feature map."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from visiongarden.registry import register
 
 @register
 class MaxPooling(keras.layers.MaxPooling2D):
-    """`keras.layers.MaxPooling2D`, the same numbers.
+    """Max pooling, equal to `keras.layers.MaxPooling2D` but without copies on PyTorch.
 
-    On PyTorch Keras turns the map before and after; here it stays in its layout where the padding
-    is alike on both sides.
+    On PyTorch, Keras transposes the feature map before and after pooling. Here it keeps its memory
+    layout if the padding is symmetric.
 
     Args:
-        pool_size: side of the window, in cells.
-        strides: step of the window, in cells; None is `pool_size`.
+        pool_size: height and width of the window.
+        strides: stride of the window; None means `pool_size`.
         padding: "valid" or "same".
-        **kwargs: those of `keras.layers.MaxPooling2D`.
+        **kwargs: other arguments of `keras.layers.MaxPooling2D`.
+
+    Example:
+        >>> vg.layers.MaxPooling(2)(keras.Input((16, 16, 8))).shape
+        (None, 8, 8, 8)
     """
 
     def call(self, inputs: Any) -> Any:
-        """The largest value of each window."""
+        """Return the maximum of each window."""
         pad = self._pad()
         if keras.backend.backend() != "torch" or pad is None:
             return super().call(inputs)
@@ -36,7 +40,11 @@ class MaxPooling(keras.layers.MaxPooling2D):
         return x.permute(0, 2, 3, 1)
 
     def _pad(self) -> tuple[int, int] | None:
-        """Cells on each side; None where they differ, or depend on the map's size."""
+        """Return the symmetric (vertical, horizontal) padding, or None if it is not symmetric.
+
+        With stride 1 and an odd window, "same" is symmetric; with a stride it depends on the size
+        of the map.
+        """
         if self.data_format != "channels_last":
             return None
         if self.padding == "valid":
@@ -47,18 +55,22 @@ class MaxPooling(keras.layers.MaxPooling2D):
 
 @register
 class Upsampling(keras.layers.UpSampling2D):
-    """`keras.layers.UpSampling2D`, the same numbers.
+    """Upsampling, equal to `keras.layers.UpSampling2D` but with one operation for "nearest".
 
-    Keras repeats rows and columns in two copies; on TensorFlow and PyTorch the nearest cell is one
-    operation here, which exported files have too.
+    Keras repeats rows and columns in two copies. On TensorFlow and PyTorch, nearest-neighbor
+    upsampling is one operation here, which exported files contain as well.
 
     Args:
-        size: factor of height and width, a whole number.
-        **kwargs: those of `keras.layers.UpSampling2D`.
+        size: integer factor of height and width.
+        **kwargs: other arguments of `keras.layers.UpSampling2D`.
+
+    Example:
+        >>> vg.layers.Upsampling(2)(keras.Input((8, 8, 4))).shape
+        (None, 16, 16, 4)
     """
 
     def call(self, inputs: Any) -> Any:
-        """Each cell as a block of `size` cells, or what lies between them."""
+        """Upsample the inputs by `size`."""
         nearest = self.interpolation == "nearest" and self.data_format == "channels_last"
         if nearest and keras.backend.backend() == "tensorflow":
             return _nearest_on_tensorflow(inputs, self.size)
@@ -72,7 +84,10 @@ class Upsampling(keras.layers.UpSampling2D):
 
 
 def _nearest_on_tensorflow(inputs: Any, size: tuple[int, int]) -> Any:
-    """Each cell as a block; the gradient sums over the block, which XLA compiles too."""
+    """Upsample by nearest neighbor, with a custom gradient that XLA can compile as well.
+
+    The gradient is the sum over each block of output cells, computed as an average pooling.
+    """
     import tensorflow as tf
 
     @tf.custom_gradient

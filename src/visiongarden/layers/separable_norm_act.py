@@ -1,4 +1,4 @@
-"""`SeparableNormAct`: a depthwise and a 1×1 convolution in place of a whole one."""
+"""`SeparableNormAct`: depthwise separable convolution with batch normalization and activations."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from visiongarden.registry import register
 
 @register
 class SeparableNormAct(Composite):
-    """A depthwise convolution and a 1×1, each with normalisation and activation.
+    """Depthwise separable convolution: a depthwise and a 1×1 convolution, each normalized.
 
-    Takes `ConvNormAct`'s place at a fraction of its cost (Howard et al. 2017, MobileNets, section
-    3.1). Input (batch, height, width, any); output (batch, ceil(height / strides), ceil(width /
-    strides), filters).
+    Replaces a `ConvNormAct` at a fraction of its cost (Howard et al. 2017, MobileNets, section
+    3.1). Input: (batch, height, width, channels). Output: (batch, ceil(height / strides),
+    ceil(width / strides), filters).
 
     Args:
-        filters: channels of the output.
-        kernel_size: side of the depthwise kernel, in cells.
-        strides: of the depthwise convolution.
-        activation: of both.
+        filters: number of output channels.
+        kernel_size: height and width of the depthwise kernel.
+        strides: stride of the depthwise convolution.
+        activation: activation after both convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.layers.SeparableNormAct(16, strides=2)(keras.Input((32, 32, 8))).shape
+        (None, 16, 16, 16)
     """
 
     def __init__(
@@ -39,5 +43,5 @@ class SeparableNormAct(Composite):
         self.point = ConvNormAct(filters, activation=activation)
 
     def call(self, x: Any) -> Any:
-        """Mixes places, then channels."""
+        """Apply the depthwise convolution, then the 1×1 convolution."""
         return self.point(self.depth(x))

@@ -1,4 +1,4 @@
-"""`Sum`: addition that refuses to broadcast."""
+"""`Sum`: addition without broadcasting."""
 
 from __future__ import annotations
 
@@ -12,28 +12,33 @@ from visiongarden.registry import register
 
 @register
 class Sum(keras.layers.Layer):
-    """Adds tensors of one shape.
+    """Add tensors of equal shape, without broadcasting.
 
-    Keras's `Add` and `+` broadcast (40, 40, 64) with (40, 40, 1) without a word; here that is an
-    error when the block is built.
+    Keras's `Add` and `+` silently broadcast (40, 40, 64) with (40, 40, 1); here that is an error
+    when the block is built.
 
     Raises:
-        UserError: the shapes differ.
+        UserError: the shapes of the inputs differ.
+
+    Example:
+        >>> x = keras.Input((8, 8, 4))
+        >>> vg.layers.Sum()([x, x]).shape
+        (None, 8, 8, 4)
     """
 
     def build(self, input_shape: Any) -> None:
-        """Compares the shapes; a dimension that is unknown fits any."""
+        """Check that the shapes of the inputs are equal; an unknown dimension matches any other."""
         self.compute_output_shape(input_shape)
 
     def call(self, inputs: Any) -> Any:
-        """Adds the tensors in `inputs`, a list."""
+        """Add the tensors in the list `inputs`."""
         total = inputs[0]
         for tensor in inputs[1:]:
             total = total + tensor
         return total
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The one shape that all inputs have."""
+        """Return the common shape of the inputs."""
         first = tuple(input_shape[0])
         for other in input_shape[1:]:
             same = len(first) == len(other) and all(
