@@ -1,4 +1,4 @@
-"""Layers made of layers that architectures repeat."""
+"""Blocks: layers made of layers that architectures repeat."""
 
 from visiongarden.blocks.alternating import Alternating, AlternatingSPP
 from visiongarden.blocks.aspp import ASPP

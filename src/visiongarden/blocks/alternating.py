@@ -1,4 +1,4 @@
-"""1×1 and 3×3 convolutions in turn, which YOLOv3 and YOLOv4 put between their levels."""
+"""Alternating 1×1 and 3×3 convolutions, as in the decoders of YOLOv3 and YOLOv4."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from visiongarden.registry import register
 
 @register
 class Alternating(Composite):
-    """1×1 and 3×3 convolutions in turn; the 3×3 have twice the channels (YOLOv3, section 2.3).
+    """Alternating 1×1 and 3×3 convolutions; the 3×3 have twice the channels (YOLOv3, section 2.3).
 
-    Input (batch, height, width, any); output (batch, height, width, filters) where `repeats` is
-    odd, twice the filters where it is even.
+    Input: (batch, height, width, channels). Output: (batch, height, width, filters) if `repeats` is
+    odd, (batch, height, width, 2 * filters) if it is even.
 
     Args:
         filters: channels of the 1×1 convolutions.
         repeats: number of convolutions.
-        activation: of all convolutions.
+        activation: activation of all convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.Alternating(8)(keras.Input((16, 16, 4))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(
@@ -34,7 +38,7 @@ class Alternating(Composite):
         ]
 
     def call(self, x: Any) -> Any:
-        """Runs them."""
+        """Run the convolutions."""
         for conv in self.convs:
             x = conv(x)
         return x
@@ -42,13 +46,19 @@ class Alternating(Composite):
 
 @register
 class AlternatingSPP(Composite):
-    """Three convolutions in turn, spatial pyramid pooling, three more (YOLOv3-SPP, YOLOv4).
+    """Three alternating convolutions, spatial pyramid pooling, three more (YOLOv3-SPP, YOLOv4).
+
+    Input: (batch, height, width, channels). Output: (batch, height, width, filters).
 
     Args:
-        filters: channels of the output.
-        pool_sizes: sides of the windows, odd numbers of cells; the map itself comes last.
-        activation: of all convolutions.
+        filters: number of output channels.
+        pool_sizes: sizes of the pooling windows, odd; the unpooled map is concatenated last.
+        activation: activation of all convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.AlternatingSPP(8)(keras.Input((16, 16, 4))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(
@@ -65,6 +75,6 @@ class AlternatingSPP(Composite):
         self.after = Alternating(filters, 3, activation)
 
     def call(self, x: Any) -> Any:
-        """Runs three convolutions, sees the result through all windows, runs three more."""
+        """Run three convolutions, pool their output with all windows, and run three more."""
         x = self.before(x)
         return self.after(self.concat([*(pool(x) for pool in self.pools), x]))

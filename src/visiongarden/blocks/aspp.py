@@ -13,15 +13,21 @@ from visiongarden.registry import register
 
 @register
 class ASPP(Composite):
-    """A 1×1 convolution, atrous 3×3 ones, and the mean of the image, side by side, then joined.
+    """Atrous spatial pyramid pooling: parallel branches with different receptive fields.
 
-    Input (batch, height, width, any); output (batch, height, width, filters).
+    The branches are a 1×1 convolution, one atrous 3×3 convolution per rate, and the image's mean.
+    Their outputs are concatenated and merged by a 1×1 convolution. Input: (batch, height, width,
+    channels). Output: (batch, height, width, filters).
 
     Args:
         filters: channels of each branch and of the output.
-        rates: of the atrous convolutions.
-        activation: of all convolutions.
+        rates: dilation rates of the atrous convolutions.
+        activation: activation of all convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.ASPP(8, rates=(1, 2))(keras.Input((16, 16, 4))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(
@@ -42,8 +48,8 @@ class ASPP(Composite):
         self.out = ConvNormAct(filters, activation=activation)
 
     def call(self, x: Any) -> Any:
-        """Runs the branches and joins them."""
-        # One value a channel, spread over the map, whose size may be unknown here.
+        """Run the branches and merge their outputs."""
+        # Adding zeros broadcasts the mean over the map, whose height and width may be unknown here.
         whole = self.whole(self.mean(x)) + ops.zeros_like(x[..., :1])  # noqa: VG203
         branches = [self.point(x), *(hole(x) for hole in self.holes), whole]
         return self.out(self.concat(branches))

@@ -15,12 +15,17 @@ from visiongarden.registry import register
 class Attend(keras.layers.Layer):
     """Scaled dot-product attention between all cells of a feature map (Vaswani et al. 2017, eq. 1).
 
-    Takes queries and keys (batch, height, width, heads * k) and values (batch, height, width,
-    heads * v); returns the shape of the values.
+    Input: a list of queries and keys, each (batch, height, width, heads * k), and values (batch,
+    height, width, heads * v). Output: the shape of the values.
 
     Args:
-        heads: number of heads.
+        heads: number of attention heads.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> x = keras.Input((4, 4, 8))
+        >>> vg.blocks.Attend(heads=2)([x, x, x]).shape
+        (None, 4, 4, 8)
     """
 
     def __init__(self, heads: int, **kwargs: Any) -> None:
@@ -28,7 +33,7 @@ class Attend(keras.layers.Layer):
         self.heads = heads
 
     def call(self, inputs: Any) -> Any:
-        """Attends; `inputs` is [queries, keys, values]."""
+        """Attend with `inputs`, a list of queries, keys and values."""
         queries, keys, values = (self._by_head(x) for x in inputs)
         scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
         weights = ops.softmax(scores * queries.shape[-1] ** -0.5, axis=-1)
@@ -36,29 +41,33 @@ class Attend(keras.layers.Layer):
         return ops.reshape(found, ops.shape(inputs[2]))
 
     def build(self, input_shape: Any) -> None:
-        """Makes no weight."""
+        """Mark the layer as built; it has no weights."""
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the values."""
+        """Return the shape of the values."""
         return tuple(input_shape[2])
 
     def _by_head(self, x: Any) -> Any:
-        """(batch, height, width, heads * c) -> (batch, heads, cells, c)."""
+        """Reshape (batch, height, width, heads * c) to (batch, heads, height * width, c)."""
         rows = ops.reshape(x, (ops.shape(x)[0], -1, self.heads, x.shape[-1] // self.heads))
         return ops.transpose(rows, (0, 2, 1, 3))
 
 
 @register
 class SelfAttention(Composite):
-    """Multi-head self-attention on a feature map, with keys of half the values' width.
+    """Multi-head self-attention on a feature map, with keys of half the width of the values.
 
-    A 1×1 makes queries, keys and values; a depthwise 3×3 of the values is added as the encoding of
-    places; a 1×1 projects. Shapes stay.
+    A 1×1 convolution computes queries, keys and values; a depthwise 3×3 convolution of the values
+    is added as positional encoding; a 1×1 convolution projects the result. The shape is unchanged.
 
     Args:
         filters: channels of input and output.
-        heads: number of heads; divides `filters`.
+        heads: number of attention heads; divides `filters`.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.SelfAttention(8, heads=2)(keras.Input((4, 4, 8))).shape
+        (None, 4, 4, 8)
     """
 
     def __init__(self, filters: int, heads: int, **kwargs: Any) -> None:
@@ -71,7 +80,7 @@ class SelfAttention(Composite):
         self.project = ConvNormAct(filters, activation=None)
 
     def call(self, x: Any) -> Any:
-        """Attends, adds the places, projects."""
+        """Attend, add the positional encoding, and project."""
         qkv, k = self.qkv(x), self.keys
         values = qkv[..., 2 * k :]
         found = self.attend([qkv[..., :k], qkv[..., k : 2 * k], values])
@@ -80,12 +89,19 @@ class SelfAttention(Composite):
 
 @register
 class AttentionUnit(Composite):
-    """Self-attention, then a feed-forward network of two 1×1; each adds its input.
+    """Self-attention, then a feed-forward network of two 1×1 convolutions, each with a shortcut.
+
+    The shape is unchanged.
 
     Args:
-        filters: channels of input and output; a head has 64, or more where 64 does not divide them.
-        activation: between the two 1×1.
+        filters: channels of input and output. Each attention head has 64 channels, or more if 64
+            does not divide `filters`.
+        activation: activation between the two 1×1 convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.AttentionUnit(8)(keras.Input((4, 4, 8))).shape
+        (None, 4, 4, 8)
     """
 
     def __init__(self, filters: int, activation: str = "silu", **kwargs: Any) -> None:
@@ -99,23 +115,28 @@ class AttentionUnit(Composite):
         self.fed = Sum()
 
     def call(self, x: Any) -> Any:
-        """Runs both steps."""
+        """Run attention and feed-forward network."""
         x = self.attended([x, self.attention(x)])
         return self.fed([x, self.narrow(self.widen(x))])
 
 
 @register
 class PSA(Composite):
-    """Partial self-attention: a 1×1 makes two halves, one is attended, a 1×1 joins.
+    """Partial self-attention: half of the channels pass attention units, the others bypass them.
 
-    Where the resolution is lowest, since cost grows with the square of the cells. YOLOv10 has one
-    unit; YOLO11's published table repeats it ("C2PSA"). Shapes stay.
+    A 1×1 convolution precedes the split, another one merges both halves. The cost of attention
+    grows with the square of the number of cells, so the block belongs to the coarsest level.
+    YOLOv10 uses one unit; YOLO11's published table repeats it ("C2PSA"). The shape is unchanged.
 
     Args:
         filters: channels of input and output.
         repeats: number of attention units.
-        activation: of the convolutions that have one.
+        activation: activation of the convolutions that have one.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.PSA(8)(keras.Input((4, 4, 8))).shape
+        (None, 4, 4, 8)
     """
 
     def __init__(
@@ -129,7 +150,7 @@ class PSA(Composite):
         self.out = ConvNormAct(filters, activation=activation)
 
     def call(self, x: Any) -> Any:
-        """Splits, attends on the second half, joins."""
+        """Split the channels, attend on the second half, and merge both halves."""
         whole = self.split(x)
         half = whole.shape[-1] // 2
         y = whole[..., half:]

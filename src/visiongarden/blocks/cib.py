@@ -12,16 +12,21 @@ from visiongarden.registry import register
 
 @register
 class CIB(Composite):
-    """Three depthwise 3×3 with 1×1 between them, to twice the channels and back; input added.
+    """Compact inverted block: three depthwise 3×3 convolutions with 1×1 convolutions in between.
 
-    Depthwise convolutions mix places, 1×1 convolutions mix channels, both cheaply. Shapes stay.
+    The 1×1 convolutions double the channels and halve them again. Depthwise convolutions mix
+    positions and 1×1 convolutions mix channels, both at a low cost. The shape is unchanged.
 
     Args:
         filters: channels of input and output.
-        large_kernel: a `RepDepthwise` of 7×7 stands in the middle.
-        shortcut: whether the input is added.
-        activation: of every convolution.
+        large_kernel: if True, the depthwise convolution in the middle is a 7×7 `RepDepthwise`.
+        shortcut: whether to add the input.
+        activation: activation of all convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.CIB(8)(keras.Input((16, 16, 8))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(
@@ -44,7 +49,7 @@ class CIB(Composite):
         self.sum = Sum() if shortcut else None
 
     def call(self, x: Any) -> Any:
-        """Runs the five convolutions and adds the input."""
+        """Run the five convolutions and add the input."""
         y = x
         for layer in self.layers:
             y = layer(y)
@@ -53,15 +58,21 @@ class CIB(Composite):
 
 @register
 class C2fCIB(Aggregation):
-    """The split block C2f with compact inverted blocks as units.
+    """C2f block with compact inverted blocks as units.
+
+    Input: (batch, height, width, channels). Output: (batch, height, width, filters).
 
     Args:
-        filters: channels of the output.
+        filters: number of output channels.
         repeats: number of units.
-        large_kernel: of each unit.
+        large_kernel: whether the units have a 7×7 depthwise convolution.
         shortcut: whether the units add their input.
-        activation: of every convolution.
+        activation: activation of all convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.C2fCIB(8)(keras.Input((16, 16, 4))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Links between two backbones that run one after the other: Liang et al. 2021 (CBNetV2)."""
+"""Connections between two consecutive backbones: Liang et al. 2021 (CBNetV2)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from visiongarden.registry import register
 
 @register
 class CBLinear(Composite):
-    """One map of the first backbone, projected for several levels of the second.
+    """Project one feature map of the first backbone for several levels of the second.
 
-    A 1×1 convolution with bias, of which the channels are split. Returns a list of maps (batch,
-    height, width, filters[i]).
+    A 1×1 convolution with bias, whose output channels are split. Input: (batch, height, width,
+    channels). Output: a list of maps (batch, height, width, filters[i]).
 
     Args:
-        filters: channels of each map.
+        filters: channels of each output map.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> maps = vg.blocks.CBLinear((4, 8))(keras.Input((16, 16, 3)))
+        >>> [x.shape for x in maps]
+        [(None, 16, 16, 4), (None, 16, 16, 8)]
     """
 
     def __init__(self, filters: tuple[int, ...], **kwargs: Any) -> None:
@@ -26,7 +31,7 @@ class CBLinear(Composite):
         self.conv = Convolution(sum(self.filters), 1)
 
     def call(self, x: Any) -> Any:
-        """Projects and splits."""
+        """Project the input and split the channels."""
         x, maps, first = self.conv(x), [], 0
         for count in self.filters:
             maps.append(x[..., first : first + count])
@@ -36,13 +41,19 @@ class CBLinear(Composite):
 
 @register
 class CBFuse(Composite):
-    """Adds coarser maps, brought to one size by nearest upsampling, to a map of that size.
+    """Add coarser feature maps to a map, after nearest-neighbor upsampling to its size.
 
-    Takes [map, coarser map, ...] of the same channels.
+    Input: a list of the map and the coarser maps, all with the same channels. Output: the shape of
+    the first map.
 
     Args:
-        factors: how much coarser each map after the first is, 1 for equal size.
+        factors: upsampling factor of each map after the first; 1 for equal size.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> fine, coarse = keras.Input((16, 16, 4)), keras.Input((8, 8, 4))
+        >>> vg.blocks.CBFuse(factors=(2,))([fine, coarse]).shape
+        (None, 16, 16, 4)
     """
 
     def __init__(self, factors: tuple[int, ...], **kwargs: Any) -> None:
@@ -51,7 +62,7 @@ class CBFuse(Composite):
         self.sum = Sum()
 
     def call(self, maps: Any) -> Any:
-        """Brings to size and adds."""
+        """Upsample the coarser maps and add all maps."""
         first, *others = maps
         sized = [up(x) for up, x in zip(self.ups, others, strict=True)]
         return self.sum([first, *sized])

@@ -1,4 +1,4 @@
-"""Cross-stage-partial blocks: part of the channels goes around the units (Wang et al. 2019)."""
+"""Cross-stage-partial blocks: part of the channels bypasses the units (Wang et al. 2019)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from visiongarden.registry import register
 
 
 class CrossStage(Composite):
-    """Base: one half passes the units, the other goes around them, a 1×1 convolution joins.
+    """Base class of CSP blocks: half of the channels passes the units, the others bypass them.
 
-    After CSPNet (Wang et al. 2019, figure 2b), in the form with two 1×1 convolutions that split.
-    Subclasses choose the units.
+    After CSPNet (Wang et al. 2019, figure 2b), in the form with two 1×1 convolutions that split the
+    channels; a third one merges them. Subclasses choose the units.
 
     Args:
-        filters: channels of the output.
+        filters: number of output channels.
         hidden: channels of each half.
-        units: run one after the other; channels stay `hidden`.
-        activation: of the 1×1 convolutions.
+        units: layers that run one after the other and keep `hidden` channels.
+        activation: activation of the 1×1 convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
     """
 
@@ -43,7 +43,7 @@ class CrossStage(Composite):
         self.out = ConvNormAct(filters, activation=activation)
 
     def call(self, x: Any) -> Any:
-        """Splits, runs the units on one half, joins."""
+        """Split the channels, run the units on one half, and merge both halves."""
         y = self.into(x)
         for unit in self.units:
             y = unit(y)
@@ -52,19 +52,23 @@ class CrossStage(Composite):
 
 @register
 class CSP(CrossStage):
-    """CSP block of residual units; half of the channels goes around them.
+    """CSP block of residual units; half of the channels bypasses them.
 
-    With 1×1 and 3×3 in a unit it is the "C3" of YOLOv5's and the CSP layer of YOLOX's published
-    diagrams, with two 3×3 the "C3k" of YOLO11's. Input (batch, height, width, any); output (batch,
-    height, width, filters).
+    With a 1×1 and a 3×3 convolution per unit, this is "C3" in YOLOv5's published diagrams and the
+    CSP layer in YOLOX's; with two 3×3 convolutions it is "C3k" of YOLO11. Input: (batch, height,
+    width, channels). Output: (batch, height, width, filters).
 
     Args:
-        filters: channels of the output.
+        filters: number of output channels.
         repeats: number of residual units.
         shortcut: whether the units add their input.
-        activation: of every convolution.
-        kernel_sizes: of the two convolutions of a unit.
+        activation: activation of all convolutions.
+        kernel_sizes: kernel sizes of the two convolutions of a unit.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.CSP(8)(keras.Input((16, 16, 4))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(
@@ -82,17 +86,18 @@ class CSP(CrossStage):
 
 
 class Aggregation(Composite):
-    """Base: a 1×1 convolution makes two halves; every unit's output reaches the joining 1×1.
+    """Base class of split blocks: the outputs of all units are concatenated and merged.
 
-    A CSP block with ELAN's aggregation (Wang et al. 2022): the units follow each other on the
-    second half, and both halves and all units' outputs are concatenated: (2 + units) * hidden
-    channels. Subclasses choose the units.
+    A CSP block with the aggregation of ELAN (Wang et al. 2022). A 1×1 convolution creates two
+    halves, the units run one after the other on the second half, and both halves and the outputs of
+    all units are concatenated, (2 + units) * hidden channels in all. A 1×1 convolution merges them.
+    Subclasses choose the units.
 
     Args:
-        filters: channels of the output.
+        filters: number of output channels.
         hidden: channels of each half.
-        units: run one after the other; channels stay `hidden`.
-        activation: of the 1×1 convolutions.
+        units: layers that run one after the other and keep `hidden` channels.
+        activation: activation of the 1×1 convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
     """
 
@@ -111,7 +116,7 @@ class Aggregation(Composite):
         self.out = ConvNormAct(filters, activation=activation)
 
     def call(self, x: Any) -> Any:
-        """Splits, runs the units one after the other, joins all."""
+        """Split the channels, run the units, and merge all outputs."""
         parts = list(ops.split(self.split(x), 2, axis=-1))
         y = parts[-1]
         for unit in self.units:
@@ -122,14 +127,20 @@ class Aggregation(Composite):
 
 @register
 class C2f(Aggregation):
-    """Split block of YOLOv8's published architecture table: residual units, all outputs joined.
+    """Split block of YOLOv8's published architecture table, with residual units.
+
+    Input: (batch, height, width, channels). Output: (batch, height, width, filters).
 
     Args:
-        filters: channels of the output.
-        repeats: number of residual units with two 3×3 convolutions.
+        filters: number of output channels.
+        repeats: number of residual units, each of two 3×3 convolutions.
         shortcut: whether the units add their input.
-        activation: of every convolution.
+        activation: activation of all convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.C2f(8)(keras.Input((16, 16, 4))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(
@@ -147,17 +158,23 @@ class C2f(Aggregation):
 
 @register
 class C3k2(Aggregation):
-    """The split block of YOLO11's published table: a C2f of which the units are smaller or deeper.
+    """Split block of YOLO11's published table: a C2f block with smaller or nested units.
+
+    Input: (batch, height, width, channels). Output: (batch, height, width, filters).
 
     Args:
-        filters: channels of the output.
+        filters: number of output channels.
         repeats: number of units.
-        nested: units are CSP blocks of two residual units each; else they are residual units that
-            halve the channels between their two 3×3 convolutions.
-        expansion: channels of a half, as a share of `filters`.
+        nested: if True, each unit is a CSP block of two residual units; else a residual unit that
+            halves the channels between its two 3×3 convolutions.
+        expansion: channels of each half as a fraction of `filters`.
         shortcut: whether the units add their input.
-        activation: of every convolution.
+        activation: activation of all convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.C3k2(8)(keras.Input((16, 16, 4))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The stages of CSPDarknet53 and of its tiny kin: Bochkovskiy et al. 2020 (YOLOv4)."""
+"""Stages of CSPDarknet53 and its variants: Bochkovskiy et al. 2020 (YOLOv4)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,25 @@ from visiongarden.registry import register
 
 @register
 class CSPDarknetStage(Composite):
-    """A stride-2 convolution, then residual units that part of the channels goes around.
+    """Stride-2 convolution, then residual units that part of the channels bypasses.
 
-    As `DarknetStage` with a cross-stage-partial split (Wang et al. 2019, CSPNet, figure 3b): two
-    1×1 convolutions split, a 1×1 transition follows the units, a 1×1 joins. Input (batch, height,
-    width, any); output (batch, height / 2, width / 2, filters).
+    Like `DarknetStage`, with a cross-stage-partial split (Wang et al. 2019, CSPNet, figure 3b): two
+    1×1 convolutions split the channels, a 1×1 transition follows the units, and a 1×1 convolution
+    merges both paths. Input: (batch, height, width, channels). Output: (batch, height / 2, width /
+    2, filters).
 
     Args:
-        filters: channels of the output.
+        filters: number of output channels.
         repeats: number of residual units.
-        split: channels on either way; `filters` in the first stage of CSPDarknet53, half of them in
-            the others. The units have half of `filters` between their convolutions in all.
-        activation: of every convolution.
+        split: channels of each path: `filters` in the first stage of CSPDarknet53, half of
+            `filters` in the others. The units always have `filters // 2` channels between their
+            convolutions.
+        activation: activation of all convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.CSPDarknetStage(8, repeats=1, split=4)(keras.Input((16, 16, 4))).shape
+        (None, 8, 8, 8)
     """
 
     def __init__(
@@ -44,7 +50,7 @@ class CSPDarknetStage(Composite):
         self.out = ConvNormAct(filters, activation=activation)
 
     def call(self, x: Any) -> Any:
-        """Halves height and width, splits, runs the units on one way, joins."""
+        """Halve height and width, split the channels, run the units, and merge both paths."""
         x = self.down(x)
         around = self.around(x)
         y = self.into(x)
@@ -55,17 +61,22 @@ class CSPDarknetStage(Composite):
 
 @register
 class PartialDense(Composite):
-    """Three convolutions of which half of the channels are passed on densely (YOLOv4-tiny).
+    """Dense block of YOLOv4-tiny: three 3×3 convolutions, two of them on half of the channels.
 
-    A 3×3 makes the channels; their second half goes through two 3×3, whose outputs are joined by a
-    1×1; what the first 3×3 made goes around all that (Wang et al. 2020, Scaled-YOLOv4, section 3.2,
-    "CSPOSANet" with partial computation in one block). Input (batch, height, width, any); output
-    (batch, height, width, 2 * filters): first what went around, then what the 1×1 made.
+    The second half of the first convolution's output passes two more 3×3 convolutions, whose
+    outputs are merged by a 1×1 convolution; the output of the first convolution bypasses all of
+    this (Wang et al. 2020, Scaled-YOLOv4, section 3.2, "CSPOSANet" with partial computation in one
+    block). Input: (batch, height, width, channels). Output: (batch, height, width, 2 * filters),
+    the bypass first, then the output of the 1×1 convolution.
 
     Args:
-        filters: channels of the first 3×3 and of the 1×1.
-        activation: of every convolution.
+        filters: channels of the first 3×3 and of the 1×1 convolution.
+        activation: activation of all convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.PartialDense(8)(keras.Input((16, 16, 4))).shape
+        (None, 16, 16, 16)
     """
 
     def __init__(self, filters: int, activation: str = "leaky_relu", **kwargs: Any) -> None:
@@ -78,7 +89,7 @@ class PartialDense(Composite):
         self.concat = keras.layers.Concatenate()
 
     def call(self, x: Any) -> Any:
-        """Runs the convolutions on half of the channels and joins."""
+        """Run the convolutions on half of the channels, and concatenate with the bypass."""
         x = self.stem(x)
         first = self.conv1(x[..., x.shape[-1] // 2 :])
         second = self.conv2(first)
@@ -87,16 +98,20 @@ class PartialDense(Composite):
 
 @register
 class ReversedCSP(Composite):
-    """CSP block of a decoder: a 1×1 narrows first, then one copy goes around the units.
+    """CSP block of a decoder: the split follows a 1×1 convolution that reduces the channels.
 
-    Wang et al. 2020 (Scaled-YOLOv4), section 3.1, "CSP-ized PAN". Input (batch, height, width,
-    any); output (batch, height, width, filters).
+    Wang et al. 2020 (Scaled-YOLOv4), section 3.1, "CSP-ized PAN". Input: (batch, height, width,
+    channels). Output: (batch, height, width, filters).
 
     Args:
-        filters: channels of every convolution.
-        repeats: number of units, a 1×1 and a 3×3 each, without shortcut.
-        activation: of every convolution.
+        filters: channels of all convolutions.
+        repeats: number of units, each a 1×1 and a 3×3 convolution without shortcut.
+        activation: activation of all convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.ReversedCSP(8)(keras.Input((16, 16, 4))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(
@@ -112,7 +127,7 @@ class ReversedCSP(Composite):
         self.out = ConvNormAct(filters, activation=activation)
 
     def call(self, x: Any) -> Any:
-        """Narrows, runs the units, joins."""
+        """Reduce the channels, run the units, and merge with the bypass."""
         x = self.into(x)
         around = self.around(x)
         y = x

@@ -1,4 +1,4 @@
-"""Blocks that halve height and width by more than one convolution."""
+"""Blocks that halve height and width by more than a strided convolution."""
 
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ def _blur() -> keras.Layer:
 
 @register
 class MPDown(Composite):
-    """Max pooling and a stride-2 convolution side by side, each behind or before a 1×1.
+    """Downsampling by max pooling and a stride-2 convolution in parallel, each with a 1×1.
 
-    The transition of YOLOv7 (official Darknet file; "MP" in its diagrams). Input (batch, height,
-    width, any); output (batch, height / 2, width / 2, filters).
+    The transition block of YOLOv7 (official Darknet file; "MP" in its diagrams). Input: (batch,
+    height, width, channels). Output: (batch, height / 2, width / 2, filters).
 
     Args:
-        filters: channels of the output, half from each way.
-        activation: of every convolution.
+        filters: number of output channels, half from each branch.
+        activation: activation of all convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.MPDown(8)(keras.Input((16, 16, 4))).shape
+        (None, 8, 8, 8)
     """
 
     def __init__(self, filters: int, activation: str = "silu", **kwargs: Any) -> None:
@@ -37,20 +41,25 @@ class MPDown(Composite):
         self.concat = keras.layers.Concatenate()
 
     def call(self, x: Any) -> Any:
-        """Runs both ways and joins, the convolution's first."""
+        """Run both branches and concatenate them, the convolution first."""
         return self.concat([self.down(self.into(x)), self.pooled(self.pool(x))])
 
 
 @register
 class AConv(Composite):
-    """A 2×2 average of stride 1, then a 3×3 convolution of stride 2 (small models of YOLOv9).
+    """Downsampling by a 2×2 average of stride 1 and a 3×3 convolution of stride 2 (small YOLOv9).
 
-    Output (batch, height / 2, width / 2, filters); even sides.
+    Input: (batch, height, width, channels), height and width even. Output: (batch, height / 2,
+    width / 2, filters).
 
     Args:
-        filters: channels of the output.
-        activation: of the convolution.
+        filters: number of output channels.
+        activation: activation of the convolution.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.AConv(8)(keras.Input((16, 16, 4))).shape
+        (None, 8, 8, 8)
     """
 
     def __init__(self, filters: int, activation: str = "silu", **kwargs: Any) -> None:
@@ -59,21 +68,26 @@ class AConv(Composite):
         self.down = ConvNormAct(filters, 3, strides=2, activation=activation)
 
     def call(self, x: Any) -> Any:
-        """Averages and convolves."""
+        """Average, then convolve."""
         return self.down(self.blur(x))
 
 
 @register
 class ADown(Composite):
-    """A 2×2 average; one half through a stride-2 3×3, the other through max pooling and a 1×1.
+    """Downsampling by a 2×2 average, then convolution and max pooling on half of the channels each.
 
-    "DOWN" in YOLOv9's appendix, table 1 (Wang et al. 2024). Output (batch, height / 2, width / 2,
-    filters); even sides.
+    One half passes a stride-2 3×3 convolution, the other max pooling and a 1×1 convolution: "DOWN"
+    in YOLOv9's appendix, table 1 (Wang et al. 2024). Input: (batch, height, width, channels),
+    height and width even. Output: (batch, height / 2, width / 2, filters).
 
     Args:
-        filters: channels of the output, half from each way.
-        activation: of both convolutions.
+        filters: number of output channels, half from each branch.
+        activation: activation of both convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.ADown(8)(keras.Input((16, 16, 4))).shape
+        (None, 8, 8, 8)
     """
 
     def __init__(self, filters: int, activation: str = "silu", **kwargs: Any) -> None:
@@ -81,13 +95,13 @@ class ADown(Composite):
         half = filters // 2
         self.blur = _blur()
         self.down = ConvNormAct(half, 3, strides=2, activation=activation)
-        # Zeros may win over negative averages at the border; "same" pads with minus infinity.
+        # "same" pads with minus infinity; zeros would exceed negative averages at the border.
         self.pool = MaxPooling(3, strides=2, padding="same")
         self.pooled = ConvNormAct(half, activation=activation)
         self.concat = keras.layers.Concatenate()
 
     def call(self, x: Any) -> Any:
-        """Averages, splits the channels, halves both ways, joins."""
+        """Average, split the channels, downsample both halves, and concatenate them."""
         x = self.blur(x)
         half = x.shape[-1] // 2
         pooled = self.pooled(self.pool(x[..., half:]))
@@ -96,15 +110,20 @@ class ADown(Composite):
 
 @register
 class SCDown(Composite):
-    """Channels by a 1×1, then height and width by a depthwise 3×3 of stride 2.
+    """Spatial-channel decoupled downsampling: a 1×1 convolution, then a depthwise one of stride 2.
 
-    Spatial-channel decoupled downsampling: YOLOv10 (Wang et al. 2024, arXiv 2405.14458), section
-    3.2. Output (batch, height / 2, width / 2, filters).
+    The 1×1 convolution changes the channels, the depthwise 3×3 convolution halves height and width:
+    YOLOv10 (Wang et al. 2024, arXiv 2405.14458), section 3.2. Input: (batch, height, width,
+    channels). Output: (batch, height / 2, width / 2, filters).
 
     Args:
-        filters: channels of the output.
-        activation: of the 1×1; the depthwise convolution has none.
+        filters: number of output channels.
+        activation: activation of the 1×1 convolution; the depthwise one is linear.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.SCDown(8)(keras.Input((16, 16, 4))).shape
+        (None, 8, 8, 8)
     """
 
     def __init__(self, filters: int, activation: str = "silu", **kwargs: Any) -> None:
@@ -113,15 +132,15 @@ class SCDown(Composite):
         self.down = DepthwiseNormAct(3, strides=2, activation=None)
 
     def call(self, x: Any) -> Any:
-        """Runs both convolutions."""
+        """Run both convolutions."""
         return self.down(self.point(x))
 
 
 Down = Literal["AConv", "ADown"]
-"""Names of the blocks between which YOLOv9's sizes choose."""
+"""Names of the downsampling blocks that YOLOv9's sizes use."""
 
 
 def down_block(kind: Down, filters: int, activation: str, name: str) -> keras.Layer:
-    """The block of that name, which halves height and width."""
+    """Return the downsampling block with the given class name."""
     block = {"AConv": AConv, "ADown": ADown}[kind]
     return block(filters, activation=activation, name=name)

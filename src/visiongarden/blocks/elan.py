@@ -1,4 +1,4 @@
-"""Efficient layer aggregation: ELAN (YOLOv7) and its generalisation CSP-ELAN (YOLOv9)."""
+"""Efficient layer aggregation: ELAN (YOLOv7) and its generalization CSP-ELAN (YOLOv9)."""
 
 from __future__ import annotations
 
@@ -14,20 +14,26 @@ from visiongarden.registry import register
 
 @register
 class ELAN(Composite):
-    """Two 1×1 convolutions; 3×3 convolutions follow the second; chosen outputs are joined.
+    """Efficient layer aggregation: a chain of 3×3 convolutions whose outputs are merged.
 
-    YOLOv7 (Wang et al. 2022, arXiv 2207.02696), figure 2c; the numbers are those of its official
-    Darknet files. Backbone: four convolutions, every second joins. Decoder ("ELAN-H"): four, each
-    of half the channels, all join. YOLOv7-tiny: two, both join.
+    Two 1×1 convolutions come first, and the chain starts from the second. YOLOv7 (Wang et al. 2022,
+    arXiv 2207.02696), figure 2c, with the numbers of its official Darknet files. Backbone: four
+    convolutions, every second output is merged. Decoder ("ELAN-H"): four convolutions of half the
+    channels, all outputs are merged. YOLOv7-tiny: two convolutions, both outputs are merged. Input:
+    (batch, height, width, channels). Output: (batch, height, width, filters).
 
     Args:
-        filters: channels of the output.
-        hidden: channels of each 1×1 convolution.
-        inner: channels of each 3×3 convolution; None is `hidden`.
+        filters: number of output channels.
+        hidden: channels of each of the two 1×1 convolutions.
+        inner: channels of each 3×3 convolution; None means `hidden`.
         depth: number of 3×3 convolutions.
-        every: which of them join: 1 all, 2 every second.
-        activation: of every convolution.
+        every: which outputs of the chain are merged: 1 for all, 2 for every second.
+        activation: activation of all convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.ELAN(8, hidden=4)(keras.Input((16, 16, 4))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(
@@ -49,7 +55,7 @@ class ELAN(Composite):
         self.out = ConvNormAct(filters, activation=activation)
 
     def call(self, x: Any) -> Any:
-        """Runs the chain and joins, the last output first, as in the Darknet files."""
+        """Run the chain and merge its outputs, the last one first, as in the Darknet files."""
         y = self.into(x)
         joined = [self.around(x), y]
         for number, conv in enumerate(self.convs, start=1):
@@ -61,12 +67,16 @@ class ELAN(Composite):
 
 @register
 class RepResidual(Composite):
-    """The residual unit of YOLOv9's CSP blocks: a `RepConv`, a 3×3 convolution, the input added.
+    """Residual unit of YOLOv9's CSP blocks: a `RepConv`, a 3×3 convolution, and a shortcut.
 
     Args:
         filters: channels of input and output.
-        activation: of both.
+        activation: activation of both convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.RepResidual(8)(keras.Input((16, 16, 8))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(self, filters: int, activation: str = "silu", **kwargs: Any) -> None:
@@ -76,19 +86,25 @@ class RepResidual(Composite):
         self.sum = Sum()
 
     def call(self, x: Any) -> Any:
-        """Runs both and adds the input."""
+        """Run both convolutions and add the input."""
         return self.sum([x, self.conv(self.rep(x))])
 
 
 @register
 class RepCSP(CrossStage):
-    """CSP block of `RepResidual` units; half of the channels goes around them.
+    """CSP block of `RepResidual` units; half of the channels bypasses them.
+
+    Input: (batch, height, width, channels). Output: (batch, height, width, filters).
 
     Args:
-        filters: channels of the output.
+        filters: number of output channels.
         repeats: number of units.
-        activation: of every convolution.
+        activation: activation of all convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.RepCSP(8)(keras.Input((16, 16, 4))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(
@@ -101,19 +117,24 @@ class RepCSP(CrossStage):
 
 @register
 class CSPELAN(Composite):
-    """ELAN of which each unit is a CSP block and a 3×3 convolution: the block of GELAN.
+    """ELAN whose units are a CSP block and a 3×3 convolution each: the block of GELAN.
 
     YOLOv9 (Wang et al. 2024, arXiv 2402.13616), figure 4c and appendix, table 1, which lists
-    `filters`, `hidden` and `inner` of each. With `repeats=0` a unit is the 3×3 convolution alone,
-    which is ELAN again, as the small models begin.
+    `filters`, `hidden` and `inner` of each block. With `repeats=0`, a unit is the 3×3 convolution
+    alone, which is ELAN again, as in the first stage of the small models. Input: (batch, height,
+    width, channels). Output: (batch, height, width, filters).
 
     Args:
-        filters: channels of the output.
-        hidden: channels of the 1×1 convolution that is split into two halves.
+        filters: number of output channels.
+        hidden: channels of the first 1×1 convolution, whose output is split into two halves.
         inner: channels of each unit's output.
-        repeats: units inside each CSP block.
-        activation: of every convolution.
+        repeats: number of units inside each CSP block.
+        activation: activation of all convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.CSPELAN(8, hidden=8, inner=4)(keras.Input((16, 16, 4))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(
@@ -133,7 +154,7 @@ class CSPELAN(Composite):
         self.out = ConvNormAct(filters, activation=activation)
 
     def call(self, x: Any) -> Any:
-        """Splits, runs both units one after the other, joins all."""
+        """Split the channels, run both units, and merge all outputs."""
         whole = self.split(x)
         parts = [whole]
         y = whole[..., whole.shape[-1] // 2 :]

@@ -14,7 +14,7 @@ from visiongarden.registry import register
 
 
 class _TwoBranches(Composite):
-    """What both share: a large and a small branch, or the one convolution that they fold into."""
+    """Base class: two branches that are added, or the one convolution that they fold into."""
 
     def _branches(self, large: Any, small: Any, activation: str) -> None:
         self.large, self.small = large, small
@@ -27,14 +27,16 @@ class _TwoBranches(Composite):
         self.act = activation_layer(activation)
 
     def call(self, x: Any) -> Any:
-        """Runs both branches and adds them."""
+        """Run both branches and add them, or run the folded convolution."""
         if hasattr(self, "conv"):
             return self.act(self.conv(x))
         return self.act(self.sum([self.large(x), self.small(x)]))
 
     def fold(self) -> dict[str, Any]:
-        """Weights of the folded form: "conv/kernel" and "conv/bias"."""
+        """Return the weights of the folded form: "conv/kernel" and "conv/bias"."""
         large, small = self.large.fold(), self.small.fold()
+        # A small kernel equals a large one with zeros around it, since both branches are padded to
+        # keep height and width; convolution is linear in the kernel, so that the kernels add up.
         edge = (large["conv/kernel"].shape[0] - small["conv/kernel"].shape[0]) // 2
         inner = np.pad(small["conv/kernel"], ((edge, edge), (edge, edge), (0, 0), (0, 0)))
         return {
@@ -45,16 +47,24 @@ class _TwoBranches(Composite):
 
 @register
 class RepConv(_TwoBranches):
-    """A 3×3 and a 1×1 convolution side by side, each normalised, added, activated.
+    """Parallel 3×3 and 1×1 convolutions, each normalized, then added and activated.
 
-    RepVGG's block (arXiv 2101.03697, section 3.2) without the identity branch, which YOLOv7 (Wang
-    et al. 2022, section 4.1, "RepConvN") leaves out. Height and width stay.
+    RepVGG's block (arXiv 2101.03697, section 3.2) without the identity branch, which YOLOv7 omits
+    (Wang et al. 2022, section 4.1, "RepConvN"). Input: (batch, height, width, channels). Output:
+    (batch, height, width, filters).
 
     Args:
-        filters: channels of the output.
-        activation: of the sum.
-        folded: whether one 3×3 convolution stands for both, as in `ConvNormAct`.
+        filters: number of output channels.
+        activation: activation of the sum.
+        folded: if True, a single 3×3 convolution replaces both branches, as in `ConvNormAct`.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.RepConv(8)(keras.Input((16, 16, 4))).shape
+        (None, 16, 16, 8)
+        >>> with vg.layers.folding():
+        ...     vg.blocks.RepConv(8).conv.kernel_size
+        (3, 3)
     """
 
     def __init__(
@@ -70,16 +80,21 @@ class RepConv(_TwoBranches):
 
 @register
 class RepDepthwise(_TwoBranches):
-    """A 7×7 and a 3×3 depthwise convolution side by side, each normalised, added, activated.
+    """Parallel 7×7 and 3×3 depthwise convolutions, each normalized, then added and activated.
 
-    The large kernel of YOLOv10's blocks in its small models (Wang et al. 2024, section 3.2), which
-    trains well through a small one beside it (Ding et al. 2022, RepLKNet). Shapes stay.
+    The large kernel in the blocks of YOLOv10's small models (Wang et al. 2024, section 3.2), whose
+    training is helped by a small parallel kernel (Ding et al. 2022, RepLKNet). The shape is
+    unchanged.
 
     Args:
-        kernel_sizes: sides of the large and of the small kernel.
-        activation: of the sum.
-        folded: whether one depthwise convolution stands for both, as in `ConvNormAct`.
+        kernel_sizes: sizes of the large and the small kernel.
+        activation: activation of the sum.
+        folded: if True, a single depthwise convolution replaces both branches, as in `ConvNormAct`.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.RepDepthwise()(keras.Input((16, 16, 8))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(

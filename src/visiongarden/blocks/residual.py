@@ -1,4 +1,4 @@
-"""Residual units and the stages that repeat them: Darknet's and ResNet's."""
+"""Residual units of Darknet and ResNet, and the stages that repeat them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from visiongarden.registry import register
 
 @register
 class Residual(Composite):
-    """Two convolutions and a shortcut around them.
+    """Residual unit: two convolutions and a shortcut.
 
     With `kernel_sizes=(1, 3)` and `expansion=0.5` it is the unit of Darknet-53 (Redmon & Farhadi
-    2018, YOLOv3, table 1). Input and output are (batch, height, width, filters).
+    2018, YOLOv3, table 1). Input and output: (batch, height, width, filters).
 
     Args:
         filters: channels of input and output.
-        expansion: channels between the two convolutions, as a share of `filters`.
-        kernel_sizes: of the first and the second convolution.
-        shortcut: whether the input is added; without it the channels may change.
-        activation: of both convolutions.
+        expansion: channels between the two convolutions as a fraction of `filters`.
+        kernel_sizes: kernel sizes of the two convolutions.
+        shortcut: whether to add the input; without it, the input may have other channels.
+        activation: activation of both convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.Residual(8)(keras.Input((16, 16, 8))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(
@@ -41,22 +45,26 @@ class Residual(Composite):
         self.sum = Sum() if shortcut else None
 
     def call(self, x: Any) -> Any:
-        """Runs both convolutions and adds the input."""
+        """Run both convolutions and add the input."""
         y = self.conv2(self.conv1(x))
         return y if self.sum is None else self.sum([x, y])
 
 
 @register
 class DarknetStage(Composite):
-    """A stride-2 convolution, then residual units (Darknet-53; YOLOv3, table 1).
+    """Stride-2 convolution, then residual units (Darknet-53; YOLOv3, table 1).
 
-    Input (batch, height, width, any); output (batch, height / 2, width / 2, filters).
+    Input: (batch, height, width, channels). Output: (batch, height / 2, width / 2, filters).
 
     Args:
-        filters: channels of the output.
+        filters: number of output channels.
         repeats: number of residual units.
-        activation: of every convolution.
+        activation: activation of all convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.DarknetStage(8, repeats=1)(keras.Input((16, 16, 4))).shape
+        (None, 8, 8, 8)
     """
 
     def __init__(
@@ -67,7 +75,7 @@ class DarknetStage(Composite):
         self.units = [Residual(filters, activation=activation) for _ in range(repeats)]
 
     def call(self, x: Any) -> Any:
-        """Halves height and width and runs the units."""
+        """Halve height and width, and run the units."""
         x = self.down(x)
         for unit in self.units:
             x = unit(x)
@@ -76,17 +84,23 @@ class DarknetStage(Composite):
 
 @register
 class ResNetUnit(Composite):
-    """The residual unit of ResNet (He et al. 2015, figure 5), basic or bottleneck.
+    """Residual unit of ResNet (He et al. 2015, figure 5), basic or bottleneck.
 
-    The shortcut is a 1×1 projection where stride or channels change (option B), else the input.
-    The stride sits in the 3×3 convolution, as in PyTorch's ("v1.5").
+    If stride or channels change, the shortcut is a 1×1 projection (option B), else the identity.
+    The stride is in the 3×3 convolution, as in PyTorch's implementation ("v1.5"). Output: (batch,
+    height / strides, width / strides, filters), or 4 * filters channels for a bottleneck.
 
     Args:
-        filters: channels of the 3×3 convolutions; a bottleneck's output has four times as many.
+        filters: channels of the 3×3 convolutions; the output of a bottleneck has four times as
+            many.
         strides: 1, or 2 to halve height and width.
-        bottleneck: 1×1 - 3×3 - 1×1 instead of 3×3 - 3×3.
+        bottleneck: 1×1, 3×3 and 1×1 convolutions instead of two 3×3.
         project: whether the shortcut is a projection.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.ResNetUnit(4, strides=2, project=True)(keras.Input((16, 16, 8))).shape
+        (None, 8, 8, 16)
     """
 
     def __init__(
@@ -118,7 +132,7 @@ class ResNetUnit(Composite):
         self.act = activation_layer("relu")
 
     def call(self, x: Any) -> Any:
-        """Runs the branch, adds the shortcut, activates."""
+        """Run the convolutions, add the shortcut, and apply the activation."""
         y = x
         for conv in self.convs:
             y = conv(y)
@@ -128,14 +142,18 @@ class ResNetUnit(Composite):
 
 @register
 class ResNetStage(Composite):
-    """ResNet units, of which the first changes stride and channels.
+    """Stage of ResNet units, the first of which changes stride and channels.
 
     Args:
-        filters: of the units' 3×3 convolutions.
+        filters: channels of the units' 3×3 convolutions.
         repeats: number of units.
-        strides: of the first unit.
-        bottleneck: kind of the units.
+        strides: stride of the first unit.
+        bottleneck: whether the units are bottlenecks.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.ResNetStage(4, repeats=2)(keras.Input((16, 16, 8))).shape
+        (None, 8, 8, 16)
     """
 
     def __init__(
@@ -147,7 +165,7 @@ class ResNetStage(Composite):
         self.units = [first, *(ResNetUnit(filters, 1, bottleneck) for _ in range(repeats - 1))]
 
     def call(self, x: Any) -> Any:
-        """Runs the units."""
+        """Run the units."""
         for unit in self.units:
             x = unit(x)
         return x

@@ -13,16 +13,20 @@ from visiongarden.registry import register
 
 @register
 class Focus(Composite):
-    """Every second pixel of every second row is laid aside as a channel, then a convolution.
+    """Space-to-depth stem: each 2×2 square of pixels becomes four channels, then a convolution.
 
-    Halves height and width, which must be even, and loses nothing. Input (batch, height, width,
-    channels); output (batch, height / 2, width / 2, filters).
+    Height and width, which must be even, are halved without losing information. Input: (batch,
+    height, width, channels). Output: (batch, height / 2, width / 2, filters).
 
     Args:
-        filters: channels of the output.
-        kernel_size: of the convolution, which sees four times the channels.
-        activation: of the convolution.
+        filters: number of output channels.
+        kernel_size: kernel size of the convolution, which has four times the input channels.
+        activation: activation of the convolution.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.Focus(8)(keras.Input((16, 16, 3))).shape
+        (None, 8, 8, 8)
     """
 
     def __init__(
@@ -33,20 +37,24 @@ class Focus(Composite):
         self.conv = ConvNormAct(filters, kernel_size, activation=activation)
 
     def call(self, x: Any) -> Any:
-        """Left upper, left lower, right upper, right lower pixel of each four, then convolves."""
+        """Concatenate the four pixels of each square, column by column, then convolve."""
         corners = [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
         return self.conv(self.concat(corners))
 
 
 @register
 class SeparableResidual(Composite):
-    """`Residual` of which the 3×3 convolution is separable.
+    """`Residual` unit with a depthwise separable 3×3 convolution.
 
     Args:
         filters: channels of input and output.
-        shortcut: whether the input is added.
-        activation: of every convolution.
+        shortcut: whether to add the input.
+        activation: activation of all convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.SeparableResidual(8)(keras.Input((16, 16, 8))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(
@@ -58,21 +66,28 @@ class SeparableResidual(Composite):
         self.sum = Sum() if shortcut else None
 
     def call(self, x: Any) -> Any:
-        """Runs both convolutions and adds the input."""
+        """Run both convolutions and add the input."""
         y = self.conv2(self.conv1(x))
         return y if self.sum is None else self.sum([x, y])
 
 
 @register
 class SeparableCSP(CrossStage):
-    """`CSP` with separable residual units: YOLOX-Nano's (section 3, "depth wise convolution").
+    """`CSP` block with separable residual units, as in YOLOX-Nano (section 3, "depth wise
+    convolution").
+
+    Input: (batch, height, width, channels). Output: (batch, height, width, filters).
 
     Args:
-        filters: channels of the output.
+        filters: number of output channels.
         repeats: number of residual units.
         shortcut: whether the units add their input.
-        activation: of every convolution.
+        activation: activation of all convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.SeparableCSP(8)(keras.Input((16, 16, 4))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(

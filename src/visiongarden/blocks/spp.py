@@ -1,4 +1,4 @@
-"""Spatial pyramid pooling: one feature map seen through windows of several sizes."""
+"""Spatial pyramid pooling: a feature map pooled with windows of several sizes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,21 @@ def _pool(size: int) -> keras.Layer:
 
 @register
 class SPP(Composite):
-    """Max pooling with several windows side by side, concatenated (YOLOv3-SPP, YOLOv4).
+    """Spatial pyramid pooling: parallel max pooling with several windows (YOLOv3-SPP, YOLOv4).
 
-    After He et al. 2014, without the flattening. Height and width stay.
+    After He et al. 2014, without the flattening. Input: (batch, height, width, channels). Output:
+    (batch, height, width, filters).
 
     Args:
-        filters: channels of the output.
-        pool_sizes: sides of the windows, odd numbers of cells.
-        expansion: channels before pooling, as a share of `filters`.
-        activation: of both 1×1 convolutions.
+        filters: number of output channels.
+        pool_sizes: sizes of the pooling windows, odd.
+        expansion: channels before pooling as a fraction of `filters`.
+        activation: activation of both 1×1 convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.SPP(8)(keras.Input((16, 16, 4))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(
@@ -43,24 +48,29 @@ class SPP(Composite):
         self.out = ConvNormAct(filters, activation=activation)
 
     def call(self, x: Any) -> Any:
-        """Pools the narrowed input through each window and joins."""
+        """Reduce the channels, pool with each window, and merge the results."""
         x = self.into(x)
         return self.out(self.concat([x, *(pool(x) for pool in self.pools)]))
 
 
 @register
 class SPPF(Composite):
-    """SPP by one small window applied three times, which costs less.
+    """Faster spatial pyramid pooling: one small window applied three times in a row.
 
-    Pooling twice with 5 equals pooling with 9, three times with 13: maxima compose. YOLOv9's
-    "SPP-ELAN" (Wang et al. 2024, appendix, table 1) is the same graph.
+    Since maxima compose, pooling twice with 5 equals pooling with 9, and three times equals 13.
+    YOLOv9's "SPP-ELAN" (Wang et al. 2024, appendix, table 1) is the same graph. Input: (batch,
+    height, width, channels). Output: (batch, height, width, filters).
 
     Args:
-        filters: channels of the output.
-        pool_size: side of the window, an odd number of cells.
-        expansion: channels before pooling, as a share of `filters`.
-        activation: of both 1×1 convolutions.
+        filters: number of output channels.
+        pool_size: size of the pooling window, odd.
+        expansion: channels before pooling as a fraction of `filters`.
+        activation: activation of both 1×1 convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.SPPF(8)(keras.Input((16, 16, 4))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(
@@ -78,7 +88,7 @@ class SPPF(Composite):
         self.out = ConvNormAct(filters, activation=activation)
 
     def call(self, x: Any) -> Any:
-        """Pools one, two and three times and joins."""
+        """Pool one, two and three times, and merge the results."""
         views = [self.into(x)]
         for _ in range(3):
             views.append(self.pool(views[-1]))
@@ -87,17 +97,22 @@ class SPPF(Composite):
 
 @register
 class SPPCSPC(Composite):
-    """SPP inside a CSP block: YOLOv7's official Darknet files.
+    """Spatial pyramid pooling inside a CSP block, as in YOLOv7's official Darknet files.
 
-    One 1×1 goes around; the other way is 1×1, 3×3, 1×1, pooling, 1×1, 3×3. YOLOv7-tiny keeps of it
-    the pooling and the 1×1 on either side. Height and width stay.
+    A 1×1 convolution bypasses the main path of 1×1, 3×3 and 1×1 convolutions, pooling, and 1×1 and
+    3×3 convolutions. YOLOv7-tiny keeps only one 1×1 convolution before and after the pooling.
+    Input: (batch, height, width, channels). Output: (batch, height, width, filters).
 
     Args:
-        filters: channels of every convolution.
-        pool_sizes: sides of the windows, odd numbers of cells.
-        plain: without the 3×3 convolutions, as in YOLOv7-tiny.
-        activation: of every convolution.
+        filters: channels of all convolutions.
+        pool_sizes: sizes of the pooling windows, odd.
+        plain: if True, only one 1×1 convolution before and after the pooling, as in YOLOv7-tiny.
+        activation: activation of all convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> vg.blocks.SPPCSPC(8)(keras.Input((16, 16, 4))).shape
+        (None, 16, 16, 8)
     """
 
     def __init__(
@@ -119,7 +134,7 @@ class SPPCSPC(Composite):
         self.out = ConvNormAct(filters, activation=activation)
 
     def call(self, x: Any) -> Any:
-        """Pools on one way, goes around on the other, joins."""
+        """Pool on the main path, and merge it with the bypass."""
         y = x
         for conv in self.befores:
             y = conv(y)
