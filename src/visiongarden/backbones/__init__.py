@@ -1,4 +1,4 @@
-"""Backbones: image -> feature maps. One architecture a file."""
+"""Backbones: image -> feature maps, one architecture per file."""
 
 from visiongarden.backbones.csp_darknet import CSPDarknet
 from visiongarden.backbones.csp_darknet53 import CSPDarknet53

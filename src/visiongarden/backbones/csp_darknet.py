@@ -1,4 +1,4 @@
-"""A scaled CSP backbone: the backbone of YOLOv8's published architecture table."""
+"""The scaled CSP backbone of YOLOv8's published architecture table."""
 
 from __future__ import annotations
 
@@ -15,17 +15,21 @@ from visiongarden.types import FeatureMaps
 
 @register
 class CSPDarknet(Backbone):
-    """Stride-2 convolutions and C2f blocks, 3-6-6-3 units, SPPF at the end; scaled in two ways.
+    """YOLOv8's backbone: stride-2 convolutions, C2f blocks of 3-6-6-3 units, and SPPF at the end.
 
-    Sizes of the family: n 0.33/0.25/1024, s 0.33/0.5/1024, m 0.67/0.75/768, l 1/1/512,
-    x 1/1.25/512 (depth/width/most).
+    Sizes of the family (depth/width/most): n 0.33/0.25/1024, s 0.33/0.5/1024, m 0.67/0.75/768, l
+    1/1/512, x 1/1.25/512.
 
     Attributes:
         depth: factor on the number of units in each block.
-        width: factor on the channels, 64 to 1024.
-        most: bound on the channels before scaling.
-        activation: of all convolutions.
+        width: factor on the channels, which are 64 to 1024.
+        most: upper bound of the channels before scaling.
+        activation: activation of all convolutions.
         levels: any of p1 to p5.
+
+    Example:
+        >>> vg.backbones.CSPDarknet(depth=0.33, width=0.25).spec()
+        FeatureSpec(p3: 64 ch /8, p4: 128 ch /16, p5: 256 ch /32)
     """
 
     depth: Multiplier = 0.33
@@ -34,7 +38,7 @@ class CSPDarknet(Backbone):
     activation: str = "silu"
 
     def wire(self, images: Any) -> FeatureMaps:
-        """One row of the table a stage."""
+        """Build the stages, one per row of the table."""
         act = self.activation
         x = ConvNormAct(self._channels(64), 3, strides=2, activation=act, name="stem")(images)
         maps = {"p1": x}

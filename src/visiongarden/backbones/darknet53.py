@@ -14,19 +14,23 @@ from visiongarden.types import FeatureMaps
 
 @register
 class Darknet53(Backbone):
-    """53 convolutions less the classifier: a stem and five residual stages, 1-2-8-8-4 units.
+    """Darknet-53 without its classifier: a stem and five residual stages of 1-2-8-8-4 units.
 
     Attributes:
         width: factor on all channels; 1.0 is the paper's network, with 64 to 1024 channels.
-        activation: the paper's is leaky ReLU of slope 0.1.
+        activation: activation of all convolutions; leaky ReLU of slope 0.1 in the paper.
         levels: any of p1 to p5.
+
+    Example:
+        >>> vg.backbones.Darknet53(width=0.25).spec()
+        FeatureSpec(p3: 64 ch /8, p4: 128 ch /16, p5: 256 ch /32)
     """
 
     width: Multiplier = 1.0
     activation: str = "leaky_relu"
 
     def wire(self, images: Any) -> FeatureMaps:
-        """Table 1 of the paper, row by row."""
+        """Build the stages, one per row of table 1 of the paper."""
         x = ConvNormAct(int(32 * self.width), 3, activation=self.activation, name="stem")(images)
         maps = {}
         for number, (filters, repeats) in enumerate(

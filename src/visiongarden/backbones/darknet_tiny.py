@@ -1,4 +1,4 @@
-"""The small backbones of YOLOv3-tiny and YOLOv4-tiny, after their Darknet files."""
+"""Backbones of YOLOv3-tiny and YOLOv4-tiny, after their Darknet files."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ from visiongarden.types import FeatureMaps
 
 @register
 class DarknetTiny(Backbone):
-    """Six 3×3 convolutions with max pooling after each, and a seventh: YOLOv3-tiny's backbone.
+    """YOLOv3-tiny's backbone: seven 3×3 convolutions with max pooling in between.
 
-    The last pooling has stride 1, so that height and width stay.
+    The last pooling has a stride of 1 and keeps height and width.
 
     Attributes:
         width: factor on all channels; 1.0 is Darknet's network, with 16 to 1024 channels.
-        activation: Darknet's is leaky ReLU of slope 0.1.
+        activation: activation of all convolutions; leaky ReLU of slope 0.1 in Darknet.
         levels: any of p1 to p5.
+
+    Example:
+        >>> vg.backbones.DarknetTiny(width=0.25).spec()
+        FeatureSpec(p4: 64 ch /16, p5: 256 ch /32)
     """
 
     width: Multiplier = 1.0
@@ -29,7 +33,7 @@ class DarknetTiny(Backbone):
     levels: tuple[str, ...] = ("p4", "p5")
 
     def wire(self, images: Any) -> FeatureMaps:
-        """One convolution and its pooling a row."""
+        """Build the convolutions and the poolings between them."""
         x, maps = images, {}
         for number, channels in enumerate((16, 32, 64, 128, 256, 512, 1024)):
             if number:
@@ -39,21 +43,25 @@ class DarknetTiny(Backbone):
             filters = int(channels * self.width)
             x = ConvNormAct(filters, 3, activation=self.activation, name=f"conv{number + 1}")(x)
             if number:
-                # The seventh has p5's stride too, and takes the sixth's place.
+                # The sixth and the seventh convolution have the stride of p5; the last one counts.
                 maps[f"p{min(number, 5)}"] = x
         return maps
 
 
 @register
 class CSPDarknetTiny(Backbone):
-    """Two stride-2 convolutions, three partial dense blocks, a last convolution: YOLOv4-tiny's.
+    """YOLOv4-tiny's backbone: two strided convolutions, three partial dense blocks, a convolution.
 
-    A level is what a block's 1×1 made, without what went around it.
+    A level is the output of a block's 1×1 convolution, without the bypass.
 
     Attributes:
         width: factor on all channels; 1.0 is Darknet's network, with 32 to 512 channels.
-        activation: Darknet's is leaky ReLU of slope 0.1.
+        activation: activation of all convolutions; leaky ReLU of slope 0.1 in Darknet.
         levels: any of p1 to p5.
+
+    Example:
+        >>> vg.backbones.CSPDarknetTiny(width=0.25).spec()
+        FeatureSpec(p4: 64 ch /16, p5: 128 ch /32)
     """
 
     width: Multiplier = 1.0
@@ -61,7 +69,7 @@ class CSPDarknetTiny(Backbone):
     levels: tuple[str, ...] = ("p4", "p5")
 
     def wire(self, images: Any) -> FeatureMaps:
-        """One block and its pooling a row."""
+        """Build the stem, the blocks and the poolings between them."""
         act = self.activation
         stem = ConvNormAct(int(32 * self.width), 3, strides=2, activation=act, name="stem")
         x = stem(images)

@@ -1,4 +1,4 @@
-"""The backbones of YOLOv7 and YOLOv7-tiny: Wang et al. 2022 (arXiv 2207.02696)."""
+"""Backbones of YOLOv7 and YOLOv7-tiny: Wang et al. 2022 (arXiv 2207.02696)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ from visiongarden.types import FeatureMaps
 
 @register
 class ELANNet(Backbone):
-    """The backbone of YOLOv7: four ELAN stages with an `MPDown` between two; official cfg file.
+    """YOLOv7's backbone: four ELAN stages with `MPDown` in between (official cfg file).
 
     Attributes:
-        width: factor on all channels; 1 is the paper's, with 256 to 1024 a stage.
-        activation: of all convolutions.
+        width: factor on all channels; 1.0 is the paper's network, with 256 to 1024 per stage.
+        activation: activation of all convolutions.
         levels: any of p1 to p5.
+
+    Example:
+        >>> vg.backbones.ELANNet(width=0.25).spec()
+        FeatureSpec(p3: 128 ch /8, p4: 256 ch /16, p5: 256 ch /32)
     """
 
     width: Multiplier = 1.0
     activation: str = "silu"
 
     def wire(self, images: Any) -> FeatureMaps:
-        """The stem's four convolutions, then one row a stage: (output, hidden)."""
+        """Build the four convolutions of the stem, then the stages: (output, hidden) channels."""
         act = self.activation
         x = images
         maps = {}
@@ -53,19 +57,24 @@ class ELANNet(Backbone):
 
 @register
 class ELANNetTiny(Backbone):
-    """The backbone of YOLOv7-tiny: four short ELAN stages, max pooling between two; cfg file.
+    """YOLOv7-tiny's backbone: four short ELAN stages with max pooling in between (cfg file).
 
     Attributes:
-        width: factor on all channels; 1 is the paper's, with 64 to 512 a stage.
-        activation: the cfg's is leaky ReLU of slope 0.1, the paper's "SiLU" variant differs.
+        width: factor on all channels; 1.0 is the paper's network, with 64 to 512 per stage.
+        activation: activation of all convolutions; leaky ReLU of slope 0.1 in the cfg file, while
+            the paper has a "SiLU" variant as well.
         levels: any of p1 to p5.
+
+    Example:
+        >>> vg.backbones.ELANNetTiny(width=0.5).spec()
+        FeatureSpec(p3: 64 ch /8, p4: 128 ch /16, p5: 256 ch /32)
     """
 
     width: Multiplier = 1.0
     activation: str = "leaky_relu"
 
     def wire(self, images: Any) -> FeatureMaps:
-        """The stem's two convolutions, then one row a stage: its output channels."""
+        """Build the two convolutions of the stem, then the stages by their output channels."""
         act = self.activation
         x = ConvNormAct(self._channels(32), 3, 2, activation=act, name="stem1")(images)
         maps = {"p1": x}

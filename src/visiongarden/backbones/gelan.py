@@ -1,4 +1,4 @@
-"""The backbones of YOLOv9: Wang et al. 2024 (arXiv 2402.13616), appendix, table 1."""
+"""Backbones of YOLOv9: Wang et al. 2024 (arXiv 2402.13616), appendix, table 1."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FourChannels = tuple[HalvedChannels, HalvedChannels, HalvedChannels, HalvedChann
 
 @register
 class GELAN(Backbone):
-    """Two stride-2 convolutions, four CSP-ELAN stages, SPP-ELAN at the end.
+    """YOLOv9's backbone: two stride-2 convolutions, four CSP-ELAN stages, SPP-ELAN at the end.
 
     Sizes of the family (stem; channels; hidden; down; repeats): t 16-32; 32-64-96-128; as channels;
     AConv; 0-3-3-3. s as t with twice the channels. m 32-64; 128-240-360-480; as channels; AConv;
@@ -25,12 +25,17 @@ class GELAN(Backbone):
 
     Attributes:
         stem: channels of the first two convolutions.
-        channels: of each stage's output.
-        hidden: channels inside each stage; None is `channels`.
-        repeats: units in each stage's CSP blocks; 0 is a plain ELAN.
-        down: what stands before the second, third and fourth stage. ADown keeps channels.
-        activation: of all convolutions.
+        channels: channels of each stage's output.
+        hidden: channels inside each stage; None means `channels`.
+        repeats: number of units in each stage's CSP blocks; 0 is a plain ELAN.
+        down: downsampling block before the second, third and fourth stage; ADown keeps the
+            channels.
+        activation: activation of all convolutions.
         levels: any of p1 to p5.
+
+    Example:
+        >>> vg.backbones.GELAN(repeats=(0, 0, 0, 0)).spec()
+        FeatureSpec(p3: 64 ch /8, p4: 96 ch /16, p5: 128 ch /32)
     """
 
     stem: tuple[HalvedChannels, HalvedChannels] = (16, 32)
@@ -41,7 +46,7 @@ class GELAN(Backbone):
     activation: str = "silu"
 
     def wire(self, images: Any) -> FeatureMaps:
-        """One row of the table a stage."""
+        """Build the stages, one per row of the table."""
         act = self.activation
         x = ConvNormAct(self.stem[0], 3, 2, activation=act, name="stem1")(images)
         maps = {"p1": x}
@@ -60,21 +65,28 @@ class GELAN(Backbone):
 
 @register
 class CompositeGELAN(Backbone):
-    """The backbone of YOLOv9-e: two GELANs one after the other, the first feeds all of the second.
+    """YOLOv9-e's backbone: two GELANs in a row, where the first one feeds all levels of the second.
 
-    The links are those of CBNetV2's dense composition (Liang et al. 2021): each map of the first is
-    projected (`CBLinear`) and added (`CBFuse`) where each level of the second begins that is as
-    fine or finer. The
-    first network is made in full even where the last level asked for is finer than p5.
+    The connections are those of CBNetV2's dense composition (Liang et al. 2021): each map of the
+    first network is projected (`CBLinear`) and added (`CBFuse`) at the start of each level of the
+    second network that is as fine or finer. The first network is complete even if the coarsest
+    requested level is finer than p5.
 
     Attributes:
-        stem: channels of the first two convolutions of each.
-        channels: of each stage's output.
+        stem: channels of the first two convolutions of each network.
+        channels: channels of each stage's output.
         hidden: channels inside each stage.
-        repeats: units in each stage's CSP blocks.
+        repeats: number of units in each stage's CSP blocks.
         pooled: channels after the SPP-ELAN.
-        activation: of all convolutions.
+        activation: activation of all convolutions.
         levels: any of p1 to p5.
+
+    Example:
+        >>> backbone = vg.backbones.CompositeGELAN(
+        ...     channels=(32, 32, 64, 64), hidden=(16, 16, 32, 32), repeats=0, pooled=64
+        ... )
+        >>> backbone.spec()
+        FeatureSpec(p3: 32 ch /8, p4: 64 ch /16, p5: 64 ch /32)
     """
 
     stem: tuple[HalvedChannels, HalvedChannels] = (64, 128)
@@ -85,8 +97,9 @@ class CompositeGELAN(Backbone):
     activation: str = "silu"
 
     def wire(self, images: Any) -> FeatureMaps:
-        """The first network, its links, then the second network."""
-        widths = (*self.stem, *self.channels[:3])  # of what enters p1 to p5
+        """Build the first network, its projections, and the second network."""
+        # Channels at the start of levels p1 to p5, where ADown keeps those of the level before.
+        widths = (*self.stem, *self.channels[:3])
         links: list[list[Any]] = [[] for _ in widths]
         for number, x in enumerate(self._network(images, "first"), start=1):
             maps = CBLinear(widths[:number], name=f"link{number}")(x)
@@ -97,7 +110,7 @@ class CompositeGELAN(Backbone):
         return {f"p{number}": x for number, x in enumerate((*finer, last), start=1)}
 
     def _network(self, x: Any, name: str, links: list[list[Any]] | None = None) -> list[Any]:
-        """Maps p1 to p5 of one network; `links` are added where each level begins."""
+        """Return the maps p1 to p5 of one network; `links` are added at the start of each level."""
         act, maps = self.activation, []
         for number in range(1, 6):
             if number <= 2:

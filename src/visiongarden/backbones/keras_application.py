@@ -26,21 +26,27 @@ _DEEPEST = 6
 
 @register
 class KerasApplication(Backbone):
-    """A network of `keras.applications` without its top; maps are found by measuring its graph.
+    """A network of `keras.applications` without its top, with levels found in its graph.
 
-    A level is the last map of its stride that all paths lead through. Images go in as everywhere,
-    RGB from 0 to 1; what the network was trained with (0 to 255, -1 to 1, or BGR less a mean) is
-    worked out inside, from the network's own `preprocess_input`. Networks whose convolutions do
-    not pad (Inception, Xception, NASNet) have no map of an exact stride, and say so.
+    A level is the last feature map of its stride that all paths of the graph pass through. As for
+    every backbone, images are RGB from 0 to 1; the layer `as_trained` converts them to the values
+    that the network was trained with (0 to 255, -1 to 1, or BGR minus a mean), derived from the
+    network's own `preprocess_input`. Networks whose convolutions do not pad (Inception, Xception,
+    NASNet) have no map of an exact stride and raise an error.
 
-    Weights are read when a model is made, never when a file is reopened: a `.keras` file holds its
-    own, and reopens without a network.
+    Weights are read when a model is created, never when a file is reopened: a `.keras` file
+    contains its weights, and opens without an internet connection.
 
     Attributes:
-        name: of the class in `keras.applications`, as "MobileNetV2".
-        weights: None for random ones; a file of the network's weights without top, as Keras's
-            `save_weights` or its downloads (`…_no_top.h5`); or "imagenet", which Keras downloads.
-        levels: any that the network has; as a rule p1 to p5.
+        name: class name in `keras.applications`, such as "MobileNetV2".
+        weights: None for random weights; a file of the network's weights without top, as written by
+            Keras's `save_weights` or downloaded by Keras (`…_no_top.h5`); or "imagenet", which
+            Keras downloads.
+        levels: any level of the network; for most networks p1 to p5.
+
+    Example:
+        >>> vg.backbones.KerasApplication(name="VGG16").spec()
+        FeatureSpec(p3: 512 ch /8, p4: 512 ch /16, p5: 512 ch /32)
     """
 
     name: str
@@ -54,7 +60,7 @@ class KerasApplication(Backbone):
         return name
 
     def wire(self, images: Any) -> FeatureMaps:
-        """Their scale of values, their graph up to the last level asked for."""
+        """Build the rescaling of the images and the network, up to the coarsest requested level."""
         there = _levels(self.name)
         if not there:
             raise UserError(
@@ -63,7 +69,7 @@ class KerasApplication(Backbone):
                 fix='KerasApplication(name="EfficientNetB0")',
             )
         wanted = {level: there[level] for level in self.levels if level in there}
-        # A level that is missing is reported by the caller, in terms of the contract.
+        # The caller reports a missing level as a ContractError.
         network = self._cut(wanted or there, tuple(images.shape[1:3]))
         maps: FeatureMaps = network(_as_trained(self.name, images))
         return maps
@@ -71,10 +77,10 @@ class KerasApplication(Backbone):
     def as_model(
         self, inputs: FeatureSpec = IMAGE, image_size: ImageSize | None = None
     ) -> keras.Model:
-        """A plain `keras.Model` of this part, its weights read from where `weights` says.
+        """Return a plain `keras.Model` of this part, with the weights that `weights` specifies.
 
         Raises:
-            UserError: the weights cannot be had, or are not this network's.
+            UserError: the weights cannot be read, or belong to another network.
         """
         model = super().as_model(inputs, image_size)
         if self.weights is not None and not is_weightless():
@@ -82,7 +88,7 @@ class KerasApplication(Backbone):
         return model
 
     def get_config(self) -> dict[str, Any]:
-        """Plain fields; without `weights`, since a model's file holds its own."""
+        """Return the fields without `weights`, since a model file contains its own weights."""
         return super().get_config() | {"weights": None}
 
     def _cut(self, levels: dict[str, str], size: tuple[int | None, int | None]) -> keras.Model:
@@ -93,7 +99,7 @@ class KerasApplication(Backbone):
         return keras.Model(whole.input, outputs, name=self.name)
 
     def _source(self) -> keras.Model:
-        """The whole network with the weights asked for."""
+        """Return the whole network with the requested weights."""
         downloaded = self.weights == "imagenet"
         path = Path(str(self.weights))
         if not downloaded and not path.is_file():
@@ -108,7 +114,7 @@ class KerasApplication(Backbone):
                 source = _built(self.name, (None, None, 3), "imagenet" if downloaded else None)
             if not downloaded:
                 source.load_weights(path)
-        except Exception as error:  # h5py, Keras and urllib raise whatever they like
+        except Exception as error:  # h5py, Keras and urllib raise errors of many types
             raise UserError(
                 f"the weights {self.weights!r} of {self.name} cannot be had",
                 rule="the network's weights without top",
@@ -119,13 +125,15 @@ class KerasApplication(Backbone):
 
 @functools.cache
 def names() -> tuple[str, ...]:
-    """Names of the networks in `keras.applications`."""
+    """Return the names of the networks in `keras.applications`."""
     return tuple(sorted(n for n in dir(keras.applications) if n[0].isupper()))
 
 
 def _built(name: str, shape: tuple[int | None, ...], weights: str | None = None) -> keras.Model:
     network: Callable[..., keras.Model] = getattr(keras.applications, name)
     extra: dict[str, Any] = {}
+    # MobileNetV3, EfficientNetV2 and others rescale images inside the network; their
+    # `preprocess_input` returns its argument.
     if "include_preprocessing" in inspect.signature(network).parameters:
         extra["include_preprocessing"] = True
     return network(include_top=False, weights=weights, input_shape=shape, **extra)
@@ -133,7 +141,7 @@ def _built(name: str, shape: tuple[int | None, ...], weights: str | None = None)
 
 @functools.cache
 def _levels(name: str) -> dict[str, str]:
-    """Level -> the operation that gives it: the last of its stride that all paths lead through."""
+    """Return level -> name of the last operation of its stride that all paths pass through."""
     with weightless(), fresh_names():
         network = _built(name, (_PROBE, _PROBE, 3))
     found: dict[str, str] = {}
@@ -149,8 +157,13 @@ def _levels(name: str) -> dict[str, str]:
 
 
 def _narrows(network: keras.Model) -> list[Any]:
-    """The operations that every path leads through, in order: never the middle of a branch."""
+    """Return the operations that every path passes through, in order.
+
+    Between them, several tensors are needed later; the map of a single branch is never a level.
+    """
     operations = network.operations
+    # A tensor is live from its operation until its last consumer. Where only one tensor is live,
+    # all paths pass through it.
     waiting = Counter(id(x) for op in operations for x in keras.tree.flatten(op.input))
     waiting[id(network.output)] += 1
     found, live = [], set()
@@ -167,9 +180,10 @@ def _narrows(network: keras.Model) -> list[Any]:
 
 
 def _as_trained(name: str, images: Any) -> Any:
-    """Images from 0 to 1 in the values that the network was trained with."""
+    """Convert images from 0 to 1 into the values that the network was trained with."""
     prepare = sys.modules[getattr(keras.applications, name).__module__].preprocess_input
-    # What a network's own function does to a pixel is affine in each channel, perhaps swapped.
+    # `preprocess_input` is affine in each channel, and may swap RGB to BGR: black and white
+    # determine scale and offset, and red shows whether the channels are swapped.
     black = np.asarray(prepare(np.zeros((1, 1, 1, 3), np.float32)))[0, 0, 0]
     white = np.asarray(prepare(np.full((1, 1, 1, 3), 255, np.float32)))[0, 0, 0]
     red = np.asarray(prepare(np.array([[[[255.0, 0, 0]]]], np.float32)))[0, 0, 0]
@@ -180,7 +194,7 @@ def _as_trained(name: str, images: Any) -> Any:
 
 
 def _copy(source: keras.Model, target: keras.Model) -> None:
-    """Every weight of `target`, by its layer and place in it."""
+    """Copy all weights to `target`, by layer name and position within the layer."""
     for layer in target.layers:
         if layer.weights:
             theirs = source.get_layer(layer.name).weights

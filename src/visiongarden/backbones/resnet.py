@@ -23,21 +23,27 @@ _UNITS = {
 
 @register
 class ResNet(Backbone):
-    """Stem of stride 4 and four residual stages; basic units to depth 34, bottlenecks from 50.
+    """ResNet: a stem of stride 4 and four residual stages.
+
+    The units are basic ones up to depth 34, and bottlenecks from depth 50.
 
     Attributes:
         depth: number of weight layers, as in the paper's table 1.
         levels: any of p2 to p5.
+
+    Example:
+        >>> vg.backbones.ResNet(depth=18).spec()
+        FeatureSpec(p3: 128 ch /8, p4: 256 ch /16, p5: 512 ch /32)
     """
 
     depth: Literal[18, 34, 50, 101, 152] = 50
 
     def wire(self, images: Any) -> FeatureMaps:
-        """Table 1 of the paper, column of `depth`."""
+        """Build the column of table 1 of the paper that `depth` selects."""
         x = ConvNormAct(
             64, 7, strides=2, activation="relu", momentum=0.9, epsilon=1e-5, name="stem"
         )(images)
-        # Zeros are as good as minus infinity here: what comes out of the ReLU is not negative.
+        # Padding with zeros equals padding with minus infinity, since the ReLU outputs are >= 0.
         x = keras.layers.ZeroPadding2D(1, name="stem_pad")(x)
         x = MaxPooling(3, strides=2, name="stem_pool")(x)
         maps = {}

@@ -1,4 +1,4 @@
-"""The backbone of YOLO11: its published architecture table."""
+"""The backbone of YOLO11's published architecture table."""
 
 from __future__ import annotations
 
@@ -15,18 +15,23 @@ from visiongarden.types import FeatureMaps
 
 @register
 class YOLO11Backbone(Backbone):
-    """Stride-2 convolutions and C3k2 blocks of two units, SPPF and attention at the end.
+    """YOLO11's backbone: stride-2 convolutions, C3k2 blocks, SPPF and attention at the end.
 
     Sizes of the family (depth/width/most): n 0.5/0.25/1024, s 0.5/0.5/1024; with nested blocks in
     every stage m 0.5/1/512, l 1/1/512, x 1/1.5/512.
 
     Attributes:
-        depth: factor on the number of units in each block.
-        width: factor on the channels, 64 to 1024.
-        most: bound on the channels before scaling.
-        nested: whether also the two fine stages have CSP blocks as units; the coarse ones do.
-        activation: of all convolutions.
+        depth: factor on the number of units in each block, which is 2.
+        width: factor on the channels, which are 64 to 1024.
+        most: upper bound of the channels before scaling.
+        nested: whether the blocks of the two fine stages have CSP blocks as units as well; those of
+            the two coarse stages always have.
+        activation: activation of all convolutions.
         levels: any of p1 to p5.
+
+    Example:
+        >>> vg.backbones.YOLO11Backbone().spec()
+        FeatureSpec(p3: 128 ch /8, p4: 128 ch /16, p5: 256 ch /32)
     """
 
     depth: Multiplier = 0.5
@@ -36,7 +41,7 @@ class YOLO11Backbone(Backbone):
     activation: str = "silu"
 
     def wire(self, images: Any) -> FeatureMaps:
-        """One row of the table a stage: channels of the convolution, of the block, its half."""
+        """Build the stages: (channels of the convolution, channels of the block, expansion)."""
         act, repeats = self.activation, scaled_repeats(2, self.depth)
         x = ConvNormAct(self._channels(64), 3, strides=2, activation=act, name="stem")(images)
         maps = {"p1": x}

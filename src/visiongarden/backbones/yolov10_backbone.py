@@ -15,20 +15,24 @@ from visiongarden.types import FeatureMaps
 
 @register
 class YOLOv10Backbone(Backbone):
-    """C2f blocks of 3-6-6-3 units, decoupled downsampling from p4, SPPF and attention at the end.
+    """YOLOv10's backbone: C2f blocks of 3-6-6-3 units, SPPF and attention at the end.
 
-    Sizes of the family (depth/width/most, compact): n 0.33/0.25/1024, none; s 0.33/0.5/1024, p5
-    with large kernels; m 0.67/0.75/768, p5; b 0.67/1/512, p5; l 1/1/512, p5; x 1/1.25/512, p4 and
-    p5.
+    From p4 on, downsampling is decoupled (`SCDown`). Sizes of the family (depth/width/most,
+    compact): n 0.33/0.25/1024, none; s 0.33/0.5/1024, p5 with large kernels; m 0.67/0.75/768, p5; b
+    0.67/1/512, p5; l 1/1/512, p5; x 1/1.25/512, p4 and p5.
 
     Attributes:
         depth: factor on the number of units in each block.
-        width: factor on the channels, 64 to 1024.
-        most: bound on the channels before scaling.
+        width: factor on the channels, which are 64 to 1024.
+        most: upper bound of the channels before scaling.
         compact: stages whose units are compact inverted blocks.
-        large_kernel: of the compact inverted blocks.
-        activation: of all convolutions.
+        large_kernel: whether the compact inverted blocks have a 7×7 depthwise convolution.
+        activation: activation of all convolutions.
         levels: any of p1 to p5.
+
+    Example:
+        >>> vg.backbones.YOLOv10Backbone().spec()
+        FeatureSpec(p3: 64 ch /8, p4: 128 ch /16, p5: 256 ch /32)
     """
 
     depth: Multiplier = 0.33
@@ -39,7 +43,7 @@ class YOLOv10Backbone(Backbone):
     activation: str = "silu"
 
     def wire(self, images: Any) -> FeatureMaps:
-        """One row of the table a stage."""
+        """Build the stages, one per row of the table."""
         act = self.activation
         x = ConvNormAct(self._channels(64), 3, strides=2, activation=act, name="stem")(images)
         maps = {"p1": x}

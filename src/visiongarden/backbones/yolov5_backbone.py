@@ -1,4 +1,4 @@
-"""The backbone of YOLOv5 v6: its published architecture table and diagram."""
+"""The backbone of YOLOv5 v6, after its published architecture table and diagram."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ from visiongarden.types import FeatureMaps
 
 @register
 class YOLOv5Backbone(Backbone):
-    """A 6×6 stem, stride-2 convolutions and CSP blocks of 3-6-9-3 units, SPPF at the end.
+    """YOLOv5's backbone: a 6×6 stem, CSP blocks of 3-6-9-3 units, and SPPF at the end.
 
-    Sizes of the family: n 0.33/0.25, s 0.33/0.5, m 0.67/0.75, l 1/1, x 1.33/1.25 (depth/width).
+    Sizes of the family (depth/width): n 0.33/0.25, s 0.33/0.5, m 0.67/0.75, l 1/1, x 1.33/1.25.
 
     Attributes:
         depth: factor on the number of units in each block.
-        width: factor on the channels, 64 to 1024.
-        activation: of all convolutions.
+        width: factor on the channels, which are 64 to 1024.
+        activation: activation of all convolutions.
         levels: any of p1 to p5.
+
+    Example:
+        >>> vg.backbones.YOLOv5Backbone(width=0.25).spec()
+        FeatureSpec(p3: 64 ch /8, p4: 128 ch /16, p5: 256 ch /32)
     """
 
     depth: Multiplier = 0.33
@@ -31,7 +35,7 @@ class YOLOv5Backbone(Backbone):
     activation: str = "silu"
 
     def wire(self, images: Any) -> FeatureMaps:
-        """One row of the table a stage."""
+        """Build the stages, one per row of the table."""
         act = self.activation
         stem = scaled_channels(64, self.width)
         x = ConvNormAct(stem, 6, strides=2, pad=2, activation=act, name="stem")(images)

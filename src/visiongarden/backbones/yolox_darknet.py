@@ -15,17 +15,21 @@ from visiongarden.types import FeatureMaps
 
 @register
 class YOLOXDarknet(Backbone):
-    """A focus stem, then stride-2 convolutions and CSP blocks of 3-9-9-3 units; SPP in the last.
+    """YOLOX's backbone: a focus stem, CSP blocks of 3-9-9-3 units, and SPP in the last stage.
 
-    Sizes of the family: nano 0.33/0.25 (depthwise), tiny 0.33/0.375, s 0.33/0.5, m 0.67/0.75, l
-    1/1, x 1.33/1.25 (depth/width).
+    Sizes of the family (depth/width): nano 0.33/0.25 (depthwise), tiny 0.33/0.375, s 0.33/0.5, m
+    0.67/0.75, l 1/1, x 1.33/1.25.
 
     Attributes:
         depth: factor on the number of units in each block.
-        width: factor on the channels, 64 to 1024.
-        depthwise: whether the 3×3 convolutions after the stem are separable.
-        activation: of all convolutions.
+        width: factor on the channels, which are 64 to 1024.
+        depthwise: whether the 3×3 convolutions after the stem are depthwise separable.
+        activation: activation of all convolutions.
         levels: any of p1 to p5.
+
+    Example:
+        >>> vg.backbones.YOLOXDarknet(width=0.25).spec()
+        FeatureSpec(p3: 64 ch /8, p4: 128 ch /16, p5: 256 ch /32)
     """
 
     depth: Multiplier = 0.33
@@ -34,7 +38,7 @@ class YOLOXDarknet(Backbone):
     activation: str = "silu"
 
     def wire(self, images: Any) -> FeatureMaps:
-        """One row of the table a stage."""
+        """Build the stages, one per row of the table."""
         act = self.activation
         conv, block = (SeparableNormAct, SeparableCSP) if self.depthwise else (ConvNormAct, CSP)
         x = Focus(scaled_channels(64, self.width), activation=act, name="stem")(images)
