@@ -1,4 +1,4 @@
-"""Decoders: feature maps -> feature maps. One a file."""
+"""Decoders: feature maps -> feature maps, one architecture per file."""
 
 from visiongarden.decoders.csp_pan import CSPPathAggregation
 from visiongarden.decoders.deeplab import DeepLabV3Plus

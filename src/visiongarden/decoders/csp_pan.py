@@ -1,4 +1,4 @@
-"""The decoder of YOLOv5: path aggregation with CSP blocks, its published table and diagram."""
+"""The decoder of YOLOv5: path aggregation with CSP blocks, after its published diagram."""
 
 from __future__ import annotations
 
@@ -17,16 +17,22 @@ from visiongarden.types import FeatureMaps
 
 @register
 class CSPPathAggregation(Decoder):
-    """Top-down, then bottom-up; a 1×1 narrows each map before it goes to the finer level.
+    """Path aggregation of YOLOv5 and YOLOX: top-down, then bottom-up, with CSP blocks.
 
-    Also the decoder of YOLOX (Ge et al. 2021, section 2.1). Each level keeps the channels it came
-    with; the narrowed maps are what the bottom-up path joins.
+    A 1×1 convolution reduces each map before it is passed to the finer level; the bottom-up path
+    concatenates the reduced maps. Each level keeps its input channels. Also the decoder of YOLOX
+    (Ge et al. 2021, section 2.1).
 
     Attributes:
-        depth: factor on the three units of each block.
-        depthwise: whether the 3×3 convolutions are separable, as in YOLOX-Nano.
-        activation: of all convolutions.
-        levels: any that follow each other.
+        depth: factor on the number of units in each block, which is 3.
+        depthwise: whether the 3×3 convolutions are depthwise separable, as in YOLOX-Nano.
+        activation: activation of all convolutions.
+        levels: consecutive levels.
+
+    Example:
+        >>> backbone = vg.backbones.CSPDarknet()
+        >>> vg.decoders.CSPPathAggregation().spec(backbone.spec())
+        FeatureSpec(p3: 64 ch /8, p4: 128 ch /16, p5: 256 ch /32)
     """
 
     depth: Multiplier = 0.33
@@ -34,7 +40,7 @@ class CSPPathAggregation(Decoder):
     activation: str = "silu"
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
-        """Down from the coarsest level, then up from the finest."""
+        """Build the path down from the coarsest level, then the path up from the finest."""
         act, levels = self.activation, self.levels
         conv = SeparableNormAct if self.depthwise else ConvNormAct
         widths = {level: features[level].shape[-1] for level in levels}

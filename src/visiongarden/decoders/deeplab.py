@@ -19,16 +19,21 @@ Rate = Annotated[int, Field(gt=0, le=1024)]
 
 @register
 class DeepLabV3Plus(FinestDecoder):
-    """Atrous pyramid pooling on the coarsest level, joined with the finest one's detail.
+    """DeepLabV3+ decoder: atrous pooling of the coarsest level, merged with details of the finest.
 
-    The paper's backbones end at stride 16 (`levels=("p2", "p4")`) with rates 6, 12 and 18.
+    The paper's backbones end at stride 16 (`levels=("p2", "p4")`), with the rates 6, 12 and 18.
 
     Attributes:
-        channels: of the pooling and of the result.
-        detail_channels: that the finest level is narrowed to before it joins (section 4.1).
-        rates: of the three atrous convolutions.
-        activation: of all convolutions.
-        levels: the finest and the coarsest are used; a backbone need not offer what lies between.
+        channels: channels of the pooling and of the output.
+        detail_channels: channels of the finest level after a 1×1 convolution (section 4.1).
+        rates: dilation rates of the atrous convolutions.
+        activation: activation of all convolutions.
+        levels: the finest and the coarsest level are used; the backbone need not have others.
+
+    Example:
+        >>> backbone = vg.backbones.CSPDarknet(levels=("p2", "p4"))
+        >>> vg.decoders.DeepLabV3Plus(channels=32).spec(backbone.spec())
+        FeatureSpec(p2: 32 ch /4)
     """
 
     channels: Channels = 256
@@ -38,7 +43,7 @@ class DeepLabV3Plus(FinestDecoder):
     levels: tuple[str, ...] = ("p2", "p4")
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
-        """Pools the coarsest, brings it up, joins, and refines by two 3×3 convolutions."""
+        """Build the pooling, the upsampling, and two 3×3 convolutions on the concatenated maps."""
         fine, coarse = self.levels[0], self.levels[-1]
         act = self.activation
         x = ASPP(self.channels, self.rates, activation=act, name="aspp")(features[coarse])

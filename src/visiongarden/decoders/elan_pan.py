@@ -1,4 +1,4 @@
-"""The decoders of YOLOv7 and YOLOv7-tiny: official cfg files (Wang et al. 2022)."""
+"""Decoders of YOLOv7 and YOLOv7-tiny, after their official cfg files (Wang et al. 2022)."""
 
 from __future__ import annotations
 
@@ -17,16 +17,22 @@ from visiongarden.types import FeatureMaps
 
 @register
 class ELANPathAggregation(Decoder):
-    """SPP on the coarsest map, then top-down and bottom-up with ELAN blocks.
+    """YOLOv7's decoder: SPP on the coarsest map, then top-down and bottom-up with ELAN blocks.
 
-    A level's own map joins the top-down path through a 1×1. `channels` doubles from level to level.
+    A 1×1 convolution precedes the concatenation of each level's input with the top-down path. The
+    channels double from level to level.
 
     Attributes:
-        channels: of the finest level given on: 128 in YOLOv7, 64 in YOLOv7-tiny.
-        tiny: blocks and transitions of YOLOv7-tiny: two 3×3 in an ELAN, a plain SPP, stride-2
-            convolutions without pooling beside.
-        activation: of all convolutions; YOLOv7-tiny's cfg has leaky ReLU.
-        levels: any that follow each other.
+        channels: channels of the finest level that is returned: 128 in YOLOv7, 64 in YOLOv7-tiny.
+        tiny: whether to use the blocks of YOLOv7-tiny: two 3×3 convolutions in an ELAN, a plain
+            SPP, and stride-2 convolutions without parallel pooling.
+        activation: activation of all convolutions; leaky ReLU in YOLOv7-tiny's cfg file.
+        levels: consecutive levels.
+
+    Example:
+        >>> backbone = vg.backbones.CSPDarknet()
+        >>> vg.decoders.ELANPathAggregation(channels=16).spec(backbone.spec())
+        FeatureSpec(p3: 16 ch /8, p4: 32 ch /16, p5: 64 ch /32)
     """
 
     channels: HalvedChannels = 128
@@ -34,7 +40,7 @@ class ELANPathAggregation(Decoder):
     activation: str = "silu"
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
-        """SPP, down from the coarsest level, up from the finest."""
+        """Build the SPP, the path down from the coarsest level, and the path up from the finest."""
         act, levels = self.activation, self.levels
         widths = {level: self.channels * 2**i for i, level in enumerate(levels)}
         spp = SPPCSPC(widths[levels[-1]], plain=self.tiny, activation=act, name="pool")

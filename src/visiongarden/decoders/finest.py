@@ -1,4 +1,4 @@
-"""`FinestDecoder`: base of the decoders that gather all they know on one level."""
+"""`FinestDecoder`: base class of the decoders that merge all levels into the finest one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from visiongarden.types import FeatureMaps
 
 
 class FinestDecoder(Decoder):
-    """Feature maps -> the finest of them alone, with what the others know.
+    """Base class of decoders that return only the finest level, merged with the coarser ones.
 
     Attributes:
-        levels: the levels it wants; the finest is given on.
+        levels: levels that are required; the finest one is returned.
     """
 
     levels: tuple[str, ...] = ("p2", "p3", "p4", "p5")
@@ -21,5 +21,5 @@ class FinestDecoder(Decoder):
         return self.levels[:1]
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
-        """Draws the graph from the levels wanted to the finest."""
+        """Build the graph from the required levels to the finest one."""
         raise NotImplementedError(f"{type(self).__name__} has no wire(); write one")

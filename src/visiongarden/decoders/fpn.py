@@ -11,19 +11,25 @@ from visiongarden.types import FeatureMaps
 
 @register
 class FPN(Decoder):
-    """Top-down pathway: each level is its lateral 1×1 plus its parent upsampled, then a 3×3.
+    """Feature pyramid network: top-down sums of 1×1 lateral convolutions, then a 3×3 per level.
 
-    Convolutions have a bias and no activation, as in the paper.
+    Each level is its lateral convolution plus the upsampled coarser level. Convolutions have a bias
+    and no activation, as in the paper.
 
     Attributes:
-        channels: of every level given on.
-        levels: any that follow each other.
+        channels: channels of all levels.
+        levels: consecutive levels.
+
+    Example:
+        >>> backbone = vg.backbones.CSPDarknet()
+        >>> vg.decoders.FPN(channels=32).spec(backbone.spec())
+        FeatureSpec(p3: 32 ch /8, p4: 32 ch /16, p5: 32 ch /32)
     """
 
     channels: Channels = 256
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
-        """From the coarsest level to the finest."""
+        """Build the levels from the coarsest to the finest."""
         outputs: FeatureMaps = {}
         parent = None
         for level in reversed(self.levels):

@@ -18,20 +18,28 @@ from visiongarden.types import FeatureMaps
 
 @register
 class GELANPathAggregation(Decoder):
-    """Top-down, then bottom-up, with CSP-ELAN blocks.
+    """YOLOv9's decoder: path aggregation, top-down, then bottom-up, with CSP-ELAN blocks.
 
-    Sizes of the family (channels; shrunk; down; repeats): t 64-96-128; 48-64; AConv; 3.
-    s 128-192-256; 96-128; AConv; 3. m 240-360-480; 184-240; AConv; 1. c 256-512-512; 256-512;
-    ADown; 1. e as c with repeats 2 and hidden 256-512-1024.
+    Sizes of the family (channels; shrunk; down; repeats): t 64-96-128; 48-64; AConv; 3. s
+    128-192-256; 96-128; AConv; 3. m 240-360-480; 184-240; AConv; 1. c 256-512-512; 256-512; ADown;
+    1. e as c with repeats 2 and hidden 256-512-1024.
 
     Attributes:
-        channels: of each level given on, finest first.
-        shrunk: channels of each map that goes to the coarser level, finest first.
-        hidden: channels inside the block that gives each level on; None is `channels`.
-        repeats: units in each CSP block.
-        down: what halves height and width.
-        activation: of all convolutions.
-        levels: any that follow each other.
+        channels: channels of each level that is returned, finest first.
+        shrunk: channels of each downsampled map on the way to the coarser level, finest first.
+        hidden: channels inside the last block of each level; None means `channels`.
+        repeats: number of units in each CSP block.
+        down: downsampling block.
+        activation: activation of all convolutions.
+        levels: consecutive levels.
+
+    Example:
+        >>> backbone = vg.backbones.CSPDarknet()
+        >>> decoder = vg.decoders.GELANPathAggregation(
+        ...     channels=(16, 24, 32), shrunk=(16, 16), repeats=0
+        ... )
+        >>> decoder.spec(backbone.spec())
+        FeatureSpec(p3: 16 ch /8, p4: 24 ch /16, p5: 32 ch /32)
     """
 
     channels: tuple[HalvedChannels, ...] = (64, 96, 128)
@@ -57,7 +65,7 @@ class GELANPathAggregation(Decoder):
         return self
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
-        """Down from the coarsest level, then up from the finest."""
+        """Build the path down from the coarsest level, then the path up from the finest."""
         widths = dict(zip(self.levels, self.channels, strict=True))
         hidden = dict(zip(self.levels, self.hidden or self.channels, strict=True))
         shrunk = dict(zip(self.levels, self.shrunk, strict=False))

@@ -1,4 +1,4 @@
-"""`PassOn`: the decoder that changes nothing."""
+"""`PassOn`: a decoder that returns its inputs unchanged."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from visiongarden.types import FeatureMaps
 
 @register
 class PassOn(Decoder):
-    """Hands feature maps on as they came: for heads that follow the backbone directly.
+    """Decoder that returns the feature maps unchanged, for heads that follow a backbone directly.
 
     Attributes:
-        levels: those that are handed on.
+        levels: levels that are returned.
+
+    Example:
+        >>> backbone = vg.backbones.CSPDarknet()
+        >>> vg.decoders.PassOn(levels=("p5",)).spec(backbone.spec())
+        FeatureSpec(p5: 256 ch /32)
     """
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
-        """The same maps."""
+        """Return the feature maps of `levels`."""
         return {level: features[level] for level in self.levels}

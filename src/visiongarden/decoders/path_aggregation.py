@@ -15,16 +15,21 @@ from visiongarden.types import FeatureMaps
 
 @register
 class PathAggregation(Decoder):
-    """Top-down, then bottom-up: every level sees every other over a short way.
+    """YOLOv8's decoder: path aggregation, top-down, then bottom-up, with C2f blocks.
 
-    As in YOLOv8's published table: neighbours are concatenated and merged by a C2f block without
-    shortcuts. Each level keeps the channels it came with, unless `channels` is given.
+    As in YOLOv8's published table: adjacent levels are concatenated and merged by a C2f block
+    without shortcuts. Each level keeps its input channels unless `channels` is set.
 
     Attributes:
-        depth: factor on the three units of each block.
-        channels: of every level given on; None keeps each level's own.
-        activation: of all convolutions.
-        levels: any that follow each other.
+        depth: factor on the number of units in each block, which is 3.
+        channels: channels of all levels; None keeps the channels of each level.
+        activation: activation of all convolutions.
+        levels: consecutive levels.
+
+    Example:
+        >>> backbone = vg.backbones.CSPDarknet()
+        >>> vg.decoders.PathAggregation().spec(backbone.spec())
+        FeatureSpec(p3: 64 ch /8, p4: 128 ch /16, p5: 256 ch /32)
     """
 
     depth: Multiplier = 0.33
@@ -32,7 +37,7 @@ class PathAggregation(Decoder):
     activation: str = "silu"
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
-        """Down from the coarsest level, then up from the finest."""
+        """Build the path down from the coarsest level, then the path up from the finest."""
         widths = {level: self.channels or features[level].shape[-1] for level in self.levels}
 
         def down(x: Any, level: str) -> Any:

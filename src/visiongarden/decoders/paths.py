@@ -1,4 +1,4 @@
-"""The two paths that decoders of the YOLO family share: top-down, then bottom-up."""
+"""The two paths that the decoders of the YOLO family share: top-down, then bottom-up."""
 
 from __future__ import annotations
 
@@ -12,20 +12,25 @@ from visiongarden.layers import Upsampling
 from visiongarden.types import FeatureMaps
 
 Merge = Callable[[Any, str], Any]
-"""(concatenated maps, level) -> merged map of that level."""
+"""Function (concatenated maps, level) -> merged map of that level."""
 
 
 def two_paths(
     features: FeatureMaps, levels: tuple[str, ...], down: Merge, shrink: Merge, up: Merge
 ) -> FeatureMaps:
-    """Path aggregation by concatenation: Liu et al. 2018 (arXiv 1803.01534), figure 1.
+    """Aggregate levels top-down, then bottom-up, by concatenation.
+
+    Path aggregation: Liu et al. 2018 (arXiv 1803.01534), figure 1, where maps are added.
 
     Args:
         features: level -> map.
-        levels: those that take part, finest first; they follow each other.
-        down: merges a coarser map, upsampled, with a level's own.
-        shrink: halves height and width of the map of a level.
-        up: merges a finer map, shrunk, with the level's map of the first path.
+        levels: consecutive levels, finest first.
+        down: merges the upsampled coarser map and the level's input.
+        shrink: halves height and width of a level's map.
+        up: merges the downsampled finer map and the level's map of the top-down path.
+
+    Returns:
+        level -> map.
     """
     coarsest = levels[-1]
     x = features[coarsest]

@@ -16,17 +16,22 @@ from visiongarden.types import FeatureMaps, stride_of
 
 @register
 class SemanticFPN(FinestDecoder):
-    """A feature pyramid whose levels are brought to the finest one's size and added.
+    """Feature pyramid whose levels are upsampled to the finest one and added.
 
-    Each level passes one 3×3 convolution and a bilinear ×2 for each halving between it and the
-    finest; the finest passes one convolution. Arxiv 1901.02446, section 3.1, with batch instead of
-    group normalisation.
+    Each level passes a 3×3 convolution and a bilinear upsampling by 2 for each factor of 2 between
+    its stride and the finest one; the finest level passes one convolution. arXiv 1901.02446,
+    section 3.1, with batch normalization instead of group normalization.
 
     Attributes:
-        channels: of the branch and of its result; the paper's are 128.
-        pyramid_channels: of the feature pyramid; the paper's are 256.
-        activation: of the branch's convolutions.
-        levels: any that follow each other.
+        channels: channels of the branch and of its output; 128 in the paper.
+        pyramid_channels: channels of the feature pyramid; 256 in the paper.
+        activation: activation of the branch's convolutions.
+        levels: consecutive levels.
+
+    Example:
+        >>> backbone = vg.backbones.CSPDarknet(levels=("p2", "p3", "p4", "p5"))
+        >>> vg.decoders.SemanticFPN(channels=16, pyramid_channels=32).spec(backbone.spec())
+        FeatureSpec(p2: 16 ch /4)
     """
 
     channels: Channels = 128
@@ -34,14 +39,14 @@ class SemanticFPN(FinestDecoder):
     activation: str = "relu"
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
-        """The pyramid, then each level's way up, then the sum."""
+        """Build the pyramid, the upsampling of each level, and the sum."""
         pyramid = FPN(channels=self.pyramid_channels, levels=self.levels).wire(features)
         finest = self.levels[0]
         maps = [self._raised(level, pyramid[level], stride_of(finest)) for level in self.levels]
         return {finest: Sum(name="sum")(maps) if len(maps) > 1 else maps[0]}
 
     def _raised(self, level: str, x: Any, finest: int) -> Any:
-        """One level at the finest one's size."""
+        """Upsample one level to the size of the finest."""
         halvings = (stride_of(level) // finest).bit_length() - 1
         for step in range(max(halvings, 1)):
             x = ConvNormAct(

@@ -13,16 +13,22 @@ from visiongarden.types import FeatureMaps
 
 @register
 class UNet(FinestDecoder):
-    """From the coarsest level up: ×2, joined with the level's own map, two 3×3 convolutions.
+    """Expanding path of U-Net: repeated upsampling, concatenation and two 3×3 convolutions.
 
-    A 2×2 transposed convolution halves the channels on the way up, as in the paper; convolutions
-    keep height and width, so that nothing has to be cropped.
+    A 2×2 transposed convolution upsamples and halves the channels, as in the paper. The 3×3
+    convolutions keep height and width, so that no map needs to be cropped.
 
     Attributes:
-        channels: of the finest level; each coarser one has twice as many, as in the paper.
-        most: bound on the channels.
-        activation: of all convolutions.
-        levels: any that follow each other.
+        channels: channels of the finest level; each coarser level has twice as many, as in the
+            paper.
+        most: upper bound of the channels.
+        activation: activation of all convolutions.
+        levels: consecutive levels.
+
+    Example:
+        >>> backbone = vg.backbones.CSPDarknet(levels=("p2", "p3", "p4", "p5"))
+        >>> vg.decoders.UNet(channels=16).spec(backbone.spec())
+        FeatureSpec(p2: 16 ch /4)
     """
 
     channels: Channels = 64
@@ -30,7 +36,7 @@ class UNet(FinestDecoder):
     activation: str = "relu"
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
-        """From the coarsest level to the finest."""
+        """Build the levels from the coarsest to the finest."""
         x = features[self.levels[-1]]
         for place in reversed(range(len(self.levels) - 1)):
             level = self.levels[place]

@@ -1,4 +1,4 @@
-"""The decoder of YOLO11: its published architecture table."""
+"""The decoder of YOLO11's published architecture table."""
 
 from __future__ import annotations
 
@@ -16,18 +16,24 @@ from visiongarden.types import FeatureMaps, stride_of
 
 @register
 class YOLO11Decoder(Decoder):
-    """Top-down, then bottom-up, with C3k2 blocks of two units.
+    """YOLO11's decoder: path aggregation, top-down, then bottom-up, with C3k2 blocks.
 
-    Gives on 32 channels a pixel of stride before scaling: p3 256, p4 512, p5 1024; sizes of the
+    Before scaling, a level has 32 times its stride channels: p3 256, p4 512, p5 1024. Sizes of the
     family as in `YOLO11Backbone`.
 
     Attributes:
-        depth: factor on the units of each block.
+        depth: factor on the number of units in each block, which is 2.
         width: factor on the channels.
-        most: bound on the channels before scaling.
-        nested: whether all blocks have CSP blocks as units; the coarsest one given on does.
-        activation: of all convolutions.
-        levels: any that follow each other.
+        most: upper bound of the channels before scaling.
+        nested: whether all blocks have CSP blocks as units; the last block of the coarsest level
+            always has.
+        activation: activation of all convolutions.
+        levels: consecutive levels.
+
+    Example:
+        >>> backbone = vg.backbones.YOLO11Backbone()
+        >>> vg.decoders.YOLO11Decoder().spec(backbone.spec())
+        FeatureSpec(p3: 64 ch /8, p4: 128 ch /16, p5: 256 ch /32)
     """
 
     depth: Multiplier = 0.5
@@ -37,7 +43,7 @@ class YOLO11Decoder(Decoder):
     activation: str = "silu"
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
-        """Down from the coarsest level, then up from the finest."""
+        """Build the path down from the coarsest level, then the path up from the finest."""
         act, repeats = self.activation, scaled_repeats(2, self.depth)
         widths = {
             level: scaled_channels(32 * stride_of(level), self.width, self.most)

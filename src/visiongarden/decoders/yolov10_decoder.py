@@ -16,23 +16,28 @@ from visiongarden.registry import register
 from visiongarden.types import FeatureMaps
 
 Place = Annotated[str, Field(pattern=r"^(down|up)_p[0-9]$")]
-"""A block by its path and level."""
+"""Name of a block: its path, "down" or "up", and its level."""
 
 
 @register
 class YOLOv10Decoder(Decoder):
-    """Top-down, then bottom-up; decoupled downsampling and compact blocks where they cost least.
+    """YOLOv10's decoder: path aggregation with decoupled downsampling and compact blocks.
 
-    Each level keeps the channels it came with. Sizes of the family (depth, compact): n 0.33, up_p5
-    with large kernels; s as n; m 0.67, up_p4 and up_p5; b 0.67, down_p4, up_p4 and up_p5; l and x
-    1, as b.
+    Downsampling is decoupled (`SCDown`) from the second finest level on. Each level keeps its input
+    channels. Sizes of the family (depth, compact): n 0.33, up_p5 with large kernels; s as n; m
+    0.67, up_p4 and up_p5; b 0.67, down_p4, up_p4 and up_p5; l and x 1, as b.
 
     Attributes:
-        depth: factor on the three units of each block.
+        depth: factor on the number of units in each block, which is 3.
         compact: blocks whose units are compact inverted blocks: "down_" or "up_" and the level.
-        large_kernel: of the compact inverted blocks.
-        activation: of all convolutions.
-        levels: any that follow each other.
+        large_kernel: whether the compact inverted blocks have a 7×7 depthwise convolution.
+        activation: activation of all convolutions.
+        levels: consecutive levels.
+
+    Example:
+        >>> backbone = vg.backbones.CSPDarknet()
+        >>> vg.decoders.YOLOv10Decoder().spec(backbone.spec())
+        FeatureSpec(p3: 64 ch /8, p4: 128 ch /16, p5: 256 ch /32)
     """
 
     depth: Multiplier = 0.33
@@ -55,7 +60,7 @@ class YOLOv10Decoder(Decoder):
         return self
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
-        """Down from the coarsest level, then up from the finest."""
+        """Build the path down from the coarsest level, then the path up from the finest."""
         act, finest = self.activation, self.levels[0]
         widths = {level: features[level].shape[-1] for level in self.levels}
 

@@ -1,4 +1,4 @@
-"""The decoders of YOLOv3 (Redmon & Farhadi 2018, arXiv 1804.02767, section 2.3) and its kin."""
+"""Decoders of YOLOv3 (Redmon & Farhadi 2018, arXiv 1804.02767, section 2.3) and its variants."""
 
 from __future__ import annotations
 
@@ -15,20 +15,28 @@ from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, stride_of
 
 PoolSizes = tuple[Annotated[int, Field(ge=3, le=99, multiple_of=1)], ...]
-"""Sides of pooling windows in cells."""
+"""Sizes of pooling windows."""
 
 
 @register
 class YOLOv3Decoder(Decoder):
-    """Five convolutions a level; a finer level sees its parent through a 1×1 and an upsampling.
+    """YOLOv3's decoder: a top-down path with five alternating convolutions per level.
+
+    The output of the coarser level passes a 1×1 convolution and an upsampling before it is
+    concatenated.
 
     Attributes:
-        width: factor on the channels given on; 1.0 is the paper's, 16 a pixel of stride: p3 128,
-            p4 256, p5 512.
-        pool_sizes: windows of the spatial pyramid pooling among the coarsest level's convolutions;
-            none in the paper, 13, 9 and 5 in YOLOv3-SPP.
-        activation: the paper's is leaky ReLU of slope 0.1.
-        levels: any that follow each other.
+        width: factor on the channels; 1.0 is the paper's network, where a level has 16 times its
+            stride: p3 128, p4 256, p5 512.
+        pool_sizes: windows of spatial pyramid pooling within the convolutions of the coarsest
+            level; none in the paper, 13, 9 and 5 in YOLOv3-SPP.
+        activation: activation of all convolutions; leaky ReLU of slope 0.1 in the paper.
+        levels: consecutive levels.
+
+    Example:
+        >>> backbone = vg.backbones.CSPDarknet()
+        >>> vg.decoders.YOLOv3Decoder(width=0.25).spec(backbone.spec())
+        FeatureSpec(p3: 32 ch /8, p4: 64 ch /16, p5: 128 ch /32)
     """
 
     width: Multiplier = 1.0
@@ -36,7 +44,7 @@ class YOLOv3Decoder(Decoder):
     activation: str = "leaky_relu"
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
-        """From the coarsest level to the finest."""
+        """Build the levels from the coarsest to the finest."""
         act = self.activation
         outputs: FeatureMaps = {}
         parent = None
@@ -56,16 +64,21 @@ class YOLOv3Decoder(Decoder):
 
 @register
 class TinyDecoder(Decoder):
-    """One 3×3 convolution a level: YOLOv3-tiny's and YOLOv4-tiny's, after their Darknet files.
+    """Decoder of YOLOv3-tiny and YOLOv4-tiny: a top-down path with one 3×3 convolution per level.
 
-    The coarsest level is narrowed by a 1×1 first; a finer level sees its parent through a 1×1 and
-    an upsampling.
+    After their Darknet files. A 1×1 convolution first reduces the coarsest level. Its output passes
+    another 1×1 convolution and an upsampling before it is concatenated with the finer level.
 
     Attributes:
-        width: factor on the channels given on; 1.0 is Darknet's, 16 a pixel of stride: p4 256, p5
-            512.
-        activation: Darknet's is leaky ReLU of slope 0.1.
-        levels: any that follow each other.
+        width: factor on the channels; 1.0 is Darknet's network, where a level has 16 times its
+            stride: p4 256, p5 512.
+        activation: activation of all convolutions; leaky ReLU of slope 0.1 in Darknet.
+        levels: consecutive levels.
+
+    Example:
+        >>> backbone = vg.backbones.DarknetTiny(width=0.25)
+        >>> vg.decoders.TinyDecoder(width=0.25).spec(backbone.spec())
+        FeatureSpec(p4: 64 ch /16, p5: 128 ch /32)
     """
 
     width: Multiplier = 1.0
@@ -73,7 +86,7 @@ class TinyDecoder(Decoder):
     levels: tuple[str, ...] = ("p4", "p5")
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
-        """From the coarsest level to the finest."""
+        """Build the levels from the coarsest to the finest."""
         act = self.activation
         outputs: FeatureMaps = {}
         parent = None

@@ -1,4 +1,4 @@
-"""The decoders of YOLOv4 (Bochkovskiy et al. 2020) and of YOLOv4-CSP (Wang et al. 2020)."""
+"""Decoders of YOLOv4 (Bochkovskiy et al. 2020) and of YOLOv4-CSP (Wang et al. 2020)."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ from visiongarden.types import FeatureMaps, stride_of
 
 
 class LateralPathAggregation(Decoder):
-    """Base: top-down, then bottom-up; a level's own map and its parent's both come through a 1×1.
+    """Base class of YOLOv4's decoders: top-down, then bottom-up, with 1×1 lateral convolutions.
 
-    Path aggregation (Liu et al. 2018) with concatenation in place of addition (YOLOv4, figure 6).
-    Subclasses say what happens to the coarsest map first, and which block merges two maps. Channels
-    are 16 a pixel of stride: p3 128, p4 256, p5 512.
+    Path aggregation (Liu et al. 2018) with concatenation instead of addition (YOLOv4, figure 6).
+    Both the level's input and the coarser map pass a 1×1 convolution. Subclasses choose the block
+    for the coarsest map and the block that merges two maps. A level has 16 times its stride
+    channels: p3 128, p4 256, p5 512.
     """
 
     width: Multiplier = 1.0
     activation: str = "leaky_relu"
 
     def top(self, filters: int, name: str) -> Any:
-        """What the coarsest map goes through first."""
+        """Return the first block of the coarsest map."""
         raise NotImplementedError(f"{type(self).__name__} has no top(); write one")
 
     def block(self, filters: int, name: str) -> Any:
-        """What merges two maps."""
+        """Return a block that merges two concatenated maps."""
         raise NotImplementedError(f"{type(self).__name__} has no block(); write one")
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
-        """Down from the coarsest level, then up from the finest."""
+        """Build the path down from the coarsest level, then the path up from the finest."""
         act, levels = self.activation, self.levels
         x = self.top(self._filters(levels[-1]), f"top_{levels[-1]}")(features[levels[-1]])
         down = {levels[-1]: x}
@@ -60,39 +61,51 @@ class LateralPathAggregation(Decoder):
 
 @register
 class YOLOv4Decoder(LateralPathAggregation):
-    """Spatial pyramid pooling, then path aggregation with five convolutions a level.
+    """YOLOv4's decoder: spatial pyramid pooling, then path aggregation.
+
+    Each merged map passes five alternating convolutions.
 
     Attributes:
-        width: factor on the channels given on; 1.0 is the paper's.
-        activation: of all convolutions.
-        levels: any that follow each other.
+        width: factor on the channels; 1.0 is the paper's network.
+        activation: activation of all convolutions.
+        levels: consecutive levels.
+
+    Example:
+        >>> backbone = vg.backbones.CSPDarknet()
+        >>> vg.decoders.YOLOv4Decoder(width=0.25).spec(backbone.spec())
+        FeatureSpec(p3: 32 ch /8, p4: 64 ch /16, p5: 128 ch /32)
     """
 
     def top(self, filters: int, name: str) -> Any:
-        """Convolutions in turn around the pooling."""
+        """Return alternating convolutions around a spatial pyramid pooling."""
         return AlternatingSPP(filters, activation=self.activation, name=name)
 
     def block(self, filters: int, name: str) -> Any:
-        """Five convolutions in turn."""
+        """Return five alternating convolutions."""
         return Alternating(filters, activation=self.activation, name=name)
 
 
 @register
 class YOLOv4CSPDecoder(LateralPathAggregation):
-    """Pooling and merging blocks with cross-stage-partial splits: YOLOv4-CSP.
+    """YOLOv4-CSP's decoder: pooling and path aggregation with cross-stage-partial blocks.
 
     Attributes:
-        width: factor on the channels given on; 1.0 is the paper's.
-        activation: of all convolutions.
-        levels: any that follow each other.
+        width: factor on the channels; 1.0 is the paper's network.
+        activation: activation of all convolutions.
+        levels: consecutive levels.
+
+    Example:
+        >>> backbone = vg.backbones.CSPDarknet()
+        >>> vg.decoders.YOLOv4CSPDecoder(width=0.25).spec(backbone.spec())
+        FeatureSpec(p3: 32 ch /8, p4: 64 ch /16, p5: 128 ch /32)
     """
 
     activation: str = "mish"
 
     def top(self, filters: int, name: str) -> Any:
-        """Pooling on one way, a 1×1 around it."""
+        """Return a spatial pyramid pooling inside a CSP block."""
         return SPPCSPC(filters, (13, 9, 5), activation=self.activation, name=name)
 
     def block(self, filters: int, name: str) -> Any:
-        """Two units, a 1×1 around them."""
+        """Return a CSP block of two units."""
         return ReversedCSP(filters, activation=self.activation, name=name)
