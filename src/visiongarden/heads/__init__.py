@@ -1,4 +1,4 @@
-"""Heads: feature maps -> raw predictions, with the loss and the decoding of their kind."""
+"""Heads: feature maps -> raw predictions, with their loss and decoding."""
 
 from visiongarden.heads.anchor_based import AnchorBased
 from visiongarden.heads.anchor_free import AnchorFree

@@ -36,22 +36,32 @@ YOLOV3_ANCHORS: Anchors = {
 
 @register
 class AnchorBased(Head):
-    """A 1×1 convolution a level, as a rule after a 3×3; box, objectness and classes an anchor.
+    """Anchor-based head of YOLOv3: box, objectness and classes for each anchor.
+
+    For each level, a 1×1 convolution predicts, usually after a 3×3 convolution.
 
     Attributes:
         num_classes: number of classes, without background.
-        anchors: level -> (width, height) of each anchor, pixels of the network's input.
-        scale_xy: reach of a cell's centre prediction (YOLOv4, section 3.4), for all levels or level
-            -> reach; 1 is YOLOv3's own, 2 reaches the neighbouring cells, which then learn the box
-            too.
+        anchors: level -> (width, height) of each anchor, in pixels of the network's input.
+        scale_xy: scale of the center offset (YOLOv4, section 3.4), for all levels or level ->
+            scale. 1 is YOLOv3; with 2, a center can be predicted from the neighboring cells, which
+            are then trained on the box as well.
         sizes: how an offset scales its anchor; "squared" in YOLOv5, Scaled-YOLOv4 and YOLOv7.
-        before: what stands before the 1×1: a 3×3 that doubles the channels, plain or as a `RepConv`
-            (YOLOv7), or nothing (YOLOv5, the tiny YOLOv3 and YOLOv4).
-        prior: probability of an object at each anchor and of each class before training. "auto" is
-            min(0.01, 8 / (640 / stride)**2) for the objectness, and
-            min(0.01, 0.6 / (num_classes - 1)) for the classes, which are learned from objects alone
-            (YOLOv5's published initialization).
-        activation: of the 3×3 convolutions.
+        before: block before the 1×1 convolution: a 3×3 convolution that doubles the channels, plain
+            or as a `RepConv` (YOLOv7), or nothing (YOLOv5, YOLOv3-tiny and YOLOv4-tiny).
+        prior: probability of an object at each anchor, and of each class, before training. "auto"
+            is min(0.01, 8 / (640 / stride)**2) for the objectness, and min(0.01, 0.6 / (num_classes
+            - 1)) for the classes, which are trained on objects alone (YOLOv5's published
+            initialization).
+        activation: activation of the 3×3 convolutions.
+
+    Example:
+        >>> features = vg.backbones.CSPDarknet().spec()
+        >>> shapes = vg.heads.AnchorBased(num_classes=3).shapes(features, image_size=(64, 64))
+        >>> shapes["p3"]["boxes"]
+        (None, 8, 8, 3, 4)
+        >>> shapes["p3"]["classes"]
+        (None, 8, 8, 3, 3)
     """
 
     anchors: Anchors = YOLOV3_ANCHORS
@@ -72,7 +82,15 @@ class AnchorBased(Head):
         return self
 
     def check(self, offered: FeatureSpec, giver: str) -> None:
-        """There is one set of anchors for each level, and none besides."""
+        """Raise an error unless the anchors have exactly the offered levels.
+
+        Args:
+            offered: levels, channels and strides that the preceding part returns.
+            giver: role and repr of the preceding part, for the message.
+
+        Raises:
+            ContractError: a level has no anchors, or anchors have no level.
+        """
         if set(self.anchors) == set(offered):
             return
         known = {lv: sizes for lv, sizes in self.anchors.items() if lv in offered}
@@ -88,7 +106,12 @@ class AnchorBased(Head):
         )
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
-        """For each level boxes (B, H, W, A, 4), objectness (.., A), classes (.., A, C)."""
+        """Build the predictions of each level.
+
+        Returns:
+            level -> {"boxes": (B, H, W, A, 4), "objectness": (B, H, W, A), "classes": (B, H, W, A,
+            num_classes)} with A anchors.
+        """
         raw: RawPredictions = {}
         classes = [conditional_class_bias(self.prior, self.num_classes)] * self.num_classes
         for level, x in features.items():
@@ -119,16 +142,18 @@ class AnchorBased(Head):
         return ConvNormAct(filters, 3, activation=self.activation, name=name)(x)
 
     def loss(self) -> AnchorBasedLoss:
-        """Assignment by anchor shape; CIoU, cross-entropy for objectness and classes."""
+        """Return the loss: assignment by anchor shape, CIoU, and cross-entropies."""
         scales = self.scale_xy.values() if isinstance(self.scale_xy, dict) else [self.scale_xy]
         return AnchorBasedLoss(
             num_classes=self.num_classes,
             anchors=self.anchors,
             scale_xy=self.scale_xy,
             sizes=self.sizes,
+            # From 2 on, a predicted center reaches half a cell beyond its cell, and so the boxes
+            # that are assigned to the nearest neighbors.
             assigner=AnchorIoU(neighbours=min(scales) >= 2),
         )
 
     def decode(self) -> AnchorBasedDecode:
-        """Offsets to boxes, logits to scores."""
+        """Return the decoding from offsets to boxes and from logits to scores."""
         return AnchorBasedDecode(anchors=self.anchors, scale_xy=self.scale_xy, sizes=self.sizes)

@@ -1,4 +1,4 @@
-"""Anchor-free decoupled head with distribution-focal box regression."""
+"""Anchor-free decoupled head with box distributions."""
 
 from __future__ import annotations
 
@@ -15,22 +15,31 @@ from visiongarden.types import FeatureMaps, RawPredictions
 
 @register
 class AnchorFree(Head):
-    """Two branches a level: distances to a box's four sides as distributions, and classes.
+    """Anchor-free head: distributions of the distances to a box's sides, and classes.
 
-    Decoupled branches after YOLOX (Ge et al. 2021), box distributions after Generalized Focal Loss
-    (Li et al. 2020); the widths are those of YOLOv8's published table, also in YOLOv9 to YOLO11.
+    Each level has two branches. Decoupled branches after YOLOX (Ge et al. 2021), box distributions
+    after Generalized Focal Loss (Li et al. 2020); the widths are those of YOLOv8's published table,
+    which YOLOv9 to YOLO11 use as well.
 
     Attributes:
         num_classes: number of classes, without background.
-        bins: values of each distance's distribution, 0 to bins - 1 strides.
-        box_groups: sets of channels that are convolved apart in the boxes' branch, from its second
-            convolution on; 4 in the table of YOLOv9's paper.
-        light_classes: depthwise and 1×1 convolutions in the classes' branch, as in YOLO11.
-        prior: probability of each class in each cell before training. "auto" is
-            min(0.01, 5 / num_classes / (640 / stride)**2), YOLOv8's published initialization with
-            RetinaNet's 0.01 (Lin et al. 2017, section 4.1) as its upper bound: the class loss of an
-            untrained head then does not grow with the number of classes.
-        activation: of the convolutions.
+        bins: number of values of each distance's distribution, 0 to bins - 1 strides.
+        box_groups: groups of the convolutions in the box branch, from the second one on; 4 in the
+            table of YOLOv9's paper.
+        light_classes: whether the class branch uses depthwise and 1×1 convolutions, as in YOLO11.
+        prior: probability of each class in each cell before training. "auto" is min(0.01, 5 /
+            num_classes / (640 / stride)**2), YOLOv8's published initialization with RetinaNet's
+            0.01 (Lin et al. 2017, section 4.1) as upper bound: the class loss of an untrained head
+            then does not grow with the number of classes.
+        activation: activation of the convolutions.
+
+    Example:
+        >>> features = vg.backbones.CSPDarknet().spec()
+        >>> shapes = vg.heads.AnchorFree(num_classes=3).shapes(features, image_size=(64, 64))
+        >>> shapes["p3"]["boxes"]
+        (None, 8, 8, 64)
+        >>> shapes["p3"]["classes"]
+        (None, 8, 8, 3)
     """
 
     bins: Bins = 16
@@ -40,24 +49,26 @@ class AnchorFree(Head):
     activation: str = "silu"
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
-        """For each level {"boxes": (B, H, W, 4 * bins), "classes": (B, H, W, num_classes)}."""
+        """Build {"boxes": (B, H, W, 4 * bins), "classes": (B, H, W, num_classes)} per level."""
         draw = TwoBranches(self, features)
         return {level: draw(x, level, level) for level, x in features.items()}
 
     def loss(self) -> AnchorFreeLoss:
-        """Task-aligned assignment; CIoU, distribution focal loss, cross-entropy."""
+        """Return the loss: task-aligned assignment, CIoU, distribution focal loss, BCE."""
         return AnchorFreeLoss(num_classes=self.num_classes, bins=self.bins)
 
     def decode(self) -> AnchorFreeDecode:
-        """Expected distances to boxes, logits to scores."""
+        """Return the decoding from expected distances to boxes and from logits to scores."""
         return AnchorFreeDecode(bins=self.bins)
 
 
 class TwoBranches:
-    """Draws the branches of a head; their widths follow from the finest level's channels.
+    """Builder of the box and class branches of an anchor-free head.
+
+    The widths of both branches follow from the channels of the finest level.
 
     Args:
-        head: an anchor-free head; its fields are used.
+        head: an anchor-free head, whose fields are used.
         features: all levels, finest first.
     """
 
@@ -70,7 +81,14 @@ class TwoBranches:
     def __call__(
         self, x: Any, level: str, name: str, training_only: bool = False
     ) -> dict[str, Any]:
-        """{"boxes": ..., "classes": ...} of one level; the layers' names begin with `name`."""
+        """Return {"boxes": tensor, "classes": tensor} of one level.
+
+        Args:
+            x: feature map.
+            level: name of the level.
+            name: prefix of the layer names.
+            training_only: whether the branches are used in training only.
+        """
         head = self.head
         classes_branch = LightBranch if head.light_classes else Branch
         boxes = Branch(

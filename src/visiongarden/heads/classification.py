@@ -1,4 +1,4 @@
-"""The classification head: global mean, dropout, one dense layer."""
+"""Classification head: global average pooling, dropout and one dense layer."""
 
 from __future__ import annotations
 
@@ -16,13 +16,20 @@ from visiongarden.types import FeatureMaps, RawPredictions
 
 @register
 class Classification(Head):
-    """The mean of the coarsest map, and a dense layer on it (Lin et al. 2014, section 3.2).
+    """Classification head: a dense layer on the mean of the coarsest feature map.
+
+    Global average pooling after Lin et al. 2014, section 3.2.
 
     Attributes:
         num_classes: number of classes.
-        dropout: share of the mean's channels that a training step leaves out.
-        label_smoothing: share of a target that is spread evenly over all classes.
-        levels: the coarsest is used; None takes that of what it is offered.
+        dropout: dropout rate before the dense layer.
+        label_smoothing: fraction of a target that is spread evenly over all classes.
+        levels: the coarsest one is used; None accepts all levels of the decoder.
+
+    Example:
+        >>> features = vg.backbones.CSPDarknet(levels=("p5",)).spec()
+        >>> vg.heads.Classification(num_classes=3).shapes(features)
+        {'p5': {'classes': (None, 3)}}
     """
 
     task: ClassVar[str] = "classification"
@@ -30,7 +37,7 @@ class Classification(Head):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
-        """{level: {"classes": (batch, classes)}}, logits."""
+        """Build the logits {level: {"classes": (batch, num_classes)}}."""
         level, x = list(features.items())[-1]
         x = keras.layers.GlobalAveragePooling2D(name="mean")(x)
         if self.dropout:
@@ -38,9 +45,9 @@ class Classification(Head):
         return {level: {"classes": keras.layers.Dense(self.num_classes, name="out")(x)}}
 
     def loss(self) -> ClassificationLoss:
-        """Softmax cross-entropy."""
+        """Return the loss: softmax cross-entropy."""
         return ClassificationLoss(label_smoothing=self.label_smoothing)
 
     def decode(self) -> SoftmaxDecode:
-        """Logits to scores."""
+        """Return the decoding from logits to scores."""
         return SoftmaxDecode()

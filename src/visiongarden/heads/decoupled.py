@@ -1,4 +1,4 @@
-"""The anchor-free decoupled head of YOLOX: Ge et al. 2021 (arXiv 2107.08430), figure 2."""
+"""Anchor-free decoupled head of YOLOX: Ge et al. 2021 (arXiv 2107.08430), figure 2."""
 
 from __future__ import annotations
 
@@ -23,17 +23,28 @@ from visiongarden.types import FeatureMaps, RawPredictions
 
 @register
 class Decoupled(Head):
-    """A 1×1, then two branches of two 3×3 a level: classes; box and objectness.
+    """Decoupled head of YOLOX: one branch for the classes, one for box and objectness.
+
+    For each level, a 1×1 convolution is followed by two branches of two 3×3 convolutions.
 
     Attributes:
         num_classes: number of classes, without background.
         width: factor on the 256 channels of every convolution.
-        depthwise: whether the 3×3 convolutions are separable.
-        prior: probability of an object and of each class before training. YOLOX takes 0.01 for
-            both. "auto" is min(0.01, 8 / (640 / stride)**2) for the objectness, and
-            min(0.01, 0.6 / (num_classes - 1)) for the classes, which are learned from objects alone
-            (YOLOv5's published initialization).
-        activation: of the convolutions.
+        depthwise: whether the 3×3 convolutions are depthwise separable.
+        prior: probability of an object and of each class before training; YOLOX uses 0.01 for both.
+            "auto" is min(0.01, 8 / (640 / stride)**2) for the objectness, and min(0.01, 0.6 /
+            (num_classes - 1)) for the classes, which are trained on objects alone (YOLOv5's
+            published initialization).
+        activation: activation of the convolutions.
+
+    Example:
+        >>> features = vg.backbones.CSPDarknet().spec()
+        >>> head = vg.heads.Decoupled(num_classes=3, width=0.25)
+        >>> shapes = head.shapes(features, image_size=(64, 64))
+        >>> shapes["p3"]["boxes"]
+        (None, 8, 8, 4)
+        >>> shapes["p3"]["objectness"]
+        (None, 8, 8, 1)
     """
 
     width: Multiplier = 1.0
@@ -42,7 +53,12 @@ class Decoupled(Head):
     activation: str = "silu"
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
-        """For each level boxes (B, H, W, 4), objectness (.., 1), classes (.., num_classes)."""
+        """Build the predictions of each level.
+
+        Returns:
+            level -> {"boxes": (B, H, W, 4), "objectness": (B, H, W, 1), "classes": (B, H, W,
+            num_classes)}.
+        """
         filters = int(256 * self.width)
         class_bias = conditional_class_bias(self.prior, self.num_classes)
         raw: RawPredictions = {}
@@ -67,11 +83,11 @@ class Decoupled(Head):
         return x
 
     def loss(self) -> DecoupledLoss:
-        """SimOTA assignment; IoU loss, cross-entropy for objectness and classes."""
+        """Return the loss: SimOTA assignment, IoU loss, cross-entropy of objectness and classes."""
         return DecoupledLoss(num_classes=self.num_classes)
 
     def decode(self) -> PointDecode:
-        """Offsets to boxes, logits to scores."""
+        """Return the decoding from offsets to boxes and from logits to scores."""
         return PointDecode()
 
 

@@ -1,4 +1,4 @@
-"""The head without NMS of YOLOv10: Wang et al. 2024 (arXiv 2405.14458), section 3.1."""
+"""NMS-free head of YOLOv10: Wang et al. 2024 (arXiv 2405.14458), section 3.1."""
 
 from __future__ import annotations
 
@@ -16,20 +16,27 @@ from visiongarden.types import FeatureMaps, RawPredictions
 
 @register
 class DualAssignment(Head):
-    """The anchor-free head twice: one learns many cells a box, the other one cell a box.
+    """NMS-free head: two anchor-free heads, trained with one and with many cells per box.
 
-    Training with many positives teaches the features; predictions come from the one-to-one
-    branches, whose boxes do not repeat each other, so that no NMS is needed. The one-to-one
-    branches pass no gradient to the features.
+    Training with many positives teaches the features. Predictions come from the one-to-one
+    branches, which predict each box once, so that no NMS is needed. The one-to-one branches pass no
+    gradient to the features.
 
     Attributes:
         num_classes: number of classes, without background.
-        bins: values of each distance's distribution, 0 to bins - 1 strides.
-        light_classes: depthwise and 1×1 convolutions in the classes' branch, as in the paper.
+        bins: number of values of each distance's distribution, 0 to bins - 1 strides.
+        light_classes: whether the class branch uses depthwise and 1×1 convolutions, as in the
+            paper.
         prior: probability of each class in each cell before training, in both pairs of branches.
             "auto" is min(0.01, 5 / num_classes / (640 / stride)**2), as in `AnchorFree`, on whose
             head YOLOv10 builds.
-        activation: of the convolutions.
+        activation: activation of the convolutions.
+
+    Example:
+        >>> features = vg.backbones.CSPDarknet().spec()
+        >>> shapes = vg.heads.DualAssignment(num_classes=3).shapes(features, image_size=(64, 64))
+        >>> sorted(shapes["p3"])
+        ['boxes', 'classes', 'many_boxes', 'many_classes']
     """
 
     bins: Bins = 16
@@ -38,7 +45,7 @@ class DualAssignment(Head):
     activation: str = "silu"
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
-        """As `AnchorFree`; "many_boxes" and "many_classes" are for training alone."""
+        """Build the outputs of `AnchorFree`, and "many_boxes" and "many_classes" for training."""
         draw = TwoBranches(self, features)
         raw: RawPredictions = {}
         for level, x in features.items():
@@ -49,9 +56,9 @@ class DualAssignment(Head):
         return raw
 
     def loss(self) -> DualAssignmentLoss:
-        """The anchor-free loss of both pairs of branches, assigned by one measure."""
+        """Return the anchor-free loss of both pairs of branches, with one assignment metric."""
         return DualAssignmentLoss(num_classes=self.num_classes, bins=self.bins)
 
     def decode(self) -> AnchorFreeDecode:
-        """Expected distances to boxes, logits to scores, of the one-to-one branches."""
+        """Return the decoding of the one-to-one branches to boxes and scores."""
         return AnchorFreeDecode(bins=self.bins, needs_nms=False)

@@ -1,10 +1,10 @@
-"""What heads share: the branch that ends in a prediction, its initial bias, the split by anchors.
+"""Layers and initial biases that heads share: branches, prior probabilities, split by anchors.
 
-An untrained head predicts its prior. Where that is too high, the cells without an object, times the
-classes, outweigh everything else in the first hundreds of steps: with a prior of 0.01 the class
-loss of one box at 320 pixels is 5 with one class and 196 with 80. So "auto" assumes a number of
-objects in an image of 640 × 640 pixels, as the published initializations of YOLOv5 and YOLOv8 do,
-and never more than RetinaNet's 0.01.
+An untrained head predicts its prior. If the prior is too high, the cells without an object, times
+the classes, dominate the loss for the first hundreds of steps: with a prior of 0.01, the class loss
+of one box at 320 pixels is 5 with one class and 196 with 80 classes. Therefore "auto" assumes a
+number of objects in an image of 640 × 640 pixels, as the published initializations of YOLOv5 and
+YOLOv8 do, and never exceeds RetinaNet's 0.01.
 """
 
 from __future__ import annotations
@@ -23,55 +23,55 @@ from visiongarden.registry import register
 from visiongarden.types import stride_of
 
 MAX_PRIOR = 0.01
-"""Probability of the foreground in an untrained head: Lin et al. 2017, RetinaNet, section 4.1."""
+"""Foreground probability of an untrained head: Lin et al. 2017, RetinaNet, section 4.1."""
 
 _SIDE = 640
-"""Side in pixels of the image whose cells are counted; a head does not know the image size."""
+"""Height and width in pixels of the image whose cells are counted; a head has no image size."""
 
 
 _BOX = 4
-"""Strides that the boxes of an untrained head are wide and high, as RetinaNet's anchors are (Lin et
-al. 2017, section 4: 32 pixels on p3 to 512 on p7), so that each object is learned from the first
-step on by the level that suits its size."""
+"""Width and height of the boxes of an untrained head, in strides, as for RetinaNet's anchors (Lin
+et al. 2017, section 4: 32 pixels on p3 to 512 on p7). Each object is then trained on the level
+that fits its size, from the first step on."""
 
 
 def prior_logit(probability: float) -> float:
-    """The bias whose sigmoid is `probability`: -log((1 - p) / p), RetinaNet, section 4.1."""
+    """Return the bias whose sigmoid is `probability`: -log((1 - p) / p), RetinaNet, section 4.1."""
     return math.log(probability) - math.log1p(-probability)
 
 
 def class_bias(prior: Prior, num_classes: int, level: str) -> float:
-    """Initial bias of the classes of a head without objectness.
+    """Return the initial class bias of a head without objectness.
 
-    "auto" is min(0.01, 5 / num_classes / (640 / stride)**2): five objects in an image of 640 × 640
-    pixels, of any class, on each level; YOLOv8's published initialization.
+    "auto" is min(0.01, 5 / num_classes / (640 / stride)**2): five objects of any class in an image
+    of 640 × 640 pixels, on each level; YOLOv8's published initialization.
 
     Args:
         prior: probability of each class in each cell, or "auto".
         num_classes: number of classes.
-        level: name of the level, which states the stride.
+        level: name of the level, which determines the stride.
     """
     return _bias(prior, 5 / num_classes / _cells(level))
 
 
 def objectness_bias(prior: Prior, level: str) -> float:
-    """Initial bias of the objectness.
+    """Return the initial objectness bias.
 
     "auto" is min(0.01, 8 / (640 / stride)**2): eight objects in an image of 640 × 640 pixels, on
     each level; YOLOv5's published initialization.
 
     Args:
-        prior: probability of an object in each cell, or of each anchor, or "auto".
-        level: name of the level, which states the stride.
+        prior: probability of an object in each cell, or at each anchor, or "auto".
+        level: name of the level, which determines the stride.
     """
     return _bias(prior, 8 / _cells(level))
 
 
 def conditional_class_bias(prior: Prior, num_classes: int) -> float:
-    """Initial bias of the classes of a head with objectness, which are learned from objects alone.
+    """Return the initial class bias of a head with objectness, whose classes see objects alone.
 
-    "auto" is min(0.01, 0.6 / (num_classes - 1)), YOLOv5's published initialization: about one in
-    so many classes, whatever the number of cells.
+    "auto" is min(0.01, 0.6 / (num_classes - 1)), YOLOv5's published initialization: about one of
+    the classes, independent of the number of cells.
 
     Args:
         prior: probability of each class, or "auto".
@@ -81,25 +81,32 @@ def conditional_class_bias(prior: Prior, num_classes: int) -> float:
 
 
 def distance_bias(bins: int) -> list[float]:
-    """Initial bias of a distance's distribution: each bin is 2/3 as probable as the one before.
+    """Return the initial bias of a distance's distribution.
 
-    The expected distance is then two strides and the box `_BOX` strides wide. Bins of equal
-    probability expect boxes of 15 strides: then no object of an ordinary image overlaps a box of
-    p5, and the IoU of a small object, which is the weight that it is learned with, is a tenth.
+    Each bin is 2/3 as probable as the one before, so that the expected distance is two strides and
+    the box `_BOX` strides wide. Bins of equal probability would give boxes of 15 strides: then no
+    object of an ordinary image overlaps a box of p5, and the IoU of a small object, which weights
+    its loss, is a tenth.
 
     Args:
-        bins: values of the distribution, 0 to bins - 1 strides.
+        bins: number of values of the distribution, 0 to bins - 1 strides.
+
+    Returns:
+        The bias of each bin.
     """
     ratio = _BOX / (_BOX + 2)  # the mean of a geometric distribution is ratio / (1 - ratio)
     return [k * math.log(ratio) for k in range(bins)]
 
 
 def offset_bias() -> list[float]:
-    """Initial bias of offsets from a cell: boxes around its center, `_BOX` strides wide.
+    """Return the initial bias of offsets from a cell: centered boxes, `_BOX` strides wide.
 
     Offsets of 0 are boxes of one stride around the cell's corner. On 16 photographs of COCO at 320
-    pixels SimOTA then finds 83 positives with a mean IoU of 0.25, where these boxes give it 233
-    with 0.45, on the level that suits each object.
+    pixels, SimOTA then finds 83 positives with a mean IoU of 0.25; with the boxes of this bias it
+    finds 233 with 0.45, on the level that fits each object.
+
+    Returns:
+        [tx, ty, tw, th].
     """
     return [0.5, 0.5, math.log(_BOX), math.log(_BOX)]
 
@@ -114,7 +121,7 @@ def _cells(level: str) -> float:
 
 @register
 class RepeatedBias(keras.initializers.Initializer):
-    """Bias whose values repeat over the channels.
+    """Initializer of a bias whose values repeat over the channels.
 
     Args:
         values: one value for all channels, or the values that repeat.
@@ -124,27 +131,29 @@ class RepeatedBias(keras.initializers.Initializer):
         self.values = values
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
-        """The bias, of shape (channels,), a multiple of the number of values."""
+        """Return the bias of shape (channels,), a multiple of the number of values."""
         values = np.atleast_1d(np.asarray(self.values, "float32"))
         repeated = np.tile(values, shape[0] // len(values))
         return ops.convert_to_tensor(repeated, dtype=dtype or "float32")
 
     def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
+        """Return the constructor arguments."""
         return {"values": self.values}
 
 
 @register
 class Branch(Composite):
-    """3×3 convolutions and a 1×1 with bias that predicts.
+    """Prediction branch: 3×3 convolutions, then a 1×1 convolution with bias.
+
+    Input: (batch, height, width, channels). Output: (batch, height, width, outputs).
 
     Args:
         filters: channels of the 3×3 convolutions.
         outputs: channels of the prediction.
         repeats: number of 3×3 convolutions.
-        bias: what the prediction's bias starts with: one value, or those that repeat.
-        activation: of the 3×3 convolutions.
-        groups: sets of channels that are convolved apart, from the second convolution on.
+        bias: initial bias of the prediction: one value, or values that repeat.
+        activation: activation of the 3×3 convolutions.
+        groups: groups of the convolutions, from the second one on.
         **kwargs: `name`, `dtype`, `trainable`.
     """
 
@@ -166,7 +175,7 @@ class Branch(Composite):
         self.out = Convolution(outputs, 1, groups=groups, bias_initializer=RepeatedBias(bias))
 
     def call(self, x: Any) -> Any:
-        """Runs the convolutions and predicts."""
+        """Run the convolutions and predict."""
         for conv in self.convs:
             x = conv(x)
         return self.out(x)
@@ -174,17 +183,17 @@ class Branch(Composite):
 
 @register
 class LightBranch(Composite):
-    """`Branch` with each 3×3 convolution split into a depthwise 3×3 and a 1×1.
+    """`Branch` with depthwise separable 3×3 convolutions.
 
-    The classes' branch of YOLOv10 (Wang et al. 2024, section 3.2, "lightweight classification
-    head") and YOLO11.
+    The class branch of YOLOv10 (Wang et al. 2024, section 3.2, "lightweight classification head")
+    and YOLO11.
 
     Args:
         filters: channels of the 1×1 convolutions.
         outputs: channels of the prediction.
-        repeats: number of pairs.
-        bias: what the prediction's bias starts with.
-        activation: of every convolution.
+        repeats: number of pairs of a depthwise and a 1×1 convolution.
+        bias: initial bias of the prediction.
+        activation: activation of all convolutions.
         **kwargs: `name`, `dtype`, `trainable`.
     """
 
@@ -203,7 +212,7 @@ class LightBranch(Composite):
         self.out = Convolution(outputs, 1, bias_initializer=keras.initializers.Constant(bias))
 
     def call(self, x: Any) -> Any:
-        """Runs the pairs and predicts."""
+        """Run the convolutions and predict."""
         for depth, point in zip(self.depths, self.points, strict=True):
             x = point(depth(x))
         return self.out(x)
@@ -211,10 +220,10 @@ class LightBranch(Composite):
 
 @register
 class SplitAnchors(keras.layers.Layer):
-    """(batch, height, width, anchors * n) -> (batch, height, width, anchors, n).
+    """Reshape (batch, height, width, anchors * n) to (batch, height, width, anchors, n).
 
     Args:
-        anchors: number of anchors a cell.
+        anchors: number of anchors per cell.
         **kwargs: `name`, `dtype`, `trainable`.
     """
 
@@ -223,10 +232,10 @@ class SplitAnchors(keras.layers.Layer):
         self.anchors = anchors
 
     def call(self, x: Any) -> Any:
-        """Splits the channels, anchor by anchor, as Darknet orders them."""
+        """Split the channels, anchor by anchor, in Darknet's order."""
         shape = ops.shape(x)
         return ops.reshape(x, (*shape[:3], self.anchors, x.shape[-1] // self.anchors))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Static shape, unknown sides kept."""
+        """Return the output shape; unknown dimensions remain unknown."""
         return (*input_shape[:3], self.anchors, input_shape[3] // self.anchors)

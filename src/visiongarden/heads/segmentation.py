@@ -1,4 +1,4 @@
-"""The segmentation head: logits for each cell, brought to the size of the image."""
+"""Segmentation head: logits per cell, upsampled to the image size."""
 
 from __future__ import annotations
 
@@ -17,23 +17,34 @@ from visiongarden.types import FeatureMaps, RawPredictions, stride_of
 
 @register
 class Segmentation(Head):
-    """A 1×1 convolution on the finest map, and bilinear scaling (Long et al. 2015, section 4).
+    """Segmentation head: a 1×1 convolution on the finest map, and bilinear upsampling.
+
+    Long et al. 2015, section 4.
 
     Attributes:
-        num_classes: number of classes, background among them where the data names one.
-        dropout: share of the map's channels that a training step leaves out.
-        dice_gain: weight of the Dice loss beside the cross-entropy; 0 leaves it out.
-        levels: the finest is used; None takes that of what it is offered.
+        num_classes: number of classes, including background if the data has such a class.
+        dropout: rate of the spatial dropout before the convolution.
+        dice_gain: weight of the Dice loss, added to the cross-entropy; 0 disables it.
+        levels: the finest one is used; None accepts all levels of the decoder.
+
+    Example:
+        >>> features = vg.backbones.CSPDarknet(levels=("p3",)).spec()
+        >>> vg.heads.Segmentation(num_classes=3).shapes(features, image_size=(64, 64))
+        {'p3': {'classes': (None, 64, 64, 3)}}
     """
 
     task: ClassVar[str] = "segmentation"
-    # One class would be right everywhere, and 255 marks what is ignored.
+    # With one class every prediction is correct, and the mask value 255 marks ignored pixels.
     num_classes: Annotated[int, Field(gt=1, le=255)]
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     dice_gain: NonNegativeFloat = 0.0
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
-        """{level: {"classes": (batch, height, width, classes)}}, logits at the image's size."""
+        """Build the logits at image size.
+
+        Returns:
+            {level: {"classes": (batch, height, width, num_classes)}}.
+        """
         level, x = next(iter(features.items()))
         if self.dropout:
             x = keras.layers.SpatialDropout2D(self.dropout, name="dropout")(x)
@@ -43,9 +54,9 @@ class Segmentation(Head):
         return {level: {"classes": x}}
 
     def loss(self) -> SegmentationLoss:
-        """Softmax cross-entropy of each pixel, and Dice where it has a gain."""
+        """Return the loss: softmax cross-entropy of each pixel, plus Dice if it has a weight."""
         return SegmentationLoss(num_classes=self.num_classes, dice_gain=self.dice_gain)
 
     def decode(self) -> SoftmaxDecode:
-        """Logits to scores."""
+        """Return the decoding from logits to scores."""
         return SoftmaxDecode()
