@@ -1,4 +1,4 @@
-"""Parts: what a model is made of, as values; and `connect`, which checks that they fit."""
+"""Parts: backbones, decoders and heads as values, and `connect`, which checks that they fit."""
 
 from visiongarden.parts.connection import Connection, check_image_size, connect
 from visiongarden.parts.part import IMAGE, FeaturePart, Part

@@ -1,4 +1,4 @@
-"""`connect`: checks that three parts fit, before any weight exists."""
+"""`connect`: check that three parts fit each other, before any weight is created."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from visiongarden.types import ClassMap, FeatureSpec, ImageSize
 
 @dataclass(frozen=True)
 class Connection:
-    """What flows between three parts that fit each other."""
+    """Specs of the feature maps between three parts that fit each other.
+
+    Attributes:
+        features: levels that pass from the backbone to the decoder.
+        decoded: levels that pass from the decoder to the head.
+    """
 
     features: FeatureSpec
     decoded: FeatureSpec
@@ -29,20 +34,38 @@ def connect(
     class_map: ClassMap | None = None,
     draw: Callable[[FeaturePart, FeatureSpec], keras.Model] | None = None,
 ) -> Connection:
-    """Checks levels, strides, channels, image size and number of classes; creates no weight.
+    """Check that three parts fit each other, without creating a weight.
+
+    The checks cover levels, strides, channels, anchors, image size and number of classes.
 
     Args:
         backbone: image -> feature maps.
         decoder: feature maps -> feature maps.
         head: feature maps -> raw predictions.
-        image_size: (height, width) in pixels, where it is fixed.
-        class_map: names of the classes, where they are known.
-        draw: gives a part's model at `image_size`, to measure on; by default its shapes are traced.
+        image_size: (height, width) in pixels; None if the model takes any size.
+        class_map: names of the classes; None if they are unknown.
+        draw: function that returns the model of a part at `image_size`, whose shapes are used; by
+            default the parts are traced.
+
+    Returns:
+        The specs of the feature maps between the parts.
 
     Raises:
-        ContractError: names both sides, what is wanted, what is offered, and a fix.
-        UserError: the image size is not divisible by the largest stride.
+        ContractError: two parts do not fit; names both sides, what one requires, what the other
+            provides, and a fix.
+        UserError: the image size is not a multiple of the largest stride.
+
+    Example:
+        >>> connection = vg.connect(
+        ...     vg.backbones.CSPDarknet(levels=("p4", "p5")),
+        ...     vg.decoders.FPN(channels=32, levels=("p4", "p5")),
+        ...     vg.heads.AnchorFree(num_classes=3),
+        ...     image_size=(64, 64),
+        ... )
+        >>> connection.decoded
+        FeatureSpec(p4: 32 ch /16, p5: 32 ch /32)
     """
+    # Before tracing: layers inside a part would fail first, with shapes that mean nothing here.
     if image_size is not None:
         check_image_size(image_size, 2 ** max(int(level[1:]) for level in backbone.levels))
     features = backbone.spec(IMAGE, image_size, draw and draw(backbone, IMAGE))
@@ -68,7 +91,15 @@ def connect(
 
 
 def check_image_size(image_size: ImageSize, stride: int) -> None:
-    """Raises where height or width is not a multiple of the largest stride; names good sizes."""
+    """Raise an error if the image size is not a multiple of the largest stride.
+
+    Args:
+        image_size: (height, width) in pixels.
+        stride: largest stride of the model in pixels.
+
+    Raises:
+        UserError: lists the nearest valid sizes.
+    """
     if all(side > 0 and side % stride == 0 for side in image_size):
         return
     below = tuple(max(side // stride, 1) * stride for side in image_size)
@@ -86,7 +117,7 @@ def _match(
     taker: Part, wants: tuple[str, ...], giver: FeaturePart, offered: FeatureSpec
 ) -> FeatureSpec:
     sides = f"{taker.role} {taker} cannot follow {giver.role} {giver}"
-    # A level above the last one wanted would be made and get no gradient.
+    # A level coarser than the last one required would have weights that receive no gradient.
     unused = [lv for lv in offered if offered[lv].stride > 2 ** int(wants[-1][1:])]
     if unused or any(level not in offered for level in wants):
         raise ContractError(

@@ -1,7 +1,7 @@
-"""Ranges of the numbers that parts have.
+"""Value ranges of the fields of parts.
 
-Wider than any published model, and narrow enough that a file from outside cannot ask for a graph
-without end.
+The ranges are wider than any published model, and narrow enough that a file from an untrusted
+source cannot request a graph of unlimited size.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Channels = Annotated[int, Field(gt=0, le=65_536)]
 """Number of feature channels."""
 
 HalvedChannels = Annotated[int, Field(ge=8, le=65_536, multiple_of=2)]
-"""Number of channels of blocks that work on halves, and halves of these."""
+"""Number of channels of a block that splits them in halves, twice."""
 
 Repeats = Annotated[int, Field(ge=0, le=64)]
 """Number of units inside a block."""
@@ -29,7 +29,7 @@ Prior = Literal["auto"] | Annotated[float, Field(gt=0, lt=1)]
 """Probability that an untrained head predicts; "auto" derives it from classes and cells."""
 
 Groups = Annotated[int, Field(gt=0, le=1024)]
-"""Sets of channels that are convolved apart."""
+"""Number of groups of a grouped convolution."""
 
 Bins = Annotated[int, Field(gt=1, le=256)]
-"""Values of a discrete distribution."""
+"""Number of values of a discrete distribution."""

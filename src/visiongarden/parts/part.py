@@ -1,4 +1,4 @@
-"""`Part`: the few numbers of a paper's table, and one method that draws the graph from them."""
+"""`Part`: the hyperparameters of an architecture, and one method that builds its graph."""
 
 from __future__ import annotations
 
@@ -16,39 +16,43 @@ from visiongarden.layers.folding import folding
 from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize, LevelSpec, stride_of
 
 IMAGE = FeatureSpec({"p0": LevelSpec(channels=3, stride=1)})
-"""An RGB image as a feature map: level p0, stride 1, values 0 to 1."""
+"""Spec of an RGB image as a feature map: level p0, stride 1, values from 0 to 1."""
 
 PROBE: ImageSize = (256, 384)
-"""Size for shape inference where no size is given; not square, so that swapped sides show."""
+"""Image size for shape inference without an image size; not square, to reveal swapped
+dimensions."""
 
 
 class Part(Typed):
-    """A backbone, a decoder or a head: frozen fields, and `wire`.
+    """Base class of backbones, decoders and heads: frozen fields and the method `wire`.
 
-    Parts are compared, printed and written to YAML as values. A subclass adds fields and `wire`,
-    and is registered; `get_config`, `build` and channel counts follow from these.
+    Parts are values: they are compared, printed and written to YAML by their fields. A subclass
+    adds fields and `wire` and is registered; the config, the shapes and the channel counts follow
+    from these.
     """
 
     role: ClassVar[str] = "part"
 
     def wire(self, inputs: Any) -> Any:
-        """Draws the graph: calls layers on symbolic tensors and returns the results.
+        """Build the graph: call layers on symbolic tensors and return the results.
 
-        Name each layer that has weights (`ConvNormAct(64, 3, name="stem")`): the names are the
-        weights' paths.
+        Name each layer that has weights, such as `ConvNormAct(64, 3, name="stem")`; the names
+        become the paths of the weights.
         """
         raise NotImplementedError(f"{type(self).__name__} has no wire(); write one")
 
     def as_model(
         self, inputs: FeatureSpec = IMAGE, image_size: ImageSize | None = None
     ) -> keras.Model:
-        """A plain `keras.Model` of this part alone, to test, to train or to join.
+        """Return a plain `keras.Model` of this part alone, for testing, training or connecting.
 
         Args:
-            inputs: levels, channels and strides of what comes in.
-            image_size: (height, width) of the image that the features come from, in pixels; None
-                leaves both open.
+            inputs: levels, channels and strides of the inputs.
+            image_size: (height, width) in pixels of the image that the features belong to; None
+                leaves height and width unknown.
         """
+        # Automatic names count from the start, so that the paths of weights do not depend on the
+        # layers that were created before.
         with fresh_names(), keras.name_scope(self.role):
             tensors = {
                 level: keras.Input((*_side(image_size, spec.stride), spec.channels), name=level)
@@ -59,31 +63,45 @@ class Part(Typed):
         return keras.Model(takes, outputs, name=self.role)
 
     def shapes(self, inputs: FeatureSpec = IMAGE, image_size: ImageSize | None = None) -> Any:
-        """Shapes of what `wire` returns, without creating a weight; batch is None."""
+        """Return the shapes of the outputs of `wire`, without creating a weight; the batch size is
+        None.
+
+        Args:
+            inputs: levels, channels and strides of the inputs.
+            image_size: (height, width) in pixels; None means (256, 384).
+        """
         asked = _Asked(type(self), repr(self.get_config()), self)
         found = _traced(asked, inputs, image_size or PROBE)
         return _each_dict_anew(found)
 
     def check(self, offered: FeatureSpec, giver: str) -> None:
-        """Raises a `ContractError` where `offered` does not suit; `giver` says who offers it."""
+        """Raise a `ContractError` if the feature maps `offered` by the preceding part do not fit.
+
+        Args:
+            offered: levels, channels and strides that the preceding part returns.
+            giver: role and repr of the preceding part, for the message.
+        """
 
     def get_config(self) -> dict[str, Any]:
-        """Plain fields, for Keras's serialisation."""
+        """Return the fields as plain values, for the serialization of Keras."""
         return {name: value for name, value in self.to_dict().items() if name != "type"}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """The part that `get_config` described."""
+        """Create the part from the config that `get_config` returned."""
         return cls.from_dict(config)
 
     def with_fields(self, **changes: Any) -> str:
-        """Source text of this part with some fields changed; those are named, also as defaults."""
+        """Return the source code of this part with some fields changed, for the fix of an error.
+
+        The changed fields are always written out, even if they equal the defaults.
+        """
         said = dict(self.model_copy(update=changes).__repr_args__()) | changes
         order = [name for name in type(self).model_fields if name in said]
         return f"{type(self).__name__}({', '.join(f'{n}={said[n]!r}' for n in order)})"
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        # Only what differs: a table of defaults hides the two numbers that matter.
+        # Only fields that differ from the defaults: a full list would hide the few that matter.
         for name, value in super().__repr_args__():
             field = type(self).model_fields[str(name)]
             if field.is_required() or value != field.get_default(call_default_factory=True):
@@ -98,7 +116,7 @@ class Part(Typed):
 
 @dataclass(frozen=True)
 class _Asked:
-    """A part as a key: its class and its fields, whatever they are made of."""
+    """Cache key of a part: its class and its config as text, since fields need not be hashable."""
 
     cls: type
     fields: str
@@ -107,8 +125,8 @@ class _Asked:
 
 @lru_cache(maxsize=512)
 def _traced(asked: _Asked, inputs: FeatureSpec, size: ImageSize) -> Any:
-    # Remembered: a part is a value, so that the same one always draws the same shapes, and joining,
-    # counting and checking a model ask several times.
+    # Cached: equal parts have equal shapes, and connecting, counting and checking a model would
+    # each trace the same part again. Folding is disabled, because it is not part of the key.
     with weightless(), fresh_names(), folding(False):
         outputs = asked.part._outputs(
             {
@@ -124,14 +142,14 @@ def _shapes_of(tensors: Any) -> Any:
 
 
 def _each_dict_anew(shapes: Any) -> Any:
-    """What was remembered, in dicts that the asker may change."""
+    """Return the cached shapes in new dicts, which the caller may modify."""
     if isinstance(shapes, dict):
         return {name: _each_dict_anew(shape) for name, shape in shapes.items()}
     return shapes
 
 
 class FeaturePart(Part):
-    """A part that returns feature maps: backbone or decoder."""
+    """Base class of the parts that return feature maps: backbones and decoders."""
 
     def spec(
         self,
@@ -139,17 +157,19 @@ class FeaturePart(Part):
         image_size: ImageSize | None = None,
         drawn: keras.Model | None = None,
     ) -> FeatureSpec:
-        """Levels, channels and strides of the output, without creating a weight.
+        """Return levels, channels and strides of the outputs, without creating a weight.
 
-        Strides are measured on shapes, not read from names.
+        Strides are measured on the shapes, not derived from the level names.
 
         Args:
-            inputs: levels, channels and strides of what comes in.
-            image_size: (height, width) of the image in pixels; None takes a size to measure with.
-            drawn: this part's `as_model` for both, where it is there already.
+            inputs: levels, channels and strides of the inputs.
+            image_size: (height, width) in pixels; None means (256, 384).
+            drawn: model of this part for the same inputs and image size, if there is one; its
+                shapes are used instead of a trace.
 
         Raises:
-            ContractError: a level's map does not have the stride that its name says.
+            ContractError: a feature map does not have the stride of its level.
+            UserError: `wire` returns no dict of feature maps.
         """
         size = image_size or PROBE
         shapes = self.shapes(inputs, size) if drawn is None else _shapes_of(drawn.output)

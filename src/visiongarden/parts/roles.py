@@ -1,4 +1,4 @@
-"""The three roles of a part: `Backbone`, `Decoder`, `Head`."""
+"""The three roles of a part: `Backbone`, `Decoder` and `Head`."""
 
 from __future__ import annotations
 
@@ -27,10 +27,22 @@ def _ordered(levels: Levels | None) -> Levels | None:
 
 
 class Backbone(FeaturePart):
-    """Image -> feature maps.
+    """Base class of backbones: image -> feature maps.
 
     Attributes:
-        levels: the maps that are given on; deeper stages than the last of them are not made.
+        levels: levels that are returned; stages beyond the coarsest of them are not part of the
+            model.
+
+    Example:
+        >>> @vg.register(package="my_project")
+        ... class Stem(vg.Backbone):
+        ...     filters: int = 8
+        ...
+        ...     def wire(self, images):
+        ...         x = vg.layers.ConvNormAct(self.filters, 3, strides=2, name="stem")(images)
+        ...         return {"p1": x}
+        >>> Stem(filters=16, levels=("p1",)).spec()
+        FeatureSpec(p1: 16 ch /2)
     """
 
     role: ClassVar[str] = "backbone"
@@ -39,7 +51,7 @@ class Backbone(FeaturePart):
     _sort = field_validator("levels")(_ordered)
 
     def wire(self, images: Any) -> FeatureMaps:
-        """Draws the stages; returns each named stage. Levels not asked for are left out.
+        """Build the stages and return the feature map of each one; unused levels are removed later.
 
         Args:
             images: (batch, height, width, 3), RGB, 0 to 1.
@@ -61,10 +73,21 @@ class Backbone(FeaturePart):
 
 
 class Decoder(FeaturePart):
-    """Feature maps -> feature maps.
+    """Base class of decoders: feature maps -> feature maps.
 
     Attributes:
-        levels: the levels it wants, all of which it gives on unless `gives` says otherwise.
+        levels: levels that are required; all of them are returned unless `gives` is overridden.
+
+    Example:
+        >>> @vg.register(package="my_project")
+        ... class Narrow(vg.Decoder):
+        ...     def wire(self, features):
+        ...         return {
+        ...             level: vg.layers.ConvNormAct(16, name=f"narrow_{level}")(features[level])
+        ...             for level in self.levels
+        ...         }
+        >>> Narrow(levels=("p4", "p5")).spec(vg.backbones.CSPDarknet().spec())
+        FeatureSpec(p4: 16 ch /16, p5: 16 ch /32)
     """
 
     role: ClassVar[str] = "decoder"
@@ -74,22 +97,38 @@ class Decoder(FeaturePart):
 
     @property
     def gives(self) -> Levels:
-        """The levels that it gives on."""
+        """Levels that the decoder returns."""
         return self.levels
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
-        """Draws the graph from the levels wanted to the levels given on."""
+        """Build the graph from the required levels to the returned levels.
+
+        Args:
+            features: level -> (batch, height, width, channels).
+        """
         raise NotImplementedError(f"{type(self).__name__} has no wire(); write one")
 
 
 class Head(Part):
-    """Feature maps -> raw predictions; knows the loss and the postprocess of its kind.
+    """Base class of heads: feature maps -> raw predictions, with their loss and decoding.
 
-    A class for another task than detection says so: `task: ClassVar[str] = "segmentation"`.
+    A head for another task than detection declares it: `task: ClassVar[str] = "segmentation"`.
 
     Attributes:
         num_classes: number of classes, without background.
-        levels: the levels it wants; None takes all that it is offered.
+        levels: levels that are required; None accepts all levels of the decoder.
+
+    Example:
+        >>> @vg.register(package="my_project")
+        ... class ObjectnessHead(vg.Head):
+        ...     def wire(self, features):
+        ...         return {
+        ...             level: {"objectness": vg.layers.Convolution(1, name=f"{level}_out")(x)}
+        ...             for level, x in features.items()
+        ...         }
+        >>> features = vg.backbones.CSPDarknet().spec()
+        >>> ObjectnessHead(num_classes=1).shapes(features, image_size=(64, 64))["p3"]
+        {'objectness': (None, 8, 8, 1)}
     """
 
     role: ClassVar[str] = "head"
@@ -100,20 +139,27 @@ class Head(Part):
     _sort = field_validator("levels")(_ordered)
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
-        """Draws the graph from the levels to the raw predictions."""
+        """Build the graph from the feature maps to the raw predictions.
+
+        Args:
+            features: level -> (batch, height, width, channels).
+
+        Returns:
+            level -> name -> tensor.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no wire(); write one")
 
     def loss(self) -> Any:
-        """The loss of this kind of head.
+        """Return the loss of this head.
 
-        It is called as `loss(raw, image_size=size, **targets)` with the targets of its task
-        (detection: `boxes` and `classes`), and returns {term: scalar}.
+        It is called as `loss(raw, image_size=size, **targets)` with the targets of the task
+        (`boxes` and `classes` for detection), and returns {term: scalar}.
         """
         raise NotImplementedError(f"{type(self).__name__} has no loss(); it cannot be trained")
 
     def decode(self) -> Any:
-        """What turns raw predictions into results in the graph: `decode(raw, image_size)`.
+        """Return the function that decodes raw predictions in the graph: `decode(raw, image_size)`.
 
-        It returns a tuple: (boxes, scores) for detection, (scores,) else.
+        It returns a tuple: (boxes, scores) for detection, (scores,) for the other tasks.
         """
         raise NotImplementedError(f"{type(self).__name__} has no decode(); it cannot predict")

@@ -1,14 +1,23 @@
-"""Scaling of a family's sizes by a depth and a width (Tan & Le 2019 call it compound scaling)."""
+"""Compound scaling of an architecture by depth and width (Tan & Le 2019)."""
 
 from __future__ import annotations
 
 
 def scaled_channels(channels: int, width: float, most: int | None = None) -> int:
-    """Channels after scaling: at most `most`, times `width`, rounded up to a multiple of 8."""
+    """Scale a number of channels by `width`.
+
+    Args:
+        channels: number of channels in the architecture table.
+        width: factor.
+        most: upper bound, applied before scaling.
+
+    Returns:
+        The scaled number, rounded up to a multiple of 8.
+    """
     bounded = channels if most is None else min(channels, most)
     return max(8, -(-int(bounded * width) // 8) * 8)
 
 
 def scaled_repeats(repeats: int, depth: float) -> int:
-    """Repeats after scaling: times `depth`, rounded, at least 1."""
+    """Scale a number of repeats by `depth`, rounded, at least 1."""
     return max(round(repeats * depth), 1)
