@@ -38,7 +38,7 @@ def test_schema_knows_every_field_and_part():
         if (r := resolved(c, whole))["properties"]["type"] == {"const": "FPN"}
     )
     assert set(fpn["properties"]) == {"type", "channels", "levels"}
-    assert fpn["properties"]["channels"]["description"] == "of every level given on."
+    assert fpn["properties"]["channels"]["description"] == "channels of all levels."
     # The data gives the number of classes, so a head need not.
     head = whole["$defs"]["Head.AnchorFree"]
     assert head["required"] == ["type"]

@@ -1,0 +1,57 @@
+"""The example in the docstring of each public name runs, with the results that it shows."""
+
+import doctest
+import inspect
+
+import keras
+import numpy as np
+import pytest
+
+import visiongarden as vg
+from visiongarden import registry
+
+# Names of `visiongarden.__all__` that have no example yet.
+_WITHOUT_EXAMPLE = {
+    "ClassMap",
+    "Classifier",
+    "ContractError",
+    "DarknetModel",
+    "Detector",
+    "Segmenter",
+    "UserError",
+    "export_darknet",
+    "import_darknet",
+    "load",
+    "register",
+}
+
+
+def named(package, without=frozenset()):
+    for name in package.__all__:
+        found = getattr(package, name)
+        if name not in without and (inspect.isclass(found) or inspect.isfunction(found)):
+            yield pytest.param(found, id=f"{package.__name__.rpartition('.')[2]}.{name}")
+
+
+PUBLIC = [
+    *named(vg, _WITHOUT_EXAMPLE),
+    *(
+        entry
+        for package in (vg.layers, vg.blocks, vg.backbones, vg.decoders, vg.heads)
+        for entry in named(package)
+    ),
+]
+
+
+@pytest.mark.parametrize("public", PUBLIC)
+def test_the_example_runs(public, monkeypatch, capsys):
+    # Classes that an example registers are forgotten afterwards.
+    monkeypatch.setattr(registry, "_known", dict(registry._known))
+    names = {"keras": keras, "np": np, "vg": vg, "__name__": "__main__"}
+    # A class must not pass with the example that it inherits, as `inspect.getdoc` would let it.
+    text = inspect.cleandoc(public.__doc__ or "")
+    example = doctest.DocTestParser().get_doctest(text, names, public.__qualname__, None, None)
+    assert example.examples, f"the docstring of {public.__qualname__} has no example"
+    runner = doctest.DocTestRunner(verbose=False)
+    failed = runner.run(example).failed
+    assert not failed, capsys.readouterr().out
