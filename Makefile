@@ -1,5 +1,5 @@
-# Needs Python >= 3.11 and make. The environment is made once and kept until what it is made from
-# changes: pyproject.toml and constraints.txt.
+# Requires Python >= 3.11 and make. The environment is created once and kept until the files that
+# define it change: pyproject.toml and constraints.txt.
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,12 +11,13 @@ MADE_FROM := pyproject.toml constraints.txt
 .DEFAULT_GOAL := help
 
 help:
-	@echo 'make demo   set up, then train, judge, reopen and export a small detector'
-	@echo 'make test   set up, then run the tests on all backends: under 25 minutes on two cores'
-	@echo 'make test-slow  set up, then run the tests marked slow: every card, training, export'
-	@echo 'make check  format, lint and types, then test and test-slow'
-	@echo 'make bench  as test, then what benchmarks/README.md tells of: about an hour'
-	@echo 'make clean  remove the environment and what tools leave behind; keeps runs/'
+	@echo 'make demo       Train, evaluate, reopen and export a small detector.'
+	@echo 'make test       Run the tests on all backends: under 25 minutes on two cores.'
+	@echo 'make test-slow  Run the tests marked slow: every card, training, export.'
+	@echo 'make check      Check format, lint, types and imports, then run all tests.'
+	@echo 'make bench      Run the benchmarks that need no other data: about an hour.'
+	@echo 'make clean      Remove the environment and caches of tools; keep runs/.'
+	@echo 'Each target except clean first creates the environment in $(VENV), if needed.'
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/visiongarden demo
@@ -33,7 +34,7 @@ check: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m benchmarks.all
 
-# The recipe of a stamp runs again after it was interrupted: the stamp is its last line.
+# The stamp is touched in the last line of its recipe, so that an interrupted setup runs again.
 $(VENV)/demo.stamp: $(MADE_FROM)
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(INSTALL) -e '.[tensorflow-cpu,export]'

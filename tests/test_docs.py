@@ -1,22 +1,43 @@
-"""The pages: their files are written, their commands run, in order."""
+"""The pages: their files are written, their commands run in order, and their names exist."""
 
+import importlib
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+import typer
 from tests.doctor.test_doctor_kinds import folders, masks, packed
 
-from visiongarden.cli.main import main
+import visiongarden as vg
+from visiongarden.cli.main import app, main
+from visiongarden.config import load_yaml
+from visiongarden.recipes import Recipe
 from visiongarden.scenes import make_scenes
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = (ROOT / "README.md", *sorted(DOCS.glob("*.md")))
 
 
 def blocks(page):
     return re.findall(r"```(\w*)\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def block(page, word):
+    """The code block of a page that holds a word."""
+    return next(text for _, text in blocks(page) if word in text)
+
+
+def command_lines(page):
+    """The lines of a page's code blocks that call visiongarden."""
+    scripts = [text for kind, text in blocks(page) if kind == "sh"]
+    lines = [line for text in scripts for line in text.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if line.startswith("visiongarden ")]
 
 
 # The page trains for real; here one pass over a few small scenes is enough.
@@ -75,3 +96,96 @@ def test_the_page_about_data_runs(tmp_path, monkeypatch):
     assert {"my_folders_fixed", "my_yolo", "my_copy", "report.html", "masks.png"} <= {
         item.name for item in tmp_path.iterdir()
     }
+
+
+def test_the_page_about_data_scales_a_12_bit_image(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("scan.png", np.full((8, 8), 4095, np.uint16))
+    exec(block("data.md", "scan.png"), {})  # noqa: S102  our own text
+    assert cv2.imread("scan.png", cv2.IMREAD_UNCHANGED).max() == 4095 << 4
+
+
+def test_the_recipe_of_the_page_about_training_is_valid():
+    fields = load_yaml(block("train.md", "invalid_boxes: drop"))
+    fields["model"]["head"]["num_classes"] = 3
+    assert Recipe.from_dict(fields).training.epochs == 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("page", "word"), [("train.md", "KerasApplication("), ("weights.md", "cards.build(")]
+)
+def test_the_models_of_the_pages_are_built(page, word):
+    exec(block(page, word), {})  # noqa: S102  our own text
+
+
+@pytest.mark.slow
+def test_training_in_python_runs(tmp_path):
+    make_scenes(tmp_path / "my_images", 12, (64, 64))
+    code = block("train.md", "judge_on(val)")
+    for published, small in (
+        ("width=0.25", "width=0.0625"),
+        ("320", "64"),
+        ("epochs=100", "epochs=1"),
+    ):
+        assert published in code
+        code = code.replace(published, small)
+    run(tmp_path, ["-c", code])
+    assert (tmp_path / "runs" / "python" / "best.keras").is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_parses(page):
+    for line in command_lines(page):
+        words = shlex.split(line.split(" > ")[0], comments=True)[1:]
+        command = typer.main.get_command(app)
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        with command.make_context(command.name, words):
+            pass
+
+
+def options(command):
+    inner = getattr(command, "commands", {}).values()
+    return {name for p in command.params for name in p.opts}.union(*map(options, inner))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_name_exists(page):
+    text = page.read_text(encoding="utf-8")
+    known = options(typer.main.get_command(app)) | {"--help"}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= known
+    for name in set(re.findall(r"\bvg((?:\.[a-zA-Z_]+)+)", text)):
+        found = vg
+        for step in name.split(".")[1:]:
+            found = getattr(found, step)
+    for module, names in re.findall(r"^from (visiongarden[\w.]*) import (.+)$", text, re.MULTILINE):
+        found = importlib.import_module(module)
+        assert all(hasattr(found, name.strip()) for name in names.split(",")), module
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_field_of_a_recipe_exists(page):
+    from visiongarden.recipes.recipe import Data, Model
+    from visiongarden.tasks import TASKS
+    from visiongarden.training import Training
+
+    known = {
+        "model": {"card", *Model.model_fields},
+        "data": set(Data.model_fields),
+        "training": set(Training.model_fields),
+        "augmentation": {f for task in TASKS.values() for f in task.augmentation.model_fields},
+    }
+    text = page.read_text(encoding="utf-8")
+    for group, field in re.findall(r"\b(model|data|training|augmentation)\.(\w+)[\w.]*=", text):
+        assert field in known[group], f"a recipe has no field {group}.{field}"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md"],
+    ids=lambda page: page.relative_to(ROOT).as_posix(),
+)
+def test_every_link_leads_to_a_file(page):
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (page.parent / target).exists(), target

@@ -1,4 +1,4 @@
-"""The README's own code: the block, the decoder, the model, and its error message."""
+"""The code of the README and of docs/parts.md: the block, the decoder, the model, the error."""
 
 import re
 import subprocess
@@ -12,13 +12,16 @@ from visiongarden.errors import ContractError
 from visiongarden.linting import lint
 from visiongarden.scenes import make_scenes
 
-TEXT = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+ROOT = Path(__file__).parents[1]
+README, PARTS, CHECK = (
+    (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "docs/parts.md", "docs/check.md")
+)
 
 
-def block(word):
-    found = [b for b in BLOCKS if word in b]
-    assert found, f"the README has no block with {word!r}"
+def block(page, word):
+    found = [b for b in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if word in b]
+    assert found, f"the page has no block with {word!r}"
     return found[0]
 
 
@@ -33,14 +36,16 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     (folder / "my_project").mkdir()
     (folder / "my_project" / "__init__.py").touch()
-    (folder / "my_project" / "blocks.py").write_text(block("class GatedUnit"))
-    (folder / "my_project" / "necks.py").write_text(block("class SumNeck"))
+    (folder / "my_project" / "blocks.py").write_text(block(README, "class GatedUnit"))
+    (folder / "my_project" / "necks.py").write_text(block(PARTS, "class SumNeck"))
     make_scenes(folder / "my_images", 12, (64, 64))
     return folder
 
 
-def test_parts_of_one_s_own_build_save_and_reopen(project):
-    code = block("SumNeck(channels=96).spec") + "\nmodel.save('own.keras')\n"
+def test_custom_parts_build_save_and_reopen(project):
+    code = block(PARTS, "keras.Input((None, None, 64))")
+    code += "assert GatedUnit(64).compute_output_shape((None, 40, 40, 64)) == (None, 40, 40, 64)\n"
+    code += block(PARTS, "SumNeck(channels=96).spec") + "\nmodel.save('own.keras')\n"
     done = run(project, "-c", code)
     assert done.returncode == 0, done.stderr
     assert "p3: 96 ch /8, p4: 96 ch /16, p5: 96 ch /32" in done.stdout
@@ -53,7 +58,7 @@ def test_parts_of_one_s_own_build_save_and_reopen(project):
 
 
 @pytest.mark.slow
-def test_what_the_readme_writes_is_sound(project):
+def test_the_code_of_the_pages_passes_every_check(project):
     for name in ("blocks", "necks"):
         assert lint(project / "my_project" / f"{name}.py") == []
         done = run(
@@ -63,9 +68,17 @@ def test_what_the_readme_writes_is_sound(project):
 
 
 @pytest.mark.slow
-def test_parts_of_one_s_own_are_trained_from_the_command_line(project):
+def test_the_tests_of_the_page_about_checks_pass(project):
+    (project / "test_blocks.py").write_text(block(CHECK, "assert_sound(GatedUnit"))
+    done = run(project, "-m", "pytest", "-p", "visiongarden.testing.plugin", "test_blocks.py")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "2 passed" in done.stdout
+
+
+@pytest.mark.slow
+def test_custom_parts_are_trained_from_the_command_line(project):
     small = ["model.image_size=64", "model.backbone.width=0.0625", "training.epochs=1"]
-    command = re.search(r"visiongarden (train my_images --import.*?)```", TEXT, re.DOTALL)[1]
+    command = re.search(r"visiongarden (train my_images --import.*?)```", PARTS, re.DOTALL)[1]
     words = command.replace("\\\n", " ").split()
     done = run(project, "-m", "visiongarden", *words, "training.batch_size=4", *small)
     assert done.returncode == 0, done.stderr + done.stdout
@@ -87,10 +100,11 @@ def test_the_error_is_the_one_that_is_shown():
             decoders.PathAggregation(),
             heads.AnchorFree(num_classes=3),
         )
-    assert str(error.value) in TEXT
+    assert str(error.value) in README
+    assert str(error.value) in PARTS
 
 
 def test_the_model_of_the_readme(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(block('again = vg.load("cells.keras")'), {})  # noqa: S102  our own text
+    exec(block(README, 'again = vg.load("cells.keras")'), {})  # noqa: S102  our own text
     assert (tmp_path / "cells.keras").is_file()
