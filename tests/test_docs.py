@@ -111,7 +111,6 @@ def test_the_recipe_of_the_page_about_training_is_valid():
     assert Recipe.from_dict(fields).training.epochs == 60
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "word"), [("train.md", "KerasApplication("), ("weights.md", "cards.build(")]
 )
