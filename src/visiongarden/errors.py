@@ -66,6 +66,14 @@ class ContractError(UserError):
         wants: subject and requirement of one part, such as ("levels", "p3 p4 p5").
         offered: what the other part provides, in the same terms.
         fix: a change that works when pasted.
+
+    Example:
+        >>> wants = ("levels", "p3 p4 p5")
+        >>> print(ContractError("cannot connect", wants=wants, offered="p4 p5", fix="levels=None"))
+        cannot connect
+          wants levels   p3 p4 p5
+          is offered     p4 p5
+          fix: levels=None
     """
 
     def __init__(self, what: str, *, wants: tuple[str, str], offered: str, fix: str) -> None:
@@ -104,6 +112,10 @@ def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:
 
     Returns:
         "did you mean a, b? (valid: a, b, c)", or "valid: a, b, c" if no name is similar.
+
+    Example:
+        >>> nearest("ResNt", ["ResNet", "Darknet"])
+        'did you mean ResNet? (valid: Darknet, ResNet)'
     """
     names = sorted(valid)
     # The time of `get_close_matches` grows with the square of a name's length for each valid name.

@@ -48,6 +48,13 @@ def register(
 
     Raises:
         UserError: another class has the key, or a half of the key is empty or contains `>`.
+
+    Example:
+        >>> @register(package="garden")
+        ... class Hedge:
+        ...     pass
+        >>> key_of(Hedge)
+        'garden>Hedge'
     """
 
     def decorate(cls: T) -> T:

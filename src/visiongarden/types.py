@@ -232,6 +232,11 @@ class Placement:
     Attributes:
         scale: factors of x and y.
         offset: position of the image's upper left corner on the canvas: x and y in pixels.
+
+    Example:
+        >>> placement = Placement(scale=(0.5, 0.5), offset=(0.0, 10.0))
+        >>> placement.apply(np.array([[0, 0, 20, 20]])).tolist()
+        [[0.0, 10.0, 10.0, 20.0]]
     """
 
     scale: tuple[float, float]

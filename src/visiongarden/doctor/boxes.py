@@ -72,6 +72,7 @@ class Boxes(Labelling):
         A training split without usable boxes is an error, any other split a warning.
         """
         yield from super().of_all(datasets, tallies, root)
+        # Without a training split, the first one is likely to become it.
         trained_on = "train" if "train" in datasets else next(iter(datasets), "")
         for split, dataset in datasets.items():
             try:
@@ -173,6 +174,7 @@ class Boxes(Labelling):
             example = dataset[index]
             kept = np.ones(len(example.boxes), bool)
             for later, first in _duplicates(example.boxes):
+                # Of duplicates with different classes both are kept, as either may be right.
                 if example.classes[later] == example.classes[first]:
                     kept[later] = False
                     line = f"{example.path}: box {later} equals box {first}"
@@ -267,6 +269,7 @@ def _of_corners(dataset: DetectionDataset, faults: Faults, split: str) -> Iterat
     """
     root = str(faults.root)
     outside = sum(finding.kind == "outside" for finding in faults.found)
+    # A few of many such boxes are typing errors; nearly all are corners in place of sizes.
     if outside and faults.corner_like >= 0.9 * outside:
         what = "boxes (left, top, width, height) that leave the image would all fit as corners"
         yield Finding("error", "corners", root, f"{what}: (x1, y1, x2, y2)?", split)
@@ -276,6 +279,8 @@ def _of_corners(dataset: DetectionDataset, faults: Faults, split: str) -> Iterat
     boxes = [example.boxes for example in dataset if len(example.boxes)]
     every = np.concatenate(boxes) if boxes else np.zeros((0, 4))
     edges = sum(bool((e.boxes[:, 2] == e.size[1]).any()) for e in dataset if e.size)
+    # In 20 boxes or more, some that touch the right border but none the left one hardly happen by
+    # chance: the coordinates seem to start at 1.
     if len(every) >= 20 and every[:, :2].min() == 1 and edges:
         what = "no box starts at 0 and some at 1, while others end at the image's last pixel"
         fix = f"{option('one_based', True)} if the first pixel is 1, as in the original VOC"

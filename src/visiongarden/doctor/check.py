@@ -39,7 +39,7 @@ def check(dataset: AnyDataset, trained_on: bool = False, prints: Prints | None =
         dataset: the dataset of one split.
         trained_on: whether the dataset is used for training. If so, a dataset without usable boxes,
             identical images with different boxes, and masks of a single class are refused.
-        prints: cache of file hashes, which `leaked` uses again.
+        prints: cache of digests of the image files, which `leaked` can use again.
 
     Raises:
         DataError: images are missing, truncated or cannot be decoded, or an image is in the folders
@@ -57,6 +57,7 @@ def check(dataset: AnyDataset, trained_on: bool = False, prints: Prints | None =
         seen = {index for one in loaded if isinstance(one, set) for index in one}
         if isinstance(dataset, SegmentationDataset) and trained_on and not found:
             found += _one_class(dataset, seen)
+    # Identical images are looked for only if all images can be decoded.
     prints = prints or Prints()
     found = found or list(_two_classes(dataset, prints))
     if trained_on and isinstance(dataset, DetectionDataset):

@@ -134,6 +134,7 @@ def _without_empty(
     names = next(iter(datasets.values())).class_map.names
     for index in sorted(set(range(len(names))) - set(used)):
         changes.append(f"left out: class {names[index]!r} has no image")
+    # Indices must stay without gaps, so those after a removed class move up.
     place = {index: i for i, index in enumerate(used)}
     class_map = ClassMap(tuple(names[index] for index in used))
     return {

@@ -49,9 +49,9 @@ def fix(
     - Duplicate boxes are removed.
     - Images are removed if they are missing, damaged, or of another size than their annotation
       states, if they have no mask, or if their mask contains unknown values.
-    - Of identical images one is kept, preferably one with labels. If copies are in the training
-      split and in a split for evaluation, the one in the training split is removed, so that the
-      evaluation split stays as it was. An image in the folders of two classes is removed from both.
+    - Of identical images one is kept: one with labels before one without, and then one in a split
+      for evaluation before one in the training split, so that evaluation splits stay as they were.
+      An image in the folders of two classes is removed from both.
     - In class folders, files that are not images, folders without images, and classes without
       training images are removed.
     - Class ids that are all one too high or too low are corrected, if they then are exactly those
@@ -82,6 +82,7 @@ def fix(
     datasets, faults = {}, {}
     for split in splits_of(root, format):
         datasets[split], faults[split] = gather(root, format, split, mend=True)
+    # `images.same` keeps the first of identical images in this order.
     looks = images.look_at({split: datasets[split] for split in _in_order(datasets)})
     _study(labelling, datasets, faults, looks)
     step = shift_of(datasets, faults)
@@ -94,6 +95,7 @@ def fix(
         # Images of classes without training images are listed one by one later, by `settled`.
         found = [fault for fault in faults[split].found if fault.kind != "split-class"]
         changes += [f"[{split}] left out: {finding}" for finding in found]
+        # A COCO copy keeps the numbers of the file, so these boxes do not change there.
         if faults[split].trimmed and format != "coco":
             many = faults[split].trimmed
             changes.append(f"[{split}] {many} boxes less than a pixel over the border: cut there")
@@ -107,6 +109,7 @@ def fix(
     }
     settled = labelling.settled(fixed, root, changes)
     fixed = {split: dataset for split, dataset in settled.items() if len(dataset)}
+    # "" is the single split of a dataset that a hash divides; see `Labelling.settled`.
     if not fixed or ("train" in datasets and not fixed.keys() & {"train", ""}):
         of = " to train on" if fixed else ""
         raise DataError(f"{path}: no image{of} is sound", fix=f"visiongarden data check {path}")

@@ -93,11 +93,13 @@ def _near(looks: Sequence[Look]) -> Iterator[tuple[Look, Look]]:
         near = (o for key in keys for o in seen.get(key, ()) if _alike(o, look))
         other = next(near, None)
         if other is not None:
+            # Identical images are reported as such already.
             if other.content != look.content:
                 yield other, look
             continue
         for key in keys:
             bucket = seen.setdefault(key, [])
+            # Without a limit, thousands of similar images would be compared pair by pair.
             if len(bucket) < _MOST_ALIKE:
                 bucket.append(look)
 
@@ -105,5 +107,7 @@ def _near(looks: Sequence[Look]) -> Iterator[tuple[Look, Look]]:
 def _alike(a: Look, b: Look) -> bool:
     if (a.hash ^ b.hash).bit_count() > NEAR:
         return False
+    # Different images can have similar hashes, which encode only the direction of gradients. int16:
+    # differences of uint8 would wrap around.
     difference = np.abs(a.small.astype(np.int16) - b.small.astype(np.int16))
     return float(difference.mean()) <= _ALIKE

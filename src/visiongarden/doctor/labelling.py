@@ -173,6 +173,8 @@ def of_ids(faults: Faults, class_map: ClassMap, split: str) -> Iterator[Finding]
             what = f"class ids seem to be one too {direction}: {said}"
             yield Finding("error", "off-by-one", str(faults.root), what, split)
             return
+    # Ids that are shifted within the class map leave one end of it unused. With fewer than four
+    # classes, a class without labels is the more likely reason.
     unused = known - seen
     for end in (low, high):
         if unused == {end} and len(known) >= 4 and not outside:

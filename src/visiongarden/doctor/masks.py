@@ -53,6 +53,7 @@ class Masks(Labelling):
         with ThreadPoolExecutor(4) as pool:
             jobs = enumerate(shapes)
             self.studies[split] = list(pool.map(lambda job: study(dataset, *job), jobs))
+        # `fix` studies masks again after it shifts the class ids.
         faults.ids.clear()
         if dataset.colours is None:
             faults.ids.update(value for one in self.studies[split] for value in one.values)
@@ -116,6 +117,7 @@ class Masks(Labelling):
         """Draw the mask on a resized image; unknown values are labeled "of no class"."""
         image, values = decode(dataset.images[index]), dataset.values(index)
         classes, unknown = dataset.classes_of(values)
+        # `draw_mask` labels the index after the last class "of no class".
         classes = np.where(unknown, np.uint8(len(dataset.class_map)), classes)
         image, _ = fitted(image, side)
         mask = resize_mask(classes, (image.shape[0], image.shape[1]))

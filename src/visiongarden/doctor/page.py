@@ -120,7 +120,7 @@ def _pictures(report: Report) -> Iterator[str]:
     """Yield thumbnails: up to three for each kind of finding, then random ones of each split."""
     chosen = _chosen(report)
     for split, dataset in report.datasets.items():
-        random = np.random.default_rng(0)
+        random = np.random.default_rng(0)  # fixed, so that a second page shows the same images
         for i in random.permutation(len(dataset))[:_PLAIN]:
             chosen.setdefault((split, int(i)), "")
     yield '<h2>Pictures</h2><div class="pictures">'

@@ -64,6 +64,7 @@ def contact_sheet(
     )
     cells = []
     for number in range(count):
+        # Beyond the end of an epoch, the next epoch shows the images with other random numbers.
         epoch, place = divmod(number, len(dataset))
         cells.append(kind.draw(loader.finished(epoch, place), dataset.class_map))
     return _joined(cells, min(columns, count))

@@ -220,6 +220,8 @@ def _drawn(
     owner = np.zeros((height, width), np.int32)
     areas: dict[int, int] = {}
     kinds: list[int] = []
+    # With `objects`, enough attempts are made that the number of objects is nearly always reached.
+    # The default stays at three for each object: more would change the scenes of a seed.
     if objects is None:
         count = 0 if random.random() < 1 / 12 else int(random.integers(2, 8))
         attempts = count * 3
@@ -243,6 +245,7 @@ def _drawn(
             _paint(canvas, mask, random, classes[kind], side)
     _clutter(canvas, random, int(random.integers(0, 3)))
     image = cv2.resize(canvas, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    # Sensor noise and exposure, equal in all channels.
     noise = random.normal(0, random.uniform(1, 7), (*size, 1)).astype(np.float32)
     image = np.clip(image * random.uniform(0.75, 1.2) + noise, 0, 255).astype(np.uint8)
     return image, owner, kinds

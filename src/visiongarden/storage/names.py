@@ -29,6 +29,10 @@ def safe_name(name: object, what: str = "a name") -> str:
     Raises:
         DataError: the name is empty, contains path separators or control characters, leads out of
             its folder, is a device or drive on Windows, or is longer than 255 bytes.
+
+    Example:
+        >>> safe_name("cat.png")
+        'cat.png'
     """
     reason = _unsafe(name) if isinstance(name, str) else "not text"
     if reason:
