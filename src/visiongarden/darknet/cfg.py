@@ -32,7 +32,7 @@ ALIASES = {
     "silence": "empty",
     "soft": "softmax",
 }
-"""Canonical section kinds by the alternative spellings that Darknet accepts."""
+"""Canonical section types by the alternative spellings that Darknet accepts."""
 
 _KINDS = (
     "activation avgpool batchnorm connected contrastive conv_lstm convolutional cost crnn crop "
@@ -41,7 +41,7 @@ _KINDS = (
     "scale_channels shortcut softmax upsample yolo"
 )
 KINDS = frozenset(_KINDS.split())
-"""All section kinds that Darknet knows."""
+"""All section types that Darknet knows."""
 
 
 # `str.splitlines` also splits at form feeds and Unicode separators, which would shift line numbers.
@@ -92,7 +92,7 @@ def parse_cfg(path_or_text: str | Path, file: str | None = None) -> Cfg:
 
     Raises:
         ModelFileError: If the file does not exist, is larger than 1 MiB or is not text; or if it
-            contains an unknown section kind, an option before the first section, or a first section
+            contains an unknown section type, an option before the first section, or a first section
             other than `[net]`. The message names the line.
 
     Example:
@@ -133,7 +133,7 @@ def _read(path_or_text: str | Path, file: str | None) -> tuple[str, str]:
         data = stream.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise _too_large(name, path.stat().st_size)
-    if b"\0" in data:
+    if b"\0" in data:  # most likely a weights file, given in place of the cfg
         raise ModelFileError(
             f"{name} is not text", rule="a Darknet cfg", fix="the cfg comes before the weights"
         )
@@ -165,6 +165,7 @@ def _sections(name: str, text: str) -> tuple[list[Section], list[tuple[int, str]
             sections.append(Section(kind, options, number, lines, len(sections) - 1, name))
         elif line:
             key, equals, value = line.partition("=")
+            # Darknet removes spaces within an option's name too.
             key, value = "".join(key.split()), value.strip()
             if not equals or not key or not value:
                 ignored.append((number, line[:200]))
@@ -176,7 +177,7 @@ def _sections(name: str, text: str) -> tuple[list[Section], list[tuple[int, str]
                 )
             elif len(options) == MOST_OPTIONS:
                 raise sections[-1].fault(None, "too many options", rule=f"at most {MOST_OPTIONS}")
-            elif key not in options:
+            elif key not in options:  # Darknet uses the first of duplicate options.
                 options[key], lines[key] = value, number
     return sections, ignored
 

@@ -1,4 +1,4 @@
-"""Building a Keras graph from the steps of a cfg, with one function per section kind."""
+"""Building a Keras graph from the steps of a cfg, with one function per section type."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def name_of(step: Step, what: str | None = None) -> str:
 
     Args:
         step: Layer of the cfg.
-        what: Suffix; by default the section kind.
+        what: Suffix; by default the section type.
     """
     return f"layer{step.index:03}_{what or step.kind}"
 
@@ -189,6 +189,8 @@ def _vector_slots(drawing: Drawing, step: Step, norm: Any, bias: Any) -> None:
             "rolling mean": norm.moving_mean,
             "rolling variance": norm.moving_variance,
         }
+    # The order of the slots is that of the file: biases, scales, means and variances come first,
+    # then the kernel.
     for name, variable in variables.items():
         drawing.slot(step, name, variable, (0,))
 
@@ -206,6 +208,7 @@ def _convolutional(drawing: Drawing, step: Step, x: Any) -> Any:
         norm, x = _normalized(drawing, step, x)
     drawing.convolutions[step.index] = (conv, norm)
     _vector_slots(drawing, step, norm, conv.bias)
+    # Darknet stores kernels as (filters, channels / groups, rows, columns).
     if depthwise:
         view = (s["groups"], s["filters"] // s["groups"], s["size"], s["size"])
         drawing.slot(step, "weights", conv.kernel, (2, 3, 0, 1), view)
@@ -255,6 +258,7 @@ def _convolution(step: Step, channels: int) -> tuple[Any, bool]:
 def _shared(drawing: Drawing, step: Step, x: Any) -> Any:
     s = step.settings
     conv, norm = drawing.convolutions[s["shared"]]
+    # The batch normalization of the other layer is shared as well.
     x = SharedConv(conv, s["dilation"], s["padding"], name=name_of(step, "conv"))(x)
     if s["strides"] != (1, 1):
         x = Every(s["strides"], name=name_of(step, "every"))(x)
@@ -330,6 +334,7 @@ def _crop(drawing: Drawing, step: Step, x: Any) -> Any:
     x = keras.layers.Cropping2D(((top, rows), (left, columns)), name=name_of(step))(x)
     if step.settings["noadjust"]:
         return x
+    # By default Darknet's [crop] also scales images from the range 0..1 to -1..1.
     return keras.layers.Rescaling(2.0, -1.0, name=name_of(step, "scale"))(x)
 
 
@@ -403,7 +408,7 @@ def _detection(drawing: Drawing, step: Step, x: Any) -> Any:
 
 
 _VECTORS = {"connected", "softmax", "detection", "cost", "dropout", "empty", "activation"}
-"""Section kinds that accept a vector as their input."""
+"""Section types that accept a vector as their input."""
 
 _DRAW: dict[str, Callable[..., Any]] = {
     "Gaussian_yolo": _gaussian,

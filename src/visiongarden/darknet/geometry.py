@@ -38,7 +38,7 @@ ACTIVATIONS = frozenset(_ACTIVATIONS.split())
 """Names of the supported activations."""
 
 HEADS = ("yolo", "Gaussian_yolo", "region", "detection")
-"""Section kinds that predict boxes."""
+"""Section types that predict boxes."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Step:
 
     @property
     def kind(self) -> str:
-        """Return the kind of the section."""
+        """Return the type of the section."""
         return self.section.kind
 
     @property
@@ -112,7 +112,7 @@ def geometry(cfg: Cfg, image_size: tuple[int, int] | None = None) -> tuple[Step,
 
     Raises:
         ModelFileError: If an option is invalid, a layer refers to a layer that does not exist,
-            shapes do not fit together, or a section kind or option is not supported. The message
+            shapes do not fit together, or a section type or option is not supported. The message
             names the line and the layer.
     """
     for section in cfg:
@@ -240,6 +240,7 @@ def _convolutional(section: Section, walk: _Walk, above: int) -> Step:
     arrays = (*_vectors(filters, norm), kernel)
     shared = section.integer("share_index", 0) if "share_index" in section else None
     if shared is not None:
+        # A layer that shares weights has none in the file.
         shared = _layer(section, "share_index", shared)
         if walk.steps[shared].arrays != arrays:
             raise section.fault("share_index", f"layer {shared} has weights of other shapes")
@@ -272,6 +273,7 @@ def _connected(section: Section, walk: _Walk, above: int) -> Step:
     outputs = section.integer("output", 1, least=1)
     norm = section.flag("batch_normalize")
     first, *rest = _vectors(outputs, norm)
+    # Unlike those of a convolution, the weights come between biases and scales.
     arrays = (first, Array("weights", (outputs, inputs)), *rest)
     settings = {"norm": norm, "activation": _activation(section, "logistic")}
     return Step(section, (above,), (1, 1, outputs), arrays, settings)
@@ -425,7 +427,7 @@ def _reorg(section: Section, walk: _Walk, above: int) -> Step:
         _refuse(section, option)
     height, width, channels = walk.shape_of(above)
     stride = section.integer("stride", 1, least=1, most=64)
-    old = section.kind == "reorg"
+    old = section.kind == "reorg"  # [reorg3d] is the corrected operation.
     if height % stride or width % stride or (old and channels % stride**2):
         raise section.fault(
             "stride",
@@ -471,6 +473,7 @@ def _yolo(section: Section, walk: _Walk, above: int) -> Step:
     shape = walk.shape_of(above)
     total = section.integer("num", 1, least=1, most=1024)
     classes = section.integer("classes", 20, least=1, most=100_000)
+    # Some cfgs list more anchors than `num`, and refer to them in `mask`.
     given = len(section.numbers("anchors")) // 2
     mask = section.integers("mask", least=0, most=max(total, given) - 1) or tuple(range(total))
     own = 9 if section.kind == "Gaussian_yolo" else 5

@@ -1,4 +1,4 @@
-"""The options that Darknet's parser reads in each section kind."""
+"""The options that Darknet's parser reads in each section type."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import difflib
 
 from visiongarden.darknet.section import Section
 
+# These lists include options without effect on inference: official cfgs contain them.
 _EVERY_LAYER = """
 burnin_update clip dont_update dontload dontloadscales dontsave learning_rate numload onlyforward
 smooth stopbackward train_only_bn truth
@@ -87,7 +88,7 @@ def refuse_unknown(section: Section) -> None:
             fix is the nearest valid option.
     """
     if section.kind not in _OPTIONS:
-        return
+        return  # `geometry` rejects section types that are not supported.
     known = _OPTIONS[section.kind].split()
     known += [] if section.kind == "net" else _EVERY_LAYER.split()
     for option in section.options:

@@ -203,6 +203,7 @@ def _convolution(writer: _Writer, call: Call) -> None:
         raise _unsupported(call, "kernels are square, channels last")
     if isinstance(layer, Convolution):
         padding += layer.pad
+    # Darknet pads both sides equally. "same" does so for stride 1 and odd kernels only.
     if layer.padding == "same":
         sides = call.shapes[0][1:3]
         if size % 2 == 0 or padding or (max(strides) > 1 and size > 1):
@@ -294,7 +295,7 @@ def _upsample(writer: _Writer, call: Call) -> None:
 def _max_pool(writer: _Writer, call: Call) -> None:
     layer, sides = call.layer, call.shapes[0][1:3]
     (size, other), (stride, across) = layer.pool_size, layer.strides
-    total = 0
+    total = 0  # padding of both sides together, as [maxpool] expects it
     if layer.padding == "same":
         totals = {max((-(-n // stride) - 1) * stride + size - n, 0) for n in sides if n}
         total = totals.pop() if len(totals) == 1 and None not in sides else -1
@@ -315,6 +316,7 @@ def _dropout(writer: _Writer, call: Call) -> None:
 
 
 def _flat(writer: _Writer, call: Call) -> None:
+    # Darknet flattens channels first. The orders agree only for maps of one cell.
     if set(call.shapes[0][1:-1]) - {1}:
         raise _unsupported(call, "Darknet flattens in another order; pool to one cell first")
     writer.places[call.outputs[0]] = writer.places[call.inputs[0]]
@@ -330,7 +332,7 @@ def _dense(writer: _Writer, call: Call) -> None:
     writer.after(call, call.inputs[0])
     name = getattr(call.layer.activation, "__name__", "linear")
     writer.add(call, "connected", call.layer, output=call.layer.units, activation="linear")
-    if name == "softmax":
+    if name == "softmax":  # A [connected] section has no softmax; it is a section of its own.
         writer.sections.append(_Section("softmax", {"groups": 1}))
         writer.places[call.outputs[0]] = len(writer.sections) - 1
     elif name != "linear":

@@ -40,7 +40,7 @@ class Header:
 
     @property
     def _wide(self) -> bool:
-        return self.version[0] * 10 + self.version[1] >= 2
+        return self.version[0] * 10 + self.version[1] >= 2  # as in Darknet's parser
 
     @property
     def transposed(self) -> bool:
@@ -166,6 +166,7 @@ def _to_keras(slot: Slot, flat: np.ndarray, transposed: bool) -> np.ndarray:
     if transposed and slot.step.kind == "connected" and slot.array.name == "weights":
         return flat.reshape(slot.variable.shape)
     if slot.axes == (2, 3, 1, 0):
+        # (filters, channels, rows, columns) becomes (rows, columns, channels, filters).
         # OpenCV transposes a matrix several times as fast as NumPy transposes the 4-D array.
         filters, channels, rows, columns = slot.view
         turned = cv2.transpose(flat.reshape(filters, -1)).reshape(channels, rows * columns, filters)
@@ -178,6 +179,7 @@ def collect(slot: Slot, transposed: bool = False) -> np.ndarray:
     value = np.asarray(keras.ops.convert_to_numpy(slot.variable.value), "<f4")
     if transposed and slot.step.kind == "connected" and slot.array.name == "weights":
         return value.reshape(-1)
+    # The inverse of the permutation in `_to_keras`.
     value = value.reshape([slot.view[axis] for axis in slot.axes])
     return value.transpose(np.argsort(slot.axes)).reshape(-1)
 

@@ -33,6 +33,7 @@ def restore_compiled(path: Path, model: keras.Model, config: Any, file: h5py.Fil
     reason = next((f"{name} is not registered" for name in _not_registered(config)), None)
     if reason is None:
         try:
+            # `compile_from_config` also builds the optimizer, whose variables are then assigned.
             model.compile_from_config(config)
             _fill(getattr(model, OPTIMIZER, None), file)
         except (ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
@@ -50,6 +51,8 @@ def _fill(optimizer: Any, file: h5py.File) -> None:
     stored = file.get(f"{OPTIMIZER}/vars")
     if optimizer is None or stored is None:
         return
+    # Keras stores the optimizer's variables by position. A mismatch in number or shape means that
+    # the optimizer or the order of the weights has changed.
     variables = optimizer.variables
     if len(stored) != len(variables):
         raise ValueError(f"{len(stored)} arrays of the optimizer, not {len(variables)}")

@@ -31,6 +31,8 @@ def fused(model: Any) -> Any:
     config = model.get_config()
     if config.get("fused"):
         raise UserError(f"{model.name!r} is fused already")
+    # The weights of folded layers have other paths and shapes, so that the model is built again
+    # and every value is assigned by path.
     twin = type(model).from_config(config | {"fused": True})
     values = _values(model)
     missing = [weight.path for weight in twin.weights if weight.path not in values]
@@ -48,6 +50,7 @@ def _values(model: keras.Model) -> dict[str, Any]:
     """Return the weights of the model and of its layers' folded forms, by path."""
     values = {weight.path: weight.value for weight in model.weights}
     for layer in model._flatten_layers():
+        # A layer without normalization is folded already, or has nothing to fold.
         folded = layer.fold() if isinstance(layer, Composite) and _has_norm(layer) else None
         if folded:
             values |= {f"{layer.path}/{name}": array for name, array in folded.items()}

@@ -68,7 +68,7 @@ def _module(name: str) -> ast.Module | None:
 def _find(node: Any, steps: list[str]) -> Any:
     """Return the definition with a qualified name; the last one if the name is defined twice."""
     for step in steps:
-        if step == "<locals>":
+        if step == "<locals>":  # part of the qualified name of a class defined in a function
             continue
         kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
         inside = [n for n in ast.walk(node) if isinstance(n, kinds) and n.name == step]

@@ -63,8 +63,10 @@ def construct_subclass(cls: type, config: dict[str, Any]) -> Any:
     arguments = {key: _read(value) for key, value in config[ARGUMENTS].items()}
     arguments |= {key: config[key] for key in _CURRENT if key in arguments and key in config}
     model = construct(cls, arguments)
+    # Weights are loaded by path, and parts with equal paths may compute something else.
     for role in _ROLES:
         now, then = written(getattr(model.parts, role)), config.get(role)
+        # A round trip through JSON turns tuples into lists on both sides.
         if json.loads(json.dumps(now)) != json.loads(json.dumps(then)):
             raise ModelFileError(
                 f"{cls.__name__} builds another {role} than the file has",

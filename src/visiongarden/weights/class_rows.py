@@ -114,7 +114,7 @@ def class_rows(source: tuple[str, ...] | None, target: Any, by: str = "name") ->
     class_map = getattr(target, "class_map", None)
     own = None if class_map is None else class_map.names
     if source == own and own is not None:
-        return ClassRows({})
+        return ClassRows({})  # Equal classes in equal order: copied like any other weight.
     layouts = _layouts(target)
     if not layouts or by == "position":
         note = "class rows were copied by position, as requested" if layouts else ""
@@ -150,6 +150,7 @@ def _layouts(target: Any) -> dict[str, Layout | None]:
             for weight in leaf.weights:
                 size = weight.shape[-1] if weight.shape else 0
                 each, rest = divmod(size, groups)
+                # With boxes, a group is (box, objectness, classes), so that the classes are last.
                 known = size and not rest and (each >= count if has_boxes else each == count)
                 found[weight.path] = Layout(groups, each - count) if known else None
     return found
@@ -159,6 +160,8 @@ def _class_outputs(target: Any) -> Iterator[tuple[Any, int, int, bool]]:
     """Yield (tensor, anchors per cell, classes, whether boxes come first) of every class output."""
     parts = getattr(target, "parts", None)
     if parts is not None:
+        # Heads mark class outputs by their name. Levels with anchors predict boxes and classes with
+        # one convolution, the other heads with separate ones.
         anchors = getattr(parts.head, "anchors", {})
         for level, raw in target.head.output.items():
             for name, tensor in raw.items():
@@ -166,6 +169,7 @@ def _class_outputs(target: Any) -> Iterator[tuple[Any, int, int, bool]]:
                     count = len(anchors.get(level, (1,)))
                     yield tensor, count, parts.head.num_classes, level in anchors
         return
+    # A Darknet model; its prediction layers come first among its outputs.
     heads, outputs = (getattr(target, name, ()) for name in ("heads", "outputs"))
     for step, tensor in zip(heads, outputs, strict=False):
         yield tensor, len(step.settings["anchors"]), step.settings["classes"], True

@@ -30,6 +30,7 @@ def shifted(target: Any, layers: Iterable[str], source: Iterable[str]) -> set[st
     layers = list(layers)
     counted = {each.name for each in target._flatten_layers() if has_automatic_name(each)}
     here, there = _groups(layers, counted), _groups(source, None)
+    # A name without a counterpart group in the source is not wrong: nothing matches it anyway.
     wrong = {key for key, names in here.items() if there.get(key, names) != names}
     return {layer for layer in layers if any(key in wrong for key, _ in _keys(layer, counted))}
 
@@ -45,5 +46,6 @@ def _groups(layers: Iterable[str], counted: set[str] | None) -> Groups:
 def _keys(layer: str, counted: set[str] | None) -> Iterable[tuple[tuple[str, str], str]]:
     steps = layer.split("/")
     for i, step in enumerate(steps):
+        # A file does not record which names of the source are automatic, so that each may be.
         if counted is None or step in counted:
             yield ("/".join(steps[:i]), re.sub(r"_\d+$", "", step)), step

@@ -11,6 +11,8 @@ from visiongarden.weights.match import pair
 from visiongarden.weights.sources import Stored
 from visiongarden.weights.torch_names import keras_path
 
+# Every weight of one side is compared with every weight of the other; these limits keep the time
+# short in which a failed transfer reports its error.
 _MOST_PAIRS, _MOST_CANDIDATES = 250_000, 300
 _FEWEST = 2
 
@@ -29,6 +31,7 @@ def proposed(left: Sequence[Stored], free: Sequence[Owned]) -> dict[str, str]:
     Returns:
         Prefixes of the target's paths by prefix of the source's names.
     """
+    # A numbered weight has no name of its own to compare.
     left = [stored for stored in left if stored.position is None]
     if not left or not free or len(left) * len(free) > _MOST_PAIRS:
         return {}
@@ -36,6 +39,7 @@ def proposed(left: Sequence[Stored], free: Sequence[Owned]) -> dict[str, str]:
     olds, news = Counter(old for old, _ in fitting), Counter(new for _, new in fitting)
     sure = [(old, new) for old, new in fitting if olds[old] == news[new] == 1]
     found: dict[str, str] = {}
+    # A rule for "model" makes one for "model.0" redundant, so the shortest prefixes come first.
     for old, new in sorted(sure, key=lambda each: len(each[0])):
         if not any(_below(old, known) for known in found):
             found[old] = new

@@ -72,6 +72,8 @@ def rules(written: Iterable[str]) -> dict[str, str]:
 
 def _rule(old: str, new: str) -> Callable[[str], str]:
     old, new = old.rstrip("/."), new.rstrip("/.")
+    # The compiled pattern is one group for each wildcard, and one for the separator after the
+    # prefix, which makes it end at a whole segment.
     stars = re.findall(_STAR, old)
     if len(re.findall(_STAR, new)) > len(stars):
         raise UserError(

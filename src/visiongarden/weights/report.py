@@ -171,6 +171,7 @@ class TransferReport:
         return sum(moved.parameters for moved in (*self.copied, *self.renamed))
 
     def __str__(self) -> str:
+        # `rich` is loaded only when a report is printed.
         from rich.console import Console
 
         console = Console(width=_WIDTH, file=io.StringIO(), color_system=None, highlight=False)

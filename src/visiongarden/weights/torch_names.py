@@ -14,6 +14,7 @@ IGNORED = frozenset({"num_batches_tracked"})
 _NAMES = {
     "weight": ("kernel", "gamma", "embeddings", "alpha"),
     "bias": ("bias", "beta"),
+    # "weight" may become several names; the target's layer decides, as it has only one of them.
     "running_mean": ("moving_mean",),
     "running_var": ("moving_variance",),
 }
@@ -73,6 +74,7 @@ def as_keras(path: str, layer: Any) -> Callable[[Any], Any] | None:
         return lambda array: _depthwise(array, layer.depth_multiplier)
     if isinstance(layer, _PLAIN):
         return _axes_reversed
+    # Exactly `Dense`: a subclass may store its kernel in any axis order.
     if type(layer) is keras.layers.Dense:
         return lambda array: array.T if array.ndim == 2 else array
     return None

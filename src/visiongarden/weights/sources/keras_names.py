@@ -44,7 +44,7 @@ def _visit(model: Any, chain: str, found: dict[str, tuple[str, ...]], depth: int
 
 def _names(layer: dict[str, Any], config: dict[str, Any]) -> tuple[str, ...]:
     if layer.get("module") != "keras.layers":
-        return ()
+        return ()  # A custom layer of the same class name may have other weights.
     kind = str(layer.get("class_name"))
     scale = ("gamma",) if config.get("scale") else ()
     centre = ("beta",) if config.get("center") else ()

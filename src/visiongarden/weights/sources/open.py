@@ -89,6 +89,7 @@ def _from_mapping(arrays: Mapping[str, Any], layout: str) -> Source:
         if name.rsplit(".", 1)[-1] in IGNORED:
             ignored.append(name)
         else:
+            # Decided for each name, because a mapping may contain weights of both libraries.
             torch = looks_like_torch(name) if layout == "auto" else layout == "torch"
             found.append(from_array(name, array, torch))
     return Source("mapping", tuple(found), tuple(ignored))
