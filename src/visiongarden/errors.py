@@ -28,7 +28,7 @@ class UserError(ValueError):
         fix: what to do next, preferably text that works when pasted.
 
     Example:
-        >>> print(UserError("'p' is not a valid level", rule="p and a digit", fix="p3"))
+        >>> print(vg.UserError("'p' is not a valid level", rule="p and a digit", fix="p3"))
         'p' is not a valid level
           rule: p and a digit
           fix: p3
@@ -68,12 +68,12 @@ class ContractError(UserError):
         fix: a change that works when pasted.
 
     Example:
-        >>> wants = ("levels", "p3 p4 p5")
-        >>> print(ContractError("cannot connect", wants=wants, offered="p4 p5", fix="levels=None"))
+        >>> wants = ("levels", "p3 p4")
+        >>> print(vg.ContractError("cannot connect", wants=wants, offered="p4 p5", fix="use p4"))
         cannot connect
-          wants levels   p3 p4 p5
+          wants levels   p3 p4
           is offered     p4 p5
-          fix: levels=None
+          fix: use p4
     """
 
     def __init__(self, what: str, *, wants: tuple[str, str], offered: str, fix: str) -> None:

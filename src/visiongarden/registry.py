@@ -50,10 +50,10 @@ def register(
         UserError: another class has the key, or a half of the key is empty or contains `>`.
 
     Example:
-        >>> @register(package="garden")
-        ... class Hedge:
+        >>> @vg.register(package="garden")
+        ... class Hedge(keras.layers.Layer):
         ...     pass
-        >>> key_of(Hedge)
+        >>> keras.saving.get_registered_name(Hedge)
         'garden>Hedge'
     """
 

@@ -120,7 +120,7 @@ class ClassMap:
         UserError: a name is empty, a name or an id occurs twice, or their numbers differ.
 
     Example:
-        >>> ClassMap(("cat", "dog"), ids=(17, 18)).index_of_id(18)
+        >>> vg.ClassMap(("cat", "dog"), ids=(17, 18)).index_of_id(18)
         1
     """
 

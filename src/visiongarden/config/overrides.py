@@ -35,7 +35,7 @@ def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
             a number, or to an index that a list does not have.
 
     Example:
-        >>> apply_overrides({"training": {"epochs": 100}}, ["training.epochs=50"])
+        >>> vg.config.apply_overrides({"training": {"epochs": 100}}, ["training.epochs=50"])
         {'training': {'epochs': 50}}
     """
     result: dict[str, Any] = deepcopy(dict(data))

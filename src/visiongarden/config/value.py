@@ -24,7 +24,7 @@ class Value(BaseModel):
         ConfigError: a field is unknown, missing or invalid. The message names each such field.
 
     Example:
-        >>> class Size(Value):
+        >>> class Size(vg.config.Value):
         ...     width: int = 1
         >>> Size(width=2).to_dict()
         {'width': 2}

@@ -60,7 +60,7 @@ def load_yaml(path_or_text: str | Path) -> dict[str, Any]:
             large or too deeply nested, or has a repeated key, a tag (`!x`) or a reference (`${x}`).
 
     Example:
-        >>> load_yaml("levels: [p3, p4]")
+        >>> vg.config.load_yaml("levels: [p3, p4]")
         {'levels': ['p3', 'p4']}
     """
     name, text = _read(path_or_text)

@@ -245,8 +245,8 @@ def _twice(example: Example, class_map: ClassMap, where: str, split: str) -> Ite
 
 def _duplicates(boxes: np.ndarray) -> list[tuple[int, int]]:
     """Return (later, first) indices for each box that duplicates an earlier one to one pixel."""
-    # Sorted by the left side, a box is compared with its neighbors within a pixel only, where
-    # comparing all pairs of an image with thousands of boxes would take their square.
+    # Boxes are sorted by their left side and compared only with those within a pixel of it, because
+    # the number of all pairs is quadratic and an image may have thousands of boxes.
     order = np.argsort(boxes[:, 0], kind="stable")
     found: dict[int, int] = {}
     for position, i in enumerate(order):
@@ -269,7 +269,7 @@ def _of_corners(dataset: DetectionDataset, faults: Faults, split: str) -> Iterat
     """
     root = str(faults.root)
     outside = sum(finding.kind == "outside" for finding in faults.found)
-    # A few of many such boxes are typing errors; nearly all are corners in place of sizes.
+    # If nearly all boxes that leave the image would fit as corners, the file stores corners.
     if outside and faults.corner_like >= 0.9 * outside:
         what = "boxes (left, top, width, height) that leave the image would all fit as corners"
         yield Finding("error", "corners", root, f"{what}: (x1, y1, x2, y2)?", split)
@@ -279,8 +279,8 @@ def _of_corners(dataset: DetectionDataset, faults: Faults, split: str) -> Iterat
     boxes = [example.boxes for example in dataset if len(example.boxes)]
     every = np.concatenate(boxes) if boxes else np.zeros((0, 4))
     edges = sum(bool((e.boxes[:, 2] == e.size[1]).any()) for e in dataset if e.size)
-    # In 20 boxes or more, some that touch the right border but none the left one hardly happen by
-    # chance: the coordinates seem to start at 1.
+    # With at least 20 boxes, it is hardly a coincidence that some touch the right border and none
+    # the left one; the coordinates seem to start at 1.
     if len(every) >= 20 and every[:, :2].min() == 1 and edges:
         what = "no box starts at 0 and some at 1, while others end at the image's last pixel"
         fix = f"{option('one_based', True)} if the first pixel is 1, as in the original VOC"

@@ -107,7 +107,7 @@ def _near(looks: Sequence[Look]) -> Iterator[tuple[Look, Look]]:
 def _alike(a: Look, b: Look) -> bool:
     if (a.hash ^ b.hash).bit_count() > NEAR:
         return False
-    # Different images can have similar hashes, which encode only the direction of gradients. int16:
-    # differences of uint8 would wrap around.
+    # Hashes encode only the sign of brightness differences and can coincide for different images,
+    # so the thumbnails are compared too (as int16, because differences of uint8 wrap around).
     difference = np.abs(a.small.astype(np.int16) - b.small.astype(np.int16))
     return float(difference.mean()) <= _ALIKE

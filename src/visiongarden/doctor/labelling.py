@@ -79,7 +79,7 @@ class Labelling(ABC):
         return ""
 
     def is_labeled(self, dataset: Any, index: int) -> bool:
-        """Return whether an image has labels; `fix` keeps such an image of identical ones."""
+        """Return whether an image has labels; of identical images, `fix` keeps one that has."""
         return True
 
     @abstractmethod
