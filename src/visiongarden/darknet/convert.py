@@ -64,9 +64,15 @@ def import_darknet(
             if an argument does not apply.
 
     Example:
-        >>> model = vg.import_darknet("yolov3.cfg", "yolov3.weights")
-        >>> model.detect("dog.jpg")
-        >>> model.save("yolov3.keras")
+        >>> cfg = "[net]\\nwidth=32\\nheight=32\\n[conv]\\nfilters=8\\nsize=3\\npad=1\\nstride=2"
+        >>> vg.import_darknet(cfg).output_shape
+        (None, 16, 16, 8)
+
+        With the files of a published detector:
+
+        >>> model = vg.import_darknet("yolov3.cfg", "yolov3.weights")  # doctest: +SKIP
+        >>> detections = model.detect("dog.jpg")  # doctest: +SKIP
+        >>> model.save("yolov3.keras")  # doctest: +SKIP
     """
     cfg = cfg if isinstance(cfg, Cfg) else parse_cfg(cfg)
     if cutoff is not None and weights is None:
@@ -119,6 +125,14 @@ def export_darknet(
     Raises:
         UserError: If the model has a layer that Darknet lacks (the message names it), or its image
             size is not known. No file is written then.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> model = vg.DarknetModel("[net]\\nwidth=32\\nheight=32\\n[conv]\\nfilters=8")
+        >>> vg.export_darknet(model, folder / "small.cfg", folder / "small.weights")
+        >>> (folder / "small.weights").stat().st_size  # 20 bytes of header, 32 float32 values
+        148
     """
     if isinstance(model, DarknetModel):
         text, slots, header = model.cfg.text, model.slots, model.header

@@ -48,6 +48,11 @@ class DarknetModel(SavedAsParts, keras.Model):
 
     Raises:
         ModelFileError: If the cfg is invalid, or requires a feature that is not supported.
+
+    Example:
+        >>> cfg = "[net]\\nwidth=32\\nheight=32\\n[conv]\\nfilters=8\\nsize=3\\npad=1\\nstride=2"
+        >>> vg.DarknetModel(cfg).output_shape
+        (None, 16, 16, 8)
     """
 
     task: ClassVar[str] = "detection"

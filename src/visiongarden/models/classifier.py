@@ -40,7 +40,10 @@ class Classifier(Joined):
         >>> model = vg.Classifier(
         ...     backbone=vg.backbones.ResNet(depth=18, levels=("p5",)),
         ...     head=vg.heads.Classification(num_classes=10),
+        ...     image_size=64,
         ... )
+        >>> model.output["p5"]["classes"].shape
+        (None, 10)
     """
 
     task: ClassVar[str] = "classification"

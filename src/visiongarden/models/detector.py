@@ -40,7 +40,10 @@ class Detector(Joined):
         ...     backbone=vg.backbones.CSPDarknet(depth=0.33, width=0.25),
         ...     decoder=vg.decoders.PathAggregation(depth=0.33),
         ...     head=vg.heads.AnchorFree(num_classes=3),
+        ...     image_size=64,
         ... )
+        >>> model.output["p3"]["classes"].shape
+        (None, 8, 8, 3)
     """
 
     task: ClassVar[str] = "detection"

@@ -72,6 +72,18 @@ def load(path: str | Path) -> Any:
     Warns:
         ChangedCodeWarning: If the code of a custom class has changed since the file was written.
         UserWarning: If the optimizer of a compiled model cannot be restored.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "pets.keras"
+        >>> model = vg.Classifier(
+        ...     backbone=vg.backbones.CSPDarknet(levels=("p5",)),
+        ...     head=vg.heads.Classification(num_classes=2),
+        ...     class_map=("cat", "dog"),
+        ... )
+        >>> model.save(path)
+        >>> vg.load(path).class_map.names
+        ('cat', 'dog')
     """
     return _open(Path(path), compiled=True)
 

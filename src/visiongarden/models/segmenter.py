@@ -39,7 +39,10 @@ class Segmenter(Joined):
         ...     backbone=vg.backbones.CSPDarknet(levels=("p2", "p3", "p4", "p5")),
         ...     decoder=vg.decoders.SemanticFPN(channels=64),
         ...     head=vg.heads.Segmentation(num_classes=6),
+        ...     image_size=64,
         ... )
+        >>> model.output["p2"]["classes"].shape
+        (None, 64, 64, 6)
     """
 
     task: ClassVar[str] = "segmentation"

@@ -69,9 +69,16 @@ def transfer(
             largest missing weights.
 
     Example:
-        >>> report = transfer("cells.keras", model, at_least=0.8)
-        >>> report.share_of_target
-        0.97
+        >>> def build():
+        ...     layers = [keras.Input((4,)), keras.layers.Dense(2, name="out")]
+        ...     return keras.Sequential(layers, name="net")
+        >>> report = vg.weights.transfer(build(), build())
+        >>> [moved.parameters for moved in report.copied], report.share_of_target
+        ([8, 2], 1.0)
+
+        From a model file, if at least 80% of backbone and decoder can be copied:
+
+        >>> report = vg.weights.transfer("cells.keras", model, at_least=0.8)  # doctest: +SKIP
     """
     if not 0 <= at_least <= 1:
         raise UserError(
