@@ -150,7 +150,7 @@ def _layouts(target: Any) -> dict[str, Layout | None]:
             for weight in leaf.weights:
                 size = weight.shape[-1] if weight.shape else 0
                 each, rest = divmod(size, groups)
-                # With boxes, a group is (box, objectness, classes), so that the classes are last.
+                # In a layer that predicts boxes as well, the classes are the end of each group.
                 known = size and not rest and (each >= count if has_boxes else each == count)
                 found[weight.path] = Layout(groups, each - count) if known else None
     return found
