@@ -1,4 +1,7 @@
-"""Stateless maths on `keras.ops`: boxes, overlaps, cell centres."""
+"""Stateless math on `keras.ops`: boxes, overlaps, cell centers, decoding of predictions.
+
+The functions run in the graph of training steps and exported models, on every backend.
+"""
 
 from visiongarden.ops.anchors import Cells, cells_of
 from visiongarden.ops.boxes import area, clip, cxcywh_to_xyxy, xyxy_to_cxcywh

@@ -1,4 +1,4 @@
-"""The cells of feature maps, laid out one after the other over all levels."""
+"""Cells of the feature maps of several levels, in one sequence."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from visiongarden.types import ImageSize, stride_of
 
 @dataclass(frozen=True)
 class Cells:
-    """All cells of some levels, level after level, row after row.
+    """The cells of several levels, level by level, in row-major order.
+
+    The order is that of `flat`, so that row i of flattened predictions belongs to cell i.
 
     Attributes:
-        centres: float32 (n, 2), x and y in pixels of the image.
-        strides: float32 (n,), pixels a cell.
-        counts: cells of each level.
+        centres: float32 (n, 2), x and y of the centers in pixels of the image.
+        strides: float32 (n,), pixels per cell.
+        counts: number of cells of each level.
     """
 
     centres: np.ndarray
@@ -26,7 +28,9 @@ class Cells:
 
 
 def cells_of(levels: Iterable[str], image_size: ImageSize) -> Cells:
-    """The cells that levels have on an image of (height, width) pixels."""
+    """Return the cells of the levels for an image of (height, width) pixels."""
+    # NumPy, not keras.ops: image size and levels are known when the graph is traced, so that the
+    # cells become constants of the graph.
     centres, strides = [], []
     for level in levels:
         stride = stride_of(level)

@@ -1,4 +1,4 @@
-"""Boxes in their two spellings. All functions take (..., 4) and keep the leading dimensions."""
+"""Conversions and areas of boxes (..., 4); leading dimensions are kept."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from visiongarden.types import ImageSize
 
 
 def xyxy_to_cxcywh(boxes: Any) -> Any:
-    """(left, top, right, bottom) -> (centre x, centre y, width, height)."""
+    """Convert (left, top, right, bottom) to (center x, center y, width, height)."""
     x1, y1, x2, y2 = ops.unstack(boxes, 4, axis=-1)
     return ops.stack([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], axis=-1)
 
 
 def cxcywh_to_xyxy(boxes: Any) -> Any:
-    """(centre x, centre y, width, height) -> (left, top, right, bottom)."""
+    """Convert (center x, center y, width, height) to (left, top, right, bottom)."""
     x, y, w, h = ops.unstack(boxes, 4, axis=-1)
     return ops.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], axis=-1)
 
 
 def area(boxes: Any) -> Any:
-    """Area of xyxy boxes, (...); 0 where a box is turned inside out."""
+    """Return the area of xyxy boxes, (...); 0 if right < left or bottom < top."""
     width = ops.maximum(boxes[..., 2] - boxes[..., 0], 0)
     height = ops.maximum(boxes[..., 3] - boxes[..., 1], 0)
     return width * height
 
 
 def clip(boxes: Any, image_size: ImageSize) -> Any:
-    """xyxy boxes cut at the image's border; `image_size` is (height, width)."""
+    """Clip xyxy boxes to an image of `image_size`, (height, width) in pixels."""
     height, width = image_size
     x = ops.clip(boxes[..., 0::2], 0, width)
     y = ops.clip(boxes[..., 1::2], 0, height)

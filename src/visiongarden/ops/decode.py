@@ -1,4 +1,8 @@
-"""What heads predict -> boxes in pixels; shared by the losses and the postprocess."""
+"""Decode the predictions of heads to boxes in pixels.
+
+Losses and postprocessing share these functions, so that a prediction that fits a box in training
+decodes to that box.
+"""
 
 from __future__ import annotations
 
@@ -12,42 +16,50 @@ from keras import ops
 from visiongarden.types import ImageSize, RawPredictions, stride_of
 
 MOST_GROWTH = math.log(1000 / 16)
-"""Largest logarithm of a box's side over its anchor's, so that a wild prediction stays finite."""
+"""Upper bound of the logarithm of a box's side divided by its anchor's.
+
+Without the bound, the exponential of a large prediction in an early step is infinite, and the loss
+NaN.
+"""
 
 MOST_SIDE = math.log(1000)
-"""Largest logarithm of a box's side over its cell's, for the same reason."""
+"""Upper bound of the logarithm of a box's side divided by the stride, for the same reason."""
 
 Sizes: TypeAlias = Literal["exponential", "squared"]
-"""How an offset scales its anchor: by e**t (YOLOv3), or by (2 s(t))**2 (Scaled-YOLOv4)."""
+"""How an offset t scales its anchor: by e**t (YOLOv3), or by (2 sigmoid(t))**2 (Scaled-YOLOv4)."""
 
 ScaleXY: TypeAlias = float | Mapping[str, float]
-"""Reach of a cell's centre prediction: one number, or level -> number."""
+"""Scale of the center offsets: one number, or level -> number."""
 
 
 def flat(raw: RawPredictions, name: str, inner: int = 1) -> Any:
-    """One float32 tensor (batch, n, ...) of all levels, finest first, row after row.
+    """Concatenate a prediction of all levels to one float32 tensor (batch, n, ...).
+
+    Levels are in order of stride, finest first, and each is in row-major order.
 
     Args:
         raw: level -> name -> (batch, height, width, ...).
-        name: which prediction.
-        inner: dimensions that stay at the end; those before them are laid out in a row.
+        name: name of the prediction.
+        inner: number of last dimensions that are kept; the dimensions between them and the batch
+            are flattened.
     """
     rows = []
     for level in sorted(raw, key=stride_of):
+        # Half precision cannot represent all pixel positions above 2048 (float16), 256 (bfloat16).
         x = ops.cast(raw[level][name], "float32")
         rows.append(ops.reshape(x, (ops.shape(x)[0], -1, *x.shape[len(x.shape) - inner :])))
     return ops.concatenate(rows, axis=1)
 
 
 def distances_to_boxes(logits: Any, centres: Any, strides: Any) -> Any:
-    """Expected distances to the four sides -> boxes (batch, n, 4), xyxy, pixels.
+    """Decode distributions of the distances to the four sides: boxes (batch, n, 4), xyxy, pixels.
 
-    Li et al. 2020 (Generalized Focal Loss), equation 3: the distance is the mean of its
-    distribution, here in strides.
+    A distance is the mean of its distribution, in strides (Li et al. 2020, Generalized Focal Loss,
+    equation 3).
 
     Args:
-        logits: (batch, n, 4, bins); left, top, right, bottom.
-        centres: (n, 2) or (batch, n, 2), x and y in pixels.
+        logits: (batch, n, 4, bins): left, top, right, bottom.
+        centres: (n, 2) or (batch, n, 2), x and y of the cells' centers in pixels.
         strides: (n,) or (batch, n), pixels.
     """
     bins = ops.arange(logits.shape[-1], dtype="float32")
@@ -65,12 +77,12 @@ def offsets_to_boxes(
     scale_xy: Any,
     sizes: Sizes = "exponential",
 ) -> Any:
-    """Offsets from cell and anchor -> boxes (..., 4), xyxy, pixels.
+    """Decode offsets from cell and anchor to boxes (..., 4), xyxy, pixels.
 
-    Redmon & Farhadi 2018 (YOLOv3), section 2.1: x = (s(tx) + column) * stride, w = anchor * e**tw;
-    with `scale_xy` above 1 the sigmoid reaches beyond its cell (Bochkovskiy et al. 2020, YOLOv4,
-    section 3.4, "eliminate grid sensitivity"). Squared sizes, at most four times the anchor's, are
-    those of Scaled-YOLOv4's and YOLOv7's Darknet files (`new_coords`) and of YOLOv5.
+    Redmon & Farhadi 2018 (YOLOv3), section 2.1: x = (sigmoid(tx) + column) * stride, w = anchor *
+    e**tw. With `scale_xy` above 1, the center may be outside its cell (Bochkovskiy et al. 2020,
+    YOLOv4, section 3.4, "eliminate grid sensitivity"). Squared sizes, at most four times the
+    anchor, are those of the Darknet files of Scaled-YOLOv4 and YOLOv7 (`new_coords`) and of YOLOv5.
 
     Args:
         offsets: (..., 4): tx, ty, tw, th.
@@ -82,6 +94,7 @@ def offsets_to_boxes(
     """
     cells, strides, anchors = map(ops.convert_to_tensor, (cells, strides, anchors))
     scale = ops.expand_dims(ops.convert_to_tensor(scale_xy, "float32"), -1)
+    # Symmetric about the middle of the cell: from -(scale - 1) / 2 to 1 + (scale - 1) / 2.
     inside = ops.sigmoid(offsets[..., :2]) * scale - (scale - 1) / 2
     centre = (inside + cells) * ops.expand_dims(strides, -1)
     if sizes == "squared":
@@ -93,13 +106,13 @@ def offsets_to_boxes(
 
 
 def points_to_boxes(offsets: Any, centres: Any, strides: Any) -> Any:
-    """Offsets from a cell -> boxes (..., n, 4), xyxy, pixels.
+    """Decode offsets from a cell to boxes (..., n, 4), xyxy, pixels.
 
     Ge et al. 2021 (YOLOX), section 2.3: x = (tx + column) * stride, w = e**tw * stride.
 
     Args:
-        offsets: (..., n, 4): tx, ty, tw, th, in strides, from the cell's left upper corner.
-        centres: (n, 2): x and y of the cells' centres in pixels.
+        offsets: (..., n, 4): tx, ty, tw, th, in strides, from the upper left corner of the cell.
+        centres: (n, 2): x and y of the cells' centers in pixels.
         strides: (n,): pixels.
     """
     centres, strides = map(ops.convert_to_tensor, (centres, strides))
@@ -110,14 +123,15 @@ def points_to_boxes(offsets: Any, centres: Any, strides: Any) -> Any:
 
 
 class AnchorGrid:
-    """Where every prediction of an anchor-based head sits, laid out as `flat` does.
+    """Positions of all predictions of an anchor-based head, in the order of `flat`.
 
     Attributes:
         cells: float32 (n, 2), column and row.
-        strides: float32 (n,).
+        strides: float32 (n,), pixels.
         anchors: float32 (n, 2), width and height in pixels.
-        scales: float32 (n,), reach of the centre's prediction.
-        levels: for each level (rows, columns, anchors, position of its first prediction).
+        scales: float32 (n,), scale of the center offsets.
+        levels: level -> (rows, columns, anchors, index of its first prediction).
+        count: n, the number of predictions.
     """
 
     def __init__(

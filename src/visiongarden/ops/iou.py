@@ -1,4 +1,4 @@
-"""Overlap of boxes, xyxy, in any unit: IoU and its kin, element by element or each with each."""
+"""Overlap of xyxy boxes in any unit: IoU and its variants, elementwise or pairwise."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ EPSILON = 1e-7
 
 
 def iou(a: Any, b: Any) -> Any:
-    """Intersection over union, 0 to 1, of boxes (..., 4) with boxes (..., 4) of the same place."""
+    """Return the intersection over union, 0 to 1, of two arrays of boxes (..., 4), elementwise."""
     inter = _intersection(a, b)
     return inter / (area(a) + area(b) - inter + EPSILON)
 
 
 def pairwise_iou(a: Any, b: Any) -> Any:
-    """IoU of each of (..., n, 4) with each of (..., m, 4): (..., n, m)."""
-    # Side by side, (..., n, m) each: pairs of numbers at the end would keep a processor from
-    # computing several at a time.
+    """Return the IoU of each of (..., n, 4) with each of (..., m, 4) boxes, (..., n, m)."""
+    # One (..., n, m) tensor per side: processors cannot vectorize over the last dimension of a
+    # (..., n, m, 2) tensor of corners.
     left, top, right, bottom = (
         choose(ops.expand_dims(a[..., i], -1), ops.expand_dims(b[..., i], -2))
         for i, choose in enumerate((ops.maximum, ops.maximum, ops.minimum, ops.minimum))
@@ -33,7 +33,7 @@ def pairwise_iou(a: Any, b: Any) -> Any:
 
 
 def giou(a: Any, b: Any) -> Any:
-    """Generalised IoU, -1 to 1 (Rezatofighi et al. 2019, algorithm 1)."""
+    """Return the generalized IoU, -1 to 1 (Rezatofighi et al. 2019, algorithm 1), elementwise."""
     inter = _intersection(a, b)
     union = area(a) + area(b) - inter + EPSILON
     around = ops.prod(_hull(a, b), axis=-1) + EPSILON
@@ -41,10 +41,11 @@ def giou(a: Any, b: Any) -> Any:
 
 
 def ciou(a: Any, b: Any) -> Any:
-    """Complete IoU, -1.5 to 1 (Zheng et al. 2020, equations 10 to 12).
+    """Return the complete IoU, -1.5 to 1 (Zheng et al. 2020, equations 10 to 12), elementwise.
 
-    IoU, less the squared distance of the centres over the squared diagonal of the hull, less the
-    weighted difference of the aspect ratios. The weight passes no gradient, as in the paper.
+    The IoU, minus the squared distance of the centers over the squared diagonal of the enclosing
+    box, minus the weighted difference of the aspect ratios. The weight passes no gradient, as in
+    the paper.
     """
     overlap = iou(a, b)
     hull = _hull(a, b)
@@ -58,7 +59,7 @@ def ciou(a: Any, b: Any) -> Any:
 
 def _angle(boxes: Any) -> Any:
     size = boxes[..., 2:] - boxes[..., :2]
-    # arctan2 has a gradient at width 0, where the quotient has none.
+    # arctan2 has a finite gradient at height 0, where that of arctan(width / height) is infinite.
     return ops.arctan2(ops.maximum(size[..., 0], EPSILON), ops.maximum(size[..., 1], EPSILON))
 
 

@@ -1,4 +1,4 @@
-"""Class ids as rows of zeros with a one."""
+"""One-hot encoding of class ids, without waiting for the device."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from keras import ops
 
 
 def one_hot(classes: Any, count: int) -> Any:
-    """Rows with 1 in the column of the class; an id outside 0 to `count` - 1 has a row of zeros.
+    """Return one-hot rows; a class id outside 0 to `count` - 1, such as -1 padding, gives zeros.
 
-    Keras's own reads the ids back from the device on PyTorch, which waits for it at every step.
+    On PyTorch, `keras.ops.one_hot` reads the ids back from the device. Every training step would
+    wait for the device, and the step could not be captured (`backends/recorded.py`).
 
     Args:
         classes: (...) int32.
-        count: columns.
+        count: number of classes.
 
     Returns:
         (..., count) float32.

@@ -1,4 +1,7 @@
-"""Powers by products, which take a processor a tenth of the time of a general power."""
+"""Powers by repeated multiplication, in a tenth of the time of a general power on a CPU.
+
+The task-aligned assigner raises the IoU of every object with every cell to the sixth power.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,21 @@ from typing import Any
 from keras import ops
 
 _MOST_PRODUCTS = 16
+"""Largest exponent that is computed by multiplication."""
 
 
 def power(x: Any, exponent: float) -> Any:
-    """x ** exponent, element by element.
+    """Return x ** exponent, elementwise.
 
     Args:
-        x: 0 or more, float.
-        exponent: 0 or more; multiples of a half up to 16 are products of x and of its root.
+        x: float, 0 or more.
+        exponent: 0 or more; multiples of 0.5 up to 16 are computed from products and a square root.
     """
     whole, rest = divmod(exponent, 1)
     if rest not in (0, 0.5) or whole > _MOST_PRODUCTS:
         return ops.power(x, exponent)
     result = ops.sqrt(x) if rest else None
+    # Exponentiation by squaring: bit k of the exponent selects the factor x ** (2 ** k).
     square, left = x, int(whole)
     while left:
         if left % 2:

@@ -1,4 +1,4 @@
-"""Some rows of each image's predictions."""
+"""Selection of rows of each image's predictions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from keras import ops
 
 
 def rows_of(x: Any, index: Any) -> Any:
-    """Row `index[i, j]` of `x[i]`; its gradient goes to that row.
+    """Gather row `index[i, j]` of `x[i]`; the gradient is added to that row.
 
     Args:
         x: (batch, n, ...).
@@ -17,6 +17,8 @@ def rows_of(x: Any, index: Any) -> Any:
     Returns:
         (batch, k, ...).
     """
+    # Rows of all images in one dimension: `ops.take` has no batch dimensions, and
+    # `ops.take_along_axis` would need an index as large as the result.
     start = ops.arange(ops.shape(x)[0], dtype="int32") * ops.shape(x)[1]
     row = ops.reshape(ops.cast(index, "int32") + ops.expand_dims(start, -1), (-1,))
     found = ops.take(ops.reshape(x, (-1, *x.shape[2:])), row, axis=0)
