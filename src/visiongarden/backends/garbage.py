@@ -1,4 +1,10 @@
-"""`uncollected`: work that makes many objects and leaves none of them behind."""
+"""`uncollected`: a pause of Python's garbage collector while many objects are created.
+
+Importing a backend, building layers and reading rows create hundreds of thousands of objects that
+all stay alive. The collector walks through all of them each time their number has grown, 0.2 s per
+pass once a backend is loaded, and finds nothing. Importing a backend takes a fifth to a quarter
+less time without it.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +15,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Inside, Python does not look for garbage.
+    """Pause the garbage collector inside this context.
 
-    It would walk all objects again and again while modules, layers or rows are made, 0.2 s each
-    time beside a backend, and find nothing.
+    Objects without reference cycles are freed as usual. The collector is only enabled again if it
+    was enabled before, so that contexts can be nested.
     """
     before = gc.isenabled()
     gc.disable()

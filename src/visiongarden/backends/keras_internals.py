@@ -1,4 +1,8 @@
-"""The one file that reaches below Keras's public names, each time with its reason."""
+"""All imports of private modules of Keras, each with its reason.
+
+A new version of Keras may move or rename them without notice. The rest of the package imports
+public modules only.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +43,8 @@ __all__ = [
     "without_autocast",
     "without_new_calls",
 ]
-"""`SymbolicAdd` is what `+` and `keras.ops.add` run on symbolic tensors; tests watch it."""
+"""`SymbolicAdd` is the operation behind `+` and `keras.ops.add` on symbolic tensors; `check`
+watches it to find additions that broadcast."""
 
 _PENDING = "uninitialized_variables"
 _NAME_COUNTERS = "object_name_uids"
@@ -47,15 +52,18 @@ _NAME_COUNTERS = "object_name_uids"
 
 @contextmanager
 def weightless() -> Iterator[list[keras.Variable]]:
-    """Inside, layers are built without memory for their variables.
+    """Build layers without memory for their variables inside this context.
 
-    `StatelessScope(initialize_variables=False)` defers the making of values; without the clean-up
-    here the deferred variables would all be made at the end of the next scope of that kind. Seeds
-    that layers draw inside are put back, so that a model's weights never depend on what was traced.
+    Shapes, parameters and MACs of a model are computed in this way before a weight exists.
+    `StatelessScope(initialize_variables=False)` postpones the initialization of variables. Without
+    the cleanup at the end, Keras would initialize all postponed variables when the next scope of
+    this type ends. The state of Python's random generator, from which Keras draws the seeds of
+    layers, is restored, so that tracing does not change the weights of models that are created
+    later.
 
     Yields:
-        A list, which afterwards holds the variables that were made. They have no values: they are
-        dropped, or made usable by `fill`.
+        A list that contains the created variables after the context. They have no values; discard
+        them, or initialize them with `fill`.
     """
     before = list(global_state.get_global_attribute(_PENDING, []))
     seeds = random.getstate()
@@ -72,15 +80,16 @@ def weightless() -> Iterator[list[keras.Variable]]:
 def fill(
     model: keras.Model, variables: list[keras.Variable], values: Mapping[str, np.ndarray]
 ) -> None:
-    """Makes a model that was built `weightless()` usable.
+    """Initialize the variables of a model that was built inside `weightless()`.
 
-    Random values would be drawn for nothing, and JAX compiles their drawing for every shape. What
-    is no weight, as a layer's seed, takes its own first value.
+    Initializing with random values that are overwritten by a file costs time, and a compilation for
+    every shape on JAX. Variables that are not weights, such as the seed of a layer, take their
+    ordinary initial value.
 
     Args:
-        model: built inside `weightless()`.
-        variables: those that `weightless()` counted.
-        values: path of a weight -> its value; other weights are 0, to be read from a file.
+        model: model that was built inside `weightless()`.
+        variables: the variables that `weightless()` yielded.
+        values: path of a weight -> value; all other weights become 0, to be read from a file.
     """
     for weight in model.weights:
         weight._initializer = partial(_given, values.get(weight.path))
@@ -88,17 +97,20 @@ def fill(
         variable._deferred_initialize()
     if keras.backend.backend() == "torch":
         for layer in model._flatten_layers():
-            layer._track_variables()  # PyTorch's module, which Keras leaves out without values
+            # Keras registers variables as parameters of the PyTorch module only once they have
+            # values; without this, the module would have no parameters.
+            layer._track_variables()
             if hasattr(layer, "lay_out"):
                 layer.lay_out()
 
 
 def _given(value: np.ndarray | None, shape: Any, dtype: str) -> Any:
-    # NumPy's zeros take no memory until they are written, and JAX compiles nothing for them.
+    # NumPy's zeros need no memory until they are written, and no compilation on JAX.
     value = np.zeros(shape, np.float32) if value is None else value
     return keras.ops.convert_to_tensor(value, dtype=dtype)
 
 
+# Implementations of `load_own_variables` that only assign weights.
 _PLAIN = {
     kind.load_own_variables
     for kind in (
@@ -111,9 +123,10 @@ _PLAIN = {
 
 
 def is_only_its_weights(model: keras.Model) -> bool:
-    """Whether a model is whole once its weights have their values; all are of 32 bits then.
+    """Return whether a model is complete once its weights have values, and all of them are float32.
 
-    It is not where a layer has a seed, an asset, or a way of its own to load variables.
+    It is not if a layer has a seed, an asset, or a custom method to load its variables; the file is
+    then read by Keras instead of weight by weight.
     """
     if len(model.variables) != len(model.weights):
         return False
@@ -126,17 +139,18 @@ def is_only_its_weights(model: keras.Model) -> bool:
 
 
 def seed_everything(seed: int) -> None:
-    """What `keras.utils.set_random_seed` does, without importing TensorFlow for it.
+    """Seed Python, NumPy, Keras and the backend, without importing TensorFlow for it.
 
-    On PyTorch and JAX that import alone would take three seconds and 400 MiB, for a seed that
-    nothing there reads.
+    `keras.utils.set_random_seed` imports TensorFlow if it is installed. On PyTorch and JAX that
+    costs three seconds and 400 MiB, for a seed that nothing there uses.
 
     Args:
-        seed: not negative, below 2**32.
+        seed: 0 to 2**32 - 1.
     """
     if "tensorflow" in sys.modules or keras.backend.backend() == "tensorflow":
         keras.utils.set_random_seed(seed)
         return
+    # The global generator of Keras is created from the seed when it is used next.
     global_state.set_global_attribute(GLOBAL_RANDOM_SEED, seed)
     global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
     random.seed(seed)
@@ -148,26 +162,27 @@ def seed_everything(seed: int) -> None:
 
 
 def global_seed_state() -> keras.Variable:
-    """State of the generator that Keras uses where no seed is given, made if it is not there."""
+    """Return the state of Keras's global seed generator, which is created if necessary."""
     return seed_generator.global_seed_generator().state
 
 
 def random_operations() -> Any:
-    """The backend's module of random operations; each calls its `draw_seed`."""
+    """Return the module of random operations of the backend, all of which call its `draw_seed`."""
     return keras_backend.random
 
 
 def is_weightless() -> bool:
-    """Whether variables made now have no values, as inside `weightless()`."""
+    """Return whether variables are currently created without values, as inside `weightless()`."""
     scope = stateless_scope.get_stateless_scope()
     return scope is not None and not scope.initialize_variables
 
 
 @contextmanager
 def dtype_policy(policy: str | None) -> Iterator[None]:
-    """Inside, layers are made with this policy; None leaves the one in force.
+    """Create layers with a dtype policy inside this context; None keeps the current one.
 
-    Public names only; it stands here because Keras has a setter but no scope.
+    Keras has a setter for the global policy, but no context manager. On leaving, the previous
+    policy is restored, also if it was changed inside.
     """
     before = keras.config.dtype_policy()
     try:
@@ -179,17 +194,18 @@ def dtype_policy(policy: str | None) -> Iterator[None]:
 
 @contextmanager
 def without_autocast() -> Iterator[None]:
-    """Inside, variables are read in their own precision, also within a layer of a mixed one."""
+    """Read variables in their own dtype inside this context, also in a mixed-precision layer."""
     with AutocastScope(None):
         yield
 
 
 @contextmanager
 def fresh_names() -> Iterator[None]:
-    """Inside, automatic layer names count from the start, so that paths never depend on the past.
+    """Number automatic layer names from the start inside this context.
 
-    `keras.backend.reset_uids` would do so for good: names made afterwards outside could then clash
-    with names made before.
+    The paths of weights then do not depend on the layers that were created before.
+    `keras.backend.reset_uids` would reset the numbering permanently: layers that are created later
+    could get the names of existing ones.
     """
     before = global_state.get_global_attribute(_NAME_COUNTERS)
     global_state.set_global_attribute(_NAME_COUNTERS, defaultdict(int))
@@ -201,9 +217,10 @@ def fresh_names() -> Iterator[None]:
 
 @contextmanager
 def without_new_calls(model: keras.Layer) -> Iterator[None]:
-    """Inside, layers can be called on symbolic tensors; afterwards they do not remember it.
+    """Call layers on symbolic tensors inside this context without leaving a trace in them.
 
-    A layer with two calls has no one `output`, and a model that is walked again would find both.
+    A layer that was called twice has no single `output`, and walking through the model would find
+    both calls.
     """
     layers = {id(layer): layer for layer in model._flatten_layers()}.values()
     before = [(x, len(x._inbound_nodes), len(x._outbound_nodes)) for x in layers]
@@ -216,23 +233,24 @@ def without_new_calls(model: keras.Layer) -> Iterator[None]:
 
 
 def replay(model: keras.Model, inputs: Any) -> Any:
-    """A functional model's outputs for other symbolic inputs, with the calls on the way.
+    """Apply the layers of a functional model to other symbolic inputs, and return the outputs.
 
-    Calling the model itself would leave one call, of the model.
+    Each layer records its own call; calling the model would record one call of the model.
     """
     return model._run_through_graph(inputs, operation_fn=lambda operation: operation)
 
 
 def traced_by_backend(call: Any, given: Any) -> Any:
-    """The output of `call` on symbolic tensors, traced as the backend itself does.
+    """Return the output of `call` on symbolic tensors, traced by the backend.
 
-    On TensorFlow unknown sides stay unknown, as in the graph that a model runs in.
+    On TensorFlow, unknown dimensions remain unknown, as in the graph of a model that runs.
     """
     return compute_output_spec(call, given)
 
 
 def has_automatic_name(layer: keras.Layer) -> bool:
-    """Whether Keras made up the layer's name: its class in snake case, perhaps with a number."""
+    """Return whether Keras chose the name of the layer: its class in snake case, with or without a
+    number."""
     name = to_snake_case(type(layer).__name__)
     rest = layer.name.removeprefix(name)
     return layer.name.startswith(name) and (not rest or rest.lstrip("_").isdigit())

@@ -1,4 +1,9 @@
-"""`give_back`: memory that a compilation has freed goes back to the system."""
+"""`give_back`: return freed memory to the operating system after a compilation.
+
+Capturing or compiling a training step frees hundreds of MiB in pieces between allocations that
+remain. The C library keeps such pieces: later steps do not need them, and the system counts them as
+used. They were a quarter of the peak memory on PyTorch, and a third on JAX.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +14,11 @@ import sys
 
 
 def give_back() -> None:
-    """Hands freed memory back; only on Linux with glibc, elsewhere it does nothing.
-
-    Recording or compiling a training step leaves hundreds of MiB that are free but, in pieces
-    between what is kept, neither used again by the step nor seen as free by the system.
-    """
+    """Collect garbage and return freed memory to the system; Linux with glibc only."""
     if not sys.platform.startswith("linux"):
         return
+    # First the traces of the compilation, which contain reference cycles.
     gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # another C library
+    # Other C libraries, such as musl, have no malloc_trim; then nothing happens.
+    with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

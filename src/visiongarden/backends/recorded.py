@@ -1,10 +1,29 @@
-"""`Recorded`: a function of PyTorch tensors that runs without the layers' Python after a while.
+"""Captured functions on PyTorch: replay the operations of a call without the Python of the layers.
 
-A call of a Keras layer takes PyTorch about 0.2 ms, whatever the layer does: 28 ms for a small
-detector, a fifth of its inference of eight images of 320 pixels. TensorFlow and JAX trace a
-function once for each shape; here PyTorch does the same with the operations that it runs. On a GPU
-the device itself repeats them, as a CUDA graph: even one Python call for each of some thousand
-operations takes several times as long as the operations.
+**Why.** TensorFlow and JAX trace a function once per shape and then run a compiled graph. Keras on
+PyTorch runs eagerly, and each call of a layer costs about 0.2 ms of Python, whatever the layer
+computes. For a small detector that is 28 ms, a fifth of the inference of eight images of 320
+pixels; layers and optimizer together take half of a small training step. On a GPU, requesting some
+thousand operations one by one takes several times as long as the device needs to run them.
+
+**How.** `Recorded` wraps a function of tensors, such as a forward pass, or a whole training step
+with gradients and update.
+
+1. The first calls with the same shapes run the function eagerly.
+2. Call number `AFTER` also captures the operations that PyTorch dispatches, as a `torch.fx` graph.
+3. The next call also runs both the function and the graph, and compares all outputs and all changed
+   variables.
+4. From then on the graph runs instead of the function; on a GPU as a CUDA graph, which the device
+   replays without Python.
+
+**What breaks without the pieces.** A graph repeats what Python decided during the capture. Where
+the function reads a tensor's value, it would use an old number (prevented by `_NoNumbers`, and by
+the comparison on other values). The capture would count as a training step (`_Values`). Every step
+would wait for the copy of each constant to the device (`_fold`). A CUDA graph would read weights at
+addresses that are no longer theirs (`_captured`).
+
+Results never depend on the capture: a function that cannot be captured, or that fails the
+comparison, runs eagerly from then on and is only slower.
 """
 
 from __future__ import annotations
@@ -19,30 +38,31 @@ import keras
 from visiongarden.backends.memory import give_back
 
 AFTER = 16
-"""Calls with one shape before it is recorded: recording takes as long as 50 to 100 calls save."""
+"""Calls with one shape before its capture, which takes as long as 50 to 100 calls save."""
 
 MOST = 8
-"""Recordings that are kept; the one that was used longest ago goes."""
+"""Maximum number of captured graphs; the least recently used one is dropped."""
 
 _FOLDED = 2**20
+"""Maximum number of elements of a constant that `_fold` stores on the device."""
 
 Run: TypeAlias = Callable[[list[Any]], list[Any]]
 
 
 class Recorded:
-    """Runs a function of tensors; from the `AFTER`-th call with some shapes on from a recording.
+    """A function of tensors that is captured after `AFTER` calls with the same shapes.
 
-    As on TensorFlow and JAX, Python runs once for each shape, and variables that change in place
-    are followed. A recording has to give the function's own values for the next call's tensors too,
-    and to leave the same state, before it is used. What cannot be recorded runs as it is for good:
-    a function that reads a tensor's value as a number, as random layers do with their seed.
+    Variables that the function reads or changes in place stay shared with the captured graph.
+    Before a graph is used, it must return the values of the function on the tensors of another
+    call, and leave the same state. A function that reads a tensor's value as a number, as random
+    layers do with their seed, is never captured.
 
-    A recording has no gradient. Where gradients are on, the function runs as it is; one that takes
-    gradients itself is recorded with them.
+    A captured graph has no autograd history. If gradients are enabled, the function runs eagerly; a
+    function that computes gradients itself is captured with them.
 
     Args:
-        function: of tensors, or of lists and dicts of them; returns such.
-        state: the variables that a call changes, which recording leaves as they were.
+        function: function of tensors, or of lists and dicts of tensors, that returns the same.
+        state: returns the variables that a call changes; a capture leaves them unchanged.
     """
 
     def __init__(
@@ -57,17 +77,18 @@ class Recorded:
 
     @property
     def recorded(self) -> int:
-        """Shapes that run from a recording."""
+        """Number of shapes for which a captured graph is used."""
         return len(self._kept)
 
     def __call__(self, *given: Any) -> Any:
-        """What the function makes of the tensors."""
+        """Return the result of the function, from a captured graph if one exists for the shapes."""
         import torch
 
         if not self._can or torch.is_grad_enabled():
             return self._function(*given)
         tensors = keras.tree.flatten(given)
         key = tuple((x.shape, x.dtype, x.device) for x in tensors)
+        # Several threads may predict with one model; captures must not run at the same time.
         with self._lock:
             run = self._kept.get(key)
             if run is not None:
@@ -79,7 +100,10 @@ class Recorded:
         return self._function(*given) if run is None else run(tensors)
 
     def _advance(self, key: Any, given: Any, tensors: list[Any]) -> None:
-        """Records at one call, and at the next one, whose numbers are others, compares."""
+        """Capture at one call, and compare at the next one, whose tensors have other values.
+
+        Constants that depend on the values of the first call can only be noticed on other values.
+        """
         before = _Values(self._state())
         try:
             if key not in self._tried:
@@ -92,17 +116,23 @@ class Recorded:
                 self._can = False
                 return
             run = self._quickest(graph, tensors, before)
-        except Exception:  # a person's own function raises whatever it likes, and will once more
+        except Exception:
+            # The function may raise any error; the eager call that follows raises it again, from
+            # the user's own code. Private names of PyTorch that are missing also end up here.
             self._can = False
             return
         finally:
+            # The eager call that follows is the one that counts: without this, the weights would
+            # be updated twice, and the random numbers would differ from an eager run.
             before.restore()
         self._kept[key] = lambda tensors: keras.tree.pack_sequence_as(structure, run(tensors))
         if len(self._kept) > MOST:
-            # It starts anew: shapes that take turns must not be recorded at every call.
+            # The dropped shape must be called `AFTER` times again. Otherwise, more than `MOST`
+            # alternating shapes would be captured at every call.
             del self._calls[self._kept.popitem(last=False)[0]]
 
     def _record(self, given: Any, tensors: list[Any]) -> tuple[Any, Any]:
+        """Return the graph of the operations of one call, and the structure of its outputs."""
         import torch
         from torch._guards import TracingContext, tracing
         from torch._subclasses.fake_tensor import FakeTensorMode
@@ -111,21 +141,25 @@ class Recorded:
         made: list[Any] = []
 
         def watched(tensors: list[Any]) -> list[Any]:
+            # The modes that capture operations are local to a thread, but autograd runs backward
+            # passes on a GPU in other threads, where gradients would not be captured.
             with _NoNumbers(), torch.autograd.set_multithreading_enabled(False):
                 made.append(self._function(*keras.tree.pack_sequence_as(given, tensors)))
             return keras.tree.flatten(made[0])
 
-        # One mode for what is noted of each value's shape; by itself each would make its own, with
-        # a trace of Python's stack: half of the time.
+        # make_fx stores a fake tensor with the shape of each value. Without a mode in the tracing
+        # context, it creates a mode with a stack trace for each of them: half of the capture's
+        # time. Memory is returned before and after, because a capture needs hundreds of MiB.
         give_back()
         with tracing(TracingContext(FakeTensorMode())):
             graph: Any = make_fx(watched)(tensors)
         _fold(graph)
         give_back()
+        # Zeros instead of the outputs: only their nesting is needed, and tensors would stay alive.
         return graph, keras.tree.map_structure(lambda _: 0, made.pop())
 
     def _same(self, graph: Run, given: Any, tensors: list[Any], before: _Values) -> bool:
-        """Whether both give the same values and leave the same state."""
+        """Return whether function and graph give the same outputs and leave the same state."""
         import torch
 
         found = []
@@ -134,7 +168,7 @@ class Recorded:
             if not all(isinstance(x, torch.Tensor) for x in outputs):
                 return False
             found.append([*outputs, *before.now()])
-            before.restore()
+            before.restore()  # both start from the same weights and RNG state
         return len(found[0]) == len(found[1]) and all(map(_close, *found))
 
     def _quickest(self, graph: Any, tensors: list[Any], before: _Values) -> Run:
@@ -142,12 +176,13 @@ class Recorded:
 
         if all(x.device.type != "cuda" for x in tensors):
             return graph
+        # One memory pool for all CUDA graphs of the function.
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         return _captured(graph, tensors, before, self._pool)
 
 
 class _Values:
-    """What variables hold and where PyTorch's generators stand, to put it back."""
+    """Snapshot of variables and of the RNG states of PyTorch, which can be restored."""
 
     def __init__(self, variables: Iterable[Any]) -> None:
         import torch
@@ -170,23 +205,26 @@ class _Values:
 
 
 def _close(one: Any, other: Any) -> bool:
+    """Return whether two outputs or variables are equal, up to the order of summation."""
     import torch
 
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
     if not one.is_floating_point():
         return bool(torch.equal(one, other))
-    # The operations are the same ones: what differs is the order of sums on some devices.
+    # Both run the same operations, but some devices add in varying order. The tolerance is relative
+    # to the largest element, since small elements may be differences of large ones.
     share = torch.finfo(one.dtype).eps ** 0.5
     largest = one.abs().nan_to_num(0.0, 0.0, 0.0).max() if one.numel() else 0.0
     return bool(torch.allclose(one, other, share, share * float(largest), equal_nan=True))
 
 
 def _fold(graph: Any) -> None:
-    """Makes a constant's copy to the device a constant there; at each step it would be waited for.
+    """Store constants on the device, instead of copying them there at every call.
 
-    Constants are tensors that the function made of numbers, as Keras does. Variables are
-    parameters of PyTorch, and stay.
+    Keras creates constants from Python numbers, on the host; the captured copy to the device would
+    wait for it at every step. Variables are parameters of PyTorch, whose values may change; they
+    are not folded.
     """
     import torch
 
@@ -198,6 +236,7 @@ def _fold(graph: Any) -> None:
             value = getattr(graph, node.target)
             if not isinstance(value, torch.nn.Parameter) and value.numel() <= _FOLDED:
                 known[node] = value
+        # A copy that is changed in place afterwards must be made at each call.
         elif node.target in copies and node.args[0] in known and not any(map(_mutates, node.users)):
             known[node] = node.target(known[node.args[0]], **node.kwargs)
             name = f"_folded_{node.name}"
@@ -212,24 +251,31 @@ def _fold(graph: Any) -> None:
 
 
 def _mutates(node: Any) -> bool:
+    """Return whether an operation of the graph may change its arguments in place."""
     schema = getattr(node.target, "_schema", None)
     return schema is None or schema.is_mutable
 
 
 def _captured(graph: Any, tensors: list[Any], before: _Values, pool: Any) -> Run:
-    """The recording as a CUDA graph; as it is, where it has what the device cannot repeat."""
+    """Return a function that replays the graph as a CUDA graph.
+
+    If the graph contains an operation that the device cannot replay, the graph itself is returned.
+    """
     import torch
 
     inputs = [x.clone() for x in tensors]
     stream, main = torch.cuda.Stream(), torch.cuda.current_stream()
     stream.wait_stream(main)
     with torch.cuda.stream(stream):
-        graph(inputs)  # libraries choose their kernels outside the capture
+        # cuDNN and cuBLAS select kernels and allocate workspaces at their first call, which is not
+        # allowed during a capture.
+        graph(inputs)
     main.wait_stream(stream)
     before.restore()
     replay = torch.cuda.CUDAGraph()
     try:
-        # Other threads may bring the next images meanwhile.
+        # By default, an allocation by any thread aborts the capture, and another thread may be
+        # copying the next batch to the device.
         with torch.cuda.graph(replay, pool=pool, capture_error_mode="thread_local"):
             outputs = graph(inputs)
     except RuntimeError:
@@ -240,21 +286,28 @@ def _captured(graph: Any, tensors: list[Any], before: _Values, pool: Any) -> Run
 
     def run(tensors: list[Any]) -> list[Any]:
         if [weight.data_ptr() for weight in weights] != places:
-            return list(graph(tensors))  # the device would read where weights were
+            # A weight was moved, for example by `model.to`; the CUDA graph would read its old
+            # address.
+            return list(graph(tensors))
         with lock:
             for here, given in zip(inputs, tensors, strict=True):
                 here.copy_(given)
             replay.replay()
+            # The next replay overwrites the outputs in place; the caller may still use them.
             return [x.clone() for x in outputs]
 
     return run
 
 
 def _NoNumbers() -> Any:  # noqa: N802  a class that needs PyTorch to be defined
+    """Return a dispatch mode that refuses to convert a tensor to a Python number.
+
+    A function, so that PyTorch is imported only when it is the backend.
+    """
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class NoNumbers(TorchDispatchMode):
-        """Refuses to turn a tensor into a number, which a recording would repeat for ever."""
+        """Mode that refuses to convert a tensor to a number, which a graph would repeat forever."""
 
         def __torch_dispatch__(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
