@@ -1,4 +1,4 @@
-"""Losses: one formula a file, and the losses of whole heads."""
+"""Losses: one formula per file, and the losses of whole heads."""
 
 from visiongarden.losses.anchor_based import AnchorBasedLoss
 from visiongarden.losses.anchor_free import AnchorFreeLoss

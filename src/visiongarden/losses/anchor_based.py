@@ -1,4 +1,4 @@
-"""The loss of an anchor-based head with objectness."""
+"""Loss of an anchor-based head with objectness."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from visiongarden.types import ImageSize, RawPredictions
 
 
 class AnchorBasedLoss(Value):
-    """CIoU and classes on the positives, objectness on every anchor of every cell.
+    """CIoU and class loss on the positives, objectness loss on every anchor of every cell.
 
-    The objectness shall be the IoU that the prediction reaches (Redmon et al. 2016, YOLO, section
-    2: confidence is Pr(object) * IoU). Each term is a sum over the batch divided by the number of
+    The target of the objectness is the IoU of the prediction (Redmon et al. 2016, YOLO, section 2:
+    confidence is Pr(object) * IoU). Each term is a sum over the batch, divided by the number of
     positives; the gains 5, 1, 1 are those of YOLOX (Ge et al. 2021).
 
     Attributes:
         num_classes: number of classes.
-        anchors: level -> (width, height) of each anchor, pixels of the network's input.
-        scale_xy: reach of a cell's centre prediction, for all levels or each; 1 is YOLOv3.
+        anchors: level -> (width, height) of each anchor, in pixels of the network's input.
+        scale_xy: scale of the center offsets, for all levels or level -> scale; 1 is YOLOv3.
         sizes: how an offset scales its anchor.
         box_gain: weight of 1 - CIoU.
-        objectness_gain: weight of the objectness's cross-entropy.
-        class_gain: weight of the classes' cross-entropy.
-        assigner: decides which anchor of which cell learns which box.
+        objectness_gain: weight of the cross-entropy of the objectness.
+        class_gain: weight of the cross-entropy of the classes.
+        assigner: assigns boxes to anchors and cells.
     """
 
     terms: ClassVar[tuple[str, ...]] = ("box", "objectness", "class")
@@ -45,19 +45,24 @@ class AnchorBasedLoss(Value):
     def __call__(
         self, raw: RawPredictions, boxes: Any, classes: Any, image_size: ImageSize
     ) -> dict[str, Any]:
-        """The weighted terms, whose sum is the loss.
+        """Return the weighted terms, whose sum is the loss.
 
         Args:
-            raw: level -> {"boxes": (batch, h, w, a, 4), "objectness": (batch, h, w, a),
-                "classes": (batch, h, w, a, classes)}.
-            boxes: (batch, m, 4), xyxy pixels of the network's input.
-            classes: (batch, m) int32; -1 where padded.
+            raw: level -> {"boxes": (batch, h, w, a, 4), "objectness": (batch, h, w, a), "classes":
+                (batch, h, w, a, classes)}.
+            boxes: (batch, m, 4), xyxy, pixels of the network's input.
+            classes: (batch, m) int32; -1 pads.
             image_size: (height, width) of the network's input.
+
+        Returns:
+            term -> scalar.
         """
         grid = AnchorGrid(self.anchors, image_size, self.scale_xy)
         boxes, classes = ops.cast(boxes, "float32"), ops.cast(classes, "int32")
         objectness, logits = flat(raw, "objectness", 0), flat(raw, "classes")
         positives = self.assigner(grid, self.anchors, boxes, classes)
+        # Box and class terms are computed for the candidates alone, which are gathered: a few per
+        # box instead of all anchors of all cells.
         batch, each = ops.shape(boxes)[0], positives.index.shape[-1]
         count = boxes.shape[1] * each
         index = ops.reshape(positives.index, (batch, count))
@@ -82,12 +87,12 @@ class AnchorBasedLoss(Value):
         }
 
     def _objectness(self, overlap: Any, taken: Any, index: Any, count: int) -> Any:
-        """The best overlap that each prediction shall know of: (batch, count)."""
+        """Return the objectness targets (batch, count): the best IoU among a prediction's boxes."""
         quality = ops.stop_gradient(ops.clip(overlap, 0, 1)) * taken
         batch = ops.shape(index)[0]
         rows = ops.expand_dims(ops.arange(batch, dtype="int32") * count, -1)
         best = ops.segment_max(
             ops.reshape(quality, (-1,)), ops.reshape(index + rows, (-1,)), batch * count
         )
-        # A segment that no candidate names comes back as the smallest number there is.
+        # Segments without candidates are the lowest float value, not 0.
         return ops.reshape(ops.maximum(best, 0.0), (batch, count))

@@ -8,7 +8,9 @@ from keras import ops
 
 
 def binary_crossentropy(targets: Any, logits: Any) -> Any:
-    """-t log s(x) - (1 - t) log(1 - s(x)), element by element, finite for any logit.
+    """Compute -t log s(x) - (1 - t) log(1 - s(x)), elementwise, with the sigmoid s.
+
+    The form softplus(x) - t x is finite for any logit.
 
     Args:
         targets: 0 to 1; soft targets are allowed.

@@ -1,4 +1,4 @@
-"""The loss of a classification head."""
+"""Loss of a classification head."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ from visiongarden.types import ImageSize, RawPredictions
 
 
 class ClassificationLoss(Value):
-    """Softmax cross-entropy, the mean over the batch.
+    """Softmax cross-entropy, averaged over the batch.
 
     Attributes:
-        label_smoothing: share of a target that is spread evenly over all classes.
+        label_smoothing: fraction of a target that is spread evenly over all classes.
     """
 
     terms: ClassVar[tuple[str, ...]] = ("class",)
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     def __call__(self, raw: RawPredictions, classes: Any, image_size: ImageSize) -> dict[str, Any]:
-        """The one term.
+        """Return the loss as its only term.
 
         Args:
             raw: level -> {"classes": (batch, classes)}, one level.
-            classes: (batch, classes) float, how much of each class an image is; rows sum to 1.
+            classes: (batch, classes) float, class probabilities of each image; rows sum to 1.
             image_size: (height, width) of the network's input.
+
+        Returns:
+            {"class": scalar}.
         """
         (level,) = raw.values()
         logits, targets = ops.cast(level["classes"], "float32"), ops.cast(classes, "float32")

@@ -8,7 +8,7 @@ from keras import ops
 
 
 def softmax_crossentropy(targets: Any, logits: Any, smoothing: float = 0.0) -> Any:
-    """-sum t log softmax(x) over the last axis: (...).
+    """Compute -sum t log softmax(x) over the last axis, (...).
 
     Smoothed targets are (1 - smoothing) t + smoothing / classes: Szegedy et al. 2016 (Inception
     V3), section 7.
@@ -16,7 +16,7 @@ def softmax_crossentropy(targets: Any, logits: Any, smoothing: float = 0.0) -> A
     Args:
         targets: (..., classes), each row sums to 1; soft targets are allowed.
         logits: (..., classes), any real numbers.
-        smoothing: share of a target that is spread evenly over all classes, 0 to 1.
+        smoothing: fraction of a target that is spread evenly over all classes, 0 to 1.
     """
     targets, logits = ops.convert_to_tensor(targets), ops.convert_to_tensor(logits)
     if smoothing:

@@ -1,4 +1,4 @@
-"""The loss of YOLOX's decoupled head: Ge et al. 2021 (arXiv 2107.08430), section 2.1."""
+"""Loss of YOLOX's decoupled head: Ge et al. 2021 (arXiv 2107.08430), section 2.1."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from visiongarden.types import ImageSize, RawPredictions
 
 
 class DecoupledLoss(Value):
-    """IoU loss and classes on the positives, objectness on all cells.
+    """IoU and class loss on the positives, objectness loss on all cells.
 
-    The box term is 1 - IoU**2; a class's target is the IoU that the prediction reaches. Each term
-    is a sum over the batch divided by the number of positives.
+    The box term is 1 - IoU**2; the target of a class is the IoU of the prediction. Each term is a
+    sum over the batch, divided by the number of positives.
 
     Attributes:
         num_classes: number of classes.
         box_gain: weight of the IoU loss.
-        objectness_gain: weight of the objectness's cross-entropy.
-        class_gain: weight of the classes' cross-entropy.
-        assigner: decides which cell learns which box.
+        objectness_gain: weight of the cross-entropy of the objectness.
+        class_gain: weight of the cross-entropy of the classes.
+        assigner: assigns boxes to cells.
     """
 
     terms: ClassVar[tuple[str, ...]] = ("box", "objectness", "class")
@@ -38,14 +38,17 @@ class DecoupledLoss(Value):
     def __call__(
         self, raw: RawPredictions, boxes: Any, classes: Any, image_size: ImageSize
     ) -> dict[str, Any]:
-        """The weighted terms, whose sum is the loss.
+        """Return the weighted terms, whose sum is the loss.
 
         Args:
             raw: level -> {"boxes": (batch, h, w, 4), "objectness": (batch, h, w, 1), "classes":
                 (batch, h, w, classes)}.
-            boxes: (batch, m, 4), xyxy pixels of the network's input.
-            classes: (batch, m) int32; -1 where padded.
+            boxes: (batch, m, 4), xyxy, pixels of the network's input.
+            classes: (batch, m) int32; -1 pads.
             image_size: (height, width) of the network's input.
+
+        Returns:
+            term -> scalar.
         """
         cells = cells_of(sorted(raw), image_size)
         boxes, classes = ops.cast(boxes, "float32"), ops.cast(classes, "int32")

@@ -8,16 +8,17 @@ from keras import ops
 
 
 def distribution_focal(targets: Any, logits: Any) -> Any:
-    """Cross-entropy of the two bins around each target, weighed by nearness: (...).
+    """Compute the cross-entropy of the two bins around each target, weighted by proximity, (...).
 
     Args:
-        targets: (...), positions in bins; clipped to what the bins can say, 0 to bins - 1.
+        targets: (...), positions in bins; clipped to 0 to bins - 1.
         logits: (..., bins).
     """
     logits = ops.convert_to_tensor(logits)
     bins = logits.shape[-1]
     targets = ops.clip(targets, 0.0, bins - 1)
-    # A target's two neighbours as one dense row: weight 1 - |bin - target|, no gather needed.
+    # The weights of all bins, max(0, 1 - |bin - target|), are nonzero only for the two neighbors
+    # of the target; a dense row of them replaces two gathers.
     distance = ops.abs(ops.expand_dims(targets, -1) - ops.arange(bins, dtype=logits.dtype))
     weights = ops.maximum(1 - distance, 0)
     return -ops.sum(weights * ops.log_softmax(logits, axis=-1), axis=-1)

@@ -8,14 +8,14 @@ from keras import ops
 
 
 def dice(targets: Any, probabilities: Any, weights: Any) -> Any:
-    """1 - 2 sum(p t) / (sum p² + sum t²), the mean over the classes that the targets hold.
+    """Compute 1 - 2 sum(p t) / (sum p² + sum t²), averaged over the classes in the targets.
 
-    A class that no target shows has no overlap to ask for, and is left out.
+    A class without any target pixel has no overlap to optimize and is ignored.
 
     Args:
         targets: (batch, n, classes), 0 or 1.
         probabilities: (batch, n, classes), 0 to 1.
-        weights: (batch, n), 1 where a row counts and 0 where it does not.
+        weights: (batch, n), 1 for rows that count and 0 for ignored rows.
     """
     targets, probabilities, weights = map(ops.convert_to_tensor, (targets, probabilities, weights))
     weights = ops.expand_dims(weights, -1)

@@ -1,4 +1,4 @@
-"""The loss of a head with one-to-many and one-to-one branches: YOLOv10, section 3.1."""
+"""Loss of a head with one-to-many and one-to-one branches: YOLOv10, section 3.1."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from visiongarden.types import ImageSize, RawPredictions
 
 
 class DualAssignmentLoss(Value):
-    """The anchor-free loss of both pairs of branches, in equal weight.
+    """Anchor-free loss of both pairs of branches, with equal weight.
 
-    Consistent dual assignment (Wang et al. 2024, equation 2): both use the same alpha and beta, so
-    that the one cell of the one-to-one branches is the best of the many.
+    Consistent dual assignment (Wang et al. 2024, equation 2): both assigners use the same alpha and
+    beta, so that the single cell of the one-to-one branches is the best of the many.
 
     Attributes:
         num_classes: number of classes.
-        bins: values of each distance's distribution.
-        many: assigner of the one-to-many branches; the one-to-one's differs in `top_k` alone.
+        bins: number of values of each distance's distribution.
+        many: assigner of the one-to-many branches; that of the one-to-one branches differs only in
+            `top_k`, which is 1.
     """
 
     terms: ClassVar[tuple[str, ...]] = (
@@ -35,13 +36,17 @@ class DualAssignmentLoss(Value):
     def __call__(
         self, raw: RawPredictions, boxes: Any, classes: Any, image_size: ImageSize
     ) -> dict[str, Any]:
-        """The weighted terms, whose sum is the loss; arguments as in `AnchorFreeLoss`.
+        """Return the weighted terms, whose sum is the loss.
 
         Args:
-            raw: level -> {"boxes", "classes", "many_boxes", "many_classes"}.
-            boxes: (batch, m, 4), xyxy pixels of the network's input.
-            classes: (batch, m) int32; -1 where padded.
+            raw: level -> {"boxes", "classes", "many_boxes", "many_classes"}, as in
+                `AnchorFreeLoss`.
+            boxes: (batch, m, 4), xyxy, pixels of the network's input.
+            classes: (batch, m) int32; -1 pads.
             image_size: (height, width) of the network's input.
+
+        Returns:
+            term -> scalar.
         """
         found: dict[str, Any] = {}
         for prefix, assigner in (("many_", self.many), ("", self.many.replace(top_k=1))):

@@ -10,13 +10,13 @@ from visiongarden.losses.bce import binary_crossentropy
 
 
 def focal(targets: Any, logits: Any, alpha: float = 0.25, gamma: float = 2.0) -> Any:
-    """Cross-entropy that weighs easy elements down, element by element.
+    """Compute the focal loss, a cross-entropy with less weight on easy elements, elementwise.
 
     Args:
         targets: 0 or 1.
         logits: any real numbers, of the same shape.
         alpha: weight of the positives; the negatives have 1 - alpha.
-        gamma: how strongly easy elements are weighed down; 0 is plain cross-entropy.
+        gamma: focusing parameter; 0 is the ordinary cross-entropy.
     """
     targets, logits = ops.convert_to_tensor(targets), ops.convert_to_tensor(logits)
     probability = ops.sigmoid(logits)

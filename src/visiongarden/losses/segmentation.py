@@ -1,4 +1,4 @@
-"""The loss of a segmentation head."""
+"""Loss of a segmentation head."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from visiongarden.types import IGNORE, ImageSize, RawPredictions
 
 
 class SegmentationLoss(Value):
-    """Softmax cross-entropy pixel by pixel, and Dice where it has a gain.
+    """Softmax cross-entropy per pixel, plus Dice if it has a weight.
 
-    Pixels of class 255 are ignored. The cross-entropy is the mean over all others of the batch.
+    Pixels of class 255 are ignored. The cross-entropy is the mean over all other pixels of the
+    batch.
 
     Attributes:
         num_classes: number of classes.
-        dice_gain: weight of the Dice loss beside the cross-entropy's 1; 0 leaves it out.
+        dice_gain: weight of the Dice loss, relative to the cross-entropy's 1; 0 disables it.
     """
 
     num_classes: PositiveInt
@@ -33,12 +34,15 @@ class SegmentationLoss(Value):
         return ("pixel", "dice") if self.dice_gain else ("pixel",)
 
     def __call__(self, raw: RawPredictions, masks: Any, image_size: ImageSize) -> dict[str, Any]:
-        """The weighted terms, whose sum is the loss.
+        """Return the weighted terms, whose sum is the loss.
 
         Args:
             raw: level -> {"classes": (batch, height, width, classes)}, one level.
             masks: (batch, height, width) integers; 255 is ignored.
             image_size: (height, width) of the network's input.
+
+        Returns:
+            term -> scalar.
         """
         (level,) = raw.values()
         logits, masks = ops.cast(level["classes"], "float32"), ops.cast(masks, "int32")
