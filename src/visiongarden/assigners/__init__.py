@@ -1,4 +1,4 @@
-"""Assigners: which target belongs to which prediction."""
+"""Assigners: decide which prediction is trained on which object."""
 
 from visiongarden.assigners.anchor_iou import AnchorIoU, Positives
 from visiongarden.assigners.sim_ota import Matches, SimOTA

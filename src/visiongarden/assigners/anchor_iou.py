@@ -1,4 +1,4 @@
-"""Assignment by the shape of anchors: YOLOv3 and its followers."""
+"""Assignment by anchor shape, as in YOLOv3 and its successors."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from visiongarden.types import stride_of
 
 
 class Positives(NamedTuple):
-    """The predictions that learn a box: p candidates a box, many of them not taken.
+    """Predictions that are trained on a box: p candidates per box, many of them unused.
+
+    The number of candidates is static, as compiled steps require; `taken` selects the positives.
 
     Attributes:
-        index: (batch, m, p) int32, positions in the flat predictions.
-        taken: (batch, m, p) float32, 1 where the candidate is a positive.
+        index: (batch, m, p) int32, rows of the flat predictions.
+        taken: (batch, m, p) float32, 1 for a positive, else 0.
     """
 
     index: Any
@@ -26,16 +28,16 @@ class Positives(NamedTuple):
 
 
 class AnchorIoU(Value):
-    """A box belongs to the cell of its centre, at every anchor that is shaped like it.
+    """Assign a box to the cell of its center, at every anchor of similar shape.
 
-    The anchor that overlaps best, both centred on one point, always takes the box (Redmon & Farhadi
-    2018, YOLOv3, section 2.1); so do all others that overlap at least by `threshold`, as in YOLOv4
-    (Bochkovskiy et al. 2020, section 3.4: multiple anchors for a single ground truth).
+    The anchor with the highest IoU, with both boxes centered on the same point, is always assigned
+    (Redmon & Farhadi 2018, YOLOv3, section 2.1), and all anchors whose IoU is at least `threshold`,
+    as in YOLOv4 (Bochkovskiy et al. 2020, section 3.4: multiple anchors for a single ground truth).
 
     Attributes:
-        threshold: least IoU of the shapes; 1 leaves only the best anchor.
-        neighbours: whether the nearest cells left or right of, and above or below, the centre take
-            the box too; they can only reach it with `scale_xy` of 2 or more.
+        threshold: minimum IoU of the shapes; with 1, only the best anchor is assigned.
+        neighbours: whether to assign the nearest cells left or right of the center, and above or
+            below it, as well; they can predict the center only with a `scale_xy` of 2 or more.
     """
 
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.3
@@ -44,13 +46,13 @@ class AnchorIoU(Value):
     def __call__(
         self, grid: AnchorGrid, anchors: dict[str, Any], boxes: Any, classes: Any
     ) -> Positives:
-        """Assigns by geometry alone.
+        """Assign by geometry alone.
 
         Args:
-            grid: the layout of the predictions.
+            grid: layout of the predictions.
             anchors: level -> (width, height) of each anchor in pixels.
             boxes: (batch, m, 4), xyxy pixels.
-            classes: (batch, m) int32; -1 where padded.
+            classes: (batch, m) int32; -1 pads.
         """
         boxes = ops.convert_to_tensor(boxes)
         levels = sorted(anchors, key=stride_of)
@@ -69,7 +71,7 @@ class AnchorIoU(Value):
         return Positives(ops.concatenate(index, axis=-1), ops.concatenate(taken, axis=-1))
 
     def _suits(self, boxes: Any, sizes: np.ndarray) -> Any:
-        """1 where an anchor takes a box: (batch, m, anchors of all levels)."""
+        """Return 1 for each anchor that a box is assigned to, (batch, m, anchors of all levels)."""
         side = ops.expand_dims(boxes[..., 2:] - boxes[..., :2], -2)
         known = ops.convert_to_tensor(sizes)
         inter = ops.prod(ops.minimum(side, known), axis=-1)
@@ -79,12 +81,13 @@ class AnchorIoU(Value):
         return ops.maximum(best, ops.cast(overlap >= self.threshold, "float32"))
 
     def _cells(self, boxes: Any, stride: int, rows: int, columns: int) -> Any:
-        """(column, row, 1 where inside the map) of the centre's cell and its neighbours."""
+        """Return (column, row, 1 if inside the map) of the center's cell and its neighbors."""
         most = ops.array([columns - 1, rows - 1], "int32")
         place = (boxes[..., :2] + boxes[..., 2:]) / 2 / stride
         own = ops.clip(ops.cast(ops.floor(place), "int32"), 0, most)
         steps = [[0, 0], [1, 0], [0, 1]] if self.neighbours else [[0, 0]]
         found = []
+        # The nearer neighbor in each direction: on the side of the half that holds the center.
         side = ops.where(place - ops.cast(own, "float32") < 0.5, -1, 1)
         for step in steps:
             cell = own + ops.cast(side, "int32") * ops.array(step, "int32")

@@ -11,15 +11,15 @@ from visiongarden.config import Value
 from visiongarden.ops import Cells, one_hot, pairwise_iou, rows_of
 
 _FAR = 1e6
-"""Cost of a cell outside a box's central region; above any real one."""
+"""Cost of a cell outside the central region of a box; above any real cost."""
 
 
 class Matches(NamedTuple):
-    """What each of n predictions shall learn.
+    """Training targets of n predictions.
 
     Attributes:
-        boxes: (batch, n, 4), xyxy pixels; meaningless where `taken` is 0.
-        classes: (batch, n) int32; meaningless where `taken` is 0.
+        boxes: (batch, n, 4), xyxy pixels; undefined where `taken` is 0.
+        classes: (batch, n) int32; undefined where `taken` is 0.
         overlap: (batch, n), 0 to 1: IoU of prediction and box; 0 for background.
         taken: (batch, n), 1 for a positive, 0 for background.
     """
@@ -31,17 +31,17 @@ class Matches(NamedTuple):
 
 
 class SimOTA(Value):
-    """Each box takes the cells near its centre that predict it at the least cost.
+    """Assign each box to the cells near its center with the lowest cost.
 
-    The cost is the classes' cross-entropy plus `box_weight` times -log IoU (equation 1). How many a
-    box takes is the sum of its `candidates` highest IoUs, rounded down, at least 1 (OTA, Ge et al.
-    2021, arXiv 2103.14259, "dynamic k estimation"). A cell that several boxes want goes to the one
-    it costs least.
+    The cost is the cross-entropy of the classes plus `box_weight` times -log IoU (equation 1). The
+    number of cells per box is the sum of its `candidates` highest IoUs, rounded down, and at least
+    1 (OTA, Ge et al. 2021, arXiv 2103.14259, "dynamic k estimation"). A cell that is selected for
+    several boxes is assigned to the one with the lowest cost.
 
     Attributes:
-        radius: of the square region around a box's centre, in strides of the cell's level.
-        candidates: how many IoUs are summed, and the most cells that a box takes.
-        box_weight: of the overlap in the cost.
+        radius: half the side of the square region around a box's center, in strides of the level.
+        candidates: number of IoUs that are summed, and maximum number of cells per box.
+        box_weight: weight of the overlap in the cost.
     """
 
     radius: PositiveFloat = 2.5
@@ -51,7 +51,7 @@ class SimOTA(Value):
     def __call__(
         self, logits: Any, objectness: Any, predicted: Any, cells: Cells, boxes: Any, classes: Any
     ) -> Matches:
-        """Assigns; passes no gradient.
+        """Assign the boxes; passes no gradient.
 
         Args:
             logits: (batch, n, classes), of the classes.
@@ -59,7 +59,7 @@ class SimOTA(Value):
             predicted: (batch, n, 4), xyxy pixels.
             cells: the n cells.
             boxes: (batch, m, 4), xyxy pixels.
-            classes: (batch, m) int32; -1 where padded.
+            classes: (batch, m) int32; -1 pads.
         """
         boxes, classes = ops.convert_to_tensor(boxes), ops.convert_to_tensor(classes)
         logits, objectness, predicted = (
@@ -73,7 +73,8 @@ class SimOTA(Value):
         most = min(self.candidates, cost.shape[-1])
         count = ops.cast(ops.sum(ops.top_k(overlap, most)[0], axis=-1, keepdims=True), "int32")
         least = -ops.top_k(-cost, most, sorted=True)[0]
-        # The dearest cell that a box still takes.
+        # The number of cells differs per box, and shapes are static: instead of the k best cells,
+        # all cells are selected whose cost does not exceed the k-th lowest one.
         limit = ops.take_along_axis(least, ops.clip(count - 1, 0, most - 1), axis=-1)
         chosen = near & (cost <= limit)
         owner = ops.argmin(ops.where(chosen, cost, 2 * _FAR), axis=1)
@@ -87,7 +88,7 @@ class SimOTA(Value):
         )
 
     def _near(self, cells: Cells, boxes: Any, classes: Any) -> Any:
-        """Whether each cell's centre lies in each box's central region: (batch, m, n)."""
+        """Return whether each cell's center is in each box's central region, (batch, m, n)."""
         middle = ops.expand_dims((boxes[..., :2] + boxes[..., 2:]) / 2, 2)
         away = ops.abs(ops.convert_to_tensor(cells.centres) - middle)
         reach = ops.convert_to_tensor(self.radius * cells.strides[:, None])
@@ -95,14 +96,15 @@ class SimOTA(Value):
 
 
 def _class_cost(logits: Any, objectness: Any, classes: Any) -> Any:
-    """Cross-entropy of each prediction against each box's class: (batch, m, n).
+    """Return the cross-entropy of each prediction with each box's class, (batch, m, n).
 
-    The probability is the geometric mean of class and objectness.
+    The probability is the geometric mean of class probability and objectness.
     """
     probability = ops.sqrt(ops.sigmoid(logits) * ops.sigmoid(objectness))
     probability = ops.clip(probability, 1e-7, 1 - 1e-7)
     yes, no = -ops.log(probability), -ops.log(1 - probability)
-    # All classes as if absent, then the box's own class put right: no (m, n, classes) tensor.
+    # The cost of all classes as negatives, corrected for the box's class by a matrix product, which
+    # avoids a tensor (batch, m, n, classes).
     hot = one_hot(classes, logits.shape[-1])
     own = ops.matmul(hot, ops.transpose(yes - no, (0, 2, 1)))
     return own + ops.expand_dims(ops.sum(no, axis=-1), 1)

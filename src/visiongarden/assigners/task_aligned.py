@@ -14,12 +14,12 @@ _LEAST_IOU = 1e-3
 
 
 class Assignment(NamedTuple):
-    """What each of n predictions shall learn.
+    """Training targets of n predictions.
 
     Attributes:
-        boxes: (batch, n, 4), xyxy pixels; meaningless where `quality` is 0.
-        classes: (batch, n) int32; meaningless where `quality` is 0.
-        quality: (batch, n), 0 to 1: the normalised alignment; 0 for background.
+        boxes: (batch, n, 4), xyxy pixels; undefined where `quality` is 0.
+        classes: (batch, n) int32; undefined where `quality` is 0.
+        quality: (batch, n), 0 to 1: the normalized alignment; 0 for background.
     """
 
     boxes: Any
@@ -28,19 +28,20 @@ class Assignment(NamedTuple):
 
 
 class TaskAligned(Value):
-    """Each box takes the cells inside it that classify and place it best together.
+    """Assign each box to the cells inside it that classify and localize it best.
 
-    t = score**alpha * IoU**beta (equation 3); the `top_k` cells of highest t are its positives; a
-    cell that two boxes want goes to the one it overlaps more. Within a box t is scaled so that its
-    highest value is the box's highest IoU (section 3.3.1); that is what the class score shall be.
+    The alignment is t = score**alpha * IoU**beta (equation 3). The `top_k` cells with the highest t
+    are the positives of a box; a cell that is selected for several boxes is assigned to the one
+    with the highest IoU. Within a box, t is scaled so that its maximum equals the highest IoU of
+    the box (section 3.3.1); the result is the target of the class score.
 
-    A box that is smaller than the finest cell, and might lie between all centres, is widened to one
-    cell for the choice of cells, so that it is never without a positive.
+    A box that is smaller than the finest cell may contain no center. It is enlarged to one cell for
+    the selection of cells, so that it always has a positive.
 
     Attributes:
-        top_k: cells a box takes at most.
-        alpha: weight of the class score.
-        beta: weight of the overlap.
+        top_k: maximum number of cells per box.
+        alpha: exponent of the class score.
+        beta: exponent of the overlap.
     """
 
     top_k: PositiveInt = 10
@@ -50,28 +51,31 @@ class TaskAligned(Value):
     def __call__(
         self, scores: Any, predicted: Any, cells: Cells, boxes: Any, classes: Any
     ) -> Assignment:
-        """Assigns; passes no gradient.
+        """Assign the boxes; passes no gradient.
 
         Args:
             scores: (batch, n, classes), 0 to 1.
             predicted: (batch, n, 4), xyxy pixels.
             cells: the n cells.
             boxes: (batch, m, 4), xyxy pixels.
-            classes: (batch, m) int32; -1 where padded.
+            classes: (batch, m) int32; -1 pads.
         """
         boxes, classes = ops.convert_to_tensor(boxes), ops.convert_to_tensor(classes)
         scores, predicted = (
             ops.stop_gradient(ops.convert_to_tensor(x)) for x in (scores, predicted)
         )
         overlap = pairwise_iou(boxes, predicted)
-        # One-hot rows pick each box's class out of the scores: (batch, m, n).
+        # A product with one-hot rows selects the score of each box's class, (batch, m, n).
         hot = one_hot(classes, scores.shape[-1])
         likely = ops.matmul(hot, ops.transpose(scores, (0, 2, 1)))
+        # Lower bounds: an untrained network may predict no box that overlaps the object, which must
+        # still have a positive; 0 would exclude all cells.
         aligned = power(ops.maximum(likely, 1e-9), self.alpha) * power(
             ops.maximum(overlap, _LEAST_IOU), self.beta
         )
         aligned = ops.where(self._inside(cells, boxes, classes), aligned, 0.0)
         top = ops.top_k(aligned, min(self.top_k, aligned.shape[-1]), sorted=True)[0]
+        # A comparison with the k-th value instead of a scatter of the k indices.
         chosen = (aligned >= top[..., -1:]) & (aligned > 0)
         owner = ops.argmax(ops.where(chosen, overlap + 1e-6, 0.0), axis=1)
         mine = ops.equal(ops.expand_dims(owner, 1), ops.arange(boxes.shape[1])[None, :, None])
@@ -85,7 +89,9 @@ class TaskAligned(Value):
         )
 
     def _inside(self, cells: Cells, boxes: Any, classes: Any) -> Any:
-        """Whether each centre lies in each box: (batch, m, n)."""
+        """Return whether each cell's center is in each box, (batch, m, n)."""
+        # Half the finest stride, and a little more, so that a box in the middle between centers
+        # reaches one of them despite rounding.
         least = float(cells.strides.min()) / 2 * (1 + 1e-6)
         centres = ops.convert_to_tensor(cells.centres)
         within = ops.expand_dims(classes >= 0, -1)
