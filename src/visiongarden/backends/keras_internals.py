@@ -249,8 +249,7 @@ def traced_by_backend(call: Any, given: Any) -> Any:
 
 
 def has_automatic_name(layer: keras.Layer) -> bool:
-    """Return whether Keras chose the name of the layer: its class in snake case, with or without a
-    number."""
+    """Return whether Keras chose the layer's name: its class in snake case, perhaps numbered."""
     name = to_snake_case(type(layer).__name__)
     rest = layer.name.removeprefix(name)
     return layer.name.startswith(name) and (not rest or rest.lstrip("_").isdigit())

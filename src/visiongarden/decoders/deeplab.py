@@ -31,9 +31,10 @@ class DeepLabV3Plus(FinestDecoder):
         levels: the finest and the coarsest level are used; the backbone need not have others.
 
     Example:
-        >>> backbone = vg.backbones.CSPDarknet(levels=("p2", "p4"))
-        >>> vg.decoders.DeepLabV3Plus(channels=32).spec(backbone.spec())
-        FeatureSpec(p2: 32 ch /4)
+        >>> backbone = vg.backbones.CSPDarknet()
+        >>> decoder = vg.decoders.DeepLabV3Plus(channels=32, levels=("p3", "p5"))
+        >>> decoder.spec(backbone.spec())
+        FeatureSpec(p3: 32 ch /8)
     """
 
     channels: Channels = 256

@@ -27,7 +27,8 @@ class GELANPathAggregation(Decoder):
     Attributes:
         channels: channels of each level that is returned, finest first.
         shrunk: channels of each downsampled map on the way to the coarser level, finest first.
-        hidden: channels inside the last block of each level; None means `channels`.
+        hidden: channels inside the bottom-up block of each level; None means `channels`. The finest
+            level has no such block, so that its entry has no effect.
         repeats: number of units in each CSP block.
         down: downsampling block.
         activation: activation of all convolutions.

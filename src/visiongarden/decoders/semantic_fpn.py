@@ -29,9 +29,12 @@ class SemanticFPN(FinestDecoder):
         levels: consecutive levels.
 
     Example:
-        >>> backbone = vg.backbones.CSPDarknet(levels=("p2", "p3", "p4", "p5"))
-        >>> vg.decoders.SemanticFPN(channels=16, pyramid_channels=32).spec(backbone.spec())
-        FeatureSpec(p2: 16 ch /4)
+        >>> backbone = vg.backbones.CSPDarknet()
+        >>> decoder = vg.decoders.SemanticFPN(
+        ...     channels=16, pyramid_channels=32, levels=("p3", "p4", "p5")
+        ... )
+        >>> decoder.spec(backbone.spec())
+        FeatureSpec(p3: 16 ch /8)
     """
 
     channels: Channels = 128

@@ -26,9 +26,10 @@ class UNet(FinestDecoder):
         levels: consecutive levels.
 
     Example:
-        >>> backbone = vg.backbones.CSPDarknet(levels=("p2", "p3", "p4", "p5"))
-        >>> vg.decoders.UNet(channels=16).spec(backbone.spec())
-        FeatureSpec(p2: 16 ch /4)
+        >>> backbone = vg.backbones.CSPDarknet()
+        >>> decoder = vg.decoders.UNet(channels=16, levels=("p3", "p4", "p5"))
+        >>> decoder.spec(backbone.spec())
+        FeatureSpec(p3: 16 ch /8)
     """
 
     channels: Channels = 64

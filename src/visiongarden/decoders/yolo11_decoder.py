@@ -31,7 +31,7 @@ class YOLO11Decoder(Decoder):
         levels: consecutive levels.
 
     Example:
-        >>> backbone = vg.backbones.YOLO11Backbone()
+        >>> backbone = vg.backbones.CSPDarknet()
         >>> vg.decoders.YOLO11Decoder().spec(backbone.spec())
         FeatureSpec(p3: 64 ch /8, p4: 128 ch /16, p5: 256 ch /32)
     """

@@ -27,7 +27,7 @@ class Classification(Head):
         levels: the coarsest one is used; None accepts all levels of the decoder.
 
     Example:
-        >>> features = vg.backbones.CSPDarknet(levels=("p5",)).spec()
+        >>> features = vg.backbones.CSPDarknet().spec()
         >>> vg.heads.Classification(num_classes=3).shapes(features)
         {'p5': {'classes': (None, 3)}}
     """

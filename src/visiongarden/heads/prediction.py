@@ -68,10 +68,11 @@ def objectness_bias(prior: Prior, level: str) -> float:
 
 
 def conditional_class_bias(prior: Prior, num_classes: int) -> float:
-    """Return the initial class bias of a head with objectness, whose classes see objects alone.
+    """Return the initial class bias of a head with objectness.
 
-    "auto" is min(0.01, 0.6 / (num_classes - 1)), YOLOv5's published initialization: about one of
-    the classes, independent of the number of cells.
+    The classes of such a head are trained on objects alone. "auto" is min(0.01, 0.6 / (num_classes
+    - 1)), YOLOv5's published initialization: nearly the same probability for each class,
+    independent of the number of cells.
 
     Args:
         prior: probability of each class, or "auto".

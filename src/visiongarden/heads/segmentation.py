@@ -28,7 +28,7 @@ class Segmentation(Head):
         levels: the finest one is used; None accepts all levels of the decoder.
 
     Example:
-        >>> features = vg.backbones.CSPDarknet(levels=("p3",)).spec()
+        >>> features = vg.backbones.CSPDarknet().spec()
         >>> vg.heads.Segmentation(num_classes=3).shapes(features, image_size=(64, 64))
         {'p3': {'classes': (None, 64, 64, 3)}}
     """

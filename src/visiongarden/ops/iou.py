@@ -1,4 +1,7 @@
-"""Overlap of xyxy boxes in any unit: IoU and its variants, elementwise or pairwise."""
+"""Overlap of xyxy boxes in any unit: IoU and its variants, elementwise or pairwise.
+
+Losses need the elementwise forms and their gradients, assigners the pairwise form.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Selection of rows of each image's predictions."""
+"""Selection of rows of each image's predictions.
+
+Losses compute their box terms for the positives alone, whose rows they gather with `rows_of`: a few
+hundred instead of all cells of all levels.
+"""
 
 from __future__ import annotations
 

@@ -57,13 +57,12 @@ def connect(
 
     Example:
         >>> connection = vg.connect(
-        ...     vg.backbones.CSPDarknet(levels=("p4", "p5")),
-        ...     vg.decoders.FPN(channels=32, levels=("p4", "p5")),
+        ...     vg.backbones.CSPDarknet(),
+        ...     vg.decoders.FPN(channels=32),
         ...     vg.heads.AnchorFree(num_classes=3),
-        ...     image_size=(64, 64),
         ... )
         >>> connection.decoded
-        FeatureSpec(p4: 32 ch /16, p5: 32 ch /32)
+        FeatureSpec(p3: 32 ch /8, p4: 32 ch /16, p5: 32 ch /32)
     """
     # Before tracing: layers inside a part would fail first, with shapes that mean nothing here.
     if image_size is not None:
