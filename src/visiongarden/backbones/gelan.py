@@ -103,6 +103,7 @@ class CompositeGELAN(Backbone):
         links: list[list[Any]] = [[] for _ in widths]
         for number, x in enumerate(self._network(images, "first"), start=1):
             maps = CBLinear(widths[:number], name=f"link{number}")(x)
+            # The map of level n has n projections, for the levels p1 to pn.
             for target, projected in zip(links, maps, strict=False):
                 target.append(projected)
         *finer, last = self._network(images, "second", links)

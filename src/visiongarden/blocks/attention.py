@@ -38,6 +38,7 @@ class Attend(keras.layers.Layer):
         scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
         weights = ops.softmax(scores * queries.shape[-1] ** -0.5, axis=-1)
         found = ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3))
+        # The dynamic shape: height and width may be unknown when the layer is traced.
         return ops.reshape(found, ops.shape(inputs[2]))
 
     def build(self, input_shape: Any) -> None:

@@ -100,6 +100,8 @@ class TinyDecoder(Decoder):
                 up = Upsampling(2, name=f"up_{level}")(up(parent))
                 x = keras.layers.Concatenate(name=f"join_{level}")([up, x])
                 parent = None
+            # The coarsest level passes on its narrowed map, before the 3×3; finer levels pass on
+            # their output.
             out = ConvNormAct(2 * narrow, 3, activation=act, name=f"out_{level}")
             outputs[level] = out(x)
             parent = outputs[level] if parent is None else parent

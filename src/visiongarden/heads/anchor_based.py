@@ -94,6 +94,7 @@ class AnchorBased(Head):
         if set(self.anchors) == set(offered):
             return
         known = {lv: sizes for lv, sizes in self.anchors.items() if lv in offered}
+        # For the fix: a square anchor of eight strides for each level that has none.
         missing = {lv: ((8.0 * 2 ** int(lv[1:]),) * 2,) for lv in offered if lv not in known}
         changes: dict[str, Any] = {"anchors": dict(sorted((known | missing).items()))}
         if isinstance(self.scale_xy, dict):

@@ -62,6 +62,7 @@ def deserialized(value: Any) -> Any:
         return [deserialized(item) for item in value]
     if not isinstance(value, dict):
         return value
+    # Keras writes a tuple as a dict with this class name.
     if _is_written(value) or value.get("class_name") == "__tuple__":
         return keras.saving.deserialize_keras_object(value)
     plain = value[_PLAIN] if value.keys() == {_PLAIN} else value

@@ -112,6 +112,8 @@ class Convolution(keras.layers.Conv2D):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""
         config = super().get_config()
+        # Arguments of Keras's layer that this constructor does not take: `pad` and `dilation`
+        # replace them. Kernel and stride are square, so that one number is enough.
         del config["padding"], config["data_format"], config["dilation_rate"]
         sides = {name: config[name][0] for name in ("kernel_size", "strides")}
         return {**config, **sides, "pad": self.pad, "dilation": self.dilation_rate[0]}

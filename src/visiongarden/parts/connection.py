@@ -133,6 +133,7 @@ def _match(
 def _levels_fix(
     taker: Part, wants: tuple[str, ...], giver: FeaturePart, offered: FeatureSpec
 ) -> str:
+    """Return a fix of the levels: of the backbone if it has them, else of the part that follows."""
     if isinstance(giver, Backbone):
         mended = giver.model_copy(update={"levels": wants})
         try:
