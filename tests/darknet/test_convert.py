@@ -124,6 +124,14 @@ def graph(*layers, shape=(16, 16, 3)):
     return keras.Model(inputs, x)
 
 
+def with_the_image(join):
+    """Darknet numbers sections; -1, the image's place here, is the previous one there."""
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(3, 3, padding="same")(inputs)
+    x = keras.layers.Conv2D(3, 3, padding="same")(x)
+    return keras.Model(inputs, join([x, inputs]))
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
@@ -132,7 +140,21 @@ def graph(*layers, shape=(16, 16, 3)):
         (lambda: graph(keras.layers.Conv2D(4, 1, use_bias=False, name="c")), ["c has no bias"]),
         (lambda: graph(keras.layers.Flatten(name="f")), ["Flatten f", "another order"]),
         (lambda: graph(keras.layers.Conv2D(4, 1), shape=(None, None, 3)), ["image_size="]),
-        (lambda: graph(keras.layers.Conv2D(4, 1, activation="relu")), ["put it behind"]),
+        (
+            lambda: graph(keras.layers.ZeroPadding2D(), keras.layers.MaxPooling2D(2, name="m")),
+            ["MaxPooling2D m", "padded"],
+        ),
+        (
+            lambda: graph(
+                keras.layers.ZeroPadding2D(),
+                keras.layers.ZeroPadding2D(name="z"),
+                keras.layers.Conv2D(4, 3),
+            ),
+            ["ZeroPadding2D z", "padded"],
+        ),
+        (lambda: with_the_image(keras.layers.Concatenate(name="j")), ["j takes the image"]),
+        (lambda: with_the_image(keras.layers.Add(name="j")), ["j takes the image"]),
+        (lambda: graph(keras.layers.Conv2D(4, 1, activation="relu")), ["a layer of its own"]),
         (
             lambda: vg.Detector(
                 vg.backbones.Darknet53(width=0.125),

@@ -10,7 +10,7 @@ from PIL import Image
 from visiongarden.data import decode, read
 from visiongarden.doctor.check import check
 from visiongarden.errors import DataError
-from visiongarden.samples.resizing import letterbox
+from visiongarden.samples.resizing import letterbox, resize
 from visiongarden.storage.header import image_size
 
 from .test_read import voc
@@ -122,3 +122,10 @@ def test_letterbox_shows_the_image_in_the_middle():
     assert (image[10:30] == 255).all()
     assert (image[:10] == 114).all()
     assert cv2.countNonZero((image[30:, :, 0] != 114).astype(np.uint8)) == 0
+
+
+@pytest.mark.parametrize("size", [(40, 10), (10, 40)])
+def test_an_image_that_shrinks_on_one_side_alone_is_averaged(size):
+    image = np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8)
+    expected = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(resize(image, size), expected)

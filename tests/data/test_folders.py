@@ -198,3 +198,9 @@ def test_crops_lie_inside():
 def test_wrong_settings(fields):
     with pytest.raises(ConfigError):
         ClassificationAugmentation(**fields)
+
+
+def test_mixing_needs_one_of_its_two_kinds():
+    with pytest.raises(ConfigError, match="mixup and cutmix are 0"):
+        ClassificationAugmentation(mix=0.5, mixup=0, cutmix=0)
+    assert ClassificationAugmentation(mixup=0, cutmix=0).mix == 0

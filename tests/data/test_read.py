@@ -598,6 +598,7 @@ def test_records_that_cannot_be(record, message):
 def test_areas_and_unknown_keys_are_remembered(tmp_path, monkeypatch):
     monkeypatch.setenv("VISIONGARDEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(cache, "LARGE", 2)
+    monkeypatch.setattr(cache, "CLOCK_TICK", 0)  # the files were written just now
     file = coco(tmp_path / "set")
     data = json.loads(file.read_text())
     data["annotations"][0] |= {"area": 99.5, "segmentation": [[4.1, 6, 20, 6, 12, 26]]}
@@ -617,6 +618,7 @@ def test_areas_and_unknown_keys_are_remembered(tmp_path, monkeypatch):
 def test_what_was_read_is_remembered_until_a_file_changes(tmp_path, monkeypatch):
     monkeypatch.setenv("VISIONGARDEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(cache, "LARGE", 2)
+    monkeypatch.setattr(cache, "CLOCK_TICK", 0)  # the files were written just now
     file = yolo(tmp_path / "set")
     first = read(tmp_path / "set")
     entries = list((tmp_path / "cache").iterdir())
@@ -642,6 +644,36 @@ def test_what_was_read_is_remembered_until_a_file_changes(tmp_path, monkeypatch)
     monkeypatch.undo()
     monkeypatch.setenv("VISIONGARDEN_CACHE", str(tmp_path / "cache"))
     assert read(tmp_path / "set")[0].classes.tolist() == [1]
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("VISIONGARDEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "LARGE", 2)
+    monkeypatch.setattr(cache, "CLOCK_TICK", 0)
+    file, gather = yolo(tmp_path / "set"), reading.gather
+
+    def edited_meanwhile(*given):
+        found = gather(*given)
+        file.write_text("1 0.5 0.5 0.1 0.1\n")
+        return found
+
+    monkeypatch.setattr(reading, "gather", edited_meanwhile)
+    assert len(read(tmp_path / "set")[0].classes) == 2
+    monkeypatch.setattr(reading, "gather", gather)
+    assert read(tmp_path / "set")[0].classes.tolist() == [1]
+
+
+@pytest.mark.parametrize("sizes", ["width,height", "height,width"])
+def test_sizes_in_a_table_are_numbers(tmp_path, sizes):
+    picture(tmp_path / "a.png")
+    stated = {"width": "40.0", "height": "030"}
+    rows = ["filename,xmin,ymin,xmax,ymax,class," + sizes]
+    rows.append("a.png,4,6,20,26,cat," + ",".join(stated[name] for name in sizes.split(",")))
+    (tmp_path / "train.csv").write_text("\n".join(rows))
+    assert read(tmp_path)[0].boxes.tolist() == [[4, 6, 20, 26]]
+    (tmp_path / "train.csv").write_text("\n".join(rows).replace("40.0", "41"))
+    with pytest.raises(DataError, match="41"):
+        read(tmp_path)
 
 
 @settings(max_examples=150)

@@ -8,7 +8,7 @@ import pytest
 import visiongarden as vg
 from visiongarden.backends.keras_internals import weightless
 from visiongarden.errors import UserError
-from visiongarden.inspect import Count, count
+from visiongarden.inspect import Count, count, deployed
 from visiongarden.types import FeatureSpec, LevelSpec
 
 PUBLISHED = {
@@ -125,3 +125,10 @@ def test_a_bad_size_is_refused() -> None:
     )
     with pytest.raises(UserError, match="multiples of the largest stride, 32"):
         count(model, 100)
+
+
+def test_a_normalization_without_scale_folds_into_one_bias() -> None:
+    x = inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, use_bias=False)(x)
+    outputs = keras.layers.BatchNormalization(scale=False)(x)
+    assert deployed(keras.Model(inputs, outputs)).total == 3 * 3 * 3 * 4 + 4

@@ -295,3 +295,13 @@ def test_a_tensor_beside_the_state_dict_is_no_state_dict(tmp_path, best):
     assert len(report.renamed) == 2
     kernel = keras.ops.convert_to_numpy(target.weights[0].value)
     np.testing.assert_array_equal(kernel, net.fc.weight.detach().numpy().T)
+
+
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
+def test_a_keras_file_is_not_read_in_pytorchs_layout(tmp_path, ending):
+    model = keras_net()
+    path = tmp_path / f"m{ending}"
+    model.save(path) if ending == ".keras" else model.save_weights(path)
+    with pytest.raises(UserError, match="layout is not PyTorch's"):
+        transfer(path, keras_net(), at_least=0, layout="torch")
+    transfer(path, keras_net(), at_least=1.0, layout="keras")

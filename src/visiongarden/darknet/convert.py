@@ -143,8 +143,8 @@ def export_darknet(
         traced = trace(model, image_size)
         text, header = traced.text, Header()
         arrays = parts.in_darknets_epsilon(traced)
-    write_weights(weights, header, arrays)
     atomic_write(cfg, text)
+    write_weights(weights, header, arrays)
 
 
 def import_files(

@@ -124,14 +124,33 @@ class _Writer:
 
         Most of Darknet's layers take their input from the previous section.
         """
-        place = self.places[value]
-        if place != len(self.sections) - 1:
-            if place < 0:
-                raise UserError(
-                    f"{call.path} takes the image after other layers did",
-                    rule="in Darknet only the first layer takes the image",
-                )
-            self.sections.append(_Section("route", {"layers": place}))
+        if self.place_of(call, value) != len(self.sections) - 1:
+            self.sections.append(_Section("route", {"layers": self.number_of(call, value)}))
+
+    def place_of(self, call: Call, value: int) -> int:
+        """Return the number of the section whose output is tensor `value`; -1 is the image.
+
+        Raises:
+            UserError: If the tensor is padded, which only convolutions can take.
+        """
+        if value in self.padded:
+            raise _unsupported(call, "its input is padded, which only convolutions can take")
+        return self.places[value]
+
+    def number_of(self, call: Call, value: int) -> int:
+        """Return the number of the section whose output is tensor `value`.
+
+        Raises:
+            UserError: If the tensor is the image, which sections cannot name, because -1 is the
+                previous section; or if it is padded.
+        """
+        place = self.place_of(call, value)
+        if place < 0:
+            raise UserError(
+                f"{call.path} takes the image after other layers did",
+                rule="in Darknet only the first layer takes the image",
+            )
+        return place
 
     def section_of(self, value: int) -> _Section:
         """Return the section whose output is tensor `value`."""
@@ -155,7 +174,7 @@ class _Writer:
 def _unsupported(call: Call, why: str = "") -> UserError:
     return UserError(
         f"Darknet has nothing like {type(call.layer).__name__} {call.path}" + (why and f": {why}"),
-        rule="convolutions, batch normalisation, activations, sums, concatenations, max and "
+        rule="convolutions, batch normalization, activations, sums, concatenations, max and "
         "global mean pooling, nearest upsampling, dropout, dense layers, softmax; the head of an "
         "anchor-based detector",
     )
@@ -164,8 +183,8 @@ def _unsupported(call: Call, why: str = "") -> UserError:
 def _cut(writer: _Writer, call: Call) -> None:
     value = call.inputs[0]
     # The slices after `SplitAnchors` belong to the [yolo] section.
-    if writer.places[value] >= 0 and writer.section_of(value).kind == "yolo":
-        writer.places[call.outputs[0]] = writer.places[value]
+    if writer.places.get(value, -1) >= 0 and writer.section_of(value).kind == "yolo":
+        writer.places[call.outputs[0]] = writer.place_of(call, value)
         return
     key, channels = call.arguments[-1], call.shapes[0][-1] or 0
     share = key[-1] if isinstance(key, tuple) and key[0] is Ellipsis and len(key) == 2 else None
@@ -178,7 +197,7 @@ def _cut(writer: _Writer, call: Call) -> None:
     writer.add(
         call,
         "route",
-        layers=writer.places[value],
+        layers=writer.number_of(call, value),
         groups=channels // count,
         group_id=first // count,
     )
@@ -192,6 +211,8 @@ def _pad(writer: _Writer, call: Call) -> None:
     sides = {n for pair in call.layer.padding for n in pair}
     if len(sides) != 1:
         raise _unsupported(call, "Darknet pads all sides alike")
+    if call.inputs[0] in writer.padded:
+        raise _unsupported(call, "its input is padded, which only convolutions can take")
     writer.padded[call.outputs[0]] = (call.inputs[0], sides.pop())
 
 
@@ -216,7 +237,7 @@ def _convolution(writer: _Writer, call: Call) -> None:
     else:
         padding //= dilation[0]
     if getattr(layer.activation, "__name__", "linear") != "linear":
-        raise _unsupported(call, "an activation inside the layer; put it behind as a layer")
+        raise _unsupported(call, "an activation inside the layer; add it as a layer of its own")
     depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
     channels = call.shapes[0][3]
     filters = channels * layer.depth_multiplier if depthwise else layer.filters
@@ -236,7 +257,7 @@ def _convolution(writer: _Writer, call: Call) -> None:
 
 def _norm(writer: _Writer, call: Call) -> None:
     if not (call.layer.scale and call.layer.center):
-        raise _unsupported(call, "without scale or centre")
+        raise _unsupported(call, "without scale or center")
     value = call.inputs[0]
     if writer.is_free(value, "convolutional"):
         section = writer.section_of(value)
@@ -244,7 +265,7 @@ def _norm(writer: _Writer, call: Call) -> None:
         if section.norm is None and not section.layer.use_bias:
             section.norm = call.layer
             section.options = {"batch_normalize": 1} | section.options
-            writer.places[call.outputs[0]] = writer.places[value]
+            writer.places[call.outputs[0]] = writer.place_of(call, value)
             return
     writer.after(call, value)
     writer.add(call, "batchnorm")
@@ -258,10 +279,10 @@ def _activation(writer: _Writer, call: Call) -> None:
     elif name is None:
         raise _unsupported(call)
     elif name == "linear":
-        writer.places[call.outputs[0]] = writer.places[value]
+        writer.places[call.outputs[0]] = writer.place_of(call, value)
     elif writer.is_free(value, "convolutional", "shortcut", "connected"):
         writer.section_of(value).options["activation"] = name
-        writer.places[call.outputs[0]] = writer.places[value]
+        writer.places[call.outputs[0]] = writer.place_of(call, value)
     else:
         writer.after(call, value)
         writer.add(call, "activation", activation=name)
@@ -272,16 +293,16 @@ def _sum(writer: _Writer, call: Call) -> None:
         raise _unsupported(call, "maps of different shapes")
     # [shortcut] adds the previous layer to those of `from`. Taking the most recent tensor as the
     # previous layer saves a [route] in most cases.
-    values = sorted(call.inputs, key=lambda value: writer.places[value])
+    values = sorted(call.inputs, key=lambda value: writer.number_of(call, value))
     writer.after(call, values[-1])
-    others = ",".join(str(writer.places[value]) for value in values[:-1])
+    others = ",".join(str(writer.number_of(call, value)) for value in values[:-1])
     writer.add(call, "shortcut", **{"from": others}, activation="linear")
 
 
 def _concatenate(writer: _Writer, call: Call) -> None:
     if call.layer.axis not in (-1, 3):
         raise _unsupported(call, "not along the channels")
-    writer.add(call, "route", layers=",".join(str(writer.places[v]) for v in call.inputs))
+    writer.add(call, "route", layers=",".join(str(writer.number_of(call, v)) for v in call.inputs))
 
 
 def _upsample(writer: _Writer, call: Call) -> None:
@@ -319,11 +340,11 @@ def _flat(writer: _Writer, call: Call) -> None:
     # Darknet flattens channels first. The orders agree only for maps of one cell.
     if set(call.shapes[0][1:-1]) - {1}:
         raise _unsupported(call, "Darknet flattens in another order; pool to one cell first")
-    writer.places[call.outputs[0]] = writer.places[call.inputs[0]]
+    writer.places[call.outputs[0]] = writer.place_of(call, call.inputs[0])
 
 
 def _same(writer: _Writer, call: Call) -> None:
-    writer.places[call.outputs[0]] = writer.places[call.inputs[0]]
+    writer.places[call.outputs[0]] = writer.place_of(call, call.inputs[0])
 
 
 def _dense(writer: _Writer, call: Call) -> None:
@@ -336,7 +357,7 @@ def _dense(writer: _Writer, call: Call) -> None:
         writer.sections.append(_Section("softmax", {"groups": 1}))
         writer.places[call.outputs[0]] = len(writer.sections) - 1
     elif name != "linear":
-        raise _unsupported(call, "an activation inside the layer; put it behind as a layer")
+        raise _unsupported(call, "an activation inside the layer; add it as a layer of its own")
 
 
 def _softmax(writer: _Writer, call: Call) -> None:

@@ -31,6 +31,10 @@ _VERSION = 3
 _MOST_BYTES = 4 * 2**30
 
 
+CLOCK_TICK = 20_000_000
+"""Nanoseconds by which the times of files may lag behind the clock."""
+
+
 def folder() -> Path | None:
     """Return the folder of the cache, or None if the cache is disabled."""
     said = os.environ.get("VISIONGARDEN_CACHE", "")
@@ -54,7 +58,7 @@ def load(root: Place, settings: Sequence[Any]) -> DetectionDataset | None:
         if hashlib.sha256(raw[32:]).digest() != digest:
             return None
         head = json.loads(raw[40 : 40 + head_length])
-        if head["state"] != _state([Path(name) for name in head["folders"]]):
+        if head["state"] != _state([Path(name) for name in head["folders"]])[0]:
             return None
         located = _located(root, settings)
         table = Table.from_bytes(raw[40 + head_length :], located)
@@ -68,8 +72,17 @@ def load(root: Place, settings: Sequence[Any]) -> DetectionDataset | None:
     )
 
 
-def save(root: Place, settings: Sequence[Any], found: DetectionDataset) -> DetectionDataset:
-    """Cache a split if it is large, and return it."""
+def save(
+    root: Place, settings: Sequence[Any], found: DetectionDataset, since: int
+) -> DetectionDataset:
+    """Cache a split if it is large, and return it.
+
+    Args:
+        root: Root of the dataset.
+        settings: Settings of the reader.
+        found: The split as it was read.
+        since: Time in nanoseconds at which reading began.
+    """
     if len(found) < LARGE or not isinstance(found.examples, Table):
         return found
     with suppress(OSError, RuntimeError):  # reading works without a cache, e.g. on a full disk
@@ -77,8 +90,12 @@ def save(root: Place, settings: Sequence[Any], found: DetectionDataset) -> Detec
         if file is None:
             return found
         folders = _folders(root, found)
+        state, newest = _state(folders)
+        # A file that was edited while it was read may have been read as it was before.
+        if newest >= since - CLOCK_TICK:
+            return replace(found, root=root)
         head = {
-            "state": _state(folders),
+            "state": state,
             "folders": list(map(str, folders)),
             "names": found.class_map.names,
             "ids": found.class_map.ids,
@@ -122,12 +139,12 @@ def _located(root: Place, settings: Sequence[Any]) -> Any:
     return array_record.located if settings[0] == "arrayrecord" else located_in(root)
 
 
-def _state(folders: Sequence[Path]) -> str:
-    """Return a digest of the names, lengths and times of all files in some folders."""
-    digest = hashlib.sha256()
+def _state(folders: Sequence[Path]) -> tuple[str, int]:
+    """Return a digest of names, lengths and times of all files below folders; the latest time."""
+    digest, newest = hashlib.sha256(), 0
     for folder in folders:
         if folder.is_file():
-            _add(digest, str(folder), folder.stat())
+            newest = max(newest, _add(digest, str(folder), folder.stat()))
         waiting = [str(folder)] if folder.is_dir() else []
         while waiting:
             top = waiting.pop()
@@ -137,12 +154,13 @@ def _state(folders: Sequence[Path]) -> str:
                     if entry.is_dir():
                         waiting.append(entry.path)
                     else:
-                        _add(digest, entry.name, entry.stat())
-    return digest.hexdigest()
+                        newest = max(newest, _add(digest, entry.name, entry.stat()))
+    return digest.hexdigest(), newest
 
 
-def _add(digest: Any, name: str, state: os.stat_result) -> None:
+def _add(digest: Any, name: str, state: os.stat_result) -> int:
     # Status-change time and inode detect a file replaced by one of equal size and modification
     # time.
     line = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
     digest.update(os.fsencode(name) + repr(line).encode())
+    return max(state.st_mtime_ns, state.st_ctime_ns)

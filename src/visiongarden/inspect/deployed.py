@@ -62,7 +62,7 @@ def _own(layer: keras.Layer) -> int:
     """Return the number of values that a layer itself contributes to the deployed file."""
     if isinstance(layer, keras.layers.BatchNormalization):
         # Folded into the convolution before it: of the four vectors only one remains, the bias.
-        return math.prod(layer.gamma.shape)
+        return math.prod(layer.moving_mean.shape)
     # A layer made of layers reports the weights of its sublayers, which are counted themselves.
     own = [] if list(layer._flatten_layers(include_self=False)) else layer.weights
     return sum(math.prod(weight.shape) for weight in own)

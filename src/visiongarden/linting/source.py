@@ -99,15 +99,15 @@ def _tree(path: Path, text: str) -> ast.Module:
 
 
 def _silenced(text: str) -> dict[int, set[str]]:
-    """Map each line with a `# noqa` comment to the codes it suppresses; "" suppresses all."""
+    """Map each line with a noqa comment to the codes it suppresses; "" suppresses all."""
     silent: dict[int, set[str]] = {}
-    # Tokenizing distinguishes comments from strings that contain "# noqa".
+    # Tokenizing distinguishes comments from strings that contain one.
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             comment = token.string.lstrip("# ")
             if token.type == tokenize.COMMENT and comment.startswith("noqa"):
                 codes = comment.removeprefix("noqa").lstrip(": ").replace(",", " ").split()
-                # Codes of other linters alone (`# noqa: E501`) suppress nothing here.
+                # Codes of other linters alone (E501) suppress nothing here.
                 silent[token.start[0]] = {c for c in codes if c.startswith("VG")} or (
                     set() if codes else {""}
                 )

@@ -52,7 +52,7 @@ class AnchorFreeLoss(Value):
         Returns:
             term -> scalar.
         """
-        cells = cells_of(sorted(raw), image_size)
+        cells = cells_of(raw, image_size)
         boxes, classes = ops.cast(boxes, "float32"), ops.cast(classes, "int32")
         logits = flat(raw, "classes")
         sides = flat(raw, "boxes")

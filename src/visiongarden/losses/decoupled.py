@@ -50,7 +50,7 @@ class DecoupledLoss(Value):
         Returns:
             term -> scalar.
         """
-        cells = cells_of(sorted(raw), image_size)
+        cells = cells_of(raw, image_size)
         boxes, classes = ops.cast(boxes, "float32"), ops.cast(classes, "int32")
         objectness, logits = flat(raw, "objectness"), flat(raw, "classes")
         predicted = points_to_boxes(flat(raw, "boxes"), cells.centres, cells.strides)

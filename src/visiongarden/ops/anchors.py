@@ -32,7 +32,8 @@ def cells_of(levels: Iterable[str], image_size: ImageSize) -> Cells:
     # NumPy, not keras.ops: image size and levels are known when the graph is traced, so that the
     # cells become constants of the graph.
     centres, strides = [], []
-    for level in levels:
+    # The order of `flat`, whatever the order of `levels`.
+    for level in sorted(levels, key=stride_of):
         stride = stride_of(level)
         rows, columns = image_size[0] // stride, image_size[1] // stride
         y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)

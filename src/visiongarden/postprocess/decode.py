@@ -49,7 +49,7 @@ class AnchorFreeDecode(Value):
             Boxes (batch, n, 4), xyxy in pixels of the network's input, and scores (batch, n,
             classes), 0 to 1.
         """
-        cells = cells_of(sorted(raw), image_size)
+        cells = cells_of(raw, image_size)
         sides = flat(raw, "boxes")
         sides = ops.reshape(sides, (ops.shape(sides)[0], len(cells.strides), 4, self.bins))
         boxes = distances_to_boxes(sides, cells.centres, cells.strides)
@@ -110,6 +110,6 @@ class PointDecode(Value):
             Boxes (batch, n, 4), xyxy in pixels of the network's input, and scores (batch, n,
             classes), 0 to 1.
         """
-        cells = cells_of(sorted(raw), image_size)
+        cells = cells_of(raw, image_size)
         boxes = points_to_boxes(flat(raw, "boxes"), cells.centres, cells.strides)
         return boxes, ops.sigmoid(flat(raw, "objectness")) * ops.sigmoid(flat(raw, "classes"))

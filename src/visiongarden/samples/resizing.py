@@ -60,7 +60,7 @@ def resize(image: np.ndarray, size: ImageSize, quick: bool = False) -> np.ndarra
     if image.shape[:2] == tuple(size):
         return image
     least = 0.5 if quick else 1.0
-    smaller = size[0] < least * image.shape[0]
+    smaller = size[0] < least * image.shape[0] or size[1] < least * image.shape[1]
     how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=how), np.uint8)
 

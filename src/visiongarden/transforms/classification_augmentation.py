@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, field_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, field_validator, model_validator
 
 from visiongarden.config import Value
 from visiongarden.errors import ConfigError
@@ -44,6 +44,16 @@ class ClassificationAugmentation(Value):
     mixup: NonNegativeFloat = 0.2
     cutmix: NonNegativeFloat = 1.0
     multi_scale: MultiScale = 0.0
+
+    @model_validator(mode="after")
+    def _mixes_somehow(self) -> Self:
+        if self.mix and not self.mixup and not self.cutmix:
+            raise ConfigError(
+                f"mix is {self.mix}, but mixup and cutmix are 0",
+                rule="an image is mixed by mix-up or by CutMix",
+                fix="mix=0, or mixup=0.2",
+            )
+        return self
 
     @field_validator("area", "ratio")
     @classmethod

@@ -116,11 +116,19 @@ def read(
     return DetectionDataset(class_map, tuple(examples), split, path, faults.dropped)
 
 
+def _pixels(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
 def _same_size(file: Place, rows: list[Row], size: ImageSize, faults: Faults) -> bool:
     for number, row in rows:
         said = [row.get("height") or str(size[0]), row.get("width") or str(size[1])]
-        if said != [str(size[0]), str(size[1])]:
-            swapped = said == [str(size[1]), str(size[0])]
+        stated = tuple(map(_pixels, said))
+        if stated != tuple(size):
+            swapped = stated == tuple(size[::-1])
             faults.add(
                 f"{file}:{number}", wrong_size(size[::-1] if swapped else said, size), "size"
             )

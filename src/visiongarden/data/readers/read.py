@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -78,9 +79,10 @@ def read(
     known = cache.load(root, settings)
     if known is not None:
         return known
+    since = time.time_ns()
     found, faults = gather(root, format, split, names, invalid_boxes, one_based)
     _refuse_faults(faults, found, split)
-    return cache.save(root, settings, found)
+    return cache.save(root, settings, found, since)
 
 
 def read_folders(

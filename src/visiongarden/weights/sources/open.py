@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from visiongarden.errors import UserError
+from visiongarden.errors import UserError, option
 from visiongarden.weights.live import named_weights
 from visiongarden.weights.sources.keras_files import open_keras, open_weights_h5
 from visiongarden.weights.sources.safetensors_file import open_safetensors
@@ -44,7 +44,14 @@ def open_source(source: Any, layout: str = "auto") -> Iterator[Source]:
         raise UserError(f"unknown layout {layout!r}", rule=f"one of {', '.join(LAYOUTS)}")
     if isinstance(source, (str, Path)):
         path = Path(source)
-        with _reader(path)(path, layout) as opened:
+        reader = _reader(path)
+        if layout == "torch" and reader in (open_keras, open_weights_h5):
+            raise UserError(
+                f"{path} is a Keras file, whose layout is not PyTorch's",
+                rule="layout: keras or auto",
+                fix=option("layout", "auto"),
+            )
+        with reader(path, layout) as opened:
             yield opened
     elif isinstance(source, Mapping):
         yield _from_mapping(source, layout)
