@@ -73,10 +73,10 @@ class SeparableResidual(Composite):
 
 @register
 class SeparableCSP(CrossStage):
-    """`CSP` block with separable residual units, as in YOLOX-Nano (section 3, "depth wise
-    convolution").
+    """`CSP` block with separable residual units, as in YOLOX-Nano.
 
-    Input: (batch, height, width, channels). Output: (batch, height, width, filters).
+    YOLOX, section 3, "depth wise convolution". Input: (batch, height, width, channels). Output:
+    (batch, height, width, filters).
 
     Args:
         filters: number of output channels.

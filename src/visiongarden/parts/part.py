@@ -63,8 +63,9 @@ class Part(Typed):
         return keras.Model(takes, outputs, name=self.role)
 
     def shapes(self, inputs: FeatureSpec = IMAGE, image_size: ImageSize | None = None) -> Any:
-        """Return the shapes of the outputs of `wire`, without creating a weight; the batch size is
-        None.
+        """Return the shapes of the outputs of `wire`, without creating a weight.
+
+        The batch size is None.
 
         Args:
             inputs: levels, channels and strides of the inputs.
