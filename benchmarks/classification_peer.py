@@ -40,7 +40,7 @@ def ours(args):
             "training": {
                 "epochs": args.epochs,
                 "batch_size": args.batch_size,
-                "judge_every": 2,
+                "validate_every": 2,
                 "seed": args.seed,
                 "tensorboard": False,
             },
@@ -94,8 +94,8 @@ def plain(args, augmented):
         )
         model.fit(train_set, validation_data=val, epochs=args.epochs, callbacks=[keep], verbose=2)
         model.load_weights(best)
-    truth = np.concatenate([np.asarray(labels) for _, labels in test])
-    return accuracy_score(truth, model.predict(test, verbose=0).argmax(axis=1))
+    ground_truth = np.concatenate([np.asarray(labels) for _, labels in test])
+    return accuracy_score(ground_truth, model.predict(test, verbose=0).argmax(axis=1))
 
 
 RUNS = {

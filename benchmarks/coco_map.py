@@ -32,7 +32,7 @@ def make(images, detections, classes, seed=0):
         found = np.where(wrong, random.integers(0, classes, detections), labels[chosen])
         scores = random.permutation(detections * 7)[:detections] / (detections * 7)
         order = np.argsort(-scores)
-        truth = Example(
+        ground_truth = Example(
             boxes.astype(np.float32), labels.astype(np.int32), size=(640, 640), image_id=number,
             crowd=random.random(count) < 0.03,
         )  # fmt: skip
@@ -43,7 +43,7 @@ def make(images, detections, classes, seed=0):
                     scores[order].astype(np.float32),
                     found[order].astype(np.int32),
                 ),
-                truth,
+                ground_truth,
             )
         )
     return rows
@@ -54,8 +54,8 @@ def ours(rows, class_map):
     from visiongarden.metrics import CocoMeanAveragePrecision
 
     metric = CocoMeanAveragePrecision(class_map)
-    for found, truth in rows:
-        metric.update(found, truth)
+    for found, ground_truth in rows:
+        metric.update(found, ground_truth)
     return list(metric.result().values())
 
 
@@ -64,12 +64,15 @@ def theirs(rows, class_map):
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    truths, results = [], []
-    for number, (found, truth) in enumerate(rows):
-        for box, label, crowd in zip(truth.boxes, truth.classes, truth.crowd, strict=True):
+    ground_truths, results = [], []
+    for number, (found, ground_truth) in enumerate(rows):
+        for box, label, crowd in zip(
+            ground_truth.boxes, ground_truth.classes, ground_truth.crowd, strict=True
+        ):
             x1, y1, x2, y2 = box.astype(np.float64).tolist()
-            truths.append(
-                {"id": len(truths) + 1, "image_id": number + 1, "category_id": int(label) + 1,
+            ground_truths.append(
+                {"id": len(ground_truths) + 1, "image_id": number + 1,
+                 "category_id": int(label) + 1,
                  "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1),
                  "iscrowd": int(crowd)}
             )  # fmt: skip
@@ -87,15 +90,15 @@ def theirs(rows, class_map):
                 axis=1,
             )
         )
-    truth = COCO()
-    truth.dataset = {
+    ground_truth = COCO()
+    ground_truth.dataset = {
         "images": [{"id": i + 1, "height": 640, "width": 640} for i in range(len(rows))],
-        "annotations": truths,
+        "annotations": ground_truths,
         "categories": [{"id": i + 1, "name": n} for i, n in enumerate(class_map.names)],
     }
     with contextlib.redirect_stdout(io.StringIO()):
-        truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes(np.concatenate(results)), "bbox")
+        ground_truth.createIndex()
+        evaluation = COCOeval(ground_truth, ground_truth.loadRes(np.concatenate(results)), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -115,23 +118,23 @@ def main():
     class_map = ClassMap(tuple(map(str, range(given.classes))))
     rows = make(given.images, given.detections, given.classes)
     seconds = {"ours": [], "pycocotools": []}
-    figures = {}
+    metrics = {}
     for _ in range(given.rounds):
-        for name, judge in (("ours", ours), ("pycocotools", theirs)):
+        for name, validate in (("ours", ours), ("pycocotools", theirs)):
             begun = time.process_time()
-            figures[name] = judge(rows, class_map)
+            metrics[name] = validate(rows, class_map)
             seconds[name].append(time.process_time() - begun)
     middle = {name: statistics.median(values) for name, values in seconds.items()}
     ratio = middle["pycocotools"] / middle["ours"]
-    apart = float(np.nanmax(np.abs(np.array(figures["ours"]) - figures["pycocotools"])))
+    apart = float(np.nanmax(np.abs(np.array(metrics["ours"]) - metrics["pycocotools"])))
     print(
         f"### COCO figures of {given.images} images, {given.detections} detections each, "
         f"{given.classes} classes, {machine()}\n\n"
         "| | seconds of the processor | AP |\n|---|---|---|\n"
-        + "".join(f"| {n} | {middle[n]:.2f} | {figures[n][0]:.6f} |\n" for n in middle)
+        + "".join(f"| {n} | {middle[n]:.2f} | {metrics[n][0]:.6f} |\n" for n in middle)
         + f"\nratio {ratio:.1f}, largest difference of the twelve figures {apart:.1e}"
     )
-    keep("coco_map", {"seconds": seconds, "figures": figures, "ratio": ratio, "apart": apart})
+    keep("coco_map", {"seconds": seconds, "figures": metrics, "ratio": ratio, "apart": apart})
 
 
 if __name__ == "__main__":

@@ -32,10 +32,10 @@ def write_yolo(folder, splits):
             shutil.copy(example.path, folder / "images" / split / (name + example.path.suffix))
             height, width = example.size
             boxes = example.boxes / np.array([width, height, width, height])
-            centre, side = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+            center, side = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
             lines = [
                 f"{kind} {c[0]:.6f} {c[1]:.6f} {s[0]:.6f} {s[1]:.6f}"
-                for kind, c, s in zip(example.classes, centre, side, strict=True)
+                for kind, c, s in zip(example.classes, center, side, strict=True)
             ]
             (folder / "labels" / split / f"{name}.txt").write_text("\n".join(lines))
     names = list(next(iter(splits.values())).class_map.names)
@@ -48,7 +48,7 @@ def write_yolo(folder, splits):
     return file
 
 
-def judged(dataset, rows):
+def validated(dataset, rows):
     """COCO figures of (image, x1, y1, x2, y2, score, class) rows."""
     from visiongarden.metrics import CocoMeanAveragePrecision
     from visiongarden.types import Detections
@@ -69,7 +69,7 @@ def ours(case, splits, options, seed, folder):
         "--format", case.format, "--invalid-boxes", "drop", "--output", str(folder),
         f"model.image_size={case.size}", f"training.epochs={case.epochs}",
         f"training.batch_size={case.batch}", f"training.seed={seed}", f"data.val={case.val}",
-        f"training.judge_every={max(case.epochs // 60, 1)}",
+        f"training.validate_every={max(case.epochs // 60, 1)}",
         *([] if options.head is None else [f"model.head.type={options.head}"]), *options.override,
     ]  # fmt: skip
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -77,18 +77,18 @@ def ours(case, splits, options, seed, folder):
     import visiongarden as vg
     from visiongarden.evaluation import evaluate
 
-    def figures(dataset):
-        return evaluate(vg.load(folder / "best.keras"), dataset).figures
+    def metrics(dataset):
+        return evaluate(vg.load(folder / "best.keras"), dataset).metrics
 
-    return metrics(case, splits[case.test], figures, seconds)
+    return metrics(case, splits[case.test], metrics, seconds)
 
 
-def metrics(case, dataset, figures, seconds):
+def metrics(case, dataset, metrics, seconds):
     """AP and AP50 of all boxes and, where the case leaves small ones out, AP50 of the others."""
-    of_all = figures(dataset)
+    of_all = metrics(dataset)
     row = {"AP": of_all["AP"], "AP50": of_all["AP50"], "seconds": seconds}
     if case.min_side:
-        large = figures(small_as_crowd(dataset, case.size, case.min_side))
+        large = metrics(small_as_crowd(dataset, case.size, case.min_side))
         row["AP50 large"] = large["AP50"]
     return row
 
@@ -104,7 +104,7 @@ def peer(case, splits, options, seed, folder):
     with np.load(folder / "found.npz") as answer:
         print("the peer's own figures", answer["own"].round(4))
         rows, seconds = answer["rows"], float(answer["seconds"])
-    return metrics(case, splits[case.test], lambda dataset: judged(dataset, rows), seconds)
+    return metrics(case, splits[case.test], lambda dataset: validated(dataset, rows), seconds)
 
 
 def case_of(options):

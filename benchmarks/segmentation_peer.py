@@ -7,7 +7,7 @@ exist, 400 scenes of 128 × 128 pixels are drawn into it. Both train from scratc
 at the same size, for the same epochs and batch size, and the weights of the last epoch are judged
 on the split "val" at the images' own size, by Keras's own MeanIoU. `ours` is the recipe as it is
 without a word about model or training; `plain` is the U-Net of its paper's figure 1, a quarter as
-wide, with batch normalisation and Adam's default rate; `plain-flip` mirrors half of its images.
+wide, with batch normalization and Adam's default rate; `plain-flip` mirrors half of its images.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def ours(args):
             "training": {
                 "epochs": args.epochs,
                 "batch_size": args.batch_size,
-                "judge_every": args.epochs,
+                "validate_every": args.epochs,
                 "seed": args.seed,
                 "tensorboard": False,
             },
@@ -64,8 +64,8 @@ def plain(args, flip):
         turned = np.random.default_rng((args.seed, epoch)).random(len(images)) < (flip / 2)
         turned = turned[:, None, None]
         now = np.where(turned[..., None], images[:, :, ::-1], images)
-        truth = np.where(turned, masks[:, :, ::-1], masks)
-        model.fit(now, truth, batch_size=args.batch_size, verbose=2)
+        ground_truth = np.where(turned, masks[:, :, ::-1], masks)
+        model.fit(now, ground_truth, batch_size=args.batch_size, verbose=2)
     logits = model.predict(arrays(val, args.image_size)[0], args.batch_size, verbose=0)
     scores = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
     found = []

@@ -12,7 +12,7 @@ from visiongarden.inspect import show
 def main() -> None:
     with weightless():
         model = vg.Detector(
-            vg.backbones.CSPDarknet(depth=1.0, width=1.25, most=512),
+            vg.backbones.CSPDarknet(depth=1.0, width=1.25, max_channels=512),
             vg.decoders.PathAggregation(depth=1.0),
             vg.heads.AnchorFree(num_classes=80),
         )

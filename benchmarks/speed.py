@@ -7,7 +7,7 @@ from benchmarks.harness import PEER, Contender, compare, keep, machine, table
 
 NATIVE = "torch-native"
 LETTERS = {(0.33, 0.25, 1024): "n", (0.33, 0.5, 1024): "s", (0.67, 0.75, 768): "m"}
-"""The peer's name of a size, by depth, width and most channels."""
+"""The peer's name of a size, by depth, width and max channels."""
 
 
 def contenders(options, compiled, peer_python):
@@ -29,7 +29,7 @@ def contenders(options, compiled, peer_python):
         found.pop()
     if not compiled:
         found.pop(1)  # minutes of a C++ compiler
-    letter = LETTERS.get((options["depth"], options["width"], options["most"]))
+    letter = LETTERS.get((options["depth"], options["width"], options["max_channels"]))
     if options["mode"] == "graph" or letter is None:
         return found
     if Path(peer_python).is_file():
@@ -50,7 +50,7 @@ def main():
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--depth", type=float, default=0.33)
-    parser.add_argument("--most", type=int, default=1024, help="channels before the width")
+    parser.add_argument("--max_channels", type=int, default=1024, help="channels before the width")
     parser.add_argument("--dtype", default=None)
     parser.add_argument("--together", action="store_true", help="prepare all at once")
     parser.add_argument("--compiled", action="store_true", help="PyTorch's compiler too")

@@ -59,7 +59,7 @@ def main() -> None:
             "np.load .npy": lambda: np.load(folder / "m.npy"),
             "np.load .npz": lambda: load_all(folder / "m.npz"),
             "transfer": lambda: transfer(
-                folder / "m.keras", target, at_least=1.0, class_rows="position"
+                folder / "m.keras", target, min_coverage=1.0, class_rows="position"
             ),
         }
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in actions}

@@ -53,9 +53,9 @@ def test_public_names():
 
 
 def test_every_room_says_what_it_is():
-    for room in pkgutil.iter_modules(vg.__path__):
-        if room.name != "__main__":
-            assert importlib.import_module(f"visiongarden.{room.name}").__doc__
+    for capacity in pkgutil.iter_modules(vg.__path__):
+        if capacity.name != "__main__":
+            assert importlib.import_module(f"visiongarden.{capacity.name}").__doc__
 
 
 def test_nothing_private_is_in_the_texts():

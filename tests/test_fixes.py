@@ -264,14 +264,14 @@ def test_names_that_are_near_are_valid_ones():
 
 
 def test_options_are_named_as_the_user_writes_them():
-    assert option("at_least", 0.5) == "at_least=0.5"
+    assert option("min_coverage", 0.5) == "min_coverage=0.5"
     assert option("class_names", "model") == "class_names='model'"
     assert option("resume") == "resume"
     with on_command_line():
-        assert option("at_least", 0.5) == "--at-least 0.5"
+        assert option("min_coverage", 0.5) == "--min-coverage 0.5"
         assert option("output", "my runs/a") == "--output 'my runs/a'"
         assert option("resume", True) == "--resume"
-    assert option("at_least") == "at_least"
+    assert option("min_coverage") == "min_coverage"
 
 
 def test_library_errors_do_not_name_options_to_users_of_python():
@@ -312,7 +312,7 @@ def test_a_share_that_is_too_high_names_one_that_works():
 
     with pytest.raises(UserError) as error, on_command_line():
         transfer(source, target)
-    assert re.fullmatch(r"--at-least 0\.\d+", error.value.fix)
+    assert re.fullmatch(r"--min-coverage 0\.\d+", error.value.fix)
 
 
 def test_a_rename_that_is_proposed_works():

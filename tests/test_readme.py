@@ -69,7 +69,7 @@ def test_the_code_of_the_pages_passes_every_check(project):
 
 @pytest.mark.slow
 def test_the_tests_of_the_page_about_checks_pass(project):
-    (project / "test_blocks.py").write_text(block(CHECK, "assert_sound(GatedUnit"))
+    (project / "test_blocks.py").write_text(block(CHECK, "assert_valid(GatedUnit"))
     done = run(project, "-m", "pytest", "-p", "visiongarden.testing.plugin", "test_blocks.py")
     assert done.returncode == 0, done.stderr + done.stdout
     assert "2 passed" in done.stdout

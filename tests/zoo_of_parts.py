@@ -300,7 +300,7 @@ class PointLoss:
     def __call__(self, raw, boxes, classes, image_size):
         cells = cells_of(sorted(raw), image_size)
         logits, sides = flat(raw, "classes"), flat(raw, "boxes")
-        centers = ops.cast(cells.centres, "float32")
+        centers = ops.cast(cells.centers, "float32")
         strides = ops.cast(ops.reshape(cells.strides, (-1, 1)), "float32")
         box = ops.cast(boxes[:, :1], "float32")
         there = ops.cast(classes[:, :1] >= 0, "float32")
@@ -322,7 +322,7 @@ class PointDecode:
 
     def __call__(self, raw, image_size):
         cells = cells_of(sorted(raw), image_size)
-        centers = ops.cast(cells.centres, "float32")
+        centers = ops.cast(cells.centers, "float32")
         strides = ops.cast(ops.reshape(cells.strides, (-1, 1)), "float32")
         sides = ops.exp(flat(raw, "boxes")) * strides
         boxes = ops.concatenate([centers - sides[..., :2], centers + sides[..., 2:]], axis=-1)

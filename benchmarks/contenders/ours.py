@@ -13,7 +13,9 @@ def detector(options):
 
     depth, width = options.get("depth", 0.33), options.get("width", 0.25)
     return vg.Detector(
-        vg.backbones.CSPDarknet(depth=depth, width=width, most=options.get("most", 1024)),
+        vg.backbones.CSPDarknet(
+            depth=depth, width=width, max_channels=options.get("max_channels", 1024)
+        ),
         vg.decoders.PathAggregation(depth=depth),
         vg.heads.AnchorFree(num_classes=options.get("classes", 80)),
         image_size=options["size"],
@@ -42,7 +44,7 @@ def compiled(model, loss, eager=False, jit=None):
     from visiongarden.training.trainer import Trainer
 
     trainer = Trainer(model, loss, model.image_size)
-    plain = Training(optimizer="sgd", average=None, clip_norm=None)
+    plain = Training(optimizer="sgd", ema_decay=None, clip_norm=None)
     jit = keras.backend.backend() == "jax" and not eager if jit is None else jit
     trainer.compile(make_optimizer(plain, 1000), jit_compile=jit, run_eagerly=eager)
     return trainer

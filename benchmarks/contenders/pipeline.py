@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.contenders.worker import each, serve
 
-GREY = 114
+GRAY = 114
 
 
 def prepare(options):
@@ -58,7 +58,7 @@ def plain(options):
         return found
 
     def step():
-        canvas = np.full((2 * size, 2 * size, 3), GREY, np.uint8)
+        canvas = np.full((2 * size, 2 * size, 3), GRAY, np.uint8)
         x, y = random.integers(size // 2, 3 * size // 2, 2)
         boxes = []
         for cell, index in enumerate(random.integers(0, len(dataset), 4)):
@@ -74,16 +74,16 @@ def plain(options):
         matrix = np.array(
             [[scale, 0, shift[0] - scale * size], [0, scale, shift[1] - scale * size]]
         )
-        picture = cv2.warpAffine(canvas, matrix, (size, size), borderValue=(GREY,) * 3)
+        picture = cv2.warpAffine(canvas, matrix, (size, size), borderValue=(GRAY,) * 3)
         found = np.concatenate(boxes) * scale + np.tile(matrix[:, 2], 2)
         np.clip(found, 0, size)
-        picture = colours(picture, random)
+        picture = colors(picture, random)
         return np.ascontiguousarray(picture[:, ::-1] if random.random() < 0.5 else picture)
 
     return step
 
 
-def colours(picture, random):
+def colors(picture, random):
     """Hue, saturation and value by table."""
     gains = random.uniform(-1, 1, 3) * (0.015, 0.7, 0.4) + 1
     h, s, v = cv2.split(cv2.cvtColor(picture, cv2.COLOR_BGR2HSV))

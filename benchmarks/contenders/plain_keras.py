@@ -4,7 +4,7 @@ Written from the same table as our parts, like `torch_native`; saved and opened 
 """
 
 
-def build(depth, width, classes, size, most=1024, bins=16):
+def build(depth, width, classes, size, max_channels=1024, bins=16):
     """The functional model; returns level by level boxes, then classes."""
     from keras import Input, Model, layers
 
@@ -28,7 +28,7 @@ def build(depth, width, classes, size, most=1024, bins=16):
         return layers.Concatenate()([x, y])
 
     def scaled(channels):
-        return max(8, -(-int(min(channels, most) * width) // 8) * 8)
+        return max(8, -(-int(min(channels, max_channels) * width) // 8) * 8)
 
     def repeats(number):
         return max(round(number * depth), 1)

@@ -10,7 +10,7 @@ from benchmarks.contenders.ours import batch
 from benchmarks.contenders.worker import each, serve
 
 
-def build(depth, width, classes, most=1024, bins=16):
+def build(depth, width, classes, max_channels=1024, bins=16):
     """The module; returns level by level (boxes, classes)."""
     import torch
     from torch import nn
@@ -63,7 +63,7 @@ def build(depth, width, classes, most=1024, bins=16):
         )
 
     def scaled(channels):
-        return max(8, -(-int(min(channels, most) * width) // 8) * 8)
+        return max(8, -(-int(min(channels, max_channels) * width) // 8) * 8)
 
     def repeats(number):
         return max(round(number * depth), 1)
@@ -115,7 +115,7 @@ def detection_loss(raw, boxes, classes, size, bins=16):
     import torch
     import torch.nn.functional as F  # noqa: N812
 
-    strides, centres = [], []
+    strides, centers = [], []
     for level, _ in raw:
         height, width = level.shape[-2:]
         y, x = torch.meshgrid(
@@ -124,17 +124,17 @@ def detection_loss(raw, boxes, classes, size, bins=16):
             indexing="ij",
         )
         stride = size / height
-        centres.append(torch.stack([x, y], -1).reshape(-1, 2) * stride)
+        centers.append(torch.stack([x, y], -1).reshape(-1, 2) * stride)
         strides.append(torch.full((height * width, 1), stride, device=boxes.device))
-    centres, strides = torch.cat(centres), torch.cat(strides)
+    centers, strides = torch.cat(centers), torch.cat(strides)
     sides = torch.cat([b.flatten(2) for b, _ in raw], 2).transpose(1, 2).float()
     logits = torch.cat([c.flatten(2) for _, c in raw], 2).transpose(1, 2).float()
     sides = sides.unflatten(-1, (4, bins))
     steps = torch.arange(bins, device=boxes.device, dtype=torch.float32)
     distances = sides.softmax(-1) @ steps * strides
-    predicted = torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], -1)
+    predicted = torch.cat([centers - distances[..., :2], centers + distances[..., 2:]], -1)
     with torch.no_grad():
-        owner, quality = assigned(logits.sigmoid(), predicted, centres, strides, boxes, classes)
+        owner, quality = assigned(logits.sigmoid(), predicted, centers, strides, boxes, classes)
         total = quality.sum().clamp(min=1)
         mine = boxes.gather(1, owner[..., None].expand(-1, -1, 4))
         kinds = classes.long().gather(1, owner).clamp(0)
@@ -143,7 +143,7 @@ def detection_loss(raw, boxes, classes, size, bins=16):
     entropy = F.binary_cross_entropy_with_logits(logits, hot, reduction="sum")
     taken = quality > 0
     weight, wanted = quality[taken], mine[taken]
-    spot, stride = centres.expand_as(mine[..., :2])[taken], strides.expand(*taken.shape, 1)[taken]
+    spot, stride = centers.expand_as(mine[..., :2])[taken], strides.expand(*taken.shape, 1)[taken]
     overlap = 1 - complete_iou(predicted[taken], wanted)
     ends = torch.cat([spot - wanted[:, :2], wanted[:, 2:] - spot], -1) / stride
     ends = ends.clamp(0, bins - 1 - 0.01)
@@ -157,7 +157,7 @@ def detection_loss(raw, boxes, classes, size, bins=16):
     return sum(terms) / total
 
 
-def assigned(scores, predicted, centres, strides, boxes, classes, top=10):
+def assigned(scores, predicted, centers, strides, boxes, classes, top=10):
     """Task-aligned assignment: the box of each cell, (batch, n), and its quality."""
     import torch
 
@@ -170,7 +170,7 @@ def assigned(scores, predicted, centres, strides, boxes, classes, top=10):
     likely = scores.gather(2, kinds).transpose(1, 2)
     middle = (boxes[..., :2] + boxes[..., 2:]) / 2
     half = ((boxes[..., 2:] - boxes[..., :2]) / 2).clamp(min=float(strides[0, 0]) / 2)
-    inside = ((centres - middle[:, :, None]).abs() <= half[:, :, None]).all(-1)
+    inside = ((centers - middle[:, :, None]).abs() <= half[:, :, None]).all(-1)
     inside &= (classes >= 0)[..., None]
     aligned = likely.sqrt() * overlap.clamp(1e-3) ** 6 * inside
     least = aligned.topk(min(top, aligned.shape[-1]), -1)[0][..., -1:]
@@ -208,7 +208,7 @@ def prepare(options):
         options.get("depth", 0.33),
         options.get("width", 0.25),
         options.get("classes", 80),
-        options.get("most", 1024),
+        options.get("max_channels", 1024),
     )
     model = model.to(device, memory_format=torch.channels_last)
     parameters = sum(p.numel() for p in model.parameters())

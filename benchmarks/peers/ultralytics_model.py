@@ -41,9 +41,9 @@ def prepare(options):
 
         return each(infer), facts
     count, objects = boxes.shape[:2]
-    centres, sides = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
+    centers, sides = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
     targets = {
-        "bboxes": np.concatenate([centres, sides], -1).reshape(-1, 4) / options["size"],
+        "bboxes": np.concatenate([centers, sides], -1).reshape(-1, 4) / options["size"],
         "cls": classes.reshape(-1, 1).astype(np.float32),
         "batch_idx": np.repeat(np.arange(count), objects).astype(np.float32),
     }

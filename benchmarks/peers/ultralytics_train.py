@@ -33,7 +33,7 @@ def main():
     )
     seconds = time.perf_counter() - begun
     best = YOLO(Path(options["folder"]) / "run" / "weights" / "best.pt")
-    figures = best.val(
+    metrics = best.val(
         data=options["data"],
         split=options["split"],
         imgsz=options["size"],
@@ -56,7 +56,7 @@ def main():
         options["output"],
         rows=np.array(rows, np.float64).reshape(-1, 7),
         seconds=seconds,
-        own=np.array([figures.box.map, figures.box.map50]),
+        own=np.array([metrics.box.map, metrics.box.map50]),
     )
 
 

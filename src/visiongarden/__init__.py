@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from visiongarden.backends.garbage import uncollected
+from visiongarden.backends.garbage import gc_paused
 
 if TYPE_CHECKING:
     from visiongarden import (
@@ -132,7 +132,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'visiongarden' has no attribute {name!r}")
     # Pausing the garbage collector saves a fifth to a quarter of a backend's import time.
-    with uncollected():
+    with gc_paused():
         home = importlib.import_module(f"visiongarden.{_HOME.get(name, name)}")
     value = getattr(home, name) if name in _HOME else home
     # As a global, the name is found without this function from now on.

@@ -161,7 +161,7 @@ def on_command_line() -> Iterator[None]:
 
 
 def option(name: str, value: Any = None) -> str:
-    """Return an argument as the user writes it: `at_least=0.8` or `--at-least 0.8`.
+    """Return an argument as the user writes it: `min_coverage=0.8` or `--min-coverage 0.8`.
 
     Args:
         name: name of the argument in Python; the option of the command line has hyphens.

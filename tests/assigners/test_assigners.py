@@ -88,16 +88,16 @@ def taken(boxes, classes, **options):
 
 @pytest.mark.backends
 def test_anchor_iou_takes_the_cell_of_the_centre():
-    # Centre (12, 20) -> column 1, row 2 of p3, anchor 0: ((2 * 4) + 1) * 2 = 18.
-    assert taken([[8, 16, 16, 24]], [0], neighbours=False, threshold=0.6) == [[18]]
+    # Center (12, 20) -> column 1, row 2 of p3, anchor 0: ((2 * 4) + 1) * 2 = 18.
+    assert taken([[8, 16, 16, 24]], [0], neighbors=False, threshold=0.6) == [[18]]
     # The shapes overlap by 1/2: a lower threshold takes the second anchor too.
-    assert taken([[8, 16, 16, 24]], [0], neighbours=False, threshold=0.5) == [[18, 19]]
+    assert taken([[8, 16, 16, 24]], [0], neighbors=False, threshold=0.5) == [[18, 19]]
     # Padding takes nothing; a box of p4's size goes there: 32 predictions come before it.
-    assert taken([[0, 0, 0, 0], [0, 0, 30, 30]], [-1, 1], neighbours=False) == [[], [32]]
+    assert taken([[0, 0, 0, 0], [0, 0, 30, 30]], [-1, 1], neighbors=False) == [[], [32]]
 
 
 def test_neighbours_are_the_nearer_ones_inside_the_map():
-    # Centre (10, 18): nearer to the left and the upper cell.
+    # Center (10, 18): nearer to the left and the upper cell.
     assert taken([[6, 14, 14, 22]], [0], threshold=0.6) == [[10, 16, 18]]
-    # Centre (3, 3): both would lie outside.
+    # Center (3, 3): both would lie outside.
     assert taken([[0, 0, 6, 6]], [0], threshold=0.55) == [[0]]

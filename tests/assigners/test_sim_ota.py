@@ -45,7 +45,7 @@ def by_the_paper(boxes, classes, predicted, logits, objectness):
         x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
         near = {}
         for cell in range(N):
-            (cx, cy), stride = CELLS.centres[cell], CELLS.strides[cell]
+            (cx, cy), stride = CELLS.centers[cell], CELLS.strides[cell]
             if abs(cx - x) < 2.5 * stride and abs(cy - y) < 2.5 * stride:
                 iou = overlap(box, predicted[cell])
                 p = torch.sigmoid(torch.tensor(logits[cell])) * torch.sigmoid(
@@ -96,7 +96,7 @@ def test_as_many_cells_as_the_overlaps_add_up_to():
     assert taken.sum() == 10
     np.testing.assert_allclose(quality[taken > 0], 1, atol=1e-5)
     # Of equal overlap are the first ones, whose objectness is the highest.
-    away = np.abs(CELLS.centres - 32).max(axis=1) < 2.5 * CELLS.strides
+    away = np.abs(CELLS.centers - 32).max(axis=1) < 2.5 * CELLS.strides
     assert np.flatnonzero(taken).tolist() == np.flatnonzero(away)[:10].tolist()
 
 
@@ -130,17 +130,17 @@ def raw(boxes, objectness, classes):
 
 @pytest.mark.backends
 def test_the_loss_by_hand():
-    """One box of p3's cell (3, 3), 16 × 16; every cell of p3 predicts 8 × 8 around its centre."""
+    """One box of p3's cell (3, 3), 16 × 16; every cell of p3 predicts 8 × 8 around its center."""
     head = heads.Decoupled(num_classes=2)
     maps = raw([0.5, 0.5, 0, 0], [-2.0], [1.0, -1.0])
     terms = head.loss()(maps, np.array([[[20, 20, 36, 36]]]), np.array([[0]]), SIZE)
     # Cells inside the box overlap it by 64 / 256, p4's by 256 / (2 * 256 - shared).
     sides = np.concatenate([np.full(64, 8.0), np.full(16, 16.0)])
     predicted = np.concatenate(
-        [CELLS.centres - sides[:, None] / 2, CELLS.centres + sides[:, None] / 2], axis=1
+        [CELLS.centers - sides[:, None] / 2, CELLS.centers + sides[:, None] / 2], axis=1
     )
     ious = np.array([overlap([20, 20, 36, 36], box) for box in predicted])
-    near = np.abs(CELLS.centres - 28).max(axis=1) < 2.5 * CELLS.strides
+    near = np.abs(CELLS.centers - 28).max(axis=1) < 2.5 * CELLS.strides
     count = max(1, int(np.sort(ious[near])[::-1][:10].sum()))
     taken = np.argsort(-np.where(near, ious, -1), kind="stable")[:count]
     entropy = torch.nn.functional.binary_cross_entropy_with_logits

@@ -9,7 +9,7 @@ from visiongarden.errors import UserError
 
 
 def conv(kernel, inputs, outputs):
-    """Trainable weights of one ConvNormAct: kernel, and scale and shift of the normalisation."""
+    """Trainable weights of one ConvNormAct: kernel, and scale and shift of the normalization."""
     return kernel * kernel * inputs * outputs + 2 * outputs
 
 

@@ -61,13 +61,13 @@ title: A network of one stage
 authors: [A. Person]
 year: 2026
 task: detection
-licence: {code: MIT, weights: none}
+license: {code: MIT, weights: none}
 image_size: 64
 params: 928
 macs: 3538944
 stages:
   stem: {output: [64, 64, 32], params: 928}
-sources: {licence: README, params: table 1, macs: table 1, stages: table 1}
+sources: {license: README, params: table 1, macs: table 1, stages: table 1}
 """
 
 
@@ -202,12 +202,12 @@ def test_sizes_share_fields(tmp_path):
         ({"params": 0}, "params"),
         ({"sizes": [1]}, "sizes"),
         ({"sizes": {"a": 1}}, "a has no fields"),
-        ({"sources": {"params": "here"}}, "licence, macs, stages"),
-        ({"sources": {"speed": "here"}}, "licence"),
+        ({"sources": {"params": "here"}}, "license, macs, stages"),
+        ({"sources": {"speed": "here"}}, "license"),
         ({"image_size": 10**9}, "image_size"),
         ({"stages": {"net/stem": {"output": [64] * 9}}}, "output"),
         ({"model": {"backbone": "os:system", "decoder": "FPN", "head": "AnchorFree"}}, "os:system"),
-        ({"trained": {"training": {"optimiser": "sgd"}}}, "optimiser"),
+        ({"trained": {"training": {"optimizer": "sgd"}}}, "optimizer"),
     ],
 )
 def test_faults_are_named(tmp_path, changes, message):
@@ -336,13 +336,13 @@ title: Deep residual learning for image recognition
 authors: [A. Person]
 year: 2015
 task: classification
-licence: {code: MIT, weights: none}
+license: {code: MIT, weights: none}
 image_size: 64
 model:
   backbone: {type: ResNet, depth: 18, levels: [p5]}
   head: {type: Classification, num_classes: 1000}
 params: 11689512
-sources: {licence: README, params: torchvision's documentation, model: "section 4.1"}
+sources: {license: README, params: torchvision's documentation, model: "section 4.1"}
 """
 
 

@@ -28,7 +28,7 @@ ACTIVATIONS = {"leaky": "LeakyReLU", "mish": "mish", "linear": None, "logistic":
 
 @cache
 def built(name):
-    """(kernel, stride, in, out, cells, normalised, activation) of each convolution.
+    """(kernel, stride, in, out, cells, normalized, activation) of each convolution.
 
     Those of the backbone come first, in the order in which they run.
     """

@@ -95,7 +95,7 @@ SURFACE = {
         "target",
         "--output",
         "--rename",
-        "--at-least",
+        "--min-coverage",
         "--class-rows",
         "--layout",
         "--import",
@@ -175,7 +175,7 @@ def test_help_starts_nothing():
         (
             "transfer",
             "weights.transfer_file",
-            ["w.pt", "m.keras", "--output", "o.keras", "--rename", "a=b", "--at-least", "0.5"],
+            ["w.pt", "m.keras", "--output", "o.keras", "--rename", "a=b", "--min-coverage", "0.5"],
             (Path("w.pt"), Path("m.keras"), Path("o.keras"), {"a": "b"}, 0.5, "auto", "name"),
         ),
         ("new", "scaffold.new", ["block", "unit"], ("block", "unit", Path())),
@@ -197,8 +197,8 @@ def test_a_command_is_one_call(monkeypatch, command, target, arguments, passed):
         calls.append(given)
         return Answer((1, 2))
 
-    room, name = target.split(".")
-    monkeypatch.setattr(f"visiongarden.{room}.{name}", called)
+    capacity, name = target.split(".")
+    monkeypatch.setattr(f"visiongarden.{capacity}.{name}", called)
     assert run(command, *arguments) == 0
     assert calls == [passed]
 

@@ -84,7 +84,7 @@ bomb = "a: &a [x, x]\n" + "".join(
         ("- a\n- b", "text holds no fields"),
         ("just words", "text holds no fields"),
         (bomb, "more than 20000 values"),
-        ("a: " + "x" * config_yaml.MOST_BYTES, "too large"),
+        ("a: " + "x" * config_yaml.MAX_BYTES, "too large"),
     ],
 )
 def test_refuses(text, message):

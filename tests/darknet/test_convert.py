@@ -24,7 +24,7 @@ from visiongarden.evaluation import evaluate
 from visiongarden.types import Example
 
 
-def randomised(model):
+def randomized(model):
     """Other statistics than those of a new model, which would hide a swap of mean and variance."""
     draws = np.random.default_rng(0)
     for weight in model.weights:
@@ -49,7 +49,7 @@ def small(backbone=None, **head):
 
 @pytest.mark.parametrize("scale_xy", [1.0, 2.0])
 def test_a_detector_goes_to_darknet(tmp_path, scale_xy):
-    detector = randomised(small(scale_xy=scale_xy))
+    detector = randomized(small(scale_xy=scale_xy))
     vg.export_darknet(detector, tmp_path / "a.cfg", tmp_path / "a.weights")
     again = vg.import_darknet(tmp_path / "a.cfg", tmp_path / "a.weights")
     assert sum(step.kind == "yolo" for step in again.steps) == 3
@@ -109,7 +109,7 @@ def test_a_plain_graph_goes_to_darknet(tmp_path):
     x = keras.layers.Concatenate()([keras.layers.UpSampling2D()(x), y])
     x = keras.layers.Conv2D(6, 1)(keras.layers.Dropout(0.5)(x))
     x = keras.layers.GlobalAveragePooling2D()(x)
-    model = randomised(keras.Model(inputs, keras.layers.Dense(5, activation="softmax")(x)))
+    model = randomized(keras.Model(inputs, keras.layers.Dense(5, activation="softmax")(x)))
     vg.export_darknet(model, tmp_path / "a.cfg", tmp_path / "a.weights")
     again = vg.import_darknet(tmp_path / "a.cfg", tmp_path / "a.weights")
     images = np.random.default_rng(1).random((2, 16, 24, 3), np.float32)
@@ -217,7 +217,7 @@ def test_imported_networks_are_judged():
     model = fastest("yolo-fastest-1.1", class_map=names())
     photo = decode(shared("reference", "photos", "dog.jpg"))
     found = model.detect(photo, 0.5)
-    truth = Example(found.boxes, found.classes, image=photo, size=photo.shape[:2])
-    dataset = DetectionDataset(model.class_map, (truth,))
+    ground_truth = Example(found.boxes, found.classes, image=photo, size=photo.shape[:2])
+    dataset = DetectionDataset(model.class_map, (ground_truth,))
     # The boxes reach over no border here, so that nothing but the order of scores counts.
-    assert evaluate(model, dataset).figures["AP50"] > 0.9
+    assert evaluate(model, dataset).metrics["AP50"] > 0.9

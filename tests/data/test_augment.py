@@ -24,7 +24,7 @@ from visiongarden.transforms import (
 from visiongarden.types import Example
 
 STILL = Augmentation(
-    flip=0, hsv=(0, 0, 0), translate=0, scale=0, mosaic=0, mosaic_off_epochs=0, least_visible=0
+    flip=0, hsv=(0, 0, 0), translate=0, scale=0, mosaic=0, mosaic_off_epochs=0, min_visibility=0
 )
 EVERYTHING = Augmentation(
     flip_vertical=0.5, degrees=30, shear=10, perspective=0.2, crop=0.5, mosaic=0.5, mosaic9=0.5,
@@ -95,8 +95,8 @@ def test_box_and_outline_follow_the_pixels(box, scale, degrees, shift, depth):
     matrix = np.array([[cos, sin, shift], [-sin, cos, shift], [depth, depth, 1]])
     outlined, plain = (example(box, outlined=o) for o in (True, False))
     tile = Tile(outlined, (0, 0, 80, 60), matrix)
-    moved = compose([tile], (64, 96), least_visible=0.0)
-    around = compose([replace(tile, example=plain)], (64, 96), least_visible=0.0)
+    moved = compose([tile], (64, 96), min_visibility=0.0)
+    around = compose([replace(tile, example=plain)], (64, 96), min_visibility=0.0)
     seen = bright(moved.image)
     assume(len(moved.boxes) and seen)
     found = moved.boxes[0]
@@ -111,7 +111,7 @@ def test_box_and_outline_follow_the_pixels(box, scale, degrees, shift, depth):
 
 @given(box(), st.integers(0, 10**6))
 def test_a_crop_shows_what_it_says(box, seed):
-    options = replace_(STILL, crop=1.0, crop_least=0.3)
+    options = replace_(STILL, crop=1.0, min_crop=0.3)
     cropped = single(example(box), (64, 64), options, np.random.default_rng(seed))
     seen = bright(cropped.image)
     if seen and len(cropped.boxes):
@@ -125,8 +125,8 @@ def replace_(values, **fields):
 def test_what_is_out_of_view_loses_its_label():
     matrix = np.array([[1.0, 0, -75], [0, 1, 0], [0, 0, 1]])
     tile = Tile(example((0, 0, 80, 60)), (0, 0, 80, 60), matrix)
-    assert len(compose([tile], (60, 80), least_visible=0.1).boxes) == 0
-    assert compose([tile], (60, 80), least_visible=0.05).boxes.tolist() == [[0, 0, 5, 60]]
+    assert len(compose([tile], (60, 80), min_visibility=0.1).boxes) == 0
+    assert compose([tile], (60, 80), min_visibility=0.05).boxes.tolist() == [[0, 0, 5, 60]]
 
 
 @settings(max_examples=60)
@@ -151,7 +151,7 @@ def test_mosaic(count, data, seed):
 
 def test_a_mosaic_has_its_parts_where_they_belong():
     parts = [example((0, 0, 80, 60), label=i) for i in range(4)]
-    joined = mosaic(parts, (96, 96), replace_(STILL, least_visible=0.0), np.random.default_rng(5))
+    joined = mosaic(parts, (96, 96), replace_(STILL, min_visibility=0.0), np.random.default_rng(5))
     middles = (joined.boxes[:, :2] + joined.boxes[:, 2:]) / 2
     by_class = dict(zip(joined.classes.tolist(), middles.tolist(), strict=True))
     assert by_class[0][0] < by_class[1][0]
@@ -161,15 +161,15 @@ def test_a_mosaic_has_its_parts_where_they_belong():
 
 @settings(max_examples=60)
 @given(st.lists(box(), min_size=1, max_size=6), st.integers(0, 10**6), st.integers(1, 12))
-def test_everything_at_once_keeps_its_promises(boxes, seed, room):
+def test_everything_at_once_keeps_its_promises(boxes, seed, capacity):
     images = [example(b, label=i, outlined=i % 2 == 0) for i, b in enumerate(boxes)]
-    room = max(room, 4)
-    vary = Vary(images, EVERYTHING, room)
+    capacity = max(capacity, 4)
+    vary = Vary(images, EVERYTHING, capacity)
     once, again = (vary(0, (64, 96), np.random.default_rng(seed)) for _ in range(2))
     assert_same(once, again)
     assert once.image.shape == (64, 96, 3)
     assert once.image.dtype == np.uint8
-    assert len(once.boxes) == len(once.classes) <= room
+    assert len(once.boxes) == len(once.classes) <= capacity
     assert (once.boxes >= 0).all()
     assert (once.boxes <= [96, 64, 96, 64]).all()
     assert (once.boxes[:, 2:] - once.boxes[:, :2] >= 1).all()
@@ -227,9 +227,9 @@ def test_hsv_stays_an_image(most):
 
 
 def test_grey_keeps_its_hue():
-    grey = np.full((4, 4, 3), 100, np.uint8)
-    changed = hsv(grey, (0.5, 1.0, 0.0), np.random.default_rng(1))
-    np.testing.assert_array_equal(changed, grey)
+    gray = np.full((4, 4, 3), 100, np.uint8)
+    changed = hsv(gray, (0.5, 1.0, 0.0), np.random.default_rng(1))
+    np.testing.assert_array_equal(changed, gray)
 
 
 def test_examples_are_not_changed_in_place():

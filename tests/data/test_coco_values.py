@@ -139,8 +139,12 @@ def test_run_lengths_as_floats(tmp_path):
     counts = np.diff([0, *runs, mask.size]).astype(float).tolist()
     row = {"size": [30.0, "40"], "counts": counts}
     found = example(write(tmp_path, change={"segmentation": row}))
-    truth = coco_mask.decode(coco_mask.frPyObjects({"size": [30, 40], "counts": counts}, 30, 40))
-    np.testing.assert_array_equal(outlines.fill(found.outlines[0], (30, 40)), truth.astype(bool))
+    ground_truth = coco_mask.decode(
+        coco_mask.frPyObjects({"size": [30, 40], "counts": counts}, 30, 40)
+    )
+    np.testing.assert_array_equal(
+        outlines.fill(found.outlines[0], (30, 40)), ground_truth.astype(bool)
+    )
 
 
 def test_backslashes_in_file_names(tmp_path):

@@ -204,10 +204,10 @@ def test_masks_are_written_anew(tmp_path, make):
 
 def test_masks_of_colours_are_written_anew(tmp_path):
     root = masks(tmp_path / "set")
-    colours = np.zeros((256, 3), np.uint8)
-    colours[:3] = (10, 20, 30), (40, 50, 60), (70, 80, 90)
+    colors = np.zeros((256, 3), np.uint8)
+    colors[:3] = (10, 20, 30), (40, 50, 60), (70, 80, 90)
     for file in (root / "masks").rglob("*.png"):
-        write_mask(file, colours[mask(0)])
+        write_mask(file, colors[mask(0)])
     (root / "classes.yaml").write_text(
         "classes: {sky: [10, 20, 30], road: [40, 50, 60], tree: [70, 80, 90]}\n"
         "ignore: [[0, 0, 0]]\n"
@@ -251,6 +251,6 @@ def test_a_sheet_shows_what_training_sees(tmp_path):
     shown = contact_sheet(scenes, (128, 128), count=1)[6:134, 6:134]
     plain = next(SegmentationLoader(scenes, (128, 128), 1).epoch(0))
     assert (plain.masks[0][:16] == 255).all()
-    # The border is darkened, the rest half its class's colour.
+    # The border is darkened, the rest half its class's color.
     np.testing.assert_array_equal(shown[:16, 110:], plain.images[0][:16, 110:] // 2)
     assert not np.array_equal(shown[60:, 80:], plain.images[0][60:, 80:])

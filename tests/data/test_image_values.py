@@ -27,9 +27,9 @@ def test_pixels_are_turned_as_pillow_turns_them(tmp_path, orientation, ending):
     Image.fromarray(PIXELS).save(path, exif=tags, quality=95)
     found = decode(path).astype(int)
     with Image.open(path) as image:
-        truth = np.asarray(ImageOps.exif_transpose(image).convert("RGB"), int)
-    assert found.shape == truth.shape == (*image_size(path), 3)
-    assert np.abs(found - truth).max() <= (3 if ending == "jpg" else 0)
+        ground_truth = np.asarray(ImageOps.exif_transpose(image).convert("RGB"), int)
+    assert found.shape == ground_truth.shape == (*image_size(path), 3)
+    assert np.abs(found - ground_truth).max() <= (3 if ending == "jpg" else 0)
 
 
 def exif(order, kind, count, value):

@@ -120,7 +120,7 @@ def test_large_images_are_decoded_smaller_and_boxes_follow(tmp_path):
 
 def test_more_boxes_than_there_is_room_for_never_come():
     images = tuple(image([[0, 0, 32, 32]] * n) for n in (9, 1, 1, 1, 1, 1, 1, 1, 1, 9, 9, 9))
-    settings = Augmentation(mosaic9=1, mixup=1, scale=0, translate=0, least_visible=0)
+    settings = Augmentation(mosaic9=1, mixup=1, scale=0, translate=0, min_visibility=0)
     one = loader(DetectionDataset(ClassMap(("a",)), images), augmentation=settings)
     assert one.max_boxes == 36
     counts = [int(n) for e in range(5) for b in one.epoch(e) for n in (b.classes >= 0).sum(axis=1)]
@@ -202,8 +202,8 @@ def test_crowds_are_judged_but_never_trained_on():
     dataset = DetectionDataset(
         ClassMap(("a",)), (image([[0, 0, 9, 9], [5, 5, 20, 20]], [True, False]),)
     )
-    judged = next(loader(dataset, batch_size=1).epoch(0))
-    assert judged.crowd.tolist() == [[True, False]]
+    validated = next(loader(dataset, batch_size=1).epoch(0))
+    assert validated.crowd.tolist() == [[True, False]]
     settings = Augmentation(mosaic=0, scale=0, translate=0, flip=0)
     trained = next(loader(dataset, batch_size=1, augmentation=settings).epoch(0))
     assert (trained.classes >= 0).sum() == 1

@@ -36,8 +36,8 @@ COLOURS = np.array([[0, 0, 0], [128, 64, 128], [107, 142, 35]], np.uint8)
 
 def as_rgb():
     rgb = np.full((2, 4, 3), 9, np.uint8)
-    for index, colour in enumerate(COLOURS):
-        rgb[index == TRUTH] = colour
+    for index, color in enumerate(COLOURS):
+        rgb[index == TRUTH] = color
     return rgb
 
 
@@ -50,7 +50,7 @@ LAYOUTS = {
         np.array([[7, 7, 21, 21], [300, 300, 9, 7]], np.uint16),
         "classes: {sky: 7, road: 21, tree: 300}\nignore: [9]\n",
     ),
-    "colours": lambda root: write(
+    "colors": lambda root: write(
         root,
         as_rgb(),
         "classes: {sky: [0, 0, 0], road: [128, 64, 128], tree: [107, 142, 35]}\n"
@@ -105,7 +105,7 @@ def test_pascal_voc_layout(tmp_path):
         ),
         (
             lambda root: (root / "classes.yaml").write_text("classes: {a: [0,0,0], b: [0,0,0]}"),
-            "one colour",
+            "one color",
         ),
         (lambda root: (root / "classes.yaml").write_text("classes: ["), r"classes\.yaml"),
         (lambda root: (root / "classes.yaml").write_text(LIST.replace("tree", "x: 3")), "names no"),

@@ -567,7 +567,7 @@ def test_a_source_is_read_as_it_is_needed():
             asked.append(index)
             return RECORD
 
-    found = from_source(Source(), ["cat", "dog"], most_boxes=5)
+    found = from_source(Source(), ["cat", "dog"], max_boxes=5)
     one = Loader(found, (32, 32), 2, Augmentation(), shuffle=True)
     assert (len(one), one.max_boxes, asked) == (50_000, 20, [])
     example = found.load(7)
@@ -590,7 +590,7 @@ def test_a_source_is_read_as_it_is_needed():
     ],
 )
 def test_records_that_cannot_be(record, message):
-    found = from_source([record], ["cat", "dog"], most_boxes=5)
+    found = from_source([record], ["cat", "dog"], max_boxes=5)
     with pytest.raises(DataError, match=f"record 0: .*{message}|{message}"):
         found.load(0)
 

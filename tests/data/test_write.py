@@ -204,10 +204,10 @@ def test_coco_keeps_everything(tmp_path_factory, drawn):
         assert_equal(source, root / "copy", split)
         assert_equal(source, root / "back", split)
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(root / "copy" / "annotations" / "instances_train.json"))
-    for row in truth.anns.values():
+        ground_truth = COCO(str(root / "copy" / "annotations" / "instances_train.json"))
+    for row in ground_truth.anns.values():
         if row.get("segmentation"):
-            assert truth.annToMask(row).shape == SIZE
+            assert ground_truth.annToMask(row).shape == SIZE
 
 
 KEPT_OUTSIDE = {"id", "bbox", "segmentation", "image_id", "category_id", "iscrowd", "area"}

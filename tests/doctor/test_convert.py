@@ -18,7 +18,7 @@ from visiongarden.samples import outlines
 
 SIZE = (30, 40)
 NAMES = ["dog", "cat", "a cow & calf"]
-MOST_OFF = {"yolo": 1e-3}  # pixels; the others keep every float32
+MAX_OFF = {"yolo": 1e-3}  # pixels; the others keep every float32
 
 
 def coco(root, splits):
@@ -72,8 +72,8 @@ def test_there_and_back(tmp_path, to):
     assert convert(tmp_path / "there", tmp_path / "back", "coco") == []
     for split in PLAIN:
         first = read(source, split=split)
-        assert_same(first, read(tmp_path / "there", split=split), MOST_OFF.get(to, 0))
-        assert_same(first, read(tmp_path / "back", split=split), MOST_OFF.get(to, 0))
+        assert_same(first, read(tmp_path / "there", split=split), MAX_OFF.get(to, 0))
+        assert_same(first, read(tmp_path / "back", split=split), MAX_OFF.get(to, 0))
     names = {p.name for p in tmp_path.iterdir()}
     assert names == {"source", "there", "back"}  # nothing half-written is left
 
@@ -123,7 +123,7 @@ def test_any_boxes_come_back(tmp_path_factory, images, to):
     root = tmp_path_factory.mktemp("convert")
     source = coco(root / "source", {"train": images})
     assert convert(source, root / "there", to) == []
-    assert_same(read(source), read(root / "there"), MOST_OFF.get(to, 4e-6))
+    assert_same(read(source), read(root / "there"), MAX_OFF.get(to, 4e-6))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ NAMES = ClassMap(("cat", "dog"))
 
 
 class Knows:
-    """Stands in for a predictor: reads the boxes out of the pixels of coloured rectangles."""
+    """Stands in for a predictor: reads the boxes out of the pixels of colored rectangles."""
 
     image_size = (64, 96)
 
@@ -74,8 +74,8 @@ class Model:
 def test_a_model_that_knows_the_truth_is_perfect():
     result = evaluate(Model, dataset(), batch_size=2, predictor=Knows())
     assert result.images == 5
-    assert result.figures["AP50"] == pytest.approx(1)
-    assert result.figures["AP"] > 0.85  # a pixel of the canvas is up to three of the image
+    assert result.metrics["AP50"] == pytest.approx(1)
+    assert result.metrics["AP"] > 0.85  # a pixel of the canvas is up to three of the image
     assert result.per_class["dog"]["AP50"] == pytest.approx(1)
 
 
@@ -89,7 +89,7 @@ def named(*names):
 def test_classes_in_another_order_are_matched_by_name():
     """A model that calls its class 0 "dog" finds dogs where the data set has cats: AP 0, not 1."""
     result = evaluate(named("dog", "cat"), dataset(), predictor=Knows())
-    assert result.figures["AP50"] == 0
+    assert result.metrics["AP50"] == 0
     assert "matched by name" in result.note
 
     class Swapped(Knows):
@@ -98,7 +98,7 @@ def test_classes_in_another_order_are_matched_by_name():
             return [Detections(f.boxes, f.scores, 1 - f.classes) for f in found]
 
     result = evaluate(named("dog", "cat"), dataset(), predictor=Swapped())
-    assert result.figures["AP50"] == pytest.approx(1)
+    assert result.metrics["AP50"] == pytest.approx(1)
     assert list(result.per_class) == ["cat", "dog"]
 
 
@@ -114,7 +114,7 @@ def test_classes_can_be_matched_by_number_on_request():
     assert error.value.fix.endswith("class_names='model'")
     for side, names in (("model", ["a", "b"]), ("data", ["cat", "dog"])):
         result = evaluate(named("a", "b"), dataset(), predictor=Knows(), class_names=side)
-        assert result.figures["AP50"] == pytest.approx(1)
+        assert result.metrics["AP50"] == pytest.approx(1)
         assert list(result.per_class) == names
         assert result.note
     with pytest.raises(UserError, match="numbers of classes"):
@@ -173,16 +173,16 @@ def test_yolo_data_are_evaluated_by_their_own_names(tmp_path, opens_as_model):
 
     right = yolo(tmp_path / "right", ["cat", "dog"])
     permuted = yolo(tmp_path / "permuted", ["dog", "cat"])
-    assert evaluate_file(Model, right).figures["AP50"] == pytest.approx(1)
-    assert evaluate_file(Model, permuted).figures["AP50"] == 0
+    assert evaluate_file(Model, right).metrics["AP50"] == pytest.approx(1)
+    assert evaluate_file(Model, permuted).metrics["AP50"] == 0
     by_number = evaluate_file(Model, permuted, class_names="model")
-    assert by_number.figures["AP50"] == pytest.approx(1)
+    assert by_number.metrics["AP50"] == pytest.approx(1)
     other = yolo(tmp_path / "other", ["cat", "cow"])
     with pytest.raises(UserError, match="different classes"):
         evaluate_file(Model, other)
     nameless = yolo(tmp_path / "nameless", None) / "data.yaml"
     found = evaluate_file(Model, nameless, format="yolo", class_names="model")
-    assert found.figures["AP50"] == pytest.approx(1)
+    assert found.metrics["AP50"] == pytest.approx(1)
 
 
 def test_a_list_of_classes_in_another_order_than_the_yaml_is_refused(tmp_path):

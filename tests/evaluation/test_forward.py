@@ -6,7 +6,7 @@ import pytest
 
 import visiongarden as vg
 from visiongarden.evaluation import Predictor, predict
-from visiongarden.evaluation.forward import MOST_SIZES, forward_of
+from visiongarden.evaluation.forward import MAX_SIZES, forward_of
 
 TRACES = keras.backend.backend() in ("tensorflow", "jax")
 
@@ -64,7 +64,7 @@ def test_what_is_kept_follows_the_weights():
 
 def test_sizes_have_passes_of_their_own_and_the_oldest_give_way(calls):
     model = detector(None)
-    sizes = [(32 * n, 32) for n in range(1, MOST_SIZES + 2)]
+    sizes = [(32 * n, 32) for n in range(1, MAX_SIZES + 2)]
     passes = [forward_of(model, size) for size in sizes]
     assert len(set(map(id, passes))) == len(sizes)
     assert forward_of(model, sizes[-1]) is passes[-1]

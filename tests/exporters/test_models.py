@@ -9,7 +9,7 @@ import pytest
 import visiongarden as vg
 from visiongarden.errors import UserError
 from visiongarden.exporters import to_onnx
-from visiongarden.testing.instances import randomise
+from visiongarden.testing.instances import randomize
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -56,7 +56,7 @@ def test_grouped_convolutions(tmp_path):
         head=vg.heads.AnchorFree(num_classes=2, bins=4, box_groups=4),
         image_size=(64, 96),
     )
-    randomise(model)
+    randomize(model)
     assert to_onnx(model, tmp_path / "m.onnx").agrees
     kinds = {
         attribute.i

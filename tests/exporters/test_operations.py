@@ -9,7 +9,7 @@ from tests.testing.test_sound import GIVEN, LAYERS
 import visiongarden as vg
 from visiongarden.exporters import UnsupportedOperationError, to_onnx
 from visiongarden.exporters.convert import convert_graph
-from visiongarden.testing.instances import randomise
+from visiongarden.testing.instances import randomize
 from visiongarden.testing.subject import Subject
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -89,7 +89,7 @@ def test_operations_of_keras(tmp_path):
     images = keras.Input(SHAPE, name="images")
     names = {name: name.replace(" ", "_") for name in OPERATIONS}
     model = keras.Model(images, {names[n]: layer(images) for n, layer in OPERATIONS.items()})
-    randomise(model)
+    randomize(model)
     compare(
         model, tmp_path / "m.onnx", np.random.default_rng(0).normal(size=(2, *SHAPE)).astype("f")
     )
@@ -116,7 +116,7 @@ def test_operations_of_every_block(tmp_path, first):
         for number, output in enumerate(fed(cls, images)):
             outputs[f"{cls.__name__}_{number}"] = output
     model = keras.Model(images, outputs)
-    randomise(model)
+    randomize(model)
     compare(model, tmp_path / "m.onnx", np.random.default_rng(0).random((2, 32, 48, 3)).astype("f"))
 
 
@@ -146,7 +146,7 @@ def test_every_block_on_every_backend(tmp_path, first):
         head=vg.heads.Classification(num_classes=9),
         image_size=(32, 48),
     )
-    randomise(model)
+    randomize(model)
     assert to_onnx(model, tmp_path / "m.onnx").agrees
 
 

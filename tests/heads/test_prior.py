@@ -151,7 +151,7 @@ def test_untrained_boxes_are_four_strides_wide_around_their_cell(name):
     sides = boxes[:, 2:] - boxes[:, :2]
     assert sides[: 16 * 16] == pytest.approx(4 * 8, rel=0.02)
     assert sides[16 * 16 :] == pytest.approx(4 * 32, rel=0.02)
-    assert (boxes[:, :2] + boxes[:, 2:]) / 2 == pytest.approx(np.asarray(cells.centres), abs=1e-3)
+    assert (boxes[:, :2] + boxes[:, 2:]) / 2 == pytest.approx(np.asarray(cells.centers), abs=1e-3)
 
 
 def test_untrained_head_assigns_each_object_to_the_level_of_its_size():

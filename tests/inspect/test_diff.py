@@ -83,7 +83,7 @@ def test_num_classes(plain):
 def test_what_survives_is_what_transfer_copies(plain, changed):
     target = detector(**changed)
     found = diff(plain, target)
-    report = transfer(plain, target, at_least=0, class_rows="position")
+    report = transfer(plain, target, min_coverage=0, class_rows="position")
     assert set(found.survive) == set(report.paths)
     assert found.share == pytest.approx(report.share_of_target)
     assert (found.count_before, found.count_after) == (count(plain), count(target))

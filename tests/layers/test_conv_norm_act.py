@@ -1,4 +1,4 @@
-"""ConvNormAct against PyTorch's convolution, batch normalisation and activation."""
+"""ConvNormAct against PyTorch's convolution, batch normalization and activation."""
 
 import keras
 import numpy as np

@@ -39,7 +39,7 @@ def test_focal_is_the_papers_formula(right):
 
 @pytest.mark.backends
 def test_distribution_focal_is_the_papers_formula():
-    """Li et al. 2020, equation 6, by cross-entropies of the two neighbours."""
+    """Li et al. 2020, equation 6, by cross-entropies of the two neighbors."""
     rng = np.random.default_rng(0)
     logits, targets = rng.normal(size=(20, 8)).astype(np.float32), rng.uniform(0, 7, 20)
     low = np.floor(targets).astype(int).clip(0, 6)

@@ -55,14 +55,16 @@ def test_pixels_of_255_are_ignored():
         ([0, 0, 0, 0], [0, 0, 0, 1], 1 - 6 / 7),
     ],
 )
-def test_dice_by_hand(truth, found, wanted):
+def test_dice_by_hand(ground_truth, found, wanted):
     hot = np.eye(2, dtype=np.float32)
     weights = np.ones((1, 4), np.float32)
-    value = losses.dice(hot[truth][None], hot[found][None], weights)
+    value = losses.dice(hot[ground_truth][None], hot[found][None], weights)
     assert float(value) == pytest.approx(wanted, abs=1e-6)
     # A fifth pixel that does not count changes nothing.
     more = losses.dice(
-        hot[[*truth, 0]][None], hot[[*found, 1]][None], np.array([[1, 1, 1, 1, 0]], np.float32)
+        hot[[*ground_truth, 0]][None],
+        hot[[*found, 1]][None],
+        np.array([[1, 1, 1, 1, 0]], np.float32),
     )
     assert float(more) == pytest.approx(wanted, abs=1e-6)
 

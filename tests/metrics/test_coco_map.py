@@ -10,7 +10,7 @@ import pytest
 
 from visiongarden.data import read
 from visiongarden.metrics import CocoMeanAveragePrecision
-from visiongarden.metrics.coco_map import FIGURES
+from visiongarden.metrics.coco_map import METRICS
 from visiongarden.types import ClassMap, Detections, Example
 
 CLASSES = ClassMap(("cat", "dog", "owl"))
@@ -26,17 +26,17 @@ def scene(seed, images=12, crowds=True, areas=False):
     rows = []
     for _ in range(images):
         n = int(rng.integers(0, 8))
-        truth = Example(
+        ground_truth = Example(
             boxes(rng, n),
             rng.integers(0, 2, n).astype(np.int32),
             size=(500, 500),
             crowd=(rng.random(n) < 0.2) & crowds,
         )
         if areas:  # of masks, as files give them; the box counts where a file gives none
-            sides = truth.boxes[:, 2:] - truth.boxes[:, :2]
+            sides = ground_truth.boxes[:, 2:] - ground_truth.boxes[:, :2]
             share = np.where(rng.random(n) < 0.2, np.nan, rng.uniform(0.01, 1, n))
-            truth.area = sides.prod(axis=1).astype(np.float64) * share
-        kept = truth.boxes[rng.random(n) < 0.8]
+            ground_truth.area = sides.prod(axis=1).astype(np.float64) * share
+        kept = ground_truth.boxes[rng.random(n) < 0.8]
         near = kept + rng.normal(0, 8, kept.shape).astype(np.float32)
         near[:, 2:] = np.maximum(near[:, 2:], near[:, :2] + 1)
         every = np.concatenate([near, boxes(rng, int(rng.integers(0, 5)))])
@@ -44,7 +44,7 @@ def scene(seed, images=12, crowds=True, areas=False):
         found = Detections(
             every, rng.random(m).astype(np.float32), rng.integers(0, 3, m).astype(np.int32)
         )
-        rows.append((found, truth))
+        rows.append((found, ground_truth))
     return rows
 
 
@@ -52,16 +52,22 @@ def by_pycocotools(rows):
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    images, truths, results = [], [], []
-    for i, (found, truth) in enumerate(rows, 1):
+    images, ground_truths, results = [], [], []
+    for i, (found, ground_truth) in enumerate(rows, 1):
         images.append({"id": i, "height": 500, "width": 500})
-        given = truth.area if truth.area is not None else np.full(len(truth.boxes), np.nan)
-        rows_of = zip(truth.boxes, truth.classes, truth.crowd, given, strict=True)
+        given = (
+            ground_truth.area
+            if ground_truth.area is not None
+            else np.full(len(ground_truth.boxes), np.nan)
+        )
+        rows_of = zip(
+            ground_truth.boxes, ground_truth.classes, ground_truth.crowd, given, strict=True
+        )
         for b, c, crowd, area in rows_of:
             x1, y1, x2, y2 = map(float, b)
-            truths.append(
+            ground_truths.append(
                 {
-                    "id": len(truths) + 1,
+                    "id": len(ground_truths) + 1,
                     "image_id": i,
                     "category_id": int(c) + 1,
                     "bbox": [x1, y1, x2 - x1, y2 - y1],
@@ -80,18 +86,18 @@ def by_pycocotools(rows):
                 }
             )
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
-        truth.dataset = {
+        ground_truth = COCO()
+        ground_truth.dataset = {
             "images": images,
-            "annotations": truths,
+            "annotations": ground_truths,
             "categories": [{"id": i + 1, "name": n} for i, n in enumerate(CLASSES.names)],
         }
-        truth.createIndex()
-        judged = COCOeval(truth, truth.loadRes(results), "bbox")
-        judged.evaluate()
-        judged.accumulate()
-        judged.summarize()
-    return dict(zip(FIGURES, judged.stats, strict=True)), judged.eval["precision"]
+        ground_truth.createIndex()
+        validated = COCOeval(ground_truth, ground_truth.loadRes(results), "bbox")
+        validated.evaluate()
+        validated.accumulate()
+        validated.summarize()
+    return dict(zip(METRICS, validated.stats, strict=True)), validated.eval["precision"]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -105,19 +111,19 @@ def test_equals_pycocotools(seed, areas):
     wanted = {n: v if v >= 0 else np.nan for n, v in wanted.items()}
     for name, value in metric.result().items():
         np.testing.assert_allclose(value, wanted[name], atol=1e-6, err_msg=name)
-    for index, (name, figures) in enumerate(metric.per_class().items()):
+    for index, (name, metrics) in enumerate(metric.per_class().items()):
         known = precision[:, :, index, 0, -1]
         known = known[known > -1]
         mean = known.mean() if known.size else np.nan
-        np.testing.assert_allclose(figures["AP"], mean, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(metrics["AP"], mean, atol=1e-6, err_msg=name)
 
 
 def test_the_area_in_the_file_decides_the_size():
     """A triangle of area 800 in a box of 40 x 40 is small, not medium."""
     box = np.array([[10, 10, 50, 50]], np.float32)
     metric = CocoMeanAveragePrecision(CLASSES)
-    truth = Example(box, np.zeros(1, np.int32), size=(90, 90), area=np.array([800.0]))
-    metric.update(Detections(box, np.ones(1), np.zeros(1, np.int32)), truth)
+    ground_truth = Example(box, np.zeros(1, np.int32), size=(90, 90), area=np.array([800.0]))
+    metric.update(Detections(box, np.ones(1), np.zeros(1, np.int32)), ground_truth)
     found = metric.result()
     assert found["APs"] == pytest.approx(1)
     assert np.isnan(found["APm"])
@@ -130,18 +136,21 @@ def test_nothing_at_all_is_nan():
 
 def test_truths_without_detections_are_zero():
     metric = CocoMeanAveragePrecision(CLASSES)
-    for _, truth in scene(0, crowds=False):
+    for _, ground_truth in scene(0, crowds=False):
         nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0), np.zeros(0, np.int32))
-        metric.update(nothing, truth)
-    figures = metric.result()
-    assert (figures["AP"], figures["AR100"]) == (0, 0)
+        metric.update(nothing, ground_truth)
+    metrics = metric.result()
+    assert (metrics["AP"], metrics["AR100"]) == (0, 0)
     assert np.isnan(metric.per_class()["owl"]["AP"])
 
 
 def test_the_truth_itself_is_perfect_and_silent(capsys):
     metric = CocoMeanAveragePrecision(CLASSES)
-    for _, truth in scene(1, crowds=False):
-        metric.update(Detections(truth.boxes, np.ones(len(truth.boxes)), truth.classes), truth)
+    for _, ground_truth in scene(1, crowds=False):
+        metric.update(
+            Detections(ground_truth.boxes, np.ones(len(ground_truth.boxes)), ground_truth.classes),
+            ground_truth,
+        )
     assert metric.result()["AP"] == pytest.approx(1)
     assert capsys.readouterr().out == ""
     metric.reset()
@@ -174,18 +183,18 @@ def test_equals_pycocotools_on_files_with_masks(tmp_path, seed):
     (tmp_path / "val.json").write_text(json.dumps(data))
     dataset = read(tmp_path / "val.json", "coco")
     metric, results = CocoMeanAveragePrecision(dataset.class_map), []
-    for i, truth in enumerate(dataset):
-        kept = truth.boxes[rng.random(len(truth.boxes)) < 0.8]
+    for i, ground_truth in enumerate(dataset):
+        kept = ground_truth.boxes[rng.random(len(ground_truth.boxes)) < 0.8]
         found = kept + rng.normal(0, 3, kept.shape).astype(np.float32)
         found[:, 2:] = np.maximum(found[:, 2:], found[:, :2] + 1)
         scores = rng.random(len(found)).astype(np.float32)
-        metric.update(Detections(found, scores, np.zeros(len(found), np.int32)), truth)
+        metric.update(Detections(found, scores, np.zeros(len(found), np.int32)), ground_truth)
         for (x1, y1, x2, y2), score in zip(found.tolist(), scores.tolist(), strict=True):
             row = {"image_id": i + 1, "category_id": 7, "score": score}
             results.append(row | {"bbox": [x1, y1, x2 - x1, y2 - y1]})
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(tmp_path / "val.json"))
-        expected = COCOeval(truth, truth.loadRes(results), "bbox")
+        ground_truth = COCO(str(tmp_path / "val.json"))
+        expected = COCOeval(ground_truth, ground_truth.loadRes(results), "bbox")
         expected.evaluate()
         expected.accumulate()
         expected.summarize()

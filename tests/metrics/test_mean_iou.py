@@ -12,17 +12,17 @@ from visiongarden.types import ClassMap, Segments
 sklearn = pytest.importorskip("sklearn.metrics")
 
 
-def judged(pairs, classes=3):
+def validated(pairs, classes=3):
     metric = MeanIoU(ClassMap([str(i) for i in range(classes)]))
-    for found, truth in pairs:
+    for found, ground_truth in pairs:
         found = np.asarray(found, np.uint8)
-        metric.update(Segments(found, np.ones(found.shape)), np.asarray(truth, np.uint8))
+        metric.update(Segments(found, np.ones(found.shape)), np.asarray(ground_truth, np.uint8))
     return metric
 
 
 def test_by_hand():
     """Eight pixels, one ignored: class 0 has 2 of 4, class 1 has 3 of 5, class 2 is nowhere."""
-    metric = judged([([[0, 0, 1, 1], [1, 1, 0, 1]], [[0, 0, 0, 1], [1, 1, 1, 255]])])
+    metric = validated([([[0, 0, 1, 1], [1, 1, 0, 1]], [[0, 0, 0, 1], [1, 1, 1, 255]])])
     result = metric.result()
     assert metric.per_class()["0"]["IoU"] == pytest.approx(2 / 4)
     assert metric.per_class()["1"]["IoU"] == pytest.approx(3 / 5)
@@ -33,7 +33,7 @@ def test_by_hand():
 
 
 def test_a_class_found_where_none_is_counts():
-    assert judged([([[0, 2]], [[0, 0]])]).result()["mIoU"] == pytest.approx((1 / 2 + 0) / 2)
+    assert validated([([[0, 2]], [[0, 0]])]).result()["mIoU"] == pytest.approx((1 / 2 + 0) / 2)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6), st.integers(1, 4))
@@ -41,31 +41,31 @@ def test_equals_scikit_learn(seed, classes, images):
     rng = np.random.default_rng(seed)
     sizes = [tuple(rng.integers(1, 9, 2)) for _ in range(images)]
     pairs = [
-        (rng.integers(0, classes, size), np.where(rng.random(size) < 0.1, 255, truth))
+        (rng.integers(0, classes, size), np.where(rng.random(size) < 0.1, 255, ground_truth))
         for size in sizes
-        for truth in [rng.integers(0, classes, size)]
+        for ground_truth in [rng.integers(0, classes, size)]
     ]
-    metric = judged(pairs, classes)
-    truth = np.concatenate([t.ravel() for _, t in pairs])
-    found = np.concatenate([f.ravel() for f, _ in pairs])[truth != 255]
-    truth = truth[truth != 255]
+    metric = validated(pairs, classes)
+    ground_truth = np.concatenate([t.ravel() for _, t in pairs])
+    found = np.concatenate([f.ravel() for f, _ in pairs])[ground_truth != 255]
+    ground_truth = ground_truth[ground_truth != 255]
     labels = range(classes)
-    if not len(truth):
+    if not len(ground_truth):
         assert np.isnan(metric.result()["mIoU"])
         return
     np.testing.assert_array_equal(
-        metric.confusion, sklearn.confusion_matrix(truth, found, labels=list(labels))
+        metric.confusion, sklearn.confusion_matrix(ground_truth, found, labels=list(labels))
     )
-    there = np.union1d(truth, found)
-    wanted = sklearn.jaccard_score(truth, found, labels=there, average=None)
+    there = np.union1d(ground_truth, found)
+    wanted = sklearn.jaccard_score(ground_truth, found, labels=there, average=None)
     assert metric.result()["mIoU"] == pytest.approx(wanted.mean())
-    assert metric.result()["accuracy"] == pytest.approx(sklearn.accuracy_score(truth, found))
+    assert metric.result()["accuracy"] == pytest.approx(sklearn.accuracy_score(ground_truth, found))
 
 
 @pytest.mark.parametrize(
     ("found", "truth", "message"),
     [([[0, 1]], [[0], [1]], "different sizes"), ([[7]], [[0]], "outside the 3")],
 )
-def test_what_cannot_be_compared(found, truth, message):
+def test_what_cannot_be_compared(found, ground_truth, message):
     with pytest.raises(UserError, match=message):
-        judged([(found, truth)])
+        validated([(found, ground_truth)])

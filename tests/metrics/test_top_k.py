@@ -12,17 +12,17 @@ from visiongarden.types import ClassMap
 sklearn = pytest.importorskip("sklearn.metrics")
 
 
-def judged(scores, truths):
+def validated(scores, ground_truths):
     metric = TopKAccuracy(ClassMap([str(i) for i in range(scores.shape[1])]))
-    for row, truth in zip(scores, truths, strict=True):
-        metric.update(Rank()(row), int(truth))
+    for row, ground_truth in zip(scores, ground_truths, strict=True):
+        metric.update(Rank()(row), int(ground_truth))
     return metric
 
 
 def test_by_hand():
     """Six images of three classes; four are right."""
     scores = np.eye(3, dtype=np.float32)[[0, 0, 1, 2, 2, 1]]
-    metric = judged(scores, [0, 0, 1, 2, 0, 2])
+    metric = validated(scores, [0, 0, 1, 2, 0, 2])
     result = metric.result()
     assert result["top1"] == pytest.approx(4 / 6)
     assert result["balanced"] == pytest.approx((2 / 3 + 1 + 1 / 2) / 3)
@@ -39,18 +39,18 @@ def test_equals_scikit_learn(seed, count, classes, decimals):
     # Different in every row: with ties each library has its own order.
     scores = np.stack([rng.permutation(classes) for _ in range(count)]) / classes
     scores = (scores + decimals).astype(np.float32)
-    truths = rng.integers(0, classes, count)
-    result = judged(scores, truths).result()
+    ground_truths = rng.integers(0, classes, count)
+    result = validated(scores, ground_truths).result()
     labels = list(range(classes))
     if classes > 2:
         for k in (1, 5):
             if k < classes:
-                wanted = sklearn.top_k_accuracy_score(truths, scores, k=k, labels=labels)
+                wanted = sklearn.top_k_accuracy_score(ground_truths, scores, k=k, labels=labels)
                 assert result[f"top{k}"] == pytest.approx(wanted)
-    assert result["top1"] == pytest.approx(sklearn.accuracy_score(truths, scores.argmax(1)))
-    there = np.unique(truths)
+    assert result["top1"] == pytest.approx(sklearn.accuracy_score(ground_truths, scores.argmax(1)))
+    there = np.unique(ground_truths)
     recalls = sklearn.recall_score(
-        truths, scores.argmax(1), labels=there, average=None, zero_division=0
+        ground_truths, scores.argmax(1), labels=there, average=None, zero_division=0
     )
     assert result["balanced"] == pytest.approx(recalls.mean())
 

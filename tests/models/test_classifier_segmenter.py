@@ -11,7 +11,7 @@ from visiongarden.inspect import count, show
 LEVELS = ("p2", "p3", "p4", "p5")
 DECODERS = [
     vg.decoders.SemanticFPN(channels=8, pyramid_channels=8),
-    vg.decoders.UNet(channels=4, most=16),
+    vg.decoders.UNet(channels=4, max_channels=16),
     vg.decoders.DeepLabV3Plus(channels=8, detail_channels=4, levels=LEVELS),
 ]
 

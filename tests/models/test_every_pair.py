@@ -15,7 +15,7 @@ from visiongarden.types import stride_of
 
 LEVELS = ("p3", "p4", "p5")
 SIZE = (64, 96)
-SMALL = {"width": 0.125, "depth": 0.33, "channels": 16, "most": 256}
+SMALL = {"width": 0.125, "depth": 0.33, "channels": 16, "max_channels": 256}
 
 
 def ours(role):
@@ -70,7 +70,7 @@ SAMPLE = {
     "yolov3-tiny": (
         backbones.DarknetTiny(width=0.125),
         decoders.TinyDecoder(width=0.125),
-        heads.AnchorBased(num_classes=2, anchors=TINY_ANCHORS, scale_xy=1.0, before="nothing"),
+        heads.AnchorBased(num_classes=2, anchors=TINY_ANCHORS, scale_xy=1.0, hidden_conv=False),
     ),
     "yolov4-tiny": (
         backbones.CSPDarknetTiny(width=0.125, levels=LEVELS),

@@ -80,12 +80,12 @@ SMALL = {
     "yolov5": (
         backbones.YOLOv5Backbone(width=0.125),
         decoders.CSPPathAggregation(),
-        heads.AnchorBased(num_classes=2, sizes="squared", before="nothing"),
+        heads.AnchorBased(num_classes=2, sizes="squared", hidden_conv=False),
     ),
     "yolov7": (
         backbones.ELANNet(width=0.125),
         decoders.ELANPathAggregation(channels=16),
-        heads.AnchorBased(num_classes=2, sizes="squared", before="repconv"),
+        heads.AnchorBased(num_classes=2, sizes="squared", rep_conv=True),
     ),
     "yolov7-tiny": (
         backbones.ELANNetTiny(width=0.25),

@@ -78,5 +78,5 @@ def test_pairwise_shape_and_values():
 def test_cells():
     cells = ops.cells_of(("p3", "p4"), (16, 32))
     assert cells.counts == (8, 2)
-    assert cells.centres[[0, 1, 4, 8, 9]].tolist() == [[4, 4], [12, 4], [4, 12], [8, 8], [24, 8]]
+    assert cells.centers[[0, 1, 4, 8, 9]].tolist() == [[4, 4], [12, 4], [4, 12], [8, 8], [24, 8]]
     assert cells.strides.tolist() == [8] * 8 + [16] * 2

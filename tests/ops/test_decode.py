@@ -34,7 +34,7 @@ def raw(offset):
 def test_as_darknet_defines_it(scale, sizes):
     """scale_x_y and new_coords: x = (s(t) * scale - (scale - 1) / 2 + column) * stride."""
     offset = [0.3, -0.7, 0.4, -0.2]
-    head = heads.AnchorBased(num_classes=1, anchors=ANCHORS, scale_xy=scale, sizes=sizes)
+    head = heads.AnchorBased(num_classes=1, anchors=ANCHORS, scale_xy=scale, size_encoding=sizes)
     boxes = k.convert_to_numpy(head.decode()(raw(offset), SIZE)[0])[0]
     # Column 2, row 1 of p3 has place 6; column 1, row 0 of p4 and its second anchor 16 + 3.
     for place, level, column, row, anchor in ((6, "p3", 2, 1, 0), (19, "p4", 1, 0, 1)):
@@ -57,7 +57,7 @@ def test_the_loss_decodes_as_the_predictor_does():
         anchors=ANCHORS,
         scale_xy={"p3": 1.2, "p4": 1.1},
         sizes="squared",
-        before="nothing",
+        hidden_conv=False,
     )
     maps = raw([0.3, -0.7, 0.4, -0.2])
     boxes = k.convert_to_numpy(head.decode()(maps, SIZE)[0])

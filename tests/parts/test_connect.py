@@ -53,7 +53,11 @@ def test_violations(parts, options, words):
 def test_the_fix_works_when_pasted(parts, options, words):
     with pytest.raises(ContractError) as error:
         vg.connect(*parts, **options)
-    names = {n: getattr(room, n) for room in (backbones, decoders, heads) for n in room.__all__}
+    names = {
+        n: getattr(capacity, n)
+        for capacity in (backbones, decoders, heads)
+        for n in capacity.__all__
+    }
     mended = eval(error.value.fix, names)  # noqa: S307  our own message
     by_role = {part.role: part for part in parts} | {mended.role: mended}
     vg.connect(*by_role.values(), **options)

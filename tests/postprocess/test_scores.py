@@ -14,20 +14,22 @@ from visiongarden.samples.resizing import letterbox
 def test_a_mask_comes_back_from_the_canvas(height, width, seed):
     """A rectangle, letterboxed as one-hot scores, is found again within a pixel of the canvas."""
     rng = np.random.default_rng(seed)
-    truth = np.zeros((height, width), np.uint8)
+    ground_truth = np.zeros((height, width), np.uint8)
     top, left = int(rng.integers(0, height // 2)), int(rng.integers(0, width // 2))
-    truth[top : top + height // 2, left : left + width // 2] = 1
-    picture = np.repeat(truth[..., None] * 255, 3, axis=-1)
+    ground_truth[top : top + height // 2, left : left + width // 2] = 1
+    picture = np.repeat(ground_truth[..., None] * 255, 3, axis=-1)
     canvas, placement = letterbox(picture, (64, 64), fill=0)
     second = canvas[..., 0].astype(np.float32) / 255
     found = best_of_each(np.stack([1 - second, second], axis=-1), placement, (height, width))
     assert found.classes.shape == (height, width)
     # Pixels away from the edge by one of the canvas are all right.
     far = max(1, int(np.ceil(max(height, width) / 64)))
-    inner = truth[top + far : top + height // 2 - far, left + far : left + width // 2 - far]
+    inner = ground_truth[top + far : top + height // 2 - far, left + far : left + width // 2 - far]
     seen = found.classes[top + far : top + height // 2 - far, left + far : left + width // 2 - far]
     np.testing.assert_array_equal(seen, inner)
-    assert abs(int(found.classes.sum()) - int(truth.sum())) <= 2 * (far + 1) * (height + width)
+    assert abs(int(found.classes.sum()) - int(ground_truth.sum())) <= 2 * (far + 1) * (
+        height + width
+    )
 
 
 def test_the_best_class_and_its_score():

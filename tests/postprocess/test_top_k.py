@@ -5,7 +5,7 @@ import pytest
 
 import visiongarden as vg
 from visiongarden.evaluation import Predictor
-from visiongarden.postprocess import AnchorFreeDecode, Nms, TopK, thinning
+from visiongarden.postprocess import AnchorFreeDecode, Nms, TopK, suppression
 
 BOXES = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]], np.float32)
 SCORES = np.array([[0.5, 0.1], [0.9, 0.4], [0.2, 0.3]], np.float32)
@@ -34,8 +34,8 @@ def test_best_first_whatever_overlaps(fields, scores, classes):
 
 def test_the_head_decides():
     nms = Nms(score_threshold=0.1, max_detections=7, multi_label=True)
-    assert thinning(AnchorFreeDecode(), nms) is nms
-    assert thinning(AnchorFreeDecode(needs_nms=False), nms) == TopK(
+    assert suppression(AnchorFreeDecode(), nms) is nms
+    assert suppression(AnchorFreeDecode(needs_nms=False), nms) == TopK(
         score_threshold=0.1, max_detections=7, multi_label=True
     )
 
@@ -51,7 +51,7 @@ def test_a_predictor_follows_its_head(head, kind):
         (32, 32),
     )
     predictor = Predictor(
-        model, postprocess=thinning(model.parts.head.decode(), Nms(score_threshold=0))
+        model, postprocess=suppression(model.parts.head.decode(), Nms(score_threshold=0))
     )
     assert isinstance(predictor.postprocess, kind)
     assert isinstance(Predictor(model).postprocess, kind)

@@ -11,7 +11,7 @@ from visiongarden.transforms import Augmentation
 
 
 @pytest.mark.parametrize(
-    ("images", "batch_size", "epochs", "judge_every"),
+    ("images", "batch_size", "epochs", "validate_every"),
     [
         (1, 4, 1200, 12),  # one step an epoch
         (4, 4, 1200, 12),
@@ -23,11 +23,11 @@ from visiongarden.transforms import Augmentation
         (191, 16, 110, 1),  # 11 × 110 = 1210
     ],
 )
-def test_small_sets_get_smaller_batches_and_more_epochs(images, batch_size, epochs, judge_every):
+def test_small_sets_get_smaller_batches_and_more_epochs(images, batch_size, epochs, validate_every):
     assert default_length(images, {}) == {
         "batch_size": batch_size,
         "epochs": epochs,
-        "judge_every": judge_every,
+        "validate_every": validate_every,
     }
 
 
@@ -40,12 +40,12 @@ def test_other_sets_keep_the_general_length(images):
 
 
 def test_what_the_recipe_states_is_kept():
-    assert default_length(16, {"epochs": 7}) == {"batch_size": 4, "judge_every": 1}
-    assert default_length(16, {"epochs": 700}) == {"batch_size": 4, "judge_every": 7}
-    assert default_length(16, {"batch_size": 8}) == {"epochs": 600, "judge_every": 6}
+    assert default_length(16, {"epochs": 7}) == {"batch_size": 4, "validate_every": 1}
+    assert default_length(16, {"epochs": 700}) == {"batch_size": 4, "validate_every": 7}
+    assert default_length(16, {"batch_size": 8}) == {"epochs": 600, "validate_every": 6}
     assert default_length(16, {"batch_size": 64})["epochs"] == 1200  # one batch of all images
-    assert default_length(16, {"judge_every": 5}) == {"batch_size": 4, "epochs": 300}
-    assert default_length(16, {"epochs": 7, "batch_size": 2, "judge_every": 1}) == {}
+    assert default_length(16, {"validate_every": 5}) == {"batch_size": 4, "epochs": 300}
+    assert default_length(16, {"epochs": 7, "batch_size": 2, "validate_every": 1}) == {}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def scenes(tmp_path_factory):
 
 def test_recipe_of_a_data_set_has_the_length_that_suits_its_training_split(scenes):
     training = resolve(scenes).training
-    assert (training.batch_size, training.epochs, training.judge_every) == (4, 300, 3)
+    assert (training.batch_size, training.epochs, training.validate_every) == (4, 300, 3)
     # 16 images; also where the number of classes is stated, or other fields are.
     stated = {
         "data": {"path": str(scenes)},

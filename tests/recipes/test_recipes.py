@@ -158,8 +158,8 @@ def test_other_classes_than_the_head_s(scenes, tmp_path):
 def test_leakage_is_said_and_different_classes_are_refused(tmp_path, monkeypatch, capsys):
     root = make_scenes(tmp_path / "scenes", 20, (64, 64))
     rows = {name: json.loads((root / f"{name}.json").read_text()) for name in ("train", "val")}
-    trained, judged = (rows[name]["images"][0]["file_name"] for name in ("train", "val"))
-    file = next(root.rglob(judged.rpartition("/")[2]))
+    trained, validated = (rows[name]["images"][0]["file_name"] for name in ("train", "val"))
+    file = next(root.rglob(validated.rpartition("/")[2]))
     file.write_bytes(next(root.rglob(trained.rpartition("/")[2])).read_bytes())
 
     def stop(*arguments, **options):

@@ -297,7 +297,7 @@ def test_fingerprints_of_pixels_in_memory():
     assert fingerprint({"train": dataset(1)}) != fingerprint({"train": dataset(2)})
 
 
-OVERFLOW = {"learning_rate": 1e30, "clip_norm": None, "batch_size": 12, "average": None}
+OVERFLOW = {"learning_rate": 1e30, "clip_norm": None, "batch_size": 12, "ema_decay": None}
 
 
 def test_an_overflow_in_the_only_step_leaves_nothing_and_the_fix_works(run):
@@ -331,7 +331,7 @@ def test_an_overflow_in_a_later_epoch_keeps_what_was_saved(run, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(module, "fit", overflowing)
         with pytest.raises(NotFiniteError, match="became infinite or NaN in epoch 2") as error:
-            train(recipe("set", judge_every=1), "new")
+            train(recipe("set", validate_every=1), "new")
     with np.load("new/resume.npz") as archive:
         assert all(np.isfinite(archive[name]).all() for name in archive.files)
     assert all(np.isfinite(w).all() for w in vg.load("new/best.keras").get_weights())

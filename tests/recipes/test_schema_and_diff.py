@@ -136,7 +136,7 @@ SEGMENTATION = {
     "written",
     [
         fields(),
-        fields(training={"epochs": 3, "average": None}, task="detection"),
+        fields(training={"epochs": 3, "ema_decay": None}, task="detection"),
         fields(**SEGMENTATION),
         fields(model={"backbone": "CSPDarknet", "head": "AnchorFree", "image_size": [64, 96]}),
         resolve(fields()).to_dict(),

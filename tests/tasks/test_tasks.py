@@ -33,11 +33,11 @@ def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(0)
     for split, count in (("train", 4), ("val", 3)):
-        for name, colour in COLOURS.items():
+        for name, color in COLOURS.items():
             folder = root / "folders" / split / name
             folder.mkdir(parents=True)
             for i in range(count):
-                image = np.clip(rng.normal(colour, 20, (40, 30 + i, 3)), 0, 255).astype(np.uint8)
+                image = np.clip(rng.normal(color, 20, (40, 30 + i, 3)), 0, 255).astype(np.uint8)
                 cv2.imwrite(str(folder / f"{i}.png"), image[..., ::-1])
     make_mask_scenes(root / "masks", 10, (32, 32))
     make_scenes(root / "boxes", 6, (32, 32))
@@ -82,7 +82,7 @@ def test_a_task_names_its_own(name):
     task = TASKS[name]
     assert task.model.task == name
     assert task.name == name
-    assert task.figures
+    assert task.metrics
 
 
 def test_the_recipe_says_all(run):
@@ -94,7 +94,7 @@ def test_the_recipe_says_all(run):
     assert resolve(folder / "recipe.yaml") == recipe
     history = json.loads((folder / "history.json").read_text())
     assert len(history) == 2
-    assert find(recipe.task).figures[0] in history[-1]
+    assert find(recipe.task).metrics[0] in history[-1]
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["packages"]["keras"]
     assert environment["backend"] == "tensorflow"
@@ -122,8 +122,8 @@ def test_by_command(run, data, tmp_path, capsys):
         return capsys.readouterr().out
 
     told = command("eval", model, source)
-    assert find(recipe.task).judged_by in told
-    assert find(recipe.task).figures[0] in told
+    assert find(recipe.task).metrics_name in told
+    assert find(recipe.task).metrics[0] in told
     out = tmp_path / "out"
     command("predict", model, images, "--output", out)
     pictures = sorted(images.iterdir())
@@ -158,7 +158,10 @@ def test_evaluation_is_the_metric_of_the_predictions(run, data):
         val = read_folders(data / "folders", "val")
         found = predict(model, val.paths, batch_size=4)
         assert all(isinstance(one, Ranking) and len(one) == 3 for one in found)
-        right = [one.classes[0] == truth for one, truth in zip(found, val.classes, strict=True)]
+        right = [
+            one.classes[0] == ground_truth
+            for one, ground_truth in zip(found, val.classes, strict=True)
+        ]
         wanted = {"top1": np.mean(right)}
     else:
         val = read_masks(data / "masks", "val")
@@ -169,19 +172,19 @@ def test_evaluation_is_the_metric_of_the_predictions(run, data):
     result = evaluate(model, val, batch_size=4)
     assert result.images == len(val)
     for name, value in wanted.items():
-        assert result.figures[name] == pytest.approx(value)
+        assert result.metrics[name] == pytest.approx(value)
 
 
 @pytest.mark.slow
 def test_it_learns(data, tmp_path):
-    """Three plain colours are told apart after some hundred steps."""
+    """Three plain colors are told apart after some hundred steps."""
     overrides = [
         *TINY,
         "model.backbone.levels=[p3]",
         "model.decoder.levels=[p3]",
         "training.epochs=40",
         "training.learning_rate=0.005",
-        "training.judge_every=10",
+        "training.validate_every=10",
     ]
     folder = train(resolve(data / "folders", overrides=overrides), tmp_path / "run")
     history = json.loads((folder / "history.json").read_text())
@@ -198,7 +201,7 @@ def test_a_step_on_every_backend(name, data):
     from visiongarden.training.optimizers import make_optimizer
     from visiongarden.training.trainer import Trainer
 
-    # At p5 an image of 32 pixels is one cell, over which no batch can be normalised.
+    # At p5 an image of 32 pixels is one cell, over which no batch can be normalized.
     shallow = ["model.backbone.levels=[p3]", "model.decoder.levels=[p3]", "model.head.dropout=0"]
     recipe = resolve(data / KINDS[name], overrides=[*TINY, *shallow])
     task = find(name)
@@ -258,9 +261,9 @@ def test_a_segmenter_of_the_default_recipe_learns(tmp_path):
     fields = {
         "data": {"path": str(few)},
         "augmentation": still,
-        "training": {"epochs": 40, "batch_size": 4, "judge_every": 40, "tensorboard": False},
+        "training": {"epochs": 40, "batch_size": 4, "validate_every": 40, "tensorboard": False},
     }
     recipe = resolve(fields, overrides=["model.image_size=64"])
     model = vg.load(train(recipe, tmp_path / "run") / "last.keras")
-    figures = evaluate(model, read_masks(few)).figures
-    assert figures["mIoU"] > 0.7
+    metrics = evaluate(model, read_masks(few)).metrics
+    assert metrics["mIoU"] > 0.7

@@ -10,12 +10,12 @@ import keras
 import numpy as np
 import pytest
 from tests import zoo_of_bad_layers as bad
-from tests import zoo_of_sound_layers as sound
+from tests import zoo_of_valid_layers as sound
 
 import visiongarden as vg
 from visiongarden.cli.main import main
 from visiongarden.errors import UserError
-from visiongarden.testing import CHECKS, assert_sound, cases, check, check_module, discover
+from visiongarden.testing import CHECKS, assert_valid, cases, check, check_module, discover
 from visiongarden.testing.explain import first_line
 from visiongarden.types import FeatureSpec, LevelSpec
 
@@ -95,7 +95,7 @@ def test_a_report_is_a_value_and_reads_well():
     assert json.loads(json.dumps(report.to_dict()))["ok"] is False
     assert report.table().row_count == len(report.findings)
     with pytest.raises(AssertionError, match=r"broadcasting: failed.*\n.*vg.layers.Sum"):
-        assert_sound(bad.BroadcastSkip, backends=())
+        assert_valid(bad.BroadcastSkip, backends=())
     assert check(bad.BroadcastSkip, backends=(), skip=("broadcasting",)).ok
 
 
@@ -288,7 +288,7 @@ def test_pytest_plugin(project):
     (project / "test_own.py").write_text(
         "import pytest\n"
         "@pytest.mark.visiongarden('own_blocks', backends=())\n"
-        "def test_sound(case):\n    case.assert_sound()\n"
+        "def test_sound(case):\n    case.assert_valid()\n"
     )
     words = [
         "-p",

@@ -51,7 +51,7 @@ def trained(decoder, size=32):
     if (size, size) != own:
         trainer = MultiScaleTrainer(model, loss, own, [own, (size, size)])
     trainer.compile(
-        make_optimizer(Training(optimizer="sgd", average=None, weight_decay=0.0), 10),
+        make_optimizer(Training(optimizer="sgd", ema_decay=None, weight_decay=0.0), 10),
         jit_compile=keras.backend.backend() == "jax",
     )
     images = np.random.default_rng(0).integers(0, 255, (4, size, size, 3)).astype(np.uint8)
@@ -66,5 +66,5 @@ def test_added_losses_are_part_of_the_loss(size):
     # Half of 3 squared, and twice the mean of ones.
     assert found["loss"] == pytest.approx(plain["loss"] + 4.5 + 2.0, rel=1e-5)
     (scale,) = [w for w in model.trainable_weights if w.path.endswith("scale")]
-    # The rate of the first step, and the gradient of the regulariser alone.
+    # The rate of the first step, and the gradient of the regularizer alone.
     assert 0 < float(ops.convert_to_numpy(scale.value)) < 3.0

@@ -80,7 +80,7 @@ def whole_run(tmp_path_factory, scenes):
 )
 def test_a_resumed_run_is_the_same_run(tmp_path, scenes, whole_run, stop_at):
     weights, history = whole_run
-    judge = rising()
+    validate = rising()
     assert [entry["epoch"] for entry in history] == [1, 2, 3]
     with pytest.raises(KeyboardInterrupt):
         fit(
@@ -88,12 +88,12 @@ def test_a_resumed_run_is_the_same_run(tmp_path, scenes, whole_run, stop_at):
             loader(scenes),
             tmp_path / "parts",
             settings(),
-            judge,
+            validate,
             callbacks=(StopAt(stop_at),),
         )
     assert (tmp_path / "parts" / "resume.npz").is_file()
     resumed = model()
-    again = fit(resumed, loader(scenes), tmp_path / "parts", settings(), judge, resume=True)
+    again = fit(resumed, loader(scenes), tmp_path / "parts", settings(), validate, resume=True)
     for a, b in zip(weights, resumed.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
     assert [entry["epoch"] for entry in again] == [1, 2, 3]
@@ -101,13 +101,13 @@ def test_a_resumed_run_is_the_same_run(tmp_path, scenes, whole_run, stop_at):
 
 
 def test_what_a_run_leaves(tmp_path, scenes):
-    figures = iter([0.2, 0.5, 0.3])
+    metrics = iter([0.2, 0.5, 0.3])
 
-    def judge(averaged):
-        return {"AP": next(figures)}
+    def validate(averaged):
+        return {"AP": next(metrics)}
 
     trained = model()
-    fit(trained, loader(scenes), tmp_path, settings(tensorboard=True), judge)
+    fit(trained, loader(scenes), tmp_path, settings(tensorboard=True), validate)
     assert {p.name for p in tmp_path.iterdir()} >= {
         "best.keras",
         "last.keras",
@@ -133,7 +133,7 @@ def test_what_a_run_leaves(tmp_path, scenes):
 def test_mixed_precision(tmp_path, scenes, precision):
     trained = model(precision)
     history = fit(
-        trained, loader(scenes), tmp_path, settings(epochs=2, precision=precision), judge=None
+        trained, loader(scenes), tmp_path, settings(epochs=2, precision=precision), validate=None
     )
     assert all(np.isfinite(entry["loss"]) for entry in history)
     assert {w.dtype for w in trained.weights} == {"float32"}

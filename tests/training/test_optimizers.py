@@ -1,4 +1,4 @@
-"""The vector optimisers against PyTorch's, weight by weight."""
+"""The vector optimizers against PyTorch's, weight by weight."""
 
 import keras
 import numpy as np
@@ -74,7 +74,7 @@ def test_sgd_equals_torch():
 
 @pytest.mark.backends
 def test_the_average_starts_with_the_weights_and_ramps_up():
-    optimizer = SGD(learning_rate=1.0, momentum=0.0, average=0.5)
+    optimizer = SGD(learning_rate=1.0, momentum=0.0, ema_decay=0.5)
     variables = [keras.Variable(np.zeros((2, 2), np.float32))]
     optimizer.build(variables)
     values, average = 0.0, 0.0
@@ -110,6 +110,6 @@ def test_warm_up_and_cosine(step, rate):
 @pytest.mark.backends
 @pytest.mark.parametrize("kind", [AdamW, SGD])
 def test_config_is_complete(kind):
-    one = kind(learning_rate=WarmupCosine(0.1, 10), weight_decay=0.2, clip_norm=3.0, average=0.9)
+    one = kind(learning_rate=WarmupCosine(0.1, 10), weight_decay=0.2, clip_norm=3.0, ema_decay=0.9)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(one))
     assert again.get_config() == one.get_config()

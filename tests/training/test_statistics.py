@@ -1,4 +1,4 @@
-"""What a short run saves of batch normalisation's statistics."""
+"""What a short run saves of batch normalization's statistics."""
 
 import keras
 import numpy as np

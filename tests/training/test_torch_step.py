@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import visiongarden as vg
-from visiongarden.backends import recorded
+from visiongarden.backends import captured
 from visiongarden.training import Training
 from visiongarden.training.optimizers import make_optimizer
 from visiongarden.training.trainer import Trainer
@@ -56,7 +56,7 @@ def targets(model, random):
 
 def trained(make, after, monkeypatch, steps=5):
     """Weights and logs after some steps, and how many shapes were recorded."""
-    monkeypatch.setattr(recorded, "AFTER", after)
+    monkeypatch.setattr(captured, "AFTER", after)
     keras.utils.set_random_seed(0)
     model = make()
     trainer = Trainer(model, model.parts.head.loss(), model.image_size)
@@ -66,7 +66,7 @@ def trained(make, after, monkeypatch, steps=5):
     for _ in range(steps):
         images = random.integers(0, 255, (2, 64, 64, 3)).astype(np.uint8)
         logs.append(trainer.train_on_batch(images, targets(model, random), return_dict=True))
-    return model.get_weights(), logs, trainer._own_step._step.recorded
+    return model.get_weights(), logs, trainer._own_step._step.captured
 
 
 MAKERS = {
@@ -92,7 +92,7 @@ def test_a_recorded_step_is_the_step(monkeypatch, name):
 
 
 def test_an_eager_run_is_not_recorded(monkeypatch):
-    monkeypatch.setattr(recorded, "AFTER", 2)
+    monkeypatch.setattr(captured, "AFTER", 2)
     model, seen = classifier(), []
     loss = model.parts.head.loss()
 

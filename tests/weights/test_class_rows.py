@@ -79,7 +79,7 @@ def test_rows_go_by_name_and_new_classes_start_fresh(tmp_path, head, theirs, our
     source, target = detector(head, theirs), detector(head, ours)
     fresh, given = arrays(target), arrays(source)
     source.save(tmp_path / "m.keras")
-    report = transfer(tmp_path / "m.keras", target, at_least=0.5)
+    report = transfer(tmp_path / "m.keras", target, min_coverage=0.5)
     now = arrays(target)
     checked = 0
     for path in filter(out, now):
@@ -114,12 +114,12 @@ def test_without_a_name_on_both_sides_class_outputs_are_left_out_unless_asked(tm
         for weight in target.weights:
             weight.assign(weight + 0.5)
         before = arrays(target)
-        report = transfer(tmp_path / "m.keras", target, at_least=0.5)
+        report = transfer(tmp_path / "m.keras", target, min_coverage=0.5)
         for path, array in arrays(target).items():
             np.testing.assert_array_equal(array, (before if out(path) else given)[path])
         assert "class outputs were not copied, 4 weights" in str(report)
         assert "class_rows='position'" in report.classes
-        transfer(tmp_path / "m.keras", target, class_rows="position", at_least=1.0)
+        transfer(tmp_path / "m.keras", target, class_rows="position", min_coverage=1.0)
         assert all(np.array_equal(array, given[path]) for path, array in arrays(target).items())
 
 
@@ -128,14 +128,14 @@ def test_class_outputs_of_models_without_any_names_are_left_out_unless_asked_for
     for weight in source.weights:
         weight.assign(weight + 1)
     before = arrays(target)
-    report = transfer(source, target, at_least=0.5)
+    report = transfer(source, target, min_coverage=0.5)
     assert "neither side names its classes" in report.classes
     assert "class_rows" in report.classes
     after = arrays(target)
     for path, array in after.items():
         of_classes = "_classes/out/" in path
         assert np.array_equal(array, (before if of_classes else arrays(source))[path]), path
-    report = transfer(source, target, at_least=1.0, class_rows="position")
+    report = transfer(source, target, min_coverage=1.0, class_rows="position")
     assert report.classes == "class rows were copied by position, as requested"
     assert all(np.array_equal(a, arrays(source)[p]) for p, a in arrays(target).items())
 
@@ -143,6 +143,6 @@ def test_class_outputs_of_models_without_any_names_are_left_out_unless_asked_for
 def test_the_same_names_in_the_same_order_need_no_word():
     source, target = (detector(anchor_free, ("a", "b")) for _ in range(2))
     target.class_map = ClassMap(("a", "b"), (7, 9))  # other ids in the files
-    assert transfer(source, target, at_least=1.0).classes == ""
+    assert transfer(source, target, min_coverage=1.0).classes == ""
     with pytest.raises(UserError, match="unknown class rows 'number'"):
         transfer(source, target, class_rows="number")

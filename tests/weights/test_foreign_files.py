@@ -88,7 +88,7 @@ def written(net, folder, kind):
 )
 def test_a_pytorch_net_gives_the_same_numbers(net, tmp_path, kind):
     model = keras_net()
-    report = transfer(written(net, tmp_path, kind), model, {"bn": "norm"}, at_least=1.0)
+    report = transfer(written(net, tmp_path, kind), model, {"bn": "norm"}, min_coverage=1.0)
     assert report.ignored == ("bn.num_batches_tracked",)
     assert "ignored, no weights: 1 × num_batches_tracked" in str(report)
     assert report.only_in_source == report.differs == ()
@@ -110,7 +110,7 @@ def test_other_floats(net, tmp_path, dtype, kind):
     path = tmp_path / f"m.{kind}"
     torch.save(state, path) if kind == "pt" else save_torch(state, path)
     model = keras_net()
-    report = transfer(path, model, {"bn": "norm"}, at_least=1.0)
+    report = transfer(path, model, {"bn": "norm"}, min_coverage=1.0)
     name = str(dtype).removeprefix("torch.")
     assert {moved.conversion for moved in report.copied} == {f"{name} → float32"}
     want = state["fc.weight"].float().numpy().T
@@ -128,7 +128,7 @@ def test_other_floats(net, tmp_path, dtype, kind):
     ],
 )
 def test_a_shape_that_does_not_suit_is_listed(name, array, said):
-    report = transfer({name: array, "fc.bias": np.ones(5)}, keras_net(), at_least=0)
+    report = transfer({name: array, "fc.bias": np.ones(5)}, keras_net(), min_coverage=0)
     assert said in f"{report.differs[0].received}, wanted {report.differs[0].wanted}"
     assert report.paths == ("fc/bias",)
 
@@ -137,7 +137,7 @@ def test_a_layer_of_unknown_layout_takes_no_kernel():
     inputs = keras.Input((4, 3))
     layer = keras.layers.EinsumDense("abc,cd->abd", (4, 3), name="proj", bias_axes="d")
     arrays = {"proj.weight": np.ones((3, 3)), "proj.bias": np.ones(3)}
-    report = transfer(arrays, keras.Model(inputs, layer(inputs)), at_least=0)
+    report = transfer(arrays, keras.Model(inputs, layer(inputs)), min_coverage=0)
     assert report.paths == ("proj/bias",)
     assert "PyTorch's layout, unknown for EinsumDense" in report.differs[0].received
 
@@ -146,7 +146,7 @@ def test_the_layout_can_be_said():
     kernel = np.arange(25.0, dtype="float32").reshape(5, 5)
     for layout, expected in (("torch", kernel.T), ("keras", kernel)):
         model, name = keras_net(), "fc.weight" if layout == "torch" else "fc/kernel"
-        transfer({name: kernel}, model, at_least=0, layout=layout)
+        transfer({name: kernel}, model, min_coverage=0, layout=layout)
         assert np.array_equal(numbers(model)["fc/kernel"], expected)
 
 
@@ -197,7 +197,7 @@ def test_pytorch_files_that_are_refused(tmp_path, capsys, kind):
     write, message = FILES[kind]
     write(tmp_path / "m.pt")
     with pytest.raises(UserError, match=message) as error:
-        transfer(tmp_path / "m.pt", keras_net(), at_least=0)
+        transfer(tmp_path / "m.pt", keras_net(), min_coverage=0)
     assert capsys.readouterr().out == ""
     assert str(error.value).count("\n") < 5
 
@@ -233,14 +233,14 @@ def test_safetensors_whose_header_is_not_true(tmp_path, raw):
     path = tmp_path / "m.safetensors"
     path.write_bytes(raw)
     with pytest.raises(UserError, match="not a whole safetensors file"):
-        transfer(path, keras_net(), at_least=0)
+        transfer(path, keras_net(), min_coverage=0)
 
 
 def test_a_type_that_no_weight_has(tmp_path):
     path = tmp_path / "m.safetensors"
     path.write_bytes(header(entry([5], [0, 5], "F8_E4M3"), b"\0" * 5))
     with pytest.raises(UserError, match="is of type F8_E4M3"):
-        transfer(path, keras_net(), at_least=0)
+        transfer(path, keras_net(), min_coverage=0)
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +260,7 @@ def test_damage_is_refused_or_harmless(small_files, tmp_path_factory, data):
     copy = damaged(data, path, tmp_path_factory.mktemp("damaged"))
     before = numbers(model)
     try:
-        transfer(copy, model, at_least=0)
+        transfer(copy, model, min_coverage=0)
     except UserError:
         after = numbers(model)
         assert all(np.array_equal(before[name], after[name]) for name in before)
@@ -275,7 +275,7 @@ def test_any_bytes_are_refused(tmp_path_factory, raw, name):
     path = tmp_path_factory.getbasetemp() / name
     path.write_bytes(raw)
     with pytest.raises(UserError):
-        transfer(path, _DENSE, at_least=0)
+        transfer(path, _DENSE, min_coverage=0)
 
 
 _DENSE = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
@@ -291,7 +291,7 @@ def test_a_tensor_beside_the_state_dict_is_no_state_dict(tmp_path, best):
     torch.save({"epoch": 3, "arch": "net", "state_dict": state, **beside}, tmp_path / "m.pth")
     inputs = keras.Input((4,))
     target = keras.Model(inputs, keras.layers.Dense(3, name="fc")(inputs))
-    report = transfer(tmp_path / "m.pth", target, {"module": ""}, at_least=1.0)
+    report = transfer(tmp_path / "m.pth", target, {"module": ""}, min_coverage=1.0)
     assert len(report.renamed) == 2
     kernel = keras.ops.convert_to_numpy(target.weights[0].value)
     np.testing.assert_array_equal(kernel, net.fc.weight.detach().numpy().T)
@@ -303,5 +303,5 @@ def test_a_keras_file_is_not_read_in_pytorchs_layout(tmp_path, ending):
     path = tmp_path / f"m{ending}"
     model.save(path) if ending == ".keras" else model.save_weights(path)
     with pytest.raises(UserError, match="layout is not PyTorch's"):
-        transfer(path, keras_net(), at_least=0, layout="torch")
-    transfer(path, keras_net(), at_least=1.0, layout="keras")
+        transfer(path, keras_net(), min_coverage=0, layout="torch")
+    transfer(path, keras_net(), min_coverage=1.0, layout="keras")

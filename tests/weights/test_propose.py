@@ -47,9 +47,9 @@ WHOLE = (("a", (4, 5)), ("b", (5, 6)), ("c", (6, 6)), ("d", (6, 6)))
 )
 def test_proposals(source, proposal):
     with pytest.raises(UserError) as error:
-        transfer(source, model(), at_least=1.0)
+        transfer(source, model(), min_coverage=1.0)
     assert (error.value.fix == f"rename={proposal}") == bool(proposal)
     if proposal:
         target = model()
-        report = transfer(source, target, proposal, at_least=0.1)
+        report = transfer(source, target, proposal, min_coverage=0.1)
         assert len(report.renamed) == (8 if "" in proposal.values() else 4)

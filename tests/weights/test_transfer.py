@@ -95,7 +95,7 @@ def test_a_change_keeps_exactly_what_it_should(saved, change, kind):
     fields, kept = CHANGES[change]
     target = scrambled(detector(**fields), seed=1)
     before = numbers(target)
-    report = transfer(folder / kind, target, at_least=0.0, class_rows="position")
+    report = transfer(folder / kind, target, min_coverage=0.0, class_rows="position")
     after = numbers(target)
     if change == "another decoder":
         # PathAggregation keeps the channels of its levels, so the head of FPN's does not fit.
@@ -155,7 +155,7 @@ def test_layers_of_one_shape_in_another_order_keep_their_names(tmp_path, ending)
     if ending:
         path = tmp_path / f"m{ending}"
         (source.save if ending == ".keras" else source.save_weights)(path)
-    transfer(path, target, at_least=1.0)
+    transfer(path, target, min_coverage=1.0)
     assert changed(numbers(source), numbers(target)) == set()
 
 
@@ -177,12 +177,12 @@ def test_names_that_keras_counted_up_are_positions(tmp_path, ending):
     inserted = unnamed(4, 4, 4, 4)
     before = numbers(inserted)
     with pytest.raises(UserError, match="Keras counted it up"):
-        transfer(path, inserted, at_least=0)
+        transfer(path, inserted, min_coverage=0)
     assert changed(before, numbers(inserted)) == set()
     same = unnamed(4, 4, 4)
-    transfer(path, same, at_least=1.0)
+    transfer(path, same, min_coverage=1.0)
     assert changed(numbers(source), numbers(same)) == set()
-    transfer(path, inserted, {"dense_2": "dense_3"}, at_least=0.25)
+    transfer(path, inserted, {"dense_2": "dense_3"}, min_coverage=0.25)
     expected = numbers(source)["dense_2/kernel"]
     assert np.array_equal(numbers(inserted)["dense_3/kernel"], expected)
 
@@ -202,7 +202,7 @@ def test_models_inside_a_plain_keras_model(tmp_path, ending):
     source, target = nested("a", "b"), nested("c", "b", "a")
     path = tmp_path / f"m{ending}"
     (source.save if ending == ".keras" else source.save_weights)(path)
-    report = transfer(path, target, at_least=0.5)
+    report = transfer(path, target, min_coverage=0.5)
     assert set(report.paths) == set(numbers(source))
     assert all(np.array_equal(v, numbers(target)[k]) for k, v in numbers(source).items())
     assert bool(report.by_position) == (ending == ".weights.h5")
@@ -217,7 +217,7 @@ def test_gamma_is_not_taken_for_beta(tmp_path):
         return keras.Model(inputs, layer(inputs))
 
     norm(scale=False).save(tmp_path / "m.keras")
-    report = transfer(tmp_path / "m.keras", norm(center=False), at_least=0)
+    report = transfer(tmp_path / "m.keras", norm(center=False), min_coverage=0)
     assert report.paths == ("norm/moving_mean", "norm/moving_variance")
     assert [weight.path for weight in report.only_in_source] == ["norm/beta"]
     assert [weight.path for weight in report.only_in_target] == ["norm/gamma"]
@@ -230,7 +230,7 @@ def test_optimizer_and_dropout_are_no_weights(tmp_path):
     model.compile("adam", "mse")
     model.fit(np.zeros((4, 4)), np.zeros((4, 4)), verbose=0)
     model.save(tmp_path / "m.keras")
-    report = transfer(tmp_path / "m.keras", keras.models.clone_model(model), at_least=1.0)
+    report = transfer(tmp_path / "m.keras", keras.models.clone_model(model), min_coverage=1.0)
     assert set(report.paths) == {"dense/kernel", "dense/bias"}
     assert report.only_in_source == ()
 
@@ -245,7 +245,7 @@ def test_a_part_of_its_classes_need_not_be_known(saved, tmp_path):
     ):
         for name in old.namelist():
             n.writestr(name, old.read(name).replace(b"test_transfer>Trunk", b"somewhere>Else"))
-    transfer(tmp_path / "n.keras", target, at_least=1.0, class_rows="position")
+    transfer(tmp_path / "n.keras", target, min_coverage=1.0, class_rows="position")
     assert changed(source, numbers(target)) == set()
 
 
@@ -253,7 +253,7 @@ def test_a_part_of_its_classes_need_not_be_known(saved, tmp_path):
 def test_arrays_stay_the_callers_own():
     model = detector()
     arrays = {path: np.ones_like(array) for path, array in numbers(model).items()}
-    transfer(arrays, model, at_least=1.0, class_rows="position")
+    transfer(arrays, model, min_coverage=1.0, class_rows="position")
     for array in arrays.values():
         array[...] = 7
     assert all((array == 1).all() for array in numbers(model).values())
@@ -280,7 +280,7 @@ def test_integers_are_no_weights():
     arrays = {path: a.astype("int8") for path, a in numbers(model).items()}
     report_of = pytest.raises(UserError, match="4 × 4 int8, wanted 4 × 4 float32")
     with report_of:
-        transfer(arrays, model, at_least=0)
+        transfer(arrays, model, min_coverage=0)
 
 
 def test_numbers_too_large_for_float16_change_nothing():
@@ -314,9 +314,9 @@ def test_renames(rename, names):
     arrays = dict.fromkeys(names or {"first/kernel": ""}, np.ones((4, 4), "float32"))
     if names is None:
         with pytest.raises(UserError, match="'firs' fits no weight"):
-            transfer(arrays, model, rename, at_least=0)
+            transfer(arrays, model, rename, min_coverage=0)
         return
-    report = transfer(arrays, model, rename, at_least=0)
+    report = transfer(arrays, model, rename, min_coverage=0)
     assert {moved.source: moved.path for moved in report.renamed} == names
     assert report.copied == ()
 
@@ -327,7 +327,7 @@ def test_renames(rename, names):
         ({"a/kernel": 3}, {}, "is no array"),
         (object(), {}, "holds no weights"),
         ("none.keras", {}, "there is no weights file"),
-        ({}, {"at_least": 2}, "is no share"),
+        ({}, {"min_coverage": 2}, "is no share"),
         ({}, {"layout": "tf"}, "unknown layout"),
         ({}, {}, "at least one weight|at least 90"),
         ({"x/kernel": np.ones((4, 4))}, {"rename": {"*": "*/*"}}, "more stars"),
@@ -359,7 +359,9 @@ def test_from_file_to_file(saved, tmp_path):
         transfer_file(saved[0] / "m.keras", tmp_path / "target.keras", tmp_path / "out.h5")
     other = {"backbone/stem/conv/kernel": "nothing"}
     with pytest.raises(UserError, match="nothing was changed"):
-        transfer_file(saved[0] / "m.keras", tmp_path / "target.keras", output, other, at_least=1.0)
+        transfer_file(
+            saved[0] / "m.keras", tmp_path / "target.keras", output, other, min_coverage=1.0
+        )
     assert not output.exists()
     report = transfer_file(saved[0] / "m.keras", tmp_path / "target.keras", output)
     written = numbers(vg.load(output))
@@ -450,7 +452,7 @@ def test_damage_is_refused_or_harmless(small_files, tmp_path_factory, data):
     true, target = small_files[path]
     before = numbers(target)
     try:
-        report = transfer(copy, target, at_least=0)
+        report = transfer(copy, target, min_coverage=0)
     except UserError:
         assert changed(before, numbers(target)) == set()
         return

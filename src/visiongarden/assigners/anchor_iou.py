@@ -36,12 +36,12 @@ class AnchorIoU(Value):
 
     Attributes:
         threshold: minimum IoU of the shapes; with 1, only the best anchor is assigned.
-        neighbours: whether to assign the nearest cells left or right of the center, and above or
+        neighbors: whether to assign the nearest cells left or right of the center, and above or
             below it, as well; they can predict the center only with a `scale_xy` of 2 or more.
     """
 
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.3
-    neighbours: bool = True
+    neighbors: bool = True
 
     def __call__(
         self, grid: AnchorGrid, anchors: dict[str, Any], boxes: Any, classes: Any
@@ -85,7 +85,7 @@ class AnchorIoU(Value):
         most = ops.array([columns - 1, rows - 1], "int32")
         place = (boxes[..., :2] + boxes[..., 2:]) / 2 / stride
         own = ops.clip(ops.cast(ops.floor(place), "int32"), 0, most)
-        steps = [[0, 0], [1, 0], [0, 1]] if self.neighbours else [[0, 0]]
+        steps = [[0, 0], [1, 0], [0, 1]] if self.neighbors else [[0, 0]]
         found = []
         # The nearer neighbor in each direction: on the side of the half that holds the center.
         side = ops.where(place - ops.cast(own, "float32") < 0.5, -1, 1)

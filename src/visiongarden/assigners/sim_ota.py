@@ -90,7 +90,7 @@ class SimOTA(Value):
     def _near(self, cells: Cells, boxes: Any, classes: Any) -> Any:
         """Return whether each cell's center is in each box's central region, (batch, m, n)."""
         middle = ops.expand_dims((boxes[..., :2] + boxes[..., 2:]) / 2, 2)
-        away = ops.abs(ops.convert_to_tensor(cells.centres) - middle)
+        away = ops.abs(ops.convert_to_tensor(cells.centers) - middle)
         reach = ops.convert_to_tensor(self.radius * cells.strides[:, None])
         return ops.all(away < reach, axis=-1) & ops.expand_dims(classes >= 0, -1)
 

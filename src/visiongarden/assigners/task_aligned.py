@@ -10,7 +10,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from visiongarden.config import Value
 from visiongarden.ops import Cells, one_hot, pairwise_iou, power, rows_of
 
-_LEAST_IOU = 1e-3
+_MIN_IOU = 1e-3
 
 
 class Assignment(NamedTuple):
@@ -71,7 +71,7 @@ class TaskAligned(Value):
         # Lower bounds: an untrained network may predict no box that overlaps the object, which must
         # still have a positive; 0 would exclude all cells.
         aligned = power(ops.maximum(likely, 1e-9), self.alpha) * power(
-            ops.maximum(overlap, _LEAST_IOU), self.beta
+            ops.maximum(overlap, _MIN_IOU), self.beta
         )
         aligned = ops.where(self._inside(cells, boxes, classes), aligned, 0.0)
         top = ops.top_k(aligned, min(self.top_k, aligned.shape[-1]), sorted=True)[0]
@@ -93,11 +93,11 @@ class TaskAligned(Value):
         # Half the finest stride, and a little more, so that a box in the middle between centers
         # reaches one of them despite rounding.
         least = float(cells.strides.min()) / 2 * (1 + 1e-6)
-        centres = ops.convert_to_tensor(cells.centres)
+        centers = ops.convert_to_tensor(cells.centers)
         within = ops.expand_dims(classes >= 0, -1)
         for axis in range(2):
             low, high = boxes[..., axis], boxes[..., axis + 2]
             half = ops.maximum((high - low) / 2, least)
-            away = ops.abs(centres[:, axis] - ops.expand_dims((low + high) / 2, -1))
+            away = ops.abs(centers[:, axis] - ops.expand_dims((low + high) / 2, -1))
             within = within & (away <= ops.expand_dims(half, -1))
         return within

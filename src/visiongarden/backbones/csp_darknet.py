@@ -17,13 +17,13 @@ from visiongarden.types import FeatureMaps
 class CSPDarknet(Backbone):
     """YOLOv8's backbone: stride-2 convolutions, C2f blocks of 3-6-6-3 units, and SPPF at the end.
 
-    Sizes of the family (depth/width/most): n 0.33/0.25/1024, s 0.33/0.5/1024, m 0.67/0.75/768, l
-    1/1/512, x 1/1.25/512.
+    Sizes of the family (depth/width/max_channels): n 0.33/0.25/1024, s 0.33/0.5/1024, m
+    0.67/0.75/768, l 1/1/512, x 1/1.25/512.
 
     Attributes:
         depth: factor on the number of units in each block.
         width: factor on the channels, which are 64 to 1024.
-        most: upper bound of the channels before scaling.
+        max_channels: upper bound of the channels before scaling.
         activation: activation of all convolutions.
         levels: any of p1 to p5.
 
@@ -34,7 +34,7 @@ class CSPDarknet(Backbone):
 
     depth: Multiplier = 0.33
     width: Multiplier = 0.25
-    most: Channels = 1024
+    max_channels: Channels = 1024
     activation: str = "silu"
 
     def wire(self, images: Any) -> FeatureMaps:
@@ -55,4 +55,4 @@ class CSPDarknet(Backbone):
         return maps
 
     def _channels(self, channels: int) -> int:
-        return scaled_channels(channels, self.width, self.most)
+        return scaled_channels(channels, self.width, self.max_channels)

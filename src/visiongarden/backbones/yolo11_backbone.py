@@ -17,13 +17,13 @@ from visiongarden.types import FeatureMaps
 class YOLO11Backbone(Backbone):
     """YOLO11's backbone: stride-2 convolutions, C3k2 blocks, SPPF and attention at the end.
 
-    Sizes of the family (depth/width/most): n 0.5/0.25/1024, s 0.5/0.5/1024; with nested blocks in
-    every stage m 0.5/1/512, l 1/1/512, x 1/1.5/512.
+    Sizes of the family (depth/width/max_channels): n 0.5/0.25/1024, s 0.5/0.5/1024; with nested
+    blocks in every stage m 0.5/1/512, l 1/1/512, x 1/1.5/512.
 
     Attributes:
         depth: factor on the number of units in each block, which is 2.
         width: factor on the channels, which are 64 to 1024.
-        most: upper bound of the channels before scaling.
+        max_channels: upper bound of the channels before scaling.
         nested: whether the blocks of the two fine stages have CSP blocks as units as well; those of
             the two coarse stages always have.
         activation: activation of all convolutions.
@@ -36,7 +36,7 @@ class YOLO11Backbone(Backbone):
 
     depth: Multiplier = 0.5
     width: Multiplier = 0.25
-    most: Channels = 1024
+    max_channels: Channels = 1024
     nested: bool = False
     activation: str = "silu"
 
@@ -59,4 +59,4 @@ class YOLO11Backbone(Backbone):
         return maps
 
     def _channels(self, channels: int) -> int:
-        return scaled_channels(channels, self.width, self.most)
+        return scaled_channels(channels, self.width, self.max_channels)

@@ -17,14 +17,14 @@ from visiongarden.types import FeatureMaps
 class YOLOv10Backbone(Backbone):
     """YOLOv10's backbone: C2f blocks of 3-6-6-3 units, SPPF and attention at the end.
 
-    From p4 on, downsampling is decoupled (`SCDown`). Sizes of the family (depth/width/most,
+    From p4 on, downsampling is decoupled (`SCDown`). Sizes of the family (depth/width/max_channels,
     compact): n 0.33/0.25/1024, none; s 0.33/0.5/1024, p5 with large kernels; m 0.67/0.75/768, p5; b
     0.67/1/512, p5; l 1/1/512, p5; x 1/1.25/512, p4 and p5.
 
     Attributes:
         depth: factor on the number of units in each block.
         width: factor on the channels, which are 64 to 1024.
-        most: upper bound of the channels before scaling.
+        max_channels: upper bound of the channels before scaling.
         compact: stages whose units are compact inverted blocks.
         large_kernel: whether the compact inverted blocks have a 7×7 depthwise convolution.
         activation: activation of all convolutions.
@@ -37,7 +37,7 @@ class YOLOv10Backbone(Backbone):
 
     depth: Multiplier = 0.33
     width: Multiplier = 0.25
-    most: Channels = 1024
+    max_channels: Channels = 1024
     compact: tuple[Literal["p2", "p3", "p4", "p5"], ...] = ()
     large_kernel: bool = False
     activation: str = "silu"
@@ -69,4 +69,4 @@ class YOLOv10Backbone(Backbone):
         return maps
 
     def _channels(self, channels: int) -> int:
-        return scaled_channels(channels, self.width, self.most)
+        return scaled_channels(channels, self.width, self.max_channels)

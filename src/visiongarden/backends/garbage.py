@@ -1,4 +1,4 @@
-"""`uncollected`: a pause of Python's garbage collector while many objects are created.
+"""`gc_paused`: a pause of Python's garbage collector while many objects are created.
 
 Importing a backend, building layers and reading rows create hundreds of thousands of objects that
 all stay alive. The collector walks through all of them each time their number has grown, 0.2 s per
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Pause the garbage collector inside this context.
 
     Objects without reference cycles are freed as usual. The collector is only enabled again if it

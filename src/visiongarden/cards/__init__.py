@@ -1,7 +1,7 @@
 """Cards: the published facts of each architecture, and the check of a model against them."""
 
 from visiongarden.cards.build import build
-from visiongarden.cards.card import Card, Convention, Level, Licence, Result, Stage, Trained
+from visiongarden.cards.card import Card, Convention, Level, License, Result, Stage, Trained
 from visiongarden.cards.library import find, load, merged, names
 from visiongarden.cards.listing import Listing, models
 from visiongarden.cards.verify import Check, Verification, verify, verify_all
@@ -11,7 +11,7 @@ __all__ = [
     "Check",
     "Convention",
     "Level",
-    "Licence",
+    "License",
     "Listing",
     "Result",
     "Stage",

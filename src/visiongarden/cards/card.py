@@ -20,7 +20,7 @@ Score = Annotated[float, Field(ge=0, le=100)]
 Task = Literal["detection", "classification", "segmentation"]
 
 
-class Licence(Value):
+class License(Value):
     """License terms of the authors' code and weights.
 
     Attributes:
@@ -49,7 +49,7 @@ class Convention(Value):
     """
 
     params: Text = (
-        "trainable; scale and shift of batch normalisation are, its mean and variance not"
+        "trainable; scale and shift of batch normalization are, its mean and variance not"
     )
     macs: Text = "convolutions and dense layers, without bias"
     per_output: Annotated[int, Field(ge=0, le=4)] = 0
@@ -171,7 +171,7 @@ class Card(Value):
         arxiv: arXiv number.
         year: Year of first publication.
         task: Task of the model.
-        licence: Licenses of code and weights.
+        license: Licenses of code and weights.
         image_size: (height, width) in pixels that all numbers refer to.
         model: Parts of the model; anchors, width and depth multiples are fields of the parts.
         convention: What the numbers count.
@@ -193,7 +193,7 @@ class Card(Value):
     arxiv: Annotated[str, Field(pattern=r"^[0-9]{4}\.[0-9]{4,5}$")] | None = None
     year: Annotated[int, Field(ge=1950, le=2100)]
     task: Task
-    licence: Licence
+    license: License
     image_size: tuple[Side, Side]
     model: Parts | None = None
     convention: Convention = Convention()
@@ -241,5 +241,5 @@ class Card(Value):
         return self
 
 
-FIGURES = ("licence", "model", "params", "deployed_params", "macs", "stages", "levels", "trained")
+FIGURES = ("license", "model", "params", "deployed_params", "macs", "stages", "levels", "trained")
 """Fields that need an entry in `sources`; a result states its own source."""

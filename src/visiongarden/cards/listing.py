@@ -17,7 +17,7 @@ _COLUMNS = {
     "AP50": str.rjust,
     "judged on": str.ljust,
     "levels": str.ljust,
-    "licence": str.ljust,
+    "license": str.ljust,
     "arXiv": str.ljust,
 }
 
@@ -27,7 +27,7 @@ _INTRODUCTION = """\
 Written by `visiongarden models --markdown` from the cards in `src/visiongarden/cards`, which give
 the source of each figure. `visiongarden verify NAME` builds a model and holds it against its card;
 `vg.cards.build("NAME", num_classes=3)` makes it. Parameters are trainable ones; MACs are counted as
-the card says, for one image of the size given; AP is COCO's, in percent. The licence is that of the
+the card says, for one image of the size given; AP is COCO's, in percent. The license is that of the
 authors' code; the code here is our own.
 
 """
@@ -86,7 +86,7 @@ def _row(card: Card) -> tuple[str, ...]:
         _percent(best.ap50 if best else None),
         f"{best.split}, {best.image_size}" if best else "",
         " ".join(levels),
-        card.licence.code,
+        card.license.code,
         card.arxiv or "",
     )
 

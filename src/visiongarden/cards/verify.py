@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 WIDTH = 100
-MOST_OFF = 0.005
+MAX_OFF = 0.005
 """Maximum relative difference of MACs, because published ones are rounded; parameters are exact."""
 
 
@@ -195,7 +195,7 @@ def _checks(card: Card, model: Any) -> Iterator[Check]:
         macs = count.macs + card.convention.per_output * count.outputs
         off = (macs - card.macs) / card.macs
         text = f"{macs / 1e9:.4f} G ({off:+.2%})"
-        yield Check("MACs", f"{card.macs / 1e9:.4f} G", text, abs(off) <= MOST_OFF)
+        yield Check("MACs", f"{card.macs / 1e9:.4f} G", text, abs(off) <= MAX_OFF)
 
 
 def _wants_deployed(card: Card) -> bool:

@@ -87,8 +87,8 @@ def lint(
     """
     from visiongarden import linting
 
-    faults = [fault for file in files for fault in linting.lint(file)]
-    for fault in faults:
-        echo(str(fault))
-    if not all(fault.is_warning for fault in faults):
+    findings = [finding for file in files for finding in linting.lint(file)]
+    for finding in findings:
+        echo(str(finding))
+    if not all(finding.is_warning for finding in findings):
         raise typer.Exit(1)

@@ -20,7 +20,7 @@ from visiongarden.cli import (  # noqa: F401
     commands,
     darknet,
     data,
-    figures,
+    inspect,
     new,
     recipe,
     weights,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from visiongarden.backends.garbage import uncollected
+from visiongarden.backends.garbage import gc_paused
 from visiongarden.errors import UserError
 
 
@@ -61,7 +61,7 @@ def _without_collecting() -> Iterator[None]:
     fifth to a quarter of the import time of a backend, measured, and part of the time of everything
     that follows.
     """
-    with uncollected():
+    with gc_paused():
         yield
         # What was imported lives until the program ends.
         gc.freeze()

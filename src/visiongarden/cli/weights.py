@@ -25,7 +25,7 @@ def transfer(
     target: Annotated[Path, typer.Argument(help="The model (.keras) that takes them.")],
     output: Annotated[Path, typer.Option(help="The model file to write.")],
     rename: Rename = None,
-    at_least: Annotated[
+    min_coverage: Annotated[
         float, typer.Option(min=0, max=1, help="Least share of backbone and decoder.")
     ] = 0.9,
     layout: Annotated[
@@ -45,7 +45,7 @@ def transfer(
     from visiongarden import weights
 
     rules = weights.rules(rename or [])
-    report = weights.transfer_file(source, target, output, rules, at_least, layout, class_rows)
+    report = weights.transfer_file(source, target, output, rules, min_coverage, layout, class_rows)
     echo(str(report))
     echo(f"saved {output}")
 

@@ -53,20 +53,20 @@ def explain(error: ValidationError, cls: type, data: Any = None) -> ConfigError:
         cls: class of which `data` is not a valid value.
         data: the invalid data. Their `type` entries determine which field names are valid where.
     """
-    faults = [(_place(item, cls, data), *_fault(item, cls, data)) for item in error.errors()]
+    errors = [(_place(item, cls, data), *_error(item, cls, data)) for item in error.errors()]
     # Pydantic reports a union once for each member, often in the same words.
-    faults = list(dict.fromkeys(faults))
-    if len(faults) == 1:
-        place, what, rule, received, fix = faults[0]
+    errors = list(dict.fromkeys(errors))
+    if len(errors) == 1:
+        place, what, rule, received, fix = errors[0]
         return ConfigError(_joined(place, what), rule=rule, received=received, fix=fix)
-    lines = [_one_line(*fault) for fault in faults]
+    lines = [_one_line(*error) for error in errors]
     return ConfigError("\n    ".join([f"{len(lines)} faults in {cls.__name__}:", *lines]))
 
 
-_Fault = tuple[str, str | None, str | None, str | None]
+_Error = tuple[str, str | None, str | None, str | None]
 
 
-def _fault(item: Any, cls: type, data: Any) -> _Fault:
+def _error(item: Any, cls: type, data: Any) -> _Error:
     """Return (what, rule, received, fix) of one of pydantic's errors."""
     ctx = item.get("ctx", {})
     inner = ctx.get("error")

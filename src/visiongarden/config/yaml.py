@@ -19,13 +19,13 @@ from visiongarden.config.value import Value
 from visiongarden.errors import ConfigError
 from visiongarden.storage import atomic_write
 
-MOST_BYTES = 256 * 1024
+MAX_BYTES = 256 * 1024
 """Largest size of YAML text that is read; recipes have a few kilobytes."""
 
-MOST_DEPTH = 40
+MAX_DEPTH = 40
 """Deepest nesting that is read; PyYAML composes nodes recursively."""
 
-MOST_NODES = 20_000
+MAX_NODES = 20_000
 """Largest number of values that are read. An alias counts with all its values at each use, because
 a few lines of nested aliases can stand for billions of values ("billion laughs")."""
 
@@ -133,7 +133,7 @@ def _read(path_or_text: str | Path) -> tuple[str, str]:
         raise ConfigError(f"cannot read {path}: it is a pipe", rule="a file")
     try:
         with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
+            raw = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot read {path}: {reason}") from None
@@ -146,8 +146,8 @@ def _read(path_or_text: str | Path) -> tuple[str, str]:
 
 
 def _refuse_large(size: int, name: str) -> None:
-    if size > MOST_BYTES:
-        raise ConfigError(f"{name} is too large for YAML", rule=f"at most {MOST_BYTES // 1024} KiB")
+    if size > MAX_BYTES:
+        raise ConfigError(f"{name} is too large for YAML", rule=f"at most {MAX_BYTES // 1024} KiB")
 
 
 def _load(text: str, name: str) -> Any:
@@ -180,7 +180,7 @@ def _unshared(data: Any) -> Any:
     return data
 
 
-def _fault(mark: yaml.Mark, text: str) -> yaml.MarkedYAMLError:
+def _error(mark: yaml.Mark, text: str) -> yaml.MarkedYAMLError:
     return yaml.composer.ComposerError(problem=text, problem_mark=mark)
 
 
@@ -198,18 +198,18 @@ class _Loader(yaml.SafeLoader):
         """Compose one node, checking its depth and its size with all aliases expanded."""
         event = self.peek_event()
         if getattr(event, "tag", None) is not None:
-            raise _fault(event.start_mark, "tags such as !x are not supported: write plain values")
-        if self._depth == MOST_DEPTH:
-            raise _fault(event.start_mark, f"nested more than {MOST_DEPTH} deep")
+            raise _error(event.start_mark, "tags such as !x are not supported: write plain values")
+        if self._depth == MAX_DEPTH:
+            raise _error(event.start_mark, f"nested more than {MAX_DEPTH} deep")
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1
         if not isinstance(event, yaml.AliasEvent):
             self._sizes[id(node)] = self._size(node)
         elif id(node) not in self._sizes:  # the anchor's node is still being composed: a cycle
-            raise _fault(event.start_mark, f"alias *{event.anchor} stands inside what it names")
-        if self._sizes[id(node)] > MOST_NODES:
-            raise _fault(event.start_mark, f"more than {MOST_NODES} values, aliases written out")
+            raise _error(event.start_mark, f"alias *{event.anchor} stands inside what it names")
+        if self._sizes[id(node)] > MAX_NODES:
+            raise _error(event.start_mark, f"more than {MAX_NODES} values, aliases written out")
         return node
 
     def _size(self, node: yaml.Node) -> int:
@@ -220,7 +220,7 @@ class _Loader(yaml.SafeLoader):
             return 1 + sum(self._sizes[id(child)] for child in node.value)
         if "${" in node.value:
             text = "references such as ${name} are not supported: write the value"
-            raise _fault(node.start_mark, text)
+            raise _error(node.start_mark, text)
         return 1
 
 
@@ -228,11 +228,11 @@ def _refuse_second_key(node: yaml.MappingNode) -> None:
     lines: dict[str, int] = {}
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise _fault(key.start_mark, "a key is a name, not a list or a mapping")
+            raise _error(key.start_mark, "a key is a name, not a list or a mapping")
         line = key.start_mark.line + 1
         if key.value in lines:
             text = f"key {key.value!r} stands twice; first in line {lines[key.value]}"
-            raise _fault(key.start_mark, text)
+            raise _error(key.start_mark, text)
         lines[key.value] = line
 
 

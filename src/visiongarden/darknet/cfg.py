@@ -10,13 +10,13 @@ from pathlib import Path
 from visiongarden.darknet.section import Section
 from visiongarden.errors import ModelFileError, nearest
 
-MOST_BYTES = 2**20
+MAX_BYTES = 2**20
 """Maximum size of a cfg in bytes; the largest official one has 31 kB."""
 
-MOST_SECTIONS = 4096
+MAX_SECTIONS = 4096
 """Maximum number of sections; the largest official cfg has about 400."""
 
-MOST_OPTIONS = 256
+MAX_OPTIONS = 256
 """Maximum number of options in one section."""
 
 ALIASES = {
@@ -108,17 +108,17 @@ def parse_cfg(path_or_text: str | Path, file: str | None = None) -> Cfg:
             received=f"{text.strip()!r:.60}",
         )
     if sections[0].kind != "net":
-        raise sections[0].fault(
+        raise sections[0].error(
             None, "the first section is not [net]", rule="a cfg begins with [net]"
         )
     if len(sections) == 1:
-        raise sections[0].fault(None, "no layer follows [net]", fix="add [convolutional] ...")
+        raise sections[0].error(None, "no layer follows [net]", fix="add [convolutional] ...")
     return Cfg(sections[0], tuple(sections[1:]), name, text, tuple(ignored))
 
 
 def _read(path_or_text: str | Path, file: str | None) -> tuple[str, str]:
     if isinstance(path_or_text, str) and ("\n" in path_or_text or "\r" in path_or_text):
-        if len(path_or_text) > MOST_BYTES:
+        if len(path_or_text) > MAX_BYTES:
             raise _too_large(file or "the cfg", len(path_or_text))
         return file or "the cfg", path_or_text
     path = Path(path_or_text)
@@ -130,8 +130,8 @@ def _read(path_or_text: str | Path, file: str | None) -> tuple[str, str]:
         raise ModelFileError(f"there is no cfg {str(path)[:200]!r}", fix="check the path")
     name = file or path.name
     with path.open("rb") as stream:
-        data = stream.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
+        data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
         raise _too_large(name, path.stat().st_size)
     if b"\0" in data:  # most likely a weights file, given in place of the cfg
         raise ModelFileError(
@@ -143,7 +143,7 @@ def _read(path_or_text: str | Path, file: str | None) -> tuple[str, str]:
 def _too_large(name: str, size: int) -> ModelFileError:
     return ModelFileError(
         f"{name} is too large for a cfg",
-        rule=f"at most {MOST_BYTES:,} bytes",
+        rule=f"at most {MAX_BYTES:,} bytes",
         received=f"{size:,} bytes",
         fix="the cfg comes before the weights",
     )
@@ -157,9 +157,9 @@ def _sections(name: str, text: str) -> tuple[list[Section], list[tuple[int, str]
     for number, raw in enumerate(_LINE_END.split(text.removeprefix("\ufeff")), start=1):
         line = raw.split("#")[0].split(";")[0].strip()
         if line.startswith("["):
-            if len(sections) == MOST_SECTIONS:
+            if len(sections) == MAX_SECTIONS:
                 raise ModelFileError(
-                    f"{name} line {number}: too many sections", rule=f"at most {MOST_SECTIONS}"
+                    f"{name} line {number}: too many sections", rule=f"at most {MAX_SECTIONS}"
                 )
             kind, options, lines = _kind(name, number, line), {}, {}
             sections.append(Section(kind, options, number, lines, len(sections) - 1, name))
@@ -175,8 +175,8 @@ def _sections(name: str, text: str) -> tuple[list[Section], list[tuple[int, str]
                     rule="a cfg begins with [net]",
                     fix="put [net] above it",
                 )
-            elif len(options) == MOST_OPTIONS:
-                raise sections[-1].fault(None, "too many options", rule=f"at most {MOST_OPTIONS}")
+            elif len(options) == MAX_OPTIONS:
+                raise sections[-1].error(None, "too many options", rule=f"at most {MAX_OPTIONS}")
             elif key not in options:  # Darknet uses the first of duplicate options.
                 options[key], lines[key] = value, number
     return sections, ignored

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from visiongarden.darknet import parts
-from visiongarden.darknet.cfg import MOST_BYTES, Cfg, parse_cfg
+from visiongarden.darknet.cfg import MAX_BYTES, Cfg, parse_cfg
 from visiongarden.darknet.geometry import geometry
 from visiongarden.darknet.model import DarknetModel
 from visiongarden.darknet.trace import trace
@@ -182,7 +182,7 @@ def import_files(
 def read_names(path: str | Path) -> tuple[str, ...]:
     """Read a file with one class name per line; blank lines at the end are ignored."""
     path = Path(path)
-    if not path.is_file() or path.stat().st_size > MOST_BYTES:
+    if not path.is_file() or path.stat().st_size > MAX_BYTES:
         raise UserError(f"there is no file of names {path}", rule="text, one name a line")
     lines = path.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
     return tuple(line.strip() for line in lines)

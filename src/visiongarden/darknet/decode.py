@@ -64,20 +64,20 @@ class _Grid:
         return ops.reshape(ops.cast(x, "float32"), (-1, self.count, self.values))
 
 
-def _corners(centre: Any, sides: Any) -> Any:
-    return ops.concatenate([centre - sides / 2, centre + sides / 2], axis=-1)
+def _corners(center: Any, sides: Any) -> Any:
+    return ops.concatenate([center - sides / 2, center + sides / 2], axis=-1)
 
 
 def _yolo(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
     grid = _Grid(step, size, 5)
     x = grid.flat(x)
-    centre = (x[..., :2] + grid.cells) * grid.stride
+    center = (x[..., :2] + grid.cells) * grid.stride
     if step.settings["new_coords"]:
         # Scaled-YOLOv4: (2 sigmoid(t))² × anchor. The convolution has applied the sigmoid already.
         sides = ops.square(x[..., 2:4]) * 4 * grid.anchors
     else:
         sides = ops.exp(x[..., 2:4]) * grid.anchors
-    return _corners(centre, sides), x[..., 4:5] * x[..., 5:]
+    return _corners(center, sides), x[..., 4:5] * x[..., 5:]
 
 
 def _gaussian(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
@@ -85,20 +85,20 @@ def _gaussian(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
     x = grid.flat(x)
     means, deviations = x[..., 0:8:2], x[..., 1:8:2]
     sides = ops.exp(means[..., 2:]) * grid.anchors
-    centre = (means[..., :2] + grid.cells) * grid.stride
+    center = (means[..., :2] + grid.cells) * grid.stride
     # Localization uncertainty, the mean of the four standard deviations, lowers the score
     # (Choi et al. 2019, arXiv 1904.04620).
     sure = 1 - ops.mean(deviations, axis=-1, keepdims=True)
     move = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[step.settings["point"]]
-    return _corners(centre + move * sides, sides), x[..., 8:9] * x[..., 9:] * sure
+    return _corners(center + move * sides, sides), x[..., 8:9] * x[..., 9:] * sure
 
 
 def _region(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
     grid = _Grid(step, size, 5)
     x = grid.flat(x)
-    centre = (ops.sigmoid(x[..., :2]) + grid.cells) * grid.stride
+    center = (ops.sigmoid(x[..., :2]) + grid.cells) * grid.stride
     sides = ops.exp(x[..., 2:4]) * grid.anchors * grid.stride  # anchors are in cells, not pixels
-    return _corners(centre, sides), x[..., 4:5] * x[..., 5:]
+    return _corners(center, sides), x[..., 4:5] * x[..., 5:]
 
 
 def _detection(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
@@ -118,9 +118,9 @@ def _detection(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
     places = np.repeat(np.stack([columns, rows], -1).reshape(-1, 2), count, axis=0)
     grid = ops.convert_to_tensor(places)
     whole = ops.convert_to_tensor(np.array([size[1], size[0]], np.float32))
-    centre = (boxes[..., :2] + grid) / side * whole
+    center = (boxes[..., :2] + grid) / side * whole
     sides = (ops.square(boxes[..., 2:]) if s["sqrt"] else boxes[..., 2:]) * whole
-    return _corners(centre, sides), ops.reshape(own * sure, (-1, cells * count, classes))
+    return _corners(center, sides), ops.reshape(own * sure, (-1, cells * count, classes))
 
 
 _DECODE: dict[str, Callable[[Step, Any, ImageSize], tuple[Any, Any]]] = {

@@ -23,10 +23,10 @@ Shape = tuple[int, int, int]
 IMAGE = -1
 """Index of the image among the inputs of a layer."""
 
-MOST_VALUES = 2**31
+MAX_VALUES = 2**31
 """Maximum number of values of all weights, and of one layer's output: 8 GiB of float32."""
 
-MOST_SIDE = 2**15
+MAX_SIDE = 2**15
 """Maximum side of the input image in pixels."""
 
 _ACTIVATIONS = (
@@ -117,7 +117,7 @@ def geometry(cfg: Cfg, image_size: tuple[int, int] | None = None) -> tuple[Step,
     """
     for section in cfg:
         if section.kind not in _RULES:
-            raise section.fault(
+            raise section.error(
                 None,
                 f"[{section.kind}] is not supported",
                 rule="layers of detection and classification networks; no recurrent ones",
@@ -130,11 +130,11 @@ def geometry(cfg: Cfg, image_size: tuple[int, int] | None = None) -> tuple[Step,
         for option in ("dontload", "dontloadscales", "xnor", "bin_output", "binary"):
             _refuse(section, option)
         step = _RULES[section.kind](section, walk, section.index - 1)
-        if math.prod(step.shape) > MOST_VALUES or min(step.shape) < 1:
-            raise section.fault(
+        if math.prod(step.shape) > MAX_VALUES or min(step.shape) < 1:
+            raise section.error(
                 None,
                 "the output's size is not sound",
-                rule=f"at least 1, and no more than {MOST_VALUES:,} values",
+                rule=f"at least 1, and no more than {MAX_VALUES:,} values",
                 received=f"height, width, channels {step.shape}",
             )
         walk.steps.append(step)
@@ -145,13 +145,13 @@ def values_of(steps: tuple[Step, ...]) -> int:
     """Return the number of values in the weights file of a network.
 
     Raises:
-        ModelFileError: If there are more than `MOST_VALUES`.
+        ModelFileError: If there are more than `MAX_VALUES`.
     """
     total = sum(array.count for step in steps for array in step.arrays)
-    if total > MOST_VALUES:
+    if total > MAX_VALUES:
         raise ModelFileError(
             f"{steps[0].section.file} asks for too many weights",
-            rule=f"no more than {MOST_VALUES:,} values",
+            rule=f"no more than {MAX_VALUES:,} values",
             received=f"{total:,}",
         )
     return total
@@ -164,16 +164,16 @@ def image_shape(cfg: Cfg, image_size: tuple[int, int] | None = None) -> Shape:
         ModelFileError: If `[net]` specifies no size and `image_size` is None.
     """
     net = cfg.net
-    sides = [net.integer(side, 0, least=1, most=MOST_SIDE) for side in ("height", "width")]
+    sides = [net.integer(side, 0, least=1, most=MAX_SIDE) for side in ("height", "width")]
     if 0 in sides and image_size is None:
-        raise net.fault(None, "[net] says no height and width", fix="add width=416 and height=416")
+        raise net.error(None, "[net] says no height and width", fix="add width=416 and height=416")
     height, width = image_size or sides
     return height, width, net.integer("channels", 3, least=1, most=4096)
 
 
 def _refuse(section: Section, option: str) -> None:
     if section.number(option, 0):
-        raise section.fault(
+        raise section.error(
             option, f"{option} is not supported", fix=f"{option}=0 if the weights allow it"
         )
 
@@ -181,7 +181,7 @@ def _refuse(section: Section, option: str) -> None:
 def _layer(section: Section, option: str, value: int) -> int:
     index = section.index + value if value < 0 else value
     if not 0 <= index < section.index:
-        raise section.fault(
+        raise section.error(
             option,
             f"{option} names no earlier layer: {value} is layer {index}",
             rule=f"layers 0 to {section.index - 1}, or relative: -1 to {-section.index}"
@@ -195,7 +195,7 @@ def _layer(section: Section, option: str, value: int) -> int:
 def _layers(section: Section, option: str) -> tuple[int, ...]:
     found = tuple(_layer(section, option, value) for value in section.integers(option))
     if not found:
-        raise section.fault(None, f"{option} is missing", fix=f"{option}=-1")
+        raise section.error(None, f"{option} is missing", fix=f"{option}=-1")
     return found
 
 
@@ -228,13 +228,13 @@ def _convolutional(section: Section, walk: _Walk, above: int) -> Step:
     if section.flag("pad"):
         padding = size // 2
     if channels % groups or filters % groups:
-        raise section.fault(
+        raise section.error(
             "groups",
             "groups does not divide the channels",
             rule=f"a divisor of {channels} channels in and of {filters} filters",
         )
     if dilation > 1 and 2 * padding != size - 1:
-        raise section.fault("dilation", "dilation goes with an odd size and pad=1")
+        raise section.error("dilation", "dilation goes with an odd size and pad=1")
     norm = section.flag("batch_normalize") or section.flag("cbn")
     kernel = Array("weights", (filters, channels // groups, size, size))
     arrays = (*_vectors(filters, norm), kernel)
@@ -243,7 +243,7 @@ def _convolutional(section: Section, walk: _Walk, above: int) -> Step:
         # A layer that shares weights has none in the file.
         shared = _layer(section, "share_index", shared)
         if walk.steps[shared].arrays != arrays:
-            raise section.fault("share_index", f"layer {shared} has weights of other shapes")
+            raise section.error("share_index", f"layer {shared} has weights of other shapes")
         arrays = ()
     settings = {
         "filters": filters,
@@ -353,7 +353,7 @@ def _route(section: Section, walk: _Walk, above: int) -> Step:
     groups = section.integer("groups", 1, least=1)
     group = section.integer("group_id", 0, least=0, most=groups - 1)
     if len({shape[:2] for shape in shapes}) > 1:
-        raise section.fault(
+        raise section.error(
             "layers",
             "the routed layers differ in height or width",
             rule="; ".join(
@@ -361,7 +361,7 @@ def _route(section: Section, walk: _Walk, above: int) -> Step:
             ),
         )
     if any(shape[2] % groups for shape in shapes):
-        raise section.fault("groups", "groups does not divide the channels of every routed layer")
+        raise section.error("groups", "groups does not divide the channels of every routed layer")
     channels = sum(shape[2] // groups for shape in shapes)
     settings = {"groups": groups, "group": group}
     return Step(section, inputs, (*shapes[0][:2], channels), (), settings)
@@ -372,12 +372,12 @@ def _shortcut(section: Section, walk: _Walk, above: int) -> Step:
     shape = walk.shape_of(above)
     for option in ("alpha", "beta"):
         if section.number(option, 1) != 1:
-            raise section.fault(option, f"{option} other than 1 is not supported")
+            raise section.error(option, f"{option} other than 1 is not supported")
     for other in others:
         rows, columns, _ = walk.shape_of(other)
         step = rows // shape[0]
         if (rows, columns) != (step * shape[0], step * shape[1]):
-            raise section.fault(
+            raise section.error(
                 "from",
                 f"layer {other} does not fit",
                 rule=f"height and width {shape[0]} × {shape[1]}, or a multiple of them",
@@ -399,7 +399,7 @@ def _sam(section: Section, walk: _Walk, above: int) -> Step:
     (other,) = _layers(section, "from")[:1]
     shape = walk.shape_of(other)
     if walk.shape_of(above) != shape:
-        raise section.fault(
+        raise section.error(
             "from",
             f"layer {other} does not fit",
             rule=f"the size of the layer above: {walk.shape_of(above)}",
@@ -413,7 +413,7 @@ def _scale_channels(section: Section, walk: _Walk, above: int) -> Step:
     shape, factors = walk.shape_of(other), walk.shape_of(above)
     wanted = (*shape[:2], 1) if section.flag("scale_wh") else (1, 1, shape[2])
     if factors != wanted:
-        raise section.fault(
+        raise section.error(
             "from",
             f"the layer above does not fit layer {other}",
             rule=f"height, width, channels {wanted}",
@@ -429,7 +429,7 @@ def _reorg(section: Section, walk: _Walk, above: int) -> Step:
     stride = section.integer("stride", 1, least=1, most=64)
     old = section.kind == "reorg"  # [reorg3d] is the corrected operation.
     if height % stride or width % stride or (old and channels % stride**2):
-        raise section.fault(
+        raise section.error(
             "stride",
             "stride does not divide the map",
             rule="height and width are multiples of stride"
@@ -452,12 +452,12 @@ def _same(section: Section, walk: _Walk, above: int) -> Step:
 
 def _softmax(section: Section, walk: _Walk, above: int) -> Step:
     if "tree" in section:
-        raise section.fault("tree", "a tree of classes is not supported")
+        raise section.error("tree", "a tree of classes is not supported")
     _refuse(section, "spatial")
     count = math.prod(walk.shape_of(above))
     groups = section.integer("groups", 1, least=1)
     if count % groups:
-        raise section.fault("groups", f"groups does not divide the {count} inputs")
+        raise section.error("groups", f"groups does not divide the {count} inputs")
     temperature = section.number("temperature", 1, least=1e-6)
     settings = {"groups": groups, "temperature": temperature}
     return Step(section, (above,), (1, 1, count), (), settings)
@@ -478,7 +478,7 @@ def _yolo(section: Section, walk: _Walk, above: int) -> Step:
     mask = section.integers("mask", least=0, most=max(total, given) - 1) or tuple(range(total))
     own = 9 if section.kind == "Gaussian_yolo" else 5
     if shape[2] != len(mask) * (classes + own):
-        raise section.fault(
+        raise section.error(
             None,
             "the layer above has the wrong number of filters",
             rule=f"{len(mask)} anchors × ({classes} classes + {own}) = "
@@ -502,14 +502,14 @@ def _yolo(section: Section, walk: _Walk, above: int) -> Step:
 
 def _region(section: Section, walk: _Walk, above: int) -> Step:
     if "tree" in section:
-        raise section.fault("tree", "a tree of classes is not supported")
+        raise section.error("tree", "a tree of classes is not supported")
     shape = walk.shape_of(above)
     count = section.integer("num", 1, least=1, most=1024)
     classes = section.integer("classes", 20, least=1, most=100_000)
     if section.integer("coords", 4) != 4:
-        raise section.fault("coords", "coords other than 4 is not supported")
+        raise section.error("coords", "coords other than 4 is not supported")
     if shape[2] != count * (classes + 5):
-        raise section.fault(
+        raise section.error(
             None,
             "the layer above has the wrong number of filters",
             rule=f"{count} anchors × ({classes} classes + 5) = {count * (classes + 5)}",
@@ -530,10 +530,10 @@ def _detection(section: Section, walk: _Walk, above: int) -> Step:
     count = section.integer("num", 1, least=1, most=1024)
     _refuse(section, "softmax")
     if section.integer("coords", 1) != 4:
-        raise section.fault("coords", "coords other than 4 is not supported")
+        raise section.error("coords", "coords other than 4 is not supported")
     wanted, given = side * side * (5 * count + classes), math.prod(walk.shape_of(above))
     if wanted != given:
-        raise section.fault(
+        raise section.error(
             None,
             "the layer above has the wrong number of outputs",
             rule=f"{side} × {side} × (5 × {count} boxes + {classes} classes) = {wanted}",

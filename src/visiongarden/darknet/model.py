@@ -15,7 +15,7 @@ from visiongarden.darknet.decode import DarknetDecode
 from visiongarden.darknet.draw import EPSILON, draw, name_of, vector
 from visiongarden.darknet.geometry import HEADS, Step, geometry, image_shape, values_of
 from visiongarden.darknet.nms import DarknetNms
-from visiongarden.darknet.place import Manner, centred, letterboxed, stretched
+from visiongarden.darknet.place import ResizeMode, centered, letterboxed, stretched
 from visiongarden.darknet.weights import Header
 from visiongarden.data import ValueRange, to_pixels
 from visiongarden.errors import ModelFileError, UserError
@@ -103,7 +103,7 @@ class DarknetModel(SavedAsParts, keras.Model):
     def place(
         self,
         image: np.ndarray,
-        manner: Manner = "scripts",
+        mode: ResizeMode = "scripts",
         value_range: ValueRange | None = None,
     ) -> tuple[np.ndarray, Placement]:
         """Resize an image to the network's input size.
@@ -113,7 +113,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         Args:
             image: An image that `visiongarden.data.to_pixels` accepts, such as a uint8 RGB array
                 of shape (height, width, 3).
-            manner: Resizing mode: "scripts" resizes with OpenCV as Darknet's Python scripts do,
+            mode: Resizing mode: "scripts" resizes with OpenCV as Darknet's Python scripts do,
                 "program" with the arithmetic of Darknet's program.
             value_range: Value range of arrays that do not use 0 to 255, such as (0, 1).
 
@@ -121,9 +121,9 @@ class DarknetModel(SavedAsParts, keras.Model):
             A float32 array of shape (height, width, channels) with values from 0 to 1, and the
             placement of the image in it.
         """
-        image = _coloured(to_pixels(image, value_range), self.inputs[0].shape[-1])
+        image = _colored(to_pixels(image, value_range), self.inputs[0].shape[-1])
         place = letterboxed if self.cfg.net.flag("letter_box") else stretched
-        return place(image, self.image_size, manner)
+        return place(image, self.image_size, mode)
 
     def detect(
         self,
@@ -131,7 +131,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         score: float = 0.25,
         overlap: float = 0.45,
         clip: bool = False,
-        manner: Manner = "scripts",
+        mode: ResizeMode = "scripts",
         value_range: ValueRange | None = None,
     ) -> Detections:
         """Detect objects in an image, with Darknet's preprocessing and suppression.
@@ -142,7 +142,7 @@ class DarknetModel(SavedAsParts, keras.Model):
             overlap: Suppression threshold. A box is removed if its IoU with a box of the same class
                 and a higher score exceeds it.
             clip: Whether to clip boxes to the image. Darknet does so only for COCO's JSON.
-            manner: "scripts" for the mode of Darknet's Python scripts, with OpenCV's resizing and
+            mode: "scripts" for the mode of Darknet's Python scripts, with OpenCV's resizing and
                 IoU; "program" for that of `darknet detector test`, with Darknet's resizing and the
                 overlap measure of the cfg (`nms_kind`).
             value_range: Value range of arrays that do not use 0 to 255, such as (0, 1).
@@ -156,24 +156,24 @@ class DarknetModel(SavedAsParts, keras.Model):
         """
         self.decode()  # Raise the error of a network without boxes before reading the image.
         pixels = to_pixels(image, value_range)
-        candidates = self.candidates(pixels, manner)
+        candidates = self.candidates(pixels, mode)
         size = (pixels.shape[0], pixels.shape[1])
-        return self.suppressed(*candidates, size, score, overlap, clip, manner)
+        return self.suppressed(*candidates, size, score, overlap, clip, mode)
 
     def candidates(
-        self, image: np.ndarray, manner: Manner = "scripts"
+        self, image: np.ndarray, mode: ResizeMode = "scripts"
     ) -> tuple[np.ndarray, np.ndarray]:
         """Predict all boxes and scores of an image, before any threshold or suppression.
 
         Args:
             image: uint8 RGB array of shape (height, width, 3).
-            manner: Resizing mode, "scripts" or "program"; see `detect`.
+            mode: Resizing mode, "scripts" or "program"; see `detect`.
 
         Returns:
             Boxes (n, 4), xyxy as fractions of the image's width and height, and scores
             (n, classes).
         """
-        canvas, placement = self.place(image, manner)
+        canvas, placement = self.place(image, mode)
         boxes, scores = self.decode()(self.predict_on_batch(canvas[None]), self.image_size)
         boxes, scores = (keras.ops.convert_to_numpy(each)[0] for each in (boxes, scores))
         whole = np.array([image.shape[1], image.shape[0]] * 2, np.float32)
@@ -187,7 +187,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         score: float = 0.25,
         overlap: float = 0.45,
         clip: bool = False,
-        manner: Manner = "scripts",
+        mode: ResizeMode = "scripts",
     ) -> Detections:
         """Apply threshold and suppression to the result of `candidates`, as `detect` does.
 
@@ -198,12 +198,12 @@ class DarknetModel(SavedAsParts, keras.Model):
             score: Minimum score, exclusive.
             overlap: Suppression threshold.
             clip: Whether to clip boxes to the image.
-            manner: "scripts" for IoU, "program" for the overlap measure of the cfg.
+            mode: "scripts" for IoU, "program" for the overlap measure of the cfg.
 
         Returns:
             The detections in pixels of the image, sorted by descending score.
         """
-        kind = self.heads[-1].settings if manner == "program" else {}
+        kind = self.heads[-1].settings if mode == "program" else {}
         whole = np.array([size[1], size[0]] * 2, np.float32)
         found = DarknetNms.of(kind, score, overlap)(boxes, scores)
         found.boxes *= whole
@@ -227,7 +227,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         if self.heads:
             raise UserError(f"{self.cfg.file} predicts boxes", fix="model.detect(image)")
         pixels = to_pixels(image, value_range)
-        canvas = centred(_coloured(pixels, self.inputs[0].shape[-1]), self.image_size)
+        canvas = centered(_colored(pixels, self.inputs[0].shape[-1]), self.image_size)
         scores: np.ndarray = keras.ops.convert_to_numpy(self.predict_on_batch(canvas[None]))[0]
         return scores
 
@@ -268,12 +268,12 @@ class DarknetModel(SavedAsParts, keras.Model):
         return model.freeze_as(config)
 
 
-def _coloured(image: np.ndarray, channels: int) -> np.ndarray:
+def _colored(image: np.ndarray, channels: int) -> np.ndarray:
     if channels == 3 or image.ndim != 3 or image.shape[2] != 3:
         return image
     if channels == 1:  # ITU-R BT.601 luma in the 8-bit arithmetic of stb_image, Darknet's decoder
-        grey = image.astype(np.int64) @ np.array([77, 150, 29]) >> 8
-        return grey.astype(np.uint8)[..., None]
+        gray = image.astype(np.int64) @ np.array([77, 150, 29]) >> 8
+        return gray.astype(np.uint8)[..., None]
     raise UserError(
         f"the network takes {channels} channels", rule="images have 3", received=f"{image.shape}"
     )
@@ -293,7 +293,7 @@ def _outputs(steps: Sequence[Step], heads: Sequence[Step], tensors: Sequence[Any
 def _class_map(classes: ClassMap | Sequence[str] | None, heads: Sequence[Step]) -> ClassMap | None:
     counts = {step.settings["classes"] for step in heads}
     if len(counts) > 1:
-        raise heads[-1].section.fault("classes", "the prediction layers differ in their classes")
+        raise heads[-1].section.error("classes", "the prediction layers differ in their classes")
     if classes is None:
         return None
     found = classes if isinstance(classes, ClassMap) else ClassMap(tuple(classes))

@@ -89,8 +89,8 @@ class DarknetNms(Value):
             return iou
         around = np.maximum(box[2:], others[:, 2:]) - np.minimum(box[:2], others[:, :2])
         diagonal = np.sum(around**2, axis=1)
-        centres = (others[:, :2] + others[:, 2:] - box[:2] - box[2:]) / 2
+        centers = (others[:, :2] + others[:, 2:] - box[:2] - box[2:]) / 2
         share = np.divide(
-            np.sum(centres**2, axis=1), diagonal, out=np.zeros_like(iou), where=diagonal > 0
+            np.sum(centers**2, axis=1), diagonal, out=np.zeros_like(iou), where=diagonal > 0
         )
         return iou - share**self.power

@@ -96,7 +96,7 @@ def refuse_unknown(section: Section) -> None:
             close = difflib.get_close_matches(option, known, n=1, cutoff=0.6)
             line = section.lines.get(option, section.line)
             delete = f"delete line {line}, which Darknet does not read"
-            raise section.fault(
+            raise section.error(
                 option,
                 f"[{section.kind}] has no option {option[:40]!r}",
                 rule=f"one of {', '.join(sorted(known))}",

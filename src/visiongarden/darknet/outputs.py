@@ -57,10 +57,10 @@ class YoloOutput(_Output):
             A tensor of the same shape.
         """
         parts = self._split(x, self.anchors)
-        centre, sides, rest = parts[..., :2], parts[..., 2:4], parts[..., 4:]
+        center, sides, rest = parts[..., :2], parts[..., 2:4], parts[..., 4:]
         if not self.new_coords:
-            centre, rest = ops.sigmoid(centre), ops.sigmoid(rest)
-        joined = ops.concatenate([_reach(centre, self.scale_xy), sides, rest], axis=-1)
+            center, rest = ops.sigmoid(center), ops.sigmoid(rest)
+        joined = ops.concatenate([_reach(center, self.scale_xy), sides, rest], axis=-1)
         return ops.reshape(joined, (-1, *x.shape[1:]))
 
 

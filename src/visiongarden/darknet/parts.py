@@ -25,14 +25,14 @@ from visiongarden.types import ClassMap, ImageSize
 _IGNORED = {"nms_kind", "beta_nms", "padding", "before", "shared"}
 """Settings that do not change the outputs, or whose effect shows in the shapes."""
 
-_FAMILIES: tuple[tuple[Any, Any, str], ...] = (
-    (Darknet53, YOLOv3Decoder, "conv"),
-    (Darknet53, lambda levels: YOLOv3Decoder(levels=levels, pool_sizes=(13, 9, 5)), "conv"),
-    (CSPDarknet53, lambda levels: YOLOv4Decoder(levels=levels, activation="leaky_relu"), "conv"),
-    (DarknetTiny, TinyDecoder, "nothing"),
-    (CSPDarknetTiny, TinyDecoder, "nothing"),
+_FAMILIES: tuple[tuple[Any, Any, bool], ...] = (
+    (Darknet53, YOLOv3Decoder, True),
+    (Darknet53, lambda levels: YOLOv3Decoder(levels=levels, pool_sizes=(13, 9, 5)), True),
+    (CSPDarknet53, lambda levels: YOLOv4Decoder(levels=levels, activation="leaky_relu"), True),
+    (DarknetTiny, TinyDecoder, False),
+    (CSPDarknetTiny, TinyDecoder, False),
 )
-"""The detectors to compare a cfg with: backbone, decoder, and the field `before` of the head."""
+"""The detectors to compare a cfg with: backbone, decoder, and the head's `hidden_conv`."""
 
 
 def as_parts(
@@ -57,10 +57,12 @@ def as_parts(
             in which each of them differs.
     """
     differences = []
-    for backbone, decoder, before in _FAMILIES:
+    for backbone, decoder, hidden_conv in _FAMILIES:
 
-        def model(backbone: Any = backbone, decoder: Any = decoder, before: Any = before) -> Any:
-            head, levels = _head(steps, before)
+        def model(
+            backbone: Any = backbone, decoder: Any = decoder, hidden: bool = hidden_conv
+        ) -> Any:
+            head, levels = _head(steps, hidden)
             parts = backbone(levels=levels), decoder(levels=levels), head
             return Detector(*parts, image_shape(cfg, image_size)[:2], class_map)
 
@@ -187,7 +189,7 @@ def _in_file_order(traced: Traced, steps: tuple[Step, ...], pairs: dict[int, int
     return Traced(traced.text, tuple(slots), traced.norms)
 
 
-def _head(steps: tuple[Step, ...], before: Any) -> tuple[AnchorBased, tuple[str, ...]]:
+def _head(steps: tuple[Step, ...], hidden_conv: bool) -> tuple[AnchorBased, tuple[str, ...]]:
     heads = _heads(steps)
     if not heads or any(step.settings["new_coords"] for step in heads):
         raise UserError(
@@ -204,7 +206,7 @@ def _head(steps: tuple[Step, ...], before: Any) -> tuple[AnchorBased, tuple[str,
         num_classes=heads[0].settings["classes"],
         anchors={level: tuple(settings["anchors"]) for level, settings in own.items()},
         scale_xy=reach if len(set(reach.values())) > 1 else heads[0].settings["scale_xy"],
-        before=before,
+        hidden_conv=hidden_conv,
     )
     return head, tuple(own)
 

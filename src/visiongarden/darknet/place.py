@@ -15,21 +15,21 @@ import numpy as np
 from visiongarden.errors import UserError
 from visiongarden.types import ImageSize, Placement
 
-Manner = Literal["scripts", "program"]
+ResizeMode = Literal["scripts", "program"]
 
-GREY = 0.5
+GRAY = 0.5
 """Gray value with which Darknet fills the borders of a letterbox."""
 
 
 def stretched(
-    image: np.ndarray, size: ImageSize, manner: Manner = "scripts"
+    image: np.ndarray, size: ImageSize, mode: ResizeMode = "scripts"
 ) -> tuple[np.ndarray, Placement]:
     """Stretch an image to `size`, as Darknet does by default.
 
     Args:
         image: Array of shape (height, width, channels), uint8 or float from 0 to 1.
         size: (height, width) of the network's input in pixels.
-        manner: Resizing mode, "scripts" or "program".
+        mode: Resizing mode, "scripts" or "program".
 
     Returns:
         A float32 array of shape (*size, channels) with values from 0 to 1, and the placement of the
@@ -37,11 +37,11 @@ def stretched(
     """
     height, width = image.shape[:2]
     scale = (size[1] / width, size[0] / height)
-    return resize(image, size, manner), Placement(scale, (0.0, 0.0))
+    return resize(image, size, mode), Placement(scale, (0.0, 0.0))
 
 
 def letterboxed(
-    image: np.ndarray, size: ImageSize, manner: Manner = "scripts"
+    image: np.ndarray, size: ImageSize, mode: ResizeMode = "scripts"
 ) -> tuple[np.ndarray, Placement]:
     """Letterbox an image, as Darknet does with `letter_box=1`.
 
@@ -50,7 +50,7 @@ def letterboxed(
     Args:
         image: Array of shape (height, width, channels), uint8 or float from 0 to 1.
         size: (height, width) of the network's input in pixels.
-        manner: Resizing mode, "scripts" or "program".
+        mode: Resizing mode, "scripts" or "program".
 
     Returns:
         A float32 array of shape (*size, channels) with values from 0 to 1, and the placement of the
@@ -64,15 +64,15 @@ def letterboxed(
     else:
         inner = (rows, width * rows // height)
     inner = (max(inner[0], 1), max(inner[1], 1))
-    canvas = np.full((rows, columns, image.shape[2]), GREY, np.float32)
+    canvas = np.full((rows, columns, image.shape[2]), GRAY, np.float32)
     top, left = (rows - inner[0]) // 2, (columns - inner[1]) // 2
-    canvas[top : top + inner[0], left : left + inner[1]] = resize(image, inner, manner)
+    canvas[top : top + inner[0], left : left + inner[1]] = resize(image, inner, mode)
     # Darknet pastes the image at a whole pixel, but maps boxes back by the exact half.
     offset = ((columns - inner[1]) / 2, (rows - inner[0]) / 2)
     return canvas, Placement((inner[1] / width, inner[0] / height), offset)
 
 
-def centred(image: np.ndarray, size: ImageSize, manner: Manner = "scripts") -> np.ndarray:
+def centered(image: np.ndarray, size: ImageSize, mode: ResizeMode = "scripts") -> np.ndarray:
     """Resize an image so that its shorter side has the network's width, and crop the center.
 
     This is the preprocessing of Darknet's classifiers.
@@ -80,7 +80,7 @@ def centred(image: np.ndarray, size: ImageSize, manner: Manner = "scripts") -> n
     Args:
         image: Array of shape (height, width, channels), uint8 or float from 0 to 1.
         size: (height, width) of the network's input in pixels.
-        manner: Resizing mode, "scripts" or "program".
+        mode: Resizing mode, "scripts" or "program".
 
     Returns:
         A float32 array of shape (*size, channels) with values from 0 to 1.
@@ -91,20 +91,20 @@ def centred(image: np.ndarray, size: ImageSize, manner: Manner = "scripts") -> n
         inner = (height * least // width, least)
     else:
         inner = (least, width * least // height)
-    image = resize(image, inner, manner)
+    image = resize(image, inner, mode)
     # Where the crop is larger than the image, the border pixels are repeated, as in Darknet.
     rows = np.clip(np.arange(size[0]) + _half(inner[0] - size[0]), 0, inner[0] - 1)
     columns = np.clip(np.arange(size[1]) + _half(inner[1] - size[1]), 0, inner[1] - 1)
     return image[rows][:, columns]
 
 
-def resize(image: np.ndarray, size: ImageSize, manner: Manner = "scripts") -> np.ndarray:
+def resize(image: np.ndarray, size: ImageSize, mode: ResizeMode = "scripts") -> np.ndarray:
     """Resize an image with bilinear interpolation.
 
     Args:
         image: Array of shape (height, width, channels), uint8 or float from 0 to 1.
         size: (height, width) of the result in pixels.
-        manner: "scripts" uses OpenCV, which aligns pixel centers and rounds uint8 images to
+        mode: "scripts" uses OpenCV, which aligns pixel centers and rounds uint8 images to
             integers; "program" interpolates horizontally, then vertically, aligns the corner pixels
             and does not round.
 
@@ -121,7 +121,7 @@ def resize(image: np.ndarray, size: ImageSize, manner: Manner = "scripts") -> np
             received=f"shape {image.shape}",
         )
     same = image.shape[:2] == tuple(size)
-    if manner == "scripts" and not same:
+    if mode == "scripts" and not same:
         found = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
         return _floats(found.reshape(*size, image.shape[2]))
     image = _floats(image)

@@ -16,7 +16,7 @@ from visiongarden.errors import ModelFileError, nearest
 # a ValueError without a line number above 4,300 digits.
 _INTEGER = re.compile(r"[+-]?[0-9]{1,10}(\.0*)?")
 _NUMBER = re.compile(r"[+-]?([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
-_MOST_INTEGER = 2**31 - 1
+_MAX_INTEGER = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Section:
         layer = f" (layer {self.index})" if self.index >= 0 else ""
         return f"{self.file} line {line}, [{self.kind}]{layer}"
 
-    def fault(
+    def error(
         self,
         option: str | None,
         what: str,
@@ -83,11 +83,11 @@ class Section:
         """Return the value of an option that must be one of the words in `valid`."""
         word, names = self.options.get(option, default), sorted(valid)
         if word not in names:
-            raise self.fault(option, f"unknown {option} {word!r:.40}", fix=nearest(word, names))
+            raise self.error(option, f"unknown {option} {word!r:.40}", fix=nearest(word, names))
         return word
 
     def integer(
-        self, option: str, default: int, least: int = -_MOST_INTEGER, most: int = _MOST_INTEGER
+        self, option: str, default: int, least: int = -_MAX_INTEGER, most: int = _MAX_INTEGER
     ) -> int:
         """Return the value of an option that must be an integer from `least` to `most`."""
         if option not in self.options:
@@ -99,7 +99,7 @@ class Section:
         return self.integer(option, int(default)) != 0
 
     def integers(
-        self, option: str, least: int = -_MOST_INTEGER, most: int = _MOST_INTEGER
+        self, option: str, least: int = -_MAX_INTEGER, most: int = _MAX_INTEGER
     ) -> tuple[int, ...]:
         """Return the integers in a comma-separated option; an empty tuple if it is missing."""
         return tuple(self._integer(option, item, least, most) for item in self._items(option))
@@ -136,7 +136,7 @@ class Section:
         item = "".join(item.split())
         value = int(item.split(".")[0]) if _INTEGER.fullmatch(item) else None
         if value is None or not least <= value <= most:
-            raise self.fault(
+            raise self.error(
                 option,
                 f"{option} is not sound",
                 rule=f"a whole number{_range(least, most)}",
@@ -148,7 +148,7 @@ class Section:
         item = "".join(item.split())
         value = float(item) if _NUMBER.fullmatch(item) else math.nan
         if not math.isfinite(value) or not least <= value <= most:
-            raise self.fault(
+            raise self.error(
                 option,
                 f"{option} is not sound",
                 rule=f"a number{_range(least, most)}",
@@ -158,7 +158,7 @@ class Section:
 
 
 def _range(least: float, most: float) -> str:
-    low, high = abs(least) < _MOST_INTEGER, abs(most) < _MOST_INTEGER
+    low, high = abs(least) < _MAX_INTEGER, abs(most) < _MAX_INTEGER
     if low and high:
         return f" from {least} to {most}"
     return f" of at least {least}" if low else f" of at most {most}" if high else ""

@@ -384,7 +384,7 @@ def _yolo(writer: _Writer, call: Call) -> None:
     reach = head.scale_xy[level] if isinstance(head.scale_xy, dict) else head.scale_xy
     if reach != 1:
         options["scale_x_y"] = reach
-    if head.sizes != "exponential":
+    if head.size_encoding != "exponential":
         # With new_coords, [yolo] expects inputs to which the sigmoid has been applied.
         writer.after(call, call.inputs[0])
         writer.section_of(call.inputs[0]).options["activation"] = "logistic"
@@ -461,7 +461,7 @@ def _slots(step: Any, section: _Section) -> list[Slot]:
     if set(variables) != {array.name for array in step.arrays}:
         raise UserError(
             f"layer {getattr(layer, 'name', step.kind)} has no bias",
-            rule="a convolution of Darknet's has a bias or a batch normalisation",
+            rule="a convolution of Darknet's has a bias or a batch normalization",
         )
     return [
         Slot(step, array, own[0], own[2] or array.shape, own[1])

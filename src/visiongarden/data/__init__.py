@@ -5,7 +5,7 @@ from visiongarden.data.copies import Prints, leaked
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.decode import decode
 from visiongarden.data.fingerprint import changes, fingerprint
-from visiongarden.data.labelled_images import ClassificationDataset
+from visiongarden.data.labeled_images import ClassificationDataset
 from visiongarden.data.loader import Loader
 from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.pixels import ValueRange, to_pixels

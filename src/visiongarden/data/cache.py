@@ -28,7 +28,7 @@ LARGE = 2000
 """Minimum number of images of a split that is cached."""
 
 _VERSION = 3
-_MOST_BYTES = 4 * 2**30
+_MAX_BYTES = 4 * 2**30
 
 
 CLOCK_TICK = 20_000_000
@@ -50,7 +50,7 @@ def load(root: Place, settings: Sequence[Any]) -> DetectionDataset | None:
     """Return the split that was cached for these settings, or None if a file has changed since."""
     try:
         file = _entry(root, settings)
-        if file is None or not file.is_file() or file.stat().st_size > _MOST_BYTES:
+        if file is None or not file.is_file() or file.stat().st_size > _MAX_BYTES:
             return None
         raw = file.read_bytes()
         # Layout: SHA-256 of all that follows, length of the JSON header, JSON header, table.

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.storage.header import MOST_BYTES
+from visiongarden.storage.header import MAX_BYTES
 from visiongarden.storage.place import read_bytes, read_ends
 from visiongarden.types import Example
 
-MOST_READ = 20_000
+MAX_READ = 20_000
 """Beyond this number of images, those in archives and shards are not compared.
 
 Unlike the ends of separate files, they would have to be read completely.
@@ -49,7 +49,7 @@ class Prints:
             DataError: A file cannot be read.
         """
         files = [self._of(dataset) for dataset in datasets]
-        reads = sum(map(len, datasets)) <= MOST_READ
+        reads = sum(map(len, datasets)) <= MAX_READ
         # The first pass groups files by size and last bytes, which is cheap; the second pass
         # compares complete files, but only within these groups.
         alike: dict[bytes, list[tuple[int, int]]] = {}
@@ -87,7 +87,7 @@ class Prints:
         """
         places = dataset.masks if masks else map(dataset.image_path, range(len(dataset)))
         files = _Files(dataset) if masks else self._of(dataset)
-        reads, found = len(dataset) <= MOST_READ, []
+        reads, found = len(dataset) <= MAX_READ, []
         containers: dict[Path, bytes] = {}
         for index, place in enumerate(places):
             if isinstance(place, Path):
@@ -149,11 +149,11 @@ def _container(place: Any, known: dict[Path, bytes]) -> bytes:
 
 
 def _content(place: Any) -> bytes:
-    return blake2b(read_bytes(place, MOST_BYTES), digest_size=_DIGEST).digest()
+    return blake2b(read_bytes(place, MAX_BYTES), digest_size=_DIGEST).digest()
 
 
-def leaked(train: Any, judged: Any, prints: Prints | None = None) -> list[tuple[Any, Any]]:
-    """Return the locations of equal images of two splits, as pairs (in `train`, in `judged`).
+def leaked(train: Any, validated: Any, prints: Prints | None = None) -> list[tuple[Any, Any]]:
+    """Return the locations of equal images of two splits, as pairs (in `train`, in `validated`).
 
     Args:
         train: Dataset used for training.
@@ -164,10 +164,10 @@ def leaked(train: Any, judged: Any, prints: Prints | None = None) -> list[tuple[
         DataError: A file cannot be read.
     """
     pairs = []
-    for (first, index), *others in (prints or Prints()).equal(train, judged):
+    for (first, index), *others in (prints or Prints()).equal(train, validated):
         if first == 0:
             place = train.image_path(index)
-            pairs += [(place, judged.image_path(i)) for number, i in others if number == 1]
+            pairs += [(place, validated.image_path(i)) for number, i in others if number == 1]
     return pairs
 
 

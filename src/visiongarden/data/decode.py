@@ -16,7 +16,7 @@ import numpy as np
 from visiongarden.data.in_flight import decoding
 from visiongarden.errors import DataError
 from visiongarden.storage.header import (
-    MOST_BYTES,
+    MAX_BYTES,
     header_of,
     refuse_broken_chunks,
     refuse_other_formats,
@@ -45,7 +45,7 @@ def decode(path: Any, least: ImageSize | None = None) -> np.ndarray:
     """
     if isinstance(path, Path) and not path.is_file():
         raise DataError(f"{path}: there is no such image")
-    return decode_bytes(read_bytes(path, MOST_BYTES), path, least)
+    return decode_bytes(read_bytes(path, MAX_BYTES), path, least)
 
 
 def decode_bytes(raw: bytes, path: Any, least: ImageSize | None = None) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from visiongarden.data.in_flight import decoding
 from visiongarden.errors import DataError
-from visiongarden.storage.header import MOST_BYTES, header_of
+from visiongarden.storage.header import MAX_BYTES, header_of
 from visiongarden.storage.place import read_bytes
 
 DARK = 8192
@@ -94,6 +94,6 @@ def depth_in(dataset: Any) -> Depth | None:
         path = dataset.image_path(index)
         if path is None or isinstance(path, str):
             continue
-        depth = depth_of(read_bytes(path, MOST_BYTES), path)
+        depth = depth_of(read_bytes(path, MAX_BYTES), path)
         found += [depth] if depth is not None else []
     return together(found)

@@ -12,7 +12,7 @@ import numpy as np
 
 from visiongarden.data.copies import Prints
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.labelled_images import ClassificationDataset
+from visiongarden.data.labeled_images import ClassificationDataset
 from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.table import Table
 
@@ -93,7 +93,7 @@ def _annotations(dataset: Any, prints: Prints) -> str:
     digest = blake2b(digest_size=16)
     if hasattr(dataset, "masks"):
         digest.update(prints.marks(dataset, masks=True))
-        digest.update(repr((dataset.class_map.ids, dataset.colours, dataset.ignored)).encode())
+        digest.update(repr((dataset.class_map.ids, dataset.colors, dataset.ignored)).encode())
     elif hasattr(dataset, "classes"):
         digest.update(np.asarray(dataset.classes, np.int64).tobytes())
     elif isinstance(dataset.examples, Table):

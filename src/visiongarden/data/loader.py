@@ -78,7 +78,7 @@ class Loader:
         self.dataset, self.image_size, self.batch_size = dataset, image_size, batch_size
         self.augmentation, self.shuffle, self.seed = augmentation, shuffle, seed
         self.workers, self.drop_remainder = workers, drop_remainder
-        most = _most_boxes(dataset, augmentation)
+        most = _max_boxes(dataset, augmentation)
         if max_boxes is not None and max_boxes < most:
             raise UserError(
                 f"max_boxes={max_boxes} would cut boxes",
@@ -304,7 +304,7 @@ class _Collate:
         )
 
 
-def _most_boxes(dataset: DetectionDataset, augmentation: Augmentation | None) -> int:
+def _max_boxes(dataset: DetectionDataset, augmentation: Augmentation | None) -> int:
     """Return the maximum number of boxes in one image, or in a mosaic of four images."""
     counts = np.sort(dataset.counts())[::-1]
     if not len(counts):

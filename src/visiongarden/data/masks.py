@@ -15,14 +15,14 @@ from PIL import Image
 from visiongarden.data.decode import decode
 from visiongarden.data.in_flight import decoding
 from visiongarden.errors import DataError
-from visiongarden.storage.header import FORMATS, MOST_BYTES, header_of, refuse_broken_chunks
+from visiongarden.storage.header import FORMATS, MAX_BYTES, header_of, refuse_broken_chunks
 from visiongarden.storage.place import read_bytes
 from visiongarden.types import IGNORE, ClassMap
 
 _AT_ONCE = 2**22
 
-Colour = tuple[int, int, int]
-MOST_ID = 65_535
+Color = tuple[int, int, int]
+MAX_ID = 65_535
 """Largest id of a mask's pixel: PNG has at most 16 bits."""
 
 
@@ -34,7 +34,7 @@ class SegmentationDataset:
         class_map: Names of the classes, and the ids that the masks use for them.
         images: Locations of the images, paths or archive members, in a fixed order.
         masks: Location of the mask of each image; a mask has the size of its image.
-        colours: RGB color of each class if the masks are RGB; None if pixels are ids.
+        colors: RGB color of each class if the masks are RGB; None if pixels are ids.
         ignored: Ids (or colors) of pixels that are ignored in training and evaluation.
         split: Name of the split: "train", "val" or "test".
         root: Folder or archive from which the split was read.
@@ -44,8 +44,8 @@ class SegmentationDataset:
     class_map: ClassMap
     images: tuple[Any, ...]
     masks: tuple[Any, ...]
-    colours: tuple[Colour, ...] | None = None
-    ignored: tuple[int | Colour, ...] = (IGNORE,)
+    colors: tuple[Color, ...] | None = None
+    ignored: tuple[int | Color, ...] = (IGNORE,)
     split: str = "train"
     root: Any = Path()
     dropped: list[str] = field(default_factory=list)
@@ -120,12 +120,12 @@ class SegmentationDataset:
         """
         path = self.masks[index]
         pixels = read_pixels(path)
-        if self.colours is not None and pixels.ndim == 3:
+        if self.colors is not None and pixels.ndim == 3:
             return _packed(pixels)
-        if pixels.ndim == 3 or self.colours is not None:
+        if pixels.ndim == 3 or self.colors is not None:
             raise DataError(
                 f"{path}: the mask is {'RGB' if pixels.ndim == 3 else 'of ids'}",
-                rule="RGB masks need a colour for each class, masks of ids an id",
+                rule="RGB masks need a color for each class, masks of ids an id",
                 fix="classes: {road: [128, 64, 128]} or classes: {road: 1} in classes.yaml",
             )
         return pixels
@@ -154,7 +154,7 @@ class SegmentationDataset:
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the known pixel values, sorted, and the class index of each."""
-        values: list[int] = [_value(c) for c in self.colours or self.class_map.ids]
+        values: list[int] = [_value(c) for c in self.colors or self.class_map.ids]
         pairs = dict.fromkeys((_value(v) for v in self.ignored), IGNORE)
         # Added last: a class whose id is in `ignored` by default (255) remains a class.
         pairs |= {value: index for index, value in enumerate(values)}
@@ -163,12 +163,12 @@ class SegmentationDataset:
 
     @property
     def _names(self) -> list[str]:
-        values: Sequence[object] = self.colours or self.class_map.ids
+        values: Sequence[object] = self.colors or self.class_map.ids
         return [f"{name} {value}" for name, value in zip(self.class_map.names, values, strict=True)]
 
     def shown(self, value: int) -> str:
         """Format a value of `values` as it is written in the file that names the classes."""
-        if self.colours is None:
+        if self.colors is None:
             return str(value)
         return str((value >> 16, value >> 8 & 255, value & 255))
 
@@ -183,7 +183,7 @@ def read_pixels(path: Any) -> np.ndarray:
         DataError: The file does not exist, is not an image, is truncated or too large, has an
             unsupported pixel format, or is compressed with loss.
     """
-    raw = read_bytes(path, MOST_BYTES)
+    raw = read_bytes(path, MAX_BYTES)
     header = header_of(path, raw)
     refuse_broken_chunks(raw, path)
     # Lossy compression changes values along every edge, often to ids of other classes, which no
@@ -206,11 +206,11 @@ def read_pixels(path: Any) -> np.ndarray:
         return pixels
     if mode not in ("1", "L", "P", "I", "I;16") or pixels.ndim != 2:
         raise DataError(
-            f"{path}: a mask of mode {mode}", rule="grey, palette or RGB, 8 or 16 bits, no alpha"
+            f"{path}: a mask of mode {mode}", rule="gray, palette or RGB, 8 or 16 bits, no alpha"
         )
     ids = pixels.astype(np.int32)
-    if ids.min(initial=0) < 0 or ids.max(initial=0) > MOST_ID:
-        raise DataError(f"{path}: ids outside 0 to {MOST_ID}")
+    if ids.min(initial=0) < 0 or ids.max(initial=0) > MAX_ID:
+        raise DataError(f"{path}: ids outside 0 to {MAX_ID}")
     return ids
 
 
@@ -224,7 +224,7 @@ def _packed(pixels: np.ndarray) -> np.ndarray:
     return (red << 16) + (green << 8) + blue
 
 
-def _value(given: int | Colour) -> int:
+def _value(given: int | Color) -> int:
     if isinstance(given, int):
         return given
     red, green, blue = given

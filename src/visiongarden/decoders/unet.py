@@ -21,7 +21,7 @@ class UNet(FinestDecoder):
     Attributes:
         channels: channels of the finest level; each coarser level has twice as many, as in the
             paper.
-        most: upper bound of the channels.
+        max_channels: upper bound of the channels.
         activation: activation of all convolutions.
         levels: consecutive levels.
 
@@ -33,7 +33,7 @@ class UNet(FinestDecoder):
     """
 
     channels: Channels = 64
-    most: Channels = 512
+    max_channels: Channels = 512
     activation: str = "relu"
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
@@ -41,7 +41,7 @@ class UNet(FinestDecoder):
         x = features[self.levels[-1]]
         for place in reversed(range(len(self.levels) - 1)):
             level = self.levels[place]
-            filters = min(self.channels * 2**place, self.most)
+            filters = min(self.channels * 2**place, self.max_channels)
             x = keras.layers.Conv2DTranspose(filters, 2, strides=2, name=f"{level}_up")(x)
             x = keras.layers.Concatenate(name=f"{level}_join")([features[level], x])
             for number in (1, 2):

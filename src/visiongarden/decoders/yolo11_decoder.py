@@ -24,7 +24,7 @@ class YOLO11Decoder(Decoder):
     Attributes:
         depth: factor on the number of units in each block, which is 2.
         width: factor on the channels.
-        most: upper bound of the channels before scaling.
+        max_channels: upper bound of the channels before scaling.
         nested: whether all blocks have CSP blocks as units; the last block of the coarsest level
             always has.
         activation: activation of all convolutions.
@@ -38,7 +38,7 @@ class YOLO11Decoder(Decoder):
 
     depth: Multiplier = 0.5
     width: Multiplier = 0.25
-    most: Channels = 1024
+    max_channels: Channels = 1024
     nested: bool = False
     activation: str = "silu"
 
@@ -46,7 +46,7 @@ class YOLO11Decoder(Decoder):
         """Build the path down from the coarsest level, then the path up from the finest."""
         act, repeats = self.activation, scaled_repeats(2, self.depth)
         widths = {
-            level: scaled_channels(32 * stride_of(level), self.width, self.most)
+            level: scaled_channels(32 * stride_of(level), self.width, self.max_channels)
             for level in self.levels
         }
 

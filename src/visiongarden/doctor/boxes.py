@@ -11,14 +11,14 @@ import numpy as np
 
 from visiongarden.data.copies import different_labels
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.faults import Faults, Finding
+from visiongarden.data.error_list import ErrorList, Finding
 from visiongarden.data.readers import gather
 from visiongarden.doctor.box_fixes import refuse_without_boxes, without_crowds
 from visiongarden.doctor.charts import bars, heat, histogram, steps
 from visiongarden.doctor.check import no_usable_box
 from visiongarden.doctor.contents import Contents
 from visiongarden.doctor.images import Look
-from visiongarden.doctor.labelling import Labelling, of_ids
+from visiongarden.doctor.labeling import Labeling, of_ids
 from visiongarden.drawing.annotations import draw_example, fitted
 from visiongarden.errors import DataError, option
 from visiongarden.storage.place import Place
@@ -32,7 +32,7 @@ _SAME = 1.0
 """Largest difference of a coordinate, in pixels, between two boxes that count as duplicates."""
 
 
-class Boxes(Labelling):
+class Boxes(Labeling):
     """Labeling of detection datasets: boxes with classes.
 
     Args:
@@ -51,14 +51,14 @@ class Boxes(Labelling):
         """Number of images without a label file in each split."""
 
     def of_split(
-        self, dataset: DetectionDataset, faults: Faults, split: str, looks: Sequence[Look]
+        self, dataset: DetectionDataset, errors: ErrorList, split: str, looks: Sequence[Look]
     ) -> Iterator[Finding]:
         """Find shifted class ids, misinterpreted corners and implausible boxes of one split."""
-        self.unlabeled[split] = len(faults.unlabeled)
-        yield from of_ids(faults, dataset.class_map, split)
-        yield from faults.notes
-        yield from _of_corners(dataset, faults, split)
-        unlabeled = set(faults.unlabeled)
+        self.unlabeled[split] = len(errors.unlabeled)
+        yield from of_ids(errors, dataset.class_map, split)
+        yield from errors.notes
+        yield from _of_corners(dataset, errors, split)
+        unlabeled = set(errors.unlabeled)
         yield from _of_boxes(dataset, split, self.stride, self.image_size, unlabeled)
 
     def of_all(
@@ -134,13 +134,13 @@ class Boxes(Labelling):
         yield heat("where the boxes' middles lie", np.concatenate(middles))
 
     def shifted(
-        self, dataset: DetectionDataset, faults: Faults, format: str, step: int
+        self, dataset: DetectionDataset, errors: ErrorList, format: str, step: int
     ) -> DetectionDataset:
         """Read the split again with shifted class ids."""
         # Boxes whose ids were outside the class map were dropped; only the files have them still.
-        found, again = gather(faults.root, format, dataset.split, mend=True, shift=step)
-        faults.found, faults.dropped, faults.ids = again.found, again.dropped, again.ids
-        faults.emptied = again.emptied
+        found, again = gather(errors.root, format, dataset.split, mend=True, shift=step)
+        errors.found, errors.dropped, errors.ids = again.found, again.dropped, again.ids
+        errors.emptied = again.emptied
         read: DetectionDataset = found
         return read
 
@@ -262,19 +262,19 @@ def _box(example: Example, index: Any) -> str:
     return "(" + ", ".join(f"{v:g}" for v in example.boxes[index].round(1)) + ")"
 
 
-def _of_corners(dataset: DetectionDataset, faults: Faults, split: str) -> Iterator[Finding]:
+def _of_corners(dataset: DetectionDataset, errors: ErrorList, split: str) -> Iterator[Finding]:
     """Find boxes that look like corners instead of sizes, and corners that count from 1.
 
     The number of boxes that were clipped at the border is reported too.
     """
-    root = str(faults.root)
-    outside = sum(finding.kind == "outside" for finding in faults.found)
+    root = str(errors.root)
+    outside = sum(finding.kind == "outside" for finding in errors.found)
     # If nearly all boxes that leave the image would fit as corners, the file stores corners.
-    if outside and faults.corner_like >= 0.9 * outside:
+    if outside and errors.corner_like >= 0.9 * outside:
         what = "boxes (left, top, width, height) that leave the image would all fit as corners"
         yield Finding("error", "corners", root, f"{what}: (x1, y1, x2, y2)?", split)
-    if faults.one_pixel:
-        what = f"{faults.one_pixel} boxes stood over the border by less than a pixel, and are cut"
+    if errors.one_pixel:
+        what = f"{errors.one_pixel} boxes stood over the border by less than a pixel, and are cut"
         yield Finding("note", "cut", root, what, split)
     boxes = [example.boxes for example in dataset if len(example.boxes)]
     every = np.concatenate(boxes) if boxes else np.zeros((0, 4))

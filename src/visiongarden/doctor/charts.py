@@ -11,7 +11,7 @@ import numpy as np
 from visiongarden.terminal import printable
 from visiongarden.types import ImageSize
 
-_MOST_BARS = 40
+_MAX_BARS = 40
 
 
 def safe(text: object) -> str:
@@ -35,8 +35,8 @@ def bars(title: str, counts: Mapping[str, Mapping[str, int]]) -> str:
     names = list(dict.fromkeys(name for per_class in counts.values() for name in per_class))
     totals = {name: sum(per_class.get(name, 0) for per_class in counts.values()) for name in names}
     order = sorted(names, key=lambda name: -totals[name])
-    half = _MOST_BARS // 2
-    cut = len(order) > _MOST_BARS
+    half = _MAX_BARS // 2
+    cut = len(order) > _MAX_BARS
     names = [*order[:half], *order[-half:]] if cut else names
     most, every = max([*totals.values(), 1]), max(sum(totals.values()), 1)
     parts = []

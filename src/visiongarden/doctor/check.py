@@ -13,12 +13,12 @@ import numpy as np
 from visiongarden.data.copies import Prints, different_labels
 from visiongarden.data.dataset import DetectionDataset, crowds_of
 from visiongarden.data.decode import cut_short
-from visiongarden.data.faults import Finding, refuse
-from visiongarden.data.labelled_images import ClassificationDataset
+from visiongarden.data.error_list import Finding, refuse
+from visiongarden.data.labeled_images import ClassificationDataset
 from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.readers import AnyDataset
 from visiongarden.errors import DataError
-from visiongarden.storage.header import MOST_BYTES
+from visiongarden.storage.header import MAX_BYTES
 from visiongarden.storage.place import read_bytes, read_ends
 from visiongarden.types import IGNORE
 
@@ -151,5 +151,5 @@ def _look_at_end(path: Path) -> None:
     first, last = read_ends(path, 4, _TAIL)
     ends = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}
     mark = ends.get(first[:2])
-    if mark is not None and mark not in last and cut_short(read_bytes(path, MOST_BYTES)):
+    if mark is not None and mark not in last and cut_short(read_bytes(path, MAX_BYTES)):
         raise DataError(f"{path}: the image is cut short", fix="copy the file again")

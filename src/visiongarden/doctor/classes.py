@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from visiongarden.data.faults import Faults, Finding
-from visiongarden.data.labelled_images import ClassificationDataset
+from visiongarden.data.error_list import ErrorList, Finding
+from visiongarden.data.labeled_images import ClassificationDataset
 from visiongarden.data.readers.folders import (
     class_folders,
     inner,
@@ -19,7 +19,7 @@ from visiongarden.data.readers.folders import (
 from visiongarden.doctor.charts import bars, histogram, sizes
 from visiongarden.doctor.contents import Contents
 from visiongarden.doctor.images import Look
-from visiongarden.doctor.labelling import Labelling, joined
+from visiongarden.doctor.labeling import Labeling, joined
 from visiongarden.drawing.annotations import draw_classes, fitted
 from visiongarden.storage.place import Place
 from visiongarden.types import ClassMap
@@ -31,7 +31,7 @@ IMBALANCE = 20
 """Ratio of images of the largest and the smallest class from which imbalance is reported."""
 
 
-class Classes(Labelling):
+class Classes(Labeling):
     """Labeling of classification datasets: one class for each image, given by its folder."""
 
     unit = "images"
@@ -39,10 +39,10 @@ class Classes(Labelling):
     contradiction = "error"
 
     def of_split(
-        self, dataset: ClassificationDataset, faults: Faults, split: str, looks: Sequence[Look]
+        self, dataset: ClassificationDataset, errors: ErrorList, split: str, looks: Sequence[Look]
     ) -> Iterator[Finding]:
         """Find class folders without images, strongly imbalanced classes, and tiny images."""
-        for folder in class_folders(faults.root, split):
+        for folder in class_folders(errors.root, split):
             if not any(map(is_image, folder.iterdir())):
                 yield Finding("warning", "empty-class", str(folder), "holds no image", split)
         tally = self.tally(dataset, split)
@@ -54,10 +54,10 @@ class Classes(Labelling):
                 few = [name for name, n in zip(names, tally, strict=True) if n == least]
                 what = f"{most!r} has {tally.max():,} images, {', '.join(map(repr, few[:5]))}"
                 yield Finding(
-                    "warning", "imbalance", str(faults.root), f"{what} {least:,} each", split
+                    "warning", "imbalance", str(errors.root), f"{what} {least:,} each", split
                 )
         for look in looks:
-            if not look.fault and min(look.size) < SMALLEST:
+            if not look.error and min(look.size) < SMALLEST:
                 what = f"{look.size[1]} × {look.size[0]} pixels"
                 yield Finding("warning", "small", look.path, what, split)
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from visiongarden.data.faults import Faults, Finding
+from visiongarden.data.error_list import ErrorList, Finding
 from visiongarden.data.readers import gather, opened, splits_of
 from visiongarden.doctor import image_findings, images
-from visiongarden.doctor.kinds import labelling_of
+from visiongarden.doctor.kinds import labeling_of
 from visiongarden.doctor.page import write_page
 from visiongarden.doctor.report import Report, write_json
 from visiongarden.errors import DataError
@@ -45,7 +45,7 @@ def diagnose(
         UserError: an argument is not valid.
     """
     root, format = opened(path, format)
-    report = Report(str(path), format, labelling_of(format)(stride, image_size))
+    report = Report(str(path), format, labeling_of(format)(stride, image_size))
     names = tuple(class_names) if class_names is not None else None
     try:
         splits = splits_of(root, format)
@@ -54,36 +54,36 @@ def diagnose(
         return report
     if not splits:
         report.findings.append(Finding("error", "unreadable", str(path), "no split is listed"))
-    faults: dict[str, Faults] = {}
+    errors: dict[str, ErrorList] = {}
     for split in splits:
         try:
-            report.datasets[split], faults[split] = gather(
+            report.datasets[split], errors[split] = gather(
                 root, format, split, names, invalid_boxes, one_based
             )
         except DataError as error:
             report.findings.append(_unreadable(error, split))
-    _look(report, faults, root)
+    _look(report, errors, root)
     report.sort()
     return report
 
 
-def _look(report: Report, faults: Mapping[str, Faults], root: Place) -> None:
-    labelling, datasets = report.labelling, report.datasets
+def _look(report: Report, errors: Mapping[str, ErrorList], root: Place) -> None:
+    labeling, datasets = report.labeling, report.datasets
     looks = images.look_at(datasets)
     for split, dataset in datasets.items():
         own = [look for look in looks if look.split == split]
-        labelling.study(dataset, faults[split], split, own)
-        report.tallies[split] = labelling.tally(dataset, split)
-        report.sizes[split] = Counter(look.size for look in own if not look.fault)
-        report.findings += [replace(finding, split=split) for finding in faults[split].found]
-        dropped = [Finding("note", "dropped", "", line, split) for line in faults[split].dropped]
+        labeling.study(dataset, errors[split], split, own)
+        report.tallies[split] = labeling.tally(dataset, split)
+        report.sizes[split] = Counter(look.size for look in own if not look.error)
+        report.findings += [replace(finding, split=split) for finding in errors[split].found]
+        dropped = [Finding("note", "dropped", "", line, split) for line in errors[split].dropped]
         report.findings += dropped
-        report.findings += labelling.of_split(dataset, faults[split], split, own)
+        report.findings += labeling.of_split(dataset, errors[split], split, own)
         if not len(dataset):
-            what = "no image can be read" if faults[split].found else "no image is listed"
+            what = "no image can be read" if errors[split].found else "no image is listed"
             report.findings.append(Finding("error", "image", report.root, what, split))
-    report.findings += labelling.of_all(datasets, report.tallies, root)
-    report.findings += image_findings.findings(looks, datasets, labelling)
+    report.findings += labeling.of_all(datasets, report.tallies, root)
+    report.findings += image_findings.findings(looks, datasets, labeling)
 
 
 def _unreadable(error: DataError, split: str) -> Finding:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from visiongarden.data.faults import Faults
+from visiongarden.data.error_list import ErrorList
 from visiongarden.data.readers import gather, opened, splits_of
 from visiongarden.data.writers.examples import Lost
 from visiongarden.data.writers.read_back import read_back
@@ -15,9 +15,9 @@ from visiongarden.doctor import images
 from visiongarden.doctor.boxes import Boxes
 from visiongarden.doctor.convert import in_one_step
 from visiongarden.doctor.images import Look
-from visiongarden.doctor.kinds import labelling_of
-from visiongarden.doctor.labelling import (
-    Labelling,
+from visiongarden.doctor.kinds import labeling_of
+from visiongarden.doctor.labeling import (
+    Labeling,
     id_range,
     of_ids,
     of_maps,
@@ -28,7 +28,7 @@ from visiongarden.errors import DataError, UserError
 from visiongarden.terminal import printable
 
 CHANGES = "changes.txt"
-_JUDGED_FIRST = ("test", "val", "valid")
+_VALIDATED_FIRST = ("test", "val", "valid")
 _DOUBTFUL = ("shares", "class-map")
 """Kinds of errors with several possible meanings, which only the user can resolve."""
 
@@ -75,45 +75,45 @@ def fix(
             differs when it is read back.
     """
     root, format = opened(path, format)
-    labelling = labelling_of(format)()
-    if isinstance(labelling, Boxes):
-        labelling.crowds_as_objects = crowds_as_objects
+    labeling = labeling_of(format)()
+    if isinstance(labeling, Boxes):
+        labeling.crowds_as_objects = crowds_as_objects
     changes: list[str] = []
-    datasets, faults = {}, {}
+    datasets, errors = {}, {}
     for split in splits_of(root, format):
-        datasets[split], faults[split] = gather(root, format, split, mend=True)
+        datasets[split], errors[split] = gather(root, format, split, mend=True)
     # `images.same` keeps the first of identical images in this order.
     looks = images.look_at({split: datasets[split] for split in _in_order(datasets)})
-    _study(labelling, datasets, faults, looks)
-    step = shift_of(datasets, faults)
+    _study(labeling, datasets, errors, looks)
+    step = shift_of(datasets, errors)
     if step:
-        changes.append(_shift(labelling, datasets, faults, format, step))
-        _study(labelling, datasets, faults, looks)
-    _refuse_doubtful(datasets, faults, str(root))
+        changes.append(_shift(labeling, datasets, errors, format, step))
+        _study(labeling, datasets, errors, looks)
+    _refuse_doubtful(datasets, errors, str(root))
     for split in datasets:
-        changes += [f"[{split}] {line}" for line in faults[split].dropped]
+        changes += [f"[{split}] {line}" for line in errors[split].dropped]
         # Images of classes without training images are listed one by one later, by `settled`.
-        found = [fault for fault in faults[split].found if fault.kind != "split-class"]
+        found = [error for error in errors[split].found if error.kind != "split-class"]
         changes += [f"[{split}] left out: {finding}" for finding in found]
         # A COCO copy keeps the numbers of the file, so these boxes do not change there.
-        if faults[split].trimmed and format != "coco":
-            many = faults[split].trimmed
+        if errors[split].trimmed and format != "coco":
+            many = errors[split].trimmed
             changes.append(f"[{split}] {many} boxes less than a pixel over the border: cut there")
-    emptied = _emptied(datasets, faults, keep_background, changes)
-    left_out = _left_out(labelling, datasets, looks, emptied, changes)
+    emptied = _emptied(datasets, errors, keep_background, changes)
+    left_out = _left_out(labeling, datasets, looks, emptied, changes)
     fixed = {
-        split: labelling.part(
+        split: labeling.part(
             dataset, [i for i in range(len(dataset)) if (split, i) not in left_out], changes
         )
         for split, dataset in datasets.items()
     }
-    settled = labelling.settled(fixed, root, changes)
+    settled = labeling.settled(fixed, root, changes)
     fixed = {split: dataset for split, dataset in settled.items() if len(dataset)}
-    # "" is the single split of a dataset that a hash divides; see `Labelling.settled`.
+    # "" is the single split of a dataset that a hash divides; see `Labeling.settled`.
     if not fixed or ("train" in datasets and not fixed.keys() & {"train", ""}):
         of = " to train on" if fixed else ""
         raise DataError(f"{path}: no image{of} is sound", fix=f"visiongarden data check {path}")
-    in_one_step(Path(target), lambda folder: _write(labelling, folder, fixed, format, changes))
+    in_one_step(Path(target), lambda folder: _write(labeling, folder, fixed, format, changes))
     return changes
 
 
@@ -122,54 +122,56 @@ def _in_order(splits: Iterable[str]) -> list[str]:
 
     The evaluation data then stay comparable, and the copy in the training split is removed.
     """
-    return sorted(splits, key=lambda split: split not in _JUDGED_FIRST)
+    return sorted(splits, key=lambda split: split not in _VALIDATED_FIRST)
 
 
 def _study(
-    labelling: Labelling,
+    labeling: Labeling,
     datasets: Mapping[str, Any],
-    faults: Mapping[str, Faults],
+    errors: Mapping[str, ErrorList],
     looks: Sequence[Look],
 ) -> None:
     for split, dataset in datasets.items():
         own = [look for look in looks if look.split == split]
-        labelling.study(dataset, faults[split], split, own)
+        labeling.study(dataset, errors[split], split, own)
 
 
 def _shift(
-    labelling: Labelling,
+    labeling: Labeling,
     datasets: dict[str, Any],
-    faults: Mapping[str, Faults],
+    errors: Mapping[str, ErrorList],
     format: str,
     step: int,
 ) -> str:
     """Shift the class ids of all splits in place, and return the line for the list of changes."""
-    seen = {i for one in faults.values() for i in seen_ids(one)}
+    seen = {i for one in errors.values() for i in seen_ids(one)}
     for split, dataset in datasets.items():
-        datasets[split] = labelling.shifted(dataset, faults[split], format, step)
+        datasets[split] = labeling.shifted(dataset, errors[split], format, step)
     now = id_range({i - step for i in seen})
     return f"class ids moved by {-step:+d}: the labels used {id_range(seen)}, now {now}"
 
 
-def _refuse_doubtful(datasets: Mapping[str, Any], faults: Mapping[str, Faults], root: str) -> None:
+def _refuse_doubtful(
+    datasets: Mapping[str, Any], errors: Mapping[str, ErrorList], root: str
+) -> None:
     doubtful = list(of_maps(datasets, root))
     for split, dataset in datasets.items():
-        doubtful += [finding for finding in faults[split].found if finding.kind in _DOUBTFUL]
-        ids = of_ids(faults[split], dataset.class_map, split)
+        doubtful += [finding for finding in errors[split].found if finding.kind in _DOUBTFUL]
+        ids = of_ids(errors[split], dataset.class_map, split)
         doubtful += [finding for finding in ids if finding.level == "error"]
     if doubtful:
         raise UserError(str(doubtful[0]), rule="what was meant, a person must say")
 
 
 def _write(
-    labelling: Labelling,
+    labeling: Labeling,
     folder: Path,
     fixed: Mapping[str, Any],
     format: str,
     changes: list[str],
 ) -> None:
     lost = Lost()
-    labelling.write(format, fixed, folder, lost)
+    labeling.write(format, fixed, folder, lost)
     read_back(format, folder, fixed, lost)
     changes += lost
     text = "".join(f"{line}\n" for line in changes)
@@ -177,12 +179,12 @@ def _write(
 
 
 def _emptied(
-    datasets: Mapping[str, Any], faults: Mapping[str, Faults], keep: bool, changes: list[str]
+    datasets: Mapping[str, Any], errors: Mapping[str, ErrorList], keep: bool, changes: list[str]
 ) -> set[tuple[str, int]]:
     """Return (split, index) of the images that lose all labels, or nothing if they are kept."""
     emptied = set()
     for split, dataset in datasets.items():
-        lost = faults[split].emptied
+        lost = errors[split].emptied
         for index in range(len(dataset)) if lost else ():
             place = str(dataset.image_path(index))
             if place in lost:
@@ -193,7 +195,7 @@ def _emptied(
 
 
 def _left_out(
-    labelling: Labelling,
+    labeling: Labeling,
     datasets: Mapping[str, Any],
     looks: Sequence[Look],
     emptied: set[tuple[str, int]],
@@ -202,34 +204,34 @@ def _left_out(
     """Return (split, index) of the images that are invalid, lose all labels, or are duplicates."""
     left_out = set(emptied)
     for look in looks:
-        if look.fault and (look.split, look.index) not in left_out:
+        if look.error and (look.split, look.index) not in left_out:
             left_out.add((look.split, look.index))
-            changes.append(f"[{look.split}] left out: {look.fault}")
+            changes.append(f"[{look.split}] left out: {look.error}")
     for split in datasets:
-        for index, fault in labelling.unsound(split):
+        for index, error in labeling.unsound(split):
             left_out.add((split, index))
-            changes.append(f"[{split}] left out: {fault}")
+            changes.append(f"[{split}] left out: {error}")
     sound = [look for look in looks if (look.split, look.index) not in left_out]
     for first, copies in images.same(sound):
-        for copy, what in _copies(labelling, datasets, [first, *copies]):
+        for copy, what in _copies(labeling, datasets, [first, *copies]):
             left_out.add((copy.split, copy.index))
             changes.append(f"[{copy.split}] left out: {copy.path}: {what}")
     return left_out
 
 
 def _copies(
-    labelling: Labelling, datasets: Mapping[str, Any], equal: Sequence[Look]
+    labeling: Labeling, datasets: Mapping[str, Any], equal: Sequence[Look]
 ) -> Iterator[tuple[Look, str]]:
     """Yield the images to remove from a group of identical images, with the reason.
 
     Raises:
         UserError: two of them have different boxes.
     """
-    labeled = [labelling.is_labeled(datasets[one.split], one.index) for one in equal]
+    labeled = [labeling.is_labeled(datasets[one.split], one.index) for one in equal]
     first = equal[labeled.index(True)] if any(labeled) else equal[0]
     others = [(one, known) for one, known in zip(equal, labeled, strict=True) if one is not first]
     for other in (one for one, known in others if known):
-        different = _between(labelling.conflict, datasets, first, other)
+        different = _between(labeling.conflict, datasets, first, other)
         if different:
             raise UserError(
                 f"{other.path} of {other.split} is the same image as {first.path} of "
@@ -237,8 +239,8 @@ def _copies(
                 rule="equal images have equal labels; what was meant, a person must say",
                 fix="delete one of the two, and its labels",
             )
-    how = [_between(labelling.differ, datasets, first, one) for one, _ in others]
-    if any(how) and labelling.contradiction == "error":
+    how = [_between(labeling.differ, datasets, first, one) for one, _ in others]
+    if any(how) and labeling.contradiction == "error":
         yield from ((one, "the same image has two labels") for one in equal)
         return
     for (one, known), different in zip(others, how, strict=True):

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from visiongarden.data.depth import together
-from visiongarden.data.faults import Finding
+from visiongarden.data.error_list import Finding
 from visiongarden.doctor.images import Look, same
-from visiongarden.doctor.labelling import Labelling
+from visiongarden.doctor.labeling import Labeling
 
 NEAR = 3
 """Largest number of differing bits, of 64, between the hashes of similar images."""
 
-_MOST_ALIKE = 64
+_MAX_ALIKE = 64
 """Largest number of images with the same 16 bits that an image is compared with."""
 
 _ALIKE = 4.0
@@ -23,34 +23,34 @@ _ALIKE = 4.0
 
 
 def findings(
-    looks: Sequence[Look], datasets: Mapping[str, Any], labelling: Labelling
+    looks: Sequence[Look], datasets: Mapping[str, Any], labeling: Labeling
 ) -> Iterator[Finding]:
     """Yield findings about damaged, rotated, 16-bit, identical and similar images.
 
     Args:
         looks: properties of all images.
         datasets: dataset of each split.
-        labelling: rules for the type of labels.
+        labeling: rules for the type of labels.
     """
     for look in looks:
-        if look.fault:
-            yield Finding("error", "image", "", look.fault, look.split)
+        if look.error:
+            yield Finding("error", "image", "", look.error, look.split)
         elif look.orientation != 1:
-            what = f"EXIF orientation {look.orientation}: {labelling.turned}"
+            what = f"EXIF orientation {look.orientation}: {labeling.turned}"
             yield Finding("note", "exif", look.path, what, look.split)
     yield from _of_depth(looks)
-    sound = [look for look in looks if not look.fault]
+    sound = [look for look in looks if not look.error]
     for first, copies in same(sound):
         for copy in copies:
-            differ = labelling.differ(
+            differ = labeling.differ(
                 datasets[first.split], first.index, datasets[copy.split], copy.index
             )
             level, kind = "warning", "duplicate-image"
-            conflict = labelling.conflict(
+            conflict = labeling.conflict(
                 datasets[first.split], first.index, datasets[copy.split], copy.index
             )
             if differ:
-                level, kind = labelling.contradiction, "two-labels"
+                level, kind = labeling.contradiction, "two-labels"
             if conflict:
                 what = f"the same image as {first.path}, with different labels: {conflict}"
                 yield Finding("error", "two-labels", copy.path, what, copy.split)
@@ -100,7 +100,7 @@ def _near(looks: Sequence[Look]) -> Iterator[tuple[Look, Look]]:
         for key in keys:
             bucket = seen.setdefault(key, [])
             # Without a limit, thousands of similar images would be compared pair by pair.
-            if len(bucket) < _MOST_ALIKE:
+            if len(bucket) < _MAX_ALIKE:
                 bucket.append(look)
 
 

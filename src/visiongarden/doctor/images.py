@@ -15,7 +15,7 @@ from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.decode import decode_bytes
 from visiongarden.data.depth import Depth, depth_of
 from visiongarden.errors import DataError
-from visiongarden.storage.header import MOST_BYTES, header_of
+from visiongarden.storage.header import MAX_BYTES, header_of
 from visiongarden.storage.place import read_bytes
 from visiongarden.types import ImageSize
 
@@ -28,7 +28,7 @@ class Look:
         path: source of the image.
         split: split of the image.
         index: position in the split.
-        fault: why the image cannot be used; "" if it can.
+        error: why the image cannot be used; "" if it can.
         content: hash of the file's bytes, equal for identical files.
         hash: perceptual hash of 64 bits (dHash).
         small: uint8 gray thumbnail (16, 16).
@@ -40,7 +40,7 @@ class Look:
     path: str
     split: str
     index: int
-    fault: str = ""
+    error: str = ""
     content: bytes = b""
     hash: int = 0
     small: Any = None
@@ -62,7 +62,7 @@ def _look(split: str, dataset: Any, index: int) -> Look:
     path = dataset.image_path(index)
     said = dataset[index].size if isinstance(dataset, DetectionDataset) else None
     try:
-        raw = read_bytes(path, MOST_BYTES)
+        raw = read_bytes(path, MAX_BYTES)
         image = decode_bytes(raw, path)
         orientation = header_of(path, raw).orientation
     except DataError as error:
@@ -71,16 +71,16 @@ def _look(split: str, dataset: Any, index: int) -> Look:
     if said is not None and size != said:
         found = f"{path}: {size[1]} × {size[0]} pixels, not those of its header"
         return Look(str(path), split, index, found)
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (16, 16), interpolation=cv2.INTER_AREA)
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(gray, (16, 16), interpolation=cv2.INTER_AREA)
     content = blake2b(raw, digest_size=16).digest()
     depth = depth_of(raw, path)
-    return Look(str(path), split, index, "", content, _hash(grey), small, orientation, size, depth)
+    return Look(str(path), split, index, "", content, _hash(gray), small, orientation, size, depth)
 
 
-def _hash(grey: np.ndarray) -> int:
+def _hash(gray: np.ndarray) -> int:
     """Return 64 bits: whether each of 8 × 8 cells is darker than its right neighbor (dHash)."""
-    tiny = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
+    tiny = cv2.resize(gray, (9, 8), interpolation=cv2.INTER_AREA)
     return int.from_bytes(np.packbits(tiny[:, :-1] < tiny[:, 1:]).tobytes(), "big")
 
 

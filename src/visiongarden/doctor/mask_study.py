@@ -8,7 +8,7 @@ import numpy as np
 
 from visiongarden.data.masks import SegmentationDataset, is_lossy
 from visiongarden.errors import DataError
-from visiongarden.storage.header import MOST_BYTES
+from visiongarden.storage.header import MAX_BYTES
 from visiongarden.storage.place import read_bytes
 from visiongarden.types import IGNORE, ImageSize
 
@@ -23,7 +23,7 @@ class Study:
     Attributes:
         path: source of the mask.
         kind: kind of the finding if the mask cannot be used, else "".
-        fault: why the mask cannot be used; "" if it can.
+        error: why the mask cannot be used; "" if it can.
         counts: int64 (classes,), pixels of each class.
         ignored: number of ignored pixels.
         values: stored values of pixels that are not ignored, ascending, at most 1,000.
@@ -32,7 +32,7 @@ class Study:
 
     path: str
     kind: str = ""
-    fault: str = ""
+    error: str = ""
     counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     ignored: int = 0
     values: tuple[int, ...] = ()
@@ -49,7 +49,7 @@ def study(dataset: SegmentationDataset, index: int, size: ImageSize | None) -> S
     """
     path = str(dataset.masks[index])
     try:
-        lossy = is_lossy(read_bytes(dataset.masks[index], MOST_BYTES))
+        lossy = is_lossy(read_bytes(dataset.masks[index], MAX_BYTES))
         values = dataset.values(index) if not lossy else np.zeros((0, 0))
     except DataError as error:
         received = f" ({error.received})" if error.received else ""
@@ -64,13 +64,13 @@ def study(dataset: SegmentationDataset, index: int, size: ImageSize | None) -> S
     skipped = (classes == IGNORE) & ~unknown
     known = ~unknown & ~skipped
     counts = np.bincount(classes[known], times[known], len(dataset.class_map)).astype(np.int64)
-    kind = fault = ""
+    kind = why = ""
     if unknown.any():
-        kind, fault = "id", _unknown(dataset, there[unknown], times[unknown])
+        kind, why = "id", _unknown(dataset, there[unknown], times[unknown])
     return Study(
         path,
         kind,
-        fault,
+        why,
         counts,
         int(times[skipped].sum()),
         tuple(there[~skipped].tolist()[:1000]),

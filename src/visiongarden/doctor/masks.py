@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from visiongarden.data.decode import decode
-from visiongarden.data.faults import Faults, Finding
+from visiongarden.data.error_list import ErrorList, Finding
 from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.readers.build import ENDINGS
 from visiongarden.data.readers.mask_folders import is_split_by_hash
 from visiongarden.data.writers.examples import Lost
-from visiongarden.data.writers.labelled import mask_folders
+from visiongarden.data.writers.labeled import mask_folders
 from visiongarden.doctor.charts import bars, histogram, sizes
 from visiongarden.doctor.contents import Contents
 from visiongarden.doctor.images import Look
-from visiongarden.doctor.labelling import Labelling, joined, of_ids
+from visiongarden.doctor.labeling import Labeling, joined, of_ids
 from visiongarden.doctor.mask_study import Study, study
 from visiongarden.drawing.annotations import draw_mask, fitted
 from visiongarden.errors import DataError
@@ -29,7 +29,7 @@ from visiongarden.storage.place import Place
 from visiongarden.types import ClassMap
 
 
-class Masks(Labelling):
+class Masks(Labeling):
     """Labeling of semantic segmentation datasets: a class for each pixel.
 
     Args:
@@ -46,41 +46,41 @@ class Masks(Labelling):
         self.step = 0
 
     def study(
-        self, dataset: SegmentationDataset, faults: Faults, split: str, looks: Sequence[Look]
+        self, dataset: SegmentationDataset, errors: ErrorList, split: str, looks: Sequence[Look]
     ) -> None:
         """Decode each mask once and collect the class ids that the masks use."""
-        shapes = [None if look.fault else look.size for look in looks]
+        shapes = [None if look.error else look.size for look in looks]
         with ThreadPoolExecutor(4) as pool:
             jobs = enumerate(shapes)
             self.studies[split] = list(pool.map(lambda job: study(dataset, *job), jobs))
         # `fix` studies masks again after it shifts the class ids.
-        faults.ids.clear()
-        if dataset.colours is None:
-            faults.ids.update(value for one in self.studies[split] for value in one.values)
+        errors.ids.clear()
+        if dataset.colors is None:
+            errors.ids.update(value for one in self.studies[split] for value in one.values)
 
     def of_split(
-        self, dataset: SegmentationDataset, faults: Faults, split: str, looks: Sequence[Look]
+        self, dataset: SegmentationDataset, errors: ErrorList, split: str, looks: Sequence[Look]
     ) -> Iterator[Finding]:
         """Find invalid masks, masks that are ignored or of one class, and shifted class ids."""
         studies, names = self.studies[split], dataset.class_map.names
-        yield from of_ids(faults, dataset.class_map, split)
+        yield from of_ids(errors, dataset.class_map, split)
         for one in studies:
-            if one.fault:
-                yield Finding("error", one.kind, one.path, one.fault, split)
+            if one.error:
+                yield Finding("error", one.kind, one.path, one.error, split)
             elif not one.counts.any():
                 yield Finding("warning", "ignored", one.path, "all pixels are ignored", split)
             elif np.count_nonzero(one.counts) == 1:
                 what = f"all pixels are {names[int(one.counts.argmax())]!r}"
                 what += f", but for {one.ignored:,} that are ignored" if one.ignored else ""
                 yield Finding("note", "constant", one.path, what, split)
-        yield from self._nothing_to_learn(dataset, split, str(faults.root))
+        yield from self._nothing_to_learn(dataset, split, str(errors.root))
         yield from _strays(dataset, split)
 
     def _nothing_to_learn(
         self, dataset: SegmentationDataset, split: str, root: str
     ) -> Iterator[Finding]:
         masks = set(map(str, dataset.masks))
-        sound = [one for one in self.studies[split] if not one.fault and one.path in masks]
+        sound = [one for one in self.studies[split] if not one.error and one.path in masks]
         seen = sorted({int(i) for one in sound for i in np.flatnonzero(one.counts)})
         if not sound or len(seen) > 1:
             return
@@ -126,7 +126,7 @@ class Masks(Labelling):
     def charts(self, contents: Contents) -> Iterator[str]:
         """Yield charts of classes, of classes and ignored pixels per mask, and of image sizes."""
         yield bars("pixels of each class", contents.counts())
-        sound = [one for found in self.studies.values() for one in found if not one.fault]
+        sound = [one for found in self.studies.values() for one in found if not one.error]
         if sound:
             present = [np.count_nonzero(one.counts) for one in sound]
             marks = [float(i) for i in range(max(present) + 2)]
@@ -137,7 +137,7 @@ class Masks(Labelling):
         yield from sizes(contents.sizes)
 
     def shifted(
-        self, dataset: SegmentationDataset, faults: Faults, format: str, step: int
+        self, dataset: SegmentationDataset, errors: ErrorList, format: str, step: int
     ) -> SegmentationDataset:
         """Return the dataset with a class map that has the ids of the mask files.
 
@@ -154,8 +154,8 @@ class Masks(Labelling):
     def unsound(self, split: str) -> Iterator[tuple[int, str]]:
         """Yield index and reason for each mask that cannot be used."""
         for index, one in enumerate(self.studies[split]):
-            if one.fault:
-                yield index, f"{one.path}: {one.fault}"
+            if one.error:
+                yield index, f"{one.path}: {one.error}"
 
     def settled(
         self, datasets: Mapping[str, SegmentationDataset], root: Place, changes: list[str]

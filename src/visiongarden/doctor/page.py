@@ -66,7 +66,7 @@ def _head(report: Report) -> Iterator[str]:
     )
     yield f"<p>Format {safe(report.format)}. {counts}</p>"
     rows = {
-        split: report.labelling.columns(dataset, report.tallies[split])
+        split: report.labeling.columns(dataset, report.tallies[split])
         for split, dataset in report.datasets.items()
     }
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
@@ -75,7 +75,7 @@ def _head(report: Report) -> Iterator[str]:
     for split, row in rows.items():
         numbers = "".join(f'<td class="n">{row.get(name, 0):,}</td>' for name in names)
         yield f"<tr><th>{safe(split)}</th>{numbers}<td>{_sizes(report, split)}</td></tr>"
-    unit = report.labelling.unit.capitalize()
+    unit = report.labeling.unit.capitalize()
     yield f"</table><h2>{unit} of each class</h2><table><tr><th>class</th>"
     per_class = report.counts()
     yield "".join(f'<th class="n">{safe(split)}</th>' for split in per_class) + "</tr>"
@@ -112,7 +112,7 @@ def _findings(report: Report) -> Iterator[str]:
 def _charts(report: Report) -> Iterator[str]:
     if any(map(len, report.datasets.values())):
         yield '<h2>Distributions</h2><div class="charts">'
-        yield from report.labelling.charts(report)
+        yield from report.labeling.charts(report)
         yield "</div>"
 
 
@@ -161,7 +161,7 @@ def _chosen(report: Report) -> dict[tuple[str, int], str]:
 def _thumbnail(report: Report, split: str, index: int) -> str:
     """Return an image with its labels as a `data:` URL; "" if it cannot be decoded."""
     try:
-        picture = report.labelling.picture(report.datasets[split], index, _SIDE)
+        picture = report.labeling.picture(report.datasets[split], index, _SIDE)
     except DataError:
         return ""
     raw = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])[1]

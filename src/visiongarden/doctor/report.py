@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from visiongarden.data.faults import Finding, refuse
+from visiongarden.data.error_list import Finding, refuse
 from visiongarden.doctor.contents import Contents
-from visiongarden.doctor.labelling import Labelling
+from visiongarden.doctor.labeling import Labeling
 from visiongarden.storage import atomic_write
 from visiongarden.terminal import printable
 
@@ -75,13 +75,13 @@ class Report(Contents):
     Attributes:
         root: path of the dataset.
         format: format of its annotations.
-        labelling: rules for its type of labels.
+        labeling: rules for its type of labels.
         findings: all findings; after `sort`, errors first, then in the order of `KINDS`.
     """
 
     root: str
     format: str
-    labelling: Labelling
+    labeling: Labeling
     findings: list[Finding] = field(default_factory=list)
 
     def sort(self) -> None:
@@ -112,7 +112,7 @@ class Report(Contents):
         """Return the report as text for a terminal, with the first three findings of each kind."""
         lines = [f"{self.root} ({self.format})"]
         for split, dataset in self.datasets.items():
-            row = self.labelling.columns(dataset, self.tallies[split])
+            row = self.labeling.columns(dataset, self.tallies[split])
             lines.append(f"  {split}: " + ", ".join(f"{n:,} {name}" for name, n in row.items()))
         for (level, kind), found in self.groups().items():
             lines.append(f"{level}: {KINDS[kind]} ({len(found):,})")
@@ -127,7 +127,7 @@ class Report(Contents):
     def to_json(self) -> str:
         """Return the complete report as JSON text."""
         rows: dict[str, Any] = {"root": self.root, "format": self.format, "splits": {}}
-        unit = self.labelling.unit
+        unit = self.labeling.unit
         for split, per_class in self.counts().items():
             total = {"images": len(self.datasets[split]), unit: sum(per_class.values())}
             rows["splits"][split] = total | {f"{unit}_of_class": per_class}

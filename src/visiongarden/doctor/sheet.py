@@ -13,7 +13,7 @@ import numpy as np
 from visiongarden.config import Value, apply_overrides, load_yaml
 from visiongarden.data.classification_loader import ClassificationLoader
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.labelled_images import ClassificationDataset
+from visiongarden.data.labeled_images import ClassificationDataset
 from visiongarden.data.loader import Loader
 from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.readers import AnyDataset, read_any

@@ -32,14 +32,14 @@ def draw_example(image: np.ndarray, example: Example, class_map: ClassMap) -> np
             for ring in outline:  # one by one: fillPoly leaves the overlap of two polygons empty
                 # With a shift of 4, OpenCV takes coordinates in sixteenths of a pixel.
                 points = [np.round(ring * 16).astype(np.int32)]
-                cv2.fillPoly(shade, points, colour_of(int(index)), cv2.LINE_AA, 4)
+                cv2.fillPoly(shade, points, color_of(int(index)), cv2.LINE_AA, 4)
             cv2.addWeighted(shade, 0.35, picture, 0.65, 0, dst=picture)
     # The largest first, so that small boxes and their names are on top.
     areas = (example.boxes[:, 2:] - example.boxes[:, :2]).prod(axis=1)
     for i in np.argsort(-areas):
         index = int(example.classes[i])
         name = class_map.names[index] + (" (crowd)" if crowd[i] else "")
-        draw_box(picture, example.boxes[i].tolist(), name, colour_of(index), thick, size)
+        draw_box(picture, example.boxes[i].tolist(), name, color_of(index), thick, size)
     return picture
 
 
@@ -62,7 +62,7 @@ def draw_classes(image: np.ndarray, target: np.ndarray, class_map: ClassMap) -> 
         if target[index] >= 0.005:
             share = f" {target[index]:.2f}" if target[index] < 0.995 else ""
             text = f"{class_map.names[index]}{share}"
-            y += label(picture, text, (0, y), size, colour_of(int(index)), above=False)
+            y += label(picture, text, (0, y), size, color_of(int(index)), above=False)
     return picture
 
 
@@ -101,13 +101,13 @@ def shade(picture: np.ndarray, mask: np.ndarray, names: Mapping[int, str]) -> No
         names: name of each class index to draw.
     """
     for index in names:
-        colour, part = colour_of(index), mask == index
-        picture[part] = (picture[part] * 0.5 + np.array(colour) * 0.5).astype(np.uint8)
+        color, part = color_of(index), mask == index
+        picture[part] = (picture[part] * 0.5 + np.array(color) * 0.5).astype(np.uint8)
         outlines, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(picture, outlines, -1, colour, 1)
+        cv2.drawContours(picture, outlines, -1, color, 1)
     size, y = pen(picture)[1], 0
     for index, name in names.items():
-        y += label(picture, name, (0, y), size, colour_of(index), above=False)
+        y += label(picture, name, (0, y), size, color_of(index), above=False)
 
 
 def fitted(image: np.ndarray, side: int) -> tuple[np.ndarray, float]:
@@ -131,17 +131,17 @@ def draw_box(
     picture: np.ndarray,
     box: Sequence[float],
     text: str,
-    colour: tuple[int, int, int],
+    color: tuple[int, int, int],
     thick: int,
     size: float,
 ) -> None:
     """Draw one xyxy box with a text, in place."""
     x1, y1, x2, y2 = (round(float(v)) for v in box)
-    cv2.rectangle(picture, (x1, y1), (x2, y2), colour, thick, cv2.LINE_AA)
-    label(picture, text, (x1, y1), size, colour)
+    cv2.rectangle(picture, (x1, y1), (x2, y2), color, thick, cv2.LINE_AA)
+    label(picture, text, (x1, y1), size, color)
 
 
-def colour_of(index: int) -> tuple[int, int, int]:
+def color_of(index: int) -> tuple[int, int, int]:
     """Return the RGB color of a class index, 0 to 255.
 
     Hues advance by the golden ratio, so that consecutive classes have clearly different colors.
@@ -180,7 +180,7 @@ def label(
     text: str,
     corner: tuple[int, int],
     size: float,
-    colour: tuple[int, ...],
+    color: tuple[int, ...],
     above: bool = True,
 ) -> int:
     """Draw text on a filled background, in place.
@@ -191,7 +191,7 @@ def label(
         corner: x and y of the lower left corner of the text, or of its upper left corner if
             `above` is off or the text would leave the image at the top.
         size: OpenCV's font scale.
-        colour: RGB color of the background; the text is black or white, whichever is readable.
+        color: RGB color of the background; the text is black or white, whichever is readable.
         above: draw above the corner.
 
     Returns:
@@ -204,9 +204,9 @@ def label(
     height += base + 2
     left = int(np.clip(corner[0], 0, max(picture.shape[1] - width, 0)))
     top = corner[1] - height if above and corner[1] >= height else corner[1]
-    cv2.rectangle(picture, (left, top), (left + width, top + height), colour, -1)
+    cv2.rectangle(picture, (left, top), (left + width, top + height), color, -1)
     # Luma of ITU-R BT.601.
-    dark = sum(c * w for c, w in zip(colour, (0.3, 0.59, 0.11), strict=True)) > 140
+    dark = sum(c * w for c, w in zip(color, (0.3, 0.59, 0.11), strict=True)) > 140
     ink = (0, 0, 0) if dark else (255, 255, 255)
     cv2.putText(picture, text, (left, top + height - base), font, size, ink, 1, cv2.LINE_AA)
     return height

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.drawing.annotations import colour_of, draw_box, grid, label, pen, shade
+from visiongarden.drawing.annotations import color_of, draw_box, grid, label, pen, shade
 from visiongarden.types import ClassMap, Detections, Ranking, Segments
 
-__all__ = ["colour_of", "draw", "grid"]
+__all__ = ["color_of", "draw", "grid"]
 
 _LISTED = 3
 """Number of classes of a `Ranking` that are drawn."""
@@ -39,7 +39,7 @@ def _boxes(picture: np.ndarray, found: Detections, class_map: ClassMap | None) -
     # In ascending order of score, so that the best box is on top.
     for box, score, index in list(zip(found.boxes, found.scores, found.classes, strict=True))[::-1]:
         text = f"{_name(index, class_map)} {float(score):.2f}"
-        draw_box(picture, box.tolist(), text, colour_of(int(index)), thick, size)
+        draw_box(picture, box.tolist(), text, color_of(int(index)), thick, size)
 
 
 def _ranking(picture: np.ndarray, found: Ranking, class_map: ClassMap | None) -> None:
@@ -48,7 +48,7 @@ def _ranking(picture: np.ndarray, found: Ranking, class_map: ClassMap | None) ->
     pairs = list(zip(found.classes, found.scores, strict=True))[:_LISTED]
     for index, score in pairs:
         text = f"{_name(index, class_map)} {float(score):.2f}"
-        y += label(picture, text, (0, y), size, colour_of(int(index)), above=False)
+        y += label(picture, text, (0, y), size, color_of(int(index)), above=False)
 
 
 def _segments(picture: np.ndarray, found: Segments, class_map: ClassMap | None) -> None:

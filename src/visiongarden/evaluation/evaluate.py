@@ -29,34 +29,34 @@ class Result:
     """Metrics of a model on a dataset.
 
     Attributes:
-        figures: Metrics of the model's task by name, 0 to 1; NaN if the dataset has nothing to
+        metrics: Metrics of the model's task by name, 0 to 1; NaN if the dataset has nothing to
             compute a metric from. Detection: COCO's twelve; "AP" is the mean over IoU 0.50 to 0.95.
             Classification: "top1", "top5", "balanced". Segmentation: "mIoU", "accuracy",
             "balanced".
         per_class: Metrics of each class, by class name.
         images: Number of images.
-        judged_by: Name of the metrics, for the heading of the table.
+        metrics_name: Name of the metrics, for the heading of the table.
         note: How the classes of model and dataset were matched, if their names differ.
     """
 
-    figures: dict[str, float]
+    metrics: dict[str, float]
     per_class: dict[str, dict[str, float]]
     images: int
-    judged_by: str = "COCO figures"
+    metrics_name: str = "COCO figures"
     note: str = ""
 
     def table(self) -> Group:
         """Return a table for the terminal: metrics of each class, then those of all classes."""
         columns = list(next(iter(self.per_class.values()), {}))
         table = Table("class", *columns, box=None, header_style="bold")
-        for name, figures in self.per_class.items():
-            table.add_row(name, *(_shown(figures[column]) for column in columns))
-        whole = [_shown(self.figures[n]) if n in self.figures else "" for n in columns]
+        for name, metrics in self.per_class.items():
+            table.add_row(name, *(_shown(metrics[column]) for column in columns))
+        whole = [_shown(self.metrics[n]) if n in self.metrics else "" for n in columns]
         table.add_row("all", *whole, style="bold")
-        listed = [f"{name:>5} {_shown(value)}" for name, value in self.figures.items()]
+        listed = [f"{name:>5} {_shown(value)}" for name, value in self.metrics.items()]
         rows = ["  ".join(listed[i : i + _A_ROW]) for i in range(0, len(listed), _A_ROW)]
         notes = [self.note] if self.note else []
-        return Group(f"{self.judged_by} on {self.images} images", *notes, table, *rows)
+        return Group(f"{self.metrics_name} on {self.images} images", *notes, table, *rows)
 
 
 def evaluate(
@@ -97,9 +97,9 @@ def evaluate(
         for row, found in enumerate(predictor(filled(batch.images, loader.batch_size))[:count]):
             height, width = (int(side) for side in batch.sizes[row])
             whole = task.to_original(found, placement_of(batch, row), (height, width))
-            metric.update(classes.found(whole), task.truth(dataset, seen))
+            metric.update(classes.found(whole), task.ground_truth(dataset, seen))
             seen += 1
-    return Result(metric.result(), metric.per_class(), seen, task.judged_by, classes.note)
+    return Result(metric.result(), metric.per_class(), seen, task.metrics_name, classes.note)
 
 
 def _by_itself(model: Any, dataset: Any, classes: Aligned) -> Result:
@@ -110,10 +110,12 @@ def _by_itself(model: Any, dataset: Any, classes: Aligned) -> Result:
         example = dataset.load(index)
         found = model.detect(example.image, COCO_NMS.score_threshold, clip=True)
         metric.update(classes.found(found), example)
-    return Result(metric.result(), metric.per_class(), len(dataset), task.judged_by, classes.note)
+    return Result(
+        metric.result(), metric.per_class(), len(dataset), task.metrics_name, classes.note
+    )
 
 
-def judge_on(dataset: Any, batch_size: int = 16) -> Callable[[Any], dict[str, float]]:
+def validator_of(dataset: Any, batch_size: int = 16) -> Callable[[Any], dict[str, float]]:
     """Return a function that evaluates a model on a dataset, for `fit`.
 
     Args:
@@ -124,11 +126,11 @@ def judge_on(dataset: Any, batch_size: int = 16) -> Callable[[Any], dict[str, fl
         A function that takes a model and returns the main metrics of its task by name.
     """
 
-    def judge(model: Any) -> dict[str, float]:
-        figures = evaluate(model, dataset, batch_size).figures
-        return {name: figures[name] for name in task_of(model).figures if name in figures}
+    def validate(model: Any) -> dict[str, float]:
+        metrics = evaluate(model, dataset, batch_size).metrics
+        return {name: metrics[name] for name in task_of(model).metrics if name in metrics}
 
-    return judge
+    return validate
 
 
 def evaluate_file(

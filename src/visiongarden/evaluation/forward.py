@@ -12,15 +12,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from visiongarden.backends.garbage import uncollected
-from visiongarden.backends.recorded import Recorded
+from visiongarden.backends.captured import Captured
+from visiongarden.backends.garbage import gc_paused
 from visiongarden.backends.xla import compiler_options
 from visiongarden.evaluation.decoding import decoding_of
 from visiongarden.types import ImageSize
 
 Forward: TypeAlias = Callable[[np.ndarray], tuple[Any, ...]]
 
-MOST_SIZES = 8
+MAX_SIZES = 8
 """Maximum number of image sizes with a cached forward pass; the least recently used is dropped."""
 
 _KEPT = "_visiongarden_forwards"
@@ -48,7 +48,7 @@ def forward_of(model: Any, size: ImageSize) -> Forward:
         if size not in kept:
             kept[size] = _BACKENDS[keras.backend.backend()](model, size)
         kept.move_to_end(size)
-        while len(kept) > MOST_SIZES:
+        while len(kept) > MAX_SIZES:
             kept.popitem(last=False)
         return kept[size]
 
@@ -59,7 +59,7 @@ def _plain(model: Any, size: ImageSize) -> Forward:
     # The model is not fused first: for a single image, folding takes longer than it saves.
     def forward(images: Any) -> tuple[Any, ...]:
         dtype = model.compute_dtype
-        with uncollected():  # mostly runs while tracing, which makes many objects and no garbage
+        with gc_paused():  # mostly runs while tracing, which makes many objects and no garbage
             floats = ops.cast(images, dtype) * ops.cast(1 / 255, dtype)
             found: tuple[Any, ...] = decode(model(floats, training=False), size)
         return found
@@ -106,7 +106,7 @@ def _jax(model: Any, size: ImageSize) -> Forward:
 def _torch(model: Any, size: ImageSize) -> Forward:
     import torch
 
-    forward = Recorded(_plain(model, size))
+    forward = Captured(_plain(model, size))
 
     def without_gradients(images: np.ndarray) -> Any:
         with torch.no_grad():

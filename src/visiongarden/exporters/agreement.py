@@ -12,12 +12,12 @@ import numpy as np
 from visiongarden.errors import UserError
 from visiongarden.evaluation.decoding import decoding_of, outputs_of
 from visiongarden.evaluation.forward import forward_of
-from visiongarden.postprocess import Nms, thinning
+from visiongarden.postprocess import Nms, suppression
 from visiongarden.types import Detections
 
-MOST_PIXELS = 0.1
+MAX_PIXELS = 0.1
 """Tolerance of a box coordinate, in pixels."""
-MOST_SCORE = 1e-3
+MAX_SCORE = 1e-3
 """Tolerance of a score."""
 
 
@@ -46,7 +46,7 @@ class Agreement:
     @property
     def agrees(self) -> bool:
         """Whether both are equal up to rounding."""
-        return self.boxes <= MOST_PIXELS and self.scores <= MOST_SCORE and not self.differing
+        return self.boxes <= MAX_PIXELS and self.scores <= MAX_SCORE and not self.differing
 
     def __str__(self) -> str:
         verdict = "agrees" if self.agrees else "DISAGREES"
@@ -78,7 +78,7 @@ def agreement(
     if len(ours) == 1:
         return _decisions(ours[0], theirs[0])
     nms = postprocess or Nms(score_threshold=_twentieth(ours[1]))
-    return _detections(ours, theirs, thinning(decoding_of(model), nms))
+    return _detections(ours, theirs, suppression(decoding_of(model), nms))
 
 
 def _detections(
@@ -101,7 +101,7 @@ def _decisions(ours: np.ndarray, theirs: np.ndarray) -> Agreement:
     """Compare the best class of each image or pixel; scores are (batch, ..., classes)."""
     second, first = np.moveaxis(np.sort(ours, axis=-1)[..., -2:], -1, 0)
     # Each of the two scores may be off by the tolerance, which could swap classes that are closer.
-    sure = first - second > 2 * MOST_SCORE
+    sure = first - second > 2 * MAX_SCORE
     other = (ours.argmax(axis=-1) != theirs.argmax(axis=-1)) & sure
     return Agreement(
         scores=_apart(ours, theirs),
@@ -148,9 +148,9 @@ def _same(one: Detections, other: Detections, threshold: float) -> bool:
     for a, b in ((one, other), (other, one)):
         for box, score, index in zip(a.boxes, a.scores, a.classes, strict=True):
             # The other side may have rounded this score below the threshold.
-            if score <= threshold + MOST_SCORE:
+            if score <= threshold + MAX_SCORE:
                 continue
-            near = np.abs(b.boxes - box).max(axis=1, initial=0) <= MOST_PIXELS
+            near = np.abs(b.boxes - box).max(axis=1, initial=0) <= MAX_PIXELS
             if not (near & (b.classes == index)).any():
                 return False
     return True

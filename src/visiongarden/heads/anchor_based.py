@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import PositiveFloat, model_validator
 
@@ -17,7 +17,7 @@ from visiongarden.heads.prediction import (
 )
 from visiongarden.layers import ConvNormAct, Convolution
 from visiongarden.losses import AnchorBasedLoss
-from visiongarden.ops import Sizes
+from visiongarden.ops import SizeEncoding
 from visiongarden.parts import Head
 from visiongarden.parts.fields import Prior
 from visiongarden.postprocess import AnchorBasedDecode
@@ -46,9 +46,11 @@ class AnchorBased(Head):
         scale_xy: scale of the center offset (YOLOv4, section 3.4), for all levels or level ->
             scale. 1 is YOLOv3; with 2, a center can be predicted from the neighboring cells, which
             are then trained on the box as well.
-        sizes: how an offset scales its anchor; "squared" in YOLOv5, Scaled-YOLOv4 and YOLOv7.
-        before: block before the 1×1 convolution: a 3×3 convolution that doubles the channels, plain
-            or as a `RepConv` (YOLOv7), or nothing (YOLOv5, YOLOv3-tiny and YOLOv4-tiny).
+        size_encoding: how an offset scales its anchor; "squared" in YOLOv5, Scaled-YOLOv4 and
+            YOLOv7.
+        hidden_conv: whether a 3×3 convolution that doubles the channels precedes the 1×1
+            convolution; False in YOLOv5, YOLOv3-tiny and YOLOv4-tiny.
+        rep_conv: whether that convolution is a `RepConv`, as in YOLOv7.
         prior: probability of an object at each anchor, and of each class, before training. "auto"
             is min(0.01, 8 / (640 / stride)**2) for the objectness, and min(0.01, 0.6 / (num_classes
             - 1)) for the classes, which are trained on objects alone (YOLOv5's published
@@ -66,10 +68,21 @@ class AnchorBased(Head):
 
     anchors: Anchors = YOLOV3_ANCHORS
     scale_xy: PositiveFloat | dict[str, PositiveFloat] = 2.0
-    sizes: Sizes = "exponential"
-    before: Literal["conv", "repconv", "nothing"] = "conv"
+    size_encoding: SizeEncoding = "exponential"
+    hidden_conv: bool = True
+    rep_conv: bool = False
     prior: Prior = "auto"
     activation: str = "leaky_relu"
+
+    @model_validator(mode="after")
+    def _rep_conv_is_a_hidden_one(self) -> Self:
+        if self.rep_conv and not self.hidden_conv:
+            raise ConfigError(
+                "rep_conv is true, but hidden_conv is false",
+                rule="a RepConv replaces the hidden convolution",
+                fix="rep_conv=False, or hidden_conv=True",
+            )
+        return self
 
     @model_validator(mode="after")
     def _reach_of_every_level(self) -> Self:
@@ -135,10 +148,10 @@ class AnchorBased(Head):
         return raw
 
     def _widened(self, x: Any, name: str) -> Any:
-        if self.before == "nothing":
+        if not self.hidden_conv:
             return x
         filters = 2 * x.shape[-1]
-        if self.before == "repconv":
+        if self.rep_conv:
             return RepConv(filters, self.activation, name=name)(x)
         return ConvNormAct(filters, 3, activation=self.activation, name=name)(x)
 
@@ -149,12 +162,14 @@ class AnchorBased(Head):
             num_classes=self.num_classes,
             anchors=self.anchors,
             scale_xy=self.scale_xy,
-            sizes=self.sizes,
+            size_encoding=self.size_encoding,
             # From 2 on, a predicted center reaches half a cell beyond its cell, and so the boxes
             # that are assigned to the nearest neighbors.
-            assigner=AnchorIoU(neighbours=min(scales) >= 2),
+            assigner=AnchorIoU(neighbors=min(scales) >= 2),
         )
 
     def decode(self) -> AnchorBasedDecode:
         """Return the decoding from offsets to boxes and from logits to scores."""
-        return AnchorBasedDecode(anchors=self.anchors, scale_xy=self.scale_xy, sizes=self.sizes)
+        return AnchorBasedDecode(
+            anchors=self.anchors, scale_xy=self.scale_xy, size_encoding=self.size_encoding
+        )

@@ -66,7 +66,7 @@ def count(
     """
     size = size_for(source, image_size)
     with weightless():
-        model = drawn(source, size, inputs)
+        model = built(source, size, inputs)
         found = macs_by_layer(model, symbolic_inputs(model, size))
     return count_of(model, found)
 
@@ -95,7 +95,7 @@ def size_for(source: keras.Model | Part, image_size: ImageSize | int | None) -> 
     return (int(image_size[0]), int(image_size[1]))
 
 
-def drawn(source: keras.Model | Part, size: ImageSize, inputs: FeatureSpec = IMAGE) -> keras.Model:
+def built(source: keras.Model | Part, size: ImageSize, inputs: FeatureSpec = IMAGE) -> keras.Model:
     """Build the graph of `source` at an image size.
 
     A part becomes a model, a model of parts with another fixed size is built again, and any other

@@ -7,7 +7,7 @@ import math
 import keras
 
 from visiongarden.backends.keras_internals import weightless
-from visiongarden.inspect.count import Count, drawn, size_for, symbolic_inputs
+from visiongarden.inspect.count import Count, built, size_for, symbolic_inputs
 from visiongarden.inspect.macs import every_layer, macs_by_layer, outputs_inside
 from visiongarden.layers import Composite
 from visiongarden.parts import IMAGE, Part
@@ -39,7 +39,7 @@ def deployed(
     """
     size = size_for(source, image_size)
     with weightless():
-        model = drawn(source, size, inputs)
+        model = built(source, size, inputs)
         found = macs_by_layer(model, symbolic_inputs(model, size))
     gone = {
         id(inner)

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from visiongarden.backends.keras_internals import weightless
-from visiongarden.inspect.count import Count, count_of, drawn, size_for, symbolic_inputs
+from visiongarden.inspect.count import Count, built, count_of, size_for, symbolic_inputs
 from visiongarden.inspect.macs import macs_by_layer
 from visiongarden.inspect.model_diff import FieldChange, LayerChange, ModelDiff
 from visiongarden.models import Joined, load
@@ -82,7 +82,7 @@ def _facts(source: Any, image_size: ImageSize | int | None, inputs: FeatureSpec)
         label, source = str(source), load(source)
     size = size_for(source, image_size)
     with weightless():
-        model = drawn(source, size, inputs)
+        model = built(source, size, inputs)
         found = macs_by_layer(model, symbolic_inputs(model, size))
         counted = count_of(model, found)
         weights = named_weights(model) if model.weights else {}

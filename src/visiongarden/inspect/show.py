@@ -11,7 +11,7 @@ import keras
 
 from visiongarden.backends.keras_internals import weightless
 from visiongarden.errors import UserError
-from visiongarden.inspect.count import Count, count_of, drawn, size_for, symbolic_inputs
+from visiongarden.inspect.count import Count, built, count_of, size_for, symbolic_inputs
 from visiongarden.inspect.drawing import Box, boxes, page
 from visiongarden.inspect.macs import macs_by_layer
 from visiongarden.models import load
@@ -144,7 +144,7 @@ def show(
         name, source = f" {Path(source).name}", load(source)
     size = size_for(source, image_size)
     with weightless():
-        model = drawn(source, size, inputs)
+        model = built(source, size, inputs)
         tensors = symbolic_inputs(model, size)
         found = macs_by_layer(model, tensors)
         subs = _subs(model)

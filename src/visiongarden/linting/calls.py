@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from visiongarden.linting.classes import Class, File, Function, assigned, on_self
-from visiongarden.linting.fault import Found
+from visiongarden.linting.finding import Found
 from visiongarden.linting.tensors import Tensors
 
 _LEAVING = {"numpy", "item", "tolist"}
@@ -16,7 +16,7 @@ _VARIABLES = {"keras.Variable", "tensorflow.Variable", "keras.random.SeedGenerat
 _FLOAT32 = {"keras.float32", "tensorflow.float32", "numpy.float32", "torch.float32"}
 
 
-def faults_of_call(cls: Class, file: File) -> Iterator[Found]:
+def findings_of_call(cls: Class, file: File) -> Iterator[Found]:
     """Find errors in `call`, or in the `wire` of a part.
 
     `wire` runs once on symbolic tensors and creates layers by design, so only the rules about

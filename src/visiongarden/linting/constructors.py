@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from visiongarden.linting.classes import Class, File, assigned, is_abstract, on_self
-from visiongarden.linting.fault import Found
+from visiongarden.linting.finding import Found
 
 _BASE = {"name", "dtype", "trainable"}
 _TAKEN = {  # attributes and methods of keras.Layer that a subclass must not assign
@@ -23,7 +23,7 @@ _TAKEN = {  # attributes and methods of keras.Layer that a subclass must not ass
 _CHANGES = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "clear"}
 
 
-def faults_of_class(cls: Class, file: File) -> Iterator[Found]:
+def findings_of_class(cls: Class, file: File) -> Iterator[Found]:
     """Find errors of a class outside of `call` and `wire`.
 
     Args:

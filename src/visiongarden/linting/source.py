@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from visiongarden.errors import UserError
-from visiongarden.linting.calls import faults_of_call
+from visiongarden.linting.calls import findings_of_call
 from visiongarden.linting.classes import File
-from visiongarden.linting.constructors import faults_of_class
-from visiongarden.linting.fault import Fault, Found
-from visiongarden.linting.state import faults_of_state
+from visiongarden.linting.constructors import findings_of_class
+from visiongarden.linting.finding import Found, LintFinding
+from visiongarden.linting.state import findings_of_state
 
-_MOST_BYTES = 4 * 2**20
+_MAX_BYTES = 4 * 2**20
 """Maximum size of a source file in bytes."""
 
 
-def lint(path: str | Path) -> list[Fault]:
+def lint(path: str | Path) -> list[LintFinding]:
     """Find errors in the layers and parts of a Python file, or of all files in a folder.
 
     The source is parsed, never imported or run. The comment `# noqa: VG203` at the end of a line
@@ -42,31 +42,31 @@ def lint(path: str | Path) -> list[Fault]:
     """
     path = Path(path)
     if path.is_dir():
-        return [fault for file in sorted(path.rglob("*.py")) for fault in lint(file)]
+        return [finding for file in sorted(path.rglob("*.py")) for finding in lint(file)]
     text = _text(path)
     tree = _tree(path, text)
     try:
         # A set: two rules may report the same node.
-        found = {found.at(str(path)) for one in _faults(tree) for found in one}
+        found = {found.at(str(path)) for one in _findings(tree) for found in one}
     except RecursionError:
         raise UserError(f"{path} is nested too deeply to be read") from None
     silent = _silenced(text)
     return sorted(f for f in found if not silent.get(f.line, set()) & {"", f.code})
 
 
-def _faults(tree: ast.Module) -> Iterator[Iterator[Found]]:
+def _findings(tree: ast.Module) -> Iterator[Iterator[Found]]:
     file = File(tree)
     for cls in file.classes:
-        yield faults_of_class(cls, file)
-        yield faults_of_call(cls, file)
-        yield faults_of_state(cls, file)
+        yield findings_of_class(cls, file)
+        yield findings_of_call(cls, file)
+        yield findings_of_state(cls, file)
 
 
 def _text(path: Path) -> str:
     try:
         size = path.stat().st_size
-        if size > _MOST_BYTES:
-            raise UserError(f"{path} has {size:,} bytes", rule=f"at most {_MOST_BYTES:,}")
+        if size > _MAX_BYTES:
+            raise UserError(f"{path} has {size:,} bytes", rule=f"at most {_MAX_BYTES:,}")
         data = path.read_bytes()
     except OSError as error:
         raise UserError(

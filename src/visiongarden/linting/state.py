@@ -6,17 +6,17 @@ import ast
 from collections.abc import Iterator
 
 from visiongarden.linting.classes import Class, File, Function, assigned, on_self
-from visiongarden.linting.fault import Found
+from visiongarden.linting.finding import Found
 
 _GENERATORS = ("numpy.random.default_rng", "numpy.random.RandomState", "random.Random")
 _FILLED = {"ones", "zeros", "full"}
 _STATISTICS = {
     "mean", "avg", "average", "var", "variance", "std", "moving", "running", "ema", "stat",
-    "stats", "statistics", "center", "centre",
+    "stats", "statistics", "center",
 }  # fmt: skip
 
 
-def faults_of_state(cls: Class, file: File) -> Iterator[Found]:
+def findings_of_state(cls: Class, file: File) -> Iterator[Found]:
     """Find errors in how a class keeps layers, tensors, random numbers and statistics.
 
     Args:

@@ -10,7 +10,15 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from visiongarden.assigners import AnchorIoU
 from visiongarden.config import Value
 from visiongarden.losses.bce import binary_crossentropy
-from visiongarden.ops import AnchorGrid, Sizes, ciou, flat, offsets_to_boxes, one_hot, rows_of
+from visiongarden.ops import (
+    AnchorGrid,
+    SizeEncoding,
+    ciou,
+    flat,
+    offsets_to_boxes,
+    one_hot,
+    rows_of,
+)
 from visiongarden.types import ImageSize, RawPredictions
 
 
@@ -25,7 +33,7 @@ class AnchorBasedLoss(Value):
         num_classes: number of classes.
         anchors: level -> (width, height) of each anchor, in pixels of the network's input.
         scale_xy: scale of the center offsets, for all levels or level -> scale; 1 is YOLOv3.
-        sizes: how an offset scales its anchor.
+        size_encoding: how an offset scales its anchor.
         box_gain: weight of 1 - CIoU.
         objectness_gain: weight of the cross-entropy of the objectness.
         class_gain: weight of the cross-entropy of the classes.
@@ -36,7 +44,7 @@ class AnchorBasedLoss(Value):
     num_classes: PositiveInt
     anchors: dict[str, tuple[tuple[PositiveFloat, PositiveFloat], ...]]
     scale_xy: PositiveFloat | dict[str, PositiveFloat] = 1.0
-    sizes: Sizes = "exponential"
+    size_encoding: SizeEncoding = "exponential"
     box_gain: NonNegativeFloat = 5.0
     objectness_gain: NonNegativeFloat = 1.0
     class_gain: NonNegativeFloat = 1.0
@@ -73,7 +81,7 @@ class AnchorBasedLoss(Value):
             for known in (grid.cells, grid.strides, grid.anchors, grid.scales)
         )
         offsets = rows_of(flat(raw, "boxes"), index)
-        predicted = offsets_to_boxes(offsets, cells, strides, anchors, scales, self.sizes)
+        predicted = offsets_to_boxes(offsets, cells, strides, anchors, scales, self.size_encoding)
         overlap = ciou(predicted, ops.repeat(boxes, each, axis=1))
         hot = one_hot(ops.repeat(classes, each, axis=1), self.num_classes)
         entropy = ops.sum(binary_crossentropy(hot, rows_of(logits, index)), axis=-1)

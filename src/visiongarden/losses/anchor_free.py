@@ -57,7 +57,7 @@ class AnchorFreeLoss(Value):
         logits = flat(raw, "classes")
         sides = flat(raw, "boxes")
         sides = ops.reshape(sides, (ops.shape(sides)[0], len(cells.strides), 4, self.bins))
-        predicted = distances_to_boxes(ops.stop_gradient(sides), cells.centres, cells.strides)
+        predicted = distances_to_boxes(ops.stop_gradient(sides), cells.centers, cells.strides)
         found = self.assigner(ops.sigmoid(logits), predicted, cells, boxes, classes)
         # Box terms are computed for the positives alone, which are gathered: at most `top_k` per
         # box, so that shapes stay static. On a CPU this reduced the loss from 65 to 21 ms. More
@@ -66,12 +66,12 @@ class AnchorFreeLoss(Value):
         quality, index = ops.top_k(found.quality, most)
         total = ops.maximum(ops.sum(quality), 1.0)
         wanted, kinds, own = (rows_of(x, index) for x in (found.boxes, found.classes, sides))
-        centres, strides = (
+        centers, strides = (
             ops.take(ops.convert_to_tensor(x), index, axis=0)
-            for x in (cells.centres, cells.strides)
+            for x in (cells.centers, cells.strides)
         )
-        overlap = ciou(distances_to_boxes(own, centres, strides), wanted)
-        spread = ops.mean(distribution_focal(_distances(wanted, centres, strides), own), axis=-1)
+        overlap = ciou(distances_to_boxes(own, centers, strides), wanted)
+        spread = ops.mean(distribution_focal(_distances(wanted, centers, strides), own), axis=-1)
         # BCE is softplus(x) - t * x: the first sum runs over all cells, and the second one is 0
         # except for the positives.
         right = one_hot(kinds, self.num_classes) * ops.expand_dims(quality, -1)
@@ -83,7 +83,7 @@ class AnchorFreeLoss(Value):
         }
 
 
-def _distances(boxes: Any, centres: Any, strides: Any) -> Any:
+def _distances(boxes: Any, centers: Any, strides: Any) -> Any:
     """Return the distances from each center to the four sides in strides, (batch, n, 4)."""
-    low, high = centres - boxes[..., :2], boxes[..., 2:] - centres
+    low, high = centers - boxes[..., :2], boxes[..., 2:] - centers
     return ops.concatenate([low, high], axis=-1) / ops.expand_dims(strides, -1)

@@ -53,7 +53,7 @@ class DecoupledLoss(Value):
         cells = cells_of(raw, image_size)
         boxes, classes = ops.cast(boxes, "float32"), ops.cast(classes, "int32")
         objectness, logits = flat(raw, "objectness"), flat(raw, "classes")
-        predicted = points_to_boxes(flat(raw, "boxes"), cells.centres, cells.strides)
+        predicted = points_to_boxes(flat(raw, "boxes"), cells.centers, cells.strides)
         found = self.assigner(logits, objectness, predicted, cells, boxes, classes)
         total = ops.maximum(ops.sum(found.taken), 1.0)
         overlap = iou(predicted, found.boxes)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.backends.garbage import uncollected
+from visiongarden.backends.garbage import gc_paused
 from visiongarden.types import ClassMap, Detections, Example
 
-FIGURES = (
+METRICS = (
     "AP",
     "AP50",
     "AP75",
@@ -47,29 +47,33 @@ class CocoMeanAveragePrecision:
     def reset(self) -> None:
         """Remove all collected images."""
         self._images: list[dict[str, Any]] = []
-        self._truths: list[dict[str, Any]] = []
+        self._ground_truths: list[dict[str, Any]] = []
         self._found: list[np.ndarray] = []
 
-    def update(self, found: Detections, truth: Example) -> None:
+    def update(self, found: Detections, ground_truth: Example) -> None:
         """Add the detections and the ground truth of one image.
 
         Args:
             found: Detections, in pixels of the original image.
-            truth: Ground truth of the image, in the same pixels.
+            ground_truth: Ground truth of the image, in the same pixels.
         """
         image_id = len(self._images) + 1
-        height, width = truth.size or (0, 0)
+        height, width = ground_truth.size or (0, 0)
         self._images.append({"id": image_id, "height": height, "width": width})
-        crowd = truth.crowd if truth.crowd is not None else np.zeros(len(truth.boxes), bool)
-        boxes = _xywh(truth.boxes)
+        crowd = (
+            ground_truth.crowd
+            if ground_truth.crowd is not None
+            else np.zeros(len(ground_truth.boxes), bool)
+        )
+        boxes = _xywh(ground_truth.boxes)
         areas = boxes[:, 2] * boxes[:, 3]
-        if truth.area is not None:
-            areas = np.where(np.isfinite(truth.area), truth.area, areas)
-        for box, index, many, area in zip(boxes, truth.classes, crowd, areas, strict=True):
-            self._truths.append(
+        if ground_truth.area is not None:
+            areas = np.where(np.isfinite(ground_truth.area), ground_truth.area, areas)
+        for box, index, many, area in zip(boxes, ground_truth.classes, crowd, areas, strict=True):
+            self._ground_truths.append(
                 {
                     # Ids start at 1: COCO's evaluation takes a match with id 0 for no match.
-                    "id": len(self._truths) + 1,
+                    "id": len(self._ground_truths) + 1,
                     "image_id": image_id,
                     "category_id": int(index) + 1,
                     "bbox": box.tolist(),
@@ -86,14 +90,14 @@ class CocoMeanAveragePrecision:
         """Return COCO's twelve metrics by name."""
         evaluation = self._evaluate()
         if evaluation is None:
-            return dict.fromkeys(FIGURES, float("nan"))
-        values = [float(value) for value in evaluation.stats[: len(FIGURES)]]
-        return {n: v if v >= 0 else float("nan") for n, v in zip(FIGURES, values, strict=True)}
+            return dict.fromkeys(METRICS, float("nan"))
+        values = [float(value) for value in evaluation.stats[: len(METRICS)]]
+        return {n: v if v >= 0 else float("nan") for n, v in zip(METRICS, values, strict=True)}
 
     def per_class(self) -> dict[str, dict[str, float]]:
         """Return "AP" and "AP50" of each class, by class name; NaN for a class without boxes."""
         evaluation = self._evaluate()
-        figures = {}
+        metrics = {}
         for index, name in enumerate(self.class_map.names):
             rows = None
             if evaluation is not None:
@@ -101,18 +105,18 @@ class CocoMeanAveragePrecision:
                 # detections) and is -1 where the class has no ground truth. Area range 0 is "all",
                 # maximum -1 is 100 detections.
                 rows = np.asarray(evaluation.eval["precision"])[:, :, index, 0, -1]
-            figures[name] = {"AP": _mean(rows), "AP50": _mean(None if rows is None else rows[0])}
-        return figures
+            metrics[name] = {"AP": _mean(rows), "AP50": _mean(None if rows is None else rows[0])}
+        return metrics
 
     def _evaluate(self) -> Any:
         """Run faster-coco-eval on the collected images; return None if there is no ground truth."""
-        if not self._truths:
+        if not self._ground_truths:
             return None
         from faster_coco_eval import COCO, COCOeval_faster
 
         # pycocotools' format is one dict per object. The garbage collector would walk through all
         # of them again and again and free none.
-        with uncollected():
+        with gc_paused():
             return self._run(COCO, COCOeval_faster)
 
     def _run(self, COCO: Any, COCOeval_faster: Any) -> Any:  # noqa: N803 (their names)
@@ -121,11 +125,11 @@ class CocoMeanAveragePrecision:
             "images": self._images,
             "categories": [{"id": i + 1, "name": name} for i, name in names],
         }
-        truth = COCO(rows | {"annotations": self._truths})
+        ground_truth = COCO(rows | {"annotations": self._ground_truths})
         # Not `COCO.loadRes`, which also builds a polygon for each detection; that takes half of the
         # time of the whole evaluation.
         results = COCO(rows | {"annotations": _detections(np.concatenate(self._found))})
-        evaluation = COCOeval_faster(truth, results, "bbox", print_function=lambda *_: None)
+        evaluation = COCOeval_faster(ground_truth, results, "bbox", print_function=lambda *_: None)
         evaluation.run()
         return evaluation
 

@@ -29,25 +29,25 @@ class MeanIoU:
         # Rows: class in the ground truth. Columns: predicted class.
         self.confusion = np.zeros((len(self.class_map), len(self.class_map)), np.int64)
 
-    def update(self, found: Segments, truth: np.ndarray) -> None:
+    def update(self, found: Segments, ground_truth: np.ndarray) -> None:
         """Add the pixels of one image.
 
         Args:
             found: Predicted class of each pixel.
-            truth: Ground truth, integers (height, width); 255 is ignored.
+            ground_truth: Ground truth, integers (height, width); 255 is ignored.
 
         Raises:
             UserError: The shapes differ, or a value is not a class of the class map.
         """
         count = len(self.class_map)
-        if found.classes.shape != truth.shape:
+        if found.classes.shape != ground_truth.shape:
             raise UserError(
                 "masks of different sizes cannot be compared",
-                rule=f"the truth's, {truth.shape}",
+                rule=f"the truth's, {ground_truth.shape}",
                 received=str(found.classes.shape),
             )
-        counted = truth != IGNORE
-        rows = truth[counted].astype(np.int64)
+        counted = ground_truth != IGNORE
+        rows = ground_truth[counted].astype(np.int64)
         columns = found.classes[counted].astype(np.int64)
         if max(rows.max(initial=0), columns.max(initial=0)) >= count:
             raise UserError(f"a mask holds a class outside the {count} of the class map")

@@ -29,16 +29,16 @@ class TopKAccuracy:
         # Rows: class in the ground truth. Columns: class ranked first.
         self.confusion = np.zeros((len(self.class_map), len(self.class_map)), np.int64)
 
-    def update(self, found: Ranking, truth: int) -> None:
+    def update(self, found: Ranking, ground_truth: int) -> None:
         """Add one image.
 
         Args:
             found: Predicted classes of the image, best first.
-            truth: Class of the image in the ground truth.
+            ground_truth: Class of the image in the ground truth.
         """
         for k in self.ks:
-            self._hits[k] += bool((found.classes[:k] == truth).any())
-        self.confusion[truth, found.classes[0]] += 1
+            self._hits[k] += bool((found.classes[:k] == ground_truth).any())
+        self.confusion[ground_truth, found.classes[0]] += 1
 
     def result(self) -> dict[str, float]:
         """Return "top1", "top5" (with more than five classes) and "balanced", 0 to 1.
@@ -46,10 +46,10 @@ class TopKAccuracy:
         A metric is NaN if no image was added.
         """
         count = int(self.confusion.sum())
-        figures = {f"top{k}": _share(self._hits[k], count) for k in self.ks}
+        metrics = {f"top{k}": _share(self._hits[k], count) for k in self.ks}
         recalls = [entry["top1"] for entry in self.per_class().values()]
         known = [value for value in recalls if not np.isnan(value)]
-        return figures | {"balanced": float(np.mean(known)) if known else float("nan")}
+        return metrics | {"balanced": float(np.mean(known)) if known else float("nan")}
 
     def per_class(self) -> dict[str, dict[str, float]]:
         """Return "top1" (recall) and "precision" of each class, by class name.

@@ -23,7 +23,7 @@ import keras
 import numpy as np
 
 from visiongarden import registry
-from visiongarden.backends.garbage import uncollected
+from visiongarden.backends.garbage import gc_paused
 from visiongarden.backends.keras_internals import (
     fill,
     fresh_names,
@@ -46,7 +46,7 @@ Only these two strings of visiongarden itself are imported; a file never causes 
 
 # Limits for files from untrusted sources. A few kilobytes can expand to gigabytes of JSON, and the
 # groups of an HDF5 file can form cycles.
-_MOST_JSON, _MIN_JSON, _JSON_RATIO = 16 * 2**20, 2**20, 200
+_MAX_JSON, _MIN_JSON, _JSON_RATIO = 16 * 2**20, 2**20, 200
 _MAX_ARRAYS, _MAX_DEPTH = 200_000, 100
 _SLACK = 64 * 2**20  # bytes of a weights file besides weights and optimizer state
 
@@ -92,7 +92,7 @@ def _open(path: Path, compiled: bool) -> Any:
     if not path.is_file():
         raise ModelFileError(f"there is no model file {path}", fix="check the path")
     try:
-        with zipfile.ZipFile(path) as archive, uncollected():
+        with zipfile.ZipFile(path) as archive, gc_paused():
             config = _read_json(path, archive, _CONFIG)
             manifest = _read_json(path, archive, MANIFEST)
             cls = _model_class(path, config)
@@ -198,7 +198,7 @@ def _read_back(draft: Path, path: Path, model: Any) -> None:
     # so that saving a checkpoint every epoch does not build the model every time.
     shape = json.dumps(model.get_config(), default=str)
     try:
-        with zipfile.ZipFile(draft) as archive, uncollected(), fresh_names():
+        with zipfile.ZipFile(draft) as archive, gc_paused(), fresh_names():
             config, manifest = (_read_json(path, archive, name) for name in (_CONFIG, MANIFEST))
             if vars(model).get("_visiongarden_read_back") != shape:
                 if not is_only_its_weights(model):
@@ -377,10 +377,10 @@ def json_member(path: Path, archive: zipfile.ZipFile, member: str) -> Any:
             not valid JSON.
     """
     info = archive.getinfo(member)
-    if info.file_size > min(_MOST_JSON, _MIN_JSON + _JSON_RATIO * info.compress_size):
+    if info.file_size > min(_MAX_JSON, _MIN_JSON + _JSON_RATIO * info.compress_size):
         raise ModelFileError(
             f"{path}: {member} is too large",
-            rule=f"at most {_MOST_JSON:,} bytes, and {_JSON_RATIO} times its compressed length",
+            rule=f"at most {_MAX_JSON:,} bytes, and {_JSON_RATIO} times its compressed length",
             received=f"{info.file_size:,} bytes from {info.compress_size:,}",
         )
     return parse_json(archive.read(member), f"{path}: {member}", ModelFileError)

@@ -16,7 +16,7 @@ _LIBRARIES = ("visiongarden", "keras", "tensorflow", "torch", "jax", "pydantic",
 Their code changes only with the version of the package, and parsing it would take longer than
 opening the model file.
 """
-_MOST_SOURCE = 4 * 2**20
+_MAX_SOURCE = 4 * 2**20
 
 
 def is_custom(cls: type) -> bool:
@@ -58,7 +58,7 @@ def _module(name: str) -> ast.Module | None:
     file = getattr(sys.modules.get(name), "__file__", None)
     try:
         path = Path(file or "")
-        if path.suffix != ".py" or path.stat().st_size > _MOST_SOURCE:
+        if path.suffix != ".py" or path.stat().st_size > _MAX_SOURCE:
             return None
         return ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):

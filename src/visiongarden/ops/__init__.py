@@ -8,7 +8,7 @@ from visiongarden.ops.boxes import area, clip, cxcywh_to_xyxy, xyxy_to_cxcywh
 from visiongarden.ops.decode import (
     AnchorGrid,
     ScaleXY,
-    Sizes,
+    SizeEncoding,
     distances_to_boxes,
     flat,
     offsets_to_boxes,
@@ -23,7 +23,7 @@ __all__ = [
     "AnchorGrid",
     "Cells",
     "ScaleXY",
-    "Sizes",
+    "SizeEncoding",
     "area",
     "cells_of",
     "ciou",

@@ -17,12 +17,12 @@ class Cells:
     The order is that of `flat`, so that row i of flattened predictions belongs to cell i.
 
     Attributes:
-        centres: float32 (n, 2), x and y of the centers in pixels of the image.
+        centers: float32 (n, 2), x and y of the centers in pixels of the image.
         strides: float32 (n,), pixels per cell.
         counts: number of cells of each level.
     """
 
-    centres: np.ndarray
+    centers: np.ndarray
     strides: np.ndarray
     counts: tuple[int, ...]
 
@@ -31,13 +31,13 @@ def cells_of(levels: Iterable[str], image_size: ImageSize) -> Cells:
     """Return the cells of the levels for an image of (height, width) pixels."""
     # NumPy, not keras.ops: image size and levels are known when the graph is traced, so that the
     # cells become constants of the graph.
-    centres, strides = [], []
+    centers, strides = [], []
     # The order of `flat`, whatever the order of `levels`.
     for level in sorted(levels, key=stride_of):
         stride = stride_of(level)
         rows, columns = image_size[0] // stride, image_size[1] // stride
         y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
-        centres.append((np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) * stride)
+        centers.append((np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) * stride)
         strides.append(np.full(rows * columns, stride, np.float32))
     counts = tuple(len(part) for part in strides)
-    return Cells(np.concatenate(centres), np.concatenate(strides), counts)
+    return Cells(np.concatenate(centers), np.concatenate(strides), counts)

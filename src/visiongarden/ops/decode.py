@@ -15,17 +15,17 @@ from keras import ops
 
 from visiongarden.types import ImageSize, RawPredictions, stride_of
 
-MOST_GROWTH = math.log(1000 / 16)
+MAX_GROWTH = math.log(1000 / 16)
 """Upper bound of the logarithm of a box's side divided by its anchor's.
 
 Without the bound, the exponential of a large prediction in an early step is infinite, and the loss
 NaN.
 """
 
-MOST_SIDE = math.log(1000)
+MAX_SIDE = math.log(1000)
 """Upper bound of the logarithm of a box's side divided by the stride, for the same reason."""
 
-Sizes: TypeAlias = Literal["exponential", "squared"]
+SizeEncoding: TypeAlias = Literal["exponential", "squared"]
 """How an offset t scales its anchor: by e**t (YOLOv3), or by (2 sigmoid(t))**2 (Scaled-YOLOv4)."""
 
 ScaleXY: TypeAlias = float | Mapping[str, float]
@@ -51,7 +51,7 @@ def flat(raw: RawPredictions, name: str, inner: int = 1) -> Any:
     return ops.concatenate(rows, axis=1)
 
 
-def distances_to_boxes(logits: Any, centres: Any, strides: Any) -> Any:
+def distances_to_boxes(logits: Any, centers: Any, strides: Any) -> Any:
     """Decode distributions of the distances to the four sides: boxes (batch, n, 4), xyxy, pixels.
 
     A distance is the mean of its distribution, in strides (Li et al. 2020, Generalized Focal Loss,
@@ -59,14 +59,14 @@ def distances_to_boxes(logits: Any, centres: Any, strides: Any) -> Any:
 
     Args:
         logits: (batch, n, 4, bins): left, top, right, bottom.
-        centres: (n, 2) or (batch, n, 2), x and y of the cells' centers in pixels.
+        centers: (n, 2) or (batch, n, 2), x and y of the cells' centers in pixels.
         strides: (n,) or (batch, n), pixels.
     """
     bins = ops.arange(logits.shape[-1], dtype="float32")
     distances = ops.sum(ops.softmax(logits, axis=-1) * bins, axis=-1)
     distances = distances * ops.expand_dims(ops.convert_to_tensor(strides), -1)
-    centres = ops.convert_to_tensor(centres)
-    return ops.concatenate([centres - distances[..., :2], centres + distances[..., 2:]], axis=-1)
+    centers = ops.convert_to_tensor(centers)
+    return ops.concatenate([centers - distances[..., :2], centers + distances[..., 2:]], axis=-1)
 
 
 def offsets_to_boxes(
@@ -75,7 +75,7 @@ def offsets_to_boxes(
     strides: Any,
     anchors: Any,
     scale_xy: Any,
-    sizes: Sizes = "exponential",
+    size_encoding: SizeEncoding = "exponential",
 ) -> Any:
     """Decode offsets from cell and anchor to boxes (..., 4), xyxy, pixels.
 
@@ -90,36 +90,36 @@ def offsets_to_boxes(
         strides: (...): pixels.
         anchors: (..., 2): width and height in pixels.
         scale_xy: (...), or one number for all; 1 is YOLOv3.
-        sizes: how an offset scales its anchor.
+        size_encoding: how an offset scales its anchor.
     """
     cells, strides, anchors = map(ops.convert_to_tensor, (cells, strides, anchors))
     scale = ops.expand_dims(ops.convert_to_tensor(scale_xy, "float32"), -1)
     # Symmetric about the middle of the cell: from -(scale - 1) / 2 to 1 + (scale - 1) / 2.
     inside = ops.sigmoid(offsets[..., :2]) * scale - (scale - 1) / 2
-    centre = (inside + cells) * ops.expand_dims(strides, -1)
-    if sizes == "squared":
+    center = (inside + cells) * ops.expand_dims(strides, -1)
+    if size_encoding == "squared":
         growth = ops.square(2 * ops.sigmoid(offsets[..., 2:]))
     else:
-        growth = ops.exp(ops.minimum(offsets[..., 2:], MOST_GROWTH))
+        growth = ops.exp(ops.minimum(offsets[..., 2:], MAX_GROWTH))
     half = anchors * growth / 2
-    return ops.concatenate([centre - half, centre + half], axis=-1)
+    return ops.concatenate([center - half, center + half], axis=-1)
 
 
-def points_to_boxes(offsets: Any, centres: Any, strides: Any) -> Any:
+def points_to_boxes(offsets: Any, centers: Any, strides: Any) -> Any:
     """Decode offsets from a cell to boxes (..., n, 4), xyxy, pixels.
 
     Ge et al. 2021 (YOLOX), section 2.3: x = (tx + column) * stride, w = e**tw * stride.
 
     Args:
         offsets: (..., n, 4): tx, ty, tw, th, in strides, from the upper left corner of the cell.
-        centres: (n, 2): x and y of the cells' centers in pixels.
+        centers: (n, 2): x and y of the cells' centers in pixels.
         strides: (n,): pixels.
     """
-    centres, strides = map(ops.convert_to_tensor, (centres, strides))
+    centers, strides = map(ops.convert_to_tensor, (centers, strides))
     stride = ops.expand_dims(strides, -1)
-    centre = (offsets[..., :2] - 0.5) * stride + centres
-    half = ops.exp(ops.minimum(offsets[..., 2:], MOST_SIDE)) * stride / 2
-    return ops.concatenate([centre - half, centre + half], axis=-1)
+    center = (offsets[..., :2] - 0.5) * stride + centers
+    half = ops.exp(ops.minimum(offsets[..., 2:], MAX_SIDE)) * stride / 2
+    return ops.concatenate([center - half, center + half], axis=-1)
 
 
 class AnchorGrid:

@@ -9,7 +9,7 @@ from typing import Any
 
 from keras import ops
 
-_MOST_PRODUCTS = 16
+_MAX_PRODUCTS = 16
 """Largest exponent that is computed by multiplication."""
 
 
@@ -21,7 +21,7 @@ def power(x: Any, exponent: float) -> Any:
         exponent: 0 or more; multiples of 0.5 up to 16 are computed from products and a square root.
     """
     whole, rest = divmod(exponent, 1)
-    if rest not in (0, 0.5) or whole > _MOST_PRODUCTS:
+    if rest not in (0, 0.5) or whole > _MAX_PRODUCTS:
         return ops.power(x, exponent)
     result = ops.sqrt(x) if rest else None
     # Exponentiation by squaring: bit k of the exponent selects the factor x ** (2 ** k).

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 
-def scaled_channels(channels: int, width: float, most: int | None = None) -> int:
+def scaled_channels(channels: int, width: float, max_channels: int | None = None) -> int:
     """Scale a number of channels by `width`.
 
     Args:
         channels: number of channels in the architecture table.
         width: factor.
-        most: upper bound, applied before scaling.
+        max_channels: upper bound, applied before scaling.
 
     Returns:
         The scaled number, rounded up to a multiple of 8.
     """
-    bounded = channels if most is None else min(channels, most)
+    bounded = channels if max_channels is None else min(channels, max_channels)
     return max(8, -(-int(bounded * width) // 8) * 8)
 
 

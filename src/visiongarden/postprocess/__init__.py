@@ -3,7 +3,7 @@
 from visiongarden.postprocess.decode import AnchorBasedDecode, AnchorFreeDecode, PointDecode
 from visiongarden.postprocess.nms import Nms, to_original
 from visiongarden.postprocess.scores import Rank, SoftmaxDecode, best_of_each
-from visiongarden.postprocess.top_k import TopK, thinning
+from visiongarden.postprocess.top_k import TopK, suppression
 
 __all__ = [
     "AnchorBasedDecode",
@@ -14,6 +14,6 @@ __all__ = [
     "SoftmaxDecode",
     "TopK",
     "best_of_each",
-    "thinning",
+    "suppression",
     "to_original",
 ]

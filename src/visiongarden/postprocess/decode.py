@@ -13,7 +13,7 @@ from pydantic import PositiveFloat, PositiveInt
 from visiongarden.config import Value
 from visiongarden.ops import (
     AnchorGrid,
-    Sizes,
+    SizeEncoding,
     cells_of,
     distances_to_boxes,
     flat,
@@ -52,7 +52,7 @@ class AnchorFreeDecode(Value):
         cells = cells_of(raw, image_size)
         sides = flat(raw, "boxes")
         sides = ops.reshape(sides, (ops.shape(sides)[0], len(cells.strides), 4, self.bins))
-        boxes = distances_to_boxes(sides, cells.centres, cells.strides)
+        boxes = distances_to_boxes(sides, cells.centers, cells.strides)
         return boxes, ops.sigmoid(flat(raw, "classes"))
 
 
@@ -64,13 +64,13 @@ class AnchorBasedDecode(Value):
         scale_xy: Factor on the predicted offset of the center, for all levels or by level; above 1
             the center can reach beyond its cell (Bochkovskiy et al. 2020, YOLOv4, section 3.4). 1
             is YOLOv3.
-        sizes: How an offset scales the size of its anchor.
+        size_encoding: How an offset scales the size of its anchor.
     """
 
     needs_nms: ClassVar[bool] = True
     anchors: dict[str, tuple[tuple[PositiveFloat, PositiveFloat], ...]]
     scale_xy: PositiveFloat | dict[str, PositiveFloat] = 1.0
-    sizes: Sizes = "exponential"
+    size_encoding: SizeEncoding = "exponential"
 
     def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Any, Any]:
         """Decode boxes and scores.
@@ -85,7 +85,12 @@ class AnchorBasedDecode(Value):
         """
         grid = AnchorGrid(self.anchors, image_size, self.scale_xy)
         boxes = offsets_to_boxes(
-            flat(raw, "boxes"), grid.cells, grid.strides, grid.anchors, grid.scales, self.sizes
+            flat(raw, "boxes"),
+            grid.cells,
+            grid.strides,
+            grid.anchors,
+            grid.scales,
+            self.size_encoding,
         )
         objectness = ops.sigmoid(flat(raw, "objectness", 0))
         return boxes, ops.expand_dims(objectness, -1) * ops.sigmoid(flat(raw, "classes"))
@@ -111,5 +116,5 @@ class PointDecode(Value):
             classes), 0 to 1.
         """
         cells = cells_of(raw, image_size)
-        boxes = points_to_boxes(flat(raw, "boxes"), cells.centres, cells.strides)
+        boxes = points_to_boxes(flat(raw, "boxes"), cells.centers, cells.strides)
         return boxes, ops.sigmoid(flat(raw, "objectness")) * ops.sigmoid(flat(raw, "classes"))

@@ -39,7 +39,7 @@ class TopK(Value):
         return Detections(*kept)
 
 
-def thinning(decode: Any, nms: Nms) -> Nms | TopK:
+def suppression(decode: Any, nms: Nms) -> Nms | TopK:
     """Return the postprocessing that suits a head: `nms`, or `TopK` with the same limits.
 
     Args:

@@ -70,7 +70,7 @@ def recipe(scenes: str | Path, seed: int = 0) -> Recipe:
                 "batch_size": 8,
                 "learning_rate": 0.005,
                 "warmup_epochs": 1,
-                "judge_every": 3,
+                "validate_every": 3,
                 "seed": seed,
             },
         }
@@ -146,8 +146,10 @@ def _pictures(console: Console, model: Any, val: DetectionDataset, folder: Path)
         own = draw(large, replace(one, boxes=one.boxes * 2), val.class_map)
         write_png(folder / "pictures" / f"{i:03}.png", own)
         sure = np.ones(len(val[i].boxes), np.float32)
-        truth = draw(large, Detections(val[i].boxes * 2, sure, val[i].classes), val.class_map)
-        pairs.append(np.vstack([truth, np.full((6, large.shape[1], 3), 255, np.uint8), own]))
+        ground_truth = draw(
+            large, Detections(val[i].boxes * 2, sure, val[i].classes), val.class_map
+        )
+        pairs.append(np.vstack([ground_truth, np.full((6, large.shape[1], 3), 255, np.uint8), own]))
     rows = [np.hstack(pairs[i : i + 6]) for i in range(0, len(pairs) // 6 * 6, 6)]
     write_png(folder / "detections.png", np.vstack(rows))
     say(console, f"pictures: {folder / 'detections.png'} (truth above, found below)")

@@ -15,7 +15,7 @@ ENOUGH_STEPS = 1200
 MIN_STEPS = 300
 """Steps below which a network trained from scratch has hardly begun to detect anything."""
 
-LENGTH = frozenset({"epochs", "batch_size", "judge_every"})
+LENGTH = frozenset({"epochs", "batch_size", "validate_every"})
 """Training fields whose defaults depend on the number of images."""
 
 MIN_BATCH_SIZE, STEPS_PER_EPOCH = 4, 4
@@ -25,7 +25,7 @@ _SMALL = 192
 
 
 def default_length(images: int, training: Mapping[str, Any]) -> dict[str, int]:
-    """Return `batch_size`, `epochs` and `judge_every` for a number of images.
+    """Return `batch_size`, `epochs` and `validate_every` for a number of images.
 
     Fields that the recipe contains are left out. A batch of 16 makes one step per epoch of 16
     images, so 100 epochs would end after 100 steps. The batch size is halved down to 4 while an
@@ -49,8 +49,8 @@ def default_length(images: int, training: Mapping[str, Any]) -> dict[str, int]:
     if epochs is None and isinstance(size, int):
         steps = steps_per_epoch(images, size)
         epochs = found["epochs"] = max(defaults.epochs, math.ceil(ENOUGH_STEPS / steps))
-    if "judge_every" not in training and isinstance(epochs, int) and images < _SMALL:
-        found["judge_every"] = max(defaults.judge_every, epochs // _EVALUATIONS)
+    if "validate_every" not in training and isinstance(epochs, int) and images < _SMALL:
+        found["validate_every"] = max(defaults.validate_every, epochs // _EVALUATIONS)
     return found
 
 

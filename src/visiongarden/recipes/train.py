@@ -16,7 +16,7 @@ from visiongarden.data import DetectionDataset, Prints, fingerprint, leaked
 from visiongarden.data.depth import depth_in
 from visiongarden.doctor.check import check, no_usable_box
 from visiongarden.errors import DataError, NotFiniteError, UserError, option
-from visiongarden.evaluation import evaluate, judge_on
+from visiongarden.evaluation import evaluate, validator_of
 from visiongarden.models import Joined, load
 from visiongarden.recipes.environment import save_environment
 from visiongarden.recipes.length import shortage
@@ -111,7 +111,7 @@ def train(
             data=fingerprint({"train": train_set, "val": val_set}, prints),
             accept_changes=accept_changes,
         )
-    plot_history(history, folder / "curves.png", task.figures, task.judged_by)
+    plot_history(history, folder / "curves.png", task.metrics, task.metrics_name)
     best = load(folder / "best.keras")
     console.print(evaluate(best, val_set).table())
     return folder
@@ -159,7 +159,7 @@ def _fit(
             loader,
             folder,
             recipe.training,
-            judge_on(val_set),
+            validator_of(val_set),
             resume=resume,
             identity={name: fields[name] for name in ("data", "augmentation")},
             callbacks=(_Describe(folder, recipe),) if resume else (),
@@ -231,13 +231,13 @@ def _introduce(
 
 
 def _same_classes(train_set: Any, val_set: Any) -> None:
-    learned, judged = train_set.class_map.names, val_set.class_map.names
+    learned, validated = train_set.class_map.names, val_set.class_map.names
     # The order may differ: evaluation matches classes by name.
-    if set(learned) != set(judged):
+    if set(learned) != set(validated):
         raise DataError(
             f"{train_set.root}: the splits have different classes",
             rule=f"{train_set.split}: {', '.join(learned)}",
-            received=f"{val_set.split}: {', '.join(judged)}",
+            received=f"{val_set.split}: {', '.join(validated)}",
         )
 
 
@@ -262,7 +262,7 @@ def _leaks(recipe: Recipe, pairs: list[tuple[Any, Any]], judged_on: int) -> list
     return [
         f"warning: {len(pairs)} of {judged_on} images to judge on are trained on too, "
         "so figures come out too high:",
-        *(f"    {judged} is {trained}" for trained, judged in pairs[:_LEAKS_SHOWN]),
+        *(f"    {validated} is {trained}" for trained, validated in pairs[:_LEAKS_SHOWN]),
         *([f"    … and {len(pairs) - _LEAKS_SHOWN} more"] if len(pairs) > _LEAKS_SHOWN else []),
         f"  to train without them: {shlex.join(words)}",
     ]

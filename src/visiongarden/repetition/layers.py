@@ -111,7 +111,7 @@ def _norm(op: Op, width: str) -> Layers:
     if op.get("norm") is None:
         return []
     if op.get("norm") != "batch":
-        raise Unwritable(f"{op.get('norm')} normalisation")
+        raise Unwritable(f"{op.get('norm')} normalization")
     return [("norm", "keras.layers.BatchNormalization()")]
 
 

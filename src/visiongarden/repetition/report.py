@@ -16,7 +16,7 @@ from visiongarden.repetition.search import flat_lines, line_count, search
 from visiongarden.repetition.text import steps
 from visiongarden.repetition.vary import Named, varying
 
-_MOST_PLACES = 8
+_MAX_PLACES = 8
 """Maximum number of occurrences that the text lists per repeat."""
 
 
@@ -225,9 +225,9 @@ def _paragraph(each: Repeat, unit: str) -> list[str]:
         f"({each.flat} flat; the block {each.lines}, its calls {len(each.places)})"
     ]
     lines += [f"    {number}  {step}" for number, step in enumerate(each.steps, start=1)]
-    lines += [f"  {_line(place, unit)}" for place in each.places[:_MOST_PLACES]]
-    if len(each.places) > _MOST_PLACES:
-        lines.append(f"  and {len(each.places) - _MOST_PLACES} more")
+    lines += [f"  {_line(place, unit)}" for place in each.places[:_MAX_PLACES]]
+    if len(each.places) > _MAX_PLACES:
+        lines.append(f"  and {len(each.places) - _MAX_PLACES} more")
     return lines
 
 

@@ -157,8 +157,8 @@ def _evaluate(group: list[tuple[_Lane, int]], length: int) -> _Found | None:
     saves = len(places) * length - length - lines
     stage = lane.stage(start, length)
     # Stages that contain a run save no line if there are two, but papers draw them as stages.
-    drawn = saves == 0 and stage == 1 and lane.holds_run(start, length)
-    return _Found(saves, follows, stage, length, places) if saves > 0 or drawn else None
+    built = saves == 0 and stage == 1 and lane.holds_run(start, length)
+    return _Found(saves, follows, stage, length, places) if saves > 0 or built else None
 
 
 def _top(place: tuple[_Lane, int]) -> bool:

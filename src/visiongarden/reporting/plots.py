@@ -11,16 +11,16 @@ from visiongarden.storage import atomic_write
 def plot_history(
     history: Sequence[dict[str, float]],
     path: str | Path,
-    figures: Sequence[str] = ("AP", "AP50"),
-    judged_by: str = "COCO figures",
+    metrics: Sequence[str] = ("AP", "AP50"),
+    metrics_name: str = "COCO figures",
 ) -> Path:
     """Plot the loss with its terms and the metrics over the epochs, as one PNG file.
 
     Args:
         history: One dict per epoch, as returned by `fit`.
         path: Path of the file.
-        figures: Names of the metrics; all other values are plotted with the loss.
-        judged_by: Name of the metrics, for the title.
+        metrics: Names of the metrics; all other values are plotted with the loss.
+        metrics_name: Name of the metrics, for the title.
 
     Returns:
         The path of the file.
@@ -37,11 +37,11 @@ def plot_history(
         points = [
             (e, entry[name]) for e, entry in zip(epochs, history, strict=True) if name in entry
         ]
-        axes = right if name in figures else left
-        width = 2.2 if name in ("loss", figures[0]) else 1.2
+        axes = right if name in metrics else left
+        width = 2.2 if name in ("loss", metrics[0]) else 1.2
         axes.plot(*zip(*points, strict=True), label=name, linewidth=width)
     left.set_title("loss on the training split")
-    right.set_title(f"{judged_by} on the validation split")
+    right.set_title(f"{metrics_name} on the validation split")
     right.set_ylim(0, 1)
     for axes in (left, right):
         axes.set_xlabel("epoch")

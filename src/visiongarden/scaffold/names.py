@@ -59,10 +59,10 @@ def spelled(name: str) -> Spelled:
         raise UserError(f"{name!r} is a keyword of Python", fix=f"My{camel}")
     if camel in _BASES:
         raise UserError(f"{camel} is what visiongarden calls the kind itself", fix=f"My{camel}")
-    for room in _ROOMS:
-        if camel in _public(room):
+    for capacity in _ROOMS:
+        if camel in _public(capacity):
             raise UserError(
-                f"visiongarden.{room} has {camel} already",
+                f"visiongarden.{capacity} has {camel} already",
                 rule="a name of your own, or recipes could mean either",
                 fix=f"My{camel}",
             )
@@ -96,12 +96,12 @@ def _suggestion(name: str) -> str:
     return "_".join(re.findall(r"[A-Za-z0-9]+", name)).lstrip("0123456789_")
 
 
-def _public(room: str) -> set[str]:
+def _public(capacity: str) -> set[str]:
     """Return the names in `__all__` of a package.
 
     They are read from its source, because importing it would start a backend.
     """
-    tree = ast.parse(files("visiongarden").joinpath(room, "__init__.py").read_text("utf-8"))
+    tree = ast.parse(files("visiongarden").joinpath(capacity, "__init__.py").read_text("utf-8"))
     return {
         str(ast.literal_eval(item))
         for node in tree.body

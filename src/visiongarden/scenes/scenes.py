@@ -18,7 +18,7 @@ from visiongarden.types import ImageSize
 
 CLASSES = SHAPES
 _FINER = 2  # scenes are rendered at twice their size and averaged, which smooths edges
-_LEAST_VISIBLE = 0.6
+_MIN_VISIBILITY = 0.6
 _DONE = "scenes.json"
 _ATTEMPTS = 100
 """Attempts to place each object if `objects` is specified."""
@@ -160,8 +160,8 @@ def _write(
 def _write_masks(folder: Path, count: int, size: ImageSize, seed: int, train: int) -> None:
     for number in range(count):
         image, mask = mask_scene(size, np.random.default_rng((seed, number)))
-        for room, pixels in (("images", image[..., ::-1]), ("masks", mask)):
-            place = folder / room / ("train" if number < train else "val")
+        for capacity, pixels in (("images", image[..., ::-1]), ("masks", mask)):
+            place = folder / capacity / ("train" if number < train else "val")
             place.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(place / f"{number:05}.png"), pixels)
     names = ", ".join(("background", *CLASSES))
@@ -238,7 +238,7 @@ def _drawn(
         after = np.where(mask, len(kinds) + 1, owner)
         seen = np.bincount(after.ravel(), minlength=len(kinds) + 2)
         # A shape that would hide too much of an earlier one is not placed.
-        if all(seen[i] >= _LEAST_VISIBLE * areas[i] for i in areas):
+        if all(seen[i] >= _MIN_VISIBILITY * areas[i] for i in areas):
             owner = after
             kinds.append(kind)
             areas[len(kinds)] = int(mask.sum())
@@ -276,14 +276,14 @@ def _clutter(canvas: np.ndarray, random: np.random.Generator, count: int) -> Non
     """Draw curves and smears that are not objects, in place."""
     height, width = canvas.shape[:2]
     for _ in range(count):
-        colour = random.uniform(30, 225, 3).tolist()
+        color = random.uniform(30, 225, 3).tolist()
         points = (random.uniform(0, 1, (4, 2)) * (width, height)).astype(np.int32)
         thickness = int(random.integers(1, 2 * _FINER))
         if random.random() < 0.7:
-            cv2.polylines(canvas, [_curve(points)], False, colour, thickness, cv2.LINE_AA)
+            cv2.polylines(canvas, [_curve(points)], False, color, thickness, cv2.LINE_AA)
         else:
             for point in _curve(points)[:: int(random.integers(3, 7))]:
-                cv2.circle(canvas, point.tolist(), thickness, colour, -1, cv2.LINE_AA)
+                cv2.circle(canvas, point.tolist(), thickness, color, -1, cv2.LINE_AA)
 
 
 def _curve(points: np.ndarray) -> np.ndarray:
@@ -300,16 +300,16 @@ def _shape(
     """Place one shape at a random position inside the canvas: bool (height, width)."""
     height, width = canvas
     radius = side / 2
-    centre = random.uniform(radius + 1, np.array([width, height]) - radius - 1)
+    center = random.uniform(radius + 1, np.array([width, height]) - radius - 1)
     turn = random.uniform(-0.35, 0.35) - math.pi / 2
     mask = np.zeros(canvas, np.uint8)
-    middle = tuple(round(v) for v in centre)
+    middle = tuple(round(v) for v in center)
     if name in ("disc", "ring"):
         cv2.circle(mask, middle, round(radius), 1, -1)
         if name == "ring":
             cv2.circle(mask, middle, round(radius * 0.55), 0, -1)
     else:
-        outline = centre + radius * _outline(name, random) @ _rotation(turn)
+        outline = center + radius * _outline(name, random) @ _rotation(turn)
         cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 1)
     return mask.astype(bool)
 
@@ -348,12 +348,12 @@ def _paint(
     A class of any color gets one that differs clearly from the pixels below.
     """
     under = canvas[mask].mean(axis=0)
-    colour = kind.color(random)
-    while kind.hue is None and np.abs(colour - under).sum() < 130:
-        colour = kind.color(random)
+    color = kind.color(random)
+    while kind.hue is None and np.abs(color - under).sum() < 130:
+        color = kind.color(random)
     columns = np.linspace(-1, 1, canvas.shape[1])[None, :, None]
     shade = 1 + random.uniform(-0.25, 0.25) * columns
-    canvas[mask] = np.clip(colour * np.broadcast_to(shade, canvas.shape)[mask], 0, 255)
+    canvas[mask] = np.clip(color * np.broadcast_to(shade, canvas.shape)[mask], 0, 255)
     dark = mask & kind.darkened(canvas.shape[:2], side / 4)
     canvas[dark] = (canvas[dark] * 0.3).astype(np.uint8)
     kernel = np.ones((_FINER, _FINER), np.uint8)

@@ -18,10 +18,10 @@ from visiongarden.errors import DataError
 from visiongarden.storage.place import read_bytes, read_ends
 from visiongarden.types import ImageSize
 
-MOST_BYTES = 256 * 2**20
+MAX_BYTES = 256 * 2**20
 """Largest image file that is read, in bytes."""
 
-MOST_PIXELS = 200_000_000
+MAX_PIXELS = 200_000_000
 """Largest number of pixels of an image that is decoded."""
 
 MAX_SMALL_PIXELS = 64_000_000
@@ -100,10 +100,10 @@ def header_of(path: Any, raw: bytes | None = None) -> Header:
     if pixels <= MAX_SMALL_PIXELS:
         return found
     size = len(raw) if raw is not None else _length(path)
-    if pixels > min(MOST_PIXELS, max(MAX_SMALL_PIXELS, MAX_PIXELS_PER_BYTE * size)):
+    if pixels > min(MAX_PIXELS, max(MAX_SMALL_PIXELS, MAX_PIXELS_PER_BYTE * size)):
         raise DataError(
             f"{path}: {found.width} × {found.height} pixels in a file of {size:,} bytes",
-            rule=f"at most {MOST_PIXELS:,} pixels; from {MAX_SMALL_PIXELS:,} on at most "
+            rule=f"at most {MAX_PIXELS:,} pixels; from {MAX_SMALL_PIXELS:,} on at most "
             f"{MAX_PIXELS_PER_BYTE} for each byte of the file",
             fix="cut the image into tiles",
         )
@@ -154,12 +154,12 @@ def refuse_broken_chunks(raw: bytes, path: Any) -> None:
 
 
 def _length(path: Any) -> int:
-    return path.stat().st_size if isinstance(path, Path) else len(read_bytes(path, MOST_BYTES))
+    return path.stat().st_size if isinstance(path, Path) else len(read_bytes(path, MAX_BYTES))
 
 
 def _first_bytes(path: Any) -> bytes:
     if not isinstance(path, Path):
-        return bytes(read_bytes(path, MOST_BYTES))
+        return bytes(read_bytes(path, MAX_BYTES))
     try:
         return read_ends(path, _FIRST)[0]
     except DataError as error:
@@ -171,7 +171,7 @@ def _by_pillow(path: Any, raw: bytes | None) -> Header:
     if raw is not None:
         source = io.BytesIO(raw)
     elif not isinstance(path, Path):
-        source = io.BytesIO(read_bytes(path, MOST_BYTES))
+        source = io.BytesIO(read_bytes(path, MAX_BYTES))
     try:
         with Image.open(source, formats=FORMATS) as image:
             # Pillow rotates the size of a TIFF file when it opens it, unlike that of other formats,

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from visiongarden.errors import DataError
 
-MOST_MEMBERS = 5_000_000
+MAX_MEMBERS = 5_000_000
 """Largest number of files in an archive that is opened."""
 
 MAX_NAME, MAX_DEPTH = 4096, 64
@@ -259,8 +259,8 @@ class _Archive:
         inner = posixpath.normpath(name.replace("\\", "/"))
         if inner.startswith(("/", "..")) or inner == "." or "\0" in inner:
             return None
-        if len(self.sizes) >= MOST_MEMBERS:
-            raise DataError(f"{self.path}: more than {MOST_MEMBERS:,} files")
+        if len(self.sizes) >= MAX_MEMBERS:
+            raise DataError(f"{self.path}: more than {MAX_MEMBERS:,} files")
         self.sizes[inner] = size
         while inner:
             folder, _, last = inner.rpartition("/")

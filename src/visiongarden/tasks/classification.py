@@ -27,8 +27,8 @@ class Classification(Task):
     loads = ClassificationLoader
     augmentation = ClassificationAugmentation
     outputs = ("scores",)
-    figures = ("top1", "top5")
-    judged_by = "top-k accuracy"
+    metrics = ("top1", "top5")
+    metrics_name = "top-k accuracy"
 
     def read(
         self,
@@ -49,7 +49,7 @@ class Classification(Task):
         """Create the metric: top-1, top-5 and the mean accuracy per class."""
         return TopKAccuracy(class_map)
 
-    def truth(self, dataset: ClassificationDataset, index: int) -> int:
+    def ground_truth(self, dataset: ClassificationDataset, index: int) -> int:
         """Return the class of the image."""
         return dataset.classes[index]
 

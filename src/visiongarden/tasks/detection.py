@@ -11,7 +11,7 @@ import numpy as np
 from visiongarden.data import FORMATS, DetectionDataset, Loader, read
 from visiongarden.metrics import CocoMeanAveragePrecision
 from visiongarden.models import Detector
-from visiongarden.postprocess import Nms, thinning, to_original
+from visiongarden.postprocess import Nms, suppression, to_original
 from visiongarden.samples.resizing import letterbox
 from visiongarden.tasks.task import Task
 from visiongarden.transforms import Augmentation
@@ -30,8 +30,8 @@ class Detection(Task):
     loads = Loader
     augmentation = Augmentation
     outputs = ("boxes", "scores")
-    figures = ("AP", "AP50")
-    judged_by = "COCO figures"
+    metrics = ("AP", "AP50")
+    metrics_name = "COCO figures"
     score = 0.25
 
     def read(
@@ -54,7 +54,7 @@ class Detection(Task):
         """Create the metric: the twelve COCO metrics."""
         return CocoMeanAveragePrecision(class_map)
 
-    def truth(self, dataset: DetectionDataset, index: int) -> Example:
+    def ground_truth(self, dataset: DetectionDataset, index: int) -> Example:
         """Return the example with its boxes and classes."""
         return dataset[index]
 
@@ -64,7 +64,7 @@ class Detection(Task):
         Without a `score`, as in evaluation, the settings are those of the COCO protocol.
         """
         nms = COCO_NMS if score is None else Nms(score_threshold=score)
-        return thinning(model.parts.head.decode(), nms)
+        return suppression(model.parts.head.decode(), nms)
 
     def to_original(self, found: Detections, placement: Placement, size: ImageSize) -> Detections:
         """Return the boxes in pixels of the original image, clipped to it."""

@@ -27,8 +27,8 @@ class Segmentation(Task):
     loads = SegmentationLoader
     augmentation = SegmentationAugmentation
     outputs = ("scores",)
-    figures = ("mIoU", "accuracy")
-    judged_by = "mean IoU"
+    metrics = ("mIoU", "accuracy")
+    metrics_name = "mean IoU"
 
     def read(
         self,
@@ -49,7 +49,7 @@ class Segmentation(Task):
         """Create the metric: mean IoU and accuracies, in pixels of the original images."""
         return MeanIoU(class_map)
 
-    def truth(self, dataset: SegmentationDataset, index: int) -> np.ndarray:
+    def ground_truth(self, dataset: SegmentationDataset, index: int) -> np.ndarray:
         """Return the mask of the image."""
         return dataset.load(index)[1]
 

@@ -26,8 +26,8 @@ class Task:
         augmentation: Class of the augmentation settings.
         outputs: Names of the tensors that the head's `decode` returns, and of the outputs of an
             exported file.
-        figures: Names of the metrics shown during training; the first selects `best.keras`.
-        judged_by: Display name of the metrics.
+        metrics: Names of the metrics shown during training; the first selects `best.keras`.
+        metrics_name: Display name of the metrics.
         score: Default score threshold of predictions, from 0 to 1.
     """
 
@@ -37,8 +37,8 @@ class Task:
     loads: ClassVar[type]
     augmentation: ClassVar[type[Value]]
     outputs: ClassVar[tuple[str, ...]]
-    figures: ClassVar[tuple[str, ...]]
-    judged_by: ClassVar[str]
+    metrics: ClassVar[tuple[str, ...]]
+    metrics_name: ClassVar[str]
     score: ClassVar[float] = 0.0
 
     def read(
@@ -98,7 +98,7 @@ class Task:
         """Create a metric with methods `update(found, truth)`, `result`, `per_class`, `reset`."""
         raise NotImplementedError
 
-    def truth(self, dataset: Any, index: int) -> Any:
+    def ground_truth(self, dataset: Any, index: int) -> Any:
         """Return the ground truth of an image, as the metric takes it."""
         raise NotImplementedError
 

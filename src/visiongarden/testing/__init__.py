@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from visiongarden.testing.case import Case, cases
-    from visiongarden.testing.checking import CHECKS, assert_sound, check, check_many
+    from visiongarden.testing.checking import CHECKS, assert_valid, check, check_many
     from visiongarden.testing.discovery import check_module, discover
     from visiongarden.testing.report import Finding, Report
 
@@ -20,7 +20,7 @@ __all__ = [
     "Case",
     "Finding",
     "Report",
-    "assert_sound",
+    "assert_valid",
     "cases",
     "check",
     "check_many",
@@ -33,7 +33,7 @@ _HOME = {
     "Case": "case",
     "Finding": "report",
     "Report": "report",
-    "assert_sound": "checking",
+    "assert_valid": "checking",
     "cases": "case",
     "check": "checking",
     "check_many": "checking",

@@ -32,7 +32,7 @@ class Case:
 
         return check(self.cls, inputs, **(self.options | options))
 
-    def assert_sound(self, inputs: Any = None, **options: Any) -> None:
+    def assert_valid(self, inputs: Any = None, **options: Any) -> None:
         """Check the class and raise if any check fails.
 
         Args:
@@ -66,7 +66,7 @@ def cases(target: str, **options: Any) -> list[Case]:
     Example:
         >>> @pytest.mark.parametrize("case", cases("my_project.blocks"), ids=str)
         ... def test_sound(case):
-        ...     case.assert_sound()
+        ...     case.assert_valid()
     """
     from visiongarden.testing.discovery import discover
 

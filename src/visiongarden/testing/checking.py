@@ -181,7 +181,7 @@ def _refusal(source: Any, error: UserError) -> Report:
     return Report(name, (finding.named("arguments"),))
 
 
-def assert_sound(source: Any, inputs: Any = None, **options: Any) -> None:
+def assert_valid(source: Any, inputs: Any = None, **options: Any) -> None:
     """Check a layer, block, part or model and raise if any check fails.
 
     Args:

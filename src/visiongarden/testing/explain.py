@@ -18,7 +18,7 @@ _FRAMEWORKS = {
     "absl", "jax", "jaxlib", "keras", "numpy", "optree", "pydantic", "tensorflow", "torch",
     "visiongarden", "ml_dtypes", "onnxruntime", "tf2onnx",
 }  # fmt: skip
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _INNER = re.compile(r"Exception encountered: (.+)", re.DOTALL)
 _WRAPPED = re.compile(r"^(\{\{function_node [^}]*\}\}|Graph execution error:)\s*")
 _NOISE = (  # lines that Keras adds around the message of the original exception
@@ -76,7 +76,7 @@ def first_line(error: BaseException, most: int = 400) -> str:
     error = _original(error)
     if isinstance(error, UserError):
         return f"{type(error).__name__}: {_sentence(error):.{most}}"
-    text = _COLOUR.sub("", str(error))
+    text = _COLOR.sub("", str(error))
     inner = _INNER.search(text)
     if inner is not None:
         text = inner.group(1).strip()

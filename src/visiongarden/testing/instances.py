@@ -149,7 +149,7 @@ def within(name: str, value: Any, depth: int = 3) -> Iterator[tuple[str, Any]]:
             yield from within(name, item, depth - 1)
 
 
-def randomise(layer: Any, seed: int = 0) -> None:
+def randomize(layer: Any, seed: int = 0) -> None:
     """Add noise to every float variable in place, so that initial zeros and ones hide no bug.
 
     Trainable variables get normal noise with half of their own standard deviation. Where that is

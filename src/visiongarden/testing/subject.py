@@ -21,7 +21,7 @@ from visiongarden.testing.guess import (
     tensor_arguments,
 )
 from visiongarden.testing.hooks import variables_made
-from visiongarden.testing.instances import randomise, remembered, renewed
+from visiongarden.testing.instances import randomize, remembered, renewed
 from visiongarden.types import FeatureSpec, ImageSize, LevelSpec, stride_of
 
 _SIDE = (64, 96)
@@ -127,7 +127,7 @@ class Subject:
         if not _has_graph(layer):
             with fresh_names():
                 layer(*self.tensors())
-        randomise(layer)
+        randomize(layer)
         return layer
 
     @cached_property
@@ -236,7 +236,7 @@ class Subject:
             model = connected(self.part, self.features, self.fixed_size)
         if model is None:
             return self.main
-        randomise(model)
+        randomize(model)
         return model
 
     def _positional(self, inputs: Any) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ from visiongarden.training.interrupt import StopOnInterrupt
 from visiongarden.training.multi_scale import MultiScaleTrainer
 from visiongarden.training.optimizers import make_optimizer
 from visiongarden.training.progress_bar import ProgressBar
-from visiongarden.training.record import Board, Judge, Record, average
+from visiongarden.training.record import Board, Record, Validator, average
 from visiongarden.training.settings import Training
 from visiongarden.training.source import EpochBatches
 from visiongarden.training.state import Progress, load_state
@@ -30,7 +30,7 @@ def fit(
     train: Any,
     folder: str | Path,
     settings: Training | None = None,
-    judge: Judge | None = None,
+    validate: Validator | None = None,
     loss: Any = None,
     resume: bool = False,
     callbacks: tuple[keras.callbacks.Callback, ...] = (),
@@ -54,8 +54,8 @@ def fit(
             trained at each of them and keeps its own image size.
         folder: Folder of the run; created if it does not exist.
         settings: Training settings. Defaults to `Training()`.
-        judge: Function that evaluates the averaged model and returns its metrics. The first metric
-            of the model's task ("AP", "top1", "mIoU") selects `best.keras`.
+        validate: Function that evaluates the averaged model and returns its metrics. The first
+            metric of the model's task ("AP", "top1", "mIoU") selects `best.keras`.
         loss: Loss as `loss(raw, image_size=size, **targets) -> {term: scalar}`. Defaults to the
             loss of the model's head.
         resume: Whether to continue the run in `folder`.
@@ -69,7 +69,7 @@ def fit(
             value, `weight_decay` or `clip_norm` changed.
 
     Returns:
-        One dict per epoch with the loss, its terms, and the metrics that `judge` returned.
+        One dict per epoch with the loss, its terms, and the metrics that `validate` returned.
 
     Raises:
         UserError: There is nothing to resume, the folder holds a different run, the training split
@@ -100,16 +100,16 @@ def fit(
         if progress.step >= len(train):  # accepted changes of the data left fewer batches
             progress.step = 0
     averaged = type(model).from_config(model.get_config())
-    figures = task_of(model).figures
+    metrics = task_of(model).metrics
     record = Record(
         folder,
         averaged,
-        judge,
+        validate,
         progress,
         settings.epochs,
         len(train),
-        settings.judge_every,
-        figures[0],
+        settings.validate_every,
+        metrics[0],
         f"settings=Training(learning_rate={lower_rate(settings):g})",
     )
     _run(
@@ -117,7 +117,7 @@ def fit(
         train,
         settings,
         record,
-        ProgressBar(len(train), train.batch_size, figures),
+        ProgressBar(len(train), train.batch_size, metrics),
         callbacks,
     )
     # Again here: a resumed run may have had no epoch left, and then `record` averaged nothing.

@@ -58,8 +58,8 @@ class VectorOptimizer(keras.optimizers.Optimizer):
         weight_decay: Decoupled weight decay: each step subtracts learning rate × weight decay ×
             weight.
         clip_norm: Maximum global norm of the gradients; None disables clipping.
-        average: Maximum decay of the exponential moving average of the weights; None keeps no
-            average. The decay of step n is min(average, (1 + n) / (10 + n)), so that the random
+        ema_decay: Maximum decay of the exponential moving average of the weights; None keeps no
+            average. The decay of step n is min(ema_decay, (1 + n) / (10 + n)), so that the random
             initial weights fade quickly.
         name: Name of the optimizer.
 
@@ -74,11 +74,11 @@ class VectorOptimizer(keras.optimizers.Optimizer):
         learning_rate: Any = 0.001,
         weight_decay: float = 0.0,
         clip_norm: float | None = None,
-        average: float | None = None,
+        ema_decay: float | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(learning_rate=learning_rate, name=name or type(self).__name__.lower())
-        self.decay, self.clip_norm, self.average = weight_decay, clip_norm, average
+        self.decay, self.clip_norm, self.ema_decay = weight_decay, clip_norm, ema_decay
 
     def build(self, variables: list[Any]) -> None:
         """Create the state vectors: one set for weights with decay, one for those without."""
@@ -95,7 +95,7 @@ class VectorOptimizer(keras.optimizers.Optimizer):
             self._states.append(
                 [self._vector(size, f"slot{s}_{number}") for s in range(self.slots)]
             )
-            if self.average is not None:
+            if self.ema_decay is not None:
                 self._averages.append(self._vector(size, f"average_{number}"))
 
     def apply(self, grads: list[Any], trainable_variables: list[Any] | None = None) -> None:
@@ -123,7 +123,7 @@ class VectorOptimizer(keras.optimizers.Optimizer):
             weights = _flat([variables[i].value for i in rows])
             update = self.direction(flat, self._states[number], step)
             weights = weights - rate * (update + decay * weights if decay else update)
-            if self.average is not None:
+            if self.ema_decay is not None:
                 self._follow(self._averages[number], weights, step)
             for i, part in zip(rows, _split(weights, [variables[i] for i in rows]), strict=True):
                 variables[i].assign(part)
@@ -142,7 +142,7 @@ class VectorOptimizer(keras.optimizers.Optimizer):
     def averaged(self) -> list[Any]:
         """Return the moving average of each weight in order, or the weights if none is kept."""
         variables = self._trainable_variables
-        if self.average is None:
+        if self.ema_decay is None:
             return [v.value for v in variables]
         values: list[Any] = [None] * len(variables)
         for (rows, _), vector in zip(self._groups, self._averages, strict=True):
@@ -158,7 +158,7 @@ class VectorOptimizer(keras.optimizers.Optimizer):
             "learning_rate": rate,
             "weight_decay": self.decay,
             "clip_norm": self.clip_norm,
-            "average": self.average,
+            "ema_decay": self.ema_decay,
             "name": self.name,
         }
 
@@ -166,7 +166,7 @@ class VectorOptimizer(keras.optimizers.Optimizer):
         return self.add_variable((size,), dtype="float32", name=name)
 
     def _follow(self, vector: Any, weights: Any, step: Any) -> None:
-        kept = ops.minimum(self.average, (1.0 + step) / (10.0 + step))
+        kept = ops.minimum(self.ema_decay, (1.0 + step) / (10.0 + step))
         # The vector starts at 0, not at the weights; the first step replaces it.
         kept = ops.where(step < 1, 0.0, kept)
         vector.assign(weights + kept * (vector.value - weights))
@@ -241,11 +241,11 @@ def make_optimizer(settings: Training, steps_per_epoch: int) -> VectorOptimizer:
             settings.learning_rate,
             settings.epochs * steps_per_epoch,
             int(warmup),
-            settings.final_learning_rate,
+            settings.final_lr_fraction,
         ),
         weight_decay=settings.weight_decay,
         clip_norm=settings.clip_norm,
-        average=settings.average,
+        ema_decay=settings.ema_decay,
     )
 
 

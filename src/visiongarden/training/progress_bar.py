@@ -19,7 +19,7 @@ class ProgressBar(keras.callbacks.Callback):
     Args:
         steps: Steps per epoch.
         batch_size: Images per step.
-        figures: Names of the evaluation metrics, which are shown apart from the terms of the loss.
+        metrics: Names of the evaluation metrics, which are shown apart from the terms of the loss.
         console: Console to write to. Defaults to the terminal.
     """
 
@@ -27,14 +27,14 @@ class ProgressBar(keras.callbacks.Callback):
         self,
         steps: int,
         batch_size: int,
-        figures: tuple[str, ...] = ("AP", "AP50"),
+        metrics: tuple[str, ...] = ("AP", "AP50"),
         console: Console | None = None,
     ) -> None:
         super().__init__()
-        self.steps, self.batch_size, self.figures = steps, batch_size, figures
+        self.steps, self.batch_size, self.metrics = steps, batch_size, metrics
         self.console = console or terminal.console()
         self._live: Live | None = None
-        self._judged: dict[str, float] = {}
+        self._validated: dict[str, float] = {}
         self._first: int | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -65,17 +65,17 @@ class ProgressBar(keras.callbacks.Callback):
             # The first step includes compilation, so the remaining time is estimated without it.
             self._begun, self._first = time.monotonic(), self._at()
         if self._live is not None:
-            text = f"{_loss(logs or {})}  {self._figures()}"
+            text = f"{_loss(logs or {})}  {self._metrics()}"
             self._bar.update(self._task, completed=self._batch, text=text)
         self._train_seconds = time.monotonic() - self._epoch_begun
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Print the line of the epoch."""
         logs = logs or {}
-        self._judged = {name: logs[name] for name in self.figures if name in logs}
+        self._validated = {name: logs[name] for name in self.metrics if name in logs}
         self.console.print(
             f"epoch {epoch + 1:>3}/{self.params['epochs']}  {_loss(logs)}{self._terms(logs)}  "
-            f"{self._figures()}",
+            f"{self._metrics()}",
             highlight=False,
             soft_wrap=True,
         )
@@ -90,15 +90,15 @@ class ProgressBar(keras.callbacks.Callback):
             self._live.stop()
             self._live = None
 
-    def _figures(self) -> str:
+    def _metrics(self) -> str:
         now = time.monotonic()
         seconds = max(getattr(self, "_train_seconds", now - self._epoch_begun), 1e-6)
         rate = self._batch * self.batch_size / seconds
-        judged = "  ".join(f"{name} {value:.3f}" for name, value in self._judged.items())
-        return f"{judged}  {rate:.0f} images/s  {_clock(self._left(now))} left".lstrip()
+        validated = "  ".join(f"{name} {value:.3f}" for name, value in self._validated.items())
+        return f"{validated}  {rate:.0f} images/s  {_clock(self._left(now))} left".lstrip()
 
     def _terms(self, logs: dict[str, Any]) -> str:
-        skip = {"loss", "learning_rate", *self.figures}
+        skip = {"loss", "learning_rate", *self.metrics}
         terms = [f"{name} {float(value):.2f}" for name, value in logs.items() if name not in skip]
         # A single term equals the loss, which is already shown.
         return f" ({' '.join(terms)})" if len(terms) > 1 else ""

@@ -15,7 +15,7 @@ from visiongarden.storage import atomic_write
 from visiongarden.training.finite import not_finite
 from visiongarden.training.state import Progress, draws, put_back, save_state, state_variables
 
-Judge = Callable[[keras.Model], dict[str, float]]
+Validator = Callable[[keras.Model], dict[str, float]]
 """Function that evaluates a model and returns its metrics by name."""
 
 
@@ -25,11 +25,11 @@ class Record(keras.callbacks.Callback):
     Args:
         folder: Folder of the run.
         averaged: Copy of the model, which holds the averaged weights.
-        judge: Function that evaluates `averaged`; without one, `best.keras` is the last epoch.
+        validate: Function that evaluates `averaged`; without one, `best.keras` is the last epoch.
         progress: Progress of the run, new or from a checkpoint.
         epochs: Epochs of the whole run.
         steps: Steps per epoch.
-        judge_every: Epochs between two evaluations.
+        validate_every: Epochs between two evaluations.
         best_by: Name of the metric that selects `best.keras`.
         fix: The `fix` line of the error raised when the run diverges.
     """
@@ -38,17 +38,17 @@ class Record(keras.callbacks.Callback):
         self,
         folder: Path,
         averaged: keras.Model,
-        judge: Judge | None,
+        validate: Validator | None,
         progress: Progress,
         epochs: int,
         steps: int,
-        judge_every: int,
+        validate_every: int,
         best_by: str = "AP",
         fix: str = "a lower learning rate",
     ) -> None:
         super().__init__()
-        self.folder, self.averaged, self.judge = folder, averaged, judge
-        self.progress, self.epochs, self.judge_every = progress, epochs, judge_every
+        self.folder, self.averaged, self.validate = folder, averaged, validate
+        self.progress, self.epochs, self.validate_every = progress, epochs, validate_every
         self.steps, self._step, self.best_by = steps, progress.step, best_by
         self._draws, self._fix = draws(averaged), fix
 
@@ -83,9 +83,9 @@ class Record(keras.callbacks.Callback):
         whole = self._step >= self.steps
         if whole:
             average(trainer, self.averaged)
-            due = (epoch + 1) % self.judge_every == 0 or epoch + 1 == self.epochs
-            if self.judge is not None and due:
-                logs.update(self._judged(epoch))
+            due = (epoch + 1) % self.validate_every == 0 or epoch + 1 == self.epochs
+            if self.validate is not None and due:
+                logs.update(self._validated(epoch))
             self._keep(epoch, logs)
         self.progress.epoch = epoch + 1 if whole else epoch
         self.progress.step = 0 if whole else self._step
@@ -101,9 +101,9 @@ class Record(keras.callbacks.Callback):
         if broken:
             raise self._diverged(epoch, broken)
 
-    def _judged(self, epoch: int) -> dict[str, float]:
+    def _validated(self, epoch: int) -> dict[str, float]:
         try:
-            return self.judge(self.averaged) if self.judge is not None else {}
+            return self.validate(self.averaged) if self.validate is not None else {}
         except NotFiniteError as error:
             raise self._diverged(epoch, error.what) from error
 
@@ -118,11 +118,11 @@ class Record(keras.callbacks.Callback):
         entry = {"epoch": epoch + 1} | {name: float(value) for name, value in logs.items()}
         self.progress.history.append(entry)
         write_json(self.folder / "history.json", self.progress.history)
-        score = logs.get(self.best_by, self.progress.best if self.judge else 0.0)
+        score = logs.get(self.best_by, self.progress.best if self.validate else 0.0)
         # A metric is NaN where the validation split has nothing to compute it from.
         score = 0.0 if math.isnan(score) else score
         # An equal score counts as better: while all scores are 0, the later epoch has learned more.
-        if (self.judge is None or self.best_by in logs) and score >= self.progress.best:
+        if (self.validate is None or self.best_by in logs) and score >= self.progress.best:
             self.progress.best = score
             self.averaged.save(self.folder / "best.keras")
 

@@ -19,16 +19,16 @@ class Training(Value):
         batch_size: Images per step; at most the number of images in the training split.
         optimizer: "adamw" (Loshchilov & Hutter 2019) or "sgd" with Nesterov momentum 0.937.
         learning_rate: Peak learning rate, reached at the end of the warm-up.
-        final_learning_rate: Learning rate at the end of the cosine schedule, as a fraction of
+        final_lr_fraction: Learning rate at the end of the cosine schedule, as a fraction of
             `learning_rate`.
         warmup_epochs: Epochs in which the learning rate rises linearly from near 0; at most a
             quarter of the run.
         weight_decay: Decoupled weight decay of kernels; biases and normalizations have none.
         clip_norm: Maximum global norm of the gradients; None disables clipping.
-        average: Maximum decay of the exponential moving average (EMA) of the weights; early steps
+        ema_decay: Maximum decay of the exponential moving average (EMA) of the weights; early steps
             use less. None evaluates and saves the raw weights.
         precision: Keras dtype policy that the model is built with.
-        judge_every: Epochs between two evaluations on the validation split; the last epoch is
+        validate_every: Epochs between two evaluations on the validation split; the last epoch is
             always evaluated.
         workers: Number of processes that load images; 0 loads in a thread of this process.
         seed: Seed of weights, order and augmentation.
@@ -39,13 +39,13 @@ class Training(Value):
     batch_size: PositiveInt = 16
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: PositiveFloat = 0.002
-    final_learning_rate: Share = 0.01
+    final_lr_fraction: Share = 0.01
     warmup_epochs: NonNegativeFloat = 3.0
     weight_decay: NonNegativeFloat = 0.05
     clip_norm: PositiveFloat | None = 10.0
-    average: Share | None = 0.9995
+    ema_decay: Share | None = 0.9995
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    judge_every: PositiveInt = 1
+    validate_every: PositiveInt = 1
     workers: NonNegativeInt = 0
     seed: NonNegativeInt = 0
     tensorboard: bool = True

@@ -24,14 +24,14 @@ FILE = "resume.npz"
 _LISTED, _MAX_SHOWN = 3, 60
 _RECIPE_FIELDS = ("augmentation", "data", "training")
 """Parts of a run's identity that have the same names in a recipe, so that overrides set them."""
-ADJUSTABLE = ("learning_rate", "final_learning_rate", "warmup_epochs", "weight_decay", "clip_norm")
+ADJUSTABLE = ("learning_rate", "final_lr_fraction", "warmup_epochs", "weight_decay", "clip_norm")
 """Fields of `Training` that may change within a run, because no saved state depends on them."""
 
 # Limits on sizes that the file states about itself, checked before an array is read, so that a
 # damaged or hostile file cannot exhaust the memory.
 _HEADER = "header"
-_MOST_HEADER = 16 * 2**20
-_MOST_GENERATOR = 64 * 2**10
+_MAX_HEADER = 16 * 2**20
+_MAX_GENERATOR = 64 * 2**10
 
 
 class DataChangedError(UserError):
@@ -187,8 +187,8 @@ def _generators(model: keras.Model) -> Iterator[tuple[str, Any]]:
 def _states(path: Path, archive: Any, names: Iterable[str]) -> dict[str, np.ndarray]:
     found = [name for name in names if name in archive.files]
     for name in found:
-        if archive.zip.getinfo(f"{name}.npy").file_size > _MOST_GENERATOR:
-            raise UserError(f"{path}: {name} is larger than {_MOST_GENERATOR:,} bytes")
+        if archive.zip.getinfo(f"{name}.npy").file_size > _MAX_GENERATOR:
+            raise UserError(f"{path}: {name} is larger than {_MAX_GENERATOR:,} bytes")
     return {name: archive[name] for name in found}
 
 
@@ -199,8 +199,8 @@ def _array(variable: Any) -> np.ndarray:
 
 
 def _header(path: Path, archive: Any) -> Progress:
-    if archive.zip.getinfo(f"{_HEADER}.npy").file_size > _MOST_HEADER:
-        raise UserError(f"{path}: its header is larger than {_MOST_HEADER:,} bytes")
+    if archive.zip.getinfo(f"{_HEADER}.npy").file_size > _MAX_HEADER:
+        raise UserError(f"{path}: its header is larger than {_MAX_HEADER:,} bytes")
     data = parse_json(np.asarray(archive[_HEADER], np.uint8).tobytes(), path, UserError)
     progress = Progress(**data)
     rows = progress.history

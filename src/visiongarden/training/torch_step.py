@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from visiongarden.backends.recorded import Recorded
+from visiongarden.backends.captured import Captured
 
 if TYPE_CHECKING:
     import keras
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class TorchStep:
     """Training step on PyTorch: forward pass, loss, gradients, update and metrics in one function.
 
-    The step does what Keras's `train_step` does, in the same order. `Recorded` runs it eagerly for
+    The step does what Keras's `train_step` does, in the same order. `Captured` runs it eagerly for
     the first calls with each batch shape, captures its operations, gradients and update included,
     and replays them from then on.
 
@@ -33,7 +33,7 @@ class TorchStep:
 
     def __init__(self, trainer: keras.Model) -> None:
         self._trainer = trainer
-        self._step: Callable[..., Any] = Recorded(self._run, self._changed)
+        self._step: Callable[..., Any] = Captured(self._run, self._changed)
         if trainer.run_eagerly:
             self._step = self._run
         self._weights: list[Any] = []
@@ -51,7 +51,7 @@ class TorchStep:
         # Collected once, because the property walks through all layers. `compile` makes a new
         # `TorchStep`, so frozen layers take effect when the model is compiled again.
         self._weights = self._weights or self._trainer.trainable_weights
-        # `Recorded` captures only without gradient tracking: a graph of operations has no
+        # `Captured` captures only without gradient tracking: a graph of operations has no
         # autograd history. `_run` enables it for the part that it differentiates itself.
         with torch.no_grad():
             means: dict[str, Any] = self._step(images, targets)
@@ -62,7 +62,7 @@ class TorchStep:
 
         trainer, values = self._trainer, [weight.value for weight in self._weights]
         with torch.enable_grad():
-            terms, total = trainer.judged(images, targets, trainer(images, training=True))
+            terms, total = trainer.validated(images, targets, trainer(images, training=True))
             scaled = trainer.optimizer.scale_loss(total)
         # `loss.backward()`, as in Keras, would leave the gradients in `.grad` of the parameters;
         # `autograd.grad` returns them, so that they are ordinary values of the captured graph.
@@ -82,7 +82,7 @@ class TorchStep:
         return means
 
     def _changed(self) -> list[Any]:
-        # Capturing and checking run the step several times on one batch; `Recorded` restores these
+        # Capturing and checking run the step several times on one batch; `Captured` restores these
         # variables afterwards. One that is missing here would be updated more than once.
         trainer = self._trainer
         others = trainer.inner.non_trainable_variables

@@ -36,7 +36,7 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
 
     def __init__(self, model: keras.Model, loss: Any, image_size: ImageSize) -> None:
         super().__init__(name="trainer", dtype=model.dtype_policy)
-        self.inner, self.judge_raw, self.image_size = model, loss, image_size
+        self.inner, self.loss_of_raw, self.image_size = model, loss, image_size
         self.beginning = Beginning(model)
         self.trackers = [keras.metrics.Mean(name=term) for term in getattr(loss, "terms", ())]
         self._own_step: Callable[..., Any] | None = None
@@ -100,17 +100,17 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         The total is the sum of the loss's terms and of the losses that layers add (`add_loss`,
         regularizers).
         """
-        terms, total = self.judged(x, y, y_pred)
+        terms, total = self.validated(x, y, y_pred)
         self.track(terms)
         return total
 
-    def judged(self, x: Any, y: Any, y_pred: Any) -> tuple[dict[str, Any], Any]:
+    def validated(self, x: Any, y: Any, y_pred: Any) -> tuple[dict[str, Any], Any]:
         """Return the terms of the loss, and their sum with the losses that layers add.
 
         Nothing is tracked here: the captured PyTorch step computes the gradient from this result,
         and updates the metrics outside the autograd graph.
         """
-        terms = self.judge_raw(y_pred, image_size=self.size_of(x), **y)
+        terms = self.loss_of_raw(y_pred, image_size=self.size_of(x), **y)
         return terms, sum([*terms.values(), *(ops.cast(x, "float32") for x in self.losses)])
 
     def track(self, terms: dict[str, Any]) -> None:

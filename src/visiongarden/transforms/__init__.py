@@ -2,7 +2,7 @@
 
 from visiongarden.transforms.augmentation import Augmentation
 from visiongarden.transforms.classification_augmentation import ClassificationAugmentation
-from visiongarden.transforms.colour import hsv
+from visiongarden.transforms.color import hsv
 from visiongarden.transforms.crop import random_crop
 from visiongarden.transforms.flip import flip
 from visiongarden.transforms.mix import copy_paste, cutout, mixup

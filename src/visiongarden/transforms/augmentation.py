@@ -28,7 +28,7 @@ class Augmentation(Value):
         perspective: largest perspective distortion on each axis, the change of depth from the
             center to the border; 0.1 is strong.
         crop: probability of enlarging a random crop of the image instead of the whole image.
-        crop_least: smallest side of such a crop, as a fraction of the image's side.
+        min_crop: smallest side of such a crop, as a fraction of the image's side.
         mosaic: probability of a mosaic of four images (Bochkovskiy et al. 2020, YOLOv4).
         mosaic9: probability that a mosaic has nine images instead of four.
         mosaic_off_epochs: number of epochs at the end of training without mosaics, mix-up and
@@ -38,11 +38,11 @@ class Augmentation(Value):
         copy_paste: probability of pasting objects of another image (Ghiasi et al. 2021). Only
             objects with polygons are pasted.
         cutout: probability of hiding a gray square (DeVries and Taylor 2017).
-        cutout_most: largest side of that square, as a fraction of the image's shorter side.
+        max_cutout: largest side of that square, as a fraction of the image's shorter side.
         multi_scale: largest change of the image size between batches, as a fraction of it. Each
             batch has one of up to five sizes, multiples of the largest stride (Redmon and Farhadi
             2017, YOLOv2).
-        least_visible: smallest visible fraction of a box's area with which its label is kept.
+        min_visibility: smallest visible fraction of a box's area with which its label is kept.
     """
 
     flip: Share = 0.5
@@ -54,13 +54,13 @@ class Augmentation(Value):
     shear: Annotated[float, Field(ge=0, le=45)] = 0.0
     perspective: Annotated[float, Field(ge=0, le=0.4)] = 0.0
     crop: Share = 0.0
-    crop_least: Annotated[float, Field(gt=0, le=1)] = 0.5
+    min_crop: Annotated[float, Field(gt=0, le=1)] = 0.5
     mosaic: Share = 1.0
     mosaic9: Share = 0.0
     mosaic_off_epochs: NonNegativeInt = 10
     mixup: Share = 0.0
     copy_paste: Share = 0.0
     cutout: Share = 0.0
-    cutout_most: Annotated[float, Field(gt=0, le=1)] = 0.3
+    max_cutout: Annotated[float, Field(gt=0, le=1)] = 0.3
     multi_scale: MultiScale = 0.0
-    least_visible: Share = 0.1
+    min_visibility: Share = 0.1

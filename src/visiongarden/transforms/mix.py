@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from visiongarden.samples import outlines
-from visiongarden.transforms.tile import GREY, joined, keep
+from visiongarden.transforms.tile import GRAY, joined, keep
 from visiongarden.types import Example, Outline
 
 
@@ -23,24 +23,28 @@ def mixup(one: Example, other: Example, random: np.random.Generator) -> Example:
 
 
 def copy_paste(
-    example: Example, donor: Example, least_visible: float, room: int, random: np.random.Generator
+    example: Example,
+    donor: Example,
+    min_visibility: float,
+    capacity: int,
+    random: np.random.Generator,
 ) -> Example:
     """Paste random objects of another image of the same size (copy-paste: Ghiasi et al. 2021).
 
     Each object of the donor is pasted with probability 0.5. The covered area is removed from the
-    polygons and boxes of the objects below; an object with less than `least_visible` of its area
+    polygons and boxes of the objects below; an object with less than `min_visibility` of its area
     left is removed.
 
     Args:
         example: image to paste into.
         donor: image whose objects are pasted; crowds and objects without polygons are excluded.
-        least_visible: smallest visible fraction of an object's area, 0 to 1.
-        room: largest number of objects to paste.
+        min_visibility: smallest visible fraction of an object's area, 0 to 1.
+        capacity: largest number of objects to paste.
         random: random number generator.
     """
     crowd = donor.crowd if donor.crowd is not None else np.zeros(len(donor.boxes), bool)
     offered = [i for i, o in enumerate(donor.outlines or ()) if o is not None and not crowd[i]]
-    chosen = [i for i in offered if random.random() < 0.5][:room]
+    chosen = [i for i in offered if random.random() < 0.5][:capacity]
     if not chosen:
         return example
     image = np.asarray(example.image)
@@ -48,11 +52,11 @@ def copy_paste(
     for i in chosen:
         mask |= outlines.fill(donor.outlines[i], mask.shape)  # type: ignore[index, arg-type]
     pasted = keep(donor, np.isin(np.arange(len(donor.boxes)), chosen))
-    below = covered(example, mask, least_visible)
+    below = covered(example, mask, min_visibility)
     return joined([below, pasted], np.where(mask[..., None], np.asarray(donor.image), image))
 
 
-def covered(example: Example, mask: np.ndarray, least_visible: float) -> Example:
+def covered(example: Example, mask: np.ndarray, min_visibility: float) -> Example:
     """Return the example with the labels of what stays visible below a mask (height, width)."""
     boxes, kept = example.boxes.copy(), np.ones(len(example.boxes), bool)
     drawn: list[Outline | None] = list(example.outlines or [None] * len(boxes))
@@ -62,12 +66,12 @@ def covered(example: Example, mask: np.ndarray, least_visible: float) -> Example
             continue
         outline = drawn[i]
         if outline is None:  # the box stands for the object and is not cut
-            kept[i] = 1 - mask[y1:y2, x1:x2].mean() >= least_visible
+            kept[i] = 1 - mask[y1:y2, x1:x2].mean() >= min_visibility
             continue
         whole = outlines.fill(outline, mask.shape)
         left = whole & ~mask
         drawn[i] = outlines.outline_of(left)
-        kept[i] = drawn[i] is not None and left.sum() >= least_visible * whole.sum()
+        kept[i] = drawn[i] is not None and left.sum() >= min_visibility * whole.sum()
         if kept[i]:
             box[:] = _box_of(left)
     left_of = tuple(drawn) if example.outlines else None
@@ -81,17 +85,17 @@ def _box_of(mask: np.ndarray) -> list[int]:
 
 
 def cutout(
-    example: Example, most: float, least_visible: float, random: np.random.Generator
+    example: Example, most: float, min_visibility: float, random: np.random.Generator
 ) -> Example:
     """Hide a random gray square of the image (cutout: DeVries and Taylor 2017).
 
-    A box with less than `least_visible` of its area left is removed. The other boxes are unchanged,
-    because a partly hidden object still extends below the square.
+    A box with less than `min_visibility` of its area left is removed. The other boxes are
+    unchanged, because a partly hidden object still extends below the square.
 
     Args:
         example: image with labels.
         most: largest side of the square, as a fraction of the image's shorter side.
-        least_visible: smallest visible fraction of a box's area, 0 to 1.
+        min_visibility: smallest visible fraction of a box's area, 0 to 1.
         random: random number generator.
     """
     image = np.asarray(example.image).copy()
@@ -99,10 +103,10 @@ def cutout(
     side = max(round(random.uniform(0.1, 1) * most * min(height, width)), 1)
     x, y = random.integers(-side // 2, np.array([width, height]) - side // 2)
     square = np.clip([x, y, x + side, y + side], 0, [width, height, width, height])
-    image[square[1] : square[3], square[0] : square[2]] = GREY
+    image[square[1] : square[3], square[0] : square[2]] = GRAY
     low = np.maximum(example.boxes[:, :2], square[:2])
     high = np.minimum(example.boxes[:, 2:], square[2:])
     hidden = np.maximum(high - low, 0).prod(axis=1)
     whole = (example.boxes[:, 2:] - example.boxes[:, :2]).prod(axis=1)
-    kept = 1 - hidden / np.maximum(whole, 1e-9) >= least_visible
+    kept = 1 - hidden / np.maximum(whole, 1e-9) >= min_visibility
     return keep(replace(example, image=image), kept)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-_GREY = (114, 114, 114)
+_GRAY = (114, 114, 114)
 Operation = Callable[[np.ndarray, float], np.ndarray]
 """Function of a uint8 RGB image and a strength from -1 to 1 that returns a uint8 RGB image."""
 
@@ -70,10 +70,10 @@ def posterize(image: np.ndarray, strength: float) -> np.ndarray:
     return image & np.uint8(256 - 2 ** (8 - bits))
 
 
-def colour(image: np.ndarray, strength: float) -> np.ndarray:
+def color(image: np.ndarray, strength: float) -> np.ndarray:
     """Increase or reduce the saturation by a factor of up to 1 ± 0.9."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, axis=-1)
-    return _blend(grey, image, strength)
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, axis=-1)
+    return _blend(gray, image, strength)
 
 
 def contrast(image: np.ndarray, strength: float) -> np.ndarray:
@@ -123,7 +123,7 @@ def translate_y(image: np.ndarray, strength: float) -> np.ndarray:
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    identity, auto_contrast, equalize, rotate, solarize, colour, posterize,
+    identity, auto_contrast, equalize, rotate, solarize, color, posterize,
     contrast, brightness, sharpness, shear_x, shear_y, translate_x, translate_y,
 )  # fmt: skip
 """The fourteen operations of the paper."""
@@ -143,6 +143,6 @@ def _looked_up(image: np.ndarray, table: np.ndarray) -> np.ndarray:
 def _warped(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     moved = cv2.warpAffine(
-        image, matrix.astype(np.float64), (width, height), flags=cv2.INTER_LINEAR, borderValue=_GREY
+        image, matrix.astype(np.float64), (width, height), flags=cv2.INTER_LINEAR, borderValue=_GRAY
     )
     return np.asarray(moved, np.uint8)

@@ -33,12 +33,12 @@ def single(
     height, width = np.asarray(example.image).shape[:2]
     window = (0, 0, width, height)
     if settings.crop and random.random() < settings.crop:
-        window = _part(width, height, settings.crop_least, random)
+        window = _part(width, height, settings.min_crop, random)
     x1, y1, x2, y2 = window
     fit = min(size[0] / (y2 - y1), size[1] / (x2 - x1))
     placed = _scaled(fit, -fit * (x1 + x2) / 2, -fit * (y1 + y2) / 2)
     view = view_of(size, settings, random)
-    return compose([Tile(example, window, view @ placed)], size, settings.least_visible)
+    return compose([Tile(example, window, view @ placed)], size, settings.min_visibility)
 
 
 def _part(
@@ -85,7 +85,7 @@ def mosaic(
         _tile(example, size, lines, (number % across, number // across), view)
         for number, example in enumerate(examples)
     ]
-    return compose([tile for tile in tiles if tile], size, settings.least_visible)
+    return compose([tile for tile in tiles if tile], size, settings.min_visibility)
 
 
 def _tile(

@@ -16,7 +16,7 @@ from visiongarden.types import ImageSize
 MultiScale = Annotated[float, Field(ge=0, le=0.5)]
 """Largest change of the image size between batches, as a fraction of it."""
 
-MOST_SIZES = 5
+MAX_SIZES = 5
 """Largest number of sizes. TensorFlow and JAX trace the training step once for each size, which
 takes seconds to a minute."""
 
@@ -54,7 +54,7 @@ def sizes_of(image_size: ImageSize, multi_scale: float, step: int) -> tuple[Imag
             rule=f"the longer side changes by at least the largest stride, {step} of {longest}",
             fix=_fix(longest, step),
         )
-    count = min(2 * reach + 1, MOST_SIZES)
+    count = min(2 * reach + 1, MAX_SIZES)
     lengths = longest + step * np.round(np.linspace(-reach, reach, count))
     return tuple(_near(image_size, length / longest, step) for length in lengths)
 

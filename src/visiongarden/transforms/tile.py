@@ -16,10 +16,10 @@ import numpy as np
 from visiongarden.samples import extra, outlines
 from visiongarden.types import Example, ImageSize, Outline
 
-GREY = 114
+GRAY = 114
 """Gray value of the canvas where there is no image."""
 
-_LEAST_SIDE = 2.0
+_MIN_SIDE = 2.0
 """Smallest side of a visible box in pixels; a narrower box shows nothing that can be learned."""
 
 
@@ -38,25 +38,25 @@ class Tile:
     matrix: np.ndarray
 
 
-def compose(tiles: Sequence[Tile], size: ImageSize, least_visible: float) -> Example:
+def compose(tiles: Sequence[Tile], size: ImageSize, min_visibility: float) -> Example:
     """Render tiles on one canvas and collect their visible labels.
 
     A box becomes the smallest axis-aligned box around its transformed corners, or around its
     transformed polygons if it has any, clipped to the window and the canvas. It is removed if less
-    than `least_visible` of its area or less than two pixels of a side are visible.
+    than `min_visibility` of its area or less than two pixels of a side are visible.
 
     Args:
         tiles: tiles in the order in which they are rendered; later ones cover earlier ones.
         size: (height, width) of the canvas.
-        least_visible: smallest visible fraction of a box's area, 0 to 1.
+        min_visibility: smallest visible fraction of a box's area, 0 to 1.
 
     Returns:
         One example with path and id of the first tile.
     """
-    canvas = np.full((*size, 3), GREY, np.uint8)
+    canvas = np.full((*size, 3), GRAY, np.uint8)
     for tile in tiles:
         draw(canvas, tile)
-    return joined([labels(tile, size, least_visible) for tile in tiles], canvas)
+    return joined([labels(tile, size, min_visibility) for tile in tiles], canvas)
 
 
 def draw(canvas: np.ndarray, tile: Tile) -> None:
@@ -106,7 +106,7 @@ def _shrink(
     cv2.resize(part, (view.shape[1], view.shape[0]), dst=view, interpolation=cv2.INTER_LINEAR)
 
 
-def labels(tile: Tile, size: ImageSize, least_visible: float) -> Example:
+def labels(tile: Tile, size: ImageSize, min_visibility: float) -> Example:
     """Return the visible labels of a tile in pixels of the canvas; the image is unchanged."""
     example, limits = tile.example, (0.0, 0.0, float(size[1]), float(size[0]))
     whole = move(example.boxes, tile.matrix)
@@ -120,7 +120,7 @@ def labels(tile: Tile, size: ImageSize, least_visible: float) -> Example:
             if outline is not None:
                 drawn[i], cut[i], share[i] = _drawn(outline, tile, limits)
     sides = (cut[:, 2:] - cut[:, :2]).min(axis=1, initial=np.inf)
-    kept = (share >= least_visible) & (sides >= _LEAST_SIDE)
+    kept = (share >= min_visibility) & (sides >= _MIN_SIDE)
     changed = replace(
         example,
         boxes=cut,

@@ -9,7 +9,7 @@ import numpy as np
 
 from visiongarden.transforms import mix, scene
 from visiongarden.transforms.augmentation import Augmentation
-from visiongarden.transforms.colour import hsv
+from visiongarden.transforms.color import hsv
 from visiongarden.transforms.flip import flip
 from visiongarden.types import Example, ImageSize
 
@@ -34,13 +34,13 @@ class Vary:
     Args:
         images: examples with decoded images, by their position in the epoch.
         settings: probabilities and ranges of the transforms.
-        room: largest number of boxes of an image. A transform that would exceed it is skipped: a
-            mosaic of nine becomes one of four, and no second image is mixed in. No label of an
+        capacity: largest number of boxes of an image. A transform that would exceed it is skipped:
+            a mosaic of nine becomes one of four, and no second image is mixed in. No label of an
             image is ever discarded to fit.
     """
 
-    def __init__(self, images: Decoded, settings: Augmentation, room: int) -> None:
-        self.images, self.settings, self.room = images, settings, room
+    def __init__(self, images: Decoded, settings: Augmentation, capacity: int) -> None:
+        self.images, self.settings, self.capacity = images, settings, capacity
 
     def __call__(
         self, place: int, size: ImageSize, random: np.random.Generator, mosaic: bool = True
@@ -57,7 +57,7 @@ class Vary:
         example = self._scene(place, size, random, mosaic)
         if mosaic and settings.mixup and random.random() < settings.mixup:
             other = self._scene(self._others(place, 1, random)[0], size, random, mosaic)
-            if len(example.boxes) + len(other.boxes) <= self.room:
+            if len(example.boxes) + len(other.boxes) <= self.capacity:
                 example = mix.mixup(example, other, random)
         if mosaic and settings.copy_paste and random.random() < settings.copy_paste:
             example = self._pasted(example, self._others(place, 1, random)[0], size, random)
@@ -66,7 +66,7 @@ class Vary:
         if settings.flip_vertical and random.random() < settings.flip_vertical:
             example = flip(example, vertical=True)
         if settings.cutout and random.random() < settings.cutout:
-            example = mix.cutout(example, settings.cutout_most, settings.least_visible, random)
+            example = mix.cutout(example, settings.max_cutout, settings.min_visibility, random)
         return replace(example, image=hsv(np.asarray(example.image), settings.hsv, random))
 
     def _scene(
@@ -78,7 +78,7 @@ class Vary:
         nine = settings.mosaic9 and random.random() < settings.mosaic9
         others = self._others(place, 8 if nine else 3, random)
         examples = [self.images[i] for i in (place, *others)]
-        if nine and sum(len(e.boxes) for e in examples) > self.room:
+        if nine and sum(len(e.boxes) for e in examples) > self.capacity:
             examples = examples[:4]
         if len(examples) == 9:
             examples = [*examples[1:5], examples[0], *examples[5:]]  # the image itself is central
@@ -95,8 +95,8 @@ class Vary:
         donor = scene.single(donor, size, self.settings, random)
         if random.random() < 0.5:
             donor = flip(donor)
-        room = self.room - len(example.boxes)
-        return mix.copy_paste(example, donor, self.settings.least_visible, room, random)
+        capacity = self.capacity - len(example.boxes)
+        return mix.copy_paste(example, donor, self.settings.min_visibility, capacity, random)
 
     def _others(self, place: int, count: int, random: np.random.Generator) -> list[int]:
         """Sample other positions without repetition; with repetition if there are too few."""

@@ -35,9 +35,9 @@ def view(
     angle = np.deg2rad(random.uniform(-settings.degrees, settings.degrees))
     turn = factor * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     # An image that is larger than the canvas may show any part of itself.
-    room = np.maximum(np.array([columns, rows]) * factor - (size[1], size[0]), 0) / 2
-    room += settings.translate * np.array([size[1], size[0]])
-    middle = np.array([size[1], size[0]]) / 2 + random.uniform(-1, 1, 2) * room
+    capacity = np.maximum(np.array([columns, rows]) * factor - (size[1], size[0]), 0) / 2
+    capacity += settings.translate * np.array([size[1], size[0]])
+    middle = np.array([size[1], size[0]]) / 2 + random.uniform(-1, 1, 2) * capacity
     return np.column_stack([turn, middle - turn @ np.array([columns / 2, rows / 2])])
 
 
@@ -59,11 +59,11 @@ def warp_with_mask(
     """
     # OpenCV's (0, 0) is the center of the first pixel.
     shift = matrix[:, :2] @ np.array([0.5, 0.5]) + matrix[:, 2] - 0.5
-    centred = np.column_stack([matrix[:, :2], shift])
+    centered = np.column_stack([matrix[:, :2], shift])
     sides = (size[1], size[0])
     moved = cv2.warpAffine(
-        image, centred, sides, flags=cv2.INTER_LINEAR, borderValue=(114, 114, 114)
+        image, centered, sides, flags=cv2.INTER_LINEAR, borderValue=(114, 114, 114)
     )
     # Nearest: interpolated class ids would be those of other classes.
-    masked = cv2.warpAffine(mask, centred, sides, flags=cv2.INTER_NEAREST, borderValue=IGNORE)
+    masked = cv2.warpAffine(mask, centered, sides, flags=cv2.INTER_NEAREST, borderValue=IGNORE)
     return np.asarray(moved, np.uint8), np.asarray(masked, np.uint8)

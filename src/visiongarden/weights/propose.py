@@ -13,7 +13,7 @@ from visiongarden.weights.torch_names import keras_path
 
 # Every weight of one side is compared with every weight of the other; these limits keep the time
 # short in which a failed transfer reports its error.
-_MOST_PAIRS, _MOST_CANDIDATES = 250_000, 300
+_MAX_PAIRS, _MAX_CANDIDATES = 250_000, 300
 _FEWEST = 2
 
 
@@ -33,7 +33,7 @@ def proposed(left: Sequence[Stored], free: Sequence[Owned]) -> dict[str, str]:
     """
     # A numbered weight has no name of its own to compare.
     left = [stored for stored in left if stored.position is None]
-    if not left or not free or len(left) * len(free) > _MOST_PAIRS:
+    if not left or not free or len(left) * len(free) > _MAX_PAIRS:
         return {}
     fitting = [c for c in _candidates(left, free) if _fits(*c, left, free)]
     olds, news = Counter(old for old, _ in fitting), Counter(new for _, new in fitting)
@@ -54,7 +54,7 @@ def _candidates(left: Sequence[Stored], free: Sequence[Owned]) -> Iterable[tuple
         for owned in free:
             if pair(stored, owned, True).fits():
                 votes.update(_starts(stored.name, steps, owned.path.split("/")))
-    return [starts for starts, _ in votes.most_common(_MOST_CANDIDATES)]
+    return [starts for starts, _ in votes.most_common(_MAX_CANDIDATES)]
 
 
 def _starts(name: str, steps: list[str], path: list[str]) -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ def transfer(
     source: Any,
     target: keras.Model,
     rename: Rename | None = None,
-    at_least: float = 0.9,
+    min_coverage: float = 0.9,
     layout: str = "auto",
     class_rows: str = "name",
 ) -> TransferReport:
@@ -53,8 +53,8 @@ def transfer(
         rename: Rules that replace the start of a source name by whole segments, applied in order,
             such as `{"model.0": "backbone/stem", "**/bn": "**/norm"}`; or a function from name to
             name.
-        at_least: Minimum fraction of the parameters of backbone and decoder that must be copied,
-            0 to 1. For a target that is not made of parts, the fraction of all parameters.
+        min_coverage: Minimum fraction of the parameters of backbone and decoder that must be
+            copied, 0 to 1. For a target that is not made of parts, the fraction of all parameters.
         layout: Naming and axis order of the source, "keras" or "torch"; "auto" decides by each
             name.
         class_rows: "name" to match rows of class outputs by class name, or "position" to copy row i
@@ -65,8 +65,8 @@ def transfer(
 
     Raises:
         UserError: If the source cannot be opened or is damaged, a rule of `rename` matches no
-            weight, or less than `at_least` would be copied. In the last case the message names the
-            largest missing weights.
+            weight, or less than `min_coverage` would be copied. In the last case the message names
+            the largest missing weights.
 
     Example:
         >>> def build():
@@ -78,17 +78,17 @@ def transfer(
 
         From a model file, if at least 80% of backbone and decoder can be copied:
 
-        >>> report = vg.weights.transfer("cells.keras", model, at_least=0.8)  # doctest: +SKIP
+        >>> report = vg.weights.transfer("cells.keras", model, min_coverage=0.8)  # doctest: +SKIP
     """
-    if not 0 <= at_least <= 1:
+    if not 0 <= min_coverage <= 1:
         raise UserError(
-            f"{option('at_least', at_least)} is no share",
+            f"{option('min_coverage', min_coverage)} is no share",
             rule="0 to 1",
-            fix=option("at_least", 0.9),
+            fix=option("min_coverage", 0.9),
         )
     with open_source(source, layout) as opened:
         found = match(opened, target, rename, class_rows)
-        _refuse_less(found, at_least)
+        _refuse_less(found, min_coverage)
         opened.verify()
         # All checks run before the first assignment, so that a failure leaves the target unchanged.
         for pair in found.pairs:
@@ -103,7 +103,7 @@ def transfer_file(
     target: str | Path,
     output: str | Path,
     rename: Rename | None = None,
-    at_least: float = 0.9,
+    min_coverage: float = 0.9,
     layout: str = "auto",
     class_rows: str = "name",
 ) -> TransferReport:
@@ -114,7 +114,7 @@ def transfer_file(
         target: Path of the `.keras` file with the model.
         output: Path of the `.keras` file to write.
         rename: As for `transfer`.
-        at_least: As for `transfer`.
+        min_coverage: As for `transfer`.
         layout: As for `transfer`.
         class_rows: As for `transfer`.
 
@@ -133,7 +133,7 @@ def transfer_file(
             fix=option("output", str(output.with_suffix(".keras"))),
         )
     model = load(target)
-    report = transfer(Path(source), model, rename, at_least, layout, class_rows)
+    report = transfer(Path(source), model, rename, min_coverage, layout, class_rows)
     model.save(output)
     return report
 
@@ -163,10 +163,10 @@ def _refuse_overflow(pair: Pair) -> None:
         )
 
 
-def _refuse_less(found: Match, at_least: float) -> None:
+def _refuse_less(found: Match, min_coverage: float) -> None:
     report = found.report
     share = report.coverage
-    if share >= at_least and report.paths:
+    if share >= min_coverage and report.paths:
         return
     counts = BODY if report.parts and report.paths else ()
     missing = [
@@ -183,7 +183,7 @@ def _refuse_less(found: Match, at_least: float) -> None:
     raise UserError(
         f"only {share:.1%} of {report.target}'s {what} "
         f"would come from {report.source}; nothing was changed",
-        rule=f"at least {at_least:.1%}" if report.paths else "at least one weight",
+        rule=f"at least {min_coverage:.1%}" if report.paths else "at least one weight",
         received=f"missing: {', '.join(largest)}{more}{offers}",
         fix=_fix(found),
     )
@@ -201,7 +201,7 @@ def _fix(found: Match) -> str:
     if not found.report.paths:
         return f"rename the weights, as {_rename({'model.0': 'backbone/stem'})}"
     share = np.floor(found.report.coverage * 100) / 100
-    return option("at_least", float(share))
+    return option("min_coverage", float(share))
 
 
 def _rename(rules: Mapping[str, str]) -> str:

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.faults import Faults
-from visiongarden.data.readers.build import MOST_TEXT, Label, example, no_split
+from visiongarden.data.error_list import ErrorList
+from visiongarden.data.readers.build import MAX_TEXT, Label, example, no_split
 from visiongarden.errors import DataError
 from visiongarden.storage import parse_json, safe_name
 from visiongarden.storage.place import Place, read_text_bytes
@@ -27,7 +27,7 @@ from visiongarden.types import ClassMap, Example, Outline
 
 META, VERSION = "dataset.json", 1
 FORMAT = "visiongarden array_record"
-_MOST_LABELS = 64 * 2**20
+_MAX_LABELS = 64 * 2**20
 _AT_ONCE = 4096
 
 
@@ -94,9 +94,9 @@ def splits(path: Place) -> list[str]:
 
 
 def read(
-    path: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
+    path: Place, split: str, class_names: tuple[str, ...] | None, errors: ErrorList
 ) -> DetectionDataset:
-    """Read one split of ArrayRecord shards and add its errors to `faults`; see `gather.READERS`."""
+    """Read one split of ArrayRecord shards and add its errors to `errors`; see `gather.READERS`."""
     file = path if path.is_file() else path / META
     if not isinstance(file, Path):
         raise DataError(f"{file}: shards in an archive", fix="unpack the archive")
@@ -106,7 +106,7 @@ def read(
     meta = _meta(file)
     try:
         class_map = ClassMap(tuple(meta["classes"]), tuple(meta.get("ids") or ()))
-        faults.known = frozenset(range(len(class_map)))  # labels contain class indices, not ids
+        errors.known = frozenset(range(len(class_map)))  # labels contain class indices, not ids
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{file}: `classes` is not a list of names") from error
     if class_names is not None and class_names != class_map.names:
@@ -117,10 +117,10 @@ def read(
     for number in range(table[split]):
         shard = file.parent / shard_name(split, "labels", number, table[split])
         images = file.parent / shard_name(split, "images", number, table[split])
-        examples += _of_shard(shard, images, class_map, faults, len(examples))
+        examples += _of_shard(shard, images, class_map, errors, len(examples))
     extra, categories = _keys_of(file, meta, split, len(class_map))
     return DetectionDataset(
-        class_map, tuple(examples), split, path, faults.dropped, extra, categories
+        class_map, tuple(examples), split, path, errors.dropped, extra, categories
     )
 
 
@@ -138,7 +138,7 @@ def _keys_of(
 
 
 def _of_shard(
-    labels: Path, images: Path, class_map: ClassMap, faults: Faults, first: int
+    labels: Path, images: Path, class_map: ClassMap, errors: ErrorList, first: int
 ) -> list[Example]:
     count, beside = length(labels), length(images)
     if count != beside:
@@ -150,17 +150,19 @@ def _of_shard(
         for index, raw in zip(numbers, records(labels, list(numbers)), strict=True):
             where = f"{labels}#{index}"
             try:
-                example = _example(where, raw, Record(images, index), class_map, faults)
+                example = _example(where, raw, Record(images, index), class_map, errors)
             except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
-                faults.add(where, f"not the labels of an image: {error!s:.100}", "unreadable")
+                errors.add(where, f"not the labels of an image: {error!s:.100}", "unreadable")
                 continue
             example.image_id = first + len(found)
             found.append(example)
     return found
 
 
-def _example(where: str, raw: bytes, image: Record, class_map: ClassMap, faults: Faults) -> Example:
-    if len(raw) > _MOST_LABELS:
+def _example(
+    where: str, raw: bytes, image: Record, class_map: ClassMap, errors: ErrorList
+) -> Example:
+    if len(raw) > _MAX_LABELS:
         raise ValueError("too large")
     row = parse_json(raw, where)
     height, width = (int(v) for v in row["size"])
@@ -174,16 +176,16 @@ def _example(where: str, raw: bytes, image: Record, class_map: ClassMap, faults:
     rows = zip(boxes, row["classes"], crowd, drawn, areas, extra["objects"], strict=True)
     labels = []
     for box, index, many, outline, area, keys in rows:
-        index = faults.shifted(index)
-        faults.ids[index if isinstance(index, int) else repr(index)[:60]] += 1
+        index = errors.shifted(index)
+        errors.ids[index if isinstance(index, int) else repr(index)[:60]] += 1
         if not isinstance(index, int) or not 0 <= index < len(class_map):
-            faults.add(where, f"class {index!r:.60} is outside the class map", "id")
+            errors.add(where, f"class {index!r:.60} is outside the class map", "id")
             continue
         square = math.nan if area is None else float(area)
         if square < 0 or math.isinf(square):
             raise ValueError("an area is not a number from 0 on")
         labels.append(Label(where, box, index, bool(many), _outline(outline), square, dict(keys)))
-    return example(image, (height, width), labels, faults, 0, len(boxes), dict(extra["image"]))
+    return example(image, (height, width), labels, errors, 0, len(boxes), dict(extra["image"]))
 
 
 def _outline(said: Any) -> Outline | None:
@@ -196,7 +198,7 @@ def _outline(said: Any) -> Outline | None:
 
 
 def _meta(file: Place) -> Mapping[str, Any]:
-    data = parse_json(read_text_bytes(file, MOST_TEXT), file)
+    data = parse_json(read_text_bytes(file, MAX_TEXT), file)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise DataError(f"{file}: not a list of shards", rule=f'"format": "{FORMAT}"')
     if data.get("version") != VERSION:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.data.faults import Faults, all_sound, wrong_with
+from visiongarden.data.error_list import ErrorList, all_valid, wrong_with
 from visiongarden.errors import DataError, option
 from visiongarden.samples import outlines
 from visiongarden.samples.extra import pack
@@ -19,7 +19,7 @@ from visiongarden.storage.header import image_size
 from visiongarden.storage.place import Place, read_text_bytes
 from visiongarden.types import Example, ImageSize, Outline
 
-MOST_TEXT = 512 * 2**20
+MAX_TEXT = 512 * 2**20
 """Maximum size of an annotation file in bytes."""
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
@@ -50,18 +50,18 @@ class Label:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def size_of(path: Any, faults: Faults) -> ImageSize | None:
+def size_of(path: Any, errors: ErrorList) -> ImageSize | None:
     """Return the (height, width) of an image; None, after adding an error, if it cannot be read.
 
     Also None, without an error, if the image belongs to another part of a dataset that is divided
     by a hash.
     """
-    if not faults.includes(path):
+    if not errors.includes(path):
         return None
     try:
         return image_size(path)
     except DataError as error:
-        faults.add_error(error, "image")
+        errors.add_error(error, "image")
         return None
 
 
@@ -69,7 +69,7 @@ def example(
     path: Any,
     size: ImageSize,
     labels: Sequence[Label],
-    faults: Faults,
+    errors: ErrorList,
     image_id: int,
     given: int = 0,
     extra: Mapping[str, Any] | None = None,
@@ -80,7 +80,7 @@ def example(
         path: Location of the image.
         size: (height, width) of the image.
         labels: Objects that were parsed.
-        faults: Collector of the errors.
+        errors: Collector of the errors.
         image_id: Index of the image in the dataset.
         given: Number of objects in the file, including those that could not be parsed.
         extra: Keys of the image that visiongarden does not use.
@@ -88,12 +88,12 @@ def example(
     boxes = np.array([label.box for label in labels], np.float64).reshape(-1, 4)
     kept: Sequence[Label] = labels
     # Vectorized check of the common case; boxes are examined one by one only if one is invalid.
-    if not all_sound(boxes, size):
-        pairs = [(faults.box(label.where, label.box, size), label) for label in labels]
+    if not all_valid(boxes, size):
+        pairs = [(errors.box(label.where, label.box, size), label) for label in labels]
         kept = [_cut(label, size) for box, label in pairs if box is not None]
         boxes = np.array([box for box, _ in pairs if box is not None], np.float64).reshape(-1, 4)
     if not len(kept) and max(given, len(labels)):
-        faults.emptied.add(str(path))
+        errors.emptied.add(str(path))
     drawn = tuple(label.outline for label in kept)
     areas = np.array([label.area for label in kept], np.float64)
     return Example(
@@ -126,7 +126,7 @@ def read_text(path: Place) -> str:
         DataError: The file does not exist, is too large, or is not UTF-8.
     """
     try:
-        return read_text_bytes(path, MOST_TEXT).decode("utf-8-sig")
+        return read_text_bytes(path, MAX_TEXT).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text", received=str(error)) from error
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.faults import Faults, wrong_size
+from visiongarden.data.error_list import ErrorList, wrong_size
 from visiongarden.data.readers.build import (
-    MOST_TEXT,
+    MAX_TEXT,
     Label,
     example,
     names_in,
@@ -48,7 +48,7 @@ def is_surely(path: Place) -> bool:
     if path.is_file():
         return True
     starts = (
-        read_ends(file, _START)[0] if isinstance(file, Path) else read_bytes(file, MOST_TEXT)
+        read_ends(file, _START)[0] if isinstance(file, Path) else read_bytes(file, MAX_TEXT)
         for file in _files(path).values()
     )
     return any(key in start for start in starts for key in _KEYS)
@@ -64,9 +64,9 @@ def splits(path: Place) -> list[str]:
 
 
 def read(
-    path: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
+    path: Place, split: str, class_names: tuple[str, ...] | None, errors: ErrorList
 ) -> DetectionDataset:
-    """Read one split of a COCO dataset and add its errors to `faults`; see `gather.READERS`."""
+    """Read one split of a COCO dataset and add its errors to `errors`; see `gather.READERS`."""
     file = path if path.is_file() else _file_of(path, split)
     data = _parsed(file)
     images, annotations = _rows(file, data, "images"), _rows(file, data, "annotations")
@@ -76,12 +76,12 @@ def read(
     first: dict[Any, int] = {}
     for number, row in enumerate(annotations):
         image_id = row.get("image_id")
-        _once(file, number, row.get("id"), first, faults)
+        _once(file, number, row.get("id"), first, errors)
         # An id that is equal including its type takes precedence over one with the same integer
         # value.
         index = known.get(_key(image_id), known.get(whole(image_id)))
         if index is None:
-            faults.add(
+            errors.add(
                 file,
                 f"annotations[{number}] names image {image_id!r:.60}, not in `images`",
                 "image-id",
@@ -92,7 +92,7 @@ def read(
     examples = []
     for index, image in enumerate(images):
         rows = by_image.get(index, [])
-        found = _example(file, image, rows, folders, class_map, faults, index)
+        found = _example(file, image, rows, folders, class_map, errors, index)
         if found is not None:
             examples.append(found)
     return DetectionDataset(
@@ -100,7 +100,7 @@ def read(
         tuple(examples),
         split,
         path,
-        faults.dropped,
+        errors.dropped,
         {key: value for key, value in data.items() if key not in _LISTS},
         _category_keys(data, class_map),
     )
@@ -112,31 +112,31 @@ def _example(
     rows: list[tuple[int, Mapping[str, Any]]],
     folders: list[Place],
     class_map: ClassMap,
-    faults: Faults,
+    errors: ErrorList,
     index: int,
 ) -> Example | None:
     name = image.get("file_name")
     if not isinstance(name, str) or not name or "\0" in name:
-        faults.add(file, f"images[{index}] has no `file_name`")
+        errors.add(file, f"images[{index}] has no `file_name`")
         return None
     try:
         places = [there(folder, name) for folder in folders]
         path = next((place for place in places if place.is_file()), places[0])
-        size = size_of(path, faults)
+        size = size_of(path, errors)
     except OSError as error:  # a name too long for the file system
-        faults.add(file, f"images[{index}]: {error}")
+        errors.add(file, f"images[{index}]: {error}")
         return None
     if size is None:
         return None
     if wrong := _wrong_size(image.get("height"), image.get("width"), size):
-        faults.add(f"{file}: images[{index}] ({name:.100})", wrong, "size")
+        errors.add(f"{file}: images[{index}] ({name:.100})", wrong, "size")
         return None
-    labels = [found for n, row in rows if (found := _label(file, n, row, size, class_map, faults))]
+    labels = [found for n, row in rows if (found := _label(file, n, row, size, class_map, errors))]
     extra = {k: v for k, v in image.items() if k not in ("file_name", "width", "height")}
     try:
-        return example(path, size, labels, faults, index, len(rows), extra)
+        return example(path, size, labels, errors, index, len(rows), extra)
     except RecursionError:
-        faults.add(file, f"images[{index}] ({name:.100}): keys are nested too deeply")
+        errors.add(file, f"images[{index}] ({name:.100}): keys are nested too deeply")
         return None
 
 
@@ -146,22 +146,22 @@ def _label(
     row: Mapping[str, Any],
     size: ImageSize,
     class_map: ClassMap,
-    faults: Faults,
+    errors: ErrorList,
 ) -> Label | None:
     where, box = f"{file}: annotations[{number}]", row.get("bbox")
     category = whole(row.get("category_id"))
-    category = faults.shifted(row.get("category_id") if category is None else category)
-    faults.ids[category if isinstance(category, int) else repr(category)[:60]] += 1
+    category = errors.shifted(row.get("category_id") if category is None else category)
+    errors.ids[category if isinstance(category, int) else repr(category)[:60]] += 1
     if (
         not isinstance(box, list)
         or len(box) != 4
         # NaN passes here and is reported by `Faults.box` as a box that is not finite.
         or not all(isinstance(v, (int, float)) and abs(v) < 1e9 for v in box if v == v)
     ):
-        faults.add(where, f"`bbox` is not four numbers (left, top, width, height): {box!r:.60}")
+        errors.add(where, f"`bbox` is not four numbers (left, top, width, height): {box!r:.60}")
         return None
     if type(category) is not int or category not in class_map.by_id:
-        faults.add(
+        errors.add(
             where,
             f"category_id {category!r:.60} is none of {list(class_map.ids[:20])!r:.100}",
             "id",
@@ -169,12 +169,12 @@ def _label(
         return None
     crowd = flag(row.get("iscrowd"))
     if crowd is None:
-        faults.add(where, f"`iscrowd` is {row.get('iscrowd')!r:.60}; expected 0 or 1")
+        errors.add(where, f"`iscrowd` is {row.get('iscrowd')!r:.60}; expected 0 or 1")
         return None
     if whole(row.get("num_keypoints")) or any(_listed(row.get("keypoints"))):
-        faults.unused["keypoints"] += 1
+        errors.unused["keypoints"] += 1
     extra = {key: value for key, value in row.items() if key not in _READ}
-    outline = _outline(where, row, size, faults, extra)
+    outline = _outline(where, row, size, errors, extra)
     x, y, w, h = map(float, box)
     # Boxes are stored as float32 corners. Where these do not reproduce the four numbers of the file
     # exactly, the original numbers are kept, so that writing COCO again changes nothing.
@@ -184,30 +184,30 @@ def _label(
         extra["bbox"] = box
     past = x + w > size[1] + 1 or y + h > size[0] + 1
     # Boxes written as corners (x1, y1, x2, y2) show as boxes that end outside the image.
-    faults.corner_like += past and x < w <= size[1] and y < h <= size[0]
+    errors.corner_like += past and x < w <= size[1] and y < h <= size[0]
     return Label(
         where,
         (x, y, x + w, y + h),
         class_map.by_id[category],
         crowd,
         outline,
-        _area(where, row, faults),
+        _area(where, row, errors),
         extra,
     )
 
 
-def _area(where: str, row: Mapping[str, Any], faults: Faults) -> float:
+def _area(where: str, row: Mapping[str, Any], errors: ErrorList) -> float:
     """Return the area of an annotation in square pixels; NaN if the file contains none."""
     area: Any = row.get("area")
     if type(area) in (int, float) and 0 <= area < 1e18:
         return float(area)
     if area is not None:
-        faults.left_off(where, f"`area` is not a number from 0 on: {area!r:.60}", "label")
+        errors.left_off(where, f"`area` is not a number from 0 on: {area!r:.60}", "label")
     return math.nan
 
 
 def _outline(
-    where: str, row: Mapping[str, Any], size: ImageSize, faults: Faults, extra: dict[str, Any]
+    where: str, row: Mapping[str, Any], size: ImageSize, errors: ErrorList, extra: dict[str, Any]
 ) -> Outline | None:
     """Return the polygons of an annotation; run lengths are converted and also kept in `extra`."""
     given = row.get("segmentation")
@@ -219,7 +219,7 @@ def _outline(
         try:
             found = outlines.outline_of(_mask(given, size))
         except ValueError as error:
-            faults.left_off(where, f"`segmentation`: {error}")
+            errors.left_off(where, f"`segmentation`: {error}")
             return None
         extra["segmentation"] = given
         return found
@@ -231,7 +231,7 @@ def _outline(
         try:
             rings.append(_ring(polygon))
         except ValueError as error:
-            faults.left_off(where, f"`segmentation`: {error}")
+            errors.left_off(where, f"`segmentation`: {error}")
     return tuple(rings) or None
 
 
@@ -268,7 +268,7 @@ def _ring(polygon: Any) -> np.ndarray:
 
 
 def _parsed(file: Place) -> Mapping[str, Any]:
-    data = parse_json(read_text_bytes(file, MOST_TEXT), file, repeated=False)
+    data = parse_json(read_text_bytes(file, MAX_TEXT), file, repeated=False)
     if not isinstance(data, dict):
         raise DataError(
             f"{file}: not a COCO data set", rule="an object with images, annotations, categories"
@@ -308,12 +308,12 @@ def _key(image_id: Any) -> tuple[type, Any] | None:
     return (kind, image_id) if kind in (int, str, float) and image_id == image_id else None
 
 
-def _once(file: Place, number: int, own: Any, first: dict[Any, int], faults: Faults) -> None:
+def _once(file: Place, number: int, own: Any, first: dict[Any, int], errors: ErrorList) -> None:
     """Add an error if an annotation reuses an id; COCO's tools keep only the last of them."""
     key = _key(own)
     if key is not None and first.setdefault(key, number) != number:
         what = f"annotations[{number}] has the id {own!r:.60} of annotations[{first[key]}]"
-        faults.add(file, what, "annotation-id")
+        errors.add(file, what, "annotation-id")
 
 
 def _listed(value: Any) -> list[Any]:

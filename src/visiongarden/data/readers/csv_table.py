@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterator, Mapping
 
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.faults import Faults, wrong_size
+from visiongarden.data.error_list import ErrorList, wrong_size
 from visiongarden.data.readers.build import (
     Label,
     by_hash,
@@ -85,9 +85,9 @@ def is_split_by_hash(path: Place) -> bool:
 
 
 def read(
-    path: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
+    path: Place, split: str, class_names: tuple[str, ...] | None, errors: ErrorList
 ) -> DetectionDataset:
-    """Read one split of CSV tables and add its errors to `faults`; see `gather.READERS`."""
+    """Read one split of CSV tables and add its errors to `errors`; see `gather.READERS`."""
     files = _files(path)
     if not files:
         raise DataError(f"{path} has no CSV file", rule="train.csv and val.csv, or annotations.csv")
@@ -108,12 +108,12 @@ def read(
     examples: list[Example] = []
     for name, own in rows.items():
         image = next((f / name for f in folders if (f / name).is_file()), folders[0] / name)
-        size = size_of(image, faults)
-        if size is not None and _same_size(file, own, size, faults):
-            labels = [found for row in own if (found := _label(file, *row, class_map, faults))]
+        size = size_of(image, errors)
+        if size is not None and _same_size(file, own, size, errors):
+            labels = [found for row in own if (found := _label(file, *row, class_map, errors))]
             given = sum(any(row[key] for key in _PLAIN[1:]) for _, row in own)
-            examples.append(example(image, size, labels, faults, len(examples), given))
-    return DetectionDataset(class_map, tuple(examples), split, path, faults.dropped)
+            examples.append(example(image, size, labels, errors, len(examples), given))
+    return DetectionDataset(class_map, tuple(examples), split, path, errors.dropped)
 
 
 def _pixels(text: str) -> float | None:
@@ -123,13 +123,13 @@ def _pixels(text: str) -> float | None:
         return None
 
 
-def _same_size(file: Place, rows: list[Row], size: ImageSize, faults: Faults) -> bool:
+def _same_size(file: Place, rows: list[Row], size: ImageSize, errors: ErrorList) -> bool:
     for number, row in rows:
         said = [row.get("height") or str(size[0]), row.get("width") or str(size[1])]
         stated = tuple(map(_pixels, said))
         if stated != tuple(size):
             swapped = stated == tuple(size[::-1])
-            faults.add(
+            errors.add(
                 f"{file}:{number}", wrong_size(size[::-1] if swapped else said, size), "size"
             )
             return False
@@ -137,22 +137,22 @@ def _same_size(file: Place, rows: list[Row], size: ImageSize, faults: Faults) ->
 
 
 def _label(
-    file: Place, number: int, row: Mapping[str, str], class_map: ClassMap, faults: Faults
+    file: Place, number: int, row: Mapping[str, str], class_map: ClassMap, errors: ErrorList
 ) -> Label | None:
     where = f"{file}:{number}"
     texts = [row[key] for key in _PLAIN[1:]]
     if not any(texts):
         return None  # the image has no object
     name = texts.pop()
-    faults.ids[name] += 1
+    errors.ids[name] += 1
     if name not in class_map.by_name:
         known = ", ".join(class_map.names)
-        faults.add(where, f"class {name!r:.60} is not in the class map: {known:.200}", "id")
+        errors.add(where, f"class {name!r:.60} is not in the class map: {known:.200}", "id")
         return None
     try:
         x1, y1, x2, y2 = map(float, texts)
     except ValueError:
-        faults.add(where, f"not four numbers: {', '.join(texts)[:80]}")
+        errors.add(where, f"not four numbers: {', '.join(texts)[:80]}")
         return None
     extra = {key: value for key, value in row.items() if key not in READ}
     return Label(where, (x1, y1, x2, y2), class_map.by_name[name], extra=extra)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from visiongarden.data.faults import Faults
-from visiongarden.data.labelled_images import ClassificationDataset
+from visiongarden.data.error_list import ErrorList
+from visiongarden.data.labeled_images import ClassificationDataset
 from visiongarden.data.readers.build import CLASSES, ENDINGS, by_hash, class_names_in, no_split
 from visiongarden.errors import DataError
 from visiongarden.storage.place import Place
@@ -59,27 +59,27 @@ def class_folders(root: Place, split: str) -> list[Any]:
 
 
 def read(
-    root: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
+    root: Place, split: str, class_names: tuple[str, ...] | None, errors: ErrorList
 ) -> ClassificationDataset:
-    """Read one split of class folders and add its errors to `faults`; see `gather.READERS`."""
+    """Read one split of class folders and add its errors to `errors`; see `gather.READERS`."""
     folders = split_folders(root)
     if folders and split not in folders and not (root / split).is_dir():
         raise no_split(root, split, folders)
     own = folders.get(split, root / split) if folders else root
-    found = {folder.name: _images(folder, faults) for folder in class_folders(root, split)}
-    _look_beside(own, faults)
+    found = {folder.name: _images(folder, errors) for folder in class_folders(root, split)}
+    _look_beside(own, errors)
     names = {folder.name for one in folders.values() for folder in inner(one)} | set(found)
     if not names:
         raise DataError(
             f"{own} holds no class",
             rule="a folder for each class, with its images: train/cat/*.jpg",
         )
-    class_map = _class_map(root, own, names, class_names, faults)
+    class_map = _class_map(root, own, names, class_names, errors)
     if folders:
         learned = {f.name for f in inner(folders.get("train", own)) if _holds_images(f)}
         for name in sorted(name for name in set(found) - learned if found[name]):
             what = "a class of which train/ has no image cannot be learned"
-            faults.add(own / name, what, "split-class")
+            errors.add(own / name, what, "split-class")
     else:
         if split not in SPLITS:
             raise no_split(root, split, SPLITS)
@@ -102,7 +102,7 @@ def _class_map(
     own: Place,
     names: set[str],
     class_names: tuple[str, ...] | None,
-    faults: Faults,
+    errors: ErrorList,
 ) -> ClassMap:
     """Return the class map of `class_names`, else of `classes.txt`, else of all class folders."""
     listed = class_names_in(root)
@@ -110,10 +110,10 @@ def _class_map(
     class_map = ClassMap(class_names or listed or said or tuple(sorted(names)))
     if class_names is None and said is not None and said != class_map.names:
         what = f"other classes, or in another order, than {root / CLASSES}: {', '.join(said)}"
-        faults.add(own / CLASSES, what, "class-map")
+        errors.add(own / CLASSES, what, "class-map")
     for name in sorted(names - set(class_map.names)):
         what = f"class {name!r} is not in the class map: {', '.join(class_map.names)}"
-        faults.add(root, what, "id")
+        errors.add(root, what, "id")
     return class_map
 
 
@@ -154,24 +154,24 @@ def _holds_images(folder: Place) -> bool:
     return any(map(is_image, folder.iterdir()))
 
 
-def _images(folder: Place, faults: Faults) -> list[Place]:
+def _images(folder: Place, errors: ErrorList) -> list[Place]:
     images = []
     there: list[Any] = list(folder.iterdir())
     for file in sorted(there):
         if file.name.startswith("."):
             continue
         if file.is_dir():
-            faults.add(file, "a folder inside the folder of a class", "stray")
+            errors.add(file, "a folder inside the folder of a class", "stray")
         elif is_image(file):
             images.append(file)
         else:
             what = f"no image: its name ends in none of {' '.join(sorted(ENDINGS))}"
-            faults.add(file, what, "stray")
+            errors.add(file, what, "stray")
     return images
 
 
-def _look_beside(folder: Place, faults: Faults) -> None:
+def _look_beside(folder: Place, errors: ErrorList) -> None:
     """Add errors for images beside the class folders, which belong to no class."""
     there: list[Any] = list(folder.iterdir())
     for file in sorted(item for item in there if is_image(item) and not item.is_dir()):
-        faults.add(file, "an image that lies in no class's folder", "stray")
+        errors.add(file, "an image that lies in no class's folder", "stray")

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.faults import Faults
-from visiongarden.data.labelled_images import ClassificationDataset
+from visiongarden.data.error_list import ErrorList
+from visiongarden.data.labeled_images import ClassificationDataset
 from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.readers import (
     array_record,
@@ -38,7 +38,7 @@ READERS: dict[str, Any] = {
 """Reader module of each format.
 
 A reader has `looks_like(path)`, which detects the format, `splits(path)`, and `read(path, split,
-class_names, faults)`, which returns the valid labels of a split and adds all errors to `faults`; it
+class_names, faults)`, which returns the valid labels of a split and adds all errors to `errors`; it
 raises `DataError` only if the split cannot be read at all. Optional are `is_surely(path)`, a closer
 check for ambiguous folders, and `is_split_by_hash(path)`.
 """
@@ -50,7 +50,7 @@ FORMATS = tuple(name for name in EVERY_FORMAT if name not in ("folders", "masks"
 
 AnyDataset = DetectionDataset | ClassificationDataset | SegmentationDataset
 
-LEAST_DIVIDED = 10
+MIN_DIVIDED = 10
 """Minimum number of images of a dataset that is divided; a tenth of fewer is less than one."""
 
 
@@ -76,11 +76,11 @@ def _divided(root: Place, format: str, splits: Sequence[str]) -> list[str]:
     if len(splits) != 1 or splits[0] in PARTS[1:]:
         return []
     try:
-        found = READERS[format].read(root, splits[0], None, Faults(root))
+        found = READERS[format].read(root, splits[0], None, ErrorList(root))
     except UserError:
         return []  # the error is reported when the split itself is read
     stems = [_stem(found.image_path(i)) for i in range(len(found))]
-    return stems if len(stems) >= LEAST_DIVIDED else []
+    return stems if len(stems) >= MIN_DIVIDED else []
 
 
 def _may_be_divided(root: Place, format: str) -> bool:
@@ -121,7 +121,7 @@ def gather(
     one_based: bool = False,
     mend: bool = False,
     shift: int = 0,
-) -> tuple[Any, Faults]:
+) -> tuple[Any, ErrorList]:
     """Read the valid labels of one split and collect all errors, without raising them.
 
     Args:
@@ -143,16 +143,16 @@ def gather(
     """
     if class_names is not None and not class_names:
         raise UserError("class_names is empty", rule="at least one name, or None")
-    faults = Faults(root, invalid_boxes, mend, shift)
+    errors = ErrorList(root, invalid_boxes, mend, shift)
     found: Any
     try:
         whole = _whole(root, format, split)
         if whole is not None:
-            faults.includes = lambda path: by_hash(_stem(path)) == split
+            errors.includes = lambda path: by_hash(_stem(path)) == split
         if format == "voc":
-            found = voc.read(root, whole or split, class_names, faults, one_based)
+            found = voc.read(root, whole or split, class_names, errors, one_based)
         else:
-            found = READERS[format].read(root, whole or split, class_names, faults)
+            found = READERS[format].read(root, whole or split, class_names, errors)
     except OSError as error:  # no permission, or a name too long for the file system
         raise unreadable(root, error) from error
     except DataError:
@@ -162,32 +162,32 @@ def gather(
     if whole is not None:
         found = replace(found, split=split)
     if format not in FORMATS:
-        kept = [i for i in range(len(found)) if faults.includes(found.image_path(i))]
-        return (found.part(kept) if whole is not None else found), faults
+        kept = [i for i in range(len(found)) if errors.includes(found.image_path(i))]
+        return (found.part(kept) if whole is not None else found), errors
     located = array_record.located if format == "arrayrecord" else located_in(root)
-    table = Table.of(found.examples if mend else _with_labels(found.examples, faults), located)
+    table = Table.of(found.examples if mend else _with_labels(found.examples, errors), located)
     if _look_like_shares(table):
-        faults.add(
+        errors.add(
             root,
             f"all {len(table.arrays['boxes'])} boxes of {split} lie in the first pixel: "
             "shares of the sides? boxes are pixels here",
             "shares",
         )
-    faults.notes = list(notes_of(faults, split, len(table)))
-    return replace(found, examples=table, notes=[note.what for note in faults.notes]), faults
+    errors.notes = list(notes_of(errors, split, len(table)))
+    return replace(found, examples=table, notes=[note.what for note in errors.notes]), errors
 
 
-def _with_labels(examples: Sequence[Example], faults: Faults) -> Sequence[Example]:
+def _with_labels(examples: Sequence[Example], errors: ErrorList) -> Sequence[Example]:
     """Remove images that lost all their boxes to `invalid_boxes="drop"`.
 
     They show objects, so training on them as background would be wrong.
     """
-    if not (faults.drop and faults.emptied):
+    if not (errors.drop and errors.emptied):
         return examples
     kept: list[Example] = []
     for example in examples:
-        if str(example.path) in faults.emptied:
-            faults.dropped.append(f"{example.path}: the image, as all its boxes are left out")
+        if str(example.path) in errors.emptied:
+            errors.dropped.append(f"{example.path}: the image, as all its boxes are left out")
         else:
             kept.append(replace(example, image_id=len(kept)))
     return kept

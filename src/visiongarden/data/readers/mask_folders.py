@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from visiongarden.config import load_yaml
-from visiongarden.data.faults import Faults
-from visiongarden.data.masks import MOST_ID, SegmentationDataset
+from visiongarden.data.error_list import ErrorList
+from visiongarden.data.masks import MAX_ID, SegmentationDataset
 from visiongarden.data.readers.build import by_hash, images_in, no_split, read_text
 from visiongarden.data.readers.folders import SPLITS, inner, split_folders, splits_by_hash
 from visiongarden.errors import DataError, UserError
@@ -62,21 +62,21 @@ def is_split_by_hash(root: Place) -> bool:
 
 
 def read(
-    root: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
+    root: Place, split: str, class_names: tuple[str, ...] | None, errors: ErrorList
 ) -> SegmentationDataset:
-    """Read one split of mask folders and add its errors to `faults`; see `gather.READERS`."""
-    images, masks = _pairs(root, split, faults)
-    class_map, colours, ignored = _classes(root, split, class_names, faults)
-    return SegmentationDataset(class_map, images, masks, colours, ignored, split, root)
+    """Read one split of mask folders and add its errors to `errors`; see `gather.READERS`."""
+    images, masks = _pairs(root, split, errors)
+    class_map, colors, ignored = _classes(root, split, class_names, errors)
+    return SegmentationDataset(class_map, images, masks, colors, ignored, split, root)
 
 
-def _pairs(root: Place, split: str, faults: Faults) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def _pairs(root: Place, split: str, errors: ErrorList) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Return images and masks with equal names, sorted."""
     folders = split_folders(root)
     if folders:
         if split not in folders:
             raise no_split(root, split, folders)
-        return _matched(*_two(folders[split]), faults)
+        return _matched(*_two(folders[split]), errors)
     images, masks = _two(root)
     lists = _lists(root)
     if lists:
@@ -84,7 +84,7 @@ def _pairs(root: Place, split: str, faults: Faults) -> tuple[tuple[Any, ...], tu
             raise no_split(root, split, lists)
         lines = [line.strip() for line in read_text(lists[split]).split("\n")]
         names = list(dict.fromkeys(line for line in lines if line))
-        return _matched(images, masks, faults, names)
+        return _matched(images, masks, errors, names)
     parts = split_folders(images)
     if parts:
         if split not in parts:
@@ -92,11 +92,11 @@ def _pairs(root: Place, split: str, faults: Faults) -> tuple[tuple[Any, ...], tu
         own = split_folders(masks).get(split)
         if own is None:
             raise DataError(f"{masks} has no split {split!r}", rule=f"as {parts[split]}")
-        return _matched(parts[split], own, faults)
+        return _matched(parts[split], own, errors)
     if split not in SPLITS:
         raise no_split(root, split, SPLITS)
     both = sorted({*images_in(images), *images_in(masks)})
-    return _matched(images, masks, faults, [name for name in both if by_hash(name) == split])
+    return _matched(images, masks, errors, [name for name in both if by_hash(name) == split])
 
 
 def _lists(root: Place) -> dict[str, Place]:
@@ -125,18 +125,18 @@ def _two(folder: Place) -> tuple[Place, Place]:
 
 
 def _matched(
-    images: Place, masks: Place, faults: Faults, names: list[str] | None = None
+    images: Place, masks: Place, errors: ErrorList, names: list[str] | None = None
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     pictures, labels = images_in(images), images_in(masks)
     wanted = sorted(pictures.keys() | labels.keys()) if names is None else names
     pairs = []
     for name in wanted:
         if name not in pictures:
-            faults.add(
+            errors.add(
                 labels.get(name, masks / name), f"there is no image {images / name}.*", "pair"
             )
         elif name not in labels:
-            faults.add(pictures[name], f"there is no mask {masks / name}.png", "pair")
+            errors.add(pictures[name], f"there is no mask {masks / name}.png", "pair")
         else:
             pairs.append((pictures[name], labels[name]))
     return tuple(image for image, _ in pairs), tuple(mask for _, mask in pairs)
@@ -146,7 +146,7 @@ _Classes = tuple[ClassMap, tuple[tuple[int, int, int], ...] | None, tuple[Any, .
 
 
 def _classes(
-    root: Place, split: str, class_names: Sequence[str] | None, faults: Faults
+    root: Place, split: str, class_names: Sequence[str] | None, errors: ErrorList
 ) -> _Classes:
     """Return class map, colors and ignored values from the file in the root or the split folder."""
     own = split_folders(root).get(split)
@@ -156,7 +156,7 @@ def _classes(
     found, *others = (_said_in(file) for file in files)
     if others and others[0] != found:
         what = f"other classes, or in another order, than {files[0]}"
-        faults.add(files[1], f"{what}: {', '.join(others[0][0].names)}", "class-map")
+        errors.add(files[1], f"{what}: {', '.join(others[0][0].names)}", "class-map")
     if class_names is not None and tuple(class_names) != found[0].names:
         raise DataError(
             f"{files[0]} names other classes",
@@ -195,7 +195,7 @@ def _meaning(file: Place, said: Mapping[str, Any]) -> _Classes:
     if not isinstance(classes, Mapping) or not 1 < len(classes) <= IGNORE:
         raise DataError(
             f"{file}: `classes` names no classes",
-            rule=f"2 to {IGNORE} different names, as a list, or each with its id or its colour",
+            rule=f"2 to {IGNORE} different names, as a list, or each with its id or its color",
             fix=_EXAMPLE,
         )
     values, names = list(classes.values()), tuple(map(str, classes))
@@ -207,14 +207,14 @@ def _meaning(file: Place, said: Mapping[str, Any]) -> _Classes:
         if both:
             raise DataError(f"{file}: id {both[0]} is a class and ignored")
         return ClassMap(names, tuple(values)), None, tuple(ignored)
-    colours = ignored if "ignore" in said else []
-    if all(map(_is_colour, values)) and all(map(_is_colour, colours)):
+    colors = ignored if "ignore" in said else []
+    if all(map(_is_color, values)) and all(map(_is_color, colors)):
         if len({tuple(value) for value in values}) < len(values):
-            raise DataError(f"{file}: two classes have one colour")
-        return ClassMap(names), tuple(map(tuple, values)), tuple(map(tuple, colours))
+            raise DataError(f"{file}: two classes have one color")
+        return ClassMap(names), tuple(map(tuple, values)), tuple(map(tuple, colors))
     raise DataError(
-        f"{file}: the classes' values are neither all ids nor all colours",
-        rule=f"whole numbers from 0 to {MOST_ID}, or [red, green, blue] from 0 to 255",
+        f"{file}: the classes' values are neither all ids nor all colors",
+        rule=f"whole numbers from 0 to {MAX_ID}, or [red, green, blue] from 0 to 255",
     )
 
 
@@ -223,8 +223,8 @@ def _distinct(names: list[Any]) -> bool:
 
 
 def _is_id(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_ID
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_ID
 
 
-def _is_colour(value: Any) -> bool:
+def _is_color(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 3 and all(_is_id(v) and v < 256 for v in value)

@@ -4,41 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from visiongarden.data.faults import Faults, Finding
+from visiongarden.data.error_list import ErrorList, Finding
 
 _POSE_SHARE = 0.5
 """Minimum share of polygons that look like poses before a warning is issued."""
 
 
-def notes_of(faults: Faults, split: str, images: int) -> Iterator[Finding]:
+def notes_of(errors: ErrorList, split: str, images: int) -> Iterator[Finding]:
     """Iterate over the notes and warnings about one split; none of them is an error.
 
     Args:
-        faults: Counters that reading filled.
+        errors: Counters that reading filled.
         split: Name of the split.
         images: Number of images of the split.
     """
-    root = str(faults.root)
-    if faults.searched:
-        yield Finding("warning", "unlabeled", root, faults.searched, split)
-    elif faults.unlabeled:
-        count = len(faults.unlabeled)
+    root = str(errors.root)
+    if errors.searched:
+        yield Finding("warning", "unlabeled", root, errors.searched, split)
+    elif errors.unlabeled:
+        count = len(errors.unlabeled)
         what = f"{count} of {images} images have no label file and are taken for background"
         level = "warning" if count > images / 2 else "note"
-        yield Finding(level, "unlabeled", faults.unlabeled[0], what, split)
-    for name, count in faults.unused.items():
+        yield Finding(level, "unlabeled", errors.unlabeled[0], what, split)
+    for name, count in errors.unused.items():
         what = f"{count} objects have {name}, which no task uses yet; their boxes are used"
         yield Finding("note", "unused", root, what, split)
-    if faults.pose_like > _POSE_SHARE * faults.polygons:
+    if errors.pose_like > _POSE_SHARE * errors.polygons:
         what = (
-            f"{faults.pose_like} of {faults.polygons} polygons begin with the center and the sides "
+            f"{errors.pose_like} of {errors.polygons} polygons begin with the center and the sides "
             "of a box around their other points: of pose labels, state kpt_shape in data.yaml, "
             "as kpt_shape: [17, 2]"
         )
         yield Finding("warning", "pose", root, what, split)
-    elif faults.four_points and faults.four_points == faults.polygons:
+    elif errors.four_points and errors.four_points == errors.polygons:
         what = (
-            f"{faults.four_points} objects are a class and eight numbers: oriented boxes, which no "
+            f"{errors.four_points} objects are a class and eight numbers: oriented boxes, which no "
             "task uses yet; the upright boxes around their corners are used"
         )
         yield Finding("note", "unused", root, what, split)

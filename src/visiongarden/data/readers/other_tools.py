@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from visiongarden.data.readers.build import MOST_TEXT, names_in
+from visiongarden.data.readers.build import MAX_TEXT, names_in
 from visiongarden.errors import DataError
 from visiongarden.storage.place import Place, read_bytes, read_ends
 
@@ -88,7 +88,7 @@ def _tool_of(file: Place) -> OtherTool | None:
 
 
 def _start(file: Any) -> str:
-    raw = read_ends(file, _START)[0] if isinstance(file, Path) else read_bytes(file, MOST_TEXT)
+    raw = read_ends(file, _START)[0] if isinstance(file, Path) else read_bytes(file, MAX_TEXT)
     return raw[:_START].decode("utf-8-sig", "replace")
 
 

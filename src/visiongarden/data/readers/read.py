@@ -9,8 +9,8 @@ from typing import Any
 
 from visiongarden.data import cache
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.faults import Faults
-from visiongarden.data.labelled_images import ClassificationDataset
+from visiongarden.data.error_list import ErrorList
+from visiongarden.data.labeled_images import ClassificationDataset
 from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.readers.gather import FORMATS, AnyDataset, gather
 from visiongarden.data.readers.guess import opened
@@ -80,8 +80,8 @@ def read(
     if known is not None:
         return known
     since = time.time_ns()
-    found, faults = gather(root, format, split, names, invalid_boxes, one_based)
-    _refuse_faults(faults, found, split)
+    found, errors = gather(root, format, split, names, invalid_boxes, one_based)
+    _refuse_findings(errors, found, split)
     return cache.save(root, settings, found, since)
 
 
@@ -179,17 +179,17 @@ def _read_as(format: str, path: str | Path, split: str, class_names: Sequence[st
     if not root.is_dir():
         raise DataError(f"{path} is no folder", rule=f"format {format} is a folder, or its archive")
     names = tuple(class_names) if class_names is not None else None
-    found, faults = gather(root, format, split, names)
-    _refuse_faults(faults, found, split)
+    found, errors = gather(root, format, split, names)
+    _refuse_findings(errors, found, split)
     return found
 
 
-def _refuse_faults(faults: Faults, found: AnyDataset, split: str) -> None:
+def _refuse_findings(errors: ErrorList, found: AnyDataset, split: str) -> None:
     """Raise one `DataError` that lists the errors of a split; an empty split is an error too."""
-    faults.raise_if_any()
+    errors.raise_if_any()
     if not len(found):
         raise DataError(
-            f"{faults.root}: split {split!r} has no image",
+            f"{errors.root}: split {split!r} has no image",
             rule="one image at least",
             fix=option("split", "train") if split != "train" else None,
         )

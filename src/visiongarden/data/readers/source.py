@@ -9,7 +9,7 @@ import numpy as np
 
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.decode import decode_bytes
-from visiongarden.data.faults import wrong_with
+from visiongarden.data.error_list import wrong_with
 from visiongarden.errors import DataError, UserError
 from visiongarden.types import ClassMap, Example
 
@@ -23,7 +23,7 @@ class Source(Protocol):
 
 
 def from_source(
-    source: Source, class_names: Sequence[str], most_boxes: int, split: str = "train"
+    source: Source, class_names: Sequence[str], max_boxes: int, split: str = "train"
 ) -> DetectionDataset:
     """Wrap a random-access source as a dataset whose records are read on demand.
 
@@ -36,29 +36,29 @@ def from_source(
         source: Object with a length that returns record i as `source[i]`. It must be picklable if
             worker processes are used.
         class_names: Class names in the order of `label`.
-        most_boxes: Maximum number of objects per image, for which each batch reserves space.
+        max_boxes: Maximum number of objects per image, for which each batch reserves space.
         split: Name of the split.
 
     Raises:
-        UserError: `most_boxes` is less than 1.
-        DataError: When a record is read: it is malformed, or has more than `most_boxes` boxes.
+        UserError: `max_boxes` is less than 1.
+        DataError: When a record is read: it is malformed, or has more than `max_boxes` boxes.
     """
-    if most_boxes < 1:
-        raise UserError(f"most_boxes is {most_boxes}", rule="at least 1")
+    if max_boxes < 1:
+        raise UserError(f"max_boxes is {max_boxes}", rule="at least 1")
     class_map = ClassMap(tuple(class_names))
-    return DetectionDataset(class_map, _Records(source, class_map, most_boxes), split)
+    return DetectionDataset(class_map, _Records(source, class_map, max_boxes), split)
 
 
 class _Records(Sequence[Example]):
-    def __init__(self, source: Source, class_map: ClassMap, most_boxes: int) -> None:
-        self.source, self.class_map, self.most_boxes = source, class_map, most_boxes
+    def __init__(self, source: Source, class_map: ClassMap, max_boxes: int) -> None:
+        self.source, self.class_map, self.max_boxes = source, class_map, max_boxes
 
     def __len__(self) -> int:
         return len(self.source)
 
     def counts(self) -> np.ndarray:
-        """Return `most_boxes` for each image, because counting would read every record."""
-        return np.full(len(self), self.most_boxes)
+        """Return `max_boxes` for each image, because counting would read every record."""
+        return np.full(len(self), self.max_boxes)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
@@ -94,10 +94,10 @@ class _Records(Sequence[Example]):
         boxes = shares[:, [1, 0, 3, 2]] * (width, height, width, height)
         classes = np.asarray(objects["label"], np.int64).reshape(-1)
         crowd = np.asarray(objects.get("is_crowd", np.zeros(len(boxes))), bool).reshape(-1)
-        if not len(boxes) == len(classes) == len(crowd) <= self.most_boxes:
+        if not len(boxes) == len(classes) == len(crowd) <= self.max_boxes:
             raise DataError(
                 f"{where}: {len(boxes)} boxes, {len(classes)} labels",
-                rule=f"as many labels as boxes, at most most_boxes={self.most_boxes}",
+                rule=f"as many labels as boxes, at most max_boxes={self.max_boxes}",
             )
         if ((classes < 0) | (classes >= len(self.class_map))).any():
             raise DataError(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.faults import Faults, wrong_size
+from visiongarden.data.error_list import ErrorList, wrong_size
 from visiongarden.data.readers.build import (
     Label,
     by_hash,
@@ -46,10 +46,10 @@ def read(
     path: Place,
     split: str,
     class_names: tuple[str, ...] | None,
-    faults: Faults,
+    errors: ErrorList,
     one_based: bool = False,
 ) -> DetectionDataset:
-    """Read one split of a VOC dataset and add its errors to `faults`; see `gather.READERS`."""
+    """Read one split of a VOC dataset and add its errors to `errors`; see `gather.READERS`."""
     folders = _folders(path)
     if folders is None:
         raise DataError(
@@ -61,32 +61,32 @@ def read(
     listed = _splits(path, annotations)
     if split not in listed:
         raise no_split(path, split, listed)
-    trees = _trees(annotations, listed, faults)
-    names = class_names or class_names_in(path) or _names(path, trees, faults)
+    trees = _trees(annotations, listed, errors)
+    names = class_names or class_names_in(path) or _names(path, trees, errors)
     class_map = ClassMap(names)
     examples: list[Example] = []
     for name, times in Counter(listed[split]).items():
         if times > 1:
-            faults.add(path, f"{name} stands {times} times in the list of {split}")
+            errors.add(path, f"{name} stands {times} times in the list of {split}")
         if name not in trees:
             continue
         image = images.get(name)
         if image is None:
             there_is_none = f"there is no image {pictures / name}.*"
-            faults.add(annotations / f"{name}.xml", there_is_none, "image")
+            errors.add(annotations / f"{name}.xml", there_is_none, "image")
             continue
         found = _example(
             annotations / f"{name}.xml",
             trees[name],
             image,
             class_map,
-            faults,
+            errors,
             one_based,
             len(examples),
         )
         if found is not None:
             examples.append(found)
-    return DetectionDataset(class_map, tuple(examples), split, path, faults.dropped)
+    return DetectionDataset(class_map, tuple(examples), split, path, errors.dropped)
 
 
 def _example(
@@ -94,11 +94,11 @@ def _example(
     tree: Element,
     image: Place,
     class_map: ClassMap,
-    faults: Faults,
+    errors: ErrorList,
     one_based: bool,
     index: int,
 ) -> Example | None:
-    size = size_of(image, faults)
+    size = size_of(image, errors)
     if size is None:
         return None
     said = tree.child("size")
@@ -108,35 +108,35 @@ def _example(
         if all(sides) and sides != size:
             given = [f"{side:g}" for side in sides if side is not None]
             same = tuple(sides) == size[::-1]
-            faults.add(
+            errors.add(
                 f"{file}:{said.line}", wrong_size(size[::-1] if same else given, size), "size"
             )
             return None
     items = [item for item in tree.children if item.tag == "object"]
     labels = [
-        label for item in items if (label := _label(file, item, class_map, faults, one_based))
+        label for item in items if (label := _label(file, item, class_map, errors, one_based))
     ]
     keys = tree.keys(known=("filename", "size", "object"))
-    return example(image, size, labels, faults, index, len(items), keys)
+    return example(image, size, labels, errors, index, len(items), keys)
 
 
 def _label(
-    file: Place, item: Element, class_map: ClassMap, faults: Faults, one_based: bool
+    file: Place, item: Element, class_map: ClassMap, errors: ErrorList, one_based: bool
 ) -> Label | None:
     name, box = item.text_of("name"), item.child("bndbox")
     where = f"{file}:{item.line}"
-    faults.ids[name] += 1
+    errors.ids[name] += 1
     if name not in class_map.by_name:
         known = ", ".join(class_map.names)
-        faults.add(where, f"class {name!r:.60} is not in the class map: {known:.200}", "id")
+        errors.add(where, f"class {name!r:.60} is not in the class map: {known:.200}", "id")
         return None
     if box is None:
-        faults.add(where, "object without bndbox")
+        errors.add(where, "object without bndbox")
         return None
     values = [box.number(corner) for corner in _CORNERS]
     missing = [c for c, v in zip(_CORNERS, values, strict=True) if v is None]
     if missing:
-        faults.add(f"{file}:{box.line}", f"bndbox has no number for {', '.join(missing)}")
+        errors.add(f"{file}:{box.line}", f"bndbox has no number for {', '.join(missing)}")
         return None
     x1, y1, x2, y2 = (v for v in values if v is not None)
     # Labeling tools count from 0; only the original VOC counts from 1.
@@ -188,7 +188,7 @@ def _splits(root: Place, annotations: Place) -> dict[str, list[str]]:
 
 
 def _trees(
-    annotations: Place, listed: Mapping[str, list[str]], faults: Faults
+    annotations: Place, listed: Mapping[str, list[str]], errors: ErrorList
 ) -> dict[str, Element]:
     """Parse the annotation files of all splits, because all splits share one list of classes."""
     trees = {}
@@ -197,11 +197,11 @@ def _trees(
         try:
             trees[name] = parse_xml(file)
         except DataError as error:
-            faults.add_error(error, "unreadable")
+            errors.add_error(error, "unreadable")
     return trees
 
 
-def _names(root: Place, trees: Mapping[str, Element], faults: Faults) -> tuple[str, ...]:
+def _names(root: Place, trees: Mapping[str, Element], errors: ErrorList) -> tuple[str, ...]:
     names = {
         item.text_of("name")
         for tree in trees.values()
@@ -209,6 +209,6 @@ def _names(root: Place, trees: Mapping[str, Element], faults: Faults) -> tuple[s
         if item.tag == "object"
     }
     if not names - {""}:
-        faults.raise_if_any()
+        errors.raise_if_any()
         raise DataError(f"{root}: no annotation names a class")
     return tuple(sorted(names - {""}))

@@ -11,8 +11,8 @@ from xml.parsers import expat
 from visiongarden.errors import DataError
 from visiongarden.storage.place import Place, read_text_bytes
 
-MOST_BYTES = 16 * 2**20
-MOST_DEPTH = 50
+MAX_BYTES = 16 * 2**20
+MAX_DEPTH = 50
 
 MIN_ELEMENTS, BYTES_PER_ELEMENT = 1000, 8
 """Limit on the number of elements: `MIN_ELEMENTS`, and one per `BYTES_PER_ELEMENT` bytes.
@@ -74,7 +74,7 @@ def parse_xml(path: Place) -> Element:
         DataError: The file does not exist, is too large or nested too deeply, contains a document
             type, or is not XML; the message contains the line.
     """
-    raw = read_text_bytes(path, MOST_BYTES)
+    raw = read_text_bytes(path, MAX_BYTES)
     builder = _Builder(path, MIN_ELEMENTS + len(raw) // BYTES_PER_ELEMENT)
     parser = builder.parser
     try:
@@ -103,7 +103,7 @@ class _Builder:
         self.parser.StartDoctypeDeclHandler = self._refuse
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        if len(self.open) > MOST_DEPTH:
+        if len(self.open) > MAX_DEPTH:
             raise DataError(f"{self.path}:{self.parser.CurrentLineNumber}: nested too deeply")
         self.left -= 1
         if self.left < 0:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.faults import Faults
+from visiongarden.data.error_list import ErrorList
 from visiongarden.data.readers.build import example, read_text, size_of
 from visiongarden.data.readers.class_lists import in_order, refuse_other_lists
 from visiongarden.data.readers.yolo_files import Pair, pairs_of
@@ -55,26 +55,26 @@ def splits(path: Place) -> list[str]:
 
 
 def read(
-    path: Place, split: str, class_names: tuple[str, ...] | None, faults: Faults
+    path: Place, split: str, class_names: tuple[str, ...] | None, errors: ErrorList
 ) -> DetectionDataset:
-    """Read one split of a YOLO dataset and add its errors to `faults`; see `gather.READERS`."""
+    """Read one split of a YOLO dataset and add its errors to `errors`; see `gather.READERS`."""
     layout = layout_of(path)
     named = bool(layout.data.get("names"))
     own = class_names if class_names and not named else layout.names()
     kpt_shape = layout.kpt_shape()
-    pairs = pairs_of(layout, split, faults)
+    pairs = pairs_of(layout, split, errors)
     if named:
         refuse_other_lists(layout.file, own, _lists(layout.root, pairs))
     names = ClassMap(class_names or own)
     examples: Any = []
     for index, (image, labels) in enumerate(pairs):
-        size = size_of(image, faults)
+        size = size_of(image, errors)
         if size is not None:
-            examples.append(_example(image, labels, size, len(names), faults, index, kpt_shape))
+            examples.append(_example(image, labels, size, len(names), errors, index, kpt_shape))
     examples, ids = in_order(examples, own, names.names)
     names = ClassMap(names.names, ids)
     extra = {str(key): value for key, value in layout.data.items() if str(key) not in YAML_KEYS}
-    return DetectionDataset(names, tuple(examples), split, path, faults.dropped, extra)
+    return DetectionDataset(names, tuple(examples), split, path, errors.dropped, extra)
 
 
 def _lists(root: Place, pairs: list[Pair]) -> set[Place]:
@@ -88,7 +88,7 @@ def _example(
     file: Place | None,
     size: ImageSize,
     count: int,
-    faults: Faults,
+    errors: ErrorList,
     index: int,
     kpt_shape: KptShape | None,
 ) -> Example:
@@ -98,18 +98,18 @@ def _example(
         try:
             text = read_text(file)
         except DataError as error:
-            faults.add_error(error, "unreadable")
+            errors.add_error(error, "unreadable")
             given = 1
     # Almost all files contain valid boxes only; line-by-line parsing is for the others.
-    quick = None if faults.shift or given else all_boxes(text, size, count)
+    quick = None if errors.shift or given else all_boxes(text, size, count)
     if quick is not None:
-        faults.ids.update(quick[1].tolist())
+        errors.ids.update(quick[1].tolist())
         crowd = np.zeros(len(quick[0]), bool)
         return Example(*quick, path=image, image_id=index, size=size, crowd=crowd)
     labels = []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             given += 1
-            label = label_of(f"{file}:{number}", line, size, count, faults, kpt_shape)
+            label = label_of(f"{file}:{number}", line, size, count, errors, kpt_shape)
             labels += [label] if label else []
-    return example(image, size, labels, faults, index, given)
+    return example(image, size, labels, errors, index, given)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from visiongarden.data.faults import Faults
+from visiongarden.data.error_list import ErrorList
 from visiongarden.data.readers.build import (
     CLASSES,
     images_in,
@@ -24,11 +24,11 @@ from visiongarden.storage.place import Place
 Pair = tuple[Place, Place | None]
 """An image and its label file; None if it has no label file."""
 
-_MOST_SEARCHED = 10_000
+_MAX_SEARCHED = 10_000
 """Maximum number of folders that are searched for label files if none is at its usual location."""
 
 
-def pairs_of(layout: Layout, split: str, faults: Faults) -> list[Pair]:
+def pairs_of(layout: Layout, split: str, errors: ErrorList) -> list[Pair]:
     """Return the images of a split, each with its label file.
 
     Raises:
@@ -39,14 +39,14 @@ def pairs_of(layout: Layout, split: str, faults: Faults) -> list[Pair]:
         raise no_split(layout.file, split, layout.splits())
     found: list[Pair] = []
     for entry in entries:
-        found += _listed(layout, entry, faults)
+        found += _listed(layout, entry, errors)
     for image, times in Counter(image for image, _ in found).items():
         if times > 1:
-            faults.add(layout.file, f"{image} stands {times} times in {split}", "listed-twice")
-    found = [pair for pair in found if faults.includes(pair[0])]
-    faults.unlabeled += [str(image) for image, labels in found if labels is None]
-    if found and len(faults.unlabeled) == len(found):
-        faults.searched = _search(layout, [image for image, _ in found])
+            errors.add(layout.file, f"{image} stands {times} times in {split}", "listed-twice")
+    found = [pair for pair in found if errors.includes(pair[0])]
+    errors.unlabeled += [str(image) for image, labels in found if labels is None]
+    if found and len(errors.unlabeled) == len(found):
+        errors.searched = _search(layout, [image for image, _ in found])
     return found
 
 
@@ -68,7 +68,7 @@ def _is_list(place: Place) -> bool:
     return place.is_file() and place.suffix == ".txt"
 
 
-def _listed(layout: Layout, entry: str, faults: Faults) -> list[Pair]:
+def _listed(layout: Layout, entry: str, errors: ErrorList) -> list[Pair]:
     places = _places(layout, entry)
     place = _found(places)
     if place is None:
@@ -79,7 +79,7 @@ def _listed(layout: Layout, entry: str, faults: Faults) -> list[Pair]:
             fix=f"in {layout.file.name}, write {end} in place of {entry}" if end else None,
         )
     if place.is_dir():
-        return _in_folder(place, faults)
+        return _in_folder(place, errors)
     images = [_in_list(layout, place, line) for line in _lines(place)]
     labels = [labels_of(image.parent) / f"{image.stem}.txt" for image in images]
     return [
@@ -110,7 +110,7 @@ def _existing_end(root: Place, entry: str) -> str:
     return next((end for end in ends if (root / end).exists()), "")
 
 
-def _in_folder(place: Place, faults: Faults) -> list[Pair]:
+def _in_folder(place: Place, errors: ErrorList) -> list[Pair]:
     """Return the images of a folder and its subfolders; label files without an image are errors."""
     found: list[Pair] = []
     for folder in _folders(place):
@@ -124,7 +124,7 @@ def _in_folder(place: Place, faults: Faults) -> list[Pair]:
         ]
         # classes.txt is a list of names, and a text file beside the images may contain anything.
         for name in sorted(texts - wanted - {CLASSES}) if labels != folder else []:
-            faults.add(labels / name, "labels of an image that is not there", "image")
+            errors.add(labels / name, "labels of an image that is not there", "image")
     return found
 
 
@@ -160,7 +160,7 @@ def _search(layout: Layout, images: list[Place]) -> str:
     folders = list(dict.fromkeys(labels_of(image.parent) for image in images))
     looked = ", ".join(map(str, folders[:3])) + (" …" if len(folders) > 3 else "")
     found = []
-    for folder in _walked(layout.root)[:_MOST_SEARCHED]:
+    for folder in _walked(layout.root)[:_MAX_SEARCHED]:
         named = [
             name
             for name in names_in(folder)

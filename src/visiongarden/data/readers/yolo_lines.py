@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.data.faults import Faults
+from visiongarden.data.error_list import ErrorList
 from visiongarden.data.readers.build import Label
 from visiongarden.samples import outlines
 from visiongarden.types import ImageSize
@@ -58,7 +58,7 @@ def label_of(
     line: str,
     size: ImageSize,
     count: int,
-    faults: Faults,
+    errors: ErrorList,
     kpt_shape: KptShape | None = None,
 ) -> Label | None:
     """Parse one line of a label file; return None, after adding an error, if it is not valid.
@@ -68,55 +68,55 @@ def label_of(
         line: Text of the line.
         size: (height, width) of the image.
         count: Number of classes.
-        faults: Collector of errors and of counts of unused labels.
+        errors: Collector of errors and of counts of unused labels.
         kpt_shape: Shape of the keypoints of pose labels, whose first four numbers are a box.
     """
     words = line.split()
     reason = _separators(words) or _count(len(words), kpt_shape)
     if reason:
-        faults.add(where, reason)
+        errors.add(where, reason)
         return None
     try:
         index, values = _class_of(words[0]), np.array([float(word) for word in words[1:]])
     except ValueError:
-        faults.add(where, f"not numbers: {' '.join(words)[:80]}")
+        errors.add(where, f"not numbers: {' '.join(words)[:80]}")
         return None
     if index is None:
-        faults.add(where, f"class {words[0]:.40} is not a whole number")
+        errors.add(where, f"class {words[0]:.40} is not a whole number")
         return None
-    index = faults.shifted(index)
-    faults.ids[index] += 1
+    index = errors.shifted(index)
+    errors.ids[index] += 1
     if not 0 <= index < count:
         last = count - 1
-        faults.add(where, f"class {index} is outside the class map, 0 to {last} ({count})", "id")
+        errors.add(where, f"class {index} is outside the class map, 0 to {last} ({count})", "id")
         return None
     is_box = kpt_shape is not None or len(values) == 4
     shares = values[:4] if is_box else values
     # Values between 1 and 2 are reported later, as boxes outside of the image.
     if (shares > 2).any():
         most = f"values up to {shares.max():g}: pixels? they are shares, 0 to 1"
-        faults.add(where, most, "pixels")
+        errors.add(where, most, "pixels")
         return None
     sides = np.array([size[1], size[0]], np.float64)
     if is_box:
         middle, half = values[:2] * sides, values[2:4] * sides / 2
         box = (*(middle - half).tolist(), *(middle + half).tolist())
-        return Label(where, box, index, extra=_keypoints(values[4:], sides, kpt_shape, faults))
+        return Label(where, box, index, extra=_keypoints(values[4:], sides, kpt_shape, errors))
     if len(values) == 8:
-        faults.four_points += 1
-    faults.polygons += 1
-    faults.pose_like += _looks_like_a_pose(values)
+        errors.four_points += 1
+    errors.polygons += 1
+    errors.pose_like += _looks_like_a_pose(values)
     ring = (values.reshape(-1, 2) * sides).astype(np.float32)
     return Label(where, outlines.box_of((ring,)), index, outline=(ring,))
 
 
 def _keypoints(
-    values: np.ndarray, sides: np.ndarray, kpt_shape: KptShape | None, faults: Faults
+    values: np.ndarray, sides: np.ndarray, kpt_shape: KptShape | None, errors: ErrorList
 ) -> dict[str, Any]:
     """Return keypoints in COCO's format (x, y in pixels, visibility), which writers pass on."""
     if kpt_shape is None or not len(values) or not np.isfinite(values).all():
         return {}
-    faults.unused["keypoints"] += 1
+    errors.unused["keypoints"] += 1
     points = values.reshape(kpt_shape)
     places = points[:, :2] * sides
     # Without a visibility value, (0, 0) marks a keypoint that is not labeled.

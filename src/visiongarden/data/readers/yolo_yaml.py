@@ -16,7 +16,7 @@ from visiongarden.storage.place import Place
 
 KEYS = {"train": ("train",), "val": ("val", "valid"), "test": ("test",)}
 _USUAL = ("data.yaml", "data.yml")
-_MOST_TEXTS = 2000
+_MAX_TEXTS = 2000
 """Maximum number of label files that are read to count the classes for the fix of an error."""
 
 
@@ -209,7 +209,7 @@ def _undescribed(root: Place) -> DataError:
 
 def _count_of_classes(files: list[Place]) -> int:
     highest = 0
-    for file in files[:_MOST_TEXTS]:
+    for file in files[:_MAX_TEXTS]:
         try:
             words = [line.split()[0] for line in read_text(file).splitlines() if line.strip()]
         except DataError:

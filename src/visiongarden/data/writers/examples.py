@@ -10,7 +10,7 @@ import numpy as np
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.errors import UserError
 from visiongarden.samples.extra import unpack
-from visiongarden.storage.header import MOST_BYTES
+from visiongarden.storage.header import MAX_BYTES
 from visiongarden.storage.place import read_bytes
 from visiongarden.types import Example, Outline
 
@@ -116,7 +116,7 @@ def image_bytes(example: Example) -> bytes:
     """
     if example.path is None or isinstance(example.path, str):
         raise UserError("an image that is not a file cannot be copied", rule="a data set of files")
-    return bytes(read_bytes(example.path, MOST_BYTES))
+    return bytes(read_bytes(example.path, MAX_BYTES))
 
 
 def size_of(example: Example) -> tuple[int, int]:

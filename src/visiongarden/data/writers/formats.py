@@ -28,7 +28,7 @@ from visiongarden.data.writers.examples import (
     stem_of,
 )
 from visiongarden.data.writers.held import columns, drop_keys_of_files, elements
-from visiongarden.data.writers.labelled import class_folders, mask_folders
+from visiongarden.data.writers.labeled import class_folders, mask_folders
 from visiongarden.data.writers.splits import one_map, write_classes, write_file
 from visiongarden.samples.extra import unpack
 from visiongarden.storage import path_inside

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.faults import Faults
-from visiongarden.data.labelled_images import ClassificationDataset
+from visiongarden.data.error_list import ErrorList
+from visiongarden.data.labeled_images import ClassificationDataset
 from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.readers.gather import READERS
 from visiongarden.data.writers import held
@@ -46,15 +46,15 @@ def read_back(format: str, folder: Path, datasets: Mapping[str, Any], lost: Lost
     hold = _hold(format, datasets)
     problems: list[str] = []
     for split, dataset in datasets.items():
-        faults = Faults(folder)
+        errors = ErrorList(folder)
         try:
             parts = [
-                READERS[format].read(folder, part, None, faults)
+                READERS[format].read(folder, part, None, errors)
                 for part in _splits(format, folder, split)
             ]
         except DataError as error:
             raise _different(format, [f"{split}: {error.what}"]) from error
-        problems += [str(finding) for finding in faults.found]
+        problems += [str(finding) for finding in errors.found]
         others = {part.class_map.names for part in parts} - {dataset.class_map.names}
         problems += [f"{split}: classes {', '.join(names)[:200]}" for names in others]
         if problems:

@@ -73,7 +73,7 @@ def boxes(parts: Iterable[keras.Model], inputs: Any, found: Counter[int]) -> tup
         inputs: Symbolic tensors of static shape for the first part.
         found: MACs by `id(layer)`, as returned by `macs_by_layer`.
     """
-    drawn: list[Box] = []
+    built: list[Box] = []
     offered: dict[str, str] = {}
     for part in parts:
         with without_new_calls(part):
@@ -88,9 +88,9 @@ def boxes(parts: Iterable[keras.Model], inputs: Any, found: Counter[int]) -> tup
             outputs = replay(part, inputs)
             view.follow(keras.tree.flatten(outputs))
             view.name_levels(outputs)
-        drawn += view.boxes
+        built += view.boxes
         offered, inputs = view.levels, outputs
-    return tuple(drawn)
+    return tuple(built)
 
 
 class _View:

@@ -68,10 +68,10 @@ def page(
 ) -> str:
     """Return the HTML page of a `Figure`, from its fields."""
     opens = {box.path: f"in{i}" for i, box in enumerate(every_box(boxes)) if box.inner}
-    colours = {part: i % 3 for i, part in enumerate(dict.fromkeys(b.part for b in boxes))}
+    colors = {part: i % 3 for i, part in enumerate(dict.fromkeys(b.part for b in boxes))}
     # Sections are written for all layers made of layers, hidden until their box is clicked.
     sections = [
-        _section(box, count, colours[box.part], opens) for box in every_box(boxes) if box.inner
+        _section(box, count, colors[box.part], opens) for box in every_box(boxes) if box.inner
     ]
     height, width = image_size
     return _PAGE.format(
@@ -89,16 +89,16 @@ def page(
     )
 
 
-def _section(box: Box, count: Count, colour: int, opens: dict[str, str]) -> str:
+def _section(box: Box, count: Count, color: int, opens: dict[str, str]) -> str:
     depth = box.path.count("/") - 1
     times = f" ×{box.repeats}, the first of them" if box.repeats > 1 else ""
     return (
-        f'<section id="{opens[box.path]}" class="c{colour} depth{min(depth, 4)}" hidden>'
+        f'<section id="{opens[box.path]}" class="c{color} depth{min(depth, 4)}" hidden>'
         f"<h2>{escape(printable(box.path))} <small>{escape(box.kind)}{times}: "
         f"{escape(', '.join(sides(shape) for shape in box.inputs))} → "
         f"{escape(sides(box.output))}</small>"
         f'<button class="close" data-closes="{opens[box.path]}">fold</button></h2>'
-        f"{strip_svg(strip(box.inner), count, colour, opens, box.inner[-1].path)}</section>"
+        f"{strip_svg(strip(box.inner), count, color, opens, box.inner[-1].path)}</section>"
     )
 
 

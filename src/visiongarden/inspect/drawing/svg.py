@@ -10,7 +10,7 @@ from visiongarden.inspect.drawing.layout import TOP, Layout, Placed
 from visiongarden.terminal import printable
 from visiongarden.types import ImageSize
 
-_MOST_LETTERS = 16
+_MAX_LETTERS = 16
 
 
 def pyramid_svg(layout: Layout, whole: Count, image: ImageSize, opens: dict[str, str]) -> str:
@@ -24,13 +24,13 @@ def pyramid_svg(layout: Layout, whole: Count, image: ImageSize, opens: dict[str,
             f"{escape(printable(part))}</text>"
         )
     lines += [_image(layout, image), *_arrows(layout)]
-    colours = {part: number % 3 for number, part in enumerate(layout.parts)}
+    colors = {part: number % 3 for number, part in enumerate(layout.parts)}
     for placed in layout.placed.values():
-        lines.append(_draw(placed, whole, colours[placed.box.part], opens))
+        lines.append(_draw(placed, whole, colors[placed.box.part], opens))
     return "\n".join([*lines, "</svg>"])
 
 
-def strip_svg(layout: Layout, whole: Count, colour: int, opens: dict[str, str], exit_: str) -> str:
+def strip_svg(layout: Layout, whole: Count, color: int, opens: dict[str, str], exit_: str) -> str:
     """Return the drawing of the inside of one block as SVG, with its entry and exit."""
     lines = [_open(layout, "inside of the block")]
     middle = layout.rows[0][0] + 33 if layout.rows else 40
@@ -45,7 +45,7 @@ def strip_svg(layout: Layout, whole: Count, colour: int, opens: dict[str, str], 
         lines.append(
             f'<circle class="end" cx="{layout.wide - 20:.0f}" cy="{last.middle[1]:.0f}" r="6"/>'
         )
-    lines += [_draw(placed, whole, colour, opens) for placed in layout.placed.values()]
+    lines += [_draw(placed, whole, color, opens) for placed in layout.placed.values()]
     return "\n".join([*lines, "</svg>"])
 
 
@@ -96,13 +96,13 @@ def _image(layout: Layout, image: ImageSize) -> str:
     )
 
 
-def _draw(placed: Placed, whole: Count, colour: int, opens: dict[str, str]) -> str:
+def _draw(placed: Placed, whole: Count, color: int, opens: dict[str, str]) -> str:
     box = placed.box
     tip = escape(printable(_tip(box)), quote=True)
     label = escape(printable(f"{box.path}, {box.kind}"), quote=True)
     if box.sign:
         return (
-            f'<g class="sign c{colour}" tabindex="0" role="img" aria-label="{label}" '
+            f'<g class="sign c{color}" tabindex="0" role="img" aria-label="{label}" '
             f'data-tip="{tip}">'
             f'<rect x="{placed.x:.1f}" y="{placed.y:.1f}" width="{placed.wide:.0f}" '
             f'height="{placed.high:.0f}" rx="13"/><text x="{placed.middle[0]:.1f}" '
@@ -135,7 +135,7 @@ def _draw(placed: Placed, whole: Count, colour: int, opens: dict[str, str]) -> s
         number(n) for n in (box.count.trainable, box.count.macs) if box.count.total or n
     )
     return (
-        f'<g class="box c{colour}{" folds" if target else ""}" tabindex="0" {folds} '
+        f'<g class="box c{color}{" folds" if target else ""}" tabindex="0" {folds} '
         f'aria-label="{label}" data-tip="{tip}">{stack}<rect class="face" x="{x:.1f}" y="{y:.1f}" '
         f'width="{placed.wide:.0f}" height="{placed.high:.0f}" rx="7"/>'
         f'<text class="name" x="{x + 8:.1f}" y="{y + 16:.1f}">{name}</text>{badge}'
@@ -147,7 +147,7 @@ def _draw(placed: Placed, whole: Count, colour: int, opens: dict[str, str]) -> s
 
 
 def _short(text: str, badge: bool = False) -> str:
-    most = _MOST_LETTERS - (5 if badge else 0)
+    most = _MAX_LETTERS - (5 if badge else 0)
     text = printable(text)
     return escape(text if len(text) <= most else text[: most - 1] + "…")
 

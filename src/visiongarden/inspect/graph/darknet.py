@@ -146,7 +146,7 @@ class _Reader:
         layers = [self._layer_at(section, "layers", n) for n in section.integers("layers")]
         groups = section.integer("groups", 1, least=1)
         if not layers:
-            raise section.fault(None, "a route names no layer", fix="add layers=-1")
+            raise section.error(None, "a route names no layer", fix="add layers=-1")
         channels = sum(self.ops[i].channels or 0 for i in layers)
         if groups > 1:
             part = section.integer("group_id", 0, least=0)
@@ -170,7 +170,7 @@ class _Reader:
     def _layer_at(self, section: Section, option: str, number: int) -> int:
         target = section.index + number if number < 0 else number
         if not 0 <= target < section.index:
-            raise section.fault(
+            raise section.error(
                 option,
                 f"{option} points outside the layers before it",
                 rule=f"a layer from 0 to {section.index - 1}, or back from here as -1",

@@ -15,10 +15,10 @@ from visiongarden.errors import ModelFileError, UserError
 from visiongarden.inspect.graph.op import Graph, Op, graph, settings
 from visiongarden.layers.activation import NEGATIVE_SLOPE
 
-MOST_BYTES = 2**31 - 1
+MAX_BYTES = 2**31 - 1
 """Maximum file size, the limit of protobuf for one message."""
 
-MOST_NODES = 200_000
+MAX_NODES = 200_000
 """Maximum number of nodes."""
 
 _ACTIVATIONS = {
@@ -53,10 +53,10 @@ def onnx_graph(path: Path) -> Graph:
         ModelFileError: The file is too large or is not a valid ONNX file.
     """
     model = _load(path)
-    if len(model.graph.node) > MOST_NODES:
+    if len(model.graph.node) > MAX_NODES:
         raise ModelFileError(
             f"{path} has too many nodes",
-            rule=f"at most {MOST_NODES:,}",
+            rule=f"at most {MAX_NODES:,}",
             received=f"{len(model.graph.node):,}",
         )
     return _Reader(path, model.graph).graph()
@@ -70,10 +70,10 @@ def _load(path: Path) -> Any:
             "the package onnx is not installed", fix='pip install "visiongarden[export]"'
         ) from error
     size = path.stat().st_size
-    if size > MOST_BYTES:
+    if size > MAX_BYTES:
         raise ModelFileError(
             f"{path} is too large for an ONNX file",
-            rule=f"at most {MOST_BYTES:,} bytes; larger models keep their weights beside the file",
+            rule=f"at most {MAX_BYTES:,} bytes; larger models keep their weights beside the file",
             received=f"{size:,} bytes",
         )
     try:

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from visiongarden.testing.arrays import arrays_like, is_float, leaves, numpy_leaves
-from visiongarden.testing.instances import randomise
+from visiongarden.testing.instances import randomize
 from visiongarden.testing.report import Finding, failed, passed, skipped
 from visiongarden.testing.subject import Subject
 
@@ -50,7 +50,7 @@ def gradients(subject: Subject) -> Finding:
                     missing.discard(variable.path)
         if not missing:
             return passed(f"all {len(variables)} trainable variables, {seed + 1} draw(s)")
-        randomise(layer, seed + 1)
+        randomize(layer, seed + 1)
     names = sorted(missing)
     return failed(
         f"{len(names)} of {len(variables)} trainable variables get none: {', '.join(names[:4])}",

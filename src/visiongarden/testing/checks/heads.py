@@ -33,29 +33,29 @@ def loss(subject: Subject) -> Finding:
     """
     head = _head(subject)
     try:
-        judge = head.loss()
+        validate = head.loss()
     except NotImplementedError as error:
         return _not_there(head, "loss", error)
     targets = _targets(subject, head)
     if targets is None:
         return skipped(_UNKNOWN.format(head.task))
     try:
-        terms = judge(_raw(subject), image_size=subject.image_size, **_tensors(targets))
+        terms = validate(_raw(subject), image_size=subject.image_size, **_tensors(targets))
     except Exception as error:
         advice = "fix loss(): it is called as loss(raw, image_size=size, "
         advice += f"{', '.join(f'{n}={n}' for n in targets)}) and returns {{term: scalar}}"
         return failed(f"the loss fails: {told(error)}", advice_for(error, advice))
-    if wrong := _wrong_terms(judge, terms):
+    if wrong := _wrong_terms(validate, terms):
         return failed(*wrong)
     nothing = empty(head, targets)
     if nothing is not None:
-        values = judge(_raw(subject), image_size=subject.image_size, **_tensors(nothing))
+        values = validate(_raw(subject), image_size=subject.image_size, **_tensors(nothing))
         if not all(np.isfinite(a).all() for a in numpy_leaves(values)):
             return failed(
                 "the loss is not finite for images without objects",
                 "divide by ops.maximum(count, 1)",
             )
-    return _gradient_of_each(subject, judge, targets, sorted(terms))
+    return _gradient_of_each(subject, validate, targets, sorted(terms))
 
 
 def decode(subject: Subject) -> Finding:
@@ -95,8 +95,8 @@ def loss_decode(subject: Subject) -> Finding:
     if targets is None or getattr(type(head), "examples", {}).get("targets") is not None:
         return skipped(_UNKNOWN.format(head.task) if targets is None else "targets of its own")
     try:
-        judge, decoding = head.loss(), head.decode()
-        found, before, after = _fitted(subject, head, judge, decoding, targets)
+        validate, decoding = head.loss(), head.decode()
+        found, before, after = _fitted(subject, head, validate, decoding, targets)
     except Exception as error:
         return skipped(f"`loss` or `decode` fails: {type(error).__name__}")
     learned = [match for match in found if match.learned]
@@ -141,7 +141,7 @@ def _not_there(head: Head, name: str, error: NotImplementedError) -> Finding:
     return warned(f"there is no {name}(): the head cannot be {purpose}", f"write {name}()")
 
 
-def _wrong_terms(judge: Any, terms: Any) -> tuple[str, str] | None:
+def _wrong_terms(validate: Any, terms: Any) -> tuple[str, str] | None:
     """Return evidence and advice if the loss does not return a dict of finite scalars."""
     if not isinstance(terms, Mapping) or not terms:
         return (
@@ -158,7 +158,7 @@ def _wrong_terms(judge: Any, terms: Any) -> tuple[str, str] | None:
             f"the term {bad[0]!r} is {values[bad[0]]}",
             "keep logarithms, roots and divisions away from 0",
         )
-    stated = getattr(judge, "terms", None)
+    stated = getattr(validate, "terms", None)
     if stated is not None and set(stated) != set(terms):
         return (
             f"the loss states the terms {sorted(stated)} and returns {sorted(terms)}",
@@ -168,12 +168,12 @@ def _wrong_terms(judge: Any, terms: Any) -> tuple[str, str] | None:
 
 
 def _gradient_of_each(
-    subject: Subject, judge: Any, targets: dict[str, np.ndarray], terms: list[str]
+    subject: Subject, validate: Any, targets: dict[str, np.ndarray], terms: list[str]
 ) -> Finding:
     """Check that each raw prediction has a finite gradient that is nonzero somewhere."""
     raw = _raw(subject)
     names = _names(raw)
-    run = _compiled(subject, judge, targets)
+    run = _compiled(subject, validate, targets)
     start = numpy_leaves(raw)
     moved = dict.fromkeys(names, False)
     linked = dict.fromkeys(names, False)
@@ -216,7 +216,7 @@ def _names(raw: Any) -> list[str]:
     return ["/".join(map(str, path)) for path, _ in keras.tree.flatten_with_path(raw)]
 
 
-def _compiled(subject: Subject, judge: Any, targets: dict[str, np.ndarray]) -> Compiled:
+def _compiled(subject: Subject, validate: Any, targets: dict[str, np.ndarray]) -> Compiled:
     """Return the loss of raw predictions with its gradients, compiled once for both checks."""
     if subject.compiled_loss is not None:
         return cast(Compiled, subject.compiled_loss)
@@ -230,7 +230,7 @@ def _compiled(subject: Subject, judge: Any, targets: dict[str, np.ndarray]) -> C
         full = list(flat)
         for position, tensor in zip(positions, tensors, strict=True):
             full[position] = tensor
-        terms = judge(keras.tree.pack_sequence_as(raw, full), image_size=size, **given)
+        terms = validate(keras.tree.pack_sequence_as(raw, full), image_size=size, **given)
         return sum(ops.cast(term, "float32") for term in terms.values())
 
     subject.compiled_loss = value_and_gradients(total)
@@ -238,11 +238,11 @@ def _compiled(subject: Subject, judge: Any, targets: dict[str, np.ndarray]) -> C
 
 
 def _fitted(
-    subject: Subject, head: Head, judge: Any, decoding: Any, targets: dict[str, np.ndarray]
+    subject: Subject, head: Head, validate: Any, decoding: Any, targets: dict[str, np.ndarray]
 ) -> tuple[list[Match], float, float]:
     """Fit raw predictions to targets; return the decoded matches and the loss before and after."""
     raw = subject.call(subject.twin[0])
-    run = _compiled(subject, judge, targets)
+    run = _compiled(subject, validate, targets)
     arrays = [a.copy() for a in numpy_leaves(raw) if a.dtype.kind == "f"]
     first, _ = run(arrays)
     found: list[Match] = []

@@ -9,7 +9,7 @@ import numpy as np
 
 from visiongarden.testing.arrays import is_float, leaves, numpy_leaves
 from visiongarden.testing.explain import advice_for, told
-from visiongarden.testing.instances import randomise
+from visiongarden.testing.instances import randomize
 from visiongarden.testing.report import Finding, failed, passed, skipped
 from visiongarden.testing.subject import Subject
 
@@ -38,7 +38,7 @@ def _mixed(subject: Subject, half: str) -> Finding:
     try:
         layer = subject.fresh(f"mixed_{half}")
         output = subject.call(layer)
-        randomise(layer)
+        randomize(layer)
         wrong = _wrong_dtypes(layer, output, half)
         if wrong:
             return failed(wrong, f"{advice}; a last sublayer may have dtype='float32'")

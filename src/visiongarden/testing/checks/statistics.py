@@ -17,7 +17,7 @@ from visiongarden.testing.subject import Subject
 
 _TELLING = (
     "mean", "avg", "average", "var", "variance", "std", "moving", "running", "ema", "stat",
-    "stats", "statistics", "center", "centre", "count", "momentum", "total",
+    "stats", "statistics", "center", "center", "count", "momentum", "total",
 )  # fmt: skip
 _ADVICE = (
     "update it in call() under `if training:`, with call(self, x, training=False); a constant is "

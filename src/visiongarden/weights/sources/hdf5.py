@@ -14,7 +14,7 @@ import numpy as np
 from visiongarden.errors import UserError
 from visiongarden.weights.sources.bytes import Window, array_at
 
-_MOST_ARRAYS = 200_000
+_MAX_ARRAYS = 200_000
 _UNPACKED, _RATIO = 64 * 2**20, 8
 _MAX_DEPTH = 100
 _FILTERS = {1, 2, 3, 4, 5, 6, 32000}  # gzip, shuffle, Fletcher-32, SZIP, N-bit, scale-offset, LZF
@@ -92,7 +92,7 @@ class _Walk:
         """Traverse a group. Keras stores a layer's own arrays in its subgroup "vars"."""
         # Hard links can make a group its own descendant.
         address = h5py.h5o.get_info(group).addr
-        if address in self.seen or len(self.seen) > _MOST_ARRAYS or depth > _MAX_DEPTH:
+        if address in self.seen or len(self.seen) > _MAX_ARRAYS or depth > _MAX_DEPTH:
             raise UserError(f"{self.path}: the groups of the file are no tree")
         self.seen.add(address)
         inside = {name: item for name, item in self.items(group) if name not in _NOT_WEIGHTS}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-_MOST_DEPTH = 50
+_MAX_DEPTH = 50
 
 
 def variable_names(config: Any) -> dict[str, tuple[str, ...]]:
@@ -29,7 +29,7 @@ def variable_names(config: Any) -> dict[str, tuple[str, ...]]:
 def _visit(model: Any, chain: str, found: dict[str, tuple[str, ...]], depth: int) -> None:
     inner = model.get("config") if isinstance(model, dict) else None
     layers = inner.get("layers") if isinstance(inner, dict) else None
-    if not isinstance(layers, list) or depth > _MOST_DEPTH:
+    if not isinstance(layers, list) or depth > _MAX_DEPTH:
         return
     for layer in layers:
         config = layer.get("config") if isinstance(layer, dict) else None
@@ -47,12 +47,12 @@ def _names(layer: dict[str, Any], config: dict[str, Any]) -> tuple[str, ...]:
         return ()  # A custom layer of the same class name may have other weights.
     kind = str(layer.get("class_name"))
     scale = ("gamma",) if config.get("scale") else ()
-    centre = ("beta",) if config.get("center") else ()
+    center = ("beta",) if config.get("center") else ()
     bias = ("bias",) if config.get("use_bias") else ()
     if kind == "BatchNormalization":
-        return (*scale, *centre, "moving_mean", "moving_variance")
+        return (*scale, *center, "moving_mean", "moving_variance")
     if kind in ("LayerNormalization", "GroupNormalization"):
-        return (*scale, *centre)
+        return (*scale, *center)
     if kind.startswith("SeparableConv"):
         return ("depthwise_kernel", "pointwise_kernel", *bias)
     if kind in ("Dense", "EinsumDense") or (kind.startswith(("Conv", "DepthwiseConv"))):

@@ -15,7 +15,7 @@ from visiongarden.weights.sources.stored import Source, Stored, from_tensor
 from visiongarden.weights.torch_names import IGNORED
 
 # Ten thousand tensors take 2 MB. Unpickling takes about 30 times the memory of the pickle.
-_MOST_PICKLE = 8 * 2**20
+_MAX_PICKLE = 8 * 2**20
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def _members(path: Path, data: Any) -> list[Span]:
             fix=fix,
         ) from error
     pickles = [member for member in members if member.filename.endswith(".pkl")]
-    large = any(member.file_size > _MOST_PICKLE for member in pickles)
+    large = any(member.file_size > _MAX_PICKLE for member in pickles)
     if None in spans or len(pickles) != 1 or large:
         raise UserError(
             f"{path} is no PyTorch state dict",

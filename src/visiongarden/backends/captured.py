@@ -6,7 +6,7 @@ computes. For a small detector that is 28 ms, a fifth of the inference of eight 
 pixels; layers and optimizer together take half of a small training step. On a GPU, requesting some
 thousand operations one by one takes several times as long as the device needs to run them.
 
-**How.** `Recorded` wraps a function of tensors, such as a forward pass, or a whole training step
+**How.** `Captured` wraps a function of tensors, such as a forward pass, or a whole training step
 with gradients and update.
 
 1. The first calls with the same shapes run the function eagerly.
@@ -49,7 +49,7 @@ _FOLDED = 2**20
 Run: TypeAlias = Callable[[list[Any]], list[Any]]
 
 
-class Recorded:
+class Captured:
     """A function of tensors that is captured after `AFTER` calls with the same shapes.
 
     Variables that the function reads or changes in place stay shared with the captured graph.
@@ -76,7 +76,7 @@ class Recorded:
         self._tried: OrderedDict[Any, Any] = OrderedDict()
 
     @property
-    def recorded(self) -> int:
+    def captured(self) -> int:
         """Number of shapes for which a captured graph is used."""
         return len(self._kept)
 

@@ -2,7 +2,7 @@
 
 import keras
 import pytest
-from tests import zoo_of_sound_layers as zoo
+from tests import zoo_of_valid_layers as zoo
 
 import visiongarden as vg
 from visiongarden import registry

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from visiongarden.data.faults import Faults, Finding
+from visiongarden.data.error_list import ErrorList, Finding
 from visiongarden.data.writers.examples import Lost
 from visiongarden.data.writers.formats import WRITERS
 from visiongarden.doctor.contents import Contents
@@ -20,7 +20,7 @@ from visiongarden.storage.place import Place
 from visiongarden.types import ClassMap
 
 
-class Labelling(ABC):
+class Labeling(ABC):
     """Checks, charts and fixes for one type of labels; one instance for each checked dataset.
 
     Args:
@@ -39,20 +39,20 @@ class Labelling(ABC):
         self.stride, self.image_size = stride, image_size
 
     def study(  # noqa: B027 (most labels lie in no files of their own)
-        self, dataset: Any, faults: Faults, split: str, looks: Sequence[Look]
+        self, dataset: Any, errors: ErrorList, split: str, looks: Sequence[Look]
     ) -> None:
         """Read labels that are stored in separate files, such as masks.
 
         Args:
             dataset: dataset of one split.
-            faults: collects the class ids that the labels use.
+            errors: collects the class ids that the labels use.
             split: name of the split.
             looks: properties of its images, in order.
         """
 
     @abstractmethod
     def of_split(
-        self, dataset: Any, faults: Faults, split: str, looks: Sequence[Look]
+        self, dataset: Any, errors: ErrorList, split: str, looks: Sequence[Look]
     ) -> Iterator[Finding]:
         """Yield findings about the labels of one split."""
 
@@ -99,7 +99,7 @@ class Labelling(ABC):
     def charts(self, contents: Contents) -> Iterator[str]:
         """Yield distributions of the dataset as SVG figures."""
 
-    def shifted(self, dataset: Any, faults: Faults, format: str, step: int) -> Any:
+    def shifted(self, dataset: Any, errors: ErrorList, format: str, step: int) -> Any:
         """Return the split with corrected class ids, which are too high by `step` in the files."""
         return dataset
 
@@ -134,14 +134,14 @@ def joined(datasets: Iterable[Any], *names: str) -> Any:
     return replace(parts[0], **every)
 
 
-def shift_of(datasets: Mapping[str, Any], faults: Mapping[str, Faults]) -> int:
+def shift_of(datasets: Mapping[str, Any], errors: Mapping[str, ErrorList]) -> int:
     """Return the number by which all class ids are certainly too high: 1, -1, or else 0.
 
     Ids are certainly shifted if those of all splits together, moved by one, are exactly the ids of
     the class map. If they were only a subset of it, a class without labels would explain them too.
     """
-    known = {known_ids(faults[split], d.class_map) for split, d in datasets.items()}
-    seen = frozenset(i for one in faults.values() for i in seen_ids(one))
+    known = {known_ids(errors[split], d.class_map) for split, d in datasets.items()}
+    seen = frozenset(i for one in errors.values() for i in seen_ids(one))
     if len(known) == 1 and seen and seen not in known:
         for step in (1, -1):
             if frozenset(i - step for i in seen) in known:
@@ -149,19 +149,19 @@ def shift_of(datasets: Mapping[str, Any], faults: Mapping[str, Faults]) -> int:
     return 0
 
 
-def seen_ids(faults: Faults) -> set[int]:
+def seen_ids(errors: ErrorList) -> set[int]:
     """Return the class ids that the labels use."""
-    return {i for i in faults.ids if isinstance(i, int) and not isinstance(i, bool)}
+    return {i for i in errors.ids if isinstance(i, int) and not isinstance(i, bool)}
 
 
-def known_ids(faults: Faults, class_map: ClassMap) -> frozenset[int]:
+def known_ids(errors: ErrorList, class_map: ClassMap) -> frozenset[int]:
     """Return the class ids that the labels may use."""
-    return faults.known or frozenset(class_map.ids)
+    return errors.known or frozenset(class_map.ids)
 
 
-def of_ids(faults: Faults, class_map: ClassMap, split: str) -> Iterator[Finding]:
+def of_ids(errors: ErrorList, class_map: ClassMap, split: str) -> Iterator[Finding]:
     """Find class ids that are, or seem to be, one too high or too low."""
-    seen, known = seen_ids(faults), known_ids(faults, class_map)
+    seen, known = seen_ids(errors), known_ids(errors, class_map)
     if not seen:
         return
     low, high = min(known), max(known)
@@ -171,16 +171,16 @@ def of_ids(faults: Faults, class_map: ClassMap, split: str) -> Iterator[Finding]
         shifted = {i - step for i in seen}
         if outside and shifted <= known and not seen <= known:
             what = f"class ids seem to be one too {direction}: {said}"
-            yield Finding("error", "off-by-one", str(faults.root), what, split)
+            yield Finding("error", "off-by-one", str(errors.root), what, split)
             return
     # Ids that are shifted within the class map leave one end of it unused. With fewer than four
     # classes, a class without labels is the more likely reason.
     unused = known - seen
     for end in (low, high):
         if unused == {end} and len(known) >= 4 and not outside:
-            name = class_map.names[end if faults.known else class_map.ids.index(end)]
+            name = class_map.names[end if errors.known else class_map.ids.index(end)]
             what = f"class {end} ({name}) never occurs, though all others do: ids shifted by one?"
-            yield Finding("warning", "off-by-one", str(faults.root), what, split)
+            yield Finding("warning", "off-by-one", str(errors.root), what, split)
 
 
 def id_range(ids: Sequence[int] | set[int] | frozenset[int]) -> str:

@@ -41,7 +41,7 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "VG110": ("self.{0} is a name of Keras's own", "another name, as self.{0}_layer"),
     "VG111": (
-        "layers in {0} are not seen by Keras: no file and no optimiser has them",
+        "layers in {0} are not seen by Keras: no file and no optimizer has them",
         "fill the list before it is attached, or use a flat list: self.units = [...]",
     ),
     "VG112": (
@@ -114,7 +114,7 @@ WARNINGS = {"VG203"}
 
 
 @dataclass(frozen=True, order=True)
-class Fault:
+class LintFinding:
     """Error or warning at one position of a source file.
 
     Attributes:
@@ -158,7 +158,7 @@ class Found:
     code: str
     subject: str = ""
 
-    def at(self, path: str) -> Fault:
+    def at(self, path: str) -> LintFinding:
         """Create the error with its file, position and message.
 
         Args:
@@ -166,4 +166,4 @@ class Found:
         """
         message, fix = (text.format(self.subject) for text in CODES[self.code])
         line, column = getattr(self.node, "lineno", 1), getattr(self.node, "col_offset", 0)
-        return Fault(path, line, column + 1, self.code, message, fix)
+        return LintFinding(path, line, column + 1, self.code, message, fix)

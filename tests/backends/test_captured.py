@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from visiongarden.backends import recorded
-from visiongarden.backends.recorded import MOST, Recorded
+from visiongarden.backends import captured
+from visiongarden.backends.captured import MOST, Captured
 from visiongarden.layers import ConvNormAct
 
 torch = pytest.importorskip("torch")
@@ -19,7 +19,7 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch):
-    monkeypatch.setattr(recorded, "AFTER", 2)
+    monkeypatch.setattr(captured, "AFTER", 2)
 
 
 def network():
@@ -53,11 +53,11 @@ def step_of(model):
 
 def test_a_step_of_training_is_that_of_the_layers():
     plain, other = network(), network()
-    run = Recorded(step_of(other), lambda: other.variables)
+    run = Captured(step_of(other), lambda: other.variables)
     for number in range(5):
         with torch.no_grad():
             assert float(step_of(plain)(image(number))) == float(run(image(number)))
-    assert run.recorded == 1
+    assert run.captured == 1
     for one, two in zip(plain.variables, other.variables, strict=True):
         np.testing.assert_array_equal(numbers(one), numbers(two))
 
@@ -87,41 +87,41 @@ def test_a_gradient_of_its_own_is_recorded(function, expected):
             x = x.detach().requires_grad_()
             return torch.autograd.grad(function(x).sum(), x)[0]
 
-    run = Recorded(gradient)
+    run = Captured(gradient)
     with torch.no_grad():
         for _ in range(4):
             np.testing.assert_array_equal(numbers(run(torch.ones(3))), np.full(3, expected))
-    assert run.recorded == 1
+    assert run.captured == 1
 
 
 def test_where_gradients_are_on_nothing_is_recorded():
-    run = Recorded(Sevenfold.apply)
+    run = Captured(Sevenfold.apply)
     for _ in range(4):
         x = torch.ones(2, requires_grad=True)
         run(x).sum().backward()
         np.testing.assert_array_equal(numbers(x.grad), [7.0, 7.0])
-    assert run.recorded == 0
+    assert run.captured == 0
 
 
 def test_a_state_that_was_not_named_is_noticed():
     model = network()
     # The moving averages change, and a recording would have changed them once more.
-    run = Recorded(lambda x: model(x, training=True)["a"] * model.variables[-1].value.sum())
+    run = Captured(lambda x: model(x, training=True)["a"] * model.variables[-1].value.sum())
     with torch.no_grad():
         for number in range(4):
             run(image(number))
-    assert run.recorded == 0
+    assert run.captured == 0
 
 
 def test_weights_that_change_are_followed():
     model = network()
-    run = Recorded(lambda x: model(x, training=False))
+    run = Captured(lambda x: model(x, training=False))
     with torch.no_grad():
         for _ in range(4):
             run(image())
         model.set_weights([w * 0.5 for w in model.get_weights()])
         np.testing.assert_array_equal(numbers(run(image())["a"]), numbers(model(image())["a"]))
-    assert run.recorded == 1
+    assert run.captured == 1
 
 
 @pytest.mark.parametrize("what", ["seeded noise", "a number of a tensor", "a branch"])
@@ -133,12 +133,12 @@ def test_what_python_decides_at_each_call_is_not_recorded(what):
         "a number of a tensor": lambda x: x * scale.item(),
         "a branch": lambda x: x if x.mean() > 0 else -x,
     }[what]
-    run = Recorded(function)
+    run = Captured(function)
     with torch.no_grad():
         for _ in range(4):
             run(image())
         scale += 1
-        assert run.recorded == 0
+        assert run.captured == 0
         if what == "a number of a tensor":
             np.testing.assert_array_equal(numbers(run(image())), numbers(image() * 2))
         elif what == "a branch":
@@ -149,34 +149,34 @@ def test_what_python_decides_at_each_call_is_not_recorded(what):
 
 @pytest.mark.parametrize("read", [lambda x: x.tolist(), keras.ops.convert_to_numpy])
 def test_numbers_that_pytorch_gives_out_unseen_are_noticed(read):
-    run = Recorded(lambda x: x * float(np.sum(read(x))))
+    run = Captured(lambda x: x * float(np.sum(read(x))))
     with torch.no_grad():
         for number in range(5):
             found = numbers(run(image(number)))
             np.testing.assert_array_equal(
                 found, numbers(image(number) * float(np.sum(read(image(number)))))
             )
-    assert run.recorded == 0
+    assert run.captured == 0
 
 
 def test_dropout_differs_from_call_to_call():
     layer = keras.layers.Dropout(0.5)
-    run = Recorded(lambda x: layer(x, training=True))
+    run = Captured(lambda x: layer(x, training=True))
     with torch.no_grad():
         found = [numbers(run(image())) for _ in range(5)]
     assert all((one != two).any() for one, two in itertools.pairwise(found))
 
 
 def test_few_recordings_are_kept():
-    run = Recorded(lambda x: x + 1)
+    run = Captured(lambda x: x + 1)
     for size, _ in itertools.product(range(1, MOST + 4), range(4)):
         with torch.no_grad():
             np.testing.assert_array_equal(numbers(run(image(0, size))), numbers(image(0, size) + 1))
-    assert run.recorded == MOST
+    assert run.captured == MOST
 
 
 def test_an_error_is_the_functions_own():
-    run = Recorded(lambda x: x + {"a": 1}["b"])
+    run = Captured(lambda x: x + {"a": 1}["b"])
     with torch.no_grad():
         for _ in range(4):
             with pytest.raises(KeyError, match="b"):

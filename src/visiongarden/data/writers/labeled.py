@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from visiongarden.config import dump_yaml
-from visiongarden.data.labelled_images import ClassificationDataset
+from visiongarden.data.labeled_images import ClassificationDataset
 from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.writers.splits import one_map, parts_of, write_classes, write_file
-from visiongarden.storage.header import MOST_BYTES
+from visiongarden.storage.header import MAX_BYTES
 from visiongarden.storage.place import read_bytes
 from visiongarden.types import IGNORE, ClassMap
 
@@ -36,7 +36,7 @@ def class_folders(
         write_classes(names, folder)
     for split, dataset in splits.items():
         for path, index in zip(dataset.paths, dataset.classes, strict=True):
-            raw = bytes(read_bytes(path, MOST_BYTES))
+            raw = bytes(read_bytes(path, MAX_BYTES))
             write_file(folder, *parts_of(split), names[index], path.name, content=raw)
 
 
@@ -58,19 +58,19 @@ def mask_folders(
     write_file(folder, "classes.yaml", content=_classes(dataset, class_map, step))
     for split, part in splits.items():
         for index, (image, mask) in enumerate(zip(part.images, part.masks, strict=True)):
-            raw = bytes(read_bytes(image, MOST_BYTES))
+            raw = bytes(read_bytes(image, MAX_BYTES))
             write_file(folder, "images", *parts_of(split), image.name, content=raw)
             if step:
                 raw, name = _lowered(part, index, step), f"{mask.stem}.png"
             else:
-                raw, name = bytes(read_bytes(mask, MOST_BYTES)), mask.name
+                raw, name = bytes(read_bytes(mask, MAX_BYTES)), mask.name
             write_file(folder, "masks", *parts_of(split), name, content=raw)
 
 
 def _classes(dataset: SegmentationDataset, class_map: ClassMap, step: int) -> str:
     said: dict[str, Any] = {}
-    if dataset.colours is not None:
-        values: list[Any] = [list(colour) for colour in dataset.colours]
+    if dataset.colors is not None:
+        values: list[Any] = [list(color) for color in dataset.colors]
         if any(value != IGNORE for value in dataset.ignored):
             said = {"ignore": [list(value) for value in dataset.ignored if value != IGNORE]}  # type: ignore[arg-type]
     else:

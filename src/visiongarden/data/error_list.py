@@ -42,7 +42,7 @@ class Finding:
         return f"{self.where}: {self.what}" if self.where else self.what
 
 
-class Faults:
+class ErrorList:
     """Collector of the errors of a dataset and of statistics of its labels.
 
     Args:
@@ -198,11 +198,11 @@ def wrong_size(said: Sequence[object], size: ImageSize) -> str:
     """Describe a (height, width) in an annotation that differs from the image's size."""
     text = f"the size is given as {said[1]} × {said[0]} pixels, the image has {size[1]} × {size[0]}"
     if tuple(said) == (size[1], size[0]):
-        text += "; the sides are swapped: labelled without the image's EXIF rotation?"
+        text += "; the sides are swapped: labeled without the image's EXIF rotation?"
     return text
 
 
-def all_sound(boxes: np.ndarray, size: ImageSize) -> bool:
+def all_valid(boxes: np.ndarray, size: ImageSize) -> bool:
     """Return whether all boxes (n, 4) are inside the image and have an area, without clipping."""
     if not len(boxes):
         return True
