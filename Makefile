@@ -14,7 +14,7 @@ help:
 	@echo 'make demo       Train, evaluate, reopen and export a small detector.'
 	@echo 'make test       Run the tests on all backends: under 25 minutes on two cores.'
 	@echo 'make test-slow  Run the tests marked slow: every card, training, export.'
-	@echo 'make check      Check format, lint, types and imports, then run all tests.'
+	@echo 'make check      Check format, lint, types, imports and terms, then run all tests.'
 	@echo 'make bench      Run the benchmarks that need no other data: about an hour.'
 	@echo 'make clean      Remove the environment and caches of tools; keep runs/.'
 	@echo 'Each target except clean first creates the environment in $(VENV), if needed.'
@@ -23,7 +23,7 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/visiongarden demo
 
 test: $(VENV)/test.stamp
-	VENV=$(VENV) scripts/check tests backends imports
+	VENV=$(VENV) scripts/check terms imports tests backends
 
 test-slow: $(VENV)/test.stamp
 	VENV=$(VENV) scripts/check slow

@@ -1,1 +1,1 @@
-"""Measurements: contenders in one run, turn by turn."""
+"""Benchmarks: contenders that run in turns within one session."""

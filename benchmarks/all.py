@@ -1,4 +1,4 @@
-"""Every benchmark that needs nothing but the environment of the tests, one after the other."""
+"""Run every benchmark that needs only the environment of the tests."""
 
 import subprocess
 import sys
@@ -16,11 +16,11 @@ RUNS = (
     ("benchmarks.memory", "--steps", "200"),
     ("benchmarks.growth",),
 )
-"""Those that need data, or a peer's environment, are run by hand: benchmarks/README.md."""
+"""benchmarks/README.md lists the others, which need data or the environment of a peer."""
 
 
 def main():
-    """Runs all; exit code 1 where one failed."""
+    """Run all; exit with code 1 if one failed."""
     failed = []
     for run in RUNS:
         print(f"\n== {' '.join(run)}", flush=True)

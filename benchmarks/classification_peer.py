@@ -1,12 +1,13 @@
-"""Top-1 of a classifier trained here, beside a plain Keras script's on the same budget.
+"""Compare the top-1 accuracy of a classifier with that of a plain Keras script.
 
     python benchmarks/classification_peer.py FOLDER [--epochs 60] [--runs ours plain]
 
-FOLDER holds train/, validation/ and test/, each with a folder a class. All runs train the same
-architecture from scratch on the same images at the same size, for the same epochs and batch size,
-choose the epoch that is best on the validation split, and are judged on the test split by
-scikit-learn's accuracy. `plain` is what Keras's own guide does: `image_dataset_from_directory`,
-Adam with its default rate, `fit`; `plain-augmented` adds Keras's random flip, zoom, shift and turn.
+FOLDER contains train/, validation/ and test/, each with one folder per class. All runs train the
+same architecture from scratch on the same images at the same size, for the same number of epochs of
+the same batch size, and select the epoch that is best on the validation split. scikit-learn's
+accuracy on the test split is reported. `plain` follows Keras's own guide:
+`image_dataset_from_directory`, Adam with its default learning rate, `fit`; `plain-augmented` adds
+Keras's random flip, zoom, translation and rotation.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def ours(args):
     with tempfile.TemporaryDirectory() as scratch:
         model = vg.load(train(recipe, Path(scratch) / "run") / "best.keras")
     test = read_folders(args.folder, "test")
-    found = [int(ranking.classes[0]) for ranking in predict(model, test.paths)]
-    return accuracy_score(test.classes, found)
+    predicted = [int(ranking.classes[0]) for ranking in predict(model, test.paths)]
+    return accuracy_score(test.classes, predicted)
 
 
 def plain(args, augmented):
@@ -108,7 +109,9 @@ RUNS = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder")
-    parser.add_argument("overrides", nargs="*", help="fields of our recipe, as training.epochs=3")
+    parser.add_argument(
+        "overrides", nargs="*", help="fields of the recipe, such as training.epochs=3"
+    )
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--image-size", type=int, default=128)
@@ -116,9 +119,9 @@ def main():
     parser.add_argument("--runs", nargs="+", choices=list(RUNS), default=list(RUNS))
     args = parser.parse_args()
     for name in args.runs:
-        begun = time.monotonic()
+        start = time.monotonic()
         top1 = float(RUNS[name](args))
-        seconds = round(time.monotonic() - begun)
+        seconds = round(time.monotonic() - start)
         print(json.dumps({"run": name, "top1": top1, "seed": args.seed, "seconds": seconds}))
 
 

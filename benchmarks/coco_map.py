@@ -1,6 +1,6 @@
-"""COCO's figures of 5,000 images with 100 detections each: ours beside pycocotools, and equal.
+"""Compare the time and the values of the COCO metrics with pycocotools.
 
-Both are timed from arrays of boxes to the twelve figures; neither reads a file.
+The measured time is that from arrays of boxes to the twelve metrics; no file is read.
 """
 
 import argparse
@@ -11,11 +11,11 @@ import time
 
 import numpy as np
 
-from benchmarks.harness import keep, machine
+from benchmarks.harness import machine, save_result
 
 
 def make(images, detections, classes, seed=0):
-    """Truths and detections of images: some found, some shifted, some invented."""
+    """Return (detections, ground truth) of each image; some detections are wrong."""
     from visiongarden.types import Detections, Example
 
     random = np.random.default_rng(seed)
@@ -50,7 +50,7 @@ def make(images, detections, classes, seed=0):
 
 
 def ours(rows, class_map):
-    """The figures by our metric."""
+    """Return the metrics that visiongarden computes."""
     from visiongarden.metrics import CocoMeanAveragePrecision
 
     metric = CocoMeanAveragePrecision(class_map)
@@ -59,8 +59,8 @@ def ours(rows, class_map):
     return list(metric.result().values())
 
 
-def theirs(rows, class_map):
-    """The figures by pycocotools."""
+def pycocotools(rows, class_map):
+    """Return the metrics that pycocotools computes."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -106,35 +106,38 @@ def theirs(rows, class_map):
 
 
 def main():
-    """Prints seconds of the processor, the ratio and the largest difference."""
+    """Print the processor seconds, their ratio and the largest difference of the metrics."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--detections", type=int, default=100)
     parser.add_argument("--classes", type=int, default=80)
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
+    args = parser.parse_args()
     from visiongarden.types import ClassMap
 
-    class_map = ClassMap(tuple(map(str, range(given.classes))))
-    rows = make(given.images, given.detections, given.classes)
+    class_map = ClassMap(tuple(map(str, range(args.classes))))
+    rows = make(args.images, args.detections, args.classes)
     seconds = {"ours": [], "pycocotools": []}
     metrics = {}
-    for _ in range(given.rounds):
-        for name, validate in (("ours", ours), ("pycocotools", theirs)):
-            begun = time.process_time()
-            metrics[name] = validate(rows, class_map)
-            seconds[name].append(time.process_time() - begun)
-    middle = {name: statistics.median(values) for name, values in seconds.items()}
-    ratio = middle["pycocotools"] / middle["ours"]
-    apart = float(np.nanmax(np.abs(np.array(metrics["ours"]) - metrics["pycocotools"])))
+    for _ in range(args.rounds):
+        for name, compute in (("ours", ours), ("pycocotools", pycocotools)):
+            start = time.process_time()
+            metrics[name] = compute(rows, class_map)
+            seconds[name].append(time.process_time() - start)
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    ratio = median["pycocotools"] / median["ours"]
+    difference = float(np.nanmax(np.abs(np.array(metrics["ours"]) - metrics["pycocotools"])))
     print(
-        f"### COCO figures of {given.images} images, {given.detections} detections each, "
-        f"{given.classes} classes, {machine()}\n\n"
-        "| | seconds of the processor | AP |\n|---|---|---|\n"
-        + "".join(f"| {n} | {middle[n]:.2f} | {metrics[n][0]:.6f} |\n" for n in middle)
-        + f"\nratio {ratio:.1f}, largest difference of the twelve figures {apart:.1e}"
+        f"### COCO metrics of {args.images} images, {args.detections} detections each, "
+        f"{args.classes} classes, {machine()}\n\n"
+        "| | processor seconds | AP |\n|---|---|---|\n"
+        + "".join(f"| {n} | {median[n]:.2f} | {metrics[n][0]:.6f} |\n" for n in median)
+        + f"\nratio {ratio:.1f}, largest difference of the twelve metrics {difference:.1e}"
     )
-    keep("coco_map", {"seconds": seconds, "figures": metrics, "ratio": ratio, "apart": apart})
+    save_result(
+        "coco_map",
+        {"seconds": seconds, "metrics": metrics, "ratio": ratio, "difference": difference},
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""How long 248 MB of Darknet weights take to come in, as a multiple of reading the file.
+"""Measure the import of 248 MB of Darknet weights, as a multiple of reading the file.
 
-Run: python benchmarks/darknet.py yolov3.cfg. The file is in the page cache in both cases.
+    python benchmarks/darknet.py yolov3.cfg
+
+The file is in the page cache in both cases.
 """
 
 import argparse
@@ -16,7 +18,7 @@ from visiongarden.darknet.geometry import geometry, values_of
 from visiongarden.darknet.weights import Header, assign, read_weights
 
 
-def least(call, repeats):
+def min_seconds(call, repeats):
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -26,21 +28,21 @@ def least(call, repeats):
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("cfg", type=Path)
-    options.add_argument("--repeats", type=int, default=3)
-    given = options.parse_args()
-    steps = geometry(parse_cfg(given.cfg))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cfg", type=Path)
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    steps = geometry(parse_cfg(args.cfg))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "random.weights"
         values = np.random.default_rng(0).random(values_of(steps), np.float32)
         path.write_bytes(Header().to_bytes() + values.tobytes())
         print(f"{path.stat().st_size / 1e6:.0f} MB")
-        reading = least(path.read_bytes, given.repeats)
-        model = vg.import_darknet(given.cfg, path)  # also warms the backend up
+        reading = min_seconds(path.read_bytes, args.repeats)
+        model = vg.import_darknet(args.cfg, path)  # also warms up the backend
         header, mapped = read_weights(path, steps)
-        weights = least(lambda: assign(model.slots, mapped, header.transposed), given.repeats)
-        whole = least(lambda: vg.import_darknet(given.cfg, path), given.repeats)
+        weights = min_seconds(lambda: assign(model.slots, mapped, header.transposed), args.repeats)
+        whole = min_seconds(lambda: vg.import_darknet(args.cfg, path), args.repeats)
     print(f"reading the bytes   {reading:.2f} s")
     print(f"weights into model  {weights:.2f} s   {weights / reading:.1f} ×")
     print(f"graph and weights   {whole:.2f} s   {whole / reading:.1f} ×")

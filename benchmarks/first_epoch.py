@@ -1,9 +1,9 @@
-"""Time from nothing to the first batch of an epoch of 100,000 images, first and second time.
+"""Measure the time until the first batch of an epoch of 100,000 images, without and with a cache.
 
     python benchmarks/first_epoch.py [images] [folder]
 
-Writes small JPEG files (640 × 480, two boxes each) with YOLO labels into the folder, or a temporary
-one; "first" reads every label and header, "again" what was remembered of them.
+Small JPEG files (640 × 480, two boxes each) with YOLO labels are written to the folder, by default
+a temporary one. "first" reads every label and image header, "again" reads them from the cache.
 """
 
 import json

@@ -1,9 +1,10 @@
-"""How a training step's time and memory grow: image, batch, objects of an image, classes.
+"""Measure how a training step grows with the image, the batch, the objects and the classes.
 
-A small model, the whole step (loss and assigner included), on the backend that KERAS_BACKEND names;
-objects and classes with each kind of head. Time is the processor's, the least of some steps, so
-that it holds on a busy machine; memory is the peak of the resident set during these steps, in a
-process of its own for each value, since what one leaves behind would count for the next.
+A small model runs complete steps, including loss and assigner, on the backend of KERAS_BACKEND;
+objects and classes are varied with each type of head. Time is the minimum of the processor time
+over some steps, which is reliable on a busy machine too. Memory is the peak of the resident set
+during these steps. Each value runs in a separate process, or the memory of one would count for the
+next.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import numpy as np
 
 from benchmarks.contenders.ours import batch, compiled
 from benchmarks.contenders.worker import forget_peak, peak_kib
-from benchmarks.harness import RESULTS, keep, machine, said_by
+from benchmarks.harness import RESULTS, json_output, machine, save_result
 
 HEADS = ("AnchorFree", "AnchorBased", "Decoupled")
 BASE = {"size": 128, "batch": 2, "objects": 8, "classes": 4}
@@ -27,15 +28,15 @@ VALUES = {
     "classes": (1, 100, 300, 1000),
 }
 TITLES = {
-    "size": "side of the image, pixels",
-    "batch": "images a batch",
-    "objects": "objects an image",
+    "size": "image size, pixels",
+    "batch": "images per batch",
+    "objects": "objects per image",
     "classes": "classes",
 }
 
 
 def trainer_of(options, head, eager=False):
-    """A small model's trainer, as `fit` compiles it, or operation by operation; and a batch."""
+    """Return the trainer of a small model, compiled as by `fit` or eager, and a batch."""
     import visiongarden as vg
     from visiongarden.backends.keras_internals import seed_everything
 
@@ -48,7 +49,7 @@ def trainer_of(options, head, eager=False):
     )
     images, boxes, classes = batch(options)
     trainer = compiled(model, model.parts.head.loss(), eager=eager)
-    # Keras's loaders pad to the most objects there are; none is one row of padding.
+    # Loaders pad to the largest number of objects; without objects, one row of padding remains.
     if not options["objects"]:
         boxes = np.zeros((options["batch"], 1, 4), np.float32)
         classes = np.full((options["batch"], 1), -1, np.int32)
@@ -56,29 +57,34 @@ def trainer_of(options, head, eager=False):
 
 
 def measure(options, head, steps, eager):
-    """Processor seconds of a step, and MiB that the process held at most during the steps."""
-    trainer, given = trainer_of(options, head, eager)
+    """Return the processor seconds of a step, and the peak memory during the steps in MiB."""
+    trainer, example = trainer_of(options, head, eager)
     for _ in range(2):
-        trainer.train_on_batch(*given)
+        trainer.train_on_batch(*example)
     gc.collect()
     forget_peak()
     times = []
     for _ in range(steps):
-        begun = time.process_time()
-        trainer.train_on_batch(*given)
-        times.append(time.process_time() - begun)
+        start = time.process_time()
+        trainer.train_on_batch(*example)
+        times.append(time.process_time() - start)
     return {"seconds": min(times), "mib": peak_kib() / 1024}
 
 
-def alone(*given):
-    """`measure` in a process of its own."""
-    return said_by(["-m", "benchmarks.growth", "--child", json.dumps(given)])
+def measure_apart(*arguments):
+    """Run `measure` in a separate process."""
+    return json_output(["-m", "benchmarks.growth", "--child", json.dumps(arguments)])
 
 
-def exponent(values, found):
-    """Slope in log-log of what is above the first value's cost, where that is a quarter of it."""
-    first = found[0]["seconds"]
-    pairs = [(v, f["seconds"] - first) for v, f in zip(values, found, strict=True) if v > values[0]]
+def exponent(values, measured):
+    """Return the log-log slope of the cost beyond the first value's.
+
+    Values whose additional cost is below a quarter of the first one's are left out.
+    """
+    first = measured[0]["seconds"]
+    pairs = [
+        (v, f["seconds"] - first) for v, f in zip(values, measured, strict=True) if v > values[0]
+    ]
     pairs = [(v, more) for v, more in pairs if more > 0.25 * first]
     if len(pairs) < 2:
         return None
@@ -86,21 +92,21 @@ def exponent(values, found):
     return float(np.polyfit(x, y, 1)[0])
 
 
-def plot(found, path):
-    """Four panels; time in full, memory dashed on an axis of its own."""
+def plot(measured, path):
+    """Plot four panels: time as solid lines, memory dashed on a second axis."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 9), layout="constrained")
-    for axes, (name, lines) in zip(figure.subplots(2, 2).flat, found.items(), strict=True):
+    for axes, (name, lines) in zip(figure.subplots(2, 2).flat, measured.items(), strict=True):
         memory = axes.twinx()
-        for head, turns in lines.items():
+        for head, points in lines.items():
             x = VALUES[name]
-            rise = exponent(x, turns)
+            rise = exponent(x, points)
             label = head if rise is None else f"{head}: exponent {rise:.2f}"
-            (drawn,) = axes.plot(x, [1000 * t["seconds"] for t in turns], "o-", label=label)
-            memory.plot(x, [t["mib"] for t in turns], "--", color=drawn.get_color(), alpha=0.5)
-        # Room above for the legend.
-        axes.set(xlabel=TITLES[name], ylabel="processor milliseconds a step")
+            (line,) = axes.plot(x, [1000 * t["seconds"] for t in points], "o-", label=label)
+            memory.plot(x, [t["mib"] for t in points], "--", color=line.get_color(), alpha=0.5)
+        # The legend is above the lines.
+        axes.set(xlabel=TITLES[name], ylabel="processor ms per step")
         memory.set(ylabel="peak resident MiB (dashed)")
         for each in (axes, memory):
             each.set_ylim(0, 1.3 * each.get_ylim()[1])
@@ -109,38 +115,39 @@ def plot(found, path):
 
 
 def main():
-    """Prints one table; keeps JSON and the plot."""
+    """Print a table; save the results and the plot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=16)
-    parser.add_argument("--eager", action="store_true", help="compile nothing")
+    parser.add_argument("--eager", action="store_true", help="do not compile")
     parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    args = parser.parse_args()
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if given.child:
-        print(json.dumps(measure(*given.child)))
+    if args.child:
+        print(json.dumps(measure(*args.child)))
         return
-    found = {}
+    measured = {}
     print(f"### Growth of a training step, {os.environ['KERAS_BACKEND']}, {machine()}\n")
     print("| against | head | values | processor ms | peak MiB | exponent |")
     print("|---|---|---|---|---|---|")
     for name, values in VALUES.items():
-        found[name] = {}
+        measured[name] = {}
         for head in HEADS if name in ("objects", "classes") else HEADS[:1]:
-            turns = [
-                alone(BASE | {name: value}, head, given.steps, given.eager) for value in values
+            points = [
+                measure_apart(BASE | {name: value}, head, args.steps, args.eager)
+                for value in values
             ]
-            found[name][head], rise = turns, exponent(values, turns)
-            times = ", ".join(f"{1000 * turn['seconds']:.0f}" for turn in turns)
-            peaks = ", ".join(f"{turn['mib']:.0f}" for turn in turns)
+            measured[name][head], rise = points, exponent(values, points)
+            times = ", ".join(f"{1000 * point['seconds']:.0f}" for point in points)
+            peaks = ", ".join(f"{point['mib']:.0f}" for point in points)
             print(
                 f"| {name} | {head} | {', '.join(map(str, values))} | {times} | {peaks} "
                 f"| {'' if rise is None else f'{rise:.2f}'} |",
                 flush=True,
             )
     RESULTS.mkdir(exist_ok=True)
-    plot(found, RESULTS / "growth.png")
-    keep("growth", {"base": BASE, "values": VALUES, "found": found})
+    plot(measured, RESULTS / "growth.png")
+    save_result("growth", {"base": BASE, "values": VALUES, "measured": measured})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs contenders turn by turn and compares them."""
+"""Run contenders in turns and compare them."""
 
 import json
 import os
@@ -14,25 +14,25 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PEERS = ROOT / "benchmarks" / "peers"
 PEER = PEERS / ".venv" / "bin" / "python"
-"""Interpreter of the peer's own environment."""
+"""Interpreter of the peer's separate environment."""
 
 PROBE = 3
-"""Steps that tell how many make a turn."""
+"""Number of steps that determines how many make a turn."""
 
 
-def run_peer(python, script, asked, folder):
-    """Runs a script of `benchmarks/peers` in a folder, with one JSON argument."""
+def run_peer(python, script, options, folder):
+    """Run a script of `benchmarks/peers` in a folder, with one JSON argument."""
     subprocess.run(
-        [python, PEERS / script, json.dumps(asked)],
+        [python, PEERS / script, json.dumps(options)],
         check=True, stdout=subprocess.DEVNULL, cwd=folder,
         env=os.environ | {"YOLO_OFFLINE": "1"},
     )  # fmt: skip
 
 
-def said_by(arguments, environment=None, python=sys.executable):
-    """The last line that a process of its own prints, read as JSON."""
+def json_output(arguments, environment=None, python=sys.executable):
+    """Run a process; return the last line that it prints, parsed as JSON."""
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ
-    said = subprocess.run(
+    done = subprocess.run(
         [python, *arguments],
         env=quiet | (environment or {}),
         stdout=subprocess.PIPE,
@@ -40,19 +40,19 @@ def said_by(arguments, environment=None, python=sys.executable):
         check=True,
         cwd=ROOT,
     )
-    return json.loads(said.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @dataclass
 class Contender:
-    """One process.
+    """Process that is measured.
 
     Attributes:
-        name: in the table.
-        module: of the worker, run with `python -m`.
-        options: for the worker; `warmup` steps are not measured.
-        environment: what its environment has besides.
-        python: interpreter; a peer has its own.
+        name: Name in the table.
+        module: Module of the worker, run with `python -m`.
+        options: Options of the worker; its first `warmup` steps are not measured.
+        environment: Additional environment variables.
+        python: Interpreter; a peer has a separate one.
     """
 
     name: str
@@ -62,12 +62,12 @@ class Contender:
     python: str = sys.executable
 
     def start(self):
-        """Starts the process; returns what it says once it is ready."""
+        """Start the process; return what it reports when it is ready."""
         self.launch()
         return self.ready()
 
     def launch(self):
-        """Starts the process, and does not wait for it."""
+        """Start the process without waiting for it."""
         environment = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ | self.environment
         self.process = subprocess.Popen(
             [self.python, "-m", self.module, json.dumps({"warmup": 20} | self.options)],
@@ -80,17 +80,17 @@ class Contender:
         )
 
     def ready(self):
-        """What a launched process says once it is ready."""
+        """Wait until the process is ready; return what it reports."""
         return self._answer()
 
     def turn(self, steps):
-        """Seconds of `steps` steps, and the peak of memory so far."""
+        """Run steps; return their seconds and the peak memory so far."""
         self.process.stdin.write(json.dumps({"steps": steps}) + "\n")
         self.process.stdin.flush()
         return self._answer()
 
     def stop(self):
-        """Ends the process."""
+        """End the process."""
         self.process.stdin.close()
         self.process.wait(timeout=60)
 
@@ -101,20 +101,20 @@ class Contender:
         return json.loads(line)
 
 
-def compare(contenders, rounds, seconds_a_turn, images_a_step, log=print, together=False):
-    """Alternates between contenders.
+def compare(contenders, rounds, seconds_per_turn, images_per_step, log=print, together=False):
+    """Run contenders in turns.
 
     Args:
-        contenders: to run.
-        rounds: turns of each.
-        seconds_a_turn: about.
-        images_a_step: of every contender.
-        log: takes a line a round.
-        together: prepare all at once, where there are cores enough.
+        contenders: Contenders to run.
+        rounds: Number of turns of each.
+        seconds_per_turn: Approximate duration of a turn.
+        images_per_step: Images per step of every contender.
+        log: Function that prints a line after each round.
+        together: Whether to prepare all in parallel, which needs enough cores.
 
     Returns:
-        One dict a contender: images/s (median over rounds), spread (half of the range of the middle
-        half, relative), peak memory, seconds to prepare. A contender that fails says so instead.
+        One dict per contender: images/s (median over rounds), spread (half of the relative
+        interquartile range), peak memory, seconds to prepare; or `failed`, the error message.
     """
     rows, running = [], []
     for contender in contenders if together else ():
@@ -125,13 +125,13 @@ def compare(contenders, rounds, seconds_a_turn, images_a_step, log=print, togeth
         try:
             row |= contender.ready() if together else contender.start()
             probe = contender.turn(PROBE)["seconds"] / PROBE
-            running.append((contender, row, max(1, round(seconds_a_turn / probe)), []))
+            running.append((contender, row, max(1, round(seconds_per_turn / probe)), []))
         except (RuntimeError, OSError) as error:
             row["failed"] = str(error)
     for number in range(rounds):
         for contender, row, steps, rates in running:
             answer = contender.turn(steps)
-            rates.append(steps * images_a_step / answer["seconds"])
+            rates.append(steps * images_per_step / answer["seconds"])
             row["peak_mib"] = answer["peak_kib"] // 1024
         log(
             f"round {number + 1}/{rounds}: "
@@ -139,13 +139,13 @@ def compare(contenders, rounds, seconds_a_turn, images_a_step, log=print, togeth
         )
     for contender, row, _, rates in running:
         contender.stop()
-        low, middle, high = statistics.quantiles(rates, n=4) if len(rates) > 1 else rates * 3
-        row |= {"images_s": middle, "spread": (high - low) / 2 / middle, "rates": rates}
+        low, median, high = statistics.quantiles(rates, n=4) if len(rates) > 1 else rates * 3
+        row |= {"images_s": median, "spread": (high - low) / 2 / median, "rates": rates}
     return rows
 
 
 def table(title, rows, base):
-    """Markdown of a comparison; ratios are to the row named `base`, medians over the rounds."""
+    """Return a comparison as Markdown; ratios to the row `base` are medians over the rounds."""
     reference = next((r["rates"] for r in rows if r["name"] == base and "rates" in r), None)
     lines = [
         f"### {title}",
@@ -157,7 +157,7 @@ def table(title, rows, base):
         if "failed" in row:
             lines.append(f"| {row['name']} | {row['failed']} | | | | |")
             continue
-        # Round by round, since a machine's speed changes between them.
+        # Ratios within each round, because the speed of a machine varies between rounds.
         pairs = zip(row["rates"], reference or (), strict=False)
         ratio = f"{statistics.median(a / b for a, b in pairs):.2f}" if reference else ""
         lines.append(
@@ -168,7 +168,7 @@ def table(title, rows, base):
 
 
 def machine():
-    """What it ran on, in words."""
+    """Describe the machine."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
@@ -181,8 +181,8 @@ def machine():
     return f"{os.cpu_count()} cores of {name}"
 
 
-def keep(name, value):
-    """Writes a result as JSON into `benchmarks/results/`."""
+def save_result(name, value):
+    """Write a result as JSON to `benchmarks/results/`."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     text = json.dumps({"date": str(date.today()), "machine": machine(), "results": value}, indent=1)

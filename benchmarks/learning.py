@@ -1,8 +1,9 @@
-"""Learning from scratch beside the peer: same images, split, size, epochs, batch, model size.
+"""Compare training from scratch with the peer on the same images and the same budget.
 
 `python -m benchmarks.learning coco_by --seeds 0 1 2` runs one of the cases of `learning_cases`,
-each with its budget; options change it. The peer trains in its own environment
-(`benchmarks/peers/`) on a copy of the data in its format; our COCO metric evaluates both.
+each with its budget, which options change. The peer trains in a separate environment
+(`benchmarks/peers/`) on a copy of the data in its format. The COCO metric of visiongarden evaluates
+both.
 """
 
 import argparse
@@ -18,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness import PEER, keep, machine, run_peer
+from benchmarks.harness import PEER, machine, run_peer, save_result
 from benchmarks.learning_cases import CASES, Case, small_as_crowd
 
 
 def write_yolo(folder, splits):
-    """Copies data sets into the peer's format; returns the data.yaml."""
+    """Copy datasets to the format of the peer; return the data.yaml."""
     for split, dataset in splits.items():
         for kind in ("images", "labels"):
             (folder / kind / split).mkdir(parents=True)
@@ -48,8 +49,8 @@ def write_yolo(folder, splits):
     return file
 
 
-def validated(dataset, rows):
-    """COCO figures of (image, x1, y1, x2, y2, score, class) rows."""
+def evaluate_rows(dataset, rows):
+    """Return the COCO metrics of (image, x1, y1, x2, y2, score, class) rows."""
     from visiongarden.metrics import CocoMeanAveragePrecision
     from visiongarden.types import Detections
 
@@ -62,8 +63,8 @@ def validated(dataset, rows):
 
 
 def ours(case, splits, options, seed, folder):
-    """Trains our detector of the same size; returns its metrics."""
-    begun = time.perf_counter()
+    """Train a detector of the same size; return its scores."""
+    start = time.perf_counter()
     command = [
         sys.executable, "-m", "visiongarden", "train", str(case.data),
         "--format", case.format, "--invalid-boxes", "drop", "--output", str(folder),
@@ -73,53 +74,53 @@ def ours(case, splits, options, seed, folder):
         *([] if options.head is None else [f"model.head.type={options.head}"]), *options.override,
     ]  # fmt: skip
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     import visiongarden as vg
     from visiongarden.evaluation import evaluate
 
-    def metrics(dataset):
+    def evaluate_on(dataset):
         return evaluate(vg.load(folder / "best.keras"), dataset).metrics
 
-    return metrics(case, splits[case.test], metrics, seconds)
+    return scores(case, splits[case.test], evaluate_on, seconds)
 
 
-def metrics(case, dataset, metrics, seconds):
-    """AP and AP50 of all boxes and, where the case leaves small ones out, AP50 of the others."""
-    of_all = metrics(dataset)
+def scores(case, dataset, evaluate_on, seconds):
+    """Return AP and AP50 of all boxes and, if the case has `min_side`, AP50 without small boxes."""
+    of_all = evaluate_on(dataset)
     row = {"AP": of_all["AP"], "AP50": of_all["AP50"], "seconds": seconds}
     if case.min_side:
-        large = metrics(small_as_crowd(dataset, case.size, case.min_side))
+        large = evaluate_on(small_as_crowd(dataset, case.size, case.min_side))
         row["AP50 large"] = large["AP50"]
     return row
 
 
 def peer(case, splits, options, seed, folder):
-    """The same of the peer."""
+    """Train the peer's model; return its scores."""
     data = write_yolo(folder / "data", splits)
-    asked = {
+    arguments = {
         "data": str(data), "split": case.test, "output": str(folder / "found.npz"), "seed": seed,
         "epochs": case.epochs, "size": case.size, "batch": case.batch, "folder": str(folder),
     }  # fmt: skip
-    run_peer(options.peer_python, "ultralytics_train.py", asked, folder)
+    run_peer(options.peer_python, "ultralytics_train.py", arguments, folder)
     with np.load(folder / "found.npz") as answer:
-        print("the peer's own figures", answer["own"].round(4))
+        print("metrics that the peer computes:", answer["own"].round(4))
         rows, seconds = answer["rows"], float(answer["seconds"])
-    return metrics(case, splits[case.test], lambda dataset: validated(dataset, rows), seconds)
+    return scores(case, splits[case.test], lambda dataset: evaluate_rows(dataset, rows), seconds)
 
 
 def case_of(options):
-    """The named case, or a data set of its own, with the options that change it."""
+    """Return the named case, or one for the path of a dataset, with the options applied."""
     case = CASES.get(options.case)
     if case is None:
         tested = (Path(options.case) / "ImageSets" / "Main" / "test.txt").is_file()
         case = Case(Path(options.case), "voc", test="test" if tested else "val")
     names = ("format", "epochs", "size", "batch")
-    asked = {name: getattr(options, name) for name in names}
-    return dataclasses.replace(case, **{k: v for k, v in asked.items() if v is not None})
+    given = {name: getattr(options, name) for name in names}
+    return dataclasses.replace(case, **{k: v for k, v in given.items() if v is not None})
 
 
 def read_splits(case):
-    """The splits of a case; for the peer, which wants one, `val` is there in any case."""
+    """Read the splits of a case, always with `val`, which the peer requires."""
     from visiongarden.data import read
 
     names = {"train": "train", "val": case.val, case.test: case.test}
@@ -130,14 +131,14 @@ def read_splits(case):
 
 
 def main():
-    """Prints a table and keeps JSON."""
+    """Print a table and save the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("case", help=f"{', '.join(CASES)}, or the path of a data set")
+    parser.add_argument("case", help=f"{', '.join(CASES)}, or the path of a dataset")
     parser.add_argument("--format")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--size", type=int)
     parser.add_argument("--batch", type=int)
-    parser.add_argument("--head", help="of our detector; AnchorFree by default")
+    parser.add_argument("--head", help="head of the detector; AnchorFree by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--peer-python", default=str(PEER))
     parser.add_argument("--only", choices=["ours", "peer"])
@@ -152,35 +153,35 @@ def main():
             for name, run in (("ours", ours), ("peer", peer)):
                 if options.only in (None, name):
                     with tempfile.TemporaryDirectory() as folder:
-                        found = run(case, splits, options, seed, Path(folder))
-                    rows.append({"name": name, "seed": seed, **found})
+                        result = run(case, splits, options, seed, Path(folder))
+                    rows.append({"name": name, "seed": seed, **result})
                     print(rows[-1], flush=True)
     name = options.case if options.case in CASES else Path(options.case).name
     print(table(name, case, rows))
     seeds = "_".join(map(str, options.seeds))
-    keep(
+    save_result(
         "_".join(["learning", name, options.head or "AnchorFree", str(case.epochs), seeds]),
         {"options": vars(options), "rows": rows},
     )
 
 
 def table(name, case, rows):
-    """Means over the seeds, as Markdown."""
+    """Return the means over the seeds as Markdown."""
     budget = f"{case.epochs} epochs of batch {case.batch} at {case.size} pixels"
-    large = f"AP50, sides of {case.min_side:g} pixels and more | " if case.min_side else ""
+    large = f"AP50, sides of at least {case.min_side:g} pixels | " if case.min_side else ""
     lines = [
         f"\n{name}, {case.test} split, {budget}, {machine()}\n",
-        f"| who | AP, mean (lowest to highest) | AP50 | {large}seconds |",
+        f"| contender | AP, mean (lowest to highest) | AP50 | {large}seconds |",
         "|---" * (5 if large else 4) + "|",
     ]
-    for who in dict.fromkeys(row["name"] for row in rows):
-        own = [row for row in rows if row["name"] == who]
+    for contender in dict.fromkeys(row["name"] for row in rows):
+        own = [row for row in rows if row["name"] == contender]
         ap = [row["AP"] for row in own]
         values = [f"{statistics.mean(ap):.3f} ({min(ap):.3f} to {max(ap):.3f})"]
         for key in ("AP50", "AP50 large") if large else ("AP50",):
             values.append(f"{statistics.mean(row[key] for row in own):.3f}")
         values.append(f"{statistics.mean(row['seconds'] for row in own):.0f}")
-        lines.append(" | ".join([f"| {who}", *values]) + " |")
+        lines.append(" | ".join([f"| {contender}", *values]) + " |")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""The cases of `benchmarks.learning`: data, budget, and what counts in each."""
+"""Cases of `benchmarks.learning`: data, budget and evaluation."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,18 +12,18 @@ DATA = ROOT.parent / "shared" / "data"
 
 @dataclass(frozen=True)
 class Case:
-    """One data set with its budget.
+    """Dataset with a training budget.
 
     Attributes:
-        data: path of the data set; None is generated scenes.
-        format: of the data.
-        epochs: passes over the training images.
-        size: both sides of the network's images in pixels.
-        batch: images a step.
-        val: split that the runs are validated on; "train" overfits the training images.
-        test: split that the results are measured on.
-        classes: of generated scenes.
-        min_side: boxes with a shorter side, in pixels of the network's image, count as crowd.
+        data: Path of the dataset; None for generated scenes.
+        format: Format of the dataset.
+        epochs: Number of epochs.
+        size: Height and width of the network's input in pixels.
+        batch: Batch size.
+        val: Split for validation; "train" overfits the training images.
+        test: Split on which the reported metrics are computed.
+        classes: Number of classes of generated scenes.
+        min_side: Boxes with a shorter side, in pixels of the network's input, count as crowds.
     """
 
     data: Path | None
@@ -37,7 +37,7 @@ class Case:
     min_side: float = 0.0
 
     def folder(self, scratch):
-        """The data set; scenes are written into the scratch folder."""
+        """Return the folder of the dataset; scenes are written to the scratch folder."""
         if self.data is not None:
             return self.data
         from visiongarden.scenes import make_scenes
@@ -62,13 +62,13 @@ CASES = {
     "bccd": Case(DATA / "bccd", "voc", 40, test="test"),
     "raccoon": Case(DATA / "raccoon", "voc", 60),
 }
-"""The first three: 16 images, seen 300 times, and detected again. The others generalize."""
+"""The first three overfit 16 images in 300 epochs; the others test generalization."""
 
 
 def small_as_crowd(dataset, size, min_side):
-    """The data set with boxes that are too small at a network's image size marked as crowd.
+    """Mark the boxes that are too small at a network's image size as crowds.
 
-    COCO's protocol neither counts a crowd as missed nor what is found on it as wrong.
+    In COCO's protocol a missed crowd is no error, and neither is a detection on a crowd.
     """
     examples = []
     for example in dataset:

@@ -1,10 +1,10 @@
-"""Memory of a training step: its peak beside native PyTorch's, and a line over 1,000 steps.
+"""Measure the memory of a training step: its peak, and its growth over 1,000 steps.
 
-The peak is the largest resident set of a contender's process; what the libraries take by being
-imported stands beside it. Keras imports every backend and optional library that it finds, so that
-`--python` can name environments with one backend alone, as users have them. The line is the
-resident set of a small model's process, whose slope over the second half is what a step leaves
-behind.
+The peak is the largest resident set of a contender's process, which is printed with the share of
+the imported libraries. Keras imports every backend and optional library that it finds, so the
+option `--python` names environments with one backend each, as users have them. The growth is the
+slope of the resident set of a small model's process over the second half of the steps: the memory
+that a step leaks.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.growth import trainer_of
-from benchmarks.harness import RESULTS, Contender, keep, machine, said_by
+from benchmarks.harness import RESULTS, Contender, json_output, machine, save_result
 
 BACKENDS = ("tensorflow", "torch", "jax")
 NATIVE, OURS = "benchmarks.contenders.torch_native", "benchmarks.contenders.ours"
@@ -27,7 +27,7 @@ EVERY = 10
 
 
 def peaks(backends, options, steps, pythons):
-    """One row a contender: peak of its process after some steps, and of the imports alone."""
+    """Return one row per contender: the peak after some steps, and that of the imports alone."""
     chosen = [("native PyTorch", NATIVE, {}, "torch")]
     chosen += [(name, OURS, {"KERAS_BACKEND": name}, name) for name in backends]
     rows = []
@@ -38,23 +38,25 @@ def peaks(backends, options, steps, pythons):
         peak = contender.turn(steps)["peak_kib"] / 1024
         contender.stop()
         imports = "import torch" if module == NATIVE else "import keras"
-        taken = _import(imports, environment, python)
-        rows.append({"name": name, "peak_mib": peak, "import_mib": taken})
+        import_mib = _import(imports, environment, python)
+        rows.append({"name": name, "peak_mib": peak, "import_mib": import_mib})
     return rows
 
 
 def _import(line, environment, python):
     code = f"{line}\nfrom benchmarks.contenders.worker import peak_kib\nprint(peak_kib())"
-    return said_by(["-c", code], environment, python) / 1024
+    return json_output(["-c", code], environment, python) / 1024
 
 
 def line(backend, steps):
-    """Resident KiB before every tenth step of a process of its own."""
-    return said_by(["-m", "benchmarks.memory", "--child", str(steps)], {"KERAS_BACKEND": backend})
+    """Return the resident KiB before every tenth step, measured in a separate process."""
+    return json_output(
+        ["-m", "benchmarks.memory", "--child", str(steps)], {"KERAS_BACKEND": backend}
+    )
 
 
 def child(steps):
-    """Trains in one `fit`, as a run does; prints the resident set as it grows."""
+    """Train with one call of `fit`; print the resident set every tenth step."""
     import keras
 
     trainer, batch = trainer_of(SMALL, "AnchorFree")
@@ -72,19 +74,19 @@ def child(steps):
 
 
 def slope(resident):
-    """KiB a step over the second half, by least squares."""
+    """Return the slope over the second half by least squares, in KiB per step."""
     half = np.array(resident[len(resident) // 2 :], float)
     return float(np.polyfit(np.arange(len(half)) * EVERY, half, 1)[0])
 
 
 def plot(lines, path):
-    """Draws the resident sets over the steps."""
+    """Plot the resident sets over the steps."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for name, resident in lines.items():
-        label = f"{name}: {slope(resident):+.2f} KiB a step in the second half"
+        label = f"{name}: {slope(resident):+.2f} KiB per step in the second half"
         axes.plot(np.arange(len(resident)) * EVERY, np.array(resident) / 1024, label=label)
     axes.set(xlabel="training steps", ylabel="resident set, MiB")
     axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
@@ -93,30 +95,30 @@ def plot(lines, path):
 
 
 def main():
-    """Prints two tables; keeps JSON and the plot."""
+    """Print two tables; save the results and the plot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--only", nargs="*", choices=BACKENDS, help="backends; all by default")
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=1000, help="of the line; 0 leaves it out")
-    parser.add_argument("--line-only", action="store_true", help="leave the peaks out")
+    parser.add_argument("--steps", type=int, default=1000, help="steps of the growth; 0 skips it")
+    parser.add_argument("--line-only", action="store_true", help="skip the peaks")
     parser.add_argument(
         "--python",
         nargs="*",
         default=[],
-        help="jax=PATH: of an environment with that backend alone",
+        help="jax=PATH: interpreter of an environment with this backend only",
     )
-    given = parser.parse_args()
-    if given.child:
-        child(given.child)
+    args = parser.parse_args()
+    if args.child:
+        child(args.child)
         return
-    backends = [n for n in given.only or BACKENDS if importlib.util.find_spec(n)]
+    backends = [n for n in args.only or BACKENDS if importlib.util.find_spec(n)]
     rows, lines = [], {}
-    if not given.line_only:
-        options = {"mode": "train", "size": given.size, "batch": given.batch}
-        rows = peaks(backends, options, 3, dict(pair.split("=", 1) for pair in given.python))
-        print(f"### Peak of a training step, {given.size} px, batch {given.batch}, {machine()}\n")
+    if not args.line_only:
+        options = {"mode": "train", "size": args.size, "batch": args.batch}
+        rows = peaks(backends, options, 3, dict(pair.split("=", 1) for pair in args.python))
+        print(f"### Peak of a training step, {args.size} px, batch {args.batch}, {machine()}\n")
         print("| contender | peak MiB | ratio | imports MiB | beyond imports MiB | ratio |")
         print("|---|---|---|---|---|---|")
         base = rows[0]["peak_mib"], rows[0]["peak_mib"] - rows[0]["import_mib"]
@@ -126,10 +128,10 @@ def main():
                 f"| {row['name']} | {peak:.0f} | {peak / base[0]:.2f} | {row['import_mib']:.0f} "
                 f"| {beyond:.0f} | {beyond / base[1]:.2f} |"
             )
-    if given.steps:
-        lines = {name: line(name, given.steps) for name in backends}
-        print(f"\n### Resident set over {given.steps} training steps of a small model\n")
-        print("| backend | MiB at half | MiB at the end | KiB a step, second half |")
+    if args.steps:
+        lines = {name: line(name, args.steps) for name in backends}
+        print(f"\n### Resident set over {args.steps} training steps of a small model\n")
+        print("| backend | MiB at half | MiB at the end | KiB per step, second half |")
         print("|---|---|---|---|")
         for name, resident in lines.items():
             half = resident[len(resident) // 2] / 1024
@@ -137,7 +139,7 @@ def main():
             print(f"| {name} | {half:.1f} | {end:.1f} | {rise:+.2f} |")
         RESULTS.mkdir(exist_ok=True)
         plot(lines, RESULTS / "memory.png")
-    keep("memory", {"options": vars(given), "peaks": rows, "lines": lines})
+    save_result("memory", {"options": vars(args), "peaks": rows, "lines": lines})
 
 
 if __name__ == "__main__":

@@ -1,18 +1,19 @@
-"""Training images a second and core: our pipeline beside OpenCV's functions and beside the peer.
+"""Compare training images per second and core with plain OpenCV and with the peer.
 
-Mosaic of four, scale, shift, flip, hue, saturation and value, with the labels; one thread each,
-seconds of the processor. The images are photographs' size, 640 × 480 JPEG.
+Each image is a mosaic of four with scale, translation, flip, hue, saturation and value, and with
+its labels. Each contender has one thread, and processor time counts. The images are JPEG files of
+640 × 480 pixels.
 """
 
 import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks.harness import PEER, Contender, compare, keep, machine, table
+from benchmarks.harness import PEER, Contender, compare, machine, save_result, table
 
 
 def contenders(options, peer):
-    """Ours, plain OpenCV, and the peer."""
+    """Return the contenders: visiongarden, plain OpenCV and the peer."""
     module = "benchmarks.contenders.pipeline"
     return [
         Contender("ours", module, options | {"which": "ours"}),
@@ -24,7 +25,7 @@ def contenders(options, peer):
 
 
 def make(folder, count):
-    """Drawn scenes as YOLO labels beside JPEG files; returns data.yaml."""
+    """Write generated scenes as JPEG files with YOLO labels; return data.yaml."""
     import cv2
 
     from visiongarden.data import read
@@ -48,29 +49,29 @@ def make(folder, count):
 
 
 def main():
-    """Prints one table for each size, with images in memory and from files."""
+    """Print a table for each size, for images in memory and from files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="*", default=[320, 640])
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of one turn")
+    parser.add_argument("--seconds", type=float, default=2.0, help="duration of a turn")
     parser.add_argument("--peer", type=Path, default=PEER, help="interpreter of the peer")
-    given = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        data = make(Path(folder), given.images)
-        for size in given.sizes:
+        data = make(Path(folder), args.images)
+        for size in args.sizes:
             for cached in (True, False):
                 options = {
                     "data": str(data),
                     "size": size,
                     "cached": cached,
-                    "warmup": given.images,
+                    "warmup": args.images,
                 }
-                chosen = contenders(options, given.peer)
-                rows = compare(chosen, given.rounds, given.seconds, 1)
+                chosen = contenders(options, args.peer)
+                rows = compare(chosen, args.rounds, args.seconds, 1)
                 where = "in memory" if cached else "from files"
                 print(table(f"{size} × {size}, images {where}, {machine()}", rows, "ours"))
-                keep(f"pipeline_{size}_{'memory' if cached else 'files'}", {"rows": rows})
+                save_result(f"pipeline_{size}_{'memory' if cached else 'files'}", {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""Mean IoU of a segmenter trained here, beside a plain Keras U-Net's on the same budget.
+"""Compare the mean IoU of a segmenter with that of a plain Keras U-Net.
 
     python benchmarks/segmentation_peer.py FOLDER [--epochs 20] [--runs ours plain]
 
-FOLDER holds images/ and masks/, each with train/ and val/, and classes.yaml; where it does not
-exist, 400 scenes of 128 × 128 pixels are drawn into it. Both train from scratch on the same images
-at the same size, for the same epochs and batch size, and the weights of the last epoch are judged
-on the split "val" at the images' own size, by Keras's own MeanIoU. `ours` is the recipe as it is
-without a word about model or training; `plain` is the U-Net of its paper's figure 1, a quarter as
-wide, with batch normalization and Adam's default rate; `plain-flip` mirrors half of its images.
+FOLDER contains images/ and masks/, each with train/ and val/, and classes.yaml. If it does not
+exist, 400 scenes of 128 × 128 pixels are generated in it. Both models train from scratch on the
+same images at the same size, for the same number of epochs of the same batch size. The weights of
+the last epoch are evaluated on the split "val" at the original size of the images, with Keras's
+`MeanIoU`. `ours` is the default recipe; `plain` is the U-Net of figure 1 of its paper at a quarter
+of the width, with batch normalization and Adam's default learning rate; `plain-flip` mirrors
+half of the images.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ def ours(args):
         model = vg.load(train(recipe, Path(scratch) / "run") / "last.keras")
     val = read_masks(args.folder, "val")
     images = [val.load(index)[0] for index in range(len(val))]
-    found = [segments.classes for segments in predict(model, images)]
-    return mean_iou(val, found), model.count_params()
+    predicted = [segments.classes for segments in predict(model, images)]
+    return mean_iou(val, predicted), model.count_params()
 
 
 def plain(args, flip):
@@ -61,18 +62,18 @@ def plain(args, flip):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=255)
     model.compile("adam", loss)
     for epoch in range(args.epochs):
-        turned = np.random.default_rng((args.seed, epoch)).random(len(images)) < (flip / 2)
-        turned = turned[:, None, None]
-        now = np.where(turned[..., None], images[:, :, ::-1], images)
-        ground_truth = np.where(turned, masks[:, :, ::-1], masks)
-        model.fit(now, ground_truth, batch_size=args.batch_size, verbose=2)
+        flipped = np.random.default_rng((args.seed, epoch)).random(len(images)) < (flip / 2)
+        flipped = flipped[:, None, None]
+        inputs = np.where(flipped[..., None], images[:, :, ::-1], images)
+        ground_truth = np.where(flipped, masks[:, :, ::-1], masks)
+        model.fit(inputs, ground_truth, batch_size=args.batch_size, verbose=2)
     logits = model.predict(arrays(val, args.image_size)[0], args.batch_size, verbose=0)
     scores = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
-    found = []
+    predicted = []
     for index, plane in enumerate(scores):
         height, width = val.load(index)[1].shape
-        found.append(cv2.resize(plane, (width, height)).argmax(axis=-1))
-    return mean_iou(val, found), model.count_params()
+        predicted.append(cv2.resize(plane, (width, height)).argmax(axis=-1))
+    return mean_iou(val, predicted), model.count_params()
 
 
 def unet(size, classes, width=16, depth=4):
@@ -104,9 +105,9 @@ def arrays(dataset, size):
     return np.stack(images), np.stack(masks)
 
 
-def mean_iou(dataset, found):
+def mean_iou(dataset, predicted):
     metric = keras.metrics.MeanIoU(len(dataset.class_map), ignore_class=255)
-    for index, classes in enumerate(found):
+    for index, classes in enumerate(predicted):
         metric.update_state(dataset.load(index)[1].astype("int32"), classes.astype("int32"))
     return float(metric.result())
 
@@ -121,7 +122,9 @@ RUNS = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("overrides", nargs="*", help="fields of our recipe, as training.epochs=3")
+    parser.add_argument(
+        "overrides", nargs="*", help="fields of the recipe, such as training.epochs=3"
+    )
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--image-size", type=int, default=96)
@@ -131,10 +134,10 @@ def main():
     if not args.folder.exists():
         make_mask_scenes(args.folder)
     for name in args.runs:
-        begun = time.monotonic()
-        reached, parameters = RUNS[name](args)
-        row = {"run": name, "mIoU": round(reached, 4), "parameters": parameters}
-        seconds = round(time.monotonic() - begun)
+        start = time.monotonic()
+        iou, parameters = RUNS[name](args)
+        row = {"run": name, "mIoU": round(iou, 4), "parameters": parameters}
+        seconds = round(time.monotonic() - start)
         print(json.dumps(row | {"seed": args.seed, "seconds": seconds}), flush=True)
 
 

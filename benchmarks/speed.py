@@ -1,22 +1,22 @@
-"""Training step and inference: our backends beside native PyTorch and the peer's own model."""
+"""Compare training steps and inference with native PyTorch and the model of the peer."""
 
 import argparse
 from pathlib import Path
 
-from benchmarks.harness import PEER, Contender, compare, keep, machine, table
+from benchmarks.harness import PEER, Contender, compare, machine, save_result, table
 
 NATIVE = "torch-native"
 LETTERS = {(0.33, 0.25, 1024): "n", (0.33, 0.5, 1024): "s", (0.67, 0.75, 768): "m"}
-"""The peer's name of a size, by depth, width and max channels."""
+"""The peer's name of a size, by depth, width and `max_channels`."""
 
 
 def contenders(options, compiled, peer_python):
-    """All of a mode."""
+    """Return the contenders of a mode."""
     ours = "benchmarks.contenders.ours"
     native = "benchmarks.contenders.torch_native"
-    # Several share one accelerator.
+    # Several processes share one accelerator.
     shared = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    found = [
+    entries = [
         Contender(NATIVE, native, options),
         Contender("torch-native-compiled", native, options | {"compile": True}),
         *(
@@ -26,52 +26,62 @@ def contenders(options, compiled, peer_python):
         Contender("tensorflow-xla", ours, options | {"jit": True}, {"KERAS_BACKEND": "tensorflow"}),
     ]
     if options["mode"] == "infer":
-        found.pop()
+        entries.pop()
     if not compiled:
-        found.pop(1)  # minutes of a C++ compiler
+        entries.pop(1)  # compiling takes minutes
     letter = LETTERS.get((options["depth"], options["width"], options["max_channels"]))
     if options["mode"] == "graph" or letter is None:
-        return found
+        return entries
     if Path(peer_python).is_file():
-        given = options | {"letter": letter}
+        peer_options = options | {"letter": letter}
         module = "benchmarks.peers.ultralytics_model"
         offline = {"YOLO_OFFLINE": "1"}
-        found.insert(1, Contender("peer", module, given, offline, python=peer_python))
+        entries.insert(1, Contender("peer", module, peer_options, offline, python=peer_python))
     else:
-        print(f"no peer: {peer_python} is missing")
-    return found
+        print(f"the peer is skipped: {peer_python} does not exist")
+    return entries
 
 
 def main():
-    """Prints one table and keeps JSON."""
+    """Print a table and save the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mode", choices=["infer", "graph", "train"], default="graph")
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--depth", type=float, default=0.33)
-    parser.add_argument("--max_channels", type=int, default=1024, help="channels before the width")
+    parser.add_argument(
+        "--max-channels", type=int, default=1024, help="limit before the width is applied"
+    )
     parser.add_argument("--dtype", default=None)
-    parser.add_argument("--together", action="store_true", help="prepare all at once")
-    parser.add_argument("--compiled", action="store_true", help="PyTorch's compiler too")
+    parser.add_argument(
+        "--together", action="store_true", help="prepare all contenders in parallel"
+    )
+    parser.add_argument(
+        "--compiled", action="store_true", help="add PyTorch's compiler as a contender"
+    )
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of one turn")
+    parser.add_argument("--seconds", type=float, default=4.0, help="duration of a turn")
     parser.add_argument("--only", nargs="*", help="contenders; all by default")
     parser.add_argument("--peer-python", default=str(PEER))
-    given = vars(parser.parse_args())
+    options = vars(parser.parse_args())
     rounds, seconds, only, together, compiled, peer = (
-        given.pop(key)
+        options.pop(key)
         for key in ("rounds", "seconds", "only", "together", "compiled", "peer_python")
     )
-    chosen = [c for c in contenders(given, compiled, peer) if not only or c.name in only]
-    rows = compare(chosen, rounds, seconds, given["batch"], together=together)
-    size = given["size"]
+    chosen = [c for c in contenders(options, compiled, peer) if not only or c.name in only]
+    rows = compare(chosen, rounds, seconds, options["batch"], together=together)
+    size = options["size"]
     print(
         table(
-            f"{given['mode']}, {size} × {size}, batch {given['batch']}, {machine()}", rows, NATIVE
+            f"{options['mode']}, {size} × {size}, batch {options['batch']}, {machine()}",
+            rows,
+            NATIVE,
         )
     )
-    keep(f"speed_{given['mode']}_{size}_{given['batch']}", {"options": given, "rows": rows})
+    save_result(
+        f"speed_{options['mode']}_{size}_{options['batch']}", {"options": options, "rows": rows}
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Start-up: import, help, one image from a cold process, and from a warm one.
+"""Measure start-up: import, help, and one image in a cold and in a warm process.
 
-Processor time (user + system, of the process and its children) beside the clock's: the first holds
-on a busy machine too, the second is what a person waits.
+Processor time (user and system, of the process and its children) is given beside wall-clock time:
+the former is reliable on a busy machine too, the latter is what the user waits for.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.harness import ROOT, keep, machine
+from benchmarks.harness import ROOT, machine, save_result
 
 BACKENDS = ("tensorflow", "torch", "jax")
 SIZE = 640
@@ -50,7 +50,7 @@ print(json.dumps({"warm": first, "second image": second}))
 
 
 def process(arguments, backend):
-    """Runs one process; wall and processor seconds, and what it printed."""
+    """Run a process; return its wall-clock and processor seconds, and its output."""
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": backend}
     environment["PYTHONPATH"] = os.pathsep.join(
         [str(ROOT), str(ROOT / "src"), environment.get("PYTHONPATH", "")]
@@ -72,71 +72,71 @@ def process(arguments, backend):
 
 
 def measure(rounds, backends, folder):
-    """Name -> list of {"wall", "core"}, contenders turn by turn."""
+    """Return name -> list of {"wall", "core"}; the contenders run in turns."""
     process(["-c", MAKE, folder, SIZE], backends[0])
     model, plain, image = (folder / name for name in ("ours.keras", "plain.keras", "image.png"))
-    found = {}
-    for number in range(-1, rounds):  # the first round fills the disk's cache
+    measured = {}
+    for number in range(-1, rounds):  # the first round fills the disk cache
         for name, arguments in (
             ("import visiongarden", ["-c", "import visiongarden"]),
             ("visiongarden --help", ["-m", "visiongarden", "--help"]),
         ):
-            found.setdefault(name, []).append(process(arguments, backends[0])[0])
+            measured.setdefault(name, []).append(process(arguments, backends[0])[0])
         for backend in backends:
             cold = ["-m", "visiongarden", "predict", model, image, "--output", folder / "out"]
             times, _ = process(["-c", BARE, plain], backend)
-            found.setdefault(f"{backend}: Keras's import and load", []).append(times)
+            measured.setdefault(f"{backend}: Keras's import and load", []).append(times)
             times, _ = process(cold, backend)
-            found.setdefault(f"{backend}: predict, cold", []).append(times)
-            _, said = process(["-c", WARM, model, image], backend)
-            for name, times in json.loads(said).items():
-                found.setdefault(f"{backend}: {name}", []).append(times)
+            measured.setdefault(f"{backend}: predict, cold", []).append(times)
+            _, output = process(["-c", WARM, model, image], backend)
+            for name, times in json.loads(output).items():
+                measured.setdefault(f"{backend}: {name}", []).append(times)
         print(f"round {number + 1}/{rounds}", file=sys.stderr, flush=True)
-    return {name: turns[1:] for name, turns in found.items()}
+    return {name: turns[1:] for name, turns in measured.items()}
 
 
 def limit_of(name):
-    """What a row shall stay under: seconds, or a ratio."""
+    """Return the limit of a row, in seconds or as a ratio."""
     fixed = {"import visiongarden": "0.3 s", "visiongarden --help": "0.5 s"}
     if name.endswith("cold"):
         return "ratio 1.3"
     return "2 s" if name.endswith("warm") else fixed.get(name, "")
 
 
-def row(name, found):
-    """Medians, spreads, and the median of the ratios to Keras alone, pair by pair."""
-    turns = found[name]
+def row(name, measured):
+    """Return a row: medians, spreads, and the median of the pairwise ratios to Keras alone."""
+    turns = measured[name]
     cells = []
     for unit in ("core", "wall"):
         values = [turn[unit] for turn in turns]
-        middle = statistics.median(values)
+        median = statistics.median(values)
         low, _, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
-        cells += [f"{middle:.2f}", f"±{(high - low) / 2 / middle:.0%}"]
-        base = found.get(name.split(":")[0] + ": Keras's import and load")
+        cells += [f"{median:.2f}", f"±{(high - low) / 2 / median:.0%}"]
+        base = measured.get(name.split(":")[0] + ": Keras's import and load")
         ratios = [a[unit] / b[unit] for a, b in zip(turns, base or [], strict=False)]
         cells.append(f"{statistics.median(ratios):.2f}" if name.endswith("cold") else "")
     return f"| {name} | " + " | ".join(cells) + f" | {limit_of(name)} |"
 
 
 def main():
-    """Prints one table and keeps JSON."""
+    """Print a table and save the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="*", choices=BACKENDS, help="backends; all by default")
-    given = parser.parse_args()
+    args = parser.parse_args()
     backends = [
         name
         for name in BACKENDS
-        if importlib.util.find_spec(name) and (not given.only or name in given.only)
+        if importlib.util.find_spec(name) and (not args.only or name in args.only)
     ]
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(given.rounds, backends, Path(folder))
+        measured = measure(args.rounds, backends, Path(folder))
     print(f"### Start-up, one image of {SIZE} × {SIZE}, {machine()}\n")
-    print("| what | processor s | spread | ratio | clock s | spread | ratio | limit |")
+    print("| measured | processor s | spread | ratio | wall-clock s | spread | ratio | limit |")
     print("|---|---|---|---|---|---|---|---|")
-    for name in found:
-        print(row(name, found))
-    keep("startup", found)
+    for name in measured:
+        print(row(name, measured))
+    save_result("startup", measured)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""`transfer` of a 60-million-parameter model, as a ratio to `np.load` of the same bytes.
+"""Compare `transfer` of 60 million parameters with `np.load` of the same bytes.
 
     python benchmarks/transfer.py [--rounds 5]
 
-All read what lies in the page cache. The rounds alternate, each with fresh memory for `np.load`.
-Printed are the best round of each, which other work on the machine disturbs least, the processor's
-time, and the ratios. `np.load` of one array is the bare cost of the bytes; of an archive (.npz) it
-reads name by name and checks checksums, as the transfer does.
+All files are in the page cache, and the contenders run in turns. Printed are the best round of
+each, which is the least disturbed by other work on the machine, the processor time, and the ratios.
+`np.load` of a single array is the bare cost of the bytes; of an archive (.npz) it reads name by
+name and verifies checksums, as the transfer does.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from visiongarden.weights import transfer
 
 
 def model() -> vg.Detector:
-    """YOLOv3 for 80 classes: 62 million parameters, 438 weights."""
+    """Return YOLOv3 for 80 classes: 62 million parameters, 438 weights."""
     return vg.Detector(
         vg.backbones.Darknet53(), vg.decoders.YOLOv3Decoder(), vg.heads.AnchorBased(num_classes=80)
     )
 
 
 def timed(action: Callable[[], Any]) -> tuple[float, float]:
-    """Seconds on the clock, and of the processor over all threads."""
+    """Return the wall-clock seconds, and the processor seconds of all threads."""
     start, used = time.perf_counter(), time.process_time()
     action()
     return time.perf_counter() - start, time.process_time() - used
@@ -70,10 +70,10 @@ def main() -> None:
     best = {name: tuple(map(min, zip(*v[1:], strict=True))) for name, v in times.items()}
     for name, (seconds, used) in best.items():
         speed = f"{size / seconds / 1e9:.1f} GB/s"
-        print(f"{name:14} {seconds:.3f} s  {speed}, {used:.3f} s of the processor")
+        print(f"{name:14} {seconds:.3f} s  {speed}, {used:.3f} s processor time")
     for name in ("np.load .npy", "np.load .npz"):
         clock, used = (mine / its for mine, its in zip(best["transfer"], best[name], strict=True))
-        print(f"transfer / {name}: {clock:.2f} on the clock, {used:.2f} of the processor")
+        print(f"transfer / {name}: {clock:.2f} wall-clock time, {used:.2f} processor time")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What is measured: each file is a process that runs steps when it is asked."""
+"""Contenders: each file is a process that runs steps on request."""

@@ -1,4 +1,4 @@
-"""Our detector on the backend that KERAS_BACKEND names."""
+"""Contender: a detector of visiongarden on the backend that KERAS_BACKEND selects."""
 
 import os
 
@@ -8,7 +8,7 @@ from benchmarks.contenders.worker import each, serve
 
 
 def detector(options):
-    """The YOLOv8-style detector of a size."""
+    """Build a YOLOv8-style detector."""
     import visiongarden as vg
 
     depth, width = options.get("depth", 0.33), options.get("width", 0.25)
@@ -24,7 +24,7 @@ def detector(options):
 
 
 def batch(options):
-    """Random images and boxes: uint8 (b, s, s, 3), (b, m, 4), (b, m)."""
+    """Return random images, boxes and classes: uint8 (b, s, s, 3), (b, m, 4), (b, m)."""
     rng = np.random.default_rng(0)
     count, size, objects = options["batch"], options["size"], options.get("objects", 8)
     images = rng.integers(0, 255, (count, size, size, 3)).astype(np.uint8)
@@ -36,7 +36,7 @@ def batch(options):
 
 
 def compiled(model, loss, eager=False, jit=None):
-    """A trainer as `fit` compiles it, or operation by operation."""
+    """Return a trainer, compiled as by `fit` or eager."""
     import keras
 
     from visiongarden.training import Training
@@ -51,7 +51,7 @@ def compiled(model, loss, eager=False, jit=None):
 
 
 def prepare(options):
-    """Runs of `mode`: "infer", "train" (the whole step), or "graph" (a loss that costs nothing)."""
+    """Prepare a `mode`: "infer", "train" (the whole step) or "graph" (with a trivial loss)."""
     import keras
 
     from visiongarden.backends.keras_internals import seed_everything
@@ -65,17 +65,17 @@ def prepare(options):
         return each(lambda: predictor.raw(images)), facts
     loss = model.parts.head.loss() if options["mode"] == "train" else squares
     trainer = compiled(model, loss, jit=options.get("jit"))
-    one = images, {"boxes": boxes, "classes": classes}
+    example = images, {"boxes": boxes, "classes": classes}
 
     def run(count):
-        batches = (one for _ in range(count))
+        batches = (example for _ in range(count))
         trainer.fit(trainer.feed(batches), steps_per_epoch=count, shuffle=False, verbose=0)
 
     return run, facts
 
 
 def squares(raw, boxes, classes, image_size):
-    """Mean square of all outputs."""
+    """Return the mean square of all outputs as the loss."""
     import keras
 
     return {"loss": sum(keras.ops.mean(keras.ops.square(x)) for x in keras.tree.flatten(raw))}

@@ -1,4 +1,4 @@
-"""Training images without a model: our pipeline, and a plain one of OpenCV's functions."""
+"""Contender: training images without a model, from the loader or from plain OpenCV."""
 
 import time
 
@@ -11,14 +11,14 @@ GRAY = 114
 
 
 def prepare(options):
-    """A step makes one image; seconds are those of the processor."""
+    """Return a step that makes one image; its seconds are processor time."""
     cv2.setNumThreads(1)
     step = (ours if options["which"] == "ours" else plain)(options)
     return each(step), {}
 
 
 def ours(options):
-    """Our images of an epoch, as the loader makes them."""
+    """Return a step that makes the next image of an epoch as the loader does."""
     from visiongarden.data import Loader, loader, read
     from visiongarden.transforms import Augmentation
 
@@ -38,23 +38,23 @@ def ours(options):
 
 
 def plain(options):
-    """The same augmentations as papers tell them: a mosaic of twice the sides, then one warp."""
+    """Return a step with the same augmentation as in the papers: a mosaic, then one warp."""
     from visiongarden.data import read
 
     dataset, size = read(options["data"], "yolo"), options["size"]
     random = np.random.default_rng(0)
-    kept = {}
+    cache = {}
 
     def load(index):
-        if index in kept:
-            return kept[index]
+        if index in cache:
+            return cache[index]
         image = cv2.imread(str(dataset[index].path))
         ratio = size / max(image.shape[:2])
         sides = round(image.shape[1] * ratio), round(image.shape[0] * ratio)
         boxes = dataset[index].boxes * ratio
         found = cv2.resize(image, sides, interpolation=cv2.INTER_LINEAR), boxes
         if options["cached"]:
-            kept[index] = found
+            cache[index] = found
         return found
 
     def step():
@@ -84,7 +84,7 @@ def plain(options):
 
 
 def colors(picture, random):
-    """Hue, saturation and value by table."""
+    """Change hue, saturation and value with lookup tables."""
     gains = random.uniform(-1, 1, 3) * (0.015, 0.7, 0.4) + 1
     h, s, v = cv2.split(cv2.cvtColor(picture, cv2.COLOR_BGR2HSV))
     ramp = np.arange(256)
@@ -93,8 +93,8 @@ def colors(picture, random):
         np.clip(ramp * gains[1], 0, 255),
         np.clip(ramp * gains[2], 0, 255),
     ]
-    looked = [cv2.LUT(c, t.astype(np.uint8)) for c, t in zip((h, s, v), tables, strict=True)]
-    return cv2.cvtColor(cv2.merge(looked), cv2.COLOR_HSV2BGR)
+    channels = [cv2.LUT(c, t.astype(np.uint8)) for c, t in zip((h, s, v), tables, strict=True)]
+    return cv2.cvtColor(cv2.merge(channels), cv2.COLOR_HSV2BGR)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""The same architecture in Keras's own layers, without a line of ours: what loading is held to.
+"""The same architecture in Keras's layers only, as the reference for opening a file.
 
-Written from the same table as our parts, like `torch_native`; saved and opened by Keras alone.
+It is written from the same table as the parts, like `torch_native`, and saved and opened by Keras.
 """
 
 
 def build(depth, width, classes, size, max_channels=1024, bins=16):
-    """The functional model; returns level by level boxes, then classes."""
+    """Build the functional model; it returns the boxes of each level, then the classes."""
     from keras import Input, Model, layers
 
     def conv(x, outputs, kernel=1, stride=1):

@@ -1,7 +1,7 @@
-"""The same architecture as a plain PyTorch module, channels last: what Keras is measured against.
+"""Contender: the same architecture as a plain PyTorch module, channels last.
 
-Written from the same table as our parts: stem, four stages of stride-2 convolution and C2f, SPPF,
-path aggregation, two branches a level.
+It is written from the same table as the parts: stem, four stages of a convolution of stride 2 and
+C2f, SPPF, path aggregation, two branches per level.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from benchmarks.contenders.worker import each, serve
 
 
 def build(depth, width, classes, max_channels=1024, bins=16):
-    """The module; returns level by level (boxes, classes)."""
+    """Build the module; it returns (boxes, classes) of each level."""
     import torch
     from torch import nn
 
@@ -108,9 +108,9 @@ def build(depth, width, classes, max_channels=1024, bins=16):
 
 
 def detection_loss(raw, boxes, classes, size, bins=16):
-    """The anchor-free loss on plain tensors: task-aligned assignment, CIoU, DFL, cross-entropy.
+    """Return the anchor-free loss: task-aligned assignment, CIoU, DFL and cross-entropy.
 
-    Only the positives' rows enter the terms of boxes, as one writes it where shapes may vary.
+    Only the rows of the positives are used for the box terms, as shapes may vary in PyTorch.
     """
     import torch
     import torch.nn.functional as F  # noqa: N812
@@ -158,7 +158,7 @@ def detection_loss(raw, boxes, classes, size, bins=16):
 
 
 def assigned(scores, predicted, centers, strides, boxes, classes, top=10):
-    """Task-aligned assignment: the box of each cell, (batch, n), and its quality."""
+    """Assign boxes to cells (task-aligned); return the box and the quality of each cell."""
     import torch
 
     a, b = boxes[:, :, None], predicted[:, None]
@@ -173,8 +173,8 @@ def assigned(scores, predicted, centers, strides, boxes, classes, top=10):
     inside = ((centers - middle[:, :, None]).abs() <= half[:, :, None]).all(-1)
     inside &= (classes >= 0)[..., None]
     aligned = likely.sqrt() * overlap.clamp(1e-3) ** 6 * inside
-    least = aligned.topk(min(top, aligned.shape[-1]), -1)[0][..., -1:]
-    chosen = (aligned >= least) & (aligned > 0)
+    lowest = aligned.topk(min(top, aligned.shape[-1]), -1)[0][..., -1:]
+    chosen = (aligned >= lowest) & (aligned > 0)
     owner = ((overlap + 1e-6) * chosen).argmax(1)
     kept = chosen & (owner[:, None] == torch.arange(boxes.shape[1], device=boxes.device)[:, None])
     aligned, overlap = aligned * kept, overlap * kept
@@ -183,7 +183,7 @@ def assigned(scores, predicted, centers, strides, boxes, classes, top=10):
 
 
 def complete_iou(a, b):
-    """CIoU of pairs (n, 4)."""
+    """Return the CIoU of pairs of boxes (n, 4)."""
     import torch
 
     sides = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(0)

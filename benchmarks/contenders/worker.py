@@ -1,4 +1,4 @@
-"""The contender's side of the protocol: lines of JSON on standard input and output."""
+"""Protocol of a contender: lines of JSON on standard input and output."""
 
 import json
 import os
@@ -9,29 +9,29 @@ from pathlib import Path
 
 
 def serve(prepare, clock=time.perf_counter):
-    """Prepares once, then runs steps on demand.
+    """Prepare once, then run steps on request.
 
     Args:
-        prepare: takes the options, returns (run, facts): a function of a number of steps, which
-            returns when their work is done, and a dict to report.
-        clock: gives seconds; `time.process_time` counts those of the processor alone.
+        prepare: Function of the options that returns (run, facts): a function of a number of
+            steps, which returns when they are complete, and a dict to report.
+        clock: Function that returns seconds; `time.process_time` for processor time.
     """
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # the output of libraries is not part of the protocol
     options = json.loads(sys.argv[1])
-    begun = time.perf_counter()
+    start = time.perf_counter()
     run, facts = prepare(options)
     run(options["warmup"])
-    say(answers, {"ready": True, "prepare_s": time.perf_counter() - begun} | facts)
+    send(answers, {"ready": True, "prepare_s": time.perf_counter() - start} | facts)
     for line in sys.stdin:
         count = json.loads(line)["steps"]
-        begun = clock()
+        start = clock()
         run(count)
-        say(answers, {"seconds": clock() - begun, "peak_kib": peak_kib()})
+        send(answers, {"seconds": clock() - start, "peak_kib": peak_kib()})
 
 
 def each(step):
-    """Runs a step so many times."""
+    """Return a function that runs a step a number of times."""
 
     def run(count):
         for _ in range(count):
@@ -41,7 +41,7 @@ def each(step):
 
 
 def peak_kib():
-    """Most memory so far; `ru_maxrss` would count the parent's from before the process's start."""
+    """Return the peak memory; `ru_maxrss` would include the parent's from before the start."""
     status = Path("/proc/self/status")
     if status.is_file():
         return int(status.read_text().split("VmHWM:")[1].split()[0])
@@ -49,13 +49,13 @@ def peak_kib():
 
 
 def forget_peak():
-    """Has Linux count the peak anew from here."""
-    counted = Path("/proc/self/clear_refs")
-    if counted.is_file():
-        counted.write_text("5")
+    """Reset the peak memory that Linux counts."""
+    file = Path("/proc/self/clear_refs")
+    if file.is_file():
+        file.write_text("5")
 
 
-def say(stream, value):
-    """Writes one line."""
+def send(stream, value):
+    """Write one line."""
     stream.write(json.dumps(value) + "\n")
     stream.flush()

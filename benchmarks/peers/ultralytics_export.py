@@ -1,4 +1,4 @@
-"""Writes the peer's nano model, untrained, as ONNX; one JSON argument: file, size, batch."""
+"""Export the peer's untrained nano model to ONNX; one JSON argument: file, size, batch."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ from ultralytics import YOLO
 
 
 def main():
-    """Exports."""
+    """Export the model."""
     options = json.loads(sys.argv[1])
     written = YOLO("yolov8n.yaml").export(
         format="onnx", imgsz=options["size"], batch=options["batch"], device="cpu", simplify=False

@@ -1,6 +1,6 @@
-"""The peer's own model and loss.
+"""Contender: the model and loss of the peer.
 
-Run by `benchmarks.speed` in the peer's environment, as a contender.
+`benchmarks.speed` runs it in the environment of the peer.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ from benchmarks.contenders.worker import each, serve
 
 
 def prepare(options):
-    """Runs of `mode`: "infer" (decoded boxes, before suppression) or "train" (the whole step)."""
+    """Prepare a `mode`: "infer" (decoded boxes, before NMS) or "train" (the whole step)."""
     import torch
     import ultralytics
     from ultralytics.cfg import get_cfg

@@ -1,6 +1,6 @@
-"""The peer's training images, one after another in one thread, without a model.
+"""Contender: the training images of the peer, in one thread and without a model.
 
-Run by `benchmarks.pipeline` in the peer's environment, as a contender.
+`benchmarks.pipeline` runs it in the environment of the peer.
 """
 
 import json
@@ -22,7 +22,7 @@ LIKE_OURS = {
 
 
 def prepare(options):
-    """A function that makes one image, and how many there are."""
+    """Return a step that makes one image."""
     cv2.setNumThreads(1)
     cached = "ram" if options["cached"] else False
     cfg = get_cfg(overrides=LIKE_OURS | {"imgsz": options["size"], "cache": cached})
@@ -39,25 +39,25 @@ def prepare(options):
 
 
 def main():
-    """Speaks the protocol of `benchmarks.contenders.worker`."""
+    """Run the protocol of `benchmarks.contenders.worker`."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     options = json.loads(sys.argv[1])
-    begun = time.perf_counter()
+    start = time.perf_counter()
     step = prepare(options)
     for _ in range(options["warmup"]):
         step()
-    say(answers, {"ready": True, "prepare_s": time.perf_counter() - begun})
+    send(answers, {"ready": True, "prepare_s": time.perf_counter() - start})
     for line in sys.stdin:
-        begun = time.process_time()
+        start = time.process_time()
         for _ in range(json.loads(line)["steps"]):
             step()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        say(answers, {"seconds": time.process_time() - begun, "peak_kib": peak})
+        send(answers, {"seconds": time.process_time() - start, "peak_kib": peak})
 
 
-def say(stream, value):
-    """Writes one line."""
+def send(stream, value):
+    """Write one line."""
     stream.write(json.dumps(value) + "\n")
     stream.flush()
 

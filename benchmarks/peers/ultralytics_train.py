@@ -1,6 +1,6 @@
-"""Trains the peer's nano model from scratch and writes what it finds, for our own judge.
+"""Train the peer's nano model from scratch and write its detections for evaluation.
 
-Run by `benchmarks.learning` in the peer's environment; takes one JSON argument.
+`benchmarks.learning` runs it in the environment of the peer, with one JSON argument.
 """
 
 import json
@@ -13,9 +13,9 @@ from ultralytics import YOLO
 
 
 def main():
-    """Options: data (yaml), split to judge, output (npz), epochs, size, batch, seed, folder."""
+    """Options: data (yaml), split to evaluate, output (npz), epochs, size, batch, seed, folder."""
     options = json.loads(sys.argv[1])
-    begun = time.perf_counter()
+    start = time.perf_counter()
     model = YOLO("yolov8n.yaml")
     model.train(
         data=options["data"],
@@ -31,7 +31,7 @@ def main():
         plots=False,
         exist_ok=True,
     )
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     best = YOLO(Path(options["folder"]) / "run" / "weights" / "best.pt")
     metrics = best.val(
         data=options["data"],
@@ -43,11 +43,11 @@ def main():
         plots=False,
         save_json=True,
         project=options["folder"],
-        name="judged",
+        name="evaluated",
         exist_ok=True,
     )
     rows = []
-    file = Path(options["folder"]) / "judged" / "predictions.json"
+    file = Path(options["folder"]) / "evaluated" / "predictions.json"
     for found in json.loads(file.read_text()):
         x, y, width, height = found["bbox"]
         place = [int(found["image_id"]), x, y, x + width, y + height]
