@@ -1,4 +1,4 @@
-"""The pages: their files are written, their commands run in order, and their names exist."""
+"""Documentation: files are written, commands run in order, and names exist."""
 
 import importlib
 import re
@@ -29,18 +29,18 @@ def blocks(page):
 
 
 def block(page, word):
-    """The code block of a page that holds a word."""
+    """Return the code block of a page that contains a word."""
     return next(text for _, text in blocks(page) if word in text)
 
 
 def command_lines(page):
-    """The lines of a page's code blocks that call visiongarden."""
+    """Return the lines in the code blocks of a page that call visiongarden."""
     scripts = [text for kind, text in blocks(page) if kind == "sh"]
     lines = [line for text in scripts for line in text.replace("\\\n", " ").splitlines()]
     return [line for line in lines if line.startswith("visiongarden ")]
 
 
-# The page trains for real; here one pass over a few small scenes is enough.
+# One epoch on a few small scenes is enough for the test.
 SMALL = ["training.epochs=1", "training.batch_size=4", "model.image_size=64"]
 QUICK = ["--backends", "tensorflow"]
 
@@ -101,7 +101,7 @@ def test_the_page_about_data_runs(tmp_path, monkeypatch):
 def test_the_page_about_data_scales_a_12_bit_image(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("scan.png", np.full((8, 8), 4095, np.uint16))
-    exec(block("data.md", "scan.png"), {})  # noqa: S102  our own text
+    exec(block("data.md", "scan.png"), {})  # noqa: S102  text of this repository
     assert cv2.imread("scan.png", cv2.IMREAD_UNCHANGED).max() == 4095 << 4
 
 
@@ -115,7 +115,7 @@ def test_the_recipe_of_the_page_about_training_is_valid():
     ("page", "word"), [("train.md", "KerasApplication("), ("weights.md", "cards.build(")]
 )
 def test_the_models_of_the_pages_are_built(page, word):
-    exec(block(page, word), {})  # noqa: S102  our own text
+    exec(block(page, word), {})  # noqa: S102  text of this repository
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """Every `fix` of an error works when pasted: commands parse, options, fields and names exist.
 
-A fix is an expression in the source. What it says literally is checked here: commands against the
-real command line, overrides against the recipe's schema, keyword arguments and names against the
-package. A fix that is put together elsewhere has to name the test that carries it out.
+A fix is an expression in the source. Its literal parts are checked here: commands against the real
+command line, overrides against the recipe's schema, keyword arguments and names against the
+package. A fix that is composed elsewhere must name the test that applies it.
 """
 
 import ast
@@ -23,8 +23,8 @@ SOURCE = Path(vg.__file__).parent
 ROOT = SOURCE.parent.parent
 OPEN = "PLACEHOLDER"
 
-CARRIED_OUT = {
-    # Fixes that are put together elsewhere -> the test that does what they say.
+TESTED_BY = {
+    # Fixes that are composed elsewhere -> the test that applies them.
     "_fix(found)": "tests/test_fixes.py::test_a_share_that_is_too_high_names_one_that_works",
     "_fix(longest, step)": "tests/cli/test_data.py",
     "_levels_fix(taker, wants, giver, offered)": "tests/parts/test_connect.py",
@@ -52,15 +52,15 @@ CARRIED_OUT = {
         "tests/darknet/test_options.py"
     ),
 }
-"""Variables named `fix` are read in the function that sets them instead."""
+"""Variables named `fix` are resolved in the function that sets them."""
 
 
 TREES = {}
-"""Function -> the file that it is in."""
+"""Function -> the syntax tree of its file."""
 
 
 def fixes():
-    """(file, function around it, expression) of every `fix=` in the source."""
+    """Return (file, enclosing function, expression) of every `fix=` in the source."""
     found = []
     for file in sorted(SOURCE.rglob("*.py")):
         tree = ast.parse(file.read_text())
@@ -82,7 +82,7 @@ IDS = [f"{file.relative_to(SOURCE)}:{e.lineno}" for file, _, e in FIXES]
 
 
 def texts(expression, around):
-    """The texts that an expression can be, a placeholder for each value in them."""
+    """Return the possible texts of an expression, with a placeholder for each value."""
     if isinstance(expression, ast.Constant):
         return [expression.value] if isinstance(expression.value, str) else []
     if isinstance(expression, ast.JoinedStr):
@@ -109,7 +109,7 @@ def texts(expression, around):
 
 
 def _texts_of_call(call, around):
-    """What a function of the same file returns; what is joined."""
+    """Return the texts that a function of the same file returns, or that are joined."""
     name = ast.unparse(call.func)
     if name.endswith(".join") and isinstance(call.args[0], ast.GeneratorExp):
         return texts(call.args[0].elt, around)
@@ -129,7 +129,7 @@ def _targets(node):
 
 
 def _part(value):
-    """What a value in a text stands for; `option(...)` is an option of the command line."""
+    """Return the placeholder of a value; `option(...)` is an option of the command line."""
     if isinstance(value, ast.Call) and ast.unparse(value.func) == "option":
         name = value.args[0].value
         flag = f"--{name.replace('_', '-')}"
@@ -141,7 +141,7 @@ def _part(value):
 
 
 def commands():
-    """Name -> click command of every command, also of groups: "data check"."""
+    """Return name -> click command of every command, including groups: "data check"."""
     found = {}
 
     def walk(command, name):
@@ -159,7 +159,7 @@ OPTIONS = {name for c in COMMANDS.values() for p in c.params for name in p.opts}
 
 
 def parses(line):
-    """Whether a command line is one that the program takes; runs nothing."""
+    """Check that a command line parses; nothing is run."""
     words = shlex.split(line.split("  #")[0], comments=False)[1:]
     name = next((n for n in sorted(COMMANDS, key=len, reverse=True)
                  if words[: len(n.split())] == n.split()), None)  # fmt: skip
@@ -170,14 +170,14 @@ def parses(line):
 
 
 @pytest.mark.parametrize(("file", "around", "expression"), FIXES, ids=IDS)
-def test_a_fix_says_what_exists(file, around, expression):
+def test_a_fix_contains_existing_names(file, around, expression):
     written = ast.unparse(expression)
     if isinstance(expression, ast.Call) and ast.unparse(expression.func) == "nearest":
         return  # the names that are valid; see below
     found = texts(expression, around)
     if not found:
-        assert written in CARRIED_OUT or isinstance(expression, ast.Name), (
-            f"{written} is put together elsewhere: name in CARRIED_OUT the test that carries it out"
+        assert written in TESTED_BY or isinstance(expression, ast.Name), (
+            f"{written} is composed elsewhere: name the test that applies it in TESTED_BY"
         )
     for text in found:
         check(text)
@@ -221,7 +221,7 @@ _KEYWORDS = set()
 
 
 def keywords():
-    """Names of all arguments and fields in the package's source."""
+    """Return the names of all arguments and fields in the source of the package."""
     if not _KEYWORDS:
         for file in SOURCE.rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text())):
@@ -234,10 +234,10 @@ def keywords():
     return _KEYWORDS
 
 
-def test_fixes_that_are_carried_out_elsewhere_are_there():
+def test_fixes_that_are_composed_elsewhere_have_a_test():
     written = {ast.unparse(expression) for _, _, expression in FIXES}
-    assert set(CARRIED_OUT) <= written, "no longer in the source"
-    for place in CARRIED_OUT.values():
+    assert set(TESTED_BY) <= written, "no longer in the source"
+    for place in TESTED_BY.values():
         file, _, name = place.partition("::")
         assert (ROOT / file).exists(), place
         assert not name or f"def {name}(" in (ROOT / file).read_text(), place
@@ -252,13 +252,13 @@ def test_fixes_that_are_carried_out_elsewhere_are_there():
     "no_such_argument=3",
     'pip install "visiongarden[no_such_extra]"',
 ])  # fmt: skip
-def test_the_check_sees_what_does_not_work(text):
-    usage = typer.BadParameter.__mro__[1]  # the base of all errors of usage
+def test_an_invalid_fix_is_found(text):
+    usage = typer.BadParameter.__mro__[1]  # the base class of usage errors
     with pytest.raises((AssertionError, AttributeError, usage)):
         check(text)
 
 
-def test_names_that_are_near_are_valid_ones():
+def test_the_nearest_names_are_proposed():
     assert nearest("colunm", ("column", "row")).startswith("did you mean column?")
     assert nearest("zzz", ("column", "row")) == "valid: column, row"
 
@@ -275,7 +275,7 @@ def test_options_are_named_as_the_user_writes_them():
 
 
 def test_library_errors_do_not_name_options_to_users_of_python():
-    """An option is named beside the argument of Python, or by `option`."""
+    """An option is named beside its Python argument, or by `option`."""
     for file, around, expression in FIXES:
         parts = file.relative_to(SOURCE).parts
         for node in ast.walk(expression):
@@ -341,7 +341,7 @@ def test_the_name_that_save_proposes_works(tmp_path, monkeypatch):
 
 
 def test_the_format_that_is_proposed_is_read(tmp_path):
-    """A folder that is a YOLO data set and one of COCO: the fix names both, and each is read."""
+    """For a folder in YOLO and COCO format the fix names both, and each is read."""
     import cv2
     import numpy as np
 

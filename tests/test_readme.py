@@ -1,4 +1,4 @@
-"""The code of the README and of docs/parts.md: the block, the decoder, the model, the error."""
+"""Code of the README and of docs/parts.md: the block, the decoder, the model, the error."""
 
 import re
 import subprocess
@@ -106,5 +106,5 @@ def test_the_error_is_the_one_that_is_shown():
 
 def test_the_model_of_the_readme(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(block(README, 'again = vg.load("cells.keras")'), {})  # noqa: S102  our own text
+    exec(block(README, 'again = vg.load("cells.keras")'), {})  # noqa: S102  text of this repository
     assert (tmp_path / "cells.keras").is_file()
