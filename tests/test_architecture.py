@@ -125,7 +125,7 @@ TERMS = runpy.run_path(str(ROOT / "scripts" / "terms"))
         ("x = 1\n# the model is judged here", "judged", 2),
         ("def least_width(judge_every):", "least", 1),
         ("class TwinModel:", "Twin", 1),
-        ("print('nothing is dropped without\n# a word')", "without a word", 1),
+        ("# images are dropped without a word", "without a word", 1),
     ],
 )
 def test_terms_finds_a_word(text, word, line):
