@@ -38,7 +38,9 @@ TESTED_BY = {
     "tool.fix": "tests/data/test_other_tools.py",
     "good or 'GatedUnit'": "tests/scaffold/test_new.py",
     "text[:16]": "tests/scaffold/test_new.py",
-    'ALTERNATIVES.get(kind, "other keras.ops in that layer\'s call()")': "tests/export",
+    'ALTERNATIVES.get(kind, "other keras.ops in that layer\'s call()")': (
+        "tests/exporters/test_operations.py"
+    ),
     "f'use self.{unused[0]} in call(), or make it only where it is needed' + "
     "self._other_tensors(more_shapes)": "tests/layers/test_composite.py",
     "fix if fix and all((step.isidentifier() for step in fix.split('.'))) else None": (
