@@ -59,6 +59,12 @@ def test_every_package_has_a_docstring():
             assert importlib.import_module(f"visiongarden.{module.name}").__doc__
 
 
+def test_the_map_names_every_package():
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    names = {module.name for module in pkgutil.iter_modules(vg.__path__)} - {"__main__"}
+    assert {name for name in names if f"`{name}`" not in text} == set()
+
+
 def test_no_file_contains_private_paths():
     words = ("/work/", "/root/", "localhost", "index-url")
     names = subprocess.run(
