@@ -121,7 +121,7 @@ def test_the_models_of_the_pages_are_built(page, word):
 @pytest.mark.slow
 def test_training_in_python_runs(tmp_path):
     make_scenes(tmp_path / "my_images", 12, (64, 64))
-    code = block("train.md", "validator_of(val)")
+    code = block("train.md", "make_validator(val)")
     for published, small in (
         ("width=0.25", "width=0.0625"),
         ("320", "64"),

@@ -1,4 +1,4 @@
-"""What layers add to the loss themselves is learned from, on every backend."""
+"""Losses that layers add take part in training, on every backend."""
 
 import keras
 import numpy as np
@@ -13,8 +13,8 @@ from visiongarden.training.trainer import Trainer
 
 
 @vg.register(package="tests")
-class Penalised(keras.layers.Layer):
-    """Passes its input on; asks for the square of one weight, and of the input's mean."""
+class Penalized(keras.layers.Layer):
+    """Returns its input; adds the square of one weight, and of the input's mean."""
 
     def build(self, shape):
         self.scale = self.add_weight(
@@ -31,11 +31,11 @@ class Penalised(keras.layers.Layer):
 
 
 @vg.register(package="tests")
-class PenalisedPass(vg.decoders.PassOn):
+class PenalizedPass(vg.decoders.PassOn):
     """Passes the maps on through a layer with losses of its own."""
 
     def wire(self, features):
-        return {level: Penalised()(x) for level, x in super().wire(features).items()}
+        return {level: Penalized()(x) for level, x in super().wire(features).items()}
 
 
 def trained(decoder, size=32):
@@ -62,9 +62,9 @@ def trained(decoder, size=32):
 @pytest.mark.parametrize("size", [pytest.param(32, marks=pytest.mark.backends), 64])
 def test_added_losses_are_part_of_the_loss(size):
     _, plain = trained(vg.decoders.PassOn(levels=("p5",)), size)
-    model, found = trained(PenalisedPass(levels=("p5",)), size)
+    model, penalized = trained(PenalizedPass(levels=("p5",)), size)
     # Half of 3 squared, and twice the mean of ones.
-    assert found["loss"] == pytest.approx(plain["loss"] + 4.5 + 2.0, rel=1e-5)
+    assert penalized["loss"] == pytest.approx(plain["loss"] + 4.5 + 2.0, rel=1e-5)
     (scale,) = [w for w in model.trainable_weights if w.path.endswith("scale")]
     # The rate of the first step, and the gradient of the regularizer alone.
     assert 0 < float(ops.convert_to_numpy(scale.value)) < 3.0

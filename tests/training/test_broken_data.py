@@ -72,7 +72,7 @@ def test_an_image_that_breaks_is_named(tmp_path, images, workers):
 
 
 class Short:
-    """A loader of one's own whose second epoch lacks its last batch."""
+    """A custom loader whose second epoch lacks its last batch."""
 
     def __init__(self, loader):
         self.loader, self.image_size, self.batch_size = loader, loader.image_size, 4

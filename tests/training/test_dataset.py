@@ -1,4 +1,4 @@
-"""TensorFlow's data set of batches: the batches, in order; nothing in it waits for itself."""
+"""TensorFlow's dataset of batches: the batches, in order, and no autotuning thread."""
 
 import keras
 import numpy as np
@@ -30,23 +30,23 @@ def test_batches_come_in_order(sizes, vary, sides):
     dataset = open_dataset(batches(*sizes), sizes_vary=vary)
     assert tuple(dataset.element_spec[0].shape[1:3]) == sides
     assert dataset.element_spec[0].shape[0] is None
-    for found, wanted in zip(read(dataset), batches(*sizes), strict=True):
-        np.testing.assert_array_equal(found[0], wanted[0])
-        np.testing.assert_array_equal(found[1], wanted[1]["classes"])
+    for found, expected in zip(read(dataset), batches(*sizes), strict=True):
+        np.testing.assert_array_equal(found[0], expected[0])
+        np.testing.assert_array_equal(found[1], expected[1]["classes"])
 
 
 def test_one_batch_is_enough():
     assert len(read(open_dataset(batches(8)))) == 1
 
 
-def test_an_error_of_the_source_comes_out():
+def test_an_error_of_the_source_is_raised():
     def broken():
         yield from batches(8, 8, 8)
-        raise ValueError("the third image is none")
+        raise ValueError("the third image is missing")
 
-    with pytest.raises(Exception, match="the third image is none"):
+    with pytest.raises(Exception, match="the third image is missing"):
         read(open_dataset(broken()))
 
 
-def test_no_thread_of_it_can_keep_the_training_waiting():
+def test_the_autotuning_thread_is_disabled():
     assert open_dataset(batches(8)).options().autotune.enabled is False

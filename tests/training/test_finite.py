@@ -14,7 +14,7 @@ def state(value, name="model/kernel", dtype="float32", trainable=True):
 
 
 @pytest.mark.parametrize(
-    ("loss", "variables", "dtype", "broken"),
+    ("loss", "variables", "dtype", "problem"),
     [
         (1.0, state(2.0), "float32", None),
         (float("nan"), state(2.0), "float32", "the loss became nan"),
@@ -32,7 +32,7 @@ def state(value, name="model/kernel", dtype="float32", trainable=True):
         (1.0, state(65600.0), "bfloat16", None),
     ],
 )
-def test_what_is_not_finite(loss, variables, dtype, broken):
-    found = not_finite(loss, variables, dtype)
-    assert (found or "").startswith(broken or ""), found
-    assert (found is None) == (broken is None)
+def test_what_is_not_finite(loss, variables, dtype, problem):
+    reported = not_finite(loss, variables, dtype)
+    assert (reported or "").startswith(problem or ""), reported
+    assert (reported is None) == (problem is None)

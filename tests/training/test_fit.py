@@ -139,7 +139,7 @@ def test_mixed_precision(tmp_path, scenes, precision):
     assert {w.dtype for w in trained.weights} == {"float32"}
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tmp_path, scenes):
+def test_a_nan_loss_stops_the_run(tmp_path, scenes):
     class Broken:
         terms = ("box",)
 
@@ -152,7 +152,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, scenes):
 
 
 def test_nothing_to_resume(tmp_path, scenes):
-    with pytest.raises(UserError, match="nothing to resume"):
+    with pytest.raises(UserError, match="has no checkpoint to resume"):
         fit(model(), loader(scenes), tmp_path, settings(), resume=True)
 
 
@@ -172,7 +172,8 @@ def test_a_checkpoint_that_does_not_fit(tmp_path, scenes, spoil):
     else:
         changed = settings(epochs=2)
     with pytest.raises(
-        UserError, match="another run: training" if spoil == "other run" else "whole"
+        UserError,
+        match="a different run: training" if spoil == "other run" else "complete checkpoint",
     ):
         fit(model(), loader(scenes), tmp_path, changed, resume=True)
 
@@ -192,7 +193,7 @@ def test_frozen_layers_stay_as_they_are(tmp_path, scenes):
 
 @vg.register(package="test_fit")
 class Dropping(vg.Decoder):
-    """Single values; the head's dropout is of channels, which Keras draws in another way."""
+    """Single values; the head's dropout is of channels, which Keras samples in another way."""
 
     levels: tuple[str, ...] = ("p3",)
 
@@ -218,7 +219,7 @@ def masks(tmp_path_factory):
 
 @pytest.mark.backends
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="seeds are kept as on TensorFlow")
-def test_a_resumed_run_draws_the_same_dropout(tmp_path, masks):
+def test_a_resumed_run_samples_the_same_dropout(tmp_path, masks):
     images, whole, parts = masks, segmenter(), tmp_path / "parts"
     fit(whole, images, tmp_path / "whole", settings(epochs=12))
     with pytest.raises(KeyboardInterrupt):
@@ -234,13 +235,13 @@ def test_a_resumed_run_draws_the_same_dropout(tmp_path, masks):
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        (np.zeros(100_000, np.uint8), "generator/cpu is larger than"),
-        (np.zeros(5000, np.uint8), "whole checkpoint"),
-        (np.full(5056, 255, np.uint8), "whole checkpoint"),
-        (np.zeros((79, 64), np.uint8), "whole checkpoint"),
-        (np.zeros(632), "whole checkpoint"),
-        (np.array("x"), "whole checkpoint"),
-        (np.array([{}]), "whole checkpoint"),
+        (np.zeros(100_000, np.uint8), "array generator/cpu is larger than"),
+        (np.zeros(5000, np.uint8), "complete checkpoint"),
+        (np.full(5056, 255, np.uint8), "complete checkpoint"),
+        (np.zeros((79, 64), np.uint8), "complete checkpoint"),
+        (np.zeros(632), "complete checkpoint"),
+        (np.array("x"), "complete checkpoint"),
+        (np.array([{}]), "complete checkpoint"),
     ],
 )
 def test_a_hostile_generator_is_refused(tmp_path, masks, state, message):

@@ -34,18 +34,18 @@ def trained():
     return model.get_weights(), losses, trainer
 
 
-def test_the_step_is_keras_s(monkeypatch):
+def test_the_step_equals_keras_s_step(monkeypatch):
     weights, losses, trainer = trained()
     monkeypatch.setattr(Trainer, "_compiled_by_jax", lambda *_: None)
-    wanted, wanted_losses, plain = trained()
+    expected, expected_losses, plain = trained()
     assert (trainer.jit_compile, plain.jit_compile) == (False, True)
-    for one, other in zip(losses, wanted_losses, strict=True):
+    for one, other in zip(losses, expected_losses, strict=True):
         assert one == pytest.approx(other, rel=1e-4)
-    for one, other in zip(weights, wanted, strict=True):
+    for one, other in zip(weights, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
-def test_options_are_the_device_s():
+def test_options_depend_on_the_device():
     import jax
 
     options = compiler_options()
@@ -53,7 +53,7 @@ def test_options_are_the_device_s():
     assert jax.jit(lambda x: x + 1, compiler_options=options)(1) == 2
 
 
-def test_an_option_that_is_unknown_is_left_out(monkeypatch):
+def test_unknown_options_are_left_out(monkeypatch):
     monkeypatch.setattr("visiongarden.backends.xla._QUICK", {"xla_no_such_option": "1"})
     compiler_options.cache_clear()
     assert compiler_options() is None

@@ -66,7 +66,7 @@ class Flattened(Small):
 
 
 class Recording:
-    """The head's loss; remembers the sizes that it was told, and compares them with the maps."""
+    """The head's loss; remembers the sizes that it received, and compares them with the maps."""
 
     def __init__(self, model):
         self.inner, self.sizes = model.parts.head.loss(), []
@@ -172,13 +172,13 @@ def test_a_step_is_that_of_a_model_built_at_the_size(dtype):
     fresh.set_weights(one.get_weights())
     before = {v.path: keras.ops.convert_to_numpy(v.value) for v in one.variables}
     loss = one.parts.head.loss()
-    found = stepped(MultiScaleTrainer(one, loss, SIZE, SIZES), size)
-    wanted = stepped(Trainer(fresh, loss, size), size)
-    assert found.keys() == wanted.keys()
-    for path, value in wanted.items():
-        np.testing.assert_allclose(found[path], value, rtol=1e-5, atol=1e-6, err_msg=path)
+    updated = stepped(MultiScaleTrainer(one, loss, SIZE, SIZES), size)
+    expected = stepped(Trainer(fresh, loss, size), size)
+    assert updated.keys() == expected.keys()
+    for path, value in expected.items():
+        np.testing.assert_allclose(updated[path], value, rtol=1e-5, atol=1e-6, err_msg=path)
     # Weights, moving averages and the dropout's state all moved.
-    assert not [path for path in found if np.array_equal(found[path], before[path])]
+    assert not [path for path in updated if np.array_equal(updated[path], before[path])]
 
 
 def test_one_size_is_the_plain_trainer(tmp_path, scenes, monkeypatch):
@@ -189,7 +189,10 @@ def test_one_size_is_the_plain_trainer(tmp_path, scenes, monkeypatch):
 
 @pytest.mark.parametrize(
     ("backbone", "message"),
-    [(WithPlaces(), r"backbone/place.* is \(8, 8, 8\)"), (Flattened(), "with images of 32 × 32")],
+    [
+        (WithPlaces(), r"backbone/place.* has shape \(8, 8, 8\)"),
+        (Flattened(), "with images of 32 × 32"),
+    ],
 )
 def test_a_model_bound_to_its_size_is_refused_at_the_start(tmp_path, scenes, backbone, message):
     for start in (
@@ -198,7 +201,7 @@ def test_a_model_bound_to_its_size_is_refused_at_the_start(tmp_path, scenes, bac
     ):
         with pytest.raises(UserError, match=message) as error:
             start()
-        assert "augmentation.multi_scale=0 trains at one size" in str(error.value)
+        assert "augmentation.multi_scale=0, which trains at one size" in str(error.value)
     assert not (tmp_path / "run").exists()
 
 

@@ -1,4 +1,4 @@
-"""Batches of a run's epochs: as many as announced, from the place where a run goes on."""
+"""Batches of a run's epochs: as many as announced, from the step where a run is resumed."""
 
 import itertools
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ from visiongarden.training.source import EpochBatches
 
 
 class Numbers:
-    """A loader whose batches are (epoch, place); epoch 1 has `second` of them."""
+    """A loader whose batches are (epoch, index); epoch 1 has `second` of them."""
 
     def __init__(self, length, second=None):
         self.length, self.second = length, second
@@ -25,8 +25,8 @@ class Numbers:
 
 
 def test_every_epoch_has_all_batches_and_the_first_begins_at_its_step():
-    wanted = [(0, 2), *itertools.product((1, 2), range(3))]
-    assert list(EpochBatches(Numbers(3), 0, 2, 3)) == wanted
+    expected = [(0, 2), *itertools.product((1, 2), range(3))]
+    assert list(EpochBatches(Numbers(3), 0, 2, 3)) == expected
 
 
 @pytest.mark.parametrize("count", [0, 2])
@@ -49,7 +49,7 @@ def test_batches_beyond_the_length_do_not_move_into_the_next_epoch():
     assert list(source) == list(itertools.product(range(3), range(2)))
 
 
-def test_a_source_shorter_than_it_announces_names_the_record():
+def test_a_source_shorter_than_its_length_names_the_record():
     class Short:
         def __len__(self):
             return 4

@@ -29,8 +29,8 @@ def segmenter():
 
 
 def settings(**changes):
-    given = {"epochs": 3, "learning_rate": 1e-12, "weight_decay": 0, "tensorboard": False}
-    return Training(**(given | changes))
+    fields = {"epochs": 3, "learning_rate": 1e-12, "weight_decay": 0, "tensorboard": False}
+    return Training(**(fields | changes))
 
 
 def of_the_stem(model, name):
@@ -60,8 +60,8 @@ def test_a_short_run_saves_what_it_saw(images, tmp_path):
     model = segmenter()
     fit(model, images, tmp_path, settings())
     for each in (model, vg.load(tmp_path / "last.keras"), vg.load(tmp_path / "best.keras")):
-        for found, wanted in zip(statistics(each), of_the_batch(each, images), strict=True):
-            np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-5)
+        for found, expected in zip(statistics(each), of_the_batch(each, images), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_statistics_that_were_there_before_count_on(images, tmp_path):
@@ -70,6 +70,6 @@ def test_statistics_that_were_there_before_count_on(images, tmp_path):
     before = of_the_stem(model, "norm/moving_mean")
     before.assign(np.full(before.shape, 5.0))
     fit(model, images, tmp_path, settings())
-    wanted = zip(of_the_batch(model, images), (5, 1), strict=True)
-    for found, (seen, start) in zip(statistics(model), wanted, strict=True):
+    expected = zip(of_the_batch(model, images), (5, 1), strict=True)
+    for found, (seen, start) in zip(statistics(model), expected, strict=True):
         np.testing.assert_allclose(found, seen + 0.97**3 * (start - seen), rtol=1e-4)

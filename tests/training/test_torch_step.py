@@ -1,4 +1,4 @@
-"""The recorded step of PyTorch: bit for bit what the step is without a recording."""
+"""The captured step of PyTorch computes the same as the eager step, bit for bit."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from visiongarden.training.trainer import Trainer
 torch = pytest.importorskip("torch")
 pytestmark = [
     pytest.mark.backends,
-    pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch alone records"),
+    pytest.mark.skipif(keras.backend.backend() != "torch", reason="only PyTorch captures steps"),
 ]
 
 
@@ -55,7 +55,7 @@ def targets(model, random):
 
 
 def trained(make, after, monkeypatch, steps=5):
-    """Weights and logs after some steps, and how many shapes were recorded."""
+    """Weights and logs after some steps, and how many shapes were captured."""
     monkeypatch.setattr(captured, "AFTER", after)
     keras.utils.set_random_seed(0)
     model = make()
@@ -66,7 +66,7 @@ def trained(make, after, monkeypatch, steps=5):
     for _ in range(steps):
         images = random.integers(0, 255, (2, 64, 64, 3)).astype(np.uint8)
         logs.append(trainer.train_on_batch(images, targets(model, random), return_dict=True))
-    return model.get_weights(), logs, trainer._own_step._step.captured
+    return model.get_weights(), logs, trainer._backend_step._step.captured
 
 
 MAKERS = {
@@ -79,11 +79,11 @@ MAKERS = {
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_recorded_step_is_the_step(monkeypatch, name):
+def test_a_captured_step_equals_the_eager_step(monkeypatch, name):
     plain, plain_logs, never = trained(MAKERS[name], 1000, monkeypatch)
     weights, logs, count = trained(MAKERS[name], 2, monkeypatch)
     assert (never, count) == (0, 1)
-    # A GPU adds some gradients up in another order each time.
+    # A GPU sums some gradients in a different order each time.
     close = 1e-3 if torch.cuda.is_available() else 0.0
     for one, other in zip(plain_logs, logs, strict=True):
         assert one == pytest.approx(other, rel=close, abs=0)
@@ -91,7 +91,7 @@ def test_a_recorded_step_is_the_step(monkeypatch, name):
         np.testing.assert_allclose(one, other, close, close)
 
 
-def test_an_eager_run_is_not_recorded(monkeypatch):
+def test_an_eager_run_is_not_captured(monkeypatch):
     monkeypatch.setattr(captured, "AFTER", 2)
     model, seen = classifier(), []
     loss = model.parts.head.loss()

@@ -1,6 +1,6 @@
 """Evaluation of models on a split, and prediction on images."""
 
-from visiongarden.evaluation.evaluate import Result, evaluate, evaluate_file, validator_of
+from visiongarden.evaluation.evaluate import Result, evaluate, evaluate_file, make_validator
 from visiongarden.evaluation.predict import predict
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.tasks import COCO_NMS
@@ -11,6 +11,6 @@ __all__ = [
     "Result",
     "evaluate",
     "evaluate_file",
+    "make_validator",
     "predict",
-    "validator_of",
 ]

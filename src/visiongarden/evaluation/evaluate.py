@@ -115,7 +115,7 @@ def _by_itself(model: Any, dataset: Any, classes: Aligned) -> Result:
     )
 
 
-def validator_of(dataset: Any, batch_size: int = 16) -> Callable[[Any], dict[str, float]]:
+def make_validator(dataset: Any, batch_size: int = 16) -> Callable[[Any], dict[str, float]]:
     """Return a function that evaluates a model on a dataset, for `fit`.
 
     Args:

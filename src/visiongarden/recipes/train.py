@@ -16,7 +16,7 @@ from visiongarden.data import DetectionDataset, Prints, fingerprint, leaked
 from visiongarden.data.depth import depth_in
 from visiongarden.doctor.check import check, no_usable_box
 from visiongarden.errors import DataError, NotFiniteError, UserError, option
-from visiongarden.evaluation import evaluate, validator_of
+from visiongarden.evaluation import evaluate, make_validator
 from visiongarden.models import Joined, load
 from visiongarden.recipes.environment import save_environment
 from visiongarden.recipes.length import shortage
@@ -159,7 +159,7 @@ def _fit(
             loader,
             folder,
             recipe.training,
-            validator_of(val_set),
+            make_validator(val_set),
             resume=resume,
             identity={name: fields[name] for name in ("data", "augmentation")},
             callbacks=(_Describe(folder, recipe),) if resume else (),

@@ -2,8 +2,8 @@
 
 from visiongarden.training.fit import fit, lower_rate
 from visiongarden.training.settings import Training
+from visiongarden.training.size_variants import check_sizes
 from visiongarden.training.state import FILE, DataChangedError
-from visiongarden.training.twins import check_sizes
 
 __all__ = [
     "FILE",

@@ -23,18 +23,18 @@ def open_dataset(batches: Iterator[Any], sizes_vary: bool = False) -> Any:
     """
     import tensorflow as tf
 
-    known = list(itertools.islice(batches, 2))
+    first_batches = list(itertools.islice(batches, 2))
 
     def spec(*arrays: Any) -> Any:
-        sides = [
-            None if sizes_vary or len(set(side)) > 1 else side[0]
-            for side in zip(*(array.shape[1:] for array in arrays), strict=True)
+        dimensions = [
+            None if sizes_vary or len(set(sizes)) > 1 else sizes[0]
+            for sizes in zip(*(array.shape[1:] for array in arrays), strict=True)
         ]
-        return tf.TensorSpec([None, *sides], arrays[0].dtype)
+        return tf.TensorSpec([None, *dimensions], arrays[0].dtype)
 
-    signature = keras.tree.map_structure(spec, *known)
-    whole = itertools.chain(known, batches)
-    dataset = tf.data.Dataset.from_generator(lambda: whole, output_signature=signature)
+    signature = keras.tree.map_structure(spec, *first_batches)
+    all_batches = itertools.chain(first_batches, batches)
+    dataset = tf.data.Dataset.from_generator(lambda: all_batches, output_signature=signature)
     options = tf.data.Options()
     # tf.data's autotuning thread doubles its sleep each time (from 10 ms). It sometimes misses the
     # signal that the dataset has ended, and training waits for it: 5 s measured, longer in a long

@@ -32,20 +32,20 @@ def not_finite(
     """
     if not math.isfinite(loss):
         return f"the loss became {loss}"
-    most = _FLOAT16_MAX if compute_dtype == "float16" else math.sqrt(_FLOAT32_MAX)
+    max_value = _FLOAT16_MAX if compute_dtype == "float16" else math.sqrt(_FLOAT32_MAX)
     for name, variable in variables:
         is_weight = name.startswith("model/") and variable.trainable
-        problem = _problem(variable, most if is_weight else math.inf)
+        problem = _problem(variable, max_value if is_weight else math.inf)
         if problem:
             return f"{name} became {problem}"
     return None
 
 
-def _problem(variable: Any, most: float) -> str | None:
+def _problem(variable: Any, max_value: float) -> str | None:
     array = keras.ops.convert_to_numpy(variable.value)
     if array.dtype.kind not in "iufb":  # bfloat16 is a dtype of ml_dtypes, of kind "V"
         array = array.astype(np.float32)
     if not np.isfinite(array).all():
         return "infinite or NaN"
-    largest = float(np.abs(array).max(initial=0)) if most < math.inf else 0.0
-    return f"{largest:.1g}, which overflows in the next step" if largest > most else None
+    largest = float(np.abs(array).max(initial=0)) if max_value < math.inf else 0.0
+    return f"{largest:.1g}, which overflows in the next step" if largest > max_value else None

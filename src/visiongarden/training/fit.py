@@ -18,7 +18,7 @@ from visiongarden.training.interrupt import StopOnInterrupt
 from visiongarden.training.multi_scale import MultiScaleTrainer
 from visiongarden.training.optimizers import make_optimizer
 from visiongarden.training.progress_bar import ProgressBar
-from visiongarden.training.record import Board, Record, Validator, average
+from visiongarden.training.record import Board, Record, Validator, assign_average
 from visiongarden.training.settings import Training
 from visiongarden.training.source import EpochBatches
 from visiongarden.training.state import Progress, load_state
@@ -81,7 +81,7 @@ def fit(
     """
     settings, folder = settings or Training(), Path(folder)
     if not len(train):
-        raise UserError("the training split has no image to train on")
+        raise UserError("the training split has no images")
     # Before `load_state`: the trainer notes which batch normalizations are untouched, and a resumed
     # run has to correct the same ones as the run that it continues.
     trainer = _trainer(model, loss or model.parts.head.loss(), train)
@@ -90,8 +90,8 @@ def fit(
     trainer.optimizer.build(trainer.trainable_variables)
     # An automatic name such as "detector_3" counts the models built earlier in this process; a
     # resumed run would be refused because of it.
-    drawn = {key: value for key, value in model.get_config().items() if key != "name"}
-    identity = (identity or {}) | {"model": drawn, "training": settings.to_dict()}
+    config = {key: value for key, value in model.get_config().items() if key != "name"}
+    identity = (identity or {}) | {"model": config, "training": settings.to_dict()}
     if data is None and hasattr(train, "dataset"):
         data = fingerprint({"train": train.dataset})
     progress = Progress(identity=identity, data=data or {})
@@ -121,7 +121,7 @@ def fit(
         callbacks,
     )
     # Again here: a resumed run may have had no epoch left, and then `record` averaged nothing.
-    average(trainer, averaged)
+    assign_average(trainer, averaged)
     averaged.save(folder / "last.keras")
     model.set_weights(averaged.get_weights())
     return progress.history
@@ -144,25 +144,25 @@ def _run(
 ) -> None:
     progress, steps = record.progress, len(train)
     stop = StopOnInterrupt()
-    everything: list[keras.callbacks.Callback] = [record]
+    all_callbacks: list[keras.callbacks.Callback] = [record]
     if settings.tensorboard and importlib.util.find_spec("tensorboard"):
-        everything.append(Board(record.folder / "tensorboard"))
-    everything += [*callbacks, bar, stop]
+        all_callbacks.append(Board(record.folder / "tensorboard"))
+    all_callbacks += [*callbacks, bar, stop]
     with stop:
         try:
             stopped = False
             while progress.epoch < settings.epochs and not stopped:
                 # Keras's `fit` has one `steps_per_epoch` for all epochs, so the remainder of an
                 # interrupted epoch needs a call of its own.
-                part = progress.step > 0
+                partial = progress.step > 0
                 source = EpochBatches(train, progress.epoch, progress.step, settings.epochs)
-                with _own_error(source):
+                with _reraise_source_error(source):
                     trainer.fit(
                         trainer.feed(source),
                         steps_per_epoch=steps - progress.step,
                         initial_epoch=progress.epoch,
-                        epochs=progress.epoch + 1 if part else settings.epochs,
-                        callbacks=everything,
+                        epochs=progress.epoch + 1 if partial else settings.epochs,
+                        callbacks=all_callbacks,
                         verbose=0,
                         shuffle=False,
                     )
@@ -174,7 +174,7 @@ def _run(
 
 
 @contextlib.contextmanager
-def _own_error(source: EpochBatches) -> Iterator[None]:
+def _reraise_source_error(source: EpochBatches) -> Iterator[None]:
     """Raise the exception of the data source instead of the backend's wrapper around it."""
     try:
         yield

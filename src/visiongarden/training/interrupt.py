@@ -23,12 +23,12 @@ class StopOnInterrupt(keras.callbacks.Callback):
     def __init__(self) -> None:
         super().__init__()
         self.interrupted = False
-        self._before: Any = None
+        self._previous_handler: Any = None
 
     def __enter__(self) -> StopOnInterrupt:
         # Python allows signal handlers in the main thread only, and delivers Ctrl-C only there.
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._ask)
+            self._previous_handler = signal.signal(signal.SIGINT, self._request_stop)
         return self
 
     def __exit__(
@@ -44,11 +44,11 @@ class StopOnInterrupt(keras.callbacks.Callback):
         if self.interrupted:
             self.model.stop_training = True
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _request_stop(self, number: int, frame: FrameType | None) -> None:
         self.interrupted = True
         self._restore()
 
     def _restore(self) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
+        if self._previous_handler is not None:
+            signal.signal(signal.SIGINT, self._previous_handler)
+            self._previous_handler = None

@@ -29,15 +29,15 @@ class JaxStep:
 
         # The old state is donated, as Keras does: the new one takes its memory.
         self._step = jax.jit(step, donate_argnums=0, compiler_options=compiler_options())
-        self._seen: set[Any] = set()
+        self._compiled_shapes: set[Any] = set()
 
     def __call__(self, state: Any, data: Any) -> Any:
         """Run one step and return the logs and the new state."""
         import jax
 
         shapes = tuple((x.shape, x.dtype) for x in jax.tree.leaves(data))
-        if shapes not in self._seen:
-            self._seen.add(shapes)
+        if shapes not in self._compiled_shapes:
+            self._compiled_shapes.add(shapes)
             # Compiling before the first call allows the memory that compilation has freed, a third
             # of JAX's peak, to be returned to the system before the step allocates its own.
             self._step.lower(state, data).compile()

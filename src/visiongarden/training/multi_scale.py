@@ -9,8 +9,8 @@ import keras
 
 from visiongarden.errors import UserError
 from visiongarden.models import Joined
+from visiongarden.training.size_variants import SizeVariants
 from visiongarden.training.trainer import Trainer
-from visiongarden.training.twins import Twins
 from visiongarden.types import ImageSize
 
 
@@ -36,11 +36,11 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
         self, model: Joined, loss: Any, image_size: ImageSize, sizes: Iterable[ImageSize]
     ) -> None:
         super().__init__(model, loss, image_size)
-        self.twins = Twins(model, sizes)
+        self.variants = SizeVariants(model, sizes)
 
     def forward_floats(self, floats: Any, training: bool | None) -> Any:
         """Return raw predictions for float images (batch, height, width, 3) of one of the sizes."""
-        return self.twins(floats, self.size_of(floats), training)
+        return self.variants(floats, self.size_of(floats), training)
 
     def size_of(self, images: Any) -> ImageSize:
         """Return the (height, width) of a batch's images in pixels."""
@@ -59,16 +59,18 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
         if keras.backend.backend() != "tensorflow":
             return super().make_train_function(force)
         if force or getattr(self, "train_function", None) is None:
-            if self.distribute_strategy.num_replicas_in_sync > 1:
+            replicas = self.distribute_strategy.num_replicas_in_sync
+            if replicas > 1:
                 raise UserError(
-                    "multi_scale on several devices of one TensorFlow process",
-                    rule="one device, or another backend",
+                    "multi-scale training cannot run on several TensorFlow devices",
+                    rule="one device per process, or another backend",
+                    received=f"{replicas} devices",
                     fix="augmentation.multi_scale=0",
                 )
-            self.train_function = self._step_of_each_size()
+            self.train_function = self._make_step_per_size()
         return self.train_function
 
-    def _step_of_each_size(self) -> Callable[[Any], Any]:
+    def _make_step_per_size(self) -> Callable[[Any], Any]:
         import tensorflow as tf
 
         steps: dict[ImageSize, Any] = {}

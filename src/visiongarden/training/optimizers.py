@@ -36,10 +36,10 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step: Any) -> Any:
         """Return the learning rate at a step, counted from 0."""
         step = ops.cast(step, "float32")
-        rise = (step + 1) / max(self.warmup, 1)
+        warmup_factor = (step + 1) / max(self.warmup, 1)
         progress = ops.clip((step - self.warmup) / max(self.steps - self.warmup, 1), 0.0, 1.0)
-        fall = self.final + (1 - self.final) * 0.5 * (1 + ops.cos(math.pi * progress))
-        return self.peak * ops.where(step < self.warmup, rise, fall)
+        cosine_factor = self.final + (1 - self.final) * 0.5 * (1 + ops.cos(math.pi * progress))
+        return self.peak * ops.where(step < self.warmup, warmup_factor, cosine_factor)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""
@@ -112,19 +112,20 @@ class VectorOptimizer(keras.optimizers.Optimizer):
             ops.zeros_like(v) if g is None else ops.cast(g, "float32")
             for g, v in zip(grads, variables, strict=True)
         ]
-        flats = [_flat([grads[i] for i in rows]) for rows, _ in self._groups]
+        flat_gradients = [_flat([grads[i] for i in rows]) for rows, _ in self._groups]
         if self.clip_norm is not None:
-            norm = ops.sqrt(sum(ops.sum(flat * flat) for flat in flats))
+            norm = ops.sqrt(sum(ops.sum(gradient * gradient) for gradient in flat_gradients))
             # 1 where the norm is below the limit; never a division by 0.
-            shrink = self.clip_norm / ops.maximum(norm, self.clip_norm)
-            flats = [flat * shrink for flat in flats]
+            factor = self.clip_norm / ops.maximum(norm, self.clip_norm)
+            flat_gradients = [gradient * factor for gradient in flat_gradients]
         rate, step = ops.cast(self.learning_rate, "float32"), ops.cast(self.iterations, "float32")
-        for number, ((rows, decay), flat) in enumerate(zip(self._groups, flats, strict=True)):
+        groups = zip(self._groups, flat_gradients, strict=True)
+        for number, ((rows, decay), gradient) in enumerate(groups):
             weights = _flat([variables[i].value for i in rows])
-            update = self.direction(flat, self._states[number], step)
+            update = self.direction(gradient, self._states[number], step)
             weights = weights - rate * (update + decay * weights if decay else update)
             if self.ema_decay is not None:
-                self._follow(self._averages[number], weights, step)
+                self._update_average(self._averages[number], weights, step)
             for i, part in zip(rows, _split(weights, [variables[i] for i in rows]), strict=True):
                 variables[i].assign(part)
         self.iterations.assign_add(1)
@@ -165,11 +166,11 @@ class VectorOptimizer(keras.optimizers.Optimizer):
     def _vector(self, size: int, name: str) -> Any:
         return self.add_variable((size,), dtype="float32", name=name)
 
-    def _follow(self, vector: Any, weights: Any, step: Any) -> None:
-        kept = ops.minimum(self.ema_decay, (1.0 + step) / (10.0 + step))
+    def _update_average(self, vector: Any, weights: Any, step: Any) -> None:
+        decay = ops.minimum(self.ema_decay, (1.0 + step) / (10.0 + step))
         # The vector starts at 0, not at the weights; the first step replaces it.
-        kept = ops.where(step < 1, 0.0, kept)
-        vector.assign(weights + kept * (vector.value - weights))
+        decay = ops.where(step < 1, 0.0, decay)
+        vector.assign(weights + decay * (vector.value - weights))
 
 
 @register(name="VectorAdamW")
@@ -197,14 +198,14 @@ class AdamW(VectorOptimizer):
         first.assign(gradient + self.beta_1 * (first.value - gradient))
         squared = gradient * gradient
         second.assign(squared + self.beta_2 * (second.value - squared))
-        share_1 = 1 - ops.power(self.beta_1, step + 1)
-        share_2 = ops.sqrt(1 - ops.power(self.beta_2, step + 1))
-        return first.value / (share_1 * (ops.sqrt(second.value) / share_2 + self.epsilon))
+        correction_1 = 1 - ops.power(self.beta_1, step + 1)
+        correction_2 = ops.sqrt(1 - ops.power(self.beta_2, step + 1))
+        return first.value / (correction_1 * (ops.sqrt(second.value) / correction_2 + self.epsilon))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""
-        own = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
-        return super().get_config() | own
+        config = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
+        return super().get_config() | config
 
 
 @register(name="VectorSGD")
@@ -253,8 +254,8 @@ def _flat(tensors: list[Any]) -> Any:
     return ops.concatenate([ops.reshape(tensor, (-1,)) for tensor in tensors])
 
 
-def _split(vector: Any, like: list[Any]) -> list[Any]:
-    sizes = [math.prod(variable.shape) for variable in like]
+def _split(vector: Any, variables: list[Any]) -> list[Any]:
+    sizes = [math.prod(variable.shape) for variable in variables]
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes) - 1)]
     parts = ops.split(vector, ends) if ends else [vector]
-    return [ops.reshape(part, tuple(v.shape)) for part, v in zip(parts, like, strict=True)]
+    return [ops.reshape(part, tuple(v.shape)) for part, v in zip(parts, variables, strict=True)]

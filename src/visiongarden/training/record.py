@@ -13,7 +13,13 @@ import keras
 from visiongarden.errors import NotFiniteError
 from visiongarden.storage import atomic_write
 from visiongarden.training.finite import not_finite
-from visiongarden.training.state import Progress, draws, put_back, save_state, state_variables
+from visiongarden.training.state import (
+    Progress,
+    restore_rng_states,
+    rng_states,
+    save_state,
+    state_variables,
+)
 
 Validator = Callable[[keras.Model], dict[str, float]]
 """Function that evaluates a model and returns its metrics by name."""
@@ -50,7 +56,7 @@ class Record(keras.callbacks.Callback):
         self.folder, self.averaged, self.validate = folder, averaged, validate
         self.progress, self.epochs, self.validate_every = progress, epochs, validate_every
         self.steps, self._step, self.best_by = steps, progress.step, best_by
-        self._draws, self._fix = draws(averaged), fix
+        self._rng_states, self._fix = rng_states(averaged), fix
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Restore the RNG state of PyTorch before the first step of each `fit`.
@@ -58,13 +64,13 @@ class Record(keras.callbacks.Callback):
         Keras's data loader for PyTorch samples a number where `fit` begins, and a resumed run has
         one such beginning more: without this its dropout would differ from the uninterrupted run.
         """
-        if self._draws:
-            put_back(self.averaged, self._draws)
-            self._draws = {}
+        if self._rng_states:
+            restore_rng_states(self.averaged, self._rng_states)
+            self._rng_states = {}
 
     def on_train_end(self, logs: Any = None) -> None:
         """Store the RNG state of PyTorch for the next `fit` of the run."""
-        self._draws = draws(self.averaged)
+        self._rng_states = rng_states(self.averaged)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count the steps of the epoch, including those before a resume."""
@@ -80,15 +86,15 @@ class Record(keras.callbacks.Callback):
         logs = logs if logs is not None else {}
         trainer: Any = self.model
         self._check(epoch, logs.get("loss", 0.0))
-        whole = self._step >= self.steps
-        if whole:
-            average(trainer, self.averaged)
+        complete = self._step >= self.steps
+        if complete:
+            assign_average(trainer, self.averaged)
             due = (epoch + 1) % self.validate_every == 0 or epoch + 1 == self.epochs
             if self.validate is not None and due:
-                logs.update(self._validated(epoch))
-            self._keep(epoch, logs)
-        self.progress.epoch = epoch + 1 if whole else epoch
-        self.progress.step = 0 if whole else self._step
+                logs.update(self._evaluate(epoch))
+            self._save_epoch(epoch, logs)
+        self.progress.epoch = epoch + 1 if complete else epoch
+        self.progress.step = 0 if complete else self._step
         self._step = 0
         # Last, once `best.keras` and `history.json` are complete: a run that is killed before this
         # line repeats the epoch.
@@ -97,11 +103,11 @@ class Record(keras.callbacks.Callback):
     def _check(self, epoch: int, loss: float) -> None:
         trainer: Any = self.model
         state = state_variables(trainer.inner, trainer.optimizer)
-        broken = not_finite(loss, state, trainer.compute_dtype)
-        if broken:
-            raise self._diverged(epoch, broken)
+        problem = not_finite(loss, state, trainer.compute_dtype)
+        if problem:
+            raise self._diverged(epoch, problem)
 
-    def _validated(self, epoch: int) -> dict[str, float]:
+    def _evaluate(self, epoch: int) -> dict[str, float]:
         try:
             return self.validate(self.averaged) if self.validate is not None else {}
         except NotFiniteError as error:
@@ -110,11 +116,11 @@ class Record(keras.callbacks.Callback):
     def _diverged(self, epoch: int, what: str) -> NotFiniteError:
         return NotFiniteError(
             f"{what} in epoch {epoch + 1}",
-            rule=f"nothing of this epoch is saved in {self.folder}",
+            rule=f"nothing from this epoch was saved in {self.folder}",
             fix=self._fix,
         )
 
-    def _keep(self, epoch: int, logs: dict[str, float]) -> None:
+    def _save_epoch(self, epoch: int, logs: dict[str, float]) -> None:
         entry = {"epoch": epoch + 1} | {name: float(value) for name, value in logs.items()}
         self.progress.history.append(entry)
         write_json(self.folder / "history.json", self.progress.history)
@@ -163,7 +169,7 @@ def _writer(folder: Path) -> Any:
     return Writer(DirectoryOutput(str(folder)))
 
 
-def average(trainer: Any, averaged: keras.Model) -> None:
+def assign_average(trainer: Any, averaged: keras.Model) -> None:
     """Assign the moving average of the trained weights, and all other state, to `averaged`.
 
     Batch-normalization statistics that started with the run are corrected for their start; see
@@ -176,13 +182,14 @@ def average(trainer: Any, averaged: keras.Model) -> None:
     source = trainer.inner
     # With float16 Keras wraps the optimizer in a `LossScaleOptimizer`.
     optimizer = getattr(trainer.optimizer, "inner_optimizer", trainer.optimizer)
-    learned = zip(trainer.trainable_variables, optimizer.averaged(), strict=True)
-    values = {id(variable): value for variable, value in learned}
-    values |= trainer.beginning.forgotten(int(keras.ops.convert_to_numpy(optimizer.iterations)))
+    averages = zip(trainer.trainable_variables, optimizer.averaged(), strict=True)
+    values = {id(variable): value for variable, value in averages}
+    steps = int(keras.ops.convert_to_numpy(optimizer.iterations))
+    values |= trainer.untrained_norms.corrected(steps)
     # Paired in order over all variables. `trainable_variables` of the two models may differ: layers
     # can be frozen in the source, and the copy is built from the config, which does not record it.
-    for weight, other in zip(averaged.variables, source.variables, strict=True):
-        weight.assign(values.get(id(other), other.value))
+    for weight, trained in zip(averaged.variables, source.variables, strict=True):
+        weight.assign(values.get(id(trained), trained.value))
 
 
 def write_json(path: Path, value: Any) -> None:

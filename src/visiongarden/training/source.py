@@ -58,7 +58,7 @@ def _read(
             # incomplete, and every resume would repeat it.
             raise DataError(
                 f"epoch {number + 1} of the training data ended after {count} of {steps} batches",
-                rule="as many batches in every epoch as `len(loader)` announces",
+                rule="`len(loader)` batches in every epoch",
                 received=f"{count} batches from {type(loader).__name__}.train_epoch({number})",
-                fix="`__len__` of the loader and of its data set must count what they yield",
+                fix="make `__len__` of the loader and of its dataset return what they yield",
             )

@@ -21,7 +21,7 @@ from visiongarden.errors import UserError, option
 from visiongarden.storage import atomic_write, parse_json
 
 FILE = "resume.npz"
-_LISTED, _MAX_SHOWN = 3, 60
+_MAX_LISTED, _MAX_LENGTH = 3, 60
 _RECIPE_FIELDS = ("augmentation", "data", "training")
 """Parts of a run's identity that have the same names in a recipe, so that overrides set them."""
 ADJUSTABLE = ("learning_rate", "final_lr_fraction", "warmup_epochs", "weight_decay", "clip_norm")
@@ -31,7 +31,7 @@ ADJUSTABLE = ("learning_rate", "final_lr_fraction", "warmup_epochs", "weight_dec
 # damaged or hostile file cannot exhaust the memory.
 _HEADER = "header"
 _MAX_HEADER = 16 * 2**20
-_MAX_GENERATOR = 64 * 2**10
+_MAX_RNG_STATE = 64 * 2**10
 
 
 class DataChangedError(UserError):
@@ -64,7 +64,7 @@ class Progress:
 def save_state(folder: Path, progress: Progress, model: keras.Model, optimizer: Any) -> None:
     """Write `resume.npz` into the folder of a run, atomically."""
     arrays = {name: _array(variable) for name, variable in state_variables(model, optimizer)}
-    arrays |= draws(model)
+    arrays |= rng_states(model)
     header = np.frombuffer(json.dumps(asdict(progress)).encode(), dtype=np.uint8)
     atomic_write(
         folder / FILE,
@@ -100,29 +100,31 @@ def load_state(
     path = folder / FILE
     if not path.is_file():
         raise UserError(
-            f"{folder} has nothing to resume",
-            rule=f"an interrupted run leaves {FILE} in its folder",
-            fix=f"train without {option('resume')}, or in the run's folder: {option('output')}",
+            f"{folder} has no checkpoint to resume",
+            rule=f"an interrupted run writes {FILE} to its folder",
+            fix=f"train without {option('resume')}, or name the run's folder: {option('output')}",
         )
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             progress = _header(path, archive)
-            then = _adjusted(progress.identity, identity) if accept_changes else progress.identity
-            if not accept_changes and then.get("data") == identity.get("data"):
+            saved = progress.identity
+            if accept_changes:
+                saved = _with_adjustable(saved, identity)
+            elif saved.get("data") == identity.get("data"):
                 # Compared before the fields: defaults depend on the data (classes, epochs), so
                 # changed fields would be reported in place of the cause.
                 _compare_data(folder, progress.data, data or {})
-            _compare(path, then, identity)
+            _compare(path, saved, identity)
             for name, variable in state_variables(model, optimizer):
                 variable.assign(_read(path, archive, name, variable))
-            put_back(model, _states(path, archive, draws(model)))
+            restore_rng_states(model, _saved_rng_states(path, archive, rng_states(model)))
     except UserError:
         raise
     except Exception as error:  # NumPy and zipfile raise many types for a damaged file
         raise UserError(
-            f"{path} is not a whole checkpoint",
+            f"{path} is not a complete checkpoint",
             received=str(error),
-            fix="train again in another folder, without resuming",
+            fix="train in another folder, without resuming",
         ) from error
     progress.identity, progress.data = identity, data or progress.data
     return progress
@@ -143,16 +145,16 @@ def state_variables(model: keras.Model, optimizer: Any) -> Iterator[tuple[str, A
         yield f"optimizer/{index}", variable
 
 
-def draws(model: keras.Model) -> dict[str, np.ndarray]:
+def rng_states(model: keras.Model) -> dict[str, np.ndarray]:
     """Return the RNG states of PyTorch, which dropout without a seed samples from.
 
-    The dict is empty on other backends, where every layer keeps a seed of its own.
+    The dict is empty on other backends, where every layer keeps a seed of its recipe_fields.
     """
     return {name: each.get_rng_state().numpy() for name, each in _generators(model)}
 
 
-def put_back(model: keras.Model, states: dict[str, np.ndarray]) -> None:
-    """Restore the RNG states of PyTorch that `draws` returned.
+def restore_rng_states(model: keras.Model, states: dict[str, np.ndarray]) -> None:
+    """Restore the RNG states of PyTorch that `rng_states` returned.
 
     Raises:
         ValueError: A state is not a valid RNG state.
@@ -166,12 +168,12 @@ def _set(generator: Any, name: str, state: np.ndarray) -> None:
     import torch
 
     if state.dtype != np.uint8 or state.ndim != 1:
-        raise ValueError(f"{name} holds no bytes")
+        raise ValueError(f"array {name} is not one-dimensional uint8")
     try:
         # PyTorch checks size and content before it changes the generator.
         generator.set_rng_state(torch.tensor(state))
     except RuntimeError as error:
-        raise ValueError(f"{name} is no state of PyTorch's generator") from error
+        raise ValueError(f"array {name} is not a valid PyTorch RNG state") from error
 
 
 def _generators(model: keras.Model) -> Iterator[tuple[str, Any]]:
@@ -184,11 +186,11 @@ def _generators(model: keras.Model) -> Iterator[tuple[str, Any]]:
         yield f"generator/{device}", torch.get_device_module(device)
 
 
-def _states(path: Path, archive: Any, names: Iterable[str]) -> dict[str, np.ndarray]:
+def _saved_rng_states(path: Path, archive: Any, names: Iterable[str]) -> dict[str, np.ndarray]:
     found = [name for name in names if name in archive.files]
     for name in found:
-        if archive.zip.getinfo(f"{name}.npy").file_size > _MAX_GENERATOR:
-            raise UserError(f"{path}: {name} is larger than {_MAX_GENERATOR:,} bytes")
+        if archive.zip.getinfo(f"{name}.npy").file_size > _MAX_RNG_STATE:
+            raise UserError(f"{path}: array {name} is larger than {_MAX_RNG_STATE:,} bytes")
     return {name: archive[name] for name in found}
 
 
@@ -200,7 +202,7 @@ def _array(variable: Any) -> np.ndarray:
 
 def _header(path: Path, archive: Any) -> Progress:
     if archive.zip.getinfo(f"{_HEADER}.npy").file_size > _MAX_HEADER:
-        raise UserError(f"{path}: its header is larger than {_MAX_HEADER:,} bytes")
+        raise UserError(f"{path}: the header is larger than {_MAX_HEADER:,} bytes")
     data = parse_json(np.asarray(archive[_HEADER], np.uint8).tobytes(), path, UserError)
     progress = Progress(**data)
     rows = progress.history
@@ -213,79 +215,86 @@ def _header(path: Path, archive: Any) -> Progress:
         or not isinstance(progress.identity, dict)
     ):
         raise UserError(
-            f"{path} does not hold the progress of a run", fix=f"train without {option('resume')}"
+            f"{path} does not contain the progress of a run",
+            fix=f"train without {option('resume')}",
         )
     return progress
 
 
 def _read(path: Path, archive: Any, name: str, variable: Any) -> np.ndarray:
     # At most 8 bytes per number, and room for the header of the array.
-    most = 8 * int(np.prod(variable.shape, dtype=np.int64)) + 4096
-    if archive.zip.getinfo(f"{name}.npy").file_size > most:
-        raise UserError(f"{path}: {name} is larger than the weight it belongs to")
+    max_bytes = 8 * int(np.prod(variable.shape, dtype=np.int64)) + 4096
+    if archive.zip.getinfo(f"{name}.npy").file_size > max_bytes:
+        raise UserError(f"{path}: array {name} is larger than its variable")
     array = np.asarray(archive[name])
     if array.dtype.kind not in "iufb":
-        raise UserError(f"{path}: {name} holds no numbers")
+        raise UserError(f"{path}: array {name} is not numeric")
     if array.shape != tuple(variable.shape):
         raise UserError(
-            f"{path}: {name} has another shape",
+            f"{path}: array {name} has the wrong shape",
             rule=str(tuple(variable.shape)),
             received=str(array.shape),
         )
     return array
 
 
-def _adjusted(then: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+def _with_adjustable(saved: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
     """Return the checkpoint's identity with the current values of the fields that may change."""
-    now = json.loads(json.dumps(now))
-    training = dict(then.get("training", {}))
-    training |= {key: now["training"][key] for key in ADJUSTABLE if key in now["training"]}
-    return then | {"training": training, "data": now.get("data")}
+    current = json.loads(json.dumps(current))
+    training = dict(saved.get("training", {}))
+    adjustable = [key for key in ADJUSTABLE if key in current["training"]]
+    training |= {key: current["training"][key] for key in adjustable}
+    return saved | {"training": training, "data": current.get("data")}
 
 
-def _compare_data(folder: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
-    found = changes(then, now)
-    if found:
+def _compare_data(folder: Path, saved: dict[str, Any], current: dict[str, Any]) -> None:
+    differences = changes(saved, current)
+    if differences:
         raise DataChangedError(
             f"the data changed since the run in {folder} began",
-            rule="the images and annotations that it was trained on so far",
-            received="; ".join(found),
+            rule="the images and annotations that the run was trained on so far",
+            received="; ".join(differences),
             fix=f"restore the data, or accept the change: {option('accept_changes', True)}",
         )
 
 
-def _compare(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
+def _compare(path: Path, saved: dict[str, Any], current: dict[str, Any]) -> None:
     # As the file holds it: JSON turns tuples into lists, which would count as changes.
-    now = json.loads(json.dumps(now))
-    found = sorted(_changed_fields(then, now), key=lambda each: not _is_of_recipe(each[0]))
+    current = json.loads(json.dumps(current))
+    changed = _changed_fields(saved, current)
+    found = sorted(changed, key=lambda change: not _is_recipe_field(change[0]))
     if not found:
         return
-    more = f" and {len(found) - _LISTED} more fields" if found[_LISTED:] else ""
-    shown = found[:_LISTED]
-    own = [(field, old) for field, old, _ in found if _is_of_recipe(field)]
-    undo = " ".join(f"{field}={json.dumps(old)}" for field, old in own[:_LISTED])
+    more = f" and {len(found) - _MAX_LISTED} more fields" if found[_MAX_LISTED:] else ""
+    shown = found[:_MAX_LISTED]
+    names = ", ".join(field for field, _, _ in shown)
+    recipe_fields = [(field, old) for field, old, _ in found if _is_recipe_field(field)]
+    undo = " ".join(f"{field}={json.dumps(old)}" for field, old in recipe_fields[:_MAX_LISTED])
     raise UserError(
-        f"{path} belongs to another run: {', '.join(field for field, _, _ in shown)}{more} changed",
-        rule="; ".join(f"{field}={_short(old)}" for field, old, _ in shown) + ", as in that run",
-        received="; ".join(f"{field}={_short(new)}" for field, _, new in shown),
-        fix=undo if 0 < len(own) <= _LISTED else "train with the recipe.yaml of the run",
+        f"{path} belongs to a different run: {names}{more} changed",
+        rule="; ".join(f"{field}={_shortened(old)}" for field, old, _ in shown)
+        + ", as in that run",
+        received="; ".join(f"{field}={_shortened(new)}" for field, _, new in shown),
+        fix=undo
+        if 0 < len(recipe_fields) <= _MAX_LISTED
+        else "train with the recipe.yaml of the run",
     )
 
 
-def _is_of_recipe(field: str) -> bool:
+def _is_recipe_field(field: str) -> bool:
     return field.partition(".")[0] in _RECIPE_FIELDS
 
 
-def _changed_fields(then: Any, now: Any, field: str = "") -> Iterator[tuple[str, Any, Any]]:
+def _changed_fields(saved: Any, current: Any, field: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Yield (dotted field, old value, new value) of each difference; None where a side lacks it."""
-    if isinstance(then, dict) and isinstance(now, dict):
-        for key in [*then, *(key for key in now if key not in then)]:
+    if isinstance(saved, dict) and isinstance(current, dict):
+        for key in [*saved, *(key for key in current if key not in saved)]:
             inner = f"{field}.{key}" if field else str(key)
-            yield from _changed_fields(then.get(key), now.get(key), inner)
-    elif then != now:
-        yield field, then, now
+            yield from _changed_fields(saved.get(key), current.get(key), inner)
+    elif saved != current:
+        yield field, saved, current
 
 
-def _short(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = json.dumps(value)
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} …"
+    return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]} …"

@@ -15,7 +15,7 @@ import keras
 from keras import ops
 
 
-class Beginning:
+class UntrainedNorms:
     """Batch normalizations of a model that have seen no batch when training starts.
 
     Only these are corrected. Statistics that a model brings along, from pretraining or an earlier
@@ -32,11 +32,11 @@ class Beginning:
             for layer in model._flatten_layers()
             if isinstance(layer, keras.layers.BatchNormalization)
             and layer.trainable
-            and _all(layer.moving_mean, 0)
-            and _all(layer.moving_variance, 1)
+            and _is_constant(layer.moving_mean, 0)
+            and _is_constant(layer.moving_variance, 1)
         ]
 
-    def forgotten(self, steps: int) -> dict[int, Any]:
+    def corrected(self, steps: int) -> dict[int, Any]:
         """Return the corrected moving statistics after a number of steps.
 
         A normalization whose variance would become negative ran more than once per step, so that
@@ -52,15 +52,15 @@ class Beginning:
         for norm in self._norms if steps else ():
             # The moving value is m^n * start + (1 - m^n) * v, where v is the weighted mean of the
             # batches: Adam's equation, solved for v with start 0 (mean) or 1 (variance).
-            left = norm.momentum**steps
-            variance = ops.convert_to_numpy(norm.moving_variance) - left
+            remainder = norm.momentum**steps
+            variance = ops.convert_to_numpy(norm.moving_variance) - remainder
             # Rounding makes the variance of a constant channel slightly negative.
             if variance.min() >= -1e-5:
-                values[id(norm.moving_variance)] = variance.clip(0) / (1 - left)
+                values[id(norm.moving_variance)] = variance.clip(0) / (1 - remainder)
                 mean = ops.convert_to_numpy(norm.moving_mean)
-                values[id(norm.moving_mean)] = mean / (1 - left)
+                values[id(norm.moving_mean)] = mean / (1 - remainder)
         return values
 
 
-def _all(variable: Any, value: float) -> bool:
+def _is_constant(variable: Any, value: float) -> bool:
     return bool((ops.convert_to_numpy(variable) == value).all())

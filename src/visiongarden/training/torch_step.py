@@ -62,7 +62,7 @@ class TorchStep:
 
         trainer, values = self._trainer, [weight.value for weight in self._weights]
         with torch.enable_grad():
-            terms, total = trainer.validated(images, targets, trainer(images, training=True))
+            terms, total = trainer.compute_terms(images, targets, trainer(images, training=True))
             scaled = trainer.optimizer.scale_loss(total)
         # `loss.backward()`, as in Keras, would leave the gradients in `.grad` of the parameters;
         # `autograd.grad` returns them, so that they are ordinary values of the captured graph.

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from visiongarden.training.ahead import ahead
 from visiongarden.training.dataset import open_dataset
 from visiongarden.training.jax_step import JaxStep
-from visiongarden.training.statistics import Beginning
+from visiongarden.training.prefetch import prefetch
+from visiongarden.training.statistics import UntrainedNorms
 from visiongarden.training.torch_step import TorchStep
 from visiongarden.types import ImageSize
 
@@ -36,10 +36,10 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
 
     def __init__(self, model: keras.Model, loss: Any, image_size: ImageSize) -> None:
         super().__init__(name="trainer", dtype=model.dtype_policy)
-        self.inner, self.loss_of_raw, self.image_size = model, loss, image_size
-        self.beginning = Beginning(model)
+        self.inner, self.loss_function, self.image_size = model, loss, image_size
+        self.untrained_norms = UntrainedNorms(model)
         self.trackers = [keras.metrics.Mean(name=term) for term in getattr(loss, "terms", ())]
-        self._own_step: Callable[..., Any] | None = None
+        self._backend_step: Callable[..., Any] | None = None
         self.built = True  # the inner model already has its variables
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
@@ -48,23 +48,27 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         A captured or compiled step of an earlier `compile` is discarded. On JAX,
         `jit_compile=True` compiles the step with `JaxStep` instead of Keras.
         """
-        self._own_step = self._compiled_by_jax(kwargs)
-        if self._own_step is not None:
+        self._backend_step = self._make_jax_step(kwargs)
+        if self._backend_step is not None:
             kwargs["jit_compile"] = False  # Keras would compile the compiled step once more
         super().compile(*args, **kwargs)
         if keras.backend.backend() == "torch":
-            self._own_step = TorchStep(self)
+            self._backend_step = TorchStep(self)
 
-    def _compiled_by_jax(self, given: dict[str, Any]) -> Callable[..., Any] | None:
-        wanted = given.get("jit_compile") is True and not given.get("run_eagerly")
+    def _make_jax_step(self, options: dict[str, Any]) -> Callable[..., Any] | None:
+        wanted = options.get("jit_compile") is True and not options.get("run_eagerly")
         # Under a distribution Keras compiles the step with the shardings of the state.
         if keras.backend.backend() != "jax" or not wanted or keras.distribution.distribution():
             return None
         return JaxStep(super().train_step)
 
-    def train_step(self, *given: Any) -> Any:
+    def train_step(self, *arguments: Any) -> Any:
         """Run one step: captured on PyTorch, compiled by `JaxStep` on JAX, else Keras's own."""
-        return super().train_step(*given) if self._own_step is None else self._own_step(*given)
+        return (
+            super().train_step(*arguments)
+            if self._backend_step is None
+            else self._backend_step(*arguments)
+        )
 
     def call(self, images: Any, training: bool | None = None) -> Any:
         """Return raw predictions for uint8 images (batch, height, width, 3)."""
@@ -81,7 +85,7 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         """Wrap batches of (images, targets) for Keras's `fit` on the current backend."""
         if keras.backend.backend() == "tensorflow":
             return open_dataset(batches, self.sizes_vary)
-        return ahead(batches)
+        return prefetch(batches)
 
     def size_of(self, images: Any) -> ImageSize:
         """Return the (height, width) of a batch's images in pixels."""
@@ -100,17 +104,17 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         The total is the sum of the loss's terms and of the losses that layers add (`add_loss`,
         regularizers).
         """
-        terms, total = self.validated(x, y, y_pred)
+        terms, total = self.compute_terms(x, y, y_pred)
         self.track(terms)
         return total
 
-    def validated(self, x: Any, y: Any, y_pred: Any) -> tuple[dict[str, Any], Any]:
+    def compute_terms(self, x: Any, y: Any, y_pred: Any) -> tuple[dict[str, Any], Any]:
         """Return the terms of the loss, and their sum with the losses that layers add.
 
         Nothing is tracked here: the captured PyTorch step computes the gradient from this result,
         and updates the metrics outside the autograd graph.
         """
-        terms = self.loss_of_raw(y_pred, image_size=self.size_of(x), **y)
+        terms = self.loss_function(y_pred, image_size=self.size_of(x), **y)
         return terms, sum([*terms.values(), *(ops.cast(x, "float32") for x in self.losses)])
 
     def track(self, terms: dict[str, Any]) -> None:

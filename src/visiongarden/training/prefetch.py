@@ -1,4 +1,4 @@
-"""`Ahead`: prepare batches and copy them to the accelerator while a step runs.
+"""`Prefetcher`: prepare batches and copy them to the accelerator while a step runs.
 
 Without it the accelerator waits before each step until the host has made and copied the next batch.
 On a CPU there is nothing to copy, and the workers of the loader run beside the step anyway. The
@@ -20,7 +20,7 @@ DEPTH = 2
 _END = object()
 
 
-class Ahead:
+class Prefetcher:
     """Iterator over batches that a thread prepares and copies to the device.
 
     An exception of the source is raised where its batch would have been returned. `close` ends the
@@ -34,29 +34,29 @@ class Ahead:
     def __init__(self, batches: Iterator[Any], put: Callable[[Any], Any] | None = None) -> None:
         self._batches, self._put = batches, put or _PUTS[keras.backend.backend()]()
         self._queue: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(DEPTH)
-        self._closed, self._done = threading.Event(), False
-        self._thread = threading.Thread(target=self._fill, name="batches ahead", daemon=True)
+        self._stopping, self._exhausted = threading.Event(), False
+        self._thread = threading.Thread(target=self._fill, name="prefetch", daemon=True)
         self._thread.start()
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
-        if self._done:
+        if self._exhausted:
             raise StopIteration
         batch, error = self._queue.get()
         if error is not None:
-            self._done = True
+            self._exhausted = True
             raise error
         if batch is _END:
-            self._done = True
+            self._exhausted = True
             raise StopIteration
         return batch() if callable(batch) else batch
 
     def close(self) -> None:
         """Stop the thread; batches that wait are dropped."""
-        self._closed.set()
-        self._done = True
+        self._stopping.set()
+        self._exhausted = True
         # The thread may be blocked in `put` of the full queue: taking items lets it see the flag.
         while self._thread.is_alive():
             try:
@@ -68,30 +68,30 @@ class Ahead:
         try:
             for batch in self._batches:
                 self._queue.put((self._put(batch), None))
-                if self._closed.is_set():
+                if self._stopping.is_set():
                     break
             self._queue.put((_END, None))
         except BaseException as error:  # raised again in the training loop, whatever it is
             self._queue.put((None, error))
         finally:
             close = getattr(self._batches, "close", None)
-            if self._closed.is_set() and close is not None:
+            if self._stopping.is_set() and close is not None:
                 close()
 
 
-def ahead(batches: Iterator[Any]) -> Iterator[Any]:
+def prefetch(batches: Iterator[Any]) -> Iterator[Any]:
     """Yield the batches, copied to the device in advance if there is an accelerator."""
-    if not accelerated():
+    if not has_accelerator():
         yield from batches
         return
-    source = Ahead(batches)
+    source = Prefetcher(batches)
     try:
         yield from source
     finally:
         source.close()
 
 
-def accelerated() -> bool:
+def has_accelerator() -> bool:
     """Return whether the backend computes on a device other than the CPU.
 
     False on TensorFlow, whose datasets prefetch by themselves.
@@ -118,19 +118,19 @@ def _torch_put() -> Callable[[Any], Any]:
         # them overlap with the step.
         pinned = keras.tree.map_structure(lambda x: torch.as_tensor(x).pin_memory(), batch)
         with torch.cuda.stream(stream):
-            there = keras.tree.map_structure(lambda x: x.to("cuda", non_blocking=True), pinned)
+            on_device = keras.tree.map_structure(lambda x: x.to("cuda", non_blocking=True), pinned)
             ready = stream.record_event()
 
         # Runs in the training thread: its stream must wait for the copy, and the allocator must
         # not reuse the memory while that stream still reads it (`record_stream`).
-        def take() -> Any:
-            main = torch.cuda.current_stream()
-            main.wait_event(ready)
-            for x in keras.tree.flatten(there):
-                x.record_stream(main)
-            return there
+        def wait() -> Any:
+            current = torch.cuda.current_stream()
+            current.wait_event(ready)
+            for x in keras.tree.flatten(on_device):
+                x.record_stream(current)
+            return on_device
 
-        return take
+        return wait
 
     return put
 

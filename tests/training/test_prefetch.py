@@ -1,28 +1,28 @@
-"""Batches ahead: the same ones in order, the source's error, and no thread left behind."""
+"""Prefetched batches: the same ones in order, the source's error, and no thread left behind."""
 
 import threading
 
 import numpy as np
 import pytest
 
-from visiongarden.training.ahead import DEPTH, Ahead
+from visiongarden.training.prefetch import DEPTH, Prefetcher
 
 
 def threads():
     return [t for t in threading.enumerate() if t.name == "batches ahead"]
 
 
-def test_all_come_in_order_through_the_device():
-    source = Ahead(iter(range(20)), put=lambda x: x + 100)
+def test_batches_keep_their_order():
+    source = Prefetcher(iter(range(20)), put=lambda x: x + 100)
     assert list(source) == list(range(100, 120))
     assert list(source) == []
     source.close()
     assert not threads()
 
 
-def test_few_are_made_before_they_are_asked_for():
+def test_few_batches_are_made_in_advance():
     made = []
-    source = Ahead((made.append(i) or i for i in range(100)), put=lambda x: x)
+    source = Prefetcher((made.append(i) or i for i in range(100)), put=lambda x: x)
     assert next(source) == 0
     source.close()
     # Those that wait, one on its way, and one each that `next` and `close` let through.
@@ -30,21 +30,21 @@ def test_few_are_made_before_they_are_asked_for():
     assert not threads()
 
 
-def test_an_error_comes_where_its_batch_would():
+def test_an_error_is_raised_where_its_batch_would_come():
     def source():
         yield 1
         raise ValueError("image 2 is gone")
 
-    found = Ahead(source(), put=lambda x: x)
-    assert next(found) == 1
+    batches = Prefetcher(source(), put=lambda x: x)
+    assert next(batches) == 1
     with pytest.raises(ValueError, match="image 2 is gone"):
-        next(found)
+        next(batches)
     with pytest.raises(StopIteration):
-        next(found)
-    found.close()
+        next(batches)
+    batches.close()
 
 
-def test_the_source_is_closed_with_it():
+def test_closing_closes_the_source():
     closed = []
 
     def source():
@@ -53,17 +53,17 @@ def test_the_source_is_closed_with_it():
         finally:
             closed.append(True)
 
-    found = Ahead(source(), put=lambda x: x)
-    next(found)
-    found.close()
+    batches = Prefetcher(source(), put=lambda x: x)
+    next(batches)
+    batches.close()
     assert closed == [True]
 
 
 def test_jax_puts_arrays_on_its_device():
     jax = pytest.importorskip("jax")
-    from visiongarden.training.ahead import _jax_put
+    from visiongarden.training.prefetch import _jax_put
 
     batch = {"images": np.arange(6, dtype=np.uint8).reshape(2, 3)}
-    (found,) = Ahead(iter([batch]), put=_jax_put())
-    assert isinstance(found["images"], jax.Array)
-    np.testing.assert_array_equal(np.asarray(found["images"]), batch["images"])
+    (batches,) = Prefetcher(iter([batch]), put=_jax_put())
+    assert isinstance(batches["images"], jax.Array)
+    np.testing.assert_array_equal(np.asarray(batches["images"]), batch["images"])
