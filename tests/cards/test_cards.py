@@ -1,4 +1,4 @@
-"""Cards: ours are whole, a stranger's cannot hurt, `verify` finds the first thing that is off."""
+"""Cards: ours are complete, files from outside are safe, `verify` finds the first difference."""
 
 import copy
 import json
@@ -38,7 +38,7 @@ def test_every_model_is_the_published_one(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_card_is_whole(name):
+def test_a_card_is_complete(name):
     card = cards.load(name)
     assert card.stages
     assert card.model is not None
@@ -58,7 +58,7 @@ def test_the_page_is_up_to_date():
 
 TINY = """
 title: A network of one stage
-authors: [A. Person]
+authors: [A. Author]
 year: 2026
 task: detection
 license: {code: MIT, weights: none}
@@ -85,7 +85,7 @@ def card_file(folder, **changes):
     return path
 
 
-def test_a_card_of_ones_own(tmp_path):
+def test_a_custom_card(tmp_path):
     assert cards.verify(card_file(tmp_path), network).ok
 
 
@@ -120,8 +120,8 @@ def test_the_first_divergence_is_named(tmp_path, make, what):
     ],
 )
 def test_parameters_are_exact_and_macs_within_half_a_percent(tmp_path, changes, what):
-    said = load_yaml(TINY)["sources"]
-    sources = {key: text for key, text in said.items() if changes.get(key, True)}
+    sources = load_yaml(TINY)["sources"]
+    sources = {key: text for key, text in sources.items() if changes.get(key, True)}
     if "levels" in changes:
         sources["levels"] = "table 2"
     found = cards.verify(card_file(tmp_path, **changes, sources=sources), network)
@@ -149,11 +149,11 @@ def test_a_stage_that_diverges_is_named_before_what_follows():
     assert "published 8 units" in found.verdict
     assert "built 7 units" in found.verdict
     off = [check.what for check in found.checks if not check.agrees]
-    # A unit of either stage costs the same: its MACs give such a change away to no one.
+    # A unit of either stage costs the same: the MACs do not reveal such a change.
     assert off == ["backbone/stage4", "backbone/stage5", "parameters"]
 
 
-def test_a_stage_that_the_card_does_not_know_is_named(tmp_path):
+def test_a_stage_that_the_card_does_not_list_is_named(tmp_path):
     def longer():
         images = keras.Input((64, 64, 3))
         x = ConvNormAct(32, 3, name="stem")(images)
@@ -174,7 +174,7 @@ def test_a_factory_may_use_its_weights(tmp_path):
 @pytest.mark.parametrize(
     "factory", [lambda: None, "os:nothing", "no_such_module:f", "os", "os:sep"]
 )
-def test_what_is_no_factory(tmp_path, factory):
+def test_invalid_factories(tmp_path, factory):
     with pytest.raises(UserError):
         cards.verify(card_file(tmp_path), factory)
 
@@ -200,17 +200,17 @@ def test_sizes_share_fields(tmp_path):
         ({"parms": 1}, "parms"),
         ({"params": "many"}, "params"),
         ({"params": 0}, "params"),
-        ({"sizes": [1]}, "sizes"),
-        ({"sizes": {"a": 1}}, "a has no fields"),
-        ({"sources": {"params": "here"}}, "license, macs, stages"),
-        ({"sources": {"speed": "here"}}, "license"),
+        ({"sizes": [1]}, "sizes is not a mapping"),
+        ({"sizes": {"a": 1}}, "size a is not a mapping of fields"),
+        ({"sources": {"params": "here"}}, "no source for license, macs, stages"),
+        ({"sources": {"speed": "here"}}, "no source for license"),
         ({"image_size": 10**9}, "image_size"),
         ({"stages": {"net/stem": {"output": [64] * 9}}}, "output"),
         ({"model": {"backbone": "os:system", "decoder": "FPN", "head": "AnchorFree"}}, "os:system"),
         ({"trained": {"training": {"optimizer": "sgd"}}}, "optimizer"),
     ],
 )
-def test_faults_are_named(tmp_path, changes, message):
+def test_errors_are_named(tmp_path, changes, message):
     with pytest.raises(ConfigError, match=message) as error:
         cards.load(card_file(tmp_path, **changes))
     assert "mine.yaml" in str(error.value)
@@ -233,7 +233,7 @@ def leaves(value, path=()):
             yield from leaves(item, (*path, key))
 
 
-WHOLE = load_yaml(Path(cards.__file__).parent / "yolov3.yaml")
+COMPLETE = load_yaml(Path(cards.__file__).parent / "yolov3.yaml")
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
@@ -242,9 +242,9 @@ JUNK = st.recursive(
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(list(leaves(WHOLE))), JUNK)
+@given(st.sampled_from(list(leaves(COMPLETE))), JUNK)
 def test_a_card_from_outside_is_read_or_refused(tmp_path_factory, place, junk):
-    fields = copy.deepcopy(WHOLE)
+    fields = copy.deepcopy(COMPLETE)
     inner = fields
     for key in place[:-1]:
         inner = inner[key]
@@ -263,7 +263,7 @@ def test_a_card_from_outside_is_read_or_refused(tmp_path_factory, place, junk):
 
 @settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200))
-def test_bytes_are_no_card(tmp_path_factory, data):
+def test_random_bytes_are_refused(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("cards") / "bytes.yaml"
     path.write_bytes(data)
     with pytest.raises(UserError):
@@ -312,12 +312,12 @@ def test_verify_on_the_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(tmp_path)
     path = str(card_file(tmp_path))
     assert run("verify", path, "verify_mine:make") == 0
-    assert "mine is the published model" in capsys.readouterr().out
+    assert "mine matches its published card" in capsys.readouterr().out
     assert run("verify", path, "verify_mine:other") == 1
     assert "diverges first at net/stem" in capsys.readouterr().out
     assert run("verify", path, "verify_mine:nothing") == 2
     assert run("verify", path) == 2
-    assert "does not say of which parts" in capsys.readouterr().err
+    assert "does not specify the parts of its model" in capsys.readouterr().err
     assert run("verify") == 2
     assert run("verify", "yolov33") == 2
 
@@ -333,7 +333,7 @@ def test_models_on_the_command_line(capsys):
 
 CLASSIFIER = """
 title: Deep residual learning for image recognition
-authors: [A. Person]
+authors: [A. Author]
 year: 2015
 task: classification
 license: {code: MIT, weights: none}
@@ -347,7 +347,7 @@ sources: {license: README, params: torchvision's documentation, model: "section 
 
 
 def test_a_classifier_states_its_parts(tmp_path):
-    """ResNet-18 has 11,689,512 parameters, torchvision's documentation says."""
+    """ResNet-18 has 11,689,512 parameters, torchvision's documentation states."""
     path = tmp_path / "resnet18.yaml"
     path.write_text(CLASSIFIER)
     assert cards.verify(path).ok
@@ -360,7 +360,7 @@ def test_a_classifier_states_its_parts(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("task: classification", "task: detection", "is for another task"),
+        ("task: classification", "task: detection", "is for a different task"),
         ("{type: Classification, num_classes: 1000}", "{type: Segmentation, num_classes: 3}",
          "has no decoder"),
     ],

@@ -1,4 +1,4 @@
-"""Cards of Darknet's networks against Darknet's own files: every convolution, one by one."""
+"""Cards of Darknet's networks against Darknet's files: every convolution, one by one."""
 
 import json
 import math
@@ -81,8 +81,8 @@ def published(name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_convolution(name):
-    rows, wanted = built(name), published(name)
-    assert Counter(rows[True] + rows[False]) == Counter(wanted)
+    rows, expected = built(name), published(name)
+    assert Counter(rows[True] + rows[False]) == Counter(expected)
 
 
 @pytest.mark.parametrize("name", FILES)

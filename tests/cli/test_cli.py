@@ -1,4 +1,4 @@
-"""The command line: its options, its answers, its exit codes."""
+"""The command line: its options, output and exit codes."""
 
 import os
 import subprocess
@@ -148,7 +148,7 @@ def run(*arguments):
     return ended.value.code
 
 
-def test_help_starts_nothing():
+def test_help_imports_no_backend():
     code = (
         "import sys\nfrom visiongarden.cli import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit: pass\n"
@@ -241,25 +241,25 @@ def test_train_resolves_and_trains(monkeypatch, tmp_path, arguments):
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "words"),
+    ("error", "code", "expected"),
     [
         (UserError("no", rule="yes [a]", fix="[bold]so"), 2, ["error: no", "[bold]so"]),
         (KeyboardInterrupt(), 130, ["interrupted"]),
         (typer.Abort(), 130, []),
-        (ZeroDivisionError("by zero"), 1, ["ZeroDivisionError: by zero", "--debug"]),
+        (ZeroDivisionError("by zero"), 1, ["bug in", "ZeroDivisionError: by zero", "--debug"]),
         (PermissionError(13, "Permission denied", "a.png"), 2, ["a.png: Permission denied"]),
         (ModuleNotFoundError("no onnx", name="onnx"), 2, ["visiongarden[export]"]),
     ],
 )
-def test_exit_codes(monkeypatch, capsys, error, code, words):
+def test_exit_codes(monkeypatch, capsys, error, code, expected):
     def fails(*_):
         raise error
 
     monkeypatch.setattr("visiongarden.recipes.show", fails)
     assert run("show", "m.keras") == code
-    told = capsys.readouterr().err
-    assert all(word in told for word in words)
-    assert "Traceback" not in told
+    printed = capsys.readouterr().err
+    assert all(text in printed for text in expected)
+    assert "Traceback" not in printed
     if code in (1, 2):
         assert run("show", "m.keras", "--debug") == code
         assert "Traceback" in capsys.readouterr().err
@@ -272,6 +272,13 @@ def test_exit_codes(monkeypatch, capsys, error, code, words):
 def test_wrong_usage_is_2(capsys, arguments):
     assert run(*arguments) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_argument_of_check_without_a_value(capsys):
+    assert run("check", "my_blocks:Mine", "nonsense") == 2
+    printed = capsys.readouterr().err
+    assert "'nonsense' is not path=value" in printed
+    assert printed.endswith("fix: filters=8\n")
 
 
 def test_version(capsys):
@@ -288,6 +295,6 @@ def test_import_finds_the_working_directory(tmp_path, monkeypatch, capsys):
     assert run("show", "m.keras", "--import", "my_own_parts") == 0
     assert "my_own_parts" in sys.modules
     assert run("show", "m.keras", "--import", "no_such_parts") == 2
-    assert "no_such_parts" in capsys.readouterr().err
+    assert "module no_such_parts cannot be imported" in capsys.readouterr().err
     assert run("show", "m.keras", "--import", "broken_parts") == 2
     assert "ZeroDivisionError" in capsys.readouterr().err

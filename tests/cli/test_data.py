@@ -1,4 +1,4 @@
-"""`visiongarden data …`: options, answers, exit codes, what is left on disk."""
+"""`visiongarden data …`: options, output, exit codes and files."""
 
 import json
 import subprocess
@@ -108,7 +108,7 @@ def test_show(scenes, tmp_path, monkeypatch, options, code):
 @pytest.mark.parametrize(
     ("make", "field"), [(folders, "mix=0.9"), (masks, "degrees=20")], ids=["folders", "masks"]
 )
-def test_other_kinds_of_labels(tmp_path, monkeypatch, capsys, make, field):
+def test_class_folders_and_masks(tmp_path, monkeypatch, capsys, make, field):
     monkeypatch.chdir(tmp_path)
     make(tmp_path / "set")
     sizes = ("--image-size", 64, "--count", 5, "--columns", 3)
@@ -130,7 +130,7 @@ def test_other_kinds_of_labels(tmp_path, monkeypatch, capsys, make, field):
     assert not (tmp_path / "yolo").exists()
 
 
-def test_help_starts_nothing():
+def test_help_imports_no_backend():
     code = (
         "import sys\nfrom visiongarden.cli import main\n"
         "try:\n    main(['data', 'check', '--help'])\nexcept SystemExit: pass\n"

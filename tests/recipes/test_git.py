@@ -1,4 +1,4 @@
-"""The state of a repository, and that asking for it runs nothing that the repository names."""
+"""The state of a repository, and that reading it runs no program that the repository names."""
 
 import subprocess
 
@@ -7,9 +7,11 @@ import pytest
 from visiongarden.recipes.git import repository_state
 
 
-def git(folder, *words):
-    found = subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True)
-    return found.stdout.strip()
+def git(folder, *command):
+    result = subprocess.run(
+        ["git", *command], cwd=folder, check=True, capture_output=True, text=True
+    )
+    return result.stdout.strip()
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def test_outside_a_repository_there_is_no_state(tmp_path, repository):
     assert repository_state(repository) is None
 
 
-def test_nothing_that_the_repository_names_is_run(repository, tmp_path, monkeypatch):
+def test_no_program_of_the_repository_is_run(repository, tmp_path, monkeypatch):
     canary = tmp_path / "canary"
     run = f"touch {canary}"
     for name in ("core.fsmonitor", "filter.x.clean", "filter.x.process", "core.sshCommand"):

@@ -1,10 +1,10 @@
-"""Epochs and batch size of small data sets; runs with too few steps."""
+"""Epochs and batch size of small datasets; runs with too few steps."""
 
 import pytest
 
 from visiongarden.errors import ConfigError
 from visiongarden.recipes import resolve
-from visiongarden.recipes.length import default_length, mosaic_off_epochs, shortage
+from visiongarden.recipes.length import default_length, mosaic_off_epochs, warn_of_few_steps
 from visiongarden.scenes import make_scenes
 from visiongarden.training import Training
 from visiongarden.transforms import Augmentation
@@ -34,8 +34,8 @@ def test_small_sets_get_smaller_batches_and_more_epochs(images, batch_size, epoc
 @pytest.mark.parametrize("images", [192, 118_000])
 def test_other_sets_keep_the_general_length(images):
     defaults = Training()
-    found = default_length(images, {})
-    assert found == {"batch_size": defaults.batch_size, "epochs": defaults.epochs}
+    length = default_length(images, {})
+    assert length == {"batch_size": defaults.batch_size, "epochs": defaults.epochs}
     assert default_length(images, {"epochs": 500}) == {"batch_size": defaults.batch_size}
 
 
@@ -53,7 +53,7 @@ def scenes(tmp_path_factory):
     return make_scenes(tmp_path_factory.mktemp("data") / "scenes", 20, (64, 64), val_share=0.2)
 
 
-def test_recipe_of_a_data_set_has_the_length_that_suits_its_training_split(scenes):
+def test_recipe_of_a_dataset_has_the_length_that_suits_its_training_split(scenes):
     training = resolve(scenes).training
     assert (training.batch_size, training.epochs, training.validate_every) == (4, 300, 3)
     # 16 images; also where the number of classes is stated, or other fields are.
@@ -85,8 +85,8 @@ def test_long_runs_on_small_sets_end_with_more_epochs_without_mosaics(scenes):
     # 16 images: 300 // 6; 40 // 6 is less than the general ten.
     assert resolve(scenes).augmentation == Augmentation(mosaic_off_epochs=50)
     stated = ["training.epochs=120", "augmentation.scale=0.2"]
-    found = resolve(scenes, overrides=stated).augmentation
-    assert found == Augmentation(mosaic_off_epochs=20, scale=0.2)
+    length = resolve(scenes, overrides=stated).augmentation
+    assert length == Augmentation(mosaic_off_epochs=20, scale=0.2)
     assert resolve(scenes, overrides=["training.epochs=40"]).augmentation == Augmentation()
     kept = resolve(scenes, overrides=["augmentation.mosaic_off_epochs=3"]).augmentation
     assert kept.mosaic_off_epochs == 3
@@ -94,10 +94,12 @@ def test_long_runs_on_small_sets_end_with_more_epochs_without_mosaics(scenes):
 
 
 def test_too_few_steps_are_reported_with_the_epochs_that_would_do():
-    line = shortage(Training(epochs=20, batch_size=16), 16)
-    assert line.startswith("warning: 20 steps (epochs × steps per epoch: 20 × 1) are too few")
+    line = warn_of_few_steps(Training(epochs=20, batch_size=16), 16)
+    assert line.startswith(
+        "warning: 20 steps (epochs × steps per epoch: 20 × 1) are too few to train from scratch"
+    )
     assert line.endswith("training.epochs=1200")
     # 100 images at 16 are six full batches: 6 × 49 = 294, 6 × 50 = 300; 1200 / 6 = 200.
-    assert shortage(Training(epochs=49), 100).endswith("training.epochs=200")
-    assert shortage(Training(epochs=50), 100) is None
-    assert shortage(Training(), 118_000) is None
+    assert warn_of_few_steps(Training(epochs=49), 100).endswith("training.epochs=200")
+    assert warn_of_few_steps(Training(epochs=50), 100) is None
+    assert warn_of_few_steps(Training(), 118_000) is None

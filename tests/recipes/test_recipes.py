@@ -1,4 +1,4 @@
-"""Recipes: what a person writes becomes one whole run, or an error that names the field."""
+"""Recipes: what the user writes becomes one complete run, or an error that names the field."""
 
 import importlib
 import json
@@ -19,7 +19,7 @@ def scenes(tmp_path_factory):
     return make_scenes(tmp_path_factory.mktemp("data") / "scenes", 20, (64, 64))
 
 
-def test_a_data_set_alone_is_a_recipe(scenes):
+def test_a_dataset_alone_is_a_recipe(scenes):
     recipe = resolve(scenes)
     assert recipe.model.head == vg.heads.AnchorFree(num_classes=5)
     assert recipe.model.image_size == (320, 320)
@@ -79,7 +79,7 @@ def test_wrong_fields_are_named(scenes, override, message):
 
 def test_a_recipe_without_data(tmp_path):
     (tmp_path / "recipe.yaml").write_text("training: {epochs: 3}")
-    with pytest.raises(ConfigError, match="names no data set"):
+    with pytest.raises(ConfigError, match="the recipe has no dataset"):
         resolve(tmp_path / "recipe.yaml")
 
 
@@ -108,16 +108,16 @@ def test_a_run_from_end_to_end(tmp_path, scenes, capsys):
     }
     assert vg.load(folder / "best.keras").class_map.names[0] == "disc"
     assert resolve(folder / "recipe.yaml") == recipe
-    told = capsys.readouterr().out
-    assert "16 images to train on, 4 to judge on" in told
-    assert "AP50" in told
-    with pytest.raises(UserError, match="holds a run already"):
+    printed = capsys.readouterr().out
+    assert "16 training images, 4 validation images" in printed
+    assert "AP50" in printed
+    with pytest.raises(UserError, match="already contains a run"):
         train(recipe, tmp_path / "run")
     assert "p3" in str(show(folder / "recipe.yaml"))
     assert str(show(folder / "best.keras"))
 
 
-def test_showing_a_recipe_draws_no_weight(tmp_path, scenes):
+def test_showing_a_recipe_creates_no_weight(tmp_path, scenes):
     recipe = resolve(scenes, overrides=TINY)
     (tmp_path / "recipe.yaml").write_text(dump_yaml(recipe))
     before = random.getstate()
@@ -130,7 +130,7 @@ def test_showing_a_recipe_draws_no_weight(tmp_path, scenes):
     assert shown.count.total == model.count_params()
 
 
-def test_training_does_not_start_on_a_fault(tmp_path, scenes):
+def test_training_does_not_start_on_invalid_data(tmp_path, scenes):
     broken = tmp_path / "scenes"
     make_scenes(broken, 6, (64, 64))
     file = broken / "train.json"
@@ -150,17 +150,17 @@ def test_an_image_that_is_cut_short_stops_before_training(tmp_path, scenes):
     assert not (tmp_path / "run").exists()
 
 
-def test_other_classes_than_the_head_s(scenes, tmp_path):
+def test_a_head_with_another_number_of_classes(scenes, tmp_path):
     with pytest.raises(UserError, match="num_classes=5"):
         train(resolve(scenes, overrides=[*TINY, "model.head.num_classes=3"]), tmp_path / "run")
 
 
-def test_leakage_is_said_and_different_classes_are_refused(tmp_path, monkeypatch, capsys):
+def test_leakage_is_reported_and_different_classes_are_refused(tmp_path, monkeypatch, capsys):
     root = make_scenes(tmp_path / "scenes", 20, (64, 64))
     rows = {name: json.loads((root / f"{name}.json").read_text()) for name in ("train", "val")}
-    trained, validated = (rows[name]["images"][0]["file_name"] for name in ("train", "val"))
-    file = next(root.rglob(validated.rpartition("/")[2]))
-    file.write_bytes(next(root.rglob(trained.rpartition("/")[2])).read_bytes())
+    train_image, val_image = (rows[name]["images"][0]["file_name"] for name in ("train", "val"))
+    file = next(root.rglob(val_image.rpartition("/")[2]))
+    file.write_bytes(next(root.rglob(train_image.rpartition("/")[2])).read_bytes())
 
     def stop(*arguments, **options):
         raise UserError("far enough")
@@ -169,11 +169,14 @@ def test_leakage_is_said_and_different_classes_are_refused(tmp_path, monkeypatch
     recipe = resolve(root, overrides=TINY)
     with pytest.raises(UserError, match="far enough"):
         train(recipe, tmp_path / "run")
-    told = capsys.readouterr().out
-    assert "warning: 1 of 4 images to judge on are trained on too" in told
-    assert "warning: 8 steps (epochs × steps per epoch: 2 × 4) are too few" in told
-    assert "training.epochs=300\n" in told
-    assert f"data check {root} --fix {root}-fixed" in told
+    printed = capsys.readouterr().out
+    assert "warning: 1 of 4 validation images are also training images" in printed
+    assert (
+        "warning: 8 steps (epochs × steps per epoch: 2 × 4) are too few to train from scratch"
+        in printed
+    )
+    assert "training.epochs=300\n" in printed
+    assert f"data check {root} --fix {root}-fixed" in printed
     rows["val"]["categories"].pop()
     rows["val"]["annotations"] = []
     (root / "val.json").write_text(json.dumps(rows["val"]))

@@ -73,7 +73,7 @@ def states(folder):
 
 
 class Killed(BaseException):
-    """Stands in for SIGKILL: nothing in the program handles it."""
+    """Simulates SIGKILL: nothing in the program handles it."""
 
 
 def killed(monkeypatch, recipe, folder):
@@ -127,13 +127,15 @@ def test_which_folders_hold_only_an_unfinished_first_epoch(tmp_path, files, unfi
         (tmp_path / ("history.json" if epochs else word)).write_text(text)
     assert is_unfinished(tmp_path) == unfinished
     if files and not unfinished:
-        with pytest.raises(UserError, match=r"holds a run already|no run wrote it"):
+        with pytest.raises(UserError, match=r"already contains a run|was not written by a run"):
             new_folder(tmp_path, tmp_path)
     else:
         assert new_folder(tmp_path, tmp_path) == tmp_path
 
 
-def test_a_full_disk_in_the_first_epoch_names_how_to_go_on(tmp_path, data, monkeypatch, capsys):
+def test_a_full_disk_in_the_first_epoch_names_the_command_to_resume(
+    tmp_path, data, monkeypatch, capsys
+):
     folder = tmp_path / "run"
 
     def full(*arguments, **options):
@@ -145,7 +147,7 @@ def test_a_full_disk_in_the_first_epoch_names_how_to_go_on(tmp_path, data, monke
         with pytest.raises(OSError, match="No space left"):
             train(recipe(data, epochs=1), folder)
     assert (folder / "best.keras").is_file()
-    words = capsys.readouterr().out.rpartition("to go on: visiongarden ")[2].splitlines()[0]
+    words = capsys.readouterr().out.rpartition("to resume: visiongarden ")[2].splitlines()[0]
     with pytest.raises(SystemExit) as end:
         main(shlex.split(words))
     assert end.value.code == 0
@@ -158,7 +160,7 @@ def test_a_finished_run_without_its_checkpoint_is_kept(tmp_path, data):
     for name in ("recipe.yaml", "environment.json", "last.keras"):
         (folder / name).write_text("kept")
     before = states(folder)
-    with pytest.raises(UserError, match="nothing to resume") as error:
+    with pytest.raises(UserError, match="has no checkpoint to resume") as error:
         train(recipe(data), folder, resume=True)
     assert error.value.fix.endswith(f"--output {folder}-2")
     assert states(folder) == before
@@ -168,7 +170,7 @@ def test_a_finished_run_without_its_checkpoint_is_kept(tmp_path, data):
 def test_two_runs_never_share_a_folder(tmp_path):
     with (
         locked(tmp_path),
-        pytest.raises(UserError, match="another process trains in"),
+        pytest.raises(UserError, match="another process is training in"),
         locked(tmp_path),
     ):
         pass
@@ -201,11 +203,11 @@ def run(one_epoch, tmp_path, monkeypatch):
 )
 def test_a_refused_resume_changes_no_file(run, changes):
     before = states(run)
-    with pytest.raises(UserError, match="belongs to another run") as error:
+    with pytest.raises(UserError, match="belongs to a different run") as error:
         train(recipe("set", **{"epochs": 1} | changes), "run", resume=True)
     assert states(run) == before
     ((name, value),) = changes.items()
-    assert f"belongs to another run: training.{name}" in str(error.value)
+    assert f"belongs to a different run: training.{name}" in str(error.value)
     assert error.value.received.startswith(f"training.{name}={json.dumps(value)}")
     assert error.value.fix.startswith(f"training.{name}=")
     assert "decay" not in str(error.value)  # what did not change is not named

@@ -22,37 +22,37 @@ def fields(**changes):
     } | changes
 
 
-def resolved(reference, whole):
-    return whole["$defs"][reference["$ref"].rsplit("/", 1)[1]]
+def resolved(reference, document):
+    return document["$defs"][reference["$ref"].rsplit("/", 1)[1]]
 
 
 def test_schema_knows_every_field_and_part():
-    whole = schema()
-    assert set(whole["properties"]) == set(Recipe.model_fields)
-    assert whole["required"] == ["data"]
-    choices = whole["$defs"]["Decoder"]["anyOf"]
+    document = schema()
+    assert set(document["properties"]) == set(Recipe.model_fields)
+    assert document["required"] == ["data"]
+    choices = document["$defs"]["Decoder"]["anyOf"]
     assert {"FPN", "UNet", "PassOn"} <= set(choices[0]["enum"])
     fpn = next(
         r
         for c in choices[1:]
-        if (r := resolved(c, whole))["properties"]["type"] == {"const": "FPN"}
+        if (r := resolved(c, document))["properties"]["type"] == {"const": "FPN"}
     )
     assert set(fpn["properties"]) == {"type", "channels", "levels"}
     assert fpn["properties"]["channels"]["description"] == "channels of all levels."
     # The data gives the number of classes, so a head need not.
-    head = whole["$defs"]["Head.AnchorFree"]
+    head = document["$defs"]["Head.AnchorFree"]
     assert head["required"] == ["type"]
-    training = whole["$defs"]["Training"]["properties"]
+    training = document["$defs"]["Training"]["properties"]
     assert training["epochs"]["description"] == "Number of passes over the training split."
     assert "Nesterov" in training["optimizer"]["description"]
     for kind in ("Augmentation", "ClassificationAugmentation", "SegmentationAugmentation"):
-        field = whole["$defs"][kind]["properties"]["multi_scale"]
+        field = document["$defs"][kind]["properties"]["multi_scale"]
         assert (field["minimum"], field["maximum"]) == (0, 0.5)
         assert "up to five sizes" in field["description"]
-    json.dumps(whole)
+    json.dumps(document)
 
 
-def test_a_part_with_a_function_as_default_leaves_the_schema_whole():
+def test_a_part_with_a_function_as_default_keeps_the_schema_valid():
     @register(package="schema_tests")
     class Activated(PassOn):
         activation: Callable[..., object] = keras.activations.relu
@@ -63,8 +63,8 @@ def test_a_part_with_a_function_as_default_leaves_the_schema_whole():
     assert part["scale"]["default"] == 2.0
 
 
-def test_every_reference_of_the_schema_is_there():
-    whole = schema()
+def test_every_reference_of_the_schema_resolves():
+    document = schema()
 
     def references(node):
         if isinstance(node, dict):
@@ -76,18 +76,18 @@ def test_every_reference_of_the_schema_is_there():
             for item in node:
                 yield from references(item)
 
-    for reference in references(whole):
-        assert reference.removeprefix("#/$defs/") in whole["$defs"], reference
+    for reference in references(document):
+        assert reference.removeprefix("#/$defs/") in document["$defs"], reference
 
 
-def valid(value, node, whole):
-    """As much of JSON schema as ours uses; an independent reading of the draft."""
+def valid(value, node, document):
+    """Independent validator of the parts of JSON schema that `schema` uses."""
     if "$ref" in node:
-        return valid(value, whole["$defs"][node["$ref"].removeprefix("#/$defs/")], whole)
-    if "anyOf" in node and not any(valid(value, choice, whole) for choice in node["anyOf"]):
+        return valid(value, document["$defs"][node["$ref"].removeprefix("#/$defs/")], document)
+    if "anyOf" in node and not any(valid(value, choice, document) for choice in node["anyOf"]):
         return False
     for rule in node.get("allOf", []):
-        if valid(value, rule["if"], whole) and not valid(value, rule["then"], whole):
+        if valid(value, rule["if"], document) and not valid(value, rule["then"], document):
             return False
     if "const" in node and value != node["const"]:
         return False
@@ -112,7 +112,7 @@ def valid(value, node, whole):
         items = node.get("prefixItems") or [node.get("items", {})] * len(value)
         if not node.get("minItems", 0) <= len(value) <= node.get("maxItems", len(value)):
             return False
-        return all(valid(v, n, whole) for v, n in zip(value, items, strict=False))
+        return all(valid(v, n, document) for v, n in zip(value, items, strict=False))
     if isinstance(value, dict):
         known = node.get("properties", {})
         if any(name not in value for name in node.get("required", [])):
@@ -120,7 +120,7 @@ def valid(value, node, whole):
         extra = node.get("additionalProperties", True)
         for name, item in value.items():
             rule = known.get(name, extra if isinstance(extra, dict) else {})
-            if (name not in known and extra is False) or not valid(item, rule, whole):
+            if (name not in known and extra is False) or not valid(item, rule, document):
                 return False
     return True
 
@@ -143,9 +143,9 @@ SEGMENTATION = {
         resolve(fields(**SEGMENTATION)).to_dict(),
     ],
 )
-def test_what_a_recipe_may_say_the_schema_allows(written):
-    whole = schema()
-    assert valid(json.loads(json.dumps(written)), whole, whole)
+def test_the_schema_accepts_valid_recipes(written):
+    document = schema()
+    assert valid(json.loads(json.dumps(written)), document, document)
 
 
 @pytest.mark.parametrize(
@@ -161,9 +161,9 @@ def test_what_a_recipe_may_say_the_schema_allows(written):
         fields(task="segmentation", augmentation={"mosaic": 1}),
     ],
 )
-def test_what_a_recipe_may_not_say_the_schema_refuses(written):
-    whole = schema()
-    assert not valid(written, whole, whole)
+def test_the_schema_refuses_invalid_recipes(written):
+    document = schema()
+    assert not valid(written, document, document)
 
 
 def test_diff_names_the_fields(tmp_path):
@@ -176,7 +176,7 @@ def test_diff_names_the_fields(tmp_path):
     assert not [path for path in found if path.startswith(("data", "augmentation"))]
     assert compare(first, first) == []
     assert "training.epochs: 100 → 7" in map(str, compare(first, second))
-    with pytest.raises(UserError, match="there is no recipe"):
+    with pytest.raises(UserError, match=r"recipe .*nowhere\.yaml does not exist"):
         compare(tmp_path / "nowhere.yaml", first)
 
 
@@ -196,8 +196,8 @@ def test_by_command(tmp_path, capsys):
     (tmp_path / "run").mkdir()
     more = command(capsys, "config", "show", tmp_path / "a.yaml", "training.epochs=4")
     (tmp_path / "run" / "recipe.yaml").write_text(more)
-    told = command(capsys, "recipe", "diff", tmp_path / "a.yaml", tmp_path / "run")
-    assert told == "training.epochs: 3 → 4\n"
+    printed = command(capsys, "recipe", "diff", tmp_path / "a.yaml", tmp_path / "run")
+    assert printed == "training.epochs: 3 → 4\n"
     assert json.loads(command(capsys, "config", "schema")) == schema()
 
 

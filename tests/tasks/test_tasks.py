@@ -1,4 +1,4 @@
-"""Each task from a folder to an exported file, by the same calls and the same commands."""
+"""Each task from a folder to an exported file, with the same calls and commands."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ from visiongarden.scenes import make_mask_scenes, make_scenes
 from visiongarden.tasks import TASKS, find, task_of, task_of_data
 from visiongarden.types import Ranking, Segments
 
-COLOURS = {"blue": (40, 40, 220), "green": (40, 200, 40), "red": (220, 40, 40)}
+COLORS = {"blue": (40, 40, 220), "green": (40, 200, 40), "red": (220, 40, 40)}
 TINY = [
     "model.image_size=32",
     "model.backbone.width=0.0625",
@@ -33,7 +33,7 @@ def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(0)
     for split, count in (("train", 4), ("val", 3)):
-        for name, color in COLOURS.items():
+        for name, color in COLORS.items():
             folder = root / "folders" / split / name
             folder.mkdir(parents=True)
             for i in range(count):
@@ -44,16 +44,16 @@ def data(tmp_path_factory):
     return root
 
 
-KINDS = {"classification": "folders", "segmentation": "masks"}
+DATASETS = {"classification": "folders", "segmentation": "masks"}
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=DATASETS)
 def run(request, data):
-    recipe = resolve(data / KINDS[request.param], overrides=TINY)
+    recipe = resolve(data / DATASETS[request.param], overrides=TINY)
     return recipe, train(recipe, data / f"run-{request.param}")
 
 
-def test_the_task_is_told_from_the_data(data):
+def test_the_task_follows_from_the_data(data):
     assert task_of_data(data / "folders").name == "classification"
     assert task_of_data(data / "masks").name == "segmentation"
     assert task_of_data(data / "boxes").name == "detection"
@@ -70,7 +70,7 @@ def test_the_task_is_told_from_the_data(data):
 
 
 def test_a_folder_beside_a_yaml_of_detection(data, tmp_path):
-    """`images` beside `labels` with a data.yaml is YOLO's; class folders may lie without splits."""
+    """`images` beside `labels` with a data.yaml is YOLO's; class folders need no splits."""
     (tmp_path / "images").mkdir(), (tmp_path / "labels").mkdir()
     (tmp_path / "data.yaml").write_text("train: images\nnames: [cat]\n")
     assert task_of_data(tmp_path).name == "detection"
@@ -78,14 +78,14 @@ def test_a_folder_beside_a_yaml_of_detection(data, tmp_path):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_names_its_own(name):
+def test_a_task_has_a_model_and_metrics(name):
     task = TASKS[name]
     assert task.model.task == name
     assert task.name == name
     assert task.metrics
 
 
-def test_the_recipe_says_all(run):
+def test_a_run_folder_is_complete(run):
     recipe, folder = run
     assert {p.name for p in folder.iterdir()} >= {
         "recipe.yaml", "environment.json", "best.keras", "last.keras", "history.json",
@@ -112,7 +112,7 @@ def test_a_saved_recipe_gives_the_same_history(run, tmp_path):
 
 def test_by_command(run, data, tmp_path, capsys):
     recipe, folder = run
-    source, model = data / KINDS[recipe.task], folder / "best.keras"
+    source, model = data / DATASETS[recipe.task], folder / "best.keras"
     images = source / ("val/red" if recipe.task == "classification" else "images/val")
 
     def command(*arguments):
@@ -121,9 +121,9 @@ def test_by_command(run, data, tmp_path, capsys):
         assert ended.value.code == 0, capsys.readouterr().err
         return capsys.readouterr().out
 
-    told = command("eval", model, source)
-    assert find(recipe.task).metrics_name in told
-    assert find(recipe.task).metrics[0] in told
+    printed = command("eval", model, source)
+    assert find(recipe.task).metrics_name in printed
+    assert find(recipe.task).metrics[0] in printed
     out = tmp_path / "out"
     command("predict", model, images, "--output", out)
     pictures = sorted(images.iterdir())
@@ -131,7 +131,7 @@ def test_by_command(run, data, tmp_path, capsys):
     if recipe.task == "classification":
         rows = list(csv.DictReader((out / "classes.csv").read_text().splitlines()))
         assert len(rows) == 3
-        assert sum(float(rows[0][name]) for name in COLOURS) == pytest.approx(1, abs=1e-3)
+        assert sum(float(rows[0][name]) for name in COLORS) == pytest.approx(1, abs=1e-3)
         best = json.loads((out / "classes.json").read_text())[0]["classes"][0]["class"]
         assert rows[0]["class"] == best
     else:
@@ -145,13 +145,13 @@ def test_by_command(run, data, tmp_path, capsys):
             (mask == names.index(first["class"])).mean(), abs=1e-3
         )
     assert "params" in command("show", model)
-    told = command("export", model, "--output", tmp_path / "m.onnx")
-    assert "agrees" in told
-    assert ("classes on" if recipe.task == "classification" else "pixels on") in told
+    printed = command("export", model, "--output", tmp_path / "m.onnx")
+    assert "agrees" in printed
+    assert ("classes on" if recipe.task == "classification" else "pixels on") in printed
 
 
 def test_evaluation_is_the_metric_of_the_predictions(run, data):
-    """`evaluate` and `predict` see an image alike: counted by hand from the predictions."""
+    """`evaluate` and `predict` treat an image alike: computed by hand from the predictions."""
     recipe, folder = run
     model = vg.load(folder / "best.keras")
     if recipe.task == "classification":
@@ -162,22 +162,22 @@ def test_evaluation_is_the_metric_of_the_predictions(run, data):
             one.classes[0] == ground_truth
             for one, ground_truth in zip(found, val.classes, strict=True)
         ]
-        wanted = {"top1": np.mean(right)}
+        expected = {"top1": np.mean(right)}
     else:
         val = read_masks(data / "masks", "val")
         found = predict(model, val.images)
         assert all(isinstance(one, Segments) for one in found)
         pairs = [(one.classes, val.load(i)[1]) for i, one in enumerate(found)]
-        wanted = {"accuracy": np.mean([(a == b).mean() for a, b in pairs])}
+        expected = {"accuracy": np.mean([(a == b).mean() for a, b in pairs])}
     result = evaluate(model, val, batch_size=4)
     assert result.images == len(val)
-    for name, value in wanted.items():
+    for name, value in expected.items():
         assert result.metrics[name] == pytest.approx(value)
 
 
 @pytest.mark.slow
-def test_it_learns(data, tmp_path):
-    """Three plain colors are told apart after some hundred steps."""
+def test_a_classifier_learns(data, tmp_path):
+    """Three plain colors are distinguished after some hundred steps."""
     overrides = [
         *TINY,
         "model.backbone.levels=[p3]",
@@ -192,7 +192,7 @@ def test_it_learns(data, tmp_path):
 
 
 @pytest.mark.backends
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", DATASETS)
 def test_a_step_on_every_backend(name, data):
     """The loss of one batch falls when it is learned again and again."""
     import keras
@@ -203,9 +203,9 @@ def test_a_step_on_every_backend(name, data):
 
     # At p5 an image of 32 pixels is one cell, over which no batch can be normalized.
     shallow = ["model.backbone.levels=[p3]", "model.decoder.levels=[p3]", "model.head.dropout=0"]
-    recipe = resolve(data / KINDS[name], overrides=[*TINY, *shallow])
+    recipe = resolve(data / DATASETS[name], overrides=[*TINY, *shallow])
     task = find(name)
-    dataset = task.read(data / KINDS[name])
+    dataset = task.read(data / DATASETS[name])
     parts = recipe.model
     model = task.model(
         backbone=parts.backbone, decoder=parts.decoder, head=parts.head, image_size=32
@@ -214,7 +214,7 @@ def test_a_step_on_every_backend(name, data):
     batch = next(task.loader(dataset, (32, 32), 4, recipe.augmentation).epoch(0))
     trainer = Trainer(model, model.parts.head.loss(), (32, 32))
     settings = Training(learning_rate=0.003, warmup_epochs=0, epochs=12)
-    jit = keras.backend.backend() == "jax"  # which else compiles operation by operation
+    jit = keras.backend.backend() == "jax"  # otherwise each operation is compiled separately
     trainer.compile(optimizer=make_optimizer(settings, 1), jit_compile=jit)
     losses = [
         float(trainer.train_on_batch(batch.images, batch.targets, return_dict=True)["loss"])
@@ -239,7 +239,7 @@ def test_wrong_recipes(data, source, options, message):
         resolve(data / source, **options)
 
 
-def test_a_head_tells_the_task(tmp_path):
+def test_a_head_decides_the_task(tmp_path):
     fields = {
         "model": {"head": {"type": "Segmentation", "num_classes": 4}},
         "data": {"path": str(tmp_path)},
@@ -252,7 +252,7 @@ def test_a_head_tells_the_task(tmp_path):
 
 @pytest.mark.slow
 def test_a_segmenter_of_the_default_recipe_learns(tmp_path):
-    """Few images by heart: from a mean IoU of 0.15, all background, to an overlap in each class.
+    """Overfit few images: from a mean IoU of 0.15, all background, to an overlap in each class.
 
     A semantic feature pyramid down to p5 without Dice, 1.7 million parameters, reached 0.5.
     """

@@ -41,7 +41,7 @@ def build(
     card = source if isinstance(source, Card) else load(source)
     if card.model is None:
         raise UserError(
-            f"card {card.name} does not say of which parts the model is made",
+            f"card {card.name} does not specify the parts of its model",
             rule="model: {backbone: ..., decoder: ..., head: ...}",
         )
     head = card.model.head

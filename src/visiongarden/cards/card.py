@@ -49,7 +49,7 @@ class Convention(Value):
     """
 
     params: Text = (
-        "trainable; scale and shift of batch normalization are, its mean and variance not"
+        "trainable, including scale and shift of batch normalization, without its mean and variance"
     )
     macs: Text = "convolutions and dense layers, without bias"
     per_output: Annotated[int, Field(ge=0, le=4)] = 0
@@ -97,10 +97,10 @@ class Parts(Value):
     head: Head
 
     @model_validator(mode="after")
-    def _only_classifiers_lack_a_decoder(self) -> Self:
+    def _only_classifiers_omit_the_decoder(self) -> Self:
         if self.decoder is None and self.head.task != "classification":
             raise ConfigError(
-                "the card's model has no decoder",
+                "the model of the card has no decoder",
                 rule=f"a decoder between backbone and {self.head.task} head",
                 fix="model: {backbone: ..., decoder: {type: FPN}, head: ...}",
             )
@@ -183,7 +183,7 @@ class Card(Value):
         trained: Training procedure of the authors.
         results: Published results.
         notes: What a reader should know before comparing.
-        sources: Field -> source of its values; every field in `FIGURES` that is set has one.
+        sources: Field -> source of its values; every field in `SOURCED_FIELDS` that is set has one.
     """
 
     name: Text
@@ -215,10 +215,10 @@ class Card(Value):
         return data
 
     @model_validator(mode="after")
-    def _head_is_for_the_task(self) -> Self:
+    def _head_suits_task(self) -> Self:
         if self.model is not None and self.model.head.task != self.task:
             raise ConfigError(
-                f"the head of card {self.name} is for another task",
+                f"the head of card {self.name} is for a different task",
                 rule=f"a head for {self.task}",
                 received=f"{self.model.head}, for {self.model.head.task}",
                 fix=f"task: {self.model.head.task}",
@@ -226,20 +226,29 @@ class Card(Value):
         return self
 
     @model_validator(mode="after")
-    def _every_figure_has_a_source(self) -> Self:
-        said = [name for name in FIGURES if getattr(self, name)]
-        missing = [name for name in said if name not in self.sources]
-        unknown = [name for name in self.sources if name not in FIGURES]
+    def _fields_have_sources(self) -> Self:
+        given = [name for name in SOURCED_FIELDS if getattr(self, name)]
+        missing = [name for name in given if name not in self.sources]
+        unknown = [name for name in self.sources if name not in SOURCED_FIELDS]
         if missing or unknown:
             raise ConfigError(
-                f"card {self.name} does not say where {', '.join(missing or unknown)} comes from"
+                f"card {self.name} has no source for {', '.join(missing)}"
                 if missing
-                else f"card {self.name} gives a source for {', '.join(unknown)}, which it has not",
-                rule=f"each of {', '.join(FIGURES)} that a card gives has an entry in sources",
+                else f"card {self.name} has a source for {', '.join(unknown)}, which needs none",
+                rule=f"one entry in sources for each given field of {', '.join(SOURCED_FIELDS)}",
                 fix=f'sources: {{{(missing or ["params"])[0]}: "paper, table 1"}}',
             )
         return self
 
 
-FIGURES = ("license", "model", "params", "deployed_params", "macs", "stages", "levels", "trained")
+SOURCED_FIELDS = (
+    "license",
+    "model",
+    "params",
+    "deployed_params",
+    "macs",
+    "stages",
+    "levels",
+    "trained",
+)
 """Fields that need an entry in `sources`; a result states its own source."""

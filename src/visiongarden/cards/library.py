@@ -34,8 +34,8 @@ def names(task: str | None = None) -> tuple[str, ...]:
         UserError: There is no such task.
     """
     if task is not None and task not in get_args(Task):
-        raise UserError(f"there is no task {task!r}", fix=nearest(task, get_args(Task)))
-    return tuple(card.name for card in _ours() if task in (None, card.task))
+        raise UserError(f"unknown task {task!r}", fix=nearest(task, get_args(Task)))
+    return tuple(card.name for card in _builtin_cards() if task in (None, card.task))
 
 
 def load(source: str | Path) -> Card:
@@ -49,9 +49,11 @@ def load(source: str | Path) -> Card:
     """
     found = find(source)
     if len(found) > 1:
-        listed = ", ".join(card.name for card in found)
+        names_of_sizes = ", ".join(card.name for card in found)
         raise ConfigError(
-            f"{source} has {len(found)} sizes", rule="the name of one model", fix=f"one of {listed}"
+            f"{source} has {len(found)} sizes",
+            rule="the name of one model",
+            fix=f"one of {names_of_sizes}",
         )
     return found[0]
 
@@ -65,14 +67,16 @@ def find(source: str | Path) -> tuple[Card, ...]:
     if isinstance(source, Path) or str(source).lower().endswith((".yaml", ".yml")):
         return read(Path(source))
     for key in ("name", "architecture"):
-        found = tuple(card for card in _ours() if getattr(card, key) == source)
+        found = tuple(card for card in _builtin_cards() if getattr(card, key) == source)
         if found:
             return found
-    known = {card.name for card in _ours()} | {card.architecture for card in _ours()}
+    valid = {card.name for card in _builtin_cards()} | {
+        card.architecture for card in _builtin_cards()
+    }
     raise ConfigError(
-        f"there is no card {source!r}",
-        rule="the name of a model or an architecture, or a file that ends in .yaml",
-        fix=nearest(str(source), known),
+        f"unknown card {source!r}",
+        rule="the name of a model or an architecture, or a card file (.yaml)",
+        fix=nearest(str(source), valid),
     )
 
 
@@ -86,15 +90,17 @@ def read(path: Path) -> tuple[Card, ...]:
     sizes = fields.pop("sizes", {path.stem: {}})
     if not isinstance(sizes, Mapping) or not sizes:
         raise ConfigError(
-            f"{path}: sizes is no list of models",
-            rule="model name -> the fields that are its own",
+            f"{path}: sizes is not a mapping",
+            rule="a mapping from the name of each model to its own fields",
             received=f"{sizes!r:.80}",
             fix=f"sizes: {{{path.stem}: {{}}}}",
         )
     cards = []
     for name, own in sizes.items():
         if not isinstance(own, Mapping):
-            raise ConfigError(f"{path}: size {name} has no fields", received=f"{own!r:.80}")
+            raise ConfigError(
+                f"{path}: size {name} is not a mapping of fields", received=f"{own!r:.80}"
+            )
         try:
             cards.append(
                 Card.from_dict(merged(fields, own) | {"name": str(name), "architecture": path.stem})
@@ -117,15 +123,15 @@ def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for name, value in own.items():
         before = result.get(name)
-        other_kind = isinstance(value, Mapping) and "type" in value
-        if isinstance(before, Mapping) and isinstance(value, Mapping) and not other_kind:
+        is_typed = isinstance(value, Mapping) and "type" in value
+        if isinstance(before, Mapping) and isinstance(value, Mapping) and not is_typed:
             value = merged(before, value)
         result[name] = value
     return result
 
 
 @cache
-def _ours() -> tuple[Card, ...]:
+def _builtin_cards() -> tuple[Card, ...]:
     cards = [card for path in sorted(FOLDER.glob("*.yaml")) for card in read(path)]
     # arXiv numbers begin with year and month, so they sort by date; "9" sorts after all of them.
     return tuple(sorted(cards, key=lambda card: (card.year, card.arxiv or "9")))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 WIDTH = 100
-MAX_OFF = 0.005
+MACS_TOLERANCE = 0.005
 """Maximum relative difference of MACs, because published ones are rounded; parameters are exact."""
 
 
@@ -69,12 +69,12 @@ class Verification:
     @property
     def verdict(self) -> str:
         """Result in one line."""
-        off = self.first
-        if off is None:
-            return f"{self.card.name} is the published model: {len(self.checks)} figures agree"
+        difference = self.first
+        if difference is None:
+            return f"{self.card.name} matches its published card: {len(self.checks)} values agree"
         return (
-            f"{self.card.name} diverges first at {off.what}: "
-            f"published {off.published}, built {off.built}"
+            f"{self.card.name} diverges first at {difference.what}: "
+            f"published {difference.published}, built {difference.built}"
         )
 
     def __str__(self) -> str:
@@ -147,30 +147,30 @@ def _model(card: Card, factory: Factory | str | None) -> Any:
     if factory is None:
         with weightless():
             return build(card)
-    make = _imported(factory) if isinstance(factory, str) else factory
+    build_model = _imported(factory) if isinstance(factory, str) else factory
     try:
         with weightless():
-            return make()
+            return build_model()
     except UserError:
         raise
     except Exception:
         # Most likely the factory reads or sets a weight, so it needs real ones. Any other error
         # is raised again here.
-        return make()
+        return build_model()
 
 
 def _imported(name: str) -> Factory:
     module, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        factory = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(
-            f"there is no factory {name}: {error}",
-            rule="my.module:function, a module that Python finds and a function in it",
+            f"factory {name} cannot be imported: {error}",
+            rule="my.module:function, a function in an importable module",
         ) from error
-    if not callable(found):
-        raise UserError(f"{name} is no function", received=type(found).__name__)
-    return found
+    if not callable(factory):
+        raise UserError(f"{name} is not a function", received=type(factory).__name__)
+    return factory
 
 
 def _checks(card: Card, model: Any) -> Iterator[Check]:
@@ -186,16 +186,16 @@ def _checks(card: Card, model: Any) -> Iterator[Check]:
     yield Check("parameters", f"{card.params:,}", f"{params:,}", params == card.params)
     deployed = inspect.deployed(model, card.image_size) if _wants_deployed(card) else figure.count
     if card.deployed_params:
-        wanted, built = card.deployed_params, deployed.trainable
-        yield Check("deployed parameters", f"{wanted:,}", f"{built:,}", wanted == built)
+        published, built = card.deployed_params, deployed.trainable
+        yield Check("deployed parameters", f"{published:,}", f"{built:,}", published == built)
     if card.macs:
         count = deployed if card.convention.fused else figure.count
         # Counted as the tool of the authors counts, or a correct model would differ by more than
         # the tolerance.
         macs = count.macs + card.convention.per_output * count.outputs
-        off = (macs - card.macs) / card.macs
-        text = f"{macs / 1e9:.4f} G ({off:+.2%})"
-        yield Check("MACs", f"{card.macs / 1e9:.4f} G", text, abs(off) <= MAX_OFF)
+        error = (macs - card.macs) / card.macs
+        text = f"{macs / 1e9:.4f} G ({error:+.2%})"
+        yield Check("MACs", f"{card.macs / 1e9:.4f} G", text, abs(error) <= MACS_TOLERANCE)
 
 
 def _wants_deployed(card: Card) -> bool:
@@ -206,13 +206,13 @@ def _stages(card: Card, figure: inspect.Figure) -> Iterator[Check]:
     """Compare the stages of the card, in its order."""
     rows = {f"{row.part}/{row.stage}": row for row in figure.rows}
     for path, stage in card.stages.items():
-        wanted = _stage_text(stage.repeats, stage.output, stage.params)
-        built = "no such stage"
+        published = _stage_text(stage.repeats, stage.output, stage.params)
+        built = "missing"
         if path in rows:
             row = rows[path]
             params = None if stage.params is None else row.count.trainable
             built = _stage_text(row.repeats, row.output, params)
-        yield Check(path, wanted, built, built == wanted)
+        yield Check(path, published, built, built == published)
 
 
 def _unlisted(card: Card, figure: inspect.Figure) -> Iterator[Check]:
@@ -221,7 +221,7 @@ def _unlisted(card: Card, figure: inspect.Figure) -> Iterator[Check]:
         path = f"{row.part}/{row.stage}"
         if row.count.trainable and path not in card.stages:
             built = _stage_text(row.repeats, row.output, row.count.trainable)
-            yield Check(path, "no such stage", built, False)
+            yield Check(path, "not in the card", built, False)
 
 
 def _stage_text(repeats: int, output: tuple[int | None, ...], params: int | None) -> str:
@@ -235,8 +235,8 @@ def _levels(card: Card, model: Any) -> Iterator[Check]:
     for part, published in card.levels.items():
         sub = getattr(model, part, None) if isinstance(model, Joined) else model
         built = _spec(sub, card)
-        wanted = {level: LevelSpec(f.channels, f.stride) for level, f in published.items()}
-        yield Check(f"{part} levels", _level_text(wanted), _level_text(built), built == wanted)
+        expected = {level: LevelSpec(f.channels, f.stride) for level, f in published.items()}
+        yield Check(f"{part} levels", _level_text(expected), _level_text(built), built == expected)
 
 
 def _spec(model: Any, card: Card) -> dict[str, LevelSpec]:

@@ -9,7 +9,7 @@ import typer
 from visiongarden.terminal import printable
 
 app = typer.Typer(
-    help="Build a custom vision model from tested parts, train it, ship it.",
+    help="Build, check, train and deploy custom vision models.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -22,8 +22,8 @@ def echo(text: object, err: bool = False) -> None:
     typer.echo(printable(text), err=err)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(show: bool) -> None:
+    if show:
         from importlib.metadata import version
 
         echo(f"visiongarden {version('visiongarden')}")

@@ -20,20 +20,23 @@ from visiongarden.config.yaml import load_scalar
 @app.command()
 def check(
     target: Annotated[
-        str, typer.Argument(metavar="MODULE[:NAME]", help="A module of yours; it is imported.")
+        str,
+        typer.Argument(
+            metavar="MODULE[:NAME]", help="Module to import and check, or one class in it."
+        ),
     ],
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME=VALUE]...", help="Constructor arguments, as filters=8."),
+        typer.Argument(metavar="[NAME=VALUE]...", help="Constructor arguments, such as filters=8."),
     ] = None,
     inputs: Annotated[
-        str | None, typer.Option(help="Shape of the inputs, batch first, as [2, 16, 24, 8].")
+        str | None, typer.Option(help="Input shape with the batch, such as [2, 16, 24, 8].")
     ] = None,
     backends: Annotated[
         list[str] | None,
-        typer.Option("--backends", help="Reopen on tensorflow, jax, torch, all or none."),
+        typer.Option("--backends", help="Reopen on: tensorflow, jax, torch, all or none."),
     ] = None,
-    skip: Annotated[list[str] | None, typer.Option(help="Leave this check out.")] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="Skip this check.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -41,12 +44,12 @@ def check(
 
     Checks config, saved files, gradients, shapes and backends. Exit code 1: a check failed.
     """
-    wanted = [name for text in backends or [] for name in text.split(",")]
-    running = os.environ.get("KERAS_BACKEND", "tensorflow")
-    reopened = ", ".join(wanted) or f"{running} (--backends all for the others)"
+    requested = [name for text in backends or [] for name in text.split(",")]
+    current = os.environ.get("KERAS_BACKEND", "tensorflow")
+    reopened = ", ".join(requested) or f"{current} (--backends all for the others)"
     # Printed before the backend is imported, which takes seconds.
-    echo(f"checking {target} on {running}, and reopening it on {reopened}", err=True)
-    config = apply_overrides({}, arguments or [])
+    echo(f"checking {target} on {current}, and reopening it on {reopened}", err=True)
+    config = apply_overrides({}, arguments or [], example="filters=8")
     shapes = None if inputs is None else load_scalar(inputs, "--inputs")
     start()
 
@@ -54,7 +57,7 @@ def check(
 
     reports = testing.check_module(
         target,
-        backends=_backends(wanted),
+        backends=_backends(requested),
         skip=skip or [],
         inputs=shapes,
         config=config,
@@ -69,15 +72,15 @@ def check(
         raise typer.Exit(1)
 
 
-def _backends(wanted: list[str]) -> Any:
-    if not wanted:
+def _backends(requested: list[str]) -> Any:
+    if not requested:
         return None
-    return "all" if "all" in wanted else [name for name in wanted if name != "none"]
+    return "all" if "all" in requested else [name for name in requested if name != "none"]
 
 
 @app.command()
 def lint(
-    files: Annotated[list[Path], typer.Argument(help="Python files, or folders of them.")],
+    files: Annotated[list[Path], typer.Argument(help="Python files or folders.")],
     debug: Debug = False,
 ) -> None:
     """Find errors in the source of layers and parts.

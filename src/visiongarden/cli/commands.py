@@ -29,7 +29,7 @@ from visiongarden.cli.start import start
 @app.command()
 def demo(
     output: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
-    seed: Annotated[int, typer.Option(help="Of scenes, weights and order.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of scenes, weights and order.")] = 0,
     debug: Debug = False,
 ) -> None:
     """Train and export a small detector on synthetic scenes.
@@ -45,18 +45,18 @@ def demo(
 
 @app.command()
 def train(
-    source: Annotated[str, typer.Argument(help="A data set, or a recipe (.yaml).")],
+    source: Annotated[str, typer.Argument(help="Dataset or recipe (.yaml).")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="Fields, as training.epochs=50.")
+        list[str] | None, typer.Argument(help="Overrides, such as training.epochs=50.")
     ] = None,
     format: FormatOrNone = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the run; by default under runs/.")
+        Path | None, typer.Option(help="Folder of the run. Defaults to a new one in runs/.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume a stopped run.")] = False,
     accept_changes: Annotated[
         bool,
-        typer.Option("--accept-changes", help="Resume on changed data or learning rate."),
+        typer.Option("--accept-changes", help="Resume although data or learning rate changed."),
     ] = False,
     invalid_boxes: InvalidBoxesOrNone = None,
     task: TaskOrNone = None,
@@ -75,14 +75,14 @@ def train(
 @app.command("eval")
 def evaluate(
     model: ModelFile,
-    data: Annotated[Path, typer.Argument(help="A data set.")],
+    data: Annotated[Path, typer.Argument(help="Dataset: folder, file or archive.")],
     format: Format = "auto",
-    split: Annotated[str, typer.Option(help="Split to judge on.")] = "val",
+    split: Annotated[str, typer.Option(help="Split to evaluate on.")] = "val",
     invalid_boxes: InvalidBoxes = "error",
-    batch_size: Annotated[int, typer.Option(min=1, help="Images a step.")] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per step.")] = 16,
     class_names: Annotated[
         str | None,
-        typer.Option(help="Match classes by number, with names of the model or the data."),
+        typer.Option(help="Match classes by index, with names of: model or data."),
     ] = None,
     imports: Imports = None,
     debug: Debug = False,
@@ -104,11 +104,11 @@ def evaluate(
 @app.command()
 def predict(
     model: ModelFile,
-    images: Annotated[list[Path], typer.Argument(help="Images, or folders of them.")],
-    output: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("predictions"),
+    images: Annotated[list[Path], typer.Argument(help="Images or folders of images.")],
+    output: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("predictions"),
     score: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Least score; 0.25 for detections by default."),
+        typer.Option(min=0, max=1, help="Score threshold. Defaults to 0.25 for detection."),
     ] = None,
     imports: Imports = None,
     debug: Debug = False,
@@ -139,10 +139,12 @@ def predict(
 @app.command()
 def export(
     model: ModelFile,
-    format: Annotated[str, typer.Option(help="onnx.")] = "onnx",
-    output: Annotated[Path | None, typer.Option(help="By default beside the model.")] = None,
+    format: Annotated[str, typer.Option(help="Format of the file: onnx.")] = "onnx",
+    output: Annotated[
+        Path | None, typer.Option(help="Exported file. Defaults to the model's name.")
+    ] = None,
     image_size: Annotated[
-        int | None, typer.Option(min=1, help="Side of the image, where the model leaves it open.")
+        int | None, typer.Option(min=1, help="Side of the image, if the model has open sizes.")
     ] = None,
     imports: Imports = None,
     debug: Debug = False,
@@ -155,5 +157,5 @@ def export(
     from visiongarden.exporters import export_file
 
     size = None if image_size is None else (image_size, image_size)
-    path, found = export_file(model, output, format, size)
-    echo(f"exported {path}: {found}")
+    path, parity = export_file(model, output, format, size)
+    echo(f"exported {path}: {parity}")

@@ -14,14 +14,14 @@ from visiongarden.cli.start import start
 
 @app.command("import-darknet")
 def import_darknet(
-    cfg: Annotated[Path, typer.Argument(help="Darknet's .cfg.")],
-    weights: Annotated[Path | None, typer.Argument(help="Darknet's .weights.")] = None,
+    cfg: Annotated[Path, typer.Argument(help="Darknet .cfg file.")],
+    weights: Annotated[Path | None, typer.Argument(help="Darknet .weights file.")] = None,
     output: Annotated[
-        Path | None, typer.Option(help="A .keras file; by default the cfg's name.")
+        Path | None, typer.Option(help="Model file (.keras). Defaults to the cfg's name.")
     ] = None,
-    names: Annotated[Path | None, typer.Option(help="Names of the classes, one a line.")] = None,
+    names: Annotated[Path | None, typer.Option(help="File of class names, one per line.")] = None,
     as_parts: Annotated[
-        bool, typer.Option("--as-parts", help="As a detector of our parts, to train on.")
+        bool, typer.Option("--as-parts", help="Build a detector from parts, for training.")
     ] = False,
     debug: Debug = False,
 ) -> None:
@@ -35,10 +35,10 @@ def import_darknet(
 @app.command("export-darknet")
 def export_darknet(
     model: ModelFile,
-    cfg: Annotated[Path, typer.Argument(help="The .cfg to write.")],
-    weights: Annotated[Path, typer.Argument(help="The .weights to write.")],
+    cfg: Annotated[Path, typer.Argument(help="Darknet .cfg file to write.")],
+    weights: Annotated[Path, typer.Argument(help="Darknet .weights file to write.")],
     image_size: Annotated[
-        int | None, typer.Option(help="Side in pixels, where the model leaves it open.")
+        int | None, typer.Option(help="Side of the image, if the model has open sizes.")
     ] = None,
     imports: Imports = None,
     debug: Debug = False,

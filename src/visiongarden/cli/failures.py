@@ -10,7 +10,7 @@ import traceback
 from visiongarden.errors import UserError
 from visiongarden.terminal import printable
 
-PARTIAL, BUG, MENDABLE, INTERRUPTED = 1, 1, 2, 130
+PARTIAL, BUG, FIXABLE, INTERRUPTED = 1, 1, 2, 130
 """Exit codes; Typer also ends with 2 for a wrong option."""
 
 _EXTRAS = {
@@ -23,7 +23,7 @@ _EXTRAS = {
     "tensorboard": "tensorboard",
 }
 """Extra of visiongarden that installs a missing module."""
-_OF_THE_MACHINE = {
+_FIXABLE_ERRNOS = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR,
     errno.ENOTDIR, errno.ENAMETOOLONG,
 }  # fmt: skip
@@ -45,33 +45,33 @@ def report(error: BaseException, debug: bool) -> int:
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    mendable = error if isinstance(error, UserError) else _mendable(error)
-    if mendable is not None:
-        print(printable(f"error: {mendable}"), file=sys.stderr)
-        return MENDABLE
+    fixable = error if isinstance(error, UserError) else _as_user_error(error)
+    if fixable is not None:
+        print(printable(f"error: {fixable}"), file=sys.stderr)
+        return FIXABLE
     print(printable(f"error: {_bug(error)}"), file=sys.stderr)
     return BUG
 
 
-def _mendable(error: BaseException) -> UserError | None:
+def _as_user_error(error: BaseException) -> UserError | None:
     """Return an error of the user's environment as a `UserError`, or None if it is a bug."""
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
         fix = f"pip install 'visiongarden[{_EXTRAS[error.name]}]'"
         if error.name == os.environ.get("KERAS_BACKEND", "tensorflow"):
-            fix += ", or set KERAS_BACKEND to a backend that is (tensorflow, jax, torch)"
+            fix += ", or set KERAS_BACKEND to an installed backend (tensorflow, jax, torch)"
         return UserError(f"{error.name} is not installed", fix=fix)
-    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+    if isinstance(error, OSError) and error.errno in _FIXABLE_ERRNOS:
         place = f"{error.filename}: " if error.filename is not None else ""
         return UserError(f"{place}{error.strerror}")
     return None
 
 
 def _bug(error: BaseException) -> UserError:
-    said = next((line for line in str(error).splitlines() if line.strip()), "")
+    message = next((line for line in str(error).splitlines() if line.strip()), "")
     last = traceback.extract_tb(error.__traceback__)[-1:]
     where = "".join(f" ({frame.filename}:{frame.lineno})" for frame in last)
     return UserError(
-        "unexpected, which is a bug in visiongarden or in a module that you import",
-        received=f"{type(error).__name__}: {said:.300}{where}",
-        fix="--debug shows the traceback; please report it with that",
+        "this is a bug in visiongarden or in a module that you import",
+        received=f"{type(error).__name__}: {message:.300}{where}",
+        fix="run again with --debug, and report the error with its traceback",
     )

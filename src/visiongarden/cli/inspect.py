@@ -17,11 +17,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 
 @app.command()
 def show(
-    source: Annotated[Path, typer.Argument(help="A model (.keras) or a recipe (.yaml).")],
-    image_size: Annotated[int | None, typer.Option(min=1, help="Side of the image.")] = None,
-    html: Annotated[
-        Path | None, typer.Option(help="Draw it as a page that opens without a network.")
+    source: Annotated[Path, typer.Argument(help="Model (.keras) or recipe (.yaml).")],
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="Side of the image in pixels.")
     ] = None,
+    html: Annotated[Path | None, typer.Option(help="Save a diagram as an HTML page.")] = None,
     as_json: AsJson = False,
     imports: Imports = None,
     debug: Debug = False,
@@ -32,7 +32,7 @@ def show(
 
     figure = recipes.show(source, image_size)
     if html is not None:
-        echo(f"drawn {figure.save(html)}", err=as_json)
+        echo(f"saved {figure.save(html)}", err=as_json)
     if as_json:
         echo(json.dumps(figure.to_dict()))
     elif html is None:
@@ -41,11 +41,9 @@ def show(
 
 @app.command()
 def repeats(
-    source: Annotated[
-        Path, typer.Argument(help="A Darknet .cfg, an .onnx file or a model (.keras).")
-    ],
+    source: Annotated[Path, typer.Argument(help="Darknet .cfg, .onnx or model (.keras) file.")],
     write: Annotated[
-        Path | None, typer.Option(help="Write what repeats as blocks, with their test.")
+        Path | None, typer.Option(help="Write the repeated structures as blocks, with a test.")
     ] = None,
     as_json: AsJson = False,
     imports: Imports = None,
@@ -63,5 +61,5 @@ def repeats(
     if write is not None:
         module, test, refused = repetition.write(found, write)
         for name, reason in refused.items():
-            echo(f"not written: {name}, which holds {reason}", err=True)
+            echo(f"not written: {name} ({reason})", err=True)
         echo(f"written {module}; next: python -m pytest {test}", err=as_json)

@@ -14,8 +14,8 @@ from visiongarden.cli.options import Debug
 @app.command()
 def new(
     kind: Annotated[str, typer.Argument(help="layer, block, backbone, decoder, head or project.")],
-    name: Annotated[str, typer.Argument(help="As GatedUnit or gated_unit.")],
-    into: Annotated[Path, typer.Option(help="Folder for the files.")] = Path(),
+    name: Annotated[str, typer.Argument(help="Name, such as GatedUnit or gated_unit.")],
+    into: Annotated[Path, typer.Option(help="Folder of the new files.")] = Path(),
     debug: Debug = False,
 ) -> None:
     """Write code, test and recipe of a new layer or part.

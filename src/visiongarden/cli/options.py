@@ -7,24 +7,22 @@ from typing import Annotated
 
 import typer
 
-_FORMAT = typer.Option(
-    help="Of the data: coco, yolo, voc, csv, arrayrecord, folders (of classes), masks, or auto."
-)
-_INVALID = typer.Option(help="Boxes outside the image or without area: error, or drop and list.")
+_FORMAT = typer.Option(help="coco, yolo, voc, csv, arrayrecord, folders, masks or auto.")
+_INVALID = typer.Option(help="Boxes outside the image or without area: error, drop.")
 Format = Annotated[str, _FORMAT]
 FormatOrNone = Annotated[str | None, _FORMAT]
 InvalidBoxes = Annotated[str, _INVALID]
 InvalidBoxesOrNone = Annotated[str | None, _INVALID]
 OneBased = Annotated[
-    bool, typer.Option("--one-based", help="VOC corners count from 1, as the original VOC's.")
+    bool, typer.Option("--one-based", help="VOC corners count from 1, as in the original VOC.")
 ]
 TaskOrNone = Annotated[
     str | None,
-    typer.Option(help="detection, classification or segmentation; by default what the data is."),
+    typer.Option(help="detection, classification or segmentation."),
 ]
 Imports = Annotated[
     list[str] | None,
-    typer.Option("--import", metavar="MODULE", help="Import this module of yours first."),
+    typer.Option("--import", metavar="MODULE", help="Module to import first."),
 ]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-ModelFile = Annotated[Path, typer.Argument(help="A .keras file that visiongarden saved.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
+ModelFile = Annotated[Path, typer.Argument(help="Model file (.keras).")]

@@ -12,8 +12,10 @@ from visiongarden.cli.app import app, echo
 from visiongarden.cli.options import Debug, FormatOrNone, Imports, InvalidBoxesOrNone, TaskOrNone
 from visiongarden.cli.start import start
 
-config = typer.Typer(help="What a recipe can say, and what it comes to.", no_args_is_help=True)
-recipe = typer.Typer(help="Recipes of runs.", no_args_is_help=True)
+config = typer.Typer(
+    help="Print the schema of recipes, or a complete recipe.", no_args_is_help=True
+)
+recipe = typer.Typer(help="Compare recipes.", no_args_is_help=True)
 app.add_typer(config, name="config")
 app.add_typer(recipe, name="recipe")
 
@@ -32,9 +34,9 @@ def schema(imports: Imports = None, debug: Debug = False) -> None:
 
 @config.command("show")
 def show(
-    source: Annotated[str, typer.Argument(help="A recipe (.yaml), or a data set.")],
+    source: Annotated[str, typer.Argument(help="Recipe (.yaml) or dataset.")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="Fields, as training.epochs=50.")
+        list[str] | None, typer.Argument(help="Overrides, such as training.epochs=50.")
     ] = None,
     format: FormatOrNone = None,
     invalid_boxes: InvalidBoxesOrNone = None,
@@ -50,14 +52,14 @@ def show(
     from visiongarden import recipes
     from visiongarden.config import dump_yaml
 
-    whole = recipes.resolve(source, format, invalid_boxes, overrides or [], task)
-    typer.echo(dump_yaml(whole), nl=False)
+    complete = recipes.resolve(source, format, invalid_boxes, overrides or [], task)
+    typer.echo(dump_yaml(complete), nl=False)
 
 
 @recipe.command("diff")
 def diff(
-    a: Annotated[Path, typer.Argument(help="A recipe (.yaml), or the folder of a run.")],
-    b: Annotated[Path, typer.Argument(help="Another one.")],
+    a: Annotated[Path, typer.Argument(help="Recipe (.yaml) or folder of a run.")],
+    b: Annotated[Path, typer.Argument(help="Recipe or run to compare with.")],
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:

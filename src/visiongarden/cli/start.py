@@ -34,27 +34,27 @@ def start(modules: list[str] | None = None) -> None:
             raise
         except Exception as error:
             raise UserError(
-                f"--import {name} failed: {type(error).__name__}: {error}",
-                rule="a module that Python finds, also in the working directory",
+                f"module {name} cannot be imported: {type(error).__name__}: {error}",
+                rule="a module on Python's path or in the working directory",
                 received=f"working directory {Path.cwd()}",
             ) from error
 
 
 def _start_backend() -> None:
     try:
-        with _without_greetings(), _without_collecting():
+        with _stderr_held_back(), _imports_frozen():
             importlib.import_module("keras")
     except ImportError as error:
         backend = os.environ.get("KERAS_BACKEND", "tensorflow")
         raise UserError(
-            f"Keras's backend {backend} does not start: {error}",
-            rule="one of tensorflow, jax and torch is installed, and KERAS_BACKEND names it",
+            f"Keras cannot start its backend {backend}: {error}",
+            rule="KERAS_BACKEND names an installed backend: tensorflow, jax or torch",
             fix=f'pip install "visiongarden[{backend}]"',
         ) from error
 
 
 @contextmanager
-def _without_collecting() -> Iterator[None]:
+def _imports_frozen() -> Iterator[None]:
     """Pause the garbage collector, and exempt all objects made inside from later collections.
 
     While modules create objects, Python repeatedly searches all of them and finds no garbage: a
@@ -68,21 +68,21 @@ def _without_collecting() -> Iterator[None]:
 
 
 @contextmanager
-def _without_greetings() -> Iterator[None]:
+def _stderr_held_back() -> Iterator[None]:
     """Hold back what libraries write to stderr while they are imported; print it on failure.
 
     Redirects the file descriptor, because libraries written in C++ do not write to `sys.stderr`.
     """
     sys.stderr.flush()
     terminal = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         except BaseException:
             os.dup2(terminal, 2)
-            held.seek(0)
-            sys.stderr.write(held.read().decode(errors="replace"))
+            captured.seek(0)
+            sys.stderr.write(captured.read().decode(errors="replace"))
             raise
         finally:
             os.dup2(terminal, 2)

@@ -13,7 +13,7 @@ from visiongarden.cli.start import start
 
 Rename = Annotated[
     list[str] | None,
-    typer.Option(metavar="OLD=NEW", help="Rename the start of names; * is one step, ** some."),
+    typer.Option(metavar="OLD=NEW", help="Rename path prefixes; * is one step, ** several."),
 ]
 
 
@@ -22,11 +22,11 @@ def transfer(
     source: Annotated[
         Path, typer.Argument(help="Weights: .keras, .weights.h5, .safetensors, .pt or .pth.")
     ],
-    target: Annotated[Path, typer.Argument(help="The model (.keras) that takes them.")],
-    output: Annotated[Path, typer.Option(help="The model file to write.")],
+    target: Annotated[Path, typer.Argument(help="Model (.keras) that receives the weights.")],
+    output: Annotated[Path, typer.Option(help="Model file (.keras) to write.")],
     rename: Rename = None,
     min_coverage: Annotated[
-        float, typer.Option(min=0, max=1, help="Least share of backbone and decoder.")
+        float, typer.Option(min=0, max=1, help="Minimum share of backbone and decoder to copy.")
     ] = 0.9,
     layout: Annotated[
         str, typer.Option(help="Names and axes of the source: keras, torch or auto.")
@@ -52,9 +52,11 @@ def transfer(
 
 @app.command()
 def diff(
-    before: Annotated[Path, typer.Argument(help="A model (.keras) or a recipe (.yaml).")],
-    after: Annotated[Path, typer.Argument(help="Another.")],
-    image_size: Annotated[int | None, typer.Option(min=1, help="Side of the image.")] = None,
+    before: Annotated[Path, typer.Argument(help="Model (.keras) or recipe (.yaml).")],
+    after: Annotated[Path, typer.Argument(help="Model or recipe to compare with.")],
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="Side of the image in pixels.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     imports: Imports = None,
     debug: Debug = False,
@@ -65,5 +67,5 @@ def diff(
 
     from visiongarden import recipes
 
-    found = recipes.diff(before, after, image_size)
-    echo(json.dumps(found.to_dict(), indent=1) if as_json else str(found))
+    difference = recipes.diff(before, after, image_size)
+    echo(json.dumps(difference.to_dict(), indent=1) if as_json else str(difference))

@@ -14,7 +14,9 @@ _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*|\.\d+|\[\d+\])*")
 _EXAMPLE = "training.epochs=50"
 
 
-def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def apply_overrides(
+    data: Mapping[str, Any], overrides: Sequence[str], example: str = _EXAMPLE
+) -> dict[str, Any]:
     """Return a copy of `data` with the overridden fields set.
 
     The right side of an override is YAML: `50` is a number, `[p3, p4]` a list, `null` None, and
@@ -29,6 +31,7 @@ def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
         data: nested dicts as returned by `to_dict` or `load_yaml`; fields may be absent.
         overrides: strings `path=value`. A path consists of field names joined by dots, and of
             indices of lists.
+        example: valid override, shown as the fix of one that is not `path=value`.
 
     Raises:
         ConfigError: an override is not `path=value`, its value is not YAML, or its path leads into
@@ -39,7 +42,8 @@ def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
         {'training': {'epochs': 50}}
     """
     result: dict[str, Any] = deepcopy(dict(data))
-    for steps, value, text in sorted(map(_parsed, overrides), key=_types_from_the_root):
+    parsed = [_parsed(override, example) for override in overrides]
+    for steps, value, text in sorted(parsed, key=_types_from_the_root):
         _set(result, steps, value, text)
     return result
 
@@ -54,13 +58,13 @@ def _types_from_the_root(override: _Override) -> tuple[bool, int]:
     return not is_type, len(steps) if is_type else 0
 
 
-def _parsed(text: str) -> _Override:
+def _parsed(text: str, example: str) -> _Override:
     path, equals, value = text.partition("=")
     if not equals or not _PATH.fullmatch(path):
         raise ConfigError(
             f"override {text!r} is not path=value",
             rule="names joined by dots, an equals sign without spaces, a YAML value",
-            fix=_EXAMPLE,
+            fix=example,
         )
     steps = path.replace("[", ".").replace("]", "").split(".")
     return steps, load_scalar(value, f"override {text!r}"), text

@@ -172,4 +172,4 @@ def _augmentation(
     if recipe is not None:
         said = load_yaml(Path(recipe)).get("augmentation") or {}
         fields = said if isinstance(said, dict) else {"augmentation": said}
-    return kind.from_dict(apply_overrides(fields, list(overrides)))
+    return kind.from_dict(apply_overrides(fields, list(overrides), example="flip=0.5"))

@@ -42,7 +42,7 @@ class Result:
     metrics: dict[str, float]
     per_class: dict[str, dict[str, float]]
     images: int
-    metrics_name: str = "COCO figures"
+    metrics_name: str = "COCO metrics"
     note: str = ""
 
     def table(self) -> Group:

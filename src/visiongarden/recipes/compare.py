@@ -10,8 +10,7 @@ from typing import Any
 from visiongarden.errors import UserError
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolve import resolve
-
-NAME = "recipe.yaml"
+from visiongarden.recipes.run_folder import RECIPE
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Difference:
     after: Any
 
     def __str__(self) -> str:
-        return f"{self.path}: {_shown(self.before)} → {_shown(self.after)}"
+        return f"{self.path}: {_format(self.before)} → {_format(self.after)}"
 
 
 def compare(a: Recipe | str | Path, b: Recipe | str | Path) -> list[Difference]:
@@ -44,7 +43,7 @@ def compare(a: Recipe | str | Path, b: Recipe | str | Path) -> list[Difference]:
     Raises:
         UserError: A recipe does not exist.
     """
-    before, after = (_flat(_recipe(source).to_dict()) for source in (a, b))
+    before, after = (_flatten(_load(source).to_dict()) for source in (a, b))
     paths = list(before) + [path for path in after if path not in before]
     return [
         Difference(path, before.get(path), after.get(path))
@@ -53,27 +52,27 @@ def compare(a: Recipe | str | Path, b: Recipe | str | Path) -> list[Difference]:
     ]
 
 
-def _recipe(source: Recipe | str | Path) -> Recipe:
+def _load(source: Recipe | str | Path) -> Recipe:
     if isinstance(source, Recipe):
         return source
     path = Path(source)
-    file = path / NAME if path.is_dir() else path
+    file = path / RECIPE if path.is_dir() else path
     if not file.is_file():
         raise UserError(
-            f"there is no recipe {file}", rule="a recipe (.yaml), or the folder of a run"
+            f"recipe {file} does not exist", rule="a recipe (.yaml) or the folder of a run"
         )
     return resolve(file)
 
 
-def _flat(fields: Mapping[str, Any], place: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _flatten(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
     for name, value in fields.items():
         if isinstance(value, Mapping) and value:
-            found |= _flat(value, f"{place}{name}.")
+            flat |= _flatten(value, f"{prefix}{name}.")
         else:
-            found[f"{place}{name}"] = value
-    return found
+            flat[f"{prefix}{name}"] = value
+    return flat
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     return "–" if value is None else str(value)

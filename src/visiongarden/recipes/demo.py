@@ -25,7 +25,7 @@ from visiongarden.postprocess import Nms
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolve import resolve
 from visiongarden.recipes.run_folder import free_folder
-from visiongarden.recipes.train import say, train
+from visiongarden.recipes.train import print_lines, train
 from visiongarden.reporting import write_png
 from visiongarden.scenes import make_scenes
 from visiongarden.types import Detections
@@ -33,7 +33,7 @@ from visiongarden.types import Detections
 COUNT = 600
 """Number of scenes; a fifth of them is the validation split."""
 
-SHOWN = 12
+PICTURES = 12
 """Number of images on the contact sheet."""
 
 _FRESH_PROCESS = """
@@ -93,70 +93,78 @@ def demo(output: str | Path = "runs/demo", seed: int = 0) -> Path:
     Raises:
         UserError: The outputs of the reopened or of the exported model differ from the model's.
     """
-    console, begun = terminal.console(), time.monotonic()
+    console, start = terminal.console(), time.monotonic()
     folder = free_folder(Path(output))
     scenes = make_scenes(folder / "scenes", COUNT, seed=seed)
-    say(console, f"drew {COUNT} scenes of shapes into {scenes}")
+    print_lines(console, f"generated {COUNT} synthetic scenes in {scenes}")
     train(recipe(scenes, seed), folder)
     model_file = (folder / "best.keras").rename(folder / "model.keras")
     model, val = load(model_file), read(scenes, split="val")
-    _reopen(console, model_file, model, val)
-    _pictures(console, model, val, folder)
-    found = to_onnx(
-        model, folder / "model.onnx", images=_canvases(model, val, 8), postprocess=Nms()
+    _check_reopened(console, model_file, model, val)
+    _write_pictures(console, model, val, folder)
+    parity = to_onnx(
+        model, folder / "model.onnx", images=_input_images(model, val, 8), postprocess=Nms()
     )
-    say(console, f"exported {folder / 'model.onnx'}: {found}")
-    say(console, f"done in {time.monotonic() - begun:.0f} s\n")
-    say(console, "what you could try next:", *(f"  {line}" for line in _next_commands(folder)))
+    print_lines(console, f"exported {folder / 'model.onnx'}: {parity}")
+    print_lines(console, f"done in {time.monotonic() - start:.0f} s\n")
+    print_lines(console, "next steps:", *(f"  {line}" for line in _next_commands(folder)))
     return folder
 
 
-def _reopen(console: Console, file: Path, model: Any, val: DetectionDataset) -> None:
+def _check_reopened(console: Console, file: Path, model: Any, val: DetectionDataset) -> None:
     """Open the file in a fresh process and compare all outputs bit for bit.
 
     A fresh process has none of this one's registered classes, so that it sees what a user would.
     """
-    images = _canvases(model, val, 8)
+    images = _input_images(model, val, 8)
     with tempfile.TemporaryDirectory() as scratch:
-        asked, answer = Path(scratch) / "images.npy", Path(scratch) / "answer.npz"
-        np.save(asked, images)
-        subprocess.run(  # noqa: S603 (this interpreter, our own lines)
-            [sys.executable, "-c", _FRESH_PROCESS, str(file), str(asked), str(answer)],
+        inputs, outputs = Path(scratch) / "images.npy", Path(scratch) / "outputs.npz"
+        np.save(inputs, images)
+        subprocess.run(  # noqa: S603 (this interpreter, a constant program)
+            [sys.executable, "-c", _FRESH_PROCESS, str(file), str(inputs), str(outputs)],
             check=True,
             stderr=subprocess.DEVNULL,
         )
-        with np.load(answer, allow_pickle=False) as found:
-            theirs = found["boxes"], found["scores"]
-    ours = Predictor(model).raw(images)
-    if not all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True)):
-        raise UserError(f"{file} gives other numbers in a fresh process")
-    numbers = sum(array.size for array in ours)
-    say(console, f"saved {file}; a fresh process reopened it: all {numbers:,} numbers are the same")
+        with np.load(outputs, allow_pickle=False) as arrays:
+            reopened = arrays["boxes"], arrays["scores"]
+    expected = Predictor(model).raw(images)
+    if not all(np.array_equal(a, b) for a, b in zip(expected, reopened, strict=True)):
+        raise UserError(
+            f"the outputs of {file} differ in a fresh process", rule="the same outputs, bit for bit"
+        )
+    count = sum(array.size for array in expected)
+    print_lines(
+        console, f"saved {file}; reopened in a fresh process: all {count:,} outputs are identical"
+    )
 
 
-def _pictures(console: Console, model: Any, val: DetectionDataset, folder: Path) -> None:
+def _write_pictures(console: Console, model: Any, val: DetectionDataset, folder: Path) -> None:
     """Write the annotated images, and a sheet of ground truth above predictions."""
-    chosen = range(SHOWN)
-    images = [np.asarray(val.load(i).image) for i in chosen]
-    found = predict(model, images)
+    indices = range(PICTURES)
+    images = [np.asarray(val.load(i).image) for i in indices]
+    predictions = predict(model, images)
     pairs = []
     (folder / "pictures").mkdir()
-    for i, image, one in zip(chosen, images, found, strict=True):
+    for i, image, prediction in zip(indices, images, predictions, strict=True):
         large = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-        own = draw(large, replace(one, boxes=one.boxes * 2), val.class_map)
-        write_png(folder / "pictures" / f"{i:03}.png", own)
-        sure = np.ones(len(val[i].boxes), np.float32)
+        predicted = draw(large, replace(prediction, boxes=prediction.boxes * 2), val.class_map)
+        write_png(folder / "pictures" / f"{i:03}.png", predicted)
+        scores = np.ones(len(val[i].boxes), np.float32)
         ground_truth = draw(
-            large, Detections(val[i].boxes * 2, sure, val[i].classes), val.class_map
+            large, Detections(val[i].boxes * 2, scores, val[i].classes), val.class_map
         )
-        pairs.append(np.vstack([ground_truth, np.full((6, large.shape[1], 3), 255, np.uint8), own]))
+        pairs.append(
+            np.vstack([ground_truth, np.full((6, large.shape[1], 3), 255, np.uint8), predicted])
+        )
     rows = [np.hstack(pairs[i : i + 6]) for i in range(0, len(pairs) // 6 * 6, 6)]
     write_png(folder / "detections.png", np.vstack(rows))
-    say(console, f"pictures: {folder / 'detections.png'} (truth above, found below)")
-    say(console, f"curves: {folder / 'curves.png'}")
+    print_lines(
+        console, f"pictures: {folder / 'detections.png'} (ground truth above, predictions below)"
+    )
+    print_lines(console, f"curves: {folder / 'curves.png'}")
 
 
-def _canvases(model: Any, val: DetectionDataset, count: int) -> np.ndarray:
+def _input_images(model: Any, val: DetectionDataset, count: int) -> np.ndarray:
     batch = next(Loader(val, model.image_size, min(count, len(val))).epoch(0))
     return batch.images
 

@@ -24,19 +24,19 @@ def diff(before: str | Path, after: str | Path, image_size: int | None = None) -
     """
     recipes = [resolve(path) if _is_recipe(path) else None for path in (before, after)]
     models = [
-        path if recipe is None else recipe.drawn()
+        path if recipe is None else recipe.build_weightless()
         for path, recipe in zip((before, after), recipes, strict=True)
     ]
-    found = inspect.diff(models[0], models[1], image_size)
-    more = []
+    difference = inspect.diff(models[0], models[1], image_size)
+    field_changes = []
     if recipes[0] is not None and recipes[1] is not None:
-        more = list(changes(_rest(recipes[0]), _rest(recipes[1])))
-    return with_fields(found, str(before), str(after), more)
+        field_changes = list(changes(_other_fields(recipes[0]), _other_fields(recipes[1])))
+    return with_fields(difference, str(before), str(after), field_changes)
 
 
 def _is_recipe(path: str | Path) -> bool:
     return Path(path).suffix in {".yaml", ".yml"}
 
 
-def _rest(recipe: Recipe) -> dict[str, Any]:
+def _other_fields(recipe: Recipe) -> dict[str, Any]:
     return {name: value for name, value in recipe.to_dict().items() if name != "model"}

@@ -20,7 +20,7 @@ LENGTH = frozenset({"epochs", "batch_size", "validate_every"})
 
 MIN_BATCH_SIZE, STEPS_PER_EPOCH = 4, 4
 _EVALUATIONS = 100
-_SMALL = 192
+_SMALL_DATASET = 192
 """Images in the smallest dataset that has enough steps at the default batch size and epochs."""
 
 
@@ -38,20 +38,20 @@ def default_length(images: int, training: Mapping[str, Any]) -> dict[str, int]:
         training: Training fields in the recipe.
     """
     defaults = Training()
-    found: dict[str, int] = {}
+    length: dict[str, int] = {}
     size = training.get("batch_size")
     if size is None:
         size = defaults.batch_size
         while size > MIN_BATCH_SIZE and images // size < STEPS_PER_EPOCH:
             size //= 2
-        found["batch_size"] = size
+        length["batch_size"] = size
     epochs = training.get("epochs")
     if epochs is None and isinstance(size, int):
         steps = steps_per_epoch(images, size)
-        epochs = found["epochs"] = max(defaults.epochs, math.ceil(ENOUGH_STEPS / steps))
-    if "validate_every" not in training and isinstance(epochs, int) and images < _SMALL:
-        found["validate_every"] = max(defaults.validate_every, epochs // _EVALUATIONS)
-    return found
+        epochs = length["epochs"] = max(defaults.epochs, math.ceil(ENOUGH_STEPS / steps))
+    if "validate_every" not in training and isinstance(epochs, int) and images < _SMALL_DATASET:
+        length["validate_every"] = max(defaults.validate_every, epochs // _EVALUATIONS)
+    return length
 
 
 def mosaic_off_epochs(images: int, epochs: int) -> int:
@@ -65,8 +65,8 @@ def mosaic_off_epochs(images: int, epochs: int) -> int:
         images: Number of images in the training split.
         epochs: Epochs of the run.
     """
-    general = Augmentation().mosaic_off_epochs
-    return max(general, epochs // 6) if images < _SMALL else general
+    default = Augmentation().mosaic_off_epochs
+    return max(default, epochs // 6) if images < _SMALL_DATASET else default
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
@@ -74,7 +74,7 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
     return max(images // max(batch_size, 1), 1)
 
 
-def shortage(training: Training, images: int) -> str | None:
+def warn_of_few_steps(training: Training, images: int) -> str | None:
     """Return a warning about a run with too few steps to learn anything, or None.
 
     Args:
@@ -85,9 +85,9 @@ def shortage(training: Training, images: int) -> str | None:
     total = steps * training.epochs
     if total >= MIN_STEPS:
         return None
-    shape = f"{training.epochs} × {steps}"
+    product = f"{training.epochs} × {steps}"
     return (
-        f"warning: {total} steps (epochs × steps per epoch: {shape}) are too few to learn from "
+        f"warning: {total} steps (epochs × steps per epoch: {product}) are too few to train from "
         f"scratch; at least {MIN_STEPS} are needed, about {ENOUGH_STEPS} for good results: "
         f"training.epochs={math.ceil(ENOUGH_STEPS / steps)}"
     )

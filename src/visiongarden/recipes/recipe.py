@@ -100,12 +100,12 @@ class Recipe(Value):
 
     @field_validator("augmentation", mode="before")
     @classmethod
-    def _of_the_task(cls, fields: Any, info: ValidationInfo) -> Any:
+    def _use_class_of_task(cls, fields: Any, info: ValidationInfo) -> Any:
         # Pydantic would try each class of the union and report the errors of all three.
-        kind = TASKS[info.data.get("task", "detection")].augmentation
+        cls_of_task = TASKS[info.data.get("task", "detection")].augmentation
         if fields == Augmentation():
-            return kind()
-        return fields if isinstance(fields, Value) else kind.model_validate(fields)
+            return cls_of_task()
+        return fields if isinstance(fields, Value) else cls_of_task.model_validate(fields)
 
     def build(self, **options: Any) -> Joined:
         """Build the model of the run with new weights.
@@ -123,7 +123,7 @@ class Recipe(Value):
         )
         return model
 
-    def drawn(self) -> Joined:
+    def build_weightless(self) -> Joined:
         """Build the model without memory for its weights, for inspection only."""
         with weightless():
             return self.build()

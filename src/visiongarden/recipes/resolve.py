@@ -58,15 +58,15 @@ def resolve(
         50
     """
     fields = dict(source) if isinstance(source, Mapping) else _read(Path(source))
-    said = {"task": task, "data.format": format, "data.invalid_boxes": invalid_boxes}
-    changes = [f"{path}={value}" for path, value in said.items() if value is not None]
+    options = {"task": task, "data.format": format, "data.invalid_boxes": invalid_boxes}
+    changes = [f"{path}={value}" for path, value in options.items() if value is not None]
     changes += overrides
     # In this order: a card provides fields that other overrides change, and the task, which a few
     # overrides decide, provides the defaults that all others change.
     cards = [change for change in changes if change.startswith("model.card=")]
     changes = [change for change in changes if change not in cards]
     fields = _with_card(apply_overrides(fields, cards))
-    name = _task(apply_overrides(fields, [c for c in changes if _tells_the_task(c)]))
+    name = _task(apply_overrides(fields, [c for c in changes if _decides_task(c)]))
     for field, defaults in (("model", default_model), ("training", default_training)):
         given = fields.get(field, {})
         if isinstance(given, Mapping):
@@ -92,16 +92,16 @@ def read_split(task: str, data: Data, split: str) -> Any:
             format=data.format,
             split=getattr(data, split),
             invalid_boxes=data.invalid_boxes,
-            **_for_boxes(task, data),
+            **_detection_options(task, data),
         )
 
 
-def _for_boxes(task: str, data: Data) -> dict[str, Any]:
+def _detection_options(task: str, data: Data) -> dict[str, Any]:
     if data.one_based and task != "detection":
         raise ConfigError(
-            "data.one_based is for the corners of boxes",
-            rule="detection",
-            received=task,
+            "data.one_based is set, but the dataset has no boxes",
+            rule="data.one_based applies to detection",
+            received=f"task {task}",
             fix="data.one_based=false",
         )
     return {"one_based": True} if data.one_based else {}
@@ -118,21 +118,24 @@ def _with_card(fields: dict[str, Any]) -> dict[str, Any]:
     model = fields.get("model")
     if not isinstance(model, Mapping) or "card" not in model:
         return fields
-    own = {key: value for key, value in model.items() if key != "card"}
-    return fields | {"model": merged(_published(str(model["card"])), own)}
+    overrides = {key: value for key, value in model.items() if key != "card"}
+    return fields | {"model": merged(_card_fields(str(model["card"])), overrides)}
 
 
-def _published(name: str) -> dict[str, Any]:
+def _card_fields(name: str) -> dict[str, Any]:
     """Return the parts and the image size of a card, without its number of classes."""
     card = load(name)
     if card.model is None:
-        raise ConfigError(f"card {name} names no parts", fix="model: {backbone: ..., head: ...}")
+        raise ConfigError(
+            f"card {name} does not specify the parts of its model",
+            fix="model: {backbone: ..., head: ...}",
+        )
     parts = card.model.with_decoder().to_dict()
     del parts["head"]["num_classes"]
     return parts | {"image_size": list(card.image_size)}
 
 
-def _tells_the_task(override: str) -> bool:
+def _decides_task(override: str) -> bool:
     path = override.partition("=")[0]
     return path == "task" or path.startswith(("data.", "model.head"))
 
@@ -149,8 +152,8 @@ def _task(fields: Mapping[str, Any]) -> str:
     path = data.get("path") if isinstance(data, Mapping) else None
     if path is None:
         return "detection"
-    known = Data.from_dict(data)  # type: ignore[arg-type]
-    return task_of_data(known.path, known.format).name
+    dataset = Data.from_dict(data)  # type: ignore[arg-type]
+    return task_of_data(dataset.path, dataset.format).name
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -170,12 +173,14 @@ def _fill_from_data(fields: dict[str, Any]) -> None:
     if isinstance(head, dict) and "num_classes" not in head:
         if "data" not in fields:
             raise ConfigError(
-                "the recipe names no data set", rule="data.path", fix="data: {path: my_images}"
+                "the recipe has no dataset",
+                rule="data.path is required",
+                fix="data: {path: my_images}",
             )
         split = read_split(fields["task"], Data.from_dict(fields["data"]), "train")
         head["num_classes"] = len(split.class_map)
     elif isinstance(training, Mapping) and not training.keys() >= LENGTH:
-        split = _train_split_if_there(fields)
+        split = _train_split_if_readable(fields)
     else:
         return
     if split is not None and isinstance(training, Mapping):
@@ -185,19 +190,19 @@ def _fill_from_data(fields: dict[str, Any]) -> None:
 
 def _fill_augmentation(fields: dict[str, Any], images: int) -> None:
     given, epochs = fields.get("augmentation", {}), fields["training"].get("epochs")
-    known = find(fields["task"]).augmentation.model_fields
+    defaults = find(fields["task"]).augmentation.model_fields
     if (
         not isinstance(given, Mapping)
         or not isinstance(epochs, int)
-        or "mosaic_off_epochs" not in known
+        or "mosaic_off_epochs" not in defaults
     ):
         return
     off = mosaic_off_epochs(images, epochs)
-    if "mosaic_off_epochs" not in given and off != known["mosaic_off_epochs"].default:
+    if "mosaic_off_epochs" not in given and off != defaults["mosaic_off_epochs"].default:
         fields["augmentation"] = dict(given) | {"mosaic_off_epochs": off}
 
 
-def _train_split_if_there(fields: Mapping[str, Any]) -> Any:
+def _train_split_if_readable(fields: Mapping[str, Any]) -> Any:
     """Return the training split, or None if its data is absent or invalid.
 
     A recipe that states its number of classes can be shown and compared on a machine without its

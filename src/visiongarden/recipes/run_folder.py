@@ -35,14 +35,14 @@ def new_folder(base: Path, output: str | Path | None) -> Path:
     if (folder / RECIPE).exists() and not is_unfinished(folder):
         if not (folder / ENVIRONMENT).exists():
             raise UserError(
-                f"{folder / RECIPE} exists, and no run wrote it",
-                rule="a run never overwrites a file that is not its own",
+                f"{folder / RECIPE} was not written by a run",
+                rule="a run overwrites only files of its own",
                 fix=option("output", str(folder / "run")),
             )
         raise UserError(
-            f"{folder} holds a run already",
-            rule="a run never overwrites another; resume it, or begin in a folder such as "
-            f"{option('output', str(_next(folder)))}",
+            f"{folder} already contains a run",
+            rule="a run never overwrites another; resume it, or start in another folder, such as "
+            f"{option('output', str(_next_free(folder)))}",
             fix=f"{command(folder)} --resume",
         )
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,14 +55,16 @@ def resumed_folder(base: Path, output: str | Path | None) -> Path:
     Raises:
         UserError: The folder holds no run, or one without its `resume.npz`.
     """
-    folder = Path(output) if output is not None else _last(base)
+    folder = Path(output) if output is not None else _newest(base)
     if not (folder / RECIPE).exists():
-        raise UserError(f"{folder} holds no run to resume", fix=f"train without {option('resume')}")
+        raise UserError(
+            f"{folder} contains no run to resume", fix=f"train without {option('resume')}"
+        )
     if not (folder / FILE).exists() and not is_unfinished(folder):
         raise UserError(
-            f"{folder} has nothing to resume",
+            f"{folder} has no checkpoint to resume",
             rule=f"a run is resumed from its {FILE}, which does not exist",
-            fix=command(folder, output=_next(folder)),
+            fix=command(folder, output=_next_free(folder)),
         )
     return folder
 
@@ -75,10 +77,10 @@ def is_unfinished(folder: Path) -> bool:
     not unfinished.
     """
     files = {name for name in (FILE, "last.keras", "best.keras") if (folder / name).exists()}
-    wrote = all((folder / name).is_file() for name in (RECIPE, ENVIRONMENT))
-    if not wrote or files - {"best.keras"}:
+    has_run_files = all((folder / name).is_file() for name in (RECIPE, ENVIRONMENT))
+    if not has_run_files or files - {"best.keras"}:
         return False
-    return _epochs(folder) <= 1 if (folder / "history.json").exists() else not files
+    return _count_epochs(folder) <= 1 if (folder / "history.json").exists() else not files
 
 
 def command(folder: Path, *overrides: str, output: Path | None = None) -> str:
@@ -89,7 +91,7 @@ def command(folder: Path, *overrides: str, output: Path | None = None) -> str:
 
 def free_folder(base: Path) -> Path:
     """Create and return `base`, or the first free one of `base-2`, `base-3`, ..."""
-    folder = base if not base.exists() else _next(base)
+    folder = base if not base.exists() else _next_free(base)
     folder.mkdir(parents=True)
     return folder
 
@@ -101,7 +103,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         UserError: Another process trains in the folder.
     """
-    handle = _handle(folder)
+    handle = _lock(folder)
     try:
         yield
     finally:
@@ -109,7 +111,7 @@ def locked(folder: Path) -> Iterator[None]:
             os.close(handle)
 
 
-def _handle(folder: Path) -> int | None:
+def _lock(folder: Path) -> int | None:
     try:
         import fcntl
     except ImportError:  # Windows
@@ -122,9 +124,9 @@ def _handle(folder: Path) -> int | None:
     except BlockingIOError as error:
         os.close(handle)
         raise UserError(
-            f"another process trains in {folder}",
-            rule="one run in a folder at a time; wait for it, or begin in another folder",
-            fix=option("output", str(_next(folder))),
+            f"another process is training in {folder}",
+            rule="one run per folder at a time; wait for it, or start in another folder",
+            fix=option("output", str(_next_free(folder))),
         ) from error
     except OSError:  # a file system without locks
         os.close(handle)
@@ -132,7 +134,7 @@ def _handle(folder: Path) -> int | None:
     return handle
 
 
-def _epochs(folder: Path) -> int:
+def _count_epochs(folder: Path) -> int:
     """Return the number of epochs in `history.json`, or 2 if it cannot be read.
 
     Two, so that a folder with an unreadable history counts as a run and is never overwritten.
@@ -144,7 +146,7 @@ def _epochs(folder: Path) -> int:
     return 2
 
 
-def _next(base: Path) -> Path:
+def _next_free(base: Path) -> Path:
     """Return the first free one of `base-2`, `base-3`, ..."""
     number = 2
     while (folder := base.with_name(f"{base.name}-{number}")).exists():
@@ -152,7 +154,7 @@ def _next(base: Path) -> Path:
     return folder
 
 
-def _last(base: Path) -> Path:
+def _newest(base: Path) -> Path:
     """Return the newest of `base`, `base-2`, `base-3`, ..."""
     number, folder = 1, base
     while base.with_name(f"{base.name}-{number + 1}").exists():

@@ -14,7 +14,7 @@ from visiongarden.parts import Backbone, Decoder, Head
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.tasks import TASKS
 
-_ROLES: tuple[type[Typed], ...] = (Backbone, Decoder, Head)
+_PART_CLASSES: tuple[type[Typed], ...] = (Backbone, Decoder, Head)
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -38,13 +38,13 @@ def schema() -> dict[str, Any]:
     Fields with defaults are optional, and so is `num_classes`, which the data provide. The choices
     for each part are the registered classes, including those of imported modules.
     """
-    whole = Recipe.model_json_schema(schema_generator=_Generator)
-    definitions = whole["$defs"]
-    for role in _ROLES:
-        definitions[role.__name__] = _role(role, definitions)
+    document = Recipe.model_json_schema(schema_generator=_Generator)
+    definitions = document["$defs"]
+    for role in _PART_CLASSES:
+        definitions[role.__name__] = _part_schema(role, definitions)
     kinds: list[type[BaseModel]] = [Recipe, *_values_of(Recipe)]
     for kind in kinds:
-        _describe(whole if kind is Recipe else definitions[kind.__name__], kind)
+        _describe(document if kind is Recipe else definitions[kind.__name__], kind)
     # `resolve` fills in the default parts of the task, so none is required. A validator of
     # `image_size` also accepts one number, which pydantic's schema does not show.
     model = definitions["Model"]
@@ -56,9 +56,9 @@ def schema() -> dict[str, Any]:
     ]
     for name in ("type", "prefixItems", "minItems", "maxItems"):
         model["properties"]["image_size"].pop(name, None)
-    whole["required"] = ["data"]
+    document["required"] = ["data"]
     # Without these conditions an editor would accept the fields of any task's augmentation.
-    whole["allOf"] = [
+    document["allOf"] = [
         {
             "if": {"properties": {"task": {"const": name}}, "required": ["task"]},
             "then": {
@@ -67,10 +67,10 @@ def schema() -> dict[str, Any]:
         }
         for name, task in sorted(TASKS.items())
     ]
-    return {"$schema": _DRAFT} | whole
+    return {"$schema": _DRAFT} | document
 
 
-def _role(role: type[Typed], definitions: dict[str, Any]) -> dict[str, Any]:
+def _part_schema(role: type[Typed], definitions: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a part: a registered name, or a mapping with its `type` and fields."""
     kinds = role.kinds()
     choices = []
@@ -79,8 +79,8 @@ def _role(role: type[Typed], definitions: dict[str, Any]) -> dict[str, Any]:
         definitions |= fields.pop("$defs", {})
         _describe(fields, kind)
         fields["properties"] = {"type": {"const": name}} | fields["properties"]
-        wanted = [n for n in fields.get("required", []) if n != "num_classes"]
-        fields["required"] = ["type", *wanted]
+        required = [n for n in fields.get("required", []) if n != "num_classes"]
+        fields["required"] = ["type", *required]
         definitions[f"{role.__name__}.{name}"] = fields
         choices.append({"$ref": f"#/$defs/{role.__name__}.{name}"})
     return {"description": _first_line(role), "anyOf": [{"enum": list(kinds)}, *choices]}
@@ -88,26 +88,26 @@ def _role(role: type[Typed], definitions: dict[str, Any]) -> dict[str, Any]:
 
 def _values_of(cls: type[BaseModel]) -> list[type[BaseModel]]:
     """Return the classes of values in the fields of a value, without parts."""
-    found: dict[type[BaseModel], None] = {}
+    classes: dict[type[BaseModel], None] = {}
     for field in cls.model_fields.values():
         members = getattr(field.annotation, "__args__", (field.annotation,))
         for member in members:
             if not isinstance(member, type) or not issubclass(member, BaseModel):
                 continue
             if not issubclass(member, Typed):
-                found |= dict.fromkeys([member, *_values_of(member)])
-    return list(found)
+                classes |= dict.fromkeys([member, *_values_of(member)])
+    return list(classes)
 
 
 def _describe(fields: dict[str, Any], cls: type) -> None:
     """Add descriptions from the "Attributes:" section of the class's docstring."""
     fields["description"] = _first_line(cls)
-    said: dict[str, str] = {}
+    descriptions: dict[str, str] = {}
     for kind in reversed(cls.__mro__):
-        said |= _attributes(kind.__dict__.get("__doc__") or "")
+        descriptions |= _attributes(kind.__dict__.get("__doc__") or "")
     for name, entry in fields.get("properties", {}).items():
-        if name in said:
-            entry["description"] = said[name]
+        if name in descriptions:
+            entry["description"] = descriptions[name]
 
 
 def _first_line(cls: type) -> str:
@@ -115,8 +115,8 @@ def _first_line(cls: type) -> str:
 
 
 def _attributes(text: str) -> dict[str, str]:
-    _, found, section = inspect.cleandoc(text).partition("Attributes:\n")
-    if not found:
+    _, header, section = inspect.cleandoc(text).partition("Attributes:\n")
+    if not header:
         return {}
     lines: dict[str, str] = {}
     name = ""

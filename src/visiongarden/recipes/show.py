@@ -33,22 +33,22 @@ def show(source: str | Path, image_size: int | None = None) -> inspect.Figure:
         return inspect.show(source, image_size)
     fields = load_yaml(path)
     if not fields.keys() & Recipe.model_fields.keys() or _has_data(fields):
-        return inspect.show(resolve(source).drawn(), image_size)
+        return inspect.show(resolve(source).build_weightless(), image_size)
     model = fields.get("model")
     model = model if isinstance(model, dict) else {}
     head = model.get("head")
     if isinstance(head, str):
         head = {"type": head}
-    said = isinstance(head, dict) and "num_classes" in head
+    has_num_classes = isinstance(head, dict) and "num_classes" in head
     if "task" not in fields and head is None and "card" not in model:
         fields["task"] = "detection"
     data = fields.get("data")
     fields["data"] = {"path": "data"} | (dict(data) if isinstance(data, dict) else {})
-    overrides = [] if said else [f"model.head.num_classes={ASSUMED_CLASSES}"]
-    figure = inspect.show(resolve(fields, overrides=overrides).drawn(), image_size)
-    if said:
+    overrides = [] if has_num_classes else [f"model.head.num_classes={ASSUMED_CLASSES}"]
+    figure = inspect.show(resolve(fields, overrides=overrides).build_weightless(), image_size)
+    if has_num_classes:
         return figure
-    return replace(figure, title=f"{figure.title}, {ASSUMED_CLASSES} classes assumed without data")
+    return replace(figure, title=f"{figure.title}, {ASSUMED_CLASSES} classes assumed (no dataset)")
 
 
 def _has_data(fields: dict[str, Any]) -> bool:

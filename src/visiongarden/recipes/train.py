@@ -19,7 +19,7 @@ from visiongarden.errors import DataError, NotFiniteError, UserError, option
 from visiongarden.evaluation import evaluate, make_validator
 from visiongarden.models import Joined, load
 from visiongarden.recipes.environment import save_environment
-from visiongarden.recipes.length import shortage
+from visiongarden.recipes.length import warn_of_few_steps
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolve import read_split
 from visiongarden.recipes.run_folder import (
@@ -41,7 +41,7 @@ from visiongarden.training import (
     lower_rate,
 )
 
-_LEAKS_SHOWN = 3
+_SHOWN = 3
 
 
 def train(
@@ -78,12 +78,14 @@ def train(
     """
     if accept_changes and not resume:
         raise UserError(
-            "accept_changes belongs to a run that is resumed", fix=option("resume", True)
+            f"{option('accept_changes')} is given, but the run is not resumed",
+            rule="only a resumed run can accept changes",
+            fix=option("resume", True),
         )
     console = terminal.console(markup=False, emoji=False, highlight=False)
     task = find(recipe.task)
     train_set, val_set = (read_split(recipe.task, recipe.data, split) for split in ("train", "val"))
-    _same_classes(train_set, val_set)
+    _check_same_classes(train_set, val_set)
     prints = Prints()
     # Data, model and image sizes are checked before the folder of the run is created or changed.
     check(train_set, trained_on=True, prints=prints)
@@ -98,8 +100,8 @@ def train(
         # Only under the lock: a draft in the folder may belong to a running process.
         remove_drafts(folder)
         leaks = leaked(train_set, val_set, prints)
-        _introduce(console, recipe, model, train_set, val_set, folder, leaks)
-        resume = resume and not _restarts(console, folder)
+        _print_summary(console, recipe, model, train_set, val_set, folder, leaks)
+        resume = resume and not _starts_over(console, folder)
         history = _fit(
             console,
             recipe,
@@ -131,11 +133,13 @@ def _loader(recipe: Recipe, dataset: Any) -> Any:
     )
 
 
-def _restarts(console: Console, folder: Path) -> bool:
+def _starts_over(console: Console, folder: Path) -> bool:
     """Report whether a resumed run starts from the beginning, and print a line if it does."""
     unfinished = is_unfinished(folder)
     if unfinished:
-        say(console, f"no epoch of the run in {folder} was completed: it starts from the beginning")
+        print_lines(
+            console, f"the run in {folder} has no completed epoch: it starts from the beginning"
+        )
     return unfinished
 
 
@@ -162,12 +166,12 @@ def _fit(
             make_validator(val_set),
             resume=resume,
             identity={name: fields[name] for name in ("data", "augmentation")},
-            callbacks=(_Describe(folder, recipe),) if resume else (),
+            callbacks=(_DescribeRun(folder, recipe),) if resume else (),
             **options,
         )
     except (KeyboardInterrupt, OSError, DataError):
         # Ctrl-C, a full disk, an image damaged in the meantime: the last checkpoint is complete.
-        say(console, f"stopped; to go on: {command(folder)} --resume")
+        print_lines(console, f"stopped; to resume: {command(folder)} --resume")
         raise
     except NotFiniteError as error:
         fix = command(folder, f"training.learning_rate={lower_rate(recipe.training):g}")
@@ -183,7 +187,7 @@ def _fit(
         ) from error
 
 
-class _Describe(keras.callbacks.Callback):
+class _DescribeRun(keras.callbacks.Callback):
     """Callback that writes recipe and environment of a resumed run.
 
     Written when training begins, which is after `fit` has accepted the checkpoint: a refused resume
@@ -207,7 +211,7 @@ def describe(folder: Path, recipe: Recipe) -> None:
     save_yaml(folder / RECIPE, recipe)
 
 
-def _introduce(
+def _print_summary(
     console: Console,
     recipe: Recipe,
     model: Joined,
@@ -217,31 +221,31 @@ def _introduce(
     leaks: list[tuple[Any, Any]],
 ) -> None:
     height, width = recipe.model.image_size
-    say(
+    print_lines(
         console,
-        f"{recipe.task} on {recipe.data.path}: {len(train_set)} images to train on, "
-        f"{len(val_set)} to judge on, classes {', '.join(train_set.class_map.names)}",
+        f"{recipe.task} on {recipe.data.path}: {len(train_set)} training images, "
+        f"{len(val_set)} validation images, classes {', '.join(train_set.class_map.names)}",
         f"{recipe.model.backbone} → {recipe.model.decoder} → {recipe.model.head}",
         f"{model.count_params():,} parameters, {height} × {width} pixels, run {folder}",
-        *filter(None, [shortage(recipe.training, len(train_set))]),
-        *_leaks(recipe, leaks, len(val_set)),
+        *filter(None, [warn_of_few_steps(recipe.training, len(train_set))]),
+        *_leak_warning(recipe, leaks, len(val_set)),
         *_notes(train_set, val_set),
-        *(f"left out: {line}" for dataset in (train_set, val_set) for line in dataset.dropped),
+        *(f"dropped: {line}" for dataset in (train_set, val_set) for line in dataset.dropped),
     )
 
 
-def _same_classes(train_set: Any, val_set: Any) -> None:
-    learned, validated = train_set.class_map.names, val_set.class_map.names
+def _check_same_classes(train_set: Any, val_set: Any) -> None:
+    train_names, val_names = train_set.class_map.names, val_set.class_map.names
     # The order may differ: evaluation matches classes by name.
-    if set(learned) != set(validated):
+    if set(train_names) != set(val_names):
         raise DataError(
             f"{train_set.root}: the splits have different classes",
-            rule=f"{train_set.split}: {', '.join(learned)}",
-            received=f"{val_set.split}: {', '.join(validated)}",
+            rule=f"{train_set.split}: {', '.join(train_names)}",
+            received=f"{val_set.split}: {', '.join(val_names)}",
         )
 
 
-def _leaks(recipe: Recipe, pairs: list[tuple[Any, Any]], judged_on: int) -> list[str]:
+def _leak_warning(recipe: Recipe, pairs: list[tuple[Any, Any]], val_images: int) -> list[str]:
     """Return the warning about images that are in both splits.
 
     Copies raise the metrics, but they are a warning rather than an error: they may be intended, and
@@ -249,22 +253,25 @@ def _leaks(recipe: Recipe, pairs: list[tuple[Any, Any]], judged_on: int) -> list
     """
     if not pairs:
         return []
-    if len(pairs) >= judged_on:
+    if len(pairs) >= val_images:
         # As with `data.val=train`. `data check --fix` is not suggested here: without the
         # duplicates a split could be empty.
         return [
-            f"warning: all {judged_on} images to evaluate on are trained on too, so metrics do not "
-            "show what the model does with new images: keep some of them out of the training"
+            f"warning: all {val_images} validation images are also training images, so the metrics "
+            "do not show how the model performs on new images: keep some out of the training split"
         ]
     path, format = recipe.data.path, recipe.data.format
-    words = ["visiongarden", "data", "check", str(path), "--fix", f"{path}-fixed"]
-    words += [] if format == "auto" else ["--format", format]
+    fix_command = ["visiongarden", "data", "check", str(path), "--fix", f"{path}-fixed"]
+    fix_command += [] if format == "auto" else ["--format", format]
     return [
-        f"warning: {len(pairs)} of {judged_on} images to judge on are trained on too, "
-        "so figures come out too high:",
-        *(f"    {validated} is {trained}" for trained, validated in pairs[:_LEAKS_SHOWN]),
-        *([f"    … and {len(pairs) - _LEAKS_SHOWN} more"] if len(pairs) > _LEAKS_SHOWN else []),
-        f"  to train without them: {shlex.join(words)}",
+        f"warning: {len(pairs)} of {val_images} validation images are also training images, "
+        "so the metrics are too high:",
+        *(
+            f"    {val_image} is a copy of {train_image}"
+            for train_image, val_image in pairs[:_SHOWN]
+        ),
+        *([f"    … and {len(pairs) - _SHOWN} more"] if len(pairs) > _SHOWN else []),
+        f"  to train without the copies: {shlex.join(fix_command)}",
     ]
 
 
@@ -277,7 +284,7 @@ def _notes(train_set: Any, val_set: Any) -> list[str]:
     ]
     depth = depth_in(train_set)
     if depth is not None:
-        notes.append(f"{'warning' if depth.is_dark else 'note'}: images to train on: {depth}")
+        notes.append(f"{'warning' if depth.is_dark else 'note'}: training images: {depth}")
     try:
         if isinstance(val_set, DetectionDataset):
             no_usable_box(val_set)
@@ -286,7 +293,7 @@ def _notes(train_set: Any, val_set: Any) -> list[str]:
     return notes
 
 
-def say(console: Console, *lines: str) -> None:
+def print_lines(console: Console, *lines: str) -> None:
     """Print plain lines; paths and values may contain brackets, which rich would read as markup."""
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

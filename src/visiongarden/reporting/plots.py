@@ -12,7 +12,7 @@ def plot_history(
     history: Sequence[dict[str, float]],
     path: str | Path,
     metrics: Sequence[str] = ("AP", "AP50"),
-    metrics_name: str = "COCO figures",
+    metrics_name: str = "COCO metrics",
 ) -> Path:
     """Plot the loss with its terms and the metrics over the epochs, as one PNG file.
 

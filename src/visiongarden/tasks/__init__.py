@@ -56,8 +56,8 @@ def task_of_data(path: str | Path, format: str = "auto") -> Task:
         DataError: There is no such dataset, or its format is unknown or ambiguous.
         UserError: No task reads the format.
     """
-    found = format if format != "auto" else opened(path)[1]
-    formats = {name: task for task in TASKS.values() for name in task.formats}
-    if found not in formats:
-        raise UserError(f"unknown format {found!r}", fix=nearest(found, [*formats, "auto"]))
-    return formats[found]
+    name = format if format != "auto" else opened(path)[1]
+    formats = {each: task for task in TASKS.values() for each in task.formats}
+    if name not in formats:
+        raise UserError(f"unknown format {name!r}", fix=nearest(name, [*formats, "auto"]))
+    return formats[name]

@@ -31,7 +31,7 @@ class Detection(Task):
     augmentation = Augmentation
     outputs = ("boxes", "scores")
     metrics = ("AP", "AP50")
-    metrics_name = "COCO figures"
+    metrics_name = "COCO metrics"
     score = 0.25
 
     def read(

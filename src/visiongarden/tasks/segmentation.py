@@ -59,12 +59,12 @@ class Segmentation(Task):
         The best class is chosen in `to_original`, after the scores are resized to the original
         image: a resized mask of classes would have jagged edges.
         """
-        return _as_they_are
+        return _identity
 
     def to_original(self, found: np.ndarray, placement: Placement, size: ImageSize) -> Segments:
         """Return the best class of each pixel of the original image."""
         return best_of_each(found, placement, size)
 
 
-def _as_they_are(scores: np.ndarray) -> np.ndarray:
+def _identity(scores: np.ndarray) -> np.ndarray:
     return scores
