@@ -169,7 +169,7 @@ def test_help_imports_no_backend():
             ["m.keras", "data", "--split", "test"],
             (Path("m.keras"), Path("data"), "auto", "test", "error", 16, None),
         ),
-        ("export", "export.export_file", ["m.keras"], (Path("m.keras"), None, "onnx", None)),
+        ("export", "exporters.export_file", ["m.keras"], (Path("m.keras"), None, "onnx", None)),
         ("show", "recipes.show", ["m.keras", "--image-size", "64"], (Path("m.keras"), 64)),
         ("diff", "recipes.diff", ["a.yaml", "b.keras"], (Path("a.yaml"), Path("b.keras"), None)),
         (

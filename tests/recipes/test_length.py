@@ -13,7 +13,7 @@ from visiongarden.transforms import Augmentation
 @pytest.mark.parametrize(
     ("images", "batch_size", "epochs", "validate_every"),
     [
-        (1, 4, 1200, 12),  # one step an epoch
+        (1, 4, 1200, 12),  # one step per epoch
         (4, 4, 1200, 12),
         (8, 4, 600, 6),
         (16, 4, 300, 3),  # 4 × 300 = 1200 steps
@@ -32,14 +32,14 @@ def test_small_sets_get_smaller_batches_and_more_epochs(images, batch_size, epoc
 
 
 @pytest.mark.parametrize("images", [192, 118_000])
-def test_other_sets_keep_the_general_length(images):
+def test_other_datasets_keep_the_default_length(images):
     defaults = Training()
     length = default_length(images, {})
     assert length == {"batch_size": defaults.batch_size, "epochs": defaults.epochs}
     assert default_length(images, {"epochs": 500}) == {"batch_size": defaults.batch_size}
 
 
-def test_what_the_recipe_states_is_kept():
+def test_fields_of_the_recipe_are_kept():
     assert default_length(16, {"epochs": 7}) == {"batch_size": 4, "validate_every": 1}
     assert default_length(16, {"epochs": 700}) == {"batch_size": 4, "validate_every": 7}
     assert default_length(16, {"batch_size": 8}) == {"epochs": 600, "validate_every": 6}
@@ -68,7 +68,7 @@ def test_recipe_of_a_dataset_has_the_length_that_suits_its_training_split(scenes
     )
 
 
-def test_recipe_without_its_data_keeps_the_general_length(tmp_path):
+def test_recipe_without_its_data_keeps_the_default_length(tmp_path):
     head = {"type": "AnchorFree", "num_classes": 5}
     fields = {"data": {"path": str(tmp_path / "elsewhere")}, "model": {"head": head}}
     assert resolve(fields).training == Training()
@@ -82,7 +82,7 @@ def test_invalid_batch_size_is_named(scenes):
 
 
 def test_long_runs_on_small_sets_end_with_more_epochs_without_mosaics(scenes):
-    # 16 images: 300 // 6; 40 // 6 is less than the general ten.
+    # 16 images: 300 // 6; 40 // 6 is less than the default of ten.
     assert resolve(scenes).augmentation == Augmentation(mosaic_off_epochs=50)
     stated = ["training.epochs=120", "augmentation.scale=0.2"]
     length = resolve(scenes, overrides=stated).augmentation

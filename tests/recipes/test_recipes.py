@@ -122,7 +122,7 @@ def test_showing_a_recipe_creates_no_weight(tmp_path, scenes):
     (tmp_path / "recipe.yaml").write_text(dump_yaml(recipe))
     before = random.getstate()
     shown = show(tmp_path / "recipe.yaml")
-    # Keras takes the seed of each new weight from here.
+    # Keras takes the seed of each new weight from this state.
     assert random.getstate() == before
     model = recipe.build()
     assert random.getstate() != before

@@ -211,7 +211,7 @@ def test_a_refused_resume_changes_no_file(run, changes):
     assert error.value.received.startswith(f"training.{name}={json.dumps(value)}")
     assert error.value.fix.startswith(f"training.{name}=")
     assert "decay" not in str(error.value)  # what did not change is not named
-    # What the run itself says to type.
+    # The recipe of the run resumes it.
     train(resolve(run / "recipe.yaml"), "run", resume=True)
 
 
@@ -268,7 +268,7 @@ def test_copied_data_are_the_same_data(run):
 
 
 def test_changes_are_accepted_only_where_a_run_is_resumed(run):
-    with pytest.raises(UserError, match="resumed"):
+    with pytest.raises(UserError, match="accept_changes is given, but the run is not resumed"):
         train(recipe("set"), "other", accept_changes=True)
 
 

@@ -32,7 +32,7 @@ class Penalized(keras.layers.Layer):
 
 @vg.register(package="tests")
 class PenalizedPass(vg.decoders.PassOn):
-    """Passes the maps on through a layer with losses of its own."""
+    """Passes the maps on through a layer that adds losses."""
 
     def wire(self, features):
         return {level: Penalized()(x) for level, x in super().wire(features).items()}

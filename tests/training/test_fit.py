@@ -1,4 +1,4 @@
-"""`fit`: learns, leaves whole files, resumes to the same numbers, stops when asked."""
+"""`fit`: learns, writes complete files, resumes to the same numbers, stops on Ctrl-C."""
 
 import itertools
 import json

@@ -61,9 +61,9 @@ def test_closing_closes_the_source():
 
 def test_jax_puts_arrays_on_its_device():
     jax = pytest.importorskip("jax")
-    from visiongarden.training.prefetch import _jax_put
+    from visiongarden.training.prefetch import _jax_copier
 
     batch = {"images": np.arange(6, dtype=np.uint8).reshape(2, 3)}
-    (batches,) = Prefetcher(iter([batch]), put=_jax_put())
+    (batches,) = Prefetcher(iter([batch]), put=_jax_copier())
     assert isinstance(batches["images"], jax.Array)
     np.testing.assert_array_equal(np.asarray(batches["images"]), batch["images"])

@@ -70,9 +70,8 @@ def find(source: str | Path) -> tuple[Card, ...]:
         found = tuple(card for card in _builtin_cards() if getattr(card, key) == source)
         if found:
             return found
-    valid = {card.name for card in _builtin_cards()} | {
-        card.architecture for card in _builtin_cards()
-    }
+    cards = _builtin_cards()
+    valid = {card.name for card in cards} | {card.architecture for card in cards}
     raise ConfigError(
         f"unknown card {source!r}",
         rule="the name of a model or an architecture, or a card file (.yaml)",

@@ -36,7 +36,7 @@ def new_folder(base: Path, output: str | Path | None) -> Path:
         if not (folder / ENVIRONMENT).exists():
             raise UserError(
                 f"{folder / RECIPE} was not written by a run",
-                rule="a run overwrites only files of its own",
+                rule="a run overwrites only its own files",
                 fix=option("output", str(folder / "run")),
             )
         raise UserError(

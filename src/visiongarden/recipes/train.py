@@ -41,7 +41,7 @@ from visiongarden.training import (
     lower_rate,
 )
 
-_SHOWN = 3
+_MAX_LEAKS = 3
 
 
 def train(
@@ -268,9 +268,9 @@ def _leak_warning(recipe: Recipe, pairs: list[tuple[Any, Any]], val_images: int)
         "so the metrics are too high:",
         *(
             f"    {val_image} is a copy of {train_image}"
-            for train_image, val_image in pairs[:_SHOWN]
+            for train_image, val_image in pairs[:_MAX_LEAKS]
         ),
-        *([f"    … and {len(pairs) - _SHOWN} more"] if len(pairs) > _SHOWN else []),
+        *([f"    … and {len(pairs) - _MAX_LEAKS} more"] if len(pairs) > _MAX_LEAKS else []),
         f"  to train without the copies: {shlex.join(fix_command)}",
     ]
 

@@ -153,7 +153,7 @@ def _run(
             stopped = False
             while progress.epoch < settings.epochs and not stopped:
                 # Keras's `fit` has one `steps_per_epoch` for all epochs, so the remainder of an
-                # interrupted epoch needs a call of its own.
+                # interrupted epoch needs a separate call.
                 partial = progress.step > 0
                 source = EpochBatches(train, progress.epoch, progress.step, settings.epochs)
                 with _reraise_source_error(source):

@@ -32,7 +32,7 @@ class Prefetcher:
     """
 
     def __init__(self, batches: Iterator[Any], put: Callable[[Any], Any] | None = None) -> None:
-        self._batches, self._put = batches, put or _PUTS[keras.backend.backend()]()
+        self._batches, self._put = batches, put or _COPIERS[keras.backend.backend()]()
         self._queue: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(DEPTH)
         self._stopping, self._exhausted = threading.Event(), False
         self._thread = threading.Thread(target=self._fill, name="prefetch", daemon=True)
@@ -108,7 +108,7 @@ def has_accelerator() -> bool:
     return False
 
 
-def _torch_put() -> Callable[[Any], Any]:
+def _torch_copier() -> Callable[[Any], Any]:
     import torch
 
     stream = torch.cuda.Stream()
@@ -135,13 +135,13 @@ def _torch_put() -> Callable[[Any], Any]:
     return put
 
 
-def _jax_put() -> Callable[[Any], Any]:
+def _jax_copier() -> Callable[[Any], Any]:
     import jax
 
     return lambda batch: keras.tree.map_structure(jax.device_put, batch)
 
 
-_PUTS: dict[str, Callable[[], Callable[[Any], Any]]] = {
-    "torch": _torch_put,
-    "jax": _jax_put,
+_COPIERS: dict[str, Callable[[], Callable[[Any], Any]]] = {
+    "torch": _torch_copier,
+    "jax": _jax_copier,
 }

@@ -20,7 +20,7 @@ class EpochBatches(Iterator[tuple[Any, Any]]):
 
     Attributes:
         error: Exception raised while a batch was read. TensorFlow replaces an error of a Python
-            generator by one of its own, which has lost the type and contains the traceback as
+            generator by a different one, which has lost the type and contains the traceback as
             text; `fit` raises this one instead.
     """
 
@@ -60,5 +60,5 @@ def _read(
                 f"epoch {number + 1} of the training data ended after {count} of {steps} batches",
                 rule="`len(loader)` batches in every epoch",
                 received=f"{count} batches from {type(loader).__name__}.train_epoch({number})",
-                fix="make `__len__` of the loader and of its dataset return what they yield",
+                fix="make `__len__` of the loader and its dataset return how many items they yield",
             )

@@ -106,7 +106,7 @@ def load_state(
         )
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            progress = _header(path, archive)
+            progress = _read_header(path, archive)
             saved = progress.identity
             if accept_changes:
                 saved = _with_adjustable(saved, identity)
@@ -114,9 +114,9 @@ def load_state(
                 # Compared before the fields: defaults depend on the data (classes, epochs), so
                 # changed fields would be reported in place of the cause.
                 _compare_data(folder, progress.data, data or {})
-            _compare(path, saved, identity)
+            _compare_fields(path, saved, identity)
             for name, variable in state_variables(model, optimizer):
-                variable.assign(_read(path, archive, name, variable))
+                variable.assign(_read_array(path, archive, name, variable))
             restore_rng_states(model, _saved_rng_states(path, archive, rng_states(model)))
     except UserError:
         raise
@@ -148,7 +148,7 @@ def state_variables(model: keras.Model, optimizer: Any) -> Iterator[tuple[str, A
 def rng_states(model: keras.Model) -> dict[str, np.ndarray]:
     """Return the RNG states of PyTorch, which dropout without a seed samples from.
 
-    The dict is empty on other backends, where every layer keeps a seed of its recipe_fields.
+    The dict is empty on other backends, where every layer keeps its own seed.
     """
     return {name: each.get_rng_state().numpy() for name, each in _generators(model)}
 
@@ -200,7 +200,7 @@ def _array(variable: Any) -> np.ndarray:
     return array.astype(np.float32) if array.dtype.kind not in "iufb" else array
 
 
-def _header(path: Path, archive: Any) -> Progress:
+def _read_header(path: Path, archive: Any) -> Progress:
     if archive.zip.getinfo(f"{_HEADER}.npy").file_size > _MAX_HEADER:
         raise UserError(f"{path}: the header is larger than {_MAX_HEADER:,} bytes")
     data = parse_json(np.asarray(archive[_HEADER], np.uint8).tobytes(), path, UserError)
@@ -221,7 +221,7 @@ def _header(path: Path, archive: Any) -> Progress:
     return progress
 
 
-def _read(path: Path, archive: Any, name: str, variable: Any) -> np.ndarray:
+def _read_array(path: Path, archive: Any, name: str, variable: Any) -> np.ndarray:
     # At most 8 bytes per number, and room for the header of the array.
     max_bytes = 8 * int(np.prod(variable.shape, dtype=np.int64)) + 4096
     if archive.zip.getinfo(f"{name}.npy").file_size > max_bytes:
@@ -258,7 +258,7 @@ def _compare_data(folder: Path, saved: dict[str, Any], current: dict[str, Any]) 
         )
 
 
-def _compare(path: Path, saved: dict[str, Any], current: dict[str, Any]) -> None:
+def _compare_fields(path: Path, saved: dict[str, Any], current: dict[str, Any]) -> None:
     # As the file holds it: JSON turns tuples into lists, which would count as changes.
     current = json.loads(json.dumps(current))
     changed = _changed_fields(saved, current)
