@@ -36,7 +36,7 @@ def trained():
 
 def test_the_step_equals_keras_s_step(monkeypatch):
     weights, losses, trainer = trained()
-    monkeypatch.setattr(Trainer, "_compiled_by_jax", lambda *_: None)
+    monkeypatch.setattr(Trainer, "_make_jax_step", lambda *_: None)
     expected, expected_losses, plain = trained()
     assert (trainer.jit_compile, plain.jit_compile) == (False, True)
     for one, other in zip(losses, expected_losses, strict=True):
