@@ -8,7 +8,7 @@ from visiongarden.training.dataset import open_dataset
 
 pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="TensorFlow's own data sets"
+    keras.backend.backend() != "tensorflow", reason="only TensorFlow has these datasets"
 )
 
 

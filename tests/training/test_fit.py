@@ -60,7 +60,7 @@ class StopAt(keras.callbacks.Callback):
 
 
 def rising():
-    """Judges each time as better than before."""
+    """Return a validation function whose AP rises with each call."""
     scores = itertools.count(1)
     return lambda averaged: {"AP": 0.1 * next(scores), "AP50": 0.5}
 

@@ -107,7 +107,7 @@ class Parts(Value):
         return self
 
     def with_decoder(self) -> Self:
-        """Return the parts with a decoder, which is added for a classifier that has none."""
+        """Return the parts with a decoder, which is added for a classifier without one."""
         if self.decoder is not None:
             return self
         return self.replace(decoder=PassOn(levels=self.backbone.levels[-1:]))

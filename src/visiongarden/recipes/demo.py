@@ -114,7 +114,7 @@ def demo(output: str | Path = "runs/demo", seed: int = 0) -> Path:
 def _check_reopened(console: Console, file: Path, model: Any, val: DetectionDataset) -> None:
     """Open the file in a fresh process and compare all outputs bit for bit.
 
-    A fresh process has none of this one's registered classes, so that it sees what a user would.
+    The registered classes of this process are unknown to it, as in the process of a user.
     """
     images = _input_images(model, val, 8)
     with tempfile.TemporaryDirectory() as scratch:

@@ -2,9 +2,9 @@
 
 A part's `wire` may compute numbers from the image size, and losses need all shapes. A model is
 therefore built at each size, rather than called on images of other sizes or built with open shapes.
-Open shapes would save traces on TensorFlow alone, where a step is 5 % slower with them; JAX has
-none. The price is one trace per size on TensorFlow and JAX, hence at most five sizes; a step takes
-the same time as the plain model's (0.995, measured on TensorFlow).
+Open shapes would save traces on TensorFlow alone, where a step is 5 % slower with them; JAX
+supports only fixed shapes. The price is one trace per size on TensorFlow and JAX, hence at most
+five sizes; a step takes the same time as the plain model's (0.995, measured on TensorFlow).
 """
 
 from __future__ import annotations
