@@ -95,7 +95,7 @@ class Task:
         raise NotImplementedError
 
     def metric(self, class_map: Any) -> Any:
-        """Create a metric with methods `update(found, ground_truth)`, `result`, `per_class`, `reset`."""
+        """Create a metric with `update(found, ground_truth)`, `result`, `per_class` and `reset`."""
         raise NotImplementedError
 
     def ground_truth(self, dataset: Any, index: int) -> Any:
