@@ -1,4 +1,4 @@
-"""Counts against published figures."""
+"""Counts against published values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PUBLISHED = {
     "ResNet-50": (vg.backbones.ResNet(depth=50), 224, 25_557_032 - 2_049_000, 4_087_136_256),
     # torchvision: 11,689,512 and 1.81 G, of which the classifier 513,000 and 512,000.
     "ResNet-18": (vg.backbones.ResNet(depth=18), 224, 11_689_512 - 513_000, 1_813_561_344),
-    # YOLOv3, table 2: 18.57 billion operations, two a MAC, of which the classifier 1,024,000 MACs.
+    # YOLOv3, table 2: 18.57 billion operations, two per MAC, of which the classifier 1,024,000.
     "Darknet-53": (
         vg.backbones.Darknet53(),
         256,
@@ -97,19 +97,19 @@ def test_layers_inside_a_plain_layer_are_found_once() -> None:
     assert count(keras.Model(images, Wrapper()(images))).macs == 64 * 16
 
 
-def test_state_of_dropout_is_no_parameter() -> None:
+def test_the_state_of_dropout_is_not_a_parameter() -> None:
     images = keras.Input(INPUT)
     result = count(keras.Model(images, keras.layers.Dropout(0.5)(images)))
     assert result == Count(0, 0, 0)
 
 
-def test_a_decoder_takes_what_it_is_given() -> None:
+def test_a_decoder_is_counted_for_the_given_inputs() -> None:
     inputs = FeatureSpec({"p3": LevelSpec(8, 8), "p4": LevelSpec(16, 16)})
     result = count(vg.decoders.FPN(channels=4, levels=("p3", "p4")), 64, inputs)
     assert result.macs == 64 * (8 * 4 + 9 * 16) + 16 * (16 * 4 + 9 * 16)
 
 
-def test_counting_leaves_the_model_as_it_was() -> None:
+def test_counting_does_not_change_the_model() -> None:
     images = keras.Input(INPUT)
     model = keras.Model(images, keras.layers.Conv2D(4, 1)(images))
     before = [set(vars(layer)) for layer in model.layers]
@@ -117,7 +117,7 @@ def test_counting_leaves_the_model_as_it_was() -> None:
     assert [set(vars(layer)) for layer in model.layers] == before
 
 
-def test_a_bad_size_is_refused() -> None:
+def test_an_invalid_image_size_is_an_error() -> None:
     model = vg.Detector(
         vg.backbones.CSPDarknet(width=0.1),
         vg.decoders.FPN(channels=8),

@@ -1,4 +1,4 @@
-"""`diff`: fields, layers, size and surviving weights, held against `transfer` and `count`."""
+"""`diff`: fields, layers, size and surviving weights, compared with `transfer` and `count`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from visiongarden.weights import transfer
 
 @vg.register(package="test_diff")
 class Twig(vg.Backbone):
-    """Residual units between strides, quick to draw."""
+    """Residual units between strides, quick to build."""
 
     levels: tuple[str, ...] = ("p3", "p4")
     units: int = 1
@@ -46,12 +46,12 @@ def plain():
     return detector()
 
 
-def test_nothing(plain):
+def test_equal_models(plain):
     found = diff(plain, detector())
     assert found.same
     assert found.share == 1
     assert found.lost == ()
-    assert "the same fields, layers and shapes" in str(found)
+    assert "fields, layers and shapes are equal" in str(found)
 
 
 def test_num_classes(plain):
@@ -106,7 +106,7 @@ def test_a_deeper_backbone_adds_units(plain):
     assert found.layers == (LayerChange("backbone/unit2", "added", 4, size),)
 
 
-def test_another_kind_of_part(plain):
+def test_another_type_of_part(plain):
     found = diff(plain, detector(decoder=vg.decoders.PathAggregation(levels=("p3", "p4"))))
     assert found.fields == (
         FieldChange(
@@ -172,10 +172,10 @@ def test_plain_keras_models():
     assert (found.count_before.macs, found.count_after.macs) == (8, 12)
 
 
-def test_sources_that_are_none():
+def test_invalid_sources():
     with pytest.raises(UserError, match="there is no model file"):
         diff("none.keras", "none.keras")
-    with pytest.raises(UserError, match="cannot count int"):
+    with pytest.raises(UserError, match="cannot inspect an object of type int"):
         diff(3, 3)
 
 
@@ -202,7 +202,7 @@ def test_recipes_and_files(plain, tmp_path):
     )
     assert (found.before, found.after) == (str(a), str(b))
     assert recipes.diff(a, c).same
-    told = json.loads(json.dumps(recipes.diff(a, b, 128).to_dict()))
-    assert told["sizes"] == [[128, 128], [128, 128]]
-    assert told["count_after"]["flops"] == 2 * told["count_after"]["macs"]
+    values = json.loads(json.dumps(recipes.diff(a, b, 128).to_dict()))
+    assert values["sizes"] == [[128, 128], [128, 128]]
+    assert values["count_after"]["flops"] == 2 * values["count_after"]["macs"]
     assert max(map(len, str(found).splitlines())) <= 100

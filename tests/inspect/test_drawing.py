@@ -1,4 +1,4 @@
-"""The page draws every part and level, opens by itself, and folds and unfolds in a browser."""
+"""The page shows all parts and levels, is self-contained, and can be expanded in a browser."""
 
 import json
 import re
@@ -52,13 +52,13 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
-        given = dict(attributes)
-        self.ids.add(given.get("id"))
-        self.wants |= {given[key] for key in ("data-opens", "aria-controls") if key in given}
-        self.loads += [given[key] for key in ("src", "href", "srcset") if key in given]
+        values = dict(attributes)
+        self.ids.add(values.get("id"))
+        self.wants |= {values[key] for key in ("data-opens", "aria-controls") if key in values}
+        self.loads += [values[key] for key in ("src", "href", "srcset") if key in values]
 
 
-def test_the_page_needs_nothing_beside_it(figure):
+def test_the_page_is_self_contained(figure):
     text = figure.html()
     page = Page(text)
     assert page.wants <= page.ids
@@ -95,26 +95,26 @@ def test_json_and_files(figure, tmp_path):
 
 
 DRIVE = """<script>
-const said = [];
-window.onerror = (message) => said.push("error " + message);
+const log = [];
+window.onerror = (message) => log.push("error " + message);
 const click = (box) => box.dispatchEvent(new MouseEvent("click", {bubbles: true}));
 const state = () => [...document.querySelectorAll("section")].filter((s) => !s.hidden).length;
 const stage = document.querySelector('[aria-label^="backbone/stage3,"]');
-said.push(state());
-click(stage); said.push(state(), stage.getAttribute("aria-expanded"));
-click(document.querySelector('[aria-label^="backbone/stage3/unit1,"]')); said.push(state());
+log.push(state());
+click(stage); log.push(state(), stage.getAttribute("aria-expanded"));
+click(document.querySelector('[aria-label^="backbone/stage3/unit1,"]')); log.push(state());
 stage.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", bubbles: true}));
-said.push(state());
-document.getElementById("all").click(); said.push(state());
-document.getElementById("none").click(); said.push(state());
+log.push(state());
+document.getElementById("all").click(); log.push(state());
+document.getElementById("none").click(); log.push(state());
 stage.dispatchEvent(new PointerEvent("pointermove", {clientX: 40, clientY: 40}));
-said.push(document.getElementById("hover").textContent.split("\\n")[0]);
-document.title = JSON.stringify(said);
+log.push(document.getElementById("hover").textContent.split("\\n")[0]);
+document.title = JSON.stringify(log);
 </script></body>"""
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the program chromium")
-def test_folding_in_a_browser(figure, tmp_path):
+def test_expanding_in_a_browser(figure, tmp_path):
     page = tmp_path / "page.html"
     page.write_text(figure.html().replace("</body>", DRIVE), encoding="utf-8")
     ran = subprocess.run(
@@ -127,7 +127,7 @@ def test_folding_in_a_browser(figure, tmp_path):
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert "CONSOLE" not in ran.stderr
-    said = json.loads(re.search(r"<title>(.*?)</title>", ran.stdout)[1])
+    log = json.loads(re.search(r"<title>(.*?)</title>", ran.stdout)[1])
     blocks = sum(bool(box.inner) for box in every_box(figure.boxes))
-    # Closed; the stage; its unit beside it; both fold with the stage; all; none.
-    assert said == [0, 1, "true", 2, 0, blocks, 0, "backbone/stage3"]
+    # Closed; the stage; also its unit; the stage closes both; all; none.
+    assert log == [0, 1, "true", 2, 0, blocks, 0, "backbone/stage3"]

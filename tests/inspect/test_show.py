@@ -42,9 +42,9 @@ def test_rows_add_up_to_the_whole() -> None:
     assert sum(row.count.macs for row in figure.rows) == figure.count.macs
     assert sum(row.count.trainable for row in figure.rows) == figure.count.trainable
     assert sum(part.total for part in figure.parts.values()) == figure.count.total
-    given_on = [(row.part, row.level) for row in figure.rows if row.level]
-    assert [level for part, level in given_on if part == "backbone"] == ["p3", "p4", "p5"]
-    assert sorted(level for part, level in given_on if part == "decoder") == ["p3", "p4", "p5"]
+    levels = [(row.part, row.level) for row in figure.rows if row.level]
+    assert [level for part, level in levels if part == "backbone"] == ["p3", "p4", "p5"]
+    assert sorted(level for part, level in levels if part == "decoder") == ["p3", "p4", "p5"]
 
 
 def test_a_file_is_shown_by_its_name(tmp_path: Path) -> None:

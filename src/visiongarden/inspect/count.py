@@ -67,22 +67,22 @@ def count(
     size = size_for(source, image_size)
     with weightless():
         model = built(source, size, inputs)
-        found = macs_by_layer(model, symbolic_inputs(model, size))
-    return count_of(model, found)
+        macs = macs_by_layer(model, symbolic_inputs(model, size))
+    return count_of(model, macs)
 
 
-def count_of(layer: keras.Layer, found: Counter[int]) -> Count:
+def count_of(layer: keras.Layer, macs: Counter[int]) -> Count:
     """Return the parameters and MACs of a built layer.
 
     Args:
         layer: A built layer or model.
-        found: MACs by `id(layer)`, as returned by `macs_by_layer`.
+        macs: MACs by `id(layer)`, as returned by `macs_by_layer`.
     """
     return Count(
         trainable=_elements(layer.trainable_weights),
         total=_elements(layer.weights),
-        macs=macs_inside(layer, found),
-        outputs=outputs_inside(layer, found),
+        macs=macs_inside(layer, macs),
+        outputs=outputs_inside(layer, macs),
     )
 
 
@@ -122,22 +122,22 @@ def built(source: keras.Model | Part, size: ImageSize, inputs: FeatureSpec = IMA
     if isinstance(source, keras.Model) and source.built:
         return source
     raise UserError(
-        f"cannot count {type(source).__name__}",
-        rule="a model that is built, or a part",
-        fix="call the model once, or give it an input shape",
+        f"cannot inspect an object of type {type(source).__name__}",
+        rule="a built model or a part",
+        fix="call the model once, or build it with an input shape",
     )
 
 
 def symbolic_inputs(model: keras.Model, size: ImageSize) -> object:
     """Return symbolic tensors of batch size 1 for a model's inputs; `size` replaces open sides."""
 
-    def tensor(given: keras.KerasTensor) -> keras.KerasTensor:
-        sides = given.shape[1:]
+    def single_image(tensor: keras.KerasTensor) -> keras.KerasTensor:
+        sides = tensor.shape[1:]
         if len(sides) == 3:
             sides = (sides[0] or size[0], sides[1] or size[1], sides[2])
-        return keras.KerasTensor((1, *sides), dtype=given.dtype)
+        return keras.KerasTensor((1, *sides), dtype=tensor.dtype)
 
-    return keras.tree.map_structure(tensor, model.input)
+    return keras.tree.map_structure(single_image, model.input)
 
 
 def _elements(weights: list[keras.Variable]) -> int:

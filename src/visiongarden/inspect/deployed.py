@@ -40,29 +40,29 @@ def deployed(
     size = size_for(source, image_size)
     with weightless():
         model = built(source, size, inputs)
-        found = macs_by_layer(model, symbolic_inputs(model, size))
-    gone = {
+        macs = macs_by_layer(model, symbolic_inputs(model, size))
+    removed = {
         id(inner)
         for layer in every_layer(model)
         if isinstance(layer, Composite) and layer.training_only
         for inner in every_layer(layer)
     }
-    kept = [layer for layer in every_layer(model) if id(layer) not in gone]
-    numbers = sum(_own(layer) for layer in kept)
-    counted = [layer for layer in kept if found[id(layer)]]
+    kept = [layer for layer in every_layer(model) if id(layer) not in removed]
+    values = sum(_deployed_values(layer) for layer in kept)
+    counted = [layer for layer in kept if macs[id(layer)]]
     return Count(
-        trainable=numbers,
-        total=numbers,
-        macs=sum(found[id(layer)] for layer in counted),
-        outputs=sum(outputs_inside(layer, found) for layer in counted),
+        trainable=values,
+        total=values,
+        macs=sum(macs[id(layer)] for layer in counted),
+        outputs=sum(outputs_inside(layer, macs) for layer in counted),
     )
 
 
-def _own(layer: keras.Layer) -> int:
+def _deployed_values(layer: keras.Layer) -> int:
     """Return the number of values that a layer itself contributes to the deployed file."""
     if isinstance(layer, keras.layers.BatchNormalization):
         # Folded into the convolution before it: of the four vectors only one remains, the bias.
         return math.prod(layer.moving_mean.shape)
     # A layer made of layers reports the weights of its sublayers, which are counted themselves.
-    own = [] if list(layer._flatten_layers(include_self=False)) else layer.weights
-    return sum(math.prod(weight.shape) for weight in own)
+    weights = [] if list(layer._flatten_layers(include_self=False)) else layer.weights
+    return sum(math.prod(weight.shape) for weight in weights)

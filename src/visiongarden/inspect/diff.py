@@ -60,7 +60,7 @@ def diff(
     first, second = _facts(before, image_size, inputs), _facts(after, image_size, inputs)
     old, new = _flat(first.shapes), _flat(second.shapes)
     survive = tuple(path for path in new if old.get(path) == new[path])
-    whole = sum(map(math.prod, new.values()))
+    total = sum(map(math.prod, new.values()))
     kept = sum(math.prod(new[path]) for path in survive)
     return ModelDiff(
         before=first.label,
@@ -72,7 +72,7 @@ def diff(
         sizes=(first.size, second.size),
         survive=survive,
         lost=tuple(path for path in new if path not in set(survive)),
-        share=kept / whole if whole else 1.0,
+        share=kept / total if total else 1.0,
     )
 
 
@@ -83,22 +83,22 @@ def _facts(source: Any, image_size: ImageSize | int | None, inputs: FeatureSpec)
     size = size_for(source, image_size)
     with weightless():
         model = built(source, size, inputs)
-        found = macs_by_layer(model, symbolic_inputs(model, size))
-        counted = count_of(model, found)
+        macs = macs_by_layer(model, symbolic_inputs(model, size))
+        total = count_of(model, macs)
         weights = named_weights(model) if model.weights else {}
     shapes: Shapes = defaultdict(dict)
     for path, weight in weights.items():
         layer, _, name = path.rpartition("/")
         shapes[layer][name] = tuple(weight.shape)
-    parts, fields = _said(source)
-    return _Facts(label or _label(source), parts, fields, dict(shapes), counted, size)
+    parts, fields = _parts_and_fields(source)
+    return _Facts(label or _label(source), parts, fields, dict(shapes), total, size)
 
 
 def _label(source: Any) -> str:
     return str(source) if isinstance(source, Part) else f"{type(source).__name__} {source.name}"
 
 
-def _said(source: Any) -> tuple[dict[str, Part], dict[str, Any]]:
+def _parts_and_fields(source: Any) -> tuple[dict[str, Part], dict[str, Any]]:
     """Return the parts by role, and the model's own fields."""
     if isinstance(source, Part):
         return {source.role: source}, {}
@@ -107,8 +107,8 @@ def _said(source: Any) -> tuple[dict[str, Part], dict[str, Any]]:
     parts = source.parts
     classes = None if source.class_map is None else list(source.class_map.names)
     size = None if source.image_size is None else list(source.image_size)
-    said = {"image_size": size, "class_map": classes, "dtype": source.dtype_policy.name}
-    return {"backbone": parts.backbone, "decoder": parts.decoder, "head": parts.head}, said
+    fields = {"image_size": size, "class_map": classes, "dtype": source.dtype_policy.name}
+    return {"backbone": parts.backbone, "decoder": parts.decoder, "head": parts.head}, fields
 
 
 def _fields(first: _Facts, second: _Facts) -> Iterator[FieldChange]:
@@ -132,9 +132,9 @@ def changes(old: Any, new: Any, prefix: str = "") -> Iterator[FieldChange]:
             yield FieldChange(f"{prefix}{name}", before, after)
 
 
-def with_fields(found: ModelDiff, before: str, after: str, more: list[FieldChange]) -> ModelDiff:
+def with_fields(diff: ModelDiff, before: str, after: str, more: list[FieldChange]) -> ModelDiff:
     """Return a diff with other labels and additional fields, for example those of a recipe."""
-    return replace(found, before=before, after=after, fields=(*found.fields, *more))
+    return replace(diff, before=before, after=after, fields=(*diff.fields, *more))
 
 
 def _changes(first: _Facts, second: _Facts) -> Iterator[LayerChange]:
@@ -165,8 +165,8 @@ def _is_replaced(first: _Facts, second: _Facts, role: str, before: Shapes, after
 
 
 def _layers(old: Shapes, new: Shapes) -> Iterator[LayerChange]:
-    yield from _alone(old, new, "removed")
-    yield from _alone(new, old, "added")
+    yield from _only_in(old, new, "removed")
+    yield from _only_in(new, old, "added")
     for layer in old:
         if layer in new and old[layer] != new[layer]:
             yield LayerChange(
@@ -174,27 +174,27 @@ def _layers(old: Shapes, new: Shapes) -> Iterator[LayerChange]:
             )
 
 
-def _alone(here: Shapes, there: Shapes, change: str) -> Iterator[LayerChange]:
-    """Yield the layers that exist only in `here`, grouped by the shortest path not in `there`."""
-    known = {"/".join(steps[: i + 1]) for each in there for steps in [each.split("/")] for i in
+def _only_in(shapes: Shapes, others: Shapes, change: str) -> Iterator[LayerChange]:
+    """Yield the layers that exist only in `shapes`, by the shortest path not in `others`."""
+    known = {"/".join(steps[: i + 1]) for each in others for steps in [each.split("/")] for i in
              range(len(steps))}  # fmt: skip
-    gathered: dict[str, list[str]] = defaultdict(list)
-    for layer in here:
-        if layer in there:
+    grouped: dict[str, list[str]] = defaultdict(list)
+    for layer in shapes:
+        if layer in others:
             continue
         steps = layer.split("/")
         paths = ["/".join(steps[: i + 1]) for i in range(len(steps))]
-        gathered[next((path for path in paths if path not in known), layer)].append(layer)
-    for path, layers in gathered.items():
-        yield LayerChange(path, change, len(layers), sum(_size(here[layer]) for layer in layers))
+        grouped[next((path for path in paths if path not in known), layer)].append(layer)
+    for path, layers in grouped.items():
+        yield LayerChange(path, change, len(layers), sum(_size(shapes[layer]) for layer in layers))
 
 
 def _detail(old: dict[str, tuple[int, ...]], new: dict[str, tuple[int, ...]]) -> str:
-    found = []
+    changed = []
     for name in dict.fromkeys([*old, *new]):
         if old.get(name) != new.get(name):
-            found.append(f"{name} {_sides(old.get(name))} → {_sides(new.get(name))}")
-    return ", ".join(found)
+            changed.append(f"{name} {_sides(old.get(name))} → {_sides(new.get(name))}")
+    return ", ".join(changed)
 
 
 def _sides(shape: tuple[int, ...] | None) -> str:

@@ -45,24 +45,24 @@ def macs_by_layer(model: keras.Model, inputs: Any) -> Counter[int]:
         inputs: Symbolic tensors of static shape and batch size 1, in the structure of the model's
             inputs.
     """
-    found: Counter[int] = Counter()
-    with without_new_calls(model), _recording(model, found):
+    macs: Counter[int] = Counter()
+    with without_new_calls(model), _recording(model, macs):
         model.compute_output_spec(inputs)
-    return found
+    return macs
 
 
-def macs_inside(layer: keras.Layer, found: Counter[int]) -> int:
+def macs_inside(layer: keras.Layer, macs: Counter[int]) -> int:
     """Return the MACs of a layer and all its sublayers."""
-    return sum(found[id(leaf)] for leaf in every_layer(layer))
+    return sum(macs[id(leaf)] for leaf in every_layer(layer))
 
 
-def outputs_inside(layer: keras.Layer, found: Counter[int]) -> int:
+def outputs_inside(layer: keras.Layer, macs: Counter[int]) -> int:
     """Return the number of output values of all counted layers inside `layer`.
 
     It is the quotient of a layer's MACs and its MACs per output value.
     """
-    counted = (leaf for leaf in every_layer(layer) if found[id(leaf)])
-    return sum(found[id(leaf)] // _macs_per_output(leaf) for leaf in counted)
+    counted = (leaf for leaf in every_layer(layer) if macs[id(leaf)])
+    return sum(macs[id(leaf)] // _macs_per_output(leaf) for leaf in counted)
 
 
 def every_layer(layer: keras.Layer) -> list[keras.Layer]:
@@ -71,7 +71,7 @@ def every_layer(layer: keras.Layer) -> list[keras.Layer]:
 
 
 @contextmanager
-def _recording(model: keras.Model, found: Counter[int]) -> Iterator[None]:
+def _recording(model: keras.Model, macs: Counter[int]) -> Iterator[None]:
     # Methods are replaced on the instances, not on the classes, so that other models that run at
     # the same time are not affected. Both methods are counted: a layer is reached through `call`
     # where a plain layer around it is traced by the backend.
@@ -83,7 +83,7 @@ def _recording(model: keras.Model, found: Counter[int]) -> Iterator[None]:
                 object.__setattr__(layer, "compute_output_spec", layer.call)
             else:
                 for name in ("compute_output_spec", "call"):
-                    object.__setattr__(layer, name, _counting(layer, getattr(layer, name), found))
+                    object.__setattr__(layer, name, _counting(layer, getattr(layer, name), macs))
         yield
     finally:
         for layer in watched:
@@ -91,13 +91,13 @@ def _recording(model: keras.Model, found: Counter[int]) -> Iterator[None]:
                 layer.__dict__.pop(name, None)
 
 
-def _counting(layer: Any, method: Callable[..., Any], found: Counter[int]) -> Callable[..., Any]:
-    def counted(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+def _counting(layer: Any, method: Callable[..., Any], macs: Counter[int]) -> Callable[..., Any]:
+    def counted_call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
         output = method(inputs, *args, **kwargs)
-        found[id(layer)] += _macs(layer, tuple(inputs.shape), tuple(output.shape))
+        macs[id(layer)] += _macs(layer, tuple(inputs.shape), tuple(output.shape))
         return output
 
-    return counted
+    return counted_call
 
 
 def _macs(layer: Any, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> int:

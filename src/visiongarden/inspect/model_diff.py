@@ -82,10 +82,10 @@ class ModelDiff:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists and numbers, for JSON."""
-        found = asdict(self)
+        values = asdict(self)
         for side in ("before", "after"):
-            found[f"count_{side}"]["flops"] = getattr(self, f"count_{side}").flops
-        return found | {"same": self.same}
+            values[f"count_{side}"]["flops"] = getattr(self, f"count_{side}").flops
+        return values | {"same": self.same}
 
     def __str__(self) -> str:
         return table_of(self)
@@ -99,7 +99,7 @@ def table_of(diff: ModelDiff) -> str:
     console = Console(width=_WIDTH, file=io.StringIO(), color_system=None, highlight=False)
     console.print(Text(f"{diff.before} → {diff.after}"))
     if diff.same:
-        console.print(Text("the same fields, layers and shapes"))
+        console.print(Text("fields, layers and shapes are equal"))
     if diff.fields:
         rows: list[tuple[str, ...]] = [
             (f.place, _text(f.before), _text(f.after)) for f in diff.fields
@@ -110,13 +110,13 @@ def table_of(diff: ModelDiff) -> str:
             (each.change, each.path, str(each.layers), f"{each.parameters:,}", each.detail)
             for each in diff.layers
         ]
-        console.print(_table(("", "layers at", "layers", "parameters", "shapes"), rows))
+        console.print(_table(("", "path", "layers", "parameters", "shapes"), rows))
     console.print(_table(("", "before", "after", "change"), _totals(diff)))
-    kept, whole = len(diff.survive), len(diff.survive) + len(diff.lost)
+    kept, total = len(diff.survive), len(diff.survive) + len(diff.lost)
     console.print(
         Text(
-            f"a transfer would copy {kept:,} of {whole:,} weights, "
-            f"{diff.share:.1%} of the second's parameters"
+            f"a transfer would copy {kept:,} of {total:,} weights, "
+            f"{diff.share:.1%} of the second model's parameters"
         )
     )
     # rich pads the lines of a table with spaces.

@@ -90,8 +90,8 @@ class Figure:
         path = Path(path)
         if path.suffix not in {".html", ".htm"}:
             raise UserError(
-                f"cannot draw a page as {path}",
-                rule="the name ends in .html",
+                f"cannot save the figure as {path}",
+                rule="the file name ends in .html",
                 fix=f'save("{path.with_suffix(".html")}"), on the command line '
                 f"--html {path.with_suffix('.html')}",
             )
@@ -115,7 +115,7 @@ class Figure:
         yield Text(f"{self.title}, image {height} × {width} × 3")
         yield _table(self)
         yield Text(
-            f"parameters {self.count.trainable:,} trainable, {self.count.total:,} in all; "
+            f"parameters {self.count.trainable:,} trainable, {self.count.total:,} total; "
             f"{_giga(self.count.macs)} MACs (FLOPs = 2 × MACs: {_giga(self.count.flops)})"
         )
 
@@ -146,21 +146,21 @@ def show(
     with weightless():
         model = built(source, size, inputs)
         tensors = symbolic_inputs(model, size)
-        found = macs_by_layer(model, tensors)
-        subs = _subs(model)
+        macs = macs_by_layer(model, tensors)
+        submodels = _submodels(model)
         # Rows of the table and boxes of the page come from one trace, so they always agree.
-        drawing = boxes(subs, tensors, found)
+        drawing = boxes(submodels, tensors, macs)
     return Figure(
         title=f"{type(source).__name__}{name}{_classes(source)}",
         image_size=size,
         rows=tuple(_row(box) for box in drawing if _is_stage(box)),
-        parts={sub.name: count_of(sub, found) for sub in subs},
-        count=count_of(model, found),
+        parts={sub.name: count_of(sub, macs) for sub in submodels},
+        count=count_of(model, macs),
         boxes=drawing,
     )
 
 
-def _subs(model: keras.Model) -> list[keras.Model]:
+def _submodels(model: keras.Model) -> list[keras.Model]:
     """Return the parts of a model made of parts, or else the model itself."""
     parts = [getattr(model, role, None) for role in ("backbone", "decoder", "head")]
     return [part for part in parts if isinstance(part, keras.Model)] or [model]
@@ -190,7 +190,7 @@ def _table(figure: Figure) -> Table:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for header in ("part", "stage", "made of", "H × W × C", "level", "params", "MACs", "share"):
+    for header in ("part", "stage", "type", "H × W × C", "level", "params", "MACs", "share"):
         right = header in ("H × W × C", "params", "MACs", "share")
         table.add_column(header, justify="right" if right else "left", overflow="fold")
     for part, counted in figure.parts.items():
@@ -198,7 +198,7 @@ def _table(figure: Figure) -> Table:
             first = "" if i else part
             table.add_row(first, row.stage, row.kind, _sides(row.output), row.level, *_cells(row))
         table.add_row("", "", "", "", "", *_totals(counted, figure.count), end_section=True)
-    table.add_row("all", "", "", "", "", *_totals(figure.count, figure.count))
+    table.add_row("total", "", "", "", "", *_totals(figure.count, figure.count))
     return table
 
 

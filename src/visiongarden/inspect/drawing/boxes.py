@@ -64,40 +64,40 @@ class Box:
         return max(held.values(), default=1)
 
 
-def boxes(parts: Iterable[keras.Model], inputs: Any, found: Counter[int]) -> tuple[Box, ...]:
+def boxes(parts: Iterable[keras.Model], inputs: Any, macs: Counter[int]) -> tuple[Box, ...]:
     """Return the boxes of a model's parts.
 
     Args:
         parts: Functional models in the order in which they run; each reads the levels of the one
             before it.
         inputs: Symbolic tensors of static shape for the first part.
-        found: MACs by `id(layer)`, as returned by `macs_by_layer`.
+        macs: MACs by `id(layer)`, as returned by `macs_by_layer`.
     """
     built: list[Box] = []
-    offered: dict[str, str] = {}
+    levels: dict[str, str] = {}
     for part in parts:
         with without_new_calls(part):
-            view = _View(part.name, part.name, found)
+            view = _View(part.name, part.name, macs)
             tensors = keras.tree.flatten(inputs)
-            for given, tensor in zip(part.inputs, tensors, strict=True):
-                name = given._keras_history.operation.name
-                alone = not offered and len(tensors) == 1
-                view.known[id(tensor)] = offered.get(name, "image" if alone else name)
+            for part_input, tensor in zip(part.inputs, tensors, strict=True):
+                name = part_input._keras_history.operation.name
+                single = not levels and len(tensors) == 1
+                view.known[id(tensor)] = levels.get(name, "image" if single else name)
             # `replay` leaves one node per layer; calling the part would leave a single node for
             # all.
             outputs = replay(part, inputs)
             view.follow(keras.tree.flatten(outputs))
             view.name_levels(outputs)
         built += view.boxes
-        offered, inputs = view.levels, outputs
+        levels, inputs = view.levels, outputs
     return tuple(built)
 
 
 class _View:
     """Boxes of one part, or of the inside of one layer."""
 
-    def __init__(self, part: str, prefix: str, found: Counter[int]) -> None:
-        self.part, self.prefix, self.found = part, prefix, found
+    def __init__(self, part: str, prefix: str, macs: Counter[int]) -> None:
+        self.part, self.prefix, self.macs = part, prefix, macs
         self.known: dict[int, str] = {}  # path of the box that outputs each tensor
         self.boxes: list[Box] = []
         self.levels: dict[str, str] = {}
@@ -136,7 +136,7 @@ class _View:
         layer, reads = node.operation, [self.known[id(t)] for t in node.input_tensors]
         shapes = tuple(tuple(tensor.shape[1:]) for tensor in node.input_tensors)
         output = tuple(node.output_tensors[0].shape[1:])
-        if len(reads) == 1 and shapes[0] == output and _said_before(layer, node):
+        if len(reads) == 1 and shapes[0] == output and _has_no_box(layer, node):
             return reads[0]
         if not isinstance(layer, keras.Layer) and len(reads) == 1:
             return reads[0]
@@ -146,8 +146,8 @@ class _View:
         kind = type(layer).__name__
         count = Count(0, 0, 0)
         if isinstance(layer, keras.Layer):
-            count = count_of(layer, self.found)
-        inner = _inner(layer, node, path, self.part, self.found)
+            count = count_of(layer, self.macs)
+        inner = _inner(layer, node, path, self.part, self.macs)
         box = Box(
             path, self.part, layer.name, kind, _words(layer, node), JOINS.get(kind, ""), shapes,
             output, "", count, tuple(dict.fromkeys(reads)), 1, inner,
@@ -156,7 +156,7 @@ class _View:
         return path
 
 
-def _said_before(layer: Any, node: Any) -> bool:
+def _has_no_box(layer: Any, node: Any) -> bool:
     """Return whether an operation gets no box: activations, dropout, and plain `keras.ops`."""
     if not isinstance(layer, keras.Layer) or "Dropout" in type(layer).__name__:
         return True
@@ -165,18 +165,18 @@ def _said_before(layer: Any, node: Any) -> bool:
     return describe(layer, node)[0] in ("act", "identity")
 
 
-def _inner(layer: Any, node: Any, path: str, part: str, found: Counter[int]) -> tuple[Box, ...]:
+def _inner(layer: Any, node: Any, path: str, part: str, macs: Counter[int]) -> tuple[Box, ...]:
     """Return the boxes inside a layer made of layers; equal boxes in sequence become one."""
     if not isinstance(layer, Composite) or isinstance(layer, (ConvNormAct, DepthwiseNormAct)):
         return ()
     # Tensors without history, so that `follow` ends at the entry of the layer.
-    fresh = {id(t): keras.KerasTensor(t.shape, t.dtype) for t in node.input_tensors}
+    symbolic = {id(t): keras.KerasTensor(t.shape, t.dtype) for t in node.input_tensors}
     args, kwargs = keras.tree.map_structure(
-        lambda x: fresh.get(id(x), x), (node.arguments.args, node.arguments.kwargs)
+        lambda x: symbolic.get(id(x), x), (node.arguments.args, node.arguments.kwargs)
     )
     outputs = keras.tree.flatten(layer.call(*args, **kwargs))
-    view = _View(part, path, found)
-    view.known = {id(tensor): "entry" for tensor in fresh.values()}
+    view = _View(part, path, macs)
+    view.known = {id(tensor): "entry" for tensor in symbolic.values()}
     view.follow(outputs)
     return _folded(view.boxes)
 
@@ -184,36 +184,36 @@ def _inner(layer: Any, node: Any, path: str, part: str, found: Counter[int]) -> 
 def _folded(boxes: list[Box]) -> tuple[Box, ...]:
     """Merge equal boxes that read each other in sequence into one box with `repeats`."""
     folded: list[Box] = []
-    now: dict[str, str] = {}  # path of the first box for each merged one
+    merged_into: dict[str, str] = {}  # path of the first box for each merged one
     last = ""
     for box in boxes:
-        reads = tuple(dict.fromkeys(now.get(path, path) for path in box.reads))
+        reads = tuple(dict.fromkeys(merged_into.get(path, path) for path in box.reads))
         before = folded[-1] if folded else None
-        if before is not None and box.reads == (last,) and _alike(before, box):
+        if before is not None and box.reads == (last,) and _equal(before, box):
             size = before.repeats + 1
             # The repeats are separate layers with weights of their own, so their counts add up.
             total = Count(
-                *(a + b for a, b in zip(_plain(before.count), _plain(box.count), strict=True))
+                *(a + b for a, b in zip(_numbers(before.count), _numbers(box.count), strict=True))
             )
             folded[-1] = replace(before, repeats=size, count=total)
-            now[box.path] = before.path
+            merged_into[box.path] = before.path
         else:
             folded.append(replace(box, reads=reads))
         last = box.path
     return tuple(folded)
 
 
-def _plain(count: Count) -> tuple[int, int, int]:
+def _numbers(count: Count) -> tuple[int, int, int]:
     return count.trainable, count.total, count.macs
 
 
-def _alike(first: Box, other: Box) -> bool:
-    one = tuple(number // first.repeats for number in _plain(first.count))
+def _equal(first: Box, other: Box) -> bool:
+    single = tuple(number // first.repeats for number in _numbers(first.count))
     return (
         not first.sign
         and (first.kind, first.words, first.output) == (other.kind, other.words, other.output)
         and first.inputs == other.inputs
-        and one == _plain(other.count)
+        and single == _numbers(other.count)
     )
 
 
@@ -229,20 +229,20 @@ def _words(layer: Any, node: Any) -> str:
         kind, fixed, _ = describe(layer, node)
     except (AttributeError, IndexError, TypeError):
         return ""
-    given = dict(fixed)
-    if "kernel" not in given:
+    settings = dict(fixed)
+    if "kernel" not in settings:
         return ""
-    words = "×".join(map(str, given["kernel"]))
-    stride = max(given.get("stride", (1,)))
+    words = "×".join(map(str, settings["kernel"]))
+    stride = max(settings.get("stride", (1,)))
     words += f" / {stride}" if stride > 1 else ""
     words = f"depthwise {words}" if kind == "depthwise" else words
-    act = act or given.get("act", "")
+    act = act or settings.get("act", "")
     return f"{words} {act}" if act and act != "linear" else words
 
 
 def every_box(boxes: Iterable[Box]) -> list[Box]:
     """Return all boxes, each followed by the boxes inside it."""
-    found: list[Box] = []
+    result: list[Box] = []
     for box in boxes:
-        found += [box, *every_box(box.inner)]
-    return found
+        result += [box, *every_box(box.inner)]
+    return result

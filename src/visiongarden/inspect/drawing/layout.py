@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from visiongarden.inspect.drawing.boxes import Box
 from visiongarden.types import ImageSize
 
-WIDE, HIGH = 118.0, 66.0
-SIGN_WIDE, SIGN_HIGH = 30.0, 26.0
-PILL = 50.0
+BOX_WIDTH, BOX_HEIGHT = 118.0, 66.0
+SIGN_WIDTH, SIGN_HEIGHT = 30.0, 26.0
+LONG_SIGN_WIDTH = 50.0
 GAP, LANE_GAP, ROW_GAP = 20.0, 14.0, 34.0
 LEFT, TOP, PART_GAP = 92.0, 84.0, 34.0
 
@@ -22,20 +22,20 @@ class Placed:
     box: Box
     x: float
     y: float
-    wide: float
-    high: float
+    width: float
+    height: float
     row: int
     lane: int
 
     @property
     def middle(self) -> tuple[float, float]:
         """Center of the box."""
-        return self.x + self.wide / 2, self.y + self.high / 2
+        return self.x + self.width / 2, self.y + self.height / 2
 
     @property
     def right(self) -> float:
         """Right side of the box."""
-        return self.x + self.wide
+        return self.x + self.width
 
 
 @dataclass
@@ -44,15 +44,15 @@ class Layout:
 
     Attributes:
         placed: Position of each box, by path.
-        wide: Width of the drawing.
-        high: Height of the drawing.
+        width: Width of the drawing.
+        height: Height of the drawing.
         rows: Top and height of each row.
         parts: Left and right side of each part.
     """
 
     placed: dict[str, Placed] = field(default_factory=dict)
-    wide: float = 0.0
-    high: float = 0.0
+    width: float = 0.0
+    height: float = 0.0
     rows: dict[int, tuple[float, float]] = field(default_factory=dict)
     parts: dict[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -68,7 +68,7 @@ def pyramid(boxes: tuple[Box, ...], image: ImageSize) -> Layout:
         layout.parts[part] = (start, right)
         start = right + PART_GAP
     _stack(layout, TOP)
-    layout.wide = start - PART_GAP + 24
+    layout.width = start - PART_GAP + 24
     return layout
 
 
@@ -77,7 +77,7 @@ def strip(boxes: tuple[Box, ...]) -> Layout:
     layout = Layout()
     lanes: list[Placed] = []  # the last box of each lane
     for box in boxes:
-        wide, high = size(box)
+        width, height = size(box)
         before = [layout.placed[path] for path in box.reads if path in layout.placed]
         x = max((each.right + GAP for each in before), default=60.0)
         # A box continues the lane of a box that it reads; otherwise it starts a new one.
@@ -86,29 +86,29 @@ def strip(boxes: tuple[Box, ...]) -> Layout:
             lane = next(
                 (i for i, last in enumerate(lanes) if not before and last.right < 0), len(lanes)
             )
-        here = Placed(box, x, 0.0, wide, high, 0, lane)
-        layout.placed[box.path] = here
-        lanes[lane : lane + 1] = [here]
+        added = Placed(box, x, 0.0, width, height, 0, lane)
+        layout.placed[box.path] = added
+        lanes[lane : lane + 1] = [added]
     _stack(layout, 30.0)
-    layout.wide = max((each.right for each in layout.placed.values()), default=0.0) + 60
+    layout.width = max((each.right for each in layout.placed.values()), default=0.0) + 60
     return layout
 
 
 def size(box: Box) -> tuple[float, float]:
     """Return width and height of a box or sign."""
     if not box.sign:
-        return WIDE, HIGH
-    return (PILL if len(box.sign) > 2 else SIGN_WIDE), SIGN_HIGH
+        return BOX_WIDTH, BOX_HEIGHT
+    return (LONG_SIGN_WIDTH if len(box.sign) > 2 else SIGN_WIDTH), SIGN_HEIGHT
 
 
 def _part(own: list[Box], layout: Layout, image: ImageSize, start: float) -> list[Placed]:
     ends: dict[tuple[int, int], float] = {}
     lanes: dict[int, int] = {}
-    mine: dict[str, Placed] = {}
+    placed: dict[str, Placed] = {}
     first = not layout.placed
     for box in own:
-        wide, high = size(box)
-        before = [mine[path] for path in box.reads if path in mine]
+        width, height = size(box)
+        before = [placed[path] for path in box.reads if path in placed]
         row = _row(box, layout, image)
         same = [each for each in before if each.row == row]
         lane = max(same, key=lambda each: each.right).lane if same else 0
@@ -116,11 +116,11 @@ def _part(own: list[Box], layout: Layout, image: ImageSize, start: float) -> lis
             lane = lanes[row] = lanes.get(row, 0) + 1
         x = max([ends.get((row, lane), start - GAP) + GAP, *(each.right + GAP for each in same)])
         if not first:  # right of what it reads, so that no arrow points backward
-            x = max([x, *(each.middle[0] - wide / 2 for each in before if each.row != row)])
-        here = Placed(box, x, 0.0, wide, high, row, lane)
-        ends[row, lane] = here.right
-        mine[box.path] = layout.placed[box.path] = here
-    return list(mine.values())
+            x = max([x, *(each.middle[0] - width / 2 for each in before if each.row != row)])
+        added = Placed(box, x, 0.0, width, height, row, lane)
+        ends[row, lane] = added.right
+        placed[box.path] = layout.placed[box.path] = added
+    return list(placed.values())
 
 
 def _row(box: Box, layout: Layout, image: ImageSize) -> int:
@@ -143,12 +143,12 @@ def _stack(layout: Layout, top: float) -> None:
         own = [each for each in layout.placed.values() if each.row == row]
         start = y
         for lane in sorted({each.lane for each in own}):
-            high = max(each.high for each in own if each.lane == lane)
-            high = HIGH if lane == 0 else high
+            height = max(each.height for each in own if each.lane == lane)
+            height = BOX_HEIGHT if lane == 0 else height
             for each in own:
                 if each.lane == lane:
-                    each.y = y + (high - each.high) / 2
-            y += high + LANE_GAP
+                    each.y = y + (height - each.height) / 2
+            y += height + LANE_GAP
         layout.rows[row] = (start, y - LANE_GAP - start)
         y += ROW_GAP - LANE_GAP
-    layout.high = y - ROW_GAP + 16
+    layout.height = y - ROW_GAP + 16

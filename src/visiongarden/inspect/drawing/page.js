@@ -2,15 +2,15 @@
 const hover = document.getElementById("hover");
 const boxes = [...document.querySelectorAll("[data-opens]")];
 
-function set(id, open) {
+function setOpen(id, open) {
   document.getElementById(id).hidden = !open;
-  const box = boxes.find((each) => each.dataset.opens === id);
+  const box = boxes.find((item) => item.dataset.opens === id);
   box.setAttribute("aria-expanded", String(open));
-  box.querySelector(".fold").textContent = open ? "−" : "+";
+  box.querySelector(".toggle").textContent = open ? "−" : "+";
   if (!open) {
-    // What was opened inside folds with it.
+    // Sections that were opened from inside this one close with it.
     for (const inner of document.getElementById(id).querySelectorAll("[data-opens]")) {
-      set(inner.dataset.opens, false);
+      setOpen(inner.dataset.opens, false);
     }
   }
 }
@@ -18,7 +18,7 @@ function set(id, open) {
 for (const box of boxes) {
   const toggle = () => {
     const open = document.getElementById(box.dataset.opens).hidden;
-    set(box.dataset.opens, open);
+    setOpen(box.dataset.opens, open);
     if (open) {
       document.getElementById(box.dataset.opens).scrollIntoView({ block: "nearest" });
     }
@@ -32,16 +32,16 @@ for (const box of boxes) {
   });
 }
 for (const button of document.querySelectorAll("[data-closes]")) {
-  button.addEventListener("click", () => set(button.dataset.closes, false));
+  button.addEventListener("click", () => setOpen(button.dataset.closes, false));
 }
 document.getElementById("all").addEventListener("click", () => {
-  boxes.forEach((box) => set(box.dataset.opens, true));
+  boxes.forEach((box) => setOpen(box.dataset.opens, true));
 });
 document.getElementById("none").addEventListener("click", () => {
-  boxes.forEach((box) => set(box.dataset.opens, false));
+  boxes.forEach((box) => setOpen(box.dataset.opens, false));
 });
 
-function tell(box, x, y) {
+function showTip(box, x, y) {
   hover.textContent = box.dataset.tip;
   hover.hidden = false;
   const size = hover.getBoundingClientRect();
@@ -49,12 +49,12 @@ function tell(box, x, y) {
   hover.style.top = `${y + 18 + size.height > innerHeight ? y - size.height - 10 : y + 18}px`;
 }
 for (const box of document.querySelectorAll("[data-tip]")) {
-  box.addEventListener("pointermove", (event) => tell(box, event.clientX, event.clientY));
+  box.addEventListener("pointermove", (event) => showTip(box, event.clientX, event.clientY));
   box.addEventListener("pointerleave", () => { hover.hidden = true; });
   box.addEventListener("focus", () => {
     if (box.matches(":focus-visible")) {
-      const place = box.getBoundingClientRect();
-      tell(box, place.left, place.bottom);
+      const bounds = box.getBoundingClientRect();
+      showTip(box, bounds.left, bounds.bottom);
     }
   });
   box.addEventListener("blur", () => { hover.hidden = true; });

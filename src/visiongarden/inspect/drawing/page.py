@@ -29,12 +29,12 @@ _PAGE = """<!DOCTYPE html>
 <body>
 <header>
 <h1>{title}</h1>
-<p>image {image} · {parameters} trainable parameters, {total} in all · {macs} MACs
+<p>image {image} · {parameters} trainable parameters, {total} total · {macs} MACs
 (FLOPs = 2 × MACs: {flops})</p>
-<p class="keys"><button id="all">unfold all</button> <button id="none">fold all</button>
-<span>click a box with <b>+</b> to see inside; hover for shapes and weight paths;
-a box says name, what it is, height × width × channels, parameters · MACs; the bar is its share
-of the MACs</span></p>
+<p class="keys"><button id="all">expand all</button> <button id="none">collapse all</button>
+<span>click a box with <b>+</b> to see its layers; hover for shapes and weight paths; each box
+shows name, type, height × width × channels, and parameters · MACs; the bar is its share of the
+MACs</span></p>
 </header>
 <div class="figure">
 <svg width="0" height="0" class="defs" aria-hidden="true"><defs>
@@ -76,8 +76,8 @@ def page(
     height, width = image_size
     return _PAGE.format(
         title=escape(printable(title)),
-        style=_text("page.css"),
-        script=_text("page.js"),
+        style=_read("page.css"),
+        script=_read("page.js"),
         image=f"{height} × {width} × 3",
         parameters=f"{count.trainable:,}",
         total=f"{count.total:,}",
@@ -85,30 +85,30 @@ def page(
         flops=number(count.flops),
         figure=pyramid_svg(pyramid(boxes, image_size), count, image_size, opens),
         sections="\n".join(sections),
-        parts="\n".join(_part(part, counted, count) for part, counted in parts.items()),
+        parts="\n".join(_part_row(part, part_count, count) for part, part_count in parts.items()),
     )
 
 
 def _section(box: Box, count: Count, color: int, opens: dict[str, str]) -> str:
     depth = box.path.count("/") - 1
-    times = f" ×{box.repeats}, the first of them" if box.repeats > 1 else ""
+    times = f" ×{box.repeats}, only the first is shown" if box.repeats > 1 else ""
     return (
         f'<section id="{opens[box.path]}" class="c{color} depth{min(depth, 4)}" hidden>'
         f"<h2>{escape(printable(box.path))} <small>{escape(box.kind)}{times}: "
         f"{escape(', '.join(sides(shape) for shape in box.inputs))} → "
         f"{escape(sides(box.output))}</small>"
-        f'<button class="close" data-closes="{opens[box.path]}">fold</button></h2>'
+        f'<button class="close" data-closes="{opens[box.path]}">collapse</button></h2>'
         f"{strip_svg(strip(box.inner), count, color, opens, box.inner[-1].path)}</section>"
     )
 
 
-def _part(part: str, counted: Count, count: Count) -> str:
-    share = f"{counted.macs / count.macs:.0%}" if count.macs else ""
+def _part_row(part: str, part_count: Count, count: Count) -> str:
+    share = f"{part_count.macs / count.macs:.0%}" if count.macs else ""
     return (
-        f"<tr><th>{escape(printable(part))}</th><td>{counted.trainable:,}</td>"
-        f"<td>{number(counted.macs)}</td><td>{share}</td></tr>"
+        f"<tr><th>{escape(printable(part))}</th><td>{part_count.trainable:,}</td>"
+        f"<td>{number(part_count.macs)}</td><td>{share}</td></tr>"
     )
 
 
-def _text(name: str) -> str:
+def _read(name: str) -> str:
     return files("visiongarden.inspect.drawing").joinpath(name).read_text(encoding="utf-8")

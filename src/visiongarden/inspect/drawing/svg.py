@@ -13,11 +13,13 @@ from visiongarden.types import ImageSize
 _MAX_LETTERS = 16
 
 
-def pyramid_svg(layout: Layout, whole: Count, image: ImageSize, opens: dict[str, str]) -> str:
+def pyramid_svg(layout: Layout, total: Count, image: ImageSize, opens: dict[str, str]) -> str:
     """Return the drawing of a whole model as SVG."""
-    lines = [_open(layout, "figure of the model: a row a level, parts from left to right")]
-    for row, (y, high) in layout.rows.items():
-        lines.append(_row(row, y, high, layout.wide, image))
+    lines = [
+        _open(layout, "architecture of the model: one row per level, parts from left to right")
+    ]
+    for row, (y, height) in layout.rows.items():
+        lines.append(_row(row, y, height, layout.width, image))
     for number, (part, (left, right)) in enumerate(layout.parts.items()):
         lines.append(
             f'<text class="part c{number % 3}" x="{(left + right) / 2:.0f}" y="24">'
@@ -26,13 +28,13 @@ def pyramid_svg(layout: Layout, whole: Count, image: ImageSize, opens: dict[str,
     lines += [_image(layout, image), *_arrows(layout)]
     colors = {part: number % 3 for number, part in enumerate(layout.parts)}
     for placed in layout.placed.values():
-        lines.append(_draw(placed, whole, colors[placed.box.part], opens))
+        lines.append(_draw(placed, total, colors[placed.box.part], opens))
     return "\n".join([*lines, "</svg>"])
 
 
-def strip_svg(layout: Layout, whole: Count, color: int, opens: dict[str, str], exit_: str) -> str:
+def strip_svg(layout: Layout, total: Count, color: int, opens: dict[str, str], exit_: str) -> str:
     """Return the drawing of the inside of one block as SVG, with its entry and exit."""
-    lines = [_open(layout, "inside of the block")]
+    lines = [_open(layout, "layers of the block")]
     middle = layout.rows[0][0] + 33 if layout.rows else 40
     lines.append(f'<circle class="end" cx="22" cy="{middle:.0f}" r="6"/>')
     for placed in layout.placed.values():
@@ -41,11 +43,11 @@ def strip_svg(layout: Layout, whole: Count, color: int, opens: dict[str, str], e
     lines += _arrows(layout)
     if exit_ in layout.placed:
         last = layout.placed[exit_]
-        lines.append(_line(last.right, last.middle[1], layout.wide - 30, last.middle[1]))
+        lines.append(_line(last.right, last.middle[1], layout.width - 30, last.middle[1]))
         lines.append(
-            f'<circle class="end" cx="{layout.wide - 20:.0f}" cy="{last.middle[1]:.0f}" r="6"/>'
+            f'<circle class="end" cx="{layout.width - 20:.0f}" cy="{last.middle[1]:.0f}" r="6"/>'
         )
-    lines += [_draw(placed, whole, color, opens) for placed in layout.placed.values()]
+    lines += [_draw(placed, total, color, opens) for placed in layout.placed.values()]
     return "\n".join([*lines, "</svg>"])
 
 
@@ -63,21 +65,22 @@ def sides(shape: tuple[int | None, ...]) -> str:
 
 
 def _open(layout: Layout, label: str) -> str:
-    wide, high = f"{layout.wide:.0f}", f"{layout.high:.0f}"
+    width, height = f"{layout.width:.0f}", f"{layout.height:.0f}"
     return (
-        f'<svg viewBox="0 0 {wide} {high}" width="{wide}" height="{high}" role="group" '
+        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="group" '
         f'aria-label="{label}">'
     )
 
 
-def _row(row: int, y: float, high: float, wide: float, image: ImageSize) -> str:
+def _row(row: int, y: float, height: float, width: float, image: ImageSize) -> str:
     size = f"{image[0] >> row} × {image[1] >> row}"
     name = f"stride {2**row}" if row else "image"
     return (
-        f'<rect class="row" x="4" y="{y - 11:.0f}" width="{wide - 8:.0f}" height="{high + 22:.0f}" '
-        f'rx="8"/><text class="level" x="16" y="{y + high / 2 - 12:.0f}">p{row}</text>'
-        f'<text class="small" x="16" y="{y + high / 2 + 4:.0f}">{name}</text>'
-        f'<text class="small" x="16" y="{y + high / 2 + 19:.0f}">{size}</text>'
+        f'<rect class="row" x="4" y="{y - 11:.0f}" width="{width - 8:.0f}" '
+        f'height="{height + 22:.0f}" rx="8"/>'
+        f'<text class="level" x="16" y="{y + height / 2 - 12:.0f}">p{row}</text>'
+        f'<text class="small" x="16" y="{y + height / 2 + 4:.0f}">{name}</text>'
+        f'<text class="small" x="16" y="{y + height / 2 + 19:.0f}">{size}</text>'
     )
 
 
@@ -96,7 +99,7 @@ def _image(layout: Layout, image: ImageSize) -> str:
     )
 
 
-def _draw(placed: Placed, whole: Count, color: int, opens: dict[str, str]) -> str:
+def _draw(placed: Placed, total: Count, color: int, opens: dict[str, str]) -> str:
     box = placed.box
     tip = escape(printable(_tip(box)), quote=True)
     label = escape(printable(f"{box.path}, {box.kind}"), quote=True)
@@ -104,12 +107,12 @@ def _draw(placed: Placed, whole: Count, color: int, opens: dict[str, str]) -> st
         return (
             f'<g class="sign c{color}" tabindex="0" role="img" aria-label="{label}" '
             f'data-tip="{tip}">'
-            f'<rect x="{placed.x:.1f}" y="{placed.y:.1f}" width="{placed.wide:.0f}" '
-            f'height="{placed.high:.0f}" rx="13"/><text x="{placed.middle[0]:.1f}" '
+            f'<rect x="{placed.x:.1f}" y="{placed.y:.1f}" width="{placed.width:.0f}" '
+            f'height="{placed.height:.0f}" rx="13"/><text x="{placed.middle[0]:.1f}" '
             f'y="{placed.middle[1] + 4:.1f}">{escape(box.sign)}</text></g>'
         )
     target = opens.get(box.path)
-    folds = (
+    attributes = (
         f'role="button" aria-expanded="false" aria-controls="{target}" data-opens="{target}"'
         if target
         else 'role="img"'
@@ -121,23 +124,23 @@ def _draw(placed: Placed, whole: Count, color: int, opens: dict[str, str]) -> st
         if times > 1
         else ""
     )
-    plus = f'<text class="fold" x="{x + 110:.1f}" y="{y + 57:.1f}">+</text>' if target else ""
+    plus = f'<text class="toggle" x="{x + 110:.1f}" y="{y + 57:.1f}">+</text>' if target else ""
     stack = (
-        f'<rect class="behind" x="{x + 4:.1f}" y="{y - 4:.1f}" width="{placed.wide:.0f}" '
-        f'height="{placed.high:.0f}" rx="7"/>'
+        f'<rect class="behind" x="{x + 4:.1f}" y="{y - 4:.1f}" width="{placed.width:.0f}" '
+        f'height="{placed.height:.0f}" rx="7"/>'
         if times > 1
         else ""
     )
-    share = box.count.macs / whole.macs if whole.macs else 0
+    share = box.count.macs / total.macs if total.macs else 0
     bar = f'<rect class="bar" x="{x:.1f}" y="{y + 63:.1f}" width="{118 * share:.1f}" height="3"/>'
     name, kind = _short(box.name, times > 1), _short(box.words or box.kind)
     numbers = " · ".join(
         number(n) for n in (box.count.trainable, box.count.macs) if box.count.total or n
     )
     return (
-        f'<g class="box c{color}{" folds" if target else ""}" tabindex="0" {folds} '
+        f'<g class="box c{color}{" expandable" if target else ""}" tabindex="0" {attributes} '
         f'aria-label="{label}" data-tip="{tip}">{stack}<rect class="face" x="{x:.1f}" y="{y:.1f}" '
-        f'width="{placed.wide:.0f}" height="{placed.high:.0f}" rx="7"/>'
+        f'width="{placed.width:.0f}" height="{placed.height:.0f}" rx="7"/>'
         f'<text class="name" x="{x + 8:.1f}" y="{y + 16:.1f}">{name}</text>{badge}'
         f'<text class="kind" x="{x + 8:.1f}" y="{y + 30:.1f}">{kind}</text>'
         f'<text class="size" x="{x + 8:.1f}" y="{y + 44:.1f}">{escape(sides(box.output))}</text>'
@@ -147,22 +150,22 @@ def _draw(placed: Placed, whole: Count, color: int, opens: dict[str, str]) -> st
 
 
 def _short(text: str, badge: bool = False) -> str:
-    most = _MAX_LETTERS - (5 if badge else 0)
+    limit = _MAX_LETTERS - (5 if badge else 0)
     text = printable(text)
-    return escape(text if len(text) <= most else text[: most - 1] + "…")
+    return escape(text if len(text) <= limit else text[: limit - 1] + "…")
 
 
 def _tip(box: Box) -> str:
-    counted = box.count
+    count = box.count
     lines = [
         box.path + (f"  ×{box.repeats}" if box.repeats > 1 else ""),
         f"{box.kind} {box.words}".strip(),
         "in   " + ", ".join(sides(shape) for shape in box.inputs),
         "out  " + sides(box.output) + (f"  → {box.level}" if box.level else ""),
     ]
-    if counted.total:
-        lines.append(f"parameters {counted.trainable:,} trainable, {counted.total:,} in all")
-        lines.append(f"MACs {counted.macs:,}")
+    if count.total:
+        lines.append(f"parameters {count.trainable:,} trainable, {count.total:,} total")
+        lines.append(f"MACs {count.macs:,}")
         lines.append(f"weights {box.path}/…")
     return "\n".join(lines)
 
@@ -180,8 +183,8 @@ def _arrow(source: Placed, target: Placed, layout: Layout) -> str:
     (sx, sy), (tx, ty) = source.middle, target.middle
     if source.row != target.row:
         down = target.row > source.row
-        start = source.y + source.high if down else source.y
-        end = target.y if down else target.y + target.high
+        start = source.y + source.height if down else source.y
+        end = target.y if down else target.y + target.height
         # Between rows: an S-shaped curve from bottom to top, or from top to bottom.
         half = (start + end) / 2
         return _path(

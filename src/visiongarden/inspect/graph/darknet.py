@@ -9,7 +9,7 @@ from visiongarden.inspect.graph.op import Graph, Op, graph, settings
 
 _ACTIVATIONS = {"leaky": "leaky_relu", "swish": "silu", "logistic": "sigmoid"}
 _CONVOLUTIONS = {"convolutional": "conv", "deconvolutional": "transposed", "connected": "dense"}
-_SILENT = frozenset({"dropout", "cost", "empty"})
+_IDENTITY = frozenset({"dropout", "cost", "empty"})
 
 
 def darknet_graph(path: str | Path) -> Graph:
@@ -37,7 +37,7 @@ class _Reader:
             before = self.at[-1] if self.at else 0
             if section.kind in ("yolo", "region", "detection", "Gaussian_yolo", "softmax"):
                 outputs.append(self._add(section, section.kind, (before,)))
-            elif section.kind in _SILENT:
+            elif section.kind in _IDENTITY:
                 self.at.append(before)
             else:
                 self._layer(section, before)
@@ -45,20 +45,20 @@ class _Reader:
         ends = [i for i in dict.fromkeys(self.at) if i not in used]
         return graph(self.ops, ends or [self.at[-1]], self.cfg.file, "line")
 
-    def _add(self, section: Section, kind: str, inputs: tuple[int, ...], **given: object) -> int:
+    def _add(self, section: Section, kind: str, inputs: tuple[int, ...], **values: object) -> int:
         known = {"width", "channels", "parameters", "scale"}
         op = Op(
             kind,
             inputs,
-            settings(**{key: value for key, value in given.items() if key not in known}),
-            given.get("width"),  # type: ignore[arg-type]
+            settings(**{key: value for key, value in values.items() if key not in known}),
+            values.get("width"),  # type: ignore[arg-type]
             f"{section.kind} {section.index}",
             section.line,
-            given.get("channels", self.ops[inputs[0]].channels),  # type: ignore[arg-type]
-            given.get("parameters", 0),  # type: ignore[arg-type]
+            values.get("channels", self.ops[inputs[0]].channels),  # type: ignore[arg-type]
+            values.get("parameters", 0),  # type: ignore[arg-type]
         )
         self.ops.append(op)
-        self.scale.append(self.scale[inputs[0]] * float(given.get("scale", 1.0)))  # type: ignore[arg-type]
+        self.scale.append(self.scale[inputs[0]] * float(values.get("scale", 1.0)))  # type: ignore[arg-type]
         self.at.append(len(self.ops) - 1)
         return self.at[-1]
 
@@ -74,8 +74,8 @@ class _Reader:
             # does not.
             shapes = {(self.ops[i].channels, self.scale[i]) for i in (before, *others)}
             weights = section.text("weights_type", "none")
-            odd = {} if weights == "none" else {"weights": weights}
-            self._add(section, "add", (before, *others), act=act, cut=len(shapes) > 1, **odd)
+            extra = {} if weights == "none" else {"weights": weights}
+            self._add(section, "add", (before, *others), act=act, cut=len(shapes) > 1, **extra)
         elif kind in ("scale_channels", "sam"):
             other = self._layer_at(section, "from", section.integer("from", -1))
             larger = other if kind == "scale_channels" else before
@@ -110,43 +110,43 @@ class _Reader:
         kind = _CONVOLUTIONS[section.kind]
         if kind == "dense":
             width = section.integer("output", 1, least=1)
-            given: dict[str, object] = {"parameters": 0}
+            values: dict[str, object] = {"parameters": 0}
         else:
             size = section.integer("size", 1, least=1)
             across = section.integer("stride_x", section.integer("stride", 1, least=1), least=1)
             down = section.integer("stride_y", section.integer("stride", 1, least=1), least=1)
             width = section.integer("filters", 1, least=1)
             groups = section.integer("groups", 1, least=1)
-            given = {"kernel": (size, size), "stride": (down, across), "scale": 1 / across}
+            values = {"kernel": (size, size), "stride": (down, across), "scale": 1 / across}
             channels = self.ops[before].channels or 0
             weights = size * size * width * channels // groups
             dilation = section.integer("dilation", 1, least=1)
             padding = section.integer("padding", size // 2 if section.flag("pad") else 0)
-            given |= {"dilation": (dilation, dilation)} if dilation > 1 else {}
-            given["pad"] = "half" if padding == size // 2 else ((padding, padding),) * 2
+            values |= {"dilation": (dilation, dilation)} if dilation > 1 else {}
+            values["pad"] = "half" if padding == size // 2 else ((padding, padding),) * 2
             norm = section.flag("batch_normalize")
-            given["parameters"] = weights + width * (4 if norm else 1)
+            values["parameters"] = weights + width * (4 if norm else 1)
             # As many groups as input and output channels: a depthwise convolution.
             if groups > 1 and groups == channels == width:
                 kind = "depthwise"
             elif groups > 1:
-                given["groups"] = groups
+                values["groups"] = groups
         if section.flag("batch_normalize"):
-            given["norm"] = "batch"
+            values["norm"] = "batch"
         else:
-            given["bias"] = True
+            values["bias"] = True
         if act := _activation(section):
-            given["act"] = act
+            values["act"] = act
         self._add(
             section, kind, (before,), channels=width,
-            width=None if kind == "depthwise" else width, **given,
+            width=None if kind == "depthwise" else width, **values,
         )  # fmt: skip
 
     def _route(self, section: Section) -> None:
         layers = [self._layer_at(section, "layers", n) for n in section.integers("layers")]
         groups = section.integer("groups", 1, least=1)
         if not layers:
-            raise section.error(None, "a route names no layer", fix="add layers=-1")
+            raise section.error(None, "the route lists no layers", fix="add layers=-1")
         channels = sum(self.ops[i].channels or 0 for i in layers)
         if groups > 1:
             part = section.integer("group_id", 0, least=0)
@@ -172,8 +172,8 @@ class _Reader:
         if not 0 <= target < section.index:
             raise section.error(
                 option,
-                f"{option} points outside the layers before it",
-                rule=f"a layer from 0 to {section.index - 1}, or back from here as -1",
+                f"{option} does not refer to a layer before this one",
+                rule=f"an index from 0 to {section.index - 1}, or a negative offset such as -1",
                 fix=f"correct {option}",
             )
         return self.at[target]

@@ -33,14 +33,14 @@ _ACTIVATIONS = {
     "HardSwish": "hard_silu", "HardSilu": "hard_silu", "HardSigmoid": "hard_sigmoid",
     "Softplus": "softplus",
 }  # fmt: skip
-_WORDS = {
+_OPERATIONS = {
     "Add": "add", "Sum": "add", "Multiply": "multiply", "Concatenate": "concat",
     "Subtract": "subtract", "Maximum": "maximum", "Flatten": "flatten", "Reshape": "reshape",
     "GetItem": "slice", "UpSampling2D": "upsample", "ZeroPadding2D": "pad", "Permute": "permute",
 }  # fmt: skip
 _IDENTITY = frozenset({"Identity", "InputLayer"})
-_NEVER = frozenset({"name", "trainable", "dtype", "batch_shape"})
-_INITIAL = ("initializer", "regularizer", "constraint")
+_IGNORED = frozenset({"name", "trainable", "dtype", "batch_shape"})
+_IGNORED_SUFFIXES = ("initializer", "regularizer", "constraint")
 
 
 def describe(operation: Any, node: Any) -> Described:
@@ -54,8 +54,8 @@ def describe(operation: Any, node: Any) -> Described:
     if isinstance(operation, (*_DEPTHWISE, *_TRANSPOSED, *_CONV)):
         return _convolution(operation)
     if isinstance(operation, keras.layers.Dense):
-        given = {"bias": True} if operation.use_bias else {}
-        return "dense", settings(**given, **_act(operation.activation)), operation.units
+        values = {"bias": True} if operation.use_bias else {}
+        return "dense", settings(**values, **_act(operation.activation)), operation.units
     if isinstance(operation, keras.layers.BatchNormalization):
         return "norm", settings(norm="batch"), None
     if name in _NORMS:
@@ -66,44 +66,44 @@ def describe(operation: Any, node: Any) -> Described:
     if name in _POOLS:
         return _POOLS[name], _pool(operation), None
     if name in _GLOBAL:
-        keeps = {} if operation.keepdims else {"flat": True}
-        return "globalpool", settings(pool=_GLOBAL[name], **keeps), None
-    if isinstance(operation, Sum) or name in _WORDS:
-        return _word(operation, node)
+        extra = {} if operation.keepdims else {"flat": True}
+        return "globalpool", settings(pool=_GLOBAL[name], **extra), None
+    if isinstance(operation, Sum) or name in _OPERATIONS:
+        return _named_operation(operation, node)
     if name in _IDENTITY:
         return "identity", (), None
-    return name, _rest(operation, node), None
+    return name, _other_settings(operation, node), None
 
 
 def _convolution(layer: Any) -> Described:
     kernel, stride = tuple(layer.kernel_size), tuple(layer.strides)
-    given: dict[str, Any] = {"kernel": kernel, "stride": stride}
-    given["pad"] = layer.padding
+    values: dict[str, Any] = {"kernel": kernel, "stride": stride}
+    values["pad"] = layer.padding
     # "half" pads half of the kernel on both sides. At stride 1 "same" does that too (for odd
     # kernels); at larger strides it pads the end first, which gives another result.
     if layer.padding == "same" and set(stride) == {1}:
-        given["pad"] = "half"
+        values["pad"] = "half"
     if isinstance(layer, Convolution):
         half = layer.pad == layer.half
-        given["pad"] = "half" if half else ((layer.pad, layer.pad),) * 2
+        values["pad"] = "half" if half else ((layer.pad, layer.pad),) * 2
     # A 1 × 1 kernel needs no padding, whatever the source calls it.
     if set(kernel) == {1} and layer.padding == "valid" and not getattr(layer, "pad", 0):
-        given["pad"] = "half"
+        values["pad"] = "half"
     if set(layer.dilation_rate) != {1}:
-        given["dilation"] = tuple(layer.dilation_rate)
+        values["dilation"] = tuple(layer.dilation_rate)
     if layer.use_bias:
-        given["bias"] = True
-    given |= _act(layer.activation)
+        values["bias"] = True
+    values |= _act(layer.activation)
     if isinstance(layer, _DEPTHWISE):
-        many = {} if layer.depth_multiplier == 1 else {"multiplier": layer.depth_multiplier}
-        return "depthwise", settings(**given, **many), None
+        extra = {} if layer.depth_multiplier == 1 else {"multiplier": layer.depth_multiplier}
+        return "depthwise", settings(**values, **extra), None
     kind = "transposed" if isinstance(layer, _TRANSPOSED) else "conv"
     if getattr(layer, "groups", 1) > 1:
         # One input channel and one filter per group: a depthwise convolution under another name.
         if layer.groups == layer.filters and layer.kernel.shape[-2] == 1:
-            return "depthwise", settings(**given), None
-        given["groups"] = layer.groups
-    return kind, settings(**given), layer.filters
+            return "depthwise", settings(**values), None
+        values["groups"] = layer.groups
+    return kind, settings(**values), layer.filters
 
 
 def _act(function: Any) -> dict[str, Any]:
@@ -131,19 +131,19 @@ def _pool(layer: Any) -> Fixed:
     return settings(kernel=tuple(layer.pool_size), stride=tuple(layer.strides), pad=pad)
 
 
-def _word(operation: Any, node: Any) -> Described:
-    kind = _WORDS[type(operation).__name__] if not isinstance(operation, Sum) else "add"
+def _named_operation(operation: Any, node: Any) -> Described:
+    kind = _OPERATIONS[type(operation).__name__] if not isinstance(operation, Sum) else "add"
     if kind == "pad":
         return "pad", settings(sides=tuple(map(tuple, operation.padding))), None
     if kind == "upsample":
-        given = {"stride": tuple(operation.size)}
+        values = {"stride": tuple(operation.size)}
         if operation.interpolation != "nearest":
-            given["interpolation"] = operation.interpolation
-        return kind, settings(**given), None
+            values["interpolation"] = operation.interpolation
+        return kind, settings(**values), None
     if kind == "slice":
         return _slice(node)
     if kind in ("reshape", "permute"):
-        return kind, _rest(operation, node), None
+        return kind, _other_settings(operation, node), None
     return kind, (), None
 
 
@@ -163,7 +163,7 @@ def _slice(node: Any) -> Described:
     return "slice", settings(key=str(key)), None
 
 
-def _rest(operation: Any, node: Any) -> Fixed:
+def _other_settings(operation: Any, node: Any) -> Fixed:
     """Return the settings of a layer or operation without a standard kind, except its names."""
     config: dict[str, Any] = {}
     if isinstance(operation, keras.Layer):
@@ -177,7 +177,7 @@ def _rest(operation: Any, node: Any) -> Fixed:
     kept = {
         key: str(value)
         for key, value in config.items()
-        if key not in _NEVER and not key.endswith(_INITIAL)
+        if key not in _IGNORED and not key.endswith(_IGNORED_SUFFIXES)
     }
     return settings(**kept)
 

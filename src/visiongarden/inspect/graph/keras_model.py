@@ -27,7 +27,7 @@ MAX_OPS = 20_000
 Nested models that are called twice double the number at each level, so a small file could otherwise
 describe a graph that exceeds memory.
 """
-_SILENT = frozenset({"Dropout", "SpatialDropout2D", "GaussianNoise", "ActivityRegularization"})
+_IDENTITY = frozenset({"Dropout", "SpatialDropout2D", "GaussianNoise", "ActivityRegularization"})
 
 
 def keras_graph(model: keras.Model, source: str = "") -> Graph:
@@ -41,8 +41,8 @@ def keras_graph(model: keras.Model, source: str = "") -> Graph:
     if not getattr(functional, "inputs", None) or not getattr(functional, "outputs", None):
         raise UserError(
             f"{type(model).__name__} has no graph",
-            rule="a functional or sequential model that is built",
-            fix="build it with an input shape, or make it of keras.Input and calls of layers",
+            rule="a built functional or sequential model",
+            fix="build it with an input shape, or construct it from keras.Input by calling layers",
         )
     walk = _Walk()
     with without_new_calls(functional):
@@ -68,11 +68,11 @@ def keras_file_graph(path: Path) -> Graph:
         operations = math.inf
     if operations > MAX_OPS:
         raise _too_many(str(path))
-    strange = sorted(_strange(config))
-    if strange:
+    custom = sorted(_custom_classes(config))
+    if custom:
         raise ModelFileError(
-            f"{path} names layers that are not Keras's own: {', '.join(strange[:5])}",
-            rule="a plain .keras file of built-in layers, or one that visiongarden saved",
+            f"{path} contains custom layers or code: {', '.join(custom[:5])}",
+            rule="a .keras file with built-in layers only, or one saved by visiongarden",
             fix="open it with keras.saving.load_model and pass the model to vg.repetition.repeats",
         )
     try:
@@ -83,7 +83,8 @@ def keras_file_graph(path: Path) -> Graph:
         raise
     except Exception as error:
         raise ModelFileError(
-            f"{path} describes no sound model", received=f"{type(error).__name__}: {error!s:.300}"
+            f"{path} does not contain a valid model",
+            received=f"{type(error).__name__}: {error!s:.300}",
         ) from error
 
 
@@ -101,7 +102,7 @@ def _plain_config(path: Path) -> Any:
         return None
 
 
-def _strange(config: Any) -> set[str]:
+def _custom_classes(config: Any) -> set[str]:
     """Return the names of classes that are not Keras's, or that may contain code."""
     found = set()
     stack = [config]
@@ -140,7 +141,7 @@ def _operations(config: Any) -> float:
 
 def _too_many(name: str) -> ModelFileError:
     return ModelFileError(
-        f"{name} has too many operations, those of inner models counted at each of their calls",
+        f"{name} has too many operations; nested models count once per call",
         rule=f"at most {MAX_OPS:,}",
     )
 
@@ -204,15 +205,15 @@ class _Walk:
         if type(operation).__module__.startswith("keras."):
             return None
         # Tensors without history, so that the trace ends at the entry of the layer.
-        fresh = {id(t): keras.KerasTensor(t.shape, t.dtype) for t in node.input_tensors}
+        symbolic = {id(t): keras.KerasTensor(t.shape, t.dtype) for t in node.input_tensors}
         args, kwargs = keras.tree.map_structure(
-            lambda x: fresh.get(id(x), x), (node.arguments.args, node.arguments.kwargs)
+            lambda x: symbolic.get(id(x), x), (node.arguments.args, node.arguments.kwargs)
         )
         try:
             result = operation.call(*args, **kwargs)
         except Exception:
             return None  # a layer that only runs on real tensors is one operation
-        known = {id(fresh[id(t)]): at for t, at in zip(node.input_tensors, inputs, strict=True)}
+        known = {id(symbolic[id(t)]): at for t, at in zip(node.input_tensors, inputs, strict=True)}
         outputs = keras.tree.flatten(result)
         if any(not isinstance(tensor, keras.KerasTensor) for tensor in outputs):
             return None
@@ -222,16 +223,16 @@ class _Walk:
         name = type(operation).__name__
         path = getattr(operation, "path", None) or operation.name
         channels = _channels(node.output_tensors[0])
-        if name in _SILENT and len(inputs) == 1:
+        if name in _IDENTITY and len(inputs) == 1:
             return Op("identity", inputs)
         kind, fixed, width = describe(operation, node)
         weights = getattr(operation, "weights", [])
         parameters = sum(math.prod(weight.shape) for weight in weights)
         place = len(self.ops)
-        made = written(operation)
+        code = written(operation)
         sides = [t.shape[1:-1] for t in (*node.input_tensors[:1], *node.output_tensors[:1])]
         keeps = len(sides) == 2 and sides[0] == sides[1] and None not in sides[0]
-        return Op(kind, inputs, fixed, width, path, place, channels, parameters, *made, keeps)
+        return Op(kind, inputs, fixed, width, path, place, channels, parameters, *code, keeps)
 
     def _add(self, op: Op) -> int:
         self.ops.append(op)

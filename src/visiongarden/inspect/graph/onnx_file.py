@@ -31,12 +31,12 @@ _TYPES: dict[str, Any] = {
     "transB": int, "keepdims": int, "alpha": float, "auto_pad": str, "mode": str,
 }  # fmt: skip
 """Type that each attribute has in ONNX's operators; a file may contain another one."""
-_SILENT = frozenset({"Identity", "Dropout", "Cast"})
+_IDENTITY = frozenset({"Identity", "Dropout", "Cast"})
 _NORMS = {
     "BatchNormalization": "batch", "LayerNormalization": "layer", "GroupNormalization": "group",
     "InstanceNormalization": "instance", "RMSNormalization": "rms",
 }  # fmt: skip
-_WORDS = {
+_OPERATIONS = {
     "Add": "add", "Sum": "add", "Mul": "multiply", "Concat": "concat", "Sub": "subtract",
     "Max": "maximum", "Flatten": "flatten", "Reshape": "reshape", "Transpose": "permute",
 }  # fmt: skip
@@ -73,19 +73,19 @@ def _load(path: Path) -> Any:
     if size > MAX_BYTES:
         raise ModelFileError(
             f"{path} is too large for an ONNX file",
-            rule=f"at most {MAX_BYTES:,} bytes; larger models keep their weights beside the file",
+            rule=f"at most {MAX_BYTES:,} bytes; larger models store weights in a separate file",
             received=f"{size:,} bytes",
         )
     try:
         model = onnx.load_model(str(path), format="protobuf", load_external_data=False)
     except Exception as error:  # exception types of the protobuf parser
         raise ModelFileError(
-            f"{path} is not a whole ONNX file",
+            f"{path} is not a valid ONNX file",
             received=f"{error!s:.200}",
-            fix="export the model again, or copy the file again if the copy was cut short",
+            fix="export the model again, or copy the file again if the copy is incomplete",
         ) from error
     if not model.graph.node:
-        raise ModelFileError(f"{path} holds no graph", rule="an ONNX model with nodes")
+        raise ModelFileError(f"the graph of {path} has no nodes", rule="at least one node")
     return model
 
 
@@ -111,13 +111,13 @@ class _Reader:
             except Exception as error:  # shapes and settings that contradict each other
                 name = f"{node.name or number!s:.80} ({node.op_type:.40})"
                 raise ModelFileError(
-                    f"{self.path}: node {name} is not valid",
+                    f"{self.path}: node {name} is invalid",
                     received=f"{type(error).__name__}: {error!s:.200}",
                     fix="export the model again",
                 ) from error
         ends = [self.at[v.name] for v in self.source.output if v.name in self.at]
         if not ends:
-            raise ModelFileError(f"{self.path}: no output of the graph comes from a node")
+            raise ModelFileError(f"{self.path}: no output of the graph is computed by a node")
         return graph(self.ops, ends, self.path.name, "layer")
 
     def _add(self, op: Op, outputs: list[str]) -> None:
@@ -132,8 +132,9 @@ class _Reader:
         missing = [name for name in reads if name not in self.at]
         if missing:
             raise ModelFileError(
-                f"{self.path}: node {node.name or number} reads {missing[0]!r:.80}, unknown so far",
-                rule="nodes stand in the order in which they run",
+                f"{self.path}: node {node.name or number} reads {missing[0]!r:.80} before it "
+                "is computed",
+                rule="nodes in topological order",
             )
         inputs = tuple(self.at[name] for name in reads)
         weights = [name for name in node.input if name in self.weights]
@@ -199,86 +200,92 @@ class _Reader:
     def _describe(
         self, node: Any, inputs: tuple[int, ...], weights: list[str]
     ) -> tuple[str, Any, int | None]:
-        kind, given = node.op_type, {a.name: self._setting(node, a) for a in node.attribute}
+        kind, attributes = node.op_type, {a.name: self._setting(node, a) for a in node.attribute}
         if kind in ("Conv", "ConvTranspose"):
-            return self._convolution(node, given, weights)
+            return self._convolution(node, attributes, weights)
         if kind in ("Gemm", "MatMul") and weights:
             shape = self.weights[weights[0]]
-            width = shape[0 if given.get("transB") else -1] if shape else None
+            width = shape[0 if attributes.get("transB") else -1] if shape else None
             return "dense", settings(bias=len(weights) > 1), width
-        if kind in _SILENT:
+        if kind in _IDENTITY:
             return "identity", (), None
         if kind in _NORMS:
             return "norm", settings(norm=_NORMS[kind]), None
         if kind in _ACTIVATIONS:
-            slope = given.get("alpha", 0.01) if kind == "LeakyRelu" else None
+            slope = attributes.get("alpha", 0.01) if kind == "LeakyRelu" else None
             # Other sources leave this slope out too; the tolerance is for 0.1 in float32.
-            odd = {} if slope is None or abs(slope - NEGATIVE_SLOPE) < 1e-6 else {"slope": slope}
-            return "act", settings(act=_ACTIVATIONS[kind], **odd), None
+            extra = {} if slope is None or abs(slope - NEGATIVE_SLOPE) < 1e-6 else {"slope": slope}
+            return "act", settings(act=_ACTIVATIONS[kind], **extra), None
         if kind == "Clip" and self._numbers(node.input[1:3]) == [0.0, 6.0]:
             return "act", settings(act="relu6"), None
         if kind in _POOLS:
-            stride = tuple(given.get("strides", (1,) * len(given.get("kernel_shape", (1, 1)))))
-            pad = _pad(given, tuple(given.get("kernel_shape", ())))
-            kernel = tuple(given.get("kernel_shape", ()))
+            stride = tuple(
+                attributes.get("strides", (1,) * len(attributes.get("kernel_shape", (1, 1))))
+            )
+            pad = _pad(attributes, tuple(attributes.get("kernel_shape", ())))
+            kernel = tuple(attributes.get("kernel_shape", ()))
             return _POOLS[kind], settings(kernel=kernel, stride=stride, pad=pad), None
         if kind in _GLOBAL or (kind == "ReduceMean" and len(inputs) == 1):
-            flat = {} if given.get("keepdims", 1) else {"flat": True}
+            flat = {} if attributes.get("keepdims", 1) else {"flat": True}
             return "globalpool", settings(pool=_GLOBAL.get(kind, "average"), **flat), None
         if kind in ("Resize", "Upsample"):
             scales = self._numbers(node.input[-1:]) or self._numbers(node.input[1:3])
             if len(scales) == 4 and all(scale == int(scale) for scale in scales):
-                odd = (
+                extra = (
                     {}
-                    if given.get("mode", "nearest") == "nearest"
-                    else {"interpolation": given["mode"]}
+                    if attributes.get("mode", "nearest") == "nearest"
+                    else {"interpolation": attributes["mode"]}
                 )
-                return "upsample", settings(stride=(int(scales[2]), int(scales[3])), **odd), None
+                return "upsample", settings(stride=(int(scales[2]), int(scales[3])), **extra), None
         if kind == "Pad" and len(sides := self._numbers(node.input[1:2])) == 8:
             pairs = ((int(sides[2]), int(sides[6])), (int(sides[3]), int(sides[7])))
             return "pad", settings(sides=pairs), None
-        word = _WORDS.get(kind, kind)
-        if word in ("add", "multiply") and weights:
+        name = _OPERATIONS.get(kind, kind)
+        if name in ("add", "multiply") and weights:
             # Adding a weight and adding two feature maps are different operations.
-            word += " a constant"
-        odd = {f"_{key}": str(value)[:200] for key, value in given.items()}
-        odd = {} if word in ("add", "multiply") else odd
+            name += " a constant"
+        extra = {f"_{key}": str(value)[:200] for key, value in attributes.items()}
+        extra = {} if name in ("add", "multiply") else extra
         small = [self._numbers([name]) for name in weights]
-        if word not in ("concat", *_WORDS.values()) and any(small):
-            odd["constants"] = str(small)[:200]
-        return word, settings(**odd) if word != "concat" else (), None
+        if name not in ("concat", *_OPERATIONS.values()) and any(small):
+            extra["constants"] = str(small)[:200]
+        return name, settings(**extra) if name != "concat" else (), None
 
     def _setting(self, node: Any, attribute: Any) -> Any:
         """Return the value of an attribute, checked against its type in ONNX's operators."""
-        value, wanted = _value(attribute), _TYPES.get(attribute.name)
-        if wanted is not None and not isinstance(value, wanted):
+        value, expected = _value(attribute), _TYPES.get(attribute.name)
+        if expected is not None and not isinstance(value, expected):
             raise ModelFileError(
-                f"{self.path}: attribute {attribute.name} of node {node.name!r:.80} is not valid",
-                rule="numbers" if wanted is tuple else wanted.__name__,
+                f"{self.path}: attribute {attribute.name} of node {node.name!r:.80} is invalid",
+                rule="a list of numbers" if expected is tuple else f"of type {expected.__name__}",
                 received=f"{value!r:.80}",
                 fix="export the model again",
             )
         return value
 
     def _convolution(
-        self, node: Any, given: dict[str, Any], weights: list[str]
+        self, node: Any, attributes: dict[str, Any], weights: list[str]
     ) -> tuple[str, Any, int | None]:
         shape = self.weights[weights[0]] if weights else ()
         if len(shape) < 3:
-            return node.op_type, settings(**{k: str(v) for k, v in given.items()}), None
-        kernel = tuple(given.get("kernel_shape", shape[2:]))
-        stride = tuple(given.get("strides", (1,) * len(kernel)))
-        dilation = tuple(given.get("dilations", (1,) * len(kernel)))
-        groups = given.get("group", 1)
-        said: dict[str, Any] = {"kernel": kernel, "stride": stride, "pad": _pad(given, kernel)}
-        said |= {"dilation": dilation} if set(dilation) != {1} else {}
-        said |= {"bias": True} if len(weights) > 1 else {}
+            return node.op_type, settings(**{k: str(v) for k, v in attributes.items()}), None
+        kernel = tuple(attributes.get("kernel_shape", shape[2:]))
+        stride = tuple(attributes.get("strides", (1,) * len(kernel)))
+        dilation = tuple(attributes.get("dilations", (1,) * len(kernel)))
+        groups = attributes.get("group", 1)
+        values: dict[str, Any] = {
+            "kernel": kernel,
+            "stride": stride,
+            "pad": _pad(attributes, kernel),
+        }
+        values |= {"dilation": dilation} if set(dilation) != {1} else {}
+        values |= {"bias": True} if len(weights) > 1 else {}
         if node.op_type == "ConvTranspose":
-            return "transposed", settings(**said), shape[1] * groups
+            return "transposed", settings(**values), shape[1] * groups
         if groups > 1 and groups == shape[0] and shape[1] == 1:
-            return "depthwise", settings(**said), None
-        said |= {"groups": groups} if groups > 1 else {}
-        return "conv", settings(**said), shape[0]
+            return "depthwise", settings(**values), None
+        values |= {"groups": groups} if groups > 1 else {}
+        return "conv", settings(**values), shape[0]
 
     def _channels(
         self, kind: str, inputs: tuple[int, ...], width: int | None, fixed: Any
@@ -326,12 +333,12 @@ def _value(attribute: Any) -> Any:
     return value if attribute.type < 6 else tuple(value)
 
 
-def _pad(given: dict[str, Any], kernel: tuple[int, ...]) -> Any:
-    auto = given.get("auto_pad", "NOTSET")
+def _pad(attributes: dict[str, Any], kernel: tuple[int, ...]) -> Any:
+    auto = attributes.get("auto_pad", "NOTSET")
     if auto.startswith("SAME"):
-        return "half" if set(given.get("strides", (1,))) == {1} else "same"
-    sides = tuple(given.get("pads", (0,) * 2 * len(kernel)))
-    dilation = given.get("dilations", (1,) * len(kernel))
+        return "half" if set(attributes.get("strides", (1,))) == {1} else "same"
+    sides = tuple(attributes.get("pads", (0,) * 2 * len(kernel)))
+    dilation = attributes.get("dilations", (1,) * len(kernel))
     half = tuple(d * (k // 2) for d, k in zip(dilation, kernel, strict=False)) * 2
     if auto == "VALID" or (not any(sides) and any(half)):
         return "valid"

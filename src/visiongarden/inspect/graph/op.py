@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 Fixed = tuple[tuple[str, Any], ...]
-TAKES_NORM = frozenset({"conv", "depthwise", "transposed", "dense"})
+ABSORBS_NORM = frozenset({"conv", "depthwise", "transposed", "dense"})
 """Kinds of operation that absorb the normalization that follows them."""
-TAKES_ACT = TAKES_NORM | {"norm", "add", "multiply"}
+ABSORBS_ACT = ABSORBS_NORM | {"norm", "add", "multiply"}
 """Kinds of operation that absorb the activation that follows them."""
 
 
@@ -122,43 +122,43 @@ def _join(ops: Sequence[Op], outputs: list[int]) -> tuple[list[Op], list[int]]:
         uses[i] += 1
     joined: list[Op] = []
     place: list[int] = []
-    alone: list[bool] = []
+    single_use: list[bool] = []
     for number, op in enumerate(ops):
         inputs = tuple(place[i] for i in op.inputs)
         # Operations are merged into their input, so one pass in source order merges longer chains
         # too.
         host = inputs[0] if len(inputs) == 1 else None
-        merged = None if host is None else _merged(joined[host], op, alone[host])
+        merged = None if host is None else _merged(joined[host], op, single_use[host])
         if host is not None and merged is not None:
             joined[host] = merged
             place.append(host)
-            alone[host] = uses[number] == 1
+            single_use[host] = uses[number] == 1
             continue
         op = replace(op, inputs=inputs)
-        if host is not None and alone[host] and joined[host].kind == "pad":
+        if host is not None and single_use[host] and joined[host].kind == "pad":
             op = _padded(joined[host], op)
         place.append(len(joined))
         joined.append(op)
-        alone.append(uses[number] == 1)
+        single_use.append(uses[number] == 1)
     return joined, place
 
 
-def _merged(host: Op, op: Op, alone: bool) -> Op | None:
+def _merged(host: Op, op: Op, single_use: bool) -> Op | None:
     """Return `host` with the operation that follows it merged in, or None if they stay separate.
 
     Args:
         host: The only input of `op`.
         op: The operation that follows.
-        alone: Whether nothing else reads `host`.
+        single_use: Whether nothing else reads `host`.
     """
     if op.kind == "identity" or (op.kind == "act" and op.get("act") == "linear"):
         # Without effect, so also removed where several operations read the host.
         return host
-    if not alone or host.get("act"):
+    if not single_use or host.get("act"):
         return None
-    if op.kind == "norm" and host.kind in TAKES_NORM and not host.get("norm"):
+    if op.kind == "norm" and host.kind in ABSORBS_NORM and not host.get("norm"):
         joined = host.setting(norm=op.get("norm", "batch"))
-    elif op.kind == "act" and host.kind in TAKES_ACT:
+    elif op.kind == "act" and host.kind in ABSORBS_ACT:
         joined = host.setting(**dict(op.fixed))
     else:
         return None

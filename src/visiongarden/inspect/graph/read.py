@@ -36,6 +36,6 @@ def read_graph(source: keras.Model | str | Path) -> Graph:
     raise UserError(
         f"cannot read the graph of {path}",
         rule="a Darknet .cfg, an .onnx or a .keras file",
-        received=f"a name that ends in {path.suffix or 'nothing'}",
+        received=f"the suffix {path.suffix}" if path.suffix else "no suffix",
         fix="visiongarden repeats model.onnx",
     )

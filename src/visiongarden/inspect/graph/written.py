@@ -43,7 +43,7 @@ def _arguments(layer: Any) -> list[str] | None:
         config = layer.get_config()
     except Exception:  # a user's get_config may raise anything
         return None
-    found = []
+    arguments = []
     for name, parameter in list(inspect.signature(type(layer)).parameters.items()):
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or name in (
             "name",
@@ -60,8 +60,8 @@ def _arguments(layer: Any) -> list[str] | None:
             continue
         if not _is_plain(value):
             return None
-        found.append(f"{name}={_source(value)}")
-    return found
+        arguments.append(f"{name}={_source(value)}")
+    return arguments
 
 
 def _is_plain(value: Any) -> bool:
