@@ -1,4 +1,4 @@
-"""What repeats is found, whatever the source; counts are those of the papers' tables."""
+"""Repeats are found in models of all sources; counts are those of the papers' tables."""
 
 import contextlib
 import random
@@ -52,7 +52,7 @@ def test_cfgs(name):
         assert listed[: len(expected)] == expected
 
 
-def test_darknet53_says_where_and_what():
+def test_places_and_steps_of_darknet53():
     result = repeats(shared("reference", "darknet", "AlexeyAB", "cfg", "darknet53.cfg"))
     stage, unit = result.repeats
     assert [place.arguments for place in stage.places] == [
@@ -82,7 +82,7 @@ def test_grouping_does_not_matter():
     assert found(outer) == own
 
 
-def test_asking_leaves_the_model_as_it_was():
+def test_the_search_does_not_change_the_model():
     model = vg.backbones.Darknet53(width=0.1).as_model()
     stage = model.get_layer("stage2")
     before = [len(layer._inbound_nodes) for layer in model._flatten_layers()]
@@ -107,7 +107,7 @@ def test_keras_applications(name, expected):
     assert [(copies, steps) for copies, _, steps in listed[:2]] == expected
 
 
-def test_a_plain_keras_file_runs_nothing(tmp_path):
+def test_a_plain_keras_file_executes_no_code(tmp_path):
     inputs = keras.Input((16, 16, 4))
     x = inputs
     for _ in range(4):
@@ -116,7 +116,7 @@ def test_a_plain_keras_file_runs_nothing(tmp_path):
     keras.Model(inputs, x).save(tmp_path / "plain.keras")
     assert found(tmp_path / "plain.keras") == [(4, (), 3)]
     keras.Sequential([inputs, keras.layers.Lambda(lambda x: x)]).save(tmp_path / "code.keras")
-    with pytest.raises(UserError, match=r"not Keras's own: .*Lambda"):
+    with pytest.raises(UserError, match=r"custom layers or code: .*Lambda"):
         repeats(tmp_path / "code.keras")
 
 
@@ -162,18 +162,18 @@ def test_onnx(tmp_path, dilation):
     assert ('padding="same", dilation_rate=2' in module.read_text()) == (dilation == 2)
 
 
-def test_onnx_that_is_cut_short(tmp_path):
+def test_a_truncated_onnx_file(tmp_path):
     with pytest.raises(UserError, match=r"cut\.onnx"):
         repeats(onnx_file(tmp_path / "cut.onnx", 3, half=True))
 
 
 @settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
 @given(data=st.binary(max_size=300), where=st.integers(0, 4000))
-def test_files_that_are_damaged_raise_user_errors_alone(tmp_path_factory, data, where):
+def test_damaged_files_raise_only_user_errors(tmp_path_factory, data, where):
     folder = tmp_path_factory.mktemp("fuzz")
-    sound = onnx_file(folder / "sound.onnx", 1).read_bytes()
+    valid = onnx_file(folder / "valid.onnx", 1).read_bytes()
     bad = folder / "bad.onnx"
-    bad.write_bytes(sound[:where] + data + sound[where + len(data) :])
+    bad.write_bytes(valid[:where] + data + valid[where + len(data) :])
     cfg = folder / "bad.cfg"
     cfg.write_bytes(b"[net]\nchannels=3\n[convolutional]\nfilters=2\n" + data)
     for path in (bad, cfg):
@@ -189,7 +189,7 @@ def test_other_files_are_named(tmp_path, name):
         repeats(tmp_path / name)
 
 
-# A chain of stages with random units: what was put in must be found.
+# A chain of stages with random units: the search must find them.
 
 
 def synthetic(stages, seed=0):
@@ -238,22 +238,22 @@ def test_nothing_repeats():
     ops = [Op("input", ()), *(Op(f"kind{i}", (i,)) for i in range(9))]
     result = repeats_of(graph(ops, [9]))
     assert result.repeats == ()
-    assert "nothing" in str(result)
+    assert "no repeated sub-structure" in str(result)
 
 
-# Blocks that were written.
+# Generated blocks.
 
 
 def passes(test):
-    """Runs the written test here, which saves a process; whether it has cases."""
+    """Run the generated test in this process; return whether it has cases."""
     space = runpy.run_path(str(test))
     for case in space["CASES"]:
-        space["test_block_is_the_region_that_it_stands_for"](*case)
+        space["test_block_matches_its_regions"](*case)
     return bool(space["CASES"])
 
 
 @pytest.mark.parametrize("name", ["yolov4", "yolo-fastest", "vgg-16"])
-def test_written_blocks_are_the_regions_and_pass_ruff(tmp_path, name):
+def test_generated_blocks_match_their_regions_and_pass_ruff(tmp_path, name):
     folder = "yolo_fastest" if name == "yolo-fastest" else "darknet"
     path = next(shared("reference", folder).rglob(f"{name}.cfg"))
     result = repeats(path)
@@ -268,7 +268,7 @@ def test_written_blocks_are_the_regions_and_pass_ruff(tmp_path, name):
     assert passes(test)
 
 
-def test_a_written_block_gives_the_same_numbers(tmp_path):
+def test_a_generated_block_computes_the_same(tmp_path):
     result = repeats(vg.backbones.Darknet53(width=0.25).as_model())
     module, _, _ = write(result, tmp_path / "same_numbers.py")
     space = {"__name__": "same_numbers"}
@@ -283,7 +283,7 @@ def test_a_written_block_gives_the_same_numbers(tmp_path):
     assert float(difference) == 0
 
 
-def test_atrous_convolutions_are_written_as_our_layer(tmp_path):
+def test_atrous_convolutions_are_written_as_conv_norm_act(tmp_path):
     inputs = x = keras.Input((16, 16, 4))
     for filters in (8, 8, 16, 16):
         y = vg.layers.ConvNormAct(filters, 3, activation="relu", dilation=2)(x)
@@ -299,7 +299,7 @@ def test_atrous_convolutions_are_written_as_our_layer(tmp_path):
 def test_nothing_is_overwritten(tmp_path):
     result = repeats(vg.backbones.Darknet53(width=0.1).as_model())
     (tmp_path / "test_mine.py").write_text("mine")
-    with pytest.raises(UserError, match=r"test_mine\.py exists"):
+    with pytest.raises(UserError, match=r"test_mine\.py already exists"):
         write(result, tmp_path / "mine.py")
     assert [path.name for path in tmp_path.iterdir()] == ["test_mine.py"]
     for name in ("blocks.txt", "not a name.py", "class.py"):
@@ -319,7 +319,7 @@ def test_names_from_a_file_stay_text(tmp_path):
 
 @vg.register(package="test_repeats")
 class Scale(keras.layers.Layer):
-    """One factor for each channel; a layer that no other module has."""
+    """Custom layer with one factor per channel."""
 
     def __init__(self, start=1.0, mode="plain", sides=(1, 1), **kwargs):
         super().__init__(**kwargs)

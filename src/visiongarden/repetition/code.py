@@ -16,8 +16,8 @@ _CLASS = '''@vg.register
 class {name}(Composite):
     """{summary}
 
-    First: {first}.
-    Input (batch, height, width, channels).
+    First occurrence: {first}.
+    Input: (batch, height, width, channels).
 
     Args:
 {arguments}        **kwargs: `name`, `dtype`, `trainable`.
@@ -25,11 +25,11 @@ class {name}(Composite):
 
 {signature}
         super().__init__(**kwargs)
-{made}
+{layers}
 
     def call(self, x: Any) -> Any:
-        """Runs the steps from the entry to the exit."""
-{run}
+        """Apply the layers to the input."""
+{calls}
 '''
 _ORDINALS = ("", "second_", "third_", "fourth_", "fifth_", "sixth_")
 
@@ -46,14 +46,14 @@ def block(named: Named, rule: Rule, source: str, unit: str) -> str:
     Raises:
         Unwritable: The rule contains an operation that cannot be written as a layer.
     """
-    made, run = _Writer(named, rule).body()
+    layers, calls = _Writer(named, rule).body()
     names = named.varying[rule.number].names
     places = [named.grammar.graph.ops[i].place for i in operations(rule.instances[0])]
     copies = len(rule.instances)
     return _CLASS.format(
         name=named.names[rule.number],
-        summary=f"{len(rule)} steps that occur {copies} times, equal up to the arguments.",
-        first=f"{unit}s {min(places)} to {max(places)} of {source}"[:80],
+        summary=f"Block of {len(rule)} steps that occurs {copies} times in the model.",
+        first=f"{unit}s {min(places)} to {max(places)} of {source}"[:75],
         arguments="".join(f"        {name}: {_meaning(name)}\n" for name in names),
         signature=bracket(
             "def __init__(",
@@ -61,15 +61,15 @@ def block(named: Named, rule: Rule, source: str, unit: str) -> str:
             ") -> None:",
             4,
         ),
-        made="\n".join(made),
-        run="\n".join(run),
+        layers="\n".join(layers),
+        calls="\n".join(calls),
     )
 
 
 def _meaning(name: str) -> str:
     if name.startswith("repeats"):
-        return "length of the run."
-    return "channels of the last step with filters." if name == "filters" else "channels within."
+        return "number of repetitions."
+    return "number of output filters." if name == "filters" else "number of inner filters."
 
 
 class _Writer:
@@ -77,10 +77,10 @@ class _Writer:
 
     def __init__(self, named: Named, rule: Rule) -> None:
         self.named, self.rule = named, rule
-        self.varies = named.varying[rule.number]
+        self.parameters = named.varying[rule.number]
         self.numbers: Counter[str] = Counter()
-        self.made: list[str] = []
-        self.run: list[str] = []
+        self.layers: list[str] = []
+        self.calls: list[str] = []
         self.names: list[str] = []  # variable that holds the result of each position
 
     def body(self) -> tuple[list[str], list[str]]:
@@ -90,12 +90,12 @@ class _Writer:
             item = self.rule.instances[0][position]
             if isinstance(item, int):
                 op = self.named.grammar.graph.ops[item]
-                result = self._operation(op, self.varies.widths.get(position), reads)
+                result = self._operation(op, self.parameters.widths.get(position), reads)
             else:
                 result = self._repeat(position, reads)
             self.names.append(result)
-        self.run.append(f"        return {self.names[-1]}")
-        return self.made, self.run
+        self.calls.append(f"        return {self.names[-1]}")
+        return self.layers, self.calls
 
     def _read(self, position: int) -> str:
         return "x" if position == IN else self.names[position]
@@ -111,13 +111,13 @@ class _Writer:
     def _call(self, word: str, source: str, value: str) -> str:
         attribute = self._attribute(word)
         name, arguments = _split(source)
-        self.made.append(bracket(f"self.{attribute} = {name}(", arguments, ")", 8))
+        self.layers.append(bracket(f"self.{attribute} = {name}(", arguments, ")", 8))
         return self._assign(f"self.{attribute}({value})")
 
     def _repeat(self, position: int, reads: list[str]) -> str:
         rule = self.named.grammar.runs[self.rule.symbols[position]]
-        units = self._unit(rule, self.varies.inner.get(position, {}))
-        times = self.varies.repeats[position]
+        units = self._unit(rule, self.parameters.inner.get(position, {}))
+        times = self.parameters.repeats[position]
         value = reads[0]
         # A run with one copy everywhere needs no loop.
         if str(times) == "1":
@@ -129,20 +129,20 @@ class _Writer:
             attribute = self._attributes(word)
             lists.append(f"self.{attribute}")
             loop = f"for _ in range({times})"
-            self.made.append(comprehension(lists[-1], _split(source), loop, 8))
+            self.layers.append(comprehension(lists[-1], _split(source), loop, 8))
         value, words = f"y{len(self.names) + 1}", ", ".join(word for word, _ in units)
-        over = lists[0] if len(lists) == 1 else f"zip({', '.join(lists)}, strict=True)"
-        self.run += [f"        {value} = {reads[0]}", f"        for {words} in {over}:"]
-        self.run += [f"            {value} = {word}({value})" for word, _ in units]
+        iterable = lists[0] if len(lists) == 1 else f"zip({', '.join(lists)}, strict=True)"
+        self.calls += [f"        {value} = {reads[0]}", f"        for {words} in {iterable}:"]
+        self.calls += [f"            {value} = {word}({value})" for word, _ in units]
         return value
 
     def _unit(self, rule: Rule, inner: dict[str, Term]) -> Layers:
         if len(rule) > 1:
-            given = ", ".join(f"{name}={term}" for name, term in inner.items())
-            return [("unit", f"{self.named.names[rule.number]}({given})")]
+            arguments = ", ".join(f"{name}={term}" for name, term in inner.items())
+            return [("unit", f"{self.named.names[rule.number]}({arguments})")]
         item = rule.instances[0][0]
         if not isinstance(item, int):
-            raise Unwritable("a run of runs")
+            raise Unwritable("nested runs")
         op = self.named.grammar.graph.ops[item]
         own = self.named.varying[rule.number].widths.get(0)
         return layer(op, _number(op, inner.get(own.name, own) if own else None))
@@ -153,7 +153,7 @@ class _Writer:
             raise Unwritable(f"slice {op.get('key')}")
         size = f"size{len(self.names) + 1}"
         # Computed from the input, because the number of channels may depend on the arguments.
-        self.run.append(f"        {size} = {value}.shape[-1] // {parts}")
+        self.calls.append(f"        {size} = {value}.shape[-1] // {parts}")
         start = "" if part == 0 else size if part == 1 else f"{part} * {size}"
         stop = "" if part == parts - 1 else size if part == 0 else f"{part + 1} * {size}"
         return self._assign(f"{value}[..., {start}:{stop}]")
@@ -170,7 +170,7 @@ class _Writer:
 
     def _assign(self, call: str) -> str:
         name = f"y{len(self.names) + 1}"
-        self.run.append(_wrapped(name, call))
+        self.calls.append(_wrapped(name, call))
         return name
 
 
@@ -180,10 +180,10 @@ def _number(op: Op, width: Term | None) -> str:
 
 def _split(source: str) -> tuple[str, list[str]]:
     """Split `name(a, b)` into name and arguments; an argument that is a tuple stays one."""
-    name, _, inside = source[:-1].partition("(")
+    name, _, arguments = source[:-1].partition("(")
     if "((" in source:
-        return name, [inside]
-    return name, inside.split(", ") if inside else []
+        return name, [arguments]
+    return name, arguments.split(", ") if arguments else []
 
 
 def _wrapped(name: str, call: str) -> str:

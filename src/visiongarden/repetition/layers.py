@@ -53,29 +53,29 @@ def _convolution(op: Op, width: str) -> Layers:
         simple = simple and op.kind == "conv" and stride == 1
     if not (simple and op.get("norm") == "batch" and not op.get("bias")):
         return _plain(op, width, kernel, stride, groups)
-    given = [width] if op.kind == "conv" else []
+    arguments = [width] if op.kind == "conv" else []
     if kernel > 1 or op.kind == "depthwise":
-        given.append(str(kernel))
+        arguments.append(str(kernel))
     if stride > 1:
-        given.append(f"strides={stride}")
+        arguments.append(f"strides={stride}")
     name = _activation_name(op)
-    given.append(f"activation={_quoted(name)}")
+    arguments.append(f"activation={_quoted(name)}")
     if groups > 1:
-        given.append(f"groups={groups}")
+        arguments.append(f"groups={groups}")
     if op.get("dilation"):
-        given.append(f"dilation={_square(op, 'dilation')}")
+        arguments.append(f"dilation={_square(op, 'dilation')}")
     kind = "ConvNormAct" if op.kind == "conv" else "DepthwiseNormAct"
     word = "conv" if op.kind == "conv" else "depthwise"
     # An activation with settings, such as a slope, becomes a separate layer.
     after = _activation(op) if op.get("act") and name is None else []
-    return [(word, f"{kind}({', '.join(given)})"), *after]
+    return [(word, f"{kind}({', '.join(arguments)})"), *after]
 
 
 def _plain(op: Op, width: str, kernel: int, stride: int, groups: int) -> Layers:
     """Return layers of Keras for a convolution that `ConvNormAct` cannot represent."""
     pad, layers = op.get("pad"), []
     if op.get("multiplier"):
-        raise Unwritable(f"{op.kind} with a multiplier")
+        raise Unwritable(f"{op.kind} with a depth multiplier")
     if pad == "half" and stride == 1:
         padding = "same"
     elif pad == "half" and kernel == 1:
@@ -91,13 +91,13 @@ def _plain(op: Op, width: str, kernel: int, stride: int, groups: int) -> Layers:
     else:
         raise Unwritable(f"{op.kind} with padding {pad}")
     kind = {"conv": "Conv2D", "depthwise": "DepthwiseConv2D", "transposed": "Conv2DTranspose"}
-    given = [str(kernel)] if op.kind == "depthwise" else [width, str(kernel)]
-    given += [f"strides={stride}"] if stride > 1 else []
-    given.append(f'padding="{padding}"')
-    given += [f"groups={groups}"] if groups > 1 else []
-    given += [f"dilation_rate={_square(op, 'dilation')}"] if op.get("dilation") else []
-    given += [] if op.get("bias") else ["use_bias=False"]
-    layers.append(("conv", f"keras.layers.{kind[op.kind]}({', '.join(given)})"))
+    arguments = [str(kernel)] if op.kind == "depthwise" else [width, str(kernel)]
+    arguments += [f"strides={stride}"] if stride > 1 else []
+    arguments.append(f'padding="{padding}"')
+    arguments += [f"groups={groups}"] if groups > 1 else []
+    arguments += [f"dilation_rate={_square(op, 'dilation')}"] if op.get("dilation") else []
+    arguments += [] if op.get("bias") else ["use_bias=False"]
+    layers.append(("conv", f"keras.layers.{kind[op.kind]}({', '.join(arguments)})"))
     return layers + _norm(op, width) + _activation(op)
 
 
@@ -123,7 +123,7 @@ def _activation(op: Op) -> Layers:
         return [("act", f"keras.layers.LeakyReLU(negative_slope={op.get('slope')})")]
     if op.get("limit") is not None:
         return [("act", f"keras.layers.ReLU(max_value={op.get('limit')})")]
-    _known(name)
+    _valid_activation(name)
     return [("act", f'activation("{name}")')]
 
 
@@ -132,10 +132,10 @@ def _activation_name(op: Op) -> str | None:
     name = op.get("act")
     if name is None or op.get("slope") is not None or op.get("limit") is not None:
         return None
-    return _known(name)
+    return _valid_activation(name)
 
 
-def _known(name: str) -> str:
+def _valid_activation(name: str) -> str:
     try:
         keras.activations.get(name)
     except ValueError:
@@ -154,7 +154,7 @@ def _dense(op: Op, width: str) -> Layers:
 
 def _add(op: Op, width: str) -> Layers:
     if op.get("cut") or op.get("weights"):
-        raise Unwritable(f"an addition of different shapes ({op.name})")
+        raise Unwritable(f"addition of different shapes ({op.name})")
     return [("sum", "Sum()"), *_activation(op)]
 
 
@@ -180,12 +180,12 @@ def _global(op: Op, width: str) -> Layers:
 
 
 def _upsample(op: Op, width: str) -> Layers:
-    given = str(_square(op, "stride"))
+    arguments = str(_square(op, "stride"))
     mode = op.get("interpolation")
     if mode not in (None, "nearest", "bilinear", "linear"):
-        raise Unwritable(f"upsampling by {mode}")
-    given += "" if mode in (None, "nearest") else ', interpolation="bilinear"'
-    return [("up", f"keras.layers.UpSampling2D({given})")]
+        raise Unwritable(f"upsampling with {mode} interpolation")
+    arguments += "" if mode in (None, "nearest") else ', interpolation="bilinear"'
+    return [("up", f"keras.layers.UpSampling2D({arguments})")]
 
 
 _WRITERS: dict[str, Callable[[Op, str], Layers]] = {

@@ -127,11 +127,11 @@ def repeats(source: keras.Model | str | Path) -> Repeats:
 
 def repeats_of(graph: Graph) -> Repeats:
     """Find the repeated sub-structures of a graph; see `repeats`."""
-    found = search(graph)
+    grammar = search(graph)
     # Stages that save no line are listed too; `search` finds them because papers draw them.
-    rules = [rule for rule in found.rules[1:] if len(rule) > 1 and _saves(found, rule) >= 0]
-    rules.sort(key=lambda rule: (-_saves(found, rule), rule.number))
-    named = Named(found, varying(found), _names(found, rules))
+    rules = [rule for rule in grammar.rules[1:] if len(rule) > 1 and _saves(grammar, rule) >= 0]
+    rules.sort(key=lambda rule: (-_saves(grammar, rule), rule.number))
+    named = Named(grammar, varying(grammar), _names(grammar, rules))
     return Repeats(
         graph.source,
         sum(op.kind != "input" for op in graph.ops),
@@ -141,19 +141,19 @@ def repeats_of(graph: Graph) -> Repeats:
     )
 
 
-def _saves(found: Grammar, rule: Rule) -> int:
-    return flat_lines(rule) - line_count(found, rule) - len(rule.instances)
+def _saves(grammar: Grammar, rule: Rule) -> int:
+    return flat_lines(rule) - line_count(grammar, rule) - len(rule.instances)
 
 
 def _repeat(named: Named, rule: Rule) -> Repeat:
-    found, varies = named.grammar, named.varying[rule.number]
+    grammar, varies = named.grammar, named.varying[rule.number]
     users = [
         named.names[other.number]
-        for other in found.rules[1:]
-        if other.number in named.names and any(found.runs.get(s) is rule for s in other.symbols)
+        for other in grammar.rules[1:]
+        if other.number in named.names and any(grammar.runs.get(s) is rule for s in other.symbols)
     ]
     places = [
-        _place(found.graph.ops, instance, varies.arguments[id(instance)])
+        _place(grammar.graph.ops, instance, varies.arguments[id(instance)])
         for instance in rule.instances
     ]
     return Repeat(
@@ -161,7 +161,7 @@ def _repeat(named: Named, rule: Rule) -> Repeat:
         tuple(steps(named, rule)),
         varies.names,
         tuple(sorted(places, key=lambda place: place.start)),
-        line_count(found, rule),
+        line_count(grammar, rule),
         flat_lines(rule),
         tuple(users),
     )
@@ -175,54 +175,56 @@ def _place(ops: tuple[Op, ...], instance: Instance, arguments: dict[str, int]) -
     return Place(first.name, last.name, first.place, last.place, arguments)
 
 
-def _names(found: Grammar, rules: list[Rule]) -> dict[int, str]:
+def _names(grammar: Grammar, rules: list[Rule]) -> dict[int, str]:
     """Return a name for each rule, by rule number; rules with the same word are numbered."""
-    words = {rule.number: _word(found, rule) for rule in found.rules[1:] if len(rule) > 1}
+    words = {rule.number: _word(grammar, rule) for rule in grammar.rules[1:] if len(rule) > 1}
     order = [rule.number for rule in rules]
     order += [number for number in words if number not in order]
-    often, taken, names = Counter(words.values()), Counter[str](), {}
+    totals, used, names = Counter(words.values()), Counter[str](), {}
     for number in order:
         word = words[number]
-        taken[word] += 1
-        names[number] = f"{word}{taken[word]}" if often[word] > 1 else word
+        used[word] += 1
+        names[number] = f"{word}{used[word]}" if totals[word] > 1 else word
     return names
 
 
-def _word(found: Grammar, rule: Rule) -> str:
-    flat = [found.graph.ops[i] for i in operations(rule.instances[0])]
-    own = {found.graph.ops[item].kind for item in rule.instances[0] if isinstance(item, int)}
-    inner = [found.runs[s] for s in rule.symbols if s in found.runs and len(found.runs[s]) > 1]
+def _word(grammar: Grammar, rule: Rule) -> str:
+    flat = [grammar.graph.ops[i] for i in operations(rule.instances[0])]
+    own = {grammar.graph.ops[item].kind for item in rule.instances[0] if isinstance(item, int)}
+    inner = [
+        grammar.runs[s] for s in rule.symbols if s in grammar.runs and len(grammar.runs[s]) > 1
+    ]
     kinds = {op.kind for op in flat}
-    what = "Convolutions" if kinds & {"conv", "depthwise", "dense"} else "Operations"
+    name = "Convolutions" if kinds & {"conv", "depthwise", "dense"} else "Operations"
     if "multiply" in kinds:
-        what = "Gated"
+        name = "Gated"
     if "add" in kinds:
-        what = "Residual"
+        name = "Residual"
     if "concat" in own:
         return "CrossStage" if inner else "Concatenated"
     if flat[0].kind in ("conv", "depthwise", "maxpool", "avgpool") and inner:
         stride = max(flat[0].get("stride", (1,)))
-        what += "Stage" if stride > 1 else "Group"
-    return what
+        name += "Stage" if stride > 1 else "Group"
+    return name
 
 
-def _text(found: Repeats) -> str:
+def _text(result: Repeats) -> str:
     """Format the report."""
-    lines = [f"{found.source}: {found.operations} operations, {len(found.repeats)} repeat(s)"]
-    if not found.repeats:
-        lines.append("nothing with one entry and one exit repeats")
-    for each in found.repeats:
-        lines += ["", *_paragraph(each, found.unit)]
+    lines = [f"{result.source}: {result.operations} operations, {len(result.repeats)} repeat(s)"]
+    if not result.repeats:
+        lines.append("no repeated sub-structure with one entry and one exit")
+    for each in result.repeats:
+        lines += ["", *_paragraph(each, result.unit)]
     return "\n".join(lines)
 
 
 def _paragraph(each: Repeat, unit: str) -> list[str]:
     arguments = f"({', '.join(each.parameters)})"
-    inside = f", in {', '.join(each.used_in)}" if each.used_in else ""
+    users = f", used in {', '.join(each.used_in)}" if each.used_in else ""
     saved = f"{each.saves} line{'s' if each.saves != 1 else ''}"
     lines = [
-        f"{each.name}{arguments} ×{len(each.places)}{inside}: saves {saved} "
-        f"({each.flat} flat; the block {each.lines}, its calls {len(each.places)})"
+        f"{each.name}{arguments} ×{len(each.places)}{users}: saves {saved} "
+        f"({each.flat} without blocks, {each.lines} in the block, {len(each.places)} for its calls)"
     ]
     lines += [f"    {number}  {step}" for number, step in enumerate(each.steps, start=1)]
     lines += [f"  {_line(place, unit)}" for place in each.places[:_MAX_PLACES]]
@@ -232,6 +234,6 @@ def _paragraph(each: Repeat, unit: str) -> list[str]:
 
 
 def _line(place: Place, unit: str) -> str:
-    given = " ".join(f"{name}={value}" for name, value in place.arguments.items())
+    arguments = " ".join(f"{name}={value}" for name, value in place.arguments.items())
     where = f"{unit}s {place.start}-{place.end}"
-    return f"{where}: {place.first} … {place.last}" + (f"  {given}" if given else "")
+    return f"{where}: {place.first} … {place.last}" + (f"  {arguments}" if arguments else "")

@@ -28,7 +28,7 @@ repeats have become rules.
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Candidate:
     saves: int
     run: bool
     stage: int
@@ -74,52 +74,52 @@ def _runs_of_one(found: Grammar) -> bool:
     return bool(repeated)
 
 
-def _best(found: Grammar) -> _Found | None:
+def _best(found: Grammar) -> _Candidate | None:
     """Return the region that saves most lines.
 
     Ties go to a run, then to a region that begins with a change of the size, as papers draw stages,
     then to the shorter region, then to the earlier one.
     """
-    best: _Found | None = None
+    best: _Candidate | None = None
     for candidate in _candidates(found):
         if best is None or _rank(candidate) > _rank(best):
             best = candidate
     return best
 
 
-def _rank(found: _Found) -> tuple[int, bool, int, int]:
-    return found.saves, found.run, found.stage, -found.length
+def _rank(candidate: _Candidate) -> tuple[int, bool, int, int]:
+    return candidate.saves, candidate.run, candidate.stage, -candidate.length
 
 
-def _candidates(found: Grammar) -> list[_Found]:
+def _candidates(found: Grammar) -> list[_Candidate]:
     # Regions grow by one position per iteration, from starts whose shorter region occurs at least
     # twice: a region can only repeat if its beginning does.
     lanes = [_Lane(rule, found) for rule in found.rules if len(rule) > 1]
-    alive = [(lane, start) for lane in lanes for start in range(len(lane.rule))]
+    active = [(lane, start) for lane in lanes for start in range(len(lane.rule))]
     candidates = []
     for length in range(1, WINDOW + 1):
         groups: dict[int, list[tuple[_Lane, int]]] = defaultdict(list)
-        for lane, start in alive:
+        for lane, start in active:
             mark = lane.extend(start, length)
             if mark is not None:
                 groups[mark].append((lane, start))
-        alive = []
+        active = []
         for group in groups.values():
             if len(group) > 1:
-                if found_here := _evaluate(group, length):
-                    candidates.append(found_here)
-                alive += group
-        if not alive:
+                if candidate := _evaluate(group, length):
+                    candidates.append(candidate)
+                active += group
+        if not active:
             break
         for lane in lanes:
             lane.close(length)
         # A region must not contain a whole run that is not a rule yet; it would repeat the run's
         # copies.
-        alive = [(lane, start) for lane, start in alive if start + length + 1 < lane.limit[start]]
+        active = [(lane, start) for lane, start in active if start + length + 1 < lane.limit[start]]
     return candidates
 
 
-def _evaluate(group: list[tuple[_Lane, int]], length: int) -> _Found | None:
+def _evaluate(group: list[tuple[_Lane, int]], length: int) -> _Candidate | None:
     """Return what a region saves as a rule; None if it is no valid candidate.
 
     A candidate occurs at least twice without overlap, and only its last operation is read outside.
@@ -157,8 +157,8 @@ def _evaluate(group: list[tuple[_Lane, int]], length: int) -> _Found | None:
     saves = len(places) * length - length - lines
     stage = lane.stage(start, length)
     # Stages that contain a run save no line if there are two, but papers draw them as stages.
-    built = saves == 0 and stage == 1 and lane.holds_run(start, length)
-    return _Found(saves, follows, stage, length, places) if saves > 0 or built else None
+    is_stage = saves == 0 and stage == 1 and lane.holds_run(start, length)
+    return _Candidate(saves, follows, stage, length, places) if saves > 0 or is_stage else None
 
 
 def _top(place: tuple[_Lane, int]) -> bool:
@@ -258,10 +258,10 @@ class _Lane:
         for start, end in self._runs:
             self.limit[start] = min(self.limit[start], end)
         self._runs.clear()
-        least = len(self.rule) + 1
+        limit = len(self.rule) + 1
         for start in range(len(self.rule) - 1, -1, -1):
-            least = min(least, self.limit[start])
-            self.limit[start] = least
+            limit = min(limit, self.limit[start])
+            self.limit[start] = limit
 
 
 def line_count(found: Grammar, rule: Rule) -> int:

@@ -22,41 +22,43 @@ class Case:
     Attributes:
         name: Name of the block.
         arguments: Names and values of its arguments.
-        takes: Input shape.
-        gives: Output shape.
+        input_shape: Input shape.
+        output_shape: Output shape.
         parameters: Number of parameters, including moving statistics.
     """
 
     name: str
     arguments: tuple[tuple[str, int], ...]
-    takes: Shape
-    gives: Shape
+    input_shape: Shape
+    output_shape: Shape
     parameters: int
 
 
 def cases(named: Named, rule: Rule) -> list[Case]:
     """Return the test cases of a block; occurrences with unknown channels are left out."""
-    ops, found = named.grammar.graph.ops, []
+    ops, result = named.grammar.graph.ops, []
     for instance in rule.instances:
         inside = list(operations(instance))
         # The first operation of a region reads the entry, the only input from outside.
         entry = ops[next(i for i in ops[inside[0]].inputs if i not in set(inside))]
         if entry.channels is None:
             continue
-        takes = (SIDE, SIDE, entry.channels)
-        gives = _gives(ops, inside, takes)
-        if gives is None:
+        input_shape = (SIDE, SIDE, entry.channels)
+        output_shape = _output_shape(ops, inside, input_shape)
+        if output_shape is None:
             continue
         parameters = sum(ops[i].parameters for i in inside)
         arguments = tuple(named.varying[rule.number].arguments[id(instance)].items())
-        found.append(Case(named.names[rule.number], arguments, takes, gives, parameters))
-    return found
+        result.append(
+            Case(named.names[rule.number], arguments, input_shape, output_shape, parameters)
+        )
+    return result
 
 
-def _gives(ops: tuple[Op, ...], inside: list[int], takes: Shape) -> Shape | None:
+def _output_shape(ops: tuple[Op, ...], inside: list[int], input_shape: Shape) -> Shape | None:
     shapes: dict[int, Shape] = {}
     for i in inside:
-        shape = _shape(ops[i], [shapes.get(j, takes) for j in ops[i].inputs])
+        shape = _shape(ops[i], [shapes.get(j, input_shape) for j in ops[i].inputs])
         if shape is None:
             return None
         shapes[i] = shape
@@ -92,13 +94,13 @@ def _shape(op: Op, inputs: list[Shape]) -> Shape | None:
 def _side(op: Op, axis: int, size: int) -> int | None:
     kernel, stride, pad = op.get("kernel")[axis], op.get("stride")[axis], op.get("pad")
     if pad in ("half", "same"):
-        # Rounded up, as padding to half of the kernel gives for odd kernels.
+        # Rounded up, as padding to half of the kernel does for odd kernels.
         return -(-size // stride)
-    reach = (kernel - 1) * op.get("dilation", (1, 1))[axis] + 1 if op.kind == "conv" else kernel
+    extent = (kernel - 1) * op.get("dilation", (1, 1))[axis] + 1 if op.kind == "conv" else kernel
     if pad in ("valid", 0):
-        return (size - reach) // stride + 1
+        return (size - extent) // stride + 1
     if isinstance(pad, tuple) and len(pad) == 4:
-        return (size + pad[axis] + pad[axis + 2] - reach) // stride + 1
+        return (size + pad[axis] + pad[axis + 2] - extent) // stride + 1
     if isinstance(pad, tuple) and len(pad) == 2:
-        return (size + sum(pad[axis]) - reach) // stride + 1
+        return (size + sum(pad[axis]) - extent) // stride + 1
     return None

@@ -11,15 +11,15 @@ from visiongarden.repetition.vary import Named, Term
 
 def steps(named: Named, rule: Rule) -> list[str]:
     """Return the body of a rule as text, one line per position."""
-    found, varies = named.grammar, named.varying[rule.number]
+    grammar, varies = named.grammar, named.varying[rule.number]
     lines = []
     for position, symbol in enumerate(rule.symbols):
         item = rule.instances[0][position]
         if isinstance(item, int):
-            words = operation(found.graph.ops[item], varies.widths.get(position))
+            words = operation(grammar.graph.ops[item], varies.widths.get(position))
         else:
             times = varies.repeats[position]
-            words = _run(named, found.runs[symbol], varies.inner.get(position, {}))
+            words = _run(named, grammar.runs[symbol], varies.inner.get(position, {}))
             if str(times) != "1":
                 words = f"{times} × {words}"
         reads = rule.inputs[position]
@@ -33,11 +33,13 @@ def _run(named: Named, rule: Rule, inner: dict[str, Term]) -> str:
     if len(rule) == 1:
         item = rule.instances[0][0]
         if not isinstance(item, int):
-            return "a run of runs"
-        own = named.varying[rule.number].widths.get(0)
-        return operation(named.grammar.graph.ops[item], inner.get(own.name, own) if own else None)
-    given = ", ".join(f"{name}={term}" for name, term in inner.items())
-    return f"{named.names[rule.number]}({given})"
+            return "nested runs"
+        width = named.varying[rule.number].widths.get(0)
+        return operation(
+            named.grammar.graph.ops[item], inner.get(width.name, width) if width else None
+        )
+    arguments = ", ".join(f"{name}={term}" for name, term in inner.items())
+    return f"{named.names[rule.number]}({arguments})"
 
 
 def operation(op: Op, width: Term | None) -> str:

@@ -55,19 +55,19 @@ Slot = tuple[int, str]  # position and inner parameter; "": width or run length
 
 def varying(grammar: Grammar) -> dict[int, Varying]:
     """Return the parameters of each rule except the graph itself, by rule number."""
-    found: dict[int, Varying] = {}
+    result: dict[int, Varying] = {}
 
     def visit(rule: Rule) -> None:
-        if rule.number in found:
+        if rule.number in result:
             return
         for symbol in rule.symbols:
             if symbol in grammar.runs:
                 visit(grammar.runs[symbol])
-        found[rule.number] = _of_rule(grammar, rule, found)
+        result[rule.number] = _of_rule(grammar, rule, result)
 
     for rule in grammar.rules[1:]:
         visit(rule)
-    return found
+    return result
 
 
 def _of_rule(grammar: Grammar, rule: Rule, known: dict[int, Varying]) -> Varying:
@@ -111,24 +111,24 @@ def _terms(
     ratios: bool,
 ) -> dict[Slot, Term]:
     terms = {}
-    own: dict[str, list[int]] = {}
+    parameters: dict[str, list[int]] = {}
     for slot, values in slots.items():
         # Equal in all instances: a constant of the block, not an argument.
         if len(set(values)) == 1:
             terms[slot] = Term("", Fraction(values[0]))
             continue
-        for name, base in own.items():
+        for name, base in parameters.items():
             ratio = _ratio(values, base)
             if ratio is not None and (ratios or ratio == 1):
                 terms[slot] = Term(name, ratio)
                 break
         else:
-            name = words[0] if not own else words[1]
-            same = sum(each.rstrip("0123456789") == name for each in own)
+            name = words[0] if not parameters else words[1]
+            same = sum(each.rstrip("0123456789") == name for each in parameters)
             name = f"{name}{same + 1}" if same else name
-            own[name] = values
+            parameters[name] = values
             terms[slot] = Term(name, Fraction(1))
-    names |= own
+    names |= parameters
     return terms
 
 
