@@ -38,7 +38,7 @@ TESTED_BY = {
     "tool.fix": "tests/data/test_other_tools.py",
     "good or 'GatedUnit'": "tests/scaffold/test_new.py",
     "text[:16]": "tests/scaffold/test_new.py",
-    'ALTERNATIVES.get(kind, "other keras.ops in that layer\'s call()")': (
+    "ALTERNATIVES.get(kind, 'use other keras.ops in the call() of this layer')": (
         "tests/exporters/test_operations.py"
     ),
     "f'use self.{unused[0]} in call(), or make it only where it is needed' + "

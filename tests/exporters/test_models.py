@@ -1,4 +1,4 @@
-"""Models of every precision, size, backend and origin export, or are refused before the work."""
+"""Models of every precision, size, backend and origin export, or raise an early error."""
 
 import json
 
@@ -129,7 +129,7 @@ def test_mixed_precision_is_exported_in_float32(tmp_path, policy):
 
 @vg.register(package="test_export_models")
 class AlwaysBfloat16(vg.Backbone):
-    """A layer of its own precision."""
+    """A layer with a separate precision."""
 
     levels: tuple[str, ...] = ("p1",)
 
@@ -137,7 +137,7 @@ class AlwaysBfloat16(vg.Backbone):
         return {"p1": keras.layers.Conv2D(4, 2, 2, dtype="bfloat16", name="half")(images)}
 
 
-def test_a_layer_of_its_own_bfloat16_is_refused_before_the_work(tmp_path, monkeypatch):
+def test_a_bfloat16_layer_is_an_error_before_the_conversion(tmp_path, monkeypatch):
     monkeypatch.setattr("visiongarden.exporters.onnx.convert", lambda *_: pytest.fail("too late"))
     with pytest.raises(UserError, match="half computes in bfloat16"):
         to_onnx(classifier(backbone=AlwaysBfloat16()), tmp_path / "m.onnx")
@@ -146,23 +146,23 @@ def test_a_layer_of_its_own_bfloat16_is_refused_before_the_work(tmp_path, monkey
 def test_another_size_is_built_again(tmp_path):
     model = classifier()
     assert to_onnx(model, tmp_path / "m.onnx", image_size=32).agrees
-    there = model.resized((32, 32))
-    there.set_weights(model.get_weights())
+    resized = model.resized((32, 32))
+    resized.set_weights(model.get_weights())
     images = np.random.default_rng(1).random((1, 32, 32, 3), np.float32)
     scores = scores_of(tmp_path / "m.onnx", images)
-    np.testing.assert_allclose(scores, softmax_of(there, images), atol=1e-5)
-    facts = {p.key: p.value for p in onnx.load(str(tmp_path / "m.onnx")).metadata_props}
-    assert json.loads(facts["image_size"]) == [32, 32]
+    np.testing.assert_allclose(scores, softmax_of(resized, images), atol=1e-5)
+    metadata = {p.key: p.value for p in onnx.load(str(tmp_path / "m.onnx")).metadata_props}
+    assert json.loads(metadata["image_size"]) == [32, 32]
 
 
 @pytest.mark.parametrize(
     ("backbone", "size", "message"),
     [
-        (SizeInTheGraph(as_weight=True), 32, "other weights for images of 32 × 32"),
+        (SizeInTheGraph(as_weight=True), 32, "different weights for images of 32 × 32"),
         (vg.backbones.ResNet(depth=18, levels=("p5",)), 48, "32, 64|64, 64|multiple"),
     ],
 )
-def test_a_size_that_cannot_be_is_refused_before_the_work(
+def test_an_invalid_size_is_an_error_before_the_conversion(
     tmp_path, monkeypatch, backbone, size, message
 ):
     monkeypatch.setattr("visiongarden.exporters.onnx.convert", lambda *_: pytest.fail("too late"))
@@ -221,13 +221,13 @@ def test_networks_of_darknet(tmp_path, cfg, size, task):
     found = to_onnx(model, tmp_path / "m.onnx", size)
     assert found.agrees
     assert found.found > 0
-    facts = {p.key: p.value for p in onnx.load(str(tmp_path / "m.onnx")).metadata_props}
-    assert json.loads(facts["task"]) == task
-    assert json.loads(facts["image_size"]) == list(size or (32, 64))
-    assert json.loads(facts["needs_nms"]) == (task == "detection")
+    metadata = {p.key: p.value for p in onnx.load(str(tmp_path / "m.onnx")).metadata_props}
+    assert json.loads(metadata["task"]) == task
+    assert json.loads(metadata["image_size"]) == list(size or (32, 64))
+    assert json.loads(metadata["needs_nms"]) == (task == "detection")
 
 
-def test_a_darknet_network_that_ends_in_a_map_is_refused_before_the_work(tmp_path):
+def test_a_darknet_network_that_ends_in_a_map_is_an_error_before_the_conversion(tmp_path):
     model = vg.import_darknet(DETECTOR[: DETECTOR.index("[yolo]")])
     with pytest.raises(UserError, match="ends in a feature map"):
         to_onnx(model, tmp_path / "m.onnx")

@@ -1,4 +1,4 @@
-"""ONNX: the file finds what the model finds, for both kinds of head, or is not left there."""
+"""ONNX: the file predicts what the model predicts, for both types of head, or is removed."""
 
 import json
 
@@ -46,9 +46,9 @@ def test_file_and_model_agree(tmp_path, head):
     assert found.found > 0
     assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
     graph = onnx.load(str(tmp_path / "m.onnx"))
-    facts = {p.key: json.loads(p.value) for p in graph.metadata_props}
-    assert facts["class_names"] == ["cat", "dog"]
-    assert facts["image_size"] == [64, 96]
+    metadata = {p.key: json.loads(p.value) for p in graph.metadata_props}
+    assert metadata["class_names"] == ["cat", "dog"]
+    assert metadata["image_size"] == [64, 96]
     session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))
     for batch in (1, 3):
         images = np.zeros((batch, 64, 96, 3), np.float32)
@@ -58,7 +58,7 @@ def test_file_and_model_agree(tmp_path, head):
 
 
 @pytest.mark.slow
-def test_another_model_s_file_disagrees(tmp_path):
+def test_the_file_of_another_model_differs(tmp_path):
     model = detector()
     to_onnx(model, tmp_path / "m.onnx")
     model.set_weights([w * 1.05 for w in model.get_weights()])
@@ -67,11 +67,13 @@ def test_another_model_s_file_disagrees(tmp_path):
 
 
 @pytest.mark.slow
-def test_disagreement_leaves_no_file(tmp_path, monkeypatch):
+def test_a_failed_parity_check_leaves_no_file(tmp_path, monkeypatch):
     far = Agreement(boxes=9.0, scores=0.0, images=1, found=1, differing=1)
     monkeypatch.setattr("visiongarden.exporters.onnx.agreement", lambda *_: far)
     detector().save(tmp_path / "m.keras")
-    with pytest.raises(UserError, match="does not find what the model finds"):
+    with pytest.raises(
+        UserError, match="the predictions of the exported file and the model differ"
+    ):
         export_file(tmp_path / "m.keras")
     assert [p.name for p in tmp_path.iterdir()] == ["m.keras"]
 
@@ -80,11 +82,11 @@ def test_disagreement_leaves_no_file(tmp_path, monkeypatch):
     ("name", "size", "message"),
     [("m.pb", (64, 64), "ends in .onnx"), ("m.onnx", None, "--image-size 640")],
 )
-def test_what_cannot_be(tmp_path, name, size, message):
+def test_invalid_names_and_sizes(tmp_path, name, size, message):
     with pytest.raises(UserError, match=message):
         to_onnx(detector(size=size), tmp_path / name)
 
 
 def test_other_formats(tmp_path):
-    with pytest.raises(UserError, match="cannot export to 'tflite'"):
+    with pytest.raises(UserError, match="the export format 'tflite' is not supported"):
         export_file(tmp_path / "m.keras", format="tflite")

@@ -1,10 +1,10 @@
-"""Operations: what Keras and our blocks compute comes out of the file, or is refused at once."""
+"""Operations of Keras and of all blocks are exported, or raise an error immediately."""
 
 import keras
 import numpy as np
 import pytest
 from keras import layers, ops
-from tests.testing.test_sound import GIVEN, LAYERS
+from tests.testing.test_valid import GIVEN, LAYERS
 
 import visiongarden as vg
 from visiongarden.exporters import UnsupportedOperationError, to_onnx
@@ -77,12 +77,12 @@ def outputs_of_the_file(model, path, images):
 
 
 def compare(model, path, images):
-    found = outputs_of_the_file(model, path, images)
-    wanted = model(images, training=False)
-    assert set(found) == set(wanted)
-    for name, array in wanted.items():
+    outputs = outputs_of_the_file(model, path, images)
+    expected = model(images, training=False)
+    assert set(outputs) == set(expected)
+    for name, array in expected.items():
         scale = max(1.0, np.abs(array).max())
-        np.testing.assert_allclose(found[name] / scale, array / scale, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(outputs[name] / scale, array / scale, atol=1e-5, err_msg=name)
 
 
 def test_operations_of_keras(tmp_path):
@@ -96,7 +96,7 @@ def test_operations_of_keras(tmp_path):
 
 
 def fed(cls, images):
-    """A new layer of a class, and its output for inputs of its own made from images."""
+    """A new layer of a class, and its output for inputs computed from images."""
     subject = Subject(cls, **GIVEN.get(cls.__name__, {}))
 
     def like(array):
@@ -150,7 +150,7 @@ def test_every_block_on_every_backend(tmp_path, first):
     assert to_onnx(model, tmp_path / "m.onnx").agrees
 
 
-REFUSED = {
+UNSUPPORTED = {
     "argmax": (lambda x: ops.cast(ops.argmax(x, -1), "float32"), "top_k"),
     "argmin": (lambda x: ops.cast(ops.argmin(x, -1), "float32"), "top_k"),
     "fft2": (lambda x: ops.fft2((x, x))[0], "cosine and sine"),
@@ -161,9 +161,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_limits_are_refused_before_the_conversion(tmp_path, monkeypatch, name):
-    function, alternative = REFUSED[name]
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_unsupported_operations_are_errors_before_the_conversion(tmp_path, monkeypatch, name):
+    function, alternative = UNSUPPORTED[name]
     monkeypatch.setattr("tf2onnx.convert._convert_common", lambda *_, **__: pytest.fail("too late"))
     images = keras.Input(SHAPE, name="images")
     model = keras.Model(images, Function(function, name="my_layer")(images))

@@ -31,7 +31,7 @@ def run(model):
     return session.run(None, {"x": np.arange(120, dtype=np.float32).reshape(1, 6, 4, 5)})
 
 
-def turned(axis=-1, back=FIRST, last=LAST):
+def transposed(axis=-1, back=FIRST, last=LAST):
     """A split between transpositions, the second half used twice."""
     return [
         ("Transpose", ["x"], ["t"], {"perm": last}),
@@ -45,8 +45,8 @@ def turned(axis=-1, back=FIRST, last=LAST):
 
 
 @pytest.mark.parametrize("axis", [-1, 3])
-def test_transpositions_go(axis):
-    model = model_of(turned(axis), ["s", "u"])
+def test_transpositions_are_removed(axis):
+    model = model_of(transposed(axis), ["s", "u"])
     wanted = run(model)
     assert split_channels_first(model.graph) == 1
     onnx.checker.check_model(model, full_check=True)
@@ -56,16 +56,16 @@ def test_transpositions_go(axis):
 
 
 OTHERS = {
-    "an output is used as it is": [*turned(), ("Abs", ["a"], ["w"], {})],
-    "another axis": turned(axis=2),
-    "another turn back": turned(back=[0, 1, 3, 2]),
-    "another turn before": turned(last=[0, 1, 3, 2]),
-    "no turn before": [("Abs", ["x"], ["t"], {}), *turned()[1:]],
+    "an output is used as it is": [*transposed(), ("Abs", ["a"], ["w"], {})],
+    "another axis": transposed(axis=2),
+    "another transposition after": transposed(back=[0, 1, 3, 2]),
+    "another transposition before": transposed(last=[0, 1, 3, 2]),
+    "no transposition before": [("Abs", ["x"], ["t"], {}), *transposed()[1:]],
 }
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_what_else_splits_stays(name):
+def test_other_splits_are_kept(name):
     graph = onnx.helper.make_graph(
         [onnx.helper.make_node(kind, *io, **more) for kind, *io, more in OTHERS[name]], "g", [], []
     )
@@ -74,17 +74,17 @@ def test_what_else_splits_stays(name):
     assert graph.SerializeToString() == before
 
 
-@pytest.mark.parametrize("shown", ["a", "b", "ta", "tc"])
-def test_a_graph_s_outputs_keep_their_layout(shown):
-    model = model_of(turned(), ["s", "u", shown])
+@pytest.mark.parametrize("output", ["a", "b", "ta", "tc"])
+def test_a_graph_s_outputs_keep_their_layout(output):
+    model = model_of(transposed(), ["s", "u", output])
     wanted = run(model)
     assert split_channels_first(model.graph) == 0
     for found, right in zip(run(model), wanted, strict=True):
         np.testing.assert_array_equal(found, right)
 
 
-def test_a_turned_map_used_elsewhere_stays():
-    model = model_of([*turned(), ("Abs", ["t"], ["w"], {})], ["s", "u", "w"])
+def test_a_transposed_map_used_elsewhere_is_kept():
+    model = model_of([*transposed(), ("Abs", ["t"], ["w"], {})], ["s", "u", "w"])
     wanted = run(model)
     assert split_channels_first(model.graph) == 1
     for found, right in zip(run(model), wanted, strict=True):

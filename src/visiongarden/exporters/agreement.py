@@ -73,50 +73,50 @@ def agreement(
         UserError: ONNX Runtime cannot open the file.
     """
     size = (int(images.shape[1]), int(images.shape[2]))
-    ours = tuple(keras.ops.convert_to_numpy(array) for array in forward_of(model, size)(images))
-    theirs = _run(file, images, outputs_of(model))
-    if len(ours) == 1:
-        return _decisions(ours[0], theirs[0])
-    nms = postprocess or Nms(score_threshold=_twentieth(ours[1]))
-    return _detections(ours, theirs, suppression(decoding_of(model), nms))
+    expected = tuple(keras.ops.convert_to_numpy(array) for array in forward_of(model, size)(images))
+    actual = _run(file, images, outputs_of(model))
+    if len(expected) == 1:
+        return _decisions(expected[0], actual[0])
+    nms = postprocess or Nms(score_threshold=_twentieth_best(expected[1]))
+    return _detections(expected, actual, suppression(decoding_of(model), nms))
 
 
 def _detections(
-    ours: tuple[np.ndarray, ...], theirs: tuple[np.ndarray, ...], thin: Any
+    expected: tuple[np.ndarray, ...], actual: tuple[np.ndarray, ...], suppress: Any
 ) -> Agreement:
     pairs = [
-        (thin(*one), thin(*other))
-        for one, other in zip(zip(*ours, strict=True), zip(*theirs, strict=True), strict=True)
+        (suppress(*one), suppress(*other))
+        for one, other in zip(zip(*expected, strict=True), zip(*actual, strict=True), strict=True)
     ]
     return Agreement(
-        scores=_apart(ours[1], theirs[1]),
+        scores=_max_difference(expected[1], actual[1]),
         images=len(pairs),
         found=sum(len(one) for one, _ in pairs),
-        differing=sum(not _same(*pair, thin.score_threshold) for pair in pairs),
-        boxes=_apart(ours[0], theirs[0]),
+        differing=sum(not _same(*pair, suppress.score_threshold) for pair in pairs),
+        boxes=_max_difference(expected[0], actual[0]),
     )
 
 
-def _decisions(ours: np.ndarray, theirs: np.ndarray) -> Agreement:
+def _decisions(expected: np.ndarray, actual: np.ndarray) -> Agreement:
     """Compare the best class of each image or pixel; scores are (batch, ..., classes)."""
-    second, first = np.moveaxis(np.sort(ours, axis=-1)[..., -2:], -1, 0)
+    second, first = np.moveaxis(np.sort(expected, axis=-1)[..., -2:], -1, 0)
     # Each of the two scores may be off by the tolerance, which could swap classes that are closer.
-    sure = first - second > 2 * MAX_SCORE
-    other = (ours.argmax(axis=-1) != theirs.argmax(axis=-1)) & sure
+    decided = first - second > 2 * MAX_SCORE
+    other = (expected.argmax(axis=-1) != actual.argmax(axis=-1)) & decided
     return Agreement(
-        scores=_apart(ours, theirs),
-        images=len(ours),
-        found=int(np.prod(ours.shape[:-1])),
-        differing=int(other.reshape(len(ours), -1).any(axis=1).sum()),
-        what="classes" if ours.ndim == 2 else "pixels",
+        scores=_max_difference(expected, actual),
+        images=len(expected),
+        found=int(np.prod(expected.shape[:-1])),
+        differing=int(other.reshape(len(expected), -1).any(axis=1).sum()),
+        what="classes" if expected.ndim == 2 else "pixels",
     )
 
 
-def _apart(one: np.ndarray, other: np.ndarray) -> float:
+def _max_difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one - other).max(initial=0))
 
 
-def _twentieth(scores: np.ndarray) -> float:
+def _twentieth_best(scores: np.ndarray) -> float:
     best = np.sort(scores.max(axis=-1), axis=-1)
     return float(best[:, -20:].min(axis=-1).max(initial=0))
 
@@ -134,7 +134,7 @@ def _run(file: str | Path, images: np.ndarray, outputs: tuple[str, ...]) -> tupl
             "ONNX Runtime cannot open the exported file",
             rule="operations and shapes that ONNX Runtime can run",
             received=" ".join(str(error).split())[:300],
-            fix="other keras.ops in the layer that is named, without loops over a tensor's length",
+            fix="use other keras.ops in the layer above, without loops over a tensor's length",
         ) from error
     name = session.get_inputs()[0].name
     return tuple(session.run(list(outputs), {name: images.astype(np.float32) / 255}))

@@ -62,8 +62,8 @@ class _Decode(keras.layers.Layer):
 
     def call(self, raw: Any) -> dict[str, Any]:
         """Decode raw predictions into named outputs."""
-        found = self._decode(raw, self._image_size)
-        return dict(zip(self._outputs, found, strict=True))
+        arrays = self._decode(raw, self._image_size)
+        return dict(zip(self._outputs, arrays, strict=True))
 
 
 def _decoded(model: Any, size: ImageSize) -> keras.Model:

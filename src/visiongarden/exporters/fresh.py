@@ -18,7 +18,7 @@ from visiongarden.errors import UserError
 from visiongarden.exporters.limits import UnsupportedOperationError
 from visiongarden.types import ImageSize
 
-MODEL, JOB, DRAFT, REFUSAL = "model.keras", "job.json", "model.onnx", "error.json"
+MODEL, JOB, DRAFT, FAILURE = "model.keras", "job.json", "model.onnx", "error.json"
 """Files in the folder that both processes share."""
 
 
@@ -38,7 +38,7 @@ def convert_fresh(model: Any, size: ImageSize, path: Path) -> None:
     """
     if importlib.util.find_spec("tensorflow") is None:
         raise UserError(
-            "export needs tensorflow, which converts model files of every backend",
+            "tensorflow is not installed; the export converts models of all backends with it",
             fix='pip install "visiongarden[tensorflow-cpu,export]"',
         )
     modules = list(_modules(model))
@@ -59,27 +59,27 @@ def _run(folder: Path) -> None:
         # `sys.path` may have been extended at run time; modules of the user must be importable too.
         "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
     }
-    done = subprocess.run(  # noqa: S603  this package's module in the same Python
+    process = subprocess.run(  # noqa: S603  this package's module in the same Python
         [sys.executable, "-m", "visiongarden.exporters.worker", str(folder)],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    if (folder / REFUSAL).is_file():
-        raise _refusal(json.loads((folder / REFUSAL).read_text(encoding="utf-8")))
-    if done.returncode or not (folder / DRAFT).is_file():
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    if (folder / FAILURE).is_file():
+        raise _error_from(json.loads((folder / FAILURE).read_text(encoding="utf-8")))
+    if process.returncode or not (folder / DRAFT).is_file():
+        last = (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
         raise UserError(
-            "the process that converts the model ended early",
+            "the conversion process failed",
             received=last[:300],
-            fix="save the model, then KERAS_BACKEND=tensorflow visiongarden export MODEL",
+            fix="save the model, then run KERAS_BACKEND=tensorflow visiongarden export MODEL",
         )
 
 
-def _refusal(told: dict[str, Any]) -> UserError:
-    kind = UnsupportedOperationError if told.pop("limit") else UserError
-    return kind(told.pop("what"), **told)
+def _error_from(fields: dict[str, Any]) -> UserError:
+    error_class = UnsupportedOperationError if fields.pop("limit") else UserError
+    return error_class(fields.pop("what"), **fields)
 
 
 def _modules(model: Any) -> Iterator[tuple[str, str | None]]:
@@ -95,8 +95,9 @@ def _modules(model: Any) -> Iterator[tuple[str, str | None]]:
         seen.add(name)
         if name == "__main__":
             raise UserError(
-                f"{cls.__name__} is defined in the running script, which no process can import",
-                rule="a layer or part is defined in a module",
+                f"{cls.__name__} is defined in the running script, which the conversion process "
+                "cannot import",
+                rule="layers and parts are defined in modules",
                 fix=f"move {cls.__name__} into a module and import it",
             )
         yield name, getattr(sys.modules.get(name), "__file__", None)

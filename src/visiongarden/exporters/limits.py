@@ -8,13 +8,13 @@ from typing import Any
 from visiongarden.errors import UserError
 
 _FOURIER = (
-    "a Fourier transform as keras.ops.matmul with constant cosine and sine matrices, or computed "
+    "compute the Fourier transform with keras.ops.matmul and constant cosine and sine matrices, or "
     "before the model"
 )
-_LINEAR_ALGEBRA = "computed before or after the model"
-_RANDOM = "no random numbers in inference: `if training:` around them"
-_ARGMAX = "keras.ops.top_k(x, 1)[1] for argmax(x), keras.ops.top_k(-x, 1)[1] for argmin(x)"
-_RESIZE = "interpolation='bilinear' or 'nearest' with antialias=False"
+_LINEAR_ALGEBRA = "compute it before or after the model"
+_RANDOM = "sample random numbers only in training, under `if training:`"
+_ARGMAX = "use keras.ops.top_k(x, 1)[1] for argmax(x), keras.ops.top_k(-x, 1)[1] for argmin(x)"
+_RESIZE = "use interpolation='bilinear' or 'nearest' with antialias=False"
 
 ALTERNATIVES: dict[str, str] = {
     **dict.fromkeys(
@@ -42,17 +42,17 @@ ALTERNATIVES: dict[str, str] = {
     ),
     **dict.fromkeys(("ScaleAndTranslate", "ResizeBicubic", "ResizeArea"), _RESIZE),
     "Bitcast": _ARGMAX,
-    "ImageProjectiveTransformV3": "keras.ops.image.map_coordinates on a grid, or done in the data",
-    "Bucketize": "keras.ops.sum(x[..., None] >= edges, axis=-1)",
-    "LowerBound": "keras.ops.sum(x[..., None] > edges, axis=-1)",
-    "UpperBound": "keras.ops.sum(x[..., None] >= edges, axis=-1)",
-    "XlaDynamicUpdateSlice": "keras.ops.concatenate, or keras.ops.where with a mask",
-    "RGBToHSV": "done in the data, before the model",
-    "HSVToRGB": "done in the data, before the model",
-    "BitwiseAnd": "keras.ops.mod and integer division",
-    "BitwiseOr": "keras.ops.mod and integer division",
-    "BitwiseXor": "keras.ops.mod and integer division",
-    "BroadcastArgs": "keras.ops.broadcast_to with a shape that is known",
+    "ImageProjectiveTransformV3": "use keras.ops.image.map_coordinates on a grid",
+    "Bucketize": "use keras.ops.sum(x[..., None] >= edges, axis=-1)",
+    "LowerBound": "use keras.ops.sum(x[..., None] > edges, axis=-1)",
+    "UpperBound": "use keras.ops.sum(x[..., None] >= edges, axis=-1)",
+    "XlaDynamicUpdateSlice": "use keras.ops.concatenate, or keras.ops.where with a mask",
+    "RGBToHSV": "convert the images before the model",
+    "HSVToRGB": "convert the images before the model",
+    "BitwiseAnd": "use keras.ops.mod and integer division",
+    "BitwiseOr": "use keras.ops.mod and integer division",
+    "BitwiseXor": "use keras.ops.mod and integer division",
+    "BroadcastArgs": "use keras.ops.broadcast_to with a static shape",
 }
 """For each TensorFlow operation, code that computes the same in an ONNX file."""
 
@@ -61,7 +61,7 @@ class UnsupportedOperationError(UserError):
     """An operation of a valid model cannot be exported to ONNX."""
 
 
-def refuse_limits(graph: Any) -> None:
+def check_operations(graph: Any) -> None:
     """Raise an error if a traced graph contains an operation of `ALTERNATIVES`.
 
     The check takes milliseconds and runs before the conversion.
@@ -86,9 +86,9 @@ def unsupported(kind: str, place: str) -> UnsupportedOperationError:
     """
     layer = "/".join(place.split("/")[:-1]) or place
     return UnsupportedOperationError(
-        f"ONNX has no operation for {kind}, which {layer} computes",
+        f"{layer} uses {kind}, which has no ONNX counterpart",
         rule="operations that ONNX Runtime can run; the model itself is valid",
-        fix=ALTERNATIVES.get(kind, "other keras.ops in that layer's call()"),
+        fix=ALTERNATIVES.get(kind, "use other keras.ops in the call() of this layer"),
     )
 
 
@@ -98,15 +98,15 @@ def _operations(graph_def: Any) -> Iterator[tuple[str, str]]:
     # in front of theirs.
     callers: dict[str, str] = {}
     functions = {function.signature.name: function for function in graph_def.library.function}
-    waiting: list[tuple[str, Iterable[Any]]] = [("", graph_def.node)]
-    while waiting:
-        prefix, nodes = waiting.pop(0)
+    pending: list[tuple[str, Iterable[Any]]] = [("", graph_def.node)]
+    while pending:
+        prefix, nodes = pending.pop(0)
         for node in nodes:
             yield node.op, prefix + node.name
             for name in _called(node):
                 if name in functions and name not in callers:
                     callers[name] = prefix + node.name
-                    waiting.append((f"{callers[name]}/", functions[name].node_def))
+                    pending.append((f"{callers[name]}/", functions[name].node_def))
 
 
 def _called(node: Any) -> list[str]:

@@ -56,7 +56,7 @@ def to_onnx(
     """
     path = Path(path)
     if path.suffix != ".onnx":
-        raise UserError(f"cannot export to {path}", rule="the name ends in .onnx")
+        raise UserError(f"cannot export to {path}", rule="the file name ends in .onnx")
     _check_packages()
     _check_outputs(model)
     model, size = prepared(model, image_size)
@@ -69,10 +69,10 @@ def to_onnx(
     with atomic_path(path) as draft:
         write(model, size, draft)
         _metadata(draft, model, size)
-        found = agreement(model, draft, images, postprocess)
-        if not found.agrees:
-            raise UserError(f"the exported file does not find what the model finds: {found}")
-    return found
+        result = agreement(model, draft, images, postprocess)
+        if not result.agrees:
+            raise UserError(f"the predictions of the exported file and the model differ: {result}")
+    return result
 
 
 def export_file(
@@ -96,7 +96,7 @@ def export_file(
         UserError: As in `to_onnx`.
     """
     if format != "onnx":
-        raise UserError(f"cannot export to {format!r}", rule="onnx")
+        raise UserError(f"the export format {format!r} is not supported", rule="onnx")
     path = Path(output) if output is not None else Path(model).with_suffix(".onnx")
     return path, to_onnx(load(model), path, image_size)
 
@@ -105,7 +105,8 @@ def _check_packages() -> None:
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
-            f"export needs {', '.join(missing)}", fix='pip install "visiongarden[export]"'
+            f"packages for the export are not installed: {', '.join(missing)}",
+            fix='pip install "visiongarden[export]"',
         )
 
 
@@ -127,7 +128,7 @@ def _metadata(path: Path, model: Any, size: ImageSize) -> None:
     graph = onnx.load(str(path))
     names = list(model.class_map.names) if model.class_map else None
     boxes = "boxes" in outputs_of(model)
-    facts = {
+    metadata = {
         # A Darknet classifier is a detector by type but outputs scores only.
         "task": model.task if boxes == (model.task == "detection") else "classification",
         "image_size": list(size),
@@ -135,6 +136,6 @@ def _metadata(path: Path, model: Any, size: ImageSize) -> None:
         "needs_nms": getattr(decoding_of(model), "needs_nms", boxes),
         "producer": "visiongarden",
     }
-    onnx.helper.set_model_props(graph, {key: json.dumps(value) for key, value in facts.items()})
+    onnx.helper.set_model_props(graph, {key: json.dumps(value) for key, value in metadata.items()})
     onnx.checker.check_model(graph)
     onnx.save(graph, str(path))

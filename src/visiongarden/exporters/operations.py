@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from visiongarden.exporters.limits import refuse_limits
+from visiongarden.exporters.limits import check_operations
 
-_done: list[str] = []
+_registered: list[str] = []
 
 
 def complete_tf2onnx() -> None:
@@ -16,7 +16,7 @@ def complete_tf2onnx() -> None:
     - Inlines functions compiled by XLA, in which Keras runs grouped convolutions.
     - Raises an error for operations that ONNX lacks, as soon as a model is traced.
     """
-    if _done:
+    if _registered:
         return
     from tf2onnx import tf_loader
     from tf2onnx.handler import tf_op
@@ -27,14 +27,14 @@ def complete_tf2onnx() -> None:
     load, optimize = tf_loader.from_function, tf_loader.tf_optimize
 
     def from_function(function: Any, *arguments: Any, **options: Any) -> Any:
-        refuse_limits(function.graph)
+        check_operations(function.graph)
         return load(function, *arguments, **options)
 
     def tf_optimize(input_names: Any, output_names: Any, graph_def: Any) -> Any:
         return optimize(input_names, output_names, without_xla(graph_def))
 
     tf_loader.from_function, tf_loader.tf_optimize = from_function, tf_optimize
-    _done.append("done")
+    _registered.append("registered")
 
 
 def without_xla(graph_def: Any) -> Any:
@@ -77,13 +77,13 @@ class _Elementwise:
         numpy_dtype = utils.map_onnx_to_numpy_type(dtype)
         ctx.remove_node(node.name)
         names = {"one": ctx.make_const(utils.make_name("one"), np.array(1, numpy_dtype)).output[0]}
-        first, given, second, then = cls.nodes(node.input[0])
+        first, first_inputs, second, second_inputs = cls.nodes(node.input[0])
         names["first"] = ctx.make_node(
-            first, [names.get(name, name) for name in given], shapes=[shape], dtypes=[dtype]
+            first, [names.get(name, name) for name in first_inputs], shapes=[shape], dtypes=[dtype]
         ).output[0]
         ctx.make_node(
             second,
-            [names.get(name, name) for name in then],
+            [names.get(name, name) for name in second_inputs],
             outputs=node.output,
             name=node.name,
             shapes=[shape],

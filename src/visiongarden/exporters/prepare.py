@@ -34,9 +34,9 @@ def prepared(model: Any, image_size: ImageSize | int | None) -> tuple[Any, Image
     for layer in _half_precision(model):
         if layer.compute_dtype == "bfloat16":
             raise UserError(
-                f"layer {layer.path} computes in bfloat16 whatever the model's dtype policy",
+                f"layer {layer.path} computes in bfloat16 regardless of the model's dtype policy",
                 rule="float32, because ONNX Runtime has no bfloat16 convolution",
-                fix="pass no dtype to the layer; training.precision=mixed_bfloat16 sets the policy",
+                fix="set no dtype in the layer; training.precision=mixed_bfloat16 sets the policy",
             )
     return model, size
 
@@ -45,8 +45,8 @@ def _size(model: Any, image_size: ImageSize | int | None) -> ImageSize:
     size = image_size or model.image_size
     if size is None:
         raise UserError(
-            "the model takes images of any size",
-            fix="image_size=(640, 640); on the command line --image-size 640",
+            "no image size is specified for the export, and the model accepts images of any size",
+            fix="image_size=(640, 640), or --image-size 640 on the command line",
         )
     return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
@@ -59,30 +59,30 @@ def _half_precision(model: Any) -> list[Any]:
 
 def _rebuilt(model: Any, changes: dict[str, Any], size: ImageSize) -> Any:
     try:
-        twin = type(model).from_config(model.get_config() | changes)
+        rebuilt = type(model).from_config(model.get_config() | changes)
     except UserError:
         raise
     except Exception as error:  # a user's `wire` may raise anything
         raise UserError(
             f"the model cannot be built for images of {size[0]} × {size[1]}",
-            rule="parts that take this size",
+            rule="parts that accept this image size",
             received=" ".join(str(error).split())[:300],
             fix=_own_size(model),
         ) from error
     # Values are copied in the order of the weights, so paths and shapes must be equal.
-    weights, others = ([(w.path, tuple(w.shape)) for w in m.weights] for m in (model, twin))
+    weights, others = ([(w.path, tuple(w.shape)) for w in m.weights] for m in (model, rebuilt))
     if weights != others:
         differing = [w for w in weights if w not in others] or others[len(weights) :]
         raise UserError(
-            f"the model has other weights for images of {size[0]} × {size[1]}",
-            rule="the same weights as at its own size",
-            received=f"{differing[0][0]} of shape {differing[0][1]} is in one of them alone",
+            f"the model has different weights for images of {size[0]} × {size[1]}",
+            rule="the same weights at both image sizes",
+            received=f"{differing[0][0]} of shape {differing[0][1]} exists at one size only",
             fix=_own_size(model),
         )
-    for weight, other in zip(model.weights, twin.weights, strict=True):
+    for weight, other in zip(model.weights, rebuilt.weights, strict=True):
         other.assign(weight.value)
-    return twin
+    return rebuilt
 
 
 def _own_size(model: Any) -> str:
-    return f"export at the model's own size: image_size={model.image_size}, or no --image-size"
+    return f"export at the model's own size: image_size={model.image_size}, or omit --image-size"

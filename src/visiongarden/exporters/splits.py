@@ -22,44 +22,44 @@ def split_channels_first(graph: Any) -> int:
     Returns:
         The number of changed splits.
     """
-    makers = {name: node for node in graph.node for name in node.output}
-    users: dict[str, list[Any]] = defaultdict(list)
+    producers = {name: node for node in graph.node for name in node.output}
+    consumers: dict[str, list[Any]] = defaultdict(list)
     for node in graph.node:
         for name in node.input:
-            users[name].append(node)
-    shown = {output.name for output in graph.output}
+            consumers[name].append(node)
+    graph_outputs = {output.name for output in graph.output}
     changed = 0
     for split in [node for node in graph.node if node.op_type == "Split"]:
-        turned, axis = makers.get(split.input[0]), _attribute(split, "axis")
-        back = [user for name in split.output for user in users[name]]
+        transpose, axis = producers.get(split.input[0]), _attribute(split, "axis")
+        back = [consumer for name in split.output for consumer in consumers[name]]
         if (
-            turned is None
-            or not _turns(turned, _LAST)
+            transpose is None
+            or not _transposes(transpose, _LAST)
             or axis is None
             or axis.i not in (-1, 3)
             # A graph output must keep its name and its layout.
-            or shown & {*split.output, *(node.output[0] for node in back)}
-            or not all(_turns(node, _FIRST) for node in back)
+            or graph_outputs & {*split.output, *(node.output[0] for node in back)}
+            or not all(_transposes(node, _FIRST) for node in back)
         ):
             continue
-        split.input[0] = turned.input[0]
+        split.input[0] = transpose.input[0]
         axis.i = 1
         for node in back:
-            for user in users[node.output[0]]:
-                for place, name in enumerate(user.input):
+            for consumer in consumers[node.output[0]]:
+                for place, name in enumerate(consumer.input):
                     if name == node.output[0]:
-                        user.input[place] = node.input[0]
+                        consumer.input[place] = node.input[0]
             graph.node.remove(node)
         # Their recorded shapes still have the channels last.
-        _forget_shapes(graph, set(split.output))
+        _remove_shapes(graph, set(split.output))
         changed += 1
-    used = {name for node in graph.node for name in node.input} | shown
+    used = {name for node in graph.node for name in node.input} | graph_outputs
     for node in [n for n in graph.node if n.op_type == "Transpose" and n.output[0] not in used]:
         graph.node.remove(node)
     return changed
 
 
-def _turns(node: Any, order: tuple[int, ...]) -> bool:
+def _transposes(node: Any, order: tuple[int, ...]) -> bool:
     perm = _attribute(node, "perm")
     return node.op_type == "Transpose" and perm is not None and tuple(perm.ints) == order
 
@@ -68,6 +68,6 @@ def _attribute(node: Any, name: str) -> Any:
     return next((attribute for attribute in node.attribute if attribute.name == name), None)
 
 
-def _forget_shapes(graph: Any, names: set[str]) -> None:
+def _remove_shapes(graph: Any, names: set[str]) -> None:
     for value in [v for v in graph.value_info if v.name in names]:
         graph.value_info.remove(value)

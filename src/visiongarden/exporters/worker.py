@@ -11,7 +11,7 @@ from pathlib import Path
 
 from visiongarden.errors import UserError
 from visiongarden.exporters.convert import convert
-from visiongarden.exporters.fresh import DRAFT, JOB, MODEL, REFUSAL
+from visiongarden.exporters.fresh import DRAFT, FAILURE, JOB, MODEL
 from visiongarden.exporters.limits import UnsupportedOperationError
 from visiongarden.models import load
 
@@ -24,28 +24,28 @@ def main(folder: Path) -> None:
             _import(name, file)
         convert(load(folder / MODEL), tuple(job["size"]), folder / DRAFT)
     except UserError as error:
-        _refuse(folder, error)
+        _write_error(folder, error)
     except Exception as error:  # user code may raise anything on another backend
-        _refuse(
+        _write_error(
             folder,
             UserError(
-                "the model does not run on the TensorFlow backend, which converts it",
-                rule="layers of keras.ops and Keras layers alone",
+                "the model does not run on the TensorFlow backend, on which it is converted",
+                rule="layers that use only keras.ops and Keras layers",
                 received=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
-                fix="use keras.ops in call() in place of functions of one backend",
+                fix="use keras.ops in call() instead of functions of one backend",
             ),
         )
 
 
-def _refuse(folder: Path, error: UserError) -> None:
-    told = {
+def _write_error(folder: Path, error: UserError) -> None:
+    fields = {
         "what": error.what,
         "rule": error.rule,
         "received": error.received,
         "fix": error.fix,
         "limit": isinstance(error, UnsupportedOperationError),
     }
-    (folder / REFUSAL).write_text(json.dumps(told), encoding="utf-8")
+    (folder / FAILURE).write_text(json.dumps(fields), encoding="utf-8")
 
 
 def _import(name: str, file: str | None) -> None:
@@ -58,8 +58,8 @@ def _import(name: str, file: str | None) -> None:
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise ModuleNotFoundError(f"no module {name} in {file}")
-    sys.modules[name] = made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
 
 
 if __name__ == "__main__":
