@@ -1,4 +1,4 @@
-"""Evaluation: a model that knows the truth is perfect; boxes return to the original pixels."""
+"""Evaluation: perfect predictions get AP50 1; boxes are in pixels of the original images."""
 
 import json
 
@@ -20,7 +20,7 @@ from visiongarden.types import ClassMap, Detections, Example
 NAMES = ClassMap(("cat", "dog"))
 
 
-class Knows:
+class Oracle:
     """Stands in for a predictor: reads the boxes out of the pixels of colored rectangles."""
 
     image_size = (64, 96)
@@ -71,8 +71,8 @@ class Model:
     image_size = (64, 96)
 
 
-def test_a_model_that_knows_the_truth_is_perfect():
-    result = evaluate(Model, dataset(), batch_size=2, predictor=Knows())
+def test_perfect_predictions_have_ap50_1():
+    result = evaluate(Model, dataset(), batch_size=2, predictor=Oracle())
     assert result.images == 5
     assert result.metrics["AP50"] == pytest.approx(1)
     assert result.metrics["AP"] > 0.85  # a pixel of the canvas is up to three of the image
@@ -87,12 +87,12 @@ def named(*names):
 
 
 def test_classes_in_another_order_are_matched_by_name():
-    """A model that calls its class 0 "dog" finds dogs where the data set has cats: AP 0, not 1."""
-    result = evaluate(named("dog", "cat"), dataset(), predictor=Knows())
+    """A model that calls its class 0 "dog" finds dogs where the dataset has cats: AP 0, not 1."""
+    result = evaluate(named("dog", "cat"), dataset(), predictor=Oracle())
     assert result.metrics["AP50"] == 0
     assert "matched by name" in result.note
 
-    class Swapped(Knows):
+    class Swapped(Oracle):
         def __call__(self, images):
             found = super().__call__(images)
             return [Detections(f.boxes, f.scores, 1 - f.classes) for f in found]
@@ -103,28 +103,28 @@ def test_classes_in_another_order_are_matched_by_name():
 
 
 @pytest.mark.parametrize("names", [("cat", "cow"), ("cat",), ("cat", "dog", "cow")])
-def test_other_classes_are_refused(names):
+def test_other_classes_are_an_error(names):
     with pytest.raises(UserError, match="different classes"):
-        evaluate(named(*names), dataset(), predictor=Knows())
+        evaluate(named(*names), dataset(), predictor=Oracle())
 
 
-def test_classes_can_be_matched_by_number_on_request():
+def test_classes_can_be_matched_by_index_on_request():
     with pytest.raises(UserError, match="different classes") as error:
-        evaluate(named("a", "b"), dataset(), predictor=Knows())
+        evaluate(named("a", "b"), dataset(), predictor=Oracle())
     assert error.value.fix.endswith("class_names='model'")
     for side, names in (("model", ["a", "b"]), ("data", ["cat", "dog"])):
-        result = evaluate(named("a", "b"), dataset(), predictor=Knows(), class_names=side)
+        result = evaluate(named("a", "b"), dataset(), predictor=Oracle(), class_names=side)
         assert result.metrics["AP50"] == pytest.approx(1)
         assert list(result.per_class) == names
         assert result.note
     with pytest.raises(UserError, match="numbers of classes"):
-        evaluate(named("a"), dataset(), predictor=Knows(), class_names="data")
-    with pytest.raises(UserError, match="unknown class names 'mine'"):
-        evaluate(Model, dataset(), predictor=Knows(), class_names="mine")
+        evaluate(named("a"), dataset(), predictor=Oracle(), class_names="data")
+    with pytest.raises(UserError, match="class_names is 'mine', which is not a valid choice"):
+        evaluate(Model, dataset(), predictor=Oracle(), class_names="mine")
 
 
 def test_a_model_without_names_takes_those_of_the_data():
-    result = evaluate(named(), dataset(), predictor=Knows())
+    result = evaluate(named(), dataset(), predictor=Oracle())
     assert list(result.per_class) == ["cat", "dog"]
 
 
@@ -164,7 +164,7 @@ def opens_as_model(monkeypatch):
 
     module = importlib.import_module("visiongarden.evaluation.evaluate")
     monkeypatch.setattr(module, "load", lambda model: model)
-    monkeypatch.setattr(module, "Predictor", lambda model, postprocess: Knows())
+    monkeypatch.setattr(module, "Predictor", lambda model, postprocess: Oracle())
     monkeypatch.setattr(Detection, "postprocess", lambda *arguments: None)
 
 
@@ -185,23 +185,23 @@ def test_yolo_data_are_evaluated_by_their_own_names(tmp_path, opens_as_model):
     assert found.metrics["AP50"] == pytest.approx(1)
 
 
-def test_a_list_of_classes_in_another_order_than_the_yaml_is_refused(tmp_path):
+def test_a_list_of_classes_in_another_order_than_the_yaml_is_an_error(tmp_path):
     folder = yolo(tmp_path / "data", ["cat", "dog"], ["dog", "cat"])
     with pytest.raises(DataError, match=r"classes\.txt numbers the classes in another order"):
         read(folder, split="val")
     read(yolo(tmp_path / "longer", ["cat", "dog"], ["cat", "dog", "cow"]), split="val")
 
 
-def test_names_given_in_another_order_renumber_yolo_labels(tmp_path):
+def test_class_names_in_another_order_renumber_yolo_labels(tmp_path):
     folder = yolo(tmp_path / "data", ["cat", "dog"])
     found = read(folder, split="val", class_names=("dog", "cat"))
     assert [example.classes.tolist() for example in found] == [[1], [0]]
     assert found.class_map == ClassMap(("dog", "cat"), (1, 0))
 
 
-def test_predictions_lie_in_the_pixels_of_each_image():
+def test_predictions_are_in_pixels_of_each_image():
     examples = dataset()
-    found = predict(Model, [e.image for e in examples], predictor=Knows(), batch_size=2)
+    found = predict(Model, [e.image for e in examples], predictor=Oracle(), batch_size=2)
     for one, example in zip(found, examples, strict=True):
         np.testing.assert_allclose(one.boxes[0], example.boxes[0], atol=4)
 
@@ -231,7 +231,7 @@ def test_a_predictor_follows_the_weights():
     np.testing.assert_allclose(after, fresh, atol=1e-6)
 
 
-def test_a_model_of_any_size_wants_one():
+def test_a_model_of_any_size_needs_an_image_size():
     model = vg.Detector(
         vg.backbones.CSPDarknet(depth=0.33, width=0.0625),
         vg.decoders.FPN(channels=16),
@@ -283,11 +283,11 @@ def test_curves(tmp_path, history):
     assert cv2.imread(str(path)).shape[2] == 3
 
 
-def test_a_model_file_of_other_classes_is_refused(tmp_path):
+def test_a_model_file_with_other_classes_is_an_error(tmp_path):
     folder = make_scenes(tmp_path / "scenes", 10, (64, 64))
     assert read(folder).class_map.names[0] == "disc"
     detector().save(tmp_path / "m.keras")
     from visiongarden.evaluation import evaluate_file
 
-    with pytest.raises(UserError, match="only in the model: cat, dog; only in the data set: disc"):
+    with pytest.raises(UserError, match="only in the model: cat, dog; only in the dataset: disc"):
         evaluate_file(tmp_path / "m.keras", folder)

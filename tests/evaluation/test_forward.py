@@ -1,4 +1,4 @@
-"""The compiled pass: one for each size, kept with the model, and never for more than a few."""
+"""Compiled forward passes: one per image size, cached on the model, at most `MAX_SIZES`."""
 
 import keras
 import numpy as np
@@ -50,7 +50,7 @@ def test_the_second_image_of_a_size_costs_no_trace(calls):
 
 
 @pytest.mark.backends
-def test_what_is_kept_follows_the_weights():
+def test_a_cached_pass_uses_the_current_weights():
     model, x = detector(), np.stack(images())
     before = Predictor(model).raw(x)
     model.set_weights([weight * 0.5 + 0.01 for weight in model.get_weights()])
@@ -62,7 +62,7 @@ def test_what_is_kept_follows_the_weights():
         np.testing.assert_allclose(kept, new, rtol=1e-5, atol=1e-5)
 
 
-def test_sizes_have_passes_of_their_own_and_the_oldest_give_way(calls):
+def test_each_size_has_a_pass_and_the_oldest_is_dropped(calls):
     model = detector(None)
     sizes = [(32 * n, 32) for n in range(1, MAX_SIZES + 2)]
     passes = [forward_of(model, size) for size in sizes]
@@ -74,7 +74,7 @@ def test_sizes_have_passes_of_their_own_and_the_oldest_give_way(calls):
     assert calls[-1] == sizes[1]
 
 
-def test_a_model_with_a_kept_pass_is_saved_and_goes_with_it(tmp_path):
+def test_a_model_with_a_cached_pass_is_saved_and_freed(tmp_path):
     import gc
     import weakref
 

@@ -1,4 +1,4 @@
-"""`predict`: whatever users give as images; neither results nor pictures are lost."""
+"""`predict`: all types of input images; neither results nor images are lost."""
 
 import json
 import signal
@@ -77,11 +77,11 @@ def file(tmp_path):
         (lambda file: [], 0),
     ],
 )
-def test_what_users_give_as_images(file, wanted, images, count):
+def test_types_of_images(file, wanted, images, count):
     assert boxes(images(file)) == [wanted] * count
 
 
-def test_a_value_range_of_arrays_leaves_files_as_they_are(file, wanted):
+def test_a_value_range_of_arrays_does_not_change_files(file, wanted):
     assert boxes([RGB / 255, file], value_range=(0, 1)) == [wanted] * 2
 
 
@@ -101,7 +101,7 @@ def test_a_value_range_of_arrays_leaves_files_as_they_are(file, wanted):
         (["nowhere.png"], "nowhere.png"),
     ],
 )
-def test_what_is_no_image(images, words):
+def test_invalid_images(images, words):
     with pytest.raises(UserError) as error:
         boxes(images)
     assert words in str(error.value)
@@ -179,10 +179,10 @@ def test_one_broken_image_among_twelve(files, images, capsys):
     assert {p.name for p in (images.parent / "out").glob("*.png")} == {
         f"{n:02}.png" for n in range(12) if n != 5
     }
-    told = capsys.readouterr()
-    assert "warning: skipped: imgs/05.png: the image is cut short" in told.err
-    assert "1 of 12 images were skipped" in told.err
-    assert "out: 11 images: " in told.out
+    output = capsys.readouterr()
+    assert "warning: skipped: imgs/05.png: the image is cut short" in output.err
+    assert "1 of 12 images were skipped" in output.err
+    assert "out: 11 images: " in output.out
     # Again: results replace earlier ones.
     (images / "05.png").unlink()
     assert code("predict", files / "classifier.keras", "imgs", "--output", "out") == 0
@@ -195,12 +195,12 @@ def test_all_images_broken(files, images):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
-def test_what_was_found_before_the_end_is_written(files, images, monkeypatch, error):
-    draw, drawn = result_files.draw, []
+def test_results_before_an_error_are_written(files, images, monkeypatch, error):
+    draw, calls = result_files.draw, []
 
     def ending(*arguments):
-        drawn.append(arguments)
-        if len(drawn) == 4:
+        calls.append(arguments)
+        if len(calls) == 4:
             raise error
         return draw(*arguments)
 
@@ -211,11 +211,11 @@ def test_what_was_found_before_the_end_is_written(files, images, monkeypatch, er
 
 
 def test_ctrl_c_ends_with_exit_code_1(files, images, monkeypatch, capsys):
-    draw, drawn = result_files.draw, []
+    draw, calls = result_files.draw, []
 
     def interrupted(*arguments):
-        drawn.append(arguments)
-        if len(drawn) == 3:
+        calls.append(arguments)
+        if len(calls) == 3:
             signal.raise_signal(signal.SIGINT)
         return draw(*arguments)
 
@@ -227,11 +227,11 @@ def test_ctrl_c_ends_with_exit_code_1(files, images, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("output", ["imgs", "imgs/", "./imgs/../imgs", "link"])
-def test_the_images_own_folder_is_no_output(files, images, output):
+def test_the_folder_of_the_images_is_not_a_valid_output(files, images, output):
     Path("link").symlink_to("imgs")
     before = {p.name: p.read_bytes() for p in images.iterdir()}
     for given in (["imgs"], ["imgs/00.png"], ["link/01.png"]):
-        with pytest.raises(UserError, match="among the images") as error:
+        with pytest.raises(UserError, match="contains the input image") as error:
             predict_files(files / "classifier.keras", given, output)
         assert error.value.fix.startswith("output=")
     assert {p.name: p.read_bytes() for p in images.iterdir()} == before
@@ -252,7 +252,7 @@ def test_other_files_are_never_replaced(files, images, model, name, content):
     mine.parent.mkdir(parents=True)
     mine.write_bytes(content or (images / "11.png").read_bytes())
     before = mine.read_bytes()
-    with pytest.raises(UserError, match="no earlier prediction wrote it"):
+    with pytest.raises(UserError, match="is not a result of an earlier prediction"):
         predict_files(files / f"{model}.keras", ["imgs/00.png"], "out")
     assert mine.read_bytes() == before
     assert [p.name for p in (images.parent / "out").rglob("*") if p.is_file()] == [mine.name]
@@ -267,7 +267,7 @@ def test_results_of_earlier_predictions_are_replaced(files, images):
     assert [row["file"] for row in rows] == ["imgs/00.png"]
 
 
-def test_summaries_count_what_was_found(files, images):
+def test_summaries_count_the_predictions(files, images):
     (images / "05.png").unlink()
     every = predict_folder(files / "detector.keras", ["imgs"], "a", score=0.0)
     rows = json.loads((images.parent / "a" / "detections.json").read_text())
@@ -298,6 +298,6 @@ def test_a_model_whose_scores_are_nan_is_an_error():
         predict(model, RGB)
 
 
-def test_a_predictor_takes_uint8_alone():
-    with pytest.raises(UserError, match="the images are float32"):
+def test_a_predictor_accepts_only_uint8():
+    with pytest.raises(UserError, match="the images are of type float32"):
         Predictor(detector())(np.zeros((1, 32, 32, 3), np.float32))

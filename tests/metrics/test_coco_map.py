@@ -32,7 +32,7 @@ def scene(seed, images=12, crowds=True, areas=False):
             size=(500, 500),
             crowd=(rng.random(n) < 0.2) & crowds,
         )
-        if areas:  # of masks, as files give them; the box counts where a file gives none
+        if areas:  # of masks, as in annotation files; without one, the area of the box counts
             sides = ground_truth.boxes[:, 2:] - ground_truth.boxes[:, :2]
             share = np.where(rng.random(n) < 0.2, np.nan, rng.uniform(0.01, 1, n))
             ground_truth.area = sides.prod(axis=1).astype(np.float64) * share
@@ -55,13 +55,13 @@ def by_pycocotools(rows):
     images, ground_truths, results = [], [], []
     for i, (found, ground_truth) in enumerate(rows, 1):
         images.append({"id": i, "height": 500, "width": 500})
-        given = (
+        areas = (
             ground_truth.area
             if ground_truth.area is not None
             else np.full(len(ground_truth.boxes), np.nan)
         )
         rows_of = zip(
-            ground_truth.boxes, ground_truth.classes, ground_truth.crowd, given, strict=True
+            ground_truth.boxes, ground_truth.classes, ground_truth.crowd, areas, strict=True
         )
         for b, c, crowd, area in rows_of:
             x1, y1, x2, y2 = map(float, b)
@@ -129,12 +129,12 @@ def test_the_area_in_the_file_decides_the_size():
     assert np.isnan(found["APm"])
 
 
-def test_nothing_at_all_is_nan():
+def test_no_images_is_nan():
     metric = CocoMeanAveragePrecision(CLASSES)
     assert all(np.isnan(v) for v in metric.result().values())
 
 
-def test_truths_without_detections_are_zero():
+def test_ground_truth_without_detections_is_zero():
     metric = CocoMeanAveragePrecision(CLASSES)
     for _, ground_truth in scene(0, crowds=False):
         nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0), np.zeros(0, np.int32))
@@ -144,7 +144,7 @@ def test_truths_without_detections_are_zero():
     assert np.isnan(metric.per_class()["owl"]["AP"])
 
 
-def test_the_truth_itself_is_perfect_and_silent(capsys):
+def test_the_ground_truth_as_detections_is_perfect_and_prints_nothing(capsys):
     metric = CocoMeanAveragePrecision(CLASSES)
     for _, ground_truth in scene(1, crowds=False):
         metric.update(

@@ -21,7 +21,7 @@ def validated(pairs, classes=3):
 
 
 def test_by_hand():
-    """Eight pixels, one ignored: class 0 has 2 of 4, class 1 has 3 of 5, class 2 is nowhere."""
+    """Eight pixels, one ignored: class 0 has 2 of 4, class 1 has 3 of 5, class 2 does not occur."""
     metric = validated([([[0, 0, 1, 1], [1, 1, 0, 1]], [[0, 0, 0, 1], [1, 1, 1, 255]])])
     result = metric.result()
     assert metric.per_class()["0"]["IoU"] == pytest.approx(2 / 4)
@@ -32,7 +32,7 @@ def test_by_hand():
     assert result["balanced"] == pytest.approx((2 / 3 + 3 / 4) / 2)
 
 
-def test_a_class_found_where_none_is_counts():
+def test_a_class_that_is_only_predicted_counts():
     assert validated([([[0, 2]], [[0, 0]])]).result()["mIoU"] == pytest.approx((1 / 2 + 0) / 2)
 
 
@@ -63,9 +63,9 @@ def test_equals_scikit_learn(seed, classes, images):
 
 
 @pytest.mark.parametrize(
-    ("found", "truth", "message"),
+    ("found", "ground_truth", "message"),
     [([[0, 1]], [[0], [1]], "different sizes"), ([[7]], [[0]], "outside the 3")],
 )
-def test_what_cannot_be_compared(found, ground_truth, message):
+def test_invalid_masks(found, ground_truth, message):
     with pytest.raises(UserError, match=message):
         validated([(found, ground_truth)])

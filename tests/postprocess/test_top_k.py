@@ -1,4 +1,4 @@
-"""Heads that find each object once need no suppression: the best boxes stand as they are."""
+"""Heads that predict each object once need no suppression: the best boxes are kept."""
 
 import numpy as np
 import pytest
@@ -25,14 +25,14 @@ def test_empty():
         ({"multi_label": True}, [0.9, 0.5, 0.4, 0.3], [0, 0, 1, 1]),
     ],
 )
-def test_best_first_whatever_overlaps(fields, scores, classes):
+def test_best_first_with_overlaps(fields, scores, classes):
     found = TopK(**fields)(BOXES, SCORES)
     np.testing.assert_allclose(found.scores, scores)
     assert found.classes.tolist() == classes
     assert len(Nms(**fields)(BOXES, SCORES)) < len(found) or fields == {"max_detections": 1}
 
 
-def test_the_head_decides():
+def test_the_postprocessing_depends_on_the_head():
     nms = Nms(score_threshold=0.1, max_detections=7, multi_label=True)
     assert suppression(AnchorFreeDecode(), nms) is nms
     assert suppression(AnchorFreeDecode(needs_nms=False), nms) == TopK(
@@ -43,7 +43,7 @@ def test_the_head_decides():
 @pytest.mark.parametrize(
     ("head", "kind"), [(vg.heads.DualAssignment, TopK), (vg.heads.AnchorFree, Nms)]
 )
-def test_a_predictor_follows_its_head(head, kind):
+def test_a_predictor_uses_the_postprocessing_of_its_head(head, kind):
     model = vg.Detector(
         vg.backbones.CSPDarknet(width=0.125),
         vg.decoders.FPN(channels=8),

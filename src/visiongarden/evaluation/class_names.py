@@ -53,52 +53,53 @@ def aligned(model: Any, data: ClassMap, class_names: str | None = None) -> Align
     own = model.class_map
     if class_names is not None and class_names not in CHOICES:
         raise UserError(
-            f"unknown class names {class_names!r}", fix=nearest(str(class_names), CHOICES)
+            f"class_names is {class_names!r}, which is not a valid choice",
+            fix=nearest(str(class_names), CHOICES),
         )
     count = len(own) if own is not None else _count(model)
     if class_names is not None or own is None:
-        _refuse_counts(count, len(data))
+        _check_counts(count, len(data))
         if class_names is None or own is None or own.names == data.names:
             return Aligned(data)
         shown = own if class_names == "model" else data
         return Aligned(
             # The ids stay those of the dataset's files, whichever names are shown.
             ClassMap(shown.names, data.ids),
-            note=f"classes are matched by number; names of the {class_names} are shown",
+            note=f"classes are matched by index; the table shows the names of the {class_names}",
         )
     if own.names == data.names:
         return Aligned(data)
     if set(own.names) != set(data.names):
-        raise _other_classes(own.names, data.names)
+        raise _class_mismatch(own.names, data.names)
     order = np.array([data.index_of_name(name) for name in own.names])
     return Aligned(
-        data, order, "the model has the classes in another order; they are matched by name"
+        data, order, "the model has its classes in another order; they are matched by name"
     )
 
 
-def _refuse_counts(model: int | None, data: int) -> None:
+def _check_counts(model: int | None, data: int) -> None:
     if model is not None and model != data:
         raise UserError(
-            "the model and the data set have different numbers of classes",
-            rule=f"the model's {model}",
-            received=f"the data set's {data}",
-            fix="evaluate on data of the model's classes",
+            "the model and the dataset have different numbers of classes",
+            rule=f"{model} classes, as in the model",
+            received=f"{data} classes in the dataset",
+            fix="evaluate on a dataset with the classes of the model",
         )
 
 
-def _other_classes(model: tuple[str, ...], data: tuple[str, ...]) -> UserError:
+def _class_mismatch(model: tuple[str, ...], data: tuple[str, ...]) -> UserError:
     only = [[name for name in a if name not in b] for a, b in ((model, data), (data, model))]
     parts = [
         f"only in the {side}: {', '.join(names[:_LISTED])}{' …' if names[_LISTED:] else ''}"
-        for side, names in zip(("model", "data set"), only, strict=True)
+        for side, names in zip(("model", "dataset"), only, strict=True)
         if names
     ]
-    fix = "evaluate on data of the model's classes"
+    fix = "evaluate on a dataset with the classes of the model"
     if len(model) == len(data):
-        fix = f"if class i of both is the same: {option('class_names', 'model')}"
+        fix = f"if the classes are in the same order: {option('class_names', 'model')}"
     return UserError(
-        "the model and the data set have different classes",
-        rule="the same names on both sides, in any order",
+        "the model and the dataset have different classes",
+        rule="the same class names, in any order",
         received="; ".join(parts),
         fix=fix,
     )

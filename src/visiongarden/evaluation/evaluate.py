@@ -19,8 +19,8 @@ from visiongarden.models import load
 from visiongarden.tasks import COCO_NMS, task_of
 from visiongarden.types import Placement
 
-_A_ROW = 6
-_NAMES_THAT_OCCUR = ("voc", "csv", "folders")
+_METRICS_PER_ROW = 6
+_FORMATS_WITHOUT_CLASS_LIST = ("voc", "csv", "folders")
 """Formats whose files name the class of each object, usually without a list of all classes."""
 
 
@@ -51,10 +51,13 @@ class Result:
         table = Table("class", *columns, box=None, header_style="bold")
         for name, metrics in self.per_class.items():
             table.add_row(name, *(_shown(metrics[column]) for column in columns))
-        whole = [_shown(self.metrics[n]) if n in self.metrics else "" for n in columns]
-        table.add_row("all", *whole, style="bold")
+        totals = [_shown(self.metrics[n]) if n in self.metrics else "" for n in columns]
+        table.add_row("all", *totals, style="bold")
         listed = [f"{name:>5} {_shown(value)}" for name, value in self.metrics.items()]
-        rows = ["  ".join(listed[i : i + _A_ROW]) for i in range(0, len(listed), _A_ROW)]
+        rows = [
+            "  ".join(listed[i : i + _METRICS_PER_ROW])
+            for i in range(0, len(listed), _METRICS_PER_ROW)
+        ]
         notes = [self.note] if self.note else []
         return Group(f"{self.metrics_name} on {self.images} images", *notes, table, *rows)
 
@@ -85,7 +88,7 @@ def evaluate(
     """
     classes = aligned(model, dataset.class_map, class_names)
     if hasattr(model, "detect"):
-        return _by_itself(model, dataset, classes)
+        return _evaluate_imported(model, dataset, classes)
     task = task_of(model)
     predictor = predictor or Predictor(model, postprocess=task.postprocess(model))
     metric = task.metric(classes.class_map)
@@ -96,13 +99,13 @@ def evaluate(
         # The last batch of an epoch may be shorter; rows of padding are dropped again.
         for row, found in enumerate(predictor(filled(batch.images, loader.batch_size))[:count]):
             height, width = (int(side) for side in batch.sizes[row])
-            whole = task.to_original(found, placement_of(batch, row), (height, width))
-            metric.update(classes.found(whole), task.ground_truth(dataset, seen))
+            result = task.to_original(found, placement_of(batch, row), (height, width))
+            metric.update(classes.found(result), task.ground_truth(dataset, seen))
             seen += 1
     return Result(metric.result(), metric.per_class(), seen, task.metrics_name, classes.note)
 
 
-def _by_itself(model: Any, dataset: Any, classes: Aligned) -> Result:
+def _evaluate_imported(model: Any, dataset: Any, classes: Aligned) -> Result:
     """Evaluate an imported network, which does its own resizing and suppression."""
     task = task_of(model)
     metric = task.metric(classes.class_map)
@@ -173,7 +176,7 @@ def evaluate_file(
     # A class that does not occur in the split is absent from the dataset's class map, so the class
     # ids would shift against those of the model.
     missing = own is not None and set(dataset.class_map.names) < set(own.names)
-    if missing and _format(data, format) in _NAMES_THAT_OCCUR:
+    if missing and _format(data, format) in _FORMATS_WITHOUT_CLASS_LIST:
         dataset = task.read(data, format, split, own.names, invalid_boxes)
     return evaluate(opened, dataset, batch_size, class_names=class_names)
 

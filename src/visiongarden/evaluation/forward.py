@@ -23,7 +23,7 @@ Forward: TypeAlias = Callable[[np.ndarray], tuple[Any, ...]]
 MAX_SIZES = 8
 """Maximum number of image sizes with a cached forward pass; the least recently used is dropped."""
 
-_KEPT = "_visiongarden_forwards"
+_ATTRIBUTE = "_visiongarden_forwards"
 _LOCK = threading.Lock()
 
 
@@ -41,16 +41,16 @@ def forward_of(model: Any, size: ImageSize) -> Forward:
         A function of uint8 images (batch, height, width, 3) that returns the head's decoded arrays.
     """
     with _LOCK:
-        kept: OrderedDict[ImageSize, Forward] = vars(model).get(_KEPT) or OrderedDict()
+        cache: OrderedDict[ImageSize, Forward] = vars(model).get(_ATTRIBUTE) or OrderedDict()
         # `object.__setattr__` avoids Keras's tracking of attributes. Stored on the model and not in
         # a global cache, so that compiled code is freed together with the model.
-        object.__setattr__(model, _KEPT, kept)
-        if size not in kept:
-            kept[size] = _BACKENDS[keras.backend.backend()](model, size)
-        kept.move_to_end(size)
-        while len(kept) > MAX_SIZES:
-            kept.popitem(last=False)
-        return kept[size]
+        object.__setattr__(model, _ATTRIBUTE, cache)
+        if size not in cache:
+            cache[size] = _BACKENDS[keras.backend.backend()](model, size)
+        cache.move_to_end(size)
+        while len(cache) > MAX_SIZES:
+            cache.popitem(last=False)
+        return cache[size]
 
 
 def _plain(model: Any, size: ImageSize) -> Forward:

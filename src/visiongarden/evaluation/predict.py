@@ -94,15 +94,15 @@ def scored(
         predictor: Predictor to use; by default one at the model's image size.
     """
     task = task_of(model)
-    least = task.score if score is None else score
+    min_score = task.score if score is None else score
     if hasattr(model, "detect"):  # an imported network does its own resizing and suppression
         model.decode()  # raises if the network predicts no boxes
         for image in images:
             boxes, scores = model.candidates(image)
             size = (image.shape[0], image.shape[1])
-            yield model.suppressed(boxes, scores, size, least), float(scores.max(initial=0))
+            yield model.suppressed(boxes, scores, size, min_score), float(scores.max(initial=0))
         return
-    predictor = predictor or Predictor(model, postprocess=task.postprocess(model, least))
+    predictor = predictor or Predictor(model, postprocess=task.postprocess(model, min_score))
     source, several = iter(images), False
     while chunk := list(itertools.islice(source, batch_size)):
         placed = [task.place(image, predictor.image_size) for image in chunk]

@@ -39,7 +39,8 @@ class Predictor:
         self.image_size = image_size or model.image_size
         if self.image_size is None:
             raise UserError(
-                "the model takes images of any size", rule="say which", fix="image_size=(640, 640)"
+                "no image size is specified, and the model accepts images of any size",
+                fix="image_size=(640, 640)",
             )
         # Only wrapped here; tracing and compiling happen at the first call.
         self._run = forward_of(model, tuple(self.image_size))
@@ -76,12 +77,14 @@ class Predictor:
         """
         if images.dtype != np.uint8:
             raise UserError(
-                f"the images are {images.dtype}",
+                f"the images are of type {images.dtype}",
                 rule="uint8 (batch, height, width, 3), 0 to 255",
                 fix="predict(model, images, value_range=(0, 1))",
             )
         found = tuple(ops.convert_to_numpy(array) for array in self._run(images))
         # `max` propagates NaN, so this needs no boolean array of the size of the scores.
         if found[-1].size and np.isnan(found[-1].max()):
-            raise NotFiniteError("the model's scores are NaN", fix="train with a lower rate")
+            raise NotFiniteError(
+                "the model's scores are NaN", fix="train with a lower learning rate"
+            )
         return found

@@ -43,14 +43,16 @@ class MeanIoU:
         if found.classes.shape != ground_truth.shape:
             raise UserError(
                 "masks of different sizes cannot be compared",
-                rule=f"the truth's, {ground_truth.shape}",
+                rule=f"{ground_truth.shape}, the shape of the ground truth",
                 received=str(found.classes.shape),
             )
         counted = ground_truth != IGNORE
         rows = ground_truth[counted].astype(np.int64)
         columns = found.classes[counted].astype(np.int64)
         if max(rows.max(initial=0), columns.max(initial=0)) >= count:
-            raise UserError(f"a mask holds a class outside the {count} of the class map")
+            raise UserError(
+                f"a mask contains a class index outside the {count} classes of the class map"
+            )
         # Each (ground truth, prediction) pair as one number, so that one pass of `bincount` fills
         # the whole confusion matrix.
         pairs = np.bincount(rows * count + columns, minlength=count * count)

@@ -47,18 +47,18 @@ class Nms(Value):
             return Detections(boxes, scores, classes)
         # float64, because the shift below would cost float32 coordinates their last bits and so
         # change IoUs that are close to the threshold.
-        apart = boxes.astype(np.float64)
+        shifted = boxes.astype(np.float64)
         if not self.class_agnostic:
             # Each class is shifted by more than the extent of all boxes, so boxes of different
             # classes never overlap and one pass handles all classes.
-            step = float(apart.max() - apart.min()) + 1
-            apart = apart + (classes * step)[:, None]
-        kept = _greedy(apart, self.iou_threshold, self.max_detections)
+            step = float(shifted.max() - shifted.min()) + 1
+            shifted = shifted + (classes * step)[:, None]
+        kept = _greedy(shifted, self.iou_threshold, self.max_detections)
         return Detections(boxes[kept], scores[kept], classes[kept])
 
 
 def best_candidates(
-    boxes: np.ndarray, scores: np.ndarray, threshold: float, most: int, multi_label: bool
+    boxes: np.ndarray, scores: np.ndarray, threshold: float, max_candidates: int, multi_label: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return boxes, scores and classes of the best candidates above a threshold, best first.
 
@@ -66,7 +66,7 @@ def best_candidates(
         boxes: float32 (n, 4), xyxy.
         scores: float32 (n, classes), 0 to 1.
         threshold: Minimum score, exclusive.
-        most: Maximum number of candidates.
+        max_candidates: Maximum number of candidates.
         multi_label: Whether a box is a candidate for every class above the threshold instead of for
             its best class only.
     """
@@ -79,7 +79,7 @@ def best_candidates(
         rows = np.nonzero(top > threshold)[0]
         classes, scores = best[rows], top[rows]
     # Stable, so that equal scores give the same detections on every platform.
-    order = np.argsort(-scores, kind="stable")[:most]
+    order = np.argsort(-scores, kind="stable")[:max_candidates]
     return (
         boxes[rows[order]].astype(np.float32),
         scores[order].astype(np.float32),
@@ -87,13 +87,13 @@ def best_candidates(
     )
 
 
-def _greedy(boxes: np.ndarray, threshold: float, most: int) -> np.ndarray:
+def _greedy(boxes: np.ndarray, threshold: float, max_detections: int) -> np.ndarray:
     """Return the positions of the boxes that are kept; `boxes` are sorted, best first."""
     x1, y1, x2, y2 = boxes.T
     areas = np.maximum(x2 - x1, 0) * np.maximum(y2 - y1, 0)
     left = np.arange(len(boxes))
     kept: list[int] = []
-    while len(left) and len(kept) < most:
+    while len(left) and len(kept) < max_detections:
         first, left = left[0], left[1:]
         kept.append(first)
         width = np.minimum(x2[first], x2[left]) - np.maximum(x1[first], x1[left])

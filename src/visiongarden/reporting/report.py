@@ -116,7 +116,7 @@ class ClassificationReport(Report):
         best = [row["classes"][0] for row in self.rows if row["classes"]]
         scores = [entry["score"] for entry in best]
         if not best:
-            return "no class"
+            return "no classes"
         low = sum(score < self.threshold for score in scores)
         return (
             f"{_counted(Counter(entry['class'] for entry in best))}; "

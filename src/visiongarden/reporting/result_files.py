@@ -34,7 +34,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 _PNG_START = 33
 """Length of a PNG's signature and its first chunk, IHDR, in bytes; other chunks follow."""
 
-_MARK = _chunk(b"tEXt", b"Software\0visiongarden prediction")
+_MARKER = _chunk(b"tEXt", b"Software\0visiongarden prediction")
 """PNG chunk that marks an image as a result, so that a later prediction may replace it."""
 
 _LOG = logging.getLogger(__name__)
@@ -130,24 +130,24 @@ def predict_folder(
     """
     files, output = _files(images), Path(output)
     # All checks come before the first image, so that nothing is written if one fails.
-    _refuse_same_names(files)
-    _refuse_folder_of(files, output)
-    opened = load(model)
-    report: Report = report_on(opened, task_of(opened).score if score is None else score)
-    _refuse_foreign(report, files, output)
+    _check_unique_names(files)
+    _check_output_folder(files, output)
+    loaded = load(model)
+    report: Report = report_on(loaded, task_of(loaded).score if score is None else score)
+    _check_overwritten(report, files, output)
     skipped: list[str] = []
     first: Exception | None = None
     interrupted = False
     output.mkdir(parents=True, exist_ok=True)
     try:
-        for file, result in _results(opened, files, score):
+        for file, result in _results(loaded, files, score):
             if isinstance(result, Exception):
                 first = first or result
                 skipped.append(_one_line(file, result))
                 warn(f"skipped: {skipped[-1]}")
             else:
                 image, found, best = result
-                _write(report, output, file, image, found, best, opened.class_map)
+                _write(report, output, file, image, found, best, loaded.class_map)
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -166,8 +166,8 @@ def _results(model: Any, files: Sequence[Path], score: float | None) -> Iterator
     predictor = None
     if not hasattr(model, "detect"):
         task = task_of(model)
-        least = task.score if score is None else score
-        predictor = Predictor(model, postprocess=task.postprocess(model, least))
+        min_score = task.score if score is None else score
+        predictor = Predictor(model, postprocess=task.postprocess(model, min_score))
     for file in files:
         try:
             image = decode(file)
@@ -203,7 +203,7 @@ def write_png(path: Path, image: np.ndarray) -> None:
     """Write a uint8 image, RGB or gray, atomically and marked as a result."""
     raw = cv2.imencode(".png", image[..., ::-1] if image.ndim == 3 else image)[1].tobytes()
     # Not synced to disk: a result that a power failure destroys can be predicted again.
-    atomic_write(path, raw[:_PNG_START] + _MARK + raw[_PNG_START:], durable=False)
+    atomic_write(path, raw[:_PNG_START] + _MARKER + raw[_PNG_START:], durable=False)
 
 
 def _picture(file: Path) -> str:
@@ -217,8 +217,8 @@ def _one_line(file: Path, error: Exception) -> str:
 
 def _files(images: Sequence[str | Path]) -> list[Path]:
     files: list[Path] = []
-    given = [images] if isinstance(images, str | Path) else images
-    for image in map(Path, given):
+    sources = [images] if isinstance(images, str | Path) else images
+    for image in map(Path, sources):
         if image.is_dir():
             files += sorted(p for p in image.iterdir() if p.suffix.lower() in ENDINGS)
         elif image.is_file():
@@ -226,48 +226,48 @@ def _files(images: Sequence[str | Path]) -> list[Path]:
         else:
             raise UserError(f"there is no image {image}", fix="check the path")
     if not files:
-        raise UserError("there is no image to look at", received=", ".join(map(str, given)))
+        raise UserError("no image files are found", received=", ".join(map(str, sources)))
     # A folder and one of its images may both be specified; that image is one image.
     return list(dict.fromkeys(files))
 
 
-def _refuse_same_names(files: Sequence[Path]) -> None:
+def _check_unique_names(files: Sequence[Path]) -> None:
     names: dict[str, Path] = {}
     for file in files:
         # Case-insensitive, as the file systems of Windows and macOS are by default.
         other = names.setdefault(_picture(file).casefold(), file)
         if other is not file:
             raise UserError(
-                f"two images would be written as {_picture(file)}",
-                rule="images of one prediction have different names",
+                f"the results of two images would be named {_picture(file)}",
+                rule="unique file names, apart from the extension",
                 received=f"{other} and {file}",
-                fix="predict them in two runs",
+                fix="predict on them in separate runs",
             )
 
 
-def _refuse_folder_of(files: Sequence[Path], output: Path) -> None:
+def _check_output_folder(files: Sequence[Path], output: Path) -> None:
     """Raise an error if results would be written into a folder of the images.
 
     They would replace images, or be read as images by the next prediction.
     """
-    there = output.resolve()
+    folder = output.resolve()
     for file in files:
-        if file.parent.resolve() == there or file.resolve().parent == there:
+        if file.parent.resolve() == folder or file.resolve().parent == folder:
             raise UserError(
-                f"the results would be written among the images: {output} holds {file.name}",
-                rule=f"{option('output')} is another folder than that of the images",
+                f"the output folder {output} contains the input image {file.name}",
+                rule=f"{option('output')} is a folder without input images",
                 fix=option("output", str(output / "predictions")),
             )
 
 
-def _refuse_foreign(report: Report, files: Sequence[Path], output: Path) -> None:
+def _check_overwritten(report: Report, files: Sequence[Path], output: Path) -> None:
     """Raise an error if a file that is not a result would be replaced."""
     names = [name for file in files for name in (_picture(file), *report.picture_names(file))]
     for path in (output / name for name in (*report.files, *names)):
         if os.path.lexists(path) and not _is_result(path):
             raise UserError(
-                f"{path} exists, and no earlier prediction wrote it",
-                rule="results replace those of earlier predictions, no other file",
+                f"{path} exists and is not a result of an earlier prediction",
+                rule="only results of earlier predictions are overwritten",
                 fix=option("output", str(output / "predictions")),
             )
 
@@ -280,9 +280,9 @@ def _is_result(path: Path) -> bool:
     try:
         with path.open("rb") as stream:
             # Only the first bytes are read: a mark is at a fixed place, and tables may be large.
-            start = stream.read(_PNG_START + len(_MARK)).lstrip()
+            start = stream.read(_PNG_START + len(_MARKER)).lstrip()
     except OSError:
         return False
     if path.suffix == ".json":
         return start.startswith(b"[") and (b'"file":' in start or start == b"[]")
-    return start.startswith(b"file,class") or start[_PNG_START:] == _MARK
+    return start.startswith(b"file,class") or start[_PNG_START:] == _MARKER
