@@ -21,7 +21,7 @@ NAMES = ClassMap(("cat", "dog"))
 
 
 class Oracle:
-    """Stands in for a predictor: reads the boxes out of the pixels of colored rectangles."""
+    """Replaces a predictor: reads the boxes from the pixels of colored rectangles."""
 
     image_size = (64, 96)
 

@@ -29,7 +29,7 @@ class Model:
 
 
 class Means:
-    """Stands in for a predictor: a box whose sides are the mean colors of the canvas."""
+    """Replaces a predictor: a box whose sides are the mean colors of the canvas."""
 
     image_size = (64, 96)
 

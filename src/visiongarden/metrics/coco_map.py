@@ -33,7 +33,7 @@ class CocoMeanAveragePrecision:
     images together. All metrics are from 0 to 1 and equal those of pycocotools; a metric is NaN if
     no ground truth falls into its group (for example "APl" in a dataset without large boxes). An
     object is small, medium or large by the area given in its annotation file (for COCO the area of
-    the mask), or by the area of its box if the file has none. Boxes marked `crowd` are ignored as
+    the mask), or by the area of its box if it is absent. Boxes marked `crowd` are ignored as
     COCO ignores them.
 
     Args:

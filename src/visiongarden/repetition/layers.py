@@ -128,7 +128,7 @@ def _activation(op: Op) -> Layers:
 
 
 def _activation_name(op: Op) -> str | None:
-    """Return the activation for `ConvNormAct`; None if there is none or if it has settings."""
+    """Return the activation for `ConvNormAct`; None without one or if it has settings."""
     name = op.get("act")
     if name is None or op.get("slope") is not None or op.get("limit") is not None:
         return None

@@ -133,7 +133,7 @@ def _terms(
 
 
 def _ratio(values: list[int], base: list[int]) -> Fraction | None:
-    """Return the ratio of `values` to `base`, up to rounding down; None if there is none."""
+    """Return the ratio of `values` to `base`, up to rounding down; None without a valid ratio."""
     # The largest width determines the ratio best, because rounding changes it least.
     largest = max(range(len(base)), key=base.__getitem__)
     if not base[largest]:

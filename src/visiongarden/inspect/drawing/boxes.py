@@ -28,7 +28,7 @@ class Box:
         part: "backbone", "decoder", "head" or the name of the model.
         name: Name of the layer.
         kind: Class of the layer.
-        words: Short description such as "3×3 / 2"; "" if the class says enough.
+        words: Short description such as "3×3 / 2"; "" if the class name suffices.
         sign: Sign drawn instead of a box, for joins and upsampling.
         inputs: Input shapes for one image.
         output: Output shape for one image.
