@@ -4,7 +4,7 @@ import pytest
 
 from visiongarden.errors import ConfigError
 from visiongarden.recipes import resolve
-from visiongarden.recipes.length import default_length, mosaic_off_epochs, warn_of_few_steps
+from visiongarden.recipes.length import default_length, default_mosaic, warn_of_few_steps
 from visiongarden.scenes import make_scenes
 from visiongarden.training import Training
 from visiongarden.transforms import Augmentation
@@ -81,16 +81,21 @@ def test_invalid_batch_size_is_named(scenes):
         resolve(scenes, overrides=["training.batch_size=0"])
 
 
-def test_long_runs_on_small_sets_end_with_more_epochs_without_mosaics(scenes):
-    # 16 images: 300 // 6; 40 // 6 is less than the default of ten.
-    assert resolve(scenes).augmentation == Augmentation(mosaic_off_epochs=50)
-    stated = ["training.epochs=120", "augmentation.scale=0.2"]
-    length = resolve(scenes, overrides=stated).augmentation
-    assert length == Augmentation(mosaic_off_epochs=20, scale=0.2)
-    assert resolve(scenes, overrides=["training.epochs=40"]).augmentation == Augmentation()
-    kept = resolve(scenes, overrides=["augmentation.mosaic_off_epochs=3"]).augmentation
-    assert kept.mosaic_off_epochs == 3
-    assert [mosaic_off_epochs(n, 300) for n in (191, 192)] == [50, 10]
+def test_small_datasets_have_fewer_mosaics(scenes):
+    assert resolve(scenes).augmentation == Augmentation(mosaic=0)  # 16 images
+    found = resolve(scenes, overrides=["augmentation.scale=0.2"]).augmentation
+    assert found == Augmentation(mosaic=0, scale=0.2)
+    for field, value in (("mosaic", 0.5), ("mosaic_off_epochs", 3)):
+        found = resolve(scenes, overrides=[f"augmentation.{field}={value}"]).augmentation
+        assert found == Augmentation(**{field: value})
+    assert default_mosaic(63, 300) == {"mosaic": 0}
+    # 300 // 6; 40 // 6 is less than the default of ten.
+    assert [default_mosaic(n, 300) for n in (64, 191, 192)] == [
+        {"mosaic_off_epochs": 50},
+        {"mosaic_off_epochs": 50},
+        {},
+    ]
+    assert default_mosaic(191, 40) == {}
 
 
 def test_too_few_steps_are_reported_with_the_epochs_that_would_do():

@@ -13,7 +13,7 @@ from visiongarden.config import apply_overrides, load_yaml
 from visiongarden.errors import ConfigError, DataError, spelled
 from visiongarden.parts import Head
 from visiongarden.recipes.defaults import default_model, default_training
-from visiongarden.recipes.length import LENGTH, default_length, mosaic_off_epochs
+from visiongarden.recipes.length import LENGTH, default_length, default_mosaic
 from visiongarden.recipes.recipe import Data, Recipe
 from visiongarden.tasks import find, task_of_data
 
@@ -195,11 +195,10 @@ def _fill_augmentation(fields: dict[str, Any], images: int) -> None:
         not isinstance(given, Mapping)
         or not isinstance(epochs, int)
         or "mosaic_off_epochs" not in defaults
+        or given.keys() & {"mosaic", "mosaic_off_epochs"}
     ):
         return
-    off = mosaic_off_epochs(images, epochs)
-    if "mosaic_off_epochs" not in given and off != defaults["mosaic_off_epochs"].default:
-        fields["augmentation"] = dict(given) | {"mosaic_off_epochs": off}
+    fields["augmentation"] = dict(given) | default_mosaic(images, epochs)
 
 
 def _train_split_if_readable(fields: Mapping[str, Any]) -> Any:
