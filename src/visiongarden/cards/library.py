@@ -47,15 +47,15 @@ def load(source: str | Path) -> Card:
     Raises:
         ConfigError: There is no such card, the file has several sizes, or a field is not valid.
     """
-    found = find(source)
-    if len(found) > 1:
-        names_of_sizes = ", ".join(card.name for card in found)
+    cards = find(source)
+    if len(cards) > 1:
+        names_of_sizes = ", ".join(card.name for card in cards)
         raise ConfigError(
-            f"{source} has {len(found)} sizes",
+            f"{source} has {len(cards)} sizes",
             rule="the name of one model",
             fix=f"one of {names_of_sizes}",
         )
-    return found[0]
+    return cards[0]
 
 
 def find(source: str | Path) -> tuple[Card, ...]:

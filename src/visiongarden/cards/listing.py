@@ -94,9 +94,9 @@ def _row(card: Card) -> tuple[str, ...]:
 
 def _main_result(card: Card) -> Result | None:
     """Return the result at the card's own image size, preferably one with AP."""
-    own = [result for result in card.results if result.image_size == card.image_size[0]]
-    with_ap = [result for result in own if result.ap is not None]
-    return next(iter(with_ap or own or card.results), None)
+    at_own_size = [result for result in card.results if result.image_size == card.image_size[0]]
+    with_ap = [result for result in at_own_size if result.ap is not None]
+    return next(iter(with_ap or at_own_size or card.results), None)
 
 
 def _percent(value: float | None) -> str:

@@ -56,10 +56,10 @@ def repeats(
     start(imports)
     from visiongarden import repetition
 
-    found = repetition.repeats(source)
-    echo(json.dumps(found.to_dict()) if as_json else str(found))
+    result = repetition.repeats(source)
+    echo(json.dumps(result.to_dict()) if as_json else str(result))
     if write is not None:
-        module, test, refused = repetition.write(found, write)
+        module, test, refused = repetition.write(result, write)
         for name, reason in refused.items():
             echo(f"not written: {name} ({reason})", err=True)
         echo(f"written {module}; next: python -m pytest {test}", err=as_json)

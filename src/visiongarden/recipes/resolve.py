@@ -146,9 +146,9 @@ def _task(fields: Mapping[str, Any]) -> str:
         return find(str(fields["task"])).name
     model, data = fields.get("model"), fields.get("data")
     head = model.get("head") if isinstance(model, Mapping) else None
-    kind = head.get("type") if isinstance(head, Mapping) else head
-    if isinstance(kind, str):
-        return Head.find(kind).task
+    head_type = head.get("type") if isinstance(head, Mapping) else head
+    if isinstance(head_type, str):
+        return Head.find(head_type).task
     path = data.get("path") if isinstance(data, Mapping) else None
     if path is None:
         return "detection"

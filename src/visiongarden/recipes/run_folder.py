@@ -85,8 +85,8 @@ def is_unfinished(folder: Path) -> bool:
 
 def command(folder: Path, *overrides: str, output: Path | None = None) -> str:
     """Return the command that trains the recipe of a run, in its folder or in another one."""
-    words = ["visiongarden", "train", str(folder / RECIPE), *overrides]
-    return shlex.join([*words, "--output", str(output or folder)])
+    arguments = ["visiongarden", "train", str(folder / RECIPE), *overrides]
+    return shlex.join([*arguments, "--output", str(output or folder)])
 
 
 def free_folder(base: Path) -> Path:

@@ -236,8 +236,8 @@ def make_optimizer(settings: Training, steps_per_epoch: int) -> VectorOptimizer:
     """Create the optimizer and its learning-rate schedule from the training settings."""
     # A short run would otherwise spend most of its steps below the peak learning rate.
     warmup = min(settings.warmup_epochs, settings.epochs / 4) * steps_per_epoch
-    kind = {"adamw": AdamW, "sgd": SGD}[settings.optimizer]
-    return kind(
+    optimizer = {"adamw": AdamW, "sgd": SGD}[settings.optimizer]
+    return optimizer(
         learning_rate=WarmupCosine(
             settings.learning_rate,
             settings.epochs * steps_per_epoch,

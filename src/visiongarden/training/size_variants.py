@@ -45,18 +45,18 @@ class SizeVariants:
         """Return raw predictions for float images (batch, height, width, 3) of one of the sizes."""
         if size not in self._variants:
             return self.model(images, training=training)
-        variant, own = self._variants[size], self.model.variables
+        variant, variables = self._variants[size], self.model.variables
         # Under mixed precision Keras would read the values in float16 or bfloat16, and the moving
         # statistics would be written back rounded.
         with without_autocast():
             scope = keras.StatelessScope(
-                [(mirror, v.value) for mirror, v in zip(variant.variables, own, strict=True)],
+                [(mirror, v.value) for mirror, v in zip(variant.variables, variables, strict=True)],
                 collect_losses=True,
             )
         before = [scope.get_current_value(mirror) for mirror in variant.variables]
         with scope:
             raw = variant(images, training=training)
-        for variable, mirror, value in zip(own, variant.variables, before, strict=True):
+        for variable, mirror, value in zip(variables, variant.variables, before, strict=True):
             updated = scope.get_current_value(mirror)
             if updated is not value:
                 variable.assign(updated)

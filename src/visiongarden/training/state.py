@@ -150,7 +150,7 @@ def rng_states(model: keras.Model) -> dict[str, np.ndarray]:
 
     The dict is empty on other backends, where every layer keeps its own seed.
     """
-    return {name: each.get_rng_state().numpy() for name, each in _generators(model)}
+    return {name: generator.get_rng_state().numpy() for name, generator in _generators(model)}
 
 
 def restore_rng_states(model: keras.Model, states: dict[str, np.ndarray]) -> None:
@@ -262,19 +262,19 @@ def _compare_fields(path: Path, saved: dict[str, Any], current: dict[str, Any]) 
     # As the file holds it: JSON turns tuples into lists, which would count as changes.
     current = json.loads(json.dumps(current))
     changed = _changed_fields(saved, current)
-    found = sorted(changed, key=lambda change: not _is_recipe_field(change[0]))
-    if not found:
+    differences = sorted(changed, key=lambda change: not _is_recipe_field(change[0]))
+    if not differences:
         return
-    more = f" and {len(found) - _MAX_LISTED} more fields" if found[_MAX_LISTED:] else ""
-    shown = found[:_MAX_LISTED]
-    names = ", ".join(field for field, _, _ in shown)
-    recipe_fields = [(field, old) for field, old, _ in found if _is_recipe_field(field)]
+    more = f" and {len(differences) - _MAX_LISTED} more fields" if differences[_MAX_LISTED:] else ""
+    listed = differences[:_MAX_LISTED]
+    names = ", ".join(field for field, _, _ in listed)
+    recipe_fields = [(field, old) for field, old, _ in differences if _is_recipe_field(field)]
     undo = " ".join(f"{field}={json.dumps(old)}" for field, old in recipe_fields[:_MAX_LISTED])
     raise UserError(
         f"{path} belongs to a different run: {names}{more} changed",
-        rule="; ".join(f"{field}={_shortened(old)}" for field, old, _ in shown)
+        rule="; ".join(f"{field}={_shortened(old)}" for field, old, _ in listed)
         + ", as in that run",
-        received="; ".join(f"{field}={_shortened(new)}" for field, _, new in shown),
+        received="; ".join(f"{field}={_shortened(new)}" for field, _, new in listed),
         fix=undo
         if 0 < len(recipe_fields) <= _MAX_LISTED
         else "train with the recipe.yaml of the run",

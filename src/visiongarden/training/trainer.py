@@ -56,9 +56,9 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
             self._backend_step = TorchStep(self)
 
     def _make_jax_step(self, options: dict[str, Any]) -> Callable[..., Any] | None:
-        wanted = options.get("jit_compile") is True and not options.get("run_eagerly")
+        compiled = options.get("jit_compile") is True and not options.get("run_eagerly")
         # Under a distribution Keras compiles the step with the shardings of the state.
-        if keras.backend.backend() != "jax" or not wanted or keras.distribution.distribution():
+        if keras.backend.backend() != "jax" or not compiled or keras.distribution.distribution():
             return None
         return JaxStep(super().train_step)
 
