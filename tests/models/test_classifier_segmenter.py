@@ -28,7 +28,7 @@ def segmenter(decoder=DECODERS[0], **kwargs):
     return vg.Segmenter(backbone(), decoder, vg.heads.Segmentation(num_classes=4), **kwargs)
 
 
-def answer(model):
+def predicted(model):
     images = np.random.default_rng(0).random((2, 64, 96, 3), dtype=np.float32)
     ((level, raw),) = model(images).items()
     return level, keras.ops.convert_to_numpy(raw["classes"])
@@ -37,25 +37,25 @@ def answer(model):
 @pytest.mark.backends
 def test_a_classifier_reopens_bit_by_bit(tmp_path):
     model = classifier(class_map=("a", "b", "c"))
-    level, before = answer(model)
+    level, before = predicted(model)
     assert (level, before.shape) == ("p5", (2, 3))
     model.save(tmp_path / "m.keras")
     again = vg.load(tmp_path / "m.keras")
     assert isinstance(again, vg.Classifier)
     assert again.parts == model.parts
     assert again.class_map.names == ("a", "b", "c")
-    np.testing.assert_array_equal(before, answer(again)[1])
+    np.testing.assert_array_equal(before, predicted(again)[1])
 
 
 @pytest.mark.backends
 @pytest.mark.parametrize("decoder", DECODERS, ids=lambda d: type(d).__name__)
 def test_a_segmenter_reopens_bit_by_bit(tmp_path, decoder):
     model = segmenter(decoder)
-    level, before = answer(model)
+    level, before = predicted(model)
     assert (level, before.shape) == ("p2", (2, 64, 96, 4))
     assert np.isfinite(before).all()
     model.save(tmp_path / "m.keras")
-    np.testing.assert_array_equal(before, answer(vg.load(tmp_path / "m.keras"))[1])
+    np.testing.assert_array_equal(before, predicted(vg.load(tmp_path / "m.keras"))[1])
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_segmenter_reopens_bit_by_bit(tmp_path, decoder):
         (vg.Segmenter, vg.heads.AnchorFree(num_classes=3), "Detector(backbone="),
     ],
 )
-def test_a_head_of_another_task_is_refused(model, head, fix):
+def test_a_head_of_another_task_is_rejected(model, head, fix):
     with pytest.raises(ContractError) as error:
         model(backbone=backbone(), decoder=vg.decoders.FPN(levels=LEVELS), head=head)
     assert fix in error.value.fix

@@ -94,7 +94,7 @@ def reopened(folder, text, name="kept_parts"):
     return vg.load(folder / "m.keras")
 
 
-def test_unchanged_code_opens_without_a_word(saved):
+def test_unchanged_code_loads_without_warning(saved):
     reopened(*saved)
 
 
@@ -104,23 +104,27 @@ def test_unchanged_code_opens_without_a_word(saved):
         (
             'activation="relu"',
             'activation="tanh"',
-            "block1: activation was 'relu', is 'tanh'",
+            "block1: activation was 'relu', is now 'tanh'",
         ),
-        ("factor=2.0", "factor=3.0", r"backbone/scale: factor was 2\.0, is 3\.0"),
+        ("factor=2.0", "factor=3.0", r"backbone/scale: factor was 2\.0, is now 3\.0"),
         (
             'padding="same")',
             'padding="same", activation="elu")',
-            "was 'linear', is 'elu'",
+            "was 'linear', is now 'elu'",
         ),
-        ("ops.relu(Scale", "ops.tanh(Scale", r"the operations in backbone were .*Relu.*Tanh"),
+        (
+            "ops.relu(Scale",
+            "ops.tanh(Scale",
+            r"the operations in backbone were .*Relu.*are now .*Tanh",
+        ),
         (
             "self.act = keras.layers.Activation(activation)",
             "self.act = keras.layers.ReLU(6.0)",
-            r"block1/activation \(Activation\) is gone",
+            r"block1/activation \(Activation\) was removed",
         ),
     ],
 )
-def test_layers_that_are_built_otherwise_are_named(saved, old, new, named):
+def test_changed_layers_are_named(saved, old, new, named):
     folder, text = saved
     assert old in text
     with pytest.raises(ModelFileError, match=named):
@@ -158,7 +162,7 @@ def test_another_module_that_registers_the_same_key_is_named(saved):
     reopened(folder, text, "moved_parts")  # the same code in another module is the same class
 
 
-def test_a_file_from_before_opens(saved):
+def test_a_file_without_definition_loads(saved):
     copy = saved[0] / "o.keras"
     with zipfile.ZipFile(saved[0] / "m.keras") as old, zipfile.ZipFile(copy, "w") as new:
         for name in old.namelist():
@@ -192,8 +196,8 @@ def test_frozen_layers_stay_frozen(saved):
     paths = [[w.path for w in m.trainable_weights] for m in (model, again)]
     assert sorted(paths[0]) == sorted(paths[1])
     assert {path.partition("/")[0] for path in paths[1]} == {"backbone", "head"}
-    twin = keras.saving.load_model(folder / "f.keras")
-    assert flags(twin) == flags(model)
+    by_keras = keras.saving.load_model(folder / "f.keras")
+    assert flags(by_keras) == flags(model)
     model.trainable = False
     model.save(folder / "f.keras")
     assert vg.load(folder / "f.keras").trainable_weights == []
@@ -215,7 +219,7 @@ def test_the_optimizer_comes_back(saved):
         assert np.all(keras.ops.convert_to_numpy(variable) == index + 1)
 
 
-def test_an_optimizer_that_is_not_known_is_reported(saved):
+def test_an_unregistered_optimizer_is_reported(saved):
     folder, _ = saved
     model = vg.load(folder / "m.keras")
 
@@ -224,14 +228,16 @@ def test_an_optimizer_that_is_not_known_is_reported(saved):
 
     model.compile(optimizer=Mine(0.1))
     model.save(folder / "c.keras")
-    with pytest.warns(UserWarning, match="not compiled as it was saved.*Mine is not registered"):
+    with pytest.warns(
+        UserWarning, match="could not be compiled as it was saved.*Mine is not registered"
+    ):
         again = vg.load(folder / "c.keras")
     assert not again.compiled
 
 
 @vg.register(package="tests")
 class Weighted(vg.Classifier):
-    """A subclass with an argument of its own."""
+    """A subclass with another argument."""
 
     def __init__(self, *args, gain=1.0, names=None, **kwargs):
         super().__init__(*args, **kwargs)
@@ -268,7 +274,7 @@ def test_arguments_of_subclasses_survive(saved):
     assert again.class_map.names == ("a", "b", "c")
 
     broken = Weighted(tiny(levels=("p5",)), head, image_size=64, gain=object())
-    with pytest.raises(UserError, match="argument gain of Weighted cannot be written"):
+    with pytest.raises(UserError, match="argument gain of Weighted cannot be saved"):
         broken.save(folder / "b.keras")
     assert not (folder / "b.keras").exists()
 
@@ -315,7 +321,7 @@ class Losing(vg.Backbone):
 
 
 @pytest.mark.parametrize("backbone", [Counting, Losing])
-def test_nothing_is_written_that_would_not_open(tmp_path, backbone):
+def test_nothing_is_written_that_could_not_be_loaded(tmp_path, backbone):
     head = vg.heads.Classification(num_classes=2)
     model = vg.Classifier(backbone(levels=("p5",)), head, image_size=64)
     with pytest.raises(ModelFileError, match=r"m\.keras was not written"):

@@ -69,9 +69,9 @@ def test_every_combination(tmp_path, backbone, decoder, head):
     changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
     still = [w.path for w, yes in zip(model.weights, changed, strict=True) if not yes]
     # A level's box prediction learns only where a box was assigned to it, and three are few.
-    silent = ("_boxes/", "_conv/", "_out/")
+    may_not_learn = ("_boxes/", "_conv/", "_out/")
     assert not [path for path in still if not path.startswith("head/")]
-    assert not [path for path in still if not any(part in path for part in silent)]
+    assert not [path for path in still if not any(part in path for part in may_not_learn)]
     model.save(tmp_path / "m.keras")
     again = vg.load(tmp_path / "m.keras")
     for a, b in zip(numbers(model), numbers(again), strict=True):
@@ -93,7 +93,7 @@ def test_sub_models_and_paths():
     assert "backbone/stem/conv/kernel" in paths
 
 
-def test_an_open_size_takes_any_that_suits():
+def test_an_open_size_accepts_any_multiple_of_the_stride():
     model = vg.Detector(BACKBONES["csp"], DECODERS["pan"], HEADS["free"])
     for size in [(32, 32), (64, 96)]:
         raw = model(np.zeros((1, *size, 3), np.float32))
@@ -115,6 +115,6 @@ def test_a_plain_config_builds_the_same_model():
         ({"class_map": ("a", "a")}, UserError, "stands twice"),
     ],
 )
-def test_what_does_not_suit(options, error, message):
+def test_invalid_arguments(options, error, message):
     with pytest.raises(error, match=message):
         vg.Detector(BACKBONES["csp"], DECODERS["fpn"], HEADS["free"], **options)

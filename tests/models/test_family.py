@@ -191,6 +191,6 @@ def test_fewer_levels_make_fewer_stages(name):
         (lambda: backbones.GELAN(channels=(32, 64, 96, 127)), "multiple of 2"),
     ],
 )
-def test_fields_that_do_not_suit(make, message):
+def test_invalid_fields(make, message):
     with pytest.raises(vg.UserError, match=message):
         make()

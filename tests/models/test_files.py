@@ -1,4 +1,4 @@
-"""Model files: reopened in fresh processes bit by bit; hostile and broken ones are refused."""
+"""Model files: reopened in fresh processes bit by bit; hostile and damaged ones are rejected."""
 
 import json
 import random
@@ -136,7 +136,7 @@ def run(code, folder):
 
 
 @pytest.mark.slow
-def test_a_users_part_reopens_where_its_module_was_imported_and_only_there(tmp_path):
+def test_a_custom_part_loads_only_if_its_module_was_imported(tmp_path):
     (tmp_path / "necks.py").write_text(USER_MODULE)
     assert run(WRITE, tmp_path).returncode == 0
     assert run(READ.format(import_line="import necks"), tmp_path).returncode == 0
@@ -145,7 +145,7 @@ def test_a_users_part_reopens_where_its_module_was_imported_and_only_there(tmp_p
     assert "fix: import necks" in refused.stderr
 
 
-def test_an_unregistered_part_is_refused_before_anything_is_written(tmp_path):
+def test_an_unregistered_part_is_rejected_before_anything_is_written(tmp_path):
     class Neck(vg.decoders.FPN):
         pass
 
@@ -175,9 +175,9 @@ def test_a_failed_save_leaves_the_old_file(saved, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({}, "ends in .keras"), ({"overwrite": False}, "exists already")]
+    ("options", "message"), [({}, "ends in .keras"), ({"overwrite": False}, "already exists")]
 )
-def test_save_refuses(tmp_path, options, message):
+def test_save_rejects(tmp_path, options, message):
     path = tmp_path / ("m.h5" if not options else "m.keras")
     path.touch()
     with pytest.raises(UserError, match=message):
@@ -258,23 +258,23 @@ def hostile(saved, tmp_path, kind):
     ("kind", "message"),
     [
         ("missing", "there is no model file"),
-        ("no zip", "not a whole model file"),
-        ("empty", "not a whole model file"),
-        ("cut short", "not a whole model file"),
-        ("no manifest", "holds visiongarden.json"),
-        ("no weights", "not a whole model file"),
+        ("no zip", "not a complete model file"),
+        ("empty", "not a complete model file"),
+        ("cut short", "not a complete model file"),
+        ("no manifest", "contains visiongarden.json"),
+        ("no weights", "not a complete model file"),
         ("config no json", "not JSON"),
         ("config deep", "not JSON that can be read"),
-        ("config a list", "holds no model"),
+        ("config a list", "contains no model"),
         ("unknown class", "'os>system', which is not registered"),
         ("lambda", "not registered"),
-        ("huge model", "does not hold the weights"),
-        ("endless depth", "no valid model"),
+        ("huge model", "does not contain the weights"),
+        ("endless depth", "does not describe a valid model"),
         ("huge json", "is too large"),
         ("plain keras", "plain Keras model"),
-        ("other numbers", "do not come back as they were written"),
+        ("other numbers", "weights differ from the saved ones"),
         ("external link", "is a link"),
-        ("huge array", "none of this model's weights"),
+        ("huge array", "is not a weight of this model"),
         ("array gone", "bad.keras"),
     ],
 )
@@ -290,8 +290,8 @@ def test_bad_files(saved, tmp_path, kind, message):
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.data())
-def test_any_damage_is_refused_or_harmless(saved, tmp_path, data):
-    """A byte changed anywhere: refused, or the numbers are the same."""
+def test_any_damage_is_rejected_or_harmless(saved, tmp_path, data):
+    """A byte changed anywhere: rejected, or the outputs are the same."""
     path, before = saved
     raw = bytearray(path.read_bytes())
     place = data.draw(st.integers(0, len(raw) - 1))
@@ -315,7 +315,7 @@ def test_checksums_are_of_the_weights(saved):
 
 
 @pytest.mark.backends
-def test_opening_draws_no_random_weight_and_leaves_no_trace(saved, monkeypatch):
+def test_loading_samples_no_random_weight_and_leaves_no_trace(saved, monkeypatch):
     path, before = saved
     for name in ("GlorotUniform", "RandomNormal", "HeNormal", "TruncatedNormal", "RandomUniform"):
         monkeypatch.setattr(getattr(keras.initializers, name), "__call__", None)
@@ -329,7 +329,7 @@ def test_opening_draws_no_random_weight_and_leaves_no_trace(saved, monkeypatch):
 
 
 @pytest.mark.backends
-def test_what_is_no_weight_has_its_value_after_opening(tmp_path):
+def test_variables_that_are_not_weights_have_values_after_loading(tmp_path):
     model = vg.Classifier(
         vg.backbones.CSPDarknet(depth=0.33, width=0.0625, levels=("p5",)),
         vg.heads.Classification(num_classes=2, dropout=0.5),
@@ -341,7 +341,7 @@ def test_what_is_no_weight_has_its_value_after_opening(tmp_path):
     assert len(again.variables) == len(model.variables) > len(model.weights)
     assert all(variable.value is not None for variable in again.variables)
     x = np.zeros((2, 64, 64, 3), np.float32)
-    again(x, training=True)  # dropout draws from its seed
+    again(x, training=True)  # dropout samples from its seed
     if keras.backend.backend() == "torch":
         assert len(list(again.parameters())) == len(list(model.parameters()))
 
@@ -357,7 +357,7 @@ def test_equal_weights_stay_apart(tmp_path):
         assert np.all(keras.ops.convert_to_numpy(weight.value) == number)
 
 
-def test_keras_reads_the_weights_where_arrays_cannot_be_told_apart(saved, tmp_path, monkeypatch):
+def test_keras_reads_the_weights_if_arrays_cannot_be_distinguished(saved, tmp_path, monkeypatch):
     path, before = saved
     monkeypatch.setattr("visiongarden.models.files.zlib.crc32", lambda *_: 0)
     same = tmp_path / "same.keras"
@@ -374,7 +374,7 @@ def test_keras_reads_the_weights_where_arrays_cannot_be_told_apart(saved, tmp_pa
 
 
 def test_more_arrays_than_weights_take_no_memory(saved, tmp_path):
-    """Zeros that are packed small: 200 of the largest weight, which nobody asks for."""
+    """Zeros that are packed small: 200 of the largest weight, which the model does not use."""
     weights = tmp_path / "w.h5"
     with zipfile.ZipFile(saved[0]) as archive:
         weights.write_bytes(archive.read("model.weights.h5"))
@@ -392,7 +392,7 @@ def test_more_arrays_than_weights_take_no_memory(saved, tmp_path):
 
 
 def peak_of_opening(path):
-    """Bytes that Python held at most while a model was opened and run, and what it gave."""
+    """Bytes that Python held at most while a model was opened and run, and its outputs."""
     tracemalloc.start()
     found = outputs(vg.load(path))
     peak = tracemalloc.get_traced_memory()[1]
@@ -410,16 +410,16 @@ def zero_checksums(path):
 
 
 @pytest.mark.parametrize("entry", [None, [], "x", [[1], "float32"], {"a": 1}, [[], [], {}]])
-def test_a_manifest_of_another_shape_is_refused(saved, tmp_path, entry):
+def test_an_invalid_manifest_entry_is_rejected(saved, tmp_path, entry):
     with zipfile.ZipFile(saved[0]) as archive:
         manifest = json.loads(archive.read("visiongarden.json"))
     manifest["weights"][next(iter(manifest["weights"]))] = entry
     bad = rewritten(saved[0], tmp_path / "bad.keras", {"visiongarden.json": json.dumps(manifest)})
-    with pytest.raises(ModelFileError, match="do not come back"):
+    with pytest.raises(ModelFileError, match="weights differ from the saved ones"):
         vg.load(bad)
 
 
-def test_a_checksum_says_whose_an_array_is(saved, tmp_path):
+def test_a_checksum_identifies_the_array_of_a_path(saved, tmp_path):
     """A checksum belongs to a path: the array it names is the one that the path gets."""
     with zipfile.ZipFile(saved[0]) as archive:
         manifest = json.loads(archive.read("visiongarden.json"))

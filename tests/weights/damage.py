@@ -1,4 +1,4 @@
-"""Files with one fault."""
+"""Damaged copies of files."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def detector(head, names, count=None):
         image_size=64,
         class_map=names,
     )
-    # Every number is different, so that a row tells where it came from.
+    # Every number is different, so that a row identifies its origin.
     start = 0
     for weight in model.weights:
         size = int(np.prod(weight.shape))
@@ -59,7 +59,7 @@ def out(path):
 
 
 def by_class(array, names, anchors=1, before=0):
-    """Class -> its rows in all anchors; what stands before the classes is under ""."""
+    """Class -> its rows in all anchors; what precedes the classes is under ""."""
     split = array.reshape(*array.shape[:-1], anchors, before + len(names))
     rows = {name: split[..., before + i] for i, name in enumerate(names)}
     return rows | {"": split[..., :before]}
@@ -117,7 +117,7 @@ def test_without_a_name_on_both_sides_class_outputs_are_left_out_unless_asked(tm
         report = transfer(tmp_path / "m.keras", target, min_coverage=0.5)
         for path, array in arrays(target).items():
             np.testing.assert_array_equal(array, (before if out(path) else given)[path])
-        assert "class outputs were not copied, 4 weights" in str(report)
+        assert "class outputs were not copied (4 weights)" in str(report)
         assert "class_rows='position'" in report.classes
         transfer(tmp_path / "m.keras", target, class_rows="position", min_coverage=1.0)
         assert all(np.array_equal(array, given[path]) for path, array in arrays(target).items())
@@ -129,7 +129,7 @@ def test_class_outputs_of_models_without_any_names_are_left_out_unless_asked_for
         weight.assign(weight + 1)
     before = arrays(target)
     report = transfer(source, target, min_coverage=0.5)
-    assert "neither side names its classes" in report.classes
+    assert "neither source nor target has class names" in report.classes
     assert "class_rows" in report.classes
     after = arrays(target)
     for path, array in after.items():
@@ -140,9 +140,9 @@ def test_class_outputs_of_models_without_any_names_are_left_out_unless_asked_for
     assert all(np.array_equal(a, arrays(source)[p]) for p, a in arrays(target).items())
 
 
-def test_the_same_names_in_the_same_order_need_no_word():
+def test_the_same_names_in_the_same_order_need_no_note():
     source, target = (detector(anchor_free, ("a", "b")) for _ in range(2))
     target.class_map = ClassMap(("a", "b"), (7, 9))  # other ids in the files
     assert transfer(source, target, min_coverage=1.0).classes == ""
-    with pytest.raises(UserError, match="unknown class rows 'number'"):
+    with pytest.raises(UserError, match="unknown value 'number' of class_rows"):
         transfer(source, target, class_rows="number")

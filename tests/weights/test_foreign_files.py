@@ -86,11 +86,11 @@ def written(net, folder, kind):
         "checkpoint",
     ],
 )
-def test_a_pytorch_net_gives_the_same_numbers(net, tmp_path, kind):
+def test_a_pytorch_net_has_the_same_outputs(net, tmp_path, kind):
     model = keras_net()
     report = transfer(written(net, tmp_path, kind), model, {"bn": "norm"}, min_coverage=1.0)
     assert report.ignored == ("bn.num_batches_tracked",)
-    assert "ignored, no weights: 1 × num_batches_tracked" in str(report)
+    assert "ignored, not weights: 1 × num_batches_tracked" in str(report)
     assert report.only_in_source == report.differs == ()
     assert {moved.path for moved in report.renamed} == {
         f"norm/{name}" for name in ("gamma", "beta", "moving_mean", "moving_variance")
@@ -118,31 +118,31 @@ def test_other_floats(net, tmp_path, dtype, kind):
 
 
 @pytest.mark.parametrize(
-    ("name", "array", "said"),
+    ("name", "array", "difference"),
     [
         ("fc.weight", np.ones((5, 4)), "4 × 5 float64, wanted 5 × 5 float32"),
         ("stem.weight", np.ones((3, 5, 3, 8)), "3 × 8 × 5 × 3 float64"),
-        # Already in Keras's shape: taken for what its name says, and refused.
+        # Already in Keras's shape: the name decides, so the shape does not match.
         ("depthwise.weight", np.ones((3, 3, 8, 2)), "wanted 3 × 3 × 8 × 2"),
         ("fc.weight", np.ones((5, 5, 1, 1)), "wanted 5 × 5 float32"),
     ],
 )
-def test_a_shape_that_does_not_suit_is_listed(name, array, said):
+def test_a_shape_that_does_not_match_is_listed(name, array, difference):
     report = transfer({name: array, "fc.bias": np.ones(5)}, keras_net(), min_coverage=0)
-    assert said in f"{report.differs[0].received}, wanted {report.differs[0].wanted}"
+    assert difference in f"{report.differs[0].received}, wanted {report.differs[0].wanted}"
     assert report.paths == ("fc/bias",)
 
 
-def test_a_layer_of_unknown_layout_takes_no_kernel():
+def test_a_layer_of_unknown_axis_order_takes_no_kernel():
     inputs = keras.Input((4, 3))
     layer = keras.layers.EinsumDense("abc,cd->abd", (4, 3), name="proj", bias_axes="d")
     arrays = {"proj.weight": np.ones((3, 3)), "proj.bias": np.ones(3)}
     report = transfer(arrays, keras.Model(inputs, layer(inputs)), min_coverage=0)
     assert report.paths == ("proj/bias",)
-    assert "PyTorch's layout, unknown for EinsumDense" in report.differs[0].received
+    assert "PyTorch's axis order, which is not known for EinsumDense" in report.differs[0].received
 
 
-def test_the_layout_can_be_said():
+def test_the_layout_can_be_specified():
     kernel = np.arange(25.0, dtype="float32").reshape(5, 5)
     for layout, expected in (("torch", kernel.T), ("keras", kernel)):
         model, name = keras_net(), "fc.weight" if layout == "torch" else "fc/kernel"
@@ -165,28 +165,28 @@ def _large_pickle(path):
 
 
 FILES = {
-    "code": (lambda path: torch.save({"fc.bias": Malicious()}, path), "holds pickled code"),
-    "a module": (lambda path: torch.save(Net(), path), "holds pickled code"),
+    "code": (lambda path: torch.save({"fc.bias": Malicious()}, path), "contains pickled code"),
+    "a module": (lambda path: torch.save(Net(), path), "contains pickled code"),
     "plain pickle": (
         lambda path: torch.save(
             {"fc.bias": Malicious()}, path, _use_new_zipfile_serialization=False
         ),
         "plain pickles are not opened",
     ),
-    "text": (lambda path: path.write_text("weights"), "not a whole PyTorch file"),
-    "empty": (lambda path: path.touch(), "not a whole PyTorch file"),
-    "compressed": (_large_pickle, "no PyTorch state dict"),
-    "expanded": (_expanded, "no plain tensor"),
+    "text": (lambda path: path.write_text("weights"), "not a complete PyTorch file"),
+    "empty": (lambda path: path.touch(), "not a complete PyTorch file"),
+    "compressed": (_large_pickle, "is not a PyTorch state dict"),
+    "expanded": (_expanded, "not a plain tensor"),
     "sparse": (
         lambda path: torch.save({"fc.bias": torch.ones(5).to_sparse()}, path),
-        "no plain tensor",
+        "not a plain tensor",
     ),
-    "a tensor": (lambda path: torch.save(torch.ones(5), path), "no state dict"),
+    "a tensor": (lambda path: torch.save(torch.ones(5), path), "contains no state dict"),
     "two": (
         lambda path: torch.save(
             {"model": {"fc.bias": torch.ones(5)}, "ema": {"fc.bias": torch.ones(5)}}, path
         ),
-        "several state dicts",
+        "contains several state dicts",
     ),
 }
 
@@ -229,17 +229,17 @@ def entry(shape, offsets, dtype="F32"):
         header(entry([5], [0, 20], "F99"), b"\0" * 20),
     ],
 )
-def test_safetensors_whose_header_is_not_true(tmp_path, raw):
+def test_safetensors_with_an_invalid_header(tmp_path, raw):
     path = tmp_path / "m.safetensors"
     path.write_bytes(raw)
-    with pytest.raises(UserError, match="not a whole safetensors file"):
+    with pytest.raises(UserError, match="not a complete safetensors file"):
         transfer(path, keras_net(), min_coverage=0)
 
 
-def test_a_type_that_no_weight_has(tmp_path):
+def test_an_unsupported_dtype(tmp_path):
     path = tmp_path / "m.safetensors"
     path.write_bytes(header(entry([5], [0, 5], "F8_E4M3"), b"\0" * 5))
-    with pytest.raises(UserError, match="is of type F8_E4M3"):
+    with pytest.raises(UserError, match="has the unsupported dtype F8_E4M3"):
         transfer(path, keras_net(), min_coverage=0)
 
 
@@ -302,6 +302,6 @@ def test_a_keras_file_is_not_read_in_pytorchs_layout(tmp_path, ending):
     model = keras_net()
     path = tmp_path / f"m{ending}"
     model.save(path) if ending == ".keras" else model.save_weights(path)
-    with pytest.raises(UserError, match="layout is not PyTorch's"):
+    with pytest.raises(UserError, match="layout is not that of PyTorch"):
         transfer(path, keras_net(), min_coverage=0, layout="torch")
     transfer(path, keras_net(), min_coverage=1.0, layout="keras")

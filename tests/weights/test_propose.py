@@ -36,7 +36,7 @@ WHOLE = (("a", (4, 5)), ("b", (5, 6)), ("c", (6, 6)), ("d", (6, 6)))
     [
         (arrays(*((f"net/{n}", s) for n, s in WHOLE)), {"net": ""}),
         (arrays(*((f"module.net.{n}", s) for n, s in WHOLE), torch=True), {"module.net": ""}),
-        # Two layers of one shape could each be either; the other two are sure.
+        # Two layers of one shape could each be either; the other two are unambiguous.
         (
             arrays(("p", (4, 5)), ("q", (5, 6)), ("r", (6, 6)), ("s", (6, 6))),
             {"p": "a", "q": "b"},

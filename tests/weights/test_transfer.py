@@ -124,13 +124,13 @@ def test_shares_are_of_parameters(saved):
         "2 float32",
         "3 float32",
     )
-    assert "shape or type differs" in str(report)
+    assert "shape or dtype differs" in str(report)
     assert max(map(len, str(report).splitlines())) <= 100
     with pytest.raises(dataclasses.FrozenInstanceError):
         report.copied = ()
 
 
-def test_under_at_least_it_raises_and_changes_nothing(saved):
+def test_below_min_coverage_it_raises_and_changes_nothing(saved):
     target = scrambled(detector(decoder=vg.decoders.FPN(channels=64)), seed=1)
     before = numbers(target)
     with pytest.raises(UserError) as error:
@@ -149,7 +149,7 @@ def two_denses(order):
 
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5", None])
 def test_layers_of_one_shape_in_another_order_keep_their_names(tmp_path, ending):
-    """What `load_weights` swaps in silence."""
+    """`load_weights` swaps them silently."""
     source, target = two_denses(("first", "second")), two_denses(("second", "first"))
     path = source
     if ending:
@@ -168,7 +168,7 @@ def unnamed(*units):
 
 
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5", None])
-def test_names_that_keras_counted_up_are_positions(tmp_path, ending):
+def test_automatic_names_are_positions(tmp_path, ending):
     """An insertion would hand the second layer's weights to the new one."""
     source = path = unnamed(4, 4, 4)
     if ending:
@@ -176,7 +176,7 @@ def test_names_that_keras_counted_up_are_positions(tmp_path, ending):
         (source.save if ending == ".keras" else source.save_weights)(path)
     inserted = unnamed(4, 4, 4, 4)
     before = numbers(inserted)
-    with pytest.raises(UserError, match="Keras counted it up"):
+    with pytest.raises(UserError, match="it has an automatic name"):
         transfer(path, inserted, min_coverage=0)
     assert changed(before, numbers(inserted)) == set()
     same = unnamed(4, 4, 4)
@@ -209,7 +209,7 @@ def test_models_inside_a_plain_keras_model(tmp_path, ending):
 
 
 def test_gamma_is_not_taken_for_beta(tmp_path):
-    """Both files hold three vectors of one shape; only the config says which is missing."""
+    """Both files hold three vectors of one shape; only the config specifies which is missing."""
 
     def norm(**options):
         inputs = keras.Input((4,))
@@ -223,7 +223,7 @@ def test_gamma_is_not_taken_for_beta(tmp_path):
     assert [weight.path for weight in report.only_in_target] == ["norm/gamma"]
 
 
-def test_optimizer_and_dropout_are_no_weights(tmp_path):
+def test_optimizer_and_dropout_are_not_weights(tmp_path):
     inputs = keras.Input((4,))
     x = keras.layers.Dropout(0.5, name="drop")(keras.layers.Dense(4, name="dense")(inputs))
     model = keras.Model(inputs, x)
@@ -235,7 +235,7 @@ def test_optimizer_and_dropout_are_no_weights(tmp_path):
     assert report.only_in_source == ()
 
 
-def test_a_part_of_its_classes_need_not_be_known(saved, tmp_path):
+def test_the_classes_of_the_file_need_not_be_registered(saved, tmp_path):
     """The config names a class that nobody registered; the numbers are read all the same."""
     folder, source = saved
     target = detector()
@@ -250,7 +250,7 @@ def test_a_part_of_its_classes_need_not_be_known(saved, tmp_path):
 
 
 @pytest.mark.backends
-def test_arrays_stay_the_callers_own():
+def test_the_callers_arrays_are_copied():
     model = detector()
     arrays = {path: np.ones_like(array) for path, array in numbers(model).items()}
     transfer(arrays, model, min_coverage=1.0, class_rows="position")
@@ -262,7 +262,7 @@ def test_arrays_stay_the_callers_own():
 @pytest.mark.parametrize(
     "dtype", ["float16", pytest.param("bfloat16", marks=pytest.mark.backends), "float64"]
 )
-def test_types_of_floats_are_converted_and_said(dtype):
+def test_float_dtypes_are_converted_and_reported(dtype):
     import ml_dtypes
 
     kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype
@@ -275,10 +275,10 @@ def test_types_of_floats_are_converted_and_said(dtype):
         assert np.array_equal(array, arrays[path].astype("float32"))
 
 
-def test_integers_are_no_weights():
+def test_integers_are_not_weights():
     model = two_denses(("first", "second"))
     arrays = {path: a.astype("int8") for path, a in numbers(model).items()}
-    report_of = pytest.raises(UserError, match="4 × 4 int8, wanted 4 × 4 float32")
+    report_of = pytest.raises(UserError, match="4 × 4 int8, expected 4 × 4 float32")
     with report_of:
         transfer(arrays, model, min_coverage=0)
 
@@ -290,7 +290,7 @@ def test_numbers_too_large_for_float16_change_nothing():
     before = numbers(model)
     arrays = {path: np.full(a.shape, 1.0, "float32") for path, a in before.items()}
     arrays["b/bias"][0] = 70000
-    with pytest.raises(UserError, match="b/bias does not fit into the float16"):
+    with pytest.raises(UserError, match="b/bias overflows the float16 weight b/bias"):
         transfer(arrays, model)
     assert changed(before, numbers(model)) == set()
 
@@ -313,7 +313,7 @@ def test_renames(rename, names):
     model = two_denses(("first", "second"))
     arrays = dict.fromkeys(names or {"first/kernel": ""}, np.ones((4, 4), "float32"))
     if names is None:
-        with pytest.raises(UserError, match="'firs' fits no weight"):
+        with pytest.raises(UserError, match="'firs' matches no weight"):
             transfer(arrays, model, rename, min_coverage=0)
         return
     report = transfer(arrays, model, rename, min_coverage=0)
@@ -324,17 +324,17 @@ def test_renames(rename, names):
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
-        ({"a/kernel": 3}, {}, "is no array"),
-        (object(), {}, "holds no weights"),
+        ({"a/kernel": 3}, {}, "is not an array"),
+        (object(), {}, "is not a source of weights"),
         ("none.keras", {}, "there is no weights file"),
-        ({}, {"min_coverage": 2}, "is no share"),
+        ({}, {"min_coverage": 2}, "is not a fraction"),
         ({}, {"layout": "tf"}, "unknown layout"),
         ({}, {}, "at least one weight|at least 90"),
-        ({"x/kernel": np.ones((4, 4))}, {"rename": {"*": "*/*"}}, "more stars"),
+        ({"x/kernel": np.ones((4, 4))}, {"rename": {"*": "*/*"}}, "more wildcards"),
         (
             {"first/kernel": np.ones((4, 4)), "x/kernel": np.ones((4, 4))},
             {"rename": {"x": "first"}},
-            "two weights of the source go to first/kernel",
+            "two weights of the source match first/kernel",
         ),
     ],
 )
@@ -343,7 +343,7 @@ def test_mistakes(source, options, message):
         transfer(source, two_denses(("first", "second")), **options)
 
 
-def test_two_weights_of_one_path_are_refused():
+def test_two_weights_of_one_path_are_rejected():
     inputs = x = keras.Input((4,))
     for name in ("a", "b"):
         inner = keras.Input((4,))
@@ -404,10 +404,10 @@ def _huge(file):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_add_one, "not as they were saved"),
-        (_loop, "no tree"),
+        (_add_one, "differ from the saved ones"),
+        (_loop, "do not form a tree"),
         (_external, "is a link"),
-        (_huge, "claims more than the file holds"),
+        (_huge, "a chunked array is too large for the file"),
     ],
 )
 def test_hostile_archives(saved, tmp_path, change, message):
@@ -431,7 +431,7 @@ def test_a_compressed_archive_is_refused(saved, tmp_path):
 
 @pytest.fixture(scope="module")
 def small_files(tmp_path_factory):
-    """A small file of each kind with its true numbers; of ours, and of another program's."""
+    """A small file of each kind with its true numbers; of visiongarden, and of another program."""
     folder = tmp_path_factory.mktemp("small")
     ours, plain = scrambled(detector()), two_denses(("first", "second"))
     ours.save(folder / "ours.keras")
@@ -445,8 +445,8 @@ def small_files(tmp_path_factory):
 
 
 @given(st.data())
-def test_damage_is_refused_or_harmless(small_files, tmp_path_factory, data):
-    """A byte changed or an end cut off: an error for people, or the true numbers."""
+def test_damage_is_rejected_or_harmless(small_files, tmp_path_factory, data):
+    """A byte changed or an end cut off: a UserError, or the original values."""
     path = data.draw(st.sampled_from(list(small_files)))
     copy = damaged(data, path, tmp_path_factory.mktemp("damaged"))
     true, target = small_files[path]
@@ -457,7 +457,7 @@ def test_damage_is_refused_or_harmless(small_files, tmp_path_factory, data):
         assert changed(before, numbers(target)) == set()
         return
     if path.suffix == ".keras":
-        # A weights file alone has no checksum, so that only its form can be judged.
+        # A weights file alone has no checksum, so that only its structure can be checked.
         after = numbers(target)
         assert all(np.array_equal(after[path], true[path]) for path in report.paths)
         scrambled(target, seed=1)
@@ -490,7 +490,7 @@ def test_another_number_of_classes_needs_no_option():
         np.testing.assert_array_equal(one.numpy(), other.numpy())
     wider = detector(3, channels=64)
     before = wider.get_weights()
-    with pytest.raises(UserError, match="backbone and decoder would come") as error:
+    with pytest.raises(UserError, match="backbone and decoder would be copied") as error:
         transfer(source, wider)
     assert "decoder/" in error.value.received
     assert "head/" not in error.value.received.partition(";")[0]

@@ -41,8 +41,8 @@ def restore_compiled(path: Path, model: keras.Model, config: Any, file: h5py.Fil
     if reason is not None:
         model.compiled = False
         warnings.warn(
-            f"{path}: the model is not compiled as it was saved, and has no optimizer: {reason}; "
-            "call model.compile() before model.fit()",
+            f"{path}: the model could not be compiled as it was saved, and has no optimizer: "
+            f"{reason}; call model.compile() before model.fit()",
             stacklevel=4,
         )
 
@@ -55,11 +55,15 @@ def _fill(optimizer: Any, file: h5py.File) -> None:
     # the optimizer or the order of the weights has changed.
     variables = optimizer.variables
     if len(stored) != len(variables):
-        raise ValueError(f"{len(stored)} arrays of the optimizer, not {len(variables)}")
+        raise ValueError(
+            f"the file has {len(stored)} optimizer variables, expected {len(variables)}"
+        )
     for index, variable in enumerate(variables):
         array = stored[str(index)]
         if tuple(array.shape) != tuple(variable.shape):
-            raise ValueError(f"array {index} of the optimizer has shape {array.shape}")
+            raise ValueError(
+                f"optimizer variable {index} has shape {array.shape}, expected {variable.shape}"
+            )
         variable.assign(np.asarray(array[()]))
 
 

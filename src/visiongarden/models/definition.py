@@ -22,10 +22,18 @@ from visiongarden.errors import ModelFileError
 from visiongarden.layers.nested import by_chain
 from visiongarden.models.source_digest import is_custom, source_digest
 
-_NO_OUTPUTS = ("name", "trainable", "trainable_inside", "dtype", "seed", "momentum", "synchronized")
+_WITHOUT_EFFECT = (
+    "name",
+    "trainable",
+    "trainable_inside",
+    "dtype",
+    "seed",
+    "momentum",
+    "synchronized",
+)
 _FOR_TRAINING = ("_initializer", "_regularizer", "_constraint")
-"""Names (`_NO_OUTPUTS`) and suffixes (`_FOR_TRAINING`) of arguments without effect on inference."""
-_PASSING = ("name", "trainable", "trainable_inside", "build_config", "shared_object_id")
+"""Names and suffixes of arguments without effect on inference."""
+_IGNORED_ENTRIES = ("name", "trainable", "trainable_inside", "build_config", "shared_object_id")
 """Entries to ignore in the config of a layer that is itself an argument.
 
 They depend on which layers are frozen and on Keras's counters, not on the class.
@@ -77,11 +85,11 @@ def compare_definition(path: Path, then: Mapping[str, Any], model: keras.Model) 
     differences = list(_differences(layers, now["layers"]))
     if differences:
         more = f"; and {len(differences) - _LISTED} more" if differences[_LISTED:] else ""
-        because = f"; {'; '.join(changed[:_LISTED])}" if changed else ""
+        reasons = f"; {'; '.join(changed[:_LISTED])}" if changed else ""
         raise ModelFileError(
-            f"{path}: its classes build other layers now than when the file was written",
+            f"{path}: the classes no longer build the layers with which the file was written",
             rule="the same layers with the same arguments, so that the outputs are the same",
-            received="; ".join(differences[:_LISTED]) + more + because,
+            received="; ".join(differences[:_LISTED]) + more + reasons,
             fix="undo the change of the class; or build the new model, save it as new.keras, and "
             f"copy the weights: visiongarden transfer {path} new.keras --output trained.keras",
         )
@@ -106,7 +114,7 @@ def _arguments(layer: keras.Layer) -> dict[str, Any]:
     found = {
         key: value
         for key, value in config.items()
-        if key not in _NO_OUTPUTS and not key.endswith(_FOR_TRAINING)
+        if key not in _WITHOUT_EFFECT and not key.endswith(_FOR_TRAINING)
     }
     if not type(layer).__module__.startswith("keras."):
         # The config that Keras generates contains only the arguments passed to the constructor.
@@ -128,7 +136,7 @@ def _defaults(cls: type) -> dict[str, Any]:
     return {
         name: _plain(parameter.default)
         for name, parameter in found
-        if parameter.default is not inspect.Parameter.empty and name not in _NO_OUTPUTS
+        if parameter.default is not inspect.Parameter.empty and name not in _WITHOUT_EFFECT
     }
 
 
@@ -161,7 +169,7 @@ def _reduced(value: Any) -> Any:
     if isinstance(value, list):
         return [_reduced(item) for item in value]
     if isinstance(value, dict):
-        return {key: _reduced(item) for key, item in value.items() if key not in _PASSING}
+        return {key: _reduced(item) for key, item in value.items() if key not in _IGNORED_ENTRIES}
     return value
 
 
@@ -186,14 +194,18 @@ def _classes(model: keras.Model) -> dict[str, list[str | None]]:
 
 def _changed_classes(then: Any, now: dict[str, Any]) -> list[str]:
     found = []
-    for key, (place, digest) in now.items():
+    for key, (qualified_name, digest) in now.items():
         entry = then.get(key) if isinstance(then, dict) else None
         if not isinstance(entry, list) or len(entry) != 2 or entry[1] == digest:
             continue
-        if entry[0] != place:
-            found.append(f"{key} was {entry[0]} when it was saved, and is {place} now")
+        if entry[0] != qualified_name:
+            found.append(
+                f"{key} was {entry[0]} when the model was saved, and is {qualified_name} now"
+            )
         elif entry[1] and digest:
-            found.append(f"the code of {key} ({place}) has changed since it was saved")
+            found.append(
+                f"the code of {key} ({qualified_name}) has changed since the model was saved"
+            )
     return found
 
 
@@ -204,13 +216,14 @@ def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
         name = chain or "the model"
         old, new = (_entry(side.get(chain)) for side in (then, now))
         if old is None or new is None:
-            yield f"{name} ({(old or new or ('layer',))[0]}) is {'new' if old is None else 'gone'}"
+            change = "added" if old is None else "removed"
+            yield f"{name} ({(old or new or ('layer',))[0]}) was {change}"
         elif old[0] != new[0]:
-            yield f"{name} was a {old[0]}, is a {new[0]}"
+            yield f"{name} was {old[0]}, is now {new[0]}"
         elif isinstance(old[1], dict) and isinstance(new[1], dict):
             yield from _changed_arguments(name, old[1], new[1])
         else:
-            yield f"the operations in {name} were {_short(old[1])}, are {_short(new[1])}"
+            yield f"the operations in {name} were {_short(old[1])}, are now {_short(new[1])}"
 
 
 def _changed_arguments(name: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
@@ -218,7 +231,7 @@ def _changed_arguments(name: str, old: dict[str, Any], new: dict[str, Any]) -> I
     # changes what the layer computes, the digest of the class or another argument differs as well.
     for key in old.keys() & new.keys():
         if old[key] != new[key]:
-            yield f"{name}: {key} was {_short(old[key])}, is {_short(new[key])}"
+            yield f"{name}: {key} was {_short(old[key])}, is now {_short(new[key])}"
 
 
 def _entry(value: Any) -> tuple[str, Any] | None:

@@ -112,10 +112,10 @@ def _open(path: Path, compiled: bool) -> Any:
         raise
     except Exception as e:  # A damaged file makes h5py and zipfile raise errors of many types.
         raise ModelFileError(
-            f"{path} is not a whole model file",
-            rule="a .keras file that model.save() wrote, with all its members",
+            f"{path} is not a complete model file",
+            rule="a .keras file written by model.save(), with all of its members",
             received=str(e).strip("'\""),
-            fix="save the model again, or copy the file again if the copy was cut short",
+            fix="save the model again, or copy the file again if it is truncated",
         ) from e
     _compare(path, manifest, fingerprints(model))
     compare_definition(path, manifest, model)
@@ -124,11 +124,11 @@ def _open(path: Path, compiled: bool) -> Any:
 
 def fingerprints(model: keras.Model) -> dict[str, list[Any]]:
     """Return `{path: [shape, dtype, CRC-32 of the values]}` for every weight of a model."""
-    prints = {}
+    found = {}
     for weight in model.weights:
         array = keras.ops.convert_to_numpy(weight.value)
-        prints[weight.path] = [list(array.shape), str(array.dtype), zlib.crc32(array.tobytes())]
-    return prints
+        found[weight.path] = [list(array.shape), str(array.dtype), zlib.crc32(array.tobytes())]
+    return found
 
 
 class SavedAsParts:
@@ -152,11 +152,13 @@ class SavedAsParts:
         if path.suffix != ".keras":
             raise UserError(
                 f"cannot save a model as {path}",
-                rule="the name ends in .keras",
+                rule="a name that ends in .keras",
                 fix=f'model.save("{path.with_suffix(".keras")}")',
             )
         if path.exists() and not overwrite:
-            raise UserError(f"{path} exists already", fix="another name, or overwrite=True")
+            raise UserError(
+                f"{path} already exists", fix="choose another name, or pass overwrite=True"
+            )
         with atomic_path(path) as draft:
             super().save(draft, overwrite=True, **kwargs)  # type: ignore[misc]
             with zipfile.ZipFile(draft, "a") as archive:
@@ -204,7 +206,7 @@ def _read_back(draft: Path, path: Path, model: Any) -> None:
                 if not is_only_its_weights(model):
                     _open(draft, compiled=False)
                 else:
-                    # The values are covered by `_refuse_missing`, so a model without values
+                    # The values are covered by `_check_stored`, so a model without values
                     # suffices.
                     size = archive.getinfo(_WEIGHTS).file_size
                     again, _ = _rebuild(path, _model_class(path, config), config, size)
@@ -212,20 +214,20 @@ def _read_back(draft: Path, path: Path, model: Any) -> None:
                     compare_definition(path, manifest, again)
             with tempfile.TemporaryDirectory() as folder:
                 weights = archive.extract(_WEIGHTS, folder)
-                _refuse_missing(path, weights, manifest["weights"])
+                _check_stored(path, weights, manifest["weights"])
     except (ModelFileError, UserError, TypeError, ValueError) as error:
         what = error.what if isinstance(error, UserError) else str(error)
         raise ModelFileError(
-            f"{path} was not written, because it would not open again: "
+            f"{path} was not written, because it could not be loaded again: "
             f"{what.replace(str(draft), str(path))}",
             rule=getattr(error, "rule", None),
             received=getattr(error, "received", None),
-            fix="have wire() and the classes build the same layers, with the same names, each time",
+            fix="make wire() and the classes build the same layers with the same names every time",
         ) from error
     object.__setattr__(model, "_visiongarden_read_back", shape)
 
 
-def _refuse_missing(path: Path, weights: str, prints: dict[str, list[Any]]) -> None:
+def _check_stored(path: Path, weights: str, expected: dict[str, list[Any]]) -> None:
     """Raise an error if a weights file lacks an array of one of these shapes and checksums."""
     stored: set[tuple[tuple[int, ...], int]] = set()
 
@@ -236,12 +238,14 @@ def _refuse_missing(path: Path, weights: str, prints: dict[str, list[Any]]) -> N
 
     with h5py.File(weights, "r") as file:
         file.visititems(visit)
-    lost = [name for name, (shape, _, crc) in prints.items() if (tuple(shape), crc) not in stored]
-    if lost:
+    missing = [
+        name for name, (shape, _, crc) in expected.items() if (tuple(shape), crc) not in stored
+    ]
+    if missing:
         raise ModelFileError(
-            f"{len(lost)} of {len(prints)} weights are not in the file",
-            rule="Keras saves layers that are kept in attributes, under names that it does not use",
-            received=_some(lost),
+            f"{len(missing)} of {len(expected)} weights are not in the file",
+            rule="layers in attributes whose names Keras does not use; it saves no others",
+            received=_some(missing),
         )
 
 
@@ -259,7 +263,7 @@ def written(part: Any) -> dict[str, Any]:
     key = registry.key_of(cls)
     if key is None:
         raise UserError(
-            f"{cls.__name__} is not registered, so no process could reopen the file",
+            f"{cls.__name__} is not registered, so the file could not be loaded",
             fix=f'put @vg.register(package="my_project") above class {cls.__name__}',
         )
     return {
@@ -281,7 +285,9 @@ def read_part(config: Any, role: type) -> Any:
         ModelFileError: If the config is not a serialized part, or its class is not registered.
     """
     if not isinstance(config, Mapping) or not isinstance(config.get("config"), Mapping):
-        raise ModelFileError(f"the file has no {role.__name__.lower()}", received=repr(config)[:80])
+        raise ModelFileError(
+            f"the file contains no {role.__name__.lower()}", received=repr(config)[:80]
+        )
     return _registered(config, role).from_dict(config["config"])
 
 
@@ -293,7 +299,7 @@ def _registered(config: Mapping[str, Any], kind: type) -> Any:
     importable = all(step.isidentifier() for step in module.split("."))
     raise ModelFileError(
         f"the file needs the {kind.__name__.lower()} {key!r}, which is not registered",
-        rule="a file imports nothing: the module that registers the class is imported first",
+        rule="loading imports nothing; import the module that registers the class first",
         fix=f"import {module}  # on the command line: --import {module}"
         if importable and module != "__main__" and not module.startswith("visiongarden")
         else nearest(key, known),
@@ -302,10 +308,10 @@ def _registered(config: Mapping[str, Any], kind: type) -> Any:
 
 def _model_class(path: Path, config: Any) -> Any:
     if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
-        raise ModelFileError(f"{path} holds no model", received="config.json without a config")
+        raise ModelFileError(f"{path} contains no model", received="config.json without a config")
     if str(config.get("module", "")).startswith("keras"):
         raise ModelFileError(
-            f"{path} holds a plain Keras model ({config.get('class_name')})",
+            f"{path} contains a plain Keras model ({config.get('class_name')})",
             rule="a model made of parts",
             fix=f'keras.saving.load_model("{path}")',
         )
@@ -333,15 +339,15 @@ def _rebuild(
             str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         )
         raise ModelFileError(
-            f"{path} describes no valid model", received=received[:1000]
+            f"{path} does not describe a valid model", received=received[:1000]
         ) from error
     # A small file must not allocate a large model. A file much larger than its model is invalid
     # too; the factor of 4 leaves room for the state of an optimizer.
-    needs = _size_of(model)
-    if needs > weights_size or weights_size > 4 * needs + _SLACK:
+    needed = _size_of(model)
+    if needed > weights_size or weights_size > 4 * needed + _SLACK:
         raise ModelFileError(
-            f"{path} does not hold the weights that its model needs",
-            rule=f"about {needs:,} bytes of weights",
+            f"{path} does not contain the weights of its model",
+            rule=f"about {needed:,} bytes of weights",
             received=f"{weights_size:,} bytes",
         )
     return model, variables
@@ -361,10 +367,10 @@ def _size_of(model: keras.Model) -> int:
 def _read_json(path: Path, archive: zipfile.ZipFile, member: str) -> Any:
     if member not in archive.namelist():
         raise ModelFileError(
-            f"{path} is not a model file of ours",
-            rule=f"a .keras file that model.save() wrote; it holds {member}",
+            f"{path} is not a visiongarden model file",
+            rule=f"a .keras file written by model.save(), which contains {member}",
             received=", ".join(archive.namelist()[:5]) or "an empty archive",
-            fix=f'if it is a plain Keras model: keras.saving.load_model("{path}")',
+            fix=f'for a plain Keras model: keras.saving.load_model("{path}")',
         )
     return json_member(path, archive, member)
 
@@ -380,8 +386,8 @@ def json_member(path: Path, archive: zipfile.ZipFile, member: str) -> Any:
     if info.file_size > min(_MAX_JSON, _MIN_JSON + _JSON_RATIO * info.compress_size):
         raise ModelFileError(
             f"{path}: {member} is too large",
-            rule=f"at most {_MAX_JSON:,} bytes, and {_JSON_RATIO} times its compressed length",
-            received=f"{info.file_size:,} bytes from {info.compress_size:,}",
+            rule=f"at most {_MAX_JSON:,} bytes, and {_JSON_RATIO} times its compressed size",
+            received=f"{info.file_size:,} bytes, {info.compress_size:,} compressed",
         )
     return parse_json(archive.read(member), f"{path}: {member}", ModelFileError)
 
@@ -391,7 +397,7 @@ def _load_weights(path: Path, weights: Path, model: keras.Model) -> None:
         model.load_weights(weights)
     except Exception as error:  # A damaged file makes Keras and h5py raise errors of many types.
         raise ModelFileError(
-            f"{path} does not hold the weights that its model needs",
+            f"{path} does not contain the weights of its model",
             received=" ".join(str(error).split())[:300],
         ) from error
 
@@ -409,28 +415,31 @@ def _checked(path: Path, file: h5py.File, model: keras.Model) -> list[str]:
 
     seen: set[int] = set()
 
-    def most(name: str) -> int:
+    def max_bytes(name: str) -> int:
         # visiongarden's optimizers keep their state as one vector of all weights.
         return 2 * (total if name.startswith(f"/{OPTIMIZER}/") else largest) + 1024
 
     def visit(group: h5py.Group, depth: int) -> None:
         address = h5py.h5o.get_info(group.id).addr
         if address in seen or len(seen) > _MAX_ARRAYS or depth > _MAX_DEPTH:
-            raise ModelFileError(
-                f"{path}: the groups of the weights are no tree of a model's layers"
-            )
+            raise ModelFileError(f"{path}: the groups of the weights file do not form a tree")
         seen.add(address)
         for name in group:
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise ModelFileError(f"{path}: {name} is a link; weights lie in the file itself")
+                raise ModelFileError(
+                    f"{path}: {name} is a link", rule="weights stored in the file itself"
+                )
             item = group[name]
             if isinstance(item, h5py.Group):
                 visit(item, depth + 1)
             elif (
-                item.is_virtual or item.external or _plugins(item) or item.nbytes > most(item.name)
+                item.is_virtual
+                or item.external
+                or _plugins(item)
+                or item.nbytes > max_bytes(item.name)
             ):
                 raise ModelFileError(
-                    f"{path}: array {item.name} is none of this model's weights",
+                    f"{path}: array {item.name} is not a weight of this model",
                     received=f"shape {item.shape}",
                 )
             else:
@@ -503,20 +512,20 @@ def _compare(path: Path, manifest: Any, now: dict[str, list[Any]]) -> None:
     changed = [name for name, entry in then.items() if entry != now[name]]
     if changed:
         raise ModelFileError(
-            f"{path}: {len(changed)} of {len(now)} weights do not come back as they were written",
+            f"{path}: {len(changed)} of {len(now)} weights differ from the saved ones",
             received=_some(changed),
-            rule="each weight has the shape and checksum that it was saved with",
-            fix="save the model again; if a class of yours changed, undo the change first",
+            rule="the shape and checksum that each weight had when it was saved",
+            fix="save the model again; if the code of a custom class has changed, undo that first",
         )
 
 
 def _compare_paths(path: Path, then: Iterable[str], now: Iterable[str]) -> None:
-    gone, new = sorted(set(then) - set(now)), sorted(set(now) - set(then))
-    if gone or new:
+    removed, added = sorted(set(then) - set(now)), sorted(set(now) - set(then))
+    if removed or added:
         raise ModelFileError(
-            f"{path} was written by another version of its classes",
-            rule="the classes draw the same weights as when the file was written",
-            received=f"only in the file: {_some(gone)}; only in the classes: {_some(new)}",
+            f"{path} was written with another version of its classes",
+            rule="classes that build the same weights as when the file was written",
+            received=f"only in the file: {_some(removed)}; only in the classes: {_some(added)}",
         )
 
 

@@ -30,20 +30,20 @@ def fused(model: Any) -> Any:
     """
     config = model.get_config()
     if config.get("fused"):
-        raise UserError(f"{model.name!r} is fused already")
+        raise UserError(f"{model.name!r} is already fused")
     # The weights of folded layers have other paths and shapes, so that the model is built again
     # and every value is assigned by path.
-    twin = type(model).from_config(config | {"fused": True})
+    copy = type(model).from_config(config | {"fused": True})
     values = _values(model)
-    missing = [weight.path for weight in twin.weights if weight.path not in values]
+    missing = [weight.path for weight in copy.weights if weight.path not in values]
     if missing:
         raise UserError(
             f"{model.name!r} cannot be fused: {missing[0]} has no counterpart",
-            rule="a layer that takes `folded` has fold(), which gives all weights of that form",
+            rule="a layer with the argument `folded` has fold(), which returns all folded weights",
         )
-    for weight in twin.weights:
+    for weight in copy.weights:
         weight.assign(values[weight.path])
-    return twin
+    return copy
 
 
 def _values(model: keras.Model) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from visiongarden.models.subclass import (
     ARGUMENTS,
     construct_subclass,
     own_arguments,
-    remember_arguments,
+    record_arguments,
 )
 from visiongarden.parts import Backbone, Decoder, Head, Part, connect
 from visiongarden.parts.part import IMAGE
@@ -64,7 +64,7 @@ class Joined(SavedAsParts, keras.Model):
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Create the model, and record the arguments if a subclass defines its own constructor."""
         model = super().__new__(cls, *args, **kwargs)
-        remember_arguments(model, args, kwargs)
+        record_arguments(model, args, kwargs)
         return model
 
     def __init__(
@@ -81,24 +81,24 @@ class Joined(SavedAsParts, keras.Model):
         size = _as_size(image_size)
         classes = _as_class_map(class_map)
         self._check_task(backbone, decoder, head)
-        drawn: dict[str, keras.Model] = {}
+        built: dict[str, keras.Model] = {}
 
-        def draw(part: Part, inputs: FeatureSpec) -> keras.Model:
-            if part.role not in drawn:
-                drawn[part.role] = part.as_model(inputs, size)
-            return drawn[part.role]
+        def build_part(part: Part, inputs: FeatureSpec) -> keras.Model:
+            if part.role not in built:
+                built[part.role] = part.as_model(inputs, size)
+            return built[part.role]
 
         # While a model file is opened, the sub-models are built without weights. Building one then
         # costs no more than the shape inference that `connect` would otherwise run, so the shapes
         # of the sub-models themselves are used. Otherwise `connect` checks all parts before any
         # weight exists.
-        first = draw if size and is_weightless() else None
+        first = build_part if size and is_weightless() else None
         with dtype_policy(dtype), folding(fused):
             connection = connect(backbone, decoder, head, size, classes, first)
             images = keras.Input((*(size or (None, None)), 3), name="images")
-            backbone_model = draw(backbone, IMAGE)
-            decoder_model = draw(decoder, connection.features)
-            head_model = draw(head, connection.decoded)
+            backbone_model = build_part(backbone, IMAGE)
+            decoder_model = build_part(decoder, connection.features)
+            head_model = build_part(head, connection.decoded)
             features = backbone_model(images)
             features = decoder_model({level: features[level] for level in connection.features})
             raw = head_model({level: features[level] for level in connection.decoded})
@@ -137,10 +137,10 @@ class Joined(SavedAsParts, keras.Model):
         classes = config.get("class_map")
         if ARGUMENTS in config:
             with dtype_policy(config.get("dtype")), folding(bool(config.get("fused"))):
-                own: Self = construct_subclass(cls, config)
-            own.class_map = classes and ClassMap(tuple(classes["names"]), tuple(classes["ids"]))
-            own.is_fused = bool(config.get("fused"))
-            return own.freeze_as(config)
+                model: Self = construct_subclass(cls, config)
+            model.class_map = classes and ClassMap(tuple(classes["names"]), tuple(classes["ids"]))
+            model.is_fused = bool(config.get("fused"))
+            return model.freeze_as(config)
         model = cls(
             backbone=read_part(config.get("backbone"), Backbone),
             decoder=read_part(config.get("decoder"), Decoder),
@@ -162,7 +162,7 @@ class Joined(SavedAsParts, keras.Model):
         if own_arguments(self):
             return self.from_config(self.get_config() | {"image_size": list(image_size)})
         parts = self.parts
-        twin = type(self)(
+        model = type(self)(
             backbone=parts.backbone,
             decoder=parts.decoder,
             head=parts.head,
@@ -171,7 +171,7 @@ class Joined(SavedAsParts, keras.Model):
             fused=self.is_fused,
         )
         # Frozen layers, such as batch normalization, may behave differently during training.
-        return twin.freeze_as(self.trainable_config())
+        return model.freeze_as(self.trainable_config())
 
     def fused(self) -> Self:
         """Return a copy of the model for inference that needs fewer operations.
@@ -183,22 +183,22 @@ class Joined(SavedAsParts, keras.Model):
         Raises:
             UserError: If the model is already fused.
         """
-        twin: Self = fused(self)
-        return twin
+        model: Self = fused(self)
+        return model
 
     @classmethod
     def _check_task(cls, backbone: Backbone, decoder: Decoder, head: Head) -> None:
         if getattr(head, "task", None) is None:
             raise UserError(
-                f"model {cls.__name__} was given {head} as its head",
-                rule="a head, which has a task",
+                f"{cls.__name__} received {head} as its head",
+                rule="a head, which defines a task",
                 fix=f"name the arguments: {cls.__name__}(backbone=…, decoder=…, head=…)",
             )
         if head.task == cls.task:
             return
         fitting = [kind.__name__ for kind in Joined.__subclasses__() if kind.task == head.task]
         raise ContractError(
-            f"model {cls.__name__} cannot end in head {head}",
+            f"{cls.__name__} cannot use the head {head}",
             wants=("a head for", cls.task),
             offered=f"one for {head.task}",
             fix=f"{(fitting or ['another model'])[0]}(backbone={backbone}, decoder={decoder}, "
@@ -211,15 +211,15 @@ def _as_size(size: Any) -> ImageSize | None:
         return None
     sides = (size, size) if isinstance(size, int) else tuple(size)
     # `__index__` accepts integers of any type, such as NumPy's, and rejects floats and strings.
-    whole = len(sides) == 2 and all(
+    is_valid = len(sides) == 2 and all(
         hasattr(side, "__index__") and not isinstance(side, bool) and 0 < side <= MAX_SIDE
         for side in sides
     )
-    if not whole or sides[0] * sides[1] > MAX_PIXELS:
+    if not is_valid or sides[0] * sides[1] > MAX_PIXELS:
         raise UserError(
             "image_size is not valid",
-            rule=f"(height, width), whole numbers from 1 to {MAX_SIDE}, "
-            f"together at most {MAX_PIXELS:,} pixels",
+            rule=f"(height, width), integers from 1 to {MAX_SIDE}, "
+            f"with at most {MAX_PIXELS:,} pixels",
             received=f"{size!r:.80}",
             fix="image_size=(640, 640)",
         )
@@ -230,7 +230,7 @@ def _class_map(config: Any) -> ClassMap:
     names, ids = (config.get(key) if isinstance(config, dict) else None for key in ("names", "ids"))
     if not isinstance(names, list) or not isinstance(ids, list) or len(names) != len(ids):
         raise UserError(
-            "the class map is not valid", rule="names and ids, one of each for each class",
+            "the class map is not valid", rule="one name and one id for each class",
             received=f"{config!r:.200}",
         )  # fmt: skip
     return ClassMap(tuple(names), tuple(ids))

@@ -23,7 +23,7 @@ Their current values are top-level entries of the config, which take precedence.
 """
 
 
-def remember_arguments(model: Any, args: Any, kwargs: Any) -> None:
+def record_arguments(model: Any, args: Any, kwargs: Any) -> None:
     """Record the arguments of a model whose subclass defines its own constructor.
 
     Args:
@@ -65,13 +65,13 @@ def construct_subclass(cls: type, config: dict[str, Any]) -> Any:
     model = construct(cls, arguments)
     # Weights are loaded by path, and parts with equal paths may compute something else.
     for role in _ROLES:
-        now, then = written(getattr(model.parts, role)), config.get(role)
+        current, saved = written(getattr(model.parts, role)), config.get(role)
         # A round trip through JSON turns tuples into lists on both sides.
-        if json.loads(json.dumps(now)) != json.loads(json.dumps(then)):
+        if json.loads(json.dumps(current)) != json.loads(json.dumps(saved)):
             raise ModelFileError(
-                f"{cls.__name__} builds another {role} than the file has",
-                rule=f"the {role} with which the file was written: {_short(then)}",
-                received=_short(now),
+                f"{cls.__name__} builds a different {role} than the one in the file",
+                rule=f"the {role} with which the file was written: {_short(saved)}",
+                received=_short(current),
                 fix=f"undo the change of {cls.__name__}",
             )
     return model
@@ -91,10 +91,10 @@ def _written(cls: type, name: str, value: Any) -> Any:
         json.dumps(found)
     except (TypeError, ValueError) as error:
         raise UserError(
-            f"argument {name} of {cls.__name__} cannot be written to a file",
-            rule="numbers, texts, lists and dicts of them, layers and parts",
+            f"argument {name} of {cls.__name__} cannot be saved",
+            rule="numbers, strings, lists and dicts of them, layers or parts",
             received=type(value).__name__,
-            fix=f"make {type(value).__name__} in {cls.__name__}.__init__ from such arguments",
+            fix=f"build {type(value).__name__} in {cls.__name__}.__init__ from such arguments",
         ) from error
     return found
 

@@ -90,10 +90,10 @@ class ClassRows:
         layout = self.layouts.get(path)
         if layout is None or self.shared is None:
             return None
-        theirs, ours = zip(*self.shared, strict=True)
+        source_classes, target_classes = zip(*self.shared, strict=True)
         return Rows(
-            layout.rows(theirs, self.counts[0]),
-            layout.rows(ours, self.counts[1]),
+            layout.rows(source_classes, self.counts[0]),
+            layout.rows(target_classes, self.counts[1]),
             layout.groups * (layout.before + self.counts[0]),
         )
 
@@ -102,7 +102,7 @@ def class_rows(source: tuple[str, ...] | None, target: Any, by: str = "name") ->
     """Decide how the rows of a target's class outputs are copied.
 
     Args:
-        source: Class names of the source, or None if it has none.
+        source: Class names of the source, or None.
         target: A model; its `class_map` may be None.
         by: "name" to match rows by class name, or "position" to copy row i to row i.
 
@@ -110,40 +110,40 @@ def class_rows(source: tuple[str, ...] | None, target: Any, by: str = "name") ->
         UserError: If `by` is neither "name" nor "position".
     """
     if by not in CHOICES:
-        raise UserError(f"unknown class rows {by!r}", fix=nearest(by, CHOICES))
+        raise UserError(f"unknown value {by!r} of class_rows", fix=nearest(by, CHOICES))
     class_map = getattr(target, "class_map", None)
-    own = None if class_map is None else class_map.names
-    if source == own and own is not None:
+    target_names = None if class_map is None else class_map.names
+    if source == target_names and target_names is not None:
         return ClassRows({})  # Equal classes in equal order: copied like any other weight.
     layouts = _layouts(target)
     if not layouts or by == "position":
         note = "class rows were copied by position, as requested" if layouts else ""
         return ClassRows(layouts, note=note)
-    theirs, ours = source or (), own or ()
-    shared = tuple((theirs.index(name), ours.index(name)) for name in ours if name in theirs)
-    if not own or not source or not shared:
-        why = "no class has the same name on both sides"
-        if not own and not source:
-            why = "neither side names its classes"
-        elif not own or not source:
-            why = f"the {'target' if source else 'source'} does not name its classes"
+    from_, to = source or (), target_names or ()
+    shared = tuple((from_.index(name), to.index(name)) for name in to if name in from_)
+    if not target_names or not source or not shared:
+        why = "source and target have no class name in common"
+        if not target_names and not source:
+            why = "neither source nor target has class names"
+        elif not target_names or not source:
+            why = f"the {'target' if source else 'source'} has no class names"
         return ClassRows(
             layouts,
             left_out=True,
-            note=f"class outputs were not copied, {len(layouts)} weights: {why}; to copy them by "
-            f"position: {option('class_rows', 'position')}",
+            note=f"class outputs were not copied ({len(layouts)} weights): {why}; to copy them by "
+            f"position, use {option('class_rows', 'position')}",
         )
-    fresh = tuple(name for name in own if name not in source)
-    note = f"class rows were matched by name: {len(shared)} of {len(own)} classes"
+    fresh = tuple(name for name in target_names if name not in source)
+    note = f"class rows were matched by name: {len(shared)} of {len(target_names)} classes"
     if fresh:
         more = f" and {len(fresh) - _LISTED} more" if fresh[_LISTED:] else ""
-        note += f"; new, with fresh rows: {', '.join(fresh[:_LISTED])}{more}"
-    return ClassRows(layouts, shared, (len(source), len(own)), fresh=fresh, note=note)
+        note += f"; new classes, whose rows were not changed: {', '.join(fresh[:_LISTED])}{more}"
+    return ClassRows(layouts, shared, (len(source), len(target_names)), fresh=fresh, note=note)
 
 
 def _layouts(target: Any) -> dict[str, Layout | None]:
     """Return the layouts of the weights with one row per class by path; None if it is unknown."""
-    found: dict[str, Layout | None] = {}
+    layouts: dict[str, Layout | None] = {}
     for tensor, groups, count, has_boxes in _class_outputs(target):
         layer = _layer_behind(tensor)
         for leaf in [] if layer is None else _last_with_weights(layer, count, groups):
@@ -152,8 +152,8 @@ def _layouts(target: Any) -> dict[str, Layout | None]:
                 each, rest = divmod(size, groups)
                 # In a layer that predicts boxes as well, the classes are the end of each group.
                 known = size and not rest and (each >= count if has_boxes else each == count)
-                found[weight.path] = Layout(groups, each - count) if known else None
-    return found
+                layouts[weight.path] = Layout(groups, each - count) if known else None
+    return layouts
 
 
 def _class_outputs(target: Any) -> Iterator[tuple[Any, int, int, bool]]:

@@ -29,18 +29,20 @@ def shifted(target: Any, layers: Iterable[str], source: Iterable[str]) -> set[st
     """
     layers = list(layers)
     counted = {each.name for each in target._flatten_layers() if has_automatic_name(each)}
-    here, there = _groups(layers, counted), _groups(source, None)
-    # A name without a counterpart group in the source is not wrong: nothing matches it anyway.
-    wrong = {key for key, names in here.items() if there.get(key, names) != names}
-    return {layer for layer in layers if any(key in wrong for key, _ in _keys(layer, counted))}
+    target_groups, source_groups = _groups(layers, counted), _groups(source, None)
+    # A group that the source lacks is harmless, because nothing matches its names anyway.
+    unequal = {
+        key for key, names in target_groups.items() if source_groups.get(key, names) != names
+    }
+    return {layer for layer in layers if any(key in unequal for key, _ in _keys(layer, counted))}
 
 
 def _groups(layers: Iterable[str], counted: set[str] | None) -> Groups:
-    found: Groups = defaultdict(set)
+    groups: Groups = defaultdict(set)
     for layer in layers:
         for key, name in _keys(layer, counted):
-            found[key].add(name)
-    return found
+            groups[key].add(name)
+    return groups
 
 
 def _keys(layer: str, counted: set[str] | None) -> Iterable[tuple[tuple[str, str], str]]:

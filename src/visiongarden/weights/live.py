@@ -35,15 +35,15 @@ def named_weights(model: Any) -> dict[str, Any]:
         if weight.path in found:
             raise UserError(
                 f"two weights of {model.name} have the path {weight.path}",
-                rule="weights are told apart by path, which is made of layers' names",
+                rule="unique paths, which consist of the names of the layers",
                 fix="give the layers different names",
             )
         found[weight.path] = weight
     if not found:
         raise UserError(
             f"{model.name} has no weights",
-            rule="a model that is built",
-            fix="call the model once, or give it an input shape",
+            rule="a built model",
+            fix="call the model once, or define its input shape",
         )
     return found
 
@@ -53,7 +53,7 @@ def owners(model: Any) -> dict[str, Owned]:
     paths = {id(variable): path for path, variable in named_weights(model).items()}
     found = {}
     for layer in model._flatten_layers():
-        for variable in _own(layer):
+        for variable in _weights_of(layer):
             path = paths.get(id(variable))
             if path is not None:
                 found[path] = Owned(path, variable, layer)
@@ -69,12 +69,12 @@ def by_layer_names(model: Any) -> dict[str, tuple[str, ...]]:
     paths = {id(variable): path for path, variable in named_weights(model).items()}
     found: dict[str, tuple[str, ...]] = {}
     for chain, layer in nested(model):
-        own = tuple(paths[id(v)] for v in _own(layer) if id(v) in paths)
+        own = tuple(paths[id(v)] for v in _weights_of(layer) if id(v) in paths)
         if own:
             # Two layers with the same name cannot be distinguished, so that neither is matched.
             found[chain] = () if chain in found else own
     return found
 
 
-def _own(layer: Any) -> list[Any]:
+def _weights_of(layer: Any) -> list[Any]:
     return [*layer._trainable_variables, *layer._non_trainable_variables]

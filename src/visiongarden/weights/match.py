@@ -45,8 +45,8 @@ class Pair:
             return None
         try:
             # A broadcast scalar has the shape without the memory, so that the array is not read.
-            outline = np.broadcast_to(np.zeros((), np.int8), self.stored.shape)
-            return tuple(self.convert(outline).shape)
+            placeholder = np.broadcast_to(np.zeros((), np.int8), self.stored.shape)
+            return tuple(self.convert(placeholder).shape)
         except ValueError:
             return None
 
@@ -79,14 +79,14 @@ class Match:
     Attributes:
         pairs: The pairs to copy.
         report: The report of all weights.
-        left: Weights of the source without a counterpart.
-        open: Weights of the target without a counterpart.
+        only_in_source: Weights of the source without a counterpart.
+        only_in_target: Weights of the target without a counterpart.
     """
 
     pairs: tuple[Pair, ...]
     report: TransferReport
-    left: tuple[Stored, ...]
-    open: tuple[Owned, ...]
+    only_in_source: tuple[Stored, ...]
+    only_in_target: tuple[Owned, ...]
 
 
 def match(source: Source, target: Any, rename: Rename | None, rows: str = "name") -> Match:
@@ -108,53 +108,52 @@ def match(source: Source, target: Any, rename: Rename | None, rows: str = "name"
     if any(stored.position is not None for stored in source.weights):
         nested = by_layer_names(target)
     new_names = renamed([stored.name for stored in source.weights], rename)
-    doubtful = shifted(target, nested or _layers(own), _layers(new_names.values()))
+    ambiguous = shifted(target, nested or _layers(own), _layers(new_names.values()))
     pairs: dict[str, Pair] = {}
-    left, placed, counted = [], [], []
+    only_in_source, by_position, counted = [], [], []
     class_outputs = 0
     for stored in source.weights:
         name = new_names[stored.name]
-        path, by_place = _path(stored, name, own, nested)
-        # A rename expresses what the user knows about a layer, so it overrides the doubt.
-        if path is not None and name == stored.name and _layer(name) in doubtful:
+        path, is_by_position = _path(stored, name, own, nested)
+        # A rename expresses what the user knows about a layer, so it overrides the ambiguity.
+        if path is not None and name == stored.name and _layer(name) in ambiguous:
             counted.append(path)
             path = None
         class_outputs += path in classes.layouts
         if path is None or classes.skips(path):
-            left.append(stored)
+            only_in_source.append(stored)
             continue
         if path in pairs:
             raise UserError(
-                f"two weights of the source go to {path}",
-                rule="each weight of the target takes one",
+                f"two weights of the source match {path}",
+                rule="one weight of the source for each weight of the target",
                 received=f"{pairs[path].stored.name} and {stored.name}",
-                fix="a rename that keeps them apart",
+                fix="use rename rules that give them different names",
             )
-        found = pair(stored, own[path], name != stored.name)
-        pairs[path] = replace(found, rows=classes.of(path))
-        if by_place:
-            placed.append(path)
-    good = tuple(each for each in pairs.values() if each.fits())
+        pairs[path] = replace(pair(stored, own[path], name != stored.name), rows=classes.of(path))
+        if is_by_position:
+            by_position.append(path)
+    fitting = tuple(each for each in pairs.values() if each.fits())
     report = TransferReport(
         source=source.label,
         target=f"{type(target).__name__} {target.name}",
-        copied=tuple(_moved(each) for each in good if not each.was_renamed),
-        renamed=tuple(_moved(each) for each in good if each.was_renamed),
+        copied=tuple(_moved(each) for each in fitting if not each.was_renamed),
+        renamed=tuple(_moved(each) for each in fitting if each.was_renamed),
         differs=tuple(_mismatch(each) for each in pairs.values() if not each.fits()),
-        only_in_source=tuple(Weight(stored.name, stored.parameters) for stored in left),
+        only_in_source=tuple(Weight(stored.name, stored.parameters) for stored in only_in_source),
         only_in_target=tuple(
             Weight(path, _size(owned.variable)) for path, owned in own.items() if path not in pairs
         ),
         ignored=source.ignored,
-        by_position=tuple(placed),
+        by_position=tuple(by_position),
         counted=tuple(counted),
         classes=classes.note if class_outputs else "",
         parts=(*BODY, "head") if isinstance(target, Joined) else (),
     )
     return Match(
-        good,
+        fitting,
         report,
-        tuple(left),
+        tuple(only_in_source),
         tuple(owned for path, owned in own.items() if path not in pairs),
     )
 
@@ -213,20 +212,22 @@ def _moved(pair: Pair) -> Moved:
 def _mismatch(pair: Pair) -> Mismatch:
     stored, variable = pair.stored, pair.owned.variable
     shape = pair.shape()
-    received = _said(stored.shape if shape is None else shape, stored.dtype)
+    received = _description(stored.shape if shape is None else shape, stored.dtype)
     if pair.convert is None:
-        received += f" in PyTorch's layout, unknown for {type(pair.owned.layer).__name__}"
+        received += (
+            f" in PyTorch's axis order, which is not known for {type(pair.owned.layer).__name__}"
+        )
     return Mismatch(
         source=stored.name,
         path=pair.owned.path,
         received=received,
-        wanted=_said(variable.shape, keras.backend.standardize_dtype(variable.dtype)),
+        wanted=_description(variable.shape, keras.backend.standardize_dtype(variable.dtype)),
         parameters=_size(variable),
         source_parameters=stored.parameters,
     )
 
 
-def _said(shape: Any, dtype: str) -> str:
+def _description(shape: Any, dtype: str) -> str:
     return f"{' × '.join(map(str, shape)) or 'scalar'} {dtype}"
 
 

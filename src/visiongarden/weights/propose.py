@@ -14,7 +14,7 @@ from visiongarden.weights.torch_names import keras_path
 # Every weight of one side is compared with every weight of the other; these limits keep the time
 # short in which a failed transfer reports its error.
 _MAX_PAIRS, _MAX_CANDIDATES = 250_000, 300
-_FEWEST = 2
+_MIN_WEIGHTS = 2
 
 
 def proposed(left: Sequence[Stored], free: Sequence[Owned]) -> dict[str, str]:
@@ -31,7 +31,7 @@ def proposed(left: Sequence[Stored], free: Sequence[Owned]) -> dict[str, str]:
     Returns:
         Prefixes of the target's paths by prefix of the source's names.
     """
-    # A numbered weight has no name of its own to compare.
+    # A numbered weight has no name to compare.
     left = [stored for stored in left if stored.position is None]
     if not left or not free or len(left) * len(free) > _MAX_PAIRS:
         return {}
@@ -53,21 +53,21 @@ def _candidates(left: Sequence[Stored], free: Sequence[Owned]) -> Iterable[tuple
         steps = _steps(stored.name)
         for owned in free:
             if pair(stored, owned, True).fits():
-                votes.update(_starts(stored.name, steps, owned.path.split("/")))
-    return [starts for starts, _ in votes.most_common(_MAX_CANDIDATES)]
+                votes.update(_prefixes(stored.name, steps, owned.path.split("/")))
+    return [prefixes for prefixes, _ in votes.most_common(_MAX_CANDIDATES)]
 
 
-def _starts(name: str, steps: list[str], path: list[str]) -> Iterator[tuple[str, str]]:
+def _prefixes(name: str, steps: list[str], path: list[str]) -> Iterator[tuple[str, str]]:
     """Yield the prefixes that remain after removing the common segments at the end of both names.
 
     The last segment, the name of the weight itself, always counts as common, because PyTorch and
     Keras name weights differently.
     """
-    alike = 1
-    while alike < min(len(steps), len(path)) and steps[-alike - 1] == path[-alike - 1]:
-        alike += 1
-    old = _start(name, len(steps) - alike)
-    new = "/".join(path[: len(path) - alike])
+    common = 1
+    while common < min(len(steps), len(path)) and steps[-common - 1] == path[-common - 1]:
+        common += 1
+    old = _prefix(name, len(steps) - common)
+    new = "/".join(path[: len(path) - common])
     if old != new:
         yield old, new
 
@@ -83,7 +83,7 @@ def _fits(old: str, new: str, left: Sequence[Stored], free: Sequence[Owned]) -> 
         if path not in below or not pair(stored, below[path], True).fits():
             return False
         taken.add(path)
-    return len(taken) == len(inside) == len(below) >= _FEWEST
+    return len(taken) == len(inside) == len(below) >= _MIN_WEIGHTS
 
 
 def _below(name: str, start: str) -> bool:
@@ -94,6 +94,6 @@ def _steps(name: str) -> list[str]:
     return re.split(r"[/.]", name)
 
 
-def _start(name: str, count: int) -> str:
+def _prefix(name: str, count: int) -> str:
     """Return the first `count` segments of a name with their original separators."""
     return "".join(re.split(r"([/.])", name)[: max(0, 2 * count - 1)])

@@ -43,9 +43,9 @@ def renamed(names: Iterable[str], rename: Rename | None) -> dict[str, str]:
         after = {name: change(now) for name, now in found.items()}
         if found and after == found and old != new:
             raise UserError(
-                f"the rename {old!r} fits no weight of the source",
-                rule="the start of a name, in whole steps; * in one step, ** for one or more",
-                fix=nearest(old, _starts(found.values(), old)),
+                f"the rename rule {old!r} matches no weight of the source",
+                rule="a prefix of whole segments; * matches within one, ** matches one or more",
+                fix=nearest(old, _prefixes(found.values(), old)),
             )
         found = after
     return found
@@ -62,8 +62,10 @@ def rules(written: Iterable[str]) -> dict[str, str]:
         old, equals, new = text.partition("=")
         if not equals or old in found:
             raise UserError(
-                f"{text!r} is no rename" if not equals else f"the rename of {old!r} stands twice",
-                rule="OLD=NEW, one for each start of a name",
+                f"{text!r} is not a rename rule"
+                if not equals
+                else f"the rename rule {old!r} is duplicate",
+                rule="OLD=NEW, one for each prefix of a name",
                 fix="--rename model.0=backbone/stem",
             )
         found[old] = new
@@ -77,8 +79,8 @@ def _rule(old: str, new: str) -> Callable[[str], str]:
     stars = re.findall(_STAR, old)
     if len(re.findall(_STAR, new)) > len(stars):
         raise UserError(
-            f"the rename {old!r} = {new!r} has more stars on the right than on the left",
-            fix="each star on the right takes what a star on the left stood for",
+            f"the rename rule {old!r} = {new!r} has more wildcards on the right than on the left",
+            fix="remove wildcards on the right; each repeats the match of one on the left",
         )
     # "/" and "." in a rule match each other, so that one rule covers names of PyTorch and Keras.
     pieces = [piece for piece in re.split(rf"({_STAR}|[/.])", old) if piece]
@@ -103,7 +105,7 @@ def _filled(new: str, values: list[str]) -> str:
     return "".join(values.pop(0) if piece in _STARS else piece for piece in pieces)
 
 
-def _starts(names: Iterable[str], like: str) -> set[str]:
+def _prefixes(names: Iterable[str], like: str) -> set[str]:
     depth = len(re.split(r"[/.]", like))
     found = set()
     for name in names:

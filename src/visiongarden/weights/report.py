@@ -211,7 +211,7 @@ def _table(report: TransferReport) -> Table:
         there = sum(one.parameters for one in each)
         here = sum(getattr(one, "source_parameters", one.parameters) for one in each)
         table.add_row(
-            "shape or type differs" if name == "differs" else name.replace("_", " "),
+            "shape or dtype differs" if name == "differs" else name.replace("_", " "),
             f"{len(each):,}",
             f"{there:,}",
             "" if name == "only_in_source" else _percent(there, target),
@@ -233,10 +233,10 @@ def _percent(part: int, whole: int) -> str:
 
 def _details(report: TransferReport) -> list[tuple[str, list[str]]]:
     moved = [f"{each.source} → {each.path}" for each in report.renamed]
-    differs = [f"{d.path}: {d.received}, wanted {d.wanted}" for d in report.differs]
+    differs = [f"{d.path}: {d.received}, expected {d.wanted}" for d in report.differs]
     titled = [
         ("renamed", moved),
-        ("shape or type differs", differs),
+        ("shape or dtype differs", differs),
         ("only in target, largest first", _largest(report.only_in_target)),
         ("only in source, largest first", _largest(report.only_in_source)),
     ]
@@ -257,22 +257,22 @@ def _notes(report: TransferReport) -> list[str]:
     notes = [report.classes] if report.classes else []
     if shares := report.share_by_part:
         listed = ", ".join(f"{part} {share:.1%}" for part, share in shares.items())
-        notes.append(f"copied of each part: {listed}")
+        notes.append(f"copied by part: {listed}")
     conversions = [m.conversion for m in (*report.copied, *report.renamed) if m.conversion]
     for conversion in sorted(set(conversions)):
         notes.append(f"converted {conversion}: {conversions.count(conversion)} weights")
     if report.ignored:
-        kinds = sorted({name.replace("/", ".").rsplit(".", 1)[-1] for name in report.ignored})
-        notes.append(f"ignored, no weights: {len(report.ignored)} × {', '.join(kinds)}")
+        names = sorted({name.replace("/", ".").rsplit(".", 1)[-1] for name in report.ignored})
+        notes.append(f"ignored, not weights: {len(report.ignored)} × {', '.join(names)}")
     if report.by_position:
         notes.append(
-            f"{len(report.by_position)} weights were found by their layer's name and their place "
-            "in the layer: the file does not name them"
+            f"{len(report.by_position)} weights were matched by the name of their layer and their "
+            "position in it, because the file does not contain their names"
         )
     if report.counted:
         notes.append(
             f"{len(report.counted)} weights were not copied although their paths agree "
-            f"({report.counted[0]}, ...): Keras counted these names up, and the two sides count "
-            "differently; name the layers, or give a rename"
+            f"({report.counted[0]}, ...): their layers have automatic names, which source and "
+            "target number differently; name the layers, or use rename rules"
         )
     return notes

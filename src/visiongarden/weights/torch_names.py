@@ -46,8 +46,8 @@ def keras_path(name: str, layers: Mapping[str, Any]) -> str:
     """
     layer, _, leaf = name.replace(".", "/").rpartition("/")
     prefix = f"{layer}/" if layer else ""
-    could = [f"{prefix}{own}" for own in _NAMES.get(leaf, ()) if f"{prefix}{own}" in layers]
-    return could[0] if len(could) == 1 else f"{prefix}{leaf}"
+    candidates = [f"{prefix}{own}" for own in _NAMES.get(leaf, ()) if f"{prefix}{own}" in layers]
+    return candidates[0] if len(candidates) == 1 else f"{prefix}{leaf}"
 
 
 def as_keras(path: str, layer: Any) -> Callable[[Any], Any] | None:
@@ -82,7 +82,7 @@ def as_keras(path: str, layer: Any) -> Callable[[Any], Any] | None:
 
 def _depthwise(array: Any, multiplier: int) -> Any:
     if array.ndim < 3 or array.shape[1] != 1 or array.shape[0] % multiplier:
-        raise ValueError(f"shape {array.shape} is no depthwise kernel")
+        raise ValueError(f"shape {array.shape} is not that of a depthwise kernel")
     split = array.reshape(array.shape[0] // multiplier, multiplier, *array.shape[2:])
     return np.moveaxis(split, (0, 1), (-2, -1))
 

@@ -82,20 +82,20 @@ def transfer(
     """
     if not 0 <= min_coverage <= 1:
         raise UserError(
-            f"{option('min_coverage', min_coverage)} is no share",
-            rule="0 to 1",
+            f"{option('min_coverage', min_coverage)} is not a fraction",
+            rule="a number from 0 to 1",
             fix=option("min_coverage", 0.9),
         )
     with open_source(source, layout) as opened:
-        found = match(opened, target, rename, class_rows)
-        _refuse_less(found, min_coverage)
+        matched = match(opened, target, rename, class_rows)
+        _check_coverage(matched, min_coverage)
         opened.verify()
         # All checks run before the first assignment, so that a failure leaves the target unchanged.
-        for pair in found.pairs:
-            _refuse_overflow(pair)
-        for pair in found.pairs:
+        for pair in matched.pairs:
+            _check_overflow(pair)
+        for pair in matched.pairs:
             pair.owned.variable.assign(_values(pair))
-    return found.report
+    return matched.report
 
 
 def transfer_file(
@@ -129,7 +129,7 @@ def transfer_file(
     if output.suffix != ".keras":
         raise UserError(
             f"cannot save a model as {output}",
-            rule="the name ends in .keras",
+            rule="a name that ends in .keras",
             fix=option("output", str(output.with_suffix(".keras"))),
         )
     model = load(target)
@@ -148,59 +148,59 @@ def _values(pair: Pair) -> Any:
     return np.array(values) if keras.backend.backend() == "jax" else values
 
 
-def _refuse_overflow(pair: Pair) -> None:
+def _check_overflow(pair: Pair) -> None:
     """Raise an error if a value of the source would overflow in a float16 weight of the target."""
     if not pair.conversion().endswith("→ float16"):
         return
     values = np.asarray(pair.stored.read()).astype(np.float64)
-    beyond = np.isfinite(values) & (np.abs(values) > np.finfo(np.float16).max)
-    if beyond.any():
+    overflows = np.isfinite(values) & (np.abs(values) > np.finfo(np.float16).max)
+    if overflows.any():
         raise UserError(
-            f"{pair.stored.name} does not fit into the float16 of {pair.owned.path}",
-            rule="numbers up to 65504",
-            received=f"{values.flat[np.argmax(beyond)]:g}",
-            fix='a target whose weights are float32: dtype="mixed_float16" keeps them so',
+            f"{pair.stored.name} overflows the float16 weight {pair.owned.path}",
+            rule="values up to 65504",
+            received=f"{values.flat[np.argmax(overflows)]:g}",
+            fix='build the target with dtype="mixed_float16", which keeps weights in float32',
         )
 
 
-def _refuse_less(found: Match, min_coverage: float) -> None:
-    report = found.report
+def _check_coverage(matched: Match, min_coverage: float) -> None:
+    report = matched.report
     share = report.coverage
     if share >= min_coverage and report.paths:
         return
     counts = BODY if report.parts and report.paths else ()
     missing = [
-        (m.parameters, m.path, f"{m.path} ({m.received}, wanted {m.wanted})")
+        (m.parameters, m.path, f"{m.path} ({m.received}, expected {m.wanted})")
         for m in report.differs
     ]
     missing += [(weight.parameters, weight.path, weight.path) for weight in report.only_in_target]
     missing = [each for each in missing if not counts or within(each[1], counts)]
     largest = [text for *_, text in sorted(missing, key=lambda each: (-each[0], each[2]))[:3]]
-    over = [weight.path for weight in report.only_in_source]
-    offers = f"; the source has besides: {', '.join(over[:3])}" if over else ""
+    unused = [weight.path for weight in report.only_in_source]
+    others = f"; only in the source: {', '.join(unused[:3])}" if unused else ""
     more = f" and {len(missing) - 3} more" if missing[3:] else ""
     what = "backbone and decoder" if counts else "parameters"
     raise UserError(
         f"only {share:.1%} of {report.target}'s {what} "
-        f"would come from {report.source}; nothing was changed",
+        f"would be copied from {report.source}; nothing was changed",
         rule=f"at least {min_coverage:.1%}" if report.paths else "at least one weight",
-        received=f"missing: {', '.join(largest)}{more}{offers}",
-        fix=_fix(found),
+        received=f"missing: {', '.join(largest)}{more}{others}",
+        fix=_fix(matched),
     )
 
 
-def _fix(found: Match) -> str:
-    rename = proposed(found.left, found.open)
+def _fix(matched: Match) -> str:
+    rename = proposed(matched.only_in_source, matched.only_in_target)
     if rename:
         return _rename(rename)
-    if found.report.counted:
+    if matched.report.counted:
         return (
-            f"names for layers such as that of {found.report.counted[0]}: Keras counted it up, and "
-            "the two sides count differently, so that equal names are not the same layer"
+            f"name layers such as that of {matched.report.counted[0]}: it has an automatic name, "
+            "which source and target number differently, so equal names may be different layers"
         )
-    if not found.report.paths:
-        return f"rename the weights, as {_rename({'model.0': 'backbone/stem'})}"
-    share = np.floor(found.report.coverage * 100) / 100
+    if not matched.report.paths:
+        return f"rename the weights, for example {_rename({'model.0': 'backbone/stem'})}"
+    share = np.floor(matched.report.coverage * 100) / 100
     return option("min_coverage", float(share))
 
 

@@ -78,11 +78,13 @@ def span_of(data: np.ndarray, member: zipfile.ZipInfo) -> Span | None:
     # `zipfile` offers no public access to it.
     header = bytes(data[member.header_offset : member.header_offset + 30])
     if len(header) < 30 or header[:4] != b"PK\x03\x04":
-        raise zipfile.BadZipFile(f"{member.filename} is not where the directory says")
+        raise zipfile.BadZipFile(
+            f"{member.filename} is not at the offset that the directory specifies"
+        )
     name, extra = struct.unpack("<HH", header[26:])
     start = member.header_offset + 30 + name + extra
     if start + member.file_size > len(data):
-        raise zipfile.BadZipFile(f"{member.filename} reaches beyond the end of the file")
+        raise zipfile.BadZipFile(f"{member.filename} extends beyond the end of the file")
     return Span(member.filename, start, member.file_size, member.CRC)
 
 
@@ -95,15 +97,15 @@ def check_spans(path: Path, data: np.ndarray, spans: Iterable[Span]) -> None:
     wrong = [span.name for span in spans if _crc(data, span.start, span.size) != span.crc]
     if wrong:
         raise UserError(
-            f"{path} is damaged: {wrong[0]} does not have the checksum that it was written with",
-            fix="copy the file again from where it came",
+            f"{path} is damaged: the checksum of {wrong[0]} does not match",
+            fix="copy the file again from its source",
         )
 
 
 def _crc(data: np.ndarray, start: int, size: int) -> int:
     value = 0
-    for place in range(start, start + size, _BLOCK):
-        value = zlib.crc32(memoryview(data)[place : min(place + _BLOCK, start + size)], value)  # type: ignore[arg-type]
+    for offset in range(start, start + size, _BLOCK):
+        value = zlib.crc32(memoryview(data)[offset : min(offset + _BLOCK, start + size)], value)  # type: ignore[arg-type]
     return value
 
 
@@ -121,7 +123,7 @@ class Window(io.RawIOBase):
     """Read-only file object on a part of another file."""
 
     def __init__(self, data: np.ndarray, start: int, size: int) -> None:
-        self._data, self._place = memoryview(data)[start : start + size], 0  # type: ignore[arg-type]
+        self._data, self._position = memoryview(data)[start : start + size], 0  # type: ignore[arg-type]
 
     def readable(self) -> bool:
         """Return True."""
@@ -133,17 +135,17 @@ class Window(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Set the position relative to the start, the current position or the end."""
-        self._place = offset + {0: 0, 1: self._place, 2: len(self._data)}[whence]
-        return self._place
+        self._position = offset + {0: 0, 1: self._position, 2: len(self._data)}[whence]
+        return self._position
 
     def tell(self) -> int:
         """Return the current position."""
-        return self._place
+        return self._position
 
     def readinto(self, buffer: Any) -> int:
         """Read bytes into `buffer`, and return their number."""
         view = memoryview(buffer).cast("B")
-        part = self._data[self._place : self._place + len(view)]
+        part = self._data[self._position : self._position + len(view)]
         view[: len(part)] = part
-        self._place += len(part)
+        self._position += len(part)
         return len(part)

@@ -67,10 +67,10 @@ def arrays_in(
         if isinstance(error, UserError):
             raise
         raise UserError(
-            f"{path} is not a whole weights file",
-            rule="an HDF5 file that Keras wrote",
+            f"{path} is not a complete weights file",
+            rule="an HDF5 file written by Keras",
             received=" ".join(str(error).split())[:200],
-            fix="copy the file again if the copy was cut short",
+            fix="copy the file again if it is truncated",
         ) from error
     return walk.found
 
@@ -93,15 +93,15 @@ class _Walk:
         # Hard links can make a group its own descendant.
         address = h5py.h5o.get_info(group).addr
         if address in self.seen or len(self.seen) > _MAX_ARRAYS or depth > _MAX_DEPTH:
-            raise UserError(f"{self.path}: the groups of the file are no tree")
+            raise UserError(f"{self.path}: the groups of the file do not form a tree")
         self.seen.add(address)
-        inside = {name: item for name, item in self.items(group) if name not in _NOT_WEIGHTS}
-        for name, item in inside.items():
+        members = {name: item for name, item in self.items(group) if name not in _NOT_WEIGHTS}
+        for name, item in members.items():
             if not isinstance(item, h5py.h5g.GroupID):
                 raise UserError(
-                    f"{self.path} is no weights file of Keras 3",
-                    received=f"an array {name} outside of a layer",
-                    fix="open it with the Keras that wrote it, and save it as .keras",
+                    f"{self.path} is not a weights file of Keras 3",
+                    received=f"array {name} outside of a layer",
+                    fix="load it with the Keras version that wrote it, and save it as .keras",
                 )
             if name == "vars":
                 self.arrays(item, "/".join(chain))
@@ -117,7 +117,9 @@ class _Walk:
         for name in group:
             text = name.decode()
             if group.links.get_info(name).type != h5py.h5l.TYPE_HARD:
-                raise UserError(f"{self.path}: {text} is a link; weights lie in the file itself")
+                raise UserError(
+                    f"{self.path}: {text} is a link", rule="weights stored in the file itself"
+                )
             yield text, h5py.h5o.open(group, name)
 
     def arrays(self, group: Any, layer: str) -> None:
@@ -125,7 +127,7 @@ class _Walk:
         inside = dict(self.items(group))
         for key, item in inside.items():
             if not isinstance(item, h5py.h5d.DatasetID):
-                raise UserError(f"{self.path}: {key} of {layer} is no array")
+                raise UserError(f"{self.path}: {key} of {layer} is not an array")
             shape, dtype, plan = item.shape, item.dtype, item.get_create_plist()
             layout = plan.get_layout()
             size = math.prod(shape) * dtype.itemsize
@@ -139,37 +141,38 @@ class _Walk:
                 or not filters <= _FILTERS
             ):
                 raise UserError(
-                    f"{self.path}: array {key} of {layer} claims more than the file holds",
+                    f"{self.path}: array {key} of {layer} has an unsupported storage format",
+                    rule="data in the file itself, without filter plugins",
                     received=f"shape {shape}",
                 )
             if dtype.kind not in "fiubV" or dtype.names or dtype.hasobject:
-                raise UserError(f"{self.path}: array {key} of {layer} holds no numbers")
-            spelled = "bfloat16" if dtype.kind == "V" or _is_bfloat16(item) else dtype.str
-            place = item.get_offset() if layout == h5py.h5d.CONTIGUOUS else None
-            read = self.reader(item, place, size, spelled)
-            name = spelled if spelled == "bfloat16" else dtype.name
+                raise UserError(f"{self.path}: array {key} of {layer} is not numeric")
+            dtype_name = "bfloat16" if dtype.kind == "V" or _is_bfloat16(item) else dtype.str
+            offset = item.get_offset() if layout == h5py.h5d.CONTIGUOUS else None
+            read = self.reader(item, offset, size, dtype_name)
+            name = dtype_name if dtype_name == "bfloat16" else dtype.name
             self.found.append(Array(layer, key, len(inside), shape, name, read))
 
-    def reader(self, item: Any, place: int | None, size: int, dtype: str) -> Callable[[], Any]:
+    def reader(self, item: Any, offset: int | None, size: int, dtype: str) -> Callable[[], Any]:
         """Return a function that reads an array: as a view of the file if it is contiguous."""
         shape = item.shape
-        if place is None:
+        if offset is None:
             # Keras writes neither compressed nor chunked arrays, so they are rare and are read
             # immediately. The total is limited, because a file of 9 MB can declare 8 GB of fill
             # values.
             self.unpacked += size
             if self.unpacked > _UNPACKED + _RATIO * self.size:
                 raise UserError(
-                    f"{self.path}: an array in pieces claims more than the file holds",
-                    rule=f"compressed arrays take at most {_RATIO} times the file's "
-                    f"{self.size:,} bytes",
-                    received=f"{self.unpacked:,} bytes and more",
+                    f"{self.path}: a chunked array is too large for the file",
+                    rule=f"chunked arrays of at most {_RATIO} times the file's {self.size:,} "
+                    f"bytes, plus {_UNPACKED:,}",
+                    received=f"at least {self.unpacked:,} bytes",
                 )
             values = h5py.Dataset(item)[()]
             return lambda: values
-        if place + size > self.size:
-            raise UserError(f"{self.path} is cut short: an array lies beyond its end")
-        return lambda: array_at(self.data, self.start + place, shape, dtype)
+        if offset + size > self.size:
+            raise UserError(f"{self.path} is truncated: an array extends beyond its end")
+        return lambda: array_at(self.data, self.start + offset, shape, dtype)
 
 
 def _layer_name(group: Any, otherwise: str) -> str:

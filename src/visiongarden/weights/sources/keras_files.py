@@ -61,15 +61,15 @@ def open_keras(path: Path, layout: str) -> Iterator[Source]:
         raise
     except Exception as error:  # A damaged archive makes zipfile raise errors of many types.
         raise ModelFileError(
-            f"{path} is not a whole model file",
+            f"{path} is not a complete model file",
             rule=f"a .keras archive with {_WEIGHTS} and {_CONFIG}",
             received=str(error).strip("'\""),
-            fix="copy the file again if the copy was cut short",
+            fix="copy the file again if it is truncated",
         ) from error
     if span is None:
         raise ModelFileError(
             f"{path}: {_WEIGHTS} is compressed",
-            rule="Keras stores it as it is, so that weights are read where they lie",
+            rule="an uncompressed member, as Keras writes it, so that weights are read in place",
             fix=f'keras.saving.load_model("{path}").save("{path.with_stem(path.stem + "_2")}")',
         )
     arrays = arrays_in(path, data, span.start, span.size, named=manifest is None)
@@ -81,7 +81,7 @@ def open_keras(path: Path, layout: str) -> Iterator[Source]:
 
 
 def _class_names(config: Any) -> tuple[str, ...] | None:
-    """Return the class names in a model's config, or None if there are none."""
+    """Return the class names in a model's config, or None."""
     for key in ("config", "class_map", "names"):
         config = config.get(key) if isinstance(config, dict) else None
     if not isinstance(config, list) or not all(isinstance(name, str) for name in config):
@@ -97,30 +97,31 @@ def _by_manifest(
     Unlike the numbers in the file, this does not depend on any order of layers or weights.
     """
     entries = manifest.get("weights") if isinstance(manifest, dict) else None
-    if not isinstance(entries, dict) or not all(map(_sound, entries.values())):
+    if not isinstance(entries, dict) or not all(map(_is_entry, entries.values())):
         raise ModelFileError(f"{path}: {MANIFEST} does not list the weights")
     by_content: dict[Any, list[Array]] = defaultdict(list)
     for array, crc in zip(arrays, crcs([array.read() for array in arrays]), strict=True):
         by_content[(tuple(array.shape), crc)].append(array)
-    found, lost = [], []
+    found, missing = [], []
     for name, (shape, dtype, crc) in entries.items():
         same = by_content.get((tuple(shape), crc), [])
         # If several arrays have equal values, any of them can be used.
         if same and same[0].dtype == dtype:
             found.append(Stored(name, tuple(shape), dtype, same[0].read))
         else:
-            lost.append(name)
-    if lost:
+            missing.append(name)
+    if missing:
         raise ModelFileError(
-            f"{path} is damaged: {len(lost)} of {len(entries)} weights are not as they were saved",
-            rule="each weight has the shape and checksum that it was saved with",
-            received=", ".join(lost[:3]),
-            fix="copy the file again from where it came, or save the model again",
+            f"{path} is damaged: {len(missing)} of {len(entries)} weights "
+            "differ from the saved ones",
+            rule="the shape and checksum that each weight had when it was saved",
+            received=", ".join(missing[:3]),
+            fix="copy the file again from its source, or save the model again",
         )
     return Source(str(path), tuple(found), class_names=class_names)
 
 
-def _sound(entry: Any) -> bool:
+def _is_entry(entry: Any) -> bool:
     return (
         isinstance(entry, list)
         and len(entry) == 3

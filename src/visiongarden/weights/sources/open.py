@@ -47,8 +47,8 @@ def open_source(source: Any, layout: str = "auto") -> Iterator[Source]:
         reader = _reader(path)
         if layout == "torch" and reader in (open_keras, open_weights_h5):
             raise UserError(
-                f"{path} is a Keras file, whose layout is not PyTorch's",
-                rule="layout: keras or auto",
+                f"{path} is a Keras file, so its layout is not that of PyTorch",
+                rule="layout keras or auto",
                 fix=option("layout", "auto"),
             )
         with reader(path, layout) as opened:
@@ -65,9 +65,9 @@ def open_source(source: Any, layout: str = "auto") -> Iterator[Source]:
         )
     else:
         raise UserError(
-            f"{type(source).__name__} holds no weights",
-            rule="a file, a live model, or a mapping name -> array",
-            fix="transfer(model, target); of a part: part.as_model()",
+            f"{type(source).__name__} is not a source of weights",
+            rule="a file, a model, or a mapping from names to arrays",
+            fix="transfer(model, target); for a part: part.as_model()",
         )
 
 
@@ -77,9 +77,9 @@ def _reader(path: Path) -> Any:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise UserError(
-            f"{path} is no kind of weights file that is known",
-            rule=f"the name ends in one of {', '.join(_READERS)}",
-            fix="rename the file to its true ending, or give a mapping name -> array in Python",
+            f"{path} is not a weights file of a known type",
+            rule=f"a name that ends in one of {', '.join(_READERS)}",
+            fix="correct the suffix, or pass a mapping from names to arrays in Python",
         )
     return reader
 
@@ -89,8 +89,8 @@ def _from_mapping(arrays: Mapping[str, Any], layout: str) -> Source:
     for name, array in arrays.items():
         if not isinstance(name, str) or not hasattr(array, "shape"):
             raise UserError(
-                f"{name!r} of the mapping is no array",
-                rule="a mapping name -> array",
+                f"{name!r} of the mapping is not an array",
+                rule="a mapping from names to arrays",
                 received=type(array).__name__,
             )
         if name.rsplit(".", 1)[-1] in IGNORED:

@@ -47,10 +47,10 @@ def open_safetensors(path: Path, layout: str) -> Iterator[Source]:
             pass  # Opening validates the header: its length, and names, dtypes, shapes and offsets.
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
-            f"{path} is not a whole safetensors file",
+            f"{path} is not a complete safetensors file",
             rule="a header whose arrays fill the file exactly",
             received=str(error)[:200],
-            fix="copy the file again if the copy was cut short",
+            fix="copy the file again if it is truncated",
         ) from error
     data = mapped(path)
     length = int.from_bytes(bytes(data[:8]), "little")
@@ -70,11 +70,11 @@ def _stored(path: Path, name: str, entry: Any, data: np.ndarray, start: int, tor
     dtype, shape = _TYPES.get(entry["dtype"]), tuple(entry["shape"])
     if dtype is None:
         raise UserError(
-            f"{path}: {name} is of type {entry['dtype']}, which no weight here takes",
+            f"{path}: {name} has the unsupported dtype {entry['dtype']}",
             rule=f"one of {', '.join(_TYPES)}",
         )
     first, end = entry["data_offsets"]
     size = _SIZES.get(dtype) or np.dtype(dtype).itemsize
     if end - first != math.prod(shape) * size or start + end > len(data):
-        raise UserError(f"{path}: {name} does not lie where the header says")
+        raise UserError(f"{path}: {name} is not stored at the location in the header")
     return Stored(name, shape, dtype, lambda: array_at(data, start + first, shape, dtype), torch)

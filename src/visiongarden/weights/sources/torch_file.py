@@ -56,8 +56,8 @@ def _members(path: Path, data: Any) -> list[Span]:
             spans = [span_of(data, member) for member in members]
     except Exception as error:  # A damaged archive makes zipfile raise errors of many types.
         raise UserError(
-            f"{path} is not a whole PyTorch file",
-            rule="an archive that torch.save() wrote; plain pickles are not opened",
+            f"{path} is not a complete PyTorch file",
+            rule="an archive written by torch.save(); plain pickles are not opened",
             received=str(error)[:200],
             fix=fix,
         ) from error
@@ -65,7 +65,7 @@ def _members(path: Path, data: Any) -> list[Span]:
     large = any(member.file_size > _MAX_PICKLE for member in pickles)
     if None in spans or len(pickles) != 1 or large:
         raise UserError(
-            f"{path} is no PyTorch state dict",
+            f"{path} is not a PyTorch state dict",
             rule="an uncompressed archive with one small data.pkl",
             received=", ".join(member.filename for member in members[:4]),
             fix=fix,
@@ -78,24 +78,25 @@ def _load(path: Path) -> Any:
         import torch
     except ImportError as error:
         raise UserError(
-            f"PyTorch is needed to read {path}",
+            f"reading {path} requires PyTorch",
             fix='pip install "visiongarden[torch]", or save the weights as .safetensors',
         ) from error
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"{path} holds pickled code, which is not run",
-            rule="a state dict: names and tensors, nothing else",
+            f"{path} contains pickled code, which is not executed",
+            rule="a state dict that contains only names and tensors",
             received=_reason(error),
-            fix="torch.save(model.state_dict(), path) where the model comes from and is trusted",
+            fix="if you trust the file: load it in the program that wrote it, then "
+            "torch.save(model.state_dict(), path)",
         ) from error
     except Exception as error:  # A damaged file makes PyTorch raise errors of many types.
         raise UserError(
-            f"{path} is not a whole PyTorch file",
-            rule="an archive that torch.save() wrote",
+            f"{path} is not a complete PyTorch file",
+            rule="an archive written by torch.save()",
             received=f"{type(error).__name__}: {_reason(error)}",
-            fix="copy the file again if the copy was cut short",
+            fix="copy the file again if it is truncated",
         ) from error
 
 
@@ -115,8 +116,8 @@ def _state_dict(path: Path, loaded: Any) -> dict[str, Any]:
     if not holders and _tensors(loaded):
         return _tensors(loaded)
     raise UserError(
-        f"{path} holds " + ("several state dicts" if holders else "no state dict"),
-        rule="names and tensors, or one dict of them inside",
+        f"{path} contains " + ("several state dicts" if holders else "no state dict"),
+        rule="a dict from names to tensors, or a dict that contains one such dict",
         received=", ".join(holders or map(str, list(inside)[:5])) or type(loaded).__name__,
         fix=f'transfer(torch.load("{path}", weights_only=True)["{next(iter(holders))}"], model)'
         if holders
@@ -136,11 +137,11 @@ def _stored(path: Path, name: str, tensor: Any, torch_layout: bool) -> Stored:
     import torch
 
     # A tensor with strides of 0 can have any number of elements in a storage of one.
-    held = tensor.untyped_storage().nbytes() if tensor.layout is torch.strided else 0
-    if tensor.is_quantized or tensor.numel() * tensor.element_size() > held:
+    stored_bytes = tensor.untyped_storage().nbytes() if tensor.layout is torch.strided else 0
+    if tensor.is_quantized or tensor.numel() * tensor.element_size() > stored_bytes:
         raise UserError(
-            f"{path}: {name} is no plain tensor",
-            rule="dense tensors whose numbers all lie in the file",
-            received=f"shape {tuple(tensor.shape)}, {held:,} bytes",
+            f"{path}: {name} is not a plain tensor",
+            rule="a dense tensor with all values stored in the file",
+            received=f"shape {tuple(tensor.shape)}, {stored_bytes:,} bytes",
         )
     return from_tensor(name, tensor, torch_layout)
