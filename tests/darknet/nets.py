@@ -1,4 +1,4 @@
-"""The official cfgs and what is known of them."""
+"""The official cfgs and their reference outputs."""
 
 import json
 
@@ -22,7 +22,7 @@ def fastest(name, **kwargs):
 
 
 def rows_of(path):
-    """Per-layer figures of Darknet's own run."""
+    """Per-layer statistics of Darknet's own run."""
     return json.loads(path.read_text())["layers"]
 
 

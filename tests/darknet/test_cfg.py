@@ -1,4 +1,4 @@
-"""Cfg files: as tolerant as Darknet, and every fault with line, section and fix."""
+"""Cfg files: as tolerant as Darknet, and every error with line, section and fix."""
 
 import math
 
@@ -60,9 +60,9 @@ def test_stray_lines_are_listed():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("\n", ["holds no section"]),
+        ("\n", ["contains no section"]),
         ("[conv]\nfilters=1", ["line 1", "first section"]),
-        ("width=3\n[net]\n", ["line 1", "before the first section"]),
+        ("width=3\n[net]\n", ["line 1", "appears before the first section"]),
         ("[net]\n\n[convolutionel]\n", ["line 3", "[convolutionel]", "convolutional"]),
         ("[net]\nwidth=3\n", ["line 1", "no layer"]),
         ("[net]\n" + "[conv]\n" * 5000, ["line 4097", "too many sections"]),
@@ -70,14 +70,14 @@ def test_stray_lines_are_listed():
         ("[net]\n" + " " * 2**20, ["too large", "1,048,576"]),
     ],
 )
-def test_faults_name_the_line(text, words):
+def test_errors_name_the_line(text, words):
     with pytest.raises(ModelFileError) as caught:
         parse_cfg(text, file="a.cfg")
     assert all(word in str(caught.value) for word in ["a.cfg", *words])
 
 
 @pytest.mark.parametrize("content", [b"\0\0\0\2\0\0\0\5", b"[net]\n" + b"x" * 2**20])
-def test_other_files_are_refused(tmp_path, content):
+def test_other_files_are_rejected(tmp_path, content):
     path = tmp_path / "a.weights"
     path.write_bytes(content)
     with pytest.raises(ModelFileError, match=r"a\.weights"):
@@ -120,9 +120,9 @@ def test_options(line, read, value):
 @pytest.mark.parametrize(
     ("line", "read", "words"),
     [
-        ("n=eight", lambda s: s.integer("n", 1), ["n=eight", "a whole number"]),
+        ("n=eight", lambda s: s.integer("n", 1), ["n=eight", "an integer"]),
         ("n=2.5", lambda s: s.integer("n", 1), ["n=2.5"]),
-        ("n=0", lambda s: s.integer("n", 1, least=1), ["n=0", "of at least 1"]),
+        ("n=0", lambda s: s.integer("n", 1, minimum=1), ["n=0", "of at least 1"]),
         ("n=9", lambda s: s.integer("n", 1, 1, 8), ["from 1 to 8"]),
         ("n=99999999999999999999", lambda s: s.integer("n", 1), ["n=9999"]),
         ("n=1,,2", lambda s: s.integers("n"), ["n=1,,2"]),
@@ -131,14 +131,14 @@ def test_options(line, read, value):
         ("n=misch", lambda s: s.choice("n", "linear", ("linear", "mish")), ["mish?"]),
     ],
 )
-def test_unsound_options(line, read, words):
+def test_invalid_options(line, read, words):
     with pytest.raises(ModelFileError) as caught:
         read(section(line))
     assert all(word in str(caught.value) for word in ["a.cfg line 3, [conv", *words])
 
 
 @given(st.text(max_size=300) | st.binary(max_size=300).map(lambda b: b.decode("latin-1")))
-def test_any_text_parses_or_is_refused(text):
+def test_any_text_parses_or_is_rejected(text):
     try:
         cfg = parse_cfg("\n" + text)
     except UserError:
@@ -152,7 +152,7 @@ WORDS = st.sampled_from(
 
 
 @given(st.lists(WORDS, max_size=30), st.sampled_from(["\n", "\r\n", " "]))
-def test_any_pieces_parse_or_are_refused(pieces, glue):
+def test_any_pieces_parse_or_are_rejected(pieces, glue):
     try:
         cfg = parse_cfg("[net]\n" + glue.join(pieces))
     except UserError:
@@ -162,7 +162,7 @@ def test_any_pieces_parse_or_are_refused(pieces, glue):
 
 @given(st.text("0123456789+-.eE, naifx", max_size=30))
 @example("1e308")
-def test_any_value_reads_or_is_refused(value):
+def test_any_value_reads_or_is_rejected(value):
     one = section(f"n={value}")
     for read in (one.integers, one.numbers):
         try:

@@ -1,4 +1,4 @@
-"""Darknet's files <-> detectors of our parts and plain Keras graphs."""
+"""Darknet's files <-> detectors made of parts and plain Keras graphs."""
 
 import json
 import subprocess
@@ -26,9 +26,9 @@ from visiongarden.types import Example
 
 def randomized(model):
     """Other statistics than those of a new model, which would hide a swap of mean and variance."""
-    draws = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for weight in model.weights:
-        values = draws.uniform(0.5, 1.5, weight.shape)
+        values = rng.uniform(0.5, 1.5, weight.shape)
         weight.assign(values if len(weight.shape) == 1 else values * 0.1 - 0.1)
     return model
 
@@ -58,7 +58,7 @@ def test_a_detector_goes_to_darknet(tmp_path, scale_xy):
         np.testing.assert_allclose(theirs, mine, rtol=1e-4, atol=1e-4)
 
 
-def test_the_official_cfg_is_our_detector():
+def test_the_official_cfg_is_the_detector():
     cfg = parse_cfg(cfg_of("yolov3"))
     with weightless():
         detector = vg.Detector(
@@ -152,9 +152,15 @@ def with_the_image(join):
             ),
             ["ZeroPadding2D z", "padded"],
         ),
-        (lambda: with_the_image(keras.layers.Concatenate(name="j")), ["j takes the image"]),
-        (lambda: with_the_image(keras.layers.Add(name="j")), ["j takes the image"]),
-        (lambda: graph(keras.layers.Conv2D(4, 1, activation="relu")), ["a layer of its own"]),
+        (
+            lambda: with_the_image(keras.layers.Concatenate(name="j")),
+            ["j takes the image, but is not the first layer"],
+        ),
+        (
+            lambda: with_the_image(keras.layers.Add(name="j")),
+            ["j takes the image, but is not the first layer"],
+        ),
+        (lambda: graph(keras.layers.Conv2D(4, 1, activation="relu")), ["as a separate layer"]),
         (
             lambda: vg.Detector(
                 vg.backbones.Darknet53(width=0.125),
@@ -181,7 +187,7 @@ def test_what_darknet_lacks(tmp_path, model, words):
         ("darknet19", ["[yolo] layers"]),
     ],
 )
-def test_other_cfgs_are_no_detectors_of_ours(name, words):
+def test_other_cfgs_have_no_equivalent_detector(name, words):
     with pytest.raises(UserError) as caught:
         vg.import_darknet(cfg_of(name), as_parts=True)
     assert all(word in str(caught.value) for word in words)
@@ -213,7 +219,7 @@ def test_commands(tmp_path, monkeypatch, capsys):
     assert "layer 0 [convolutional], weights" in capsys.readouterr().err
 
 
-def test_imported_networks_are_judged():
+def test_imported_networks_are_evaluated():
     model = fastest("yolo-fastest-1.1", class_map=names())
     photo = decode(shared("reference", "photos", "dog.jpg"))
     found = model.detect(photo, 0.5)

@@ -1,4 +1,4 @@
-"""Sizes, counts and faults of cfgs, official ones and spoilt ones."""
+"""Sizes, counts and errors of cfgs, official and invalid ones."""
 
 import json
 import math
@@ -96,13 +96,13 @@ HEAD = "[net]\nwidth=32\nheight=32\n"
     [
         ("[net]\n[conv]\n", ["line 1, [net]", "height"]),
         ("[net]\nwidth=0\nheight=8\n[conv]\n", ["line 2", "width=0"]),
-        (HEAD + "[route]\nlayers=-1\n", ["line 5", "no earlier layer"]),
+        (HEAD + "[route]\nlayers=-1\n", ["line 5", "does not refer to an earlier layer"]),
         (HEAD + "[conv]\n[route]\nlayers=-2\n", ["line 6", "-2 is layer -1"]),
         (HEAD + "[conv]\n[route]\nlayers=7\n", ["layers 0 to 0"]),
         (HEAD + "[conv]\n[route]\n", ["line 5, [route]", "layers is missing"]),
         (HEAD + "[conv]\n[maxpool]\nstride=2\n[route]\nlayers=0,1\n", ["differ in height"]),
         (HEAD + "[conv]\nfilters=3\n[route]\nlayers=0\ngroups=2\n", ["groups", "every routed"]),
-        (HEAD + "[conv]\ngroups=2\n", ["line 5", "3 channels in"]),
+        (HEAD + "[conv]\ngroups=2\n", ["line 5", "3 input channels"]),
         (HEAD + "[conv]\nactivation=lekay\n", ["line 5", "leaky"]),
         (HEAD + "[conv]\nsize=99\n", ["the output's size"]),
         (
@@ -118,7 +118,7 @@ HEAD = "[net]\nwidth=32\nheight=32\n"
         (HEAD + "[maxpool]\nsize=3\nstride=3\n[shortcut]\nfrom=-1\nactivation=x\n", ["line 9"]),
     ],
 )
-def test_faults_name_line_and_fix(text, words):
+def test_errors_name_line_and_fix(text, words):
     with pytest.raises(ModelFileError) as caught:
         geometry(parse_cfg(text, file="a.cfg"))
     assert all(word in str(caught.value) for word in ["a.cfg", *words]), caught.value
@@ -139,7 +139,7 @@ OPTIONS = st.dictionaries(
 
 
 @given(st.lists(st.tuples(KINDS, OPTIONS), min_size=1, max_size=8))
-def test_any_cfg_has_sizes_or_is_refused(layers):
+def test_any_cfg_has_sizes_or_is_rejected(layers):
     lines = [HEAD]
     for kind, options in layers:
         lines += [f"[{kind}]", *(f"{name}={value}" for name, value in options.items())]

@@ -116,7 +116,7 @@ def test_boxes_are_opencvs():
         np.testing.assert_allclose(found.scores, np.asarray(scores)[order], atol=1e-4)
         sides = np.asarray(boxes)[order]  # whole pixels: left, top, width, height
         corners = np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], axis=1)
-        # OpenCV moves a box into the image, sides and all, and cuts what still stands over.
+        # OpenCV moves a box into the image, sides and all, and clips what still extends beyond it.
         ours = placement.undo(found.boxes)
         low = np.maximum(ours[:, :2], 0)
         high = np.minimum(low + ours[:, 2:] - ours[:, :2], image.shape[1::-1])
@@ -296,7 +296,7 @@ def test_mistakes(call, words):
     assert all(word in str(caught.value) for word in words)
 
 
-def test_arrays_and_files_that_are_the_same_picture(tmp_path):
+def test_arrays_and_files_of_the_same_image(tmp_path):
     model = vg.import_darknet(TINY)
     pixels = np.random.default_rng(0).integers(2, 256, (40, 60, 3)).astype(np.uint8)
     cv2.imwrite(str(tmp_path / "a.png"), pixels[..., ::-1])
@@ -319,7 +319,7 @@ def test_arrays_and_files_that_are_the_same_picture(tmp_path):
             call(pixels / 255)
 
 
-def test_a_spoilt_file(tmp_path):
+def test_an_invalid_cfg_in_a_model_file(tmp_path):
     model = vg.import_darknet(TINY)
     config = model.get_config()
     with pytest.raises(ModelFileError, match="line 13"):

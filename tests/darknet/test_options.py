@@ -1,4 +1,4 @@
-"""Options and arguments that mean nothing are refused, with the nearest that does."""
+"""Unknown options and arguments are rejected, with the nearest valid one."""
 
 import keras
 import pytest
@@ -30,7 +30,7 @@ stride=2
         ("batch_normalise=1", "batch_normalize=1"),
         ("stirde=2", "stride=2"),
         ("activaton=relu", "activation=relu"),
-        ("zzz=1", "delete line 5, which Darknet does not read"),
+        ("zzz=1", "delete line 5, which Darknet ignores"),
     ],
 )
 def test_an_unknown_option_names_the_nearest(option, fix):
@@ -60,8 +60,8 @@ def test_unknown_arguments_are_errors(call):
         call(names="coco.names")
 
 
-def test_options_of_a_darknet_model_are_refused_for_parts():
-    with pytest.raises(UserError, match="epsilon is no option of a detector of parts"):
+def test_options_of_a_darknet_model_are_rejected_for_parts():
+    with pytest.raises(UserError, match="epsilon is not an option of a detector made of parts"):
         vg.import_darknet(CFG.format(options=""), as_parts=True, epsilon=1e-3)
     model = vg.import_darknet(CFG.format(options=""), name="mine", dtype="mixed_bfloat16")
     assert (model.name, model.dtype_policy.name) == ("mine", "mixed_bfloat16")

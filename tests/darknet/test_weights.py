@@ -89,13 +89,13 @@ def test_transposed_matrices(tmp_path):
             ["layer 1 [connected], weights", f"byte {20 + 4 * COUNT - 4}", "4 are miss"],
         ),
         (COUNT, b"\0" * 3, [f"from byte {20 + 4 * COUNT}", "3 too many"]),
-        (COUNT + 1, b"", ["goes on after the last layer", "4 too many"]),
+        (COUNT + 1, b"", ["continues after the last layer", "4 too many"]),
         (3, b"", ["layer 0 [convolutional], scales", "bytes 28 to 36", "cutoff=0"]),
         (CONV, b"", ["layer 1 [connected], biases", "cutoff=1"]),
         (CONV - 1, b"\0", ["layer 0 [convolutional], weights"]),
     ],
 )
-def test_another_length_is_told_to_the_byte(tmp_path, count, extra, words):
+def test_a_wrong_length_is_reported_to_the_byte(tmp_path, count, extra, words):
     path = written(tmp_path, count, extra=extra)
     with pytest.raises(ModelFileError) as caught:
         vg.import_darknet(CFG, path)
@@ -136,7 +136,7 @@ def test_real_files_have_the_length_of_their_cfg(name):
 
 
 @given(st.binary(max_size=64))
-def test_any_header_is_read_or_refused(tmp_path_factory, data):
+def test_any_header_is_read_or_rejected(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "any.weights"
     path.write_bytes(data)
     try:

@@ -90,7 +90,7 @@ SAMPLE = {
     "yolov4-csp": (
         backbones.CSPDarknet53(width=0.125, plain_stages=1),
         decoders.YOLOv4CSPDecoder(width=0.125),
-        heads.AnchorBased(num_classes=2, sizes="squared"),
+        heads.AnchorBased(num_classes=2, size_encoding="squared"),
     ),
     "yolox-nano": (
         backbones.YOLOXDarknet(width=0.125, depthwise=True),

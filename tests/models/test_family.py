@@ -80,17 +80,17 @@ SMALL = {
     "yolov5": (
         backbones.YOLOv5Backbone(width=0.125),
         decoders.CSPPathAggregation(),
-        heads.AnchorBased(num_classes=2, sizes="squared", hidden_conv=False),
+        heads.AnchorBased(num_classes=2, size_encoding="squared", hidden_conv=False),
     ),
     "yolov7": (
         backbones.ELANNet(width=0.125),
         decoders.ELANPathAggregation(channels=16),
-        heads.AnchorBased(num_classes=2, sizes="squared", rep_conv=True),
+        heads.AnchorBased(num_classes=2, size_encoding="squared", rep_conv=True),
     ),
     "yolov7-tiny": (
         backbones.ELANNetTiny(width=0.25),
         decoders.ELANPathAggregation(channels=16, tiny=True),
-        heads.AnchorBased(num_classes=2, sizes="squared"),
+        heads.AnchorBased(num_classes=2, size_encoding="squared"),
     ),
     "yolov9t": (
         backbones.GELAN(stem=(8, 8), channels=(8, 16, 16, 24), repeats=(0, 1, 1, 1)),

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from tests.testing.test_sound import GIVEN, LAYERS
+from tests.testing.test_valid import GIVEN, LAYERS
 
 import visiongarden as vg
 from visiongarden.layers.folding import folding

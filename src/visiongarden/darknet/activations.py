@@ -113,8 +113,8 @@ def darknet_name(layer: keras.Layer) -> str | None:
         return "leaky" if abs(float(layer.negative_slope) - 0.1) < 1e-6 else None
     if isinstance(layer, keras.layers.ReLU):
         plain = not layer.negative_slope and not layer.threshold
-        most = layer.max_value
-        return {None: "relu", 6: "relu6"}.get(most) if plain else None
+        max_value = layer.max_value
+        return {None: "relu", 6: "relu6"}.get(max_value) if plain else None
     if not isinstance(layer, keras.layers.Activation):
         return None
     name = getattr(layer.activation, "__name__", "")

@@ -103,8 +103,8 @@ def parse_cfg(path_or_text: str | Path, file: str | None = None) -> Cfg:
     sections, ignored = _sections(name, text)
     if not sections:
         raise ModelFileError(
-            f"{name} holds no section",
-            rule="a Darknet cfg: [net], then one section a layer",
+            f"{name} contains no section",
+            rule="a Darknet cfg: [net], then one section for each layer",
             received=f"{text.strip()!r:.60}",
         )
     if sections[0].kind != "net":
@@ -112,7 +112,9 @@ def parse_cfg(path_or_text: str | Path, file: str | None = None) -> Cfg:
             None, "the first section is not [net]", rule="a cfg begins with [net]"
         )
     if len(sections) == 1:
-        raise sections[0].error(None, "no layer follows [net]", fix="add [convolutional] ...")
+        raise sections[0].error(
+            None, "no layer follows [net]", fix="add a section such as [convolutional]"
+        )
     return Cfg(sections[0], tuple(sections[1:]), name, text, tuple(ignored))
 
 
@@ -123,10 +125,10 @@ def _read(path_or_text: str | Path, file: str | None) -> tuple[str, str]:
         return file or "the cfg", path_or_text
     path = Path(path_or_text)
     try:
-        found = path.is_file()
+        exists = path.is_file()
     except (OSError, ValueError):
-        found = False
-    if not found:
+        exists = False
+    if not exists:
         raise ModelFileError(f"there is no cfg {str(path)[:200]!r}", fix="check the path")
     name = file or path.name
     with path.open("rb") as stream:
@@ -135,7 +137,7 @@ def _read(path_or_text: str | Path, file: str | None) -> tuple[str, str]:
         raise _too_large(name, path.stat().st_size)
     if b"\0" in data:  # most likely a weights file, given in place of the cfg
         raise ModelFileError(
-            f"{name} is not text", rule="a Darknet cfg", fix="the cfg comes before the weights"
+            f"{name} is not text", rule="a Darknet cfg", fix="pass the cfg first, then the weights"
         )
     return name, data.decode("utf-8", errors="replace")
 
@@ -145,7 +147,7 @@ def _too_large(name: str, size: int) -> ModelFileError:
         f"{name} is too large for a cfg",
         rule=f"at most {MAX_BYTES:,} bytes",
         received=f"{size:,} bytes",
-        fix="the cfg comes before the weights",
+        fix="pass the cfg first, then the weights",
     )
 
 
@@ -171,7 +173,7 @@ def _sections(name: str, text: str) -> tuple[list[Section], list[tuple[int, str]
                 ignored.append((number, line[:200]))
             elif not sections:
                 raise ModelFileError(
-                    f"{name} line {number}: {key[:40]!r} stands before the first section",
+                    f"{name} line {number}: {key[:40]!r} appears before the first section",
                     rule="a cfg begins with [net]",
                     fix="put [net] above it",
                 )
@@ -187,8 +189,8 @@ def _kind(name: str, number: int, line: str) -> str:
     kind = ALIASES.get(word, word)
     if kind not in KINDS:
         raise ModelFileError(
-            f"{name} line {number}: unknown kind of section [{word[:40]}]",
-            rule="a kind of layer that Darknet knows",
+            f"{name} line {number}: unknown section type [{word[:40]}]",
+            rule="a section type of Darknet",
             fix=nearest(word[:40], KINDS),
         )
     return kind

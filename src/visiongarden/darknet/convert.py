@@ -76,7 +76,7 @@ def import_darknet(
     """
     cfg = cfg if isinstance(cfg, Cfg) else parse_cfg(cfg)
     if cutoff is not None and weights is None:
-        raise UserError("cutoff goes with a weights file", fix="weights=...")
+        raise UserError("cutoff requires a weights file", fix="weights=...")
     steps = geometry(cfg, image_size)
     read = None
     if weights is not None:  # Before the graph is built, so that an invalid file fails immediately.
@@ -102,8 +102,8 @@ def _refuse_with_parts(**options: Any) -> None:
     given = [name for name, value in options.items() if value is not None]
     if given:
         raise UserError(
-            f"{given[0]} is no option of a detector of parts",
-            rule=f"{', '.join(options)} are of a DarknetModel",
+            f"{given[0]} is not an option of a detector made of parts",
+            rule=f"{', '.join(options)} apply only to a DarknetModel",
             fix=f"leave out {given[0]}, or as_parts",
         )
 
@@ -137,7 +137,12 @@ def export_darknet(
     if isinstance(model, DarknetModel):
         text, slots, header = model.cfg.text, model.slots, model.header
         if image_size is not None and tuple(image_size) != tuple(model.image_size):
-            raise UserError("an imported model has its size", fix="import it at another one")
+            raise UserError(
+                "the image size of an imported model is fixed",
+                rule=f"{tuple(model.image_size)}",
+                received=f"{tuple(image_size)}",
+                fix=f"import_darknet(..., image_size={tuple(image_size)})",
+            )
         arrays = [collect(slot, header.transposed) for slot in slots]
     else:
         traced = trace(model, image_size)
@@ -172,7 +177,7 @@ def import_files(
     """
     output = Path(output or Path(cfg).with_suffix(".keras").name)
     if output.suffix != ".keras":
-        raise UserError(f"cannot save a model as {output}", rule="the name ends in .keras")
+        raise UserError(f"cannot save a model as {output}", rule="a name that ends in .keras")
     class_map = None if names is None else read_names(names)
     model = import_darknet(Path(cfg), weights, class_map=class_map, as_parts=as_parts)
     model.save(output)
@@ -183,6 +188,9 @@ def read_names(path: str | Path) -> tuple[str, ...]:
     """Read a file with one class name per line; blank lines at the end are ignored."""
     path = Path(path)
     if not path.is_file() or path.stat().st_size > MAX_BYTES:
-        raise UserError(f"there is no file of names {path}", rule="text, one name a line")
+        raise UserError(
+            f"there is no file of class names {path}",
+            rule=f"a text file with one name per line, at most {MAX_BYTES:,} bytes",
+        )
     lines = path.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
     return tuple(line.strip() for line in lines)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from visiongarden.darknet.draw import name_of
+from visiongarden.darknet.build import name_of
 from visiongarden.darknet.geometry import Step
 from visiongarden.types import ImageSize
 

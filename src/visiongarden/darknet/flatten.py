@@ -69,7 +69,7 @@ class Flattened:
                 todo.pop()
 
     def _missing(self, tensor: Any, scope: _Scope) -> list[tuple[Any, _Scope]]:
-        """Return the tensors to compute before `tensor`; if there are none, compute `tensor`."""
+        """Return the tensors to compute before `tensor`; if there is no such tensor, compute it."""
         if id(tensor) in scope.inputs:
             return self._copied(tensor, scope, *scope.inputs[id(tensor)])
         layer, index, position = tensor._keras_history
@@ -104,14 +104,14 @@ class Flattened:
         """Return the graph inside a sub-model or block, traced once for each call of it."""
         if id(node) not in self._scopes:
             if isinstance(layer, keras.Model):
-                given, results = layer.inputs, layer.outputs
+                inputs, results = layer.inputs, layer.outputs
             else:
                 fresh = keras.tree.map_structure(_like, node.arguments.args[0])
-                given, results = keras.tree.flatten(fresh), keras.tree.flatten(layer.call(fresh))
+                inputs, results = keras.tree.flatten(fresh), keras.tree.flatten(layer.call(fresh))
             own = _Scope(f"{scope.path}/{layer.name}".lstrip("/"), {})
             own.results = list(results)
-            own.keep = given  # The tensors stay alive, so that Python does not reuse their ids.
-            for inner, outer in zip(given, node.input_tensors, strict=True):
+            own.keep = inputs  # The tensors stay alive, so that Python does not reuse their ids.
+            for inner, outer in zip(inputs, node.input_tensors, strict=True):
                 own.inputs[id(inner)] = (outer, scope)
             self._scopes[id(node)] = own
         return self._scopes[id(node)]

@@ -69,7 +69,7 @@ class Step:
             image.
         shape: (height, width, channels) of its output.
         arrays: Its arrays in the weights file, in order.
-        settings: The validated options, under the names that `draw` uses.
+        settings: The validated options, under the names that `build_graph` uses.
     """
 
     section: Section
@@ -120,7 +120,7 @@ def geometry(cfg: Cfg, image_size: tuple[int, int] | None = None) -> tuple[Step,
             raise section.error(
                 None,
                 f"[{section.kind}] is not supported",
-                rule="layers of detection and classification networks; no recurrent ones",
+                rule="layers of detection and classification networks, without recurrent ones",
                 fix=f"supported: {', '.join(sorted(_RULES))}",
             )
     for section in cfg.sections:
@@ -133,8 +133,8 @@ def geometry(cfg: Cfg, image_size: tuple[int, int] | None = None) -> tuple[Step,
         if math.prod(step.shape) > MAX_VALUES or min(step.shape) < 1:
             raise section.error(
                 None,
-                "the output's size is not sound",
-                rule=f"at least 1, and no more than {MAX_VALUES:,} values",
+                "the output's size is not valid",
+                rule=f"sides of at least 1, and at most {MAX_VALUES:,} values",
                 received=f"height, width, channels {step.shape}",
             )
         walk.steps.append(step)
@@ -150,8 +150,8 @@ def values_of(steps: tuple[Step, ...]) -> int:
     total = sum(array.count for step in steps for array in step.arrays)
     if total > MAX_VALUES:
         raise ModelFileError(
-            f"{steps[0].section.file} asks for too many weights",
-            rule=f"no more than {MAX_VALUES:,} values",
+            f"{steps[0].section.file} has too many weights",
+            rule=f"at most {MAX_VALUES:,} values",
             received=f"{total:,}",
         )
     return total
@@ -164,17 +164,21 @@ def image_shape(cfg: Cfg, image_size: tuple[int, int] | None = None) -> Shape:
         ModelFileError: If `[net]` specifies no size and `image_size` is None.
     """
     net = cfg.net
-    sides = [net.integer(side, 0, least=1, most=MAX_SIDE) for side in ("height", "width")]
+    sides = [net.integer(side, 0, minimum=1, maximum=MAX_SIDE) for side in ("height", "width")]
     if 0 in sides and image_size is None:
-        raise net.error(None, "[net] says no height and width", fix="add width=416 and height=416")
+        raise net.error(
+            None, "[net] does not specify height and width", fix="add width=416 and height=416"
+        )
     height, width = image_size or sides
-    return height, width, net.integer("channels", 3, least=1, most=4096)
+    return height, width, net.integer("channels", 3, minimum=1, maximum=4096)
 
 
 def _refuse(section: Section, option: str) -> None:
     if section.number(option, 0):
         raise section.error(
-            option, f"{option} is not supported", fix=f"{option}=0 if the weights allow it"
+            option,
+            f"{option} is not supported",
+            fix=f"{option}=0, if the weights were trained without it",
         )
 
 
@@ -183,7 +187,7 @@ def _layer(section: Section, option: str, value: int) -> int:
     if not 0 <= index < section.index:
         raise section.error(
             option,
-            f"{option} names no earlier layer: {value} is layer {index}",
+            f"{option} does not refer to an earlier layer: {value} is layer {index}",
             rule=f"layers 0 to {section.index - 1}, or relative: -1 to {-section.index}"
             if section.index
             else "there is no earlier layer",
@@ -205,10 +209,10 @@ def _activation(section: Section, default: str) -> str:
 
 def _strides(section: Section, default: int = 1) -> tuple[int, int]:
     """Return the (vertical, horizontal) strides."""
-    both = section.integer("stride", default, least=1, most=1024)
+    both = section.integer("stride", default, minimum=1, maximum=1024)
     return (
-        section.integer("stride_y", both, least=1, most=1024),
-        section.integer("stride_x", both, least=1, most=1024),
+        section.integer("stride_y", both, minimum=1, maximum=1024),
+        section.integer("stride_x", both, minimum=1, maximum=1024),
     )
 
 
@@ -218,32 +222,32 @@ def _convolutional(section: Section, walk: _Walk, above: int) -> Step:
     for option in ("coordconv", "reverse", "dot"):
         _refuse(section, option)
     height, width, channels = walk.shape_of(above)
-    filters = section.integer("filters", 1, least=1)
-    size = section.integer("size", 1, least=1, most=1024)
-    groups = section.integer("groups", 1, least=1)
+    filters = section.integer("filters", 1, minimum=1)
+    size = section.integer("size", 1, minimum=1, maximum=1024)
+    groups = section.integer("groups", 1, minimum=1)
     strides = _strides(section)
     # As in Darknet's parser: a 1×1 kernel has no dilation, and `pad` overrides `padding`.
-    dilation = section.integer("dilation", 1, least=1, most=1024) if size > 1 else 1
-    padding = section.integer("padding", 0, least=0, most=1024)
+    dilation = section.integer("dilation", 1, minimum=1, maximum=1024) if size > 1 else 1
+    padding = section.integer("padding", 0, minimum=0, maximum=1024)
     if section.flag("pad"):
         padding = size // 2
     if channels % groups or filters % groups:
         raise section.error(
             "groups",
-            "groups does not divide the channels",
-            rule=f"a divisor of {channels} channels in and of {filters} filters",
+            "groups does not divide the number of channels",
+            rule=f"a divisor of {channels} input channels and of {filters} filters",
         )
     if dilation > 1 and 2 * padding != size - 1:
-        raise section.error("dilation", "dilation goes with an odd size and pad=1")
+        raise section.error("dilation", "dilation requires an odd size and pad=1")
     norm = section.flag("batch_normalize") or section.flag("cbn")
     kernel = Array("weights", (filters, channels // groups, size, size))
     arrays = (*_vectors(filters, norm), kernel)
     shared = section.integer("share_index", 0) if "share_index" in section else None
     if shared is not None:
-        # A layer that shares weights has none in the file.
+        # A layer that shares weights has no weights in the file.
         shared = _layer(section, "share_index", shared)
         if walk.steps[shared].arrays != arrays:
-            raise section.error("share_index", f"layer {shared} has weights of other shapes")
+            raise section.error("share_index", f"layer {shared} has weights of different shapes")
         arrays = ()
     settings = {
         "filters": filters,
@@ -270,7 +274,7 @@ def _vectors(count: int, norm: bool) -> tuple[Array, ...]:
 
 def _connected(section: Section, walk: _Walk, above: int) -> Step:
     inputs = math.prod(walk.shape_of(above))
-    outputs = section.integer("output", 1, least=1)
+    outputs = section.integer("output", 1, minimum=1)
     norm = section.flag("batch_normalize")
     first, *rest = _vectors(outputs, norm)
     # Unlike those of a convolution, the weights come between biases and scales.
@@ -281,9 +285,9 @@ def _connected(section: Section, walk: _Walk, above: int) -> Step:
 
 def _local(section: Section, walk: _Walk, above: int) -> Step:
     height, width, channels = walk.shape_of(above)
-    filters = section.integer("filters", 1, least=1)
-    size = section.integer("size", 1, least=1, most=1024)
-    stride = section.integer("stride", 1, least=1, most=1024)
+    filters = section.integer("filters", 1, minimum=1)
+    size = section.integer("size", 1, minimum=1, maximum=1024)
+    stride = section.integer("stride", 1, minimum=1, maximum=1024)
     padding = int(section.flag("pad"))
     # Darknet computes the size of a padded map as if the kernel had one cell.
     reach = 1 if padding else size
@@ -313,9 +317,9 @@ def _pool(section: Section, walk: _Walk, above: int) -> Step:
         _refuse(section, option)
     height, width, channels = walk.shape_of(above)
     strides = _strides(section)
-    size = section.integer("size", section.integer("stride", 1), least=1, most=1024)
+    size = section.integer("size", section.integer("stride", 1), minimum=1, maximum=1024)
     # `padding` of a pooling layer is the sum of both sides, unlike that of a convolution.
-    padding = section.integer("padding", size - 1, least=0, most=2048)
+    padding = section.integer("padding", size - 1, minimum=0, maximum=2048)
     sides = [
         (side + padding - size) // stride + 1
         for side, stride in zip((height, width), strides, strict=True)
@@ -330,15 +334,15 @@ def _avgpool(section: Section, walk: _Walk, above: int) -> Step:
 
 def _upsample(section: Section, walk: _Walk, above: int) -> Step:
     height, width, channels = walk.shape_of(above)
-    stride = section.integer("stride", 2, least=1, most=1024)
+    stride = section.integer("stride", 2, minimum=1, maximum=1024)
     settings = {"stride": stride, "scale": section.number("scale", 1)}
     return Step(section, (above,), (height * stride, width * stride, channels), (), settings)
 
 
 def _crop(section: Section, walk: _Walk, above: int) -> Step:
     height, width, channels = walk.shape_of(above)
-    rows = section.integer("crop_height", 1, least=1, most=height)
-    columns = section.integer("crop_width", 1, least=1, most=width)
+    rows = section.integer("crop_height", 1, minimum=1, maximum=height)
+    columns = section.integer("crop_width", 1, minimum=1, maximum=width)
     settings = {
         "top": (height - rows) // 2,
         "left": (width - columns) // 2,
@@ -350,8 +354,8 @@ def _crop(section: Section, walk: _Walk, above: int) -> Step:
 def _route(section: Section, walk: _Walk, above: int) -> Step:
     inputs = _layers(section, "layers")
     shapes = [walk.shape_of(index) for index in inputs]
-    groups = section.integer("groups", 1, least=1)
-    group = section.integer("group_id", 0, least=0, most=groups - 1)
+    groups = section.integer("groups", 1, minimum=1)
+    group = section.integer("group_id", 0, minimum=0, maximum=groups - 1)
     if len({shape[:2] for shape in shapes}) > 1:
         raise section.error(
             "layers",
@@ -361,7 +365,9 @@ def _route(section: Section, walk: _Walk, above: int) -> Step:
             ),
         )
     if any(shape[2] % groups for shape in shapes):
-        raise section.error("groups", "groups does not divide the channels of every routed layer")
+        raise section.error(
+            "groups", "groups does not divide the number of channels of every routed layer"
+        )
     channels = sum(shape[2] // groups for shape in shapes)
     settings = {"groups": groups, "group": group}
     return Step(section, inputs, (*shapes[0][:2], channels), (), settings)
@@ -379,7 +385,7 @@ def _shortcut(section: Section, walk: _Walk, above: int) -> Step:
         if (rows, columns) != (step * shape[0], step * shape[1]):
             raise section.error(
                 "from",
-                f"layer {other} does not fit",
+                f"the size of layer {other} does not fit",
                 rule=f"height and width {shape[0]} × {shape[1]}, or a multiple of them",
                 received=f"{rows} × {columns}",
             )
@@ -401,8 +407,8 @@ def _sam(section: Section, walk: _Walk, above: int) -> Step:
     if walk.shape_of(above) != shape:
         raise section.error(
             "from",
-            f"layer {other} does not fit",
-            rule=f"the size of the layer above: {walk.shape_of(above)}",
+            f"the size of layer {other} does not fit",
+            rule=f"height, width, channels of the layer above, {walk.shape_of(above)}",
             received=f"{shape}",
         )
     return Step(section, (above, other), shape, (), {"activation": _activation(section, "linear")})
@@ -415,7 +421,7 @@ def _scale_channels(section: Section, walk: _Walk, above: int) -> Step:
     if factors != wanted:
         raise section.error(
             "from",
-            f"the layer above does not fit layer {other}",
+            f"the size of the layer above does not fit layer {other}",
             rule=f"height, width, channels {wanted}",
             received=f"{factors}",
         )
@@ -426,14 +432,14 @@ def _reorg(section: Section, walk: _Walk, above: int) -> Step:
     for option in ("reverse", "extra", "flatten"):
         _refuse(section, option)
     height, width, channels = walk.shape_of(above)
-    stride = section.integer("stride", 1, least=1, most=64)
+    stride = section.integer("stride", 1, minimum=1, maximum=64)
     old = section.kind == "reorg"  # [reorg3d] is the corrected operation.
     if height % stride or width % stride or (old and channels % stride**2):
         raise section.error(
             "stride",
-            "stride does not divide the map",
-            rule="height and width are multiples of stride"
-            + (", channels of its square" if old else ""),
+            "stride does not divide the sides of the feature map",
+            rule="height and width that are multiples of stride"
+            + (", and channels of its square" if old else ""),
             received=f"height, width, channels {(height, width, channels)}",
         )
     shape = (height // stride, width // stride, channels * stride**2)
@@ -444,7 +450,7 @@ def _same(section: Section, walk: _Walk, above: int) -> Step:
     shape = walk.shape_of(above)
     settings: dict[str, Any] = {}
     if section.kind == "dropout":
-        settings["rate"] = section.number("probability", 0.5, least=0, most=1)
+        settings["rate"] = section.number("probability", 0.5, minimum=0, maximum=1)
     if section.kind == "activation":
         settings["activation"] = _activation(section, "linear")
     return Step(section, (above,), shape, (), settings)
@@ -455,27 +461,29 @@ def _softmax(section: Section, walk: _Walk, above: int) -> Step:
         raise section.error("tree", "a tree of classes is not supported")
     _refuse(section, "spatial")
     count = math.prod(walk.shape_of(above))
-    groups = section.integer("groups", 1, least=1)
+    groups = section.integer("groups", 1, minimum=1)
     if count % groups:
         raise section.error("groups", f"groups does not divide the {count} inputs")
-    temperature = section.number("temperature", 1, least=1e-6)
+    temperature = section.number("temperature", 1, minimum=1e-6)
     settings = {"groups": groups, "temperature": temperature}
     return Step(section, (above,), (1, 1, count), (), settings)
 
 
 def _anchors(section: Section, total: int) -> list[tuple[float, float]]:
-    values = list(section.numbers("anchors", least=0))[: 2 * total]
+    values = list(section.numbers("anchors", minimum=0))[: 2 * total]
     values += [0.5] * (2 * total - len(values))  # Darknet's default for missing anchors
     return list(zip(values[::2], values[1::2], strict=True))
 
 
 def _yolo(section: Section, walk: _Walk, above: int) -> Step:
     shape = walk.shape_of(above)
-    total = section.integer("num", 1, least=1, most=1024)
-    classes = section.integer("classes", 20, least=1, most=100_000)
+    total = section.integer("num", 1, minimum=1, maximum=1024)
+    classes = section.integer("classes", 20, minimum=1, maximum=100_000)
     # Some cfgs list more anchors than `num`, and refer to them in `mask`.
-    given = len(section.numbers("anchors")) // 2
-    mask = section.integers("mask", least=0, most=max(total, given) - 1) or tuple(range(total))
+    listed = len(section.numbers("anchors")) // 2
+    mask = section.integers("mask", minimum=0, maximum=max(total, listed) - 1) or tuple(
+        range(total)
+    )
     own = 9 if section.kind == "Gaussian_yolo" else 5
     if shape[2] != len(mask) * (classes + own):
         raise section.error(
@@ -491,11 +499,11 @@ def _yolo(section: Section, walk: _Walk, above: int) -> Step:
     settings = {
         "anchors": [anchors[i] for i in mask],
         "classes": classes,
-        "scale_xy": section.number("scale_x_y", 1, least=0, most=100),
+        "scale_xy": section.number("scale_x_y", 1, minimum=0, maximum=100),
         "new_coords": section.flag("new_coords") and own == 5,
         "point": point,
         "nms_kind": section.text("nms_kind", "default"),
-        "beta_nms": section.number("beta_nms", 0.6, least=0, most=100),
+        "beta_nms": section.number("beta_nms", 0.6, minimum=0, maximum=100),
     }
     return Step(section, (above,), shape, (), settings)
 
@@ -504,8 +512,8 @@ def _region(section: Section, walk: _Walk, above: int) -> Step:
     if "tree" in section:
         raise section.error("tree", "a tree of classes is not supported")
     shape = walk.shape_of(above)
-    count = section.integer("num", 1, least=1, most=1024)
-    classes = section.integer("classes", 20, least=1, most=100_000)
+    count = section.integer("num", 1, minimum=1, maximum=1024)
+    classes = section.integer("classes", 20, minimum=1, maximum=100_000)
     if section.integer("coords", 4) != 4:
         raise section.error("coords", "coords other than 4 is not supported")
     if shape[2] != count * (classes + 5):
@@ -525,22 +533,22 @@ def _region(section: Section, walk: _Walk, above: int) -> Step:
 
 
 def _detection(section: Section, walk: _Walk, above: int) -> Step:
-    classes = section.integer("classes", 1, least=1, most=100_000)
-    side = section.integer("side", 7, least=1, most=1024)
-    count = section.integer("num", 1, least=1, most=1024)
+    classes = section.integer("classes", 1, minimum=1, maximum=100_000)
+    side = section.integer("side", 7, minimum=1, maximum=1024)
+    count = section.integer("num", 1, minimum=1, maximum=1024)
     _refuse(section, "softmax")
     if section.integer("coords", 1) != 4:
         raise section.error("coords", "coords other than 4 is not supported")
-    wanted, given = side * side * (5 * count + classes), math.prod(walk.shape_of(above))
-    if wanted != given:
+    expected, received = side * side * (5 * count + classes), math.prod(walk.shape_of(above))
+    if expected != received:
         raise section.error(
             None,
             "the layer above has the wrong number of outputs",
-            rule=f"{side} × {side} × (5 × {count} boxes + {classes} classes) = {wanted}",
-            received=f"{given}",
+            rule=f"{side} × {side} × (5 × {count} boxes + {classes} classes) = {expected}",
+            received=f"{received}",
         )
     settings = {"classes": classes, "side": side, "count": count, "sqrt": section.flag("sqrt")}
-    return Step(section, (above,), (1, 1, given), (), settings)
+    return Step(section, (above,), (1, 1, received), (), settings)
 
 
 _Rule = Callable[[Section, _Walk, int], Step]

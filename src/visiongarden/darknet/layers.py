@@ -38,8 +38,8 @@ class PaddedPool(keras.layers.Layer):
         strides = tuple(self.strides)
         if not self.mean:
             # A value so low that the padding is never the maximum.
-            least = float(np.finfo(np.float16).min) if "16" in self.compute_dtype else -3.4e38
-            x = ops.pad(x, pads, constant_values=least)
+            lowest = float(np.finfo(np.float16).min) if "16" in self.compute_dtype else -3.4e38
+            x = ops.pad(x, pads, constant_values=lowest)
             return ops.max_pool(x, self.size, strides, "valid")
         # Dividing by the pooled mask of the cells inside the map leaves the padding out of the
         # average.
@@ -81,8 +81,8 @@ class Reorg(keras.layers.Layer):
         x = ops.transpose(x, (0, 3, 1, 2))  # Darknet's order is defined channels first.
         # Darknet's loops: out[dy, dx, c][i, j] = in[c][i * s + dy, j * s + dx]
         if self.old:
-            few = channels // s**2
-            x = ops.reshape(x, (-1, few, rows, s, columns, s))
+            fewer_channels = channels // s**2
+            x = ops.reshape(x, (-1, fewer_channels, rows, s, columns, s))
         else:
             x = ops.reshape(x, (-1, channels, rows // s, s, columns // s, s))
         x = ops.transpose(x, (0, 3, 5, 1, 2, 4))

@@ -10,12 +10,12 @@ import keras
 import numpy as np
 
 from visiongarden.backends.keras_internals import dtype_policy
+from visiongarden.darknet.build import EPSILON, build_graph, name_of, vector
 from visiongarden.darknet.cfg import Cfg, parse_cfg
 from visiongarden.darknet.decode import DarknetDecode
-from visiongarden.darknet.draw import EPSILON, draw, name_of, vector
 from visiongarden.darknet.geometry import HEADS, Step, geometry, image_shape, values_of
 from visiongarden.darknet.nms import DarknetNms
-from visiongarden.darknet.place import ResizeMode, centered, letterboxed, stretched
+from visiongarden.darknet.resize import ResizeMode, centered, letterboxed, stretched
 from visiongarden.darknet.weights import Header
 from visiongarden.data import ValueRange, to_pixels
 from visiongarden.errors import ModelFileError, UserError
@@ -75,15 +75,15 @@ class DarknetModel(SavedAsParts, keras.Model):
         classes = _class_map(class_map, heads)
         with dtype_policy(dtype):
             image = keras.Input(image_shape(cfg, size), name="images")
-            drawing = draw(steps, image, empty, epsilon)
-            super().__init__(image, _outputs(steps, heads, drawing.outputs), name=name)
+            graph = build_graph(steps, image, empty, epsilon)
+            super().__init__(image, _outputs(steps, heads, graph.outputs), name=name)
         self.cfg, self.steps, self.heads = cfg, steps, heads
         self.image_size: ImageSize = image_shape(cfg, size)[:2]
         self.class_map = classes
-        self.layer_outputs = tuple(drawing.outputs)
-        self.slots = tuple(drawing.slots)
+        self.layer_outputs = tuple(graph.outputs)
+        self.slots = tuple(graph.slots)
         self.header = Header()
-        self._given_size, self._epsilon = size, epsilon
+        self._size_argument, self._epsilon = size, epsilon
 
     @property
     def every_layer(self) -> keras.Model:
@@ -97,7 +97,9 @@ class DarknetModel(SavedAsParts, keras.Model):
             UserError: If the network predicts no boxes.
         """
         if not self.heads:
-            raise UserError(f"{self.cfg.file} predicts no boxes", rule=f"one of {', '.join(HEADS)}")
+            raise UserError(
+                f"{self.cfg.file} predicts no boxes", rule=f"a layer of type {', '.join(HEADS)}"
+            )
         return DarknetDecode(self.heads)
 
     def place(
@@ -225,7 +227,9 @@ class DarknetModel(SavedAsParts, keras.Model):
             UserError: If the network predicts boxes.
         """
         if self.heads:
-            raise UserError(f"{self.cfg.file} predicts boxes", fix="model.detect(image)")
+            raise UserError(
+                f"{self.cfg.file} predicts boxes, not classes", fix="model.detect(image)"
+            )
         pixels = to_pixels(image, value_range)
         canvas = centered(_colored(pixels, self.inputs[0].shape[-1]), self.image_size)
         scores: np.ndarray = keras.ops.convert_to_numpy(self.predict_on_batch(canvas[None]))[0]
@@ -238,7 +242,7 @@ class DarknetModel(SavedAsParts, keras.Model):
             "name": self.name,
             "cfg": self.cfg.text,
             "file": self.cfg.file,
-            "image_size": self._given_size,
+            "image_size": self._size_argument,
             "class_map": classes and {"names": list(classes.names), "ids": list(classes.ids)},
             "dtype": self.dtype_policy.name,
             "epsilon": self._epsilon,
@@ -252,7 +256,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         classes, header = config.get("class_map"), config.get("header", (0, 2, 5, 0))
         text = config.get("cfg")
         if not isinstance(text, str):
-            raise ModelFileError("the model's config holds no cfg")
+            raise ModelFileError("the config of the model contains no cfg")
         # `parse_cfg` takes a string without a line break as a path. A model file must never make
         # it read another file.
         model = cls(
@@ -275,7 +279,9 @@ def _colored(image: np.ndarray, channels: int) -> np.ndarray:
         gray = image.astype(np.int64) @ np.array([77, 150, 29]) >> 8
         return gray.astype(np.uint8)[..., None]
     raise UserError(
-        f"the network takes {channels} channels", rule="images have 3", received=f"{image.shape}"
+        "the image does not have the number of channels that the network expects",
+        rule=f"{channels} channels",
+        received=f"shape {image.shape}",
     )
 
 
@@ -293,13 +299,15 @@ def _outputs(steps: Sequence[Step], heads: Sequence[Step], tensors: Sequence[Any
 def _class_map(classes: ClassMap | Sequence[str] | None, heads: Sequence[Step]) -> ClassMap | None:
     counts = {step.settings["classes"] for step in heads}
     if len(counts) > 1:
-        raise heads[-1].section.error("classes", "the prediction layers differ in their classes")
+        raise heads[-1].section.error(
+            "classes", "the prediction layers have different numbers of classes"
+        )
     if classes is None:
         return None
     found = classes if isinstance(classes, ClassMap) else ClassMap(tuple(classes))
     if counts and counts != {len(found)}:
         raise ModelFileError(
-            f"{heads[0].section.file} has other classes than those named",
+            f"the number of class names does not match {heads[0].section.file}",
             rule=f"classes={counts.pop()}",
             received=f"{len(found)} names",
         )

@@ -95,7 +95,7 @@ def refuse_unknown(section: Section) -> None:
         if option not in known:
             close = difflib.get_close_matches(option, known, n=1, cutoff=0.6)
             line = section.lines.get(option, section.line)
-            delete = f"delete line {line}, which Darknet does not read"
+            delete = f"delete line {line}, which Darknet ignores"
             raise section.error(
                 option,
                 f"[{section.kind}] has no option {option[:40]!r}",

@@ -11,8 +11,8 @@ from keras import ops
 
 from visiongarden.backbones import CSPDarknet53, CSPDarknetTiny, Darknet53, DarknetTiny
 from visiongarden.backends.keras_internals import weightless
+from visiongarden.darknet.build import EPSILON
 from visiongarden.darknet.cfg import Cfg, parse_cfg
-from visiongarden.darknet.draw import EPSILON
 from visiongarden.darknet.geometry import Step, geometry, image_shape
 from visiongarden.darknet.trace import Traced, trace
 from visiongarden.darknet.weights import collect
@@ -79,10 +79,10 @@ def as_parts(
             detector = model()
             return detector, _in_file_order(trace(detector), steps, pairs)
     raise UserError(
-        f"{cfg.file} is none of our detectors",
-        rule="the same layers as one that is made of parts",
+        f"{cfg.file} is not equivalent to a detector made of parts",
+        rule="the layers of one of visiongarden's detectors",
         received="; ".join(dict.fromkeys(differences)),
-        fix="leave as_parts out: any cfg becomes a Keras graph",
+        fix="leave out as_parts; any supported cfg can be imported as a DarknetModel",
     )
 
 
@@ -140,13 +140,13 @@ def paired(theirs: tuple[Step, ...], ours: tuple[Step, ...]) -> dict[int, int]:
     # Prediction layers correspond by the size of their maps, coarsest first.
     heads = [sorted(_heads(each), key=lambda step: step.shape[0]) for each in (theirs, ours)]
     if [step.shape for step in heads[0]] != [step.shape for step in heads[1]]:
-        raise Differs("other prediction layers")
+        raise Differs("its prediction layers differ")
     todo = [(a.index, b.index) for a, b in zip(*heads, strict=True)]
     pairs: dict[int, int] = {}
     while todo:
         a, b = (_behind(each, i) for each, i in zip((theirs, ours), todo.pop(), strict=True))
         if pairs.get(a, b) != b:
-            raise Differs(f"{theirs[a].section.where()} is used in another way")
+            raise Differs(f"{theirs[a].section.where()} is used differently")
         if a in pairs or a < 0 or b < 0:
             if (a < 0) != (b < 0):
                 raise Differs(f"{theirs[max(a, 0)].section.where()} differs")
@@ -193,13 +193,13 @@ def _head(steps: tuple[Step, ...], hidden_conv: bool) -> tuple[AnchorBased, tupl
     heads = _heads(steps)
     if not heads or any(step.settings["new_coords"] for step in heads):
         raise UserError(
-            f"{steps[0].section.file} is none of our detectors",
+            f"{steps[0].section.file} is not equivalent to a detector made of parts",
             rule="[yolo] layers without new_coords",
-            fix="leave as_parts out: any cfg becomes a Keras graph",
+            fix="leave out as_parts; any supported cfg can be imported as a DarknetModel",
         )
     # The coarsest map of these networks has stride 32.
-    least = min(step.shape[0] for step in heads)
-    levels = [f"p{6 - (step.shape[0] // least).bit_length()}" for step in heads]
+    min_rows = min(step.shape[0] for step in heads)
+    levels = [f"p{6 - (step.shape[0] // min_rows).bit_length()}" for step in heads]
     own = dict(sorted(zip(levels, (step.settings for step in heads), strict=True)))
     reach = {level: settings["scale_xy"] for level, settings in own.items()}
     head = AnchorBased(

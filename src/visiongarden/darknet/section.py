@@ -87,36 +87,36 @@ class Section:
         return word
 
     def integer(
-        self, option: str, default: int, least: int = -_MAX_INTEGER, most: int = _MAX_INTEGER
+        self, option: str, default: int, minimum: int = -_MAX_INTEGER, maximum: int = _MAX_INTEGER
     ) -> int:
-        """Return the value of an option that must be an integer from `least` to `most`."""
+        """Return the value of an option that must be an integer from `minimum` to `maximum`."""
         if option not in self.options:
             return default
-        return self._integer(option, self.options[option], least, most)
+        return self._integer(option, self.options[option], minimum, maximum)
 
     def flag(self, option: str, default: bool = False) -> bool:
         """Return whether an option is an integer other than 0."""
         return self.integer(option, int(default)) != 0
 
     def integers(
-        self, option: str, least: int = -_MAX_INTEGER, most: int = _MAX_INTEGER
+        self, option: str, minimum: int = -_MAX_INTEGER, maximum: int = _MAX_INTEGER
     ) -> tuple[int, ...]:
         """Return the integers in a comma-separated option; an empty tuple if it is missing."""
-        return tuple(self._integer(option, item, least, most) for item in self._items(option))
+        return tuple(self._integer(option, item, minimum, maximum) for item in self._items(option))
 
     def number(
-        self, option: str, default: float, least: float = -math.inf, most: float = math.inf
+        self, option: str, default: float, minimum: float = -math.inf, maximum: float = math.inf
     ) -> float:
-        """Return the value of an option that must be a number from `least` to `most`."""
+        """Return the value of an option that must be a number from `minimum` to `maximum`."""
         if option not in self.options:
             return default
-        return self._number(option, self.options[option], least, most)
+        return self._number(option, self.options[option], minimum, maximum)
 
     def numbers(
-        self, option: str, least: float = -math.inf, most: float = math.inf
+        self, option: str, minimum: float = -math.inf, maximum: float = math.inf
     ) -> tuple[float, ...]:
         """Return the numbers in a comma-separated option; an empty tuple if it is missing."""
-        return tuple(self._number(option, item, least, most) for item in self._items(option))
+        return tuple(self._number(option, item, minimum, maximum) for item in self._items(option))
 
     def missing_comma(self, option: str) -> str | None:
         """Return two numbers of an option that are separated by spaces only, or None.
@@ -132,33 +132,33 @@ class Section:
             items.pop()
         return items
 
-    def _integer(self, option: str, item: str, least: int, most: int) -> int:
+    def _integer(self, option: str, item: str, minimum: int, maximum: int) -> int:
         item = "".join(item.split())
         value = int(item.split(".")[0]) if _INTEGER.fullmatch(item) else None
-        if value is None or not least <= value <= most:
+        if value is None or not minimum <= value <= maximum:
             raise self.error(
                 option,
-                f"{option} is not sound",
-                rule=f"a whole number{_range(least, most)}",
+                f"{option} is not valid",
+                rule=f"an integer{_range(minimum, maximum)}",
                 fix=f"correct {option} in line {self.lines.get(option, self.line)}",
             )
         return value
 
-    def _number(self, option: str, item: str, least: float, most: float) -> float:
+    def _number(self, option: str, item: str, minimum: float, maximum: float) -> float:
         item = "".join(item.split())
         value = float(item) if _NUMBER.fullmatch(item) else math.nan
-        if not math.isfinite(value) or not least <= value <= most:
+        if not math.isfinite(value) or not minimum <= value <= maximum:
             raise self.error(
                 option,
-                f"{option} is not sound",
-                rule=f"a number{_range(least, most)}",
+                f"{option} is not valid",
+                rule=f"a number{_range(minimum, maximum)}",
                 fix=f"correct {option} in line {self.lines.get(option, self.line)}",
             )
         return value
 
 
-def _range(least: float, most: float) -> str:
-    low, high = abs(least) < _MAX_INTEGER, abs(most) < _MAX_INTEGER
+def _range(minimum: float, maximum: float) -> str:
+    low, high = abs(minimum) < _MAX_INTEGER, abs(maximum) < _MAX_INTEGER
     if low and high:
-        return f" from {least} to {most}"
-    return f" of at least {least}" if low else f" of at most {most}" if high else ""
+        return f" from {minimum} to {maximum}"
+    return f" of at least {minimum}" if low else f" of at most {maximum}" if high else ""

@@ -10,8 +10,8 @@ from typing import Any
 import keras
 
 from visiongarden.darknet.activations import darknet_name
+from visiongarden.darknet.build import Slot
 from visiongarden.darknet.cfg import parse_cfg
-from visiongarden.darknet.draw import Slot
 from visiongarden.darknet.flatten import Call, Flattened
 from visiongarden.darknet.geometry import geometry
 from visiongarden.errors import UserError
@@ -61,7 +61,7 @@ def trace(model: keras.Model, image_size: ImageSize | None = None) -> Traced:
     if parts is not None:
         if not isinstance(model.output, dict) or not hasattr(parts.head, "anchors"):
             raise UserError(
-                f"Darknet has nothing like the head {parts.head}", rule="an anchor-based head"
+                f"head {parts.head} cannot be exported to Darknet", rule="an anchor-based head"
             )
         # Coarse levels come first, as in Darknet's official cfgs.
         levels = sorted(model.output, key=lambda level: -int(level[1:]))
@@ -110,7 +110,7 @@ class _Writer:
                 rule(self, call)
                 return
         if type(call.layer).__name__ == "GetItem":
-            _cut(self, call)
+            _slice(self, call)
             return
         raise _unsupported(call)
 
@@ -134,7 +134,7 @@ class _Writer:
             UserError: If the tensor is padded, which only convolutions can take.
         """
         if value in self.padded:
-            raise _unsupported(call, "its input is padded, which only convolutions can take")
+            raise _unsupported(call, "its input is padded, which only convolutions support")
         return self.places[value]
 
     def number_of(self, call: Call, value: int) -> int:
@@ -147,8 +147,8 @@ class _Writer:
         place = self.place_of(call, value)
         if place < 0:
             raise UserError(
-                f"{call.path} takes the image after other layers did",
-                rule="in Darknet only the first layer takes the image",
+                f"{call.path} takes the image, but is not the first layer",
+                rule="only the first layer of a Darknet network takes the image",
             )
         return place
 
@@ -173,14 +173,15 @@ class _Writer:
 
 def _unsupported(call: Call, why: str = "") -> UserError:
     return UserError(
-        f"Darknet has nothing like {type(call.layer).__name__} {call.path}" + (why and f": {why}"),
+        f"{type(call.layer).__name__} {call.path} cannot be exported to Darknet"
+        + (why and f": {why}"),
         rule="convolutions, batch normalization, activations, sums, concatenations, max and "
-        "global mean pooling, nearest upsampling, dropout, dense layers, softmax; the head of an "
-        "anchor-based detector",
+        "global average pooling, nearest-neighbor upsampling, dropout, dense layers, softmax; the "
+        "head of an anchor-based detector",
     )
 
 
-def _cut(writer: _Writer, call: Call) -> None:
+def _slice(writer: _Writer, call: Call) -> None:
     value = call.inputs[0]
     # The slices after `SplitAnchors` belong to the [yolo] section.
     if writer.places.get(value, -1) >= 0 and writer.section_of(value).kind == "yolo":
@@ -189,11 +190,13 @@ def _cut(writer: _Writer, call: Call) -> None:
     key, channels = call.arguments[-1], call.shapes[0][-1] or 0
     share = key[-1] if isinstance(key, tuple) and key[0] is Ellipsis and len(key) == 2 else None
     if not isinstance(share, slice) or len(call.shapes[0]) != 4 or not channels:
-        raise _unsupported(call, "only shares of the channels can be cut out")
+        raise _unsupported(call, "only equal groups of the channels can be sliced")
     first, end, step = share.indices(channels)
     count = end - first
     if step != 1 or count < 1 or channels % count or first % count:
-        raise _unsupported(call, f"channels {first} to {end} of {channels} are no equal share")
+        raise _unsupported(
+            call, f"channels {first} to {end} of {channels} are not one of equal groups"
+        )
     writer.add(
         call,
         "route",
@@ -210,9 +213,9 @@ def _input(writer: _Writer, call: Call) -> None:
 def _pad(writer: _Writer, call: Call) -> None:
     sides = {n for pair in call.layer.padding for n in pair}
     if len(sides) != 1:
-        raise _unsupported(call, "Darknet pads all sides alike")
+        raise _unsupported(call, "Darknet pads all sides equally")
     if call.inputs[0] in writer.padded:
-        raise _unsupported(call, "its input is padded, which only convolutions can take")
+        raise _unsupported(call, "its input is padded, which only convolutions support")
     writer.padded[call.outputs[0]] = (call.inputs[0], sides.pop())
 
 
@@ -221,7 +224,7 @@ def _convolution(writer: _Writer, call: Call) -> None:
     value, padding = writer.padded.get(value, (value, 0))
     (size, other), strides, dilation = layer.kernel_size, layer.strides, layer.dilation_rate
     if size != other or len(set(dilation)) > 1 or layer.data_format != "channels_last":
-        raise _unsupported(call, "kernels are square, channels last")
+        raise _unsupported(call, "Darknet requires square kernels, and data_format='channels_last'")
     if isinstance(layer, Convolution):
         padding += layer.pad
     # Darknet pads both sides equally. "same" does so for stride 1 and odd kernels only.
@@ -229,15 +232,15 @@ def _convolution(writer: _Writer, call: Call) -> None:
         sides = call.shapes[0][1:3]
         if size % 2 == 0 or padding or (max(strides) > 1 and size > 1):
             raise _unsupported(
-                call, f"padding 'same' of size {size} and strides {strides}, {sides}"
+                call, f"it has padding 'same' with size {size}, strides {strides} and input {sides}"
             )
         padding = size // 2
     elif padding % dilation[0]:
-        raise _unsupported(call, "padding that is no multiple of the dilation")
+        raise _unsupported(call, "its padding is not a multiple of the dilation rate")
     else:
         padding //= dilation[0]
     if getattr(layer.activation, "__name__", "linear") != "linear":
-        raise _unsupported(call, "an activation inside the layer; add it as a layer of its own")
+        raise _unsupported(call, "it contains an activation; add that as a separate layer")
     depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
     channels = call.shapes[0][3]
     filters = channels * layer.depth_multiplier if depthwise else layer.filters
@@ -257,7 +260,7 @@ def _convolution(writer: _Writer, call: Call) -> None:
 
 def _norm(writer: _Writer, call: Call) -> None:
     if not (call.layer.scale and call.layer.center):
-        raise _unsupported(call, "without scale or center")
+        raise _unsupported(call, "it has no scale or no center")
     value = call.inputs[0]
     if writer.is_free(value, "convolutional"):
         section = writer.section_of(value)
@@ -290,7 +293,7 @@ def _activation(writer: _Writer, call: Call) -> None:
 
 def _sum(writer: _Writer, call: Call) -> None:
     if len(set(call.shapes)) > 1:
-        raise _unsupported(call, "maps of different shapes")
+        raise _unsupported(call, "its inputs have different shapes")
     # [shortcut] adds the previous layer to those of `from`. Taking the most recent tensor as the
     # previous layer saves a [route] in most cases.
     values = sorted(call.inputs, key=lambda value: writer.number_of(call, value))
@@ -301,14 +304,14 @@ def _sum(writer: _Writer, call: Call) -> None:
 
 def _concatenate(writer: _Writer, call: Call) -> None:
     if call.layer.axis not in (-1, 3):
-        raise _unsupported(call, "not along the channels")
+        raise _unsupported(call, "it does not join channels")
     writer.add(call, "route", layers=",".join(str(writer.number_of(call, v)) for v in call.inputs))
 
 
 def _upsample(writer: _Writer, call: Call) -> None:
     layer = call.layer
     if layer.interpolation != "nearest" or layer.size[0] != layer.size[1]:
-        raise _unsupported(call, "only nearest, by the same factor both ways")
+        raise _unsupported(call, "only nearest-neighbor, with one factor for both sides")
     writer.after(call, call.inputs[0])
     writer.add(call, "upsample", stride=layer.size[0])
 
@@ -321,7 +324,9 @@ def _max_pool(writer: _Writer, call: Call) -> None:
         totals = {max((-(-n // stride) - 1) * stride + size - n, 0) for n in sides if n}
         total = totals.pop() if len(totals) == 1 and None not in sides else -1
     if size != other or stride != across or total < 0:
-        raise _unsupported(call, "windows are square, sides known and padded alike")
+        raise _unsupported(
+            call, "Darknet requires square windows, and known sides with equal padding"
+        )
     writer.after(call, call.inputs[0])
     writer.add(call, "maxpool", size=size, stride=stride, padding=total)
 
@@ -349,15 +354,15 @@ def _same(writer: _Writer, call: Call) -> None:
 
 def _dense(writer: _Writer, call: Call) -> None:
     if not call.layer.use_bias or len(call.shapes[0]) != 2:
-        raise _unsupported(call, "without bias, or of more than a vector")
+        raise _unsupported(call, "it has no bias, or its input is not a vector")
     writer.after(call, call.inputs[0])
     name = getattr(call.layer.activation, "__name__", "linear")
     writer.add(call, "connected", call.layer, output=call.layer.units, activation="linear")
-    if name == "softmax":  # A [connected] section has no softmax; it is a section of its own.
+    if name == "softmax":  # A [connected] section has no softmax; it is a separate section.
         writer.sections.append(_Section("softmax", {"groups": 1}))
         writer.places[call.outputs[0]] = len(writer.sections) - 1
     elif name != "linear":
-        raise _unsupported(call, "an activation inside the layer; add it as a layer of its own")
+        raise _unsupported(call, "it contains an activation; add that as a separate layer")
 
 
 def _softmax(writer: _Writer, call: Call) -> None:
@@ -368,7 +373,7 @@ def _softmax(writer: _Writer, call: Call) -> None:
 def _yolo(writer: _Writer, call: Call) -> None:
     head, level = writer.head, call.layer.name.partition("_")[0]
     if head is None or level not in head.anchors:
-        raise _unsupported(call, "only in the head of a detector")
+        raise _unsupported(call, "it is supported only in the head of a detector")
     # Every [yolo] section lists the anchors of all levels, smallest first; `mask` selects those of
     # its level.
     order = sorted(head.anchors, key=lambda name: int(name[1:]))
@@ -417,13 +422,11 @@ _RULES: list[tuple[Any, _Rule]] = [
 
 def _size(model: keras.Model, image_size: ImageSize | None) -> ImageSize:
     if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
-        raise UserError("only a model of one image can be a Darknet network")
+        raise UserError("the model cannot be exported to Darknet", rule="one image as the input")
     height, width = model.inputs[0].shape[1:3]
     size = image_size or (height, width)
     if None in size:
-        raise UserError(
-            "the model takes images of any size, a cfg says one", fix="image_size=(416, 416)"
-        )
+        raise UserError("the image size of the model is not known", fix="image_size=(416, 416)")
     return size
 
 
@@ -461,7 +464,7 @@ def _slots(step: Any, section: _Section) -> list[Slot]:
     if set(variables) != {array.name for array in step.arrays}:
         raise UserError(
             f"layer {getattr(layer, 'name', step.kind)} has no bias",
-            rule="a convolution of Darknet's has a bias or a batch normalization",
+            rule="a layer with a bias or batch normalization",
         )
     return [
         Slot(step, array, own[0], own[2] or array.shape, own[1])

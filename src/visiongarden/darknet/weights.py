@@ -15,7 +15,7 @@ import cv2
 import keras
 import numpy as np
 
-from visiongarden.darknet.draw import Slot
+from visiongarden.darknet.build import Slot
 from visiongarden.darknet.geometry import Step
 from visiongarden.errors import ModelFileError
 from visiongarden.storage import atomic_write
@@ -75,9 +75,9 @@ def read_weights(
     if not path.is_file():
         raise ModelFileError(f"there is no weights file {path}", fix="check the path")
     header = read_header(path)
-    found = path.stat().st_size
-    _check_length(path, steps[:cutoff], header.size, found, cutoff)
-    count = (found - header.size) // 4
+    size = path.stat().st_size
+    _check_length(path, steps[:cutoff], header.size, size, cutoff)
+    count = (size - header.size) // 4
     if not count:
         return header, np.zeros(0, "<f4")
     return header, np.memmap(path, "<f4", "r", offset=header.size, shape=(count,))
@@ -93,44 +93,44 @@ def read_header(path: Path) -> Header:
         data = stream.read(20)  # the size of the larger header
     if len(data) >= 12:
         major, minor, revision = struct.unpack("<3i", data[:12])
-        sound = 0 <= major < 10_000 and 0 <= minor < 10_000
+        is_valid = 0 <= major < 10_000 and 0 <= minor < 10_000
         header = Header((major, minor, revision))
-        if sound and len(data) >= header.size:
+        if is_valid and len(data) >= header.size:
             seen = int.from_bytes(data[12 : header.size], "little")
             return Header((major, minor, revision), seen)
     raise ModelFileError(
-        f"{path} is no Darknet weights file",
-        rule="it begins with a version, as 0.2.5, and the number of images seen",
+        f"{path} is not a Darknet weights file",
+        rule="a header with a version, such as 0.2.5, and the number of training images",
         received=data[:12].hex(" ") or "an empty file",
-        fix="the cfg comes first, then the weights",
+        fix="pass the cfg first, then the weights",
     )
 
 
 def _check_length(
-    path: Path, steps: Sequence[Step], start: int, found: int, cutoff: int | None
+    path: Path, steps: Sequence[Step], start: int, size: int, cutoff: int | None
 ) -> None:
     end = start
     for step in steps:
         for array in step.arrays:
             after = end + 4 * array.count
-            if after > found:
+            if after > size:
                 raise ModelFileError(
-                    f"{path} ends at byte {found:,}, inside layer {step.index} "
+                    f"{path} ends at byte {size:,}, inside layer {step.index} "
                     f"[{step.kind}], {array.name}",
-                    rule=f"{array.name} of that layer are bytes {end:,} to {after:,}, of "
-                    f"{_expected(steps, start):,} in all",
-                    received=f"{found:,} bytes; {_expected(steps, start) - found:,} are missing",
+                    rule=f"{array.name} in bytes {end:,} to {after:,}, and "
+                    f"{_expected(steps, start):,} bytes in all",
+                    received=f"{size:,} bytes; {_expected(steps, start) - size:,} are missing",
                     fix=_short_fix(step),
                 )
             end = after
-    if end != found:
+    if end != size:
         raise ModelFileError(
-            f"{path} goes on after the last layer, from byte {end:,}",
+            f"{path} continues after the last layer, from byte {end:,}",
             rule=f"{end:,} bytes for {steps[0].section.file}",
-            received=f"{found:,} bytes; {found - end:,} too many",
-            fix="take the cfg that the weights were trained with"
+            received=f"{size:,} bytes; {size - end:,} too many",
+            fix="use the cfg that the weights were trained with"
             if cutoff is None
-            else f"another cutoff than {cutoff}",
+            else f"use another cutoff than {cutoff}",
         )
 
 
@@ -140,8 +140,8 @@ def _expected(steps: Sequence[Step], start: int) -> int:
 
 def _short_fix(step: Step) -> str:
     return (
-        "take the cfg that the weights were trained with, or copy the file again; if it holds the "
-        f"first layers only: cutoff={step.index}"
+        "use the cfg that the weights were trained with, or copy the file again; if the file "
+        f"contains only the first layers: cutoff={step.index}"
     )
 
 

@@ -25,7 +25,7 @@ def darknet_graph(path: str | Path) -> Graph:
 class _Reader:
     def __init__(self, cfg: Cfg) -> None:
         self.cfg = cfg
-        channels = cfg.net.integer("channels", 3, least=1)
+        channels = cfg.net.integer("channels", 3, minimum=1)
         self.ops = [Op("input", (), name="image", place=cfg.net.line, channels=channels)]
         self.at: list[int] = []  # operation of each layer of the cfg
         # Output width relative to the image, as a cfg may leave the image size open.
@@ -83,8 +83,8 @@ class _Reader:
                 section, "multiply", (before, other), act=act, channels=self.ops[larger].channels
             )
         elif kind == "maxpool":
-            stride = section.integer("stride", 1, least=1)
-            size = section.integer("size", stride, least=1)
+            stride = section.integer("stride", 1, minimum=1)
+            size = section.integer("size", stride, minimum=1)
             kernel, strides = (size, size), (stride, stride)
             self._add(
                 section, "maxpool", (before,), kernel=kernel, stride=strides, pad="half",
@@ -93,7 +93,7 @@ class _Reader:
         elif kind == "avgpool":
             self._add(section, "globalpool", (before,), pool="average", scale=0.0)
         elif kind == "upsample":
-            stride = section.integer("stride", 2, least=1)
+            stride = section.integer("stride", 2, minimum=1)
             self._add(section, "upsample", (before,), stride=(stride, stride), scale=stride)
         elif kind == "batchnorm":
             channels = self.ops[before].channels or 0
@@ -109,18 +109,18 @@ class _Reader:
     def _convolution(self, section: Section, before: int) -> None:
         kind = _CONVOLUTIONS[section.kind]
         if kind == "dense":
-            width = section.integer("output", 1, least=1)
+            width = section.integer("output", 1, minimum=1)
             values: dict[str, object] = {"parameters": 0}
         else:
-            size = section.integer("size", 1, least=1)
-            across = section.integer("stride_x", section.integer("stride", 1, least=1), least=1)
-            down = section.integer("stride_y", section.integer("stride", 1, least=1), least=1)
-            width = section.integer("filters", 1, least=1)
-            groups = section.integer("groups", 1, least=1)
+            size = section.integer("size", 1, minimum=1)
+            across = section.integer("stride_x", section.integer("stride", 1, minimum=1), minimum=1)
+            down = section.integer("stride_y", section.integer("stride", 1, minimum=1), minimum=1)
+            width = section.integer("filters", 1, minimum=1)
+            groups = section.integer("groups", 1, minimum=1)
             values = {"kernel": (size, size), "stride": (down, across), "scale": 1 / across}
             channels = self.ops[before].channels or 0
             weights = size * size * width * channels // groups
-            dilation = section.integer("dilation", 1, least=1)
+            dilation = section.integer("dilation", 1, minimum=1)
             padding = section.integer("padding", size // 2 if section.flag("pad") else 0)
             values |= {"dilation": (dilation, dilation)} if dilation > 1 else {}
             values["pad"] = "half" if padding == size // 2 else ((padding, padding),) * 2
@@ -144,12 +144,12 @@ class _Reader:
 
     def _route(self, section: Section) -> None:
         layers = [self._layer_at(section, "layers", n) for n in section.integers("layers")]
-        groups = section.integer("groups", 1, least=1)
+        groups = section.integer("groups", 1, minimum=1)
         if not layers:
             raise section.error(None, "the route lists no layers", fix="add layers=-1")
         channels = sum(self.ops[i].channels or 0 for i in layers)
         if groups > 1:
-            part = section.integer("group_id", 0, least=0)
+            part = section.integer("group_id", 0, minimum=0)
             if len(layers) > 1:
                 self._add(section, "concat", tuple(layers), channels=channels)
                 # The cfg counts both as one layer, the slice.

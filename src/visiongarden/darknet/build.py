@@ -56,7 +56,7 @@ class Slot:
 
 
 @dataclass
-class Drawing:
+class Graph:
     """The tensors and weights of the layers that have been built so far.
 
     Attributes:
@@ -86,13 +86,13 @@ class Drawing:
         The initializer is replaced during the call only, so that the layer's config is not changed.
         """
         attribute = "depthwise_initializer" if hasattr(layer, "depth_multiplier") else _INITIALIZER
-        before = getattr(layer, attribute)
+        initializer = getattr(layer, attribute)
         if self.empty:
             setattr(layer, attribute, keras.initializers.Zeros())
         try:
             return layer(x)
         finally:
-            setattr(layer, attribute, before)
+            setattr(layer, attribute, initializer)
 
     def slot(
         self, step: Step, name: str, variable: Any, axes: tuple[int, ...], view: Any = None
@@ -110,9 +110,9 @@ class Drawing:
         self.slots.append(Slot(step, array, variable, view or array.shape, axes))
 
 
-def draw(
+def build_graph(
     steps: tuple[Step, ...], image: Any, empty: bool = False, epsilon: float = EPSILON
-) -> Drawing:
+) -> Graph:
     """Build the Keras layers of a Darknet network and call them on `image`.
 
     Args:
@@ -125,19 +125,19 @@ def draw(
     Returns:
         The outputs of all layers, and the variables of all arrays of the weights file.
     """
-    drawing = Drawing(image, empty, epsilon)
+    graph = Graph(image, empty, epsilon)
     # Some Keras layers return (batch, n) where Darknet has a map of one cell. Such tensors are
     # reshaped to the map again before a layer that needs one.
     shapes = {IMAGE: tuple(image.shape[1:])} | {step.index: step.shape for step in steps}
     for step in steps:
-        inputs = [drawing.tensor(index) for index in step.inputs]
+        inputs = [graph.tensor(index) for index in step.inputs]
         if step.kind not in _VECTORS:
             inputs = [
                 _map(x, shapes[i], f"{name_of(step, 'map')}{n or ''}")
                 for n, (i, x) in enumerate(zip(step.inputs, inputs, strict=True))
             ]
-        drawing.outputs.append(_DRAW[step.kind](drawing, step, *inputs))
-    return drawing
+        graph.outputs.append(_BUILD[step.kind](graph, step, *inputs))
+    return graph
 
 
 def name_of(step: Step, what: str | None = None) -> str:
@@ -173,14 +173,14 @@ def _activated(step: Step, x: Any) -> Any:
     return x if layer is None else layer(x)
 
 
-def _normalized(drawing: Drawing, step: Step, x: Any) -> tuple[Any, Any]:
+def _normalized(graph: Graph, step: Step, x: Any) -> tuple[Any, Any]:
     norm = keras.layers.BatchNormalization(
-        momentum=MOMENTUM, epsilon=drawing.epsilon, name=name_of(step, "norm")
+        momentum=MOMENTUM, epsilon=graph.epsilon, name=name_of(step, "norm")
     )
     return norm, norm(x)
 
 
-def _vector_slots(drawing: Drawing, step: Step, norm: Any, bias: Any) -> None:
+def _vector_slots(graph: Graph, step: Step, norm: Any, bias: Any) -> None:
     variables = {"biases": bias}
     if norm is not None:
         variables = {
@@ -192,28 +192,28 @@ def _vector_slots(drawing: Drawing, step: Step, norm: Any, bias: Any) -> None:
     # The order of the slots is that of the file: biases, scales, means and variances come first,
     # then the kernel.
     for name, variable in variables.items():
-        drawing.slot(step, name, variable, (0,))
+        graph.slot(step, name, variable, (0,))
 
 
-def _convolutional(drawing: Drawing, step: Step, x: Any) -> Any:
+def _convolutional(graph: Graph, step: Step, x: Any) -> Any:
     s = step.settings
     if s["shared"] is not None:
-        return _shared(drawing, step, x)
+        return _shared(graph, step, x)
     conv, depthwise = _convolution(step, x.shape[-1])
-    x = drawing.build(conv, _padded(step, x))
+    x = graph.build(conv, _padded(step, x))
     if s["dilation"] > 1 and s["strides"] != (1, 1):
         x = Every(s["strides"], name=name_of(step, "every"))(x)
     norm = None
     if s["norm"]:
-        norm, x = _normalized(drawing, step, x)
-    drawing.convolutions[step.index] = (conv, norm)
-    _vector_slots(drawing, step, norm, conv.bias)
+        norm, x = _normalized(graph, step, x)
+    graph.convolutions[step.index] = (conv, norm)
+    _vector_slots(graph, step, norm, conv.bias)
     # Darknet stores kernels as (filters, channels / groups, rows, columns).
     if depthwise:
         view = (s["groups"], s["filters"] // s["groups"], s["size"], s["size"])
-        drawing.slot(step, "weights", conv.kernel, (2, 3, 0, 1), view)
+        graph.slot(step, "weights", conv.kernel, (2, 3, 0, 1), view)
     else:
-        drawing.slot(step, "weights", conv.kernel, (2, 3, 1, 0))
+        graph.slot(step, "weights", conv.kernel, (2, 3, 1, 0))
     return _activated(step, x)
 
 
@@ -255,9 +255,9 @@ def _convolution(step: Step, channels: int) -> tuple[Any, bool]:
     return keras.layers.Conv2D(s["filters"], s["size"], groups=s["groups"], **common), False
 
 
-def _shared(drawing: Drawing, step: Step, x: Any) -> Any:
+def _shared(graph: Graph, step: Step, x: Any) -> Any:
     s = step.settings
-    conv, norm = drawing.convolutions[s["shared"]]
+    conv, norm = graph.convolutions[s["shared"]]
     # The batch normalization of the other layer is shared as well.
     x = SharedConv(conv, s["dilation"], s["padding"], name=name_of(step, "conv"))(x)
     if s["strides"] != (1, 1):
@@ -265,39 +265,39 @@ def _shared(drawing: Drawing, step: Step, x: Any) -> Any:
     return _activated(step, x if norm is None else norm(x))
 
 
-def _connected(drawing: Drawing, step: Step, x: Any) -> Any:
+def _connected(graph: Graph, step: Step, x: Any) -> Any:
     x = vector(x, name_of(step))
     dense = keras.layers.Dense(
         step.shape[2], use_bias=not step.settings["norm"], name=name_of(step, "dense")
     )
-    x, norm = drawing.build(dense, x), None
+    x, norm = graph.build(dense, x), None
     if step.settings["norm"]:
-        norm, x = _normalized(drawing, step, x)
-    _vector_slots(drawing, step, norm, dense.bias)
-    drawing.slot(step, "weights", dense.kernel, (1, 0))
+        norm, x = _normalized(graph, step, x)
+    _vector_slots(graph, step, norm, dense.bias)
+    graph.slot(step, "weights", dense.kernel, (1, 0))
     return _activated(step, x)
 
 
-def _local(drawing: Drawing, step: Step, x: Any) -> Any:
+def _local(graph: Graph, step: Step, x: Any) -> Any:
     s = step.settings
     layer = LocalConv(s["filters"], s["size"], s["stride"], s["padding"], name=name_of(step))
-    x = drawing.build(layer, x)
-    drawing.slot(step, "biases", layer.bias, (1, 2, 0))
-    drawing.slot(step, "weights", layer.kernel, (0, 3, 4, 2, 1))
+    x = graph.build(layer, x)
+    graph.slot(step, "biases", layer.bias, (1, 2, 0))
+    graph.slot(step, "weights", layer.kernel, (0, 3, 4, 2, 1))
     return _activated(step, x)
 
 
-def _batchnorm(drawing: Drawing, step: Step, x: Any) -> Any:
-    norm, x = _normalized(drawing, step, x)
-    _vector_slots(drawing, step, norm, None)
+def _batchnorm(graph: Graph, step: Step, x: Any) -> Any:
+    norm, x = _normalized(graph, step, x)
+    _vector_slots(graph, step, norm, None)
     return x
 
 
-def _pool(drawing: Drawing, step: Step, x: Any) -> Any:
+def _pool(graph: Graph, step: Step, x: Any) -> Any:
     s = step.settings
     size, strides, before = s["size"], s["strides"], s["before"]
     pads = []
-    # Only as much padding as the windows reach. Often this is none, or that of "same", so that one
+    # Only as much padding as the windows reach. Often it is zero, or that of "same", so that one
     # of Keras's pooling layers can be used.
     for side, after, stride in zip(x.shape[1:3], step.shape[:2], strides, strict=True):
         pads.append((before, max((after - 1) * stride + size - side - before, 0)))
@@ -316,11 +316,11 @@ def _same_pads(side: int, stride: int, size: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _avgpool(drawing: Drawing, step: Step, x: Any) -> Any:
+def _avgpool(graph: Graph, step: Step, x: Any) -> Any:
     return keras.layers.GlobalAveragePooling2D(keepdims=True, name=name_of(step))(x)
 
 
-def _upsample(drawing: Drawing, step: Step, x: Any) -> Any:
+def _upsample(graph: Graph, step: Step, x: Any) -> Any:
     s = step.settings
     x = keras.layers.UpSampling2D(s["stride"], name=name_of(step))(x)
     return (
@@ -328,7 +328,7 @@ def _upsample(drawing: Drawing, step: Step, x: Any) -> Any:
     )
 
 
-def _crop(drawing: Drawing, step: Step, x: Any) -> Any:
+def _crop(graph: Graph, step: Step, x: Any) -> Any:
     top, left = step.settings["top"], step.settings["left"]
     rows, columns = x.shape[1] - step.shape[0] - top, x.shape[2] - step.shape[1] - left
     x = keras.layers.Cropping2D(((top, rows), (left, columns)), name=name_of(step))(x)
@@ -338,7 +338,7 @@ def _crop(drawing: Drawing, step: Step, x: Any) -> Any:
     return keras.layers.Rescaling(2.0, -1.0, name=name_of(step, "scale"))(x)
 
 
-def _route(drawing: Drawing, step: Step, *maps: Any) -> Any:
+def _route(graph: Graph, step: Step, *maps: Any) -> Any:
     s = step.settings
     if s["groups"] > 1:
         maps = tuple(
@@ -348,69 +348,69 @@ def _route(drawing: Drawing, step: Step, *maps: Any) -> Any:
     return maps[0] if len(maps) == 1 else keras.layers.Concatenate(name=name_of(step))(list(maps))
 
 
-def _shortcut(drawing: Drawing, step: Step, *maps: Any) -> Any:
+def _shortcut(graph: Graph, step: Step, *maps: Any) -> Any:
     s, name = step.settings, name_of(step)
     if not s["weights"] and len({tuple(x.shape) for x in maps}) == 1:
         return _activated(step, keras.layers.Add(name=name)(list(maps)))
     layer = UnequalSum(s["weights"], s["normalization"], name=name)
     x = layer(list(maps))
     if s["weights"]:
-        drawing.slot(step, "weights", layer.factors, (0, 1))
+        graph.slot(step, "weights", layer.factors, (0, 1))
     return _activated(step, x)
 
 
-def _product(drawing: Drawing, step: Step, x: Any, other: Any) -> Any:
+def _product(graph: Graph, step: Step, x: Any, other: Any) -> Any:
     return _activated(step, keras.layers.Multiply(name=name_of(step))([x, other]))
 
 
-def _reorg(drawing: Drawing, step: Step, x: Any) -> Any:
+def _reorg(graph: Graph, step: Step, x: Any) -> Any:
     return Reorg(step.settings["stride"], step.settings["old"], name=name_of(step))(x)
 
 
-def _same(drawing: Drawing, step: Step, x: Any) -> Any:
+def _same(graph: Graph, step: Step, x: Any) -> Any:
     return x
 
 
-def _activation(drawing: Drawing, step: Step, x: Any) -> Any:
+def _activation(graph: Graph, step: Step, x: Any) -> Any:
     return _activated(step, x)
 
 
-def _dropout(drawing: Drawing, step: Step, x: Any) -> Any:
+def _dropout(graph: Graph, step: Step, x: Any) -> Any:
     rate = min(step.settings["rate"], 1 - 1e-6)  # Darknet allows 1, Keras does not.
     return keras.layers.Dropout(rate, name=name_of(step))(x) if rate else x
 
 
-def _softmax(drawing: Drawing, step: Step, x: Any) -> Any:
+def _softmax(graph: Graph, step: Step, x: Any) -> Any:
     s = step.settings
     layer = GroupSoftmax(s["groups"], s["temperature"], name=name_of(step))
     return layer(vector(x, name_of(step)))
 
 
-def _yolo(drawing: Drawing, step: Step, x: Any) -> Any:
+def _yolo(graph: Graph, step: Step, x: Any) -> Any:
     s = step.settings
     layer = YoloOutput(len(s["anchors"]), s["scale_xy"], s["new_coords"], name=name_of(step))
     return layer(x)
 
 
-def _gaussian(drawing: Drawing, step: Step, x: Any) -> Any:
+def _gaussian(graph: Graph, step: Step, x: Any) -> Any:
     return GaussianOutput(
         len(step.settings["anchors"]), step.settings["scale_xy"], name=name_of(step)
     )(x)
 
 
-def _region(drawing: Drawing, step: Step, x: Any) -> Any:
+def _region(graph: Graph, step: Step, x: Any) -> Any:
     s = step.settings
     return RegionOutput(len(s["anchors"]), s["softmax"], name=name_of(step))(x)
 
 
-def _detection(drawing: Drawing, step: Step, x: Any) -> Any:
+def _detection(graph: Graph, step: Step, x: Any) -> Any:
     return keras.layers.Identity(name=name_of(step))(vector(x, name_of(step)))
 
 
 _VECTORS = {"connected", "softmax", "detection", "cost", "dropout", "empty", "activation"}
 """Section types that accept a vector as their input."""
 
-_DRAW: dict[str, Callable[..., Any]] = {
+_BUILD: dict[str, Callable[..., Any]] = {
     "Gaussian_yolo": _gaussian,
     "activation": _activation,
     "avgpool": _avgpool,

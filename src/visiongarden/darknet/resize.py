@@ -86,11 +86,11 @@ def centered(image: np.ndarray, size: ImageSize, mode: ResizeMode = "scripts") -
         A float32 array of shape (*size, channels) with values from 0 to 1.
     """
     height, width = image.shape[:2]
-    least = size[1]
+    shorter = size[1]
     if width < height:
-        inner = (height * least // width, least)
+        inner = (height * shorter // width, shorter)
     else:
-        inner = (least, width * least // height)
+        inner = (shorter, width * shorter // height)
     image = resize(image, inner, mode)
     # Where the crop is larger than the image, the border pixels are repeated, as in Darknet.
     rows = np.clip(np.arange(size[0]) + _half(inner[0] - size[0]), 0, inner[0] - 1)
@@ -116,8 +116,8 @@ def resize(image: np.ndarray, size: ImageSize, mode: ResizeMode = "scripts") -> 
     """
     if image.ndim != 3 or 0 in image.shape:
         raise UserError(
-            "the image is not sound",
-            rule="(height, width, channels), uint8 RGB or float 0 to 1",
+            "the image is not valid",
+            rule="shape (height, width, channels), uint8 or float from 0 to 1",
             received=f"shape {image.shape}",
         )
     same = image.shape[:2] == tuple(size)
@@ -131,15 +131,15 @@ def resize(image: np.ndarray, size: ImageSize, mode: ResizeMode = "scripts") -> 
 def _resized(image: np.ndarray, length: int, axis: int) -> np.ndarray:
     # `resize_image` of Darknet's image.c along one axis: float32 throughout, and the last pixel is
     # copied.
-    given = image.shape[axis]
-    step = np.float32(given - 1) / np.float32(max(length - 1, 1))
-    place = np.arange(length, dtype=np.float32) * step
-    first = np.minimum(place.astype(np.int64), given - 1)
-    share = (place - first).astype(np.float32)
-    first[-1], share[-1] = given - 1, 0
+    old_length = image.shape[axis]
+    step = np.float32(old_length - 1) / np.float32(max(length - 1, 1))
+    position = np.arange(length, dtype=np.float32) * step
+    first = np.minimum(position.astype(np.int64), old_length - 1)
+    share = (position - first).astype(np.float32)
+    first[-1], share[-1] = old_length - 1, 0
     share = share[:, None, None] if axis == 0 else share[None, :, None]
     low = np.take(image, first, axis)
-    high = np.take(image, np.minimum(first + 1, given - 1), axis)
+    high = np.take(image, np.minimum(first + 1, old_length - 1), axis)
     result: np.ndarray = (1 - share) * low + share * high
     return result
 
