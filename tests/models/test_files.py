@@ -140,9 +140,9 @@ def test_a_custom_part_loads_only_if_its_module_was_imported(tmp_path):
     (tmp_path / "necks.py").write_text(USER_MODULE)
     assert run(WRITE, tmp_path).returncode == 0
     assert run(READ.format(import_line="import necks"), tmp_path).returncode == 0
-    refused = run(READ.format(import_line=""), tmp_path)
-    assert "'my_project>SumNeck', which is not registered" in refused.stderr
-    assert "fix: import necks" in refused.stderr
+    rejected = run(READ.format(import_line=""), tmp_path)
+    assert "'my_project>SumNeck', which is not registered" in rejected.stderr
+    assert "fix: import necks" in rejected.stderr
 
 
 def test_an_unregistered_part_is_rejected_before_anything_is_written(tmp_path):

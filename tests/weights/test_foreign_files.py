@@ -193,7 +193,7 @@ FILES = {
 
 @pytest.mark.filterwarnings("ignore:.*[Ss]parse:UserWarning")
 @pytest.mark.parametrize("kind", FILES)
-def test_pytorch_files_that_are_refused(tmp_path, capsys, kind):
+def test_pytorch_files_that_are_rejected(tmp_path, capsys, kind):
     write, message = FILES[kind]
     write(tmp_path / "m.pt")
     with pytest.raises(UserError, match=message) as error:
@@ -253,7 +253,7 @@ def small_files(net, tmp_path_factory):
 
 
 @given(st.data())
-def test_damage_is_refused_or_harmless(small_files, tmp_path_factory, data):
+def test_damage_is_rejected_or_harmless(small_files, tmp_path_factory, data):
     """A byte changed or an end cut off; safetensors has no checksum, so its numbers may differ."""
     files, model = small_files
     path = data.draw(st.sampled_from(files))
@@ -271,7 +271,7 @@ def test_damage_is_refused_or_harmless(small_files, tmp_path_factory, data):
 
 
 @given(st.binary(max_size=300), st.sampled_from(["m.pt", "m.safetensors", "m.keras", "m.h5"]))
-def test_any_bytes_are_refused(tmp_path_factory, raw, name):
+def test_any_bytes_are_rejected(tmp_path_factory, raw, name):
     path = tmp_path_factory.getbasetemp() / name
     path.write_bytes(raw)
     with pytest.raises(UserError):

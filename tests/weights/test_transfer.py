@@ -418,7 +418,7 @@ def test_hostile_archives(saved, tmp_path, change, message):
     assert changed(before, numbers(target)) == set()
 
 
-def test_a_compressed_archive_is_refused(saved, tmp_path):
+def test_a_compressed_archive_is_rejected(saved, tmp_path):
     with (
         zipfile.ZipFile(saved[0] / "m.keras") as old,
         zipfile.ZipFile(tmp_path / "bad.keras", "w", zipfile.ZIP_DEFLATED) as new,

@@ -119,5 +119,5 @@ def darknet_name(layer: keras.Layer) -> str | None:
         return None
     name = getattr(layer.activation, "__name__", "")
     # "revleaky" is the same function as "leaky" in the forward pass.
-    found = {ours: theirs for theirs, ours in _KERAS.items() if theirs != "revleaky"}
-    return {"linear": "linear"}.get(name) or found.get(name)
+    names = {keras_name: each for each, keras_name in _KERAS.items() if each != "revleaky"}
+    return {"linear": "linear"}.get(name) or names.get(name)

@@ -82,7 +82,7 @@ def import_darknet(
     if weights is not None:  # Before the graph is built, so that an invalid file fails immediately.
         read = read_weights(weights, steps, cutoff)
     if as_parts:
-        _refuse_with_parts(dtype=dtype, epsilon=epsilon, name=name)
+        _check_options_of_parts(dtype=dtype, epsilon=epsilon, name=name)
         detector, traced = parts.as_parts(cfg, steps, image_size, class_map)
         if read is not None:
             assign(traced.slots, read[1], read[0].transposed)
@@ -98,13 +98,13 @@ def import_darknet(
     return model
 
 
-def _refuse_with_parts(**options: Any) -> None:
-    given = [name for name, value in options.items() if value is not None]
-    if given:
+def _check_options_of_parts(**options: Any) -> None:
+    used = [name for name, value in options.items() if value is not None]
+    if used:
         raise UserError(
-            f"{given[0]} is not an option of a detector made of parts",
+            f"{used[0]} is not an option of a detector made of parts",
             rule=f"{', '.join(options)} apply only to a DarknetModel",
-            fix=f"leave out {given[0]}, or as_parts",
+            fix=f"leave out {used[0]}, or as_parts",
         )
 
 

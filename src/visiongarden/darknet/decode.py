@@ -42,11 +42,11 @@ class DarknetDecode:
 class _Grid:
     """Cell coordinates and anchors of a prediction map, flattened in row-major order.
 
-    The anchors of a cell follow one another. `own` is the number of values of a prediction besides
-    its class scores.
+    The anchors of a cell follow one another. `box_values` is the number of values of a
+    prediction besides its class scores.
     """
 
-    def __init__(self, step: Step, size: ImageSize, own: int) -> None:
+    def __init__(self, step: Step, size: ImageSize, box_values: int) -> None:
         rows, columns, _ = step.shape
         anchors = np.asarray(step.settings["anchors"], np.float32)
         y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
@@ -57,7 +57,7 @@ class _Grid:
         self.anchors = ops.convert_to_tensor(np.tile(anchors, (rows * columns, 1)))
         stride = np.array([size[1] / columns, size[0] / rows], np.float32)
         self.stride = ops.convert_to_tensor(stride)
-        self.values = step.settings["classes"] + own
+        self.values = step.settings["classes"] + box_values
 
     def flat(self, x: Any) -> Any:
         """Reshape (batch, rows, columns, anchors * n) to float32 (batch, predictions, n)."""
@@ -88,9 +88,9 @@ def _gaussian(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
     center = (means[..., :2] + grid.cells) * grid.stride
     # Localization uncertainty, the mean of the four standard deviations, lowers the score
     # (Choi et al. 2019, arXiv 1904.04620).
-    sure = 1 - ops.mean(deviations, axis=-1, keepdims=True)
-    move = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[step.settings["point"]]
-    return _corners(center + move * sides, sides), x[..., 8:9] * x[..., 9:] * sure
+    certainty = 1 - ops.mean(deviations, axis=-1, keepdims=True)
+    shift = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[step.settings["point"]]
+    return _corners(center + shift * sides, sides), x[..., 8:9] * x[..., 9:] * certainty
 
 
 def _region(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
@@ -111,16 +111,20 @@ def _detection(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
     side, count, classes = s["side"], s["count"], s["classes"]
     cells = side * side
     x = ops.cast(x, "float32")
-    own = ops.reshape(x[:, : cells * classes], (-1, cells, 1, classes))
-    sure = ops.reshape(x[:, cells * classes : cells * (classes + count)], (-1, cells, count, 1))
+    probabilities = ops.reshape(x[:, : cells * classes], (-1, cells, 1, classes))
+    confidences = ops.reshape(
+        x[:, cells * classes : cells * (classes + count)], (-1, cells, count, 1)
+    )
     boxes = ops.reshape(x[:, cells * (classes + count) :], (-1, cells * count, 4))
     rows, columns = np.mgrid[0:side, 0:side].astype(np.float32)
-    places = np.repeat(np.stack([columns, rows], -1).reshape(-1, 2), count, axis=0)
-    grid = ops.convert_to_tensor(places)
-    whole = ops.convert_to_tensor(np.array([size[1], size[0]], np.float32))
-    center = (boxes[..., :2] + grid) / side * whole
-    sides = (ops.square(boxes[..., 2:]) if s["sqrt"] else boxes[..., 2:]) * whole
-    return _corners(center, sides), ops.reshape(own * sure, (-1, cells * count, classes))
+    cell_indices = np.repeat(np.stack([columns, rows], -1).reshape(-1, 2), count, axis=0)
+    grid = ops.convert_to_tensor(cell_indices)
+    scale = ops.convert_to_tensor(np.array([size[1], size[0]], np.float32))
+    center = (boxes[..., :2] + grid) / side * scale
+    sides = (ops.square(boxes[..., 2:]) if s["sqrt"] else boxes[..., 2:]) * scale
+    return _corners(center, sides), ops.reshape(
+        probabilities * confidences, (-1, cells * count, classes)
+    )
 
 
 _DECODE: dict[str, Callable[[Step, Any, ImageSize], tuple[Any, Any]]] = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from visiongarden.darknet.cfg import Cfg
-from visiongarden.darknet.options import refuse_unknown
+from visiongarden.darknet.options import check_options
 from visiongarden.darknet.section import Section
 from visiongarden.errors import ModelFileError
 
@@ -124,11 +124,11 @@ def geometry(cfg: Cfg, image_size: tuple[int, int] | None = None) -> tuple[Step,
                 fix=f"supported: {', '.join(sorted(_RULES))}",
             )
     for section in cfg.sections:
-        refuse_unknown(section)
+        check_options(section)
     walk = _Walk(image_shape(cfg, image_size))
     for section in cfg:
         for option in ("dontload", "dontloadscales", "xnor", "bin_output", "binary"):
-            _refuse(section, option)
+            _reject(section, option)
         step = _RULES[section.kind](section, walk, section.index - 1)
         if math.prod(step.shape) > MAX_VALUES or min(step.shape) < 1:
             raise section.error(
@@ -173,7 +173,7 @@ def image_shape(cfg: Cfg, image_size: tuple[int, int] | None = None) -> Shape:
     return height, width, net.integer("channels", 3, minimum=1, maximum=4096)
 
 
-def _refuse(section: Section, option: str) -> None:
+def _reject(section: Section, option: str) -> None:
     if section.number(option, 0):
         raise section.error(
             option,
@@ -218,9 +218,9 @@ def _strides(section: Section, default: int = 1) -> tuple[int, int]:
 
 def _convolutional(section: Section, walk: _Walk, above: int) -> Step:
     for option in ("flipped", "antialiasing", "sway", "rotate", "stretch", "stretch_sway"):
-        _refuse(section, option)
+        _reject(section, option)
     for option in ("coordconv", "reverse", "dot"):
-        _refuse(section, option)
+        _reject(section, option)
     height, width, channels = walk.shape_of(above)
     filters = section.integer("filters", 1, minimum=1)
     size = section.integer("size", 1, minimum=1, maximum=1024)
@@ -314,7 +314,7 @@ def _batchnorm(section: Section, walk: _Walk, above: int) -> Step:
 
 def _pool(section: Section, walk: _Walk, above: int) -> Step:
     for option in ("maxpool_depth", "antialiasing", "maxpool_zero_nonmax"):
-        _refuse(section, option)
+        _reject(section, option)
     height, width, channels = walk.shape_of(above)
     strides = _strides(section)
     size = section.integer("size", section.integer("stride", 1), minimum=1, maximum=1024)
@@ -430,7 +430,7 @@ def _scale_channels(section: Section, walk: _Walk, above: int) -> Step:
 
 def _reorg(section: Section, walk: _Walk, above: int) -> Step:
     for option in ("reverse", "extra", "flatten"):
-        _refuse(section, option)
+        _reject(section, option)
     height, width, channels = walk.shape_of(above)
     stride = section.integer("stride", 1, minimum=1, maximum=64)
     old = section.kind == "reorg"  # [reorg3d] is the corrected operation.
@@ -459,7 +459,7 @@ def _same(section: Section, walk: _Walk, above: int) -> Step:
 def _softmax(section: Section, walk: _Walk, above: int) -> Step:
     if "tree" in section:
         raise section.error("tree", "a tree of classes is not supported")
-    _refuse(section, "spatial")
+    _reject(section, "spatial")
     count = math.prod(walk.shape_of(above))
     groups = section.integer("groups", 1, minimum=1)
     if count % groups:
@@ -484,15 +484,15 @@ def _yolo(section: Section, walk: _Walk, above: int) -> Step:
     mask = section.integers("mask", minimum=0, maximum=max(total, listed) - 1) or tuple(
         range(total)
     )
-    own = 9 if section.kind == "Gaussian_yolo" else 5
-    if shape[2] != len(mask) * (classes + own):
+    box_values = 9 if section.kind == "Gaussian_yolo" else 5
+    if shape[2] != len(mask) * (classes + box_values):
         raise section.error(
             None,
             "the layer above has the wrong number of filters",
-            rule=f"{len(mask)} anchors × ({classes} classes + {own}) = "
-            f"{len(mask) * (classes + own)}",
+            rule=f"{len(mask)} anchors × ({classes} classes + {box_values}) = "
+            f"{len(mask) * (classes + box_values)}",
             received=f"{shape[2]}",
-            fix=f"filters={len(mask) * (classes + own)} in layer {above}",
+            fix=f"filters={len(mask) * (classes + box_values)} in layer {above}",
         )
     point = section.choice("yolo_point", "center", ("center", "left_top", "right_bottom"))
     anchors = _anchors(section, max(total, *mask) + 1)
@@ -500,7 +500,7 @@ def _yolo(section: Section, walk: _Walk, above: int) -> Step:
         "anchors": [anchors[i] for i in mask],
         "classes": classes,
         "scale_xy": section.number("scale_x_y", 1, minimum=0, maximum=100),
-        "new_coords": section.flag("new_coords") and own == 5,
+        "new_coords": section.flag("new_coords") and box_values == 5,
         "point": point,
         "nms_kind": section.text("nms_kind", "default"),
         "beta_nms": section.number("beta_nms", 0.6, minimum=0, maximum=100),
@@ -536,7 +536,7 @@ def _detection(section: Section, walk: _Walk, above: int) -> Step:
     classes = section.integer("classes", 1, minimum=1, maximum=100_000)
     side = section.integer("side", 7, minimum=1, maximum=1024)
     count = section.integer("num", 1, minimum=1, maximum=1024)
-    _refuse(section, "softmax")
+    _reject(section, "softmax")
     if section.integer("coords", 1) != 4:
         raise section.error("coords", "coords other than 4 is not supported")
     expected, received = side * side * (5 * count + classes), math.prod(walk.shape_of(above))

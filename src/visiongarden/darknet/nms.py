@@ -62,8 +62,8 @@ class DarknetNms(Value):
         rows, classes, values = rows[order], classes[order], values[order]
         kept = np.zeros(len(rows), bool)
         for each in np.unique(classes):
-            own = np.nonzero(classes == each)[0]
-            kept[own[self._greedy(boxes[rows[own]].astype(np.float64))]] = True
+            indices = np.nonzero(classes == each)[0]
+            kept[indices[self._greedy(boxes[rows[indices]].astype(np.float64))]] = True
         return Detections(
             boxes[rows[kept]].astype(np.float32),
             values[kept].astype(np.float32),

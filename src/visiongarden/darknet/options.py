@@ -78,7 +78,7 @@ _OPTIONS = {
 }
 
 
-def refuse_unknown(section: Section) -> None:
+def check_options(section: Section) -> None:
     """Raise an error if a section contains an option that Darknet does not read there.
 
     Darknet ignores such options silently, so that a misspelled option has no effect.

@@ -69,8 +69,8 @@ def as_parts(
         try:
             # Candidates are compared without weights, which would take memory and time.
             with weightless():
-                ours = geometry(parse_cfg(trace(model()).text))
-            pairs = paired(steps, ours)
+                candidate = geometry(parse_cfg(trace(model()).text))
+            pairs = paired(steps, candidate)
         except ContractError as error:
             differences.append(error.what)
         except Differs as found:
@@ -122,43 +122,46 @@ class Differs(Exception):  # noqa: N818
     """Exception that names the layer in which two networks differ."""
 
 
-def paired(theirs: tuple[Step, ...], ours: tuple[Step, ...]) -> dict[int, int]:
+def paired(imported: tuple[Step, ...], candidate: tuple[Step, ...]) -> dict[int, int]:
     """Pair the layers of two networks that compute the same, whatever the order of their layers.
 
     Both graphs are traversed in parallel from the prediction layers to the image.
 
     Args:
-        theirs: Layers of the cfg to import.
-        ours: Layers of a detector made of parts, as a Darknet network.
+        imported: Layers of the cfg to import.
+        candidate: Layers of a detector made of parts, as a Darknet network.
 
     Returns:
-        Index of a layer in `ours` by index of the layer in `theirs`.
+        Index of a layer in `candidate` by index of the layer in `imported`.
 
     Raises:
-        Differs: If a layer of `theirs` has no counterpart. The message names the layer.
+        Differs: If a layer of `imported` has no counterpart. The message names the layer.
     """
     # Prediction layers correspond by the size of their maps, coarsest first.
-    heads = [sorted(_heads(each), key=lambda step: step.shape[0]) for each in (theirs, ours)]
+    heads = [sorted(_heads(each), key=lambda step: step.shape[0]) for each in (imported, candidate)]
     if [step.shape for step in heads[0]] != [step.shape for step in heads[1]]:
         raise Differs("its prediction layers differ")
-    todo = [(a.index, b.index) for a, b in zip(*heads, strict=True)]
+    open_pairs = [(a.index, b.index) for a, b in zip(*heads, strict=True)]
     pairs: dict[int, int] = {}
-    while todo:
-        a, b = (_behind(each, i) for each, i in zip((theirs, ours), todo.pop(), strict=True))
+    while open_pairs:
+        a, b = (
+            _origin(each, i)
+            for each, i in zip((imported, candidate), open_pairs.pop(), strict=True)
+        )
         if pairs.get(a, b) != b:
-            raise Differs(f"{theirs[a].section.where()} is used differently")
+            raise Differs(f"{imported[a].section.where()} is used differently")
         if a in pairs or a < 0 or b < 0:
             if (a < 0) != (b < 0):
-                raise Differs(f"{theirs[max(a, 0)].section.where()} differs")
+                raise Differs(f"{imported[max(a, 0)].section.where()} differs")
             continue
-        if _signature(theirs[a]) != _signature(ours[b]):
-            raise Differs(f"{theirs[a].section.where()} differs")
+        if _signature(imported[a]) != _signature(candidate[b]):
+            raise Differs(f"{imported[a].section.where()} differs")
         pairs[a] = b
-        todo += zip(theirs[a].inputs, ours[b].inputs, strict=True)
+        open_pairs += zip(imported[a].inputs, candidate[b].inputs, strict=True)
     return pairs
 
 
-def _behind(steps: tuple[Step, ...], index: int) -> int:
+def _origin(steps: tuple[Step, ...], index: int) -> int:
     """Return the origin of a layer's output, skipping layers that only pass on their input."""
     while index >= 0 and len(steps[index].inputs) == 1:
         step, above = steps[index], steps[index].inputs[0]
@@ -200,15 +203,15 @@ def _head(steps: tuple[Step, ...], hidden_conv: bool) -> tuple[AnchorBased, tupl
     # The coarsest map of these networks has stride 32.
     min_rows = min(step.shape[0] for step in heads)
     levels = [f"p{6 - (step.shape[0] // min_rows).bit_length()}" for step in heads]
-    own = dict(sorted(zip(levels, (step.settings for step in heads), strict=True)))
-    reach = {level: settings["scale_xy"] for level, settings in own.items()}
+    by_level = dict(sorted(zip(levels, (step.settings for step in heads), strict=True)))
+    reach = {level: settings["scale_xy"] for level, settings in by_level.items()}
     head = AnchorBased(
         num_classes=heads[0].settings["classes"],
-        anchors={level: tuple(settings["anchors"]) for level, settings in own.items()},
+        anchors={level: tuple(settings["anchors"]) for level, settings in by_level.items()},
         scale_xy=reach if len(set(reach.values())) > 1 else heads[0].settings["scale_xy"],
         hidden_conv=hidden_conv,
     )
-    return head, tuple(own)
+    return head, tuple(by_level)
 
 
 def _signature(step: Step) -> tuple[Any, ...]:

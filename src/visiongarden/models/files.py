@@ -315,9 +315,9 @@ def _model_class(path: Path, config: Any) -> Any:
             rule="a model made of parts",
             fix=f'keras.saving.load_model("{path}")',
         )
-    home = _ABOVE.get(str(config.get("registered_name")))
-    if home:
-        importlib.import_module(home)
+    package = _ABOVE.get(str(config.get("registered_name")))
+    if package:
+        importlib.import_module(package)
     return _registered(config, keras.Model)
 
 

@@ -69,10 +69,10 @@ def by_layer_names(model: Any) -> dict[str, tuple[str, ...]]:
     paths = {id(variable): path for path, variable in named_weights(model).items()}
     found: dict[str, tuple[str, ...]] = {}
     for chain, layer in nested(model):
-        own = tuple(paths[id(v)] for v in _weights_of(layer) if id(v) in paths)
-        if own:
+        layer_paths = tuple(paths[id(v)] for v in _weights_of(layer) if id(v) in paths)
+        if layer_paths:
             # Two layers with the same name cannot be distinguished, so that neither is matched.
-            found[chain] = () if chain in found else own
+            found[chain] = () if chain in found else layer_paths
     return found
 
 

@@ -52,13 +52,15 @@ class Pair:
 
     def conversion(self) -> str:
         """Return the conversion of the dtype, such as "float16 → float32", or "" if none."""
-        own = str(keras.backend.standardize_dtype(self.owned.variable.dtype))
-        return "" if own == self.stored.dtype else f"{self.stored.dtype} → {own}"
+        dtype = str(keras.backend.standardize_dtype(self.owned.variable.dtype))
+        return "" if dtype == self.stored.dtype else f"{self.stored.dtype} → {dtype}"
 
     def fits(self) -> bool:
         """Return whether the shapes agree, and the dtypes are equal or both floating point."""
-        own = str(keras.backend.standardize_dtype(self.owned.variable.dtype))
-        same_kind = own == self.stored.dtype or ("float" in own and "float" in self.stored.dtype)
+        dtype = str(keras.backend.standardize_dtype(self.owned.variable.dtype))
+        same_kind = dtype == self.stored.dtype or (
+            "float" in dtype and "float" in self.stored.dtype
+        )
         shape, wanted = self.shape(), tuple(self.owned.variable.shape)
         if self.rows is not None and shape is not None:
             return same_kind and shape == (*wanted[:-1], self.rows.source_size)

@@ -37,10 +37,10 @@ def proposed(left: Sequence[Stored], free: Sequence[Owned]) -> dict[str, str]:
         return {}
     fitting = [c for c in _candidates(left, free) if _fits(*c, left, free)]
     olds, news = Counter(old for old, _ in fitting), Counter(new for _, new in fitting)
-    sure = [(old, new) for old, new in fitting if olds[old] == news[new] == 1]
+    unambiguous = [(old, new) for old, new in fitting if olds[old] == news[new] == 1]
     found: dict[str, str] = {}
     # A rule for "model" makes one for "model.0" redundant, so the shortest prefixes come first.
-    for old, new in sorted(sure, key=lambda each: len(each[0])):
+    for old, new in sorted(unambiguous, key=lambda each: len(each[0])):
         if not any(_below(old, known) for known in found):
             found[old] = new
     return found

@@ -208,14 +208,14 @@ def _table(report: TransferReport) -> Table:
     source += sum(each.parameters for each in report.only_in_source)
     for name in ("copied", "renamed", "differs", "only_in_target", "only_in_source"):
         each = getattr(report, name)
-        there = sum(one.parameters for one in each)
-        here = sum(getattr(one, "source_parameters", one.parameters) for one in each)
+        in_target = sum(weight.parameters for weight in each)
+        in_source = sum(getattr(weight, "source_parameters", weight.parameters) for weight in each)
         table.add_row(
             "shape or dtype differs" if name == "differs" else name.replace("_", " "),
             f"{len(each):,}",
-            f"{there:,}",
-            "" if name == "only_in_source" else _percent(there, target),
-            "" if name == "only_in_target" else _percent(here, source),
+            f"{in_target:,}",
+            "" if name == "only_in_source" else _percent(in_target, target),
+            "" if name == "only_in_target" else _percent(in_source, source),
         )
     if report.fresh:
         table.add_row(

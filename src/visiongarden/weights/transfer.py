@@ -141,9 +141,11 @@ def transfer_file(
 def _values(pair: Pair) -> Any:
     values = pair.convert(pair.stored.read())  # type: ignore[misc]
     if pair.rows is not None:
-        own = np.array(keras.ops.convert_to_numpy(keras.ops.cast(pair.owned.variable, "float32")))
-        own[..., pair.rows.to] = np.asarray(values, np.float32)[..., pair.rows.from_]
-        return own
+        merged = np.array(
+            keras.ops.convert_to_numpy(keras.ops.cast(pair.owned.variable, "float32"))
+        )
+        merged[..., pair.rows.to] = np.asarray(values, np.float32)[..., pair.rows.from_]
+        return merged
     # JAX may keep a reference to the memory, which here belongs to a file or to the caller.
     return np.array(values) if keras.backend.backend() == "jax" else values
 

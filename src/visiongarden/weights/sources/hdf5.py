@@ -106,8 +106,8 @@ class _Walk:
             if name == "vars":
                 self.arrays(item, "/".join(chain))
             else:
-                own = _layer_name(item, name) if self.named else ""
-                self.group(item, (*chain, own) if own else chain, depth + 1)
+                layer = _layer_name(item, name) if self.named else ""
+                self.group(item, (*chain, layer) if layer else chain, depth + 1)
 
     def items(self, group: Any) -> Iterator[tuple[str, Any]]:
         """Yield the name and object of each entry of a group; raise an error for links.
@@ -133,11 +133,11 @@ class _Walk:
             size = math.prod(shape) * dtype.itemsize
             # For filters other than these, HDF5 searches for a shared library and loads it.
             filters = {plan.get_filter(i)[0] for i in range(plan.get_nfilters())}
-            whole = layout != h5py.h5d.CHUNKED
+            unchunked = layout != h5py.h5d.CHUNKED
             if (
                 layout == h5py.h5d.VIRTUAL
                 or plan.get_external_count()
-                or (whole and size > self.size)
+                or (unchunked and size > self.size)
                 or not filters <= _FILTERS
             ):
                 raise UserError(
@@ -175,14 +175,14 @@ class _Walk:
         return lambda: array_at(self.data, self.start + offset, shape, dtype)
 
 
-def _layer_name(group: Any, otherwise: str) -> str:
+def _layer_name(group: Any, default: str) -> str:
     """Return the name of a group's layer; "" for a container, such as a list of layers."""
     if b"vars" not in group:
         return ""
-    own = h5py.h5o.open(group, b"vars")
-    if not h5py.h5a.exists(own, b"name"):
-        return otherwise
-    return str(h5py.Group(own).attrs["name"])
+    variables = h5py.h5o.open(group, b"vars")
+    if not h5py.h5a.exists(variables, b"name"):
+        return default
+    return str(h5py.Group(variables).attrs["name"])
 
 
 def _is_bfloat16(item: Any) -> bool:

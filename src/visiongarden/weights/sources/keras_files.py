@@ -139,10 +139,10 @@ def _numbered(arrays: list[Array], names: dict[str, tuple[str, ...]]) -> Iterato
     """
     for array in arrays:
         position = int(array.key) if array.key.isdecimal() and len(array.key) < 6 else None
-        own = names.get(array.layer, ())
-        known = position is not None and len(own) == array.siblings > position
+        layer_names = names.get(array.layer, ())
+        known = position is not None and len(layer_names) == array.siblings > position
         yield Stored(
-            f"{array.layer}/{own[position] if known else array.key}".lstrip("/"),  # type: ignore[index]
+            f"{array.layer}/{layer_names[position] if known else array.key}".lstrip("/"),  # type: ignore[index]
             tuple(array.shape),
             array.dtype,
             array.read,
