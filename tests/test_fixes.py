@@ -25,7 +25,7 @@ OPEN = "PLACEHOLDER"
 
 TESTED_BY = {
     # Fixes that are composed elsewhere -> the test that applies them.
-    "_fix(found)": "tests/test_fixes.py::test_a_share_that_is_too_high_names_one_that_works",
+    "_fix(matched)": "tests/test_fixes.py::test_a_share_that_is_too_high_names_one_that_works",
     "_fix(longest, step)": "tests/cli/test_data.py",
     "_levels_fix(taker, wants, giver, offered)": "tests/parts/test_connect.py",
     "_own_size(model)": "tests/exporters/test_onnx.py",
@@ -46,8 +46,8 @@ TESTED_BY = {
     "fix if fix and all((step.isidentifier() for step in fix.split('.'))) else None": (
         "tests/testing/test_check.py"
     ),
-    "command(folder, output=_next(folder))": "tests/recipes/test_run_folder.py",
-    "undo if 0 < len(own) <= _LISTED else 'train with the recipe.yaml of the run'": (
+    "command(folder, output=_next_free(folder))": "tests/recipes/test_run_folder.py",
+    "undo if 0 < len(recipe_fields) <= _MAX_LISTED else 'train with the recipe.yaml of the run'": (
         "tests/recipes/test_run_folder.py"
     ),
     "f'{close[0]}={section.options[option]}' if close else delete": (
