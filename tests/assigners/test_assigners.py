@@ -99,5 +99,5 @@ def test_anchor_iou_takes_the_cell_of_the_centre():
 def test_neighbours_are_the_nearer_ones_inside_the_map():
     # Center (10, 18): nearer to the left and the upper cell.
     assert taken([[6, 14, 14, 22]], [0], threshold=0.6) == [[10, 16, 18]]
-    # Center (3, 3): both would lie outside.
+    # Center (3, 3): both would be outside.
     assert taken([[0, 0, 6, 6]], [0], threshold=0.55) == [[0]]

@@ -64,7 +64,7 @@ def by_the_paper(boxes, classes, predicted, logits, objectness):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_as_the_paper_says(seed):
+def test_matches_the_paper(seed):
     rng = np.random.default_rng(seed)
     corner = rng.uniform(0, 40, (4, 2))
     boxes = np.concatenate([corner, corner + rng.uniform(4, 24, (4, 2))], axis=1)

@@ -1,4 +1,4 @@
-"""Trainable weights of whole models against published figures."""
+"""Trainable weights of whole models against published counts."""
 
 import math
 

@@ -181,3 +181,19 @@ def test_an_error_is_the_functions_own():
         for _ in range(4):
             with pytest.raises(KeyError, match="b"):
                 run(image())
+
+
+def test_an_unexpected_failure_warns_once(monkeypatch):
+    def fail(graph):
+        raise AttributeError("no such private name")
+
+    monkeypatch.setattr(captured, "_fold", fail)
+    run = Captured(lambda x: x + 1)
+    with torch.no_grad():
+        run(image())
+        with pytest.warns(UserWarning, match=r"capture a step \(AttributeError: no such private"):
+            found = run(image())
+        np.testing.assert_array_equal(numbers(found), numbers(image() + 1))
+        for _ in range(3):  # warnings are errors
+            run(image())
+    assert run.captured == 0

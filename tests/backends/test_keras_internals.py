@@ -19,9 +19,9 @@ else:
 seed(7)
 kernel = keras.layers.Dense(3)
 kernel.build((None, 2))
-drawn = [keras.ops.convert_to_numpy(x).tolist() for x in (keras.random.normal((4,)), kernel.kernel)]
+values = [keras.ops.convert_to_numpy(x).tolist() for x in (keras.random.normal((4,)), kernel.kernel)]
 rest = [random.random(), float(np.random.uniform()), keras.random.SeedGenerator().get_config()]
-print(drawn, rest, [x for x in ("tensorflow",) if x in sys.modules] if sys.argv[1] == "own" else [])
+print(values, rest, [x for x in ("tensorflow",) if x in sys.modules] if sys.argv[1] == "own" else [])
 """
 
 
@@ -38,7 +38,7 @@ def test_draws_are_keras_s_without_importing_tensorflow():
     assert own.count("]") > 5
 
 
-def test_a_seed_starts_every_generator_anew():
+def test_a_seed_restarts_every_generator():
     found = []
     for _ in range(2):
         seed_everything(3)

@@ -1,4 +1,4 @@
-"""Decoders that gather everything on the finest level, against the papers' figures."""
+"""Decoders that gather everything on the finest level, against the papers' numbers."""
 
 import pytest
 

@@ -37,7 +37,7 @@ class Outer(Composite):
 
 @vg.register(package="tests_inside")
 class Derived(Outer):
-    """Without a constructor of its own."""
+    """Without a custom constructor."""
 
 
 class Plain:

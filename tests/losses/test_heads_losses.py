@@ -1,4 +1,4 @@
-"""Whole losses: what they are asked to learn, they learn; empty images are sound."""
+"""Whole losses: what they are asked to learn, they learn; empty images have a finite loss."""
 
 import keras
 import numpy as np
@@ -135,7 +135,7 @@ def test_anchor_free_decodes_distances_by_hand():
     assert float(scores[0, 0, 0]) == pytest.approx(0.5)
 
 
-def test_anchor_based_decodes_as_the_paper_says():
+def test_anchor_based_decodes_as_in_the_paper():
     """YOLOv3, section 2.1, at column 1, row 0 of p4, anchor (30, 33)."""
     head = heads.AnchorBased(num_classes=1, anchors={"p4": ((30, 33),)}, scale_xy=1.0)
     raw = {

@@ -78,7 +78,7 @@ def test_a_layer_without_fold_is_named():
     class Halting(vg.layers.Composite):
         def __init__(self, folded=False, **kwargs):
             super().__init__(**kwargs)
-            folded = self.says("folded", folded or vg.layers.is_folding())
+            folded = self.record_argument("folded", folded or vg.layers.is_folding())
             self.conv = keras.layers.Conv2D(3, 2, strides=2, use_bias=folded)
 
         def call(self, x):

@@ -58,8 +58,8 @@ def test_the_fix_works_when_pasted(parts, options, words):
         for capacity in (backbones, decoders, heads)
         for n in capacity.__all__
     }
-    mended = eval(error.value.fix, names)  # noqa: S307  our own message
-    by_role = {part.role: part for part in parts} | {mended.role: mended}
+    fixed = eval(error.value.fix, names)  # noqa: S307  our own message
+    by_role = {part.role: part for part in parts} | {fixed.role: fixed}
     vg.connect(*by_role.values(), **options)
 
 
@@ -74,7 +74,7 @@ def test_image_size_names_the_next_good_ones(size, near):
     assert "32" in error.value.rule
 
 
-def test_connection_tells_what_flows():
+def test_connection_describes_the_feature_maps():
     connection = vg.connect(CSP, decoders.FPN(channels=96), HEAD, image_size=(64, 64))
     assert [spec.channels for spec in connection.features.values()] == [64, 128, 256]
     assert [spec.channels for spec in connection.decoded.values()] == [96, 96, 96]

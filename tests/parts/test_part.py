@@ -12,7 +12,7 @@ from visiongarden.types import FeatureSpec, LevelSpec
 
 @vg.register(package="tests")
 class Strided(vg.Backbone):
-    """p3 as it should be, p4 with the stride that `wrong` says."""
+    """p3 as it should be, p4 with the stride of `wrong`."""
 
     wrong: int = 2
 
@@ -55,7 +55,7 @@ def test_a_wrong_stride_is_found_by_shapes():
     assert "stride 16" in str(error.value)
 
 
-def test_values_compare_and_print_what_was_said():
+def test_values_compare_and_print_the_given_fields():
     neck = vg.decoders.FPN(channels=96)
     assert neck == vg.decoders.FPN(channels=96) != vg.decoders.FPN()
     assert repr(neck) == "FPN(channels=96)"

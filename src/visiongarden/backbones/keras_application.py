@@ -64,8 +64,8 @@ class KerasApplication(Backbone):
         there = _levels(self.name)
         if not there:
             raise UserError(
-                f"{self.name} has no feature map of an exact stride",
-                rule="its convolutions pad, so that each halving is exact",
+                f"{self.name} has no feature map with an exact stride",
+                rule="its convolutions use padding, so that each stage halves the size exactly",
                 fix='KerasApplication(name="EfficientNetB0")',
             )
         wanted = {level: there[level] for level in self.levels if level in there}
@@ -104,10 +104,10 @@ class KerasApplication(Backbone):
         path = Path(str(self.weights))
         if not downloaded and not path.is_file():
             raise UserError(
-                f"there are no weights {path}",
+                f"the weights file {path} does not exist",
                 rule='a file, "imagenet" (which Keras downloads), or None for random weights',
                 fix=f"keras.applications.{self.name}(include_top=False).save_weights("
-                f'"{self.name.lower()}.weights.h5")  # on a machine with a network',
+                f'"{self.name.lower()}.weights.h5")  # on a machine with internet access',
             )
         try:
             with fresh_names():
@@ -116,8 +116,8 @@ class KerasApplication(Backbone):
                 source.load_weights(path)
         except Exception as error:  # h5py, Keras and urllib raise errors of many types
             raise UserError(
-                f"the weights {self.weights!r} of {self.name} cannot be had",
-                rule="the network's weights without top",
+                f"the weights {self.weights!r} of {self.name} cannot be loaded",
+                rule="weights of the network without its top layers",
                 received=" ".join(str(error).split())[:200],
             ) from error
         return source

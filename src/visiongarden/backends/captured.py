@@ -22,13 +22,15 @@ the comparison on other values). The capture would count as a training step (`_V
 would wait for the copy of each constant to the device (`_fold`). A CUDA graph would read weights at
 addresses that are no longer theirs (`_captured`).
 
-Results never depend on the capture: a function that cannot be captured, or that fails the
-comparison, runs eagerly from then on and is only slower.
+Results never depend on the capture: a function that reads values, or that fails the comparison,
+silently runs eagerly from then on and is only slower. Any other failure, such as a private name
+that another version of PyTorch lacks, does the same with one warning.
 """
 
 from __future__ import annotations
 
 import threading
+import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
@@ -72,6 +74,7 @@ class Captured:
         self._calls: Counter[Any] = Counter()
         self._kept: OrderedDict[Any, Callable[[list[Any]], Any]] = OrderedDict()
         self._can, self._lock = True, threading.Lock()
+        self._reads_values = False
         self._pool: Any = None
         self._tried: OrderedDict[Any, Any] = OrderedDict()
 
@@ -88,6 +91,7 @@ class Captured:
             return self._function(*given)
         tensors = keras.tree.flatten(given)
         key = tuple((x.shape, x.dtype, x.device) for x in tensors)
+        failure: Exception | None = None
         # Several threads may predict with one model; captures must not run at the same time.
         with self._lock:
             run = self._kept.get(key)
@@ -96,11 +100,19 @@ class Captured:
             elif self._can:
                 self._calls[key] += 1
                 if self._calls[key] >= AFTER:
-                    self._advance(key, given, tensors)
-        return self._function(*given) if run is None else run(tensors)
+                    failure = self._advance(key, given, tensors)
+        if run is not None:
+            return run(tensors)
+        outputs = self._function(*given)
+        # An error of the function itself was raised again by the line above, and needs no warning.
+        if failure is not None:
+            _warn(failure)
+        return outputs
 
-    def _advance(self, key: Any, given: Any, tensors: list[Any]) -> None:
+    def _advance(self, key: Any, given: Any, tensors: list[Any]) -> Exception | None:
         """Capture at one call, and compare at the next one, whose tensors have other values.
+
+        Returns the error that ended the capture, unless the function reads a tensor's value.
 
         Constants that depend on the values of the first call can only be noticed on other values.
         """
@@ -110,17 +122,17 @@ class Captured:
                 self._tried[key] = self._record(given, tensors)
                 if len(self._tried) > MOST:
                     del self._calls[self._tried.popitem(last=False)[0]]
-                return
+                return None
             graph, structure = self._tried.pop(key)
             if not self._same(graph, given, tensors, before):
                 self._can = False
-                return
+                return None
             run = self._quickest(graph, tensors, before)
-        except Exception:
+        except Exception as error:
             # The function may raise any error; the eager call that follows raises it again, from
             # the user's own code. Private names of PyTorch that are missing also end up here.
             self._can = False
-            return
+            return None if self._reads_values else error
         finally:
             # The eager call that follows is the one that counts: without this, the weights would
             # be updated twice, and the random numbers would differ from an eager run.
@@ -130,6 +142,10 @@ class Captured:
             # The dropped shape must be called `AFTER` times again. Otherwise, more than `MOST`
             # alternating shapes would be captured at every call.
             del self._calls[self._kept.popitem(last=False)[0]]
+        return None
+
+    def _note_read(self) -> None:
+        self._reads_values = True
 
     def _record(self, given: Any, tensors: list[Any]) -> tuple[Any, Any]:
         """Return the graph of the operations of one call, and the structure of its outputs."""
@@ -143,7 +159,7 @@ class Captured:
         def watched(tensors: list[Any]) -> list[Any]:
             # The modes that capture operations are local to a thread, but autograd runs backward
             # passes on a GPU in other threads, where gradients would not be captured.
-            with _NoNumbers(), torch.autograd.set_multithreading_enabled(False):
+            with _NoNumbers(self._note_read), torch.autograd.set_multithreading_enabled(False):
                 made.append(self._function(*keras.tree.pack_sequence_as(given, tensors)))
             return keras.tree.flatten(made[0])
 
@@ -179,6 +195,18 @@ class Captured:
         # One memory pool for all CUDA graphs of the function.
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         return _captured(graph, tensors, before, self._pool)
+
+
+def _warn(failure: Exception) -> None:
+    import torch
+
+    text = " ".join(str(failure).split())[:200]
+    warnings.warn(
+        f"PyTorch {torch.__version__} failed to capture a step "
+        f"({type(failure).__name__}: {text}); ordinary steps are used, which are slower",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 class _Values:
@@ -299,10 +327,11 @@ def _captured(graph: Any, tensors: list[Any], before: _Values, pool: Any) -> Run
     return run
 
 
-def _NoNumbers() -> Any:  # noqa: N802  a class that needs PyTorch to be defined
+def _NoNumbers(on_read: Callable[[], None]) -> Any:  # noqa: N802  a class that needs PyTorch to be defined
     """Return a dispatch mode that refuses to convert a tensor to a Python number.
 
-    A function, so that PyTorch is imported only when it is the backend.
+    A function, so that PyTorch is imported only when it is the backend. `on_read` is called before
+    the mode raises its error.
     """
     from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -313,7 +342,9 @@ def _NoNumbers() -> Any:  # noqa: N802  a class that needs PyTorch to be defined
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
             if "_local_scalar_dense" in str(func):
-                raise RuntimeError("a tensor's value is read")
+                # A flag, since Keras and the function may replace the error by another one.
+                on_read()
+                raise RuntimeError("a captured function cannot read a tensor's value")
             return func(*args, **(kwargs or {}))
 
     return NoNumbers()

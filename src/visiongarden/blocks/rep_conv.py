@@ -71,7 +71,7 @@ class RepConv(_TwoBranches):
         self, filters: int, activation: str = "silu", folded: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if self.says("folded", folded or is_folding()):
+        if self.record_argument("folded", folded or is_folding()):
             self._one(Convolution(filters, 3), activation)
         else:
             large = ConvNormAct(filters, 3, activation=None)
@@ -105,7 +105,7 @@ class RepDepthwise(_TwoBranches):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if self.says("folded", folded or is_folding()):
+        if self.record_argument("folded", folded or is_folding()):
             conv = keras.layers.DepthwiseConv2D(kernel_sizes[0], padding="same")
             self._one(conv, activation)
         else:

@@ -51,17 +51,17 @@ class GELANPathAggregation(Decoder):
     activation: str = "silu"
 
     @model_validator(mode="after")
-    def _one_number_a_level(self) -> Self:
+    def _one_value_per_level(self) -> Self:
         count = len(self.levels)
         for name, wanted in (("channels", count), ("hidden", count), ("shrunk", count - 1)):
             given = getattr(self, name)
             if given is not None and len(given) != wanted:
-                mended = (*given, *(given[-1:] or (128,)) * wanted)[:wanted]
+                fixed = (*given, *(given[-1:] or (128,)) * wanted)[:wanted]
                 raise ConfigError(
-                    f"{name} does not suit the levels {' '.join(self.levels)}",
-                    rule=f"one number for each level{' but the last' * (name == 'shrunk')}",
+                    f"{name} does not match the levels {' '.join(self.levels)}",
+                    rule=f"one value for each level{' except the last' * (name == 'shrunk')}",
                     received=f"{name}={given}",
-                    fix=f"{name}={mended}",
+                    fix=f"{name}={fixed}",
                 )
         return self
 

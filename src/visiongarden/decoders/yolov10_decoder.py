@@ -52,7 +52,7 @@ class YOLOv10Decoder(Decoder):
         unknown = [place for place in self.compact if place not in places]
         if unknown:
             raise ConfigError(
-                f"there is no block {' '.join(unknown)} to make compact",
+                f"compact has unknown blocks: {' '.join(unknown)}",
                 rule=f"any of {', '.join(places)}",
                 received=f"compact={self.compact}",
                 fix=f"compact={tuple(p for p in self.compact if p in places)}",

@@ -50,7 +50,7 @@ class AnchorBased(Head):
             YOLOv7.
         hidden_conv: whether a 3×3 convolution that doubles the channels precedes the 1×1
             convolution; False in YOLOv5, YOLOv3-tiny and YOLOv4-tiny.
-        rep_conv: whether that convolution is a `RepConv`, as in YOLOv7.
+        rep_conv: whether that convolution is a `RepConv`, as in YOLOv7; requires `hidden_conv`.
         prior: probability of an object at each anchor, and of each class, before training. "auto"
             is min(0.01, 8 / (640 / stride)**2) for the objectness, and min(0.01, 0.6 / (num_classes
             - 1)) for the classes, which are trained on objects alone (YOLOv5's published
@@ -75,22 +75,22 @@ class AnchorBased(Head):
     activation: str = "leaky_relu"
 
     @model_validator(mode="after")
-    def _rep_conv_is_a_hidden_one(self) -> Self:
+    def _rep_conv_needs_hidden_conv(self) -> Self:
         if self.rep_conv and not self.hidden_conv:
             raise ConfigError(
-                "rep_conv is true, but hidden_conv is false",
+                "rep_conv is True, but hidden_conv is False",
                 rule="a RepConv replaces the hidden convolution",
                 fix="rep_conv=False, or hidden_conv=True",
             )
         return self
 
     @model_validator(mode="after")
-    def _reach_of_every_level(self) -> Self:
+    def _scale_of_every_level(self) -> Self:
         if isinstance(self.scale_xy, dict) and set(self.scale_xy) != set(self.anchors):
             raise ConfigError(
-                f"scale_xy has {' '.join(sorted(self.scale_xy))}",
+                f"scale_xy has the levels {' '.join(sorted(self.scale_xy))}",
                 rule=f"the levels of the anchors, {' '.join(sorted(self.anchors))}",
-                fix="scale_xy=1.0, one number for all",
+                fix="scale_xy=1.0, one value for all levels",
             )
         return self
 
@@ -107,7 +107,7 @@ class AnchorBased(Head):
         if set(self.anchors) == set(offered):
             return
         known = {lv: sizes for lv, sizes in self.anchors.items() if lv in offered}
-        # For the fix: a square anchor of eight strides for each level that has none.
+        # For the fix: a square anchor of eight strides for each level without anchors.
         missing = {lv: ((8.0 * 2 ** int(lv[1:]),) * 2,) for lv in offered if lv not in known}
         changes: dict[str, Any] = {"anchors": dict(sorted((known | missing).items()))}
         if isinstance(self.scale_xy, dict):

@@ -59,10 +59,10 @@ def refuse_reserved(layer: keras.Layer, name: str, value: Any) -> None:
     public = name.strip("_")
     better = f"inner_{public}" if public in reserved() else public
     raise UserError(
-        f"{type(layer).__name__} assigns to self.{name}, a name that Keras uses itself",
-        rule="sublayers and values are kept under names of their own; under Keras's they are "
+        f"{type(layer).__name__} assigns to self.{name}, a name that is reserved by Keras",
+        rule="attributes do not reuse names of keras.Layer; such values are "
         "not saved, or change how the layer works",
-        fix=f"name it self.{better}",
+        fix=f"rename it to self.{better}",
     )
 
 

@@ -152,26 +152,27 @@ class Composite(keras.layers.Layer):
         unused = [layer.name for layer in self._layers if not layer.built]
         if unused:
             raise UserError(
-                f"{type(self).__name__} {self.name!r} makes {', '.join(unused)} and never uses it",
-                rule="call() uses every sublayer that __init__ makes; an unused one has no weights",
-                fix=f"use self.{unused[0]} in call(), or make it only where it is needed"
+                f"{type(self).__name__} {self.name!r} does not use {', '.join(unused)} in call()",
+                rule="every sublayer created in __init__ is used in call(); an unused one has no weights",
+                fix=f"use self.{unused[0]} in call(), or create it only where it is needed"
                 + self._other_tensors(more_shapes),
             )
         names = [layer.name for layer in self._layers if layer.weights]
-        twice = [name for name in names if names.count(name) > 1]
-        if twice:
+        duplicates = [name for name in names if names.count(name) > 1]
+        if duplicates:
             raise UserError(
-                f"{type(self).__name__} {self.name!r} has two sublayers named {twice[0]!r}",
-                rule="each sublayer has a name of its own, which is the path of its weights",
-                fix="leave name= out: the attribute's name is taken",
+                f"{type(self).__name__} {self.name!r} has two sublayers named {duplicates[0]!r}",
+                rule="sublayer names are unique, because they are the paths of the weights",
+                fix="omit name=; the sublayer is then named after its attribute",
             )
         lost = [layer.name for layer in unsaved(self)]
         if lost:
             raise UserError(
-                f"{type(self).__name__} {self.name!r} keeps {', '.join(lost)} in no attribute",
-                rule="sublayers are kept in attributes, or in lists and dicts there; others are "
-                "missing in a saved file",
-                fix="keep them as self.units = [...], and append to self.units",
+                f"{type(self).__name__} {self.name!r} does not store {', '.join(lost)} "
+                "in an attribute",
+                rule="sublayers are stored in attributes, or in lists and dicts there; others are "
+                "missing from a saved file",
+                fix="store them as self.units = [...], and append to self.units",
             )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -277,7 +278,7 @@ class Composite(keras.layers.Layer):
         inside = trainable_inside(self)
         return own | base | ({_TRAINABLE: inside} if inside else {})
 
-    def says(self, name: str, value: Any) -> Any:
+    def record_argument(self, name: str, value: Any) -> Any:
         """Record the value of a constructor argument that `__init__` changed, and return the value.
 
         A layer that was created under `folding()` must be reopened in its folded form, although its

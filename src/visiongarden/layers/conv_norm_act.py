@@ -54,7 +54,7 @@ class ConvNormAct(Composite):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        folded = self.says("folded", folded or is_folding())
+        folded = self.record_argument("folded", folded or is_folding())
         self.conv = Convolution(filters, kernel_size, strides, pad, groups, folded, dilation)
         self.norm = None if folded else BatchNorm(momentum=momentum, epsilon=epsilon)
         self.act = activation_layer(activation)

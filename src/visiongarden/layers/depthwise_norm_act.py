@@ -50,7 +50,7 @@ class DepthwiseNormAct(Composite):
         # With a stride, "same" would pad on the right and at the bottom only, see `Convolution`.
         if strides > 1 and kernel_size > 1:
             self.pad = keras.layers.ZeroPadding2D(kernel_size // 2)
-        folded = self.says("folded", folded or is_folding())
+        folded = self.record_argument("folded", folded or is_folding())
         self.conv = keras.layers.DepthwiseConv2D(
             kernel_size, strides=strides, padding="valid" if self.pad else "same", use_bias=folded
         )

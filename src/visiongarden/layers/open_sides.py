@@ -56,8 +56,8 @@ def _check_dynamic(call: Callable[[Any], Any], given: Any) -> None:
         traced_by_backend(call, given)
     except Exception as error:
         raise UserError(
-            "call() computes with a height or width that is unknown when TensorFlow traces it",
-            rule="sizes as tensors: keras.ops.shape(x), where x.shape has None",
+            "call() uses a height or width that is unknown when TensorFlow traces it",
+            rule="sizes are read with keras.ops.shape(x), because x.shape may contain None",
             received=" ".join(str(error).split())[:200],
             fix="batch, height, width, channels = keras.ops.shape(x)",
         ) from error

@@ -47,8 +47,8 @@ class Sum(keras.layers.Layer):
             if not same:
                 raise UserError(
                     f"{self.name!r} cannot add tensors of different shapes",
-                    rule="all inputs have one shape; broadcasting would hide a mistake",
+                    rule="all inputs have the same shape; broadcasting would hide a mistake",
                     received=" and ".join(str(tuple(shape)) for shape in input_shape),
-                    fix="bring both to one shape, for example by a 1×1 ConvNormAct",
+                    fix="give both the same shape, for example with a 1×1 ConvNormAct",
                 )
         return first

@@ -73,15 +73,15 @@ def connect(
     lost = [level for level in decoder.gives if level not in decoded]
     if lost:
         raise ContractError(
-            f"decoder {decoder} does not give on {' '.join(lost)}",
+            f"decoder {decoder} does not return the levels {' '.join(lost)}",
             wants=("levels", " ".join(decoder.gives)),
             offered=" ".join(decoded),
-            fix="return every level of self.gives in wire(); as a rule that is self.levels",
+            fix="return every level of self.gives in wire(); usually these are self.levels",
         )
     decoded = _match(head, head.levels or tuple(decoded), decoder, decoded)
     if class_map is not None and head.num_classes != len(class_map):
         raise ContractError(
-            f"head {head} does not suit the classes {', '.join(class_map.names)}",
+            f"head {head} does not match the classes {', '.join(class_map.names)}",
             wants=("num_classes", str(len(class_map))),
             offered=str(head.num_classes),
             fix=head.with_fields(num_classes=len(class_map)),
@@ -105,7 +105,7 @@ def check_image_size(image_size: ImageSize, stride: int) -> None:
     above = tuple(-(-max(side, 1) // stride) * stride for side in image_size)
     near = " or ".join(f"({h}, {w})" for h, w in dict.fromkeys((below, above)))
     raise UserError(
-        f"image size {image_size[0]} × {image_size[1]} does not suit the model",
+        f"image size {image_size[0]} × {image_size[1]} is not valid for the model",
         rule=f"height and width are multiples of the largest stride, {stride}",
         received=f"({image_size[0]}, {image_size[1]})",
         fix=f"image_size={near}",
@@ -135,9 +135,9 @@ def _levels_fix(
 ) -> str:
     """Return a fix of the levels: of the backbone if it has them, else of the part that follows."""
     if isinstance(giver, Backbone):
-        mended = giver.model_copy(update={"levels": wants})
+        changed = giver.model_copy(update={"levels": wants})
         try:
-            mended.spec()
+            changed.spec()
         except UserError:
             pass
         else:

@@ -73,7 +73,7 @@ class Part(Typed):
         """
         asked = _Asked(type(self), repr(self.get_config()), self)
         found = _traced(asked, inputs, image_size or PROBE)
-        return _each_dict_anew(found)
+        return _copied_dicts(found)
 
     def check(self, offered: FeatureSpec, giver: str) -> None:
         """Raise a `ContractError` if the feature maps `offered` by the preceding part do not fit.
@@ -97,9 +97,9 @@ class Part(Typed):
 
         The changed fields are always written out, even if they equal the defaults.
         """
-        said = dict(self.model_copy(update=changes).__repr_args__()) | changes
-        order = [name for name in type(self).model_fields if name in said]
-        return f"{type(self).__name__}({', '.join(f'{n}={said[n]!r}' for n in order)})"
+        values = dict(self.model_copy(update=changes).__repr_args__()) | changes
+        order = [name for name in type(self).model_fields if name in values]
+        return f"{type(self).__name__}({', '.join(f'{n}={values[n]!r}' for n in order)})"
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         # Only fields that differ from the defaults: a full list would hide the few that matter.
@@ -142,10 +142,10 @@ def _shapes_of(tensors: Any) -> Any:
     return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), tensors)
 
 
-def _each_dict_anew(shapes: Any) -> Any:
+def _copied_dicts(shapes: Any) -> Any:
     """Return the cached shapes in new dicts, which the caller may modify."""
     if isinstance(shapes, dict):
-        return {name: _each_dict_anew(shape) for name, shape in shapes.items()}
+        return {name: _copied_dicts(shape) for name, shape in shapes.items()}
     return shapes
 
 
@@ -156,7 +156,7 @@ class FeaturePart(Part):
         self,
         inputs: FeatureSpec = IMAGE,
         image_size: ImageSize | None = None,
-        drawn: keras.Model | None = None,
+        built: keras.Model | None = None,
     ) -> FeatureSpec:
         """Return levels, channels and strides of the outputs, without creating a weight.
 
@@ -165,7 +165,7 @@ class FeaturePart(Part):
         Args:
             inputs: levels, channels and strides of the inputs.
             image_size: (height, width) in pixels; None means (256, 384).
-            drawn: model of this part for the same inputs and image size, if there is one; its
+            built: model of this part for the same inputs and image size, if there is one; its
                 shapes are used instead of a trace.
 
         Raises:
@@ -173,7 +173,7 @@ class FeaturePart(Part):
             UserError: `wire` returns no dict of feature maps.
         """
         size = image_size or PROBE
-        shapes = self.shapes(inputs, size) if drawn is None else _shapes_of(drawn.output)
+        shapes = self.shapes(inputs, size) if built is None else _shapes_of(built.output)
         if not isinstance(shapes, dict) or not shapes:
             raise UserError(
                 f"{self.role} {self} returns {shapes} from wire()",
@@ -186,7 +186,7 @@ class FeaturePart(Part):
         stride = stride_of(level)
         if len(shape) != 4 or shape[1:3] != (size[0] // stride, size[1] // stride):
             raise ContractError(
-                f"{self.role} {self} returns a map as {level} that is none",
+                f"{self.role} {self} returns a map for {level} with the wrong size",
                 wants=(
                     f"of {level}",
                     f"height × width {_side_text(size, stride)}, stride {stride}",

@@ -19,8 +19,8 @@ def _ordered(levels: Levels | None) -> Levels | None:
         return None
     if not levels or len(set(levels)) < len(levels):
         raise ConfigError(
-            f"levels {list(levels)} are not sound",
-            rule="at least one level, none twice",
+            f"levels {list(levels)} are invalid",
+            rule="at least one level, without duplicates",
             fix='levels=("p3", "p4", "p5")',
         )
     return tuple(sorted(levels, key=stride_of))
