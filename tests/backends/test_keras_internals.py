@@ -19,9 +19,11 @@ else:
 seed(7)
 kernel = keras.layers.Dense(3)
 kernel.build((None, 2))
-values = [keras.ops.convert_to_numpy(x).tolist() for x in (keras.random.normal((4,)), kernel.kernel)]
+tensors = keras.random.normal((4,)), kernel.kernel
+values = [keras.ops.convert_to_numpy(x).tolist() for x in tensors]
 rest = [random.random(), float(np.random.uniform()), keras.random.SeedGenerator().get_config()]
-print(values, rest, [x for x in ("tensorflow",) if x in sys.modules] if sys.argv[1] == "own" else [])
+loaded = [x for x in ("tensorflow",) if x in sys.modules]
+print(values, rest, loaded if sys.argv[1] == "own" else [])
 """
 
 

@@ -125,7 +125,7 @@ def test_nothing_is_run(tmp_path):
     (tmp_path / "mine.py").write_text("open('ran', 'w')\nraise SystemExit(7)\n")
     assert lint(tmp_path / "mine.py") == []
     assert not (tmp_path / "ran").exists()
-    code = "import sys\nfrom visiongarden.testing import lint\nlint(sys.argv[1])\n"
+    code = "import sys\nfrom visiongarden.linting import lint\nlint(sys.argv[1])\n"
     code += "print({'keras', 'numpy'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True

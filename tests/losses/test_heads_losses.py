@@ -42,7 +42,7 @@ HEADS = [
     heads.AnchorFree(num_classes=3, bins=8),
     heads.AnchorBased(num_classes=3, anchors=ANCHORS),
     heads.AnchorBased(num_classes=3, anchors=ANCHORS, scale_xy=1.0),
-    heads.AnchorBased(num_classes=3, anchors=ANCHORS, sizes="squared"),
+    heads.AnchorBased(num_classes=3, anchors=ANCHORS, size_encoding="squared"),
     heads.Decoupled(num_classes=3),
     heads.DualAssignment(num_classes=3, bins=8),
 ]
@@ -155,7 +155,7 @@ def test_anchor_based_decodes_as_in_the_paper():
 
 def test_squared_sizes_reach_from_nothing_to_four_anchors():
     """Scaled-YOLOv4's `new_coords`: (2 s(t))**2 times the anchor."""
-    head = heads.AnchorBased(num_classes=1, anchors={"p4": ((30, 33),)}, sizes="squared")
+    head = heads.AnchorBased(num_classes=1, anchors={"p4": ((30, 33),)}, size_encoding="squared")
     raw = {
         "p4": {
             "boxes": np.array([0, 0, -100, 100], np.float32).reshape(1, 1, 1, 1, 4),

@@ -45,7 +45,7 @@ def test_pixels_of_255_are_ignored():
 
 @pytest.mark.backends
 @pytest.mark.parametrize(
-    ("truth", "found", "wanted"),
+    ("ground_truth", "found", "wanted"),
     [
         ([0, 0, 1, 1], [0, 0, 1, 1], 0.0),
         ([0, 0, 1, 1], [1, 1, 0, 0], 1.0),

@@ -56,7 +56,7 @@ def test_the_loss_decodes_as_the_predictor_does():
         num_classes=1,
         anchors=ANCHORS,
         scale_xy={"p3": 1.2, "p4": 1.1},
-        sizes="squared",
+        size_encoding="squared",
         hidden_conv=False,
     )
     maps = raw([0.3, -0.7, 0.4, -0.2])
