@@ -41,7 +41,7 @@ TESTED_BY = {
     "ALTERNATIVES.get(kind, 'use other keras.ops in the call() of this layer')": (
         "tests/exporters/test_operations.py"
     ),
-    "f'use self.{unused[0]} in call(), or make it only where it is needed' + "
+    "f'use self.{unused[0]} in call(), or create it only where it is needed' + "
     "self._other_tensors(more_shapes)": "tests/layers/test_composite.py",
     "fix if fix and all((step.isidentifier() for step in fix.split('.'))) else None": (
         "tests/testing/test_check.py"

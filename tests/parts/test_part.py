@@ -69,7 +69,7 @@ def test_values_compare_and_print_the_given_fields():
         (lambda: vg.decoders.FPN(channels=0), "greater than 0"),
         (lambda: vg.decoders.FPN(channels=10**9), "65536"),
         (lambda: vg.decoders.FPN(channels="many"), "whole number"),
-        (lambda: vg.backbones.ResNet(levels=("p3", "p3")), "none twice"),
+        (lambda: vg.backbones.ResNet(levels=("p3", "p3")), "without duplicates"),
         (lambda: vg.backbones.ResNet(depth=17), "18, 34, 50, 101 or 152"),
         (lambda: vg.heads.AnchorFree(), "num_classes"),
     ],
