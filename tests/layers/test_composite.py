@@ -188,7 +188,9 @@ def keeping(name, value=None):
 def test_names_that_keras_uses_are_refused_at_assignment(name, better):
     if keras.backend.backend() == "torch" and name == "_modules":
         better = "inner_modules"  # modules() is a method there
-    with pytest.raises(UserError, match=rf"self\.{name}, a name that is reserved by Keras") as error:
+    with pytest.raises(
+        UserError, match=rf"self\.{name}, a name that is reserved by Keras"
+    ) as error:
         keeping(name)()
     assert error.value.fix.endswith(f"self.{better}")
     keeping(better)()  # the fix works
