@@ -58,36 +58,39 @@ def register(
     """
 
     def decorate(cls: T) -> T:
-        own_package = package or cls.__module__.split(".")[0]
-        own_name = name or cls.__name__
-        for half in (own_package, own_name):
+        package_name = package or cls.__module__.split(".")[0]
+        class_name = name or cls.__name__
+        for half in (package_name, class_name):
             if not half or ">" in half:
                 raise UserError(
-                    f"cannot register {cls.__name__} under {own_package!r} > {own_name!r}",
-                    rule='package and name are not empty and hold no ">"',
+                    f"cannot register {cls.__name__} under {package_name!r} > {class_name!r}",
+                    rule='package and name are not empty and do not contain ">"',
                 )
-        key = f"{own_package}>{own_name}"
-        _refuse_second(key, cls)
+        key = f"{package_name}>{class_name}"
+        _refuse_other_class(key, cls)
         if hasattr(cls, "get_config"):
             # Here, not above: plain values without `get_config` are registered without Keras,
             # whose import starts a backend.
             import keras
 
-            keras.saving.register_keras_serializable(own_package, own_name)(cls)
+            keras.saving.register_keras_serializable(package_name, class_name)(cls)
         _known[key] = Registered(key, cls, cls.__module__)
         return cls
 
     return decorate if cls is None else decorate(cls)
 
 
-def _refuse_second(key: str, cls: type) -> None:
-    first = _known.get(key)
+def _refuse_other_class(key: str, cls: type) -> None:
+    existing = _known.get(key)
     # A notebook cell or a reloaded module defines the same class again; the new one replaces it.
-    if first and (first.module, first.cls.__qualname__) != (cls.__module__, cls.__qualname__):
+    if existing and (existing.module, existing.cls.__qualname__) != (
+        cls.__module__,
+        cls.__qualname__,
+    ):
         raise UserError(
-            f"two classes want the key {key!r}",
-            rule="a key names one class, or files would reopen as the wrong one",
-            received=f"{first.module}.{first.cls.__qualname__} and "
+            f"the key {key!r} is already registered for another class",
+            rule="one class for each key, so that files reopen with the class that they contain",
+            received=f"{existing.module}.{existing.cls.__qualname__} and "
             f"{cls.__module__}.{cls.__qualname__}",
             fix=f'@vg.register(package="{key.split(">")[0]}", name="another name")',
         )

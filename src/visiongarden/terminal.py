@@ -30,8 +30,8 @@ def printable(text: object) -> str:
     return _CONTROL.sub(_escape, str(text))
 
 
-def _escape(found: re.Match[str]) -> str:
-    code = ord(found.group())
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match.group())
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 

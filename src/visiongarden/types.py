@@ -49,8 +49,8 @@ def stride_of(level: str) -> int:
     """
     if not re.fullmatch(r"p[0-9]", level):
         raise UserError(
-            f"{level!r} is no level",
-            rule='a level is "p" and a number; "p3" is the feature map of stride 2**3 = 8',
+            f"{level!r} is not a valid level name",
+            rule='"p" and one digit; "p3" is the feature map of stride 2**3 = 8',
             fix='levels=("p3", "p4", "p5")',
         )
     return int(2 ** int(level[1:]))
@@ -132,20 +132,20 @@ class ClassMap:
         object.__setattr__(self, "ids", tuple(self.ids) or tuple(range(len(self.names))))
         if not self.names or any(not isinstance(n, str) or not n for n in self.names):
             raise UserError(
-                "a class map needs names",
-                rule="one non-empty name a class",
+                "the class names of the class map are not valid",
+                rule="at least one class, and a non-empty name for each",
                 received=f"{self.names!r:.200}",
             )
         # `__index__` accepts the integers of NumPy; True and False would pass for 1 and 0.
         if any(not hasattr(i, "__index__") or isinstance(i, bool) for i in self.ids):
-            raise UserError("a class map needs whole numbers as ids", received=f"{self.ids!r:.200}")
+            raise UserError("the class ids are not integers", received=f"{self.ids!r:.200}")
         for what, values in (("name", self.names), ("id", self.ids)):
-            twice = sorted(str(v) for v, times in Counter(values).items() if times > 1)
-            if twice:
-                listed = ", ".join(twice[:_SHOWN])
-                raise UserError(f"class {what} {listed} stands twice in the class map")
+            duplicates = sorted(str(v) for v, times in Counter(values).items() if times > 1)
+            if duplicates:
+                listed = ", ".join(duplicates[:_SHOWN])
+                raise UserError(f"duplicate class {what} in the class map: {listed}")
         if len(self.ids) != len(self.names):
-            raise UserError(f"class map has {len(self.names)} names and {len(self.ids)} ids")
+            raise UserError(f"the class map has {len(self.names)} names and {len(self.ids)} ids")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -183,7 +183,7 @@ class ClassMap:
         except KeyError:
             raise UserError(
                 f"class id {class_id} is outside the class map",
-                rule=f"ids are {_ranges(self.ids)} ({len(self)} classes)",
+                rule=f"one of the ids {_ranges(self.ids)} ({len(self)} classes)",
             ) from None
 
 
@@ -208,7 +208,7 @@ class Example:
         crowd: bool (n,), COCO's `iscrowd`. Evaluation ignores such boxes, training excludes them.
         outlines: polygons of each box, or None for a box without them; None if no box has any.
         area: float64 (n,), area of each object from the annotation file in square pixels, NaN where
-            the file has none; None if no object has one. COCO metrics sort objects into small,
+            the file has no value; None if no object has one. COCO metrics sort objects into small,
             medium and large by it.
         extra: JSON text of further keys of the annotation file, see `visiongarden.samples.extra`.
     """

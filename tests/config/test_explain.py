@@ -6,7 +6,7 @@ from visiongarden.errors import ConfigError
 FIELDS = "copies, file, maybe, more, pen, shape"
 BOTH = "Circle, Square"
 
-ONE_FAULT = [
+ONE_ERROR = [
     ({"copies": 0}, "copies: must be greater than 0\n  received: 0"),
     ({"copies": 1.5}, "copies: must be a whole number\n  received: 1.5"),
     ({"copies": "x" * 99}, f"copies: must be a whole number\n  received: '{'x' * 76}..."),
@@ -19,7 +19,7 @@ ONE_FAULT = [
         {"pen": {"widht": 1}},
         "pen (Pen): unknown field 'widht'\n  fix: did you mean width? (valid: width)",
     ),
-    ({"pen": 3}, "pen: must be fields, `name: value`\n  received: 3"),
+    ({"pen": 3}, "pen: must be a mapping of fields, `name: value`\n  received: 3"),
     (
         {"shape": {"type": "Circel"}},
         "shape: unknown Shape 'Circel'\n  rule: the name of a registered class\n"
@@ -33,9 +33,12 @@ ONE_FAULT = [
         {"shape": {"type": "Circle", "raduis": 1}},
         "shape (Circle): unknown field 'raduis'\n  fix: did you mean radius? (valid: edge, radius)",
     ),
-    ({"shape": {"radius": 3}}, f"shape: which Shape?\n  fix: add `type:`, one of {BOTH}"),
-    ({"shape": 3}, "shape: must be fields, `name: value`\n  received: 3"),
-    ({"more": ["Square", 3]}, "more.1: must be fields, `name: value`\n  received: 3"),
+    (
+        {"shape": {"radius": 3}},
+        f"shape: the type of Shape is missing\n  fix: add `type:`, one of {BOTH}",
+    ),
+    ({"shape": 3}, "shape: must be a mapping of fields, `name: value`\n  received: 3"),
+    ({"more": ["Square", 3]}, "more.1: must be a mapping of fields, `name: value`\n  received: 3"),
     (
         {"more": ["Square", {"type": "Circle", "radius": "big"}]},
         "more.1.radius: must be a whole number\n  received: 'big'",
@@ -48,20 +51,20 @@ ONE_FAULT = [
 ]
 
 
-@pytest.mark.parametrize(("data", "message"), ONE_FAULT)
+@pytest.mark.parametrize(("data", "message"), ONE_ERROR)
 @pytest.mark.parametrize("make", [Drawing.from_dict, lambda data: Drawing(**data)])
-def test_one_fault(make, data, message):
+def test_one_error(make, data, message):
     with pytest.raises(ConfigError) as error:
         make(data)
     assert str(error.value).startswith(message)
     assert error.value.__suppress_context__
 
 
-def test_all_faults_at_once():
+def test_all_errors_are_reported_together():
     with pytest.raises(ConfigError) as error:
         Drawing(copies=0, shape={"type": "Circle", "radius": "x", "edge": "y"}, pan=1)
     assert str(error.value).splitlines() == [
-        "4 faults in Drawing:",
+        "4 errors in Drawing:",
         "    shape.radius: must be a whole number, received 'x'",
         "    shape.edge: must be 'sharp' or 'soft', received 'y'",
         "    copies: must be greater than 0, received 0",
@@ -72,11 +75,11 @@ def test_all_faults_at_once():
 @pytest.mark.parametrize(
     ("cls", "data", "message"),
     [
-        (Drawing, [1], "Drawing: must be fields"),
+        (Drawing, [1], "Drawing: must be a mapping of fields"),
         (Circle, {"type": "Square"}, "unknown Circle 'Square'"),
         (Shape, {"type": ["Circle"]}, "unknown Shape"),
-        (Shape, {}, "which Shape"),
-        (Shape, None, "must be fields"),
+        (Shape, {}, "the type of Shape is missing"),
+        (Shape, None, "must be a mapping of fields"),
     ],
 )
 def test_the_outermost_value(cls, data, message):

@@ -55,8 +55,8 @@ def test_sets(data, overrides, result):
         ("a=${oc.env:HOME}", "references"),
         ("a=!!python/name:os.system", "tags"),
         ("number.b=1", "number has no fields"),
-        ("list.2=1", "the list has no place '2'\n  rule: a number from 0 to 1"),
-        ("list.x=1", "the list has no place 'x'"),
+        ("list.2=1", "the list has no index '2'\n  rule: an index from 0 to 1"),
+        ("list.x=1", "the list has no index 'x'"),
     ],
 )
 def test_refuses(override, message):

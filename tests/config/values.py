@@ -1,4 +1,4 @@
-"""Values that the tests of this room share."""
+"""Values that the tests of this package share."""
 
 from pathlib import Path
 from typing import Literal

@@ -112,7 +112,7 @@ def test_a_plain_config_builds_the_same_model():
     [
         ({"image_size": 100}, UserError, r"image_size=\(96, 96\) or \(128, 128\)"),
         ({"class_map": ("a", "b", "c")}, ContractError, "num_classes=3"),
-        ({"class_map": ("a", "a")}, UserError, "stands twice"),
+        ({"class_map": ("a", "a")}, UserError, "duplicate class name in the class map: a"),
     ],
 )
 def test_invalid_arguments(options, error, message):

@@ -80,7 +80,7 @@ def test_wrong_fields(make, message):
 
 
 def test_a_level_that_is_none():
-    with pytest.raises(UserError, match="is no level"):
+    with pytest.raises(UserError, match="is not a valid level name"):
         vg.backbones.ResNet(levels=("stage3",))
 
 

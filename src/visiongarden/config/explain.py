@@ -34,12 +34,12 @@ _RULES = {
     "too_long": "must have at most {max_length} items",
     "list_type": "must be a list",
     "tuple_type": "must be a list",
-    "dict_type": "must be fields, `name: value`",
-    "mapping_type": "must be fields, `name: value`",
-    "model_type": "must be fields, `name: value`",
+    "dict_type": "must be a mapping of fields, `name: value`",
+    "mapping_type": "must be a mapping of fields, `name: value`",
+    "model_type": "must be a mapping of fields, `name: value`",
     "literal_error": "must be {expected}",
     "enum": "must be {expected}",
-    "none_required": "must be empty (null)",
+    "none_required": "must be null",
 }
 
 _WITHOUT_INPUT = {"missing", "extra_forbidden"}
@@ -53,14 +53,14 @@ def explain(error: ValidationError, cls: type, data: Any = None) -> ConfigError:
         cls: class of which `data` is not a valid value.
         data: the invalid data. Their `type` entries determine which field names are valid where.
     """
-    errors = [(_place(item, cls, data), *_error(item, cls, data)) for item in error.errors()]
+    errors = [(_field_path(item, cls, data), *_error(item, cls, data)) for item in error.errors()]
     # Pydantic reports a union once for each member, often in the same words.
     errors = list(dict.fromkeys(errors))
     if len(errors) == 1:
         place, what, rule, received, fix = errors[0]
-        return ConfigError(_joined(place, what), rule=rule, received=received, fix=fix)
+        return ConfigError(f"{place}: {what}", rule=rule, received=received, fix=fix)
     lines = [_one_line(*error) for error in errors]
-    return ConfigError("\n    ".join([f"{len(lines)} faults in {cls.__name__}:", *lines]))
+    return ConfigError("\n    ".join([f"{len(lines)} errors in {cls.__name__}:", *lines]))
 
 
 _Error = tuple[str, str | None, str | None, str | None]
@@ -78,35 +78,31 @@ def _error(item: Any, cls: type, data: Any) -> _Error:
         fix = nearest(name, _fields(owner)) if owner else None
         return f"unknown field {name!r}", None, None, fix
     if inner is not None:
-        return str(inner), None, _shown(item["input"]), None
+        return str(inner), None, _shortened(item["input"]), None
     template = _RULES.get(item["type"])
     try:
         rule = template.format(**ctx) if template else item["msg"]
     except KeyError:  # a later version of pydantic may rename the limits in `ctx`
         rule = item["msg"]
-    received = None if item["type"] in _WITHOUT_INPUT else _shown(item["input"])
+    received = None if item["type"] in _WITHOUT_INPUT else _shortened(item["input"])
     return rule, None, received, None
 
 
-def _shown(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _joined(place: str, what: str) -> str:
-    return f"{place}: {what}"
 
 
 def _one_line(
     place: str, what: str, rule: str | None, received: str | None, fix: str | None
 ) -> str:
-    text = _joined(place, what)
+    text = f"{place}: {what}"
     text += f" ({rule})" if rule else ""
     text += f", received {received}" if received else ""
     return f"{text}; {fix}" if fix else text
 
 
-def _place(item: Any, cls: type, data: Any) -> str:
+def _field_path(item: Any, cls: type, data: Any) -> str:
     """Return the path of a field, such as `model.decoder.channels`, or the name of the class."""
     _, steps = _walk(cls, data, item["loc"])
     if item["type"] == "extra_forbidden":
@@ -120,7 +116,7 @@ def _walk(cls: type, data: Any, loc: Sequence[Any]) -> tuple[type | None, list[s
 
     Pydantic's `loc` also contains the class names of union members, which are left out.
     """
-    owner: type | None = _kind(cls, data)
+    owner: type | None = _class_of(cls, data)
     candidates: list[type] = [cls]
     steps: list[str] = []
     for step in loc:
@@ -132,13 +128,13 @@ def _walk(cls: type, data: Any, loc: Sequence[Any]) -> tuple[type | None, list[s
         elif step in fields:
             data = getattr(data, step, None)
         else:
-            named = [c for c in candidates if c.__name__ == step]
-            owner = _kind(named[0], data) if named else owner
+            members = [c for c in candidates if c.__name__ == step]
+            owner = _class_of(members[0], data) if members else owner
             continue
         steps.append(str(step))
         if step in fields:
             candidates = _values_in(fields[step].annotation)
-        owner = next((kind for c in candidates if (kind := _kind(c, data))), None)
+        owner = next((found for c in candidates if (found := _class_of(c, data))), None)
     return owner, steps
 
 
@@ -146,7 +142,7 @@ def _fields(cls: type | None) -> Mapping[str, Any]:
     return cls.model_fields if cls is not None and issubclass(cls, BaseModel) else {}
 
 
-def _kind(cls: type, data: Any) -> type | None:
+def _class_of(cls: type, data: Any) -> type | None:
     if isinstance(data, BaseModel):
         return type(data)
     if isinstance(data, Mapping) and hasattr(cls, "find") and isinstance(data.get("type"), str):

@@ -63,7 +63,7 @@ def _parsed(text: str, example: str) -> _Override:
     if not equals or not _PATH.fullmatch(path):
         raise ConfigError(
             f"override {text!r} is not path=value",
-            rule="names joined by dots, an equals sign without spaces, a YAML value",
+            rule="field names joined by dots, an equals sign without spaces, and a YAML value",
             fix=example,
         )
     steps = path.replace("[", ".").replace("]", "").split(".")
@@ -74,21 +74,21 @@ def _set(data: dict[str, Any], steps: list[str], value: Any, text: str) -> None:
     # A new `type` replaces the whole part, so the path ends one step earlier.
     is_type = steps[-1] == "type" and len(steps) > 1
     *parents, last = steps[:-1] if is_type else steps
-    place: Any = data
+    container: Any = data
     for depth, step in enumerate(parents):
-        place = _entered(place, step, ".".join(steps[: depth + 1]), text)
-    key = _key(place, last, text)
+        container = _entered(container, step, ".".join(steps[: depth + 1]), text)
+    key = _key(container, last, text)
     if is_type:
-        old = place[key] if isinstance(place, list) else place.get(key)
+        old = container[key] if isinstance(container, list) else container.get(key)
         same = value == (old.get("type") if isinstance(old, Mapping) else old)
         value = old if same and old is not None else {"type": value}
-    place[key] = value
+    container[key] = value
 
 
-def _entered(place: Any, step: str, path: str, text: str) -> Any:
-    """Return the dict or list at `step`, creating a dict where there is none."""
-    key = _key(place, step, text)
-    inner = place[key] if isinstance(place, list) else place.get(key)
+def _entered(container: Any, step: str, path: str, text: str) -> Any:
+    """Return the dict or list at `step`, creating a missing dict."""
+    key = _key(container, step, text)
+    inner = container[key] if isinstance(container, list) else container.get(key)
     if inner is None:
         inner = {}
     elif isinstance(inner, str):  # short form of a part: `backbone: ResNet`
@@ -96,19 +96,19 @@ def _entered(place: Any, step: str, path: str, text: str) -> Any:
     elif not isinstance(inner, (dict, list)):
         raise ConfigError(
             f"override {text!r}: {path} has no fields",
-            rule="a path leads through parts and lists to one field",
+            rule="the path of a field goes through parts and lists only",
             received=f"{path} is {inner!r:.80}",
         )
-    place[key] = inner
+    container[key] = inner
     return inner
 
 
-def _key(place: Any, step: str, text: str) -> Any:
-    if not isinstance(place, list):
+def _key(container: Any, step: str, text: str) -> Any:
+    if not isinstance(container, list):
         return step
-    if not step.isdecimal() or int(step) >= len(place):
+    if not step.isdecimal() or int(step) >= len(container):
         raise ConfigError(
-            f"override {text!r}: the list has no place {step!r}",
-            rule=f"a number from 0 to {len(place) - 1}" if place else "the list is empty",
+            f"override {text!r}: the list has no index {step!r}",
+            rule=f"an index from 0 to {len(container) - 1}" if container else "the list is empty",
         )
     return int(step)

@@ -105,9 +105,9 @@ class Typed(Value):
         """
         kinds = cls.kinds()
         by_key = {key: r.cls for key, r in registry.registered(cls).items()}
-        for known in (kinds, by_key):
-            if name in known:
-                return known[name]
+        for classes in (kinds, by_key):
+            if name in classes:
+                return classes[name]
         module, colon, class_name = name.partition(":")
         if colon and module in sys.modules:
             for found in by_key.values():
@@ -116,7 +116,7 @@ class Typed(Value):
         if colon:
             raise ConfigError(
                 f"{cls.__name__} {name!r} is not registered",
-                rule="the module that registers it must be imported first; a file never does that",
+                rule="its module must be imported first; loading a file never imports modules",
                 fix=f"import {module} (on the command line: --import {module})",
             )
         raise ConfigError(
@@ -143,7 +143,8 @@ class Typed(Value):
             name = fields.pop("type", None)
             if name is None and cls not in cls.kinds().values() and cls.__subclasses__():
                 raise ConfigError(
-                    f"which {cls.__name__}?", fix=f"add `type:`, one of {', '.join(cls.kinds())}"
+                    f"the type of {cls.__name__} is missing",
+                    fix=f"add `type:`, one of {', '.join(cls.kinds())}",
                 )
             kind = cls if name is None else cls.find(str(name))
             # Pydantic prefixes the path of this field to those in a ValidationError raised here.

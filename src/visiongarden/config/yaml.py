@@ -69,7 +69,7 @@ def load_yaml(path_or_text: str | Path) -> dict[str, Any]:
         return {}
     if not isinstance(data, dict):
         raise ConfigError(
-            f"{name} holds no fields", rule="a mapping, `name: value`", received=f"{data!r:.80}"
+            f"{name} is not a mapping", rule="fields, `name: value`", received=f"{data!r:.80}"
         )
     return data
 
@@ -102,7 +102,7 @@ def dump_yaml(value: Value | Mapping[str, Any]) -> str:
         )  # fmt: skip
     except yaml.YAMLError as error:
         raise ConfigError(
-            "cannot be written as YAML",
+            "the value cannot be written as YAML",
             rule="dicts, lists, strings, numbers, booleans and None",
             received=str(error),
         ) from None
@@ -130,7 +130,7 @@ def _read(path_or_text: str | Path) -> tuple[str, str]:
         return "text", text
     path = Path(path_or_text)
     if path.is_fifo():  # opening a pipe blocks until another process writes into it
-        raise ConfigError(f"cannot read {path}: it is a pipe", rule="a file")
+        raise ConfigError(f"cannot read {path}: it is a pipe", rule="a regular file")
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -200,21 +200,25 @@ class _Loader(yaml.SafeLoader):
         if getattr(event, "tag", None) is not None:
             raise _error(event.start_mark, "tags such as !x are not supported: write plain values")
         if self._depth == MAX_DEPTH:
-            raise _error(event.start_mark, f"nested more than {MAX_DEPTH} deep")
+            raise _error(event.start_mark, f"nested more than {MAX_DEPTH} levels deep")
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1
         if not isinstance(event, yaml.AliasEvent):
             self._sizes[id(node)] = self._size(node)
         elif id(node) not in self._sizes:  # the anchor's node is still being composed: a cycle
-            raise _error(event.start_mark, f"alias *{event.anchor} stands inside what it names")
+            raise _error(
+                event.start_mark, f"alias *{event.anchor} refers to a value that contains it"
+            )
         if self._sizes[id(node)] > MAX_NODES:
-            raise _error(event.start_mark, f"more than {MAX_NODES} values, aliases written out")
+            raise _error(
+                event.start_mark, f"more than {MAX_NODES} values with all aliases expanded"
+            )
         return node
 
     def _size(self, node: yaml.Node) -> int:
         if isinstance(node, yaml.MappingNode):
-            _refuse_second_key(node)
+            _refuse_duplicate_keys(node)
             return 1 + sum(self._sizes[id(child)] for pair in node.value for child in pair)
         if isinstance(node, yaml.SequenceNode):
             return 1 + sum(self._sizes[id(child)] for child in node.value)
@@ -224,14 +228,14 @@ class _Loader(yaml.SafeLoader):
         return 1
 
 
-def _refuse_second_key(node: yaml.MappingNode) -> None:
+def _refuse_duplicate_keys(node: yaml.MappingNode) -> None:
     lines: dict[str, int] = {}
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise _error(key.start_mark, "a key is a name, not a list or a mapping")
+            raise _error(key.start_mark, "a key must be a name, not a list or a mapping")
         line = key.start_mark.line + 1
         if key.value in lines:
-            text = f"key {key.value!r} stands twice; first in line {lines[key.value]}"
+            text = f"duplicate key {key.value!r}; first defined in line {lines[key.value]}"
             raise _error(key.start_mark, text)
         lines[key.value] = line
 
