@@ -139,7 +139,7 @@ FAULTS = [
     ("coco", lambda f: edited(f, "[4, 6, 16, 20]", "[4, NaN, 9, 20]"), "annotations[0]", "finite"),
     ("coco", lambda f: edited(f, "[4, 6, 16, 20]", '["4", 6]'), "annotations[0]", "four numbers"),
     ("coco", lambda f: edited(f, '"width": 40', '"width": 41'), "images[0]", "41 × 30"),
-    ("coco", lambda f: f.write_text(f.read_text()[:-9]), "line 1, column", "not JSON"),
+    ("coco", lambda f: f.write_text(f.read_text()[:-9]), "line 1, column", "invalid JSON"),
     ("coco", lambda f: edited(f, '"categories"', '"cats"'), "train.json", "categories"),
     ("yolo", lambda f: edited(f, "0 0.3", "2 0.3"), "a.txt:1", "0 to 1"),
     ("yolo", lambda f: edited(f, "0 0.3", "-1 0.3"), "a.txt:1", "class -1"),

@@ -62,13 +62,13 @@ def test_json_of_annotations_is_read():
 
 
 def test_json_errors_name_the_place():
-    with pytest.raises(DataError, match=r"^x\.json: line 2, column 3: not JSON"):
+    with pytest.raises(DataError, match=r"^x\.json: line 2, column 3: invalid JSON"):
         parse_json(b"[1,\n2 3]", "x.json")
     with pytest.raises(DataError, match=r"^x\.json:2: not UTF-8"):
         parse_json(b"[1,\n\xff]", "x.json")
-    with pytest.raises(DataError, match="not JSON"):
+    with pytest.raises(DataError, match="the JSON cannot be parsed"):
         parse_json(b"[" * 100_000, "x.json")
-    with pytest.raises(DataError, match="not JSON"):
+    with pytest.raises(DataError, match="the JSON cannot be parsed"):
         parse_json(b"9" * 10_000, "x.json")
 
 
@@ -116,13 +116,13 @@ def test_a_class_map_takes_time_by_its_length():
     names = ClassMap(tuple(f"n{i}" for i in range(21_841)))
     assert [names.index_of_name(f"n{i}") for i in range(0, 21_841, 7)] == list(range(0, 21_841, 7))
     assert time.process_time() - begun < 2  # it was 18 s
-    with pytest.raises(UserError, match="stands twice"):
+    with pytest.raises(UserError, match="duplicate class name in the class map: n5"):
         ClassMap((*names.names, "n5"))
 
 
 @pytest.mark.parametrize("ids", [("x", 1), (1e300, 1), (None, 1), (True, 2), (1.5, 2)])
-def test_class_ids_are_whole_numbers(ids):
-    with pytest.raises(UserError, match="whole numbers"):
+def test_class_ids_are_integers(ids):
+    with pytest.raises(UserError, match="class ids are not integers"):
         ClassMap(("a", "b"), ids)
 
 
@@ -131,7 +131,7 @@ def test_a_small_png_does_not_claim_a_huge_image(tmp_path, load):
     path = tmp_path / "x.png"
     path.write_bytes(plain_png(14_100, 14_100))
     assert path.stat().st_size < 30_000
-    with pytest.raises(DataError, match="14100 × 14100 pixels in a file of"):
+    with pytest.raises(DataError, match="14100 × 14100 pixels are too many for"):
         load(path)
 
 

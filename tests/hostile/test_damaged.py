@@ -47,7 +47,7 @@ def test_other_formats_are_refused_before_a_library_sees_them(tmp_path, format, 
     monkeypatch.setattr(Image, "open", None)
     monkeypatch.setattr(cv2, "imdecode", None)
     (tmp_path / "x.png").write_bytes(raw)
-    with pytest.raises(DataError, match="not an image of a format that is read"):
+    with pytest.raises(DataError, match="not an image of a supported format"):
         load(tmp_path / "x.png")
 
 
@@ -73,7 +73,7 @@ def test_entries_without_a_name_or_outside_are_left_out(tmp_path, name):
     with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
         archive.writestr(zipfile.ZipInfo(name), b"x")
         archive.writestr("train.json", b"[")
-    with pytest.raises(DataError, match="line 1, column 2: not JSON"):
+    with pytest.raises(DataError, match="line 1, column 2: invalid JSON"):
         read(tmp_path / "d.zip", "coco")
 
 

@@ -59,7 +59,7 @@ rings = st.lists(st.tuples(coordinates, coordinates), min_size=3, max_size=7)
 @given(st.lists(rings, min_size=1, max_size=3), st.integers(1, 30), st.integers(1, 30))
 def test_filled_polygons_are_those_of_pycocotools(parts, height, width):
     outline = tuple(np.array(ring, np.float32) for ring in parts)
-    # Far outside of the image a polygon is cut before it is drawn, which moves points by rounding.
+    # Far outside of the image a polygon is cut before it is filled, which moves points by rounding.
     outline = tuple(ring.clip([-width, -height], [2 * width, 2 * height]) for ring in outline)
     size = (height, width)
     np.testing.assert_array_equal(outlines.fill(outline, size), decoded(outline, size))

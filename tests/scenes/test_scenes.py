@@ -12,7 +12,7 @@ from visiongarden.scenes.scene_classes import HUES, PLAIN, scene_classes
 from visiongarden.scenes.scenes import CLASSES, scene
 
 
-def test_scenes_are_a_sound_data_set(tmp_path):
+def test_scenes_are_a_valid_dataset(tmp_path):
     folder = make_scenes(tmp_path / "scenes", 60, (96, 96))
     train, val = read(folder), read(folder, split="val")
     assert (len(train), len(val)) == (48, 12)

@@ -12,7 +12,7 @@ from visiongarden.types import ClassMap, Detections, Ranking, Segments
 __all__ = ["color_of", "draw", "grid"]
 
 _LISTED = 3
-"""Number of classes of a `Ranking` that are drawn."""
+"""Number of classes of a `Ranking` that are listed."""
 
 
 def draw(image: np.ndarray, found: Any, class_map: ClassMap | None = None) -> np.ndarray:
@@ -30,7 +30,7 @@ def draw(image: np.ndarray, found: Any, class_map: ClassMap | None = None) -> np
         uint8 RGB image of the same shape.
     """
     picture = np.ascontiguousarray(image).copy()
-    _DRAWN[type(found)](picture, found, class_map)
+    _DRAW_BY_TYPE[type(found)](picture, found, class_map)
     return picture
 
 
@@ -56,7 +56,7 @@ def _segments(picture: np.ndarray, found: Segments, class_map: ClassMap | None) 
     shade(picture, found.classes, {int(i): _name(i, class_map) for i in np.unique(found.classes)})
 
 
-_DRAWN: dict[type, Any] = {Detections: _boxes, Ranking: _ranking, Segments: _segments}
+_DRAW_BY_TYPE: dict[type, Any] = {Detections: _boxes, Ranking: _ranking, Segments: _segments}
 
 
 def _name(index: int, class_map: ClassMap | None) -> str:

@@ -201,7 +201,7 @@ def _numbers(text: str) -> list[int]:
     for letter in text:
         group = ord(letter) - 48
         if not 0 <= group < 64 or shift > 30:
-            raise ValueError("run lengths hold a letter that means nothing")
+            raise ValueError("run lengths contain an invalid character")
         value |= (group & 31) << shift
         shift += 5
         if group & 32:

@@ -59,10 +59,10 @@ def resize(image: np.ndarray, size: ImageSize, quick: bool = False) -> np.ndarra
     """
     if image.shape[:2] == tuple(size):
         return image
-    least = 0.5 if quick else 1.0
-    smaller = size[0] < least * image.shape[0] or size[1] < least * image.shape[1]
-    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=how), np.uint8)
+    min_ratio = 0.5 if quick else 1.0
+    smaller = size[0] < min_ratio * image.shape[0] or size[1] < min_ratio * image.shape[1]
+    interpolation = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=interpolation), np.uint8)
 
 
 def resize_mask(mask: np.ndarray, size: ImageSize) -> np.ndarray:
@@ -70,5 +70,5 @@ def resize_mask(mask: np.ndarray, size: ImageSize) -> np.ndarray:
     if mask.shape == tuple(size):
         return mask
     # OpenCV's INTER_NEAREST samples at the corner of a pixel, which shifts a mask by half a pixel.
-    how = cv2.INTER_NEAREST_EXACT
-    return np.asarray(cv2.resize(mask, (size[1], size[0]), interpolation=how), np.uint8)
+    interpolation = cv2.INTER_NEAREST_EXACT
+    return np.asarray(cv2.resize(mask, (size[1], size[0]), interpolation=interpolation), np.uint8)

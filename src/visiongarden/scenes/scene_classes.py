@@ -73,7 +73,7 @@ def scene_classes(count: int | None = None) -> tuple[SceneClass, ...]:
         return PLAIN
     if not 1 <= count <= len(colored):
         raise UserError(
-            f"{count} classes of scenes are not available",
+            "the number of scene classes is out of range",
             rule=f"1 to {len(colored)} classes",
             received=f"classes={count}",
             fix=f"classes={min(max(count, 1), len(colored))}",

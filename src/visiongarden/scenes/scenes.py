@@ -56,12 +56,12 @@ def make_scenes(
     Raises:
         UserError: the directory contains other files, or `classes` is out of range.
     """
-    wanted = {"count": count, "size": list(image_size), "seed": seed, "val_share": val_share}
+    arguments = {"count": count, "size": list(image_size), "seed": seed, "val_share": val_share}
     # Only arguments that were specified: folders written before they existed remain valid.
-    wanted |= {} if classes is None else {"classes": classes}
-    wanted |= {} if objects is None else {"objects": list(objects)}
+    arguments |= {} if classes is None else {"classes": classes}
+    arguments |= {} if objects is None else {"objects": list(objects)}
     write = partial(_write, kinds=scene_classes(classes), objects=objects)
-    return _made(Path(directory), wanted, write, count, image_size, seed, val_share)
+    return _generate(Path(directory), arguments, write, count, image_size, seed, val_share)
 
 
 def make_mask_scenes(
@@ -89,33 +89,36 @@ def make_mask_scenes(
     Raises:
         UserError: the directory contains other files.
     """
-    wanted = {"count": count, "size": list(image_size), "seed": seed, "val_share": val_share}
-    wanted["masks"] = True
-    return _made(Path(directory), wanted, _write_masks, count, image_size, seed, val_share)
+    arguments = {"count": count, "size": list(image_size), "seed": seed, "val_share": val_share}
+    arguments["masks"] = True
+    return _generate(Path(directory), arguments, _write_masks, count, image_size, seed, val_share)
 
 
-def _made(
+def _generate(
     directory: Path,
-    wanted: dict[str, object],
+    arguments: dict[str, object],
     write: Callable[[Path, int, ImageSize, int, int], None],
     count: int,
     image_size: ImageSize,
     seed: int,
     val_share: float,
 ) -> Path:
-    if _holds(directory, wanted):
+    if _contains(directory, arguments):
         return directory
     if directory.exists() and any(directory.iterdir()):
-        raise UserError(f"{directory} is not empty", rule="scenes go into a directory of their own")
+        raise UserError(
+            f"{directory} is not empty",
+            rule="a directory that is new, empty, or has the same scenes",
+        )
     with atomic_folder(directory) as draft:
         write(draft, count, image_size, seed, round(count * (1 - val_share)))
-        (draft / _DONE).write_text(json.dumps(wanted), encoding="utf-8")
+        (draft / _DONE).write_text(json.dumps(arguments), encoding="utf-8")
     return directory
 
 
-def _holds(directory: Path, wanted: dict[str, object]) -> bool:
+def _contains(directory: Path, arguments: dict[str, object]) -> bool:
     try:
-        return bool(json.loads((directory / _DONE).read_text(encoding="utf-8")) == wanted)
+        return bool(json.loads((directory / _DONE).read_text(encoding="utf-8")) == arguments)
     except (OSError, ValueError):
         return False
 
@@ -160,10 +163,10 @@ def _write(
 def _write_masks(folder: Path, count: int, size: ImageSize, seed: int, train: int) -> None:
     for number in range(count):
         image, mask = mask_scene(size, np.random.default_rng((seed, number)))
-        for capacity, pixels in (("images", image[..., ::-1]), ("masks", mask)):
-            place = folder / capacity / ("train" if number < train else "val")
-            place.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(place / f"{number:05}.png"), pixels)
+        for kind, pixels in (("images", image[..., ::-1]), ("masks", mask)):
+            target = folder / kind / ("train" if number < train else "val")
+            target.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(target / f"{number:05}.png"), pixels)
     names = ", ".join(("background", *CLASSES))
     (folder / "classes.yaml").write_text(f"classes: [{names}]\n", encoding="utf-8")
 
@@ -185,7 +188,7 @@ def scene(
     Returns:
         uint8 RGB image, float32 boxes (n, 4) xyxy in pixels, and int32 classes (n,).
     """
-    image, owner, classes = _drawn(size, random, kinds, objects)
+    image, owner, classes = _render(size, random, kinds, objects)
     boxes = [_box_of(owner == i + 1) for i in range(len(classes))]
     return image, np.array(boxes, np.float32).reshape(-1, 4), np.array(classes, np.int32)
 
@@ -196,14 +199,14 @@ def mask_scene(size: ImageSize, random: np.random.Generator) -> tuple[np.ndarray
     Returns:
         uint8 RGB image, and uint8 mask (height, width) with 0 for the background and `1 + class`.
     """
-    image, owner, kinds = _drawn(size, random)
+    image, owner, kinds = _render(size, random)
     classes = np.array([0, *(kind + 1 for kind in kinds)], np.uint8)[owner]
     cells = classes.reshape(size[0], _FINER, size[1], _FINER)
     cover = [(cells == index).sum(axis=(1, 3)) for index in range(len(CLASSES) + 1)]
     return image, np.argmax(cover, axis=0).astype(np.uint8)
 
 
-def _drawn(
+def _render(
     size: ImageSize,
     random: np.random.Generator,
     classes: tuple[SceneClass, ...] = PLAIN,
@@ -215,7 +218,7 @@ def _drawn(
         uint8 RGB image; int32 number of the visible shape at each pixel of the enlarged canvas,
         from 1, 0 for none; and the class of each shape.
     """
-    canvas = _ground(size, random)
+    canvas = _background(size, random)
     height, width = canvas.shape[:2]
     owner = np.zeros((height, width), np.int32)
     areas: dict[int, int] = {}
@@ -258,7 +261,7 @@ def _box_of(mask: np.ndarray) -> list[float]:
     return [float(v) / _FINER for v in corners]
 
 
-def _ground(size: ImageSize, random: np.random.Generator) -> np.ndarray:
+def _background(size: ImageSize, random: np.random.Generator) -> np.ndarray:
     """Render a background: a smooth gradient of two colors, grain and clutter."""
     height, width = size[0] * _FINER, size[1] * _FINER
     coarse = random.uniform(0, 1, (int(random.integers(2, 6)), int(random.integers(2, 6)), 1))

@@ -67,8 +67,8 @@ class Header:
     @property
     def size(self) -> ImageSize:
         """(height, width) after the EXIF rotation, as image viewers display it."""
-        turned = self.orientation in (5, 6, 7, 8)
-        return (self.width, self.height) if turned else (self.height, self.width)
+        rotated = self.orientation in (5, 6, 7, 8)
+        return (self.width, self.height) if rotated else (self.height, self.width)
 
 
 def image_size(path: Any) -> ImageSize:
@@ -93,21 +93,21 @@ def header_of(path: Any, raw: bytes | None = None) -> Header:
     """
     first = raw if raw is not None else _first_bytes(path)
     refuse_other_formats(first, path)
-    found = _quick(first)
-    if found is None:
-        found = _by_pillow(path, raw)
-    pixels = found.height * found.width
+    header = _parsed(first)
+    if header is None:
+        header = _by_pillow(path, raw)
+    pixels = header.height * header.width
     if pixels <= MAX_SMALL_PIXELS:
-        return found
+        return header
     size = len(raw) if raw is not None else _length(path)
     if pixels > min(MAX_PIXELS, max(MAX_SMALL_PIXELS, MAX_PIXELS_PER_BYTE * size)):
         raise DataError(
-            f"{path}: {found.width} × {found.height} pixels in a file of {size:,} bytes",
-            rule=f"at most {MAX_PIXELS:,} pixels; from {MAX_SMALL_PIXELS:,} on at most "
+            f"{path}: {header.width} × {header.height} pixels are too many for {size:,} bytes",
+            rule=f"at most {MAX_PIXELS:,} pixels; above {MAX_SMALL_PIXELS:,}, at most "
             f"{MAX_PIXELS_PER_BYTE} for each byte of the file",
             fix="cut the image into tiles",
         )
-    return found
+    return header
 
 
 def format_of(raw: bytes) -> str | None:
@@ -125,8 +125,8 @@ def refuse_other_formats(raw: bytes, path: Any) -> None:
     """
     if format_of(raw) is None:
         raise DataError(
-            f"{path}: not an image of a format that is read",
-            rule="JPEG, PNG, BMP, WebP or TIFF, whatever the name's ending",
+            f"{path}: not an image of a supported format",
+            rule="JPEG, PNG, BMP, WebP or TIFF; the suffix of the name has no influence",
             received=f"a file that begins with {raw[:8]!r}" if raw else "an empty file",
             fix="convert it to PNG",
         )
@@ -186,7 +186,7 @@ def _by_pillow(path: Any, raw: bytes | None) -> Header:
     return Header(int(height), int(width), orientation if orientation in range(1, 9) else 1)
 
 
-def _quick(raw: bytes) -> Header | None:
+def _parsed(raw: bytes) -> Header | None:
     try:
         if raw.startswith(b"\xff\xd8\xff"):
             return _jpeg(raw)
@@ -227,10 +227,10 @@ def _jpeg(raw: bytes) -> Header | None:
             height, width = struct.unpack_from(">HH", raw, at + 5)
             return Header(height, width, orientation) if height and width else None
         if kind == 0xE1:  # APP1
-            found = _exif(raw, at + 4, length - 2)
-            if found is None:
+            tag = _exif(raw, at + 4, length - 2)
+            if tag is None:
                 return None
-            orientation = found
+            orientation = tag
         if kind in (0xD9, 0xDA) or length < 2:  # end of the image, or its data, without a size
             return None
         at += 2 + length

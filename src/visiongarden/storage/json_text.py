@@ -44,19 +44,19 @@ def parse_json(
     except RepeatedKeyError as problem:
         raise error(
             f"{where}: key {problem.key!r:.60} appears twice in one object",
-            rule="each key once: which value is meant cannot be told",
+            rule="each key once, because only one of its values can be used",
             received=problem.object,
         ) from problem
     except json.JSONDecodeError as problem:
         raise error(
-            f"{where}: line {problem.lineno}, column {problem.colno}: not JSON",
+            f"{where}: line {problem.lineno}, column {problem.colno}: invalid JSON",
             received=problem.msg,
         ) from problem
     except UnicodeDecodeError as problem:
         line = raw.count(b"\n", 0, problem.start) + 1
         raise error(f"{where}:{line}: not UTF-8 text", received=str(problem)) from problem
     except (RecursionError, ValueError) as problem:  # `int` refuses more than 4,300 digits
-        raise error(f"{where}: not JSON that can be read", received=str(problem)[:200]) from problem
+        raise error(f"{where}: the JSON cannot be parsed", received=str(problem)[:200]) from problem
 
 
 class RepeatedKeyError(ValueError):
@@ -73,9 +73,9 @@ class RepeatedKeyError(ValueError):
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    values = dict(pairs)
+    if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
         key = next(key for key in keys if keys.count(key) > 1)
         raise RepeatedKeyError(key, f"an object with the keys {', '.join(keys)}"[:200])
-    return found
+    return values

@@ -41,7 +41,7 @@ def safe_name(name: object, what: str = "a name") -> str:
             rule="one name without folders, drives and control characters, "
             f"at most {MAX_BYTES} bytes",
             received=f"{name!r:.80}",
-            fix="rename it in the data set",
+            fix="rename it in the dataset",
         )
     return str(name)
 
@@ -60,8 +60,8 @@ def path_inside(folder: Path, *names: str, what: str = "a name") -> Path:
     path = folder.joinpath(*(safe_name(name, what) for name in names))
     if not path.parent.resolve().is_relative_to(folder.resolve()):
         raise DataError(
-            f"{what} leads out of {folder}",
-            rule="files are written inside their folder; links out of it are not followed",
+            f"{what} is located outside {folder}",
+            rule="a path inside the folder; symbolic links out of it are not followed",
             received=f"{path.parent.resolve()}",
         )
     return path
@@ -70,17 +70,17 @@ def path_inside(folder: Path, *names: str, what: str = "a name") -> Path:
 def _unsafe(name: str) -> str | None:
     """Return why a name is unsafe, or None."""
     if not name or name in (".", ".."):
-        return "it names no file"
+        return "it does not name a file"
     if "/" in name or "\\" in name:
-        return "it holds a path separator"
+        return "it contains a path separator"
     if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in name):
-        return "it holds control characters"
+        return "it contains control characters"
     if _DRIVE.match(name) or (os.name == "nt" and set(name) & set('<>:"|?*')):
-        return "Windows takes it for a drive or a stream"
+        return "Windows interprets it as a drive or a stream"
     if _DEVICE.fullmatch(name):
-        return "Windows takes it for a device"
+        return "Windows interprets it as a device"
     if name[-1] in ". ":
-        return "Windows drops the dot or space at its end"
+        return "Windows removes the dot or space at its end"
     try:
         size = len(name.encode())
     except UnicodeEncodeError:

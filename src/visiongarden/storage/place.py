@@ -46,8 +46,8 @@ def place(path: str | Path) -> Place:
         return path
     if name.endswith(_PACKED):
         raise DataError(
-            f"{path}: a compressed tar has no place to jump to",
-            rule="a .zip, or a .tar without compression, is read without unpacking",
+            f"{path}: a compressed tar archive cannot be read without unpacking it",
+            rule="a folder, a .zip archive, or a .tar archive without compression",
             fix=f"unpack it, or: gzip -d {path}" if name.endswith((".gz", ".tgz")) else "unpack it",
         )
     if not name.endswith((".zip", ".tar")):
@@ -144,36 +144,36 @@ class Member:
             if item.is_dir():
                 yield from item.rglob(pattern)
 
-    def read(self, most: int) -> bytes:
+    def read(self, max_bytes: int) -> bytes:
         """Read the bytes of the file.
 
         Raises:
-            DataError: the file does not exist, is larger than `most` bytes, or is damaged.
+            DataError: the file does not exist, is larger than `max_bytes` bytes, or is damaged.
         """
-        return _index(self.archive).read(self, most)
+        return _index(self.archive).read(self, max_bytes)
 
 
 Place: TypeAlias = Path | Member
 """A path of the file system or inside an archive."""
 
 
-def read_bytes(file: Place, most: int) -> bytes:
+def read_bytes(file: Place, max_bytes: int) -> bytes:
     """Read the bytes of a file.
 
     Args:
         file: a path, a member of an archive, or a record.
-        most: largest size that is read, in bytes.
+        max_bytes: largest size that is read, in bytes.
 
     Raises:
-        DataError: the file does not exist or is larger than `most` bytes.
+        DataError: the file does not exist or is larger than `max_bytes` bytes.
     """
     if not isinstance(file, Path):
-        return file.read(most)
+        return file.read(max_bytes)
     number = _open(file)
     try:
         size = os.fstat(number).st_size
-        if size > most:
-            raise DataError(f"{file}: larger than {most:,} bytes")
+        if size > max_bytes:
+            raise DataError(f"{file}: the file is larger than {max_bytes:,} bytes")
         parts = [os.read(number, size + 1)]
         # `os.read` may return fewer bytes than requested (on Linux at most 2 GiB).
         while parts[-1] and sum(map(len, parts)) < size:
@@ -183,20 +183,20 @@ def read_bytes(file: Place, most: int) -> bytes:
     return b"".join(parts)
 
 
-def read_text_bytes(file: Place, most: int) -> bytes:
+def read_text_bytes(file: Place, max_bytes: int) -> bytes:
     """Read the bytes of a text file, refusing decompression bombs in an archive.
 
     Args:
         file: a path, a member of an archive, or a record.
-        most: largest size that is read, in bytes.
+        max_bytes: largest size that is read, in bytes.
 
     Raises:
-        DataError: the file does not exist, is larger than `most` bytes, or is compressed more
+        DataError: the file does not exist, is larger than `max_bytes` bytes, or is compressed more
             than text can be.
     """
     if isinstance(file, Member):
         _index(file.archive).refuse_bomb(file)
-    return read_bytes(file, most)
+    return read_bytes(file, max_bytes)
 
 
 def read_ends(file: Path, first: int, last: int = 0) -> tuple[bytes, bytes]:
@@ -260,7 +260,7 @@ class _Archive:
         if inner.startswith(("/", "..")) or inner == "." or "\0" in inner:
             return None
         if len(self.sizes) >= MAX_MEMBERS:
-            raise DataError(f"{self.path}: more than {MAX_MEMBERS:,} files")
+            raise DataError(f"{self.path}: the archive has more than {MAX_MEMBERS:,} files")
         self.sizes[inner] = size
         while inner:
             folder, _, last = inner.rpartition("/")
@@ -271,17 +271,17 @@ class _Archive:
             inner = folder
         return posixpath.normpath(name.replace("\\", "/"))
 
-    def size_of(self, member: Member, most: int) -> int:
+    def size_of(self, member: Member, max_bytes: int) -> int:
         if member.inner not in self.sizes:
             raise DataError(f"{member}: there is no such file")
-        if self.sizes[member.inner] > most:
-            raise DataError(f"{member}: larger than {most:,} bytes")
+        if self.sizes[member.inner] > max_bytes:
+            raise DataError(f"{member}: the file is larger than {max_bytes:,} bytes")
         return self.sizes[member.inner]
 
     def refuse_bomb(self, member: Member) -> None:
         """Refuse a text file that is compressed more than text can be; tar files never are."""
 
-    def read(self, member: Member, most: int) -> bytes:
+    def read(self, member: Member, max_bytes: int) -> bytes:
         raise NotImplementedError
 
 
@@ -302,21 +302,23 @@ class _Zip(_Archive):
         info = self.infos.get(member.inner)
         if info is not None and info.file_size > MAX_UNPACKED + MAX_RATIO * info.compress_size:
             raise DataError(
-                f"{member}: {info.compress_size:,} bytes unpack to {info.file_size:,}",
-                rule=f"at most {MAX_RATIO} times as many",
-                fix="unpack the archive if you trust it, and give the folder",
+                f"{member}: {info.compress_size:,} bytes unpack to {info.file_size:,} bytes",
+                rule=f"text of at most {MAX_RATIO} times its compressed size",
+                fix="unpack the archive if you trust it, and use the folder",
             )
 
-    def read(self, member: Member, most: int) -> bytes:
-        size = self.size_of(member, most)
+    def read(self, member: Member, max_bytes: int) -> bytes:
+        size = self.size_of(member, max_bytes)
         try:
             with self.file.open(self.infos[member.inner]) as stream:
                 # The size in the archive's directory may be wrong: one byte more shows it.
                 raw = stream.read(size + 1)
         except Exception as error:  # zlib.error, BadZipFile, unsupported compression, …
-            raise DataError(f"{member}: damaged", received=str(error)) from error
+            raise DataError(f"{member}: the file is damaged", received=str(error)) from error
         if len(raw) != size:
-            raise DataError(f"{member}: not of the {size:,} bytes that the archive says")
+            raise DataError(
+                f"{member}: the file has other than the {size:,} bytes listed in the archive"
+            )
         return raw
 
 
@@ -333,8 +335,8 @@ class _Tar(_Archive):
         self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self.number)
 
-    def read(self, member: Member, most: int) -> bytes:
-        size = self.size_of(member, most)
+    def read(self, member: Member, max_bytes: int) -> bytes:
+        size = self.size_of(member, max_bytes)
         # `pread` has no file position, which the threads would share.
         raw = os.pread(self.number, size, self.starts[member.inner])
         if len(raw) != size:
@@ -348,7 +350,7 @@ def _index(path: Path) -> _Archive:
     except DataError:
         raise
     except Exception as error:  # damaged files make zipfile and tarfile raise various errors
-        raise DataError(f"{path}: no archive that can be read", received=str(error)) from error
+        raise DataError(f"{path}: the archive cannot be read", received=str(error)) from error
 
 
 @functools.lru_cache(maxsize=8)

@@ -46,11 +46,11 @@ class ClassificationAugmentation(Value):
     multi_scale: MultiScale = 0.0
 
     @model_validator(mode="after")
-    def _mixes_somehow(self) -> Self:
+    def _mix_has_a_method(self) -> Self:
         if self.mix and not self.mixup and not self.cutmix:
             raise ConfigError(
                 f"mix is {self.mix}, but mixup and cutmix are 0",
-                rule="an image is mixed by mix-up or by CutMix",
+                rule="images are mixed by mix-up or by CutMix",
                 fix="mix=0, or mixup=0.2",
             )
         return self
@@ -59,5 +59,9 @@ class ClassificationAugmentation(Value):
     @classmethod
     def _ordered(cls, limits: tuple[float, float]) -> tuple[float, float]:
         if limits[0] > limits[1]:
-            raise ConfigError("the least comes before the most", received=str(list(limits)))
+            raise ConfigError(
+                "the limits are in the wrong order",
+                rule="[minimum, maximum]",
+                received=str(list(limits)),
+            )
         return limits

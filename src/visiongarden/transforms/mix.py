@@ -59,23 +59,23 @@ def copy_paste(
 def covered(example: Example, mask: np.ndarray, min_visibility: float) -> Example:
     """Return the example with the labels of what stays visible below a mask (height, width)."""
     boxes, kept = example.boxes.copy(), np.ones(len(example.boxes), bool)
-    drawn: list[Outline | None] = list(example.outlines or [None] * len(boxes))
+    polygons: list[Outline | None] = list(example.outlines or [None] * len(boxes))
     for i, box in enumerate(boxes):
         (x1, y1), (x2, y2) = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
         if not mask[y1:y2, x1:x2].any():
             continue
-        outline = drawn[i]
+        outline = polygons[i]
         if outline is None:  # the box stands for the object and is not cut
             kept[i] = 1 - mask[y1:y2, x1:x2].mean() >= min_visibility
             continue
         whole = outlines.fill(outline, mask.shape)
-        left = whole & ~mask
-        drawn[i] = outlines.outline_of(left)
-        kept[i] = drawn[i] is not None and left.sum() >= min_visibility * whole.sum()
+        visible = whole & ~mask
+        polygons[i] = outlines.outline_of(visible)
+        kept[i] = polygons[i] is not None and visible.sum() >= min_visibility * whole.sum()
         if kept[i]:
-            box[:] = _box_of(left)
-    left_of = tuple(drawn) if example.outlines else None
-    changed = replace(example, boxes=boxes, outlines=left_of, area=None, extra=None)
+            box[:] = _box_of(visible)
+    changed_polygons = tuple(polygons) if example.outlines else None
+    changed = replace(example, boxes=boxes, outlines=changed_polygons, area=None, extra=None)
     return keep(changed, kept)
 
 

@@ -42,9 +42,9 @@ def single(
 
 
 def _part(
-    width: int, height: int, least: float, random: np.random.Generator
+    width: int, height: int, min_side: float, random: np.random.Generator
 ) -> tuple[int, int, int, int]:
-    share = random.uniform(least, 1, 2)
+    share = random.uniform(min_side, 1, 2)
     sides = np.maximum(np.round(share * (width, height)), 1).astype(int)
     x, y = random.integers(0, np.array([width, height]) - sides + 1)
     return int(x), int(y), int(x + sides[0]), int(y + sides[1])

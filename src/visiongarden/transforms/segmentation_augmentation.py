@@ -43,5 +43,9 @@ class SegmentationAugmentation(Value):
     @classmethod
     def _ordered(cls, limits: tuple[float, float]) -> tuple[float, float]:
         if limits[0] > limits[1]:
-            raise ConfigError("the least comes before the most", received=str(list(limits)))
+            raise ConfigError(
+                "the limits are in the wrong order",
+                rule="[minimum, maximum]",
+                received=str(list(limits)),
+            )
         return limits

@@ -44,18 +44,18 @@ def sizes_of(image_size: ImageSize, multi_scale: float, step: int) -> tuple[Imag
     longest = max(image_size)
     if any(side % step for side in image_size):
         raise UserError(
-            f"multi_scale={multi_scale} with images of {image_size[0]} × {image_size[1]}",
+            f"multi_scale={multi_scale} cannot vary images of {image_size[0]} × {image_size[1]}",
             rule=f"height and width are multiples of the largest stride, {step}",
         )
-    reach = int(longest * multi_scale / step + 1e-9)
-    if not reach:
+    max_steps = int(longest * multi_scale / step + 1e-9)
+    if not max_steps:
         raise UserError(
-            f"multi_scale={multi_scale} leaves one size, {image_size[0]} × {image_size[1]}",
+            f"multi_scale={multi_scale} allows one size only, {image_size[0]} × {image_size[1]}",
             rule=f"the longer side changes by at least the largest stride, {step} of {longest}",
             fix=_fix(longest, step),
         )
-    count = min(2 * reach + 1, MAX_SIZES)
-    lengths = longest + step * np.round(np.linspace(-reach, reach, count))
+    count = min(2 * max_steps + 1, MAX_SIZES)
+    lengths = longest + step * np.round(np.linspace(-max_steps, max_steps, count))
     return tuple(_near(image_size, length / longest, step) for length in lengths)
 
 
@@ -65,8 +65,12 @@ def _near(size: ImageSize, share: float, step: int) -> ImageSize:
 
 
 def _fix(longest: int, step: int) -> str:
-    least = -(-1000 * step // longest) / 1000
-    return f"multi_scale={least}" if least <= 0.5 else f"image_size={2 * step}, multi_scale=0.5"
+    min_change = -(-1000 * step // longest) / 1000
+    return (
+        f"multi_scale={min_change}"
+        if min_change <= 0.5
+        else f"image_size={2 * step}, multi_scale=0.5"
+    )
 
 
 def size_of_batch(sizes: tuple[ImageSize, ...], seed: int, epoch: int, batch: int) -> ImageSize:

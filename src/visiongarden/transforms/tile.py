@@ -67,7 +67,7 @@ def draw(canvas: np.ndarray, tile: Tile) -> None:
     around = move(np.array([[0, 0, x2 - x1, y2 - y1]], np.float64), matrix)[0].tolist()
     sides = (canvas.shape[1], canvas.shape[0]) * 2
     left, top, right, bottom = (
-        min(max(round(v), 0), most) for v, most in zip(around, sides, strict=True)
+        min(max(round(v), 0), side) for v, side in zip(around, sides, strict=True)
     )
     if right <= left or bottom <= top:
         return
@@ -83,11 +83,11 @@ def draw(canvas: np.ndarray, tile: Tile) -> None:
     # pixels unfilled. Any other tile must not change the pixels of the view outside it.
     border = cv2.BORDER_REPLICATE if upright else cv2.BORDER_TRANSPARENT
     shape = (view.shape[1], view.shape[0])
-    how: Any = {"dst": view, "flags": cv2.INTER_LINEAR, "borderMode": border}
+    options: Any = {"dst": view, "flags": cv2.INTER_LINEAR, "borderMode": border}
     if matrix[2, :2].any():
-        cv2.warpPerspective(image, seen, shape, **how)
+        cv2.warpPerspective(image, seen, shape, **options)
     else:
-        cv2.warpAffine(image, seen[:2] / seen[2, 2], shape, **how)
+        cv2.warpAffine(image, seen[:2] / seen[2, 2], shape, **options)
 
 
 def _shrink(
@@ -99,9 +99,9 @@ def _shrink(
     image, an error of at most half a pixel.
     """
     scale, offset = np.diag(matrix)[:2], matrix[:2, 2]
-    most = np.array([image.shape[1], image.shape[0]])
-    first = np.clip(np.round((low - offset) / scale), 0, most - 1).astype(int)
-    last = np.clip(np.round((high - offset) / scale), first + 1, most).astype(int)
+    sides = np.array([image.shape[1], image.shape[0]])
+    first = np.clip(np.round((low - offset) / scale), 0, sides - 1).astype(int)
+    last = np.clip(np.round((high - offset) / scale), first + 1, sides).astype(int)
     part = image[first[1] : last[1], first[0] : last[0]]
     cv2.resize(part, (view.shape[1], view.shape[0]), dst=view, interpolation=cv2.INTER_LINEAR)
 
@@ -113,25 +113,25 @@ def labels(tile: Tile, size: ImageSize, min_visibility: float) -> Example:
     shown = move(_inside(example.boxes, tile.window), tile.matrix)
     cut = _inside(shown, limits)
     share = _areas(cut) / np.maximum(_areas(whole), 1e-9)  # 1e-9: a box may have no area
-    drawn: list[Outline | None] | None = None
+    polygons: list[Outline | None] | None = None
     if example.outlines is not None:
-        drawn = [None] * len(cut)
+        polygons = [None] * len(cut)
         for i, outline in enumerate(example.outlines):
             if outline is not None:
-                drawn[i], cut[i], share[i] = _drawn(outline, tile, limits)
+                polygons[i], cut[i], share[i] = _visible(outline, tile, limits)
     sides = (cut[:, 2:] - cut[:, :2]).min(axis=1, initial=np.inf)
     kept = (share >= min_visibility) & (sides >= _MIN_SIDE)
     changed = replace(
         example,
         boxes=cut,
-        outlines=tuple(drawn) if drawn is not None else None,
+        outlines=tuple(polygons) if polygons is not None else None,
         area=None,
         extra=None,
     )
     return keep(changed, kept)
 
 
-def _drawn(
+def _visible(
     outline: Outline, tile: Tile, limits: Sequence[float]
 ) -> tuple[Outline | None, np.ndarray, float]:
     """Return the visible polygons of an object, the box around them and their fraction of its area.
@@ -156,16 +156,16 @@ def joined(parts: Sequence[Example], image: np.ndarray) -> Example:
     Areas and unknown keys of the annotation files are dropped, as they hold for the original image.
     """
     crowds = [p.crowd if p.crowd is not None else np.zeros(len(p.boxes), bool) for p in parts]
-    drawn = None
+    polygons = None
     if any(part.outlines for part in parts):
-        drawn = tuple(o for p in parts for o in (p.outlines or (None,) * len(p.boxes)))
+        polygons = tuple(o for p in parts for o in (p.outlines or (None,) * len(p.boxes)))
     return replace(
         parts[0],
         image=image,
         boxes=np.concatenate([part.boxes for part in parts]).astype(np.float32),
         classes=np.concatenate([part.classes for part in parts]),
         crowd=np.concatenate(crowds),
-        outlines=drawn,
+        outlines=polygons,
         area=None,
         extra=None,
     )
@@ -176,15 +176,15 @@ def keep(example: Example, kept: np.ndarray) -> Example:
     if kept.all():
         return example
     crowd = example.crowd[kept] if example.crowd is not None else None
-    drawn = example.outlines
-    if drawn is not None:
-        drawn = tuple(outline for outline, yes in zip(drawn, kept, strict=True) if yes)
+    polygons = example.outlines
+    if polygons is not None:
+        polygons = tuple(outline for outline, yes in zip(polygons, kept, strict=True) if yes)
     return replace(
         example,
         boxes=example.boxes[kept],
         classes=example.classes[kept],
         crowd=crowd,
-        outlines=drawn,
+        outlines=polygons,
         area=example.area[kept] if example.area is not None else None,
         extra=extra.part(example, kept.tolist()),
     )

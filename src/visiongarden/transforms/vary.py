@@ -82,9 +82,9 @@ class Vary:
             examples = examples[:4]
         if len(examples) == 9:
             examples = [*examples[1:5], examples[0], *examples[5:]]  # the image itself is central
-        found = scene.mosaic(examples, size, settings, random)
-        own = examples[len(examples) // 2 if len(examples) == 9 else 0]
-        return replace(found, path=own.path, image_id=own.image_id, size=own.size)
+        mosaic_example = scene.mosaic(examples, size, settings, random)
+        main = examples[len(examples) // 2 if len(examples) == 9 else 0]
+        return replace(mosaic_example, path=main.path, image_id=main.image_id, size=main.size)
 
     def _pasted(
         self, example: Example, other: int, size: ImageSize, random: np.random.Generator

@@ -35,9 +35,9 @@ def view(
     angle = np.deg2rad(random.uniform(-settings.degrees, settings.degrees))
     turn = factor * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     # An image that is larger than the canvas may show any part of itself.
-    capacity = np.maximum(np.array([columns, rows]) * factor - (size[1], size[0]), 0) / 2
-    capacity += settings.translate * np.array([size[1], size[0]])
-    middle = np.array([size[1], size[0]]) / 2 + random.uniform(-1, 1, 2) * capacity
+    max_shift = np.maximum(np.array([columns, rows]) * factor - (size[1], size[0]), 0) / 2
+    max_shift += settings.translate * np.array([size[1], size[0]])
+    middle = np.array([size[1], size[0]]) / 2 + random.uniform(-1, 1, 2) * max_shift
     return np.column_stack([turn, middle - turn @ np.array([columns / 2, rows / 2])])
 
 
