@@ -79,7 +79,7 @@ def test_convert(scenes, tmp_path, capsys):
     assert run("data", "convert", scenes, tmp_path / "there", "--to", "yolo") == 0
     assert len(read(tmp_path / "there", "yolo")) == 10
     assert run("data", "convert", scenes, tmp_path / "there", "--to", "voc") == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def test_a_split_is_made(tmp_path):
     picture(tmp_path / "set" / "dog" / "30.png", 999, SIZE)
     names = [n for n in range(40) if not _falls_into_train(tmp_path, n)]
     (tmp_path / "set" / "dog" / "30.png").rename(tmp_path / "set" / "dog" / f"{names[0]}.png")
-    with pytest.raises(UserError, match="the images of dog all fall into"):
+    with pytest.raises(UserError, match="all images of dog are in"):
         convert(tmp_path / "set", tmp_path / "other", "folders")
     assert not (tmp_path / "other").exists()
 

@@ -162,7 +162,7 @@ def test_small_images_are_enlarged_as_for_the_model(tmp_path):
     report = diagnose(tmp_path, image_size=32)
     tiny = [finding.what for finding in report.findings if finding.kind == "tiny"]
     assert len(tiny) == 4
-    assert all(re.search("is 6.0 × 6.0 pixels", what) for what in tiny)
+    assert all(re.search("has 6.0 × 6.0 pixels at image size 32", what) for what in tiny)
 
 
 @pytest.mark.parametrize("labels", ["", "0 0.3 0.3 0.2 0.2\n", f"{LINE}\n{LINE}\n", None])

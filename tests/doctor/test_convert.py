@@ -1,4 +1,4 @@
-"""`convert`: what is written is read back the same, in every format, or is said to be lost."""
+"""`convert`: written datasets are read back unchanged in every format, or the losses are listed."""
 
 import contextlib
 import json
@@ -90,9 +90,9 @@ def test_there_and_back(tmp_path, to):
 )
 def test_outlines_and_crowds(tmp_path, to, lost):
     source = coco(tmp_path / "source", OUTLINED)
-    said = convert(source, tmp_path / "there", to)
-    assert len(said) == len(lost)
-    assert all(word in line for word, line in zip(lost, said, strict=True))
+    losses = convert(source, tmp_path / "there", to)
+    assert len(losses) == len(lost)
+    assert all(word in line for word, line in zip(lost, losses, strict=True))
     first, second = read(source)[0], read(tmp_path / "there")[0]
     np.testing.assert_allclose(first.boxes, second.boxes, atol=1e-3)
     assert second.crowd.tolist() == [False, False, not lost]
@@ -101,7 +101,7 @@ def test_outlines_and_crowds(tmp_path, to, lost):
             assert (a is None) == (b is None)
             if a is not None:
                 filled = outlines.fill(a, SIZE), outlines.fill(b, SIZE)
-                # Ways of no width between rings still touch pixels where they are drawn.
+                # Ways of no width between rings still touch pixels where they are filled.
                 assert (filled[0] ^ filled[1]).sum() <= (0 if to != "yolo" else 40)
                 assert outlines.area_of(a) == pytest.approx(outlines.area_of(b), rel=0.02)
 
@@ -130,11 +130,11 @@ def test_any_boxes_come_back(tmp_path_factory, images, to):
     ("arguments", "message"),
     [
         (("source", "new", "coko"), "did you mean coco"),
-        (("source", "source", "yolo"), "is there already"),
+        (("source", "source", "yolo"), "exists already"),
         (("nowhere", "new", "yolo"), "there is no data set"),
     ],
 )
-def test_what_cannot_be(tmp_path, arguments, message):
+def test_invalid_arguments(tmp_path, arguments, message):
     coco(tmp_path / "source", PLAIN)
     source, target, to = arguments
     with pytest.raises(UserError, match=message):
@@ -186,7 +186,7 @@ def test_any_archive_is_read_or_refused(tmp_path_factory, kind, place, raw):
         pass
 
 
-def test_archives_that_cannot_be(tmp_path):
+def test_invalid_archives(tmp_path):
     bomb = tmp_path / "bomb.zip"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("data.yaml", b" " * (600 * 2**20))
@@ -219,7 +219,7 @@ def lose_shard(root):
 
 
 @pytest.mark.parametrize("spoil", [spoil_json, spoil_version, spoil_shard, lose_shard])
-def test_shards_that_cannot_be(tmp_path, spoil):
+def test_invalid_shards(tmp_path, spoil):
     convert(coco(tmp_path / "source", PLAIN), tmp_path / "set", "arrayrecord")
     spoil(tmp_path / "set")
     with pytest.raises(DataError):

@@ -1,4 +1,4 @@
-"""The doctor: every fault that was put into a sound data set is found, and nothing else."""
+"""The doctor: every error put into a valid dataset is found, and nothing else."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def picture(path, seed, size=SIZE):
 
 
 def yolo(root):
-    """Two splits of four images with a box of each class; a sound data set."""
+    """Two splits of four images with a box of each class; a valid dataset."""
     for number, split in enumerate(("train", "val")):
         for i in range(4):
             picture(root / "images" / split / f"{split}{i}.png", 10 * number + i)
@@ -154,7 +154,7 @@ def rename(old, new):
     return spoil
 
 
-FAULTS = [
+ISSUES = [
     (yolo, append("0 0.5 0.5 0.1"), "label", "error", "train1.txt:5"),
     (yolo, append("7 0.5 0.5 0.1 0.1"), "id", "error", "train1.txt:5"),
     (yolo, append("0 0.95 0.5 0.3 0.1"), "outside", "error", "train1.txt:5"),
@@ -171,7 +171,7 @@ FAULTS = [
     (yolo, lambda r: image(r).unlink(), "image", "error", "train1.txt"),
     (yolo, lambda r: shorten(image(r)), "image", "error", "cut short"),
     (yolo, copied("train0", "train1"), "duplicate-image", "warning", "train0.png"),
-    (yolo, copied("train0", "val1"), "duplicate-image", "warning", "trained on"),
+    (yolo, copied("train0", "val1"), "duplicate-image", "warning", "train; metrics are too high"),
     (yolo, nearly, "near-duplicate", "warning", "train0.png"),
     (yolo, exif, "exif", "note", "orientation 3"),
     (yolo, every_label(lambda w: [str(int(w[0]) + 1), *w[1:]]), "off-by-one", "error", "1 to 4"),
@@ -194,8 +194,8 @@ def load_all(root):
         _ = [dataset.load(i) for i in range(len(dataset))]
 
 
-@pytest.mark.parametrize(("make", "spoil", "kind", "level", "place"), FAULTS)
-def test_every_fault_is_found(tmp_path, make, spoil, kind, level, place):
+@pytest.mark.parametrize(("make", "spoil", "kind", "level", "place"), ISSUES)
+def test_every_issue_is_found(tmp_path, make, spoil, kind, level, place):
     make(tmp_path)
     spoil(tmp_path)
     report = diagnose(tmp_path, image_size=80)
@@ -214,14 +214,14 @@ def test_every_fault_is_found(tmp_path, make, spoil, kind, level, place):
 
 
 @pytest.mark.parametrize("make", [yolo, coco])
-def test_a_sound_data_set_has_nothing(tmp_path, make):
+def test_a_valid_dataset_has_no_findings(tmp_path, make):
     make(tmp_path)
     report = diagnose(tmp_path, image_size=80)
     assert report.findings == []
-    assert "nothing to remark" in report.text()
+    assert "no issues found" in report.text()
 
 
-def test_all_faults_are_reported_together(tmp_path):
+def test_all_issues_are_reported_together(tmp_path):
     yolo(tmp_path)
     for spoil in (append("7 .5 .5 .1 .1"), append("0 .5 .5 0 .1"), append("0 .5")):
         spoil(tmp_path)
@@ -233,7 +233,7 @@ def test_all_faults_are_reported_together(tmp_path):
     assert {f.split for f in found if f.level == "error"} == {"train", "val"}
 
 
-def test_the_page_escapes_and_stands_alone(tmp_path):
+def test_the_page_is_escaped_and_self_contained(tmp_path):
     yolo(tmp_path / "set")
     rename("cow", "<script>alert(1)</script>")(tmp_path / "set")
     append("7 .5 .5 .1 .1")(tmp_path / "set")
@@ -244,10 +244,10 @@ def test_the_page_escapes_and_stands_alone(tmp_path):
     assert not re.search(r"(src|href)=[\"'](?!data:image/jpeg;base64,)", text)
     assert text.count("<img") >= 4
     assert text.count("<svg") == 5
-    said = json.loads(page.with_suffix(".json").read_text())
-    assert said["error"] == report.count("error") == 1
-    assert said["splits"]["train"]["images"] == 4
-    assert {row["kind"] for row in said["findings"]} <= set(KINDS)
+    summary = json.loads(page.with_suffix(".json").read_text())
+    assert summary["error"] == report.count("error") == 1
+    assert summary["splits"]["train"]["images"] == 4
+    assert {row["kind"] for row in summary["findings"]} <= set(KINDS)
 
 
 def test_three_pictures_of_a_kind(tmp_path):
@@ -258,7 +258,7 @@ def test_three_pictures_of_a_kind(tmp_path):
     assert page.count("(boxes outside the image)</figcaption>") == 3
 
 
-def test_a_fixed_copy_is_sound_and_says_what_changed(tmp_path):
+def test_a_fixed_copy_is_valid_and_lists_the_changes(tmp_path):
     yolo(tmp_path / "set")
     root = tmp_path / "set"
     for line in ("7 .5 .5 .1 .1", "0 .5 .5 0 .1", "0 .95 .5 .3 .1", "1 .3 .3 .15 .2", "0 .5"):
@@ -270,7 +270,14 @@ def test_a_fixed_copy_is_sound_and_says_what_changed(tmp_path):
     assert {p: p.read_bytes() for p in root.rglob("*") if p.is_file()} == before
     assert (tmp_path / "fixed" / "changes.txt").read_text().splitlines() == changes
     assert len(changes) == 7
-    for word in ("train1.txt:5", "no area", "cut at the border", "equals box", "val2", "val0"):
+    for word in (
+        "train1.txt:5",
+        "no area",
+        "cut at the border",
+        "is a duplicate of box",
+        "val2",
+        "val0",
+    ):
         assert any(word in line for line in changes), word
     report = diagnose(tmp_path / "fixed")
     assert report.count("error") == 0
@@ -281,25 +288,29 @@ def test_a_fixed_copy_is_sound_and_says_what_changed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("make", "spoil", "said"),
+    ("make", "spoil", "line"),
     [
-        (yolo, every_label(lambda w: [str(int(w[0]) + 1), *w[1:]]), "used 1 to 4, now 0 to 3"),
-        (coco, annotations(from_zero), "used 0 to 3, now 1 to 4"),
+        (
+            yolo,
+            every_label(lambda w: [str(int(w[0]) + 1), *w[1:]]),
+            "used 1 to 4 and now use 0 to 3",
+        ),
+        (coco, annotations(from_zero), "used 0 to 3 and now use 1 to 4"),
     ],
 )
-def test_ids_that_are_certainly_shifted_are_put_right(tmp_path, make, spoil, said):
-    make(tmp_path / "sound")
+def test_ids_that_are_certainly_shifted_are_corrected(tmp_path, make, spoil, line):
+    make(tmp_path / "valid")
     make(tmp_path / "set")
     spoil(tmp_path / "set")
     changes = fix(tmp_path / "set", tmp_path / "fixed")
     assert len(changes) == 1
-    assert said in changes[0]
+    assert line in changes[0]
     assert diagnose(tmp_path / "fixed").findings == []
     for split in ("train", "val"):
-        pair = (read(tmp_path / name, split=split) for name in ("sound", "fixed"))
-        for sound, fixed in zip(*pair, strict=True):
-            np.testing.assert_array_equal(sound.classes, fixed.classes)
-            np.testing.assert_allclose(sound.boxes, fixed.boxes, atol=1e-3)
+        pair = (read(tmp_path / name, split=split) for name in ("valid", "fixed"))
+        for valid, fixed in zip(*pair, strict=True):
+            np.testing.assert_array_equal(valid.classes, fixed.classes)
+            np.testing.assert_allclose(valid.boxes, fixed.boxes, atol=1e-3)
 
 
 def test_shards_name_classes_by_position(tmp_path):
@@ -308,7 +319,7 @@ def test_shards_name_classes_by_position(tmp_path):
     assert diagnose(tmp_path / "shards").findings == []
 
 
-def test_what_a_person_must_decide_is_not_fixed(tmp_path):
+def test_ambiguous_issues_are_not_fixed(tmp_path):
     yolo(tmp_path / "set")
     # 2 to 4: as well shifted as labels of a class that the map lacks.
     every_label(lambda w: [str(int(w[0]) + 1), *w[1:]] if w[0] != "0" else None)(tmp_path / "set")
@@ -316,7 +327,7 @@ def test_what_a_person_must_decide_is_not_fixed(tmp_path):
         fix(tmp_path / "set", tmp_path / "fixed")
     assert not (tmp_path / "fixed").exists()
     coco(tmp_path / "other")
-    with pytest.raises(UserError, match="there already"):
+    with pytest.raises(UserError, match="exists already"):
         fix(tmp_path / "other", tmp_path / "set")
 
 

@@ -1,4 +1,4 @@
-"""The doctor on class folders and mask folders: each fault is found, and what is fixed is sound."""
+"""The doctor on class folders and mask folders: each error is found, and fixed copies are valid."""
 
 import re
 import shutil
@@ -25,7 +25,7 @@ SIZE = (40, 56)
 
 
 def folders(root):
-    """Three classes, two splits, three images each; a sound data set."""
+    """Three classes, two splits, three images each; a valid dataset."""
     for s, split in enumerate(("train", "val")):
         for c, name in enumerate(CLASSES):
             for i in range(3):
@@ -47,7 +47,7 @@ def mask(seed):
 
 
 def masks(root):
-    """Two splits of three images with masks of three classes; a sound data set."""
+    """Two splits of three images with masks of three classes; a valid dataset."""
     for s, split in enumerate(("train", "val")):
         for i in range(3):
             picture(root / "images" / split / f"{split}{i}.png", 50 + 10 * s + i, SIZE)
@@ -143,12 +143,17 @@ def turn(name):
     return lambda root: exif_of(root / name, 6)
 
 
-CLASS_FAULTS = [
+CLASS_ERRORS = [
     (shorten("train/bee/1.png"), "image", "error", "bee/1.png"),
     (text("train/bee/1.png", ""), "image", "error", "bee/1.png"),
     (text("train/bee/1.png", "not an image"), "image", "error", "bee/1.png"),
     (put("train/ant/0.png", "train/ant/7.png"), "duplicate-image", "warning", "ant/7.png"),
-    (put("train/ant/0.png", "val/ant/7.png"), "duplicate-image", "warning", "been trained on"),
+    (
+        put("train/ant/0.png", "val/ant/7.png"),
+        "duplicate-image",
+        "warning",
+        "in train; metrics are too high",
+    ),
     (put("train/ant/0.png", "train/cow/7.png"), "two-labels", "error", "'ant' there and 'cow'"),
     (put("train/ant/0.png", "val/cow/7.png"), "two-labels", "error", "'ant' there and 'cow'"),
     (put("train/ant/0.png", "val/dog/7.png"), "split-class", "error", "cannot be learned"),
@@ -162,13 +167,13 @@ CLASS_FAULTS = [
     (put("train/ant/0.png", "extra/ant/7.png"), "stray", "warning", "are not read"),
     (turn("train/ant/0.png"), "exif", "note", "orientation 6"),
     (lambda r: picture(r / "train/ant/7.png", 500, (9, 60)), "small", "warning", "60 × 9"),
-    (many, "imbalance", "warning", "'ant' has 63 images, 'bee', 'cow' 3 each"),
+    (many, "imbalance", "warning", "'ant' has 63 images, but 'bee', 'cow' only 3 each"),
     (put("train/ant/0.png", "train/Ant/7.png"), "similar-names", "warning", "'Ant', 'ant'"),
     (text("classes.txt", "cow\nbee\n"), "id", "error", "'ant' is not in the class map"),
     (text("val/classes.txt", "cow\nbee\nant\n"), "class-map", "error", "in another order"),
 ]
 
-MASK_FAULTS = [
+MASK_ERRORS = [
     (shorten("images/train/train1.png"), "image", "error", "train1.png"),
     (text("images/train/train1.png", ""), "image", "error", "train1.png"),
     (remove("images/train/train1.png"), "pair", "error", "no image .*train1"),
@@ -177,34 +182,34 @@ MASK_FAULTS = [
     (change("masks/train/train1.png", lambda v: v[:-1]), "size", "error", "56 × 39"),
     (change("masks/train/train1.png", value(7)), "id", "error", r"train1.*: 7 \(20 pixels\)"),
     (change("masks/train/train1.png", value(9)), "id", "error", "20 pixels are of no class"),
-    (every_mask(lambda v: smooth(v).astype(np.uint8)), "id", "error", "resized smoothly"),
+    (every_mask(lambda v: smooth(v).astype(np.uint8)), "id", "error", "interpolated, or saved"),
     (change("masks/train/train1.png", np.ones_like), "constant", "note", "'road'"),
     (change("masks/train/train1.png", lambda v: v * 0 + 255), "ignored", "warning", "train1"),
     (every_mask(np.zeros_like), "constant", "error|warning|note", "'sky' alone"),
     (every_mask(lambda v: v * 0 + 255), "constant", "error|warning", "show no class"),
-    (as_binary, "constant", "error|warning|note", "255, which is ignored: if it is a class"),
+    (as_binary, "constant", "error|warning|note", "255, which is ignored; if it is a class"),
     (every_mask(raised), "off-by-one", "error", "one too high: the labels use 1 to 3"),
     (lossy, "lossy", "error", "train1.jpg"),
     (change("masks/train/train1.png", lambda v: np.dstack([v] * 3)), "mask", "error", "is RGB"),
     (change("masks/train/train1.png", lambda v: np.dstack([v] * 4)), "mask", "error", "RGBA"),
     (every_mask(lambda v: np.where(v == 2, 0, v)), "unused-class", "warning", "no pixel"),
     (lambda r: [change(f"masks/val/val{i}.png", lambda v: np.where(v == 2, 0, v))(r)
-                for i in range(3)], "split-class", "warning", "occurs in train, not in val"),
+                for i in range(3)], "split-class", "warning", "occurs in train, but not in val"),
     (text("masks/train/notes.txt", "x"), "stray", "note", "notes.txt"),
-    (turn("images/train/train1.png"), "exif", "note", "as its mask must be"),
+    (turn("images/train/train1.png"), "exif", "note", "so its mask must be rotated too"),
     (lambda r: [put("images/train/train0.png", "images/val/more.png")(r),
                 put("masks/train/train0.png", "masks/val/more.png")(r)],
-     "duplicate-image", "warning", "been trained on"),
+     "duplicate-image", "warning", "in train; metrics are too high"),
     (put("images/train/train0.png", "images/train/train1.png"), "two-labels", "warning", "another"),
     (own_classes, "class-map", "error", "road, sky, tree"),
     (remove("classes.yaml"), "unreadable", "error", "does not name its classes"),
 ]  # fmt: skip
 
-FAULTS = [(folders, *row) for row in CLASS_FAULTS] + [(masks, *row) for row in MASK_FAULTS]
+FINDINGS = [(folders, *row) for row in CLASS_ERRORS] + [(masks, *row) for row in MASK_ERRORS]
 
 
-@pytest.mark.parametrize(("make", "spoil", "kind", "level", "place"), FAULTS)
-def test_every_fault_is_found(tmp_path, make, spoil, kind, level, place):
+@pytest.mark.parametrize(("make", "spoil", "kind", "level", "place"), FINDINGS)
+def test_every_issue_is_found(tmp_path, make, spoil, kind, level, place):
     spoil(make(tmp_path))
     report = diagnose(tmp_path)
     found = [f for f in report.findings if f.kind == kind and re.search(place, str(f))]
@@ -217,32 +222,36 @@ def test_every_fault_is_found(tmp_path, make, spoil, kind, level, place):
 
 
 @pytest.mark.parametrize("make", [folders, masks])
-def test_a_sound_data_set_has_nothing(tmp_path, make):
+def test_a_valid_dataset_has_no_findings(tmp_path, make):
     report = diagnose(make(tmp_path))
     assert report.findings == [], report.text()
     assert "3 images" in report.text() or "9 images" in report.text()
 
 
-REFUSED = [row for row in FAULTS if row[3] == "error" and row[2] not in ("two-labels", "class-map")]
+REFUSED = [
+    row for row in FINDINGS if row[3] == "error" and row[2] not in ("two-labels", "class-map")
+]
 
 
 @pytest.mark.parametrize(("make", "spoil", "kind", "level", "place"), REFUSED)
-def test_what_is_an_error_is_refused_by_reading(tmp_path, make, spoil, kind, level, place):
+def test_errors_are_refused_by_reading(tmp_path, make, spoil, kind, level, place):
     spoil(make(tmp_path))
     read = read_folders if make is folders else read_masks
     with pytest.raises(DataError):
         _ = [check(read(tmp_path, split)) for split in ("train", "val")]
 
 
-def test_training_refuses_what_contradicts_itself(tmp_path):
+def test_training_refuses_contradictory_labels(tmp_path):
     put("train/ant/0.png", "train/cow/7.png")(folders(tmp_path / "classes"))
     with pytest.raises(
-        DataError, match=r"ant/0\.png.*cow/7\.png: the same image as ant and as cow"
+        DataError, match=r"ant/0\.png.*cow/7\.png: the same image has the classes ant and cow"
     ):
         check(read_folders(tmp_path / "classes"))
     as_binary(masks(tmp_path / "masks"))
     dataset = read_masks(tmp_path / "masks")
-    with pytest.raises(DataError, match="'ground' alone; the rest is ignored: is it a class"):
+    with pytest.raises(
+        DataError, match="'ground' alone; all other pixels are ignored: are they a class"
+    ):
         check(dataset, trained_on=True)
     check(dataset)
 
@@ -320,7 +329,7 @@ def test_fixed_masks_are_shifted_back(tmp_path):
     remove("images/train/train1.png")(root)
     change("masks/val/val1.png", lambda v: v[:-1])(root)
     changes = fix(root, tmp_path / "fixed")
-    assert changes[0] == "class ids moved by -1: the labels used 1 to 3, now 0 to 2"
+    assert changes[0] == "class ids shifted by -1: the labels used 1 to 3 and now use 0 to 2"
     assert len(changes) == 3
     report = diagnose(tmp_path / "fixed")
     assert report.count("error") == 0
@@ -337,7 +346,7 @@ def test_fixed_masks_are_shifted_back(tmp_path):
         (folders, text("val/classes.txt", "cow\nbee\nant\n"), "another order"),
     ],
 )
-def test_what_a_person_must_say_is_not_fixed(tmp_path, make, spoil, message):
+def test_ambiguous_issues_are_not_fixed(tmp_path, make, spoil, message):
     spoil(make(tmp_path / "set"))
     with pytest.raises(UserError, match=message):
         fix(tmp_path / "set", tmp_path / "fixed")
@@ -345,14 +354,14 @@ def test_what_a_person_must_say_is_not_fixed(tmp_path, make, spoil, message):
 
 
 SPOILS = {
-    folders: [row[0] for row in CLASS_FAULTS if row[1] not in ("imbalance", "id", "class-map")],
-    masks: [row[0] for row in MASK_FAULTS if row[1] not in ("class-map", "unreadable")],
+    folders: [row[0] for row in CLASS_ERRORS if row[1] not in ("imbalance", "id", "class-map")],
+    masks: [row[0] for row in MASK_ERRORS if row[1] not in ("class-map", "unreadable")],
 }
 
 
 @settings(max_examples=25)
 @given(st.data())
-def test_what_is_fixed_is_sound(data):
+def test_fixed_copies_are_valid(data):
     make = data.draw(st.sampled_from([folders, masks]))
     spoils = data.draw(st.lists(st.sampled_from(range(len(SPOILS[make]))), max_size=4, unique=True))
     with tempfile.TemporaryDirectory() as folder:
@@ -360,7 +369,7 @@ def test_what_is_fixed_is_sound(data):
         for number in spoils:
             try:
                 SPOILS[make][number](root)
-            except OSError:  # an earlier one took the file away, or spoiled it
+            except OSError:  # an earlier one took the file away, or changed it
                 continue
         fixed = Path(folder) / "fixed"
         try:

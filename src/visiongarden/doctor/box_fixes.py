@@ -29,16 +29,16 @@ def without_crowds(
     Returns:
         The datasets, with changed copies of the affected splits.
     """
-    found = dict(datasets)
+    result = dict(datasets)
     for split, dataset in datasets.items():
         crowds = sum(int(crowd_of(example).sum()) for example in dataset)
         if not crowds or not (every or crowds == dataset.counts().sum()):
             continue
-        why = "" if every else ", as all of the split were crowds; CVAT marks masks so"
-        changes.append(f"[{split}] iscrowd of {crowds} boxes is 0 now{why}")
-        plain = (replace(e, crowd=np.zeros(len(e.boxes), bool)) for e in dataset)
-        found[split] = replace(dataset, examples=tuple(plain))
-    return found
+        why = "" if every else ", because all boxes were crowds; CVAT exports masks as crowds"
+        changes.append(f"[{split}] iscrowd of {crowds} boxes is changed to 0{why}")
+        objects = (replace(e, crowd=np.zeros(len(e.boxes), bool)) for e in dataset)
+        result[split] = replace(dataset, examples=tuple(objects))
+    return result
 
 
 def refuse_without_boxes(datasets: Mapping[str, DetectionDataset], root: str) -> None:
@@ -50,8 +50,8 @@ def refuse_without_boxes(datasets: Mapping[str, DetectionDataset], root: str) ->
     train = datasets["train"]
     if not any((~crowd_of(example)).any() for example in train):
         raise DataError(
-            f"{root}: no corrected copy is written: train would have no usable box",
-            rule="one box at least that is inside its image, of a known class, and no crowd",
+            f"{root}: no corrected copy is written, because train would have no usable box",
+            rule="at least one box that is inside its image, has a known class and is not a crowd",
             received="; ".join(
                 [f"{len(train)} images, {int(train.counts().sum())} boxes", *train.notes]
             ),

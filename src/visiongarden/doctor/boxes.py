@@ -43,7 +43,7 @@ class Boxes(Labeling):
     unit = "boxes"
     crowds_as_objects = False
     """Whether `fix` turns every crowd into an object."""
-    turned = "shown rotated, as its boxes must be"
+    rotation_note = "the image is shown rotated, so its boxes must be rotated too"
 
     def __init__(self, stride: int = 8, image_size: int = 640) -> None:
         super().__init__(stride, image_size)
@@ -111,10 +111,10 @@ class Boxes(Labeling):
 
     def charts(self, contents: Contents) -> Iterator[str]:
         """Yield charts of classes, boxes per image, and box sizes, shapes and positions."""
-        yield bars("boxes of each class", contents.counts())
+        yield bars("boxes per class", contents.counts())
         examples = [example for dataset in contents.datasets.values() for example in dataset]
         counts = np.array([len(example.boxes) for example in examples])
-        yield histogram("boxes an image", counts, steps(counts))
+        yield histogram("boxes per image", counts, steps(counts))
         filled = [example for example in examples if len(example.boxes) and example.size]
         if not filled:
             return
@@ -122,27 +122,27 @@ class Boxes(Labeling):
         areas = [np.prod(example.size or ()) for example in filled]
         sides = [np.sqrt(b.prod(axis=1) / area) for b, area in zip(boxes, areas, strict=True)]
         marks = [0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
-        yield histogram("side of a box, share of the image", np.concatenate(sides), marks)
+        yield histogram("box side as a fraction of the image side", np.concatenate(sides), marks)
         every = np.concatenate(boxes)
         ratio = np.clip(every[:, 0] / np.maximum(every[:, 1], 1e-6), 1 / 32, 32)
         marks = [1 / 32, 1 / 8, 1 / 4, 1 / 2, 0.67, 0.8, 1.25, 1.5, 2, 4, 8, 32]
-        yield histogram("width over height of a box", ratio, marks)
-        middles = [
+        yield histogram("aspect ratio of boxes (width / height)", ratio, marks)
+        centers = [
             (e.boxes[:, 2:] + e.boxes[:, :2]) / 2 / np.array((e.size or (1, 1))[::-1])
             for e in filled
         ]
-        yield heat("where the boxes' middles lie", np.concatenate(middles))
+        yield heat("centers of boxes", np.concatenate(centers))
 
     def shifted(
         self, dataset: DetectionDataset, errors: ErrorList, format: str, step: int
     ) -> DetectionDataset:
         """Read the split again with shifted class ids."""
         # Boxes whose ids were outside the class map were dropped; only the files have them still.
-        found, again = gather(errors.root, format, dataset.split, mend=True, shift=step)
-        errors.found, errors.dropped, errors.ids = again.found, again.dropped, again.ids
-        errors.emptied = again.emptied
-        read: DetectionDataset = found
-        return read
+        dataset, reread = gather(errors.root, format, dataset.split, mend=True, shift=step)
+        errors.found, errors.dropped, errors.ids = reread.found, reread.dropped, reread.ids
+        errors.emptied = reread.emptied
+        shifted: DetectionDataset = dataset
+        return shifted
 
     def conflict(self, one: DetectionDataset, i: int, other: DetectionDataset, j: int) -> str:
         """Return how the boxes or classes of two identical images differ; "" if they do not."""
@@ -160,10 +160,10 @@ class Boxes(Labeling):
         Raises:
             DataError: the training split has no boxes, or only crowds.
         """
-        found = without_crowds(datasets, self.crowds_as_objects, changes)
-        if "train" in found:
-            refuse_without_boxes(found, str(root))
-        return found
+        result = without_crowds(datasets, self.crowds_as_objects, changes)
+        if "train" in result:
+            refuse_without_boxes(result, str(root))
+        return result
 
     def part(
         self, dataset: DetectionDataset, indices: Sequence[int], changes: list[str]
@@ -177,7 +177,7 @@ class Boxes(Labeling):
                 # Of duplicates with different classes both are kept, as either may be right.
                 if example.classes[later] == example.classes[first]:
                     kept[later] = False
-                    line = f"{example.path}: box {later} equals box {first}"
+                    line = f"{example.path}: box {later} is a duplicate of box {first}"
                     changes.append(f"[{dataset.split}] left out: {line}")
             examples.append(keep(example, kept))
         return replace(dataset, examples=tuple(examples))
@@ -194,7 +194,7 @@ def _of_crowds(dataset: DetectionDataset, split: str, root: str) -> Iterator[Fin
     for index, count in crowd.items():
         if count == every[index]:
             name = dataset.class_map.names[index]
-            what = f"all {count} boxes of class {name!r} are crowds, which are not trained on"
+            what = f"all {count} boxes of class {name!r} are crowds, which training excludes"
             yield Finding("warning", "crowd", root, what, split)
 
 
@@ -214,32 +214,34 @@ def _of_boxes(
         where = str(example.path)
         if not len(example.boxes):
             if where not in unlabeled:
-                yield Finding("note", "empty", where, "no box", split)
+                yield Finding("note", "empty", where, "the image has no box", split)
             continue
-        yield from _twice(example, dataset.class_map, where, split)
+        yield from _of_duplicates(example, dataset.class_map, where, split)
         sides = example.boxes[:, 2:] - example.boxes[:, :2]
         scale = canvas / max(example.size or (canvas,))  # as letterbox does, which also enlarges
         for i in np.flatnonzero(sides.max(axis=1) * scale < stride):
             size = " × ".join(f"{v:.1f}" for v in sides[i] * scale)
-            what = f"box {_box(example, i)} is {size} pixels where the longest side is {canvas}"
+            what = f"box {_box(example, i)} has {size} pixels at image size {canvas}"
             yield Finding(
-                "warning", "tiny", where, f"{what}: less than one stride, {stride}", split
+                "warning", "tiny", where, f"{what}, less than one stride of {stride}", split
             )
         ratios = sides.max(axis=1) / np.maximum(sides.min(axis=1), 1e-6)
         for i in np.flatnonzero(ratios >= ASPECT):
-            what = f"box {_box(example, i)}: one side is {ratios[i]:.0f} times the other"
+            what = f"one side of box {_box(example, i)} is {ratios[i]:.0f} times the other"
             yield Finding("warning", "aspect", where, what, split)
 
 
-def _twice(example: Example, class_map: ClassMap, where: str, split: str) -> Iterator[Finding]:
+def _of_duplicates(
+    example: Example, class_map: ClassMap, where: str, split: str
+) -> Iterator[Finding]:
     boxes = example.boxes
     for i, first in _duplicates(boxes):
         names = [class_map.names[int(example.classes[k])] for k in (first, i)]
         if names[0] == names[1]:
-            what = f"box {_box(example, i)}, {names[0]}, is there twice"
+            what = f"box {_box(example, i)} of class {names[0]} is a duplicate"
             yield Finding("warning", "duplicate-box", where, what, split)
         else:
-            what = f"box {_box(example, i)} is {names[0]} and {names[1]}"
+            what = f"box {_box(example, i)} has two classes, {names[0]} and {names[1]}"
             yield Finding("warning", "two-classes", where, what, split)
 
 
@@ -248,14 +250,14 @@ def _duplicates(boxes: np.ndarray) -> list[tuple[int, int]]:
     # Boxes are sorted by their left side and compared only with those within a pixel of it, because
     # the number of all pairs is quadratic and an image may have thousands of boxes.
     order = np.argsort(boxes[:, 0], kind="stable")
-    found: dict[int, int] = {}
+    first_of: dict[int, int] = {}
     for position, i in enumerate(order):
         for j in order[position + 1 :]:
             if boxes[j, 0] - boxes[i, 0] > _SAME:
                 break
             if np.abs(boxes[i] - boxes[j]).max() <= _SAME:
-                found.setdefault(max(int(i), int(j)), min(int(i), int(j)))
-    return sorted(found.items())
+                first_of.setdefault(max(int(i), int(j)), min(int(i), int(j)))
+    return sorted(first_of.items())
 
 
 def _box(example: Example, index: Any) -> str:
@@ -269,12 +271,12 @@ def _of_corners(dataset: DetectionDataset, errors: ErrorList, split: str) -> Ite
     """
     root = str(errors.root)
     outside = sum(finding.kind == "outside" for finding in errors.found)
-    # If nearly all boxes that leave the image would fit as corners, the file stores corners.
+    # If nearly all boxes that exceed the image would fit as corners, the file stores corners.
     if outside and errors.corner_like >= 0.9 * outside:
-        what = "boxes (left, top, width, height) that leave the image would all fit as corners"
-        yield Finding("error", "corners", root, f"{what}: (x1, y1, x2, y2)?", split)
+        what = "boxes (left, top, width, height) that exceed the image would fit as corners"
+        yield Finding("error", "corners", root, f"{what}; are they (x1, y1, x2, y2)?", split)
     if errors.one_pixel:
-        what = f"{errors.one_pixel} boxes stood over the border by less than a pixel, and are cut"
+        what = f"{errors.one_pixel} boxes exceed the border by less than a pixel and are clipped"
         yield Finding("note", "cut", root, what, split)
     boxes = [example.boxes for example in dataset if len(example.boxes)]
     every = np.concatenate(boxes) if boxes else np.zeros((0, 4))
@@ -282,6 +284,6 @@ def _of_corners(dataset: DetectionDataset, errors: ErrorList, split: str) -> Ite
     # With at least 20 boxes, it is hardly a coincidence that some touch the right border and none
     # the left one; the coordinates seem to start at 1.
     if len(every) >= 20 and every[:, :2].min() == 1 and edges:
-        what = "no box starts at 0 and some at 1, while others end at the image's last pixel"
-        fix = f"{option('one_based', True)} if the first pixel is 1, as in the original VOC"
-        yield Finding("note", "one-based", root, f"{what}: {fix}", split)
+        what = "no box starts at 0, some start at 1, and some end at the last pixel of the image"
+        fix = f"use {option('one_based', True)} if the first pixel is 1, as in the original VOC"
+        yield Finding("note", "one-based", root, f"{what}; {fix}", split)

@@ -38,20 +38,20 @@ def bars(title: str, counts: Mapping[str, Mapping[str, int]]) -> str:
     half = _MAX_BARS // 2
     cut = len(order) > _MAX_BARS
     names = [*order[:half], *order[-half:]] if cut else names
-    most, every = max([*totals.values(), 1]), max(sum(totals.values()), 1)
+    largest, total = max([*totals.values(), 1]), max(sum(totals.values()), 1)
     parts = []
     for row, name in enumerate(names):
         y, x = 4 + 15 * row, 100.0
         parts.append(f'<text x="96" y="{y + 10}" text-anchor="end">{safe(_short(name))}</text>')
         for number, (split, per_class) in enumerate(counts.items()):
-            wide = 150 * per_class.get(name, 0) / most
+            bar_width = 150 * per_class.get(name, 0) / largest
             parts.append(
-                f'<rect x="{x:.1f}" y="{y}" width="{wide:.2f}" height="12" '
+                f'<rect x="{x:.1f}" y="{y}" width="{bar_width:.2f}" height="12" '
                 f'fill-opacity="{max(1 - 0.35 * number, 0.2):.2f}"><title>{safe(split)} '
                 f"{safe(name)}: {per_class.get(name, 0):,}</title></rect>"
             )
-            x += wide
-        share = 100 * totals[name] / every
+            x += bar_width
+        share = 100 * totals[name] / total
         parts.append(f'<text x="{x + 4:.1f}" y="{y + 10}">{totals[name]:,} ({share:.2g} %)</text>')
     of = f" (the largest and the smallest of {len(order):,})" if cut else ""
     text = f"{title}{of}; darkest to lightest: {', '.join(counts)}"
@@ -70,23 +70,23 @@ def sizes(counts: Mapping[str, Counter[ImageSize]]) -> Iterator[str]:
         counts: number of images of each (height, width) in each split.
     """
     pairs = Counter[ImageSize]()
-    for found in counts.values():
-        pairs.update(found)
+    for split_sizes in counts.values():
+        pairs.update(split_sizes)
     if not pairs:
         return
     height, width = np.array(list(pairs), np.float64).T
     times = list(pairs.values())
     marks = [0, 16, 32, 64, 128, 256, 384, 512, 768, 1024, 1536, 2048, 4096, 1e6]
-    yield histogram("shorter side, pixels", np.repeat(np.minimum(height, width), times), marks)
+    yield histogram("shorter side in pixels", np.repeat(np.minimum(height, width), times), marks)
     marks = [0, 1 / 4, 1 / 2, 0.67, 0.8, 0.95, 1.05, 1.25, 1.5, 2, 4, 1e6]
-    yield histogram("width over height", np.repeat(width / height, times), marks)
+    yield histogram("aspect ratio (width / height)", np.repeat(width / height, times), marks)
 
 
 def steps(counts: np.ndarray) -> list[float]:
     """Return about fourteen bin edges from 0 for a histogram of integers."""
-    most = int(counts.max(initial=0)) + 1
-    step = max(-(-most // 14), 1)
-    return [float(v) for v in range(0, most + step, step)]
+    end = int(counts.max(initial=0)) + 1
+    step = max(-(-end // 14), 1)
+    return [float(v) for v in range(0, end + step, step)]
 
 
 def histogram(title: str, values: np.ndarray, marks: Sequence[float]) -> str:
@@ -98,19 +98,21 @@ def histogram(title: str, values: np.ndarray, marks: Sequence[float]) -> str:
         marks: edges of the bins in ascending order; the last bin includes its upper edge.
     """
     counts, _ = np.histogram(values, bins=np.asarray(marks, np.float64))
-    width, height, most = 320 / len(counts), 120, max(int(counts.max()), 1)
+    width, height, highest = 320 / len(counts), 120, max(int(counts.max()), 1)
     parts = []
     for i, count in enumerate(counts.tolist()):
-        tall = height * count / most
-        x, y = 10 + i * width, 140 - tall
+        bar_height = height * count / highest
+        x, y = 10 + i * width, 140 - bar_height
         label = f"{marks[i]:.3g} to {marks[i + 1]:.3g}: {count:,}"
         parts.append(
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width - 2, 1):.1f}" height="{tall:.1f}">'
+            f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width - 2, 1):.1f}" '
+            f'height="{bar_height:.1f}">'
             f"<title>{label}</title></rect>"
         )
         if i % 2 == 0:
             parts.append(f'<text x="{x:.1f}" y="154">{_mark(marks[i])}</text>')
-    text = f'<text x="330" y="14" text-anchor="end">{len(values):,} in all, most {most:,}</text>'
+    summary = f"total {len(values):,}, largest bin {highest:,}"
+    text = f'<text x="330" y="14" text-anchor="end">{summary}</text>'
     return (
         f'<figure><svg viewBox="0 0 340 160">{"".join(parts)}{text}</svg>{caption(title)}</figure>'
     )
@@ -120,20 +122,20 @@ def _mark(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def heat(title: str, middles: np.ndarray) -> str:
+def heat(title: str, centers: np.ndarray) -> str:
     """Render a heat map of positions.
 
     Args:
         title: title of the figure.
-        middles: (n, 2), x and y as fractions of the image sides.
+        centers: (n, 2), x and y as fractions of the image sides.
     """
     counts, _, _ = np.histogram2d(
-        middles[:, 1].clip(0, 1), middles[:, 0].clip(0, 1), bins=(12, 24), range=((0, 1), (0, 1))
+        centers[:, 1].clip(0, 1), centers[:, 0].clip(0, 1), bins=(12, 24), range=((0, 1), (0, 1))
     )
-    most = max(counts.max(), 1)
+    highest = max(counts.max(), 1)
     cells = "".join(
         f'<rect x="{10 + 13.3 * x:.1f}" y="{4 + 12 * y:.1f}" width="13.4" height="12.1" '
-        f'fill-opacity="{0.05 + 0.95 * counts[y, x] / most:.3f}"/>'
+        f'fill-opacity="{0.05 + 0.95 * counts[y, x] / highest:.3f}"/>'
         for y in range(12)
         for x in range(24)
     )

@@ -61,7 +61,7 @@ def check(dataset: AnyDataset, trained_on: bool = False, prints: Prints | None =
     prints = prints or Prints()
     found = found or list(_two_classes(dataset, prints))
     if trained_on and isinstance(dataset, DetectionDataset):
-        found = found or list(_two_sets_of_boxes(dataset, prints))
+        found = found or list(_different_boxes(dataset, prints))
     refuse(dataset.root, found)
 
 
@@ -82,7 +82,7 @@ def no_usable_box(dataset: DetectionDataset) -> None:
         )
     raise DataError(
         f"{dataset.root}: {dataset.split} has no box in any of {len(dataset)} images",
-        rule="training needs one labeled object at least",
+        rule="training needs at least one labeled object",
         received="; ".join(dataset.notes) or None,
     )
 
@@ -98,17 +98,17 @@ def _without_crowds(root: Any) -> str:
 def _decoded(dataset: AnyDataset, index: int) -> DataError | set[int] | None:
     """Return the error of an image that cannot be decoded, or the values of its mask, or None."""
     try:
-        found = dataset.load(index)
+        loaded = dataset.load(index)
     except DataError as error:
         return error
-    return set(np.unique(found[1]).tolist()) if isinstance(found, tuple) else None
+    return set(np.unique(loaded[1]).tolist()) if isinstance(loaded, tuple) else None
 
 
 def _one_class(dataset: SegmentationDataset, seen: set[int]) -> Iterator[Finding]:
     classes = seen - {IGNORE}
     if len(classes) < 2:
-        rest = "; the rest is ignored: is it a class?" if IGNORE in seen else ""
-        yield Finding("error", "constant", str(dataset.root), dataset.all_of(classes) + rest)
+        ignored = "; all other pixels are ignored: are they a class?" if IGNORE in seen else ""
+        yield Finding("error", "constant", str(dataset.root), dataset.all_of(classes) + ignored)
 
 
 def _two_classes(dataset: AnyDataset, prints: Prints) -> Iterator[Finding]:
@@ -118,11 +118,11 @@ def _two_classes(dataset: AnyDataset, prints: Prints) -> Iterator[Finding]:
         names = [dataset.class_map.names[dataset.classes[i]] for _, i in group]
         if len(set(names)) > 1:
             where = ", ".join(str(dataset.paths[i]) for _, i in group)
-            what = f"the same image as {' and as '.join(dict.fromkeys(names))}"
+            what = f"the same image has the classes {' and '.join(dict.fromkeys(names))}"
             yield Finding("error", "two-labels", where, what)
 
 
-def _two_sets_of_boxes(dataset: DetectionDataset, prints: Prints) -> Iterator[Finding]:
+def _different_boxes(dataset: DetectionDataset, prints: Prints) -> Iterator[Finding]:
     for (_, first), *others in prints.equal(dataset):
         for _, index in others:
             if different := different_labels(dataset[first], dataset[index]):
@@ -139,17 +139,17 @@ def _ends(dataset: AnyDataset) -> list[Finding]:
         if not isinstance(path, Path):
             break
         try:
-            _look_at_end(path)
+            _check_end(path)
         except DataError as error:
             found.append(Finding("error", "image", "", error.what))
     return found
 
 
-def _look_at_end(path: Path) -> None:
+def _check_end(path: Path) -> None:
     # JPEG ends with the marker EOI, PNG with the chunk IEND. Other bytes may follow them, so a file
     # whose last 4 KiB contain no such end is read completely.
     first, last = read_ends(path, 4, _TAIL)
     ends = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}
-    mark = ends.get(first[:2])
-    if mark is not None and mark not in last and cut_short(read_bytes(path, MAX_BYTES)):
+    end = ends.get(first[:2])
+    if end is not None and end not in last and cut_short(read_bytes(path, MAX_BYTES)):
         raise DataError(f"{path}: the image is cut short", fix="copy the file again")

@@ -35,7 +35,7 @@ class Classes(Labeling):
     """Labeling of classification datasets: one class for each image, given by its folder."""
 
     unit = "images"
-    turned = "shown rotated"
+    rotation_note = "the image is shown rotated"
     contradiction = "error"
 
     def of_split(
@@ -44,17 +44,20 @@ class Classes(Labeling):
         """Find class folders without images, strongly imbalanced classes, and tiny images."""
         for folder in class_folders(errors.root, split):
             if not any(map(is_image, folder.iterdir())):
-                yield Finding("warning", "empty-class", str(folder), "holds no image", split)
+                yield Finding(
+                    "warning", "empty-class", str(folder), "the folder contains no image", split
+                )
         tally = self.tally(dataset, split)
         if split == "train" and tally.any():
-            least = int(tally[tally > 0].min())
-            if tally.max() >= IMBALANCE * least:
+            smallest = int(tally[tally > 0].min())
+            if tally.max() >= IMBALANCE * smallest:
                 names = dataset.class_map.names
-                most = names[int(tally.argmax())]
-                few = [name for name, n in zip(names, tally, strict=True) if n == least]
-                what = f"{most!r} has {tally.max():,} images, {', '.join(map(repr, few[:5]))}"
+                largest = names[int(tally.argmax())]
+                few = [name for name, n in zip(names, tally, strict=True) if n == smallest]
+                shown = ", ".join(map(repr, few[:5]))
+                what = f"class {largest!r} has {tally.max():,} images, but {shown} only"
                 yield Finding(
-                    "warning", "imbalance", str(errors.root), f"{what} {least:,} each", split
+                    "warning", "imbalance", str(errors.root), f"{what} {smallest:,} each", split
                 )
         for look in looks:
             if not look.error and min(look.size) < SMALLEST:
@@ -74,7 +77,7 @@ class Classes(Labeling):
             if folder not in splits.values():
                 parts = [folder, *inner(folder)]
                 if any(is_image(file) for part in parts for file in part.iterdir()):
-                    what = "images in a folder beside those of the splits are not read"
+                    what = "images in a folder that is not a split are not read"
                     yield Finding("warning", "stray", str(folder), what)
 
     def tally(self, dataset: ClassificationDataset, split: str) -> np.ndarray:
@@ -88,7 +91,7 @@ class Classes(Labeling):
         """Return the classes of two identical images if they differ, in words, else ""."""
         first = one.class_map.names[one.classes[i]]
         second = other.class_map.names[other.classes[j]]
-        return f"it is {first!r} there and {second!r} here" if first != second else ""
+        return f"its class is {first!r} there and {second!r} here" if first != second else ""
 
     def picture(self, dataset: ClassificationDataset, index: int, side: int) -> np.ndarray:
         """Draw the name of the class on a resized image."""
@@ -99,30 +102,30 @@ class Classes(Labeling):
 
     def charts(self, contents: Contents) -> Iterator[str]:
         """Yield charts of the classes and of the size and shape of the images."""
-        yield bars("images of each class", contents.counts())
+        yield bars("images per class", contents.counts())
         yield from sizes(contents.sizes)
         tallies = np.concatenate([*contents.tallies.values(), np.zeros(0)])
         if tallies.any():
             marks = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 1e9]
-            yield histogram("images of a class in a split", tallies, marks)
+            yield histogram("images per class and split", tallies, marks)
 
     def settled(
         self, datasets: Mapping[str, ClassificationDataset], root: Place, changes: list[str]
     ) -> Mapping[str, ClassificationDataset]:
         """Remove images of classes without training images, and classes without images."""
-        found = dict(datasets)
+        result = dict(datasets)
         if is_split_by_hash(root):
             # The source has no split folders, so the copy gets none, and the hash splits it again.
-            found = {"": joined(found.values(), "paths", "classes")} if found else {}
-        elif "train" in found:
-            learned = set(found["train"].classes)
-            for split, dataset in found.items():
-                kept = [i for i, index in enumerate(dataset.classes) if index in learned]
+            result = {"": joined(result.values(), "paths", "classes")} if result else {}
+        elif "train" in result:
+            trained = set(result["train"].classes)
+            for split, dataset in result.items():
+                kept = [i for i, index in enumerate(dataset.classes) if index in trained]
                 for i in sorted(set(range(len(dataset))) - set(kept)):
-                    what = f"{dataset.paths[i]}: train has no image of its class"
+                    what = f"{dataset.paths[i]}: its class has no image in train"
                     changes.append(f"[{split}] left out: {what}")
-                found[split] = dataset.part(kept)
-        return _without_empty(found, changes)
+                result[split] = dataset.part(kept)
+        return _without_empty(result, changes)
 
 
 def _without_empty(
@@ -135,9 +138,9 @@ def _without_empty(
     for index in sorted(set(range(len(names))) - set(used)):
         changes.append(f"left out: class {names[index]!r} has no image")
     # Indices must stay without gaps, so those after a removed class move up.
-    place = {index: i for i, index in enumerate(used)}
+    new_index = {index: i for i, index in enumerate(used)}
     class_map = ClassMap(tuple(names[index] for index in used))
     return {
-        split: replace(d, class_map=class_map, classes=tuple(place[i] for i in d.classes))
+        split: replace(d, class_map=class_map, classes=tuple(new_index[i] for i in d.classes))
         for split, d in datasets.items()
     }

@@ -14,7 +14,7 @@ from visiongarden.errors import UserError, nearest, option
 from visiongarden.storage import atomic_folder
 
 TARGETS = tuple(WRITERS)
-_HOLDS = {"coco": "boxes", "folders": "classes of whole images", "masks": "classes of pixels"}
+_LABELS = {"coco": "boxes", "folders": "classes of whole images", "masks": "classes of pixels"}
 
 
 def convert(
@@ -58,16 +58,16 @@ def convert(
     """
     if to not in WRITERS:
         raise UserError(f"unknown format {to!r}", fix=nearest(to, TARGETS))
-    root, found = opened(source, format)
-    _refuse_other_labels(source, found, to)
+    root, source_format = opened(source, format)
+    _refuse_other_labels(source, source_format, to)
     datasets = {
-        split: read_any(source, found, split, invalid_boxes, one_based)
-        for split in splits_of(root, found)
+        split: read_any(source, source_format, split, invalid_boxes, one_based)
+        for split in splits_of(root, source_format)
     }
-    _refuse_unlearned(source, datasets, to)
+    _refuse_untrained(source, datasets, to)
     filled = {split: dataset for split, dataset in datasets.items() if len(dataset)}
     if not filled:
-        raise UserError("there is no split to write")
+        raise UserError(f"{source} has no images to convert")
     lost = Lost()
     for split, dataset in filled.items():
         for line in dataset.dropped:
@@ -86,28 +86,28 @@ def _refuse_other_labels(source: str | Path, format: str, to: str) -> None:
     possible = (format,) if format not in FORMATS else FORMATS
     if to not in possible:
         raise UserError(
-            f"{source} cannot become {to}",
-            rule=f"{_HOLDS[possible[0]]} can be written as {', '.join(possible)}",
+            f"{source} cannot be converted to {to}",
+            rule=f"{_LABELS[possible[0]]} can be written as {', '.join(possible)}",
             received=f"format {format}",
             fix=option("to", possible[0]),
         )
 
 
-def _refuse_unlearned(source: str | Path, datasets: Mapping[str, Any], to: str) -> None:
+def _refuse_untrained(source: str | Path, datasets: Mapping[str, Any], to: str) -> None:
     """Refuse a copy with a class that has no training image, because `read` would refuse it too.
 
     The hash that splits class folders can put all images of a small class into "val".
     """
     if to != "folders" or "train" not in datasets:
         return
-    learned = set(datasets["train"].classes)
+    trained = set(datasets["train"].classes)
     for split, dataset in datasets.items():
-        missing = sorted({dataset.class_map.names[i] for i in set(dataset.classes) - learned})
+        missing = sorted({dataset.class_map.names[i] for i in set(dataset.classes) - trained})
         if missing:
             raise UserError(
-                f"{source}: the images of {', '.join(missing)} all fall into {split}",
-                rule="train needs an image of each class",
-                fix="make the folders train/ and val/ by hand, or add images of these classes",
+                f"{source}: all images of {', '.join(missing)} are in {split}",
+                rule="train needs at least one image of each class",
+                fix="create the folders train/ and val/, or add images of these classes",
             )
 
 
@@ -122,6 +122,6 @@ def in_one_step(target: Path, fill: Callable[[Path], None]) -> None:
         UserError: the target exists already.
     """
     if target.exists():
-        raise UserError(f"{target} is there already", rule="a new folder", fix="name another")
+        raise UserError(f"{target} exists already", rule="a new folder", fix="choose another name")
     with atomic_folder(target) as draft:
         fill(draft)

@@ -53,7 +53,9 @@ def diagnose(
         report.findings.append(_unreadable(error, ""))
         return report
     if not splits:
-        report.findings.append(Finding("error", "unreadable", str(path), "no split is listed"))
+        report.findings.append(
+            Finding("error", "unreadable", str(path), "the dataset has no split")
+        )
     errors: dict[str, ErrorList] = {}
     for split in splits:
         try:
@@ -62,25 +64,25 @@ def diagnose(
             )
         except DataError as error:
             report.findings.append(_unreadable(error, split))
-    _look(report, errors, root)
+    _inspect(report, errors, root)
     report.sort()
     return report
 
 
-def _look(report: Report, errors: Mapping[str, ErrorList], root: Place) -> None:
+def _inspect(report: Report, errors: Mapping[str, ErrorList], root: Place) -> None:
     labeling, datasets = report.labeling, report.datasets
     looks = images.look_at(datasets)
     for split, dataset in datasets.items():
-        own = [look for look in looks if look.split == split]
-        labeling.study(dataset, errors[split], split, own)
+        split_looks = [look for look in looks if look.split == split]
+        labeling.study(dataset, errors[split], split, split_looks)
         report.tallies[split] = labeling.tally(dataset, split)
-        report.sizes[split] = Counter(look.size for look in own if not look.error)
+        report.sizes[split] = Counter(look.size for look in split_looks if not look.error)
         report.findings += [replace(finding, split=split) for finding in errors[split].found]
         dropped = [Finding("note", "dropped", "", line, split) for line in errors[split].dropped]
         report.findings += dropped
-        report.findings += labeling.of_split(dataset, errors[split], split, own)
+        report.findings += labeling.of_split(dataset, errors[split], split, split_looks)
         if not len(dataset):
-            what = "no image can be read" if errors[split].found else "no image is listed"
+            what = "no image can be read" if errors[split].found else "the split lists no image"
             report.findings.append(Finding("error", "image", report.root, what, split))
     report.findings += labeling.of_all(datasets, report.tallies, root)
     report.findings += image_findings.findings(looks, datasets, labeling)

@@ -28,8 +28,8 @@ from visiongarden.errors import DataError, UserError
 from visiongarden.terminal import printable
 
 CHANGES = "changes.txt"
-_VALIDATED_FIRST = ("test", "val", "valid")
-_DOUBTFUL = ("shares", "class-map")
+_KEPT_FIRST = ("test", "val", "valid")
+_AMBIGUOUS = ("shares", "class-map")
 """Kinds of errors with several possible meanings, which only the user can resolve."""
 
 
@@ -89,7 +89,7 @@ def fix(
     if step:
         changes.append(_shift(labeling, datasets, errors, format, step))
         _study(labeling, datasets, errors, looks)
-    _refuse_doubtful(datasets, errors, str(root))
+    _refuse_ambiguous(datasets, errors, str(root))
     for split in datasets:
         changes += [f"[{split}] {line}" for line in errors[split].dropped]
         # Images of classes without training images are listed one by one later, by `settled`.
@@ -97,8 +97,9 @@ def fix(
         changes += [f"[{split}] left out: {finding}" for finding in found]
         # A COCO copy keeps the numbers of the file, so these boxes do not change there.
         if errors[split].trimmed and format != "coco":
-            many = errors[split].trimmed
-            changes.append(f"[{split}] {many} boxes less than a pixel over the border: cut there")
+            changes.append(
+                f"[{split}] {errors[split].trimmed} boxes less than a pixel outside are clipped"
+            )
     emptied = _emptied(datasets, errors, keep_background, changes)
     left_out = _left_out(labeling, datasets, looks, emptied, changes)
     fixed = {
@@ -111,8 +112,10 @@ def fix(
     fixed = {split: dataset for split, dataset in settled.items() if len(dataset)}
     # "" is the single split of a dataset that a hash divides; see `Labeling.settled`.
     if not fixed or ("train" in datasets and not fixed.keys() & {"train", ""}):
-        of = " to train on" if fixed else ""
-        raise DataError(f"{path}: no image{of} is sound", fix=f"visiongarden data check {path}")
+        purpose = " to train on" if fixed else ""
+        raise DataError(
+            f"{path}: no valid image{purpose} is left", fix=f"visiongarden data check {path}"
+        )
     in_one_step(Path(target), lambda folder: _write(labeling, folder, fixed, format, changes))
     return changes
 
@@ -122,7 +125,7 @@ def _in_order(splits: Iterable[str]) -> list[str]:
 
     The evaluation data then stay comparable, and the copy in the training split is removed.
     """
-    return sorted(splits, key=lambda split: split not in _VALIDATED_FIRST)
+    return sorted(splits, key=lambda split: split not in _KEPT_FIRST)
 
 
 def _study(
@@ -132,8 +135,8 @@ def _study(
     looks: Sequence[Look],
 ) -> None:
     for split, dataset in datasets.items():
-        own = [look for look in looks if look.split == split]
-        labeling.study(dataset, errors[split], split, own)
+        split_looks = [look for look in looks if look.split == split]
+        labeling.study(dataset, errors[split], split, split_looks)
 
 
 def _shift(
@@ -148,19 +151,22 @@ def _shift(
     for split, dataset in datasets.items():
         datasets[split] = labeling.shifted(dataset, errors[split], format, step)
     now = id_range({i - step for i in seen})
-    return f"class ids moved by {-step:+d}: the labels used {id_range(seen)}, now {now}"
+    return f"class ids shifted by {-step:+d}: the labels used {id_range(seen)} and now use {now}"
 
 
-def _refuse_doubtful(
+def _refuse_ambiguous(
     datasets: Mapping[str, Any], errors: Mapping[str, ErrorList], root: str
 ) -> None:
-    doubtful = list(of_maps(datasets, root))
+    ambiguous = list(of_maps(datasets, root))
     for split, dataset in datasets.items():
-        doubtful += [finding for finding in errors[split].found if finding.kind in _DOUBTFUL]
+        ambiguous += [finding for finding in errors[split].found if finding.kind in _AMBIGUOUS]
         ids = of_ids(errors[split], dataset.class_map, split)
-        doubtful += [finding for finding in ids if finding.level == "error"]
-    if doubtful:
-        raise UserError(str(doubtful[0]), rule="what was meant, a person must say")
+        ambiguous += [finding for finding in ids if finding.level == "error"]
+    if ambiguous:
+        raise UserError(
+            str(ambiguous[0]),
+            rule="it has several possible causes and cannot be fixed automatically",
+        )
 
 
 def _write(
@@ -186,11 +192,11 @@ def _emptied(
     for split, dataset in datasets.items():
         lost = errors[split].emptied
         for index in range(len(dataset)) if lost else ():
-            place = str(dataset.image_path(index))
-            if place in lost:
+            path = str(dataset.image_path(index))
+            if path in lost:
                 emptied.add((split, index))
                 how = "kept as background" if keep else "left out"
-                changes.append(f"[{split}] {how}: {place}: none of its labels can be used")
+                changes.append(f"[{split}] {how}: {path}: none of its labels is valid")
     return set() if keep else emptied
 
 
@@ -208,11 +214,11 @@ def _left_out(
             left_out.add((look.split, look.index))
             changes.append(f"[{look.split}] left out: {look.error}")
     for split in datasets:
-        for index, error in labeling.unsound(split):
+        for index, error in labeling.invalid_labels(split):
             left_out.add((split, index))
             changes.append(f"[{split}] left out: {error}")
-    sound = [look for look in looks if (look.split, look.index) not in left_out]
-    for first, copies in images.same(sound):
+    valid = [look for look in looks if (look.split, look.index) not in left_out]
+    for first, copies in images.same(valid):
         for copy, what in _copies(labeling, datasets, [first, *copies]):
             left_out.add((copy.split, copy.index))
             changes.append(f"[{copy.split}] left out: {copy.path}: {what}")
@@ -229,23 +235,27 @@ def _copies(
     """
     labeled = [labeling.is_labeled(datasets[one.split], one.index) for one in equal]
     first = equal[labeled.index(True)] if any(labeled) else equal[0]
-    others = [(one, known) for one, known in zip(equal, labeled, strict=True) if one is not first]
-    for other in (one for one, known in others if known):
+    others = [
+        (one, has_labels)
+        for one, has_labels in zip(equal, labeled, strict=True)
+        if one is not first
+    ]
+    for other in (one for one, has_labels in others if has_labels):
         different = _between(labeling.conflict, datasets, first, other)
         if different:
             raise UserError(
                 f"{other.path} of {other.split} is the same image as {first.path} of "
                 f"{first.split}, with different labels: {different}",
-                rule="equal images have equal labels; what was meant, a person must say",
-                fix="delete one of the two, and its labels",
+                rule="identical images have identical labels; decide which are right",
+                fix="delete one of the two images with its labels",
             )
-    how = [_between(labeling.differ, datasets, first, one) for one, _ in others]
-    if any(how) and labeling.contradiction == "error":
+    differences = [_between(labeling.differ, datasets, first, one) for one, _ in others]
+    if any(differences) and labeling.contradiction == "error":
         yield from ((one, "the same image has two labels") for one in equal)
         return
-    for (one, known), different in zip(others, how, strict=True):
-        less = different or ("" if known or not any(labeled) else "without labels")
-        yield one, f"the same image as {first.path} of {first.split}" + (less and f", {less}")
+    for (one, has_labels), different in zip(others, differences, strict=True):
+        reason = different or ("" if has_labels or not any(labeled) else "without labels")
+        yield one, f"the same image as {first.path} of {first.split}" + (reason and f", {reason}")
 
 
 def _between(

@@ -36,11 +36,11 @@ def findings(
         if look.error:
             yield Finding("error", "image", "", look.error, look.split)
         elif look.orientation != 1:
-            what = f"EXIF orientation {look.orientation}: {labeling.turned}"
+            what = f"EXIF orientation {look.orientation}: {labeling.rotation_note}"
             yield Finding("note", "exif", look.path, what, look.split)
     yield from _of_depth(looks)
-    sound = [look for look in looks if not look.error]
-    for first, copies in same(sound):
+    valid = [look for look in looks if not look.error]
+    for first, copies in same(valid):
         for copy in copies:
             differ = labeling.differ(
                 datasets[first.split], first.index, datasets[copy.split], copy.index
@@ -56,7 +56,7 @@ def findings(
                 yield Finding("error", "two-labels", copy.path, what, copy.split)
             what = _copied(first, copy) + (f": {differ}" if differ else "")
             yield Finding(level, kind, copy.path, what, copy.split)
-    for one, other in _near(sound):
+    for one, other in _near(valid):
         across = one.split != other.split
         what = f"looks like {one.path}" + (f", which is in {one.split}" if across else "")
         level = "warning" if across else "note"
@@ -66,19 +66,19 @@ def findings(
 def _of_depth(looks: Sequence[Look]) -> Iterator[Finding]:
     """Report the value range of 16-bit images, with a warning if they become nearly black."""
     for split in dict.fromkeys(look.split for look in looks):
-        deep = [look for look in looks if look.split == split and look.depth is not None]
-        depth = together(look.depth for look in deep if look.depth is not None)
+        wide = [look for look in looks if look.split == split and look.depth is not None]
+        depth = together(look.depth for look in wide if look.depth is not None)
         if depth is not None:
             level = "warning" if depth.is_dark else "note"
-            yield Finding(level, "depth", deep[0].path, f"{len(deep)} images: {depth}", split)
+            yield Finding(level, "depth", wide[0].path, f"{len(wide)} images: {depth}", split)
 
 
 def _copied(first: Look, copy: Look) -> str:
     across = first.split != copy.split
     what = f"the same image as {first.path}" + (f", which is in {first.split}" if across else "")
     if copy.path == first.path:
-        what = f"is in {first.split} too"
-    return what + (": what is judged has been trained on" if across else "")
+        what = f"the image is also in {first.split}"
+    return what + ("; metrics are too high if splits share images" if across else "")
 
 
 def _near(looks: Sequence[Look]) -> Iterator[tuple[Look, Look]]:

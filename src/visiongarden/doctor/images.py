@@ -60,7 +60,7 @@ def look_at(datasets: Mapping[str, Any]) -> list[Look]:
 
 def _look(split: str, dataset: Any, index: int) -> Look:
     path = dataset.image_path(index)
-    said = dataset[index].size if isinstance(dataset, DetectionDataset) else None
+    header_size = dataset[index].size if isinstance(dataset, DetectionDataset) else None
     try:
         raw = read_bytes(path, MAX_BYTES)
         image = decode_bytes(raw, path)
@@ -68,9 +68,9 @@ def _look(split: str, dataset: Any, index: int) -> Look:
     except DataError as error:
         return Look(str(path), split, index, error.what)
     size: ImageSize = (image.shape[0], image.shape[1])
-    if said is not None and size != said:
-        found = f"{path}: {size[1]} × {size[0]} pixels, not those of its header"
-        return Look(str(path), split, index, found)
+    if header_size is not None and size != header_size:
+        mismatch = f"{path}: the decoded image has {size[1]} × {size[0]} pixels, unlike its header"
+        return Look(str(path), split, index, mismatch)
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(gray, (16, 16), interpolation=cv2.INTER_AREA)
     content = blake2b(raw, digest_size=16).digest()

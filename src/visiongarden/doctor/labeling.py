@@ -30,7 +30,7 @@ class Labeling(ABC):
 
     unit: ClassVar[str]
     """What `tally` counts: "boxes", "images" or "pixels"."""
-    turned: ClassVar[str] = "shown rotated, as its labels must be"
+    rotation_note: ClassVar[str] = "the image is shown rotated, so its labels must be rotated too"
     """Words of the note about an image with an EXIF rotation."""
     contradiction: ClassVar[str] = "warning"
     """Level of the finding about identical images with different labels."""
@@ -38,7 +38,7 @@ class Labeling(ABC):
     def __init__(self, stride: int = 8, image_size: int = 640) -> None:
         self.stride, self.image_size = stride, image_size
 
-    def study(  # noqa: B027 (most labels lie in no files of their own)
+    def study(  # noqa: B027 (most labels are not in separate files)
         self, dataset: Any, errors: ErrorList, split: str, looks: Sequence[Look]
     ) -> None:
         """Read labels that are stored in separate files, such as masks.
@@ -107,7 +107,7 @@ class Labeling(ABC):
         """Write all splits into a folder in the format of the source."""
         WRITERS[format](datasets, folder, lost)
 
-    def unsound(self, split: str) -> Iterator[tuple[int, str]]:
+    def invalid_labels(self, split: str) -> Iterator[tuple[int, str]]:
         """Yield index and reason for each image whose labels cannot be used."""
         yield from ()
 
@@ -166,11 +166,11 @@ def of_ids(errors: ErrorList, class_map: ClassMap, split: str) -> Iterator[Findi
         return
     low, high = min(known), max(known)
     outside = seen - known
-    said = f"the labels use {id_range(seen)}, the class map has {id_range(known)}"
+    ranges = f"the labels use {id_range(seen)}, the class map has {id_range(known)}"
     for step, direction in ((1, "high"), (-1, "low")):
         shifted = {i - step for i in seen}
         if outside and shifted <= known and not seen <= known:
-            what = f"class ids seem to be one too {direction}: {said}"
+            what = f"class ids seem to be one too {direction}: {ranges}"
             yield Finding("error", "off-by-one", str(errors.root), what, split)
             return
     # Ids that are shifted within the class map leave one end of it unused. With fewer than four
@@ -179,7 +179,9 @@ def of_ids(errors: ErrorList, class_map: ClassMap, split: str) -> Iterator[Findi
     for end in (low, high):
         if unused == {end} and len(known) >= 4 and not outside:
             name = class_map.names[end if errors.known else class_map.ids.index(end)]
-            what = f"class {end} ({name}) never occurs, though all others do: ids shifted by one?"
+            what = (
+                f"class {end} ({name}) never occurs, but all others do; are the ids shifted by one?"
+            )
             yield Finding("warning", "off-by-one", str(errors.root), what, split)
 
 
@@ -197,8 +199,8 @@ def of_maps(datasets: Mapping[str, Any], root: str) -> Iterator[Finding]:
     for split in splits[1:]:
         first, names = datasets[splits[0]].class_map.names, datasets[split].class_map.names
         if names != first:
-            how = "in another order" if set(names) == set(first) else "others"
-            what = f"the classes are {how} than in {splits[0]}: {', '.join(names)[:200]}"
+            how = "are in another order than" if set(names) == set(first) else "differ from"
+            what = f"the classes {how} those of {splits[0]}: {', '.join(names)[:200]}"
             yield Finding("error", "class-map", root, what, split)
 
 
@@ -214,18 +216,20 @@ def _of_counts(
     for name in names:
         where = [split for split in counts if counts[split][name]]
         if not where:
-            what = f"class {name!r} has no {singular(unit)} at all"
+            what = f"class {name!r} has no {singular(unit)} in any split"
             yield Finding("warning", "unused-class", root, what)
         elif len(where) < len(counts):
             missing = ", ".join(split for split in counts if split not in where)
-            what = f"class {name!r} occurs in {', '.join(where)}, not in {missing}"
+            what = f"class {name!r} occurs in {', '.join(where)}, but not in {missing}"
             yield Finding("warning", "split-class", root, what)
     alike: dict[str, list[str]] = {}
     for name in names:
         alike.setdefault("".join(c for c in name.casefold() if c.isalnum()), []).append(name)
     for group in alike.values():
         if len(group) > 1:
-            what = f"classes {', '.join(map(repr, group))} differ in case, space or signs alone"
+            what = (
+                f"classes {', '.join(map(repr, group))} differ only in case, spaces or punctuation"
+            )
             yield Finding("warning", "similar-names", root, what)
 
 

@@ -55,26 +55,26 @@ def study(dataset: SegmentationDataset, index: int, size: ImageSize | None) -> S
         received = f" ({error.received})" if error.received else ""
         return Study(path, "mask", error.what.removeprefix(f"{path}: ") + received)
     if lossy:
-        return Study(path, "lossy", "a JPEG or lossy WebP, whose values are not those drawn")
+        return Study(path, "lossy", "a JPEG or lossy WebP file, which changes the class values")
     if size is not None and values.shape != size:
         what = dataset.other_size(index, size, values.shape).removeprefix(f"{path}: ")
         return Study(path, "size", what)
-    there, times = _counted(values)
-    classes, unknown = dataset.classes_of(there)
+    present, times = _counted(values)
+    classes, unknown = dataset.classes_of(present)
     skipped = (classes == IGNORE) & ~unknown
     known = ~unknown & ~skipped
     counts = np.bincount(classes[known], times[known], len(dataset.class_map)).astype(np.int64)
-    kind = why = ""
+    kind = reason = ""
     if unknown.any():
-        kind, why = "id", _unknown(dataset, there[unknown], times[unknown])
+        kind, reason = "id", _unknown(dataset, present[unknown], times[unknown])
     return Study(
         path,
         kind,
-        why,
+        reason,
         counts,
         int(times[skipped].sum()),
-        tuple(there[~skipped].tolist()[:1000]),
-        tuple(there[skipped].tolist()[:1000]),
+        tuple(present[~skipped].tolist()[:1000]),
+        tuple(present[skipped].tolist()[:1000]),
     )
 
 
@@ -83,8 +83,8 @@ def _counted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # `bincount` is linear, `unique` sorts all pixels; colors packed into 24 bits need the latter.
     if values.size and values.max() <= 0xFFFF:
         times = np.bincount(values.ravel())
-        there = np.flatnonzero(times)
-        return there, times[there]
+        present = np.flatnonzero(times)
+        return present, times[present]
     return np.unique(values, return_counts=True)
 
 
@@ -93,5 +93,7 @@ def _unknown(dataset: SegmentationDataset, values: np.ndarray, times: np.ndarray
     shown = [f"{dataset.shown(int(values[i]))} ({int(times[i]):,} pixels)" for i in order]
     what = f"{int(times.sum()):,} pixels are of no class: {', '.join(shown)}"
     if len(values) > _SMOOTH:
-        what += f" and {len(values) - len(order)} more values: resized smoothly, or once a JPEG?"
+        what += (
+            f" and {len(values) - len(order)} more: was the mask interpolated, or saved as JPEG?"
+        )
     return what

@@ -38,7 +38,7 @@ class Masks(Labeling):
     """
 
     unit = "pixels"
-    turned = "shown rotated, as its mask must be"
+    rotation_note = "the image is shown rotated, so its mask must be rotated too"
 
     def __init__(self, stride: int = 8, image_size: int = 640) -> None:
         super().__init__(stride, image_size)
@@ -71,24 +71,24 @@ class Masks(Labeling):
                 yield Finding("warning", "ignored", one.path, "all pixels are ignored", split)
             elif np.count_nonzero(one.counts) == 1:
                 what = f"all pixels are {names[int(one.counts.argmax())]!r}"
-                what += f", but for {one.ignored:,} that are ignored" if one.ignored else ""
+                what += f", except for {one.ignored:,} ignored pixels" if one.ignored else ""
                 yield Finding("note", "constant", one.path, what, split)
-        yield from self._nothing_to_learn(dataset, split, str(errors.root))
+        yield from self._single_class(dataset, split, str(errors.root))
         yield from _strays(dataset, split)
 
-    def _nothing_to_learn(
+    def _single_class(
         self, dataset: SegmentationDataset, split: str, root: str
     ) -> Iterator[Finding]:
         masks = set(map(str, dataset.masks))
-        sound = [one for one in self.studies[split] if not one.error and one.path in masks]
-        seen = sorted({int(i) for one in sound for i in np.flatnonzero(one.counts)})
-        if not sound or len(seen) > 1:
+        valid = [one for one in self.studies[split] if not one.error and one.path in masks]
+        seen = sorted({int(i) for one in valid for i in np.flatnonzero(one.counts)})
+        if not valid or len(seen) > 1:
             return
         what = dataset.all_of(seen)
-        skipped = sorted({value for one in sound for value in one.skipped})
+        skipped = sorted({value for one in valid for value in one.skipped})
         if skipped:
             values = ", ".join(map(dataset.shown, skipped[:5]))
-            what += f", and {values}, which is ignored: if it is a class, classes.yaml must say so"
+            what += f", and {values}, which is ignored; if it is a class, add it to classes.yaml"
         level = "error" if split == "train" else "warning"
         yield Finding(level, "constant", root, what, split)
 
@@ -125,15 +125,15 @@ class Masks(Labeling):
 
     def charts(self, contents: Contents) -> Iterator[str]:
         """Yield charts of classes, of classes and ignored pixels per mask, and of image sizes."""
-        yield bars("pixels of each class", contents.counts())
-        sound = [one for found in self.studies.values() for one in found if not one.error]
-        if sound:
-            present = [np.count_nonzero(one.counts) for one in sound]
+        yield bars("pixels per class", contents.counts())
+        valid = [one for studies in self.studies.values() for one in studies if not one.error]
+        if valid:
+            present = [np.count_nonzero(one.counts) for one in valid]
             marks = [float(i) for i in range(max(present) + 2)]
-            yield histogram("classes in a mask", np.array(present), marks)
-            shares = [one.ignored / max(one.ignored + int(one.counts.sum()), 1) for one in sound]
+            yield histogram("classes per mask", np.array(present), marks)
+            shares = [one.ignored / max(one.ignored + int(one.counts.sum()), 1) for one in valid]
             marks = [0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0]
-            yield histogram("share of a mask that is ignored", np.array(shares), marks)
+            yield histogram("fraction of ignored pixels per mask", np.array(shares), marks)
         yield from sizes(contents.sizes)
 
     def shifted(
@@ -151,7 +151,7 @@ class Masks(Labeling):
         """Write all splits as mask folders, with the values corrected by the shift of the ids."""
         mask_folders(datasets, folder, lost, self.step)
 
-    def unsound(self, split: str) -> Iterator[tuple[int, str]]:
+    def invalid_labels(self, split: str) -> Iterator[tuple[int, str]]:
         """Yield index and reason for each mask that cannot be used."""
         for index, one in enumerate(self.studies[split]):
             if one.error:
@@ -166,9 +166,12 @@ class Masks(Labeling):
             DataError: the training split has a single class.
         """
         for split, dataset in datasets.items():
-            for finding in self._nothing_to_learn(dataset, split, str(root)):
+            for finding in self._single_class(dataset, split, str(root)):
                 if finding.level == "error":
-                    raise DataError(str(finding), rule="what was meant, a person must say")
+                    raise DataError(
+                        str(finding),
+                        rule="it has several possible causes and cannot be fixed automatically",
+                    )
         if not datasets or not is_split_by_hash(root):
             return datasets
         return {"": joined(datasets.values(), "images", "masks")}
@@ -178,8 +181,8 @@ def _strays(dataset: SegmentationDataset, split: str) -> Iterator[Finding]:
     """Report files in the folders of images and masks that are not images."""
     folders = {path.parent: None for path in (*dataset.images, *dataset.masks)}
     for folder in folders:
-        there: list[Any] = list(folder.iterdir())
-        for file in sorted(there):
+        files: list[Any] = list(folder.iterdir())
+        for file in sorted(files):
             hidden = file.name.startswith(".")
             if not hidden and not file.is_dir() and file.suffix.lower() not in ENDINGS:
-                yield Finding("note", "stray", str(file), "no image, and not read", split)
+                yield Finding("note", "stray", str(file), "not an image, and not read", split)

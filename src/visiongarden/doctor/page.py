@@ -16,10 +16,10 @@ from visiongarden.doctor.report import KINDS, LEVELS, Report
 from visiongarden.errors import DataError
 from visiongarden.storage import atomic_write
 
-_ROWS = 50
-_OF_A_KIND = 3
-_PLAIN = 4
-_PICTURES = 60
+_MAX_ROWS = 50
+_MAX_PER_KIND = 3
+_MAX_WITHOUT_FINDING = 4
+_MAX_IMAGES = 60
 _LINE = re.compile(r":\d+$")
 _SIDE = 360
 
@@ -76,7 +76,7 @@ def _head(report: Report) -> Iterator[str]:
         numbers = "".join(f'<td class="n">{row.get(name, 0):,}</td>' for name in names)
         yield f"<tr><th>{safe(split)}</th>{numbers}<td>{_sizes(report, split)}</td></tr>"
     unit = report.labeling.unit.capitalize()
-    yield f"</table><h2>{unit} of each class</h2><table><tr><th>class</th>"
+    yield f"</table><h2>{unit} per class</h2><table><tr><th>class</th>"
     per_class = report.counts()
     yield "".join(f'<th class="n">{safe(split)}</th>' for split in per_class) + "</tr>"
     for name in dict.fromkeys(name for count in per_class.values() for name in count):
@@ -87,20 +87,20 @@ def _head(report: Report) -> Iterator[str]:
 
 def _sizes(report: Report, split: str) -> str:
     counts = report.sizes.get(split, Counter())
-    most = [f"{w} × {h} ({n:,})" for (h, w), n in counts.most_common(3)]
-    return ", ".join(most) + (f" and {len(counts) - 3} more" if len(counts) > 3 else "")
+    shown = [f"{w} × {h} ({n:,})" for (h, w), n in counts.most_common(3)]
+    return ", ".join(shown) + (f" and {len(counts) - 3} more" if len(counts) > 3 else "")
 
 
 def _findings(report: Report) -> Iterator[str]:
     yield "<h2>Findings</h2>"
     if not report.findings:
-        yield "<p>Nothing to remark.</p>"
+        yield "<p>No issues found.</p>"
     for (level, kind), found in report.groups().items():
         shown = "".join(
             f"<li>{f'[{safe(finding.split)}] ' if finding.split else ''}{safe(finding)}</li>"
-            for finding in found[:_ROWS]
+            for finding in found[:_MAX_ROWS]
         )
-        rest = len(found) - _ROWS
+        rest = len(found) - _MAX_ROWS
         more = f'<p class="more">… and {rest:,} more, in the JSON file</p>' if rest > 0 else ""
         yield (
             f"<details{' open' if level == 'error' else ''}><summary>"
@@ -121,10 +121,10 @@ def _pictures(report: Report) -> Iterator[str]:
     chosen = _chosen(report)
     for split, dataset in report.datasets.items():
         random = np.random.default_rng(0)  # fixed, so that a second page shows the same images
-        for i in random.permutation(len(dataset))[:_PLAIN]:
+        for i in random.permutation(len(dataset))[:_MAX_WITHOUT_FINDING]:
             chosen.setdefault((split, int(i)), "")
-    yield '<h2>Pictures</h2><div class="pictures">'
-    for (split, index), kind in list(chosen.items())[:_PICTURES]:
+    yield '<h2>Images</h2><div class="pictures">'
+    for (split, index), kind in list(chosen.items())[:_MAX_IMAGES]:
         dataset = report.datasets[split]
         source = _thumbnail(report, split, index)
         if source:
@@ -153,7 +153,7 @@ def _chosen(report: Report) -> dict[tuple[str, int], str]:
             if index is not None and (finding.split, index) not in chosen:
                 chosen[finding.split, index] = KINDS[kind]
                 shown += 1
-            if shown == _OF_A_KIND:
+            if shown == _MAX_PER_KIND:
                 break
     return chosen
 

@@ -18,51 +18,51 @@ _SHOWN = 3
 
 KINDS = {
     "unreadable": "files that cannot be parsed",
-    "image": "images that are missing, damaged, or belong to nothing",
-    "label": "labels that say nothing",
-    "outline": "outlines that are none",
+    "image": "images that are missing, damaged or not listed",
+    "label": "invalid labels",
+    "outline": "invalid polygons",
     "id": "class ids, names or values outside the class map",
     "off-by-one": "class ids shifted by one",
     "pair": "images without a mask, masks without an image",
     "mask": "masks that cannot be used",
-    "lossy": "masks saved with loss",
-    "constant": "masks of one class alone",
-    "ignored": "masks of which all is ignored",
-    "stray": "files and folders that belong to nothing",
-    "annotation-id": "annotations that have one id",
+    "lossy": "masks saved with lossy compression",
+    "constant": "masks of a single class",
+    "ignored": "masks that are ignored completely",
+    "stray": "files and folders that are not part of the dataset",
+    "annotation-id": "annotations with duplicate ids",
     "image-id": "labels of images that are not listed",
     "no-boxes": "splits without a usable box",
-    "listed-twice": "images listed twice",
+    "listed-twice": "images listed more than once",
     "size": "wrong image sizes",
     "outside": "boxes outside the image",
     "degenerate": "boxes without area",
-    "not-finite": "boxes that are no numbers",
-    "pixels": "pixels where shares belong",
-    "shares": "shares where pixels belong",
-    "corners": "corners where width and height belong",
-    "duplicate-image": "the same image twice",
-    "two-labels": "one image, two labels",
-    "near-duplicate": "images that look alike",
-    "duplicate-box": "the same box twice",
-    "two-classes": "one box, two classes",
+    "not-finite": "boxes with coordinates that are not finite",
+    "pixels": "pixels in place of fractions",
+    "shares": "fractions in place of pixels",
+    "corners": "corners in place of width and height",
+    "duplicate-image": "identical images",
+    "two-labels": "identical images with different labels",
+    "near-duplicate": "similar images",
+    "duplicate-box": "duplicate boxes",
+    "two-classes": "boxes with two classes",
     "tiny": "boxes smaller than one stride",
-    "small": "images too small to show anything",
+    "small": "very small images",
     "aspect": "extreme aspect ratios",
     "split-class": "classes missing from a split",
-    "unused-class": "classes that never occur",
-    "class-map": "classes or their order differ between splits",
-    "empty-class": "folders of classes without an image",
-    "imbalance": "far more images of one class than of another",
-    "similar-names": "class names that differ in case or space",
-    "one-based": "corners that seem to count from 1",
-    "crowd": "classes of crowds alone",
+    "unused-class": "classes without labels",
+    "class-map": "classes that differ between splits",
+    "empty-class": "class folders without images",
+    "imbalance": "imbalanced classes",
+    "similar-names": "class names that differ only in case, spaces or punctuation",
+    "one-based": "coordinates that seem to start at 1",
+    "crowd": "classes that have crowds only",
     "pose": "pose labels without kpt_shape",
     "unlabeled": "images without a label file",
     "unused": "labels that no task uses",
-    "depth": "images of 16 bits",
+    "depth": "16-bit images",
     "exif": "images rotated by EXIF",
     "empty": "images without a box",
-    "cut": "boxes cut at the border",
+    "cut": "boxes clipped at the border",
     "dropped": "left out on request",
 }
 """Description of each kind of finding, in the order of a report."""
@@ -95,10 +95,10 @@ class Report(Contents):
 
     def groups(self) -> dict[tuple[str, str], list[Finding]]:
         """Group the findings by level and kind, in order."""
-        found: dict[tuple[str, str], list[Finding]] = {}
+        groups: dict[tuple[str, str], list[Finding]] = {}
         for finding in self.findings:
-            found.setdefault((finding.level, finding.kind), []).append(finding)
-        return found
+            groups.setdefault((finding.level, finding.kind), []).append(finding)
+        return groups
 
     def raise_if_errors(self) -> None:
         """Raise one error that lists all findings of level "error", if there are any.
@@ -122,7 +122,7 @@ class Report(Contents):
             if len(found) > _SHOWN:
                 lines.append(f"    … and {len(found) - _SHOWN:,} more")
         counts = ", ".join(f"{self.count(level):,} {level}s" for level in LEVELS)
-        return printable("\n".join([*lines, counts if self.findings else "nothing to remark"]))
+        return printable("\n".join([*lines, counts if self.findings else "no issues found"]))
 
     def to_json(self) -> str:
         """Return the complete report as JSON text."""

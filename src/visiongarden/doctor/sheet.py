@@ -19,7 +19,7 @@ from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.readers import AnyDataset, read_any
 from visiongarden.data.segmentation_loader import SegmentationLoader
 from visiongarden.drawing.annotations import draw_classes, draw_example, draw_mask
-from visiongarden.errors import UserError
+from visiongarden.errors import UserError, option
 from visiongarden.storage import atomic_write
 from visiongarden.transforms import (
     Augmentation,
@@ -118,7 +118,9 @@ def save_sheet(sheet: np.ndarray, path: str | Path) -> Path:
     """
     path = Path(path)
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise UserError(f"{path}: not a kind of picture", rule=".png or .jpg", fix="sheet.png")
+        raise UserError(
+            f"{path}: not a supported image format", rule=".png or .jpg", fix="sheet.png"
+        )
     return atomic_write(path, cv2.imencode(path.suffix, sheet[..., ::-1])[1].tobytes())
 
 
@@ -166,10 +168,14 @@ def _augmentation(
 ) -> Value | None:
     if plain:
         if recipe is not None or overrides:
-            raise UserError("--plain shows images without augmentation", fix="leave it out")
+            raise UserError(
+                f"{option('plain')} cannot be combined with a recipe or overrides",
+                rule=f"{option('plain')} shows images without augmentation",
+                fix=f"leave out {option('plain')}",
+            )
         return None
     fields: dict[str, Any] = {}
     if recipe is not None:
-        said = load_yaml(Path(recipe)).get("augmentation") or {}
-        fields = said if isinstance(said, dict) else {"augmentation": said}
+        section = load_yaml(Path(recipe)).get("augmentation") or {}
+        fields = section if isinstance(section, dict) else {"augmentation": section}
     return kind.from_dict(apply_overrides(fields, list(overrides), example="flip=0.5"))
