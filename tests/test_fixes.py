@@ -36,7 +36,7 @@ TESTED_BY = {
     "head.with_fields(num_classes=len(class_map))": "tests/parts/test_connect.py",
     "self._fix": "tests/config/test_value.py",
     "tool.fix": "tests/data/test_other_tools.py",
-    "good or 'GatedUnit'": "tests/scaffold/test_new.py",
+    "suggestion or 'GatedUnit'": "tests/scaffold/test_new.py",
     "text[:16]": "tests/scaffold/test_new.py",
     "ALTERNATIVES.get(kind, 'use other keras.ops in the call() of this layer')": (
         "tests/exporters/test_operations.py"

@@ -1,4 +1,4 @@
-"""`new`: what it writes is lint-free, joins to models and recipes, and takes nobody's place."""
+"""`new`: created code passes linters and tests and works in models, and no file is overwritten."""
 
 from __future__ import annotations
 
@@ -51,11 +51,13 @@ def test_in_a_package_the_test_goes_to_the_projects_tests(folder):
     assert "from fresh_cells.added_block import AddedBlock" in test.read_text("utf-8")
 
 
-@pytest.mark.parametrize("config", ["ours", "default"])
+@pytest.mark.parametrize("config", ["visiongarden", "default"])
 def test_lint(folder, config):
-    """In the folder itself, as a person runs it."""
+    """Run ruff in the folder itself, as a user does."""
     ruff = str(Path(sys.executable).parent / "ruff")
-    options = ["--config", str(ROOT / "pyproject.toml")] if config == "ours" else ["--isolated"]
+    options = (
+        ["--config", str(ROOT / "pyproject.toml")] if config == "visiongarden" else ["--isolated"]
+    )
     length = ["--line-length", "100"] if config == "default" else []
     for command in (["check", *options], ["format", "--check", *options, *length]):
         for place in ("plain", "fresh_cells"):
@@ -84,7 +86,7 @@ def imported(name, monkeypatch, folder):
     return importlib.import_module(name)
 
 
-def test_parts_join_and_recipes_hold(folder, monkeypatch):
+def test_parts_and_recipes_build_models(folder, monkeypatch):
     for kind in PARTS:
         imported(f"fresh_{kind}", monkeypatch, folder / "plain")
         recipe = recipes.resolve(
@@ -102,7 +104,7 @@ def test_parts_join_and_recipes_hold(folder, monkeypatch):
         assert vg.load(folder / "m.keras").parts == model.parts
 
 
-def test_a_head_can_be_judged_and_decoded(folder, monkeypatch):
+def test_loss_and_decoding_of_a_head(folder, monkeypatch):
     import numpy as np
 
     head = imported("fresh_head", monkeypatch, folder / "plain").FreshHead(
@@ -133,22 +135,22 @@ def test_the_projects_own_tests_pass(folder):
 
 
 @pytest.mark.parametrize("kind", ["layer", "head"])
-def test_what_no_project_has_is_sound_too(folder, monkeypatch, kind):
+def test_layers_and_heads_are_valid(folder, monkeypatch, kind):
     test = imported(f"test_fresh_{kind}", monkeypatch, folder / "plain")
     quick = functools.partial(test.assert_valid, backends=())
     monkeypatch.setattr(test, "assert_valid", quick)
-    test.test_it_is_sound()
+    test.test_is_valid()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_overwritten(tmp_path, kind):
     made = new(kind, "fresh_again", tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(UserError, match="exists already"):
+    with pytest.raises(UserError, match="already exists"):
         new(kind, "fresh_again", tmp_path)
     if kind != "project":
         made.files[0].unlink()
-        with pytest.raises(UserError, match=f"{made.files[1].name} exists already"):
+        with pytest.raises(UserError, match=f"{made.files[1].name} already exists"):
             new(kind, "fresh_again", tmp_path)
         assert not made.files[0].exists()
     assert all(path.read_bytes() == before[path] for path in before if path.exists())
@@ -157,34 +159,34 @@ def test_nothing_is_overwritten(tmp_path, kind):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("", "no name"),
-        ("2fast", "no name"),
-        ("../escape", "no name"),
-        ("a b", "no name"),
-        ("_hidden", "no name"),
-        ("größe", "no name"),
+        ("", "not a valid name"),
+        ("2fast", "not a valid name"),
+        ("../escape", "not a valid name"),
+        ("a b", "not a valid name"),
+        ("_hidden", "not a valid name"),
+        ("größe", "not a valid name"),
         ("x" * 33, "longer than"),
-        ("class", "keyword"),
-        ("None", "keyword"),
-        ("Decoder", "the kind itself"),
-        ("FPN", "has FPN already"),
+        ("class", "Python keyword"),
+        ("None", "Python keyword"),
+        ("Decoder", "name of a base class"),
+        ("FPN", "the name FPN is already used"),
         ("json", "finds another module"),
         ("keras", "finds another module"),
     ],
 )
-def test_names_that_are_refused(tmp_path, name, message):
+def test_invalid_names(tmp_path, name, message):
     with pytest.raises(UserError, match=message):
         new("block", name, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_kind_that_is_none(tmp_path):
+def test_unknown_kind(tmp_path):
     with pytest.raises(UserError, match="did you mean decoder"):
         new("decodr", "Some", tmp_path)
 
 
 @given(st.text(max_size=12))
-def test_any_name_is_refused_or_makes_python(tmp_path_factory, name):
+def test_any_name_is_rejected_or_creates_valid_python(tmp_path_factory, name):
     folder = tmp_path_factory.mktemp("any")
     try:
         made = new("block", name, folder)

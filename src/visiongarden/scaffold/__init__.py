@@ -1,4 +1,4 @@
-"""Scaffold: code, test and recipe for a new layer, block, part or project, from templates."""
+"""Templates that create code, a test and a recipe for a new layer, block, part or project."""
 
 from visiongarden.scaffold.new import KINDS, Created, new
 

@@ -12,13 +12,13 @@ from importlib.resources import files
 
 from visiongarden.errors import UserError
 
-_ROOMS = ("layers", "blocks", "backbones", "decoders", "heads")
-_LONGEST = 32
-_BASES = ("Backbone", "Block", "Composite", "Decoder", "Detector", "Head", "Layer", "Part")
+_PACKAGES = ("layers", "blocks", "backbones", "decoders", "heads")
+_MAX_LENGTH = 32
+_BASE_CLASSES = ("Backbone", "Block", "Composite", "Decoder", "Detector", "Head", "Layer", "Part")
 
 
 @dataclass(frozen=True)
-class Spelled:
+class NameForms:
     """Name in the forms of a class and of a module.
 
     Attributes:
@@ -30,7 +30,7 @@ class Spelled:
     module: str
 
 
-def spelled(name: str) -> Spelled:
+def name_forms(name: str) -> NameForms:
     """Convert a name to its class and module forms.
 
     Args:
@@ -40,36 +40,36 @@ def spelled(name: str) -> Spelled:
         The name in both forms.
 
     Raises:
-        UserError: If the name is not a valid identifier, is too long, is a keyword of Python, or is
+        UserError: If the name is not a valid identifier, is too long, is a Python keyword, or is
             already the name of a base class or component of visiongarden.
     """
     text = name.replace("-", "_")
     camel = "".join(word[:1].upper() + word[1:] for word in text.split("_"))
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", text).lower()
-    good = _suggestion(name)
+    suggestion = _suggestion(name)
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text) or text.endswith("_") or "__" in text:
         raise UserError(
-            f"{name!r} is no name for a class or a module",
-            rule="letters, digits and single underscores, a letter first: GatedUnit or gated_unit",
-            fix=good or "GatedUnit",
+            f"{name!r} is not a valid name for a class or a module",
+            rule="letters, digits and single underscores, starting with a letter",
+            fix=suggestion or "GatedUnit",
         )
-    if len(text) > _LONGEST:
-        raise UserError(f"the name {text!r} is longer than {_LONGEST} letters", fix=text[:16])
+    if len(text) > _MAX_LENGTH:
+        raise UserError(f"the name {text!r} is longer than {_MAX_LENGTH} characters", fix=text[:16])
     if keyword.iskeyword(snake) or keyword.iskeyword(text) or keyword.iskeyword(camel):
-        raise UserError(f"{name!r} is a keyword of Python", fix=f"My{camel}")
-    if camel in _BASES:
-        raise UserError(f"{camel} is what visiongarden calls the kind itself", fix=f"My{camel}")
-    for capacity in _ROOMS:
-        if camel in _public(capacity):
+        raise UserError(f"{name!r} is a Python keyword", fix=f"My{camel}")
+    if camel in _BASE_CLASSES:
+        raise UserError(f"{camel} is the name of a base class of visiongarden", fix=f"My{camel}")
+    for package in _PACKAGES:
+        if camel in _public(package):
             raise UserError(
-                f"visiongarden.{capacity} has {camel} already",
-                rule="a name of your own, or recipes could mean either",
+                f"the name {camel} is already used in visiongarden.{package}",
+                rule="a unique name, because recipes refer to classes by name",
                 fix=f"My{camel}",
             )
-    return Spelled(camel, snake)
+    return NameForms(camel, snake)
 
 
-def refuse_known_module(name: str) -> None:
+def reject_known_module(name: str) -> None:
     """Raise if `import name` would find an existing module.
 
     Args:
@@ -86,8 +86,8 @@ def refuse_known_module(name: str) -> None:
             known = False
     if known or name in sys.modules:
         raise UserError(
-            f"`import {name}` finds another module already",
-            rule="the name of a new module is its own",
+            f"the name {name!r} is already used: `import {name}` finds another module",
+            rule="a name that no other importable module has",
             fix=f"my_{name}",
         )
 
@@ -96,12 +96,12 @@ def _suggestion(name: str) -> str:
     return "_".join(re.findall(r"[A-Za-z0-9]+", name)).lstrip("0123456789_")
 
 
-def _public(capacity: str) -> set[str]:
+def _public(package: str) -> set[str]:
     """Return the names in `__all__` of a package.
 
     They are read from its source, because importing it would start a backend.
     """
-    tree = ast.parse(files("visiongarden").joinpath(capacity, "__init__.py").read_text("utf-8"))
+    tree = ast.parse(files("visiongarden").joinpath(package, "__init__.py").read_text("utf-8"))
     return {
         str(ast.literal_eval(item))
         for node in tree.body

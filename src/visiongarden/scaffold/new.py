@@ -9,33 +9,33 @@ from pathlib import Path
 from string import Template
 
 from visiongarden.errors import UserError, nearest, option
-from visiongarden.scaffold.names import refuse_known_module, spelled
+from visiongarden.scaffold.names import name_forms, reject_known_module
 
-_MAPS = "(2, 16, 24, 8)"
-_LEVELS = '{"p3": (2, 8, 12, 8), "p4": (2, 4, 6, 16), "p5": (2, 2, 3, 24)}'
-_TESTED: dict[str, tuple[str, tuple[str, ...]]] = {
-    "layer": (_MAPS, ()),
-    "block": (_MAPS, ("filters=8",)),
+_FEATURE_MAP = "(2, 16, 24, 8)"
+_FEATURE_MAPS = '{"p3": (2, 8, 12, 8), "p4": (2, 4, 6, 16), "p5": (2, 2, 3, 24)}'
+_TEST_ARGUMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "layer": (_FEATURE_MAP, ()),
+    "block": (_FEATURE_MAP, ("filters=8",)),
     "backbone": ("(2, 64, 96, 3)", ("channels=4",)),
-    "decoder": (_LEVELS, ("channels=8",)),
-    "head": (_LEVELS, ("num_classes=3", "channels=8", "bins=4")),
+    "decoder": (_FEATURE_MAPS, ("channels=8",)),
+    "head": (_FEATURE_MAPS, ("num_classes=3", "channels=8", "bins=4")),
 }
 """Inputs and constructor arguments of the generated test by kind; small, so that it runs fast."""
 
 # Parts that complete the new one to a small model in the generated test.
-_SMALL = {
+_TEST_PARTS = {
     "backbone": "vg.backbones.CSPDarknet(depth=0.33, width=0.0625)",
     "decoder": "vg.decoders.FPN(channels=8)",
     "head": "vg.heads.AnchorFree(num_classes=3, bins=4)",
 }
 # Parts that complete the new one to a model of useful size in the generated recipe.
-_DEFAULT = {
+_RECIPE_PARTS = {
     "backbone": "CSPDarknet, depth: 0.33, width: 0.25",
     "decoder": "PathAggregation",
     "head": "AnchorFree",
 }
-KINDS = (*_TESTED, "project")
-"""Kinds of things that `new` can create."""
+KINDS = (*_TEST_ARGUMENTS, "project")
+"""Kinds of code that `new` can create."""
 
 
 @dataclass(frozen=True)
@@ -75,19 +75,19 @@ def new(kind: str, name: str, into: str | Path = ".") -> Created:
         (PosixPath('gated_unit.py'), PosixPath('test_gated_unit.py'))
     """
     if kind not in KINDS:
-        raise UserError(f"there is no template of {kind!r}", fix=nearest(kind, KINDS))
-    said = spelled(name)
+        raise UserError(f"there is no template for {kind!r}", fix=nearest(kind, KINDS))
+    forms = name_forms(name)
     if kind == "project":
-        refuse_known_module(said.module)
-        return _project(said.class_name, said.module, Path(into))
-    return _single(kind, said.class_name, said.module, Path(into))
+        reject_known_module(forms.module)
+        return _project(forms.class_name, forms.module, Path(into))
+    return _single(kind, forms.class_name, forms.module, Path(into))
 
 
 def _single(kind: str, class_name: str, stem: str, into: Path) -> Created:
     package, top = _package(into)
     module = f"{package}.{stem}" if package else stem
     if not package and not (into / f"{stem}.py").exists():
-        refuse_known_module(stem)
+        reject_known_module(stem)
     tests = top.parent / "tests" if package else into
     if package and not tests.is_dir() and (top.parent.parent / "tests").is_dir():
         tests = top.parent.parent / "tests"
@@ -96,7 +96,7 @@ def _single(kind: str, class_name: str, stem: str, into: Path) -> Created:
     texts = {into / f"{stem}.py": _text(f"{kind}.py", Name=class_name)}
     texts[test] = _test(kind, class_name, module)
     commands = [f"pytest {test.as_posix()}", f"visiongarden check {module}"]
-    if kind in _SMALL:
+    if kind in _TEST_PARTS:
         recipe = into / f"{stem}.yaml"
         texts[recipe] = _recipe({kind: class_name}, module, recipe)
         commands.append(f"visiongarden train {recipe.as_posix()} --import {module}")
@@ -119,7 +119,8 @@ def _project(class_name: str, module: str, into: Path) -> Created:
     root = into / module
     if root.exists():
         raise UserError(
-            f"{root} exists already", fix=f"another name, or another folder with {option('into')}"
+            f"the folder {root} already exists",
+            fix=f"choose another name, or another folder with {option('into')}",
         )
     source, tests = root / "src" / module, root / "tests"
     title = module.replace("_", "-")
@@ -135,9 +136,9 @@ def _project(class_name: str, module: str, into: Path) -> Created:
         ),
         tests / "test_recipe.py": _text("test_recipe.py", module=module),
     }
-    for kind, own_name in own.items():
-        texts[source / f"{kind}.py"] = _text(f"{kind}.py", Name=own_name)
-        texts[tests / f"test_{kind}.py"] = _test(kind, own_name, f"{module}.{kind}")
+    for kind, part_name in own.items():
+        texts[source / f"{kind}.py"] = _text(f"{kind}.py", Name=part_name)
+        texts[tests / f"test_{kind}.py"] = _test(kind, part_name, f"{module}.{kind}")
     commands = (
         f"cd {root.as_posix()} && pip install -e '.[dev]' && pytest",
         f"visiongarden train recipe.yaml --import {module} data.path=my_images",
@@ -146,17 +147,17 @@ def _project(class_name: str, module: str, into: Path) -> Created:
 
 
 def _test(kind: str, class_name: str, module: str) -> str:
-    inputs, arguments = _TESTED[kind]
+    inputs, arguments = _TEST_ARGUMENTS[kind]
     lines = "".join(f"\n        {argument}," for argument in arguments)
     own = {"Name": class_name, "module": module, "inputs": inputs, "arguments": lines}
-    if kind not in _SMALL:
+    if kind not in _TEST_PARTS:
         return _text("test_layer.py", **own)
     part = f"{class_name}({', '.join(arguments)})"
-    return _text("test_part.py", **own, **_SMALL | {kind: part})
+    return _text("test_part.py", **own, **_TEST_PARTS | {kind: part})
 
 
 def _recipe(own: Mapping[str, str], module: str, path: Path) -> str:
-    return _text("recipe.yaml", **(_DEFAULT | dict(own)), module=module, file=path.as_posix())
+    return _text("recipe.yaml", **(_RECIPE_PARTS | dict(own)), module=module, file=path.as_posix())
 
 
 def _text(template: str, **values: str) -> str:
@@ -169,8 +170,8 @@ def _write(texts: Mapping[Path, str]) -> tuple[Path, ...]:
     for path in texts:
         if path.exists() or path.is_symlink():
             raise UserError(
-                f"{path} exists already, and nothing is overwritten",
-                fix=f"another name, or another folder with {option('into')}",
+                f"the file {path} already exists and is not overwritten",
+                fix=f"choose another name, or another folder with {option('into')}",
             )
     written: list[Path] = []
     try:
