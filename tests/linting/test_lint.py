@@ -1,4 +1,4 @@
-"""lint: reads and never runs; silent on sound code; answers to every kind of file."""
+"""`lint`: it never runs code, reports nothing for valid code, and reads any file."""
 
 import contextlib
 import subprocess
@@ -28,11 +28,11 @@ def call(body, arguments="x"):
     return LAYER + f"    def call(self, {arguments}):\n        {body}\n        return x\n"
 
 
-def test_our_own_source_is_clean():
+def test_the_source_of_visiongarden_is_clean():
     assert lint(ROOT / "src" / "visiongarden") == []
 
 
-def test_the_sound_zoo_has_warnings_alone():
+def test_the_valid_zoo_has_only_warnings():
     found = lint(ROOT / "tests" / "zoo_of_valid_layers.py")
     assert {finding.code for finding in found} == {"VG203"}
     assert all(finding.is_warning for finding in found)
@@ -54,7 +54,7 @@ def test_the_sound_zoo_has_warnings_alone():
         ("x = ops.reshape(x, (-1, 7 * 7, 64))", ["VG206"]),
         ("x = x + keras.random.normal(ops.shape(x))", ["VG208"]),
         ("x = self.norm(x, training=True)", ["VG209"]),
-        # Sound ones.
+        # Valid code.
         ("h, w = x.shape[1:3]; y = x if h > w else -x", []),
         ("n = int(x.shape[-1]); y = np.sqrt(n)", []),
         ("if self.conv is not None: x = self.conv(x)", []),
@@ -67,7 +67,7 @@ def test_the_sound_zoo_has_warnings_alone():
         ("y = [f(x) for f in self.units] + []", []),
     ],
 )
-def test_faults_in_call(tmp_path, body, wanted):
+def test_errors_in_call(tmp_path, body, wanted):
     assert sorted(codes(tmp_path, call(body))) == wanted
 
 
@@ -110,7 +110,7 @@ def test_faults_in_call(tmp_path, body, wanted):
         ("", []),
     ],
 )
-def test_faults_in_classes(tmp_path, source, wanted):
+def test_errors_in_classes(tmp_path, source, wanted):
     assert sorted(codes(tmp_path, source)) == wanted
 
 
@@ -121,7 +121,7 @@ def test_noqa_silences(tmp_path):
     assert codes(tmp_path, call(f"{line}  # noqa: VG101, E501")) == ["VG210"]
 
 
-def test_nothing_is_run(tmp_path):
+def test_no_code_is_run(tmp_path):
     (tmp_path / "mine.py").write_text("open('ran', 'w')\nraise SystemExit(7)\n")
     assert lint(tmp_path / "mine.py") == []
     assert not (tmp_path / "ran").exists()
@@ -137,7 +137,7 @@ def test_nothing_is_run(tmp_path):
     ("data", "words"),
     [
         (b"class (", "mine.py:1:"),
-        (b"# caf\xe9\n", "save it as UTF-8"),
+        (b"# caf\xe9\n", "save the file as UTF-8"),
         (b"# coding: no-such\n", "encoding"),
         (b"a\0b", "mine.py"),
         (b"(" * 5000, "mine.py"),
@@ -158,7 +158,7 @@ def test_files_that_cannot_be_read(tmp_path, data, words):
 @given(
     st.binary(max_size=300) | st.text(max_size=300).map(lambda text: text.encode(errors="ignore"))
 )
-def test_any_bytes_get_an_answer(tmp_path_factory, data):
+def test_any_bytes_are_handled(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "any.py"
     path.write_bytes(data)
     with contextlib.suppress(UserError):
@@ -178,6 +178,6 @@ def test_command(tmp_path, capsys, source, code, words):
     with pytest.raises(SystemExit) as ended:
         main(["lint", str(tmp_path / "mine.py")])
     assert ended.value.code == code
-    told = capsys.readouterr().out
-    assert words in told
-    assert ("fix: " in told) == bool(words)
+    output = capsys.readouterr().out
+    assert words in output
+    assert ("fix: " in output) == bool(words)

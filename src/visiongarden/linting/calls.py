@@ -9,8 +9,14 @@ from visiongarden.linting.classes import Class, File, Function, assigned, on_sel
 from visiongarden.linting.finding import Found
 from visiongarden.linting.tensors import Tensors
 
-_LEAVING = {"numpy", "item", "tolist"}
-_DRAWING = ("keras.random.", "tensorflow.random.", "numpy.random.", "random.", "jax.random.")
+_LEAVES_GRAPH = {"numpy", "item", "tolist"}
+_RANDOM_FUNCTIONS = (
+    "keras.random.",
+    "tensorflow.random.",
+    "numpy.random.",
+    "random.",
+    "jax.random.",
+)
 _STATE_CALLS = {"assign", "assign_add", "assign_sub", "update_state"}
 _VARIABLES = {"keras.Variable", "tensorflow.Variable", "keras.random.SeedGenerator"}
 _FLOAT32 = {"keras.float32", "tensorflow.float32", "numpy.float32", "torch.float32"}
@@ -55,21 +61,21 @@ def _values(function: Function, tensors: Tensors, file: File) -> Iterator[Found]
         elif isinstance(node, ast.Call):
             if file.full(node.func) == "keras.ops.add" and all(map(tensors.holds, node.args)):
                 yield Found(node, "VG203")
-            yield from _leaving(node, tensors, file)
+            yield from _graph_exits(node, tensors, file)
 
 
-def _leaving(node: ast.Call, tensors: Tensors, file: File) -> Iterator[Found]:
+def _graph_exits(node: ast.Call, tensors: Tensors, file: File) -> Iterator[Found]:
     """Find calls that take a tensor out of the graph (VG202, VG204, VG205)."""
     name = file.full(node.func)
-    given = [*node.args, *(keyword.value for keyword in node.keywords)]
-    takes = any(tensors.holds(argument) for argument in given)
+    arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
+    takes = any(tensors.holds(argument) for argument in arguments)
     if name in ("int", "float", "bool", "range") and takes:
         yield Found(node, "VG202", f"{name}()")
     elif name.startswith("numpy.") and takes:
         yield Found(node, "VG204", name)
     elif name.endswith("convert_to_numpy") and takes:
         yield Found(node, "VG205", name)
-    elif _attribute(node) in _LEAVING and not node.args and tensors.holds(node.func):
+    elif _attribute(node) in _LEAVES_GRAPH and not node.args and tensors.holds(node.func):
         yield Found(node, "VG205", f".{_attribute(node)}()")
 
 
@@ -77,13 +83,13 @@ def _state(call: Function, tensors: Tensors, file: File) -> Iterator[Found]:
     """Find variables created in `call`, and tensors kept as attributes (VG201, VG210)."""
     for node in ast.walk(call):
         if isinstance(node, ast.Call):
-            made = file.makes_layer(node)
-            if not made and file.full(node.func) in _VARIABLES:
-                made = file.full(node.func)
-            if not made and on_self(node.func) == "add_weight":
-                made = "a weight"
-            if made:
-                yield Found(node, "VG201", made)
+            created = file.makes_layer(node)
+            if not created and file.full(node.func) in _VARIABLES:
+                created = file.full(node.func)
+            if not created and on_self(node.func) == "add_weight":
+                created = "a weight"
+            if created:
+                yield Found(node, "VG201", created)
     for target, value in assigned(call):
         if on_self(target) and tensors.holds(value):
             yield Found(target, "VG210", on_self(target))
@@ -112,7 +118,7 @@ def _numbers(call: Function, file: File) -> Iterator[Found]:
         elif node in casts and _is_float32(_dtype(node), file) and not back:
             if id(node) not in in_loss:
                 yield Found(node, "VG207")
-        elif _draws(name) and "training" not in names:
+        elif _is_random(name) and "training" not in names:
             yield Found(node, "VG208", name)
         for keyword in node.keywords:
             constant = isinstance(keyword.value, ast.Constant) and keyword.value.value is True
@@ -120,8 +126,8 @@ def _numbers(call: Function, file: File) -> Iterator[Found]:
                 yield Found(node, "VG209")
 
 
-def _draws(name: str) -> bool:
-    return name.startswith(_DRAWING) and name not in _VARIABLES
+def _is_random(name: str) -> bool:
+    return name.startswith(_RANDOM_FUNCTIONS) and name not in _VARIABLES
 
 
 def _attribute(node: ast.Call) -> str:

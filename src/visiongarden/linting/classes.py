@@ -103,10 +103,10 @@ class File:
             return ""
         name = self.full(node.func)
         last = name.rpartition(".")[2]
-        ours = name.startswith(("visiongarden.layers.", "visiongarden.blocks."))
-        known = name.startswith("keras.layers.") or ours or name in {"keras.Sequential"}
-        own = any(cls.name == name and cls.kind != "part" for cls in self.classes)
-        return name if own or (known and last[:1].isupper()) else ""
+        is_visiongarden = name.startswith(("visiongarden.layers.", "visiongarden.blocks."))
+        known = name.startswith("keras.layers.") or is_visiongarden or name in {"keras.Sequential"}
+        is_local = any(cls.name == name and cls.kind != "part" for cls in self.classes)
+        return name if is_local or (known and last[:1].isupper()) else ""
 
     def _returns_closure(self, node: Function) -> bool:
         """Return whether a function creates layers and returns a function defined inside it."""

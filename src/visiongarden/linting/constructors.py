@@ -9,7 +9,7 @@ from visiongarden.linting.classes import Class, File, assigned, is_abstract, on_
 from visiongarden.linting.finding import Found
 
 _BASE = {"name", "dtype", "trainable"}
-_TAKEN = {  # attributes and methods of keras.Layer that a subclass must not assign
+_RESERVED = {  # attributes and methods of keras.Layer that a subclass must not assign
     "path", "dtype", "compute_dtype", "variable_dtype", "input_dtype", "variables", "weights",
     "trainable_variables", "trainable_weights", "non_trainable_variables", "losses", "metrics",
     "non_trainable_weights", "quantization_mode", "input", "output", "call", "build", "get_config",
@@ -61,7 +61,7 @@ def _config(cls: Class) -> Iterator[Found]:
         return
     if config is None:
         if not cls.composite:
-            yield from _unwritable(cls)
+            yield from _unserializable(cls)
         return
     texts = {n.value for n in ast.walk(config) if isinstance(n, ast.Constant)}
     texts |= {n.arg for n in ast.walk(config) if isinstance(n, ast.keyword) and n.arg}
@@ -83,7 +83,7 @@ def _config(cls: Class) -> Iterator[Found]:
             yield Found(config, "VG104", argument.arg)
 
 
-def _unwritable(cls: Class) -> Iterator[Found]:
+def _unserializable(cls: Class) -> Iterator[Found]:
     """Find arguments that are stored and called, so they are layers or functions.
 
     Keras's automatic config records only plain values. Without `get_config`, such an argument makes
@@ -111,7 +111,7 @@ def _constructor(cls: Class, file: File) -> Iterator[Found]:
                 yield Found(value, "VG106", name)
             # `self.name = name` is harmless: Keras stores the name in the same attribute.
             same = isinstance(value, ast.Name) and value.id == name == "name"
-            if name in _TAKEN and not same and method.name in ("__init__", "build"):
+            if name in _RESERVED and not same and method.name in ("__init__", "build"):
                 yield Found(target, "VG110", name)
         for node in ast.walk(method):
             if isinstance(node, ast.Call) and file.full(node.func) == "keras.layers.Lambda":

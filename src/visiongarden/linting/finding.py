@@ -7,103 +7,109 @@ from dataclasses import dataclass
 
 CODES: dict[str, tuple[str, str]] = {
     "VG101": (
-        "{0} is not registered, so no process could reopen a file with it",
+        "{0} is not registered, so a saved model that contains it cannot be loaded",
         '@vg.register(package="my_project") above the class',
     ),
     "VG102": (
-        "build() makes self.{0} and does not build it: it would come back random",
-        "make it in __init__ and derive from vg.layers.Composite, or self.{0}.build(input_shape)",
+        "build() creates self.{0} without building it, so its weights are random after loading",
+        "create it in __init__ and derive from vg.layers.Composite, or self.{0}.build(input_shape)",
     ),
     "VG103": (
         "get_config drops name, dtype and trainable",
         "return super().get_config() | {{...}}",
     ),
     "VG104": (
-        "get_config lacks {0}, which comes back as its default",
+        "get_config omits {0}, which is restored as its default value",
         '"{0}": self.{0} in get_config',
     ),
     "VG105": (
-        "name, dtype and trainable do not reach the base class",
+        "__init__ does not pass name, dtype and trainable to the base class",
         "def __init__(self, ..., **kwargs): super().__init__(**kwargs)",
     ),
     "VG106": (
-        "self.{0} is a lambda, which no file can hold",
-        "a function with a name, or a registered layer",
+        "self.{0} is a lambda, which cannot be saved",
+        "use a named function or a registered layer",
     ),
-    "VG107": ("a Lambda layer does not reopen", "a registered layer with this call()"),
+    "VG107": (
+        "a Lambda layer cannot be loaded from a saved model",
+        "write a registered layer with this code in call()",
+    ),
     "VG108": (
-        "a default that can change is shared by all instances",
-        "a tuple as default, or None and a new list in __init__",
+        "a mutable default value is shared by all instances",
+        "use a tuple as the default, or None and create a list in __init__",
     ),
     "VG109": (
-        "the class attribute {0} is shared by all instances, and changed",
+        "the mutable class attribute {0} is shared by all instances and modified",
         "self.{0} = [...] in __init__",
     ),
-    "VG110": ("self.{0} is a name of Keras's own", "another name, as self.{0}_layer"),
+    "VG110": (
+        "self.{0} is an attribute that Keras uses itself",
+        "use another name, such as self.{0}_layer",
+    ),
     "VG111": (
-        "layers in {0} are not seen by Keras: no file and no optimizer has them",
-        "fill the list before it is attached, or use a flat list: self.units = [...]",
+        "Keras does not track the layers in {0}: they are neither saved nor trained",
+        "fill the list before assigning it, or use a flat list: self.units = [...]",
     ),
     "VG112": (
-        "{0} is a layer or a function, which Keras's own config cannot hold",
+        "{0} is a layer or a function, which Keras's automatic config cannot contain",
         "derive from vg.layers.Composite, or write get_config and from_config",
     ),
     "VG113": (
-        "get_config returns the NumPy array self.{0}, which comes back as a dict",
+        "get_config returns the NumPy array self.{0}, which is restored as a dict",
         '"{0}": self.{0}.tolist() in get_config',
     ),
     "VG201": (
-        "{0} is made in call(): its variables are in no file and are never trained",
-        "make it in __init__ and use it in call()",
+        "{0} is created in call(): its variables are neither saved nor trained",
+        "create it in __init__ and use it in call()",
     ),
     "VG202": (
-        "{0} decides in Python on a tensor, which has no value while a graph is drawn",
+        "{0} uses the value of a tensor in Python; while a graph is traced, it has no value",
         "ops.where(condition, a, b) or ops.cond(condition, f, g)",
     ),
     "VG203": (
-        "+ broadcasts where the shapes differ, without a word",
+        "+ silently broadcasts if the shapes differ",
         "self.sum([x, y]) with self.sum = vg.layers.Sum() in __init__",
     ),
-    "VG204": ("{0} takes a tensor out of the graph", "the function of that name in keras.ops"),
-    "VG205": ("{0} takes a tensor out of the graph", "keras.ops on the tensor itself"),
+    "VG204": ("{0} takes a tensor out of the graph", "use the equivalent function of keras.ops"),
+    "VG205": ("{0} takes a tensor out of the graph", "use keras.ops on the tensor itself"),
     "VG206": (
-        "all sides of this reshape are fixed, so that another size folds into the batch",
+        "all sides of this reshape are constant, so other input sizes change the batch size",
         "ops.reshape(x, (-1, height * width, channels)) with sides from ops.shape(x)",
     ),
     "VG207": (
-        "the result is float32 also where the policy says half precision",
-        "ops.cast(x, self.compute_dtype) before it is given on",
+        "the result is float32 even under a half-precision dtype policy",
+        "ops.cast(x, self.compute_dtype) before it is returned",
     ),
     "VG208": (
-        "{0} draws numbers in inference too",
-        "call(self, x, training=False) and `if training:`, or a layer such as Dropout",
+        "{0} samples random numbers in inference, too",
+        "use call(self, x, training=False) and `if training:`, or a layer such as Dropout",
     ),
     "VG209": (
-        "training=True holds in inference too",
-        "leave the argument out: Keras hands it on",
+        "training=True applies in inference, too",
+        "omit the argument; Keras passes it to sublayers automatically",
     ),
     "VG210": (
-        "self.{0} keeps a tensor of one call: it is in no file, and leaks out of the graph",
-        "return it, or a variable made in build and assigned under `if training:`",
+        "self.{0} stores a tensor of one call, which is not saved and leaks out of the graph",
+        "return it, or assign it to a variable from build() under `if training:`",
     ),
     "VG211": (
-        "one layer stands for all: its weights are shared",
-        "[make() for _ in range(n)], so that each is made by itself",
+        "all items are the same layer, so they share their weights",
+        "[make() for _ in range(n)], which creates a layer for each item",
     ),
     "VG212": (
-        "{0} gives the same numbers in each step once the step is compiled",
+        "{0} returns the same numbers in every step once the step is compiled",
         "seed=self.seeds, with self.seeds = keras.random.SeedGenerator() in __init__",
     ),
     "VG213": (
-        "self.{0} is a tensor, not a weight: it is never trained and no file keeps it",
+        "self.{0} is a tensor, not a weight: it is neither trained nor saved",
         "self.{0} = self.add_weight(shape, initializer, name='{0}') in build()",
     ),
     "VG214": (
-        "call() reads the statistic self.{0}, and nothing ever updates it",
+        "call() reads the statistic self.{0}, which is never updated",
         "self.{0}.assign(...) in call() under `if training:`",
     ),
 }
-"""Message and fix by code; `{0}` stands for the name that the error is about.
+"""Message and fix by code; `{0}` is replaced by the name that the error concerns.
 
 Codes from VG101 on concern a class, its constructor and its config; codes from VG201 on concern
 `call`, and the weights and random numbers that it uses.

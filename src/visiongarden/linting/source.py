@@ -49,9 +49,9 @@ def lint(path: str | Path) -> list[LintFinding]:
         # A set: two rules may report the same node.
         found = {found.at(str(path)) for one in _findings(tree) for found in one}
     except RecursionError:
-        raise UserError(f"{path} is nested too deeply to be read") from None
-    silent = _silenced(text)
-    return sorted(f for f in found if not silent.get(f.line, set()) & {"", f.code})
+        raise UserError(f"{path} is nested too deeply to be analyzed") from None
+    suppressed = _suppressed_codes(text)
+    return sorted(f for f in found if not suppressed.get(f.line, set()) & {"", f.code})
 
 
 def _findings(tree: ast.Module) -> Iterator[Iterator[Found]]:
@@ -66,7 +66,11 @@ def _text(path: Path) -> str:
     try:
         size = path.stat().st_size
         if size > _MAX_BYTES:
-            raise UserError(f"{path} has {size:,} bytes", rule=f"at most {_MAX_BYTES:,}")
+            raise UserError(
+                f"{path} is too large",
+                rule=f"at most {_MAX_BYTES:,} bytes",
+                received=f"{size:,} bytes",
+            )
         data = path.read_bytes()
     except OSError as error:
         raise UserError(
@@ -77,9 +81,9 @@ def _text(path: Path) -> str:
         return data.decode(encoding)
     except (SyntaxError, UnicodeDecodeError, LookupError) as error:
         raise UserError(
-            f"{path} is no text in the encoding that it states (UTF-8, where it states none)",
+            f"{path} cannot be decoded with its declared encoding (UTF-8 by default)",
             received=str(error),
-            fix="save it as UTF-8",
+            fix="save the file as UTF-8",
         ) from error
 
 
@@ -98,9 +102,9 @@ def _tree(path: Path, text: str) -> ast.Module:
         raise UserError(f"{path} cannot be parsed", received=str(error)[:80] or "nesting") from None
 
 
-def _silenced(text: str) -> dict[int, set[str]]:
+def _suppressed_codes(text: str) -> dict[int, set[str]]:
     """Map each line with a noqa comment to the codes it suppresses; "" suppresses all."""
-    silent: dict[int, set[str]] = {}
+    suppressed: dict[int, set[str]] = {}
     # Tokenizing distinguishes comments from strings that contain one.
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -108,9 +112,9 @@ def _silenced(text: str) -> dict[int, set[str]]:
             if token.type == tokenize.COMMENT and comment.startswith("noqa"):
                 codes = comment.removeprefix("noqa").lstrip(": ").replace(",", " ").split()
                 # Codes of other linters alone (E501) suppress nothing here.
-                silent[token.start[0]] = {c for c in codes if c.startswith("VG")} or (
+                suppressed[token.start[0]] = {c for c in codes if c.startswith("VG")} or (
                     set() if codes else {""}
                 )
     except (tokenize.TokenError, SyntaxError):
-        return silent
-    return silent
+        return suppressed
+    return suppressed

@@ -34,22 +34,22 @@ def findings_of_state(cls: Class, file: File) -> Iterator[Found]:
     for name in ("__init__", "build"):
         if name in cls.methods:
             yield from _tensors(cls.methods[name], file)
-            yield from _hidden(cls.methods[name], file)
+            yield from _untracked(cls.methods[name], file)
     if "call" in cls.methods:
         yield from _frozen(cls.methods["call"], values, file)
-        yield from _idle(cls, values)
+        yield from _never_updated(cls, values)
     if "get_config" in cls.methods:
         yield from _arrays(cls.methods["get_config"], values, file)
 
 
 def _attributes(cls: Class) -> dict[str, list[ast.AST]]:
     """Map each attribute to the expressions that the class assigns to it."""
-    found: dict[str, list[ast.AST]] = {}
+    values: dict[str, list[ast.AST]] = {}
     for method in cls.methods.values():
         for target, value in assigned(method):
             if on_self(target):
-                found.setdefault(on_self(target), []).append(value)
-    return found
+                values.setdefault(on_self(target), []).append(value)
+    return values
 
 
 def _repeated(method: Function, file: File) -> Iterator[Found]:
@@ -115,7 +115,7 @@ def _is_initial(node: ast.AST, file: File) -> bool:
     return isinstance(inner, ast.Call) and file.full(inner.func).startswith("keras.initializers.")
 
 
-def _hidden(method: Function, file: File) -> Iterator[Found]:
+def _untracked(method: Function, file: File) -> Iterator[Found]:
     """Find layers in closures and partial functions, where Keras cannot track them (VG111)."""
     layers = {
         target.id
@@ -153,12 +153,12 @@ def _makes(node: ast.AST, file: File) -> bool:
 
 def _frozen(call: Function, values: dict[str, list[ast.AST]], file: File) -> Iterator[Found]:
     """Find random numbers that repeat in every step of a compiled function (VG212)."""
-    trains = "training" in {a.arg for a in (*call.args.args, *call.args.kwonlyargs)}
+    has_training = "training" in {a.arg for a in (*call.args.args, *call.args.kwonlyargs)}
     for node in ast.walk(call):
         if not isinstance(node, ast.Call):
             continue
         name = file.full(node.func)
-        if name.startswith(("numpy.random.", "random.")) and trains:
+        if name.startswith(("numpy.random.", "random.")) and has_training:
             yield Found(node, "VG212", f"{name}()")
         elif _of_generator(node, values, file):
             yield Found(node, "VG212", f"self.{on_self(node.func.value)}")  # type: ignore[attr-defined]
@@ -183,7 +183,7 @@ def _is_number(seed: ast.AST | None, values: dict[str, list[ast.AST]], file: Fil
     return bool(made) and all(isinstance(v, (ast.Constant, ast.Name)) for v in made)
 
 
-def _idle(cls: Class, values: dict[str, list[ast.AST]]) -> Iterator[Found]:
+def _never_updated(cls: Class, values: dict[str, list[ast.AST]]) -> Iterator[Found]:
     """Find weights named like statistics that `call` reads and nothing updates (VG214)."""
     nodes = [n for m in cls.methods.values() for n in ast.walk(m)]
     updated = {
@@ -194,8 +194,8 @@ def _idle(cls: Class, values: dict[str, list[ast.AST]]) -> Iterator[Found]:
     read = {on_self(n) for n in ast.walk(cls.methods["call"]) if isinstance(n, ast.Attribute)}
     for name, made in values.items():
         weight = next((v for v in made if _is_state(v)), None)
-        telling = set(name.lower().split("_")) & _STATISTICS
-        if weight is not None and telling and name in read - updated and len(made) == 1:
+        is_statistic = set(name.lower().split("_")) & _STATISTICS
+        if weight is not None and is_statistic and name in read - updated and len(made) == 1:
             yield Found(weight, "VG214", name)
 
 

@@ -90,12 +90,12 @@ class Tensors:
         name = self._file.full(node.func)
         if name in _STATIC_CALLS or name.rpartition(".")[2] in _STATIC_OPS:
             return False
-        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         if isinstance(node.func, ast.Attribute):
             if node.func.attr in _STATIC:
                 return False
-            given.append(node.func.value)
-        return any(self.holds(argument) for argument in given)
+            arguments.append(node.func.value)
+        return any(self.holds(argument) for argument in arguments)
 
     def _targets(self, target: ast.AST) -> set[str]:
         if isinstance(target, ast.Name):
