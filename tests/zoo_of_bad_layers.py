@@ -1,7 +1,7 @@
-"""Wrong layers as people write them, each with the check that must name its fault.
+"""Layers with common bugs, each with the check that must report its bug.
 
-`ZOO` maps each class to what must fail and a word of its advice. `LINTED` says which code of
-`visiongarden lint` stands on the line that is marked `# fault`, where it can be seen in the source.
+`ZOO` maps each class to the check that must fail and a part of its advice. The comment `# error:`
+marks the lines that `visiongarden lint` reports, with the code.
 """
 
 # ruff: noqa: B006, RUF012
@@ -17,7 +17,7 @@ OPTIONS = {}
 
 
 def faulty(check, advice, **options):
-    """Registers a class of the zoo: the check that must fail, a word of the advice it gives."""
+    """Add a class to the zoo, with the check that must fail and a part of its advice."""
 
     def note(cls):
         ZOO[cls] = (check, advice)
@@ -38,7 +38,7 @@ class ConfigWithoutSuper(keras.layers.Layer):
     def call(self, x):
         return self.conv(x)
 
-    def get_config(self):  # fault: VG103
+    def get_config(self):  # error: VG103
         return {"filters": self.filters}
 
 
@@ -53,13 +53,13 @@ class ConfigForgetsOne(keras.layers.Layer):
     def call(self, x):
         return self.conv(x) * self.rate
 
-    def get_config(self):  # fault: VG104
+    def get_config(self):  # error: VG104
         return {**super().get_config(), "filters": self.filters}
 
 
-@faulty("config_complete", "value that the constructor was given")
+@faulty("config_complete", "value that was passed to the constructor")
 @vg.register(package="zoo")
-class ConfigTellsAConstant(keras.layers.Layer):
+class ConfigReturnsAConstant(keras.layers.Layer):
     def __init__(self, filters, use_bias=True, **kwargs):
         super().__init__(**kwargs)
         self.filters = filters
@@ -72,7 +72,7 @@ class ConfigTellsAConstant(keras.layers.Layer):
         return {**super().get_config(), "filters": self.filters, "use_bias": True}
 
 
-@faulty("round_trip", "values that the constructor was given")
+@faulty("round_trip", "values that were passed to the constructor")
 @vg.register(package="zoo")
 class ConfigDoubles(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
@@ -91,7 +91,7 @@ class ConfigDoubles(keras.layers.Layer):
 @vg.register(package="zoo")
 class SwallowsKwargs(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
-        super().__init__()  # fault: VG105
+        super().__init__()  # error: VG105
         self.conv = keras.layers.Conv2D(filters, 1)
 
     def call(self, x):
@@ -101,7 +101,7 @@ class SwallowsKwargs(keras.layers.Layer):
 @faulty("round_trip", "**kwargs")
 @vg.register(package="zoo")
 class TakesNoKwargs(keras.layers.Layer):
-    def __init__(self, filters):  # fault: VG105
+    def __init__(self, filters):  # error: VG105
         super().__init__()
         self.conv = keras.layers.Conv2D(filters, 1)
 
@@ -124,7 +124,7 @@ class TupleComesBackAsList(keras.layers.Layer):
 @faulty("config_complete", "get_config")
 @vg.register(package="zoo")
 class LayerAsArgument(keras.layers.Layer):
-    def __init__(self, inner_layer, **kwargs):  # fault: VG112
+    def __init__(self, inner_layer, **kwargs):  # error: VG112
         super().__init__(**kwargs)
         self.inner = inner_layer
 
@@ -135,7 +135,7 @@ class LayerAsArgument(keras.layers.Layer):
 @faulty("config_complete", "lambda", config={"function": lambda x: x * 2})
 @vg.register(package="zoo")
 class TakesALambda(keras.layers.Layer):
-    def __init__(self, function, **kwargs):  # fault: VG112
+    def __init__(self, function, **kwargs):  # error: VG112
         super().__init__(**kwargs)
         self.function = function
 
@@ -148,7 +148,7 @@ class TakesALambda(keras.layers.Layer):
 class HoldsALambdaLayer(vg.layers.Composite):
     def __init__(self, inner=None, **kwargs):
         super().__init__(**kwargs)
-        self.inner = inner or keras.layers.Lambda(lambda x: x)  # fault: VG107
+        self.inner = inner or keras.layers.Lambda(lambda x: x)  # error: VG107
 
     def call(self, x):
         return self.inner(x)
@@ -162,7 +162,7 @@ class SublayerMadeInCall(keras.layers.Layer):
         self.filters = filters
 
     def call(self, x):
-        return keras.layers.Conv2D(self.filters, 3, padding="same")(x)  # fault: VG201
+        return keras.layers.Conv2D(self.filters, 3, padding="same")(x)  # error: VG201
 
 
 @faulty("variables_before_call", "build")
@@ -173,7 +173,7 @@ class MadeInBuildNeverBuilt(keras.layers.Layer):
         self.filters = filters
 
     def build(self, input_shape):
-        self.conv = keras.layers.Conv2D(self.filters, 3, padding="same")  # fault: VG102
+        self.conv = keras.layers.Conv2D(self.filters, 3, padding="same")  # error: VG102
 
     def call(self, x):
         return self.conv(x)
@@ -183,7 +183,7 @@ class MadeInBuildNeverBuilt(keras.layers.Layer):
 @vg.register(package="zoo")
 class MakesAWeightInCall(keras.layers.Layer):
     def call(self, x):
-        scale = self.add_weight(shape=(x.shape[-1],), initializer="ones")  # fault: VG201
+        scale = self.add_weight(shape=(x.shape[-1],), initializer="ones")  # error: VG201
         return x * scale
 
 
@@ -195,7 +195,7 @@ class RowsFilledLater(keras.layers.Layer):
         self.rows = []
         for _ in range(2):
             row = []
-            self.rows.append(row)  # fault: VG111
+            self.rows.append(row)  # error: VG111
             for _ in range(2):
                 row.append(keras.layers.Conv2D(filters, 1))
 
@@ -211,12 +211,12 @@ class Holder:
         self.conv = keras.layers.Conv2D(filters, 1)
 
 
-@faulty("variables_tracked", "Keras sees attributes")
+@faulty("variables_tracked", "Keras tracks attributes")
 @vg.register(package="zoo")
 class HidesALayerInAnObject(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
-        self.holder = Holder(filters)  # fault: VG111
+        self.holder = Holder(filters)  # error: VG111
 
     def call(self, x):
         return self.holder.conv(x)
@@ -225,7 +225,7 @@ class HidesALayerInAnObject(keras.layers.Layer):
 @faulty("instances_apart", "class attribute")
 @vg.register(package="zoo")
 class SharesAClassAttribute(keras.layers.Layer):
-    units = []  # fault: VG109
+    units = []  # error: VG109
 
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -240,7 +240,7 @@ class SharesAClassAttribute(keras.layers.Layer):
 @faulty("instances_apart", "mutable default")
 @vg.register(package="zoo")
 class GrowsItsDefault(keras.layers.Layer):
-    def __init__(self, filters, sizes=[3], **kwargs):  # fault: VG108
+    def __init__(self, filters, sizes=[3], **kwargs):  # error: VG108
         super().__init__(**kwargs)
         sizes.append(1)
         self.convs = [keras.layers.Conv2D(filters, size, padding="same") for size in sizes]
@@ -270,7 +270,7 @@ class SpareSublayer(keras.layers.Layer):
 @vg.register(package="zoo")
 class PythonIf(keras.layers.Layer):
     def call(self, x):
-        if ops.mean(x) > 0:  # fault: VG202
+        if ops.mean(x) > 0:  # error: VG202
             return x * 2
         return x
 
@@ -279,14 +279,14 @@ class PythonIf(keras.layers.Layer):
 @vg.register(package="zoo")
 class NumpyInCall(keras.layers.Layer):
     def call(self, x):
-        return ops.convert_to_tensor(np.tanh(x))  # fault: VG204
+        return ops.convert_to_tensor(np.tanh(x))  # error: VG204
 
 
 @faulty("input_gradient", "NumPy")
 @vg.register(package="zoo")
 class NumpyBehindAShape(keras.layers.Layer):
     def call(self, x):
-        return ops.convert_to_tensor(x.numpy() * 2)  # fault: VG205
+        return ops.convert_to_tensor(x.numpy() * 2)  # error: VG205
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -314,8 +314,8 @@ class HardCodedSides(keras.layers.Layer):
         self.mix = keras.layers.Dense(filters)
 
     def call(self, x):
-        y = self.mix(ops.reshape(x, (-1, 32 * 32, 8)))  # fault: VG206
-        return ops.reshape(y, (-1, 32, 32, 8))  # fault: VG206
+        y = self.mix(ops.reshape(x, (-1, 32 * 32, 8)))  # error: VG206
+        return ops.reshape(y, (-1, 32, 32, 8))  # error: VG206
 
 
 @faulty("batch_independence", "first axis")
@@ -348,7 +348,7 @@ class BatchStatisticsAlways(keras.layers.Layer):
 
 @faulty("batch_independence", "training")
 @vg.register(package="zoo")
-class NormalisesAsInTraining(vg.layers.Composite):
+class NormalizesAsInTraining(vg.layers.Composite):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
         self.conv = keras.layers.Conv2D(filters, 1)
@@ -367,7 +367,7 @@ class BroadcastSkip(vg.layers.Composite):
         self.gate = keras.layers.Conv2D(1, 1)
 
     def call(self, x):
-        return self.conv(x) + self.gate(x)  # fault: VG203
+        return self.conv(x) + self.gate(x)  # error: VG203
 
 
 @faulty("broadcasting", "vg.layers.Sum")
@@ -387,7 +387,7 @@ class BroadcastByAdd(keras.layers.Layer):
 @vg.register(package="zoo")
 class CastsToFloat32(keras.layers.Layer):
     def call(self, x):
-        return ops.tanh(ops.cast(x, "float32"))  # fault: VG207
+        return ops.tanh(ops.cast(x, "float32"))  # error: VG207
 
 
 @faulty("mixed_float16", "65504")
@@ -432,7 +432,7 @@ class RoundsItsWeights(keras.layers.Layer):
 @vg.register(package="zoo")
 class NoiseInInference(keras.layers.Layer):
     def call(self, x):
-        return x + 0.1 * keras.random.normal(ops.shape(x), dtype=x.dtype)  # fault: VG208
+        return x + 0.1 * keras.random.normal(ops.shape(x), dtype=x.dtype)  # error: VG208
 
 
 @faulty("repeatable", "Dropout")
@@ -443,7 +443,7 @@ class DropsAlways(keras.layers.Layer):
         self.drop = keras.layers.Dropout(rate)
 
     def call(self, x):
-        return self.drop(x, training=True)  # fault: VG209
+        return self.drop(x, training=True)  # error: VG209
 
 
 @faulty("repeatable", "if training")
@@ -511,7 +511,7 @@ class WrongStride(vg.Decoder):
 
 
 @faulty("registered", "vg.register")
-class NotRegistered(keras.layers.Layer):  # fault: VG101
+class NotRegistered(keras.layers.Layer):  # error: VG101
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
         self.conv = keras.layers.Conv2D(filters, 1)
@@ -521,14 +521,14 @@ class NotRegistered(keras.layers.Layer):  # fault: VG101
 
 
 @faulty("registered", "one class")
-@keras.saving.register_keras_serializable("zoo", "Twin")
-class FirstTwin(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo", "SameName")
+class FirstOfTheName(keras.layers.Layer):
     def call(self, x):
         return x * 2
 
 
-@keras.saving.register_keras_serializable("zoo", "Twin")
-class SecondTwin(keras.layers.Layer):
+@keras.saving.register_keras_serializable("zoo", "SameName")
+class SecondOfTheName(keras.layers.Layer):
     def call(self, x):
         return x * 3
 
@@ -538,7 +538,7 @@ class SecondTwin(keras.layers.Layer):
 class TakesTheNameOfAProperty(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
-        self.path = keras.layers.Conv2D(filters, 1)  # fault: VG110
+        self.path = keras.layers.Conv2D(filters, 1)  # error: VG110
 
     def call(self, x):
         return self.path(x)

@@ -290,7 +290,7 @@ class UnusedSmoothing(vg.heads.Classification):
 
 
 class PointLoss:
-    """As FCOS: the cells whose center lies in the box learn its four distances, in strides."""
+    """As FCOS: the cells whose center is inside the box learn its four distances, in strides."""
 
     terms = ("box", "class")
 
@@ -385,7 +385,7 @@ class ManyLabelsHead(vg.Head):
 
 @register_valid(num_classes=3)
 class DepthHead(vg.Head):
-    """A task of its own, whose targets are not known."""
+    """Head for a custom task, without known targets."""
 
     task: ClassVar[str] = "depth"
 
@@ -430,7 +430,7 @@ class Positions(keras.layers.Layer):
 
 @register_valid()
 class OneMoreLevel(vg.Decoder):
-    """Gives on a level that it makes."""
+    """Add a coarser level to the outputs."""
 
     filters: int = 8
 

@@ -33,7 +33,7 @@ def register_faulty(check, advice, **options):
 class MultipliedList(vg.layers.Composite):
     def __init__(self, filters, depth=3, **kwargs):
         super().__init__(**kwargs)
-        self.units = [keras.layers.Conv2D(filters, 3, padding="same")] * depth  # fault: VG211
+        self.units = [keras.layers.Conv2D(filters, 3, padding="same")] * depth  # error: VG211
 
     def call(self, x):
         for unit in self.units:
@@ -46,7 +46,7 @@ class MultipliedFromLeft(keras.layers.Layer):
     def __init__(self, filters, depth=3, **kwargs):
         super().__init__(**kwargs)
         unit = keras.layers.Conv2D(filters, 3, padding="same")
-        self.units = depth * [unit]  # fault: VG211
+        self.units = depth * [unit]  # error: VG211
 
     def call(self, x):
         for unit in self.units:
@@ -58,7 +58,7 @@ class MultipliedFromLeft(keras.layers.Layer):
 class OneForAllKeys(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
-        self.convs = dict.fromkeys(("a", "b"), keras.layers.Dense(filters))  # fault: VG211
+        self.convs = dict.fromkeys(("a", "b"), keras.layers.Dense(filters))  # error: VG211
 
     def call(self, x):
         return self.convs["a"](x) * self.convs["b"](x)
@@ -70,7 +70,7 @@ class OneInAComprehension(vg.layers.Composite):
         super().__init__(**kwargs)
         norm = keras.layers.BatchNormalization()
         self.convs = [keras.layers.Conv2D(filters, 1) for _ in range(2)]
-        self.norms = [norm for _ in range(2)]  # fault: VG211
+        self.norms = [norm for _ in range(2)]  # error: VG211
 
     def call(self, x):
         for conv, norm in zip(self.convs, self.norms, strict=True):
@@ -93,7 +93,7 @@ class BothFactorsZero(keras.layers.Layer):
         self.up = self.add_weight(shape=(self.rank, width), initializer="zeros", name="up")
 
     def call(self, x):
-        return x + ops.matmul(ops.matmul(x, self.down), self.up)  # fault: VG203
+        return x + ops.matmul(ops.matmul(x, self.down), self.up)  # error: VG203
 
 
 @register_faulty("learns", "not both")
@@ -104,7 +104,7 @@ class ZeroGateOnZeroConv(vg.layers.Composite):
         self.alpha = self.add_weight(shape=(), initializer="zeros", name="alpha")
 
     def call(self, x):
-        return x + self.conv(x) * ops.cast(self.alpha, x.dtype)  # fault: VG203
+        return x + self.conv(x) * ops.cast(self.alpha, x.dtype)  # error: VG203
 
 
 @register_faulty("learns", "not both")
@@ -119,7 +119,7 @@ class ZeroPairBelow(vg.layers.Composite):
 
     def call(self, x):
         x = self.stem(x)
-        return x + self.b(self.a(x))  # fault: VG203
+        return x + self.b(self.a(x))  # error: VG203
 
 
 # Shapes that are right for even sides only.
@@ -171,7 +171,7 @@ class ShortensASequence(keras.layers.Layer):
 @register_faulty("statistics_updated", "if training")
 class NeverUpdatesItsMean(keras.layers.Layer):
     def build(self, input_shape):
-        self.running_mean = self.add_weight(  # fault: VG214
+        self.running_mean = self.add_weight(  # error: VG214
             shape=(input_shape[-1],), initializer="zeros", trainable=False, name="running_mean"
         )
 
@@ -186,7 +186,7 @@ class UpdatesHalf(keras.layers.Layer):
     def build(self, input_shape):
         width = (input_shape[-1],)
         self.mean = self.add_weight(shape=width, initializer="zeros", trainable=False)
-        self.var = self.add_weight(shape=width, initializer="ones", trainable=False)  # fault: VG214
+        self.var = self.add_weight(shape=width, initializer="ones", trainable=False)  # error: VG214
 
     def call(self, x, training=False):
         if training:
@@ -221,7 +221,7 @@ class UpdatesAtAFlagOfItsOwn(keras.layers.Layer):
 @register_faulty("fresh_noise", "SeedGenerator")
 class PythonRandom(keras.layers.Layer):
     def call(self, x, training=False):
-        if training and random.random() < 0.5:  # fault: VG212
+        if training and random.random() < 0.5:  # error: VG212
             return x[:, :, ::-1]
         return x
 
@@ -230,7 +230,7 @@ class PythonRandom(keras.layers.Layer):
 class NumPyRandom(keras.layers.Layer):
     def call(self, x, training=False):
         if training:
-            return x * np.random.uniform(0.9, 1.1)  # fault: VG212
+            return x * np.random.uniform(0.9, 1.1)  # error: VG212
         return x
 
 
@@ -242,7 +242,7 @@ class GeneratorOfItsOwn(keras.layers.Layer):
 
     def call(self, x, training=False):
         if training:
-            return x + float(self.rng.normal())  # fault: VG212
+            return x + float(self.rng.normal())  # error: VG212
         return x
 
 
@@ -250,7 +250,7 @@ class GeneratorOfItsOwn(keras.layers.Layer):
 class IntegerSeed(keras.layers.Layer):
     def call(self, x, training=False):
         if training:
-            return x + keras.random.normal(ops.shape(x), dtype=x.dtype, seed=7)  # fault: VG212
+            return x + keras.random.normal(ops.shape(x), dtype=x.dtype, seed=7)  # error: VG212
         return x
 
 
@@ -262,7 +262,7 @@ class IntegerSeedAttribute(keras.layers.Layer):
 
     def call(self, x, training=False):
         if training:
-            return keras.random.dropout(x, self.rate, seed=self.seed)  # fault: VG212
+            return keras.random.dropout(x, self.rate, seed=self.seed)  # error: VG212
         return x
 
 
@@ -305,7 +305,7 @@ class TensorOfOnes(keras.layers.Layer):
     def __init__(self, channels=8, **kwargs):
         super().__init__(**kwargs)
         self.channels = channels
-        self.w = ops.ones((channels,))  # fault: VG213
+        self.w = ops.ones((channels,))  # error: VG213
 
     def call(self, x):
         return x * ops.cast(self.w, x.dtype)
@@ -314,7 +314,7 @@ class TensorOfOnes(keras.layers.Layer):
 @register_faulty("variables_tracked", "add_weight")
 class TensorMadeInBuild(keras.layers.Layer):
     def build(self, input_shape):
-        self.bias = ops.zeros((input_shape[-1],))  # fault: VG213
+        self.bias = ops.zeros((input_shape[-1],))  # error: VG213
 
     def call(self, x):
         return x + ops.cast(self.bias, x.dtype)
@@ -325,7 +325,7 @@ class RandomTensor(keras.layers.Layer):
     def __init__(self, channels=8, **kwargs):
         super().__init__(**kwargs)
         self.channels = channels
-        self.kernel = keras.random.normal((channels, channels))  # fault: VG213
+        self.kernel = keras.random.normal((channels, channels))  # error: VG213
 
     def call(self, x):
         return ops.matmul(x, ops.cast(self.kernel, x.dtype))
@@ -336,7 +336,7 @@ class TensorsInAList(keras.layers.Layer):
     def __init__(self, channels=8, **kwargs):
         super().__init__(**kwargs)
         self.channels = channels
-        self.scales = [ops.ones((channels,)) for _ in range(2)]  # fault: VG213
+        self.scales = [ops.ones((channels,)) for _ in range(2)]  # error: VG213
 
     def call(self, x):
         for scale in self.scales:
@@ -370,7 +370,7 @@ class ListBecomesAnArray(keras.layers.Layer):
         return x * float(self.sizes.sum())
 
     def get_config(self):
-        return {**super().get_config(), "sizes": self.sizes}  # fault: VG113
+        return {**super().get_config(), "sizes": self.sizes}  # error: VG113
 
 
 # Layers that Keras does not see.
@@ -391,7 +391,7 @@ def stacked(filters):
 class HiddenInAClosure(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
-        self.run = stacked(filters)  # fault: VG111
+        self.run = stacked(filters)  # error: VG111
 
     def call(self, x):
         return self.run(x)
@@ -406,7 +406,7 @@ class ClosureInInit(keras.layers.Layer):
         def run(x):
             return conv(x)
 
-        self.run = run  # fault: VG111
+        self.run = run  # error: VG111
 
     def call(self, x):
         return self.run(x)
@@ -416,7 +416,7 @@ class ClosureInInit(keras.layers.Layer):
 class HiddenInAPartial(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
-        self.run = functools.partial(keras.layers.Conv2D(filters, 1))  # fault: VG111
+        self.run = functools.partial(keras.layers.Conv2D(filters, 1))  # error: VG111
 
     def call(self, x):
         return self.run(x)
@@ -429,7 +429,7 @@ class HiddenInAPartial(keras.layers.Layer):
 class PrivateLayerList(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
-        self._layers = [keras.layers.Conv2D(filters, 1) for _ in range(2)]  # fault: VG110
+        self._layers = [keras.layers.Conv2D(filters, 1) for _ in range(2)]  # error: VG110
 
     def call(self, x):
         for conv in self._layers:
@@ -441,7 +441,7 @@ class PrivateLayerList(keras.layers.Layer):
 class PrivateLosses(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
-        self._losses = [keras.layers.Conv2D(filters, 1)]  # fault: VG110
+        self._losses = [keras.layers.Conv2D(filters, 1)]  # error: VG110
 
     def call(self, x):
         for conv in self._losses:
@@ -453,7 +453,7 @@ class PrivateLosses(keras.layers.Layer):
 class PrivateMetrics(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
-        self._metrics = [keras.layers.Conv2D(filters, 1)]  # fault: VG110
+        self._metrics = [keras.layers.Conv2D(filters, 1)]  # error: VG110
 
     def call(self, x):
         return self._metrics[0](x)
@@ -462,7 +462,7 @@ class PrivateMetrics(keras.layers.Layer):
 @register_faulty("own_names", "another name")
 class PrivateVariables(keras.layers.Layer):
     def build(self, input_shape):
-        self._trainable_variables = [  # fault: VG110
+        self._trainable_variables = [  # error: VG110
             self.add_weight(shape=(input_shape[-1],), initializer="ones", name="scale")
         ]
 
@@ -474,7 +474,7 @@ class PrivateVariables(keras.layers.Layer):
 class TakesAProperty(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
-        self.weights = keras.layers.Conv2D(filters, 1)  # fault: VG110
+        self.weights = keras.layers.Conv2D(filters, 1)  # error: VG110
 
     def call(self, x):
         return self.weights(x)

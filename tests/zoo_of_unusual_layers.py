@@ -721,7 +721,7 @@ class RoundsUp(keras.layers.Layer):
 
 @register_valid()
 class EvenSidesOnly(keras.layers.Layer):
-    """Folds 2 x 2 cells into channels; needs even sides, and says so with an error."""
+    """Folds 2 x 2 cells into channels; needs even sides, and raises an error otherwise."""
 
     def call(self, x):
         shape, c = ops.shape(x), x.shape[-1]

@@ -1,4 +1,4 @@
-"""Sound layers of many kinds, which must pass every check; the counterpart of the bad ones."""
+"""Valid layers of many kinds, which must pass every check; the counterpart of the bad ones."""
 
 import keras
 import numpy as np
@@ -10,15 +10,15 @@ ZOO = {}
 """Class -> inputs and config for `check_many`."""
 
 
-def register_sound(**options):
+def register_valid(**options):
     def note(cls):
         ZOO[cls] = options
-        return vg.register(package="sound")(cls)
+        return vg.register(package="valid")(cls)
 
     return note
 
 
-@register_sound()
+@register_valid()
 class WithDropout(vg.layers.Composite):
     def __init__(self, filters, rate=0.3, **kwargs):
         super().__init__(**kwargs)
@@ -29,7 +29,7 @@ class WithDropout(vg.layers.Composite):
         return self.drop(self.conv(x))
 
 
-@register_sound(inputs=(2, 12, 8))
+@register_valid(inputs=(2, 12, 8))
 class OverTime(keras.layers.Layer):
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
@@ -46,7 +46,7 @@ class OverTime(keras.layers.Layer):
         return {**super().get_config(), "units": self.units}
 
 
-@register_sound()
+@register_valid()
 class TwoInputs(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -57,7 +57,7 @@ class TwoInputs(keras.layers.Layer):
         return self.one(image) * ops.sigmoid(self.two(guide))
 
 
-@register_sound()
+@register_valid()
 class DictOutputs(vg.layers.Composite):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -68,13 +68,13 @@ class DictOutputs(vg.layers.Composite):
         return {"boxes": self.boxes(x), "classes": self.classes(x)}
 
 
-@register_sound()
+@register_valid()
 class TupleOutputs(keras.layers.Layer):
     def call(self, x):
         return ops.max(x, axis=-1), ops.cast(x > 0, "int32")
 
 
-@register_sound()
+@register_valid()
 class GroupNormed(vg.layers.Composite):
     def __init__(self, filters, groups=4, **kwargs):
         super().__init__(**kwargs)
@@ -85,7 +85,7 @@ class GroupNormed(vg.layers.Composite):
         return keras.activations.gelu(self.norm(self.conv(x)))
 
 
-@register_sound(inputs=(2, 12, 8))
+@register_valid(inputs=(2, 12, 8))
 class AttentionBlock(vg.layers.Composite):
     def __init__(self, units, num_heads=2, **kwargs):
         super().__init__(**kwargs)
@@ -102,7 +102,7 @@ class AttentionBlock(vg.layers.Composite):
         return self.sum([x, self.narrow(self.wide(self.norm2(x)))])
 
 
-@register_sound()
+@register_valid()
 class MovingMean(keras.layers.Layer):
     """State that training alone updates."""
 
@@ -118,7 +118,7 @@ class MovingMean(keras.layers.Layer):
         return x - ops.cast(self.mean, x.dtype)
 
 
-@register_sound()
+@register_valid()
 class SqueezeAndExcite(vg.layers.Composite):
     def __init__(self, filters, ratio=2, **kwargs):
         super().__init__(**kwargs)
@@ -130,7 +130,7 @@ class SqueezeAndExcite(vg.layers.Composite):
         return x * self.wide(self.narrow(self.pool(x)))
 
 
-@register_sound()
+@register_valid()
 class GlobalContext(vg.layers.Composite):
     """Adds one vector a picture to every cell: a stretch that is meant."""
 
@@ -143,13 +143,13 @@ class GlobalContext(vg.layers.Composite):
         return x + self.mix(self.pool(x))
 
 
-@register_sound()
+@register_valid()
 class CoordinateSum(keras.layers.Layer):
     def call(self, x):
         return ops.mean(x, 1, keepdims=True) + ops.mean(x, 2, keepdims=True)
 
 
-@register_sound()
+@register_valid()
 class LayerScale(keras.layers.Layer):
     """Starts at 0, so that its input gets no gradient at first."""
 
@@ -166,7 +166,7 @@ class LayerScale(keras.layers.Layer):
         return x * self.gamma
 
 
-@register_sound()
+@register_valid()
 class DropPath(keras.layers.Layer):
     """Drops whole images' branches in training, by its own random seeds."""
 
@@ -183,13 +183,13 @@ class DropPath(keras.layers.Layer):
         return x * ops.cast(keep, x.dtype) / (1 - self.rate)
 
 
-@register_sound()
+@register_valid()
 class StraightThrough(keras.layers.Layer):
     def call(self, x):
         return x + ops.stop_gradient(ops.round(x) - x)
 
 
-@register_sound()
+@register_valid()
 class Shuffle(keras.layers.Layer):
     def call(self, x):
         shape, channels = ops.shape(x), x.shape[-1]
@@ -201,7 +201,7 @@ class Shuffle(keras.layers.Layer):
         return input_shape
 
 
-@register_sound()
+@register_valid()
 class WindowAttention(keras.layers.Layer):
     """Folds windows into the batch, and back."""
 
@@ -228,7 +228,7 @@ class WindowAttention(keras.layers.Layer):
         return {**super().get_config(), "window_size": self.window}
 
 
-@register_sound(inputs=(2, 12, 8))
+@register_valid(inputs=(2, 12, 8))
 class ClassToken(keras.layers.Layer):
     def build(self, input_shape):
         self.token = self.add_weight(shape=(1, 1, input_shape[-1]), name="token")
@@ -239,7 +239,7 @@ class ClassToken(keras.layers.Layer):
         return ops.concatenate([ops.broadcast_to(self.token, shape), x], 1) + self.place
 
 
-@register_sound()
+@register_valid()
 class SharedTwice(vg.layers.Composite):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -249,7 +249,7 @@ class SharedTwice(vg.layers.Composite):
         return self.conv(ops.relu(self.conv(x)))
 
 
-@register_sound()
+@register_valid()
 class FrozenStem(vg.layers.Composite):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -261,7 +261,7 @@ class FrozenStem(vg.layers.Composite):
         return self.conv(self.norm(self.stem(x)))
 
 
-@register_sound()
+@register_valid()
 class Float32Scores(vg.layers.Composite):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -272,7 +272,7 @@ class Float32Scores(vg.layers.Composite):
         return self.scores(self.conv(x))
 
 
-@register_sound()
+@register_valid()
 class WithASequential(keras.layers.Layer):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -291,7 +291,7 @@ class WithASequential(keras.layers.Layer):
         return {**super().get_config(), "filters": self.filters}
 
 
-@register_sound()
+@register_valid()
 class NestedLists(keras.layers.Layer):
     """Lists in a list, filled before they are attached."""
 
@@ -307,7 +307,7 @@ class NestedLists(keras.layers.Layer):
         return self.named["last"](x)
 
 
-@register_sound(inputs={"p3": (2, 8, 12, 8), "p4": (2, 4, 6, 16)})
+@register_valid(inputs={"p3": (2, 8, 12, 8), "p4": (2, 4, 6, 16)})
 class FusesLevels(vg.layers.Composite):
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -320,9 +320,9 @@ class FusesLevels(vg.layers.Composite):
         return self.sum([self.fine(features["p3"]), self.up(self.coarse(features["p4"]))])
 
 
-@register_sound()
-class Regularised(keras.layers.Layer):
-    """A loss of its own; Keras asks for a plain layer then."""
+@register_valid()
+class Regularized(keras.layers.Layer):
+    """A loss added by `add_loss`; Keras asks for a plain layer then."""
 
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -334,7 +334,7 @@ class Regularised(keras.layers.Layer):
         return y
 
 
-@register_sound()
+@register_valid()
 class AdaptiveNorm(keras.layers.Layer):
     """Sums in float32, answers in the policy's own dtype."""
 
@@ -347,7 +347,7 @@ class AdaptiveNorm(keras.layers.Layer):
         return ops.cast(y, self.compute_dtype) * self.scale
 
 
-@register_sound(inputs=[(2, 16, 24, 8), (2, 8)])
+@register_valid(inputs=[(2, 16, 24, 8), (2, 8)])
 class Modulated(keras.layers.Layer):
     """A map and a vector in one list."""
 
@@ -366,13 +366,13 @@ class Modulated(keras.layers.Layer):
         return self.conv(x) * self.dense(vector)[:, None, None, :]
 
 
-@register_sound()
+@register_valid()
 class UnusedTrainingArgument(keras.layers.Layer):
     def call(self, x, training=None):
         return ops.silu(x)
 
 
-@register_sound()
+@register_valid()
 class PatchesOfPixels(keras.layers.Layer):
     def call(self, x):
         return ops.concatenate(
@@ -380,7 +380,7 @@ class PatchesOfPixels(keras.layers.Layer):
         )
 
 
-@register_sound()
+@register_valid()
 class OptionalBranch(vg.layers.Composite):
     def __init__(self, filters, shortcut=None, kernel_sizes=(1, 3), **kwargs):
         super().__init__(**kwargs)
@@ -394,7 +394,7 @@ class OptionalBranch(vg.layers.Composite):
         return y if self.shortcut is None else y + self.shortcut(x)
 
 
-@register_sound(inputs=np.array([[1, 2], [3, 0]]))
+@register_valid(inputs=np.array([[1, 2], [3, 0]]))
 class Words(keras.layers.Layer):
     """Takes whole numbers."""
 

@@ -1,4 +1,4 @@
-"""check: what it takes, what it gives, its command, its pytest plugin, its answers to mistakes."""
+"""`check`: inputs, report, command, pytest plugin and error messages."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from tests import zoo_of_bad_layers as bad
-from tests import zoo_of_valid_layers as sound
+from tests import zoo_of_valid_layers as valid
 
 import visiongarden as vg
 from visiongarden.cli.main import main
@@ -56,11 +56,11 @@ def run(*arguments):
 @pytest.mark.parametrize(
     ("source", "inputs", "shape"),
     [
-        (sound.WithDropout, None, "(3, 16, 24, 8) -> (3, 16, 24, 8)"),
-        (sound.WithDropout(5), (2, 6, 4, 3), "(3, 6, 4, 3) -> (3, 6, 4, 5)"),
+        (valid.WithDropout, None, "(3, 16, 24, 8) -> (3, 16, 24, 8)"),
+        (valid.WithDropout(5), (2, 6, 4, 3), "(3, 6, 4, 3) -> (3, 6, 4, 5)"),
         (vg.layers.Sum(), [(2, 4, 4, 2)] * 2, "(3, 4, 4, 2), (3, 4, 4, 2) -> (3, 4, 4, 2)"),
-        (sound.TwoInputs, [(2, 4, 4, 2)] * 2, "(3, 4, 4, 2), (3, 4, 4, 2) -> (3, 4, 4, 8)"),
-        (sound.Words(4), np.array([[1, 2], [3, 0]]), "(2, 2) -> (2, 2, 4)"),
+        (valid.TwoInputs, [(2, 4, 4, 2)] * 2, "(3, 4, 4, 2), (3, 4, 4, 2) -> (3, 4, 4, 8)"),
+        (valid.Words(4), np.array([[1, 2], [3, 0]]), "(2, 2) -> (2, 2, 4)"),
         (
             vg.decoders.FPN(channels=4, levels=("p3", "p4")),
             FeatureSpec({"p3": LevelSpec(2, 8), "p4": LevelSpec(5, 16)}),
@@ -78,13 +78,13 @@ def run(*arguments):
         ),
     ],
 )
-def test_takes(source, inputs, shape):
+def test_inputs(source, inputs, shape):
     report = check(source, inputs, backends=(), skip=("open_sides",))
     assert report["runs"].evidence == shape, report
     assert report.ok, report
 
 
-def test_a_report_is_a_value_and_reads_well():
+def test_report():
     report = check(bad.BroadcastSkip, backends=(), filters=8)
     assert report == check(bad.BroadcastSkip, backends=(), filters=8)
     of_parts = ("fields_used", "loss", "decode", "loss_decode")
@@ -99,7 +99,7 @@ def test_a_report_is_a_value_and_reads_well():
     assert check(bad.BroadcastSkip, backends=(), skip=("broadcasting",)).ok
 
 
-def test_a_class_says_its_own_examples():
+def test_examples_of_a_class():
     class Own(keras.layers.Layer):
         examples = {"config": {"odd": 5}, "inputs": (2, 7), "skip": ["registered"]}  # noqa: RUF012
 
@@ -118,13 +118,13 @@ def test_a_class_says_its_own_examples():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((int,), "cannot check int"),
-        ((sound.WithDropout, (2, 8)), "incompatible|expected"),
+        ((int,), "int cannot be checked"),
+        ((valid.WithDropout, (2, 8)), "incompatible|expected"),
         ((vg.backbones.CSPDarknet, (2, 64, 3)), "rank 3"),
-        ((sound.WithDropout, "maps"), "inputs cannot be understood"),
+        ((valid.WithDropout, "maps"), "the inputs are not valid"),
     ],
 )
-def test_mistakes_of_a_person(arguments, words):
+def test_invalid_inputs(arguments, words):
     with pytest.raises(UserError, match=words):
         check(*arguments, backends=())
 
@@ -134,16 +134,16 @@ def test_mistakes_of_a_person(arguments, words):
     [
         ({"filter": 8, "backends": ()}, "x"),
         ({"skip": ("gradient",)}, "did you mean gradients"),
-        ({"backends": ("thenao",)}, "no backend 'thenao'"),
+        ({"backends": ("thenao",)}, "the backend 'thenao' is not installed"),
     ],
 )
-def test_mistakes_in_options(options, words):
+def test_invalid_options(options, words):
     if "filter" in options:
-        report = check(sound.WithDropout, **options)
+        report = check(valid.WithDropout, **options)
         assert "filter" in report["runs"].evidence
         return
     with pytest.raises(UserError, match=words):
-        check(sound.WithDropout, **options)
+        check(valid.WithDropout, **options)
 
 
 def test_a_layer_that_does_not_run_is_one_line(project):
@@ -178,7 +178,9 @@ def test_a_layer_that_does_not_run_is_one_line(project):
     assert "grammar=..." in odd["arguments"].advice
     given = check_module("broken_layers:Odd", backends=(), config={"grammar": 2})
     assert given[0].ok, given[0]
-    with pytest.raises(UserError, match="no class of broken_layers takes an argument 'gramar'"):
+    with pytest.raises(
+        UserError, match="no class in broken_layers has a constructor argument 'gramar'"
+    ):
         check_module("broken_layers", backends=(), config={"gramar": 2})
 
 
@@ -208,7 +210,7 @@ def test_a_layer_that_does_not_run_is_one_line(project):
     ],
     ids=["inner", "call", "node"],
 )
-def test_what_an_error_of_keras_says_is_kept(error, line):
+def test_the_message_of_a_keras_error_is_kept(error, line):
     assert first_line(error) == line
 
 
@@ -217,7 +219,7 @@ def test_an_argument_that_cannot_be_guessed():
         def __init__(self, grammar, **kwargs):
             super().__init__(**kwargs)
 
-    with pytest.raises(UserError, match="cannot guess the argument 'grammar'"):
+    with pytest.raises(UserError, match="the argument 'grammar' of Odd cannot be guessed"):
         check(Odd)
 
 
@@ -231,7 +233,7 @@ def test_discovery(project):
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("no_such_module", "does not import"),
+        ("no_such_module", "the module no_such_module cannot be imported"),
         ("own_blocks.py", "fix: own_blocks"),
         ("own_blocks:Mime", "did you mean Mine"),
         ("json", "defines no layer"),
@@ -249,9 +251,9 @@ def test_command(project, capsys):
     (report,) = json.loads(capsys.readouterr().out)
     assert (report["subject"], report["ok"]) == ("Mine", True)
     assert run("check", "own_blocks", "--backends", "none") == 1
-    told = capsys.readouterr().out
-    assert "Mine: sound" in told
-    assert "broadcasts" in told
+    output = capsys.readouterr().out
+    assert "Mine: valid" in output
+    assert "broadcasts" in output
     assert run("check", "own_blocks", "--backends", "none", "--skip", "broadcasting") == 0
 
 
@@ -265,7 +267,7 @@ def test_command_takes_arguments(project, capsys):
     assert "fix: did you mean filters" in capsys.readouterr().err
 
 
-def test_command_says_what_it_runs_before_a_backend_starts(monkeypatch, capsys):
+def test_command_prints_what_it_runs_before_a_backend_starts(monkeypatch, capsys):
     def stop():
         raise UserError("stopped")
 
@@ -288,7 +290,7 @@ def test_pytest_plugin(project):
     (project / "test_own.py").write_text(
         "import pytest\n"
         "@pytest.mark.visiongarden('own_blocks', backends=())\n"
-        "def test_sound(case):\n    case.assert_valid()\n"
+        "def test_is_valid(case):\n    case.assert_valid()\n"
     )
     words = [
         "-p",
@@ -308,7 +310,7 @@ def test_pytest_plugin(project):
         check=False,
     )
     assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
-    assert "test_sound[Wrong]" in done.stdout
+    assert "test_is_valid[Wrong]" in done.stdout
     assert "broadcasts" in done.stdout
 
 

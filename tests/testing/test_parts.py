@@ -1,4 +1,4 @@
-"""Parts: loss, decoding and their agreement, paths and fields; whole models are reopened."""
+"""Checks of parts: loss, decoding, paths and fields; whole models are reopened."""
 
 import pytest
 from tests import zoo_of_parts as zoo
@@ -27,7 +27,7 @@ def marked(classes):
 
 
 @pytest.mark.parametrize("cls", marked(zoo.WRONG))
-def test_the_bug_is_named(cls):
+def test_the_bug_is_reported(cls):
     name, advice, config = zoo.WRONG[cls]
     skip = OTHERS if name in (*ROLE, "stable_paths", "config_complete") else ()
     report = check(cls, backends=(), config=config, skip=skip)
@@ -65,14 +65,14 @@ def test_valid_parts_pass_and_reopen_within_a_model():
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_our_heads_agree_with_their_losses(head, config):
+def test_heads_agree_with_their_losses(head, config):
     report = check(head, backends=(), config=config, skip=OTHERS)
     assert report.ok, report
     assert {report[name].status for name in ROLE} == {"passed"}, report.findings
 
 
 @pytest.mark.parametrize("cls", zoo.WARNED, ids=lambda cls: cls.__name__)
-def test_a_field_that_changes_nothing_is_a_warning(cls):
+def test_an_unused_field_is_a_warning(cls):
     name, config = zoo.WARNED[cls]
     report = check(cls, backends=(), config=config, skip=OTHERS)
     assert report.ok, report

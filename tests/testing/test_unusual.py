@@ -46,7 +46,7 @@ def test_all_unusual_layers_pass_and_reopen():
 
 
 @pytest.mark.parametrize("cls", [zoo.OverFrames, zoo.BothDirections], ids=lambda cls: cls.__name__)
-def test_the_state_of_a_seed_is_no_inference_state(cls):
+def test_seed_states_may_change_in_inference(cls):
     others = [name for name in vg.testing.CHECKS if name not in ("repeatable", "variables_tracked")]
     report = check(cls, backends=(), skip=others, **zoo.ZOO[cls])
     assert report.ok, report
@@ -54,7 +54,7 @@ def test_the_state_of_a_seed_is_no_inference_state(cls):
 
 
 def test_lint_is_silent_on_unusual_layers():
-    assert {fault.code for fault in lint(zoo.__file__)} <= {"VG203"}
+    assert {finding.code for finding in lint(zoo.__file__)} <= {"VG203"}
 
 
 def test_a_fixed_size_is_a_warning_with_advice():
@@ -92,8 +92,8 @@ class ModelGardenLayer(keras.layers.Layer):
         return cls(**config)
 
 
-def test_a_config_in_a_dict_loses_name_dtype_and_trainable_alone():
-    found = [fault.code for fault in lint(__file__)]
+def test_a_config_in_a_dict_omits_only_name_dtype_and_trainable():
+    found = [finding.code for finding in lint(__file__)]
     assert found == ["VG103"]
     report = check(ModelGardenLayer, backends=())
     assert [finding.check for finding in report.failures] == ["config_complete", "round_trip"]

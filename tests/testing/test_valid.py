@@ -1,4 +1,4 @@
-"""Sound layers pass: those of the zoo of sound ones, and every registered one of our own."""
+"""Valid layers pass: those of the zoo, and every registered class of visiongarden."""
 
 import keras
 import pytest
@@ -8,26 +8,26 @@ import visiongarden as vg
 from visiongarden import registry
 from visiongarden.testing import check, check_many
 
-GIVEN = {
+OPTIONS = {
     "ResNet": {"config": {"depth": 18, "levels": ("p2", "p3", "p4", "p5")}},
     "CBFuse": {
         "config": {"factors": (2, 4)},
         "inputs": [(2, 16, 24, 8), (2, 8, 12, 8), (2, 4, 6, 8)],
     },
 }
-"""What suits a class, where a guess would not; parts with a width are made narrow besides."""
+"""Inputs and config of classes for which the guesses are not valid."""
 LARGE = {"CompositeGELAN", "Darknet53", "KerasApplication"}
-"""Whose size no field changes; their stages and their kinds are checked by others."""
-ROOMS = ("layers", "blocks", "backbones", "decoders", "heads")
+"""Classes whose size no field changes; other tests check their blocks and variants."""
+PACKAGES = ("layers", "blocks", "backbones", "decoders", "heads")
 
 
-def own():
+def registered_classes():
     vg.layers, vg.blocks, vg.backbones, vg.decoders, vg.heads  # noqa: B018  registers them
     return [
         r.cls
         for r in registry.registered().values()
         if r.module.split(".")[:1] == ["visiongarden"]
-        and r.module.split(".")[1] in ROOMS
+        and r.module.split(".")[1] in PACKAGES
         and issubclass(r.cls, (keras.layers.Layer, vg.parts.Part))
         and r.cls.__name__ not in LARGE
     ]
@@ -39,42 +39,42 @@ def narrow(cls):
     return {n: v for n, v in sizes.items() if n in fields and fields[n].annotation is float}
 
 
-OWN = own()
+CLASSES = registered_classes()
 
 
-LAYERS = [cls for cls in OWN if issubclass(cls, keras.layers.Layer)]
-PARTS = [cls for cls in OWN if cls not in LAYERS]
+LAYERS = [cls for cls in CLASSES if issubclass(cls, keras.layers.Layer)]
+PARTS = [cls for cls in CLASSES if cls not in LAYERS]
 SMALL = [*zoo.ZOO, *LAYERS]
 
 
 @pytest.fixture(scope="session")
 def reports():
     items = [{"source": cls} | options for cls, options in zoo.ZOO.items()]
-    items += [{"source": cls} | GIVEN.get(cls.__name__, {}) for cls in LAYERS]
+    items += [{"source": cls} | OPTIONS.get(cls.__name__, {}) for cls in LAYERS]
     found = check_many(items, backends=("tensorflow",), skip=("onnx", "jit"))
     return dict(zip(SMALL, found, strict=True))
 
 
-# One worker makes all the reports, and one fresh process.
+# One worker makes all reports, in one fresh process.
 @pytest.mark.slow
-@pytest.mark.xdist_group("sound")
+@pytest.mark.xdist_group("valid")
 @pytest.mark.parametrize("cls", SMALL, ids=lambda cls: cls.__name__)
-def test_layers_are_sound(reports, cls):
+def test_layers_are_valid(reports, cls):
     assert reports[cls].ok, reports[cls]
 
 
-# That parts reopen in a fresh process and keep precision is held model by model elsewhere.
+# Reloading and mixed precision of parts are tested with each model elsewhere.
 @pytest.mark.slow
 @pytest.mark.parametrize("cls", PARTS, ids=lambda cls: cls.__name__)
-def test_parts_are_sound(cls):
-    options = {"config": narrow(cls)} | GIVEN.get(cls.__name__, {})
+def test_parts_are_valid(cls):
+    options = {"config": narrow(cls)} | OPTIONS.get(cls.__name__, {})
     skip = ("onnx", "jit", "mixed_bfloat16", "mixed_float16")
     report = check(cls, backends=(), skip=skip, **options)
     assert report.ok, report
 
 
 @pytest.mark.slow
-def test_the_same_numbers_on_every_backend():
+def test_equal_outputs_on_every_backend():
     blocks = (vg.blocks.C2f, vg.blocks.SPP, vg.blocks.RepConv, vg.layers.Convolution)
     for report in check_many(blocks, backends="all"):
         assert report.ok, report
@@ -96,6 +96,6 @@ def test_the_same_numbers_on_every_backend():
     ],
     ids=lambda cls: cls.__name__,
 )
-def test_sound_on_every_backend(cls):
+def test_valid_on_every_backend(cls):
     report = check(cls, backends=(), **zoo.ZOO.get(cls, {}))
     assert report.ok, report

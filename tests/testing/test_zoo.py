@@ -1,4 +1,4 @@
-"""Each wrong layer of the zoo is caught by the check that names its fault, or by lint too."""
+"""Each faulty layer is reported by the check for its bug, and by lint if the source shows it."""
 
 from pathlib import Path
 
@@ -16,10 +16,10 @@ def reports():
     return dict(zip(zoo.ZOO, check_many(items, skip=("onnx",)), strict=True))
 
 
-# One worker makes all the reports.
+# One worker makes all reports.
 @pytest.mark.xdist_group("zoo")
 @pytest.mark.parametrize("cls", zoo.ZOO, ids=lambda cls: cls.__name__)
-def test_the_fault_is_named(reports, cls):
+def test_the_bug_is_reported(reports, cls):
     name, advice = zoo.ZOO[cls]
     finding = reports[cls][name]
     assert finding.status == "failed", reports[cls]
@@ -34,7 +34,7 @@ def subtle_reports():
 
 @pytest.mark.xdist_group("subtle")
 @pytest.mark.parametrize("cls", subtle.ZOO, ids=lambda cls: cls.__name__)
-def test_the_subtle_bug_is_named(subtle_reports, cls):
+def test_the_subtle_bug_is_reported(subtle_reports, cls):
     name, advice = subtle.ZOO[cls]
     finding = subtle_reports[cls][name]
     assert finding.status == "failed", subtle_reports[cls]
@@ -55,7 +55,7 @@ def test_the_subtle_bug_is_named(subtle_reports, cls):
     ],
     ids=lambda cls: cls.__name__,
 )
-def test_the_subtle_bug_is_named_on_every_backend(cls):
+def test_the_subtle_bug_is_reported_on_every_backend(cls):
     name, advice = subtle.ZOO[cls]
     finding = check(cls, backends=(), **subtle.OPTIONS[cls])[name]
     assert finding.status == "failed"
@@ -79,7 +79,7 @@ def test_the_subtle_bug_is_named_on_every_backend(cls):
     ],
     ids=lambda cls: cls.__name__,
 )
-def test_the_fault_is_named_on_every_backend(cls):
+def test_the_bug_is_reported_on_every_backend(cls):
     name, advice = zoo.ZOO[cls]
     finding = check(cls, backends=(), **zoo.OPTIONS[cls])[name]
     assert finding.status == "failed"
@@ -87,13 +87,13 @@ def test_the_fault_is_named_on_every_backend(cls):
 
 
 @pytest.mark.parametrize("module", [zoo, subtle], ids=["zoo", "subtle"])
-def test_what_the_source_shows_is_found_on_its_line(module):
+def test_lint_reports_the_marked_lines(module):
     source = Path(module.__file__)
     lines = source.read_text(encoding="utf-8").splitlines()
     marked = {
-        (number, line.split("# fault: ")[1])
+        (number, line.split("# error: ")[1])
         for number, line in enumerate(lines, start=1)
-        if "# fault: " in line
+        if "# error: " in line
     }
     assert len(marked) > 20
-    assert {(fault.line, fault.code) for fault in lint(source)} == marked
+    assert {(finding.line, finding.code) for finding in lint(source)} == marked

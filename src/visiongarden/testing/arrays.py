@@ -69,8 +69,8 @@ def arrays_like(spec: Any, seed: int = 0, batch: int = BATCH) -> Any:
             second = array * np.asarray(0.5, array.dtype) if array.dtype.kind == "f" else array
             return np.concatenate([array, second])
         raise UserError(
-            "inputs cannot be understood",
-            rule="an array, a shape with the batch first, a FeatureSpec, or a list or dict of them",
+            "the inputs are not valid",
+            rule="an array, a shape with the batch axis, a FeatureSpec, or a list or dict of these",
             received=repr(item)[:80],
             fix="inputs=(2, 16, 24, 8)",
         )
@@ -95,8 +95,8 @@ def batch_of(spec: Any) -> int:
     if isinstance(spec, Mapping) and not isinstance(spec, FeatureSpec):
         spec = list(spec.values())
     if isinstance(spec, (tuple, list)) and not is_shape(spec):
-        found = [batch_of(item) for item in spec if not is_shape(item)]
-        return next((size for size in found if size != BATCH), BATCH)
+        sizes = [batch_of(item) for item in spec if not is_shape(item)]
+        return next((size for size in sizes if size != BATCH), BATCH)
     if hasattr(spec, "shape") and hasattr(spec, "dtype") and len(spec.shape):
         return max(int(spec.shape[0]), 2)
     return BATCH

@@ -65,7 +65,7 @@ def cases(target: str, **options: Any) -> list[Case]:
 
     Example:
         >>> @pytest.mark.parametrize("case", cases("my_project.blocks"), ids=str)
-        ... def test_sound(case):
+        ... def test_is_valid(case):
         ...     case.assert_valid()
     """
     from visiongarden.testing.discovery import discover

@@ -30,11 +30,11 @@ from visiongarden.testing.checks import (
     statistics,
 )
 from visiongarden.testing.checks import training as training_checks
-from visiongarden.testing.explain import advice_for, told
+from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, Report, failed, skipped
 from visiongarden.testing.subject import Subject
 
-_ALONE: dict[str, Callable[[Subject], Finding]] = {
+_WITHOUT_PREREQUISITES: dict[str, Callable[[Subject], Finding]] = {
     "registered": config.registered,
     "runs": inference.runs,
     "own_names": names.own_names,
@@ -75,7 +75,7 @@ _PARTS: dict[str, Callable[[Subject], Finding]] = {
     "loss_decode": heads.loss_decode,
 }
 """Checks for parts; all but `fields_used` apply to heads only."""
-CHECKS = (*_ALONE, *_RUNNING, *_TRACING, *_REPEATABLE, *_PARTS, *fresh.NAMES)
+CHECKS = (*_WITHOUT_PREREQUISITES, *_RUNNING, *_TRACING, *_REPEATABLE, *_PARTS, *fresh.NAMES)
 """Names of all checks, in the order in which they run."""
 
 
@@ -148,9 +148,9 @@ def check_many(
     """
     wanted = _known_backends(backends)
     _known_checks(skip)
-    with _watched_keras(), fresh.FreshProcesses(wanted, skip) as processes:
+    with _unfiltered_keras(), fresh.FreshProcesses(wanted, skip) as processes:
         pending = []
-        refused: dict[int, Report] = {}
+        rejected: dict[int, Report] = {}
         for position, item in enumerate(items):
             given = item if isinstance(item, dict) else {"source": item}
             try:
@@ -158,7 +158,7 @@ def check_many(
             except UserError as error:
                 if not keep_going:
                     raise
-                refused[position] = _refusal(given["source"], error)
+                rejected[position] = _rejection(given["source"], error)
                 continue
             own = [*skip, *getattr(subject.cls, "examples", {}).get("skip", ())]
             findings = list(_in_process(subject, own))
@@ -170,14 +170,16 @@ def check_many(
             Report(subject.cls.__name__, (*found, *_of_processes(processes, job, own, _run(found))))
             for subject, own, found, job in pending
         )
-        count = len(pending) + len(refused)
-        return [refused[i] if i in refused else next(made) for i in range(count)]
+        count = len(pending) + len(rejected)
+        return [rejected[i] if i in rejected else next(made) for i in range(count)]
 
 
-def _refusal(source: Any, error: UserError) -> Report:
+def _rejection(source: Any, error: UserError) -> Report:
     """Return the report of a class that could not be constructed."""
     name = getattr(source, "__name__", type(source).__name__)
-    finding = failed(" ".join(error.what.split()), error.fix or "give arguments and inputs")
+    finding = failed(
+        " ".join(error.what.split()), error.fix or "specify the constructor arguments and inputs"
+    )
     return Report(name, (finding.named("arguments"),))
 
 
@@ -205,9 +207,9 @@ def _in_process(subject: Subject, skip: Sequence[str]) -> Iterator[Finding]:
     dependent checks are reported as skipped.
     """
     failures: set[str] = set()
-    told_already: set[str] = set()
+    reported: set[str] = set()
     groups: tuple[tuple[dict[str, Callable[[Subject], Finding]], tuple[str, ...]], ...] = (
-        (_ALONE, ()),
+        (_WITHOUT_PREREQUISITES, ()),
         (_RUNNING, ("runs",)),
         (_TRACING, ("runs", "traces")),
         (_REPEATABLE, ("runs", "repeatable")),
@@ -217,19 +219,19 @@ def _in_process(subject: Subject, skip: Sequence[str]) -> Iterator[Finding]:
         for name, function in checks.items():
             if name in skip and name != "runs":
                 continue
-            broken = next((need for need in needs if need in failures), None)
-            if broken == "runs":
+            failed_need = next((need for need in needs if need in failures), None)
+            if failed_need == "runs":
                 continue
-            if broken is not None:
-                finding = skipped(f"`{broken}` fails")
+            if failed_need is not None:
+                finding = skipped(f"`{failed_need}` fails")
             else:
                 finding = _safely(function, subject)
             if finding.status == "failed":
                 # Several checks often meet the same exception; it is reported only once.
-                if finding.evidence in told_already:
+                if finding.evidence in reported:
                     continue
                 failures.add(name)
-                told_already.add(finding.evidence)
+                reported.add(finding.evidence)
             yield finding.named(name)
 
 
@@ -247,7 +249,7 @@ def _safely(function: Callable[[Subject], Finding], subject: Subject) -> Finding
     try:
         return function(subject)
     except Exception as error:
-        return failed(told(error), advice_for(error, "mend what this error names"))
+        return failed(describe(error), advice_for(error, "fix the code that raises this error"))
 
 
 def _run(findings: Sequence[Finding]) -> bool:
@@ -272,21 +274,21 @@ def _known_backends(backends: Sequence[str] | None) -> tuple[str, ...]:
     if backends == "all":
         return fresh.installed()
     names = (backends,) if isinstance(backends, str) else tuple(backends)
-    there = fresh.installed()
+    available = fresh.installed()
     for name in names:
-        if name not in there:
-            raise UserError(f"no backend {name!r} here", fix=nearest(name, there))
+        if name not in available:
+            raise UserError(f"the backend {name!r} is not installed", fix=nearest(name, available))
     return names
 
 
 def _known_checks(skip: Sequence[str]) -> None:
     for name in skip:
         if name not in CHECKS:
-            raise UserError(f"there is no check {name!r}", fix=nearest(name, CHECKS))
+            raise UserError(f"{name!r} is not the name of a check", fix=nearest(name, CHECKS))
 
 
 @contextmanager
-def _watched_keras() -> Iterator[None]:
+def _unfiltered_keras() -> Iterator[None]:
     """Disable Keras's traceback filtering and all warnings within the context."""
     # Filtered tracebacks lack the frame of the user's file that the findings name.
     before = keras.config.is_traceback_filtering_enabled()

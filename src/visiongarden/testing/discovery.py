@@ -16,7 +16,7 @@ from visiongarden import registry
 from visiongarden.errors import UserError, nearest
 from visiongarden.parts import Part
 from visiongarden.testing.checking import check_many
-from visiongarden.testing.explain import told
+from visiongarden.testing.explain import describe
 from visiongarden.testing.report import Report
 
 
@@ -49,7 +49,7 @@ def discover(target: str) -> list[type]:
     if not found:
         raise UserError(
             f"{name} defines no layer, part or model",
-            rule="a registered class that the module, or a module below it, defines",
+            rule="a registered class defined in the module or in one of its submodules",
             fix='put @vg.register(package="my_project") above the class',
         )
     return found
@@ -82,15 +82,18 @@ def check_module(
         UserError: If `discover` fails, or if no class accepts one of the arguments in `config`.
     """
     classes = discover(target)
-    given = dict(config or {})
-    taken = {cls: {n: v for n, v in given.items() if n in _parameters(cls)} for cls in classes}
-    for name in given:
-        if not any(name in arguments for arguments in taken.values()):
+    arguments = dict(config or {})
+    accepted = {
+        cls: {n: v for n, v in arguments.items() if n in _parameters(cls)} for cls in classes
+    }
+    for name in arguments:
+        if not any(name in own for own in accepted.values()):
             known = sorted({parameter for cls in classes for parameter in _parameters(cls)})
             raise UserError(
-                f"no class of {target} takes an argument {name!r}", fix=nearest(name, known)
+                f"no class in {target} has a constructor argument {name!r}",
+                fix=nearest(name, known),
             )
-    items = [{"source": cls, "inputs": inputs, "config": taken[cls]} for cls in classes]
+    items = [{"source": cls, "inputs": inputs, "config": accepted[cls]} for cls in classes]
     return check_many(items, backends=backends, skip=skip, keep_going=True)
 
 
@@ -104,8 +107,8 @@ def _imported(name: str) -> ModuleType:
     if is_file or not all(step.isidentifier() for step in name.split(".")):
         fix = name.removesuffix(".py").strip("./").replace("/", ".")
         raise UserError(
-            f"{name!r} is no module",
-            rule="a name as in `import my_project.blocks`, not a file",
+            f"{name!r} is not a module name",
+            rule="the dotted name of a module, such as my_project.blocks, not a file",
             fix=fix if fix and all(step.isidentifier() for step in fix.split(".")) else None,
         )
     # An installed command does not search the working directory, as `python -m` does.
@@ -116,10 +119,10 @@ def _imported(name: str) -> ModuleType:
     except Exception as error:
         missing = isinstance(error, ModuleNotFoundError) and name.startswith(str(error.name))
         raise UserError(
-            f"{name} does not import: {told(error)}",
-            rule="a module that Python finds from the working directory, and that runs",
+            f"the module {name} cannot be imported: {describe(error)}",
+            rule="a module that Python can import from the working directory",
             received=f"working directory {Path.cwd()}",
-            fix="start in the folder that holds the package"
+            fix="run the command in the folder that contains the package"
             if missing
             else f"python -c 'import {name}'",
         ) from error
@@ -158,6 +161,6 @@ def _one(module: ModuleType, name: str, found: list[type]) -> type:
         return cls
     names = [cls.__name__ for cls in found]
     raise UserError(
-        f"{module.__name__} has no layer, part or model {name!r}",
+        f"{module.__name__} defines no layer, part or model named {name!r}",
         fix=nearest(name, names) if names else f"define a class {name} there",
     )

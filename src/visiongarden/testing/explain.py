@@ -21,7 +21,7 @@ _FRAMEWORKS = {
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _INNER = re.compile(r"Exception encountered: (.+)", re.DOTALL)
 _WRAPPED = re.compile(r"^(\{\{function_node [^}]*\}\}|Graph execution error:)\s*")
-_NOISE = (  # lines that Keras adds around the message of the original exception
+_IGNORED_LINES = (  # lines that Keras adds around the message of the original exception
     "Arguments received by",
     "Layer.call() argument",
     "Possible causes",
@@ -33,37 +33,40 @@ _NOISE = (  # lines that Keras adds around the message of the original exception
 _ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("has no setter",),
-        "Keras has a property of that name: choose another name for the attribute",
+        "Keras has a read-only property of that name; choose another name for the attribute",
     ),
     (
         ("as a Python bool", "as a Python `bool`", "used as a boolean", "TracerBool"),
-        "call() decides in Python on a tensor's value; use keras.ops.where or keras.ops.cond",
+        "call() uses the value of a tensor in Python; use keras.ops.where or keras.ops.cond",
     ),
     (
         ("Tracer", "NumPy", "numpy", "symbolic tf.Tensor", "symbolic `tf.Tensor`"),
-        "call() leaves the graph, through NumPy or a Python number; use keras.ops throughout",
+        "call() converts a tensor to NumPy or to a Python number; use keras.ops throughout",
     ),
     (
         ("add new elements of state", "creating variables", "tf.Variable"),
-        "make sublayers and variables in __init__ or build(), never in call()",
+        "create sublayers and variables in __init__ or build(), never in call()",
     ),
     (
         ("Iterating over a symbolic",),
-        "call() loops over a tensor in Python; use keras.ops, or loop over a static shape",
+        "call() iterates over a tensor in Python; use keras.ops, or iterate over a static shape",
     ),
     (
         ("Lambda", "lambda"),
-        "a lambda cannot be written into a file; write a registered layer or function",
+        "a lambda cannot be saved; write a registered layer or function",
     ),
     (
         ("unexpected keyword argument", "Unrecognized keyword"),
-        "take **kwargs in __init__ and pass them on: super().__init__(**kwargs)",
+        "accept **kwargs in __init__ and pass them on: super().__init__(**kwargs)",
     ),
-    (("must override `get_config",), "the config cannot hold such an argument; write get_config()"),
+    (
+        ("must override `get_config",),
+        "the automatic config cannot contain such an argument; write get_config()",
+    ),
 )
 
 
-def first_line(error: BaseException, most: int = 400) -> str:
+def first_line(error: BaseException, max_length: int = 400) -> str:
     """Return the type of an exception and the most informative line of its message.
 
     Text that Keras adds around the message of an inner exception, such as the arguments of the call
@@ -71,11 +74,11 @@ def first_line(error: BaseException, most: int = 400) -> str:
 
     Args:
         error: Any exception.
-        most: Maximum number of characters of the message.
+        max_length: Maximum number of characters of the message.
     """
     error = _original(error)
     if isinstance(error, UserError):
-        return f"{type(error).__name__}: {_sentence(error):.{most}}"
+        return f"{type(error).__name__}: {_sentence(error):.{max_length}}"
     text = _COLOR.sub("", str(error))
     inner = _INNER.search(text)
     if inner is not None:
@@ -83,8 +86,8 @@ def first_line(error: BaseException, most: int = 400) -> str:
         if text[:1] in ("'", '"') and text[-1] == text[0]:
             text = text[1:-1]
     lines = [_WRAPPED.sub("", line).strip() for line in text.splitlines()]
-    telling = [line for line in lines if line and not line.startswith(_NOISE)]
-    return f"{type(error).__name__}: {(telling or [''])[0]:.{most}}"
+    informative = [line for line in lines if line and not line.startswith(_IGNORED_LINES)]
+    return f"{type(error).__name__}: {(informative or [''])[0]:.{max_length}}"
 
 
 def _sentence(error: UserError) -> str:
@@ -118,21 +121,21 @@ def where(error: BaseException) -> str:
         error: Exception with a traceback.
     """
     frames = traceback.extract_tb(_original(error).__traceback__)
-    for is_telling in (is_of_person, _is_of_another_package):
+    for is_relevant in (is_user_file, _is_in_other_package):
         for frame in reversed(frames):
-            if is_telling(frame.filename):
+            if is_relevant(frame.filename):
                 return f" ({Path(frame.filename).name}:{frame.lineno})"
     return ""
 
 
-def is_of_person(filename: str) -> bool:
+def is_user_file(filename: str) -> bool:
     """Return whether a source file belongs to the user, not to a library or visiongarden."""
     if filename.startswith("<") or _OWN in Path(filename).parents:
         return False
     return not any(mark in filename for mark in _LIBRARIES)
 
 
-def _is_of_another_package(filename: str) -> bool:
+def _is_in_other_package(filename: str) -> bool:
     parts = Path(filename).parts
     home = next((i for i, part in enumerate(parts) if part in _LIBRARIES[:2]), None)
     if home is None or home + 1 >= len(parts):
@@ -140,7 +143,7 @@ def _is_of_another_package(filename: str) -> bool:
     return parts[home + 1] not in _FRAMEWORKS
 
 
-def told(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """Describe an exception in one line with the line of the user's code that raised it."""
     return first_line(error) + where(error)
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from visiongarden.models.files import SavedAsParts
 from visiongarden.testing.arrays import TOLERANCE, inputs_of, numpy_leaves
-from visiongarden.testing.explain import advice_for, told
+from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, failed, passed, skipped, warned
 from visiongarden.testing.subject import Subject
 
@@ -32,17 +32,17 @@ BACKENDS = ("tensorflow", "jax", "torch")
 NAMES = ("reload", "backends", "jit", "onnx")
 """Names of the checks that run in fresh processes."""
 
-_LIMIT = 600
+_TIMEOUT = 600
 """Timeout of one process in seconds, for all its jobs; a package of blocks takes less than 60."""
 
 _NO_ONNX = (
-    "the layer trains and reopens; to export it to ONNX, write it with operations that ONNX has: "
-    "convolutions, matmul, take, where, cumsum and the plain keras.ops (argmax(-x) for argmin, a "
-    "matmul with a cosine table for a Fourier transform)"
+    "the layer can be trained, saved and loaded; to export it to ONNX, use operations that ONNX "
+    "supports: convolutions, matmul, take, where, cumsum and elementwise keras.ops (argmax(-x) for "
+    "argmin, a matmul with a cosine table for a Fourier transform)"
 )
-_REOPEN = (
-    "a file reopens through the registered class alone: register it, keep every argument in the "
-    "config, make every variable in build"
+_LOADING = (
+    "a saved model is loaded from the registered class alone: register it, include every argument "
+    "in the config, and create every variable in build"
 )
 
 
@@ -54,7 +54,7 @@ def installed() -> tuple[str, ...]:
 @dataclass(frozen=True)
 class _Job:
     name: str
-    refusal: Finding | None = None
+    early_finding: Finding | None = None
 
 
 class FreshProcesses:
@@ -93,9 +93,12 @@ class FreshProcesses:
         """
         module = subject.cls.__module__
         if not self.backends:
-            return _Job("", skipped("no fresh process is asked for"))
+            return _Job("", skipped("no fresh process was requested"))
         if module == "__main__" or "<locals>" in subject.cls.__qualname__:
-            return _Job("", skipped("no other process can import the class: put it in a module"))
+            return _Job(
+                "",
+                skipped("the class cannot be imported by another process; define it in a module"),
+            )
         name, folder = str(len(self._jobs)), Path(self._folder.name)
         try:
             model, inputs = _saved_model(subject)
@@ -105,7 +108,12 @@ class FreshProcesses:
             outputs = numpy_leaves(model(given, training=False))
             model.save(folder / f"{name}.keras")
         except Exception as error:
-            return _Job("", failed(f"cannot be saved: {told(error)}", advice_for(error, _REOPEN)))
+            return _Job(
+                "",
+                failed(
+                    f"the model cannot be saved: {describe(error)}", advice_for(error, _LOADING)
+                ),
+            )
         arrays: dict[str, Any] = {f"x{i}": a for i, a in enumerate(inputs)}
         arrays |= {f"y{i}": a for i, a in enumerate(outputs)}
         np.savez(str(folder / name), **arrays)
@@ -130,16 +138,16 @@ class FreshProcesses:
         running = {backend: _started(backend, folder) for backend in self.backends}
         for backend, process in running.items():
             try:
-                _, said = process.communicate(timeout=_LIMIT)
+                _, errors = process.communicate(timeout=_TIMEOUT)
             except subprocess.TimeoutExpired:
                 process.kill()
-                _, said = process.communicate()
-                said = f"took longer than {_LIMIT} s"
+                _, errors = process.communicate()
+                errors = f"timed out after {_TIMEOUT} s"
             answer = folder / f"{backend}.json"
             if answer.is_file():
                 self._answers[backend] = json.loads(answer.read_text(encoding="utf-8"))
             else:
-                self._answers[backend] = (said.strip().splitlines() or ["no answer"])[-1]
+                self._answers[backend] = (errors.strip().splitlines() or ["no output"])[-1]
 
     def findings(self, job: _Job) -> list[Finding]:
         """Return the findings of one subject, one for each check in `NAMES` that is not skipped.
@@ -148,13 +156,13 @@ class FreshProcesses:
             job: Handle that `add` returned for the subject.
         """
         names = [name for name in NAMES if name not in self.skip]
-        if job.refusal is not None:
+        if job.early_finding is not None:
             rest = skipped("the subject was not saved")
-            return [(job.refusal if n == "reload" else rest).named(n) for n in names]
+            return [(job.early_finding if n == "reload" else rest).named(n) for n in names]
         answers: dict[str, dict[str, Any]] = {}
         for backend, found in self._answers.items():
-            ended = {"open": f"the process ended: {found}"}
-            answers[backend] = ended if isinstance(found, str) else found[int(job.name)]
+            failure = {"open": f"the process failed: {found}"}
+            answers[backend] = failure if isinstance(found, str) else found[int(job.name)]
         makers = {"reload": _reload, "backends": _backends, "jit": _jit, "onnx": _onnx}
         return [makers[name](answers).named(name) for name in names]
 
@@ -189,13 +197,16 @@ def _started(backend: str, folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def _trouble(answer: dict[str, Any]) -> str | None:
+def _problem(answer: dict[str, Any]) -> str | None:
     """Describe what went wrong when a process reopened a model; None if nothing did."""
-    for key, words in (("import", "its module does not import alone"), ("open", "does not reopen")):
+    for key, words in (
+        ("import", "its module cannot be imported alone"),
+        ("open", "it cannot be loaded"),
+    ):
         if key in answer:
             return f"{words}: {answer[key]}"
     if answer["difference"] > TOLERANCE:
-        return f"numbers differ by {answer['difference']:.2g} (tolerance {TOLERANCE:g})"
+        return f"the outputs differ by {answer['difference']:.2g} (tolerance {TOLERANCE:g})"
     return None
 
 
@@ -203,24 +214,27 @@ def _reload(answers: dict[str, dict[str, Any]]) -> Finding:
     """Report whether a process that imports only the module reopens the file with equal outputs."""
     own = answers.get(keras.backend.backend())
     if own is None:
-        return skipped("the running backend was left out")
-    if trouble := _trouble(own):
-        return failed(f"in a fresh process: {trouble}", advice_for(ValueError(trouble), _REOPEN))
-    return passed(f"a fresh process differs by {own['difference']:.1g} (tolerance {TOLERANCE:g})")
+        return skipped("the current backend was not requested")
+    if problem := _problem(own):
+        return failed(f"in a fresh process: {problem}", advice_for(ValueError(problem), _LOADING))
+    return passed(
+        f"the outputs in a fresh process differ by {own['difference']:.1g} "
+        f"(tolerance {TOLERANCE:g})"
+    )
 
 
 def _backends(answers: dict[str, dict[str, Any]]) -> Finding:
     """Report whether the file gives equal outputs on every other backend."""
     others = {b: a for b, a in answers.items() if b != keras.backend.backend()}
     if not others:
-        return skipped("only the running backend was asked for")
+        return skipped("only the current backend was requested")
     if "open" in answers.get(keras.backend.backend(), {}):
-        return skipped("`reload` fails already")
+        return skipped("`reload` fails")
     for backend, answer in others.items():
-        if trouble := _trouble(answer):
+        if problem := _problem(answer):
             return failed(
-                f"on {backend}: {trouble}",
-                "use keras.ops and Keras layers alone; no tf., jax. or torch. in call()",
+                f"on {backend}: {problem}",
+                "use only keras.ops and Keras layers in call(), not the functions of one backend",
             )
     numbers = ", ".join(f"{b} {a['difference']:.1g}" for b, a in others.items())
     return passed(f"{numbers} (tolerance {TOLERANCE:g})")
@@ -228,7 +242,8 @@ def _backends(answers: dict[str, dict[str, Any]]) -> Finding:
 
 def _jit(answers: dict[str, dict[str, Any]]) -> Finding:
     """Report whether the model compiles on backends that compile, with equal outputs."""
-    advice = "use keras.ops in call(), static shapes, no Python on values; or supports_jit=False"
+    advice = "use keras.ops and static shapes in call(), and no tensor values in Python; or set "
+    advice += "supports_jit=False"
     return _task("jit", answers, advice)
 
 
@@ -244,18 +259,18 @@ def _onnx(answers: dict[str, dict[str, Any]]) -> Finding:
 
 def _task(task: str, answers: dict[str, dict[str, Any]], advice: str) -> Finding:
     """Turn the answers of all processes about one task into a finding."""
-    told_numbers, reasons = [], []
+    differences, reasons = [], []
     for backend, answer in answers.items():
         found = answer.get(task)
         if found is None:
-            reasons.append(f"{backend}: the file was not opened")
+            reasons.append(f"{backend}: the model was not loaded")
         elif "skipped" in found:
             reasons.append(f"{backend}: {found['skipped']}")
         elif "error" in found or found["difference"] > TOLERANCE:
-            said = found.get("error") or f"numbers differ by {found['difference']:.2g}"
-            return failed(f"on {backend}: {said}", advice_for(ValueError(said), advice))
+            problem = found.get("error") or f"the outputs differ by {found['difference']:.2g}"
+            return failed(f"on {backend}: {problem}", advice_for(ValueError(problem), advice))
         else:
-            told_numbers.append(f"{backend} {found['difference']:.1g}")
-    if told_numbers:
-        return passed(f"{', '.join(told_numbers)} (tolerance {TOLERANCE:g})")
+            differences.append(f"{backend} {found['difference']:.1g}")
+    if differences:
+        return passed(f"{', '.join(differences)} (tolerance {TOLERANCE:g})")
     return skipped("; ".join(reasons) or "no process ran")

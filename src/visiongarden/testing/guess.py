@@ -53,7 +53,7 @@ _BY_NAME: tuple[tuple[tuple[str, ...], Any], ...] = (
 )
 # Used for required arguments whose names are unknown.
 _BY_TYPE = {int: 2, float: 0.5, str: "relu", bool: True, tuple: (1, 2), list: [1, 2]}
-_NOT_ARGUMENTS = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+_VARIADIC = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
 
 def constructor_arguments(cls: type, given: dict[str, Any]) -> dict[str, Any]:
@@ -76,14 +76,14 @@ def constructor_arguments(cls: type, given: dict[str, Any]) -> dict[str, Any]:
     if unknown and not takes_any:
         raise UserError(
             f"{cls.__name__} has no argument {unknown[0]!r}",
-            rule=f"arguments are {', '.join(parameters) or 'none'}",
-            fix="leave it out",
+            rule=f"one of the constructor arguments: {', '.join(parameters) or 'none'}",
+            fix="omit it",
         )
     arguments = dict(getattr(cls, "examples", {}).get("config", {})) | given
     hints = _hints(cls)
     for name, parameter in parameters.items():
         needed = parameter.default is inspect.Parameter.empty
-        if needed and name not in arguments and parameter.kind not in _NOT_ARGUMENTS:
+        if needed and name not in arguments and parameter.kind not in _VARIADIC:
             arguments[name] = _argument(cls, name, hints.get(name))
     return arguments
 
@@ -105,8 +105,8 @@ def _argument(cls: type, name: str, hint: Any) -> Any:
         if hint is kind:
             return value
     words = name.lower().split("_")
-    called_so = words[-1] in ("layer", "inner", "body", "block", "branch", "conv")
-    if hint is keras.Layer or (called_so and hint in (None, Any)):
+    is_layer_name = words[-1] in ("layer", "inner", "body", "block", "branch", "conv")
+    if hint is keras.Layer or (is_layer_name and hint in (None, Any)):
         return keras.layers.Conv2D(CHANNELS, 3, padding="same")
     kind = typing.get_origin(hint) or hint
     for names, value in _BY_NAME:
@@ -116,8 +116,8 @@ def _argument(cls: type, name: str, hint: Any) -> Any:
     if kind in _BY_TYPE:
         return _BY_TYPE[kind]
     raise UserError(
-        f"cannot guess the argument {name!r} of {cls.__name__}",
-        rule="a required argument is given, or has a telling name (filters, kernel_size, ...)",
+        f"the argument {name!r} of {cls.__name__} cannot be guessed",
+        rule="a value, or a name with a known meaning such as filters or kernel_size",
         fix=f'check({cls.__name__}, {name}=...), or in the class: examples = {{"config": '
         f'{{"{name}": ...}}}}',
     )
@@ -164,7 +164,7 @@ def tensor_arguments(cls: type) -> int:
     parameters = list(inspect.signature(call).parameters.values())[1:]
     return sum(
         p.default is inspect.Parameter.empty
-        and p.kind not in _NOT_ARGUMENTS
+        and p.kind not in _VARIADIC
         and p.name not in ("training", "mask")
         for p in parameters
     )

@@ -17,7 +17,7 @@ from typing import Any
 import keras
 
 from visiongarden.backends.keras_internals import SymbolicAdd, random_operations
-from visiongarden.testing.explain import is_of_person
+from visiongarden.testing.explain import is_user_file
 
 
 @contextmanager
@@ -47,17 +47,17 @@ def variables_made() -> Iterator[list[keras.Variable]]:
     # Keras creates its global seed generator, a variable, at the first use of a random operation.
     # Creating it now keeps it out of the list.
     keras.random.uniform((1,))
-    made: list[keras.Variable] = []
+    created: list[keras.Variable] = []
 
-    def watching(original: Any) -> Any:
+    def recording(original: Any) -> Any:
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
-            made.append(self)
+            created.append(self)
             original(self, *args, **kwargs)
 
         return __init__
 
-    with replaced(keras.Variable, "__init__", watching):
-        yield made
+    with replaced(keras.Variable, "__init__", recording):
+        yield created
 
 
 RESERVED = frozenset(
@@ -85,21 +85,21 @@ def attributes_set() -> Iterator[list[tuple[str, str]]]:
     """
     found: list[tuple[str, str]] = []
 
-    def watching(original: Any) -> Any:
+    def recording(original: Any) -> Any:
         def __setattr__(self: Any, name: str, value: Any) -> None:  # noqa: N807
             if name in RESERVED:
                 frame = sys._getframe(1)
                 # Base classes such as Composite pass the assignment on to Keras.
                 while frame.f_back is not None and frame.f_code.co_name == "__setattr__":
                     frame = frame.f_back
-                if is_of_person(frame.f_code.co_filename):
+                if is_user_file(frame.f_code.co_filename):
                     place = f" at {Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
                     found.append((name, place))
             original(self, name, value)
 
         return __setattr__
 
-    with replaced(keras.layers.Layer, "__setattr__", watching):
+    with replaced(keras.layers.Layer, "__setattr__", recording):
         yield found
 
 
@@ -113,7 +113,7 @@ def fixed_seeds() -> Iterator[list[tuple[int, str]]]:
     """
     found: list[tuple[int, str]] = []
 
-    def watching(original: Any) -> Any:
+    def recording(original: Any) -> Any:
         def draw_seed(seed: Any) -> Any:
             if isinstance(seed, int):
                 place = _place()
@@ -122,7 +122,7 @@ def fixed_seeds() -> Iterator[list[tuple[int, str]]]:
 
         return draw_seed
 
-    with replaced(random_operations(), "draw_seed", watching):
+    with replaced(random_operations(), "draw_seed", recording):
         yield found
 
 
@@ -188,6 +188,6 @@ def additions(whole: Any) -> Iterator[list[tuple[tuple[Any, ...], tuple[Any, ...
 
 def _place() -> str:
     for frame in reversed(traceback.extract_stack()):
-        if is_of_person(frame.filename):
+        if is_user_file(frame.filename):
             return f"{Path(frame.filename).name}:{frame.lineno}"
     return "the graph"

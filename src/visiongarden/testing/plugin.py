@@ -1,7 +1,7 @@
 """Pytest plugin that parametrizes a test over the layers, blocks and parts of a module.
 
     @pytest.mark.visiongarden("my_project.blocks")
-    def test_sound(case):
+    def test_is_valid(case):
         case.assert_valid()
 
 Pytest loads the plugin in every run, so Keras is imported only when a test with the mark is
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pytest
 
 _MARK = (
-    "visiongarden(module, ..., backends=None, skip=()): runs the test for each layer, block and "
-    "part of the modules; it takes `case`"
+    "visiongarden(module, ..., backends=None, skip=()): run the test for each layer, block and "
+    "part of the modules, with the argument `case`"
 )
 
 

@@ -130,6 +130,6 @@ class Report:
         ]
         if self.warnings:
             counts.append(f"{len(self.warnings)} warning{'s' * (len(self.warnings) > 1)}")
-        head = f"{self.subject}: {'sound' if self.ok else 'NOT sound'} ({', '.join(counts)})"
-        told = (*self.failures, *self.warnings)
-        return "\n".join([head, *(f"  {finding}" for finding in told)])
+        head = f"{self.subject}: {'valid' if self.ok else 'INVALID'} ({', '.join(counts)})"
+        listed = (*self.failures, *self.warnings)
+        return "\n".join([head, *(f"  {finding}" for finding in listed)])

@@ -24,15 +24,16 @@ from visiongarden.testing.hooks import variables_made
 from visiongarden.testing.instances import randomize, remembered, renewed
 from visiongarden.types import FeatureSpec, ImageSize, LevelSpec, stride_of
 
-_SIDE = (64, 96)
+_IMAGE_SIDES = (64, 96)
 """(height, width) of images for models with open sides: multiples of stride 32, not square."""
 
 
 class Subject:
     """Layer, part or model under test.
 
-    Building a layer is expensive, so the instances that most checks share (`main`, `twin`) are
-    built once. A check that changes state builds its own instance with `fresh`.
+    Building a layer is expensive, so the instances that most checks share (`main` and
+    `second_instance`) are built once. A check that changes state builds its own instance with
+    `fresh`.
 
     Args:
         source: Class or instance of a layer, part or model.
@@ -57,14 +58,14 @@ class Subject:
         self.cls: type = source if isinstance(source, type) else type(source)
         if not issubclass(self.cls, (keras.Layer, Part)):
             raise UserError(
-                f"cannot check {self.cls.__name__}",
-                rule="a class or an instance of a keras.layers.Layer, a part, or a model",
+                f"{self.cls.__name__} cannot be checked",
+                rule="a class or instance of keras.layers.Layer, a part or a model",
                 received=repr(source)[:80],
             )
         self.instance = None if isinstance(source, type) else source
         if self.instance is not None and config:
             raise UserError(
-                f"an instance of {self.cls.__name__} has its arguments already",
+                f"constructor arguments cannot be combined with an instance of {self.cls.__name__}",
                 received=", ".join(config),
                 fix=f"check({self.cls.__name__}, ...) with the class, or without arguments",
             )
@@ -76,7 +77,7 @@ class Subject:
         self.compiled_loss: Any = None
         self.arguments = self._positional(self._guessed() if inputs is None else inputs)
         if inputs is not None:
-            self._refuse_wrong_rank()
+            self._reject_wrong_rank()
 
     @property
     def is_part(self) -> bool:
@@ -105,12 +106,12 @@ class Subject:
         """
         # Copy the arguments before the policy changes: `renewed` compares each layer's policy with
         # the global one to find out whether the layer asked for its policy explicitly.
-        made = {} if self.config is None else renewed(self.config | changes, policy)
+        arguments = {} if self.config is None else renewed(self.config | changes, policy)
         with dtype_policy(policy), fresh_names():
             if self.is_part:
                 return self.part.as_model(self.features, self.fixed_size)
             if self.config is not None:
-                return self.cls(**made)
+                return self.cls(**arguments)
             model: Any = self.instance
             # Without its dtype, the copy takes the global policy, which is the one under test.
             config = {k: v for k, v in model.get_config().items() if k != "dtype"}
@@ -131,7 +132,7 @@ class Subject:
         return layer
 
     @cached_property
-    def twin(self) -> tuple[Any, list[keras.Variable]]:
+    def second_instance(self) -> tuple[Any, list[keras.Variable]]:
         """A second instance with its initial weights, and every variable created for it."""
         with variables_made() as made, fresh_names():
             layer = self.fresh()
@@ -297,14 +298,14 @@ class Subject:
             }
         )
 
-    def _refuse_wrong_rank(self) -> None:
+    def _reject_wrong_rank(self) -> None:
         """Raise if the user's inputs do not fit, so that no check blames the layer for them."""
         wants_maps = self.is_part
         for array in keras.tree.flatten(self.arguments):
             if wants_maps and array.ndim != 4:
                 raise UserError(
-                    f"inputs of rank {array.ndim} do not suit {self.cls.__name__}",
-                    rule="feature maps and images have rank 4: batch, height, width, channels",
+                    f"inputs of rank {array.ndim} are not valid for {self.cls.__name__}",
+                    rule="feature maps or images of rank 4: (batch, height, width, channels)",
                     received=str(array.shape),
                     fix="inputs=(2, 64, 96, 3)",
                 )
@@ -319,10 +320,10 @@ class Subject:
             text = str(error)
             if "incompatible with the layer" in text or "expected ndim" in text:
                 raise UserError(
-                    f"the inputs do not suit {self.cls.__name__}",
+                    f"the inputs are not valid for {self.cls.__name__}",
                     rule=first_line(error),
                     received=", ".join(str(a.shape) for a in keras.tree.flatten(self.arguments)),
-                    fix="inputs=(2, 16, 24, 8), batch first, with the sides that the layer expects",
+                    fix="inputs=(2, 16, 24, 8), with the batch axis and the sizes of the layer",
                 ) from error
 
 
@@ -334,7 +335,7 @@ def _of_graph(model: keras.Model) -> Any:
     def shape(tensor: Any) -> Any:
         sides = tensor.shape[1:]
         if len(sides) == 3:
-            sides = (sides[0] or _SIDE[0], sides[1] or _SIDE[1], sides[2])
+            sides = (sides[0] or _IMAGE_SIDES[0], sides[1] or _IMAGE_SIDES[1], sides[2])
         return (2, *sides)
 
     return keras.tree.map_structure(shape, inputs_of(model))

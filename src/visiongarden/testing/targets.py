@@ -19,14 +19,14 @@ class Match:
     Attributes:
         learned: Whether the highest score is high enough to count as a detection; if not, there is
             nothing to compare. Always True for other tasks than detection.
-        agrees: Whether the result matches the target.
-        wanted: Description of the target for messages.
+        correct: Whether the result matches the target.
+        expected: Description of the target for messages.
         got: Description of the result for messages.
     """
 
     learned: bool
-    agrees: bool
-    wanted: str
+    correct: bool
+    expected: str
     got: str
 
 
@@ -50,7 +50,7 @@ def targets_for(
     own = getattr(type(head), "examples", {}).get("targets")
     if own is not None:
         return {name: np.asarray(value) for name, value in own.items()}
-    makers = {"detection": _boxes, "classification": _shares, "segmentation": _masks}
+    makers = {"detection": _boxes, "classification": _class_targets, "segmentation": _masks}
     maker = makers.get(head.task)
     return None if maker is None else maker(head, levels, size, batch)
 
@@ -88,7 +88,9 @@ def _boxes(head: Head, levels: list[str], size: ImageSize, batch: int) -> dict[s
     return {"boxes": boxes, "classes": classes}
 
 
-def _shares(head: Head, levels: list[str], size: ImageSize, batch: int) -> dict[str, np.ndarray]:
+def _class_targets(
+    head: Head, levels: list[str], size: ImageSize, batch: int
+) -> dict[str, np.ndarray]:
     classes = (np.arange(batch) + 1) % head.num_classes
     return {"classes": np.eye(head.num_classes, dtype=np.float32)[classes]}
 
@@ -117,41 +119,41 @@ def matches(
     return [maker(targets, decoded, image) for image in range(len(decoded[0]))]
 
 
-_FOUND = 0.3
+_MIN_SCORE = 0.3
 """Minimum score of a box that counts as detected."""
 
 
 def _boxes_match(targets: Mapping[str, Any], decoded: tuple[Any, ...], image: int) -> Match:
     boxes, scores = decoded[0][image], decoded[1][image]
     place, name = np.unravel_index(int(scores.argmax()), scores.shape)
-    wanted, wanted_class = targets["boxes"][image, 0], int(targets["classes"][image, 0])
-    overlap = _iou(wanted, boxes[place])
+    expected, expected_class = targets["boxes"][image, 0], int(targets["classes"][image, 0])
+    overlap = _iou(expected, boxes[place])
     return Match(
-        learned=float(scores.max()) >= _FOUND,
-        agrees=overlap >= 0.5 and int(name) == wanted_class,
-        wanted=f"box {_text(wanted)} of class {wanted_class}",
+        learned=float(scores.max()) >= _MIN_SCORE,
+        correct=overlap >= 0.5 and int(name) == expected_class,
+        expected=f"box {_text(expected)} of class {expected_class}",
         got=f"{_text(boxes[place])} of class {int(name)} (IoU {overlap:.2f})",
     )
 
 
 def _class_matches(targets: Mapping[str, Any], decoded: tuple[Any, ...], image: int) -> Match:
-    scores, wanted = decoded[0][image], int(targets["classes"][image].argmax())
+    scores, expected = decoded[0][image], int(targets["classes"][image].argmax())
     return Match(
         learned=True,
-        agrees=int(scores.argmax()) == wanted,
-        wanted=f"class {wanted}",
+        correct=int(scores.argmax()) == expected,
+        expected=f"class {expected}",
         got=f"class {int(scores.argmax())}",
     )
 
 
 def _mask(targets: Mapping[str, Any], decoded: tuple[Any, ...], image: int) -> Match:
-    found, wanted = decoded[0][image].argmax(-1), targets["masks"][image]
-    share = float(np.mean(found == wanted)) if found.shape == wanted.shape else 0.0
+    found, expected = decoded[0][image].argmax(-1), targets["masks"][image]
+    share = float(np.mean(found == expected)) if found.shape == expected.shape else 0.0
     return Match(
         learned=True,
-        agrees=share >= 0.9,
-        wanted=f"a mask {wanted.shape}",
-        got=f"one of {found.shape}, {share:.0%} of its pixels right",
+        correct=share >= 0.9,
+        expected=f"a mask {expected.shape}",
+        got=f"a mask {found.shape} with {share:.0%} correct pixels",
     )
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from visiongarden.storage import atomic_write
 from visiongarden.testing.arrays import difference, inputs_of, leaves, numpy_leaves
-from visiongarden.testing.explain import told
+from visiongarden.testing.explain import describe
 
 
 def main(folder: Path) -> None:
@@ -42,19 +42,19 @@ def _answer(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
     try:
         _import(job["module"], job["file"])
     except Exception as error:
-        return {"import": told(error)}
-    with np.load(folder / f"{job['name']}.npz") as held:
-        inputs = [held[f"x{i}"] for i in range(job["inputs"])]
-        wanted = [held[f"y{i}"] for i in range(job["outputs"])]
+        return {"import": describe(error)}
+    with np.load(folder / f"{job['name']}.npz") as saved:
+        inputs = [saved[f"x{i}"] for i in range(job["inputs"])]
+        expected = [saved[f"y{i}"] for i in range(job["outputs"])]
     try:
         model = _load(folder / f"{job['name']}.keras", job["parts"])
         got = numpy_leaves(model(_packed(model, inputs), training=False))
     except Exception as error:
-        return {"open": told(error)}
-    answer: dict[str, Any] = {"difference": difference(wanted, got)}
+        return {"open": describe(error)}
+    answer: dict[str, Any] = {"difference": difference(expected, got)}
     for name, attempt in (("jit", _compiled), ("onnx", _exported)):
         if name in job["tasks"]:
-            answer[name] = _tried(attempt, model, inputs, got)
+            answer[name] = _attempted(attempt, model, inputs, got)
     return answer
 
 
@@ -71,13 +71,13 @@ def _import(module: str, file: str | None) -> None:
         else:
             return
     if file is None:
-        raise ModuleNotFoundError(f"no module {module}")
+        raise ModuleNotFoundError(f"there is no module {module}")
     # pytest loads test modules by file, under names that are not importable from `sys.path`.
     spec = importlib.util.spec_from_file_location(module, file)
     if spec is None or spec.loader is None:
-        raise ModuleNotFoundError(f"no module {module} in {file}")
-    sys.modules[module] = made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
+        raise ModuleNotFoundError(f"the module {module} cannot be loaded from {file}")
+    sys.modules[module] = loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
 
 
 def _load(path: Path, parts: bool) -> Any:
@@ -94,13 +94,17 @@ def _packed(model: Any, inputs: list[Any]) -> Any:
     return keras.tree.pack_sequence_as(inputs_of(model), tensors)
 
 
-def _tried(attempt: Any, model: Any, inputs: list[Any], wanted: list[np.ndarray]) -> dict[str, Any]:
+def _attempted(
+    attempt: Any, model: Any, inputs: list[Any], expected: list[np.ndarray]
+) -> dict[str, Any]:
     try:
         found = attempt(model, inputs)
     except Exception as error:
-        return {"error": told(error)}
+        return {"error": describe(error)}
     return (
-        {"skipped": found} if isinstance(found, str) else {"difference": difference(wanted, found)}
+        {"skipped": found}
+        if isinstance(found, str)
+        else {"difference": difference(expected, found)}
     )
 
 
@@ -108,27 +112,27 @@ def _compiled(model: Any, inputs: list[Any]) -> Any:
     """Return the outputs of the compiled model, or the reason why it is not compiled."""
     backend = keras.backend.backend()
     if not all(layer.supports_jit for layer in model._flatten_layers()):
-        return "a layer says that it does not compile (supports_jit)"
-    given = _packed(model, inputs)
+        return "a layer has supports_jit=False"
+    packed = _packed(model, inputs)
     if backend == "tensorflow":
         import tensorflow as tf
 
         run = tf.function(lambda x: model(x, training=False), jit_compile=True, autograph=False)
-        return numpy_leaves(run(given))
+        return numpy_leaves(run(packed))
     if backend == "jax":
         import jax
 
-        return numpy_leaves(jax.jit(lambda x: model(x, training=False))(given))
-    return "PyTorch compiles through a C++ compiler, which is not tried"
+        return numpy_leaves(jax.jit(lambda x: model(x, training=False))(packed))
+    return "compilation is not tested on PyTorch, because it needs a C++ compiler"
 
 
 def _exported(model: Any, inputs: list[Any]) -> Any:
     """Return the outputs of the exported ONNX file, or the reason why it is not exported."""
     needed = ("onnx", "onnxruntime", "tf2onnx")
     if keras.backend.backend() != "tensorflow":
-        return "TensorFlow writes ONNX"
+        return "only TensorFlow exports ONNX"
     if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
-        return f"{', '.join(missing)} not installed: pip install 'visiongarden[export]'"
+        return f"{', '.join(missing)} not installed; run pip install 'visiongarden[export]'"
     import onnxruntime
 
     from visiongarden.exporters.convert import quiet
@@ -150,7 +154,7 @@ def _exported(model: Any, inputs: list[Any]) -> Any:
         path = str(Path(folder) / "model.onnx")
         flat.export(path, format="onnx", verbose=False)
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        names = [given.name for given in session.get_inputs()]
+        names = [item.name for item in session.get_inputs()]
         return session.run(None, {names[i]: inputs[i] for i in range(len(names))})
 
 

@@ -12,11 +12,11 @@ import numpy as np
 from visiongarden import registry
 from visiongarden.backends.keras_internals import dtype_policy
 from visiongarden.testing.checks.parts import unwritable_field
-from visiongarden.testing.explain import advice_for, told
+from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, failed, passed, skipped
 from visiongarden.testing.subject import Subject
 
-_KWARGS = "take **kwargs in __init__ and pass them on: super().__init__(**kwargs)"
+_KWARGS = "accept **kwargs in __init__ and pass them on: super().__init__(**kwargs)"
 _MERGE = (
     "return super().get_config() | {...}; or delete get_config and derive from vg.layers.Composite"
 )
@@ -37,15 +37,17 @@ def registered(subject: Subject) -> Finding:
         key = name if name != cls.__name__ or cls.__module__.startswith("keras") else None
     if key is None:
         return failed(
-            f"{cls.__name__} has no key, so no process could reopen a file with it",
+            f"{cls.__name__} is not registered, so a saved model that contains it cannot be loaded",
             f'put @vg.register(package="my_project") above class {cls.__name__}',
         )
     if not subject.is_part and not cls.__module__.startswith("keras"):
-        holder = keras.saving.get_registered_object(key)
-        if holder is not cls:
+        registered_cls = keras.saving.get_registered_object(key)
+        if registered_cls is not cls:
             return failed(
-                f"{key} now names {holder.__module__}.{holder.__qualname__}, another class",
-                "a key names one class: use vg.register, which refuses a second, or another name",
+                f"the key {key} is registered for another class, "
+                f"{registered_cls.__module__}.{registered_cls.__qualname__}",
+                "a key must refer to one class: use another name, or vg.register, which rejects "
+                "duplicates",
             )
     return passed(key)
 
@@ -60,19 +62,22 @@ def config_complete(subject: Subject) -> Finding:
         return _missing(missing) if missing else passed(f"{len(fields)} fields")
     parameters = inspect.signature(_init(subject)).parameters
     if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters.values()):
-        return failed("__init__ takes *args, which no config can name", "name every parameter")
+        return failed(
+            "__init__ accepts *args, which a config cannot contain", "name every parameter"
+        )
     layer = subject.fresh()
     try:
         config = layer.get_config()
         json.dumps(keras.saving.serialize_keras_object(layer))
     except Exception as error:
         return failed(
-            f"the config cannot be written: {told(error)}",
-            advice_for(error, "hold numbers, strings, lists and layers only"),
+            f"the config cannot be serialized: {describe(error)}",
+            advice_for(error, "use only numbers, strings, lists and layers as arguments"),
         )
     if found := _array_in(config):
         return failed(
-            f"the config holds a NumPy {found[1]} under {found[0]!r}, which comes back as a dict",
+            f"the config contains a NumPy {found[1]} under {found[0]!r}, "
+            "which is restored as a dict",
             f'"{found[0]}": self.{found[0]}.tolist() in get_config, and np.asarray in __init__',
         )
     names = _own_parameters(subject)
@@ -82,17 +87,20 @@ def config_complete(subject: Subject) -> Finding:
     is_model = isinstance(layer, keras.Model)
     lost = [n for n in _BASE if n not in config and not is_model]
     if lost:
-        return failed(f"the config lacks {', '.join(lost)}", _MERGE)
-    for name, value in _other_values(subject):
+        return failed(f"the config omits {', '.join(lost)}", _MERGE)
+    for name, value in _changed_arguments(subject):
         try:
             other = subject.fresh(**{name: value})
         except Exception:  # noqa: S112  the parameter does not take that value
             continue
-        told_value = other.get_config().get(name)
-        if told_value != value and not _is_normalized(subject, name, told_value, config.get(name)):
+        config_value = other.get_config().get(name)
+        if config_value != value and not _is_normalized(
+            subject, name, config_value, config.get(name)
+        ):
             return failed(
-                f"{name}={value!r} was given, the config says {told_value!r}",
-                f"return the value that the constructor was given: self.{name} = {name}",
+                f"the constructor was called with {name}={value!r}, but the config contains "
+                f"{config_value!r}",
+                f"return the value that was passed to the constructor: self.{name} = {name}",
             )
     return passed(f"{', '.join(names) or 'no parameters'}; name, trainable, dtype")
 
@@ -104,47 +112,49 @@ def round_trip(subject: Subject) -> Finding:
     """
     if subject.is_part:
         if unwritable_field(subject.part):
-            return skipped("a field cannot be written: see `config_complete`")
+            return skipped("a field cannot be serialized; see `config_complete`")
         again = type(subject.part).from_config(json.loads(json.dumps(subject.part.get_config())))
         if again == subject.part:
             return passed(str(again))
         return failed(
-            f"{subject.part} comes back as {again}",
-            "annotate each field by what it holds (tuple[int, ...], not Any or list), and leave "
-            "get_config to Part",
+            f"{subject.part} is restored as {again}",
+            "annotate each field with its exact type (tuple[int, ...], not Any or list), and do "
+            "not override get_config",
         )
     layer = subject.fresh()
     # Values that no default produces, so that a constructor which drops them is noticed.
-    changes = {} if isinstance(layer, keras.Model) else {"name": "as_told", "dtype": "float16"}
+    changes = {} if isinstance(layer, keras.Model) else {"name": "custom_name", "dtype": "float16"}
     try:
         with dtype_policy("float32"):
             layer = subject.fresh(**changes)
     except Exception as error:
-        return failed(f"name and dtype cannot be given: {told(error)}", _KWARGS)
-    wrong = [k for k, v in changes.items() if _told(layer)[k] != v]
+        return failed(f"the constructor does not accept name and dtype: {describe(error)}", _KWARGS)
+    wrong = [k for k, v in changes.items() if _base_values(layer)[k] != v]
     if wrong:
-        return failed(f"__init__ drops {' and '.join(wrong)}", _KWARGS)
+        return failed(f"__init__ ignores {' and '.join(wrong)}", _KWARGS)
     if changes:
         layer.trainable = False
     try:
         again = _through_json(layer)
         before, after = layer.get_config(), again.get_config()
     except Exception as error:
-        advice = "take back in __init__ what get_config returns: lists for tuples, layers"
-        return failed(f"from_config fails: {told(error)}", advice_for(error, advice))
+        advice = "let __init__ accept what get_config returns: lists for tuples, and layers"
+        return failed(f"from_config fails: {describe(error)}", advice_for(error, advice))
     lost = [
-        f"{k} {v!r} -> {_told(again)[k]!r}" for k, v in _told(layer).items() if v != _told(again)[k]
+        f"{k} {v!r} -> {_base_values(again)[k]!r}"
+        for k, v in _base_values(layer).items()
+        if v != _base_values(again)[k]
     ]
     if lost:
-        return failed(f"comes back with other values: {', '.join(lost)}", _MERGE)
+        return failed(f"the restored layer has other values: {', '.join(lost)}", _MERGE)
     if plain(before) != plain(after):
         keys = [k for k in before | after if plain(before.get(k)) != plain(after.get(k))]
         values = f"{keys[0]} {before.get(keys[0])!r} -> {after.get(keys[0])!r}"
         return failed(
-            f"the config changes on the way: {values}",
-            "return the values that the constructor was given, unchanged",
+            f"the config of the restored layer differs: {values}",
+            "return the values that were passed to the constructor, unchanged",
         )
-    return passed("name, dtype policy, trainable and every parameter come back")
+    return passed("name, dtype policy, trainable and every parameter are restored")
 
 
 def _array_in(config: dict[str, Any]) -> tuple[str, str] | None:
@@ -156,21 +166,21 @@ def _array_in(config: dict[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def _is_normalized(subject: Subject, name: str, told_value: Any, original: Any) -> bool:
+def _is_normalized(subject: Subject, name: str, config_value: Any, original: Any) -> bool:
     """Return whether the config holds a normalized form of the value, such as (4, 4) for 4.
 
     A normalized form differs from the one of the original value and is returned unchanged when it
     is passed to the constructor.
     """
-    if isinstance(told_value, dict):
+    if isinstance(config_value, dict):
         return True
-    if plain(told_value) == plain(original):
+    if plain(config_value) == plain(original):
         return False
     try:
-        again = subject.fresh(**{name: told_value}).get_config().get(name)
+        again = subject.fresh(**{name: config_value}).get_config().get(name)
     except Exception:
         return False
-    return bool(plain(again) == plain(told_value))
+    return bool(plain(again) == plain(config_value))
 
 
 def runs_again(subject: Subject) -> Finding:
@@ -179,14 +189,17 @@ def runs_again(subject: Subject) -> Finding:
     JSON turns tuples into lists and layers into dicts, which a constructor may not expect.
     """
     if subject.is_part or isinstance(subject.main, keras.Model):
-        return skipped("`reload` opens it")
+        return skipped("covered by `reload`")
     try:
         again = _through_json(subject.fresh())
         output = subject.call(again)
     except Exception as error:
-        advice = "JSON has no tuples and no layers: in __init__ turn lists into tuples, and "
-        advice += "deserialise layers"
-        return failed(f"made from its config it fails: {told(error)}", advice_for(error, advice))
+        advice = "JSON has no tuples and no layers: in __init__, convert lists into tuples, and "
+        advice += "deserialize layers"
+        return failed(
+            f"the layer fails after it is restored from its config: {describe(error)}",
+            advice_for(error, advice),
+        )
     same = [leaf.shape for leaf in keras.tree.flatten(output)]
     return passed(f"{', '.join(str(tuple(shape)) for shape in same)}")
 
@@ -209,7 +222,7 @@ def _through_json(layer: Any) -> Any:
         return keras.saving.deserialize_keras_object(json.loads(text))
 
 
-def _told(layer: Any) -> dict[str, Any]:
+def _base_values(layer: Any) -> dict[str, Any]:
     if isinstance(layer, keras.Model):
         return {"name": layer.name}
     policy = layer.dtype_policy.name
@@ -222,7 +235,7 @@ def _own_parameters(subject: Subject) -> list[str]:
     return [p.name for p in parameters if p.kind not in kinds and p.name not in _BASE]
 
 
-def _other_values(subject: Subject) -> list[tuple[str, Any]]:
+def _changed_arguments(subject: Subject) -> list[tuple[str, Any]]:
     """Return another value for each boolean, integer and float argument."""
     if subject.config is None:
         return []
@@ -239,12 +252,12 @@ def _other_values(subject: Subject) -> list[tuple[str, Any]]:
 
 
 def _init(subject: Subject) -> Any:
-    return getattr(subject.cls, "__init__")  # noqa: B009  mypy has a view on the plain access
+    return getattr(subject.cls, "__init__")  # noqa: B009  mypy rejects the plain attribute access
 
 
 def _missing(names: list[str]) -> Finding:
     return failed(
-        f"get_config lacks {', '.join(names)}, so that they come back as their defaults",
+        f"get_config omits {', '.join(names)}, so the default values are restored",
         f"add {', '.join(repr(n) for n in names)} to get_config, or delete get_config and derive "
         "from vg.layers.Composite",
     )

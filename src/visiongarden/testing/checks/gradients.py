@@ -13,7 +13,7 @@ from visiongarden.testing.instances import randomize
 from visiongarden.testing.report import Finding, failed, passed, skipped
 from visiongarden.testing.subject import Subject
 
-_TRIES = 3
+_SAMPLES = 3
 """Number of random sets of weights and inputs.
 
 A unit may be inactive, with zero gradients, for one set; a bug gives zero gradients for all.
@@ -30,63 +30,65 @@ def gradients(subject: Subject) -> Finding:
     layer = subject.main
     variables = layer.trainable_variables
     if not variables:
-        return skipped("no trainable variable")
+        return skipped("no trainable variables")
     if not any(is_float(leaf) for leaf in leaves(subject.call(layer))):
-        return skipped("no output of floats")
+        return skipped("no floating-point output")
     missing = {v.path for v in variables}
-    for seed in range(_TRIES):
-        arguments = _drawn(subject, seed)
+    for seed in range(_SAMPLES):
+        arguments = _sampled(subject, seed)
         for training in (True, False):
             if not missing:
                 break
-            found, _ = derived(layer, subject.tensors(arguments), training)
+            found, _ = compute_gradients(layer, subject.tensors(arguments), training)
             for variable, gradient in zip(variables, found, strict=True):
                 if gradient is not None and not np.isfinite(gradient).all():
                     return failed(
                         f"the gradient of {variable.path} is not finite",
-                        "keep roots, logarithms and divisions away from 0: ops.sqrt(x + 1e-6)",
+                        "avoid roots, logarithms and divisions at 0: ops.sqrt(x + 1e-6)",
                     )
                 if gradient is not None and gradient.any():
                     missing.discard(variable.path)
         if not missing:
-            return passed(f"all {len(variables)} trainable variables, {seed + 1} draw(s)")
+            return passed(f"all {len(variables)} trainable variables, {seed + 1} sample(s)")
         randomize(layer, seed + 1)
     names = sorted(missing)
     return failed(
-        f"{len(names)} of {len(variables)} trainable variables get none: {', '.join(names[:4])}",
-        "let the output depend on each by differentiable operations, or make it trainable=False; "
-        "rounding, argmax, casts to int, stop_gradient and NumPy end the gradient",
+        f"{len(names)} of {len(variables)} trainable variables get no gradient: "
+        f"{', '.join(names[:4])}",
+        "let the output depend on each through differentiable operations, or set trainable=False; "
+        "rounding, argmax, casts to int, stop_gradient and NumPy block the gradient",
     )
 
 
 def input_gradient(subject: Subject) -> Finding:
     """Check that the input gets a gradient if a small change of it changes the output."""
     if not all(is_float(leaf) for leaf in keras.tree.flatten(subject.arguments)):
-        return skipped("inputs are no floats")
+        return skipped("the inputs are not floating-point")
     layer = subject.main
     base = subject.call(layer)
     if not any(is_float(leaf) for leaf in leaves(base)):
-        return skipped("no output of floats")
+        return skipped("no floating-point output")
     rng = np.random.default_rng(1)
-    moved = keras.tree.map_structure(
+    perturbed = keras.tree.map_structure(
         lambda a: (a + 1e-2 * rng.normal(size=a.shape)).astype(a.dtype), subject.arguments
     )
-    pairs = zip(numpy_leaves(base), numpy_leaves(subject.call(layer, moved)), strict=True)
+    pairs = zip(numpy_leaves(base), numpy_leaves(subject.call(layer, perturbed)), strict=True)
     # The output of a layer that counts or rounds is constant nearly everywhere. Its gradient is
     # rightly zero.
     changes = [np.mean(a != b) for a, b in pairs if a.size]
     if max(changes, default=0) < 0.1:
-        return skipped("the output does not follow small changes of the input")
-    _, found = derived(layer, subject.tensors(), False)
+        return skipped("the output does not change with small changes of the input")
+    _, found = compute_gradients(layer, subject.tensors(), False)
     if all(gradient is None or not gradient.any() for gradient in found):
         return failed(
-            "the output follows the input, but no gradient reaches it: nothing below would learn",
-            "use keras.ops throughout; stop_gradient, .numpy() and NumPy cut what lies below",
+            "the output depends on the input, but the input gets no gradient: earlier layers "
+            "cannot learn",
+            "use keras.ops throughout; stop_gradient, .numpy() and NumPy block the gradient",
         )
-    return passed("a gradient reaches the input")
+    return passed("the input gets a gradient")
 
 
-def derived(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], list[Any]]:
+def compute_gradients(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], list[Any]]:
     """Compute the gradients of a random projection of the outputs with the backend's autodiff.
 
     Losses that the layer adds by `add_loss` are included. The projection is random because the sum
@@ -105,14 +107,14 @@ def derived(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], list
     return engine(layer, arguments, training)
 
 
-def _drawn(subject: Subject, seed: int) -> Any:
+def _sampled(subject: Subject, seed: int) -> Any:
     if seed == 0:
         return subject.arguments
 
-    def draw(array: np.ndarray) -> np.ndarray:
+    def sample(array: np.ndarray) -> np.ndarray:
         return arrays_like(array.shape, seed, len(array)) if is_float(array) else array[::-1].copy()
 
-    return keras.tree.map_structure(draw, subject.arguments)
+    return keras.tree.map_structure(sample, subject.arguments)
 
 
 def _projected(outputs: Any) -> Any:
@@ -190,8 +192,8 @@ def _torch(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], list[
     loss = _projected(layer(*arguments, training=training)) + _added(layer)
     if not torch.is_tensor(loss) or not loss.requires_grad:
         return [None] * len(weights), [None] * len(inputs)
-    wanted = [*weights, *(tensor for tensor in inputs if tensor.requires_grad)]
-    found = list(torch.autograd.grad(loss, wanted, allow_unused=True))
+    tensors = [*weights, *(tensor for tensor in inputs if tensor.requires_grad)]
+    found = list(torch.autograd.grad(loss, tensors, allow_unused=True))
     arrays = [None if g is None else g.detach().cpu().numpy() for g in found]
     rest = iter(arrays[len(weights) :])
     return arrays[: len(weights)], [next(rest) if t.requires_grad else None for t in inputs]

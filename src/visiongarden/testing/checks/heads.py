@@ -12,12 +12,14 @@ from keras import ops
 from visiongarden.parts import Head
 from visiongarden.testing.arrays import is_float, leaves, numpy_leaves
 from visiongarden.testing.engine import Compiled, value_and_gradients
-from visiongarden.testing.explain import advice_for, told
+from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, failed, passed, skipped, warned
 from visiongarden.testing.subject import Subject
 from visiongarden.testing.targets import Match, empty, matches, targets_for
 
-_UNKNOWN = "no targets are known for task {0!r}; examples = {{'targets': {{...}}}} in the class"
+_UNKNOWN = (
+    "there are no test targets for task {0!r}; set examples = {{'targets': {{...}}}} in the class"
+)
 _ROUNDS = ((150, 0.1), (200, 0.5), (200, 2.0), (150, 0.1))
 """(steps, learning rate) of each round of fitting raw predictions.
 
@@ -35,7 +37,7 @@ def loss(subject: Subject) -> Finding:
     try:
         validate = head.loss()
     except NotImplementedError as error:
-        return _not_there(head, "loss", error)
+        return _missing(head, "loss", error)
     targets = _targets(subject, head)
     if targets is None:
         return skipped(_UNKNOWN.format(head.task))
@@ -44,7 +46,7 @@ def loss(subject: Subject) -> Finding:
     except Exception as error:
         advice = "fix loss(): it is called as loss(raw, image_size=size, "
         advice += f"{', '.join(f'{n}={n}' for n in targets)}) and returns {{term: scalar}}"
-        return failed(f"the loss fails: {told(error)}", advice_for(error, advice))
+        return failed(f"the loss fails: {describe(error)}", advice_for(error, advice))
     if wrong := _wrong_terms(validate, terms):
         return failed(*wrong)
     nothing = empty(head, targets)
@@ -68,16 +70,16 @@ def decode(subject: Subject) -> Finding:
     try:
         decoding = head.decode()
     except NotImplementedError as error:
-        return _not_there(head, "decode", error)
+        return _missing(head, "decode", error)
     try:
         found = decoding(_raw(subject), subject.image_size)
     except Exception as error:
         advice = "fix decode(): it is called as decode(raw, image_size) and returns tensors"
-        return failed(f"the decoding fails: {told(error)}", advice_for(error, advice))
+        return failed(f"the decoding fails: {describe(error)}", advice_for(error, advice))
     if not isinstance(found, (tuple, list)):
         return failed(
-            f"decode() returns a {type(found).__name__}",
-            "return a tuple: (boxes, scores) for detection, (scores,) else",
+            f"decode() returns a {type(found).__name__}, not a tuple",
+            "return a tuple: (boxes, scores) for detection, (scores,) otherwise",
         )
     arrays = numpy_leaves(list(found))
     wrong = _wrong_arrays(head, arrays, subject)
@@ -93,7 +95,9 @@ def loss_decode(subject: Subject) -> Finding:
     head = _head(subject)
     targets = _targets(subject, head)
     if targets is None or getattr(type(head), "examples", {}).get("targets") is not None:
-        return skipped(_UNKNOWN.format(head.task) if targets is None else "targets of its own")
+        return skipped(
+            _UNKNOWN.format(head.task) if targets is None else "the class provides its own targets"
+        )
     try:
         validate, decoding = head.loss(), head.decode()
         found, before, after = _fitted(subject, head, validate, decoding, targets)
@@ -102,15 +106,15 @@ def loss_decode(subject: Subject) -> Finding:
     learned = [match for match in found if match.learned]
     if not learned:
         return warned(
-            f"nothing is detected after fitting raw predictions to {found[0].wanted} (loss "
+            f"nothing is detected after fitting raw predictions to {found[0].expected} (loss "
             f"{before:.3g} -> {after:.3g})",
             "let the loss raise the score of the target's class, and decode() return it",
         )
-    wrong = [match for match in learned if not match.agrees]
+    wrong = [match for match in learned if not match.correct]
     if wrong:
         return failed(
-            f"raw predictions fitted to {wrong[0].wanted} decode to {wrong[0].got}",
-            "loss() and decode() must read a raw prediction alike: boxes (x1, y1, x2, y2) in "
+            f"raw predictions fitted to {wrong[0].expected} decode to {wrong[0].got}",
+            "loss() and decode() must interpret raw predictions alike: boxes (x1, y1, x2, y2) in "
             "pixels of the network's input, not center, width and height, nor shares of the image",
         )
     return passed(f"{len(learned)} of {len(found)} fitted targets decode to themselves")
@@ -133,19 +137,21 @@ def _tensors(targets: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return {name: ops.convert_to_tensor(value) for name, value in targets.items()}
 
 
-def _not_there(head: Head, name: str, error: NotImplementedError) -> Finding:
+def _missing(head: Head, name: str, error: NotImplementedError) -> Finding:
     """Report a missing loss or decoding: a warning, or a failure if the class overrides it."""
     if getattr(type(head), name) is not getattr(Head, name):
-        return failed(told(error), f"write {name}(), or delete it")
+        return failed(describe(error), f"implement {name}(), or delete it")
     purpose = "trained" if name == "loss" else "used for predictions"
-    return warned(f"there is no {name}(): the head cannot be {purpose}", f"write {name}()")
+    return warned(
+        f"{name}() is not implemented, so the head cannot be {purpose}", f"implement {name}()"
+    )
 
 
 def _wrong_terms(validate: Any, terms: Any) -> tuple[str, str] | None:
     """Return evidence and advice if the loss does not return a dict of finite scalars."""
     if not isinstance(terms, Mapping) or not terms:
         return (
-            f"the loss returns a {type(terms).__name__}",
+            f"the loss returns a {type(terms).__name__}, not a dict",
             'return a dict of scalars: {"box": ..., "class": ...}',
         )
     for name, value in terms.items():
@@ -156,12 +162,12 @@ def _wrong_terms(validate: Any, terms: Any) -> tuple[str, str] | None:
     if bad:
         return (
             f"the term {bad[0]!r} is {values[bad[0]]}",
-            "keep logarithms, roots and divisions away from 0",
+            "avoid logarithms, roots and divisions at 0",
         )
-    stated = getattr(validate, "terms", None)
-    if stated is not None and set(stated) != set(terms):
+    declared = getattr(validate, "terms", None)
+    if declared is not None and set(declared) != set(terms):
         return (
-            f"the loss states the terms {sorted(stated)} and returns {sorted(terms)}",
+            f"the loss declares the terms {sorted(declared)}, but returns {sorted(terms)}",
             f"terms = {tuple(terms)!r}",
         )
     return None
@@ -191,7 +197,7 @@ def _gradient_of_each(
             if not np.isfinite(gradient).all():
                 return failed(
                     f"the gradient of the loss for {name} is not finite",
-                    "keep logarithms, roots and divisions away from 0",
+                    "avoid logarithms, roots and divisions at 0",
                 )
             moved[name] = moved[name] or bool(gradient.any())
     # On a level without positives, box terms have zero gradients. They count as used if the same
@@ -202,7 +208,7 @@ def _gradient_of_each(
     if idle:
         return failed(
             f"the loss does not depend on the raw prediction {', '.join(idle[:4])}",
-            "let each output of wire() take part in a term of the loss, or do not return it",
+            "use each output of wire() in a term of the loss, or do not return it",
         )
     return passed(f"terms {', '.join(terms)}; a gradient for each of {len(names)} raw predictions")
 
@@ -241,7 +247,7 @@ def _fitted(
     subject: Subject, head: Head, validate: Any, decoding: Any, targets: dict[str, np.ndarray]
 ) -> tuple[list[Match], float, float]:
     """Fit raw predictions to targets; return the decoded matches and the loss before and after."""
-    raw = subject.call(subject.twin[0])
+    raw = subject.call(subject.second_instance[0])
     run = _compiled(subject, validate, targets)
     arrays = [a.copy() for a in numpy_leaves(raw) if a.dtype.kind == "f"]
     first, _ = run(arrays)
@@ -251,7 +257,7 @@ def _fitted(
         last = _adam(run, arrays, steps, size)
         decoded = decoding(_packed(raw, arrays), subject.image_size)
         found = matches(head, targets, tuple(numpy_leaves(list(decoded))))
-        if all(match.learned and match.agrees for match in found):
+        if all(match.learned and match.correct for match in found):
             break
     return found, first, last
 
@@ -288,22 +294,22 @@ def _wrong_arrays(head: Head, arrays: list[np.ndarray], subject: Subject) -> tup
     if not arrays or any(a.ndim < 2 or a.shape[0] != batch for a in arrays):
         shapes = ", ".join(str(a.shape) for a in arrays)
         return (
-            f"a batch of {batch} decodes to {shapes or 'nothing'}",
-            "keep the batch as first axis",
+            f"a batch of {batch} images is decoded to {shapes or 'no arrays'}",
+            "keep the batch as the first axis",
         )
     if not all(np.isfinite(a).all() for a in arrays):
-        return "decode() returns numbers that are not finite", "keep exponentials bounded"
+        return "decode() returns values that are not finite", "bound the arguments of exponentials"
     if head.task not in ("detection", "classification", "segmentation"):
         return None
     scores = arrays[-1]
     if scores.min() < -1e-3 or scores.max() > 1 + 1e-3:
         return (
-            f"scores are from {scores.min():.3g} to {scores.max():.3g}",
+            f"scores range from {scores.min():.3g} to {scores.max():.3g}",
             "return scores from 0 to 1: ops.sigmoid or ops.softmax of the logits",
         )
     if scores.shape[-1] != head.num_classes:
         return (
-            f"scores have {scores.shape[-1]} columns for {head.num_classes} classes",
+            f"there are {scores.shape[-1]} score columns for {head.num_classes} classes",
             "return one score for each class, in the order of the classes",
         )
     return _wrong_boxes(arrays) if head.task == "detection" else None
@@ -317,12 +323,12 @@ def _wrong_boxes(arrays: list[np.ndarray]) -> tuple[str, str] | None:
             "return (boxes, scores): (batch, n, 4) and (batch, n, classes)",
         )
     boxes = arrays[0]
-    turned = ((boxes[..., 2:] - boxes[..., :2]) < -1e-3).any(-1)
-    if turned.mean() > 0.01:
+    inverted = ((boxes[..., 2:] - boxes[..., :2]) < -1e-3).any(-1)
+    if inverted.mean() > 0.01:
         return (
-            f"{turned.mean():.0%} of the boxes have x2 < x1 or y2 < y1, as "
-            f"{np.array2string(boxes[turned][0], precision=1)}",
-            "return (x1, y1, x2, y2) in pixels, not center, width and height; keep distances "
-            "positive by exp or softplus",
+            f"{inverted.mean():.0%} of the boxes have x2 < x1 or y2 < y1, such as "
+            f"{np.array2string(boxes[inverted][0], precision=1)}",
+            "return (x1, y1, x2, y2) in pixels, not center, width and height; make distances "
+            "positive with exp or softplus",
         )
     return None

@@ -16,7 +16,7 @@ from visiongarden.testing.arrays import (
     numpy_leaves,
     shapes,
 )
-from visiongarden.testing.explain import advice_for, told
+from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.hooks import additions
 from visiongarden.testing.report import Finding, failed, passed
 from visiongarden.testing.subject import Subject
@@ -27,15 +27,15 @@ def runs(subject: Subject) -> Finding:
     try:
         output = subject.inference
     except Exception as error:
-        advice = "mend call(), or give inputs and arguments that suit: check(Cls, inputs=(2, 16, "
-        return failed(told(error), advice_for(error, advice + "24, 8), filters=8)"))
+        advice = "fix call(), or pass valid inputs and arguments: check(Cls, inputs=(2, 16, "
+        return failed(describe(error), advice_for(error, advice + "24, 8), filters=8)"))
     arrays = numpy_leaves(output)
     if not arrays:
         return failed("call() returns no tensor", "return the result in call()")
     if not all(np.isfinite(a).all() for a in arrays if a.dtype.kind == "f"):
         return failed(
-            "numbers that are not finite come out of normal ones",
-            "keep roots, logarithms and divisions away from 0; give inputs of the right range",
+            "the outputs are not finite for standard normal inputs",
+            "avoid roots, logarithms and divisions at 0, or pass inputs in the valid range",
         )
     return passed(f"{shapes(subject.arguments)} -> {shapes(output)}")
 
@@ -45,16 +45,20 @@ def traces(subject: Subject) -> Finding:
     try:
         if subject.is_part and isinstance(subject.part, FeaturePart):
             subject.part.spec(subject.features)  # raises if a level has the wrong stride
-        output = subject.model(subject.twin[0] if subject.is_graph else subject.fresh())
+        output = subject.model(subject.second_instance[0] if subject.is_graph else subject.fresh())
         output.compute_output_spec(inputs_of(output))
     except Exception as error:
-        return failed(told(error), advice_for(error, "use keras.ops in call(), on every value"))
-    if keras.backend.backend() == "torch" and (refusal := _on_symbols(subject)):
-        return failed(told(refusal), advice_for(refusal, "use keras.ops in call()"))
+        return failed(
+            describe(error), advice_for(error, "use keras.ops for every tensor in call()")
+        )
+    if keras.backend.backend() == "torch" and (symbolic_error := _symbolic_error(subject)):
+        return failed(
+            describe(symbolic_error), advice_for(symbolic_error, "use keras.ops in call()")
+        )
     return passed(f"a functional model of {len(output.layers)} layers")
 
 
-def _on_symbols(subject: Subject) -> Exception | None:
+def _symbolic_error(subject: Subject) -> Exception | None:
     """Return the error of a layer that uses tensor values in Python.
 
     On PyTorch, Keras falls back to running such a layer on numbers, so that an ordinary symbolic
@@ -85,8 +89,8 @@ def repeatable(subject: Subject) -> Finding:
     again = numpy_leaves(subject.call(layer))
     if difference(first, again) > TOLERANCE / 10:
         return failed(
-            f"the same input gives other numbers, by {difference(first, again):.2g}",
-            "draw random numbers in training only, through a layer such as Dropout, or under "
+            f"two calls with the same input differ by {difference(first, again):.2g}",
+            "use random numbers only in training, through a layer such as Dropout or under "
             "`if training:`",
         )
     after = numpy_leaves([v.value for v in layer.weights])
@@ -98,7 +102,7 @@ def repeatable(subject: Subject) -> Finding:
             f"inference changes {', '.join(changed[:4])}",
             "update state under `if training:` only, with call(self, x, training=False)",
         )
-    return passed("the same numbers twice, no variable changes")
+    return passed("equal outputs in two calls, no variable changes")
 
 
 def batch_independence(subject: Subject) -> Finding:
@@ -111,33 +115,36 @@ def batch_independence(subject: Subject) -> Finding:
     whole = numpy_leaves(subject.call(layer))
     size = len(leaves(subject.arguments)[0])
     # An output without the batch axis is allowed if symbolic tensors state it as well.
-    carrying = [a.ndim > 0 and a.shape[0] == size for a in whole]
-    stated = [leaf.shape[:1] for leaf in leaves(layer(*subject.symbols()))]
+    has_batch = [a.ndim > 0 and a.shape[0] == size for a in whole]
+    symbolic_batches = [leaf.shape[:1] for leaf in leaves(layer(*subject.symbols()))]
     lost = [
-        a.shape for a, ok, s in zip(whole, carrying, stated, strict=True) if not ok and None in s
+        a.shape
+        for a, ok, s in zip(whole, has_batch, symbolic_batches, strict=True)
+        if not ok and None in s
     ]
-    if lost or not any(carrying):
+    if lost or not any(has_batch):
         return failed(
-            f"a batch of {size} gives {', '.join(map(str, lost or [a.shape for a in whole]))}",
+            f"a batch of {size} results in the shapes "
+            f"{', '.join(map(str, lost or [a.shape for a in whole]))}",
             "keep the batch as the first axis: reshape to (ops.shape(x)[0], ...) or (-1, ...) with "
-            "all other sides stated",
+            "all other sides specified",
         )
     order = np.roll(np.arange(size), 1)
     other = subject.call(layer, keras.tree.map_structure(lambda a: a[order], subject.arguments))
     alone = subject.call(layer, keras.tree.map_structure(lambda a: a[:1], subject.arguments))
-    kept = [a for a, ok in zip(whole, carrying, strict=True) if ok]
+    kept = [a for a, ok in zip(whole, has_batch, strict=True) if ok]
     pairs: tuple[tuple[str, Any, Any], ...] = (
         ("in another order", [a[order] for a in kept], other),
         ("alone", [a[:1] for a in kept], alone),
     )
     worst = 0.0
-    for how, wanted, output in pairs:
-        got = [a for a, ok in zip(numpy_leaves(output), carrying, strict=True) if ok]
-        worst = max(worst, difference(wanted, got))
+    for condition, expected, output in pairs:
+        got = [a for a, ok in zip(numpy_leaves(output), has_batch, strict=True) if ok]
+        worst = max(worst, difference(expected, got))
         if worst > TOLERANCE:
             return failed(
-                f"an image {how} differs by {worst:.2g} from the same in the batch",
-                "let no reshape, transpose or mean run over axis 0; batch statistics belong to "
-                "training, as in BatchNormalization",
+                f"the output of an image {condition} differs by {worst:.2g} from that in the batch",
+                "do not reshape, transpose or average over axis 0; use batch statistics only in "
+                "training, as BatchNormalization does",
             )
-    return passed(f"alone and in another order within {worst:.1g}")
+    return passed(f"alone and in another order, outputs differ by at most {worst:.1g}")

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from visiongarden.testing.arrays import is_float, leaves, numpy_leaves
-from visiongarden.testing.checks.gradients import derived
+from visiongarden.testing.checks.gradients import compute_gradients
 from visiongarden.testing.report import Finding, failed, passed, skipped
 from visiongarden.testing.subject import Subject
 
@@ -30,45 +30,45 @@ def learns(subject: Subject) -> Finding:
         subject.call(layer)
     variables = layer.trainable_variables
     if not variables:
-        return skipped("no trainable variable")
+        return skipped("no trainable variables")
     if not any(is_float(leaf) for leaf in leaves(subject.inference)):
-        return skipped("no output of floats")
+        return skipped("no floating-point output")
     waiting = {v.path for v in variables}
     for step in range(_STEPS):
         # Training and inference alternate, because a weight may have an effect in one of them only.
-        found, _ = derived(layer, subject.tensors(), step % 2 == 0)
-        woken = set()
+        found, _ = compute_gradients(layer, subject.tensors(), step % 2 == 0)
+        reached = set()
         for variable, gradient in zip(variables, found, strict=True):
             if gradient is not None and gradient.any():
-                woken.add(variable.path)
+                reached.add(variable.path)
                 _move(variable, gradient)
-        if not waiting - woken:
+        if not waiting - reached:
             return passed(f"all {len(variables)} trainable variables within {step + 1} step(s)")
-        if step >= 2 and not woken & waiting:
+        if step >= 2 and not reached & waiting:
             break
-        waiting -= woken
-    names = sorted(waiting & _follow_randomly(subject, [v.path for v in variables]))
+        waiting -= reached
+    names = sorted(waiting & _with_random_gradient(subject, [v.path for v in variables]))
     if not names:
-        return passed("all weights that have a gradient at all have one from the start")
+        return passed("all weights that can get a gradient get one from the initial weights")
     return failed(
-        f"from the initial weights {', '.join(names[:4])} never get a gradient, which they do from "
-        "random ones",
-        "a product learns nothing while both factors are 0: initialize one with zeros, not both; "
-        "else a unit that is saturated or cut off at the start",
+        f"{', '.join(names[:4])} never get a gradient from the initial weights, but do from random "
+        "weights",
+        "a product cannot learn while both factors are 0: initialize one with zeros, not both; "
+        "otherwise, an activation may be saturated at the start",
     )
 
 
-def _follow_randomly(subject: Subject, paths: list[str]) -> set[str]:
+def _with_random_gradient(subject: Subject, paths: list[str]) -> set[str]:
     """Return the paths of weights whose gradient exceeds rounding errors if all weights are random.
 
     A weight without a gradient there (such as the bias of the keys in attention) never gets one,
     so its initial value is not the cause.
     """
-    found, _ = derived(subject.main, subject.tensors(), True)
+    found, _ = compute_gradients(subject.main, subject.tensors(), True)
     sizes = [0.0 if g is None else float(np.abs(g).max(initial=0)) for g in found]
-    most = max(sizes, default=0.0)
+    max_size = max(sizes, default=0.0)
     # `paths` belong to another instance, whose weights have the same order.
-    return {path for path, size in zip(paths, sizes, strict=True) if size > _ROUNDING * most}
+    return {path for path, size in zip(paths, sizes, strict=True) if size > _ROUNDING * max_size}
 
 
 def _move(variable: Any, gradient: np.ndarray) -> None:

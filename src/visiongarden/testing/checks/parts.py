@@ -30,9 +30,9 @@ def unwritable_field(part: Part) -> tuple[str, str] | None:
         except (TypeError, ValueError):
             kind = type(getattr(part, name, value)).__name__
             return (
-                f"the field {name} holds a {kind}, which neither YAML nor a model file can hold",
-                f"let {name} be text, numbers, lists of them or another part, and look up what it "
-                f"names in wire(): {name}: str, then keras.activations.get(self.{name})",
+                f"the field {name} is a {kind}, which cannot be saved in YAML or a model file",
+                f"use text, numbers, lists of them or another part for {name}, and resolve names "
+                f"in wire(): {name}: str, then keras.activations.get(self.{name})",
             )
     return None
 
@@ -40,50 +40,50 @@ def unwritable_field(part: Part) -> tuple[str, str] | None:
 def fields_used(subject: Subject) -> Finding:
     """Check that every field of a part changes its graph, loss or decoding.
 
-    Other values are tried for fields whose type or default suggests some; the rest are not tested.
+    Other values are tested for fields whose type or default suggests some; the rest are not tested.
     """
     part = subject.part
-    before = _seen(part, subject)
-    idle, tried = [], 0
+    before = _description(part, subject)
+    idle, tested = [], 0
     of_role = {name for base in (Backbone, Decoder, Head) for name in base.model_fields}
     for name, field in type(part).model_fields.items():
         if name in of_role:
             continue  # declared by the base class, so not every part needs it
         effects = []
-        for value in _others(field.annotation, getattr(part, name)):
+        for value in _other_values(field.annotation, getattr(part, name)):
             try:
                 other = part.replace(**{name: value})
                 if other != part:
-                    effects.append(_seen(other, subject) != before)
+                    effects.append(_description(other, subject) != before)
             except (UserError, ValueError, TypeError, KeyError, AttributeError):
                 continue  # not a valid value for this field
             if effects and effects[-1]:
                 break
-        tried += bool(effects)
+        tested += bool(effects)
         if effects and not any(effects):
             idle.append(name)
     if idle:
         return warned(
-            f"the field{'s' * (len(idle) > 1)} {', '.join(idle)} change nothing",
+            f"no effect of the field{'s' * (len(idle) > 1)} {', '.join(idle)}",
             "use the field in wire(), loss() or decode(), or delete it",
         )
-    return passed(f"{tried} fields tried, each has an effect")
+    return passed(f"{tested} fields tested, each has an effect")
 
 
-def _seen(part: Part, subject: Subject) -> str:
+def _description(part: Part, subject: Subject) -> str:
     """Describe everything that a field can affect as text: graph, layer configs, loss, decoding."""
     with weightless():
         model = part.as_model(subject.features, subject.fixed_size)
     # Without the model itself, whose config repeats those of its layers.
     layers = [_config(layer) for layer in model._flatten_layers() if layer is not model]
-    told = [json.dumps(layers, default=str, sort_keys=True), _shape_text(model)]
+    texts = [json.dumps(layers, default=str, sort_keys=True), _shape_text(model)]
     if isinstance(part, Head):
         for make in (part.loss, part.decode):
             try:
-                told.append(_text(make()))
+                texts.append(_text(make()))
             except NotImplementedError:
-                told.append("")
-    return "\n".join(told)
+                texts.append("")
+    return "\n".join(texts)
 
 
 def _config(layer: Any) -> Any:
@@ -110,7 +110,7 @@ def _text(value: Any) -> str:
     return f"{value!r}" if "0x" not in repr(value) else f"{type(value)} {own} {inside}"
 
 
-def _others(annotation: Any, value: Any) -> list[Any]:
+def _other_values(annotation: Any, value: Any) -> list[Any]:
     """List other values for a field, most likely valid first."""
     choices = [a for a in typing.get_args(annotation) if isinstance(a, str)]
     if typing.get_origin(annotation) is typing.Literal:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from visiongarden.testing.arrays import is_float, leaves, numpy_leaves
-from visiongarden.testing.explain import advice_for, told
+from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.instances import randomize
 from visiongarden.testing.report import Finding, failed, passed, skipped
 from visiongarden.testing.subject import Subject
@@ -30,10 +30,9 @@ def mixed_float16(subject: Subject) -> Finding:
 def _mixed(subject: Subject, half: str) -> Finding:
     """Run a copy under a mixed policy on several inputs, in inference and training."""
     if not all(is_float(leaf) for leaf in leaves(subject.arguments)):
-        inputs_are = "inputs are no floats"
-        return skipped(inputs_are)
+        return skipped("the inputs are not floating-point")
     if _is_plain_graph(subject):
-        return skipped("a finished graph keeps the policy that it was made with")
+        return skipped("a functional model keeps the policy under which it was built")
     advice = "cast to x.dtype or self.compute_dtype, never to a fixed dtype"
     try:
         layer = subject.fresh(f"mixed_{half}")
@@ -41,22 +40,25 @@ def _mixed(subject: Subject, half: str) -> Finding:
         randomize(layer)
         wrong = _wrong_dtypes(layer, output, half)
         if wrong:
-            return failed(wrong, f"{advice}; a last sublayer may have dtype='float32'")
+            return failed(wrong, f"{advice}; the last sublayer may have dtype='float32'")
         if wrong := _fails_in_training(subject, layer, half):
             return failed(wrong, advice)
         for name, arguments in _probes(subject):
             half_output = subject.call(layer, arguments)
             if not _finite(half_output) and _finite(subject.call(subject.main, arguments)):
                 return failed(
-                    f"not finite on {name}, where float32 is",
-                    "float16 ends at 65504 and below 6e-8: compute exponentials, squares and "
-                    "small epsilons in float32 and cast back, or use 1e-3",
+                    f"the outputs are not finite for {name}, but are in float32",
+                    "float16 overflows above 65504 and underflows below 6e-8: compute "
+                    "exponentials, squares and small epsilons in float32 and cast back, or use "
+                    "1e-3",
                 )
     except Exception as error:
-        return failed(f"fails under mixed_{half}: {told(error)}", advice_for(error, advice))
+        return failed(
+            f"the layer fails under mixed_{half}: {describe(error)}", advice_for(error, advice)
+        )
     if not any(is_float(leaf) for leaf in leaves(output)):
-        return passed("variables float32; no output of floats")
-    return passed(f"outputs {half}, variables float32, finite")
+        return passed("variables are float32; no floating-point output")
+    return passed(f"outputs are {half} and finite, variables are float32")
 
 
 def _fails_in_training(subject: Subject, layer: Any, half: str) -> str | None:
@@ -64,11 +66,11 @@ def _fails_in_training(subject: Subject, layer: Any, half: str) -> str | None:
     try:
         output = subject.call(layer, training=True)
     except Exception as error:
-        return f"fails under mixed_{half} with training=True: {told(error)}"
+        return f"the layer fails under mixed_{half} with training=True: {describe(error)}"
     if wrong := _wrong_dtypes(layer, output, half):
         return f"with training=True {wrong}"
     if not _finite(output) and _finite(subject.call(subject.main, training=True)):
-        return "not finite with training=True, where float32 is"
+        return "the outputs are not finite with training=True, but are in float32"
     return None
 
 
@@ -82,7 +84,7 @@ def _wrong_dtypes(layer: Any, output: Any, half: str) -> str | None:
     for leaf in leaves(output):
         dtype = keras.backend.standardize_dtype(leaf.dtype)
         if is_float(leaf) and dtype not in allowed:
-            return f"the output is {dtype} where the compute dtype is {half}"
+            return f"the output is {dtype}, but the compute dtype is {half}"
     return None
 
 

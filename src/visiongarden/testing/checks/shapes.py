@@ -1,4 +1,4 @@
-"""Checks of shapes: stated and actual shapes, odd and unknown sides, additions that broadcast."""
+"""Checks of shapes: symbolic and actual shapes, odd and unknown sides, additions that broadcast."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import keras
 import numpy as np
 
 from visiongarden.testing.arrays import leaves, shapes
-from visiongarden.testing.explain import told
+from visiongarden.testing.explain import describe
 from visiongarden.testing.hooks import additions
 from visiongarden.testing.report import Finding, failed, passed, skipped, warned
 from visiongarden.testing.subject import Subject
 
-_STATED = (
-    "let compute_output_shape return the shape that call() gives, or delete it: Keras traces call()"
+_STATIC = (
+    "return the output shape of call() from compute_output_shape, or delete it: Keras traces call()"
 )
-_OPEN = (
-    "take sides from ops.shape(x) or use layers that work at any size; if one size is meant, let "
-    "call() refuse others with an error"
+_ANY_SIZE = (
+    "take height and width from ops.shape(x), or use layers that accept any size; if only one size "
+    "is supported, raise an error in call() for others"
 )
 _ONE_SIZE = (
-    "a model with this layer needs its image_size; for any size take sides from ops.shape(x), and "
-    "let no weight depend on height and width"
+    "a model with this layer needs a fixed image_size; to support any size, take height and width "
+    "from ops.shape(x), and let no weight depend on them"
 )
 
 
@@ -34,28 +34,31 @@ def static_shape(subject: Subject) -> Finding:
     sides.
     """
     layer = subject.main
-    ran = subject.inference
+    actual = subject.inference
     batch = len(leaves(subject.arguments)[0])
-    for symbolic in (None, batch):
-        stated = layer(*subject.symbols(symbolic))
-        if wrong := _differing(stated, ran):
-            return failed(f"stated {wrong[0]}, run {wrong[1]}", _STATED)
+    for batch_size in (None, batch):
+        symbolic = layer(*subject.symbols(batch_size))
+        if wrong := _differing(symbolic, actual):
+            return failed(_mismatch(wrong), _STATIC)
     own = type(layer).compute_output_shape
     if not subject.is_graph and own is not keras.layers.Layer.compute_output_shape:
-        wanted = [tuple(leaf.shape) for leaf in leaves(ran)]
+        wanted = [tuple(leaf.shape) for leaf in leaves(actual)]
         try:
-            said = layer.compute_output_shape(*_shapes_for(subject))
+            computed = layer.compute_output_shape(*_shapes_for(subject))
         except TypeError:
-            said = None  # takes the shapes as other arguments; the symbolic call has tested it
-        if said is not None and _flat_shapes(said) != wanted:
-            return failed(f"compute_output_shape says {said}, run {shapes(ran)}", _STATED)
+            computed = None  # takes the shapes as other arguments; the symbolic call has tested it
+        if computed is not None and _flat_shapes(computed) != wanted:
+            return failed(
+                f"compute_output_shape returns {computed}, but call() returns {shapes(actual)}",
+                _STATIC,
+            )
     for arguments in _odd_sides(subject):
-        if told_wrong := _wrong_at(subject, arguments):
-            return failed(f"{told_wrong} for inputs {shapes(arguments)}", _STATED)
-    return passed(shapes(ran))
+        if mismatch := _mismatch_at(subject, arguments):
+            return failed(f"{mismatch} for inputs {shapes(arguments)}", _STATIC)
+    return passed(shapes(actual))
 
 
-def _wrong_at(subject: Subject, arguments: Any) -> str | None:
+def _mismatch_at(subject: Subject, arguments: Any) -> str | None:
     """Compare symbolic and actual outputs at another size; None if they agree.
 
     A layer that rejects the size passes. The layer is new because the first call may have fixed its
@@ -63,15 +66,15 @@ def _wrong_at(subject: Subject, arguments: Any) -> str | None:
     """
     layer = subject.fresh()
     try:
-        ran = subject.call(layer, arguments)
+        actual = subject.call(layer, arguments)
     except Exception:
         return None
     try:
-        stated = layer(*subject.symbols(None, arguments=arguments))
+        symbolic = layer(*subject.symbols(None, arguments=arguments))
     except Exception as error:
-        return f"runs, and does not trace: {told(error)}"
-    wrong = _differing(stated, ran)
-    return f"stated {wrong[0]}, run {wrong[1]}" if wrong else None
+        return f"the layer runs, but cannot be traced: {describe(error)}"
+    wrong = _differing(symbolic, actual)
+    return _mismatch(wrong) if wrong else None
 
 
 def _odd_sides(subject: Subject) -> list[Any]:
@@ -97,37 +100,45 @@ def open_sides(subject: Subject) -> Finding:
     intended. A layer fails if it silently returns a wrong shape or mixes height into the batch.
     """
     if not any(array.ndim == 4 for array in leaves(subject.arguments)):
-        return skipped("no input of rank 4")
+        return skipped("no input has rank 4")
     # A graph does not depend on earlier inputs, so the shared one serves. A layer may be built for
     # the first size that it sees, which must be the unknown one here.
-    layer, stated = subject.twin[0] if subject.is_graph else subject.fresh(), None
+    layer, symbolic = subject.second_instance[0] if subject.is_graph else subject.fresh(), None
     try:
-        stated = layer(*subject.symbols(sides=False))
+        symbolic = layer(*subject.symbols(sides=False))
     except Exception as error:
         # Only TensorFlow has unknown sides. In their place, Keras traces with prime numbers on
         # PyTorch and with one symbolic dimension on JAX. A valid layer may reject both, because
         # neither is divisible by 2.
         if keras.backend.backend() == "tensorflow":
-            return warned(f"limited to known height and width: {told(error)}", _ONE_SIZE)
+            return warned(
+                f"the layer requires a known height and width: {describe(error)}", _ONE_SIZE
+            )
         layer = subject.fresh()
     first: Any = None
     for arguments in (subject.arguments, _taller(subject.arguments)):
         try:
-            ran = subject.call(layer, arguments)
+            actual = subject.call(layer, arguments)
         except Exception as error:
             size = shapes(arguments)
             return warned(
-                f"limited to the size of its first call: {size}: {told(error)}", _ONE_SIZE
+                f"the layer requires the size of its first call; it fails for {size}: "
+                f"{describe(error)}",
+                _ONE_SIZE,
             )
-        if stated is not None and (wrong := _differing(stated, ran)):
-            return failed(f"stated {wrong[0]}, run {wrong[1]} for {shapes(arguments)}", _OPEN)
-        batches = [leaf.shape[:1] for leaf in leaves(ran)]
+        if symbolic is not None and (wrong := _differing(symbolic, actual)):
+            return failed(f"{_mismatch(wrong)} for {shapes(arguments)}", _ANY_SIZE)
+        batches = [leaf.shape[:1] for leaf in leaves(actual)]
         if batches != (first or batches):
-            return failed(f"the batch changes: {shapes(arguments)} -> {shapes(ran)}", _OPEN)
+            return failed(
+                f"the batch size changes: {shapes(arguments)} -> {shapes(actual)}", _ANY_SIZE
+            )
         first = batches
-    if stated is None:
-        return skipped("runs at two sizes; this backend does not trace it with sides unknown")
-    return passed(shapes(stated))
+    if symbolic is None:
+        return skipped(
+            "runs at two sizes; this backend cannot trace it with unknown height and width"
+        )
+    return passed(shapes(symbolic))
 
 
 def broadcasting(subject: Subject) -> Finding:
@@ -136,22 +147,23 @@ def broadcasting(subject: Subject) -> Finding:
     Adding (batch, 1, 1, channels), as after global pooling, and an outer sum, in which each tensor
     broadcasts to the other, are accepted: both are clearly intended.
     """
-    layer = subject.twin[0]
+    layer = subject.second_instance[0]
     batch = len(leaves(subject.arguments)[0])
     try:
         with additions(layer) as found:
             symbols = subject.symbols(batch)
             layer.compute_output_spec(*symbols)
     except Exception as error:
-        return skipped(f"call() does not run on symbolic tensors: {told(error)}")
+        return skipped(f"call() does not run on symbolic tensors: {describe(error)}")
     for one, other, place in found:
         if _stretches(one, other):
             return failed(
                 f"{one} + {other} at {place} broadcasts",
-                "bring both to one shape (a 1×1 convolution) and add by vg.layers.Sum, which "
-                "refuses others; if it is meant, say so: ops.broadcast_to(y, ops.shape(x))",
+                "give both the same shape (with a 1×1 convolution) and add them with "
+                "vg.layers.Sum, which rejects other shapes; if broadcasting is intended, "
+                "make it explicit: ops.broadcast_to(y, ops.shape(x))",
             )
-    return passed(f"{len(found)} additions, none broadcasts")
+    return passed(f"{len(found)} additions, none of which broadcasts")
 
 
 def _stretches(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
@@ -173,9 +185,13 @@ def _stretches(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     return not pooled
 
 
-def _differing(stated: Any, ran: Any) -> tuple[str, str] | None:
-    """Return the first stated shape and dtype that differs from the actual one, or None."""
-    ones, others = leaves(stated), leaves(ran)
+def _mismatch(wrong: tuple[str, str]) -> str:
+    return f"the symbolic output is {wrong[0]}, the actual one {wrong[1]}"
+
+
+def _differing(symbolic: Any, actual: Any) -> tuple[str, str] | None:
+    """Return the first symbolic shape and dtype that differs from the actual one, or None."""
+    ones, others = leaves(symbolic), leaves(actual)
     if len(ones) != len(others):
         return f"{len(ones)} outputs", f"{len(others)}"
     for one, other in zip(ones, others, strict=True):
@@ -191,12 +207,12 @@ def _shapes_for(subject: Subject) -> tuple[Any, ...]:
     return keras.tree.map_structure(lambda array: tuple(array.shape), subject.arguments)
 
 
-def _flat_shapes(said: Any) -> list[tuple[Any, ...]]:
-    if isinstance(said, dict):
-        return [shape for key in sorted(said) for shape in _flat_shapes(said[key])]
-    if isinstance(said, (list, tuple)) and said and isinstance(said[0], (list, tuple, dict)):
-        return [shape for item in said for shape in _flat_shapes(item)]
-    return [tuple(said)]
+def _flat_shapes(tree: Any) -> list[tuple[Any, ...]]:
+    if isinstance(tree, dict):
+        return [shape for key in sorted(tree) for shape in _flat_shapes(tree[key])]
+    if isinstance(tree, (list, tuple)) and tree and isinstance(tree[0], (list, tuple, dict)):
+        return [shape for item in tree for shape in _flat_shapes(item)]
+    return [tuple(tree)]
 
 
 def _taller(arguments: Any) -> Any:

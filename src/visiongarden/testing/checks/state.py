@@ -18,20 +18,23 @@ from visiongarden.testing.subject import Subject
 _SEED = "seed_generator_state"
 _STATEFUL = (keras.layers.Layer, keras.Variable)
 _WEIGHT = (
-    "a weight is made in build() by self.add_weight(shape, initializer, name=...), with "
-    "trainable=False for one that is not learned; a constant is the same array in each instance"
+    "create weights in build() with self.add_weight(shape, initializer, name=...), with "
+    "trainable=False if they are not trained; a constant must be equal in each instance"
 )
 _WEIGHT_NAMES = {
     "w", "b", "weight", "weights", "kernel", "bias", "scale", "gamma", "beta", "alpha", "shift",
 }  # fmt: skip
-_IN_CALL = "make sublayers and variables in __init__ (or build), once; call() only uses them"
+_IN_CALL = (
+    "create sublayers and variables once, in __init__ (or build), and only use them in call()"
+)
 _BUILD = (
-    "in build() build every sublayer that it makes (self.conv.build(input_shape)), or derive from "
-    "vg.layers.Composite and make sublayers in __init__; unbuilt ones come back random"
+    "build every sublayer that build() creates (self.conv.build(input_shape)), or derive from "
+    "vg.layers.Composite and create sublayers in __init__; the weights of unbuilt sublayers are "
+    "not restored"
 )
 _TRACKED = (
-    "Keras sees attributes and flat lists of layers or variables: self.units = [Unit() for ...]; "
-    "not what lies in nested, later filled or class-level containers"
+    "Keras tracks attributes and flat lists of layers or variables: self.units = [Unit() for ...]; "
+    "it does not track containers that are nested, filled later or class attributes"
 )
 
 
@@ -41,7 +44,7 @@ def variables_before_call(subject: Subject) -> Finding:
     Keras restores the weights of a saved layer after `build`, before the first call.
     """
     if subject.is_graph:
-        return skipped("a functional model is built when it is made")
+        return skipped("a functional model is built when it is constructed")
     layer = subject.fresh()
     by_build = _after_build(layer, subject)
     layer(*subject.symbols())
@@ -49,14 +52,16 @@ def variables_before_call(subject: Subject) -> Finding:
     if by_build is not None:
         late = [v.path for v in layer.variables if id(v) not in by_build]
         if late:
-            return failed(f"build() leaves {_some(late)} to the first call", _BUILD)
+            return failed(f"{_some(late)} is created in the first call, not in build()", _BUILD)
     count = len(layer.variables)
     with variables_made() as made:
         subject.call(layer)
         subject.call(layer, training=True)
     if made or len(layer.variables) != count:
-        return failed(f"call() makes {len(made)} variable(s): {_some(map(_name, made))}", _IN_CALL)
-    return passed(f"{count} variables, all made before the call")
+        return failed(
+            f"call() creates {len(made)} variable(s): {_some(map(_name, made))}", _IN_CALL
+        )
+    return passed(f"{count} variables, all created before the call")
 
 
 def variables_tracked(subject: Subject) -> Finding:
@@ -65,20 +70,20 @@ def variables_tracked(subject: Subject) -> Finding:
     Files and optimizers miss the others. Tensors that are kept as attributes instead of weights are
     reported as well, and so are several variables with the same path.
     """
-    layer, made = subject.twin
+    layer, made = subject.second_instance
     known = {id(v) for v in (*layer.variables, *layer.metrics_variables)}
     # Keras's wrappers construct their layer twice and drop the seed state of the first one.
     lost = [_name(v) for v in _alive(made) if id(v) not in known and v.name != _SEED]
     if lost:
-        return failed(f"{len(lost)} variable(s) unknown to the layer: {_some(lost)}", _TRACKED)
-    if not subject.is_graph and (kept := _kept_tensor(layer, subject)):
-        return failed(*kept)
+        return failed(f"{len(lost)} variable(s) not tracked by the layer: {_some(lost)}", _TRACKED)
+    if not subject.is_graph and (untracked := _untracked_tensor(layer, subject)):
+        return failed(*untracked)
     paths = [variable.path for variable in layer.trainable_variables]
     twice = sorted({path for path in paths if paths.count(path) > 1})
     if twice:
         return failed(
             f"several variables have the path {_some(twice)}",
-            "give sublayers different names, or none; a path is what finds a weight again",
+            "give sublayers different names, or none; saved weights are restored by their path",
         )
     return passed(f"{len(known)} variables")
 
@@ -90,7 +95,7 @@ def sublayers_apart(subject: Subject) -> Finding:
     also an attribute by itself counts as shared on purpose.
     """
     if subject.is_graph:
-        return skipped("a graph may use a layer as often as it wants")
+        return skipped("a functional model may use a layer several times")
     for owner in own_layers(subject.main):
         direct = {id(value) for _, value in attributes(owner, depth=0)}
         for name, container in attributes(owner, depth=0):
@@ -101,12 +106,12 @@ def sublayers_apart(subject: Subject) -> Finding:
             repeated = next((v for v in held if counts[id(v)] > 1), None)
             if repeated is not None:
                 return failed(
-                    f"self.{name} holds {repeated.name} {counts[id(repeated)]} times: one set of "
-                    "weights for all of them",
-                    f"self.{name} = [make() for _ in range(n)], so that each is made by itself; if "
-                    "they share weights on purpose, keep the shared one as an attribute, too",
+                    f"self.{name} contains {repeated.name} {counts[id(repeated)]} times, so all "
+                    "items share one set of weights",
+                    f"self.{name} = [make() for _ in range(n)], which creates a layer for each "
+                    "item; if sharing is intended, assign the shared layer to an attribute, too",
                 )
-    return passed("each sublayer and weight is held once")
+    return passed("no container repeats a sublayer or weight")
 
 
 def sublayers_used(subject: Subject) -> Finding:
@@ -115,26 +120,26 @@ def sublayers_used(subject: Subject) -> Finding:
     A sublayer that is still not built after a call in each mode is unused.
     """
     if subject.is_graph:
-        return skipped("a functional model holds only what its graph uses")
+        return skipped("a functional model contains only layers that its graph uses")
     subject.call(subject.main, training=True)
     idle = [sub.name for sub in _sublayers(subject.main) if not sub.built]
     if idle:
         return failed(
             f"call() never uses {_some(idle)}",
-            "use every sublayer in call(), or make it only where it is needed",
+            "use every sublayer in call(), or create it only if it is needed",
         )
     return passed(f"{len(_sublayers(subject.main))} sublayers")
 
 
 def instances_apart(subject: Subject) -> Finding:
     """Check that two instances with the same arguments share no variable and have equal shapes."""
-    one, other = subject.main, subject.twin[0]
-    held, other_held = _held(one), _held(other)
+    one, other = subject.main, subject.second_instance[0]
+    first, second = _reachable_variables(one), _reachable_variables(other)
     # Layers among the arguments that could not be copied are shared by force; `round_trip` reports
     # them.
-    given = _held_by_arguments(subject)
-    shared = [_name(v) for key, v in other_held.items() if key in held and key not in given]
-    advice = "make containers in __init__, per instance; no mutable default or class attribute"
+    given = _variables_of_arguments(subject)
+    shared = [_name(v) for key, v in second.items() if key in first and key not in given]
+    advice = "create containers in __init__, not as a mutable default or class attribute"
     if shared:
         return failed(f"two instances share {_some(shared)}", advice)
     shapes, others = ([tuple(v.shape) for v in layer.variables] for layer in (one, other))
@@ -142,13 +147,13 @@ def instances_apart(subject: Subject) -> Finding:
         return failed(
             f"the first instance has {len(shapes)} variables, the second {len(others)}"
             if len(shapes) != len(others)
-            else "the second instance has variables of other shapes",
+            else "the variables of the second instance have other shapes",
             advice,
         )
-    return passed("two instances share nothing")
+    return passed("two instances share no variables")
 
 
-def _kept_tensor(layer: Any, subject: Subject) -> tuple[str, str] | None:
+def _untracked_tensor(layer: Any, subject: Subject) -> tuple[str, str] | None:
     """Find a tensor that the layer keeps as an attribute although it should be a weight.
 
     Args:
@@ -159,8 +164,8 @@ def _kept_tensor(layer: Any, subject: Subject) -> tuple[str, str] | None:
     Returns:
         Evidence and advice, or None.
     """
-    twins = zip(own_layers(layer), own_layers(subject.main), strict=False)
-    for one, two in twins:
+    layer_pairs = zip(own_layers(layer), own_layers(subject.main), strict=False)
+    for one, two in layer_pairs:
         pairs = zip(attributes(one), attributes(two), strict=False)
         for (name, value), (_, second) in pairs:
             if isinstance(value, keras.Variable):
@@ -177,13 +182,16 @@ def _kept_tensor(layer: Any, subject: Subject) -> tuple[str, str] | None:
             a, b = (np.asarray(keras.ops.convert_to_numpy(v)) for v in (value, second))
             if a.shape != b.shape or not np.array_equal(a, b, equal_nan=True):
                 return (
-                    f"self.{name} has other values in each instance, and no file keeps it",
+                    f"self.{name} has other values in each instance and is not saved",
                     _WEIGHT,
                 )
             if is_tensor and _looks_initial(name, a):
                 shape = tuple(a.shape)
-                told = f"self.{name} is a tensor {shape} of {a.flat[0]:g}, not a weight"
-                return f"{told}: it is never trained and no file keeps it", _WEIGHT
+                return (
+                    f"self.{name} is a tensor {shape} of {a.flat[0]:g}, not a weight: it is "
+                    "neither trained nor saved",
+                    _WEIGHT,
+                )
     return None
 
 
@@ -232,7 +240,7 @@ def _alive(made: list[Any]) -> list[Any]:
     return [variable for variable in made if getattr(variable, "_value", None) is not None]
 
 
-def _held(layer: Any) -> dict[int, Any]:
+def _reachable_variables(layer: Any) -> dict[int, Any]:
     """Return the variables that a layer tracks or keeps in containers of the instance or class.
 
     Class attributes are included because a mutable one is shared by all instances.
@@ -261,7 +269,7 @@ def _held(layer: Any) -> dict[int, Any]:
     return found
 
 
-def _held_by_arguments(subject: Subject) -> set[int]:
+def _variables_of_arguments(subject: Subject) -> set[int]:
     values = within("", subject.config or {})
     layers = [value for _, value in values if isinstance(value, keras.layers.Layer)]
     return {id(variable) for layer in layers for variable in layer.variables}
@@ -275,7 +283,7 @@ def _name(variable: Any) -> str:
     return getattr(variable, "path", None) or getattr(variable, "name", None) or "a variable"
 
 
-def _some(names: Any, most: int = 4) -> str:
+def _some(names: Any, max_count: int = 4) -> str:
     names = list(names)
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
+    rest = f" and {len(names) - max_count} more" if len(names) > max_count else ""
+    return ", ".join(names[:max_count]) + rest

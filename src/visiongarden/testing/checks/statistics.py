@@ -15,13 +15,13 @@ from visiongarden.testing.instances import attributes, own_layers
 from visiongarden.testing.report import Finding, failed, passed, skipped, warned
 from visiongarden.testing.subject import Subject
 
-_TELLING = (
+_STATISTICS = (
     "mean", "avg", "average", "var", "variance", "std", "moving", "running", "ema", "stat",
-    "stats", "statistics", "center", "center", "count", "momentum", "total",
+    "stats", "statistics", "center", "count", "momentum", "total",
 )  # fmt: skip
 _ADVICE = (
-    "update it in call() under `if training:`, with call(self, x, training=False); a constant is "
-    "no weight: keep it as a NumPy array"
+    "update it in call() under `if training:`, with call(self, x, training=False); store a "
+    "constant as a NumPy array, not as a weight"
 )
 
 
@@ -33,28 +33,28 @@ def statistics_updated(subject: Subject) -> Finding:
     that another method of the class assigns, as `adapt` does, are not checked.
     """
     if subject.is_graph:
-        return skipped("the layers inside are checked by themselves")
+        return skipped("the layers of a model are checked separately")
     layer = subject.fresh()
     subject.call(layer)
-    suspects = list(_suspects(layer))
-    if not suspects:
+    candidates = list(_candidates(layer))
+    if not candidates:
         return passed("no constant state")
-    before = {id(v): _value(v) for _, _, v in suspects}
+    before = {id(v): _value(v) for _, _, v in candidates}
     for _ in range(2):
         subject.call(layer, training=True)
-    idle = [s for s in suspects if (_value(s[2]) == before[id(s[2])]).all()]
-    for _, name, variable in idle:
+    unchanged = [s for s in candidates if (_value(s[2]) == before[id(s[2])]).all()]
+    for _, name, variable in unchanged:
         if not _is_read(subject, layer, variable):
             continue
-        evidence = f"inference reads {variable.path} (self.{name}), and training never updates it"
+        evidence = f"inference reads {variable.path} (self.{name}), but training never updates it"
         # Only the name distinguishes a forgotten statistic from an intentional constant.
-        if set(f"{name}_{variable.name}".lower().split("_")) & set(_TELLING):
+        if set(f"{name}_{variable.name}".lower().split("_")) & set(_STATISTICS):
             return failed(evidence, _ADVICE)
-        return warned(f"{evidence}; it starts as {before[id(variable)].flat[0]:g}", _ADVICE)
-    return passed(f"{len(suspects)} state(s), each updated or unread")
+        return warned(f"{evidence}; its initial value is {before[id(variable)].flat[0]:g}", _ADVICE)
+    return passed(f"{len(candidates)} state(s), each updated or unused")
 
 
-def _suspects(layer: Any) -> Any:
+def _candidates(layer: Any) -> Any:
     """Iterate over (layer, attribute, variable) of constant, non-trainable float weights."""
     for owner in own_layers(layer):
         if not owner.trainable:

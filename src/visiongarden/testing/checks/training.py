@@ -9,11 +9,11 @@ import keras
 import numpy as np
 
 from visiongarden.testing.arrays import TOLERANCE, difference, numpy_leaves
-from visiongarden.testing.explain import advice_for, told
+from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, failed, passed
 from visiongarden.testing.subject import Subject
 
-_DROPPING = (
+_NOISE_LAYERS = (
     "Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "AlphaDropout",
     "GaussianDropout", "GaussianNoise",
 )  # fmt: skip
@@ -28,7 +28,7 @@ def training(subject: Subject) -> Finding:
     layer = subject.main
     if _defaults_to_training(subject.cls):
         return failed(
-            "call() has training=True as its default, which holds wherever nobody says otherwise",
+            "training defaults to True in call(), so it also applies in inference",
             "call(self, x, training=False)",
         )
     inference = numpy_leaves(subject.call(layer))
@@ -36,30 +36,37 @@ def training(subject: Subject) -> Finding:
     try:
         trained = numpy_leaves(subject.call(layer, training=True))
     except Exception as error:
-        return failed(f"fails with training=True: {told(error)}", advice_for(error, "mend call()"))
+        return failed(
+            f"the call fails with training=True: {describe(error)}", advice_for(error, "fix call()")
+        )
     if not all(np.isfinite(a).all() for a in trained if a.dtype.kind == "f"):
-        return failed("training=True gives numbers that are not finite", "mend the training path")
+        return failed(
+            "the outputs are not finite with training=True", "fix the training branch of call()"
+        )
     if [a.shape for a in trained] != [a.shape for a in inference]:
         return failed(
-            f"training=True gives other shapes: {[a.shape for a in trained]}",
+            f"the output shapes differ with training=True: {[a.shape for a in trained]}",
             "return the same tensors in training and inference",
         )
     after = _state(layer)
-    moved = {path for path, value in after.items() if (value != state[path]).any()}
+    changed = {path for path, value in after.items() if (value != state[path]).any()}
     differs = difference(inference, trained)
     for sub in layer._flatten_layers():
-        if _is_idle(sub, moved, differs):
+        if _is_idle(sub, changed, differs):
             return failed(
                 f"training=True does not reach {sub.name} ({type(sub).__name__})",
-                "pass no training=False to sublayers: Keras hands training on by itself",
+                "do not pass training=False to sublayers; Keras passes `training` on automatically",
             )
-    takers = [s.name for s in layer._flatten_layers() if _takes_training(s)]
-    if differs > TOLERANCE and not takers:
+    with_training = [s.name for s in layer._flatten_layers() if _takes_training(s)]
+    if differs > TOLERANCE and not with_training:
         return failed(
-            f"training differs by {differs:.2g}, and no layer asks for it",
-            "take training in call() and use it: call(self, x, training=False)",
+            f"training differs from inference by {differs:.2g}, but no layer has a training "
+            "argument",
+            "add the argument to call() and use it: call(self, x, training=False)",
         )
-    return passed(f"differs by {differs:.1g}; {len(takers)} layer(s) take training")
+    return passed(
+        f"differs by {differs:.1g}; {len(with_training)} layer(s) have a training argument"
+    )
 
 
 def _defaults_to_training(cls: type) -> bool:
@@ -76,15 +83,15 @@ def _state(layer: Any) -> dict[str, np.ndarray]:
     }
 
 
-def _is_idle(sub: Any, moved: set[str], differs: float) -> bool:
+def _is_idle(sub: Any, changed: set[str], differs: float) -> bool:
     """Return whether a batch normalization, dropout or noise layer had no effect in training."""
     if not sub.trainable:
         return False
     if isinstance(sub, keras.layers.BatchNormalization):
-        return sub.moving_mean is not None and not _any(moved, sub.moving_mean.path)
-    if type(sub).__name__ in _DROPPING and _share(sub):
+        return sub.moving_mean is not None and not _any(changed, sub.moving_mean.path)
+    if type(sub).__name__ in _NOISE_LAYERS and _share(sub):
         seeds = [v.path for v in sub.variables]
-        return differs == 0 and not any(_any(moved, path) for path in seeds)
+        return differs == 0 and not any(_any(changed, path) for path in seeds)
     return False
 
 
@@ -92,8 +99,8 @@ def _share(sub: Any) -> float:
     return max(float(getattr(sub, name, None) or 0) for name in ("rate", "stddev"))
 
 
-def _any(moved: set[str], path: str) -> bool:
-    return any(name.split("/", 1)[1] == path for name in moved)
+def _any(changed: set[str], path: str) -> bool:
+    return any(name.split("/", 1)[1] == path for name in changed)
 
 
 def _takes_training(sub: Any) -> bool:
