@@ -1,4 +1,4 @@
-"""Material that lies beside the project and is not part of it; tests that need it skip without."""
+"""Material outside the project; tests that need it are skipped if it is missing."""
 
 import os
 from pathlib import Path

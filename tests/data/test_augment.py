@@ -110,7 +110,7 @@ def test_box_and_outline_follow_the_pixels(box, scale, degrees, shift, depth):
 
 
 @given(box(), st.integers(0, 10**6))
-def test_a_crop_shows_what_it_says(box, seed):
+def test_the_boxes_of_a_crop_match_its_pixels(box, seed):
     options = replace_(STILL, crop=1.0, min_crop=0.3)
     cropped = single(example(box), (64, 64), options, np.random.default_rng(seed))
     seen = bright(cropped.image)
@@ -161,7 +161,7 @@ def test_a_mosaic_has_its_parts_where_they_belong():
 
 @settings(max_examples=60)
 @given(st.lists(box(), min_size=1, max_size=6), st.integers(0, 10**6), st.integers(1, 12))
-def test_everything_at_once_keeps_its_promises(boxes, seed, capacity):
+def test_all_augmentations_together_keep_their_guarantees(boxes, seed, capacity):
     images = [example(b, label=i, outlined=i % 2 == 0) for i, b in enumerate(boxes)]
     capacity = max(capacity, 4)
     vary = Vary(images, EVERYTHING, capacity)
@@ -226,7 +226,7 @@ def test_hsv_stays_an_image(most):
     assert np.array_equal(changed, image) == (most == (0, 0, 0))
 
 
-def test_grey_keeps_its_hue():
+def test_gray_keeps_its_hue():
     gray = np.full((4, 4, 3), 100, np.uint8)
     changed = hsv(gray, (0.5, 1.0, 0.0), np.random.default_rng(1))
     np.testing.assert_array_equal(changed, gray)

@@ -74,17 +74,17 @@ def test_ids_of_categories_as_text(tmp_path):
 @pytest.mark.parametrize(
     ("image", "change", "words"),
     [
-        ({}, {"image_id": True}, "names image True"),
-        ({}, {"image_id": "1.5"}, "names image '1.5'"),
+        ({}, {"image_id": True}, "refers to image True"),
+        ({}, {"image_id": "1.5"}, "refers to image '1.5'"),
         ({}, {"category_id": True}, "category_id True"),
         ({}, {"category_id": "cat"}, "category_id 'cat'"),
         ({}, {"iscrowd": "no"}, "`iscrowd` is 'no'; expected 0 or 1"),
         ({}, {"iscrowd": 2}, "`iscrowd` is 2"),
         ({"width": "wide", "height": 30}, {}, "`width` is 'wide', which is not a number"),
         ({"width": True, "height": 30}, {}, "`width` is True"),
-        ({"width": "41", "height": "30"}, {}, "given as 41 × 30 pixels"),
-        ({"width": 40.5, "height": 30}, {}, "given as 40.5 × 30 pixels"),
-        ({}, {"segmentation": {"size": [30, 40], "counts": [100.5, 20, 1079.5]}}, "whole numbers"),
+        ({"width": "41", "height": "30"}, {}, "annotated size is 41 × 30 pixels"),
+        ({"width": 40.5, "height": 30}, {}, "annotated size is 40.5 × 30 pixels"),
+        ({}, {"segmentation": {"size": [30, 40], "counts": [100.5, 20, 1079.5]}}, "not integers"),
         ({}, {"segmentation": {"size": [40, 30], "counts": [1200]}}, r"size \[40, 30\]"),
     ],
 )
@@ -98,7 +98,7 @@ def test_an_id_that_could_be_two_images(tmp_path):
     data = json.loads((tmp_path / "train.json").read_text())
     data["images"].append({"id": "1", "file_name": "a.png"})
     (tmp_path / "train.json").write_text(json.dumps(data))
-    with pytest.raises(DataError, match=r"names image 1\.0"):
+    with pytest.raises(DataError, match=r"refers to image 1\.0"):
         read(tmp_path, "coco")
     data["annotations"][0]["image_id"] = "1"
     (tmp_path / "train.json").write_text(json.dumps(data))
@@ -108,7 +108,7 @@ def test_an_id_that_could_be_two_images(tmp_path):
 @pytest.mark.parametrize("own", [1, "x"])
 def test_a_repeated_annotation_id(tmp_path, own):
     again = {"id": own, "image_id": 1, "category_id": 1, "bbox": [5, 5, 3, 3]}
-    with pytest.raises(DataError, match=r"annotations\[1\] has the id .* of annotations\[0\]"):
+    with pytest.raises(DataError, match=r"annotations\[1\] has the same id .* as annotations\[0\]"):
         read(write(tmp_path, change={"id": own}, more=[again]), "coco")
 
 

@@ -51,30 +51,30 @@ def test_without_splits_a_file_keeps_its_split(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda root: (root / "train" / "cat" / "notes.txt").write_text("x"), "no image"),
+        (lambda root: (root / "train" / "cat" / "notes.txt").write_text("x"), "not an image"),
         (lambda root: (root / "train" / "cat" / "more").mkdir(), "folder inside"),
         (lambda root: picture(root / "test" / "bird" / "0.png"), "cannot be learned"),
         (lambda root: picture(root / "val" / "cat" / "0.png"), "two folders for val"),
     ],
 )
-def test_nothing_is_left_out_in_silence(animals, spoil, message):
+def test_nothing_is_ignored_silently(animals, spoil, message):
     spoil(animals)
     split = "test" if (animals / "test" / "bird").is_dir() else "train"
     with pytest.raises(DataError, match=message):
         read_folders(animals, split)
 
 
-def test_what_is_passed_over_and_what_is_asked_wrongly(animals, tmp_path):
+def test_hidden_files_are_skipped_and_invalid_arguments_refused(animals, tmp_path):
     (animals / "train" / "cat" / ".DS_Store").write_text("x")
     assert len(read_folders(animals)) == 8
     with pytest.raises(DataError, match="no split 'all'"):
         read_folders(animals, "all")
     with pytest.raises(DataError, match="'dog' is not in the class map"):
         read_folders(animals, "train", ("cat", "bird"))
-    with pytest.raises(DataError, match="there is no data set"):
+    with pytest.raises(DataError, match="does not exist"):
         read_folders(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="holds no class"):
+    with pytest.raises(DataError, match="has no class folders"):
         read_folders(tmp_path / "empty")
 
 
@@ -135,7 +135,7 @@ def test_batches_of_several_sizes(animals):
     assert same(batches, [batch for epoch in range(4) for batch in again.epoch(epoch)])
 
 
-def test_judging_sees_the_middle(animals):
+def test_evaluation_uses_the_center_crop(animals):
     batch = next(loader(read_folders(animals, "val"), augmentation=None, shuffle=False).epoch(0))
     # 30 × 40 covers 16 × 24: scaled by 0.6 to 18 × 24, a row cut off above and below.
     np.testing.assert_allclose(batch.scales[0], [0.6, 0.6])
@@ -183,7 +183,7 @@ def test_operations_by_hand():
     np.testing.assert_array_equal(random_operations(ramp, 0, 9, rng), ramp)
 
 
-def test_crops_lie_inside():
+def test_crops_are_inside_the_image():
     image = np.arange(40 * 60, dtype=np.uint16).reshape(40, 60)
     image = np.stack([image >> 8, image & 255, image * 0], -1).astype(np.uint8)
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Which format a folder has; data sets of classes and of masks written anew, and drawn."""
+"""Which format a folder has; datasets of classes and of masks written again, and plotted."""
 
 import contextlib
 import shutil
@@ -81,10 +81,10 @@ def pascal(root):
         (beside(folders, ("train.csv", BOX_TABLE)), None, "csv and folders"),
         (beside(masks, ("data.yaml", "names: [a]"), ("labels/train/train0.txt", "")),
          None, "yolo and masks"),
-        (lambda r: picture(r / "a.png", 0), None, "none of them"),
+        (lambda r: picture(r / "a.png", 0), None, "none of these formats"),
     ],
 )  # fmt: skip
-def test_the_format_is_told_or_asked_for(tmp_path, make, format, task):
+def test_the_format_is_detected_or_requested(tmp_path, make, format, task):
     make(tmp_path)
     if format is None:
         with pytest.raises(DataError, match=f"it looks like {task}") as error:
@@ -140,12 +140,12 @@ def test_any_folder_is_checked_or_refused(tree, format):
 
 
 def test_boxes_are_not_looked_for_in_classes(tmp_path):
-    with pytest.raises(DataError, match="it looks like folders, which holds no boxes"):
+    with pytest.raises(DataError, match="it looks like folders, which has no boxes"):
         read(folders(tmp_path))
 
 
 @pytest.mark.parametrize("archived", [False, True])
-def test_class_folders_are_written_anew(tmp_path, archived):
+def test_class_folders_are_written_again(tmp_path, archived):
     root = folders(tmp_path / "set")
     (root / "classes.txt").write_text("cow\nant\nbee\n")
     source = packed(root, tmp_path / "set.zip") if archived else root
@@ -188,7 +188,7 @@ def _splits(root):
 
 
 @pytest.mark.parametrize("make", [masks, ade20k, pascal])
-def test_masks_are_written_anew(tmp_path, make):
+def test_masks_are_written_again(tmp_path, make):
     root = tmp_path / "set"
     make(root)
     ids = "classes: {sky: 0, road: 1, tree: 2}\nignore: [255]\n"
@@ -202,7 +202,7 @@ def test_masks_are_written_anew(tmp_path, make):
             np.testing.assert_array_equal(a.load(i)[1], b.load(i)[1])
 
 
-def test_masks_of_colours_are_written_anew(tmp_path):
+def test_masks_of_colors_are_written_again(tmp_path):
     root = masks(tmp_path / "set")
     colors = np.zeros((256, 3), np.uint8)
     colors[:3] = (10, 20, 30), (40, 50, 60), (70, 80, 90)

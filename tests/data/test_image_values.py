@@ -76,8 +76,8 @@ def test_twelve_bits_in_sixteen_are_reported(tmp_path, ending):
     deep(tmp_path, np.tile(row, (30, 1)), ending)
     found = [f for f in diagnose(tmp_path).findings if f.kind == "depth"]
     assert [f.level for f in found] == ["warning", "warning"]
-    assert "2 images: 16 bits, values 1152 to 2361" in found[0].what
-    assert "6 gray levels are left of 40" in found[0].what
+    assert "2 images: 16-bit values 1152 to 2361" in found[0].what
+    assert "6 of 40 gray levels remain" in found[0].what
     assert depth_in(read_any(tmp_path)).is_dark
 
 

@@ -118,7 +118,7 @@ def test_large_images_are_decoded_smaller_and_boxes_follow(tmp_path):
         assert batch.sizes[0].tolist() == [480, 640]
 
 
-def test_more_boxes_than_there_is_room_for_never_come():
+def test_no_example_exceeds_max_boxes():
     images = tuple(image([[0, 0, 32, 32]] * n) for n in (9, 1, 1, 1, 1, 1, 1, 1, 1, 9, 9, 9))
     settings = Augmentation(mosaic9=1, mixup=1, scale=0, translate=0, min_visibility=0)
     one = loader(DetectionDataset(ClassMap(("a",)), images), augmentation=settings)
@@ -148,7 +148,7 @@ def test_memory_does_not_grow_over_epochs(tmp_path):
     assert grown < 160 * 160 * 3  # less than one image in six epochs
 
 
-def test_judging_sees_every_image_once_and_in_place(scenes):
+def test_evaluation_sees_every_image_once_and_in_place(scenes):
     batches = list(loader(scenes, batch_size=5).epoch(0))
     ids = np.concatenate([batch.image_ids for batch in batches])
     assert ids.tolist() == [example.image_id for example in scenes]
@@ -186,7 +186,7 @@ def image(boxes, crowd=None):
     )
 
 
-def test_room_for_every_box():
+def test_max_boxes_holds_every_box():
     many = image([[0, 0, 32, 32]] * 30)
     dataset = DetectionDataset(ClassMap(("a",)), (many, image([])))
     settings = Augmentation(scale=0, translate=0)
@@ -194,11 +194,11 @@ def test_room_for_every_box():
     assert one.max_boxes == 120
     counts = [(b.classes >= 0).sum() for e in range(5) for b in one.epoch(e)]
     assert max(counts) > 30
-    with pytest.raises(UserError, match="would cut boxes"):
+    with pytest.raises(UserError, match="is too small for this dataset"):
         loader(dataset, augmentation=settings, max_boxes=100)
 
 
-def test_crowds_are_judged_but_never_trained_on():
+def test_crowds_are_evaluated_but_never_trained_on():
     dataset = DetectionDataset(
         ClassMap(("a",)), (image([[0, 0, 9, 9], [5, 5, 20, 20]], [True, False]),)
     )
@@ -224,6 +224,6 @@ def test_images_that_are_cut_short_stop_small_and_large_sets(tmp_path, monkeypat
     for index in (2, 5):
         path = dataset[index].path
         path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(DataError, match="has 2 faults") as caught:
+    with pytest.raises(DataError, match="has 2 errors") as caught:
         check(dataset)
     assert dataset[5].path.name in str(caught.value)

@@ -1,4 +1,4 @@
-"""Images beside masks: several layouts, one truth; faults are named; masks move with images."""
+"""Images beside masks: several layouts, equal results; errors are named; masks move with images."""
 
 import json
 
@@ -16,7 +16,7 @@ from visiongarden.scenes import make_mask_scenes
 from visiongarden.scenes.scenes import mask_scene, scene
 from visiongarden.transforms import SegmentationAugmentation, warp_with_mask
 
-TRUTH = np.array([[0, 0, 1, 1], [2, 2, 255, 0]], np.uint8)
+EXPECTED = np.array([[0, 0, 1, 1], [2, 2, 255, 0]], np.uint8)
 
 
 def write(root, mask, classes, images="images/train", masks="masks/train", palette=None):
@@ -31,20 +31,20 @@ def write(root, mask, classes, images="images/train", masks="masks/train", palet
 
 
 LIST = "classes: [sky, road, tree]\n"
-COLOURS = np.array([[0, 0, 0], [128, 64, 128], [107, 142, 35]], np.uint8)
+COLORS = np.array([[0, 0, 0], [128, 64, 128], [107, 142, 35]], np.uint8)
 
 
 def as_rgb():
     rgb = np.full((2, 4, 3), 9, np.uint8)
-    for index, color in enumerate(COLOURS):
-        rgb[index == TRUTH] = color
+    for index, color in enumerate(COLORS):
+        rgb[index == EXPECTED] = color
     return rgb
 
 
 LAYOUTS = {
-    "list": lambda root: write(root, TRUTH, LIST),
-    "split outside": lambda root: write(root, TRUTH, LIST, "train/images", "train/masks"),
-    "palette": lambda root: write(root, TRUTH, LIST, palette=list(range(256)) * 3),
+    "list": lambda root: write(root, EXPECTED, LIST),
+    "split outside": lambda root: write(root, EXPECTED, LIST, "train/images", "train/masks"),
+    "palette": lambda root: write(root, EXPECTED, LIST, palette=list(range(256)) * 3),
     "own ids": lambda root: write(
         root,
         np.array([[7, 7, 21, 21], [300, 300, 9, 7]], np.uint16),
@@ -60,13 +60,13 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_one_truth(tmp_path, layout):
+def test_layouts_give_equal_results(tmp_path, layout):
     found = read_masks(LAYOUTS[layout](tmp_path))
     assert found.class_map.names == ("sky", "road", "tree")
     image, mask = found.load(0)
     assert image.shape == (2, 4, 3)
     assert mask.dtype == np.uint8
-    np.testing.assert_array_equal(mask, TRUTH)
+    np.testing.assert_array_equal(mask, EXPECTED)
 
 
 @pytest.mark.parametrize("name", ["classes.json", "classes.txt"])
@@ -79,7 +79,7 @@ def test_names_in_other_files(tmp_path, name):
 
 
 def test_pascal_voc_layout(tmp_path):
-    root = write(tmp_path, TRUTH, LIST, "JPEGImages", "SegmentationClass")
+    root = write(tmp_path, EXPECTED, LIST, "JPEGImages", "SegmentationClass")
     lists = root / "ImageSets" / "Segmentation"
     lists.mkdir(parents=True)
     (lists / "train.txt").write_text("a\n")
@@ -91,30 +91,42 @@ def test_pascal_voc_layout(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda root: (root / "masks/train/a.png").unlink(), "there is no mask"),
-        (lambda root: (root / "images/train/a.jpg").unlink(), "there is no image"),
-        (lambda root: (root / "classes.yaml").unlink(), "does not name its classes"),
-        (lambda root: (root / "classes.yaml").write_text("classes: [sky]"), "names no classes"),
-        (lambda root: (root / "classes.yaml").write_text("classes: [a, a]"), "names no classes"),
+        (lambda root: (root / "masks/train/a.png").unlink(), r"the mask .*a\.png does not exist"),
+        (lambda root: (root / "images/train/a.jpg").unlink(), r"the image .*a\.\* does not exist"),
+        (lambda root: (root / "classes.yaml").unlink(), "has no file with class names"),
+        (
+            lambda root: (root / "classes.yaml").write_text("classes: [sky]"),
+            "`classes` is not a valid list",
+        ),
+        (
+            lambda root: (root / "classes.yaml").write_text("classes: [a, a]"),
+            "`classes` is not a valid list",
+        ),
         (
             lambda root: (root / "classes.yaml").write_text("classes: {a: 1, b: 1}"),
             "duplicate class id .*: 1$",
         ),
         (lambda root: (root / "classes.yaml").write_text("classes: {a: 1, b: x}"), "neither"),
-        (lambda root: (root / "classes.yaml").write_text("classes: [a, b]\nignore: 3"), "no list"),
+        (
+            lambda root: (root / "classes.yaml").write_text("classes: [a, b]\nignore: 3"),
+            "`ignore` is not a list",
+        ),
         (
             lambda root: (root / "classes.yaml").write_text("classes: [a, b]\nignore: [1]"),
-            "is a class and ignored",
+            "is both a class and ignored",
         ),
         (
             lambda root: (root / "classes.yaml").write_text("classes: {a: [0,0,0], b: [0,0,0]}"),
-            "one color",
+            "the same color",
         ),
         (lambda root: (root / "classes.yaml").write_text("classes: ["), r"classes\.yaml"),
-        (lambda root: (root / "classes.yaml").write_text(LIST.replace("tree", "x: 3")), "names no"),
+        (
+            lambda root: (root / "classes.yaml").write_text(LIST.replace("tree", "x: 3")),
+            "is not a valid list",
+        ),
     ],
 )
-def test_faults_of_the_folder(tmp_path, spoil, message):
+def test_errors_of_the_folder(tmp_path, spoil, message):
     root = LAYOUTS["list"](tmp_path)
     spoil(root)
     with pytest.raises(DataError, match=message):
@@ -124,13 +136,13 @@ def test_faults_of_the_folder(tmp_path, spoil, message):
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (np.zeros((3, 4), np.uint8), "4 × 3 pixels, while the image"),
-        (np.full((2, 4), 3, np.uint8), "8 pixels are of no class"),
-        (np.zeros((2, 4, 3), np.uint8), "the mask is RGB"),
+        (np.zeros((3, 4), np.uint8), "4 × 3 pixels, but the image"),
+        (np.full((2, 4), 3, np.uint8), "8 pixels have a value of no class"),
+        (np.zeros((2, 4, 3), np.uint8), "the mask stores RGB colors"),
         (np.zeros((2, 4, 4), np.uint8), "mode RGBA"),
     ],
 )
-def test_faults_inside_a_mask(tmp_path, mask, message):
+def test_errors_inside_a_mask(tmp_path, mask, message):
     dataset = read_masks(write(tmp_path, mask, LIST))
     with pytest.raises(DataError, match=message):
         dataset.load(0)
@@ -170,7 +182,7 @@ def test_scenes_are_known(scenes):
     np.testing.assert_array_equal(image, same)
     np.testing.assert_array_equal(train.load(3)[1], mask)
     assert set(np.unique(mask)) - {0} <= {c + 1 for c in classes}
-    # What is no background lies in the boxes of what was drawn.
+    # Pixels that are not background are inside the boxes of the objects.
     inside = np.zeros(mask.shape, bool)
     for x1, y1, x2, y2 in boxes:
         inside[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = True
@@ -211,7 +223,7 @@ def test_batches_of_several_sizes(scenes):
     st.integers(0, 2**32 - 1),
 )  # fmt: skip
 def test_image_and_mask_move_together(scale, angle, dx, dy, seed):
-    """A mask drawn into the image itself: wherever the image shows a class, so does the mask."""
+    """The mask is painted into the image too: both must show a class at the same pixels."""
     rng = np.random.default_rng(seed)
     mask = np.zeros((40, 50), np.uint8)
     y, x = rng.integers(5, 20, 2)

@@ -59,7 +59,7 @@ def test_labels_that_are_elsewhere(tmp_path, spoil, looked, unread):
     spoil(make(tmp_path))
     with pytest.raises(DataError, match="train has no box in any of 2 images") as caught:
         check(read(tmp_path, "yolo"), trained_on=True)
-    assert f"looked for in {tmp_path / looked};" in caught.value.received
+    assert f"label files were expected in {tmp_path / looked};" in caught.value.received
     assert f"{tmp_path / unread} (2 files, such as train0." in caught.value.received
     (found,) = [f for f in findings(tmp_path, "no-boxes") if f.split == "train"]
     assert found.level == "error"
@@ -148,7 +148,7 @@ def test_polygons_are_not_suspected(tmp_path, line):
 def test_oriented_boxes_are_counted(tmp_path):
     make(tmp_path, line="0 0.5 0.2 0.7 0.4 0.5 0.6 0.3 0.4")
     found = findings(tmp_path, "unused")
-    assert found[0].what.startswith("2 objects are a class and eight numbers")
+    assert found[0].what.startswith("2 objects are oriented boxes (class and eight numbers)")
     # The corners are (20, 6), (28, 12), (20, 18), (12, 12).
     np.testing.assert_allclose(read(tmp_path)[0].boxes, [[12, 6, 28, 18]], atol=1e-4)
 

@@ -194,13 +194,13 @@ def assert_equal(source, target, split):
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files)
-def test_coco_keeps_everything(tmp_path_factory, drawn):
+def test_coco_keeps_everything(tmp_path_factory, content):
     root = tmp_path_factory.mktemp("write")
-    source = write_coco(root / "source", splits_of(*drawn[:2]), top=drawn[2])
+    source = write_coco(root / "source", splits_of(*content[:2]), top=content[2])
     assert convert(source, root / "copy", "coco") == []
     assert convert(source, root / "shards", "arrayrecord") == []
     assert convert(root / "shards", root / "back", "coco") == []
-    for split in splits_of(*drawn[:2]):
+    for split in splits_of(*content[:2]):
         assert_equal(source, root / "copy", split)
         assert_equal(source, root / "back", split)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -215,10 +215,10 @@ KEPT_OUTSIDE = {"id", "bbox", "segmentation", "image_id", "category_id", "iscrow
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files, st.sampled_from(["yolo", "voc", "csv"]))
-def test_others_keep_it_or_list_it(tmp_path_factory, drawn, to):
+def test_others_keep_it_or_list_it(tmp_path_factory, content, to):
     root = tmp_path_factory.mktemp("write")
-    splits = splits_of(*drawn[:2])
-    source = write_coco(root / "source", splits, top=drawn[2])
+    splits = splits_of(*content[:2])
+    source = write_coco(root / "source", splits, top=content[2])
     lost = convert(source, root / "copy", to)
     for split in splits:
         first, second = read(source, split=split), read(root / "copy", to, split)
@@ -232,27 +232,27 @@ def test_others_keep_it_or_list_it(tmp_path_factory, drawn, to):
                 if line.startswith(f"{one.path.name}: ")
             ]
             assert_kept(one, other, dropped)
-        for key in drawn[2]:
-            assert second.extra.get(key, math.nan) == drawn[2][key] or any(
+        for key in content[2]:
+            assert second.extra.get(key, math.nan) == content[2][key] or any(
                 line.startswith(f"{split}: `{key}`") for line in lost
             )
 
 
 def assert_kept(one, other, dropped):
     np.testing.assert_array_equal(one.classes, other.classes)
-    moved = sum("does not fill by less than a pixel" in what for what in dropped)
+    moved = sum("exceeds its outline by less than a pixel" in what for what in dropped)
     off = np.abs(one.boxes - other.boxes).max(axis=1, initial=0)
     assert (off <= 1).all()
     assert (off > 2e-3).sum() <= moved
-    crowds = sum(what == "a crowd becomes an object" for what in dropped)
+    crowds = sum(what == "a crowd region that becomes an object" for what in dropped)
     assert one.crowd.sum() == other.crowd.sum() + crowds
-    drawn = zip(
+    pairs = zip(
         one.outlines or [None] * len(one.boxes),
         other.outlines or [None] * len(one.boxes),
         strict=True,
     )
     gone = 0
-    for a, b in drawn:
+    for a, b in pairs:
         gone += a is not None and b is None
         assert a is not None or b is None  # a box never becomes a polygon
         if a is not None and b is not None:
@@ -346,9 +346,9 @@ def test_what_is_not_read_back_is_not_written(tmp_path, monkeypatch):
         lambda: convert(source, tmp_path / "copy", "coco"),
         lambda: fix(source, tmp_path / "copy"),
     ):
-        with pytest.raises(DataError, match="nothing is written") as error:
+        with pytest.raises(DataError, match="the dataset is not written") as error:
             attempt()
-        assert "a.png: other areas" in error.value.received
+        assert "a.png: different areas" in error.value.received
         assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
@@ -357,5 +357,5 @@ def test_boxes_over_the_border_are_listed_where_they_are_cut(tmp_path, to):
     rows = [LARGE, LARGE | {"bbox": [-0.5, 3, 9.5, 9]}]
     source = write_coco(tmp_path / "source", {"train": [("a.png", rows, {})]})
     lost = convert(source, tmp_path / "copy", to)
-    assert lost == ["a.png: a box over the border is cut there"]
+    assert lost == ["a.png: a box that is clipped to the image"]
     assert read(tmp_path / "copy")[0].boxes[1].tolist() == pytest.approx([0, 3, 9, 12])

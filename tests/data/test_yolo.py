@@ -56,7 +56,7 @@ def test_a_pose_label_starts_with_its_box(tmp_path, shape, line):
 @pytest.mark.parametrize(
     ("shape", "line", "words"),
     [
-        ("[3, 2]", f"{LINE} 0.4 0.4 0.5 0.5", "9 values, not 11"),
+        ("[3, 2]", f"{LINE} 0.4 0.4 0.5 0.5", "9 values; expected 11"),
         ("[3, 4]", LINE, "`kpt_shape` is"),
         ("3", LINE, "`kpt_shape` is 3"),
         ("[true, 2]", LINE, "`kpt_shape` is"),
@@ -83,7 +83,7 @@ def test_pose_labels_without_kpt_shape_name_it(tmp_path):
         "+1 .5 .5 .5 .4",
     ],
 )
-def test_a_class_id_is_a_whole_number_however_written(tmp_path, line):
+def test_a_class_id_is_an_integer_in_any_notation(tmp_path, line):
     make(tmp_path, line=line)
     assert boxes(tmp_path) == [[BOX], [BOX]]
     assert read(tmp_path)[0].classes.tolist() == [1]
@@ -92,9 +92,9 @@ def test_a_class_id_is_a_whole_number_however_written(tmp_path, line):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("1.5 0.5 0.5 0.5 0.4", "class 1.5 is not a whole number"),
-        ("nan 0.5 0.5 0.5 0.4", "class nan is not a whole number"),
-        ("inf 0.5 0.5 0.5 0.4", "class inf is not a whole number"),
+        ("1.5 0.5 0.5 0.5 0.4", "class 1.5 is not an integer"),
+        ("nan 0.5 0.5 0.5 0.4", "class nan is not an integer"),
+        ("inf 0.5 0.5 0.5 0.4", "class inf is not an integer"),
         ("2.0 0.5 0.5 0.5 0.4", "class 2 is outside the class map"),
         ("1,0.5,0.5,0.5,0.4", "separated by commas"),
         ("1, 0.5, 0.5, 0.5, 0.4", "separated by commas"),
@@ -103,7 +103,7 @@ def test_a_class_id_is_a_whole_number_however_written(tmp_path, line):
         ("dog 0.5 0.5 0.5 0.4", "not numbers"),
     ],
 )
-def test_lines_that_are_refused_say_why(tmp_path, line, words):
+def test_invalid_lines_are_refused_with_a_reason(tmp_path, line, words):
     make(tmp_path, line=line)
     with pytest.raises(DataError, match=r"train0.txt:1: .*" + words):
         read(tmp_path)
@@ -115,9 +115,9 @@ def test_data_yaml_comes_before_other_yaml_files(tmp_path):
         (tmp_path / name).write_text("train: images/train\nnames: [dog, cat]\n")
     assert read(tmp_path).class_map.names == ("cat", "dog")
     (tmp_path / "data.yaml").rename(tmp_path / "other.yaml")
-    with pytest.raises(DataError, match="3 YAML files that name classes: a_old") as caught:
+    with pytest.raises(DataError, match="3 YAML files with class names: a_old") as caught:
         read(tmp_path)
-    path = caught.value.fix.removeprefix("give the file itself: ")
+    path = caught.value.fix.removeprefix("use the path of the file: ")
     assert read(path).class_map.names == ("dog", "cat")
     for name in ("z.yml", "other.yaml"):
         (tmp_path / name).unlink()
@@ -130,7 +130,7 @@ def test_classes_in_another_order_are_an_error(tmp_path, place):
     (tmp_path / place).write_text("cat\ndog\nbird\n")
     assert len(read(tmp_path)) == 2
     (tmp_path / place).write_text("dog\ncat\n")
-    with pytest.raises(DataError, match="numbers the classes in another order"):
+    with pytest.raises(DataError, match="lists the classes in a different order than"):
         read(tmp_path)
 
 
@@ -161,7 +161,7 @@ def test_paths_of_roboflow_and_windows(tmp_path):
 
 def test_a_path_whose_end_is_there_is_named_as_the_fix(tmp_path):
     make(tmp_path, "train: /content/Name-4/images/train\nval: images/val\nnames: [cat, dog]\n")
-    with pytest.raises(DataError, match="write images/train in place of /content/Name-4/images/tr"):
+    with pytest.raises(DataError, match="replace /content/Name-4/images/train by images/train"):
         read(tmp_path)
 
 

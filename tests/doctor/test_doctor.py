@@ -273,7 +273,7 @@ def test_a_fixed_copy_is_valid_and_lists_the_changes(tmp_path):
     for word in (
         "train1.txt:5",
         "no area",
-        "cut at the border",
+        "clipped to the image",
         "is a duplicate of box",
         "val2",
         "val0",

@@ -163,7 +163,7 @@ CLASS_ERRORS = [
     (text("train/ant/notes.txt", "x"), "stray", "error", "notes.txt"),
     (text("train/ant/0.png.part", "x"), "stray", "error", "0.png.part"),
     (lambda r: (r / "train/ant/more").mkdir(), "stray", "error", "folder inside"),
-    (put("train/ant/0.png", "train/7.png"), "stray", "error", "in no class's folder"),
+    (put("train/ant/0.png", "train/7.png"), "stray", "error", "outside the class folders"),
     (put("train/ant/0.png", "extra/ant/7.png"), "stray", "warning", "are not read"),
     (turn("train/ant/0.png"), "exif", "note", "orientation 6"),
     (lambda r: picture(r / "train/ant/7.png", 500, (9, 60)), "small", "warning", "60 × 9"),
@@ -176,8 +176,8 @@ CLASS_ERRORS = [
 MASK_ERRORS = [
     (shorten("images/train/train1.png"), "image", "error", "train1.png"),
     (text("images/train/train1.png", ""), "image", "error", "train1.png"),
-    (remove("images/train/train1.png"), "pair", "error", "no image .*train1"),
-    (remove("masks/train/train1.png"), "pair", "error", "no mask .*train1"),
+    (remove("images/train/train1.png"), "pair", "error", "the image .*train1.* does not exist"),
+    (remove("masks/train/train1.png"), "pair", "error", "the mask .*train1.* does not exist"),
     (shorten("masks/train/train1.png"), "mask", "error", "masks/train/train1.png"),
     (change("masks/train/train1.png", lambda v: v[:-1]), "size", "error", "56 × 39"),
     (change("masks/train/train1.png", value(7)), "id", "error", r"train1.*: 7 \(20 pixels\)"),
@@ -185,12 +185,12 @@ MASK_ERRORS = [
     (every_mask(lambda v: smooth(v).astype(np.uint8)), "id", "error", "interpolated, or saved"),
     (change("masks/train/train1.png", np.ones_like), "constant", "note", "'road'"),
     (change("masks/train/train1.png", lambda v: v * 0 + 255), "ignored", "warning", "train1"),
-    (every_mask(np.zeros_like), "constant", "error|warning|note", "'sky' alone"),
-    (every_mask(lambda v: v * 0 + 255), "constant", "error|warning", "show no class"),
+    (every_mask(np.zeros_like), "constant", "error|warning|note", "contain only 'sky'"),
+    (every_mask(lambda v: v * 0 + 255), "constant", "error|warning", "contain no class"),
     (as_binary, "constant", "error|warning|note", "255, which is ignored; if it is a class"),
     (every_mask(raised), "off-by-one", "error", "one too high: the labels use 1 to 3"),
     (lossy, "lossy", "error", "train1.jpg"),
-    (change("masks/train/train1.png", lambda v: np.dstack([v] * 3)), "mask", "error", "is RGB"),
+    (change("masks/train/train1.png", lambda v: np.dstack([v] * 3)), "mask", "error", "stores RGB"),
     (change("masks/train/train1.png", lambda v: np.dstack([v] * 4)), "mask", "error", "RGBA"),
     (every_mask(lambda v: np.where(v == 2, 0, v)), "unused-class", "warning", "no pixel"),
     (lambda r: [change(f"masks/val/val{i}.png", lambda v: np.where(v == 2, 0, v))(r)
@@ -202,7 +202,7 @@ MASK_ERRORS = [
      "duplicate-image", "warning", "in train; metrics are too high"),
     (put("images/train/train0.png", "images/train/train1.png"), "two-labels", "warning", "another"),
     (own_classes, "class-map", "error", "road, sky, tree"),
-    (remove("classes.yaml"), "unreadable", "error", "does not name its classes"),
+    (remove("classes.yaml"), "unreadable", "error", "has no file with class names"),
 ]  # fmt: skip
 
 FINDINGS = [(folders, *row) for row in CLASS_ERRORS] + [(masks, *row) for row in MASK_ERRORS]
@@ -250,7 +250,7 @@ def test_training_refuses_contradictory_labels(tmp_path):
     as_binary(masks(tmp_path / "masks"))
     dataset = read_masks(tmp_path / "masks")
     with pytest.raises(
-        DataError, match="'ground' alone; all other pixels are ignored: are they a class"
+        DataError, match="only 'ground'; all other pixels are ignored: are they a class"
     ):
         check(dataset, trained_on=True)
     check(dataset)
@@ -342,7 +342,7 @@ def test_fixed_masks_are_shifted_back(tmp_path):
     [
         (masks, every_mask(lambda v: np.where(v == 0, 255, raised(v))), "one too high"),
         (masks, as_binary, "if it is a class"),
-        (masks, own_classes, "another order"),
+        (masks, own_classes, "names or their order differ from those in"),
         (folders, text("val/classes.txt", "cow\nbee\nant\n"), "another order"),
     ],
 )

@@ -170,7 +170,7 @@ def test_what_is_cut_is_listed_and_loses_its_area(tmp_path):
     mask = [[20, 10, 60, 10, 60, 20, 20, 20]]
     row = BOX | {"bbox": [20, 10, 40, 10], "area": 400, "segmentation": mask, "track": 3}
     (change,) = fix(coco(tmp_path / "set", [row]), tmp_path / "fixed")
-    assert "cut at the border" in change
+    assert "clipped to the image" in change
     (again,) = rows_of(tmp_path / "fixed")["annotations"]
     assert again["bbox"] == [20, 10, 20, 10]
     assert (again["area"], again["track"]) == (200, 3)

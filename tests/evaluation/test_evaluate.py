@@ -187,7 +187,9 @@ def test_yolo_data_are_evaluated_by_their_own_names(tmp_path, opens_as_model):
 
 def test_a_list_of_classes_in_another_order_than_the_yaml_is_an_error(tmp_path):
     folder = yolo(tmp_path / "data", ["cat", "dog"], ["dog", "cat"])
-    with pytest.raises(DataError, match=r"classes\.txt numbers the classes in another order"):
+    with pytest.raises(
+        DataError, match=r"classes\.txt lists the classes in a different order than"
+    ):
         read(folder, split="val")
     read(yolo(tmp_path / "longer", ["cat", "dog"], ["cat", "dog", "cow"]), split="val")
 

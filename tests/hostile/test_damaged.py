@@ -1,4 +1,4 @@
-"""Files that are not what their name says: refused by our errors, and never waited for."""
+"""Files that differ from what their name suggests are refused by an error, without waiting."""
 
 import io
 import os
@@ -30,10 +30,10 @@ def _encoded(format):
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_the_five_formats_are_told_by_their_first_bytes(tmp_path, format):
+def test_the_five_formats_are_recognized_by_their_first_bytes(tmp_path, format):
     raw = _encoded(format)
     assert format_of(raw) == format
-    (tmp_path / "x.png").write_bytes(raw)  # whatever the ending says
+    (tmp_path / "x.png").write_bytes(raw)  # whatever the extension
     assert decode(tmp_path / "x.png").shape == IMAGE.shape
 
 

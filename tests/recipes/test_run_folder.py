@@ -242,10 +242,10 @@ def the_same_files(root):
 @pytest.mark.parametrize(
     ("change", "received"),
     [
-        (another_image, "train: image files have other content"),
+        (another_image, "train: the image files differ"),
         (another_class, "train: .*the annotations differ"),
         (fewer_images, "train: 10 images instead of 12"),
-        (another_val, "val: the images have other names"),
+        (another_val, "val: the image names differ"),
     ],
 )
 def test_a_run_is_not_resumed_on_changed_data(run, change, received):

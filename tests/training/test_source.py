@@ -57,5 +57,5 @@ def test_a_source_shorter_than_its_length_names_the_record():
         def __getitem__(self, index):
             return [][index]
 
-    with pytest.raises(DataError, match="record 3: the source ends before it"):
+    with pytest.raises(DataError, match="record 3: the source has no such record"):
         from_source(Short(), ["cat"], 1)[3]

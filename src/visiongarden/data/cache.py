@@ -37,11 +37,11 @@ CLOCK_TICK = 20_000_000
 
 def folder() -> Path | None:
     """Return the folder of the cache, or None if the cache is disabled."""
-    said = os.environ.get("VISIONGARDEN_CACHE", "")
-    if said.lower() == "off":
+    setting = os.environ.get("VISIONGARDEN_CACHE", "")
+    if setting.lower() == "off":
         return None
-    if said:
-        return Path(said)
+    if setting:
+        return Path(setting)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "visiongarden" / "indexes"
 

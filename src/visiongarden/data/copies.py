@@ -157,7 +157,7 @@ def leaked(train: Any, validated: Any, prints: Prints | None = None) -> list[tup
 
     Args:
         train: Dataset used for training.
-        judged: Dataset used for evaluation.
+        validated: Dataset used for evaluation.
         prints: Digests of their image files that were computed earlier.
 
     Raises:
@@ -178,14 +178,14 @@ def different_labels(one: Example, other: Example) -> str:
     0.5 are taken for the same object.
     """
     if len(one.boxes) != len(other.boxes):
-        return f"{len(one.boxes)} boxes there and {len(other.boxes)} here"
+        return f"{len(one.boxes)} boxes in one copy, {len(other.boxes)} in the other"
     overlaps = _overlaps(one.boxes, other.boxes)
     overlaps[one.classes[:, None] != other.classes[None, :]] = 0
     for _ in range(len(one.boxes)):
         # Greedy matching by IoU: each box is matched at most once.
         first, second = np.unravel_index(overlaps.argmax(), overlaps.shape)
         if overlaps[first, second] < _SAME_OBJECT:
-            return "other boxes or classes"
+            return "different boxes or classes"
         overlaps[first], overlaps[:, second] = -1, -1
     return ""
 

@@ -92,9 +92,9 @@ class DetectionDataset:
         )
         if not fits:
             raise DataError(
-                f"{example.path}: {image.shape[1]} × {image.shape[0]} pixels",
+                f"{example.path}: the image has {image.shape[1]} × {image.shape[0]} pixels",
                 rule=f"{width} × {height}, as when its labels were read",
-                fix="read the data set again",
+                fix="read the dataset again",
             )
         return replace(example, image=image)
 

@@ -44,7 +44,7 @@ def decode(path: Any, least: ImageSize | None = None) -> np.ndarray:
         DataError: The file does not exist, is not an image, is truncated, or is too large.
     """
     if isinstance(path, Path) and not path.is_file():
-        raise DataError(f"{path}: there is no such image")
+        raise DataError(f"{path}: the image does not exist")
     return decode_bytes(read_bytes(path, MAX_BYTES), path, least)
 
 
@@ -80,8 +80,8 @@ def decode_bytes(raw: bytes, path: Any, least: ImageSize | None = None) -> np.nd
         image = _turned(image, header.orientation)
     if how == cv2.IMREAD_COLOR_RGB and image.shape[:2] != header.size:
         raise DataError(
-            f"{path}: {image.shape[1]} × {image.shape[0]} pixels are decoded",
-            rule=f"{header.size[1]} × {header.size[0]}, as the header says",
+            f"{path}: the decoded image has {image.shape[1]} × {image.shape[0]} pixels",
+            rule=f"{header.size[1]} × {header.size[0]}, as in the file header",
         )
     if how != cv2.IMREAD_COLOR_RGB:
         cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)

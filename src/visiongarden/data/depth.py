@@ -43,8 +43,8 @@ class Depth:
 
     def __str__(self) -> str:
         return (
-            f"16 bits, values {self.low} to {self.high}, divided by 256 for the 8 bits of a model: "
-            f"{self.left} gray levels are left of {self.levels}"
+            f"16-bit values {self.low} to {self.high}, divided by 256 for an 8-bit model: "
+            f"{self.left} of {self.levels} gray levels remain"
         )
 
 

@@ -48,7 +48,7 @@ class ErrorList:
     Args:
         root: Root of the dataset.
         invalid_boxes: "error", or "drop" to remove invalid boxes and list them in `dropped`.
-        mend: Whether to clip boxes that are partly outside the image, remove other invalid boxes,
+        repair: Whether to clip boxes that are partly outside the image, remove other invalid boxes,
             and list both in `dropped`.
         shift: Number that is subtracted from class ids as they are read.
 
@@ -57,15 +57,13 @@ class ErrorList:
     """
 
     def __init__(
-        self, root: Any, invalid_boxes: str = "error", mend: bool = False, shift: int = 0
+        self, root: Any, invalid_boxes: str = "error", repair: bool = False, shift: int = 0
     ) -> None:
         if invalid_boxes not in ("error", "drop"):
-            raise UserError(
-                f"unknown choice {invalid_boxes!r} for invalid boxes", rule='"error" or "drop"'
-            )
+            raise UserError(f"invalid_boxes is {invalid_boxes!r}", rule='"error" or "drop"')
         self.includes: Callable[[Any], bool] = lambda path: True
         """Return whether an image belongs to the split that is read."""
-        self.root, self.drop, self.mend = root, invalid_boxes == "drop" or mend, mend
+        self.root, self.drop, self.repair = root, invalid_boxes == "drop" or repair, repair
         self.shift = shift
         self.found: list[Finding] = []
         self.dropped: list[str] = []
@@ -115,15 +113,15 @@ class ErrorList:
         wrong = wrong_with(box, size)
         height, width = size
         limits = (width, height, width, height)
-        inside = [min(max(v, 0.0), float(most)) for v, most in zip(box, limits, strict=True)]
+        inside = [min(max(v, 0.0), float(limit)) for v, limit in zip(box, limits, strict=True)]
         if wrong is None:
             self.one_pixel += inside != list(box)
             off = max(abs(a - b) for a, b in zip(inside, box, strict=True))
             self.trimmed += off > DIGITS
             return inside
         kind, reason = wrong
-        if self.mend and kind == "outside" and wrong_with(inside, size) is None:
-            self.dropped.append(f"{where}: {reason}; cut at the border")
+        if self.repair and kind == "outside" and wrong_with(inside, size) is None:
+            self.dropped.append(f"{where}: {reason}; clipped to the image")
             return inside
         if self.drop:
             self.dropped.append(f"{where}: {reason}")
@@ -134,10 +132,10 @@ class ErrorList:
     def left_off(self, where: str, reason: str, kind: str = "outline") -> None:
         """Add an error about a part of an object, such as its polygons; its box is still used.
 
-        With `mend` it is listed in `dropped` instead.
+        With `repair` it is listed in `dropped` instead.
         """
-        if self.mend:
-            self.dropped.append(f"{where}: {reason}; left out, the box is kept")
+        if self.repair:
+            self.dropped.append(f"{where}: {reason}; removed, the box is kept")
         else:
             self.add(where, reason, kind)
 
@@ -163,11 +161,11 @@ def refuse(root: Any, found: Sequence[Finding]) -> None:
     rest = len(found) - _SHOWN
     more = f"\n    … and {rest} more" if rest > 0 else ""
     raise DataError(
-        f"{root} has {len(found)} fault{'s' * (len(found) > 1)}:\n    {shown}{more}",
-        rule="nothing is dropped in silence: a data set is read whole, or not at all",
-        fix=f"correct the files, or leave these boxes out: {option('invalid_boxes', 'drop')}"
+        f"{root} has {len(found)} error{'s' * (len(found) > 1)}:\n    {shown}{more}",
+        rule="a dataset is read completely or not at all",
+        fix=f"correct the files, or drop these boxes: {option('invalid_boxes', 'drop')}"
         if all(finding.kind in BOX_KINDS for finding in found)
-        else f"correct the files; visiongarden data check {root} lists and shows them all",
+        else f"correct the files; visiongarden data check {root} lists and shows all errors",
     )
 
 
@@ -188,17 +186,19 @@ def wrong_with(box: Sequence[float], size: ImageSize) -> tuple[str, str] | None:
     x1, y1, x2, y2 = box
     height, width = size
     if min(x1, y1) < -TOLERANCE or x2 > width + TOLERANCE or y2 > height + TOLERANCE:
-        return "outside", f"box ({text}) lies outside the image of {width} × {height} pixels"
+        return "outside", f"box ({text}) is outside the image of {width} × {height} pixels"
     if min(x2, width) <= max(x1, 0) or min(y2, height) <= max(y1, 0):
         return "degenerate", f"box ({text}) has no area"
     return None
 
 
-def wrong_size(said: Sequence[object], size: ImageSize) -> str:
+def wrong_size(given: Sequence[object], size: ImageSize) -> str:
     """Describe a (height, width) in an annotation that differs from the image's size."""
-    text = f"the size is given as {said[1]} × {said[0]} pixels, the image has {size[1]} × {size[0]}"
-    if tuple(said) == (size[1], size[0]):
-        text += "; the sides are swapped: labeled without the image's EXIF rotation?"
+    text = (
+        f"the annotated size is {given[1]} × {given[0]} pixels, the image has {size[1]} × {size[0]}"
+    )
+    if tuple(given) == (size[1], size[0]):
+        text += "; width and height are swapped: was it labeled without the image's EXIF rotation?"
     return text
 
 

@@ -17,8 +17,8 @@ from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.table import Table
 
 _WORDS = {
-    "names": "the images have other names",
-    "files": "image files have other content",
+    "names": "the image names differ",
+    "files": "the image files differ",
     "annotations": "the annotations differ",
 }
 

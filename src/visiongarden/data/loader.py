@@ -78,17 +78,17 @@ class Loader:
         self.dataset, self.image_size, self.batch_size = dataset, image_size, batch_size
         self.augmentation, self.shuffle, self.seed = augmentation, shuffle, seed
         self.workers, self.drop_remainder = workers, drop_remainder
-        most = _max_boxes(dataset, augmentation)
-        if max_boxes is not None and max_boxes < most:
+        needed = _max_boxes(dataset, augmentation)
+        if max_boxes is not None and max_boxes < needed:
             raise UserError(
-                f"max_boxes={max_boxes} would cut boxes",
-                rule=f"at least {most}, the most that can come together in one image",
+                f"max_boxes={max_boxes} is too small for this dataset",
+                rule=f"at least {needed}, the maximum number of boxes in one augmented image",
             )
-        self.max_boxes = max_boxes or most
+        self.max_boxes = max_boxes or needed
         multi_scale = augmentation.multi_scale if augmentation else 0.0
         self.sizes = sizes_of(image_size, multi_scale, size_step)
         largest = self.sizes[-1]
-        # Each worker process fills a cache of its own.
+        # Each worker process fills its own cache.
         cached = len(dataset) * largest[0] * largest[1] * 3 * max(workers, 1)
         self._images = _Images(dataset, largest, cached < CACHE_BYTES, augmentation is not None)
 
@@ -161,11 +161,11 @@ class _Images:
         self, dataset: DetectionDataset, size: ImageSize, keep: bool, training: bool
     ) -> None:
         self.dataset, self.size, self.keep, self.training = dataset, size, keep, training
-        self.most = len(dataset) if keep else 0
+        self.max_kept = len(dataset) if keep else 0
         if training and not keep:
             # A mosaic's other images are at most WINDOW * STEP positions away: with this many
             # cached, each image is decoded once instead of four times.
-            self.most = min(WINDOW * STEP + 32, RECENT_BYTES // (size[0] * size[1] * 3))
+            self.max_kept = min(WINDOW * STEP + 32, RECENT_BYTES // (size[0] * size[1] * 3))
         self._start()
 
     def _start(self) -> None:
@@ -197,10 +197,10 @@ class _Images:
         ratio = min(self.size[0] / rows, self.size[1] / columns, 1.0)
         sides = (max(round(rows * ratio), 1), max(round(columns * ratio), 1))
         example = _scaled(example, resize(image, sides, self.training), (height, width))
-        if self.most:
+        if self.max_kept:
             with self._lock:
                 self._kept[index] = example
-                if len(self._kept) > self.most:
+                if len(self._kept) > self.max_kept:
                     self._kept.popitem(last=False)
         return example
 
@@ -208,14 +208,14 @@ class _Images:
 def _scaled(example: Example, image: np.ndarray, size: ImageSize) -> Example:
     """Return the example with a resized image and labels scaled to its pixels."""
     factors = np.array([image.shape[1] / size[1], image.shape[0] / size[0]], np.float32)
-    boxes, drawn = example.boxes, example.outlines
+    boxes, scaled = example.boxes, example.outlines
     if (factors != 1).any():
         boxes = Placement((float(factors[0]), float(factors[1])), (0.0, 0.0)).apply(boxes)
-        if drawn is not None:
-            drawn = tuple(o and tuple(ring * factors for ring in o) for o in drawn)
+        if scaled is not None:
+            scaled = tuple(o and tuple(ring * factors for ring in o) for o in scaled)
     # Training needs neither area nor extra keys, and both are wrong for a resized image.
     return replace(
-        example, image=image, boxes=boxes, outlines=drawn, size=size, area=None, extra=None
+        example, image=image, boxes=boxes, outlines=scaled, size=size, area=None, extra=None
     )
 
 

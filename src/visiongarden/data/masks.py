@@ -19,7 +19,7 @@ from visiongarden.storage.header import FORMATS, MAX_BYTES, header_of, refuse_br
 from visiongarden.storage.place import read_bytes
 from visiongarden.types import IGNORE, ClassMap
 
-_AT_ONCE = 2**22
+_CHUNK = 2**22
 
 Color = tuple[int, int, int]
 MAX_ID = 65_535
@@ -33,7 +33,7 @@ class SegmentationDataset:
     Attributes:
         class_map: Names of the classes, and the ids that the masks use for them.
         images: Locations of the images, paths or archive members, in a fixed order.
-        masks: Location of the mask of each image; a mask has the size of its image.
+        masks: Location of the mask of each image; a mask of the same size as its image.
         colors: RGB color of each class if the masks are RGB; None if pixels are ids.
         ignored: Ids (or colors) of pixels that are ignored in training and evaluation.
         split: Name of the split: "train", "val" or "test".
@@ -77,21 +77,21 @@ class SegmentationDataset:
         if image.shape[:2] != mask.shape:
             raise DataError(
                 self.other_size(index, image.shape, mask.shape),
-                rule="a mask has the size of its image",
+                rule="a mask of the same size as its image",
             )
         return image, mask
 
     def other_size(self, index: int, image: Sequence[int], mask: Sequence[int]) -> str:
         """Describe an image and a mask whose (height, width) differ."""
         return (
-            f"{self.masks[index]}: {mask[1]} × {mask[0]} pixels, while the image "
+            f"{self.masks[index]}: {mask[1]} × {mask[0]} pixels, but the image "
             f"{self.images[index].name} has {image[1]} × {image[0]}"
         )
 
     def all_of(self, classes: Collection[int]) -> str:
         """Describe masks that contain only one class, or none."""
         names = [self.class_map.names[index] for index in classes]
-        return f"all masks together show {f'{names[0]!r} alone' if names else 'no class'}"
+        return f"all masks together contain {f'only {names[0]!r}' if names else 'no class'}"
 
     def mask(self, index: int) -> np.ndarray:
         """Decode a mask to uint8 (height, width): class indices, 255 for ignored pixels.
@@ -104,7 +104,7 @@ class SegmentationDataset:
         if unknown.any():
             strange = np.unique(values[unknown])[:5].tolist()
             raise DataError(
-                f"{self.masks[index]}: {int(unknown.sum())} pixels are of no class",
+                f"{self.masks[index]}: {int(unknown.sum())} pixels have a value of no class",
                 rule=f"{', '.join(self._names)}",
                 received=", ".join(map(self.shown, strange)),
                 fix="add the class to classes.yaml, or its value to `ignore`",
@@ -124,8 +124,8 @@ class SegmentationDataset:
             return _packed(pixels)
         if pixels.ndim == 3 or self.colors is not None:
             raise DataError(
-                f"{path}: the mask is {'RGB' if pixels.ndim == 3 else 'of ids'}",
-                rule="RGB masks need a color for each class, masks of ids an id",
+                f"{path}: the mask stores {'RGB colors' if pixels.ndim == 3 else 'ids'}",
+                rule="a color for each class for RGB masks, an id for each class for masks of ids",
                 fix="classes: {road: [128, 64, 128]} or classes: {road: 1} in classes.yaml",
             )
         return pixels
@@ -145,8 +145,8 @@ class SegmentationDataset:
         flat = values.ravel()
         # Processed in chunks: the indices of `searchsorted` are int64, eight times the mask's
         # memory.
-        for start in range(0, values.size, _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
+        for start in range(0, values.size, _CHUNK):
+            part = slice(start, start + _CHUNK)
             place = np.minimum(np.searchsorted(known, flat[part]), len(known) - 1)
             classes[part], unknown[part] = indices[place], known[place] != flat[part]
         return classes.reshape(values.shape), unknown.reshape(values.shape)
@@ -191,8 +191,8 @@ def read_pixels(path: Any) -> np.ndarray:
     if is_lossy(raw):
         raise DataError(
             f"{path}: the mask is a JPEG or lossy WebP",
-            rule="a format that keeps every value: such a file has other classes along each edge",
-            fix="write the masks as PNG, from where they were drawn",
+            rule="a lossless format; lossy compression changes the classes along edges",
+            fix="export the masks again, as PNG",
         )
     try:
         pixel_count = header.height * header.width
@@ -201,16 +201,16 @@ def read_pixels(path: Any) -> np.ndarray:
     except Exception as error:  # Pillow's plugins raise any type on a malformed file
         raise DataError(f"{path}: the mask cannot be decoded", received=str(error)) from error
     if pixels.shape[:2] not in ((header.height, header.width), header.size):
-        raise DataError(f"{path}: the mask does not have the size that its header says")
+        raise DataError(f"{path}: the size of the mask differs from its file header")
     if mode == "RGB" and pixels.ndim == 3:
         return pixels
     if mode not in ("1", "L", "P", "I", "I;16") or pixels.ndim != 2:
         raise DataError(
-            f"{path}: a mask of mode {mode}", rule="gray, palette or RGB, 8 or 16 bits, no alpha"
+            f"{path}: the mask has mode {mode}", rule="gray, palette or RGB, 8 or 16 bits, no alpha"
         )
     ids = pixels.astype(np.int32)
     if ids.min(initial=0) < 0 or ids.max(initial=0) > MAX_ID:
-        raise DataError(f"{path}: ids outside 0 to {MAX_ID}")
+        raise DataError(f"{path}: the mask has ids outside 0 to {MAX_ID}")
     return ids
 
 

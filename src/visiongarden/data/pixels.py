@@ -78,9 +78,11 @@ def _array(image: Any, name: str) -> np.ndarray:
         return np.asarray(image)
     except Exception as error:  # the exception type differs by backend
         raise UserError(
-            f"{name} cannot become an array", rule=_RULE, received=f"{error}".split("\n")[0][:200],
+            f"{name} cannot be converted to an array",
+            rule=_RULE,
+            received=f"{error}".split("\n")[0][:200],
             fix="image.detach().cpu().numpy()",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def _shaped(array: np.ndarray, name: str) -> np.ndarray:
@@ -102,11 +104,11 @@ def _shaped(array: np.ndarray, name: str) -> np.ndarray:
 
 
 def _checked(array: np.ndarray, low: float, high: float, name: str, fix: str) -> None:
-    least, most = float(array.min()), float(array.max())
+    lowest, highest = float(array.min()), float(array.max())
     # Written as `not (… and …)` because every comparison with NaN is False.
-    if not (least >= low and most <= high):
+    if not (lowest >= low and highest <= high):
         raise UserError(
-            f"{name} has values from {least:g} to {most:g}",
+            f"{name} has values from {lowest:g} to {highest:g}",
             rule=f"values from {low:g} to {high:g}",
             fix=fix,
         )
@@ -116,7 +118,7 @@ def _rounded(array: np.ndarray, name: str) -> np.ndarray:
     """Return uint8 from floats that hold pixel values from 0 to 255."""
     if float(array.max()) <= 1:
         raise UserError(
-            f"{name} is a float array whose largest value is {float(array.max()):g}",
+            f"{name} is a float array with a maximum value of {float(array.max()):g}",
             rule="pixel values as stored, 0 to 255; values from 0 to 1 only with value_range",
             fix="value_range=(0, 1)",
         )
@@ -136,7 +138,7 @@ def _scaled(array: np.ndarray, value_range: ValueRange, name: str) -> np.ndarray
         )
     if array.dtype.kind not in "fuib":
         raise UserError(f"{name} is an array of {array.dtype}", rule="numbers")
-    _checked(array, low, high, name, "the value_range that the pixels can have")
+    _checked(array, low, high, name, "value_range=(lowest, highest) that the pixels can have")
     shares = (array.astype(np.float64) - low) / (high - low)
     return np.rint(255 * shares).astype(np.uint8)
 
@@ -163,5 +165,5 @@ def _wide(array: np.ndarray, name: str) -> np.ndarray:
     """Return Pillow's 16-bit and 32-bit integers as uint16; floats are returned unchanged."""
     if array.dtype.kind == "f":
         return array
-    _checked(array, 0, 65535, name, "an image of at most 16 bits")
+    _checked(array, 0, 65535, name, "convert the image to at most 16 bits per channel")
     return array.astype(np.uint16)

@@ -28,7 +28,7 @@ _ARRAYS: dict[str, Any] = {
     "extra": np.uint8,
     "extra_starts": np.int64,
 }
-_AT_ONCE = 4096
+_CHUNK = 4096
 _DECIMALS = 3
 """Polygon points with at most this many decimals are stored as float32 and rounded when read.
 
@@ -186,8 +186,8 @@ def _compact(rings: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     narrow = np.empty((sum(map(len, rings)), 2), np.float32)
     exact = rounded = True
     first = 0
-    for start in range(0, len(rings), _AT_ONCE):  # as one array they need several times the memory
-        points = np.concatenate(rings[start : start + _AT_ONCE]).reshape(-1, 2)
+    for start in range(0, len(rings), _CHUNK):  # as one array they need several times the memory
+        points = np.concatenate(rings[start : start + _CHUNK]).reshape(-1, 2)
         part = narrow[first : first + len(points)]
         part[:] = points
         first += len(points)

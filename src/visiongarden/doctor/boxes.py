@@ -138,7 +138,7 @@ class Boxes(Labeling):
     ) -> DetectionDataset:
         """Read the split again with shifted class ids."""
         # Boxes whose ids were outside the class map were dropped; only the files have them still.
-        dataset, reread = gather(errors.root, format, dataset.split, mend=True, shift=step)
+        dataset, reread = gather(errors.root, format, dataset.split, repair=True, shift=step)
         errors.found, errors.dropped, errors.ids = reread.found, reread.dropped, reread.ids
         errors.emptied = reread.emptied
         shifted: DetectionDataset = dataset

@@ -81,7 +81,7 @@ def fix(
     changes: list[str] = []
     datasets, errors = {}, {}
     for split in splits_of(root, format):
-        datasets[split], errors[split] = gather(root, format, split, mend=True)
+        datasets[split], errors[split] = gather(root, format, split, repair=True)
     # `images.same` keeps the first of identical images in this order.
     looks = images.look_at({split: datasets[split] for split in _in_order(datasets)})
     _study(labeling, datasets, errors, looks)

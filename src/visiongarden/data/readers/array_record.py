@@ -28,7 +28,7 @@ from visiongarden.types import ClassMap, Example, Outline
 META, VERSION = "dataset.json", 1
 FORMAT = "visiongarden array_record"
 _MAX_LABELS = 64 * 2**20
-_AT_ONCE = 4096
+_CHUNK = 4096
 
 
 @dataclass(frozen=True, order=True)
@@ -54,15 +54,15 @@ class Record:
     stem = name
     suffix = ""
 
-    def read(self, most: int) -> bytes:
+    def read(self, max_bytes: int) -> bytes:
         """Read the bytes of the image file.
 
         Raises:
-            DataError: The record is larger than `most` bytes, or the shard is damaged.
+            DataError: The record is larger than `max_bytes` bytes, or the shard is damaged.
         """
         raw = records(self.shard, [self.index])[0]
-        if len(raw) > most:
-            raise DataError(f"{self}: larger than {most:,} bytes")
+        if len(raw) > max_bytes:
+            raise DataError(f"{self}: the record is larger than {max_bytes:,} bytes")
         return raw
 
 
@@ -99,7 +99,9 @@ def read(
     """Read one split of ArrayRecord shards and add its errors to `errors`; see `gather.READERS`."""
     file = path if path.is_file() else path / META
     if not isinstance(file, Path):
-        raise DataError(f"{file}: shards in an archive", fix="unpack the archive")
+        raise DataError(
+            f"{file}: ArrayRecord shards cannot be read from an archive", fix="unpack the archive"
+        )
     table = _split_table(file)
     if split not in table:
         raise no_split(path, split, table)
@@ -111,7 +113,9 @@ def read(
         raise DataError(f"{file}: `classes` is not a list of names") from error
     if class_names is not None and class_names != class_map.names:
         raise DataError(
-            f"{file} has other classes", rule=", ".join(class_names), received=str(class_map.names)
+            f"{file}: the class names differ from `class_names`",
+            rule=", ".join(class_names),
+            received=str(class_map.names),
         )
     examples: list[Example] = []
     for number in range(table[split]):
@@ -133,7 +137,7 @@ def _keys_of(
     rows: Any = (categories.get(split) or []) if isinstance(categories, dict) else None
     valid = isinstance(own, dict) and isinstance(rows, list) and len(rows) in (0, classes)
     if not valid or not all(isinstance(row, dict) for row in rows):
-        raise DataError(f"{file}: `extra` or `categories` does not hold keys of each split")
+        raise DataError(f"{file}: `extra` or `categories` does not map each split to its keys")
     return own, tuple(rows)
 
 
@@ -142,17 +146,19 @@ def _of_shard(
 ) -> list[Example]:
     count, beside = length(labels), length(images)
     if count != beside:
-        raise DataError(f"{labels}: {count} records, {images.name} has {beside}")
+        raise DataError(f"{labels} has {count} records, but {images.name} has {beside}")
     found: list[Example] = []
     # In chunks, so that the JSON text of a shard is never in memory as a whole.
-    for start in range(0, count, _AT_ONCE):
-        numbers = range(start, min(start + _AT_ONCE, count))
+    for start in range(0, count, _CHUNK):
+        numbers = range(start, min(start + _CHUNK, count))
         for index, raw in zip(numbers, records(labels, list(numbers)), strict=True):
             where = f"{labels}#{index}"
             try:
                 example = _example(where, raw, Record(images, index), class_map, errors)
             except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
-                errors.add(where, f"not the labels of an image: {error!s:.100}", "unreadable")
+                errors.add(
+                    where, f"the record is not the labels of an image: {error!s:.100}", "unreadable"
+                )
                 continue
             example.image_id = first + len(found)
             found.append(example)
@@ -167,13 +173,13 @@ def _example(
     row = parse_json(raw, where)
     height, width = (int(v) for v in row["size"])
     if not (0 < height < 2**31 and 0 < width < 2**31):
-        raise ValueError("`size` is no size")
+        raise ValueError("`size` is not a valid (height, width)")
     boxes = np.array(row["boxes"], np.float64).reshape(-1, 4).tolist()
-    drawn = row.get("outlines") or [None] * len(boxes)
+    rings = row.get("outlines") or [None] * len(boxes)
     crowd = row.get("crowd") or [False] * len(boxes)
     areas = row.get("area") or [None] * len(boxes)
     extra = row.get("extra") or {"image": {}, "objects": [{} for _ in boxes]}
-    rows = zip(boxes, row["classes"], crowd, drawn, areas, extra["objects"], strict=True)
+    rows = zip(boxes, row["classes"], crowd, rings, areas, extra["objects"], strict=True)
     labels = []
     for box, index, many, outline, area, keys in rows:
         index = errors.shifted(index)
@@ -183,26 +189,30 @@ def _example(
             continue
         square = math.nan if area is None else float(area)
         if square < 0 or math.isinf(square):
-            raise ValueError("an area is not a number from 0 on")
+            raise ValueError("an area is negative or infinite")
         labels.append(Label(where, box, index, bool(many), _outline(outline), square, dict(keys)))
     return example(image, (height, width), labels, errors, 0, len(boxes), dict(extra["image"]))
 
 
-def _outline(said: Any) -> Outline | None:
-    if said is None:
+def _outline(value: Any) -> Outline | None:
+    if value is None:
         return None
-    rings = tuple(np.array(ring, np.float64).reshape(-1, 2) for ring in said)
+    rings = tuple(np.array(ring, np.float64).reshape(-1, 2) for ring in value)
     if not rings or any(len(ring) < 3 or not np.isfinite(ring).all() for ring in rings):
-        raise ValueError("an outline is not rings of three points or more")
+        raise ValueError("an outline has a polygon of fewer than three finite points")
     return rings
 
 
 def _meta(file: Place) -> Mapping[str, Any]:
     data = parse_json(read_text_bytes(file, MAX_TEXT), file)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise DataError(f"{file}: not a list of shards", rule=f'"format": "{FORMAT}"')
+        raise DataError(
+            f"{file} does not describe ArrayRecord shards", rule=f'"format": "{FORMAT}"'
+        )
     if data.get("version") != VERSION:
-        raise DataError(f"{file}: version {data.get('version')!r:.20}", rule=f"version {VERSION}")
+        raise DataError(
+            f"{file} has version {data.get('version')!r:.20}", rule=f"version {VERSION}"
+        )
     return data
 
 
@@ -212,7 +222,7 @@ def _split_table(file: Place) -> dict[str, int]:
     if not isinstance(table, dict) or not all(
         type(count) is int and 0 < count < 100_000 for count in table.values()
     ):
-        raise DataError(f"{file}: `splits` does not give the number of shards of each split")
+        raise DataError(f"{file}: `splits` does not map each split to its number of shards")
     for split in table:
         safe_name(split, f"{file}: the split")
     return table
@@ -232,17 +242,17 @@ def records(shard: Path, indices: list[int]) -> list[bytes]:
     """
     reader = _reader(shard)
     if any(not 0 <= index < reader.num_records() for index in indices):
-        raise DataError(f"{shard}: has no record {max(indices)}")
+        raise DataError(f"{shard} has no record {max(indices)}")
     try:
         found = reader.read(indices) if indices else []
-    except Exception as error:  # the C++ reader's own kinds
-        raise DataError(f"{shard}: damaged", received=str(error)[:200]) from error
+    except Exception as error:  # the C++ reader's own exception types
+        raise DataError(f"{shard} is damaged", received=str(error)[:200]) from error
     return list(found)
 
 
 def _reader(shard: Path) -> Any:
     if not shard.is_file():
-        raise DataError(f"{shard}: there is no such file")
+        raise DataError(f"{shard} does not exist")
     # Time and process are part of the cache key: a rewritten shard is opened again, and a forked
     # process does not share a C++ reader with its parent.
     return _opened(shard, shard.stat().st_mtime_ns, os.getpid())
@@ -255,5 +265,5 @@ def _opened(shard: Path, changed: int, process: int) -> Any:
     try:
         # Reading ahead serves sequential access; records are read individually here.
         return ArrayRecordReader(str(shard), options="readahead_buffer_size:0")
-    except Exception as error:  # the C++ reader's own kinds
-        raise DataError(f"{shard}: no ArrayRecord file", received=str(error)[:200]) from error
+    except Exception as error:  # the C++ reader's own exception types
+        raise DataError(f"{shard} is not an ArrayRecord file", received=str(error)[:200]) from error

@@ -94,7 +94,7 @@ def example(
         boxes = np.array([box for box, _ in pairs if box is not None], np.float64).reshape(-1, 4)
     if not len(kept) and max(given, len(labels)):
         errors.emptied.add(str(path))
-    drawn = tuple(label.outline for label in kept)
+    rings = tuple(label.outline for label in kept)
     areas = np.array([label.area for label in kept], np.float64)
     return Example(
         boxes=boxes.astype(np.float32),
@@ -103,7 +103,7 @@ def example(
         image_id=image_id,
         size=size,
         crowd=np.array([label.crowd for label in kept], bool),
-        outlines=drawn if any(drawn) else None,
+        outlines=rings if any(rings) else None,
         area=areas if np.isfinite(areas).any() else None,
         extra=pack(extra or {}, [label.extra for label in kept]),
     )
@@ -115,8 +115,8 @@ def _cut(label: Label, size: ImageSize) -> Label:
         return label
     canvas = (0.0, 0.0, float(size[1]), float(size[0]))
     extra = {k: v for k, v in label.extra.items() if k != "bbox"}
-    drawn = label.outline and outlines.cut(label.outline, canvas)
-    return replace(label, outline=drawn, area=math.nan, extra=extra)
+    clipped = label.outline and outlines.cut(label.outline, canvas)
+    return replace(label, outline=clipped, area=math.nan, extra=extra)
 
 
 def read_text(path: Place) -> str:
@@ -166,9 +166,9 @@ def images_in(folder: Place) -> dict[str, Place]:
             continue
         if stem in named:
             raise DataError(
-                f"{folder / name} and {named[stem].name} have one name",
-                rule="images are told apart without their ending, as their label files are",
-                fix="rename one, and its label file",
+                f"{folder / name} and {named[stem].name} share one name",
+                rule="file names that differ by more than the extension",
+                fix="rename one of the images and its label file",
             )
         named[stem] = folder / name
     return named
@@ -187,8 +187,8 @@ def no_split(root: Any, split: str, splits: Iterable[str]) -> DataError:
     names = sorted(splits)
     return DataError(
         f"{root} has no split {split!r}",
-        rule="one of the splits there are",
-        received=f"it has {', '.join(names) or 'none'}",
+        rule="an existing split",
+        received=f"the splits are {', '.join(names) or 'none'}",
         fix=option("split", names[0]) if names else None,
     )
 

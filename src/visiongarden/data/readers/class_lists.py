@@ -29,14 +29,16 @@ def refuse_other_lists(file: Place, names: Sequence[str], folders: Iterable[Plac
     """
     for folder in sorted(set(folders), key=str):
         listed = class_names_in(folder) or ()
-        for number, (ours, theirs) in enumerate(zip(names, listed, strict=False)):
-            if ours != theirs:
-                order = "in another order" if set(names) == set(listed) else "otherwise"
+        for number, (name, other) in enumerate(zip(names, listed, strict=False)):
+            if name != other:
+                order = (
+                    "in a different order than" if set(names) == set(listed) else "differently from"
+                )
                 raise DataError(
-                    f"{folder / CLASSES} numbers the classes {order} than {file}",
-                    rule=f"class {number} is {ours!r} in {file}",
-                    received=f"{theirs!r} in {folder / CLASSES}",
-                    fix="keep the order that the labels were written with: correct `names` in "
+                    f"{folder / CLASSES} lists the classes {order} {file}",
+                    rule=f"class {number} is {name!r} in {file}",
+                    received=f"{other!r} in {folder / CLASSES}",
+                    fix="keep the order in which the labels were written: correct `names` in "
                     f"{file.name}, or delete {CLASSES}",
                 )
 

@@ -83,7 +83,7 @@ def read(
         if index is None:
             errors.add(
                 file,
-                f"annotations[{number}] names image {image_id!r:.60}, not in `images`",
+                f"annotations[{number}] refers to image {image_id!r:.60}, which is not in `images`",
                 "image-id",
             )
             continue
@@ -155,15 +155,17 @@ def _label(
     if (
         not isinstance(box, list)
         or len(box) != 4
-        # NaN passes here and is reported by `Faults.box` as a box that is not finite.
+        # NaN passes here and is reported by `ErrorList.box` as a box that is not finite.
         or not all(isinstance(v, (int, float)) and abs(v) < 1e9 for v in box if v == v)
     ):
-        errors.add(where, f"`bbox` is not four numbers (left, top, width, height): {box!r:.60}")
+        errors.add(
+            where, f"`bbox` is {box!r:.60}; expected four numbers (left, top, width, height)"
+        )
         return None
     if type(category) is not int or category not in class_map.by_id:
         errors.add(
             where,
-            f"category_id {category!r:.60} is none of {list(class_map.ids[:20])!r:.100}",
+            f"category_id {category!r:.60} is not one of {list(class_map.ids[:20])!r:.100}",
             "id",
         )
         return None
@@ -202,7 +204,7 @@ def _area(where: str, row: Mapping[str, Any], errors: ErrorList) -> float:
     if type(area) in (int, float) and 0 <= area < 1e18:
         return float(area)
     if area is not None:
-        errors.left_off(where, f"`area` is not a number from 0 on: {area!r:.60}", "label")
+        errors.left_off(where, f"`area` is {area!r:.60}; expected a number of at least 0", "label")
     return math.nan
 
 
@@ -245,12 +247,12 @@ def _mask(given: Mapping[str, Any], size: ImageSize) -> np.ndarray:
     sides = given.get("size")
     if not isinstance(sides, list) or [whole(side) for side in sides] != list(size):
         raise ValueError(
-            f"run lengths are not of the image's {size[1]} × {size[0]} pixels: size {sides!r:.60}"
+            f"the run lengths have size {sides!r:.60}, the image has {size[1]} × {size[0]} pixels"
         )
     if not isinstance(counts, str):
         counts = [whole(count) for count in _listed(counts)] or [None]
         if None in counts:
-            raise ValueError("run lengths are not whole numbers")
+            raise ValueError("the run lengths are not integers")
     return outlines.from_rle(counts, size)
 
 
@@ -261,9 +263,9 @@ def _ring(polygon: Any) -> np.ndarray:
         ValueError: The value is not a polygon.
     """
     if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-        raise ValueError(f"not pairs of numbers, three at least: {polygon!r:.60}")
+        raise ValueError(f"expected at least three pairs of numbers, got {polygon!r:.60}")
     if not all(type(v) in (int, float) and abs(v) < 1e9 for v in polygon):
-        raise ValueError(f"not finite numbers: {polygon!r:.60}")
+        raise ValueError(f"expected finite numbers, got {polygon!r:.60}")
     return np.array(polygon, np.float64).reshape(-1, 2)
 
 
@@ -271,7 +273,8 @@ def _parsed(file: Place) -> Mapping[str, Any]:
     data = parse_json(read_text_bytes(file, MAX_TEXT), file, repeated=False)
     if not isinstance(data, dict):
         raise DataError(
-            f"{file}: not a COCO data set", rule="an object with images, annotations, categories"
+            f"{file} is not a COCO dataset",
+            rule="an object with the keys images, annotations and categories",
         )
     return data
 
@@ -294,7 +297,9 @@ def _ids(file: Place, images: list[Mapping[str, Any]]) -> dict[Any, int]:
         image_id = image.get("id")
         key = _key(image_id)
         if key is None or key in ids:
-            raise DataError(f"{file}: images[{index}] has no `id` of its own: {image_id!r:.60}")
+            raise DataError(
+                f"{file}: images[{index}] has a missing or duplicate `id`: {image_id!r:.60}"
+            )
         ids[key] = index
         if (number := whole(image_id)) is not None:
             numbers.setdefault(number, []).append(index)
@@ -312,7 +317,7 @@ def _once(file: Place, number: int, own: Any, first: dict[Any, int], errors: Err
     """Add an error if an annotation reuses an id; COCO's tools keep only the last of them."""
     key = _key(own)
     if key is not None and first.setdefault(key, number) != number:
-        what = f"annotations[{number}] has the id {own!r:.60} of annotations[{first[key]}]"
+        what = f"annotations[{number}] has the same id {own!r:.60} as annotations[{first[key]}]"
         errors.add(file, what, "annotation-id")
 
 
@@ -345,7 +350,7 @@ def _class_map(
         name = row.get("name")
         number = whole(row.get("id"))
         if not isinstance(name, str) or number is None:
-            raise DataError(f"{file}: categories[{index}] has no `name` or no whole `id`")
+            raise DataError(f"{file}: categories[{index}] has no `name` or no integer `id`")
         pairs.append((number, name))
     if class_names is None:
         if not pairs:

@@ -125,12 +125,12 @@ def _pixels(text: str) -> float | None:
 
 def _same_size(file: Place, rows: list[Row], size: ImageSize, errors: ErrorList) -> bool:
     for number, row in rows:
-        said = [row.get("height") or str(size[0]), row.get("width") or str(size[1])]
-        stated = tuple(map(_pixels, said))
+        given = [row.get("height") or str(size[0]), row.get("width") or str(size[1])]
+        stated = tuple(map(_pixels, given))
         if stated != tuple(size):
             swapped = stated == tuple(size[::-1])
             errors.add(
-                f"{file}:{number}", wrong_size(size[::-1] if swapped else said, size), "size"
+                f"{file}:{number}", wrong_size(size[::-1] if swapped else given, size), "size"
             )
             return False
     return True
@@ -152,7 +152,7 @@ def _label(
     try:
         x1, y1, x2, y2 = map(float, texts)
     except ValueError:
-        errors.add(where, f"not four numbers: {', '.join(texts)[:80]}")
+        errors.add(where, f"the corners are not four numbers: {', '.join(texts)[:80]}")
         return None
     extra = {key: value for key, value in row.items() if key not in READ}
     return Label(where, (x1, y1, x2, y2), class_map.by_name[name], extra=extra)
@@ -177,7 +177,7 @@ def _rows(file: Place) -> Iterator[Row]:
                     continue
             if len(words) <= max(columns[key] for key in _PLAIN) or not words[columns["path"]]:
                 raise DataError(
-                    f"{file}:{reader.line_num}: {len(words)} values",
+                    f"{file}:{reader.line_num}: the line has {len(words)} values",
                     rule="image, x1, y1, x2, y2, class",
                     received=",".join(words)[:80],
                 )
@@ -186,7 +186,9 @@ def _rows(file: Place) -> Iterator[Row]:
                 safe_name(row["split"], f"{file}:{reader.line_num}: the split")
             yield reader.line_num, row
     except csv.Error as error:
-        raise DataError(f"{file}:{reader.line_num}: not CSV", received=str(error)) from error
+        raise DataError(
+            f"{file}:{reader.line_num}: the line is not valid CSV", received=str(error)
+        ) from error
 
 
 def _is_header(words: list[str]) -> bool:
@@ -204,7 +206,7 @@ def _header(file: Place, words: list[str]) -> dict[str, int]:
     missing = [key for key in _PLAIN if found[key] < 0]
     if missing:
         raise DataError(
-            f"{file}: no column {', '.join(missing)}", rule=f"columns {', '.join(_PLAIN)}"
+            f"{file} has no column {', '.join(missing)}", rule=f"columns {', '.join(_PLAIN)}"
         )
     # The text of other columns is kept. If two have the same name, the last one is kept.
     used = set(found.values())
@@ -215,7 +217,7 @@ def _header(file: Place, words: list[str]) -> dict[str, int]:
 def _names(path: Place, tables: Mapping[str | None, list[Row]]) -> tuple[str, ...]:
     names = {row["class"] for rows in tables.values() for _, row in rows} - {""}
     if not names:
-        raise DataError(f"{path}: no line names a class")
+        raise DataError(f"{path}: no line has a class name")
     return tuple(sorted(names))
 
 

@@ -71,14 +71,14 @@ def read(
     names = {folder.name for one in folders.values() for folder in inner(one)} | set(found)
     if not names:
         raise DataError(
-            f"{own} holds no class",
-            rule="a folder for each class, with its images: train/cat/*.jpg",
+            f"{own} has no class folders",
+            rule="one folder of images per class: train/cat/*.jpg",
         )
     class_map = _class_map(root, own, names, class_names, errors)
     if folders:
         learned = {f.name for f in inner(folders.get("train", own)) if _holds_images(f)}
         for name in sorted(name for name in set(found) - learned if found[name]):
-            what = "a class of which train/ has no image cannot be learned"
+            what = "the class has no image in train/ and cannot be learned"
             errors.add(own / name, what, "split-class")
     else:
         if split not in SPLITS:
@@ -106,11 +106,11 @@ def _class_map(
 ) -> ClassMap:
     """Return the class map of `class_names`, else of `classes.txt`, else of all class folders."""
     listed = class_names_in(root)
-    said = class_names_in(own) if own != root else None
-    class_map = ClassMap(class_names or listed or said or tuple(sorted(names)))
-    if class_names is None and said is not None and said != class_map.names:
-        what = f"other classes, or in another order, than {root / CLASSES}: {', '.join(said)}"
-        errors.add(own / CLASSES, what, "class-map")
+    own_names = class_names_in(own) if own != root else None
+    class_map = ClassMap(class_names or listed or own_names or tuple(sorted(names)))
+    if class_names is None and own_names is not None and own_names != class_map.names:
+        what = f"the class names or their order differ from those in {root / CLASSES}"
+        errors.add(own / CLASSES, f"{what}: {', '.join(own_names)}", "class-map")
     for name in sorted(names - set(class_map.names)):
         what = f"class {name!r} is not in the class map: {', '.join(class_map.names)}"
         errors.add(root, what, "id")
@@ -161,11 +161,11 @@ def _images(folder: Place, errors: ErrorList) -> list[Place]:
         if file.name.startswith("."):
             continue
         if file.is_dir():
-            errors.add(file, "a folder inside the folder of a class", "stray")
+            errors.add(file, "a folder inside a class folder", "stray")
         elif is_image(file):
             images.append(file)
         else:
-            what = f"no image: its name ends in none of {' '.join(sorted(ENDINGS))}"
+            what = f"not an image: expected one of the extensions {' '.join(sorted(ENDINGS))}"
             errors.add(file, what, "stray")
     return images
 
@@ -174,4 +174,4 @@ def _look_beside(folder: Place, errors: ErrorList) -> None:
     """Add errors for images beside the class folders, which belong to no class."""
     there: list[Any] = list(folder.iterdir())
     for file in sorted(item for item in there if is_image(item) and not item.is_dir()):
-        errors.add(file, "an image that lies in no class's folder", "stray")
+        errors.add(file, "an image outside the class folders", "stray")

@@ -38,7 +38,7 @@ READERS: dict[str, Any] = {
 """Reader module of each format.
 
 A reader has `looks_like(path)`, which detects the format, `splits(path)`, and `read(path, split,
-class_names, faults)`, which returns the valid labels of a split and adds all errors to `errors`; it
+class_names, errors)`, which returns the valid labels of a split and adds all errors to `errors`; it
 raises `DataError` only if the split cannot be read at all. Optional are `is_surely(path)`, a closer
 check for ambiguous folders, and `is_split_by_hash(path)`.
 """
@@ -119,7 +119,7 @@ def gather(
     class_names: tuple[str, ...] | None = None,
     invalid_boxes: str = "error",
     one_based: bool = False,
-    mend: bool = False,
+    repair: bool = False,
     shift: int = 0,
 ) -> tuple[Any, ErrorList]:
     """Read the valid labels of one split and collect all errors, without raising them.
@@ -131,7 +131,7 @@ def gather(
         class_names: Class names to use instead of those in the files.
         invalid_boxes: "error", or "drop" to remove invalid boxes.
         one_based: Whether VOC corners count from 1.
-        mend: Whether to clip boxes to the image and list in `dropped` what is removed.
+        repair: Whether to clip boxes to the image and list in `dropped` what is removed.
         shift: Number that is subtracted from the class ids of boxes.
 
     Returns:
@@ -142,8 +142,8 @@ def gather(
         UserError: An argument is not valid.
     """
     if class_names is not None and not class_names:
-        raise UserError("class_names is empty", rule="at least one name, or None")
-    errors = ErrorList(root, invalid_boxes, mend, shift)
+        raise UserError("class_names is empty", rule="at least one class name, or None")
+    errors = ErrorList(root, invalid_boxes, repair, shift)
     found: Any
     try:
         whole = _whole(root, format, split)
@@ -165,12 +165,12 @@ def gather(
         kept = [i for i in range(len(found)) if errors.includes(found.image_path(i))]
         return (found.part(kept) if whole is not None else found), errors
     located = array_record.located if format == "arrayrecord" else located_in(root)
-    table = Table.of(found.examples if mend else _with_labels(found.examples, errors), located)
+    table = Table.of(found.examples if repair else _with_labels(found.examples, errors), located)
     if _look_like_shares(table):
         errors.add(
             root,
-            f"all {len(table.arrays['boxes'])} boxes of {split} lie in the first pixel: "
-            "shares of the sides? boxes are pixels here",
+            f"all {len(table.arrays['boxes'])} boxes of {split} are inside the first pixel; "
+            "expected pixels, got what look like fractions of the image size",
             "shares",
         )
     errors.notes = list(notes_of(errors, split, len(table)))
@@ -187,7 +187,9 @@ def _with_labels(examples: Sequence[Example], errors: ErrorList) -> Sequence[Exa
     kept: list[Example] = []
     for example in examples:
         if str(example.path) in errors.emptied:
-            errors.dropped.append(f"{example.path}: the image, as all its boxes are left out")
+            errors.dropped.append(
+                f"{example.path}: the image is removed, because all its boxes are"
+            )
         else:
             kept.append(replace(example, image_id=len(kept)))
     return kept

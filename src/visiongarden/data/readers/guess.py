@@ -31,7 +31,7 @@ def opened(
         UserError: The format does not exist.
     """
     if not Path(path).exists():
-        raise DataError(f"there is no data set {path}", fix="check the path")
+        raise DataError(f"the dataset {path} does not exist", fix="check the path")
     root = place(path)
     if format == "auto":
         try:
@@ -60,11 +60,11 @@ def _guess(path: Place, formats: Sequence[str]) -> str:
     if len(found) == 1:
         return found[0]
     others = [] if found else guesses(path, EVERY_FORMAT)
-    like = f"it looks like {' and '.join(found or others) or 'none of them'}"
+    like = f"it looks like {' and '.join(found or others) or 'none of these formats'}"
     raise DataError(
-        f"cannot tell the format of {path}",
+        f"the format of {path} cannot be determined",
         rule=_SHAPES,
-        received=like + (", which holds no boxes" if others else ""),
+        received=like + (", which has no boxes" if others else ""),
         fix=" or ".join(option("format", name) for name in found) or None,
     )
 

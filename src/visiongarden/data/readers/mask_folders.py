@@ -91,7 +91,10 @@ def _pairs(root: Place, split: str, errors: ErrorList) -> tuple[tuple[Any, ...],
             raise no_split(root, split, parts)
         own = split_folders(masks).get(split)
         if own is None:
-            raise DataError(f"{masks} has no split {split!r}", rule=f"as {parts[split]}")
+            raise DataError(
+                f"{masks} has no split {split!r}",
+                rule=f"the same split folders as in images, here {parts[split]}",
+            )
         return _matched(parts[split], own, errors)
     if split not in SPLITS:
         raise no_split(root, split, SPLITS)
@@ -117,7 +120,7 @@ def _two(folder: Place) -> tuple[Place, Place]:
     found = _two_of(folder)
     if found is None:
         raise DataError(
-            f"{folder} is no data set of masks",
+            f"{folder} is not a dataset of masks",
             rule="images/ beside masks/",
             received=", ".join(item.name for item in inner(folder)) or "no folder",
         )
@@ -133,10 +136,12 @@ def _matched(
     for name in wanted:
         if name not in pictures:
             errors.add(
-                labels.get(name, masks / name), f"there is no image {images / name}.*", "pair"
+                labels.get(name, masks / name),
+                f"the image {images / name}.* does not exist",
+                "pair",
             )
         elif name not in labels:
-            errors.add(pictures[name], f"there is no mask {masks / name}.png", "pair")
+            errors.add(pictures[name], f"the mask {masks / name}.png does not exist", "pair")
         else:
             pairs.append((pictures[name], labels[name]))
     return tuple(image for image, _ in pairs), tuple(mask for _, mask in pairs)
@@ -152,14 +157,14 @@ def _classes(
     own = split_folders(root).get(split)
     files = [file for folder in (root, own) if folder is not None and (file := _file_in(folder))]
     if not files:
-        raise DataError(f"{root} does not name its classes", rule=_EXAMPLE)
-    found, *others = (_said_in(file) for file in files)
+        raise DataError(f"{root} has no file with class names", rule=_EXAMPLE)
+    found, *others = (_read_classes(file) for file in files)
     if others and others[0] != found:
-        what = f"other classes, or in another order, than {files[0]}"
+        what = f"the class names or their order differ from those in {files[0]}"
         errors.add(files[1], f"{what}: {', '.join(others[0][0].names)}", "class-map")
     if class_names is not None and tuple(class_names) != found[0].names:
         raise DataError(
-            f"{files[0]} names other classes",
+            f"{files[0]}: the class names differ from `class_names`",
             rule=", ".join(class_names),
             received=", ".join(found[0].names),
         )
@@ -170,15 +175,15 @@ def _file_in(folder: Place) -> Place | None:
     return next((folder / name for name in _NAMES if (folder / name).is_file()), None)
 
 
-def _said_in(file: Place) -> _Classes:
+def _read_classes(file: Place) -> _Classes:
     text = read_text(file)
     try:
         if file.suffix == ".txt":
             lines = [line.strip() for line in text.split("\n")]
-            return _meaning(file, {"classes": [line for line in lines if line]})
+            return _parse_classes(file, {"classes": [line for line in lines if line]})
         # JSON is valid YAML. `load_yaml` takes a single line that ends with .yaml for a file name,
         # hence the line break.
-        return _meaning(file, load_yaml(text + "\n"))
+        return _parse_classes(file, load_yaml(text + "\n"))
     except DataError:
         raise
     except UserError as error:
@@ -186,34 +191,34 @@ def _said_in(file: Place) -> _Classes:
         raise DataError(what, rule=error.rule, received=error.received) from error
 
 
-def _meaning(file: Place, said: Mapping[str, Any]) -> _Classes:
-    classes = said.get("classes")
+def _parse_classes(file: Place, data: Mapping[str, Any]) -> _Classes:
+    classes = data.get("classes")
     if isinstance(classes, list):
         classes = (
             {name: index for index, name in enumerate(classes)} if _distinct(classes) else None
         )
     if not isinstance(classes, Mapping) or not 1 < len(classes) <= IGNORE:
         raise DataError(
-            f"{file}: `classes` names no classes",
-            rule=f"2 to {IGNORE} different names, as a list, or each with its id or its color",
+            f"{file}: `classes` is not a valid list of classes",
+            rule=f"2 to {IGNORE} different names: a list, or a mapping to ids or colors",
             fix=_EXAMPLE,
         )
     values, names = list(classes.values()), tuple(map(str, classes))
-    ignored = said.get("ignore", [IGNORE])
+    ignored = data.get("ignore", [IGNORE])
     if not isinstance(ignored, list):
-        raise DataError(f"{file}: `ignore` is no list", fix="ignore: [255]")
+        raise DataError(f"{file}: `ignore` is not a list", fix="ignore: [255]")
     if all(map(_is_id, values)) and all(map(_is_id, ignored)):
-        both = sorted(set(values) & set(ignored)) if "ignore" in said else []
+        both = sorted(set(values) & set(ignored)) if "ignore" in data else []
         if both:
-            raise DataError(f"{file}: id {both[0]} is a class and ignored")
+            raise DataError(f"{file}: id {both[0]} is both a class and ignored")
         return ClassMap(names, tuple(values)), None, tuple(ignored)
-    colors = ignored if "ignore" in said else []
+    colors = ignored if "ignore" in data else []
     if all(map(_is_color, values)) and all(map(_is_color, colors)):
         if len({tuple(value) for value in values}) < len(values):
-            raise DataError(f"{file}: two classes have one color")
+            raise DataError(f"{file}: two classes have the same color")
         return ClassMap(names), tuple(map(tuple, values)), tuple(map(tuple, colors))
     raise DataError(
-        f"{file}: the classes' values are neither all ids nor all colors",
+        f"{file}: the values of `classes` are neither all ids nor all colors",
         rule=f"whole numbers from 0 to {MAX_ID}, or [red, green, blue] from 0 to 255",
     )
 

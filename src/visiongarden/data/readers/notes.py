@@ -23,7 +23,7 @@ def notes_of(errors: ErrorList, split: str, images: int) -> Iterator[Finding]:
         yield Finding("warning", "unlabeled", root, errors.searched, split)
     elif errors.unlabeled:
         count = len(errors.unlabeled)
-        what = f"{count} of {images} images have no label file and are taken for background"
+        what = f"{count} of {images} images have no label file and are used as background"
         level = "warning" if count > images / 2 else "note"
         yield Finding(level, "unlabeled", errors.unlabeled[0], what, split)
     for name, count in errors.unused.items():
@@ -31,14 +31,14 @@ def notes_of(errors: ErrorList, split: str, images: int) -> Iterator[Finding]:
         yield Finding("note", "unused", root, what, split)
     if errors.pose_like > _POSE_SHARE * errors.polygons:
         what = (
-            f"{errors.pose_like} of {errors.polygons} polygons begin with the center and the sides "
-            "of a box around their other points: of pose labels, state kpt_shape in data.yaml, "
+            f"{errors.pose_like} of {errors.polygons} polygons begin with the center and size "
+            "of a box around their other points; for pose labels, set kpt_shape in data.yaml, "
             "as kpt_shape: [17, 2]"
         )
         yield Finding("warning", "pose", root, what, split)
     elif errors.four_points and errors.four_points == errors.polygons:
         what = (
-            f"{errors.four_points} objects are a class and eight numbers: oriented boxes, which no "
+            f"{errors.four_points} objects are oriented boxes (class and eight numbers), which no "
             "task uses yet; the upright boxes around their corners are used"
         )
         yield Finding("note", "unused", root, what, split)

@@ -32,7 +32,7 @@ class OtherTool:
 
 
 _FOLDERS = ("", "annotations", "labels", "images", "train", "valid", "val", "test", "labelTxt")
-_EXPORT = "export the project as COCO or YOLO there"
+_EXPORT = "export the project as COCO or YOLO in that tool"
 
 
 def recognize(path: Place) -> OtherTool | None:
@@ -54,7 +54,7 @@ def is_other(file: Place) -> bool:
 def refuse(path: Place, tool: OtherTool) -> DataError:
     """Return the error for labels of an unsupported tool."""
     return DataError(
-        f"{path} holds labels of {tool.name}, a format that is not read",
+        f"{path} has labels of {tool.name}, an unsupported format",
         rule="COCO JSON, YOLO txt, Pascal VOC XML, CSV, ArrayRecord, class folders, or masks",
         received=str(tool.file),
         fix=tool.fix,
@@ -139,7 +139,7 @@ def _csv(text: str, name: str) -> Found:
     if len(header) > 2 and header[0] in names and flags and cells <= {"0", "1"}:
         return (
             "a CSV of several labels for each image (multi-label classification)",
-            "give each image one class in a folder of its own: train/cat/a.jpg",
+            "give each image one class, and each class a folder: train/cat/a.jpg",
         )
     return None
 

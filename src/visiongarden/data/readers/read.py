@@ -177,7 +177,9 @@ def read_any(
 def _read_as(format: str, path: str | Path, split: str, class_names: Sequence[str] | None) -> Any:
     root, _ = opened(path, format)
     if not root.is_dir():
-        raise DataError(f"{path} is no folder", rule=f"format {format} is a folder, or its archive")
+        raise DataError(
+            f"{path} is not a folder", rule=f"a folder or an archive of one for format {format}"
+        )
     names = tuple(class_names) if class_names is not None else None
     found, errors = gather(root, format, split, names)
     _refuse_findings(errors, found, split)
@@ -190,6 +192,6 @@ def _refuse_findings(errors: ErrorList, found: AnyDataset, split: str) -> None:
     if not len(found):
         raise DataError(
             f"{errors.root}: split {split!r} has no image",
-            rule="one image at least",
+            rule="at least one image",
             fix=option("split", "train") if split != "train" else None,
         )

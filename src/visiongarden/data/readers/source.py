@@ -69,19 +69,21 @@ class _Records(Sequence[Example]):
             record = self.source[place]
         except IndexError as error:
             raise DataError(
-                f"{where}: the source ends before it",
-                rule=f"{len(self)} records, as `len(source)` announces",
+                f"{where}: the source has no such record",
+                rule=f"{len(self)} records, as `len(source)` returns",
                 received=str(error),
             ) from error
         if not isinstance(record, Mapping) or not {"image", "objects"} <= record.keys():
-            raise DataError(f"{where}: has no `image` and `objects`", received=f"{record!r:.80}")
+            raise DataError(
+                f"{where} does not have both `image` and `objects`", received=f"{record!r:.80}"
+            )
         image = record["image"]
         if isinstance(image, bytes):
             image = decode_bytes(image, where)
         image = np.asarray(image)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise DataError(
-                f"{where}: `image` is no RGB picture",
+                f"{where}: `image` is not an RGB image",
                 rule="uint8 (height, width, 3), or the bytes of an image file",
                 received=f"{image.dtype} {image.shape}",
             )
@@ -96,7 +98,7 @@ class _Records(Sequence[Example]):
         crowd = np.asarray(objects.get("is_crowd", np.zeros(len(boxes))), bool).reshape(-1)
         if not len(boxes) == len(classes) == len(crowd) <= self.max_boxes:
             raise DataError(
-                f"{where}: {len(boxes)} boxes, {len(classes)} labels",
+                f"{where} has {len(boxes)} boxes and {len(classes)} labels",
                 rule=f"as many labels as boxes, at most max_boxes={self.max_boxes}",
             )
         if ((classes < 0) | (classes >= len(self.class_map))).any():

@@ -53,7 +53,7 @@ def read(
     folders = _folders(path)
     if folders is None:
         raise DataError(
-            f"{path} is no Pascal VOC data set",
+            f"{path} is not a Pascal VOC dataset",
             rule="Annotations/ beside JPEGImages/, or annotations/ beside images/",
         )
     annotations, pictures = folders
@@ -67,13 +67,13 @@ def read(
     examples: list[Example] = []
     for name, times in Counter(listed[split]).items():
         if times > 1:
-            errors.add(path, f"{name} stands {times} times in the list of {split}")
+            errors.add(path, f"{name} appears {times} times in the list of {split}")
         if name not in trees:
             continue
         image = images.get(name)
         if image is None:
-            there_is_none = f"there is no image {pictures / name}.*"
-            errors.add(annotations / f"{name}.xml", there_is_none, "image")
+            missing = f"the image {pictures / name}.* does not exist"
+            errors.add(annotations / f"{name}.xml", missing, "image")
             continue
         found = _example(
             annotations / f"{name}.xml",
@@ -101,15 +101,17 @@ def _example(
     size = size_of(image, errors)
     if size is None:
         return None
-    said = tree.child("size")
-    if said is not None:
-        sides = (said.number("height"), said.number("width"))
+    size_element = tree.child("size")
+    if size_element is not None:
+        sides = (size_element.number("height"), size_element.number("width"))
         # 0 or a missing element means that the size is not known.
         if all(sides) and sides != size:
             given = [f"{side:g}" for side in sides if side is not None]
             same = tuple(sides) == size[::-1]
             errors.add(
-                f"{file}:{said.line}", wrong_size(size[::-1] if same else given, size), "size"
+                f"{file}:{size_element.line}",
+                wrong_size(size[::-1] if same else given, size),
+                "size",
             )
             return None
     items = [item for item in tree.children if item.tag == "object"]
@@ -131,7 +133,7 @@ def _label(
         errors.add(where, f"class {name!r:.60} is not in the class map: {known:.200}", "id")
         return None
     if box is None:
-        errors.add(where, "object without bndbox")
+        errors.add(where, "the object has no bndbox")
         return None
     values = [box.number(corner) for corner in _CORNERS]
     missing = [c for c, v in zip(_CORNERS, values, strict=True) if v is None]
@@ -210,5 +212,5 @@ def _names(root: Place, trees: Mapping[str, Element], errors: ErrorList) -> tupl
     }
     if not names - {""}:
         errors.raise_if_any()
-        raise DataError(f"{root}: no annotation names a class")
+        raise DataError(f"{root}: no annotation has a class name")
     return tuple(sorted(names - {""}))

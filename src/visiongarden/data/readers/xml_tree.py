@@ -81,10 +81,10 @@ def parse_xml(path: Place) -> Element:
         parser.Parse(raw, True)
     except expat.ExpatError as error:
         raise DataError(
-            f"{path}:{error.lineno}: not XML", received=expat.ErrorString(error.code)
+            f"{path}:{error.lineno}: not valid XML", received=expat.ErrorString(error.code)
         ) from error
     except (ValueError, LookupError) as error:  # an encoding unknown to Python
-        raise DataError(f"{path}: not XML", received=str(error)) from error
+        raise DataError(f"{path}: not valid XML", received=str(error)) from error
     return builder.top.children[0]
 
 
@@ -104,12 +104,14 @@ class _Builder:
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         if len(self.open) > MAX_DEPTH:
-            raise DataError(f"{self.path}:{self.parser.CurrentLineNumber}: nested too deeply")
+            raise DataError(
+                f"{self.path}:{self.parser.CurrentLineNumber}: elements are nested too deeply"
+            )
         self.left -= 1
         if self.left < 0:
             raise DataError(
                 f"{self.path}:{self.parser.CurrentLineNumber}: too many elements for its length",
-                rule=f"{MIN_ELEMENTS} and one for each {BYTES_PER_ELEMENT} bytes",
+                rule=f"at most {MIN_ELEMENTS}, plus one per {BYTES_PER_ELEMENT} bytes",
             )
         element = Element(tag, self.parser.CurrentLineNumber)
         self.open[-1].children.append(element)
@@ -125,5 +127,5 @@ class _Builder:
 
     def _refuse(self, *_: object) -> None:
         raise DataError(
-            f"{self.path}:{self.parser.CurrentLineNumber}: a document type in an annotation"
+            f"{self.path}:{self.parser.CurrentLineNumber}: an annotation has a document type"
         )

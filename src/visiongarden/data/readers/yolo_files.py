@@ -42,7 +42,7 @@ def pairs_of(layout: Layout, split: str, errors: ErrorList) -> list[Pair]:
         found += _listed(layout, entry, errors)
     for image, times in Counter(image for image, _ in found).items():
         if times > 1:
-            errors.add(layout.file, f"{image} stands {times} times in {split}", "listed-twice")
+            errors.add(layout.file, f"{image} appears {times} times in {split}", "listed-twice")
     found = [pair for pair in found if errors.includes(pair[0])]
     errors.unlabeled += [str(image) for image, labels in found if labels is None]
     if found and len(errors.unlabeled) == len(found):
@@ -74,9 +74,9 @@ def _listed(layout: Layout, entry: str, errors: ErrorList) -> list[Pair]:
     if place is None:
         end = _existing_end(layout.root, entry)
         raise DataError(
-            f"{layout.file}: there is no {places[0]}",
+            f"{layout.file}: {places[0]} does not exist",
             rule="a folder, or a .txt list of images",
-            fix=f"in {layout.file.name}, write {end} in place of {entry}" if end else None,
+            fix=f"in {layout.file.name}, replace {entry} by {end}" if end else None,
         )
     if place.is_dir():
         return _in_folder(place, errors)
@@ -124,7 +124,7 @@ def _in_folder(place: Place, errors: ErrorList) -> list[Pair]:
         ]
         # classes.txt is a list of names, and a text file beside the images may contain anything.
         for name in sorted(texts - wanted - {CLASSES}) if labels != folder else []:
-            errors.add(labels / name, "labels of an image that is not there", "image")
+            errors.add(labels / name, "the label file has no image", "image")
     return found
 
 
@@ -171,6 +171,6 @@ def _search(layout: Layout, images: list[Place]) -> str:
         if named:
             found.append(f"{folder} ({len(named)} files, such as {named[0]})")
     text = "; ".join(found[:3]) + (" …" if len(found) > 3 else "")
-    return f"label files were looked for in {looked}; " + (
-        f"files of the images' names that were not read: {text}" if found else "none is elsewhere"
+    return f"label files were expected in {looked}; " + (
+        f"unread files with matching names: {text}" if found else "no other folder has any"
     )

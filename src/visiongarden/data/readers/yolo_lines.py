@@ -79,23 +79,23 @@ def label_of(
     try:
         index, values = _class_of(words[0]), np.array([float(word) for word in words[1:]])
     except ValueError:
-        errors.add(where, f"not numbers: {' '.join(words)[:80]}")
+        errors.add(where, f"the values are not numbers: {' '.join(words)[:80]}")
         return None
     if index is None:
-        errors.add(where, f"class {words[0]:.40} is not a whole number")
+        errors.add(where, f"class {words[0]:.40} is not an integer")
         return None
     index = errors.shifted(index)
     errors.ids[index] += 1
     if not 0 <= index < count:
         last = count - 1
-        errors.add(where, f"class {index} is outside the class map, 0 to {last} ({count})", "id")
+        errors.add(where, f"class {index} is outside the class map of {count}, 0 to {last}", "id")
         return None
     is_box = kpt_shape is not None or len(values) == 4
     shares = values[:4] if is_box else values
     # Values between 1 and 2 are reported later, as boxes outside of the image.
     if (shares > 2).any():
-        most = f"values up to {shares.max():g}: pixels? they are shares, 0 to 1"
-        errors.add(where, most, "pixels")
+        what = f"values up to {shares.max():g}, apparently pixels; expected fractions from 0 to 1"
+        errors.add(where, what, "pixels")
         return None
     sides = np.array([size[1], size[0]], np.float64)
     if is_box:
@@ -145,7 +145,7 @@ def _separators(words: list[str]) -> str:
     if "," not in line:
         return ""
     if len(words) >= 5 and all(_is_number(word.replace(",", ".", 1)) for word in words):
-        return f"decimal commas; expected points, as in 0.5: {line:.80}"
+        return f"numbers have decimal commas; expected points, as in 0.5: {line:.80}"
     return f"values are separated by commas; expected spaces: {line:.80}"
 
 
@@ -165,14 +165,14 @@ def _count(count: int, kpt_shape: KptShape | None) -> str:
         if count in (5, wanted):
             return ""
         return (
-            f"{count} values, not {wanted}: {_BOX}, and {each} for each of {points} keypoints, "
-            f"as `kpt_shape: [{points}, {each}]` states"
+            f"{count} values; expected {wanted}: {_BOX}, and {each} for each of {points} points, "
+            f"as in `kpt_shape: [{points}, {each}]`"
         )
     if count == 5 or (count >= 7 and count % 2 == 1):
         return ""
     pose = count > 5 and (count - 5) % 3 == 0
-    return f"{count} values, not 5: {_BOX}; nor class and three points or more" + (
-        f"; of pose labels, state `kpt_shape: [{(count - 5) // 3}, 3]` in data.yaml" * pose
+    return f"{count} values; expected 5 ({_BOX}), or a class and at least three points" + (
+        f"; for pose labels, set `kpt_shape: [{(count - 5) // 3}, 3]` in data.yaml" * pose
     )
 
 

@@ -60,7 +60,8 @@ class Layout:
             keys = [int(k) if str(k).isdecimal() else -1 for k in names]
             if sorted(keys) != list(range(len(keys))):
                 raise DataError(
-                    f"{self.file}: `names` is not numbered 0, 1, 2, …", received=str(list(names))
+                    f"{self.file}: the keys of `names` are not 0, 1, 2, …",
+                    received=str(list(names)),
                 )
             names = [name for _, name in sorted(zip(keys, names.values(), strict=True))]
         if not isinstance(names, list) or not names:
@@ -77,7 +78,7 @@ class Layout:
                 f"{self.file}: `nc` is {count!r:.60}", rule=f"the number of `names`: nc: {names}"
             )
         if count is not None and count != names:
-            raise DataError(f"{self.file}: `nc` is {count}, `names` has {names}")
+            raise DataError(f"{self.file}: `nc` is {count}, but `names` has {names} classes")
 
     def kpt_shape(self) -> KptShape | None:
         """Return (number of keypoints, values per keypoint) of pose labels; None for other labels.
@@ -92,7 +93,7 @@ class Layout:
         if not whole or len(shape) != 2 or shape[0] < 1 or shape[1] not in (2, 3):
             raise DataError(
                 f"{self.file}: `kpt_shape` is {shape!r:.60}",
-                rule="[number of keypoints, 2 or 3 values of each]",
+                rule="[number of keypoints, 2 or 3 values per keypoint]",
                 fix="kpt_shape: [17, 3]",
             )
         return shape[0], shape[1]
@@ -142,11 +143,11 @@ def _file_in(root: Place) -> Place | None:
     found = _yaml_files(root)
     if len(found) > 1:
         raise DataError(
-            f"{root} has {len(found)} YAML files that name classes: {', '.join(found)}",
-            rule="one data.yaml, or the file itself",
-            fix=f"give the file itself: {shlex.quote(str(root / found[0]))}"
+            f"{root} has {len(found)} YAML files with class names: {', '.join(found)}",
+            rule="one data.yaml, or the path of the YAML file",
+            fix=f"use the path of the file: {shlex.quote(str(root / found[0]))}"
             if isinstance(root, Path)
-            else "name the right one data.yaml",
+            else "rename the right file to data.yaml",
         )
     if found:
         return root / found[0]
@@ -192,15 +193,15 @@ def _undescribed(root: Place) -> DataError:
     """Return the error for a folder without a YAML file; its fix writes the file where possible."""
     folders = _folders(root)
     if not folders:
-        return DataError(f"{root} has no data.yaml", rule="names and splits are in data.yaml")
+        return DataError(f"{root} has no data.yaml", rule="a data.yaml with class names and splits")
     labels = [root / (part.replace("images", "labels")) for part in folders.values()]
     count = _count_of_classes([folder / name for folder in labels for name in _texts(folder)])
     lines = [f"{split}: {folder}" for split, folder in folders.items()]
     lines.append(f"names: [{', '.join(f'class{i}' for i in range(count))}]")
     text = "\\n".join(lines)
     return DataError(
-        f"{root} holds YOLO labels without data.yaml",
-        rule="names and splits are in data.yaml, or the names in classes.txt, one a line",
+        f"{root} has YOLO labels without data.yaml",
+        rule="a data.yaml with class names and splits, or a classes.txt with one name per line",
         fix=f"printf '{text}\\n' > {shlex.quote(str(root / 'data.yaml'))}"
         if isinstance(root, Path)
         else f"add data.yaml: {'; '.join(lines)}",

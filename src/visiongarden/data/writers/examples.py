@@ -54,8 +54,8 @@ def objects(example: Example) -> Iterator[tuple[list[float], int, bool, Outline 
     """Iterate over the objects of an example as (box, class, whether a crowd, polygons or None)."""
     count = len(example.boxes)
     crowd = example.crowd if example.crowd is not None else np.zeros(count, bool)
-    drawn = example.outlines or (None,) * count
-    rows = zip(example.boxes.tolist(), example.classes.tolist(), crowd.tolist(), drawn, strict=True)
+    rings = example.outlines or (None,) * count
+    rows = zip(example.boxes.tolist(), example.classes.tolist(), crowd.tolist(), rings, strict=True)
     yield from rows
 
 
@@ -115,7 +115,9 @@ def image_bytes(example: Example) -> bytes:
         UserError: The image is not a file, but pixels in memory or a record of a source.
     """
     if example.path is None or isinstance(example.path, str):
-        raise UserError("an image that is not a file cannot be copied", rule="a data set of files")
+        raise UserError(
+            "the image is not a file and cannot be copied", rule="a dataset of image files"
+        )
     return bytes(read_bytes(example.path, MAX_BYTES))
 
 
@@ -126,7 +128,7 @@ def size_of(example: Example) -> tuple[int, int]:
         UserError: The size is not known.
     """
     if example.size is None:
-        raise UserError(f"{example.path}: the size of the image is not known")
+        raise UserError(f"{example.path}: the size of the image is unknown")
     return example.size
 
 

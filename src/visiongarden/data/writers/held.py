@@ -86,9 +86,9 @@ def _boxes_and(example: Example, image: dict[str, Any], keys: list[dict[str, Any
     for (_, _, many, outline), area in zip(
         objects(example), _other_areas(example).tolist(), strict=True
     ):
-        dropped += ["a crowd becomes an object"] * many
+        dropped += ["a crowd region that becomes an object"] * many
         dropped += ["an outline; its box is kept"] * (outline is not None)
-        dropped += ["an area that is not that of the box"] * area
+        dropped += ["an area that differs from that of the box"] * area
     every, rows = unpack(example)
     dropped += unused_keys({k: v for k, v in every.items() if k not in image}, "the image")
     for row, held in zip(rows, keys, strict=True):
@@ -133,7 +133,7 @@ def shares(example: Example, points: int = 0) -> Held:
     size, areas = size_of(example), _other_areas(example)
     dropped += _trimmed(example)
     for i, (box, _, many, outline) in enumerate(objects(example)):
-        dropped += ["a crowd becomes an object"] * many
+        dropped += ["a crowd region that becomes an object"] * many
         ring = None
         if outline is not None and points:
             dropped.append("an outline of an object that is written with keypoints")
@@ -143,16 +143,16 @@ def shares(example: Example, points: int = 0) -> Held:
         if ring is not None:
             boxes[i] = outlines.box_of((ring,))
         rings.append(None if ring is None else (ring,))
-    dropped += ["an area that is not that of the box"] * int(areas.sum())
+    dropped += ["an area that differs from that of the box"] * int(areas.sum())
     image, keys = unpack(example)
     posed = [keypoints_of(row, points) for row in keys]
     for row, found in zip(keys, posed, strict=True):
         held = {"keypoints", "num_keypoints"} if found else set()
         dropped += unused_keys({k: v for k, v in row.items() if k not in held})
     dropped += unused_keys(image, "the image")
-    drawn = tuple(rings) if any(ring is not None for ring in rings) else None
+    kept = tuple(rings) if any(ring is not None for ring in rings) else None
     extra = pack({}, [{"keypoints": found} if found else {} for found in posed])
-    return replace(_plain(example), boxes=boxes, outlines=drawn, extra=extra), dropped
+    return replace(_plain(example), boxes=boxes, outlines=kept, extra=extra), dropped
 
 
 def _one_ring(
@@ -166,17 +166,17 @@ def _one_ring(
         size: (height, width) of the image.
     """
     inside = outlines.cut(outline, (0.0, 0.0, float(size[1]), float(size[0])))
-    changed = ["an outline over the border is cut there"] * (inside is not outline)
+    changed = ["an outline that is clipped to the image"] * (inside is not outline)
     if inside is not None and outlines.parts_overlap(inside):
         # A line stores one polygon, and the overlap of two joined parts would be outside of it.
         inside = outlines.outline_of(outlines.fill(inside, size))
     if inside is None:
-        return None, ["an outline without a pixel in the image; the box is kept"]
+        return None, ["an outline outside the image; the box is kept"]
     off = float(np.abs(np.array(outlines.box_of(inside)) - box).max())
     if off > 1:
         return None, ["an outline that does not fill its box; the box is kept"]
     if off > tolerance(size):
-        changed.append("a box that its outline does not fill by less than a pixel")
+        changed.append("a box that exceeds its outline by less than a pixel")
     return outlines.joined(inside), changed
 
 
@@ -240,7 +240,7 @@ def _trimmed(example: Example) -> list[str]:
         if isinstance(given, list) and len(given) == 4:
             x, y, w, h = map(float, given)
             off = np.abs(np.array([x, y, x + w, y + h]) - box).max()
-            lines += ["a box over the border is cut there"] * bool(
+            lines += ["a box that is clipped to the image"] * bool(
                 off > tolerance(size_of(example))
             )
     return lines

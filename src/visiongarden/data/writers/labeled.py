@@ -26,7 +26,7 @@ def class_folders(
 
     Args:
         splits: Datasets by split, all with the same class map. The split "" is written without a
-            folder of its own.
+            separate folder.
         folder: Folder to write to.
         lost: Collector of what the format cannot store; class folders store everything.
     """
@@ -47,7 +47,7 @@ def mask_folders(
 
     Args:
         splits: Datasets by split, all with the same class map. The split "" is written without a
-            folder of its own.
+            separate folder.
         folder: Folder to write to.
         lost: Collector of what the format cannot store; mask folders store everything.
         step: Number that is subtracted from the ids in masks and class map; 0 copies the masks
@@ -68,15 +68,15 @@ def mask_folders(
 
 
 def _classes(dataset: SegmentationDataset, class_map: ClassMap, step: int) -> str:
-    said: dict[str, Any] = {}
+    ignored: dict[str, Any] = {}
     if dataset.colors is not None:
         values: list[Any] = [list(color) for color in dataset.colors]
         if any(value != IGNORE for value in dataset.ignored):
-            said = {"ignore": [list(value) for value in dataset.ignored if value != IGNORE]}  # type: ignore[arg-type]
+            ignored = {"ignore": [list(value) for value in dataset.ignored if value != IGNORE]}  # type: ignore[arg-type]
     else:
         values = [i - step for i in class_map.ids]
-        said = {"ignore": [value for value in dataset.ignored if value not in values]}
-    return dump_yaml({"classes": dict(zip(class_map.names, values, strict=True))} | said)
+        ignored = {"ignore": [value for value in dataset.ignored if value not in values]}
+    return dump_yaml({"classes": dict(zip(class_map.names, values, strict=True))} | ignored)
 
 
 def _lowered(dataset: SegmentationDataset, index: int, step: int) -> bytes:

@@ -72,8 +72,8 @@ def read_back(format: str, folder: Path, datasets: Mapping[str, Any], lost: Lost
 
 def _different(format: str, problems: list[str]) -> DataError:
     return DataError(
-        f"nothing is written: what would be read back as {format} differs from the source",
-        rule="what is written is read back the same, or listed as dropped",
+        f"the dataset is not written; read back as {format}, it differs from the source",
+        rule="every written value is read back unchanged, or listed as dropped",
         received="; ".join(problems[:_SHOWN]) + (f"; {len(problems)} in all" * (len(problems) > 3)),
     )
 
@@ -99,19 +99,19 @@ def _of_boxes(
     hold: Callable[[Example], held.Held],
 ) -> Iterator[str]:
     if len(found) != len(dataset):
-        yield f"{dataset.split}: {len(found)} images, not {len(dataset)}"
+        yield f"{dataset.split}: {len(found)} images instead of {len(dataset)}"
         return
     # Most readers sort images by name, so images are matched by name. ArrayRecord has no names
     # (`names` is None) and keeps the order.
     order = {found.image_path(i).name: i for i in range(len(found))} if names else {}
     exact = format in ("coco", "arrayrecord")
     if exact and (dict(found.extra) != dict(dataset.extra) or _differ(dataset, found)):
-        yield f"{dataset.split}: keys of the file or of its classes"
+        yield f"{dataset.split}: different keys of the file or of its classes"
     for index, example in enumerate(dataset):
         name = names[index] if names else str(index)
         place = order.get(name) if names else index
         if place is None:
-            yield f"{name}: no such image"
+            yield f"{name}: the image is missing"
             continue
         what = _difference(hold(example)[0], found[place], exact)
         if what:
@@ -126,35 +126,35 @@ def _differ(one: DetectionDataset, other: DetectionDataset) -> bool:
 def _difference(one: Example, other: Example, exact: bool) -> str:
     """Describe the difference of two examples; "" if they are equal."""
     if len(one.boxes) != len(other.boxes) or not np.array_equal(one.classes, other.classes):
-        return f"{len(other.boxes)} boxes, not {len(one.boxes)}, or of other classes"
-    most = 0.0 if exact else held.tolerance(size_of(one))
-    if not np.allclose(one.boxes, other.boxes, rtol=0, atol=most):
-        return "other boxes"
+        return f"{len(other.boxes)} boxes instead of {len(one.boxes)}, or different classes"
+    max_difference = 0.0 if exact else held.tolerance(size_of(one))
+    if not np.allclose(one.boxes, other.boxes, rtol=0, atol=max_difference):
+        return "different boxes"
     if not np.array_equal(crowd_of(one), crowd_of(other)):
-        return "other crowds"
-    if not _same_outlines(one, other, most):
-        return "other outlines"
+        return "different crowd regions"
+    if not _same_outlines(one, other, max_difference):
+        return "different outlines"
     if exact and not np.array_equal(area_of(one), area_of(other), equal_nan=True):
-        return "other areas"
-    return "" if _same_keys(one, other, exact) else "other keys"
+        return "different areas"
+    return "" if _same_keys(one, other, exact) else "different keys"
 
 
-def _same_outlines(one: Example, other: Example, most: float) -> bool:
+def _same_outlines(one: Example, other: Example, max_difference: float) -> bool:
     count = len(one.boxes)
     pairs = zip(one.outlines or [None] * count, other.outlines or [None] * count, strict=True)
     for a, b in pairs:
         if a is None or b is None:
             if a is not b:
                 return False
-        elif not _same_points(a, b, most):
+        elif not _same_points(a, b, max_difference):
             return False
     return True
 
 
-def _same_points(one: Outline, other: Outline, most: float) -> bool:
+def _same_points(one: Outline, other: Outline, max_difference: float) -> bool:
     if [len(ring) for ring in one] != [len(ring) for ring in other]:
         return False
-    return np.allclose(np.concatenate(one), np.concatenate(other), rtol=0, atol=most)
+    return np.allclose(np.concatenate(one), np.concatenate(other), rtol=0, atol=max_difference)
 
 
 def _same_keys(one: Example, other: Example, exact: bool) -> bool:
@@ -204,4 +204,4 @@ def _of_masks(dataset: SegmentationDataset, parts: Sequence[Any]) -> Iterator[st
     for index, image in enumerate(dataset.images):
         part, place = written.get(image.name, (None, 0))
         if part is None or not np.array_equal(part.mask(place), dataset.mask(index)):
-            yield f"{image.name}: no mask, or another one"
+            yield f"{image.name}: the mask is missing or different"

@@ -34,7 +34,10 @@ def write_classes(names: Sequence[str], folder: Path) -> None:
         UserError: A name cannot be stored on one line.
     """
     if any("\n" in name or name != name.strip() or name != printable(name) for name in names):
-        raise UserError("a class name is no line of text", rule="no space around it, no line's end")
+        raise UserError(
+            "a class name cannot be stored on one line",
+            rule="no surrounding spaces, no line breaks or control characters",
+        )
     write_file(folder, CLASSES, content="".join(f"{name}\n" for name in names))
 
 
@@ -44,7 +47,7 @@ def make_folder(folder: Path, *names: str) -> Path:
     Raises:
         DataError: A name is not valid, or the path leads out of the dataset.
     """
-    path = path_inside(folder, *names, what=f"{'/'.join(names)!r:.100} in the data set")
+    path = path_inside(folder, *names, what=f"{'/'.join(names)!r:.100} in the dataset")
     path.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -55,16 +58,16 @@ def write_file(folder: Path, *names: str, content: bytes | str) -> None:
     Raises:
         DataError: A name is not valid, the path leads out of the dataset, or the file exists.
     """
-    path = path_inside(folder, *names, what=f"{'/'.join(names)!r:.100} in the data set")
+    path = path_inside(folder, *names, what=f"{'/'.join(names)!r:.100} in the dataset")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("xb") as stream:
             stream.write(content.encode() if isinstance(content, str) else content)
     except FileExistsError:
         raise DataError(
-            f"two files of the data set would be written as {'/'.join(names)}",
-            rule="each file has a name of its own",
-            fix="rename one in the data set",
+            f"two files of the dataset would be written as {'/'.join(names)}",
+            rule="a unique name for each file",
+            fix="rename one of them in the dataset",
         ) from None
 
 
