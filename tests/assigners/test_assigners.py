@@ -68,7 +68,7 @@ def test_quality_is_scaled_to_the_best_overlap():
 
 
 @pytest.mark.parametrize("corner", [(1.0, 1.0), (6.5, 6.5), (7.0, 3.0)])
-def test_a_box_between_all_centres_still_has_a_positive(corner):
+def test_a_box_between_all_centers_still_has_a_positive(corner):
     x, y = corner
     _, _, quality = assign([[x, y, x + 2, y + 2]], [0])
     assert quality.any()
@@ -87,7 +87,7 @@ def taken(boxes, classes, **options):
 
 
 @pytest.mark.backends
-def test_anchor_iou_takes_the_cell_of_the_centre():
+def test_anchor_iou_takes_the_cell_of_the_center():
     # Center (12, 20) -> column 1, row 2 of p3, anchor 0: ((2 * 4) + 1) * 2 = 18.
     assert taken([[8, 16, 16, 24]], [0], neighbors=False, threshold=0.6) == [[18]]
     # The shapes overlap by 1/2: a lower threshold takes the second anchor too.
@@ -96,7 +96,7 @@ def test_anchor_iou_takes_the_cell_of_the_centre():
     assert taken([[0, 0, 0, 0], [0, 0, 30, 30]], [-1, 1], neighbors=False) == [[], [32]]
 
 
-def test_neighbours_are_the_nearer_ones_inside_the_map():
+def test_neighbors_are_the_nearer_ones_inside_the_map():
     # Center (10, 18): nearer to the left and the upper cell.
     assert taken([[6, 14, 14, 22]], [0], threshold=0.6) == [[10, 16, 18]]
     # Center (3, 3): both would be outside.

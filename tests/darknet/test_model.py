@@ -1,4 +1,4 @@
-"""Imported models: boxes as Darknet's, layers as OpenCV's, files that come back bit by bit."""
+"""Imported models: boxes as Darknet's, layers as OpenCV's, files that are restored bit-exactly."""
 
 import json
 import subprocess

@@ -51,7 +51,7 @@ def test_pixels_of_255_are_ignored():
         ([0, 0, 1, 1], [1, 1, 0, 0], 1.0),
         # Class 0: 2·1 / (2 + 1); class 1: 2·2 / (2 + 3).
         ([0, 0, 1, 1], [0, 1, 1, 1], 1 - (2 / 3 + 4 / 5) / 2),
-        # No truth shows class 1, so only class 0 counts: 2·3 / (4 + 3).
+        # The ground truth has no class 1, so only class 0 counts: 2·3 / (4 + 3).
         ([0, 0, 0, 0], [0, 0, 0, 1], 1 - 6 / 7),
     ],
 )

@@ -35,7 +35,7 @@ def predicted(model):
 
 
 @pytest.mark.backends
-def test_a_classifier_reopens_bit_by_bit(tmp_path):
+def test_a_classifier_reopens_bit_exactly(tmp_path):
     model = classifier(class_map=("a", "b", "c"))
     level, before = predicted(model)
     assert (level, before.shape) == ("p5", (2, 3))
@@ -49,7 +49,7 @@ def test_a_classifier_reopens_bit_by_bit(tmp_path):
 
 @pytest.mark.backends
 @pytest.mark.parametrize("decoder", DECODERS, ids=lambda d: type(d).__name__)
-def test_a_segmenter_reopens_bit_by_bit(tmp_path, decoder):
+def test_a_segmenter_reopens_bit_exactly(tmp_path, decoder):
     model = segmenter(decoder)
     level, before = predicted(model)
     assert (level, before.shape) == ("p2", (2, 64, 96, 4))

@@ -1,4 +1,4 @@
-"""Model files: reopened in fresh processes bit by bit; hostile and damaged ones are rejected."""
+"""Model files: reopened bit-exactly in fresh processes; hostile and damaged ones are rejected."""
 
 import json
 import random

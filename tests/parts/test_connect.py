@@ -13,7 +13,7 @@ CSP = backbones.CSPDarknet(width=0.25)
 PAN = decoders.PathAggregation()
 LOW = ("p2", "p3", "p4")
 
-FAULTS = [
+MISMATCHES = [
     # levels wanted by the decoder; the fix keeps the backbone's other fields
     (
         (backbones.ResNet(depth=50, levels=LOW), PAN, HEAD),
@@ -41,7 +41,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("parts", "options", "words"), FAULTS)
+@pytest.mark.parametrize(("parts", "options", "words"), MISMATCHES)
 def test_violations(parts, options, words):
     with pytest.raises(ContractError) as error:
         vg.connect(*parts, **options)
@@ -49,7 +49,7 @@ def test_violations(parts, options, words):
     assert [word for word in words if word not in text] == []
 
 
-@pytest.mark.parametrize(("parts", "options", "words"), FAULTS)
+@pytest.mark.parametrize(("parts", "options", "words"), MISMATCHES)
 def test_the_fix_works_when_pasted(parts, options, words):
     with pytest.raises(ContractError) as error:
         vg.connect(*parts, **options)

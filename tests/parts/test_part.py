@@ -79,7 +79,7 @@ def test_wrong_fields(make, message):
         make()
 
 
-def test_a_level_that_is_none():
+def test_an_invalid_level_name():
     with pytest.raises(UserError, match="is not a valid level name"):
         vg.backbones.ResNet(levels=("stage3",))
 

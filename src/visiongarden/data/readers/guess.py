@@ -106,6 +106,6 @@ def guesses(path: Place, formats: Sequence[str] = EVERY_FORMAT) -> list[str]:
 
 
 def _surely(format: str, path: Place) -> bool:
-    """Return the result of the format's closer check, or True if it has none."""
+    """Return the result of the format's closer check, or True without such a check."""
     closer = getattr(READERS[format], "is_surely", None)
     return closer is None or bool(closer(path))

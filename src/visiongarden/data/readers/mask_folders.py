@@ -103,7 +103,7 @@ def _pairs(root: Place, split: str, errors: ErrorList) -> tuple[tuple[Any, ...],
 
 
 def _lists(root: Place) -> dict[str, Place]:
-    """Return the file that lists the images of each split; empty if there are none."""
+    """Return the file that lists the images of each split, if there are such files."""
     folder = root / "ImageSets" / "Segmentation"
     files: list[Any] = list(folder.glob("*.txt")) if folder.is_dir() else []
     return {file.stem: file for file in sorted(files)}

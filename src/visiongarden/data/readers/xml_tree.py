@@ -42,12 +42,12 @@ class Element:
         return next((item for item in self.children if item.tag == tag), None)
 
     def text_of(self, tag: str) -> str:
-        """Return the stripped text of the first child with this tag; "" if there is none."""
+        """Return the stripped text of the first child with this tag; "" without such a child."""
         item = self.child(tag)
         return item.text.strip() if item is not None else ""
 
     def number(self, tag: str) -> float | None:
-        """Return the number in the first child with this tag; None if there is none."""
+        """Return the number in the first child with this tag; None without such a child."""
         try:
             value = float(self.text_of(tag))
         except ValueError:

@@ -137,7 +137,7 @@ def _class_of(word: str) -> int | None:
 
 
 def _separators(words: list[str]) -> str:
-    """Describe separators other than white space, and decimal commas; "" if there are none."""
+    """Describe separators other than white space, and decimal commas; "" for neither."""
     line = " ".join(words)
     for sign, name in ((";", "semicolons"), ("|", "bars")):
         if sign in line:

@@ -138,7 +138,7 @@ def crowd_of(example: Example) -> np.ndarray:
 
 
 def area_of(example: Example) -> np.ndarray:
-    """Return float64 (n,): areas of the objects in square pixels, NaN where the file has none."""
+    """Return float64 (n,): areas of the objects in square pixels; NaN for unknown ones."""
     return example.area if example.area is not None else np.full(len(example.boxes), np.nan)
 
 
