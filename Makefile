@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 MADE_FROM := pyproject.toml constraints.txt
 
 .PHONY: help demo test test-slow check bench clean
@@ -20,30 +20,32 @@ help:
 	@echo 'Each target except clean first creates the environment in $(VENV), if needed.'
 
 demo: $(VENV)/demo.stamp
-	$(BIN)/visiongarden demo
+	@$(BIN)/visiongarden demo
 
 test: $(VENV)/test.stamp
-	VENV=$(VENV) scripts/check terms imports tests backends
+	@VENV=$(VENV) scripts/check terms imports tests backends
 
 test-slow: $(VENV)/test.stamp
-	VENV=$(VENV) scripts/check slow
+	@VENV=$(VENV) scripts/check slow
 
 check: $(VENV)/test.stamp
-	VENV=$(VENV) scripts/check
+	@VENV=$(VENV) scripts/check
 
 bench: $(VENV)/test.stamp
-	$(BIN)/python -m benchmarks.all
+	@$(BIN)/python -m benchmarks.all
 
 # The stamp is touched in the last line of its recipe, so that an interrupted setup runs again.
 $(VENV)/demo.stamp: $(MADE_FROM)
-	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) -e '.[tensorflow-cpu,export]'
-	touch $@
+	@echo '== environment: create $(VENV) with TensorFlow and the export tools (some minutes)'
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@$(INSTALL) -e '.[tensorflow-cpu,export]'
+	@touch $@
 
 $(VENV)/test.stamp: $(MADE_FROM)
-	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) -e '.[tensorflow-cpu,jax,torch,export,tensorboard,dev]'
-	touch $(VENV)/demo.stamp $@
+	@echo '== environment: create $(VENV) with all backends and the test tools (some minutes)'
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@$(INSTALL) -e '.[tensorflow-cpu,jax,torch,export,tensorboard,dev]'
+	@touch $(VENV)/demo.stamp $@
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
