@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
-from tests.testing.test_valid import GIVEN, LAYERS
+from tests.testing.test_valid import LAYERS, OPTIONS
 
 import visiongarden as vg
 from visiongarden.exporters import UnsupportedOperationError, to_onnx
@@ -97,7 +97,7 @@ def test_operations_of_keras(tmp_path):
 
 def fed(cls, images):
     """A new layer of a class, and its output for inputs computed from images."""
-    subject = Subject(cls, **GIVEN.get(cls.__name__, {}))
+    subject = Subject(cls, **OPTIONS.get(cls.__name__, {}))
 
     def like(array):
         x = layers.AveragePooling2D((32 // array.shape[1], 48 // array.shape[2]))(images)

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from tests.testing.test_valid import GIVEN, LAYERS
+from tests.testing.test_valid import LAYERS, OPTIONS
 
 import visiongarden as vg
 from visiongarden.layers.folding import folding
@@ -38,7 +38,7 @@ def spread(model, rng):
     ids=lambda cls: cls.__name__,
 )
 def test_a_folded_block_is_within_a_ten_thousandth(cls):
-    subject, rng = Subject(cls, **GIVEN.get(cls.__name__, {})), np.random.default_rng(0)
+    subject, rng = Subject(cls, **OPTIONS.get(cls.__name__, {})), np.random.default_rng(0)
     model = subject.model(subject.fresh())
     with folding():
         folded = subject.model(subject.fresh())
