@@ -168,3 +168,24 @@ def test_a_gray_corner_is_no_missing_end(tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(jpeg(pixels))
     assert (decode(path)[-1, -8:] == 128).all()
+
+
+def test_fill_bytes_before_markers_are_skipped(tmp_path):
+    pixels, path = photograph(), tmp_path / "a.jpg"
+    whole = jpeg(pixels, cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+    path.write_bytes(whole)
+    expected = decode(path)
+    for marker in (b"\xff\xc2", b"\xff\xc4", b"\xff\xda"):
+        whole = whole.replace(marker, b"\xff" + marker)
+    path.write_bytes(whole)
+    np.testing.assert_array_equal(decode(path), expected)
+
+
+@pytest.mark.parametrize("segment", [b"\xff\xc4\xff\xff", b"\xff\xda\x00\x02", b"\xff\xc4\x00\x00"])
+def test_segments_that_leave_the_file_are_rejected(tmp_path, segment):
+    path = tmp_path / "a.jpg"
+    head = jpeg(photograph(), cv2.IMWRITE_JPEG_PROGRESSIVE, 1).split(b"\xff\xc4")[0]
+    for start in (b"\xff\xd8", head):
+        path.write_bytes(start + segment + bytes(100) + b"\xff\xd9")
+        with pytest.raises(DataError):
+            decode(path)

@@ -181,3 +181,23 @@ def test_command(tmp_path, capsys, source, code, words):
     output = capsys.readouterr().out
     assert words in output
     assert ("fix: " in output) == bool(words)
+
+
+@pytest.mark.parametrize("name", ["center", "centre", "running_mean"])
+def test_statistics_that_nothing_updates_are_recognized_by_name(tmp_path, name):
+    source = f"""
+import keras
+
+@keras.saving.register_keras_serializable("own")
+class Centered(keras.layers.Layer):
+    def build(self, input_shape):
+        self.{name} = self.add_weight(shape=(3,), trainable=False)
+
+    def call(self, x):
+        return x - self.{name}
+"""
+    assert "VG214" in codes(tmp_path, source)
+    updated = source.replace(
+        "return x", f"self.{name}.assign(keras.ops.mean(x, axis=0))\n        return x"
+    )
+    assert "VG214" not in codes(tmp_path, updated)

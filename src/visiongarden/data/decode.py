@@ -6,7 +6,6 @@ rotated image.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from visiongarden.errors import DataError
 from visiongarden.storage.header import (
     MAX_BYTES,
     header_of,
+    jpeg_segments,
     refuse_broken_chunks,
     refuse_other_formats,
 )
@@ -119,16 +119,16 @@ def _ends_in_zeros(raw: bytes, end: int) -> bool:
     """
     if raw[max(end - len(_ZEROS), 0) : end] != _ZEROS:
         return False
-    at, full = 2, False
-    while at + 4 <= len(raw) and raw[at] == 0xFF and raw[at + 1] != 0xDA:
-        kind, length = raw[at + 1], int.from_bytes(raw[at + 2 : at + 4], "big")
-        if kind == 0xC2 or length < 2:  # progressive: tables may follow between its scans
+    full = False
+    for kind, start, length in jpeg_segments(raw):
+        if kind == 0xDA:
+            break
+        if kind == 0xC2 or length < 0:  # progressive: tables may follow between its scans
             return False
-        table = at + 4
-        while kind == 0xC4 and table + 18 <= at + 2 + length:
+        table, last = start, min(start + length, len(raw))
+        while kind == 0xC4 and table + 18 <= last:
             full |= raw[table] >> 4 == 1 and raw[table + 17] & 0x0F != 0
             table += 17 + sum(raw[table + 1 : table + 17])
-        at += 2 + length
     return full
 
 
@@ -158,29 +158,16 @@ def _lacks_scans(raw: bytes) -> bool:
     (ITU-T T.81, section G.1.1). A component is complete when bit 0 of all 64 coefficients has been
     sent.
     """
-    at = 2
     complete: dict[int, int] = {}
-    while at + 4 <= len(raw) and raw[at] == 0xFF:
-        marker, length = raw[at + 1], int.from_bytes(raw[at + 2 : at + 4], "big")
-        body = raw[at + 4 : at + 2 + length]
+    for marker, start, length in jpeg_segments(raw):
+        body = raw[start : start + length]
         if marker == 0xC2 and len(body) >= 6:
             complete = dict.fromkeys(body[6::3][: body[5]], 0)
         elif marker == 0xDA:
-            if not complete or len(body) < 4 + 2 * body[0]:
+            if not complete or not body or len(body) < 4 + 2 * body[0]:
                 return False  # not progressive, or malformed: the decoder decides
             first, last, bits = body[-3:]
-            if not bits & 0x0F:
-                for component in body[1 : 1 + 2 * body[0] : 2]:
-                    complete[component] = complete.get(component, 0) | sum(
-                        1 << i for i in range(first, last + 1)
-                    )
-        at += 2 + length
-        if marker == 0xDA:
-            found = _MARKER.search(raw, at)
-            at = len(raw) if found is None else found.start()
+            sent = 0 if bits & 0x0F else max((2 << last) - (1 << first), 0)
+            for component in body[1 : 1 + 2 * body[0] : 2]:
+                complete[component] = complete.get(component, 0) | sent
     return any(bits != (1 << 64) - 1 for bits in complete.values())
-
-
-# Within the data of a scan, 0xFF is followed by 0 (an escaped 0xFF), a restart marker or a fill
-# byte.
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")

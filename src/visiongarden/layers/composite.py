@@ -153,7 +153,7 @@ class Composite(keras.layers.Layer):
         if unused:
             raise UserError(
                 f"{type(self).__name__} {self.name!r} does not use {', '.join(unused)} in call()",
-                rule="every sublayer created in __init__ is used in call(), or it has no weights",
+                rule="call() uses every sublayer created in __init__; an unused one has no weights",
                 fix=f"use self.{unused[0]} in call(), or create it only where it is needed"
                 + self._other_tensors(more_shapes),
             )

@@ -10,10 +10,11 @@ from visiongarden.linting.finding import Found
 
 _GENERATORS = ("numpy.random.default_rng", "numpy.random.RandomState", "random.Random")
 _FILLED = {"ones", "zeros", "full"}
-_STATISTICS = {
+STATISTICS = frozenset({
     "mean", "avg", "average", "var", "variance", "std", "moving", "running", "ema", "stat",
-    "stats", "statistics", "center",
-}  # fmt: skip
+    "stats", "statistics", "center", "centre",
+})  # fmt: skip
+"""Words in the names of weights that are likely running statistics."""
 
 
 def findings_of_state(cls: Class, file: File) -> Iterator[Found]:
@@ -194,7 +195,7 @@ def _never_updated(cls: Class, values: dict[str, list[ast.AST]]) -> Iterator[Fou
     read = {on_self(n) for n in ast.walk(cls.methods["call"]) if isinstance(n, ast.Attribute)}
     for name, made in values.items():
         weight = next((v for v in made if _is_state(v)), None)
-        is_statistic = set(name.lower().split("_")) & _STATISTICS
+        is_statistic = set(name.lower().split("_")) & STATISTICS
         if weight is not None and is_statistic and name in read - updated and len(made) == 1:
             yield Found(weight, "VG214", name)
 

@@ -7,7 +7,9 @@ the other formats are left to Pillow.
 from __future__ import annotations
 
 import io
+import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -211,29 +213,48 @@ def _png(raw: bytes) -> Header | None:
     return Header(height, width) if plain else None
 
 
-def _jpeg(raw: bytes) -> Header | None:
-    """Return the header of a JPEG file, or None if Pillow must read it."""
-    at, orientation = 2, 1
-    while at + 4 <= len(raw):
-        if raw[at] != 0xFF:
-            return None
-        kind = raw[at + 1]
-        if kind == 0xFF:  # fill byte
+def jpeg_segments(raw: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield (marker, start, length) of the segments of a JPEG file, as long as they are valid.
+
+    `start` and `length` are those of a segment's content, which may be longer than `raw`. The data
+    of scans is skipped.
+    """
+    at = 2
+    while at + 4 <= len(raw) and raw[at] == 0xFF:
+        marker = raw[at + 1]
+        if marker == 0xFF:  # fill byte
             at += 1
             continue
-        (length,) = struct.unpack_from(">H", raw, at + 2)
+        length = int.from_bytes(raw[at + 2 : at + 4], "big")
+        yield marker, at + 4, length - 2
+        if length < 2:
+            return
+        at += 2 + length
+        if marker == 0xDA:
+            found = _MARKER.search(raw, at)
+            at = len(raw) if found is None else found.start()
+
+
+# Within the data of a scan, 0xFF is followed by 0 (an escaped 0xFF), a restart marker or a fill
+# byte.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+
+def _jpeg(raw: bytes) -> Header | None:
+    """Return the header of a JPEG file, or None if Pillow must read it."""
+    orientation = 1
+    for kind, start, length in jpeg_segments(raw):
         # SOF0 to SOF15 hold the size; 0xC4 (DHT), 0xC8 (JPG) and 0xCC (DAC) are other segments.
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", raw, at + 5)
+            height, width = struct.unpack_from(">HH", raw, start + 1)
             return Header(height, width, orientation) if height and width else None
         if kind == 0xE1:  # APP1
-            tag = _exif(raw, at + 4, length - 2)
+            tag = _exif(raw, start, length)
             if tag is None:
                 return None
             orientation = tag
-        if kind in (0xD9, 0xDA) or length < 2:  # end of the image, or its data, without a size
+        if kind in (0xD9, 0xDA):  # end of the image, or its data, without a size
             return None
-        at += 2 + length
     return None
 
 

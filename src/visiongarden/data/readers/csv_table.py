@@ -23,6 +23,7 @@ from visiongarden.data.readers.build import (
     size_of,
 )
 from visiongarden.data.readers.other_tools import all_other, is_other
+from visiongarden.data.readers.plain_values import whole
 from visiongarden.errors import DataError
 from visiongarden.storage import safe_name
 from visiongarden.storage.place import Place
@@ -116,17 +117,10 @@ def read(
     return DetectionDataset(class_map, tuple(examples), split, path, errors.dropped)
 
 
-def _pixels(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
 def _same_size(file: Place, rows: list[Row], size: ImageSize, errors: ErrorList) -> bool:
     for number, row in rows:
         given = [row.get("height") or str(size[0]), row.get("width") or str(size[1])]
-        stated = tuple(map(_pixels, given))
+        stated = tuple(map(whole, given))
         if stated != tuple(size):
             swapped = stated == tuple(size[::-1])
             errors.add(

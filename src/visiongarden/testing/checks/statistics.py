@@ -10,15 +10,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.linting.state import STATISTICS
 from visiongarden.testing.arrays import difference, is_float, numpy_leaves
 from visiongarden.testing.instances import attributes, own_layers
 from visiongarden.testing.report import Finding, failed, passed, skipped, warned
 from visiongarden.testing.subject import Subject
 
-_STATISTICS = (
-    "mean", "avg", "average", "var", "variance", "std", "moving", "running", "ema", "stat",
-    "stats", "statistics", "center", "count", "momentum", "total",
-)  # fmt: skip
+_STATISTICS = STATISTICS | {"count", "momentum", "total"}
 _ADVICE = (
     "update it in call() under `if training:`, with call(self, x, training=False); store a "
     "constant as a NumPy array, not as a weight"
@@ -48,7 +46,7 @@ def statistics_updated(subject: Subject) -> Finding:
             continue
         evidence = f"inference reads {variable.path} (self.{name}), but training never updates it"
         # Only the name distinguishes a forgotten statistic from an intentional constant.
-        if set(f"{name}_{variable.name}".lower().split("_")) & set(_STATISTICS):
+        if set(f"{name}_{variable.name}".lower().split("_")) & _STATISTICS:
             return failed(evidence, _ADVICE)
         return warned(f"{evidence}; its initial value is {before[id(variable)].flat[0]:g}", _ADVICE)
     return passed(f"{len(candidates)} state(s), each updated or unused")
