@@ -39,7 +39,7 @@ def make(folder: Path) -> None:
 
 def first_batch(folder: Path) -> float:
     from visiongarden.data import Loader, read
-    from visiongarden.doctor.check import check
+    from visiongarden.doctor.checking import check
     from visiongarden.transforms import Augmentation
 
     start = time.perf_counter()

@@ -6,6 +6,7 @@ import pkgutil
 import runpy
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import grimp
@@ -53,6 +54,18 @@ def test_public_names():
     assert dir(vg) == vg.__all__
 
 
+def test_no_exported_name_hides_a_module():
+    """Importing `package.name` would replace the exported name by the module."""
+    for folder in {file.parent for file in (ROOT / "src").rglob("__init__.py")}:
+        package = ".".join(folder.relative_to(ROOT / "src").parts)
+        exported = getattr(importlib.import_module(package), "__all__", [])
+        modules = {file.stem for file in folder.glob("*.py")}
+        modules |= {file.parent.name for file in folder.glob("*/__init__.py")}
+        for name in modules & set(exported):
+            found = getattr(importlib.import_module(package), name)
+            assert isinstance(found, types.ModuleType), f"{package}.{name}"
+
+
 def test_every_package_has_a_docstring():
     for module in pkgutil.iter_modules(vg.__path__):
         if module.name != "__main__":
@@ -93,7 +106,7 @@ def test_files_are_written_by_storage_only():
         "exporters/worker.py",
         "testing/fresh.py",
     }
-    folders |= {"scaffold/new.py", "recipes/git.py"}
+    folders |= {"scaffold/creation.py", "recipes/git.py"}
     source = ROOT / "src" / "visiongarden"
     for file in sorted(source.rglob("*.py")):
         name = file.relative_to(source).as_posix()

@@ -14,7 +14,7 @@ import typer
 from tests.doctor.test_doctor_kinds import folders, masks, packed
 
 import visiongarden as vg
-from visiongarden.cli.main import app, main
+from visiongarden.cli.entry import app, main
 from visiongarden.config import load_yaml
 from visiongarden.recipes import Recipe
 from visiongarden.scenes import make_scenes

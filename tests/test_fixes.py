@@ -16,7 +16,7 @@ import pytest
 import typer
 
 import visiongarden as vg
-from visiongarden.cli.main import app
+from visiongarden.cli.entry import app
 from visiongarden.errors import UserError, nearest, on_command_line, option
 
 SOURCE = Path(vg.__file__).parent
@@ -371,7 +371,7 @@ def test_a_missing_split_is_named_by_the_field_that_chooses_it(tmp_path):
     import numpy as np
 
     from visiongarden.recipes import resolve
-    from visiongarden.recipes.resolve import read_split
+    from visiongarden.recipes.resolution import read_split
 
     for split in ("train", "other"):
         for name in ("a", "b"):

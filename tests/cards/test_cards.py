@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import visiongarden as vg
 from visiongarden import cards, recipes
 from visiongarden.blocks import DarknetStage
-from visiongarden.cli.main import main
+from visiongarden.cli.entry import main
 from visiongarden.config import dump_yaml, load_yaml
 from visiongarden.errors import ConfigError, UserError
 from visiongarden.layers import ConvNormAct

@@ -10,7 +10,7 @@ from tests.shared import shared
 
 from visiongarden import cards
 from visiongarden.backends.keras_internals import weightless
-from visiongarden.inspect.count import symbolic_inputs
+from visiongarden.inspect.counting import symbolic_inputs
 from visiongarden.inspect.macs import every_layer, macs_by_layer
 from visiongarden.layers import ConvNormAct
 

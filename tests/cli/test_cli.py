@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from visiongarden.cli.commands import app
-from visiongarden.cli.main import main
+from visiongarden.cli.entry import main
 from visiongarden.errors import UserError
 
 SURFACE = {

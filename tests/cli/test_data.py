@@ -10,7 +10,7 @@ import typer
 from tests.doctor.test_doctor_kinds import folders, masks
 
 from visiongarden.cli.data import data
-from visiongarden.cli.main import main
+from visiongarden.cli.entry import main
 from visiongarden.data import read
 from visiongarden.scenes import make_scenes
 

@@ -14,7 +14,7 @@ from tests.shared import shared
 import visiongarden as vg
 from visiongarden.backends.keras_internals import weightless
 from visiongarden.blocks import Residual
-from visiongarden.cli.main import main
+from visiongarden.cli.entry import main
 from visiongarden.darknet.cfg import parse_cfg
 from visiongarden.darknet.geometry import geometry
 from visiongarden.darknet.trace import trace

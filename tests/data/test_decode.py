@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from visiongarden.data import decode, read
-from visiongarden.doctor.check import check
+from visiongarden.doctor.checking import check
 from visiongarden.errors import DataError
 from visiongarden.samples.resizing import letterbox, resize
 from visiongarden.storage.header import image_size

@@ -6,7 +6,7 @@ import pytest
 from tests.shared import shared
 
 from visiongarden.data import ClassificationLoader, read_folders
-from visiongarden.doctor.check import check
+from visiongarden.doctor.checking import check
 from visiongarden.errors import ConfigError, DataError
 from visiongarden.transforms import ClassificationAugmentation, random_crop, random_operations
 from visiongarden.transforms.blend import cutmix, mixup

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from visiongarden.data import DetectionDataset, Loader, read
-from visiongarden.doctor.check import check
+from visiongarden.doctor.checking import check
 from visiongarden.doctor.sheet import contact_sheet
 from visiongarden.errors import DataError, UserError
 from visiongarden.scenes import make_scenes
@@ -34,7 +34,7 @@ def same(a, b):
     )
 
 
-checking = importlib.import_module("visiongarden.doctor.check")
+checking = importlib.import_module("visiongarden.doctor.checking")
 EVERYTHING = Augmentation(mixup=0.5, mosaic9=0.5, degrees=20, cutout=0.5, perspective=0.1)
 VARIED = {"augmentation": Augmentation(), "shuffle": True, "seed": 3}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from visiongarden.data import SegmentationLoader, read_masks
-from visiongarden.doctor.check import check
+from visiongarden.doctor.checking import check
 from visiongarden.errors import DataError, UserError
 from visiongarden.scenes import make_mask_scenes
 from visiongarden.scenes.scenes import mask_scene, scene

@@ -20,7 +20,7 @@ from visiongarden.samples import extra, outlines
 from visiongarden.storage.header import header_of, image_size
 from visiongarden.transforms import Augmentation
 
-reading = importlib.import_module("visiongarden.data.readers.read")
+reading = importlib.import_module("visiongarden.data.readers.reading")
 
 # One image of 40 × 30 with two boxes, one without any.
 BOXES = [("cat", (4, 6, 20, 26)), ("dog", (0, 0, 40, 30))]

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from tests.data.test_yolo import BOX, LINE, make
 
-from visiongarden.cli.main import main
+from visiongarden.cli.entry import main
 from visiongarden.data import read
 from visiongarden.doctor import diagnose
-from visiongarden.doctor.check import check
+from visiongarden.doctor.checking import check
 from visiongarden.errors import ConfigError, DataError
 from visiongarden.recipes import resolve
-from visiongarden.recipes.resolve import read_split
+from visiongarden.recipes.resolution import read_split
 
 
 def findings(root, kind):

@@ -11,7 +11,7 @@ from visiongarden.data import read
 from visiongarden.data.readers import splits_of
 from visiongarden.errors import DataError
 from visiongarden.recipes import resolve
-from visiongarden.recipes.resolve import read_split
+from visiongarden.recipes.resolution import read_split
 
 # Images of 40 × 30 pixels; boxes by hand: (0.5, 0.5, 0.5, 0.4) is 10 to 30 across, 9 to 21 down.
 LINE, BOX = "1 0.5 0.5 0.5 0.4", [10, 9, 30, 21]

@@ -17,7 +17,7 @@ from tests.shared import shared
 
 from visiongarden.data import Prints, leaked, read_folders, read_masks
 from visiongarden.doctor import check_set, diagnose, fix
-from visiongarden.doctor.check import check
+from visiongarden.doctor.checking import check
 from visiongarden.errors import DataError, UserError
 
 CLASSES = ("ant", "bee", "cow")

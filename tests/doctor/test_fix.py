@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from visiongarden.cli.main import app
+from visiongarden.cli.entry import app
 from visiongarden.data import read
 from visiongarden.doctor import convert, fix
 from visiongarden.errors import DataError, UserError

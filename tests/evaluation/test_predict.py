@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import visiongarden as vg
-from visiongarden.cli.main import main
+from visiongarden.cli.entry import main
 from visiongarden.errors import DataError, NotFiniteError, UserError
 from visiongarden.evaluation import Predictor, predict
 from visiongarden.reporting import predict_files, predict_folder, result_files

@@ -21,7 +21,7 @@ from visiongarden.cards import library
 from visiongarden.config import load_yaml
 from visiongarden.darknet import import_darknet
 from visiongarden.data import read
-from visiongarden.data.decode import decode
+from visiongarden.data.decoding import decode
 from visiongarden.data.masks import read_pixels
 from visiongarden.data.readers import opened, read_any, splits_of
 from visiongarden.doctor import convert

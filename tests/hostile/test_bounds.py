@@ -17,7 +17,7 @@ import pytest
 import visiongarden as vg
 from visiongarden import ClassMap, repetition
 from visiongarden.data import in_flight, read
-from visiongarden.data.decode import decode
+from visiongarden.data.decoding import decode
 from visiongarden.data.masks import read_pixels
 from visiongarden.data.readers.xml_tree import parse_xml
 from visiongarden.errors import DataError, ModelFileError, UserError

@@ -13,7 +13,7 @@ from PIL import Image
 
 from visiongarden.config import load_yaml
 from visiongarden.data import read
-from visiongarden.data.decode import decode
+from visiongarden.data.decoding import decode
 from visiongarden.data.masks import read_pixels
 from visiongarden.errors import ConfigError, DataError, UserError
 from visiongarden.recipes.git import repository_state

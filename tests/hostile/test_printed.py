@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from visiongarden import terminal
-from visiongarden.cli.main import _run
+from visiongarden.cli.entry import _run
 from visiongarden.doctor import check_set
 from visiongarden.errors import ContractError, DataError
 from visiongarden.terminal import printable

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visiongarden.cli.main import main
+from visiongarden.cli.entry import main
 from visiongarden.errors import UserError
 from visiongarden.linting import lint
 

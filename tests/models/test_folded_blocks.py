@@ -6,7 +6,7 @@ import pytest
 from tests.testing.test_valid import LAYERS, OPTIONS
 
 import visiongarden as vg
-from visiongarden.layers.folding import folding
+from visiongarden.layers.fold import folding
 from visiongarden.models.fuse import _values
 from visiongarden.testing.subject import Subject
 

@@ -165,7 +165,7 @@ def test_leakage_is_reported_and_different_classes_are_refused(tmp_path, monkeyp
     def stop(*arguments, **options):
         raise UserError("far enough")
 
-    monkeypatch.setattr(importlib.import_module("visiongarden.recipes.train"), "fit", stop)
+    monkeypatch.setattr(importlib.import_module("visiongarden.recipes.running"), "fit", stop)
     recipe = resolve(root, overrides=TINY)
     with pytest.raises(UserError, match="far enough"):
         train(recipe, tmp_path / "run")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import visiongarden as vg
-from visiongarden.cli.main import main
+from visiongarden.cli.entry import main
 from visiongarden.data import DetectionDataset, fingerprint, read, read_masks
 from visiongarden.errors import NotFiniteError, UserError
 from visiongarden.recipes import resolve, train
@@ -26,7 +26,7 @@ from visiongarden.scenes.scenes import make_mask_scenes
 from visiongarden.training import DataChangedError
 from visiongarden.types import ClassMap, Example
 
-module = importlib.import_module("visiongarden.recipes.train")
+module = importlib.import_module("visiongarden.recipes.running")
 
 
 @vg.register(package="test_run_folder")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import keras
 import pytest
 
-from visiongarden.cli.main import main
+from visiongarden.cli.entry import main
 from visiongarden.config import load_yaml
 from visiongarden.decoders import PassOn
 from visiongarden.errors import UserError

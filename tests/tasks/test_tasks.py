@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import visiongarden as vg
-from visiongarden.cli.main import main
+from visiongarden.cli.entry import main
 from visiongarden.data import read_folders, read_masks
 from visiongarden.errors import DataError, UserError
 from visiongarden.evaluation import evaluate, predict

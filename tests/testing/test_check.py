@@ -13,7 +13,7 @@ from tests import zoo_of_bad_layers as bad
 from tests import zoo_of_valid_layers as valid
 
 import visiongarden as vg
-from visiongarden.cli.main import main
+from visiongarden.cli.entry import main
 from visiongarden.errors import UserError
 from visiongarden.testing import CHECKS, assert_valid, cases, check, check_module, discover
 from visiongarden.testing.explain import first_line

@@ -9,7 +9,7 @@ import numpy as np
 
 from visiongarden.layers import Composite, ConvNormAct, Convolution, DepthwiseNormAct, Sum
 from visiongarden.layers import activation as activation_layer
-from visiongarden.layers.folding import is_folding
+from visiongarden.layers.fold import is_folding
 from visiongarden.registry import register
 
 

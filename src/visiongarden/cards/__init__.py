@@ -1,10 +1,10 @@
 """Cards: the published facts of each architecture, and the check of a model against them."""
 
-from visiongarden.cards.build import build
+from visiongarden.cards.building import build
 from visiongarden.cards.card import Card, Convention, Level, License, Result, Stage, Trained
 from visiongarden.cards.library import find, load, merged, names
 from visiongarden.cards.listing import Listing, models
-from visiongarden.cards.verify import Check, Verification, verify, verify_all
+from visiongarden.cards.verification import Check, Verification, verify, verify_all
 
 __all__ = [
     "Card",

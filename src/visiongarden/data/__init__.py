@@ -3,8 +3,8 @@
 from visiongarden.data.classification_loader import ClassificationLoader
 from visiongarden.data.copies import Prints, leaked
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.decode import decode
-from visiongarden.data.fingerprint import changes, fingerprint
+from visiongarden.data.decoding import decode
+from visiongarden.data.fingerprints import changes, fingerprint
 from visiongarden.data.labeled_images import ClassificationDataset
 from visiongarden.data.loader import Loader
 from visiongarden.data.masks import SegmentationDataset

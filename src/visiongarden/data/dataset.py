@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.data.decode import decode
+from visiongarden.data.decoding import decode
 from visiongarden.data.pixels import to_pixels
 from visiongarden.data.table import Table
 from visiongarden.errors import DataError

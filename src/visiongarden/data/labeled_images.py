@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.data.decode import decode
+from visiongarden.data.decoding import decode
 from visiongarden.types import ClassMap
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from visiongarden.data.decode import decode
+from visiongarden.data.decoding import decode
 from visiongarden.data.in_flight import decoding
 from visiongarden.errors import DataError
 from visiongarden.storage.header import FORMATS, MAX_BYTES, header_of, refuse_broken_chunks

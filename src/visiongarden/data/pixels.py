@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from visiongarden.data.decode import decode, decode_bytes
+from visiongarden.data.decoding import decode, decode_bytes
 from visiongarden.errors import DataError, UserError
 
 ValueRange = tuple[float, float]

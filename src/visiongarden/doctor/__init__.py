@@ -5,10 +5,10 @@ a note a fact that may surprise. Leakage between splits is a warning: metrics be
 the user may know why, and a public dataset must stay comparable.
 """
 
-from visiongarden.doctor.check import check
-from visiongarden.doctor.convert import TARGETS, convert
-from visiongarden.doctor.diagnose import check_set, diagnose
-from visiongarden.doctor.fix import fix
+from visiongarden.doctor.checking import check
+from visiongarden.doctor.conversion import TARGETS, convert
+from visiongarden.doctor.diagnosis import check_set, diagnose
+from visiongarden.doctor.fixing import fix
 from visiongarden.doctor.report import KINDS, Report
 
 __all__ = ["KINDS", "TARGETS", "Report", "check", "check_set", "convert", "diagnose", "fix"]

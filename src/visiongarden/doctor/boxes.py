@@ -15,7 +15,7 @@ from visiongarden.data.error_list import ErrorList, Finding
 from visiongarden.data.readers import gather
 from visiongarden.doctor.box_fixes import refuse_without_boxes, without_crowds
 from visiongarden.doctor.charts import bars, heat, histogram, steps
-from visiongarden.doctor.check import no_usable_box
+from visiongarden.doctor.checking import no_usable_box
 from visiongarden.doctor.contents import Contents
 from visiongarden.doctor.images import Look
 from visiongarden.doctor.labeling import Labeling, of_ids

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.decode import decode_bytes
+from visiongarden.data.decoding import decode_bytes
 from visiongarden.data.depth import Depth, depth_of
 from visiongarden.errors import DataError
 from visiongarden.storage.header import MAX_BYTES, header_of

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.data.decode import decode
+from visiongarden.data.decoding import decode
 from visiongarden.data.error_list import ErrorList, Finding
 from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.readers.build import ENDINGS

@@ -1,7 +1,7 @@
 """Evaluation of models on a split, and prediction on images."""
 
-from visiongarden.evaluation.evaluate import Result, evaluate, evaluate_file, make_validator
-from visiongarden.evaluation.predict import predict
+from visiongarden.evaluation.evaluator import Result, evaluate, evaluate_file, make_validator
+from visiongarden.evaluation.prediction import predict
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.tasks import COCO_NMS
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from visiongarden.errors import UserError
 from visiongarden.evaluation.decoding import decoding_of, outputs_of
-from visiongarden.exporters.agreement import Agreement, agreement
 from visiongarden.exporters.convert import convert
 from visiongarden.exporters.fresh import convert_fresh
+from visiongarden.exporters.parity import Agreement, agreement
 from visiongarden.exporters.prepare import prepared
 from visiongarden.models import load
 from visiongarden.postprocess import Nms

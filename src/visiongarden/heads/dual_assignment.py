@@ -5,7 +5,7 @@ from __future__ import annotations
 from keras import ops
 
 from visiongarden.heads.anchor_free import TwoBranches
-from visiongarden.layers.folding import is_folding
+from visiongarden.layers.fold import is_folding
 from visiongarden.losses import DualAssignmentLoss
 from visiongarden.parts import Head
 from visiongarden.parts.fields import Bins, Prior

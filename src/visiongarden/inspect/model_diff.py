@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from visiongarden.inspect.count import Count
+from visiongarden.inspect.counting import Count
 from visiongarden.types import ImageSize
 
 if TYPE_CHECKING:

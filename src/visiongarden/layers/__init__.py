@@ -1,12 +1,12 @@
 """Basic layers, and `Composite`, the base class of every layer made of layers."""
 
-from visiongarden.layers.activation import activation
+from visiongarden.layers.activations import activation
 from visiongarden.layers.batch_norm import BatchNorm
 from visiongarden.layers.composite import Composite
 from visiongarden.layers.conv_norm_act import ConvNormAct
 from visiongarden.layers.convolution import Convolution
 from visiongarden.layers.depthwise_norm_act import DepthwiseNormAct
-from visiongarden.layers.folding import folding, is_folding
+from visiongarden.layers.fold import folding, is_folding
 from visiongarden.layers.resampling import MaxPooling, Upsampling
 from visiongarden.layers.separable_norm_act import SeparableNormAct
 from visiongarden.layers.sum import Sum

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from visiongarden.layers.activation import activation as activation_layer
-from visiongarden.layers.activation import in_place
+from visiongarden.layers.activations import activation as activation_layer
+from visiongarden.layers.activations import in_place
 from visiongarden.layers.batch_norm import BatchNorm
 from visiongarden.layers.composite import Composite
 from visiongarden.layers.convolution import Convolution
-from visiongarden.layers.folding import is_folding, with_norm
+from visiongarden.layers.fold import is_folding, with_norm
 from visiongarden.registry import register
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import keras
 
-from visiongarden.layers.activation import activation as activation_layer
+from visiongarden.layers.activations import activation as activation_layer
 from visiongarden.layers.batch_norm import BatchNorm
 from visiongarden.layers.composite import Composite
-from visiongarden.layers.folding import is_folding, with_norm
+from visiongarden.layers.fold import is_folding, with_norm
 from visiongarden.registry import register
 
 

@@ -7,9 +7,9 @@ from visiongarden.losses.classification import ClassificationLoss
 from visiongarden.losses.crossentropy import softmax_crossentropy
 from visiongarden.losses.decoupled import DecoupledLoss
 from visiongarden.losses.dfl import distribution_focal
-from visiongarden.losses.dice import dice
+from visiongarden.losses.dice_loss import dice
 from visiongarden.losses.dual_assignment import DualAssignmentLoss
-from visiongarden.losses.focal import focal
+from visiongarden.losses.focal_loss import focal
 from visiongarden.losses.segmentation import SegmentationLoss
 
 __all__ = [

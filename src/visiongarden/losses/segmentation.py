@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 
 from visiongarden.config import Value
 from visiongarden.losses.crossentropy import softmax_crossentropy
-from visiongarden.losses.dice import dice
+from visiongarden.losses.dice_loss import dice
 from visiongarden.ops import one_hot
 from visiongarden.types import IGNORE, ImageSize, RawPredictions
 

@@ -10,7 +10,7 @@ import keras
 
 from visiongarden.backends.keras_internals import dtype_policy, is_weightless
 from visiongarden.errors import ContractError, UserError
-from visiongarden.layers.folding import folding
+from visiongarden.layers.fold import folding
 from visiongarden.models.files import SavedAsParts, read_part, written
 from visiongarden.models.fuse import fused
 from visiongarden.models.subclass import (

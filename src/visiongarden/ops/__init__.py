@@ -14,9 +14,9 @@ from visiongarden.ops.decode import (
     offsets_to_boxes,
     points_to_boxes,
 )
-from visiongarden.ops.iou import ciou, giou, iou, pairwise_iou
-from visiongarden.ops.one_hot import one_hot
-from visiongarden.ops.power import power
+from visiongarden.ops.encoding import one_hot
+from visiongarden.ops.overlap import ciou, giou, iou, pairwise_iou
+from visiongarden.ops.powers import power
 from visiongarden.ops.rows import rows_of
 
 __all__ = [

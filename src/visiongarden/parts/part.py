@@ -12,7 +12,7 @@ import keras
 from visiongarden.backends.keras_internals import fresh_names, weightless
 from visiongarden.config import Typed
 from visiongarden.errors import ContractError, UserError
-from visiongarden.layers.folding import folding
+from visiongarden.layers.fold import folding
 from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize, LevelSpec, stride_of
 
 IMAGE = FeatureSpec({"p0": LevelSpec(channels=3, stride=1)})

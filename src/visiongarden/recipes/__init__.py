@@ -1,14 +1,14 @@
 """Recipes: complete training runs as values, and functions that resolve, compare and run them."""
 
-from visiongarden.recipes.compare import Difference, compare
-from visiongarden.recipes.demo import demo
-from visiongarden.recipes.diff import diff
-from visiongarden.recipes.environment import environment
+from visiongarden.recipes.comparison import Difference, compare
+from visiongarden.recipes.demonstration import demo
+from visiongarden.recipes.json_schema import schema
+from visiongarden.recipes.model_diff import diff
+from visiongarden.recipes.model_figure import show
 from visiongarden.recipes.recipe import Data, Model, Recipe
-from visiongarden.recipes.resolve import resolve
-from visiongarden.recipes.schema import schema
-from visiongarden.recipes.show import show
-from visiongarden.recipes.train import train
+from visiongarden.recipes.resolution import resolve
+from visiongarden.recipes.running import train
+from visiongarden.recipes.versions import environment
 
 __all__ = [
     "Data",

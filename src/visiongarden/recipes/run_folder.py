@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from visiongarden.errors import UserError, option
-from visiongarden.recipes.environment import ENVIRONMENT
+from visiongarden.recipes.versions import ENVIRONMENT
 from visiongarden.training import FILE
 
 RECIPE = "recipe.yaml"

@@ -18,7 +18,7 @@ from visiongarden.data import decode
 from visiongarden.data.readers.build import ENDINGS
 from visiongarden.drawing.results import draw
 from visiongarden.errors import DataError, UserError, option
-from visiongarden.evaluation.predict import scored
+from visiongarden.evaluation.prediction import scored
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.models import load
 from visiongarden.reporting.report import Report, report_on

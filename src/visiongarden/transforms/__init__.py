@@ -4,7 +4,7 @@ from visiongarden.transforms.augmentation import Augmentation
 from visiongarden.transforms.classification_augmentation import ClassificationAugmentation
 from visiongarden.transforms.color import hsv
 from visiongarden.transforms.crop import random_crop
-from visiongarden.transforms.flip import flip
+from visiongarden.transforms.flips import flip
 from visiongarden.transforms.mix import copy_paste, cutout, mixup
 from visiongarden.transforms.rand_augment import random_operations
 from visiongarden.transforms.scene import mosaic, single

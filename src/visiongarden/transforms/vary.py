@@ -10,7 +10,7 @@ import numpy as np
 from visiongarden.transforms import mix, scene
 from visiongarden.transforms.augmentation import Augmentation
 from visiongarden.transforms.color import hsv
-from visiongarden.transforms.flip import flip
+from visiongarden.transforms.flips import flip
 from visiongarden.types import Example, ImageSize
 
 WINDOW, STEP = 16, 8

@@ -1,8 +1,8 @@
 """Readers of COCO, YOLO, VOC, CSV, ArrayRecord, record sources, class folders and mask folders."""
 
-from visiongarden.data.readers.gather import EVERY_FORMAT, FORMATS, AnyDataset, gather, splits_of
+from visiongarden.data.readers.gathering import EVERY_FORMAT, FORMATS, AnyDataset, gather, splits_of
 from visiongarden.data.readers.guess import opened
-from visiongarden.data.readers.read import read, read_any, read_folders, read_masks
+from visiongarden.data.readers.reading import read, read_any, read_folders, read_masks
 from visiongarden.data.readers.source import from_source
 
 __all__ = [

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from visiongarden.data.readers import array_record, other_tools, yolo
-from visiongarden.data.readers.gather import EVERY_FORMAT, READERS, unreadable
+from visiongarden.data.readers.gathering import EVERY_FORMAT, READERS, unreadable
 from visiongarden.errors import DataError, UserError, nearest, option
 from visiongarden.storage.place import Place, place
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.decode import decode_bytes
+from visiongarden.data.decoding import decode_bytes
 from visiongarden.data.error_list import wrong_with
 from visiongarden.errors import DataError, UserError
 from visiongarden.types import ClassMap, Example

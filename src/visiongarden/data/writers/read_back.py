@@ -15,7 +15,7 @@ from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.error_list import ErrorList
 from visiongarden.data.labeled_images import ClassificationDataset
 from visiongarden.data.masks import SegmentationDataset
-from visiongarden.data.readers.gather import READERS
+from visiongarden.data.readers.gathering import READERS
 from visiongarden.data.writers import held
 from visiongarden.data.writers.examples import Lost, area_of, crowd_of, size_of
 from visiongarden.errors import DataError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from visiongarden.inspect.drawing.boxes import Box
+from visiongarden.inspect.drawing.box_shapes import Box
 from visiongarden.types import ImageSize
 
 BOX_WIDTH, BOX_HEIGHT = 118.0, 66.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from visiongarden.inspect.count import Count
-from visiongarden.inspect.drawing.boxes import Box
+from visiongarden.inspect.counting import Count
+from visiongarden.inspect.drawing.box_shapes import Box
 from visiongarden.inspect.drawing.layout import TOP, Layout, Placed
 from visiongarden.terminal import printable
 from visiongarden.types import ImageSize

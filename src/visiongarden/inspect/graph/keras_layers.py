@@ -8,7 +8,7 @@ import keras
 
 from visiongarden.inspect.graph.op import Fixed, settings
 from visiongarden.layers import Sum
-from visiongarden.layers.activation import NEGATIVE_SLOPE
+from visiongarden.layers.activations import NEGATIVE_SLOPE
 from visiongarden.layers.convolution import Convolution
 
 Described = tuple[str, Fixed, int | None]

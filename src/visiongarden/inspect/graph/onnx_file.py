@@ -13,7 +13,7 @@ from typing import Any
 
 from visiongarden.errors import ModelFileError, UserError
 from visiongarden.inspect.graph.op import Graph, Op, graph, settings
-from visiongarden.layers.activation import NEGATIVE_SLOPE
+from visiongarden.layers.activations import NEGATIVE_SLOPE
 
 MAX_BYTES = 2**31 - 1
 """Maximum file size, the limit of protobuf for one message."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from visiongarden import inspect
 from visiongarden.backends.keras_internals import weightless
-from visiongarden.cards.build import build
+from visiongarden.cards.building import build
 from visiongarden.cards.card import Card
 from visiongarden.cards.library import find, load, names
 from visiongarden.errors import UserError

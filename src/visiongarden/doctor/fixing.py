@@ -13,7 +13,7 @@ from visiongarden.data.writers.read_back import read_back
 from visiongarden.data.writers.splits import write_file
 from visiongarden.doctor import images
 from visiongarden.doctor.boxes import Boxes
-from visiongarden.doctor.convert import in_one_step
+from visiongarden.doctor.conversion import in_one_step
 from visiongarden.doctor.images import Look
 from visiongarden.doctor.kinds import labeling_of
 from visiongarden.doctor.labeling import (

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from visiongarden import inspect
-from visiongarden.inspect.diff import changes, with_fields
+from visiongarden.inspect.difference import changes, with_fields
 from visiongarden.recipes.recipe import Recipe
-from visiongarden.recipes.resolve import resolve
+from visiongarden.recipes.resolution import resolve
 
 
 def diff(before: str | Path, after: str | Path, image_size: int | None = None) -> inspect.ModelDiff:

@@ -12,7 +12,7 @@ from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.error_list import ErrorList
 from visiongarden.data.labeled_images import ClassificationDataset
 from visiongarden.data.masks import SegmentationDataset
-from visiongarden.data.readers.gather import FORMATS, AnyDataset, gather
+from visiongarden.data.readers.gathering import FORMATS, AnyDataset, gather
 from visiongarden.data.readers.guess import opened
 from visiongarden.errors import DataError, option
 

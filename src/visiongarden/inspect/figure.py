@@ -11,7 +11,7 @@ import keras
 
 from visiongarden.backends.keras_internals import weightless
 from visiongarden.errors import UserError
-from visiongarden.inspect.count import Count, built, count_of, size_for, symbolic_inputs
+from visiongarden.inspect.counting import Count, built, count_of, size_for, symbolic_inputs
 from visiongarden.inspect.drawing import Box, boxes, page
 from visiongarden.inspect.macs import macs_by_layer
 from visiongarden.models import load

@@ -12,7 +12,7 @@ import numpy as np
 
 from visiongarden.data.copies import Prints, different_labels
 from visiongarden.data.dataset import DetectionDataset, crowds_of
-from visiongarden.data.decode import cut_short
+from visiongarden.data.decoding import cut_short
 from visiongarden.data.error_list import Finding, refuse
 from visiongarden.data.labeled_images import ClassificationDataset
 from visiongarden.data.masks import SegmentationDataset

@@ -14,14 +14,13 @@ from visiongarden.backends.keras_internals import seed_everything
 from visiongarden.config import save_yaml
 from visiongarden.data import DetectionDataset, Prints, fingerprint, leaked
 from visiongarden.data.depth import depth_in
-from visiongarden.doctor.check import check, no_usable_box
+from visiongarden.doctor.checking import check, no_usable_box
 from visiongarden.errors import DataError, NotFiniteError, UserError, option
 from visiongarden.evaluation import evaluate, make_validator
 from visiongarden.models import Joined, load
-from visiongarden.recipes.environment import save_environment
 from visiongarden.recipes.length import warn_of_few_steps
 from visiongarden.recipes.recipe import Recipe
-from visiongarden.recipes.resolve import read_split
+from visiongarden.recipes.resolution import read_split
 from visiongarden.recipes.run_folder import (
     RECIPE,
     command,
@@ -30,6 +29,7 @@ from visiongarden.recipes.run_folder import (
     new_folder,
     resumed_folder,
 )
+from visiongarden.recipes.versions import save_environment
 from visiongarden.reporting import plot_history
 from visiongarden.storage import remove_drafts
 from visiongarden.tasks import find

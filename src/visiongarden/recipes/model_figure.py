@@ -9,7 +9,7 @@ from typing import Any
 from visiongarden import inspect
 from visiongarden.config import load_yaml
 from visiongarden.recipes.recipe import Recipe
-from visiongarden.recipes.resolve import resolve
+from visiongarden.recipes.resolution import resolve
 
 ASSUMED_CLASSES = 80
 """Number of classes where neither the recipe nor a dataset specifies it: that of COCO."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from visiongarden.errors import UserError
 from visiongarden.recipes.recipe import Recipe
-from visiongarden.recipes.resolve import resolve
+from visiongarden.recipes.resolution import resolve
 from visiongarden.recipes.run_folder import RECIPE
 
 

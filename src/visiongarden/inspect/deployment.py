@@ -7,7 +7,7 @@ import math
 import keras
 
 from visiongarden.backends.keras_internals import weightless
-from visiongarden.inspect.count import Count, built, size_for, symbolic_inputs
+from visiongarden.inspect.counting import Count, built, size_for, symbolic_inputs
 from visiongarden.inspect.macs import every_layer, macs_by_layer, outputs_inside
 from visiongarden.layers import Composite
 from visiongarden.parts import IMAGE, Part

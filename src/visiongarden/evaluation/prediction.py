@@ -13,7 +13,7 @@ from PIL import Image
 
 from visiongarden.data import ValueRange, to_pixels
 from visiongarden.errors import UserError
-from visiongarden.evaluation.evaluate import filled
+from visiongarden.evaluation.evaluator import filled
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.tasks import task_of
 

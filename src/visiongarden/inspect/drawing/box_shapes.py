@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from visiongarden.backends.keras_internals import replay, without_new_calls
-from visiongarden.inspect.count import Count, count_of
+from visiongarden.inspect.counting import Count, count_of
 from visiongarden.inspect.graph.keras_layers import describe
 from visiongarden.layers import Composite, ConvNormAct, DepthwiseNormAct
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
 
-from visiongarden.inspect.count import Count
-from visiongarden.inspect.drawing.boxes import Box, every_box
+from visiongarden.inspect.counting import Count
+from visiongarden.inspect.drawing.box_shapes import Box, every_box
 from visiongarden.inspect.drawing.layout import pyramid, strip
 from visiongarden.inspect.drawing.svg import number, pyramid_svg, sides, strip_svg
 from visiongarden.terminal import printable

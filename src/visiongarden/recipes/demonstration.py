@@ -23,9 +23,9 @@ from visiongarden.exporters import to_onnx
 from visiongarden.models import load
 from visiongarden.postprocess import Nms
 from visiongarden.recipes.recipe import Recipe
-from visiongarden.recipes.resolve import resolve
+from visiongarden.recipes.resolution import resolve
 from visiongarden.recipes.run_folder import free_folder
-from visiongarden.recipes.train import print_lines, train
+from visiongarden.recipes.running import print_lines, train
 from visiongarden.reporting import write_png
 from visiongarden.scenes import make_scenes
 from visiongarden.types import Detections
