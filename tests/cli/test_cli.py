@@ -187,9 +187,6 @@ def test_a_command_is_one_call(monkeypatch, command, target, arguments, passed):
     class Answer(tuple):
         files = commands = ()
 
-        def table(self):
-            return "table"
-
         def __truediv__(self, name):
             return name
 

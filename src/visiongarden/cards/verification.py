@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from visiongarden import inspect
 from visiongarden.backends.keras_internals import weightless
@@ -17,12 +16,9 @@ from visiongarden.cards.library import find, load, names
 from visiongarden.errors import UserError
 from visiongarden.models import Joined
 from visiongarden.parts import Backbone
+from visiongarden.terminal import table, wrapped
 from visiongarden.types import LevelSpec
 
-if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderResult
-
-WIDTH = 100
 MACS_TOLERANCE = 0.005
 """Maximum relative difference of MACs, because published ones are rounded; parameters are exact."""
 
@@ -78,31 +74,21 @@ class Verification:
         )
 
     def __str__(self) -> str:
-        from rich.console import Console
-
-        console = Console(width=WIDTH, file=io.StringIO(), color_system=None, highlight=False)
-        console.print(self)
-        lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-        return "\n".join(line.rstrip() for line in lines)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
-
         height, width = self.card.image_size
-        yield Text(f"{self.card.name}: {self.card.title}, image {height} × {width}")
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        for header in ("", "what", "published", "built"):
-            right = header in ("published", "built")
-            table.add_column(header, justify="right" if right else "left", overflow="fold")
-        for check in self.checks:
-            mark = "=" if check.agrees else "≠"
-            # An identical value is printed once, which makes differences easier to see.
-            built = "" if check.built == check.published else check.built
-            table.add_row(*map(Text, (mark, check.what, check.published, built)))
-        yield table
-        yield Text(self.verdict)
+        # An identical value is printed once, which makes differences easier to see.
+        rows = [
+            (
+                "=" if check.agrees else "≠",
+                check.what,
+                check.published,
+                "" if check.built == check.published else check.built,
+            )
+            for check in self.checks
+        ]
+        head = f"{self.card.name}: {self.card.title}, image {height} × {width}"
+        values = ("published", "built")
+        compared = table(("", "what", *values), rows, right=values)
+        return wrapped("\n".join([head, "", compared, "", self.verdict]))
 
 
 Factory = Callable[[], Any]

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from visiongarden import terminal
 from visiongarden.cli.app import app, echo
 from visiongarden.cli.options import Debug
 from visiongarden.cli.start import start
@@ -65,9 +64,8 @@ def check(
     if as_json:
         echo(json.dumps([report.to_dict() for report in reports], indent=1))
     else:
-        console = terminal.console(markup=False, emoji=False, highlight=False)
         for report in reports:
-            console.print(report.table() if not report.ok or len(reports) == 1 else str(report))
+            echo(report.table() if not report.ok or len(reports) == 1 else report)
     if not all(report.ok for report in reports):
         raise typer.Exit(1)
 

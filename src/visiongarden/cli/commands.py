@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from visiongarden import terminal
 from visiongarden.cli.app import app, echo
 from visiongarden.cli.failures import PARTIAL
 from visiongarden.cli.options import (
@@ -98,7 +97,7 @@ def evaluate(
     result = evaluation.evaluate_file(
         model, data, format, split, invalid_boxes, batch_size, class_names
     )
-    terminal.console(markup=False, emoji=False, highlight=False).print(result.table())
+    echo(result)
 
 
 @app.command()

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Group
-from rich.table import Table
 
 from visiongarden.data.readers import opened as opened_data
 from visiongarden.errors import DataError
@@ -17,6 +15,7 @@ from visiongarden.evaluation.class_names import Aligned, aligned
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.models import load
 from visiongarden.tasks import COCO_NMS, task_of
+from visiongarden.terminal import table
 from visiongarden.types import Placement
 
 _METRICS_PER_ROW = 6
@@ -26,7 +25,7 @@ _FORMATS_WITHOUT_CLASS_LIST = ("voc", "csv", "folders")
 
 @dataclass(frozen=True)
 class Result:
-    """Metrics of a model on a dataset.
+    """Metrics of a model on a dataset; `str()` is a table of classes, then the metrics of all.
 
     Attributes:
         metrics: Metrics of the model's task by name, 0 to 1; NaN if the dataset has nothing to
@@ -45,21 +44,22 @@ class Result:
     metrics_name: str = "COCO metrics"
     note: str = ""
 
-    def table(self) -> Group:
-        """Return a table for the terminal: metrics of each class, then those of all classes."""
+    def __str__(self) -> str:
         columns = list(next(iter(self.per_class.values()), {}))
-        table = Table("class", *columns, box=None, header_style="bold")
-        for name, metrics in self.per_class.items():
-            table.add_row(name, *(_shown(metrics[column]) for column in columns))
+        per_class = [
+            (name, *(_shown(metrics[column]) for column in columns))
+            for name, metrics in self.per_class.items()
+        ]
         totals = [_shown(self.metrics[n]) if n in self.metrics else "" for n in columns]
-        table.add_row("all", *totals, style="bold")
         listed = [f"{name:>5} {_shown(value)}" for name, value in self.metrics.items()]
         rows = [
             "  ".join(listed[i : i + _METRICS_PER_ROW])
             for i in range(0, len(listed), _METRICS_PER_ROW)
         ]
         notes = [self.note] if self.note else []
-        return Group(f"{self.metrics_name} on {self.images} images", *notes, table, *rows)
+        heading = f"{self.metrics_name} on {self.images} images"
+        classes = table(("class", *columns), [*per_class, ("all", *totals)], right=columns)
+        return "\n".join([heading, *notes, "", classes, "", *rows])
 
 
 def evaluate(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
@@ -17,13 +16,8 @@ from visiongarden.inspect.macs import macs_by_layer
 from visiongarden.models import load
 from visiongarden.parts import IMAGE, Part
 from visiongarden.storage import atomic_write
+from visiongarden.terminal import table, wrapped
 from visiongarden.types import FeatureSpec, ImageSize
-
-if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderResult
-    from rich.table import Table
-
-WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -51,7 +45,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Figure:
-    """Summary of a model; `str(figure)` is text of at most 100 columns, rich prints it as a table.
+    """Summary of a model; `str(figure)` is text of at most 100 columns.
 
     Attributes:
         title: Name of the model or part.
@@ -70,12 +64,13 @@ class Figure:
     boxes: tuple[Box, ...] = ()
 
     def __str__(self) -> str:
-        from rich.console import Console
-
-        console = Console(width=WIDTH, file=io.StringIO(), color_system=None, highlight=False)
-        console.print(self)
-        lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-        return "\n".join(line.rstrip() for line in lines)
+        height, width = self.image_size
+        total = (
+            f"parameters {self.count.trainable:,} trainable, {self.count.total:,} total; "
+            f"{_giga(self.count.macs)} MACs (FLOPs = 2 × MACs: {_giga(self.count.flops)})"
+        )
+        head = f"{self.title}, image {height} × {width} × 3"
+        return wrapped("\n".join([head, "", _table(self), "", total]))
 
     def html(self) -> str:
         """Return the figure as one self-contained HTML page."""
@@ -107,17 +102,6 @@ class Figure:
             "rows": [asdict(row) for row in self.rows],
             "boxes": [asdict(box) for box in self.boxes],
         }
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.text import Text
-
-        height, width = self.image_size
-        yield Text(f"{self.title}, image {height} × {width} × 3")
-        yield _table(self)
-        yield Text(
-            f"parameters {self.count.trainable:,} trainable, {self.count.total:,} total; "
-            f"{_giga(self.count.macs)} MACs (FLOPs = 2 × MACs: {_giga(self.count.flops)})"
-        )
 
 
 def show(
@@ -185,21 +169,17 @@ def _classes(source: Any) -> str:
     return f", {len(names)} classes ({listed})"
 
 
-def _table(figure: Figure) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for header in ("part", "stage", "type", "H × W × C", "level", "params", "MACs", "share"):
-        right = header in ("H × W × C", "params", "MACs", "share")
-        table.add_column(header, justify="right" if right else "left", overflow="fold")
+def _table(figure: Figure) -> str:
+    rows: list[tuple[str, ...]] = []
     for part, counted in figure.parts.items():
         for i, row in enumerate([row for row in figure.rows if row.part == part]):
             first = "" if i else part
-            table.add_row(first, row.stage, row.kind, _sides(row.output), row.level, *_cells(row))
-        table.add_row("", "", "", "", "", *_totals(counted, figure.count), end_section=True)
-    table.add_row("total", "", "", "", "", *_totals(figure.count, figure.count))
-    return table
+            sides = _sides(row.output)
+            rows.append((first, row.stage, row.kind, sides, row.level, *_cells(row), ""))
+        rows += [("", "", "", "", "", *_totals(counted, figure.count)), ()]
+    rows.append(("total", "", "", "", "", *_totals(figure.count, figure.count)))
+    headers = ("part", "stage", "type", "H × W × C", "level", "params", "MACs", "share")
+    return table(headers, rows, right=("H × W × C", "params", "MACs", "share"))
 
 
 def _cells(row: Row) -> tuple[str, str]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from visiongarden.inspect.counting import Count
+from visiongarden.terminal import table, wrapped
 from visiongarden.types import ImageSize
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-_WIDTH, _LISTED = 100, 40
+_LISTED = 40
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class LayerChange:
 class ModelDiff:
     """Differences between two models.
 
-    `str(diff)` is text of at most 100 columns; rich prints the value as tables.
+    `str(diff)` is text of at most 100 columns.
 
     Attributes:
         before: Label of the first model.
@@ -88,56 +85,32 @@ class ModelDiff:
         return values | {"same": self.same}
 
     def __str__(self) -> str:
-        return table_of(self)
-
-
-def table_of(diff: ModelDiff) -> str:
-    """Format fields, layers and totals as tables of at most 100 columns."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(width=_WIDTH, file=io.StringIO(), color_system=None, highlight=False)
-    console.print(Text(f"{diff.before} → {diff.after}"))
-    if diff.same:
-        console.print(Text("fields, layers and shapes are equal"))
-    if diff.fields:
-        rows: list[tuple[str, ...]] = [
-            (f.place, _text(f.before), _text(f.after)) for f in diff.fields
-        ]
-        console.print(_table(("field", "before", "after"), rows))
-    if diff.layers:
-        rows = [
-            (each.change, each.path, str(each.layers), f"{each.parameters:,}", each.detail)
-            for each in diff.layers
-        ]
-        console.print(_table(("", "path", "layers", "parameters", "shapes"), rows))
-    console.print(_table(("", "before", "after", "change"), _totals(diff)))
-    kept, total = len(diff.survive), len(diff.survive) + len(diff.lost)
-    console.print(
-        Text(
+        text = [f"{self.before} → {self.after}"]
+        if self.same:
+            text.append("fields, layers and shapes are equal")
+        if self.fields:
+            fields = [(f.place, _text(f.before), _text(f.after)) for f in self.fields]
+            text += ["", _table(("field", "before", "after"), fields)]
+        if self.layers:
+            layers = [
+                (each.change, each.path, str(each.layers), f"{each.parameters:,}", each.detail)
+                for each in self.layers
+            ]
+            text += ["", _table(("", "path", "layers", "parameters", "shapes"), layers)]
+        text += ["", _table(("", "before", "after", "change"), _totals(self)), ""]
+        kept, total = len(self.survive), len(self.survive) + len(self.lost)
+        text.append(
             f"a transfer would copy {kept:,} of {total:,} weights, "
-            f"{diff.share:.1%} of the second model's parameters"
+            f"{self.share:.1%} of the second model's parameters"
         )
-    )
-    # rich pads the lines of a table with spaces.
-    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    return "\n".join(line.rstrip() for line in lines)
+        return wrapped("\n".join(text))
 
 
-def _table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for header in headers:
-        right = header in ("layers", "parameters", "change")
-        table.add_column(header, justify="right" if right else "left", overflow="fold")
-    for row in rows[:_LISTED]:
-        table.add_row(*map(Text, row))
+def _table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    listed = list(rows[:_LISTED])
     if rows[_LISTED:]:
-        table.add_row(f"and {len(rows) - _LISTED} more", *[""] * (len(headers) - 1))
-    return table
+        listed.append((f"and {len(rows) - _LISTED} more", *[""] * (len(headers) - 1)))
+    return table(headers, listed, right=("layers", "parameters", "change"))
 
 
 def _totals(diff: ModelDiff) -> list[tuple[str, ...]]:

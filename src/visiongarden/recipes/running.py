@@ -115,7 +115,7 @@ def train(
         )
     plot_history(history, folder / "curves.png", task.metrics, task.metrics_name)
     best = load(folder / "best.keras")
-    console.print(evaluate(best, val_set).table())
+    print_lines(console, str(evaluate(best, val_set)))
     return folder
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from visiongarden.terminal import table
 
 Status = Literal["passed", "warning", "failed", "skipped"]
 
@@ -108,20 +107,14 @@ class Report:
             "findings": [vars(finding) for finding in self.findings],
         }
 
-    def table(self) -> Table:
-        """Format the findings as a `rich` table for the terminal."""
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(title=str(self).splitlines()[0], title_justify="left", show_lines=False)
-        for heading in ("check", "", "evidence and advice"):
-            table.add_column(heading, overflow="fold")
-        colors = {"passed": "green", "failed": "bold red", "warning": "yellow", "skipped": "dim"}
-        for finding in self.findings:
-            text = finding.evidence + (f"\n→ {finding.advice}" if finding.advice else "")
-            status = Text(finding.status, style=colors[finding.status])
-            table.add_row(finding.check, status, Text(text))
-        return table
+    def table(self) -> str:
+        """Format all findings as a table; `str()` lists only those that failed, and warnings."""
+        rows = [
+            (each.check, each.status, each.evidence + (f"\n→ {each.advice}" if each.advice else ""))
+            for each in self.findings
+        ]
+        listed = table(("check", "status", "evidence and advice"), rows)
+        return f"{str(self).splitlines()[0]}\n\n{listed}"
 
     def __str__(self) -> str:
         counts = [

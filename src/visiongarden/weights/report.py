@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderResult
-    from rich.table import Table
+from visiongarden.terminal import table, wrapped
 
-_WIDTH, _LISTED = 100, 8
+_LISTED = 8
 
 BODY = ("backbone", "decoder")
 """Parts whose coverage is checked. A head is excluded because its size depends on the classes."""
@@ -77,8 +73,7 @@ class TransferReport:
     """Report of a weight transfer.
 
     Every weight of both sides is in exactly one of the lists. Parameters are the elements of all
-    weights, including moving means and variances. `str(report)` is a text of at most 100 columns;
-    `rich` prints the report as a table.
+    weights, including moving means and variances. `str(report)` is a text of at most 100 columns.
 
     Attributes:
         source: Label of the source.
@@ -171,36 +166,17 @@ class TransferReport:
         return sum(moved.parameters for moved in (*self.copied, *self.renamed))
 
     def __str__(self) -> str:
-        # `rich` is loaded only when a report is printed.
-        from rich.console import Console
-
-        console = Console(width=_WIDTH, file=io.StringIO(), color_system=None, highlight=False)
-        console.print(self)
-        lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-        return "\n".join(line.rstrip() for line in lines)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.text import Text
-
-        yield Text(f"{self.source} → {self.target}")
-        yield _table(self)
+        text = [f"{self.source} → {self.target}", "", _table(self), ""]
         for title, lines in _details(self):
-            yield Text(f"{title}:")
-            for line in lines[:_LISTED]:
-                yield Text(f"  {line}")
+            text.append(f"{title}:")
+            text += [f"  {line}" for line in lines[:_LISTED]]
             if lines[_LISTED:]:
-                yield Text(f"  and {len(lines) - _LISTED} more")
-        for note in _notes(self):
-            yield Text(note)
+                text.append(f"  and {len(lines) - _LISTED} more")
+        return wrapped("\n".join([*text, *_notes(self)]))
 
 
-def _table(report: TransferReport) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for header in ("", "weights", "parameters", "of target", "of source"):
-        table.add_column(header, justify="right" if header else "left")
+def _table(report: TransferReport) -> str:
+    rows = []
     target = report._moved + report.fresh + sum(each.parameters for each in report.differs)
     target += sum(each.parameters for each in report.only_in_target)
     source = report._moved + report._unused
@@ -210,21 +186,23 @@ def _table(report: TransferReport) -> Table:
         each = getattr(report, name)
         in_target = sum(weight.parameters for weight in each)
         in_source = sum(getattr(weight, "source_parameters", weight.parameters) for weight in each)
-        table.add_row(
-            "shape or dtype differs" if name == "differs" else name.replace("_", " "),
-            f"{len(each):,}",
-            f"{in_target:,}",
-            "" if name == "only_in_source" else _percent(in_target, target),
-            "" if name == "only_in_target" else _percent(in_source, source),
+        rows.append(
+            (
+                "shape or dtype differs" if name == "differs" else name.replace("_", " "),
+                f"{len(each):,}",
+                f"{in_target:,}",
+                "" if name == "only_in_source" else _percent(in_target, target),
+                "" if name == "only_in_target" else _percent(in_source, source),
+            )
         )
     if report.fresh:
-        table.add_row(
-            "rows of new classes", "", f"{report.fresh:,}", _percent(report.fresh, target)
-        )
+        share = _percent(report.fresh, target)
+        rows.append(("rows of new classes", "", f"{report.fresh:,}", share, ""))
     if report._unused:
-        unused = _percent(report._unused, source)
-        table.add_row("rows of unused classes", "", f"{report._unused:,}", "", unused)
-    return table
+        share = _percent(report._unused, source)
+        rows.append(("rows of unused classes", "", f"{report._unused:,}", "", share))
+    numbers = ("weights", "parameters", "of target", "of source")
+    return table(("", *numbers), rows, right=numbers)
 
 
 def _percent(part: int, whole: int) -> str:
