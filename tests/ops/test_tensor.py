@@ -1,5 +1,7 @@
 """`Tensor` declares what the tensors of every backend have."""
 
+from inspect import isfunction
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from visiongarden.types import Tensor
 MEMBERS = [
     name
     for name, value in vars(Tensor).items()
-    if isinstance(value, property) or getattr(value, "__qualname__", "") == f"Tensor.{name}"
+    if isinstance(value, property) or (isfunction(value) and value.__name__ == name)
 ]
 
 
