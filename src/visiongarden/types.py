@@ -67,7 +67,7 @@ RawPredictions: TypeAlias = dict[str, dict[str, Tensor]]
 ImageSize: TypeAlias = tuple[int, int]
 """(height, width) in pixels."""
 
-Outline: TypeAlias = tuple[np.ndarray, ...]
+Polygons: TypeAlias = tuple[np.ndarray, ...]
 """Polygons of one object, each float (n, 2) with x and y in pixels. The mask is their union.
 
 A hole belongs to the polygon around it, to which a bridge of zero width connects it. The winding
@@ -247,7 +247,7 @@ class Example:
         image_id: position in the dataset, by which metrics match predictions to ground truth.
         size: (height, width) of the original image file.
         crowd: bool (n,), COCO's `iscrowd`. Evaluation ignores such boxes, training excludes them.
-        outlines: polygons of each box, or None for a box without them; None if no box has any.
+        polygons: polygons of each box, or None for a box without them; None if no box has any.
         area: float64 (n,), area of each object from the annotation file in square pixels, NaN where
             the file has no value; None if no object has one. COCO metrics sort objects into small,
             medium and large by it.
@@ -261,7 +261,7 @@ class Example:
     image_id: int = 0
     size: ImageSize | None = None
     crowd: np.ndarray | None = None
-    outlines: tuple[Outline | None, ...] | None = None
+    polygons: tuple[Polygons | None, ...] | None = None
     area: np.ndarray | None = None
     extra: str | None = None
 

@@ -1,4 +1,4 @@
-"""Augmentations: a bright rectangle, its box and its outline move together."""
+"""Augmentations: a bright rectangle, its box and its polygon move together."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from visiongarden.samples import outlines
+from visiongarden.samples import masks
 from visiongarden.transforms import (
     Augmentation,
     Tile,
@@ -37,7 +37,7 @@ def ring(box):
     return np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], np.float32)
 
 
-def example(box, size=(60, 80), label=1, outlined=False):
+def example(box, size=(60, 80), label=1, with_mask=False):
     image = np.zeros((*size, 3), np.uint8)
     x1, y1, x2, y2 = box
     image[y1:y2, x1:x2] = 255
@@ -45,7 +45,7 @@ def example(box, size=(60, 80), label=1, outlined=False):
         np.array([box], np.float32),
         np.array([label], np.int32),
         image,
-        outlines=((ring(box),),) if outlined else None,
+        polygons=((ring(box),),) if with_mask else None,
     )
 
 
@@ -67,7 +67,7 @@ def assert_same(a, b):
     np.testing.assert_array_equal(a.image, b.image)
     np.testing.assert_array_equal(a.boxes, b.boxes)
     np.testing.assert_array_equal(a.classes, b.classes)
-    for one, other in zip(a.outlines or (), b.outlines or (), strict=True):
+    for one, other in zip(a.polygons or (), b.polygons or (), strict=True):
         assert (one is None) == (other is None)
         if one is not None:
             np.testing.assert_array_equal(np.concatenate(one), np.concatenate(other))
@@ -75,36 +75,37 @@ def assert_same(a, b):
 
 @given(box(), st.booleans())
 def test_flip(box, vertical):
-    once = flip(example(box, outlined=True), vertical)
-    assert once.boxes[0].tolist() == bright(once.image) == outlines.box_of(once.outlines[0])
-    assert_same(flip(once, vertical), example(box, outlined=True))
+    once = flip(example(box, with_mask=True), vertical)
+    assert once.boxes[0].tolist() == bright(once.image) == masks.box_of(once.polygons[0])
+    assert_same(flip(once, vertical), example(box, with_mask=True))
 
 
 @given(box())
 def test_nothing_changes_where_nothing_may(box):
-    one = example(box, outlined=True)
+    one = example(box, with_mask=True)
     assert_same(single(one, (60, 80), STILL, np.random.default_rng(0)), one)
     assert_same(Vary([one], STILL, 9)(0, (60, 80), np.random.default_rng(0)), one)
 
 
 @settings(max_examples=120)
 @given(box(), st.floats(0.5, 1.5), st.floats(-40, 40), st.floats(-20, 20), st.floats(-0.002, 0.002))
-def test_box_and_outline_follow_the_pixels(box, scale, degrees, shift, depth):
+def test_box_and_polygon_follow_the_pixels(box, scale, degrees, shift, depth):
     angle = np.deg2rad(degrees)
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     matrix = np.array([[cos, sin, shift], [-sin, cos, shift], [depth, depth, 1]])
-    outlined, plain = (example(box, outlined=o) for o in (True, False))
-    tile = Tile(outlined, (0, 0, 80, 60), matrix)
+    with_mask, plain = (example(box, with_mask=o) for o in (True, False))
+    tile = Tile(with_mask, (0, 0, 80, 60), matrix)
     moved = compose([tile], (64, 96), min_visibility=0.0)
     around = compose([replace(tile, example=plain)], (64, 96), min_visibility=0.0)
     seen = bright(moved.image)
     assume(len(moved.boxes) and seen)
     found = moved.boxes[0]
-    np.testing.assert_allclose(found, seen, atol=2.5)  # an outline's box is as tight as it can be
-    np.testing.assert_allclose(outlines.box_of(moved.outlines[0]), found, atol=1e-3)
+    # The box around a transformed polygon is as tight as it can be.
+    np.testing.assert_allclose(found, seen, atol=2.5)
+    np.testing.assert_allclose(masks.box_of(moved.polygons[0]), found, atol=1e-3)
     assert (around.boxes[0][:2] <= found[:2] + 1e-3).all()
     assert (around.boxes[0][2:] >= found[2:] - 1e-3).all()
-    filled = outlines.fill(moved.outlines[0], (64, 96))
+    filled = masks.fill(moved.polygons[0], (64, 96))
     shown = moved.image[..., 0] > 127
     assert (filled ^ shown).sum() <= 2.5 * (found[2:] - found[:2]).sum() + 8
 
@@ -162,7 +163,7 @@ def test_a_mosaic_has_its_parts_where_they_belong():
 @settings(max_examples=60)
 @given(st.lists(box(), min_size=1, max_size=6), st.integers(0, 10**6), st.integers(1, 12))
 def test_all_augmentations_together_keep_their_guarantees(boxes, seed, capacity):
-    images = [example(b, label=i, outlined=i % 2 == 0) for i, b in enumerate(boxes)]
+    images = [example(b, label=i, with_mask=i % 2 == 0) for i, b in enumerate(boxes)]
     capacity = max(capacity, 4)
     vary = Vary(images, EVERYTHING, capacity)
     once, again = (vary(0, (64, 96), np.random.default_rng(seed)) for _ in range(2))
@@ -173,9 +174,9 @@ def test_all_augmentations_together_keep_their_guarantees(boxes, seed, capacity)
     assert (once.boxes >= 0).all()
     assert (once.boxes <= [96, 64, 96, 64]).all()
     assert (once.boxes[:, 2:] - once.boxes[:, :2] >= 1).all()
-    for found, outline in zip(once.boxes, once.outlines or (), strict=False):
-        if outline is not None:
-            np.testing.assert_allclose(outlines.box_of(outline), found, atol=1.01)
+    for found, polygons in zip(once.boxes, once.polygons or (), strict=False):
+        if polygons is not None:
+            np.testing.assert_allclose(masks.box_of(polygons), found, atol=1.01)
 
 
 def test_mixup_has_both_labels_and_a_share_of_both_images():
@@ -188,7 +189,8 @@ def test_mixup_has_both_labels_and_a_share_of_both_images():
 
 
 def test_copy_paste_puts_on_top_and_cuts_below():
-    below, donor = example((10, 10, 50, 50), outlined=True), example((30, 0, 80, 60), outlined=True)
+    below = example((10, 10, 50, 50), with_mask=True)
+    donor = example((30, 0, 80, 60), with_mask=True)
     donor = replace(donor, image=donor.image // 2)
     seeds = (np.random.default_rng(s) for s in range(20))
     found = next(e for s in seeds if len((e := copy_paste(below, donor, 0.1, 9, s)).boxes) == 2)
@@ -201,7 +203,7 @@ def test_copy_paste_puts_on_top_and_cuts_below():
         if (e := copy_paste(below, donor, 0.7, 9, s)).image[30, 60, 0] == 127
     )
     assert len(hidden.boxes) == 1
-    plain = replace(donor, outlines=None)
+    plain = replace(donor, polygons=None)
     assert copy_paste(below, plain, 0.1, 9, np.random.default_rng(0)) is below
     assert copy_paste(below, donor, 0.1, 0, np.random.default_rng(0)) is below
 
@@ -233,14 +235,14 @@ def test_gray_keeps_its_hue():
 
 
 def test_examples_are_not_changed_in_place():
-    one = example((10, 10, 40, 40), outlined=True)
+    one = example((10, 10, 40, 40), with_mask=True)
     before = replace(one, boxes=one.boxes.copy(), image=one.image.copy())
     random = np.random.default_rng(0)
     for _ in range(20):
         Vary([one] * 3, EVERYTHING, 20)(0, (64, 64), random)
     np.testing.assert_array_equal(one.boxes, before.boxes)
     np.testing.assert_array_equal(one.image, before.image)
-    np.testing.assert_array_equal(one.outlines[0][0], ring((10, 10, 40, 40)))
+    np.testing.assert_array_equal(one.polygons[0][0], ring((10, 10, 40, 40)))
 
 
 def test_defaults_are_the_published_ones():

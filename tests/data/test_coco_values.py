@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 
 from visiongarden.data import read
 from visiongarden.errors import DataError
-from visiongarden.samples import outlines
+from visiongarden.samples import masks
 
 BOX = [2, 3, 10, 12]  # left, top, width, height: to (12, 15)
 
@@ -129,7 +129,7 @@ def test_a_repeated_key(tmp_path, old, new, key):
 
 def test_a_flat_list_is_one_polygon(tmp_path):
     found = example(write(tmp_path, change={"segmentation": [2, 3, 12, 3, 12, 15, 2, 15]}))
-    assert found.outlines[0][0].tolist() == [[2, 3], [12, 3], [12, 15], [2, 15]]
+    assert found.polygons[0][0].tolist() == [[2, 3], [12, 3], [12, 15], [2, 15]]
 
 
 def test_run_lengths_as_floats(tmp_path):
@@ -143,7 +143,7 @@ def test_run_lengths_as_floats(tmp_path):
         coco_mask.frPyObjects({"size": [30, 40], "counts": counts}, 30, 40)
     )
     np.testing.assert_array_equal(
-        outlines.fill(found.outlines[0], (30, 40)), ground_truth.astype(bool)
+        masks.fill(found.polygons[0], (30, 40)), ground_truth.astype(bool)
     )
 
 

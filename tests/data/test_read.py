@@ -16,7 +16,7 @@ from tests.shared import shared
 from visiongarden.data import Loader, cache, decode, from_source, read
 from visiongarden.data.table import Table
 from visiongarden.errors import DataError, UserError
-from visiongarden.samples import extra, outlines
+from visiongarden.samples import extra, masks
 from visiongarden.storage.header import header_of, image_size
 from visiongarden.transforms import Augmentation
 
@@ -125,7 +125,7 @@ def edited(path, old, new):
     path.write_text(text.replace(old, new))
 
 
-def outlined(file, segmentation):
+def with_mask(file, segmentation):
     data = json.loads(file.read_text())
     data["annotations"][0]["segmentation"] = segmentation
     file.write_text(json.dumps(data))
@@ -150,10 +150,10 @@ ERRORS = [
     ("yolo", lambda f: edited(f, "1 0.5 0.5", "1 0.7 0.5"), "a.txt:2", "outside"),
     ("yolo", lambda f: f.write_bytes(b"\xff\xfe\x00"), "a.txt", "not UTF-8"),
     ("yolo", lambda f: edited(f, "0 0.3", "0 .1 .1 .9 0.3"), "a.txt:1", "8 values"),
-    ("coco", lambda f: outlined(f, [[1, 2, 3, 4]]), "annotations[0]", "pairs of numbers"),
-    ("coco", lambda f: outlined(f, [[1, 2, 3, 4, 5, None]]), "annotations[0]", "finite"),
-    ("coco", lambda f: outlined(f, {"counts": [5], "size": [9, 9]}), "annotations[0]", "40 × 30"),
-    ("coco", lambda f: outlined(f, {"counts": [5], "size": [30, 40]}), "annotations[0]", "fill"),
+    ("coco", lambda f: with_mask(f, [[1, 2, 3, 4]]), "annotations[0]", "pairs of numbers"),
+    ("coco", lambda f: with_mask(f, [[1, 2, 3, 4, 5, None]]), "annotations[0]", "finite"),
+    ("coco", lambda f: with_mask(f, {"counts": [5], "size": [9, 9]}), "annotations[0]", "40 × 30"),
+    ("coco", lambda f: with_mask(f, {"counts": [5], "size": [30, 40]}), "annotations[0]", "fill"),
     ("csv", lambda f: edited(f, "4,6,20,26", "4,6,4,26"), "train.csv:1", "no area"),
     ("csv", lambda f: edited(f, "4,6,20,26", "4,6,90,26"), "train.csv:1", "outside"),
     ("csv", lambda f: edited(f, "4,6,20,26", "4,six,20,26"), "train.csv:1", "four numbers"),
@@ -397,13 +397,13 @@ def test_raccoons_are_split_by_their_names():
     assert counts == [170, 19, 11]
 
 
-def test_outlines_of_yolo(tmp_path):
+def test_polygons_of_yolo(tmp_path):
     file = yolo(tmp_path)
     file.write_text("1 0.1 0.2 0.5 0.2 0.5 0.8\n0 0.5 0.5 0.2 0.2\n")
     found = read(tmp_path)[0]
     np.testing.assert_allclose(found.boxes, [[4, 6, 20, 24], [16, 12, 24, 18]], atol=1e-4)
-    assert found.outlines[1] is None
-    np.testing.assert_allclose(found.outlines[0][0], [[4, 6], [20, 6], [20, 24]], atol=1e-4)
+    assert found.polygons[1] is None
+    np.testing.assert_allclose(found.polygons[0][0], [[4, 6], [20, 6], [20, 24]], atol=1e-4)
 
 
 @given(st.integers(0, 10**6), st.booleans())
@@ -414,7 +414,7 @@ def test_run_lengths_are_those_of_coco(seed, packed):
         counts = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
     else:
         counts = _runs(mask)
-    np.testing.assert_array_equal(outlines.from_rle(counts, size), mask)
+    np.testing.assert_array_equal(masks.from_rle(counts, size), mask)
 
 
 def _runs(mask):
@@ -471,17 +471,17 @@ def test_areas_and_unknown_keys_are_kept(tmp_path):
     ],
 )
 def test_points_are_exact(tmp_path, points, kind):
-    outlined(coco(tmp_path), [points])
+    with_mask(coco(tmp_path), [points])
     found = read(tmp_path)
     assert found.examples.arrays["points"].dtype == kind
-    assert found[0].outlines[0][0].ravel().tolist() == points
+    assert found[0].polygons[0][0].ravel().tolist() == points
     again = Table.from_bytes(found.examples.to_bytes())
-    assert again[0].outlines[0][0].ravel().tolist() == points
+    assert again[0].polygons[0][0].ravel().tolist() == points
 
 
 def test_a_polygon_without_a_list_around_it_is_one(tmp_path):
-    outlined(coco(tmp_path), [4, 6, 20, 6, 12, 26])
-    (ring,) = read(tmp_path)[0].outlines[0]
+    with_mask(coco(tmp_path), [4, 6, 20, 6, 12, 26])
+    (ring,) = read(tmp_path)[0].polygons[0]
     assert ring.tolist() == [[4, 6], [20, 6], [12, 26]]
 
 
@@ -495,14 +495,14 @@ def test_invalid_areas(tmp_path, area):
         read(tmp_path)
 
 
-def test_outlines_in_run_lengths(tmp_path):
+def test_masks_in_run_lengths(tmp_path):
     file = coco(tmp_path)
     mask = np.zeros((30, 40), bool)
     mask[6:26, 4:20] = True
     mask[10:14, 8:12] = False
-    outlined(file, {"counts": _runs(mask), "size": [30, 40]})
+    with_mask(file, {"counts": _runs(mask), "size": [30, 40]})
     found = read(tmp_path)[0]
-    np.testing.assert_array_equal(outlines.fill(found.outlines[0], (30, 40)), mask)
+    np.testing.assert_array_equal(masks.fill(found.polygons[0], (30, 40)), mask)
 
 
 @pytest.mark.parametrize(
@@ -612,7 +612,7 @@ def test_areas_and_unknown_keys_are_remembered(tmp_path, monkeypatch):
     for a, b in zip(first, again, strict=True):
         assert a.extra == b.extra
         np.testing.assert_array_equal(a.area, b.area)
-    assert again[0].outlines[0][0].ravel().tolist() == [4.1, 6, 20, 6, 12, 26]
+    assert again[0].polygons[0][0].ravel().tolist() == [4.1, 6, 20, 6, 12, 26]
 
 
 def test_what_was_read_is_remembered_until_a_file_changes(tmp_path, monkeypatch):

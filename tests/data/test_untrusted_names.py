@@ -70,7 +70,7 @@ def test_unsafe_image_names_are_refused(victim, name, to):
 @pytest.mark.parametrize("name", ["../home", "..\\home", "nul"])
 def test_splits_of_array_record_are_names(victim, name):
     (victim / "set").mkdir()
-    meta = {"format": "visiongarden array_record", "version": 1, "classes": ["a"]}
+    meta = {"format": "visiongarden array_record", "version": 2, "classes": ["a"]}
     (victim / "set" / "dataset.json").write_text(json.dumps(meta | {"splits": {name: 1}}))
     with pytest.raises(DataError, match="split"):
         convert(victim / "set", victim / "out", "coco")

@@ -17,7 +17,7 @@ from visiongarden.data import read
 from visiongarden.data.writers import formats
 from visiongarden.doctor import convert, fix
 from visiongarden.errors import DataError
-from visiongarden.samples import extra, outlines
+from visiongarden.samples import extra, masks
 
 SIZE = (24, 32)
 NAMES = ["Hund", "кот", "a cow & calf"]
@@ -124,7 +124,7 @@ def polygons(draw):
 
 
 @st.composite
-def masks(draw):
+def encoded_masks(draw):
     """Run lengths with holes, of several parts, also one pixel thin; crowds too."""
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
     mask = np.zeros(SIZE, bool)
@@ -148,7 +148,7 @@ def keypoints(draw):
 
 @st.composite
 def annotations(draw):
-    row = draw(st.one_of(boxes(), polygons(), masks(), keypoints()))
+    row = draw(st.one_of(boxes(), polygons(), encoded_masks(), keypoints()))
     row.setdefault("iscrowd", 0)
     row["category_id"] = draw(st.sampled_from([1, 4, 7]))
     return draw(own_keys) | row
@@ -240,15 +240,15 @@ def test_others_keep_it_or_list_it(tmp_path_factory, content, to):
 
 def assert_kept(one, other, dropped):
     np.testing.assert_array_equal(one.classes, other.classes)
-    moved = sum("exceeds its outline by less than a pixel" in what for what in dropped)
+    moved = sum("exceeds its mask by less than a pixel" in what for what in dropped)
     off = np.abs(one.boxes - other.boxes).max(axis=1, initial=0)
     assert (off <= 1).all()
     assert (off > 2e-3).sum() <= moved
     crowds = sum(what == "a crowd region that becomes an object" for what in dropped)
     assert one.crowd.sum() == other.crowd.sum() + crowds
     pairs = zip(
-        one.outlines or [None] * len(one.boxes),
-        other.outlines or [None] * len(one.boxes),
+        one.polygons or [None] * len(one.boxes),
+        other.polygons or [None] * len(one.boxes),
         strict=True,
     )
     gone = 0
@@ -256,10 +256,10 @@ def assert_kept(one, other, dropped):
         gone += a is not None and b is None
         assert a is not None or b is None  # a box never becomes a polygon
         if a is not None and b is not None:
-            difference = outlines.fill(a, SIZE) ^ outlines.fill(b, SIZE)
+            difference = masks.fill(a, SIZE) ^ masks.fill(b, SIZE)
             # Nine digits move a point that is between two pixels, or on a sampled line.
             assert difference.sum() <= 3
-    assert gone <= sum(what.startswith("an outline") for what in dropped)
+    assert gone <= sum(what.startswith(("a mask", "the mask")) for what in dropped)
     kept = extra.unpack(other)
     for keys, again in zip(extra.unpack(one)[1], kept[1], strict=True):
         for key in set(keys) - KEPT_OUTSIDE - {"num_keypoints"}:
@@ -324,7 +324,7 @@ def test_masks_with_holes_and_parts_survive_yolo(tmp_path, packed):
     source = write_coco(tmp_path / "source", {"train": [("a.png", [row], {})]})
     convert(source, tmp_path / "yolo", "yolo")
     found = read(tmp_path / "yolo")[0]
-    np.testing.assert_array_equal(outlines.fill(found.outlines[0], SIZE), MASK)
+    np.testing.assert_array_equal(masks.fill(found.polygons[0], SIZE), MASK)
     assert found.boxes.tolist() == [[3, 2, 30, 15]]
     convert(tmp_path / "yolo", tmp_path / "back", "coco")
     (again,) = rows_of(tmp_path / "back", "train")[0]["a.png"]

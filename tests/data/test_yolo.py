@@ -50,7 +50,7 @@ def test_a_pose_label_starts_with_its_box(tmp_path, shape, line):
     names = f"train: images/train\nval: images/val\nkpt_shape: {shape}\nnames: [cat, dog]\n"
     make(tmp_path, names, line)
     assert boxes(tmp_path) == [[BOX], [BOX]]
-    assert read(tmp_path)[0].outlines is None
+    assert read(tmp_path)[0].polygons is None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from visiongarden.data import FORMATS, read
 from visiongarden.doctor import convert
 from visiongarden.errors import DataError, UserError
-from visiongarden.samples import outlines
+from visiongarden.samples import masks
 
 SIZE = (30, 40)
 NAMES = ["dog", "cat", "a cow & calf"]
@@ -22,7 +22,7 @@ MAX_OFF = {"yolo": 1e-3}  # pixels; the others keep every float32
 
 
 def coco(root, splits):
-    """Writes splits of images, each a list of (class, box, crowd, outline)."""
+    """Writes splits of images, each a list of (class, box, crowd, polygons)."""
     (root / "annotations").mkdir(parents=True)
     for split, images in splits.items():
         rows = {"images": [], "annotations": []}
@@ -32,10 +32,10 @@ def coco(root, splits):
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), np.full((*SIZE, 3), number, np.uint8))
             rows["images"].append({"id": number + 5, "file_name": path.name})
-            for index, (x1, y1, x2, y2), crowd, outline in objects:
+            for index, (x1, y1, x2, y2), crowd, polygons in objects:
                 row = {"image_id": number + 5, "category_id": 3 * index + 1, "iscrowd": crowd}
                 row["bbox"] = [x1, y1, x2 - x1, y2 - y1]
-                rows["annotations"].append(row | ({"segmentation": outline} if outline else {}))
+                rows["annotations"].append(row | ({"segmentation": polygons} if polygons else {}))
         (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(rows))
     return root
 
@@ -44,7 +44,7 @@ PLAIN = {
     "train": [[(0, (1, 2, 30.5, 20.25), 0, None), (2, (0, 0, 40, 30), 0, None)], []],
     "val": [[(0, (5, 5, 9, 9), 0, None)]],
 }
-OUTLINED = {
+MASKED = {
     "train": [
         [
             (0, (4, 4, 20, 20), 0, [[4, 4, 20, 4, 12, 20]]),
@@ -84,12 +84,12 @@ def test_there_and_back(tmp_path, to):
         ("coco", []),
         ("arrayrecord", []),
         ("yolo", ["crowd"]),
-        ("voc", ["outline", "outline", "crowd"]),
-        ("csv", ["outline", "outline", "crowd"]),
+        ("voc", ["mask", "mask", "crowd"]),
+        ("csv", ["mask", "mask", "crowd"]),
     ],
 )
-def test_outlines_and_crowds(tmp_path, to, lost):
-    source = coco(tmp_path / "source", OUTLINED)
+def test_masks_and_crowds(tmp_path, to, lost):
+    source = coco(tmp_path / "source", MASKED)
     losses = convert(source, tmp_path / "there", to)
     assert len(losses) == len(lost)
     assert all(word in line for word, line in zip(lost, losses, strict=True))
@@ -97,13 +97,13 @@ def test_outlines_and_crowds(tmp_path, to, lost):
     np.testing.assert_allclose(first.boxes, second.boxes, atol=1e-3)
     assert second.crowd.tolist() == [False, False, not lost]
     if to in ("coco", "arrayrecord", "yolo"):
-        for a, b in zip(first.outlines, second.outlines, strict=True):
+        for a, b in zip(first.polygons, second.polygons, strict=True):
             assert (a is None) == (b is None)
             if a is not None:
-                filled = outlines.fill(a, SIZE), outlines.fill(b, SIZE)
+                filled = masks.fill(a, SIZE), masks.fill(b, SIZE)
                 # Ways of no width between rings still touch pixels where they are filled.
                 assert (filled[0] ^ filled[1]).sum() <= (0 if to != "yolo" else 40)
-                assert outlines.area_of(a) == pytest.approx(outlines.area_of(b), rel=0.02)
+                assert masks.area_of(a) == pytest.approx(masks.area_of(b), rel=0.02)
 
 
 @st.composite
@@ -207,7 +207,7 @@ def spoil_json(root):
 
 def spoil_version(root):
     file = root / "dataset.json"
-    file.write_text(file.read_text().replace('"version": 1', '"version": 9'))
+    file.write_text(file.read_text().replace('"version": 2', '"version": 1'))
 
 
 def spoil_shard(root):

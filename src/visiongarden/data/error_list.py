@@ -129,7 +129,7 @@ class ErrorList:
             self.found.append(Finding("error", kind, where, reason))
         return None
 
-    def left_off(self, where: str, reason: str, kind: str = "outline") -> None:
+    def left_off(self, where: str, reason: str, kind: str = "polygon") -> None:
         """Add an error about a part of an object, such as its polygons; its box is still used.
 
         With `repair` it is listed in `dropped` instead.

@@ -110,5 +110,5 @@ def _add_example(digest: Any, example: Any) -> None:
         digest.update(repr(np.shape(array)).encode())
         if array is not None:
             digest.update(np.ascontiguousarray(array).tobytes())
-    for ring in (ring for outline in example.outlines or () for ring in outline or ()):
+    for ring in (ring for polygons in example.polygons or () for ring in polygons or ()):
         digest.update(np.ascontiguousarray(ring).tobytes())

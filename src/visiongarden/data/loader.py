@@ -208,14 +208,14 @@ class _Images:
 def _scaled(example: Example, image: np.ndarray, size: ImageSize) -> Example:
     """Return the example with a resized image and labels scaled to its pixels."""
     factors = np.array([image.shape[1] / size[1], image.shape[0] / size[0]], np.float32)
-    boxes, scaled = example.boxes, example.outlines
+    boxes, scaled = example.boxes, example.polygons
     if (factors != 1).any():
         boxes = Placement((float(factors[0]), float(factors[1])), (0.0, 0.0)).apply(boxes)
         if scaled is not None:
             scaled = tuple(o and tuple(ring * factors for ring in o) for o in scaled)
     # Training needs neither area nor extra keys, and both are wrong for a resized image.
     return replace(
-        example, image=image, boxes=boxes, outlines=scaled, size=size, area=None, extra=None
+        example, image=image, boxes=boxes, polygons=scaled, size=size, area=None, extra=None
     )
 
 

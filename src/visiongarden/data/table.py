@@ -12,7 +12,7 @@ from typing import Any, overload
 import numpy as np
 
 from visiongarden.storage.place import Place
-from visiongarden.types import Example, Outline
+from visiongarden.types import Example, Polygons
 
 _ARRAYS: dict[str, Any] = {
     "boxes": np.float32,
@@ -62,7 +62,7 @@ class Table(Sequence[Example]):
         located: Callable[[str], Any] = Path,
     ) -> None:
         self.arrays, self.names, self.located = arrays, tuple(names), located
-        self.has_outlines = bool(len(arrays["ring_of"]))
+        self.has_polygons = bool(len(arrays["ring_of"]))
 
     @classmethod
     def of(cls, examples: Iterable[Example], located: Callable[[str], Any] = Path) -> Table:
@@ -70,8 +70,8 @@ class Table(Sequence[Example]):
         rows = list(examples)
         rings, ring_of, first = [], [], 0
         for example in rows:
-            for i, outline in enumerate(example.outlines or ()):
-                for ring in outline or ():
+            for i, polygons in enumerate(example.polygons or ()):
+                for ring in polygons or ():
                     rings.append(ring)
                     ring_of.append(first + i)
             first += len(example.boxes)
@@ -115,7 +115,7 @@ class Table(Sequence[Example]):
             image_id=place,
             size=(height, width),
             crowd=self.arrays["crowd"][first:last],
-            outlines=self._outlines(first, last) if self.has_outlines else None,
+            polygons=self._polygons(first, last) if self.has_polygons else None,
             area=self.arrays["area"][first:last] if len(self.arrays["area"]) else None,
             extra=self._extra(place),
         )
@@ -127,7 +127,7 @@ class Table(Sequence[Example]):
         """Return int64 (images,): the number of boxes of each image."""
         return np.diff(self.arrays["starts"])
 
-    def _outlines(self, first: int, last: int) -> tuple[Outline | None, ...] | None:
+    def _polygons(self, first: int, last: int) -> tuple[Polygons | None, ...] | None:
         # `ring_of` is sorted, so the polygons of one image are a contiguous range.
         low, high = np.searchsorted(self.arrays["ring_of"], (first, last))
         found: list[list[np.ndarray]] = [[] for _ in range(last - first)]

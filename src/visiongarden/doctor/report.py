@@ -20,7 +20,7 @@ KINDS = {
     "unreadable": "files that cannot be parsed",
     "image": "images that are missing, damaged or not listed",
     "label": "invalid labels",
-    "outline": "invalid polygons",
+    "polygon": "invalid polygons",
     "id": "class ids, names or values outside the class map",
     "off-by-one": "class ids shifted by one",
     "pair": "images without a mask, masks without an image",

@@ -26,10 +26,10 @@ def draw_example(image: np.ndarray, example: Example, class_map: ClassMap) -> np
     picture = np.ascontiguousarray(image).copy()
     thick, size = pen(picture)
     crowd = example.crowd if example.crowd is not None else np.zeros(len(example.boxes), bool)
-    for outline, index in zip(example.outlines or (), example.classes, strict=False):
-        if outline is not None:
+    for polygons, index in zip(example.polygons or (), example.classes, strict=False):
+        if polygons is not None:
             shade = picture.copy()
-            for ring in outline:  # one by one: fillPoly leaves the overlap of two polygons empty
+            for ring in polygons:  # one by one: fillPoly leaves the overlap of two polygons empty
                 # With a shift of 4, OpenCV takes coordinates in sixteenths of a pixel.
                 points = [np.round(ring * 16).astype(np.int32)]
                 cv2.fillPoly(shade, points, color_of(int(index)), cv2.LINE_AA, 4)
@@ -103,8 +103,8 @@ def shade(picture: np.ndarray, mask: np.ndarray, names: Mapping[int, str]) -> No
     for index in names:
         color, part = color_of(index), mask == index
         picture[part] = (picture[part] * 0.5 + np.array(color) * 0.5).astype(np.uint8)
-        outlines, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(picture, outlines, -1, color, 1)
+        contours, _ = cv2.findContours(part.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, contours, -1, color, 1)
     size, y = pen(picture)[1], 0
     for index, name in names.items():
         y += label(picture, name, (0, y), size, color_of(index), above=False)

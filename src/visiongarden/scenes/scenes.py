@@ -312,12 +312,12 @@ def _shape(
         if name == "ring":
             cv2.circle(mask, middle, round(radius * 0.55), 0, -1)
     else:
-        outline = center + radius * _outline(name, random) @ _rotation(turn)
-        cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 1)
+        corners = center + radius * _corners(name, random) @ _rotation(turn)
+        cv2.fillPoly(mask, [np.round(corners).astype(np.int32)], 1)
     return mask.astype(bool)
 
 
-def _outline(name: str, random: np.random.Generator) -> np.ndarray:
+def _corners(name: str, random: np.random.Generator) -> np.ndarray:
     """Return the corners (n, 2) of a shape on the unit circle; the inner ones of a star are inside.
 
     A box has a random aspect ratio.

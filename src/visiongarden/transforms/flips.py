@@ -22,11 +22,11 @@ def flip(example: Example, vertical: bool = False) -> Example:
     side = image.shape[1 - axis]
     boxes = example.boxes.copy()
     boxes[:, [axis, axis + 2]] = side - example.boxes[:, [axis + 2, axis]]
-    polygons = example.outlines
+    polygons = example.polygons
     if polygons is not None:
         sign, away = np.ones(2, np.float32), np.zeros(2, np.float32)
         sign[axis], away[axis] = -1, side
         polygons = tuple(o and tuple(ring * sign + away for ring in o) for o in polygons)
     flipped = cv2.flip(image, 0 if vertical else 1)
     # Unknown keys of the annotation file may contain coordinates, so they are dropped.
-    return replace(example, image=flipped, boxes=boxes, outlines=polygons, extra=None)
+    return replace(example, image=flipped, boxes=boxes, polygons=polygons, extra=None)

@@ -7,9 +7,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from visiongarden.samples import outlines
+from visiongarden.samples import masks
 from visiongarden.transforms.tile import GRAY, joined, keep
-from visiongarden.types import Example, Outline
+from visiongarden.types import Example, Polygons
 
 
 def mixup(one: Example, other: Example, random: np.random.Generator) -> Example:
@@ -43,14 +43,14 @@ def copy_paste(
         random: random number generator.
     """
     crowd = donor.crowd if donor.crowd is not None else np.zeros(len(donor.boxes), bool)
-    offered = [i for i, o in enumerate(donor.outlines or ()) if o is not None and not crowd[i]]
+    offered = [i for i, o in enumerate(donor.polygons or ()) if o is not None and not crowd[i]]
     chosen = [i for i in offered if random.random() < 0.5][:capacity]
     if not chosen:
         return example
     image = np.asarray(example.image)
     mask = np.zeros(image.shape[:2], bool)
     for i in chosen:
-        mask |= outlines.fill(donor.outlines[i], mask.shape)  # type: ignore[index, arg-type]
+        mask |= masks.fill(donor.polygons[i], mask.shape)  # type: ignore[index, arg-type]
     pasted = keep(donor, np.isin(np.arange(len(donor.boxes)), chosen))
     below = covered(example, mask, min_visibility)
     return joined([below, pasted], np.where(mask[..., None], np.asarray(donor.image), image))
@@ -59,23 +59,23 @@ def copy_paste(
 def covered(example: Example, mask: np.ndarray, min_visibility: float) -> Example:
     """Return the example with the labels of what stays visible below a mask (height, width)."""
     boxes, kept = example.boxes.copy(), np.ones(len(example.boxes), bool)
-    polygons: list[Outline | None] = list(example.outlines or [None] * len(boxes))
+    remaining: list[Polygons | None] = list(example.polygons or [None] * len(boxes))
     for i, box in enumerate(boxes):
         (x1, y1), (x2, y2) = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
         if not mask[y1:y2, x1:x2].any():
             continue
-        outline = polygons[i]
-        if outline is None:  # the box stands for the object and is not cut
+        polygons = remaining[i]
+        if polygons is None:  # the box stands for the object and is not cut
             kept[i] = 1 - mask[y1:y2, x1:x2].mean() >= min_visibility
             continue
-        whole = outlines.fill(outline, mask.shape)
+        whole = masks.fill(polygons, mask.shape)
         visible = whole & ~mask
-        polygons[i] = outlines.outline_of(visible)
-        kept[i] = polygons[i] is not None and visible.sum() >= min_visibility * whole.sum()
+        remaining[i] = masks.polygons_of(visible)
+        kept[i] = remaining[i] is not None and visible.sum() >= min_visibility * whole.sum()
         if kept[i]:
             box[:] = _box_of(visible)
-    changed_polygons = tuple(polygons) if example.outlines else None
-    changed = replace(example, boxes=boxes, outlines=changed_polygons, area=None, extra=None)
+    polygons_left = tuple(remaining) if example.polygons else None
+    changed = replace(example, boxes=boxes, polygons=polygons_left, area=None, extra=None)
     return keep(changed, kept)
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from visiongarden.samples import extra, outlines
-from visiongarden.types import Example, ImageSize, Outline
+from visiongarden.samples import extra, masks
+from visiongarden.types import Example, ImageSize, Polygons
 
 GRAY = 114
 """Gray value of the canvas where there is no image."""
@@ -113,18 +113,18 @@ def labels(tile: Tile, size: ImageSize, min_visibility: float) -> Example:
     shown = move(_inside(example.boxes, tile.window), tile.matrix)
     cut = _inside(shown, limits)
     share = _areas(cut) / np.maximum(_areas(whole), 1e-9)  # 1e-9: a box may have no area
-    polygons: list[Outline | None] | None = None
-    if example.outlines is not None:
-        polygons = [None] * len(cut)
-        for i, outline in enumerate(example.outlines):
-            if outline is not None:
-                polygons[i], cut[i], share[i] = _visible(outline, tile, limits)
+    visible: list[Polygons | None] | None = None
+    if example.polygons is not None:
+        visible = [None] * len(cut)
+        for i, polygons in enumerate(example.polygons):
+            if polygons is not None:
+                visible[i], cut[i], share[i] = _visible(polygons, tile, limits)
     sides = (cut[:, 2:] - cut[:, :2]).min(axis=1, initial=np.inf)
     kept = (share >= min_visibility) & (sides >= _MIN_SIDE)
     changed = replace(
         example,
         boxes=cut,
-        outlines=tuple(polygons) if polygons is not None else None,
+        polygons=tuple(visible) if visible is not None else None,
         area=None,
         extra=None,
     )
@@ -132,22 +132,22 @@ def labels(tile: Tile, size: ImageSize, min_visibility: float) -> Example:
 
 
 def _visible(
-    outline: Outline, tile: Tile, limits: Sequence[float]
-) -> tuple[Outline | None, np.ndarray, float]:
+    polygons: Polygons, tile: Tile, limits: Sequence[float]
+) -> tuple[Polygons | None, np.ndarray, float]:
     """Return the visible polygons of an object, the box around them and their fraction of its area.
 
     The polygons are None if nothing is visible.
     """
     image = np.asarray(tile.example.image)
     # What the annotation places outside the image was never visible and does not count.
-    seen = outlines.cut(outline, (0.0, 0.0, image.shape[1], image.shape[0]))
-    whole = outlines.area_of(outlines.move(seen or (), tile.matrix))
-    part = outlines.cut(outline, tile.window)
-    part = part and outlines.cut(outlines.move(part, tile.matrix), limits)
+    seen = masks.cut(polygons, (0.0, 0.0, image.shape[1], image.shape[0]))
+    whole = masks.area_of(masks.move(seen or (), tile.matrix))
+    part = masks.cut(polygons, tile.window)
+    part = part and masks.cut(masks.move(part, tile.matrix), limits)
     if part is None:
         return None, np.zeros(4, np.float32), 0.0
-    box = np.array(outlines.box_of(part), np.float32)
-    return part, box, outlines.area_of(part) / max(whole, 1e-9)
+    box = np.array(masks.box_of(part), np.float32)
+    return part, box, masks.area_of(part) / max(whole, 1e-9)
 
 
 def joined(parts: Sequence[Example], image: np.ndarray) -> Example:
@@ -157,15 +157,15 @@ def joined(parts: Sequence[Example], image: np.ndarray) -> Example:
     """
     crowds = [p.crowd if p.crowd is not None else np.zeros(len(p.boxes), bool) for p in parts]
     polygons = None
-    if any(part.outlines for part in parts):
-        polygons = tuple(o for p in parts for o in (p.outlines or (None,) * len(p.boxes)))
+    if any(part.polygons for part in parts):
+        polygons = tuple(o for p in parts for o in (p.polygons or (None,) * len(p.boxes)))
     return replace(
         parts[0],
         image=image,
         boxes=np.concatenate([part.boxes for part in parts]).astype(np.float32),
         classes=np.concatenate([part.classes for part in parts]),
         crowd=np.concatenate(crowds),
-        outlines=polygons,
+        polygons=polygons,
         area=None,
         extra=None,
     )
@@ -176,15 +176,15 @@ def keep(example: Example, kept: np.ndarray) -> Example:
     if kept.all():
         return example
     crowd = example.crowd[kept] if example.crowd is not None else None
-    polygons = example.outlines
+    polygons = example.polygons
     if polygons is not None:
-        polygons = tuple(outline for outline, yes in zip(polygons, kept, strict=True) if yes)
+        polygons = tuple(each for each, yes in zip(polygons, kept, strict=True) if yes)
     return replace(
         example,
         boxes=example.boxes[kept],
         classes=example.classes[kept],
         crowd=crowd,
-        outlines=polygons,
+        polygons=polygons,
         area=example.area[kept] if example.area is not None else None,
         extra=extra.part(example, kept.tolist()),
     )
@@ -196,7 +196,7 @@ def move(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         scale, offset = np.diag(matrix)[:2], matrix[:2, 2]
         return np.asarray(boxes * np.tile(scale, 2) + np.tile(offset, 2), np.float32)
     corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)
-    moved = outlines.transform(corners.astype(np.float64), matrix).reshape(-1, 4, 2)
+    moved = masks.transform(corners.astype(np.float64), matrix).reshape(-1, 4, 2)
     return np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
 
 

@@ -90,7 +90,7 @@ class Vary:
         self, example: Example, other: int, size: ImageSize, random: np.random.Generator
     ) -> Example:
         donor = self.images[other]
-        if not donor.outlines:
+        if not donor.polygons:
             return example
         donor = scene.single(donor, size, self.settings, random)
         if random.random() < 0.5:

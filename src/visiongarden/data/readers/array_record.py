@@ -23,10 +23,11 @@ from visiongarden.data.readers.build import MAX_TEXT, Label, example, no_split
 from visiongarden.errors import DataError
 from visiongarden.storage import parse_json, safe_name
 from visiongarden.storage.place import Place, read_text_bytes
-from visiongarden.types import ClassMap, Example, Outline
+from visiongarden.types import ClassMap, Example, Polygons
 
-META, VERSION = "dataset.json", 1
+META = "dataset.json"
 FORMAT = "visiongarden array_record"
+VERSION = 2  # 1 stored polygons under another key, which would be read as no masks
 _MAX_LABELS = 64 * 2**20
 _CHUNK = 4096
 
@@ -175,13 +176,13 @@ def _example(
     if not (0 < height < 2**31 and 0 < width < 2**31):
         raise ValueError("`size` is not a valid (height, width)")
     boxes = np.array(row["boxes"], np.float64).reshape(-1, 4).tolist()
-    rings = row.get("outlines") or [None] * len(boxes)
+    rings = row.get("polygons") or [None] * len(boxes)
     crowd = row.get("crowd") or [False] * len(boxes)
     areas = row.get("area") or [None] * len(boxes)
     extra = row.get("extra") or {"image": {}, "objects": [{} for _ in boxes]}
     rows = zip(boxes, row["classes"], crowd, rings, areas, extra["objects"], strict=True)
     labels = []
-    for box, index, many, outline, area, keys in rows:
+    for box, index, many, polygons, area, keys in rows:
         index = errors.shifted(index)
         errors.ids[index if isinstance(index, int) else repr(index)[:60]] += 1
         if not isinstance(index, int) or not 0 <= index < len(class_map):
@@ -190,16 +191,16 @@ def _example(
         square = math.nan if area is None else float(area)
         if square < 0 or math.isinf(square):
             raise ValueError("an area is negative or infinite")
-        labels.append(Label(where, box, index, bool(many), _outline(outline), square, dict(keys)))
+        labels.append(Label(where, box, index, bool(many), _polygons(polygons), square, dict(keys)))
     return example(image, (height, width), labels, errors, 0, len(boxes), dict(extra["image"]))
 
 
-def _outline(value: Any) -> Outline | None:
+def _polygons(value: Any) -> Polygons | None:
     if value is None:
         return None
     rings = tuple(np.array(ring, np.float64).reshape(-1, 2) for ring in value)
     if not rings or any(len(ring) < 3 or not np.isfinite(ring).all() for ring in rings):
-        raise ValueError("an outline has a polygon of fewer than three finite points")
+        raise ValueError("a mask has a polygon of fewer than three finite points")
     return rings
 
 
@@ -211,7 +212,10 @@ def _meta(file: Place) -> Mapping[str, Any]:
         )
     if data.get("version") != VERSION:
         raise DataError(
-            f"{file} has version {data.get('version')!r:.20}", rule=f"version {VERSION}"
+            f"{file} has an unknown version",
+            rule=f"version {VERSION}",
+            received=f"{data.get('version')!r:.20}",
+            fix="convert the original dataset again with `visiongarden data convert`",
         )
     return data
 

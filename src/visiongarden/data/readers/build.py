@@ -13,11 +13,11 @@ import numpy as np
 
 from visiongarden.data.error_list import ErrorList, all_valid, wrong_with
 from visiongarden.errors import DataError, option
-from visiongarden.samples import outlines
+from visiongarden.samples import masks
 from visiongarden.samples.extra import pack
 from visiongarden.storage.header import image_size
 from visiongarden.storage.place import Place, read_text_bytes
-from visiongarden.types import Example, ImageSize, Outline
+from visiongarden.types import Example, ImageSize, Polygons
 
 MAX_TEXT = 512 * 2**20
 """Maximum size of an annotation file in bytes."""
@@ -36,7 +36,7 @@ class Label:
         box: xyxy, pixels.
         index: Class index.
         crowd: Whether the object is a crowd region.
-        outline: Polygons of the object, if it has a mask.
+        polygons: Polygons of the object, if it has a mask.
         area: Area in square pixels; NaN if the file contains none.
         extra: Keys of the object that visiongarden does not use.
     """
@@ -45,7 +45,7 @@ class Label:
     box: Sequence[float]
     index: int
     crowd: bool = False
-    outline: Outline | None = None
+    polygons: Polygons | None = None
     area: float = math.nan
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -94,7 +94,7 @@ def example(
         boxes = np.array([box for box, _ in pairs if box is not None], np.float64).reshape(-1, 4)
     if not len(kept) and max(given, len(labels)):
         errors.emptied.add(str(path))
-    rings = tuple(label.outline for label in kept)
+    rings = tuple(label.polygons for label in kept)
     areas = np.array([label.area for label in kept], np.float64)
     return Example(
         boxes=boxes.astype(np.float32),
@@ -103,7 +103,7 @@ def example(
         image_id=image_id,
         size=size,
         crowd=np.array([label.crowd for label in kept], bool),
-        outlines=rings if any(rings) else None,
+        polygons=rings if any(rings) else None,
         area=areas if np.isfinite(areas).any() else None,
         extra=pack(extra or {}, [label.extra for label in kept]),
     )
@@ -115,8 +115,8 @@ def _cut(label: Label, size: ImageSize) -> Label:
         return label
     canvas = (0.0, 0.0, float(size[1]), float(size[0]))
     extra = {k: v for k, v in label.extra.items() if k != "bbox"}
-    clipped = label.outline and outlines.cut(label.outline, canvas)
-    return replace(label, outline=clipped, area=math.nan, extra=extra)
+    clipped = label.polygons and masks.cut(label.polygons, canvas)
+    return replace(label, polygons=clipped, area=math.nan, extra=extra)
 
 
 def read_text(path: Place) -> str:

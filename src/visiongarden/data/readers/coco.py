@@ -24,10 +24,10 @@ from visiongarden.data.readers.build import (
 from visiongarden.data.readers.other_tools import all_other, is_other
 from visiongarden.data.readers.plain_values import flag, whole
 from visiongarden.errors import DataError
-from visiongarden.samples import outlines
+from visiongarden.samples import masks
 from visiongarden.storage import parse_json
 from visiongarden.storage.place import Place, read_bytes, read_ends, read_text_bytes
-from visiongarden.types import ClassMap, Example, ImageSize, Outline
+from visiongarden.types import ClassMap, Example, ImageSize, Polygons
 
 _START = 65_536
 _MANY = 100
@@ -176,7 +176,7 @@ def _label(
     if whole(row.get("num_keypoints")) or any(_listed(row.get("keypoints"))):
         errors.unused["keypoints"] += 1
     extra = {key: value for key, value in row.items() if key not in _READ}
-    outline = _outline(where, row, size, errors, extra)
+    polygons = _polygons(where, row, size, errors, extra)
     x, y, w, h = map(float, box)
     # Boxes are stored as float32 corners. Where these do not reproduce the four numbers of the file
     # exactly, the original numbers are kept, so that writing COCO again changes nothing.
@@ -192,7 +192,7 @@ def _label(
         (x, y, x + w, y + h),
         class_map.by_id[category],
         crowd,
-        outline,
+        polygons,
         _area(where, row, errors),
         extra,
     )
@@ -208,9 +208,9 @@ def _area(where: str, row: Mapping[str, Any], errors: ErrorList) -> float:
     return math.nan
 
 
-def _outline(
+def _polygons(
     where: str, row: Mapping[str, Any], size: ImageSize, errors: ErrorList, extra: dict[str, Any]
-) -> Outline | None:
+) -> Polygons | None:
     """Return the polygons of an annotation; run lengths are converted and also kept in `extra`."""
     given = row.get("segmentation")
     if given is None or given == []:
@@ -219,7 +219,7 @@ def _outline(
         return None
     if isinstance(given, dict):
         try:
-            found = outlines.outline_of(_mask(given, size))
+            found = masks.polygons_of(_mask(given, size))
         except ValueError as error:
             errors.left_off(where, f"`segmentation`: {error}")
             return None
@@ -253,7 +253,7 @@ def _mask(given: Mapping[str, Any], size: ImageSize) -> np.ndarray:
         counts = [whole(count) for count in _listed(counts)] or [None]
         if None in counts:
             raise ValueError("the run lengths are not integers")
-    return outlines.from_rle(counts, size)
+    return masks.from_rle(counts, size)
 
 
 def _ring(polygon: Any) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from visiongarden.data.error_list import ErrorList
 from visiongarden.data.readers.build import Label
-from visiongarden.samples import outlines
+from visiongarden.samples import masks
 from visiongarden.types import ImageSize
 
 KptShape = tuple[int, int]
@@ -107,7 +107,7 @@ def label_of(
     errors.polygons += 1
     errors.pose_like += _looks_like_a_pose(values)
     ring = (values.reshape(-1, 2) * sides).astype(np.float32)
-    return Label(where, outlines.box_of((ring,)), index, outline=(ring,))
+    return Label(where, masks.box_of((ring,)), index, polygons=(ring,))
 
 
 def _keypoints(

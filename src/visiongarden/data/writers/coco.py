@@ -74,13 +74,13 @@ def _annotations(
 ) -> Iterator[dict[str, Any]]:
     areas = area_of(with_areas(example))
     rows = zip(objects(example), unpack(example)[1], areas.tolist(), strict=True)
-    for (box, index, many, outline), keys, area in rows:
+    for (box, index, many, polygons), keys, area in rows:
         x1, y1, x2, y2 = box
         row: dict[str, Any] = {"id": numbers.next(keys), "image_id": image}
         row |= {"category_id": ids[index], "bbox": [x1, y1, x2 - x1, y2 - y1]}
         row |= {"area": area, "iscrowd": int(many)}
-        if outline is not None:
-            row["segmentation"] = [ring.astype(float).ravel().tolist() for ring in outline]
+        if polygons is not None:
+            row["segmentation"] = [ring.astype(float).ravel().tolist() for ring in polygons]
         yield row | {key: value for key, value in keys.items() if key != "id"}
 
 

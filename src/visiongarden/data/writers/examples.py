@@ -12,7 +12,7 @@ from visiongarden.errors import UserError
 from visiongarden.samples.extra import unpack
 from visiongarden.storage.header import MAX_BYTES
 from visiongarden.storage.place import read_bytes
-from visiongarden.types import Example, Outline
+from visiongarden.types import Example, Polygons
 
 Splits = Mapping[str, DetectionDataset]
 
@@ -50,11 +50,11 @@ class Lost(list[str]):
         return lines
 
 
-def objects(example: Example) -> Iterator[tuple[list[float], int, bool, Outline | None]]:
+def objects(example: Example) -> Iterator[tuple[list[float], int, bool, Polygons | None]]:
     """Iterate over the objects of an example as (box, class, whether a crowd, polygons or None)."""
     count = len(example.boxes)
     crowd = example.crowd if example.crowd is not None else np.zeros(count, bool)
-    rings = example.outlines or (None,) * count
+    rings = example.polygons or (None,) * count
     rows = zip(example.boxes.tolist(), example.classes.tolist(), crowd.tolist(), rings, strict=True)
     yield from rows
 

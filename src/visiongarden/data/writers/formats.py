@@ -164,8 +164,8 @@ def _shards(folder: Path, split: str, number: int, count: int, examples: Sequenc
         row["extra"] = {"image": {"file_name": example.path.name} | image, "objects": keys}
         if example.area is not None:
             row["area"] = [None if np.isnan(area) else area for area in example.area.tolist()]
-        if example.outlines:
-            row["outlines"] = [o and [ring.tolist() for ring in o] for o in example.outlines]
+        if example.polygons:
+            row["polygons"] = [o and [ring.tolist() for ring in o] for o in example.polygons]
         pair[0].write(image_bytes(example))
         pair[1].write(json.dumps(row).encode())
     for writer in pair:

@@ -25,9 +25,9 @@ from visiongarden.data.writers.examples import (
     objects,
     size_of,
 )
-from visiongarden.samples import outlines
+from visiongarden.samples import masks
 from visiongarden.samples.extra import pack, unpack
-from visiongarden.types import Example, Outline
+from visiongarden.types import Example, Polygons
 
 Held = tuple[Example, list[str]]
 
@@ -48,18 +48,18 @@ def with_areas(example: Example) -> Example:
     """Return the example with missing areas replaced by the area of the mask, or of the box."""
     area = area_of(example).copy()
     boxes = box_areas(example)
-    for i, (_, _, _, outline) in enumerate(objects(example)):
+    for i, (_, _, _, polygons) in enumerate(objects(example)):
         if math.isnan(area[i]):
-            area[i] = boxes[i] if outline is None else _mask_area(outline, size_of(example))
+            area[i] = boxes[i] if polygons is None else _mask_area(polygons, size_of(example))
     return replace(example, area=area)
 
 
-def _mask_area(outline: Outline, size: tuple[int, int]) -> float:
+def _mask_area(polygons: Polygons, size: tuple[int, int]) -> float:
     # Overlapping polygons would be counted twice by their formula, so the mask's pixels are
     # counted.
-    if outlines.parts_overlap(outline):
-        return float(outlines.fill(outline, size).sum())
-    return outlines.area_of(outline)
+    if masks.parts_overlap(polygons):
+        return float(masks.fill(polygons, size).sum())
+    return masks.area_of(polygons)
 
 
 def columns(example: Example) -> Held:
@@ -83,11 +83,11 @@ def elements(example: Example) -> Held:
 
 def _boxes_and(example: Example, image: dict[str, Any], keys: list[dict[str, Any]]) -> Held:
     dropped = _trimmed(example)
-    for (_, _, many, outline), area in zip(
+    for (_, _, many, polygons), area in zip(
         objects(example), _other_areas(example).tolist(), strict=True
     ):
         dropped += ["a crowd region that becomes an object"] * many
-        dropped += ["an outline; its box is kept"] * (outline is not None)
+        dropped += ["a mask; its box is kept"] * (polygons is not None)
         dropped += ["an area that differs from that of the box"] * area
     every, rows = unpack(example)
     dropped += unused_keys({k: v for k, v in every.items() if k not in image}, "the image")
@@ -132,16 +132,16 @@ def shares(example: Example, points: int = 0) -> Held:
     boxes, rings, dropped = example.boxes.copy(), [], []
     size, areas = size_of(example), _other_areas(example)
     dropped += _trimmed(example)
-    for i, (box, _, many, outline) in enumerate(objects(example)):
+    for i, (box, _, many, polygons) in enumerate(objects(example)):
         dropped += ["a crowd region that becomes an object"] * many
         ring = None
-        if outline is not None and points:
-            dropped.append("an outline of an object that is written with keypoints")
-        elif outline is not None:
-            ring, lost = _one_ring(outline, box, size)
+        if polygons is not None and points:
+            dropped.append("the mask of an object that is written with keypoints")
+        elif polygons is not None:
+            ring, lost = _one_ring(polygons, box, size)
             dropped += lost
         if ring is not None:
-            boxes[i] = outlines.box_of((ring,))
+            boxes[i] = masks.box_of((ring,))
         rings.append(None if ring is None else (ring,))
     dropped += ["an area that differs from that of the box"] * int(areas.sum())
     image, keys = unpack(example)
@@ -152,32 +152,32 @@ def shares(example: Example, points: int = 0) -> Held:
     dropped += unused_keys(image, "the image")
     kept = tuple(rings) if any(ring is not None for ring in rings) else None
     extra = pack({}, [{"keypoints": found} if found else {} for found in posed])
-    return replace(_plain(example), boxes=boxes, outlines=kept, extra=extra), dropped
+    return replace(_plain(example), boxes=boxes, polygons=kept, extra=extra), dropped
 
 
 def _one_ring(
-    outline: Outline, box: list[float], size: tuple[int, int]
+    polygons: Polygons, box: list[float], size: tuple[int, int]
 ) -> tuple[np.ndarray | None, list[str]]:
     """Return the polygon that represents a mask in YOLO, and what it changes; None to use the box.
 
     Args:
-        outline: Polygons of the mask.
+        polygons: Polygons of the mask.
         box: xyxy, pixels.
         size: (height, width) of the image.
     """
-    inside = outlines.cut(outline, (0.0, 0.0, float(size[1]), float(size[0])))
-    changed = ["an outline that is clipped to the image"] * (inside is not outline)
-    if inside is not None and outlines.parts_overlap(inside):
+    inside = masks.cut(polygons, (0.0, 0.0, float(size[1]), float(size[0])))
+    changed = ["a mask that is clipped to the image"] * (inside is not polygons)
+    if inside is not None and masks.parts_overlap(inside):
         # A line stores one polygon, and the overlap of two joined parts would be outside of it.
-        inside = outlines.outline_of(outlines.fill(inside, size))
+        inside = masks.polygons_of(masks.fill(inside, size))
     if inside is None:
-        return None, ["an outline outside the image; the box is kept"]
-    off = float(np.abs(np.array(outlines.box_of(inside)) - box).max())
+        return None, ["a mask outside the image; the box is kept"]
+    off = float(np.abs(np.array(masks.box_of(inside)) - box).max())
     if off > 1:
-        return None, ["an outline that does not fill its box; the box is kept"]
+        return None, ["a mask that does not fill its box; the box is kept"]
     if off > tolerance(size):
-        changed.append("a box that exceeds its outline by less than a pixel")
-    return outlines.joined(inside), changed
+        changed.append("a box that exceeds its mask by less than a pixel")
+    return masks.joined(inside), changed
 
 
 def tolerance(size: tuple[int, int]) -> float:
@@ -192,10 +192,10 @@ def shape_of_keypoints(splits: Splits) -> int:
     have them as have polygons.
     """
     counts: Counter[int] = Counter()
-    outlined = 0
+    masked = 0
     for dataset in splits.values():
         for example in dataset:
-            outlined += sum(outline is not None for outline in example.outlines or ())
+            masked += sum(polygons is not None for polygons in example.polygons or ())
             if example.extra is not None and '"keypoints"' in example.extra:
                 for keys in unpack(example)[1]:
                     counts[len(keys.get("keypoints") or ()) // 3] += 1
@@ -203,7 +203,7 @@ def shape_of_keypoints(splits: Splits) -> int:
     if len(counts) != 1:
         return 0
     points, number = counts.most_common()[0]
-    return points if number >= outlined else 0
+    return points if number >= masked else 0
 
 
 def keypoints_of(keys: Mapping[str, Any], points: int) -> list[float] | None:
@@ -254,5 +254,5 @@ def _other_areas(example: Example) -> np.ndarray:
 
 def _plain(example: Example) -> Example:
     return replace(
-        example, crowd=np.zeros_like(crowd_of(example)), outlines=None, area=None, extra=None
+        example, crowd=np.zeros_like(crowd_of(example)), polygons=None, area=None, extra=None
     )

@@ -20,7 +20,7 @@ from visiongarden.data.writers import held
 from visiongarden.data.writers.examples import Lost, area_of, crowd_of, size_of
 from visiongarden.errors import DataError
 from visiongarden.samples.extra import unpack
-from visiongarden.types import Example, Outline
+from visiongarden.types import Example, Polygons
 
 _SHOWN = 3
 _NUMBERS = {"id", "file_name"}
@@ -132,16 +132,16 @@ def _difference(one: Example, other: Example, exact: bool) -> str:
         return "different boxes"
     if not np.array_equal(crowd_of(one), crowd_of(other)):
         return "different crowd regions"
-    if not _same_outlines(one, other, max_difference):
-        return "different outlines"
+    if not _same_polygons(one, other, max_difference):
+        return "different polygons"
     if exact and not np.array_equal(area_of(one), area_of(other), equal_nan=True):
         return "different areas"
     return "" if _same_keys(one, other, exact) else "different keys"
 
 
-def _same_outlines(one: Example, other: Example, max_difference: float) -> bool:
+def _same_polygons(one: Example, other: Example, max_difference: float) -> bool:
     count = len(one.boxes)
-    pairs = zip(one.outlines or [None] * count, other.outlines or [None] * count, strict=True)
+    pairs = zip(one.polygons or [None] * count, other.polygons or [None] * count, strict=True)
     for a, b in pairs:
         if a is None or b is None:
             if a is not b:
@@ -151,7 +151,7 @@ def _same_outlines(one: Example, other: Example, max_difference: float) -> bool:
     return True
 
 
-def _same_points(one: Outline, other: Outline, max_difference: float) -> bool:
+def _same_points(one: Polygons, other: Polygons, max_difference: float) -> bool:
     if [len(ring) for ring in one] != [len(ring) for ring in other]:
         return False
     return np.allclose(np.concatenate(one), np.concatenate(other), rtol=0, atol=max_difference)

@@ -76,11 +76,11 @@ def _yaml(splits: Splits, points: int) -> str:
 def _text(example: Example, points: int) -> str:
     sides = np.array(size_of(example)[::-1], np.float64)
     lines = []
-    for (box, index, _, outline), keys in zip(objects(example), unpack(example)[1], strict=True):
+    for (box, index, _, polygons), keys in zip(objects(example), unpack(example)[1], strict=True):
         x1, y1, x2, y2 = box
         values = np.array([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1]) / np.tile(sides, 2)
-        if outline is not None:
-            values = (outline[0].astype(np.float64) / sides).ravel()
+        if polygons is not None:
+            values = (polygons[0].astype(np.float64) / sides).ravel()
         words = [f"{value:.9f}" for value in values]
         if points:  # all lines of pose labels must have the same number of values
             words += _keypoints(keypoints_of(keys, points) or [0.0] * 3 * points, sides)

@@ -12,18 +12,18 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from visiongarden.types import ImageSize, Outline
+from visiongarden.types import ImageSize, Polygons
 
 
-def box_of(outline: Outline) -> list[float]:
+def box_of(polygons: Polygons) -> list[float]:
     """Return the xyxy box around polygons with at least one point, in pixels."""
-    points = np.concatenate(outline)
+    points = np.concatenate(polygons)
     return [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
 
 
-def area_of(outline: Outline) -> float:
+def area_of(polygons: Polygons) -> float:
     """Return the sum of the areas of polygons in square pixels; overlaps count twice."""
-    return sum(abs(_area(ring)) for ring in outline)
+    return sum(abs(_area(ring)) for ring in polygons)
 
 
 def _area(ring: np.ndarray) -> float:
@@ -31,21 +31,21 @@ def _area(ring: np.ndarray) -> float:
     return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
 
 
-def parts_overlap(outline: Outline) -> bool:
+def parts_overlap(polygons: Polygons) -> bool:
     """Return whether the boxes around any two polygons overlap, so that the polygons may."""
-    if len(outline) < 2:
+    if len(polygons) < 2:
         return False
-    boxes = np.array([[*ring.min(axis=0), *ring.max(axis=0)] for ring in outline])
+    boxes = np.array([[*ring.min(axis=0), *ring.max(axis=0)] for ring in polygons])
     low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
     return int((high > low).all(axis=2).sum()) > len(boxes)  # each box overlaps itself
 
 
-def fill(outline: Outline, size: ImageSize) -> np.ndarray:
+def fill(polygons: Polygons, size: ImageSize) -> np.ndarray:
     """Rasterize the union of polygons, exactly as pycocotools does.
 
     Args:
-        outline: polygons in pixels.
+        polygons: polygons in pixels.
         size: (height, width) of the mask.
 
     Returns:
@@ -57,14 +57,14 @@ def fill(outline: Outline, size: ImageSize) -> np.ndarray:
     # The rasterizer's memory grows with the length of a polygon, also outside the mask; a file
     # with huge coordinates could exhaust it.
     reach = (-width, -height, 2.0 * width, 2.0 * height)
-    rings = [ring.astype(np.float64).ravel().tolist() for ring in cut(outline, reach) or ()]
+    rings = [ring.astype(np.float64).ravel().tolist() for ring in cut(polygons, reach) or ()]
     if not rings:
         return np.zeros(size, bool)
     parts = coco_mask.merge(coco_mask.frPyObjects(rings, height, width))
     return np.asarray(coco_mask.decode(parts)).astype(bool)
 
 
-def outline_of(mask: np.ndarray) -> Outline | None:
+def polygons_of(mask: np.ndarray) -> Polygons | None:
     """Trace the polygons of a mask along the edges of its pixels.
 
     There is one polygon for each connected component. A hole is joined to the polygon around it by
@@ -115,19 +115,19 @@ def joined(rings: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([part for ring in rings for part in (ring, ring[:1], start)])
 
 
-def cut(outline: Outline, box: Sequence[float]) -> Outline | None:
+def cut(polygons: Polygons, box: Sequence[float]) -> Polygons | None:
     """Clip polygons to an xyxy box (Sutherland and Hodgman 1974).
 
     Returns:
         The clipped polygons, or None if nothing is left. Polygons inside the box are returned as
         they are.
     """
-    points = np.concatenate(outline)
+    points = np.concatenate(polygons)
     low, high = points.min(axis=0), points.max(axis=0)
     if low[0] >= box[0] and low[1] >= box[1] and high[0] <= box[2] and high[1] <= box[3]:
-        return outline
+        return polygons
     rings = []
-    for ring in outline:
+    for ring in polygons:
         for axis, limit, sign in ((0, box[0], 1), (1, box[1], 1), (0, box[2], -1), (1, box[3], -1)):
             ring = _half(ring, axis, limit, sign)
         if len(ring) >= 3:
@@ -154,9 +154,9 @@ def _half(ring: np.ndarray, axis: int, limit: float, sign: int) -> np.ndarray:
     return np.array(points, np.float32).reshape(-1, 2)
 
 
-def move(outline: Outline, matrix: np.ndarray) -> Outline:
+def move(polygons: Polygons, matrix: np.ndarray) -> Polygons:
     """Transform polygons by a matrix, float (2, 3) or (3, 3)."""
-    return tuple(transform(ring, matrix) for ring in outline)
+    return tuple(transform(ring, matrix) for ring in polygons)
 
 
 def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:

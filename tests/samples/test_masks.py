@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
 
-from visiongarden.samples import outlines
+from visiongarden.samples import masks
 from visiongarden.transforms import copy_paste
 from visiongarden.types import Example
 
-masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
+bool_masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
 
 
 def decoded(rings, size):
@@ -25,30 +25,30 @@ def polygon(*points):
 
 
 @settings(max_examples=200)
-@given(masks)
+@given(bool_masks)
 def test_polygons_follow_pixel_edges(mask):
-    found = outlines.outline_of(mask)
+    found = masks.polygons_of(mask)
     assert (found is None) == (not mask.any())
     if found is None:
         return
     assert all(len(ring) >= 4 for ring in found)
-    assert outlines.area_of(found) == mask.sum()
+    assert masks.area_of(found) == mask.sum()
     np.testing.assert_array_equal(decoded(found, mask.shape), mask)
-    np.testing.assert_array_equal(outlines.fill(found, mask.shape), mask)
-    one = outlines.joined(found)
+    np.testing.assert_array_equal(masks.fill(found, mask.shape), mask)
+    one = masks.joined(found)
     np.testing.assert_array_equal(decoded([one], mask.shape), mask)
     rows, columns = np.nonzero(mask)
     box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-    assert outlines.box_of(found) == box
+    assert masks.box_of(found) == box
 
 
 @pytest.mark.parametrize("shape", [(1, 40), (40, 1), (1, 2), (1, 1)])
 def test_a_line_of_pixels_has_four_corners(shape):
     mask = np.zeros((50, 50), bool)
     mask[3 : 3 + shape[0], 5 : 5 + shape[1]] = True
-    (ring,) = outlines.outline_of(mask)
+    (ring,) = masks.polygons_of(mask)
     assert len(ring) == 4
-    assert outlines.area_of((ring,)) == shape[0] * shape[1]
+    assert masks.area_of((ring,)) == shape[0] * shape[1]
 
 
 coordinates = st.one_of(st.integers(-8, 40), st.floats(-30, 60, width=32))
@@ -58,27 +58,27 @@ rings = st.lists(st.tuples(coordinates, coordinates), min_size=3, max_size=7)
 @settings(max_examples=200)
 @given(st.lists(rings, min_size=1, max_size=3), st.integers(1, 30), st.integers(1, 30))
 def test_filled_polygons_are_those_of_pycocotools(parts, height, width):
-    outline = tuple(np.array(ring, np.float32) for ring in parts)
+    polygons = tuple(np.array(ring, np.float32) for ring in parts)
     # Far outside of the image a polygon is cut before it is filled, which moves points by rounding.
-    outline = tuple(ring.clip([-width, -height], [2 * width, 2 * height]) for ring in outline)
+    polygons = tuple(ring.clip([-width, -height], [2 * width, 2 * height]) for ring in polygons)
     size = (height, width)
-    np.testing.assert_array_equal(outlines.fill(outline, size), decoded(outline, size))
+    np.testing.assert_array_equal(masks.fill(polygons, size), decoded(polygons, size))
 
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_parts_are_joined_whatever_their_winding(turned):
     one = polygon(8, 8, 40, 8, 40, 40, 8, 40)
     other = polygon(24, 24, 60, 24, 60, 56, 24, 56)
-    outline = (one, other[::-1] if turned else other)
-    assert outlines.fill(outline, (64, 96)).sum() == 32 * 32 + 36 * 32 - 16 * 16
-    assert outlines.parts_overlap(outline)
-    assert not outlines.parts_overlap((one, other + 32))
+    polygons = (one, other[::-1] if turned else other)
+    assert masks.fill(polygons, (64, 96)).sum() == 32 * 32 + 36 * 32 - 16 * 16
+    assert masks.parts_overlap(polygons)
+    assert not masks.parts_overlap((one, other + 32))
 
 
 def test_a_polygon_far_outside_takes_no_memory():
     far = polygon(-1e9, -1e9, 1e9, -1e9, 1e9, 1e9, -1e9, 1e9)
-    assert outlines.fill((far,), (20, 30)).all()
-    assert not outlines.fill((far + 4e9,), (20, 30)).any()
+    assert masks.fill((far,), (20, 30)).all()
+    assert not masks.fill((far + 4e9,), (20, 30)).any()
 
 
 class Always:
@@ -95,10 +95,10 @@ def test_a_pasted_object_keeps_its_hole():
         box,
         np.zeros(1, np.int32),
         np.full((20, 24, 3), 200, np.uint8),
-        outlines=(outlines.outline_of(mask),),
+        polygons=(masks.polygons_of(mask),),
     )
     empty = np.zeros((0, 4), np.float32)
     below = Example(empty, np.zeros(0, np.int32), np.zeros((20, 24, 3), np.uint8))
     found = copy_paste(below, donor, 0.1, 9, Always())
     np.testing.assert_array_equal(found.image[..., 0] == 200, mask)
-    np.testing.assert_array_equal(outlines.fill(found.outlines[0], (20, 24)), mask)
+    np.testing.assert_array_equal(masks.fill(found.polygons[0], (20, 24)), mask)
