@@ -102,13 +102,13 @@ class NotFiniteError(UserError):
     """Error of a loss, weights or outputs that became infinite or NaN."""
 
 
-def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:
+def nearest(name: str, valid: Iterable[str], limit: int = 3) -> str:
     """Return a hint with the valid names that are most similar to `name`.
 
     Args:
         name: the unknown name.
         valid: the names that are accepted.
-        most: largest number of suggestions.
+        limit: largest number of suggestions.
 
     Returns:
         "did you mean a, b? (valid: a, b, c)", or "valid: a, b, c" if no name is similar.
@@ -120,7 +120,7 @@ def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:
     names = sorted(valid)
     # The time of `get_close_matches` grows with the square of a name's length for each valid name.
     # Names may come from files, so their length and number are limited.
-    close = difflib.get_close_matches(name[:200], names[:_COMPARED], n=most, cutoff=0.5)
+    close = difflib.get_close_matches(name[:200], names[:_COMPARED], n=limit, cutoff=0.5)
     listed = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
     if close:
         return f"did you mean {', '.join(close)}? (valid: {listed})"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from visiongarden.backends import captured
-from visiongarden.backends.captured import MOST, Captured
+from visiongarden.backends.captured import MAX_GRAPHS, Captured
 from visiongarden.layers import ConvNormAct
 
 torch = pytest.importorskip("torch")
@@ -169,10 +169,10 @@ def test_dropout_differs_from_call_to_call():
 
 def test_few_recordings_are_kept():
     run = Captured(lambda x: x + 1)
-    for size, _ in itertools.product(range(1, MOST + 4), range(4)):
+    for size, _ in itertools.product(range(1, MAX_GRAPHS + 4), range(4)):
         with torch.no_grad():
             np.testing.assert_array_equal(numbers(run(image(0, size))), numbers(image(0, size) + 1))
-    assert run.captured == MOST
+    assert run.captured == MAX_GRAPHS
 
 
 def test_an_error_is_the_functions_own():

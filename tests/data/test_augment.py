@@ -220,12 +220,12 @@ def test_cutout_hides_a_square(box, seed):
     assert set(np.unique(one.image)) <= {0, 255}
 
 
-@pytest.mark.parametrize("most", [(0.0, 0.0, 0.0), (0.5, 0.9, 0.9)])
-def test_hsv_stays_an_image(most):
+@pytest.mark.parametrize("max_shift", [(0.0, 0.0, 0.0), (0.5, 0.9, 0.9)])
+def test_hsv_stays_an_image(max_shift):
     image = np.random.default_rng(0).integers(0, 255, (9, 7, 3)).astype(np.uint8)
-    changed = hsv(image, most, np.random.default_rng(0))
+    changed = hsv(image, max_shift, np.random.default_rng(0))
     assert (changed.dtype, changed.shape) == (np.uint8, image.shape)
-    assert np.array_equal(changed, image) == (most == (0, 0, 0))
+    assert np.array_equal(changed, image) == (max_shift == (0, 0, 0))
 
 
 def test_gray_keeps_its_hue():

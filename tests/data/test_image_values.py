@@ -145,9 +145,9 @@ def test_a_jpeg_with_an_end_marker_after_its_first_part(tmp_path, share, flags):
     assert decode(path).shape == (120, 160, 3)
     assert decode(path, (15, 20)).shape == (15, 20, 3)
     path.write_bytes(whole[: int(len(whole) * share)] + b"\xff\xd9")
-    for least in (None, (15, 20)):
+    for min_size in (None, (15, 20)):
         with pytest.raises(DataError, match="cut short"):
-            decode(path, least)
+            decode(path, min_size)
 
 
 def test_a_progressive_jpeg_without_its_last_scans(tmp_path):

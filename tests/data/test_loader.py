@@ -216,9 +216,9 @@ def test_mosaics_stop_before_the_end(scenes, off, expected):
     assert [one.mosaic_in(epoch, 3) for epoch in range(3)] == expected
 
 
-@pytest.mark.parametrize("most", [0, 100])
-def test_images_that_are_cut_short_stop_small_and_large_sets(tmp_path, monkeypatch, most):
-    monkeypatch.setattr(checking, "DECODED", most)
+@pytest.mark.parametrize("max_decoded", [0, 100])
+def test_images_that_are_cut_short_stop_small_and_large_sets(tmp_path, monkeypatch, max_decoded):
+    monkeypatch.setattr(checking, "DECODED", max_decoded)
     dataset = read(make_scenes(tmp_path / "scenes", 12, (48, 64)))
     check(dataset)
     for index in (2, 5):

@@ -55,13 +55,13 @@ MASKED = {
 }
 
 
-def assert_same(a, b, most=0.0):
+def assert_same(a, b, max_difference=0.0):
     assert a.class_map.names == b.class_map.names
     assert len(a) == len(b)
     for i in range(len(a)):
         one, other = a.load(i), b.load(i)
         np.testing.assert_array_equal(one.image, other.image)
-        np.testing.assert_allclose(one.boxes, other.boxes, atol=most)
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=max_difference)
         np.testing.assert_array_equal(one.classes, other.classes)
 
 

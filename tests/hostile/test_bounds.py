@@ -142,14 +142,14 @@ def test_large_plain_images_are_read(tmp_path):
 
 
 def test_threads_decode_no_more_than_the_largest_image_together():
-    running, most, lock = 0, 0, threading.Lock()
+    running, peak, lock = 0, 0, threading.Lock()
 
     def one(pixels):
-        nonlocal running, most
+        nonlocal running, peak
         with in_flight.decoding(pixels):
             with lock:
                 running += pixels
-                most = max(most, running)
+                peak = max(peak, running)
             time.sleep(0.005)
             with lock:
                 running -= pixels
@@ -157,7 +157,7 @@ def test_threads_decode_no_more_than_the_largest_image_together():
     sizes = [30_000_000, 50_000_000, 20_000_000, 10_000_000, 64_000_000] * 3
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(one, sizes))
-    assert 50_000_000 <= most <= in_flight.MAX_PIXELS
+    assert 50_000_000 <= peak <= in_flight.MAX_PIXELS
     with in_flight.decoding(10**9):  # larger than allowed together: alone
         pass
 

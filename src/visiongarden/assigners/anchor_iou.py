@@ -82,16 +82,16 @@ class AnchorIoU(Value):
 
     def _cells(self, boxes: Any, stride: int, rows: int, columns: int) -> Any:
         """Return (column, row, 1 if inside the map) of the center's cell and its neighbors."""
-        most = ops.array([columns - 1, rows - 1], "int32")
+        last = ops.array([columns - 1, rows - 1], "int32")
         place = (boxes[..., :2] + boxes[..., 2:]) / 2 / stride
-        own = ops.clip(ops.cast(ops.floor(place), "int32"), 0, most)
+        own = ops.clip(ops.cast(ops.floor(place), "int32"), 0, last)
         steps = [[0, 0], [1, 0], [0, 1]] if self.neighbors else [[0, 0]]
         found = []
         # The nearer neighbor in each direction: on the side of the half that holds the center.
         side = ops.where(place - ops.cast(own, "float32") < 0.5, -1, 1)
         for step in steps:
             cell = own + ops.cast(side, "int32") * ops.array(step, "int32")
-            inside = ops.all((cell >= 0) & (cell <= most), axis=-1)
-            cell = ops.clip(cell, 0, most)
+            inside = ops.all((cell >= 0) & (cell <= last), axis=-1)
+            cell = ops.clip(cell, 0, last)
             found.append((cell[..., 0], cell[..., 1], ops.cast(inside, "float32")))
         return found

@@ -70,12 +70,14 @@ class SimOTA(Value):
         cost = _class_cost(logits, objectness, classes)
         cost = cost - self.box_weight * ops.log(overlap + 1e-8)
         cost = ops.where(near, cost, _FAR)
-        most = min(self.candidates, cost.shape[-1])
-        count = ops.cast(ops.sum(ops.top_k(overlap, most)[0], axis=-1, keepdims=True), "int32")
-        least = -ops.top_k(-cost, most, sorted=True)[0]
+        candidates = min(self.candidates, cost.shape[-1])
+        count = ops.cast(
+            ops.sum(ops.top_k(overlap, candidates)[0], axis=-1, keepdims=True), "int32"
+        )
+        lowest = -ops.top_k(-cost, candidates, sorted=True)[0]
         # The number of cells differs per box, and shapes are static: instead of the k best cells,
         # all cells are selected whose cost does not exceed the k-th lowest one.
-        limit = ops.take_along_axis(least, ops.clip(count - 1, 0, most - 1), axis=-1)
+        limit = ops.take_along_axis(lowest, ops.clip(count - 1, 0, candidates - 1), axis=-1)
         chosen = near & (cost <= limit)
         owner = ops.argmin(ops.where(chosen, cost, 2 * _FAR), axis=1)
         mine = ops.equal(ops.expand_dims(owner, 1), ops.arange(boxes.shape[1])[None, :, None])

@@ -92,12 +92,12 @@ class TaskAligned(Value):
         """Return whether each cell's center is in each box, (batch, m, n)."""
         # Half the finest stride, and a little more, so that a box in the middle between centers
         # reaches one of them despite rounding.
-        least = float(cells.strides.min()) / 2 * (1 + 1e-6)
+        min_half = float(cells.strides.min()) / 2 * (1 + 1e-6)
         centers = ops.convert_to_tensor(cells.centers)
         within = ops.expand_dims(classes >= 0, -1)
         for axis in range(2):
             low, high = boxes[..., axis], boxes[..., axis + 2]
-            half = ops.maximum((high - low) / 2, least)
+            half = ops.maximum((high - low) / 2, min_half)
             away = ops.abs(centers[:, axis] - ops.expand_dims((low + high) / 2, -1))
             within = within & (away <= ops.expand_dims(half, -1))
         return within

@@ -42,7 +42,7 @@ from visiongarden.backends.memory import give_back
 AFTER = 16
 """Calls with one shape before its capture, which takes as long as 50 to 100 calls save."""
 
-MOST = 8
+MAX_GRAPHS = 8
 """Maximum number of captured graphs; the least recently used one is dropped."""
 
 _FOLDED = 2**20
@@ -120,7 +120,7 @@ class Captured:
         try:
             if key not in self._tried:
                 self._tried[key] = self._record(given, tensors)
-                if len(self._tried) > MOST:
+                if len(self._tried) > MAX_GRAPHS:
                     del self._calls[self._tried.popitem(last=False)[0]]
                 return None
             graph, structure = self._tried.pop(key)
@@ -138,9 +138,9 @@ class Captured:
             # be updated twice, and the random numbers would differ from an eager run.
             before.restore()
         self._kept[key] = lambda tensors: keras.tree.pack_sequence_as(structure, run(tensors))
-        if len(self._kept) > MOST:
-            # The dropped shape must be called `AFTER` times again. Otherwise, more than `MOST`
-            # alternating shapes would be captured at every call.
+        if len(self._kept) > MAX_GRAPHS:
+            # The dropped shape must be called `AFTER` times again. Otherwise, more alternating shapes
+            # than `MAX_GRAPHS` would be captured at every call.
             del self._calls[self._kept.popitem(last=False)[0]]
         return None
 

@@ -107,8 +107,8 @@ class AttentionUnit(Composite):
 
     def __init__(self, filters: int, activation: str = "silu", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        most = max(filters // 64, 1)
-        heads = max(count for count in range(1, most + 1) if filters % count == 0)
+        max_heads = max(filters // 64, 1)
+        heads = max(count for count in range(1, max_heads + 1) if filters % count == 0)
         self.attention = SelfAttention(filters, heads)
         self.attended = Sum()
         self.widen = ConvNormAct(2 * filters, activation=activation)

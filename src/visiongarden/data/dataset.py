@@ -65,13 +65,13 @@ class DetectionDataset:
             return self.examples.located(self.examples.names[index])
         return self.examples[index].path
 
-    def load(self, index: int, least: ImageSize | None = None) -> Example:
+    def load(self, index: int, min_size: ImageSize | None = None) -> Example:
         """Load an example with its decoded image; boxes remain in pixels of the full-size image.
 
         Args:
             index: Index of the example.
-            least: (height, width) of the canvas. A JPEG that is much larger is decoded at a reduced
-                size, see `decode`.
+            min_size: (height, width) of the canvas. A JPEG that is much larger is decoded at a
+                reduced size, see `decode`.
 
         Raises:
             DataError: The image cannot be decoded, or its size differs from the one found when the
@@ -83,12 +83,12 @@ class DetectionDataset:
             return replace(example, image=to_pixels(example.image, name=name))
         if example.path is None:
             return example
-        image = decode(example.path, least)
+        image = decode(example.path, min_size)
         height, width = example.size or image.shape[:2]
         # libjpeg rounds the sides of a reduced image up.
         fits = any(
             image.shape[:2] == (-(-height // times), -(-width // times))
-            for times in ((1,) if least is None else (1, 2, 4, 8))
+            for times in ((1,) if min_size is None else (1, 2, 4, 8))
         )
         if not fits:
             raise DataError(

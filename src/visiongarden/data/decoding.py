@@ -31,12 +31,12 @@ _REDUCED = (
 )
 
 
-def decode(path: Any, least: ImageSize | None = None) -> np.ndarray:
+def decode(path: Any, min_size: ImageSize | None = None) -> np.ndarray:
     """Decode a JPEG, PNG, BMP, WebP or TIFF file to uint8 RGB of shape (height, width, 3).
 
     Args:
         path: A path, an archive member or a record.
-        least: (height, width) of a canvas that the decoded image must still fill. A JPEG that is
+        min_size: (height, width) of a canvas that the decoded image must still fill. A JPEG that is
             two, four or eight times as large is decoded at that fraction of its size, which is much
             faster.
 
@@ -45,10 +45,10 @@ def decode(path: Any, least: ImageSize | None = None) -> np.ndarray:
     """
     if isinstance(path, Path) and not path.is_file():
         raise DataError(f"{path}: the image does not exist")
-    return decode_bytes(read_bytes(path, MAX_BYTES), path, least)
+    return decode_bytes(read_bytes(path, MAX_BYTES), path, min_size)
 
 
-def decode_bytes(raw: bytes, path: Any, least: ImageSize | None = None) -> np.ndarray:
+def decode_bytes(raw: bytes, path: Any, min_size: ImageSize | None = None) -> np.ndarray:
     """Decode the bytes of an image file, see `decode`; `path` names the file in messages."""
     # Detected by the first bytes, whatever the extension: Pillow starts Ghostscript for PostScript.
     refuse_other_formats(raw, path)
@@ -58,9 +58,9 @@ def decode_bytes(raw: bytes, path: Any, least: ImageSize | None = None) -> np.nd
     # OpenCV allocates the up to 4 GB that the length field of a PNG chunk may claim.
     refuse_broken_chunks(raw, path)
     how = cv2.IMREAD_COLOR_RGB
-    if least is not None and raw.startswith(b"\xff\xd8"):
+    if min_size is not None and raw.startswith(b"\xff\xd8"):
         height, width = header.size
-        spare = max(height / least[0], width / least[1])
+        spare = max(height / min_size[0], width / min_size[1])
         # OpenCV has no RGB variant of the reduced modes; the result is converted below.
         how = next((flag for times, flag in _REDUCED if spare >= times), how)
     # Boxes are checked against the orientation in `header`; OpenCV's own EXIF parser may disagree

@@ -82,9 +82,9 @@ def together(depths: Iterable[Depth]) -> Depth | None:
     rows = list(depths)
     if not rows:
         return None
-    most = max(rows, key=lambda depth: depth.levels)
+    richest = max(rows, key=lambda depth: depth.levels)
     low, high = min(d.low for d in rows), max(d.high for d in rows)
-    return Depth(low, high, most.levels, most.left)
+    return Depth(low, high, richest.levels, richest.left)
 
 
 def depth_in(dataset: Any) -> Depth | None:

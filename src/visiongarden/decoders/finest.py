@@ -22,4 +22,4 @@ class FinestDecoder(Decoder):
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
         """Build the graph from the required levels to the finest one."""
-        raise NotImplementedError(f"{type(self).__name__} has no wire(); write one")
+        raise NotImplementedError(f"{type(self).__name__} must implement wire()")

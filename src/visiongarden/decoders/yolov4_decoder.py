@@ -29,11 +29,11 @@ class LateralPathAggregation(Decoder):
 
     def top(self, filters: int, name: str) -> Any:
         """Return the first block of the coarsest map."""
-        raise NotImplementedError(f"{type(self).__name__} has no top(); write one")
+        raise NotImplementedError(f"{type(self).__name__} must implement top()")
 
     def block(self, filters: int, name: str) -> Any:
         """Return a block that merges two concatenated maps."""
-        raise NotImplementedError(f"{type(self).__name__} has no block(); write one")
+        raise NotImplementedError(f"{type(self).__name__} must implement block()")
 
     def wire(self, features: FeatureMaps) -> FeatureMaps:
         """Build the path down from the coarsest level, then the path up from the finest."""

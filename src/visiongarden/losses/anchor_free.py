@@ -61,9 +61,9 @@ class AnchorFreeLoss(Value):
         found = self.assigner(ops.sigmoid(logits), predicted, cells, boxes, classes)
         # Box terms are computed for the positives alone, which are gathered: at most `top_k` per
         # box, so that shapes stay static. On a CPU this reduced the loss from 65 to 21 ms. More
-        # positives than `most` are possible only if the alignment of many cells is equal.
-        most = min(boxes.shape[1] * self.assigner.top_k, len(cells.strides))
-        quality, index = ops.top_k(found.quality, most)
+        # positives than `max_positives` are possible only if the alignment of many cells is equal.
+        max_positives = min(boxes.shape[1] * self.assigner.top_k, len(cells.strides))
+        quality, index = ops.top_k(found.quality, max_positives)
         total = ops.maximum(ops.sum(quality), 1.0)
         wanted, kinds, own = (rows_of(x, index) for x in (found.boxes, found.classes, sides))
         centers, strides = (

@@ -39,7 +39,7 @@ class Part(Typed):
         Name each layer that has weights, such as `ConvNormAct(64, 3, name="stem")`; the names
         become the paths of the weights.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no wire(); write one")
+        raise NotImplementedError(f"{type(self).__name__} must implement wire()")
 
     def as_model(
         self, inputs: FeatureSpec = IMAGE, image_size: ImageSize | None = None

@@ -56,7 +56,7 @@ class Backbone(FeaturePart):
         Args:
             images: (batch, height, width, 3), RGB, 0 to 1.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no wire(); write one")
+        raise NotImplementedError(f"{type(self).__name__} must implement wire()")
 
     def _outputs(self, tensors: FeatureMaps) -> FeatureMaps:
         maps: FeatureMaps = super()._outputs(tensors)
@@ -106,7 +106,7 @@ class Decoder(FeaturePart):
         Args:
             features: level -> (batch, height, width, channels).
         """
-        raise NotImplementedError(f"{type(self).__name__} has no wire(); write one")
+        raise NotImplementedError(f"{type(self).__name__} must implement wire()")
 
 
 class Head(Part):
@@ -147,7 +147,7 @@ class Head(Part):
         Returns:
             level -> name -> tensor.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no wire(); write one")
+        raise NotImplementedError(f"{type(self).__name__} must implement wire()")
 
     def loss(self) -> Any:
         """Return the loss of this head.
@@ -155,11 +155,11 @@ class Head(Part):
         It is called as `loss(raw, image_size=size, **targets)` with the targets of the task
         (`boxes` and `classes` for detection), and returns {term: scalar}.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no loss(); it cannot be trained")
+        raise NotImplementedError(f"{type(self).__name__} must implement loss() to be trained")
 
     def decode(self) -> Any:
         """Return the function that decodes raw predictions in the graph: `decode(raw, image_size)`.
 
         It returns a tuple: (boxes, scores) for detection, (scores,) for the other tasks.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no decode(); it cannot predict")
+        raise NotImplementedError(f"{type(self).__name__} must implement decode() to predict")

@@ -7,22 +7,22 @@ import numpy as np
 
 
 def hsv(
-    image: np.ndarray, most: tuple[float, float, float], random: np.random.Generator
+    image: np.ndarray, max_shift: tuple[float, float, float], random: np.random.Generator
 ) -> np.ndarray:
     """Shift the hue and scale saturation and value by random amounts.
 
     Args:
         image: uint8 RGB (height, width, 3).
-        most: largest shift of the hue (fraction of the color circle), and largest changes of the
-            factors of saturation and value.
+        max_shift: largest shift of the hue (fraction of the color circle), and largest changes of
+            the factors of saturation and value.
         random: random number generator.
 
     Returns:
-        uint8 RGB image of the same shape; `image` itself if all of `most` are 0.
+        uint8 RGB image of the same shape; `image` itself if all of `max_shift` are 0.
     """
-    if not any(most):
+    if not any(max_shift):
         return image
-    hue, saturation, value = random.uniform(-1, 1, 3) * most
+    hue, saturation, value = random.uniform(-1, 1, 3) * max_shift
     ramp = np.arange(256, dtype=np.float32)
     tables = (
         # OpenCV stores 8-bit hues as half degrees, 0 to 179.

@@ -85,7 +85,7 @@ def _box_of(mask: np.ndarray) -> list[int]:
 
 
 def cutout(
-    example: Example, most: float, min_visibility: float, random: np.random.Generator
+    example: Example, max_side: float, min_visibility: float, random: np.random.Generator
 ) -> Example:
     """Hide a random gray square of the image (cutout: DeVries and Taylor 2017).
 
@@ -94,13 +94,13 @@ def cutout(
 
     Args:
         example: image with labels.
-        most: largest side of the square, as a fraction of the image's shorter side.
+        max_side: largest side of the square, as a fraction of the image's shorter side.
         min_visibility: smallest visible fraction of a box's area, 0 to 1.
         random: random number generator.
     """
     image = np.asarray(example.image).copy()
     height, width = image.shape[:2]
-    side = max(round(random.uniform(0.1, 1) * most * min(height, width)), 1)
+    side = max(round(random.uniform(0.1, 1) * max_side * min(height, width)), 1)
     x, y = random.integers(-side // 2, np.array([width, height]) - side // 2)
     square = np.clip([x, y, x + side, y + side], 0, [width, height, width, height])
     image[square[1] : square[3], square[0] : square[2]] = GRAY
