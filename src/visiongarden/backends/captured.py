@@ -139,8 +139,8 @@ class Captured:
             before.restore()
         self._kept[key] = lambda tensors: keras.tree.pack_sequence_as(structure, run(tensors))
         if len(self._kept) > MAX_GRAPHS:
-            # The dropped shape must be called `AFTER` times again. Otherwise, more alternating shapes
-            # than `MAX_GRAPHS` would be captured at every call.
+            # The dropped shape must be called `AFTER` times again. Otherwise, if more than
+            # `MAX_GRAPHS` shapes alternate, each call would capture one of them.
             del self._calls[self._kept.popitem(last=False)[0]]
         return None
 

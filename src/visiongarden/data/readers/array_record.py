@@ -215,7 +215,7 @@ def _meta(file: Place) -> Mapping[str, Any]:
             f"{file} has an unknown version",
             rule=f"version {VERSION}",
             received=f"{data.get('version')!r:.20}",
-            fix="convert the original dataset again with `visiongarden data convert`",
+            fix="convert the original dataset to ArrayRecord again",
         )
     return data
 
