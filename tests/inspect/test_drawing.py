@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import keras
 import pytest
@@ -68,10 +69,29 @@ def test_the_page_is_self_contained(figure):
     assert all(word in text for word in ("×8", "16 × 16 × 64", "stage5", "prefers-color-scheme"))
 
 
+def test_the_svg_file_contains_the_boxes_and_needs_no_custom_properties(figure):
+    root = ElementTree.fromstring(figure.svg())  # noqa: S314 (our own text)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    texts = [each.text for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    drawn = [box.name for box in figure.boxes if not box.sign]
+    assert sorted(name for name in texts if name in drawn) == sorted(drawn)
+    assert "16 × 16 × 64" in texts
+    assert "+" not in texts  # nothing can be expanded
+    style = root.find("{http://www.w3.org/2000/svg}style").text
+    assert "var(" not in style
+    assert ".row { fill: #f1efe9; }" in style
+    box = next(
+        each for each in root.iter() if each.get("aria-label") == "backbone/stem, ConvNormAct"
+    )
+    assert "c0" in box.get("class").split()
+    assert "g.c0 { color: #2f6fb3; }" in style
+
+
 def test_names_are_escaped(figure):
     inputs = keras.Input((8, 8, 3))
     model = keras.Model(inputs, keras.layers.Conv2D(2, 1)(inputs), name="<script>alert(1)")
     assert "<script>alert" not in show(model, 8).html()
+    assert "<script>alert" not in show(model, 8).svg()
 
 
 def test_any_model_with_parts_and_any_keras_model():
@@ -89,9 +109,10 @@ def test_json_and_files(figure, tmp_path):
     assert listed["count"]["total"] == figure.count.total
     assert len(listed["boxes"]) == len(figure.boxes)
     assert figure.save(tmp_path / "a.html").read_text(encoding="utf-8") == figure.html()
+    assert figure.save(tmp_path / "a.svg").read_text(encoding="utf-8") == figure.svg()
     with pytest.raises(UserError, match=r"--html .*a\.html"):
         figure.save(tmp_path / "a.png")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "a.svg"]
 
 
 DRIVE = """<script>

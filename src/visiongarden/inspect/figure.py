@@ -11,7 +11,7 @@ import keras
 from visiongarden.backends.keras_internals import weightless
 from visiongarden.errors import UserError
 from visiongarden.inspect.counting import Count, built, count_of, size_for, symbolic_inputs
-from visiongarden.inspect.drawing import Box, boxes, page
+from visiongarden.inspect.drawing import Box, boxes, page, svg_file
 from visiongarden.inspect.macs import macs_by_layer
 from visiongarden.models import load
 from visiongarden.parts import IMAGE, Part
@@ -53,7 +53,7 @@ class Figure:
         rows: The stages, in order.
         parts: Parameters and MACs of each part.
         count: Parameters and MACs of the whole model.
-        boxes: Layers with their inputs and sublayers, as `html` draws them.
+        boxes: Layers with their inputs and sublayers, as `html` and `svg` draw them.
     """
 
     title: str
@@ -76,17 +76,23 @@ class Figure:
         """Return the figure as one self-contained HTML page."""
         return page(self.title, self.image_size, self.boxes, self.parts, self.count)
 
+    def svg(self) -> str:
+        """Return the diagram as one SVG file without the details that the page expands."""
+        return svg_file(self.title, self.image_size, self.boxes, self.count)
+
     def save(self, path: str | Path) -> Path:
-        """Write the HTML page and return its path.
+        """Write the HTML page, or the SVG file if the name ends in .svg, and return the path.
 
         Raises:
-            UserError: The name does not end in .html or .htm.
+            UserError: The name does not end in .html, .htm or .svg.
         """
         path = Path(path)
+        if path.suffix == ".svg":
+            return atomic_write(path, self.svg())
         if path.suffix not in {".html", ".htm"}:
             raise UserError(
                 f"cannot save the figure as {path}",
-                rule="the file name ends in .html",
+                rule="the file name ends in .html or .svg",
                 fix=f'save("{path.with_suffix(".html")}"), on the command line '
                 f"--html {path.with_suffix('.html')}",
             )
@@ -117,7 +123,7 @@ def show(
         inputs: Channels and strides of the feature maps that a decoder or head reads.
 
     Returns:
-        A `Figure`, which prints as a table and saves as an HTML page.
+        A `Figure`, which prints as a table and is saved as an HTML page or an SVG file.
 
     Raises:
         ModelFileError: The file cannot be opened.

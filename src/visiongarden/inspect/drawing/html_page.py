@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
-from importlib.resources import files
 
 from visiongarden.inspect.counting import Count
 from visiongarden.inspect.drawing.box_shapes import Box, every_box
+from visiongarden.inspect.drawing.files import read_file
 from visiongarden.inspect.drawing.layout import pyramid, strip
-from visiongarden.inspect.drawing.svg import number, pyramid_svg, sides, strip_svg
+from visiongarden.inspect.drawing.svg import ARROW_TIP, number, pyramid_svg, sides, strip_svg
 from visiongarden.terminal import printable
 from visiongarden.types import ImageSize
 
@@ -37,9 +37,7 @@ shows name, type, height × width × channels, and parameters · MACs; the bar i
 MACs</span></p>
 </header>
 <div class="figure">
-<svg width="0" height="0" class="defs" aria-hidden="true"><defs>
-<marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6"
- orient="auto-start-reverse"><path d="M0 0L8 4L0 8z"/></marker></defs></svg>
+<svg width="0" height="0" class="defs" aria-hidden="true">{tip}</svg>
 {figure}
 </div>
 <main>
@@ -76,8 +74,9 @@ def page(
     height, width = image_size
     return _PAGE.format(
         title=escape(printable(title)),
-        style=_read("page.css"),
-        script=_read("page.js"),
+        style=read_file("svg.css") + read_file("page.css"),
+        script=read_file("page.js"),
+        tip=ARROW_TIP,
         image=f"{height} × {width} × 3",
         parameters=f"{count.trainable:,}",
         total=f"{count.total:,}",
@@ -108,7 +107,3 @@ def _part_row(part: str, part_count: Count, count: Count) -> str:
         f"<tr><th>{escape(printable(part))}</th><td>{part_count.trainable:,}</td>"
         f"<td>{number(part_count.macs)}</td><td>{share}</td></tr>"
     )
-
-
-def _read(name: str) -> str:
-    return files("visiongarden.inspect.drawing").joinpath(name).read_text(encoding="utf-8")

@@ -12,6 +12,11 @@ from visiongarden.types import ImageSize
 
 _MAX_LETTERS = 16
 
+ARROW_TIP = """<defs>
+<marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6"
+ orient="auto-start-reverse"><path d="M0 0L8 4L0 8z"/></marker></defs>"""
+"""Definition of the tip of all arrows; a page or file contains it once."""
+
 
 def pyramid_svg(layout: Layout, total: Count, image: ImageSize, opens: dict[str, str]) -> str:
     """Return the drawing of a whole model as SVG."""
