@@ -211,6 +211,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         found.boxes *= whole
         if clip:
             found.boxes = np.clip(found.boxes, 0, whole)
+        found.class_map, found.size = self.class_map, size
         return found
 
     def classify(self, image: Any, value_range: ValueRange | None = None) -> np.ndarray:

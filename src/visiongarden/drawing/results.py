@@ -24,13 +24,14 @@ def draw(image: np.ndarray, found: Any, class_map: ClassMap | None = None) -> np
     Args:
         image: uint8 RGB (height, width, 3).
         found: `Detections`, `Ranking` or `Segments`, in pixels of the image.
-        class_map: names of the classes; without it their indices are drawn.
+        class_map: names of the classes; by default those of the prediction. Without names, the
+            class indices are drawn.
 
     Returns:
         uint8 RGB image of the same shape.
     """
     picture = np.ascontiguousarray(image).copy()
-    _DRAW_BY_TYPE[type(found)](picture, found, class_map)
+    _DRAW_BY_TYPE[type(found)](picture, found, class_map or found.class_map)
     return picture
 
 

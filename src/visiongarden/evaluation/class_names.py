@@ -33,7 +33,8 @@ class Aligned:
         """Convert a prediction of the model to the class indices of the dataset."""
         if self.order is None:
             return found
-        return replace(found, classes=self.order[found.classes].astype(found.classes.dtype))
+        classes = self.order[found.classes].astype(found.classes.dtype)
+        return replace(found, classes=classes, class_map=self.class_map)
 
 
 def aligned(model: Any, data: ClassMap, class_names: str | None = None) -> Aligned:

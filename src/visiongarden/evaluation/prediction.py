@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ from PIL import Image
 from visiongarden.data import ValueRange, to_pixels
 from visiongarden.errors import UserError
 from visiongarden.evaluation.evaluator import filled
+from visiongarden.evaluation.image_of import ImageOf
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.tasks import task_of
+from visiongarden.types import Prediction
 
 
 def predict(
@@ -46,11 +50,31 @@ def predict(
         UserError: An item of `images` is not an image; the message contains its number.
         DataError: A file cannot be decoded.
     """
-    pixels = (
-        to_pixels(image, value_range, f"image {number}")
-        for number, image in enumerate(each_image(images))
+    # A batch is converted before its results are known, so images wait here for theirs.
+    waiting: deque[ImageOf] = deque()
+    # Images that are produced one by one must not fill the memory.
+    is_stream = not _are_held(images)
+
+    def pixels() -> Iterator[np.ndarray]:
+        for number, image in enumerate(each_image(images)):
+            array = to_pixels(image, value_range, f"image {number}")
+            waiting.append(ImageOf.given(image, array, is_stream))
+            yield array
+
+    found = []
+    for result, _ in scored(model, pixels(), score, batch_size, predictor):
+        image = waiting.popleft()
+        found.append(replace(result, image=image) if isinstance(result, Prediction) else result)
+    return found
+
+
+def _are_held(images: Any) -> bool:
+    """Return whether the caller has all images in memory, or their paths."""
+    return (
+        isinstance(images, list | tuple)
+        or hasattr(images, "__array__")
+        or not isinstance(images, Iterable)
     )
-    return [found for found, _ in scored(model, pixels, score, batch_size, predictor)]
 
 
 def each_image(images: Any) -> Iterator[Any]:
@@ -114,7 +138,10 @@ def scored(
         rows = predictor.scored(canvas) if known else _unscored(predictor, canvas)
         for (found, best), image, (_, placement) in zip(rows, chunk, placed, strict=False):
             size = (image.shape[0], image.shape[1])
-            yield task.to_original(found, placement, size), best
+            result = task.to_original(found, placement, size)
+            if isinstance(result, Prediction):
+                result = replace(result, class_map=model.class_map)
+            yield result, best
 
 
 def _unscored(predictor: Any, canvas: np.ndarray) -> list[tuple[Any, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -118,4 +119,4 @@ def to_original(found: Detections, placement: Placement, size: ImageSize) -> Det
     boxes = placement.undo(found.boxes)
     height, width = size
     limits = np.array([width, height, width, height], np.float32)
-    return Detections(np.clip(boxes, 0, limits), found.scores, found.classes)
+    return replace(found, boxes=np.clip(boxes, 0, limits), size=size)

@@ -1,0 +1,64 @@
+"""The image that a result belongs to, by which notebooks show the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from visiongarden.data import decode
+from visiongarden.drawing import draw
+from visiongarden.errors import DataError
+
+
+@dataclass(frozen=True)
+class ImageOf:
+    """Image of a result: the path of its file, or its pixels.
+
+    Pixels are not pickled or copied with the result; a path is.
+
+    Attributes:
+        path: path of the file, or None.
+        pixels: uint8 RGB (height, width, 3), or None.
+        size: (height, width) of the image when it was predicted on.
+    """
+
+    path: Path | None
+    pixels: np.ndarray | None
+    size: tuple[int, int]
+
+    @classmethod
+    def given(cls, image: Any, pixels: np.ndarray, is_stream: bool = False) -> Self:
+        """Refer to an image that was given as a path, a Pillow image or an array.
+
+        Args:
+            image: the image as it was given.
+            pixels: its pixels, uint8 RGB (height, width, 3).
+            is_stream: whether the image is one of a stream, whose pixels are not kept.
+        """
+        size = (pixels.shape[0], pixels.shape[1])
+        if isinstance(image, str | Path):
+            return cls(Path(image).absolute(), None, size)
+        return cls(None, None if is_stream else pixels, size)
+
+    def picture(self, found: Any) -> np.ndarray | None:
+        """Draw a result on the image.
+
+        Returns:
+            uint8 RGB (height, width, 3); None if the image is not kept, or its file was removed or
+            replaced by one of another size.
+        """
+        pixels = self.pixels
+        if self.path is not None:
+            try:
+                pixels = decode(self.path)
+            except (DataError, OSError):
+                return None
+        if pixels is None or pixels.shape[:2] != self.size:
+            return None
+        return draw(pixels, found)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "pixels": None, "size": self.size}
