@@ -72,7 +72,7 @@ class WeightStandardizedConv(keras.layers.Conv2D):
 
 @register_valid()
 class NormedConv(keras.layers.Conv2D):
-    """A subclass of Conv2D with arguments of its own before Conv2D's."""
+    """A subclass of Conv2D with additional arguments before Conv2D's."""
 
     def __init__(self, filters, kernel_size=3, scale=1.0, **kwargs):
         super().__init__(filters, kernel_size, padding="same", **kwargs)
@@ -97,7 +97,7 @@ class SpectralWrapper(keras.layers.Wrapper):
 
 @register_valid(config={"layer": keras.layers.Conv2D(8, 3, padding="same")})
 class ResidualWrapper(keras.layers.Layer):
-    """A wrapper around a layer argument, with a config of its own."""
+    """A wrapper around a layer argument, with its own config."""
 
     def __init__(self, layer, **kwargs):
         super().__init__(**kwargs)
@@ -904,7 +904,7 @@ class ChoosesByName(vg.layers.Composite):
 
 @register_valid()
 class Invertible(keras.layers.Layer):
-    """A method of its own beside call."""
+    """A custom method beside call."""
 
     def build(self, input_shape):
         self.log_scale = self.add_weight(shape=(input_shape[-1],), initializer="zeros")

@@ -71,20 +71,20 @@ class ContractError(UserError):
         >>> wants = ("levels", "p3 p4")
         >>> print(vg.ContractError("cannot connect", wants=wants, offered="p4 p5", fix="use p4"))
         cannot connect
-          wants levels   p3 p4
-          is offered     p4 p5
+          expects levels   p3 p4
+          got              p4 p5
           fix: use p4
     """
 
     def __init__(self, what: str, *, wants: tuple[str, str], offered: str, fix: str) -> None:
         subject, wanted = wants
-        width = len(f"wants {subject}") + 3
+        width = len(f"expects {subject}") + 3
         super().__init__(what)
         self.rule, self.received, self.fix = wanted, offered, fix
         lines = [
             what,
-            f"  {f'wants {subject}':{width}}{wanted}",
-            f"  {'is offered':{width}}{offered}",
+            f"  {f'expects {subject}':{width}}{wanted}",
+            f"  {'got':{width}}{offered}",
             f"  fix: {fix}",
         ]
         self.args = (printable("\n".join(lines)),)

@@ -81,7 +81,7 @@ def test_the_fix_works_when_pasted():
 
 
 def test_parts_that_do_not_fit():
-    with pytest.raises(ContractError, match=r"wants levels +p2 p3 p4 p5"):
+    with pytest.raises(ContractError, match=r"expects levels +p2 p3 p4 p5"):
         vg.Segmenter(backbone(("p3", "p4")), DECODERS[0], vg.heads.Segmentation(num_classes=2))
     with pytest.raises(ContractError, match=r"Classification\(num_classes=2\)"):
         classifier(class_map=("cat", "dog"))
