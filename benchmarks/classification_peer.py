@@ -49,7 +49,7 @@ def ours(args):
         overrides=args.overrides,
     )
     with tempfile.TemporaryDirectory() as scratch:
-        model = vg.load(train(recipe, Path(scratch) / "run") / "best.keras")
+        model = train(recipe, output=Path(scratch) / "run").model()
     test = read_folders(args.folder, "test")
     predicted = [int(ranking.classes[0]) for ranking in predict(model, test.paths)]
     return accuracy_score(test.classes, predicted)

@@ -47,7 +47,7 @@ def ours(args):
         overrides=args.overrides,
     )
     with tempfile.TemporaryDirectory() as scratch:
-        model = vg.load(train(recipe, Path(scratch) / "run") / "last.keras")
+        model = vg.load(train(recipe, output=Path(scratch) / "run").last)
     val = read_masks(args.folder, "val")
     images = [val.load(index)[0] for index in range(len(val))]
     predicted = [segments.classes for segments in predict(model, images)]

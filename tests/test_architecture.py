@@ -1,5 +1,6 @@
 """Package structure: import cost, import order, public names and the vocabulary."""
 
+import ast
 import graphlib
 import importlib
 import pkgutil
@@ -126,6 +127,30 @@ def test_files_are_written_by_storage_only():
         if name not in folders:
             for word in (".write_text(", ".write_bytes(", "cv2.imwrite"):
                 assert word not in text, f"{name}: {word}; use visiongarden.storage"
+
+
+def test_only_the_command_line_prints():
+    """Library code logs and reports; `rich` and `print` belong to `cli`."""
+    source = ROOT / "src" / "visiongarden"
+    for file in sorted(source.rglob("*.py")):
+        name = file.relative_to(source).as_posix()
+        if name.startswith("cli/"):
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                modules = [node.module or ""]
+            else:
+                modules = []
+            assert not {"rich", "typer"} & {m.partition(".")[0] for m in modules}, name
+            if isinstance(node, ast.Call):
+                assert ast.unparse(node.func) not in {
+                    "print",
+                    "sys.stdout.write",
+                    "sys.stderr.write",
+                    "os.write",
+                }, f"{name}:{node.lineno}"
 
 
 def test_no_module_imports_itself_through_others():

@@ -291,7 +291,7 @@ def test_library_errors_do_not_name_options_to_users_of_python():
 
 ONLY_ON_THE_COMMAND_LINE = {
     "--rename model.0=backbone/stem",  # `rules` reads the texts of that option
-    "--write blocks.py",
+    "--output blocks.py",
 }
 
 

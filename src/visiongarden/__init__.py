@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from visiongarden.errors import ContractError, UserError
     from visiongarden.models import Classifier, Detector, Segmenter, load
     from visiongarden.parts import Backbone, Decoder, Head, connect
+    from visiongarden.recipes import train
     from visiongarden.registry import register
     from visiongarden.types import ClassMap, FeatureMaps, RawPredictions
 
@@ -102,6 +103,7 @@ __all__ = [
     "scenes",
     "tasks",
     "testing",
+    "train",
     "training",
     "transforms",
     "weights",
@@ -125,6 +127,7 @@ _HOME = {
     "import_darknet": "darknet",
     "load": "models",
     "register": "registry",
+    "train": "recipes",
 }
 
 

@@ -10,10 +10,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 WIDTH = 100
 """Width of tables in columns of the terminal."""
@@ -132,18 +128,3 @@ def _folded(text: str, width: int) -> list[str]:
         lines.append(text[:end].rstrip())
         text = text[end:].lstrip()
     return [*lines, text]
-
-
-def console(**options: Any) -> Console:
-    """Return a rich console that replaces control characters in all text, as `printable` does."""
-    from rich.console import Console
-    from rich.segment import Segment
-
-    class Escaping(Console):
-        def render(self, renderable: Any, options: Any = None) -> Any:
-            # Text is escaped per segment: rich adds the escape sequences of its styles later, and
-            # marks its own control sequences as control segments.
-            for text, style, control in super().render(renderable, options):
-                yield Segment(text if control else printable(text), style, control)
-
-    return Escaping(**options)

@@ -13,111 +13,52 @@ from visiongarden.cli.commands import app
 from visiongarden.cli.entry import main
 from visiongarden.errors import UserError
 
+COMMON = {"--debug"}
+PROGRESS = {"--quiet", "--verbose"} | COMMON
 SURFACE = {
+    "new": {"kind", "name", "--output"} | COMMON,
+    "list": {"kind", "--json", "--import"} | COMMON,
+    "check": {"target", "arguments", "--backends", "--inputs", "--skip", "--json"} | PROGRESS,
+    "lint": {"files", "--json"} | COMMON,
+    "models": {"--task", "--json", "--markdown"} | COMMON,
+    "verify": {"source", "factory", "--all", "--json", "--import"} | PROGRESS,
+    "show": {"source", "--image-size", "--output", "--json", "--import"} | COMMON,
+    "diff": {"before", "after", "--image-size", "--json", "--import"} | COMMON,
+    "repeats": {"source", "--output", "--json", "--import"} | PROGRESS,
     "data check": {
-        "source",
-        "--format",
-        "--invalid-boxes",
-        "--image-size",
-        "--stride",
-        "--fix",
-        "--keep-background",
-        "--crowds-as-objects",
-        "--one-based",
-        "--output",
-        "--debug",
-    },
+        "source", "--format", "--invalid-boxes", "--image-size", "--stride", "--fix",
+        "--keep-background", "--crowds-as-objects", "--one-based", "--output", "--json",
+    } | PROGRESS,
     "data convert": {
-        "source",
-        "target",
-        "--format",
-        "--to",
-        "--invalid-boxes",
-        "--one-based",
-        "--debug",
-    },
+        "source", "target", "--format", "--to", "--invalid-boxes", "--one-based",
+    } | PROGRESS,
     "data show": {
-        "source",
-        "--format",
-        "--invalid-boxes",
-        "--image-size",
-        "--split",
-        "--recipe",
-        "--set",
-        "--plain",
-        "--count",
-        "--columns",
-        "--seed",
-        "--output",
-        "--debug",
-    },
-    "demo": {"--output", "--seed", "--debug"},
-    "train": {
-        "source",
-        "overrides",
-        "--format",
-        "--output",
-        "--resume",
-        "--accept-changes",
-        "--invalid-boxes",
-        "--task",
-        "--import",
-        "--debug",
-    },
-    "config schema": {"--import", "--debug"},
-    "config show": {
-        "source",
-        "overrides",
-        "--format",
-        "--invalid-boxes",
-        "--task",
-        "--import",
-        "--debug",
-    },
-    "recipe diff": {"a", "b", "--import", "--debug"},
-    "verify": {"source", "factory", "--all", "--import", "--debug"},
-    "models": {"--task", "--json", "--markdown", "--debug"},
-    "eval": {
-        "model",
-        "data",
-        "--format",
-        "--split",
-        "--invalid-boxes",
-        "--batch-size",
-        "--class-names",
-        "--import",
-        "--debug",
-    },
-    "predict": {"model", "images", "--output", "--score", "--import", "--debug"},
-    "export": {"model", "--format", "--output", "--image-size", "--import", "--debug"},
+        "source", "overrides", "--format", "--invalid-boxes", "--image-size", "--split",
+        "--recipe", "--plain", "--count", "--columns", "--seed", "--output",
+    } | COMMON,
+    "demo": {"--output", "--seed"} | PROGRESS,
+    "recipe show": {
+        "source", "overrides", "--format", "--invalid-boxes", "--task", "--json", "--import",
+    } | COMMON,
+    "recipe schema": {"--import"} | COMMON,
+    "recipe diff": {"before", "after", "--json", "--import"} | COMMON,
     "transfer": {
-        "source",
-        "target",
-        "--output",
-        "--rename",
-        "--min-coverage",
-        "--class-rows",
-        "--layout",
-        "--import",
-        "--debug",
-    },
-    "diff": {"before", "after", "--image-size", "--json", "--import", "--debug"},
-    "new": {"kind", "name", "--into", "--debug"},
-    "check": {
-        "target",
-        "arguments",
-        "--backends",
-        "--inputs",
-        "--skip",
-        "--json",
-        "--debug",
-    },
-    "lint": {"files", "--debug"},
-    "show": {"source", "--image-size", "--html", "--json", "--import", "--debug"},
-    "repeats": {"source", "--write", "--json", "--import", "--debug"},
-    "import-darknet": {"cfg", "weights", "--output", "--names", "--as-parts", "--debug"},
-    "export-darknet": {"model", "cfg", "weights", "--image-size", "--import", "--debug"},
-}
+        "source", "model", "--output", "--rename", "--min-coverage", "--class-rows", "--layout",
+        "--json", "--import",
+    } | PROGRESS,
+    "train": {
+        "recipe", "overrides", "--format", "--output", "--resume", "--accept-changes",
+        "--invalid-boxes", "--task", "--json", "--import",
+    } | PROGRESS,
+    "evaluate": {
+        "model", "data", "--format", "--split", "--invalid-boxes", "--batch-size",
+        "--class-names", "--json", "--import",
+    } | PROGRESS,
+    "predict": {"model", "images", "--output", "--score", "--json", "--import"} | PROGRESS,
+    "export": {"model", "--format", "--output", "--image-size", "--json", "--import"} | PROGRESS,
+    "import-darknet": {"cfg", "weights", "--output", "--names", "--as-parts"} | PROGRESS,
+    "export-darknet": {"model", "cfg", "weights", "--image-size", "--import"} | PROGRESS,
+}  # fmt: skip
 
 
 def every_command(group, before=""):
@@ -129,6 +70,7 @@ def every_command(group, before=""):
 
 
 def test_options():
+    """Commands and options in the order in which the help lists them."""
     commands = dict(every_command(typer.main.get_command(app)))
     found = {
         name: {
@@ -139,7 +81,33 @@ def test_options():
         for name, command in commands.items()
     }
     assert found == SURFACE
-    assert all(command.help for command in commands.values())
+
+
+def test_the_help_lists_every_command_in_its_panel_and_the_exit_codes(capsys):
+    assert run("--help") == 0
+    sections = capsys.readouterr().out.split("\n\n")
+    listed = {
+        section.partition(":")[0]: [line[2:].partition("  ")[0] for line in lines]
+        for section in sections
+        if (lines := section.splitlines()[1:])
+    }
+    panels = ("Build", "Data", "Train and evaluate", "Deploy")
+    assert [name for panel in panels for name in listed[panel]] == list(SURFACE)
+    codes = next(section for section in sections if section.startswith("Exit codes:"))
+    assert [line.split()[0] for line in codes.splitlines()[1:]] == ["0", "1", "2", "70", "130"]
+
+
+def test_help_texts_are_complete_in_one_line(capsys):
+    commands = dict(every_command(typer.main.get_command(app)))
+    for name, command in commands.items():
+        first = command.help.partition("\n\n")[0]
+        assert len(first) <= 60, name
+        for param in command.params:
+            assert param.help, (name, param.name)
+            assert len(param.help) <= 60, (name, param.name)
+    for group in ((), ("data",), ("recipe",)):
+        assert run(*group, "--help") == 0
+        assert "..." not in capsys.readouterr().out.replace("[ARGS]...", "")
 
 
 def run(*arguments):
@@ -164,7 +132,7 @@ def test_help_imports_no_backend():
     [
         ("demo", "recipes.demo", ["--seed", "3"], (Path("runs/demo"), 3)),
         (
-            "eval",
+            "evaluate",
             "evaluation.evaluate_file",
             ["m.keras", "data", "--split", "test"],
             (Path("m.keras"), Path("data"), "auto", "test", "error", 16, None),
@@ -186,6 +154,7 @@ def test_a_command_is_one_call(monkeypatch, command, target, arguments, passed):
 
     class Answer(tuple):
         files = commands = ()
+        same = True
 
         def __truediv__(self, name):
             return name
@@ -206,8 +175,10 @@ def test_predict_is_one_call(monkeypatch, capsys, complete, code):
         folder=Path("predictions"),
         summary="3 objects in 2 images",
         interrupted=False,
+        to_dict=dict,
         skipped=() if complete else ("b.jpg",),
         total=2,
+        files=2 if complete else 1,
         complete=complete,
     )
     calls = []
@@ -223,18 +194,22 @@ def test_predict_is_one_call(monkeypatch, capsys, complete, code):
 
 
 @pytest.mark.parametrize("arguments", [[], ["--resume"], ["--output", "x"]])
-def test_train_resolves_and_trains(monkeypatch, tmp_path, arguments):
-    monkeypatch.setattr("visiongarden.recipes.resolve", lambda *given: ("recipe", given))
-    monkeypatch.setattr(
-        "visiongarden.recipes.train", lambda *given: calls.append(given) or tmp_path
-    )
+def test_train_is_one_call(monkeypatch, capsys, arguments):
     calls = []
+    monkeypatch.setattr(
+        "visiongarden.recipes.train", lambda *given, **named: calls.append((given, named))
+    )
     assert run("train", "data", "a.b=1", "c=2", "--format", "voc", *arguments) == 0
-    recipe, output, resume, accept_changes = calls[0]
-    assert not accept_changes
-    assert recipe == ("recipe", ("data", "voc", None, ["a.b=1", "c=2"], None))
-    assert resume == ("--resume" in arguments)
-    assert output == (Path("x") if "--output" in arguments else None)
+    given, named = calls[0]
+    assert given == ("data", "a.b=1", "c=2")
+    assert named == {
+        "output": Path("x") if "--output" in arguments else None,
+        "resume": "--resume" in arguments,
+        "accept_changes": False,
+        "format": "voc",
+        "task": None,
+        "invalid_boxes": None,
+    }
 
 
 @pytest.mark.parametrize(
@@ -243,7 +218,7 @@ def test_train_resolves_and_trains(monkeypatch, tmp_path, arguments):
         (UserError("no", rule="yes [a]", fix="[bold]so"), 2, ["error: no", "[bold]so"]),
         (KeyboardInterrupt(), 130, ["interrupted"]),
         (typer.Abort(), 130, []),
-        (ZeroDivisionError("by zero"), 1, ["bug in", "ZeroDivisionError: by zero", "--debug"]),
+        (ZeroDivisionError("by zero"), 70, ["bug in", "ZeroDivisionError: by zero", "--debug"]),
         (PermissionError(13, "Permission denied", "a.png"), 2, ["a.png: Permission denied"]),
         (ModuleNotFoundError("no onnx", name="onnx"), 2, ["visiongarden[export]"]),
     ],
@@ -257,7 +232,7 @@ def test_exit_codes(monkeypatch, capsys, error, code, expected):
     printed = capsys.readouterr().err
     assert all(text in printed for text in expected)
     assert "Traceback" not in printed
-    if code in (1, 2):
+    if code in (70, 2):
         assert run("show", "m.keras", "--debug") == code
         assert "Traceback" in capsys.readouterr().err
 

@@ -211,7 +211,7 @@ def test_results_before_an_error_are_written(files, images, monkeypatch, error):
     assert len(json.loads((images.parent / "out" / "classes.json").read_text())) == 3
 
 
-def test_ctrl_c_ends_with_exit_code_1(files, images, monkeypatch, capsys):
+def test_ctrl_c_ends_with_exit_code_130(files, images, monkeypatch, capsys):
     draw, calls = result_files.draw, []
 
     def interrupted(*arguments):
@@ -224,7 +224,7 @@ def test_ctrl_c_ends_with_exit_code_1(files, images, monkeypatch, capsys):
 
     assert threading.current_thread() is threading.main_thread()
     monkeypatch.setattr(result_files, "draw", interrupted)
-    assert code("predict", files / "classifier.keras", "imgs", "--output", "out") == 1
+    assert code("predict", files / "classifier.keras", "imgs", "--output", "out") == 130
     assert len(json.loads((images.parent / "out" / "classes.json").read_text())) == 2
     assert "interrupted: 10 of 12 images are missing" in capsys.readouterr().err
 

@@ -10,8 +10,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from visiongarden import terminal
 from visiongarden.cli.entry import _run
+from visiongarden.cli.output import console as escaping
 from visiongarden.doctor import check_set
 from visiongarden.errors import ContractError, DataError
 from visiongarden.terminal import printable
@@ -34,7 +34,7 @@ def test_errors_hold_no_control_characters():
 
 def test_consoles_print_names_as_escapes_and_keep_their_own_sequences():
     file = io.StringIO()
-    console = terminal.console(file=file, force_terminal=True, width=200, highlight=False)
+    console = escaping(file=file, force_terminal=True, width=200, highlight=False)
     table = Table()
     table.add_column("name")
     table.add_row(Text(NAME), style="bold")

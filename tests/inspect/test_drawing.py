@@ -110,7 +110,7 @@ def test_json_and_files(figure, tmp_path):
     assert len(listed["boxes"]) == len(figure.boxes)
     assert figure.save(tmp_path / "a.html").read_text(encoding="utf-8") == figure.html()
     assert figure.save(tmp_path / "a.svg").read_text(encoding="utf-8") == figure.svg()
-    with pytest.raises(UserError, match=r"--html .*a\.html"):
+    with pytest.raises(UserError, match=r"--output .*a\.html"):
         figure.save(tmp_path / "a.png")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "a.svg"]
 

@@ -101,7 +101,7 @@ def test_small_datasets_have_fewer_mosaics(scenes):
 def test_too_few_steps_are_reported_with_the_epochs_that_would_do():
     line = warn_of_few_steps(Training(epochs=20, batch_size=16), 16)
     assert line.startswith(
-        "warning: 20 steps (epochs × steps per epoch: 20 × 1) are too few to train from scratch"
+        "20 steps (epochs × steps per epoch: 20 × 1) are too few to train from scratch"
     )
     assert line.endswith("training.epochs=1200")
     # 100 images at 16 are six full batches: 6 × 49 = 294, 6 × 50 = 300; 1200 / 6 = 200.

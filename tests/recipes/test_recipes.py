@@ -4,7 +4,9 @@ import importlib
 import json
 import random
 import re
+from pathlib import Path
 
+import keras
 import pytest
 
 import visiongarden as vg
@@ -94,9 +96,48 @@ TINY = [
 ]
 
 
-def test_a_run_from_end_to_end(tmp_path, scenes, capsys):
+class Seen(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.epochs = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs.append(epoch)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "words"),
+    [
+        ((3,), {}, "a Recipe, its file"),
+        ((None,), {}, "a Recipe, its file"),
+        (([],), {}, "a Recipe, its file"),
+        (("nowhere",), {}, "nowhere"),
+        (("nowhere.yaml",), {}, "nowhere.yaml"),
+        (("scenes", Path("run")), {}, 'output="run"'),
+        (("scenes", 3), {}, "3 is not an override"),
+        (("scenes", "training.epochs"), {}, "is not path=value"),
+        (("scenes",), {"callbacks": [print]}, "is not a callback"),
+        (("scenes",), {"callbacks": keras.callbacks.TerminateOnNaN()}, "a list of callbacks"),
+        (("scenes",), {"accept_changes": True}, "resume=True"),
+    ],
+)
+def test_arguments_of_train_that_are_not_valid(
+    scenes, tmp_path, monkeypatch, arguments, options, words
+):
+    monkeypatch.chdir(tmp_path)
+    arguments = [scenes if each == "scenes" else each for each in arguments]
+    with pytest.raises(UserError, match=words):
+        train(*arguments, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_from_end_to_end(tmp_path, scenes, capsys, caplog):
+    caplog.set_level("INFO", logger="visiongarden")
     recipe = resolve(scenes, overrides=TINY)
-    folder = train(recipe, tmp_path / "run")
+    seen = Seen()
+    result = train(scenes, *TINY, output=tmp_path / "run", callbacks=[seen])
+    folder = result.folder
+    assert seen.epochs == [0, 1]
     assert {p.name for p in folder.iterdir()} >= {
         "recipe.yaml",
         "environment.json",
@@ -108,11 +149,21 @@ def test_a_run_from_end_to_end(tmp_path, scenes, capsys):
     }
     assert vg.load(folder / "best.keras").class_map.names[0] == "disc"
     assert resolve(folder / "recipe.yaml") == recipe
-    printed = capsys.readouterr().out
-    assert "16 training images, 4 validation images" in printed
-    assert "AP50" in printed
+    assert "16 training images, 4 validation images" in caplog.text
+    assert "epoch   2/2  loss " in caplog.text
+    assert capsys.readouterr() == ("", "")
+    assert result.recipe == recipe
+    assert (result.best, result.last) == (folder / "best.keras", folder / "last.keras")
+    again = vg.evaluation.evaluate(result.model(), vg.data.read(scenes, split="val"))
+    assert str(result) == f"{again}\n\nbest model: {folder / 'best.keras'}"
+    written = json.loads((folder / "history.json").read_text())
+    as_json = json.loads(json.dumps(result.to_dict()))
+    assert [epoch["loss"] for epoch in as_json["history"]] == [e["loss"] for e in written]
+    assert as_json["recipe"] == recipe.to_dict()
+    assert as_json["metrics"]["AP"] == pytest.approx(again.metrics["AP"], nan_ok=True)
+    assert repr(result).startswith(f"TrainingResult(folder={str(folder)!r}, epochs=2, AP=")
     with pytest.raises(UserError, match="already contains a run"):
-        train(recipe, tmp_path / "run")
+        train(recipe, output=tmp_path / "run")
     assert "p3" in str(show(folder / "recipe.yaml"))
     assert str(show(folder / "best.keras"))
 
@@ -136,7 +187,9 @@ def test_training_does_not_start_on_invalid_data(tmp_path, scenes):
     file = broken / "train.json"
     file.write_text(re.sub(r'"category_id": \d', '"category_id": 9', file.read_text(), count=1))
     with pytest.raises(DataError, match=r"annotations\[0\]"):
-        train(resolve(scenes, overrides=TINY).replace(data={"path": broken}), tmp_path / "run")
+        train(
+            resolve(scenes, overrides=TINY).replace(data={"path": broken}), output=tmp_path / "run"
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -146,16 +199,18 @@ def test_an_image_that_is_cut_short_stops_before_training(tmp_path, scenes):
     image.write_bytes(image.read_bytes()[:-40])
     recipe = resolve(scenes, overrides=TINY)
     with pytest.raises(DataError, match=r"00001\.png"):
-        train(recipe.replace(data={"path": broken}), tmp_path / "run")
+        train(recipe.replace(data={"path": broken}), output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_head_with_another_number_of_classes(scenes, tmp_path):
     with pytest.raises(UserError, match="num_classes=5"):
-        train(resolve(scenes, overrides=[*TINY, "model.head.num_classes=3"]), tmp_path / "run")
+        train(
+            resolve(scenes, overrides=[*TINY, "model.head.num_classes=3"]), output=tmp_path / "run"
+        )
 
 
-def test_leakage_is_reported_and_different_classes_are_refused(tmp_path, monkeypatch, capsys):
+def test_leakage_is_reported_and_different_classes_are_refused(tmp_path, monkeypatch, caplog):
     root = make_scenes(tmp_path / "scenes", 20, (64, 64))
     rows = {name: json.loads((root / f"{name}.json").read_text()) for name in ("train", "val")}
     train_image, val_image = (rows[name]["images"][0]["file_name"] for name in ("train", "val"))
@@ -168,20 +223,17 @@ def test_leakage_is_reported_and_different_classes_are_refused(tmp_path, monkeyp
     monkeypatch.setattr(importlib.import_module("visiongarden.recipes.running"), "fit", stop)
     recipe = resolve(root, overrides=TINY)
     with pytest.raises(UserError, match="far enough"):
-        train(recipe, tmp_path / "run")
-    printed = capsys.readouterr().out
-    assert "warning: 1 of 4 validation images are also training images" in printed
-    assert (
-        "warning: 8 steps (epochs × steps per epoch: 2 × 4) are too few to train from scratch"
-        in printed
-    )
+        train(recipe, output=tmp_path / "run")
+    printed = caplog.text
+    assert "1 of 4 validation images are also training images" in printed
+    assert "8 steps (epochs × steps per epoch: 2 × 4) are too few to train from scratch" in printed
     assert "training.epochs=300\n" in printed
     assert f"data check {root} --fix {root}-fixed" in printed
     rows["val"]["categories"].pop()
     rows["val"]["annotations"] = []
     (root / "val.json").write_text(json.dumps(rows["val"]))
     with pytest.raises(DataError, match="the splits have different classes"):
-        train(recipe, tmp_path / "other")
+        train(recipe, output=tmp_path / "other")
 
 
 @pytest.mark.parametrize(

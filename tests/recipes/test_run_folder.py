@@ -85,11 +85,11 @@ def killed(monkeypatch, recipe, folder):
     with monkeypatch.context() as patch:
         patch.setattr(keras.Model, "fit", kill)
         with pytest.raises(Killed):
-            train(recipe, folder)
+            train(recipe, output=folder)
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_a_run_killed_in_its_first_epoch_begins_again(tmp_path, data, monkeypatch, capsys, resume):
+def test_a_run_killed_in_its_first_epoch_begins_again(tmp_path, data, monkeypatch, caplog, resume):
     folder = tmp_path / "run"
     killed(monkeypatch, recipe(data), folder)
     assert {p.name for p in folder.iterdir()} == {"recipe.yaml", "environment.json"}
@@ -99,10 +99,10 @@ def test_a_run_killed_in_its_first_epoch_begins_again(tmp_path, data, monkeypatc
     (folder / f".{'1b' * 12}.draft").touch()
     (folder / ".mine.draft").touch()
     # Other settings than those of the killed run: no state depends on them.
-    train(recipe(data, epochs=1, learning_rate=0.001), folder, resume=resume)
+    train(recipe(data, epochs=1, learning_rate=0.001), output=folder, resume=resume)
     assert (folder / "last.keras").is_file()
     assert [p.name for p in folder.glob(".*")] == [".mine.draft"]
-    assert ("starts from the beginning" in capsys.readouterr().out) == resume
+    assert ("starts from the beginning" in caplog.text) == resume
     assert resolve(folder / "recipe.yaml").training.learning_rate == 0.001
 
 
@@ -134,7 +134,7 @@ def test_which_folders_hold_only_an_unfinished_first_epoch(tmp_path, files, unfi
 
 
 def test_a_full_disk_in_the_first_epoch_names_the_command_to_resume(
-    tmp_path, data, monkeypatch, capsys
+    tmp_path, data, monkeypatch, caplog
 ):
     folder = tmp_path / "run"
 
@@ -145,9 +145,9 @@ def test_a_full_disk_in_the_first_epoch_names_the_command_to_resume(
     with monkeypatch.context() as patch:
         patch.setattr(record, "save_state", full)
         with pytest.raises(OSError, match="No space left"):
-            train(recipe(data, epochs=1), folder)
+            train(recipe(data, epochs=1), output=folder)
     assert (folder / "best.keras").is_file()
-    words = capsys.readouterr().out.rpartition("to resume: visiongarden ")[2].splitlines()[0]
+    words = caplog.text.rpartition("to resume: visiongarden ")[2].splitlines()[0]
     with pytest.raises(SystemExit) as end:
         main(shlex.split(words))
     assert end.value.code == 0
@@ -161,7 +161,7 @@ def test_a_finished_run_without_its_checkpoint_is_kept(tmp_path, data):
         (folder / name).write_text("kept")
     before = states(folder)
     with pytest.raises(UserError, match="has no checkpoint to resume") as error:
-        train(recipe(data), folder, resume=True)
+        train(recipe(data), output=folder, resume=True)
     assert error.value.fix.endswith(f"--output {folder}-2")
     assert states(folder) == before
 
@@ -185,7 +185,7 @@ def one_epoch(images, tmp_path_factory):
     shutil.copytree(images, base / "set")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(base)
-        train(recipe("set", epochs=1), "run")
+        train(recipe("set", epochs=1), output="run")
     return base
 
 
@@ -204,7 +204,7 @@ def run(one_epoch, tmp_path, monkeypatch):
 def test_a_refused_resume_changes_no_file(run, changes):
     before = states(run)
     with pytest.raises(UserError, match="belongs to a different run") as error:
-        train(recipe("set", **{"epochs": 1} | changes), "run", resume=True)
+        train(recipe("set", **{"epochs": 1} | changes), output="run", resume=True)
     assert states(run) == before
     ((name, value),) = changes.items()
     assert f"belongs to a different run: training.{name}" in str(error.value)
@@ -212,7 +212,7 @@ def test_a_refused_resume_changes_no_file(run, changes):
     assert error.value.fix.startswith(f"training.{name}=")
     assert "decay" not in str(error.value)  # what did not change is not named
     # The recipe of the run resumes it.
-    train(resolve(run / "recipe.yaml"), "run", resume=True)
+    train(resolve(run / "recipe.yaml"), output="run", resume=True)
 
 
 def another_image(root):
@@ -252,7 +252,7 @@ def test_a_run_is_not_resumed_on_changed_data(run, change, received):
     change(run.parent / "set")
     before = states(run)
     with pytest.raises(DataChangedError) as error:
-        train(recipe("set", epochs=1), "run", resume=True)
+        train(recipe("set", epochs=1), output="run", resume=True)
     assert re.search(received, error.value.received), error.value.received
     assert states(run) == before
     words = shlex.split(error.value.fix)
@@ -264,12 +264,12 @@ def test_a_run_is_not_resumed_on_changed_data(run, change, received):
 
 def test_copied_data_are_the_same_data(run):
     the_same_files(run.parent / "set")
-    train(recipe("set", epochs=1), "run", resume=True)
+    train(recipe("set", epochs=1), output="run", resume=True)
 
 
 def test_changes_are_accepted_only_where_a_run_is_resumed(run):
     with pytest.raises(UserError, match="accept_changes is given, but the run is not resumed"):
-        train(recipe("set"), "other", accept_changes=True)
+        train(recipe("set"), output="other", accept_changes=True)
 
 
 def test_fingerprints_of_boxes_and_masks(tmp_path):
@@ -304,7 +304,7 @@ OVERFLOW = {"learning_rate": 1e30, "clip_norm": None, "batch_size": 12, "ema_dec
 
 def test_an_overflow_in_the_only_step_leaves_nothing_and_the_fix_works(run):
     with pytest.raises(NotFiniteError) as error:
-        train(recipe("set", **OVERFLOW), "new")
+        train(recipe("set", **OVERFLOW), output="new")
     assert {p.name for p in (run.parent / "new").iterdir()} == {"recipe.yaml", "environment.json"}
     with pytest.raises(SystemExit) as end:
         main(shlex.split(error.value.fix)[1:])
@@ -333,7 +333,7 @@ def test_an_overflow_in_a_later_epoch_keeps_what_was_saved(run, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(module, "fit", overflowing)
         with pytest.raises(NotFiniteError, match="became infinite or NaN in epoch 2") as error:
-            train(recipe("set", validate_every=1), "new")
+            train(recipe("set", validate_every=1), output="new")
     with np.load("new/resume.npz") as archive:
         assert all(np.isfinite(archive[name]).all() for name in archive.files)
     assert all(np.isfinite(w).all() for w in vg.load("new/best.keras").get_weights())
@@ -344,7 +344,7 @@ def test_an_overflow_in_a_later_epoch_keeps_what_was_saved(run, monkeypatch):
     changed = resolve("new/recipe.yaml")
     assert changed.training.learning_rate == pytest.approx(0.0001)
     # Accepted once, the new rate is that of the run.
-    train(changed, "new", resume=True)
+    train(changed, output="new", resume=True)
 
 
 @pytest.mark.slow

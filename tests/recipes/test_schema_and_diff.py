@@ -189,16 +189,16 @@ def command(capsys, *arguments):
 
 def test_by_command(tmp_path, capsys):
     scenes = make_scenes(tmp_path / "scenes", 4, (32, 32))
-    text = command(capsys, "config", "show", scenes, "training.epochs=3")
+    text = command(capsys, "recipe", "show", scenes, "training.epochs=3")
     (tmp_path / "a.yaml").write_text(text)
     assert load_yaml(tmp_path / "a.yaml")["training"]["seed"] == 0
     assert resolve(tmp_path / "a.yaml") == resolve(scenes, overrides=["training.epochs=3"])
     (tmp_path / "run").mkdir()
-    more = command(capsys, "config", "show", tmp_path / "a.yaml", "training.epochs=4")
+    more = command(capsys, "recipe", "show", tmp_path / "a.yaml", "training.epochs=4")
     (tmp_path / "run" / "recipe.yaml").write_text(more)
     printed = command(capsys, "recipe", "diff", tmp_path / "a.yaml", tmp_path / "run")
     assert printed == "training.epochs: 3 → 4\n"
-    assert json.loads(command(capsys, "config", "schema")) == schema()
+    assert json.loads(command(capsys, "recipe", "schema")) == schema()
 
 
 def test_environment(tmp_path, monkeypatch):

@@ -50,7 +50,7 @@ DATASETS = {"classification": "folders", "segmentation": "masks"}
 @pytest.fixture(scope="module", params=DATASETS)
 def run(request, data):
     recipe = resolve(data / DATASETS[request.param], overrides=TINY)
-    return recipe, train(recipe, data / f"run-{request.param}")
+    return recipe, train(recipe, output=data / f"run-{request.param}").folder
 
 
 def test_the_task_follows_from_the_data(data):
@@ -104,7 +104,7 @@ def test_a_run_folder_is_complete(run):
 @pytest.mark.slow
 def test_a_saved_recipe_gives_the_same_history(run, tmp_path):
     _, folder = run
-    again = train(resolve(folder / "recipe.yaml"), tmp_path / "again")
+    again = train(folder / "recipe.yaml", output=tmp_path / "again").folder
     first, second = (json.loads((place / "history.json").read_text()) for place in (folder, again))
     for a, b in zip(first, second, strict=True):
         assert a == pytest.approx(b, rel=1e-5, nan_ok=True)
@@ -121,7 +121,7 @@ def test_by_command(run, data, tmp_path, capsys):
         assert ended.value.code == 0, capsys.readouterr().err
         return capsys.readouterr().out
 
-    printed = command("eval", model, source)
+    printed = command("evaluate", model, source)
     assert find(recipe.task).metrics_name in printed
     assert find(recipe.task).metrics[0] in printed
     out = tmp_path / "out"
@@ -186,7 +186,7 @@ def test_a_classifier_learns(data, tmp_path):
         "training.learning_rate=0.005",
         "training.validate_every=10",
     ]
-    folder = train(resolve(data / "folders", overrides=overrides), tmp_path / "run")
+    folder = train(data / "folders", *overrides, output=tmp_path / "run").folder
     history = json.loads((folder / "history.json").read_text())
     assert max(entry.get("top1", 0) for entry in history) == 1.0
 
@@ -264,6 +264,6 @@ def test_a_segmenter_of_the_default_recipe_learns(tmp_path):
         "training": {"epochs": 40, "batch_size": 4, "validate_every": 40, "tensorboard": False},
     }
     recipe = resolve(fields, overrides=["model.image_size=64"])
-    model = vg.load(train(recipe, tmp_path / "run") / "last.keras")
+    model = vg.load(train(recipe, output=tmp_path / "run").last)
     metrics = evaluate(model, read_masks(few)).metrics
     assert metrics["mIoU"] > 0.7

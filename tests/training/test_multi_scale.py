@@ -248,7 +248,7 @@ def test_a_recipe_of_each_task_switches_it_on(tmp_path, monkeypatch, make, head)
         lambda self, batches: feed(self, (seen.append(b[0].shape[1:3]) or b for b in batches)),
     )
     recipe = resolve(fields(tmp_path / "set", head))
-    folder = train(recipe, tmp_path / "run")
+    folder = train(recipe, output=tmp_path / "run").folder
     assert len(set(seen)) > 1
     assert set(seen) <= {(56, 56), (64, 64), (72, 72)}
     assert load_yaml(folder / "recipe.yaml")["augmentation"]["multi_scale"] == 0.125
@@ -259,5 +259,5 @@ def test_a_recipe_that_cannot_leaves_no_folder(tmp_path):
     scenes = make_scenes(tmp_path / "set", 10, SIZE)
     recipe = resolve(fields(scenes, "AnchorFree", type="multi_scale_tests>WithPlaces"))
     with pytest.raises(UserError, match="backbone/place"):
-        train(recipe, tmp_path / "run")
+        train(recipe, output=tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -6,18 +6,21 @@ from typing import Annotated
 
 import typer
 
-from visiongarden.cli.app import app, echo
-from visiongarden.cli.options import Debug, Imports
+from visiongarden.cli import completion
+from visiongarden.cli.app import app
+from visiongarden.cli.failures import FINDINGS
+from visiongarden.cli.options import AsJson, Debug, Imports, Quiet, TaskOrNone, Verbose
+from visiongarden.cli.output import echo, emit
 from visiongarden.cli.start import start
-
-DIFFERS = 1
-"""Exit code of `verify` if a value differs from the card."""
 
 
 @app.command()
 def verify(
     source: Annotated[
-        str | None, typer.Argument(help="Model, architecture or card file (.yaml).")
+        str | None,
+        typer.Argument(
+            help="Model, architecture or card file (.yaml).", autocompletion=completion.cards
+        ),
     ] = None,
     factory: Annotated[
         str | None, typer.Argument(help="my.module:function to import, which builds the model.")
@@ -25,7 +28,10 @@ def verify(
     all: Annotated[
         bool, typer.Option("--all", help="Verify every card; print one line each.")
     ] = False,
+    as_json: AsJson = False,
     imports: Imports = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Verify a model against its published card.
@@ -35,21 +41,30 @@ def verify(
     if all == (source is not None):
         raise typer.BadParameter("expected a model, an architecture or a card file, or --all")
     modules = [factory.partition(":")[0]] if factory else []
-    start([*(imports or []), *modules])
+    start([*(imports or []), *modules], verbose=verbose)
     from visiongarden import cards
 
-    all_match = True
+    found = []
     for verification in cards.verify_all(source, factory):
-        all_match &= verification.ok
-        echo(verification.verdict if all and verification.ok else str(verification))
-    if not all_match:
-        raise typer.Exit(DIFFERS)
+        found.append(verification)
+        if not as_json:
+            echo(verification.verdict if all and verification.ok else verification)
+    if as_json:
+        emit(
+            [
+                {"card": v.card.name, "ok": v.ok, "verdict": v.verdict, "checks": v.checks}
+                for v in found
+            ],
+            as_json,
+        )
+    if not min((each.ok for each in found), default=True):
+        raise typer.Exit(FINDINGS)
 
 
 @app.command()
 def models(
-    task: Annotated[str | None, typer.Option(help="List only models for this task.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the complete cards as JSON.")] = False,
+    task: TaskOrNone = None,
+    as_json: AsJson = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -58,5 +73,5 @@ def models(
     from visiongarden import cards
 
     listing = cards.models(task)
-    text = listing.json() if json else listing.markdown() if markdown else str(listing)
+    text = listing.json() if as_json else listing.markdown() if markdown else str(listing)
     echo(text.removesuffix("\n"))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from visiongarden.cli.app import app, echo
-from visiongarden.cli.options import Debug
+from visiongarden.cli import completion
+from visiongarden.cli.app import app
+from visiongarden.cli.failures import FINDINGS
+from visiongarden.cli.options import AsJson, Debug, Quiet, Verbose
+from visiongarden.cli.output import echo, emit
 from visiongarden.cli.start import start
-from visiongarden.config import apply_overrides
-from visiongarden.config.yaml import load_scalar
+from visiongarden.progress import LOGGER
 
 
 @app.command()
@@ -33,10 +34,15 @@ def check(
     ] = None,
     backends: Annotated[
         list[str] | None,
-        typer.Option("--backends", help="Reopen on: tensorflow, jax, torch, all or none."),
+        typer.Option(
+            help="Reopen on: tensorflow, jax, torch, all or none.",
+            autocompletion=completion.backends,
+        ),
     ] = None,
     skip: Annotated[list[str] | None, typer.Option(help="Skip this check.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Check custom layers, blocks and parts.
@@ -46,12 +52,14 @@ def check(
     requested = [name for text in backends or [] for name in text.split(",")]
     current = os.environ.get("KERAS_BACKEND", "tensorflow")
     reopened = ", ".join(requested) or f"{current} (--backends all for the others)"
-    # Printed before the backend is imported, which takes seconds.
-    echo(f"checking {target} on {current}, and reopening it on {reopened}", err=True)
+    # Logged before the backend is imported, which takes seconds.
+    LOGGER.info(f"checking {target} on {current}, and reopening it on {reopened}")
+    from visiongarden.config import apply_overrides
+    from visiongarden.config.yaml import load_scalar
+
     config = apply_overrides({}, arguments or [], example="filters=8")
     shapes = None if inputs is None else load_scalar(inputs, "--inputs")
-    start()
-
+    start(verbose=verbose)
     from visiongarden import testing
 
     reports = testing.check_module(
@@ -61,13 +69,10 @@ def check(
         inputs=shapes,
         config=config,
     )
-    if as_json:
-        echo(json.dumps([report.to_dict() for report in reports], indent=1))
-    else:
-        for report in reports:
-            echo(report.table() if not report.ok or len(reports) == 1 else report)
+    texts = [r.table() if not r.ok or len(reports) == 1 else str(r) for r in reports]
+    emit(reports, as_json, "\n".join(texts))
     if not all(report.ok for report in reports):
-        raise typer.Exit(1)
+        raise typer.Exit(FINDINGS)
 
 
 def _backends(requested: list[str]) -> Any:
@@ -79,6 +84,7 @@ def _backends(requested: list[str]) -> Any:
 @app.command()
 def lint(
     files: Annotated[list[Path], typer.Argument(help="Python files or folders.")],
+    as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Find errors in the source of layers and parts.
@@ -89,7 +95,9 @@ def lint(
     from visiongarden import linting
 
     findings = [finding for file in files for finding in linting.lint(file)]
-    for finding in findings:
-        echo(str(finding))
+    if as_json:
+        emit(findings, as_json)
+    for finding in [] if as_json else findings:
+        echo(finding)
     if not all(finding.is_warning for finding in findings):
-        raise typer.Exit(1)
+        raise typer.Exit(FINDINGS)

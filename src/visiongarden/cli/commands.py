@@ -1,4 +1,4 @@
-"""Main commands: `demo`, `train`, `eval`, `predict` and `export`.
+"""Main commands: `demo`, `train`, `evaluate`, `predict` and `export`.
 
 Each imports the library when it runs, so that `--help` does not wait for a backend.
 """
@@ -10,25 +10,35 @@ from typing import Annotated
 
 import typer
 
-from visiongarden.cli.app import app, echo
-from visiongarden.cli.failures import PARTIAL
+from visiongarden.cli import completion
+from visiongarden.cli.app import app
+from visiongarden.cli.failures import INTERRUPTED, SKIPPED
 from visiongarden.cli.options import (
+    AsJson,
     Debug,
     Format,
     FormatOrNone,
+    ImageSize,
     Imports,
     InvalidBoxes,
     InvalidBoxesOrNone,
     ModelFile,
+    Overrides,
+    Quiet,
     TaskOrNone,
+    Verbose,
 )
+from visiongarden.cli.output import echo, emit
 from visiongarden.cli.start import start
+from visiongarden.progress import LOGGER
 
 
 @app.command()
 def demo(
     output: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(help="Seed of scenes, weights and order.")] = 0,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Train and export a small detector on synthetic scenes.
@@ -36,18 +46,16 @@ def demo(
     Generates a dataset, trains on it, evaluates the model, reopens its file and exports it, within
     minutes.
     """
-    start()
+    start(verbose=verbose)
     from visiongarden import recipes
 
-    recipes.demo(output, seed)
+    echo(f"results: {recipes.demo(output, seed)}")
 
 
 @app.command()
 def train(
-    source: Annotated[str, typer.Argument(help="Dataset or recipe (.yaml).")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Overrides, such as training.epochs=50.")
-    ] = None,
+    recipe: Annotated[str, typer.Argument(help="Dataset or recipe (.yaml).")],
+    overrides: Overrides = None,
     format: FormatOrNone = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder of the run. Defaults to a new one in runs/.")
@@ -59,45 +67,63 @@ def train(
     ] = False,
     invalid_boxes: InvalidBoxesOrNone = None,
     task: TaskOrNone = None,
+    as_json: AsJson = False,
     imports: Imports = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Train a model on a dataset or from a recipe."""
-    start(imports)
+    start(imports, verbose=verbose)
     from visiongarden import recipes
 
-    recipe = recipes.resolve(source, format, invalid_boxes, overrides or [], task)
-    folder = recipes.train(recipe, output, resume, accept_changes)
-    echo(f"best model: {folder / 'best.keras'}")
+    result = recipes.train(
+        recipe,
+        *(overrides or []),
+        output=output,
+        resume=resume,
+        accept_changes=accept_changes,
+        format=format,
+        task=task,
+        invalid_boxes=invalid_boxes,
+    )
+    emit(result, as_json)
 
 
-@app.command("eval")
+@app.command()
 def evaluate(
     model: ModelFile,
     data: Annotated[Path, typer.Argument(help="Dataset: folder, file or archive.")],
     format: Format = "auto",
-    split: Annotated[str, typer.Option(help="Split to evaluate on.")] = "val",
+    split: Annotated[
+        str, typer.Option(help="Split to evaluate on.", autocompletion=completion.splits)
+    ] = "val",
     invalid_boxes: InvalidBoxes = "error",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per step.")] = 16,
     class_names: Annotated[
         str | None,
-        typer.Option(help="Match classes by index, with names of: model or data."),
+        typer.Option(
+            help="Match classes by index, with names of: model or data.",
+            autocompletion=completion.class_names,
+        ),
     ] = None,
+    as_json: AsJson = False,
     imports: Imports = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Evaluate a model on a dataset.
 
     Prints COCO metrics, top-k accuracy or mean IoU, depending on the task of the model.
     """
-    start(imports)
-
+    start(imports, verbose=verbose)
     from visiongarden import evaluation
 
     result = evaluation.evaluate_file(
         model, data, format, split, invalid_boxes, batch_size, class_names
     )
-    echo(result)
+    emit(result, as_json)
 
 
 @app.command()
@@ -109,52 +135,57 @@ def predict(
         float | None,
         typer.Option(min=0, max=1, help="Score threshold. Defaults to 0.25 for detection."),
     ] = None,
+    as_json: AsJson = False,
     imports: Imports = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Run a model on images and write the results.
 
     Writes annotated images, and the boxes, classes or masks as files.
 
-    Exit code 1: the results of some images are missing, because an image could not be read or
-    Ctrl-C was pressed.
+    Exit code 1: an image could not be read and has no results. After Ctrl-C, the results so far are
+    written.
     """
-    start(imports)
+    start(imports, verbose=verbose)
     from visiongarden import reporting
 
-    def warn(line: str) -> None:
-        echo(f"warning: {line}", err=True)
-
-    results = reporting.predict_folder(model, images, output, score, warn)
+    results = reporting.predict_folder(model, images, output, score, LOGGER.warning)
+    missing = results.total - results.files
     if results.interrupted:
-        warn(f"interrupted: {results.total - results.files} of {results.total} images are missing")
+        LOGGER.warning(f"interrupted: {missing} of {results.total} images are missing")
     elif results.skipped:
-        warn(f"{len(results.skipped)} of {results.total} images were skipped")
-    echo(f"{results.folder}: {results.summary}")
+        LOGGER.warning(f"{len(results.skipped)} of {results.total} images were skipped")
+    emit(results, as_json, f"{results.folder}: {results.summary}")
     if not results.complete:
-        raise typer.Exit(PARTIAL)
+        raise typer.Exit(INTERRUPTED if results.interrupted else SKIPPED)
 
 
 @app.command()
 def export(
     model: ModelFile,
-    format: Annotated[str, typer.Option(help="Format of the file: onnx.")] = "onnx",
+    format: Annotated[
+        str,
+        typer.Option(help="Format of the file: onnx.", autocompletion=completion.export_formats),
+    ] = "onnx",
     output: Annotated[
         Path | None, typer.Option(help="Exported file. Defaults to the model's name.")
     ] = None,
-    image_size: Annotated[
-        int | None, typer.Option(min=1, help="Side of the image, if the model has open sizes.")
-    ] = None,
+    image_size: ImageSize = None,
+    as_json: AsJson = False,
     imports: Imports = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Export a model, and compare the file with the model.
 
     The file is kept only if its results agree with those of the model.
     """
-    start(imports)
+    start(imports, verbose=verbose)
     from visiongarden.exporters import export_file
 
     size = None if image_size is None else (image_size, image_size)
     path, parity = export_file(model, output, format, size)
-    echo(f"exported {path}: {parity}")
+    emit({"path": path, "format": format, "parity": parity}, as_json, f"exported {path}: {parity}")

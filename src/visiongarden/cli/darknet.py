@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from visiongarden.cli.app import app, echo
-from visiongarden.cli.options import Debug, Imports, ModelFile
+from visiongarden.cli.app import app
+from visiongarden.cli.options import Debug, ImageSize, Imports, ModelFile, Quiet, Verbose
+from visiongarden.cli.output import echo
 from visiongarden.cli.start import start
 
 
@@ -23,10 +24,12 @@ def import_darknet(
     as_parts: Annotated[
         bool, typer.Option("--as-parts", help="Build a detector from parts, for training.")
     ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Convert a Darknet network to a model file."""
-    start()
+    start(verbose=verbose)
     from visiongarden import darknet
 
     echo(darknet.import_files(cfg, weights, output, names, as_parts))
@@ -37,14 +40,14 @@ def export_darknet(
     model: ModelFile,
     cfg: Annotated[Path, typer.Argument(help="Darknet .cfg file to write.")],
     weights: Annotated[Path, typer.Argument(help="Darknet .weights file to write.")],
-    image_size: Annotated[
-        int | None, typer.Option(help="Side of the image, if the model has open sizes.")
-    ] = None,
+    image_size: ImageSize = None,
     imports: Imports = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Write a model as Darknet cfg and weights files."""
-    start(imports)
+    start(imports, verbose=verbose)
     from visiongarden import darknet
     from visiongarden.models import load
 

@@ -7,15 +7,25 @@ from typing import Annotated
 
 import typer
 
-from visiongarden.cli.app import app, echo
-from visiongarden.cli.options import Debug, Format, InvalidBoxes, OneBased
-
-data = typer.Typer(
-    help="Check, convert and show datasets.", no_args_is_help=True, rich_markup_mode=None
+from visiongarden.cli import completion
+from visiongarden.cli.app import group
+from visiongarden.cli.failures import FINDINGS
+from visiongarden.cli.options import (
+    AsJson,
+    Debug,
+    Format,
+    InvalidBoxes,
+    OneBased,
+    Quiet,
+    Verbose,
 )
-app.add_typer(data, name="data")
+from visiongarden.cli.output import echo
+from visiongarden.errors import ConfigError, DataError
+
+data = group("data", "Check, convert and show datasets.")
 
 _MAX_SHOWN = 10
+_PREFIX = "augmentation."
 Source = Annotated[Path, typer.Argument(help="Dataset: folder, file or archive.")]
 
 
@@ -36,60 +46,90 @@ def check(
     ] = 8,
     fix: Annotated[Path | None, typer.Option(help="New folder for a corrected copy.")] = None,
     keep_background: Annotated[
-        bool, typer.Option("--keep-background", help="With --fix: keep images that lose all boxes.")
+        bool, typer.Option("--keep-background", help="With --fix: keep images without boxes left.")
     ] = False,
     crowds_as_objects: Annotated[
         bool, typer.Option("--crowds-as-objects", help="With --fix: set every iscrowd to 0.")
     ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Check the labels and images of a dataset.
 
-    Exit code 2: the dataset has errors.
+    Exit code 1: the dataset has errors, and no corrected copy was written.
     """
     from visiongarden import doctor
 
     report, page = doctor.check_set(
         source, output, format, invalid_boxes, stride, image_size, one_based
     )
-    echo(report.text())
-    echo(f"report: {page}, {page.with_suffix('.json')}")
+    echo(report.to_json() if as_json else report.text())
+    echo(f"report: {page}, {page.with_suffix('.json')}", err=as_json)
     if fix is not None:
         changes = doctor.fix(source, fix, format, keep_background, crowds_as_objects)
         for line in changes[:_MAX_SHOWN]:
-            echo(f"changed: {line}")
+            echo(f"changed: {line}", err=as_json)
         if len(changes) > _MAX_SHOWN:
-            echo(f"… and {len(changes) - _MAX_SHOWN:,} more")
-        echo(f"corrected copy: {fix}, {len(changes)} changes in {fix / 'changes.txt'}")
+            echo(f"… and {len(changes) - _MAX_SHOWN:,} more", err=as_json)
+        text = f"corrected copy: {fix}, {len(changes)} changes in {fix / 'changes.txt'}"
+        echo(text, err=as_json)
         return
-    report.raise_if_errors()
+    try:
+        report.raise_if_errors()
+    except DataError as error:
+        # Nothing failed: the check completed, and this is what it found.
+        echo(f"error: {error}", err=True)
+        raise typer.Exit(FINDINGS) from None
 
 
 @data.command()
 def convert(
     source: Source,
     target: Annotated[Path, typer.Argument(help="New folder.")],
-    to: Annotated[str, typer.Option(help="coco, yolo, voc, csv, arrayrecord, folders or masks.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="coco, yolo, voc, csv, arrayrecord, folders or masks.",
+            autocompletion=completion.targets,
+        ),
+    ],
     format: Format = "auto",
     invalid_boxes: InvalidBoxes = "error",
     one_based: OneBased = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
-    """Convert a dataset to another format, images included."""
+    """Convert a dataset to another format, images included.
+
+    Exit code 1: the new format could not store some annotations.
+    """
     from visiongarden.doctor import convert as convert_dataset
 
     losses = convert_dataset(source, target, to, format, invalid_boxes, one_based)
     for line in losses.summary():
         echo(f"cannot be stored in {to}: {line}")
     echo(f"written: {target} ({to})")
+    if losses:
+        raise typer.Exit(FINDINGS)
 
 
 @data.command()
 def show(
     source: Source,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FIELD=VALUE]...", help="Overrides, such as augmentation.mosaic=0.5."
+        ),
+    ] = None,
     output: Annotated[Path, typer.Option(help="Image file, .png or .jpg.")] = Path("sheet.png"),
     format: Format = "auto",
-    split: Annotated[str, typer.Option(help="Split to show.")] = "train",
+    split: Annotated[
+        str, typer.Option(help="Split to show.", autocompletion=completion.splits)
+    ] = "train",
     invalid_boxes: InvalidBoxes = "error",
     image_size: Annotated[
         int, typer.Option(min=32, max=2048, help="Side of each image in pixels.")
@@ -102,17 +142,28 @@ def show(
     recipe: Annotated[
         Path | None, typer.Option(help="Recipe (.yaml) with the augmentation to show.")
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="Augmentation field, such as mosaic=0.5.")
-    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of order and augmentation.")] = 0,
     debug: Debug = False,
 ) -> None:
     """Write a contact sheet of images as training sees them."""
     from visiongarden.doctor import sheet
 
+    fields = [_augmentation_field(override) for override in overrides or []]
     image = sheet.sheet_of(
         source, format, split, invalid_boxes, (image_size, image_size), count, columns, seed,
-        plain, recipe, overrides or [],
+        plain, recipe, fields,
     )  # fmt: skip
     echo(f"written: {sheet.save_sheet(image, output)}")
+
+
+def _augmentation_field(override: str) -> str:
+    """Return an override of a recipe as one of its augmentation."""
+    if not override.startswith(_PREFIX):
+        raise ConfigError(
+            f"{override!r} does not change the augmentation",
+            rule="a contact sheet shows data and augmentation; overrides begin with augmentation.",
+            fix=f"augmentation.{override.rpartition('.')[2]}"
+            if "=" in override and "." not in override.partition("=")[0]
+            else "augmentation.mosaic=0.5",
+        )
+    return override.removeprefix(_PREFIX)

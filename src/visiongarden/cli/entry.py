@@ -1,13 +1,10 @@
 """Entry point: run a command, and turn an error into one paragraph and an exit code.
 
-Exit codes: 0 success; 1 completed in part (`predict` skipped images or was interrupted), a
-difference was found (`verify`), or a bug; 2 nothing was done because of the arguments or the input;
-130 Ctrl-C.
+`app.EXIT_CODES` lists the exit codes.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any, NoReturn
 
@@ -27,6 +24,7 @@ from visiongarden.cli import (  # noqa: F401
 )
 from visiongarden.cli.app import app
 from visiongarden.cli.failures import INTERRUPTED, report
+from visiongarden.cli.output import on_terminal
 from visiongarden.errors import on_command_line
 
 
@@ -36,16 +34,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     Args:
         arguments: Arguments of the program. Defaults to those of the process.
     """
-    # TensorFlow logs messages for its own developers by default. It reads the level once, when it
-    # is imported.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
 
 def _run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
-        with on_command_line():
+        with on_command_line(), on_terminal():
             code: Any = app(arguments, prog_name="visiongarden", standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
         return report(KeyboardInterrupt(), debug)

@@ -10,8 +10,10 @@ import traceback
 from visiongarden.errors import UserError
 from visiongarden.terminal import printable
 
-PARTIAL, BUG, FIXABLE, INTERRUPTED = 1, 1, 2, 130
-"""Exit codes; Typer also ends with 2 for a wrong option."""
+FINDINGS = SKIPPED = 1
+INVALID, INTERNAL, INTERRUPTED = 2, 70, 130
+"""Exit codes: completed with findings, a difference or skipped inputs; nothing done because of the
+arguments or the input, as Typer ends for a wrong option; internal error; Ctrl-C."""
 
 _EXTRAS = {
     "tensorflow": "tensorflow",
@@ -38,7 +40,7 @@ def report(error: BaseException, debug: bool) -> int:
         debug: Whether to print the traceback too.
 
     Returns:
-        The exit code: 2 if the user can fix the error, 130 after Ctrl-C, 1 for a bug.
+        The exit code: 2 if the user can fix the error, 130 after Ctrl-C, 70 for a bug.
     """
     if debug:
         traceback.print_exception(error)
@@ -48,9 +50,9 @@ def report(error: BaseException, debug: bool) -> int:
     fixable = error if isinstance(error, UserError) else _as_user_error(error)
     if fixable is not None:
         print(printable(f"error: {fixable}"), file=sys.stderr)
-        return FIXABLE
+        return INVALID
     print(printable(f"error: {_bug(error)}"), file=sys.stderr)
-    return BUG
+    return INTERNAL
 
 
 def _as_user_error(error: BaseException) -> UserError | None:

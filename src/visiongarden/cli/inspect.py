@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from visiongarden.cli.app import app, echo
-from visiongarden.cli.options import Debug, Imports
+from visiongarden.cli.app import app
+from visiongarden.cli.failures import SKIPPED
+from visiongarden.cli.options import AsJson, Debug, ImageSize, Imports, Quiet, Verbose
+from visiongarden.cli.output import echo, emit
 from visiongarden.cli.start import start
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+from visiongarden.progress import LOGGER
 
 
 @app.command()
 def show(
     source: Annotated[Path, typer.Argument(help="Model (.keras) or recipe (.yaml).")],
-    image_size: Annotated[
-        int | None, typer.Option(min=1, help="Side of the image in pixels.")
-    ] = None,
-    html: Annotated[Path | None, typer.Option(help="Save a diagram as an HTML page.")] = None,
+    image_size: ImageSize = None,
+    output: Annotated[Path | None, typer.Option(help="Diagram to save (.html or .svg).")] = None,
     as_json: AsJson = False,
     imports: Imports = None,
     debug: Debug = False,
@@ -31,35 +29,38 @@ def show(
     from visiongarden import recipes
 
     figure = recipes.show(source, image_size)
-    if html is not None:
-        echo(f"saved {figure.save(html)}", err=as_json)
-    if as_json:
-        echo(json.dumps(figure.to_dict()))
-    elif html is None:
-        echo(str(figure))
+    if output is not None:
+        saved = figure.save(output)
+        echo(f"saved {saved}", err=as_json)
+    if as_json or output is None:
+        emit(figure, as_json)
 
 
 @app.command()
 def repeats(
     source: Annotated[Path, typer.Argument(help="Darknet .cfg, .onnx or model (.keras) file.")],
-    write: Annotated[
-        Path | None, typer.Option(help="Write the repeated structures as blocks, with a test.")
+    output: Annotated[
+        Path | None, typer.Option(help="Python file of blocks to write, with a test.")
     ] = None,
     as_json: AsJson = False,
     imports: Imports = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Find the repeated structures of a model.
 
-    These are candidates for a block.
+    These are candidates for a block. Exit code 1: with --output, a structure could not be written.
     """
-    start(imports)
+    start(imports, verbose=verbose)
     from visiongarden import repetition
 
     result = repetition.repeats(source)
-    echo(json.dumps(result.to_dict()) if as_json else str(result))
-    if write is not None:
-        module, test, refused = repetition.write(result, write)
+    emit(result, as_json)
+    if output is not None:
+        module, test, refused = repetition.write(result, output)
         for name, reason in refused.items():
-            echo(f"not written: {name} ({reason})", err=True)
+            LOGGER.warning(f"not written: {name} ({reason})")
         echo(f"written {module}; next: python -m pytest {test}", err=as_json)
+        if refused:
+            raise typer.Exit(SKIPPED)

@@ -1,4 +1,4 @@
-"""Command that creates layers, blocks, parts and projects: `new`."""
+"""Commands that create layers, blocks, parts and projects, and list the existing ones."""
 
 from __future__ import annotations
 
@@ -7,15 +7,26 @@ from typing import Annotated
 
 import typer
 
-from visiongarden.cli.app import app, echo
-from visiongarden.cli.options import Debug
+from visiongarden.cli import completion
+from visiongarden.cli.app import app
+from visiongarden.cli.options import AsJson, Debug, Imports
+from visiongarden.cli.output import echo, emit
+from visiongarden.cli.start import start
+from visiongarden.errors import UserError, nearest
+from visiongarden.terminal import table
 
 
 @app.command()
 def new(
-    kind: Annotated[str, typer.Argument(help="layer, block, backbone, decoder, head or project.")],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="layer, block, backbone, decoder, head or project.",
+            autocompletion=completion.kinds,
+        ),
+    ],
     name: Annotated[str, typer.Argument(help="Name, such as GatedUnit or gated_unit.")],
-    into: Annotated[Path, typer.Option(help="Folder of the new files.")] = Path(),
+    output: Annotated[Path, typer.Option(help="Folder of the new files.")] = Path(),
     debug: Debug = False,
 ) -> None:
     """Write code, test and recipe of a new layer or part.
@@ -24,8 +35,34 @@ def new(
     """
     from visiongarden import scaffold
 
-    created = scaffold.new(kind, name, into)
+    created = scaffold.new(kind, name, output)
     for path in created.files:
         echo(f"wrote {path}")
     for command in created.commands:
         echo(f"next: {command}")
+
+
+@app.command("list")
+def list_kind(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="layer, block, backbone, decoder or head.",
+            autocompletion=completion.listed_kinds,
+        ),
+    ],
+    as_json: AsJson = False,
+    imports: Imports = None,
+    debug: Debug = False,
+) -> None:
+    """List the layers, blocks or parts that a model can use.
+
+    With --import, also those of your module.
+    """
+    if kind not in completion.LISTED:
+        raise UserError(f"there is no list of {kind!r}", fix=nearest(kind, completion.LISTED))
+    start(imports)
+    from visiongarden.scaffold.listing import available
+
+    found = available(kind)
+    emit(found, as_json, table(("name", "description"), found.items()))

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-_FORMAT = typer.Option(help="coco, yolo, voc, csv, arrayrecord, folders, masks or auto.")
-_INVALID = typer.Option(help="Boxes outside the image or without area: error, drop.")
+from visiongarden.cli import completion
+from visiongarden.cli.output import set_level
+
+
+def _quiet(ctx: typer.Context, value: bool) -> None:
+    if value:
+        set_level(ctx, "--quiet", logging.WARNING)
+
+
+def _verbose(ctx: typer.Context, value: bool) -> None:
+    if value:
+        set_level(ctx, "--verbose", logging.DEBUG)
+
+
+_FORMAT = typer.Option(
+    help="coco, yolo, voc, csv, arrayrecord, folders, masks or auto.",
+    autocompletion=completion.formats,
+)
+_INVALID = typer.Option(
+    help="Boxes outside the image or without area: error, drop.",
+    autocompletion=completion.invalid_boxes,
+)
 Format = Annotated[str, _FORMAT]
 FormatOrNone = Annotated[str | None, _FORMAT]
 InvalidBoxes = Annotated[str, _INVALID]
@@ -18,11 +39,31 @@ OneBased = Annotated[
 ]
 TaskOrNone = Annotated[
     str | None,
-    typer.Option(help="detection, classification or segmentation."),
+    typer.Option(
+        help="detection, classification or segmentation.", autocompletion=completion.tasks
+    ),
 ]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[FIELD=VALUE]...",
+        help="Overrides, such as training.epochs=50.",
+        autocompletion=completion.overrides,
+    ),
+]
+ImageSize = Annotated[int | None, typer.Option(min=1, help="Side of the image in pixels.")]
 Imports = Annotated[
     list[str] | None,
     typer.Option("--import", metavar="MODULE", help="Module to import first."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", callback=_quiet, help="Print results and warnings only."),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", callback=_verbose, help="Print more, also of the backend."),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
 ModelFile = Annotated[Path, typer.Argument(help="Model file (.keras).")]

@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import gc
 import importlib
+import logging
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from visiongarden.backends.garbage import gc_paused
 from visiongarden.errors import UserError
 
 
-def start(modules: list[str] | None = None) -> None:
+def start(modules: list[str] | None = None, *, verbose: bool = False) -> None:
     """Start Keras without its console output, then import the user's modules.
 
     Args:
         modules: Names of modules. The working directory is searched too, as by `python -m`.
+        verbose: Whether to print what Keras and its backend print when they start.
 
     Raises:
         UserError: The backend is not installed, or a module cannot be imported.
     """
-    _start_backend()
+    # TensorFlow logs messages for its own developers by default. It reads the level once, when it
+    # is imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "3")
+    _start_backend(verbose)
+    if not verbose:
+        # Only now: absl needs a logger of its own class, which it creates when it is imported.
+        for name in ("absl", "tensorflow", "jax"):
+            logging.getLogger(name).setLevel(logging.ERROR)
     if modules and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     for name in modules or []:
@@ -40,9 +49,9 @@ def start(modules: list[str] | None = None) -> None:
             ) from error
 
 
-def _start_backend() -> None:
+def _start_backend(verbose: bool) -> None:
     try:
-        with _stderr_held_back(), _imports_frozen():
+        with nullcontext() if verbose else _stderr_held_back(), _imports_frozen():
             importlib.import_module("keras")
     except ImportError as error:
         backend = os.environ.get("KERAS_BACKEND", "tensorflow")

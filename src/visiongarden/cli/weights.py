@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
-from visiongarden.cli.app import app, echo
-from visiongarden.cli.options import Debug, Imports
+from visiongarden.cli import completion
+from visiongarden.cli.app import app
+from visiongarden.cli.failures import FINDINGS
+from visiongarden.cli.options import AsJson, Debug, ImageSize, Imports, Quiet, Verbose
+from visiongarden.cli.output import emit
 from visiongarden.cli.start import start
 
 Rename = Annotated[
@@ -22,50 +25,61 @@ def transfer(
     source: Annotated[
         Path, typer.Argument(help="Weights: .keras, .weights.h5, .safetensors, .pt or .pth.")
     ],
-    target: Annotated[Path, typer.Argument(help="Model (.keras) that receives the weights.")],
+    model: Annotated[Path, typer.Argument(help="Model (.keras) that receives the weights.")],
     output: Annotated[Path, typer.Option(help="Model file (.keras) to write.")],
     rename: Rename = None,
     min_coverage: Annotated[
         float, typer.Option(min=0, max=1, help="Minimum share of backbone and decoder to copy.")
     ] = 0.9,
     layout: Annotated[
-        str, typer.Option(help="Names and axes of the source: keras, torch or auto.")
+        str,
+        typer.Option(
+            help="Names and axes of the source: keras, torch or auto.",
+            autocompletion=completion.layouts,
+        ),
     ] = "auto",
     class_rows: Annotated[
-        str, typer.Option(help="Match rows of class outputs by name or position.")
+        str,
+        typer.Option(
+            help="Match rows of class outputs by name or position.",
+            autocompletion=completion.class_rows,
+        ),
     ] = "name",
+    as_json: AsJson = False,
     imports: Imports = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Copy weights into a model by path.
 
     Weights are never matched by position. Prints what was copied, renamed and skipped.
     """
-    start(imports)
+    start(imports, verbose=verbose)
     from visiongarden import weights
 
     rules = weights.rules(rename or [])
-    report = weights.transfer_file(source, target, output, rules, min_coverage, layout, class_rows)
-    echo(str(report))
-    echo(f"saved {output}")
+    report = weights.transfer_file(source, model, output, rules, min_coverage, layout, class_rows)
+    emit(report, as_json, f"{report}\nsaved {output}")
 
 
 @app.command()
 def diff(
     before: Annotated[Path, typer.Argument(help="Model (.keras) or recipe (.yaml).")],
     after: Annotated[Path, typer.Argument(help="Model or recipe to compare with.")],
-    image_size: Annotated[
-        int | None, typer.Option(min=1, help="Side of the image in pixels.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    image_size: ImageSize = None,
+    as_json: AsJson = False,
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """Compare two models: parts, layers, size and weights."""
-    start(imports)
-    import json
+    """Compare two models: parts, layers, size and weights.
 
+    Exit code 1: they differ.
+    """
+    start(imports)
     from visiongarden import recipes
 
     difference = recipes.diff(before, after, image_size)
-    echo(json.dumps(difference.to_dict(), indent=1) if as_json else str(difference))
+    emit(difference, as_json)
+    if not difference.same:
+        raise typer.Exit(FINDINGS)

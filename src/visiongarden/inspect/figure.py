@@ -94,7 +94,7 @@ class Figure:
                 f"cannot save the figure as {path}",
                 rule="the file name ends in .html or .svg",
                 fix=f'save("{path.with_suffix(".html")}"), on the command line '
-                f"--html {path.with_suffix('.html')}",
+                f"--output {path.with_suffix('.html')}",
             )
         return atomic_write(path, self.html())
 

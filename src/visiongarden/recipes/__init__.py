@@ -8,6 +8,7 @@ from visiongarden.recipes.model_figure import show
 from visiongarden.recipes.recipe import Data, Model, Recipe
 from visiongarden.recipes.resolution import resolve
 from visiongarden.recipes.running import train
+from visiongarden.recipes.training_result import TrainingResult
 from visiongarden.recipes.versions import environment
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Difference",
     "Model",
     "Recipe",
+    "TrainingResult",
     "compare",
     "demo",
     "diff",

@@ -12,9 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from rich.console import Console
 
-from visiongarden import terminal
 from visiongarden.data import DetectionDataset, Loader, read
 from visiongarden.drawing import draw
 from visiongarden.errors import UserError
@@ -22,10 +20,11 @@ from visiongarden.evaluation import Predictor, predict
 from visiongarden.exporters import to_onnx
 from visiongarden.models import load
 from visiongarden.postprocess import Nms
+from visiongarden.progress import LOGGER
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolution import resolve
 from visiongarden.recipes.run_folder import free_folder
-from visiongarden.recipes.running import print_lines, train
+from visiongarden.recipes.running import train
 from visiongarden.reporting import write_png
 from visiongarden.scenes import make_scenes
 from visiongarden.types import Detections
@@ -93,25 +92,26 @@ def demo(output: str | Path = "runs/demo", seed: int = 0) -> Path:
     Raises:
         UserError: The outputs of the reopened or of the exported model differ from the model's.
     """
-    console, start = terminal.console(), time.monotonic()
+    start = time.monotonic()
     folder = free_folder(Path(output))
     scenes = make_scenes(folder / "scenes", COUNT, seed=seed)
-    print_lines(console, f"generated {COUNT} synthetic scenes in {scenes}")
-    train(recipe(scenes, seed), folder)
-    model_file = (folder / "best.keras").rename(folder / "model.keras")
+    LOGGER.info(f"generated {COUNT} synthetic scenes in {scenes}")
+    result = train(recipe(scenes, seed), output=folder)
+    LOGGER.info(str(result.metrics))
+    model_file = result.best.rename(folder / "model.keras")
     model, val = load(model_file), read(scenes, split="val")
-    _check_reopened(console, model_file, model, val)
-    _write_pictures(console, model, val, folder)
+    _check_reopened(model_file, model, val)
+    _write_pictures(model, val, folder)
     parity = to_onnx(
         model, folder / "model.onnx", images=_input_images(model, val, 8), postprocess=Nms()
     )
-    print_lines(console, f"exported {folder / 'model.onnx'}: {parity}")
-    print_lines(console, f"done in {time.monotonic() - start:.0f} s\n")
-    print_lines(console, "next steps:", *(f"  {line}" for line in _next_commands(folder)))
+    LOGGER.info(f"exported {folder / 'model.onnx'}: {parity}")
+    LOGGER.info(f"done in {time.monotonic() - start:.0f} s\n")
+    LOGGER.info("\n  ".join(["next steps:", *_next_commands(folder)]))
     return folder
 
 
-def _check_reopened(console: Console, file: Path, model: Any, val: DetectionDataset) -> None:
+def _check_reopened(file: Path, model: Any, val: DetectionDataset) -> None:
     """Open the file in a fresh process and compare all outputs bit for bit.
 
     The registered classes of this process are unknown to it, as in the process of a user.
@@ -133,12 +133,10 @@ def _check_reopened(console: Console, file: Path, model: Any, val: DetectionData
             f"the outputs of {file} differ in a fresh process", rule="the same outputs, bit for bit"
         )
     count = sum(array.size for array in expected)
-    print_lines(
-        console, f"saved {file}; reopened in a fresh process: all {count:,} outputs are identical"
-    )
+    LOGGER.info(f"saved {file}; reopened in a fresh process: all {count:,} outputs are identical")
 
 
-def _write_pictures(console: Console, model: Any, val: DetectionDataset, folder: Path) -> None:
+def _write_pictures(model: Any, val: DetectionDataset, folder: Path) -> None:
     """Write the annotated images, and a sheet of ground truth above predictions."""
     indices = range(PICTURES)
     images = [np.asarray(val.load(i).image) for i in indices]
@@ -158,10 +156,8 @@ def _write_pictures(console: Console, model: Any, val: DetectionDataset, folder:
         )
     rows = [np.hstack(pairs[i : i + 6]) for i in range(0, len(pairs) // 6 * 6, 6)]
     write_png(folder / "detections.png", np.vstack(rows))
-    print_lines(
-        console, f"pictures: {folder / 'detections.png'} (ground truth above, predictions below)"
-    )
-    print_lines(console, f"curves: {folder / 'curves.png'}")
+    LOGGER.info(f"pictures: {folder / 'detections.png'} (ground truth above, predictions below)")
+    LOGGER.info(f"curves: {folder / 'curves.png'}")
 
 
 def _input_images(model: Any, val: DetectionDataset, count: int) -> np.ndarray:

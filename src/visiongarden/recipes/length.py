@@ -97,7 +97,7 @@ def warn_of_few_steps(training: Training, images: int) -> str | None:
         return None
     product = f"{training.epochs} × {steps}"
     return (
-        f"warning: {total} steps (epochs × steps per epoch: {product}) are too few to train from "
+        f"{total} steps (epochs × steps per epoch: {product}) are too few to train from "
         f"scratch; at least {MIN_STEPS} are needed, about {ENOUGH_STEPS} for good results: "
         f"training.epochs={math.ceil(ENOUGH_STEPS / steps)}"
     )

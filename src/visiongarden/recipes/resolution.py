@@ -19,7 +19,7 @@ from visiongarden.tasks import find, task_of_data
 
 
 def resolve(
-    source: str | Path | Mapping[str, Any],
+    source: Recipe | str | Path | Mapping[str, Any],
     format: str | None = None,
     invalid_boxes: str | None = None,
     overrides: Sequence[str] = (),
@@ -34,8 +34,8 @@ def resolve(
     size default to values that suit the number of images, see `default_length`.
 
     Args:
-        source: A dataset (folder, COCO JSON, YOLO data.yaml), a recipe file (.yaml), or the dict of
-            a recipe.
+        source: A dataset (folder, COCO JSON, YOLO data.yaml), a recipe file (.yaml), the dict of a
+            recipe, or a recipe.
         format: Format of the dataset; overrides the recipe.
         invalid_boxes: "error" or "drop"; overrides the recipe.
         overrides: Overrides such as "training.epochs=50" or "model.decoder.channels=96".
@@ -57,7 +57,7 @@ def resolve(
         >>> resolve(fields, overrides=["training.epochs=50"]).training.epochs
         50
     """
-    fields = dict(source) if isinstance(source, Mapping) else _read(Path(source))
+    fields = _fields(source)
     options = {"task": task, "data.format": format, "data.invalid_boxes": invalid_boxes}
     changes = [f"{path}={value}" for path, value in options.items() if value is not None]
     changes += overrides
@@ -154,6 +154,21 @@ def _task(fields: Mapping[str, Any]) -> str:
         return "detection"
     dataset = Data.from_dict(data)  # type: ignore[arg-type]
     return task_of_data(dataset.path, dataset.format).name
+
+
+def _fields(source: Any) -> dict[str, Any]:
+    if isinstance(source, Recipe):
+        return source.to_dict()
+    if isinstance(source, Mapping):
+        return dict(source)
+    if isinstance(source, str | Path):
+        return _read(Path(source))
+    raise ConfigError(
+        "the recipe has an unsupported type",
+        rule="a Recipe, its file (.yaml), a dict, or the path of a dataset",
+        received=f"{type(source).__name__} {source!r:.60}",
+        fix='"my_images"',
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

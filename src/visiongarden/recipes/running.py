@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
-from rich.console import Console
 
-from visiongarden import terminal
 from visiongarden.backends.keras_internals import seed_everything
 from visiongarden.config import save_yaml
 from visiongarden.data import DetectionDataset, Prints, fingerprint, leaked
-from visiongarden.data.depth import depth_in
+from visiongarden.data.depth import Depth, depth_in
 from visiongarden.doctor.checking import check, no_usable_box
 from visiongarden.errors import DataError, NotFiniteError, UserError, option
 from visiongarden.evaluation import evaluate, make_validator
 from visiongarden.models import Joined, load
+from visiongarden.progress import LOGGER
 from visiongarden.recipes.length import warn_of_few_steps
 from visiongarden.recipes.recipe import Recipe
-from visiongarden.recipes.resolution import read_split
+from visiongarden.recipes.resolution import read_split, resolve
 from visiongarden.recipes.run_folder import (
     RECIPE,
     command,
@@ -29,6 +29,7 @@ from visiongarden.recipes.run_folder import (
     new_folder,
     resumed_folder,
 )
+from visiongarden.recipes.training_result import TrainingResult
 from visiongarden.recipes.versions import save_environment
 from visiongarden.reporting import plot_history
 from visiongarden.storage import remove_drafts
@@ -45,36 +46,53 @@ _MAX_LEAKS = 3
 
 
 def train(
-    recipe: Recipe,
+    recipe: Recipe | Mapping[str, Any] | str | Path,
+    *overrides: str,
     output: str | Path | None = None,
     resume: bool = False,
     accept_changes: bool = False,
-) -> Path:
-    """Train the model of a recipe on its data.
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    format: str | None = None,
+    task: str | None = None,
+    invalid_boxes: str | None = None,
+) -> TrainingResult:
+    """Train a model on a dataset or from a recipe, and evaluate the best model.
 
     The folder receives `recipe.yaml` and `environment.json`, `best.keras` and `last.keras`,
     `history.json`, `resume.npz`, `curves.png`, and TensorBoard events.
 
     Args:
-        recipe: The run.
+        recipe: A `Recipe`, a recipe file (.yaml), the dict of a recipe, or a dataset: see
+            `resolve`.
+        overrides: Overrides of the recipe, such as "training.epochs=50".
         output: Folder of the run. Defaults to the name of the dataset in `runs/`, numbered if that
             exists. A folder that holds only an unfinished first epoch is used again.
         resume: Whether to continue the run in the folder. It starts from the beginning if its first
             epoch was never completed.
         accept_changes: Whether to resume although the data, their path, or the fields of `training`
             that `fit` names changed.
+        callbacks: Additional Keras callbacks, see `fit`.
+        format: Format of the dataset; overrides the recipe.
+        task: "detection", "classification" or "segmentation"; overrides the recipe.
+        invalid_boxes: "error" or "drop"; overrides the recipe.
 
     Returns:
-        The folder of the run.
+        The files of the run, the metrics of the best model, and the history.
 
     Raises:
         DataError: The dataset is not valid; training does not start.
+        ConfigError: A field of the recipe is not valid.
         ContractError: The parts do not fit each other or the number of classes.
         UserError: The folder holds a different run or none to resume, in which case no file was
             changed; or the model cannot be trained at the image sizes of the augmentation.
         DataChangedError: The data changed since the run began.
         NotFiniteError: The loss or a weight became infinite or NaN.
         KeyboardInterrupt: Training was interrupted with Ctrl-C; all that `resume` needs is written.
+
+    Example:
+        >>> result = vg.train("cells", "training.epochs=50")  # doctest: +SKIP
+        >>> result.metrics["AP50"], result.best  # doctest: +SKIP
+        (0.828, PosixPath('runs/cells/best.keras'))
     """
     if accept_changes and not resume:
         raise UserError(
@@ -82,8 +100,9 @@ def train(
             rule="only a resumed run can accept changes",
             fix=option("resume", True),
         )
-    console = terminal.console(markup=False, emoji=False, highlight=False)
-    task = find(recipe.task)
+    _check_callbacks(callbacks)
+    recipe = _complete(recipe, overrides, format, task, invalid_boxes)
+    kind = find(recipe.task)
     train_set, val_set = (read_split(recipe.task, recipe.data, split) for split in ("train", "val"))
     _check_same_classes(train_set, val_set)
     prints = Prints()
@@ -100,10 +119,9 @@ def train(
         # Only under the lock: a draft in the folder may belong to a running process.
         remove_drafts(folder)
         leaks = leaked(train_set, val_set, prints)
-        _print_summary(console, recipe, model, train_set, val_set, folder, leaks)
-        resume = resume and not _starts_over(console, folder)
+        _log_summary(recipe, model, train_set, val_set, folder, leaks)
+        resume = resume and not _starts_over(folder)
         history = _fit(
-            console,
             recipe,
             model,
             loader,
@@ -112,11 +130,50 @@ def train(
             resume=resume,
             data=fingerprint({"train": train_set, "val": val_set}, prints),
             accept_changes=accept_changes,
+            callbacks=callbacks,
         )
-    plot_history(history, folder / "curves.png", task.metrics, task.metrics_name)
-    best = load(folder / "best.keras")
-    print_lines(console, str(evaluate(best, val_set)))
-    return folder
+    plot_history(history, folder / "curves.png", kind.metrics, kind.metrics_name)
+    best, last = folder / "best.keras", folder / "last.keras"
+    metrics = evaluate(load(best), val_set)
+    return TrainingResult(folder, best, last, metrics, history, recipe)
+
+
+def _complete(
+    recipe: Recipe | Mapping[str, Any] | str | Path,
+    overrides: Sequence[str],
+    format: str | None,
+    task: str | None,
+    invalid_boxes: str | None,
+) -> Recipe:
+    for override in overrides:
+        if not isinstance(override, str):
+            raise UserError(
+                f"{override!r:.80} is not an override",
+                rule="arguments after the recipe are overrides; others are given by name",
+                received=type(override).__name__,
+                fix=f'"training.epochs=50", or output="{override}" for the folder of the run'
+                if isinstance(override, Path)
+                else '"training.epochs=50"',
+            )
+    options = (format, invalid_boxes, overrides, task)
+    if isinstance(recipe, Recipe) and not any(options):
+        return recipe
+    return resolve(recipe, *options)
+
+
+def _check_callbacks(callbacks: Sequence[Any]) -> None:
+    if isinstance(callbacks, keras.callbacks.Callback):
+        raise UserError(
+            "callbacks is a single callback", rule="a list of callbacks", fix="callbacks=[callback]"
+        )
+    for callback in callbacks:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise UserError(
+                f"{callback!r:.60} is not a callback",
+                rule="each of callbacks is a keras.callbacks.Callback",
+                received=type(callback).__name__,
+                fix="callbacks=[keras.callbacks.TerminateOnNaN()]",
+            )
 
 
 def _loader(recipe: Recipe, dataset: Any) -> Any:
@@ -133,24 +190,22 @@ def _loader(recipe: Recipe, dataset: Any) -> Any:
     )
 
 
-def _starts_over(console: Console, folder: Path) -> bool:
-    """Report whether a resumed run starts from the beginning, and print a line if it does."""
+def _starts_over(folder: Path) -> bool:
+    """Return whether a resumed run starts from the beginning, and log a warning if it does."""
     unfinished = is_unfinished(folder)
     if unfinished:
-        print_lines(
-            console, f"the run in {folder} has no completed epoch: it starts from the beginning"
-        )
+        LOGGER.warning(f"the run in {folder} has no completed epoch: it starts from the beginning")
     return unfinished
 
 
 def _fit(
-    console: Console,
     recipe: Recipe,
     model: Joined,
     loader: Any,
     folder: Path,
     val_set: Any,
     resume: bool,
+    callbacks: Sequence[keras.callbacks.Callback],
     **options: Any,
 ) -> list[dict[str, float]]:
     """Run `fit`; errors that end it early name the command that continues the run."""
@@ -166,12 +221,12 @@ def _fit(
             make_validator(val_set),
             resume=resume,
             identity={name: fields[name] for name in ("data", "augmentation")},
-            callbacks=(_DescribeRun(folder, recipe),) if resume else (),
+            callbacks=(*callbacks, *((_DescribeRun(folder, recipe),) if resume else ())),
             **options,
         )
     except (KeyboardInterrupt, OSError, DataError):
         # Ctrl-C, a full disk, an image damaged in the meantime: the last checkpoint is complete.
-        print_lines(console, f"stopped; to resume: {command(folder)} --resume")
+        LOGGER.warning(f"stopped; to resume: {command(folder)} --resume")
         raise
     except NotFiniteError as error:
         fix = command(folder, f"training.learning_rate={lower_rate(recipe.training):g}")
@@ -211,8 +266,7 @@ def describe(folder: Path, recipe: Recipe) -> None:
     save_yaml(folder / RECIPE, recipe)
 
 
-def _print_summary(
-    console: Console,
+def _log_summary(
     recipe: Recipe,
     model: Joined,
     train_set: Any,
@@ -220,18 +274,24 @@ def _print_summary(
     folder: Path,
     leaks: list[tuple[Any, Any]],
 ) -> None:
+    depth = depth_in(train_set)
     height, width = recipe.model.image_size
-    print_lines(
-        console,
+    for line in (
         f"{recipe.task} on {recipe.data.path}: {len(train_set)} training images, "
         f"{len(val_set)} validation images, classes {', '.join(train_set.class_map.names)}",
         f"{recipe.model.backbone} → {recipe.model.decoder} → {recipe.model.head}",
         f"{model.count_params():,} parameters, {height} × {width} pixels, run {folder}",
-        *filter(None, [warn_of_few_steps(recipe.training, len(train_set))]),
-        *_leak_warning(recipe, leaks, len(val_set)),
-        *_notes(train_set, val_set),
+        *_notes(train_set, val_set, depth),
+    ):
+        LOGGER.info(line)
+    for warning in (
+        warn_of_few_steps(recipe.training, len(train_set)),
+        _leak_warning(recipe, leaks, len(val_set)),
+        *_warnings(val_set, depth),
         *(f"dropped: {line}" for dataset in (train_set, val_set) for line in dataset.dropped),
-    )
+    ):
+        if warning is not None:
+            LOGGER.warning(warning)
 
 
 def _check_same_classes(train_set: Any, val_set: Any) -> None:
@@ -245,26 +305,26 @@ def _check_same_classes(train_set: Any, val_set: Any) -> None:
         )
 
 
-def _leak_warning(recipe: Recipe, pairs: list[tuple[Any, Any]], val_images: int) -> list[str]:
-    """Return the warning about images that are in both splits.
+def _leak_warning(recipe: Recipe, pairs: list[tuple[Any, Any]], val_images: int) -> str | None:
+    """Return the warning about images that are in both splits, or None.
 
     Copies raise the metrics, but they are a warning rather than an error: they may be intended, and
     a public dataset must stay comparable.
     """
     if not pairs:
-        return []
+        return None
     if len(pairs) >= val_images:
         # As with `data.val=train`. `data check --fix` is not suggested here: without the
         # duplicates a split could be empty.
-        return [
-            f"warning: all {val_images} validation images are also training images, so the metrics "
+        return (
+            f"all {val_images} validation images are also training images, so the metrics "
             "do not show how the model performs on new images: keep some out of the training split"
-        ]
+        )
     path, format = recipe.data.path, recipe.data.format
     fix_command = ["visiongarden", "data", "check", str(path), "--fix", f"{path}-fixed"]
     fix_command += [] if format == "auto" else ["--format", format]
-    return [
-        f"warning: {len(pairs)} of {val_images} validation images are also training images, "
+    lines = [
+        f"{len(pairs)} of {val_images} validation images are also training images, "
         "so the metrics are too high:",
         *(
             f"    {val_image} is a copy of {train_image}"
@@ -273,27 +333,25 @@ def _leak_warning(recipe: Recipe, pairs: list[tuple[Any, Any]], val_images: int)
         *([f"    … and {len(pairs) - _MAX_LEAKS} more"] if len(pairs) > _MAX_LEAKS else []),
         f"  to train without the copies: {shlex.join(fix_command)}",
     ]
+    return "\n".join(lines)
 
 
-def _notes(train_set: Any, val_set: Any) -> list[str]:
-    """Return what the readers noted about the labels, and why no metric can be computed."""
+def _notes(train_set: Any, val_set: Any, depth: Depth | None) -> list[str]:
+    """Return what the readers noted about the labels, and the value range of 16-bit images."""
     notes = [
         f"note: {dataset.split}: {note}"
         for dataset in (train_set, val_set)
         for note in getattr(dataset, "notes", ())
     ]
-    depth = depth_in(train_set)
-    if depth is not None:
-        notes.append(f"{'warning' if depth.is_dark else 'note'}: training images: {depth}")
+    return notes if depth is None or depth.is_dark else [*notes, f"note: training images: {depth}"]
+
+
+def _warnings(val_set: Any, depth: Depth | None) -> list[str]:
+    """Return warnings about images that become nearly black, and metrics that have no value."""
+    warnings = [f"training images: {depth}"] if depth is not None and depth.is_dark else []
     try:
         if isinstance(val_set, DetectionDataset):
             no_usable_box(val_set)
     except DataError as error:
-        notes.append(f"warning: {error.what}, so AP cannot be computed")
-    return notes
-
-
-def print_lines(console: Console, *lines: str) -> None:
-    """Print plain lines; paths and values may contain brackets, which rich would read as markup."""
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        warnings.append(f"{error.what}, so AP cannot be computed")
+    return warnings

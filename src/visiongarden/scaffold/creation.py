@@ -51,7 +51,7 @@ class Created:
     commands: tuple[str, ...]
 
 
-def new(kind: str, name: str, into: str | Path = ".") -> Created:
+def new(kind: str, name: str, output: str | Path = ".") -> Created:
     """Create code, a test and, for parts, a recipe from templates.
 
     Existing files are never overwritten.
@@ -59,7 +59,7 @@ def new(kind: str, name: str, into: str | Path = ".") -> Created:
     Args:
         kind: One of `KINDS`.
         name: Name of the class and its module, in CamelCase or snake_case.
-        into: Folder for the files, which is created if it does not exist. If it is a package (it
+        output: Folder for the files, which is created if it does not exist. If it is a package (it
             contains `__init__.py`), the test imports from the package and is placed in the
             project's `tests` folder if there is one.
 
@@ -79,8 +79,8 @@ def new(kind: str, name: str, into: str | Path = ".") -> Created:
     forms = name_forms(name)
     if kind == "project":
         reject_known_module(forms.module)
-        return _project(forms.class_name, forms.module, Path(into))
-    return _single(kind, forms.class_name, forms.module, Path(into))
+        return _project(forms.class_name, forms.module, Path(output))
+    return _single(kind, forms.class_name, forms.module, Path(output))
 
 
 def _single(kind: str, class_name: str, stem: str, into: Path) -> Created:
@@ -120,7 +120,7 @@ def _project(class_name: str, module: str, into: Path) -> Created:
     if root.exists():
         raise UserError(
             f"the folder {root} already exists",
-            fix=f"choose another name, or another folder with {option('into')}",
+            fix=f"choose another name, or another folder with {option('output')}",
         )
     source, tests = root / "src" / module, root / "tests"
     title = module.replace("_", "-")
@@ -171,7 +171,7 @@ def _write(texts: Mapping[Path, str]) -> tuple[Path, ...]:
         if path.exists() or path.is_symlink():
             raise UserError(
                 f"the file {path} already exists and is not overwritten",
-                fix=f"choose another name, or another folder with {option('into')}",
+                fix=f"choose another name, or another folder with {option('output')}",
             )
     written: list[Path] = []
     try:

@@ -6,21 +6,21 @@ import time
 from typing import Any
 
 import keras
-from rich.console import Console
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from visiongarden import terminal
+from visiongarden.progress import LOGGER, Reporter, reporter
+
+_INTERVAL = 0.1
+"""Minimum seconds between two updates; reading the loss waits for the device."""
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """Callback that shows a progress bar in a terminal, and prints one line per epoch everywhere.
+    """Callback that reports progress within an epoch, and logs one line per epoch.
 
     Args:
         steps: Steps per epoch.
         batch_size: Images per step.
         metrics: Names of the evaluation metrics, which are shown apart from the terms of the loss.
-        console: Console to write to. Defaults to the terminal.
+        shown_by: Reporter of the progress within an epoch. Defaults to the current one.
     """
 
     def __init__(
@@ -28,35 +28,25 @@ class ProgressBar(keras.callbacks.Callback):
         steps: int,
         batch_size: int,
         metrics: tuple[str, ...] = ("AP", "AP50"),
-        console: Console | None = None,
+        shown_by: Reporter | None = None,
     ) -> None:
         super().__init__()
         self.steps, self.batch_size, self.metrics = steps, batch_size, metrics
-        self.console = console or terminal.console()
-        self._live: Live | None = None
+        self.reporter = shown_by or reporter()
         self._last_metrics: dict[str, float] = {}
         self._first_step: int | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Start the bar."""
-        self._bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
-            console=self.console,
-        )
-        self._task = self._bar.add_task("", total=self.steps, epoch="", text="")
+        """Start the clock."""
         self._start_time, self._first_step = time.monotonic(), None
-        if self.console.is_terminal:
-            self._live = Live(self._bar, console=self.console, refresh_per_second=8, transient=True)
-            self._live.start()
+        self._updated = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Reset the bar."""
         self._epoch, self._epoch_start_time = epoch, time.monotonic()
         self._batch = 0
-        self._bar.reset(self._task, epoch=f"{epoch + 1}/{self.params['epochs']}", text="")
+        self._title = f"epoch {epoch + 1}/{self.params['epochs']}"
+        self.reporter.update(self._title, 0, self.steps)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Advance the bar."""
@@ -64,31 +54,29 @@ class ProgressBar(keras.callbacks.Callback):
         if self._first_step is None:
             # The first step includes compilation, so the remaining time is estimated without it.
             self._start_time, self._first_step = time.monotonic(), self._global_step()
-        if self._live is not None:
+        now = time.monotonic()
+        self._train_seconds = now - self._epoch_start_time
+        if self.reporter.shows and now - self._updated >= _INTERVAL:
             text = f"{_format_loss(logs or {})}  {self._format_metrics()}"
-            self._bar.update(self._task, completed=self._batch, text=text)
-        self._train_seconds = time.monotonic() - self._epoch_start_time
+            self.reporter.update(self._title, self._batch, self.steps, text)
+            self._updated = now
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Print the line of the epoch."""
+        """Log the line of the epoch."""
         logs = logs or {}
         self._last_metrics = {name: logs[name] for name in self.metrics if name in logs}
         loss = f"{_format_loss(logs)}{self._format_terms(logs)}"
-        self.console.print(
-            f"epoch {epoch + 1:>3}/{self.params['epochs']}  {loss}  {self._format_metrics()}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        metrics = self._format_metrics()
+        LOGGER.info(f"epoch {epoch + 1:>3}/{self.params['epochs']}  {loss}  {metrics}")
+        self.reporter.update(self._title, self.steps, self.steps, f"{loss}  {metrics}")
 
     def on_train_end(self, logs: Any = None) -> None:
         """Remove the bar."""
         self.close()
 
     def close(self) -> None:
-        """Restore the terminal; may be called more than once."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        """End the display; may be called more than once."""
+        self.reporter.close()
 
     def _format_metrics(self) -> str:
         now = time.monotonic()

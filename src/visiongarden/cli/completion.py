@@ -1,0 +1,95 @@
+"""Values that shell completion proposes; nothing heavy is imported for them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+FORMATS = ("auto", "coco", "yolo", "voc", "csv", "arrayrecord", "folders", "masks")
+TASKS = ("detection", "classification", "segmentation")
+KINDS = ("layer", "block", "backbone", "decoder", "head", "project")
+LISTED = KINDS[:-1]
+BACKENDS = ("tensorflow", "jax", "torch", "all", "none")
+PARTS = {"backbone": "backbones", "decoder": "decoders", "head": "heads"}
+"""Package of each part of a model."""
+
+_PACKAGE = Path(__file__).parents[1]
+
+Completion = Callable[[str], list[str]]
+
+
+def _of(values: tuple[str, ...]) -> Completion:
+    def complete(incomplete: str) -> list[str]:
+        return [value for value in values if value.startswith(incomplete)]
+
+    return complete
+
+
+formats = _of(FORMATS)
+targets = _of(FORMATS[1:])
+tasks = _of(TASKS)
+kinds = _of(KINDS)
+listed_kinds = _of(LISTED)
+backends = _of(BACKENDS)
+invalid_boxes = _of(("error", "drop"))
+splits = _of(("train", "val", "test"))
+class_names = _of(("model", "data"))
+class_rows = _of(("name", "position"))
+layouts = _of(("auto", "keras", "torch"))
+export_formats = _of(("onnx",))
+
+
+def cards(incomplete: str) -> list[str]:
+    """Return the names of published models."""
+    return [name for name in _card_names() if name.startswith(incomplete)]
+
+
+def overrides(incomplete: str) -> list[str]:
+    """Return fields of a recipe, and the values of those that name a part, task or card."""
+    field, equals, _ = incomplete.partition("=")
+    if not equals:
+        return [f"{name}=" for name in (*_values(), *_FIELDS) if name.startswith(incomplete)]
+    values = _values().get(field, list)()
+    return [f"{field}={value}" for value in values if f"{field}={value}".startswith(incomplete)]
+
+
+_FIELDS = (
+    "data.path",
+    "data.train",
+    "data.val",
+    "model.image_size",
+    "training.batch_size",
+    "training.epochs",
+    "training.learning_rate",
+    "training.precision",
+    "training.seed",
+)
+
+
+def _values() -> dict[str, Callable[[], list[str]]]:
+    parts: dict[str, Callable[[], list[str]]] = {
+        f"model.{part}.type": lambda package=package: exported(package)  # type: ignore[misc]
+        for part, package in PARTS.items()
+    }
+    return {"task": lambda: list(TASKS), "model.card": _card_names} | parts
+
+
+def exported(package: str) -> list[str]:
+    """Return the names that a package of visiongarden exports, without importing it."""
+    source = (_PACKAGE / package / "__init__.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return list(ast.literal_eval(node.value))
+    return []
+
+
+def _card_names() -> list[str]:
+    """Return the keys of `sizes` in each card file; parsing the files would take a second."""
+    found = []
+    for file in sorted((_PACKAGE / "cards").iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".yaml"):
+            _, _, sizes = file.read_text(encoding="utf-8").partition("\nsizes:\n")
+            found += re.findall(r"^  (\S+):", sizes, re.MULTILINE)
+    return found

@@ -1,0 +1,62 @@
+"""`TrainingResult`: the files, the metrics and the history of a training run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from visiongarden.models import load
+from visiongarden.recipes.recipe import Recipe
+from visiongarden.tasks import find
+
+
+@dataclass(frozen=True, repr=False)
+class TrainingResult:
+    """Result of `train`; `str()` is a table of metrics and the path of the best model.
+
+    Attributes:
+        folder: Folder of the run.
+        best: Model file with the best value of the task's main metric.
+        last: Model file after the last step.
+        metrics: Evaluation of the best model on the validation split; `metrics["AP"]` is one value.
+        history: One dict per epoch with the loss, its terms and the metrics.
+        recipe: The recipe that was run, with every default.
+    """
+
+    folder: Path
+    best: Path
+    last: Path
+    metrics: Any
+    history: list[dict[str, float]]
+    recipe: Recipe
+
+    def model(self) -> Any:
+        """Load and return the best model."""
+        return load(self.best)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the result to a JSON-serializable dict; NaN becomes None."""
+        return {
+            "folder": str(self.folder),
+            "best": str(self.best),
+            "last": str(self.last),
+            "metrics": _without_nan(self.metrics.metrics),
+            "per_class": {n: _without_nan(row) for n, row in self.metrics.per_class.items()},
+            "history": [_without_nan(epoch) for epoch in self.history],
+            "recipe": self.recipe.to_dict(),
+        }
+
+    def __repr__(self) -> str:
+        name = find(self.recipe.task).metrics[0]
+        value = self.metrics.metrics[name]
+        epochs = len(self.history)
+        return f"TrainingResult(folder={str(self.folder)!r}, epochs={epochs}, {name}={value:.3f})"
+
+    def __str__(self) -> str:
+        return f"{self.metrics}\n\nbest model: {self.best}"
+
+
+def _without_nan(row: dict[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else float(value) for name, value in row.items()}

@@ -1,0 +1,45 @@
+"""`available`: names and descriptions of the layers, blocks and parts that a model can use."""
+
+from __future__ import annotations
+
+import inspect
+
+import keras
+
+from visiongarden import backbones, blocks, decoders, heads, layers, registry
+from visiongarden.layers import Composite
+from visiongarden.parts import Backbone, Decoder, Head
+
+_HOMES = {
+    "layer": (layers, keras.layers.Layer),
+    "block": (blocks, Composite),
+    "backbone": (backbones, Backbone),
+    "decoder": (decoders, Decoder),
+    "head": (heads, Head),
+}
+
+
+def available(kind: str) -> dict[str, str]:
+    """Return the first line of the docstring by name: ours, then registered classes of the user.
+
+    Args:
+        kind: "layer", "block", "backbone", "decoder" or "head".
+    """
+    home, base = _HOMES[kind]
+    ours = {name: getattr(home, name) for name in home.__all__}
+    users = {
+        key: entry.cls
+        for key, entry in registry.registered(base).items()
+        if not entry.module.startswith("visiongarden.")
+        and (kind != "layer" or not issubclass(entry.cls, Composite))
+    }
+    return {
+        name: _first_line(found)
+        for name, found in {**ours, **users}.items()
+        if isinstance(found, type) and issubclass(found, base)
+    }
+
+
+def _first_line(found: type) -> str:
+    # Not that of a base class, which describes something else.
+    return inspect.cleandoc(found.__doc__ or "").partition("\n")[0]
