@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from visiongarden.backends.garbage import gc_paused
+from visiongarden.backends.keras_stubs import prepare
 
 if TYPE_CHECKING:
     from visiongarden import (
@@ -129,6 +130,10 @@ _HOME = {
     "register": "registry",
     "train": "recipes",
 }
+
+
+# Keras finds visiongarden's classes in files from now on, in whichever order the two are imported.
+prepare()
 
 
 def __getattr__(name: str) -> Any:
