@@ -129,7 +129,7 @@ class _Finder:
             # Only now, so that the stubs are also added if a first import of Keras fails, for
             # example because of its backend, and a second one succeeds.
             if self in sys.meta_path:
-                sys.meta_path.remove(self)  # type: ignore[arg-type]
+                sys.meta_path.remove(self)
             add_stubs()
 
         # On the loader object instead of in a class around it: `inspect` and `importlib.resources`

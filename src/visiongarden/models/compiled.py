@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import h5py
 import keras
 import numpy as np
+
+from visiongarden.models.serializable import unregistered
 
 OPTIMIZER = "optimizer"
 """HDF5 group of a weights file that holds the optimizer's variables."""
@@ -30,7 +31,7 @@ def restore_compiled(path: Path, model: keras.Model, config: Any, file: h5py.Fil
     """
     if not isinstance(config, dict) or not config:
         return
-    reason = next((f"{name} is not registered" for name in _not_registered(config)), None)
+    reason = next((f"{name} is not registered" for name in unregistered(config)), None)
     if reason is None:
         try:
             # `compile_from_config` also builds the optimizer, whose variables are then assigned.
@@ -54,6 +55,10 @@ def _fill(optimizer: Any, file: h5py.File) -> None:
     # Keras stores the optimizer's variables by position. A mismatch in number or shape means that
     # the optimizer or the order of the weights has changed.
     variables = optimizer.variables
+    if len(stored) == len(type(optimizer).from_config(optimizer.get_config()).variables):
+        # The model was saved before its first step, when the optimizer had no state of the weights,
+        # which is created at the end of the list.
+        variables = variables[: len(stored)]
     if len(stored) != len(variables):
         raise ValueError(
             f"the file has {len(stored)} optimizer variables, expected {len(variables)}"
@@ -65,20 +70,3 @@ def _fill(optimizer: Any, file: h5py.File) -> None:
                 f"optimizer variable {index} has shape {array.shape}, expected {variable.shape}"
             )
         variable.assign(np.asarray(array[()]))
-
-
-def _not_registered(value: Any) -> Iterator[str]:
-    """Yield the classes and functions in a config for which Keras would import a module.
-
-    Opening a model file must not import anything that the file names.
-    """
-    if isinstance(value, dict):
-        module, key = value.get("module"), value.get("registered_name")
-        known = module in (None, "builtins") or str(module).partition(".")[0] == "keras"
-        if not known and keras.saving.get_registered_object(str(key)) is None:
-            yield str(key or module)
-        for item in value.values():
-            yield from _not_registered(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _not_registered(item)

@@ -8,7 +8,6 @@ path, each layer with its arguments, and a digest of the source of each custom c
 
 from __future__ import annotations
 
-import importlib
 import json
 import tempfile
 import zipfile
@@ -22,7 +21,6 @@ import h5py
 import keras
 import numpy as np
 
-from visiongarden import registry
 from visiongarden.backends.garbage import gc_paused
 from visiongarden.backends.keras_internals import (
     fill,
@@ -30,19 +28,25 @@ from visiongarden.backends.keras_internals import (
     is_only_its_weights,
     weightless,
 )
+from visiongarden.backends.keras_stubs import add_stubs, import_class
 from visiongarden.errors import ModelFileError, UserError, nearest
 from visiongarden.layers.nested import set_trainable, trainable_inside
 from visiongarden.models.compiled import OPTIMIZER, restore_compiled
 from visiongarden.models.definition import compare_definition, definition
+from visiongarden.models.serializable import (
+    quantization_error,
+    refuse_quantized,
+    registered_class,
+    required_key,
+)
+from visiongarden.registry import registered
 from visiongarden.storage import atomic_path, parse_json
 
 MANIFEST = "visiongarden.json"
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
-_ABOVE = {"visiongarden>DarknetModel": "visiongarden.darknet"}
-"""Models of packages that import this one, and the package to import when a file names one.
 
-Only these two strings of visiongarden itself are imported; a file never causes another import.
-"""
+# Already done unless the hook is disabled; the classes of optimizers are found through it, too.
+add_stubs()
 
 # Limits for files from untrusted sources. A few kilobytes can expand to gigabytes of JSON, and the
 # groups of an HDF5 file can form cycles.
@@ -132,7 +136,23 @@ def fingerprints(model: keras.Model) -> dict[str, list[Any]]:
 
 
 class SavedAsParts:
-    """Mixin that lets models made of parts save themselves and record which layers are frozen."""
+    """Mixin that lets models made of parts save themselves and record which layers are frozen.
+
+    `copy.deepcopy` and pickle return a model of the same class with the same weights and optimizer
+    state, also for a class that is not registered.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as Keras does, and pass the class itself, which may not be registered."""
+        return _unpickled, (type(self), *super().__reduce__())
+
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse to quantize: Keras quantizes no convolutions.
+
+        Raises:
+            UserError: Always. The fix uses half the memory by other means.
+        """
+        raise quantization_error(self)
 
     def save(self, filepath: str | Path, overwrite: bool = True, **kwargs: Any) -> None:
         """Save the model atomically, after verifying that the file can be loaded again.
@@ -144,7 +164,8 @@ class SavedAsParts:
 
         Raises:
             UserError: If the name does not end in ".keras", the file exists and `overwrite` is
-                False, or a part is not registered.
+                False, the class of the model, of a part or of an argument is not registered (the
+                fix is the decorator to add), or a layer is quantized.
             ModelFileError: If the file could not be loaded again, or not as the same model. No
                 file is written then.
         """
@@ -159,6 +180,8 @@ class SavedAsParts:
             raise UserError(
                 f"{path} already exists", fix="choose another name, or pass overwrite=True"
             )
+        required_key(type(self))
+        refuse_quantized(self)
         with atomic_path(path) as draft:
             super().save(draft, overwrite=True, **kwargs)  # type: ignore[misc]
             with zipfile.ZipFile(draft, "a") as archive:
@@ -186,6 +209,11 @@ class SavedAsParts:
             inside = inside if isinstance(inside, Mapping) else {}
             set_trainable(self, bool(config.get("trainable", True)), inside)
         return self
+
+
+def _unpickled(cls: type, rebuild: Any, arguments: tuple[Any, ...]) -> Any:
+    with keras.saving.custom_object_scope({keras.saving.get_registered_name(cls): cls}):
+        return rebuild(*arguments)
 
 
 def _read_back(draft: Path, path: Path, model: Any) -> None:
@@ -260,12 +288,7 @@ def written(part: Any) -> dict[str, Any]:
             file.
     """
     cls = type(part)
-    key = registry.key_of(cls)
-    if key is None:
-        raise UserError(
-            f"{cls.__name__} is not registered, so the file could not be loaded",
-            fix=f'put @vg.register(package="my_project") above class {cls.__name__}',
-        )
+    key = required_key(cls)
     return {
         "module": cls.__module__,
         "class_name": cls.__name__,
@@ -292,17 +315,33 @@ def read_part(config: Any, role: type) -> Any:
 
 
 def _registered(config: Mapping[str, Any], kind: type) -> Any:
-    key, module = str(config.get("registered_name")), str(config.get("module"))
-    known = registry.registered(kind)
-    if key in known:
-        return known[key].cls
-    importable = all(step.isidentifier() for step in module.split("."))
+    key = str(config.get("registered_name"))
+    # Only modules of visiongarden itself, from its own table; a file never causes another import.
+    import_class(key)
+    found = registered_class(key, kind)
+    if found is not None:
+        return found
     raise ModelFileError(
         f"the file needs the {kind.__name__.lower()} {key!r}, which is not registered",
         rule="loading imports nothing; import the module that registers the class first",
-        fix=f"import {module}  # on the command line: --import {module}"
-        if importable and module != "__main__" and not module.startswith("visiongarden")
-        else nearest(key, known),
+        fix=_registration(key, config.get("module"), kind),
+    )
+
+
+def _registration(key: str, module: Any, kind: type) -> str:
+    """Return the fix for a class that is not registered."""
+    steps = module.split(".") if isinstance(module, str) else []
+    if steps[:1] == ["visiongarden"]:
+        return nearest(key, registered(kind))
+    if steps and steps != ["__main__"] and all(step.isidentifier() for step in steps):
+        return f"import {module}  # on the command line: --import {module}"
+    # Defined in a script or a notebook, or saved without being registered.
+    package, _, name = key.rpartition(">")
+    package, name = (half if half.isidentifier() else "" for half in (package, name))
+    return (
+        f'put @vg.register(package="{package or "my_project"}") above class {name or "Name"}, run '
+        "that code, and "
+        + ("load the file again" if package else "save the model again before loading it")
     )
 
 
@@ -315,9 +354,6 @@ def _model_class(path: Path, config: Any) -> Any:
             rule="a model made of parts",
             fix=f'keras.saving.load_model("{path}")',
         )
-    package = _ABOVE.get(str(config.get("registered_name")))
-    if package:
-        importlib.import_module(package)
     return _registered(config, keras.Model)
 
 

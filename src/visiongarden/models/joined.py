@@ -100,13 +100,42 @@ class Joined(SavedAsParts, keras.Model):
             decoder_model = build_part(decoder, connection.features)
             head_model = build_part(head, connection.decoded)
             features = backbone_model(images)
-            features = decoder_model({level: features[level] for level in connection.features})
-            raw = head_model({level: features[level] for level in connection.decoded})
+            decoded = decoder_model({level: features[level] for level in connection.features})
+            raw = head_model({level: decoded[level] for level in connection.decoded})
             # Only `name` is passed: Keras silently drops other keyword arguments.
             super().__init__(images, raw, name=name)
         self.parts = Parts(backbone, decoder, head)
         self.image_size, self.class_map, self.is_fused = size, classes, fused
         self.backbone, self.decoder, self.head = backbone_model, decoder_model, head_model
+        # `object.__setattr__` keeps Keras and TensorFlow from tracking the tensors as state.
+        object.__setattr__(self, "_features", {"backbone": features, "decoder": decoded})
+
+    def features(self, images: Any) -> dict[str, dict[str, Any]]:
+        """Return the feature maps of the backbone and the decoder.
+
+        The layers are those of the model, with its weights. Symbolic images make a separate model,
+        for example to compute the features of many images with `predict`.
+
+        Args:
+            images: Images as the model takes them, or `keras.Input` of that shape.
+
+        Returns:
+            `{"backbone": {level: tensor}, "decoder": {level: tensor}}`. The tensor of a level of
+            stride s, such as s = 8 for "p3", has the shape (batch, height / s, width / s,
+            channels) and the compute dtype of the model.
+
+        Example:
+            >>> model = vg.Detector(
+            ...     backbone=vg.backbones.CSPDarknet(depth=0.33, width=0.25),
+            ...     decoder=vg.decoders.FPN(channels=32),
+            ...     head=vg.heads.AnchorFree(num_classes=3),
+            ... )
+            >>> images = keras.Input((64, 96, 3))
+            >>> extractor = keras.Model(images, model.features(images))
+            >>> extractor.output_shape["decoder"]["p4"]
+            (None, 4, 6, 32)
+        """
+        return keras.Model(self.inputs, vars(self)["_features"])(images)
 
     def get_config(self) -> dict[str, Any]:
         """Return the parts, image size, class map and flags as JSON values, but no layers."""

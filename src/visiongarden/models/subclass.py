@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from inspect import isfunction
 from typing import Any
 
 from visiongarden.errors import ModelFileError, UserError
 from visiongarden.layers.arguments import bound_arguments, construct, deserialized, serialized
 from visiongarden.models.files import read_part, written
+from visiongarden.models.serializable import decorator, unregistered
 from visiongarden.parts import Backbone, Decoder, Head, Part
 from visiongarden.types import ClassMap
 
@@ -96,6 +98,15 @@ def _written(cls: type, name: str, value: Any) -> Any:
             received=type(value).__name__,
             fix=f"build {type(value).__name__} in {cls.__name__}.__init__ from such arguments",
         ) from error
+    missing = next(unregistered(found), None)
+    if missing is not None:
+        defined = value if isfunction(value) else type(value)
+        raise UserError(
+            f"argument {name} of {cls.__name__} cannot be saved: {missing} is not registered",
+            rule="classes and functions in a file are registered under a key",
+            received=repr(value)[:80],
+            fix=f"put {decorator(defined)} above the definition of {missing}",
+        )
     return found
 
 
