@@ -20,6 +20,13 @@ _MAX_PNG_BYTES = 200_000
 _LEFT = "text-align: left"
 
 
+class Preformatted:
+    """Base class of reports that notebooks show as the text that `str` returns."""
+
+    def _repr_html_(self) -> str:
+        return preformatted(self)
+
+
 def safe(text: object) -> str:
     """Escape text for HTML, and replace control characters by visible escapes."""
     return escape(printable(str(text)))
@@ -63,6 +70,12 @@ def preformatted(text: object) -> str:
 def paragraph(text: object) -> str:
     """Return a paragraph of text."""
     return f"<p>{safe(text)}</p>"
+
+
+def details(title: object, lines: Iterable[object]) -> str:
+    """Return a list that opens with a click on its title, without a script."""
+    listed = "".join(f"<li>{safe(line)}</li>" for line in lines)
+    return f"<details><summary>{safe(title)}</summary><ul>{listed}</ul></details>"
 
 
 def picture(image: np.ndarray) -> str:

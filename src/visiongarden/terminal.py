@@ -73,8 +73,8 @@ def table(
 
 
 def wrapped(text: str, width: int = WIDTH) -> str:
-    """Break the lines of a text that are wider than a table."""
-    return "\n".join(part for line in text.split("\n") for part in _folded(line, width))
+    """Break the lines of a text that are wider than a table; control characters are escaped."""
+    return "\n".join(part for line in printable(text).split("\n") for part in _folded(line, width))
 
 
 def _lines(cell: object) -> list[str]:

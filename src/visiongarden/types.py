@@ -207,6 +207,11 @@ class ClassMap:
     def __len__(self) -> int:
         return len(self.names)
 
+    def _repr_html_(self) -> str:
+        rows = [(index, *pair) for index, pair in enumerate(zip(self.ids, self.names, strict=True))]
+        table = markup.table(("index", "id", "name"), rows, limit=_ROWS)
+        return markup.section(f"ClassMap, {len(self)} classes", table)
+
     @cached_property
     def by_name(self) -> dict[str, int]:
         """Index of each class by name."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from visiongarden.cards.card import Card, Result
 from visiongarden.cards.library import load, names
+from visiongarden.markup import Preformatted
 
 _COLUMNS = {
     "model": str.ljust,
@@ -35,7 +36,7 @@ contain.
 
 
 @dataclass(frozen=True)
-class Listing:
+class Listing(Preformatted):
     """Models with their published results; `str()` is a table."""
 
     cards: tuple[Card, ...]

@@ -14,6 +14,7 @@ from visiongarden.cards.building import build
 from visiongarden.cards.card import Card
 from visiongarden.cards.library import find, load, names
 from visiongarden.errors import UserError
+from visiongarden.markup import Preformatted
 from visiongarden.models import Joined
 from visiongarden.parts import Backbone
 from visiongarden.terminal import table, wrapped
@@ -41,7 +42,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Preformatted):
     """Result of comparing a model with its card; `str()` is a table of at most 100 columns.
 
     Attributes:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import keras
 import numpy as np
 
+from visiongarden import markup
 from visiongarden.backends.keras_internals import dtype_policy
 from visiongarden.darknet.build import EPSILON, build_graph, name_of, vector
 from visiongarden.darknet.cfg import Cfg, parse_cfg
@@ -20,6 +21,7 @@ from visiongarden.darknet.weights import Header
 from visiongarden.data import ValueRange, to_pixels
 from visiongarden.errors import ModelFileError, UserError
 from visiongarden.models.files import SavedAsParts
+from visiongarden.models.notebook import facts
 from visiongarden.registry import register
 from visiongarden.types import ClassMap, Detections, ImageSize, Placement
 
@@ -235,6 +237,14 @@ class DarknetModel(SavedAsParts, keras.Model):
         canvas = centered(_colored(pixels, self.inputs[0].shape[-1]), self.image_size)
         scores: np.ndarray = keras.ops.convert_to_numpy(self.predict_on_batch(canvas[None]))[0]
         return scores
+
+    def _repr_html_(self) -> str:
+        rows = [(name_of(step), step.shape) for step in self.steps]
+        return markup.section(
+            f"DarknetModel {self.name} ({self.cfg.file})",
+            markup.table(("", ""), facts(self)),
+            markup.table(("layer", "height, width, channels"), rows),
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Return the text of the cfg, the image size and the class map, but no layers."""

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 
 import numpy as np
 
-from visiongarden.terminal import printable
+from visiongarden.markup import safe
 from visiongarden.types import ImageSize
 
 _MAX_BARS = 40
-
-
-def safe(text: object) -> str:
-    """Escape text from a dataset for an HTML page."""
-    return escape(printable(str(text)))
 
 
 def caption(text: str) -> str:

@@ -11,9 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from visiongarden.doctor.charts import caption, safe
+from visiongarden.doctor.charts import caption
 from visiongarden.doctor.report import KINDS, LEVELS, Report
 from visiongarden.errors import DataError
+from visiongarden.markup import safe
 from visiongarden.storage import atomic_write
 
 _MAX_ROWS = 50

@@ -10,6 +10,7 @@ from typing import Any
 from visiongarden.data.error_list import Finding, refuse
 from visiongarden.doctor.contents import Contents
 from visiongarden.doctor.labeling import Labeling
+from visiongarden.markup import preformatted
 from visiongarden.storage import atomic_write
 from visiongarden.terminal import printable
 
@@ -123,6 +124,9 @@ class Report(Contents):
                 lines.append(f"    … and {len(found) - _SHOWN:,} more")
         counts = ", ".join(f"{self.count(level):,} {level}s" for level in LEVELS)
         return printable("\n".join([*lines, counts if self.findings else "no issues found"]))
+
+    def _repr_html_(self) -> str:
+        return preformatted(self.text())
 
     def to_json(self) -> str:
         """Return the complete report as JSON text."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from visiongarden import markup
 from visiongarden.data.readers import opened as opened_data
 from visiongarden.errors import DataError
 from visiongarden.evaluation.class_names import Aligned, aligned
@@ -19,6 +20,7 @@ from visiongarden.terminal import table
 from visiongarden.types import Placement
 
 _METRICS_PER_ROW = 6
+_LISTED_CLASSES = 100
 _FORMATS_WITHOUT_CLASS_LIST = ("voc", "csv", "folders")
 """Formats whose files name the class of each object, usually without a list of all classes."""
 
@@ -60,6 +62,19 @@ class Result:
         heading = f"{self.metrics_name} on {self.images} images"
         classes = table(("class", *columns), [*per_class, ("all", *totals)], right=columns)
         return "\n".join([heading, *notes, "", classes, "", *rows])
+
+    def _repr_html_(self) -> str:
+        columns = list(next(iter(self.per_class.values()), {}))
+        per_class = [
+            (name, *(_shown(metrics[column]) for column in columns))
+            for name, metrics in self.per_class.items()
+        ]
+        return markup.section(
+            f"{self.metrics_name} on {self.images} images",
+            markup.paragraph(self.note) if self.note else "",
+            markup.table(list(self.metrics), [[_shown(value) for value in self.metrics.values()]]),
+            markup.table(("class", *columns), per_class, limit=_LISTED_CLASSES),
+        )
 
 
 def evaluate(

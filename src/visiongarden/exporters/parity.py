@@ -12,6 +12,7 @@ import numpy as np
 from visiongarden.errors import UserError
 from visiongarden.evaluation.decoding import decoding_of, outputs_of
 from visiongarden.evaluation.forward import forward_of
+from visiongarden.markup import Preformatted
 from visiongarden.postprocess import Nms, suppression
 from visiongarden.types import Detections
 
@@ -22,7 +23,7 @@ MAX_SCORE = 1e-3
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Agreement(Preformatted):
     """Differences between the outputs of an exported file and of its model.
 
     Attributes:

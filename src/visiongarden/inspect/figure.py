@@ -13,6 +13,7 @@ from visiongarden.errors import UserError
 from visiongarden.inspect.counting import Count, built, count_of, size_for, symbolic_inputs
 from visiongarden.inspect.drawing import Box, boxes, page, svg_file
 from visiongarden.inspect.macs import macs_by_layer
+from visiongarden.markup import Preformatted
 from visiongarden.models import load
 from visiongarden.parts import IMAGE, Part
 from visiongarden.storage import atomic_write
@@ -44,7 +45,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Figure(Preformatted):
     """Summary of a model; `str(figure)` is text of at most 100 columns.
 
     Attributes:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from visiongarden.inspect.counting import Count
+from visiongarden.markup import Preformatted
 from visiongarden.terminal import table, wrapped
 from visiongarden.types import ImageSize
 
@@ -43,7 +44,7 @@ class LayerChange:
 
 
 @dataclass(frozen=True)
-class ModelDiff:
+class ModelDiff(Preformatted):
     """Differences between two models.
 
     `str(diff)` is text of at most 100 columns.

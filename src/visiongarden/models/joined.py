@@ -13,6 +13,7 @@ from visiongarden.errors import ContractError, UserError
 from visiongarden.layers.fold import folding
 from visiongarden.models.files import SavedAsParts, read_part, written
 from visiongarden.models.fuse import fused
+from visiongarden.models.notebook import as_html
 from visiongarden.models.subclass import (
     ARGUMENTS,
     construct_subclass,
@@ -201,6 +202,9 @@ class Joined(SavedAsParts, keras.Model):
         )
         # Frozen layers, such as batch normalization, may behave differently during training.
         return model.freeze_as(self.trainable_config())
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def fused(self) -> Self:
         """Return a copy of the model for inference that needs fewer operations.

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 import keras
 
+from visiongarden import markup
 from visiongarden.backends.keras_internals import fresh_names, weightless
 from visiongarden.config import Typed
 from visiongarden.errors import ContractError, UserError
@@ -110,6 +111,15 @@ class Part(Typed):
 
     def __str__(self) -> str:
         return repr(self)
+
+    def _repr_html_(self) -> str:
+        set_fields = {name for name, _ in self.__repr_args__()}
+        rows = [
+            (name, repr(getattr(self, name)), "" if name in set_fields else "default")
+            for name in type(self).model_fields
+        ]
+        title = f"{type(self).__name__} ({self.role})"
+        return markup.section(title, markup.table(("field", "value", ""), rows))
 
     def _outputs(self, tensors: FeatureMaps) -> Any:
         return self.wire(tensors["p0"] if tensors.keys() == {"p0"} else tensors)

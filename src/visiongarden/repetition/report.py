@@ -11,6 +11,7 @@ import keras
 
 from visiongarden.inspect.graph import Graph, Op
 from visiongarden.inspect.graph.read import read_graph
+from visiongarden.markup import Preformatted
 from visiongarden.repetition.grammar import Grammar, Instance, Rule, operations
 from visiongarden.repetition.search import flat_lines, line_count, search
 from visiongarden.repetition.text import steps
@@ -69,7 +70,7 @@ class Repeat:
 
 
 @dataclass(frozen=True)
-class Repeats:
+class Repeats(Preformatted):
     """Repeated sub-structures of one model, largest saving first; `str` formats them as text.
 
     Attributes:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from visiongarden import markup
 from visiongarden.terminal import table
 
 Status = Literal["passed", "warning", "failed", "skipped"]
@@ -115,6 +116,11 @@ class Report:
         ]
         listed = table(("check", "status", "evidence and advice"), rows)
         return f"{str(self).splitlines()[0]}\n\n{listed}"
+
+    def _repr_html_(self) -> str:
+        rows = [(each.check, each.status, each.evidence, each.advice) for each in self.findings]
+        head = str(self).splitlines()[0]
+        return markup.section(head, markup.table(("check", "status", "evidence", "advice"), rows))
 
     def __str__(self) -> str:
         counts = [

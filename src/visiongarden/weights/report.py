@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from visiongarden import markup
 from visiongarden.terminal import table, wrapped
 
 _LISTED = 8
+_LISTED_IN_HTML = 200
+_NUMBERS = ("weights", "parameters", "of target", "of source")
 
 BODY = ("backbone", "decoder")
 """Parts whose coverage is checked. A head is excluded because its size depends on the classes."""
@@ -166,7 +169,8 @@ class TransferReport:
         return sum(moved.parameters for moved in (*self.copied, *self.renamed))
 
     def __str__(self) -> str:
-        text = [f"{self.source} → {self.target}", "", _table(self), ""]
+        rows = table(("", *_NUMBERS), _rows(self), right=_NUMBERS)
+        text = [f"{self.source} → {self.target}", "", rows, ""]
         for title, lines in _details(self):
             text.append(f"{title}:")
             text += [f"  {line}" for line in lines[:_LISTED]]
@@ -174,9 +178,21 @@ class TransferReport:
                 text.append(f"  and {len(lines) - _LISTED} more")
         return wrapped("\n".join([*text, *_notes(self)]))
 
+    def _repr_html_(self) -> str:
+        return markup.section(
+            f"{self.source} → {self.target}",
+            markup.table(("", *_NUMBERS), _rows(self)),
+            *(
+                markup.details(f"{title} ({len(lines):,})", lines[:_LISTED_IN_HTML])
+                for title, lines in _details(self)
+            ),
+            *map(markup.paragraph, _notes(self)),
+        )
 
-def _table(report: TransferReport) -> str:
-    rows = []
+
+def _rows(report: TransferReport) -> list[tuple[str, ...]]:
+    """Return the rows of the table, each with a title and the cells of `_NUMBERS`."""
+    rows: list[tuple[str, ...]] = []
     target = report._moved + report.fresh + sum(each.parameters for each in report.differs)
     target += sum(each.parameters for each in report.only_in_target)
     source = report._moved + report._unused
@@ -201,8 +217,7 @@ def _table(report: TransferReport) -> str:
     if report._unused:
         share = _percent(report._unused, source)
         rows.append(("rows of unused classes", "", f"{report._unused:,}", "", share))
-    numbers = ("weights", "parameters", "of target", "of source")
-    return table(("", *numbers), rows, right=numbers)
+    return rows
 
 
 def _percent(part: int, whole: int) -> str:
