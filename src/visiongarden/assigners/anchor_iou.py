@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from keras import ops
 from pydantic import Field
 
 from visiongarden.config import Value
-from visiongarden.ops import AnchorGrid, one_hot
-from visiongarden.types import stride_of
+from visiongarden.ops import AnchorGrid, Anchors, one_hot
+from visiongarden.types import Tensor, stride_of
 
 
 class Positives(NamedTuple):
@@ -23,8 +23,8 @@ class Positives(NamedTuple):
         taken: (batch, m, p) float32, 1 for a positive, else 0.
     """
 
-    index: Any
-    taken: Any
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which has no use here
+    taken: Tensor
 
 
 class AnchorIoU(Value):
@@ -44,7 +44,11 @@ class AnchorIoU(Value):
     neighbors: bool = True
 
     def __call__(
-        self, grid: AnchorGrid, anchors: dict[str, Any], boxes: Any, classes: Any
+        self,
+        grid: AnchorGrid,
+        anchors: Anchors,
+        boxes: Tensor,
+        classes: Tensor,
     ) -> Positives:
         """Assign by geometry alone.
 
@@ -70,7 +74,7 @@ class AnchorIoU(Value):
                 taken.append(own * ops.expand_dims(within * real, -1))
         return Positives(ops.concatenate(index, axis=-1), ops.concatenate(taken, axis=-1))
 
-    def _suits(self, boxes: Any, sizes: np.ndarray) -> Any:
+    def _suits(self, boxes: Tensor, sizes: np.ndarray) -> Tensor:
         """Return 1 for each anchor that a box is assigned to, (batch, m, anchors of all levels)."""
         side = ops.expand_dims(boxes[..., 2:] - boxes[..., :2], -2)
         known = ops.convert_to_tensor(sizes)
@@ -80,8 +84,10 @@ class AnchorIoU(Value):
         best = one_hot(ops.argmax(overlap, axis=-1), len(sizes))
         return ops.maximum(best, ops.cast(overlap >= self.threshold, "float32"))
 
-    def _cells(self, boxes: Any, stride: int, rows: int, columns: int) -> Any:
-        """Return (column, row, 1 if inside the map) of the center's cell and its neighbors."""
+    def _cells(
+        self, boxes: Tensor, stride: int, rows: int, columns: int
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Return (column, row, 1 if inside the map), each (batch, m), of a center's cells."""
         last = ops.array([columns - 1, rows - 1], "int32")
         place = (boxes[..., :2] + boxes[..., 2:]) / 2 / stride
         own = ops.clip(ops.cast(ops.floor(place), "int32"), 0, last)

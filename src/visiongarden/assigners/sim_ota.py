@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras import ops
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from visiongarden.config import Value
 from visiongarden.ops import Cells, one_hot, pairwise_iou, rows_of
+from visiongarden.types import Tensor
 
 _FAR = 1e6
 """Cost of a cell outside the central region of a box; above any real cost."""
@@ -24,10 +25,10 @@ class Matches(NamedTuple):
         taken: (batch, n), 1 for a positive, 0 for background.
     """
 
-    boxes: Any
-    classes: Any
-    overlap: Any
-    taken: Any
+    boxes: Tensor
+    classes: Tensor
+    overlap: Tensor
+    taken: Tensor
 
 
 class SimOTA(Value):
@@ -49,7 +50,13 @@ class SimOTA(Value):
     box_weight: NonNegativeFloat = 3.0
 
     def __call__(
-        self, logits: Any, objectness: Any, predicted: Any, cells: Cells, boxes: Any, classes: Any
+        self,
+        logits: Tensor,
+        objectness: Tensor,
+        predicted: Tensor,
+        cells: Cells,
+        boxes: Tensor,
+        classes: Tensor,
     ) -> Matches:
         """Assign the boxes; passes no gradient.
 
@@ -89,7 +96,7 @@ class SimOTA(Value):
             ops.stop_gradient(ops.max(kept, axis=1)),
         )
 
-    def _near(self, cells: Cells, boxes: Any, classes: Any) -> Any:
+    def _near(self, cells: Cells, boxes: Tensor, classes: Tensor) -> Tensor:
         """Return whether each cell's center is in each box's central region, (batch, m, n)."""
         middle = ops.expand_dims((boxes[..., :2] + boxes[..., 2:]) / 2, 2)
         away = ops.abs(ops.convert_to_tensor(cells.centers) - middle)
@@ -97,7 +104,7 @@ class SimOTA(Value):
         return ops.all(away < reach, axis=-1) & ops.expand_dims(classes >= 0, -1)
 
 
-def _class_cost(logits: Any, objectness: Any, classes: Any) -> Any:
+def _class_cost(logits: Tensor, objectness: Tensor, classes: Tensor) -> Tensor:
     """Return the cross-entropy of each prediction with each box's class, (batch, m, n).
 
     The probability is the geometric mean of class probability and objectness.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras import ops
 from pydantic import NonNegativeFloat, PositiveInt
 
 from visiongarden.config import Value
 from visiongarden.ops import Cells, one_hot, pairwise_iou, power, rows_of
+from visiongarden.types import Tensor
 
 _MIN_IOU = 1e-3
 
@@ -22,9 +23,9 @@ class Assignment(NamedTuple):
         quality: (batch, n), 0 to 1: the normalized alignment; 0 for background.
     """
 
-    boxes: Any
-    classes: Any
-    quality: Any
+    boxes: Tensor
+    classes: Tensor
+    quality: Tensor
 
 
 class TaskAligned(Value):
@@ -49,7 +50,7 @@ class TaskAligned(Value):
     beta: NonNegativeFloat = 6.0
 
     def __call__(
-        self, scores: Any, predicted: Any, cells: Cells, boxes: Any, classes: Any
+        self, scores: Tensor, predicted: Tensor, cells: Cells, boxes: Tensor, classes: Tensor
     ) -> Assignment:
         """Assign the boxes; passes no gradient.
 
@@ -88,7 +89,7 @@ class TaskAligned(Value):
             rows_of(boxes, owner), rows_of(classes, owner), ops.stop_gradient(quality)
         )
 
-    def _inside(self, cells: Cells, boxes: Any, classes: Any) -> Any:
+    def _inside(self, cells: Cells, boxes: Tensor, classes: Tensor) -> Tensor:
         """Return whether each cell's center is in each box, (batch, m, n)."""
         # Half the finest stride, and a little more, so that a box in the middle between centers
         # reaches one of them despite rounding.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from visiongarden.blocks import SPPF, C2f
 from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Backbone
 from visiongarden.parts.fields import Channels, Multiplier
 from visiongarden.parts.scaling import scaled_channels, scaled_repeats
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps
+from visiongarden.types import FeatureMaps, Tensor
 
 
 @register
@@ -37,7 +35,7 @@ class CSPDarknet(Backbone):
     max_channels: Channels = 1024
     activation: str = "silu"
 
-    def wire(self, images: Any) -> FeatureMaps:
+    def wire(self, images: Tensor) -> FeatureMaps:
         """Build the stages, one per row of the table."""
         act = self.activation
         x = ConvNormAct(self._channels(64), 3, strides=2, activation=act, name="stem")(images)

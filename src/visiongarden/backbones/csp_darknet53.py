@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Backbone
 from visiongarden.parts.fields import Multiplier
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps
+from visiongarden.types import FeatureMaps, Tensor
 
 
 @register
@@ -34,7 +34,7 @@ class CSPDarknet53(Backbone):
     plain_stages: Annotated[int, Field(ge=0, le=5)] = 0
     activation: str = "mish"
 
-    def wire(self, images: Any) -> FeatureMaps:
+    def wire(self, images: Tensor) -> FeatureMaps:
         """Build the stages, one per row of Darknet-53's table."""
         act = self.activation
         x = ConvNormAct(int(32 * self.width), 3, activation=act, name="stem")(images)

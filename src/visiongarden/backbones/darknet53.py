@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from visiongarden.blocks import DarknetStage
 from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Backbone
 from visiongarden.parts.fields import Multiplier
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps
+from visiongarden.types import FeatureMaps, Tensor
 
 
 @register
@@ -29,7 +27,7 @@ class Darknet53(Backbone):
     width: Multiplier = 1.0
     activation: str = "leaky_relu"
 
-    def wire(self, images: Any) -> FeatureMaps:
+    def wire(self, images: Tensor) -> FeatureMaps:
         """Build the stages, one per row of table 1 of the paper."""
         x = ConvNormAct(int(32 * self.width), 3, activation=self.activation, name="stem")(images)
         maps = {}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from visiongarden.blocks import PartialDense
 from visiongarden.layers import ConvNormAct, MaxPooling
 from visiongarden.parts import Backbone
 from visiongarden.parts.fields import Multiplier
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps
+from visiongarden.types import FeatureMaps, Tensor
 
 
 @register
@@ -32,7 +30,7 @@ class DarknetTiny(Backbone):
     activation: str = "leaky_relu"
     levels: tuple[str, ...] = ("p4", "p5")
 
-    def wire(self, images: Any) -> FeatureMaps:
+    def wire(self, images: Tensor) -> FeatureMaps:
         """Build the convolutions and the poolings between them."""
         x, maps = images, {}
         for number, channels in enumerate((16, 32, 64, 128, 256, 512, 1024)):
@@ -68,7 +66,7 @@ class CSPDarknetTiny(Backbone):
     activation: str = "leaky_relu"
     levels: tuple[str, ...] = ("p4", "p5")
 
-    def wire(self, images: Any) -> FeatureMaps:
+    def wire(self, images: Tensor) -> FeatureMaps:
         """Build the stem, the blocks and the poolings between them."""
         act = self.activation
         stem = ConvNormAct(int(32 * self.width), 3, strides=2, activation=act, name="stem")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from visiongarden.blocks import ELAN, MPDown
 from visiongarden.layers import ConvNormAct, MaxPooling
 from visiongarden.parts import Backbone
 from visiongarden.parts.fields import Multiplier
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps
+from visiongarden.types import FeatureMaps, Tensor
 
 
 @register
@@ -29,7 +27,7 @@ class ELANNet(Backbone):
     width: Multiplier = 1.0
     activation: str = "silu"
 
-    def wire(self, images: Any) -> FeatureMaps:
+    def wire(self, images: Tensor) -> FeatureMaps:
         """Build the four convolutions of the stem, then the stages: (output, hidden) channels."""
         act = self.activation
         x = images
@@ -73,7 +71,7 @@ class ELANNetTiny(Backbone):
     width: Multiplier = 1.0
     activation: str = "leaky_relu"
 
-    def wire(self, images: Any) -> FeatureMaps:
+    def wire(self, images: Tensor) -> FeatureMaps:
         """Build the two convolutions of the stem, then the stages by their output channels."""
         act = self.activation
         x = ConvNormAct(self._channels(32), 3, 2, activation=act, name="stem1")(images)

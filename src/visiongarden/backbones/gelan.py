@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from visiongarden.blocks import CSPELAN, SPPF, CBFuse, CBLinear
 from visiongarden.blocks.downsample import Down, down_block
 from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Backbone
 from visiongarden.parts.fields import HalvedChannels, Repeats
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps
+from visiongarden.types import FeatureMaps, Tensor
 
 FourChannels = tuple[HalvedChannels, HalvedChannels, HalvedChannels, HalvedChannels]
 
@@ -45,7 +43,7 @@ class GELAN(Backbone):
     down: Down = "AConv"
     activation: str = "silu"
 
-    def wire(self, images: Any) -> FeatureMaps:
+    def wire(self, images: Tensor) -> FeatureMaps:
         """Build the stages, one per row of the table."""
         act = self.activation
         x = ConvNormAct(self.stem[0], 3, 2, activation=act, name="stem1")(images)
@@ -96,11 +94,11 @@ class CompositeGELAN(Backbone):
     pooled: HalvedChannels = 512
     activation: str = "silu"
 
-    def wire(self, images: Any) -> FeatureMaps:
+    def wire(self, images: Tensor) -> FeatureMaps:
         """Build the first network, its projections, and the second network."""
         # Channels at the start of levels p1 to p5, where ADown keeps those of the level before.
         widths = (*self.stem, *self.channels[:3])
-        links: list[list[Any]] = [[] for _ in widths]
+        links: list[list[Tensor]] = [[] for _ in widths]
         for number, x in enumerate(self._network(images, "first"), start=1):
             maps = CBLinear(widths[:number], name=f"link{number}")(x)
             # The map of level n has n projections, for the levels p1 to pn.
@@ -110,7 +108,9 @@ class CompositeGELAN(Backbone):
         last = SPPF(self.pooled, activation=self.activation, name="pool")(last)
         return {f"p{number}": x for number, x in enumerate((*finer, last), start=1)}
 
-    def _network(self, x: Any, name: str, links: list[list[Any]] | None = None) -> list[Any]:
+    def _network(
+        self, x: Tensor, name: str, links: list[list[Tensor]] | None = None
+    ) -> list[Tensor]:
         """Return the maps p1 to p5 of one network; `links` are added at the start of each level."""
         act, maps = self.activation, []
         for number in range(1, 6):

@@ -18,7 +18,7 @@ from visiongarden.backends.keras_internals import fresh_names, is_weightless, we
 from visiongarden.errors import ConfigError, UserError, nearest
 from visiongarden.parts import IMAGE, Backbone
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize
+from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize, Tensor
 
 _PROBE = 256
 _DEEPEST = 6
@@ -59,7 +59,7 @@ class KerasApplication(Backbone):
             raise ConfigError(f"keras.applications has no {name!r}", fix=nearest(name, names()))
         return name
 
-    def wire(self, images: Any) -> FeatureMaps:
+    def wire(self, images: Tensor) -> FeatureMaps:
         """Build the rescaling of the images and the network, up to the coarsest requested level."""
         there = _levels(self.name)
         if not there:
@@ -129,8 +129,14 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(n for n in dir(keras.applications) if n[0].isupper()))
 
 
+def _constructor(name: str) -> Callable[..., keras.Model]:
+    # Keras has no table of its networks; they are attributes of the module.
+    found: Callable[..., keras.Model] = getattr(keras.applications, name)
+    return found
+
+
 def _built(name: str, shape: tuple[int | None, ...], weights: str | None = None) -> keras.Model:
-    network: Callable[..., keras.Model] = getattr(keras.applications, name)
+    network = _constructor(name)
     extra: dict[str, Any] = {}
     # MobileNetV3, EfficientNetV2 and others rescale images inside the network; their
     # `preprocess_input` returns its argument.
@@ -146,7 +152,8 @@ def _levels(name: str) -> dict[str, str]:
         network = _built(name, (_PROBE, _PROBE, 3))
     found: dict[str, str] = {}
     for operation in _narrows(network):
-        shape = tuple(getattr(operation.output, "shape", ()))
+        output = operation.output
+        shape = tuple(output.shape) if isinstance(output, keras.KerasTensor) else ()
         if len(shape) != 4 or shape[1] != shape[2] or not shape[1] or _PROBE % shape[1]:
             continue
         stride = _PROBE // shape[1]
@@ -179,9 +186,9 @@ def _narrows(network: keras.Model) -> list[Any]:
     return found
 
 
-def _as_trained(name: str, images: Any) -> Any:
+def _as_trained(name: str, images: Tensor) -> Tensor:
     """Convert images from 0 to 1 into the values that the network was trained with."""
-    prepare = sys.modules[getattr(keras.applications, name).__module__].preprocess_input
+    prepare = sys.modules[_constructor(name).__module__].preprocess_input
     # `preprocess_input` is affine in each channel, and may swap RGB to BGR: black and white
     # determine scale and offset, and red shows whether the channels are swapped.
     black = np.asarray(prepare(np.zeros((1, 1, 1, 3), np.float32)))[0, 0, 0]

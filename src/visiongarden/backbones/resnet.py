@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 
@@ -10,7 +10,7 @@ from visiongarden.blocks import ResNetStage
 from visiongarden.layers import ConvNormAct, MaxPooling
 from visiongarden.parts import Backbone
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps
+from visiongarden.types import FeatureMaps, Tensor
 
 _UNITS = {
     18: (2, 2, 2, 2),
@@ -38,7 +38,7 @@ class ResNet(Backbone):
 
     depth: Literal[18, 34, 50, 101, 152] = 50
 
-    def wire(self, images: Any) -> FeatureMaps:
+    def wire(self, images: Tensor) -> FeatureMaps:
         """Build the column of table 1 of the paper that `depth` selects."""
         x = ConvNormAct(
             64, 7, strides=2, activation="relu", momentum=0.9, epsilon=1e-5, name="stem"

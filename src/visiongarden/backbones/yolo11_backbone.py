@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from visiongarden.blocks import PSA, SPPF, C3k2
 from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Backbone
 from visiongarden.parts.fields import Channels, Multiplier
 from visiongarden.parts.scaling import scaled_channels, scaled_repeats
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps
+from visiongarden.types import FeatureMaps, Tensor
 
 
 @register
@@ -40,7 +38,7 @@ class YOLO11Backbone(Backbone):
     nested: bool = False
     activation: str = "silu"
 
-    def wire(self, images: Any) -> FeatureMaps:
+    def wire(self, images: Tensor) -> FeatureMaps:
         """Build the stages: (channels of the convolution, channels of the block, expansion)."""
         act, repeats = self.activation, scaled_repeats(2, self.depth)
         x = ConvNormAct(self._channels(64), 3, strides=2, activation=act, name="stem")(images)

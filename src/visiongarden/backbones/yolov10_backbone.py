@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from visiongarden.blocks import PSA, SPPF, C2f, C2fCIB, SCDown
 from visiongarden.layers import ConvNormAct
@@ -10,7 +10,7 @@ from visiongarden.parts import Backbone
 from visiongarden.parts.fields import Channels, Multiplier
 from visiongarden.parts.scaling import scaled_channels, scaled_repeats
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps
+from visiongarden.types import FeatureMaps, Tensor
 
 
 @register
@@ -42,7 +42,7 @@ class YOLOv10Backbone(Backbone):
     large_kernel: bool = False
     activation: str = "silu"
 
-    def wire(self, images: Any) -> FeatureMaps:
+    def wire(self, images: Tensor) -> FeatureMaps:
         """Build the stages, one per row of the table."""
         act = self.activation
         x = ConvNormAct(self._channels(64), 3, strides=2, activation=act, name="stem")(images)

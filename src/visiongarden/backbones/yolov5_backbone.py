@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from visiongarden.blocks import CSP, SPPF
 from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Backbone
 from visiongarden.parts.fields import Multiplier
 from visiongarden.parts.scaling import scaled_channels, scaled_repeats
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps
+from visiongarden.types import FeatureMaps, Tensor
 
 
 @register
@@ -34,7 +32,7 @@ class YOLOv5Backbone(Backbone):
     width: Multiplier = 0.5
     activation: str = "silu"
 
-    def wire(self, images: Any) -> FeatureMaps:
+    def wire(self, images: Tensor) -> FeatureMaps:
         """Build the stages, one per row of the table."""
         act = self.activation
         stem = scaled_channels(64, self.width)

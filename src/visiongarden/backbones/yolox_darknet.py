@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from visiongarden.blocks import CSP, SPP, Focus, SeparableCSP
 from visiongarden.layers import ConvNormAct, SeparableNormAct
 from visiongarden.parts import Backbone
 from visiongarden.parts.fields import Multiplier
 from visiongarden.parts.scaling import scaled_channels, scaled_repeats
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps
+from visiongarden.types import FeatureMaps, Tensor
 
 
 @register
@@ -37,7 +35,7 @@ class YOLOXDarknet(Backbone):
     depthwise: bool = False
     activation: str = "silu"
 
-    def wire(self, images: Any) -> FeatureMaps:
+    def wire(self, images: Tensor) -> FeatureMaps:
         """Build the stages, one per row of the table."""
         act = self.activation
         conv, block = (SeparableNormAct, SeparableCSP) if self.depthwise else (ConvNormAct, CSP)

@@ -8,6 +8,7 @@ import keras
 
 from visiongarden.layers import Composite, ConvNormAct, MaxPooling
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 
 @register
@@ -37,7 +38,7 @@ class Alternating(Composite):
             for i in range(repeats)
         ]
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Run the convolutions."""
         for conv in self.convs:
             x = conv(x)
@@ -74,7 +75,7 @@ class AlternatingSPP(Composite):
         self.concat = keras.layers.Concatenate()
         self.after = Alternating(filters, 3, activation)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Run three convolutions, pool their output with all windows, and run three more."""
         x = self.before(x)
         return self.after(self.concat([*(pool(x) for pool in self.pools), x]))

@@ -9,6 +9,7 @@ from keras import ops
 
 from visiongarden.layers import Composite, ConvNormAct
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 
 @register
@@ -47,7 +48,7 @@ class ASPP(Composite):
         self.concat = keras.layers.Concatenate()
         self.out = ConvNormAct(filters, activation=activation)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Run the branches and merge their outputs."""
         # Adding zeros broadcasts the mean over the map, whose height and width may be unknown here.
         whole = self.whole(self.mean(x)) + ops.zeros_like(x[..., :1])  # noqa: VG203

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ from keras import ops
 
 from visiongarden.layers import Composite, ConvNormAct, DepthwiseNormAct, Sum
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 
 @register
@@ -32,7 +34,7 @@ class Attend(keras.layers.Layer):
         super().__init__(**kwargs)
         self.heads = heads
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         """Attend with `inputs`, a list of queries, keys and values."""
         queries, keys, values = (self._by_head(x) for x in inputs)
         scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
@@ -48,7 +50,7 @@ class Attend(keras.layers.Layer):
         """Return the shape of the values."""
         return tuple(input_shape[2])
 
-    def _by_head(self, x: Any) -> Any:
+    def _by_head(self, x: Tensor) -> Tensor:
         """Reshape (batch, height, width, heads * c) to (batch, heads, height * width, c)."""
         rows = ops.reshape(x, (ops.shape(x)[0], -1, self.heads, x.shape[-1] // self.heads))
         return ops.transpose(rows, (0, 2, 1, 3))
@@ -80,7 +82,7 @@ class SelfAttention(Composite):
         self.sum = Sum()
         self.project = ConvNormAct(filters, activation=None)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Attend, add the positional encoding, and project."""
         qkv, k = self.qkv(x), self.keys
         values = qkv[..., 2 * k :]
@@ -115,7 +117,7 @@ class AttentionUnit(Composite):
         self.narrow = ConvNormAct(filters, activation=None)
         self.fed = Sum()
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Run attention and feed-forward network."""
         x = self.attended([x, self.attention(x)])
         return self.fed([x, self.narrow(self.widen(x))])
@@ -150,7 +152,7 @@ class PSA(Composite):
         self.concat = keras.layers.Concatenate()
         self.out = ConvNormAct(filters, activation=activation)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Split the channels, attend on the second half, and merge both halves."""
         whole = self.split(x)
         half = whole.shape[-1] // 2

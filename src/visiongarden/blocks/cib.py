@@ -8,6 +8,7 @@ from visiongarden.blocks.csp import Aggregation
 from visiongarden.blocks.rep_conv import RepDepthwise
 from visiongarden.layers import Composite, ConvNormAct, DepthwiseNormAct, Sum
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 
 @register
@@ -48,7 +49,7 @@ class CIB(Composite):
         ]
         self.sum = Sum() if shortcut else None
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Run the five convolutions and add the input."""
         y = x
         for layer in self.layers:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from visiongarden.layers import Composite, Convolution, Sum, Upsampling
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 
 @register
@@ -30,7 +32,7 @@ class CBLinear(Composite):
         self.filters = tuple(filters)
         self.conv = Convolution(sum(self.filters), 1)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> list[Tensor]:
         """Project the input and split the channels."""
         x, maps, first = self.conv(x), [], 0
         for count in self.filters:
@@ -61,7 +63,7 @@ class CBFuse(Composite):
         self.ups = [Upsampling(factor) for factor in factors]
         self.sum = Sum()
 
-    def call(self, maps: Any) -> Any:
+    def call(self, maps: Sequence[Tensor]) -> Tensor:
         """Upsample the coarser maps and add all maps."""
         first, *others = maps
         sized = [up(x) for up, x in zip(self.ups, others, strict=True)]

@@ -11,6 +11,7 @@ from keras import ops
 from visiongarden.blocks.residual import Residual
 from visiongarden.layers import Composite, ConvNormAct
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 
 class CrossStage(Composite):
@@ -42,7 +43,7 @@ class CrossStage(Composite):
         self.concat = keras.layers.Concatenate()
         self.out = ConvNormAct(filters, activation=activation)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Split the channels, run the units on one half, and merge both halves."""
         y = self.into(x)
         for unit in self.units:
@@ -115,7 +116,7 @@ class Aggregation(Composite):
         self.concat = keras.layers.Concatenate()
         self.out = ConvNormAct(filters, activation=activation)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Split the channels, run the units, and merge all outputs."""
         parts = list(ops.split(self.split(x), 2, axis=-1))
         y = parts[-1]

@@ -9,6 +9,7 @@ import keras
 from visiongarden.blocks.residual import Residual
 from visiongarden.layers import Composite, ConvNormAct
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 
 @register
@@ -49,7 +50,7 @@ class CSPDarknetStage(Composite):
         self.concat = keras.layers.Concatenate()
         self.out = ConvNormAct(filters, activation=activation)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Halve height and width, split the channels, run the units, and merge both paths."""
         x = self.down(x)
         around = self.around(x)
@@ -88,7 +89,7 @@ class PartialDense(Composite):
         self.join = ConvNormAct(filters, activation=activation)
         self.concat = keras.layers.Concatenate()
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Run the convolutions on half of the channels, and concatenate with the bypass."""
         x = self.stem(x)
         first = self.conv1(x[..., x.shape[-1] // 2 :])
@@ -126,7 +127,7 @@ class ReversedCSP(Composite):
         self.concat = keras.layers.Concatenate()
         self.out = ConvNormAct(filters, activation=activation)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Reduce the channels, run the units, and merge with the bypass."""
         x = self.into(x)
         around = self.around(x)

@@ -8,6 +8,7 @@ import keras
 
 from visiongarden.layers import Composite, ConvNormAct, DepthwiseNormAct, MaxPooling
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 
 def _blur() -> keras.Layer:
@@ -40,7 +41,7 @@ class MPDown(Composite):
         self.down = ConvNormAct(half, 3, strides=2, activation=activation)
         self.concat = keras.layers.Concatenate()
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Run both branches and concatenate them, the convolution first."""
         return self.concat([self.down(self.into(x)), self.pooled(self.pool(x))])
 
@@ -67,7 +68,7 @@ class AConv(Composite):
         self.blur = _blur()
         self.down = ConvNormAct(filters, 3, strides=2, activation=activation)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Average, then convolve."""
         return self.down(self.blur(x))
 
@@ -100,7 +101,7 @@ class ADown(Composite):
         self.pooled = ConvNormAct(half, activation=activation)
         self.concat = keras.layers.Concatenate()
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Average, split the channels, downsample both halves, and concatenate them."""
         x = self.blur(x)
         half = x.shape[-1] // 2
@@ -131,7 +132,7 @@ class SCDown(Composite):
         self.point = ConvNormAct(filters, activation=activation)
         self.down = DepthwiseNormAct(3, strides=2, activation=None)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Run both convolutions."""
         return self.down(self.point(x))
 

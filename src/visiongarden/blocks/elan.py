@@ -10,6 +10,7 @@ from visiongarden.blocks.csp import CrossStage
 from visiongarden.blocks.rep_conv import RepConv
 from visiongarden.layers import Composite, ConvNormAct, Sum
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 
 @register
@@ -54,7 +55,7 @@ class ELAN(Composite):
         self.concat = keras.layers.Concatenate()
         self.out = ConvNormAct(filters, activation=activation)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Run the chain and merge its outputs, the last one first, as in the Darknet files."""
         y = self.into(x)
         joined = [self.around(x), y]
@@ -85,7 +86,7 @@ class RepResidual(Composite):
         self.conv = ConvNormAct(filters, 3, activation=activation)
         self.sum = Sum()
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Run both convolutions and add the input."""
         return self.sum([x, self.conv(self.rep(x))])
 
@@ -153,7 +154,7 @@ class CSPELAN(Composite):
         self.concat = keras.layers.Concatenate()
         self.out = ConvNormAct(filters, activation=activation)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Split the channels, run both units, and merge all outputs."""
         whole = self.split(x)
         parts = [whole]

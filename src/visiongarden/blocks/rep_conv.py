@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -11,28 +11,33 @@ from visiongarden.layers import Composite, ConvNormAct, Convolution, DepthwiseNo
 from visiongarden.layers import activation as activation_layer
 from visiongarden.layers.fold import is_folding
 from visiongarden.registry import register
+from visiongarden.types import Tensor
+
+Branch: TypeAlias = ConvNormAct | DepthwiseNormAct
 
 
 class _TwoBranches(Composite):
     """Base class: two branches that are added, or the one convolution that they fold into."""
 
-    def _branches(self, large: Any, small: Any, activation: str) -> None:
+    def _branches(self, large: Branch, small: Branch, activation: str) -> None:
+        # Set on the instance: PyTorch finds a layer only where the class has no such attribute.
+        self.conv = None
         self.large, self.small = large, small
         self.small.training_only = True
         self.sum = Sum()
         self.act = activation_layer(activation)
 
-    def _one(self, conv: Any, activation: str) -> None:
+    def _one(self, conv: keras.Layer, activation: str) -> None:
         self.conv = conv
         self.act = activation_layer(activation)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Run both branches and add them, or run the folded convolution."""
-        if hasattr(self, "conv"):
+        if self.conv is not None:
             return self.act(self.conv(x))
         return self.act(self.sum([self.large(x), self.small(x)]))
 
-    def fold(self) -> dict[str, Any]:
+    def fold(self) -> dict[str, np.ndarray]:
         """Return the weights of the folded form: "conv/kernel" and "conv/bias"."""
         large, small = self.large.fold(), self.small.fold()
         # A small kernel equals a large one with zeros around it, since both branches are padded to

@@ -7,6 +7,7 @@ from typing import Any
 from visiongarden.layers import Composite, ConvNormAct, Sum
 from visiongarden.layers import activation as activation_layer
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 
 @register
@@ -44,7 +45,7 @@ class Residual(Composite):
         self.conv2 = ConvNormAct(filters, kernel_sizes[1], activation=activation)
         self.sum = Sum() if shortcut else None
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Run both convolutions and add the input."""
         y = self.conv2(self.conv1(x))
         return y if self.sum is None else self.sum([x, y])
@@ -74,7 +75,7 @@ class DarknetStage(Composite):
         self.down = ConvNormAct(filters, 3, strides=2, activation=activation)
         self.units = [Residual(filters, activation=activation) for _ in range(repeats)]
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Halve height and width, and run the units."""
         x = self.down(x)
         for unit in self.units:
@@ -131,7 +132,7 @@ class ResNetUnit(Composite):
         self.sum = Sum()
         self.act = activation_layer("relu")
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Run the convolutions, add the shortcut, and apply the activation."""
         y = x
         for conv in self.convs:
@@ -164,7 +165,7 @@ class ResNetStage(Composite):
         first = ResNetUnit(filters, strides, bottleneck, project=project)
         self.units = [first, *(ResNetUnit(filters, 1, bottleneck) for _ in range(repeats - 1))]
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Run the units."""
         for unit in self.units:
             x = unit(x)

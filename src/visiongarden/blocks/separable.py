@@ -9,6 +9,7 @@ import keras
 from visiongarden.blocks.csp import CrossStage
 from visiongarden.layers import Composite, ConvNormAct, SeparableNormAct, Sum
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 
 @register
@@ -36,7 +37,7 @@ class Focus(Composite):
         self.concat = keras.layers.Concatenate()
         self.conv = ConvNormAct(filters, kernel_size, activation=activation)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Concatenate the four pixels of each square, column by column, then convolve."""
         corners = [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
         return self.conv(self.concat(corners))
@@ -65,7 +66,7 @@ class SeparableResidual(Composite):
         self.conv2 = SeparableNormAct(filters, activation=activation)
         self.sum = Sum() if shortcut else None
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Run both convolutions and add the input."""
         y = self.conv2(self.conv1(x))
         return y if self.sum is None else self.sum([x, y])

@@ -8,6 +8,7 @@ import keras
 
 from visiongarden.layers import Composite, ConvNormAct, MaxPooling
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 
 def _pool(size: int) -> keras.Layer:
@@ -47,7 +48,7 @@ class SPP(Composite):
         self.concat = keras.layers.Concatenate()
         self.out = ConvNormAct(filters, activation=activation)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Reduce the channels, pool with each window, and merge the results."""
         x = self.into(x)
         return self.out(self.concat([x, *(pool(x) for pool in self.pools)]))
@@ -87,7 +88,7 @@ class SPPF(Composite):
         self.concat = keras.layers.Concatenate()
         self.out = ConvNormAct(filters, activation=activation)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Pool one, two and three times, and merge the results."""
         views = [self.into(x)]
         for _ in range(3):
@@ -133,7 +134,7 @@ class SPPCSPC(Composite):
         self.concat = keras.layers.Concatenate()
         self.out = ConvNormAct(filters, activation=activation)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Pool on the main path, and merge it with the bypass."""
         y = x
         for conv in self.befores:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import keras
 
@@ -61,7 +60,7 @@ class CSPPathAggregation(Decoder):
             x = outputs[level] = self._block(widths[level], f"up_{level}")(x)
         return outputs
 
-    def _block(self, filters: int, name: str) -> Any:
+    def _block(self, filters: int, name: str) -> keras.Layer:
         units = max(round(3 * self.depth), 1)
         block = SeparableCSP if self.depthwise else CSP
         return block(filters, units, shortcut=False, activation=self.activation, name=name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import keras
 
@@ -60,12 +59,12 @@ class ELANPathAggregation(Decoder):
             x = outputs[level] = self._block(widths[level], f"up_{level}")(x)
         return outputs
 
-    def _block(self, filters: int, name: str) -> Any:
+    def _block(self, filters: int, name: str) -> keras.Layer:
         if self.tiny:
             return ELAN(filters, filters // 2, None, 2, 1, self.activation, name=name)
         return ELAN(filters, filters, filters // 2, 4, 1, self.activation, name=name)
 
-    def _shrink(self, filters: int, name: str) -> Any:
+    def _shrink(self, filters: int, name: str) -> keras.Layer:
         if self.tiny:
             return ConvNormAct(filters, 3, 2, activation=self.activation, name=name)
         return MPDown(filters, self.activation, name=name)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
+import keras
 from pydantic import model_validator
 
 from visiongarden.blocks import CSPELAN
@@ -13,7 +14,7 @@ from visiongarden.errors import ConfigError
 from visiongarden.parts import Decoder
 from visiongarden.parts.fields import HalvedChannels, Repeats
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps
+from visiongarden.types import FeatureMaps, Tensor
 
 
 @register
@@ -53,8 +54,11 @@ class GELANPathAggregation(Decoder):
     @model_validator(mode="after")
     def _one_value_per_level(self) -> Self:
         count = len(self.levels)
-        for name, wanted in (("channels", count), ("hidden", count), ("shrunk", count - 1)):
-            given = getattr(self, name)
+        for name, given, wanted in (
+            ("channels", self.channels, count),
+            ("hidden", self.hidden, count),
+            ("shrunk", self.shrunk, count - 1),
+        ):
             if given is not None and len(given) != wanted:
                 fixed = (*given, *(given[-1:] or (128,)) * wanted)[:wanted]
                 raise ConfigError(
@@ -71,16 +75,16 @@ class GELANPathAggregation(Decoder):
         hidden = dict(zip(self.levels, self.hidden or self.channels, strict=True))
         shrunk = dict(zip(self.levels, self.shrunk, strict=False))
 
-        def block(filters: int, inside: int, name: str) -> Any:
+        def block(filters: int, inside: int, name: str) -> keras.Layer:
             return CSPELAN(filters, inside, inside // 2, self.repeats, self.activation, name=name)
 
-        def down(x: Any, level: str) -> Any:
+        def down(x: Tensor, level: str) -> Tensor:
             return block(widths[level], widths[level], f"down_{level}")(x)
 
-        def shrink(x: Any, level: str) -> Any:
+        def shrink(x: Tensor, level: str) -> Tensor:
             return down_block(self.down, shrunk[level], self.activation, f"shrink_{level}")(x)
 
-        def up(x: Any, level: str) -> Any:
+        def up(x: Tensor, level: str) -> Tensor:
             return block(widths[level], hidden[level], f"up_{level}")(x)
 
         return two_paths(features, self.levels, down, shrink, up)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import keras
 
 from visiongarden.blocks import C2f
 from visiongarden.decoders.paths import two_paths
@@ -10,7 +10,7 @@ from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Decoder
 from visiongarden.parts.fields import Channels, Multiplier
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps
+from visiongarden.types import FeatureMaps, Tensor
 
 
 @register
@@ -40,18 +40,18 @@ class PathAggregation(Decoder):
         """Build the path down from the coarsest level, then the path up from the finest."""
         widths = {level: self.channels or features[level].shape[-1] for level in self.levels}
 
-        def down(x: Any, level: str) -> Any:
+        def down(x: Tensor, level: str) -> Tensor:
             return self._block(widths[level], f"down_{level}")(x)
 
-        def shrink(x: Any, level: str) -> Any:
+        def shrink(x: Tensor, level: str) -> Tensor:
             name = f"shrink_{level}"
             return ConvNormAct(widths[level], 3, 2, activation=self.activation, name=name)(x)
 
-        def up(x: Any, level: str) -> Any:
+        def up(x: Tensor, level: str) -> Tensor:
             return self._block(widths[level], f"up_{level}")(x)
 
         return two_paths(features, self.levels, down, shrink, up)
 
-    def _block(self, filters: int, name: str) -> Any:
+    def _block(self, filters: int, name: str) -> keras.Layer:
         units = max(round(3 * self.depth), 1)
         return C2f(filters, units, shortcut=False, activation=self.activation, name=name)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any
 
 import keras
 
 from visiongarden.layers import Upsampling
-from visiongarden.types import FeatureMaps
+from visiongarden.types import FeatureMaps, Tensor
 
-Merge = Callable[[Any, str], Any]
+Merge = Callable[[Tensor, str], Tensor]
 """Function (concatenated maps, level) -> merged map of that level."""
 
 

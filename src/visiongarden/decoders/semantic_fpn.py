@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
 from visiongarden.decoders.finest import FinestDecoder
@@ -11,7 +9,7 @@ from visiongarden.decoders.fpn import FPN
 from visiongarden.layers import ConvNormAct, Sum
 from visiongarden.parts.fields import Channels
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps, stride_of
+from visiongarden.types import FeatureMaps, Tensor, stride_of
 
 
 @register
@@ -48,7 +46,7 @@ class SemanticFPN(FinestDecoder):
         maps = [self._raised(level, pyramid[level], stride_of(finest)) for level in self.levels]
         return {finest: Sum(name="sum")(maps) if len(maps) > 1 else maps[0]}
 
-    def _raised(self, level: str, x: Any, finest: int) -> Any:
+    def _raised(self, level: str, x: Tensor, finest: int) -> Tensor:
         """Upsample one level to the size of the finest."""
         halvings = (stride_of(level) // finest).bit_length() - 1
         for step in range(max(halvings, 1)):

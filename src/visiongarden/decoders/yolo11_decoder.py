@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from visiongarden.blocks import C3k2
 from visiongarden.decoders.paths import two_paths
 from visiongarden.layers import ConvNormAct
@@ -11,7 +9,7 @@ from visiongarden.parts import Decoder
 from visiongarden.parts.fields import Channels, Multiplier
 from visiongarden.parts.scaling import scaled_channels, scaled_repeats
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps, stride_of
+from visiongarden.types import FeatureMaps, Tensor, stride_of
 
 
 @register
@@ -50,10 +48,10 @@ class YOLO11Decoder(Decoder):
             for level in self.levels
         }
 
-        def block(x: Any, level: str, name: str, nested: bool) -> Any:
+        def block(x: Tensor, level: str, name: str, nested: bool) -> Tensor:
             return C3k2(widths[level], repeats, nested, activation=act, name=name)(x)
 
-        def shrink(x: Any, level: str) -> Any:
+        def shrink(x: Tensor, level: str) -> Tensor:
             return ConvNormAct(widths[level], 3, 2, activation=act, name=f"shrink_{level}")(x)
 
         return two_paths(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -13,7 +13,7 @@ from visiongarden.layers import ConvNormAct
 from visiongarden.parts import Decoder
 from visiongarden.parts.fields import Multiplier
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps
+from visiongarden.types import FeatureMaps, Tensor
 
 Place = Annotated[str, Field(pattern=r"^(down|up)_p[0-9]$")]
 """Name of a block: its path, "down" or "up", and its level."""
@@ -64,13 +64,13 @@ class YOLOv10Decoder(Decoder):
         act, finest = self.activation, self.levels[0]
         widths = {level: features[level].shape[-1] for level in self.levels}
 
-        def block(x: Any, place: str) -> Any:
+        def block(x: Tensor, place: str) -> Tensor:
             units, filters = max(round(3 * self.depth), 1), widths[place.split("_")[1]]
             if place in self.compact:
                 return C2fCIB(filters, units, self.large_kernel, True, act, name=place)(x)
             return C2f(filters, units, shortcut=False, activation=act, name=place)(x)
 
-        def shrink(x: Any, level: str) -> Any:
+        def shrink(x: Tensor, level: str) -> Tensor:
             name = f"shrink_{level}"
             if level == finest:
                 return ConvNormAct(widths[level], 3, 2, activation=act, name=name)(x)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import keras
 
@@ -27,11 +26,11 @@ class LateralPathAggregation(Decoder):
     width: Multiplier = 1.0
     activation: str = "leaky_relu"
 
-    def top(self, filters: int, name: str) -> Any:
+    def top(self, filters: int, name: str) -> keras.Layer:
         """Return the first block of the coarsest map."""
         raise NotImplementedError(f"{type(self).__name__} must implement top()")
 
-    def block(self, filters: int, name: str) -> Any:
+    def block(self, filters: int, name: str) -> keras.Layer:
         """Return a block that merges two concatenated maps."""
         raise NotImplementedError(f"{type(self).__name__} must implement block()")
 
@@ -76,11 +75,11 @@ class YOLOv4Decoder(LateralPathAggregation):
         FeatureSpec(p3: 32 ch /8, p4: 64 ch /16, p5: 128 ch /32)
     """
 
-    def top(self, filters: int, name: str) -> Any:
+    def top(self, filters: int, name: str) -> keras.Layer:
         """Return alternating convolutions around a spatial pyramid pooling."""
         return AlternatingSPP(filters, activation=self.activation, name=name)
 
-    def block(self, filters: int, name: str) -> Any:
+    def block(self, filters: int, name: str) -> keras.Layer:
         """Return five alternating convolutions."""
         return Alternating(filters, activation=self.activation, name=name)
 
@@ -102,10 +101,10 @@ class YOLOv4CSPDecoder(LateralPathAggregation):
 
     activation: str = "mish"
 
-    def top(self, filters: int, name: str) -> Any:
+    def top(self, filters: int, name: str) -> keras.Layer:
         """Return a spatial pyramid pooling inside a CSP block."""
         return SPPCSPC(filters, (13, 9, 5), activation=self.activation, name=name)
 
-    def block(self, filters: int, name: str) -> Any:
+    def block(self, filters: int, name: str) -> keras.Layer:
         """Return a CSP block of two units."""
         return ReversedCSP(filters, activation=self.activation, name=name)

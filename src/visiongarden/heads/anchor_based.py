@@ -22,7 +22,7 @@ from visiongarden.parts import Head
 from visiongarden.parts.fields import Prior
 from visiongarden.postprocess import AnchorBasedDecode
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps, FeatureSpec, RawPredictions
+from visiongarden.types import FeatureMaps, FeatureSpec, RawPredictions, Tensor
 
 Anchors = dict[str, tuple[tuple[PositiveFloat, PositiveFloat], ...]]
 
@@ -147,7 +147,7 @@ class AnchorBased(Head):
             }
         return raw
 
-    def _widened(self, x: Any, name: str) -> Any:
+    def _widened(self, x: Tensor, name: str) -> Tensor:
         if not self.hidden_conv:
             return x
         filters = 2 * x.shape[-1]

@@ -10,7 +10,7 @@ from visiongarden.parts import Head
 from visiongarden.parts.fields import Bins, Groups, Prior
 from visiongarden.postprocess import AnchorFreeDecode
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps, RawPredictions
+from visiongarden.types import FeatureMaps, RawPredictions, Tensor
 
 
 @register
@@ -50,7 +50,7 @@ class AnchorFree(Head):
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """Build {"boxes": (B, H, W, 4 * bins), "classes": (B, H, W, num_classes)} per level."""
-        draw = TwoBranches(self, features)
+        draw = TwoBranches(self, features, self.box_groups)
         return {level: draw(x, level, level) for level, x in features.items()}
 
     def loss(self) -> AnchorFreeLoss:
@@ -68,23 +68,26 @@ class TwoBranches:
     The widths of both branches follow from the channels of the finest level.
 
     Args:
-        head: an anchor-free head, whose fields are used.
+        head: an anchor-free head with the fields `num_classes`, `bins`, `light_classes`, `prior`
+            and `activation`.
         features: all levels, finest first.
+        box_groups: groups of the convolutions in the box branch, from the second one on.
     """
 
-    def __init__(self, head: Any, features: FeatureMaps) -> None:
+    def __init__(self, head: Any, features: FeatureMaps, box_groups: int = 1) -> None:
         finest = next(iter(features.values())).shape[-1]
         self.head = head
+        self.box_groups = box_groups
         self.box_filters = max(16, finest // 4, 4 * head.bins)
         self.class_filters = max(finest, min(head.num_classes, 100))
 
     def __call__(
-        self, x: Any, level: str, name: str, training_only: bool = False
-    ) -> dict[str, Any]:
+        self, x: Tensor, level: str, name: str, training_only: bool = False
+    ) -> dict[str, Tensor]:
         """Return {"boxes": tensor, "classes": tensor} of one level.
 
         Args:
-            x: feature map.
+            x: feature map (batch, height, width, channels).
             level: name of the level.
             name: prefix of the layer names.
             training_only: whether the branches are used in training only.
@@ -95,7 +98,7 @@ class TwoBranches:
             self.box_filters,
             4 * head.bins,
             bias=distance_bias(head.bins),
-            groups=getattr(head, "box_groups", 1),
+            groups=self.box_groups,
             activation=head.activation,
             name=f"{name}_boxes",
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
 from visiongarden.heads.prediction import (
@@ -18,7 +16,7 @@ from visiongarden.parts import Head
 from visiongarden.parts.fields import Multiplier, Prior
 from visiongarden.postprocess import PointDecode
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps, RawPredictions
+from visiongarden.types import FeatureMaps, RawPredictions, Tensor
 
 
 @register
@@ -76,7 +74,7 @@ class Decoupled(Head):
             }
         return raw
 
-    def _branch(self, x: Any, filters: int, name: str) -> Any:
+    def _branch(self, x: Tensor, filters: int, name: str) -> Tensor:
         conv = SeparableNormAct if self.depthwise else ConvNormAct
         for number in (1, 2):
             x = conv(filters, 3, activation=self.activation, name=f"{name}{number}")(x)

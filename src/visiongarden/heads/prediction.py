@@ -20,7 +20,7 @@ from keras import ops
 from visiongarden.layers import Composite, ConvNormAct, Convolution, DepthwiseNormAct
 from visiongarden.parts.fields import Prior
 from visiongarden.registry import register
-from visiongarden.types import stride_of
+from visiongarden.types import Tensor, stride_of
 
 MAX_PRIOR = 0.01
 """Foreground probability of an untrained head: Lin et al. 2017, RetinaNet, section 4.1."""
@@ -131,7 +131,7 @@ class RepeatedBias(keras.initializers.Initializer):
     def __init__(self, values: float | Sequence[float]) -> None:
         self.values = values
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Tensor:
         """Return the bias of shape (channels,), a multiple of the number of values."""
         values = np.atleast_1d(np.asarray(self.values, "float32"))
         repeated = np.tile(values, shape[0] // len(values))
@@ -175,7 +175,7 @@ class Branch(Composite):
         ]
         self.out = Convolution(outputs, 1, groups=groups, bias_initializer=RepeatedBias(bias))
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Run the convolutions and predict."""
         for conv in self.convs:
             x = conv(x)
@@ -212,7 +212,7 @@ class LightBranch(Composite):
         self.points = [ConvNormAct(filters, activation=activation) for _ in range(repeats)]
         self.out = Convolution(outputs, 1, bias_initializer=keras.initializers.Constant(bias))
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Run the convolutions and predict."""
         for depth, point in zip(self.depths, self.points, strict=True):
             x = point(depth(x))
@@ -232,7 +232,7 @@ class SplitAnchors(keras.layers.Layer):
         super().__init__(**kwargs)
         self.anchors = anchors
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Split the channels, anchor by anchor, in Darknet's order."""
         shape = ops.shape(x)
         return ops.reshape(x, (*shape[:3], self.anchors, x.shape[-1] // self.anchors))

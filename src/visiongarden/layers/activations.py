@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from visiongarden.registry import register
+from visiongarden.types import Tensor
+
+if TYPE_CHECKING:
+    import torch
 
 NEGATIVE_SLOPE = 0.1
 """Negative slope of Darknet's leaky ReLU (from YOLOv2 onwards); the default of Keras is 0.2."""
 
 
 @keras.saving.register_keras_serializable("visiongarden")
-def mish(x: Any) -> Any:
+def mish(x: Tensor) -> Tensor:
     """Compute `x * tanh(softplus(x))` (Misra 2019, arXiv 1908.08681, equation 1).
 
     The quotient below is the same function. Written as in the paper, TensorFlow 2.21 fuses it with
@@ -53,7 +57,7 @@ class Silu(keras.layers.Activation):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("silu", **kwargs)
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Apply the activation; the shape is unchanged."""
         if training and keras.backend.backend() == "tensorflow":
             return _tensorflow_silu()(keras.ops.convert_to_tensor(inputs))
@@ -67,40 +71,55 @@ class Silu(keras.layers.Activation):
 
 
 @cache
-def _tensorflow_silu() -> Callable[[Any], Any]:
+def _tensorflow_silu() -> Callable[[Tensor], Tensor]:
     import tensorflow as tf
 
     # Feature maps of all sizes share one trace of the gradient.
     @tf.function(jit_compile=True, reduce_retracing=True, autograph=False)
-    def gradient(x: Any, above: Any) -> Any:
+    def gradient(x: tf.Tensor, above: tf.Tensor) -> tf.Tensor:
         share = tf.sigmoid(x)
         return above * (share * (1 + x * (1 - share)))
 
     @tf.custom_gradient
-    def silu(x: Any) -> Any:
+    def silu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         return tf.nn.silu(x), lambda above: gradient(x, above)
 
-    found: Callable[[Any], Any] = silu
+    found: Callable[[Tensor], Tensor] = silu
     return found
 
 
-def in_place(layer: keras.Layer, x: Any) -> Any:
+def in_place(layer: keras.Layer, x: Tensor) -> Tensor:
     """Apply an activation layer, overwriting its input where PyTorch runs inference.
 
     The caller must not use `x` afterwards. Overwriting saves the memory and the write of a second
     feature map. On other backends, in training and for activations that PyTorch cannot compute in
     place, the layer is called as usual.
+
+    Args:
+        layer: the activation layer.
+        x: float tensor of any shape; the result has the same shape.
     """
-    if keras.backend.backend() != "torch" or isinstance(x, keras.KerasTensor):
+    if (
+        keras.backend.backend() != "torch"
+        or isinstance(x, keras.KerasTensor)
+        or not isinstance(layer, keras.layers.Activation)
+    ):
         return layer(x)
+    return _in_place_on_torch(layer, x)
+
+
+def _in_place_on_torch(layer: keras.layers.Activation, x: torch.Tensor) -> torch.Tensor:
     import torch
 
-    known = {keras.activations.silu: "silu", keras.activations.relu: "relu"}
-    name = known.get(getattr(layer, "activation", None))
+    known = {
+        keras.activations.silu: torch.nn.functional.silu,
+        keras.activations.relu: torch.nn.functional.relu,
+    }
+    function = known.get(layer.activation)
     # With gradients enabled, autograd needs the input of the activation for the backward pass.
-    if name is None or torch.is_grad_enabled() or x.device.type == "meta":
+    if function is None or torch.is_grad_enabled() or x.device.type == "meta":
         return layer(x)
-    return getattr(torch.nn.functional, name)(x, inplace=True)
+    return function(x, inplace=True)
 
 
 def activation(name: str | None, /, **kwargs: Any) -> keras.Layer:

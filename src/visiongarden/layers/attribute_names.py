@@ -52,6 +52,7 @@ def refuse_reserved(layer: keras.Layer, name: str, value: Any) -> None:
     """
     if name not in reserved() or _assigned_by_keras():
         return
+    # Any attribute of a custom class, by its name.
     found = getattr(type(layer), name, None)
     read_only = isinstance(found, property) and found.fset is None
     if not name.startswith("_") and not read_only and not any(_kept_in(value)):
@@ -77,6 +78,7 @@ def _assigned_by_keras() -> bool:
 
 def unsaved(layer: keras.Layer) -> list[keras.Layer]:
     """Return the sublayers that Keras tracks but no attribute holds; a file would lack them."""
+    # All attributes of a custom layer; a property may raise an AttributeError.
     kept = {id(each) for name in _names(layer) for each in _kept_in(getattr(layer, name, None))}
     return [each for each in layer._layers if id(each) not in kept]
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import keras
 from keras import ops
 
 from visiongarden.registry import register
+from visiongarden.types import Tensor
+
+if TYPE_CHECKING:
+    import torch
+
+_Count = TypeVar("_Count", Tensor, float)
 
 _FUSED = {"tensorflow", "torch"}
 """Backends with a fused operation; on JAX, XLA fuses moments, scale and shift by itself."""
@@ -33,7 +39,9 @@ class BatchNorm(keras.layers.BatchNormalization):
         ['gamma', 'beta', 'moving_mean', 'moving_variance']
     """
 
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         """Normalize the inputs; in training, also update the moving averages."""
         if mask is not None or not self._fusible(inputs):
             return super().call(inputs, training=training, mask=mask)
@@ -50,7 +58,7 @@ class BatchNorm(keras.layers.BatchNormalization):
             self.moving_variance.assign(keep * self.moving_variance + (1 - keep) * variance)
         return output
 
-    def _fusible(self, inputs: Any) -> bool:
+    def _fusible(self, inputs: Tensor) -> bool:
         return (
             keras.backend.backend() in _FUSED
             and len(inputs.shape) == 4
@@ -64,8 +72,13 @@ class BatchNorm(keras.layers.BatchNormalization):
 
 
 def _tensorflow(
-    x: Any, gamma: Any, beta: Any, moving: tuple[Any, Any], epsilon: float, learns: bool
-) -> tuple[Any, Any, Any]:
+    x: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    moving: tuple[Tensor, Tensor],
+    epsilon: float,
+    learns: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
     import tensorflow as tf
 
     # In training the operation requires empty moving averages; Keras's update is applied by `call`.
@@ -85,8 +98,13 @@ def _tensorflow(
 
 
 def _torch(
-    x: Any, gamma: Any, beta: Any, moving: tuple[Any, Any], epsilon: float, learns: bool
-) -> tuple[Any, Any, Any]:
+    x: torch.Tensor,
+    gamma: torch.Tensor,
+    beta: torch.Tensor,
+    moving: tuple[torch.Tensor, torch.Tensor],
+    epsilon: float,
+    learns: bool,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     import torch
 
     # With PyTorch's momentum of 1, the "moving averages" that are returned are the statistics of
@@ -101,7 +119,7 @@ def _torch(
     return output.permute(0, 2, 3, 1), mean, variance
 
 
-def _of_the_batch(count: Any) -> Any:
+def _of_the_batch(count: _Count) -> _Count:
     """Return the factor from the unbiased variance to the variance that Keras averages.
 
     The fused operations of both backends divide by n - 1, Keras divides by n.

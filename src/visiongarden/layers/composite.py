@@ -17,6 +17,7 @@ from visiongarden.layers.attribute_names import refuse_reserved, unsaved
 from visiongarden.layers.nested import set_trainable, trainable_inside
 from visiongarden.layers.open_sides import has_open_sides, traced_filled
 from visiongarden.layers.policy import put_in_force, scoped
+from visiongarden.types import Tensor
 
 _FILLED_IN = ("training", "mask")
 """Arguments of `call` that Keras fills in; `build` ignores them."""
@@ -66,11 +67,9 @@ class Composite(keras.layers.Layer):
         """Record the constructor arguments, layers included, for `get_config`."""
         layer = super().__new__(cls, *args, **kwargs)
         arguments = bound_arguments(cls, layer, args, kwargs)
-        if arguments is None:
-            return layer  # `__init__` is about to raise a TypeError
         # object.__setattr__ bypasses the attribute tracking of Keras, which would register layers
-        # among the arguments as sublayers.
-        object.__setattr__(layer, "_arguments", arguments)
+        # among the arguments as sublayers. None: `__init__` is about to raise a TypeError.
+        object.__setattr__(layer, "_arguments", {} if arguments is None else arguments)
         return layer
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -86,6 +85,7 @@ class Composite(keras.layers.Layer):
         object.__setattr__(self, "_output_shapes", {})
 
     _arguments: dict[str, Any]
+    _first_call: dict[str, Any] | None = None
     _output_shapes: dict[Any, Any]
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -103,6 +103,7 @@ class Composite(keras.layers.Layer):
         # that the user named.
         named = [(name, x) for name, x in places if not x.built and has_automatic_name(x)]
         ours = {id(layer) for _, layer in named}
+        # Before Keras's `__init__` has run, there is no `_layers`; Keras then reports that.
         taken = {layer.name for layer in getattr(self, "_layers", ()) if id(layer) not in ours}
         for name, layer in named:
             plain = name.lstrip("_")
@@ -142,7 +143,7 @@ class Composite(keras.layers.Layer):
                 name of another one. A saved file would lack its weights, and would reopen with
                 random ones.
         """
-        if hasattr(self, "_first_call"):
+        if self._first_call is not None:
             self._trace(self._first_call)
         else:
             first, *_ = inspect.signature(self.call).parameters
@@ -268,8 +269,7 @@ class Composite(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments, and the current name, dtype policy and `trainable`."""
-        arguments = getattr(self, "_arguments", {})
-        own = {key: serialized(value) for key, value in arguments.items()}
+        own = {key: serialized(value) for key, value in self._arguments.items()}
         base = {
             "name": self.name,
             "trainable": self.trainable,
@@ -287,7 +287,7 @@ class Composite(keras.layers.Layer):
         self._arguments[name] = value
         return value
 
-    def fold(self) -> dict[str, Any] | None:
+    def fold(self) -> dict[str, np.ndarray] | None:
         """Return the weights of the folded form as relative path -> array, or None.
 
         A layer with a folded form takes a constructor argument `folded`, and creates that form also
@@ -314,7 +314,7 @@ class _End:
     would share it.
     """
 
-    def __init__(self, tensor: Any) -> None:
+    def __init__(self, tensor: Tensor) -> None:
         self.shape, self.dtype = tuple(tensor.shape), tensor.dtype
 
     def tensor(self) -> keras.KerasTensor:

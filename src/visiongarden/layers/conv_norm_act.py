@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from visiongarden.layers.activations import activation as activation_layer
 from visiongarden.layers.activations import in_place
 from visiongarden.layers.batch_norm import BatchNorm
@@ -11,6 +13,7 @@ from visiongarden.layers.composite import Composite
 from visiongarden.layers.convolution import Convolution
 from visiongarden.layers.fold import is_folding, with_norm
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 
 @register
@@ -59,11 +62,11 @@ class ConvNormAct(Composite):
         self.norm = None if folded else BatchNorm(momentum=momentum, epsilon=epsilon)
         self.act = activation_layer(activation)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Apply convolution, batch normalization and activation."""
         x = self.conv(x)
         return in_place(self.act, x if self.norm is None else self.norm(x))
 
-    def fold(self) -> dict[str, Any]:
+    def fold(self) -> dict[str, np.ndarray]:
         """Return the weights of the folded form: "conv/kernel" and "conv/bias"."""
         return with_norm(self.conv, self.norm)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from visiongarden.registry import register
+from visiongarden.types import Tensor
+
+if TYPE_CHECKING:
+    import jax
+    import torch
 
 
 @register
@@ -90,7 +95,7 @@ class Convolution(keras.layers.Conv2D):
             # Otherwise every call reorders the kernel, which takes a fourteenth of an inference.
             value.data = _reordered(value.data.permute(3, 2, 0, 1)).permute(2, 3, 1, 0)
 
-    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+    def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """Convolve the inputs, without bias."""
         inputs, kernel = (keras.ops.convert_to_tensor(each) for each in (inputs, kernel))
         run = _BACKENDS.get(keras.backend.backend(), _padded)
@@ -119,7 +124,7 @@ class Convolution(keras.layers.Conv2D):
         return {**config, **sides, "pad": self.pad, "dilation": self.dilation_rate[0]}
 
 
-def _padded(x: Any, kernel: Any, layer: Convolution) -> Any:
+def _padded(x: Tensor, kernel: Tensor, layer: Convolution) -> Tensor:
     if layer.pad and not layer.keeps:
         x = keras.ops.pad(x, ((0, 0), (layer.pad, layer.pad), (layer.pad, layer.pad), (0, 0)))
     return keras.ops.conv(
@@ -131,7 +136,7 @@ def _padded(x: Any, kernel: Any, layer: Convolution) -> Any:
     )
 
 
-def _tensorflow(x: Any, kernel: Any, layer: Convolution) -> Any:
+def _tensorflow(x: Tensor, kernel: Tensor, layer: Convolution) -> Tensor:
     import tensorflow as tf
 
     # With padding as an argument of conv2d the gradients miss oneDNN and run on the CPU's slow
@@ -145,7 +150,7 @@ def _tensorflow(x: Any, kernel: Any, layer: Convolution) -> Any:
     return tf.nn.conv2d(x, kernel, stride, "VALID")
 
 
-def _torch(x: Any, kernel: Any, layer: Convolution) -> Any:
+def _torch(x: torch.Tensor, kernel: torch.Tensor, layer: Convolution) -> torch.Tensor:
     import torch
 
     # PyTorch expects NCHW shapes; permuting the NHWC tensor gives its channels-last memory format
@@ -158,7 +163,7 @@ def _torch(x: Any, kernel: Any, layer: Convolution) -> Any:
     return x.permute(0, 2, 3, 1)
 
 
-def _reordered(kernel: Any) -> Any:
+def _reordered(kernel: torch.Tensor) -> torch.Tensor:
     """Return a kernel (out, in, rows, columns) in channels-last memory order."""
     import torch
 
@@ -167,7 +172,7 @@ def _reordered(kernel: Any) -> Any:
     return kernel.contiguous(memory_format=torch.channels_last)
 
 
-def _jax(x: Any, kernel: Any, layer: Convolution) -> Any:
+def _jax(x: jax.Array, kernel: jax.Array, layer: Convolution) -> jax.Array:
     import jax
 
     pointwise = layer.kernel_size[0] == layer.strides[0] == layer.groups == 1 and not layer.pad

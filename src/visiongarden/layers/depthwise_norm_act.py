@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 
 from visiongarden.layers.activations import activation as activation_layer
 from visiongarden.layers.batch_norm import BatchNorm
 from visiongarden.layers.composite import Composite
 from visiongarden.layers.fold import is_folding, with_norm
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 
 @register
@@ -57,13 +59,13 @@ class DepthwiseNormAct(Composite):
         self.norm = None if folded else BatchNorm(momentum=momentum, epsilon=epsilon)
         self.act = activation_layer(activation)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Apply padding, convolution, batch normalization and activation."""
         if self.pad is not None:
             x = self.pad(x)
         x = self.conv(x)
         return self.act(x if self.norm is None else self.norm(x))
 
-    def fold(self) -> dict[str, Any]:
+    def fold(self) -> dict[str, np.ndarray]:
         """Return the weights of the folded form: "conv/kernel" and "conv/bias"."""
         return with_norm(self.conv, self.norm)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
 import keras
 import numpy as np
@@ -52,7 +51,7 @@ def is_folding() -> bool:
     return _FOLDING.get()
 
 
-def with_norm(conv: Any, norm: Any) -> dict[str, Any]:
+def with_norm(conv: keras.Layer, norm: keras.layers.BatchNormalization) -> dict[str, np.ndarray]:
     """Return kernel and bias of the convolution that replaces a convolution and its normalization.
 
     Args:

@@ -15,6 +15,7 @@ import keras
 
 from visiongarden.backends.keras_internals import traced_by_backend
 from visiongarden.errors import UserError
+from visiongarden.types import Tensor
 
 _FILLED = ((2, 64, 96, 128, 160), (3, 128, 160, 192, 224))
 """Sizes for the first, second, ... unknown dimension; multiples of 32, which the strides divide."""
@@ -63,7 +64,7 @@ def _check_dynamic(call: Callable[[Any], Any], given: Any) -> None:
         ) from error
 
 
-def _filled(leaf: Any, sides: tuple[int, ...]) -> Any:
+def _filled(leaf: Tensor, sides: tuple[int, ...]) -> Tensor:
     if not isinstance(leaf, keras.KerasTensor):
         return leaf
     shape = [
@@ -73,6 +74,6 @@ def _filled(leaf: Any, sides: tuple[int, ...]) -> Any:
     return keras.KerasTensor(tuple(shape), dtype=leaf.dtype)
 
 
-def _common(one: Any, other: Any) -> Any:
+def _common(one: Tensor, other: Tensor) -> Tensor:
     shape = (a if a == b else None for a, b in zip(one.shape, other.shape, strict=True))
     return keras.KerasTensor(tuple(shape), dtype=one.dtype)

@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 import keras
 
@@ -13,10 +14,13 @@ from visiongarden.backends.keras_internals import dtype_policy
 
 _IN_FORCE = "_policy_in_force"
 
+_SCOPED: WeakSet[Callable[..., None]] = WeakSet()
+"""Constructors that `scoped` has returned; a class may inherit one of them."""
+
 
 def scoped(init: Callable[..., None]) -> Callable[..., None]:
     """Wrap a constructor so that Keras's global dtype policy is restored when it ends."""
-    if hasattr(init, "_puts_policy_back"):
+    if init in _SCOPED:
         return init
 
     @functools.wraps(init)
@@ -33,7 +37,7 @@ def scoped(init: Callable[..., None]) -> Callable[..., None]:
         finally:
             object.__delattr__(self, _IN_FORCE)
 
-    __init__._puts_policy_back = True  # type: ignore[attr-defined]
+    _SCOPED.add(__init__)
     # Keras reads the argument names with inspect.getfullargspec, which does not follow __wrapped__.
     __init__.__signature__ = inspect.signature(init)  # type: ignore[attr-defined]
     return __init__

@@ -8,6 +8,7 @@ from visiongarden.layers.composite import Composite
 from visiongarden.layers.conv_norm_act import ConvNormAct
 from visiongarden.layers.depthwise_norm_act import DepthwiseNormAct
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 
 @register
@@ -42,6 +43,6 @@ class SeparableNormAct(Composite):
         self.depth = DepthwiseNormAct(kernel_size, strides, activation)
         self.point = ConvNormAct(filters, activation=activation)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Apply the depthwise convolution, then the 1×1 convolution."""
         return self.point(self.depth(x))

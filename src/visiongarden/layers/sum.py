@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from visiongarden.errors import UserError
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 
 @register
@@ -30,7 +32,7 @@ class Sum(keras.layers.Layer):
         """Check that the shapes of the inputs are equal; an unknown dimension matches any other."""
         self.compute_output_shape(input_shape)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         """Add the tensors in the list `inputs`."""
         total = inputs[0]
         for tensor in inputs[1:]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from keras import ops
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -19,7 +19,7 @@ from visiongarden.ops import (
     one_hot,
     rows_of,
 )
-from visiongarden.types import ImageSize, RawPredictions
+from visiongarden.types import ImageSize, RawPredictions, Tensor
 
 
 class AnchorBasedLoss(Value):
@@ -51,8 +51,8 @@ class AnchorBasedLoss(Value):
     assigner: AnchorIoU = AnchorIoU()
 
     def __call__(
-        self, raw: RawPredictions, boxes: Any, classes: Any, image_size: ImageSize
-    ) -> dict[str, Any]:
+        self, raw: RawPredictions, boxes: Tensor, classes: Tensor, image_size: ImageSize
+    ) -> dict[str, Tensor]:
         """Return the weighted terms, whose sum is the loss.
 
         Args:
@@ -94,7 +94,7 @@ class AnchorBasedLoss(Value):
             "class": self.class_gain * ops.sum(entropy * taken) / total,
         }
 
-    def _objectness(self, overlap: Any, taken: Any, index: Any, count: int) -> Any:
+    def _objectness(self, overlap: Tensor, taken: Tensor, index: Tensor, count: int) -> Tensor:
         """Return the objectness targets (batch, count): the best IoU among a prediction's boxes."""
         quality = ops.stop_gradient(ops.clip(overlap, 0, 1)) * taken
         batch = ops.shape(index)[0]

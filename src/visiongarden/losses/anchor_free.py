@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from keras import ops
 from pydantic import NonNegativeFloat, PositiveInt
@@ -11,7 +11,7 @@ from visiongarden.assigners import TaskAligned
 from visiongarden.config import Value
 from visiongarden.losses.dfl import distribution_focal
 from visiongarden.ops import cells_of, ciou, distances_to_boxes, flat, one_hot, rows_of
-from visiongarden.types import ImageSize, RawPredictions
+from visiongarden.types import ImageSize, RawPredictions, Tensor
 
 
 class AnchorFreeLoss(Value):
@@ -39,8 +39,8 @@ class AnchorFreeLoss(Value):
     assigner: TaskAligned = TaskAligned()
 
     def __call__(
-        self, raw: RawPredictions, boxes: Any, classes: Any, image_size: ImageSize
-    ) -> dict[str, Any]:
+        self, raw: RawPredictions, boxes: Tensor, classes: Tensor, image_size: ImageSize
+    ) -> dict[str, Tensor]:
         """Return the weighted terms, whose sum is the loss.
 
         Args:
@@ -83,7 +83,7 @@ class AnchorFreeLoss(Value):
         }
 
 
-def _distances(boxes: Any, centers: Any, strides: Any) -> Any:
+def _distances(boxes: Tensor, centers: Tensor, strides: Tensor) -> Tensor:
     """Return the distances from each center to the four sides in strides, (batch, n, 4)."""
     low, high = centers - boxes[..., :2], boxes[..., 2:] - centers
     return ops.concatenate([low, high], axis=-1) / ops.expand_dims(strides, -1)

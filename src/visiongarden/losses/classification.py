@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from keras import ops
 from pydantic import Field
 
 from visiongarden.config import Value
 from visiongarden.losses.crossentropy import softmax_crossentropy
-from visiongarden.types import ImageSize, RawPredictions
+from visiongarden.types import ImageSize, RawPredictions, Tensor
 
 
 class ClassificationLoss(Value):
@@ -22,7 +22,9 @@ class ClassificationLoss(Value):
     terms: ClassVar[tuple[str, ...]] = ("class",)
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
-    def __call__(self, raw: RawPredictions, classes: Any, image_size: ImageSize) -> dict[str, Any]:
+    def __call__(
+        self, raw: RawPredictions, classes: Tensor, image_size: ImageSize
+    ) -> dict[str, Tensor]:
         """Return the loss as its only term.
 
         Args:

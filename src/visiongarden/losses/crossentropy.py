@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
+from visiongarden.types import Tensor
 
-def softmax_crossentropy(targets: Any, logits: Any, smoothing: float = 0.0) -> Any:
+
+def softmax_crossentropy(targets: Tensor, logits: Tensor, smoothing: float = 0.0) -> Tensor:
     """Compute -sum t log softmax(x) over the last axis, (...).
 
     Smoothed targets are (1 - smoothing) t + smoothing / classes: Szegedy et al. 2016 (Inception

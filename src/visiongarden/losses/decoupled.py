@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from keras import ops
 from pydantic import NonNegativeFloat, PositiveInt
@@ -11,7 +11,7 @@ from visiongarden.assigners import SimOTA
 from visiongarden.config import Value
 from visiongarden.losses.bce import binary_crossentropy
 from visiongarden.ops import cells_of, flat, iou, one_hot, points_to_boxes
-from visiongarden.types import ImageSize, RawPredictions
+from visiongarden.types import ImageSize, RawPredictions, Tensor
 
 
 class DecoupledLoss(Value):
@@ -36,8 +36,8 @@ class DecoupledLoss(Value):
     assigner: SimOTA = SimOTA()
 
     def __call__(
-        self, raw: RawPredictions, boxes: Any, classes: Any, image_size: ImageSize
-    ) -> dict[str, Any]:
+        self, raw: RawPredictions, boxes: Tensor, classes: Tensor, image_size: ImageSize
+    ) -> dict[str, Tensor]:
         """Return the weighted terms, whose sum is the loss.
 
         Args:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
+from visiongarden.types import Tensor
 
-def distribution_focal(targets: Any, logits: Any) -> Any:
+
+def distribution_focal(targets: Tensor, logits: Tensor) -> Tensor:
     """Compute the cross-entropy of the two bins around each target, weighted by proximity, (...).
 
     Args:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
+from visiongarden.types import Tensor
 
-def dice(targets: Any, probabilities: Any, weights: Any) -> Any:
+
+def dice(targets: Tensor, probabilities: Tensor, weights: Tensor) -> Tensor:
     """Compute 1 - 2 sum(p t) / (sum p² + sum t²), averaged over the classes in the targets.
 
     A class without any target pixel has no overlap to optimize and is ignored.
@@ -16,6 +16,9 @@ def dice(targets: Any, probabilities: Any, weights: Any) -> Any:
         targets: (batch, n, classes), 0 or 1.
         probabilities: (batch, n, classes), 0 to 1.
         weights: (batch, n), 1 for rows that count and 0 for ignored rows.
+
+    Returns:
+        A scalar, 0 to 1.
     """
     targets, probabilities, weights = map(ops.convert_to_tensor, (targets, probabilities, weights))
     weights = ops.expand_dims(weights, -1)

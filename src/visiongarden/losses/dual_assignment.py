@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import PositiveInt
 
 from visiongarden.assigners import TaskAligned
 from visiongarden.config import Value
 from visiongarden.losses.anchor_free import AnchorFreeLoss
-from visiongarden.types import ImageSize, RawPredictions
+from visiongarden.types import ImageSize, RawPredictions, Tensor
 
 
 class DualAssignmentLoss(Value):
@@ -34,8 +34,8 @@ class DualAssignmentLoss(Value):
     many: TaskAligned = TaskAligned()
 
     def __call__(
-        self, raw: RawPredictions, boxes: Any, classes: Any, image_size: ImageSize
-    ) -> dict[str, Any]:
+        self, raw: RawPredictions, boxes: Tensor, classes: Tensor, image_size: ImageSize
+    ) -> dict[str, Tensor]:
         """Return the weighted terms, whose sum is the loss.
 
         Args:
@@ -48,7 +48,7 @@ class DualAssignmentLoss(Value):
         Returns:
             term -> scalar.
         """
-        found: dict[str, Any] = {}
+        found: dict[str, Tensor] = {}
         for prefix, assigner in (("many_", self.many), ("", self.many.replace(top_k=1))):
             loss = AnchorFreeLoss(num_classes=self.num_classes, bins=self.bins, assigner=assigner)
             own = {

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
 from visiongarden.losses.bce import binary_crossentropy
+from visiongarden.types import Tensor
 
 
-def focal(targets: Any, logits: Any, alpha: float = 0.25, gamma: float = 2.0) -> Any:
+def focal(targets: Tensor, logits: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
     """Compute the focal loss, a cross-entropy with less weight on easy elements, elementwise.
 
     Args:
-        targets: 0 or 1.
-        logits: any real numbers, of the same shape.
+        targets: (...), 0 or 1.
+        logits: (...), any real numbers.
         alpha: weight of the positives; the negatives have 1 - alpha.
         gamma: focusing parameter; 0 is the ordinary cross-entropy.
+
+    Returns:
+        (...), 0 or more.
     """
     targets, logits = ops.convert_to_tensor(targets), ops.convert_to_tensor(logits)
     probability = ops.sigmoid(logits)

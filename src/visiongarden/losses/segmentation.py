@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 from pydantic import NonNegativeFloat, PositiveInt
 
@@ -11,7 +9,7 @@ from visiongarden.config import Value
 from visiongarden.losses.crossentropy import softmax_crossentropy
 from visiongarden.losses.dice_loss import dice
 from visiongarden.ops import one_hot
-from visiongarden.types import IGNORE, ImageSize, RawPredictions
+from visiongarden.types import IGNORE, ImageSize, RawPredictions, Tensor
 
 
 class SegmentationLoss(Value):
@@ -33,7 +31,9 @@ class SegmentationLoss(Value):
         """Names of the terms."""
         return ("pixel", "dice") if self.dice_gain else ("pixel",)
 
-    def __call__(self, raw: RawPredictions, masks: Any, image_size: ImageSize) -> dict[str, Any]:
+    def __call__(
+        self, raw: RawPredictions, masks: Tensor, image_size: ImageSize
+    ) -> dict[str, Tensor]:
         """Return the weighted terms, whose sum is the loss.
 
         Args:

@@ -7,6 +7,7 @@ from visiongarden.ops.anchors import Cells, cells_of
 from visiongarden.ops.boxes import area, clip, cxcywh_to_xyxy, xyxy_to_cxcywh
 from visiongarden.ops.decode import (
     AnchorGrid,
+    Anchors,
     ScaleXY,
     SizeEncoding,
     distances_to_boxes,
@@ -21,6 +22,7 @@ from visiongarden.ops.rows import rows_of
 
 __all__ = [
     "AnchorGrid",
+    "Anchors",
     "Cells",
     "ScaleXY",
     "SizeEncoding",

@@ -7,13 +7,13 @@ decodes to that box.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias
 
 import numpy as np
 from keras import ops
 
-from visiongarden.types import ImageSize, RawPredictions, stride_of
+from visiongarden.types import ImageSize, RawPredictions, Tensor, stride_of
 
 MAX_GROWTH = math.log(1000 / 16)
 """Upper bound of the logarithm of a box's side divided by its anchor's.
@@ -28,11 +28,14 @@ MAX_SIDE = math.log(1000)
 SizeEncoding: TypeAlias = Literal["exponential", "squared"]
 """How an offset t scales its anchor: by e**t (YOLOv3), or by (2 sigmoid(t))**2 (Scaled-YOLOv4)."""
 
+Anchors: TypeAlias = Mapping[str, Sequence[tuple[float, float]]]
+"""Level -> (width, height) of each anchor, in pixels."""
+
 ScaleXY: TypeAlias = float | Mapping[str, float]
 """Scale of the center offsets: one number, or level -> number."""
 
 
-def flat(raw: RawPredictions, name: str, inner: int = 1) -> Any:
+def flat(raw: RawPredictions, name: str, inner: int = 1) -> Tensor:
     """Concatenate a prediction of all levels to one float32 tensor (batch, n, ...).
 
     Levels are in order of stride, finest first, and each is in row-major order.
@@ -51,7 +54,7 @@ def flat(raw: RawPredictions, name: str, inner: int = 1) -> Any:
     return ops.concatenate(rows, axis=1)
 
 
-def distances_to_boxes(logits: Any, centers: Any, strides: Any) -> Any:
+def distances_to_boxes(logits: Tensor, centers: Tensor, strides: Tensor) -> Tensor:
     """Decode distributions of the distances to the four sides: boxes (batch, n, 4), xyxy, pixels.
 
     A distance is the mean of its distribution, in strides (Li et al. 2020, Generalized Focal Loss,
@@ -70,13 +73,13 @@ def distances_to_boxes(logits: Any, centers: Any, strides: Any) -> Any:
 
 
 def offsets_to_boxes(
-    offsets: Any,
-    cells: Any,
-    strides: Any,
-    anchors: Any,
-    scale_xy: Any,
+    offsets: Tensor,
+    cells: Tensor,
+    strides: Tensor,
+    anchors: Tensor,
+    scale_xy: Tensor | float,
     size_encoding: SizeEncoding = "exponential",
-) -> Any:
+) -> Tensor:
     """Decode offsets from cell and anchor to boxes (..., 4), xyxy, pixels.
 
     Redmon & Farhadi 2018 (YOLOv3), section 2.1: x = (sigmoid(tx) + column) * stride, w = anchor *
@@ -105,7 +108,7 @@ def offsets_to_boxes(
     return ops.concatenate([center - half, center + half], axis=-1)
 
 
-def points_to_boxes(offsets: Any, centers: Any, strides: Any) -> Any:
+def points_to_boxes(offsets: Tensor, centers: Tensor, strides: Tensor) -> Tensor:
     """Decode offsets from a cell to boxes (..., n, 4), xyxy, pixels.
 
     Ge et al. 2021 (YOLOX), section 2.3: x = (tx + column) * stride, w = e**tw * stride.
@@ -135,7 +138,10 @@ class AnchorGrid:
     """
 
     def __init__(
-        self, anchors: Mapping[str, Any], image_size: ImageSize, scale_xy: ScaleXY = 1.0
+        self,
+        anchors: Anchors,
+        image_size: ImageSize,
+        scale_xy: ScaleXY = 1.0,
     ) -> None:
         cells, strides, sizes, scales, self.levels, first = [], [], [], [], {}, 0
         for level in sorted(anchors, key=stride_of):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
+from visiongarden.types import Tensor
 
-def one_hot(classes: Any, count: int) -> Any:
+
+def one_hot(classes: Tensor, count: int) -> Tensor:
     """Return one-hot rows; a class id outside 0 to `count` - 1, such as -1 padding, gives zeros.
 
     On PyTorch, `keras.ops.one_hot` reads the ids back from the device. Every training step would

@@ -6,23 +6,23 @@ Losses need the elementwise forms and their gradients, assigners the pairwise fo
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from keras import ops
 
 from visiongarden.ops.boxes import area
+from visiongarden.types import Tensor
 
 EPSILON = 1e-7
 """Keeps quotients finite for boxes without area."""
 
 
-def iou(a: Any, b: Any) -> Any:
-    """Return the intersection over union, 0 to 1, of two arrays of boxes (..., 4), elementwise."""
+def iou(a: Tensor, b: Tensor) -> Tensor:
+    """Return the intersection over union (...), 0 to 1, of boxes (..., 4), elementwise."""
     inter = _intersection(a, b)
     return inter / (area(a) + area(b) - inter + EPSILON)
 
 
-def pairwise_iou(a: Any, b: Any) -> Any:
+def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
     """Return the IoU of each of (..., n, 4) with each of (..., m, 4) boxes, (..., n, m)."""
     # One (..., n, m) tensor per side: processors cannot vectorize over the last dimension of a
     # (..., n, m, 2) tensor of corners.
@@ -35,20 +35,23 @@ def pairwise_iou(a: Any, b: Any) -> Any:
     return inter / (areas - inter + EPSILON)
 
 
-def giou(a: Any, b: Any) -> Any:
-    """Return the generalized IoU, -1 to 1 (Rezatofighi et al. 2019, algorithm 1), elementwise."""
+def giou(a: Tensor, b: Tensor) -> Tensor:
+    """Return the generalized IoU (...), -1 to 1, of boxes (..., 4), elementwise.
+
+    Rezatofighi et al. 2019, algorithm 1.
+    """
     inter = _intersection(a, b)
     union = area(a) + area(b) - inter + EPSILON
     around = ops.prod(_hull(a, b), axis=-1) + EPSILON
     return inter / union - (around - union) / around
 
 
-def ciou(a: Any, b: Any) -> Any:
-    """Return the complete IoU, -1.5 to 1 (Zheng et al. 2020, equations 10 to 12), elementwise.
+def ciou(a: Tensor, b: Tensor) -> Tensor:
+    """Return the complete IoU (...), -1.5 to 1, of boxes (..., 4), elementwise.
 
-    The IoU, minus the squared distance of the centers over the squared diagonal of the enclosing
-    box, minus the weighted difference of the aspect ratios. The weight passes no gradient, as in
-    the paper.
+    Zheng et al. 2020, equations 10 to 12: the IoU, minus the squared distance of the centers over
+    the squared diagonal of the enclosing box, minus the weighted difference of the aspect ratios.
+    The weight passes no gradient, as in the paper.
     """
     overlap = iou(a, b)
     hull = _hull(a, b)
@@ -60,18 +63,18 @@ def ciou(a: Any, b: Any) -> Any:
     return overlap - distance / diagonal - weight * aspect
 
 
-def _angle(boxes: Any) -> Any:
+def _angle(boxes: Tensor) -> Tensor:
     size = boxes[..., 2:] - boxes[..., :2]
     # arctan2 has a finite gradient at height 0, where that of arctan(width / height) is infinite.
     return ops.arctan2(ops.maximum(size[..., 0], EPSILON), ops.maximum(size[..., 1], EPSILON))
 
 
-def _intersection(a: Any, b: Any) -> Any:
+def _intersection(a: Tensor, b: Tensor) -> Tensor:
     low = ops.maximum(a[..., :2], b[..., :2])
     high = ops.minimum(a[..., 2:], b[..., 2:])
     side = ops.maximum(high - low, 0)
     return side[..., 0] * side[..., 1]
 
 
-def _hull(a: Any, b: Any) -> Any:
+def _hull(a: Tensor, b: Tensor) -> Tensor:
     return ops.maximum(a[..., 2:], b[..., 2:]) - ops.minimum(a[..., :2], b[..., :2])

@@ -5,19 +5,19 @@ The task-aligned assigner raises the IoU of every object with every cell to the 
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
+
+from visiongarden.types import Tensor
 
 _MAX_PRODUCTS = 16
 """Largest exponent that is computed by multiplication."""
 
 
-def power(x: Any, exponent: float) -> Any:
-    """Return x ** exponent, elementwise.
+def power(x: Tensor, exponent: float) -> Tensor:
+    """Return x ** exponent, elementwise, of the shape of x.
 
     Args:
-        x: float, 0 or more.
+        x: (...) float, 0 or more.
         exponent: 0 or more; multiples of 0.5 up to 16 are computed from products and a square root.
     """
     whole, rest = divmod(exponent, 1)

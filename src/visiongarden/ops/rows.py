@@ -6,12 +6,12 @@ hundred instead of all cells of all levels.
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
+from visiongarden.types import Tensor
 
-def rows_of(x: Any, index: Any) -> Any:
+
+def rows_of(x: Tensor, index: Tensor) -> Tensor:
     """Gather row `index[i, j]` of `x[i]`; the gradient is added to that row.
 
     Args:

@@ -9,7 +9,7 @@ from pydantic import field_validator
 from visiongarden.errors import ConfigError, ContractError
 from visiongarden.parts.fields import Classes
 from visiongarden.parts.part import FeaturePart, Part
-from visiongarden.types import FeatureMaps, RawPredictions, stride_of
+from visiongarden.types import FeatureMaps, RawPredictions, Tensor, stride_of
 
 Levels = tuple[str, ...]
 
@@ -50,7 +50,7 @@ class Backbone(FeaturePart):
 
     _sort = field_validator("levels")(_ordered)
 
-    def wire(self, images: Any) -> FeatureMaps:
+    def wire(self, images: Tensor) -> FeatureMaps:
         """Build the stages and return the feature map of each one; unused levels are removed later.
 
         Args:

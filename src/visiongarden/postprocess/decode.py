@@ -5,7 +5,7 @@ The decodings run inside the graph, so an exported file contains them.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from keras import ops
 from pydantic import PositiveFloat, PositiveInt
@@ -20,7 +20,7 @@ from visiongarden.ops import (
     offsets_to_boxes,
     points_to_boxes,
 )
-from visiongarden.types import ImageSize, RawPredictions
+from visiongarden.types import ImageSize, RawPredictions, Tensor
 
 
 class AnchorFreeDecode(Value):
@@ -38,7 +38,7 @@ class AnchorFreeDecode(Value):
     bins: PositiveInt = 16
     needs_nms: bool = True
 
-    def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Any, Any]:
+    def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Tensor, Tensor]:
         """Decode boxes and scores.
 
         Args:
@@ -72,7 +72,7 @@ class AnchorBasedDecode(Value):
     scale_xy: PositiveFloat | dict[str, PositiveFloat] = 1.0
     size_encoding: SizeEncoding = "exponential"
 
-    def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Any, Any]:
+    def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Tensor, Tensor]:
         """Decode boxes and scores.
 
         Args:
@@ -104,7 +104,7 @@ class PointDecode(Value):
 
     needs_nms: ClassVar[bool] = True
 
-    def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Any, Any]:
+    def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Tensor, Tensor]:
         """Decode boxes and scores.
 
         Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import cv2
 import numpy as np
@@ -10,13 +10,13 @@ from keras import ops
 from pydantic import Field
 
 from visiongarden.config import Value
-from visiongarden.types import ImageSize, Placement, Ranking, RawPredictions, Segments
+from visiongarden.types import ImageSize, Placement, Ranking, RawPredictions, Segments, Tensor
 
 
 class SoftmaxDecode(Value):
     """Softmax over the logits of one level; part of the exported graph."""
 
-    def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Any]:
+    def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Tensor]:
         """Return the scores (..., classes), float32 from 0 to 1.
 
         Args:

@@ -47,6 +47,7 @@ def suppression(decode: Any, nms: Nms) -> Nms | TopK:
             decoding without this attribute needs NMS.
         nms: Non-maximum suppression with the thresholds to use.
     """
+    # The decoding of a custom head need not declare the attribute.
     if getattr(decode, "needs_nms", True):
         return nms
     return TopK(
