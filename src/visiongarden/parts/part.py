@@ -37,6 +37,8 @@ class Part(Typed):
     def wire(self, inputs: Any) -> Any:
         """Build the graph: call layers on symbolic tensors and return the results.
 
+        A backbone takes one tensor, the other roles take feature maps; see the subclasses.
+
         Name each layer that has weights, such as `ConvNormAct(64, 3, name="stem")`; the names
         become the paths of the weights.
         """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import ClassVar
 
 from pydantic import field_validator
 
@@ -149,7 +150,7 @@ class Head(Part):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement wire()")
 
-    def loss(self) -> Any:
+    def loss(self) -> Callable[..., dict[str, Tensor]]:
         """Return the loss of this head.
 
         It is called as `loss(raw, image_size=size, **targets)` with the targets of the task
@@ -157,7 +158,7 @@ class Head(Part):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement loss() to be trained")
 
-    def decode(self) -> Any:
+    def decode(self) -> Callable[..., tuple[Tensor, ...]]:
         """Return the function that decodes raw predictions in the graph: `decode(raw, image_size)`.
 
         It returns a tuple: (boxes, scores) for detection, (scores,) for the other tasks.

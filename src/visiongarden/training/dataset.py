@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
-def open_dataset(batches: Iterator[Any], sizes_vary: bool = False) -> Any:
+def open_dataset(batches: Iterator[Any], sizes_vary: bool = False) -> tf.data.Dataset:
     """Return a dataset that prepares one batch ahead of the step.
 
     Args:
@@ -25,7 +29,7 @@ def open_dataset(batches: Iterator[Any], sizes_vary: bool = False) -> Any:
 
     first_batches = list(itertools.islice(batches, 2))
 
-    def spec(*arrays: Any) -> Any:
+    def spec(*arrays: np.ndarray) -> tf.TensorSpec:
         dimensions = [
             None if sizes_vary or len(set(sizes)) > 1 else sizes[0]
             for sizes in zip(*(array.shape[1:] for array in arrays), strict=True)

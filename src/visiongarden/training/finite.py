@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +16,7 @@ _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
 def not_finite(
-    loss: float, variables: Iterable[tuple[str, Any]], compute_dtype: str = "float32"
+    loss: float, variables: Iterable[tuple[str, keras.Variable]], compute_dtype: str = "float32"
 ) -> str | None:
     """Return what became infinite, NaN or too large for the next step, or None.
 
@@ -41,7 +40,7 @@ def not_finite(
     return None
 
 
-def _problem(variable: Any, max_value: float) -> str | None:
+def _problem(variable: keras.Variable, max_value: float) -> str | None:
     array = keras.ops.convert_to_numpy(variable.value)
     if array.dtype.kind not in "iufb":  # bfloat16 is a dtype of ml_dtypes, of kind "V"
         array = array.astype(np.float32)

@@ -92,6 +92,7 @@ def fit(
     # resumed run would be refused because of it.
     config = {key: value for key, value in model.get_config().items() if key != "name"}
     identity = (identity or {}) | {"model": config, "training": settings.to_dict()}
+    # A custom loader need not have a `dataset`; resuming then compares no data.
     if data is None and hasattr(train, "dataset"):
         data = fingerprint({"train": train.dataset})
     progress = Progress(identity=identity, data=data or {})
@@ -128,6 +129,7 @@ def fit(
 
 
 def _trainer(model: Joined, loss: Any, train: Any) -> Trainer:
+    # A custom loader of one size need not have `sizes`.
     sizes = getattr(train, "sizes", (train.image_size,))
     if len(sizes) == 1:
         return Trainer(model, loss, train.image_size)

@@ -11,7 +11,7 @@ from visiongarden.errors import UserError
 from visiongarden.models import Joined
 from visiongarden.training.size_variants import SizeVariants
 from visiongarden.training.trainer import Trainer
-from visiongarden.types import ImageSize
+from visiongarden.types import ImageSize, RawPredictions, Tensor
 
 
 class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model inside is
@@ -31,6 +31,7 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
     """
 
     sizes_vary = True
+    train_function: Callable[[Any], Any] | None  # set by Keras
 
     def __init__(
         self, model: Joined, loss: Any, image_size: ImageSize, sizes: Iterable[ImageSize]
@@ -38,11 +39,11 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
         super().__init__(model, loss, image_size)
         self.variants = SizeVariants(model, sizes)
 
-    def forward_floats(self, floats: Any, training: bool | None) -> Any:
+    def forward_floats(self, floats: Tensor, training: bool | None) -> RawPredictions:
         """Return raw predictions for float images (batch, height, width, 3) of one of the sizes."""
         return self.variants(floats, self.size_of(floats), training)
 
-    def size_of(self, images: Any) -> ImageSize:
+    def size_of(self, images: Tensor) -> ImageSize:
         """Return the (height, width) of a batch's images in pixels."""
         height, width = images.shape[1:3]
         return height, width
@@ -58,7 +59,7 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
         """
         if keras.backend.backend() != "tensorflow":
             return super().make_train_function(force)
-        if force or getattr(self, "train_function", None) is None:
+        if force or self.train_function is None:
             replicas = self.distribute_strategy.num_replicas_in_sync
             if replicas > 1:
                 raise UserError(

@@ -17,6 +17,7 @@ from keras import ops
 
 from visiongarden.registry import register
 from visiongarden.training.settings import Training
+from visiongarden.types import Tensor
 
 
 @register
@@ -33,8 +34,8 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, peak: float, steps: int, warmup: int = 0, final: float = 0.01) -> None:
         self.peak, self.steps, self.warmup, self.final = peak, steps, warmup, final
 
-    def __call__(self, step: Any) -> Any:
-        """Return the learning rate at a step, counted from 0."""
+    def __call__(self, step: Tensor | int) -> Tensor:
+        """Return the learning rate, a float32 scalar, at a step, an integer counted from 0."""
         step = ops.cast(step, "float32")
         warmup_factor = (step + 1) / max(self.warmup, 1)
         progress = ops.clip((step - self.warmup) / max(self.steps - self.warmup, 1), 0.0, 1.0)
@@ -43,7 +44,12 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""
-        return {n: getattr(self, n) for n in ("peak", "steps", "warmup", "final")}
+        return {
+            "peak": self.peak,
+            "steps": self.steps,
+            "warmup": self.warmup,
+            "final": self.final,
+        }
 
 
 class VectorOptimizer(keras.optimizers.Optimizer):
@@ -71,7 +77,7 @@ class VectorOptimizer(keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        learning_rate: Any = 0.001,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.001,
         weight_decay: float = 0.0,
         clip_norm: float | None = None,
         ema_decay: float | None = None,
@@ -80,7 +86,7 @@ class VectorOptimizer(keras.optimizers.Optimizer):
         super().__init__(learning_rate=learning_rate, name=name or type(self).__name__.lower())
         self.decay, self.clip_norm, self.ema_decay = weight_decay, clip_norm, ema_decay
 
-    def build(self, variables: list[Any]) -> None:
+    def build(self, variables: list[keras.Variable]) -> None:
         """Create the state vectors: one set for weights with decay, one for those without."""
         if self.built:
             return
@@ -98,21 +104,25 @@ class VectorOptimizer(keras.optimizers.Optimizer):
             if self.ema_decay is not None:
                 self._averages.append(self._vector(size, f"average_{number}"))
 
-    def apply(self, grads: list[Any], trainable_variables: list[Any] | None = None) -> None:
+    def apply(
+        self,
+        grads: list[Tensor | None],
+        trainable_variables: list[keras.Variable] | None = None,
+    ) -> None:
         """Update the weights with one step.
 
         Args:
-            grads: Gradient of each weight; None counts as 0.
+            grads: Gradient of each weight, of its shape; None counts as 0.
             trainable_variables: Weights, needed only if the optimizer is not built.
         """
         if trainable_variables is not None and not self.built:
             self.build(list(trainable_variables))
         variables = self._trainable_variables
-        grads = [
+        gradients = [
             ops.zeros_like(v) if g is None else ops.cast(g, "float32")
             for g, v in zip(grads, variables, strict=True)
         ]
-        flat_gradients = [_flat([grads[i] for i in rows]) for rows, _ in self._groups]
+        flat_gradients = [_flat([gradients[i] for i in rows]) for rows, _ in self._groups]
         if self.clip_norm is not None:
             norm = ops.sqrt(sum(ops.sum(gradient * gradient) for gradient in flat_gradients))
             # 1 where the norm is below the limit; never a division by 0.
@@ -130,27 +140,27 @@ class VectorOptimizer(keras.optimizers.Optimizer):
                 variables[i].assign(part)
         self.iterations.assign_add(1)
 
-    def direction(self, gradient: Any, state: list[Any], step: Any) -> Any:
+    def direction(self, gradient: Tensor, state: list[keras.Variable], step: Tensor) -> Tensor:
         """Return the update of a step at learning rate 1, which is subtracted; updates `state`.
 
         Args:
             gradient: (n,) float32.
             state: `slots` variables of shape (n,).
-            step: Step, counted from 0.
+            step: float32 scalar, counted from 0.
         """
         raise NotImplementedError
 
-    def averaged(self) -> list[Any]:
+    def averaged(self) -> list[Tensor]:
         """Return the moving average of each weight in order, or the weights if none is kept."""
         variables = self._trainable_variables
         if self.ema_decay is None:
             return [v.value for v in variables]
-        values: list[Any] = [None] * len(variables)
+        values: dict[int, Tensor] = {}
         for (rows, _), vector in zip(self._groups, self._averages, strict=True):
             parts = _split(vector.value, [variables[i] for i in rows])
             for i, part in zip(rows, parts, strict=True):
                 values[i] = part
-        return values
+        return [values[i] for i in range(len(variables))]
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""
@@ -163,10 +173,10 @@ class VectorOptimizer(keras.optimizers.Optimizer):
             "name": self.name,
         }
 
-    def _vector(self, size: int, name: str) -> Any:
+    def _vector(self, size: int, name: str) -> keras.Variable:
         return self.add_variable((size,), dtype="float32", name=name)
 
-    def _update_average(self, vector: Any, weights: Any, step: Any) -> None:
+    def _update_average(self, vector: keras.Variable, weights: Tensor, step: Tensor) -> None:
         decay = ops.minimum(self.ema_decay, (1.0 + step) / (10.0 + step))
         # The vector starts at 0, not at the weights; the first step replaces it.
         decay = ops.where(step < 1, 0.0, decay)
@@ -192,7 +202,7 @@ class AdamW(VectorOptimizer):
         super().__init__(**kwargs)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
-    def direction(self, gradient: Any, state: list[Any], step: Any) -> Any:
+    def direction(self, gradient: Tensor, state: list[keras.Variable], step: Tensor) -> Tensor:
         """Return the first moment over the root of the second, both bias-corrected."""
         first, second = state
         first.assign(gradient + self.beta_1 * (first.value - gradient))
@@ -221,7 +231,7 @@ class SGD(VectorOptimizer):
         super().__init__(**kwargs)
         self.momentum = momentum
 
-    def direction(self, gradient: Any, state: list[Any], step: Any) -> Any:
+    def direction(self, gradient: Tensor, state: list[keras.Variable], step: Tensor) -> Tensor:
         """Return the gradient plus momentum times the updated velocity."""
         (velocity,) = state
         velocity.assign(self.momentum * velocity.value + gradient)
@@ -250,11 +260,11 @@ def make_optimizer(settings: Training, steps_per_epoch: int) -> VectorOptimizer:
     )
 
 
-def _flat(tensors: list[Any]) -> Any:
+def _flat(tensors: list[Tensor]) -> Tensor:
     return ops.concatenate([ops.reshape(tensor, (-1,)) for tensor in tensors])
 
 
-def _split(vector: Any, variables: list[Any]) -> list[Any]:
+def _split(vector: Tensor, variables: list[keras.Variable]) -> list[Tensor]:
     sizes = [math.prod(variable.shape) for variable in variables]
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes) - 1)]
     parts = ops.split(vector, ends) if ends else [vector]

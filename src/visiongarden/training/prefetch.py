@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import keras
 
@@ -18,6 +18,11 @@ DEPTH = 2
 """Number of batches that wait on the device."""
 
 _END = object()
+
+
+@runtime_checkable
+class _Closable(Protocol):
+    def close(self) -> None: ...
 
 
 class Prefetcher:
@@ -74,9 +79,8 @@ class Prefetcher:
         except BaseException as error:  # raised again in the training loop, whatever it is
             self._queue.put((None, error))
         finally:
-            close = getattr(self._batches, "close", None)
-            if self._stopping.is_set() and close is not None:
-                close()
+            if self._stopping.is_set() and isinstance(self._batches, _Closable):
+                self._batches.close()
 
 
 def prefetch(batches: Iterator[Any]) -> Iterator[Any]:

@@ -35,6 +35,7 @@ class ProgressBar(keras.callbacks.Callback):
         self.reporter = shown_by or reporter()
         self._last_metrics: dict[str, float] = {}
         self._first_step: int | None = None
+        self._train_seconds: float | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Start the clock."""
@@ -80,8 +81,10 @@ class ProgressBar(keras.callbacks.Callback):
 
     def _format_metrics(self) -> str:
         now = time.monotonic()
-        seconds = max(getattr(self, "_train_seconds", now - self._epoch_start_time), 1e-6)
-        rate = self._batch * self.batch_size / seconds
+        seconds = self._train_seconds
+        if seconds is None:
+            seconds = now - self._epoch_start_time
+        rate = self._batch * self.batch_size / max(seconds, 1e-6)
         metrics = "  ".join(f"{name} {value:.3f}" for name, value in self._last_metrics.items())
         left = _format_duration(self._seconds_left(now))
         return f"{metrics}  {rate:.0f} images/s  {left} left".lstrip()

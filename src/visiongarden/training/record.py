@@ -181,7 +181,9 @@ def assign_average(trainer: Any, averaged: keras.Model) -> None:
     """
     source = trainer.inner
     # With float16 Keras wraps the optimizer in a `LossScaleOptimizer`.
-    optimizer = getattr(trainer.optimizer, "inner_optimizer", trainer.optimizer)
+    optimizer = trainer.optimizer
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
     averages = zip(trainer.trainable_variables, optimizer.averaged(), strict=True)
     values = {id(variable): value for variable, value in averages}
     steps = int(keras.ops.convert_to_numpy(optimizer.iterations))

@@ -17,7 +17,7 @@ import keras
 from visiongarden.backends.keras_internals import weightless, without_autocast
 from visiongarden.errors import UserError
 from visiongarden.models import Joined
-from visiongarden.types import ImageSize
+from visiongarden.types import ImageSize, RawPredictions, Tensor
 
 
 class SizeVariants:
@@ -41,10 +41,13 @@ class SizeVariants:
             size: build_at_size(model, size) for size in sizes if size != model.image_size
         }
 
-    def __call__(self, images: Any, size: ImageSize, training: bool | None = None) -> Any:
+    def __call__(
+        self, images: Tensor, size: ImageSize, training: bool | None = None
+    ) -> RawPredictions:
         """Return raw predictions for float images (batch, height, width, 3) of one of the sizes."""
         if size not in self._variants:
-            return self.model(images, training=training)
+            plain: RawPredictions = self.model(images, training=training)
+            return plain
         variant, variables = self._variants[size], self.model.variables
         # Under mixed precision Keras would read the values in float16 or bfloat16, and the moving
         # statistics would be written back rounded.
@@ -55,7 +58,7 @@ class SizeVariants:
             )
         before = [scope.get_current_value(mirror) for mirror in variant.variables]
         with scope:
-            raw = variant(images, training=training)
+            raw: RawPredictions = variant(images, training=training)
         for variable, mirror, value in zip(variables, variant.variables, before, strict=True):
             updated = scope.get_current_value(mirror)
             if updated is not value:

@@ -61,7 +61,9 @@ class Progress:
     data: dict[str, Any] = field(default_factory=dict)
 
 
-def save_state(folder: Path, progress: Progress, model: keras.Model, optimizer: Any) -> None:
+def save_state(
+    folder: Path, progress: Progress, model: keras.Model, optimizer: keras.optimizers.Optimizer
+) -> None:
     """Write `resume.npz` into the folder of a run, atomically."""
     arrays = {name: _array(variable) for name, variable in state_variables(model, optimizer)}
     arrays |= rng_states(model)
@@ -76,7 +78,7 @@ def load_state(
     folder: Path,
     identity: dict[str, Any],
     model: keras.Model,
-    optimizer: Any,
+    optimizer: keras.optimizers.Optimizer,
     data: dict[str, Any] | None = None,
     accept_changes: bool = False,
 ) -> Progress:
@@ -130,7 +132,9 @@ def load_state(
     return progress
 
 
-def state_variables(model: keras.Model, optimizer: Any) -> Iterator[tuple[str, Any]]:
+def state_variables(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer
+) -> Iterator[tuple[str, keras.Variable]]:
     """Yield the name in the file and the variable, for all state that the run continues from."""
     for variable in model.weights:
         yield f"model/{variable.path}", variable
@@ -194,7 +198,7 @@ def _saved_rng_states(path: Path, archive: Any, names: Iterable[str]) -> dict[st
     return {name: archive[name] for name in found}
 
 
-def _array(variable: Any) -> np.ndarray:
+def _array(variable: keras.Variable) -> np.ndarray:
     # NumPy has no bfloat16, and `.npz` would store it as raw bytes; float32 holds it exactly.
     array = keras.ops.convert_to_numpy(variable.value)
     return array.astype(np.float32) if array.dtype.kind not in "iufb" else array
@@ -221,7 +225,7 @@ def _read_header(path: Path, archive: Any) -> Progress:
     return progress
 
 
-def _read_array(path: Path, archive: Any, name: str, variable: Any) -> np.ndarray:
+def _read_array(path: Path, archive: Any, name: str, variable: keras.Variable) -> np.ndarray:
     # At most 8 bytes per number, and room for the header of the array.
     max_bytes = 8 * int(np.prod(variable.shape, dtype=np.int64)) + 4096
     if archive.zip.getinfo(f"{name}.npy").file_size > max_bytes:

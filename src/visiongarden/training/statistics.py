@@ -9,9 +9,8 @@ was saved with a mean IoU of 0.15 on them, and 0.87 with it.
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -36,7 +35,7 @@ class UntrainedNorms:
             and _is_constant(layer.moving_variance, 1)
         ]
 
-    def corrected(self, steps: int) -> dict[int, Any]:
+    def corrected(self, steps: int) -> dict[int, np.ndarray]:
         """Return the corrected moving statistics after a number of steps.
 
         A normalization whose variance would become negative ran more than once per step, so that
@@ -62,5 +61,5 @@ class UntrainedNorms:
         return values
 
 
-def _is_constant(variable: Any, value: float) -> bool:
+def _is_constant(variable: keras.Variable, value: float) -> bool:
     return bool((ops.convert_to_numpy(variable) == value).all())

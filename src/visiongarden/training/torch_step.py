@@ -18,6 +18,7 @@ from visiongarden.backends.captured import Captured
 
 if TYPE_CHECKING:
     import keras
+    import torch
 
 
 class TorchStep:
@@ -36,9 +37,9 @@ class TorchStep:
         self._step: Callable[..., Any] = Captured(self._run, self._changed)
         if trainer.run_eagerly:
             self._step = self._run
-        self._weights: list[Any] = []
+        self._weights: list[keras.Variable] = []
 
-    def __call__(self, data: Any) -> dict[str, Any]:
+    def __call__(self, data: Any) -> dict[str, torch.Tensor]:
         """Run one step on (images, targets) and return the means of the metrics so far.
 
         Args:
@@ -54,10 +55,12 @@ class TorchStep:
         # `Captured` captures only without gradient tracking: a graph of operations has no
         # autograd history. `_run` enables it for the part that it differentiates itself.
         with torch.no_grad():
-            means: dict[str, Any] = self._step(images, targets)
+            means: dict[str, torch.Tensor] = self._step(images, targets)
         return means
 
-    def _run(self, images: Any, targets: dict[str, Any]) -> dict[str, Any]:
+    def _run(
+        self, images: torch.Tensor, targets: dict[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
         import torch
 
         trainer, values = self._trainer, [weight.value for weight in self._weights]
@@ -78,10 +81,10 @@ class TorchStep:
         trainer.track({name: term.detach() for name, term in terms.items()})
         # Keras weights each batch by its images, so that the mean is over images.
         trainer._loss_tracker.update_state(total.detach(), sample_weight=images.shape[0])
-        means: dict[str, Any] = trainer.get_metrics_result()
+        means: dict[str, torch.Tensor] = trainer.get_metrics_result()
         return means
 
-    def _changed(self) -> list[Any]:
+    def _changed(self) -> list[keras.Variable]:
         # Capturing and checking run the step several times on one batch; `Captured` restores these
         # variables afterwards. One that is missing here would be updated more than once.
         trainer = self._trainer

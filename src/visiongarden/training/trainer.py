@@ -18,7 +18,7 @@ from visiongarden.training.jax_step import JaxStep
 from visiongarden.training.prefetch import prefetch
 from visiongarden.training.statistics import UntrainedNorms
 from visiongarden.training.torch_step import TorchStep
-from visiongarden.types import ImageSize
+from visiongarden.types import ImageSize, RawPredictions, Tensor
 
 
 class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside is
@@ -38,6 +38,7 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         super().__init__(name="trainer", dtype=model.dtype_policy)
         self.inner, self.loss_function, self.image_size = model, loss, image_size
         self.untrained_norms = UntrainedNorms(model)
+        # A custom loss need not name its terms.
         self.trackers = [keras.metrics.Mean(name=term) for term in getattr(loss, "terms", ())]
         self._backend_step: Callable[..., Any] | None = None
         self.built = True  # the inner model already has its variables
@@ -70,16 +71,17 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
             else self._backend_step(*arguments)
         )
 
-    def call(self, images: Any, training: bool | None = None) -> Any:
+    def call(self, images: Tensor, training: bool | None = None) -> RawPredictions:
         """Return raw predictions for uint8 images (batch, height, width, 3)."""
         dtype = self.compute_dtype
         # Batches reach the device as uint8: a quarter of the bytes of float32.
         floats = ops.cast(images, dtype) * ops.cast(1 / 255, dtype)
         return self.forward_floats(floats, training)
 
-    def forward_floats(self, floats: Any, training: bool | None) -> Any:
+    def forward_floats(self, floats: Tensor, training: bool | None) -> RawPredictions:
         """Return raw predictions for float images (batch, height, width, 3) from 0 to 1."""
-        return self.inner(floats, training=training)
+        raw: RawPredictions = self.inner(floats, training=training)
+        return raw
 
     def feed(self, batches: Iterator[Any]) -> Any:
         """Wrap batches of (images, targets) for Keras's `fit` on the current backend."""
@@ -87,28 +89,40 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
             return open_dataset(batches, self.sizes_vary)
         return prefetch(batches)
 
-    def size_of(self, images: Any) -> ImageSize:
+    def size_of(self, images: Tensor) -> ImageSize:
         """Return the (height, width) of a batch's images in pixels."""
         return self.image_size
 
     def compute_loss(
         self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
+        x: Tensor,
+        y: dict[str, Tensor],
+        y_pred: RawPredictions,
+        sample_weight: Tensor | None = None,
         training: bool = True,
-    ) -> Any:
+    ) -> Tensor:
         """Return the total loss of a batch, and add each term to its mean over the epoch.
 
         The total is the sum of the loss's terms and of the losses that layers add (`add_loss`,
         regularizers).
+
+        Args:
+            x: uint8 images (batch, height, width, 3).
+            y: Targets by the names of the loss's arguments.
+            y_pred: Raw predictions for the images.
+            sample_weight: Ignored.
+            training: Ignored.
+
+        Returns:
+            A scalar.
         """
         terms, total = self.compute_terms(x, y, y_pred)
         self.track(terms)
         return total
 
-    def compute_terms(self, x: Any, y: Any, y_pred: Any) -> tuple[dict[str, Any], Any]:
+    def compute_terms(
+        self, x: Tensor, y: dict[str, Tensor], y_pred: RawPredictions
+    ) -> tuple[dict[str, Tensor], Tensor]:
         """Return the terms of the loss, and their sum with the losses that layers add.
 
         Nothing is tracked here: the captured PyTorch step computes the gradient from this result,
@@ -117,7 +131,7 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         terms = self.loss_function(y_pred, image_size=self.size_of(x), **y)
         return terms, sum([*terms.values(), *(ops.cast(x, "float32") for x in self.losses)])
 
-    def track(self, terms: dict[str, Any]) -> None:
+    def track(self, terms: dict[str, Tensor]) -> None:
         """Add the terms of a batch to their means over the epoch."""
         for tracker in self.trackers:
             tracker.update_state(terms[tracker.name])
