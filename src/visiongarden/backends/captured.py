@@ -261,6 +261,7 @@ def _fold(graph: Any) -> None:
     known: dict[Any, Any] = {}
     for node in list(graph.graph.nodes):
         if node.op == "get_attr":
+            # PyTorch stores the constants of a graph in attributes with generated names.
             value = getattr(graph, node.target)
             if not isinstance(value, torch.nn.Parameter) and value.numel() <= _FOLDED:
                 known[node] = value
@@ -280,6 +281,7 @@ def _fold(graph: Any) -> None:
 
 def _mutates(node: Any) -> bool:
     """Return whether an operation of the graph may change its arguments in place."""
+    # The target is an operation of PyTorch, or any Python function.
     schema = getattr(node.target, "_schema", None)
     return schema is None or schema.is_mutable
 

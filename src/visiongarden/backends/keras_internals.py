@@ -32,7 +32,9 @@ __all__ = [
     "fill",
     "fresh_names",
     "global_seed_state",
+    "graph_of",
     "has_automatic_name",
+    "history_of",
     "is_only_its_weights",
     "is_weightless",
     "random_operations",
@@ -100,6 +102,7 @@ def fill(
             # Keras registers variables as parameters of the PyTorch module only once they have
             # values; without this, the module would have no parameters.
             layer._track_variables()
+            # Layers that arrange their kernel in memory; this package may not import them.
             if hasattr(layer, "lay_out"):
                 layer.lay_out()
 
@@ -132,10 +135,24 @@ def is_only_its_weights(model: keras.Model) -> bool:
         return False
     if any(keras.backend.standardize_dtype(weight.dtype) != "float32" for weight in model.weights):
         return False
+    # Layers have no `load_assets` unless a custom class defines it.
     return all(
         type(layer).load_own_variables in _PLAIN and not hasattr(layer, "load_assets")
         for layer in model._flatten_layers()
     )
+
+
+def history_of(tensor: Any) -> Any:
+    """Return the operation, node and position that output a symbolic tensor; None for a value."""
+    # A tensor of the backend, such as a constant in the graph, has no such attribute.
+    return getattr(tensor, "_keras_history", None)
+
+
+def graph_of(model: keras.Model) -> keras.Model | None:
+    """Return the functional model that computes a model; None if it is subclassed or not built."""
+    inner = model._functional if isinstance(model, keras.Sequential) else model
+    # Only functional models have inputs and outputs.
+    return inner if getattr(inner, "inputs", None) and getattr(inner, "outputs", None) else None
 
 
 def seed_everything(seed: int) -> None:

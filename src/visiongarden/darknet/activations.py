@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from visiongarden.layers import activation as activation_layer
+from visiongarden.layers.activations import function_name
 from visiongarden.registry import register
 
 _KERAS = {
@@ -117,7 +118,7 @@ def darknet_name(layer: keras.Layer) -> str | None:
         return {None: "relu", 6: "relu6"}.get(max_value) if plain else None
     if not isinstance(layer, keras.layers.Activation):
         return None
-    name = getattr(layer.activation, "__name__", "")
+    name = function_name(layer.activation)
     # "revleaky" is the same function as "leaky" in the forward pass.
     names = {keras_name: each for each, keras_name in _KERAS.items() if each != "revleaky"}
     return {"linear": "linear"}.get(name) or names.get(name)

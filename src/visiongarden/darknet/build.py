@@ -85,7 +85,9 @@ class Graph:
 
         The initializer is replaced during the call only, so that the layer's config is not changed.
         """
-        attribute = "depthwise_initializer" if hasattr(layer, "depth_multiplier") else _INITIALIZER
+        depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+        # Keras's names of the same argument differ.
+        attribute = "depthwise_initializer" if depthwise else _INITIALIZER
         initializer = getattr(layer, attribute)
         if self.empty:
             setattr(layer, attribute, keras.initializers.Zeros())

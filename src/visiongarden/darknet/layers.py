@@ -287,6 +287,8 @@ class SharedConv(keras.layers.Layer):
         **kwargs: `name` and `dtype` of the layer.
     """
 
+    _of: keras.layers.Conv2D
+
     def __init__(self, of: keras.layers.Conv2D, dilation: int, padding: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         # Keras would track an ordinary attribute as a sublayer, so that the weights of `of` would
@@ -296,7 +298,7 @@ class SharedConv(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         """Convolve a feature map of shape (batch, height, width, channels) with stride 1."""
-        of: Any = getattr(self, "_of")  # noqa: B009
+        of = self._of
         pad = (self.padding * self.dilation,) * 2
         x = ops.pad(x, ((0, 0), pad, pad, (0, 0)))
         x = ops.conv(x, of.kernel, 1, "valid", dilation_rate=self.dilation)
@@ -304,6 +306,6 @@ class SharedConv(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the output, which has as many channels as the kernel has filters."""
-        of: Any = getattr(self, "_of")  # noqa: B009
+        of = self._of
         more = 2 * self.padding * self.dilation - (of.kernel_size[0] - 1) * self.dilation
         return (input_shape[0], *(side + more for side in input_shape[1:3]), of.filters)

@@ -17,6 +17,9 @@ from visiongarden.darknet.geometry import geometry
 from visiongarden.errors import UserError
 from visiongarden.heads.prediction import SplitAnchors
 from visiongarden.layers import Convolution, Sum
+from visiongarden.layers.activations import function_name
+from visiongarden.models import Joined
+from visiongarden.parts.roles import Anchored
 from visiongarden.types import ImageSize
 
 
@@ -56,17 +59,17 @@ def trace(model: keras.Model, image_size: ImageSize | None = None) -> Traced:
         UserError: If Darknet lacks a layer of the model, or the image size is not known.
     """
     size = _size(model, image_size)
-    parts = getattr(model, "parts", None)
+    head = model.parts.head if isinstance(model, Joined) else None
     outputs = model.outputs
-    if parts is not None:
-        if not isinstance(model.output, dict) or not hasattr(parts.head, "anchors"):
+    if head is not None:
+        if not isinstance(model.output, dict) or not isinstance(head, Anchored):
             raise UserError(
-                f"head {parts.head} cannot be exported to Darknet", rule="an anchor-based head"
+                f"head {head} cannot be exported to Darknet", rule="an anchor-based head"
             )
         # Coarse levels come first, as in Darknet's official cfgs.
         levels = sorted(model.output, key=lambda level: -int(level[1:]))
         outputs = [t for level in levels for t in keras.tree.flatten(model.output[level])]
-    writer = _Writer(parts and parts.head)
+    writer = _Writer(head)
     flattened = Flattened(model, outputs)
     writer.uses = Counter(number for call in flattened.calls for number in call.inputs)
     for call in flattened.calls:
@@ -239,7 +242,7 @@ def _convolution(writer: _Writer, call: Call) -> None:
         raise _unsupported(call, "its padding is not a multiple of the dilation rate")
     else:
         padding //= dilation[0]
-    if getattr(layer.activation, "__name__", "linear") != "linear":
+    if function_name(layer.activation) != "linear":
         raise _unsupported(call, "it contains an activation; add that as a separate layer")
     depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
     channels = call.shapes[0][3]
@@ -277,7 +280,8 @@ def _norm(writer: _Writer, call: Call) -> None:
 
 def _activation(writer: _Writer, call: Call) -> None:
     name, value = darknet_name(call.layer), call.inputs[0]
-    if getattr(getattr(call.layer, "activation", None), "__name__", "") == "softmax":
+    plain = isinstance(call.layer, keras.layers.Activation)
+    if plain and function_name(call.layer.activation) == "softmax":
         _softmax(writer, call)
     elif name is None:
         raise _unsupported(call)
@@ -356,7 +360,7 @@ def _dense(writer: _Writer, call: Call) -> None:
     if not call.layer.use_bias or len(call.shapes[0]) != 2:
         raise _unsupported(call, "it has no bias, or its input is not a vector")
     writer.after(call, call.inputs[0])
-    name = getattr(call.layer.activation, "__name__", "linear")
+    name = function_name(call.layer.activation)
     writer.add(call, "connected", call.layer, output=call.layer.units, activation="linear")
     if name == "softmax":  # A [connected] section has no softmax; it is a separate section.
         writer.sections.append(_Section("softmax", {"groups": 1}))
@@ -463,7 +467,7 @@ def _slots(step: Any, section: _Section) -> list[Slot]:
         variables["weights"] = (layer.kernel, (2, 3, 1, 0), None)
     if set(variables) != {array.name for array in step.arrays}:
         raise UserError(
-            f"layer {getattr(layer, 'name', step.kind)} has no bias",
+            f"layer {step.kind if layer is None else layer.name} has no bias",
             rule="a layer with a bias or batch normalization",
         )
     return [

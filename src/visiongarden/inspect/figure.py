@@ -19,6 +19,7 @@ from visiongarden.parts import IMAGE, Part
 from visiongarden.storage import atomic_write
 from visiongarden.terminal import table, wrapped
 from visiongarden.types import FeatureSpec, ImageSize
+from visiongarden.weights.class_rows import class_names_of
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def _row(box: Box) -> Row:
 
 
 def _classes(source: Any) -> str:
-    names = getattr(getattr(source, "class_map", None), "names", None)
+    names = class_names_of(source)
     if not names:
         return ""
     listed = ", ".join(names[:4]) + (", …" if len(names) > 4 else "")

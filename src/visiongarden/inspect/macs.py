@@ -82,8 +82,9 @@ def _recording(model: keras.Model, macs: Counter[int]) -> Iterator[None]:
                 # A composite caches its output shapes; only its `call` reaches the layers inside.
                 object.__setattr__(layer, "compute_output_spec", layer.call)
             else:
-                for name in ("compute_output_spec", "call"):
-                    object.__setattr__(layer, name, _counting(layer, getattr(layer, name), macs))
+                methods = {"compute_output_spec": layer.compute_output_spec, "call": layer.call}
+                for name, method in methods.items():
+                    object.__setattr__(layer, name, _counting(layer, method, macs))
         yield
     finally:
         for layer in watched:

@@ -81,8 +81,8 @@ class ModelDiff(Preformatted):
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists and numbers, for JSON."""
         values = asdict(self)
-        for side in ("before", "after"):
-            values[f"count_{side}"]["flops"] = getattr(self, f"count_{side}").flops
+        values["count_before"]["flops"] = self.count_before.flops
+        values["count_after"]["flops"] = self.count_after.flops
         return values | {"same": self.same}
 
     def __str__(self) -> str:

@@ -122,6 +122,12 @@ def _in_place_on_torch(layer: keras.layers.Activation, x: torch.Tensor) -> torch
     return function(x, inplace=True)
 
 
+def function_name(function: Callable[..., Any] | None) -> str:
+    """Return the name of a layer's activation function: "linear", "silu", ..."""
+    # A custom activation may be a callable object, which has no name.
+    return getattr(function, "__name__", None) or str(function)
+
+
 def activation(name: str | None, /, **kwargs: Any) -> keras.Layer:
     """Return an activation layer by name.
 

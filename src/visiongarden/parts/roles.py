@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Protocol, runtime_checkable
 
 from pydantic import field_validator
 
@@ -108,6 +108,15 @@ class Decoder(FeaturePart):
             features: level -> (batch, height, width, channels).
         """
         raise NotImplementedError(f"{type(self).__name__} must implement wire()")
+
+
+@runtime_checkable
+class Anchored(Protocol):
+    """A head with anchors."""
+
+    @property
+    def anchors(self) -> Mapping[str, Sequence[tuple[float, float]]]:
+        """Level -> (width, height) of each anchor, in pixels of the network's input."""
 
 
 class Head(Part):

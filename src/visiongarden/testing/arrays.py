@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import keras
 import numpy as np
@@ -14,6 +14,16 @@ from visiongarden.types import FeatureSpec
 BATCH = 3
 TOLERANCE = 1e-3
 """Maximum difference relative to the largest absolute value, for float32 through many layers."""
+
+
+@runtime_checkable
+class _Array(Protocol):
+    """Array or tensor of any library."""
+
+    @property
+    def shape(self) -> Any: ...
+    @property
+    def dtype(self) -> Any: ...
 
 
 def is_shape(value: Any) -> bool:
@@ -61,7 +71,7 @@ def arrays_like(spec: Any, seed: int = 0, batch: int = BATCH) -> Any:
             return rng.normal(size=shape).astype(np.float32)
         if isinstance(item, (tuple, list)):
             return type(item)(make(value) for value in item)
-        if hasattr(item, "shape") and hasattr(item, "dtype"):
+        if isinstance(item, _Array):
             array = keras.ops.convert_to_numpy(item)
             if array.ndim == 0 or len(array) != 1:
                 return array
@@ -97,7 +107,7 @@ def batch_of(spec: Any) -> int:
     if isinstance(spec, (tuple, list)) and not is_shape(spec):
         sizes = [batch_of(item) for item in spec if not is_shape(item)]
         return next((size for size in sizes if size != BATCH), BATCH)
-    if hasattr(spec, "shape") and hasattr(spec, "dtype") and len(spec.shape):
+    if isinstance(spec, _Array) and len(spec.shape):
         return max(int(spec.shape[0]), 2)
     return BATCH
 

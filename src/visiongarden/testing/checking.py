@@ -30,6 +30,7 @@ from visiongarden.testing.checks import (
     statistics,
 )
 from visiongarden.testing.checks import training as training_checks
+from visiongarden.testing.examples import examples_of
 from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, Report, failed, skipped
 from visiongarden.testing.subject import Subject
@@ -160,7 +161,7 @@ def check_many(
                     raise
                 rejected[position] = _rejection(given["source"], error)
                 continue
-            own = [*skip, *getattr(subject.cls, "examples", {}).get("skip", ())]
+            own = [*skip, *examples_of(subject.cls).get("skip", ())]
             findings = list(_in_process(subject, own))
             traced = all(f.status == "passed" for f in findings if f.check in ("runs", "traces"))
             job = processes.add(subject) if traced else None
@@ -176,7 +177,8 @@ def check_many(
 
 def _rejection(source: Any, error: UserError) -> Report:
     """Return the report of a class that could not be constructed."""
-    name = getattr(source, "__name__", type(source).__name__)
+    is_class = isinstance(source, type)
+    name = source.__name__ if is_class else type(source).__name__
     finding = failed(
         " ".join(error.what.split()), error.fix or "specify the constructor arguments and inputs"
     )

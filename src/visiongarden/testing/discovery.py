@@ -156,6 +156,7 @@ def _line(cls: type) -> int:
 
 
 def _one(module: ModuleType, name: str, found: list[type]) -> type:
+    # The name comes from the user.
     cls = getattr(module, name, None)
     if isinstance(cls, type) and issubclass(cls, (keras.Layer, Part)):
         return cls

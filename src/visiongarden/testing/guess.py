@@ -18,6 +18,7 @@ from visiongarden.decoders import FPN
 from visiongarden.errors import UserError
 from visiongarden.heads import AnchorFree
 from visiongarden.parts import Backbone, Decoder, Head, Part
+from visiongarden.testing.examples import examples_of
 
 CHANNELS = 8
 SIDES = (16, 24)
@@ -79,7 +80,7 @@ def constructor_arguments(cls: type, given: dict[str, Any]) -> dict[str, Any]:
             rule=f"one of the constructor arguments: {', '.join(parameters) or 'none'}",
             fix="omit it",
         )
-    arguments = dict(getattr(cls, "examples", {}).get("config", {})) | given
+    arguments = dict(examples_of(cls).get("config", {})) | given
     hints = _hints(cls)
     for name, parameter in parameters.items():
         needed = parameter.default is inspect.Parameter.empty
@@ -137,7 +138,7 @@ def candidate_shapes(cls: type) -> list[Any]:
         Shapes with the batch first. A list or dict of shapes is one nested argument of `call`; a
         tuple of shapes is several arguments.
     """
-    if own := getattr(cls, "examples", {}).get("inputs"):
+    if own := examples_of(cls).get("inputs"):
         return [own]
     maps = (2, *SIDES, CHANNELS)
     levels = {f"p{n}": (2, 64 >> n, 96 >> n, CHANNELS * (n - 2)) for n in (3, 4, 5)}
@@ -156,12 +157,11 @@ def candidate_shapes(cls: type) -> list[Any]:
     return one if count < 2 else [(shape,) * count for shape in (maps, (2, 12, CHANNELS))]
 
 
-def tensor_arguments(cls: type) -> int:
+def tensor_arguments(cls: type[Any]) -> int:
     """Count the arguments of `call` that take tensors: those without a default value."""
-    call = getattr(cls, "call", None)
-    if call is None:
+    if not issubclass(cls, keras.Layer):  # a part, which has no `call`
         return 1
-    parameters = list(inspect.signature(call).parameters.values())[1:]
+    parameters = list(inspect.signature(cls.call).parameters.values())[1:]
     return sum(
         p.default is inspect.Parameter.empty
         and p.kind not in _VARIADIC

@@ -29,6 +29,7 @@ def replaced(owner: Any, name: str, make: Callable[[Any], Any]) -> Iterator[None
         name: Name of the attribute.
         make: Maps the original value to its replacement.
     """
+    # Any method of Keras; the caller names it.
     before = getattr(owner, name)
     setattr(owner, name, make(before))
     try:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from visiongarden.backends.keras_internals import fresh_names
+from visiongarden.layers import Composite
 from visiongarden.parts import Part
 from visiongarden.testing.hooks import RESERVED
 
@@ -39,8 +40,9 @@ def remembered(instance: Any) -> dict[str, Any] | None:
         return {}
     if type(instance).__module__.startswith("keras."):
         return None  # Keras's own layers and models are rebuilt from their config
-    own = getattr(instance, "_arguments", None)
+    own = instance._arguments if isinstance(instance, Composite) else None
     if own is None:
+        # Private to Keras, and missing where its constructor was called with unusual arguments.
         auto = getattr(instance, "_auto_config", None)
         own = auto.config if auto is not None else None
     if own is None:

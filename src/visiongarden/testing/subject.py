@@ -8,11 +8,13 @@ from typing import Any, cast
 import keras
 import numpy as np
 
-from visiongarden.backends.keras_internals import dtype_policy, fresh_names, weightless
+from visiongarden.backends.keras_internals import dtype_policy, fresh_names, graph_of, weightless
 from visiongarden.errors import UserError
-from visiongarden.parts import IMAGE, Backbone, Head, Part
+from visiongarden.parts import IMAGE, Backbone, Decoder, Head, Part
+from visiongarden.parts.roles import Anchored
 from visiongarden.testing.arrays import arrays_like, batch_of, image_sides, inputs_of, is_shape
 from visiongarden.testing.companions import connected
+from visiongarden.testing.examples import examples_of
 from visiongarden.testing.explain import first_line
 from visiongarden.testing.guess import (
     CHANNELS,
@@ -282,14 +284,15 @@ class Subject:
 
     def _part_inputs(self) -> Any:
         """Return the inputs of a part: an image for a backbone, feature maps otherwise."""
-        if own := getattr(self.cls, "examples", {}).get("inputs"):
+        if own := examples_of(self.cls).get("inputs"):
             return own
         if issubclass(self.cls, Backbone):
             largest = max(stride_of(level) for level in cast(Backbone, self.part).levels)
             return (2, *image_sides(largest), 3)
-        levels = getattr(self.part, "levels", None)
-        if levels is None and isinstance(self.part, Head):
-            levels = tuple(getattr(self.part, "anchors", None) or ())
+        part = self.part
+        levels = part.levels if isinstance(part, Decoder | Head) else None
+        if levels is None and isinstance(part, Head) and isinstance(part, Anchored):
+            levels = tuple(part.anchors or ())
         levels = levels or ("p3", "p4", "p5")
         return FeatureSpec(
             {
@@ -328,7 +331,7 @@ class Subject:
 
 
 def _has_graph(layer: Any) -> bool:
-    return isinstance(layer, keras.Model) and getattr(layer, "inputs", None) is not None
+    return isinstance(layer, keras.Model) and graph_of(layer) is not None
 
 
 def _of_graph(model: keras.Model) -> Any:

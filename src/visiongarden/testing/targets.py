@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from visiongarden.parts import Head
+from visiongarden.testing.examples import examples_of
 from visiongarden.types import IGNORE, ImageSize, stride_of
 
 
@@ -47,7 +48,7 @@ def targets_for(
     Returns:
         Target arrays by name, or None for an unknown task.
     """
-    own = getattr(type(head), "examples", {}).get("targets")
+    own = examples_of(type(head)).get("targets")
     if own is not None:
         return {name: np.asarray(value) for name, value in own.items()}
     makers = {"detection": _boxes, "classification": _class_targets, "segmentation": _masks}

@@ -10,10 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
 
+from visiongarden.backends.keras_internals import history_of
 from visiongarden.errors import UserError, nearest, option
 from visiongarden.layers.nested import nested
+from visiongarden.models import Joined
+from visiongarden.parts.roles import Anchored
+from visiongarden.types import ClassMap
 
 CHOICES = ("name", "position")
 _LISTED = 8
@@ -111,8 +116,7 @@ def class_rows(source: tuple[str, ...] | None, target: Any, by: str = "name") ->
     """
     if by not in CHOICES:
         raise UserError(f"unknown value {by!r} of class_rows", fix=nearest(by, CHOICES))
-    class_map = getattr(target, "class_map", None)
-    target_names = None if class_map is None else class_map.names
+    target_names = class_names_of(target)
     if source == target_names and target_names is not None:
         return ClassRows({})  # Equal classes in equal order: copied like any other weight.
     layouts = _layouts(target)
@@ -141,6 +145,13 @@ def class_rows(source: tuple[str, ...] | None, target: Any, by: str = "name") ->
     return ClassRows(layouts, shared, (len(source), len(target_names)), fresh=fresh, note=note)
 
 
+def class_names_of(model: Any) -> tuple[str, ...] | None:
+    """Return the class names that a model stores, or None."""
+    # Models of this package store a class map; a plain Keras model or a part has none.
+    class_map: ClassMap | None = getattr(model, "class_map", None)
+    return None if class_map is None else class_map.names
+
+
 def _layouts(target: Any) -> dict[str, Layout | None]:
     """Return the layouts of the weights with one row per class by path; None if it is unknown."""
     layouts: dict[str, Layout | None] = {}
@@ -158,30 +169,30 @@ def _layouts(target: Any) -> dict[str, Layout | None]:
 
 def _class_outputs(target: Any) -> Iterator[tuple[Any, int, int, bool]]:
     """Yield (tensor, anchors per cell, classes, whether boxes come first) of every class output."""
-    parts = getattr(target, "parts", None)
-    if parts is not None:
+    if isinstance(target, Joined):
+        head = target.parts.head
         # Heads mark class outputs by their name. Levels with anchors predict boxes and classes with
         # one convolution, the other heads with separate ones.
-        anchors = getattr(parts.head, "anchors", {})
+        anchors = head.anchors if isinstance(head, Anchored) else {}
         for level, raw in target.head.output.items():
             for name, tensor in raw.items():
                 if name.endswith("classes"):
                     count = len(anchors.get(level, (1,)))
-                    yield tensor, count, parts.head.num_classes, level in anchors
+                    yield tensor, count, head.num_classes, level in anchors
         return
     # A Darknet model; its prediction layers come first among its outputs.
-    heads, outputs = (getattr(target, name, ()) for name in ("heads", "outputs"))
-    for step, tensor in zip(heads, outputs, strict=False):
+    heads = getattr(target, "heads", ())
+    for step, tensor in zip(heads, target.outputs if heads else (), strict=False):
         yield tensor, len(step.settings["anchors"]), step.settings["classes"], True
 
 
 def _layer_behind(tensor: Any) -> Any:
     """Return the last layer with weights before a tensor of a graph; None if the graph branches."""
     while True:
-        history = getattr(tensor, "_keras_history", None)
+        history = history_of(tensor)
         if history is None:
             return None
-        if getattr(history.operation, "weights", None):
+        if isinstance(history.operation, keras.Layer) and history.operation.weights:
             return history.operation
         inputs = history.operation._inbound_nodes[history.node_index].input_tensors
         if len(inputs) != 1:

@@ -198,10 +198,19 @@ def _rows(report: TransferReport) -> list[tuple[str, ...]]:
     source = report._moved + report._unused
     source += sum(each.source_parameters for each in report.differs)
     source += sum(each.parameters for each in report.only_in_source)
-    for name in ("copied", "renamed", "differs", "only_in_target", "only_in_source"):
-        each = getattr(report, name)
+    groups: dict[str, tuple[Moved, ...] | tuple[Mismatch, ...] | tuple[Weight, ...]] = {
+        "copied": report.copied,
+        "renamed": report.renamed,
+        "differs": report.differs,
+        "only_in_target": report.only_in_target,
+        "only_in_source": report.only_in_source,
+    }
+    for name, each in groups.items():
         in_target = sum(weight.parameters for weight in each)
-        in_source = sum(getattr(weight, "source_parameters", weight.parameters) for weight in each)
+        in_source = sum(
+            weight.source_parameters if isinstance(weight, Mismatch) else weight.parameters
+            for weight in each
+        )
         rows.append(
             (
                 "shape or dtype differs" if name == "differs" else name.replace("_", " "),

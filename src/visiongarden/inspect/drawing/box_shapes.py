@@ -10,10 +10,11 @@ from typing import Any
 
 import keras
 
-from visiongarden.backends.keras_internals import replay, without_new_calls
+from visiongarden.backends.keras_internals import history_of, replay, without_new_calls
 from visiongarden.inspect.counting import Count, count_of
 from visiongarden.inspect.graph.keras_layers import describe
 from visiongarden.layers import Composite, ConvNormAct, DepthwiseNormAct
+from visiongarden.layers.activations import function_name
 
 JOINS = {"Concatenate": "concat", "Sum": "+", "Add": "+", "Multiply": "×", "UpSampling2D": "↑"}
 """Signs that a drawing shows instead of a box, for layers without weights."""
@@ -107,7 +108,7 @@ class _View:
         stack = [(tensor, False) for tensor in reversed(outputs)]
         while stack:
             tensor, ready = stack.pop()
-            history = getattr(tensor, "_keras_history", None)
+            history = history_of(tensor)
             if id(tensor) in self.known:
                 continue
             if history is None:
@@ -221,8 +222,10 @@ def _words(layer: Any, node: Any) -> str:
     """Describe kernel, stride and activation of a convolution, or the window of a pooling layer."""
     act = ""
     if isinstance(layer, (ConvNormAct, DepthwiseNormAct)):
-        name = getattr(getattr(layer.act, "activation", None), "__name__", layer.act.name)
-        act = "leaky_relu" if isinstance(layer.act, keras.layers.LeakyReLU) else name
+        if isinstance(layer.act, keras.layers.Activation):
+            act = function_name(layer.act.activation)
+        else:
+            act = "leaky_relu" if isinstance(layer.act, keras.layers.LeakyReLU) else layer.act.name
         # The activation is a separate layer here; for plain Keras layers `describe` finds it.
         layer = layer.conv
     try:

@@ -8,7 +8,7 @@ import keras
 
 from visiongarden.inspect.graph.op import Fixed, settings
 from visiongarden.layers import Sum
-from visiongarden.layers.activations import NEGATIVE_SLOPE
+from visiongarden.layers.activations import NEGATIVE_SLOPE, function_name
 from visiongarden.layers.convolution import Convolution
 
 Described = tuple[str, Fixed, int | None]
@@ -87,7 +87,11 @@ def _convolution(layer: Any) -> Described:
         half = layer.pad == layer.half
         values["pad"] = "half" if half else ((layer.pad, layer.pad),) * 2
     # A 1 × 1 kernel needs no padding, whatever the source calls it.
-    if set(kernel) == {1} and layer.padding == "valid" and not getattr(layer, "pad", 0):
+    if (
+        set(kernel) == {1}
+        and layer.padding == "valid"
+        and not (isinstance(layer, Convolution) and layer.pad)
+    ):
         values["pad"] = "half"
     if set(layer.dilation_rate) != {1}:
         values["dilation"] = tuple(layer.dilation_rate)
@@ -98,7 +102,7 @@ def _convolution(layer: Any) -> Described:
         extra = {} if layer.depth_multiplier == 1 else {"multiplier": layer.depth_multiplier}
         return "depthwise", settings(**values, **extra), None
     kind = "transposed" if isinstance(layer, _TRANSPOSED) else "conv"
-    if getattr(layer, "groups", 1) > 1:
+    if kind == "conv" and layer.groups > 1:
         # One input channel and one filter per group: a depthwise convolution under another name.
         if layer.groups == layer.filters and layer.kernel.shape[-2] == 1:
             return "depthwise", settings(**values), None
@@ -109,7 +113,7 @@ def _convolution(layer: Any) -> Described:
 def _act(function: Any) -> dict[str, Any]:
     if isinstance(function, keras.Layer):
         return _activation_layer(function)
-    name = getattr(function, "__name__", None) or str(function)
+    name = function_name(function)
     return {} if function is None or name == "linear" else {"act": name}
 
 
@@ -120,7 +124,7 @@ def _activation_layer(layer: Any) -> dict[str, Any]:
     if name in ("LeakyReLU", "LeakyRelu"):
         slope = float(layer.negative_slope)
         return {"act": "leaky_relu"} | ({} if slope == NEGATIVE_SLOPE else {"slope": slope})
-    if name == "ReLU" and getattr(layer, "max_value", None) is not None:
+    if isinstance(layer, keras.layers.ReLU) and layer.max_value is not None:
         known = layer.max_value == 6 and not layer.negative_slope and not layer.threshold
         return {"act": "relu6"} if known else {"act": "relu", "limit": float(layer.max_value)}
     return {"act": _ACTIVATIONS[name]}

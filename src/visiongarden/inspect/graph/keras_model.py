@@ -13,7 +13,12 @@ from typing import Any
 
 import keras
 
-from visiongarden.backends.keras_internals import weightless, without_new_calls
+from visiongarden.backends.keras_internals import (
+    graph_of,
+    history_of,
+    weightless,
+    without_new_calls,
+)
 from visiongarden.errors import ModelFileError, UserError
 from visiongarden.inspect.graph.keras_layers import describe
 from visiongarden.inspect.graph.op import Graph, Op, graph
@@ -37,8 +42,8 @@ def keras_graph(model: keras.Model, source: str = "") -> Graph:
         UserError: The model is subclassed or not built and so has no graph, or has too many
             operations.
     """
-    functional = getattr(model, "_functional", None) or model
-    if not getattr(functional, "inputs", None) or not getattr(functional, "outputs", None):
+    functional = graph_of(model)
+    if functional is None:
         raise UserError(
             f"{type(model).__name__} has no graph",
             rule="a built functional or sequential model",
@@ -166,8 +171,9 @@ class _Walk:
             tensor, ready = stack.pop()
             if id(tensor) in known:
                 continue
-            history = getattr(tensor, "_keras_history", None)
+            history = history_of(tensor)
             if history is None:
+                # A constant; the tensors of JAX and PyTorch have no name.
                 known[id(tensor)] = self._add(
                     Op("constant", (), name=str(getattr(tensor, "name", "")))
                 )
@@ -196,8 +202,8 @@ class _Walk:
 
     def _inside(self, operation: Any, node: Any, inputs: list[int]) -> list[int] | None:
         """Return the positions of the outputs of a layer made of layers; None for a plain layer."""
-        inner = getattr(operation, "_functional", None) or operation
-        if isinstance(inner, keras.Model) and getattr(inner, "outputs", None):
+        inner = graph_of(operation) if isinstance(operation, keras.Model) else None
+        if inner is not None:
             return self.model(inner, inputs)
         if not isinstance(operation, keras.Layer) or not operation._layers:
             return None
@@ -221,12 +227,14 @@ class _Walk:
 
     def _op(self, operation: Any, node: Any, inputs: tuple[int, ...]) -> Op:
         name = type(operation).__name__
-        path = getattr(operation, "path", None) or operation.name
+        # The operations of `keras.ops` have no path and no weights.
+        layer = operation if isinstance(operation, keras.Layer) else None
+        path = (layer and layer.path) or operation.name
         channels = _channels(node.output_tensors[0])
         if name in _IDENTITY and len(inputs) == 1:
             return Op("identity", inputs)
         kind, fixed, width = describe(operation, node)
-        weights = getattr(operation, "weights", [])
+        weights = [] if layer is None else layer.weights
         parameters = sum(math.prod(weight.shape) for weight in weights)
         place = len(self.ops)
         code = written(operation)

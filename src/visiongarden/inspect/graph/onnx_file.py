@@ -324,13 +324,13 @@ def _small(tensor: Any) -> bool:
 def _value(attribute: Any) -> Any:
     """Return an attribute as a number, string or tuple of numbers; "" for tensors and graphs."""
     # Numbers of `onnx.AttributeProto.AttributeType`; 3 is STRING.
-    kinds = {1: "f", 2: "i", 6: "floats", 7: "ints"}
     if attribute.type == 3:
         return attribute.s.decode("utf-8", "replace")[:200]
-    if attribute.type not in kinds:
-        return ""
-    value = getattr(attribute, kinds[attribute.type])
-    return value if attribute.type < 6 else tuple(value)
+    if attribute.type in (1, 2):
+        return attribute.f if attribute.type == 1 else attribute.i
+    if attribute.type in (6, 7):
+        return tuple(attribute.floats if attribute.type == 6 else attribute.ints)
+    return ""
 
 
 def _pad(attributes: dict[str, Any], kernel: tuple[int, ...]) -> Any:

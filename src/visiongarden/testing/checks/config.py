@@ -162,7 +162,7 @@ def _array_in(config: dict[str, Any]) -> tuple[str, str] | None:
     for name, value in config.items():
         for leaf in keras.tree.flatten(value):
             if isinstance(leaf, (np.ndarray, np.generic)) or keras.ops.is_tensor(leaf):
-                return name, "array" if getattr(leaf, "ndim", 0) else "number"
+                return name, "array" if len(leaf.shape) else "number"
     return None
 
 
@@ -252,7 +252,7 @@ def _changed_arguments(subject: Subject) -> list[tuple[str, Any]]:
 
 
 def _init(subject: Subject) -> Any:
-    return getattr(subject.cls, "__init__")  # noqa: B009  mypy rejects the plain attribute access
+    return subject.cls.__init__  # type: ignore[misc]
 
 
 def _missing(names: list[str]) -> Finding:

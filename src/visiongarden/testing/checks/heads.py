@@ -12,6 +12,7 @@ from keras import ops
 from visiongarden.parts import Head
 from visiongarden.testing.arrays import is_float, leaves, numpy_leaves
 from visiongarden.testing.engine import Compiled, value_and_gradients
+from visiongarden.testing.examples import examples_of
 from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, failed, passed, skipped, warned
 from visiongarden.testing.subject import Subject
@@ -94,7 +95,7 @@ def loss_decode(subject: Subject) -> Finding:
     """
     head = _head(subject)
     targets = _targets(subject, head)
-    if targets is None or getattr(type(head), "examples", {}).get("targets") is not None:
+    if targets is None or examples_of(type(head)).get("targets") is not None:
         return skipped(
             _UNKNOWN.format(head.task) if targets is None else "the class provides its own targets"
         )
@@ -139,7 +140,8 @@ def _tensors(targets: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 def _missing(head: Head, name: str, error: NotImplementedError) -> Finding:
     """Report a missing loss or decoding: a warning, or a failure if the class overrides it."""
-    if getattr(type(head), name) is not getattr(Head, name):
+    cls = type(head)
+    if (cls.loss is not Head.loss) if name == "loss" else (cls.decode is not Head.decode):
         return failed(describe(error), f"implement {name}(), or delete it")
     purpose = "trained" if name == "loss" else "used for predictions"
     return warned(
@@ -155,6 +157,7 @@ def _wrong_terms(validate: Any, terms: Any) -> tuple[str, str] | None:
             'return a dict of scalars: {"box": ..., "class": ...}',
         )
     for name, value in terms.items():
+        # A term may be a number of Python.
         if len(getattr(value, "shape", ())):
             return f"the term {name!r} has shape {tuple(value.shape)}", "reduce it to a scalar"
     values = dict(zip(sorted(terms), numpy_leaves({n: terms[n] for n in sorted(terms)})))  # noqa: B905
@@ -164,6 +167,7 @@ def _wrong_terms(validate: Any, terms: Any) -> tuple[str, str] | None:
             f"the term {bad[0]!r} is {values[bad[0]]}",
             "avoid logarithms, roots and divisions at 0",
         )
+    # A custom loss need not name its terms.
     declared = getattr(validate, "terms", None)
     if declared is not None and set(declared) != set(terms):
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import typing
+from types import FunctionType
 from typing import Any
 
 import keras
@@ -28,7 +29,7 @@ def unwritable_field(part: Part) -> tuple[str, str] | None:
         try:
             json.dumps(value)
         except (TypeError, ValueError):
-            kind = type(getattr(part, name, value)).__name__
+            kind = type(dict(part).get(name, value)).__name__
             return (
                 f"the field {name} is a {kind}, which cannot be saved in YAML or a model file",
                 f"use text, numbers, lists of them or another part for {name}, and resolve names "
@@ -50,7 +51,7 @@ def fields_used(subject: Subject) -> Finding:
         if name in of_role:
             continue  # declared by the base class, so not every part needs it
         effects = []
-        for value in _other_values(field.annotation, getattr(part, name)):
+        for value in _other_values(field.annotation, dict(part)[name]):
             try:
                 other = part.replace(**{name: value})
                 if other != part:
@@ -104,9 +105,9 @@ def _text(value: Any) -> str:
 
     A function is described by the values in its closure.
     """
-    closed = getattr(value, "__closure__", None) or ()
-    inside = [cell.cell_contents for cell in closed]
-    own = getattr(value, "__dict__", {})
+    closed = value.__closure__ if isinstance(value, FunctionType) else None
+    inside = [cell.cell_contents for cell in closed or ()]
+    own = getattr(value, "__dict__", {})  # an object of any class
     return f"{value!r}" if "0x" not in repr(value) else f"{type(value)} {own} {inside}"
 
 

@@ -237,6 +237,7 @@ def _is_metric(sub: Any) -> bool:
 
 def _alive(made: list[Any]) -> list[Any]:
     """Drop the variables without values, which shape inference creates and discards."""
+    # A variable is recorded before Keras's constructor, which sets `_value` or raises an error.
     return [variable for variable in made if getattr(variable, "_value", None) is not None]
 
 
@@ -280,7 +281,7 @@ def _own(cls: type) -> bool:
 
 
 def _name(variable: Any) -> str:
-    return getattr(variable, "path", None) or getattr(variable, "name", None) or "a variable"
+    return variable.path or variable.name or "a variable"
 
 
 def _some(names: Any, max_count: int = 4) -> str:

@@ -69,9 +69,10 @@ def training(subject: Subject) -> Finding:
     )
 
 
-def _defaults_to_training(cls: type) -> bool:
-    call = getattr(cls, "call", None)
-    argument = inspect.signature(call).parameters.get("training") if call else None
+def _defaults_to_training(cls: type[Any]) -> bool:
+    if not issubclass(cls, keras.Layer):  # a part, which has no `call`
+        return False
+    argument = inspect.signature(cls.call).parameters.get("training")
     return argument is not None and argument.default is True
 
 
@@ -96,7 +97,7 @@ def _is_idle(sub: Any, changed: set[str], differs: float) -> bool:
 
 
 def _share(sub: Any) -> float:
-    return max(float(getattr(sub, name, None) or 0) for name in ("rate", "stddev"))
+    return max(float(vars(sub).get(name) or 0) for name in ("rate", "stddev"))
 
 
 def _any(changed: set[str], path: str) -> bool:
@@ -104,4 +105,4 @@ def _any(changed: set[str], path: str) -> bool:
 
 
 def _takes_training(sub: Any) -> bool:
-    return "training" in getattr(sub, "call_signature_parameters", ())
+    return "training" in sub.call_signature_parameters

@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from visiongarden.errors import UserError, option
+from visiongarden.weights.class_rows import class_names_of
 from visiongarden.weights.live import named_weights
 from visiongarden.weights.sources.keras_files import open_keras, open_weights_h5
 from visiongarden.weights.sources.safetensors_file import open_safetensors
@@ -55,13 +58,12 @@ def open_source(source: Any, layout: str = "auto") -> Iterator[Source]:
             yield opened
     elif isinstance(source, Mapping):
         yield _from_mapping(source, layout)
-    elif hasattr(source, "weights") and hasattr(source, "name"):
+    elif isinstance(source, keras.Layer):
         weights = (from_variable(name, w) for name, w in named_weights(source).items())
-        class_map = getattr(source, "class_map", None)
         yield Source(
             f"{type(source).__name__} {source.name}",
             tuple(weights),
-            class_names=None if class_map is None else class_map.names,
+            class_names=class_names_of(source),
         )
     else:
         raise UserError(
@@ -87,6 +89,7 @@ def _reader(path: Path) -> Any:
 def _from_mapping(arrays: Mapping[str, Any], layout: str) -> Source:
     found, ignored = [], []
     for name, array in arrays.items():
+        # Arrays of any library are accepted.
         if not isinstance(name, str) or not hasattr(array, "shape"):
             raise UserError(
                 f"{name!r} of the mapping is not an array",

@@ -62,10 +62,15 @@ class Source:
 
 def from_array(name: str, array: Any, torch: bool) -> Stored:
     """Wrap an array in memory: a NumPy array, or a tensor of any backend."""
-    if hasattr(array, "detach"):
+    if _is_of_torch(array):
         return from_tensor(name, array, torch)
     found = np.asarray(array)
     return Stored(name, found.shape, str(found.dtype), lambda: found, torch)
+
+
+def _is_of_torch(array: Any) -> bool:
+    # Without importing PyTorch, which takes seconds.
+    return hasattr(array, "detach")
 
 
 def from_variable(name: str, variable: Any) -> Stored:
@@ -76,7 +81,7 @@ def from_variable(name: str, variable: Any) -> Stored:
         value = variable.value
         return (
             from_array(name, value, torch=False).read()
-            if hasattr(value, "detach")
+            if _is_of_torch(value)
             else (keras.ops.convert_to_numpy(value))
         )
 
