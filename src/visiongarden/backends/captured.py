@@ -281,9 +281,12 @@ def _fold(graph: Any) -> None:
 
 def _mutates(node: Any) -> bool:
     """Return whether an operation of the graph may change its arguments in place."""
-    # The target is an operation of PyTorch, or any Python function.
-    schema = getattr(node.target, "_schema", None)
-    return schema is None or schema.is_mutable
+    import torch
+
+    # Any other target is a Python function, which may do anything.
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return True
+    return bool(node.target._schema.is_mutable)
 
 
 def _captured(graph: Any, tensors: list[Any], before: _Values, pool: Any) -> Run:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import keras
 import numpy as np
@@ -79,6 +79,13 @@ def weightless() -> Iterator[list[keras.Variable]]:
         global_state.set_global_attribute(_PENDING, before)
 
 
+@runtime_checkable
+class _LaidOut(Protocol):
+    """A layer that arranges its kernel in memory, such as `Convolution`."""
+
+    def lay_out(self) -> None: ...
+
+
 def fill(
     model: keras.Model, variables: list[keras.Variable], values: Mapping[str, np.ndarray]
 ) -> None:
@@ -102,8 +109,7 @@ def fill(
             # Keras registers variables as parameters of the PyTorch module only once they have
             # values; without this, the module would have no parameters.
             layer._track_variables()
-            # Layers that arrange their kernel in memory; this package may not import them.
-            if hasattr(layer, "lay_out"):
+            if isinstance(layer, _LaidOut):
                 layer.lay_out()
 
 

@@ -227,7 +227,8 @@ class Card(Value):
 
     @model_validator(mode="after")
     def _fields_have_sources(self) -> Self:
-        given = [name for name in SOURCED_FIELDS if getattr(self, name)]
+        values = dict(self)
+        given = [name for name in SOURCED_FIELDS if values[name]]
         missing = [name for name in given if name not in self.sources]
         unknown = [name for name in self.sources if name not in SOURCED_FIELDS]
         if missing or unknown:

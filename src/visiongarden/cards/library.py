@@ -66,11 +66,11 @@ def find(source: str | Path) -> tuple[Card, ...]:
     """
     if isinstance(source, Path) or str(source).lower().endswith((".yaml", ".yml")):
         return read(Path(source))
-    for key in ("name", "architecture"):
-        found = tuple(card for card in _builtin_cards() if getattr(card, key) == source)
-        if found:
-            return found
     cards = _builtin_cards()
+    found = tuple(card for card in cards if card.name == source)
+    found = found or tuple(card for card in cards if card.architecture == source)
+    if found:
+        return found
     valid = {card.name for card in cards} | {card.architecture for card in cards}
     raise ConfigError(
         f"unknown card {source!r}",

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from visiongarden import inspect
-from visiongarden.backends.keras_internals import weightless
+from visiongarden.backends.keras_internals import graph_of, weightless
 from visiongarden.cards.building import build
 from visiongarden.cards.card import Card
 from visiongarden.cards.library import find, load, names
@@ -149,6 +151,7 @@ def _model(card: Card, factory: Factory | str | None) -> Any:
 def _imported(name: str) -> Factory:
     module, _, attribute = name.partition(":")
     try:
+        # The card names a function of any module.
         factory = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(
@@ -220,7 +223,9 @@ def _stage_text(repeats: int, output: tuple[int | None, ...], params: int | None
 
 def _levels(card: Card, model: Any) -> Iterator[Check]:
     for part, published in card.levels.items():
-        sub = getattr(model, part, None) if isinstance(model, Joined) else model
+        sub = model
+        if isinstance(model, Joined):
+            sub = model.backbone if part == "backbone" else model.decoder
         built = _spec(sub, card)
         expected = {level: LevelSpec(f.channels, f.stride) for level, f in published.items()}
         yield Check(f"{part} levels", _level_text(expected), _level_text(built), built == expected)
@@ -229,7 +234,8 @@ def _levels(card: Card, model: Any) -> Iterator[Check]:
 def _spec(model: Any, card: Card) -> dict[str, LevelSpec]:
     if isinstance(model, Backbone):
         return dict(model.spec(image_size=card.image_size))
-    outputs = getattr(model, "output", None)
+    has_graph = isinstance(model, keras.Model) and graph_of(model) is not None
+    outputs = model.output if has_graph else None
     if not isinstance(outputs, dict):
         return {}
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, Protocol, get_args, runtime_checkable
 
 from pydantic import BaseModel, ValidationError
 
@@ -126,7 +126,7 @@ def _walk(cls: type, data: Any, loc: Sequence[Any]) -> tuple[type | None, list[s
         elif isinstance(data, Mapping) and step in data:
             data = data[step]
         elif step in fields:
-            data = getattr(data, step, None)
+            data = dict(data).get(step) if isinstance(data, BaseModel) else None
         else:
             members = [c for c in candidates if c.__name__ == step]
             owner = _class_of(members[0], data) if members else owner
@@ -142,10 +142,21 @@ def _fields(cls: type | None) -> Mapping[str, Any]:
     return cls.model_fields if cls is not None and issubclass(cls, BaseModel) else {}
 
 
+@runtime_checkable
+class _Registry(Protocol):
+    """A base class whose subclasses are registered; `Typed` imports this module."""
+
+    def find(self, name: str) -> type: ...
+
+
 def _class_of(cls: type, data: Any) -> type | None:
     if isinstance(data, BaseModel):
         return type(data)
-    if isinstance(data, Mapping) and hasattr(cls, "find") and isinstance(data.get("type"), str):
+    if (
+        isinstance(data, Mapping)
+        and isinstance(cls, _Registry)
+        and isinstance(data.get("type"), str)
+    ):
         try:
             found: type = cls.find(data["type"])
         except UserError:

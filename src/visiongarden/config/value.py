@@ -49,12 +49,14 @@ class Value(BaseModel):
         Raises:
             ConfigError: a changed field is unknown or invalid.
         """
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        values = dict(self)
+        fields = {name: values[name] for name in type(self).model_fields}
         return type(self)(**(fields | changes))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as dicts, lists, strings and numbers, as YAML and JSON store them."""
-        return {name: _plain(getattr(self, name)) for name in type(self).model_fields}
+        values = dict(self)
+        return {name: _plain(values[name]) for name in type(self).model_fields}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

@@ -135,7 +135,7 @@ def _read(path_or_text: str | Path) -> tuple[str, str]:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = (isinstance(error, OSError) and error.strerror) or error
         raise ConfigError(f"cannot read {path}: {reason}") from None
     _refuse_large(len(raw), str(path))
     try:
@@ -197,7 +197,8 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Compose one node, checking its depth and its size with all aliases expanded."""
         event = self.peek_event()
-        if getattr(event, "tag", None) is not None:
+        tagged = isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)
+        if tagged and event.tag is not None:
             raise _error(event.start_mark, "tags such as !x are not supported: write plain values")
         if self._depth == MAX_DEPTH:
             raise _error(event.start_mark, f"nested more than {MAX_DEPTH} levels deep")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from visiongarden.data.readers.array_record import Record
 from visiongarden.storage.header import MAX_BYTES
-from visiongarden.storage.place import read_bytes, read_ends
+from visiongarden.storage.place import Member, read_bytes, read_ends
 from visiongarden.types import Example
 
 MAX_READ = 20_000
@@ -58,7 +59,7 @@ class Prints:
                 place = dataset.image_path(index)
                 if isinstance(place, Path):
                     key = files[number].ends(index, place)
-                elif reads and hasattr(place, "read"):
+                elif reads and isinstance(place, _Readable):
                     key = files[number].contents(index, place)
                 else:
                     continue
@@ -92,7 +93,7 @@ class Prints:
         for index, place in enumerate(places):
             if isinstance(place, Path):
                 found.append(files.ends(index, place))
-            elif hasattr(place, "read"):
+            elif isinstance(place, _Readable):
                 found.append(
                     files.contents(index, place) if reads else _container(place, containers)
                 )
@@ -123,6 +124,13 @@ class _Files:
         return _digest(self._contents, index, _content, place)
 
 
+@runtime_checkable
+class _Readable(Protocol):
+    """Location of an image that is no path: a member of an archive, or a record."""
+
+    def read(self, max_bytes: int) -> bytes: ...
+
+
 def _digest(kept: bytearray, index: int, take: Callable[[Any], bytes], place: Any) -> bytes:
     at = slice(_DIGEST * index, _DIGEST * (index + 1))
     digest = bytes(kept[at])
@@ -138,8 +146,11 @@ def _end(path: Path) -> bytes:
 
 
 def _container(place: Any, known: dict[Path, bytes]) -> bytes:
-    file = getattr(place, "archive", None) or getattr(place, "shard", None)
-    if file is None:
+    if isinstance(place, Member):
+        file = place.archive
+    elif isinstance(place, Record):
+        file = place.shard
+    else:
         return _UNKNOWN
     if file not in known:
         state = file.stat()

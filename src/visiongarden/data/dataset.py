@@ -54,6 +54,7 @@ class DetectionDataset:
         if isinstance(self.examples, Table):
             return self.examples.counts()
         # Examples that are read on demand provide an upper bound; counting would load each of them.
+        # They are a sequence of any class.
         counted = getattr(self.examples, "counts", None)
         if counted is not None:
             return np.asarray(counted())

@@ -63,7 +63,10 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def _of(dataset: Any, prints: Prints) -> dict[str, Any]:
     ours = isinstance(dataset, DetectionDataset | ClassificationDataset | SegmentationDataset)
-    if not ours or not isinstance(getattr(dataset, "examples", ()), Table | tuple | list):
+    custom = isinstance(dataset, DetectionDataset) and not isinstance(
+        dataset.examples, Table | tuple | list
+    )
+    if not ours or custom:
         # The records of a custom source are read on demand, and reading all may take hours.
         return {"images": len(dataset)}
     return {
@@ -79,9 +82,8 @@ def _names(dataset: Any) -> str:
     # Names are relative to the root: a dataset that was moved or copied is the same dataset.
     inside = f"{root if not isinstance(root, Path) or root.is_dir() else root.parent}{os.sep}"
     digest = blake2b(digest_size=16)
-    examples = getattr(dataset, "examples", None)
-    if isinstance(examples, Table):
-        names = list(examples.names)
+    if isinstance(dataset, DetectionDataset) and isinstance(dataset.examples, Table):
+        names = list(dataset.examples.names)
     else:
         names = [str(dataset.image_path(index)) for index in range(len(dataset))]
     for name in names:
@@ -91,10 +93,10 @@ def _names(dataset: Any) -> str:
 
 def _annotations(dataset: Any, prints: Prints) -> str:
     digest = blake2b(digest_size=16)
-    if hasattr(dataset, "masks"):
+    if isinstance(dataset, SegmentationDataset):
         digest.update(prints.marks(dataset, masks=True))
         digest.update(repr((dataset.class_map.ids, dataset.colors, dataset.ignored)).encode())
-    elif hasattr(dataset, "classes"):
+    elif isinstance(dataset, ClassificationDataset):
         digest.update(np.asarray(dataset.classes, np.int64).tobytes())
     elif isinstance(dataset.examples, Table):
         for name, array in sorted(dataset.examples.arrays.items()):

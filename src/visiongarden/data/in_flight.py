@@ -37,6 +37,7 @@ def _begin() -> None:
     _free, _used = threading.Condition(), 0
 
 
+# Not on Windows, which has no fork.
 if hasattr(os, "register_at_fork"):
     # If another thread decodes during a fork, the child inherits its pixel count (and possibly a
     # locked lock) but not the thread, and would wait forever.

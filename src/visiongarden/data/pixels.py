@@ -72,6 +72,7 @@ def to_pixels(
 def _array(image: Any, name: str) -> np.ndarray:
     if isinstance(image, np.ndarray):
         return image
+    # Tensors of any library and images of Pillow can be converted.
     if not hasattr(image, "__array__"):
         raise UserError(f"{name} is of type {type(image).__name__}", rule=_RULE)
     try:

@@ -89,6 +89,7 @@ def count_of(layer: keras.Layer, macs: Counter[int]) -> Count:
 def size_for(source: keras.Model | Part, image_size: ImageSize | int | None) -> ImageSize:
     """Return the specified image size, or that of the model, or 640 × 640."""
     if image_size is None:
+        # A part or a plain Keras model has no image size.
         return getattr(source, "image_size", None) or DEFAULT_SIZE
     if isinstance(image_size, int):
         return (image_size, image_size)

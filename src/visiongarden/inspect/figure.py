@@ -154,6 +154,7 @@ def show(
 
 def _submodels(model: keras.Model) -> list[keras.Model]:
     """Return the parts of a model made of parts, or else the model itself."""
+    # A custom model may have parts under these names as well.
     parts = [getattr(model, role, None) for role in ("backbone", "decoder", "head")]
     return [part for part in parts if isinstance(part, keras.Model)] or [model]
 

@@ -104,7 +104,7 @@ class Composite(keras.layers.Layer):
         named = [(name, x) for name, x in places if not x.built and has_automatic_name(x)]
         ours = {id(layer) for _, layer in named}
         # Before Keras's `__init__` has run, there is no `_layers`; Keras then reports that.
-        taken = {layer.name for layer in getattr(self, "_layers", ()) if id(layer) not in ours}
+        taken = {layer.name for layer in vars(self).get("_layers", ()) if id(layer) not in ours}
         for name, layer in named:
             plain = name.lstrip("_")
             names = (plain if n == 1 else f"{plain}_{n}" for n in itertools.count(1))

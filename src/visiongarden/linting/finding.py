@@ -171,5 +171,6 @@ class Found:
             path: Path of the file.
         """
         message, fix = (text.format(self.subject) for text in CODES[self.code])
+        # A module has no position.
         line, column = getattr(self.node, "lineno", 1), getattr(self.node, "col_offset", 0)
         return LintFinding(path, line, column + 1, self.code, message, fix)

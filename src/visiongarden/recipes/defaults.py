@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from visiongarden.backbones import CSPDarknet
+from visiongarden.config import Value
 from visiongarden.decoders import PassOn, PathAggregation, UNet
 from visiongarden.heads import AnchorFree, Classification, Segmentation
 
@@ -43,7 +44,7 @@ def default_model(task: str) -> dict[str, Any]:
         },
     }
     fields = {
-        name: value.to_dict() if hasattr(value, "to_dict") else value
+        name: value.to_dict() if isinstance(value, Value) else value
         for name, value in models[task].items()
     }
     del fields["head"]["num_classes"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
@@ -90,7 +90,7 @@ def _values_of(cls: type[BaseModel]) -> list[type[BaseModel]]:
     """Return the classes of values in the fields of a value, without parts."""
     classes: dict[type[BaseModel], None] = {}
     for field in cls.model_fields.values():
-        members = getattr(field.annotation, "__args__", (field.annotation,))
+        members = get_args(field.annotation) or (field.annotation,)
         for member in members:
             if not isinstance(member, type) or not issubclass(member, BaseModel):
                 continue

@@ -90,7 +90,7 @@ def read_split(task: str, data: Data, split: str) -> Any:
         return find(task).read(
             data.path,
             format=data.format,
-            split=getattr(data, split),
+            split=data.train if split == "train" else data.val,
             invalid_boxes=data.invalid_boxes,
             **_detection_options(task, data),
         )

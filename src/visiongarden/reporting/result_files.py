@@ -211,7 +211,11 @@ def _picture(file: Path) -> str:
 
 
 def _one_line(file: Path, error: Exception) -> str:
-    text = error.what if isinstance(error, UserError) else (getattr(error, "strerror", "") or "")
+    text = ""
+    if isinstance(error, UserError):
+        text = error.what
+    elif isinstance(error, OSError):
+        text = error.strerror or ""
     return text if str(file) in text else f"{file}: {text or type(error).__name__}"
 
 

@@ -178,8 +178,8 @@ def _by_pillow(path: Any, raw: bytes | None) -> Header:
         with Image.open(source, formats=FORMATS) as image:
             # Pillow rotates the size of a TIFF file when it opens it, unlike that of other formats,
             # so the stored size is read from the tags ImageWidth and ImageLength.
-            tags = getattr(image, "tag_v2", None)
-            width, height = (tags[256], tags[257]) if tags is not None else image.size
+            tiff = image.format == "TIFF"
+            width, height = (image.tag_v2[256], image.tag_v2[257]) if tiff else image.size
             orientation = image.getexif().get(_ORIENTATION, 1)
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error}") from error

@@ -22,6 +22,7 @@ Content = bytes | str | Callable[[BinaryIO], object]
 _DRAFT = re.compile(r"\.[0-9a-f]{24}\.draft")
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+# Each of these is missing on some operating system.
 _FLAGS |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 

@@ -1,4 +1,4 @@
-"""`examples`: a class attribute by which a component tells `check` how to test it."""
+"""`examples`: class attribute that specifies how `check` tests a component."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
+from visiongarden.losses.terms import terms_of
 from visiongarden.training.dataset import open_dataset
 from visiongarden.training.jax_step import JaxStep
 from visiongarden.training.prefetch import prefetch
@@ -38,8 +39,7 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         super().__init__(name="trainer", dtype=model.dtype_policy)
         self.inner, self.loss_function, self.image_size = model, loss, image_size
         self.untrained_norms = UntrainedNorms(model)
-        # A custom loss need not name its terms.
-        self.trackers = [keras.metrics.Mean(name=term) for term in getattr(loss, "terms", ())]
+        self.trackers = [keras.metrics.Mean(name=term) for term in terms_of(loss) or ()]
         self._backend_step: Callable[..., Any] | None = None
         self.built = True  # the inner model already has its variables
 

@@ -147,7 +147,7 @@ def class_rows(source: tuple[str, ...] | None, target: Any, by: str = "name") ->
 
 def class_names_of(model: Any) -> tuple[str, ...] | None:
     """Return the class names that a model stores, or None."""
-    # Models of this package store a class map; a plain Keras model or a part has none.
+    # Models of this package store a class map; plain Keras models and parts do not.
     class_map: ClassMap | None = getattr(model, "class_map", None)
     return None if class_map is None else class_map.names
 

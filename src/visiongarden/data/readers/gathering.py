@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,9 +39,24 @@ READERS: dict[str, Any] = {
 
 A reader has `looks_like(path)`, which detects the format, `splits(path)`, and `read(path, split,
 class_names, errors)`, which returns the valid labels of a split and adds all errors to `errors`; it
-raises `DataError` only if the split cannot be read at all. Optional are `is_surely(path)`, a closer
-check for ambiguous folders, and `is_split_by_hash(path)`.
+raises `DataError` only if the split cannot be read at all.
 """
+
+CLOSER_CHECKS: dict[str, Callable[[Place], bool]] = {
+    "coco": coco.is_surely,
+    "yolo": yolo.is_surely,
+    "csv": csv_table.is_surely,
+    "masks": mask_folders.is_surely,
+}
+"""Closer check for ambiguous folders, by format; the other formats need none."""
+
+_HASHED: dict[str, Callable[[Place], bool]] = {
+    "csv": csv_table.is_split_by_hash,
+    "folders": folders.is_split_by_hash,
+    "masks": mask_folders.is_split_by_hash,
+}
+"""Whether the reader divides a dataset by a hash itself, by format; the other readers never do."""
+
 EVERY_FORMAT = tuple(READERS)
 PARTS = ("train", "val", "test")
 """Splits into which a dataset without splits is divided, in their usual order."""
@@ -89,10 +104,9 @@ def _may_be_divided(root: Place, format: str) -> bool:
     ArrayRecord is excluded, as are datasets that their reader divides by a hash itself, and a root
     that is the file of a single split.
     """
-    reader = READERS[format]
     if format == "arrayrecord" or not (root.is_dir() or format == "yolo"):
         return False
-    return not (hasattr(reader, "is_split_by_hash") and reader.is_split_by_hash(root))
+    return not (format in _HASHED and _HASHED[format](root))
 
 
 def _stem(place: Any) -> str:

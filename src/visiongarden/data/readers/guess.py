@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from visiongarden.data.readers import array_record, other_tools, yolo
-from visiongarden.data.readers.gathering import EVERY_FORMAT, READERS, unreadable
+from visiongarden.data.readers.gathering import CLOSER_CHECKS, EVERY_FORMAT, READERS, unreadable
 from visiongarden.errors import DataError, UserError, nearest, option
 from visiongarden.storage.place import Place, place
 
@@ -107,5 +107,5 @@ def guesses(path: Place, formats: Sequence[str] = EVERY_FORMAT) -> list[str]:
 
 def _surely(format: str, path: Place) -> bool:
     """Return the result of the format's closer check, or True without such a check."""
-    closer = getattr(READERS[format], "is_surely", None)
+    closer = CLOSER_CHECKS.get(format)
     return closer is None or bool(closer(path))

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from visiongarden.losses.terms import terms_of
 from visiongarden.parts import Head
 from visiongarden.testing.arrays import is_float, leaves, numpy_leaves
 from visiongarden.testing.engine import Compiled, value_and_gradients
@@ -167,8 +168,7 @@ def _wrong_terms(validate: Any, terms: Any) -> tuple[str, str] | None:
             f"the term {bad[0]!r} is {values[bad[0]]}",
             "avoid logarithms, roots and divisions at 0",
         )
-    # A custom loss need not name its terms.
-    declared = getattr(validate, "terms", None)
+    declared = terms_of(validate)
     if declared is not None and set(declared) != set(terms):
         return (
             f"the loss declares the terms {sorted(declared)}, but returns {sorted(terms)}",

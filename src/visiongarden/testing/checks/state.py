@@ -238,7 +238,7 @@ def _is_metric(sub: Any) -> bool:
 def _alive(made: list[Any]) -> list[Any]:
     """Drop the variables without values, which shape inference creates and discards."""
     # A variable is recorded before Keras's constructor, which sets `_value` or raises an error.
-    return [variable for variable in made if getattr(variable, "_value", None) is not None]
+    return [variable for variable in made if vars(variable).get("_value") is not None]
 
 
 def _reachable_variables(layer: Any) -> dict[int, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,8 +70,9 @@ def from_array(name: str, array: Any, torch: bool) -> Stored:
 
 
 def _is_of_torch(array: Any) -> bool:
-    # Without importing PyTorch, which takes seconds.
-    return hasattr(array, "detach")
+    # An array can only be PyTorch's if PyTorch is imported, which takes seconds.
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(array, torch.Tensor)
 
 
 def from_variable(name: str, variable: Any) -> Stored:
