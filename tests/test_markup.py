@@ -1,6 +1,7 @@
 """What notebooks show: correct numbers, and names from files never as markup."""
 
 from html.parser import HTMLParser
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from visiongarden.cards import verify
 from visiongarden.evaluation import Result
 from visiongarden.inspect import show
 from visiongarden.models.notebook import facts
+from visiongarden.recipes import TrainingResult
 from visiongarden.testing import Finding, Report
 from visiongarden.types import ClassMap, FeatureSpec, LevelSpec, Ranking, Segments
 from visiongarden.weights import TransferReport
@@ -136,6 +138,15 @@ def test_results_of_an_evaluation():
     assert "COCO metrics on 12 images" in page.text
     assert page.cells[:4] == ["AP", "AP50", "0.500", "–"]
     assert page.cells[-3:] == ["dog", "0.250", "1.000"]
+
+
+def test_the_result_of_a_training_run():
+    metrics = Result({"AP": 0.5}, {EVIL: {"AP": 0.5}}, 12)
+    epochs = [{"loss": 12.3456}, {"loss": 2.0, "AP": 0.5}]
+    page = shown(
+        TrainingResult(Path("run"), Path("run/best.keras"), Path("l"), metrics, epochs, None)
+    )
+    assert page.cells[-9:] == ["epoch", "loss", "AP", "1", "12.35", "", "2", "2", "0.5"]
 
 
 def test_reports():

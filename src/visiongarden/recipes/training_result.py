@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from visiongarden import markup
 from visiongarden.models import load
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.tasks import find
+
+_LISTED_EPOCHS = 50
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,6 +56,18 @@ class TrainingResult:
         value = self.metrics.metrics[name]
         epochs = len(self.history)
         return f"TrainingResult(folder={str(self.folder)!r}, epochs={epochs}, {name}={value:.3f})"
+
+    def _repr_html_(self) -> str:
+        columns = list(dict.fromkeys(name for epoch in self.history for name in epoch))
+        rows = [
+            (number, *(f"{epoch[name]:.4g}" if name in epoch else "" for name in columns))
+            for number, epoch in enumerate(self.history, start=1)
+        ]
+        return markup.section(
+            f"Best model: {self.best}",
+            self.metrics._repr_html_(),
+            markup.table(("epoch", *columns), rows, limit=_LISTED_EPOCHS),
+        )
 
     def __str__(self) -> str:
         return f"{self.metrics}\n\nbest model: {self.best}"
