@@ -1,4 +1,4 @@
-"""Decoding: what is cut short, turned or too large; the letterbox."""
+"""Decoding: truncated, rotated or too large images; the letterbox."""
 
 import cv2
 import numpy as np
@@ -31,12 +31,12 @@ def test_formats(tmp_path, ending):
 
 @pytest.mark.parametrize("ending", [".png", ".jpg"])
 @pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
-def test_cut_short(tmp_path, ending, share):
+def test_truncated_images(tmp_path, ending, share):
     path = tmp_path / f"a{ending}"
     Image.fromarray(noise((64, 64))).save(path)
     raw = path.read_bytes()
     path.write_bytes(raw[: int(len(raw) * share)])
-    with pytest.raises(DataError, match="cut short"):
+    with pytest.raises(DataError, match="truncated"):
         decode(path)
 
 

@@ -217,7 +217,7 @@ def test_mosaics_stop_before_the_end(scenes, off, expected):
 
 
 @pytest.mark.parametrize("max_decoded", [0, 100])
-def test_images_that_are_cut_short_stop_small_and_large_sets(tmp_path, monkeypatch, max_decoded):
+def test_truncated_images_stop_training_on_small_and_large_sets(tmp_path, monkeypatch, max_decoded):
     monkeypatch.setattr(checking, "DECODED", max_decoded)
     dataset = read(make_scenes(tmp_path / "scenes", 12, (48, 64)))
     check(dataset)

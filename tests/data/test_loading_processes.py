@@ -21,7 +21,7 @@ class Numbers:
 
     def __getitem__(self, index):
         if index == 1:
-            raise DataError("images/1.png: the image is cut short", fix="copy the file again")
+            raise DataError("images/1.png: the image is truncated", fix="copy the file again")
         return os.getpid()
 
 
@@ -53,7 +53,7 @@ def test_loading_processes_end_with_a_killed_run(tmp_path, end):
     script.write_text(SCRIPT)
     with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as run:
         pids, error = run.stdout.readline().split(), run.stdout.readline()
-        assert "images/1.png: the image is cut short" in error
+        assert "images/1.png: the image is truncated" in error
         assert "fix: copy the file again" in error
         assert running(pids[1])
         run.send_signal(end)

@@ -137,7 +137,7 @@ def test_errors_of_the_folder(tmp_path, spoil, message):
     ("mask", "message"),
     [
         (np.zeros((3, 4), np.uint8), "4 × 3 pixels, but the image"),
-        (np.full((2, 4), 3, np.uint8), "8 pixels have a value of no class"),
+        (np.full((2, 4), 3, np.uint8), "8 pixels have values that belong to no class"),
         (np.zeros((2, 4, 3), np.uint8), "the mask stores RGB colors"),
         (np.zeros((2, 4, 4), np.uint8), "mode RGBA"),
     ],

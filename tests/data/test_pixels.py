@@ -147,7 +147,7 @@ def test_what_is_refused(image, value_range, words):
     assert str(error.value).startswith(("image 3", "value_range"))
 
 
-def test_a_pillow_image_whose_file_is_cut_short():
+def test_a_pillow_image_of_a_truncated_file():
     stream = io.BytesIO()
     Image.fromarray(RGB).save(stream, "PNG")
     image = Image.open(io.BytesIO(stream.getvalue()[:-200]))

@@ -169,7 +169,7 @@ ISSUES = [
     (yolo, lambda r: label(r).write_text(""), "empty", "note", "train1.png"),
     (yolo, lambda r: image(r).write_bytes(b"no"), "image", "error", "train1.png"),
     (yolo, lambda r: image(r).unlink(), "image", "error", "train1.txt"),
-    (yolo, lambda r: shorten(image(r)), "image", "error", "cut short"),
+    (yolo, lambda r: shorten(image(r)), "image", "error", "truncated"),
     (yolo, copied("train0", "train1"), "duplicate-image", "warning", "train0.png"),
     (yolo, copied("train0", "val1"), "duplicate-image", "warning", "train; metrics are too high"),
     (yolo, nearly, "near-duplicate", "warning", "train0.png"),

@@ -256,7 +256,7 @@ def test_files(tmp_path):
         predict_files(tmp_path / "m.keras", [tmp_path / "nowhere.png"], tmp_path / "out")
     broken = tmp_path / "broken.png"
     broken.write_bytes((images / "00000.png").read_bytes()[:-100])
-    with pytest.raises(DataError, match="cut short"):
+    with pytest.raises(DataError, match="truncated"):
         predict_files(tmp_path / "m.keras", [broken], tmp_path / "out")
 
 

@@ -156,7 +156,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture
 def images(tmp_path, monkeypatch):
-    """Twelve images, of which number 5 is cut short; in the working directory."""
+    """Twelve images, of which number 5 is truncated; in the working directory."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "imgs").mkdir()
     for number in range(12):
@@ -181,7 +181,7 @@ def test_one_broken_image_among_twelve(files, images, capsys):
         f"{n:02}.png" for n in range(12) if n != 5
     }
     output = capsys.readouterr()
-    assert "warning: skipped: imgs/05.png: the image is cut short" in output.err
+    assert "warning: skipped: imgs/05.png: the image is truncated" in output.err
     assert "1 of 12 images were skipped" in output.err
     assert "out: 11 images: " in output.out
     # Again: results replace earlier ones.
@@ -190,7 +190,7 @@ def test_one_broken_image_among_twelve(files, images, capsys):
 
 
 def test_all_images_broken(files, images):
-    with pytest.raises(DataError, match="cut short"):
+    with pytest.raises(DataError, match="truncated"):
         predict_files(files / "classifier.keras", [images / "05.png"], "out")
     assert not list((images.parent / "out").iterdir())
 

@@ -194,7 +194,7 @@ def hostile(saved, tmp_path, kind):
         target.write_bytes(b"not a model" * 100)
     elif kind == "empty":
         target.touch()
-    elif kind == "cut short":
+    elif kind == "truncated":
         target.write_bytes(path.read_bytes()[:-2000])
     elif kind == "no manifest":
         rewritten(path, target, {"visiongarden.json": None})
@@ -260,7 +260,7 @@ def hostile(saved, tmp_path, kind):
         ("missing", "there is no model file"),
         ("no zip", "not a complete model file"),
         ("empty", "not a complete model file"),
-        ("cut short", "not a complete model file"),
+        ("truncated", "not a complete model file"),
         ("no manifest", "contains visiongarden.json"),
         ("no weights", "not a complete model file"),
         ("config no json", "invalid JSON"),

@@ -193,7 +193,7 @@ def test_training_does_not_start_on_invalid_data(tmp_path, scenes):
     assert not (tmp_path / "run").exists()
 
 
-def test_an_image_that_is_cut_short_stops_before_training(tmp_path, scenes):
+def test_a_truncated_image_stops_before_training(tmp_path, scenes):
     broken = make_scenes(tmp_path / "scenes", 6, (64, 64))
     image = broken / "images" / "00001.png"
     image.write_bytes(image.read_bytes()[:-40])

@@ -65,7 +65,7 @@ def test_an_image_that_breaks_is_named(tmp_path, images, workers):
     loader._keep = False  # as where images do not fit into memory
     with pytest.raises(DataError) as error:
         fit(model(), loader, tmp_path / "run", SETTINGS, callbacks=(Break(images),))
-    assert re.search(r"train.(dark|light).\d\.png: the image is cut short", error.value.what)
+    assert re.search(r"train.(dark|light).\d\.png: the image is truncated", error.value.what)
     # What was saved before is kept.
     with np.load(tmp_path / "run" / "resume.npz") as archive:
         assert np.isfinite(archive["optimizer/0"]).all()

@@ -69,7 +69,9 @@ def load_yaml(path_or_text: str | Path) -> dict[str, Any]:
         return {}
     if not isinstance(data, dict):
         raise ConfigError(
-            f"{name} is not a mapping", rule="fields, `name: value`", received=f"{data!r:.80}"
+            f"{name} is not a mapping",
+            rule="a mapping of fields, `name: value`",
+            received=f"{data!r:.80}",
         )
     return data
 

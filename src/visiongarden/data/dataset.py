@@ -94,7 +94,7 @@ class DetectionDataset:
         if not fits:
             raise DataError(
                 f"{example.path}: the image has {image.shape[1]} × {image.shape[0]} pixels",
-                rule=f"{width} × {height}, as when its labels were read",
+                rule=f"{width} × {height}, its size when the labels were read",
                 fix="read the dataset again",
             )
         return replace(example, image=image)

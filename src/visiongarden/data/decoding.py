@@ -52,8 +52,8 @@ def decode_bytes(raw: bytes, path: Any, min_size: ImageSize | None = None) -> np
     """Decode the bytes of an image file, see `decode`; `path` names the file in messages."""
     # Detected by the first bytes, whatever the extension: Pillow starts Ghostscript for PostScript.
     refuse_other_formats(raw, path)
-    if cut_short(raw):
-        raise DataError(f"{path}: the image is cut short", fix="copy the file again")
+    if is_truncated(raw):
+        raise DataError(f"{path}: the image is truncated", fix="copy the file again")
     header = header_of(path, raw)
     # OpenCV allocates the up to 4 GB that the length field of a PNG chunk may claim.
     refuse_broken_chunks(raw, path)
@@ -75,7 +75,7 @@ def decode_bytes(raw: bytes, path: Any, min_size: ImageSize | None = None) -> np
     if image is None:
         raise DataError(f"{path}: the image cannot be decoded")
     if raw.startswith(b"\xff\xd8") and _ended_early(raw, image, flags):
-        raise DataError(f"{path}: the image is cut short", fix="copy the file again")
+        raise DataError(f"{path}: the image is truncated", fix="copy the file again")
     if not is_tiff:
         image = _turned(image, header.orientation)
     if how == cv2.IMREAD_COLOR_RGB and image.shape[:2] != header.size:
@@ -97,7 +97,7 @@ def _turned(image: np.ndarray, orientation: int) -> np.ndarray:
     return cv2.flip(image, flips[orientation]) if orientation in flips else image
 
 
-def cut_short(raw: bytes) -> bool:
+def is_truncated(raw: bytes) -> bool:
     """Return whether the end of a JPEG or PNG file is missing."""
     # OpenCV silently fills the missing part with gray, so this is checked before decoding.
     if raw.startswith(b"\xff\xd8"):

@@ -104,7 +104,8 @@ class SegmentationDataset:
         if unknown.any():
             strange = np.unique(values[unknown])[:5].tolist()
             raise DataError(
-                f"{self.masks[index]}: {int(unknown.sum())} pixels have a value of no class",
+                f"{self.masks[index]}: {int(unknown.sum())} pixels have values that belong to no "
+                "class",
                 rule=f"{', '.join(self._names)}",
                 received=", ".join(map(self.shown, strange)),
                 fix="add the class to classes.yaml, or its value to `ignore`",

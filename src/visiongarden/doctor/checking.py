@@ -12,7 +12,7 @@ import numpy as np
 
 from visiongarden.data.copies import Prints, different_labels
 from visiongarden.data.dataset import DetectionDataset, crowds_of
-from visiongarden.data.decoding import cut_short
+from visiongarden.data.decoding import is_truncated
 from visiongarden.data.error_list import Finding, refuse
 from visiongarden.data.labeled_images import ClassificationDataset
 from visiongarden.data.masks import SegmentationDataset
@@ -151,5 +151,5 @@ def _check_end(path: Path) -> None:
     first, last = read_ends(path, 4, _TAIL)
     ends = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}
     end = ends.get(first[:2])
-    if end is not None and end not in last and cut_short(read_bytes(path, MAX_BYTES)):
-        raise DataError(f"{path}: the image is cut short", fix="copy the file again")
+    if end is not None and end not in last and is_truncated(read_bytes(path, MAX_BYTES)):
+        raise DataError(f"{path}: the image is truncated", fix="copy the file again")

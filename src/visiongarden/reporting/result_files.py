@@ -230,7 +230,7 @@ def _files(images: Sequence[str | Path]) -> list[Path]:
         else:
             raise UserError(f"there is no image {image}", fix="check the path")
     if not files:
-        raise UserError("no image files are found", received=", ".join(map(str, sources)))
+        raise UserError("no image files were found", received=", ".join(map(str, sources)))
     # A folder and one of its images may both be specified; that image is one image.
     return list(dict.fromkeys(files))
 

@@ -104,7 +104,8 @@ def header_of(path: Any, raw: bytes | None = None) -> Header:
     size = len(raw) if raw is not None else _length(path)
     if pixels > min(MAX_PIXELS, max(MAX_SMALL_PIXELS, MAX_PIXELS_PER_BYTE * size)):
         raise DataError(
-            f"{path}: {header.width} × {header.height} pixels are too many for {size:,} bytes",
+            f"{path}: an image of {header.width} × {header.height} pixels is too large for "
+            f"{size:,} bytes",
             rule=f"at most {MAX_PIXELS:,} pixels; above {MAX_SMALL_PIXELS:,}, at most "
             f"{MAX_PIXELS_PER_BYTE} for each byte of the file",
             fix="cut the image into tiles",
@@ -128,7 +129,7 @@ def refuse_other_formats(raw: bytes, path: Any) -> None:
     if format_of(raw) is None:
         raise DataError(
             f"{path}: not an image of a supported format",
-            rule="JPEG, PNG, BMP, WebP or TIFF; the suffix of the name has no influence",
+            rule="JPEG, PNG, BMP, WebP or TIFF; the file extension is ignored",
             received=f"a file that begins with {raw[:8]!r}" if raw else "an empty file",
             fix="convert it to PNG",
         )

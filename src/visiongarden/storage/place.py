@@ -317,7 +317,7 @@ class _Zip(_Archive):
             raise DataError(f"{member}: the file is damaged", received=str(error)) from error
         if len(raw) != size:
             raise DataError(
-                f"{member}: the file has other than the {size:,} bytes listed in the archive"
+                f"{member}: the size of the file is not the {size:,} bytes listed in the archive"
             )
         return raw
 
@@ -340,7 +340,7 @@ class _Tar(_Archive):
         # `pread` has no file position, which the threads would share.
         raw = os.pread(self.number, size, self.starts[member.inner])
         if len(raw) != size:
-            raise DataError(f"{member}: the archive is cut short", fix="copy the archive again")
+            raise DataError(f"{member}: the archive is truncated", fix="copy the archive again")
         return raw
 
 

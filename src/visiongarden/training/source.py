@@ -60,5 +60,5 @@ def _read(
                 f"epoch {number + 1} of the training data ended after {count} of {steps} batches",
                 rule="`len(loader)` batches in every epoch",
                 received=f"{count} batches from {type(loader).__name__}.train_epoch({number})",
-                fix="make `__len__` of the loader and its dataset return how many items they yield",
+                fix="make `__len__` of the loader and its dataset return the number of their items",
             )

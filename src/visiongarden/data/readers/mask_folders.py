@@ -219,7 +219,7 @@ def _parse_classes(file: Place, data: Mapping[str, Any]) -> _Classes:
         return ClassMap(names), tuple(map(tuple, values)), tuple(map(tuple, colors))
     raise DataError(
         f"{file}: the values of `classes` are neither all ids nor all colors",
-        rule=f"whole numbers from 0 to {MAX_ID}, or [red, green, blue] from 0 to 255",
+        rule=f"integers from 0 to {MAX_ID}, or [red, green, blue] from 0 to 255",
     )
 
 

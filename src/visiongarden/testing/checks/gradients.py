@@ -53,9 +53,9 @@ def gradients(subject: Subject) -> Finding:
         randomize(layer, seed + 1)
     names = sorted(missing)
     return failed(
-        f"{len(names)} of {len(variables)} trainable variables get no gradient: "
+        f"{len(names)} of {len(variables)} trainable variables receive no gradient: "
         f"{', '.join(names[:4])}",
-        "let the output depend on each through differentiable operations, or set trainable=False; "
+        "make the output depend on each through differentiable operations, or set trainable=False; "
         "rounding, argmax, casts to int, stop_gradient and NumPy block the gradient",
     )
 
@@ -81,7 +81,7 @@ def input_gradient(subject: Subject) -> Finding:
     _, found = compute_gradients(layer, subject.tensors(), False)
     if all(gradient is None or not gradient.any() for gradient in found):
         return failed(
-            "the output depends on the input, but the input gets no gradient: earlier layers "
+            "the output depends on the input, but the input receives no gradient: earlier layers "
             "cannot learn",
             "use keras.ops throughout; stop_gradient, .numpy() and NumPy block the gradient",
         )

@@ -110,7 +110,7 @@ def loss_decode(subject: Subject) -> Finding:
         return warned(
             f"nothing is detected after fitting raw predictions to {found[0].expected} (loss "
             f"{before:.3g} -> {after:.3g})",
-            "let the loss raise the score of the target's class, and decode() return it",
+            "make the loss raise the score of the target's class, and decode() return it",
         )
     wrong = [match for match in learned if not match.correct]
     if wrong:

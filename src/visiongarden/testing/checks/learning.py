@@ -51,8 +51,8 @@ def learns(subject: Subject) -> Finding:
     if not names:
         return passed("all weights that can get a gradient get one from the initial weights")
     return failed(
-        f"{', '.join(names[:4])} never get a gradient from the initial weights, but do from random "
-        "weights",
+        f"{', '.join(names[:4])} never receive a gradient from the initial weights, but do from "
+        "random weights",
         "a product cannot learn while both factors are 0: initialize one with zeros, not both; "
         "otherwise, an activation may be saturated at the start",
     )
