@@ -13,10 +13,10 @@ ENGINES = ("onnxruntime", "openvino")
 
 def files(folder, options):
     """Return contender -> ONNX file; without the peer if its environment does not exist."""
-    from visiongarden.exporters import to_onnx
+    from visiongarden.exporters import export
 
     path = folder / "ours.onnx"
-    to_onnx(detector({"size": options.size}), path)
+    export(detector({"size": options.size}), path)
     paths = {"ours": path}
     if Path(options.peer_python).is_file():
         arguments = {

@@ -10,7 +10,7 @@ import pytest
 import visiongarden as vg
 from visiongarden import markup
 from visiongarden.cards import verify
-from visiongarden.evaluation import Result
+from visiongarden.evaluation import EvaluationResult
 from visiongarden.inspect import show
 from visiongarden.models.notebook import facts
 from visiongarden.recipes import TrainingResult
@@ -133,7 +133,8 @@ def test_specs_and_parts(model):
 
 def test_results_of_an_evaluation():
     values = {"AP": 0.5, "AP50": float("nan")}
-    result = Result(values, {EVIL: values, "dog": {"AP": 0.25, "AP50": 1.0}}, 12, note=EVIL)
+    per_class = {EVIL: values, "dog": {"AP": 0.25, "AP50": 1.0}}
+    result = EvaluationResult(values, per_class, 12, note=EVIL)
     page = shown(result)
     assert "COCO metrics on 12 images" in page.text
     assert page.cells[:4] == ["AP", "AP50", "0.500", "–"]
@@ -141,7 +142,7 @@ def test_results_of_an_evaluation():
 
 
 def test_the_result_of_a_training_run():
-    metrics = Result({"AP": 0.5}, {EVIL: {"AP": 0.5}}, 12)
+    metrics = EvaluationResult({"AP": 0.5}, {EVIL: {"AP": 0.5}}, 12)
     epochs = [{"loss": 12.3456}, {"loss": 2.0, "AP": 0.5}]
     page = shown(
         TrainingResult(Path("run"), Path("run/best.keras"), Path("l"), metrics, epochs, None)

@@ -60,7 +60,7 @@ def test_custom_parts_build_save_and_reopen(project):
 @pytest.mark.slow
 def test_the_code_of_the_pages_passes_every_check(project):
     for name in ("blocks", "necks"):
-        assert lint(project / "my_project" / f"{name}.py") == []
+        assert lint(project / "my_project" / f"{name}.py").ok
         done = run(
             project, "-m", "visiongarden", "check", f"my_project.{name}", "--backends", "none"
         )

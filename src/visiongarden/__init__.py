@@ -48,13 +48,21 @@ if TYPE_CHECKING:
         transforms,
         weights,
     )
+    from visiongarden.cards import verify
     from visiongarden.darknet import DarknetModel, export_darknet, import_darknet
+    from visiongarden.data import read
     from visiongarden.errors import ContractError, UserError
+    from visiongarden.evaluation import evaluate, predict
+    from visiongarden.exporters import export
+    from visiongarden.linting import lint
     from visiongarden.models import Classifier, Detector, Segmenter, load
     from visiongarden.parts import Backbone, Decoder, Head, connect
-    from visiongarden.recipes import train
+    from visiongarden.recipes import diff, show, train
     from visiongarden.registry import register
+    from visiongarden.repetition import repeats
+    from visiongarden.testing import check
     from visiongarden.types import ClassMap, FeatureMaps, RawPredictions
+    from visiongarden.weights import transfer
 
 __all__ = [
     "Backbone",
@@ -73,14 +81,18 @@ __all__ = [
     "backbones",
     "blocks",
     "cards",
+    "check",
     "config",
     "connect",
     "darknet",
     "data",
     "decoders",
+    "diff",
     "doctor",
     "drawing",
+    "evaluate",
     "evaluation",
+    "export",
     "export_darknet",
     "exporters",
     "heads",
@@ -88,6 +100,7 @@ __all__ = [
     "inspect",
     "interchange",
     "layers",
+    "lint",
     "linting",
     "load",
     "losses",
@@ -96,17 +109,23 @@ __all__ = [
     "ops",
     "parts",
     "postprocess",
+    "predict",
+    "read",
     "recipes",
     "register",
+    "repeats",
     "repetition",
     "reporting",
     "scaffold",
     "scenes",
+    "show",
     "tasks",
     "testing",
     "train",
     "training",
+    "transfer",
     "transforms",
+    "verify",
     "weights",
 ]
 
@@ -123,12 +142,23 @@ _HOME = {
     "RawPredictions": "types",
     "Segmenter": "models",
     "UserError": "errors",
+    "check": "testing",
     "connect": "parts",
+    "diff": "recipes",
+    "evaluate": "evaluation",
+    "export": "exporters",
     "export_darknet": "darknet",
     "import_darknet": "darknet",
+    "lint": "linting",
     "load": "models",
+    "predict": "evaluation",
+    "read": "data",
     "register": "registry",
+    "repeats": "repetition",
+    "show": "recipes",
     "train": "recipes",
+    "transfer": "weights",
+    "verify": "cards",
 }
 
 

@@ -128,28 +128,60 @@ def test_help_imports_no_backend():
 
 
 @pytest.mark.parametrize(
-    ("command", "target", "arguments", "passed"),
+    ("command", "target", "arguments", "passed", "named"),
     [
-        ("demo", "recipes.demo", ["--seed", "3"], (Path("runs/demo"), 3)),
+        ("demo", "recipes.demo", ["--seed", "3"], (Path("runs/demo"), 3), {}),
         (
             "evaluate",
-            "evaluation.evaluate_file",
+            "evaluation.evaluate",
             ["m.keras", "data", "--split", "test"],
-            (Path("m.keras"), Path("data"), "auto", "test", "error", 16, None),
+            (Path("m.keras"), Path("data")),
+            {
+                "split": "test",
+                "format": "auto",
+                "invalid_boxes": "error",
+                "batch_size": 16,
+                "class_names": None,
+            },
         ),
-        ("export", "exporters.export_file", ["m.keras"], (Path("m.keras"), None, "onnx", None)),
-        ("show", "recipes.show", ["m.keras", "--image-size", "64"], (Path("m.keras"), 64)),
-        ("diff", "recipes.diff", ["a.yaml", "b.keras"], (Path("a.yaml"), Path("b.keras"), None)),
+        (
+            "export",
+            "exporters.export",
+            ["m.keras"],
+            (Path("m.keras"), None),
+            {"format": "onnx", "image_size": None},
+        ),
+        (
+            "show",
+            "recipes.show",
+            ["m.keras", "--image-size", "64"],
+            (Path("m.keras"),),
+            {"image_size": 64},
+        ),
+        (
+            "diff",
+            "recipes.diff",
+            ["a.yaml", "b.keras"],
+            (Path("a.yaml"), Path("b.keras")),
+            {"image_size": None},
+        ),
         (
             "transfer",
-            "weights.transfer_file",
+            "weights.transfer",
             ["w.pt", "m.keras", "--output", "o.keras", "--rename", "a=b", "--min-coverage", "0.5"],
-            (Path("w.pt"), Path("m.keras"), Path("o.keras"), {"a": "b"}, 0.5, "auto", "name"),
+            (Path("w.pt"), Path("m.keras")),
+            {
+                "output": Path("o.keras"),
+                "rename": {"a": "b"},
+                "min_coverage": 0.5,
+                "layout": "auto",
+                "class_rows": "name",
+            },
         ),
-        ("new", "scaffold.new", ["block", "unit"], ("block", "unit", Path())),
+        ("new", "scaffold.new", ["block", "unit"], ("block", "unit", Path()), {}),
     ],
 )
-def test_a_command_is_one_call(monkeypatch, command, target, arguments, passed):
+def test_a_command_is_one_call(monkeypatch, command, target, arguments, passed, named):
     calls = []
 
     class Answer(tuple):
@@ -159,14 +191,14 @@ def test_a_command_is_one_call(monkeypatch, command, target, arguments, passed):
         def __truediv__(self, name):
             return name
 
-    def called(*given):
-        calls.append(given)
+    def called(*given, **options):
+        calls.append((given, options))
         return Answer((1, 2))
 
     capacity, name = target.split(".")
     monkeypatch.setattr(f"visiongarden.{capacity}.{name}", called)
     assert run(command, *arguments) == 0
-    assert calls == [passed]
+    assert calls == [(passed, named)]
 
 
 @pytest.mark.parametrize(("complete", "code"), [(True, 0), (False, 1)])
@@ -224,7 +256,7 @@ def test_train_is_one_call(monkeypatch, capsys, arguments):
     ],
 )
 def test_exit_codes(monkeypatch, capsys, error, code, expected):
-    def fails(*_):
+    def fails(*_, **options):
         raise error
 
     monkeypatch.setattr("visiongarden.recipes.show", fails)
@@ -263,7 +295,7 @@ def test_import_finds_the_working_directory(tmp_path, monkeypatch, capsys):
     (tmp_path / "broken_parts.py").write_text("1 / 0")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p != os.fspath(tmp_path)])
-    monkeypatch.setattr("visiongarden.recipes.show", lambda *_: "shown")
+    monkeypatch.setattr("visiongarden.recipes.show", lambda *_, **options: "shown")
     assert run("show", "m.keras", "--import", "my_own_parts") == 0
     assert "my_own_parts" in sys.modules
     assert run("show", "m.keras", "--import", "no_such_parts") == 2

@@ -222,7 +222,7 @@ def test_commands(tmp_path, monkeypatch, capsys):
 def test_imported_networks_are_evaluated():
     model = fastest("yolo-fastest-1.1", class_map=names())
     photo = decode(shared("reference", "photos", "dog.jpg"))
-    found = model.detect(photo, 0.5)
+    (found,) = model.detect(photo, score=0.5)
     ground_truth = Example(found.boxes, found.classes, image=photo, size=photo.shape[:2])
     dataset = DetectionDataset(model.class_map, (ground_truth,))
     # The boxes reach over no border here, so that nothing but the order of scores counts.

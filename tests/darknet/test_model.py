@@ -51,7 +51,7 @@ def test_boxes_are_darknets(net):
     assert len(photos) == 4
     for photo in photos:
         rows = expected[f"{name}.cfg|{photo}"]
-        found = model.detect(shared("reference", "photos", photo), score=0.3, overlap=0.45)
+        found = model.detect_image(shared("reference", "photos", photo), score=0.3, overlap=0.45)
         assert [model.class_map.names[i] for i in found.classes] == [row[0] for row in rows]
         np.testing.assert_allclose(found.scores, [row[1] for row in rows], rtol=0, atol=5.1e-5)
         np.testing.assert_allclose(found.boxes, [row[2] for row in rows], rtol=0, atol=0.051)
@@ -176,7 +176,7 @@ def test_an_imported_model(tmp_path):
     want = model.predict_on_batch(images)["layer002_yolo"]
     for other in (again, vg.load(tmp_path / "a.keras")):
         np.testing.assert_array_equal(other.predict_on_batch(images)["layer002_yolo"], want)
-    found = model.detect((images[0] * 255).astype(np.uint8), score=0.1)
+    (found,) = model.detect((images[0] * 255).astype(np.uint8), score=0.1)
     assert len(found) > 0
     assert found.boxes.shape == (len(found), 4)
 
@@ -286,8 +286,14 @@ groups=2
         (lambda: vg.import_darknet(TINY, cutoff=1), ["cutoff"]),
         (lambda: vg.import_darknet(TINY, "no.weights"), ["no weights file"]),
         (lambda: vg.import_darknet(TINY).classify(np.zeros((4, 4, 3), np.uint8)), ["detect"]),
-        (lambda: vg.import_darknet(ALL_KINDS).detect(np.zeros((4, 4, 3), np.uint8)), ["no boxes"]),
-        (lambda: vg.import_darknet(TINY).detect(np.zeros((4, 3), np.uint8)), ["shape (4, 3)"]),
+        (
+            lambda: next(vg.import_darknet(ALL_KINDS).detect(np.zeros((4, 4, 3), np.uint8))),
+            ["no boxes"],
+        ),
+        (
+            lambda: next(vg.import_darknet(TINY).detect(np.zeros((4, 3), np.uint8))),
+            ["shape (4, 3)"],
+        ),
     ],
 )
 def test_mistakes(call, words):
@@ -300,7 +306,7 @@ def test_arrays_and_files_of_the_same_image(tmp_path):
     model = vg.import_darknet(TINY)
     pixels = np.random.default_rng(0).integers(2, 256, (40, 60, 3)).astype(np.uint8)
     cv2.imwrite(str(tmp_path / "a.png"), pixels[..., ::-1])
-    wanted = model.detect(pixels, score=0.0)
+    (wanted,) = model.detect(pixels, score=0.0)
     alpha = np.dstack([pixels, pixels[..., 0]])
     for image, value_range in (
         (tmp_path / "a.png", None),
@@ -309,7 +315,7 @@ def test_arrays_and_files_of_the_same_image(tmp_path):
         (alpha, None),
         (pixels / 255, (0, 1)),
     ):
-        found = model.detect(image, score=0.0, value_range=value_range)
+        (found,) = model.detect([image], score=0.0, value_range=value_range)
         np.testing.assert_array_equal(found.boxes, wanted.boxes)
         np.testing.assert_array_equal(
             model.place(image, value_range=value_range)[0], model.place(pixels)[0]
@@ -331,5 +337,5 @@ def test_a_classifier_takes_the_middle():
     image = np.random.default_rng(0).integers(0, 255, (40, 64, 3), np.uint8)
     middle = cv2.resize(image, (51, 32))[:, 9:41].astype(np.float32) / 255
     want = np.asarray(model.predict_on_batch(middle[None]))[0]
-    np.testing.assert_allclose(model.classify(image), want, atol=1e-6)
+    np.testing.assert_allclose(model.class_scores(image), want, atol=1e-6)
     assert Path(model.cfg.file).name == "darknet19.cfg"

@@ -11,7 +11,7 @@ from tests.data.test_yolo import make
 
 from visiongarden.data import decode
 from visiongarden.data.depth import depth_in
-from visiongarden.data.readers import read_any
+from visiongarden.data.readers import read
 from visiongarden.doctor import diagnose
 from visiongarden.errors import DataError
 from visiongarden.storage.header import image_size
@@ -78,7 +78,7 @@ def test_twelve_bits_in_sixteen_are_reported(tmp_path, ending):
     assert [f.level for f in found] == ["warning", "warning"]
     assert "2 images: 16-bit values 1152 to 2361" in found[0].what
     assert "6 of 40 gray levels remain" in found[0].what
-    assert depth_in(read_any(tmp_path)).is_dark
+    assert depth_in(read(tmp_path)).is_dark
 
 
 def test_full_range_is_a_note_and_eight_bits_nothing(tmp_path):
@@ -87,11 +87,11 @@ def test_full_range_is_a_note_and_eight_bits_nothing(tmp_path):
     assert [f.level for f in found] == ["note", "note"]
     assert "values 0 to 65535" in found[0].what
     make(tmp_path / "plain")
-    assert depth_in(read_any(tmp_path / "plain")) is None
+    assert depth_in(read(tmp_path / "plain")) is None
     buffer = io.BytesIO()
     Image.fromarray(PIXELS).save(buffer, "TIFF")
     (tmp_path / "plain" / "images" / "train" / "train0.png").write_bytes(buffer.getvalue())
-    assert depth_in(read_any(tmp_path / "plain")) is None
+    assert depth_in(read(tmp_path / "plain")) is None
 
 
 def test_a_report_with_unlabeled_images_in_one_split_has_a_page(tmp_path):

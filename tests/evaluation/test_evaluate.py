@@ -67,6 +67,7 @@ def dataset(count=5):
 
 class Model:
     task = "detection"
+    resizes_images = False
     class_map = NAMES
     image_size = (64, 96)
 
@@ -169,19 +170,19 @@ def opens_as_model(monkeypatch):
 
 
 def test_yolo_data_are_evaluated_by_their_own_names(tmp_path, opens_as_model):
-    from visiongarden.evaluation import evaluate_file
+    from visiongarden.evaluation import evaluate
 
     right = yolo(tmp_path / "right", ["cat", "dog"])
     permuted = yolo(tmp_path / "permuted", ["dog", "cat"])
-    assert evaluate_file(Model, right).metrics["AP50"] == pytest.approx(1)
-    assert evaluate_file(Model, permuted).metrics["AP50"] == 0
-    by_number = evaluate_file(Model, permuted, class_names="model")
+    assert evaluate(Model, right).metrics["AP50"] == pytest.approx(1)
+    assert evaluate(Model, permuted).metrics["AP50"] == 0
+    by_number = evaluate(Model, permuted, class_names="model")
     assert by_number.metrics["AP50"] == pytest.approx(1)
     other = yolo(tmp_path / "other", ["cat", "cow"])
     with pytest.raises(UserError, match="different classes"):
-        evaluate_file(Model, other)
+        evaluate(Model, other)
     nameless = yolo(tmp_path / "nameless", None) / "data.yaml"
-    found = evaluate_file(Model, nameless, format="yolo", class_names="model")
+    found = evaluate(Model, nameless, format="yolo", class_names="model")
     assert found.metrics["AP50"] == pytest.approx(1)
 
 
@@ -203,7 +204,7 @@ def test_class_names_in_another_order_renumber_yolo_labels(tmp_path):
 
 def test_predictions_are_in_pixels_of_each_image():
     examples = dataset()
-    found = predict(Model, [e.image for e in examples], predictor=Oracle(), batch_size=2)
+    found = list(predict(Model, [e.image for e in examples], predictor=Oracle(), batch_size=2))
     for one, example in zip(found, examples, strict=True):
         np.testing.assert_allclose(one.boxes[0], example.boxes[0], atol=4)
 
@@ -289,7 +290,7 @@ def test_a_model_file_with_other_classes_is_an_error(tmp_path):
     folder = make_scenes(tmp_path / "scenes", 10, (64, 64))
     assert read(folder).class_map.names[0] == "disc"
     detector().save(tmp_path / "m.keras")
-    from visiongarden.evaluation import evaluate_file
+    from visiongarden.evaluation import evaluate
 
     with pytest.raises(UserError, match="only in the model: cat, dog; only in the dataset: disc"):
-        evaluate_file(tmp_path / "m.keras", folder)
+        evaluate(tmp_path / "m.keras", folder)

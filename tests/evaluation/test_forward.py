@@ -41,9 +41,9 @@ def images(count=1, size=64):
 @pytest.mark.backends
 def test_the_second_image_of_a_size_costs_no_trace(calls):
     model = detector()
-    first = predict(model, images(), score=0.0)
+    first = list(predict(model, images(), score=0.0))
     seen = len(calls)
-    again = predict(model, images(), score=0.0)
+    again = list(predict(model, images(), score=0.0))
     Predictor(model).raw(np.stack(images()))
     assert not TRACES or (seen == 1 and len(calls) == 1)
     np.testing.assert_array_equal(first[0].boxes, again[0].boxes)
@@ -79,9 +79,9 @@ def test_a_model_with_a_cached_pass_is_saved_and_freed(tmp_path):
     import weakref
 
     model = detector()
-    found = predict(model, images(), score=0.0)[0]
+    found = next(predict(model, images(), score=0.0))
     model.save(tmp_path / "model.keras")
-    again = predict(vg.load(tmp_path / "model.keras"), images(), score=0.0)[0]
+    again = next(predict(vg.load(tmp_path / "model.keras"), images(), score=0.0))
     np.testing.assert_array_equal(found.boxes, again.boxes)
     gone = weakref.ref(model)
     del model

@@ -25,6 +25,7 @@ RGB = np.random.default_rng(0).integers(2, 256, (64, 96, 3)).astype(np.uint8)
 
 class Model:
     task = "detection"
+    resizes_images = False
     class_map = NAMES
     image_size = (64, 96)
 
@@ -116,7 +117,7 @@ def test_a_generator_is_read_batch_by_batch():
             read.append((number, len(predictor.batches)))
             yield RGB
 
-    assert len(predict(Model, images(), predictor=predictor, batch_size=2)) == 5
+    assert len(list(predict(Model, images(), predictor=predictor, batch_size=2))) == 5
     # The last batch is filled up, and nothing is read before its batch.
     assert predictor.batches == [2, 2, 2]
     assert read == [(0, 0), (1, 0), (2, 1), (3, 1), (4, 2)]
@@ -298,7 +299,7 @@ def test_a_model_whose_scores_are_nan_is_an_error():
     model = detector()
     model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
     with pytest.raises(NotFiniteError, match="NaN"):
-        predict(model, RGB)
+        list(predict(model, RGB))
 
 
 def test_a_predictor_accepts_only_uint8():

@@ -8,7 +8,7 @@ import pytest
 
 import visiongarden as vg
 from visiongarden.errors import UserError
-from visiongarden.exporters import to_onnx
+from visiongarden.exporters import export
 from visiongarden.testing.instances import randomize
 
 onnx = pytest.importorskip("onnx")
@@ -57,7 +57,7 @@ def test_grouped_convolutions(tmp_path):
         image_size=(64, 96),
     )
     randomize(model)
-    assert to_onnx(model, tmp_path / "m.onnx").agrees
+    assert export(model, tmp_path / "m.onnx").parity.agrees
     kinds = {
         attribute.i
         for node in onnx.load(str(tmp_path / "m.onnx")).graph.node
@@ -115,7 +115,7 @@ def scores_of(path, images):
 def test_mixed_precision_is_exported_in_float32(tmp_path, policy):
     """The file's scores are those of the same weights in float32, not the rounded ones."""
     model = classifier(policy)
-    assert to_onnx(model, tmp_path / "m.onnx").agrees
+    assert export(model, tmp_path / "m.onnx").parity.agrees
     exact = classifier("float32")
     for weight, other in zip(model.weights, exact.weights, strict=True):
         other.assign(weight.value)
@@ -140,12 +140,12 @@ class AlwaysBfloat16(vg.Backbone):
 def test_a_bfloat16_layer_is_an_error_before_the_conversion(tmp_path, monkeypatch):
     monkeypatch.setattr("visiongarden.exporters.onnx.convert", lambda *_: pytest.fail("too late"))
     with pytest.raises(UserError, match="half computes in bfloat16"):
-        to_onnx(classifier(backbone=AlwaysBfloat16()), tmp_path / "m.onnx")
+        export(classifier(backbone=AlwaysBfloat16()), tmp_path / "m.onnx")
 
 
 def test_another_size_is_built_again(tmp_path):
     model = classifier()
-    assert to_onnx(model, tmp_path / "m.onnx", image_size=32).agrees
+    assert export(model, tmp_path / "m.onnx", image_size=32).parity.agrees
     resized = model.resized((32, 32))
     resized.set_weights(model.get_weights())
     images = np.random.default_rng(1).random((1, 32, 32, 3), np.float32)
@@ -167,8 +167,10 @@ def test_an_invalid_size_is_an_error_before_the_conversion(
 ):
     monkeypatch.setattr("visiongarden.exporters.onnx.convert", lambda *_: pytest.fail("too late"))
     with pytest.raises(UserError, match=message):
-        to_onnx(
-            classifier(backbone=backbone, size=16 if backbone else 64), tmp_path / "m.onnx", size
+        export(
+            classifier(backbone=backbone, size=16 if backbone else 64),
+            tmp_path / "m.onnx",
+            image_size=size,
         )
 
 
@@ -218,7 +220,7 @@ CLASSIFIER = DETECTOR[: DETECTOR.index("[yolo]")] + "[avgpool]\n[softmax]\ngroup
 )
 def test_networks_of_darknet(tmp_path, cfg, size, task):
     model = vg.import_darknet(cfg)
-    found = to_onnx(model, tmp_path / "m.onnx", size)
+    found = export(model, tmp_path / "m.onnx", image_size=size).parity
     assert found.agrees
     assert found.found > 0
     metadata = {p.key: p.value for p in onnx.load(str(tmp_path / "m.onnx")).metadata_props}
@@ -230,4 +232,4 @@ def test_networks_of_darknet(tmp_path, cfg, size, task):
 def test_a_darknet_network_that_ends_in_a_map_is_an_error_before_the_conversion(tmp_path):
     model = vg.import_darknet(DETECTOR[: DETECTOR.index("[yolo]")])
     with pytest.raises(UserError, match="ends in a feature map"):
-        to_onnx(model, tmp_path / "m.onnx")
+        export(model, tmp_path / "m.onnx")

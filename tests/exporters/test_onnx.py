@@ -8,7 +8,7 @@ import pytest
 
 import visiongarden as vg
 from visiongarden.errors import UserError
-from visiongarden.exporters import Agreement, agreement, export_file, to_onnx
+from visiongarden.exporters import Parity, compare, export
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -41,9 +41,11 @@ def detector(head=HEADS[0], size=(64, 96)):
 )
 def test_file_and_model_agree(tmp_path, head):
     model = detector(head)
-    found = to_onnx(model, tmp_path / "m.onnx")
-    assert found.agrees
-    assert found.found > 0
+    found = export(model, tmp_path / "m.onnx")
+    assert found.parity.agrees
+    assert found.parity.found > 0
+    assert found.path == tmp_path / "m.onnx"
+    assert json.loads(json.dumps(found.to_dict()))["parity"]["agrees"] is True
     assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
     graph = onnx.load(str(tmp_path / "m.onnx"))
     metadata = {p.key: json.loads(p.value) for p in graph.metadata_props}
@@ -60,21 +62,21 @@ def test_file_and_model_agree(tmp_path, head):
 @pytest.mark.slow
 def test_the_file_of_another_model_differs(tmp_path):
     model = detector()
-    to_onnx(model, tmp_path / "m.onnx")
+    export(model, tmp_path / "m.onnx")
     model.set_weights([w * 1.05 for w in model.get_weights()])
     images = np.random.default_rng(0).integers(0, 255, (2, 64, 96, 3)).astype(np.uint8)
-    assert not agreement(model, tmp_path / "m.onnx", images).agrees
+    assert not compare(model, tmp_path / "m.onnx", images).agrees
 
 
 @pytest.mark.slow
 def test_a_failed_parity_check_leaves_no_file(tmp_path, monkeypatch):
-    far = Agreement(boxes=9.0, scores=0.0, images=1, found=1, differing=1)
-    monkeypatch.setattr("visiongarden.exporters.onnx.agreement", lambda *_: far)
+    far = Parity(boxes=9.0, scores=0.0, images=1, found=1, differing=1)
+    monkeypatch.setattr("visiongarden.exporters.onnx.compare", lambda *_: far)
     detector().save(tmp_path / "m.keras")
     with pytest.raises(
         UserError, match="the predictions of the exported file and the model differ"
     ):
-        export_file(tmp_path / "m.keras")
+        export(tmp_path / "m.keras")
     assert [p.name for p in tmp_path.iterdir()] == ["m.keras"]
 
 
@@ -84,9 +86,9 @@ def test_a_failed_parity_check_leaves_no_file(tmp_path, monkeypatch):
 )
 def test_invalid_names_and_sizes(tmp_path, name, size, message):
     with pytest.raises(UserError, match=message):
-        to_onnx(detector(size=size), tmp_path / name)
+        export(detector(size=size), tmp_path / name)
 
 
 def test_other_formats(tmp_path):
     with pytest.raises(UserError, match="the export format 'tflite' is not supported"):
-        export_file(tmp_path / "m.keras", format="tflite")
+        export(tmp_path / "m.keras", format="tflite")

@@ -7,7 +7,7 @@ from keras import layers, ops
 from tests.testing.test_valid import LAYERS, OPTIONS
 
 import visiongarden as vg
-from visiongarden.exporters import UnsupportedOperationError, to_onnx
+from visiongarden.exporters import UnsupportedOperationError, export
 from visiongarden.exporters.convert import convert_graph
 from visiongarden.testing.instances import randomize
 from visiongarden.testing.subject import Subject
@@ -147,7 +147,7 @@ def test_every_block_on_every_backend(tmp_path, first):
         image_size=(32, 48),
     )
     randomize(model)
-    assert to_onnx(model, tmp_path / "m.onnx").agrees
+    assert export(model, tmp_path / "m.onnx").parity.agrees
 
 
 UNSUPPORTED = {

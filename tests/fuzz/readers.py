@@ -20,10 +20,9 @@ import visiongarden as vg
 from visiongarden.cards import library
 from visiongarden.config import load_yaml
 from visiongarden.darknet import import_darknet
-from visiongarden.data import read
 from visiongarden.data.decoding import decode
 from visiongarden.data.masks import read_pixels
-from visiongarden.data.readers import opened, read_any, splits_of
+from visiongarden.data.readers import opened, read, splits_of
 from visiongarden.doctor import convert
 from visiongarden.inspect.graph.read import read_graph
 from visiongarden.recipes import Recipe, resolve
@@ -174,7 +173,7 @@ def _set_reader(format: str, file: str = "") -> Callable[[Path], object]:
         path = folder / file
         root, known = opened(path, format)
         for split in splits_of(root, known)[:3]:
-            dataset = read_any(path, known, split)
+            dataset = read(path, known, split)
             for index in range(min(len(dataset), 2)):
                 dataset.load(index)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from visiongarden.cli.entry import main
 from visiongarden.errors import UserError
-from visiongarden.linting import lint
+from visiongarden.linting import LintReport, lint
 
 ROOT = Path(__file__).parents[2]
 HEAD = "import keras\nimport numpy as np\nfrom keras import ops\nimport visiongarden as vg\n"
@@ -29,7 +29,7 @@ def call(body, arguments="x"):
 
 
 def test_the_source_of_visiongarden_is_clean():
-    assert lint(ROOT / "src" / "visiongarden") == []
+    assert lint(ROOT / "src" / "visiongarden").findings == ()
 
 
 def test_the_valid_zoo_has_only_warnings():
@@ -123,7 +123,7 @@ def test_noqa_silences(tmp_path):
 
 def test_no_code_is_run(tmp_path):
     (tmp_path / "mine.py").write_text("open('ran', 'w')\nraise SystemExit(7)\n")
-    assert lint(tmp_path / "mine.py") == []
+    assert lint(tmp_path / "mine.py").findings == ()
     assert not (tmp_path / "ran").exists()
     code = "import sys\nfrom visiongarden.linting import lint\nlint(sys.argv[1])\n"
     code += "print({'keras', 'numpy'} & set(sys.modules))"
@@ -162,7 +162,7 @@ def test_any_bytes_are_handled(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "any.py"
     path.write_bytes(data)
     with contextlib.suppress(UserError):
-        assert isinstance(lint(path), list)
+        assert isinstance(lint(path), LintReport)
 
 
 @pytest.mark.parametrize(

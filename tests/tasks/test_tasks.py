@@ -156,7 +156,7 @@ def test_evaluation_is_the_metric_of_the_predictions(run, data):
     model = vg.load(folder / "best.keras")
     if recipe.task == "classification":
         val = read_folders(data / "folders", "val")
-        found = predict(model, val.paths, batch_size=4)
+        found = list(predict(model, val.paths, batch_size=4))
         assert all(isinstance(one, Ranking) and len(one) == 3 for one in found)
         right = [
             one.classes[0] == ground_truth
@@ -165,7 +165,7 @@ def test_evaluation_is_the_metric_of_the_predictions(run, data):
         expected = {"top1": np.mean(right)}
     else:
         val = read_masks(data / "masks", "val")
-        found = predict(model, val.images)
+        found = list(predict(model, val.images))
         assert all(isinstance(one, Segments) for one in found)
         pairs = [(one.classes, val.load(i)[1]) for i, one in enumerate(found)]
         expected = {"accuracy": np.mean([(a == b).mean() for a, b in pairs])}

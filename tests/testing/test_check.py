@@ -270,7 +270,7 @@ def test_command_takes_arguments(project, capsys):
 
 
 def test_command_prints_what_it_runs_before_a_backend_starts(monkeypatch, capsys):
-    def stop():
+    def stop(**_):
         raise UserError("stopped")
 
     monkeypatch.setattr("visiongarden.cli.check.start", stop)

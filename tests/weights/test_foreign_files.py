@@ -88,7 +88,7 @@ def written(net, folder, kind):
 )
 def test_a_pytorch_net_has_the_same_outputs(net, tmp_path, kind):
     model = keras_net()
-    report = transfer(written(net, tmp_path, kind), model, {"bn": "norm"}, min_coverage=1.0)
+    report = transfer(written(net, tmp_path, kind), model, rename={"bn": "norm"}, min_coverage=1.0)
     assert report.ignored == ("bn.num_batches_tracked",)
     assert "ignored, not weights: 1 × num_batches_tracked" in str(report)
     assert report.only_in_source == report.differs == ()
@@ -110,7 +110,7 @@ def test_other_floats(net, tmp_path, dtype, kind):
     path = tmp_path / f"m.{kind}"
     torch.save(state, path) if kind == "pt" else save_torch(state, path)
     model = keras_net()
-    report = transfer(path, model, {"bn": "norm"}, min_coverage=1.0)
+    report = transfer(path, model, rename={"bn": "norm"}, min_coverage=1.0)
     name = str(dtype).removeprefix("torch.")
     assert {moved.conversion for moved in report.copied} == {f"{name} → float32"}
     want = state["fc.weight"].float().numpy().T
@@ -291,7 +291,7 @@ def test_a_tensor_beside_the_state_dict_is_no_state_dict(tmp_path, best):
     torch.save({"epoch": 3, "arch": "net", "state_dict": state, **beside}, tmp_path / "m.pth")
     inputs = keras.Input((4,))
     target = keras.Model(inputs, keras.layers.Dense(3, name="fc")(inputs))
-    report = transfer(tmp_path / "m.pth", target, {"module": ""}, min_coverage=1.0)
+    report = transfer(tmp_path / "m.pth", target, rename={"module": ""}, min_coverage=1.0)
     assert len(report.renamed) == 2
     kernel = keras.ops.convert_to_numpy(target.weights[0].value)
     np.testing.assert_array_equal(kernel, net.fc.weight.detach().numpy().T)

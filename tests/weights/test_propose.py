@@ -51,5 +51,5 @@ def test_proposals(source, proposal):
     assert (error.value.fix == f"rename={proposal}") == bool(proposal)
     if proposal:
         target = model()
-        report = transfer(source, target, proposal, min_coverage=0.1)
+        report = transfer(source, target, rename=proposal, min_coverage=0.1)
         assert len(report.renamed) == (8 if "" in proposal.values() else 4)

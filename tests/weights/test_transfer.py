@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import zipfile
 
 import h5py
@@ -15,7 +16,7 @@ from tests.weights.damage import damaged
 
 import visiongarden as vg
 from visiongarden.errors import UserError
-from visiongarden.weights import transfer, transfer_file
+from visiongarden.weights import transfer
 
 
 @vg.register(package="test_transfer")
@@ -182,7 +183,7 @@ def test_automatic_names_are_positions(tmp_path, ending):
     same = unnamed(4, 4, 4)
     transfer(path, same, min_coverage=1.0)
     assert changed(numbers(source), numbers(same)) == set()
-    transfer(path, inserted, {"dense_2": "dense_3"}, min_coverage=0.25)
+    transfer(path, inserted, rename={"dense_2": "dense_3"}, min_coverage=0.25)
     expected = numbers(source)["dense_2/kernel"]
     assert np.array_equal(numbers(inserted)["dense_3/kernel"], expected)
 
@@ -314,9 +315,9 @@ def test_renames(rename, names):
     arrays = dict.fromkeys(names or {"first/kernel": ""}, np.ones((4, 4), "float32"))
     if names is None:
         with pytest.raises(UserError, match="'firs' matches no weight"):
-            transfer(arrays, model, rename, min_coverage=0)
+            transfer(arrays, model, rename=rename, min_coverage=0)
         return
-    report = transfer(arrays, model, rename, min_coverage=0)
+    report = transfer(arrays, model, rename=rename, min_coverage=0)
     assert {moved.source: moved.path for moved in report.renamed} == names
     assert report.copied == ()
 
@@ -356,16 +357,37 @@ def test_from_file_to_file(saved, tmp_path):
     scrambled(detector(num_classes=3), seed=1).save(tmp_path / "target.keras")
     output = tmp_path / "out.keras"
     with pytest.raises(UserError, match=r"ends in \.keras"):
-        transfer_file(saved[0] / "m.keras", tmp_path / "target.keras", tmp_path / "out.h5")
+        transfer(saved[0] / "m.keras", tmp_path / "target.keras", output=tmp_path / "out.h5")
     other = {"backbone/stem/conv/kernel": "nothing"}
     with pytest.raises(UserError, match="nothing was changed"):
-        transfer_file(
-            saved[0] / "m.keras", tmp_path / "target.keras", output, other, min_coverage=1.0
+        transfer(
+            saved[0] / "m.keras",
+            tmp_path / "target.keras",
+            output=output,
+            rename=other,
+            min_coverage=1.0,
         )
+    with pytest.raises(UserError, match=r'output="trained\.keras"'):
+        transfer(saved[0] / "m.keras", tmp_path / "target.keras")
     assert not output.exists()
-    report = transfer_file(saved[0] / "m.keras", tmp_path / "target.keras", output)
+    report = transfer(saved[0] / "m.keras", tmp_path / "target.keras", output=output)
     written = numbers(vg.load(output))
     assert all(np.array_equal(written[path], saved[1][path]) for path in report.paths)
+
+
+def test_only_selected_weights_are_copied(saved, tmp_path):
+    target = detector()
+    before = numbers(target)
+    report = transfer(saved[0] / "m.keras", target, only=["backbone/stem", "**/stem2"])
+    after = numbers(target)
+    chosen = {path for path in before if re.match(r"backbone/stem2?(/|$)", path)}
+    assert set(report.paths) == chosen
+    assert set(report.excluded) == set(before) - chosen
+    assert all(np.array_equal(after[path], saved[1][path]) for path in chosen)
+    assert all(np.array_equal(after[path], before[path]) for path in report.excluded)
+    assert f"not selected: {len(report.excluded)} weights" in str(report)
+    with pytest.raises(UserError, match="'backbone/stam' matches no weight"):
+        transfer(saved[0] / "m.keras", target, only="backbone/stam")
 
 
 def rewritten(saved, target, change):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from visiongarden.cards.library import find, load, names
 from visiongarden.errors import UserError
 from visiongarden.markup import Preformatted
 from visiongarden.models import Joined
-from visiongarden.parts import Backbone
+from visiongarden.models import load as load_model
+from visiongarden.parts import Backbone, Part
 from visiongarden.terminal import table, wrapped
 from visiongarden.types import LevelSpec
 
@@ -43,7 +44,7 @@ class Check:
     agrees: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verification(Preformatted):
     """Result of comparing a model with its card; `str()` is a table of at most 100 columns.
 
@@ -54,6 +55,18 @@ class Verification(Preformatted):
 
     card: Card
     checks: tuple[Check, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the result to a JSON-serializable dict."""
+        return {
+            "card": self.card.name,
+            "ok": self.ok,
+            "verdict": self.verdict,
+            "checks": [asdict(check) for check in self.checks],
+        }
+
+    def __repr__(self) -> str:
+        return f"Verification({self.verdict})"
 
     @property
     def ok(self) -> bool:
@@ -97,14 +110,14 @@ class Verification(Preformatted):
 Factory = Callable[[], Any]
 
 
-def verify(source: str | Path | Card, factory: Factory | str | None = None) -> Verification:
-    """Compare a model with its card; the model is built without memory for its weights.
+def verify(card: str | Path | Card, model: Any = None) -> Verification:
+    """Compare a model with its card; a model that is built here gets no memory for its weights.
 
     Args:
-        source: Name of a model, a card file (.yaml) of one model, or a card.
-        factory: Function without arguments that returns a `Detector`, a part or any built
-            `keras.Model`; or "my.module:function", which is imported. Defaults to the parts of the
-            card.
+        card: Name of a published model, a card file (.yaml) of one model, or a card.
+        model: A `Detector`, a part or any built `keras.Model`; the path of a model file (.keras); a
+            function without arguments that returns a model; or "my.module:function", which is
+            imported. Defaults to the parts of the card.
 
     Returns:
         The compared values.
@@ -112,31 +125,42 @@ def verify(source: str | Path | Card, factory: Factory | str | None = None) -> V
     Raises:
         ConfigError: There is no such card, or it is not valid.
         ContractError: The parts of the card do not fit each other.
-        UserError: There is no such factory, or its result cannot be counted.
+        UserError: There is no such model or function, or the model cannot be counted.
+
+    Example:
+        >>> vg.verify("yolox-s").ok
+        True
     """
-    card = source if isinstance(source, Card) else load(source)
-    return Verification(card, tuple(_checks(card, _model(card, factory))))
+    found = card if isinstance(card, Card) else load(card)
+    return Verification(found, tuple(_checks(found, _model(found, model))))
 
 
-def verify_all(
-    source: str | Path | None = None, factory: Factory | str | None = None
-) -> Iterator[Verification]:
+def verify_all(source: str | Path | None = None, model: Any = None) -> Iterator[Verification]:
     """Yield the verification of all sizes of an architecture or a card file, else of every card.
 
     Args:
         source: Name of a model or an architecture, or a card file. Defaults to all cards.
-        factory: Function that returns the model, see `verify`.
+        model: The model, see `verify`.
     """
     cards = map(load, names()) if source is None else find(source)
     for card in cards:
-        yield verify(card, factory)
+        yield verify(card, model)
 
 
-def _model(card: Card, factory: Factory | str | None) -> Any:
-    if factory is None:
+def _model(card: Card, model: Any) -> Any:
+    if model is None:
         with weightless():
             return build(card)
-    build_model = _imported(factory) if isinstance(factory, str) else factory
+    if isinstance(model, Path) or (isinstance(model, str) and model.endswith(".keras")):
+        return load_model(model)
+    if isinstance(model, keras.Model | Part):
+        return model
+    build_model = _imported(model) if isinstance(model, str) else model
+    if not callable(build_model):
+        raise UserError(
+            f"model is of type {type(model).__name__}",
+            rule="a model, a part, a model file, or a function that returns one",
+        )
     try:
         with weightless():
             return build_model()

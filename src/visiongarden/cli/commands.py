@@ -120,8 +120,14 @@ def evaluate(
     start(imports, verbose=verbose)
     from visiongarden import evaluation
 
-    result = evaluation.evaluate_file(
-        model, data, format, split, invalid_boxes, batch_size, class_names
+    result = evaluation.evaluate(
+        model,
+        data,
+        split=split,
+        format=format,
+        invalid_boxes=invalid_boxes,
+        batch_size=batch_size,
+        class_names=class_names,
     )
     emit(result, as_json)
 
@@ -184,8 +190,7 @@ def export(
     The file is kept only if its results agree with those of the model.
     """
     start(imports, verbose=verbose)
-    from visiongarden.exporters import export_file
+    from visiongarden import exporters
 
     size = None if image_size is None else (image_size, image_size)
-    path, parity = export_file(model, output, format, size)
-    emit({"path": path, "format": format, "parity": parity}, as_json, f"exported {path}: {parity}")
+    emit(exporters.export(model, output, format=format, image_size=size), as_json)

@@ -28,7 +28,7 @@ def show(
     start(imports)
     from visiongarden import recipes
 
-    figure = recipes.show(source, image_size)
+    figure = recipes.show(source, image_size=image_size)
     if output is not None:
         saved = figure.save(output)
         echo(f"saved {saved}", err=as_json)

@@ -59,7 +59,15 @@ def transfer(
     from visiongarden import weights
 
     rules = weights.rules(rename or [])
-    report = weights.transfer_file(source, model, output, rules, min_coverage, layout, class_rows)
+    report = weights.transfer(
+        source,
+        model,
+        output=output,
+        rename=rules,
+        min_coverage=min_coverage,
+        layout=layout,
+        class_rows=class_rows,
+    )
     emit(report, as_json, f"{report}\nsaved {output}")
 
 
@@ -79,7 +87,7 @@ def diff(
     start(imports)
     from visiongarden import recipes
 
-    difference = recipes.diff(before, after, image_size)
+    difference = recipes.diff(before, after, image_size=image_size)
     emit(difference, as_json)
     if not difference.same:
         raise typer.Exit(FINDINGS)

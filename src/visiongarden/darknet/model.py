@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -21,9 +21,11 @@ from visiongarden.darknet.weights import Header
 from visiongarden.data import ValueRange, to_pixels
 from visiongarden.errors import ModelFileError, UserError
 from visiongarden.models.files import SavedAsParts
+from visiongarden.models.infer import infer
 from visiongarden.models.notebook import facts
+from visiongarden.postprocess import Rank
 from visiongarden.registry import register
-from visiongarden.types import ClassMap, Detections, ImageSize, Placement
+from visiongarden.types import ClassMap, Detections, ImageSize, Placement, Ranking
 
 
 @register
@@ -57,7 +59,8 @@ class DarknetModel(SavedAsParts, keras.Model):
         (None, 16, 16, 8)
     """
 
-    task: ClassVar[str] = "detection"
+    task: str = "detection"
+    resizes_images: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -80,6 +83,8 @@ class DarknetModel(SavedAsParts, keras.Model):
             graph = build_graph(steps, image, empty, epsilon)
             super().__init__(image, _outputs(steps, heads, graph.outputs), name=name)
         self.cfg, self.steps, self.heads = cfg, steps, heads
+        if not heads and len(self.outputs[0].shape) == 2:
+            self.task = "classification"
         self.image_size: ImageSize = image_shape(cfg, size)[:2]
         self.class_map = classes
         self.layer_outputs = tuple(graph.outputs)
@@ -131,6 +136,35 @@ class DarknetModel(SavedAsParts, keras.Model):
 
     def detect(
         self,
+        images: Any,
+        *,
+        score: float | None = None,
+        iou: float | None = None,
+        value_range: ValueRange | None = None,
+        batch_size: int = 8,
+    ) -> Iterator[Detections]:
+        """Detect objects in images of any size, as `vg.predict` does.
+
+        Args:
+            images: One image, an array (n, height, width, channels), or an iterable of images:
+                paths, Pillow images or arrays of any size.
+            score: Minimum score; 0.25 by default.
+            iou: Suppression threshold; 0.45 by default, as in Darknet.
+            value_range: Range of the values of arrays if it is not 0 to 255, such as (0, 1).
+            batch_size: Has no effect; images are processed one by one.
+
+        Returns:
+            An iterator with the detections of each image, in pixels of the image.
+
+        Raises:
+            UserError: If the network predicts no boxes, or an image is invalid.
+        """
+        return infer(
+            self, images, score=score, iou=iou, value_range=value_range, batch_size=batch_size
+        )
+
+    def detect_image(
+        self,
         image: Any,
         score: float = 0.25,
         overlap: float = 0.45,
@@ -171,7 +205,7 @@ class DarknetModel(SavedAsParts, keras.Model):
 
         Args:
             image: uint8 RGB array of shape (height, width, 3).
-            mode: Resizing mode, "scripts" or "program"; see `detect`.
+            mode: Resizing mode, "scripts" or "program"; see `detect_image`.
 
         Returns:
             Boxes (n, 4), xyxy as fractions of the image's width and height, and scores
@@ -193,7 +227,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         clip: bool = False,
         mode: ResizeMode = "scripts",
     ) -> Detections:
-        """Apply threshold and suppression to the result of `candidates`, as `detect` does.
+        """Apply threshold and suppression to the result of `candidates`, as `detect_image` does.
 
         Args:
             boxes: Boxes (n, 4), xyxy as fractions of the image's width and height.
@@ -216,7 +250,54 @@ class DarknetModel(SavedAsParts, keras.Model):
         found.class_map, found.size = self.class_map, size
         return found
 
-    def classify(self, image: Any, value_range: ValueRange | None = None) -> np.ndarray:
+    def classify(
+        self,
+        images: Any,
+        *,
+        score: float | None = None,
+        iou: float | None = None,
+        value_range: ValueRange | None = None,
+        batch_size: int = 8,
+    ) -> Iterator[Ranking]:
+        """Classify images of any size, as `vg.predict` does; see `detect` for the arguments.
+
+        Returns:
+            An iterator with the classes of each image, in order of descending score.
+
+        Raises:
+            UserError: If the network predicts boxes, or an image is invalid.
+        """
+        self._refuse_boxes()
+        return infer(
+            self, images, score=score, iou=iou, value_range=value_range, batch_size=batch_size
+        )
+
+    def predict_image(
+        self, image: np.ndarray, score: float | None = None, iou: float | None = None
+    ) -> tuple[Detections | Ranking, float]:
+        """Predict on one image, and return the result and the best score before the threshold.
+
+        Args:
+            image: uint8 RGB array of shape (height, width, 3).
+            score: Minimum score; 0.25 for detections by default, 0 for classes.
+            iou: Suppression threshold; 0.45 by default.
+        """
+        if self.task == "classification":
+            scores = self.class_scores(image)
+            return Rank(score_threshold=score or 0.0)(scores), float(scores.max(initial=0))
+        self.decode()  # Raise the error of a network without boxes.
+        boxes, scores = self.candidates(image)
+        size = (image.shape[0], image.shape[1])
+        limits = (0.25 if score is None else score, 0.45 if iou is None else iou)
+        return self.suppressed(boxes, scores, size, *limits), float(scores.max(initial=0))
+
+    def _refuse_boxes(self) -> None:
+        if self.heads:
+            raise UserError(
+                f"{self.cfg.file} predicts boxes, not classes", fix="model.detect(images)"
+            )
+
+    def class_scores(self, image: Any, value_range: ValueRange | None = None) -> np.ndarray:
         """Classify the center crop of an image, as `darknet classifier predict` does.
 
         Args:
@@ -229,10 +310,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         Raises:
             UserError: If the network predicts boxes.
         """
-        if self.heads:
-            raise UserError(
-                f"{self.cfg.file} predicts boxes, not classes", fix="model.detect(image)"
-            )
+        self._refuse_boxes()
         pixels = to_pixels(image, value_range)
         canvas = centered(_colored(pixels, self.inputs[0].shape[-1]), self.image_size)
         scores: np.ndarray = keras.ops.convert_to_numpy(self.predict_on_batch(canvas[None]))[0]

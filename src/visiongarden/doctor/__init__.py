@@ -10,5 +10,26 @@ from visiongarden.doctor.conversion import TARGETS, convert
 from visiongarden.doctor.diagnosis import check_set, diagnose
 from visiongarden.doctor.fixing import fix
 from visiongarden.doctor.report import KINDS, Report
+from visiongarden.doctor.verbs import (
+    ContactSheet,
+    ConversionResult,
+    check_dataset,
+    convert_dataset,
+    show_dataset,
+)
 
-__all__ = ["KINDS", "TARGETS", "Report", "check", "check_set", "convert", "diagnose", "fix"]
+__all__ = [
+    "KINDS",
+    "TARGETS",
+    "ContactSheet",
+    "ConversionResult",
+    "Report",
+    "check",
+    "check_dataset",
+    "check_set",
+    "convert",
+    "convert_dataset",
+    "diagnose",
+    "fix",
+    "show_dataset",
+]

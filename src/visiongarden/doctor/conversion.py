@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from visiongarden.data.readers import FORMATS, opened, read_any, splits_of
+from visiongarden.data.readers import FORMATS, opened, read, splits_of
 from visiongarden.data.writers.examples import Lost
 from visiongarden.data.writers.formats import WRITERS
 from visiongarden.data.writers.read_back import read_back
@@ -61,7 +61,7 @@ def convert(
     root, source_format = opened(source, format)
     _refuse_other_labels(source, source_format, to)
     datasets = {
-        split: read_any(source, source_format, split, invalid_boxes, one_based)
+        split: read(source, source_format, split, invalid_boxes=invalid_boxes, one_based=one_based)
         for split in splits_of(root, source_format)
     }
     _refuse_untrained(source, datasets, to)

@@ -69,7 +69,7 @@ KINDS = {
 """Description of each kind of finding, in the order of a report."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Report(Contents):
     """Issues and contents of a dataset.
 
@@ -101,6 +101,18 @@ class Report(Contents):
             groups.setdefault((finding.level, finding.kind), []).append(finding)
         return groups
 
+    @property
+    def ok(self) -> bool:
+        """Whether there are no findings of level "error"."""
+        return not self.count("error")
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{self.count(level):,} {level}s" for level in LEVELS)
+        return f"Report({self.root}, {self.format}: {counts})"
+
+    def __str__(self) -> str:
+        return self.text()
+
     def raise_if_errors(self) -> None:
         """Raise one error that lists all findings of level "error", if there are any.
 
@@ -130,6 +142,10 @@ class Report(Contents):
 
     def to_json(self) -> str:
         """Return the complete report as JSON text."""
+        return json.dumps(self.to_dict(), indent=1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the complete report to a JSON-serializable dict."""
         rows: dict[str, Any] = {"root": self.root, "format": self.format, "splits": {}}
         unit = self.labeling.unit
         for split, per_class in self.counts().items():
@@ -137,7 +153,7 @@ class Report(Contents):
             rows["splits"][split] = total | {f"{unit}_of_class": per_class}
         rows |= {level: self.count(level) for level in LEVELS}
         rows["findings"] = [asdict(finding) for finding in self.findings]
-        return json.dumps(rows, indent=1)
+        return rows
 
 
 def write_json(report: Report, path: Path) -> None:

@@ -16,7 +16,7 @@ from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.labeled_images import ClassificationDataset
 from visiongarden.data.loader import Loader
 from visiongarden.data.masks import SegmentationDataset
-from visiongarden.data.readers import AnyDataset, read_any
+from visiongarden.data.readers import AnyDataset, read
 from visiongarden.data.segmentation_loader import SegmentationLoader
 from visiongarden.drawing.annotations import draw_classes, draw_example, draw_mask
 from visiongarden.errors import UserError, option
@@ -157,7 +157,7 @@ def sheet_of(
         UserError: `plain` is combined with `recipe` or `overrides`.
         DataError: the dataset is invalid.
     """
-    dataset = read_any(source, format, split, invalid_boxes)
+    dataset = read(source, format, split, invalid_boxes=invalid_boxes)
     kind = _SHOWN[type(dataset)].augmentation
     augmentation = _augmentation(kind, plain, recipe, overrides)
     return contact_sheet(dataset, image_size, augmentation, count, columns, seed)

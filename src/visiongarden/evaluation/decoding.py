@@ -18,8 +18,6 @@ def decoding_of(model: Any) -> Callable[..., tuple[Any, ...]]:
 
 def outputs_of(model: Any) -> tuple[str, ...]:
     """Return the names of a model's decoded arrays, in order."""
-    if hasattr(model, "heads") and not model.heads:  # a Darknet classifier
-        return ("scores",)
     return task_of(model).outputs
 
 

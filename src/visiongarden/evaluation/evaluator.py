@@ -2,112 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from visiongarden import markup
 from visiongarden.data.readers import opened as opened_data
-from visiongarden.errors import DataError
+from visiongarden.errors import DataError, UserError, nearest
 from visiongarden.evaluation.class_names import Aligned, aligned
 from visiongarden.evaluation.predictor import Predictor
-from visiongarden.models import load
-from visiongarden.tasks import COCO_NMS, task_of
-from visiongarden.terminal import table
-from visiongarden.types import Placement
+from visiongarden.evaluation.result import EvaluationResult
+from visiongarden.models import as_model
+from visiongarden.tasks import COCO_NMS, TASKS, Task, task_of
+from visiongarden.types import ClassMap, Example, Placement
 
-_METRICS_PER_ROW = 6
-_LISTED_CLASSES = 100
 _FORMATS_WITHOUT_CLASS_LIST = ("voc", "csv", "folders")
 """Formats whose files name the class of each object, usually without a list of all classes."""
 
-
-@dataclass(frozen=True)
-class Result:
-    """Metrics of a model on a dataset; `str()` is a table of classes, then the metrics of all.
-
-    Attributes:
-        metrics: Metrics of the model's task by name, 0 to 1; NaN if the dataset has nothing to
-            compute a metric from. Detection: COCO's twelve; "AP" is the mean over IoU 0.50 to 0.95.
-            Classification: "top1", "top5", "balanced". Segmentation: "mIoU", "accuracy",
-            "balanced".
-        per_class: Metrics of each class, by class name.
-        images: Number of images.
-        metrics_name: Name of the metrics, for the heading of the table.
-        note: How the classes of model and dataset were matched, if their names differ.
-    """
-
-    metrics: dict[str, float]
-    per_class: dict[str, dict[str, float]]
-    images: int
-    metrics_name: str = "COCO metrics"
-    note: str = ""
-
-    def __str__(self) -> str:
-        columns = list(next(iter(self.per_class.values()), {}))
-        per_class = [
-            (name, *(_shown(metrics[column]) for column in columns))
-            for name, metrics in self.per_class.items()
-        ]
-        totals = [_shown(self.metrics[n]) if n in self.metrics else "" for n in columns]
-        listed = [f"{name:>5} {_shown(value)}" for name, value in self.metrics.items()]
-        rows = [
-            "  ".join(listed[i : i + _METRICS_PER_ROW])
-            for i in range(0, len(listed), _METRICS_PER_ROW)
-        ]
-        notes = [self.note] if self.note else []
-        heading = f"{self.metrics_name} on {self.images} images"
-        classes = table(("class", *columns), [*per_class, ("all", *totals)], right=columns)
-        return "\n".join([heading, *notes, "", classes, "", *rows])
-
-    def _repr_html_(self) -> str:
-        columns = list(next(iter(self.per_class.values()), {}))
-        per_class = [
-            (name, *(_shown(metrics[column]) for column in columns))
-            for name, metrics in self.per_class.items()
-        ]
-        return markup.section(
-            f"{self.metrics_name} on {self.images} images",
-            markup.paragraph(self.note) if self.note else "",
-            markup.table(list(self.metrics), [[_shown(value) for value in self.metrics.values()]]),
-            markup.table(("class", *columns), per_class, limit=_LISTED_CLASSES),
-        )
+_DATA_FIELDS = ("path", "format", "split", "invalid_boxes", "one_based", "class_names")
+"""Fields of a mapping that describes a dataset; those of `data` in a recipe have the same names."""
 
 
 def evaluate(
     model: Any,
-    dataset: Any,
+    data: Any,
+    *,
+    split: str = "val",
+    format: str = "auto",
+    invalid_boxes: str = "error",
+    class_names: str | None = None,
     batch_size: int = 16,
     predictor: Predictor | None = None,
-    class_names: str | None = None,
-) -> Result:
+) -> EvaluationResult:
     """Evaluate a model with the metrics of its task, in pixels of the original images.
 
-    Classes of model and dataset are matched by name and may have different orders.
+    Classes of model and dataset are matched by name and may have different orders. If the format of
+    a dataset only names the classes that occur (VOC, CSV, class folders) and the model knows all of
+    them, the class map of the model is used. For a dataset without class names (YOLO),
+    `class_names="model"` uses those of the model.
 
     Args:
-        model: A `Detector`, `Classifier`, `Segmenter` or `DarknetModel`.
-        dataset: Annotated images of the model's task.
+        model: A `Detector`, `Classifier`, `Segmenter` or `DarknetModel`, or the path of a model
+            file.
+        data: Path of a dataset; a mapping with `path` and optionally `format`, `split`,
+            `invalid_boxes` and `one_based`, as in a recipe; annotations that `vg.read` returned; or
+            an iterable of `(images, targets)`. There, images are uint8 (batch, height, width, 3),
+            and targets are those of a batch of our loaders; class ids are those of the model,
+            results are in pixels of these images, and objects with class -1 are padding.
+        split: Name of the split, for a path or a mapping.
+        format: Format of the dataset at a path; "auto" detects it.
+        invalid_boxes: What to do with invalid boxes at a path: "error" or "drop".
+        class_names: "model" or "data": match class i of the model with class i of the dataset
+            whatever the names are, and show the names of this side.
         batch_size: Number of images per step.
         predictor: Predictor to use; by default one at the model's image size that keeps every
             detection the protocol counts.
-        class_names: "model" or "data": match class i of the model with class i of the dataset
-            whatever the names are, and show the names of this side.
+
+    Returns:
+        The metrics of all classes and of each class.
 
     Raises:
-        UserError: The classes of model and dataset differ.
-        DataError: An image cannot be decoded.
+        UserError: The classes of model and dataset differ, the dataset is for another task, or an
+            argument is not valid.
+        DataError: The dataset cannot be read, or an image cannot be decoded.
+
+    Example:
+        >>> result = vg.evaluate("best.keras", "cells", split="test")  # doctest: +SKIP
+        >>> result["AP50"]  # doctest: +SKIP
+        0.828
     """
-    classes = aligned(model, dataset.class_map, class_names)
-    if hasattr(model, "detect"):
-        return _evaluate_imported(model, dataset, classes)
-    task = task_of(model)
-    predictor = predictor or Predictor(model, postprocess=task.postprocess(model))
+    opened = as_model(model)
+    options = {"split": split, "format": format, "invalid_boxes": invalid_boxes}
+    if isinstance(data, str | Path):
+        data = {"path": data} | options
+    if isinstance(data, Mapping):
+        data = _read(opened, data, split, class_names)
+    elif not hasattr(data, "class_map"):
+        return _evaluate_batches(opened, data, predictor, batch_size)
+    _check_task(opened, data)
+    classes = aligned(opened, data.class_map, class_names)
+    if opened.resizes_images:
+        return _evaluate_imported(opened, data, classes)
+    task = task_of(opened)
+    predictor = predictor or Predictor(opened, postprocess=task.postprocess(opened))
     metric = task.metric(classes.class_map)
-    loader = task.loader(dataset, predictor.image_size, min(batch_size, max(len(dataset), 1)))
+    loader = task.loader(data, predictor.image_size, min(batch_size, max(len(data), 1)))
     seen = 0
     for batch in loader.epoch(0):
         count = len(batch.images)
@@ -115,22 +95,98 @@ def evaluate(
         for row, found in enumerate(predictor(filled(batch.images, loader.batch_size))[:count]):
             height, width = (int(side) for side in batch.sizes[row])
             result = task.to_original(found, placement_of(batch, row), (height, width))
-            metric.update(classes.found(result), task.ground_truth(dataset, seen))
+            metric.update(classes.found(result), task.ground_truth(data, seen))
             seen += 1
-    return Result(metric.result(), metric.per_class(), seen, task.metrics_name, classes.note)
+    return EvaluationResult.of(task, metric, seen, classes.note)
 
 
-def _evaluate_imported(model: Any, dataset: Any, classes: Aligned) -> Result:
+def _evaluate_imported(model: Any, dataset: Any, classes: Aligned) -> EvaluationResult:
     """Evaluate an imported network, which does its own resizing and suppression."""
     task = task_of(model)
     metric = task.metric(classes.class_map)
     for index in range(len(dataset)):
-        example = dataset.load(index)
-        found = model.detect(example.image, COCO_NMS.score_threshold, clip=True)
-        metric.update(classes.found(found), example)
-    return Result(
-        metric.result(), metric.per_class(), len(dataset), task.metrics_name, classes.note
-    )
+        loaded = dataset.load(index)
+        image = loaded.image if isinstance(loaded, Example) else loaded[0]
+        metric.update(classes.found(_of_imported(model, image)), task.ground_truth(dataset, index))
+    return EvaluationResult.of(task, metric, len(dataset), classes.note)
+
+
+def _of_imported(model: Any, image: Any) -> Any:
+    if model.task != "detection":
+        return model.predict_image(image)[0]
+    return model.detect_image(image, COCO_NMS.score_threshold, clip=True)
+
+
+def _evaluate_batches(
+    model: Any, batches: Any, predictor: Predictor | None, batch_size: int
+) -> EvaluationResult:
+    """Evaluate on an iterable of `(images, targets)`."""
+    task = task_of(model)
+    classes = model.class_map or _numbered(model)
+    metric = task.metric(classes)
+    if not model.resizes_images:
+        predictor = predictor or Predictor(model, postprocess=task.postprocess(model))
+    seen = 0
+    for images, targets in _pairs(batches):
+        found = _found(model, task, images, predictor, batch_size)
+        for row, result in enumerate(found):
+            size = (int(images.shape[1]), int(images.shape[2]))
+            metric.update(result, task.ground_truth_of(targets, row, size, seen))
+            seen += 1
+    if not seen:
+        raise UserError(
+            "data contains no batch", rule="an iterable with at least one (images, targets)"
+        )
+    return EvaluationResult.of(task, metric, seen)
+
+
+def _found(
+    model: Any, task: Task, images: np.ndarray, predictor: Predictor | None, batch_size: int
+) -> Iterator[Any]:
+    size = (int(images.shape[1]), int(images.shape[2]))
+    if predictor is None:
+        for image in images:
+            yield _of_imported(model, image)
+        return
+    for start in range(0, len(images), batch_size):
+        chunk = images[start : start + batch_size]
+        placed = [task.place(image, predictor.image_size) for image in chunk]
+        canvas = np.stack([image for image, _ in placed])
+        rows = predictor(filled(canvas, min(batch_size, len(images))))
+        for found, (_, placement) in zip(rows, placed, strict=False):
+            yield task.to_original(found, placement, size)
+
+
+def _pairs(batches: Any) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """Yield images and targets of an iterable as arrays.
+
+    Raises:
+        UserError: The argument is not an iterable of `(images, targets)`.
+    """
+    rule = "a path, a mapping, annotations, or an iterable of (images, targets)"
+    if not isinstance(batches, Iterable) or isinstance(batches, bytes):
+        raise UserError(
+            f"data is of type {type(batches).__name__}", rule=rule, fix='vg.read("cells")'
+        )
+    for batch in batches:
+        is_pair = isinstance(batch, tuple | list) and len(batch) == 2
+        if not is_pair or not isinstance(batch[1], Mapping):
+            raise UserError(
+                f"data yields {type(batch).__name__}",
+                rule=f"{rule}; targets are a mapping from name to array",
+            )
+        images = np.asarray(batch[0])
+        if images.dtype != np.uint8 or images.ndim != 4:
+            raise UserError(
+                f"data yields images of type {images.dtype} and shape {images.shape}",
+                rule="uint8 (batch, height, width, 3), 0 to 255",
+            )
+        yield images, {name: np.asarray(array) for name, array in batch[1].items()}
+
+
+def _numbered(model: Any) -> ClassMap:
+    count = int(getattr(model.parts.head, "num_classes", 1))
+    return ClassMap(tuple(f"class {index}" for index in range(count)))
 
 
 def make_validator(dataset: Any, batch_size: int = 16) -> Callable[[Any], dict[str, float]]:
@@ -145,59 +201,63 @@ def make_validator(dataset: Any, batch_size: int = 16) -> Callable[[Any], dict[s
     """
 
     def validate(model: Any) -> dict[str, float]:
-        metrics = evaluate(model, dataset, batch_size).metrics
+        metrics = evaluate(model, dataset, batch_size=batch_size).metrics
         return {name: metrics[name] for name in task_of(model).metrics if name in metrics}
 
     return validate
 
 
-def evaluate_file(
-    model: str | Path,
-    data: str | Path,
-    format: str = "auto",
-    split: str = "val",
-    invalid_boxes: str = "error",
-    batch_size: int = 16,
-    class_names: str | None = None,
-) -> Result:
-    """Evaluate a model file on a dataset folder.
+def _read(model: Any, data: Mapping[str, Any], split: str, class_names: str | None) -> Any:
+    """Read the dataset that a mapping describes, with the class names of the model if needed."""
+    for name in data:
+        if name not in _DATA_FIELDS:
+            raise UserError(f"data has no field {name!r}", fix=nearest(str(name), _DATA_FIELDS))
+    if data.get("path") is None:
+        raise UserError("data has no path", rule="the path of a dataset", fix='{"path": "cells"}')
+    task, own = task_of(model), model.class_map
+    path, format = data["path"], data.get("format", "auto")
+    fields = {name: value for name, value in data.items() if name not in ("path", "format")}
+    fields = {"split": split} | fields
 
-    Class names of the dataset are compared with those of the model. If the format of the dataset
-    only names classes that occur (VOC, CSV, class folders) and the model knows all of them, the
-    class map of the model is used. For a dataset without class names (YOLO), `class_names="model"`
-    uses those of the model.
+    def read(names: Any) -> Any:
+        return task.read(path, format, **({"class_names": names} | fields))
 
-    Args:
-        model: Path of a model file.
-        data: Path of the dataset.
-        format: Format of the dataset; "auto" detects it.
-        split: Name of the split.
-        invalid_boxes: What to do with invalid boxes; as in `visiongarden.data.readers.read`.
-        batch_size: Number of images per step.
-        class_names: As in `evaluate`.
-
-    Raises:
-        UserError: The classes of model and dataset differ.
-        DataError: The dataset cannot be read.
-    """
-    opened = load(model)
-    task, own = task_of(opened), opened.class_map
+    if format == "auto":
+        format = opened_data(path)[1]
+    _check_format(model, str(path), format)
     try:
-        dataset = task.read(data, format, split, None, invalid_boxes)
+        dataset = read(None)
     except DataError:
         if class_names != "model" or own is None:
             raise
-        dataset = task.read(data, format, split, own.names, invalid_boxes)
+        dataset = read(own.names)
     # A class that does not occur in the split is absent from the dataset's class map, so the class
     # ids would shift against those of the model.
     missing = own is not None and set(dataset.class_map.names) < set(own.names)
-    if missing and _format(data, format) in _FORMATS_WITHOUT_CLASS_LIST:
-        dataset = task.read(data, format, split, own.names, invalid_boxes)
-    return evaluate(opened, dataset, batch_size, class_names=class_names)
+    if missing and format in _FORMATS_WITHOUT_CLASS_LIST and "class_names" not in fields:
+        dataset = read(own.names)
+    return dataset
 
 
-def _format(data: str | Path, format: str) -> str:
-    return opened_data(data)[1] if format == "auto" else format
+def _check_format(model: Any, path: str, format: str) -> None:
+    """Refuse a dataset of another task; unknown formats are refused when they are read."""
+    task = task_of(model)
+    others = [other.name for other in TASKS.values() if format in other.formats]
+    if others and task.name not in others:
+        raise UserError(
+            f"{path} is a dataset for {others[0]}, in the format {format}",
+            rule=f"a dataset for {task.name}, the task of the model",
+            fix=f"one of the formats {', '.join(task.formats)}",
+        )
+
+
+def _check_task(model: Any, dataset: Any) -> None:
+    task = task_of(model)
+    if not isinstance(dataset, task.dataset):
+        raise UserError(
+            f"data is a {type(dataset).__name__}",
+            rule=f"a {task.dataset.__name__}, as the model's task is {task.name}",
+        )
 
 
 def placement_of(batch: Any, row: int) -> Placement:
@@ -215,7 +275,3 @@ def filled(images: np.ndarray, batch_size: int) -> np.ndarray:
     if not missing:
         return images
     return np.concatenate([images, np.zeros((missing, *images.shape[1:]), np.uint8)])
-
-
-def _shown(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.3f}"

@@ -1,11 +1,11 @@
-"""Prediction on images in memory."""
+"""Prediction on images in memory and in files."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ import numpy as np
 from PIL import Image
 
 from visiongarden.data import ValueRange, to_pixels
-from visiongarden.errors import UserError
+from visiongarden.data.readers.build import ENDINGS
+from visiongarden.errors import UserError, option
 from visiongarden.evaluation.evaluator import filled
 from visiongarden.evaluation.image_of import ImageOf
 from visiongarden.evaluation.predictor import Predictor
+from visiongarden.models import as_model
 from visiongarden.tasks import task_of
 from visiongarden.types import Prediction
 
@@ -25,47 +27,77 @@ from visiongarden.types import Prediction
 def predict(
     model: Any,
     images: Any,
+    *,
     score: float | None = None,
+    iou: float | None = None,
+    value_range: ValueRange | None = None,
     batch_size: int = 8,
     predictor: Predictor | None = None,
-    value_range: ValueRange | None = None,
-) -> list[Any]:
+) -> Iterator[Any]:
     """Predict on images; results are in pixels of each original image.
 
     Args:
-        model: A `Detector`, `Classifier`, `Segmenter` or `DarknetModel`.
+        model: A `Detector`, `Classifier`, `Segmenter` or `DarknetModel`, or the path of a model
+            file.
         images: One image, an array (n, height, width, channels), or an iterable of images: paths,
-            Pillow images or arrays of any size. Arrays are uint8 RGB; `visiongarden.data.to_pixels`
-            lists the other accepted forms (gray, RGBA, uint16, float from 0 to 255).
+            Pillow images or arrays of any size. The path of a folder stands for the images in it,
+            in alphabetical order. Arrays are uint8 RGB; `visiongarden.data.to_pixels` lists the
+            other accepted forms (gray, RGBA, uint16, float from 0 to 255).
         score: Minimum score of a detection (by default 0.25), or of a class other than the best (by
             default 0).
+        iou: IoU above which the weaker of two boxes of a class is suppressed; by default 0.7, and
+            0.45 for imported Darknet networks. Heads without NMS and other tasks have none.
+        value_range: Range of the values of arrays if it is not 0 to 255, for example (0, 1).
         batch_size: Number of images per step; a smaller last batch is padded.
-        predictor: Predictor to use; by default one at the model's image size.
-        value_range: Range of the values of arrays, for example (0, 1), if it is another one.
+        predictor: Predictor to use; by default one at the model's image size. It contains its own
+            thresholds.
 
     Returns:
-        One result per image: `Detections`, a `Ranking` of the classes, or `Segments`.
+        An iterator with one result per image: `Detections`, a `Ranking` of the classes, or
+        `Segments`. Images are read as the iterator proceeds.
 
     Raises:
-        UserError: An item of `images` is not an image; the message contains its number.
+        UserError: An argument is not valid, or an item of `images` is not an image; the message
+            contains its number.
         DataError: A file cannot be decoded.
+
+    Example:
+        >>> for found in vg.predict("best.keras", ["a.jpg", "b.jpg"]):  # doctest: +SKIP
+        ...     print(found.classes, found.boxes)
     """
-    # A batch is converted before its results are known, so images wait here for theirs.
-    waiting: deque[ImageOf] = deque()
+    opened = as_model(model)
+    # Not in the generator below, whose body runs only when the first result is requested.
+    _check_fraction("score", score)
+    _check_fraction("iou", iou)
+    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+        raise UserError(
+            f"{option('batch_size', batch_size)} is not valid", rule="an integer of at least 1",
+            fix=option("batch_size", 8),
+        )  # fmt: skip
+    source = each_image(images)
+    if predictor is None and not opened.resizes_images:
+        task = task_of(opened)
+        min_score = task.score if score is None else score
+        predictor = Predictor(opened, postprocess=task.postprocess(opened, min_score, iou))
     # Images that are produced one by one must not fill the memory.
     is_stream = not _are_held(images)
+    # A batch is converted before its results are known, so images wait here for theirs.
+    waiting: deque[ImageOf] = deque()
 
     def pixels() -> Iterator[np.ndarray]:
-        for number, image in enumerate(each_image(images)):
+        for number, image in enumerate(source):
             array = to_pixels(image, value_range, f"image {number}")
             waiting.append(ImageOf.given(image, array, is_stream))
             yield array
 
-    found = []
-    for result, _ in scored(model, pixels(), score, batch_size, predictor):
-        image = waiting.popleft()
-        found.append(replace(result, image=image) if isinstance(result, Prediction) else result)
-    return found
+    def results() -> Iterator[Any]:
+        for result, _ in scored(
+            opened, pixels(), score, iou=iou, batch_size=batch_size, predictor=predictor
+        ):
+            image = waiting.popleft()
+            yield replace(result, image=image) if isinstance(result, Prediction) else result
+
+    return results()
 
 
 def _are_held(images: Any) -> bool:
@@ -77,32 +109,61 @@ def _are_held(images: Any) -> bool:
     )
 
 
+def _check_fraction(name: str, value: Any) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (is_number and 0 <= value <= 1):
+        raise UserError(
+            f"{option(name, value)} is not valid", rule="a number from 0 to 1",
+            fix=option(name, 0.5),
+        )  # fmt: skip
+
+
 def each_image(images: Any) -> Iterator[Any]:
-    """Yield the images of a single image, a batch or an iterable, one by one.
+    """Return an iterator over the images of a single image, a batch or an iterable.
 
     Raises:
-        UserError: `images` is not an image, an array or an iterable.
+        UserError: `images` is not an image, an array or an iterable, or contains no image.
     """
-    if isinstance(images, str | Path | Image.Image):
-        yield images
-    elif hasattr(images, "__array__") or isinstance(images, np.ndarray):
+    if isinstance(images, str | Path):
+        return iter(_files(Path(images)))
+    if isinstance(images, Image.Image):
+        return iter([images])
+    if hasattr(images, "__array__") or isinstance(images, np.ndarray):
         array = images if isinstance(images, np.ndarray) else np.asarray(images)
         # One dimension: an array of paths or of image arrays. Four: a batch.
-        yield from array if array.ndim in (1, 4) else [array]
-    elif isinstance(images, Iterable) and not isinstance(images, bytes | bytearray | dict):
-        yield from images
-    else:
+        images = list(array) if array.ndim in (1, 4) else [array]
+    if isinstance(images, bytes | bytearray | dict) or not isinstance(images, Iterable):
         raise UserError(
             f"images is of type {type(images).__name__}",
             rule="an image, an array (n, height, width, channels), or an iterable of images",
             fix='predict(model, ["a.jpg", "b.jpg"])',
         )
+    if isinstance(images, Sequence) and not len(images):
+        raise UserError(
+            "images is empty", rule="at least one image", fix='predict(model, ["a.jpg", "b.jpg"])'
+        )
+    return itertools.chain.from_iterable(map(_of_item, images))
+
+
+def _of_item(item: Any) -> list[Any]:
+    return _files(Path(item)) if isinstance(item, str | Path) else [item]
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS)
+    if not files:
+        raise UserError(f"the folder {path} contains no images", rule=", ".join(sorted(ENDINGS)))
+    return files
 
 
 def scored(
     model: Any,
     images: Iterable[np.ndarray],
     score: float | None = None,
+    *,
+    iou: float | None = None,
     batch_size: int = 8,
     predictor: Predictor | None = None,
 ) -> Iterator[tuple[Any, float]]:
@@ -111,22 +172,21 @@ def scored(
     The best score is also reported when it is below the threshold.
 
     Args:
-        model: As in `predict`.
+        model: As in `predict`, but no path.
         images: uint8 RGB (height, width, 3) of any size.
         score: As in `predict`.
+        iou: As in `predict`.
         batch_size: Number of images per step.
         predictor: Predictor to use; by default one at the model's image size.
     """
+    if model.resizes_images:
+        for image in images:
+            result, best = model.predict_image(image, score, iou)
+            yield replace(result, class_map=model.class_map), best
+        return
     task = task_of(model)
     min_score = task.score if score is None else score
-    if hasattr(model, "detect"):  # an imported network does its own resizing and suppression
-        model.decode()  # raises if the network predicts no boxes
-        for image in images:
-            boxes, scores = model.candidates(image)
-            size = (image.shape[0], image.shape[1])
-            yield model.suppressed(boxes, scores, size, min_score), float(scores.max(initial=0))
-        return
-    predictor = predictor or Predictor(model, postprocess=task.postprocess(model, min_score))
+    predictor = predictor or Predictor(model, postprocess=task.postprocess(model, min_score, iou))
     source, several = iter(images), False
     while chunk := list(itertools.islice(source, batch_size)):
         placed = [task.place(image, predictor.image_size) for image in chunk]

@@ -4,34 +4,62 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from visiongarden.errors import UserError
+from visiongarden.errors import UserError, option
 from visiongarden.evaluation.decoding import decoding_of, outputs_of
 from visiongarden.exporters.convert import convert
 from visiongarden.exporters.fresh import convert_fresh
-from visiongarden.exporters.parity import Agreement, agreement
+from visiongarden.exporters.parity import Parity, compare
 from visiongarden.exporters.prepare import prepared
-from visiongarden.models import load
+from visiongarden.models import as_model
 from visiongarden.postprocess import Nms
 from visiongarden.storage import atomic_path
 from visiongarden.types import ImageSize
 
+FORMATS = ("onnx",)
+"""Formats that `export` writes."""
+
 _NEEDED = ("onnx", "onnxruntime", "tf2onnx")
 
 
-def to_onnx(
+@dataclass(frozen=True)
+class ExportResult:
+    """Exported file, and the comparison with its model; `str()` is one line.
+
+    Attributes:
+        path: Path of the file.
+        format: Format of the file.
+        parity: Differences between the predictions of file and model.
+    """
+
+    path: Path
+    format: str
+    parity: Parity
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the result to a JSON-serializable dict."""
+        return {"path": str(self.path), "format": self.format, "parity": self.parity.to_dict()}
+
+    def __str__(self) -> str:
+        return f"exported {self.path}: {self.parity}"
+
+
+def export(
     model: Any,
-    path: str | Path,
+    path: str | Path | None = None,
+    *,
+    format: str = "onnx",
     image_size: ImageSize | int | None = None,
-    images: np.ndarray | None = None,
+    data: np.ndarray | None = None,
     postprocess: Nms | None = None,
-) -> Agreement:
-    """Export a model to an ONNX file and check that the file predicts what the model predicts.
+) -> ExportResult:
+    """Export a model with its decoding, and check that the file predicts what the model predicts.
 
     The graph has one input `images`, float32 (batch, height, width, 3), RGB from 0 to 1, with an
     open batch size. A detector outputs `boxes` (batch, n, 4), xyxy in pixels, and `scores` (batch,
@@ -41,64 +69,64 @@ def to_onnx(
 
     Args:
         model: A `Detector`, `Classifier`, `Segmenter` or `DarknetModel` of any backend and
-            precision; it is exported in float32.
-        path: Path of the file; must end in .onnx.
+            precision, or the path of a model file; it is exported in float32.
+        path: Path of the file; must end in .onnx. By default that of the model file with this
+            suffix, or the name of the model.
+        format: "onnx".
         image_size: (height, width), or the side of a square; by default that of the model.
-        images: uint8 (n, height, width, 3) for the parity check; by default random noise.
-        postprocess: Suppression of the detections to compare; see `agreement`.
+        data: uint8 (n, height, width, 3) for the parity check; by default random noise.
+        postprocess: Suppression of the detections to compare; see `compare`.
 
     Returns:
-        The differences between file and model.
+        The path of the file, and its differences from the model.
 
     Raises:
-        UserError: A package is missing, an operation has no ONNX counterpart, the model cannot
-            process the image size, or file and model differ. No file is written then.
+        UserError: The format is unknown, a package is missing, an operation has no ONNX
+            counterpart, the model cannot process the image size, or file and model differ. No file
+            is written then.
+
+    Example:
+        >>> vg.export("best.keras", "detector.onnx").parity.agrees  # doctest: +SKIP
+        True
     """
-    path = Path(path)
-    if path.suffix != ".onnx":
-        raise UserError(f"cannot export to {path}", rule="the file name ends in .onnx")
+    if format not in FORMATS:
+        raise UserError(
+            f"the export format {format!r} is not supported",
+            rule=", ".join(FORMATS),
+            fix=option("format", FORMATS[0]),
+        )
+    path = None if path is None else _checked(path)
+    is_file = isinstance(model, str | Path)
+    default = Path(model).with_suffix(".onnx") if is_file else None
+    model = as_model(model)
+    path = path or default or Path(f"{model.name}.onnx")
     _check_packages()
     _check_outputs(model)
     model, size = prepared(model, image_size)
-    if images is None:
+    if data is None:
         shape = (2, *size, model.inputs[0].shape[-1])
-        images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+        data = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     # tf2onnx converts graphs of TensorFlow only.
     write = convert if keras.backend.backend() == "tensorflow" else convert_fresh
     # The file gets its name only after the parity check, so a failed export leaves none.
     with atomic_path(path) as draft:
         write(model, size, draft)
         _metadata(draft, model, size)
-        result = agreement(model, draft, images, postprocess)
-        if not result.agrees:
-            raise UserError(f"the predictions of the exported file and the model differ: {result}")
-    return result
+        parity = compare(model, draft, data, postprocess)
+        if not parity.agrees:
+            raise UserError(f"the predictions of the exported file and the model differ: {parity}")
+    return ExportResult(path, format, parity)
 
 
-def export_file(
-    model: str | Path,
-    output: str | Path | None = None,
-    format: str = "onnx",
-    image_size: ImageSize | int | None = None,
-) -> tuple[Path, Agreement]:
-    """Export a model file to ONNX.
-
-    Args:
-        model: Path of a model file.
-        output: Path of the exported file; by default the path of the model with the suffix .onnx.
-        format: "onnx".
-        image_size: (height, width), or the side of a square; by default that of the model.
-
-    Returns:
-        The path of the exported file, and the differences between file and model.
-
-    Raises:
-        UserError: As in `to_onnx`.
-    """
-    if format != "onnx":
-        raise UserError(f"the export format {format!r} is not supported", rule="onnx")
-    path = Path(output) if output is not None else Path(model).with_suffix(".onnx")
-    return path, to_onnx(load(model), path, image_size)
+def _checked(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise UserError(
+            f"cannot export to {path}",
+            rule="the file name ends in .onnx",
+            fix=option("output", str(path.with_suffix(".onnx"))),
+        )
+    return path
 
 
 def _check_packages() -> None:
@@ -129,8 +157,7 @@ def _metadata(path: Path, model: Any, size: ImageSize) -> None:
     names = list(model.class_map.names) if model.class_map else None
     boxes = "boxes" in outputs_of(model)
     metadata = {
-        # A Darknet classifier is a detector by type but outputs scores only.
-        "task": model.task if boxes == (model.task == "detection") else "classification",
+        "task": model.task,
         "image_size": list(size),
         "class_names": names,
         "needs_nms": getattr(decoding_of(model), "needs_nms", boxes),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ MAX_SCORE = 1e-3
 
 
 @dataclass(frozen=True)
-class Agreement(Preformatted):
+class Parity(Preformatted):
     """Differences between the outputs of an exported file and of its model.
 
     Attributes:
@@ -44,6 +44,10 @@ class Agreement(Preformatted):
     what: str = "detections"
     boxes: float = 0.0
 
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the differences to a JSON-serializable dict."""
+        return asdict(self) | {"agrees": self.agrees}
+
     @property
     def agrees(self) -> bool:
         """Whether both are equal up to rounding."""
@@ -58,14 +62,14 @@ class Agreement(Preformatted):
         )
 
 
-def agreement(
+def compare(
     model: Any, file: str | Path, images: np.ndarray, postprocess: Nms | None = None
-) -> Agreement:
+) -> Parity:
     """Compare a model with its ONNX file on the same images.
 
     Args:
         model: A `Detector`, `Classifier`, `Segmenter` or `DarknetModel`.
-        file: Path of the file that `to_onnx` wrote.
+        file: Path of the file that `export` wrote.
         images: uint8 (n, height, width, 3) of the exported size.
         postprocess: Suppression of detections; by default with the score of the twentieth best box
             as threshold, so that a model with little training has boxes to compare.
@@ -84,12 +88,12 @@ def agreement(
 
 def _detections(
     expected: tuple[np.ndarray, ...], actual: tuple[np.ndarray, ...], suppress: Any
-) -> Agreement:
+) -> Parity:
     pairs = [
         (suppress(*one), suppress(*other))
         for one, other in zip(zip(*expected, strict=True), zip(*actual, strict=True), strict=True)
     ]
-    return Agreement(
+    return Parity(
         scores=_max_difference(expected[1], actual[1]),
         images=len(pairs),
         found=sum(len(one) for one, _ in pairs),
@@ -98,13 +102,13 @@ def _detections(
     )
 
 
-def _decisions(expected: np.ndarray, actual: np.ndarray) -> Agreement:
+def _decisions(expected: np.ndarray, actual: np.ndarray) -> Parity:
     """Compare the best class of each image or pixel; scores are (batch, ..., classes)."""
     second, first = np.moveaxis(np.sort(expected, axis=-1)[..., -2:], -1, 0)
     # Each of the two scores may be off by the tolerance, which could swap classes that are closer.
     decided = first - second > 2 * MAX_SCORE
     other = (expected.argmax(axis=-1) != actual.argmax(axis=-1)) & decided
-    return Agreement(
+    return Parity(
         scores=_max_difference(expected, actual),
         images=len(expected),
         found=int(np.prod(expected.shape[:-1])),

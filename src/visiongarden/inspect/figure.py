@@ -45,7 +45,7 @@ class Row:
     count: Count
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Figure(Preformatted):
     """Summary of a model; `str(figure)` is text of at most 100 columns.
 
@@ -64,6 +64,12 @@ class Figure(Preformatted):
     parts: dict[str, Count]
     count: Count
     boxes: tuple[Box, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"Figure({self.title}, {self.count.trainable:,} trainable parameters, "
+            f"{_giga(self.count.macs)} MACs)"
+        )
 
     def __str__(self) -> str:
         height, width = self.image_size

@@ -43,7 +43,7 @@ class LayerChange:
     detail: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelDiff(Preformatted):
     """Differences between two models.
 
@@ -84,6 +84,10 @@ class ModelDiff(Preformatted):
         values["count_before"]["flops"] = self.count_before.flops
         values["count_after"]["flops"] = self.count_after.flops
         return values | {"same": self.same}
+
+    def __repr__(self) -> str:
+        change = "equal" if self.same else f"{len(self.fields)} fields, {len(self.layers)} layers"
+        return f"ModelDiff({self.before} → {self.after}: {change})"
 
     def __str__(self) -> str:
         text = [f"{self.before} → {self.after}"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
 
 CODES: dict[str, tuple[str, str]] = {
     "VG101": (
@@ -148,6 +150,49 @@ class LintFinding:
         place = f"{self.path}:{self.line}:{self.column}"
         warning = "warning: " if self.is_warning else ""
         return f"{place}: {self.code} {warning}{self.message}\n    fix: {self.fix}"
+
+
+@dataclass(frozen=True, repr=False)
+class LintReport:
+    """Errors and warnings in source files; iterating yields them, `str()` lists them.
+
+    Attributes:
+        findings: Errors and warnings in the order of the files.
+        files: Number of files.
+    """
+
+    findings: tuple[LintFinding, ...]
+    files: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are no errors; warnings do not count."""
+        return all(finding.is_warning for finding in self.findings)
+
+    def __iter__(self) -> Iterator[LintFinding]:
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __getitem__(self, index: int) -> LintFinding:
+        return self.findings[index]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the report to a JSON-serializable dict."""
+        findings = [
+            asdict(finding) | {"level": "warning" if finding.is_warning else "error"}
+            for finding in self.findings
+        ]
+        return {"ok": self.ok, "files": self.files, "findings": findings}
+
+    def __repr__(self) -> str:
+        warnings = sum(finding.is_warning for finding in self.findings)
+        files = f"{self.files} file{'s' * (self.files != 1)}"
+        return f"LintReport({len(self) - warnings} errors, {warnings} warnings in {files})"
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.findings)) or "no errors found"
 
 
 @dataclass(frozen=True)

@@ -6,43 +6,61 @@ import ast
 import io
 import tokenize
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from visiongarden.errors import UserError
 from visiongarden.linting.calls import findings_of_call
 from visiongarden.linting.classes import File
 from visiongarden.linting.constructors import findings_of_class
-from visiongarden.linting.finding import Found, LintFinding
+from visiongarden.linting.finding import Found, LintFinding, LintReport
 from visiongarden.linting.state import findings_of_state
 
 _MAX_BYTES = 4 * 2**20
 """Maximum size of a source file in bytes."""
 
 
-def lint(path: str | Path) -> list[LintFinding]:
-    """Find errors in the layers and parts of a Python file, or of all files in a folder.
+def lint(path: str | Path | Sequence[str | Path]) -> LintReport:
+    """Find errors in the layers and parts of Python files, or of all files in folders.
 
     The source is parsed, never imported or run. The comment `# noqa: VG203` at the end of a line
     suppresses that code there; `# noqa` suppresses all.
 
     Args:
-        path: Path of a Python file, or of a folder that is searched recursively for `.py` files.
+        path: Path of a Python file, or of a folder that is searched recursively for `.py` files; or
+            several of them.
 
     Returns:
-        Errors and warnings sorted by file, line and column.
+        Errors and warnings sorted by line and column, file by file.
 
     Raises:
         UserError: If the file does not exist, is too large, cannot be decoded, or has a syntax
             error; the message contains the line.
 
     Example:
-        >>> lint("my_project/blocks.py")
-        []
+        >>> vg.lint("my_project/blocks.py")  # doctest: +SKIP
+        LintReport(0 errors, 0 warnings in 1 file)
     """
+    paths: list[Any] = list(path) if isinstance(path, list | tuple) else [path]
+    if not paths:
+        raise UserError("no path is given", rule="a Python file or a folder", fix='lint("src")')
+    files = [file for one in paths for file in _files(one)]
+    return LintReport(tuple(finding for file in files for finding in _lint(file)), len(files))
+
+
+def _files(path: str | Path) -> list[Path]:
+    if not isinstance(path, str | Path):
+        raise UserError(
+            f"path is of type {type(path).__name__}",
+            rule="the path of a Python file or a folder",
+            fix='lint("src")',
+        )
     path = Path(path)
-    if path.is_dir():
-        return [finding for file in sorted(path.rglob("*.py")) for finding in lint(file)]
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
+def _lint(path: Path) -> list[LintFinding]:
     text = _text(path)
     tree = _tree(path, text)
     try:

@@ -61,3 +61,5 @@ class Classifier(Joined):
         if decoder is None:
             decoder = PassOn(levels=backbone.levels[-1:])
         super().__init__(backbone, decoder, head, image_size, class_map, dtype, **kwargs)
+
+    classify = Joined.infer

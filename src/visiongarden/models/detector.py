@@ -47,3 +47,5 @@ class Detector(Joined):
     """
 
     task: ClassVar[str] = "detection"
+
+    detect = Joined.infer

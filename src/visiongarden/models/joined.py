@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -13,6 +13,7 @@ from visiongarden.errors import ContractError, UserError
 from visiongarden.layers.fold import folding
 from visiongarden.models.files import SavedAsParts, read_part, written
 from visiongarden.models.fuse import fused
+from visiongarden.models.infer import infer
 from visiongarden.models.notebook import as_html
 from visiongarden.models.subclass import (
     ARGUMENTS,
@@ -58,9 +59,12 @@ class Joined(SavedAsParts, keras.Model):
         image_size: (height, width) in pixels, or None.
         class_map: Class map, or None.
         is_fused: Whether the layers are built in their folded form.
+        resizes_images: Whether the model resizes images and suppresses boxes itself, as imported
+            networks do.
     """
 
     task: ClassVar[str] = ""
+    resizes_images: ClassVar[bool] = False
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Create the model, and record the arguments if a subclass defines its own constructor."""
@@ -202,6 +206,44 @@ class Joined(SavedAsParts, keras.Model):
         )
         # Frozen layers, such as batch normalization, may behave differently during training.
         return model.freeze_as(self.trainable_config())
+
+    def infer(
+        self,
+        images: Any,
+        *,
+        score: float | None = None,
+        iou: float | None = None,
+        value_range: Any = None,
+        batch_size: int = 8,
+    ) -> Iterator[Any]:
+        """Predict on images of any size; results are in pixels of each original image.
+
+        This is `vg.predict`. `detect`, `classify` and `segment` are this method, each on the model
+        of that task. Keras's `predict` returns raw predictions for a batch of prepared images.
+
+        Args:
+            images: One image, an array (n, height, width, channels), or an iterable of images:
+                paths, Pillow images or arrays of any size.
+            score: Minimum score of a detection (by default 0.25), or of a class other than the best
+                (by default 0).
+            iou: IoU above which the weaker of two boxes of a class is suppressed.
+            value_range: Range of the values of arrays if it is not 0 to 255, such as (0, 1).
+            batch_size: Number of images per step.
+
+        Returns:
+            An iterator with one result per image: `Detections`, `Ranking` or `Segments`.
+        """
+        return infer(
+            self, images, score=score, iou=iou, value_range=value_range, batch_size=batch_size
+        )
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Return raw predictions, as `keras.Model.predict` does.
+
+        The images are float (batch, height, width, 3) from 0 to 1 in the size of the model's input.
+        For boxes, classes or masks of images of any size use `detect`, `classify` or `segment`.
+        """
+        return super().predict(*args, **kwargs)
 
     def _repr_html_(self) -> str:
         return as_html(self)

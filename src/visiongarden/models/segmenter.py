@@ -46,3 +46,5 @@ class Segmenter(Joined):
     """
 
     task: ClassVar[str] = "segmentation"
+
+    segment = Joined.infer

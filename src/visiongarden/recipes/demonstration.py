@@ -13,11 +13,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from visiongarden.data import DetectionDataset, Loader, read
+from visiongarden.data import DetectionDataset, Loader, read_boxes
 from visiongarden.drawing import draw
 from visiongarden.errors import UserError
 from visiongarden.evaluation import Predictor, predict
-from visiongarden.exporters import to_onnx
+from visiongarden.exporters import export
 from visiongarden.models import load
 from visiongarden.postprocess import Nms
 from visiongarden.progress import LOGGER
@@ -99,13 +99,13 @@ def demo(output: str | Path = "runs/demo", seed: int = 0) -> Path:
     result = train(recipe(scenes, seed), output=folder)
     LOGGER.info(str(result.metrics))
     model_file = result.best.rename(folder / "model.keras")
-    model, val = load(model_file), read(scenes, split="val")
+    model, val = load(model_file), read_boxes(scenes, split="val")
     _check_reopened(model_file, model, val)
     _write_pictures(model, val, folder)
-    parity = to_onnx(
-        model, folder / "model.onnx", images=_input_images(model, val, 8), postprocess=Nms()
+    exported = export(
+        model, folder / "model.onnx", data=_input_images(model, val, 8), postprocess=Nms()
     )
-    LOGGER.info(f"exported {folder / 'model.onnx'}: {parity}")
+    LOGGER.info(str(exported))
     LOGGER.info(f"done in {time.monotonic() - start:.0f} s\n")
     LOGGER.info("\n  ".join(["next steps:", *_next_commands(folder)]))
     return folder

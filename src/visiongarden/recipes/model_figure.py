@@ -8,39 +8,53 @@ from typing import Any
 
 from visiongarden import inspect
 from visiongarden.config import load_yaml
+from visiongarden.parts import IMAGE
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolution import resolve
+from visiongarden.types import FeatureSpec, ImageSize
 
 ASSUMED_CLASSES = 80
 """Number of classes where neither the recipe nor a dataset specifies it: that of COCO."""
 
 
-def show(source: str | Path, image_size: int | None = None) -> inspect.Figure:
+def show(
+    model: Any, *, image_size: ImageSize | int | None = None, inputs: FeatureSpec = IMAGE
+) -> inspect.Figure:
     """Return the figure of a model: its stages, sizes, parameters and MACs.
 
     A recipe can be shown without its dataset. If its head then has no `num_classes`, 80 classes are
     assumed, and the title of the figure states that.
 
     Args:
-        source: A model file (.keras) or a recipe (.yaml).
-        image_size: Side of the image in pixels. Defaults to the model's own.
+        model: A model, a part, a model file (.keras), a recipe, or a recipe file (.yaml).
+        image_size: (height, width) in pixels, or the side of a square. Defaults to the model's own.
+        inputs: Channels and strides of the feature maps that a decoder or head reads.
 
     Raises:
-        UserError: The file or the recipe is not valid.
+        UserError: The file or the recipe is not valid, or the argument is something else.
+
+    Example:
+        >>> figure = vg.show(vg.backbones.CSPDarknet(depth=0.33, width=0.25), image_size=64)
+        >>> figure.count.trainable
+        1272656
     """
-    path = Path(source)
+    if isinstance(model, Recipe):
+        return inspect.show(model.build_weightless(), image_size)
+    if not isinstance(model, str | Path):
+        return inspect.show(model, image_size, inputs)
+    path = Path(model)
     if path.suffix not in {".yaml", ".yml"} or not path.is_file():
-        return inspect.show(source, image_size)
+        return inspect.show(path, image_size)
     fields = load_yaml(path)
     if not fields.keys() & Recipe.model_fields.keys() or _has_data(fields):
-        return inspect.show(resolve(source).build_weightless(), image_size)
-    model = fields.get("model")
-    model = model if isinstance(model, dict) else {}
-    head = model.get("head")
+        return inspect.show(resolve(path).build_weightless(), image_size)
+    section = fields.get("model")
+    section = section if isinstance(section, dict) else {}
+    head = section.get("head")
     if isinstance(head, str):
         head = {"type": head}
     has_num_classes = isinstance(head, dict) and "num_classes" in head
-    if "task" not in fields and head is None and "card" not in model:
+    if "task" not in fields and head is None and "card" not in section:
         fields["task"] = "detection"
     data = fields.get("data")
     fields["data"] = {"path": "data"} | (dict(data) if isinstance(data, dict) else {})

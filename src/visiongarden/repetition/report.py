@@ -69,7 +69,7 @@ class Repeat:
         return self.flat - self.lines - len(self.places)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Repeats(Preformatted):
     """Repeated sub-structures of one model, largest saving first; `str` formats them as text.
 
@@ -87,6 +87,9 @@ class Repeats(Preformatted):
     unit: str
     repeats: tuple[Repeat, ...]
     rules: Any = None
+
+    def __repr__(self) -> str:
+        return f"Repeats({self.source}, {self.operations} operations: {len(self.repeats)} repeats)"
 
     def __str__(self) -> str:
         return _text(self)
@@ -119,8 +122,8 @@ def repeats(source: keras.Model | str | Path) -> Repeats:
         UserError: The file cannot be opened, or has another suffix.
 
     Example:
-        >>> found = vg.repetition.repeats("darknet53.cfg")
-        >>> [(each.name, len(each.places)) for each in found.repeats]
+        >>> found = vg.repeats("darknet53.cfg")  # doctest: +SKIP
+        >>> [(each.name, len(each.places)) for each in found.repeats]  # doctest: +SKIP
         [('ResidualStage', 5), ('Residual', 23)]
     """
     return repeats_of(read_graph(source))

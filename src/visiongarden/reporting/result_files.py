@@ -164,7 +164,7 @@ def predict_folder(
 def _results(model: Any, files: Sequence[Path], score: float | None) -> Iterator[tuple[Path, Any]]:
     """Yield each file with (pixels, prediction, best score), or with the error that occurred."""
     predictor = None
-    if not hasattr(model, "detect"):
+    if not model.resizes_images:
         task = task_of(model)
         min_score = task.score if score is None else score
         predictor = Predictor(model, postprocess=task.postprocess(model, min_score))
@@ -174,7 +174,7 @@ def _results(model: Any, files: Sequence[Path], score: float | None) -> Iterator
         except (DataError, OSError) as error:
             yield file, error
             continue
-        ((found, best),) = scored(model, [image], score, 1, predictor)
+        ((found, best),) = scored(model, [image], score, batch_size=1, predictor=predictor)
         yield file, (image, found, best)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from visiongarden.metrics import TopKAccuracy
 from visiongarden.models import Classifier
 from visiongarden.postprocess import Rank
 from visiongarden.samples.resizing import cover
-from visiongarden.tasks.task import Task
+from visiongarden.tasks.task import Task, refuse_iou, target
 from visiongarden.transforms import ClassificationAugmentation
 from visiongarden.types import ClassMap, ImageSize, Placement, Ranking
 
@@ -24,6 +24,7 @@ class Classification(Task):
     name = "classification"
     model = Classifier
     formats = ("folders",)
+    dataset = ClassificationDataset
     loads = ClassificationLoader
     augmentation = ClassificationAugmentation
     outputs = ("scores",)
@@ -53,8 +54,15 @@ class Classification(Task):
         """Return the class of the image."""
         return dataset.classes[index]
 
-    def postprocess(self, model: Any, score: float | None = None) -> Rank:
+    def ground_truth_of(
+        self, targets: Mapping[str, np.ndarray], row: int, size: ImageSize, index: int
+    ) -> int:
+        """Return the class with the highest probability."""
+        return int(target(targets, "classes")[row].argmax())
+
+    def postprocess(self, model: Any, score: float | None = None, iou: float | None = None) -> Rank:
         """Return a function that ranks the classes by score, best first."""
+        refuse_iou(self, iou)
         return Rank(score_threshold=score or 0.0)
 
     def to_original(self, found: Ranking, placement: Placement, size: ImageSize) -> Ranking:

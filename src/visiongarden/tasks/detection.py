@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from visiongarden.data import FORMATS, DetectionDataset, Loader, read
+from visiongarden.data import FORMATS, DetectionDataset, Loader, read_boxes
 from visiongarden.metrics import CocoMeanAveragePrecision
 from visiongarden.models import Detector
 from visiongarden.postprocess import Nms, suppression, to_original
 from visiongarden.samples.resizing import letterbox
-from visiongarden.tasks.task import Task
+from visiongarden.tasks.task import Task, target
 from visiongarden.transforms import Augmentation
 from visiongarden.types import ClassMap, Detections, Example, ImageSize, Placement
 
@@ -27,6 +27,7 @@ class Detection(Task):
     name = "detection"
     model = Detector
     formats = FORMATS
+    dataset = DetectionDataset
     loads = Loader
     augmentation = Augmentation
     outputs = ("boxes", "scores")
@@ -44,7 +45,7 @@ class Detection(Task):
         one_based: bool = False,
     ) -> DetectionDataset:
         """Read a split of boxes; see `visiongarden.data.readers`."""
-        return read(path, format, split, class_names, invalid_boxes, one_based)
+        return read_boxes(path, format, split, class_names, invalid_boxes, one_based)
 
     def place(self, image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
         """Letterbox the image."""
@@ -58,12 +59,27 @@ class Detection(Task):
         """Return the example with its boxes and classes."""
         return dataset[index]
 
-    def postprocess(self, model: Any, score: float | None = None) -> Any:
+    def ground_truth_of(
+        self, targets: Mapping[str, np.ndarray], row: int, size: ImageSize, index: int
+    ) -> Example:
+        """Return the boxes of the image, without padding."""
+        boxes, classes = target(targets, "boxes")[row], target(targets, "classes")[row]
+        known = classes >= 0
+        return Example(
+            boxes=boxes[known].astype(np.float32),
+            classes=classes[known].astype(np.int32),
+            image_id=index,
+            size=size,
+            crowd=np.asarray(targets["crowd"][row], bool)[known] if "crowd" in targets else None,
+        )
+
+    def postprocess(self, model: Any, score: float | None = None, iou: float | None = None) -> Any:
         """Return NMS, or a selection of the best boxes if the head needs no NMS.
 
         Without a `score`, as in evaluation, the settings are those of the COCO protocol.
         """
         nms = COCO_NMS if score is None else Nms(score_threshold=score)
+        nms = nms if iou is None else nms.replace(iou_threshold=iou)
         return suppression(model.parts.head.decode(), nms)
 
     def to_original(self, found: Detections, placement: Placement, size: ImageSize) -> Detections:

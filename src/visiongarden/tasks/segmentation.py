@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from visiongarden.metrics import MeanIoU
 from visiongarden.models import Segmenter
 from visiongarden.postprocess import best_of_each
 from visiongarden.samples.resizing import letterbox
-from visiongarden.tasks.task import Task
+from visiongarden.tasks.task import Task, refuse_iou, target
 from visiongarden.transforms import SegmentationAugmentation
 from visiongarden.types import ClassMap, ImageSize, Placement, Segments
 
@@ -24,6 +24,7 @@ class Segmentation(Task):
     name = "segmentation"
     model = Segmenter
     formats = ("masks",)
+    dataset = SegmentationDataset
     loads = SegmentationLoader
     augmentation = SegmentationAugmentation
     outputs = ("scores",)
@@ -53,12 +54,19 @@ class Segmentation(Task):
         """Return the mask of the image."""
         return dataset.load(index)[1]
 
-    def postprocess(self, model: Any, score: float | None = None) -> Any:
+    def ground_truth_of(
+        self, targets: Mapping[str, np.ndarray], row: int, size: ImageSize, index: int
+    ) -> np.ndarray:
+        """Return the mask of the image."""
+        return target(targets, "masks")[row]
+
+    def postprocess(self, model: Any, score: float | None = None, iou: float | None = None) -> Any:
         """Return a function that changes nothing.
 
         The best class is chosen in `to_original`, after the scores are resized to the original
         image: a resized mask of classes would have jagged edges.
         """
+        refuse_iou(self, iou)
         return _identity
 
     def to_original(self, found: np.ndarray, placement: Placement, size: ImageSize) -> Segments:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from visiongarden.config import Value
+from visiongarden.errors import UserError, option
 from visiongarden.types import ImageSize, Placement
 
 
@@ -22,6 +23,7 @@ class Task:
         name: Name of the task, which models and heads state.
         model: Class of its models.
         formats: Names of the data formats that it reads.
+        dataset: Class of the datasets that `read` returns.
         loads: Class of its loaders.
         augmentation: Class of the augmentation settings.
         outputs: Names of the tensors that the head's `decode` returns, and of the outputs of an
@@ -34,6 +36,7 @@ class Task:
     name: ClassVar[str]
     model: ClassVar[type]
     formats: ClassVar[tuple[str, ...]]
+    dataset: ClassVar[type]
     loads: ClassVar[type]
     augmentation: ClassVar[type[Value]]
     outputs: ClassVar[tuple[str, ...]]
@@ -102,12 +105,32 @@ class Task:
         """Return the ground truth of an image, as the metric takes it."""
         raise NotImplementedError
 
-    def postprocess(self, model: Any, score: float | None = None) -> Any:
+    def ground_truth_of(
+        self, targets: Mapping[str, np.ndarray], row: int, size: ImageSize, index: int
+    ) -> Any:
+        """Return the ground truth of one image of a batch, as the metric takes it.
+
+        Args:
+            targets: Targets of the batch, as the loss takes them.
+            row: Row of the image in the batch.
+            size: (height, width) of the image in pixels.
+            index: Number of the image among all images of the evaluation.
+
+        Raises:
+            UserError: A target is missing.
+        """
+        raise NotImplementedError
+
+    def postprocess(self, model: Any, score: float | None = None, iou: float | None = None) -> Any:
         """Return a function from one image's decoded arrays to a result in model-input pixels.
 
         Args:
             model: Model whose head decoded the arrays.
             score: Score threshold; None is for evaluation, where all results count.
+            iou: IoU threshold of NMS; None is the default of the task.
+
+        Raises:
+            UserError: `iou` is given, but the results of the task are not suppressed.
         """
         raise NotImplementedError
 
@@ -120,3 +143,32 @@ class Task:
             size: (height, width) of the original image.
         """
         raise NotImplementedError
+
+
+def target(targets: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """Return one of a batch's targets.
+
+    Raises:
+        UserError: It is missing; the message lists those that exist.
+    """
+    if name not in targets:
+        raise UserError(
+            f"the targets have no {name!r}",
+            rule="the targets of the model's loss",
+            received=", ".join(map(str, targets)) or "no targets",
+        )
+    return targets[name]
+
+
+def refuse_iou(task: Task, iou: float | None) -> None:
+    """Raise an error if an IoU threshold is given for a task without NMS.
+
+    Raises:
+        UserError: `iou` is not None.
+    """
+    if iou is not None:
+        raise UserError(
+            f"{option('iou', iou)} has no effect on {task.name}",
+            rule="only detections are suppressed",
+            fix=f"leave out {option('iou')}",
+        )

@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from visiongarden.testing.case import Case, cases
-    from visiongarden.testing.checking import CHECKS, assert_valid, check, check_many
-    from visiongarden.testing.discovery import check_module, discover
-    from visiongarden.testing.report import Finding, Report
+    from visiongarden.testing.checking import CHECKS, assert_valid, check_many, check_one
+    from visiongarden.testing.discovery import check, check_module, discover
+    from visiongarden.testing.report import Finding, ModuleReport, Report
 
 __all__ = [
     "CHECKS",
     "Case",
     "Finding",
+    "ModuleReport",
     "Report",
     "assert_valid",
     "cases",
     "check",
     "check_many",
     "check_module",
+    "check_one",
     "discover",
 ]
 
@@ -32,12 +34,14 @@ _HOME = {
     "CHECKS": "checking",
     "Case": "case",
     "Finding": "report",
+    "ModuleReport": "report",
     "Report": "report",
     "assert_valid": "checking",
     "cases": "case",
-    "check": "checking",
+    "check": "discovery",
     "check_many": "checking",
     "check_module": "discovery",
+    "check_one": "checking",
     "discover": "discovery",
 }
 

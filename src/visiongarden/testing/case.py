@@ -28,9 +28,9 @@ class Case:
             inputs: Inputs, as in `visiongarden.testing.check`.
             **options: Keyword arguments for `check`. They override the options of the case.
         """
-        from visiongarden.testing.checking import check
+        from visiongarden.testing.checking import check_one
 
-        return check(self.cls, inputs, **(self.options | options))
+        return check_one(self.cls, inputs, **(self.options | options))
 
     def assert_valid(self, inputs: Any = None, **options: Any) -> None:
         """Check the class and raise if any check fails.

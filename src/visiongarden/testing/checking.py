@@ -80,7 +80,7 @@ CHECKS = (*_WITHOUT_PREREQUISITES, *_RUNNING, *_TRACING, *_REPEATABLE, *_PARTS, 
 """Names of all checks, in the order in which they run."""
 
 
-def check(
+def check_one(
     source: Any,
     inputs: Any = None,
     *,
@@ -89,7 +89,7 @@ def check(
     skip: Sequence[str] = (),
     **arguments: Any,
 ) -> Report:
-    """Check a layer, block, part or model.
+    """Check one layer, block, part or model.
 
     Args:
         source: Class or instance to check. For a class, missing required constructor arguments and
@@ -114,7 +114,7 @@ def check(
             guessed, if the inputs have the wrong rank, or if a check or backend does not exist.
 
     Example:
-        >>> check(vg.blocks.Residual, (2, 16, 24, 8), filters=8).ok
+        >>> check_one(vg.blocks.Residual, (2, 16, 24, 8), filters=8).ok
         True
     """
     item = {"source": source, "inputs": inputs, "config": (config or {}) | arguments}
@@ -135,7 +135,7 @@ def check_many(
 
     Args:
         items: Classes, instances, or dicts with the keys `source`, `inputs` and `config`.
-        backends: Backends of the fresh processes, as in `check`.
+        backends: Backends of the fresh processes, as in `check_one`.
         skip: Names of checks to skip.
         keep_going: If True, a class that cannot be constructed (for example because an argument
             cannot be guessed) gets a report with the single failed finding `arguments`, and the
@@ -189,15 +189,15 @@ def assert_valid(source: Any, inputs: Any = None, **options: Any) -> None:
     """Check a layer, block, part or model and raise if any check fails.
 
     Args:
-        source: Class or instance to check, as in `check`.
-        inputs: Inputs, as in `check`.
+        source: Class or instance to check, as in `check_one`.
+        inputs: Inputs, as in `check_one`.
         **options: Further arguments of `check`, including constructor arguments.
 
     Raises:
         AssertionError: If a check fails. The message lists every failed check with its evidence
             and advice.
     """
-    report = check(source, inputs, **options)
+    report = check_one(source, inputs, **options)
     if not report.ok:
         raise AssertionError(str(report))
 

@@ -15,9 +15,9 @@ import keras
 from visiongarden import registry
 from visiongarden.errors import UserError, nearest
 from visiongarden.parts import Part
-from visiongarden.testing.checking import check_many
+from visiongarden.testing.checking import check_many, check_one
 from visiongarden.testing.explain import describe
-from visiongarden.testing.report import Report
+from visiongarden.testing.report import ModuleReport, Report
 
 
 def discover(target: str) -> list[type]:
@@ -55,6 +55,51 @@ def discover(target: str) -> list[type]:
     return found
 
 
+def check(
+    target: Any,
+    inputs: Any = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    backends: Sequence[str] | None = None,
+    skip: Sequence[str] = (),
+    **arguments: Any,
+) -> Report | ModuleReport:
+    """Check a layer, block, part or model, or all that a module defines.
+
+    Args:
+        target: Class or instance to check, or `package.module` or `package.module:Name`, which is
+            imported. For a class, missing required constructor arguments and missing inputs are
+            guessed from names, annotations and trial calls. A class can state them itself with the
+            attribute `examples = {"config": {...}, "inputs": (2, 16, 24, 8), "skip": [...]}`.
+        inputs: Array, shape including the batch axis, `FeatureSpec`, or a list or dict of these. A
+            list is spread over the arguments of `call` if `call` takes several tensors.
+        config: Constructor arguments as a dict. Use it for arguments whose names collide with
+            parameters of this function.
+        backends: Backends on which fresh processes reopen the saved model. None uses the current
+            backend, "all" every installed one, and `()` starts no process.
+        skip: Names of checks to skip.
+        **arguments: Constructor arguments.
+
+    Returns:
+        A report with one finding per check; for a module, one report per class. Bugs are reported
+        as findings and never raised.
+
+    Raises:
+        UserError: If the target is not a layer, part or model, if a constructor argument cannot be
+            guessed, if the inputs have the wrong rank, or if a check or backend does not exist.
+
+    Example:
+        >>> vg.check(vg.blocks.Residual, (2, 16, 24, 8), filters=8).ok
+        True
+    """
+    options: dict[str, Any] = {"backends": backends, "skip": skip}
+    given = dict(config or {}) | arguments
+    if not isinstance(target, str):
+        return check_one(target, inputs, config=given, **options)
+    reports = check_module(target, inputs=inputs, config=given, **options)
+    return reports[0] if ":" in target else ModuleReport(target, tuple(reports))
+
+
 def check_module(
     target: str,
     *,
@@ -70,9 +115,9 @@ def check_module(
 
     Args:
         target: `package.module`, or `package.module:Name`, as in `discover`.
-        backends: Backends of the fresh processes, as in `check`.
+        backends: Backends of the fresh processes, as in `check_one`.
         skip: Names of checks to skip.
-        inputs: Inputs for every class, as in `check`.
+        inputs: Inputs for every class, as in `check_one`.
         config: Constructor arguments. Each class receives those that its constructor accepts.
 
     Returns:

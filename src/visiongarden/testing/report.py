@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -58,7 +58,7 @@ def skipped(reason: str) -> Finding:
     return Finding("", "skipped", reason)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """Findings of all checks of one layer, part or model.
 
@@ -119,16 +119,61 @@ class Report:
 
     def _repr_html_(self) -> str:
         rows = [(each.check, each.status, each.evidence, each.advice) for each in self.findings]
-        head = str(self).splitlines()[0]
+        head = self._heading
         return markup.section(head, markup.table(("check", "status", "evidence", "advice"), rows))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        return f"Report({self._heading})"
+
+    @property
+    def _heading(self) -> str:
         counts = [
             f"{sum(f.status == status for f in self.findings)} {status}"
             for status in ("passed", "failed", "skipped")
         ]
         if self.warnings:
             counts.append(f"{len(self.warnings)} warning{'s' * (len(self.warnings) > 1)}")
-        head = f"{self.subject}: {'valid' if self.ok else 'INVALID'} ({', '.join(counts)})"
+        return f"{self.subject}: {'valid' if self.ok else 'INVALID'} ({', '.join(counts)})"
+
+    def __str__(self) -> str:
         listed = (*self.failures, *self.warnings)
-        return "\n".join([head, *(f"  {finding}" for finding in listed)])
+        return "\n".join([self._heading, *(f"  {finding}" for finding in listed)])
+
+
+@dataclass(frozen=True)
+class ModuleReport:
+    """Reports on all classes of a module; iterating yields them.
+
+    Attributes:
+        module: Name of the module.
+        reports: One report per class.
+    """
+
+    module: str
+    reports: tuple[Report, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no check failed; warnings and skipped checks do not count."""
+        return all(report.ok for report in self.reports)
+
+    def __iter__(self) -> Iterator[Report]:
+        return iter(self.reports)
+
+    def __len__(self) -> int:
+        return len(self.reports)
+
+    def __getitem__(self, index: int) -> Report:
+        return self.reports[index]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the reports to a JSON-serializable dict."""
+        reports = [report.to_dict() for report in self.reports]
+        return {"module": self.module, "ok": self.ok, "reports": reports}
+
+    def __repr__(self) -> str:
+        valid = sum(report.ok for report in self.reports)
+        return f"ModuleReport({self.module}: {valid} of {len(self)} classes are valid)"
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.reports))

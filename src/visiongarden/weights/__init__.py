@@ -2,6 +2,6 @@
 
 from visiongarden.weights.rename import rules
 from visiongarden.weights.report import Mismatch, Moved, TransferReport, Weight
-from visiongarden.weights.transferring import transfer, transfer_file
+from visiongarden.weights.transferring import transfer
 
-__all__ = ["Mismatch", "Moved", "TransferReport", "Weight", "rules", "transfer", "transfer_file"]
+__all__ = ["Mismatch", "Moved", "TransferReport", "Weight", "rules", "transfer"]

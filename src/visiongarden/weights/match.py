@@ -14,7 +14,7 @@ from visiongarden.models import Joined
 from visiongarden.weights.class_rows import Rows, class_rows
 from visiongarden.weights.counted import shifted
 from visiongarden.weights.live import Owned, by_layer_names, owners
-from visiongarden.weights.rename import Rename, renamed
+from visiongarden.weights.rename import Rename, renamed, selected
 from visiongarden.weights.report import BODY, Mismatch, Moved, TransferReport, Weight
 from visiongarden.weights.sources import Source, Stored
 from visiongarden.weights.torch_names import as_keras, keras_path
@@ -91,7 +91,13 @@ class Match:
     only_in_target: tuple[Owned, ...]
 
 
-def match(source: Source, target: Any, rename: Rename | None, rows: str = "name") -> Match:
+def match(
+    source: Source,
+    target: Any,
+    rename: Rename | None,
+    rows: str = "name",
+    only: str | Iterable[str] | None = None,
+) -> Match:
     """Match the weights of a source to the weights of a target by path.
 
     Args:
@@ -99,12 +105,14 @@ def match(source: Source, target: Any, rename: Rename | None, rows: str = "name"
         target: A built model or layer.
         rename: Rules or function that map source names to target names.
         rows: "name" or "position"; see `class_rows`.
+        only: Patterns of the target's paths to copy; None copies all.
 
     Raises:
-        UserError: If a rule of `rename` matches no weight, or two weights of the source match one
-            weight of the target.
+        UserError: If a rule of `rename` or a pattern of `only` matches no weight, or two weights of
+            the source match one weight of the target.
     """
     own = owners(target)
+    wanted = frozenset(own) if only is None else selected(own, only)
     classes = class_rows(source.class_names, target, rows)
     nested: dict[str, tuple[str, ...]] = {}
     if any(stored.position is not None for stored in source.weights):
@@ -121,6 +129,8 @@ def match(source: Source, target: Any, rename: Rename | None, rows: str = "name"
         if path is not None and name == stored.name and _layer(name) in ambiguous:
             counted.append(path)
             path = None
+        if path is not None and path not in wanted:
+            continue
         class_outputs += path in classes.layouts
         if path is None or classes.skips(path):
             only_in_source.append(stored)
@@ -144,8 +154,11 @@ def match(source: Source, target: Any, rename: Rename | None, rows: str = "name"
         differs=tuple(_mismatch(each) for each in pairs.values() if not each.fits()),
         only_in_source=tuple(Weight(stored.name, stored.parameters) for stored in only_in_source),
         only_in_target=tuple(
-            Weight(path, _size(owned.variable)) for path, owned in own.items() if path not in pairs
+            Weight(path, _size(owned.variable))
+            for path, owned in own.items()
+            if path in wanted and path not in pairs
         ),
+        excluded=tuple(path for path in own if path not in wanted),
         ignored=source.ignored,
         by_position=tuple(by_position),
         counted=tuple(counted),
@@ -156,7 +169,7 @@ def match(source: Source, target: Any, rename: Rename | None, rows: str = "name"
         fitting,
         report,
         tuple(only_in_source),
-        tuple(owned for path, owned in own.items() if path not in pairs),
+        tuple(owned for path, owned in own.items() if path in wanted and path not in pairs),
     )
 
 

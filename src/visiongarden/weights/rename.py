@@ -72,20 +72,49 @@ def rules(written: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def selected(paths: Iterable[str], patterns: str | Iterable[str]) -> frozenset[str]:
+    """Return the paths that one of the patterns selects.
+
+    Args:
+        paths: Paths of weights.
+        patterns: Prefixes of whole segments, such as "backbone" or "**/stem"; `*` matches one
+            segment or a part of it, `**` one or more segments.
+
+    Raises:
+        UserError: If a pattern matches no path.
+    """
+    paths = list(paths)
+    found: set[str] = set()
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        compiled = _pattern(pattern.rstrip("/."))
+        matching = {path for path in paths if compiled.fullmatch(path)}
+        if not matching:
+            raise UserError(
+                f"the pattern {pattern!r} matches no weight of the model",
+                rule="a prefix of whole segments; * matches within one, ** matches one or more",
+                fix=nearest(pattern, _prefixes(paths, pattern)),
+            )
+        found |= matching
+    return frozenset(found)
+
+
+def _pattern(prefix: str) -> re.Pattern[str]:
+    """Compile a prefix; there is a group for each wildcard, and one for what follows the prefix."""
+    # "/" and "." match each other, so that one rule covers names of PyTorch and Keras.
+    pieces = [piece for piece in re.split(rf"({_STAR}|[/.])", prefix) if piece]
+    pattern = "".join(_STARS.get(piece) or re.escape(piece) for piece in pieces)
+    return re.compile(pattern + r"(?:([/.]).*)?" if prefix else r"()(.*)", re.DOTALL)
+
+
 def _rule(old: str, new: str) -> Callable[[str], str]:
     old, new = old.rstrip("/."), new.rstrip("/.")
-    # The compiled pattern is one group for each wildcard, and one for the separator after the
-    # prefix, which makes it end at a whole segment.
     stars = re.findall(_STAR, old)
     if len(re.findall(_STAR, new)) > len(stars):
         raise UserError(
             f"the rename rule {old!r} = {new!r} has more wildcards on the right than on the left",
             fix="remove wildcards on the right; each repeats the match of one on the left",
         )
-    # "/" and "." in a rule match each other, so that one rule covers names of PyTorch and Keras.
-    pieces = [piece for piece in re.split(rf"({_STAR}|[/.])", old) if piece]
-    pattern = "".join(_STARS.get(piece) or re.escape(piece) for piece in pieces)
-    compiled = re.compile(pattern + r"(?:([/.]).*)?" if old else r"()(.*)", re.DOTALL)
+    compiled = _pattern(old)
 
     def change(name: str) -> str:
         match = compiled.fullmatch(name)

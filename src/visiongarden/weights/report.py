@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from visiongarden import markup
 from visiongarden.terminal import table, wrapped
@@ -71,12 +72,13 @@ class Mismatch:
     source_parameters: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TransferReport:
     """Report of a weight transfer.
 
-    Every weight of both sides is in exactly one of the lists. Parameters are the elements of all
-    weights, including moving means and variances. `str(report)` is a text of at most 100 columns.
+    Every weight of both sides that `only` selects is in exactly one of the lists. Parameters are
+    the elements of all weights, including moving means and variances. `str(report)` is a text of at
+    most 100 columns.
 
     Attributes:
         source: Label of the source.
@@ -92,6 +94,7 @@ class TransferReport:
         counted: Paths of weights that were not copied because their layers have automatic names
             ("conv2d_3") that differ between the two sides.
         parts: Names of the target's parts; empty if the target is not made of parts.
+        excluded: Paths of target weights that `only` does not select.
         classes: How the rows of class outputs were matched; "" if both sides have the same classes.
     """
 
@@ -107,6 +110,7 @@ class TransferReport:
     counted: tuple[str, ...] = ()
     classes: str = ""
     parts: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -167,6 +171,20 @@ class TransferReport:
     @property
     def _moved(self) -> int:
         return sum(moved.parameters for moved in (*self.copied, *self.renamed))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the report to a JSON-serializable dict."""
+        return asdict(self) | {
+            "coverage": self.coverage,
+            "share_of_target": self.share_of_target,
+            "share_of_source": self.share_of_source,
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"TransferReport({self.source} → {self.target}: {len(self.paths)} weights copied, "
+            f"coverage {self.coverage:.1%})"
+        )
 
     def __str__(self) -> str:
         rows = table(("", *_NUMBERS), _rows(self), right=_NUMBERS)
@@ -257,6 +275,8 @@ def within(path: str, parts: tuple[str, ...]) -> bool:
 
 def _notes(report: TransferReport) -> list[str]:
     notes = [report.classes] if report.classes else []
+    if report.excluded:
+        notes.append(f"not selected: {len(report.excluded):,} weights of the target")
     if shares := report.share_by_part:
         listed = ", ".join(f"{part} {share:.1%}" for part, share in shares.items())
         notes.append(f"copied by part: {listed}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,18 @@ from visiongarden.weights.sources import open_source
 
 def transfer(
     source: Any,
-    target: keras.Model,
+    model: Any,
+    *,
+    output: str | Path | None = None,
     rename: Rename | None = None,
+    only: str | Iterable[str] | None = None,
     min_coverage: float = 0.9,
     layout: str = "auto",
     class_rows: str = "name",
 ) -> TransferReport:
-    """Copy weights into `target` by path, never by position.
+    """Copy weights into `model` by path, never by position.
 
-    The target is not changed if an error is raised.
+    The model is not changed and no file is written if an error is raised.
 
     Names and axes of PyTorch weights are converted to those of Keras: "stem.conv.weight" of shape
     (out, in, height, width) becomes "stem/conv/kernel" of shape (height, width, in, out), and
@@ -49,12 +52,16 @@ def transfer(
         source: A `.keras`, `.weights.h5`, `.safetensors`, `.pt` or `.pth` file, a model or layer,
             or a mapping from names to arrays. No code in a file is executed, and the classes of the
             source's layers are not needed.
-        target: A built model or layer.
+        model: A built model or layer, or the path of a model file, which `output` then receives.
+        output: Path of the model file (.keras) to write. None writes no file.
         rename: Rules that replace the start of a source name by whole segments, applied in order,
             such as `{"model.0": "backbone/stem", "**/bn": "**/norm"}`; or a function from name to
             name.
+        only: Patterns of the model's paths to copy, such as "backbone" or "**/stem"; `*` matches
+            one segment or a part of it, `**` one or more. The other weights are left unchanged.
         min_coverage: Minimum fraction of the parameters of backbone and decoder that must be
-            copied, 0 to 1. For a target that is not made of parts, the fraction of all parameters.
+            copied, 0 to 1, of those that `only` selects. For a target that is not made of parts,
+            the fraction of all parameters.
         layout: Naming and axis order of the source, "keras" or "torch"; "auto" decides by each
             name.
         class_rows: "name" to match rows of class outputs by class name, or "position" to copy row i
@@ -64,9 +71,9 @@ def transfer(
         A report of all weights of both sides.
 
     Raises:
-        UserError: If the source cannot be opened or is damaged, a rule of `rename` matches no
-            weight, or less than `min_coverage` would be copied. In the last case the message names
-            the largest missing weights.
+        UserError: If the source cannot be opened or is damaged, a rule of `rename` or a pattern of
+            `only` matches no weight, `output` does not end in ".keras", or less than `min_coverage`
+            would be copied. In the last case the message names the largest missing weights.
 
     Example:
         >>> def build():
@@ -86,8 +93,10 @@ def transfer(
             rule="a number from 0 to 1",
             fix=option("min_coverage", 0.9),
         )
+    output = None if output is None else _model_path(output)
+    target = _opened(model, output)
     with open_source(source, layout) as opened:
-        matched = match(opened, target, rename, class_rows)
+        matched = match(opened, target, rename, class_rows, only)
         _check_coverage(matched, min_coverage)
         opened.verify()
         # All checks run before the first assignment, so that a failure leaves the target unchanged.
@@ -95,47 +104,37 @@ def transfer(
             _check_overflow(pair)
         for pair in matched.pairs:
             pair.owned.variable.assign(_values(pair))
+    if output is not None:
+        target.save(output)
     return matched.report
 
 
-def transfer_file(
-    source: str | Path,
-    target: str | Path,
-    output: str | Path,
-    rename: Rename | None = None,
-    min_coverage: float = 0.9,
-    layout: str = "auto",
-    class_rows: str = "name",
-) -> TransferReport:
-    """Load a model, transfer weights into it, and save it to another file.
-
-    Args:
-        source: Path of the file that contains the weights.
-        target: Path of the `.keras` file with the model.
-        output: Path of the `.keras` file to write.
-        rename: As for `transfer`.
-        min_coverage: As for `transfer`.
-        layout: As for `transfer`.
-        class_rows: As for `transfer`.
-
-    Returns:
-        The report of the transfer.
-
-    Raises:
-        UserError: As for `transfer`, or if `output` does not end in ".keras". No file is written
-            then.
-    """
-    output = Path(output)
-    if output.suffix != ".keras":
+def _opened(model: Any, output: Path | None) -> Any:
+    if not isinstance(model, str | Path):
+        if isinstance(model, keras.layers.Layer):
+            return model
         raise UserError(
-            f"cannot save a model as {output}",
-            rule="a name that ends in .keras",
-            fix=option("output", str(output.with_suffix(".keras"))),
+            f"model is of type {type(model).__name__}",
+            rule="a built model or layer, or the path of a model file (.keras)",
         )
-    model = load(target)
-    report = transfer(Path(source), model, rename, min_coverage, layout, class_rows)
-    model.save(output)
-    return report
+    if output is None:
+        raise UserError(
+            f"{option('output')} is missing, so the weights would be lost",
+            rule=f"{option('output')} names the file to write when the model is a file",
+            fix=option("output", "trained.keras"),
+        )
+    return load(model)
+
+
+def _model_path(output: str | Path) -> Path:
+    path = Path(output)
+    if path.suffix != ".keras":
+        raise UserError(
+            f"cannot save a model as {path}",
+            rule="a name that ends in .keras",
+            fix=option("output", str(path.with_suffix(".keras"))),
+        )
+    return path
 
 
 def _values(pair: Pair) -> Any:

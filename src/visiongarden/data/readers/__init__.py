@@ -2,7 +2,7 @@
 
 from visiongarden.data.readers.gathering import EVERY_FORMAT, FORMATS, AnyDataset, gather, splits_of
 from visiongarden.data.readers.guess import opened
-from visiongarden.data.readers.reading import read, read_any, read_folders, read_masks
+from visiongarden.data.readers.reading import read, read_boxes, read_folders, read_masks
 from visiongarden.data.readers.source import from_source
 
 __all__ = [
@@ -13,7 +13,7 @@ __all__ = [
     "gather",
     "opened",
     "read",
-    "read_any",
+    "read_boxes",
     "read_folders",
     "read_masks",
     "splits_of",

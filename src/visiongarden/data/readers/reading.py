@@ -1,4 +1,4 @@
-"""`read`, `read_folders` and `read_masks`: read one split of a dataset."""
+"""`read`: read one split of a dataset of any task."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from visiongarden.data.labeled_images import ClassificationDataset
 from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.readers.gathering import FORMATS, AnyDataset, gather
 from visiongarden.data.readers.guess import opened
-from visiongarden.errors import DataError, option
+from visiongarden.errors import DataError, UserError, option
 
 
-def read(
+def read_boxes(
     path: str | Path,
     format: str = "auto",
     split: str = "train",
@@ -69,7 +69,7 @@ def read(
         UserError: An argument is not valid.
 
     Example:
-        >>> dataset = read("coco128", split="val")
+        >>> dataset = read_boxes("coco128", split="val")
         >>> dataset.class_map.names
         >>> dataset[0].boxes  # float32 (n, 4), xyxy, pixels
     """
@@ -146,32 +146,54 @@ def read_masks(
     return found
 
 
-def read_any(
+def read(
     path: str | Path,
     format: str = "auto",
     split: str = "train",
+    class_names: Sequence[str] | None = None,
     invalid_boxes: str = "error",
     one_based: bool = False,
 ) -> AnyDataset:
-    """Read one split of a dataset of any task with `read`, `read_folders` or `read_masks`.
+    """Read one split of a dataset of any task and validate all its labels.
 
     Args:
         path: Folder, file or archive.
-        format: Name of the format, or "auto" to detect it.
-        split: Name of the split.
-        invalid_boxes: "error" or "drop", see `read`.
-        one_based: Whether VOC corners count from 1, see `read`.
+        format: Name of the format: those of `read_boxes`, "folders" (see `read_folders`), "masks"
+            (see `read_masks`), or "auto" to detect it.
+        split: "train", "val", "test", or a split name of the dataset.
+        class_names: Class names to use instead of those in the files.
+        invalid_boxes: "error", or "drop" to remove boxes that are outside the image or have no
+            area, and list them in `dropped`.
+        one_based: Whether VOC corners count from 1; see `read_boxes`.
+
+    Returns:
+        The annotations of the split, without pixels.
 
     Raises:
-        DataError: The dataset contains errors.
+        DataError: The dataset contains errors; each is listed with its file and line. Nothing is
+            dropped silently.
         UserError: An argument is not valid.
+
+    Example:
+        >>> dataset = vg.read("coco128", split="val")  # doctest: +SKIP
+        >>> dataset.class_map.names  # doctest: +SKIP
     """
+    _check_path(path)
     found = opened(path, format)[1]
     if found == "folders":
-        return read_folders(path, split)
+        return read_folders(path, split, class_names)
     if found == "masks":
-        return read_masks(path, split)
-    return read(path, found, split, invalid_boxes=invalid_boxes, one_based=one_based)
+        return read_masks(path, split, class_names)
+    return read_boxes(path, found, split, class_names, invalid_boxes, one_based)
+
+
+def _check_path(path: Any) -> None:
+    if not isinstance(path, str | Path):
+        raise UserError(
+            f"path is of type {type(path).__name__}",
+            rule="the path of a folder, a file or an archive",
+            fix='vg.read("cells", split="val")',
+        )
 
 
 def _read_as(format: str, path: str | Path, split: str, class_names: Sequence[str] | None) -> Any:

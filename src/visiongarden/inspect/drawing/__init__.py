@@ -2,6 +2,6 @@
 
 from visiongarden.inspect.drawing.box_shapes import Box, boxes, every_box
 from visiongarden.inspect.drawing.html_page import page
-from visiongarden.inspect.drawing.svg_file import svg_file
+from visiongarden.inspect.drawing.standalone_svg import svg_file
 
 __all__ = ["Box", "boxes", "every_box", "page", "svg_file"]

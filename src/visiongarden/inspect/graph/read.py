@@ -21,6 +21,11 @@ def read_graph(source: keras.Model | str | Path) -> Graph:
 
     if isinstance(source, keras.Model):
         return keras_graph(source)
+    if not isinstance(source, str | Path):
+        raise UserError(
+            f"the model is of type {type(source).__name__}",
+            rule="a Keras model, or the path of a .keras, .cfg or .onnx file",
+        )
     path = Path(source)
     if not path.is_file():
         raise UserError(f"there is no file {path}", fix="check the path")

@@ -1,0 +1,201 @@
+"""`vg.data.check`, `vg.data.convert` and `vg.data.show`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from visiongarden.doctor.conversion import convert
+from visiongarden.doctor.diagnosis import check_set, diagnose
+from visiongarden.doctor.report import Report
+from visiongarden.doctor.sheet import save_sheet, sheet_of
+from visiongarden.types import ImageSize
+
+
+@dataclass(frozen=True)
+class ConversionResult:
+    """Converted dataset; `str()` lists what its format cannot store.
+
+    Attributes:
+        path: Folder of the copy.
+        format: Format of the copy.
+        lost: One line for each annotation that the format cannot store.
+        summary: One line for each category of `lost`.
+    """
+
+    path: Path
+    format: str
+    lost: tuple[str, ...]
+    summary: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the result to a JSON-serializable dict."""
+        return {"path": str(self.path), "format": self.format, "lost": list(self.lost)}
+
+    def __repr__(self) -> str:
+        return (
+            f"ConversionResult(path={str(self.path)!r}, format={self.format!r}, "
+            f"{len(self.lost):,} annotations cannot be stored)"
+        )
+
+    def __str__(self) -> str:
+        lines = [f"cannot be stored in {self.format}: {line}" for line in self.summary]
+        return "\n".join([*lines, f"written: {self.path} ({self.format})"])
+
+
+@dataclass(frozen=True, repr=False)
+class ContactSheet:
+    """Images of a dataset with their labels; notebooks show the picture.
+
+    Attributes:
+        image: uint8 RGB (height, width, 3).
+        split: Name of the split.
+        count: Number of images in the sheet.
+    """
+
+    image: np.ndarray
+    split: str
+    count: int
+
+    def save(self, path: str | Path) -> Path:
+        """Write the sheet as a .png or .jpg file.
+
+        Raises:
+            UserError: The suffix is another one.
+        """
+        return save_sheet(self.image, path)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the properties of the sheet, without its pixels, to a JSON-serializable dict."""
+        height, width = self.image.shape[:2]
+        return {"split": self.split, "count": self.count, "size": [height, width]}
+
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        return f"ContactSheet({self.count} images of {self.split}, {height} × {width} pixels)"
+
+    def _repr_png_(self) -> bytes:
+        return bytes(cv2.imencode(".png", self.image[..., ::-1])[1])
+
+
+def check_dataset(
+    path: str | Path,
+    *,
+    output: str | Path | None = None,
+    format: str = "auto",
+    invalid_boxes: str = "error",
+    one_based: bool = False,
+    image_size: int = 640,
+    stride: int = 8,
+) -> Report:
+    """Check every label and every image of all splits of a dataset, and report all issues.
+
+    Errors are issues that reading and training refuse, warnings are likely mistakes, and notes are
+    facts that may surprise.
+
+    Args:
+        path: Folder, file or archive of a dataset.
+        output: HTML page to write, with the report as JSON beside it; None writes no file.
+        format: Format of the annotations; "auto" detects it.
+        invalid_boxes: "error" or "drop", as in `vg.read`.
+        one_based: Whether VOC corners count from 1.
+        image_size: Longest side in pixels to which the model's images are scaled.
+        stride: Stride of the model's finest feature map in pixels, below which boxes are tiny.
+
+    Returns:
+        The report; `ok` is False if there are errors.
+
+    Raises:
+        DataError: There is no dataset at `path`, or its format cannot be detected.
+        UserError: An argument is not valid.
+
+    Example:
+        >>> vg.data.check("cells").ok  # doctest: +SKIP
+        True
+    """
+    if output is None:
+        return diagnose(path, format, None, invalid_boxes, stride, image_size, one_based)
+    return check_set(path, output, format, invalid_boxes, stride, image_size, one_based)[0]
+
+
+def convert_dataset(
+    path: str | Path,
+    output: str | Path,
+    *,
+    to: str,
+    format: str = "auto",
+    invalid_boxes: str = "error",
+    one_based: bool = False,
+) -> ConversionResult:
+    """Write all splits of a dataset in another format, including the images.
+
+    The copy is read back and compared before its folder gets its name.
+
+    Args:
+        path: Folder, file or archive of a dataset.
+        output: Folder to create.
+        to: Format of the copy: "coco", "yolo", "voc", "csv", "arrayrecord", "folders" or "masks".
+        format: Format of the source; "auto" detects it.
+        invalid_boxes: "error" or "drop", as in `vg.read`.
+        one_based: Whether VOC corners count from 1; the copy counts pixels from 0.
+
+    Returns:
+        The folder, and what its format cannot store.
+
+    Raises:
+        UserError: The format is unknown or for other labels, or the folder exists.
+        DataError: The source is invalid, or the copy differs when it is read back.
+    """
+    lost = convert(path, output, to, format, invalid_boxes, one_based)
+    return ConversionResult(Path(output), to, tuple(lost), tuple(lost.summary()))
+
+
+def show_dataset(
+    path: str | Path,
+    *overrides: str,
+    output: str | Path | None = None,
+    split: str = "train",
+    format: str = "auto",
+    invalid_boxes: str = "error",
+    image_size: ImageSize | int = 320,
+    count: int = 16,
+    columns: int = 4,
+    plain: bool = False,
+    recipe: str | Path | None = None,
+    seed: int = 0,
+) -> ContactSheet:
+    """Draw images of a dataset with their labels, as training sees them.
+
+    Args:
+        path: Folder, file or archive of a dataset.
+        *overrides: Fields of the augmentation, such as "mosaic=0.5".
+        output: Image file to write, .png or .jpg; None writes no file.
+        split: Split to show.
+        format: Format of the annotations; "auto" detects it.
+        invalid_boxes: "error" or "drop", as in `vg.read`.
+        image_size: (height, width) of each image in pixels, or the side of a square.
+        count: Number of images.
+        columns: Images per row.
+        plain: Show the images without augmentation.
+        recipe: Recipe file (.yaml) with the augmentation to show.
+        seed: Seed of order and augmentation.
+
+    Raises:
+        ConfigError: A field of the augmentation is not valid.
+        UserError: `plain` is combined with `recipe` or overrides.
+        DataError: The dataset is invalid.
+    """
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    names: Sequence[str] = overrides
+    image = sheet_of(
+        path, format, split, invalid_boxes, size, count, columns, seed, plain, recipe, names
+    )
+    sheet = ContactSheet(image, split, count)
+    if output is not None:
+        sheet.save(output)
+    return sheet

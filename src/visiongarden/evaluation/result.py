@@ -1,0 +1,95 @@
+"""Result of an evaluation: metrics of all classes and of each class."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from visiongarden import markup
+from visiongarden.tasks import Task
+from visiongarden.terminal import table
+
+_METRICS_PER_ROW = 6
+_LISTED_CLASSES = 100
+
+
+@dataclass(frozen=True, repr=False)
+class EvaluationResult:
+    """Metrics of a model on a dataset; `result["AP"]` is one metric, `str()` a table.
+
+    Attributes:
+        metrics: Metrics of the model's task by name, 0 to 1; NaN if the dataset has nothing to
+            compute a metric from. Detection: COCO's twelve; "AP" is the mean over IoU 0.50 to 0.95.
+            Classification: "top1", "top5", "balanced". Segmentation: "mIoU", "accuracy",
+            "balanced".
+        per_class: Metrics of each class, by class name.
+        images: Number of images.
+        metrics_name: Name of the metrics, for the heading of the table.
+        note: How the classes of model and dataset were matched, if their names differ.
+    """
+
+    metrics: dict[str, float]
+    per_class: dict[str, dict[str, float]]
+    images: int
+    metrics_name: str = "COCO metrics"
+    note: str = ""
+
+    @classmethod
+    def of(cls, task: Task, metric: Any, images: int, note: str = "") -> EvaluationResult:
+        """Return the result of a task's metric after all images were added to it."""
+        return cls(metric.result(), metric.per_class(), images, task.metrics_name, note)
+
+    def __getitem__(self, name: str) -> float:
+        return self.metrics[name]
+
+    def __repr__(self) -> str:
+        shown = [f"{name}={_shown(value)}" for name, value in self.metrics.items()]
+        return f"EvaluationResult({', '.join([*shown, f'images={self.images}'])})"
+
+    def __str__(self) -> str:
+        columns = list(next(iter(self.per_class.values()), {}))
+        rows = [
+            (name, *(_shown(metrics[column]) for column in columns))
+            for name, metrics in self.per_class.items()
+        ]
+        totals = [_shown(self.metrics[n]) if n in self.metrics else "" for n in columns]
+        listed = [f"{name:>5} {_shown(value)}" for name, value in self.metrics.items()]
+        lines = [
+            "  ".join(listed[i : i + _METRICS_PER_ROW])
+            for i in range(0, len(listed), _METRICS_PER_ROW)
+        ]
+        notes = [self.note] if self.note else []
+        head = f"{self.metrics_name} on {self.images} images"
+        classes = table(("class", *columns), [*rows, ("all", *totals)], right=columns)
+        return "\n".join([head, *notes, "", classes, "", *lines])
+
+    def _repr_html_(self) -> str:
+        columns = list(next(iter(self.per_class.values()), {}))
+        per_class = [
+            (name, *(_shown(metrics[column]) for column in columns))
+            for name, metrics in self.per_class.items()
+        ]
+        return markup.section(
+            f"{self.metrics_name} on {self.images} images",
+            markup.paragraph(self.note) if self.note else "",
+            markup.table(list(self.metrics), [[_shown(value) for value in self.metrics.values()]]),
+            markup.table(("class", *columns), per_class, limit=_LISTED_CLASSES),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the result to a JSON-serializable dict; NaN becomes None."""
+        fields: dict[str, Any] = _without_nan(asdict(self))
+        return fields
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, float):
+        return None if math.isnan(value) else float(value)
+    return value
+
+
+def _shown(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"

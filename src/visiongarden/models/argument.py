@@ -1,0 +1,35 @@
+"""Models as arguments: most functions take a model or the path of a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from visiongarden.errors import UserError
+from visiongarden.models.files import load
+
+_MODELS = "a Detector, Classifier, Segmenter or DarknetModel"
+
+
+def as_model(model: Any, name: str = "model") -> Any:
+    """Return a model, which is loaded if the argument is the path of a model file.
+
+    Args:
+        model: A `Detector`, `Classifier`, `Segmenter` or `DarknetModel`, or the path of a model
+            file (.keras).
+        name: Name of the argument, for the message.
+
+    Raises:
+        ModelFileError: The file does not exist or is not a model file.
+        UserError: The argument is neither a model nor a path.
+    """
+    if isinstance(model, str | Path):
+        return load(model)
+    # Any object with a task is a model here: the user's own, or a stand-in in a test.
+    if getattr(model, "task", None) is not None:
+        return model
+    raise UserError(
+        f"{name} is of type {type(model).__name__}",
+        rule=f"{_MODELS}, or the path of a model file (.keras)",
+        fix='vg.load("best.keras")',
+    )
