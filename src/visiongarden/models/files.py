@@ -65,7 +65,8 @@ def load(path: str | Path) -> Any:
         path: Path of the `.keras` file.
 
     Returns:
-        The model, compiled if it was compiled when it was saved.
+        The model, compiled if it was compiled when it was saved, with the state of its optimizer.
+        Seeds of random layers such as dropout are not stored in files, as in Keras.
 
     Raises:
         ModelFileError: If the file does not exist, is not a complete model file, or names a class
@@ -333,7 +334,11 @@ def _registration(key: str, module: Any, kind: type) -> str:
     steps = module.split(".") if isinstance(module, str) else []
     if steps[:1] == ["visiongarden"]:
         return nearest(key, registered(kind))
-    if steps and steps != ["__main__"] and all(step.isidentifier() for step in steps):
+    if (
+        steps
+        and steps[0] not in ("__main__", "builtins")
+        and all(step.isidentifier() for step in steps)
+    ):
         return f"import {module}  # on the command line: --import {module}"
     # Defined in a script or a notebook, or saved without being registered.
     package, _, name = key.rpartition(">")

@@ -137,10 +137,10 @@ class Joined(SavedAsParts, keras.Model):
             ... )
             >>> images = keras.Input((64, 96, 3))
             >>> extractor = keras.Model(images, model.features(images))
-            >>> extractor.output_shape["decoder"]["p4"]
+            >>> extractor.output["decoder"]["p4"].shape
             (None, 4, 6, 32)
         """
-        return keras.Model(self.inputs, vars(self)["_features"])(images)
+        return keras.Model(self.input, vars(self)["_features"])(images)
 
     def get_config(self) -> dict[str, Any]:
         """Return the parts, image size, class map and flags as JSON values, but no layers."""
@@ -174,6 +174,10 @@ class Joined(SavedAsParts, keras.Model):
                 model: Self = construct_subclass(cls, config)
             model.class_map = classes and ClassMap(tuple(classes["names"]), tuple(classes["ids"]))
             model.is_fused = bool(config.get("fused"))
+            # For a subclass that passes no name on, Keras would number a new one.
+            name = config.get("name")
+            if isinstance(name, str) and name and "/" not in name:
+                model.name = name
             return model.freeze_as(config)
         model = cls(
             backbone=read_part(config.get("backbone"), Backbone),
