@@ -4,7 +4,7 @@ import pytest
 
 from visiongarden.errors import ConfigError
 from visiongarden.recipes import resolve
-from visiongarden.recipes.length import default_length, default_mosaic, warn_of_few_steps
+from visiongarden.recipes.length import default_augmentation, default_length, warn_of_few_steps
 from visiongarden.scenes import make_scenes
 from visiongarden.training import Training
 from visiongarden.transforms import Augmentation
@@ -81,21 +81,25 @@ def test_invalid_batch_size_is_named(scenes):
         resolve(scenes, overrides=["training.batch_size=0"])
 
 
-def test_small_datasets_have_fewer_mosaics(scenes):
-    assert resolve(scenes).augmentation == Augmentation(mosaic=0)  # 16 images
-    found = resolve(scenes, overrides=["augmentation.scale=0.2"]).augmentation
-    assert found == Augmentation(mosaic=0, scale=0.2)
+def test_small_datasets_have_weaker_augmentation(scenes):
+    assert resolve(scenes).augmentation == Augmentation(mosaic=0, scale=0.2)  # 16 images
+    found = resolve(scenes, overrides=["augmentation.scale=0.5"]).augmentation
+    assert found == Augmentation(mosaic=0, scale=0.5)
     for field, value in (("mosaic", 0.5), ("mosaic_off_epochs", 3)):
         found = resolve(scenes, overrides=[f"augmentation.{field}={value}"]).augmentation
-        assert found == Augmentation(**{field: value})
-    assert default_mosaic(63, 300) == {"mosaic": 0}
+        assert found == Augmentation(scale=0.2, **{field: value})
+    # The number of classes and the length of the run are given: the augmentation still follows.
+    given = ["model.head.num_classes=5", "training.epochs=9", "training.batch_size=4"]
+    given += ["training.validate_every=1"]
+    assert resolve(scenes, overrides=given).augmentation == Augmentation(mosaic=0, scale=0.2)
+    assert default_augmentation(63, 300) == {"mosaic": 0, "scale": 0.2}
     # 300 // 6; 40 // 6 is less than the default of ten.
-    assert [default_mosaic(n, 300) for n in (64, 191, 192)] == [
+    assert [default_augmentation(n, 300) for n in (64, 191, 192)] == [
         {"mosaic_off_epochs": 50},
         {"mosaic_off_epochs": 50},
         {},
     ]
-    assert default_mosaic(191, 40) == {}
+    assert default_augmentation(191, 40) == {}
 
 
 def test_too_few_steps_are_reported_with_the_epochs_that_would_do():

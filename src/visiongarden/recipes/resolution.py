@@ -13,7 +13,13 @@ from visiongarden.config import apply_overrides, load_yaml
 from visiongarden.errors import ConfigError, DataError, spelled
 from visiongarden.parts import Head
 from visiongarden.recipes.defaults import default_model, default_training
-from visiongarden.recipes.length import LENGTH, default_length, default_mosaic
+from visiongarden.recipes.length import (
+    AUGMENTATION,
+    LENGTH,
+    MOSAIC,
+    default_augmentation,
+    default_length,
+)
 from visiongarden.recipes.recipe import Data, Recipe
 from visiongarden.tasks import find, task_of_data
 
@@ -194,7 +200,7 @@ def _fill_from_data(fields: dict[str, Any]) -> None:
             )
         split = read_split(fields["task"], Data.from_dict(fields["data"]), "train")
         head["num_classes"] = len(split.class_map)
-    elif isinstance(training, Mapping) and not training.keys() >= LENGTH:
+    elif isinstance(training, Mapping) and _depends_on_data(fields):
         split = _train_split_if_readable(fields)
     else:
         return
@@ -203,17 +209,27 @@ def _fill_from_data(fields: dict[str, Any]) -> None:
         _fill_augmentation(fields, len(split))
 
 
+def _depends_on_data(fields: Mapping[str, Any]) -> bool:
+    """Return whether a field is left out whose default depends on the number of images."""
+    given = fields.get("augmentation", {})
+    has_defaults = _has_mosaics(fields) and isinstance(given, Mapping)
+    return not fields["training"].keys() >= LENGTH or (
+        has_defaults and not given.keys() >= AUGMENTATION
+    )
+
+
 def _fill_augmentation(fields: dict[str, Any], images: int) -> None:
     given, epochs = fields.get("augmentation", {}), fields["training"].get("epochs")
-    defaults = find(fields["task"]).augmentation.model_fields
-    if (
-        not isinstance(given, Mapping)
-        or not isinstance(epochs, int)
-        or "mosaic_off_epochs" not in defaults
-        or given.keys() & {"mosaic", "mosaic_off_epochs"}
-    ):
+    if not isinstance(given, Mapping) or not isinstance(epochs, int) or not _has_mosaics(fields):
         return
-    fields["augmentation"] = dict(given) | default_mosaic(images, epochs)
+    defaults = default_augmentation(images, epochs)
+    if given.keys() & MOSAIC:
+        defaults = {name: value for name, value in defaults.items() if name not in MOSAIC}
+    fields["augmentation"] = defaults | dict(given)
+
+
+def _has_mosaics(fields: Mapping[str, Any]) -> bool:
+    return find(fields["task"]).augmentation.model_fields.keys() >= MOSAIC
 
 
 def _train_split_if_readable(fields: Mapping[str, Any]) -> Any:
