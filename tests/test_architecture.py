@@ -153,7 +153,7 @@ def test_only_the_command_line_prints():
                 }, f"{name}:{node.lineno}"
 
 
-def test_no_module_imports_itself_through_others():
+def test_there_are_no_import_cycles():
     """No import cycles, annotations included: such modules cannot be read or tested alone."""
     graph = grimp.build_graph("visiongarden", cache_dir=None)
     sorter = graphlib.TopologicalSorter(

@@ -435,7 +435,7 @@ class OneMoreLevel(vg.Decoder):
     filters: int = 8
 
     @property
-    def gives(self):
+    def output_levels(self):
         return (*self.levels, "p6")
 
     def wire(self, features):

@@ -35,20 +35,20 @@ def test_task_aligned_takes_cells_inside():
 
 @pytest.mark.backends
 @pytest.mark.parametrize("classes", [[-1], []])
-def test_without_boxes_nothing_is_positive(classes):
+def test_there_are_no_positives_without_boxes(classes):
     boxes = [[0, 0, 0, 0]] * max(len(classes), 1)
     _, _, quality = assign(boxes, classes or [-1])
     assert not quality.any()
 
 
-def test_top_k_prefers_what_scores_best():
+def test_top_k_selects_the_highest_scores():
     scores = np.full((1, 16, 2), 0.1, np.float32)
     scores[0, 5, 1] = 0.9
     _, _, quality = assign([[0, 0, 32, 32]], [1], scores=scores, top_k=1)
     assert np.flatnonzero(quality).tolist() == [5]
 
 
-def test_a_cell_that_two_boxes_want_goes_to_the_larger_overlap():
+def test_a_cell_of_two_boxes_is_assigned_to_the_larger_overlap():
     boxes = [[0, 0, 32, 32], [0, 0, 8, 8]]
     predicted = np.tile(np.array([[0, 0, 8, 8]], np.float32), (1, 16, 1))
     found, classes, quality = assign(boxes, [0, 1], predicted, top_k=16)

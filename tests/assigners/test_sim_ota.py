@@ -101,7 +101,7 @@ def test_as_many_cells_as_the_overlaps_add_up_to():
 
 
 @pytest.mark.backends
-def test_a_box_that_nothing_overlaps_still_takes_one_cell():
+def test_a_box_without_overlap_is_assigned_one_cell():
     far = [[60, 60, 61, 61]] * N
     zero = np.zeros((N, 1))
     zero[9] = 2  # column 1, row 1 of p3 is the surest
@@ -111,7 +111,7 @@ def test_a_box_that_nothing_overlaps_still_takes_one_cell():
 
 
 @pytest.mark.backends
-def test_padding_takes_nothing():
+def test_padding_is_assigned_no_cell():
     zero = np.zeros((N, 2))
     _, _, _, taken = assign([[0, 0, 0, 0]] * 2, [-1, -1], [[0, 0, 9, 9]] * N, zero, zero[:, :1])
     assert not taken.any()

@@ -124,7 +124,7 @@ def test_weights_can_be_trained_and_are_named():
         ({"name": "InceptionV3"}, "no feature map with an exact stride"),
     ],
 )
-def test_what_cannot_be(fields, message):
+def test_invalid_values(fields, message):
     with pytest.raises(UserError, match=message):
         Application(**fields).as_model()
 
@@ -139,6 +139,6 @@ def test_other_weights_are_refused(tmp_path):
             Application(name="MobileNetV2", weights=str(tmp_path / name)).as_model()
 
 
-def test_a_level_that_is_not_there():
+def test_a_missing_level():
     with pytest.raises(ContractError, match="has no level p7"):
         Application(name="MobileNet", levels=("p3", "p7")).spec()

@@ -81,7 +81,7 @@ def without(x):
 
 
 @pytest.mark.parametrize(("function", "expected"), [(Sevenfold.apply, 7.0), (without, 2.0)])
-def test_a_gradient_of_its_own_is_recorded(function, expected):
+def test_a_custom_gradient_is_captured(function, expected):
     def gradient(x):
         with torch.enable_grad():
             x = x.detach().requires_grad_()
@@ -94,7 +94,7 @@ def test_a_gradient_of_its_own_is_recorded(function, expected):
     assert run.captured == 1
 
 
-def test_where_gradients_are_on_nothing_is_recorded():
+def test_nothing_is_captured_while_gradients_are_enabled():
     run = Captured(Sevenfold.apply)
     for _ in range(4):
         x = torch.ones(2, requires_grad=True)
@@ -125,7 +125,7 @@ def test_weights_that_change_are_followed():
 
 
 @pytest.mark.parametrize("what", ["seeded noise", "a number of a tensor", "a branch"])
-def test_what_python_decides_at_each_call_is_not_recorded(what):
+def test_decisions_of_python_at_each_call_are_not_captured(what):
     scale = torch.tensor(1.0)
     seeds = keras.random.SeedGenerator(1)
     function = {
@@ -148,7 +148,7 @@ def test_what_python_decides_at_each_call_is_not_recorded(what):
 
 
 @pytest.mark.parametrize("read", [lambda x: x.tolist(), keras.ops.convert_to_numpy])
-def test_numbers_that_pytorch_gives_out_unseen_are_noticed(read):
+def test_functions_that_read_values_as_numbers_are_not_captured(read):
     run = Captured(lambda x: x * float(np.sum(read(x))))
     with torch.no_grad():
         for number in range(5):
@@ -167,7 +167,7 @@ def test_dropout_differs_from_call_to_call():
     assert all((one != two).any() for one, two in itertools.pairwise(found))
 
 
-def test_few_recordings_are_kept():
+def test_few_captured_graphs_are_kept():
     run = Captured(lambda x: x + 1)
     for size, _ in itertools.product(range(1, MAX_GRAPHS + 4), range(4)):
         with torch.no_grad():

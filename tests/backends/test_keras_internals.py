@@ -29,7 +29,7 @@ print(values, rest, loaded if sys.argv[1] == "own" else [])
 
 @pytest.mark.backends
 @pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="TensorFlow is there already")
-def test_draws_are_keras_s_without_importing_tensorflow():
+def test_seeds_equal_those_of_keras_without_importing_tensorflow():
     own, keras_own = (
         subprocess.run(
             [sys.executable, "-c", DRAWS, name], capture_output=True, text=True, check=True

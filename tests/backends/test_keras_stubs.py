@@ -88,7 +88,7 @@ def run(folder, code, **environment):
     ],
     ids=["keras first", "visiongarden first", "a part of keras", "fails once", "threads", "alone"],
 )
-def test_stubs_are_there_once_both_are_imported(tmp_path, code):
+def test_stubs_exist_once_both_are_imported(tmp_path, code):
     run(tmp_path, code)
 
 

@@ -141,7 +141,7 @@ class SevenUnits(vg.backbones.Darknet53):
         return maps
 
 
-def test_a_stage_that_diverges_is_named_before_what_follows():
+def test_the_first_stage_that_differs_is_named():
     card = cards.load("yolov3")
     parts = card.model.replace(backbone=SevenUnits())
     found = cards.verify(card.replace(model=parts))

@@ -31,7 +31,7 @@ def test_to_dict_and_back(drawing, written):
     assert Drawing.from_dict(written) == drawing
 
 
-def test_empty_dict_gives_the_defaults():
+def test_an_empty_dict_means_the_defaults():
     assert Drawing.from_dict({}) == Drawing()
 
 
@@ -51,7 +51,7 @@ def test_spellings_of_a_kind(given, shape):
     assert Shape.from_dict(given) == shape if isinstance(given, dict) else True
 
 
-def test_kinds_are_named_shortly():
+def test_kinds_have_short_names():
     assert Shape.kinds() == {"Circle": Circle, "Square": Square}
     assert Typed.kinds().items() >= Shape.kinds().items()
 
@@ -65,7 +65,7 @@ def test_values_compare_hash_copy_and_pickle():
         assert hash(again) == hash(drawing)
 
 
-def test_a_value_does_not_change():
+def test_values_are_frozen():
     with pytest.raises(ValueError, match="frozen"):
         Pen().width = 3
 

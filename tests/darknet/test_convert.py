@@ -48,7 +48,7 @@ def small(backbone=None, **head):
 
 
 @pytest.mark.parametrize("scale_xy", [1.0, 2.0])
-def test_a_detector_goes_to_darknet(tmp_path, scale_xy):
+def test_a_detector_is_exported_to_darknet(tmp_path, scale_xy):
     detector = randomized(small(scale_xy=scale_xy))
     vg.export_darknet(detector, tmp_path / "a.cfg", tmp_path / "a.weights")
     again = vg.import_darknet(tmp_path / "a.cfg", tmp_path / "a.weights")
@@ -84,7 +84,7 @@ def test_the_official_cfg_is_the_detector():
         pytest.param("yolov4", "CSPDarknet53", marks=pytest.mark.slow),
     ],
 )
-def test_weights_come_into_parts(tmp_path, name, backbone):
+def test_weights_are_assigned_to_parts(tmp_path, name, backbone):
     weights, image, maker = (tmp_path / n for n in ("a.weights", "a.f32", "maker"))
     maker = shared("reference", "darknet", "oracle", "make_random_weights.py")
     made = [sys.executable, maker, cfg_of(name), weights, image, "96", "64", "7"]
@@ -99,7 +99,7 @@ def test_weights_come_into_parts(tmp_path, name, backbone):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)
 
 
-def test_a_plain_graph_goes_to_darknet(tmp_path):
+def test_a_plain_graph_is_exported_to_darknet(tmp_path):
     inputs = keras.Input((16, 24, 3))
     x = vg.layers.ConvNormAct(8, 3, strides=2, activation="leaky_relu")(inputs)
     x = y = Residual(8, activation="mish")(x)

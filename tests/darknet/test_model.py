@@ -123,7 +123,7 @@ def test_boxes_are_opencvs():
         np.testing.assert_allclose(np.concatenate([low, high], 1), corners, rtol=0, atol=2.1)
 
 
-def test_files_come_back_byte_by_byte(net, tmp_path):
+def test_files_are_restored_byte_by_byte(net, tmp_path):
     name, model = net
     vg.export_darknet(model, tmp_path / "a.cfg", tmp_path / "a.weights")
     folder = shared("reference", "yolo_fastest", "ModelZoo", ZOO)

@@ -81,7 +81,7 @@ def test_flip(box, vertical):
 
 
 @given(box())
-def test_nothing_changes_where_nothing_may(box):
+def test_disabled_augmentation_changes_nothing(box):
     one = example(box, with_mask=True)
     assert_same(single(one, (60, 80), STILL, np.random.default_rng(0)), one)
     assert_same(Vary([one], STILL, 9)(0, (60, 80), np.random.default_rng(0)), one)
@@ -123,7 +123,7 @@ def replace_(values, **fields):
     return values.model_copy(update=fields)
 
 
-def test_what_is_out_of_view_loses_its_label():
+def test_labels_outside_the_view_are_removed():
     matrix = np.array([[1.0, 0, -75], [0, 1, 0], [0, 0, 1]])
     tile = Tile(example((0, 0, 80, 60)), (0, 0, 80, 60), matrix)
     assert len(compose([tile], (60, 80), min_visibility=0.1).boxes) == 0

@@ -40,7 +40,7 @@ def test_truncated_images(tmp_path, ending, share):
         decode(path)
 
 
-def test_a_jpeg_with_something_behind_it_is_whole(tmp_path):
+def test_a_jpeg_followed_by_other_bytes_is_complete(tmp_path):
     path = tmp_path / "a.jpg"
     Image.fromarray(noise((16, 16))).save(path)
     path.write_bytes(path.read_bytes() + b"\0" * 100)

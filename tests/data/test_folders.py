@@ -145,7 +145,7 @@ def test_evaluation_uses_the_center_crop(animals):
 
 
 @pytest.mark.parametrize("mix", [mixup, cutmix])
-def test_mixed_targets_say_what_is_seen(mix):
+def test_mixed_targets_equal_the_visible_shares(mix):
     rng = np.random.default_rng(0)
     black, white = np.zeros((20, 30, 3), np.uint8), np.full((20, 30, 3), 255, np.uint8)
     shares = []
@@ -200,7 +200,7 @@ def test_wrong_settings(fields):
         ClassificationAugmentation(**fields)
 
 
-def test_mixing_needs_one_of_its_two_kinds():
+def test_mix_requires_mixup_or_cutmix():
     with pytest.raises(ConfigError, match="mixup and cutmix are 0"):
         ClassificationAugmentation(mix=0.5, mixup=0, cutmix=0)
     assert ClassificationAugmentation(mixup=0, cutmix=0).mix == 0

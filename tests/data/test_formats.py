@@ -235,7 +235,7 @@ def test_what_has_no_meaning_is_refused(tmp_path, make, to, message):
     assert not (tmp_path / "there").exists()
 
 
-def test_a_sheet_shows_what_training_sees(tmp_path):
+def test_a_sheet_shows_the_images_of_training(tmp_path):
     """With the names painted over, the pixels of a cell are those of the loader's batch."""
     classes = read_folders(folders(tmp_path / "classes"))
     settings = ClassificationAugmentation(mix=0.5, operations=1)

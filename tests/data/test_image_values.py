@@ -21,7 +21,7 @@ PIXELS = np.random.default_rng(0).integers(0, 255, (30, 40, 3)).astype(np.uint8)
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("ending", ["png", "jpg", "tif"])
-def test_pixels_are_turned_as_pillow_turns_them(tmp_path, orientation, ending):
+def test_pixels_are_rotated_as_by_pillow(tmp_path, orientation, ending):
     path, tags = tmp_path / f"a.{ending}", Image.Exif()
     tags[0x0112] = orientation
     Image.fromarray(PIXELS).save(path, exif=tags, quality=95)
@@ -81,7 +81,7 @@ def test_twelve_bits_in_sixteen_are_reported(tmp_path, ending):
     assert depth_in(read(tmp_path)).is_dark
 
 
-def test_full_range_is_a_note_and_eight_bits_nothing(tmp_path):
+def test_the_full_range_is_a_note_and_eight_bits_are_not_reported(tmp_path):
     deep(tmp_path / "deep", np.tile(np.linspace(0, 65535, 40), (30, 1)))
     found = [f for f in diagnose(tmp_path / "deep").findings if f.kind == "depth"]
     assert [f.level for f in found] == ["note", "note"]
@@ -123,7 +123,7 @@ def test_a_jpeg_whose_second_half_is_zeros(tmp_path):
     [(), (cv2.IMWRITE_JPEG_OPTIMIZE, 1), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1)],
     ids=["plain", "optimized", "progressive"],
 )
-def test_plain_surfaces_are_whole(tmp_path, value, flags):
+def test_plain_surfaces_are_not_reported_as_truncated(tmp_path, value, flags):
     path = tmp_path / "a.jpg"
     pixels = np.full((900, 1200, 3), value, np.uint8)
     pixels[:8, :8] = np.random.default_rng(2).integers(0, 255, (8, 8, 3))

@@ -95,7 +95,7 @@ def test_at_most_five_sizes_around_the_given_one(scenes, size, share, step, long
     ((32, 32), 0.5, "image_size=64, multi_scale=0.5"),
     ((64, 80), 0.5, "multiples of the largest stride, 32"),
 ])  # fmt: skip
-def test_sizes_that_cannot_be(scenes, size, share, message):
+def test_invalid_sizes(scenes, size, share, message):
     with pytest.raises(UserError, match=message):
         loader(scenes, image_size=size, augmentation=Augmentation(multi_scale=share))
 

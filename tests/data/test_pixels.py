@@ -76,7 +76,7 @@ def test_a_pillow_image_equals_its_file(tmp_path, pixels):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_pillow_image_is_turned_as_its_file(tmp_path, orientation):
+def test_a_pillow_image_is_rotated_like_its_file(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     file = tmp_path / "a.png"

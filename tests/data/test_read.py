@@ -216,7 +216,7 @@ def test_dropping_is_asked_for_and_listed(tmp_path, format):
     assert file.name in found.dropped[0]
 
 
-def test_one_pixel_over_the_border_is_cut(tmp_path):
+def test_one_pixel_beyond_the_border_is_clipped(tmp_path):
     edited(voc(tmp_path), "<xmax>40<", "<xmax>41<")
     assert read(tmp_path)[0].boxes[1].tolist() == [0, 0, 40, 30]
 
@@ -251,7 +251,7 @@ def test_arguments(tmp_path, arguments, message):
         read(tmp_path, **arguments)
 
 
-def test_nothing_there(tmp_path):
+def test_no_dataset(tmp_path):
     with pytest.raises(DataError, match=r"the dataset .* does not exist"):
         read(tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"the format of .* cannot be determined"):
@@ -305,7 +305,7 @@ def class_beyond(digits):
         (listed_twice, "a.png appears 2 times in train"),
     ],
 )
-def test_yolo_ignores_nothing_silently(tmp_path, spoil, message):
+def test_yolo_values_are_not_ignored_silently(tmp_path, spoil, message):
     yolo(tmp_path)
     spoil(tmp_path)
     with pytest.raises(DataError, match=message):
@@ -589,7 +589,7 @@ def test_a_source_is_read_as_it_is_needed():
         (RECORD | {"objects": {"bbox": [[0, 0, 9, 9]], "label": [0]}}, "is outside"),
     ],
 )
-def test_records_that_cannot_be(record, message):
+def test_invalid_records(record, message):
     found = from_source([record], ["cat", "dog"], max_boxes=5)
     with pytest.raises(DataError, match=f"record 0: .*{message}|{message}"):
         found.load(0)
@@ -615,7 +615,7 @@ def test_areas_and_unknown_keys_are_remembered(tmp_path, monkeypatch):
     assert again[0].polygons[0][0].ravel().tolist() == [4.1, 6, 20, 6, 12, 26]
 
 
-def test_what_was_read_is_remembered_until_a_file_changes(tmp_path, monkeypatch):
+def test_labels_are_cached_until_a_file_changes(tmp_path, monkeypatch):
     monkeypatch.setenv("VISIONGARDEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(cache, "LARGE", 2)
     monkeypatch.setattr(cache, "CLOCK_TICK", 0)  # the files were written just now

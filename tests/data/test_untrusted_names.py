@@ -38,7 +38,7 @@ def _csv(root, split):
 
 
 @pytest.mark.parametrize("to", FORMATS)
-def test_a_csv_split_does_not_lead_out_of_the_target(victim, to):
+def test_a_csv_split_cannot_leave_the_target_folder(victim, to):
     with pytest.raises(DataError, match=r"annotations\.csv:3: the split is not a valid file name"):
         convert(_csv(victim, "{}/home"), victim / "out", to)
 

@@ -55,7 +55,7 @@ def other_images(root):
         (other_images, "imgs/train", "labels/train"),
     ],
 )
-def test_labels_that_are_elsewhere(tmp_path, spoil, looked, unread):
+def test_labels_in_another_folder(tmp_path, spoil, looked, unread):
     spoil(make(tmp_path))
     with pytest.raises(DataError, match="train has no box in any of 2 images") as caught:
         check(read(tmp_path, "yolo"), trained_on=True)

@@ -332,7 +332,7 @@ def test_masks_with_holes_and_parts_survive_yolo(tmp_path, packed):
     np.testing.assert_array_equal(decoded(again["segmentation"]), MASK)
 
 
-def test_what_is_not_read_back_is_not_written(tmp_path, monkeypatch):
+def test_files_that_cannot_be_read_back_are_not_written(tmp_path, monkeypatch):
     source = write_coco(tmp_path / "source", {"train": [("a.png", [LARGE, ROW], {})]})
     write = formats.WRITERS["coco"]
 

@@ -159,7 +159,7 @@ def test_paths_of_roboflow_and_windows(tmp_path):
     assert boxes(archive) == folder
 
 
-def test_a_path_whose_end_is_there_is_named_as_the_fix(tmp_path):
+def test_an_existing_end_of_the_path_is_proposed_as_the_fix(tmp_path):
     make(tmp_path, "train: /content/Name-4/images/train\nval: images/val\nnames: [cat, dog]\n")
     with pytest.raises(DataError, match="replace /content/Name-4/images/train by images/train"):
         read(tmp_path)
@@ -188,7 +188,7 @@ def test_folders_of_splits_without_a_yaml(tmp_path):
     assert boxes(tmp_path, "val") == [[BOX], [BOX]]
 
 
-def test_one_split_alone_is_divided_by_the_names(tmp_path):
+def test_a_single_split_is_divided_by_file_name(tmp_path):
     make(tmp_path, "train: images/train\nnames: [cat, dog]\n", n=60)
     parts = {split: read(tmp_path, split=split) for split in ("train", "val", "test")}
     names = [{example.path.name for example in part} for part in parts.values()]

@@ -17,7 +17,7 @@ FEATURES = vg.backbones.ResNet(depth=50, levels=LEVELS).spec()
     ],
     ids=lambda value: str(value),
 )
-def test_the_finest_level_is_given_on(decoder, channels):
+def test_the_finest_level_is_passed_on(decoder, channels):
     spec = decoder.spec(FEATURES)
     assert list(spec) == ["p2"]
     assert (spec["p2"].channels, spec["p2"].stride) == (channels, 4)
@@ -48,7 +48,7 @@ def test_aspp_has_the_papers_branches():
     assert block.out.conv.kernel.shape == (1, 1, 5 * 256, 256)
 
 
-def test_deeplab_uses_what_the_paper_uses():
+def test_deeplab_matches_the_paper():
     features = vg.backbones.ResNet(depth=18, levels=("p2", "p4")).spec()
     decoder = vg.decoders.DeepLabV3Plus()
     assert list(decoder.spec(features)) == ["p2"]

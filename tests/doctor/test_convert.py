@@ -119,7 +119,7 @@ floats = st.lists(st.lists(objects(), max_size=4), max_size=2).map(lambda i: [[L
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(floats, st.sampled_from(FORMATS))
-def test_any_boxes_come_back(tmp_path_factory, images, to):
+def test_any_boxes_are_restored(tmp_path_factory, images, to):
     root = tmp_path_factory.mktemp("convert")
     source = coco(root / "source", {"train": images})
     assert convert(source, root / "there", to) == []

@@ -181,7 +181,7 @@ MASK_ERRORS = [
     (shorten("masks/train/train1.png"), "mask", "error", "masks/train/train1.png"),
     (change("masks/train/train1.png", lambda v: v[:-1]), "size", "error", "56 × 39"),
     (change("masks/train/train1.png", value(7)), "id", "error", r"train1.*: 7 \(20 pixels\)"),
-    (change("masks/train/train1.png", value(9)), "id", "error", "20 pixels are of no class"),
+    (change("masks/train/train1.png", value(9)), "id", "error", "20 pixels belong to no class"),
     (every_mask(lambda v: smooth(v).astype(np.uint8)), "id", "error", "interpolated, or saved"),
     (change("masks/train/train1.png", np.ones_like), "constant", "note", "'road'"),
     (change("masks/train/train1.png", lambda v: v * 0 + 255), "ignored", "warning", "train1"),

@@ -89,7 +89,7 @@ BOX = {"id": 5, "image_id": 0, "category_id": 1, "bbox": [4, 4, 20, 20], "iscrow
         "polygon",
     ],
 )
-def test_an_invalid_polygon_goes_and_its_box_stays(tmp_path, segmentation):
+def test_an_invalid_polygon_is_removed_and_its_box_is_kept(tmp_path, segmentation):
     row = BOX | {"segmentation": segmentation, "area": 300.5, "color": "rot"}
     changes = fix(coco(tmp_path / "set", [row]), tmp_path / "fixed")
     assert len(changes) == 1
@@ -99,7 +99,7 @@ def test_an_invalid_polygon_goes_and_its_box_stays(tmp_path, segmentation):
     assert again == BOX | {"area": 300.5, "color": "rot"}
 
 
-def test_an_invalid_part_of_a_mask_goes_alone(tmp_path):
+def test_only_the_invalid_polygon_of_a_mask_is_removed(tmp_path):
     part = [4, 4, 24, 4, 24, 24, 4, 24]
     changes = fix(coco(tmp_path / "set", [BOX | {"segmentation": [[1, 2], part]}]), tmp_path / "f")
     assert len(changes) == 1
@@ -235,7 +235,7 @@ def test_columns_of_csv_are_kept(tmp_path):
         assert extra.unpack(read(path)[0]) == ({}, keys)
 
 
-def test_boxes_that_are_there_twice_take_their_keys_along(tmp_path):
+def test_duplicate_boxes_are_removed_with_their_keys(tmp_path):
     rows = [BOX | {"track": 1}, BOX | {"id": 6, "track": 2}, BOX | {"id": 7, "image_id": 1}]
     assert len(fix(coco(tmp_path / "set", rows), tmp_path / "fixed")) == 1
     found = read(tmp_path / "fixed")
@@ -251,7 +251,7 @@ def test_the_command_lists_the_changes(tmp_path):
     assert names_of(read(tmp_path / "fixed")) == ["a0.png", "a1.png"]
 
 
-def test_what_is_left_out_on_request_is_listed_and_is_no_background(tmp_path):
+def test_boxes_dropped_on_request_are_listed_and_do_not_become_background(tmp_path):
     root = yolo(tmp_path / "set", [GOOD + FLAWED[0], FLAWED[0], ""])
     found = read(root, invalid_boxes="drop")
     assert names_of(found) == ["a0.png", "a2.png"]

@@ -60,7 +60,7 @@ def _hides():
         (lambda: np.ones(600 * 2**20, np.uint8), "MB"),
     ],
 )  # fmt: skip
-def test_the_guard_sees_what_is_forbidden(tmp_path, read, found):
+def test_the_guard_detects_forbidden_actions(tmp_path, read, found):
     what = Guard(tmp_path).run(read)
     Path("/tmp/visiongarden-canary").unlink(missing_ok=True)  # noqa: S108
     assert what is None if found is None else found in what
@@ -75,6 +75,6 @@ def test_the_guard_allows_the_scratch_folder(tmp_path):
     assert Guard(tmp_path).run(write) is None
 
 
-def test_the_guard_stops_what_takes_long(tmp_path, monkeypatch):
+def test_the_guard_stops_slow_readers(tmp_path, monkeypatch):
     monkeypatch.setattr(guarding, "STOP_AFTER", 1)
     assert "does not end" in Guard(tmp_path).run(lambda: time.sleep(30))

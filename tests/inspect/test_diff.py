@@ -80,7 +80,7 @@ def test_num_classes(plain):
         {"decoder": vg.decoders.PathAggregation(levels=("p3", "p4"))},
     ],
 )
-def test_what_survives_is_what_transfer_copies(plain, changed):
+def test_the_diff_counts_the_weights_that_transfer_copies(plain, changed):
     target = detector(**changed)
     found = diff(plain, target)
     report = transfer(plain, target, min_coverage=0, class_rows="position")

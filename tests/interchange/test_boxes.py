@@ -144,7 +144,7 @@ def test_detections_for_keras_and_back():
         ({"boxes": [[0, 0, 5, 5]]}, "wrong shapes"),
     ],
 )
-def test_what_would_be_lost_or_shifted_is_refused(change, message):
+def test_conversions_that_lose_or_shift_labels_are_refused(change, message):
     given = {"boxes": [[0, 0, 5, 5], [1, 1, 6, 6]], "labels": [0, 1], "confidences": [0.5, 0.25]}
     Detections.from_keras(given, "xyxy", ANIMALS)
     given = {key: value for key, value in {**given, **change}.items() if value is not None}

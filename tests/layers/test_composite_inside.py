@@ -126,7 +126,7 @@ def test_no_two_attributes_share_a_name(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def test_names_that_were_given_twice_are_refused():
+def test_duplicate_names_are_refused():
     class Twice(Composite):
         def __init__(self, **kwargs):
             super().__init__(**kwargs)

@@ -52,7 +52,7 @@ def test_pytorch_reads_kernels_without_a_copy():
         layer.set_weights([np.ones(w.shape) for w in layer.weights])
 
 
-def test_config_is_whole():
+def test_config_is_complete():
     layer = Convolution(4, 3, 2, 0, 2, False, name="a", dtype="mixed_bfloat16", activation="relu")
     again = Convolution.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()

@@ -63,7 +63,7 @@ def test_upsampling_s_gradient_equals_keras(size, compiled, dtype):
     np.testing.assert_allclose(gradient(ours), gradient(keras_own), rtol=near, atol=near)
 
 
-def test_configs_are_whole():
+def test_configs_are_complete():
     for layer in (MaxPooling(3, strides=1, padding="same", name="a"), Upsampling(2, name="b")):
         again = type(layer).from_config(layer.get_config())
         assert again.get_config() == layer.get_config()

@@ -153,7 +153,7 @@ def test_anchor_based_decodes_as_in_the_paper():
     assert float(scores[0, 0, 0]) == pytest.approx(0.25)
 
 
-def test_squared_sizes_reach_from_nothing_to_four_anchors():
+def test_squared_sizes_range_from_zero_to_four_anchors():
     """Scaled-YOLOv4's `new_coords`: (2 s(t))**2 times the anchor."""
     head = heads.AnchorBased(num_classes=1, anchors={"p4": ((30, 33),)}, size_encoding="squared")
     raw = {

@@ -144,7 +144,7 @@ def test_ground_truth_without_detections_is_zero():
     assert np.isnan(metric.per_class()["owl"]["AP"])
 
 
-def test_the_ground_truth_as_detections_is_perfect_and_prints_nothing(capsys):
+def test_ground_truth_as_detections_scores_1_without_output(capsys):
     metric = CocoMeanAveragePrecision(CLASSES)
     for _, ground_truth in scene(1, crowds=False):
         metric.update(

@@ -34,7 +34,7 @@ def test_a_class_outside_has_a_row_of_zeros():
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="one backend's gradient")
-def test_the_gradient_of_rows_goes_to_the_rows():
+def test_gradients_of_gathered_rows_reach_their_rows():
     import tensorflow as tf
 
     x = tf.Variable(np.zeros((2, 3, 2), np.float32))

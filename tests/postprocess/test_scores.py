@@ -11,7 +11,7 @@ from visiongarden.samples.resizing import letterbox
 
 
 @given(st.integers(8, 200), st.integers(8, 200), st.integers(0, 2**32 - 1))
-def test_a_mask_comes_back_from_the_canvas(height, width, seed):
+def test_a_mask_is_restored_from_the_canvas(height, width, seed):
     """A rectangle, letterboxed as one-hot scores, is found again within a pixel of the canvas."""
     rng = np.random.default_rng(seed)
     ground_truth = np.zeros((height, width), np.uint8)

@@ -50,7 +50,7 @@ def test_overrides_reach_every_field(scenes):
     assert recipe.augmentation.multi_scale == 0.5
 
 
-def test_a_recipe_file_gives_the_same_recipe_again(tmp_path, scenes):
+def test_a_recipe_file_is_read_back_unchanged(tmp_path, scenes):
     recipe = resolve(scenes, overrides=["training.epochs=3"])
     (tmp_path / "recipe.yaml").write_text(dump_yaml(recipe))
     assert resolve(tmp_path / "recipe.yaml") == recipe

@@ -302,7 +302,7 @@ def test_fingerprints_of_pixels_in_memory():
 OVERFLOW = {"learning_rate": 1e30, "clip_norm": None, "batch_size": 12, "ema_decay": None}
 
 
-def test_an_overflow_in_the_only_step_leaves_nothing_and_the_fix_works(run):
+def test_an_overflow_in_the_only_step_saves_nothing_and_the_fix_works(run):
     with pytest.raises(NotFiniteError) as error:
         train(recipe("set", **OVERFLOW), output="new")
     assert {p.name for p in (run.parent / "new").iterdir()} == {"recipe.yaml", "environment.json"}

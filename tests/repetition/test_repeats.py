@@ -74,7 +74,7 @@ def test_places_and_steps_of_darknet53():
     assert listed["repeats"][1]["copies"] == 23
 
 
-def test_grouping_does_not_matter():
+def test_repeats_do_not_depend_on_the_grouping_of_layers():
     own = found(vg.backbones.Darknet53(width=0.25).as_model())
     assert own == [STAGE, UNIT]
     inputs = keras.Input((64, 64, 3))

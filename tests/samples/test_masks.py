@@ -66,7 +66,7 @@ def test_filled_polygons_are_those_of_pycocotools(parts, height, width):
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_parts_are_joined_whatever_their_winding(turned):
+def test_parts_are_joined_in_any_winding_order(turned):
     one = polygon(8, 8, 40, 8, 40, 40, 8, 40)
     other = polygon(24, 24, 60, 24, 60, 56, 24, 56)
     polygons = (one, other[::-1] if turned else other)

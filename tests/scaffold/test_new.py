@@ -46,7 +46,7 @@ def test_files_and_commands(tmp_path):
     assert "class SumUnit(vg.layers.Composite)" in made.files[0].read_text("utf-8")
 
 
-def test_in_a_package_the_test_goes_to_the_projects_tests(folder):
+def test_the_test_for_a_package_is_written_to_the_projects_tests(folder):
     test = folder / "fresh_cells/tests/test_added_block.py"
     assert "from fresh_cells.added_block import AddedBlock" in test.read_text("utf-8")
 

@@ -31,7 +31,7 @@ def test_a_seed_is_a_scene():
     assert not np.array_equal(first[0], other[0])
 
 
-def test_made_once_and_never_over_something_else(tmp_path):
+def test_scenes_are_written_once_and_never_replace_other_files(tmp_path):
     folder = make_scenes(tmp_path / "scenes", 5, (64, 64))
     stamp = (folder / "train.json").stat().st_mtime_ns
     make_scenes(folder, 5, (64, 64))

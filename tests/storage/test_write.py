@@ -30,14 +30,14 @@ def _by_path(path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("write", [atomic_write, _by_path])
-def test_files_have_the_mode_that_the_umask_gives(tmp_path, umask, write):
+def test_file_modes_follow_the_umask(tmp_path, umask, write):
     write(tmp_path / "new" / "x.txt", "hello")
     assert (tmp_path / "new" / "x.txt").read_text() == "hello"
     assert _mode(tmp_path / "new" / "x.txt") == 0o666 & ~umask
     assert _names(tmp_path / "new") == ["x.txt"]
 
 
-def test_folders_have_the_mode_that_the_umask_gives(tmp_path, umask):
+def test_folder_modes_follow_the_umask(tmp_path, umask):
     with atomic_folder(tmp_path / "set") as draft:
         (draft / "a").write_text("a")
     assert _mode(tmp_path / "set") == 0o777 & ~umask
@@ -94,7 +94,7 @@ def test_without_overwrite_an_existing_file_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "full"])
-def test_a_folder_replaces_nothing(tmp_path, kind):
+def test_an_atomic_folder_never_replaces_its_target(tmp_path, kind):
     target = tmp_path / "set"
     if kind == "file":
         target.write_text("old")

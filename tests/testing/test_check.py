@@ -148,7 +148,7 @@ def test_invalid_options(options, words):
         check(valid.WithDropout, **options)
 
 
-def test_a_layer_that_does_not_run_is_one_line(project):
+def test_a_layer_that_fails_is_reported_on_one_line(project):
     (project / "broken_layers.py").write_text(
         "import keras\nimport visiongarden as vg\n\n"
         "@vg.register(package='broken')\n"

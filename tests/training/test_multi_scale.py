@@ -113,7 +113,7 @@ SETTINGS = Training(epochs=2, warmup_epochs=0, tensorboard=False)
 
 
 @pytest.mark.backends
-def test_trains_at_every_size_and_keeps_its_own(tmp_path, scenes):
+def test_training_uses_every_size_and_keeps_the_size_of_the_model(tmp_path, scenes):
     seen = [b.images.shape[1:3] for e in range(2) for b in loader(scenes).epoch(e)]
     assert set(seen) == set(SIZES)
     trained = model()

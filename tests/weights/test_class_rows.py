@@ -75,7 +75,9 @@ def by_class(array, names, anchors=1, before=0):
         (("cat", "dog", "cow", "pig"), ("pig", "dog")),
     ],
 )
-def test_rows_go_by_name_and_new_classes_start_fresh(tmp_path, head, theirs, ours):
+def test_rows_are_matched_by_name_and_new_classes_keep_their_initial_values(
+    tmp_path, head, theirs, ours
+):
     source, target = detector(head, theirs), detector(head, ours)
     fresh, given = arrays(target), arrays(source)
     source.save(tmp_path / "m.keras")

@@ -91,7 +91,7 @@ def saved(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["m.keras", "m.weights.h5"])
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_keeps_exactly_what_it_should(saved, change, kind):
+def test_a_transfer_after_a_change_copies_exactly_the_equal_weights(saved, change, kind):
     folder, source = saved
     fields, kept = CHANGES[change]
     target = scrambled(detector(**fields), seed=1)
@@ -209,7 +209,7 @@ def test_models_inside_a_plain_keras_model(tmp_path, ending):
     assert bool(report.by_position) == (ending == ".weights.h5")
 
 
-def test_gamma_is_not_taken_for_beta(tmp_path):
+def test_gamma_is_not_mistaken_for_beta(tmp_path):
     """Both files hold three vectors of one shape; only the config specifies which is missing."""
 
     def norm(**options):

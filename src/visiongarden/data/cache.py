@@ -66,7 +66,7 @@ def load(root: Place, settings: Sequence[Any]) -> DetectionDataset | None:
         extra, categories = dict(head["extra"]), tuple(head["categories"])
         notes = list(head["notes"])
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
-        return None  # a damaged entry is the same as none: the dataset is read again
+        return None  # a damaged entry counts as missing: the dataset is read again
     return DetectionDataset(
         class_map, table, head["split"], root, head["dropped"], extra, categories, notes
     )

@@ -16,7 +16,7 @@ class FinestDecoder(Decoder):
     levels: tuple[str, ...] = ("p2", "p3", "p4", "p5")
 
     @property
-    def gives(self) -> tuple[str, ...]:
+    def output_levels(self) -> tuple[str, ...]:
         """The finest level."""
         return self.levels[:1]
 

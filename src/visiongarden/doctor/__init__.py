@@ -1,8 +1,8 @@
 """Check datasets, report their issues, write corrected copies and convert between formats.
 
 An error is what reading or training refuses, found by the same code. A warning is a likely mistake,
-a note a fact that may surprise. Leakage between splits is a warning: metrics become too high, but
-the user may know why, and a public dataset must stay comparable.
+a note a fact that may be unexpected. Leakage between splits is a warning: metrics become too high,
+but the user may know why, and a public dataset must stay comparable.
 """
 
 from visiongarden.doctor.checking import check

@@ -137,7 +137,7 @@ class Boxes(Labeling):
         self, dataset: DetectionDataset, errors: ErrorList, format: str, step: int
     ) -> DetectionDataset:
         """Read the split again with shifted class ids."""
-        # Boxes whose ids were outside the class map were dropped; only the files have them still.
+        # Boxes with ids outside the class map were dropped; only the files still contain them.
         dataset, reread = gather(errors.root, format, dataset.split, repair=True, shift=step)
         errors.found, errors.dropped, errors.ids = reread.found, reread.dropped, reread.ids
         errors.emptied = reread.emptied

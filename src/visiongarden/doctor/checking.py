@@ -1,4 +1,4 @@
-"""Check all images of a dataset before training, not in its third hour."""
+"""Check all images before training, so that a damaged one does not end a run after hours."""
 
 from __future__ import annotations
 

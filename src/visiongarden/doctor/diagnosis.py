@@ -29,7 +29,7 @@ def diagnose(
     """Check every label and every image of all splits and report all issues.
 
     Errors are issues that `read` and training refuse, warnings are likely mistakes, and notes are
-    facts that may surprise. The issues of an invalid dataset are reported, not raised as an error.
+    facts that may be unexpected. Issues of an invalid dataset are reported, not raised as an error.
 
     Args:
         path: folder, file or archive of a dataset.

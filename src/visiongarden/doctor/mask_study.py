@@ -91,7 +91,7 @@ def _counted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _unknown(dataset: SegmentationDataset, values: np.ndarray, times: np.ndarray) -> str:
     order = np.argsort(-times, kind="stable")[:5]
     shown = [f"{dataset.shown(int(values[i]))} ({int(times[i]):,} pixels)" for i in order]
-    what = f"{int(times.sum()):,} pixels are of no class: {', '.join(shown)}"
+    what = f"{int(times.sum()):,} pixels belong to no class: {', '.join(shown)}"
     if len(values) > _SMOOTH:
         what += (
             f" and {len(values) - len(order)} more: was the mask interpolated, or saved as JPEG?"

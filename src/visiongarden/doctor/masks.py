@@ -114,10 +114,10 @@ class Masks(Labeling):
         return {"images": len(dataset), "pixels": int(tally.sum()), "ignored": ignored}
 
     def picture(self, dataset: SegmentationDataset, index: int, side: int) -> np.ndarray:
-        """Draw the mask on a resized image; unknown values are labeled "of no class"."""
+        """Draw the mask on a resized image; unknown values are labeled "no class"."""
         image, values = decode(dataset.images[index]), dataset.values(index)
         classes, unknown = dataset.classes_of(values)
-        # `draw_mask` labels the index after the last class "of no class".
+        # `draw_mask` labels the index after the last class "no class".
         classes = np.where(unknown, np.uint8(len(dataset.class_map)), classes)
         image, _ = fitted(image, side)
         mask = resize_mask(classes, (image.shape[0], image.shape[1]))

@@ -72,7 +72,7 @@ def draw_mask(image: np.ndarray, mask: np.ndarray, class_map: ClassMap) -> np.nd
     Args:
         image: uint8 RGB (height, width, 3).
         mask: uint8 (height, width), class indices. Pixels of 255 are ignored and drawn darker;
-            indices beyond the class map are labeled "of no class".
+            indices beyond the class map are labeled "no class".
         class_map: names of the classes.
 
     Returns:
@@ -80,7 +80,7 @@ def draw_mask(image: np.ndarray, mask: np.ndarray, class_map: ClassMap) -> np.nd
     """
     picture = np.ascontiguousarray(image).copy()
     picture[mask == IGNORE] //= 2
-    names = [*class_map.names, "of no class"]
+    names = [*class_map.names, "no class"]
     shade(picture, mask, {i: names[min(i, len(class_map))] for i in _there(mask)})
     if (mask == IGNORE).any():
         bottom = (0, picture.shape[0])

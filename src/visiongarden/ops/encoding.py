@@ -11,7 +11,7 @@ def one_hot(classes: Tensor, count: int) -> Tensor:
     """Return one-hot rows; a class id outside 0 to `count` - 1, such as -1 padding, gives zeros.
 
     On PyTorch, `keras.ops.one_hot` reads the ids back from the device. Every training step would
-    wait for the device, and the step could not be captured (`backends/recorded.py`).
+    wait for the device, and the step could not be captured (`backends/captured.py`).
 
     Args:
         classes: (...) int32.

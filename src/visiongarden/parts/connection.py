@@ -70,13 +70,13 @@ def connect(
     features = backbone.spec(IMAGE, image_size, draw and draw(backbone, IMAGE))
     features = _match(decoder, decoder.levels, backbone, features)
     decoded = decoder.spec(features, image_size, draw and draw(decoder, features))
-    lost = [level for level in decoder.gives if level not in decoded]
+    lost = [level for level in decoder.output_levels if level not in decoded]
     if lost:
         raise ContractError(
             f"decoder {decoder} does not return the levels {' '.join(lost)}",
-            wants=("levels", " ".join(decoder.gives)),
+            wants=("levels", " ".join(decoder.output_levels)),
             offered=" ".join(decoded),
-            fix="return every level of self.gives in wire(); usually these are self.levels",
+            fix="return every level of self.output_levels in wire(); usually these are self.levels",
         )
     decoded = _match(head, head.levels or tuple(decoded), decoder, decoded)
     if class_map is not None and head.num_classes != len(class_map):

@@ -77,7 +77,7 @@ class Decoder(FeaturePart):
     """Base class of decoders: feature maps -> feature maps.
 
     Attributes:
-        levels: levels that are required; all of them are returned unless `gives` is overridden.
+        levels: required levels; all of them are returned unless `output_levels` is overridden.
 
     Example:
         >>> @vg.register(package="my_project")
@@ -97,7 +97,7 @@ class Decoder(FeaturePart):
     _sort = field_validator("levels")(_ordered)
 
     @property
-    def gives(self) -> Levels:
+    def output_levels(self) -> Levels:
         """Levels that the decoder returns."""
         return self.levels
 

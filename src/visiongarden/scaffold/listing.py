@@ -20,7 +20,7 @@ _HOMES = {
 
 
 def available(kind: str) -> dict[str, str]:
-    """Return the first line of the docstring by name: ours, then registered classes of the user.
+    """Return the first line of the docstring by name: those of visiongarden, then registered ones.
 
     Args:
         kind: "layer", "block", "backbone", "decoder" or "head".

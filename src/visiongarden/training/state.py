@@ -164,7 +164,7 @@ def restore_rng_states(model: keras.Model, states: dict[str, np.ndarray]) -> Non
         ValueError: A state is not a valid RNG state.
     """
     for name, generator in _generators(model):
-        if name in states:  # absent if the run was on another backend or device until now
+        if name in states:  # missing if the run used another backend or device before
             _set(generator, name, states[name])
 
 

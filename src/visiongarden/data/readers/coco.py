@@ -31,7 +31,7 @@ from visiongarden.types import ClassMap, Example, ImageSize, Polygons
 
 _START = 65_536
 _MANY = 100
-"""Number of JSON files in a folder from which not each of them is opened to detect its format."""
+"""In a folder with fewer JSON files, each of them is opened to find those that are not COCO."""
 _LISTS = ("images", "annotations", "categories")
 _KEYS = tuple(f'"{key}"'.encode() for key in _LISTS)
 _READ = frozenset({"image_id", "category_id", "bbox", "area", "iscrowd", "segmentation"})

@@ -192,7 +192,7 @@ def _folded(boxes: list[Box]) -> tuple[Box, ...]:
         before = folded[-1] if folded else None
         if before is not None and box.reads == (last,) and _equal(before, box):
             size = before.repeats + 1
-            # The repeats are separate layers with weights of their own, so their counts add up.
+            # The repeats are separate layers with separate weights, so their counts add up.
             total = Count(
                 *(a + b for a, b in zip(_numbers(before.count), _numbers(box.count), strict=True))
             )

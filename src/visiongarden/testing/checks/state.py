@@ -135,8 +135,7 @@ def instances_apart(subject: Subject) -> Finding:
     """Check that two instances with the same arguments share no variable and have equal shapes."""
     one, other = subject.main, subject.second_instance[0]
     first, second = _reachable_variables(one), _reachable_variables(other)
-    # Layers among the arguments that could not be copied are shared by force; `round_trip` reports
-    # them.
+    # Layers among the arguments that could not be copied are shared; `round_trip` reports them.
     given = _variables_of_arguments(subject)
     shared = [_name(v) for key, v in second.items() if key in first and key not in given]
     advice = "create containers in __init__, not as a mutable default or class attribute"
