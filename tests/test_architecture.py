@@ -3,7 +3,9 @@
 import ast
 import graphlib
 import importlib
+import inspect
 import pkgutil
+import re
 import runpy
 import subprocess
 import sys
@@ -160,6 +162,36 @@ def test_there_are_no_import_cycles():
         {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
     )
     sorter.prepare()  # raises CycleError
+
+
+def tensor_functions():
+    """Yield the public functions and methods whose arguments and results are tensors."""
+    packages = ("layers", "blocks", "backbones", "decoders", "heads", "darknet")
+    for package in (*packages, "losses", "assigners", "ops", "postprocess"):
+        for info in pkgutil.walk_packages(
+            getattr(vg, package).__path__, f"visiongarden.{package}."
+        ):
+            module = importlib.import_module(info.name)
+            for value in vars(module).values():
+                if isinstance(value, type) and value.__module__ == module.__name__:
+                    methods = ("call", "wire") if package in packages else ("__call__",)
+                    yield from (vars(value)[name] for name in methods if name in vars(value))
+    for package in (vg.ops, vg.losses):
+        exported = (getattr(package, name) for name in package.__all__)
+        yield from (value for value in exported if inspect.isfunction(value))
+
+
+def test_tensors_are_annotated():
+    """`Any` hides what a function takes; mypy refuses a missing annotation."""
+    functions = list(tensor_functions())
+    assert len(functions) > 100
+    untyped = {
+        f"{function.__module__}:{function.__qualname__}({name})"
+        for function in functions
+        for name, annotation in inspect.get_annotations(function).items()
+        if re.search(r"\bAny\b", annotation)
+    }
+    assert untyped == set()
 
 
 TERMS = runpy.run_path(str(ROOT / "scripts" / "terms"))

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from visiongarden.registry import register
     from visiongarden.repetition import repeats
     from visiongarden.testing import check
-    from visiongarden.types import ClassMap, FeatureMaps, RawPredictions
+    from visiongarden.types import ClassMap, FeatureMaps, RawPredictions, Tensor
     from visiongarden.weights import transfer
 
 __all__ = [
@@ -76,6 +76,7 @@ __all__ = [
     "Head",
     "RawPredictions",
     "Segmenter",
+    "Tensor",
     "UserError",
     "assigners",
     "backbones",
@@ -141,6 +142,7 @@ _HOME = {
     "Head": "parts",
     "RawPredictions": "types",
     "Segmenter": "models",
+    "Tensor": "types",
     "UserError": "errors",
     "check": "testing",
     "connect": "parts",

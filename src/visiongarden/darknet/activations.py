@@ -11,6 +11,7 @@ from keras import ops
 from visiongarden.layers import activation as activation_layer
 from visiongarden.layers.activations import function_name
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 _KERAS = {
     "elu": "elu",
@@ -29,22 +30,22 @@ _KERAS = {
 
 # The constants below, such as 0.797885 in "gelu", are rounded as in Darknet's activations.h: other
 # digits would change the outputs of networks that were trained with them.
-def _stair(x: Any) -> Any:
+def _stair(x: Tensor) -> Tensor:
     whole = ops.floor(x)
     half = ops.floor(x / 2)
     return ops.where(ops.equal(whole, 2 * half), half, x - whole + half)
 
 
-def _plse(x: Any) -> Any:
+def _plse(x: Tensor) -> Tensor:
     return ops.where(x < -4, 0.01 * (x + 4), ops.where(x > 4, 0.01 * (x - 4) + 1, 0.125 * x + 0.5))
 
 
-def _normalized(x: Any) -> Any:
+def _normalized(x: Tensor) -> Tensor:
     positive = ops.relu(x)
     return positive / (ops.sum(positive, axis=-1, keepdims=True) + 1e-4)
 
 
-def _softmax(x: Any, shift: Any) -> Any:
+def _softmax(x: Tensor, shift: Tensor | float) -> Tensor:
     powers = ops.exp(x - shift)
     return powers / (ops.sum(powers, axis=-1, keepdims=True) + 1e-4)
 
@@ -79,7 +80,7 @@ class DarknetActivation(keras.layers.Layer):
         super().__init__(**kwargs)
         self.function = function
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Apply the function to each value, or for "normalize_..." to the channels of each cell."""
         return _OWN[self.function](x)
 

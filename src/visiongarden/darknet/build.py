@@ -25,6 +25,7 @@ from visiongarden.darknet.outputs import (
     RegionOutput,
     YoloOutput,
 )
+from visiongarden.types import Tensor
 
 EPSILON = 1e-5
 """Constant that Darknet's batch normalization adds to the variance; OpenCV uses 1e-6."""
@@ -80,7 +81,7 @@ class Graph:
         """Return the output of layer `index`: (batch, h, w, c), or (batch, n) for a vector."""
         return self.image if index == IMAGE else self.outputs[index]
 
-    def build(self, layer: Any, x: Any) -> Any:
+    def build(self, layer: Any, x: Tensor) -> Tensor:
         """Call a layer with a kernel for the first time, which builds it.
 
         The initializer is replaced during the call only, so that the layer's config is not changed.
@@ -152,7 +153,7 @@ def name_of(step: Step, what: str | None = None) -> str:
     return f"layer{step.index:03}_{what or step.kind}"
 
 
-def vector(x: Any, name: str) -> Any:
+def vector(x: Tensor, name: str) -> Tensor:
     """Flatten (batch, h, w, c) to (batch, c * h * w) in Darknet's order: channel, row, column.
 
     Args:
@@ -166,16 +167,16 @@ def vector(x: Any, name: str) -> Any:
     return keras.layers.Flatten(name=f"{name}_flat")(x)
 
 
-def _map(x: Any, shape: Shape, name: str) -> Any:
+def _map(x: Tensor, shape: Shape, name: str) -> Tensor:
     return keras.layers.Reshape(shape, name=name)(x) if len(x.shape) == 2 else x
 
 
-def _activated(step: Step, x: Any) -> Any:
+def _activated(step: Step, x: Tensor) -> Tensor:
     layer = activation(step.settings["activation"], name=name_of(step, "act"))
     return x if layer is None else layer(x)
 
 
-def _normalized(graph: Graph, step: Step, x: Any) -> tuple[Any, Any]:
+def _normalized(graph: Graph, step: Step, x: Tensor) -> tuple[Tensor, Tensor]:
     norm = keras.layers.BatchNormalization(
         momentum=MOMENTUM, epsilon=graph.epsilon, name=name_of(step, "norm")
     )
@@ -197,7 +198,7 @@ def _vector_slots(graph: Graph, step: Step, norm: Any, bias: Any) -> None:
         graph.slot(step, name, variable, (0,))
 
 
-def _convolutional(graph: Graph, step: Step, x: Any) -> Any:
+def _convolutional(graph: Graph, step: Step, x: Tensor) -> Tensor:
     s = step.settings
     if s["shared"] is not None:
         return _shared(graph, step, x)
@@ -219,7 +220,7 @@ def _convolutional(graph: Graph, step: Step, x: Any) -> Any:
     return _activated(step, x)
 
 
-def _padded(step: Step, x: Any) -> Any:
+def _padded(step: Step, x: Tensor) -> Tensor:
     padding = step.settings["padding"]
     if padding and not _is_same(step):
         x = keras.layers.ZeroPadding2D(padding, name=name_of(step, "pad"))(x)
@@ -257,7 +258,7 @@ def _convolution(step: Step, channels: int) -> tuple[Any, bool]:
     return keras.layers.Conv2D(s["filters"], s["size"], groups=s["groups"], **common), False
 
 
-def _shared(graph: Graph, step: Step, x: Any) -> Any:
+def _shared(graph: Graph, step: Step, x: Tensor) -> Tensor:
     s = step.settings
     conv, norm = graph.convolutions[s["shared"]]
     # The batch normalization of the other layer is shared as well.
@@ -267,7 +268,7 @@ def _shared(graph: Graph, step: Step, x: Any) -> Any:
     return _activated(step, x if norm is None else norm(x))
 
 
-def _connected(graph: Graph, step: Step, x: Any) -> Any:
+def _connected(graph: Graph, step: Step, x: Tensor) -> Tensor:
     x = vector(x, name_of(step))
     dense = keras.layers.Dense(
         step.shape[2], use_bias=not step.settings["norm"], name=name_of(step, "dense")
@@ -280,7 +281,7 @@ def _connected(graph: Graph, step: Step, x: Any) -> Any:
     return _activated(step, x)
 
 
-def _local(graph: Graph, step: Step, x: Any) -> Any:
+def _local(graph: Graph, step: Step, x: Tensor) -> Tensor:
     s = step.settings
     layer = LocalConv(s["filters"], s["size"], s["stride"], s["padding"], name=name_of(step))
     x = graph.build(layer, x)
@@ -289,13 +290,13 @@ def _local(graph: Graph, step: Step, x: Any) -> Any:
     return _activated(step, x)
 
 
-def _batchnorm(graph: Graph, step: Step, x: Any) -> Any:
+def _batchnorm(graph: Graph, step: Step, x: Tensor) -> Tensor:
     norm, x = _normalized(graph, step, x)
     _vector_slots(graph, step, norm, None)
     return x
 
 
-def _pool(graph: Graph, step: Step, x: Any) -> Any:
+def _pool(graph: Graph, step: Step, x: Tensor) -> Tensor:
     s = step.settings
     size, strides, before = s["size"], s["strides"], s["before"]
     pads = []
@@ -318,11 +319,11 @@ def _same_pads(side: int, stride: int, size: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _avgpool(graph: Graph, step: Step, x: Any) -> Any:
+def _avgpool(graph: Graph, step: Step, x: Tensor) -> Tensor:
     return keras.layers.GlobalAveragePooling2D(keepdims=True, name=name_of(step))(x)
 
 
-def _upsample(graph: Graph, step: Step, x: Any) -> Any:
+def _upsample(graph: Graph, step: Step, x: Tensor) -> Tensor:
     s = step.settings
     x = keras.layers.UpSampling2D(s["stride"], name=name_of(step))(x)
     return (
@@ -330,7 +331,7 @@ def _upsample(graph: Graph, step: Step, x: Any) -> Any:
     )
 
 
-def _crop(graph: Graph, step: Step, x: Any) -> Any:
+def _crop(graph: Graph, step: Step, x: Tensor) -> Tensor:
     top, left = step.settings["top"], step.settings["left"]
     rows, columns = x.shape[1] - step.shape[0] - top, x.shape[2] - step.shape[1] - left
     x = keras.layers.Cropping2D(((top, rows), (left, columns)), name=name_of(step))(x)
@@ -361,51 +362,51 @@ def _shortcut(graph: Graph, step: Step, *maps: Any) -> Any:
     return _activated(step, x)
 
 
-def _product(graph: Graph, step: Step, x: Any, other: Any) -> Any:
+def _product(graph: Graph, step: Step, x: Tensor, other: Tensor) -> Tensor:
     return _activated(step, keras.layers.Multiply(name=name_of(step))([x, other]))
 
 
-def _reorg(graph: Graph, step: Step, x: Any) -> Any:
+def _reorg(graph: Graph, step: Step, x: Tensor) -> Tensor:
     return Reorg(step.settings["stride"], step.settings["old"], name=name_of(step))(x)
 
 
-def _same(graph: Graph, step: Step, x: Any) -> Any:
+def _same(graph: Graph, step: Step, x: Tensor) -> Tensor:
     return x
 
 
-def _activation(graph: Graph, step: Step, x: Any) -> Any:
+def _activation(graph: Graph, step: Step, x: Tensor) -> Tensor:
     return _activated(step, x)
 
 
-def _dropout(graph: Graph, step: Step, x: Any) -> Any:
+def _dropout(graph: Graph, step: Step, x: Tensor) -> Tensor:
     rate = min(step.settings["rate"], 1 - 1e-6)  # Darknet allows 1, Keras does not.
     return keras.layers.Dropout(rate, name=name_of(step))(x) if rate else x
 
 
-def _softmax(graph: Graph, step: Step, x: Any) -> Any:
+def _softmax(graph: Graph, step: Step, x: Tensor) -> Tensor:
     s = step.settings
     layer = GroupSoftmax(s["groups"], s["temperature"], name=name_of(step))
     return layer(vector(x, name_of(step)))
 
 
-def _yolo(graph: Graph, step: Step, x: Any) -> Any:
+def _yolo(graph: Graph, step: Step, x: Tensor) -> Tensor:
     s = step.settings
     layer = YoloOutput(len(s["anchors"]), s["scale_xy"], s["new_coords"], name=name_of(step))
     return layer(x)
 
 
-def _gaussian(graph: Graph, step: Step, x: Any) -> Any:
+def _gaussian(graph: Graph, step: Step, x: Tensor) -> Tensor:
     return GaussianOutput(
         len(step.settings["anchors"]), step.settings["scale_xy"], name=name_of(step)
     )(x)
 
 
-def _region(graph: Graph, step: Step, x: Any) -> Any:
+def _region(graph: Graph, step: Step, x: Tensor) -> Tensor:
     s = step.settings
     return RegionOutput(len(s["anchors"]), s["softmax"], name=name_of(step))(x)
 
 
-def _detection(graph: Graph, step: Step, x: Any) -> Any:
+def _detection(graph: Graph, step: Step, x: Tensor) -> Tensor:
     return keras.layers.Identity(name=name_of(step))(vector(x, name_of(step)))
 
 

@@ -10,7 +10,7 @@ from keras import ops
 
 from visiongarden.darknet.build import name_of
 from visiongarden.darknet.geometry import Step
-from visiongarden.types import ImageSize
+from visiongarden.types import ImageSize, Tensor
 
 
 class DarknetDecode:
@@ -59,7 +59,7 @@ class _Grid:
         self.stride = ops.convert_to_tensor(stride)
         self.values = step.settings["classes"] + box_values
 
-    def flat(self, x: Any) -> Any:
+    def flat(self, x: Tensor) -> Tensor:
         """Reshape (batch, rows, columns, anchors * n) to float32 (batch, predictions, n)."""
         return ops.reshape(ops.cast(x, "float32"), (-1, self.count, self.values))
 
@@ -68,7 +68,7 @@ def _corners(center: Any, sides: Any) -> Any:
     return ops.concatenate([center - sides / 2, center + sides / 2], axis=-1)
 
 
-def _yolo(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
+def _yolo(step: Step, x: Tensor, size: ImageSize) -> tuple[Tensor, Tensor]:
     grid = _Grid(step, size, 5)
     x = grid.flat(x)
     center = (x[..., :2] + grid.cells) * grid.stride
@@ -80,7 +80,7 @@ def _yolo(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
     return _corners(center, sides), x[..., 4:5] * x[..., 5:]
 
 
-def _gaussian(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
+def _gaussian(step: Step, x: Tensor, size: ImageSize) -> tuple[Tensor, Tensor]:
     grid = _Grid(step, size, 9)
     x = grid.flat(x)
     means, deviations = x[..., 0:8:2], x[..., 1:8:2]
@@ -93,7 +93,7 @@ def _gaussian(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
     return _corners(center + shift * sides, sides), x[..., 8:9] * x[..., 9:] * certainty
 
 
-def _region(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
+def _region(step: Step, x: Tensor, size: ImageSize) -> tuple[Tensor, Tensor]:
     grid = _Grid(step, size, 5)
     x = grid.flat(x)
     center = (ops.sigmoid(x[..., :2]) + grid.cells) * grid.stride
@@ -101,7 +101,7 @@ def _region(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
     return _corners(center, sides), x[..., 4:5] * x[..., 5:]
 
 
-def _detection(step: Step, x: Any, size: ImageSize) -> tuple[Any, Any]:
+def _detection(step: Step, x: Tensor, size: ImageSize) -> tuple[Tensor, Tensor]:
     """Decode the output of YOLOv1, a vector of three blocks.
 
     The blocks are the class probabilities of all cells, then the confidences of all boxes, then the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 """((top, bottom), (left, right)), in cells of a feature map."""
@@ -32,7 +34,7 @@ class PaddedPool(keras.layers.Layer):
         super().__init__(**kwargs)
         self.size, self.strides, self.pads, self.mean = size, strides, pads, mean
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Pool a feature map of shape (batch, height, width, channels)."""
         pads = ((0, 0), *(tuple(pair) for pair in self.pads), (0, 0))
         strides = tuple(self.strides)
@@ -75,7 +77,7 @@ class Reorg(keras.layers.Layer):
         super().__init__(**kwargs)
         self.stride, self.old = stride, old
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Rearrange a feature map of shape (batch, height, width, channels)."""
         s, (rows, columns, channels) = self.stride, x.shape[1:]
         x = ops.transpose(x, (0, 3, 1, 2))  # Darknet's order is defined channels first.
@@ -109,7 +111,7 @@ class ChannelGroup(keras.layers.Layer):
         super().__init__(**kwargs)
         self.groups, self.group = groups, group
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Slice a tensor along its last axis."""
         count = x.shape[-1] // self.groups
         return x[..., self.group * count : (self.group + 1) * count]
@@ -139,7 +141,7 @@ class UnequalSum(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.count, self.normalization = weights, normalization
-        self.factors: Any = None
+        self.factors: keras.Variable | None = None
 
     def build(self, input_shape: Any) -> None:
         """Create the factors, of shape (maps, 1) or (maps, channels)."""
@@ -154,7 +156,7 @@ class UnequalSum(keras.layers.Layer):
         config = {"weights": self.count, "normalization": self.normalization}
         return super().get_config() | config
 
-    def call(self, maps: Any) -> Any:
+    def call(self, maps: Sequence[Tensor]) -> Tensor:
         """Add up a list of maps of shape (batch, height, width, channels)."""
         factors = self._normalized()
         first = maps[0]
@@ -168,7 +170,7 @@ class UnequalSum(keras.layers.Layer):
             total = total + (x if factors is None else x * factors[number])
         return total
 
-    def _normalized(self) -> Any:
+    def _normalized(self) -> Tensor | None:
         if self.factors is None:
             return None
         factors = ops.convert_to_tensor(self.factors)
@@ -201,7 +203,7 @@ class Every(keras.layers.Layer):
         super().__init__(**kwargs)
         self.strides = strides
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Subsample a feature map of shape (batch, height, width, channels)."""
         return x[:, :: self.strides[0], :: self.strides[1]]
 
@@ -241,7 +243,7 @@ class LocalConv(keras.layers.Layer):
             shape=(rows, columns, self.filters), initializer="zeros", name="bias"
         )
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Multiply each patch of a feature map by the kernel of its cell.
 
         Args:
@@ -296,7 +298,7 @@ class SharedConv(keras.layers.Layer):
         object.__setattr__(self, "_of", of)
         self.dilation, self.padding = dilation, padding
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Convolve a feature map of shape (batch, height, width, channels) with stride 1."""
         of = self._of
         pad = (self.padding * self.dilation,) * 2

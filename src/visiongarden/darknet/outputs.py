@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 
 class _Output(keras.layers.Layer):
@@ -17,11 +18,11 @@ class _Output(keras.layers.Layer):
         """Return the shape of the input."""
         return tuple(input_shape)
 
-    def _split(self, x: Any, anchors: int) -> Any:
+    def _split(self, x: Tensor, anchors: int) -> Tensor:
         return ops.reshape(x, (-1, *x.shape[1:3], anchors, x.shape[3] // anchors))
 
 
-def _reach(x: Any, scale_xy: float) -> Any:
+def _reach(x: Tensor, scale_xy: float) -> Tensor:
     # YOLOv4 (arXiv 2004.10934, section 4.3): a sigmoid reaches the borders of a cell, 0 and 1, only
     # for infinite logits. Scaling around the center of the cell makes its borders reachable.
     return x if scale_xy == 1 else x * scale_xy - (scale_xy - 1) / 2
@@ -47,7 +48,7 @@ class YoloOutput(_Output):
         super().__init__(**kwargs)
         self.anchors, self.scale_xy, self.new_coords = anchors, scale_xy, new_coords
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Apply the sigmoid to all values except width and height.
 
         Args:
@@ -80,7 +81,7 @@ class GaussianOutput(_Output):
         super().__init__(**kwargs)
         self.anchors, self.scale_xy = anchors, scale_xy
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Apply the sigmoid to all values except the means of width and height.
 
         Args:
@@ -120,7 +121,7 @@ class RegionOutput(_Output):
         super().__init__(**kwargs)
         self.anchors, self.softmax = anchors, softmax
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Apply the sigmoid to the objectness and the softmax to the classes.
 
         Args:
@@ -151,7 +152,7 @@ class GroupSoftmax(keras.layers.Layer):
         super().__init__(**kwargs)
         self.groups, self.temperature = groups, temperature
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Apply the softmax to logits of shape (batch, n)."""
         split = ops.reshape(x, (-1, self.groups, x.shape[-1] // self.groups))
         return ops.reshape(ops.softmax(split / self.temperature, axis=-1), (-1, x.shape[-1]))
