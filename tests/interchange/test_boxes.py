@@ -158,3 +158,18 @@ def test_a_batch_is_not_one_image():
         Detections.from_keras(given, "xyxy")
     with pytest.raises(UserError, match=r"not a dict of Keras's bounding boxes"):
         Detections.from_keras([given], "xyxy")
+
+
+@pytest.mark.backends
+def test_tensors_of_the_backend_are_taken():
+    boxes, labels = [[0.25, 0.5, 0.75, 1.0]], [1]
+    # A variable of PyTorch requires a gradient.
+    given = {
+        "boxes": keras.Variable(boxes).value,
+        "labels": keras.ops.convert_to_tensor(labels, "int32"),
+        "confidences": keras.ops.convert_to_tensor([0.5], "bfloat16"),
+    }
+    found = Detections.from_keras(given, "rel_xyxy", ANIMALS, (100, 200))
+    assert found.boxes.tolist() == [[50, 50, 150, 100]]
+    assert found.scores.tolist() == [0.5]
+    assert found.classes.tolist() == [1]

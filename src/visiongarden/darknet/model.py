@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,6 +20,7 @@ from visiongarden.darknet.nms import DarknetNms
 from visiongarden.darknet.resize import ResizeMode, centered, letterboxed, stretched
 from visiongarden.darknet.weights import Header
 from visiongarden.data import ValueRange, to_pixels
+from visiongarden.data.image_of import ImageOf
 from visiongarden.errors import ModelFileError, UserError
 from visiongarden.models.files import SavedAsParts
 from visiongarden.models.infer import infer
@@ -196,7 +198,8 @@ class DarknetModel(SavedAsParts, keras.Model):
         pixels = to_pixels(image, value_range)
         candidates = self.candidates(pixels, mode)
         size = (pixels.shape[0], pixels.shape[1])
-        return self.suppressed(*candidates, size, score, overlap, clip, mode)
+        found = self.suppressed(*candidates, size, score, overlap, clip, mode)
+        return replace(found, image=ImageOf.given(image, pixels))
 
     def candidates(
         self, image: np.ndarray, mode: ResizeMode = "scripts"

@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 
 from visiongarden.data import ValueRange, to_pixels
+from visiongarden.data.image_of import ImageOf
 from visiongarden.data.readers.build import ENDINGS
 from visiongarden.errors import UserError, option
 from visiongarden.evaluation.evaluator import filled
-from visiongarden.evaluation.image_of import ImageOf
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.models import as_model
 from visiongarden.tasks import task_of

@@ -33,6 +33,8 @@ def as_array(values: Any, what: str) -> np.ndarray:
     # A PyTorch tensor that requires a gradient or is on a GPU does not convert itself.
     if hasattr(values, "detach"):
         values = values.detach().cpu()
+        # NumPy has no bfloat16; float32 contains all its values.
+        values = values.float() if str(values.dtype) == "torch.bfloat16" else values
     try:
         array = np.asarray(values)
     except (TypeError, ValueError) as error:

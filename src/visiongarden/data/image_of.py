@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from visiongarden.data import decode
+from visiongarden.data.decoding import decode
 from visiongarden.drawing import draw
 from visiongarden.errors import DataError
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import visiongarden as vg
 from visiongarden.drawing import draw
 from visiongarden.evaluation import predict
 from visiongarden.types import ClassMap, Detections
@@ -39,7 +40,7 @@ class OneBox:
 
 
 def found_in(images, **options):
-    return predict(Model, images, predictor=OneBox(), **options)
+    return list(predict(Model, images, predictor=OneBox(), **options))
 
 
 def shown(found):
@@ -131,3 +132,18 @@ def test_each_result_has_its_own_image():
     results = found_in(images, batch_size=2)
     assert [result.image.pixels[0, 0, 0] for result in results] == [0, 10, 20, 30, 40]
     assert [result.size for result in results] == [(10 + i, 20) for i in range(5)]
+
+
+def test_an_imported_network_knows_its_classes_and_the_image(tmp_path):
+    cfg = (
+        "[net]\nwidth=32\nheight=32\nchannels=3\n[convolutional]\nfilters=14\nsize=1\nstride=32\n"
+        "activation=linear\n[yolo]\nmask=0,1\nanchors=8,8, 16,16\nclasses=2\nnum=2\n"
+    )
+    model = vg.DarknetModel(cfg, class_map=CLASSES)
+    path = tmp_path / "image.png"
+    Image.fromarray(IMAGE).save(path)
+    for found in (model.detect_image(path, score=0), *model.detect([path], score=0)):
+        assert len(found) > 0
+        assert found.class_map is CLASSES
+        assert found.size == (48, 64)
+        assert np.array_equal(shown(found), draw(IMAGE, found, CLASSES))
