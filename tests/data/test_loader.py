@@ -83,7 +83,7 @@ def test_a_sheet_has_cells_of_one_size(scenes):
     (100, 0.3, 10, [70, 80, 100, 120, 130]),
     (100, 0.0, 32, [100]),
 ])  # fmt: skip
-def test_at_most_five_sizes_around_the_given_one(scenes, size, share, step, longest):
+def test_up_to_five_sizes_around_the_given_one(scenes, size, share, step, longest):
     settings = Augmentation(multi_scale=share)
     one = loader(scenes, image_size=(size, size), augmentation=settings, size_step=step)
     assert one.sizes == tuple((side, side) for side in longest)

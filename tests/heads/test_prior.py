@@ -104,7 +104,7 @@ def test_number_is_the_probability_of_every_prediction(prior):
 
 
 @pytest.mark.parametrize("name", ["AnchorFree", "DualAssignment", "Decoupled", "AnchorBased"])
-def test_class_loss_of_an_untrained_head_grows_at_most_with_the_logarithm_of_the_classes(name):
+def test_class_loss_of_an_untrained_head_grows_no_faster_than_the_logarithm_of_the_classes(name):
     levels, boxes = ("p3", "p4", "p5"), np.array([[[40, 60, 150, 200]]], np.float32)
 
     def class_loss(num_classes, **fields):

@@ -73,8 +73,8 @@ def test_the_svg_file_contains_the_boxes_and_needs_no_custom_properties(figure):
     root = ElementTree.fromstring(figure.svg())  # noqa: S314 (our own text)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     texts = [each.text for each in root.iter("{http://www.w3.org/2000/svg}text")]
-    drawn = [box.name for box in figure.boxes if not box.sign]
-    assert sorted(name for name in texts if name in drawn) == sorted(drawn)
+    names = [box.name for box in figure.boxes if not box.sign]
+    assert sorted(name for name in texts if name in names) == sorted(names)
     assert "16 × 16 × 64" in texts
     assert "+" not in texts  # nothing can be expanded
     style = root.find("{http://www.w3.org/2000/svg}style").text

@@ -71,7 +71,7 @@ def draw_mask(image: np.ndarray, mask: np.ndarray, class_map: ClassMap) -> np.nd
 
     Args:
         image: uint8 RGB (height, width, 3).
-        mask: uint8 (height, width), class indices. Pixels of 255 are ignored and drawn darker;
+        mask: uint8 (height, width), class indices. Pixels of 255 are ignored and shown darker;
             indices beyond the class map are labeled "no class".
         class_map: names of the classes.
 

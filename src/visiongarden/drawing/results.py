@@ -18,7 +18,7 @@ _LISTED = 3
 def draw(image: np.ndarray, found: Any, class_map: ClassMap | None = None) -> np.ndarray:
     """Draw a prediction on a copy of the image.
 
-    `Detections` are drawn as boxes with class and score, a `Ranking` as a list of the best classes,
+    `Detections` are shown as boxes with class and score, a `Ranking` as a list of the best classes,
     `Segments` as colors with a legend.
 
     Args:

@@ -60,7 +60,7 @@ class Grammar:
     Attributes:
         graph: The graph that the rules describe.
         rules: All rules; each except the first occurs in the body of another one.
-        runs: Rule of each symbol that stands for a run.
+        runs: Rule of each symbol that represents a run.
         symbols: Symbol of each kind of operation with its settings, and of each rule's run.
     """
 

@@ -81,7 +81,7 @@ def polygons_of(mask: np.ndarray) -> Polygons | None:
         return None
     part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.uint8)
     # OpenCV traces the centers of pixels, not their edges. In a mask of twice the size, the first
-    # of a pixel's two samples stands for its left or upper edge, the second for its right or lower
+    # of a pixel's two samples represents its left or upper edge, the second for its right or lower
     # edge: (sample + 1) // 2 is the coordinate of that edge.
     doubled = part.repeat(2, axis=0).repeat(2, axis=1)
     found, tree = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)

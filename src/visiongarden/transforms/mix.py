@@ -65,7 +65,7 @@ def covered(example: Example, mask: np.ndarray, min_visibility: float) -> Exampl
         if not mask[y1:y2, x1:x2].any():
             continue
         polygons = remaining[i]
-        if polygons is None:  # the box stands for the object and is not cut
+        if polygons is None:  # the box represents the object and is not cut
             kept[i] = 1 - mask[y1:y2, x1:x2].mean() >= min_visibility
             continue
         whole = masks.fill(polygons, mask.shape)

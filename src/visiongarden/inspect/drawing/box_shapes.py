@@ -30,7 +30,7 @@ class Box:
         name: Name of the layer.
         kind: Class of the layer.
         words: Short description such as "3×3 / 2"; "" if the class name suffices.
-        sign: Sign drawn instead of a box, for joins and upsampling.
+        sign: Sign shown instead of a box, for joins and upsampling.
         inputs: Input shapes for one image.
         output: Output shape for one image.
         level: Level that the part outputs here, or "".
