@@ -122,7 +122,7 @@ def one_step(model):
         lambda: AdamW(
             learning_rate=WarmupCosine(0.01, steps=10), weight_decay=0.1, clip_norm=1, ema_decay=0.9
         ),
-        lambda: keras.optimizers.Adam(0.01, use_ema=True),
+        lambda: keras.optimizers.Adam(0.01, amsgrad=True),
     ],
     ids=["vector", "Keras"],
 )
@@ -266,6 +266,15 @@ def test_save_refuses_what_could_not_be_loaded(tmp_path, make, line):
     assert line in error.value.fix
     assert name in error.value.fix
     assert list(tmp_path.iterdir()) == []
+
+
+def test_saving_by_keras_refuses_an_unregistered_model(tmp_path):
+    model, _ = unregistered_model()
+    images = keras.Input((32, 32, 3))
+    around = keras.Model(images, model(images))
+    for each in (model, around):
+        with pytest.raises(UserError, match="Mine is not registered"):
+            keras.saving.save_model(each, tmp_path / "m.keras")
 
 
 def test_the_decorator_in_the_fix_works(tmp_path):

@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,9 @@ _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 
 # Already done unless the hook is disabled; the classes of optimizers are found through it, too.
 add_stubs()
+
+_copying: ContextVar[bool] = ContextVar("_copying", default=False)
+"""Whether a model is pickled or copied, which its class need not be registered for."""
 
 # Limits for files from untrusted sources. A few kilobytes can expand to gigabytes of JSON, and the
 # groups of an HDF5 file can form cycles.
@@ -145,7 +149,27 @@ class SavedAsParts:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as Keras does, and pass the class itself, which may not be registered."""
-        return _unpickled, (type(self), *super().__reduce__())
+        before = _copying.set(True)
+        try:
+            return _unpickled, (type(self), *super().__reduce__())
+        finally:
+            _copying.reset(before)
+
+    def get_build_config(self) -> Any:
+        """Return Keras's build config, which every way of saving writes.
+
+        `keras.saving.save_model` and a plain Keras model that contains this one do not call `save`.
+
+        Raises:
+            UserError: If the class is not registered, or a layer is quantized.
+        """
+        if not _copying.get():
+            self._check_saveable()
+        return super().get_build_config()  # type: ignore[misc]
+
+    def _check_saveable(self) -> None:
+        required_key(type(self))
+        refuse_quantized(self)
 
     def quantize(self, *args: Any, **kwargs: Any) -> None:
         """Refuse to quantize: Keras quantizes no convolutions.
@@ -181,8 +205,7 @@ class SavedAsParts:
             raise UserError(
                 f"{path} already exists", fix="choose another name, or pass overwrite=True"
             )
-        required_key(type(self))
-        refuse_quantized(self)
+        self._check_saveable()
         with atomic_path(path) as draft:
             super().save(draft, overwrite=True, **kwargs)  # type: ignore[misc]
             with zipfile.ZipFile(draft, "a") as archive:
