@@ -1,5 +1,6 @@
 """What notebooks show: correct numbers, and names from files never as markup."""
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -161,6 +162,21 @@ def test_reports():
     assert page.cells[row : row + 5] == ["copied", "1", "30", "30.0%", "30.9%"]
     assert "only in source, largest first (1)" in page.text
     assert str(transfer_report()).count(markup.printable(EVIL)) >= 5
+
+
+def test_every_report_has_a_page():
+    packages = ("cards", "doctor", "evaluation", "exporters", "inspect", "linting", "recipes")
+    packages += ("repetition", "testing", "weights")
+    reports = [
+        found
+        for name in packages
+        for module in [getattr(vg, name)]
+        for found in (getattr(module, each) for each in module.__all__)
+        if isinstance(found, type) and re.search("Re(port|sult)$|Diff$|Figure$", found.__name__)
+    ]
+    assert len(reports) > 8
+    missing = {each for each in reports if not {"_repr_html_", "_repr_png_"} & set(dir(each))}
+    assert missing == set()
 
 
 def test_reports_as_text(model):

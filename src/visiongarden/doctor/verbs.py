@@ -14,11 +14,12 @@ from visiongarden.doctor.conversion import convert
 from visiongarden.doctor.diagnosis import check_set, diagnose
 from visiongarden.doctor.report import Report
 from visiongarden.doctor.sheet import save_sheet, sheet_of
+from visiongarden.markup import Preformatted
 from visiongarden.types import ImageSize
 
 
 @dataclass(frozen=True)
-class ConversionResult:
+class ConversionResult(Preformatted):
     """Converted dataset; `str()` lists what its format cannot store.
 
     Attributes:

@@ -17,6 +17,7 @@ from visiongarden.exporters.convert import convert
 from visiongarden.exporters.fresh import convert_fresh
 from visiongarden.exporters.parity import Parity, compare
 from visiongarden.exporters.prepare import prepared
+from visiongarden.markup import Preformatted
 from visiongarden.models import as_model
 from visiongarden.postprocess import Nms
 from visiongarden.storage import atomic_path
@@ -29,7 +30,7 @@ _NEEDED = ("onnx", "onnxruntime", "tf2onnx")
 
 
 @dataclass(frozen=True)
-class ExportResult:
+class ExportResult(Preformatted):
     """Exported file, and the comparison with its model; `str()` is one line.
 
     Attributes:

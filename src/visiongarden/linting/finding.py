@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from visiongarden.markup import Preformatted
+
 CODES: dict[str, tuple[str, str]] = {
     "VG101": (
         "{0} is not registered, so a saved model that contains it cannot be loaded",
@@ -153,7 +155,7 @@ class LintFinding:
 
 
 @dataclass(frozen=True, repr=False)
-class LintReport:
+class LintReport(Preformatted):
     """Errors and warnings in source files; iterating yields them, `str()` lists them.
 
     Attributes:

@@ -171,6 +171,9 @@ class ModuleReport:
         reports = [report.to_dict() for report in self.reports]
         return {"module": self.module, "ok": self.ok, "reports": reports}
 
+    def _repr_html_(self) -> str:
+        return "".join(report._repr_html_() for report in self.reports)
+
     def __repr__(self) -> str:
         valid = sum(report.ok for report in self.reports)
         return f"ModuleReport({self.module}: {valid} of {len(self)} classes are valid)"
