@@ -1,4 +1,4 @@
-"""The example in the docstring of each public name runs, with the results that it shows."""
+"""The example in the docstring of each public name runs and returns what it shows."""
 
 import doctest
 import inspect

@@ -1,4 +1,4 @@
-"""Valid layers of many kinds, which must pass every check; the counterpart of the bad ones."""
+"""Valid layers of many kinds, which must pass every check."""
 
 import keras
 import numpy as np

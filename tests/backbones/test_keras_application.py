@@ -1,4 +1,4 @@
-"""Networks of keras.applications as backbones: their levels, their values, their weights."""
+"""Networks of `keras.applications` as backbones: levels, pixel values and weights."""
 
 import keras
 import numpy as np

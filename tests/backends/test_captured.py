@@ -1,4 +1,4 @@
-"""A recorded function: the same numbers, gradients and state; what must not be recorded is not."""
+"""Captured functions equal the originals, or are not captured."""
 
 import itertools
 

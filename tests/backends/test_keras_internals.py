@@ -1,4 +1,4 @@
-"""Seeds: Keras's own draws, and TensorFlow stays out where it is not the backend."""
+"""Seeds equal those of Keras, without importing TensorFlow on another backend."""
 
 import random
 import subprocess

@@ -1,4 +1,4 @@
-"""Every block: shape, number of weights from the paper's table, gradients, reopening."""
+"""Every block has the shape and the weights of its paper, trains and reopens."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Cards: ours are complete, files from outside are safe, `verify` finds the first difference."""
+"""The shipped cards are complete, other files are safe, and `verify` names differences."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Cards of Darknet's networks against Darknet's files: every convolution, one by one."""
+"""Cards of Darknet's networks equal its cfg files, convolution by convolution."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Cfg files: as tolerant as Darknet, and every error with line, section and fix."""
+"""Cfg files are parsed as tolerantly as by Darknet; errors name line and section."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Darknet's files <-> detectors made of parts and plain Keras graphs."""
+"""Conversion between Darknet's files and detectors made of parts or plain Keras graphs."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Imported models: boxes as Darknet's, layers as OpenCV's, files that are restored bit-exactly."""
+"""Imported models equal Darknet's boxes and OpenCV's layers, and are restored bit-exactly."""
 
 import json
 import subprocess

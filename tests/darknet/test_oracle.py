@@ -1,4 +1,4 @@
-"""Every layer of nineteen networks against Darknet's own C code, with seeded random weights."""
+"""Every layer of nineteen networks equals Darknet's own C code, with seeded weights."""
 
 import subprocess
 import sys

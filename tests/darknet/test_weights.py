@@ -1,4 +1,4 @@
-"""Weights files: the header's versions, the length to the byte, hostile ones."""
+"""Weights files: versions of the header, exact lengths, and hostile files."""
 
 import struct
 

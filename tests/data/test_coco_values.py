@@ -1,4 +1,4 @@
-"""Values of COCO files that can mean one thing only are read; what means two is refused."""
+"""Unambiguous values of COCO files are read in any notation; ambiguous ones are refused."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Folders of classes, and their loader: nothing left out, the same batches every time."""
+"""Class folders and their loader: no image is lost, and batches are reproducible."""
 
 import cv2
 import numpy as np

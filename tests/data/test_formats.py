@@ -1,4 +1,4 @@
-"""Which format a folder has; datasets of classes and of masks written again, and plotted."""
+"""Detection of formats; class folders and mask folders that are written again and plotted."""
 
 import contextlib
 import shutil

@@ -1,4 +1,4 @@
-"""Orientation that OpenCV and the header read differently, and images of 16 bits."""
+"""Orientations on which OpenCV and the header disagree, and 16-bit images."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Loader: the same batches for the same epoch, whatever the workers; nothing is cut."""
+"""Batches of an epoch are reproducible for any number of workers, and no box is lost."""
 
 import gc
 import importlib

@@ -1,4 +1,4 @@
-"""Processes that load images end with the run, and pass on what went wrong."""
+"""Processes that load images end with the run, and report errors."""
 
 import signal
 import subprocess

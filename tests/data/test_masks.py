@@ -1,4 +1,4 @@
-"""Images beside masks: several layouts, equal results; errors are named; masks move with images."""
+"""Mask folders: equal results for all layouts, errors with file names, equal transforms."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Labels of tools whose formats are not read: named, with a fix that leads to one that is."""
+"""Labels of unsupported tools are recognized, and the fix names a supported format."""
 
 import json
 

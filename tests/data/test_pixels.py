@@ -1,4 +1,4 @@
-"""Arrays and Pillow images become the pixels that the readers of files give, or are refused."""
+"""Arrays and Pillow images are converted to the pixels of image files, or refused."""
 
 import io
 

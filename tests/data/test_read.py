@@ -1,4 +1,4 @@
-"""Readers: three formats, equal results; errors name file and place; any bytes are safe."""
+"""Readers: equal results for all formats, errors with file and line, and random bytes."""
 
 import contextlib
 import importlib

@@ -1,4 +1,4 @@
-"""Names in a data set never lead a writer out of its target."""
+"""Names in a dataset never make a writer leave its target folder."""
 
 import json
 

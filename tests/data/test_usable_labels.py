@@ -1,4 +1,4 @@
-"""Training data without a usable label: refused, with what was looked for and what is there."""
+"""Training data without a usable label is refused, with the places that were searched."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What is written is read back equal, or listed as dropped: masks, areas, unknown keys, splits."""
+"""Written datasets are read back equal: masks, areas, unknown keys, splits."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""YOLO folders as other tools write them: poses, class ids, paths, YAML files, one split alone."""
+"""YOLO datasets of other tools: poses, class ids, paths, YAML files, a single split."""
 
 import shutil
 import subprocess

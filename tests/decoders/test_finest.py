@@ -1,4 +1,4 @@
-"""Decoders that gather everything on the finest level, against the papers' numbers."""
+"""Decoders that merge all levels into the finest one, compared with their papers."""
 
 import pytest
 

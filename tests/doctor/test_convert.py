@@ -1,4 +1,4 @@
-"""`convert`: written datasets are read back unchanged in every format, or the losses are listed."""
+"""`convert`: written datasets are read back unchanged, or the losses are listed."""
 
 import contextlib
 import json

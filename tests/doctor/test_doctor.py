@@ -1,4 +1,4 @@
-"""The doctor: every error put into a valid dataset is found, and nothing else."""
+"""`diagnose` finds every planted error of a dataset of boxes, and nothing else."""
 
 import json
 import re

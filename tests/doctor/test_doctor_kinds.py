@@ -1,4 +1,4 @@
-"""The doctor on class folders and mask folders: each error is found, and fixed copies are valid."""
+"""`diagnose` and `fix` on class folders and mask folders."""
 
 import re
 import shutil

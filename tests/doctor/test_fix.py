@@ -1,4 +1,4 @@
-"""`fix`: what a corrected copy keeps, drops and refuses; everything else stays as it was."""
+"""`fix`: what a corrected copy keeps, drops and refuses."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Splits of channels: fewer transpositions, the same numbers."""
+"""Exported splits of channels need fewer transpositions and return the same values."""
 
 import numpy as np
 import pytest

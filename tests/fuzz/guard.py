@@ -1,4 +1,4 @@
-"""What a reader of an untrusted file may not do: watched in process."""
+"""Guard that detects what a reader of an untrusted file must not do."""
 
 from __future__ import annotations
 

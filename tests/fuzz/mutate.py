@@ -1,4 +1,4 @@
-"""Structure-aware mutations: a file is changed where its reader looks."""
+"""Structure-aware mutations, which change a file where its reader looks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every reader of files from outside, each with small valid files to start from."""
+"""The readers of untrusted files, each with small valid files to mutate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fuzz`: changed files through every reader, in process."""
+"""`fuzz`: read mutated files with every reader, in this process."""
 
 from __future__ import annotations
 

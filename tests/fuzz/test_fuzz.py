@@ -1,4 +1,4 @@
-"""Changed files of every format: only our errors, bounded, and nothing run or written elsewhere."""
+"""Mutated files of every format raise only visiongarden's errors and have no side effects."""
 
 import os
 import subprocess

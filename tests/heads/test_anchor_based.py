@@ -1,4 +1,4 @@
-"""Fields of the anchor-based head that exclude each other."""
+"""Combinations of fields that the anchor-based head refuses."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The prior of an untrained head: biases by the published formulas, and the class loss."""
+"""Prior of an untrained head: biases of the published formulas, and the class loss."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Small files that would take much memory or time are refused before they do."""
+"""Small files that would take much memory or time are refused first."""
 
 import json
 import struct

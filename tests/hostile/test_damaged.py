@@ -1,4 +1,4 @@
-"""Files that differ from what their name suggests are refused by an error, without waiting."""
+"""Files whose content does not match their name are refused with an error."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""Names from files are shown in terminals and pages, and never obeyed."""
+"""Names from files are escaped in terminals and pages."""
 
 import io
 import json

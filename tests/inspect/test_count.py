@@ -1,4 +1,4 @@
-"""Counts against published values."""
+"""Parameters and MACs equal published values."""
 
 from __future__ import annotations
 

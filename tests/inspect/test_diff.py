@@ -1,4 +1,4 @@
-"""`diff`: fields, layers, size and surviving weights, compared with `transfer` and `count`."""
+"""`diff` agrees with `transfer` and `count`."""
 
 from __future__ import annotations
 

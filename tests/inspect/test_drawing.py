@@ -1,4 +1,4 @@
-"""The page shows all parts and levels, is self-contained, and can be expanded in a browser."""
+"""The page and the SVG file show all layers; the page can be expanded in a browser."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The figure names every stage, fits the screen and adds up."""
+"""The figure names every stage, fits the terminal, and its numbers add up."""
 
 from __future__ import annotations
 

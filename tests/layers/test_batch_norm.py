@@ -1,4 +1,4 @@
-"""BatchNorm against Keras's own layer: outputs, moving averages, gradients, mixed precision."""
+"""`BatchNorm` equals Keras's layer: outputs, moving averages, gradients, mixed precision."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Composite: build, shapes, config and names follow from `__init__` and `call`."""
+"""`Composite` derives build, shapes, config and names from `__init__` and `call`."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Inside a Composite: the dtype policy of sublayers, their names, and sides that are unknown."""
+"""Sublayers of a `Composite`: dtype policy, names, unknown heights and widths."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""ConvNormAct against PyTorch's convolution, batch normalization and activation."""
+"""`ConvNormAct` equals PyTorch's convolution, batch normalization and activation."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Convolution against PyTorch's, and the config that it keeps."""
+"""`Convolution` equals PyTorch's, and keeps its config."""
 
 import keras
 import numpy as np

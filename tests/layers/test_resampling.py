@@ -1,4 +1,4 @@
-"""Pooling and upsampling: Keras's numbers and gradients' shapes, on each backend's own way."""
+"""Pooling and upsampling equal Keras's on each backend."""
 
 import keras
 import numpy as np

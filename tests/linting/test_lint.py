@@ -1,4 +1,4 @@
-"""`lint`: it never runs code, reports nothing for valid code, and reads any file."""
+"""`lint` runs no code, accepts valid code and reads any file."""
 
 import contextlib
 import subprocess

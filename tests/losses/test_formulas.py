@@ -1,4 +1,4 @@
-"""Formulas against PyTorch and the papers' special cases."""
+"""Formulas equal PyTorch's and the special cases of the papers."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Whole losses: what they are asked to learn, they learn; empty images have a finite loss."""
+"""Losses of heads can be minimized, and are finite for images without objects."""
 
 import keras
 import numpy as np

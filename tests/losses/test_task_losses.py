@@ -1,4 +1,4 @@
-"""Losses of classification and segmentation against PyTorch and hand-countable cases."""
+"""Losses of classification and segmentation equal PyTorch's and values computed by hand."""
 
 import numpy as np
 import pytest

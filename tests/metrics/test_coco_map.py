@@ -1,4 +1,4 @@
-"""COCO mAP against pycocotools."""
+"""COCO mAP equals pycocotools."""
 
 import contextlib
 import io

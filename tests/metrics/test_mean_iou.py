@@ -1,4 +1,4 @@
-"""Mean IoU against scikit-learn and a case that can be counted by hand."""
+"""Mean IoU equals scikit-learn and a case counted by hand."""
 
 import numpy as np
 import pytest

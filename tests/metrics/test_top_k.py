@@ -1,4 +1,4 @@
-"""Top-k against scikit-learn and a case that can be counted by hand."""
+"""Top-k accuracy equals scikit-learn and a case counted by hand."""
 
 import numpy as np
 import pytest

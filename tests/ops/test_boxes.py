@@ -1,4 +1,4 @@
-"""Boxes and overlaps: exact values, and properties that hold for any box."""
+"""Boxes and overlaps: exact values, and properties of any box."""
 
 import math
 

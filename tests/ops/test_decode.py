@@ -1,4 +1,4 @@
-"""Anchor offsets -> boxes by hand: reach for each level, and both ways in which sides grow."""
+"""Decoding of anchor offsets, computed by hand for both size encodings."""
 
 import math
 

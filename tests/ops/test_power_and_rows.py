@@ -1,4 +1,4 @@
-"""Powers by products, rows by index: NumPy's numbers, and gradients by finite differences."""
+"""Powers and gathered rows equal NumPy's values and finite differences."""
 
 import keras
 import numpy as np

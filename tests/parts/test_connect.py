@@ -1,4 +1,4 @@
-"""`connect`: every violation names both sides, what is wanted, what is offered, and a fix."""
+"""`connect`: every error names both sides, the mismatch and a fix."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Parts as values: fields, spec without weights, config, strides measured and not trusted."""
+"""Parts as values: fields, specs without weights, config, measured strides."""
 
 import keras
 import numpy as np

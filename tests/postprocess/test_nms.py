@@ -1,4 +1,4 @@
-"""NMS against OpenCV's, and its rules one by one."""
+"""NMS equals OpenCV's, and follows its rules."""
 
 import cv2
 import numpy as np

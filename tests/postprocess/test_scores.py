@@ -1,4 +1,4 @@
-"""Scores of pixels return to the original image."""
+"""Scores of pixels are mapped back to the original image."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Heads that predict each object once need no suppression: the best boxes are kept."""
+"""The best boxes are kept without suppression, for heads that predict each object once."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The state of a repository, and that reading it runs no program that the repository names."""
+"""The state of a repository is read without running a program that it names."""
 
 import subprocess
 

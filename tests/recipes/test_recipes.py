@@ -1,4 +1,4 @@
-"""Recipes: what the user writes becomes one complete run, or an error that names the field."""
+"""Recipes become one complete run, or an error that names the field."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""Runs that were killed, diverged, or are resumed on other data: none is lost or blocked."""
+"""Runs that were killed, diverged, or are resumed on other data."""
 
 import errno
 import importlib

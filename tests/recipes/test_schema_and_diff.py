@@ -1,4 +1,4 @@
-"""Recipes for editors, in full, and side by side."""
+"""The JSON schema of recipes, complete recipes and their differences."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Repeats are found in models of all sources; counts are those of the papers' tables."""
+"""Repeats are found in models of all sources, as often as in the papers' tables."""
 
 import contextlib
 import random

@@ -1,4 +1,4 @@
-"""Masks and polygons: pixels, holes and areas are those of pycocotools."""
+"""Masks and polygons: pixels, holes and areas equal pycocotools."""
 
 import numpy as np
 import pytest

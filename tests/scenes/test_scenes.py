@@ -1,4 +1,4 @@
-"""Scenes: the same for the same seed, with the variety that they promise."""
+"""Scenes are reproducible, and as varied as documented."""
 
 import colorsys
 

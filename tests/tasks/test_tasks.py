@@ -1,4 +1,4 @@
-"""Each task from a folder to an exported file, with the same calls and commands."""
+"""Each task from a folder to an exported file, with equal calls and commands."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Valid layers that are written in unusual ways pass; limits are warnings, not errors."""
+"""Valid layers written in unusual ways pass; their limitations are warnings."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Valid layers pass: those of the zoo, and every registered class of visiongarden."""
+"""Valid layers pass: those of the zoo and every registered class of visiongarden."""
 
 import keras
 import pytest

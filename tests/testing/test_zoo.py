@@ -1,4 +1,4 @@
-"""Each faulty layer is reported by the check for its bug, and by lint if the source shows it."""
+"""Each faulty layer fails the check for its bug, and `lint` if the source shows it."""
 
 from pathlib import Path
 

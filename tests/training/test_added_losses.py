@@ -1,4 +1,4 @@
-"""Losses that layers add take part in training, on every backend."""
+"""Losses that layers add are minimized on every backend."""
 
 import keras
 import numpy as np

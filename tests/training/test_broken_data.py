@@ -1,4 +1,4 @@
-"""Data that break while a run reads them: the run ends, and names the file or the epoch."""
+"""Data that are damaged during a run end it with an error that names the file."""
 
 import itertools
 import re

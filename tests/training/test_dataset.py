@@ -1,4 +1,4 @@
-"""TensorFlow's dataset of batches: the batches, in order, and no autotuning thread."""
+"""TensorFlow's dataset yields the batches in order, without an autotuning thread."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What counts as diverged: infinity and NaN, and weights that overflow in the next step."""
+"""Divergence: infinity, NaN, and weights that overflow in the next step."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""`fit`: learns, writes complete files, resumes to the same numbers, stops on Ctrl-C."""
+"""`fit` learns, writes complete files, resumes exactly and stops on Ctrl-C."""
 
 import itertools
 import json

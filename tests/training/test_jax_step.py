@@ -1,4 +1,4 @@
-"""JAX's step: Keras's numbers, with the compiler's options and for each shape of a batch."""
+"""`JaxStep` equals Keras's step, for each shape of a batch."""
 
 import keras
 import numpy as np

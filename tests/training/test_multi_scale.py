@@ -1,4 +1,4 @@
-"""Several image sizes in one run: the model at each size, with one set of weights."""
+"""Training at several image sizes with one set of weights."""
 
 import os
 import signal

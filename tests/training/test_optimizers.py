@@ -1,4 +1,4 @@
-"""The vector optimizers against PyTorch's, weight by weight."""
+"""The vector optimizers equal PyTorch's, weight by weight."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Prefetched batches: the same ones in order, the source's error, and no thread left behind."""
+"""Prefetched batches keep their order and errors, and no thread remains."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Batches of a run's epochs: as many as announced, from the step where a run is resumed."""
+"""The remaining batches of a run, from the step at which it is resumed."""
 
 import itertools
 from types import SimpleNamespace

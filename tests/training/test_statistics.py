@@ -1,4 +1,4 @@
-"""What a short run saves of batch normalization's statistics."""
+"""Statistics of batch normalization that a short run saves."""
 
 import keras
 import numpy as np

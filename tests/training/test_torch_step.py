@@ -1,4 +1,4 @@
-"""The captured step of PyTorch computes the same as the eager step, bit for bit."""
+"""The captured step of PyTorch equals the eager step bit for bit."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Rows of class outputs go by the names of the classes, never by position."""
+"""Rows of class outputs are matched by class name, never by position."""
 
 import keras
 import numpy as np

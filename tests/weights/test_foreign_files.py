@@ -1,4 +1,4 @@
-"""Weights of other libraries: PyTorch's names and axes, safetensors, and files that are hostile."""
+"""Weights of other libraries: PyTorch's names and axes, safetensors, hostile files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Renames are proposed where names and shapes leave one answer, and only there."""
+"""Renames are proposed only if names and shapes leave one possibility."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights go by path: exact sets for each change of a model, and nothing by half."""
+"""Weights are copied by path: exact sets for each change of a model."""
 
 from __future__ import annotations
 
