@@ -206,7 +206,9 @@ def test_the_verbs_of_data(folder, tmp_path):
     np.testing.assert_allclose(
         copied[0].boxes, vg.read(folder / "scenes", split="train")[0].boxes, atol=1e-3
     )
-    sheet = vg.data.show(folder / "scenes", "mosaic=0", count=4, columns=2, image_size=32)
+    sheet = vg.data.show(
+        folder / "scenes", "augmentation.mosaic=0", count=4, columns=2, image_size=32
+    )
     assert sheet.image.shape == (2 * 32 + 18, 2 * 32 + 18, 3)
     assert is_json(sheet) == {"split": "train", "count": 4, "size": [82, 82]}
     assert sheet._repr_png_().startswith(b"\x89PNG")

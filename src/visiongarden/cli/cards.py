@@ -16,14 +16,14 @@ from visiongarden.cli.start import start
 
 @app.command()
 def verify(
-    source: Annotated[
+    card: Annotated[
         str | None,
         typer.Argument(
             help="Model, architecture or card file (.yaml).", autocompletion=completion.cards
         ),
     ] = None,
-    factory: Annotated[
-        str | None, typer.Argument(help="my.module:function to import, which builds the model.")
+    model: Annotated[
+        str | None, typer.Argument(help="Model file (.keras), or my.module:function to import.")
     ] = None,
     all: Annotated[
         bool, typer.Option("--all", help="Verify every card; print one line each.")
@@ -38,25 +38,19 @@ def verify(
 
     Exit code 1: a value differs from the published one.
     """
-    if all == (source is not None):
+    if all == (card is not None):
         raise typer.BadParameter("expected a model, an architecture or a card file, or --all")
-    modules = [factory.partition(":")[0]] if factory else []
+    modules = [model.partition(":")[0]] if model and not model.endswith(".keras") else []
     start([*(imports or []), *modules], verbose=verbose)
     from visiongarden import cards
 
     found = []
-    for verification in cards.verify_all(source, factory):
+    for verification in cards.verify_all(card, model):
         found.append(verification)
         if not as_json:
             echo(verification.verdict if all and verification.ok else verification)
     if as_json:
-        emit(
-            [
-                {"card": v.card.name, "ok": v.ok, "verdict": v.verdict, "checks": v.checks}
-                for v in found
-            ],
-            as_json,
-        )
+        emit([verification.to_dict() for verification in found], as_json)
     if not min((each.ok for each in found), default=True):
         raise typer.Exit(FINDINGS)
 

@@ -12,7 +12,7 @@ from visiongarden.cli import completion
 from visiongarden.cli.app import app
 from visiongarden.cli.failures import FINDINGS
 from visiongarden.cli.options import AsJson, Debug, Quiet, Verbose
-from visiongarden.cli.output import echo, emit
+from visiongarden.cli.output import emit
 from visiongarden.cli.start import start
 from visiongarden.progress import LOGGER
 
@@ -83,7 +83,7 @@ def _backends(requested: list[str]) -> Any:
 
 @app.command()
 def lint(
-    files: Annotated[list[Path], typer.Argument(help="Python files or folders.")],
+    path: Annotated[list[Path], typer.Argument(help="Python files or folders.")],
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -94,10 +94,7 @@ def lint(
     """
     from visiongarden import linting
 
-    findings = [finding for file in files for finding in linting.lint(file)]
-    if as_json:
-        emit(findings, as_json)
-    for finding in [] if as_json else findings:
-        echo(finding)
-    if not all(finding.is_warning for finding in findings):
+    report = linting.lint(path)
+    emit(report, as_json)
+    if not report.ok:
         raise typer.Exit(FINDINGS)

@@ -141,6 +141,9 @@ def predict(
         float | None,
         typer.Option(min=0, max=1, help="Score threshold. Defaults to 0.25 for detection."),
     ] = None,
+    iou: Annotated[
+        float | None, typer.Option(min=0, max=1, help="IoU threshold of NMS. Defaults to 0.7.")
+    ] = None,
     as_json: AsJson = False,
     imports: Imports = None,
     quiet: Quiet = False,
@@ -157,7 +160,7 @@ def predict(
     start(imports, verbose=verbose)
     from visiongarden import reporting
 
-    results = reporting.predict_folder(model, images, output, score, LOGGER.warning)
+    results = reporting.predict_folder(model, images, output, score, iou, LOGGER.warning)
     missing = results.total - results.files
     if results.interrupted:
         LOGGER.warning(f"interrupted: {missing} of {results.total} images are missing")

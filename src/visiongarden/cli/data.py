@@ -19,19 +19,18 @@ from visiongarden.cli.options import (
     Quiet,
     Verbose,
 )
-from visiongarden.cli.output import echo
-from visiongarden.errors import ConfigError, DataError
+from visiongarden.cli.output import echo, emit
+from visiongarden.errors import DataError
 
 data = group("data", "Check, convert and show datasets.")
 
 _MAX_SHOWN = 10
-_PREFIX = "augmentation."
 Source = Annotated[Path, typer.Argument(help="Dataset: folder, file or archive.")]
 
 
 @data.command()
 def check(
-    source: Source,
+    path: Source,
     output: Annotated[
         Path | None, typer.Option(help="Report (.html); the JSON is saved beside it.")
     ] = None,
@@ -63,12 +62,12 @@ def check(
     from visiongarden import doctor
 
     report, page = doctor.check_set(
-        source, output, format, invalid_boxes, stride, image_size, one_based
+        path, output, format, invalid_boxes, stride, image_size, one_based
     )
     echo(report.to_json() if as_json else report.text())
     echo(f"report: {page}, {page.with_suffix('.json')}", err=as_json)
     if fix is not None:
-        changes = doctor.fix(source, fix, format, keep_background, crowds_as_objects)
+        changes = doctor.fix(path, fix, format, keep_background, crowds_as_objects)
         for line in changes[:_MAX_SHOWN]:
             echo(f"changed: {line}", err=as_json)
         if len(changes) > _MAX_SHOWN:
@@ -86,8 +85,8 @@ def check(
 
 @data.command()
 def convert(
-    source: Source,
-    target: Annotated[Path, typer.Argument(help="New folder.")],
+    path: Source,
+    output: Annotated[Path, typer.Argument(help="New folder.")],
     to: Annotated[
         str,
         typer.Option(
@@ -98,6 +97,7 @@ def convert(
     format: Format = "auto",
     invalid_boxes: InvalidBoxes = "error",
     one_based: OneBased = False,
+    as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     debug: Debug = False,
@@ -106,19 +106,24 @@ def convert(
 
     Exit code 1: the new format could not store some annotations.
     """
-    from visiongarden.doctor import convert as convert_dataset
+    from visiongarden.data import convert as convert_dataset
 
-    losses = convert_dataset(source, target, to, format, invalid_boxes, one_based)
-    for line in losses.summary():
-        echo(f"cannot be stored in {to}: {line}")
-    echo(f"written: {target} ({to})")
-    if losses:
+    result = convert_dataset(
+        path,
+        output,
+        to=to,
+        format=format,
+        invalid_boxes=invalid_boxes,
+        one_based=one_based,
+    )
+    emit(result, as_json)
+    if result.lost:
         raise typer.Exit(FINDINGS)
 
 
 @data.command()
 def show(
-    source: Source,
+    path: Source,
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
@@ -146,24 +151,20 @@ def show(
     debug: Debug = False,
 ) -> None:
     """Write a contact sheet of images as training sees them."""
-    from visiongarden.doctor import sheet
+    from visiongarden.data import show as show_dataset
 
-    fields = [_augmentation_field(override) for override in overrides or []]
-    image = sheet.sheet_of(
-        source, format, split, invalid_boxes, (image_size, image_size), count, columns, seed,
-        plain, recipe, fields,
-    )  # fmt: skip
-    echo(f"written: {sheet.save_sheet(image, output)}")
-
-
-def _augmentation_field(override: str) -> str:
-    """Return an override of a recipe as one of its augmentation."""
-    if not override.startswith(_PREFIX):
-        raise ConfigError(
-            f"{override!r} does not change the augmentation",
-            rule="a contact sheet shows data and augmentation; overrides begin with augmentation.",
-            fix=f"augmentation.{override.rpartition('.')[2]}"
-            if "=" in override and "." not in override.partition("=")[0]
-            else "augmentation.mosaic=0.5",
-        )
-    return override.removeprefix(_PREFIX)
+    show_dataset(
+        path,
+        *(overrides or []),
+        output=output,
+        split=split,
+        format=format,
+        invalid_boxes=invalid_boxes,
+        image_size=image_size,
+        count=count,
+        columns=columns,
+        plain=plain,
+        recipe=recipe,
+        seed=seed,
+    )
+    echo(f"written: {output}")

@@ -17,7 +17,7 @@ from visiongarden.progress import LOGGER
 
 @app.command()
 def show(
-    source: Annotated[Path, typer.Argument(help="Model (.keras) or recipe (.yaml).")],
+    model: Annotated[Path, typer.Argument(help="Model (.keras) or recipe (.yaml).")],
     image_size: ImageSize = None,
     output: Annotated[Path | None, typer.Option(help="Diagram to save (.html or .svg).")] = None,
     as_json: AsJson = False,
@@ -28,7 +28,7 @@ def show(
     start(imports)
     from visiongarden import recipes
 
-    figure = recipes.show(source, image_size=image_size)
+    figure = recipes.show(model, image_size=image_size)
     if output is not None:
         saved = figure.save(output)
         echo(f"saved {saved}", err=as_json)

@@ -28,6 +28,10 @@ def transfer(
     model: Annotated[Path, typer.Argument(help="Model (.keras) that receives the weights.")],
     output: Annotated[Path, typer.Option(help="Model file (.keras) to write.")],
     rename: Rename = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Copy only these paths, such as backbone or **/stem."),
+    ] = None,
     min_coverage: Annotated[
         float, typer.Option(min=0, max=1, help="Minimum share of backbone and decoder to copy.")
     ] = 0.9,
@@ -64,6 +68,7 @@ def transfer(
         model,
         output=output,
         rename=rules,
+        only=only,
         min_coverage=min_coverage,
         layout=layout,
         class_rows=class_rows,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,10 @@ from visiongarden.doctor.conversion import convert
 from visiongarden.doctor.diagnosis import check_set, diagnose
 from visiongarden.doctor.report import Report
 from visiongarden.doctor.sheet import save_sheet, sheet_of
-from visiongarden.markup import Preformatted
+from visiongarden.errors import ConfigError
 from visiongarden.types import ImageSize
+
+_PREFIX = "augmentation."
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def show_dataset(
 
     Args:
         path: Folder, file or archive of a dataset.
-        *overrides: Fields of the augmentation, such as "mosaic=0.5".
+        *overrides: Overrides of a recipe's augmentation, such as "augmentation.mosaic=0.5".
         output: Image file to write, .png or .jpg; None writes no file.
         split: Split to show.
         format: Format of the annotations; "auto" detects it.
@@ -192,7 +193,7 @@ def show_dataset(
         DataError: The dataset is invalid.
     """
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    names: Sequence[str] = overrides
+    names = [_augmentation_field(override) for override in overrides]
     image = sheet_of(
         path, format, split, invalid_boxes, size, count, columns, seed, plain, recipe, names
     )
@@ -200,3 +201,16 @@ def show_dataset(
     if output is not None:
         sheet.save(output)
     return sheet
+
+
+def _augmentation_field(override: str) -> str:
+    """Return an override of a recipe as one of its augmentation."""
+    if not override.startswith(_PREFIX):
+        raise ConfigError(
+            f"{override!r} does not change the augmentation",
+            rule="a contact sheet shows data and augmentation; overrides begin with augmentation.",
+            fix=f"augmentation.{override.rpartition('.')[2]}"
+            if "=" in override and "." not in override.partition("=")[0]
+            else "augmentation.mosaic=0.5",
+        )
+    return override.removeprefix(_PREFIX)

@@ -112,6 +112,7 @@ def predict_folder(
     images: Sequence[str | Path],
     output: str | Path = "predictions",
     score: float | None = None,
+    iou: float | None = None,
     warn: Callable[[str], None] = _LOG.warning,
 ) -> FileResults:
     """Predict on image files as `predict_files` does, and return a summary.
@@ -121,6 +122,7 @@ def predict_folder(
         images: Image files, or folders of image files.
         output: Folder of the results.
         score: As in `predict_files`.
+        iou: As in `visiongarden.evaluation.predict`.
         warn: Function that is called with one line for each image that cannot be read.
 
     Raises:
@@ -140,7 +142,7 @@ def predict_folder(
     interrupted = False
     output.mkdir(parents=True, exist_ok=True)
     try:
-        for file, result in _results(loaded, files, score):
+        for file, result in _results(loaded, files, score, iou):
             if isinstance(result, Exception):
                 first = first or result
                 skipped.append(_one_line(file, result))
@@ -161,20 +163,22 @@ def predict_folder(
     return FileResults(output, len(report.rows), len(files), report.summary(), skipped, interrupted)
 
 
-def _results(model: Any, files: Sequence[Path], score: float | None) -> Iterator[tuple[Path, Any]]:
+def _results(
+    model: Any, files: Sequence[Path], score: float | None, iou: float | None
+) -> Iterator[tuple[Path, Any]]:
     """Yield each file with (pixels, prediction, best score), or with the error that occurred."""
     predictor = None
     if not model.resizes_images:
         task = task_of(model)
         min_score = task.score if score is None else score
-        predictor = Predictor(model, postprocess=task.postprocess(model, min_score))
+        predictor = Predictor(model, postprocess=task.postprocess(model, min_score, iou))
     for file in files:
         try:
             image = decode(file)
         except (DataError, OSError) as error:
             yield file, error
             continue
-        ((found, best),) = scored(model, [image], score, batch_size=1, predictor=predictor)
+        ((found, best),) = scored(model, [image], score, iou=iou, batch_size=1, predictor=predictor)
         yield file, (image, found, best)
 
 
