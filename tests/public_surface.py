@@ -1,7 +1,7 @@
 """Text of the public surface: names, signatures, options of commands, and the recipe's schema.
 
-`python -m tests.public_surface --write` writes `tests/public_surface.txt`, which a test compares with
-the code, so that every change of the surface is deliberate. Without `--write` the text is printed.
+`python -m tests.public_surface --write` writes `tests/public_surface.txt`, which a test compares
+with the code, so that every change is deliberate. Without `--write` the text is printed.
 """
 
 import inspect

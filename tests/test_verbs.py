@@ -1,5 +1,6 @@
 """The verbs of `vg.`: what they return, and errors that name the fix."""
 
+import inspect
 import json
 from pathlib import Path
 
@@ -290,6 +291,11 @@ def test_invalid_arguments_are_user_errors(folder, model, name):
     with pytest.raises(UserError) as error:
         call(folder, model)
     assert message in str(error.value)
+
+
+def test_models_have_the_signature_of_their_constructor():
+    names = list(inspect.signature(vg.Detector).parameters)
+    assert names[:4] == ["backbone", "decoder", "head", "image_size"]
 
 
 def test_verbs_of_another_task_are_not_offered(model):

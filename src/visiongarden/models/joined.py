@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -63,8 +64,16 @@ class Joined(SavedAsParts, keras.Model):
             networks do.
     """
 
+    __signature__: ClassVar[inspect.Signature]
     task: ClassVar[str] = ""
     resizes_images: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Set the signature that `help`, editors and notebooks show."""
+        super().__init_subclass__(**kwargs)
+        # Otherwise it would be that of `__new__`, which takes any arguments.
+        _, *parameters = inspect.signature(cls.__init__).parameters.values()
+        cls.__signature__ = inspect.Signature(parameters)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Create the model, and record the arguments if a subclass defines its own constructor."""
