@@ -14,6 +14,7 @@ from visiongarden.doctor.diagnosis import check_set, diagnose
 from visiongarden.doctor.report import Report
 from visiongarden.doctor.sheet import save_sheet, sheet_of
 from visiongarden.errors import ConfigError
+from visiongarden.markup import Preformatted
 from visiongarden.types import ImageSize
 
 _PREFIX = "augmentation."
