@@ -172,7 +172,8 @@ def test_every_report_has_a_page():
         for name in packages
         for module in [getattr(vg, name)]
         for found in (getattr(module, each) for each in module.__all__)
-        if isinstance(found, type) and re.search("Re(port|sult)$|Diff$|Figure$", found.__name__)
+        if isinstance(found, type)
+        and re.search("Report$|[a-z](Result|Diff)$|Figure$", found.__name__)
     ]
     assert len(reports) > 8
     missing = {each for each in reports if not {"_repr_html_", "_repr_png_"} & set(dir(each))}
