@@ -263,6 +263,7 @@ def test_an_invalid_fix_is_found(text):
 def test_the_nearest_names_are_proposed():
     assert nearest("colunm", ("column", "row")).startswith("did you mean column?")
     assert nearest("zzz", ("column", "row")) == "valid: column, row"
+    assert nearest("zzz", ()) == ""
 
 
 def test_options_are_named_as_the_user_writes_them():

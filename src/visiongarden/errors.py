@@ -111,13 +111,16 @@ def nearest(name: str, valid: Iterable[str], limit: int = 3) -> str:
         limit: largest number of suggestions.
 
     Returns:
-        "did you mean a, b? (valid: a, b, c)", or "valid: a, b, c" if no name is similar.
+        "did you mean a, b? (valid: a, b, c)", or "valid: a, b, c" if no name is similar; "" if
+        there are no valid names.
 
     Example:
         >>> nearest("ResNt", ["ResNet", "Darknet"])
         'did you mean ResNet? (valid: Darknet, ResNet)'
     """
     names = sorted(valid)
+    if not names:
+        return ""
     # The time of `get_close_matches` grows with the square of a name's length for each valid name.
     # Names may come from files, so their length and number are limited.
     close = difflib.get_close_matches(name[:200], names[:_COMPARED], n=limit, cutoff=0.5)

@@ -67,7 +67,7 @@ def from_frame(frame: Any, names: Sequence[str] | None, size: Any) -> Objects:
                 f"the frame has no column {name!r}",
                 rule=f"the columns {', '.join(needed)}",
                 received=", ".join(columns),
-                fix=nearest(name, columns) if columns else None,
+                fix=nearest(name, columns),
             )
     missing = [name for name in needed if bool(frame[name].isna().any())]
     if missing:
