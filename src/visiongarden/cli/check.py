@@ -14,6 +14,7 @@ from visiongarden.cli.failures import FINDINGS
 from visiongarden.cli.options import AsJson, Debug, Quiet, Verbose
 from visiongarden.cli.output import emit
 from visiongarden.cli.start import start
+from visiongarden.errors import UserError
 from visiongarden.progress import LOGGER
 
 
@@ -59,6 +60,13 @@ def check(
 
     config = apply_overrides({}, arguments or [], example="filters=8")
     shapes = None if inputs is None else load_scalar(inputs, "--inputs")
+    if shapes is not None and not isinstance(shapes, list | dict):
+        raise UserError(
+            "--inputs is not a shape",
+            rule="the shape of the input with the batch, or shapes by level",
+            received=inputs,
+            fix="--inputs '[2, 16, 24, 8]'",
+        )
     start(verbose=verbose)
     from visiongarden import testing
 

@@ -46,6 +46,9 @@ def start(modules: list[str] | None = None, *, verbose: bool = False) -> None:
                 f"module {name} cannot be imported: {type(error).__name__}: {error}",
                 rule="a module on Python's path or in the working directory",
                 received=f"working directory {Path.cwd()}",
+                fix="run the command in the folder that contains the module"
+                if isinstance(error, ModuleNotFoundError)
+                else f"python -c 'import {name}'",
             ) from error
 
 

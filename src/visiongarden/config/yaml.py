@@ -72,6 +72,7 @@ def load_yaml(path_or_text: str | Path) -> dict[str, Any]:
             f"{name} is not a mapping",
             rule="a mapping of fields, `name: value`",
             received=f"{data!r:.80}",
+            fix="training: {epochs: 50}",
         )
     return data
 
@@ -138,13 +139,13 @@ def _read(path_or_text: str | Path) -> tuple[str, str]:
             raw = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or error
-        raise ConfigError(f"cannot read {path}: {reason}") from None
+        raise ConfigError(f"cannot read {path}: {reason}", fix="check the path") from None
     _refuse_large(len(raw), str(path))
     try:
         return str(path), raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}:{line}: not UTF-8 text") from None
+        raise ConfigError(f"{path}:{line}: not UTF-8 text", fix="save the file as UTF-8") from None
 
 
 def _refuse_large(size: int, name: str) -> None:
@@ -160,7 +161,11 @@ def _load(text: str, name: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise ConfigError(f"{place}: {error.problem or error.context}") from None
+        raise ConfigError(
+            f"{place}: {error.problem or error.context}",
+            rule="valid YAML",
+            fix="correct the file at this position",
+        ) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError(

@@ -35,8 +35,9 @@ def lint(path: str | Path | Sequence[str | Path]) -> LintReport:
         Errors and warnings sorted by line and column, file by file.
 
     Raises:
-        UserError: If the file does not exist, is too large, cannot be decoded, or has a syntax
-            error; the message contains the line.
+        UserError: If there is no such file, or no Python file in the folder; or if a file is too
+            large, cannot be decoded, or has a syntax error, in which case the message contains the
+            line.
 
     Example:
         >>> vg.lint("my_project/blocks.py")  # doctest: +SKIP
@@ -57,10 +58,26 @@ def _files(path: str | Path) -> list[Path]:
             fix='lint("src")',
         )
     path = Path(path)
-    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.rglob("*.py"))
+    if not files:
+        raise UserError(
+            f"the folder {path} contains no Python file",
+            rule="a Python file, or a folder that contains some",
+            fix="check the path",
+        )
+    return files
 
 
 def _lint(path: Path) -> list[LintFinding]:
+    if path.suffix not in {".py", ".pyi"} and path.is_file():
+        raise UserError(
+            f"{path} is not a Python file",
+            rule="a name that ends in .py",
+            received=f"the suffix {path.suffix!r}",
+            fix="visiongarden lint my_project",
+        )
     text = _text(path)
     tree = _tree(path, text)
     try:
