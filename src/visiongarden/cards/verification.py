@@ -183,7 +183,12 @@ def _imported(name: str) -> Factory:
             rule="my.module:function, a function in an importable module",
         ) from error
     if not callable(factory):
-        raise UserError(f"{name} is not a function", received=type(factory).__name__)
+        raise UserError(
+            f"{name} is not a function",
+            rule="my.module:function, a function that returns the model",
+            received=type(factory).__name__,
+            fix=f"{module}:build_model",
+        )
     return factory
 
 

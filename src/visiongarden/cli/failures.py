@@ -27,6 +27,7 @@ _EXTRAS = {
 """Extra of visiongarden that installs a missing module."""
 _FIXABLE_ERRNOS = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EISDIR,
+    errno.EEXIST, errno.ENOENT,
     errno.ENOTDIR, errno.ENAMETOOLONG,
 }  # fmt: skip
 """Error numbers that the user can fix: permissions, disk space, file names."""
@@ -64,7 +65,7 @@ def _as_user_error(error: BaseException) -> UserError | None:
         return UserError(f"{error.name} is not installed", fix=fix)
     if isinstance(error, OSError) and error.errno in _FIXABLE_ERRNOS:
         place = f"{error.filename}: " if error.filename is not None else ""
-        return UserError(f"{place}{error.strerror}")
+        return UserError(f"{place}{error.strerror}", fix="check the path and its permissions")
     return None
 
 

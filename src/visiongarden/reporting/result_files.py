@@ -7,6 +7,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,7 @@ def predict_folder(
     skipped: list[str] = []
     first: Exception | None = None
     interrupted = False
+    is_new = not output.exists()
     output.mkdir(parents=True, exist_ok=True)
     try:
         for file, result in _results(loaded, files, score, iou):
@@ -156,6 +158,9 @@ def predict_folder(
         # Also after an error such as a full disk: results so far are kept.
         if report.rows:
             _write_texts(report, output)
+        elif is_new:
+            with suppress(OSError):  # not empty: an image was written before the error
+                output.rmdir()
     if not report.rows and interrupted:
         raise KeyboardInterrupt
     if not report.rows and first is not None:
@@ -234,7 +239,12 @@ def _files(images: Sequence[str | Path]) -> list[Path]:
         else:
             raise UserError(f"there is no image {image}", fix="check the path")
     if not files:
-        raise UserError("no image files were found", received=", ".join(map(str, sources)))
+        raise UserError(
+            "no image files were found",
+            rule="images, or folders that contain some",
+            received=", ".join(map(str, sources)),
+            fix="check the paths",
+        )
     # A folder and one of its images may both be specified; that image is one image.
     return list(dict.fromkeys(files))
 
