@@ -50,8 +50,8 @@ def verify(
         if not as_json:
             echo(verification.verdict if all and verification.ok else verification)
     if as_json:
-        emit([verification.to_dict() for verification in found], as_json)
-    if not min((each.ok for each in found), default=True):
+        emit(found, as_json)
+    if any(not each.ok for each in found):
         raise typer.Exit(FINDINGS)
 
 
