@@ -731,7 +731,7 @@ class Ranking(Prediction):
             UserError: pandas is not installed, or a class is outside the class map.
         """
         self._check()
-        return data_frames.frame_of({}, self.scores, self.classes, self._names)
+        return data_frames.frame_of({"score": self.scores}, self.classes, self._names)
 
     def to_supervision(self) -> Any:
         """Return a `supervision.Classifications` with class indices.
@@ -792,10 +792,35 @@ class Segments(Prediction):
         Raises:
             UserError: a class is outside the class map.
         """
-        count = None if self.class_map is None else len(self.class_map)
-        checks.check_indices(self.classes, count)
+        self._check()
         rows = [self._class(index) | {"share": share} for index, share in self.shares().items()]
         return {"size": list(self.size), "segments": rows}
+
+    def to_pandas(self) -> Any:
+        """Return a `pandas.DataFrame` with one row per class: share, class_index, class if known.
+
+        Raises:
+            UserError: pandas is not installed, or a class is outside the class map.
+        """
+        self._check()
+        shares = self.shares()
+        columns = {"share": list(shares.values())}
+        return data_frames.frame_of(columns, np.array(list(shares), np.int32), self._names)
+
+    def to_supervision(self) -> Any:
+        """Return a `supervision.Detections` with one mask for each class that occurs.
+
+        The score of a mask is the mean of the scores of its pixels.
+
+        Raises:
+            UserError: supervision is not installed, or a class is outside the class map.
+        """
+        self._check()
+        return supervision_detections.to_masks(self.classes, self.scores, self._names)
+
+    def _check(self) -> None:
+        count = None if self.class_map is None else len(self.class_map)
+        checks.check_indices(self.classes, count)
 
 
 def _shortened(listed: list[str]) -> str:

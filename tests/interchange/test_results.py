@@ -312,6 +312,25 @@ def test_segments():
     }
 
 
+def test_segments_for_other_libraries():
+    classes = np.zeros((4, 6), np.uint8)
+    classes[1:3, 2:5] = 1
+    scores = np.where(classes, 0.5, 1).astype(np.float32)
+    segments = Segments(classes, scores, class_map=ANIMALS)
+    frame = segments.to_pandas()
+    assert frame["share"].tolist() == [18 / 24, 6 / 24]
+    assert frame["class"].tolist() == ["cat", "dog"]
+    made = segments.to_supervision()
+    assert made.area.tolist() == [18, 6]
+    assert made.xyxy.tolist() == [[0, 0, 5, 3], [2, 1, 4, 2]]  # pixels, as supervision counts
+    assert made.confidence.tolist() == [1, 0.5]
+    assert made["class_name"].tolist() == ["cat", "dog"]
+    classes[0, 0] = 255
+    for method in (segments.to_pandas, segments.to_supervision, segments.to_dict):
+        with pytest.raises(UserError, match="class index 255 is outside the class map"):
+            method()
+
+
 def test_repr(found):
     assert repr(found) == ("Detections(2 × dog, 1 × cat; scores 0.250 to 0.900; image 480 × 640)")
     assert repr(Detections(*EMPTY)) == "Detections(no objects)"

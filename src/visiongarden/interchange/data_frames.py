@@ -25,15 +25,13 @@ def to_frame(objects: Objects, names: Sequence[str] | None) -> Any:
         UserError: pandas is not installed.
     """
     columns = {name: objects.boxes[:, i] for i, name in enumerate(_CORNERS)}
-    return frame_of(columns, objects.scores, objects.classes, names)
+    return frame_of(columns | {"score": objects.scores}, objects.classes, names)
 
 
-def frame_of(
-    columns: dict[str, Any], scores: np.ndarray, classes: np.ndarray, names: Sequence[str] | None
-) -> Any:
-    """Return a frame of columns, scores and classes, all of the same length."""
+def frame_of(columns: dict[str, Any], classes: np.ndarray, names: Sequence[str] | None) -> Any:
+    """Return a frame of columns and classes, all of the same length."""
     pandas = imported_library("pandas", "to_pandas()")
-    columns = columns | {"score": scores, "class_index": classes}
+    columns = columns | {"class_index": classes}
     if names is not None:
         columns["class"] = [names[index] for index in classes.tolist()]
     return pandas.DataFrame(columns)

@@ -52,6 +52,29 @@ def to_classifications(scores: np.ndarray, classes: np.ndarray) -> Any:
     return supervision.Classifications(class_id=classes.astype(np.int64), confidence=scores.copy())
 
 
+def to_masks(classes: np.ndarray, scores: np.ndarray, names: Sequence[str] | None) -> Any:
+    """Return a `supervision.Detections` with one mask for each class that occurs.
+
+    Args:
+        classes: (height, width), class index of each pixel.
+        scores: (height, width), score of each pixel; the score of a mask is their mean.
+        names: names of the classes, or None.
+
+    Raises:
+        UserError: supervision is not installed.
+    """
+    supervision = imported_library("supervision", "to_supervision()")
+    indices = np.unique(classes)
+    masks = classes == indices[:, None, None]
+    return supervision.Detections(
+        xyxy=supervision.mask_to_xyxy(masks).astype(np.float32),
+        mask=masks,
+        confidence=np.array([scores[mask].mean() for mask in masks], np.float32),
+        class_id=indices.astype(np.int64),
+        data={} if names is None else {NAMES: np.array(names, dtype=str)[indices]},
+    )
+
+
 def from_detections(found: Any, names: Sequence[str] | None, size: Any) -> Objects:
     """Return the objects of a `supervision.Detections`.
 
