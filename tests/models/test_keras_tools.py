@@ -385,7 +385,8 @@ else:
     raise AssertionError("a class of the user was found")
 import user_models
 names = dict(detector="Detector", classifier="Classifier", segmenter="Segmenter",
-    subclass="Watcher", frozen="Detector", compiled="Classifier", mixed="Detector")
+    subclass="Watcher", frozen="Detector", fused="Detector",
+    compiled="Classifier", mixed="Detector")
 for name, cls in names.items():
     assert check(name + ".keras") == cls
 model = vg.load("compiled.keras")

@@ -123,6 +123,7 @@ MODELS = {
     "darknet": darknet,
     "subclass": lambda: Watcher(12),
     "frozen": frozen,
+    "fused": lambda: detector().fused(),
     "compiled": compiled,
     "mixed": lambda: detector(dtype="mixed_bfloat16"),
 }
