@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import typer
+
 FORMATS = ("auto", "coco", "yolo", "voc", "csv", "arrayrecord", "folders", "masks")
 TASKS = ("detection", "classification", "segmentation")
 KINDS = ("layer", "block", "backbone", "decoder", "head", "project")
@@ -46,8 +48,14 @@ def cards(incomplete: str) -> list[str]:
     return [name for name in _card_names() if name.startswith(incomplete)]
 
 
-def overrides(incomplete: str) -> list[str]:
+def overrides(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return fields of a recipe, and the values of those that name a part, task or card."""
+    before = ctx.params.get("overrides") or []
+    # bash breaks words at "=", and then completes the value alone; Typer drops an "=" alone.
+    if not incomplete and before[-1:] and before[-1] in _values():
+        return _values()[before[-1]]()
+    if before[-1:] == ["="] and len(before) > 1:
+        return [v for v in _values().get(before[-2], list)() if v.startswith(incomplete)]
     field, equals, _ = incomplete.partition("=")
     if not equals:
         return [f"{name}=" for name in (*_values(), *_FIELDS) if name.startswith(incomplete)]

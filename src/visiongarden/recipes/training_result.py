@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from visiongarden import markup
+from visiongarden.evaluation import EvaluationResult
 from visiongarden.models import load
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.tasks import find
@@ -31,7 +32,7 @@ class TrainingResult:
     folder: Path
     best: Path
     last: Path
-    metrics: Any
+    metrics: EvaluationResult
     history: list[dict[str, float]]
     recipe: Recipe
 
