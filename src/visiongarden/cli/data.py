@@ -45,7 +45,7 @@ def check(
     ] = 8,
     fix: Annotated[Path | None, typer.Option(help="New folder for a corrected copy.")] = None,
     keep_background: Annotated[
-        bool, typer.Option("--keep-background", help="With --fix: keep images without boxes left.")
+        bool, typer.Option("--keep-background", help="With --fix: keep images that lose all boxes.")
     ] = False,
     crowds_as_objects: Annotated[
         bool, typer.Option("--crowds-as-objects", help="With --fix: set every iscrowd to 0.")

@@ -29,7 +29,7 @@ def new(
     output: Annotated[Path, typer.Option(help="Folder of the new files.")] = Path(),
     debug: Debug = False,
 ) -> None:
-    """Write code, test and recipe of a new layer or part.
+    """Write the code and a test of a new layer or part.
 
     Existing files are never overwritten.
     """

@@ -16,7 +16,7 @@ from visiongarden.cli.start import start
 
 Rename = Annotated[
     list[str] | None,
-    typer.Option(metavar="OLD=NEW", help="Rename path prefixes; * is one step, ** several."),
+    typer.Option(metavar="OLD=NEW", help="Rename path prefixes; * and ** match path components."),
 ]
 
 
