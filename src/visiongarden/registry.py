@@ -68,6 +68,7 @@ def register(
                 )
         key = f"{package_name}>{class_name}"
         _refuse_other_class(key, cls)
+        # A class of Keras, or a part; any class may be registered.
         if hasattr(cls, "get_config"):
             # Here, not above: plain values without `get_config` are registered without Keras,
             # whose import starts a backend.

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Protocol, Self, SupportsIndex, TypeAlias
 
 import numpy as np
 
@@ -194,7 +194,7 @@ class ClassMap:
                 received=f"{self.names!r:.200}",
             )
         # `__index__` accepts the integers of NumPy; True and False would pass for 1 and 0.
-        if any(not hasattr(i, "__index__") or isinstance(i, bool) for i in self.ids):
+        if any(not isinstance(i, SupportsIndex) or isinstance(i, bool) for i in self.ids):
             raise UserError("the class ids are not integers", received=f"{self.ids!r:.200}")
         for what, values in (("name", self.names), ("id", self.ids)):
             duplicates = sorted(str(v) for v, times in Counter(values).items() if times > 1)

@@ -119,6 +119,13 @@ def _given(value: np.ndarray | None, shape: Any, dtype: str) -> Any:
     return keras.ops.convert_to_tensor(value, dtype=dtype)
 
 
+@runtime_checkable
+class _WithAssets(Protocol):
+    """A custom layer that stores files; Keras's layers do not have the method."""
+
+    def load_assets(self, directory: str) -> None: ...
+
+
 # Implementations of `load_own_variables` that only assign weights.
 _PLAIN = {
     kind.load_own_variables
@@ -141,9 +148,8 @@ def is_only_its_weights(model: keras.Model) -> bool:
         return False
     if any(keras.backend.standardize_dtype(weight.dtype) != "float32" for weight in model.weights):
         return False
-    # Layers have no `load_assets` unless a custom class defines it.
     return all(
-        type(layer).load_own_variables in _PLAIN and not hasattr(layer, "load_assets")
+        type(layer).load_own_variables in _PLAIN and not isinstance(layer, _WithAssets)
         for layer in model._flatten_layers()
     )
 

@@ -120,6 +120,7 @@ class _Finder:
         return None
 
     def _wrap(self, loader: Any) -> None:
+        # A loader of an extension or of another tool may lack the method.
         execute = getattr(loader, "exec_module", None)
         if execute is None:  # A namespace package; Keras is not installed.
             return

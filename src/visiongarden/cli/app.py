@@ -68,6 +68,7 @@ class Root(Group):
         """Return the options, those of Typer with help texts of one line."""
         params: list[Any] = super().get_params(ctx)
         for param in params:
+            # Positional arguments have no help in some versions of Typer.
             param.help = _COMPLETION.get(param.name, getattr(param, "help", None))
         return params
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import typer
 
@@ -40,12 +40,19 @@ def emit(value: Any, as_json: bool, text: object = None) -> None:
         echo(value if text is None else text)
 
 
+@runtime_checkable
+class _Convertible(Protocol):
+    """A result that converts itself to plain values."""
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
 def plain(value: Any) -> Any:
     """Convert a result to dicts, lists, strings, numbers and None."""
-    if hasattr(value, "to_dict"):
+    if isinstance(value, _Convertible):
         return plain(value.to_dict())
     if is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: plain(vars(value)[field.name]) for field in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -65,6 +65,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _VERBS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # A function of the table above, imported when it is first used.
     value = getattr(importlib.import_module("visiongarden.doctor"), _VERBS[name])
     globals()[name] = value
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,6 +14,13 @@ from visiongarden.data.pixels import to_pixels
 from visiongarden.data.table import Table
 from visiongarden.errors import DataError
 from visiongarden.types import ClassMap, Example, ImageSize
+
+
+@runtime_checkable
+class _Counted(Protocol):
+    """Examples that know their number of boxes."""
+
+    def counts(self) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -54,10 +61,8 @@ class DetectionDataset:
         if isinstance(self.examples, Table):
             return self.examples.counts()
         # Examples that are read on demand provide an upper bound; counting would load each of them.
-        # They are a sequence of any class.
-        counted = getattr(self.examples, "counts", None)
-        if counted is not None:
-            return np.asarray(counted())
+        if isinstance(self.examples, _Counted):
+            return np.asarray(self.examples.counts())
         return np.array([len(example.boxes) for example in self.examples], np.int64)
 
     def image_path(self, index: int) -> Any:

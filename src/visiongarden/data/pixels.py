@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -69,11 +69,17 @@ def to_pixels(
     return np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array
 
 
+@runtime_checkable
+class ArrayLike(Protocol):
+    """What NumPy can convert: an array, a tensor of any library, or an image of Pillow."""
+
+    def __array__(self, dtype: Any = None) -> np.ndarray: ...
+
+
 def _array(image: Any, name: str) -> np.ndarray:
     if isinstance(image, np.ndarray):
         return image
-    # Tensors of any library and images of Pillow can be converted.
-    if not hasattr(image, "__array__"):
+    if not isinstance(image, ArrayLike):
         raise UserError(f"{name} is of type {type(image).__name__}", rule=_RULE)
     try:
         return np.asarray(image)

@@ -130,8 +130,7 @@ def joined(datasets: Iterable[Any], *names: str) -> Any:
         *names: attributes with one value for each image, which are concatenated.
     """
     parts = list(datasets)
-    # The attributes differ by task; the caller names those of its own.
-    every = {name: tuple(v for part in parts for v in getattr(part, name)) for name in names}
+    every = {name: tuple(v for part in parts for v in vars(part)[name]) for name in names}
     return replace(parts[0], **every)
 
 

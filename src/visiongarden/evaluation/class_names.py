@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from visiongarden.errors import UserError, nearest, option
+from visiongarden.models.kinds import MadeOfParts, WithPredictionLayers
 from visiongarden.types import ClassMap
 
 CHOICES = ("model", "data")
@@ -107,7 +108,7 @@ def _class_mismatch(model: tuple[str, ...], data: tuple[str, ...]) -> UserError:
 
 
 def _count(model: Any) -> int | None:
-    if hasattr(model, "parts"):
+    if isinstance(model, MadeOfParts):
         return int(model.parts.head.num_classes)
-    heads = getattr(model, "heads", ())
+    heads = model.heads if isinstance(model, WithPredictionLayers) else ()
     return int(heads[0].settings["classes"]) if heads else None

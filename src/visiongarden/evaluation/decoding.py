@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from visiongarden.models.kinds import MadeOfParts
 from visiongarden.tasks import task_of
 
 
 def decoding_of(model: Any) -> Callable[..., tuple[Any, ...]]:
     """Return a function `decode(raw, image_size)` that returns the arrays named by `outputs_of`."""
-    if hasattr(model, "parts"):
+    if isinstance(model, MadeOfParts):
         decode: Callable[..., tuple[Any, ...]] = model.parts.head.decode()
         return decode
     return model.decode() if model.heads else _as_scores

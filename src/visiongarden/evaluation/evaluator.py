@@ -14,6 +14,7 @@ from visiongarden.evaluation.class_names import Aligned, aligned
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.evaluation.result import EvaluationResult
 from visiongarden.models import as_model
+from visiongarden.models.kinds import WithClassMap
 from visiongarden.tasks import COCO_NMS, TASKS, Task, task_of
 from visiongarden.types import ClassMap, Example, Placement
 
@@ -78,7 +79,7 @@ def evaluate(
         data = {"path": data} | options
     if isinstance(data, Mapping):
         data = _read(opened, data, split, class_names)
-    elif not hasattr(data, "class_map"):
+    elif not isinstance(data, WithClassMap):
         return _evaluate_batches(opened, data, predictor, batch_size)
     _check_task(opened, data)
     classes = aligned(opened, data.class_map, class_names)
@@ -185,6 +186,7 @@ def _pairs(batches: Any) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
 
 
 def _numbered(model: Any) -> ClassMap:
+    # The head of a custom model need not be a `Head`.
     count = int(getattr(model.parts.head, "num_classes", 1))
     return ClassMap(tuple(f"class {index}" for index in range(count)))
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from visiongarden.data import ValueRange, to_pixels
 from visiongarden.data.image_of import ImageOf
+from visiongarden.data.pixels import ArrayLike
 from visiongarden.data.readers.build import ENDINGS
 from visiongarden.errors import UserError, option
 from visiongarden.evaluation.evaluator import filled
@@ -102,11 +103,7 @@ def predict(
 
 def _are_held(images: Any) -> bool:
     """Return whether the caller has all images in memory, or their paths."""
-    return (
-        isinstance(images, list | tuple)
-        or hasattr(images, "__array__")
-        or not isinstance(images, Iterable)
-    )
+    return isinstance(images, list | tuple | ArrayLike) or not isinstance(images, Iterable)
 
 
 def _check_fraction(name: str, value: Any) -> None:
@@ -128,7 +125,7 @@ def each_image(images: Any) -> Iterator[Any]:
         return iter(_files(Path(images)))
     if isinstance(images, Image.Image):
         return iter([images])
-    if hasattr(images, "__array__") or isinstance(images, np.ndarray):
+    if isinstance(images, ArrayLike):
         array = images if isinstance(images, np.ndarray) else np.asarray(images)
         # One dimension: an array of paths or of image arrays. Four: a batch.
         images = list(array) if array.ndim in (1, 4) else [array]

@@ -16,6 +16,8 @@ from typing import Any
 from visiongarden.config import Value
 from visiongarden.errors import UserError
 from visiongarden.exporters.limits import UnsupportedOperationError
+from visiongarden.models.kinds import MadeOfParts
+from visiongarden.models.source_digest import module_file
 from visiongarden.types import ImageSize
 
 MODEL, JOB, DRAFT, FAILURE = "model.keras", "job.json", "model.onnx", "error.json"
@@ -100,11 +102,11 @@ def _modules(model: Any) -> Iterator[tuple[str, str | None]]:
                 rule="layers and parts are defined in modules",
                 fix=f"move {cls.__name__} into a module and import it",
             )
-        yield name, getattr(sys.modules.get(name), "__file__", None)
+        yield name, module_file(name)
 
 
 def _classes(model: Any) -> Iterator[type]:
-    for part in vars(model.parts).values() if hasattr(model, "parts") else ():
+    for part in vars(model.parts).values() if isinstance(model, MadeOfParts) else ():
         yield type(part)
         yield from (type(field) for _, field in part if isinstance(field, Value))
     yield from (type(layer) for layer in model._flatten_layers())

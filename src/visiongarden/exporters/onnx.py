@@ -19,7 +19,9 @@ from visiongarden.exporters.parity import Parity, compare
 from visiongarden.exporters.prepare import prepared
 from visiongarden.markup import Preformatted
 from visiongarden.models import as_model
+from visiongarden.models.kinds import MadeOfParts
 from visiongarden.postprocess import Nms
+from visiongarden.postprocess.top_k import needs_nms
 from visiongarden.storage import atomic_path
 from visiongarden.types import ImageSize
 
@@ -141,7 +143,7 @@ def _check_packages() -> None:
 
 def _check_outputs(model: Any) -> None:
     # An imported network without prediction layers is a classifier only if it outputs vectors.
-    if not hasattr(model, "parts") and not model.heads and len(model.outputs[0].shape) != 2:
+    if not isinstance(model, MadeOfParts) and not model.heads and len(model.outputs[0].shape) != 2:
         raise UserError(
             f"{model.cfg.file} ends in a feature map",
             rule="a network that predicts boxes or class scores",
@@ -161,7 +163,7 @@ def _metadata(path: Path, model: Any, size: ImageSize) -> None:
         "task": model.task,
         "image_size": list(size),
         "class_names": names,
-        "needs_nms": getattr(decoding_of(model), "needs_nms", boxes),
+        "needs_nms": needs_nms(decoding_of(model), boxes),
         "producer": "visiongarden",
     }
     onnx.helper.set_model_props(graph, {key: json.dumps(value) for key, value in metadata.items()})

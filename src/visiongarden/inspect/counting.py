@@ -12,6 +12,7 @@ from visiongarden.backends.keras_internals import weightless
 from visiongarden.errors import UserError
 from visiongarden.inspect.macs import macs_by_layer, macs_inside, outputs_inside
 from visiongarden.models import Joined
+from visiongarden.models.kinds import WithImageSize
 from visiongarden.parts import IMAGE, Part
 from visiongarden.parts.connection import check_image_size
 from visiongarden.types import FeatureSpec, ImageSize, stride_of
@@ -89,8 +90,8 @@ def count_of(layer: keras.Layer, macs: Counter[int]) -> Count:
 def size_for(source: keras.Model | Part, image_size: ImageSize | int | None) -> ImageSize:
     """Return the specified image size, or that of the model, or 640 × 640."""
     if image_size is None:
-        # A part or a plain Keras model has no image size.
-        return getattr(source, "image_size", None) or DEFAULT_SIZE
+        size = source.image_size if isinstance(source, WithImageSize) else None
+        return size or DEFAULT_SIZE
     if isinstance(image_size, int):
         return (image_size, image_size)
     return (int(image_size[0]), int(image_size[1]))

@@ -51,6 +51,7 @@ def from_frame(frame: Any, names: Sequence[str] | None, size: Any) -> Objects:
     Raises:
         UserError: a column is missing, a value is missing, or a class is outside the class map.
     """
+    # Any table of pandas' interface, without importing pandas.
     if not hasattr(frame, "columns"):
         raise UserError(
             f"a value of type {type(frame).__name__} is not a data frame",

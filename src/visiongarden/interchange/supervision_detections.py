@@ -90,6 +90,7 @@ def from_detections(found: Any, names: Sequence[str] | None, size: Any) -> Objec
         UserError: the value is not a `supervision.Detections`, has no scores or classes, has masks,
             rotated boxes or tracks, which would be lost, or has a class outside the class map.
     """
+    # Recognized by its attributes, without importing supervision.
     for attribute in ("xyxy", "confidence", "class_id"):
         if not hasattr(found, attribute):
             raise UserError(
@@ -101,11 +102,16 @@ def from_detections(found: Any, names: Sequence[str] | None, size: Any) -> Objec
     _check_lossless(found)
     empty = np.zeros(0)
     classes = empty if found.class_id is None else found.class_id
-    given = (getattr(found, "data", None) or {}).get(NAMES)
+    given = (_value(found, "data") or {}).get(NAMES)
     if names is not None and given is not None and len(given):
         classes = as_indices(indices_of(list(given), names), "the classes")
     scores = empty if found.confidence is None else found.confidence
     return imported(found.xyxy, scores, classes, None if names is None else len(names), size)
+
+
+def _value(found: Any, name: str) -> Any:
+    # Versions of supervision differ in the optional attributes.
+    return getattr(found, name, None)
 
 
 def _check_complete(found: Any) -> None:
@@ -124,14 +130,14 @@ def _check_complete(found: Any) -> None:
 
 
 def _check_lossless(found: Any) -> None:
-    lost = [name for name in ("mask", "tracker_id") if getattr(found, name, None) is not None]
+    lost = [name for name in ("mask", "tracker_id") if _value(found, name) is not None]
     if lost:
         raise UserError(
             f"{lost[0]} of the detections would be lost",
             rule="boxes, scores and classes only",
             fix=f"detections.{lost[0]} = None",
         )
-    if _ROTATED in (getattr(found, "data", None) or {}):
+    if _ROTATED in (_value(found, "data") or {}):
         raise UserError(
             "the rotation of the boxes would be lost",
             rule="boxes parallel to the axes",

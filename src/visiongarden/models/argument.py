@@ -7,6 +7,7 @@ from typing import Any
 
 from visiongarden.errors import UserError
 from visiongarden.models.files import load
+from visiongarden.models.kinds import WithTask
 
 _MODELS = "a Detector, Classifier, Segmenter or DarknetModel"
 
@@ -26,7 +27,7 @@ def as_model(model: Any, name: str = "model") -> Any:
     if isinstance(model, str | Path):
         return load(model)
     # Any object with a task is a model here: the user's own, or a stand-in in a test.
-    if getattr(model, "task", None) is not None:
+    if isinstance(model, WithTask) and model.task is not None:
         return model
     raise UserError(
         f"{name} is of type {type(model).__name__}",

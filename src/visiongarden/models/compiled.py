@@ -36,6 +36,7 @@ def restore_compiled(path: Path, model: keras.Model, config: Any, file: h5py.Fil
         try:
             # `compile_from_config` also builds the optimizer, whose variables are then assigned.
             model.compile_from_config(config)
+            # A model with a custom compile() may have no optimizer.
             _fill(getattr(model, OPTIMIZER, None), file)
         except (ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
             reason = " ".join(str(error).split())[:200]

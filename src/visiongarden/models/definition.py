@@ -20,6 +20,7 @@ import keras
 from visiongarden import registry
 from visiongarden.errors import ModelFileError
 from visiongarden.layers.nested import by_chain
+from visiongarden.models.kinds import MadeOfParts
 from visiongarden.models.source_digest import is_custom, source_digest
 
 _WITHOUT_EFFECT = (
@@ -143,6 +144,7 @@ def _defaults(cls: type) -> dict[str, Any]:
 def _operations(model: keras.Model) -> list[Any]:
     """Return the operations in a graph that are not layers, such as `ops.relu(x)` in a `wire`."""
     found = []
+    # Only models with a graph have operations.
     for operation in getattr(model, "operations", ()):
         if not isinstance(operation, keras.Layer):
             plain = {key: v for key, v in vars(operation).items() if not key.startswith("_")}
@@ -174,6 +176,7 @@ def _reduced(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
+    # Classes and functions have this name, other values do not.
     name = getattr(value, "__qualname__", None)
     return name if name is not None else f"{type(value).__name__}"
 
@@ -181,7 +184,8 @@ def _text(value: Any) -> str:
 def _classes(model: keras.Model) -> dict[str, list[str | None]]:
     """Return `{key: [qualified name, digest of the source]}` for the custom classes in a model."""
     found = {type(layer) for layer in by_chain(model).values()}
-    found |= {type(part) for part in vars(getattr(model, "parts", None) or object).values()}
+    parts = vars(model.parts).values() if isinstance(model, MadeOfParts) else ()
+    found |= {type(part) for part in parts}
     return {
         registry.key_of(cls) or f"{cls.__module__}.{cls.__qualname__}": [
             f"{cls.__module__}.{cls.__qualname__}",

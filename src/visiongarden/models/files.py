@@ -272,8 +272,8 @@ def _read_back(draft: Path, path: Path, model: Any) -> None:
         raise ModelFileError(
             f"{path} was not written, because it could not be loaded again: "
             f"{what.replace(str(draft), str(path))}",
-            rule=getattr(error, "rule", None),
-            received=getattr(error, "received", None),
+            rule=error.rule if isinstance(error, UserError) else None,
+            received=error.received if isinstance(error, UserError) else None,
             fix="make wire() and the classes build the same layers with the same names every time",
         ) from error
     object.__setattr__(model, "_visiongarden_read_back", shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, SupportsIndex
 
 import keras
 
@@ -276,7 +276,7 @@ class Joined(SavedAsParts, keras.Model):
 
     @classmethod
     def _check_task(cls, backbone: Backbone, decoder: Decoder, head: Head) -> None:
-        if getattr(head, "task", None) is None:
+        if not isinstance(head, Head):
             raise UserError(
                 f"{cls.__name__} received {head} as its head",
                 rule="a head, which defines a task",
@@ -300,7 +300,7 @@ def _as_size(size: Any) -> ImageSize | None:
     sides = (size, size) if isinstance(size, int) else tuple(size)
     # `__index__` accepts integers of any type, such as NumPy's, and rejects floats and strings.
     is_valid = len(sides) == 2 and all(
-        hasattr(side, "__index__") and not isinstance(side, bool) and 0 < side <= MAX_SIDE
+        isinstance(side, SupportsIndex) and not isinstance(side, bool) and 0 < int(side) <= MAX_SIDE
         for side in sides
     )
     if not is_valid or sides[0] * sides[1] > MAX_PIXELS:

@@ -20,11 +20,15 @@ def as_html(model: Any) -> str:
     rows = [
         (
             role,
-            repr(getattr(model.parts, role)),
-            _shapes(getattr(model, role).output),
-            f"{getattr(model, role).count_params():,}",
+            repr(part),
+            _shapes(built.output),
+            f"{built.count_params():,}",
         )
-        for role in ("backbone", "decoder", "head")
+        for role, part, built in (
+            ("backbone", model.parts.backbone, model.backbone),
+            ("decoder", model.parts.decoder, model.decoder),
+            ("head", model.parts.head, model.head),
+        )
     ]
     return markup.section(
         f"{type(model).__name__} {model.name}",

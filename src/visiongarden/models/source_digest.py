@@ -53,9 +53,15 @@ def _text_of(cls: type) -> str | None:
     return "\n".join(_canonical(node) for node in _with_used(tree, found))
 
 
+def module_file(name: str) -> str | None:
+    """Return the file of an imported module; None if the module is built in or not imported."""
+    # Modules of Python itself, and namespaces, have no file.
+    return getattr(sys.modules.get(name), "__file__", None)
+
+
 @functools.cache
 def _module(name: str) -> ast.Module | None:
-    file = getattr(sys.modules.get(name), "__file__", None)
+    file = module_file(name)
     try:
         path = Path(file or "")
         if path.suffix != ".py" or path.stat().st_size > _MAX_SOURCE:

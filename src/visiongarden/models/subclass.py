@@ -67,7 +67,7 @@ def construct_subclass(cls: type, config: dict[str, Any]) -> Any:
     model = construct(cls, arguments)
     # Weights are loaded by path, and parts with equal paths may compute something else.
     for role in _ROLES:
-        current, saved = written(getattr(model.parts, role)), config.get(role)
+        current, saved = written(vars(model.parts)[role]), config.get(role)
         # A round trip through JSON turns tuples into lists on both sides.
         if json.loads(json.dumps(current)) != json.loads(json.dumps(saved)):
             raise ModelFileError(

@@ -115,9 +115,10 @@ class Part(Typed):
         return repr(self)
 
     def _repr_html_(self) -> str:
+        values = dict(self)
         set_fields = {name for name, _ in self.__repr_args__()}
         rows = [
-            (name, repr(getattr(self, name)), "" if name in set_fields else "default")
+            (name, repr(values[name]), "" if name in set_fields else "default")
             for name in type(self).model_fields
         ]
         title = f"{type(self).__name__} ({self.role})"

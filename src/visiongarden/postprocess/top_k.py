@@ -39,6 +39,17 @@ class TopK(Value):
         return Detections(*kept)
 
 
+def needs_nms(decode: Any, default: bool = True) -> bool:
+    """Return whether the boxes of a decoding overlap, as its attribute `needs_nms` declares.
+
+    Args:
+        decode: Decoding of a head.
+        default: The result for a decoding without the attribute.
+    """
+    # The decoding of a custom head need not have the attribute.
+    return bool(getattr(decode, "needs_nms", default))
+
+
 def suppression(decode: Any, nms: Nms) -> Nms | TopK:
     """Return the postprocessing that suits a head: `nms`, or `TopK` with the same limits.
 
@@ -47,8 +58,7 @@ def suppression(decode: Any, nms: Nms) -> Nms | TopK:
             decoding without this attribute needs NMS.
         nms: Non-maximum suppression with the thresholds to use.
     """
-    # The decoding of a custom head need not declare the attribute.
-    if getattr(decode, "needs_nms", True):
+    if needs_nms(decode):
         return nms
     return TopK(
         score_threshold=nms.score_threshold,

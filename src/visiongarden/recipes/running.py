@@ -341,7 +341,7 @@ def _notes(train_set: Any, val_set: Any, depth: Depth | None) -> list[str]:
     notes = [
         f"note: {dataset.split}: {note}"
         for dataset in (train_set, val_set)
-        for note in getattr(dataset, "notes", ())
+        for note in (dataset.notes if isinstance(dataset, DetectionDataset) else ())
     ]
     return notes if depth is None or depth.is_dark else [*notes, f"note: training images: {depth}"]
 

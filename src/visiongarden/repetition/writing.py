@@ -52,7 +52,7 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "arguments", "input_shape", "output_shape", "parameters"), CASES)
 def test_block_matches_its_regions(name, arguments, input_shape, output_shape, parameters):
-    block = getattr(blocks, name)(**arguments)
+    block = vars(blocks)[name](**arguments)
     output = block(keras.KerasTensor((1, *input_shape)))
     assert tuple(output.shape[1:]) == output_shape
     assert sum(math.prod(weight.shape) for weight in block.weights) == parameters

@@ -26,6 +26,7 @@ def available(kind: str) -> dict[str, str]:
         kind: "layer", "block", "backbone", "decoder" or "head".
     """
     home, base = _HOMES[kind]
+    # The classes of a package, by the names that it exports.
     ours = {name: getattr(home, name) for name in home.__all__}
     users = {
         key: entry.cls

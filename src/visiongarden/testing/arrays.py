@@ -17,13 +17,16 @@ TOLERANCE = 1e-3
 
 
 @runtime_checkable
-class _Array(Protocol):
+class Shaped(Protocol):
     """Array or tensor of any library."""
 
     @property
-    def shape(self) -> Any: ...
+    def shape(self) -> Any:
+        """Sizes of the axes."""
+
     @property
-    def dtype(self) -> Any: ...
+    def dtype(self) -> Any:
+        """Type of the elements."""
 
 
 def is_shape(value: Any) -> bool:
@@ -71,7 +74,7 @@ def arrays_like(spec: Any, seed: int = 0, batch: int = BATCH) -> Any:
             return rng.normal(size=shape).astype(np.float32)
         if isinstance(item, (tuple, list)):
             return type(item)(make(value) for value in item)
-        if isinstance(item, _Array):
+        if isinstance(item, Shaped):
             array = keras.ops.convert_to_numpy(item)
             if array.ndim == 0 or len(array) != 1:
                 return array
@@ -107,7 +110,7 @@ def batch_of(spec: Any) -> int:
     if isinstance(spec, (tuple, list)) and not is_shape(spec):
         sizes = [batch_of(item) for item in spec if not is_shape(item)]
         return next((size for size in sizes if size != BATCH), BATCH)
-    if isinstance(spec, _Array) and len(spec.shape):
+    if isinstance(spec, Shaped) and len(spec.shape):
         return max(int(spec.shape[0]), 2)
     return BATCH
 

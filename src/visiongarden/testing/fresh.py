@@ -23,6 +23,7 @@ import keras
 import numpy as np
 
 from visiongarden.models.files import SavedAsParts
+from visiongarden.models.source_digest import module_file
 from visiongarden.testing.arrays import TOLERANCE, inputs_of, numpy_leaves
 from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, failed, passed, skipped, warned
@@ -120,7 +121,7 @@ class FreshProcesses:
         job = {
             "name": name,
             "module": module,
-            "file": getattr(sys.modules.get(module), "__file__", None),
+            "file": module_file(module),
             "parts": isinstance(model, SavedAsParts),
             "inputs": len(inputs),
             "outputs": len(outputs),

@@ -43,7 +43,7 @@ def remembered(instance: Any) -> dict[str, Any] | None:
     own = instance._arguments if isinstance(instance, Composite) else None
     if own is None:
         # Private to Keras, and missing where its constructor was called with unusual arguments.
-        auto = getattr(instance, "_auto_config", None)
+        auto = vars(instance).get("_auto_config")
         own = auto.config if auto is not None else None
     if own is None:
         return None

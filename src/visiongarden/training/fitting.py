@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import keras
 
@@ -23,6 +23,7 @@ from visiongarden.training.settings import Training
 from visiongarden.training.source import EpochBatches
 from visiongarden.training.state import Progress, load_state
 from visiongarden.training.trainer import Trainer
+from visiongarden.types import ImageSize
 
 
 def fit(
@@ -92,8 +93,8 @@ def fit(
     # resumed run would be refused because of it.
     config = {key: value for key, value in model.get_config().items() if key != "name"}
     identity = (identity or {}) | {"model": config, "training": settings.to_dict()}
-    # A custom loader need not have a `dataset`; resuming then compares no data.
-    if data is None and hasattr(train, "dataset"):
+    # Without the dataset of the loader, resuming compares no data.
+    if data is None and isinstance(train, _OfDataset):
         data = fingerprint({"train": train.dataset})
     progress = Progress(identity=identity, data=data or {})
     if resume:
@@ -128,9 +129,24 @@ def fit(
     return progress.history
 
 
+@runtime_checkable
+class _OfDataset(Protocol):
+    """A loader that names its dataset; a custom one need not."""
+
+    @property
+    def dataset(self) -> Any: ...
+
+
+@runtime_checkable
+class _OfSizes(Protocol):
+    """A loader that lists the sizes of its images; a custom one of a single size need not."""
+
+    @property
+    def sizes(self) -> tuple[ImageSize, ...]: ...
+
+
 def _trainer(model: Joined, loss: Any, train: Any) -> Trainer:
-    # A custom loader of one size need not have `sizes`.
-    sizes = getattr(train, "sizes", (train.image_size,))
+    sizes = train.sizes if isinstance(train, _OfSizes) else (train.image_size,)
     if len(sizes) == 1:
         return Trainer(model, loss, train.image_size)
     return MultiScaleTrainer(model, loss, train.image_size, sizes)

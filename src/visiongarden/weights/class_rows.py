@@ -17,6 +17,7 @@ from visiongarden.backends.keras_internals import history_of
 from visiongarden.errors import UserError, nearest, option
 from visiongarden.layers.nested import nested
 from visiongarden.models import Joined
+from visiongarden.models.kinds import WithClassMap, WithPredictionLayers
 from visiongarden.parts.roles import Anchored
 from visiongarden.types import ClassMap
 
@@ -147,8 +148,7 @@ def class_rows(source: tuple[str, ...] | None, target: Any, by: str = "name") ->
 
 def class_names_of(model: Any) -> tuple[str, ...] | None:
     """Return the class names that a model stores, or None."""
-    # Models of this package store a class map; plain Keras models and parts do not.
-    class_map: ClassMap | None = getattr(model, "class_map", None)
+    class_map: ClassMap | None = model.class_map if isinstance(model, WithClassMap) else None
     return None if class_map is None else class_map.names
 
 
@@ -181,7 +181,7 @@ def _class_outputs(target: Any) -> Iterator[tuple[Any, int, int, bool]]:
                     yield tensor, count, head.num_classes, level in anchors
         return
     # A Darknet model; its prediction layers come first among its outputs.
-    heads = getattr(target, "heads", ())
+    heads = target.heads if isinstance(target, WithPredictionLayers) else ()
     for step, tensor in zip(heads, target.outputs if heads else (), strict=False):
         yield tensor, len(step.settings["anchors"]), step.settings["classes"], True
 

@@ -11,7 +11,7 @@ from keras import ops
 
 from visiongarden.losses.terms import terms_of
 from visiongarden.parts import Head
-from visiongarden.testing.arrays import is_float, leaves, numpy_leaves
+from visiongarden.testing.arrays import Shaped, is_float, leaves, numpy_leaves
 from visiongarden.testing.engine import Compiled, value_and_gradients
 from visiongarden.testing.examples import examples_of
 from visiongarden.testing.explain import advice_for, describe
@@ -158,8 +158,7 @@ def _wrong_terms(validate: Any, terms: Any) -> tuple[str, str] | None:
             'return a dict of scalars: {"box": ..., "class": ...}',
         )
     for name, value in terms.items():
-        # A term may be a number of Python.
-        if len(getattr(value, "shape", ())):
+        if isinstance(value, Shaped) and len(value.shape):
             return f"the term {name!r} has shape {tuple(value.shape)}", "reduce it to a scalar"
     values = dict(zip(sorted(terms), numpy_leaves({n: terms[n] for n in sorted(terms)})))  # noqa: B905
     bad = [name for name, value in values.items() if not np.isfinite(value).all()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import keras
 
@@ -86,11 +86,18 @@ def _reader(path: Path) -> Any:
     return reader
 
 
+@runtime_checkable
+class _Shaped(Protocol):
+    """Array of any library."""
+
+    @property
+    def shape(self) -> Any: ...
+
+
 def _from_mapping(arrays: Mapping[str, Any], layout: str) -> Source:
     found, ignored = [], []
     for name, array in arrays.items():
-        # Arrays of any library are accepted.
-        if not isinstance(name, str) or not hasattr(array, "shape"):
+        if not isinstance(name, str) or not isinstance(array, _Shaped):
             raise UserError(
                 f"{name!r} of the mapping is not an array",
                 rule="a mapping from names to arrays",

@@ -1,0 +1,56 @@
+"""What the two kinds of models provide: models made of parts, and networks imported from Darknet.
+
+The protocols describe any object that offers the same, such as a custom model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from visiongarden.types import ImageSize
+
+
+@runtime_checkable
+class MadeOfParts(Protocol):
+    """A model with `parts`: a backbone, a decoder and a head."""
+
+    @property
+    def parts(self) -> Any:
+        """The parts by their role."""
+
+
+@runtime_checkable
+class WithPredictionLayers(Protocol):
+    """An imported network with its prediction layers, which may be none."""
+
+    @property
+    def heads(self) -> Sequence[Any]:
+        """Steps of the network that predict boxes."""
+
+
+@runtime_checkable
+class WithTask(Protocol):
+    """A model that names its task."""
+
+    @property
+    def task(self) -> str | None:
+        """Name of the task."""
+
+
+@runtime_checkable
+class WithImageSize(Protocol):
+    """A model with the size of the images that it takes."""
+
+    @property
+    def image_size(self) -> ImageSize | None:
+        """(height, width) in pixels, or None."""
+
+
+@runtime_checkable
+class WithClassMap(Protocol):
+    """A model or dataset with the names of its classes."""
+
+    @property
+    def class_map(self) -> Any:
+        """The class map, or None."""
