@@ -320,7 +320,7 @@ def test_arrays_and_files_of_the_same_image(tmp_path):
         np.testing.assert_array_equal(
             model.place(image, value_range=value_range)[0], model.place(pixels)[0]
         )
-    for call in (model.detect, model.place):
+    for call in (lambda image: next(model.detect(image)), model.place):
         with pytest.raises(UserError, match=r"value_range=\(0, 1\)"):
             call(pixels / 255)
 
