@@ -82,7 +82,7 @@ def test_custom_parts_are_trained_from_the_command_line(project):
     words = command.replace("\\\n", " ").split()
     done = run(project, "-m", "visiongarden", *words, "training.batch_size=4", *small)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert "SumNeck(channels=96)" in done.stdout
+    assert "SumNeck(channels=96)" in done.stderr
     best = project / "runs" / "my_images" / "best.keras"
     done = run(project, "-m", "visiongarden", "show", str(best))
     assert done.returncode == 2

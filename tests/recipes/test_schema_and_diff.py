@@ -180,10 +180,10 @@ def test_diff_names_the_fields(tmp_path):
         compare(tmp_path / "nowhere.yaml", first)
 
 
-def command(capsys, *arguments):
+def command(capsys, *arguments, code=0):
     with pytest.raises(SystemExit) as ended:
         main([str(a) for a in arguments])
-    assert ended.value.code == 0
+    assert ended.value.code == code
     return capsys.readouterr().out
 
 
@@ -196,8 +196,9 @@ def test_by_command(tmp_path, capsys):
     (tmp_path / "run").mkdir()
     more = command(capsys, "recipe", "show", tmp_path / "a.yaml", "training.epochs=4")
     (tmp_path / "run" / "recipe.yaml").write_text(more)
-    printed = command(capsys, "recipe", "diff", tmp_path / "a.yaml", tmp_path / "run")
+    printed = command(capsys, "recipe", "diff", tmp_path / "a.yaml", tmp_path / "run", code=1)
     assert printed == "training.epochs: 3 → 4\n"
+    assert command(capsys, "recipe", "diff", tmp_path / "a.yaml", tmp_path / "a.yaml") == ""
     assert json.loads(command(capsys, "recipe", "schema")) == schema()
 
 
