@@ -287,7 +287,7 @@ groups=2
         (lambda: vg.import_darknet(TINY, "no.weights"), ["no weights file"]),
         (lambda: vg.import_darknet(TINY).classify(np.zeros((4, 4, 3), np.uint8)), ["detect"]),
         (
-            lambda: next(vg.import_darknet(ALL_KINDS).detect(np.zeros((4, 4, 3), np.uint8))),
+            lambda: vg.import_darknet(ALL_KINDS).detect(np.zeros((4, 4, 3), np.uint8)),
             ["no boxes"],
         ),
         (
@@ -338,4 +338,8 @@ def test_a_classifier_takes_the_middle():
     middle = cv2.resize(image, (51, 32))[:, 9:41].astype(np.float32) / 255
     want = np.asarray(model.predict_on_batch(middle[None]))[0]
     np.testing.assert_allclose(model.class_scores(image), want, atol=1e-6)
+    (found,) = model.classify(image)
+    np.testing.assert_array_equal(found.classes, np.argsort(-want, kind="stable"))
+    np.testing.assert_allclose(found.scores, np.sort(want)[::-1], atol=1e-6)
+    assert model.task == "classification"
     assert Path(model.cfg.file).name == "darknet19.cfg"

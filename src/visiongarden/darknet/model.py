@@ -161,6 +161,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         Raises:
             UserError: If the network predicts no boxes, or an image is invalid.
         """
+        self.decode()  # Raise the error of a network without boxes.
         return infer(
             self, images, score=score, iou=iou, value_range=value_range, batch_size=batch_size
         )

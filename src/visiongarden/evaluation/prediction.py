@@ -68,8 +68,8 @@ def predict(
     """
     opened = as_model(model)
     # Not in the generator below, whose body runs only when the first result is requested.
-    _check_fraction("score", score)
-    _check_fraction("iou", iou)
+    _check_fraction(score, option("score", score), option("score", 0.5))
+    _check_fraction(iou, option("iou", iou), option("iou", 0.5))
     if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
         raise UserError(
             f"{option('batch_size', batch_size)} is not valid", rule="an integer of at least 1",
@@ -106,13 +106,10 @@ def _are_held(images: Any) -> bool:
     return isinstance(images, list | tuple | ArrayLike) or not isinstance(images, Iterable)
 
 
-def _check_fraction(name: str, value: Any) -> None:
+def _check_fraction(value: Any, given: str, fix: str) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is not None and not (is_number and 0 <= value <= 1):
-        raise UserError(
-            f"{option(name, value)} is not valid", rule="a number from 0 to 1",
-            fix=option(name, 0.5),
-        )  # fmt: skip
+        raise UserError(f"{given} is not valid", rule="a number from 0 to 1", fix=fix)
 
 
 def each_image(images: Any) -> Iterator[Any]:
