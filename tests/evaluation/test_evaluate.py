@@ -164,7 +164,6 @@ def opens_as_model(monkeypatch):
     import importlib
 
     module = importlib.import_module("visiongarden.evaluation.evaluator")
-    monkeypatch.setattr(module, "load", lambda model: model)
     monkeypatch.setattr(module, "Predictor", lambda model, postprocess: Oracle())
     monkeypatch.setattr(Detection, "postprocess", lambda *arguments: None)
 

@@ -76,7 +76,7 @@ def file(tmp_path):
         (lambda file: [Image.fromarray(RGB), RGB.astype(np.float32), file], 3),
         (lambda file: Image.open(file), 1),
         (lambda file: map(np.asarray, [RGB] * 20), 20),
-        (lambda file: [], 0),
+        (lambda file: iter([]), 0),  # the number of images is not known before
     ],
 )
 def test_types_of_images(file, wanted, images, count):
