@@ -42,6 +42,7 @@ def project(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_custom_parts_build_save_and_reopen(project):
     code = block(PARTS, "keras.Input((None, None, 64))")
     code += "assert GatedUnit(64).compute_output_shape((None, 40, 40, 64)) == (None, 40, 40, 64)\n"

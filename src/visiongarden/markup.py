@@ -9,10 +9,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Sequence
 from html import escape
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from visiongarden.terminal import printable
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _MAX_SIDE = 960
 _MAX_PNG_BYTES = 200_000
@@ -91,7 +93,7 @@ def picture(image: np.ndarray) -> str:
     if ratio < 1:
         width, height = (max(round(side * ratio), 1) for side in image.shape[1::-1])
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    bgr = np.ascontiguousarray(image[..., ::-1])
+    bgr = image[..., ::-1].copy()
     content, kind = cv2.imencode(".png", bgr)[1], "png"
     if content.size > _MAX_PNG_BYTES:
         # Without subsampling of the colors, which would blur thin lines and text.

@@ -33,6 +33,12 @@ class Tensor(Protocol):
     TensorFlow, JAX, PyTorch, Keras and NumPy have no class in common; these are the members that
     all of them have. Operators accept numbers, arrays and tensors, and broadcast. `shape` contains
     None for sizes that are unknown while a model is built.
+
+    Example:
+        >>> def doubled(x: vg.Tensor) -> vg.Tensor:
+        ...     return x + x
+        >>> doubled(keras.Input((8,))).shape
+        (None, 8)
     """
 
     @property

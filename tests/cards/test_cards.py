@@ -22,7 +22,7 @@ NAMES = cards.names()
 # One of each family.
 QUICK = (
     *("yolov3-tiny", "yolov4-tiny", "yolov4", "yolov5n", "yolox-nano", "yolox-darknet53"),
-    *("yolov7-tiny", "yolov8n", "yolov9t", "yolov10n", "yolo11n"),
+    *("yolov7-tiny", "yolov8n", "yolov10n", "yolo11n"),
 )
 
 

@@ -146,6 +146,7 @@ def test_help_imports_no_backend():
             {
                 "output": Path("o.keras"),
                 "rename": {"a": "b"},
+                "only": None,
                 "min_coverage": 0.5,
                 "layout": "auto",
                 "class_rows": "name",

@@ -17,6 +17,7 @@ from visiongarden.data import (
     ClassificationLoader,
     SegmentationLoader,
     read,
+    read_boxes,
     read_folders,
     read_masks,
 )
@@ -140,8 +141,10 @@ def test_any_folder_is_checked_or_refused(tree, format):
 
 
 def test_boxes_are_not_looked_for_in_classes(tmp_path):
+    root = folders(tmp_path)
     with pytest.raises(DataError, match="it looks like folders, which has no boxes"):
-        read(folders(tmp_path))
+        read_boxes(root)
+    assert read(root).class_map == read_folders(root).class_map
 
 
 @pytest.mark.parametrize("archived", [False, True])

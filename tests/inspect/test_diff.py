@@ -202,7 +202,7 @@ def test_recipes_and_files(plain, tmp_path):
     )
     assert (found.before, found.after) == (str(a), str(b))
     assert recipes.diff(a, c).same
-    values = json.loads(json.dumps(recipes.diff(a, b, 128).to_dict()))
+    values = json.loads(json.dumps(recipes.diff(a, b, image_size=128).to_dict()))
     assert values["sizes"] == [[128, 128], [128, 128]]
     assert values["count_after"]["flops"] == 2 * values["count_after"]["macs"]
     assert max(map(len, str(found).splitlines())) <= 100

@@ -98,7 +98,9 @@ SAMPLE = {
         heads.Decoupled(num_classes=2, width=0.125, depthwise=True),
     ),
 }
-MARKS = {"yolox-nano": [pytest.mark.backends], "yolov4-csp": [pytest.mark.slow]}
+MARKS = {"yolov4-tiny": [pytest.mark.backends]} | {
+    name: [pytest.mark.slow] for name in ("yolox-nano", "yolov3-spp", "yolov4", "yolov4-csp")
+}
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ PUBLISHED = [
     ("yolo11l", 25_372_160, 25_340_992, FIXED_BINS),
     ("yolo11x", 56_966_176, 56_919_424, FIXED_BINS),
 ]
-QUICK = ("yolov5n", "yolov7", "yolov7-tiny", "yolov8m", "yolov9t", "yolov9e", "yolov10n", "yolo11n")
+QUICK = ("yolov5n", "yolov7", "yolov7-tiny", "yolov8m", "yolov9t", "yolov10n", "yolo11n")
 
 
 @pytest.mark.parametrize(
@@ -136,12 +136,12 @@ def numbers(model):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param("yolov5"),
+        pytest.param("yolov5", marks=pytest.mark.backends),
         pytest.param("yolov7", marks=pytest.mark.slow),
-        pytest.param("yolov7-tiny"),
+        pytest.param("yolov7-tiny", marks=pytest.mark.slow),
         pytest.param("yolov9t", marks=pytest.mark.slow),
         pytest.param("yolov9e", marks=pytest.mark.slow),
-        pytest.param("yolov10", marks=pytest.mark.backends),
+        pytest.param("yolov10", marks=[pytest.mark.backends, pytest.mark.slow]),
         pytest.param("yolo11", marks=pytest.mark.slow),
     ],
 )
@@ -171,7 +171,9 @@ def test_it_reopens_and_every_weight_learns(tmp_path, name):
     assert not [path for path in still if "_boxes/" not in path]
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "yolov9e")) for n in SMALL]
+)
 def test_fewer_levels_make_fewer_stages(name):
     backbone, _, _ = SMALL[name]
     whole, shallow = (

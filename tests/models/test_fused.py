@@ -31,7 +31,7 @@ MODELS = {
         image_size=SIZE,
     ),
 }
-LARGE = ("branches that fold",)
+LARGE = ("branches that fold", "depthwise")
 ROWS = [
     pytest.param(
         name,

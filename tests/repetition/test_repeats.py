@@ -252,7 +252,9 @@ def passes(test):
     return bool(space["CASES"])
 
 
-@pytest.mark.parametrize("name", ["yolov4", "yolo-fastest", "vgg-16"])
+@pytest.mark.parametrize(
+    "name", ["yolov4", pytest.param("yolo-fastest", marks=pytest.mark.slow), "vgg-16"]
+)
 def test_generated_blocks_match_their_regions_and_pass_ruff(tmp_path, name):
     folder = "yolo_fastest" if name == "yolo-fastest" else "darknet"
     path = next(shared("reference", folder).rglob(f"{name}.cfg"))

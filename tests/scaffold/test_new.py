@@ -71,6 +71,7 @@ def test_lint(folder, config):
             assert found.returncode == 0, found.stdout
 
 
+@pytest.mark.slow
 def test_types(folder):
     pytest.importorskip("mypy")
     command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml")]

@@ -110,6 +110,7 @@ def test_a_saved_recipe_gives_the_same_history(run, tmp_path):
         assert a == pytest.approx(b, rel=1e-5, nan_ok=True)
 
 
+@pytest.mark.slow
 def test_by_command(run, data, tmp_path, capsys):
     recipe, folder = run
     source, model = data / DATASETS[recipe.task], folder / "best.keras"

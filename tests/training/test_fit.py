@@ -218,6 +218,7 @@ def masks(tmp_path_factory):
 
 
 @pytest.mark.backends
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="seeds are kept as on TensorFlow")
 def test_a_resumed_run_samples_the_same_dropout(tmp_path, masks):
     images, whole, parts = masks, segmenter(), tmp_path / "parts"

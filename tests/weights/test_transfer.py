@@ -367,7 +367,7 @@ def test_from_file_to_file(saved, tmp_path):
             rename=other,
             min_coverage=1.0,
         )
-    with pytest.raises(UserError, match=r'output="trained\.keras"'):
+    with pytest.raises(UserError, match=r"output='trained\.keras'"):
         transfer(saved[0] / "m.keras", tmp_path / "target.keras")
     assert not output.exists()
     report = transfer(saved[0] / "m.keras", tmp_path / "target.keras", output=output)

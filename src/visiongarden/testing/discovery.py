@@ -89,7 +89,7 @@ def check(
             guessed, if the inputs have the wrong rank, or if a check or backend does not exist.
 
     Example:
-        >>> vg.check(vg.blocks.Residual, (2, 16, 24, 8), filters=8).ok
+        >>> vg.check(vg.blocks.Residual, (2, 16, 24, 8), filters=8, backends=()).ok
         True
     """
     options: dict[str, Any] = {"backends": backends, "skip": skip}
