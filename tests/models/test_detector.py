@@ -30,8 +30,12 @@ HEADS = {
 EVERY = list(itertools.product(BACKBONES, DECODERS, HEADS))
 # Every part once or more; the other backends hold this much of the table.
 SAMPLE = [("darknet53", "yolov3", "anchors"), ("csp", "pan", "free"), ("resnet", "fpn", "anchors")]
+QUICK = ("csp", "pan", "free")
 TABLE = [
-    pytest.param(*row, marks=pytest.mark.backends if row in SAMPLE else pytest.mark.slow)
+    pytest.param(
+        *row,
+        marks=[pytest.mark.backends] * (row in SAMPLE) + [pytest.mark.slow] * (row != QUICK),
+    )
     for row in EVERY
 ]
 

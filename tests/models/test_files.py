@@ -78,7 +78,11 @@ def test_reopens_bit_identical(saved):
 
 
 @pytest.mark.parametrize(
-    "dtype", [pytest.param("mixed_bfloat16", marks=pytest.mark.backends), "mixed_float16"]
+    "dtype",
+    [
+        pytest.param("mixed_bfloat16", marks=[pytest.mark.backends, pytest.mark.slow]),
+        "mixed_float16",
+    ],
 )
 def test_keeps_its_dtype_policy(tmp_path, dtype):
     model = small(dtype=dtype)

@@ -85,9 +85,9 @@ def test_equal_outputs_on_every_backend():
     "cls",
     [
         zoo.WithDropout,
-        zoo.OverTime,
+        pytest.param(zoo.OverTime, marks=pytest.mark.slow),
         zoo.TwoInputs,
-        zoo.AttentionBlock,
+        pytest.param(zoo.AttentionBlock, marks=pytest.mark.slow),
         zoo.MovingMean,
         zoo.LayerScale,
         zoo.DropPath,
