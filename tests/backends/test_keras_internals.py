@@ -28,6 +28,7 @@ print(values, rest, loaded if sys.argv[1] == "own" else [])
 
 
 @pytest.mark.backends
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="TensorFlow is there already")
 def test_seeds_equal_those_of_keras_without_importing_tensorflow():
     own, keras_own = (

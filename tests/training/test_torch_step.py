@@ -78,7 +78,9 @@ MAKERS = {
 }
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "Decoupled")) for n in MAKERS]
+)
 def test_a_captured_step_equals_the_eager_step(monkeypatch, name):
     plain, plain_logs, never = trained(MAKERS[name], 1000, monkeypatch)
     weights, logs, count = trained(MAKERS[name], 2, monkeypatch)
