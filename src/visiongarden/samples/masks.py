@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from visiongarden.samples import run_lengths
 from visiongarden.types import ImageSize, Polygons
 
 
@@ -137,21 +138,36 @@ def cut(polygons: Polygons, box: Sequence[float]) -> Polygons | None:
 
 def _half(ring: np.ndarray, axis: int, limit: float, sign: int) -> np.ndarray:
     """Return the part of a polygon on one side of a vertical or horizontal line."""
-    if not len(ring):
+    distance = sign * (ring[:, axis] - limit)
+    if (distance >= 0).all():
         return ring
-    away = sign * (ring[:, axis] - limit)
-    if (away >= 0).all():
-        return ring
-    after, away_after = np.roll(ring, -1, axis=0), np.roll(away, -1)
-    points = []
-    for a, b, here, there in zip(ring, after, away, away_after, strict=True):
-        if here >= 0:
-            points.append(a)
-        if (here >= 0) != (there >= 0):
-            crossing = a + (b - a) * (here / (here - there))
-            crossing[axis] = limit
-            points.append(crossing)
-    return np.array(points, np.float32).reshape(-1, 2)
+    half, crossings = part_in_front(ring, distance)
+    half[crossings, axis] = limit  # exactly, whatever the interpolation rounds to
+    return half
+
+
+def part_in_front(ring: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the part of a polygon where a linear function of its points is not negative.
+
+    Args:
+        ring: points (n, 2).
+        distance: the function's value at each point (n,).
+
+    Returns:
+        The points of the part, a new float32 array (m, 2), and the indices of those on the line
+        where the function is 0, at which an edge was cut.
+    """
+    inside = distance >= 0
+    after, inside_after = np.roll(ring, -1, axis=0), np.roll(inside, -1)
+    cuts = inside != inside_after
+    here, there = distance[cuts], np.roll(distance, -1)[cuts]
+    points = np.empty(
+        (len(ring), 2, 2), np.float32
+    )  # each point, then the cut of the edge after it
+    points[:, 0] = ring
+    points[cuts, 1] = ring[cuts] + (after - ring)[cuts] * (here / (here - there))[:, None]
+    kept = np.stack([inside, cuts], axis=1)
+    return points[kept], np.flatnonzero(np.stack([np.zeros_like(cuts), cuts], axis=1)[kept])
 
 
 def move(polygons: Polygons, matrix: np.ndarray) -> Polygons:
@@ -172,13 +188,8 @@ def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 def from_rle(counts: str | Sequence[int], size: ImageSize) -> np.ndarray:
     """Decode a mask from COCO's run lengths (RLE).
 
-    The runs go down the columns and alternate between background and object, starting with
-    background.
-
     Args:
-        counts: run lengths, or COCO's compressed text of them. Each character of the text, minus
-            48, holds five bits of a number, lowest first, and a sixth bit if more follow. From the
-            fourth number on, the difference to the number two places before is stored.
+        counts: run lengths, or COCO's compressed text of them.
         size: (height, width).
 
     Returns:
@@ -187,27 +198,4 @@ def from_rle(counts: str | Sequence[int], size: ImageSize) -> np.ndarray:
     Raises:
         ValueError: the runs do not fill the mask exactly, or the text is not valid.
     """
-    height, width = size
-    runs = _numbers(counts) if isinstance(counts, str) else list(counts)
-    if any(not isinstance(run, int) or run < 0 for run in runs) or sum(runs) != height * width:
-        raise ValueError(f"run lengths do not fill {width} × {height} pixels")
-    values = np.arange(len(runs)) % 2 == 1
-    return np.asarray(np.repeat(values, runs).reshape(width, height).T)
-
-
-def _numbers(text: str) -> list[int]:
-    numbers: list[int] = []
-    value = shift = 0
-    for letter in text:
-        group = ord(letter) - 48
-        if not 0 <= group < 64 or shift > 30:
-            raise ValueError("run lengths contain an invalid character")
-        value |= (group & 31) << shift
-        shift += 5
-        if group & 32:
-            continue
-        if group & 16:  # the sign bit of the last group
-            value -= 1 << shift
-        numbers.append(value + (numbers[-2] if len(numbers) > 2 else 0))
-        value = shift = 0
-    return numbers
+    return run_lengths.decode(run_lengths.runs_of(counts, size), size)
