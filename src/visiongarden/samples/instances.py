@@ -1,0 +1,387 @@
+"""`Instances`: the objects of one image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+
+from visiongarden.errors import UserError, nearest
+from visiongarden.samples import columns, warping
+from visiongarden.samples.boxes import Boxes
+from visiongarden.samples.field import Field, is_field
+from visiongarden.samples.rotated_boxes import RotatedBoxes
+from visiongarden.types import ClassMap, ImageSize
+
+_COLUMNS = ("boxes", "classes", "scores", "masks", "keypoints", "crowd", "area")
+_ARGUMENTS = ("size", *_COLUMNS, "data", "class_map")
+_SEEN = ("boxes", "masks", "keypoints")
+"""Fields that decide whether an object is visible: the first that is present."""
+
+_NO_DATA: Mapping[str, Field | np.ndarray] = MappingProxyType({})
+
+
+class Instances:
+    """The objects of one image: fields of equal length, each with one row per object; immutable.
+
+    Args:
+        size: (height, width) of the image in pixels; (0, 0) is unknown.
+        boxes: boxes of the objects.
+        classes: int32 (n,).
+        scores: float32 (n,), 0 to 1; None for ground truth.
+        masks: a field.
+        keypoints: a field.
+        crowd: bool (n,), whether a row is a group of objects; None: no row is.
+        area: float64 (n,) in square pixels.
+        data: further columns by name, each a `Field` or an array (n, ...).
+        class_map: names of the classes.
+
+    Raises:
+        UserError: a field has another length than the others, a wrong type or shape, or is not
+            finite.
+
+    Example:
+        >>> objects = Instances((80, 100), Boxes([[10, 20, 30, 40], [90, 0, 99, 9]]), [1, 0])
+        >>> left = np.array([[1, 0, -50], [0, 1, 0], [0, 0, 1]])  # moves the image by 50 pixels
+        >>> objects.warp(left, (80, 100))
+        Instances(1 object, image 80 × 100; boxes, classes)
+    """
+
+    __slots__ = ("_length", *_ARGUMENTS)
+
+    size: ImageSize
+    boxes: Boxes | RotatedBoxes | None
+    classes: np.ndarray | None
+    scores: np.ndarray | None
+    masks: Field | None
+    keypoints: Field | None
+    crowd: np.ndarray | None
+    area: np.ndarray | None
+    data: Mapping[str, Field | np.ndarray]
+    class_map: ClassMap | None
+    _length: int
+
+    def __init__(
+        self,
+        size: ImageSize,
+        boxes: Boxes | RotatedBoxes | None = None,
+        classes: Any = None,
+        *,
+        scores: Any = None,
+        masks: Field | None = None,
+        keypoints: Field | None = None,
+        crowd: Any = None,
+        area: Any = None,
+        data: Mapping[str, Field | np.ndarray] | None = None,
+        class_map: ClassMap | None = None,
+    ) -> None:
+        if boxes is not None and not isinstance(boxes, Boxes | RotatedBoxes):
+            raise _wrong_type("boxes", boxes, "Boxes or RotatedBoxes", "boxes=Boxes(boxes)")
+        for name, value in (("masks", masks), ("keypoints", keypoints)):
+            if value is not None and not is_field(type(value)):
+                raise _wrong_type(name, value, "a Field", f"{name}=None")
+        found = {
+            "boxes": boxes,
+            "classes": None if classes is None else _integers(classes),
+            "scores": None if scores is None else columns.numbers("scores", scores, ()),
+            "masks": masks,
+            "keypoints": keypoints,
+            "crowd": None if crowd is None else _booleans(crowd),
+            "area": None if area is None else columns.numbers("areas", area, (), np.float64),
+        }
+        data = MappingProxyType({n: _column(n, v) for n, v in data.items()}) if data else _NO_DATA
+        self._fill(warping.as_size(size), found, data, class_map)
+
+    def _fill(
+        self,
+        size: ImageSize,
+        found: Mapping[str, Any],
+        data: Mapping[str, Field | np.ndarray],
+        class_map: ClassMap | None,
+    ) -> None:
+        """Set the attributes to checked values, if their lengths are equal."""
+        assign = object.__setattr__
+        first, length = "", 0
+        for name, value in (*found.items(), *data.items()):
+            if value is None:
+                continue
+            if not first:
+                first, length = name, len(value)
+            elif len(value) != length:
+                raise UserError(
+                    f"the fields '{first}' and '{name}' of the instances have different lengths",
+                    rule="one row per object in every field",
+                    received=f"{length} rows in '{first}', {len(value)} in '{name}'",
+                    fix=f"select the objects of both, such as {first}[keep] and {name}[keep]",
+                )
+        for name, value in found.items():
+            assign(self, name, value)
+        assign(self, "size", size)
+        assign(self, "data", data)
+        assign(self, "class_map", class_map)
+        assign(self, "_length", length)
+
+    def _with(self, size: ImageSize, found: Mapping[str, Any], data: Mapping[str, Any]) -> Self:
+        """Return instances with other fields, whose types have been checked."""
+        instances = object.__new__(type(self))
+        data = MappingProxyType(data) if data else _NO_DATA
+        instances._fill(size, found, data, self.class_map)
+        return instances
+
+    def _columns(self) -> dict[str, Any]:
+        """Return the fields of the constructor that have one row per object."""
+        return {
+            "boxes": self.boxes,
+            "classes": self.classes,
+            "scores": self.scores,
+            "masks": self.masks,
+            "keypoints": self.keypoints,
+            "crowd": self.crowd,
+            "area": self.area,
+        }
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        others = {"size": self.size, "data": self.data, "class_map": self.class_map}
+        return {**others, **self._columns()}
+
+    @classmethod
+    def empty(cls, size: ImageSize = (0, 0)) -> Self:
+        """Return instances without objects and fields."""
+        return cls(size)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Return the objects of all parts, in order. Parts without objects may lack fields.
+
+        Where only some parts have `crowd`, the objects of the others are no crowds.
+
+        Raises:
+            UserError: sizes, class maps or types of fields differ, or some parts lack a field.
+
+        Example:
+            >>> one = Instances((80, 100), Boxes([[10, 20, 30, 40]]), [1])
+            >>> Instances.concatenate([one, one, Instances.empty()])
+            Instances(2 objects, image 80 × 100; boxes, classes)
+        """
+        if not parts:
+            return cls.empty()
+        filled = [part for part in parts if len(part)] or list(parts)
+        size = _common("sizes", [part.size for part in parts if part.size != (0, 0)]) or (0, 0)
+        maps = [part.class_map for part in parts if part.class_map is not None]
+        rows = [part._columns() for part in filled]
+        found = {n: _concatenated(n, filled, [row[n] for row in rows]) for n in _COLUMNS}
+        names = dict.fromkeys(name for part in filled for name in part.data)
+        data = {n: _concatenated(n, filled, [p.data.get(n) for p in filled]) for n in names}
+        result = parts[0]._with(size, found, data)
+        object.__setattr__(result, "class_map", _common("class maps", maps))
+        return result
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise UserError(
+            f"instances cannot be changed: '{name}' was assigned",
+            rule="a new value for every change",
+            fix=f"instances = instances.replace({name}={name})",
+        )
+
+    __delattr__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), {**self._arguments(), "data": dict(self.data)})
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __repr__(self) -> str:
+        present = [name for name, value in self._columns().items() if value is not None]
+        fields = ", ".join([*present, *self.data]) or "no fields"
+        objects = "1 object" if len(self) == 1 else f"{len(self)} objects"
+        return f"Instances({objects}, image {self.size[0]} × {self.size[1]}; {fields})"
+
+    def __getitem__(self, index: slice | np.ndarray) -> Self:
+        """Return the objects of a slice, of an array of indices or of a boolean mask (n,)."""
+        index = columns.selection(index, self._length)
+        found = {n: None if v is None else v[index] for n, v in self._columns().items()}
+        return self._with(self.size, found, {n: v[index] for n, v in self.data.items()})
+
+    def replace(self, **fields: Any) -> Self:
+        """Return instances with other values of some of the constructor's arguments.
+
+        Raises:
+            UserError: a name is unknown, or a value is not valid.
+        """
+        if unknown := fields.keys() - set(_ARGUMENTS):
+            name = min(unknown)
+            raise UserError(
+                f"'{name}' is not a field of the instances",
+                fix=f"{nearest(name, _ARGUMENTS)}; further columns: replace(data={{...}})",
+            )
+        return type(self)(**self._arguments() | fields)
+
+    def warp(self, matrix: np.ndarray, size: ImageSize, min_visibility: float = 0.0) -> Self:
+        """Transform the objects, clip their boxes and remove what is no longer visible.
+
+        Boxes decide what is visible; without boxes, masks do, and without masks, keypoints. The
+        area is that of the whole object, also where it is cut: it is multiplied by the determinant,
+        under perspective by that at the center of the box. Under perspective without boxes it is
+        unknown and removed.
+
+        Args:
+            matrix: (3, 3), from pixels of the input to pixels of the output. Where its third row
+                is 0, 0, 1, a negative determinant mirrors: x becomes width - x.
+            size: (height, width) of the output.
+            min_visibility: smallest visible fraction of an object that is kept, 0 to 1. An object
+                outside is removed also at 0.
+
+        Raises:
+            UserError: an argument is not valid.
+        """
+        matrix, size = warping.as_matrix(matrix), warping.as_size(size)
+        if not 0 <= min_visibility <= 1:
+            raise UserError(
+                "the smallest visible fraction is not valid",
+                rule="0 to 1",
+                received=f"min_visibility={min_visibility!r}",
+                fix="min_visibility=0.1",
+            )
+        found = self._columns()
+        seen = next((name for name in _SEEN if found[name] is not None), None)
+        whole, moved = self, None
+        if seen:
+            moved = found[seen].warp(matrix, size)
+            fraction = moved.visible_fraction(size)
+            keep = (fraction > 0) & (fraction >= min_visibility)
+            if not keep.all():
+                whole, moved = self[keep], moved[keep]
+        found = whole._columns()
+        found["area"] = whole._warped_area(matrix)
+        for name in _SEEN:
+            if found[name] is not None:
+                found[name] = moved if name == seen else found[name].warp(matrix, size)
+        if found["boxes"] is not None:
+            found["boxes"] = found["boxes"].clip(size)
+        data = {n: v if isinstance(v, np.ndarray) else v.warp(matrix, size)
+                for n, v in whole.data.items()}  # fmt: skip
+        return self._with(size, found, data)
+
+    def _warped_area(self, matrix: np.ndarray) -> np.ndarray | None:
+        if self.area is None:
+            return None
+        determinant = abs(float(np.linalg.det(matrix)))
+        if warping.is_affine(matrix):
+            return columns.read_only(self.area * determinant)
+        if self.boxes is None:
+            return None
+        array = np.asarray(self.boxes, np.float64)
+        if isinstance(self.boxes, Boxes):
+            center = (array[:, :2] + array[:, 2:]) / 2
+        else:
+            center = array[:, :2]
+        # The determinant of the map's derivative. Of an object that reaches behind the camera, the
+        # center may have no positive depth; the limit keeps its area finite.
+        depth = np.maximum(center @ matrix[2, :2] + matrix[2, 2], 1e-6)
+        return columns.read_only(self.area * determinant / depth**3)
+
+
+def _rebuilt(cls: type[Instances], arguments: dict[str, Any]) -> Instances:
+    return cls(**arguments)
+
+
+def _integers(values: Any) -> np.ndarray:
+    """Return classes as int32 (n,)."""
+    array = columns.as_array("classes", values)
+    if array.dtype == np.int32 and array.ndim == 1:
+        return columns.read_only(array)
+    if array.shape == (0,):
+        array = array.astype(np.int32)
+    with np.errstate(invalid="ignore"):
+        converted = array.astype(np.int32) if array.dtype.kind in "iu" else None
+    if converted is None or array.ndim != 1 or (converted != array).any():
+        raise UserError(
+            "the classes are not valid",
+            rule="integers of 32 bits and shape (n,)",
+            received=f"{array.dtype} of shape {array.shape}",
+            fix="np.asarray(classes, np.int32)",
+        )
+    return columns.read_only(converted)
+
+
+def _booleans(values: Any) -> np.ndarray:
+    """Return crowd flags as bool (n,)."""
+    array = columns.as_array("crowd", values)
+    if array.ndim != 1 or (array.dtype != bool and not np.isin(array, (0, 1)).all()):
+        raise UserError(
+            "the crowd flags are not valid",
+            rule="True or False, 1 or 0, of shape (n,)",
+            received=f"{array.dtype} of shape {array.shape}",
+            fix="np.asarray(crowd, bool)",
+        )
+    return columns.read_only(array.astype(bool, copy=False))
+
+
+def _column(name: str, value: Any) -> Field | np.ndarray:
+    """Return a column of `data`."""
+    if not isinstance(name, str) or name in _ARGUMENTS:
+        raise UserError(
+            f"{name!r} cannot be the name of a column in data",
+            rule=f"text, other than {', '.join(_ARGUMENTS)}",
+            fix=f"data={{'my_{name}': ...}}",
+        )
+    if isinstance(value, np.ndarray):
+        if not value.ndim:
+            raise _wrong_type(name, value, "an array with one row per object", "np.full(n, value)")
+        return columns.read_only(value)
+    if is_field(type(value)):
+        field: Field = value
+        return field
+    raise _wrong_type(name, value, "a Field or an array", f"data={{{name!r}: np.asarray(...)}}")
+
+
+def _wrong_type(name: str, value: Any, expected: str, fix: str) -> UserError:
+    kind = type(value).__name__
+    received = f"{kind} of shape {value.shape}" if isinstance(value, np.ndarray) else kind
+    what = f"the field '{name}' of the instances has the wrong type"
+    return UserError(what, rule=expected, received=received, fix=fix)
+
+
+def _common(what: str, values: Sequence[Any]) -> Any:
+    """Return the value that all parts have in common, or None if there is none."""
+    for value in values[1:]:
+        if value != values[0]:
+            raise UserError(
+                f"instances with different {what} cannot be concatenated",
+                received=f"{values[0]!r:.100} and {value!r:.100}",
+                fix="warp all parts to one size" if what == "sizes" else "part.replace(...)",
+            )
+    return values[0] if values else None
+
+
+def _concatenated(name: str, parts: Sequence[Instances], values: list[Any]) -> Any:
+    """Return the concatenation of one field, or None if no part has it."""
+    present = [value for value in values if value is not None]
+    if not present:
+        return None
+    if len(present) < len(parts):
+        if name == "crowd":
+            present = [np.zeros(len(part), bool) if value is None else value
+                       for part, value in zip(parts, values, strict=True)]  # fmt: skip
+        elif any(map(len, parts)):
+            raise UserError(
+                f"some of the instances to concatenate have no field '{name}'",
+                rule="the same fields in every part that has objects",
+                received=f"the field in {len(present)} of {len(parts)} parts",
+                fix=f"add '{name}' to all parts, or remove it from all",
+            )
+    kinds = {type(value) for value in present}
+    if len(kinds) > 1:
+        raise UserError(
+            f"the field '{name}' cannot be concatenated",
+            rule="values of one type",
+            received=", ".join(sorted(kind.__name__ for kind in kinds)),
+            fix=f"convert '{name}' of all parts to one type",
+        )
+    if isinstance(present[0], np.ndarray):
+        return columns.read_only(columns.joined(f"the arrays '{name}'", present))
+    return type(present[0]).concatenate(present)

@@ -1,0 +1,75 @@
+"""`Sample`: one image and everything annotated on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+
+from visiongarden.samples import columns, warping
+from visiongarden.samples.field import Field
+from visiongarden.samples.instances import Instances
+from visiongarden.types import ImageSize
+
+_IDENTITY = columns.read_only(np.eye(3))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageInfo:
+    """Origin of an image and its placement on the current canvas; immutable.
+
+    Attributes:
+        id: id of the image in its dataset.
+        source: file or location that the image was read from.
+        original_size: (height, width) of the image as stored, in pixels.
+        placement: (3, 3), from pixels of the original to pixels of the current image.
+
+    Example:
+        >>> info = ImageInfo(7, "cat.jpg", (80, 100)).moved(np.diag((2.0, 2.0, 1.0)))
+        >>> info.placement.tolist()
+        [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+
+    id: int | str
+    source: str | None
+    original_size: ImageSize
+    placement: np.ndarray = field(default_factory=lambda: _IDENTITY)
+
+    def moved(self, matrix: np.ndarray) -> Self:
+        """Return the same image after a further transform.
+
+        Args:
+            matrix: (3, 3), from pixels of the current image to pixels of the next.
+
+        Raises:
+            UserError: the matrix is not valid.
+        """
+        placement = columns.read_only(warping.as_matrix(matrix) @ self.placement)
+        return type(self)(self.id, self.source, self.original_size, placement)
+
+
+@dataclass(slots=True)
+class Sample:
+    """One image and everything annotated on it, before, between and after transforms.
+
+    Attributes:
+        info: origin and placement of the image.
+        image: (height, width, channels) uint8, uint16 or float32, values as stored; None: not
+            decoded.
+        instances: objects of the image.
+        semantic: class ids (height, width); 255 is ignored.
+        labels: float32 (k,) of the whole image: one-hot, soft or multi-hot classes, or regression
+            values; NaN is unknown.
+        known_classes: bool (classes,), whether objects of a class are annotated; None: all are.
+        extra: further annotations of a custom task; an array (height, width, ...) is warped like
+            the image.
+    """
+
+    info: ImageInfo
+    image: np.ndarray | None = None
+    instances: Instances = field(default_factory=Instances.empty)
+    semantic: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    known_classes: np.ndarray | None = None
+    extra: dict[str, Field | np.ndarray] = field(default_factory=dict)
