@@ -66,9 +66,8 @@ def _averaged(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     edges = np.stack([(b - a) + (c - d), (c - b) + (d - a)]) / 2
     lengths = np.hypot(edges[..., 0], edges[..., 1])
     angles = _angle(edges)
-    key = np.abs(angles[1]) - np.abs(angles[0])
-    tie = np.where(key == 0, angles[1] < angles[0], key < 0)
-    second = np.where(lengths[0] == lengths[1], tie, lengths[1] > lengths[0])
+    equal = lengths[0] == lengths[1]
+    second = np.where(equal, angles[1] < angles[0], lengths[1] > lengths[0])
     width, height = lengths.max(axis=0), lengths.min(axis=0)
     angle = np.where(second, angles[1], angles[0])
     center = ((a + c) + (b + d)) / 4
