@@ -127,12 +127,12 @@ def test_boxes_behind_the_camera():
 @pytest.mark.parametrize(
     ("matrix", "message"),
     [
-        (np.eye(2), "not valid"),
-        (np.eye(3)[:2], r"not valid[\s\S]*vstack"),
+        (np.eye(2), "invalid shape"),
+        (np.eye(3)[:2], r"invalid shape[\s\S]*vstack"),
         (np.full((3, 3), np.nan), "cannot be inverted"),
         (np.diag([1, np.inf, 1]), "cannot be inverted"),
         (np.diag([1.0, 0, 1]), "cannot be inverted"),
-        ("abc", "not valid"),
+        ("abc", "invalid shape"),
         (affine(1e200, 0, 0, 0, 1, 0), "not finite"),
     ],
 )

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from visiongarden import ClassMap, UserError
-from visiongarden.samples import Boxes, Field, ImageInfo, Instances, RotatedBoxes, Sample
+from visiongarden.samples import (
+    Boxes,
+    Field,
+    ImageInfo,
+    Instances,
+    Keypoints,
+    Masks,
+    RotatedBoxes,
+    Sample,
+)
 
 SIZE = (80, 100)
 MIRROR = np.array([[-1, 0, 100], [0, 1, 0], [0, 0, 1]], float)
@@ -374,6 +383,22 @@ def test_no_objects(instances):
     assert instances.warp(MIRROR, (5, 5)).size == (5, 5)
 
 
+def test_masks_and_keypoints_follow_the_boxes():
+    ring = [10, 20, 30, 20, 30, 40, 10, 40]
+    masks = Masks.from_polygons([[ring], [[0, 0, 9, 0, 9, 9]], [ring]], SIZE)
+    points = np.array([[[12, 25, 2], [28, 26, 1]], [[1, 1, 2], [2, 2, 2]], [[0, 0, 0]] * 2])
+    keypoints = Keypoints(points, pairs=[(0, 1)])
+    boxes = Boxes([[10, 20, 30, 40], [0, 0, 9, 9], [10, 20, 30, 40]])
+    whole = Instances(SIZE, boxes, [1, 2, 3], masks=masks, keypoints=keypoints)
+    both = Instances.concatenate([whole[:1], whole[1:]])
+    found = both.warp(MIRROR @ LEFT, SIZE, 0.5)  # x' = 100 - (x - 20); the second object is outside
+    assert found.classes.tolist() == [1, 3]
+    assert np.asarray(found.boxes).tolist() == [[90, 20, 100, 40]] * 2
+    mirrored = [[110, 20], [90, 20], [90, 40], [110, 40]]
+    assert [ring.tolist() for (ring,) in found.masks.polygons()] == [mirrored, mirrored]
+    assert found.keypoints.values.tolist() == [[[92, 26, 1], [108, 25, 2]], [[0, 0, 0]] * 2]
+
+
 def test_sample():
     sample = Sample(ImageInfo(7, "cat.jpg", SIZE))
     assert sample.image is None
@@ -391,7 +416,7 @@ def test_the_placement_of_an_image_is_the_product_of_its_warps():
     assert moved.placement.tolist() == [[2, 0, -20], [0, 2, 0], [0, 0, 1]]
     assert (moved.id, moved.source, moved.original_size) == ("a", None, SIZE)
     assert info.placement.tolist() == np.eye(3).tolist()
-    with pytest.raises(UserError, match="not valid"):
+    with pytest.raises(UserError, match="invalid shape"):
         info.moved(np.eye(2))
     assert copied_by_pickle(moved).placement.tolist() == moved.placement.tolist()
 

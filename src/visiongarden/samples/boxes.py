@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from visiongarden.samples import columns, warping
+from visiongarden.samples import columns, matrices, warping
 from visiongarden.types import ImageSize
 
 _CORNERS = np.array([[0, 1], [2, 1], [2, 3], [0, 3]])
@@ -75,7 +75,7 @@ class Boxes:
         Raises:
             UserError: the matrix is not valid, or a coordinate overflows.
         """
-        matrix = warping.as_matrix(matrix)
+        matrix = matrices.checked_matrix(matrix)
         if warping.is_affine(matrix):
             return type(self)(_affine(self._array, matrix))
         return type(self)(_hulls(self._array.astype(np.float64)[:, _CORNERS], matrix))

@@ -9,9 +9,11 @@ from typing import Any, Self
 import numpy as np
 
 from visiongarden.errors import UserError, nearest
-from visiongarden.samples import columns, warping
+from visiongarden.samples import columns, matrices, warping
 from visiongarden.samples.boxes import Boxes
 from visiongarden.samples.field import Field, is_field
+from visiongarden.samples.keypoints import Keypoints
+from visiongarden.samples.mask_field import Masks
 from visiongarden.samples.rotated_boxes import RotatedBoxes
 from visiongarden.types import ClassMap, ImageSize
 
@@ -31,8 +33,8 @@ class Instances:
         boxes: boxes of the objects.
         classes: int32 (n,).
         scores: float32 (n,), 0 to 1; None for ground truth.
-        masks: a field.
-        keypoints: a field.
+        masks: masks of the objects, or another field.
+        keypoints: keypoints of the objects, or another field.
         crowd: bool (n,), whether a row is a group of objects; None: no row is.
         area: float64 (n,) in square pixels.
         data: further columns by name, each a `Field` or an array (n, ...).
@@ -55,8 +57,8 @@ class Instances:
     boxes: Boxes | RotatedBoxes | None
     classes: np.ndarray | None
     scores: np.ndarray | None
-    masks: Field | None
-    keypoints: Field | None
+    masks: Masks | None
+    keypoints: Keypoints | None
     crowd: np.ndarray | None
     area: np.ndarray | None
     data: Mapping[str, Field | np.ndarray]
@@ -70,8 +72,8 @@ class Instances:
         classes: Any = None,
         *,
         scores: Any = None,
-        masks: Field | None = None,
-        keypoints: Field | None = None,
+        masks: Masks | None = None,
+        keypoints: Keypoints | None = None,
         crowd: Any = None,
         area: Any = None,
         data: Mapping[str, Field | np.ndarray] | None = None,
@@ -92,7 +94,7 @@ class Instances:
             "area": None if area is None else columns.numbers("areas", area, (), np.float64),
         }
         data = MappingProxyType({n: _column(n, v) for n, v in data.items()}) if data else _NO_DATA
-        self._fill(warping.as_size(size), found, data, class_map)
+        self._fill(matrices.checked_size(size), found, data, class_map)
 
     def _fill(
         self,
@@ -238,7 +240,7 @@ class Instances:
         Raises:
             UserError: an argument is not valid.
         """
-        matrix, size = warping.as_matrix(matrix), warping.as_size(size)
+        matrix, size = matrices.checked_matrix(matrix), matrices.checked_size(size)
         if not 0 <= min_visibility <= 1:
             raise UserError(
                 "the smallest visible fraction is not valid",
@@ -281,7 +283,7 @@ class Instances:
             center = array[:, :2]
         # The determinant of the map's derivative. Of an object that reaches behind the camera, the
         # center may have no positive depth; the limit keeps its area finite.
-        depth = np.maximum(center @ matrix[2, :2] + matrix[2, 2], 1e-6)
+        depth = np.maximum(center @ matrix[2, :2] + matrix[2, 2], matrices.MIN_DEPTH)
         return columns.read_only(self.area * determinant / depth**3)
 
 

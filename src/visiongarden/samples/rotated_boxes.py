@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from visiongarden.errors import UserError
-from visiongarden.samples import columns, warping
+from visiongarden.samples import columns, matrices, warping
 from visiongarden.samples.rectangles import canonical, corners_of, fitted
 from visiongarden.types import ImageSize
 
@@ -118,7 +118,7 @@ class RotatedBoxes:
         Raises:
             UserError: the matrix is not valid, or a coordinate overflows.
         """
-        matrix = warping.as_matrix(matrix)
+        matrix = matrices.checked_matrix(matrix)
         if _is_similarity(matrix):
             return type(self)(_similar(self._array.astype(np.float64), matrix))
         corners = corners_of(self._array)

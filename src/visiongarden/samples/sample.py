@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from visiongarden.samples import columns, warping
+from visiongarden.samples import columns, matrices
 from visiongarden.samples.field import Field
 from visiongarden.samples.instances import Instances
 from visiongarden.types import ImageSize
@@ -45,7 +45,7 @@ class ImageInfo:
         Raises:
             UserError: the matrix is not valid.
         """
-        placement = columns.read_only(warping.as_matrix(matrix) @ self.placement)
+        placement = columns.read_only(matrices.checked_matrix(matrix) @ self.placement)
         return type(self)(self.id, self.source, self.original_size, placement)
 
 
