@@ -349,7 +349,7 @@ def _wrong_type(name: str, value: Any, expected: str, fix: str) -> UserError:
 
 
 def _common(what: str, values: Sequence[Any]) -> Any:
-    """Return the value that all parts have in common, or None if there is none."""
+    """Return the value that all parts have in common, or None if there are no values."""
     for value in values[1:]:
         if value != values[0]:
             raise UserError(

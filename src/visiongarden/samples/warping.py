@@ -40,7 +40,7 @@ def projected(points: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def in_front(points: np.ndarray, matrix: np.ndarray) -> Ring:
-    """Transform the part of a polygon (k, 2) in front of the camera; empty if there is none."""
+    """Transform the part of a polygon (k, 2) in front of the camera, perhaps empty."""
     ring: Ring = [tuple(p) for p in (np.c_[points, np.ones(len(points))] @ matrix.T).tolist()]
     ring = _half(ring, [depth - MIN_DEPTH for _, _, depth in ring])
     return [(x / depth, y / depth) for x, y, depth in ring]
