@@ -17,8 +17,7 @@ from visiongarden.samples.mask_field import Masks
 
 SIZE = (24, 32)
 bitmaps = arrays(bool, array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=12))
-# Further outside, polygons are cut before they are rasterized, which moves points by rounding.
-points = st.tuples(st.floats(-20, 60, width=32), st.floats(-20, 45, width=32))
+points = st.tuples(st.floats(-40, 100, width=32), st.floats(-200, 90, width=32))
 rings = st.lists(points, min_size=3, max_size=6)
 objects = st.lists(st.lists(rings, min_size=1, max_size=3), max_size=3)
 
@@ -234,6 +233,31 @@ def test_the_visible_fraction_is_that_of_the_pixels(array, x, y):
         for name, masks in in_every_format(mask).items():
             found = masks.warp(move(x, y), size)
             assert found.visible_fraction(size)[0] == pytest.approx(expected, abs=1e-6), name
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_joined_holes_and_parts_have_any_winding_order(turned):
+    outer = [(4, 2), (24, 2), (24, 22), (4, 22)]
+    inner = [(6, 6), (16, 6), (16, 18), (6, 18)]
+    part = [(26, 2), (30, 2), (30, 22), (26, 22)]
+    if turned:
+        inner, part = inner[:1] + inner[:0:-1], part[:1] + part[:0:-1]
+    ring = [*outer, outer[0], *inner, inner[0], outer[0], *part, part[0], outer[0]]
+    masks = Masks.from_polygons([[np.array(ring)]], SIZE)
+    bitmap = rasterized([ring], SIZE)
+    assert bitmap.sum() == 400 - 120 + 80
+    for x in (-10, -20, -25, 4):
+        found = masks.warp(move(x, 0), SIZE)
+        expected = bitmap[:, max(-x, 0) : 32 - max(x, 0)].sum() / 360
+        assert found.visible_fraction(SIZE)[0] == pytest.approx(expected)
+
+
+def test_overlapping_boxes_of_parts_are_clipped_exactly():
+    corner = [(0, 0), (20, 0), (20, 3), (3, 3), (3, 20), (0, 20)]
+    parts = [np.array(corner), np.array([(5, 5), (19, 5), (19, 19), (5, 19)])]
+    masks = Masks.from_polygons([parts], SIZE).warp(move(-10.3, 0), SIZE)
+    expected = (9.7 * 3 + 8.7 * 14) / (111 + 196)
+    assert masks.visible_fraction(SIZE)[0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_overlapping_parts_count_once():

@@ -12,6 +12,7 @@ import numpy as np
 
 from visiongarden.errors import UserError
 from visiongarden.samples import masks, matrices, run_lengths
+from visiongarden.samples.loops import area_inside, loops_of
 from visiongarden.types import ImageSize, Polygons
 
 _OVERLAP_PIXELS = (
@@ -119,13 +120,15 @@ class PolygonMask:
         low, high = _range(self.rings)
         if (high <= 0).any() or (low >= np.array(size[::-1])).any():
             return 0.0
+        parts = loops_of(self.rings)
+        whole = sum(sign * masks.area_of((ring,)) for sign, ring in parts)
         if masks.parts_overlap(self.rings):
-            return self.share * _union_inside(self.rings, size)
-        whole = masks.area_of(self.rings)
-        if not whole:
+            union, inside = _union(self.rings, size)
+            if union < 0.98 * whole:  # they overlap indeed, not only the boxes around them
+                return self.share * inside / union if union else self.share
+        if whole <= 0:
             return self.share  # a line or a point, partly inside
-        inside = masks.area_of(masks.cut(self.rings, _canvas(size)) or ())
-        return self.share * min(inside / whole, 1.0)
+        return self.share * min(area_inside(parts, _canvas(size)) / whole, 1.0)
 
 
 class PixelMask:
@@ -275,17 +278,17 @@ def _without_spikes(ring: np.ndarray) -> np.ndarray:
     return ring[:0]
 
 
-def _union_inside(rings: Polygons, size: ImageSize) -> float:
-    """Return the fraction of the union of overlapping polygons inside the canvas, on a raster."""
+def _union(rings: Polygons, size: ImageSize) -> tuple[float, float]:
+    """Return the area of the union of polygons, and that inside the canvas, by a raster."""
     low, high = _range(rings)
     scale = _OVERLAP_PIXELS / max(float((high - low).max()), 1e-6)
     matrix = np.diag([scale, scale, 1]) @ matrices.shift(*-low.astype(np.float64))
     grid = (_OVERLAP_PIXELS, _OVERLAP_PIXELS)
-    whole = masks.fill(_moved(rings, matrix), grid).sum()
-    inside = masks.cut(rings, _canvas(size))
-    if not whole or inside is None:
-        return float(bool(inside))
-    return min(float(masks.fill(_moved(inside, matrix), grid).sum() / whole), 1.0)
+    areas = [
+        float(masks.fill(_moved(part, matrix), grid).sum()) / scale**2 if part else 0.0
+        for part in (rings, masks.cut(rings, _canvas(size)) or ())
+    ]
+    return areas[0], min(areas)
 
 
 def _traced(window: Window) -> Polygons:

@@ -15,6 +15,8 @@ import numpy as np
 from visiongarden.samples import run_lengths
 from visiongarden.types import ImageSize, Polygons
 
+_MAX_LENGTH = 2**18  # in pixels; the rasterizer takes about 100 bytes for each
+
 
 def box_of(polygons: Polygons) -> list[float]:
     """Return the xyxy box around polygons with at least one point, in pixels."""
@@ -55,14 +57,27 @@ def fill(polygons: Polygons, size: ImageSize) -> np.ndarray:
     from faster_coco_eval.core import mask as coco_mask  # compiled; not needed to read boxes
 
     height, width = size
-    # The rasterizer's memory grows with the length of a polygon, also outside the mask; a file
-    # with huge coordinates could exhaust it.
-    reach = (-width, -height, 2.0 * width, 2.0 * height)
-    rings = [ring.astype(np.float64).ravel().tolist() for ring in cut(polygons, reach) or ()]
+    if not _is_cheap(polygons):
+        reach = (-width, -height, 2.0 * width, 2.0 * height)
+        polygons = cut(polygons, reach) or ()
+    rings = [ring.astype(np.float64).ravel().tolist() for ring in polygons]
     if not rings:
         return np.zeros(size, bool)
     parts = coco_mask.merge(coco_mask.frPyObjects(rings, height, width))
     return np.asarray(coco_mask.decode(parts)).astype(bool)
+
+
+def _is_cheap(polygons: Polygons) -> bool:
+    """Return whether polygons can be rasterized without cutting off what is far outside.
+
+    The rasterizer's memory grows with the length of a polygon, also outside the mask; a file with
+    huge coordinates could exhaust it. A cut moves points on slanted edges by rounding.
+    """
+    length = 0.0
+    for ring in polygons:
+        sides = np.abs(ring - np.roll(ring, 1, axis=0)).max(axis=1)
+        length += float(sides.sum()) + 2 * float(np.abs(ring).max())
+    return length < _MAX_LENGTH
 
 
 def polygons_of(mask: np.ndarray) -> Polygons | None:
