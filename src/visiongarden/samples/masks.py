@@ -63,8 +63,9 @@ def fill(polygons: Polygons, size: ImageSize) -> np.ndarray:
     rings = [ring.astype(np.float64).ravel().tolist() for ring in polygons]
     if not rings:
         return np.zeros(size, bool)
-    parts = coco_mask.merge(coco_mask.frPyObjects(rings, height, width))
-    return np.asarray(coco_mask.decode(parts)).astype(bool)
+    counts = coco_mask.merge(coco_mask.frPyObjects(rings, height, width))["counts"]
+    # The decoder of faster-coco-eval takes ten times as long for small masks.
+    return run_lengths.decode(run_lengths.numbers_of(counts), size)
 
 
 def _is_cheap(polygons: Polygons) -> bool:
@@ -200,7 +201,7 @@ def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return np.asarray(moved, np.float32)
 
 
-def from_rle(counts: str | Sequence[int], size: ImageSize) -> np.ndarray:
+def from_rle(counts: str | bytes | Sequence[int], size: ImageSize) -> np.ndarray:
     """Decode a mask from COCO's run lengths (RLE).
 
     Args:

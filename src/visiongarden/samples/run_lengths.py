@@ -14,8 +14,10 @@ import numpy as np
 
 from visiongarden.types import ImageSize
 
-MAX_PIXELS = 2**28
-"""Largest number of pixels of one decoded mask: run lengths of any mask fit into a few bytes."""
+MAX_PIXELS = 2**30
+"""Largest number of pixels of a mask, that of OpenCV's images: a few bytes of run lengths fill it."""
+
+_MAX_GROUPS = 7  # 35 bits
 
 
 def runs_of(counts: str | bytes | Sequence[int] | np.ndarray, size: ImageSize) -> np.ndarray:
@@ -33,41 +35,52 @@ def runs_of(counts: str | bytes | Sequence[int] | np.ndarray, size: ImageSize) -
             mask has more than `MAX_PIXELS` pixels.
     """
     height, width = size
-    if isinstance(counts, bytes):
-        counts = counts.decode("latin-1")
-    if isinstance(counts, str):
-        runs = _numbers(counts)
-    else:
-        runs = counts.tolist() if isinstance(counts, np.ndarray) else list(counts)
-        if any(type(run) is not int and not isinstance(run, np.integer) for run in runs):
-            raise ValueError("run lengths are not all integers")
-    if any(run < 0 for run in runs):
-        raise ValueError("run lengths contain a negative number")
-    total = sum(map(int, runs))
-    if total != height * width:
-        raise ValueError(f"run lengths do not fill {width} × {height} pixels; their sum is {total}")
-    if total > MAX_PIXELS:
+    pixels = height * width
+    if pixels > MAX_PIXELS:
         raise ValueError(f"a mask has at most {MAX_PIXELS:,} pixels, got {width} × {height}")
-    return np.array(runs, np.int64)
+    if isinstance(counts, str | bytes):
+        runs = numbers_of(counts)
+    else:
+        runs = _integers(counts, pixels)
+    if len(runs) and runs.min() < 0:
+        raise ValueError("run lengths contain a negative number")
+    # With no run above the limit, the sum cannot overflow.
+    if (runs > pixels).any() or runs.sum() != pixels:
+        raise ValueError(f"run lengths do not fill {width} × {height} pixels exactly")
+    return runs
 
 
-def _numbers(text: str) -> list[int]:
-    numbers: list[int] = []
-    value = shift = 0
-    for letter in text:
-        group = ord(letter) - 48
-        if not 0 <= group < 64 or shift > 30:
-            raise ValueError("run lengths contain an invalid character")
-        value |= (group & 31) << shift
-        shift += 5
-        if group & 32:
-            continue
-        if group & 16:  # the sign bit of the last group
-            value -= 1 << shift
-        numbers.append(value + (numbers[-2] if len(numbers) > 2 else 0))
-        value = shift = 0
-    if shift:
+def _integers(counts: Sequence[int] | np.ndarray, limit: int) -> np.ndarray:
+    runs = counts.tolist() if isinstance(counts, np.ndarray) else list(counts)
+    if any(type(run) is not int and not isinstance(run, np.integer) for run in runs):
+        raise ValueError("run lengths are not all integers")
+    return np.array([min(max(int(run), -1), limit + 1) for run in runs], np.int64)
+
+
+def numbers_of(text: str | bytes) -> np.ndarray:
+    """Return the numbers, int64 (runs,), of compressed text, whatever mask they fill.
+
+    Raises:
+        ValueError: the text is not valid.
+    """
+    raw = text if isinstance(text, bytes) else text.encode("ascii", "replace")
+    groups = np.frombuffer(raw, np.uint8).astype(np.int64) - 48
+    if ((groups < 0) | (groups > 63)).any() or (isinstance(text, str) and not text.isascii()):
+        raise ValueError("run lengths contain an invalid character")
+    if not len(groups):
+        return groups
+    ends = np.flatnonzero(groups < 32)
+    if not len(ends) or ends[-1] != len(groups) - 1:
         raise ValueError("run lengths end within a number")
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    if lengths.max() > _MAX_GROUPS:
+        raise ValueError("run lengths contain a number that is too large")
+    places = 5 * (np.arange(len(groups)) - np.repeat(starts, lengths))
+    numbers = np.add.reduceat((groups & 31) << places, starts)
+    numbers -= (groups[ends] & 16 > 0).astype(np.int64) << (5 * lengths)  # the sign
+    for first in (1, 2):
+        numbers[first::2] = np.cumsum(numbers[first::2])
     return numbers
 
 
