@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import visiongarden as vg
-from visiongarden.samples.keypoints import Keypoints
+from visiongarden.samples import Boxes, Field, Instances, Keypoints
 
 SIZE = (40, 60)
 MIRROR = np.array([[-1, 0, SIZE[1]], [0, 1, 0], [0, 0, 1.0]])
@@ -131,6 +131,26 @@ def test_points_behind_the_camera_are_not_labeled():
     matrix = np.array([[1, 0, 0], [0, 1, 0], [-0.02, 0, 1]])
     found = Keypoints([[[25, 10, 2], [50, 10, 2], [55, 10, 1]]]).warp(matrix, SIZE)
     assert found.values.tolist() == [[[50, 20, 2], [0, 0, 0], [0, 0, 0]]]
+    # They count as outside, also for objects of which nothing else is left.
+    assert found.visible_fraction(SIZE).tolist() == [1 / 3]
+    behind = Keypoints([[[55, 10, 1]], [[25, 10, 1]]]).warp(matrix, SIZE)
+    assert behind[::-1].warp(MIRROR, SIZE).visible_fraction(SIZE).tolist() == [1, 0]
+    objects = Instances(SIZE, classes=[7, 8], keypoints=Keypoints([[[55, 10, 1]], [[25, 10, 1]]]))
+    assert objects.warp(matrix, SIZE).classes.tolist() == [8]
+
+
+def test_keypoints_follow_the_objects():
+    values = [[[7, 3, 2], [9, 4, 1]], [[50, 3, 2], [52, 4, 1]]]
+    keypoints = Keypoints(values, pairs=[(0, 1)])
+    assert isinstance(keypoints, Field)
+    boxes = Boxes([[5, 0, 10, 5], [48, 0, 58, 5]])
+    objects = Instances(SIZE, boxes, [3, 4], keypoints=keypoints)
+    left = np.array([[-1, 0, 20], [0, 1, 0], [0, 0, 1.0]])  # mirrored, and cut at x = 20
+    found = objects.warp(left, (40, 20))
+    assert found.classes.tolist() == [3]
+    assert found.keypoints.values.tolist() == [[[11, 4, 1], [13, 3, 2]]]
+    with pytest.raises(ValueError, match="read-only"):
+        found.keypoints.values[0] = 0
 
 
 def test_targets():

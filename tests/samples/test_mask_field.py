@@ -12,8 +12,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
 
 import visiongarden as vg
+from visiongarden.samples import Field, Instances, Masks
 from visiongarden.samples import masks as polygon_functions
-from visiongarden.samples.mask_field import Masks
 
 SIZE = (24, 32)
 bitmaps = arrays(bool, array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=12))
@@ -377,6 +377,20 @@ def test_targets_are_cells_covered_by_half(array):
         assert list(found) == ["masks"]
         assert found["masks"].dtype == np.uint8
         np.testing.assert_array_equal(found["masks"], expected)
+
+
+def test_masks_decide_what_is_visible():
+    array = np.zeros((2, *SIZE), bool)
+    array[0, 2:6, 0:8] = array[1, 2:6, 10:20] = True
+    masks = Masks.concatenate(
+        [in_every_format(array[0])["polygons"], Masks.from_bitmaps(array[1:])]
+    )
+    assert isinstance(masks, Field)
+    objects = Instances(SIZE, classes=[3, 4], masks=masks)
+    assert objects.warp(move(-9, 0), SIZE).classes.tolist() == [4]
+    assert objects.warp(move(-7, 0), SIZE, min_visibility=0.2).classes.tolist() == [4]
+    found = objects.warp(move(-7, 0), SIZE)
+    assert found.masks.area().tolist() == [4, 40]
 
 
 def test_targets_that_do_not_fit():

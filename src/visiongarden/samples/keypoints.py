@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from visiongarden.errors import UserError
-from visiongarden.samples import matrices
-from visiongarden.samples.mask_field import check_capacity
+from visiongarden.samples import columns, matrices
 from visiongarden.types import ImageSize
 
 Pairs = tuple[tuple[int, int], ...]
@@ -41,7 +40,7 @@ class Keypoints:
         [[[3.0, 3.0, 2.0], [6.0, 3.0, 2.0]]]
     """
 
-    __slots__ = ("names", "pairs", "skeleton", "values")
+    __slots__ = ("_lost", "names", "pairs", "skeleton", "values")
 
     def __init__(
         self,
@@ -51,7 +50,8 @@ class Keypoints:
         skeleton: Sequence[Sequence[int]] = (),
     ) -> None:
         self.names = tuple(names)
-        self.values = _values(values, len(self.names))
+        self.values = columns.read_only(_values(values, len(self.names)))
+        self._lost = np.zeros(len(self.values), np.int64)  # labeled points, behind the camera now
         count = self.values.shape[1]
         _check_names(self.names, count)
         self.pairs = None if pairs is None else _edges(pairs, count, "pairs")
@@ -72,10 +72,8 @@ class Keypoints:
 
     def __getitem__(self, index: slice | np.ndarray) -> Keypoints:
         """Return the keypoints of a slice, of integer indices (m,) or of a bool array (n,)."""
-        rows = index if isinstance(index, slice) else np.atleast_1d(index)
-        if not isinstance(rows, slice) and not rows.size:
-            rows = rows.astype(int)
-        return self._with(self.values[rows])
+        index = columns.selection(index, len(self))
+        return self._with(self.values[index], self._lost[index])
 
     @classmethod
     def concatenate(cls, parts: Sequence[Keypoints]) -> Keypoints:
@@ -99,7 +97,8 @@ class Keypoints:
                 or "an empty list",
                 fix="Keypoints(part.values, names, pairs, skeleton)  # for each part",
             )
-        return parts[0]._with(np.concatenate([part.values for part in parts]))
+        values = np.concatenate([part.values for part in parts])
+        return parts[0]._with(values, np.concatenate([part._lost for part in parts]))
 
     def warp(self, matrix: np.ndarray, size: ImageSize) -> Keypoints:
         """Move the points; a matrix with a negative determinant swaps left and right.
@@ -114,28 +113,31 @@ class Keypoints:
         matrix = matrices.checked_matrix(matrix)
         points = self.values[..., :2].astype(np.float64) @ matrix[:, :2].T + matrix[:, 2]
         depth = points[..., 2:]
-        labeled = (self.values[..., 2:] > 0) & (depth >= matrices.MIN_DEPTH)
+        before = self.values[..., 2:] > 0
+        labeled = before & (depth >= matrices.MIN_DEPTH)
         moved = np.concatenate(
             [points[..., :2] / np.where(labeled, depth, 1), self.values[..., 2:]], axis=-1
         )
         found = np.where(labeled, moved, 0).astype(np.float32)
         if self.pairs and matrices.mirrors(matrix):
             found = found[:, _swapped(self.pairs, found.shape[1])]
-        return self._with(found)
+        return self._with(found, self._lost + (before & ~labeled).sum(axis=(1, 2)))
 
     def visible_fraction(self, size: ImageSize) -> np.ndarray:
         """Return the fraction of each object's labeled points inside the canvas, float64 (n,).
 
-        Objects without labeled points have the fraction 1.
+        Points that were behind the camera of a warp count as outside. Objects without labeled
+        points have the fraction 1.
         """
         labeled = self.values[..., 2] > 0
-        count, inside = labeled.sum(axis=1), (labeled & self._inside(size)).sum(axis=1)
+        count = labeled.sum(axis=1) + self._lost
+        inside = (labeled & self._inside(size)).sum(axis=1)
         return np.where(count > 0, inside / np.maximum(count, 1), 1.0)
 
     def resolved(self, size: ImageSize) -> Keypoints:
         """Set points outside the canvas to (0, 0, 0), not labeled; the border is inside."""
         kept = (self.values[..., 2] > 0) & self._inside(size)
-        return self._with(np.where(kept[..., None], self.values, np.float32(0)))
+        return self._with(np.where(kept[..., None], self.values, np.float32(0)), self._lost)
 
     def to_targets(self, capacity: int, size: ImageSize) -> dict[str, np.ndarray]:
         """Return {"keypoints": float32 (capacity, k, 3)}, resolved and padded with zeros.
@@ -143,19 +145,16 @@ class Keypoints:
         Raises:
             UserError: there are more objects than `capacity`.
         """
-        check_capacity(len(self), capacity)
-        found = np.zeros((capacity, *self.values.shape[1:]), np.float32)
-        found[: len(self)] = self.resolved(size).values
-        return {"keypoints": found}
+        return {"keypoints": columns.padded("keypoints", self.resolved(size).values, capacity)}
 
     def _inside(self, size: ImageSize) -> np.ndarray:
         height, width = matrices.checked_size(size)
         points = self.values[..., :2]
         return np.asarray(((points >= 0) & (points <= (width, height))).all(axis=-1))
 
-    def _with(self, values: np.ndarray) -> Keypoints:
+    def _with(self, values: np.ndarray, lost: np.ndarray) -> Keypoints:
         found = object.__new__(Keypoints)
-        found.values, found.names = values, self.names
+        found.values, found.names, found._lost = columns.read_only(values), self.names, lost
         found.pairs, found.skeleton = self.pairs, self.skeleton
         return found
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from visiongarden.errors import UserError
-from visiongarden.samples import matrices, run_lengths
+from visiongarden.samples import columns, matrices, run_lengths
 from visiongarden.samples.mask_shapes import Mask, PixelMask, PolygonMask, Window, checked_pixels
 from visiongarden.types import ImageSize, Polygons
 
@@ -133,11 +133,11 @@ class Masks:
 
     def __getitem__(self, index: slice | np.ndarray) -> Masks:
         """Return the masks of a slice, of integer indices (m,) or of a bool array (n,)."""
+        index = columns.selection(index, len(self))
         if isinstance(index, slice):
             return Masks(self._parts[index], self.size)
-        rows = np.asarray(index)
-        rows = np.arange(len(self))[rows if rows.size else rows.astype(int)]
-        return Masks((self._parts[row] for row in np.atleast_1d(rows)), self.size)
+        rows = np.arange(len(self))[index]
+        return Masks((self._parts[row] for row in rows.tolist()), self.size)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Masks]) -> Masks:
@@ -236,7 +236,6 @@ class Masks:
             UserError: there are more objects than `capacity`, or the masks have another canvas.
         """
         size = matrices.checked_size(size)
-        check_capacity(len(self), capacity)
         if size != self.size:
             raise UserError(
                 "the masks do not have the size of the targets",
@@ -245,7 +244,8 @@ class Masks:
                 fix=f"masks.warp(matrix, {size})",
             )
         height, width = size
-        targets = np.zeros((capacity, -(-height // STRIDE), -(-width // STRIDE)), np.uint8)
+        cells = np.zeros((len(self), -(-height // STRIDE), -(-width // STRIDE)), np.uint8)
+        targets = columns.padded("masks", cells, capacity)
         for target, mask in zip(targets, self._parts, strict=False):
             _fill_cells(target, mask.window(size).trimmed(), size)
         return {"masks": targets}
@@ -262,21 +262,6 @@ class Masks:
         runs = mask.unchanged_runs(self.size) if isinstance(mask, PixelMask) else None
         found = runs[1::2] if runs is not None else mask.window(self.size).pixels
         return int(found.sum())
-
-
-def check_capacity(count: int, capacity: int) -> None:
-    """Check that the objects of an image fit into the targets.
-
-    Raises:
-        UserError: there are more.
-    """
-    if count > capacity:
-        raise UserError(
-            "the image has more objects than the targets can hold",
-            rule=f"at most {capacity} objects",
-            received=f"{count} objects",
-            fix=f"capacity={count}",
-        )
 
 
 def _each(given: Sequence[Any], read: Callable[[Any], Mask]) -> list[Mask]:

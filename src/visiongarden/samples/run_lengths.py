@@ -15,7 +15,7 @@ import numpy as np
 from visiongarden.types import ImageSize
 
 MAX_PIXELS = 2**30
-"""Largest number of pixels of a mask, that of OpenCV's images: a few bytes of run lengths fill it."""
+"""Largest number of pixels of a mask, as in OpenCV: a few bytes of run lengths fill a mask."""
 
 _MAX_GROUPS = 7  # 35 bits
 
