@@ -248,47 +248,50 @@ class Instances:
                 received=f"min_visibility={min_visibility!r}",
                 fix="min_visibility=0.1",
             )
-        found = self._columns()
+        found, data = self._columns(), self.data
         seen = next((name for name in _SEEN if found[name] is not None), None)
-        whole, moved = self, None
+        moved = None
         if seen:
             moved = found[seen].warp(matrix, size)
             fraction = moved.visible_fraction(size)
             keep = (fraction > 0) & (fraction >= min_visibility)
             if not keep.all():
-                whole, moved = self[keep], moved[keep]
-        found = whole._columns()
-        found["area"] = whole._warped_area(matrix)
+                moved = moved[keep]
+                found = {n: None if v is None else v[keep] for n, v in found.items()}
+                data = {n: v[keep] for n, v in data.items()}
+        found["area"] = _warped_area(found["area"], found["boxes"], matrix)
         for name in _SEEN:
             if found[name] is not None:
                 found[name] = moved if name == seen else found[name].warp(matrix, size)
         if found["boxes"] is not None:
             found["boxes"] = found["boxes"].clip(size)
         data = {n: v if isinstance(v, np.ndarray) else v.warp(matrix, size)
-                for n, v in whole.data.items()}  # fmt: skip
+                for n, v in data.items()}  # fmt: skip
         return self._with(size, found, data)
-
-    def _warped_area(self, matrix: np.ndarray) -> np.ndarray | None:
-        if self.area is None:
-            return None
-        determinant = abs(float(np.linalg.det(matrix)))
-        if warping.is_affine(matrix):
-            return columns.read_only(self.area * determinant)
-        if self.boxes is None:
-            return None
-        array = np.asarray(self.boxes, np.float64)
-        if isinstance(self.boxes, Boxes):
-            center = (array[:, :2] + array[:, 2:]) / 2
-        else:
-            center = array[:, :2]
-        # The determinant of the map's derivative. Of an object that reaches behind the camera, the
-        # center may have no positive depth; the limit keeps its area finite.
-        depth = np.maximum(center @ matrix[2, :2] + matrix[2, 2], matrices.MIN_DEPTH)
-        return columns.read_only(self.area * determinant / depth**3)
 
 
 def _rebuilt(cls: type[Instances], arguments: dict[str, Any]) -> Instances:
     return cls(**arguments)
+
+
+def _warped_area(
+    area: np.ndarray | None, boxes: Boxes | RotatedBoxes | None, matrix: np.ndarray
+) -> np.ndarray | None:
+    """Return areas after a transform of the boxes (or None) that they belong to."""
+    if area is None:
+        return None
+    determinant = abs(float(np.linalg.det(matrix)))
+    if warping.is_affine(matrix):
+        return columns.read_only(area * determinant)
+    if boxes is None:
+        return None
+    array = np.asarray(boxes, np.float64)
+    is_xyxy = isinstance(boxes, Boxes)
+    center = (array[:, :2] + array[:, 2:]) / 2 if is_xyxy else array[:, :2]
+    # The determinant of the map's derivative. Of an object that reaches behind the camera, the
+    # center may have no positive depth; the limit keeps its area finite.
+    depth = np.maximum(center @ matrix[2, :2] + matrix[2, 2], matrices.MIN_DEPTH)
+    return columns.read_only(area * determinant / depth**3)
 
 
 def _integers(values: Any) -> np.ndarray:
