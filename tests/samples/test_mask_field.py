@@ -252,6 +252,18 @@ def test_joined_holes_and_parts_have_any_winding_order(turned):
         assert found.visible_fraction(SIZE)[0] == pytest.approx(expected)
 
 
+def test_masks_of_very_many_parts():
+    mask = np.random.default_rng(0).random((200, 300)) < 0.3
+    masks = Masks.from_bitmaps(mask[None])
+    found = masks.warp(move(-99, -50), (200, 300)).visible_fraction((200, 300))
+    assert found[0] == pytest.approx(mask[50:, 99:].sum() / mask.sum())
+    dots = np.argwhere(mask)[::40][:, None, ::-1] + np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    many = Masks.from_polygons([dots], (200, 300)).warp(move(-99, -50), (200, 300))
+    kept = (dots[:, 0] >= (99, 50)).all(axis=1).mean()
+    assert many.visible_fraction((200, 300))[0] == pytest.approx(kept)
+    assert many.area().tolist() == [kept * len(dots)]
+
+
 def test_overlapping_boxes_of_parts_are_clipped_exactly():
     corner = [(0, 0), (20, 0), (20, 3), (3, 3), (3, 20), (0, 20)]
     parts = [np.array(corner), np.array([(5, 5), (19, 5), (19, 19), (5, 19)])]

@@ -11,6 +11,8 @@ import numpy as np
 from visiongarden.samples import masks
 from visiongarden.types import Polygons
 
+_MAX_LOOPS = 1000  # pairs of them take memory
+
 
 class Loop(NamedTuple):
     """A polygon without repeated points and whether it adds to the area or is a hole (-1)."""
@@ -51,7 +53,8 @@ def _divided(ring: np.ndarray) -> list[np.ndarray]:
         places[point] = len(path)
         path.append(index)
     loops.append(path)
-    return [ring[loop] for loop in loops if len(loop) >= 3]
+    found = [ring[loop] for loop in loops if len(loop) >= 3]
+    return found if len(found) <= _MAX_LOOPS else [ring]
 
 
 def _signed(rings: list[np.ndarray]) -> list[Loop]:

@@ -12,13 +12,14 @@ import numpy as np
 
 from visiongarden.errors import UserError
 from visiongarden.samples import masks, matrices, run_lengths
-from visiongarden.samples.loops import area_inside, loops_of
+from visiongarden.samples.loops import Loop, area_inside, loops_of
 from visiongarden.types import ImageSize, Polygons
 
 _OVERLAP_PIXELS = (
     512  # the side of the raster on which the union of overlapping polygons is counted
 )
 _OPENCV_SIDE = 2**15 - 2
+_MAX_PARTS = 200  # of which the overlaps are examined, or which are traced; pairs take memory
 
 
 class Window(NamedTuple):
@@ -113,16 +114,23 @@ class PolygonMask:
         rings = tuple(ring for ring in map(_without_spikes, rings) if len(ring) >= 3)
         return PolygonMask(rings, self.visible(size))
 
-    def visible(self, size: ImageSize) -> float:
-        """Return the fraction of the object's area that is inside the canvas."""
+    def visible(self, size: ImageSize, traced: bool = False) -> float:
+        """Return the fraction of the object's area that is inside the canvas.
+
+        Args:
+            size: (height, width) of the canvas.
+            traced: the polygons come from `masks.polygons_of`: they do not overlap, and holes have
+                the opposite winding order.
+        """
         if not self.rings or _is_inside(self.rings, size):
             return self.share
         low, high = _range(self.rings)
         if (high <= 0).any() or (low >= np.array(size[::-1])).any():
             return 0.0
-        parts = loops_of(self.rings)
+        simple = traced or len(self.rings) > _MAX_PARTS
+        parts = [Loop(1, ring) for ring in self.rings] if simple else loops_of(self.rings)
         whole = sum(sign * masks.area_of((ring,)) for sign, ring in parts)
-        if masks.parts_overlap(self.rings):
+        if not simple and masks.parts_overlap(self.rings):
             union, inside = _union(self.rings, size)
             if union < 0.98 * whole:  # they overlap indeed, not only the boxes around them
                 return self.share * inside / union if union else self.share
@@ -190,20 +198,25 @@ class PixelMask:
         """Return the fraction of the object's area that is inside the canvas.
 
         The pixels are traced before the transform and cut as polygons, because pixels outside the
-        canvas are never resampled.
+        canvas are never resampled. Of masks with very many parts, pixel centers are counted.
         """
         if self.matrix is None and size == self.size:
             return self.share
         source = self._source()
+        if not source.pixels.size:
+            return self.share
         matrix = np.eye(3) if self.matrix is None else self.matrix
-        if source.pixels.size and (matrix[2] == (0, 0, 1)).all():
+        if (matrix[2] == (0, 0, 1)).all():
             height, width = source.pixels.shape
             corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
             corners += np.array([source.column, source.row], np.float32)
             corners = masks.transform(corners, matrix)
             if _is_inside((corners,), size):
                 return self.share
-        return PolygonMask(_traced(source), self.share).warp(matrix).visible(size)
+        if cv2.connectedComponents(source.pixels.astype(np.uint8))[0] > _MAX_PARTS:
+            return self.share * _centers_inside(source, matrix, size)
+        polygons = PolygonMask(_traced(source), self.share).warp(matrix)
+        return polygons.visible(size, traced=True)
 
     def unchanged_runs(self, size: ImageSize) -> np.ndarray | None:
         """Return the run lengths from which the mask was made, or None if they do not apply."""
@@ -289,6 +302,20 @@ def _union(rings: Polygons, size: ImageSize) -> tuple[float, float]:
         for part in (rings, masks.cut(rings, _canvas(size)) or ())
     ]
     return areas[0], min(areas)
+
+
+def _centers_inside(window: Window, matrix: np.ndarray, size: ImageSize) -> float:
+    """Return the fraction of an object inside a canvas by the centers of its pixels."""
+    rows, columns = np.nonzero(window.pixels)
+    centers = np.stack([columns + (window.column + 0.5), rows + (window.row + 0.5)], axis=1)
+    depth = centers @ matrix[2, :2] + matrix[2, 2]
+    front = depth >= matrices.MIN_DEPTH
+    depth = np.where(front, depth, 1.0)
+    x, y = (centers @ matrix[:2, :2].T + matrix[:2, 2]).T / depth
+    inside = front & (x >= 0) & (x < size[1]) & (y >= 0) & (y < size[0])
+    weights = 1 / depth**3  # proportional to the area of each pixel on the canvas
+    seen = float(front.mean()) * weights[inside].sum() / max(weights[front].sum(), 1e-300)
+    return min(float(seen), 1.0)
 
 
 def _traced(window: Window) -> Polygons:
