@@ -252,6 +252,17 @@ def test_joined_holes_and_parts_have_any_winding_order(turned):
         assert found.visible_fraction(SIZE)[0] == pytest.approx(expected)
 
 
+def test_a_polygon_that_crosses_itself():
+    # Triangles of area 133 and 33 with opposite winding orders: the shoelace formula yields 100.
+    ring = [(0, 0), (20, 15), (20, 5), (0, 20)]
+    bow = Masks.from_polygons([[np.array(ring)]], SIZE)
+    filled = rasterized(np.multiply([ring], 16), (24 * 16, 32 * 16))
+    assert filled.sum() / 256 == pytest.approx(400 / 3 + 100 / 3, rel=0.01)
+    found = bow.warp(move(-10, 0), SIZE)
+    expected = filled[:, 160:].sum() / filled.sum()
+    assert found.visible_fraction(SIZE)[0] == pytest.approx(expected, abs=0.005)
+
+
 def test_masks_of_very_many_parts():
     mask = np.random.default_rng(0).random((200, 300)) < 0.3
     masks = Masks.from_bitmaps(mask[None])

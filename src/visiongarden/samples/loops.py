@@ -11,7 +11,7 @@ import numpy as np
 from visiongarden.samples import masks
 from visiongarden.types import Polygons
 
-_MAX_LOOPS = 1000  # pairs of them take memory
+_MAX_LOOPS, _MAX_CROSSED = 1000, 300  # pairs of them take memory
 
 
 class Loop(NamedTuple):
@@ -34,6 +34,20 @@ def loops_of(rings: Polygons) -> list[Loop]:
 def area_inside(loops: Sequence[Loop], box: Sequence[float]) -> float:
     """Return the area of loops inside an xyxy box."""
     return sum(sign * masks.area_of(masks.cut((ring,), box) or ()) for sign, ring in loops)
+
+
+def crosses_itself(ring: np.ndarray) -> bool:
+    """Return whether two edges of a polygon cross; of more than 300 points this is not examined."""
+    if not 4 <= len(ring) <= _MAX_CROSSED:
+        return False
+    start = ring.astype(np.float64)
+    edge = np.roll(start, -1, axis=0) - start
+    # The side of each edge (row) on which each point (column) is, and the next point.
+    side = np.sign(
+        edge[:, :1] * (start[:, 1] - start[:, 1:]) - edge[:, 1:] * (start[:, 0] - start[:, :1])
+    )
+    divided = side * np.roll(side, -1, axis=1) < 0
+    return bool((divided & divided.T).any())
 
 
 def _divided(ring: np.ndarray) -> list[np.ndarray]:

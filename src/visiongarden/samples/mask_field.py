@@ -173,8 +173,9 @@ class Masks:
     def visible_fraction(self, size: ImageSize) -> np.ndarray:
         """Return the fraction of each object's area that is inside a canvas, float64 (n,).
 
-        It is relative to the area before anything was cut, by exact clipping of polygons (where the
-        parts of an object overlap: on a raster). Objects without a mask have the fraction 1.
+        It is relative to the area before anything was cut. Polygons are clipped exactly; those that
+        overlap or cross themselves are compared on a raster. Objects without a mask have the
+        fraction 1.
         """
         size = matrices.checked_size(size)
         return np.array([mask.visible(size) for mask in self._parts], np.float64)

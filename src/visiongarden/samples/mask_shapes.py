@@ -12,7 +12,7 @@ import numpy as np
 
 from visiongarden.errors import UserError
 from visiongarden.samples import masks, matrices, run_lengths
-from visiongarden.samples.loops import Loop, area_inside, loops_of
+from visiongarden.samples.loops import Loop, area_inside, crosses_itself, loops_of
 from visiongarden.types import ImageSize, Polygons
 
 _OVERLAP_PIXELS = (
@@ -130,10 +130,13 @@ class PolygonMask:
         simple = traced or len(self.rings) > _MAX_PARTS
         parts = [Loop(1, ring) for ring in self.rings] if simple else loops_of(self.rings)
         whole = sum(sign * masks.area_of((ring,)) for sign, ring in parts)
-        if not simple and masks.parts_overlap(self.rings):
-            union, inside = _union(self.rings, size)
-            if union < 0.98 * whole:  # they overlap indeed, not only the boxes around them
-                return self.share * inside / union if union else self.share
+        if not simple:
+            crossed = any(crosses_itself(ring) for _, ring in parts)  # bridges may cross
+            if crossed or masks.parts_overlap(self.rings):
+                union, inside = _union(self.rings, size)
+                # Where the boxes of parts overlap, the parts may not.
+                if crossed or union < 0.98 * whole:
+                    return self.share * inside / union if union else self.share
         if whole <= 0:
             return self.share  # a line or a point, partly inside
         return self.share * min(area_inside(parts, _canvas(size)) / whole, 1.0)
