@@ -1,6 +1,7 @@
 """Keras's own tools on visiongarden's models: loading, copies, optimizers, graphs, features."""
 
 import copy
+import importlib
 import importlib.util
 import json
 import os
@@ -9,8 +10,10 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import warnings
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -19,6 +22,7 @@ import pytest
 
 import visiongarden as vg
 from visiongarden.errors import ModelFileError, UserError
+from visiongarden.models.files import SavedAsParts
 from visiongarden.models.serializable import key_of
 from visiongarden.training.optimizers import AdamW, WarmupCosine
 
@@ -422,3 +426,26 @@ def test_keras_opens_every_file_in_a_fresh_process(files, imports):
         env=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_threads_do_not_prepare_a_class_at_the_same_time(monkeypatch):
+    """For the first object of a class, Keras changes its bases, which fails in two threads."""
+    keras_model = importlib.import_module("keras.src.models.model")
+    inject, calls = keras_model.inject_functional_model_class, []
+
+    def slow(cls):
+        calls.append(cls)
+        time.sleep(0.02)
+        return inject(cls)
+
+    monkeypatch.setattr(keras_model, "inject_functional_model_class", slow)
+
+    class Fresh(SavedAsParts, keras.Model):
+        def __init__(self):
+            images = keras.Input((4,))
+            super().__init__(images, keras.layers.Dense(2)(images))
+
+    with ThreadPoolExecutor(4) as pool:
+        models = list(pool.map(lambda _: Fresh(), range(4)))
+    assert all(len(model.weights) == 2 for model in models)
+    assert calls.count(Fresh) == 1

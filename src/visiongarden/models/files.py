@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import threading
 import zipfile
 import zlib
 from collections import Counter
@@ -48,6 +49,8 @@ _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 
 # Already done unless the hook is disabled; the classes of optimizers are found through it, too.
 add_stubs()
+
+_FIRST_OBJECT = threading.RLock()
 
 _copying: ContextVar[bool] = ContextVar("_copying", default=False)
 """Whether a model is pickled or copied, which its class need not be registered for."""
@@ -146,6 +149,13 @@ class SavedAsParts:
     `copy.deepcopy` and pickle return a model of the same class with the same weights and optimizer
     state, also for a class that is not registered.
     """
+
+    def __init__(self, inputs: Any, outputs: Any, name: str | None = None) -> None:
+        # For the first object of a class, Keras replaces `Model` among the bases of the class. If
+        # two threads do so at the same time, one of them raises a TypeError.
+        with _FIRST_OBJECT:
+            # Only `name` is passed: Keras silently drops other keyword arguments.
+            super().__init__(inputs, outputs, name=name)  # type: ignore[call-arg]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as Keras does, and pass the class itself, which may not be registered."""

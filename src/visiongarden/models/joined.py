@@ -116,7 +116,6 @@ class Joined(SavedAsParts, keras.Model):
             features = backbone_model(images)
             decoded = decoder_model({level: features[level] for level in connection.features})
             raw = head_model({level: decoded[level] for level in connection.decoded})
-            # Only `name` is passed: Keras silently drops other keyword arguments.
             super().__init__(images, raw, name=name)
         self.parts = Parts(backbone, decoder, head)
         self.image_size, self.class_map, self.is_fused = size, classes, fused
