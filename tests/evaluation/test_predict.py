@@ -3,7 +3,6 @@
 import json
 import signal
 import threading
-import time
 from pathlib import Path
 
 import cv2
@@ -212,6 +211,15 @@ def test_results_before_an_error_are_written(files, images, monkeypatch, error):
     assert len(json.loads((images.parent / "out" / "classes.json").read_text())) == 3
 
 
+@pytest.fixture
+def default_ctrl_c():
+    """The handler of a Python process; one started with SIGINT ignored, as by `&`, has none."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("default_ctrl_c")
 def test_ctrl_c_ends_with_exit_code_130(files, images, monkeypatch, capsys):
     draw, calls = result_files.draw, []
 
@@ -219,8 +227,6 @@ def test_ctrl_c_ends_with_exit_code_130(files, images, monkeypatch, capsys):
         calls.append(arguments)
         if len(calls) == 3:
             signal.raise_signal(signal.SIGINT)
-            # Python runs the handler between two instructions, on a busy machine not always here.
-            time.sleep(1)
         return draw(*arguments)
 
     assert threading.current_thread() is threading.main_thread()

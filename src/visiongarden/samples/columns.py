@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.errors import UserError, option
+from visiongarden.errors import UserError
 
 
 def numbers(name: str, values: Any, shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
@@ -147,8 +147,8 @@ def padded(name: str, array: np.ndarray, capacity: int) -> np.ndarray:
         raise UserError(
             f"{name} of {len(array)} objects do not fit into the targets",
             rule="at least as many rows as an image has objects",
-            received=option("capacity", capacity),
-            fix=option("capacity", len(array)),
+            received=f"capacity={capacity}",
+            fix=f"capacity={len(array)}",
         )
     rows = np.zeros((capacity, *array.shape[1:]), array.dtype)
     rows[: len(array)] = array
