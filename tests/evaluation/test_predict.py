@@ -213,7 +213,7 @@ def test_results_before_an_error_are_written(files, images, monkeypatch, error):
 
 @pytest.fixture
 def default_ctrl_c():
-    """The handler of a Python process; one started with SIGINT ignored, as by `&`, has none."""
+    """Set the default handler, which a process started in the background does not have."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
