@@ -37,7 +37,7 @@ VERBS = {
 
 
 def test_the_public_surface_is_the_recorded_one():
-    # In a process of its own: other tests register parts, which are in the schema then.
+    # In a separate process, because the schema contains parts that other tests register.
     command = [sys.executable, "-m", "tests.public_surface"]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     expected = FILE.read_text(encoding="utf-8").splitlines()

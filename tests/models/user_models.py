@@ -9,7 +9,7 @@ import visiongarden as vg
 
 @keras.utils.register_keras_serializable(package="Vision")
 class SqueezeExcitation(keras.layers.Layer):
-    """Layer with `build`, `call` and a `get_config` of its own, as Model Garden's layers have."""
+    """Layer with `build`, `call` and a custom `get_config`, as in Model Garden's layers."""
 
     def __init__(self, in_filters, se_ratio=0.25, activation="relu", **kwargs):
         super().__init__(**kwargs)
@@ -60,7 +60,7 @@ class Wide(Tiny):
 
 @vg.register(package="user_models")
 class Watcher(vg.Detector):
-    """Subclass with a constructor of its own."""
+    """Subclass with a custom constructor."""
 
     def __init__(self, channels: int, layers: Any = (), **kwargs: Any):
         super().__init__(

@@ -170,7 +170,7 @@ def test_polygons_move_as_points(parts, first, second):
 
 
 def test_what_is_behind_the_camera_is_cut_off():
-    # The horizon is at x = 50: what is right of it would appear far left, mirrored.
+    # The horizon is at x = 50; points to the right of it would appear mirrored at the far left.
     matrix = np.array([[1, 0, 0], [0, 1, 0], [-0.02, 0, 1]])
     size = (40, 100)
     mask = np.zeros((40, 100), bool)

@@ -23,7 +23,7 @@ class Positives(NamedTuple):
         taken: (batch, m, p) float32, 1 for a positive, else 0.
     """
 
-    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which has no use here
+    index: Tensor  # type: ignore[assignment]  # shadows tuple.index, which is not used here
     taken: Tensor
 
 

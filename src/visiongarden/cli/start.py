@@ -31,7 +31,7 @@ def start(modules: list[str] | None = None, *, verbose: bool = False) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "3")
     _start_backend(verbose)
     if not verbose:
-        # Only now: absl needs a logger of its own class, which it creates when it is imported.
+        # After the import, because absl requires its own class of logger, which it creates then.
         for name in ("absl", "tensorflow", "jax"):
             logging.getLogger(name).setLevel(logging.ERROR)
     if modules and str(Path.cwd()) not in sys.path:

@@ -1,4 +1,4 @@
-"""Prediction on images in memory and in files."""
+"""Predict on images in memory and in files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def predict(
         model: A `Detector`, `Classifier`, `Segmenter` or `DarknetModel`, or the path of a model
             file.
         images: One image, an array (n, height, width, channels), or an iterable of images: paths,
-            Pillow images or arrays of any size. The path of a folder stands for the images in it,
+            Pillow images or arrays of any size. The path of a folder means all images in it,
             in alphabetical order. Arrays are uint8 RGB; `visiongarden.data.to_pixels` lists the
             other accepted forms (gray, RGBA, uint16, float from 0 to 255).
         score: Minimum score of a detection (by default 0.25), or of a class other than the best (by
@@ -77,9 +77,7 @@ def predict(
         )  # fmt: skip
     source = each_image(images)
     if predictor is None and not opened.resizes_images:
-        task = task_of(opened)
-        min_score = task.score if score is None else score
-        predictor = Predictor(opened, postprocess=task.postprocess(opened, min_score, iou))
+        predictor = predictor_of(opened, score, iou)
     # Images that are produced one by one must not fill the memory.
     is_stream = not _are_held(images)
     # A batch is converted before its results are known, so images wait here for theirs.
@@ -99,6 +97,17 @@ def predict(
             yield replace(result, image=image) if isinstance(result, Prediction) else result
 
     return results()
+
+
+def predictor_of(model: Any, score: float | None, iou: float | None) -> Predictor:
+    """Return a predictor with the thresholds of the model's task where none are given.
+
+    Raises:
+        UserError: `iou` is given, but the results of the task are not suppressed.
+    """
+    task = task_of(model)
+    min_score = task.score if score is None else score
+    return Predictor(model, postprocess=task.postprocess(model, min_score, iou))
 
 
 def _are_held(images: Any) -> bool:
@@ -179,8 +188,7 @@ def scored(
             yield replace(result, class_map=model.class_map), best
         return
     task = task_of(model)
-    min_score = task.score if score is None else score
-    predictor = predictor or Predictor(model, postprocess=task.postprocess(model, min_score, iou))
+    predictor = predictor or predictor_of(model, score, iou)
     source, several = iter(images), False
     while chunk := list(itertools.islice(source, batch_size)):
         placed = [task.place(image, predictor.image_size) for image in chunk]

@@ -12,13 +12,12 @@ from visiongarden.models.kinds import WithTask
 _MODELS = "a Detector, Classifier, Segmenter or DarknetModel"
 
 
-def as_model(model: Any, name: str = "model") -> Any:
+def as_model(model: Any) -> Any:
     """Return a model, which is loaded if the argument is the path of a model file.
 
     Args:
         model: A `Detector`, `Classifier`, `Segmenter` or `DarknetModel`, or the path of a model
             file (.keras).
-        name: Name of the argument, for the message.
 
     Raises:
         ModelFileError: The file does not exist or is not a model file.
@@ -30,7 +29,7 @@ def as_model(model: Any, name: str = "model") -> Any:
     if isinstance(model, WithTask) and model.task is not None:
         return model
     raise UserError(
-        f"{name} is of type {type(model).__name__}",
+        f"model is of type {type(model).__name__}",
         rule=f"{_MODELS}, or the path of a model file (.keras)",
         fix='vg.load("best.keras")',
     )

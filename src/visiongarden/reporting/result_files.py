@@ -19,8 +19,7 @@ from visiongarden.data import decode
 from visiongarden.data.readers.build import ENDINGS
 from visiongarden.drawing.results import draw
 from visiongarden.errors import DataError, UserError, option
-from visiongarden.evaluation.prediction import scored
-from visiongarden.evaluation.predictor import Predictor
+from visiongarden.evaluation.prediction import predictor_of, scored
 from visiongarden.models import load
 from visiongarden.reporting.report import Report, report_on
 from visiongarden.storage import atomic_write
@@ -174,9 +173,7 @@ def _results(
     """Yield each file with (pixels, prediction, best score), or with the error that occurred."""
     predictor = None
     if not model.resizes_images:
-        task = task_of(model)
-        min_score = task.score if score is None else score
-        predictor = Predictor(model, postprocess=task.postprocess(model, min_score, iou))
+        predictor = predictor_of(model, score, iou)
     for file in files:
         try:
             image = decode(file)
@@ -241,7 +238,7 @@ def _files(images: Sequence[str | Path]) -> list[Path]:
     if not files:
         raise UserError(
             "no image files were found",
-            rule="images, or folders that contain some",
+            rule="image files, or folders that contain image files",
             received=", ".join(map(str, sources)),
             fix="check the paths",
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 
 from visiongarden.samples import columns, matrices, warping
+from visiongarden.samples.box_array import BoxArray
 from visiongarden.types import ImageSize
 
 _CORNERS = np.array([[0, 1], [2, 1], [2, 3], [0, 3]])
@@ -17,7 +17,7 @@ _OUTSIDE = [(-1.0, -1.0)]
 """Where a box ends that is entirely behind the camera: it is not visible on any canvas."""
 
 
-class Boxes:
+class Boxes(BoxArray):
     """Boxes float32 (n, 4), xyxy in pixels; immutable. `np.asarray(boxes)` is the array.
 
     The order of the corners is not checked, because readers report what files contain.
@@ -35,35 +35,10 @@ class Boxes:
         [[70.0, 20.0, 90.0, 40.0]]
     """
 
-    __slots__ = ("_array",)
+    __slots__ = ()
 
     def __init__(self, boxes: Any) -> None:
         self._array = columns.numbers("boxes", boxes, (4,))
-
-    @classmethod
-    def _of(cls, array: np.ndarray) -> Self:
-        """Return boxes of an array that has been checked."""
-        boxes = object.__new__(cls)
-        boxes._array = columns.read_only(array)
-        return boxes
-
-    @classmethod
-    def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """Return the boxes of all parts, in order; of none, no boxes."""
-        return cls._of(np.concatenate([part._array for part in parts])) if parts else cls([])
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self._array, dtype, copy=copy)
-
-    def __len__(self) -> int:
-        return len(self._array)
-
-    def __getitem__(self, index: slice | np.ndarray) -> Self:
-        """Return the boxes of a slice, of an array of indices or of a boolean mask (n,)."""
-        return self._of(self._array[columns.selection(index, len(self))])
-
-    def __repr__(self) -> str:
-        return f"Boxes({self._array.tolist()})"
 
     def warp(self, matrix: np.ndarray, size: ImageSize) -> Self:
         """Return the boxes around the transformed corners; they may reach beyond the canvas.

@@ -69,7 +69,7 @@ class Masks:
 
     @classmethod
     def from_rle(cls, encoded: Sequence[Any], size: ImageSize) -> Masks:
-        """Make masks of COCO's run-length encoding, without decoding it.
+        """Create masks from COCO's run-length encoding, without decoding it.
 
         Args:
             encoded: for each object {"size": [height, width], "counts": …} with the compressed text

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 
 from visiongarden.errors import UserError
 from visiongarden.samples import columns, matrices, warping
+from visiongarden.samples.box_array import BoxArray
 from visiongarden.samples.rectangles import canonical, corners_of, fitted
 from visiongarden.types import ImageSize
 
@@ -17,7 +17,7 @@ _SIMILAR = 1e-9
 """Largest relative deviation of a matrix from a rotation, mirroring and scaling."""
 
 
-class RotatedBoxes:
+class RotatedBoxes(BoxArray):
     """Boxes float32 (n, 5): center x, center y, width, height, angle; immutable.
 
     The width is the longer edge. The angle in degrees, from -90 up to but not including 90, is the
@@ -39,7 +39,7 @@ class RotatedBoxes:
         [[50.0, 50.0, 20.0, 10.0, -90.0], [50.0, 50.0, 20.0, 10.0, -60.0]]
     """
 
-    __slots__ = ("_array",)
+    __slots__ = ()
 
     def __init__(self, boxes: Any) -> None:
         array = columns.numbers("rotated boxes", boxes, (5,))
@@ -53,13 +53,6 @@ class RotatedBoxes:
                 fix="RotatedBoxes.from_corners(corners)",
             )
         self._array = columns.read_only(canonical(array))
-
-    @classmethod
-    def _of(cls, array: np.ndarray) -> Self:
-        """Return boxes of an array that is in the canonical form."""
-        boxes = object.__new__(cls)
-        boxes._array = columns.read_only(array)
-        return boxes
 
     @classmethod
     def from_corners(cls, corners: Any) -> Self:
@@ -78,24 +71,6 @@ class RotatedBoxes:
             [[3.0, 2.0, 4.0, 2.0, 0.0]]
         """
         return cls(fitted(columns.numbers("corners", corners, (4, 2), np.float64)))
-
-    @classmethod
-    def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """Return the boxes of all parts, in order; of none, no boxes."""
-        return cls._of(np.concatenate([part._array for part in parts])) if parts else cls([])
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self._array, dtype, copy=copy)
-
-    def __len__(self) -> int:
-        return len(self._array)
-
-    def __getitem__(self, index: slice | np.ndarray) -> Self:
-        """Return the boxes of a slice, of an array of indices or of a boolean mask (n,)."""
-        return self._of(self._array[columns.selection(index, len(self))])
-
-    def __repr__(self) -> str:
-        return f"RotatedBoxes({self._array.tolist()})"
 
     def corners(self) -> np.ndarray:
         """Return the corners, float32 (n, 4, 2).
