@@ -255,6 +255,44 @@ class ClassMap:
             ) from None
 
 
+@dataclass(frozen=True)
+class LabelMap:
+    """Meaning of the columns of a sample's labels, such as the values of a regression.
+
+    Attributes:
+        names: non-empty, unique names of the columns.
+        units: unit of each column, "" for none; by default none has a unit.
+
+    Raises:
+        UserError: a name is empty or occurs twice, or the numbers of names and units differ.
+
+    Example:
+        >>> vg.types.LabelMap(("angle", "throttle"), units=("rad", "")).names
+        ('angle', 'throttle')
+    """
+
+    names: tuple[str, ...]
+    units: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(self.names))
+        object.__setattr__(self, "units", tuple(self.units) or ("",) * len(self.names))
+        if not self.names or any(not isinstance(n, str) or not n for n in self.names):
+            raise UserError(
+                "the names of the labels are not valid",
+                rule="at least one label, and a non-empty name for each",
+                received=f"{self.names!r:.200}",
+            )
+        duplicates = sorted(name for name, times in Counter(self.names).items() if times > 1)
+        if duplicates:
+            raise UserError(f"duplicate label name: {', '.join(duplicates[:_SHOWN])}")
+        if len(self.units) != len(self.names):
+            raise UserError(f"the labels have {len(self.names)} names and {len(self.units)} units")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
 def _ranges(ids: tuple[int, ...]) -> str:
     if ids == tuple(range(ids[0], ids[0] + len(ids))):
         return f"{ids[0]} to {ids[-1]}"

@@ -1,119 +1,268 @@
-"""`DetectionDataset`: images and boxes of one split."""
+"""`Dataset`: images and annotations of one split, for any task."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
 from visiongarden.data.decoding import decode
 from visiongarden.data.pixels import to_pixels
-from visiongarden.data.table import Table
+from visiongarden.data.rows import NO_SCHEME, KeypointScheme, Row, row_of
+from visiongarden.data.sample_table import SampleTable
 from visiongarden.errors import DataError
-from visiongarden.types import ClassMap, Example, ImageSize
+from visiongarden.samples import RotatedBoxes, Sample
+from visiongarden.types import ClassMap, ImageSize, LabelMap
+
+
+@runtime_checkable
+class _WithFields(Protocol):
+    """Samples that know which annotations they have."""
+
+    fields: frozenset[str]
+
+
+@runtime_checkable
+class _WithMasks(Protocol):
+    """Samples whose semantic masks are decoded when they are needed."""
+
+    def semantic(self, index: int, size: ImageSize) -> np.ndarray: ...
+
+
+@runtime_checkable
+class _Bounded(Protocol):
+    """Samples that are read on demand and know the largest number of objects of an image."""
+
+    max_objects: int
+
+
+@runtime_checkable
+class _Divisible(Protocol):
+    """Samples of which a part can be taken."""
+
+    def part(self, indices: Sequence[int]) -> Any: ...
+
+
+@runtime_checkable
+class _Located(Protocol):
+    """Samples that know the location of an image without building a sample."""
+
+    def image_path(self, index: int) -> Any: ...
 
 
 @runtime_checkable
 class _Counted(Protocol):
-    """Examples that know their number of boxes."""
+    """Samples that know the number of objects or images of each class."""
 
-    def counts(self) -> Any: ...
+    def counts(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
-class DetectionDataset:
-    """Images and boxes of one split, without pixels; can be pickled for worker processes.
+class Dataset:
+    """Images and annotations of one split, without pixels; can be pickled for worker processes.
 
     Attributes:
         class_map: Names of the classes and the ids that the files use for them.
-        examples: One example per image, in a fixed order; images without boxes are included.
+        samples: One sample per image, in a fixed order; images without objects are included.
         split: Name of the split: "train", "val" or "test".
         root: Folder, file or archive from which the split was read.
         dropped: One line per box that was removed on request (`invalid_boxes="drop"`).
         extra: Keys of the annotation file that visiongarden does not use, such as COCO's `info`.
         categories: Unused keys of each class, such as COCO's `supercategory`; empty without any.
         notes: Labels that are not used, or are used in a way that may be unexpected.
+        label_map: Meaning of the columns of `Sample.labels`; None if they are the classes.
+
+    Example:
+        >>> box = vg.samples.Boxes([[1, 2, 5, 6]])
+        >>> sample = vg.samples.Sample(
+        ...     vg.samples.ImageInfo(0, "cat.jpg", (8, 9)),
+        ...     instances=vg.samples.Instances((8, 9), box, [0]),
+        ... )
+        >>> vg.data.Dataset(vg.ClassMap(("cat",)), [sample]).counts().tolist()
+        [1]
     """
 
     class_map: ClassMap
-    examples: Sequence[Example]
+    samples: Sequence[Sample]
     split: str = "train"
     root: Any = Path()
     dropped: list[str] = field(default_factory=list)
     extra: Mapping[str, Any] = field(default_factory=dict)
     categories: tuple[Mapping[str, Any], ...] = ()
     notes: list[str] = field(default_factory=list)
+    label_map: LabelMap | None = None
+
+    @classmethod
+    def of_rows(
+        cls,
+        class_map: ClassMap,
+        rows: Iterable[Row],
+        located: Callable[[str], Any] = Path,
+        scheme: KeypointScheme = NO_SCHEME,
+        **attributes: Any,
+    ) -> Self:
+        """Return the dataset of rows, stored as a table.
+
+        Args:
+            class_map: Names of the classes.
+            rows: One row per image, in a fixed order.
+            located: Function from the text of a location to a path, a member or a record.
+            scheme: Meaning of the keypoints.
+            **attributes: Further attributes of the dataset.
+        """
+        return cls(class_map, SampleTable.of(rows, class_map, located, scheme), **attributes)
 
     def __len__(self) -> int:
-        return len(self.examples)
+        return len(self.samples)
 
-    def __getitem__(self, index: int) -> Example:
-        return self.examples[index]
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
 
-    def __iter__(self) -> Iterator[Example]:
-        return iter(self.examples)
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self.samples)
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """Annotations that the samples have.
+
+        Names of: "boxes", "rotated" (boxes), "masks", "keypoints", "labels", "semantic".
+        """
+        if isinstance(self.samples, _WithFields):
+            return self.samples.fields
+        if isinstance(self.samples, (list, tuple)):
+            return frozenset().union(*map(_fields, self.samples))
+        # Samples that are read on demand are all alike.
+        return _fields(self.samples[0]) if len(self.samples) else frozenset()
 
     def counts(self) -> np.ndarray:
-        """Return int64 (images,): the number of boxes of each image."""
-        if isinstance(self.examples, Table):
-            return self.examples.counts()
-        # Examples that are read on demand provide an upper bound; counting would load each of them.
-        if isinstance(self.examples, _Counted):
-            return np.asarray(self.examples.counts())
-        return np.array([len(example.boxes) for example in self.examples], np.int64)
+        """Return int64 (classes,): the number of objects, or of images, of each class.
+
+        Crowd regions count as one object each. Labels count where they are 1.
+        """
+        if isinstance(self.samples, _Counted):
+            return self.samples.counts()
+        total = np.zeros(len(self.class_map), np.int64)
+        for sample in self.samples:
+            if sample.instances.classes is not None:
+                total += np.bincount(sample.instances.classes, minlength=len(total))
+            elif sample.labels is not None and self.label_map is None:
+                total += sample.labels == 1
+        return total
+
+    def objects(self) -> np.ndarray:
+        """Return int64 (images,): the number of objects of each image.
+
+        Samples that are read on demand give an upper bound; counting would load each of them.
+        """
+        if isinstance(self.samples, SampleTable):
+            return self.samples.objects()
+        if isinstance(self.samples, _Bounded):
+            return np.full(len(self), self.samples.max_objects)
+        return np.array([len(sample.instances) for sample in self.samples], np.int64)
+
+    def row(self, index: int) -> Row:
+        """Return the annotations of one image as plain arrays."""
+        if isinstance(self.samples, SampleTable):
+            return self.samples.row(index)
+        return row_of(self.samples[index])
+
+    def rows(self) -> Iterator[Row]:
+        """Iterate over the annotations of all images as plain arrays."""
+        return map(self.row, range(len(self)))
+
+    def with_rows(self, rows: Iterable[Row]) -> Self:
+        """Return the dataset with other rows, such as those that a fix has changed."""
+        table = self.samples
+        located: Any = table.located if isinstance(table, SampleTable) else Path
+        scheme = table.scheme if isinstance(table, SampleTable) else NO_SCHEME
+        return replace(self, samples=SampleTable.of(rows, self.class_map, located, scheme))
+
+    def part(self, indices: Sequence[int]) -> Self:
+        """Return the dataset of the images at `indices`."""
+        if isinstance(self.samples, _Divisible):
+            return replace(self, samples=self.samples.part(indices))
+        return self.with_rows(self.row(i) for i in indices)
 
     def image_path(self, index: int) -> Any:
         """Return the location of an image: a path, an archive member or a record."""
-        if isinstance(self.examples, Table):
-            return self.examples.located(self.examples.names[index])
-        return self.examples[index].path
+        if isinstance(self.samples, _Located):
+            return self.samples.image_path(index)
+        return self.samples[index].info.source
 
-    def load(self, index: int, min_size: ImageSize | None = None) -> Example:
-        """Load an example with its decoded image; boxes remain in pixels of the full-size image.
+    def location(self, index: int, row: int | None = None) -> str:
+        """Return where an image, or one of its objects, is annotated."""
+        place = str(self.image_path(index))
+        return place if row is None else f"{place}: object {row + 1}"
+
+    def load(self, index: int, min_size: ImageSize | None = None) -> Sample:
+        """Return a sample with its decoded image and semantic mask.
+
+        Annotations remain in pixels of the full-size image.
 
         Args:
-            index: Index of the example.
+            index: Index of the sample.
             min_size: (height, width) of the canvas. A JPEG that is much larger is decoded at a
                 reduced size, see `decode`.
 
         Raises:
-            DataError: The image cannot be decoded, or its size differs from the one found when the
+            DataError: A file cannot be decoded, or its size differs from the one found when the
                 dataset was read.
         """
-        example = self.examples[index]
-        if example.image is not None:
-            name = f"the image of example {index}"
-            return replace(example, image=to_pixels(example.image, name=name))
-        if example.path is None:
-            return example
-        image = decode(example.path, min_size)
-        height, width = example.size or image.shape[:2]
-        # libjpeg rounds the sides of a reduced image up.
-        fits = any(
-            image.shape[:2] == (-(-height // times), -(-width // times))
-            for times in ((1,) if min_size is None else (1, 2, 4, 8))
+        sample = self.samples[index]
+        if sample.image is not None:
+            sample.image = to_pixels(sample.image, name=f"the image of sample {index}")
+        elif sample.info.source is not None:
+            sample.image = decode(sample.info.source, min_size)
+            _check_size(sample, reduced=min_size is not None)
+        if sample.semantic is None and sample.image is not None:
+            if isinstance(self.samples, _WithMasks):
+                size = (sample.image.shape[0], sample.image.shape[1])
+                sample.semantic = self.samples.semantic(index, size)
+        return sample
+
+
+def _fields(sample: Sample) -> frozenset[str]:
+    found = sample.instances
+    names = {
+        "rotated": isinstance(found.boxes, RotatedBoxes),
+        "boxes": found.boxes is not None,
+        "masks": found.masks is not None,
+        "keypoints": found.keypoints is not None,
+        "labels": sample.labels is not None,
+        "semantic": sample.semantic is not None,
+    }
+    return frozenset(name for name, is_there in names.items() if is_there)
+
+
+def _check_size(sample: Sample, reduced: bool) -> None:
+    """Compare the size of a decoded image with the one found when the labels were read."""
+    height, width = sample.info.original_size
+    if (height, width) == (0, 0):
+        return
+    image = np.asarray(sample.image)
+    # libjpeg rounds the sides of a reduced image up.
+    fits = any(
+        image.shape[:2] == (-(-height // times), -(-width // times))
+        for times in ((1, 2, 4, 8) if reduced else (1,))
+    )
+    if not fits:
+        raise DataError(
+            f"{sample.info.source}: the image has {image.shape[1]} × {image.shape[0]} pixels",
+            rule=f"{width} × {height}, its size when the labels were read",
+            fix="read the dataset again",
         )
-        if not fits:
-            raise DataError(
-                f"{example.path}: the image has {image.shape[1]} × {image.shape[0]} pixels",
-                rule=f"{width} × {height}, its size when the labels were read",
-                fix="read the dataset again",
-            )
-        return replace(example, image=image)
 
 
-def crowds_of(dataset: DetectionDataset) -> np.ndarray | None:
-    """Return bool (boxes,): which boxes of a split are crowd regions.
+def crowds_of(dataset: Dataset) -> np.ndarray | None:
+    """Return bool (objects,): which objects of a split are crowd regions.
 
-    None if the examples are read on demand, so that each of them would have to be loaded.
+    None if the samples are read on demand, so that each of them would have to be loaded.
     """
-    examples = dataset.examples
-    if isinstance(examples, Table):
-        return examples.arrays["crowd"]
-    if not isinstance(examples, (list, tuple)):
+    if isinstance(dataset.samples, SampleTable):
+        return dataset.samples.arrays["crowd"]
+    if not isinstance(dataset.samples, (list, tuple)):
         return None
-    every = [e.crowd if e.crowd is not None else np.zeros(len(e.boxes), bool) for e in examples]
-    return np.concatenate([*every, np.zeros(0, bool)])
+    return np.concatenate([*(row.crowd for row in dataset.rows()), np.zeros(0, bool)])

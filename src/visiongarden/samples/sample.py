@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -20,10 +20,14 @@ class ImageInfo:
     """Origin of an image and its placement on the current canvas; immutable.
 
     Attributes:
-        id: id of the image in its dataset.
-        source: file or location that the image was read from.
+        id: id of the image in its dataset, by which metrics match results to ground truth.
+        source: location that the image was read from: a path, a member of an archive, or a record;
+            None for pixels in memory.
         original_size: (height, width) of the image as stored, in pixels.
         placement: (3, 3), from pixels of the original to pixels of the current image.
+        unknown: JSON text of keys of the annotation file that visiongarden does not use, of the
+            image and of each of its objects; `visiongarden.samples.unknown_keys` reads it. Writers
+            pass these keys on; a transform drops them, because they may contain coordinates.
 
     Example:
         >>> info = ImageInfo(7, "cat.jpg", (80, 100)).moved(np.diag((2.0, 2.0, 1.0)))
@@ -32,12 +36,13 @@ class ImageInfo:
     """
 
     id: int | str
-    source: str | None
+    source: Any
     original_size: ImageSize
     placement: np.ndarray = field(default_factory=lambda: _IDENTITY)
+    unknown: str | None = None
 
     def moved(self, matrix: np.ndarray) -> Self:
-        """Return the same image after a further transform.
+        """Return the same image after a further transform, without `unknown`.
 
         Args:
             matrix: (3, 3), from pixels of the current image to pixels of the next.

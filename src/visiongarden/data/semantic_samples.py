@@ -1,23 +1,23 @@
-"""`SegmentationDataset`: images and semantic masks of one split."""
+"""`SemanticSamples`: images of one split with a semantic mask each."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from PIL import Image
 
-from visiongarden.data.decoding import decode
+from visiongarden.data.image_samples import UNKNOWN_SIZE
 from visiongarden.data.in_flight import decoding
 from visiongarden.errors import DataError
+from visiongarden.samples import ImageInfo, Sample
 from visiongarden.storage.header import FORMATS, MAX_BYTES, header_of, refuse_broken_chunks
 from visiongarden.storage.place import read_bytes
-from visiongarden.types import IGNORE, ClassMap
+from visiongarden.types import IGNORE, ClassMap, ImageSize
 
 _CHUNK = 2**22
 
@@ -27,8 +27,8 @@ MAX_ID = 65_535
 
 
 @dataclass(frozen=True)
-class SegmentationDataset:
-    """Images of one split with a semantic mask each, without pixels.
+class SemanticSamples(Sequence[Sample]):
+    """Samples of images with a semantic mask each; `semantic` decodes the mask.
 
     Attributes:
         class_map: Names of the classes, and the ids that the masks use for them.
@@ -36,9 +36,6 @@ class SegmentationDataset:
         masks: Location of the mask of each image; a mask of the same size as its image.
         colors: RGB color of each class if the masks are RGB; None if pixels are ids.
         ignored: Ids (or colors) of pixels that are ignored in training and evaluation.
-        split: Name of the split: "train", "val" or "test".
-        root: Folder or archive from which the split was read.
-        dropped: Always empty; no image is dropped.
     """
 
     class_map: ClassMap
@@ -46,40 +43,45 @@ class SegmentationDataset:
     masks: tuple[Any, ...]
     colors: tuple[Color, ...] | None = None
     ignored: tuple[int | Color, ...] = (IGNORE,)
-    split: str = "train"
-    root: Any = Path()
-    dropped: list[str] = field(default_factory=list)
+
+    fields = frozenset({"semantic"})
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        return Sample(ImageInfo(place, self.images[place], UNKNOWN_SIZE))
+
+    def part(self, indices: Sequence[int]) -> SemanticSamples:
+        """Return the samples at `indices`."""
+        images, masks = (tuple(files[i] for i in indices) for files in (self.images, self.masks))
+        return replace(self, images=images, masks=masks)
 
     def image_path(self, index: int) -> Any:
         """Return the location of an image: a path or an archive member."""
         return self.images[index]
 
-    def part(self, indices: Sequence[int]) -> SegmentationDataset:
-        """Return the dataset of the images at `indices`."""
-        images, masks = (tuple(files[i] for i in indices) for files in (self.images, self.masks))
-        return replace(self, images=images, masks=masks)
-
-    def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Decode an image and its mask.
-
-        Returns:
-            The image, uint8 RGB (height, width, 3), and the mask, uint8 (height, width): class
-            indices, 255 for ignored pixels.
+    def semantic(self, index: int, size: ImageSize) -> np.ndarray:
+        """Decode the mask of an image of `size` to uint8 (height, width); 255 is ignored.
 
         Raises:
-            DataError: A file cannot be decoded, the sizes differ, or the mask contains a value that
-                is not in the class map.
+            DataError: The file cannot be decoded, its size differs, or it contains a value that is
+                not in the class map.
         """
-        image, mask = decode(self.images[index]), self.mask(index)
-        if image.shape[:2] != mask.shape:
+        mask = self.mask(index)
+        if mask.shape != size:
             raise DataError(
-                self.other_size(index, image.shape, mask.shape),
+                self.other_size(index, size, mask.shape),
                 rule="a mask of the same size as its image",
             )
-        return image, mask
+        return mask
 
     def other_size(self, index: int, image: Sequence[int], mask: Sequence[int]) -> str:
         """Describe an image and a mask whose (height, width) differ."""

@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from visiongarden.types import Example
-
 
 def pack(image: Mapping[str, Any], objects: Sequence[Mapping[str, Any]]) -> str | None:
     """Return the unknown keys of an image and of each of its objects as JSON text.
@@ -27,22 +25,27 @@ def pack(image: Mapping[str, Any], objects: Sequence[Mapping[str, Any]]) -> str 
     return json.dumps(row, separators=(",", ":"))
 
 
-def unpack(example: Example) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the unknown keys of an example's image, and of each of its boxes."""
-    if example.extra is None:
-        return {}, [{} for _ in range(len(example.boxes))]
-    row = json.loads(example.extra)
+def unpack(text: str | None, count: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the unknown keys of an image, and of each of its objects.
+
+    Args:
+        text: JSON text that `pack` returned, or None.
+        count: number of objects.
+    """
+    if text is None:
+        return {}, [{} for _ in range(count)]
+    row = json.loads(text)
     return row["image"], row["objects"]
 
 
-def part(example: Example, kept: Sequence[bool]) -> str | None:
-    """Return the JSON text of an example's unknown keys without those of removed boxes.
+def part(text: str | None, kept: Sequence[bool]) -> str | None:
+    """Return the JSON text without the keys of removed objects.
 
     Args:
-        example: the example before boxes are removed.
-        kept: for each box, whether it is kept.
+        text: JSON text that `pack` returned, or None.
+        kept: for each object, whether it is kept.
     """
-    if example.extra is None:
+    if text is None:
         return None
-    image, objects = unpack(example)
+    image, objects = unpack(text, len(kept))
     return pack(image, [keys for keys, yes in zip(objects, kept, strict=True) if yes])

@@ -1,0 +1,60 @@
+"""`ClassSamples`: images of one split with one class each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, overload
+
+import numpy as np
+
+from visiongarden.samples import ImageInfo, Sample
+from visiongarden.types import ClassMap, ImageSize
+
+UNKNOWN_SIZE: ImageSize = (0, 0)
+"""Size of images whose headers are not read: opening a million files takes minutes."""
+
+
+@dataclass(frozen=True)
+class ClassSamples(Sequence[Sample]):
+    """Samples of images with one class each, whose `labels` are one-hot.
+
+    Attributes:
+        class_map: Names of the classes.
+        paths: Locations of the images, paths or archive members, in a fixed order.
+        classes: Class index of each image.
+    """
+
+    class_map: ClassMap
+    paths: tuple[Any, ...]
+    classes: tuple[int, ...]
+
+    fields = frozenset({"labels"})
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        labels = np.zeros(len(self.class_map), np.float32)
+        labels[self.classes[place]] = 1
+        return Sample(ImageInfo(place, self.paths[place], UNKNOWN_SIZE), labels=labels)
+
+    def part(self, indices: Sequence[int]) -> ClassSamples:
+        """Return the samples at `indices`."""
+        paths = tuple(self.paths[i] for i in indices)
+        return replace(self, paths=paths, classes=tuple(self.classes[i] for i in indices))
+
+    def image_path(self, index: int) -> Any:
+        """Return the location of an image: a path or an archive member."""
+        return self.paths[index]
+
+    def counts(self) -> np.ndarray:
+        """Return int64 (classes,): the number of images of each class."""
+        return np.bincount(np.array(self.classes, np.int64), minlength=len(self.class_map))
