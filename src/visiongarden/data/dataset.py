@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 
 from visiongarden.data.decoding import decode
+from visiongarden.data.image_samples import UNKNOWN_SIZE
 from visiongarden.data.pixels import to_pixels
 from visiongarden.data.rows import NO_SCHEME, KeypointScheme, Row, row_of
 from visiongarden.data.sample_table import SampleTable
@@ -217,6 +218,9 @@ class Dataset:
         elif sample.info.source is not None:
             sample.image = decode(sample.info.source, min_size)
             _check_size(sample, reduced=min_size is not None)
+            if sample.info.original_size == UNKNOWN_SIZE:
+                size = (sample.image.shape[0], sample.image.shape[1])
+                sample.info = replace(sample.info, original_size=size)
         if sample.semantic is None and sample.image is not None:
             if isinstance(self.samples, _WithMasks):
                 size = (sample.image.shape[0], sample.image.shape[1])
@@ -240,7 +244,7 @@ def _fields(sample: Sample) -> frozenset[str]:
 def _check_size(sample: Sample, reduced: bool) -> None:
     """Compare the size of a decoded image with the one found when the labels were read."""
     height, width = sample.info.original_size
-    if (height, width) == (0, 0):
+    if (height, width) == UNKNOWN_SIZE:
         return
     image = np.asarray(sample.image)
     # libjpeg rounds the sides of a reduced image up.

@@ -129,6 +129,27 @@ class ErrorList:
             self.found.append(Finding("error", kind, where, reason))
         return None
 
+    def rotated_box(self, where: str, box: Sequence[float], size: ImageSize) -> bool:
+        """Return whether a rotated box is valid; otherwise it is added to errors or `dropped`.
+
+        A rotated box may reach beyond the image, if its center is inside: its angle and sides
+        would be lost if it were clipped.
+
+        Args:
+            where: File and line of the box.
+            box: center x, center y, width, height in pixels, angle in degrees.
+            size: (height, width) of the image.
+        """
+        wrong = wrong_rotated_box(box, size)
+        if wrong is None:
+            return True
+        kind, reason = wrong
+        if self.drop:
+            self.dropped.append(f"{where}: {reason}")
+        else:
+            self.found.append(Finding("error", kind, where, reason))
+        return False
+
     def left_off(self, where: str, reason: str, kind: str = "polygon") -> None:
         """Add an error about a part of an object, such as its polygons; its box is still used.
 
@@ -189,6 +210,26 @@ def wrong_with(box: Sequence[float], size: ImageSize) -> tuple[str, str] | None:
         return "outside", f"box ({text}) is outside the image of {width} × {height} pixels"
     if min(x2, width) <= max(x1, 0) or min(y2, height) <= max(y1, 0):
         return "degenerate", f"box ({text}) has no area"
+    return None
+
+
+def wrong_rotated_box(box: Sequence[float], size: ImageSize) -> tuple[str, str] | None:
+    """Return why a rotated box is invalid, as (category, reason); None if it is valid.
+
+    Args:
+        box: center x, center y, width, height in pixels, angle in degrees.
+        size: (height, width) of the image.
+    """
+    text = ", ".join(f"{v:g}" for v in box)
+    if not all(map(math.isfinite, box)):
+        return "not-finite", f"rotated box ({text}) is not finite"
+    x, y, w, h = box[:4]
+    height, width = size
+    if w <= 0 or h <= 0:
+        return "degenerate", f"rotated box ({text}) has no area"
+    if not (0 <= x <= width and 0 <= y <= height):
+        outside = f"has its center outside the image of {width} × {height} pixels"
+        return "outside", f"rotated box ({text}) {outside}"
     return None
 
 

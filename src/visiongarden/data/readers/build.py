@@ -1,4 +1,4 @@
-"""Functions that several readers share: examples from boxes, file names, class lists and splits."""
+"""Functions that several readers share: rows from objects, file names, class lists and splits."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from visiongarden.data.error_list import ErrorList, all_valid, wrong_with
+from visiongarden.data.rows import Row
 from visiongarden.errors import DataError, option
 from visiongarden.samples import masks
-from visiongarden.samples.extra import pack
+from visiongarden.samples.unknown_keys import pack
 from visiongarden.storage.header import image_size
 from visiongarden.storage.place import Place, read_text_bytes
-from visiongarden.types import Example, ImageSize, Polygons
+from visiongarden.types import ImageSize, Polygons
 
 MAX_TEXT = 512 * 2**20
 """Maximum size of an annotation file in bytes."""
@@ -33,12 +34,13 @@ class Label:
 
     Attributes:
         where: File and line or number of the object.
-        box: xyxy, pixels.
+        box: xyxy, pixels; of a rotated box (5 numbers), see `visiongarden.samples.RotatedBoxes`.
         index: Class index.
         crowd: Whether the object is a crowd region.
         polygons: Polygons of the object, if it has a mask.
         area: Area in square pixels; NaN if the file contains none.
         extra: Keys of the object that visiongarden does not use.
+        keypoints: float (k, 3), x, y in pixels and visibility 0, 1 or 2; None without keypoints.
     """
 
     where: str
@@ -48,6 +50,7 @@ class Label:
     polygons: Polygons | None = None
     area: float = math.nan
     extra: Mapping[str, Any] = field(default_factory=dict)
+    keypoints: np.ndarray | None = None
 
 
 def size_of(path: Any, errors: ErrorList) -> ImageSize | None:
@@ -65,48 +68,67 @@ def size_of(path: Any, errors: ErrorList) -> ImageSize | None:
         return None
 
 
-def example(
+def row(
     path: Any,
     size: ImageSize,
     labels: Sequence[Label],
     errors: ErrorList,
-    image_id: int,
     given: int = 0,
     extra: Mapping[str, Any] | None = None,
-) -> Example:
-    """Build an `Example` from the valid boxes of an image; invalid boxes are added as errors.
+    image_labels: np.ndarray | None = None,
+) -> Row:
+    """Build the row of an image from its valid boxes; invalid boxes are added as errors.
 
     Args:
         path: Location of the image.
         size: (height, width) of the image.
-        labels: Objects that were parsed.
+        labels: Objects that were parsed; either all or none have rotated boxes.
         errors: Collector of the errors.
-        image_id: Index of the image in the dataset.
         given: Number of objects in the file, including those that could not be parsed.
         extra: Keys of the image that visiongarden does not use.
+        image_labels: Labels of the whole image, float32 (k,).
     """
-    boxes = np.array([label.box for label in labels], np.float64).reshape(-1, 4)
+    rotated = bool(labels) and len(labels[0].box) == 5
+    width = 5 if rotated else 4
+    boxes = np.array([label.box for label in labels], np.float64).reshape(-1, width)
     kept: Sequence[Label] = labels
+    if rotated:
+        pairs = [(errors.rotated_box(label.where, label.box, size), label) for label in labels]
+        kept = [label for valid, label in pairs if valid]
+        boxes = np.array([label.box for label in kept], np.float64).reshape(-1, width)
     # Vectorized check of the common case; boxes are examined one by one only if one is invalid.
-    if not all_valid(boxes, size):
-        pairs = [(errors.box(label.where, label.box, size), label) for label in labels]
-        kept = [_cut(label, size) for box, label in pairs if box is not None]
-        boxes = np.array([box for box, _ in pairs if box is not None], np.float64).reshape(-1, 4)
+    elif not all_valid(boxes, size):
+        checked = [(errors.box(label.where, label.box, size), label) for label in labels]
+        kept = [_cut(label, size) for box, label in checked if box is not None]
+        boxes = np.array([box for box, _ in checked if box is not None], np.float64).reshape(-1, 4)
     if not len(kept) and max(given, len(labels)):
         errors.emptied.add(str(path))
     rings = tuple(label.polygons for label in kept)
     areas = np.array([label.area for label in kept], np.float64)
-    return Example(
+    return Row(
+        path=path,
+        size=size,
         boxes=boxes.astype(np.float32),
         classes=np.array([label.index for label in kept], np.int32),
-        path=path,
-        image_id=image_id,
-        size=size,
         crowd=np.array([label.crowd for label in kept], bool),
         polygons=rings if any(rings) else None,
+        keypoints=_keypoints(kept),
         area=areas if np.isfinite(areas).any() else None,
-        extra=pack(extra or {}, [label.extra for label in kept]),
+        labels=image_labels,
+        unknown=pack(extra or {}, [label.extra for label in kept]),
     )
+
+
+def _keypoints(labels: Sequence[Label]) -> np.ndarray | None:
+    """Return keypoints (n, k, 3); objects without keypoints, or with fewer, have unlabeled ones."""
+    counts = [0 if label.keypoints is None else len(label.keypoints) for label in labels]
+    if not any(counts):
+        return None
+    found = np.zeros((len(labels), max(counts), 3), np.float32)
+    for points, label, count in zip(found, labels, counts, strict=True):
+        if label.keypoints is not None:
+            points[:count] = label.keypoints
+    return found
 
 
 def _cut(label: Label, size: ImageSize) -> Label:
