@@ -90,10 +90,16 @@ class ErrorList:
         """Labels that are not used, or are used in a way that may be unexpected."""
         self.searched = ""
         """Folders that were searched for label files, and the result, if no image has labels."""
+        self.remarks: list[Finding] = []
+        """What a reader noted; `notes` contains it after the split has been read."""
 
     def add(self, where: str | Any, what: str, kind: str = "label") -> None:
         """Add an error: the file (and line), and the description of the error."""
         self.found.append(Finding("error", kind, str(where), what))
+
+    def note(self, where: str | Any, what: str, kind: str = "reader") -> None:
+        """Add a note: labels that are not used, or are used in a way that may be unexpected."""
+        self.remarks.append(Finding("note", kind, str(where), what))
 
     def add_error(self, error: DataError, kind: str = "file") -> None:
         """Add an error that another function raised; its message contains the file name."""

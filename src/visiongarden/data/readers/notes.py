@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from visiongarden.data.error_list import ErrorList, Finding
 
@@ -19,6 +20,7 @@ def notes_of(errors: ErrorList, split: str, images: int) -> Iterator[Finding]:
         images: Number of images of the split.
     """
     root = str(errors.root)
+    yield from (replace(remark, split=split) for remark in errors.remarks)
     if errors.searched:
         yield Finding("warning", "unlabeled", root, errors.searched, split)
     elif errors.unlabeled:
