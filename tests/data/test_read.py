@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco_mask
 from tests.shared import shared
+from visiongarden.data.table import Table
 
 from visiongarden.data import Loader, cache, decode, from_source, read
-from visiongarden.data.table import Table
 from visiongarden.errors import DataError, UserError
 from visiongarden.samples import extra, masks
 from visiongarden.storage.header import header_of, image_size

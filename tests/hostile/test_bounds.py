@@ -13,12 +13,12 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from visiongarden.data.masks import read_pixels
 
 import visiongarden as vg
 from visiongarden import ClassMap, repetition
 from visiongarden.data import in_flight, read
 from visiongarden.data.decoding import decode
-from visiongarden.data.masks import read_pixels
 from visiongarden.data.readers.xml_tree import parse_xml
 from visiongarden.errors import DataError, ModelFileError, UserError
 from visiongarden.storage import parse_json

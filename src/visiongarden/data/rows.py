@@ -7,8 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from visiongarden.samples import Boxes, ImageInfo, Instances, Keypoints, Masks, RotatedBoxes, Sample
-from visiongarden.samples import unknown_keys
+from visiongarden.samples import (
+    Boxes,
+    ImageInfo,
+    Instances,
+    Keypoints,
+    Masks,
+    RotatedBoxes,
+    Sample,
+    unknown_keys,
+)
 from visiongarden.samples.mask_shapes import PolygonMask
 from visiongarden.types import ClassMap, ImageSize, Polygons
 

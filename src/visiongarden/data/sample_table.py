@@ -233,7 +233,9 @@ class SampleTable(Sequence[Sample]):
         if len(arrays["starts"]) != len(names) + 1 or len(arrays["sizes"]) != len(names):
             raise ValueError("not a table: lengths differ")
         edges = [edges and tuple(map(tuple, edges)) for edges in (pairs, skeleton)]
-        scheme = KeypointScheme(tuple(points), None if pairs is None else tuple(edges[0]), tuple(edges[1]))
+        scheme = KeypointScheme(
+            tuple(points), None if pairs is None else tuple(edges[0]), tuple(edges[1])
+        )
         return cls(arrays, names, class_map, located, scheme)
 
 
