@@ -1,56 +1,166 @@
-"""Draw boxes, polygons, masks and class names on images, and arrange images in a grid."""
+"""Draw boxes, masks, keypoints, labels and class names on images, and arrange images in a grid."""
 
 from __future__ import annotations
 
 import colorsys
+import math
 from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 
+from visiongarden.samples import Instances, Keypoints, RotatedBoxes, Sample
 from visiongarden.samples.resizing import resize
-from visiongarden.types import IGNORE, ClassMap, Example
+from visiongarden.types import IGNORE, ClassMap, LabelMap, Polygons
+
+Rgb = tuple[int, int, int]
+
+_SHIFT = 4
+"""Fractional bits of OpenCV's coordinates."""
+_FINE = 2**_SHIFT
+_FARTHEST = 2.0**24
 
 
-def draw_example(image: np.ndarray, example: Example, class_map: ClassMap) -> np.ndarray:
-    """Draw an example's boxes, polygons and class names on a copy of the image.
+def draw_sample(
+    image: np.ndarray,
+    sample: Sample,
+    class_map: ClassMap,
+    label_map: LabelMap | None = None,
+) -> np.ndarray:
+    """Draw all annotations of a sample on a copy of the image.
 
     Args:
         image: uint8 RGB (height, width, 3).
-        example: annotations in pixels of the image.
+        sample: annotations in pixels of the image.
         class_map: names of the classes.
+        label_map: names of the columns of the sample's labels; None: they are the classes.
 
     Returns:
         uint8 RGB image of the same shape.
     """
     picture = np.ascontiguousarray(image).copy()
+    if sample.semantic is not None:
+        picture = draw_mask(picture, sample.semantic, class_map)
+    picture = draw_instances(picture, sample.instances, class_map)
+    if sample.labels is None:
+        return picture
+    if label_map is None:
+        return draw_classes(picture, sample.labels, class_map)
+    return _draw_values(picture, sample.labels, label_map)
+
+
+def draw_instances(
+    image: np.ndarray, instances: Instances, class_map: ClassMap | None = None
+) -> np.ndarray:
+    """Draw masks, boxes, keypoints and class names of objects on a copy of the image.
+
+    Masks are translucent. Visible keypoints are discs and hidden ones rings; each point of the
+    skeleton has its own color, the same in all objects.
+
+    Args:
+        image: uint8 RGB (height, width, 3).
+        instances: objects in pixels of the image.
+        class_map: names of the classes; those of the instances by default, else their indices.
+
+    Returns:
+        uint8 RGB image of the same shape.
+    """
+    picture = np.ascontiguousarray(image).copy()
+    names = class_map or instances.class_map
+    count = len(instances)
+    classes = np.zeros(count, int) if instances.classes is None else instances.classes
+    colors = [color_of(int(index)) for index in classes]
+    if instances.masks is not None:
+        for polygons, color in zip(instances.masks.polygons(), colors, strict=True):
+            _fill(picture, polygons, color)
     thick, size = pen(picture)
-    crowd = example.crowd if example.crowd is not None else np.zeros(len(example.boxes), bool)
-    for polygons, index in zip(example.polygons or (), example.classes, strict=False):
-        if polygons is not None:
-            shade = picture.copy()
-            for ring in polygons:  # one by one: fillPoly leaves the overlap of two polygons empty
-                # With a shift of 4, OpenCV takes coordinates in sixteenths of a pixel.
-                points = [np.round(ring * 16).astype(np.int32)]
-                cv2.fillPoly(shade, points, color_of(int(index)), cv2.LINE_AA, 4)
-            cv2.addWeighted(shade, 0.35, picture, 0.65, 0, dst=picture)
-    # The largest first, so that small boxes and their names are on top.
-    areas = (example.boxes[:, 2:] - example.boxes[:, :2]).prod(axis=1)
-    for i in np.argsort(-areas):
-        index = int(example.classes[i])
-        name = class_map.names[index] + (" (crowd)" if crowd[i] else "")
-        draw_box(picture, example.boxes[i].tolist(), name, color_of(index), thick, size)
+    rings = _outlines(instances)
+    # The largest first, so that small objects and their names are on top.
+    order = np.argsort([-float(np.ptp(ring, axis=0).prod()) for ring in rings], kind="stable")
+    for i in order.tolist():
+        if instances.boxes is not None:
+            _outline(picture, rings[i], colors[i], thick)
+    if instances.keypoints is not None:
+        draw_keypoints(picture, instances.keypoints)
+    for i in order.tolist():
+        name = names.names[int(classes[i])] if names else str(int(classes[i]))
+        text = name if instances.classes is not None else ""
+        if instances.scores is not None:
+            text += f" {float(instances.scores[i]):.2f}"
+        if instances.crowd is not None and instances.crowd[i]:
+            text += " (crowd)"
+        if text.strip():
+            # The name is at the highest corner, for a rotated box too.
+            corner = rings[i][np.lexsort((rings[i][:, 0], rings[i][:, 1]))[0]]
+            x, y = _bounded(corner).round().astype(int).tolist()
+            label(picture, text.strip(), (x, y), size, colors[i])
     return picture
+
+
+def draw_keypoints(picture: np.ndarray, keypoints: Keypoints) -> None:
+    """Draw the labeled points and the skeletons of objects, in place."""
+    thick, radius = pen(picture)[0], max(3, round(sum(picture.shape[:2]) / 180))
+    for points in keypoints.values:
+        places = [tuple(np.round(_bounded(p) * _FINE).astype(int).tolist()) for p in points[:, :2]]
+        seen = points[:, 2] > 0
+        for a, b in keypoints.skeleton:
+            if seen[a] and seen[b]:
+                color = color_of(b)
+                cv2.line(picture, places[a], places[b], color, thick, cv2.LINE_AA, _SHIFT)
+        for i in np.flatnonzero(seen).tolist():
+            width = thick if points[i, 2] == 1 else -1
+            cv2.circle(picture, places[i], radius * _FINE, color_of(i), width, cv2.LINE_AA, _SHIFT)
+
+
+def _outlines(instances: Instances) -> list[np.ndarray]:
+    """Return the corners (n, 2) of the outline of each object, from which its size is estimated."""
+    boxes = instances.boxes
+    if isinstance(boxes, RotatedBoxes):
+        return list(boxes.corners())
+    if boxes is None and instances.keypoints is not None and instances.masks is None:
+        found = []
+        for points in instances.keypoints.values:
+            seen = points[points[:, 2] > 0, :2]
+            found.append(seen if len(seen) else np.zeros((1, 2), np.float32))
+        return found
+    if boxes is None and instances.masks is None:
+        return [np.zeros((1, 2), np.float32)] * len(instances)
+    array = np.asarray(boxes) if instances.masks is None or boxes else instances.masks.boxes()
+    return [array[i][[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2) for i in range(len(array))]
+
+
+def _outline(picture: np.ndarray, ring: np.ndarray, color: Rgb, thick: int) -> None:
+    points = np.round(_bounded(ring) * _FINE).astype(np.int32)
+    cv2.polylines(picture, [points], True, color, thick, cv2.LINE_AA, _SHIFT)
+
+
+def _fill(picture: np.ndarray, polygons: Polygons, color: Rgb) -> None:
+    """Blend the pixels of a mask with a color, and draw its contour, in place."""
+    if not polygons:
+        return
+    shaded = picture.copy()
+    # One by one: `fillPoly` leaves the overlap of two polygons empty.
+    rings = [np.round(_bounded(ring) * _FINE).astype(np.int32) for ring in polygons]
+    for ring in rings:
+        cv2.fillPoly(shaded, [ring], color, cv2.LINE_AA, _SHIFT)
+    cv2.addWeighted(shaded, 0.4, picture, 0.6, 0, dst=picture)
+    cv2.polylines(picture, rings, True, color, 1, cv2.LINE_AA, _SHIFT)
+
+
+def _bounded(points: np.ndarray) -> np.ndarray:
+    """Return coordinates that OpenCV's fixed-point numbers of 32 bits can represent."""
+    return np.clip(points.astype(np.float64), -_FARTHEST, _FARTHEST)
 
 
 def draw_classes(image: np.ndarray, target: np.ndarray, class_map: ClassMap) -> np.ndarray:
     """Draw class names and probabilities on a copy of the image, in descending order.
 
-    Probabilities below 0.005 are left out, and one that rounds to 1.00 is not printed.
+    Probabilities below 0.005 are left out, one that rounds to 1.00 is not printed, and classes that
+    are unknown (NaN) are marked with "?".
 
     Args:
         image: uint8 RGB (height, width, 3).
-        target: float (classes,), probabilities that sum to 1.
+        target: float (classes,), from 0 to 1; NaN is unknown.
         class_map: names of the classes.
 
     Returns:
@@ -59,10 +169,22 @@ def draw_classes(image: np.ndarray, target: np.ndarray, class_map: ClassMap) -> 
     picture = np.ascontiguousarray(image).copy()
     size, y = pen(picture)[1], 0
     for index in np.argsort(-target, kind="stable"):
-        if target[index] >= 0.005:
-            share = f" {target[index]:.2f}" if target[index] < 0.995 else ""
+        value = float(target[index])
+        if value >= 0.005 or math.isnan(value):
+            share = "?" if math.isnan(value) else f" {value:.2f}" if value < 0.995 else ""
             text = f"{class_map.names[index]}{share}"
             y += label(picture, text, (0, y), size, color_of(int(index)), above=False)
+    return picture
+
+
+def _draw_values(picture: np.ndarray, values: np.ndarray, label_map: LabelMap) -> np.ndarray:
+    """Draw the values of named labels, such as "angle 0.25 rad", in place."""
+    size, y = pen(picture)[1], 0
+    rows = zip(label_map.names, label_map.units, values.tolist(), strict=True)
+    for index, (name, unit, value) in enumerate(rows):
+        shown = "?" if math.isnan(value) else f"{value:.4g}"
+        text = f"{name} {shown} {unit}".strip()
+        y += label(picture, text, (0, y), size, color_of(index), above=False)
     return picture
 
 
@@ -131,7 +253,7 @@ def draw_box(
     picture: np.ndarray,
     box: Sequence[float],
     text: str,
-    color: tuple[int, int, int],
+    color: Rgb,
     thick: int,
     size: float,
 ) -> None:
@@ -141,7 +263,7 @@ def draw_box(
     label(picture, text, (x1, y1), size, color)
 
 
-def color_of(index: int) -> tuple[int, int, int]:
+def color_of(index: int) -> Rgb:
     """Return the RGB color of a class index, 0 to 255.
 
     Hues advance by the golden ratio, so that consecutive classes have clearly different colors.

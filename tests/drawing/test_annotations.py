@@ -1,0 +1,79 @@
+"""Annotations of all kinds are drawn where they are, and nothing else changes."""
+
+import numpy as np
+import pytest
+
+from visiongarden.drawing.annotations import color_of, draw_instances, draw_sample
+from visiongarden.samples import (
+    Boxes,
+    ImageInfo,
+    Instances,
+    Keypoints,
+    Masks,
+    RotatedBoxes,
+    Sample,
+)
+from visiongarden.types import ClassMap, LabelMap
+
+SIZE = (300, 400)
+GRAY = np.full((*SIZE, 3), 120, np.uint8)
+NAMES = ClassMap(("cat", "dog"))
+
+
+def changed(picture):
+    return (picture != GRAY).any(axis=-1)
+
+
+def test_box_is_drawn_along_its_border():
+    drawn = draw_instances(GRAY, Instances(SIZE, Boxes([[100, 80, 200, 160]])))
+    for line in (drawn[80, 100:200], drawn[160, 100:200], drawn[80:160, 100], drawn[80:160, 200]):
+        assert np.abs(line.astype(int) - color_of(0)).max() < 60  # lines are smoothed
+    assert not changed(drawn)[90:150, 110:190].any()
+    assert (GRAY == 120).all()
+
+
+def test_rotated_box_is_drawn_as_a_polygon():
+    # Width 100, turned by 45°: the corners are at most 50 · √2 ≈ 70.7 pixels from the center.
+    drawn = changed(draw_instances(GRAY, Instances(SIZE, RotatedBoxes([[200, 150, 100, 100, 45]]))))
+    rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
+    assert (rows[0], rows[-1]) == pytest.approx((79.3, 220.7), abs=2)
+    assert (columns[0], columns[-1]) == pytest.approx((129.3, 270.7), abs=2)
+    assert not drawn[110, 160]  # a corner of the box around it
+
+
+def test_mask_is_translucent_inside_and_nowhere_else():
+    masks = Masks.from_polygons([[[50, 50, 150, 50, 50, 150]]], SIZE)
+    drawn = draw_instances(GRAY, Instances(SIZE, masks=masks))
+    expected = np.round(0.4 * np.array(color_of(0)) + 0.6 * 120)
+    np.testing.assert_allclose(drawn[70, 70], expected, atol=1)
+    assert not changed(drawn)[120:, 120:].any()
+
+
+def test_labeled_keypoints_and_edges_between_them_are_drawn():
+    points = [[[50, 50, 2], [150, 50, 1], [0, 0, 0], [200, 200, 2]]]
+    keypoints = Keypoints(points, skeleton=[(0, 1), (1, 2)])
+    drawn = draw_instances(GRAY, Instances(SIZE, keypoints=keypoints))
+    assert (drawn[50, 50] == color_of(0)).all()
+    np.testing.assert_allclose(drawn[50, 100], color_of(1), atol=60)  # the edge
+    assert (drawn[200, 200] == color_of(3)).all()
+    ring = changed(drawn)[45:56, 145:156]
+    assert ring.any()
+    assert not ring[4:7, 6:8].any()  # hidden: not filled
+    assert not changed(drawn)[:20, :20].any()  # not labeled
+
+
+def test_coordinates_far_outside_do_not_wrap_around():
+    far = Boxes([[1e9, 1e9, 2e9, 2e9]])
+    assert not changed(draw_instances(GRAY, Instances(SIZE, far))).any()
+
+
+def test_labels_of_the_image_are_listed():
+    info = ImageInfo(0, None, SIZE)
+    unknown = Sample(info, labels=np.array([np.nan, 0], np.float32))
+    certain = Sample(info, labels=np.array([1, 0], np.float32))
+    assert changed(draw_sample(GRAY, certain, NAMES))[:10, :10].any()
+    assert (draw_sample(GRAY, unknown, NAMES) != draw_sample(GRAY, certain, NAMES)).any()
+    values = LabelMap(("angle", "speed"), ("rad", ""))
+    drawn = draw_sample(GRAY, unknown, NAMES, values)
+    assert (drawn[:14, :2] == color_of(0)).all(axis=-1).any()
+    assert (drawn[14:40, :2] == color_of(1)).all(axis=-1).any()
