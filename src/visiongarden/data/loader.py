@@ -1,131 +1,142 @@
-"""`Loader`: batches of a detection dataset, independent of the number of workers."""
+"""`Loader`: batches of a dataset, independent of the number of workers."""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import cv2
 import numpy as np
 
-from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.dataset import Dataset
+from visiongarden.data.decoded import DecodedSamples, Detail, InOrder
 from visiongarden.data.grain_batches import grain_batches
+from visiongarden.data.targets import targets_of
 from visiongarden.errors import UserError
-from visiongarden.samples.resizing import letterbox, resize
-from visiongarden.transforms import Augmentation, Vary
+from visiongarden.samples import Batch, BatchInfo, Sample
+from visiongarden.samples.resizing import cover, letterbox, resize_mask
+from visiongarden.transforms import CenterCrop, Letterbox, Pipeline, Transform
+from visiongarden.transforms.pipeline import STEP, WINDOW
 from visiongarden.transforms.sizes import size_of_batch, sizes_of
-from visiongarden.transforms.vary import STEP, WINDOW
-from visiongarden.types import Batch, Example, ImageSize, Placement
+from visiongarden.types import IGNORE, ImageSize, Placement
 
-CACHE_BYTES = 2 * 2**30
-"""All decoded images stay in memory if together they take less than this, over all processes."""
+Resize: TypeAlias = Literal["letterbox", "cover"]
+"""How an image is brought to the size of the canvas: it fits into it, or covers it."""
 
-RECENT_BYTES = 384 * 2**20
-"""Otherwise each process caches its most recent images, up to this size."""
+Targets: TypeAlias = Callable[[Sample, int], dict[str, np.ndarray]]
+"""Function from a sample on its canvas, and the capacity, to arrays by name."""
+
+_HERE = Placement((1.0, 1.0), (0.0, 0.0))
+_NO_END = 2**31
+"""Number of epochs of a run without a known end: no transform is in its last epochs."""
+
+
+@runtime_checkable
+class _Sampled(Protocol):
+    """Datasets that choose the images of an epoch themselves, such as weighted ones."""
+
+    def sampled(self, random: np.random.Generator) -> np.ndarray: ...
 
 
 class Loader:
-    """Batches of one detection split, read, decoded and augmented ahead of the model by Grain.
+    """Batches of one split, read, decoded and transformed ahead of the model by Grain.
 
     Every image of an epoch is a function of the seed, the epoch and its position in the epoch.
-    Order and augmentation are therefore the same for any number of workers, and an interrupted run
-    can be resumed at any batch.
+    Order and transforms are therefore the same for any number of workers, and an interrupted run can
+    be resumed at any batch.
 
-    Without `augmentation` each image is letterboxed and keeps all its boxes. With `augmentation`
-    images are transformed, boxes that leave the view are removed, and crowd regions are left out.
+    Without `transforms`, as for evaluation, each image is resized and keeps all its objects. With
+    `transforms`, also with an empty list, objects that leave the view are removed, and crowd regions
+    are left out. Iterating over the loader yields one epoch of `(images, targets)` as Keras takes
+    them, another one each time.
 
     Args:
         dataset: The split to read.
-        image_size: (height, width) of the images of a batch, in pixels. With
-            `augmentation.multi_scale` it is the middle of `sizes`; each batch has one of them.
+        image_size: (height, width) of the images of a batch, in pixels. With `multi_scale` it is
+            the middle of `sizes`; each batch has one of them.
         batch_size: Number of images per batch.
-        augmentation: Augmentation for training; None for evaluation.
+        transforms: Transforms of training images, in order; None for evaluation.
         shuffle: Whether to shuffle the images in each epoch.
-        seed: Seed of the order and of the augmentation.
+        seed: Seed of the order and of the transforms.
         workers: Number of worker processes; 0 reads in threads of this process.
         drop_remainder: Whether to drop the last batch if it is incomplete.
-        max_boxes: Number of boxes that a batch reserves per image. By default the maximum that
-            can occur in one image, or in a mosaic of four. `Vary` never exceeds this number.
+        capacity: Number of objects that a batch reserves per image. By default the maximum that can
+            occur in one image, or in as many as a transform always combines.
         size_step: Largest stride of the model; with `multi_scale` all sizes are multiples of it.
+        multi_scale: Largest change of the image size between batches, as a fraction of it.
+        min_visibility: Smallest visible fraction of an object that is kept by the transforms.
+        resize: How images are brought to the size of the canvas.
+        detail: Size at which decoded images are kept for training, relative to the canvas.
+        targets: Function from a sample and the capacity to arrays; by default all annotations.
 
     Raises:
-        UserError: `max_boxes` is smaller than the number of boxes that can occur in one image
-            (boxes are never cut off silently), or `image_size` does not allow `multi_scale`.
+        UserError: `capacity` is smaller than the number of objects that can occur in one image
+            (objects are never cut off silently), or `image_size` does not allow `multi_scale`.
 
     Example:
         >>> loader = Loader(read("coco128", split="val"), image_size=(640, 640), batch_size=16)
         >>> for batch in loader.epoch(0):
         ...     batch.images  # uint8 (16, 640, 640, 3)
-        ...     batch.boxes  # float32 (16, max_boxes, 4), xyxy, pixels of `images`
+        ...     batch.targets["boxes"]  # float32 (16, capacity, 4), xyxy, pixels of `images`
     """
 
     def __init__(
         self,
-        dataset: DetectionDataset,
+        dataset: Dataset,
         image_size: ImageSize,
         batch_size: int,
-        augmentation: Augmentation | None = None,
+        transforms: Sequence[Transform] | None = None,
         shuffle: bool = False,
         seed: int = 0,
         workers: int = 0,
         drop_remainder: bool = False,
-        max_boxes: int | None = None,
+        capacity: int | None = None,
         size_step: int = 32,
+        multi_scale: float = 0.0,
+        min_visibility: float = 0.1,
+        resize: Resize = "letterbox",
+        detail: float = 1.0,
+        targets: Targets = targets_of,
     ) -> None:
         self.dataset, self.image_size, self.batch_size = dataset, image_size, batch_size
-        self.augmentation, self.shuffle, self.seed = augmentation, shuffle, seed
+        self.transforms = None if transforms is None else tuple(transforms)
+        self.shuffle, self.seed, self.min_visibility = shuffle, seed, min_visibility
         self.workers, self.drop_remainder = workers, drop_remainder
-        needed = _max_boxes(dataset, augmentation)
-        if max_boxes is not None and max_boxes < needed:
+        self.resize, self.targets = resize, targets
+        needed = _capacity(dataset, self.transforms or ())
+        if capacity is not None and capacity < needed:
             raise UserError(
-                f"max_boxes={max_boxes} is too small for this dataset",
-                rule=f"at least {needed}, the maximum number of boxes in one augmented image",
+                f"capacity={capacity} is too small for this dataset",
+                rule=f"at least {needed}, the maximum number of objects in one image of a batch",
+                fix=f"capacity={needed}",
             )
-        self.max_boxes = max_boxes or needed
-        multi_scale = augmentation.multi_scale if augmentation else 0.0
-        self.sizes = sizes_of(image_size, multi_scale, size_step)
-        largest = self.sizes[-1]
-        # Each worker process fills its own cache.
-        cached = len(dataset) * largest[0] * largest[1] * 3 * max(workers, 1)
-        self._images = _Images(dataset, largest, cached < CACHE_BYTES, augmentation is not None)
+        self.capacity = capacity or needed
+        self.sizes = sizes_of(image_size, multi_scale if transforms is not None else 0, size_step)
+        training = transforms is not None
+        kept = Detail(detail, cover=resize == "cover", quick=training and detail == 1)
+        # A mosaic's other images are at most WINDOW * STEP positions away: with this many cached,
+        # each image is decoded once instead of four times.
+        recent = WINDOW * STEP + 32 if training else 0
+        self.samples = DecodedSamples(dataset, self.sizes[-1], kept, workers, recent)
+        self._next = 0
 
     def __len__(self) -> int:
         """Return the number of batches per epoch."""
         count = len(self.dataset)
         return count // self.batch_size if self.drop_remainder else -(-count // self.batch_size)
 
-    def finished(self, epoch: int, place: int, mosaic: bool = True) -> Example:
-        """Return one image of an epoch as the model receives it.
+    def __iter__(self) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        number, self._next = self._next, self._next + 1
+        return ((batch.images, batch.targets) for batch in self.epoch(number))
 
-        Args:
-            epoch: Number of the epoch, from 0.
-            place: Position of the image in the order of the epoch.
-            mosaic: Whether mosaics are enabled.
-
-        Raises:
-            DataError: An image cannot be decoded.
-        """
-        return _Epoch(self, epoch, mosaic)[place][0]
-
-    def mosaic_in(self, epoch: int, epochs: int) -> bool:
-        """Return whether mosaics are enabled in an epoch.
-
-        Args:
-            epoch: Number of the epoch, from 0.
-            epochs: Number of epochs of the run.
-        """
-        off = self.augmentation.mosaic_off_epochs if self.augmentation else epochs
-        return epoch < epochs - off
-
-    def epoch(self, number: int, mosaic: bool = True) -> Iterator[Batch]:
+    def epoch(self, number: int, epochs: int | None = None) -> Iterator[Batch]:
         """Iterate over the batches of one epoch.
 
         Args:
             number: Number of the epoch, from 0.
-            mosaic: Whether mosaics are enabled; False yields single images only.
+            epochs: Number of epochs of the run, which switches off transforms near its end; None
+                if it is not known.
 
         Raises:
             DataError: An image cannot be decoded.
@@ -133,184 +144,136 @@ class Loader:
         # OpenCV's own thread pool would compete with the reading threads for the same cores.
         cv2.setNumThreads(1)
         return grain_batches(
-            _Epoch(self, number, mosaic),
-            _Collate(self.max_boxes, self.augmentation is not None),
-            self.batch_size,
-            self.drop_remainder,
-            self.workers,
+            _Epoch(self, number, epochs), _collated, self.batch_size, self.drop_remainder, self.workers
         )
 
-    def train_epoch(self, number: int, epochs: int) -> Iterator[Batch]:
-        """Iterate over the batches of one training epoch; the last epochs have no mosaics.
+    def sample(self, place: int, number: int = 0, epochs: int | None = None) -> Sample:
+        """Return one sample of an epoch as the model receives it.
 
         Args:
+            place: Position of the image in the order of the epoch.
             number: Number of the epoch, from 0.
-            epochs: Number of epochs of the run.
+            epochs: Number of epochs of the run; None if it is not known.
+
+        Raises:
+            DataError: An image cannot be decoded.
         """
-        return self.epoch(number, mosaic=self.mosaic_in(number, epochs))
-
-
-class _Images:
-    """Decoded images, reduced to the size of the largest canvas, with a cache.
-
-    If the decoded dataset fits into memory, all images are cached. Otherwise training caches the
-    most recent ones, which the following mosaics reuse.
-    """
-
-    def __init__(
-        self, dataset: DetectionDataset, size: ImageSize, keep: bool, training: bool
-    ) -> None:
-        self.dataset, self.size, self.keep, self.training = dataset, size, keep, training
-        self.max_kept = len(dataset) if keep else 0
-        if training and not keep:
-            # A mosaic's other images are at most WINDOW * STEP positions away: with this many
-            # cached, each image is decoded once instead of four times.
-            self.max_kept = min(WINDOW * STEP + 32, RECENT_BYTES // (size[0] * size[1] * 3))
-        self._start()
-
-    def _start(self) -> None:
-        self._kept: OrderedDict[int, Example] = OrderedDict()
-        self._lock = threading.Lock()
-
-    # Worker processes receive neither the cache nor the lock, which cannot be pickled.
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_kept", "_lock")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._start()
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> Example:
-        with self._lock:
-            found = self._kept.get(index)
-            if found is not None:
-                self._kept.move_to_end(index)
-                return found
-        # Decoding a JPEG at a reduced size changes pixels, so metrics use full decoding.
-        example = self.dataset.load(index, self.size if self.training else None)
-        image = np.asarray(example.image)
-        rows, columns = image.shape[:2]
-        height, width = example.size or (rows, columns)
-        ratio = min(self.size[0] / rows, self.size[1] / columns, 1.0)
-        sides = (max(round(rows * ratio), 1), max(round(columns * ratio), 1))
-        example = _scaled(example, resize(image, sides, self.training), (height, width))
-        if self.max_kept:
-            with self._lock:
-                self._kept[index] = example
-                if len(self._kept) > self.max_kept:
-                    self._kept.popitem(last=False)
-        return example
-
-
-def _scaled(example: Example, image: np.ndarray, size: ImageSize) -> Example:
-    """Return the example with a resized image and labels scaled to its pixels."""
-    factors = np.array([image.shape[1] / size[1], image.shape[0] / size[0]], np.float32)
-    boxes, scaled = example.boxes, example.polygons
-    if (factors != 1).any():
-        boxes = Placement((float(factors[0]), float(factors[1])), (0.0, 0.0)).apply(boxes)
-        if scaled is not None:
-            scaled = tuple(o and tuple(ring * factors for ring in o) for o in scaled)
-    # Training needs neither area nor extra keys, and both are wrong for a resized image.
-    return replace(
-        example, image=image, boxes=boxes, polygons=scaled, size=size, area=None, extra=None
-    )
-
-
-class _InOrder:
-    """Images indexed by their position in an epoch."""
-
-    def __init__(self, images: _Images, order: np.ndarray) -> None:
-        self.images, self.order = images, order
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __getitem__(self, place: int) -> Example:
-        return self.images[int(self.order[place])]
+        return _Epoch(self, number, epochs).sample(place)[0]
 
 
 class _Epoch:
-    """Random access to the processed images of one epoch, as a Grain data source."""
+    """Random access to the arrays of one epoch's samples, as a Grain data source."""
 
-    def __init__(self, loader: Loader, epoch: int, mosaic: bool) -> None:
-        self.images, self.mosaic, self.sizes = loader._images, mosaic, loader.sizes
-        self.seed, self.epoch, self.batch_size = loader.seed, epoch, loader.batch_size
-        settings = loader.augmentation
-        count = len(self.images)
-        self.order = np.arange(count)
-        if loader.shuffle:
-            self.order = np.random.default_rng((self.seed, epoch)).permutation(count)
-        self.vary: Vary | None = None
-        if settings is not None:
-            self.vary = Vary(_InOrder(self.images, self.order), settings, loader.max_boxes)
+    def __init__(self, loader: Loader, number: int, epochs: int | None) -> None:
+        self.loader, self.number = loader, number
+        self.order = _order(loader, number)
+        self.pipeline: Pipeline | None = None
+        if loader.transforms is not None:
+            self.pipeline = Pipeline(
+                loader.transforms,
+                InOrder(loader.samples, self.order),
+                size=loader.sizes[-1],
+                capacity=loader.capacity,
+                epochs=_NO_END if epochs is None else epochs,
+                seed=loader.seed,
+                min_visibility=loader.min_visibility,
+                resize=CenterCrop() if loader.resize == "cover" else Letterbox(),
+            )
 
     def __len__(self) -> int:
         return len(self.order)
 
-    def __getitem__(self, place: int) -> tuple[Example, Placement]:
-        if self.vary is None:
-            return self._letterboxed(int(self.order[place]))
-        # One generator per position: the result does not depend on which process computes it.
-        random = np.random.default_rng((self.seed, self.epoch, place))
-        size = size_of_batch(self.sizes, self.seed, self.epoch, place // self.batch_size)
-        example = self.vary(place, size, random, self.mosaic)
-        return example, Placement((1.0, 1.0), (0.0, 0.0))
+    def sample(self, place: int) -> tuple[Sample, Placement]:
+        """Return a sample on its canvas, and the placement of the original image on it."""
+        loader = self.loader
+        if self.pipeline is None:
+            return placed(loader.samples[int(self.order[place])], loader.image_size, loader.resize)
+        batch = place // loader.batch_size
+        size = size_of_batch(loader.sizes, loader.seed, self.number, batch)
+        sample = self.pipeline(place, self.number, size)
+        crowd = sample.instances.crowd
+        # Losses do not use crowd regions; evaluation needs them, as COCO ignores matches with them.
+        if crowd is not None and crowd.any():
+            sample.instances = sample.instances[~crowd]
+        return sample, _HERE
 
-    def _letterboxed(self, index: int) -> tuple[Example, Placement]:
-        example = self.images[index]
-        image = np.asarray(example.image)
-        canvas, placement = letterbox(image, self.images.size)
-        height, width = example.size or image.shape[:2]
-        rows, columns = image.shape[:2]
-        # The caller maps boxes back to the original image, so both scales are combined into one.
-        scale = (placement.scale[0] * columns / width, placement.scale[1] * rows / height)
-        boxes = placement.apply(example.boxes)
-        return replace(example, image=canvas, boxes=boxes), Placement(scale, placement.offset)
-
-
-class _Collate:
-    """Stack examples into a `Batch`; a class, so that it can be pickled for worker processes."""
-
-    def __init__(self, max_boxes: int, training: bool) -> None:
-        self.max_boxes, self.training = max_boxes, training
-
-    def __call__(self, rows: Sequence[tuple[Example, Placement]]) -> Batch:
-        count = len(rows)
-        boxes = np.zeros((count, self.max_boxes, 4), np.float32)
-        classes = np.full((count, self.max_boxes), -1, np.int32)
-        crowd = np.zeros((count, self.max_boxes), bool)
-        for i, (example, _) in enumerate(rows):
-            many = example.crowd if example.crowd is not None else np.zeros(0, bool)
-            # Losses do not use crowd regions; evaluation needs them, as COCO ignores matches with
-            # them.
-            chosen = ~many if self.training and len(many) else slice(None)
-            own = example.boxes[chosen]
-            boxes[i, : len(own)] = own
-            classes[i, : len(own)] = example.classes[chosen]
-            if len(many) and not self.training:
-                crowd[i, : len(own)] = many
-        return Batch(
-            images=np.stack([np.asarray(example.image) for example, _ in rows]),
-            boxes=boxes,
-            classes=classes,
-            image_ids=np.array([example.image_id for example, _ in rows], np.int64),
-            sizes=np.array([example.size for example, _ in rows], np.int32),
-            crowd=crowd,
-            scales=np.array([placement.scale for _, placement in rows], np.float32),
-            offsets=np.array([placement.offset for _, placement in rows], np.float32),
-        )
+    def __getitem__(self, place: int) -> tuple[Any, ...]:
+        sample, placement = self.sample(place)
+        targets = self.loader.targets(sample, self.loader.capacity)
+        if self.pipeline is not None:
+            targets.pop("crowd", None)
+        return sample.image, targets, sample.info, placement
 
 
-def _max_boxes(dataset: DetectionDataset, augmentation: Augmentation | None) -> int:
-    """Return the maximum number of boxes in one image, or in a mosaic of four images."""
-    counts = np.sort(dataset.counts())[::-1]
+def _order(loader: Loader, number: int) -> np.ndarray:
+    """Return the indices of the images in the order of an epoch."""
+    random = np.random.default_rng((loader.seed, number))
+    if loader.shuffle and isinstance(loader.dataset, _Sampled):
+        return loader.dataset.sampled(random)
+    count = len(loader.dataset)
+    return random.permutation(count) if loader.shuffle else np.arange(count)
+
+
+def placed(sample: Sample, size: ImageSize, how: Resize) -> tuple[Sample, Placement]:
+    """Resize a decoded sample to a canvas without changing its content.
+
+    Args:
+        sample: Sample with a decoded image; `info.placement` leads from the original to it.
+        size: (height, width) of the canvas.
+        how: "letterbox" or "cover".
+
+    Returns:
+        The sample on the canvas, and the placement of the original image on it.
+    """
+    image = np.asarray(sample.image)
+    canvas, placement = (letterbox if how == "letterbox" else cover)(image, size)
+    (sx, sy), (x, y) = placement.scale, placement.offset
+    matrix = np.array([[sx, 0, x], [0, sy, y], [0, 0, 1]])
+    (kx, _, _), (_, ky, _), _ = sample.info.placement.tolist()
+    semantic = sample.semantic
+    if semantic is not None:
+        semantic = _placed_mask(semantic, size, placement)
+    result = replace(
+        sample, image=canvas, semantic=semantic, instances=sample.instances.move(matrix, size)
+    )
+    # The caller maps results back to the original image, so both scales are combined into one.
+    return result, Placement((sx * kx, sy * ky), (x, y))
+
+
+def _placed_mask(mask: np.ndarray, size: ImageSize, placement: Placement) -> np.ndarray:
+    left, top = (round(v) for v in placement.offset)
+    rows, columns = (
+        round(side * s) for side, s in zip(mask.shape, placement.scale[::-1], strict=True)
+    )
+    resized = resize_mask(mask, (rows, columns))
+    target = np.full(size, IGNORE, np.uint8)
+    shown = resized[max(-top, 0) : max(-top, 0) + size[0], max(-left, 0) : max(-left, 0) + size[1]]
+    top, left = max(top, 0), max(left, 0)
+    target[top : top + shown.shape[0], left : left + shown.shape[1]] = shown
+    return target
+
+
+def _collated(rows: Sequence[tuple[Any, ...]]) -> Batch:
+    """Stack samples into a `Batch`."""
+    images, targets, infos, places = zip(*rows, strict=True)
+    return Batch(
+        np.stack(images),
+        {name: np.stack([each[name] for each in targets]) for name in targets[0]},
+        BatchInfo(
+            ids=np.array([info.id for info in infos]),
+            sizes=np.array([info.original_size for info in infos], np.int32),
+            scales=np.array([place.scale for place in places], np.float32),
+            offsets=np.array([place.offset for place in places], np.float32),
+        ),
+    )
+
+
+def _capacity(dataset: Dataset, transforms: Sequence[Transform]) -> int:
+    """Return the maximum number of objects in one image, or in the images that are combined."""
+    counts = np.sort(dataset.objects())[::-1]
     if not len(counts):
         return 1
-    if augmentation is None or not augmentation.mosaic:
-        return max(int(counts[0]), 1)
-    # The four images of a mosaic differ, unless the dataset has fewer than four.
-    four = counts[:4].sum() if len(counts) >= 4 else 4 * counts[0]
-    return max(int(four), 1)
+    images = max((t.images for t in transforms if t.probability), default=1)
+    # The images of a mosaic differ, unless the dataset has fewer.
+    total = counts[:images].sum() if len(counts) >= images else images * counts[0]
+    return max(int(total), 1)

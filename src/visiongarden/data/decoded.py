@@ -1,0 +1,137 @@
+"""`DecodedSamples`: samples with decoded images, reduced to what a canvas can show, with a cache."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from visiongarden.data.dataset import Dataset
+from visiongarden.samples import Sample
+from visiongarden.samples.resizing import resize, resize_mask
+from visiongarden.types import ImageSize
+
+CACHE_BYTES = 2 * 2**30
+"""All decoded images stay in memory if together they take less than this, over all processes."""
+
+RECENT_BYTES = 384 * 2**20
+"""Otherwise each process caches its most recent images, up to this size."""
+
+
+@dataclass(frozen=True)
+class Detail:
+    """Resolution at which decoded images are kept.
+
+    Attributes:
+        factor: Size relative to the canvas; above 1, crops of an image are still sharp when they
+            fill the canvas.
+        cover: Whether the image covers a canvas of that size; otherwise it fits into it.
+        quick: Whether JPEGs may be decoded at a reduced size and resized by interpolation. This is
+            much faster and changes pixels, so metrics do not use it.
+    """
+
+    factor: float = 1.0
+    cover: bool = False
+    quick: bool = False
+
+    def sides(self, height: int, width: int, canvas: ImageSize) -> ImageSize:
+        """Return the (height, width) at which an image is kept; it is never enlarged."""
+        ratios = (canvas[0] / height, canvas[1] / width)
+        ratio = min(self.factor * (max(ratios) if self.cover else min(ratios)), 1.0)
+        return max(round(height * ratio), 1), max(round(width * ratio), 1)
+
+    def pixels(self, canvas: ImageSize) -> float:
+        """Return the number of pixels that an image usually takes."""
+        return self.factor**2 * canvas[0] * canvas[1]
+
+
+class DecodedSamples(Sequence[Sample]):
+    """Samples with decoded images and annotations in their pixels.
+
+    If all decoded images fit into memory, they are cached. Otherwise the most recent ones are, which
+    the following mosaics reuse.
+
+    Args:
+        dataset: Samples to decode.
+        canvas: (height, width) of the largest canvas.
+        detail: Resolution at which images are kept.
+        processes: Number of processes, each of which fills its own cache.
+        recent: Number of images that are worth caching if not all fit into memory.
+    """
+
+    def __init__(
+        self, dataset: Dataset, canvas: ImageSize, detail: Detail, processes: int, recent: int
+    ) -> None:
+        self.dataset, self.canvas, self.detail = dataset, canvas, detail
+        has_masks = "semantic" in dataset.fields
+        size = detail.pixels(canvas) * (4 if has_masks else 3)
+        fits = len(dataset) * size * max(processes, 1) < CACHE_BYTES
+        self.max_kept = len(dataset) if fits else min(recent, int(RECENT_BYTES / size))
+        self._start()
+
+    def _start(self) -> None:
+        self._kept: OrderedDict[int, Sample] = OrderedDict()
+        self._lock = threading.Lock()
+
+    # Worker processes receive neither the cache nor the lock, which cannot be pickled.
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("_kept", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start()
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: Any) -> Any:
+        with self._lock:
+            found = self._kept.get(index)
+            if found is not None:
+                self._kept.move_to_end(index)
+        if found is None:
+            found = self._decoded(index)
+            if self.max_kept:
+                with self._lock:
+                    self._kept[index] = found
+                    if len(self._kept) > self.max_kept:
+                        self._kept.popitem(last=False)
+        # A transform may assign to the attributes of a sample; the arrays are never changed.
+        return replace(found)
+
+    def _decoded(self, index: int) -> Sample:
+        sample = self.dataset.load(index, self.canvas if self.detail.quick else None)
+        image = np.asarray(sample.image)
+        rows, columns = image.shape[:2]
+        size = sample.info.original_size
+        sides = self.detail.sides(rows, columns, self.canvas)
+        sample.image = resize(image, sides, self.detail.quick)
+        if sample.semantic is not None:
+            sample.semantic = resize_mask(sample.semantic, sides)
+        # Scaled from the original size: a JPEG may have been decoded at a reduced size.
+        factors = np.array([sides[1] / size[1], sides[0] / size[0]], np.float32)
+        matrix = np.diag([*factors.tolist(), 1.0])
+        sample.info = sample.info.moved(matrix)
+        if (factors != 1).any() or sample.instances.size != sides:
+            sample.instances = sample.instances.move(matrix, sides)
+        return sample
+
+
+class InOrder(Sequence[Sample]):
+    """Samples indexed by their position in an epoch."""
+
+    def __init__(self, samples: DecodedSamples, order: np.ndarray) -> None:
+        self.samples, self.order = samples, order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.samples[int(self.order[place])]
