@@ -10,9 +10,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from visiongarden.data.readers.array_record import Record
+from visiongarden.data.rows import Row
 from visiongarden.storage.header import MAX_BYTES
 from visiongarden.storage.place import Member, read_bytes, read_ends
-from visiongarden.types import Example
 
 MAX_READ = 20_000
 """Beyond this number of images, those in archives and shards are not compared.
@@ -86,7 +86,7 @@ class Prints:
         Raises:
             DataError: A file cannot be read.
         """
-        places = dataset.masks if masks else map(dataset.image_path, range(len(dataset)))
+        places = dataset.samples.masks if masks else map(dataset.image_path, range(len(dataset)))
         files = _Files(dataset) if masks else self._of(dataset)
         reads, found = len(dataset) <= MAX_READ, []
         containers: dict[Path, bytes] = {}
@@ -182,7 +182,7 @@ def leaked(train: Any, validated: Any, prints: Prints | None = None) -> list[tup
     return pairs
 
 
-def different_labels(one: Example, other: Example) -> str:
+def different_labels(one: Row, other: Row) -> str:
     """Describe how the boxes of two equal images differ; "" if they do not.
 
     Two annotators never draw exactly the same box, so boxes of one class with an IoU of at least
@@ -190,7 +190,7 @@ def different_labels(one: Example, other: Example) -> str:
     """
     if len(one.boxes) != len(other.boxes):
         return f"{len(one.boxes)} boxes in one copy, {len(other.boxes)} in the other"
-    overlaps = _overlaps(one.boxes, other.boxes)
+    overlaps = _overlaps(one.upright, other.upright)
     overlaps[one.classes[:, None] != other.classes[None, :]] = 0
     for _ in range(len(one.boxes)):
         # Greedy matching by IoU: each box is matched at most once.

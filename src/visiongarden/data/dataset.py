@@ -30,7 +30,7 @@ class _WithFields(Protocol):
 class _WithMasks(Protocol):
     """Samples whose semantic masks are decoded when they are needed."""
 
-    def semantic(self, index: int, size: ImageSize) -> np.ndarray: ...
+    def semantic(self, index: int, size: ImageSize | None = None) -> np.ndarray: ...
 
 
 @runtime_checkable
@@ -197,6 +197,17 @@ class Dataset:
         """Return where an image, or one of its objects, is annotated."""
         place = str(self.image_path(index))
         return place if row is None else f"{place}: object {row + 1}"
+
+    def annotated(self, index: int) -> Sample:
+        """Return a sample with its semantic mask, if it has one, and without its image.
+
+        Raises:
+            DataError: The mask cannot be decoded.
+        """
+        sample = self.samples[index]
+        if sample.semantic is None and isinstance(self.samples, _WithMasks):
+            sample.semantic = self.samples.semantic(index)
+        return sample
 
     def load(self, index: int, min_size: ImageSize | None = None) -> Sample:
         """Return a sample with its decoded image and semantic mask.

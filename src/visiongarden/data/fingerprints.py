@@ -11,10 +11,14 @@ from typing import Any
 import numpy as np
 
 from visiongarden.data.copies import Prints
-from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.labeled_images import ClassificationDataset
-from visiongarden.data.masks import SegmentationDataset
-from visiongarden.data.table import Table
+from visiongarden.data.dataset import Dataset
+from visiongarden.data.image_samples import ClassSamples
+from visiongarden.data.rows import Row
+from visiongarden.data.sample_table import SampleTable
+from visiongarden.data.semantic_samples import SemanticSamples
+
+_IN_MEMORY = (SampleTable, ClassSamples, SemanticSamples, tuple, list)
+"""Samples whose annotations need not be read again."""
 
 _WORDS = {
     "names": "the image names differ",
@@ -62,11 +66,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _of(dataset: Any, prints: Prints) -> dict[str, Any]:
-    ours = isinstance(dataset, DetectionDataset | ClassificationDataset | SegmentationDataset)
-    custom = isinstance(dataset, DetectionDataset) and not isinstance(
-        dataset.examples, Table | tuple | list
-    )
-    if not ours or custom:
+    if not isinstance(dataset, Dataset) or not isinstance(dataset.samples, _IN_MEMORY):
         # The records of a custom source are read on demand, and reading all may take hours.
         return {"images": len(dataset)}
     return {
@@ -77,13 +77,13 @@ def _of(dataset: Any, prints: Prints) -> dict[str, Any]:
     }
 
 
-def _names(dataset: Any) -> str:
+def _names(dataset: Dataset) -> str:
     root = dataset.root
     # Names are relative to the root: a dataset that was moved or copied is the same dataset.
     inside = f"{root if not isinstance(root, Path) or root.is_dir() else root.parent}{os.sep}"
     digest = blake2b(digest_size=16)
-    if isinstance(dataset, DetectionDataset) and isinstance(dataset.examples, Table):
-        names = list(dataset.examples.names)
+    if isinstance(dataset.samples, SampleTable):
+        names = list(dataset.samples.names)
     else:
         names = [str(dataset.image_path(index)) for index in range(len(dataset))]
     for name in names:
@@ -91,26 +91,28 @@ def _names(dataset: Any) -> str:
     return digest.hexdigest()
 
 
-def _annotations(dataset: Any, prints: Prints) -> str:
+def _annotations(dataset: Dataset, prints: Prints) -> str:
     digest = blake2b(digest_size=16)
-    if isinstance(dataset, SegmentationDataset):
+    samples = dataset.samples
+    if isinstance(samples, SemanticSamples):
         digest.update(prints.marks(dataset, masks=True))
-        digest.update(repr((dataset.class_map.ids, dataset.colors, dataset.ignored)).encode())
-    elif isinstance(dataset, ClassificationDataset):
-        digest.update(np.asarray(dataset.classes, np.int64).tobytes())
-    elif isinstance(dataset.examples, Table):
-        for name, array in sorted(dataset.examples.arrays.items()):
+        digest.update(repr((dataset.class_map.ids, samples.colors, samples.ignored)).encode())
+    elif isinstance(samples, ClassSamples):
+        digest.update(np.asarray(samples.classes, np.int64).tobytes())
+    elif isinstance(samples, SampleTable):
+        digest.update(repr(samples.scheme).encode())
+        for name, array in sorted(samples.arrays.items()):
             digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
     else:
-        for example in dataset.examples:
-            _add_example(digest, example)
+        for row in dataset.rows():
+            _add_row(digest, row)
     return digest.hexdigest()
 
 
-def _add_example(digest: Any, example: Any) -> None:
-    for array in (example.boxes, example.classes, example.crowd):
+def _add_row(digest: Any, row: Row) -> None:
+    for array in (row.boxes, row.classes, row.crowd, row.keypoints, row.labels):
         digest.update(repr(np.shape(array)).encode())
         if array is not None:
             digest.update(np.ascontiguousarray(array).tobytes())
-    for ring in (ring for polygons in example.polygons or () for ring in polygons or ()):
+    for ring in (ring for polygons in row.polygons or () for ring in polygons or ()):
         digest.update(np.ascontiguousarray(ring).tobytes())

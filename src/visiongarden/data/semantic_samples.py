@@ -68,15 +68,19 @@ class SemanticSamples(Sequence[Sample]):
         """Return the location of an image: a path or an archive member."""
         return self.images[index]
 
-    def semantic(self, index: int, size: ImageSize) -> np.ndarray:
-        """Decode the mask of an image of `size` to uint8 (height, width); 255 is ignored.
+    def semantic(self, index: int, size: ImageSize | None = None) -> np.ndarray:
+        """Decode the mask of an image to uint8 (height, width); 255 is ignored.
+
+        Args:
+            index: Index of the sample.
+            size: (height, width) of the image, if it is known.
 
         Raises:
             DataError: The file cannot be decoded, its size differs, or it contains a value that is
                 not in the class map.
         """
         mask = self.mask(index)
-        if mask.shape != size:
+        if size is not None and mask.shape != size:
             raise DataError(
                 self.other_size(index, size, mask.shape),
                 rule="a mask of the same size as its image",

@@ -23,18 +23,18 @@ class ClassificationLoss(Value):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     def __call__(
-        self, raw: RawPredictions, classes: Tensor, image_size: ImageSize
+        self, raw: RawPredictions, labels: Tensor, image_size: ImageSize
     ) -> dict[str, Tensor]:
         """Return the loss as its only term.
 
         Args:
             raw: level -> {"classes": (batch, classes)}, one level.
-            classes: (batch, classes) float, class probabilities of each image; rows sum to 1.
+            labels: (batch, classes) float, class probabilities of each image; rows sum to 1.
             image_size: (height, width) of the network's input.
 
         Returns:
             {"class": scalar}.
         """
         (level,) = raw.values()
-        logits, targets = ops.cast(level["classes"], "float32"), ops.cast(classes, "float32")
+        logits, targets = ops.cast(level["classes"], "float32"), ops.cast(labels, "float32")
         return {"class": ops.mean(softmax_crossentropy(targets, logits, self.label_smoothing))}

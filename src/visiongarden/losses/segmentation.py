@@ -32,20 +32,20 @@ class SegmentationLoss(Value):
         return ("pixel", "dice") if self.dice_gain else ("pixel",)
 
     def __call__(
-        self, raw: RawPredictions, masks: Tensor, image_size: ImageSize
+        self, raw: RawPredictions, semantic: Tensor, image_size: ImageSize
     ) -> dict[str, Tensor]:
         """Return the weighted terms, whose sum is the loss.
 
         Args:
             raw: level -> {"classes": (batch, height, width, classes)}, one level.
-            masks: (batch, height, width) integers; 255 is ignored.
+            semantic: (batch, height, width) integers; 255 is ignored.
             image_size: (height, width) of the network's input.
 
         Returns:
             term -> scalar.
         """
         (level,) = raw.values()
-        logits, masks = ops.cast(level["classes"], "float32"), ops.cast(masks, "int32")
+        logits, masks = ops.cast(level["classes"], "float32"), ops.cast(semantic, "int32")
         counted = ops.cast(ops.not_equal(masks, IGNORE), "float32")
         classes = ops.where(ops.equal(masks, IGNORE), 0, masks)
         hot = one_hot(classes, self.num_classes)

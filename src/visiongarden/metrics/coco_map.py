@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from visiongarden.backends.garbage import gc_paused
-from visiongarden.types import ClassMap, Detections, Example
+from visiongarden.samples import Sample
+from visiongarden.types import ClassMap, Detections
 
 METRICS = (
     "AP",
@@ -50,26 +51,22 @@ class CocoMeanAveragePrecision:
         self._ground_truths: list[dict[str, Any]] = []
         self._found: list[np.ndarray] = []
 
-    def update(self, found: Detections, ground_truth: Example) -> None:
+    def update(self, found: Detections, ground_truth: Sample) -> None:
         """Add the detections and the ground truth of one image.
 
         Args:
             found: Detections, in pixels of the original image.
-            ground_truth: Ground truth of the image, in the same pixels.
+            ground_truth: Ground truth of the image, in the same pixels; its boxes are axis-aligned.
         """
         image_id = len(self._images) + 1
-        height, width = ground_truth.size or (0, 0)
+        height, width = ground_truth.info.original_size
         self._images.append({"id": image_id, "height": height, "width": width})
-        crowd = (
-            ground_truth.crowd
-            if ground_truth.crowd is not None
-            else np.zeros(len(ground_truth.boxes), bool)
-        )
-        boxes = _xywh(ground_truth.boxes)
-        areas = boxes[:, 2] * boxes[:, 3]
-        if ground_truth.area is not None:
-            areas = np.where(np.isfinite(ground_truth.area), ground_truth.area, areas)
-        for box, index, many, area in zip(boxes, ground_truth.classes, crowd, areas, strict=True):
+        truth = ground_truth.instances
+        crowd = truth.crowd if truth.crowd is not None else np.zeros(len(truth), bool)
+        boxes = _xywh(np.asarray(truth.boxes).reshape(-1, 4))
+        areas = boxes[:, 2] * boxes[:, 3] if truth.area is None else truth.area
+        classes = truth.classes if truth.classes is not None else np.zeros(len(truth), np.int32)
+        for box, index, many, area in zip(boxes, classes, crowd, areas, strict=True):
             self._ground_truths.append(
                 {
                     # Ids start at 1: COCO's evaluation takes a match with id 0 for no match.

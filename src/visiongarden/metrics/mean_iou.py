@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from visiongarden.errors import UserError
+from visiongarden.samples import Sample
 from visiongarden.types import IGNORE, ClassMap, Segments
 
 
@@ -29,25 +30,26 @@ class MeanIoU:
         # Rows: class in the ground truth. Columns: predicted class.
         self.confusion = np.zeros((len(self.class_map), len(self.class_map)), np.int64)
 
-    def update(self, found: Segments, ground_truth: np.ndarray) -> None:
+    def update(self, found: Segments, ground_truth: Sample) -> None:
         """Add the pixels of one image.
 
         Args:
             found: Predicted class of each pixel.
-            ground_truth: Ground truth, integers (height, width); 255 is ignored.
+            ground_truth: Sample with the semantic mask (height, width); 255 is ignored.
 
         Raises:
             UserError: The shapes differ, or a value is not a class of the class map.
         """
         count = len(self.class_map)
-        if found.classes.shape != ground_truth.shape:
+        mask = np.asarray(ground_truth.semantic)
+        if found.classes.shape != mask.shape:
             raise UserError(
                 "masks of different sizes cannot be compared",
-                rule=f"{ground_truth.shape}, the shape of the ground truth",
+                rule=f"{mask.shape}, the shape of the ground truth",
                 received=str(found.classes.shape),
             )
-        counted = ground_truth != IGNORE
-        rows = ground_truth[counted].astype(np.int64)
+        counted = mask != IGNORE
+        rows = mask[counted].astype(np.int64)
         columns = found.classes[counted].astype(np.int64)
         if max(rows.max(initial=0), columns.max(initial=0)) >= count:
             raise UserError(

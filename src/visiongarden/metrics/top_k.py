@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from visiongarden.samples import Sample
 from visiongarden.types import ClassMap, Ranking
 
 
@@ -29,16 +30,17 @@ class TopKAccuracy:
         # Rows: class in the ground truth. Columns: class ranked first.
         self.confusion = np.zeros((len(self.class_map), len(self.class_map)), np.int64)
 
-    def update(self, found: Ranking, ground_truth: int) -> None:
+    def update(self, found: Ranking, ground_truth: Sample) -> None:
         """Add one image.
 
         Args:
             found: Predicted classes of the image, best first.
-            ground_truth: Class of the image in the ground truth.
+            ground_truth: Sample whose labels contain the class of the image.
         """
+        index = int(np.argmax(np.asarray(ground_truth.labels)))
         for k in self.ks:
-            self._hits[k] += bool((found.classes[:k] == ground_truth).any())
-        self.confusion[ground_truth, found.classes[0]] += 1
+            self._hits[k] += bool((found.classes[:k] == index).any())
+        self.confusion[index, found.classes[0]] += 1
 
     def result(self) -> dict[str, float]:
         """Return "top1", "top5" (with more than five classes) and "balanced", 0 to 1.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from visiongarden.data.readers import opened
 from visiongarden.errors import UserError, nearest
 from visiongarden.tasks.classification import Classification
 from visiongarden.tasks.detection import COCO_NMS, Detection
@@ -45,19 +43,20 @@ def task_of(model: Any) -> Task:
     return find(model.task)
 
 
-def task_of_data(path: str | Path, format: str = "auto") -> Task:
-    """Return the task of a dataset, which follows from its format.
+def task_of_data(dataset: Any) -> Task:
+    """Return the task for the annotations of a dataset.
 
-    Args:
-        path: Folder, file or archive.
-        format: Format of the dataset; "auto" detects it.
+    A dataset with several kinds of annotations has the first of detection, segmentation and
+    classification that it is sufficient for.
 
     Raises:
-        DataError: There is no such dataset, or its format is unknown or ambiguous.
-        UserError: No task reads the format.
+        UserError: The dataset has no annotations that a task needs.
     """
-    name = format if format != "auto" else opened(path)[1]
-    formats = {each: task for task in TASKS.values() for each in task.formats}
-    if name not in formats:
-        raise UserError(f"unknown format {name!r}", fix=nearest(name, [*formats, "auto"]))
-    return formats[name]
+    for task in TASKS.values():
+        if set(task.needs) <= dataset.fields:
+            return task
+    raise UserError(
+        f"{dataset.root} has no annotations that a task needs",
+        rule="; ".join(f"{task.name}: {' and '.join(task.needs)}" for task in TASKS.values()),
+        received=", ".join(sorted(dataset.fields)) or "images alone",
+    )

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from visiongarden.data import SegmentationDataset, SegmentationLoader, read_masks
 from visiongarden.metrics import MeanIoU
 from visiongarden.models import Segmenter
 from visiongarden.postprocess import best_of_each
-from visiongarden.samples.resizing import letterbox
+from visiongarden.samples import ImageInfo, Sample
 from visiongarden.tasks.task import Task, refuse_iou, target
-from visiongarden.transforms import SegmentationAugmentation
 from visiongarden.types import ClassMap, ImageSize, Placement, Segments
 
 
@@ -23,42 +20,25 @@ class Segmentation(Task):
 
     name = "segmentation"
     model = Segmenter
-    formats = ("masks",)
-    dataset = SegmentationDataset
-    loads = SegmentationLoader
-    augmentation = SegmentationAugmentation
+    needs = ("semantic",)
+    detail = 1.5
     outputs = ("scores",)
     metrics = ("mIoU", "accuracy")
     metrics_name = "mean IoU"
 
-    def read(
-        self,
-        path: str | Path,
-        format: str = "auto",
-        split: str = "train",
-        class_names: Sequence[str] | None = None,
-        invalid_boxes: str = "error",
-    ) -> SegmentationDataset:
-        """Read a split of masks; see `visiongarden.data.read_masks`."""
-        return read_masks(path, split, class_names)
-
-    def place(self, image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
-        """Letterbox the image."""
-        return letterbox(image, size)
+    def to_targets(self, sample: Sample, capacity: int) -> dict[str, np.ndarray]:
+        """Return "semantic": uint8 (height, width), class ids; 255 is ignored."""
+        return {"semantic": np.asarray(sample.semantic)}
 
     def metric(self, class_map: ClassMap) -> MeanIoU:
         """Create the metric: mean IoU and accuracies, in pixels of the original images."""
         return MeanIoU(class_map)
 
-    def ground_truth(self, dataset: SegmentationDataset, index: int) -> np.ndarray:
-        """Return the mask of the image."""
-        return dataset.load(index)[1]
-
     def ground_truth_of(
         self, targets: Mapping[str, np.ndarray], row: int, size: ImageSize, index: int
-    ) -> np.ndarray:
+    ) -> Sample:
         """Return the mask of the image."""
-        return target(targets, "masks")[row]
+        return Sample(ImageInfo(index, None, size), semantic=target(targets, "semantic")[row])
 
     def postprocess(self, model: Any, score: float | None = None, iou: float | None = None) -> Any:
         """Return a function that changes nothing.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from visiongarden.config import Value
+from visiongarden.data import Loader
+from visiongarden.data.loader import Resize
+from visiongarden.data.targets import targets_of
 from visiongarden.errors import UserError, option
+from visiongarden.samples import Sample
+from visiongarden.samples.resizing import cover, letterbox
+from visiongarden.transforms import Transform
 from visiongarden.types import ImageSize, Placement
 
 
@@ -22,10 +26,9 @@ class Task:
     Attributes:
         name: Name of the task, which models and heads state.
         model: Class of its models.
-        formats: Names of the data formats that it reads.
-        dataset: Class of the datasets that `read` returns.
-        loads: Class of its loaders.
-        augmentation: Class of the augmentation settings.
+        needs: Annotations that a dataset must have, see `Dataset.fields`.
+        resize: How images are brought to the model's input size: "letterbox" or "cover".
+        detail: Size at which decoded training images are kept, relative to the model's input.
         outputs: Names of the tensors that the head's `decode` returns, and of the outputs of an
             exported file.
         metrics: Names of the metrics shown during training; the first selects `best.keras`.
@@ -35,58 +38,73 @@ class Task:
 
     name: ClassVar[str]
     model: ClassVar[type]
-    formats: ClassVar[tuple[str, ...]]
-    dataset: ClassVar[type]
-    loads: ClassVar[type]
-    augmentation: ClassVar[type[Value]]
+    needs: ClassVar[tuple[str, ...]]
+    resize: ClassVar[Resize] = "letterbox"
+    detail: ClassVar[float] = 1.0
     outputs: ClassVar[tuple[str, ...]]
     metrics: ClassVar[tuple[str, ...]]
     metrics_name: ClassVar[str]
     score: ClassVar[float] = 0.0
 
-    def read(
-        self,
-        path: str | Path,
-        format: str = "auto",
-        split: str = "train",
-        class_names: Sequence[str] | None = None,
-        invalid_boxes: str = "error",
-    ) -> Any:
-        """Read one split of a dataset.
-
-        Args:
-            path: Folder, file or archive.
-            format: Format of the dataset; "auto" detects it.
-            split: Name of the split.
-            class_names: Names of the classes, in order.
-            invalid_boxes: "error" or "drop"; used for detection only.
+    def check(self, dataset: Any) -> None:
+        """Refuse a dataset without the annotations of the task.
 
         Raises:
-            DataError: The dataset cannot be read or is not valid.
+            UserError: The dataset has no such annotations.
         """
-        raise NotImplementedError
+        missing = [name for name in self.needs if name not in dataset.fields]
+        if missing and len(dataset):
+            raise UserError(
+                f"{dataset.root} has no {' and no '.join(missing)}, which {self.name} needs",
+                rule=f"a dataset with {' and '.join(self.needs)}",
+                received=f"a dataset with {', '.join(sorted(dataset.fields)) or 'no annotations'}",
+                fix="another dataset, or another task",
+            )
 
     def loader(
         self,
         dataset: Any,
         image_size: ImageSize,
         batch_size: int,
-        augmentation: Any = None,
-        **order: Any,
-    ) -> Any:
+        transforms: Sequence[Transform] | None = None,
+        **options: Any,
+    ) -> Loader:
         """Create a loader of batches.
 
         Args:
-            dataset: Dataset that `read` returned.
+            dataset: Dataset with the annotations of the task.
             image_size: (height, width) of the images in pixels.
             batch_size: Images per batch.
-            augmentation: Augmentation settings; None disables augmentation.
-            **order: `shuffle`, `seed`, `workers`, `drop_remainder` and `size_step` of the loader.
+            transforms: Transforms of training images, in order; None for evaluation.
+            **options: `shuffle`, `seed`, `workers`, `drop_remainder`, `size_step`, `multi_scale`
+                and `min_visibility` of the loader.
+
+        Raises:
+            UserError: The dataset has other annotations.
         """
-        return self.loads(dataset, image_size, batch_size, augmentation, **order)
+        self.check(dataset)
+        return Loader(
+            dataset,
+            image_size,
+            batch_size,
+            transforms,
+            resize=self.resize,
+            detail=self.detail,
+            targets=self.to_targets,
+            **options,
+        )
+
+    def to_targets(self, sample: Sample, capacity: int) -> dict[str, np.ndarray]:
+        """Return the arrays that the loss needs, with fixed shapes.
+
+        Args:
+            sample: Sample whose image is on the canvas of the model.
+            capacity: Largest number of objects of an image.
+        """
+        return targets_of(sample, capacity)
 
     def place(self, image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
-        """Resize an image to the model's input size, as the loader does without augmentation.
+        """Resize an image to the model's input size, as the loader does without transforms.
 
         Args:
             image: Image (height, width, channels).
@@ -95,19 +113,20 @@ class Task:
         Returns:
             The resized image, and its placement, for `to_original`.
         """
-        raise NotImplementedError
+        return (letterbox if self.resize == "letterbox" else cover)(image, size)
 
     def metric(self, class_map: Any) -> Any:
         """Create a metric with `update(found, ground_truth)`, `result`, `per_class` and `reset`."""
         raise NotImplementedError
 
-    def ground_truth(self, dataset: Any, index: int) -> Any:
-        """Return the ground truth of an image, as the metric takes it."""
-        raise NotImplementedError
+    def ground_truth(self, dataset: Any, index: int) -> Sample:
+        """Return the annotations of an image in its pixels, as the metric takes them."""
+        found: Sample = dataset.annotated(index)
+        return found
 
     def ground_truth_of(
         self, targets: Mapping[str, np.ndarray], row: int, size: ImageSize, index: int
-    ) -> Any:
+    ) -> Sample:
         """Return the ground truth of one image of a batch, as the metric takes it.
 
         Args:

@@ -69,7 +69,7 @@ def empty(head: Head, targets: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
     if head.task == "detection":
         return {"boxes": np.zeros_like(targets["boxes"]), "classes": targets["classes"] * 0 - 1}
     if head.task == "segmentation":
-        return {"masks": np.full_like(targets["masks"], IGNORE)}
+        return {"semantic": np.full_like(targets["semantic"], IGNORE)}
     return None
 
 
@@ -93,14 +93,14 @@ def _class_targets(
     head: Head, levels: list[str], size: ImageSize, batch: int
 ) -> dict[str, np.ndarray]:
     classes = (np.arange(batch) + 1) % head.num_classes
-    return {"classes": np.eye(head.num_classes, dtype=np.float32)[classes]}
+    return {"labels": np.eye(head.num_classes, dtype=np.float32)[classes]}
 
 
 def _masks(head: Head, levels: list[str], size: ImageSize, batch: int) -> dict[str, np.ndarray]:
     masks = np.zeros((batch, *size), np.int32)
     for image in range(batch):
         masks[image, size[0] // 4 :, : size[1] // 2] = (image + 1) % head.num_classes
-    return {"masks": masks}
+    return {"semantic": masks}
 
 
 def matches(
@@ -138,7 +138,7 @@ def _boxes_match(targets: Mapping[str, Any], decoded: tuple[Any, ...], image: in
 
 
 def _class_matches(targets: Mapping[str, Any], decoded: tuple[Any, ...], image: int) -> Match:
-    scores, expected = decoded[0][image], int(targets["classes"][image].argmax())
+    scores, expected = decoded[0][image], int(targets["labels"][image].argmax())
     return Match(
         learned=True,
         correct=int(scores.argmax()) == expected,
@@ -148,7 +148,7 @@ def _class_matches(targets: Mapping[str, Any], decoded: tuple[Any, ...], image: 
 
 
 def _mask(targets: Mapping[str, Any], decoded: tuple[Any, ...], image: int) -> Match:
-    found, expected = decoded[0][image].argmax(-1), targets["masks"][image]
+    found, expected = decoded[0][image].argmax(-1), targets["semantic"][image]
     share = float(np.mean(found == expected)) if found.shape == expected.shape else 0.0
     return Match(
         learned=True,
