@@ -232,10 +232,9 @@ class Dataset:
             if sample.info.original_size == UNKNOWN_SIZE:
                 size = (sample.image.shape[0], sample.image.shape[1])
                 sample.info = replace(sample.info, original_size=size)
-        if sample.semantic is None and sample.image is not None:
-            if isinstance(self.samples, _WithMasks):
-                size = (sample.image.shape[0], sample.image.shape[1])
-                sample.semantic = self.samples.semantic(index, size)
+        image = sample.image
+        if sample.semantic is None and image is not None and isinstance(self.samples, _WithMasks):
+            sample.semantic = self.samples.semantic(index, (image.shape[0], image.shape[1]))
         return sample
 
 

@@ -1,4 +1,4 @@
-"""`DecodedSamples`: samples with decoded images, reduced to what a canvas can show, with a cache."""
+"""`DecodedSamples`: samples with decoded images, reduced to what a canvas can show."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class Detail:
 class DecodedSamples(Sequence[Sample]):
     """Samples with decoded images and annotations in their pixels.
 
-    If all decoded images fit into memory, they are cached. Otherwise the most recent ones are, which
-    the following mosaics reuse.
+    If all decoded images fit into memory, they are cached. Otherwise the most recent ones are,
+    which the following mosaics reuse.
 
     Args:
         dataset: Samples to decode.

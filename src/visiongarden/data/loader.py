@@ -43,12 +43,12 @@ class Loader:
     """Batches of one split, read, decoded and transformed ahead of the model by Grain.
 
     Every image of an epoch is a function of the seed, the epoch and its position in the epoch.
-    Order and transforms are therefore the same for any number of workers, and an interrupted run can
-    be resumed at any batch.
+    Order and transforms are therefore the same for any number of workers, and an interrupted run
+    can be resumed at any batch.
 
     Without `transforms`, as for evaluation, each image is resized and keeps all its objects. With
-    `transforms`, also with an empty list, objects that leave the view are removed, and crowd regions
-    are left out. Iterating over the loader yields one epoch of `(images, targets)` as Keras takes
+    `transforms`, also with an empty list, objects that leave the view are removed, and crowd
+    regions are left out. Iterating over the loader yields one epoch of `(images, targets)` as Keras takes
     them, another one each time.
 
     Args:
@@ -144,7 +144,11 @@ class Loader:
         # OpenCV's own thread pool would compete with the reading threads for the same cores.
         cv2.setNumThreads(1)
         return grain_batches(
-            _Epoch(self, number, epochs), _collated, self.batch_size, self.drop_remainder, self.workers
+            _Epoch(self, number, epochs),
+            _collated,
+            self.batch_size,
+            self.drop_remainder,
+            self.workers,
         )
 
     def sample(self, place: int, number: int = 0, epochs: int | None = None) -> Sample:

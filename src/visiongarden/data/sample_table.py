@@ -1,4 +1,4 @@
-"""`SampleTable`: the annotations of a split as a few arrays, in a tenth of the memory of objects."""
+"""`SampleTable`: the annotations of a split as a few arrays, which take little memory."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ def targets_of(sample: Sample, capacity: int) -> dict[str, np.ndarray]:
     """Return all annotations of a sample as arrays of fixed shapes.
 
     Objects give "boxes" (capacity, 4) or, rotated, (capacity, 5), "classes" (capacity,) with -1 as
-    padding, "crowd" (capacity,), and "masks", "keypoints" and the targets of custom fields where the
-    sample has them. Labels give "labels" (k,), a semantic mask "semantic" (height, width).
+    padding, "crowd" (capacity,), and "masks", "keypoints" and the targets of custom fields where
+    the sample has them. Labels give "labels" (k,), a semantic mask "semantic" (height, width).
 
     Args:
         sample: Sample whose image is on the canvas of the model.

@@ -16,7 +16,7 @@ from visiongarden.evaluation.result import EvaluationResult
 from visiongarden.models import as_model
 from visiongarden.models.kinds import WithClassMap
 from visiongarden.tasks import COCO_NMS, TASKS, Task, task_of
-from visiongarden.types import ClassMap, Example, Placement
+from visiongarden.types import ClassMap
 
 _FORMATS_WITHOUT_CLASS_LIST = ("voc", "csv", "folders")
 """Formats whose files name the class of each object, usually without a list of all classes."""
@@ -94,8 +94,8 @@ def evaluate(
         count = len(batch.images)
         # The last batch of an epoch may be shorter; rows of padding are dropped again.
         for row, found in enumerate(predictor(filled(batch.images, loader.batch_size))[:count]):
-            height, width = (int(side) for side in batch.sizes[row])
-            result = task.to_original(found, placement_of(batch, row), (height, width))
+            height, width = (int(side) for side in batch.info.sizes[row])
+            result = task.to_original(found, batch.info.placement(row), (height, width))
             metric.update(classes.found(result), task.ground_truth(data, seen))
             seen += 1
     return EvaluationResult.of(task, metric, seen, classes.note)
@@ -106,9 +106,8 @@ def _evaluate_imported(model: Any, dataset: Any, classes: Aligned) -> Evaluation
     task = task_of(model)
     metric = task.metric(classes.class_map)
     for index in range(len(dataset)):
-        loaded = dataset.load(index)
-        image = loaded.image if isinstance(loaded, Example) else loaded[0]
-        metric.update(classes.found(_of_imported(model, image)), task.ground_truth(dataset, index))
+        found = _of_imported(model, dataset.load(index).image)
+        metric.update(classes.found(found), task.ground_truth(dataset, index))
     return EvaluationResult.of(task, metric, len(dataset), classes.note)
 
 
@@ -254,18 +253,7 @@ def _check_format(model: Any, path: str, format: str) -> None:
 
 
 def _check_task(model: Any, dataset: Any) -> None:
-    task = task_of(model)
-    if not isinstance(dataset, task.dataset):
-        raise UserError(
-            f"data is a {type(dataset).__name__}",
-            rule=f"a {task.dataset.__name__}, as the model's task is {task.name}",
-        )
-
-
-def placement_of(batch: Any, row: int) -> Placement:
-    """Return the scale and offset of one image of a batch on its canvas."""
-    (sx, sy), (x, y) = batch.scales[row].tolist(), batch.offsets[row].tolist()
-    return Placement((sx, sy), (x, y))
+    task_of(model).check(dataset)
 
 
 def filled(images: np.ndarray, batch_size: int) -> np.ndarray:

@@ -15,9 +15,9 @@ class BatchInfo(NamedTuple):
     Attributes:
         ids: ids of the images in their dataset (batch,).
         sizes: int32 (batch, 2), (height, width) of the original images.
-        scales: float32 (batch, 2), factors of x and y from the original image to the batch. Augmented
-            images have no single placement; their factors are 1.
-        offsets: float32 (batch, 2), x and y in the batch of the original image's upper left corner.
+        scales: float32 (batch, 2), factors of x and y from the original image to the batch.
+            Augmented images have no single placement; their factors are 1.
+        offsets: float32 (batch, 2), x and y of the original image's upper left corner.
     """
 
     ids: np.ndarray

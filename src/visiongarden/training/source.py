@@ -13,7 +13,7 @@ class EpochBatches(Iterator[tuple[Any, Any]]):
     """Iterator over (images, targets) of the remaining epochs, `len(loader)` batches each.
 
     Args:
-        loader: Loader with `__len__` and `train_epoch(number, epochs)`.
+        loader: Loader with `__len__` and `epoch(number, epochs)`.
         epoch: Index of the first epoch, from 0.
         step: Batches of that epoch to skip.
         epochs: Epochs of the whole run.
@@ -47,9 +47,9 @@ def _read(
 ) -> Generator[tuple[Any, Any], None, None]:
     steps = len(loader)
     for number in range(epoch, epochs):
-        batches, first = loader.train_epoch(number, epochs), step if number == epoch else 0
+        batches, first = loader.epoch(number, epochs), step if number == epoch else 0
         count = 0
-        # A resumed epoch reads its first batches again and drops them: `train_epoch` has no start.
+        # A resumed epoch reads its first batches again and drops them: `epoch` has no start.
         for count, batch in enumerate(itertools.islice(batches, steps), start=1):
             if count > first:
                 yield batch.images, batch.targets
@@ -59,6 +59,6 @@ def _read(
             raise DataError(
                 f"epoch {number + 1} of the training data ended after {count} of {steps} batches",
                 rule="`len(loader)` batches in every epoch",
-                received=f"{count} batches from {type(loader).__name__}.train_epoch({number})",
+                received=f"{count} batches from {type(loader).__name__}.epoch({number})",
                 fix="make `__len__` of the loader and its dataset return the number of their items",
             )
