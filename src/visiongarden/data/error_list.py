@@ -90,7 +90,7 @@ class ErrorList:
         """Labels that are not used, or are used in a way that may be unexpected."""
         self.searched = ""
         """Folders that were searched for label files, and the result, if no image has labels."""
-        self.remarks: list[Finding] = []
+        self.noted: list[Finding] = []
         """What a reader noted; `notes` contains it after the split has been read."""
 
     def add(self, where: str | Any, what: str, kind: str = "label") -> None:
@@ -99,7 +99,7 @@ class ErrorList:
 
     def note(self, where: str | Any, what: str, kind: str = "reader") -> None:
         """Add a note: labels that are not used, or are used in a way that may be unexpected."""
-        self.remarks.append(Finding("note", kind, str(where), what))
+        self.noted.append(Finding("note", kind, str(where), what))
 
     def add_error(self, error: DataError, kind: str = "file") -> None:
         """Add an error that another function raised; its message contains the file name."""
@@ -155,6 +155,13 @@ class ErrorList:
         else:
             self.found.append(Finding("error", kind, where, reason))
         return False
+
+    def without_area(self, where: str, reason: str) -> None:
+        """Add an object without area to the errors, or to `dropped` if these are removed."""
+        if self.drop:
+            self.dropped.append(f"{where}: {reason}")
+        else:
+            self.add(where, reason, "degenerate")
 
     def left_off(self, where: str, reason: str, kind: str = "polygon") -> None:
         """Add an error about a part of an object, such as its polygons; its box is still used.

@@ -180,17 +180,21 @@ class SemanticSamples(Sequence[Sample]):
         return str((value >> 16, value >> 8 & 255, value & 255))
 
 
-def read_pixels(path: Any) -> np.ndarray:
+def read_pixels(path: Any, raw: bytes | None = None) -> np.ndarray:
     """Decode a mask file to ids (height, width), int32, or RGB (height, width, 3), uint8.
 
     Gray and palette images contain ids. Pillow decodes them because OpenCV converts a palette to
     colors.
 
+    Args:
+        path: A path or an archive member.
+        raw: All bytes of the file, if they have been read already.
+
     Raises:
         DataError: The file does not exist, is not an image, is truncated or too large, has an
             unsupported pixel format, or is compressed with loss.
     """
-    raw = read_bytes(path, MAX_BYTES)
+    raw = read_bytes(path, MAX_BYTES) if raw is None else raw
     header = header_of(path, raw)
     refuse_broken_chunks(raw, path)
     # Lossy compression changes values along every edge, often to ids of other classes, which no

@@ -20,7 +20,7 @@ def notes_of(errors: ErrorList, split: str, images: int) -> Iterator[Finding]:
         images: Number of images of the split.
     """
     root = str(errors.root)
-    yield from (replace(remark, split=split) for remark in errors.remarks)
+    yield from (replace(finding, split=split) for finding in errors.noted)
     if errors.searched:
         yield Finding("warning", "unlabeled", root, errors.searched, split)
     elif errors.unlabeled:
