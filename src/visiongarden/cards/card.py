@@ -11,7 +11,7 @@ from visiongarden.decoders import PassOn
 from visiongarden.errors import ConfigError
 from visiongarden.parts import Backbone, Decoder, Head
 from visiongarden.training import Training
-from visiongarden.transforms import Augmentation
+from visiongarden.transforms import Transform
 
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Side = Annotated[int, Field(gt=0, le=8192)]
@@ -142,18 +142,17 @@ class Trained(Value):
 
     Attributes:
         training: Fields of a recipe's `training`.
-        augmentation: Fields of a recipe's `augmentation`.
+        transforms: Transforms of a recipe, as far as their settings were published.
         beyond: Settings for which a recipe has no field, as text or numbers.
     """
 
     training: dict[str, Any] = Field(default_factory=dict)
-    augmentation: dict[str, Any] = Field(default_factory=dict)
+    transforms: tuple[Transform, ...] = ()
     beyond: dict[str, str | float | int | bool] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _fields_exist(self) -> Self:
         Training.from_dict(self.training)
-        Augmentation.from_dict(self.augmentation)
         return self
 
 

@@ -8,7 +8,7 @@ from copy import deepcopy
 from typing import Any
 
 from visiongarden.config.yaml import load_scalar
-from visiongarden.errors import ConfigError
+from visiongarden.errors import ConfigError, nearest
 
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*|\.\d+|\[\d+\])*")
 _EXAMPLE = "training.epochs=50"
@@ -29,8 +29,9 @@ def apply_overrides(
 
     Args:
         data: nested dicts as returned by `to_dict` or `load_yaml`; fields may be absent.
-        overrides: strings `path=value`. A path consists of field names joined by dots, and of
-            indices of lists.
+        overrides: strings `path=value`. A path consists of field names joined by dots. An element
+            of a list is named by its index, or by its `type` if only one element has it, as in
+            `transforms.Mosaic.probability=0.5`.
         example: valid override, shown as the fix of one that is not `path=value`.
 
     Raises:
@@ -106,9 +107,29 @@ def _entered(container: Any, step: str, path: str, text: str) -> Any:
 def _key(container: Any, step: str, text: str) -> Any:
     if not isinstance(container, list):
         return step
-    if not step.isdecimal() or int(step) >= len(container):
+    if step.isdecimal() and int(step) < len(container):
+        return int(step)
+    types = list(map(_type_of, container))
+    if types.count(step) == 1:
+        return types.index(step)
+    if step in types:
+        places = ", ".join(str(place) for place, name in enumerate(types) if name == step)
         raise ConfigError(
-            f"override {text!r}: the list has no index {step!r}",
-            rule=f"an index from 0 to {len(container) - 1}" if container else "the list is empty",
+            f"override {text!r}: the list has several elements of the type {step}",
+            rule=f"the index of one of them: {places}",
         )
-    return int(step)
+    named = [name for name in types if name]
+    raise ConfigError(
+        f"override {text!r}: the list has no element {step!r}",
+        rule=f"an index from 0 to {len(container) - 1}" + (", or a type" if named else "")
+        if container
+        else "the list is empty",
+        received=f"the types {', '.join(named)}" if named else None,
+        fix=nearest(step, named) if named and not step.isdecimal() else None,
+    )
+
+
+def _type_of(element: Any) -> str | None:
+    """Return the type of an element of a list of typed values, written in full or as its name."""
+    name = element.get("type") if isinstance(element, Mapping) else element
+    return name if isinstance(name, str) else None

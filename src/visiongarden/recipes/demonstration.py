@@ -63,7 +63,12 @@ def recipe(scenes: str | Path, seed: int = 0) -> Recipe:
                 "image_size": 128,
             },
             "data": {"path": str(scenes), "format": "coco"},
-            "augmentation": {"mosaic": 0.15, "mosaic_off_epochs": 8, "scale": 0.3},
+            "transforms": [
+                {"type": "Mosaic", "probability": 0.15, "skip_last_epochs": 8},
+                {"type": "Affine", "scale": [0.7, 1.3]},
+                "HorizontalFlip",
+                "HSV",
+            ],
             "training": {
                 "epochs": 26,
                 "batch_size": 8,
@@ -84,7 +89,7 @@ def demo(output: str | Path = "runs/demo", seed: int = 0) -> Path:
 
     Args:
         output: Folder of the run; numbered if it exists.
-        seed: Seed of scenes, weights, order and augmentation.
+        seed: Seed of scenes, weights, order and transforms.
 
     Returns:
         The folder of the run.

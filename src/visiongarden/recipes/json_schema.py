@@ -12,9 +12,9 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchema
 from visiongarden.config import Typed
 from visiongarden.parts import Backbone, Decoder, Head
 from visiongarden.recipes.recipe import Recipe
-from visiongarden.tasks import TASKS
+from visiongarden.transforms import Transform
 
-_PART_CLASSES: tuple[type[Typed], ...] = (Backbone, Decoder, Head)
+_PART_CLASSES: tuple[type[Typed], ...] = (Backbone, Decoder, Head, Transform)
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -57,16 +57,6 @@ def schema() -> dict[str, Any]:
     for name in ("type", "prefixItems", "minItems", "maxItems"):
         model["properties"]["image_size"].pop(name, None)
     document["required"] = ["data"]
-    # Without these conditions an editor would accept the fields of any task's augmentation.
-    document["allOf"] = [
-        {
-            "if": {"properties": {"task": {"const": name}}, "required": ["task"]},
-            "then": {
-                "properties": {"augmentation": {"$ref": f"#/$defs/{task.augmentation.__name__}"}}
-            },
-        }
-        for name, task in sorted(TASKS.items())
-    ]
     return {"$schema": _DRAFT} | document
 
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from visiongarden.recipes.default_transforms import SMALL_DATASET
 from visiongarden.training import Training
-from visiongarden.transforms import Augmentation
 
 ENOUGH_STEPS = 1200
 """Steps of the shortest run that the defaults choose: 300 epochs of 16 images, 4 per batch."""
@@ -19,18 +19,8 @@ LENGTH = frozenset({"epochs", "batch_size", "validate_every"})
 """Training fields whose defaults depend on the number of images."""
 
 MIN_BATCH_SIZE, STEPS_PER_EPOCH = 4, 4
-MOSAIC = frozenset({"mosaic", "mosaic_off_epochs"})
-"""Fields of the augmentation of which one depends on the other."""
-
-AUGMENTATION = MOSAIC | {"scale"}
-"""Fields of the augmentation whose defaults depend on the number of images."""
 
 _EVALUATIONS = 100
-_TINY_DATASET = 64
-"""Images below which mosaics and strong changes of scale hinder more than they help."""
-
-_SMALL_DATASET = 192
-"""Images in the smallest dataset that has enough steps at the default batch size and epochs."""
 
 
 def default_length(images: int, training: Mapping[str, Any]) -> dict[str, int]:
@@ -58,32 +48,9 @@ def default_length(images: int, training: Mapping[str, Any]) -> dict[str, int]:
     if epochs is None and isinstance(size, int):
         steps = steps_per_epoch(images, size)
         epochs = length["epochs"] = max(defaults.epochs, math.ceil(ENOUGH_STEPS / steps))
-    if "validate_every" not in training and isinstance(epochs, int) and images < _SMALL_DATASET:
+    if "validate_every" not in training and isinstance(epochs, int) and images < SMALL_DATASET:
         length["validate_every"] = max(defaults.validate_every, epochs // _EVALUATIONS)
     return length
-
-
-def default_augmentation(images: int, epochs: int) -> dict[str, Any]:
-    """Return the fields of detection's augmentation whose defaults differ in small datasets.
-
-    Datasets of fewer than 64 images have no mosaics, and images are scaled by 20 % instead of 50 %
-    at most: both show objects smaller than they are, and the short runs on such datasets do not
-    learn all sizes. On 16 photographs with 38 of 80 classes, 300 epochs reached AP 0.57 without
-    mosaics and 0.68 with the smaller scale, too. In other runs the last ten epochs show whole
-    images. They suit 60 epochs; in a run of 300 epochs the cosine has lowered the learning rate
-    below 1.5 % of its peak by then, so a sixth of the epochs is used for datasets of fewer than 192
-    images.
-
-    Args:
-        images: Number of images in the training split.
-        epochs: Epochs of the run.
-    """
-    if images < _TINY_DATASET:
-        return {"mosaic": 0.0, "scale": 0.2}
-    default = Augmentation().mosaic_off_epochs
-    if images < _SMALL_DATASET and epochs // 6 > default:
-        return {"mosaic_off_epochs": epochs // 6}
-    return {}
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:

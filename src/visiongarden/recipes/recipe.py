@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationInfo, field_validator
+from pydantic import Field, field_validator
 
 from visiongarden.backends.keras_internals import weightless
 from visiongarden.config import Value
 from visiongarden.models import Joined
 from visiongarden.parts import Backbone, Decoder, Head, check_image_size
+from visiongarden.recipes.default_transforms import default_transforms
 from visiongarden.tasks import TASKS
 from visiongarden.training import Training
-from visiongarden.transforms import (
-    Augmentation,
-    ClassificationAugmentation,
-    SegmentationAugmentation,
-)
+from visiongarden.transforms import Transform
 from visiongarden.types import ImageSize, stride_of
 
 
@@ -64,6 +61,7 @@ class Data(Value):
         format: Format of the annotations; "auto" detects it.
         train: Name of the training split.
         val: Name of the validation split, evaluated during training.
+        min_visibility: Smallest visible fraction of an object that is kept by the transforms.
         invalid_boxes: "error" refuses a dataset with boxes outside the image or without area;
             "drop" removes these boxes and lists them.
         one_based: Whether VOC corners count from 1, as in the original VOC; detection only.
@@ -75,6 +73,7 @@ class Data(Value):
     )
     train: str = "train"
     val: str = "val"
+    min_visibility: Annotated[float, Field(ge=0, le=1)] = 0.1
     invalid_boxes: Literal["error", "drop"] = "error"
     one_based: bool = False
 
@@ -83,29 +82,20 @@ class Recipe(Value):
     """One complete training run; the same recipe gives the same run.
 
     Attributes:
-        task: Task of the model; it decides which fields `augmentation` has.
+        task: Task of the model.
         model: Model to train.
         data: Dataset to train and evaluate on.
-        augmentation: Random changes to the training images.
+        transforms: Transforms of the training images, in order; by default those of the task.
         training: Optimizer, schedule and length of the run.
     """
 
     task: Literal["detection", "classification", "segmentation"] = "detection"
     model: Model
     data: Data
-    augmentation: Augmentation | ClassificationAugmentation | SegmentationAugmentation = (
-        Augmentation()
+    transforms: tuple[Transform, ...] = Field(
+        default_factory=lambda fields: default_transforms(fields.get("task", "detection"))
     )
     training: Training = Training()
-
-    @field_validator("augmentation", mode="before")
-    @classmethod
-    def _use_class_of_task(cls, fields: Any, info: ValidationInfo) -> Any:
-        # Pydantic would try each class of the union and report the errors of all three.
-        cls_of_task = TASKS[info.data.get("task", "detection")].augmentation
-        if fields == Augmentation():
-            return cls_of_task()
-        return fields if isinstance(fields, Value) else cls_of_task.model_validate(fields)
 
     def build(self, **options: Any) -> Joined:
         """Build the model of the run with new weights.

@@ -12,14 +12,9 @@ from visiongarden.cards import load, merged
 from visiongarden.config import apply_overrides, load_yaml
 from visiongarden.errors import ConfigError, DataError, spelled
 from visiongarden.parts import Head
+from visiongarden.recipes.default_transforms import default_transforms
 from visiongarden.recipes.defaults import default_model, default_training
-from visiongarden.recipes.length import (
-    AUGMENTATION,
-    LENGTH,
-    MOSAIC,
-    default_augmentation,
-    default_length,
-)
+from visiongarden.recipes.length import LENGTH, default_length
 from visiongarden.recipes.recipe import Data, Recipe
 from visiongarden.tasks import find, task_of_data
 
@@ -77,8 +72,16 @@ def resolve(
         given = fields.get(field, {})
         if isinstance(given, Mapping):
             fields[field] = defaults(name) | dict(given)
-    fields = apply_overrides({"task": name} | fields, changes)
-    _fill_from_data(fields)
+    # Default transforms depend on the number of images, so overrides of single transforms come last.
+    late = [change for change in changes if change.startswith(("transforms.", "transforms["))]
+    early = [change for change in changes if change not in late]
+    fields = apply_overrides({"task": name} | fields, early)
+    images = _fill_from_data(fields)
+    if "transforms" not in fields:
+        epochs = fields["training"].get("epochs") if isinstance(fields["training"], Mapping) else None
+        known = epochs if isinstance(epochs, int) else None
+        fields["transforms"] = [t.to_dict() for t in default_transforms(name, images, known)]
+    fields = apply_overrides(fields, late)
     recipe = Recipe.from_dict(fields)
     recipe.model.check()
     return recipe
@@ -185,8 +188,12 @@ def _read(path: Path) -> dict[str, Any]:
     return {"data": {"path": str(path)}}
 
 
-def _fill_from_data(fields: dict[str, Any]) -> None:
-    """Fill in the fields that depend on the training split: classes, epochs, batch size."""
+def _fill_from_data(fields: dict[str, Any]) -> int | None:
+    """Fill in the fields that depend on the training split: classes, epochs, batch size.
+
+    Returns:
+        The number of training images; None if the split was not read.
+    """
     model, training = fields["model"], fields["training"]
     if isinstance(model, dict) and isinstance(model.get("head"), str):
         model["head"] = {"type": model["head"]}
@@ -203,33 +210,17 @@ def _fill_from_data(fields: dict[str, Any]) -> None:
     elif isinstance(training, Mapping) and _depends_on_data(fields):
         split = _train_split_if_readable(fields)
     else:
-        return
-    if split is not None and isinstance(training, Mapping):
+        return None
+    if split is None:
+        return None
+    if isinstance(training, Mapping):
         fields["training"] = dict(training) | default_length(len(split), training)
-        _fill_augmentation(fields, len(split))
+    return len(split)
 
 
 def _depends_on_data(fields: Mapping[str, Any]) -> bool:
     """Return whether a field is left out whose default depends on the number of images."""
-    given = fields.get("augmentation", {})
-    has_defaults = _has_mosaics(fields) and isinstance(given, Mapping)
-    return not fields["training"].keys() >= LENGTH or (
-        has_defaults and not given.keys() >= AUGMENTATION
-    )
-
-
-def _fill_augmentation(fields: dict[str, Any], images: int) -> None:
-    given, epochs = fields.get("augmentation", {}), fields["training"].get("epochs")
-    if not isinstance(given, Mapping) or not isinstance(epochs, int) or not _has_mosaics(fields):
-        return
-    defaults = default_augmentation(images, epochs)
-    if given.keys() & MOSAIC:
-        defaults = {name: value for name, value in defaults.items() if name not in MOSAIC}
-    fields["augmentation"] = defaults | dict(given)
-
-
-def _has_mosaics(fields: Mapping[str, Any]) -> bool:
-    return find(fields["task"]).augmentation.model_fields.keys() >= MOSAIC
+    return not fields["training"].keys() >= LENGTH or "transforms" not in fields
 
 
 def _train_split_if_readable(fields: Mapping[str, Any]) -> Any:

@@ -84,7 +84,7 @@ def train(
         ConfigError: A field of the recipe is not valid.
         ContractError: The parts do not fit each other or the number of classes.
         UserError: The folder holds a different run or none to resume, in which case no file was
-            changed; or the model cannot be trained at the image sizes of the augmentation.
+            changed; or the model cannot be trained at the image sizes of `training.multi_scale`.
         DataChangedError: The data changed since the run began.
         NotFiniteError: The loss or a weight became infinite or NaN.
         KeyboardInterrupt: Training was interrupted with Ctrl-C; all that `resume` needs is written.
@@ -181,7 +181,9 @@ def _loader(recipe: Recipe, dataset: Any) -> Any:
         dataset,
         image_size=recipe.model.image_size,
         batch_size=min(recipe.training.batch_size, max(len(dataset), 1)),
-        augmentation=recipe.augmentation,
+        transforms=recipe.transforms,
+        multi_scale=recipe.training.multi_scale,
+        min_visibility=recipe.data.min_visibility,
         shuffle=True,
         seed=recipe.training.seed,
         workers=recipe.training.workers,
@@ -220,7 +222,7 @@ def _fit(
             recipe.training,
             make_validator(val_set),
             resume=resume,
-            identity={name: fields[name] for name in ("data", "augmentation")},
+            identity={name: fields[name] for name in ("data", "transforms")},
             callbacks=(*callbacks, *((_DescribeRun(folder, recipe),) if resume else ())),
             **options,
         )
@@ -341,7 +343,7 @@ def _notes(train_set: Any, val_set: Any, depth: Depth | None) -> list[str]:
     notes = [
         f"note: {dataset.split}: {note}"
         for dataset in (train_set, val_set)
-        for note in (dataset.notes if isinstance(dataset, DetectionDataset) else ())
+        for note in dataset.notes
     ]
     return notes if depth is None or depth.is_dark else [*notes, f"note: training images: {depth}"]
 
@@ -350,7 +352,7 @@ def _warnings(val_set: Any, depth: Depth | None) -> list[str]:
     """Return warnings about images that become nearly black, and metrics that have no value."""
     warnings = [f"training images: {depth}"] if depth is not None and depth.is_dark else []
     try:
-        if isinstance(val_set, DetectionDataset):
+        if "boxes" in val_set.fields:
             no_usable_box(val_set)
     except DataError as error:
         warnings.append(f"{error.what}, so AP cannot be computed")

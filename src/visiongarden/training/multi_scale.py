@@ -66,7 +66,7 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
                     "multi-scale training cannot run on several TensorFlow devices",
                     rule="one device per process, or another backend",
                     received=f"{replicas} devices",
-                    fix="augmentation.multi_scale=0",
+                    fix="training.multi_scale=0",
                 )
             self.train_function = self._make_step_per_size()
         return self.train_function

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from visiongarden.config import Value
+from visiongarden.transforms.sizes import MultiScale
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -31,7 +32,10 @@ class Training(Value):
         validate_every: Epochs between two evaluations on the validation split; the last epoch is
             always evaluated.
         workers: Number of processes that load images; 0 loads in a thread of this process.
-        seed: Seed of weights, order and augmentation.
+        seed: Seed of weights, order and transforms.
+        multi_scale: Largest change of the image size between batches, as a fraction of it. Each
+            batch has one of up to five sizes, multiples of the largest stride (Redmon and Farhadi
+            2017, YOLOv2).
         tensorboard: Whether to write TensorBoard events, if `tensorboard` is installed.
     """
 
@@ -48,4 +52,5 @@ class Training(Value):
     validate_every: PositiveInt = 1
     workers: NonNegativeInt = 0
     seed: NonNegativeInt = 0
+    multi_scale: MultiScale = 0.0
     tensorboard: bool = True

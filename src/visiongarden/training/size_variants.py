@@ -88,7 +88,7 @@ def build_at_size(model: Joined, size: ImageSize) -> Joined:
         UserError: A part cannot be built at that size, or has different weights there.
     """
     message = f"the model cannot be trained with images of {size[0]} × {size[1]}"
-    fix = "augmentation.multi_scale=0, which trains at one size"
+    fix = "training.multi_scale=0, which trains at one size"
     try:
         with weightless():
             variant: Joined = type(model).from_config(model.get_config() | {"image_size": size})

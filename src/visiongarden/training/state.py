@@ -22,7 +22,7 @@ from visiongarden.storage import atomic_write, parse_json
 
 FILE = "resume.npz"
 _MAX_LISTED, _MAX_LENGTH = 3, 60
-_RECIPE_FIELDS = ("augmentation", "data", "training")
+_RECIPE_FIELDS = ("data", "training", "transforms")
 """Parts of a run's identity that have the same names in a recipe, so that overrides set them."""
 ADJUSTABLE = ("learning_rate", "final_lr_fraction", "warmup_epochs", "weight_decay", "clip_norm")
 """Fields of `Training` that may change within a run, because no saved state depends on them."""
