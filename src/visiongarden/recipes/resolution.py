@@ -78,7 +78,9 @@ def resolve(
     fields = apply_overrides({"task": name} | fields, early)
     images = _fill_from_data(fields)
     if "transforms" not in fields:
-        epochs = fields["training"].get("epochs") if isinstance(fields["training"], Mapping) else None
+        epochs = (
+            fields["training"].get("epochs") if isinstance(fields["training"], Mapping) else None
+        )
         known = epochs if isinstance(epochs, int) else None
         fields["transforms"] = [t.to_dict() for t in default_transforms(name, images, known)]
     fields = apply_overrides(fields, late)

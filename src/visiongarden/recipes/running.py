@@ -11,7 +11,7 @@ import keras
 
 from visiongarden.backends.keras_internals import seed_everything
 from visiongarden.config import save_yaml
-from visiongarden.data import DetectionDataset, Prints, fingerprint, leaked
+from visiongarden.data import Prints, fingerprint, leaked
 from visiongarden.data.depth import Depth, depth_in
 from visiongarden.doctor.checking import check, no_usable_box
 from visiongarden.errors import DataError, NotFiniteError, UserError, option
