@@ -40,12 +40,12 @@ def make(folder: Path) -> None:
 def first_batch(folder: Path) -> float:
     from visiongarden.data import Loader, read
     from visiongarden.doctor.checking import check
-    from visiongarden.transforms import Augmentation
+    from visiongarden.recipes.default_transforms import default_transforms
 
     start = time.perf_counter()
     dataset = read(folder)
     check(dataset)
-    loader = Loader(dataset, (320, 320), 16, Augmentation(), shuffle=True)
+    loader = Loader(dataset, (320, 320), 16, default_transforms("detection"), shuffle=True)
     next(loader.epoch(0))
     return time.perf_counter() - start
 

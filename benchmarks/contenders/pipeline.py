@@ -19,19 +19,20 @@ def prepare(options):
 
 def ours(options):
     """Return a step that makes the next image of an epoch as the loader does."""
-    from visiongarden.data import Loader, loader, read
-    from visiongarden.transforms import Augmentation
+    from visiongarden.data import Loader, decoded, read
+    from visiongarden.recipes.default_transforms import default_transforms
 
     if not options["cached"]:
-        loader.CACHE_BYTES = 0
+        decoded.CACHE_BYTES = 0
     size = (options["size"],) * 2
-    one = Loader(read(options["data"], "yolo"), size, 16, Augmentation(), shuffle=True)
+    transforms = default_transforms("detection")
+    one = Loader(read(options["data"], reader="YOLO"), size, 16, transforms, shuffle=True)
     place = 0
 
     def step():
         nonlocal place
         epoch, row = divmod(place, len(one.dataset))
-        one.finished(epoch, row)
+        one.sample(row, epoch)
         place += 1
 
     return step
@@ -41,17 +42,17 @@ def plain(options):
     """Return a step with the same augmentation as in the papers: a mosaic, then one warp."""
     from visiongarden.data import read
 
-    dataset, size = read(options["data"], "yolo"), options["size"]
+    dataset, size = read(options["data"], reader="YOLO"), options["size"]
     random = np.random.default_rng(0)
     cache = {}
 
     def load(index):
         if index in cache:
             return cache[index]
-        image = cv2.imread(str(dataset[index].path))
+        image = cv2.imread(str(dataset.image_path(index)))
         ratio = size / max(image.shape[:2])
         sides = round(image.shape[1] * ratio), round(image.shape[0] * ratio)
-        boxes = dataset[index].boxes * ratio
+        boxes = dataset.row(index).boxes * ratio
         found = cv2.resize(image, sides, interpolation=cv2.INTER_LINEAR), boxes
         if options["cached"]:
             cache[index] = found

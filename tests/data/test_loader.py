@@ -1,20 +1,31 @@
-"""Batches of an epoch are reproducible for any number of workers, and no box is lost."""
+"""Batches of an epoch are reproducible for any number of workers, and no object is lost."""
 
 import gc
 import importlib
+import pickle
 import tracemalloc
 
 import cv2
 import numpy as np
 import pytest
 
-from visiongarden.data import DetectionDataset, Loader, read
+from visiongarden.data import Dataset, Loader, read
+from visiongarden.data.rows import upright
 from visiongarden.doctor.checking import check
-from visiongarden.doctor.sheet import contact_sheet
 from visiongarden.errors import DataError, UserError
+from visiongarden.samples import Boxes, ImageInfo, Instances, Keypoints, Masks, Sample
+from visiongarden.samples.resizing import cover, letterbox
 from visiongarden.scenes import make_scenes
-from visiongarden.transforms import Augmentation
-from visiongarden.types import ClassMap, Example
+from visiongarden.transforms import (
+    HSV,
+    Affine,
+    HorizontalFlip,
+    MixUp,
+    Mosaic,
+    Perspective,
+    RandomErasing,
+)
+from visiongarden.types import ClassMap
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +39,30 @@ def loader(dataset, **options):
 
 def same(a, b):
     return all(
-        np.array_equal(getattr(x, name), getattr(y, name))
+        np.array_equal(x.images, y.images)
+        and x.targets.keys() == y.targets.keys()
+        and all(np.array_equal(x.targets[name], y.targets[name]) for name in x.targets)
+        and all(np.array_equal(one, other) for one, other in zip(x.info, y.info, strict=True))
         for x, y in zip(a, b, strict=True)
-        for name in x.__dataclass_fields__
     )
 
 
+def count(batch):
+    return (batch.targets["classes"] >= 0).sum(axis=1)
+
+
 checking = importlib.import_module("visiongarden.doctor.checking")
-EVERYTHING = Augmentation(mixup=0.5, mosaic9=0.5, degrees=20, cutout=0.5, perspective=0.1)
-VARIED = {"augmentation": Augmentation(), "shuffle": True, "seed": 3}
+DEFAULT = (Mosaic(skip_last_epochs=10), Affine(), HorizontalFlip(), HSV())
+STILL = (Affine(scale=(1, 1), translate=0),)
+EVERYTHING = (
+    Mosaic(grid=3, probability=0.5),
+    Affine(degrees=20),
+    Perspective(),
+    MixUp(probability=0.5),
+    RandomErasing(probability=0.5),
+    HSV(),
+)
+VARIED = {"transforms": DEFAULT, "shuffle": True, "seed": 3}
 
 
 def test_epochs_repeat_and_differ(scenes):
@@ -44,35 +70,52 @@ def test_epochs_repeat_and_differ(scenes):
     assert same(first, list(loader(scenes, **VARIED).epoch(0)))
     assert not same(first, list(loader(scenes, **VARIED).epoch(1)))
     assert not same(first, list(loader(scenes, **(VARIED | {"seed": 4})).epoch(0)))
-    assert not same(first, list(loader(scenes, **VARIED).epoch(0, mosaic=False)))
+
+
+def test_transforms_stop_before_the_end_of_a_run(scenes):
+    one = loader(scenes, **VARIED)
+    whole = loader(scenes, **(VARIED | {"transforms": (Mosaic(), *DEFAULT[1:])}))
+    assert same(one.epoch(4, epochs=15), whole.epoch(4, epochs=15))
+    assert not same(one.epoch(5, epochs=15), whole.epoch(5, epochs=15))
+    without = loader(scenes, **(VARIED | {"transforms": (Mosaic(probability=0), *DEFAULT[1:])}))
+    assert same(one.epoch(14, epochs=15), without.epoch(14, epochs=15))
 
 
 @pytest.mark.slow
 def test_workers_change_nothing(scenes):
-    options = VARIED | {"augmentation": Augmentation(mixup=0.5, degrees=10, multi_scale=0.5)}
+    options = VARIED | {"transforms": EVERYTHING, "multi_scale": 0.5}
     alone = list(loader(scenes, **options).epoch(2))
     for workers in (1, 2):
         assert same(alone, list(loader(scenes, **options, workers=workers).epoch(2)))
 
 
+def test_a_loader_can_be_sent_to_another_process(scenes):
+    one = loader(scenes, **VARIED)
+    batches = list(one.epoch(0))
+    assert same(batches, pickle.loads(pickle.dumps(one)).epoch(0))
+
+
+def test_iterating_gives_images_and_targets_of_one_epoch_after_another(scenes):
+    one = loader(scenes, **VARIED)
+    for number in range(2):
+        for (images, targets), batch in zip(one, one.epoch(number), strict=True):
+            assert np.array_equal(images, batch.images)
+            assert targets.keys() == {"boxes", "classes"}
+            assert np.array_equal(targets["boxes"], batch.targets["boxes"])
+
+
 def test_batches_of_several_sizes(scenes):
-    settings = Augmentation(multi_scale=0.5)
-    options = VARIED | {"image_size": (96, 128), "augmentation": settings, "batch_size": 2}
+    options = VARIED | {"image_size": (96, 128), "multi_scale": 0.5, "batch_size": 2}
     one = loader(scenes, **options)
     assert one.sizes == ((64, 64), (64, 96), (96, 128), (128, 160), (160, 192))
     batches = [batch for epoch in range(4) for batch in one.epoch(epoch)]
     assert {batch.images.shape[1:3] for batch in batches} == set(one.sizes)
-    assert {batch.boxes.shape for batch in batches} == {(2, one.max_boxes, 4)}
+    assert {batch.targets["boxes"].shape for batch in batches} == {(2, one.capacity, 4)}
     again = [batch for epoch in range(4) for batch in loader(scenes, **options).epoch(epoch)]
     assert same(batches, again)
     for batch in batches:
         height, width = batch.images.shape[1:3]
-        assert (batch.boxes <= [width, height, width, height]).all()
-
-
-def test_a_sheet_has_cells_of_one_size(scenes):
-    for settings in (Augmentation(), Augmentation(multi_scale=0.5)):
-        assert contact_sheet(scenes, (64, 64), settings, 6, 3).shape == (146, 216, 3)
+        assert (batch.targets["boxes"] <= [width, height, width, height]).all()
 
 
 @pytest.mark.parametrize(("size", "share", "step", "longest"), [
@@ -84,8 +127,8 @@ def test_a_sheet_has_cells_of_one_size(scenes):
     (100, 0.0, 32, [100]),
 ])  # fmt: skip
 def test_up_to_five_sizes_around_the_given_one(scenes, size, share, step, longest):
-    settings = Augmentation(multi_scale=share)
-    one = loader(scenes, image_size=(size, size), augmentation=settings, size_step=step)
+    options = {"transforms": DEFAULT, "multi_scale": share, "size_step": step}
+    one = loader(scenes, image_size=(size, size), **options)
     assert one.sizes == tuple((side, side) for side in longest)
 
 
@@ -97,40 +140,40 @@ def test_up_to_five_sizes_around_the_given_one(scenes, size, share, step, longes
 ])  # fmt: skip
 def test_invalid_sizes(scenes, size, share, message):
     with pytest.raises(UserError, match=message):
-        loader(scenes, image_size=size, augmentation=Augmentation(multi_scale=share))
+        loader(scenes, image_size=size, transforms=DEFAULT, multi_scale=share)
 
 
 def test_large_images_are_decoded_smaller_and_boxes_follow(tmp_path):
     pixels = np.zeros((480, 640, 3), np.uint8)
     pixels[120:240, 320:480] = 255
     cv2.imwrite(str(tmp_path / "a.jpg"), pixels)
-    one = Example(
-        np.array([[320, 120, 480, 240]], np.float32), np.zeros(1, np.int32),
-        path=tmp_path / "a.jpg", size=(480, 640),
-    )  # fmt: skip
-    still = Augmentation(mosaic=0, flip=0, hsv=(0, 0, 0), translate=0, scale=0)
+    one = Sample(
+        ImageInfo(0, tmp_path / "a.jpg", (480, 640)),
+        instances=Instances((480, 640), Boxes([[320, 120, 480, 240]]), [0]),
+    )
     for size in ((480, 640), (240, 320), (100, 133), (60, 80)):
-        dataset = DetectionDataset(ClassMap(("a",)), (one,))
-        batch = next(loader(dataset, image_size=size, augmentation=still, batch_size=1).epoch(0))
-        rows, columns = np.nonzero(batch.images[0, ..., 0] > 127)
-        seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-        np.testing.assert_allclose(batch.boxes[0, 0], seen, atol=1.5)
-        assert batch.sizes[0].tolist() == [480, 640]
+        dataset = Dataset(ClassMap(("a",)), (one,))
+        for transforms in (STILL, (), None):
+            options = {"image_size": size, "transforms": transforms, "batch_size": 1}
+            batch = next(loader(dataset, **options).epoch(0))
+            rows, columns = np.nonzero(batch.images[0, ..., 0] > 127)
+            seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+            np.testing.assert_allclose(batch.targets["boxes"][0, 0], seen, atol=1.5)
+            assert batch.info.sizes[0].tolist() == [480, 640]
 
 
-def test_no_example_exceeds_max_boxes():
+def test_no_sample_exceeds_the_capacity():
     images = tuple(image([[0, 0, 32, 32]] * n) for n in (9, 1, 1, 1, 1, 1, 1, 1, 1, 9, 9, 9))
-    settings = Augmentation(mosaic9=1, mixup=1, scale=0, translate=0, min_visibility=0)
-    one = loader(DetectionDataset(ClassMap(("a",)), images), augmentation=settings)
-    assert one.max_boxes == 36
-    counts = [int(n) for e in range(5) for b in one.epoch(e) for n in (b.classes >= 0).sum(axis=1)]
-    assert max(counts) <= 36
+    transforms = (Mosaic(grid=3), Affine(scale=(1, 1), translate=0), MixUp())
+    one = loader(dataset_of(*images), transforms=transforms, min_visibility=0)
+    assert one.capacity == 36
+    assert max(int(n) for e in range(5) for batch in one.epoch(e) for n in count(batch)) <= 36
 
 
 def test_memory_does_not_grow_over_epochs(tmp_path):
     dataset = read(make_scenes(tmp_path / "scenes", 16, (160, 160)))
-    one = loader(dataset, augmentation=EVERYTHING, shuffle=True, image_size=(160, 160))
-    one._images.keep = False
+    one = loader(dataset, transforms=EVERYTHING, shuffle=True, image_size=(160, 160))
+    one.samples.max_kept = 4
     for number in range(3):
         list(one.epoch(number))
     gc.collect()
@@ -150,70 +193,94 @@ def test_memory_does_not_grow_over_epochs(tmp_path):
 
 def test_evaluation_sees_every_image_once_and_in_place(scenes):
     batches = list(loader(scenes, batch_size=5).epoch(0))
-    ids = np.concatenate([batch.image_ids for batch in batches])
-    assert ids.tolist() == [example.image_id for example in scenes]
+    ids = np.concatenate([batch.info.ids for batch in batches])
+    assert ids.tolist() == [sample.info.id for sample in scenes]
     batch = batches[0]
     assert batch.images.shape == (5, 64, 64, 3)
     assert batch.images.dtype == np.uint8
     for row in range(5):
-        own = scenes[row].boxes
-        back = (batch.boxes[row, : len(own)] - np.tile(batch.offsets[row], 2)) / np.tile(
-            batch.scales[row], 2
-        )
+        own = np.asarray(scenes[row].instances.boxes)
+        back = batch.info.placement(row).undo(batch.targets["boxes"][row, : len(own)])
         np.testing.assert_allclose(back, own, atol=1e-3)
-        assert (batch.classes[row, len(own) :] == -1).all()
-        assert batch.sizes[row].tolist() == [48, 64]
+        assert (batch.targets["classes"][row, len(own) :] == -1).all()
+        assert batch.info.sizes[row].tolist() == [48, 64]
+        np.testing.assert_array_equal(
+            batch.images[row], letterbox(scenes.load(row).image, (64, 64))[0]
+        )
+
+
+def test_covering_images_are_cropped_at_the_center(scenes):
+    batch = next(loader(scenes, resize="cover").epoch(0))
+    for row in range(4):
+        expected, placement = cover(scenes.load(row).image, (64, 64))
+        np.testing.assert_array_equal(batch.images[row], expected)
+        np.testing.assert_allclose(batch.info.offsets[row], placement.offset)
 
 
 @pytest.mark.parametrize(
-    ("count", "drop", "batches"), [(10, False, 3), (10, True, 2), (4, True, 1), (0, False, 0)]
+    ("images", "drop", "batches"), [(10, False, 3), (10, True, 2), (4, True, 1), (0, False, 0)]
 )
-def test_length(count, drop, batches):
-    examples = tuple(image([[1, 1, 9, 9]]) for _ in range(count))
-    one = loader(DetectionDataset(ClassMap(("a",)), examples), drop_remainder=drop)
+def test_length(images, drop, batches):
+    one = loader(dataset_of(*(image([[1, 1, 9, 9]]) for _ in range(images))), drop_remainder=drop)
     assert len(one) == batches
-    if count:
+    if images:
         assert len(list(one.epoch(0))) == batches
 
 
-def image(boxes, crowd=None):
+def image(boxes, crowd=None, **fields):
     boxes = np.array(boxes, np.float32).reshape(-1, 4)
-    return Example(
-        boxes,
-        np.zeros(len(boxes), np.int32),
-        np.zeros((32, 32, 3), np.uint8),
-        crowd=np.array(crowd, bool) if crowd else None,
-    )
+    instances = Instances((32, 32), Boxes(boxes), np.zeros(len(boxes), int), crowd=crowd, **fields)
+    return Sample(ImageInfo(0, None, (32, 32)), np.zeros((32, 32, 3), np.uint8), instances)
 
 
-def test_max_boxes_holds_every_box():
-    many = image([[0, 0, 32, 32]] * 30)
-    dataset = DetectionDataset(ClassMap(("a",)), (many, image([])))
-    settings = Augmentation(scale=0, translate=0)
-    one = loader(dataset, batch_size=2, augmentation=settings)
-    assert one.max_boxes == 120
-    counts = [(b.classes >= 0).sum() for e in range(5) for b in one.epoch(e)]
-    assert max(counts) > 30
+def dataset_of(*samples):
+    return Dataset(ClassMap(("a",)), samples)
+
+
+def test_capacity_holds_every_object():
+    dataset = dataset_of(image([[0, 0, 32, 32]] * 30), image([]))
+    transforms = (Mosaic(), Affine(scale=(1, 1), translate=0))
+    one = loader(dataset, batch_size=2, transforms=transforms)
+    assert one.capacity == 120
+    assert max(count(batch).sum() for e in range(5) for batch in one.epoch(e)) > 30
     with pytest.raises(UserError, match="is too small for this dataset"):
-        loader(dataset, augmentation=settings, max_boxes=100)
+        loader(dataset, transforms=transforms, capacity=100)
 
 
 def test_crowds_are_evaluated_but_never_trained_on():
-    dataset = DetectionDataset(
-        ClassMap(("a",)), (image([[0, 0, 9, 9], [5, 5, 20, 20]], [True, False]),)
-    )
+    dataset = dataset_of(image([[0, 0, 9, 9], [5, 5, 20, 20]], [True, False]))
     validated = next(loader(dataset, batch_size=1).epoch(0))
-    assert validated.crowd.tolist() == [[True, False]]
-    settings = Augmentation(mosaic=0, scale=0, translate=0, flip=0)
-    trained = next(loader(dataset, batch_size=1, augmentation=settings).epoch(0))
-    assert (trained.classes >= 0).sum() == 1
-    assert trained.boxes[0, 0].tolist() == [10, 10, 40, 40]
+    assert validated.targets["crowd"].tolist() == [[True, False]]
+    trained = next(loader(dataset, batch_size=1, transforms=STILL).epoch(0))
+    assert "crowd" not in trained.targets
+    assert count(trained).sum() == 1
+    assert trained.targets["boxes"][0, 0].tolist() == [10, 10, 40, 40]
 
 
-@pytest.mark.parametrize(("off", "expected"), [(0, [1, 1, 1]), (2, [1, 0, 0]), (9, [0, 0, 0])])
-def test_mosaics_stop_before_the_end(scenes, off, expected):
-    one = loader(scenes, augmentation=Augmentation(mosaic_off_epochs=off))
-    assert [one.mosaic_in(epoch, 3) for epoch in range(3)] == expected
+def test_masks_and_keypoints_are_targets_too():
+    box = [[8, 8, 24, 16]]
+    ring = [[[8, 8, 24, 8, 24, 16, 8, 16]]]
+    one = image(
+        box,
+        masks=Masks.from_polygons(ring, (32, 32)),
+        keypoints=Keypoints([[[8, 8, 2], [24, 16, 1], [0, 0, 0]]], pairs=()),
+    )
+    batch = next(loader(dataset_of(one), batch_size=1).epoch(0))
+    assert batch.targets["boxes"].tolist() == [[[16, 16, 48, 32]]]
+    expected = np.zeros((16, 16), np.uint8)
+    expected[4:8, 4:12] = 1  # cells of four pixels
+    np.testing.assert_array_equal(batch.targets["masks"], expected[None, None])
+    np.testing.assert_array_equal(
+        batch.targets["keypoints"], [[[[16, 16, 2], [48, 32, 1], [0, 0, 0]]]]
+    )
+
+
+def test_upright_boxes_surround_rotated_ones():
+    found = upright(np.array([[10, 20, 8, 4, 0], [10, 20, 8, 4, -90], [0, 0, 2, 2, 45]], np.float32))
+    root = 2**0.5
+    np.testing.assert_allclose(
+        found, [[6, 18, 14, 22], [8, 16, 12, 24], [-root, -root, root, root]], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("max_decoded", [0, 100])
@@ -222,8 +289,8 @@ def test_truncated_images_stop_training_on_small_and_large_sets(tmp_path, monkey
     dataset = read(make_scenes(tmp_path / "scenes", 12, (48, 64)))
     check(dataset)
     for index in (2, 5):
-        path = dataset[index].path
+        path = dataset.image_path(index)
         path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match="has 2 errors") as caught:
         check(dataset)
-    assert dataset[5].path.name in str(caught.value)
+    assert dataset.image_path(5).name in str(caught.value)
