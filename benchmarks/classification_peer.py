@@ -23,7 +23,7 @@ import numpy as np
 from sklearn.metrics import accuracy_score
 
 import visiongarden as vg
-from visiongarden.data import read_folders
+from visiongarden.data import read
 from visiongarden.evaluation import predict
 from visiongarden.recipes import resolve, train
 
@@ -50,7 +50,7 @@ def ours(args):
     )
     with tempfile.TemporaryDirectory() as scratch:
         model = train(recipe, output=Path(scratch) / "run").model()
-    test = read_folders(args.folder, "test")
+    test = read(args.folder, split="test")
     predicted = [int(ranking.classes[0]) for ranking in predict(model, test.paths)]
     return accuracy_score(test.classes, predicted)
 

@@ -16,7 +16,8 @@ from benchmarks.harness import machine, save_result
 
 def make(images, detections, classes, seed=0):
     """Return (detections, ground truth) of each image; some detections are wrong."""
-    from visiongarden.types import Detections, Example
+    from visiongarden.samples import Boxes, ImageInfo, Instances, Sample
+    from visiongarden.types import Detections
 
     random = np.random.default_rng(seed)
     rows = []
@@ -32,10 +33,9 @@ def make(images, detections, classes, seed=0):
         found = np.where(wrong, random.integers(0, classes, detections), labels[chosen])
         scores = random.permutation(detections * 7)[:detections] / (detections * 7)
         order = np.argsort(-scores)
-        ground_truth = Example(
-            boxes.astype(np.float32), labels.astype(np.int32), size=(640, 640), image_id=number,
-            crowd=random.random(count) < 0.03,
-        )  # fmt: skip
+        size, crowd = (640, 640), random.random(count) < 0.03
+        truth = Instances(size, Boxes(boxes), labels, crowd=crowd)
+        ground_truth = Sample(ImageInfo(number, None, size), instances=truth)
         rows.append(
             (
                 Detections(

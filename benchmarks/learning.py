@@ -28,15 +28,15 @@ def write_yolo(folder, splits):
     for split, dataset in splits.items():
         for kind in ("images", "labels"):
             (folder / kind / split).mkdir(parents=True)
-        for number, example in enumerate(dataset):
+        for number, row in enumerate(dataset.rows()):
             name = f"{number:06}"
-            shutil.copy(example.path, folder / "images" / split / (name + example.path.suffix))
-            height, width = example.size
-            boxes = example.boxes / np.array([width, height, width, height])
+            shutil.copy(row.path, folder / "images" / split / (name + row.path.suffix))
+            height, width = row.size
+            boxes = row.boxes / np.array([width, height, width, height])
             center, side = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
             lines = [
                 f"{kind} {c[0]:.6f} {c[1]:.6f} {s[0]:.6f} {s[1]:.6f}"
-                for kind, c, s in zip(example.classes, center, side, strict=True)
+                for kind, c, s in zip(row.classes, center, side, strict=True)
             ]
             (folder / "labels" / split / f"{name}.txt").write_text("\n".join(lines))
     names = list(next(iter(splits.values())).class_map.names)
@@ -55,10 +55,10 @@ def evaluate_rows(dataset, rows):
     from visiongarden.types import Detections
 
     metric = CocoMeanAveragePrecision(dataset.class_map)
-    for number, example in enumerate(dataset):
+    for number, sample in enumerate(dataset):
         own = rows[rows[:, 0] == number]
         boxes, scores = own[:, 1:5].astype(np.float32), own[:, 5].astype(np.float32)
-        metric.update(Detections(boxes, scores, own[:, 6].astype(np.int32)), example)
+        metric.update(Detections(boxes, scores, own[:, 6].astype(np.int32)), sample)
     return metric.result()
 
 

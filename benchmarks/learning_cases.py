@@ -56,11 +56,11 @@ _FEW = {"epochs": 300, "size": 320, "batch": 4, "val": "train", "test": "train"}
 
 CASES = {
     "coco_by": Case(DATA / "coco_by", "coco", **_FEW, min_side=8.0),
-    "scenes21": Case(None, "coco", **_FEW, classes=21),
-    "scenes80": Case(None, "coco", **_FEW, classes=80),
-    "letters": Case(DATA / "asl_letters" / "asl.yaml", "yolo", 20, 256, 16, test="test"),
-    "bccd": Case(DATA / "bccd", "voc", 40, test="test"),
-    "raccoon": Case(DATA / "raccoon", "voc", 60),
+    "scenes21": Case(None, "COCO", **_FEW, classes=21),
+    "scenes80": Case(None, "COCO", **_FEW, classes=80),
+    "letters": Case(DATA / "asl_letters" / "asl.yaml", "YOLO", 20, 256, 16, test="test"),
+    "bccd": Case(DATA / "bccd", "VOC", 40, test="test"),
+    "raccoon": Case(DATA / "raccoon", "VOC", 60),
 }
 """The first three overfit 16 images in 300 epochs; the others test generalization."""
 
@@ -70,11 +70,10 @@ def small_as_crowd(dataset, size, min_side):
 
     In COCO's protocol a missed crowd is no error, and neither is a detection on a crowd.
     """
-    examples = []
-    for example in dataset:
-        height, width = example.size
-        sides = (example.boxes[:, 2:] - example.boxes[:, :2]) * min(size / height, size / width)
-        crowd = example.crowd if example.crowd is not None else np.zeros(len(sides), bool)
+    rows = []
+    for row in dataset.rows():
+        height, width = row.size
+        sides = (row.boxes[:, 2:] - row.boxes[:, :2]) * min(size / height, size / width)
         small = sides.min(axis=1, initial=np.inf) < min_side
-        examples.append(replace(example, crowd=crowd | small))
-    return replace(dataset, examples=examples)
+        rows.append(replace(row, crowd=row.crowd | small))
+    return dataset.with_rows(rows)

@@ -35,11 +35,11 @@ def make(folder, count):
     labels = folder / "labels" / "train"
     images.mkdir(parents=True)
     labels.mkdir(parents=True)
-    scenes = read(make_scenes(folder / "scenes", count, (480, 640), val_share=0.0), "coco")
-    for number, example in enumerate(scenes):
+    scenes = read(make_scenes(folder / "scenes", count, (480, 640), val_share=0.0), reader="COCO")
+    for number, row in enumerate(scenes.rows()):
         cv2.imwrite(str(images / f"{number}.jpg"), scenes.load(number).image[..., ::-1])
-        x1, y1, x2, y2 = (example.boxes / [640, 480, 640, 480]).T
-        rows = zip(example.classes, (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, strict=True)
+        x1, y1, x2, y2 = (row.boxes / [640, 480, 640, 480]).T
+        rows = zip(row.classes, (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1, strict=True)
         text = "".join(f"{c} {x:.6f} {y:.6f} {w:.6f} {h:.6f}\n" for c, x, y, w, h in rows)
         (labels / f"{number}.txt").write_text(text)
     file = folder / "data.yaml"

@@ -25,7 +25,7 @@ import numpy as np
 from keras import layers
 
 import visiongarden as vg
-from visiongarden.data import read_masks
+from visiongarden.data import read
 from visiongarden.evaluation import predict
 from visiongarden.recipes import resolve, train
 from visiongarden.scenes import make_mask_scenes
@@ -35,7 +35,7 @@ def ours(args):
     recipe = resolve(
         {
             "model": {"image_size": args.image_size},
-            "data": {"path": args.folder, "format": "masks"},
+            "data": {"path": args.folder, "reader": "MaskFolders"},
             "training": {
                 "epochs": args.epochs,
                 "batch_size": args.batch_size,
@@ -48,7 +48,7 @@ def ours(args):
     )
     with tempfile.TemporaryDirectory() as scratch:
         model = vg.load(train(recipe, output=Path(scratch) / "run").last)
-    val = read_masks(args.folder, "val")
+    val = read(args.folder, split="val")
     images = [val.load(index)[0] for index in range(len(val))]
     predicted = [segments.classes for segments in predict(model, images)]
     return mean_iou(val, predicted), model.count_params()
@@ -56,7 +56,7 @@ def ours(args):
 
 def plain(args, flip):
     keras.utils.set_random_seed(args.seed)
-    train_set, val = (read_masks(args.folder, split) for split in ("train", "val"))
+    train_set, val = (read(args.folder, split=split) for split in ("train", "val"))
     images, masks = arrays(train_set, args.image_size)
     model = unet(args.image_size, len(train_set.class_map))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=255)

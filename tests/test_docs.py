@@ -168,17 +168,17 @@ def test_every_name_exists(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_field_of_a_recipe_exists(page):
     from visiongarden.recipes.recipe import Data, Model
-    from visiongarden.tasks import TASKS
     from visiongarden.training import Training
+    from visiongarden.transforms import Transform
 
     known = {
         "model": {"card", *Model.model_fields},
         "data": set(Data.model_fields),
         "training": set(Training.model_fields),
-        "augmentation": {f for task in TASKS.values() for f in task.augmentation.model_fields},
+        "transforms": set(Transform.kinds()),
     }
     text = page.read_text(encoding="utf-8")
-    for group, field in re.findall(r"\b(model|data|training|augmentation)\.(\w+)[\w.]*=", text):
+    for group, field in re.findall(r"\b(model|data|training|transforms)\.(\w+)[\w.]*=", text):
         assert field in known[group], f"a recipe has no field {group}.{field}"
 
 

@@ -196,7 +196,7 @@ def check(text):
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         known = set(project["optional-dependencies"])
         assert set(extra.split(",")) - {OPEN} <= known, f"no extra {extra}"
-    for field in re.findall(r"\b((?:training|data|augmentation|model)\.[a-z_.]+)=", text):
+    for field in re.findall(r"\b((?:training|data|transforms|model)\.[a-z_.]+)=", text):
         assert resolves(field), f"a recipe has no field {field}"
     for name in re.findall(r"\bvg\.([a-zA-Z_.]+)", text):
         thing = vg
@@ -208,12 +208,12 @@ def check(text):
 
 def resolves(path):
     from visiongarden.recipes import Recipe
-    from visiongarden.tasks import TASKS
+    from visiongarden.transforms import Transform
 
     first, *steps = path.split(".")
     kinds = [Recipe.model_fields[first].annotation]
-    if first == "augmentation":
-        kinds = [task.augmentation for task in TASKS.values()]
+    if first == "transforms":
+        kinds = [Transform.kinds()[steps.pop(0)]]
     for step in steps:
         kinds = [k.model_fields[step].annotation for k in kinds if step in k.model_fields]
     return bool(kinds)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import visiongarden as vg
+from tests.make_samples import boxes_of
 from visiongarden.data import Loader
 from visiongarden.errors import UserError
 from visiongarden.scenes import make_scenes
@@ -82,10 +83,10 @@ class TwoOfThree:
         found = []
         for _ in images:
             example = next(self.examples, None)
-            count = 0 if example is None else len(example.boxes)
+            count = 0 if example is None else len(example.instances)
             kept = np.arange(count) % 3 != 2
-            boxes = np.zeros((0, 4), np.float32) if example is None else example.boxes[kept]
-            classes = np.zeros(0, np.int32) if example is None else example.classes[kept]
+            boxes = np.zeros((0, 4), np.float32) if example is None else boxes_of(example)[kept]
+            classes = np.zeros(0, np.int32) if example is None else example.instances.classes[kept]
             found.append(Detections(boxes, np.ones(len(boxes), np.float32), classes))
         return found
 
@@ -205,10 +206,10 @@ def test_the_verbs_of_data(folder, tmp_path):
     assert is_json(converted)["format"] == "yolo"
     copied = vg.read(tmp_path / "yolo", split="train")
     np.testing.assert_allclose(
-        copied[0].boxes, vg.read(folder / "scenes", split="train")[0].boxes, atol=1e-3
+        boxes_of(copied[0]), boxes_of(vg.read(folder / "scenes", split="train")[0]), atol=1e-3
     )
     sheet = vg.data.show(
-        folder / "scenes", "augmentation.mosaic=0", count=4, columns=2, image_size=32
+        folder / "scenes", "transforms.HSV.hue=0", count=4, columns=2, image_size=32
     )
     assert sheet.image.shape == (2 * 32 + 18, 2 * 32 + 18, 3)
     assert is_json(sheet) == {"split": "train", "count": 4, "size": [82, 82]}
@@ -227,7 +228,7 @@ ERRORS = {
     "evaluate: another task": (lambda f, m: vg.evaluate(m, f / "folders"), "classification"),
     "evaluate: other annotations": (
         lambda f, m: vg.evaluate(m, vg.read(f / "folders", split="val")),
-        "ClassificationDataset",
+        "no boxes, which detection needs",
     ),
     "evaluate: no split": (lambda f, m: vg.evaluate(m, f / "scenes", split="tset"), "tset"),
     "evaluate: no batch": (lambda f, m: vg.evaluate(m, []), "no batch"),

@@ -57,12 +57,12 @@ def test_convert(scenes, tmp_path, capsys):
     [
         ((), 0),
         (("--plain",), 0),
-        (("augmentation.mosaic=0", "augmentation.degrees=20"), 0),
-        (("augmentation.mosiac=0",), 2),
-        (("augmentation.mosaic=7",), 2),
+        (("transforms=[Mosaic]", "transforms.Mosaic.grid=3"), 0),
+        (("transforms.Mosiac.probability=0",), 2),
+        (("transforms.HSV.hue=7",), 2),
         (("mosaic=0",), 2),
         (("training.epochs=3",), 2),
-        (("--plain", "augmentation.mosaic=0"), 2),
+        (("--plain", "transforms.HSV.hue=0"), 2),
         (("--output", "sheet.gif"), 2),
     ],
 )
@@ -78,18 +78,18 @@ def test_show(scenes, tmp_path, monkeypatch, options, code):
 
 
 @pytest.mark.parametrize(
-    ("make", "field"), [(folders, "mix=0.9"), (masks, "degrees=20")], ids=["folders", "masks"]
+    ("make", "field"), [(folders, "RandomResizedCrop.probability=0.9"), (masks, "Affine.degrees=20")], ids=["folders", "masks"]
 )
 def test_class_folders_and_masks(tmp_path, monkeypatch, capsys, make, field):
     monkeypatch.chdir(tmp_path)
     make(tmp_path / "set")
     sizes = ("--image-size", 64, "--count", 5, "--columns", 3)
-    for options in ((), ("--plain",), (f"augmentation.{field}",)):
+    for options in ((), ("--plain",), (f"transforms.{field}",)):
         assert run("data", "show", "set", *sizes, *options) == 0
         sheet = cv2.imread(str(tmp_path / "sheet.png"))
         assert sheet.shape == (2 * 70 + 6, 3 * 70 + 6, 3)
-    assert run("data", "show", "set", *sizes, "augmentation.mosaic=1") == 2
-    assert "unknown field 'mosaic'" in capsys.readouterr().err
+    assert run("data", "show", "set", *sizes, "transforms.Mosaic.grid=3") == 2
+    assert "no element 'Mosaic'" in capsys.readouterr().err
     assert run("data", "check", "set") == 0
     broken = next((tmp_path / "set").rglob("train/**/*0.png"))
     broken.write_bytes(broken.read_bytes()[:40])

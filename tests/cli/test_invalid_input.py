@@ -71,8 +71,8 @@ data show empty
 data show scenes --split foo
 data show scenes foo
 data show scenes training.epochs=3
-data show scenes augmentation.foo=1
-data show scenes augmentation.mosaic=foo
+data show scenes transforms.foo=1
+data show scenes transforms.Mosaic.probability=foo
 data show scenes --recipe nowhere.yaml
 data show scenes --recipe list.yaml
 data show scenes --recipe empty

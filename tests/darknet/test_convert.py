@@ -12,16 +12,16 @@ from tests.darknet.nets import cfg_of, fastest, names
 from tests.shared import shared
 
 import visiongarden as vg
+from tests.make_samples import sample
 from visiongarden.backends.keras_internals import weightless
 from visiongarden.blocks import Residual
 from visiongarden.cli.entry import main
 from visiongarden.darknet.cfg import parse_cfg
 from visiongarden.darknet.geometry import geometry
 from visiongarden.darknet.trace import trace
-from visiongarden.data import DetectionDataset, decode
+from visiongarden.data import Dataset, decode
 from visiongarden.errors import UserError
 from visiongarden.evaluation import evaluate
-from visiongarden.types import Example
 
 
 def randomized(model):
@@ -223,7 +223,6 @@ def test_imported_networks_are_evaluated():
     model = fastest("yolo-fastest-1.1", class_map=names())
     photo = decode(shared("reference", "photos", "dog.jpg"))
     (found,) = model.detect(photo, score=0.5)
-    ground_truth = Example(found.boxes, found.classes, image=photo, size=photo.shape[:2])
-    dataset = DetectionDataset(model.class_map, (ground_truth,))
+    dataset = Dataset(model.class_map, (sample(found.boxes, found.classes, photo),))
     # The boxes reach over no border here, so that nothing but the order of scores counts.
     assert evaluate(model, dataset).metrics["AP50"] > 0.9

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import visiongarden as vg
-from visiongarden.data import DetectionDataset, read
+from tests.make_samples import boxes_of, sample
+from visiongarden.data import Dataset, read
 from visiongarden.drawing import draw, grid
 from visiongarden.errors import DataError, UserError
 from visiongarden.evaluation import Predictor, evaluate, predict
@@ -15,7 +16,7 @@ from visiongarden.postprocess import Nms
 from visiongarden.reporting import plot_history, predict_files
 from visiongarden.scenes import make_scenes
 from visiongarden.tasks import Detection
-from visiongarden.types import ClassMap, Detections, Example
+from visiongarden.types import ClassMap, Detections
 
 NAMES = ClassMap(("cat", "dog"))
 
@@ -55,14 +56,9 @@ def dataset(count=5):
         box = [x, y, x + width // 2, y + height // 2]
         image[box[1] : box[3], box[0] : box[2], i % 2] = 255
         examples.append(
-            Example(
-                np.array([box], np.float32),
-                np.array([i % 2], np.int32),
-                image,
-                size=(height, width),
-            )
+            sample([box], [i % 2], image)
         )
-    return DetectionDataset(NAMES, tuple(examples))
+    return Dataset(NAMES, tuple(examples))
 
 
 class Model:
@@ -197,7 +193,7 @@ def test_a_list_of_classes_in_another_order_than_the_yaml_is_an_error(tmp_path):
 def test_class_names_in_another_order_renumber_yolo_labels(tmp_path):
     folder = yolo(tmp_path / "data", ["cat", "dog"])
     found = read(folder, split="val", class_names=("dog", "cat"))
-    assert [example.classes.tolist() for example in found] == [[1], [0]]
+    assert [one.instances.classes.tolist() for one in found] == [[1], [0]]
     assert found.class_map == ClassMap(("dog", "cat"), (1, 0))
 
 
@@ -205,7 +201,7 @@ def test_predictions_are_in_pixels_of_each_image():
     examples = dataset()
     found = list(predict(Model, [e.image for e in examples], predictor=Oracle(), batch_size=2))
     for one, example in zip(found, examples, strict=True):
-        np.testing.assert_allclose(one.boxes[0], example.boxes[0], atol=4)
+        np.testing.assert_allclose(one.boxes[0], boxes_of(example)[0], atol=4)
 
 
 def detector():

@@ -305,8 +305,8 @@ def _settings() -> dict[str, Reader]:
   decoder: {type: FPN, channels: 16}
   head: {type: AnchorFree, num_classes: 2}
   image_size: [64, 64]
-data: {path: set, format: coco}
-augmentation: {mosaic: 0.5, flip: 0.5}
+data: {path: set, reader: COCO}
+transforms: [{type: Mosaic, probability: 0.5}, HorizontalFlip]
 training: {epochs: 2, batch_size: 4, learning_rate: 0.001}
 """
     card = next(p for p in sorted(library.FOLDER.glob("*.yaml")) if "sizes" in p.read_text())

@@ -12,9 +12,10 @@ import supervision
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from tests.make_samples import sample
 from visiongarden import UserError
 from visiongarden.metrics import CocoMeanAveragePrecision
-from visiongarden.types import ClassMap, Detections, Example, Ranking, Segments
+from visiongarden.types import ClassMap, Detections, Ranking, Segments
 
 ANIMALS = ClassMap(("cat", "dog", "<script>bird</script>"), ids=(17, 90, 3))
 EMPTY = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32)
@@ -232,7 +233,7 @@ def test_pycocotools_computes_the_same_ap_from_the_results(tmp_path):
         detections = Detections(
             moved.astype(np.float32), scores, guessed.astype(np.int32), class_map=ANIMALS
         )
-        metric.update(detections, Example(boxes, classes, size=(200, 200)))
+        metric.update(detections, sample(boxes, classes, size=(200, 200)))
         results += detections.to_coco(image_id)
     categories = [{"id": i, "name": n} for i, n in zip(ANIMALS.ids, ANIMALS.names, strict=True)]
     rows = {"images": images, "annotations": annotations, "categories": categories}

@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.make_samples import sample
 from visiongarden.data import read
 from visiongarden.metrics import CocoMeanAveragePrecision
 from visiongarden.metrics.coco_map import METRICS
-from visiongarden.types import ClassMap, Detections, Example
+from visiongarden.types import ClassMap, Detections
 
 CLASSES = ClassMap(("cat", "dog", "owl"))
 
@@ -26,17 +27,14 @@ def scene(seed, images=12, crowds=True, areas=False):
     rows = []
     for _ in range(images):
         n = int(rng.integers(0, 8))
-        ground_truth = Example(
-            boxes(rng, n),
-            rng.integers(0, 2, n).astype(np.int32),
-            size=(500, 500),
-            crowd=(rng.random(n) < 0.2) & crowds,
-        )
+        truth = boxes(rng, n)
+        classes, crowd = rng.integers(0, 2, n), (rng.random(n) < 0.2) & crowds
+        area = None
         if areas:  # of masks, as in annotation files; without one, the area of the box counts
-            sides = ground_truth.boxes[:, 2:] - ground_truth.boxes[:, :2]
-            share = np.where(rng.random(n) < 0.2, np.nan, rng.uniform(0.01, 1, n))
-            ground_truth.area = sides.prod(axis=1).astype(np.float64) * share
-        kept = ground_truth.boxes[rng.random(n) < 0.8]
+            share = np.where(rng.random(n) < 0.2, 1, rng.uniform(0.01, 1, n))
+            area = (truth[:, 2:] - truth[:, :2]).prod(axis=1).astype(np.float64) * share
+        ground_truth = sample(truth, classes, size=(500, 500), crowd=crowd, area=area)
+        kept = truth[rng.random(n) < 0.8]
         near = kept + rng.normal(0, 8, kept.shape).astype(np.float32)
         near[:, 2:] = np.maximum(near[:, 2:], near[:, :2] + 1)
         every = np.concatenate([near, boxes(rng, int(rng.integers(0, 5)))])

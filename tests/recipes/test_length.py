@@ -4,10 +4,11 @@ import pytest
 
 from visiongarden.errors import ConfigError
 from visiongarden.recipes import resolve
-from visiongarden.recipes.length import default_augmentation, default_length, warn_of_few_steps
+from visiongarden.recipes.default_transforms import default_transforms
+from visiongarden.recipes.length import default_length, warn_of_few_steps
 from visiongarden.scenes import make_scenes
 from visiongarden.training import Training
-from visiongarden.transforms import Augmentation
+from visiongarden.transforms import HSV, Affine, HorizontalFlip, Mosaic
 
 
 @pytest.mark.parametrize(
@@ -81,25 +82,24 @@ def test_invalid_batch_size_is_named(scenes):
         resolve(scenes, overrides=["training.batch_size=0"])
 
 
-def test_small_datasets_have_weaker_augmentation(scenes):
-    assert resolve(scenes).augmentation == Augmentation(mosaic=0, scale=0.2)  # 16 images
-    found = resolve(scenes, overrides=["augmentation.scale=0.5"]).augmentation
-    assert found == Augmentation(mosaic=0, scale=0.5)
-    for field, value in (("mosaic", 0.5), ("mosaic_off_epochs", 3)):
-        found = resolve(scenes, overrides=[f"augmentation.{field}={value}"]).augmentation
-        assert found == Augmentation(scale=0.2, **{field: value})
-    # The number of classes and the length of the run are given: the augmentation still follows.
+SMALL = (Affine(scale=(0.8, 1.2)), HorizontalFlip(), HSV())
+
+
+def test_small_datasets_have_weaker_transforms(scenes):
+    assert resolve(scenes).transforms == SMALL  # 16 images
+    found = resolve(scenes, overrides=["transforms.Affine.scale=[0.5, 1.5]"]).transforms
+    assert found == (Affine(scale=(0.5, 1.5)), *SMALL[1:])
+    assert resolve(scenes, overrides=["transforms=[HSV]"]).transforms == (HSV(),)
+    assert resolve(scenes, overrides=["transforms=[]"]).transforms == ()
+    # The number of classes and the length of the run are given: the transforms still follow.
     given = ["model.head.num_classes=5", "training.epochs=9", "training.batch_size=4"]
     given += ["training.validate_every=1"]
-    assert resolve(scenes, overrides=given).augmentation == Augmentation(mosaic=0, scale=0.2)
-    assert default_augmentation(63, 300) == {"mosaic": 0, "scale": 0.2}
+    assert resolve(scenes, overrides=given).transforms == SMALL
+    assert default_transforms("detection", 63, 300) == SMALL
     # 300 // 6; 40 // 6 is less than the default of ten.
-    assert [default_augmentation(n, 300) for n in (64, 191, 192)] == [
-        {"mosaic_off_epochs": 50},
-        {"mosaic_off_epochs": 50},
-        {},
-    ]
-    assert default_augmentation(191, 40) == {}
+    for images, epochs, last in ((64, 300, 50), (191, 300, 50), (192, 300, 10), (191, 40, 10)):
+        found = default_transforms("detection", images, epochs)
+        assert found == (Mosaic(skip_last_epochs=last), Affine(), HorizontalFlip(), HSV())
 
 
 def test_too_few_steps_are_reported_with_the_epochs_that_would_do():

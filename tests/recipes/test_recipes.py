@@ -40,14 +40,18 @@ def test_overrides_reach_every_field(scenes):
             "model.image_size=64",
             "training.epochs=2",
             "model.head.type=AnchorBased",
-            "augmentation.multi_scale=0.5",
+            "training.multi_scale=0.5",
+            "transforms.HSV.hue=0.1",
+            "transforms[0].degrees=5",
         ],
     )
     assert recipe.model.decoder == vg.decoders.FPN(channels=96)
     assert recipe.model.head == vg.heads.AnchorBased(num_classes=5)
     assert (recipe.data.format, recipe.data.invalid_boxes) == ("coco", "drop")
     assert (recipe.model.image_size, recipe.training.epochs) == ((64, 64), 2)
-    assert recipe.augmentation.multi_scale == 0.5
+    assert recipe.training.multi_scale == 0.5
+    assert [type(one).__name__ for one in recipe.transforms] == ["Affine", "HorizontalFlip", "HSV"]
+    assert (recipe.transforms[2].hue, recipe.transforms[0].degrees) == (0.1, 5)
 
 
 def test_a_recipe_file_is_read_back_unchanged(tmp_path, scenes):
@@ -67,7 +71,12 @@ def test_a_recipe_file_is_read_back_unchanged(tmp_path, scenes):
         ("training.epoch=3", "did you mean epochs"),
         ("model.image_size=100", r"\(96, 96\) or \(128, 128\)"),
         ("model.head.num_classes=0", "model.head.num_classes: must be greater than 0"),
-        ("augmentation.multi_scale=0.6", "augmentation.multi_scale: must be .*0.5"),
+        ("training.multi_scale=0.6", "training.multi_scale: must be .*0.5"),
+        ("transforms.Mosiac.probability=0", "no element 'Mosiac'"),
+        ("transforms.HSV.huge=0", "did you mean hue"),
+        ("transforms.HSV.hue=7", "must be at most 1"),
+        ("transforms[5].hue=0", "the list has no element '5'"),
+        ("transforms=[Mosiac]", "did you mean Mosaic"),
         ("data.format=pascal", "must be .auto., .coco., .*, .folders. or .masks."),
         ("nonsense", "training.epochs=50"),
     ],

@@ -16,15 +16,16 @@ import numpy as np
 import pytest
 
 import visiongarden as vg
+from tests.make_samples import sample
 from visiongarden.cli.entry import main
-from visiongarden.data import DetectionDataset, fingerprint, read, read_masks
+from visiongarden.data import Dataset, fingerprint, read
 from visiongarden.errors import NotFiniteError, UserError
 from visiongarden.recipes import resolve, train
 from visiongarden.recipes.run_folder import is_unfinished, locked, new_folder
 from visiongarden.scenes import make_scenes
 from visiongarden.scenes.scenes import make_mask_scenes
 from visiongarden.training import DataChangedError
-from visiongarden.types import ClassMap, Example
+from visiongarden.types import ClassMap
 
 module = importlib.import_module("visiongarden.recipes.running")
 
@@ -281,19 +282,18 @@ def test_fingerprints_of_boxes_and_masks(tmp_path):
     (scenes / "train.json").write_text(json.dumps(rows))
     changed = fingerprint({"train": read(scenes)})["train"]
     assert {key for key in boxes if boxes[key] != changed[key]} == {"annotations"}
-    before = fingerprint({"train": read_masks(masks)})["train"]
+    before = fingerprint({"train": read(masks)})["train"]
     file = next((masks / "masks").rglob("*.png"))
     pixels = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
     cv2.imwrite(str(file), pixels[::-1])
-    after = fingerprint({"train": read_masks(masks)})["train"]
+    after = fingerprint({"train": read(masks)})["train"]
     assert {key for key in before if before[key] != after[key]} == {"annotations"}
 
 
 def test_fingerprints_of_pixels_in_memory():
     def dataset(x):
-        image, box = np.zeros((8, 8, 3), np.uint8), np.array([[x, 0, 5, 5]], np.float32)
-        example = Example(box, np.array([0], np.int32), image, size=(8, 8))
-        return DetectionDataset(ClassMap(("cat",)), (example,))
+        image = np.zeros((8, 8, 3), np.uint8)
+        return Dataset(ClassMap(("cat",)), (sample([[x, 0, 5, 5]], [0], image),))
 
     assert fingerprint({"train": dataset(1)}) == fingerprint({"train": dataset(1)})
     assert fingerprint({"train": dataset(1)}) != fingerprint({"train": dataset(2)})

@@ -45,10 +45,12 @@ def test_schema_knows_every_field_and_part():
     training = document["$defs"]["Training"]["properties"]
     assert training["epochs"]["description"] == "Number of passes over the training split."
     assert "Nesterov" in training["optimizer"]["description"]
-    for kind in ("Augmentation", "ClassificationAugmentation", "SegmentationAugmentation"):
-        field = document["$defs"][kind]["properties"]["multi_scale"]
-        assert (field["minimum"], field["maximum"]) == (0, 0.5)
-        assert "up to five sizes" in field["description"]
+    field = training["multi_scale"]
+    assert (field["minimum"], field["maximum"]) == (0, 0.5)
+    assert "up to five sizes" in field["description"]
+    mosaic = document["$defs"]["Transform.Mosaic"]["properties"]
+    assert mosaic["skip_last_epochs"]["default"] == 0
+    assert "end of the run" in mosaic["skip_last_epochs"]["description"]
     json.dumps(document)
 
 
@@ -128,7 +130,7 @@ def valid(value, node, document):
 SEGMENTATION = {
     "task": "segmentation",
     "model": {"head": {"type": "Segmentation", "num_classes": 3}, "image_size": 64},
-    "augmentation": {"scale": [0.5, 2]},
+    "transforms": [{"type": "Affine", "scale": [0.5, 2]}, "HorizontalFlip"],
 }
 
 
@@ -158,7 +160,9 @@ def test_the_schema_accepts_valid_recipes(written):
         fields(model={"decoder": {"channels": 3}}),
         fields(model={"decoder": "FNP"}),
         fields(task="counting"),
-        fields(task="segmentation", augmentation={"mosaic": 1}),
+        fields(transforms=["Mosiac"]),
+        fields(transforms=[{"type": "Mosaic", "size": 1}]),
+        fields(transforms={"type": "Mosaic"}),
     ],
 )
 def test_the_schema_refuses_invalid_recipes(written):
@@ -173,7 +177,7 @@ def test_diff_names_the_fields(tmp_path):
     assert found["training.epochs"] == (100, 7)
     assert found["model.decoder.type"] == ("PathAggregation", "FPN")
     assert found["model.decoder.depth"] == (0.33, None)
-    assert not [path for path in found if path.startswith(("data", "augmentation"))]
+    assert not [path for path in found if path.startswith(("data", "transforms"))]
     assert compare(first, first) == []
     assert "training.epochs: 100 → 7" in map(str, compare(first, second))
     with pytest.raises(UserError, match=r"recipe .*nowhere\.yaml does not exist"):

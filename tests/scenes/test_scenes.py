@@ -17,12 +17,12 @@ def test_scenes_are_a_valid_dataset(tmp_path):
     train, val = read(folder), read(folder, split="val")
     assert (len(train), len(val)) == (48, 12)
     assert train.class_map.names == CLASSES
-    sides = np.concatenate([np.sqrt(np.prod(e.boxes[:, 2:] - e.boxes[:, :2], 1)) for e in train])
+    sides = np.concatenate([np.sqrt(np.prod(r.boxes[:, 2:] - r.boxes[:, :2], 1)) for r in train.rows()])
     assert sides.max() > 5 * sides.min()
-    counts = [len(example.boxes) for example in train]
+    counts = train.objects()
     assert min(counts) == 0
     assert max(counts) >= 4
-    assert set(np.concatenate([e.classes for e in train])) == set(range(5))
+    assert set(np.concatenate([row.classes for row in train.rows()])) == set(range(5))
 
 
 def test_a_seed_is_a_scene():
@@ -49,7 +49,7 @@ def test_many_classes_have_one_color_and_fill_each(tmp_path):
     names = scenes.class_map.names
     assert (len(scenes), len(names), len(set(names))) == (16, 80, 80)
     assert (names[0], names[6], names[79]) == ("red disc", "amber ring", "striped magenta star")
-    assert {len(example.boxes) for example in scenes} == {4, 5, 6}
+    assert set(scenes.objects()) == {4, 5, 6}
     discs = [HUES.index(name.split()[0]) for name in names[:40] if name.endswith("disc")]
     assert discs == list(range(8))
 

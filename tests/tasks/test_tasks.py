@@ -9,13 +9,15 @@ import pytest
 
 import visiongarden as vg
 from visiongarden.cli.entry import main
-from visiongarden.data import read_folders, read_masks
+from visiongarden.data import Dataset, read
 from visiongarden.errors import DataError, UserError
 from visiongarden.evaluation import evaluate, predict
 from visiongarden.recipes import resolve, train
+from visiongarden.recipes.default_transforms import default_transforms
+from visiongarden.samples import ImageInfo, Sample
 from visiongarden.scenes import make_mask_scenes, make_scenes
 from visiongarden.tasks import TASKS, find, task_of, task_of_data
-from visiongarden.types import Ranking, Segments
+from visiongarden.types import ClassMap, Ranking, Segments
 
 COLORS = {"blue": (40, 40, 220), "green": (40, 200, 40), "red": (220, 40, 40)}
 TINY = [
@@ -54,17 +56,17 @@ def run(request, data):
 
 
 def test_the_task_follows_from_the_data(data):
-    assert task_of_data(data / "folders").name == "classification"
-    assert task_of_data(data / "masks").name == "segmentation"
-    assert task_of_data(data / "boxes").name == "detection"
-    assert task_of_data(data / "boxes" / "train.json").name == "detection"
-    assert task_of_data(data, "masks").name == "segmentation"
-    with pytest.raises(DataError, match=r"the format of .* cannot be determined"):
-        task_of_data(data / "masks" / "images" / "val")
+    assert task_of_data(read(data / "folders")).name == "classification"
+    assert task_of_data(read(data / "masks")).name == "segmentation"
+    assert task_of_data(read(data / "boxes")).name == "detection"
+    assert task_of_data(read(data / "boxes" / "train.json")).name == "detection"
+    assert resolve(data / "folders").task == "classification"
+    assert resolve(data / "masks").task == "segmentation"
     with pytest.raises(DataError, match=r"the dataset .* does not exist"):
-        task_of_data(data / "nowhere")
-    with pytest.raises(UserError, match="unknown format 'mask'"):
-        task_of_data(data, "mask")
+        resolve(data / "nowhere")
+    images = Dataset(ClassMap(("a",)), [Sample(ImageInfo(0, None, (4, 4)))])
+    with pytest.raises(UserError, match="no annotations that a task needs"):
+        task_of_data(images)
     with pytest.raises(UserError, match="classification, detection, segmentation"):
         find("counting")
 
@@ -73,8 +75,10 @@ def test_a_folder_beside_a_yaml_of_detection(data, tmp_path):
     """`images` beside `labels` with a data.yaml is YOLO's; class folders need no splits."""
     (tmp_path / "images").mkdir(), (tmp_path / "labels").mkdir()
     (tmp_path / "data.yaml").write_text("train: images\nnames: [cat]\n")
-    assert task_of_data(tmp_path).name == "detection"
-    assert task_of_data(data / "folders" / "val").name == "classification"
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), np.zeros((4, 4, 3), np.uint8))
+    (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 0.5 0.5")
+    assert task_of_data(read(tmp_path)).name == "detection"
+    assert task_of_data(read(data / "folders" / "val")).name == "classification"
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -156,19 +160,19 @@ def test_evaluation_is_the_metric_of_the_predictions(run, data):
     recipe, folder = run
     model = vg.load(folder / "best.keras")
     if recipe.task == "classification":
-        val = read_folders(data / "folders", "val")
-        found = list(predict(model, val.paths, batch_size=4))
+        val = read(data / "folders", split="val")
+        found = list(predict(model, val.samples.paths, batch_size=4))
         assert all(isinstance(one, Ranking) and len(one) == 3 for one in found)
         right = [
             one.classes[0] == ground_truth
-            for one, ground_truth in zip(found, val.classes, strict=True)
+            for one, ground_truth in zip(found, val.samples.classes, strict=True)
         ]
         expected = {"top1": np.mean(right)}
     else:
-        val = read_masks(data / "masks", "val")
-        found = list(predict(model, val.images))
+        val = read(data / "masks", split="val")
+        found = list(predict(model, val.samples.images))
         assert all(isinstance(one, Segments) for one in found)
-        pairs = [(one.classes, val.load(i)[1]) for i, one in enumerate(found)]
+        pairs = [(one.classes, val.load(i).semantic) for i, one in enumerate(found)]
         expected = {"accuracy": np.mean([(a == b).mean() for a, b in pairs])}
     result = evaluate(model, val, batch_size=4)
     assert result.images == len(val)
@@ -206,13 +210,13 @@ def test_a_step_on_every_backend(name, data):
     shallow = ["model.backbone.levels=[p3]", "model.decoder.levels=[p3]", "model.head.dropout=0"]
     recipe = resolve(data / DATASETS[name], overrides=[*TINY, *shallow])
     task = find(name)
-    dataset = task.read(data / DATASETS[name])
+    dataset = read(data / DATASETS[name])
     parts = recipe.model
     model = task.model(
         backbone=parts.backbone, decoder=parts.decoder, head=parts.head, image_size=32
     )
     assert task_of(model) is task
-    batch = next(task.loader(dataset, (32, 32), 4, recipe.augmentation).epoch(0))
+    batch = next(task.loader(dataset, (32, 32), 4, recipe.transforms).epoch(0))
     trainer = Trainer(model, model.parts.head.loss(), (32, 32))
     settings = Training(learning_rate=0.003, warmup_epochs=0, epochs=12)
     jit = keras.backend.backend() == "jax"  # otherwise each operation is compiled separately
@@ -229,9 +233,9 @@ def test_a_step_on_every_backend(name, data):
     [
         ("folders", {"task": "counting"}, "unknown task 'counting'"),
         ("folders", {"task": "segmentation"}, "not a dataset of masks|has no folder"),
-        ("boxes", {"format": "mask"}, "unknown format|must be"),
-        ("masks", {"overrides": ["augmentation.mosaic=1"]}, "unknown field 'mosaic'"),
-        ("folders", {"overrides": ["augmentation.flip=2"]}, "augmentation.flip: must be at most 1"),
+        ("boxes", {"reader": "Mask"}, "unknown Reader|did you mean"),
+        ("masks", {"overrides": ["transforms.Mosaic.grid=3"]}, "no element 'Mosaic'"),
+        ("folders", {"overrides": ["transforms.HorizontalFlip.probability=2"]}, "must be at most 1"),
         ("masks", {"overrides": ["model.head.num_classes=1"]}, "greater than 1"),
     ],
 )
@@ -247,7 +251,7 @@ def test_a_head_decides_the_task(tmp_path):
     }
     recipe = resolve(fields)
     assert recipe.task == "segmentation"
-    assert type(recipe.augmentation).__name__ == "SegmentationAugmentation"
+    assert recipe.transforms == default_transforms("segmentation")
     assert recipe.model.decoder == vg.decoders.UNet(channels=64, levels=("p2", "p3", "p4"))
 
 
@@ -257,14 +261,13 @@ def test_a_segmenter_of_the_default_recipe_learns(tmp_path):
 
     A semantic feature pyramid down to p5 without Dice, 1.7 million parameters, reached 0.5.
     """
-    still = {"flip": 0, "scale": [1, 1], "translate": 0, "hsv": [0, 0, 0]}
     few = make_mask_scenes(tmp_path / "scenes", 16, (64, 64))
     fields = {
         "data": {"path": str(few)},
-        "augmentation": still,
+        "transforms": [],
         "training": {"epochs": 40, "batch_size": 4, "validate_every": 40, "tensorboard": False},
     }
     recipe = resolve(fields, overrides=["model.image_size=64"])
     model = vg.load(train(recipe, output=tmp_path / "run").last)
-    metrics = evaluate(model, read_masks(few)).metrics
+    metrics = evaluate(model, read(few)).metrics
     assert metrics["mIoU"] > 0.7

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import visiongarden as vg
-from visiongarden.data import ClassificationLoader, read_folders
+from visiongarden.data import read
 from visiongarden.errors import DataError
+from visiongarden.tasks import find
 from visiongarden.training import Training, fit
 
 SETTINGS = Training(epochs=8, batch_size=4, warmup_epochs=0, tensorboard=False)
@@ -61,8 +62,8 @@ class Break(keras.callbacks.Callback):
     ],
 )
 def test_an_image_that_breaks_is_named(tmp_path, images, workers):
-    loader = ClassificationLoader(read_folders(images), (32, 32), 4, workers=workers)
-    loader._keep = False  # as where images do not fit into memory
+    loader = find("classification").loader(read(images), (32, 32), 4, workers=workers)
+    loader.samples.max_kept = 0  # as where images do not fit into memory
     with pytest.raises(DataError) as error:
         fit(model(), loader, tmp_path / "run", SETTINGS, callbacks=(Break(images),))
     assert re.search(r"train.(dark|light).\d\.png: the image is truncated", error.value.what)
@@ -80,13 +81,13 @@ class Short:
     def __len__(self):
         return len(self.loader)
 
-    def train_epoch(self, number, epochs):
-        return itertools.islice(self.loader.train_epoch(number, epochs), 1 if number else 2)
+    def epoch(self, number, epochs):
+        return itertools.islice(self.loader.epoch(number, epochs), 1 if number else 2)
 
 
 @pytest.mark.backends
 def test_an_epoch_that_ends_early_ends_the_run(tmp_path, images):
-    loader = Short(ClassificationLoader(read_folders(images), (32, 32), 4))
+    loader = Short(find("classification").loader(read(images), (32, 32), 4))
     with pytest.raises(DataError, match="epoch 2 of the training data ended after 1 of 2 batches"):
         fit(model(), loader, tmp_path / "run", SETTINGS)
     assert (tmp_path / "run" / "resume.npz").is_file()

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 import visiongarden as vg
-from visiongarden.data import Loader, SegmentationLoader, read, read_masks
+from visiongarden.data import Loader, read
 from visiongarden.errors import UserError
 from visiongarden.scenes import make_scenes
 from visiongarden.scenes.scenes import make_mask_scenes
 from visiongarden.training import Training, fit
-from visiongarden.transforms import Augmentation
+from visiongarden.tasks import find
+from visiongarden.transforms import Affine, HorizontalFlip, Mosaic
 
 SIZE = (64, 64)
 
@@ -26,9 +27,8 @@ def scenes(tmp_path_factory):
 
 
 def loader(scenes):
-    return Loader(
-        scenes, SIZE, 4, Augmentation(mosaic_off_epochs=1), shuffle=True, drop_remainder=True
-    )
+    transforms = (Mosaic(skip_last_epochs=1), Affine(), HorizontalFlip())
+    return Loader(scenes, SIZE, 4, transforms, shuffle=True, drop_remainder=True)
 
 
 def model(dtype=None):
@@ -214,7 +214,8 @@ def segmenter():
 @pytest.fixture(scope="module")
 def masks(tmp_path_factory):
     root = make_mask_scenes(tmp_path_factory.mktemp("data") / "masks", 10, SIZE)
-    return SegmentationLoader(read_masks(root), SIZE, 4, shuffle=True, drop_remainder=True)
+    order = {"shuffle": True, "drop_remainder": True}
+    return find("segmentation").loader(read(root), SIZE, 4, **order)
 
 
 @pytest.mark.backends

@@ -17,7 +17,7 @@ from visiongarden.scenes import make_mask_scenes, make_scenes
 from visiongarden.training import Training, check_sizes, fit
 from visiongarden.training.multi_scale import MultiScaleTrainer
 from visiongarden.training.trainer import Trainer
-from visiongarden.transforms import Augmentation
+from visiongarden.transforms import Affine, HorizontalFlip, Mosaic
 
 SIZE, SIZES = (64, 64), ((32, 32), (64, 64), (96, 96))
 
@@ -91,9 +91,12 @@ def scenes(tmp_path_factory):
     return read(make_scenes(tmp_path_factory.mktemp("data") / "scenes", 20, SIZE))
 
 
+TRANSFORMS = (Mosaic(skip_last_epochs=1), Affine(), HorizontalFlip())
+
+
 def loader(scenes):
-    settings = Augmentation(mosaic_off_epochs=1, multi_scale=0.5)
-    return Loader(scenes, SIZE, 4, settings, shuffle=True, drop_remainder=True)
+    options = {"shuffle": True, "drop_remainder": True, "multi_scale": 0.5}
+    return Loader(scenes, SIZE, 4, TRANSFORMS, **options)
 
 
 class StopAfter(keras.callbacks.Callback):
@@ -183,7 +186,7 @@ def test_a_step_is_that_of_a_model_built_at_the_size(dtype):
 
 def test_one_size_is_the_plain_trainer(tmp_path, scenes, monkeypatch):
     monkeypatch.setattr(MultiScaleTrainer, "__init__", None)
-    plain = Loader(scenes, SIZE, 8, Augmentation(), shuffle=True, drop_remainder=True)
+    plain = Loader(scenes, SIZE, 8, TRANSFORMS, shuffle=True, drop_remainder=True)
     fit(model(), plain, tmp_path, Training(epochs=1, tensorboard=False))
 
 
@@ -201,7 +204,7 @@ def test_a_model_bound_to_its_size_is_refused_at_the_start(tmp_path, scenes, bac
     ):
         with pytest.raises(UserError, match=message) as error:
             start()
-        assert "augmentation.multi_scale=0, which trains at one size" in str(error.value)
+        assert "training.multi_scale=0, which trains at one size" in str(error.value)
     assert not (tmp_path / "run").exists()
 
 
@@ -220,13 +223,8 @@ def fields(data, head, **backbone):
         "head": head,
         "image_size": 64,
     }
-    training = {"epochs": 1, "batch_size": 2, "tensorboard": False}
-    return {
-        "data": {"path": str(data)},
-        "model": parts,
-        "training": training,
-        "augmentation": {"multi_scale": 0.125},
-    }
+    training = {"epochs": 1, "batch_size": 2, "tensorboard": False, "multi_scale": 0.125}
+    return {"data": {"path": str(data)}, "model": parts, "training": training}
 
 
 @pytest.mark.slow
@@ -251,7 +249,7 @@ def test_a_recipe_of_each_task_switches_it_on(tmp_path, monkeypatch, make, head)
     folder = train(recipe, output=tmp_path / "run").folder
     assert len(set(seen)) > 1
     assert set(seen) <= {(56, 56), (64, 64), (72, 72)}
-    assert load_yaml(folder / "recipe.yaml")["augmentation"]["multi_scale"] == 0.125
+    assert load_yaml(folder / "recipe.yaml")["training"]["multi_scale"] == 0.125
     assert vg.load(folder / "best.keras").image_size == SIZE
 
 

@@ -19,7 +19,7 @@ class Numbers:
     def __len__(self):
         return self.length
 
-    def train_epoch(self, number, epochs):
+    def epoch(self, number, epochs):
         places = range(self.second if number == 1 and self.second is not None else self.length)
         return (SimpleNamespace(images=number, targets=place) for place in places)
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import visiongarden as vg
-from visiongarden.data import SegmentationLoader, read_masks
+from visiongarden.data import read
 from visiongarden.scenes import make_mask_scenes
+from visiongarden.tasks import find
 from visiongarden.training import Training, fit
 
 SIZE = (64, 64)
@@ -15,7 +16,7 @@ SIZE = (64, 64)
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     root = make_mask_scenes(tmp_path_factory.mktemp("data") / "scenes", 5, SIZE)
-    return SegmentationLoader(read_masks(root), SIZE, 4)
+    return find("segmentation").loader(read(root), SIZE, 4)
 
 
 def segmenter():
