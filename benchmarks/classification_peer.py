@@ -51,8 +51,8 @@ def ours(args):
     with tempfile.TemporaryDirectory() as scratch:
         model = train(recipe, output=Path(scratch) / "run").model()
     test = read(args.folder, split="test")
-    predicted = [int(ranking.classes[0]) for ranking in predict(model, test.paths)]
-    return accuracy_score(test.classes, predicted)
+    predicted = [int(ranking.classes[0]) for ranking in predict(model, test.samples.paths)]
+    return accuracy_score(test.samples.classes, predicted)
 
 
 def plain(args, augmented):

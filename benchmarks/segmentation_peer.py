@@ -49,7 +49,7 @@ def ours(args):
     with tempfile.TemporaryDirectory() as scratch:
         model = vg.load(train(recipe, output=Path(scratch) / "run").last)
     val = read(args.folder, split="val")
-    images = [val.load(index)[0] for index in range(len(val))]
+    images = [val.load(index).image for index in range(len(val))]
     predicted = [segments.classes for segments in predict(model, images)]
     return mean_iou(val, predicted), model.count_params()
 
@@ -71,7 +71,7 @@ def plain(args, flip):
     scores = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
     predicted = []
     for index, plane in enumerate(scores):
-        height, width = val.load(index)[1].shape
+        height, width = val.load(index).semantic.shape
         predicted.append(cv2.resize(plane, (width, height)).argmax(axis=-1))
     return mean_iou(val, predicted), model.count_params()
 
@@ -100,15 +100,16 @@ def unet(size, classes, width=16, depth=4):
 def arrays(dataset, size):
     """All images and masks of a split, stretched to a square."""
     pairs = [dataset.load(index) for index in range(len(dataset))]
-    images = [cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image, _ in pairs]
-    masks = [cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST) for _, mask in pairs]
+    pixels = [(one.image, one.semantic) for one in pairs]
+    images = [cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image, _ in pixels]
+    masks = [cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST) for _, mask in pixels]
     return np.stack(images), np.stack(masks)
 
 
 def mean_iou(dataset, predicted):
     metric = keras.metrics.MeanIoU(len(dataset.class_map), ignore_class=255)
     for index, classes in enumerate(predicted):
-        metric.update_state(dataset.load(index)[1].astype("int32"), classes.astype("int32"))
+        metric.update_state(dataset.load(index).semantic.astype("int32"), classes.astype("int32"))
     return float(metric.result())
 
 

@@ -31,7 +31,7 @@ def test_pixels_of_255_are_ignored():
     masks[0, :2] = 255
     loss = losses.SegmentationLoss(num_classes=3)
     assert loss.terms == ("pixel",)
-    found = loss({"p2": {"classes": logits}}, masks=masks, image_size=(4, 6))
+    found = loss({"p2": {"classes": logits}}, semantic=masks, image_size=(4, 6))
     wanted = entropy(
         torch.tensor(logits).permute(0, 3, 1, 2),
         torch.tensor(masks.astype(np.int64)),
@@ -39,7 +39,7 @@ def test_pixels_of_255_are_ignored():
     )
     assert float(found["pixel"]) == pytest.approx(float(wanted), rel=1e-5)
     masks[:] = 255
-    nothing = loss({"p2": {"classes": logits}}, masks=masks, image_size=(4, 6))
+    nothing = loss({"p2": {"classes": logits}}, semantic=masks, image_size=(4, 6))
     assert float(nothing["pixel"]) == 0
 
 
@@ -72,7 +72,7 @@ def test_dice_by_hand(ground_truth, found, wanted):
 def test_dice_joins_the_crossentropy():
     logits = np.zeros((1, 2, 2, 2), np.float32)
     loss = losses.SegmentationLoss(num_classes=2, dice_gain=2.0)
-    found = loss({"p0": {"classes": logits}}, masks=np.zeros((1, 2, 2)), image_size=(2, 2))
+    found = loss({"p0": {"classes": logits}}, semantic=np.zeros((1, 2, 2)), image_size=(2, 2))
     assert set(found) == set(loss.terms) == {"pixel", "dice"}
     # Four pixels at 0.5: 1 - 2·2 / (4 + 1), twice.
     assert float(found["dice"]) == pytest.approx(2 * (1 - 4 / 5))

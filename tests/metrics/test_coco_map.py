@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.make_samples import sample
+from tests.make_samples import boxes_of, sample
 from visiongarden.data import read
 from visiongarden.metrics import CocoMeanAveragePrecision
 from visiongarden.metrics.coco_map import METRICS
@@ -53,14 +53,9 @@ def by_pycocotools(rows):
     images, ground_truths, results = [], [], []
     for i, (found, ground_truth) in enumerate(rows, 1):
         images.append({"id": i, "height": 500, "width": 500})
-        areas = (
-            ground_truth.area
-            if ground_truth.area is not None
-            else np.full(len(ground_truth.boxes), np.nan)
-        )
-        rows_of = zip(
-            ground_truth.boxes, ground_truth.classes, ground_truth.crowd, areas, strict=True
-        )
+        truth = ground_truth.instances
+        areas = truth.area if truth.area is not None else np.full(len(truth), np.nan)
+        rows_of = zip(boxes_of(ground_truth), truth.classes, truth.crowd, areas, strict=True)
         for b, c, crowd, area in rows_of:
             x1, y1, x2, y2 = map(float, b)
             ground_truths.append(
@@ -120,7 +115,7 @@ def test_the_area_in_the_file_decides_the_size():
     """A triangle of area 800 in a box of 40 x 40 is small, not medium."""
     box = np.array([[10, 10, 50, 50]], np.float32)
     metric = CocoMeanAveragePrecision(CLASSES)
-    ground_truth = Example(box, np.zeros(1, np.int32), size=(90, 90), area=np.array([800.0]))
+    ground_truth = sample(box, [0], size=(90, 90), area=[800.0])
     metric.update(Detections(box, np.ones(1), np.zeros(1, np.int32)), ground_truth)
     found = metric.result()
     assert found["APs"] == pytest.approx(1)
@@ -144,10 +139,9 @@ def test_ground_truth_without_detections_is_zero():
 
 def test_ground_truth_as_detections_scores_1_without_output(capsys):
     metric = CocoMeanAveragePrecision(CLASSES)
-    for _, ground_truth in scene(1, crowds=False):
+    for _, one in scene(1, crowds=False):
         metric.update(
-            Detections(ground_truth.boxes, np.ones(len(ground_truth.boxes)), ground_truth.classes),
-            ground_truth,
+            Detections(boxes_of(one), np.ones(len(one.instances)), one.instances.classes), one
         )
     assert metric.result()["AP"] == pytest.approx(1)
     assert capsys.readouterr().out == ""
@@ -179,10 +173,11 @@ def test_equals_pycocotools_on_files_with_masks(tmp_path, seed):
             row["segmentation"] = {"size": [240, 320], "counts": found["counts"].decode()}
             data["annotations"].append(row | {"iscrowd": int(rng.random() < 0.1)})
     (tmp_path / "val.json").write_text(json.dumps(data))
-    dataset = read(tmp_path / "val.json", "coco")
+    dataset = read(tmp_path / "val.json", reader="COCO")
     metric, results = CocoMeanAveragePrecision(dataset.class_map), []
     for i, ground_truth in enumerate(dataset):
-        kept = ground_truth.boxes[rng.random(len(ground_truth.boxes)) < 0.8]
+        truth = boxes_of(ground_truth)
+        kept = truth[rng.random(len(truth)) < 0.8]
         found = kept + rng.normal(0, 3, kept.shape).astype(np.float32)
         found[:, 2:] = np.maximum(found[:, 2:], found[:, :2] + 1)
         scores = rng.random(len(found)).astype(np.float32)

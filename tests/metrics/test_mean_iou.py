@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from visiongarden.errors import UserError
 from visiongarden.metrics import MeanIoU
+from visiongarden.samples import ImageInfo, Sample
 from visiongarden.types import ClassMap, Segments
 
 sklearn = pytest.importorskip("sklearn.metrics")
@@ -16,7 +17,9 @@ def validated(pairs, classes=3):
     metric = MeanIoU(ClassMap([str(i) for i in range(classes)]))
     for found, ground_truth in pairs:
         found = np.asarray(found, np.uint8)
-        metric.update(Segments(found, np.ones(found.shape)), np.asarray(ground_truth, np.uint8))
+        truth = np.asarray(ground_truth, np.uint8)
+        sample = Sample(ImageInfo(0, None, truth.shape), semantic=truth)
+        metric.update(Segments(found, np.ones(found.shape)), sample)
     return metric
 
 

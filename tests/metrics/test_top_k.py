@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from visiongarden.metrics import TopKAccuracy
 from visiongarden.postprocess import Rank
+from visiongarden.samples import ImageInfo, Sample
 from visiongarden.types import ClassMap
 
 sklearn = pytest.importorskip("sklearn.metrics")
@@ -15,7 +16,8 @@ sklearn = pytest.importorskip("sklearn.metrics")
 def validated(scores, ground_truths):
     metric = TopKAccuracy(ClassMap([str(i) for i in range(scores.shape[1])]))
     for row, ground_truth in zip(scores, ground_truths, strict=True):
-        metric.update(Rank()(row), int(ground_truth))
+        labels = np.eye(scores.shape[1], dtype=np.float32)[int(ground_truth)]
+        metric.update(Rank()(row), Sample(ImageInfo(0, None, (8, 8)), labels=labels))
     return metric
 
 

@@ -45,9 +45,9 @@ def segmenter():
 
 def targets(model, random):
     if isinstance(model, vg.Classifier):
-        return {"classes": np.eye(3, dtype=np.float32)[random.integers(0, 3, 2)]}
+        return {"labels": np.eye(3, dtype=np.float32)[random.integers(0, 3, 2)]}
     if isinstance(model, vg.Segmenter):
-        return {"masks": random.integers(0, 3, (2, 64, 64)).astype(np.int32)}
+        return {"semantic": random.integers(0, 3, (2, 64, 64)).astype(np.int32)}
     low = random.uniform(0, 40, (2, 5, 2))
     boxes = np.concatenate([low, low + random.uniform(8, 20, (2, 5, 2))], -1)
     classes = random.integers(-1, 3, (2, 5))
