@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.make_samples import boxes_of
 
 import visiongarden as vg
-from tests.make_samples import boxes_of
 from visiongarden.data import Loader
 from visiongarden.errors import UserError
 from visiongarden.scenes import make_scenes

@@ -78,7 +78,9 @@ def test_show(scenes, tmp_path, monkeypatch, options, code):
 
 
 @pytest.mark.parametrize(
-    ("make", "field"), [(folders, "RandomResizedCrop.probability=0.9"), (masks, "Affine.degrees=20")], ids=["folders", "masks"]
+    ("make", "field"),
+    [(folders, "RandomResizedCrop.probability=0.9"), (masks, "Affine.degrees=20")],
+    ids=["folders", "masks"],
 )
 def test_class_folders_and_masks(tmp_path, monkeypatch, capsys, make, field):
     monkeypatch.chdir(tmp_path)

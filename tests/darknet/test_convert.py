@@ -9,10 +9,10 @@ import keras
 import numpy as np
 import pytest
 from tests.darknet.nets import cfg_of, fastest, names
+from tests.make_samples import sample
 from tests.shared import shared
 
 import visiongarden as vg
-from tests.make_samples import sample
 from visiongarden.backends.keras_internals import weightless
 from visiongarden.blocks import Residual
 from visiongarden.cli.entry import main

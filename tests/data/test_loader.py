@@ -276,7 +276,9 @@ def test_masks_and_keypoints_are_targets_too():
 
 
 def test_upright_boxes_surround_rotated_ones():
-    found = upright(np.array([[10, 20, 8, 4, 0], [10, 20, 8, 4, -90], [0, 0, 2, 2, 45]], np.float32))
+    found = upright(
+        np.array([[10, 20, 8, 4, 0], [10, 20, 8, 4, -90], [0, 0, 2, 2, 45]], np.float32)
+    )
     root = 2**0.5
     np.testing.assert_allclose(
         found, [[6, 18, 14, 22], [8, 16, 12, 24], [-root, -root, root, root]], atol=1e-6

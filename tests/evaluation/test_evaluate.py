@@ -5,9 +5,9 @@ import json
 import cv2
 import numpy as np
 import pytest
+from tests.make_samples import boxes_of, sample
 
 import visiongarden as vg
-from tests.make_samples import boxes_of, sample
 from visiongarden.data import Dataset, read
 from visiongarden.drawing import draw, grid
 from visiongarden.errors import DataError, UserError
@@ -55,9 +55,7 @@ def dataset(count=5):
         x, y = int(rng.integers(0, width // 2)), int(rng.integers(0, height // 2))
         box = [x, y, x + width // 2, y + height // 2]
         image[box[1] : box[3], box[0] : box[2], i % 2] = 255
-        examples.append(
-            sample([box], [i % 2], image)
-        )
+        examples.append(sample([box], [i % 2], image))
     return Dataset(NAMES, tuple(examples))
 
 

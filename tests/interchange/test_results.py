@@ -11,8 +11,8 @@ import pytest
 import supervision
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-
 from tests.make_samples import sample
+
 from visiongarden import UserError
 from visiongarden.metrics import CocoMeanAveragePrecision
 from visiongarden.types import ClassMap, Detections, Ranking, Segments

@@ -7,8 +7,8 @@ import json
 import cv2
 import numpy as np
 import pytest
-
 from tests.make_samples import boxes_of, sample
+
 from visiongarden.data import read
 from visiongarden.metrics import CocoMeanAveragePrecision
 from visiongarden.metrics.coco_map import METRICS

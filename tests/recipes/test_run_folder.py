@@ -14,9 +14,9 @@ import cv2
 import keras
 import numpy as np
 import pytest
+from tests.make_samples import sample
 
 import visiongarden as vg
-from tests.make_samples import sample
 from visiongarden.cli.entry import main
 from visiongarden.data import Dataset, fingerprint, read
 from visiongarden.errors import NotFiniteError, UserError

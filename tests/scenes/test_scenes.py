@@ -17,7 +17,9 @@ def test_scenes_are_a_valid_dataset(tmp_path):
     train, val = read(folder), read(folder, split="val")
     assert (len(train), len(val)) == (48, 12)
     assert train.class_map.names == CLASSES
-    sides = np.concatenate([np.sqrt(np.prod(r.boxes[:, 2:] - r.boxes[:, :2], 1)) for r in train.rows()])
+    sides = np.concatenate(
+        [np.sqrt(np.prod(r.boxes[:, 2:] - r.boxes[:, :2], 1)) for r in train.rows()]
+    )
     assert sides.max() > 5 * sides.min()
     counts = train.objects()
     assert min(counts) == 0

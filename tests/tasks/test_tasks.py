@@ -235,7 +235,11 @@ def test_a_step_on_every_backend(name, data):
         ("folders", {"task": "segmentation"}, "not a dataset of masks|has no folder"),
         ("boxes", {"reader": "Mask"}, "unknown Reader|did you mean"),
         ("masks", {"overrides": ["transforms.Mosaic.grid=3"]}, "no element 'Mosaic'"),
-        ("folders", {"overrides": ["transforms.HorizontalFlip.probability=2"]}, "must be at most 1"),
+        (
+            "folders",
+            {"overrides": ["transforms.HorizontalFlip.probability=2"]},
+            "must be at most 1",
+        ),
         ("masks", {"overrides": ["model.head.num_classes=1"]}, "greater than 1"),
     ],
 )

@@ -14,8 +14,8 @@ from visiongarden.data import Loader, read
 from visiongarden.errors import UserError
 from visiongarden.scenes import make_scenes
 from visiongarden.scenes.scenes import make_mask_scenes
-from visiongarden.training import Training, fit
 from visiongarden.tasks import find
+from visiongarden.training import Training, fit
 from visiongarden.transforms import Affine, HorizontalFlip, Mosaic
 
 SIZE = (64, 64)
