@@ -18,8 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.table import Table, located_in
+from visiongarden.data.dataset import Dataset
+from visiongarden.data.readers.reader import Reader
+from visiongarden.data.sample_table import SampleTable
 from visiongarden.storage import atomic_write
 from visiongarden.storage.place import Member, Place
 from visiongarden.types import ClassMap
@@ -27,7 +28,7 @@ from visiongarden.types import ClassMap
 LARGE = 2000
 """Minimum number of images of a split that is cached."""
 
-_VERSION = 3
+_VERSION = 4
 _MAX_BYTES = 4 * 2**30
 
 
@@ -46,8 +47,10 @@ def folder() -> Path | None:
     return Path(base) / "visiongarden" / "indexes"
 
 
-def load(root: Place, settings: Sequence[Any]) -> DetectionDataset | None:
+def load(root: Place, reader: Reader, settings: Sequence[Any]) -> Dataset | None:
     """Return the split that was cached for these settings, or None if a file has changed since."""
+    if not _is_cached(reader):
+        return None
     try:
         file = _entry(root, settings)
         if file is None or not file.is_file() or file.stat().st_size > _MAX_BYTES:
@@ -60,30 +63,31 @@ def load(root: Place, settings: Sequence[Any]) -> DetectionDataset | None:
         head = json.loads(raw[40 : 40 + head_length])
         if head["state"] != _state([Path(name) for name in head["folders"]])[0]:
             return None
-        located = _located(root, settings)
-        table = Table.from_bytes(raw[40 + head_length :], located)
         class_map = ClassMap(tuple(head["names"]), tuple(head["ids"]))
+        located = reader.located(root)
+        table = SampleTable.from_bytes(raw[40 + head_length :], class_map, located)
         extra, categories = dict(head["extra"]), tuple(head["categories"])
         notes = list(head["notes"])
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return None  # a damaged entry counts as missing: the dataset is read again
-    return DetectionDataset(
+    return Dataset(
         class_map, table, head["split"], root, head["dropped"], extra, categories, notes
     )
 
 
-def save(
-    root: Place, settings: Sequence[Any], found: DetectionDataset, since: int
-) -> DetectionDataset:
-    """Cache a split if it is large, and return it.
+def save(root: Place, reader: Reader, settings: Sequence[Any], found: Any, since: int) -> Any:
+    """Cache a split if it is large and stored as a table, and return it.
 
     Args:
         root: Root of the dataset.
+        reader: Reader of the dataset.
         settings: Settings of the reader.
         found: The split as it was read.
         since: Time in nanoseconds at which reading began.
     """
-    if len(found) < LARGE or not isinstance(found.examples, Table):
+    if not isinstance(found, Dataset) or not isinstance(found.samples, SampleTable):
+        return found
+    if len(found) < LARGE or not _is_cached(reader):
         return found
     with suppress(OSError, RuntimeError):  # reading works without a cache, e.g. on a full disk
         file = _entry(root, settings)
@@ -106,9 +110,17 @@ def save(
             "notes": found.notes,
         }
         text = json.dumps(head).encode()
-        body = len(text).to_bytes(8, "big") + text + found.examples.to_bytes()
+        body = len(text).to_bytes(8, "big") + text + found.samples.to_bytes()
         atomic_write(file, hashlib.sha256(body).digest() + body, durable=False)
     return replace(found, root=root)
+
+
+def _is_cached(reader: Reader) -> bool:
+    """Return whether what a reader has read may be cached.
+
+    A reader of the user may change while its fields and the files do not.
+    """
+    return type(reader).__module__.startswith("visiongarden.")
 
 
 def _entry(root: Place, settings: Sequence[Any]) -> Path | None:
@@ -121,22 +133,15 @@ def _entry(root: Place, settings: Sequence[Any]) -> Path | None:
     return base / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.index"
 
 
-def _folders(root: Place, found: DetectionDataset) -> list[Path]:
+def _folders(root: Place, found: Dataset) -> list[Path]:
     """Return the dataset's root and the folders outside of it that contain its images."""
     if isinstance(root, Member):
         return [root.archive.absolute()]
     top = (root if root.is_dir() else root.parent).resolve()
-    names = found.examples.names if isinstance(found.examples, Table) else ()
+    names = found.samples.names if isinstance(found.samples, SampleTable) else ()
     parents = {(name.rpartition("#")[0] or name).rpartition(os.sep)[0] for name in names}
     outside = {Path(name).resolve() for name in parents}
     return [top, *sorted(p for p in outside if not p.is_relative_to(top))]
-
-
-def _located(root: Place, settings: Sequence[Any]) -> Any:
-    # Imported here because the readers import this module.
-    from visiongarden.data.readers import array_record
-
-    return array_record.located if settings[0] == "arrayrecord" else located_in(root)
 
 
 def _state(folders: Sequence[Path]) -> tuple[str, int]:

@@ -80,10 +80,12 @@ class ErrorList:
         self.one_pixel = 0
         """Boxes that exceeded the border by at most one pixel and were clipped."""
         self.unused: Counter[str] = Counter()
-        """Number of objects per kind of label that no task uses, such as "keypoints"."""
-        self.polygons = self.four_points = self.pose_like = 0
-        """Number of polygons, of polygons with four points (possibly oriented boxes), and of
-        polygons that are more plausible as box and keypoints of a pose label."""
+        """Number of objects per kind of label that is not read."""
+        self.keypoints = 0
+        """Number of objects with labeled keypoints."""
+        self.polygons = self.pose_like = 0
+        """Number of polygons, and of those that are more plausible as box and keypoints of a pose
+        label."""
         self.unlabeled: list[str] = []
         """Images without a label file, in formats that have one file per image."""
         self.notes: list[Finding] = []

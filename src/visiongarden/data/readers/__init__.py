@@ -1,20 +1,19 @@
-"""Readers of COCO, YOLO, VOC, CSV, ArrayRecord, record sources, class folders and mask folders."""
+"""Readers of dataset formats, one class and one file each, and `read`, which uses them.
 
-from visiongarden.data.readers.gathering import EVERY_FORMAT, FORMATS, AnyDataset, gather, splits_of
-from visiongarden.data.readers.guess import opened
-from visiongarden.data.readers.reading import read, read_boxes, read_folders, read_masks
+All modules of this package are imported here, so that the readers in them are registered: a new
+reader is one file, and no list of readers exists anywhere.
+"""
+
+import importlib
+import pkgutil
+
+from visiongarden.data.readers.choosing import opened
+from visiongarden.data.readers.division import splits_of
+from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.readers.reading import gather, read
 from visiongarden.data.readers.source import from_source
 
-__all__ = [
-    "EVERY_FORMAT",
-    "FORMATS",
-    "AnyDataset",
-    "from_source",
-    "gather",
-    "opened",
-    "read",
-    "read_boxes",
-    "read_folders",
-    "read_masks",
-    "splits_of",
-]
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["Reader", "Source", "from_source", "gather", "opened", "read", "splits_of"]

@@ -10,20 +10,23 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList
-from visiongarden.data.readers.build import MAX_TEXT, Label, example, no_split
+from visiongarden.data.readers.build import MAX_TEXT, Label, no_split, row
+from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.rows import NO_SCHEME, KeypointScheme, Row
 from visiongarden.errors import DataError
+from visiongarden.registry import register
 from visiongarden.storage import parse_json, safe_name
 from visiongarden.storage.place import Place, read_text_bytes
-from visiongarden.types import ClassMap, Example, Polygons
+from visiongarden.types import ClassMap, Polygons
 
 META = "dataset.json"
 FORMAT = "visiongarden array_record"
@@ -78,55 +81,102 @@ def shard_name(split: str, what: str, number: int, count: int) -> str:
     return f"{split}-{what}-{number:05}-of-{count:05}.array_record"
 
 
-def looks_like(path: Place) -> bool:
-    """Return whether a path is the `dataset.json` of ArrayRecord shards, or its folder."""
-    file = path if path.is_file() else path / META
-    if file.name != META or not file.is_file():
+@register
+class ArrayRecord(Reader):
+    """Reader of ArrayRecord shards with `dataset.json`, which `visiongarden data convert` writes.
+
+    Example:
+        >>> vg.read("shards", reader="ArrayRecord")  # doctest: +SKIP
+    """
+
+    files: ClassVar[str] = "dataset.json beside ArrayRecord shards"
+    annotations: ClassVar[frozenset[str]] = frozenset({"boxes"})
+
+    def matches(self, source: Source) -> float:
+        """Return 1 for the `dataset.json` of ArrayRecord shards or its folder.
+
+        The file contains the name of the format.
+        """
+        path = source.root
+        file = path if path.is_file() else path / META
+        if file.name != META or not file.is_file():
+            return 0.0
+        try:
+            return 1.0 if _meta(file).get("format") == FORMAT else 0.0
+        except DataError:
+            return 0.0
+
+    def splits(self, source: Source) -> tuple[str, ...]:
+        """Return the names of the splits."""
+        path = source.root
+        return tuple(_split_table(path / META if path.is_dir() else path))
+
+    def is_divisible(self, source: Source) -> bool:
+        """Return False: the images have no names."""
         return False
-    try:
-        return _meta(file).get("format") == FORMAT
-    except DataError:
-        return False
 
+    def located(self, root: Place) -> Callable[[str], Any]:
+        """Return the function from a text to a record."""
+        return located
 
-def splits(path: Place) -> list[str]:
-    """Return the names of the splits."""
-    return list(_split_table(path / META if path.is_dir() else path))
-
-
-def read(
-    path: Place, split: str, class_names: tuple[str, ...] | None, errors: ErrorList
-) -> DetectionDataset:
-    """Read one split of ArrayRecord shards and add its errors to `errors`; see `gather.READERS`."""
-    file = path if path.is_file() else path / META
-    if not isinstance(file, Path):
-        raise DataError(
-            f"{file}: ArrayRecord shards cannot be read from an archive", fix="unpack the archive"
-        )
-    table = _split_table(file)
-    if split not in table:
-        raise no_split(path, split, table)
-    meta = _meta(file)
-    try:
-        class_map = ClassMap(tuple(meta["classes"]), tuple(meta.get("ids") or ()))
+    def read(self, source: Source, split: str) -> Dataset:
+        """Read one split."""
+        path, errors = source.root, source.errors
+        file = path if path.is_file() else path / META
+        if not isinstance(file, Path):
+            raise DataError(
+                f"{file}: ArrayRecord shards cannot be read from an archive",
+                fix="unpack the archive",
+            )
+        table = _split_table(file)
+        if split not in table:
+            raise no_split(path, split, table)
+        meta = _meta(file)
+        try:
+            class_map = ClassMap(tuple(meta["classes"]), tuple(meta.get("ids") or ()))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{file}: `classes` is not a list of names") from error
         errors.known = frozenset(range(len(class_map)))  # labels contain class indices, not ids
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{file}: `classes` is not a list of names") from error
-    if class_names is not None and class_names != class_map.names:
-        raise DataError(
-            f"{file}: the class names differ from `class_names`",
-            rule=", ".join(class_names),
-            received=str(class_map.names),
+        if source.class_names is not None and source.class_names != class_map.names:
+            raise DataError(
+                f"{file}: the class names differ from `class_names`",
+                rule=", ".join(source.class_names),
+                received=str(class_map.names),
+            )
+        rows: list[Row] = []
+        for number in range(table[split]):
+            shard = file.parent / shard_name(split, "labels", number, table[split])
+            images = file.parent / shard_name(split, "images", number, table[split])
+            rows += _of_shard(shard, images, class_map, errors)
+        extra, categories = _keys_of(file, meta, split, len(class_map))
+        return Dataset.of_rows(
+            class_map,
+            rows,
+            located,
+            _scheme(file, meta),
+            split=split,
+            root=path,
+            extra=extra,
+            categories=categories,
         )
-    examples: list[Example] = []
-    for number in range(table[split]):
-        shard = file.parent / shard_name(split, "labels", number, table[split])
-        images = file.parent / shard_name(split, "images", number, table[split])
-        examples += _of_shard(shard, images, class_map, errors, len(examples))
-    extra, categories = _keys_of(file, meta, split, len(class_map))
-    return DetectionDataset(
-        class_map, tuple(examples), split, path, errors.dropped, extra, categories
-    )
+
+
+def _scheme(file: Path, meta: Mapping[str, Any]) -> KeypointScheme:
+    """Return the meaning of the keypoints; none if the labels have no keypoints."""
+    given = meta.get("keypoints")
+    if given is None:
+        return NO_SCHEME
+    try:
+        names, pairs = tuple(map(str, given["names"])), given["pairs"]
+        edges = [
+            None if each is None else tuple((int(a), int(b)) for a, b in each)
+            for each in (pairs, given["skeleton"])
+        ]
+        return KeypointScheme(names, edges[0], edges[1] or ())
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{file}: `keypoints` is not valid", rule="names, pairs and skeleton"
+        ) from error
 
 
 def _keys_of(
@@ -142,47 +192,49 @@ def _keys_of(
     return own, tuple(rows)
 
 
-def _of_shard(
-    labels: Path, images: Path, class_map: ClassMap, errors: ErrorList, first: int
-) -> list[Example]:
+def _of_shard(labels: Path, images: Path, class_map: ClassMap, errors: ErrorList) -> list[Row]:
     count, beside = length(labels), length(images)
     if count != beside:
         raise DataError(f"{labels} has {count} records, but {images.name} has {beside}")
-    found: list[Example] = []
+    found: list[Row] = []
     # In chunks, so that the JSON text of a shard is never in memory as a whole.
     for start in range(0, count, _CHUNK):
         numbers = range(start, min(start + _CHUNK, count))
         for index, raw in zip(numbers, records(labels, list(numbers)), strict=True):
             where = f"{labels}#{index}"
             try:
-                example = _example(where, raw, Record(images, index), class_map, errors)
+                found.append(_row(where, raw, Record(images, index), class_map, errors))
             except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
                 errors.add(
                     where, f"the record is not the labels of an image: {error!s:.100}", "unreadable"
                 )
-                continue
-            example.image_id = first + len(found)
-            found.append(example)
     return found
 
 
-def _example(
-    where: str, raw: bytes, image: Record, class_map: ClassMap, errors: ErrorList
-) -> Example:
+def _row(where: str, raw: bytes, image: Record, class_map: ClassMap, errors: ErrorList) -> Row:
     if len(raw) > _MAX_LABELS:
         raise ValueError("too large")
-    row = parse_json(raw, where)
-    height, width = (int(v) for v in row["size"])
+    data = parse_json(raw, where)
+    height, width = (int(v) for v in data["size"])
     if not (0 < height < 2**31 and 0 < width < 2**31):
         raise ValueError("`size` is not a valid (height, width)")
-    boxes = np.array(row["boxes"], np.float64).reshape(-1, 4).tolist()
-    rings = row.get("polygons") or [None] * len(boxes)
-    crowd = row.get("crowd") or [False] * len(boxes)
-    areas = row.get("area") or [None] * len(boxes)
-    extra = row.get("extra") or {"image": {}, "objects": [{} for _ in boxes]}
-    rows = zip(boxes, row["classes"], crowd, rings, areas, extra["objects"], strict=True)
+    if data.get("rotated"):
+        boxes = np.array(data["rotated"], np.float64).reshape(-1, 5).tolist()
+    else:
+        boxes = np.array(data["boxes"], np.float64).reshape(-1, 4).tolist()
+    missing = [None] * len(boxes)
+    extra = data.get("extra") or {"image": {}, "objects": [{} for _ in boxes]}
+    columns = (
+        boxes,
+        data["classes"],
+        data.get("crowd") or [False] * len(boxes),
+        data.get("polygons") or missing,
+        data.get("area") or missing,
+        extra["objects"],
+        data.get("keypoints") or missing,
+    )
     labels = []
-    for box, index, many, polygons, area, keys in rows:
+    for box, index, many, polygons, area, keys, points in zip(*columns, strict=True):
         index = errors.shifted(index)
         errors.ids[index if isinstance(index, int) else repr(index)[:60]] += 1
         if not isinstance(index, int) or not 0 <= index < len(class_map):
@@ -191,8 +243,27 @@ def _example(
         square = math.nan if area is None else float(area)
         if square < 0 or math.isinf(square):
             raise ValueError("an area is negative or infinite")
-        labels.append(Label(where, box, index, bool(many), _polygons(polygons), square, dict(keys)))
-    return example(image, (height, width), labels, errors, 0, len(boxes), dict(extra["image"]))
+        label = Label(where, box, index, bool(many), _polygons(polygons), square, dict(keys))
+        labels.append(replace(label, keypoints=_keypoints(points)))
+    given = data.get("labels")
+    return row(
+        image,
+        (height, width),
+        labels,
+        errors,
+        len(boxes),
+        dict(extra["image"]),
+        None if given is None else np.array(given, np.float32).reshape(-1),
+    )
+
+
+def _keypoints(value: Any) -> np.ndarray | None:
+    if value is None:
+        return None
+    points = np.array(value, np.float64).reshape(-1, 3)
+    if not np.isfinite(points).all() or not np.isin(points[:, 2], (0, 1, 2)).all():
+        raise ValueError("a keypoint is not x, y and visibility 0, 1 or 2")
+    return points
 
 
 def _polygons(value: Any) -> Polygons | None:

@@ -8,10 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from visiongarden.data.dataset import Dataset
 from visiongarden.data.readers.build import CLASSES, class_names_in
+from visiongarden.data.rows import Row
+from visiongarden.data.sample_table import SampleTable
 from visiongarden.errors import DataError
+from visiongarden.samples import Sample
+from visiongarden.samples.annotations import Annotations
 from visiongarden.storage.place import Place
-from visiongarden.types import Example
+from visiongarden.types import ClassMap
 
 
 def refuse_other_lists(file: Place, names: Sequence[str], folders: Iterable[Place]) -> None:
@@ -44,17 +49,61 @@ def refuse_other_lists(file: Place, names: Sequence[str], folders: Iterable[Plac
 
 
 def in_order(
-    examples: Sequence[Example], own: Sequence[str], wanted: Sequence[str]
-) -> tuple[Sequence[Example], tuple[int, ...]]:
-    """Renumber the classes of examples from the order `own` to the order `wanted`.
+    rows: Sequence[Row], own: Sequence[str], wanted: Sequence[str]
+) -> tuple[Sequence[Row], tuple[int, ...]]:
+    """Renumber the classes of rows from the order `own` to the order `wanted`.
 
     Nothing changes unless both contain the same names in a different order.
 
     Returns:
-        The examples, and for each class the id that the files use; empty if nothing changes.
+        The rows, and for each class the id that the files use; empty if nothing changes.
     """
     if tuple(own) == tuple(wanted) or set(own) != set(wanted):
-        return examples, ()
+        return rows, ()
     order: Any = np.array([list(wanted).index(name) for name in own], np.int32)
-    found = tuple(replace(example, classes=order[example.classes]) for example in examples)
+    found = tuple(replace(row, classes=order[row.classes]) for row in rows)
     return found, tuple(list(own).index(name) for name in wanted)
+
+
+def renumbered(found: Annotations, wanted: tuple[str, ...], reader: str) -> Dataset:
+    """Return annotations with the class map of the names `wanted`, matched by name.
+
+    Args:
+        found: Annotations of a reader that did not use the given names.
+        wanted: Class names, at least those of the annotations.
+        reader: Name of the reader.
+
+    Raises:
+        DataError: A class of the annotations is not among the names.
+    """
+    own = found.class_map
+    missing = [name for name in own.names if name not in wanted]
+    if missing:
+        raise DataError(
+            f"`class_names` lacks classes that {reader} has read",
+            rule=", ".join(own.names)[:200],
+            received=", ".join(wanted)[:200],
+            fix=f"add {', '.join(missing)[:100]}",
+        )
+    order: Any = np.array([wanted.index(name) for name in own.names], np.int32)
+    ids = dict(zip(own.names, own.ids, strict=True))
+    unused = iter(range(max(own.ids) + 1, max(own.ids) + 1 + len(wanted)))
+    class_map = ClassMap(wanted, tuple(ids[n] if n in ids else next(unused) for n in wanted))
+    if isinstance(found, Dataset) and isinstance(found.samples, SampleTable):
+        rows = [replace(row, classes=order[row.classes]) for row in found.rows()]
+        return replace(found, class_map=class_map, categories=()).with_rows(rows)
+    samples = [_renumbered(found[i], order, len(wanted), found) for i in range(len(found))]
+    if isinstance(found, Dataset):
+        return replace(found, class_map=class_map, samples=samples, categories=())
+    return Dataset(class_map, samples, label_map=found.label_map)
+
+
+def _renumbered(sample: Sample, order: np.ndarray, count: int, found: Annotations) -> Sample:
+    objects = sample.instances
+    if objects.classes is not None:
+        objects = objects.replace(classes=order[objects.classes])
+    labels = sample.labels
+    if labels is not None and found.label_map is None:
+        labels = np.zeros(count, np.float32)
+        labels[order] = sample.labels
+    return replace(sample, instances=objects, labels=labels)

@@ -6,77 +6,127 @@ import math
 from array import array
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList, wrong_size
 from visiongarden.data.readers.build import (
     MAX_TEXT,
     Label,
-    example,
     names_in,
     no_split,
+    row,
     size_of,
     there,
 )
+from visiongarden.data.readers.keypoint_scheme import pairs_of
 from visiongarden.data.readers.other_tools import all_other, is_other
 from visiongarden.data.readers.plain_values import flag, whole
+from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.rows import NO_SCHEME, KeypointScheme, Row
 from visiongarden.errors import DataError
+from visiongarden.registry import register
 from visiongarden.samples import masks
 from visiongarden.storage import parse_json
 from visiongarden.storage.place import Place, read_bytes, read_ends, read_text_bytes
-from visiongarden.types import ClassMap, Example, ImageSize, Polygons
+from visiongarden.types import ClassMap, ImageSize, Polygons
 
 _START = 65_536
 _MANY = 100
 """In a folder with fewer JSON files, each of them is opened to find those that are not COCO."""
 _LISTS = ("images", "annotations", "categories")
 _KEYS = tuple(f'"{key}"'.encode() for key in _LISTS)
-_READ = frozenset({"image_id", "category_id", "bbox", "area", "iscrowd", "segmentation"})
+_READ = frozenset(
+    {"image_id", "category_id", "bbox", "area", "iscrowd", "segmentation", "keypoints", "num_keypoints"}
+)
 """Keys of an annotation that are interpreted; other keys are passed on to writers unchanged."""
 
 
-def looks_like(path: Place) -> bool:
-    """Return whether a path is a JSON file, or a folder with JSON files where COCO stores them."""
-    return path.suffix == ".json" if path.is_file() else bool(_files(path))
+@register
+class COCO(Reader):
+    """Reader of COCO JSON: boxes, masks (polygons or run lengths) and keypoints.
+
+    The dataset is a JSON file, or a folder with `train.json` and `val.json`, or
+    `annotations/*.json`. Images are in the same folder, in `images/`, `train/` or `train2017/`.
+
+    Example:
+        >>> vg.read("coco128", reader="COCO")  # doctest: +SKIP
+    """
+
+    files: ClassVar[str] = "annotations/instances_train.json, or one JSON file"
+    annotations: ClassVar[frozenset[str]] = frozenset({"boxes"})
+
+    def matches(self, source: Source) -> float:
+        """Return 0.9 for a JSON file, or if one of a folder begins with a key of COCO's files."""
+        path = source.root
+        if path.is_file():
+            return 0.9 if path.suffix == ".json" else 0.0
+        files = _files(path)
+        return 0.0 if not files else 0.9 if _has_keys(files) else 0.5
+
+    def splits(self, source: Source) -> tuple[str, ...]:
+        """Return the names of the splits; a single file is used for any split."""
+        if not source.root.is_dir():
+            return ("train",)
+        names = tuple(_files(source.root))
+        # A folder may contain other JSON files beside those with the usual names.
+        return tuple(name for name in names if name in ("train", "val", "test")) or names
+
+    def read(self, source: Source, split: str) -> Dataset:
+        """Read one split."""
+        path, errors = source.root, source.errors
+        file = path if path.is_file() else _file_of(path, split)
+        data = _parsed(file)
+        images, annotations = _entries(file, data, "images"), _entries(file, data, "annotations")
+        class_map = _class_map(file, data, source.class_names)
+        keypoints = _Points(data, class_map, errors)
+        by_image = _by_image(file, images, annotations, errors)
+        folders = _image_folders(file, split)
+        rows = []
+        for index, image in enumerate(images):
+            own = by_image.get(index, [])
+            found = _row(file, image, own, folders, class_map, errors, index, keypoints)
+            if found is not None:
+                rows.append(found)
+        return Dataset.of_rows(
+            class_map,
+            rows,
+            self.located(path),
+            keypoints.scheme,
+            split=split,
+            root=path,
+            extra={key: value for key, value in data.items() if key not in _LISTS},
+            categories=_category_keys(data, class_map),
+        )
 
 
-def is_surely(path: Place) -> bool:
+def _has_keys(files: Mapping[str, Place]) -> bool:
     """Return whether the start of one of the files contains a key of COCO's files."""
-    if path.is_file():
-        return True
     starts = (
         read_ends(file, _START)[0] if isinstance(file, Path) else read_bytes(file, MAX_TEXT)
-        for file in _files(path).values()
+        for file in files.values()
     )
     return any(key in start for start in starts for key in _KEYS)
 
 
-def splits(path: Place) -> list[str]:
-    """Return the names of the splits; a single file is used for any split."""
-    if not path.is_dir():
-        return ["train"]
-    names = list(_files(path))
-    # A folder may contain other JSON files beside those with the usual names.
-    return [name for name in names if name in ("train", "val", "test")] or names
+_Numbered = list[tuple[int, Mapping[str, Any]]]
 
 
-def read(
-    path: Place, split: str, class_names: tuple[str, ...] | None, errors: ErrorList
-) -> DetectionDataset:
-    """Read one split of a COCO dataset and add its errors to `errors`; see `gather.READERS`."""
-    file = path if path.is_file() else _file_of(path, split)
-    data = _parsed(file)
-    images, annotations = _rows(file, data, "images"), _rows(file, data, "annotations")
-    class_map = _class_map(file, data, class_names)
-    by_image: dict[int, list[tuple[int, Mapping[str, Any]]]] = {}
+def _by_image(
+    file: Place,
+    images: list[Mapping[str, Any]],
+    annotations: list[Mapping[str, Any]],
+    errors: ErrorList,
+) -> dict[int, _Numbered]:
+    """Return the annotations of each image, with their positions in the file."""
+    found: dict[int, _Numbered] = {}
     known = _ids(file, images)
     first: dict[Any, int] = {}
-    for number, row in enumerate(annotations):
-        image_id = row.get("image_id")
-        _once(file, number, row.get("id"), first, errors)
+    for number, entry in enumerate(annotations):
+        image_id = entry.get("image_id")
+        _once(file, number, entry.get("id"), first, errors)
         # An id that is equal including its type takes precedence over one with the same integer
         # value.
         index = known.get(_key(image_id), known.get(whole(image_id)))
@@ -87,34 +137,105 @@ def read(
                 "image-id",
             )
             continue
-        by_image.setdefault(index, []).append((number, row))
-    folders = _image_folders(file, split)
-    examples = []
-    for index, image in enumerate(images):
-        rows = by_image.get(index, [])
-        found = _example(file, image, rows, folders, class_map, errors, index)
-        if found is not None:
-            examples.append(found)
-    return DetectionDataset(
-        class_map,
-        tuple(examples),
-        split,
-        path,
-        errors.dropped,
-        {key: value for key, value in data.items() if key not in _LISTS},
-        _category_keys(data, class_map),
-    )
+        found.setdefault(index, []).append((number, entry))
+    return found
 
 
-def _example(
+class _Points:
+    """Keypoints of the annotations of one file.
+
+    Attributes:
+        scheme: names, pairs and skeleton, from the categories.
+        count: number of points; None until the first object has any.
+        are_used: whether they are read; the classes may have different points.
+    """
+
+    def __init__(self, data: Mapping[str, Any], class_map: ClassMap, errors: ErrorList) -> None:
+        rows = {whole(row.get("id")): row for row in _listed(data.get("categories"))}
+        own = [rows[i] for i in class_map.ids if i in rows]
+        names = {tuple(n) for row in own if (n := _listed(row.get("keypoints"))) if _are_names(n)}
+        self.errors = errors
+        self.count = None if not names else len(next(iter(names)))
+        self.are_used = len(names) < 2
+        self.scheme = NO_SCHEME
+        if not self.are_used:
+            return
+        (points,) = names or {()}
+        edges = {_edges(row.get("skeleton"), len(points)) for row in own if "skeleton" in row}
+        skeleton = next(iter(edges)) if len(edges) == 1 and points else ()
+        if None in edges:
+            errors.note(errors.root, "the skeleton in `categories` is not valid; it is not used")
+        self.scheme = KeypointScheme(points, pairs_of(points), skeleton or ())
+
+    def of(self, where: str, row: Mapping[str, Any], extra: dict[str, Any]) -> np.ndarray | None:
+        """Return the keypoints of an annotation, float64 (k, 3); None without any.
+
+        Numbers that float32 does not reproduce, and a wrong `num_keypoints`, are kept in `extra`.
+        """
+        given = row.get("keypoints")
+        if given is None or given == []:
+            extra |= {key: row[key] for key in ("keypoints", "num_keypoints") if key in row}
+            return None
+        if not self.are_used:
+            extra |= {key: row[key] for key in ("keypoints", "num_keypoints") if key in row}
+            self.errors.unused["keypoints of classes that have different points"] += 1
+            return None
+        reason = self._wrong(given)
+        if reason:
+            self.errors.left_off(where, f"`keypoints`: {reason}", "keypoints")
+            return None
+        points = np.array(given, np.float64).reshape(-1, 3)
+        if not (points.astype(np.float32) == points).all():
+            extra["keypoints"] = given
+        labeled = int((points[:, 2] > 0).sum())
+        self.errors.keypoints += labeled > 0
+        if "num_keypoints" in row and row["num_keypoints"] != labeled:
+            extra["num_keypoints"] = row["num_keypoints"]
+        return points
+
+    def _wrong(self, given: Any) -> str:
+        """Describe keypoints that are not valid; "" if they are."""
+        if not isinstance(given, list) or len(given) % 3:
+            return f"expected x, y and visibility of each point, got {given!r:.60}"
+        if not all(type(v) in (int, float) and abs(v) < 1e9 for v in given):
+            return f"expected finite numbers, got {given!r:.60}"
+        strange = [v for v in given[2::3] if v not in (0, 1, 2)]
+        if strange:
+            return f"visibility {strange[0]!r:.40}; expected 0, 1 or 2"
+        count = len(given) // 3
+        self.count = count if self.count is None else self.count
+        return "" if count == self.count else f"{count} points; expected {self.count}"
+
+
+def _are_names(values: list[Any]) -> bool:
+    return all(isinstance(v, str) and v for v in values) and len(set(values)) == len(values)
+
+
+def _edges(value: Any, count: int) -> tuple[tuple[int, int], ...] | None:
+    """Return the edges of a skeleton, which COCO counts from 1; None if they are not valid."""
+    if not isinstance(value, list):
+        return None
+    edges = []
+    for edge in value:
+        if not isinstance(edge, list) or len(edge) != 2:
+            return None
+        a, b = map(whole, edge)
+        if a is None or b is None or a == b or not 0 < min(a, b) <= max(a, b) <= count:
+            return None
+        edges.append((a - 1, b - 1))
+    return tuple(edges)
+
+
+def _row(
     file: Place,
     image: Mapping[str, Any],
-    rows: list[tuple[int, Mapping[str, Any]]],
+    entries: _Numbered,
     folders: list[Place],
     class_map: ClassMap,
     errors: ErrorList,
     index: int,
-) -> Example | None:
+    keypoints: _Points,
+) -> Row | None:
     name = image.get("file_name")
     if not isinstance(name, str) or not name or "\0" in name:
         errors.add(file, f"images[{index}] has no `file_name`")
@@ -131,10 +252,14 @@ def _example(
     if wrong := _wrong_size(image.get("height"), image.get("width"), size):
         errors.add(f"{file}: images[{index}] ({name:.100})", wrong, "size")
         return None
-    labels = [found for n, row in rows if (found := _label(file, n, row, size, class_map, errors))]
+    labels = [
+        found
+        for n, entry in entries
+        if (found := _label(file, n, entry, size, class_map, errors, keypoints))
+    ]
     extra = {k: v for k, v in image.items() if k not in ("file_name", "width", "height")}
     try:
-        return example(path, size, labels, errors, index, len(rows), extra)
+        return row(path, size, labels, errors, len(entries), extra)
     except RecursionError:
         errors.add(file, f"images[{index}] ({name:.100}): keys are nested too deeply")
         return None
@@ -143,14 +268,15 @@ def _example(
 def _label(
     file: Place,
     number: int,
-    row: Mapping[str, Any],
+    entry: Mapping[str, Any],
     size: ImageSize,
     class_map: ClassMap,
     errors: ErrorList,
+    keypoints: _Points,
 ) -> Label | None:
-    where, box = f"{file}: annotations[{number}]", row.get("bbox")
-    category = whole(row.get("category_id"))
-    category = errors.shifted(row.get("category_id") if category is None else category)
+    where, box = f"{file}: annotations[{number}]", entry.get("bbox")
+    category = whole(entry.get("category_id"))
+    category = errors.shifted(entry.get("category_id") if category is None else category)
     errors.ids[category if isinstance(category, int) else repr(category)[:60]] += 1
     if (
         not isinstance(box, list)
@@ -169,14 +295,13 @@ def _label(
             "id",
         )
         return None
-    crowd = flag(row.get("iscrowd"))
+    crowd = flag(entry.get("iscrowd"))
     if crowd is None:
-        errors.add(where, f"`iscrowd` is {row.get('iscrowd')!r:.60}; expected 0 or 1")
+        errors.add(where, f"`iscrowd` is {entry.get('iscrowd')!r:.60}; expected 0 or 1")
         return None
-    if whole(row.get("num_keypoints")) or any(_listed(row.get("keypoints"))):
-        errors.unused["keypoints"] += 1
-    extra = {key: value for key, value in row.items() if key not in _READ}
-    polygons = _polygons(where, row, size, errors, extra)
+    extra = {key: value for key, value in entry.items() if key not in _READ}
+    points = keypoints.of(where, entry, extra)
+    polygons = _polygons(where, entry, size, errors, extra)
     x, y, w, h = map(float, box)
     # Boxes are stored as float32 corners. Where these do not reproduce the four numbers of the file
     # exactly, the original numbers are kept, so that writing COCO again changes nothing.
@@ -193,8 +318,9 @@ def _label(
         class_map.by_id[category],
         crowd,
         polygons,
-        _area(where, row, errors),
+        _area(where, entry, errors),
         extra,
+        points,
     )
 
 
@@ -279,7 +405,7 @@ def _parsed(file: Place) -> Mapping[str, Any]:
     return data
 
 
-def _rows(file: Place, data: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+def _entries(file: Place, data: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     rows = data.get(key)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(f"{file}: `{key}` is not a list of objects")
@@ -344,7 +470,7 @@ def _wrong_size(height: Any, width: Any, size: ImageSize) -> str:
 def _class_map(
     file: Place, data: Mapping[str, Any], class_names: tuple[str, ...] | None
 ) -> ClassMap:
-    rows = _rows(file, data, "categories")
+    rows = _entries(file, data, "categories")
     pairs = []
     for index, row in enumerate(rows):
         name = row.get("name")

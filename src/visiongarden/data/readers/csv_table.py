@@ -9,25 +9,29 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
-from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList, wrong_size
 from visiongarden.data.readers.build import (
     Label,
     by_hash,
     class_names_in,
-    example,
     names_in,
     no_split,
     read_text,
+    row,
     size_of,
 )
 from visiongarden.data.readers.other_tools import all_other, is_other
 from visiongarden.data.readers.plain_values import whole
+from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.rows import Row
 from visiongarden.errors import DataError
+from visiongarden.registry import register
 from visiongarden.storage import safe_name
 from visiongarden.storage.place import Place
-from visiongarden.types import ClassMap, Example, ImageSize
+from visiongarden.types import ClassMap, ImageSize
 
 _COLUMNS = {
     "path": ("path", "image", "image_path", "file", "filename", "file_name"),
@@ -46,78 +50,100 @@ READ = (*_PLAIN, "split")
 """Columns that are interpreted; other columns are passed on to writers unchanged."""
 _NAMES = ("annotations.csv", "labels.csv")
 
-Row = tuple[int, Mapping[str, str]]
+Line = tuple[int, Mapping[str, str]]
+"""Number of a line, and its values by column."""
 
 
-def looks_like(path: Place) -> bool:
-    """Return whether a path is a CSV file, or a folder with one per split or with a usual name."""
-    if path.is_file():
-        return path.suffix == ".csv" and not is_other(path)
-    files = list(_files(path).values())
-    return bool(files) and not all_other(files)
+@register
+class CSV(Reader):
+    """Reader of CSV tables: one line for each box.
+
+    The files are `train.csv` and `val.csv`, or one file, with the columns path, x1, y1, x2, y2,
+    class, with or without a header. One file without a column `split` is split 80/10/10 by a hash
+    of the file names. The classes are all names that occur, sorted, unless `classes.txt` lists
+    them.
+
+    Example:
+        >>> vg.read("cells.csv", reader="CSV")  # doctest: +SKIP
+    """
+
+    files: ClassVar[str] = "train.csv, or annotations.csv, with path, x1, y1, x2, y2, class"
+    lists_classes: ClassVar[bool] = False
+    annotations: ClassVar[frozenset[str]] = frozenset({"boxes"})
+
+    def matches(self, source: Source) -> float:
+        """Return 0.7 if the first line of a file is that of a table of boxes.
+
+        A table beside annotations of another format is usually a summary of them.
+        """
+        path = source.root
+        if path.is_file():
+            found = path.suffix == ".csv" and not is_other(path)
+        else:
+            files = list(_files(path).values())
+            found = bool(files) and not all_other(files)
+        return 0.0 if not found else 0.7 if _has_boxes(path) else 0.4
+
+    def splits(self, source: Source) -> tuple[str, ...]:
+        """Return the names of the splits."""
+        files = _files(source.root)
+        if None not in files:
+            return tuple(split for split in files if split is not None)
+        named = {line.get("split") or by_hash(line["path"]) for _, line in _lines(files[None])}
+        return tuple(sorted(named, key=lambda name: (name != "train", name)))
+
+    def is_divisible(self, source: Source) -> bool:
+        """Return whether there is one table for each split."""
+        return source.root.is_dir() and None not in _files(source.root)
+
+    def read(self, source: Source, split: str) -> Dataset:
+        """Read one split."""
+        path, errors = source.root, source.errors
+        files = _files(path)
+        if not files:
+            raise DataError(
+                f"{path} has no CSV file", rule="train.csv and val.csv, or annotations.csv"
+            )
+        if None not in files and split not in files:
+            raise no_split(path, split, [name for name in files if name])
+        # The classes must be the same in all splits.
+        tables = {name: list(_lines(file)) for name, file in files.items()}
+        file = files[split] if split in files else files[None]
+        names = source.class_names or class_names_in(file.parent) or _names(path, tables)
+        class_map = ClassMap(names)
+        by_image: dict[str, list[Line]] = {}
+        for number, line in tables[split if split in files else None]:
+            if split in files or (line.get("split") or by_hash(line["path"])) == split:
+                by_image.setdefault(line["path"], []).append((number, line))
+        if not by_image and None in files:
+            raise no_split(path, split, self.splits(source))
+        folders = [file.parent, file.parent / "images", file.parent / split]
+        rows: list[Row] = []
+        for name, own in by_image.items():
+            image = next((f / name for f in folders if (f / name).is_file()), folders[0] / name)
+            size = size_of(image, errors)
+            if size is not None and _same_size(file, own, size, errors):
+                labels = [found for line in own if (found := _label(file, *line, class_map, errors))]
+                given = sum(any(line[key] for key in _PLAIN[1:]) for _, line in own)
+                rows.append(row(image, size, labels, errors, given))
+        return Dataset.of_rows(class_map, rows, self.located(path), split=split, root=path)
 
 
-def is_surely(path: Place) -> bool:
+def _has_boxes(path: Place) -> bool:
     """Return whether the first line of one of the files is that of a table of boxes."""
     files = [path] if path.is_file() else list(_files(path).values())
     for file in files:
         try:
-            row = next(_rows(file), None)
-            if row is not None:
-                _ = [float(row[1][key]) for key in _PLAIN[1:5] if row[1][key]]
+            line = next(_lines(file), None)
+            if line is not None:
+                _ = [float(line[1][key]) for key in _PLAIN[1:5] if line[1][key]]
                 return True
         except (DataError, ValueError):
             continue
     return False
 
 
-def splits(path: Place) -> list[str]:
-    """Return the names of the splits."""
-    files = _files(path)
-    if None not in files:
-        return [split for split in files if split is not None]
-    named = {row.get("split") or by_hash(row["path"]) for _, row in _rows(files[None])}
-    return sorted(named, key=lambda name: (name != "train", name))
-
-
-def is_split_by_hash(path: Place) -> bool:
-    """Return whether one table contains all splits."""
-    return None in _files(path)
-
-
-def read(
-    path: Place, split: str, class_names: tuple[str, ...] | None, errors: ErrorList
-) -> DetectionDataset:
-    """Read one split of CSV tables and add its errors to `errors`; see `gather.READERS`."""
-    files = _files(path)
-    if not files:
-        raise DataError(f"{path} has no CSV file", rule="train.csv and val.csv, or annotations.csv")
-    if None not in files and split not in files:
-        raise no_split(path, split, [name for name in files if name])
-    # The classes must be the same in all splits.
-    tables = {name: list(_rows(file)) for name, file in files.items()}
-    file = files[split] if split in files else files[None]
-    names = class_names or class_names_in(file.parent) or _names(path, tables)
-    class_map = ClassMap(names)
-    rows: dict[str, list[Row]] = {}
-    for number, row in tables[split if split in files else None]:
-        if split in files or (row.get("split") or by_hash(row["path"])) == split:
-            rows.setdefault(row["path"], []).append((number, row))
-    if not rows and None in files:
-        raise no_split(path, split, splits(path))
-    folders = [file.parent, file.parent / "images", file.parent / split]
-    examples: list[Example] = []
-    for name, own in rows.items():
-        image = next((f / name for f in folders if (f / name).is_file()), folders[0] / name)
-        size = size_of(image, errors)
-        if size is not None and _same_size(file, own, size, errors):
-            labels = [found for row in own if (found := _label(file, *row, class_map, errors))]
-            given = sum(any(row[key] for key in _PLAIN[1:]) for _, row in own)
-            examples.append(example(image, size, labels, errors, len(examples), given))
-    return DetectionDataset(class_map, tuple(examples), split, path, errors.dropped)
-
-
-def _same_size(file: Place, rows: list[Row], size: ImageSize, errors: ErrorList) -> bool:
+def _same_size(file: Place, rows: list[Line], size: ImageSize, errors: ErrorList) -> bool:
     for number, row in rows:
         given = [row.get("height") or str(size[0]), row.get("width") or str(size[1])]
         stated = tuple(map(whole, given))
@@ -152,7 +178,7 @@ def _label(
     return Label(where, (x1, y1, x2, y2), class_map.by_name[name], extra=extra)
 
 
-def _rows(file: Place) -> Iterator[Row]:
+def _lines(file: Place) -> Iterator[Line]:
     """Iterate over the lines of a table as (line number, values by column).
 
     Raises:
@@ -208,7 +234,7 @@ def _header(file: Place, words: list[str]) -> dict[str, int]:
     return {key: i for key, i in (others | found).items() if i >= 0}
 
 
-def _names(path: Place, tables: Mapping[str | None, list[Row]]) -> tuple[str, ...]:
+def _names(path: Place, tables: Mapping[str | None, list[Line]]) -> tuple[str, ...]:
     names = {row["class"] for rows in tables.values() for _, row in rows} - {""}
     if not names:
         raise DataError(f"{path}: no line has a class name")

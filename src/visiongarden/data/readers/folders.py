@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
+from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList
-from visiongarden.data.labeled_images import ClassificationDataset
+from visiongarden.data.image_samples import ClassSamples
 from visiongarden.data.readers.build import CLASSES, ENDINGS, by_hash, class_names_in, no_split
+from visiongarden.data.readers.reader import Reader, Source
 from visiongarden.errors import DataError
+from visiongarden.registry import register
 from visiongarden.storage.place import Place
 from visiongarden.types import ClassMap
 
@@ -21,30 +24,102 @@ _OTHER = {"images", "masks", "labels", "annotations", "jpegimages"}
 """Names of folders that belong to other formats and are not classes."""
 
 
-def looks_like(path: Place) -> bool:
-    """Return whether a folder contains image folders, directly or in its split folders."""
-    if not path.is_dir():
-        return False
-    splits = split_folders(path)
-    classes = [c for folder in (splits.values() or [path]) for c in inner(folder)]
-    if not classes or any(c.name.lower() in _OTHER for c in classes):
-        return False
-    return any(is_image(file) for folder in classes for file in folder.iterdir())
+@register
+class ClassFolders(Reader):
+    """Reader of class folders: one class for each image.
+
+    The layout is `train/cat/*.jpg`, `val/cat/*.jpg` (or `valid`, `validation`) and
+    `test/cat/*.jpg`; or `cat/*.jpg` alone, split 80/10/10 by a hash of the file names. The classes
+    are the folder names of all splits, sorted, unless `classes.txt` in the root defines another
+    order. Hidden files are skipped; any other file that is not an image is an error, and so is an
+    image outside the class folders.
+
+    Example:
+        >>> vg.read("pets", reader="ClassFolders")  # doctest: +SKIP
+    """
+
+    files: ClassVar[str] = "train/cat/*.jpg, one folder for each class"
+    lists_classes: ClassVar[bool] = False
+    annotations: ClassVar[frozenset[str]] = frozenset({"labels"})
+
+    def matches(self, source: Source) -> float:
+        """Return 0.7 for folders of images, directly or in split folders.
+
+        Label files of another format are stronger evidence than the names of folders.
+        """
+        path = source.root
+        if not path.is_dir():
+            return 0.0
+        try:
+            splits = split_folders(path)
+        except DataError:
+            return 0.7  # two folders for one split, which is reported when the dataset is read
+        classes = [c for folder in (splits.values() or [path]) for c in inner(folder)]
+        if not classes or any(c.name.lower() in _OTHER for c in classes):
+            return 0.0
+        found = any(is_image(file) for folder in classes for file in folder.iterdir())
+        return 0.7 if found else 0.0
+
+    def splits(self, source: Source) -> tuple[str, ...]:
+        """Return the names of the splits; without split folders, those of a hash of the names."""
+        root = source.root
+        found = split_folders(root)
+        if found:
+            return tuple(found)
+        images = ((folder, file) for folder in inner(root) for file in folder.iterdir())
+        return splits_by_hash(_key(folder, file) for folder, file in images if is_image(file))
+
+    def is_divisible(self, source: Source) -> bool:
+        """Return whether there are split folders; without them, a hash assigns the images."""
+        return source.root.is_dir() and bool(split_folders(source.root))
+
+    def read(self, source: Source, split: str) -> Dataset:
+        """Read one split."""
+        root, errors = source.root, source.errors
+        if not root.is_dir():
+            raise DataError(f"{root} is not a folder", rule="a folder of class folders")
+        folders = split_folders(root)
+        if folders and split not in folders and not (root / split).is_dir():
+            raise no_split(root, split, folders)
+        own = folders.get(split, root / split) if folders else root
+        found = {folder.name: _images(folder, errors) for folder in class_folders(root, split)}
+        _look_beside(own, errors)
+        names = {folder.name for one in folders.values() for folder in inner(one)} | set(found)
+        if not names:
+            raise DataError(
+                f"{own} has no class folders",
+                rule="one folder of images per class: train/cat/*.jpg",
+            )
+        class_map = _class_map(root, own, names, source.class_names, errors)
+        if folders:
+            _check_learned(folders.get("train", own), own, found, errors)
+        else:
+            if split not in SPLITS:
+                raise no_split(root, split, SPLITS)
+            found = {
+                name: [image for image in images if by_hash(_key(own / name, image)) == split]
+                for name, images in found.items()
+            }
+        known = [name for name in found if name in class_map.by_name]
+        pairs = [(image, class_map.by_name[name]) for name in known for image in found[name]]
+        paths, classes = zip(*pairs, strict=True) if pairs else ((), ())
+        return Dataset(class_map, ClassSamples(class_map, paths, classes), split, root)
 
 
-def splits(root: Place) -> list[str]:
-    """Return the names of the splits; without split folders, those of a hash of the image names."""
-    found = split_folders(root)
-    if found:
-        return list(found)
-    images = ((folder, file) for folder in inner(root) for file in folder.iterdir())
-    return splits_by_hash(_key(folder, file) for folder, file in images if is_image(file))
+def _check_learned(
+    train: Place, own: Place, found: Mapping[str, list[Place]], errors: ErrorList
+) -> None:
+    """Add an error for each class of a split that has no image for training."""
+    learned = {f.name for f in inner(train) if _holds_images(f)}
+    for name in sorted(name for name in set(found) - learned if found[name]):
+        what = "the class has no image in train/ and cannot be learned"
+        errors.add(own / name, what, "split-class")
 
 
-def splits_by_hash(names: Iterable[str]) -> list[str]:
+def splits_by_hash(names: Iterable[str]) -> tuple[str, ...]:
     """Return the splits to which a hash of their names assigns files, in the usual order."""
     found = {by_hash(name) for name in names}
-    return [split for split in SPLITS if split in found]
+    return tuple(split for split in SPLITS if split in found)
 
 
 def is_split_by_hash(root: Place) -> bool:
@@ -56,41 +131,6 @@ def class_folders(root: Place, split: str) -> list[Any]:
     """Return the class folders of a split."""
     folders = split_folders(root)
     return inner(folders.get(split, root / split) if folders else root)
-
-
-def read(
-    root: Place, split: str, class_names: tuple[str, ...] | None, errors: ErrorList
-) -> ClassificationDataset:
-    """Read one split of class folders and add its errors to `errors`; see `gather.READERS`."""
-    folders = split_folders(root)
-    if folders and split not in folders and not (root / split).is_dir():
-        raise no_split(root, split, folders)
-    own = folders.get(split, root / split) if folders else root
-    found = {folder.name: _images(folder, errors) for folder in class_folders(root, split)}
-    _look_beside(own, errors)
-    names = {folder.name for one in folders.values() for folder in inner(one)} | set(found)
-    if not names:
-        raise DataError(
-            f"{own} has no class folders",
-            rule="one folder of images per class: train/cat/*.jpg",
-        )
-    class_map = _class_map(root, own, names, class_names, errors)
-    if folders:
-        learned = {f.name for f in inner(folders.get("train", own)) if _holds_images(f)}
-        for name in sorted(name for name in set(found) - learned if found[name]):
-            what = "the class has no image in train/ and cannot be learned"
-            errors.add(own / name, what, "split-class")
-    else:
-        if split not in SPLITS:
-            raise no_split(root, split, SPLITS)
-        found = {
-            name: [image for image in images if by_hash(_key(own / name, image)) == split]
-            for name, images in found.items()
-        }
-    known = [name for name in found if name in class_map.by_name]
-    pairs = [(image, class_map.by_name[name]) for name in known for image in found[name]]
-    paths, classes = zip(*pairs, strict=True) if pairs else ((), ())
-    return ClassificationDataset(class_map, paths, classes, split, root)
 
 
 def _key(folder: Place, image: Place) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from visiongarden.config import load_yaml
+from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList
-from visiongarden.data.masks import MAX_ID, SegmentationDataset
 from visiongarden.data.readers.build import by_hash, images_in, no_split, read_text
 from visiongarden.data.readers.folders import SPLITS, inner, split_folders, splits_by_hash
+from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.semantic_samples import MAX_ID, SemanticSamples
 from visiongarden.errors import DataError, UserError
+from visiongarden.registry import register
 from visiongarden.storage.place import Place
 from visiongarden.types import IGNORE, ClassMap
 
@@ -20,11 +23,72 @@ _NAMES = ("classes.yaml", "classes.yml", "classes.json", "classes.txt")
 _EXAMPLE = "classes.yaml:  classes: [background, road, tree]"
 
 
-def looks_like(path: Place) -> bool:
-    """Return whether a folder contains images and masks, directly or in its split folders."""
-    if not path.is_dir():
-        return False
-    return any(_look_like_two(folder) for folder in (path, *split_folders(path).values()))
+@register
+class MaskFolders(Reader):
+    """Reader of images and semantic masks.
+
+    The layout is `images/train/a.jpg` beside `masks/train/a.png`; or `train/images` beside
+    `train/masks`; or `images/` beside `masks/` without splits, divided 80/10/10 by a hash of the
+    names; or Pascal VOC's `JPEGImages/`, `SegmentationClass/` and
+    `ImageSets/Segmentation/train.txt`. `annotations/` (ADE20K) and `labels/` are mask folders too
+    if they contain images.
+
+    A mask is a PNG of the size of its image: gray or palette with ids as values, or RGB.
+    `classes.yaml` (or .json, or .txt with one name per line) defines the meaning of the values:
+
+        classes: [background, road, tree]                        # ids 0, 1, 2
+        classes: {background: 0, road: 7, tree: 21}              # custom ids
+        classes: {road: [128, 64, 128], tree: [107, 142, 35]}    # RGB masks
+        ignore: [255]                                            # ignored in training, evaluation
+
+    Class names that are given must equal those in the file, order included. The content of masks is
+    checked when it is loaded.
+
+    Example:
+        >>> vg.read("roads", reader="MaskFolders")  # doctest: +SKIP
+    """
+
+    files: ClassVar[str] = "images/ beside masks/, with classes.yaml"
+    annotations: ClassVar[frozenset[str]] = frozenset({"semantic"})
+
+    def matches(self, source: Source) -> float:
+        """Return 0.9 for images beside masks with a file that names classes; 0.5 without it."""
+        path = source.root
+        if not path.is_dir():
+            return 0.0
+        folders = (path, *split_folders(path).values())
+        if not any(map(_look_like_two, folders)):
+            return 0.0
+        return 0.9 if any(_file_in(folder) for folder in folders) else 0.5
+
+    def splits(self, source: Source) -> tuple[str, ...]:
+        """Return the names of the splits; without folders or lists, those of a hash of the names."""
+        root = source.root
+        folders = split_folders(root)
+        if folders:
+            return tuple(folders)
+        images, masks = _two(root)
+        lists = _lists(root)
+        if lists:
+            # `trainval` of the original VOC is the union of `train` and `val`.
+            both = {"train", "val", "trainval"} <= lists.keys()
+            return tuple(split for split in lists if not (both and split == "trainval"))
+        parts = tuple(split_folders(images))
+        return parts or splits_by_hash({*images_in(images), *images_in(masks)})
+
+    def is_divisible(self, source: Source) -> bool:
+        """Return whether folders or lists define splits; without them, a hash assigns the images."""
+        return source.root.is_dir() and not is_split_by_hash(source.root)
+
+    def read(self, source: Source, split: str) -> Dataset:
+        """Read one split."""
+        root, errors = source.root, source.errors
+        if not root.is_dir():
+            raise DataError(f"{root} is not a folder", rule="a folder of images and masks")
+        images, masks = _pairs(root, split, errors)
+        class_map, colors, ignored = _classes(root, split, source.class_names, errors)
+        samples = SemanticSamples(class_map, images, masks, colors, ignored)
+        return Dataset(class_map, samples, split, root)
 
 
 def _look_like_two(folder: Place) -> bool:
@@ -37,37 +101,9 @@ def _look_like_two(folder: Place) -> bool:
     return any(images_in(one) for one in (found[1], *inner(found[1])))
 
 
-def is_surely(path: Place) -> bool:
-    """Return whether a file defines what the values of the masks mean."""
-    return any(_file_in(folder) for folder in (path, *split_folders(path).values()))
-
-
-def splits(root: Place) -> list[str]:
-    """Return the names of the splits; without folders or lists, those of a hash of the names."""
-    folders = split_folders(root)
-    if folders:
-        return list(folders)
-    images, masks = _two(root)
-    lists = _lists(root)
-    if lists:
-        # `trainval` of the original VOC is the union of `train` and `val`.
-        both = {"train", "val", "trainval"} <= lists.keys()
-        return [split for split in lists if not (both and split == "trainval")]
-    return list(split_folders(images)) or splits_by_hash({*images_in(images), *images_in(masks)})
-
-
 def is_split_by_hash(root: Place) -> bool:
     """Return whether neither folders nor lists define splits, so that a hash assigns the images."""
     return not (split_folders(root) or _lists(root) or split_folders(_two(root)[0]))
-
-
-def read(
-    root: Place, split: str, class_names: tuple[str, ...] | None, errors: ErrorList
-) -> SegmentationDataset:
-    """Read one split of mask folders and add its errors to `errors`; see `gather.READERS`."""
-    images, masks = _pairs(root, split, errors)
-    class_map, colors, ignored = _classes(root, split, class_names, errors)
-    return SegmentationDataset(class_map, images, masks, colors, ignored, split, root)
 
 
 def _pairs(root: Place, split: str, errors: ErrorList) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

@@ -29,8 +29,14 @@ def notes_of(errors: ErrorList, split: str, images: int) -> Iterator[Finding]:
         level = "warning" if count > images / 2 else "note"
         yield Finding(level, "unlabeled", errors.unlabeled[0], what, split)
     for name, count in errors.unused.items():
-        what = f"{count} objects have {name}, which no task uses yet; their boxes are used"
+        what = f"{count} objects have {name}, which are not read; their boxes are used"
         yield Finding("note", "unused", root, what, split)
+    if errors.keypoints:
+        what = (
+            f"{errors.keypoints} objects have keypoints; they are read, but no head is trained on "
+            "keypoints yet"
+        )
+        yield Finding("note", "keypoints", root, what, split)
     if errors.pose_like > _POSE_SHARE * errors.polygons:
         what = (
             f"{errors.pose_like} of {errors.polygons} polygons begin with the center and size "
@@ -38,9 +44,3 @@ def notes_of(errors: ErrorList, split: str, images: int) -> Iterator[Finding]:
             "as kpt_shape: [17, 2]"
         )
         yield Finding("warning", "pose", root, what, split)
-    elif errors.four_points and errors.four_points == errors.polygons:
-        what = (
-            f"{errors.four_points} objects are oriented boxes (class and eight numbers), which no "
-            "task uses yet; the upright boxes around their corners are used"
-        )
-        yield Finding("note", "unused", root, what, split)

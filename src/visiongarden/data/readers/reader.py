@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from visiongarden.config import Typed
 from visiongarden.data.error_list import ErrorList
+from visiongarden.data.sample_table import located_in
 from visiongarden.samples.annotations import Annotations
 from visiongarden.storage.place import Place
 
@@ -33,22 +35,33 @@ class Reader(Typed):
 
     A registered reader is found by `matches`, and used by name as `reader="Name"` or
     `reader={"type": "Name", ...}` in `vg.read`, on the command line and in recipes.
+
+    Attributes:
+        files: One line that describes the files of the format, for help and errors.
+        lists_classes: Whether the files list all classes. If not, the classes are those that occur,
+            and a model that is evaluated may have more.
+        annotations: What all datasets of the format contain, see `Dataset.fields`; empty if that is
+            only known after reading.
     """
 
-    files: ClassVar[str]
-    """One line that describes the files of the format, for help and errors."""
+    files: ClassVar[str] = ""
+    lists_classes: ClassVar[bool] = True
+    annotations: ClassVar[frozenset[str]] = frozenset()
 
     def matches(self, source: Source) -> float:
         """Return how well the files fit the format, from 0 (not at all) to 1 (without doubt).
 
         Names of files and folders decide, at most the first bytes of some files. Nothing is parsed,
         and no error is raised. 0.5 stands for a plausible guess, 0.9 for a file that only this
-        format has.
+        format has. By default, 0: the reader is used if it is named.
         """
-        raise NotImplementedError
+        return 0.0
 
     def splits(self, source: Source) -> tuple[str, ...]:
         """Return the names of the splits.
+
+        A dataset of ten or more images whose only split is for training is divided 80/10/10, see
+        `is_divisible`.
 
         Raises:
             DataError: The files that define the splits cannot be read.
@@ -64,3 +77,18 @@ class Reader(Typed):
             DataError: The split cannot be read; the message contains the file, and the line.
         """
         raise NotImplementedError
+
+    def is_divisible(self, source: Source) -> bool:
+        """Return whether `vg.read` may divide the dataset by a hash of its image names.
+
+        It may if the source is a folder: a file is that of a single split.
+        """
+        return source.root.is_dir()
+
+    def located(self, root: Place) -> Callable[[str], Any]:
+        """Return the function from the text of an image's location to the location.
+
+        Args:
+            root: Root of the dataset.
+        """
+        return located_in(root)

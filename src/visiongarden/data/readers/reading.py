@@ -1,170 +1,56 @@
-"""`read`: read one split of a dataset of any task."""
+"""`read`: read one split of a dataset of any task; what all formats share."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from visiongarden.data import cache
-from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList
-from visiongarden.data.labeled_images import ClassificationDataset
-from visiongarden.data.masks import SegmentationDataset
-from visiongarden.data.readers.gathering import FORMATS, AnyDataset, gather
-from visiongarden.data.readers.guess import opened
+from visiongarden.data.readers.build import by_hash
+from visiongarden.data.readers.calling import read_with
+from visiongarden.data.readers.choosing import AUTO, opened
+from visiongarden.data.readers.class_lists import renumbered
+from visiongarden.data.readers.division import place_of, stem_of, whole_of
+from visiongarden.data.readers.notes import notes_of
+from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.readers.validation import chosen, validated
+from visiongarden.data.sample_table import SampleTable
 from visiongarden.errors import DataError, UserError, option
-
-
-def read_boxes(
-    path: str | Path,
-    format: str = "auto",
-    split: str = "train",
-    class_names: Sequence[str] | None = None,
-    invalid_boxes: str = "error",
-    one_based: bool = False,
-) -> DetectionDataset:
-    """Read one split of a detection dataset and validate all its labels.
-
-    - "coco": a JSON file, or a folder with `train.json` and `val.json`, or `annotations/*.json`.
-      Images are in the same folder, in `images/`, `train/` or `train2017/`. `segmentation` may be
-      polygons or run lengths.
-    - "yolo": a `data.yaml` or its folder, with `images/…` beside `labels/…`. An image without a
-      label file has no objects. A line is a box, or a class and the points of a polygon.
-    - "voc": `Annotations/`, `JPEGImages/`, `ImageSets/Main/*.txt`; or `annotations/` beside
-      `images/`, split 80/10/10 by a hash of the file names. The classes are all names that occur,
-      sorted.
-    - "csv": `train.csv` and `val.csv`, or one file, with the columns path, x1, y1, x2, y2, class,
-      with or without a header. One file without a column `split` is split as for VOC.
-    - "arrayrecord": the folder that `visiongarden data convert` writes.
-
-    `classes.txt` beside VOC or CSV annotations defines the order of the classes. A .zip or an
-    uncompressed .tar is read as the folder that it contains, without unpacking it.
-
-    A dataset of ten or more images whose only split is for training is divided 80/10/10 by a hash
-    of the file names.
-
-    A box may exceed the border by one pixel and is clipped; images without boxes are kept. Reading
-    never executes anything from the files, and XML with a document type is refused. The labels of
-    a large dataset are cached until a file changes, see `visiongarden.data.cache`.
-
-    Args:
-        path: Folder, file or archive.
-        format: One of the formats above, or "auto" to detect it.
-        split: "train", "val", "test", or a split name of the dataset.
-        class_names: Class names to use instead of those in the files. Names that the files contain
-            in another order are matched by name.
-        invalid_boxes: "error", or "drop" to remove boxes that are outside the image or have no
-            area, and list them in `dropped`.
-        one_based: Whether VOC corners count from 1, as in the original VOC; they are shifted by
-            one.
-
-    Returns:
-        The images and boxes of the split, without pixels.
-
-    Raises:
-        DataError: The dataset contains errors; each is listed with its file and line. Nothing is
-            dropped silently.
-        UserError: An argument is not valid.
-
-    Example:
-        >>> dataset = read_boxes("coco128", split="val")
-        >>> dataset.class_map.names
-        >>> dataset[0].boxes  # float32 (n, 4), xyxy, pixels
-    """
-    root, format = opened(path, format, FORMATS)
-    names = tuple(class_names) if class_names is not None else None
-    settings = [format, split, names, invalid_boxes, one_based]
-    known = cache.load(root, settings)
-    if known is not None:
-        return known
-    since = time.time_ns()
-    found, errors = gather(root, format, split, names, invalid_boxes, one_based)
-    _refuse_findings(errors, found, split)
-    return cache.save(root, settings, found, since)
-
-
-def read_folders(
-    path: str | Path, split: str = "train", class_names: Sequence[str] | None = None
-) -> ClassificationDataset:
-    """Read one split of a classification dataset of class folders.
-
-    The layout is `train/cat/*.jpg`, `val/cat/*.jpg` (or `valid`, `validation`) and
-    `test/cat/*.jpg`; or `cat/*.jpg` alone, split 80/10/10 by a hash of the file names. The classes
-    are the folder names of all splits, sorted, unless `classes.txt` in the root defines another
-    order. Hidden files are skipped; any other file that is not an image is an error, and so is an
-    image outside the class folders.
-
-    Args:
-        path: Folder or archive of the dataset.
-        split: "train", "val", "test", or the name of the split's folder.
-        class_names: Class names in the desired order, instead of the folder names.
-
-    Returns:
-        The images and classes of the split, without pixels.
-
-    Raises:
-        DataError: The dataset contains errors; each is listed. Nothing is dropped silently.
-    """
-    found: ClassificationDataset = _read_as("folders", path, split, class_names)
-    return found
-
-
-def read_masks(
-    path: str | Path, split: str = "train", class_names: Sequence[str] | None = None
-) -> SegmentationDataset:
-    """Read one split of a dataset of images and semantic masks.
-
-    The layout is `images/train/a.jpg` beside `masks/train/a.png`; or `train/images` beside
-    `train/masks`; or `images/` beside `masks/` without splits, divided 80/10/10 by a hash of the
-    names; or Pascal VOC's `JPEGImages/`, `SegmentationClass/` and
-    `ImageSets/Segmentation/train.txt`. `annotations/` (ADE20K) and `labels/` are mask folders too
-    if they contain images.
-
-    A mask is a PNG of the size of its image: gray or palette with ids as values, or RGB.
-    `classes.yaml` (or .json, or .txt with one name per line) defines the meaning of the values:
-
-        classes: [background, road, tree]                        # ids 0, 1, 2
-        classes: {background: 0, road: 7, tree: 21}              # custom ids
-        classes: {road: [128, 64, 128], tree: [107, 142, 35]}    # RGB masks
-        ignore: [255]                                            # ignored in training, evaluation
-
-    Args:
-        path: Folder or archive of the dataset.
-        split: "train", "val", "test", or the name of the split's folder or list.
-        class_names: Expected class names, which must equal those in the file, order included.
-
-    Returns:
-        The images and masks of the split, without pixels.
-
-    Raises:
-        DataError: The folders do not exist, an image has no mask or a mask no image, or the file
-            that names the classes is not valid. The content of masks is checked when it is loaded.
-    """
-    found: SegmentationDataset = _read_as("masks", path, split, class_names)
-    return found
+from visiongarden.samples.annotations import Annotations
+from visiongarden.storage.place import Place
 
 
 def read(
     path: str | Path,
-    format: str = "auto",
+    *,
     split: str = "train",
-    class_names: Sequence[str] | None = None,
+    reader: str | Mapping[str, Any] | Reader = AUTO,
     invalid_boxes: str = "error",
-    one_based: bool = False,
-) -> AnyDataset:
-    """Read one split of a dataset of any task and validate all its labels.
+    class_names: Sequence[str] | None = None,
+) -> Dataset | Annotations:
+    """Read one split of a dataset of any task and validate all its annotations.
+
+    A .zip or an uncompressed .tar is read as the folder that it contains, without unpacking it. A
+    dataset of ten or more images whose only split is for training is divided 80/10/10 by a hash of
+    the file names. A box may exceed the border by one pixel and is clipped; a rotated box may reach
+    beyond the image. Images without boxes are kept. Reading never executes anything from the files.
+    The labels of a large dataset are cached until a file changes, see `visiongarden.data.cache`.
 
     Args:
         path: Folder, file or archive.
-        format: Name of the format: those of `read_boxes`, "folders" (see `read_folders`), "masks"
-            (see `read_masks`), or "auto" to detect it.
         split: "train", "val", "test", or a split name of the dataset.
-        class_names: Class names to use instead of those in the files.
+        reader: "auto" to choose the reader that fits the files; the name of a registered reader,
+            such as "COCO"; a mapping with its `type` and fields, such as
+            `{"type": "VOC", "one_based": True}`; or a reader.
         invalid_boxes: "error", or "drop" to remove boxes that are outside the image or have no
             area, and list them in `dropped`.
-        one_based: Whether VOC corners count from 1; see `read_boxes`.
+        class_names: Class names to use instead of those in the files. Names that the files contain
+            in another order are matched by name.
 
     Returns:
         The annotations of the split, without pixels.
@@ -179,12 +65,96 @@ def read(
         >>> dataset.class_map.names  # doctest: +SKIP
     """
     _check_path(path)
-    found = opened(path, format)[1]
-    if found == "folders":
-        return read_folders(path, split, class_names)
-    if found == "masks":
-        return read_masks(path, split, class_names)
-    return read_boxes(path, found, split, class_names, invalid_boxes, one_based)
+    root, chosen_reader = opened(path, reader)
+    names = tuple(class_names) if class_names is not None else None
+    settings = [chosen_reader.to_dict(), split, names, invalid_boxes]
+    known = cache.load(root, chosen_reader, settings)
+    if known is not None:
+        return known
+    since = time.time_ns()
+    found, errors = gather(root, chosen_reader, split, names, invalid_boxes)
+    _refuse_findings(errors, found, split)
+    return cache.save(root, chosen_reader, settings, found, since)
+
+
+def gather(
+    root: Place,
+    reader: Reader,
+    split: str,
+    class_names: tuple[str, ...] | None = None,
+    invalid_boxes: str = "error",
+    repair: bool = False,
+    shift: int = 0,
+) -> tuple[Any, ErrorList]:
+    """Read the valid labels of one split and collect all errors, without raising them.
+
+    Args:
+        root: Root of the dataset.
+        reader: Reader of the dataset.
+        split: Name of the split.
+        class_names: Class names to use instead of those in the files.
+        invalid_boxes: "error", or "drop" to remove invalid boxes.
+        repair: Whether to clip boxes to the image and list in `dropped` what is removed.
+        shift: Number that is subtracted from the class ids of boxes.
+
+    Returns:
+        The annotations of the split, and the collected errors.
+
+    Raises:
+        DataError: The split cannot be read at all.
+        UserError: An argument is not valid.
+    """
+    if class_names is not None and not class_names:
+        raise UserError("class_names is empty", rule="at least one class name, or None")
+    errors = ErrorList(root, invalid_boxes, repair, shift)
+    whole = whole_of(root, reader, split)
+    if whole is not None:
+        errors.includes = lambda path: by_hash(stem_of(path)) == split
+    found: Any = read_with(reader, Source(root, class_names, errors), whole or split)
+    if whole is not None:
+        places = [place_of(found, i) for i in range(len(found))]
+        found = chosen(found, [i for i, place in enumerate(places) if errors.includes(place)])
+    if isinstance(found, Dataset):
+        found = replace(found, split=split, root=root)
+    if class_names is not None and found.class_map.names != class_names:
+        found = renumbered(found, class_names, type(reader).__name__)
+    found = validated(found, errors, type(reader).__name__)
+    if not repair:
+        found = _with_labels(found, errors)
+    if not isinstance(found, Dataset):
+        errors.notes = list(notes_of(errors, split, len(found)))
+        return found, errors
+    if isinstance(found.samples, SampleTable) and _look_like_shares(found.samples):
+        errors.add(
+            root,
+            f"all {len(found.samples.arrays['boxes'])} boxes of {split} are inside the first "
+            "pixel; expected pixels, got what look like fractions of the image size",
+            "shares",
+        )
+    errors.notes = list(notes_of(errors, split, len(found)))
+    notes = [*found.notes, *(note.what for note in errors.notes)]
+    return replace(found, dropped=errors.dropped, notes=notes), errors
+
+
+def _with_labels(found: Any, errors: ErrorList) -> Any:
+    """Remove images that lost all their boxes to `invalid_boxes="drop"`.
+
+    They show objects, so training on them as background would be wrong.
+    """
+    if not (errors.drop and errors.emptied):
+        return found
+    places = [str(place_of(found, i)) for i in range(len(found))]
+    for place in places:
+        if place in errors.emptied:
+            errors.dropped.append(f"{place}: the image is removed, because all its boxes are")
+    return chosen(found, [i for i, place in enumerate(places) if place not in errors.emptied])
+
+
+def _look_like_shares(table: SampleTable) -> bool:
+    """Return whether boxes that should be in pixels are fractions from 0 to 1."""
+    boxes, sizes = table.arrays["boxes"], table.arrays["sizes"]
+    is_upright = boxes.shape[1:] == (4,)
+    return is_upright and len(boxes) >= 3 and bool(boxes.max() <= 1.001 and sizes.min() >= 16)
 
 
 def _check_path(path: Any) -> None:
@@ -196,19 +166,7 @@ def _check_path(path: Any) -> None:
         )
 
 
-def _read_as(format: str, path: str | Path, split: str, class_names: Sequence[str] | None) -> Any:
-    root, _ = opened(path, format)
-    if not root.is_dir():
-        raise DataError(
-            f"{path} is not a folder", rule=f"a folder or an archive of one for format {format}"
-        )
-    names = tuple(class_names) if class_names is not None else None
-    found, errors = gather(root, format, split, names)
-    _refuse_findings(errors, found, split)
-    return found
-
-
-def _refuse_findings(errors: ErrorList, found: AnyDataset, split: str) -> None:
+def _refuse_findings(errors: ErrorList, found: Annotations, split: str) -> None:
     """Raise one `DataError` that lists the errors of a split; an empty split is an error too."""
     errors.raise_if_any()
     if not len(found):

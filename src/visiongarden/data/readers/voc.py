@@ -4,100 +4,109 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import ClassVar
 
-from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList, wrong_size
 from visiongarden.data.readers.build import (
     Label,
     by_hash,
     class_names_in,
-    example,
     images_in,
     names_in,
     no_split,
     read_text,
+    row,
     size_of,
 )
 from visiongarden.data.readers.other_tools import is_other
+from visiongarden.data.readers.reader import Reader, Source
 from visiongarden.data.readers.xml_tree import Element, parse_xml
+from visiongarden.data.rows import Row
 from visiongarden.errors import DataError
+from visiongarden.registry import register
 from visiongarden.storage.place import Place
-from visiongarden.types import ClassMap, Example
+from visiongarden.types import ClassMap
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
-def looks_like(path: Place) -> bool:
-    """Return whether a folder contains XML annotations and an image folder."""
-    folders = _folders(path)
-    return folders is not None and any(folders[0].glob("*.xml"))
+@register
+class VOC(Reader):
+    """Reader of Pascal VOC XML: boxes.
+
+    The files are in `Annotations/`, `JPEGImages/` and `ImageSets/Main/*.txt`; or in `annotations/`
+    beside `images/`, or beside the images, split 80/10/10 by a hash of the file names. The classes
+    are all names that occur, sorted, unless `classes.txt` lists them.
+
+    Attributes:
+        one_based: Whether corners count from 1, as in the original VOC; they are shifted by one.
+            Labeling tools count from 0.
+
+    Example:
+        >>> vg.read("VOC2012", reader={"type": "VOC", "one_based": True})  # doctest: +SKIP
+    """
+
+    one_based: bool = False
+
+    files: ClassVar[str] = "Annotations/*.xml beside JPEGImages/"
+    lists_classes: ClassVar[bool] = False
+    annotations: ClassVar[frozenset[str]] = frozenset({"boxes"})
+
+    def matches(self, source: Source) -> float:
+        """Return 0.9 for a folder of XML annotations with an image folder."""
+        folders = _folders(source.root)
+        return 0.9 if folders is not None and any(folders[0].glob("*.xml")) else 0.0
+
+    def splits(self, source: Source) -> tuple[str, ...]:
+        """Return the names of the splits."""
+        folders = _folders(source.root)
+        listed = _splits(source.root, folders[0]) if folders else {}
+        # `trainval` of the original VOC is the union of `train` and `val`.
+        both = {"train", "val", "trainval"} <= listed.keys()
+        return tuple(split for split in listed if not (both and split == "trainval"))
+
+    def read(self, source: Source, split: str) -> Dataset:
+        """Read one split."""
+        path, errors = source.root, source.errors
+        folders = _folders(path)
+        if folders is None:
+            raise DataError(
+                f"{path} is not a Pascal VOC dataset",
+                rule="Annotations/ beside JPEGImages/, or annotations/ beside images/",
+            )
+        annotations, pictures = folders
+        images = images_in(pictures)
+        listed = _splits(path, annotations)
+        if split not in listed:
+            raise no_split(path, split, listed)
+        trees = _trees(annotations, listed, errors)
+        names = source.class_names or class_names_in(path) or _names(path, trees, errors)
+        class_map = ClassMap(names)
+        rows: list[Row] = []
+        for name, times in Counter(listed[split]).items():
+            if times > 1:
+                errors.add(path, f"{name} appears {times} times in the list of {split}")
+            if name not in trees:
+                continue
+            file, image = annotations / f"{name}.xml", images.get(name)
+            if image is None:
+                errors.add(file, f"the image {pictures / name}.* does not exist", "image")
+                continue
+            found = _row(file, trees[name], image, class_map, errors, self.one_based)
+            if found is not None:
+                rows.append(found)
+        return Dataset.of_rows(class_map, rows, self.located(path), split=split, root=path)
 
 
-def splits(path: Place) -> list[str]:
-    """Return the names of the splits."""
-    folders = _folders(path)
-    listed = _splits(path, folders[0]) if folders else {}
-    # `trainval` of the original VOC is the union of `train` and `val`.
-    both = {"train", "val", "trainval"} <= listed.keys()
-    return [split for split in listed if not (both and split == "trainval")]
-
-
-def read(
-    path: Place,
-    split: str,
-    class_names: tuple[str, ...] | None,
-    errors: ErrorList,
-    one_based: bool = False,
-) -> DetectionDataset:
-    """Read one split of a VOC dataset and add its errors to `errors`; see `gather.READERS`."""
-    folders = _folders(path)
-    if folders is None:
-        raise DataError(
-            f"{path} is not a Pascal VOC dataset",
-            rule="Annotations/ beside JPEGImages/, or annotations/ beside images/",
-        )
-    annotations, pictures = folders
-    images = images_in(pictures)
-    listed = _splits(path, annotations)
-    if split not in listed:
-        raise no_split(path, split, listed)
-    trees = _trees(annotations, listed, errors)
-    names = class_names or class_names_in(path) or _names(path, trees, errors)
-    class_map = ClassMap(names)
-    examples: list[Example] = []
-    for name, times in Counter(listed[split]).items():
-        if times > 1:
-            errors.add(path, f"{name} appears {times} times in the list of {split}")
-        if name not in trees:
-            continue
-        image = images.get(name)
-        if image is None:
-            missing = f"the image {pictures / name}.* does not exist"
-            errors.add(annotations / f"{name}.xml", missing, "image")
-            continue
-        found = _example(
-            annotations / f"{name}.xml",
-            trees[name],
-            image,
-            class_map,
-            errors,
-            one_based,
-            len(examples),
-        )
-        if found is not None:
-            examples.append(found)
-    return DetectionDataset(class_map, tuple(examples), split, path, errors.dropped)
-
-
-def _example(
+def _row(
     file: Place,
     tree: Element,
     image: Place,
     class_map: ClassMap,
     errors: ErrorList,
     one_based: bool,
-    index: int,
-) -> Example | None:
+) -> Row | None:
     size = size_of(image, errors)
     if size is None:
         return None
@@ -119,7 +128,7 @@ def _example(
         label for item in items if (label := _label(file, item, class_map, errors, one_based))
     ]
     keys = tree.keys(known=("filename", "size", "object"))
-    return example(image, size, labels, errors, index, len(items), keys)
+    return row(image, size, labels, errors, len(items), keys)
 
 
 def _label(

@@ -1,19 +1,24 @@
-"""Lines of YOLO label files: boxes, polygons and poses, in fractions of the image's sides."""
+"""Lines of YOLO label files: boxes, rotated boxes, polygons and poses, in fractions of the sides."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from visiongarden.data.error_list import ErrorList
 from visiongarden.data.readers.build import Label
-from visiongarden.samples import masks
+from visiongarden.samples import RotatedBoxes, masks
 from visiongarden.types import ImageSize
 
 KptShape = tuple[int, int]
 """(number of keypoints, values per keypoint): (17, 3) is x, y and visibility of 17 keypoints."""
+
+_MAX_SKEW, _MAX_SHARE = 1.0, 0.02
+"""Deviation from a rectangle, in pixels and as a fraction of the longest edge.
+
+Labels of rotated boxes are written with few digits, or rounded to pixels.
+"""
 
 _BOX = "class, center x, center y, width, height"
 
@@ -60,6 +65,7 @@ def label_of(
     count: int,
     errors: ErrorList,
     kpt_shape: KptShape | None = None,
+    rotated: bool = False,
 ) -> Label | None:
     """Parse one line of a label file; return None, after adding an error, if it is not valid.
 
@@ -68,11 +74,12 @@ def label_of(
         line: Text of the line.
         size: (height, width) of the image.
         count: Number of classes.
-        errors: Collector of errors and of counts of unused labels.
+        errors: Collector of errors, and of the numbers of objects.
         kpt_shape: Shape of the keypoints of pose labels, whose first four numbers are a box.
+        rotated: Whether the eight numbers after the class are the corners of a rotated box.
     """
     words = line.split()
-    reason = _separators(words) or _count(len(words), kpt_shape)
+    reason = _separators(words) or _count(len(words), kpt_shape, rotated)
     if reason:
         errors.add(where, reason)
         return None
@@ -101,28 +108,81 @@ def label_of(
     if is_box:
         middle, half = values[:2] * sides, values[2:4] * sides / 2
         box = (*(middle - half).tolist(), *(middle + half).tolist())
-        return Label(where, box, index, extra=_keypoints(values[4:], sides, kpt_shape, errors))
-    if len(values) == 8:
-        errors.four_points += 1
+        points = _keypoints(where, values[4:], sides, kpt_shape, errors)
+        return Label(where, box, index, keypoints=points)
+    if rotated:
+        return _rotated(where, values.reshape(4, 2) * sides, index, errors)
     errors.polygons += 1
     errors.pose_like += _looks_like_a_pose(values)
     ring = (values.reshape(-1, 2) * sides).astype(np.float32)
     return Label(where, masks.box_of((ring,)), index, polygons=(ring,))
 
 
+def _rotated(where: str, corners: np.ndarray, index: int, errors: ErrorList) -> Label | None:
+    """Return the label of a rotated box with given corners, float64 (4, 2) in pixels."""
+    if not np.isfinite(corners).all():
+        errors.add(where, "the corners are not finite", "not-finite")
+        return None
+    (box,) = np.asarray(RotatedBoxes.from_corners(corners[None])).tolist()
+    return Label(where, box, index)
+
+
+def are_rectangles(text: str, size: ImageSize) -> bool | None:
+    """Return whether all lines of a label file are a class and the corners of a rectangle.
+
+    Args:
+        text: Content of the file.
+        size: (height, width) of the image; lines contain fractions of it.
+
+    Returns:
+        None if the file has no line.
+    """
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    if not lines:
+        return None
+    if any(len(words) != 9 for words in lines):
+        return False
+    try:
+        values = np.array([[float(word) for word in words[1:]] for words in lines])
+    except ValueError:
+        return False
+    corners = values.reshape(-1, 4, 2) * (size[1], size[0])
+    edges = np.roll(corners, -1, axis=1) - corners
+    lengths = np.sqrt((edges**2).sum(axis=2))
+    # Of a rectangle, opposite edges are equal and opposite, and both diagonals are equally long.
+    skew = np.sqrt(((edges[:, :2] + edges[:, 2:]) ** 2).sum(axis=2)).max(axis=1)
+    diagonals = np.sqrt(((corners[:, :2] - corners[:, 2:]) ** 2).sum(axis=2))
+    unequal = np.abs(diagonals[:, 0] - diagonals[:, 1])
+    margin = np.maximum(_MAX_SKEW, _MAX_SHARE * lengths.max(axis=1))
+    # NaN is rejected as well, because every comparison with it is False.
+    return bool(((skew <= margin) & (unequal <= margin) & (lengths.min(axis=1) > 0)).all())
+
+
 def _keypoints(
-    values: np.ndarray, sides: np.ndarray, kpt_shape: KptShape | None, errors: ErrorList
-) -> dict[str, Any]:
-    """Return keypoints in COCO's format (x, y in pixels, visibility), which writers pass on."""
-    if kpt_shape is None or not len(values) or not np.isfinite(values).all():
-        return {}
-    errors.unused["keypoints"] += 1
-    points = values.reshape(kpt_shape)
-    places = points[:, :2] * sides
+    where: str,
+    values: np.ndarray,
+    sides: np.ndarray,
+    kpt_shape: KptShape | None,
+    errors: ErrorList,
+) -> np.ndarray | None:
+    """Return the keypoints of a pose label, float64 (k, 3): x, y in pixels and visibility."""
+    if kpt_shape is None or not len(values):
+        return None
+    points = np.zeros((kpt_shape[0], 3))
+    given = values.reshape(kpt_shape)
+    points[:, :2] = given[:, :2] * sides
     # Without a visibility value, (0, 0) marks a keypoint that is not labeled.
-    seen = points[:, 2] if kpt_shape[1] == 3 else np.where(points.any(axis=1), 2, 0)
-    rows = [[x, y, int(v)] for (x, y), v in zip(places.tolist(), seen.tolist(), strict=True)]
-    return {"keypoints": [v for row in rows for v in row], "num_keypoints": int((seen > 0).sum())}
+    points[:, 2] = given[:, 2] if kpt_shape[1] == 3 else np.where(given.any(axis=1), 2, 0)
+    if not np.isfinite(points).all():
+        errors.left_off(where, "a keypoint is not finite", "keypoints")
+        return None
+    strange = points[~np.isin(points[:, 2], (0, 1, 2)), 2]
+    if len(strange):
+        what = f"a keypoint has the visibility {strange[0]:g}; expected 0, 1 or 2"
+        errors.left_off(where, what, "keypoints")
+        return None
+    errors.keypoints += bool((points[:, 2] > 0).any())
+    return points
 
 
 def _class_of(word: str) -> int | None:
@@ -157,8 +217,10 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _count(count: int, kpt_shape: KptShape | None) -> str:
+def _count(count: int, kpt_shape: KptShape | None, rotated: bool) -> str:
     """Describe an invalid number of values in a line; "" if the number is valid."""
+    if rotated:
+        return "" if count == 9 else f"{count} values; expected 9: class and four corners"
     if kpt_shape is not None:
         points, each = kpt_shape
         wanted = 5 + points * each

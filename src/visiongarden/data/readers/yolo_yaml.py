@@ -10,7 +10,9 @@ from typing import Any
 
 from visiongarden.config import load_yaml
 from visiongarden.data.readers.build import CLASSES, class_names_in, names_in, read_text
+from visiongarden.data.readers.keypoint_scheme import pairs_of
 from visiongarden.data.readers.yolo_lines import KptShape
+from visiongarden.data.rows import NO_SCHEME, KeypointScheme
 from visiongarden.errors import DataError, UserError
 from visiongarden.storage.place import Place
 
@@ -97,6 +99,47 @@ class Layout:
                 fix="kpt_shape: [17, 3]",
             )
         return shape[0], shape[1]
+
+
+    def scheme(self) -> KeypointScheme:
+        """Return the meaning of the keypoints, from `kpt_names` and `flip_idx`.
+
+        Raises:
+            DataError: One of the two is not valid.
+        """
+        shape = self.kpt_shape()
+        if shape is None:
+            return NO_SCHEME
+        names = self._kpt_names(shape[0])
+        flip = self.data.get("flip_idx")
+        if flip is None or flip == []:
+            return KeypointScheme(names, pairs_of(names))
+        count = shape[0]
+        valid = isinstance(flip, list) and len(flip) == count
+        # A mirror that is applied twice changes nothing.
+        if not valid or not all(
+            type(i) is int and 0 <= i < count and flip[i] == index for index, i in enumerate(flip)
+        ):
+            raise DataError(
+                f"{self.file}: `flip_idx` is {flip!r:.80}",
+                rule=f"the index of the mirrored point for each of {count} points",
+                fix="flip_idx: [1, 0]  # of a left and a right point",
+            )
+        return KeypointScheme(names, tuple((i, j) for i, j in enumerate(flip) if i < j))
+
+    def _kpt_names(self, count: int) -> tuple[str, ...]:
+        """Return the names of the keypoints: a list, or one for each class; () without any."""
+        given = self.data.get("kpt_names")
+        lists = list(given.values()) if isinstance(given, dict) else [given]
+        if given is None or any(names != lists[0] for names in lists[1:]):
+            return ()
+        names = lists[0] if lists else None
+        if not isinstance(names, list) or len(names) != count or len(set(map(str, names))) < count:
+            raise DataError(
+                f"{self.file}: `kpt_names` is {given!r:.80}",
+                rule=f"{count} different names, or a list of them for each class",
+            )
+        return tuple(map(str, names))
 
 
 def layout_of(path: Place) -> Layout:

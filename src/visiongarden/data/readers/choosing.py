@@ -1,0 +1,159 @@
+"""`opened`: locate a dataset and choose its reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from visiongarden.data.readers import other_tools
+from visiongarden.data.readers.errors import unreadable
+from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.errors import DataError, UserError, nearest, option
+from visiongarden.storage.place import Place, place
+
+AUTO = "auto"
+
+PLAUSIBLE = 0.5
+"""Score of a plausible guess: labels of an unsupported tool would fit as well."""
+
+
+def opened(path: str | Path, reader: Any = AUTO) -> tuple[Place, Reader]:
+    """Return the root of a dataset, inside its archive if it is one, and its reader.
+
+    Args:
+        path: Folder, file or archive.
+        reader: Name, mapping with `type` and fields, or value of the reader; "auto" chooses it.
+
+    Raises:
+        DataError: The path does not exist, or its format cannot be determined.
+        UserError: The reader does not exist, or a field of it is not valid.
+    """
+    chosen = None if reader == AUTO else reader_of(reader)
+    if not Path(path).exists():
+        raise DataError(f"the dataset {path} does not exist", fix="check the path")
+    root = place(path)
+    try:
+        if chosen is None:
+            return root, _guess(root)
+        _refuse_other_tool(root, chosen)
+    except OSError as error:
+        raise unreadable(root, error) from error
+    return root, chosen
+
+
+def reader_of(reader: Any) -> Reader:
+    """Return the reader of a name, a mapping with `type` and fields, or a reader itself.
+
+    Raises:
+        UserError: There is no such reader, or a field of it is not valid.
+    """
+    if isinstance(reader, Reader):
+        return reader
+    if not isinstance(reader, str | Mapping):
+        raise UserError(
+            f"reader is of type {type(reader).__name__}",
+            rule='"auto", the name of a reader, a mapping with `type` and fields, or a Reader',
+            fix='reader={"type": "VOC", "one_based": True}',
+        )
+    name = reader if isinstance(reader, str) else reader.get("type")
+    if not isinstance(name, str):
+        raise UserError(
+            "reader has no type", rule="the name of a reader", fix=option("reader", "COCO")
+        )
+    if name not in Reader.kinds() and ">" not in name and ":" not in name:
+        raise UserError(f"unknown reader {name!r}", fix=_nearest(name))
+    return Reader.from_dict({"type": name} if isinstance(reader, str) else reader)
+
+
+def _nearest(name: str) -> str:
+    """Return the names of readers that are similar to a name, whatever its case."""
+    kinds = Reader.kinds()
+    folded = {kind.lower(): kind for kind in kinds}
+    hint = nearest(name.lower(), folded)
+    similar, _, _ = hint.partition(" (valid")
+    found = [folded[word] for word in similar.removeprefix("did you mean ").rstrip("?").split(", ")
+             if word in folded]
+    listed = f"valid: {', '.join(sorted(kinds))}, auto"
+    if not similar.startswith("did you mean") or not found:
+        return listed
+    return f"did you mean {', '.join(found)}? ({listed})"
+
+
+def scores(root: Place) -> dict[str, float]:
+    """Return the score of each registered reader that matches, by name, the best first."""
+    source = Source(root)
+    found: dict[str, float] = {}
+    for name, kind in Reader.kinds().items():
+        # A reader with a field that has no default is used only if it is named.
+        if any(field.is_required() for field in kind.model_fields.values()):
+            continue
+        score = _score(name, kind(), source)
+        if score > 0:
+            found[name] = score
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _score(name: str, reader: Reader, source: Source) -> float:
+    try:
+        return float(reader.matches(source))
+    except OSError:
+        raise
+    except DataError:
+        return 0.0  # the files that the reader looked at are not those of its format
+    except Exception as error:  # a reader of the user; any exception
+        raise DataError(
+            f"the reader {name} failed to match {source.root}",
+            rule="`matches` returns a number from 0 to 1",
+            received=f"{type(error).__name__}: {error!s:.200}",
+            fix=f"correct {type(reader).__module__}.{type(reader).__qualname__}.matches",
+        ) from error
+
+
+def candidates(root: Place) -> dict[str, float]:
+    """Return the readers with the best score, by name; several if the format is ambiguous."""
+    found = scores(root)
+    best = max(found.values(), default=0.0)
+    return {name: score for name, score in found.items() if score == best}
+
+
+def _guess(root: Place) -> Reader:
+    best = candidates(root)
+    names = list(best)
+    tool = other_tools.recognize(root) if _is_doubtful(best) else None
+    if tool is not None and (names != ["ClassFolders"] or tool.file.suffix == ".data"):
+        raise other_tools.refuse(root, tool)
+    if len(names) == 1:
+        return Reader.kinds()[names[0]]()
+    found = " and ".join(f"{name} ({score:g})" for name, score in best.items())
+    raise DataError(
+        f"the format of {root} cannot be determined",
+        rule=files_of_all(),
+        received=f"it looks like {found or 'none of these formats'}",
+        fix=" or ".join(option("reader", name) for name in names) or None,
+    )
+
+
+def _is_doubtful(best: Mapping[str, float]) -> bool:
+    """Return whether the labels may be those of an unsupported tool.
+
+    That is the case if no reader matches, or only one that matches on weak evidence.
+    """
+    return len(best) < 2 and (
+        list(best) in ([], ["ClassFolders"]) or max(best.values()) <= PLAUSIBLE
+    )
+
+
+def files_of_all() -> str:
+    """Describe the files of all formats in one line."""
+    return "; ".join(f"{name}: {kind.files}" for name, kind in Reader.kinds().items() if kind.files)
+
+
+def _refuse_other_tool(root: Place, reader: Reader) -> None:
+    """Refuse labels of an unsupported tool that a named reader of visiongarden cannot read."""
+    if not type(reader).__module__.startswith("visiongarden."):
+        return
+    if _score(type(reader).__name__, reader, Source(root)) == 0:
+        tool = other_tools.recognize(root)
+        if tool is not None:
+            raise other_tools.refuse(root, tool)
