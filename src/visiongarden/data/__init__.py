@@ -5,24 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from visiongarden.data.classification_loader import ClassificationLoader
 from visiongarden.data.copies import Prints, leaked
-from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.dataset import Dataset
 from visiongarden.data.decoding import decode
 from visiongarden.data.fingerprints import changes, fingerprint
-from visiongarden.data.labeled_images import ClassificationDataset
 from visiongarden.data.loader import Loader
-from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.pixels import ValueRange, to_pixels
-from visiongarden.data.readers import (
-    FORMATS,
-    from_source,
-    read,
-    read_boxes,
-    read_folders,
-    read_masks,
-)
-from visiongarden.data.segmentation_loader import SegmentationLoader
+from visiongarden.data.readers import Reader, Source, from_source, read
 
 if TYPE_CHECKING:
     # Below, these names are found when they are first used: the package of the functions imports
@@ -37,14 +26,11 @@ _VERBS = {"check": "check_dataset", "convert": "convert_dataset", "show": "show_
 """Functions of `visiongarden.doctor` under the names that they have here."""
 
 __all__ = [
-    "FORMATS",
-    "ClassificationDataset",
-    "ClassificationLoader",
-    "DetectionDataset",
+    "Dataset",
     "Loader",
     "Prints",
-    "SegmentationDataset",
-    "SegmentationLoader",
+    "Reader",
+    "Source",
     "ValueRange",
     "changes",
     "check",
@@ -54,9 +40,6 @@ __all__ = [
     "from_source",
     "leaked",
     "read",
-    "read_boxes",
-    "read_folders",
-    "read_masks",
     "show",
     "to_pixels",
 ]

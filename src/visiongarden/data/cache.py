@@ -16,14 +16,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from visiongarden.data.dataset import Dataset
-from visiongarden.data.readers.reader import Reader
 from visiongarden.data.sample_table import SampleTable
 from visiongarden.storage import atomic_write
 from visiongarden.storage.place import Member, Place
-from visiongarden.types import ClassMap
+from visiongarden.types import ClassMap, LabelMap
+
+if TYPE_CHECKING:
+    # At run time, the readers import this module.
+    from visiongarden.data.readers.reader import Reader
 
 LARGE = 2000
 """Minimum number of images of a split that is cached."""
@@ -67,11 +70,20 @@ def load(root: Place, reader: Reader, settings: Sequence[Any]) -> Dataset | None
         located = reader.located(root)
         table = SampleTable.from_bytes(raw[40 + head_length :], class_map, located)
         extra, categories = dict(head["extra"]), tuple(head["categories"])
-        notes = list(head["notes"])
+        notes, labels = list(head["notes"]), head["label_map"]
+        label_map = labels and LabelMap(tuple(labels[0]), tuple(labels[1]))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return None  # a damaged entry counts as missing: the dataset is read again
     return Dataset(
-        class_map, table, head["split"], root, head["dropped"], extra, categories, notes
+        class_map,
+        table,
+        head["split"],
+        root,
+        head["dropped"],
+        extra,
+        categories,
+        notes,
+        label_map,
     )
 
 
@@ -108,6 +120,7 @@ def save(root: Place, reader: Reader, settings: Sequence[Any], found: Any, since
             "extra": found.extra,
             "categories": found.categories,
             "notes": found.notes,
+            "label_map": found.label_map and (found.label_map.names, found.label_map.units),
         }
         text = json.dumps(head).encode()
         body = len(text).to_bytes(8, "big") + text + found.samples.to_bytes()

@@ -38,13 +38,15 @@ def read_with(reader: Reader, source: Source, split: str) -> Annotations:
     """
     found = _call(reader, source, "read", lambda: reader.read(source, split))
     if not isinstance(found, Annotations):
-        missing = [name for name in _MEMBERS if not hasattr(type(found), name)]
+        # An object of a class of the user: the members that are missing are named.
+        missing = [name for name in _MEMBERS if not hasattr(found, name)]
         raise _wrong(
             reader,
             source,
             "read",
             "a visiongarden.data.Dataset, or annotations with the same members",
-            f"{type(found).__name__} without {', '.join(missing)}" if missing
+            f"{type(found).__name__} without {', '.join(missing)}"
+            if missing
             else type(found).__name__,
         )
     return found

@@ -72,8 +72,11 @@ def _nearest(name: str) -> str:
     folded = {kind.lower(): kind for kind in kinds}
     hint = nearest(name.lower(), folded)
     similar, _, _ = hint.partition(" (valid")
-    found = [folded[word] for word in similar.removeprefix("did you mean ").rstrip("?").split(", ")
-             if word in folded]
+    found = [
+        folded[word]
+        for word in similar.removeprefix("did you mean ").rstrip("?").split(", ")
+        if word in folded
+    ]
     listed = f"valid: {', '.join(sorted(kinds))}, auto"
     if not similar.startswith("did you mean") or not found:
         return listed

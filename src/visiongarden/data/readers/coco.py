@@ -39,7 +39,16 @@ _MANY = 100
 _LISTS = ("images", "annotations", "categories")
 _KEYS = tuple(f'"{key}"'.encode() for key in _LISTS)
 _READ = frozenset(
-    {"image_id", "category_id", "bbox", "area", "iscrowd", "segmentation", "keypoints", "num_keypoints"}
+    {
+        "image_id",
+        "category_id",
+        "bbox",
+        "area",
+        "iscrowd",
+        "segmentation",
+        "keypoints",
+        "num_keypoints",
+    }
 )
 """Keys of an annotation that are interpreted; other keys are passed on to writers unchanged."""
 

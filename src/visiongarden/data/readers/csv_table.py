@@ -123,7 +123,9 @@ class CSV(Reader):
             image = next((f / name for f in folders if (f / name).is_file()), folders[0] / name)
             size = size_of(image, errors)
             if size is not None and _same_size(file, own, size, errors):
-                labels = [found for line in own if (found := _label(file, *line, class_map, errors))]
+                labels = [
+                    found for line in own if (found := _label(file, *line, class_map, errors))
+                ]
                 given = sum(any(line[key] for key in _PLAIN[1:]) for _, line in own)
                 rows.append(row(image, size, labels, errors, given))
         return Dataset.of_rows(class_map, rows, self.located(path), split=split, root=path)

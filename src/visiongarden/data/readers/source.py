@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.dataset import Dataset
 from visiongarden.data.decoding import decode_bytes
 from visiongarden.data.error_list import wrong_with
 from visiongarden.errors import DataError, UserError
-from visiongarden.types import ClassMap, Example
+from visiongarden.samples import Boxes, ImageInfo, Instances, Sample
+from visiongarden.types import ClassMap
 
 
 class Source(Protocol):
@@ -24,7 +25,7 @@ class Source(Protocol):
 
 def from_source(
     source: Source, class_names: Sequence[str], max_boxes: int, split: str = "train"
-) -> DetectionDataset:
+) -> Dataset:
     """Wrap a random-access source as a dataset whose records are read on demand.
 
     A record has the structure of TensorFlow Datasets' detection datasets: `image`, uint8 RGB or the
@@ -46,19 +47,15 @@ def from_source(
     if max_boxes < 1:
         raise UserError(f"max_boxes is {max_boxes}", rule="at least 1")
     class_map = ClassMap(tuple(class_names))
-    return DetectionDataset(class_map, _Records(source, class_map, max_boxes), split)
+    return Dataset(class_map, _Records(source, class_map, max_boxes), split)
 
 
-class _Records(Sequence[Example]):
+class _Records(Sequence[Sample]):
     def __init__(self, source: Source, class_map: ClassMap, max_boxes: int) -> None:
-        self.source, self.class_map, self.max_boxes = source, class_map, max_boxes
+        self.source, self.class_map, self.max_objects = source, class_map, max_boxes
 
     def __len__(self) -> int:
         return len(self.source)
-
-    def counts(self) -> np.ndarray:
-        """Return `max_boxes` for each image, because counting would read every record."""
-        return np.full(len(self), self.max_boxes)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
@@ -87,19 +84,19 @@ class _Records(Sequence[Example]):
                 rule="uint8 (height, width, 3), or the bytes of an image file",
                 received=f"{image.dtype} {image.shape}",
             )
-        return self._example(where, place, image, record["objects"])
+        return self._sample(where, place, image, record["objects"])
 
-    def _example(self, where: str, place: int, image: np.ndarray, objects: Any) -> Example:
+    def _sample(self, where: str, place: int, image: np.ndarray, objects: Any) -> Sample:
         height, width = image.shape[:2]
         shares = np.asarray(objects["bbox"], np.float64).reshape(-1, 4)
         # (top, left, bottom, right) fractions -> xyxy pixels.
         boxes = shares[:, [1, 0, 3, 2]] * (width, height, width, height)
         classes = np.asarray(objects["label"], np.int64).reshape(-1)
         crowd = np.asarray(objects.get("is_crowd", np.zeros(len(boxes))), bool).reshape(-1)
-        if not len(boxes) == len(classes) == len(crowd) <= self.max_boxes:
+        if not len(boxes) == len(classes) == len(crowd) <= self.max_objects:
             raise DataError(
                 f"{where} has {len(boxes)} boxes and {len(classes)} labels",
-                rule=f"as many labels as boxes, at most max_boxes={self.max_boxes}",
+                rule=f"as many labels as boxes, at most max_boxes={self.max_objects}",
             )
         if ((classes < 0) | (classes >= len(self.class_map))).any():
             raise DataError(
@@ -111,12 +108,5 @@ class _Records(Sequence[Example]):
             if wrong is not None:
                 raise DataError(f"{where}: {wrong[1]}")
         inside = np.clip(boxes, 0, (width, height, width, height)).astype(np.float32)
-        return Example(
-            inside,
-            classes.astype(np.int32),
-            image,
-            path=where,
-            image_id=place,
-            size=(height, width),
-            crowd=crowd,
-        )
+        found = Instances((height, width), Boxes(inside), classes, crowd=crowd)
+        return Sample(ImageInfo(place, where, (height, width)), image, found)

@@ -104,9 +104,7 @@ def _is_valid(table: SampleTable, found: Annotations) -> bool:
         return False
     if len(labels) and labels.shape[1] != _width_of_labels(found):
         return False
-    if len(points) and not (
-        np.isin(points[..., 2], (0, 1, 2)).all() and np.isfinite(points).all()
-    ):
+    if len(points) and not (np.isin(points[..., 2], (0, 1, 2)).all() and np.isfinite(points).all()):
         return False
     if len(arrays["starts"]) > 1 and not (arrays["sizes"] > 0).all():
         return len(classes) == 0

@@ -100,7 +100,6 @@ class Layout:
             )
         return shape[0], shape[1]
 
-
     def scheme(self) -> KeypointScheme:
         """Return the meaning of the keypoints, from `kpt_names` and `flip_idx`.
 
