@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, overload, runtime_checkable
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from visiongarden.data.rows import NO_SCHEME, KeypointScheme, Row, row_of
 from visiongarden.data.sample_table import SampleTable
 from visiongarden.errors import DataError
 from visiongarden.samples import RotatedBoxes, Sample
+from visiongarden.samples.annotations import Annotations
 from visiongarden.types import ClassMap, ImageSize, LabelMap
 
 
@@ -138,6 +139,19 @@ class Dataset:
         # Samples that are read on demand are all alike.
         return _fields(self.samples[0]) if len(self.samples) else frozenset()
 
+    @property
+    def scheme(self) -> KeypointScheme:
+        """Meaning of the keypoints; `NO_SCHEME` if there are none."""
+        if isinstance(self.samples, SampleTable):
+            return self.samples.scheme
+        for sample in self.samples:
+            points = sample.instances.keypoints
+            if points is not None:
+                return KeypointScheme(points.names, points.pairs, points.skeleton)
+            if not isinstance(self.samples, (list, tuple)):
+                break  # samples that are read on demand are all alike
+        return NO_SCHEME
+
     def counts(self) -> np.ndarray:
         """Return int64 (classes,): the number of objects, or of images, of each class.
 
@@ -178,8 +192,7 @@ class Dataset:
         """Return the dataset with other rows, such as those that a fix has changed."""
         table = self.samples
         located: Any = table.located if isinstance(table, SampleTable) else Path
-        scheme = table.scheme if isinstance(table, SampleTable) else NO_SCHEME
-        return replace(self, samples=SampleTable.of(rows, self.class_map, located, scheme))
+        return replace(self, samples=SampleTable.of(rows, self.class_map, located, self.scheme))
 
     def part(self, indices: Sequence[int]) -> Self:
         """Return the dataset of the images at `indices`."""
@@ -280,3 +293,39 @@ def crowds_of(dataset: Dataset) -> np.ndarray | None:
     if not isinstance(dataset.samples, (list, tuple)):
         return None
     return np.concatenate([*(row.crowd for row in dataset.rows()), np.zeros(0, bool)])
+
+
+def as_dataset(annotations: Annotations, split: str) -> Dataset:
+    """Return annotations of any class as a `Dataset`, whose samples are read when they are needed.
+
+    Args:
+        annotations: A `Dataset`, which is returned as it is, or another implementation.
+        split: Name of the split.
+    """
+    if isinstance(annotations, Dataset):
+        return annotations
+    samples = _Samples(annotations)
+    return Dataset(annotations.class_map, samples, split, label_map=annotations.label_map)
+
+
+class _Samples(Sequence[Sample]):
+    """Samples of annotations that are not a `Dataset`."""
+
+    def __init__(self, annotations: Annotations) -> None:
+        self.annotations = annotations
+
+    def __len__(self) -> int:
+        return len(self.annotations)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return self.annotations[range(len(self))[index]]
+
+    def counts(self) -> np.ndarray:
+        """Return int64 (classes,): the number of objects, or of images, of each class."""
+        return self.annotations.counts()

@@ -160,7 +160,8 @@ class SampleTable(Sequence[Sample]):
     def fields(self) -> frozenset[str]:
         """Annotations that the samples have, see `Dataset.fields`."""
         names = {
-            "boxes": True,
+            # A table without any object has boxes, unless it has labels of whole images instead.
+            "boxes": bool(len(self.arrays["classes"]) or not len(self.arrays["labels"])),
             "rotated": self.arrays["boxes"].shape[1] == 5,
             "masks": self.has_polygons,
             "keypoints": bool(len(self.arrays["keypoints"])),

@@ -1,0 +1,56 @@
+"""`CheckedWriter`: base class of writers whose files are read back and compared."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from visiongarden.data.dataset import as_dataset
+from visiongarden.data.rows import Row
+from visiongarden.data.writers.held import Held, everything
+from visiongarden.data.writers.images import Splits
+from visiongarden.data.writers.lost import Lost
+from visiongarden.data.writers.read_back import read_back
+from visiongarden.data.writers.writer import Writer
+from visiongarden.samples.annotations import Annotations
+
+
+class CheckedWriter(Writer):
+    """Base class of writers whose files are read again by `reader` and compared with the source.
+
+    Attributes:
+        exact: Whether every number is read back unchanged; if not, coordinates may differ by a
+            thousandth of a pixel.
+    """
+
+    fields: ClassVar[frozenset[str]] = frozenset({"boxes", "masks"})
+    exact: ClassVar[bool] = False
+
+    def write(self, splits: Mapping[str, Annotations], folder: Path) -> list[str]:
+        """Write images and annotations of all splits, and read them back; see `Writer.write`.
+
+        Raises:
+            UserError: The dataset cannot be written in this format.
+            DataError: The written files differ from the source.
+        """
+        lost = Lost()
+        datasets = {split: as_dataset(found, split) for split, found in splits.items()}
+        self.fill(datasets, folder, lost)
+        read_back(self.reader, folder, datasets, lost, self.holds(datasets), exact=self.exact)
+        return lost
+
+    @abstractmethod
+    def fill(self, splits: Splits, folder: Path, lost: Lost) -> None:
+        """Write the files.
+
+        Args:
+            splits: Datasets by split.
+            folder: Folder to write to.
+            lost: Collector of what the format cannot store, and of the names of the images.
+        """
+
+    def holds(self, splits: Splits) -> Callable[[Row], Held]:
+        """Return the function that maps annotations to what the format stores of them."""
+        return everything
