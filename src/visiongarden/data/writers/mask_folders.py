@@ -21,7 +21,6 @@ from visiongarden.errors import UserError
 from visiongarden.registry import register
 from visiongarden.storage.header import MAX_BYTES
 from visiongarden.storage.place import read_bytes
-from visiongarden.types import IGNORE
 
 
 @register
