@@ -55,7 +55,7 @@ def trained(decoder, size=32):
         jit_compile=keras.backend.backend() == "jax",
     )
     images = np.random.default_rng(0).integers(0, 255, (4, size, size, 3)).astype(np.uint8)
-    targets = {"classes": np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]}
+    targets = {"labels": np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]}
     return model, trainer.train_on_batch(images, targets, return_dict=True)
 
 
