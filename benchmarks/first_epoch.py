@@ -40,12 +40,12 @@ def make(folder: Path) -> None:
 def first_batch(folder: Path) -> float:
     from visiongarden.data import Loader, read
     from visiongarden.doctor.checking import check
-    from visiongarden.recipes.default_transforms import default_transforms
+    from visiongarden.tasks import find
 
     start = time.perf_counter()
     dataset = read(folder)
     check(dataset)
-    loader = Loader(dataset, (320, 320), 16, default_transforms("detection"), shuffle=True)
+    loader = Loader(dataset, (320, 320), 16, find("detection").transforms(), shuffle=True)
     next(loader.epoch(0))
     return time.perf_counter() - start
 

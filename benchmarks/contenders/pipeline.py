@@ -20,12 +20,12 @@ def prepare(options):
 def ours(options):
     """Return a step that makes the next image of an epoch as the loader does."""
     from visiongarden.data import Loader, decoded, read
-    from visiongarden.recipes.default_transforms import default_transforms
+    from visiongarden.tasks import find
 
     if not options["cached"]:
         decoded.CACHE_BYTES = 0
     size = (options["size"],) * 2
-    transforms = default_transforms("detection")
+    transforms = find("detection").transforms()
     one = Loader(read(options["data"], reader="YOLO"), size, 16, transforms, shuffle=True)
     place = 0
 

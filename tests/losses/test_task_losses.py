@@ -84,7 +84,7 @@ def test_label_smoothing_reaches_the_loss():
     plain, smooth = (
         float(
             losses.ClassificationLoss(label_smoothing=s)(
-                raw, classes=np.array([[1.0, 0.0]]), image_size=(8, 8)
+                raw, labels=np.array([[1.0, 0.0]]), image_size=(8, 8)
             )["class"]
         )
         for s in (0.0, 0.2)

@@ -4,7 +4,7 @@ import pytest
 
 from visiongarden.errors import ConfigError
 from visiongarden.recipes import resolve
-from visiongarden.recipes.default_transforms import default_transforms
+from visiongarden.tasks import find
 from visiongarden.recipes.length import default_length, warn_of_few_steps
 from visiongarden.scenes import make_scenes
 from visiongarden.training import Training
@@ -95,10 +95,10 @@ def test_small_datasets_have_weaker_transforms(scenes):
     given = ["model.head.num_classes=5", "training.epochs=9", "training.batch_size=4"]
     given += ["training.validate_every=1"]
     assert resolve(scenes, overrides=given).transforms == SMALL
-    assert default_transforms("detection", 63, 300) == SMALL
+    assert find("detection").transforms(63, 300) == SMALL
     # 300 // 6; 40 // 6 is less than the default of ten.
     for images, epochs, last in ((64, 300, 50), (191, 300, 50), (192, 300, 10), (191, 40, 10)):
-        found = default_transforms("detection", images, epochs)
+        found = find("detection").transforms(images, epochs)
         assert found == (Mosaic(skip_last_epochs=last), Affine(), HorizontalFlip(), HSV())
 
 

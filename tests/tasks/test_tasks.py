@@ -13,7 +13,7 @@ from visiongarden.data import Dataset, read
 from visiongarden.errors import DataError, UserError
 from visiongarden.evaluation import evaluate, predict
 from visiongarden.recipes import resolve, train
-from visiongarden.recipes.default_transforms import default_transforms
+from visiongarden.tasks import find
 from visiongarden.samples import ImageInfo, Sample
 from visiongarden.scenes import make_mask_scenes, make_scenes
 from visiongarden.tasks import TASKS, find, task_of, task_of_data
@@ -255,7 +255,7 @@ def test_a_head_decides_the_task(tmp_path):
     }
     recipe = resolve(fields)
     assert recipe.task == "segmentation"
-    assert recipe.transforms == default_transforms("segmentation")
+    assert recipe.transforms == find("segmentation").transforms()
     assert recipe.model.decoder == vg.decoders.UNet(channels=64, levels=("p2", "p3", "p4"))
 
 

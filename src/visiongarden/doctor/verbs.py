@@ -17,7 +17,6 @@ from visiongarden.errors import ConfigError
 from visiongarden.markup import Preformatted
 from visiongarden.types import ImageSize
 
-_PREFIX = "augmentation."
 
 
 @dataclass(frozen=True)
@@ -163,55 +162,49 @@ def show_dataset(
     *overrides: str,
     output: str | Path | None = None,
     split: str = "train",
-    format: str = "auto",
+    reader: Any = "auto",
     invalid_boxes: str = "error",
     image_size: ImageSize | int = 320,
     count: int = 16,
     columns: int = 4,
     plain: bool = False,
+    each: bool = False,
     recipe: str | Path | None = None,
     seed: int = 0,
 ) -> ContactSheet:
-    """Draw images of a dataset with their labels, as training sees them.
+    """Draw images of a dataset with their annotations, as training sees them.
 
     Args:
         path: Folder, file or archive of a dataset.
-        *overrides: Overrides of a recipe's augmentation, such as "augmentation.mosaic=0.5".
+        *overrides: Overrides of the transforms, such as "transforms.HSV.hue=0.1".
         output: Image file to write, .png or .jpg; None writes no file.
         split: Split to show.
-        format: Format of the annotations; "auto" detects it.
+        reader: Reader of the dataset, as in `vg.read`.
         invalid_boxes: "error" or "drop", as in `vg.read`.
         image_size: (height, width) of each image in pixels, or the side of a square.
         count: Number of images.
         columns: Images per row.
-        plain: Show the images without augmentation.
-        recipe: Recipe file (.yaml) with the augmentation to show.
-        seed: Seed of order and augmentation.
+        plain: Show the images without transforms.
+        each: Show each transform alone beside the original, for one image.
+        recipe: Recipe file (.yaml) with the transforms to show.
+        seed: Seed of order and transforms.
 
     Raises:
-        ConfigError: A field of the augmentation is not valid.
+        ConfigError: A transform is not valid.
         UserError: `plain` is combined with `recipe` or overrides.
         DataError: The dataset is invalid.
     """
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    names = [_augmentation_field(override) for override in overrides]
-    image = sheet_of(
-        path, format, split, invalid_boxes, size, count, columns, seed, plain, recipe, names
-    )
-    sheet = ContactSheet(image, split, count)
+    if plain:
+        refuse_plain_transforms(recipe, overrides)
+    dataset: Any = read(path, split=split, reader=reader, invalid_boxes=invalid_boxes)
+    task = task_of_data(dataset)
+    transforms = None if plain else transforms_of(task, len(dataset), recipe, overrides)
+    if each:
+        image = sheet_of_each(dataset, size, transforms or (), columns, seed)
+    else:
+        image = contact_sheet(dataset, size, transforms, count, columns, seed)
+    sheet = ContactSheet(image, split, 1 if each else count)
     if output is not None:
         sheet.save(output)
     return sheet
-
-
-def _augmentation_field(override: str) -> str:
-    """Return an override of a recipe as one of its augmentation."""
-    if not override.startswith(_PREFIX):
-        raise ConfigError(
-            f"{override!r} does not change the augmentation",
-            rule="a contact sheet shows data and augmentation; overrides begin with augmentation.",
-            fix=f"augmentation.{override.rpartition('.')[2]}"
-            if "=" in override and "." not in override.partition("=")[0]
-            else "augmentation.mosaic=0.5",
-        )
-    return override.removeprefix(_PREFIX)

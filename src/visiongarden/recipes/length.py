@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from visiongarden.recipes.default_transforms import SMALL_DATASET
+from visiongarden.tasks.detection import SMALL_DATASET
 from visiongarden.training import Training
 
 ENOUGH_STEPS = 1200

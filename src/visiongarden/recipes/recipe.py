@@ -11,7 +11,6 @@ from visiongarden.backends.keras_internals import weightless
 from visiongarden.config import Value
 from visiongarden.models import Joined
 from visiongarden.parts import Backbone, Decoder, Head, check_image_size
-from visiongarden.recipes.default_transforms import default_transforms
 from visiongarden.tasks import TASKS
 from visiongarden.training import Training
 from visiongarden.transforms import Transform
@@ -93,7 +92,7 @@ class Recipe(Value):
     model: Model
     data: Data
     transforms: tuple[Transform, ...] = Field(
-        default_factory=lambda fields: default_transforms(fields.get("task", "detection"))
+        default_factory=lambda fields: TASKS[fields.get("task", "detection")].transforms()
     )
     training: Training = Training()
 

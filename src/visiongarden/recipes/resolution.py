@@ -12,7 +12,6 @@ from visiongarden.cards import load, merged
 from visiongarden.config import apply_overrides, load_yaml
 from visiongarden.errors import ConfigError, DataError, spelled
 from visiongarden.parts import Head
-from visiongarden.recipes.default_transforms import default_transforms
 from visiongarden.recipes.defaults import default_model, default_training
 from visiongarden.recipes.length import LENGTH, default_length
 from visiongarden.recipes.recipe import Data, Recipe
@@ -72,17 +71,16 @@ def resolve(
         given = fields.get(field, {})
         if isinstance(given, Mapping):
             fields[field] = defaults(name) | dict(given)
-    # Default transforms depend on the number of images, so overrides of single transforms come last.
+    # Default transforms depend on the number of images, so overrides of transforms come last.
     late = [change for change in changes if change.startswith(("transforms.", "transforms["))]
     early = [change for change in changes if change not in late]
     fields = apply_overrides({"task": name} | fields, early)
     images = _fill_from_data(fields)
     if "transforms" not in fields:
-        epochs = (
-            fields["training"].get("epochs") if isinstance(fields["training"], Mapping) else None
-        )
-        known = epochs if isinstance(epochs, int) else None
-        fields["transforms"] = [t.to_dict() for t in default_transforms(name, images, known)]
+        training = fields["training"]
+        epochs = training.get("epochs") if isinstance(training, Mapping) else None
+        defaults = find(name).transforms(images, epochs if isinstance(epochs, int) else None)
+        fields["transforms"] = [transform.to_dict() for transform in defaults]
     fields = apply_overrides(fields, late)
     recipe = Recipe.from_dict(fields)
     recipe.model.check()

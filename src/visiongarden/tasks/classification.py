@@ -13,6 +13,7 @@ from visiongarden.models import Classifier
 from visiongarden.postprocess import Rank
 from visiongarden.samples import ImageInfo, Sample
 from visiongarden.tasks.task import Task, refuse_iou, target
+from visiongarden.transforms import HorizontalFlip, RandomResizedCrop, Transform
 from visiongarden.types import ClassMap, ImageSize, Placement, Ranking
 
 _ROUNDING = 1e-3
@@ -44,6 +45,12 @@ class Classification(Task):
                 rule="one class for each image",
                 fix="a reader of classes, or a head of your own for these values",
             )
+
+    def transforms(
+        self, images: int | None = None, epochs: int | None = None
+    ) -> tuple[Transform, ...]:
+        """Return a random crop and flip, which suit hundreds to thousands of images."""
+        return (RandomResizedCrop(), HorizontalFlip())
 
     def to_targets(self, sample: Sample, capacity: int) -> dict[str, np.ndarray]:
         """Return "labels": float32 (classes,), the probability of each class."""

@@ -12,6 +12,7 @@ from visiongarden.models import Segmenter
 from visiongarden.postprocess import best_of_each
 from visiongarden.samples import ImageInfo, Sample
 from visiongarden.tasks.task import Task, refuse_iou, target
+from visiongarden.transforms import HSV, Affine, HorizontalFlip, Transform
 from visiongarden.types import ClassMap, ImageSize, Placement, Segments
 
 
@@ -25,6 +26,15 @@ class Segmentation(Task):
     outputs = ("scores",)
     metrics = ("mIoU", "accuracy")
     metrics_name = "mean IoU"
+
+    def transforms(
+        self, images: int | None = None, epochs: int | None = None
+    ) -> tuple[Transform, ...]:
+        """Return changes of scale, position and color, and a flip."""
+        # With scales of 0.75 to 1.5 and shifts of 0.1, the mean IoU was 0.33 instead of 0.45 (320
+        # images, 20 epochs, one seed).
+        view = Affine(scale=(0.8, 1.25), log_scale=True, translate=0.05)
+        return (view, HorizontalFlip(), HSV(saturation=0.5))
 
     def to_targets(self, sample: Sample, capacity: int) -> dict[str, np.ndarray]:
         """Return "semantic": uint8 (height, width), class ids; 255 is ignored."""

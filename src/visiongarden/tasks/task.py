@@ -61,6 +61,17 @@ class Task:
                 fix="another dataset, or another task",
             )
 
+    def transforms(
+        self, images: int | None = None, epochs: int | None = None
+    ) -> tuple[Transform, ...]:
+        """Return the default transforms of training images.
+
+        Args:
+            images: Number of images in the training split; None if it is not known.
+            epochs: Epochs of the run; None if they are not known.
+        """
+        return ()
+
     def loader(
         self,
         dataset: Any,
