@@ -127,7 +127,7 @@ def show(
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FIELD=VALUE]...", help="Overrides, such as augmentation.mosaic=0.5."
+            metavar="[FIELD=VALUE]...", help="Overrides, such as transforms.HSV.hue=0.1."
         ),
     ] = None,
     output: Annotated[Path, typer.Option(help="Image file, .png or .jpg.")] = Path("sheet.png"),
@@ -142,12 +142,15 @@ def show(
     count: Annotated[int, typer.Option(min=1, max=400, help="Number of images.")] = 16,
     columns: Annotated[int, typer.Option(min=1, max=40, help="Images per row.")] = 4,
     plain: Annotated[
-        bool, typer.Option("--plain", help="Show the images without augmentation.")
+        bool, typer.Option("--plain", help="Show the images without transforms.")
+    ] = False,
+    each: Annotated[
+        bool, typer.Option("--each", help="Show each transform alone beside the original.")
     ] = False,
     recipe: Annotated[
-        Path | None, typer.Option(help="Recipe (.yaml) with the augmentation to show.")
+        Path | None, typer.Option(help="Recipe (.yaml) with the transforms to show.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of order and augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of order and transforms.")] = 0,
     debug: Debug = False,
 ) -> None:
     """Write a contact sheet of images as training sees them."""
@@ -164,6 +167,7 @@ def show(
         count=count,
         columns=columns,
         plain=plain,
+        each=each,
         recipe=recipe,
         seed=seed,
     )

@@ -12,9 +12,16 @@ import numpy as np
 from visiongarden.doctor.conversion import convert
 from visiongarden.doctor.diagnosis import check_set, diagnose
 from visiongarden.doctor.report import Report
-from visiongarden.doctor.sheet import save_sheet, sheet_of
-from visiongarden.errors import ConfigError
+from visiongarden.data.readers import read
+from visiongarden.doctor.sheet import (
+    contact_sheet,
+    refuse_plain_transforms,
+    save_sheet,
+    transforms_of,
+)
+from visiongarden.doctor.transform_sheet import transforms_sheet
 from visiongarden.markup import Preformatted
+from visiongarden.tasks import task_of_data
 from visiongarden.types import ImageSize
 
 
@@ -201,7 +208,8 @@ def show_dataset(
     task = task_of_data(dataset)
     transforms = None if plain else transforms_of(task, len(dataset), recipe, overrides)
     if each:
-        image = sheet_of_each(dataset, size, transforms or (), columns, seed)
+        sample = task.loader(dataset, size, 1).samples[0]
+        image = transforms_sheet(sample, transforms or (), size=size, seed=seed)
     else:
         image = contact_sheet(dataset, size, transforms, count, columns, seed)
     sheet = ContactSheet(image, split, 1 if each else count)
