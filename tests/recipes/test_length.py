@@ -4,9 +4,9 @@ import pytest
 
 from visiongarden.errors import ConfigError
 from visiongarden.recipes import resolve
-from visiongarden.tasks import find
 from visiongarden.recipes.length import default_length, warn_of_few_steps
 from visiongarden.scenes import make_scenes
+from visiongarden.tasks import find
 from visiongarden.training import Training
 from visiongarden.transforms import HSV, Affine, HorizontalFlip, Mosaic
 

@@ -13,7 +13,6 @@ from visiongarden.data import Dataset, read
 from visiongarden.errors import DataError, UserError
 from visiongarden.evaluation import evaluate, predict
 from visiongarden.recipes import resolve, train
-from visiongarden.tasks import find
 from visiongarden.samples import ImageInfo, Sample
 from visiongarden.scenes import make_mask_scenes, make_scenes
 from visiongarden.tasks import TASKS, find, task_of, task_of_data

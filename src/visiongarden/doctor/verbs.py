@@ -9,10 +9,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from visiongarden.data.readers import read
 from visiongarden.doctor.conversion import convert
 from visiongarden.doctor.diagnosis import check_set, diagnose
 from visiongarden.doctor.report import Report
-from visiongarden.data.readers import read
 from visiongarden.doctor.sheet import (
     contact_sheet,
     refuse_plain_transforms,
@@ -23,7 +23,6 @@ from visiongarden.doctor.transform_sheet import transforms_sheet
 from visiongarden.markup import Preformatted
 from visiongarden.tasks import task_of_data
 from visiongarden.types import ImageSize
-
 
 
 @dataclass(frozen=True)
