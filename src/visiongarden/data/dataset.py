@@ -42,6 +42,15 @@ class _Bounded(Protocol):
 
 
 @runtime_checkable
+class _Tabular(Protocol):
+    """Samples whose annotations are available as arrays."""
+
+    def row(self, index: int) -> Row: ...
+
+    def objects(self) -> np.ndarray: ...
+
+
+@runtime_checkable
 class _Divisible(Protocol):
     """Samples of which a part can be taken."""
 
@@ -172,7 +181,7 @@ class Dataset:
 
         Samples that are read on demand give an upper bound; counting would load each of them.
         """
-        if isinstance(self.samples, SampleTable):
+        if isinstance(self.samples, _Tabular):
             return self.samples.objects()
         if isinstance(self.samples, _Bounded):
             return np.full(len(self), self.samples.max_objects)
@@ -180,7 +189,7 @@ class Dataset:
 
     def row(self, index: int) -> Row:
         """Return the annotations of one image as plain arrays."""
-        if isinstance(self.samples, SampleTable):
+        if isinstance(self.samples, _Tabular):
             return self.samples.row(index)
         return row_of(self.samples[index])
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from visiongarden.data.combined import CombinedAnnotations, CombinedSamples
 from visiongarden.data.copies import Prints
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.image_samples import ClassSamples
@@ -66,6 +67,8 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _of(dataset: Any, prints: Prints) -> dict[str, Any]:
+    if isinstance(dataset, CombinedAnnotations) and isinstance(dataset.samples, CombinedSamples):
+        return _of_several(dataset, dataset.samples, prints)
     if not isinstance(dataset, Dataset) or not isinstance(dataset.samples, _IN_MEMORY):
         # The records of a custom source are read on demand, and reading all may take hours.
         return {"images": len(dataset)}
@@ -75,6 +78,25 @@ def _of(dataset: Any, prints: Prints) -> dict[str, Any]:
         "files": blake2b(prints.marks(dataset), digest_size=16).hexdigest(),
         "annotations": _annotations(dataset, prints),
     }
+
+
+def _of_several(
+    dataset: CombinedAnnotations, samples: CombinedSamples, prints: Prints
+) -> dict[str, Any]:
+    """Return the number of images, and digests of the digests of all datasets."""
+    found = [_of(part.dataset, prints) for part in samples.parts]
+    digests = {}
+    for key in _WORDS:
+        digest = blake2b(digest_size=16)
+        for each in found:
+            digest.update(repr(each.get(key)).encode())
+        if key == "annotations":
+            digest.update(repr((dataset.weights, dataset.class_map.names)).encode())
+            for part in samples.parts:
+                digest.update(part.classes.tobytes() + part.known.tobytes())
+            digest.update(samples.places.tobytes())
+        digests[key] = digest.hexdigest()
+    return {"images": len(dataset)} | digests
 
 
 def _names(dataset: Dataset) -> str:

@@ -36,6 +36,9 @@ _NO_END = 2**31
 class _Sampled(Protocol):
     """Datasets that choose the images of an epoch themselves, such as weighted ones."""
 
+    @property
+    def images_per_epoch(self) -> int: ...
+
     def sampled(self, random: np.random.Generator) -> np.ndarray: ...
 
 
@@ -124,6 +127,8 @@ class Loader:
     def __len__(self) -> int:
         """Return the number of batches per epoch."""
         count = len(self.dataset)
+        if self.shuffle and isinstance(self.dataset, _Sampled):
+            count = self.dataset.images_per_epoch
         return count // self.batch_size if self.drop_remainder else -(-count // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
