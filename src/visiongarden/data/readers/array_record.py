@@ -26,7 +26,7 @@ from visiongarden.errors import DataError
 from visiongarden.registry import register
 from visiongarden.storage import parse_json, safe_name
 from visiongarden.storage.place import Place, read_text_bytes
-from visiongarden.types import ClassMap, Polygons
+from visiongarden.types import ClassMap, LabelMap, Polygons
 
 META = "dataset.json"
 FORMAT = "visiongarden array_record"
@@ -158,7 +158,19 @@ class ArrayRecord(Reader):
             root=path,
             extra=extra,
             categories=categories,
+            label_map=_label_map(file, meta),
         )
+
+
+def _label_map(file: Path, meta: Mapping[str, Any]) -> LabelMap | None:
+    """Return the meaning of the labels of the images; None if they are the classes."""
+    given = meta.get("label_map")
+    if given is None:
+        return None
+    try:
+        return LabelMap(tuple(given["names"]), tuple(given["units"]))
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{file}: `label_map` is not valid", rule="names and units") from error
 
 
 def _scheme(file: Path, meta: Mapping[str, Any]) -> KeypointScheme:

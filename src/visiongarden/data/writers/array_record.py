@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from visiongarden.data.dataset import Dataset
+from visiongarden.data.image_samples import UNKNOWN_SIZE
 from visiongarden.data.readers.array_record import FORMAT, META, VERSION, shard_name
 from visiongarden.data.rows import Row
 from visiongarden.data.writers.checked import CheckedWriter
-from visiongarden.data.writers.held import Held
 from visiongarden.data.writers.images import Splits, image_bytes, name_of
 from visiongarden.data.writers.lost import Lost
-from visiongarden.data.writers.splits import one_map, write_file
+from visiongarden.data.writers.splits import one_label_map, one_map, one_scheme, write_file
 from visiongarden.registry import register
 from visiongarden.samples.unknown_keys import unpack
 from visiongarden.storage import path_inside
+from visiongarden.storage.header import image_size
 
 _SHARD_BYTES = 256 * 2**20
 
@@ -29,12 +29,13 @@ _SHARD_BYTES = 256 * 2**20
 class ArrayRecordWriter(CheckedWriter):
     """Writer of shards of images and of labels for each split, and of `dataset.json`.
 
-    Everything but labels of whole images is stored.
+    Everything but semantic masks is stored.
     """
 
     format: ClassVar[str] = "arrayrecord"
     reader: ClassVar[str] = "ArrayRecord"
     exact: ClassVar[bool] = True
+    fields: ClassVar[frozenset[str]] = frozenset({"boxes", "masks", "labels"})
 
     def fill(self, splits: Splits, folder: Path, lost: Lost) -> None:
         """Write the files; see `CheckedWriter.fill`."""
@@ -46,26 +47,16 @@ class ArrayRecordWriter(CheckedWriter):
             rows = list(range(len(dataset)))
             for number, part in enumerate(np.array_split(rows, counts[split])):
                 _shards(folder, split, number, counts[split], dataset, part.tolist())
-            for index, row in enumerate(dataset.rows()):
-                lost.of(name_of(row, index), _held(row)[1])
         meta = {"format": FORMAT, "version": VERSION, "splits": counts}
         meta |= {"classes": class_map.names, "ids": class_map.ids}
         meta["extra"] = {split: dataset.extra for split, dataset in splits.items()}
         meta["categories"] = {split: dataset.categories for split, dataset in splits.items()}
-        meta["keypoints"] = {
-            split: dataset.scheme._asdict()
-            for split, dataset in splits.items()
-            if "keypoints" in dataset.fields
-        }
+        if any("keypoints" in dataset.fields for dataset in splits.values()):
+            meta["keypoints"] = one_scheme(splits)._asdict()
+        label_map = one_label_map(splits)
+        if label_map is not None:
+            meta["label_map"] = {"names": label_map.names, "units": label_map.units}
         write_file(folder, META, content=json.dumps(meta))
-
-    def holds(self, splits: Splits) -> Callable[[Row], Held]:
-        """Return what ArrayRecord stores; see `CheckedWriter.holds`."""
-        return _held
-
-
-def _held(row: Row) -> Held:
-    return replace(row, labels=None), ["the labels of the image"] * (row.labels is not None)
 
 
 def _shards(
@@ -92,7 +83,7 @@ def _rows(dataset: Dataset, indices: Sequence[int]) -> Iterator[tuple[int, Row]]
 def _record(row: Row, name: str) -> dict[str, Any]:
     """Return the annotations of an image as JSON values."""
     image, keys = unpack(row.unknown, len(row.classes))
-    record: dict[str, Any] = {"name": name, "size": row.size}
+    record: dict[str, Any] = {"name": name, "size": _size(row)}
     boxes = "boxes" if row.boxes.shape[1] == 4 else "rotated"
     record |= {boxes: row.boxes.tolist(), "classes": row.classes.tolist()}
     record["crowd"] = row.crowd.tolist()
@@ -103,4 +94,13 @@ def _record(row: Row, name: str) -> dict[str, Any]:
         record["polygons"] = [o and [ring.tolist() for ring in o] for o in row.polygons]
     if row.keypoints is not None:
         record["keypoints"] = row.keypoints.tolist()
+    if row.labels is not None:
+        record["labels"] = [None if np.isnan(v) else v for v in row.labels.tolist()]
     return record
+
+
+def _size(row: Row) -> tuple[int, int]:
+    """Return the (height, width) of an image, from its header if the labels do not contain it."""
+    if row.size != UNKNOWN_SIZE:
+        return row.size
+    return image_size(row.path) if row.image is None else (row.image.shape[0], row.image.shape[1])

@@ -37,6 +37,9 @@ class CheckedWriter(Writer):
         """
         lost = Lost()
         datasets = {split: as_dataset(found, split) for split, found in splits.items()}
+        for split, dataset in datasets.items():
+            if "semantic" in dataset.fields - self.fields:
+                lost.of(split, ["the semantic masks of the images"])
         self.fill(datasets, folder, lost)
         read_back(self.reader, folder, datasets, lost, self.holds(datasets), exact=self.exact)
         return lost

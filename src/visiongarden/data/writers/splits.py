@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from visiongarden.data.dataset import Dataset
 from visiongarden.data.readers.build import CLASSES
+from visiongarden.data.rows import NO_SCHEME, KeypointScheme
 from visiongarden.errors import DataError, UserError
 from visiongarden.storage import path_inside
 from visiongarden.terminal import printable
-from visiongarden.types import ClassMap
+from visiongarden.types import ClassMap, LabelMap
+
+T = TypeVar("T")
 
 
 def one_map(splits: Mapping[str, Any]) -> ClassMap:
@@ -25,6 +29,35 @@ def one_map(splits: Mapping[str, Any]) -> ClassMap:
             "the splits have different classes", received="; ".join(map(str, maps))[:300]
         )
     return next(iter(maps.values()))
+
+
+def one_scheme(splits: Mapping[str, Dataset]) -> KeypointScheme:
+    """Return the meaning of the keypoints of all splits that have any.
+
+    Raises:
+        UserError: The splits have different names, pairs or edges.
+    """
+    found = {dataset.scheme for dataset in splits.values() if "keypoints" in dataset.fields}
+    return _one(found, "keypoints") if found else NO_SCHEME
+
+
+def one_label_map(splits: Mapping[str, Dataset]) -> LabelMap | None:
+    """Return the meaning of the labels of all splits; None if they are the classes.
+
+    Raises:
+        UserError: The splits have different names or units.
+    """
+    return _one({dataset.label_map for dataset in splits.values()}, "labels")
+
+
+def _one(found: set[T], what: str) -> T:
+    if len(found) > 1:
+        raise UserError(
+            f"the splits have different {what}",
+            rule=f"the same {what} in all splits",
+            received="; ".join(map(str, found))[:300],
+        )
+    return found.pop()
 
 
 def write_classes(names: Sequence[str], folder: Path) -> None:
