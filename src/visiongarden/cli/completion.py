@@ -11,7 +11,7 @@ import typer
 
 TASKS = ("detection", "classification", "segmentation")
 KINDS = ("layer", "block", "backbone", "decoder", "head", "project")
-LISTED = KINDS[:-1]
+LISTED = (*KINDS[:-1], "transform", "reader", "writer")
 BACKENDS = ("tensorflow", "jax", "torch", "all", "none")
 PARTS = {"backbone": "backbones", "decoder": "decoders", "head": "heads"}
 """Package of each part of a model."""

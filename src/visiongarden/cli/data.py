@@ -88,7 +88,7 @@ def convert(
     to: Annotated[
         str,
         typer.Option(
-            help="Format of the copy; see list writers.",
+            help="Format of the copy; see `list writer`.",
             autocompletion=completion.targets,
         ),
     ],

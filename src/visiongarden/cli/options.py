@@ -32,7 +32,7 @@ def _verbose(ctx: typer.Context, value: bool) -> None:
 
 
 _READER = typer.Option(
-    help="Reader of the dataset, or auto; see list readers.",
+    help="Reader of the dataset, or auto; see `list reader`.",
     autocompletion=completion.readers,
     parser=reader_in,
     metavar="NAME",
