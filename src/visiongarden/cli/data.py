@@ -59,9 +59,7 @@ def check(
     """
     from visiongarden import doctor
 
-    report, page = doctor.check_dataset(
-        path, output, reader, invalid_boxes, stride, image_size
-    )
+    report, page = doctor.check_dataset(path, output, reader, invalid_boxes, stride, image_size)
     echo(report.to_json() if as_json else report.text())
     echo(f"report: {page}, {page.with_suffix('.json')}", err=as_json)
     if fix is not None:
