@@ -16,6 +16,8 @@ from visiongarden.cli.failures import INTERRUPTED, SKIPPED
 from visiongarden.cli.options import (
     AsJson,
     Debug,
+    Format,
+    FormatOrNone,
     ImageSize,
     Imports,
     InvalidBoxes,
@@ -23,7 +25,6 @@ from visiongarden.cli.options import (
     ModelFile,
     Overrides,
     Quiet,
-    Reader,
     TaskOrNone,
     Verbose,
 )
@@ -55,7 +56,7 @@ def demo(
 def train(
     recipe: Annotated[str, typer.Argument(help="Dataset or recipe (.yaml).")],
     overrides: Overrides = None,
-    reader: Reader = None,
+    format: FormatOrNone = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder of the run. Defaults to a new one in runs/.")
     ] = None,
@@ -82,7 +83,7 @@ def train(
         output=output,
         resume=resume,
         accept_changes=accept_changes,
-        reader=reader,
+        format=format,
         task=task,
         invalid_boxes=invalid_boxes,
     )
@@ -93,7 +94,7 @@ def train(
 def evaluate(
     model: ModelFile,
     data: Annotated[Path, typer.Argument(help="Dataset: folder, file or archive.")],
-    reader: Reader = "auto",
+    format: Format = "auto",
     split: Annotated[
         str, typer.Option(help="Split to evaluate on.", autocompletion=completion.splits)
     ] = "val",
@@ -123,7 +124,7 @@ def evaluate(
         model,
         data,
         split=split,
-        reader=reader,
+        format=format,
         invalid_boxes=invalid_boxes,
         batch_size=batch_size,
         class_names=class_names,

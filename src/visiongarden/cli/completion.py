@@ -9,9 +9,10 @@ from pathlib import Path
 
 import typer
 
+FORMATS = ("auto", "coco", "yolo", "voc", "csv", "arrayrecord", "folders", "masks")
 TASKS = ("detection", "classification", "segmentation")
 KINDS = ("layer", "block", "backbone", "decoder", "head", "project")
-LISTED = (*KINDS[:-1], "transform", "reader", "writer")
+LISTED = KINDS[:-1]
 BACKENDS = ("tensorflow", "jax", "torch", "all", "none")
 PARTS = {"backbone": "backbones", "decoder": "decoders", "head": "heads"}
 """Package of each part of a model."""
@@ -28,6 +29,8 @@ def _of(values: tuple[str, ...]) -> Completion:
     return complete
 
 
+formats = _of(FORMATS)
+targets = _of(FORMATS[1:])
 tasks = _of(TASKS)
 kinds = _of(KINDS)
 listed_kinds = _of(LISTED)
@@ -38,25 +41,6 @@ class_names = _of(("model", "data"))
 class_rows = _of(("name", "position"))
 layouts = _of(("auto", "keras", "torch"))
 export_formats = _of(("onnx",))
-
-
-def readers(incomplete: str) -> list[str]:
-    """Return the names of readers of datasets, and "auto"."""
-    names = ["auto", *_in_files("data/readers", r"^class (\w+)\(Reader\)")]
-    return [name for name in names if name.startswith(incomplete)]
-
-
-def targets(incomplete: str) -> list[str]:
-    """Return the formats in which datasets can be written."""
-    names = _in_files("data/writers", r'^    format: ClassVar\[str\] = "(\w+)"')
-    return [name for name in names if name.startswith(incomplete)]
-
-
-def _in_files(folder: str, pattern: str) -> list[str]:
-    """Return what a pattern matches in the modules of a package, sorted."""
-    files = (_PACKAGE / folder).glob("*.py")
-    texts = (file.read_text(encoding="utf-8") for file in files)
-    return sorted(name for text in texts for name in re.findall(pattern, text, re.MULTILINE))
 
 
 def cards(incomplete: str) -> list[str]:
@@ -97,8 +81,7 @@ def _values() -> dict[str, Callable[[], list[str]]]:
         f"model.{part}.type": lambda package=package: exported(package)  # type: ignore[misc]
         for part, package in PARTS.items()
     }
-    data = {"data.reader": lambda: readers("")}
-    return {"task": lambda: list(TASKS), "model.card": _card_names} | parts | data
+    return {"task": lambda: list(TASKS), "model.card": _card_names} | parts
 
 
 def exported(package: str) -> list[str]:

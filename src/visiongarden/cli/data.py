@@ -13,9 +13,10 @@ from visiongarden.cli.failures import FINDINGS
 from visiongarden.cli.options import (
     AsJson,
     Debug,
+    Format,
     InvalidBoxes,
+    OneBased,
     Quiet,
-    Reader,
     Verbose,
 )
 from visiongarden.cli.output import echo, emit
@@ -33,8 +34,9 @@ def check(
     output: Annotated[
         Path | None, typer.Option(help="Report (.html); the JSON is saved beside it.")
     ] = None,
-    reader: Reader = "auto",
+    format: Format = "auto",
     invalid_boxes: InvalidBoxes = "error",
+    one_based: OneBased = False,
     image_size: Annotated[
         int, typer.Option(min=32, help="Longest side of the model's input.")
     ] = 640,
@@ -59,11 +61,13 @@ def check(
     """
     from visiongarden import doctor
 
-    report, page = doctor.check_dataset(path, output, reader, invalid_boxes, stride, image_size)
+    report, page = doctor.check_set(
+        path, output, format, invalid_boxes, stride, image_size, one_based
+    )
     echo(report.to_json() if as_json else report.text())
     echo(f"report: {page}, {page.with_suffix('.json')}", err=as_json)
     if fix is not None:
-        changes = doctor.fix(path, fix, reader, keep_background, crowds_as_objects)
+        changes = doctor.fix(path, fix, format, keep_background, crowds_as_objects)
         for line in changes[:_MAX_SHOWN]:
             echo(f"changed: {line}", err=as_json)
         if len(changes) > _MAX_SHOWN:
@@ -86,12 +90,13 @@ def convert(
     to: Annotated[
         str,
         typer.Option(
-            help="Format of the copy; see `list writer`.",
+            help="coco, yolo, voc, csv, arrayrecord, folders or masks.",
             autocompletion=completion.targets,
         ),
     ],
-    reader: Reader = "auto",
+    format: Format = "auto",
     invalid_boxes: InvalidBoxes = "error",
+    one_based: OneBased = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -107,8 +112,9 @@ def convert(
         path,
         output,
         to=to,
-        reader=reader,
+        format=format,
         invalid_boxes=invalid_boxes,
+        one_based=one_based,
     )
     emit(result, as_json)
     if result.lost:
@@ -125,7 +131,7 @@ def show(
         ),
     ] = None,
     output: Annotated[Path, typer.Option(help="Image file, .png or .jpg.")] = Path("sheet.png"),
-    reader: Reader = "auto",
+    format: Format = "auto",
     split: Annotated[
         str, typer.Option(help="Split to show.", autocompletion=completion.splits)
     ] = "train",
@@ -155,7 +161,7 @@ def show(
         *(overrides or []),
         output=output,
         split=split,
-        reader=reader,
+        format=format,
         invalid_boxes=invalid_boxes,
         image_size=image_size,
         count=count,

@@ -1,4 +1,4 @@
-"""Detection of labels of unsupported tools, by file names and the start of files."""
+"""Detection of the files of labeling tools, by their names and the start of their content."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _FILES = 20
 
 @dataclass(frozen=True)
 class OtherTool:
-    """Unsupported tool whose file was detected.
+    """Tool whose file was detected.
 
     Attributes:
-        name: Name of the tool.
+        name: Name of the reader of the file, or of a tool without a reader.
         file: File that was detected.
-        fix: What the user can do; "" if the file contains no labels.
+        fix: What the user can do; "" if there is a reader, or the file contains no labels.
     """
 
     name: str
@@ -32,7 +32,12 @@ class OtherTool:
 
 
 _FOLDERS = ("", "annotations", "labels", "images", "train", "valid", "val", "test", "labelTxt")
-_EXPORT = "export the project as COCO or YOLO in that tool"
+
+
+def tool_of(file: Place) -> str:
+    """Return the name of the reader for the file of a labeling tool; "" for any other file."""
+    found = _tool_of(file)
+    return found.name if found is not None else ""
 
 
 def recognize(path: Place) -> OtherTool | None:
@@ -47,7 +52,7 @@ def recognize(path: Place) -> OtherTool | None:
 
 
 def is_other(file: Place) -> bool:
-    """Return whether a file was written by an unsupported tool."""
+    """Return whether a file was written by a labeling tool in a format of its own."""
     return _tool_of(file) is not None
 
 
@@ -55,14 +60,14 @@ def refuse(path: Place, tool: OtherTool) -> DataError:
     """Return the error for labels of an unsupported tool."""
     return DataError(
         f"{path} has labels of {tool.name}, an unsupported format",
-        rule="COCO JSON, YOLO txt, Pascal VOC XML, CSV, ArrayRecord, class folders, or masks",
+        rule="a format that has a reader",
         received=str(tool.file),
         fix=tool.fix,
     )
 
 
 def all_other(files: Sequence[Place]) -> bool:
-    """Return whether all files of a folder (or the first 20) were written by unsupported tools."""
+    """Return whether all files of a folder (or the first 20) were written by such tools."""
     return bool(files) and all(map(is_other, files[:_FILES]))
 
 
@@ -101,57 +106,75 @@ def _json(text: str, name: str) -> Found:
 
     if has("images", "annotations") or has("images", "categories"):
         return None  # COCO
-    if has("shapes", "imagePath"):
-        return (
-            "labelme",
-            "convert them with labelme2coco, or X-AnyLabeling's export to COCO or YOLO",
-        )
+    # Many shapes may push the keys after them out of the text.
+    if has("shapes") and (has("imagePath") or has("shape_type") or has("points", "label")):
+        return "Labelme", ""
     if has("_via_img_metadata") or has("_via_settings") or has("regions", "shape_attributes"):
-        return "VIA (VGG Image Annotator)", "in VIA: Annotation > Export Annotations (COCO format)"
-    if has("coordinates") and (has("annotations", "image") or has("annotations", "imagefilename")):
-        return "CreateML", "export the project as COCO or YOLO from the tool that wrote it"
-    if has("completed_by") or has("from_name", "to_name"):
-        return "Label Studio (its JSON)", f"in Label Studio, {_EXPORT}"
+        return "VIA", ""
+    if has("regions", "file_attributes"):  # an export without regions
+        return "VIA", ""
+    if has("from_name", "to_name") or has("completed_by") or _is_label_studio_min(text):
+        return "LabelStudio", ""
+    keys = ("annotations", "annotation", "label")
+    named = has("imagefilename") or (has("image") and any(map(has, keys)))
+    if named and text.lstrip()[:1] == "[":
+        return "CreateML", ""
     if has("info", "categories") and "Label Studio" in text:
         return "Label Studio (notes.json)", ""
     return None
 
 
+def _is_label_studio_min(text: str) -> bool:
+    return text.lstrip()[:1] == "[" and any(
+        f'"{key}"' in text for key in ("original_width", "annotation_id", "lead_time")
+    )
+
+
 def _xml(text: str, name: str) -> Found:
-    if "<annotations>" in text[:2000]:
-        return (
-            "CVAT (CVAT for images)",
-            "in CVAT: Export as COCO 1.0, or Ultralytics YOLO Detection",
-        )
-    return None
+    if "<annotations>" not in text[:2000]:
+        return None
+    if "<image " not in text and ("<track " in text or "<mode>interpolation</mode>" in text):
+        return "CVAT (CVAT for video)", "in CVAT: Export as CVAT for images 1.1"
+    return "CVATImages", ""
 
 
 def _csv(text: str, name: str) -> Found:
     header = [word.strip().strip('"').lower() for word in text.partition("\n")[0].split(",")]
     rows = [line.split(",") for line in text.splitlines()[1:50] if line.strip()]
     if {"region_shape_attributes", "region_attributes"} & set(header):
-        return "VIA (VGG Image Annotator)", "in VIA: Annotation > Export Annotations (COCO format)"
+        return "VIA", ""
     if name == "_annotations.csv":
-        return "Roboflow (its CSV)", "in Roboflow, export the version as COCO or YOLO"
-    names = ("filename", "file_name", "image", "path", "file", "image_path", "image_id", "id")
-    flags = [row[1:] for row in rows if len(row) == len(header)]
-    cells = {cell.strip() for row in flags for cell in row}
-    if len(header) > 2 and header[0] in names and flags and cells <= {"0", "1"}:
-        return (
-            "a CSV of several labels for each image (multi-label classification)",
-            "give each image one class, and each class a folder: train/cat/a.jpg",
-        )
-    return None
+        return "RoboflowCSV", ""
+    if name == "_classes.csv":
+        return "RoboflowMultiLabel", ""
+    if len(header) < 2 or header[0] not in IMAGE_COLUMNS:
+        return None
+    used = [i for i, word in enumerate(header) if word not in OTHER_COLUMNS and i]
+    cells = {row[i].strip() for row in rows if len(row) == len(header) for i in used}
+    if not used or not cells or BOX_COLUMNS & set(header):
+        return None
+    if cells <= {"0", "1", "-1", ""} and len(used) > 1:
+        return "MultiLabelCSV", ""
+    return ("ValuesCSV", "") if all(not cell or _numbers([cell]) for cell in cells) else None
+
+
+IMAGE_COLUMNS = ("filename", "file_name", "image", "path", "file", "image_path", "image_id", "id")
+"""Names of the column that contains the images, in tables of labels or values."""
+
+OTHER_COLUMNS = ("split", "set", "subset", "width", "height")
+"""Names of columns that are neither labels nor values."""
+
+BOX_COLUMNS = {"x1", "xmin", "x_min", "left", "class", "label", "class_name"}
+"""Names of columns of which a table of boxes has at least one."""
 
 
 def _text(text: str, name: str) -> Found:
     lines = [line.split() for line in text.splitlines() if line.strip()]
     lines = [words for words in lines if not words[0].lower().startswith(("imagesource", "gsd"))]
     if lines and all(
-        len(words) in (9, 10) and _numbers(words[:8]) and not _numbers(words[8:9])
-        for words in lines[:50]
+        len(words) >= 9 and _numbers(words[:8]) and not _numbers(words[8:9]) for words in lines[:50]
     ):
-        return "DOTA (oriented boxes)", "convert them to COCO or YOLO with the upright boxes"
+        return "DOTA", ""
     return None
 
 
@@ -163,9 +186,8 @@ def _numbers(words: list[str]) -> bool:
 
 
 def _data(text: str, name: str) -> Found:
-    if name == "obj.data" or ("names" in text and "backup" in text and "=" in text):
-        return (
-            "CVAT or Darknet (YOLO 1.1, obj.data)",
-            "in CVAT: Export as Ultralytics YOLO Detection 1.0, or COCO 1.0",
-        )
+    if name == "obj.data" or (
+        "names" in text and "=" in text and ("train" in text or "backup" in text)
+    ):
+        return "DarknetData", ""
     return None

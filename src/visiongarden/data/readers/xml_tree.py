@@ -15,7 +15,8 @@ MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 50
 
 MIN_ELEMENTS, BYTES_PER_ELEMENT = 1000, 8
-"""Limit on the number of elements: `MIN_ELEMENTS`, and one per `BYTES_PER_ELEMENT` bytes.
+"""Limit on the number of elements and attributes: `MIN_ELEMENTS`, and one per `BYTES_PER_ELEMENT`
+bytes.
 
 `<a/>` takes forty times its length in memory, while an element with a number has about 20 bytes.
 """
@@ -30,12 +31,14 @@ class Element:
         line: Line in the file.
         text: Text of the element.
         children: Child elements, in order.
+        attributes: Text of each attribute.
     """
 
     tag: str
     line: int
     text: str = ""
     children: list[Element] = field(default_factory=list)
+    attributes: dict[str, str] = field(default_factory=dict)
 
     def child(self, tag: str) -> Element | None:
         """Return the first child with this tag, or None."""
@@ -67,14 +70,18 @@ class Element:
         return {tag: values if len(values) > 1 else values[0] for tag, values in found.items()}
 
 
-def parse_xml(path: Place) -> Element:
+def parse_xml(path: Place, max_bytes: int = MAX_BYTES) -> Element:
     """Parse an XML file and return its root element.
+
+    Args:
+        path: The file.
+        max_bytes: Maximum size of the file.
 
     Raises:
         DataError: The file does not exist, is too large or nested too deeply, contains a document
             type, or is not XML; the message contains the line.
     """
-    raw = read_text_bytes(path, MAX_BYTES)
+    raw = read_text_bytes(path, max_bytes)
     builder = _Builder(path, MIN_ELEMENTS + len(raw) // BYTES_PER_ELEMENT)
     parser = builder.parser
     try:
@@ -107,13 +114,13 @@ class _Builder:
             raise DataError(
                 f"{self.path}:{self.parser.CurrentLineNumber}: elements are nested too deeply"
             )
-        self.left -= 1
+        self.left -= 1 + len(attributes)
         if self.left < 0:
             raise DataError(
                 f"{self.path}:{self.parser.CurrentLineNumber}: too many elements for its length",
                 rule=f"at most {MIN_ELEMENTS}, plus one per {BYTES_PER_ELEMENT} bytes",
             )
-        element = Element(tag, self.parser.CurrentLineNumber)
+        element = Element(tag, self.parser.CurrentLineNumber, attributes=attributes)
         self.open[-1].children.append(element)
         self.open.append(element)
         self.texts.append([])
