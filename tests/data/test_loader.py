@@ -53,7 +53,7 @@ def count(batch):
 
 checking = importlib.import_module("visiongarden.doctor.checking")
 DEFAULT = (Mosaic(skip_last_epochs=10), Affine(), HorizontalFlip(), HSV())
-STILL = (Affine(scale=(1, 1), translate=0),)
+STILL = (Affine(scale=0, translate=0),)
 EVERYTHING = (
     Mosaic(grid=3, probability=0.5),
     Affine(degrees=20),
@@ -164,7 +164,7 @@ def test_large_images_are_decoded_smaller_and_boxes_follow(tmp_path):
 
 def test_no_sample_exceeds_the_capacity():
     images = tuple(image([[0, 0, 32, 32]] * n) for n in (9, 1, 1, 1, 1, 1, 1, 1, 1, 9, 9, 9))
-    transforms = (Mosaic(grid=3), Affine(scale=(1, 1), translate=0), MixUp())
+    transforms = (Mosaic(grid=3), Affine(scale=0, translate=0), MixUp())
     one = loader(dataset_of(*images), transforms=transforms, min_visibility=0)
     assert one.capacity == 36
     assert max(int(n) for e in range(5) for batch in one.epoch(e) for n in count(batch)) <= 36
@@ -239,7 +239,7 @@ def dataset_of(*samples):
 
 def test_capacity_holds_every_object():
     dataset = dataset_of(image([[0, 0, 32, 32]] * 30), image([]))
-    transforms = (Mosaic(), Affine(scale=(1, 1), translate=0))
+    transforms = (Mosaic(), Affine(scale=0, translate=0))
     one = loader(dataset, batch_size=2, transforms=transforms)
     assert one.capacity == 120
     assert max(count(batch).sum() for e in range(5) for batch in one.epoch(e)) > 30

@@ -65,7 +65,7 @@ def recipe(scenes: str | Path, seed: int = 0) -> Recipe:
             "data": {"path": str(scenes), "format": "coco"},
             "transforms": [
                 {"type": "Mosaic", "probability": 0.15, "skip_last_epochs": 8},
-                {"type": "Affine", "scale": [0.7, 1.3]},
+                {"type": "Affine", "scale": 0.3},
                 "HorizontalFlip",
                 "HSV",
             ],

@@ -56,7 +56,7 @@ class Detection(Task):
         of fewer than 192 images.
         """
         if images is not None and images < _TINY_DATASET:
-            return (Affine(scale=(0.8, 1.2)), HorizontalFlip(), HSV())
+            return (Affine(scale=0.2), HorizontalFlip(), HSV())
         last = _LAST_EPOCHS
         if images is not None and epochs is not None and images < SMALL_DATASET:
             last = max(last, epochs // 6)
