@@ -481,9 +481,9 @@ def _class_map(
 ) -> ClassMap:
     rows = _entries(file, data, "categories")
     pairs = []
-    for index, row in enumerate(rows):
-        name = row.get("name")
-        number = whole(row.get("id"))
+    for index, category in enumerate(rows):
+        name = category.get("name")
+        number = whole(category.get("id"))
         if not isinstance(name, str) or number is None:
             raise DataError(f"{file}: categories[{index}] has no `name` or no integer `id`")
         pairs.append((number, name))

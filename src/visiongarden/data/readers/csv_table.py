@@ -145,9 +145,9 @@ def _has_boxes(path: Place) -> bool:
     return False
 
 
-def _same_size(file: Place, rows: list[Line], size: ImageSize, errors: ErrorList) -> bool:
-    for number, row in rows:
-        given = [row.get("height") or str(size[0]), row.get("width") or str(size[1])]
+def _same_size(file: Place, lines: list[Line], size: ImageSize, errors: ErrorList) -> bool:
+    for number, line in lines:
+        given = [line.get("height") or str(size[0]), line.get("width") or str(size[1])]
         stated = tuple(map(whole, given))
         if stated != tuple(size):
             swapped = stated == tuple(size[::-1])

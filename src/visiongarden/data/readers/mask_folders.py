@@ -62,7 +62,7 @@ class MaskFolders(Reader):
         return 0.9 if any(_file_in(folder) for folder in folders) else 0.5
 
     def splits(self, source: Source) -> tuple[str, ...]:
-        """Return the names of the splits; without folders or lists, those of a hash of the names."""
+        """Return the names of the splits; without folders or lists, a hash assigns the images."""
         root = source.root
         folders = split_folders(root)
         if folders:
@@ -77,7 +77,7 @@ class MaskFolders(Reader):
         return parts or splits_by_hash({*images_in(images), *images_in(masks)})
 
     def is_divisible(self, source: Source) -> bool:
-        """Return whether folders or lists define splits; without them, a hash assigns the images."""
+        """Return whether folders or lists define splits, so that no hash assigns the images."""
         return source.root.is_dir() and not is_split_by_hash(source.root)
 
     def read(self, source: Source, split: str) -> Dataset:

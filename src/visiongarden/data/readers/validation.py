@@ -150,9 +150,10 @@ def _wrong_fields(sample: Sample, found: Annotations) -> Iterator[str]:
     if count and objects.boxes is None and objects.masks is None and objects.keypoints is None:
         yield "the objects have neither boxes, masks nor keypoints"
     if sample.labels is not None and len(sample.labels) != _width_of_labels(found):
+        each = "class" if found.label_map is None else "name of the label map"
         yield (
-            f"`labels` has {len(sample.labels)} values; expected {_width_of_labels(found)}, one for "
-            f"each {'class' if found.label_map is None else 'name of the label map'}"
+            f"`labels` has {len(sample.labels)} values; expected {_width_of_labels(found)}, one "
+            f"for each {each}"
         )
 
 

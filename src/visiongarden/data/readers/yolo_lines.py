@@ -1,4 +1,4 @@
-"""Lines of YOLO label files: boxes, rotated boxes, polygons and poses, in fractions of the sides."""
+"""Lines of YOLO label files: boxes, rotated boxes, polygons and poses, in shares of the sides."""
 
 from __future__ import annotations
 
