@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco_mask
 from tests.shared import shared
-from visiongarden.data.table import Table
 
 from visiongarden.data import Loader, cache, decode, from_source, read
+from visiongarden.data.sample_table import SampleTable
 from visiongarden.errors import DataError, UserError
-from visiongarden.samples import extra, masks
+from visiongarden.samples import masks, unknown_keys
 from visiongarden.storage.header import header_of, image_size
-from visiongarden.transforms import Augmentation
 
 reading = importlib.import_module("visiongarden.data.readers.reading")
 
@@ -95,20 +94,20 @@ def csv(root):
     return root / "train.csv"
 
 
-MAKERS = {"coco": coco, "yolo": yolo, "voc": voc, "csv": csv}
+MAKERS = {"COCO": coco, "YOLO": yolo, "VOC": voc, "CSV": csv}
 
 
-@pytest.mark.parametrize("format", MAKERS)
+@pytest.mark.parametrize("reader", MAKERS)
 @pytest.mark.parametrize("asked", ["auto", None])
-def test_the_formats_give_equal_results(tmp_path, format, asked):
-    MAKERS[format](tmp_path)
-    found = read(tmp_path, asked or format)
+def test_the_formats_give_equal_results(tmp_path, reader, asked):
+    MAKERS[reader](tmp_path)
+    found = read(tmp_path, reader=asked or reader)
     assert found.class_map.names == ("cat", "dog")
     assert len(found) == 2
-    np.testing.assert_allclose(found[0].boxes, [box for _, box in BOXES], atol=1e-4)
-    assert found[0].classes.tolist() == [0, 1]
-    assert found[0].size == (30, 40)
-    assert found[1].boxes.shape == (0, 4)
+    np.testing.assert_allclose(found.row(0).boxes, [box for _, box in BOXES], atol=1e-4)
+    assert found.row(0).classes.tolist() == [0, 1]
+    assert found.row(0).size == (30, 40)
+    assert found.row(1).boxes.shape == (0, 4)
     assert found.load(1).image.shape == (30, 40, 3)
 
 
@@ -116,7 +115,7 @@ def test_coco_keeps_ids_with_gaps_and_crowds(tmp_path):
     coco(tmp_path)
     found = read(tmp_path)
     assert found.class_map.ids == (3, 18)
-    assert found[0].crowd.tolist() == [False, True]
+    assert found.row(0).crowd.tolist() == [False, True]
 
 
 def edited(path, old, new):
@@ -132,98 +131,98 @@ def with_mask(file, segmentation):
 
 
 ERRORS = [
-    ("coco", lambda f: edited(f, '"category_id": 3', '"category_id": 4'), "annotations[0]", "4"),
-    ("coco", lambda f: edited(f, '"image_id": 7', '"image_id": 70'), "annotations[0]", "70"),
-    ("coco", lambda f: edited(f, "[4, 6, 16, 20]", "[4, 6, 0, 20]"), "annotations[0]", "no area"),
-    ("coco", lambda f: edited(f, "[4, 6, 16, 20]", "[4, 6, 90, 20]"), "annotations[0]", "outside"),
-    ("coco", lambda f: edited(f, "[4, 6, 16, 20]", "[4, NaN, 9, 20]"), "annotations[0]", "finite"),
-    ("coco", lambda f: edited(f, "[4, 6, 16, 20]", '["4", 6]'), "annotations[0]", "four numbers"),
-    ("coco", lambda f: edited(f, '"width": 40', '"width": 41'), "images[0]", "41 × 30"),
-    ("coco", lambda f: f.write_text(f.read_text()[:-9]), "line 1, column", "invalid JSON"),
-    ("coco", lambda f: edited(f, '"categories"', '"cats"'), "train.json", "categories"),
-    ("yolo", lambda f: edited(f, "0 0.3", "2 0.3"), "a.txt:1", "0 to 1"),
-    ("yolo", lambda f: edited(f, "0 0.3", "-1 0.3"), "a.txt:1", "class -1"),
-    ("yolo", lambda f: edited(f, "0 0.3", "0 9 0.3"), "a.txt:1", "6 values"),
-    ("yolo", lambda f: edited(f, "0 0.3", "cat 0.3"), "a.txt:1", "not numbers"),
-    ("yolo", lambda f: edited(f, "0 0.3", "0 nan"), "a.txt:1", "not finite"),
-    ("yolo", lambda f: edited(f, "1 0.5 0.5", "1 20 15"), "a.txt:2", "pixels"),
-    ("yolo", lambda f: edited(f, "1 0.5 0.5", "1 0.7 0.5"), "a.txt:2", "outside"),
-    ("yolo", lambda f: f.write_bytes(b"\xff\xfe\x00"), "a.txt", "not UTF-8"),
-    ("yolo", lambda f: edited(f, "0 0.3", "0 .1 .1 .9 0.3"), "a.txt:1", "8 values"),
-    ("coco", lambda f: with_mask(f, [[1, 2, 3, 4]]), "annotations[0]", "pairs of numbers"),
-    ("coco", lambda f: with_mask(f, [[1, 2, 3, 4, 5, None]]), "annotations[0]", "finite"),
-    ("coco", lambda f: with_mask(f, {"counts": [5], "size": [9, 9]}), "annotations[0]", "40 × 30"),
-    ("coco", lambda f: with_mask(f, {"counts": [5], "size": [30, 40]}), "annotations[0]", "fill"),
-    ("csv", lambda f: edited(f, "4,6,20,26", "4,6,4,26"), "train.csv:1", "no area"),
-    ("csv", lambda f: edited(f, "4,6,20,26", "4,6,90,26"), "train.csv:1", "outside"),
-    ("csv", lambda f: edited(f, "4,6,20,26", "4,six,20,26"), "train.csv:1", "four numbers"),
-    ("csv", lambda f: edited(f, "4,6,20,26,cat", "4,6"), "train.csv:1", "3 values"),
-    ("csv", lambda f: edited(f, "4,6,20,26,cat", ",,,,cat"), "train.csv:1", "four numbers"),
-    ("csv", lambda f: f.write_bytes(b"\xff\xfe"), "train.csv", "not UTF-8"),
-    ("voc", lambda f: edited(f, "<xmax>20<", "<xmax>4<"), "a.xml:5", "no area"),
-    ("voc", lambda f: edited(f, "<xmax>20<", "<xmax>90<"), "a.xml:5", "outside"),
-    ("voc", lambda f: edited(f, "<xmax>20</xmax>", ""), "a.xml:5", "xmax"),
-    ("voc", lambda f: edited(f, "<name>cat", "<name>"), "a.xml:3", "class ''"),
-    ("voc", lambda f: edited(f, "</object>", "</objekt>"), "a.xml:6", "mismatched tag"),
-    ("voc", lambda f: edited(f, "<width>40", "<width>80"), "a.xml:2", "80 × 30"),
-    ("voc", lambda f: f.write_text("<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"), "a.xml:1", "type"),
-    ("voc", lambda f: f.write_text("<a>" * 99 + "</a>" * 99), "a.xml:1", "deeply"),
-    ("voc", lambda f: f.unlink(), "a.xml", "no such file"),
+    ("COCO", lambda f: edited(f, '"category_id": 3', '"category_id": 4'), "annotations[0]", "4"),
+    ("COCO", lambda f: edited(f, '"image_id": 7', '"image_id": 70'), "annotations[0]", "70"),
+    ("COCO", lambda f: edited(f, "[4, 6, 16, 20]", "[4, 6, 0, 20]"), "annotations[0]", "no area"),
+    ("COCO", lambda f: edited(f, "[4, 6, 16, 20]", "[4, 6, 90, 20]"), "annotations[0]", "outside"),
+    ("COCO", lambda f: edited(f, "[4, 6, 16, 20]", "[4, NaN, 9, 20]"), "annotations[0]", "finite"),
+    ("COCO", lambda f: edited(f, "[4, 6, 16, 20]", '["4", 6]'), "annotations[0]", "four numbers"),
+    ("COCO", lambda f: edited(f, '"width": 40', '"width": 41'), "images[0]", "41 × 30"),
+    ("COCO", lambda f: f.write_text(f.read_text()[:-9]), "line 1, column", "invalid JSON"),
+    ("COCO", lambda f: edited(f, '"categories"', '"cats"'), "train.json", "categories"),
+    ("YOLO", lambda f: edited(f, "0 0.3", "2 0.3"), "a.txt:1", "0 to 1"),
+    ("YOLO", lambda f: edited(f, "0 0.3", "-1 0.3"), "a.txt:1", "class -1"),
+    ("YOLO", lambda f: edited(f, "0 0.3", "0 9 0.3"), "a.txt:1", "6 values"),
+    ("YOLO", lambda f: edited(f, "0 0.3", "cat 0.3"), "a.txt:1", "not numbers"),
+    ("YOLO", lambda f: edited(f, "0 0.3", "0 nan"), "a.txt:1", "not finite"),
+    ("YOLO", lambda f: edited(f, "1 0.5 0.5", "1 20 15"), "a.txt:2", "pixels"),
+    ("YOLO", lambda f: edited(f, "1 0.5 0.5", "1 0.7 0.5"), "a.txt:2", "outside"),
+    ("YOLO", lambda f: f.write_bytes(b"\xff\xfe\x00"), "a.txt", "not UTF-8"),
+    ("YOLO", lambda f: edited(f, "0 0.3", "0 .1 .1 .9 0.3"), "a.txt:1", "8 values"),
+    ("COCO", lambda f: with_mask(f, [[1, 2, 3, 4]]), "annotations[0]", "pairs of numbers"),
+    ("COCO", lambda f: with_mask(f, [[1, 2, 3, 4, 5, None]]), "annotations[0]", "finite"),
+    ("COCO", lambda f: with_mask(f, {"counts": [5], "size": [9, 9]}), "annotations[0]", "40 × 30"),
+    ("COCO", lambda f: with_mask(f, {"counts": [5], "size": [30, 40]}), "annotations[0]", "fill"),
+    ("CSV", lambda f: edited(f, "4,6,20,26", "4,6,4,26"), "train.csv:1", "no area"),
+    ("CSV", lambda f: edited(f, "4,6,20,26", "4,6,90,26"), "train.csv:1", "outside"),
+    ("CSV", lambda f: edited(f, "4,6,20,26", "4,six,20,26"), "train.csv:1", "four numbers"),
+    ("CSV", lambda f: edited(f, "4,6,20,26,cat", "4,6"), "train.csv:1", "3 values"),
+    ("CSV", lambda f: edited(f, "4,6,20,26,cat", ",,,,cat"), "train.csv:1", "four numbers"),
+    ("CSV", lambda f: f.write_bytes(b"\xff\xfe"), "train.csv", "not UTF-8"),
+    ("VOC", lambda f: edited(f, "<xmax>20<", "<xmax>4<"), "a.xml:5", "no area"),
+    ("VOC", lambda f: edited(f, "<xmax>20<", "<xmax>90<"), "a.xml:5", "outside"),
+    ("VOC", lambda f: edited(f, "<xmax>20</xmax>", ""), "a.xml:5", "xmax"),
+    ("VOC", lambda f: edited(f, "<name>cat", "<name>"), "a.xml:3", "class ''"),
+    ("VOC", lambda f: edited(f, "</object>", "</objekt>"), "a.xml:6", "mismatched tag"),
+    ("VOC", lambda f: edited(f, "<width>40", "<width>80"), "a.xml:2", "80 × 30"),
+    ("VOC", lambda f: f.write_text("<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"), "a.xml:1", "type"),
+    ("VOC", lambda f: f.write_text("<a>" * 99 + "</a>" * 99), "a.xml:1", "deeply"),
+    ("VOC", lambda f: f.unlink(), "a.xml", "no such file"),
 ]
 
 
-@pytest.mark.parametrize(("format", "spoil", "place", "word"), ERRORS)
-def test_errors_name_file_and_place(tmp_path, format, spoil, place, word):
-    spoil(MAKERS[format](tmp_path))
+@pytest.mark.parametrize(("reader", "spoil", "place", "word"), ERRORS)
+def test_errors_name_file_and_place(tmp_path, reader, spoil, place, word):
+    spoil(MAKERS[reader](tmp_path))
     with pytest.raises(DataError) as error:
-        read(tmp_path, format)
+        read(tmp_path, reader=reader)
     assert place in str(error.value)
     assert word in str(error.value)
 
 
-@pytest.mark.parametrize("format", MAKERS)
+@pytest.mark.parametrize("reader", MAKERS)
 @pytest.mark.parametrize("spoil", ["missing", "no image"])
-def test_a_file_that_is_not_an_image(tmp_path, format, spoil):
-    MAKERS[format](tmp_path)
+def test_a_file_that_is_not_an_image(tmp_path, reader, spoil):
+    MAKERS[reader](tmp_path)
     image = next(tmp_path.rglob("b.png"))
     if spoil == "missing":
         image.unlink()
-        if format == "yolo":
+        if reader == "YOLO":
             (tmp_path / "list.txt").write_text("images/train/a.png\nimages/train/b.png\n")
             edited(tmp_path / "data.yaml", "images/train", "list.txt")
     else:
         image.write_bytes(b"hello")
     with pytest.raises(DataError) as error:
-        read(tmp_path, format)
+        read(tmp_path, reader=reader)
     assert "b.png" in str(error.value) or "b.xml" in str(error.value)
 
 
-@pytest.mark.parametrize("format", MAKERS)
-def test_dropping_is_asked_for_and_listed(tmp_path, format):
-    file = MAKERS[format](tmp_path)
+@pytest.mark.parametrize("reader", MAKERS)
+def test_dropping_is_asked_for_and_listed(tmp_path, reader):
+    file = MAKERS[reader](tmp_path)
     old, new = {
-        "coco": ("[4, 6, 16, 20]", "[4, 6, 0, 20]"),
-        "yolo": ("0 0.3", "0 0.9"),
-        "csv": ("4,6,20,26", "4,6,4,26"),
-        "voc": ("<xmax>20<", "<xmax>4<"),
-    }[format]
+        "COCO": ("[4, 6, 16, 20]", "[4, 6, 0, 20]"),
+        "YOLO": ("0 0.3", "0 0.9"),
+        "CSV": ("4,6,20,26", "4,6,4,26"),
+        "VOC": ("<xmax>20<", "<xmax>4<"),
+    }[reader]
     edited(file, old, new)
     with pytest.raises(DataError, match="invalid_boxes='drop'"):
-        read(tmp_path, format)
-    found = read(tmp_path, format, invalid_boxes="drop")
-    assert found[0].classes.tolist() == [1]
+        read(tmp_path, reader=reader)
+    found = read(tmp_path, reader=reader, invalid_boxes="drop")
+    assert found.row(0).classes.tolist() == [1]
     assert len(found.dropped) == 1
     assert file.name in found.dropped[0]
 
 
 def test_one_pixel_beyond_the_border_is_clipped(tmp_path):
     edited(voc(tmp_path), "<xmax>40<", "<xmax>41<")
-    assert read(tmp_path)[0].boxes[1].tolist() == [0, 0, 40, 30]
+    assert read(tmp_path).row(0).boxes[1].tolist() == [0, 0, 40, 30]
 
 
 def test_one_based_corners(tmp_path):
     voc(tmp_path)
-    assert read(tmp_path, one_based=True)[0].boxes[0].tolist() == [3, 5, 20, 26]
+    assert read(tmp_path, reader={"type": "VOC", "one_based": True}).row(0).boxes[0].tolist() == [3, 5, 20, 26]
 
 
 def test_a_report_names_all_and_counts_the_rest(tmp_path):
@@ -238,7 +237,12 @@ def test_a_report_names_all_and_counts_the_rest(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"format": "cocoo"}, "did you mean coco"),
+        ({"reader": "cocoo"}, "did you mean COCO"),
+        ({"reader": "coco"}, "reader='COCO'"),
+        ({"reader": "folders"}, "did you mean ClassFolders"),
+        ({"reader": {"type": "COCO", "one_based": True}}, "one_based"),
+        ({"reader": {"one_based": True}}, "reader has no type"),
+        ({"reader": 3}, "reader is of type int"),
         ({"split": "dev"}, "the splits are train"),
         ({"invalid_boxes": "ignore"}, '"error" or "drop"'),
         ({"class_names": []}, "class_names is empty"),
@@ -318,7 +322,7 @@ def test_yolo_images_in_folders_of_folders(tmp_path):
     (tmp_path / "labels" / "train" / "more").mkdir()
     (tmp_path / "labels" / "train" / "more" / "c.txt").write_text("1 .5 .5 .1 .1")
     (tmp_path / "labels" / "train" / "classes.txt").write_text("cat\ndog\n")
-    assert [len(example.boxes) for example in read(tmp_path)] == [2, 0, 1]
+    assert [len(example.boxes) for example in read(tmp_path).rows()] == [2, 0, 1]
 
 
 def test_voc_lists_an_image_once(tmp_path):
@@ -338,17 +342,17 @@ def test_a_report_can_be_printed(tmp_path):
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(sorted(MAKERS)), st.binary(max_size=200), st.integers(0, 400))
-def test_any_bytes_are_read_or_refused(tmp_path_factory, format, raw, place):
+def test_any_bytes_are_read_or_refused(tmp_path_factory, reader, raw, place):
     root = tmp_path_factory.mktemp("fuzz")
-    file = MAKERS[format](root)
+    file = MAKERS[reader](root)
     whole = file.read_bytes()
     for spoiled in (raw, whole[:place] + raw + whole[place:]):
         file.write_bytes(spoiled)
         try:
-            found = read(root, format)
+            found = read(root, reader=reader)
         except UserError:
             continue
-        assert all(np.isfinite(example.boxes).all() for example in found)
+        assert all(np.isfinite(example.boxes).all() for example in found.rows())
 
 
 JSON = st.recursive(
@@ -400,7 +404,7 @@ def test_raccoons_are_split_by_their_names():
 def test_polygons_of_yolo(tmp_path):
     file = yolo(tmp_path)
     file.write_text("1 0.1 0.2 0.5 0.2 0.5 0.8\n0 0.5 0.5 0.2 0.2\n")
-    found = read(tmp_path)[0]
+    found = read(tmp_path).row(0)
     np.testing.assert_allclose(found.boxes, [[4, 6, 20, 24], [16, 12, 24, 18]], atol=1e-4)
     assert found.polygons[1] is None
     np.testing.assert_allclose(found.polygons[0][0], [[4, 6], [20, 6], [20, 24]], atol=1e-4)
@@ -447,18 +451,18 @@ def test_areas_and_unknown_keys_are_kept(tmp_path):
     data["categories"][0] |= {"supercategory": "animal", "skeleton": [[1, 2]]}
     file.write_text(json.dumps(data))
     found = read(tmp_path)
-    np.testing.assert_array_equal(found[0].area, [123.5, np.nan])
-    image, objects = extra.unpack(found[0])
+    np.testing.assert_array_equal(found.row(0).area, [123.5, np.nan])
+    image, objects = unknown_keys.unpack(found.row(0).unknown, 2)
     assert image == {"id": 7, "license": 4}
-    expected = {k: v for k, v in KEYS.items() if k != "area"}
+    expected = {k: KEYS[k] for k in ("id", "attributes")}
     # What float32 corners do not give again is kept as it is.
     assert objects == [expected | {"bbox": [4.1, 6.3, 15.7, 19.9]}, {"id": 1}]
     assert found.extra == {"info": {"year": 2026}, "licenses": [{"id": 4}]}
     assert found.categories == ({}, {"supercategory": "animal", "skeleton": [[1, 2]]})
-    assert extra.unpack(found[1]) == ({"id": 9}, [])
-    again = Table.from_bytes(found.examples.to_bytes())
-    for one, other in zip(found, again, strict=True):
-        assert one.extra == other.extra
+    assert unknown_keys.unpack(found.row(1).unknown, 0) == ({"id": 9}, [])
+    again = SampleTable.from_bytes(found.samples.to_bytes())
+    for one, other in zip(found.rows(), map(again.row, range(2)), strict=True):
+        assert one.unknown == other.unknown
         np.testing.assert_array_equal(one.area, other.area)
 
 
@@ -473,15 +477,15 @@ def test_areas_and_unknown_keys_are_kept(tmp_path):
 def test_points_are_exact(tmp_path, points, kind):
     with_mask(coco(tmp_path), [points])
     found = read(tmp_path)
-    assert found.examples.arrays["points"].dtype == kind
-    assert found[0].polygons[0][0].ravel().tolist() == points
-    again = Table.from_bytes(found.examples.to_bytes())
-    assert again[0].polygons[0][0].ravel().tolist() == points
+    assert found.samples.arrays["points"].dtype == kind
+    assert found.row(0).polygons[0][0].ravel().tolist() == points
+    again = SampleTable.from_bytes(found.samples.to_bytes())
+    assert again.row(0).polygons[0][0].ravel().tolist() == points
 
 
 def test_a_polygon_without_a_list_around_it_is_one(tmp_path):
     with_mask(coco(tmp_path), [4, 6, 20, 6, 12, 26])
-    (ring,) = read(tmp_path)[0].polygons[0]
+    (ring,) = read(tmp_path).row(0).polygons[0]
     assert ring.tolist() == [[4, 6], [20, 6], [12, 26]]
 
 
@@ -501,7 +505,7 @@ def test_masks_in_run_lengths(tmp_path):
     mask[6:26, 4:20] = True
     mask[10:14, 8:12] = False
     with_mask(file, {"counts": _runs(mask), "size": [30, 40]})
-    found = read(tmp_path)[0]
+    found = read(tmp_path).row(0)
     np.testing.assert_array_equal(masks.fill(found.polygons[0], (30, 40)), mask)
 
 
@@ -518,7 +522,7 @@ def test_headers_of_csv(tmp_path, header, row):
     (tmp_path / "train.csv").write_text(f"{header}\n{row}\n")
     found = read(tmp_path)
     assert found.class_map.names == ("cat",)
-    assert found[0].boxes.tolist() == [[4, 6, 20, 26]]
+    assert found.row(0).boxes.tolist() == [[4, 6, 20, 26]]
 
 
 def test_one_csv_for_all_splits(tmp_path):
@@ -530,7 +534,7 @@ def test_one_csv_for_all_splits(tmp_path):
     for split, label in (("train", 0), ("val", 1)):
         found = read(tmp_path, split=split)
         assert found.class_map.names == ("cat", "dog")
-        assert [e.classes.tolist() for e in found] == [[label]]
+        assert [e.classes.tolist() for e in found.rows()] == [[label]]
     with pytest.raises(DataError, match="the splits are train, val"):
         read(tmp_path, split="test")
 
@@ -540,7 +544,7 @@ def test_classes_in_their_own_order(tmp_path):
     (tmp_path / "classes.txt").write_text("zebra\ndog\ncat\n")
     found = read(tmp_path)
     assert found.class_map.names == ("zebra", "dog", "cat")
-    assert found[0].classes.tolist() == [2, 1]
+    assert found.row(0).classes.tolist() == [2, 1]
 
 
 def test_fractions_in_place_of_pixels(tmp_path):
@@ -568,11 +572,12 @@ def test_a_source_is_read_as_it_is_needed():
             return RECORD
 
     found = from_source(Source(), ["cat", "dog"], max_boxes=5)
-    one = Loader(found, (32, 32), 2, Augmentation(), shuffle=True)
-    assert (len(one), one.max_boxes, asked) == (50_000, 20, [])
+    one = Loader(found, (32, 32), 2, [], shuffle=True)
+    assert (len(one), one.capacity, asked) == (50_000, 5, [])
     example = found.load(7)
-    np.testing.assert_allclose(example.boxes, [[4, 6, 20, 24]], atol=1e-4)
-    assert (example.classes.tolist(), example.size, asked) == ([1], (30, 40), [7])
+    objects = example.instances
+    np.testing.assert_allclose(objects.boxes, [[4, 6, 20, 24]], atol=1e-4)
+    assert (objects.classes.tolist(), example.info.original_size, asked) == ([1], (30, 40), [7])
     batch = next(one.epoch(0))
     assert batch.images.shape == (2, 32, 32, 3)
     assert len(asked) < 200
@@ -609,10 +614,10 @@ def test_areas_and_unknown_keys_are_remembered(tmp_path, monkeypatch):
     again = read(tmp_path / "set")
     assert again.extra == first.extra == {"info": {"year": 2026}}
     assert again.categories == first.categories == ({}, {"color": "rot"})
-    for a, b in zip(first, again, strict=True):
-        assert a.extra == b.extra
+    for a, b in zip(first.rows(), again.rows(), strict=True):
+        assert a.unknown == b.unknown
         np.testing.assert_array_equal(a.area, b.area)
-    assert again[0].polygons[0][0].ravel().tolist() == [4.1, 6, 20, 6, 12, 26]
+    assert again.row(0).polygons[0][0].ravel().tolist() == [4.1, 6, 20, 6, 12, 26]
 
 
 def test_labels_are_cached_until_a_file_changes(tmp_path, monkeypatch):
@@ -626,7 +631,7 @@ def test_labels_are_cached_until_a_file_changes(tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "gather", None)  # from here on nothing can be read
     again = read(tmp_path / "set")
     assert again.class_map == first.class_map
-    for a, b in zip(first, again, strict=True):
+    for a, b in zip(first.rows(), again.rows(), strict=True):
         np.testing.assert_array_equal(a.boxes, b.boxes)
         assert (a.path, a.size) == (b.path, b.size)
     assert again.load(0).image.shape == (30, 40, 3)
@@ -643,7 +648,7 @@ def test_labels_are_cached_until_a_file_changes(tmp_path, monkeypatch):
         read(tmp_path / "set")
     monkeypatch.undo()
     monkeypatch.setenv("VISIONGARDEN_CACHE", str(tmp_path / "cache"))
-    assert read(tmp_path / "set")[0].classes.tolist() == [1]
+    assert read(tmp_path / "set").row(0).classes.tolist() == [1]
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path, monkeypatch):
@@ -658,9 +663,9 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path, monkeypatc
         return found
 
     monkeypatch.setattr(reading, "gather", edited_meanwhile)
-    assert len(read(tmp_path / "set")[0].classes) == 2
+    assert len(read(tmp_path / "set").row(0).classes) == 2
     monkeypatch.setattr(reading, "gather", gather)
-    assert read(tmp_path / "set")[0].classes.tolist() == [1]
+    assert read(tmp_path / "set").row(0).classes.tolist() == [1]
 
 
 @pytest.mark.parametrize("sizes", ["width,height", "height,width"])
@@ -670,7 +675,7 @@ def test_sizes_in_a_table_are_numbers(tmp_path, sizes):
     rows = ["filename,xmin,ymin,xmax,ymax,class," + sizes]
     rows.append("a.png,4,6,20,26,cat," + ",".join(stated[name] for name in sizes.split(",")))
     (tmp_path / "train.csv").write_text("\n".join(rows))
-    assert read(tmp_path)[0].boxes.tolist() == [[4, 6, 20, 26]]
+    assert read(tmp_path).row(0).boxes.tolist() == [[4, 6, 20, 26]]
     (tmp_path / "train.csv").write_text("\n".join(rows).replace("40.0", "41"))
     with pytest.raises(DataError, match="41"):
         read(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,17 +71,11 @@ def _nearest(name: str) -> str:
     """Return the names of readers that are similar to a name, whatever its case."""
     kinds = Reader.kinds()
     folded = {kind.lower(): kind for kind in kinds}
+    if name.lower() in folded:
+        return option("reader", folded[name.lower()])
     hint = nearest(name.lower(), folded)
-    similar, _, _ = hint.partition(" (valid")
-    found = [
-        folded[word]
-        for word in similar.removeprefix("did you mean ").rstrip("?").split(", ")
-        if word in folded
-    ]
-    listed = f"valid: {', '.join(sorted(kinds))}, auto"
-    if not similar.startswith("did you mean") or not found:
-        return listed
-    return f"did you mean {', '.join(found)}? ({listed})"
+    # The names in the hint are in lower case, and are spelled as they are registered.
+    return re.sub(r"\w+", lambda word: folded.get(word[0], word[0]), hint)
 
 
 def scores(root: Place) -> dict[str, float]:
