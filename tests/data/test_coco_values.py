@@ -28,7 +28,7 @@ def write(root, image=None, change=None, more=(), category=None, name="a.png"):
 
 
 def example(root):
-    return read(root, "coco")[0]
+    return read(root, reader="COCO").row(0)
 
 
 @pytest.mark.parametrize(
@@ -65,10 +65,10 @@ def test_crowds(tmp_path, crowd):
 
 
 def test_ids_of_categories_as_text(tmp_path):
-    found = read(write(tmp_path, category={"id": "1", "supercategory": "pet"}), "coco")
+    found = read(write(tmp_path, category={"id": "1", "supercategory": "pet"}), reader="COCO")
     assert found.class_map.ids == (1,)
     assert found.categories == ({"supercategory": "pet"},)
-    assert found[0].boxes.tolist() == [[2, 3, 12, 15]]
+    assert found.row(0).boxes.tolist() == [[2, 3, 12, 15]]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_ids_of_categories_as_text(tmp_path):
 )
 def test_refused_with_the_reason(tmp_path, image, change, words):
     with pytest.raises(DataError, match=words):
-        read(write(tmp_path, image, change), "coco")
+        read(write(tmp_path, image, change), reader="COCO")
 
 
 def test_an_id_that_could_be_two_images(tmp_path):
@@ -99,17 +99,17 @@ def test_an_id_that_could_be_two_images(tmp_path):
     data["images"].append({"id": "1", "file_name": "a.png"})
     (tmp_path / "train.json").write_text(json.dumps(data))
     with pytest.raises(DataError, match=r"refers to image 1\.0"):
-        read(tmp_path, "coco")
+        read(tmp_path, reader="COCO")
     data["annotations"][0]["image_id"] = "1"
     (tmp_path / "train.json").write_text(json.dumps(data))
-    assert [len(one.boxes) for one in read(tmp_path, "coco")] == [0, 1]
+    assert [len(one.boxes) for one in read(tmp_path, reader="COCO").rows()] == [0, 1]
 
 
 @pytest.mark.parametrize("own", [1, "x"])
 def test_a_repeated_annotation_id(tmp_path, own):
     again = {"id": own, "image_id": 1, "category_id": 1, "bbox": [5, 5, 3, 3]}
     with pytest.raises(DataError, match=r"annotations\[1\] has the same id .* as annotations\[0\]"):
-        read(write(tmp_path, change={"id": own}, more=[again]), "coco")
+        read(write(tmp_path, change={"id": own}, more=[again]), reader="COCO")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_repeated_key(tmp_path, old, new, key):
     file = write(tmp_path) / "train.json"
     file.write_text(file.read_text().replace(old, new))
     with pytest.raises(DataError, match=f"key '{key}' appears twice in one object"):
-        read(tmp_path, "coco")
+        read(tmp_path, reader="COCO")
 
 
 def test_a_flat_list_is_one_polygon(tmp_path):
@@ -164,7 +164,9 @@ def test_one_file_of_another_name_is_divided(tmp_path):
     rows = [{"id": i, "image_id": i, "category_id": 1, "bbox": BOX} for i in range(40)]
     data = {"images": images, "annotations": rows, "categories": [{"id": 1, "name": "cat"}]}
     (root / "result.json").write_text(json.dumps(data))
-    parts = [{one.path.name for one in read(root, split=s)} for s in ("train", "val", "test")]
+    parts = [
+        {one.path.name for one in read(root, split=s).rows()} for s in ("train", "val", "test")
+    ]
     assert all(parts)
     assert sum(map(len, parts)) == len(set.union(*parts)) == 40
     assert len(read(root, split="result")) == 40

@@ -8,6 +8,8 @@ import pytest
 
 from visiongarden.data import read
 from visiongarden.data.readers import opened
+from visiongarden.data.readers.voc import VOC
+from visiongarden.data.readers.yolo import YOLO
 from visiongarden.errors import DataError
 
 
@@ -67,7 +69,7 @@ def test_the_tool_is_named(tmp_path, name, make):
         opened(tmp_path)
     assert name in caught.value.what
     assert caught.value.fix
-    assert "format" not in caught.value.fix.replace("COCO format", "")
+    assert "reader" not in caught.value.fix
 
 
 def test_an_unknown_folder_gets_no_format_as_a_fix(tmp_path):
@@ -81,7 +83,7 @@ def test_asking_for_a_format_names_the_tool_as_well(tmp_path):
     picture(tmp_path / "a.png")
     written({"a.json": LABELME})(tmp_path)
     with pytest.raises(DataError, match="labels of labelme"):
-        read(tmp_path, "coco")
+        read(tmp_path, reader="COCO")
 
 
 def test_notes_of_label_studio_are_no_annotations(tmp_path):
@@ -90,8 +92,8 @@ def test_notes_of_label_studio_are_no_annotations(tmp_path):
     written({"notes.json": notes, "classes.txt": "cat\n", "labels/a.txt": "0 .5 .5 .5 .5\n"})(
         tmp_path
     )
-    assert opened(tmp_path)[1] == "yolo"
-    assert read(tmp_path)[0].boxes.tolist() == [[10, 7.5, 30, 22.5]]
+    assert opened(tmp_path)[1] == YOLO()
+    assert read(tmp_path).row(0).boxes.tolist() == [[10, 7.5, 30, 22.5]]
 
 
 def test_xml_beside_images_is_read_as_voc(tmp_path):
@@ -101,7 +103,7 @@ def test_xml_beside_images_is_read_as_voc(tmp_path):
         box = "<xmin>2</xmin><ymin>3</ymin><xmax>12</xmax><ymax>15</ymax>"
         item = f"<object><name>cat</name><bndbox>{box}</bndbox></object>"
         (tmp_path / f"{name}.xml").write_text(f"<annotation>{item}</annotation>")
-    assert opened(tmp_path)[1] == "voc"
+    assert opened(tmp_path)[1] == VOC()
     parts = [read(tmp_path, split=split) for split in ("train", "val", "test")]
     assert sum(map(len, parts)) == 30
-    assert all(e.boxes.tolist() == [[2, 3, 12, 15]] for part in parts for e in part)
+    assert all(e.boxes.tolist() == [[2, 3, 12, 15]] for part in parts for e in part.rows())

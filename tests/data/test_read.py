@@ -222,7 +222,12 @@ def test_one_pixel_beyond_the_border_is_clipped(tmp_path):
 
 def test_one_based_corners(tmp_path):
     voc(tmp_path)
-    assert read(tmp_path, reader={"type": "VOC", "one_based": True}).row(0).boxes[0].tolist() == [3, 5, 20, 26]
+    assert read(tmp_path, reader={"type": "VOC", "one_based": True}).row(0).boxes[0].tolist() == [
+        3,
+        5,
+        20,
+        26,
+    ]
 
 
 def test_a_report_names_all_and_counts_the_rest(tmp_path):

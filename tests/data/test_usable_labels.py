@@ -13,7 +13,7 @@ from visiongarden.cli.entry import main
 from visiongarden.data import read
 from visiongarden.doctor import diagnose
 from visiongarden.doctor.checking import check
-from visiongarden.errors import ConfigError, DataError
+from visiongarden.errors import DataError
 from visiongarden.recipes import resolve
 from visiongarden.recipes.resolution import read_split
 
@@ -58,7 +58,7 @@ def other_images(root):
 def test_labels_in_another_folder(tmp_path, spoil, looked, unread):
     spoil(make(tmp_path))
     with pytest.raises(DataError, match="train has no box in any of 2 images") as caught:
-        check(read(tmp_path, "yolo"), trained_on=True)
+        check(read(tmp_path, reader="YOLO"), trained_on=True)
     assert f"label files were expected in {tmp_path / looked};" in caught.value.received
     assert f"{tmp_path / unread} (2 files, such as train0." in caught.value.received
     (found,) = [f for f in findings(tmp_path, "no-boxes") if f.split == "train"]
@@ -111,7 +111,7 @@ def test_crowds_alone_are_refused_and_the_fix_works(tmp_path, flag):
     subprocess.run(["bash", "-c", command], check=True)
     found = read(tmp_path)
     check(found, trained_on=True)
-    assert found[0].crowd.tolist() == [False, False]
+    assert found.row(0).crowd.tolist() == [False, False]
 
 
 def test_a_class_of_crowds_alone_is_named(tmp_path):
@@ -121,11 +121,14 @@ def test_a_class_of_crowds_alone_is_named(tmp_path):
     assert found.what.startswith("all 2 boxes of class 'cat' are crowds")
 
 
-def test_pose_labels_are_used_as_boxes_and_counted(tmp_path):
+def test_pose_labels_are_read_and_counted(tmp_path):
     names = "train: images/train\nval: images/val\nkpt_shape: [2, 2]\nnames: [cat, dog]\n"
     make(tmp_path, names, f"{LINE} 0.4 0.4 0.6 0.6")
-    assert [f.what[:23] for f in findings(tmp_path, "unused")] == ["2 objects have keypoint"] * 2
-    assert read(tmp_path)[0].boxes.round(3).tolist() == [BOX]
+    found = findings(tmp_path, "keypoints")
+    assert [f.what[:24] for f in found] == ["2 objects have keypoints"] * 2
+    points = read(tmp_path).row(0).keypoints
+    np.testing.assert_allclose(points, [[[16, 12, 2], [24, 18, 2]]], atol=1e-4)
+    assert read(tmp_path).row(0).boxes.round(3).tolist() == [BOX]
 
 
 def test_poses_without_kpt_shape_are_suspected(tmp_path):
@@ -143,14 +146,6 @@ def test_polygons_are_not_suspected(tmp_path, line):
     make(tmp_path, line=line)
     assert not findings(tmp_path, "pose")
     assert not findings(tmp_path, "unused")
-
-
-def test_oriented_boxes_are_counted(tmp_path):
-    make(tmp_path, line="0 0.5 0.2 0.7 0.4 0.5 0.6 0.3 0.4")
-    found = findings(tmp_path, "unused")
-    assert found[0].what.startswith("2 objects are oriented boxes (class and eight numbers)")
-    # The corners are (20, 6), (28, 12), (20, 18), (12, 12).
-    np.testing.assert_allclose(read(tmp_path)[0].boxes, [[12, 6, 28, 18]], atol=1e-4)
 
 
 def test_small_images_are_enlarged_as_for_the_model(tmp_path):
@@ -199,16 +194,14 @@ def voc_from_one(root):
 
 
 def test_corners_from_one_on_the_command_line_and_in_a_recipe(tmp_path, capsys):
-    source = voc_from_one(tmp_path / "voc")
+    source, reader = voc_from_one(tmp_path / "voc"), "{type: VOC, one_based: true}"
     for command in (
-        ["check", source, "--one-based", "--output", tmp_path / "page.html"],
-        ["convert", source, tmp_path / "copy", "--to", "coco", "--one-based"],
+        ["check", source, "--reader", reader, "--output", tmp_path / "page.html"],
+        ["convert", source, tmp_path / "copy", "--to", "coco", "--reader", reader],
     ):
         with pytest.raises(SystemExit) as ended:
             main(["data", *map(str, command)])
         assert ended.value.code == 0, capsys.readouterr()
-    assert read(tmp_path / "copy")[0].boxes.tolist() == [[0, 0, 40, 30]]
-    recipe = resolve(source, overrides=["data.one_based=true"])
-    assert read_split("detection", recipe.data, "train")[0].boxes.tolist() == [[0, 0, 40, 30]]
-    with pytest.raises(ConfigError, match="one_based"):
-        read_split("classification", recipe.data, "train")
+    assert read(tmp_path / "copy").row(0).boxes.tolist() == [[0, 0, 40, 30]]
+    recipe = resolve(source, overrides=[f"data.reader={reader}"])
+    assert read_split(recipe.data, "train").row(0).boxes.tolist() == [[0, 0, 40, 30]]

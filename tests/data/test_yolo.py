@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from visiongarden.data import read
-from visiongarden.data.readers import splits_of
+from visiongarden.data.readers import opened, splits_of
 from visiongarden.errors import DataError
 from visiongarden.recipes import resolve
 from visiongarden.recipes.resolution import read_split
@@ -32,7 +32,7 @@ def make(root, names="train: images/train\nval: images/val\nnames: [cat, dog]\n"
 
 def boxes(root, split="train"):
     found = read(root, split=split)
-    return [example.boxes.round(3).tolist() for example in found]
+    return [example.boxes.round(3).tolist() for example in found.rows()]
 
 
 POSES = [
@@ -50,7 +50,7 @@ def test_a_pose_label_starts_with_its_box(tmp_path, shape, line):
     names = f"train: images/train\nval: images/val\nkpt_shape: {shape}\nnames: [cat, dog]\n"
     make(tmp_path, names, line)
     assert boxes(tmp_path) == [[BOX], [BOX]]
-    assert read(tmp_path)[0].polygons is None
+    assert read(tmp_path).row(0).polygons is None
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_pose_labels_without_kpt_shape_name_it(tmp_path):
 def test_a_class_id_is_an_integer_in_any_notation(tmp_path, line):
     make(tmp_path, line=line)
     assert boxes(tmp_path) == [[BOX], [BOX]]
-    assert read(tmp_path)[0].classes.tolist() == [1]
+    assert read(tmp_path).row(0).classes.tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_label_studio_writes_classes_txt_and_no_yaml(tmp_path):
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
     found = read(tmp_path)
     assert found.class_map.names == ("cat", "dog")
-    assert [example.boxes.round(3).tolist() for example in found] == [[BOX], [BOX]]
+    assert [example.boxes.round(3).tolist() for example in found.rows()] == [[BOX], [BOX]]
 
 
 def test_folders_of_splits_without_a_yaml(tmp_path):
@@ -191,22 +191,22 @@ def test_folders_of_splits_without_a_yaml(tmp_path):
 def test_a_single_split_is_divided_by_file_name(tmp_path):
     make(tmp_path, "train: images/train\nnames: [cat, dog]\n", n=60)
     parts = {split: read(tmp_path, split=split) for split in ("train", "val", "test")}
-    names = [{example.path.name for example in part} for part in parts.values()]
+    names = [{example.path.name for example in part.rows()} for part in parts.values()]
     assert sum(map(len, names)) == len(set.union(*names)) == 60
     assert all(names)
     assert len(names[0]) > 40
     for split in ("train", "val"):
-        assert len(read_split("detection", resolve(tmp_path).data, split)) == len(parts[split])
+        assert len(read_split(resolve(tmp_path).data, split)) == len(parts[split])
 
 
 def test_few_images_are_not_divided_and_the_fix_is_an_override(tmp_path):
     make(tmp_path, "train: images/train\nnames: [cat, dog]\n")
     assert len(read(tmp_path)) == 2
     with pytest.raises(DataError) as caught:
-        read_split("detection", resolve(tmp_path).data, "val")
+        read_split(resolve(tmp_path).data, "val")
     assert caught.value.fix == "data.val=train"
     fixed = resolve(tmp_path, overrides=[caught.value.fix])
-    assert len(read_split("detection", fixed.data, "val")) == 2
+    assert len(read_split(fixed.data, "val")) == 2
     with pytest.raises(DataError, match="fix: split='train'"):
         read(tmp_path, split="val")
 
@@ -214,5 +214,5 @@ def test_few_images_are_not_divided_and_the_fix_is_an_override(tmp_path):
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_what_is_for_evaluation_is_never_divided(tmp_path, split):
     make(tmp_path, f"{split}: images/val\nnames: [cat, dog]\n", n=30)
-    assert splits_of(tmp_path, "yolo") == [split]
+    assert splits_of(*opened(tmp_path, "YOLO")) == [split]
     assert len(read(tmp_path, split=split)) == 30

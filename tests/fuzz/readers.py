@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import keras
 import numpy as np
-from visiongarden.data.masks import read_pixels
+from visiongarden.data.semantic_samples import read_pixels
 
 import visiongarden as vg
 from visiongarden.cards import library
@@ -97,15 +97,32 @@ def _mask() -> bytes:
     return cv2.imencode(".png", mask)[1].tobytes()
 
 
+_READERS = {
+    "coco": "COCO",
+    "yolo": "YOLO",
+    "yolo_pose": "YOLO",
+    "yolo_rotated": "YOLO",
+    "voc": "VOC",
+    "csv": "CSV",
+    "folders": "ClassFolders",
+    "masks": "MaskFolders",
+}
+"""Reader of each generated dataset."""
+
+
 def _data_sets(folder: Path) -> dict[str, Reader]:
     coco = {
         "images": [
             {"id": i, "file_name": f"{i}.png", "height": 40, "width": 48} for i in range(2)
         ],
-        "categories": [{"id": 3, "name": "a"}, {"id": 7, "name": "b"}],
+        "categories": [
+            {"id": 3, "name": "a", "keypoints": ["left", "right"], "skeleton": [[1, 2]]},
+            {"id": 7, "name": "b"},
+        ],
         "annotations": [
             {"id": 1, "image_id": 0, "category_id": 3, "bbox": [1, 2, 9, 9], "area": 81.0,
-             "iscrowd": 0, "segmentation": [[1, 2, 10, 2, 10, 11]]},
+             "iscrowd": 0, "segmentation": [[1, 2, 10, 2, 10, 11]],
+             "keypoints": [2, 3, 2, 0, 0, 0], "num_keypoints": 1},
             {"id": 2, "image_id": 1, "category_id": 7, "bbox": [0, 0, 48, 40], "iscrowd": 1,
              "segmentation": {"size": [40, 48], "counts": [0, 1920]}},
             {"id": 3, "image_id": 1, "category_id": 7, "bbox": [0, 0, 48, 40], "iscrowd": 0,
@@ -121,6 +138,16 @@ def _data_sets(folder: Path) -> dict[str, Reader]:
             "labels/train/0.txt": b"0 0.5 0.5 0.2 0.2\n1 0.1 0.1 0.4 0.1 0.4 0.4\n",
             "images/val/1.png": _png(1),
             "labels/val/1.txt": b"1 0.5 0.5 1 1\n",
+        },
+        "yolo_pose": {
+            "data.yaml": b"train: images\nnames: [a]\nkpt_shape: [2, 3]\nflip_idx: [1, 0]\n",
+            "images/0.png": _png(0),
+            "labels/0.txt": b"0 0.5 0.5 0.2 0.2 0.4 0.5 2 0 0 0\n",
+        },
+        "yolo_rotated": {
+            "data.yaml": b"train: images\nnames: [a]\n",
+            "images/0.png": _png(0),
+            "labels/0.txt": b"0 0.5 0.2 0.75 0.5 0.5 0.8 0.25 0.5\n",
         },
         "voc": {
             "Annotations/0.xml": b"<annotation><filename>0.png</filename><size><width>48</width>"
@@ -149,11 +176,11 @@ def _data_sets(folder: Path) -> dict[str, Reader]:
     for name, files in sets.items():
         labels = [n for n in files if not n.endswith(".png")]
         targets = (*labels * 3, *[n for n in files if n.startswith("masks/")])
-        found[name] = Reader(files, targets, _set_reader(name))
+        found[name] = Reader(files, targets, _set_reader(_READERS[name]))
     _write(folder / "coco", sets["coco"])
     convert(folder / "coco", folder / "records", "arrayrecord")
     shards = {p.name: p.read_bytes() for p in (folder / "records").iterdir()}
-    found["arrayrecord"] = Reader(shards, tuple(shards), _set_reader("arrayrecord"))
+    found["arrayrecord"] = Reader(shards, tuple(shards), _set_reader("ArrayRecord"))
     packed, tarred = io.BytesIO(), io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, raw in sets["coco"].items():
@@ -168,12 +195,12 @@ def _data_sets(folder: Path) -> dict[str, Reader]:
     return found
 
 
-def _set_reader(format: str, file: str = "") -> Callable[[Path], object]:
+def _set_reader(reader: str, file: str = "") -> Callable[[Path], object]:
     def read_all(folder: Path) -> None:
         path = folder / file
-        root, known = opened(path, format)
+        root, known = opened(path, reader)
         for split in splits_of(root, known)[:3]:
-            dataset = read(path, known, split)
+            dataset = read(path, reader=known, split=split)
             for index in range(min(len(dataset), 2)):
                 dataset.load(index)
 

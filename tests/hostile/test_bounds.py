@@ -13,7 +13,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from visiongarden.data.masks import read_pixels
+from visiongarden.data.semantic_samples import read_pixels
 
 import visiongarden as vg
 from visiongarden import ClassMap, repetition
@@ -73,29 +73,29 @@ def test_json_errors_name_the_place():
 
 
 @pytest.mark.parametrize(
-    ("format", "files"),
+    ("reader", "files"),
     [
-        ("coco", {"train.json": b"[" + b"{}," * MB + b"{}]"}),
+        ("COCO", {"train.json": b"[" + b"{}," * MB + b"{}]"}),
         (
-            "yolo",
+            "YOLO",
             {"data.yaml": b"train: images\nval: images\nnames: [a]\n", "images/a.png": PNG}
             | {"labels/a.txt": b"\n" * 8 * MB},
         ),
-        ("voc", {"Annotations/a.xml": b"<a>" + b"<b/>" * MB + b"</a>", "JPEGImages/a.png": PNG}),
-        ("csv", {"train.csv": b"a.png,1,1,9,9,a\n" * MB, "a.png": PNG}),
+        ("VOC", {"Annotations/a.xml": b"<a>" + b"<b/>" * MB + b"</a>", "JPEGImages/a.png": PNG}),
+        ("CSV", {"train.csv": b"a.png,1,1,9,9,a\n" * MB, "a.png": PNG}),
     ],
 )
-def test_text_that_unpacks_to_a_thousand_times_its_length_is_refused(tmp_path, format, files):
+def test_text_that_unpacks_to_a_thousand_times_its_length_is_refused(tmp_path, reader, files):
     path = zipped(tmp_path / "set.zip", files)
     assert path.stat().st_size < 100_000
     with pytest.raises(DataError, match="unpack to"):
-        read(path, format)
+        read(path, reader=reader)
 
 
 def test_deep_names_in_archives_are_refused(tmp_path):
     path = zipped(tmp_path / "set.zip", {"a/" * 30_000 + "x": b""})
     with pytest.raises(DataError, match="name in the archive is too long"):
-        read(path, "coco")
+        read(path, reader="COCO")
 
 
 def test_xml_takes_time_and_memory_by_its_length(tmp_path):

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
-from visiongarden.data.masks import read_pixels
+from visiongarden.data.semantic_samples import read_pixels
 
 from visiongarden.config import load_yaml
 from visiongarden.data import read
@@ -74,7 +74,7 @@ def test_entries_without_a_name_or_outside_are_left_out(tmp_path, name):
         archive.writestr(zipfile.ZipInfo(name), b"x")
         archive.writestr("train.json", b"[")
     with pytest.raises(DataError, match="line 1, column 2: invalid JSON"):
-        read(tmp_path / "d.zip", "coco")
+        read(tmp_path / "d.zip", reader="COCO")
 
 
 def test_opening_a_pipe_does_not_block(tmp_path):
@@ -82,7 +82,7 @@ def test_opening_a_pipe_does_not_block(tmp_path):
     with pytest.raises(ConfigError, match="it is a pipe"):
         load_yaml(tmp_path / "data.yaml")
     with pytest.raises(DataError):
-        read(tmp_path, "yolo")
+        read(tmp_path, reader="YOLO")
     (tmp_path / ".git").mkdir()
     os.mkfifo(tmp_path / ".git" / "HEAD")
     assert repository_state(tmp_path) is None
