@@ -3,11 +3,9 @@
 import cv2
 import numpy as np
 import pytest
-from tests.shared import shared
 
 from visiongarden.data import ClassificationLoader, read_folders
-from visiongarden.doctor.checking import check
-from visiongarden.errors import ConfigError, DataError
+from visiongarden.errors import ConfigError
 from visiongarden.transforms import ClassificationAugmentation, random_crop, random_operations
 from visiongarden.transforms.blend import cutmix, mixup
 from visiongarden.transforms.rand_augment import OPERATIONS

@@ -1,17 +1,14 @@
 """Mask folders: equal results for all layouts, errors with file names, equal transforms."""
 
-import json
 
-import cv2
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from visiongarden.data import SegmentationLoader, read_masks
 from visiongarden.doctor.checking import check
-from visiongarden.errors import DataError, UserError
+from visiongarden.errors import UserError
 from visiongarden.scenes import make_mask_scenes
 from visiongarden.scenes.scenes import mask_scene, scene
 from visiongarden.transforms import SegmentationAugmentation, warp_with_mask

@@ -15,7 +15,6 @@ from pathlib import Path
 import cv2
 import keras
 import numpy as np
-from visiongarden.data.semantic_samples import read_pixels
 
 import visiongarden as vg
 from visiongarden.cards import library
@@ -23,6 +22,7 @@ from visiongarden.config import load_yaml
 from visiongarden.darknet import import_darknet
 from visiongarden.data.decoding import decode
 from visiongarden.data.readers import opened, read, splits_of
+from visiongarden.data.semantic_samples import read_pixels
 from visiongarden.doctor import convert
 from visiongarden.inspect.graph.read import read_graph
 from visiongarden.recipes import Recipe, resolve

@@ -13,13 +13,13 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from visiongarden.data.semantic_samples import read_pixels
 
 import visiongarden as vg
 from visiongarden import ClassMap, repetition
 from visiongarden.data import in_flight, read
 from visiongarden.data.decoding import decode
 from visiongarden.data.readers.xml_tree import parse_xml
+from visiongarden.data.semantic_samples import read_pixels
 from visiongarden.errors import DataError, ModelFileError, UserError
 from visiongarden.storage import parse_json
 from visiongarden.weights.sources import open_source

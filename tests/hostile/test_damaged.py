@@ -10,11 +10,11 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
-from visiongarden.data.semantic_samples import read_pixels
 
 from visiongarden.config import load_yaml
 from visiongarden.data import read
 from visiongarden.data.decoding import decode
+from visiongarden.data.semantic_samples import read_pixels
 from visiongarden.errors import ConfigError, DataError, UserError
 from visiongarden.recipes.git import repository_state
 from visiongarden.storage.header import FORMATS, format_of, image_size
