@@ -12,6 +12,7 @@ from visiongarden.data.combined import Part, combined
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.fingerprints import changes, fingerprint
 from visiongarden.data.image_samples import ClassSamples
+from visiongarden.data.readers import read
 from visiongarden.data.rows import NO_SCHEME, KeypointScheme, Row
 from visiongarden.data.semantic_samples import SemanticSamples
 from visiongarden.errors import DataError, UserError
@@ -292,3 +293,46 @@ def test_fingerprints_cover_all_datasets(tmp_path):
     ]
     cv2.imwrite(str(paths[1]), np.ones((*SIZE, 3), np.uint8))
     assert changes(before, fingerprint({"train": both()})) == ["train: the image files differ"]
+
+
+def write_yolo(root, names, *lines):
+    (root / "images").mkdir(parents=True)
+    (root / "labels").mkdir()
+    for number, line in enumerate(lines):
+        cv2.imwrite(str(root / "images" / f"{number}.png"), np.zeros((*SIZE, 3), np.uint8))
+        (root / "labels" / f"{number}.txt").write_text(line)
+    (root / "data.yaml").write_text(f"train: images\nnames: {list(names)}\n")
+    return root
+
+
+def test_read_a_list(tmp_path):
+    a = write_yolo(tmp_path / "a", ("cat", "dog"), "0 0.5 0.5 0.5 0.5", "1 0.5 0.5 0.5 0.5")
+    b = write_yolo(tmp_path / "b", ("dog", "fox"), "0 0.5 0.5 0.5 0.5")
+    both = read([{"path": a, "weight": 2, "reader": "YOLO"}, str(b)])
+    assert both.class_map.names == ("cat", "dog", "fox")
+    assert [s.instances.classes.tolist() for s in both] == [[0], [1], [1]]
+    assert both.images_per_epoch == 5
+    assert both.root == tmp_path
+    both = read(
+        [{"path": a, "classes": ["cat", "dog", "fox"]}, {"path": b}],
+        class_names=("dog", "fox", "cat"),
+    )
+    assert both[0].known_classes.tolist() == [True, True, True]
+    assert both[2].known_classes.tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("entries", "what"),
+    [
+        ([], "list of datasets is empty"),
+        ([{"weight": 2}], "dataset 1 of the list has no path"),
+        (["a", 3], "dataset 2 of the list has no path"),
+        ([{"path": "a", "wieght": 2}], "unknown key 'wieght'"),
+        ([{"path": "a", "classes": "cat"}], "classes is not a list of names"),
+    ],
+)
+def test_invalid_lists(tmp_path, monkeypatch, entries, what):
+    write_yolo(tmp_path / "a", ("cat",), "0 0.5 0.5 0.5 0.5")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=what):
+        read(entries)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from visiongarden.data import cache
+from visiongarden.data.combined import Part, combined
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList
 from visiongarden.data.readers.build import by_hash
@@ -18,6 +19,7 @@ from visiongarden.data.readers.class_lists import renumbered
 from visiongarden.data.readers.division import place_of, stem_of, whole_of
 from visiongarden.data.readers.notes import notes_of
 from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.readers.several import entries_of
 from visiongarden.data.readers.validation import chosen, validated
 from visiongarden.data.sample_table import SampleTable
 from visiongarden.errors import DataError, UserError, option
@@ -26,7 +28,7 @@ from visiongarden.storage.place import Place
 
 
 def read(
-    path: str | Path,
+    path: str | Path | Sequence[str | Path | Mapping[str, Any]],
     *,
     split: str = "train",
     reader: str | Mapping[str, Any] | Reader = AUTO,
@@ -42,7 +44,16 @@ def read(
     The labels of a large dataset are cached until a file changes, see `visiongarden.data.cache`.
 
     Args:
-        path: Folder, file or archive.
+        path: Folder, file or archive; for readers of data with names, such as TFDS, a name. A list
+            combines several datasets: paths, or mappings with `path` and optionally `split`,
+            `reader`, `invalid_boxes` and `class_names` of the dataset, and
+
+            - `weight`: how many times an epoch of training shows each of its images; 2 is twice,
+              0.5 is half of the images, drawn anew for each epoch. An evaluation shows each once.
+            - `classes`: the classes that are annotated in all its images, by default its class map.
+              The classes of all datasets are matched by name, and `Sample.known_classes` tells
+              which of them are annotated in an image.
+            - `fields`: the annotations that are used, such as `["boxes"]`; by default all.
         split: "train", "val", "test", or a split name of the dataset.
         reader: "auto" to choose the reader that fits the files; the name of a registered reader,
             such as "COCO"; a mapping with its `type` and fields, such as
@@ -64,6 +75,13 @@ def read(
         >>> dataset = vg.read("coco128", split="val")  # doctest: +SKIP
         >>> dataset.class_map.names  # doctest: +SKIP
     """
+    if isinstance(path, list | tuple):
+        defaults = {"split": split, "reader": reader, "invalid_boxes": invalid_boxes}
+        parts = [
+            Part(read(entry.path, **entry.options), str(entry.path), **entry.of_part)
+            for entry in entries_of(path, defaults)
+        ]
+        return combined(parts, class_names)
     _check_path(path)
     root, chosen_reader = opened(path, reader)
     names = tuple(class_names) if class_names is not None else None
@@ -161,7 +179,7 @@ def _check_path(path: Any) -> None:
     if not isinstance(path, str | Path):
         raise UserError(
             f"path is of type {type(path).__name__}",
-            rule="the path of a folder, a file or an archive",
+            rule="the path of a folder, a file or an archive, or a list of datasets",
             fix='vg.read("cells", split="val")',
         )
 
