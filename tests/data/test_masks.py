@@ -1,6 +1,5 @@
 """Mask folders: equal results for all layouts, errors with file names, equal transforms."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given
