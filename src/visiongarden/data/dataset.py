@@ -166,6 +166,10 @@ class Dataset:
 
         Crowd regions count as one object each. Labels count where they are 1.
         """
+        if isinstance(self.samples, SampleTable) and self.label_map is None:
+            labels = self.samples.arrays["labels"]
+            counts = self.samples.counts()
+            return counts + (labels == 1).sum(axis=0) if labels.shape[1] == len(counts) else counts
         if isinstance(self.samples, _Counted):
             return self.samples.counts()
         total = np.zeros(len(self.class_map), np.int64)

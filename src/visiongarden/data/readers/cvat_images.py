@@ -162,13 +162,15 @@ def _picture(file: Place, image: Element) -> Picture:
     for number, item in enumerate(image.children):
         if item.tag == "tag":
             continue
-        if item.tag in ("cuboid",) or (item.tag == "points" and ";" not in _text(item, "points")):
-            kind = "single points" if item.tag == "points" else "cuboids"
-            picture.notes[f"{kind} are not read"] += 1
+        if item.tag == "cuboid":
+            picture.notes["cuboids are not read"] += 1
             continue
         picture.given += 1
         shape = _shape(f"{file}:{item.line}", item, picture)
-        if shape is not None:
+        if shape is not None and item.tag == "points" and len(shape.points) == 1:
+            shape.points = {shape.name: point for point in shape.points.values()}
+            picture.loose.append(shape)
+        elif shape is not None:
             group = _text(item, "group_id")
             is_part = item.tag in ("polygon", "mask", "ellipse") and group not in ("", "0")
             groups.setdefault((group, shape.name) if is_part else number, []).append(shape)

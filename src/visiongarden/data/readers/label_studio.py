@@ -50,10 +50,10 @@ Item = Mapping[str, Any]
 class LabelStudio(Reader):
     """Label Studio: the JSON or JSON-MIN export beside the images.
 
-    Rectangles (also rotated), polygons, ellipses and brushes are objects; keypoints that are
-    regions of an object (`parentID`) are its keypoints; choices are labels of the image. If a task
-    has several annotations, the one marked as ground truth is read, or else the last one; cancelled
-    annotations are skipped. Images are found by the end of their path, with or without the digits
+    Rectangles (also rotated), polygons, ellipses and brushes are objects; keypoints belong to the
+    object whose regions they are (`parentID`), or to the only object of their image; choices are
+    labels of the image. If a task has several annotations, the one marked as ground truth is read,
+    or else the last one; cancelled annotations are skipped. Images are found by the end of their path, with or without the digits
     that Label Studio puts in front of an uploaded file.
 
     Example:
@@ -246,8 +246,7 @@ def _add_regions(picture: Picture, regions: Mapping[Any, list[Item]]) -> None:
             shapes[key] = shape
     for parent, point in points:
         if parent not in shapes:
-            picture.notes["keypoints are not regions of an object (parentID) and are not read"] += 1
-            picture.given -= 1
+            picture.loose.append(point)
             continue
         if point.name in shapes[parent].points:
             picture.add(point.where, f"its object has two keypoints {point.name!r:.60}")
@@ -259,7 +258,11 @@ def _shape(where: str, items: list[Item], picture: Picture) -> Shape | None:
     """Return an object in pixels; None, after adding an error, if it is not valid."""
     values: dict[str, Any] = {}
     for item in items:
-        values |= item["value"]
+        given = item["value"]
+        if any(values.get(key, given[key]) != given[key] for key in _GEOMETRY & given.keys()):
+            picture.add(where, "two regions have the same id, but different coordinates")
+            return None
+        values |= given
     names = {
         name
         for item in items

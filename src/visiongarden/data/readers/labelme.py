@@ -46,7 +46,8 @@ class Labelme(Reader):
 
     Rectangles are boxes; polygons, circles and masks are masks. Shapes with the same `group_id` and
     label are the parts of one object, and points with the `group_id` of an object are its
-    keypoints. Lines are read as the boxes around them. `imageData` is ignored.
+    keypoints. Points without a group belong to the only object of their image. Lines are read as
+    the boxes around them. `imageData` is ignored.
 
     Example:
         >>> Labelme().to_dict()
@@ -134,9 +135,7 @@ def _add_group(picture: Picture, members: list[tuple[Shape, bool]]) -> None:
     objects = [joined(shapes) for shapes in by_name.values()]
     points = [shape for shape, is_point in members if is_point]
     if points and len(objects) != 1:
-        picture.notes["points are not in the group (group_id) of one object and are not read"] += (
-            len(points)
-        )
+        picture.loose += points
     elif points:
         for point in points:
             if point.name in objects[0].points:

@@ -44,6 +44,9 @@ MAX_NUMBER = 1e9
 MAX_MASK = 2**26
 """Maximum number of pixels of a mask: a few bytes of run lengths fill it."""
 
+POINTS = "object"
+"""Class of the object of the points of an image, in datasets without any other objects."""
+
 _SUFFIXES = 8
 """Number of folders in front of a file name that are compared with those of the dataset."""
 
@@ -89,6 +92,7 @@ class Picture:
         tags: Labels of the whole image; None if nobody has labeled the image.
         extra: Keys of the image that visiongarden does not use.
         given: Number of objects in the file, including those that could not be parsed.
+        loose: Points that the file assigns to no object, each a shape with one point.
         path: Location of the image, if it is known; by default it is searched by its name.
         problems: Errors, as (where, what, kind).
         notes: Number of labels of each type that is not read, or is read in an unexpected way.
@@ -102,6 +106,7 @@ class Picture:
     tags: list[str] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     given: int = 0
+    loose: list[Shape] = field(default_factory=list)
     path: Place | None = None
     problems: list[tuple[str, str, str]] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
@@ -133,8 +138,11 @@ def dataset_of(
         DataError: No image has a label.
     """
     every = [*pictures, *others]
+    _assign_points(every)
     shapes = [shape for picture in every for shape in picture.shapes]
     tags = sorted({tag for picture in every for tag in picture.tags or ()})
+    if not shapes and not tags and not names:
+        _refuse_without_classes(source, every)
     class_map = _class_map(source, shapes, tags, names)
     label_map = LabelMap(tuple(tags)) if tags and shapes else None
     columns = class_map.names if label_map is None else label_map.names
@@ -165,15 +173,53 @@ def dataset_of(
     )
 
 
+def _assign_points(pictures: Sequence[Picture]) -> None:
+    """Assign loose points to objects if all images of the dataset are unambiguous.
+
+    They are if each image has one object, and no two points of the same name; or if there are no
+    objects, so that the points of an image are those of one object. Otherwise they are not read.
+    """
+    with_points = [picture for picture in pictures if picture.loose]
+    alone = not any(picture.shapes for picture in pictures)
+    unambiguous = all(_is_unambiguous(picture, alone) for picture in with_points)
+    for picture in with_points:
+        count = len(picture.loose)
+        points = {shape.name: point for shape in picture.loose for point in shape.points.values()}
+        if not unambiguous:
+            picture.given -= count
+            picture.notes["points belong to no object and are not read"] += count
+        elif alone:
+            first = picture.loose[0].where
+            picture.shapes = [Shape(first, POINTS, points=points)]
+            picture.notes[f"images have points alone: keypoints of one object {POINTS!r}"] += 1
+        else:
+            picture.shapes[0].points |= points
+            picture.notes["points are keypoints of the only object of their image"] += count
+
+
+def _is_unambiguous(picture: Picture, alone: bool) -> bool:
+    names = [shape.name for shape in picture.loose]
+    owned = [*picture.shapes[0].points] if picture.shapes else []
+    return len(picture.shapes) == (not alone) and len({*names, *owned}) == len(names) + len(owned)
+
+
 def _class_map(
     source: Source, shapes: Sequence[Shape], tags: Sequence[str], names: Sequence[str]
 ) -> ClassMap:
     used = {shape.name for shape in shapes} if shapes else set(tags)
     found = source.class_names or tuple(names) or class_names_in(folder_of(source.root))
-    if not found and not used:
-        source.errors.raise_if_any()
-        raise DataError(f"{source.root}: no object has a class name")
     return ClassMap(found or tuple(sorted(used)))
+
+
+def _refuse_without_classes(source: Source, pictures: Sequence[Picture]) -> None:
+    """Raise an error if no class is known, which lists why objects could not be parsed."""
+    if source.class_names or class_names_in(folder_of(source.root)):
+        return
+    for picture in pictures:
+        for problem in picture.problems:
+            source.errors.add(*problem)
+    source.errors.raise_if_any()
+    raise DataError(f"{source.root}: no object has a class name")
 
 
 def _scheme(

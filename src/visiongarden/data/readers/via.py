@@ -44,7 +44,7 @@ class VIA(Reader):
     """VIA (VGG Image Annotator 2): the project file, or exported annotations as JSON or CSV.
 
     Rectangles are boxes; polygons, circles and ellipses are masks; a polyline is read as the box
-    around it. Points belong to no object and are not read.
+    around it. Points are keypoints of the only object of their image.
 
     Attributes:
         attribute: Attribute of the regions that contains the class. By default the only attribute,
@@ -190,10 +190,6 @@ def _extra(given: Any) -> dict[str, Any]:
 
 def _filled(picture: Picture, regions: list[Region], attribute: str | None) -> Picture:
     for where, values, given in regions:
-        if values.get("name") == "point":
-            picture.notes["points belong to no object and are not read"] += 1
-            picture.given -= 1
-            continue
         name = _class_of(given, attribute)
         if name is None:
             picture.add(where, f"the region has no class in {attribute!r:.60}: {dict(given)!r:.80}")
@@ -205,7 +201,7 @@ def _filled(picture: Picture, regions: list[Region], attribute: str | None) -> P
         except ValueError as error:
             picture.add(where, str(error))
             continue
-        picture.shapes.append(shape)
+        (picture.loose if shape.points else picture.shapes).append(shape)
     return picture
 
 
@@ -235,7 +231,9 @@ def _fill(shape: Shape, values: Mapping[str, Any], picture: Picture) -> None:
             raise ValueError(f"the {kind} has {given}; expected numbers")
         return numbers_found
 
-    if kind == "rect":
+    if kind == "point":
+        shape.points = {shape.name: (*found("cx", "cy"), 2)}
+    elif kind == "rect":
         x, y, w, h = found("x", "y", "width", "height", nan=True)
         shape.box = (x, y, x + w, y + h)
     elif kind == "circle":
