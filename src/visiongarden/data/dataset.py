@@ -220,7 +220,10 @@ class Dataset:
         return self.samples[index].info.source
 
     def location(self, index: int, row: int | None = None) -> str:
-        """Return where an image, or one of its objects, is annotated."""
+        """Return where an image, or one of its objects, is annotated: "a.txt:3", if it is known."""
+        lines = self.row(index).lines if row is not None else None
+        if row is not None and lines is not None:
+            return lines.at(row)
         place = str(self.image_path(index))
         return place if row is None else f"{place}: object {row + 1}"
 

@@ -38,6 +38,24 @@ class KeypointScheme(NamedTuple):
 NO_SCHEME = KeypointScheme()
 
 
+class Lines(NamedTuple):
+    """Places of the objects of an image in one annotation file.
+
+    Attributes:
+        prefix: text before the number: the file, and ":" or the name of a list.
+        numbers: int32 (n,), line or position of each object.
+        suffix: text after the number.
+    """
+
+    prefix: str
+    numbers: np.ndarray
+    suffix: str = ""
+
+    def at(self, row: int) -> str:
+        """Return the place of one object, such as "a.txt:3"."""
+        return f"{self.prefix}{int(self.numbers[row])}{self.suffix}"
+
+
 @dataclass(slots=True)
 class Row:
     """One image with its annotations.
@@ -58,6 +76,7 @@ class Row:
         area: float64 (n,), area of each object from the annotation file in square pixels, NaN where
             the file has no value; None if no object has one.
         labels: float32 (k,), labels of the whole image; None without any.
+        lines: places of the objects in the annotation file; None if they are not known.
         unknown: JSON text of unknown keys, see `visiongarden.samples.unknown_keys`.
         image: pixels in memory (height, width, channels); None: they are in a file.
     """
@@ -71,6 +90,7 @@ class Row:
     keypoints: np.ndarray | None = None
     area: np.ndarray | None = None
     labels: np.ndarray | None = None
+    lines: Lines | None = None
     unknown: str | None = None
     image: np.ndarray | None = None
 
@@ -171,6 +191,7 @@ def selected(row: Row, kept: np.ndarray) -> Row:
         polygons=polygons,
         keypoints=None if row.keypoints is None else row.keypoints[kept],
         area=None if row.area is None else row.area[kept],
+        lines=None if row.lines is None else row.lines._replace(numbers=row.lines.numbers[kept]),
         unknown=unknown_keys.part(row.unknown, kept.tolist()),
     )
 

@@ -11,7 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from visiongarden.data.rows import NO_SCHEME, KeypointScheme, Row, sample_of
+from visiongarden.data.rows import NO_SCHEME, KeypointScheme, Lines, Row, sample_of
 from visiongarden.errors import DataError
 from visiongarden.samples import Sample
 from visiongarden.storage.place import Place
@@ -30,6 +30,8 @@ _ARRAYS: dict[str, Any] = {
     "keypoints": np.float32,
     "area": np.float64,
     "labels": np.float32,
+    "lines": np.int32,
+    "line_places": np.int32,
     "unknown": np.uint8,
     "unknown_starts": np.int64,
 }
@@ -58,12 +60,15 @@ class SampleTable(Sequence[Sample]):
             - `keypoints` (n, k, 3), or (0, 0, 3) if no object has keypoints.
             - `area` (n,) or (0,): area of each object in square pixels.
             - `labels` (images, k) or (0, 0): labels of the whole images.
+            - `lines` (n,) or (0,): line or position of each object in its annotation file;
+              `line_places` (images,): index into `places`, or -1.
             - `unknown`, `unknown_starts` (images + 1,) or (0,): JSON of the unknown keys of each
               image.
         names: Location of each image as text.
         class_map: Names of the classes.
         located: Function from a name to a path, an archive member or a record.
         scheme: Meaning of the keypoints.
+        places: Texts before and after the numbers in `lines`.
     """
 
     def __init__(
@@ -73,9 +78,10 @@ class SampleTable(Sequence[Sample]):
         class_map: ClassMap | None = None,
         located: Callable[[str], Any] = Path,
         scheme: KeypointScheme = NO_SCHEME,
+        places: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.arrays, self.names, self.located = arrays, tuple(names), located
-        self.class_map, self.scheme = class_map, scheme
+        self.class_map, self.scheme, self.places = class_map, scheme, tuple(places)
         self.has_polygons = bool(len(arrays["ring_of"]))
 
     @classmethod
@@ -116,10 +122,12 @@ class SampleTable(Sequence[Sample]):
         }
         points, decimals = _compact(rings)
         arrays |= {"points": points, "decimals": decimals, "area": _areas(rows)} | _unknown(rows)
+        lines, places = _lines(rows)
+        arrays |= lines
         typed: dict[str, np.ndarray] = {n: np.asarray(arrays[n], _ARRAYS[n]) for n in _ARRAYS}
         # `_compact` has chosen float32 or float64.
         typed["points"] = points
-        return cls(typed, [str(row.path) for row in rows], class_map, located, scheme)
+        return cls(typed, [str(row.path) for row in rows], class_map, located, scheme, places)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -153,6 +161,7 @@ class SampleTable(Sequence[Sample]):
             keypoints=arrays["keypoints"][first:last] if len(arrays["keypoints"]) else None,
             area=arrays["area"][first:last] if len(arrays["area"]) else None,
             labels=arrays["labels"][place] if len(arrays["labels"]) else None,
+            lines=self._lines(place, first, last),
             unknown=self._unknown(place),
         )
 
@@ -196,6 +205,12 @@ class SampleTable(Sequence[Sample]):
             found[owners[ring - low] - first].append(points[start:stop])
         return tuple(tuple(rings) or None for rings in found) if high > low else None
 
+    def _lines(self, place: int, first: int, last: int) -> Lines | None:
+        if not len(self.arrays["lines"]) or self.arrays["line_places"][place] < 0:
+            return None
+        prefix, suffix = self.places[self.arrays["line_places"][place]]
+        return Lines(prefix, self.arrays["lines"][first:last], suffix)
+
     def _unknown(self, place: int) -> str | None:
         if not len(self.arrays["unknown_starts"]):
             return None
@@ -205,7 +220,7 @@ class SampleTable(Sequence[Sample]):
     def to_bytes(self) -> bytes:
         """Serialize the table with its names and scheme as an .npz file without pickled objects."""
         stream = io.BytesIO()
-        head = json.dumps({"names": self.names, "scheme": self.scheme})
+        head = json.dumps({"names": self.names, "scheme": self.scheme, "places": self.places})
         np.savez(
             stream, head=np.frombuffer(head.encode(), np.uint8), allow_pickle=False, **self.arrays
         )
@@ -225,6 +240,7 @@ class SampleTable(Sequence[Sample]):
                 head = json.loads(file["head"].tobytes())
                 arrays = {name: file[name] for name in _ARRAYS}
                 names, (points, pairs, skeleton) = head["names"], head["scheme"]
+                places = [(str(before), str(after)) for before, after in head["places"]]
         except (OSError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
             raise ValueError("not a table") from error
         # Points that float32 cannot represent are stored as float64.
@@ -237,7 +253,7 @@ class SampleTable(Sequence[Sample]):
         scheme = KeypointScheme(
             tuple(points), None if pairs is None else tuple(edges[0]), tuple(edges[1])
         )
-        return cls(arrays, names, class_map, located, scheme)
+        return cls(arrays, names, class_map, located, scheme, places)
 
 
 def _boxes(rows: Sequence[Row]) -> list[np.ndarray]:
@@ -288,6 +304,23 @@ def _labels(rows: Sequence[Row]) -> list[np.ndarray]:
             received=f"{first or 0} for {one.path}, {second or 0} for {other.path}",
         )
     return [row.labels[None] for row in rows if row.labels is not None]
+
+
+def _lines(rows: Sequence[Row]) -> tuple[dict[str, np.ndarray], list[tuple[str, str]]]:
+    """Return the lines of all objects, and the texts before and after their numbers."""
+    if all(row.lines is None for row in rows):
+        return {"lines": np.zeros(0), "line_places": np.zeros(0)}, []
+    places: dict[tuple[str, str], int] = {}
+    of_images, numbers = [], []
+    for row in rows:
+        if row.lines is None:
+            of_images.append(-1)
+            numbers.append(np.zeros(len(row.classes), np.int32))
+        else:
+            key = (row.lines.prefix, row.lines.suffix)
+            of_images.append(places.setdefault(key, len(places)))
+            numbers.append(row.lines.numbers)
+    return {"lines": np.concatenate(numbers), "line_places": np.array(of_images)}, list(places)
 
 
 def _compact(rings: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

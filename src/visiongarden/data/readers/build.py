@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from visiongarden.data.error_list import ErrorList, all_valid, wrong_with
-from visiongarden.data.rows import Row
+from visiongarden.data.rows import Lines, Row
 from visiongarden.errors import DataError, option
 from visiongarden.samples import masks
 from visiongarden.samples.unknown_keys import pack
@@ -115,8 +116,24 @@ def row(
         keypoints=_keypoints(kept),
         area=areas if np.isfinite(areas).any() else None,
         labels=image_labels,
+        lines=_lines(kept),
         unknown=pack(extra or {}, [label.extra for label in kept]),
     )
+
+
+_NUMBER = re.compile(r"(.*\D)(\d+)(\D*)", re.DOTALL)
+
+
+def _lines(labels: Sequence[Label]) -> Lines | None:
+    """Return the places of objects as numbers; None if they are not in one file."""
+    found = [_NUMBER.fullmatch(label.where) for label in labels]
+    parts = [match.groups() for match in found if match is not None]
+    if not parts or len(parts) < len(labels) or len({(p, s) for p, _, s in parts}) > 1:
+        return None
+    numbers = [int(number) for _, number, _ in parts]
+    if max(numbers) >= 2**31:
+        return None
+    return Lines(parts[0][0], np.array(numbers, np.int32), parts[0][2])
 
 
 def _keypoints(labels: Sequence[Label]) -> np.ndarray | None:

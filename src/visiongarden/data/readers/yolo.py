@@ -19,7 +19,7 @@ from visiongarden.data.readers.reader import Reader, Source
 from visiongarden.data.readers.yolo_files import Pair, pairs_of
 from visiongarden.data.readers.yolo_lines import KptShape, all_boxes, are_rectangles, label_of
 from visiongarden.data.readers.yolo_yaml import Layout, has_yaml, is_described, layout_of
-from visiongarden.data.rows import Row
+from visiongarden.data.rows import Lines, Row
 from visiongarden.errors import DataError
 from visiongarden.registry import register
 from visiongarden.storage.header import image_size
@@ -203,7 +203,10 @@ def _row(
     quick = None if slow else all_boxes(text, size, count)
     if quick is not None:
         errors.ids.update(quick[1].tolist())
-        return Row(image, size, *quick, crowd=np.zeros(len(quick[0]), bool))
+        count = len(quick[0])
+        numbers = [i for i, line in enumerate(text.splitlines(), 1) if line and not line.isspace()]
+        lines = Lines(f"{file}:", np.array(numbers, np.int32)) if file is not None else None
+        return Row(image, size, *quick, crowd=np.zeros(count, bool), lines=lines)
     labels = []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
