@@ -58,3 +58,15 @@ class ClassSamples(Sequence[Sample]):
     def counts(self) -> np.ndarray:
         """Return int64 (classes,): the number of images of each class."""
         return np.bincount(np.array(self.classes, np.int64), minlength=len(self.class_map))
+
+
+def classes_of(samples: Sequence[Sample]) -> np.ndarray:
+    """Return int64 (images,): the class of each image, -1 where it has not exactly one."""
+    if isinstance(samples, ClassSamples):
+        return np.array(samples.classes, np.int64)
+    found = np.full(len(samples), -1, np.int64)
+    for index, sample in enumerate(samples):
+        labels = sample.labels
+        if labels is not None and np.count_nonzero(labels) == 1 and labels.max() == 1:
+            found[index] = int(labels.argmax())
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, overload
@@ -93,11 +93,6 @@ class SemanticSamples(Sequence[Sample]):
             f"{self.masks[index]}: {mask[1]} × {mask[0]} pixels, but the image "
             f"{self.images[index].name} has {image[1]} × {image[0]}"
         )
-
-    def all_of(self, classes: Collection[int]) -> str:
-        """Describe masks that contain only one class, or none."""
-        names = [self.class_map.names[index] for index in classes]
-        return f"all masks together contain {f'only {names[0]!r}' if names else 'no class'}"
 
     def mask(self, index: int) -> np.ndarray:
         """Decode a mask to uint8 (height, width): class indices, 255 for ignored pixels.

@@ -6,8 +6,7 @@ but the user may know why, and a public dataset must stay comparable.
 """
 
 from visiongarden.doctor.checking import check
-from visiongarden.doctor.conversion import TARGETS, convert
-from visiongarden.doctor.diagnosis import check_set, diagnose
+from visiongarden.doctor.diagnosis import diagnose
 from visiongarden.doctor.fixing import fix
 from visiongarden.doctor.report import KINDS, Report
 from visiongarden.doctor.verbs import (
@@ -20,14 +19,11 @@ from visiongarden.doctor.verbs import (
 
 __all__ = [
     "KINDS",
-    "TARGETS",
     "ContactSheet",
     "ConversionResult",
     "Report",
     "check",
     "check_dataset",
-    "check_set",
-    "convert",
     "convert_dataset",
     "diagnose",
     "fix",

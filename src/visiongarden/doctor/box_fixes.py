@@ -8,14 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from visiongarden.data.dataset import DetectionDataset
-from visiongarden.data.writers.examples import crowd_of
+from visiongarden.data.dataset import Dataset
 from visiongarden.errors import DataError
 
 
 def without_crowds(
-    datasets: Mapping[str, DetectionDataset], every: bool, changes: list[str]
-) -> dict[str, DetectionDataset]:
+    datasets: Mapping[str, Dataset], every: bool, changes: list[str]
+) -> dict[str, Dataset]:
     """Turn crowds into objects in splits where all boxes are crowds, or everywhere.
 
     Crowds are neither trained on nor evaluated, so a split of crowds alone is useless. CVAT exports
@@ -31,29 +30,29 @@ def without_crowds(
     """
     result = dict(datasets)
     for split, dataset in datasets.items():
-        crowds = sum(int(crowd_of(example).sum()) for example in dataset)
+        crowds = sum(int(row.crowd.sum()) for row in dataset.rows())
         if not crowds or not (every or crowds == dataset.counts().sum()):
             continue
         why = "" if every else ", because all boxes were crowds; CVAT exports masks as crowds"
         changes.append(f"[{split}] iscrowd of {crowds} boxes is changed to 0{why}")
-        objects = (replace(e, crowd=np.zeros(len(e.boxes), bool)) for e in dataset)
-        result[split] = replace(dataset, examples=tuple(objects))
+        objects = (replace(row, crowd=np.zeros_like(row.crowd)) for row in dataset.rows())
+        result[split] = dataset.with_rows(objects)
     return result
 
 
-def refuse_without_boxes(datasets: Mapping[str, DetectionDataset], root: str) -> None:
+def refuse_without_boxes(datasets: Mapping[str, Dataset], root: str) -> None:
     """Refuse to write a copy without usable boxes in the training split.
 
     Raises:
         DataError: the training split has no boxes, or only crowds.
     """
     train = datasets["train"]
-    if not any((~crowd_of(example)).any() for example in train):
+    if not any((~row.crowd).any() for row in train.rows()):
         raise DataError(
             f"{root}: no corrected copy is written, because train would have no usable box",
             rule="at least one box that is inside its image, has a known class and is not a crowd",
             received="; ".join(
-                [f"{len(train)} images, {int(train.counts().sum())} boxes", *train.notes]
+                [f"{len(train)} images, {int(train.objects().sum())} boxes", *train.notes]
             ),
             fix=f"visiongarden data check {shlex.quote(root)}",
         )

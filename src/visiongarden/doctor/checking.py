@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from visiongarden.data.copies import Prints, different_labels
-from visiongarden.data.dataset import DetectionDataset, crowds_of
+from visiongarden.data.dataset import Dataset, as_dataset, crowds_of
 from visiongarden.data.decoding import is_truncated
 from visiongarden.data.error_list import Finding, refuse
-from visiongarden.data.labeled_images import ClassificationDataset
-from visiongarden.data.masks import SegmentationDataset
-from visiongarden.data.readers import AnyDataset
+from visiongarden.data.image_samples import ClassSamples
+from visiongarden.doctor.mask_study import all_of
 from visiongarden.errors import DataError
+from visiongarden.samples.annotations import Annotations
 from visiongarden.storage.header import MAX_BYTES
 from visiongarden.storage.place import read_bytes, read_ends
 from visiongarden.types import IGNORE
@@ -28,7 +28,7 @@ DECODED = 20_000
 _TAIL = 4096
 
 
-def check(dataset: AnyDataset, trained_on: bool = False, prints: Prints | None = None) -> None:
+def check(annotations: Annotations, trained_on: bool = False, prints: Prints | None = None) -> None:
     """Check that every image of a dataset can be decoded, or at least is complete.
 
     In a split of more than `DECODED` images, only the ends of the files are read, which detects
@@ -36,7 +36,7 @@ def check(dataset: AnyDataset, trained_on: bool = False, prints: Prints | None =
     when it is read, with the same message. `visiongarden data check` decodes all images.
 
     Args:
-        dataset: the dataset of one split.
+        annotations: images and annotations of one split.
         trained_on: whether the dataset is used for training. If so, a dataset without usable boxes,
             identical images with different boxes, and masks of a single class are refused.
         prints: cache of digests of the image files, which `leaked` can use again.
@@ -45,7 +45,9 @@ def check(dataset: AnyDataset, trained_on: bool = False, prints: Prints | None =
         DataError: images are missing, truncated or cannot be decoded, or an image is in the folders
             of two classes. The message names all of them.
     """
-    if trained_on and isinstance(dataset, DetectionDataset):
+    dataset = as_dataset(annotations, "train")
+    has_objects = bool(dataset.fields & {"boxes", "masks"})
+    if trained_on and has_objects:
         no_usable_box(dataset)
     if len(dataset) > DECODED:
         found = _ends(dataset)
@@ -55,17 +57,17 @@ def check(dataset: AnyDataset, trained_on: bool = False, prints: Prints | None =
         errors = [one for one in loaded if isinstance(one, DataError)]
         found = [Finding("error", "image", "", error.what) for error in errors]
         seen = {index for one in loaded if isinstance(one, set) for index in one}
-        if isinstance(dataset, SegmentationDataset) and trained_on and not found:
+        if "semantic" in dataset.fields and trained_on and not found:
             found += _one_class(dataset, seen)
     # Identical images are looked for only if all images can be decoded.
     prints = prints or Prints()
     found = found or list(_two_classes(dataset, prints))
-    if trained_on and isinstance(dataset, DetectionDataset):
+    if trained_on and has_objects:
         found = found or list(_different_boxes(dataset, prints))
     refuse(dataset.root, found)
 
 
-def no_usable_box(dataset: DetectionDataset) -> None:
+def no_usable_box(dataset: Dataset) -> None:
     """Refuse a split without usable boxes.
 
     Raises:
@@ -95,43 +97,49 @@ def _without_crowds(root: Any) -> str:
     return f"where they are single objects: sed -i -E {pattern} {files}"
 
 
-def _decoded(dataset: AnyDataset, index: int) -> DataError | set[int] | None:
+def _decoded(dataset: Dataset, index: int) -> DataError | set[int] | None:
     """Return the error of an image that cannot be decoded, or the values of its mask, or None."""
     try:
         loaded = dataset.load(index)
     except DataError as error:
         return error
-    return set(np.unique(loaded[1]).tolist()) if isinstance(loaded, tuple) else None
+    return None if loaded.semantic is None else set(np.unique(loaded.semantic).tolist())
 
 
-def _one_class(dataset: SegmentationDataset, seen: set[int]) -> Iterator[Finding]:
+def _one_class(dataset: Dataset, seen: set[int]) -> Iterator[Finding]:
     classes = seen - {IGNORE}
     if len(classes) < 2:
         ignored = "; all other pixels are ignored: are they a class?" if IGNORE in seen else ""
-        yield Finding("error", "constant", str(dataset.root), dataset.all_of(classes) + ignored)
+        yield Finding(
+            "error",
+            "constant",
+            str(dataset.root),
+            all_of(dataset.class_map, sorted(classes)) + ignored,
+        )
 
 
-def _two_classes(dataset: AnyDataset, prints: Prints) -> Iterator[Finding]:
-    if not isinstance(dataset, ClassificationDataset):
+def _two_classes(dataset: Dataset, prints: Prints) -> Iterator[Finding]:
+    samples = dataset.samples
+    if not isinstance(samples, ClassSamples):
         return
     for group in prints.equal(dataset):
-        names = [dataset.class_map.names[dataset.classes[i]] for _, i in group]
+        names = [dataset.class_map.names[samples.classes[i]] for _, i in group]
         if len(set(names)) > 1:
-            where = ", ".join(str(dataset.paths[i]) for _, i in group)
+            where = ", ".join(str(samples.paths[i]) for _, i in group)
             what = f"the same image has the classes {' and '.join(dict.fromkeys(names))}"
             yield Finding("error", "two-labels", where, what)
 
 
-def _different_boxes(dataset: DetectionDataset, prints: Prints) -> Iterator[Finding]:
+def _different_boxes(dataset: Dataset, prints: Prints) -> Iterator[Finding]:
     for (_, first), *others in prints.equal(dataset):
         for _, index in others:
-            if different := different_labels(dataset[first], dataset[index]):
+            if different := different_labels(dataset.row(first), dataset.row(index)):
                 where = f"{dataset.image_path(index)}, {dataset.image_path(first)}"
                 what = f"the same image with different labels: {different}"
                 yield Finding("error", "two-labels", where, what)
 
 
-def _ends(dataset: AnyDataset) -> list[Finding]:
+def _ends(dataset: Dataset) -> list[Finding]:
     found = []
     for index in range(len(dataset)):
         # Archives and record shards are complete, as truncated ones cannot be opened.

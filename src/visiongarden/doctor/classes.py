@@ -1,4 +1,4 @@
-"""Checks, charts and fixes of classification datasets in class folders."""
+"""Checks, charts and fixes of datasets whose images have classes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList, Finding
-from visiongarden.data.labeled_images import ClassificationDataset
+from visiongarden.data.image_samples import ClassSamples, classes_of
 from visiongarden.data.readers.folders import (
+    ClassFolders,
     class_folders,
     inner,
     is_image,
@@ -20,7 +22,8 @@ from visiongarden.doctor.charts import bars, histogram, sizes
 from visiongarden.doctor.contents import Contents
 from visiongarden.doctor.images import Look
 from visiongarden.doctor.labeling import Labeling, joined
-from visiongarden.drawing.annotations import draw_classes, fitted
+from visiongarden.doctor.labels import of_labels
+from visiongarden.drawing.annotations import draw_sample, fitted
 from visiongarden.storage.place import Place
 from visiongarden.types import ClassMap
 
@@ -32,17 +35,19 @@ IMBALANCE = 20
 
 
 class Classes(Labeling):
-    """Labeling of classification datasets: one class for each image, given by its folder."""
+    """Labeling of datasets whose images have one class each, as in class folders, or several."""
 
     unit = "images"
     rotation_note = "the image is shown rotated"
     contradiction = "error"
 
     def of_split(
-        self, dataset: ClassificationDataset, errors: ErrorList, split: str, looks: Sequence[Look]
+        self, dataset: Dataset, errors: ErrorList, split: str, looks: Sequence[Look]
     ) -> Iterator[Finding]:
         """Find class folders without images, strongly imbalanced classes, and tiny images."""
-        for folder in class_folders(errors.root, split):
+        yield from errors.notes
+        yield from of_labels(dataset, split)
+        for folder in class_folders(errors.root, split) if self._has_folders else ():
             if not any(map(is_image, folder.iterdir())):
                 yield Finding(
                     "warning", "empty-class", str(folder), "the folder contains no image", split
@@ -64,15 +69,20 @@ class Classes(Labeling):
                 what = f"{look.size[1]} × {look.size[0]} pixels"
                 yield Finding("warning", "small", look.path, what, split)
 
+    @property
+    def _has_folders(self) -> bool:
+        """Whether folders define the classes."""
+        return isinstance(self.reader, ClassFolders)
+
     def of_all(
         self,
-        datasets: Mapping[str, ClassificationDataset],
+        datasets: Mapping[str, Dataset],
         tallies: Mapping[str, np.ndarray],
         root: Place,
     ) -> Iterator[Finding]:
         """Find issues of all splits, among them unused image folders beside the splits."""
         yield from super().of_all(datasets, tallies, root)
-        splits = split_folders(root)
+        splits = split_folders(root) if self._has_folders else {}
         for folder in inner(root) if splits else ():
             if folder not in splits.values():
                 parts = [folder, *inner(folder)]
@@ -80,25 +90,20 @@ class Classes(Labeling):
                     what = "images in a folder that is not a split are not read"
                     yield Finding("warning", "stray", str(folder), what)
 
-    def tally(self, dataset: ClassificationDataset, split: str) -> np.ndarray:
+    def tally(self, dataset: Dataset, split: str) -> np.ndarray:
         """Count the images of each class."""
-        classes = np.array(dataset.classes, np.int64)
-        return np.bincount(classes, minlength=len(dataset.class_map)).astype(np.int64)
+        return dataset.counts()
 
-    def differ(
-        self, one: ClassificationDataset, i: int, other: ClassificationDataset, j: int
-    ) -> str:
+    def differ(self, one: Dataset, i: int, other: Dataset, j: int) -> str:
         """Return the classes of two identical images if they differ, in words, else ""."""
-        first = one.class_map.names[one.classes[i]]
-        second = other.class_map.names[other.classes[j]]
-        return f"its class is {first!r} there and {second!r} here" if first != second else ""
+        first, second = _names(one, i), _names(other, j)
+        return f"its class is {first} there and {second} here" if first != second else ""
 
-    def picture(self, dataset: ClassificationDataset, index: int, side: int) -> np.ndarray:
+    def picture(self, dataset: Dataset, index: int, side: int) -> np.ndarray:
         """Draw the name of the class on a resized image."""
-        image, _ = fitted(dataset.load(index), side)
-        target = np.zeros(len(dataset.class_map))
-        target[dataset.classes[index]] = 1
-        return draw_classes(image, target, dataset.class_map)
+        sample = dataset.load(index)
+        image, _ = fitted(np.asarray(sample.image), side)
+        return draw_sample(image, sample, dataset.class_map)
 
     def charts(self, contents: Contents) -> Iterator[str]:
         """Yield charts of the classes and of the size and shape of the images."""
@@ -110,28 +115,29 @@ class Classes(Labeling):
             yield histogram("images per class and split", tallies, marks)
 
     def settled(
-        self, datasets: Mapping[str, ClassificationDataset], root: Place, changes: list[str]
-    ) -> Mapping[str, ClassificationDataset]:
+        self, datasets: Mapping[str, Dataset], root: Place, changes: list[str]
+    ) -> Mapping[str, Dataset]:
         """Remove images of classes without training images, and classes without images."""
         result = dict(datasets)
+        if not self._has_folders:
+            return result
         if is_split_by_hash(root):
             # The source has no split folders, so the copy gets none, and the hash splits it again.
             result = {"": joined(result.values(), "paths", "classes")} if result else {}
         elif "train" in result:
-            trained = set(result["train"].classes)
+            trained = set(classes_of(result["train"].samples).tolist())
             for split, dataset in result.items():
-                kept = [i for i, index in enumerate(dataset.classes) if index in trained]
+                classes = classes_of(dataset.samples).tolist()
+                kept = [i for i, index in enumerate(classes) if index in trained]
                 for i in sorted(set(range(len(dataset))) - set(kept)):
-                    what = f"{dataset.paths[i]}: its class has no image in train"
+                    what = f"{dataset.image_path(i)}: its class has no image in train"
                     changes.append(f"[{split}] left out: {what}")
                 result[split] = dataset.part(kept)
         return _without_empty(result, changes)
 
 
-def _without_empty(
-    datasets: dict[str, ClassificationDataset], changes: list[str]
-) -> dict[str, ClassificationDataset]:
-    used = sorted({index for dataset in datasets.values() for index in dataset.classes})
+def _without_empty(datasets: dict[str, Dataset], changes: list[str]) -> dict[str, Dataset]:
+    used = sorted({i for d in datasets.values() for i in classes_of(d.samples).tolist()})
     if not used:
         return datasets
     names = next(iter(datasets.values())).class_map.names
@@ -140,7 +146,16 @@ def _without_empty(
     # Indices must stay without gaps, so those after a removed class move up.
     new_index = {index: i for i, index in enumerate(used)}
     class_map = ClassMap(tuple(names[index] for index in used))
-    return {
-        split: replace(d, class_map=class_map, classes=tuple(new_index[i] for i in d.classes))
-        for split, d in datasets.items()
-    }
+    result = dict(datasets)
+    for split, dataset in datasets.items():
+        if isinstance(dataset.samples, ClassSamples):
+            classes = tuple(new_index[i] for i in dataset.samples.classes)
+            samples = replace(dataset.samples, class_map=class_map, classes=classes)
+            result[split] = replace(dataset, class_map=class_map, samples=samples)
+    return result
+
+
+def _names(dataset: Dataset, index: int) -> str:
+    labels = dataset[index].labels
+    found = np.zeros(0, int) if labels is None else np.flatnonzero(labels == 1)
+    return " and ".join(repr(dataset.class_map.names[i]) for i in found.tolist()) or "unknown"

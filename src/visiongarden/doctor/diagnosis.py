@@ -6,25 +6,25 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from visiongarden.data.dataset import Dataset, as_dataset
 from visiongarden.data.error_list import ErrorList, Finding
 from visiongarden.data.readers import gather, opened, splits_of
 from visiongarden.doctor import image_findings, images
 from visiongarden.doctor.kinds import labeling_of
-from visiongarden.doctor.page import write_page
-from visiongarden.doctor.report import Report, write_json
+from visiongarden.doctor.report import Report
 from visiongarden.errors import DataError
 from visiongarden.storage.place import Place
 
 
 def diagnose(
     path: str | Path,
-    format: str = "auto",
+    reader: Any = "auto",
     class_names: Sequence[str] | None = None,
     invalid_boxes: str = "error",
     stride: int = 8,
     image_size: int = 640,
-    one_based: bool = False,
 ) -> Report:
     """Check every label and every image of all splits and report all issues.
 
@@ -33,39 +33,40 @@ def diagnose(
 
     Args:
         path: folder, file or archive of a dataset.
-        format: format of its annotations; "auto" detects it.
+        reader: reader of the dataset, as in `read`.
         class_names: as in `read`.
         invalid_boxes: as in `read`.
         stride: stride of the model's finest feature map in pixels, below which boxes are tiny.
         image_size: longest side in pixels to which the model's images are scaled.
-        one_based: as in `read`.
 
     Raises:
-        DataError: there is no dataset at `path`, or its format cannot be detected.
+        DataError: there is no dataset at `path`, or its format cannot be determined.
         UserError: an argument is not valid.
     """
-    root, format = opened(path, format)
-    report = Report(str(path), format, labeling_of(format)(stride, image_size))
+    root, chosen = opened(path, reader)
     names = tuple(class_names) if class_names is not None else None
-    try:
-        splits = splits_of(root, format)
-    except DataError as error:
-        report.findings.append(_unreadable(error, ""))
-        return report
-    if not splits:
-        report.findings.append(
-            Finding("error", "unreadable", str(path), "the dataset has no split")
-        )
+    datasets: dict[str, Dataset] = {}
     errors: dict[str, ErrorList] = {}
+    unreadable = []
+    try:
+        splits = splits_of(root, chosen)
+        if not splits:
+            what = "the dataset has no split"
+            unreadable.append(Finding("error", "unreadable", str(path), what))
+    except DataError as error:
+        splits = []
+        unreadable.append(_unreadable(error, ""))
     for split in splits:
         try:
-            report.datasets[split], errors[split] = gather(
-                root, format, split, names, invalid_boxes, one_based
-            )
+            found, errors[split] = gather(root, chosen, split, names, invalid_boxes)
+            datasets[split] = as_dataset(found, split)
         except DataError as error:
-            report.findings.append(_unreadable(error, split))
-    _inspect(report, errors, root)
-    report.sort()
+            unreadable.append(_unreadable(error, split))
+    labeling = labeling_of(datasets, chosen)(stride, image_size, chosen)
+    report = Report(str(path), type(chosen).__name__, labeling, unreadable, datasets=datasets)
+    if splits:
+        _inspect(report, errors, root)
+        report.sort()
     return report
 
 
@@ -91,37 +92,3 @@ def _inspect(report: Report, errors: Mapping[str, ErrorList], root: Place) -> No
 def _unreadable(error: DataError, split: str) -> Finding:
     received = f" ({error.received})" if error.received else ""
     return Finding("error", "unreadable", "", error.what + received, split)
-
-
-def check_set(
-    path: str | Path,
-    output: str | Path | None = None,
-    format: str = "auto",
-    invalid_boxes: str = "error",
-    stride: int = 8,
-    image_size: int = 640,
-    one_based: bool = False,
-) -> tuple[Report, Path]:
-    """Check a dataset as `diagnose` does, and write the report as an HTML page and as JSON.
-
-    Args:
-        path: folder, file or archive of a dataset.
-        output: path of the HTML page; the JSON file is written beside it. The default is
-            `<name>-check.html` in the working directory.
-        format: as in `diagnose`.
-        invalid_boxes: as in `diagnose`.
-        stride: as in `diagnose`.
-        image_size: as in `diagnose`.
-        one_based: as in `diagnose`.
-
-    Returns:
-        The report and the path of the page.
-
-    Raises:
-        DataError: as `diagnose`.
-    """
-    page = Path(output or f"{Path(path).resolve().stem}-check.html").with_suffix(".html")
-    report = diagnose(path, format, None, invalid_boxes, stride, image_size, one_based)
-    write_page(report, page)
-    write_json(report, page.with_suffix(".json"))
-    return report, page

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from visiongarden.data.dataset import Dataset, as_dataset
 from visiongarden.data.error_list import ErrorList
-from visiongarden.data.readers import gather, opened, splits_of
-from visiongarden.data.writers.examples import Lost
-from visiongarden.data.writers.read_back import read_back
+from visiongarden.data.readers import Reader, gather, opened, splits_of
+from visiongarden.data.writers import COCOWriter, Writer, formats
 from visiongarden.data.writers.splits import write_file
 from visiongarden.doctor import images
 from visiongarden.doctor.boxes import Boxes
@@ -36,11 +36,13 @@ _AMBIGUOUS = ("shares", "class-map")
 def fix(
     path: str | Path,
     target: str | Path,
-    format: str = "auto",
+    reader: Any = "auto",
     keep_background: bool = False,
     crowds_as_objects: bool = False,
 ) -> list[str]:
-    """Write a corrected copy of a dataset in the same format; the original is not changed.
+    """Write a corrected copy of a dataset; the original is not changed.
+
+    The copy has the format of the source, or COCO's if there is no writer for it.
 
     - Boxes are clipped to the image. Boxes without area, with unknown class ids, or on unreadable
       lines are removed, and so are images that lose all their boxes in this way. If only the
@@ -60,7 +62,7 @@ def fix(
     Args:
         path: folder, file or archive of a dataset.
         target: folder to create. It also contains the list of changes, `changes.txt`.
-        format: format of the annotations; "auto" detects it.
+        reader: reader of the dataset, as in `read`.
         keep_background: keep images that lose all their boxes as images without objects.
         crowds_as_objects: turn every crowd into an object.
 
@@ -74,29 +76,32 @@ def fix(
         DataError: the dataset cannot be read, nothing would be left to train on, or the copy
             differs when it is read back.
     """
-    root, format = opened(path, format)
-    labeling = labeling_of(format)()
+    root, chosen = opened(path, reader)
+    changes: list[str] = []
+    datasets: dict[str, Dataset] = {}
+    errors: dict[str, ErrorList] = {}
+    for split in splits_of(root, chosen):
+        found, errors[split] = gather(root, chosen, split, repair=True)
+        datasets[split] = as_dataset(found, split)
+    labeling = labeling_of(datasets, chosen)(reader=chosen)
     if isinstance(labeling, Boxes):
         labeling.crowds_as_objects = crowds_as_objects
-    changes: list[str] = []
-    datasets, errors = {}, {}
-    for split in splits_of(root, format):
-        datasets[split], errors[split] = gather(root, format, split, repair=True)
+    writer = _writer_for(chosen, changes)
     # `images.same` keeps the first of identical images in this order.
     looks = images.look_at({split: datasets[split] for split in _in_order(datasets)})
     _study(labeling, datasets, errors, looks)
     step = shift_of(datasets, errors)
     if step:
-        changes.append(_shift(labeling, datasets, errors, format, step))
+        changes.append(_shift(labeling, datasets, errors, chosen, step))
         _study(labeling, datasets, errors, looks)
     _refuse_ambiguous(datasets, errors, str(root))
     for split in datasets:
         changes += [f"[{split}] {line}" for line in errors[split].dropped]
         # Images of classes without training images are listed one by one later, by `settled`.
-        found = [error for error in errors[split].found if error.kind != "split-class"]
-        changes += [f"[{split}] left out: {finding}" for finding in found]
+        invalid = [error for error in errors[split].found if error.kind != "split-class"]
+        changes += [f"[{split}] left out: {finding}" for finding in invalid]
         # A COCO copy keeps the numbers of the file, so these boxes do not change there.
-        if errors[split].trimmed and format != "coco":
+        if errors[split].trimmed and not isinstance(writer, COCOWriter):
             changes.append(
                 f"[{split}] {errors[split].trimmed} boxes less than a pixel outside are clipped"
             )
@@ -116,8 +121,18 @@ def fix(
         raise DataError(
             f"{path}: no valid image{purpose} is left", fix=f"visiongarden data check {path}"
         )
-    in_one_step(Path(target), lambda folder: _write(labeling, folder, fixed, format, changes))
+    in_one_step(Path(target), lambda folder: _write(labeling, folder, fixed, writer, changes))
     return changes
+
+
+def _writer_for(reader: Reader, changes: list[str]) -> Writer:
+    """Return the writer of the format that a reader reads, or else that of COCO."""
+    name = type(reader).__name__
+    for kind in formats().values():
+        if kind.reader == name:
+            return kind()
+    changes.append(f"written as {COCOWriter.format}, because no writer belongs to {name}")
+    return COCOWriter()
 
 
 def _in_order(splits: Iterable[str]) -> list[str]:
@@ -130,7 +145,7 @@ def _in_order(splits: Iterable[str]) -> list[str]:
 
 def _study(
     labeling: Labeling,
-    datasets: Mapping[str, Any],
+    datasets: Mapping[str, Dataset],
     errors: Mapping[str, ErrorList],
     looks: Sequence[Look],
 ) -> None:
@@ -141,21 +156,21 @@ def _study(
 
 def _shift(
     labeling: Labeling,
-    datasets: dict[str, Any],
+    datasets: dict[str, Dataset],
     errors: Mapping[str, ErrorList],
-    format: str,
+    reader: Reader,
     step: int,
 ) -> str:
     """Shift the class ids of all splits in place, and return the line for the list of changes."""
     seen = {i for one in errors.values() for i in seen_ids(one)}
     for split, dataset in datasets.items():
-        datasets[split] = labeling.shifted(dataset, errors[split], format, step)
+        datasets[split] = labeling.shifted(dataset, errors[split], reader, step)
     now = id_range({i - step for i in seen})
     return f"class ids shifted by {-step:+d}: the labels used {id_range(seen)} and now use {now}"
 
 
 def _refuse_ambiguous(
-    datasets: Mapping[str, Any], errors: Mapping[str, ErrorList], root: str
+    datasets: Mapping[str, Dataset], errors: Mapping[str, ErrorList], root: str
 ) -> None:
     ambiguous = list(of_maps(datasets, root))
     for split, dataset in datasets.items():
@@ -172,20 +187,17 @@ def _refuse_ambiguous(
 def _write(
     labeling: Labeling,
     folder: Path,
-    fixed: Mapping[str, Any],
-    format: str,
+    fixed: Mapping[str, Dataset],
+    writer: Writer,
     changes: list[str],
 ) -> None:
-    lost = Lost()
-    labeling.write(format, fixed, folder, lost)
-    read_back(format, folder, fixed, lost)
-    changes += lost
+    changes += labeling.write(writer, fixed, folder)
     text = "".join(f"{line}\n" for line in changes)
     write_file(folder, CHANGES, content=printable(text))
 
 
 def _emptied(
-    datasets: Mapping[str, Any], errors: Mapping[str, ErrorList], keep: bool, changes: list[str]
+    datasets: Mapping[str, Dataset], errors: Mapping[str, ErrorList], keep: bool, changes: list[str]
 ) -> set[tuple[str, int]]:
     """Return (split, index) of the images that lose all labels, or nothing if they are kept."""
     emptied = set()
@@ -202,7 +214,7 @@ def _emptied(
 
 def _left_out(
     labeling: Labeling,
-    datasets: Mapping[str, Any],
+    datasets: Mapping[str, Dataset],
     looks: Sequence[Look],
     emptied: set[tuple[str, int]],
     changes: list[str],
@@ -226,7 +238,7 @@ def _left_out(
 
 
 def _copies(
-    labeling: Labeling, datasets: Mapping[str, Any], equal: Sequence[Look]
+    labeling: Labeling, datasets: Mapping[str, Dataset], equal: Sequence[Look]
 ) -> Iterator[tuple[Look, str]]:
     """Yield the images to remove from a group of identical images, with the reason.
 
@@ -259,6 +271,6 @@ def _copies(
 
 
 def _between(
-    compare: Callable[..., str], datasets: Mapping[str, Any], first: Look, copy: Look
+    compare: Callable[..., str], datasets: Mapping[str, Dataset], first: Look, copy: Look
 ) -> str:
     return compare(datasets[first.split], first.index, datasets[copy.split], copy.index)

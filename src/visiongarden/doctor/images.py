@@ -11,12 +11,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from visiongarden.data.dataset import DetectionDataset
+from visiongarden.data.dataset import Dataset
 from visiongarden.data.decoding import decode_bytes
 from visiongarden.data.depth import Depth, depth_of
+from visiongarden.data.image_samples import UNKNOWN_SIZE
+from visiongarden.data.writers.images import image_bytes
 from visiongarden.errors import DataError
-from visiongarden.storage.header import MAX_BYTES, header_of
-from visiongarden.storage.place import read_bytes
+from visiongarden.storage.header import header_of
 from visiongarden.types import ImageSize
 
 
@@ -49,7 +50,7 @@ class Look:
     depth: Depth | None = None
 
 
-def look_at(datasets: Mapping[str, Any]) -> list[Look]:
+def look_at(datasets: Mapping[str, Dataset]) -> list[Look]:
     """Decode every image of all splits and return its properties, in order."""
     jobs = [(s, d, i) for s, d in datasets.items() for i in range(len(d))]
     # The images are decoded in parallel; threads of OpenCV inside each would compete with them.
@@ -58,17 +59,17 @@ def look_at(datasets: Mapping[str, Any]) -> list[Look]:
         return list(pool.map(lambda job: _look(*job), jobs))
 
 
-def _look(split: str, dataset: Any, index: int) -> Look:
-    path = dataset.image_path(index)
-    header_size = dataset[index].size if isinstance(dataset, DetectionDataset) else None
+def _look(split: str, dataset: Dataset, index: int) -> Look:
+    row = dataset.row(index)
+    path = row.path
     try:
-        raw = read_bytes(path, MAX_BYTES)
+        raw = image_bytes(row)
         image = decode_bytes(raw, path)
         orientation = header_of(path, raw).orientation
     except DataError as error:
         return Look(str(path), split, index, error.what)
     size: ImageSize = (image.shape[0], image.shape[1])
-    if header_size is not None and size != header_size:
+    if row.size not in (UNKNOWN_SIZE, size):
         mismatch = f"{path}: the decoded image has {size[1]} × {size[0]} pixels, unlike its header"
         return Look(str(path), split, index, mismatch)
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)

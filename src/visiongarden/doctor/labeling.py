@@ -1,4 +1,4 @@
-"""Base class for what differs between datasets of boxes, class folders and masks."""
+"""Base class for what differs between datasets of objects, classes, values and masks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList, Finding
-from visiongarden.data.writers.examples import Lost
-from visiongarden.data.writers.formats import WRITERS
-from visiongarden.doctor.contents import Contents
+from visiongarden.data.readers import Reader
+from visiongarden.data.writers import Writer
+from visiongarden.doctor.contents import Contents, names_of
 from visiongarden.doctor.images import Look
 from visiongarden.storage.place import Place
 from visiongarden.types import ClassMap
@@ -26,20 +27,23 @@ class Labeling(ABC):
     Args:
         stride: stride of the model's finest feature map in pixels.
         image_size: longest side in pixels to which the model's images are scaled.
+        reader: reader of the dataset.
     """
 
     unit: ClassVar[str]
-    """What `tally` counts: "boxes", "images" or "pixels"."""
+    """What `tally` counts: "boxes", "images", "values" or "pixels"."""
     rotation_note: ClassVar[str] = "the image is shown rotated, so its labels must be rotated too"
     """Words of the note about an image with an EXIF rotation."""
     contradiction: ClassVar[str] = "warning"
     """Level of the finding about identical images with different labels."""
 
-    def __init__(self, stride: int = 8, image_size: int = 640) -> None:
-        self.stride, self.image_size = stride, image_size
+    def __init__(
+        self, stride: int = 8, image_size: int = 640, reader: Reader | None = None
+    ) -> None:
+        self.stride, self.image_size, self.reader = stride, image_size, reader
 
     def study(  # noqa: B027 (most labels are not in separate files)
-        self, dataset: Any, errors: ErrorList, split: str, looks: Sequence[Look]
+        self, dataset: Dataset, errors: ErrorList, split: str, looks: Sequence[Look]
     ) -> None:
         """Read labels that are stored in separate files, such as masks.
 
@@ -52,89 +56,94 @@ class Labeling(ABC):
 
     @abstractmethod
     def of_split(
-        self, dataset: Any, errors: ErrorList, split: str, looks: Sequence[Look]
+        self, dataset: Dataset, errors: ErrorList, split: str, looks: Sequence[Look]
     ) -> Iterator[Finding]:
         """Yield findings about the labels of one split."""
 
     @abstractmethod
-    def tally(self, dataset: Any, split: str) -> np.ndarray:
+    def tally(self, dataset: Dataset, split: str) -> np.ndarray:
         """Count `unit` for each class: int64 (classes,)."""
 
     def of_all(
-        self, datasets: Mapping[str, Any], tallies: Mapping[str, np.ndarray], root: Place
+        self, datasets: Mapping[str, Dataset], tallies: Mapping[str, np.ndarray], root: Place
     ) -> Iterator[Finding]:
         """Yield findings about all splits together."""
         yield from of_maps(datasets, str(root))
         yield from _of_counts(datasets, tallies, self.unit, str(root))
 
-    def differ(self, one: Any, i: int, other: Any, j: int) -> str:
+    def differ(self, one: Dataset, i: int, other: Dataset, j: int) -> str:
         """Return how the labels of two identical images differ, in words; "" if they do not."""
         return ""
 
-    def conflict(self, one: Any, i: int, other: Any, j: int) -> str:
+    def conflict(self, one: Dataset, i: int, other: Dataset, j: int) -> str:
         """Return a difference between two identical images that only the user can resolve.
 
         The result is "" if their labels do not differ in this way.
         """
         return ""
 
-    def is_labeled(self, dataset: Any, index: int) -> bool:
+    def is_labeled(self, dataset: Dataset, index: int) -> bool:
         """Return whether an image has labels; of identical images, `fix` keeps one that has."""
         return True
 
     @abstractmethod
-    def picture(self, dataset: Any, index: int, side: int) -> np.ndarray:
+    def picture(self, dataset: Dataset, index: int, side: int) -> np.ndarray:
         """Draw the labels on an image whose longer side is at most `side` pixels.
 
         Raises:
             DataError: the image cannot be decoded.
         """
 
-    def columns(self, dataset: Any, tally: np.ndarray) -> dict[str, int]:
+    def columns(self, dataset: Dataset, tally: np.ndarray) -> dict[str, int]:
         """Return the counts of a split for the report, by their headings."""
         counts = {"images": len(dataset)}
         return counts if self.unit == "images" else counts | {self.unit: int(tally.sum())}
+
+    def details(self, dataset: Dataset) -> dict[str, int]:
+        """Return further counts of a split, such as those of masks, by their headings."""
+        return {}
 
     @abstractmethod
     def charts(self, contents: Contents) -> Iterator[str]:
         """Yield distributions of the dataset as SVG figures."""
 
-    def shifted(self, dataset: Any, errors: ErrorList, format: str, step: int) -> Any:
+    def shifted(self, dataset: Dataset, errors: ErrorList, reader: Reader, step: int) -> Dataset:
         """Return the split with corrected class ids, which are too high by `step` in the files."""
         return dataset
 
-    def write(self, format: str, datasets: Mapping[str, Any], folder: Path, lost: Lost) -> None:
-        """Write all splits into a folder in the format of the source."""
-        WRITERS[format](datasets, folder, lost)
+    def write(self, writer: Writer, datasets: Mapping[str, Dataset], folder: Path) -> list[str]:
+        """Write all splits into a folder, and return what the format cannot store."""
+        return writer.write(datasets, folder)
 
     def invalid_labels(self, split: str) -> Iterator[tuple[int, str]]:
         """Yield index and reason for each image whose labels cannot be used."""
         yield from ()
 
-    def part(self, dataset: Any, indices: Sequence[int], changes: list[str]) -> Any:
+    def part(self, dataset: Dataset, indices: Sequence[int], changes: list[str]) -> Dataset:
         """Return the dataset of some images; labels that are removed are added to `changes`."""
         return dataset.part(indices)
 
     def settled(
-        self, datasets: Mapping[str, Any], root: Place, changes: list[str]
-    ) -> Mapping[str, Any]:
+        self, datasets: Mapping[str, Dataset], root: Place, changes: list[str]
+    ) -> Mapping[str, Dataset]:
         """Return the splits as `fix` writes them; further changes are added to `changes`."""
         return datasets
 
 
-def joined(datasets: Iterable[Any], *names: str) -> Any:
-    """Join splits into one dataset.
+def joined(datasets: Iterable[Dataset], *names: str) -> Dataset:
+    """Join splits of images in folders into one dataset.
 
     Args:
-        datasets: datasets with the same class map.
-        *names: attributes with one value for each image, which are concatenated.
+        datasets: datasets with the same class map, whose samples are of the same dataclass.
+        *names: attributes of the samples with one value for each image, which are concatenated.
     """
     parts = list(datasets)
-    every = {name: tuple(v for part in parts for v in vars(part)[name]) for name in names}
-    return replace(parts[0], **every)
+    samples: Any = [part.samples for part in parts]
+    every = {name: tuple(v for one in samples for v in vars(one)[name]) for name in names}
+    return replace(parts[0], samples=replace(samples[0], **every))
 
 
-def shift_of(datasets: Mapping[str, Any], errors: Mapping[str, ErrorList]) -> int:
+def shift_of(datasets: Mapping[str, Dataset], errors: Mapping[str, ErrorList]) -> int:
     """Return the number by which all class ids are certainly too high: 1, -1, or else 0.
 
     Ids are certainly shifted if those of all splits together, moved by one, are exactly the ids of
@@ -193,7 +202,7 @@ def id_range(ids: Sequence[int] | set[int] | frozenset[int]) -> str:
     return ", ".join(map(str, ordered[:12])) + (" …" if len(ordered) > 12 else "")
 
 
-def of_maps(datasets: Mapping[str, Any], root: str) -> Iterator[Finding]:
+def of_maps(datasets: Mapping[str, Dataset], root: str) -> Iterator[Finding]:
     """Find splits with different classes, or with the same classes in another order."""
     splits = list(datasets)
     for split in splits[1:]:
@@ -205,11 +214,11 @@ def of_maps(datasets: Mapping[str, Any], root: str) -> Iterator[Finding]:
 
 
 def _of_counts(
-    datasets: Mapping[str, Any], tallies: Mapping[str, np.ndarray], unit: str, root: str
+    datasets: Mapping[str, Dataset], tallies: Mapping[str, np.ndarray], unit: str, root: str
 ) -> Iterator[Finding]:
     """Find classes that are missing from some or all splits, and too similar class names."""
     counts = {
-        split: Counter(dict(zip(d.class_map.names, tallies[split].tolist(), strict=True)))
+        split: Counter(dict(zip(names_of(d), tallies[split].tolist(), strict=True)))
         for split, d in datasets.items()
     }
     names = list(dict.fromkeys(n for d in datasets.values() for n in d.class_map.names))

@@ -10,18 +10,26 @@ from typing import Any
 
 import numpy as np
 
+from visiongarden.data.dataset import Dataset
 from visiongarden.data.decoding import decode
 from visiongarden.data.error_list import ErrorList, Finding
-from visiongarden.data.masks import SegmentationDataset
+from visiongarden.data.readers import Reader
 from visiongarden.data.readers.build import ENDINGS
-from visiongarden.data.readers.mask_folders import is_split_by_hash
-from visiongarden.data.writers.examples import Lost
-from visiongarden.data.writers.labeled import mask_folders
+from visiongarden.data.readers.mask_folders import MaskFolders, is_split_by_hash
+from visiongarden.data.semantic_samples import SemanticSamples
+from visiongarden.data.writers import MaskFoldersWriter, Writer
 from visiongarden.doctor.charts import bars, histogram, sizes
 from visiongarden.doctor.contents import Contents
 from visiongarden.doctor.images import Look
 from visiongarden.doctor.labeling import Labeling, joined, of_ids
-from visiongarden.doctor.mask_study import Study, study
+from visiongarden.doctor.mask_study import (
+    Study,
+    all_of,
+    mask_path,
+    shown,
+    stored_values,
+    study,
+)
 from visiongarden.drawing.annotations import draw_mask, fitted
 from visiongarden.errors import DataError
 from visiongarden.samples.resizing import resize_mask
@@ -35,19 +43,20 @@ class Masks(Labeling):
     Args:
         stride: stride of the model's finest feature map in pixels.
         image_size: longest side in pixels to which the model's images are scaled.
+        reader: reader of the dataset.
     """
 
     unit = "pixels"
     rotation_note = "the image is shown rotated, so its mask must be rotated too"
 
-    def __init__(self, stride: int = 8, image_size: int = 640) -> None:
-        super().__init__(stride, image_size)
+    def __init__(
+        self, stride: int = 8, image_size: int = 640, reader: Reader | None = None
+    ) -> None:
+        super().__init__(stride, image_size, reader)
         self.studies: dict[str, list[Study]] = {}
         self.step = 0
 
-    def study(
-        self, dataset: SegmentationDataset, errors: ErrorList, split: str, looks: Sequence[Look]
-    ) -> None:
+    def study(self, dataset: Dataset, errors: ErrorList, split: str, looks: Sequence[Look]) -> None:
         """Decode each mask once and collect the class ids that the masks use."""
         shapes = [None if look.error else look.size for look in looks]
         with ThreadPoolExecutor(4) as pool:
@@ -55,11 +64,12 @@ class Masks(Labeling):
             self.studies[split] = list(pool.map(lambda job: study(dataset, *job), jobs))
         # `fix` studies masks again after it shifts the class ids.
         errors.ids.clear()
-        if dataset.colors is None:
+        samples = dataset.samples
+        if isinstance(samples, SemanticSamples) and samples.colors is None:
             errors.ids.update(value for one in self.studies[split] for value in one.values)
 
     def of_split(
-        self, dataset: SegmentationDataset, errors: ErrorList, split: str, looks: Sequence[Look]
+        self, dataset: Dataset, errors: ErrorList, split: str, looks: Sequence[Look]
     ) -> Iterator[Finding]:
         """Find invalid masks, masks that are ignored or of one class, and shifted class ids."""
         studies, names = self.studies[split], dataset.class_map.names
@@ -76,23 +86,21 @@ class Masks(Labeling):
         yield from self._single_class(dataset, split, str(errors.root))
         yield from _strays(dataset, split)
 
-    def _single_class(
-        self, dataset: SegmentationDataset, split: str, root: str
-    ) -> Iterator[Finding]:
-        masks = set(map(str, dataset.masks))
-        valid = [one for one in self.studies[split] if not one.error and one.path in masks]
+    def _single_class(self, dataset: Dataset, split: str, root: str) -> Iterator[Finding]:
+        places = {mask_path(dataset, index) for index in range(len(dataset))}
+        valid = [one for one in self.studies[split] if not one.error and one.path in places]
         seen = sorted({int(i) for one in valid for i in np.flatnonzero(one.counts)})
         if not valid or len(seen) > 1:
             return
-        what = dataset.all_of(seen)
+        what = all_of(dataset.class_map, seen)
         skipped = sorted({value for one in valid for value in one.skipped})
         if skipped:
-            values = ", ".join(map(dataset.shown, skipped[:5]))
+            values = ", ".join(shown(dataset, value) for value in skipped[:5])
             what += f", and {values}, which is ignored; if it is a class, add it to classes.yaml"
         level = "error" if split == "train" else "warning"
         yield Finding(level, "constant", root, what, split)
 
-    def tally(self, dataset: SegmentationDataset, split: str) -> np.ndarray:
+    def tally(self, dataset: Dataset, split: str) -> np.ndarray:
         """Count the pixels of each class."""
         total = np.zeros(len(dataset.class_map), np.int64)
         for one in self.studies[split]:
@@ -100,26 +108,31 @@ class Masks(Labeling):
                 total += one.counts
         return total
 
-    def differ(self, one: SegmentationDataset, i: int, other: SegmentationDataset, j: int) -> str:
+    def differ(self, one: Dataset, i: int, other: Dataset, j: int) -> str:
         """Return "with another mask" if two identical images have different masks, else ""."""
         try:
-            same = np.array_equal(one.values(i), other.values(j))
+            same = np.array_equal(stored_values(one, i), stored_values(other, j))
         except DataError:
             return ""
         return "" if same else "with another mask"
 
-    def columns(self, dataset: SegmentationDataset, tally: np.ndarray) -> dict[str, int]:
+    def columns(self, dataset: Dataset, tally: np.ndarray) -> dict[str, int]:
         """Count images, pixels of known classes, and ignored pixels."""
         ignored = sum(one.ignored for one in self.studies[dataset.split])
         return {"images": len(dataset), "pixels": int(tally.sum()), "ignored": ignored}
 
-    def picture(self, dataset: SegmentationDataset, index: int, side: int) -> np.ndarray:
+    def picture(self, dataset: Dataset, index: int, side: int) -> np.ndarray:
         """Draw the mask on a resized image; unknown values are labeled "no class"."""
-        image, values = decode(dataset.images[index]), dataset.values(index)
-        classes, unknown = dataset.classes_of(values)
-        # `draw_mask` labels the index after the last class "no class".
-        classes = np.where(unknown, np.uint8(len(dataset.class_map)), classes)
-        image, _ = fitted(image, side)
+        samples = dataset.samples
+        if isinstance(samples, SemanticSamples):
+            original: Any = decode(samples.images[index])
+            classes, unknown = samples.classes_of(samples.values(index))
+            # `draw_mask` labels the index after the last class "no class".
+            classes = np.where(unknown, np.uint8(len(dataset.class_map)), classes)
+        else:
+            sample = dataset.load(index)
+            original, classes = sample.image, stored_values(dataset, index).astype(np.uint8)
+        image, _ = fitted(np.asarray(original), side)
         mask = resize_mask(classes, (image.shape[0], image.shape[1]))
         return draw_mask(image, mask, dataset.class_map)
 
@@ -136,20 +149,23 @@ class Masks(Labeling):
             yield histogram("fraction of ignored pixels per mask", np.array(shares), marks)
         yield from sizes(contents.sizes)
 
-    def shifted(
-        self, dataset: SegmentationDataset, errors: ErrorList, format: str, step: int
-    ) -> SegmentationDataset:
+    def shifted(self, dataset: Dataset, errors: ErrorList, reader: Reader, step: int) -> Dataset:
         """Return the dataset with a class map that has the ids of the mask files.
 
         The masks are not decoded again; `write` corrects their values.
         """
         self.step = step
         ids = tuple(i + step for i in dataset.class_map.ids)
-        return replace(dataset, class_map=ClassMap(dataset.class_map.names, ids))
+        class_map, samples = ClassMap(dataset.class_map.names, ids), dataset.samples
+        if isinstance(samples, SemanticSamples):
+            samples = replace(samples, class_map=class_map)
+        return replace(dataset, class_map=class_map, samples=samples)
 
-    def write(self, format: str, datasets: Mapping[str, Any], folder: Path, lost: Lost) -> None:
-        """Write all splits as mask folders, with the values corrected by the shift of the ids."""
-        mask_folders(datasets, folder, lost, self.step)
+    def write(self, writer: Writer, datasets: Mapping[str, Dataset], folder: Path) -> list[str]:
+        """Write all splits, in mask folders with the values corrected by the shift of the ids."""
+        if isinstance(writer, MaskFoldersWriter):
+            writer = writer.replace(step=self.step)
+        return writer.write(datasets, folder)
 
     def invalid_labels(self, split: str) -> Iterator[tuple[int, str]]:
         """Yield index and reason for each mask that cannot be used."""
@@ -158,8 +174,8 @@ class Masks(Labeling):
                 yield index, f"{one.path}: {one.error}"
 
     def settled(
-        self, datasets: Mapping[str, SegmentationDataset], root: Place, changes: list[str]
-    ) -> Mapping[str, SegmentationDataset]:
+        self, datasets: Mapping[str, Dataset], root: Place, changes: list[str]
+    ) -> Mapping[str, Dataset]:
         """Return the splits as in the source: one for each folder, or one that a hash splits.
 
         Raises:
@@ -172,14 +188,17 @@ class Masks(Labeling):
                         str(finding),
                         rule="it has several possible causes and cannot be fixed automatically",
                     )
-        if not datasets or not is_split_by_hash(root):
+        if not datasets or not isinstance(self.reader, MaskFolders) or not is_split_by_hash(root):
             return datasets
         return {"": joined(datasets.values(), "images", "masks")}
 
 
-def _strays(dataset: SegmentationDataset, split: str) -> Iterator[Finding]:
+def _strays(dataset: Dataset, split: str) -> Iterator[Finding]:
     """Report files in the folders of images and masks that are not images."""
-    folders = {path.parent: None for path in (*dataset.images, *dataset.masks)}
+    samples = dataset.samples
+    if not isinstance(samples, SemanticSamples):
+        return
+    folders = {path.parent: None for path in (*samples.images, *samples.masks)}
     for folder in folders:
         files: list[Any] = list(folder.iterdir())
         for file in sorted(files):

@@ -11,6 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from visiongarden.data.readers.division import place_of, stem_of
+from visiongarden.data.writers.images import name_of
 from visiongarden.doctor.charts import caption
 from visiongarden.doctor.report import KINDS, LEVELS, Report
 from visiongarden.errors import DataError
@@ -65,7 +67,7 @@ def _head(report: Report) -> Iterator[str]:
     counts = " ".join(
         f'<span class="level {level}">{report.count(level):,} {level}s</span>' for level in LEVELS
     )
-    yield f"<p>Format {safe(report.format)}. {counts}</p>"
+    yield f"<p>Reader {safe(report.reader)}. {counts}</p>"
     rows = {
         split: report.labeling.columns(dataset, report.tallies[split])
         for split, dataset in report.datasets.items()
@@ -103,9 +105,10 @@ def _findings(report: Report) -> Iterator[str]:
         )
         rest = len(found) - _MAX_ROWS
         more = f'<p class="more">… and {rest:,} more, in the JSON file</p>' if rest > 0 else ""
+        title = f"{safe(KINDS.get(kind, kind))} ({len(found):,})"
         yield (
             f"<details{' open' if level == 'error' else ''}><summary>"
-            f'<span class="level {level}">{level}</span> {safe(KINDS[kind])} ({len(found):,})'
+            f'<span class="level {level}">{level}</span> {title}'
             f"</summary><ul>{shown}</ul>{more}</details>"
         )
 
@@ -129,7 +132,8 @@ def _pictures(report: Report) -> Iterator[str]:
         dataset = report.datasets[split]
         source = _thumbnail(report, split, index)
         if source:
-            text = f"{split}: {dataset.image_path(index).name}" + (f" ({kind})" if kind else "")
+            name = name_of(dataset.row(index), index)
+            text = f"{split}: {name}" + (f" ({kind})" if kind else "")
             yield f'<figure><img alt="" src="{source}">{caption(text)}</figure>'
     yield "</div>"
 
@@ -139,10 +143,10 @@ def _chosen(report: Report) -> dict[tuple[str, int], str]:
     places: dict[tuple[str, str], int] = {}
     for split, dataset in report.datasets.items():
         for i in range(len(dataset)):
-            path = dataset.image_path(i)
+            path = place_of(dataset, i)
             places[split, str(path)] = i
             # A finding may name the label file or mask, which have the name of the image.
-            places.setdefault((split, path.stem), i)
+            places.setdefault((split, stem_of(path)), i)
     chosen: dict[tuple[str, int], str] = {}
     for (_, kind), found in report.groups().items():
         shown = 0
@@ -152,7 +156,7 @@ def _chosen(report: Report) -> dict[tuple[str, int], str]:
             if index is None:
                 index = places.get((finding.split, Path(file).stem))
             if index is not None and (finding.split, index) not in chosen:
-                chosen[finding.split, index] = KINDS[kind]
+                chosen[finding.split, index] = KINDS.get(kind, kind)
                 shown += 1
             if shown == _MAX_PER_KIND:
                 break

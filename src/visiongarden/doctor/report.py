@@ -22,6 +22,7 @@ KINDS = {
     "image": "images that are missing, damaged or not listed",
     "label": "invalid labels",
     "polygon": "invalid polygons",
+    "reader": "notes of the reader",
     "id": "class ids, names or values outside the class map",
     "off-by-one": "class ids shifted by one",
     "pair": "images without a mask, masks without an image",
@@ -44,6 +45,16 @@ KINDS = {
     "duplicate-image": "identical images",
     "two-labels": "identical images with different labels",
     "near-duplicate": "similar images",
+    "mask-empty": "empty masks",
+    "mask-outside": "masks far outside the image",
+    "mask-box": "masks that exceed their box",
+    "keypoint-zero": "labeled keypoints at (0, 0)",
+    "keypoint-outside": "labeled keypoints outside the image",
+    "keypoint-box": "keypoints far outside the box of their object",
+    "keypoint-never": "keypoints that are never labeled",
+    "keypoint-pairs": "left and right keypoints that are not known",
+    "label-constant": "labels that never vary",
+    "label-unknown": "labels that are unknown",
     "duplicate-box": "duplicate boxes",
     "two-classes": "boxes with two classes",
     "tiny": "boxes smaller than one stride",
@@ -59,7 +70,8 @@ KINDS = {
     "crowd": "classes that have crowds only",
     "pose": "pose labels without kpt_shape",
     "unlabeled": "images without a label file",
-    "unused": "labels that no task uses",
+    "unused": "labels that are not read",
+    "keypoints": "keypoints",
     "depth": "16-bit images",
     "exif": "images rotated by EXIF",
     "empty": "images without a box",
@@ -75,20 +87,23 @@ class Report(Contents):
 
     Attributes:
         root: path of the dataset.
-        format: format of its annotations.
+        reader: name of the reader of its annotations.
         labeling: rules for its type of labels.
         findings: all findings; after `sort`, errors first, then in the order of `KINDS`.
     """
 
     root: str
-    format: str
+    reader: str
     labeling: Labeling
     findings: list[Finding] = field(default_factory=list)
 
     def sort(self) -> None:
         """Sort the findings by level, kind and split."""
         order = {kind: i for i, kind in enumerate(KINDS)}
-        self.findings.sort(key=lambda f: (LEVELS.index(f.level), order[f.kind], f.split))
+        last = len(order)  # a reader may have kinds of its own
+        self.findings.sort(
+            key=lambda f: (LEVELS.index(f.level), order.get(f.kind, last), f.kind, f.split)
+        )
 
     def count(self, level: str) -> int:
         """Count the findings of a level: "error", "warning" or "note"."""
@@ -108,7 +123,7 @@ class Report(Contents):
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{self.count(level):,} {level}s" for level in LEVELS)
-        return f"Report({self.root}, {self.format}: {counts})"
+        return f"Report({self.root}, {self.reader}: {counts})"
 
     def __str__(self) -> str:
         return self.text()
@@ -123,12 +138,12 @@ class Report(Contents):
 
     def text(self) -> str:
         """Return the report as text for a terminal, with the first three findings of each kind."""
-        lines = [f"{self.root} ({self.format})"]
+        lines = [f"{self.root} ({self.reader})"]
         for split, dataset in self.datasets.items():
             row = self.labeling.columns(dataset, self.tallies[split])
             lines.append(f"  {split}: " + ", ".join(f"{n:,} {name}" for name, n in row.items()))
         for (level, kind), found in self.groups().items():
-            lines.append(f"{level}: {KINDS[kind]} ({len(found):,})")
+            lines.append(f"{level}: {KINDS.get(kind, kind)} ({len(found):,})")
             for finding in found[:_SHOWN]:
                 split = f"[{finding.split}] " if finding.split else ""
                 lines.append(f"    {split}{finding}")
@@ -146,10 +161,11 @@ class Report(Contents):
 
     def to_dict(self) -> dict[str, Any]:
         """Convert the complete report to a JSON-serializable dict."""
-        rows: dict[str, Any] = {"root": self.root, "format": self.format, "splits": {}}
+        rows: dict[str, Any] = {"root": self.root, "reader": self.reader, "splits": {}}
         unit = self.labeling.unit
         for split, per_class in self.counts().items():
             total = {"images": len(self.datasets[split]), unit: sum(per_class.values())}
+            total |= self.labeling.details(self.datasets[split])
             rows["splits"][split] = total | {f"{unit}_of_class": per_class}
         rows |= {level: self.count(level) for level in LEVELS}
         rows["findings"] = [asdict(finding) for finding in self.findings]

@@ -11,8 +11,9 @@ import numpy as np
 
 from visiongarden.data.readers import read
 from visiongarden.doctor.conversion import convert
-from visiongarden.doctor.diagnosis import check_set, diagnose
-from visiongarden.doctor.report import Report
+from visiongarden.doctor.diagnosis import diagnose
+from visiongarden.doctor.page import write_page
+from visiongarden.doctor.report import Report, write_json
 from visiongarden.doctor.sheet import (
     contact_sheet,
     refuse_plain_transforms,
@@ -95,9 +96,8 @@ def check_dataset(
     path: str | Path,
     *,
     output: str | Path | None = None,
-    format: str = "auto",
+    reader: Any = "auto",
     invalid_boxes: str = "error",
-    one_based: bool = False,
     image_size: int = 640,
     stride: int = 8,
 ) -> Report:
@@ -109,9 +109,8 @@ def check_dataset(
     Args:
         path: Folder, file or archive of a dataset.
         output: HTML page to write, with the report as JSON beside it; None writes no file.
-        format: Format of the annotations; "auto" detects it.
+        reader: Reader of the dataset, as in `vg.read`.
         invalid_boxes: "error" or "drop", as in `vg.read`.
-        one_based: Whether VOC corners count from 1.
         image_size: Longest side in pixels to which the model's images are scaled.
         stride: Stride of the model's finest feature map in pixels, below which boxes are tiny.
 
@@ -119,48 +118,52 @@ def check_dataset(
         The report; `ok` is False if there are errors.
 
     Raises:
-        DataError: There is no dataset at `path`, or its format cannot be detected.
+        DataError: There is no dataset at `path`, or its format cannot be determined.
         UserError: An argument is not valid.
 
     Example:
         >>> vg.data.check("cells").ok  # doctest: +SKIP
         True
     """
-    if output is None:
-        return diagnose(path, format, None, invalid_boxes, stride, image_size, one_based)
-    return check_set(path, output, format, invalid_boxes, stride, image_size, one_based)[0]
+    report = diagnose(path, reader, None, invalid_boxes, stride, image_size)
+    if output is not None:
+        page = Path(output).with_suffix(".html")
+        write_page(report, page)
+        write_json(report, page.with_suffix(".json"))
+    return report
 
 
 def convert_dataset(
     path: str | Path,
     output: str | Path,
     *,
-    to: str,
-    format: str = "auto",
+    format: str,
+    reader: Any = "auto",
     invalid_boxes: str = "error",
-    one_based: bool = False,
 ) -> ConversionResult:
     """Write all splits of a dataset in another format, including the images.
 
-    The copy is read back and compared before its folder gets its name.
+    The copy is read back and compared before its folder gets its name. Only COCO and ArrayRecord
+    store crowds, areas and unknown keys; every format lists what it cannot store. A writer of your
+    own, a registered subclass of `visiongarden.data.Writer`, is found by its `format`.
 
     Args:
         path: Folder, file or archive of a dataset.
         output: Folder to create.
-        to: Format of the copy: "coco", "yolo", "voc", "csv", "arrayrecord", "folders" or "masks".
-        format: Format of the source; "auto" detects it.
+        format: Format of the copy, that of a registered writer: "coco", "yolo", "voc", "csv",
+            "dota" or "arrayrecord" for objects, "folders" for classes, "masks" for semantic masks.
+        reader: Reader of the source, as in `vg.read`.
         invalid_boxes: "error" or "drop", as in `vg.read`.
-        one_based: Whether VOC corners count from 1; the copy counts pixels from 0.
 
     Returns:
         The folder, and what its format cannot store.
 
     Raises:
-        UserError: The format is unknown or for other labels, or the folder exists.
+        UserError: The format is unknown or stores other annotations, or the folder exists.
         DataError: The source is invalid, or the copy differs when it is read back.
     """
-    lost = convert(path, output, to, format, invalid_boxes, one_based)
-    return ConversionResult(Path(output), to, tuple(lost), tuple(lost.summary()))
+    lost = convert(path, output, format, reader, invalid_boxes)
+    return ConversionResult(Path(output), format, tuple(lost), tuple(lost.summary()))
 
 
 def show_dataset(

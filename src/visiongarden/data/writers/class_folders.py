@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from visiongarden.data.dataset import Dataset
+from visiongarden.data.image_samples import classes_of
 from visiongarden.data.writers.checked import CheckedWriter
 from visiongarden.data.writers.images import Splits, image_bytes, name_of, with_ending
 from visiongarden.data.writers.lost import Lost
-from visiongarden.data.writers.read_back import classes_of
 from visiongarden.data.writers.splits import one_map, parts_of, write_classes, write_file
 from visiongarden.errors import UserError
 from visiongarden.registry import register
@@ -58,7 +58,7 @@ def _classes(dataset: Dataset) -> list[int]:
             rule="one class for each image",
             received=", ".join(dataset.label_map.names)[:200],
         )
-    found = classes_of(dataset)
+    found = classes_of(dataset.samples)
     for index in (found < 0).nonzero()[0][:1].tolist():
         raise UserError(
             f"{dataset.location(index)} cannot be stored in a class folder",

@@ -332,7 +332,7 @@ def drop_keys_of_files(splits: Splits, lost: Lost, held: bool = False) -> None:
 
 
 def drop_scheme(split: str, scheme: KeypointScheme, lost: Lost, pairs: bool = True) -> None:
-    """Record the meaning of the keypoints of a split as dropped: names, edges and, if set, pairs."""
+    """Record names, edges and (if set) pairs of the keypoints of a split as dropped."""
     lost.of(split, ["the names of the keypoints"] * bool(scheme.names))
     lost.of(split, ["the skeleton of the keypoints"] * bool(scheme.skeleton))
     if pairs:

@@ -13,7 +13,7 @@ import numpy as np
 import visiongarden.data.readers  # noqa: F401 (registers the readers)
 from visiongarden.data.dataset import Dataset, as_dataset
 from visiongarden.data.error_list import ErrorList
-from visiongarden.data.image_samples import ClassSamples
+from visiongarden.data.image_samples import ClassSamples, classes_of
 from visiongarden.data.readers.reader import Reader, Source
 from visiongarden.data.rows import Row
 from visiongarden.data.semantic_samples import SemanticSamples
@@ -237,24 +237,12 @@ def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def classes_of(dataset: Dataset) -> np.ndarray:
-    """Return int64 (images,): the class of each image, -1 where it has not exactly one."""
-    if isinstance(dataset.samples, ClassSamples):
-        return np.array(dataset.samples.classes, np.int64)
-    found = np.full(len(dataset), -1, np.int64)
-    for index, sample in enumerate(dataset.samples):
-        labels = sample.labels
-        if labels is not None and np.count_nonzero(labels) == 1 and labels.max() == 1:
-            found[index] = int(labels.argmax())
-    return found
-
-
 def _of_classes(dataset: Dataset, names: Sequence[str], parts: Sequence[Dataset]) -> list[str]:
-    wanted = Counter(zip(names, classes_of(dataset).tolist(), strict=True))
+    wanted = Counter(zip(names, classes_of(dataset.samples).tolist(), strict=True))
     found = Counter(
         (part.image_path(i).name, index)
         for part in parts
-        for i, index in enumerate(classes_of(part).tolist())
+        for i, index in enumerate(classes_of(part.samples).tolist())
     )
     return [f"{name}: not in {dataset.class_map.names[i]}" for name, i in (wanted - found)]
 
