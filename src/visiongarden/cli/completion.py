@@ -18,6 +18,8 @@ PARTS = {"backbone": "backbones", "decoder": "decoders", "head": "heads"}
 """Package of each part of a model."""
 
 _PACKAGE = Path(__file__).parents[1]
+_WRITTEN = re.compile(r'^    format: ClassVar\[str\] = "(\w+)"$', re.MULTILINE)
+_REGISTERED = re.compile(r"^@register\nclass (\w+)", re.MULTILINE)
 
 Completion = Callable[[str], list[str]]
 
@@ -30,7 +32,6 @@ def _of(values: tuple[str, ...]) -> Completion:
 
 
 formats = _of(FORMATS)
-targets = _of(FORMATS[1:])
 tasks = _of(TASKS)
 kinds = _of(KINDS)
 listed_kinds = _of(LISTED)
@@ -41,6 +42,29 @@ class_names = _of(("model", "data"))
 class_rows = _of(("name", "position"))
 layouts = _of(("auto", "keras", "torch"))
 export_formats = _of(("onnx",))
+
+
+def written_formats(incomplete: str) -> list[str]:
+    """Return the formats in which datasets are written."""
+    return [name for name in _written_formats() if name.startswith(incomplete)]
+
+
+def readers(incomplete: str) -> list[str]:
+    """Return "auto" and the names of the readers of datasets."""
+    names = sorted({"auto", *_registered("data/readers")})
+    return [name for name in names if name.lower().startswith(incomplete.lower())]
+
+
+def _written_formats() -> list[str]:
+    files = sorted((_PACKAGE / "data" / "writers").glob("*.py"))
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    return [name for text in texts for name in _WRITTEN.findall(text)]
+
+
+def _registered(folder: str) -> list[str]:
+    files = sorted((_PACKAGE / folder).glob("*.py"))
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    return [name for text in texts for name in _REGISTERED.findall(text)]
 
 
 def cards(incomplete: str) -> list[str]:

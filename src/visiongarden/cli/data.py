@@ -13,10 +13,9 @@ from visiongarden.cli.failures import FINDINGS
 from visiongarden.cli.options import (
     AsJson,
     Debug,
-    Format,
     InvalidBoxes,
-    OneBased,
     Quiet,
+    ReaderName,
     Verbose,
 )
 from visiongarden.cli.output import echo, emit
@@ -34,9 +33,8 @@ def check(
     output: Annotated[
         Path | None, typer.Option(help="Report (.html); the JSON is saved beside it.")
     ] = None,
-    format: Format = "auto",
+    reader: ReaderName = "auto",
     invalid_boxes: InvalidBoxes = "error",
-    one_based: OneBased = False,
     image_size: Annotated[
         int, typer.Option(min=32, help="Longest side of the model's input.")
     ] = 640,
@@ -61,13 +59,19 @@ def check(
     """
     from visiongarden import doctor
 
-    report, page = doctor.check_set(
-        path, output, format, invalid_boxes, stride, image_size, one_based
+    page = Path(output or f"{path.resolve().stem}-check.html").with_suffix(".html")
+    report = doctor.check_dataset(
+        path,
+        output=page,
+        reader=reader,
+        invalid_boxes=invalid_boxes,
+        image_size=image_size,
+        stride=stride,
     )
     echo(report.to_json() if as_json else report.text())
     echo(f"report: {page}, {page.with_suffix('.json')}", err=as_json)
     if fix is not None:
-        changes = doctor.fix(path, fix, format, keep_background, crowds_as_objects)
+        changes = doctor.fix(path, fix, reader, keep_background, crowds_as_objects)
         for line in changes[:_MAX_SHOWN]:
             echo(f"changed: {line}", err=as_json)
         if len(changes) > _MAX_SHOWN:
@@ -87,16 +91,15 @@ def check(
 def convert(
     path: Source,
     output: Annotated[Path, typer.Argument(help="New folder.")],
-    to: Annotated[
+    format: Annotated[
         str,
         typer.Option(
-            help="coco, yolo, voc, csv, arrayrecord, folders or masks.",
-            autocompletion=completion.targets,
+            help=f"Format of the copy: {', '.join(completion.written_formats(''))}.",
+            autocompletion=completion.written_formats,
         ),
     ],
-    format: Format = "auto",
+    reader: ReaderName = "auto",
     invalid_boxes: InvalidBoxes = "error",
-    one_based: OneBased = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -109,12 +112,7 @@ def convert(
     from visiongarden.data import convert as convert_dataset
 
     result = convert_dataset(
-        path,
-        output,
-        to=to,
-        format=format,
-        invalid_boxes=invalid_boxes,
-        one_based=one_based,
+        path, output, format=format, reader=reader, invalid_boxes=invalid_boxes
     )
     emit(result, as_json)
     if result.lost:
@@ -131,7 +129,7 @@ def show(
         ),
     ] = None,
     output: Annotated[Path, typer.Option(help="Image file, .png or .jpg.")] = Path("sheet.png"),
-    format: Format = "auto",
+    reader: ReaderName = "auto",
     split: Annotated[
         str, typer.Option(help="Split to show.", autocompletion=completion.splits)
     ] = "train",
@@ -161,7 +159,7 @@ def show(
         *(overrides or []),
         output=output,
         split=split,
-        format=format,
+        reader=reader,
         invalid_boxes=invalid_boxes,
         image_size=image_size,
         count=count,

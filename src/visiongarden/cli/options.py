@@ -31,6 +31,13 @@ _INVALID = typer.Option(
     autocompletion=completion.invalid_boxes,
 )
 Format = Annotated[str, _FORMAT]
+ReaderName = Annotated[
+    str,
+    typer.Option(
+        help="Reader of the dataset: auto, or a name, such as COCO.",
+        autocompletion=completion.readers,
+    ),
+]
 FormatOrNone = Annotated[str | None, _FORMAT]
 InvalidBoxes = Annotated[str, _INVALID]
 InvalidBoxesOrNone = Annotated[str | None, _INVALID]
