@@ -1,4 +1,4 @@
-"""Labels of unsupported tools are recognized, and the fix names a supported format."""
+"""The reader of a labeling tool is chosen by its files, and named where another was asked for."""
 
 import json
 
@@ -38,52 +38,56 @@ CVAT = (
     '<annotations><version>1.1</version><image name="a.png"><box label="a"/></image></annotations>'
 )
 TOOLS = [
-    ("labelme", written({"a.json": LABELME})),
-    ("labelme", written({"train/a.json": LABELME, "val/b.json": LABELME})),
+    ("Labelme", written({"a.json": LABELME})),
+    ("Labelme", written({"train/a.json": LABELME, "val/b.json": LABELME})),
     ("VIA", written({"via_project.json": VIA})),
     ("VIA", written({"a.json": {"a.png1": {"filename": "a.png", "regions": [REGION]}}})),
     ("VIA", written({"via.csv": "filename,region_shape_attributes,region_attributes\na,b,c\n"})),
     ("CreateML", written({"labels.json": [{"image": "a.png", "annotations": [BOX]}]})),
     ("CreateML", written({"train/a.json": [{"image": "a", "annotations": [BOX]}]})),
-    ("Label Studio", written({"project.json": [TASK]})),
-    ("CVAT", written({"annotations.xml": CVAT, "images/a.txt": ""})),
-    ("obj.data", written({"obj.data": "classes = 1\nnames = data/obj.names\nbackup = backup/\n",
+    ("LabelStudio", written({"project.json": [TASK]})),
+    ("CVATImages", written({"annotations.xml": CVAT, "images/a.txt": ""})),
+    ("DarknetData", written({"obj.data": "classes = 1\nnames = data/obj.names\nbackup = backup/\n",
                           "obj.names": "cat\n", "train.txt": "data/obj_train_data/p0.png\n",
                           "obj_train_data/p0.txt": "0 .5 .5 .1 .1\n"})),
-    ("Roboflow", written({"train/_annotations.csv": "filename,class,xmin,ymin,xmax,ymax\n"
+    ("RoboflowCSV", written({"train/_annotations.csv": "filename,class,xmin,ymin,xmax,ymax\n"
                           "a.png,cat,1,1,9,9\n"})),
-    ("several labels", written({"train/_classes.csv": "filename, cat, dog\na.png, 1, 0\n"})),
-    ("several labels", written({"train.csv": "image,cat,dog\na.png,1,0\nb.png,1,1\n"})),
+    ("RoboflowMultiLabel", written({"train/_classes.csv": "filename, cat, dog\na.png, 1, 0\n"})),
+    ("MultiLabelCSV", written({"train.csv": "image,cat,dog\na.png,1,0\nb.png,1,1\n"})),
     ("DOTA", written({"labelTxt/a.txt": "imagesource:G\ngsd:0.1\n1 1 9 1 9 9 1 9 plane 0\n"})),
     ("DOTA", written({"labels/a.txt": "1.0 1 9 1 9 9 1 9 small-vehicle 1\n"})),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "make"), TOOLS)
-def test_the_tool_is_named(tmp_path, name, make):
+def test_the_reader_is_found(tmp_path, name, make):
     for place in ("a.png", "images/a.png", "obj_train_data/p0.png"):
-        if place == "a.png" or name == "obj.data" or place.startswith("images"):
+        if place == "a.png" or name == "DarknetData" or place.startswith("images"):
             picture(tmp_path / place)
     make(tmp_path)
-    with pytest.raises(DataError, match="an unsupported format") as caught:
-        opened(tmp_path)
-    assert name in caught.value.what
-    assert caught.value.fix
-    assert "reader" not in caught.value.fix
+    assert opened(tmp_path)[1].to_dict()["type"] == name
+    with pytest.raises(DataError, match="has no files that the reader VOC reads") as caught:
+        opened(tmp_path, "VOC")
+    assert caught.value.fix == f"reader={name!r}"
+    assert name in caught.value.received
 
 
-def test_an_unknown_folder_gets_no_format_as_a_fix(tmp_path):
+def test_an_unknown_folder_gets_no_reader_as_a_fix(tmp_path):
     (tmp_path / "notes.md").write_text("nothing")
     with pytest.raises(DataError, match=r"the format of .* cannot be determined") as caught:
         opened(tmp_path)
     assert caught.value.fix is None
 
 
-def test_asking_for_a_format_names_the_tool_as_well(tmp_path):
-    picture(tmp_path / "a.png")
-    written({"a.json": LABELME})(tmp_path)
-    with pytest.raises(DataError, match="labels of labelme"):
-        read(tmp_path, reader="COCO")
+def test_an_ambiguous_folder_names_the_readers_and_their_scores(tmp_path):
+    picture(tmp_path / "images" / "a.png")
+    rows = {"images": [], "annotations": [], "categories": []}
+    written({"train.json": rows, "data.yaml": "names: [cat]\n", "labels/a.txt": ""})(tmp_path)
+    with pytest.raises(DataError, match=r"the format of .* cannot be determined") as caught:
+        opened(tmp_path)
+    assert caught.value.received == "it looks like COCO (0.9) and YOLO (0.9)"
+    assert caught.value.fix == "reader='COCO' or reader='YOLO'"
+    assert "VOC: Annotations/*.xml beside JPEGImages/" in caught.value.rule
 
 
 def test_notes_of_label_studio_are_no_annotations(tmp_path):

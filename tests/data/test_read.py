@@ -244,7 +244,7 @@ def test_a_report_names_all_and_counts_the_rest(tmp_path):
     [
         ({"reader": "cocoo"}, "did you mean COCO"),
         ({"reader": "coco"}, "reader='COCO'"),
-        ({"reader": "folders"}, "did you mean ClassFolders"),
+        ({"reader": "folders"}, "did you mean .*ClassFolders"),
         ({"reader": {"type": "COCO", "one_based": True}}, "one_based"),
         ({"reader": {"one_based": True}}, "reader has no type"),
         ({"reader": 3}, "reader is of type int"),

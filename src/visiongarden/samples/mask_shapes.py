@@ -93,7 +93,8 @@ class PolygonMask:
         corner = np.floor(low).astype(int)
         corner = np.minimum(corner, limit - 1)
         width, height = (np.minimum(np.ceil(high).astype(int) + 1, limit) - corner).tolist()
-        rings = tuple(ring.astype(np.float64) - corner for ring in self.rings)
+        # Rounded as the rasterizer does, before the shift, which would change the ties.
+        rings = tuple(np.floor(ring * 5.0 + 0.5) / 5 - corner for ring in self.rings)
         pixels = masks.fill(rings, checked_pixels((height, width)))
         return Window(int(corner[1]), int(corner[0]), pixels)
 

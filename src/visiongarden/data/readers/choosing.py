@@ -37,7 +37,7 @@ def opened(path: str | Path, reader: Any = AUTO) -> tuple[Place, Reader]:
     try:
         if chosen is None:
             return root, _guess(root)
-        _refuse_other_tool(root, chosen)
+        _refuse_other_files(root, chosen)
     except OSError as error:
         raise unreadable(root, error) from error
     return root, chosen
@@ -123,11 +123,10 @@ def _guess(root: Place) -> Reader:
         raise other_tools.refuse(root, tool)
     if len(names) == 1:
         return Reader.kinds()[names[0]]()
-    found = " and ".join(f"{name} ({score:g})" for name, score in best.items())
     raise DataError(
         f"the format of {root} cannot be determined",
         rule=files_of_all(),
-        received=f"it looks like {found or 'none of these formats'}",
+        received=f"it looks like {_listed(best) or 'none of these formats'}",
         fix=" or ".join(option("reader", name) for name in names) or None,
     )
 
@@ -147,11 +146,28 @@ def files_of_all() -> str:
     return "; ".join(f"{name}: {kind.files}" for name, kind in Reader.kinds().items() if kind.files)
 
 
-def _refuse_other_tool(root: Place, reader: Reader) -> None:
-    """Refuse labels of an unsupported tool that a named reader of visiongarden cannot read."""
+def _refuse_other_files(root: Place, reader: Reader) -> None:
+    """Refuse files that a named reader of visiongarden cannot read, and another one can.
+
+    A reader of the user need not have `matches`.
+    """
     if not type(reader).__module__.startswith("visiongarden."):
         return
-    if _score(type(reader).__name__, reader, Source(root)) == 0:
-        tool = other_tools.recognize(root)
-        if tool is not None:
-            raise other_tools.refuse(root, tool)
+    name = type(reader).__name__
+    if _score(name, reader, Source(root)) > 0:
+        return
+    tool = other_tools.recognize(root)
+    if tool is not None:
+        raise other_tools.refuse(root, tool)
+    best = candidates(root)
+    if best and max(best.values()) > PLAUSIBLE:
+        raise DataError(
+            f"{root} has no files that the reader {name} reads",
+            rule=reader.files,
+            received=f"it looks like {_listed(best)}",
+            fix=" or ".join(option("reader", other) for other in best),
+        )
+
+
+def _listed(best: Mapping[str, float]) -> str:
+    return " and ".join(f"{name} ({score:g})" for name, score in best.items())
