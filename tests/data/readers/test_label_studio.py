@@ -234,7 +234,8 @@ def test_paths_of_images(tmp_path, image, file):
     ],
 )
 def test_invalid_regions(tmp_path, result, expected):
-    root = save(tmp_path, {"p.json": [task(rectangle(1, 1, 9, 9, number="r0"), result)]})
+    valid = [rectangle(1, 1, 9, 9, number="r0"), rectangle(1, 1, 9, 9, number="r9")]
+    root = save(tmp_path, {"p.json": [task(*valid, result)]})
     _, errors, _ = read(LabelStudio(), root)
     assert len(errors) == 1
     assert expected in errors[0]

@@ -259,7 +259,7 @@ def _shape(where: str, items: list[Item], picture: Picture) -> Shape | None:
     values: dict[str, Any] = {}
     for item in items:
         given = item["value"]
-        if any(values.get(key, given[key]) != given[key] for key in _GEOMETRY & given.keys()):
+        if any(values[key] != given[key] for key in _GEOMETRY & given.keys() & values.keys()):
             picture.add(where, "two regions have the same id, but different coordinates")
             return None
         values |= given
