@@ -87,7 +87,8 @@ def test_an_ambiguous_folder_names_the_readers_and_their_scores(tmp_path):
         opened(tmp_path)
     assert caught.value.received == "it looks like COCO (0.9) and YOLO (0.9)"
     assert caught.value.fix == "reader='COCO' or reader='YOLO'"
-    assert "VOC: Annotations/*.xml beside JPEGImages/" in caught.value.rule
+    assert "YOLO: data.yaml with images/ beside labels/*.txt" in caught.value.rule
+    assert "VOC" not in caught.value.rule
 
 
 def test_notes_of_label_studio_are_no_annotations(tmp_path):

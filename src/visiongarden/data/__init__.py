@@ -12,6 +12,7 @@ from visiongarden.data.fingerprints import changes, fingerprint
 from visiongarden.data.loader import Loader
 from visiongarden.data.pixels import ValueRange, to_pixels
 from visiongarden.data.readers import Reader, Source, from_source, read
+from visiongarden.storage.header import image_size
 
 if TYPE_CHECKING:
     # Below, these names are found when they are first used: the package of the functions imports
@@ -38,6 +39,7 @@ __all__ = [
     "decode",
     "fingerprint",
     "from_source",
+    "image_size",
     "leaked",
     "read",
     "show",

@@ -133,8 +133,14 @@ class Member:
             yield self / name
 
     def glob(self, pattern: str) -> Iterator[Member]:
-        """Return the files and folders of this folder that match a pattern such as `*.txt`."""
-        return (item for item in self.iterdir() if fnmatch.fnmatchcase(item.name, pattern))
+        """Yield the files and folders that match a pattern such as `*.txt` or `*/labels/*.txt`."""
+        first, _, rest = pattern.partition("/")
+        for item in self.iterdir():
+            if fnmatch.fnmatchcase(item.name, first):
+                if rest:
+                    yield from item.glob(rest)
+                else:
+                    yield item
 
     def rglob(self, pattern: str) -> Iterator[Member]:
         """Yield the files and folders at any depth that match a pattern."""
@@ -151,6 +157,14 @@ class Member:
             DataError: the file does not exist, is larger than `max_bytes` bytes, or is damaged.
         """
         return _index(self.archive).read(self, max_bytes)
+
+    def read_text(self, encoding: str = "utf-8") -> str:
+        """Read a text file of at most 512 MB, as `Path.read_text` does.
+
+        Raises:
+            DataError: the file does not exist, is too large, or is damaged.
+        """
+        return self.read(512 * 2**20).decode(encoding)
 
 
 Place: TypeAlias = Path | Member

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from visiongarden.data.readers.build import no_split
 from visiongarden.data.readers.errors import unreadable
 from visiongarden.data.readers.reader import Reader, Source
 from visiongarden.errors import DataError, UserError
@@ -34,8 +35,13 @@ def read_with(reader: Reader, source: Source, split: str) -> Annotations:
     """Read one split.
 
     Raises:
-        DataError: The split cannot be read, or the reader fails or returns something else.
+        DataError: The split does not exist or cannot be read, or the reader fails or returns
+            something else.
     """
+    if not _is_own(reader):  # our readers accept further names, such as `trainval`
+        names = splits_with(reader, source)
+        if split not in names:
+            raise no_split(source.root, split, names)
     found = _call(reader, source, "read", lambda: reader.read(source, split))
     if not isinstance(found, Annotations):
         # An object of a class of the user: the members that are missing are named.

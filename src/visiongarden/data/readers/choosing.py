@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,7 @@ def _guess(root: Place) -> Reader:
         return Reader.kinds()[names[0]]()
     raise DataError(
         f"the format of {root} cannot be determined",
-        rule=files_of_all(),
+        rule=_files(names or Reader.kinds()),
         received=f"it looks like {_listed(best) or 'none of these formats'}",
         fix=" or ".join(option("reader", name) for name in names) or None,
     )
@@ -141,9 +141,10 @@ def _is_doubtful(best: Mapping[str, float]) -> bool:
     )
 
 
-def files_of_all() -> str:
-    """Describe the files of all formats in one line."""
-    return "; ".join(f"{name}: {kind.files}" for name, kind in Reader.kinds().items() if kind.files)
+def _files(names: Iterable[str]) -> str:
+    """Describe the files of formats in one line."""
+    kinds = Reader.kinds()
+    return "files of one format; " + "; ".join(f"{name}: {kinds[name].files}" for name in names)
 
 
 def _refuse_other_files(root: Place, reader: Reader) -> None:
