@@ -16,8 +16,6 @@ from visiongarden.cli.failures import INTERRUPTED, SKIPPED
 from visiongarden.cli.options import (
     AsJson,
     Debug,
-    Format,
-    FormatOrNone,
     ImageSize,
     Imports,
     InvalidBoxes,
@@ -25,6 +23,7 @@ from visiongarden.cli.options import (
     ModelFile,
     Overrides,
     Quiet,
+    Reader,
     TaskOrNone,
     Verbose,
 )
@@ -56,7 +55,7 @@ def demo(
 def train(
     recipe: Annotated[str, typer.Argument(help="Dataset or recipe (.yaml).")],
     overrides: Overrides = None,
-    format: FormatOrNone = None,
+    reader: Reader = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder of the run. Defaults to a new one in runs/.")
     ] = None,
@@ -83,7 +82,7 @@ def train(
         output=output,
         resume=resume,
         accept_changes=accept_changes,
-        format=format,
+        reader=reader,
         task=task,
         invalid_boxes=invalid_boxes,
     )
@@ -94,7 +93,7 @@ def train(
 def evaluate(
     model: ModelFile,
     data: Annotated[Path, typer.Argument(help="Dataset: folder, file or archive.")],
-    format: Format = "auto",
+    reader: Reader = "auto",
     split: Annotated[
         str, typer.Option(help="Split to evaluate on.", autocompletion=completion.splits)
     ] = "val",
@@ -124,7 +123,7 @@ def evaluate(
         model,
         data,
         split=split,
-        format=format,
+        reader=reader,
         invalid_boxes=invalid_boxes,
         batch_size=batch_size,
         class_names=class_names,

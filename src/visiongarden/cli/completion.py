@@ -9,10 +9,9 @@ from pathlib import Path
 
 import typer
 
-FORMATS = ("auto", "coco", "yolo", "voc", "csv", "arrayrecord", "folders", "masks")
 TASKS = ("detection", "classification", "segmentation")
 KINDS = ("layer", "block", "backbone", "decoder", "head", "project")
-LISTED = KINDS[:-1]
+LISTED = (*KINDS[:-1], "transform", "reader", "writer")
 BACKENDS = ("tensorflow", "jax", "torch", "all", "none")
 PARTS = {"backbone": "backbones", "decoder": "decoders", "head": "heads"}
 """Package of each part of a model."""
@@ -31,7 +30,6 @@ def _of(values: tuple[str, ...]) -> Completion:
     return complete
 
 
-formats = _of(FORMATS)
 tasks = _of(TASKS)
 kinds = _of(KINDS)
 listed_kinds = _of(LISTED)
@@ -105,7 +103,8 @@ def _values() -> dict[str, Callable[[], list[str]]]:
         f"model.{part}.type": lambda package=package: exported(package)  # type: ignore[misc]
         for part, package in PARTS.items()
     }
-    return {"task": lambda: list(TASKS), "model.card": _card_names} | parts
+    data = {"data.reader": lambda: readers("")}
+    return {"task": lambda: list(TASKS), "model.card": _card_names} | parts | data
 
 
 def exported(package: str) -> list[str]:

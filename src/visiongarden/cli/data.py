@@ -15,7 +15,7 @@ from visiongarden.cli.options import (
     Debug,
     InvalidBoxes,
     Quiet,
-    ReaderName,
+    Reader,
     Verbose,
 )
 from visiongarden.cli.output import echo, emit
@@ -33,7 +33,7 @@ def check(
     output: Annotated[
         Path | None, typer.Option(help="Report (.html); the JSON is saved beside it.")
     ] = None,
-    reader: ReaderName = "auto",
+    reader: Reader = "auto",
     invalid_boxes: InvalidBoxes = "error",
     image_size: Annotated[
         int, typer.Option(min=32, help="Longest side of the model's input.")
@@ -98,7 +98,7 @@ def convert(
             autocompletion=completion.written_formats,
         ),
     ],
-    reader: ReaderName = "auto",
+    reader: Reader = "auto",
     invalid_boxes: InvalidBoxes = "error",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -129,7 +129,7 @@ def show(
         ),
     ] = None,
     output: Annotated[Path, typer.Option(help="Image file, .png or .jpg.")] = Path("sheet.png"),
-    reader: ReaderName = "auto",
+    reader: Reader = "auto",
     split: Annotated[
         str, typer.Option(help="Split to show.", autocompletion=completion.splits)
     ] = "train",

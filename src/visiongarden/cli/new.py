@@ -47,7 +47,7 @@ def list_kind(
     kind: Annotated[
         str,
         typer.Argument(
-            help="layer, block, backbone, decoder or head.",
+            help=f"{', '.join(completion.LISTED[:-1])} or {completion.LISTED[-1]}.",
             autocompletion=completion.listed_kinds,
         ),
     ],
@@ -55,7 +55,7 @@ def list_kind(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """List the layers, blocks or parts that a model can use.
+    """List the layers, parts, transforms or readers that can be used.
 
     With --import, also those of your module.
     """

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from visiongarden.cli import completion
 from visiongarden.cli.output import set_level
+
+
+def reader_in(text: str) -> Any:
+    """Return the name of a reader, or its `{type: Name, field: ...}`, given on the command line."""
+    if not text.startswith("{"):
+        return text
+    from visiongarden.config.yaml import load_scalar  # pydantic would slow down --help
+
+    return load_scalar(text, "--reader")
 
 
 def _quiet(ctx: typer.Context, value: bool) -> None:
@@ -22,28 +31,19 @@ def _verbose(ctx: typer.Context, value: bool) -> None:
         set_level(ctx, "--verbose", logging.DEBUG)
 
 
-_FORMAT = typer.Option(
-    help="coco, yolo, voc, csv, arrayrecord, folders, masks or auto.",
-    autocompletion=completion.formats,
+_READER = typer.Option(
+    help="Reader of the dataset, or auto; see `list reader`.",
+    autocompletion=completion.readers,
+    parser=reader_in,
+    metavar="NAME",
 )
 _INVALID = typer.Option(
     help="Boxes outside the image or without area: error, drop.",
     autocompletion=completion.invalid_boxes,
 )
-Format = Annotated[str, _FORMAT]
-ReaderName = Annotated[
-    str,
-    typer.Option(
-        help="Reader of the dataset: auto, or a name, such as COCO.",
-        autocompletion=completion.readers,
-    ),
-]
-FormatOrNone = Annotated[str | None, _FORMAT]
+Reader = Annotated[Any, _READER]
 InvalidBoxes = Annotated[str, _INVALID]
 InvalidBoxesOrNone = Annotated[str | None, _INVALID]
-OneBased = Annotated[
-    bool, typer.Option("--one-based", help="VOC corners count from 1, as in the original VOC.")
-]
 TaskOrNone = Annotated[
     str | None,
     typer.Option(

@@ -8,20 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.data.readers import opened as opened_data
+from visiongarden.data.readers import opened
+from visiongarden.data.readers import read as read_dataset
 from visiongarden.errors import DataError, UserError, nearest
 from visiongarden.evaluation.class_names import Aligned, aligned
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.evaluation.result import EvaluationResult
 from visiongarden.models import as_model
 from visiongarden.models.kinds import WithClassMap
-from visiongarden.tasks import COCO_NMS, TASKS, Task, task_of
+from visiongarden.tasks import COCO_NMS, Task, task_of
 from visiongarden.types import ClassMap
 
-_FORMATS_WITHOUT_CLASS_LIST = ("voc", "csv", "folders")
-"""Formats whose files name the class of each object, usually without a list of all classes."""
-
-_DATA_FIELDS = ("path", "format", "split", "invalid_boxes", "one_based", "class_names")
+_DATA_FIELDS = ("path", "reader", "split", "invalid_boxes", "class_names")
 """Fields of a mapping that describes a dataset; those of `data` in a recipe have the same names."""
 
 
@@ -30,7 +28,7 @@ def evaluate(
     data: Any,
     *,
     split: str = "val",
-    format: str = "auto",
+    reader: Any = "auto",
     invalid_boxes: str = "error",
     class_names: str | None = None,
     batch_size: int = 16,
@@ -38,21 +36,21 @@ def evaluate(
 ) -> EvaluationResult:
     """Evaluate a model with the metrics of its task, in pixels of the original images.
 
-    Classes of model and dataset are matched by name and may have different orders. If the format of
-    a dataset only names the classes that occur (VOC, CSV, class folders) and the model knows all of
+    Classes of model and dataset are matched by name and may have different orders. If the files of
+    a dataset only name the classes that occur (VOC, CSV, class folders) and the model knows all of
     them, the class map of the model is used. For a dataset without class names (YOLO),
     `class_names="model"` uses those of the model.
 
     Args:
         model: A `Detector`, `Classifier`, `Segmenter` or `DarknetModel`, or the path of a model
             file.
-        data: Path of a dataset; a mapping with `path` and optionally `format`, `split`,
-            `invalid_boxes` and `one_based`, as in a recipe; annotations that `vg.read` returned; or
+        data: Path of a dataset; a mapping with `path` and optionally `reader`, `split`,
+            `invalid_boxes` and `class_names`, as in a recipe; annotations that `vg.read` returned; or
             an iterable of `(images, targets)`. There, images are uint8 (batch, height, width, 3),
             and targets are those of a batch of our loaders; class ids are those of the model,
             results are in pixels of these images, and objects with class -1 are padding.
         split: Name of the split, for a path or a mapping.
-        format: Format of the dataset at a path; "auto" detects it.
+        reader: Reader of the dataset at a path, as in `vg.read`.
         invalid_boxes: What to do with invalid boxes at a path: "error" or "drop".
         class_names: "model" or "data": match class i of the model with class i of the dataset
             whatever the names are, and show the names of this side.
@@ -73,20 +71,20 @@ def evaluate(
         >>> result["AP50"]  # doctest: +SKIP
         0.828
     """
-    opened = as_model(model)
-    options = {"split": split, "format": format, "invalid_boxes": invalid_boxes}
+    network = as_model(model)
+    options = {"split": split, "reader": reader, "invalid_boxes": invalid_boxes}
     if isinstance(data, str | Path):
         data = {"path": data} | options
     if isinstance(data, Mapping):
-        data = _read(opened, data, split, class_names)
+        data = _read(network, data, split, class_names)
     elif not isinstance(data, WithClassMap):
-        return _evaluate_batches(opened, data, predictor, batch_size)
-    _check_task(opened, data)
-    classes = aligned(opened, data.class_map, class_names)
-    if opened.resizes_images:
-        return _evaluate_imported(opened, data, classes)
-    task = task_of(opened)
-    predictor = predictor or Predictor(opened, postprocess=task.postprocess(opened))
+        return _evaluate_batches(network, data, predictor, batch_size)
+    _check_task(network, data)
+    classes = aligned(network, data.class_map, class_names)
+    if network.resizes_images:
+        return _evaluate_imported(network, data, classes)
+    task = task_of(network)
+    predictor = predictor or Predictor(network, postprocess=task.postprocess(network))
     metric = task.metric(classes.class_map)
     loader = task.loader(data, predictor.image_size, min(batch_size, max(len(data), 1)))
     seen = 0
@@ -216,16 +214,15 @@ def _read(model: Any, data: Mapping[str, Any], split: str, class_names: str | No
     if data.get("path") is None:
         raise UserError("data has no path", rule="the path of a dataset", fix='{"path": "cells"}')
     task, own = task_of(model), model.class_map
-    path, format = data["path"], data.get("format", "auto")
-    fields = {name: value for name, value in data.items() if name not in ("path", "format")}
+    root, reader = opened(data["path"], data.get("reader", "auto"))
+    if reader.annotations:
+        task.check_fields(reader.annotations, root)
+    fields = {name: value for name, value in data.items() if name not in ("path", "reader")}
     fields = {"split": split} | fields
 
     def read(names: Any) -> Any:
-        return task.read(path, format, **({"class_names": names} | fields))
+        return read_dataset(data["path"], reader=reader, **({"class_names": names} | fields))
 
-    if format == "auto":
-        format = opened_data(path)[1]
-    _check_format(model, str(path), format)
     try:
         dataset = read(None)
     except DataError:
@@ -235,21 +232,9 @@ def _read(model: Any, data: Mapping[str, Any], split: str, class_names: str | No
     # A class that does not occur in the split is absent from the dataset's class map, so the class
     # ids would shift against those of the model.
     missing = own is not None and set(dataset.class_map.names) < set(own.names)
-    if missing and format in _FORMATS_WITHOUT_CLASS_LIST and "class_names" not in fields:
+    if missing and not reader.lists_classes and "class_names" not in fields:
         dataset = read(own.names)
     return dataset
-
-
-def _check_format(model: Any, path: str, format: str) -> None:
-    """Refuse a dataset of another task; unknown formats are refused when they are read."""
-    task = task_of(model)
-    others = [other.name for other in TASKS.values() if format in other.formats]
-    if others and task.name not in others:
-        raise UserError(
-            f"{path} is a dataset for {others[0]}, in the format {format}",
-            rule=f"a dataset for {task.name}, the task of the model",
-            fix=f"one of the formats {', '.join(task.formats)}",
-        )
 
 
 def _check_task(model: Any, dataset: Any) -> None:

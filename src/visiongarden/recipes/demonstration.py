@@ -62,7 +62,7 @@ def recipe(scenes: str | Path, seed: int = 0) -> Recipe:
                 "head": {"type": "AnchorFree", "bins": 8},
                 "image_size": 128,
             },
-            "data": {"path": str(scenes), "format": "coco"},
+            "data": {"path": str(scenes), "reader": "COCO"},
             "transforms": [
                 {"type": "Mosaic", "probability": 0.15, "skip_last_epochs": 8},
                 {"type": "Affine", "scale": 0.3},

@@ -9,6 +9,8 @@ from pydantic import Field, field_validator
 
 from visiongarden.backends.keras_internals import weightless
 from visiongarden.config import Value
+from visiongarden.data.readers import Reader
+from visiongarden.data.readers.choosing import AUTO, reader_of
 from visiongarden.models import Joined
 from visiongarden.parts import Backbone, Decoder, Head, check_image_size
 from visiongarden.tasks import TASKS
@@ -53,28 +55,29 @@ class Model(Value):
 
 
 class Data(Value):
-    """Dataset of a run: location, format and splits.
+    """Dataset of a run: location, reader and splits.
 
     Attributes:
         path: Folder or file of the dataset; relative to the working directory.
-        format: Format of the annotations; "auto" detects it.
+        reader: Reader of the annotations, by name or with its fields; "auto" chooses it.
         train: Name of the training split.
         val: Name of the validation split, evaluated during training.
         min_visibility: Smallest visible fraction of an object that is kept by the transforms.
         invalid_boxes: "error" refuses a dataset with boxes outside the image or without area;
             "drop" removes these boxes and lists them.
-        one_based: Whether VOC corners count from 1, as in the original VOC; detection only.
     """
 
     path: Path
-    format: Literal["auto", "coco", "yolo", "voc", "csv", "arrayrecord", "folders", "masks"] = (
-        "auto"
-    )
+    reader: Reader | Literal["auto"] = "auto"
     train: str = "train"
     val: str = "val"
     min_visibility: Annotated[float, Field(ge=0, le=1)] = 0.1
     invalid_boxes: Literal["error", "drop"] = "error"
-    one_based: bool = False
+
+    @field_validator("reader", mode="before")
+    @classmethod
+    def _named(cls, reader: Any) -> Any:
+        return reader if reader == AUTO else reader_of(reader)
 
 
 class Recipe(Value):

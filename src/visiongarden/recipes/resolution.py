@@ -10,24 +10,25 @@ from typing import Any
 
 from visiongarden.cards import load, merged
 from visiongarden.config import apply_overrides, load_yaml
+from visiongarden.data.readers import opened, read
 from visiongarden.errors import ConfigError, DataError, spelled
 from visiongarden.parts import Head
 from visiongarden.recipes.defaults import default_model, default_training
 from visiongarden.recipes.length import LENGTH, default_length
 from visiongarden.recipes.recipe import Data, Recipe
-from visiongarden.tasks import find, task_of_data
+from visiongarden.tasks import find, task_of_fields
 
 
 def resolve(
     source: Recipe | str | Path | Mapping[str, Any],
-    format: str | None = None,
+    reader: Any = None,
     invalid_boxes: str | None = None,
     overrides: Sequence[str] = (),
     task: str | None = None,
 ) -> Recipe:
     """Return the complete recipe for a dataset or a recipe file, with overrides applied.
 
-    The task is the one specified, else that of the head, else that of the dataset's format. Without
+    The task is the one specified, else that of the head, else that of the dataset. Without
     parts the model is the task's small default model, see `default_model`. `model: {card: yolox-s}`
     takes the parts and the image size of a published model, and other fields of `model` override
     them. A head without `num_classes` takes the number of classes in the dataset; epochs and batch
@@ -36,7 +37,7 @@ def resolve(
     Args:
         source: A dataset (folder, COCO JSON, YOLO data.yaml), a recipe file (.yaml), the dict of a
             recipe, or a recipe.
-        format: Format of the dataset; overrides the recipe.
+        reader: Reader of the dataset, as in `vg.read`; overrides the recipe.
         invalid_boxes: "error" or "drop"; overrides the recipe.
         overrides: Overrides such as "training.epochs=50" or "model.decoder.channels=96".
         task: "detection", "classification" or "segmentation"; overrides the recipe.
@@ -58,9 +59,11 @@ def resolve(
         50
     """
     fields = _fields(source)
-    options = {"task": task, "data.format": format, "data.invalid_boxes": invalid_boxes}
+    options = {"task": task, "data.invalid_boxes": invalid_boxes}
     changes = [f"{path}={value}" for path, value in options.items() if value is not None]
     changes += overrides
+    if reader is not None:
+        fields["data"] = {**fields.get("data", {}), "reader": reader}
     # In this order: a card provides fields that other overrides change, and the task, which a few
     # overrides decide, provides the defaults that all others change.
     cards = [change for change in changes if change.startswith("model.card=")]
@@ -96,24 +99,14 @@ def read_split(task: str, data: Data, split: str) -> Any:
         split: "train" or "val"; the fields of `data` name the split to read.
     """
     with spelled(partial(_as_override, split)):
-        return find(task).read(
+        found = read(
             data.path,
-            format=data.format,
+            reader=data.reader,
             split=data.train if split == "train" else data.val,
             invalid_boxes=data.invalid_boxes,
-            **_detection_options(task, data),
         )
-
-
-def _detection_options(task: str, data: Data) -> dict[str, Any]:
-    if data.one_based and task != "detection":
-        raise ConfigError(
-            "data.one_based is set, but the dataset has no boxes",
-            rule="data.one_based applies to detection",
-            received=f"task {task}",
-            fix="data.one_based=false",
-        )
-    return {"one_based": True} if data.one_based else {}
+    find(task).check(found)
+    return found
 
 
 def _as_override(split: str, name: str, value: Any) -> str:
@@ -161,8 +154,12 @@ def _task(fields: Mapping[str, Any]) -> str:
     path = data.get("path") if isinstance(data, Mapping) else None
     if path is None:
         return "detection"
-    dataset = Data.from_dict(data)  # type: ignore[arg-type]
-    return task_of_data(dataset.path, dataset.format).name
+    found = Data.from_dict(data)  # type: ignore[arg-type]
+    with spelled(partial(_as_override, "train")):
+        root, reader = opened(found.path, found.reader)
+        # Datasets of most readers have the same annotations, so that none needs to be read.
+        fields = reader.annotations or read(found.path, split=found.train, reader=reader).fields
+    return task_of_fields(fields, root).name
 
 
 def _fields(source: Any) -> dict[str, Any]:

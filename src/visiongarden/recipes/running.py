@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from visiongarden.backends.keras_internals import seed_everything
 from visiongarden.config import save_yaml
 from visiongarden.data import Prints, fingerprint, leaked
 from visiongarden.data.depth import Depth, depth_in
+from visiongarden.data.readers import Reader
 from visiongarden.doctor.checking import check, no_usable_box
 from visiongarden.errors import DataError, NotFiniteError, UserError, option
 from visiongarden.evaluation import evaluate, make_validator
@@ -52,7 +54,7 @@ def train(
     resume: bool = False,
     accept_changes: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    format: str | None = None,
+    reader: Any = None,
     task: str | None = None,
     invalid_boxes: str | None = None,
 ) -> TrainingResult:
@@ -72,7 +74,7 @@ def train(
         accept_changes: Whether to resume although the data, their path, or the fields of `training`
             that `fit` names changed.
         callbacks: Additional Keras callbacks, see `fit`.
-        format: Format of the dataset; overrides the recipe.
+        reader: Reader of the dataset, as in `vg.read`; overrides the recipe.
         task: "detection", "classification" or "segmentation"; overrides the recipe.
         invalid_boxes: "error" or "drop"; overrides the recipe.
 
@@ -101,7 +103,7 @@ def train(
             fix=option("resume", True),
         )
     _check_callbacks(callbacks)
-    recipe = _complete(recipe, overrides, format, task, invalid_boxes)
+    recipe = _complete(recipe, overrides, reader, task, invalid_boxes)
     kind = find(recipe.task)
     train_set, val_set = (read_split(recipe.task, recipe.data, split) for split in ("train", "val"))
     _check_same_classes(train_set, val_set)
@@ -141,7 +143,7 @@ def train(
 def _complete(
     recipe: Recipe | Mapping[str, Any] | str | Path,
     overrides: Sequence[str],
-    format: str | None,
+    reader: Any,
     task: str | None,
     invalid_boxes: str | None,
 ) -> Recipe:
@@ -155,7 +157,7 @@ def _complete(
                 if isinstance(override, Path)
                 else '"training.epochs=50"',
             )
-    options = (format, invalid_boxes, overrides, task)
+    options = (reader, invalid_boxes, overrides, task)
     if isinstance(recipe, Recipe) and not any(options):
         return recipe
     return resolve(recipe, *options)
@@ -322,9 +324,9 @@ def _leak_warning(recipe: Recipe, pairs: list[tuple[Any, Any]], val_images: int)
             f"all {val_images} validation images are also training images, so the metrics "
             "do not show how the model performs on new images: keep some out of the training split"
         )
-    path, format = recipe.data.path, recipe.data.format
+    path, reader = recipe.data.path, recipe.data.reader
     fix_command = ["visiongarden", "data", "check", str(path), "--fix", f"{path}-fixed"]
-    fix_command += [] if format == "auto" else ["--format", format]
+    fix_command += [] if isinstance(reader, str) else ["--reader", written(reader)]
     lines = [
         f"{len(pairs)} of {val_images} validation images are also training images, "
         "so the metrics are too high:",
@@ -336,6 +338,12 @@ def _leak_warning(recipe: Recipe, pairs: list[tuple[Any, Any]], val_images: int)
         f"  to train without the copies: {shlex.join(fix_command)}",
     ]
     return "\n".join(lines)
+
+
+def written(reader: Reader) -> str:
+    """Return a reader as it is given on the command line."""
+    fields = reader.to_dict()
+    return str(fields["type"]) if len(fields) == 1 else json.dumps(fields)
 
 
 def _notes(train_set: Any, val_set: Any, depth: Depth | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""`available`: names and descriptions of the layers, blocks and parts that a model can use."""
+"""`available`: names and descriptions of what can be used by name."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import inspect
 import keras
 
 from visiongarden import backbones, blocks, decoders, heads, layers, registry
+from visiongarden.config import Typed
+from visiongarden.data.readers import Reader
+from visiongarden.data.writers import Writer
 from visiongarden.layers import Composite
 from visiongarden.parts import Backbone, Decoder, Head
+from visiongarden.transforms import Transform
 
 _HOMES = {
     "layer": (layers, keras.layers.Layer),
@@ -18,13 +22,18 @@ _HOMES = {
     "head": (heads, Head),
 }
 
+_TYPED: dict[str, type[Typed]] = {"transform": Transform, "reader": Reader, "writer": Writer}
+"""Kinds of values that recipes and commands name; all of them are registered."""
+
 
 def available(kind: str) -> dict[str, str]:
     """Return the first line of the docstring by name: those of visiongarden, then registered ones.
 
     Args:
-        kind: "layer", "block", "backbone", "decoder" or "head".
+        kind: "layer", "block", "backbone", "decoder", "head", "transform", "reader" or "writer".
     """
+    if kind in _TYPED:
+        return {name: _first_line(found) for name, found in _TYPED[kind].kinds().items()}
     home, base = _HOMES[kind]
     # The classes of a package, by the names that it exports.
     ours = {name: getattr(home, name) for name in home.__all__}

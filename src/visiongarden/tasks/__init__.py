@@ -24,6 +24,7 @@ __all__ = [
     "find",
     "task_of",
     "task_of_data",
+    "task_of_fields",
 ]
 
 
@@ -44,19 +45,28 @@ def task_of(model: Any) -> Task:
 
 
 def task_of_data(dataset: Any) -> Task:
+    """Return the task for the annotations of a dataset, see `task_of_fields`."""
+    return task_of_fields(dataset.fields, dataset.root)
+
+
+def task_of_fields(fields: frozenset[str], root: Any) -> Task:
     """Return the task for the annotations of a dataset.
 
     A dataset with several kinds of annotations has the first of detection, segmentation and
     classification that it is sufficient for.
 
+    Args:
+        fields: Names of the annotations, see `Dataset.fields`.
+        root: Root of the dataset, for messages.
+
     Raises:
         UserError: The dataset has no annotations that a task needs.
     """
     for task in TASKS.values():
-        if set(task.needs) <= dataset.fields:
+        if set(task.needs) <= fields:
             return task
     raise UserError(
-        f"{dataset.root} has no annotations that a task needs",
+        f"{root} has no annotations that a task needs",
         rule="; ".join(f"{task.name}: {' and '.join(task.needs)}" for task in TASKS.values()),
-        received=", ".join(sorted(dataset.fields)) or "images alone",
+        received=", ".join(sorted(fields)) or "images alone",
     )

@@ -52,13 +52,26 @@ class Task:
         Raises:
             UserError: The dataset has no such annotations.
         """
-        missing = [name for name in self.needs if name not in dataset.fields]
-        if missing and len(dataset):
+        if len(dataset):
+            self.check_fields(dataset.fields, dataset.root)
+
+    def check_fields(self, fields: frozenset[str], root: Any) -> None:
+        """Refuse annotations that are not sufficient for the task.
+
+        Args:
+            fields: Names of the annotations, see `Dataset.fields`.
+            root: Root of the dataset, for messages.
+
+        Raises:
+            UserError: Annotations that the task needs are missing.
+        """
+        missing = [name for name in self.needs if name not in fields]
+        if missing:
             raise UserError(
-                f"{dataset.root} has no {' and no '.join(missing)}, which {self.name} needs",
+                f"{root} has no {' and no '.join(missing)}, which {self.name} needs",
                 rule=f"a dataset with {' and '.join(self.needs)}",
-                received=f"a dataset with {', '.join(sorted(dataset.fields)) or 'no annotations'}",
-                fix="another dataset, or another task",
+                received=f"a dataset with {', '.join(sorted(fields)) or 'no annotations'}",
+                fix="another dataset, or a model of another task",
             )
 
     def transforms(
