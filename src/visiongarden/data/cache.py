@@ -131,9 +131,10 @@ def save(root: Place, reader: Reader, settings: Sequence[Any], found: Any, since
 def _is_cached(reader: Reader) -> bool:
     """Return whether what a reader has read may be cached.
 
-    A reader of the user may change while its fields and the files do not.
+    A reader of the user may change while its fields and the files do not, and the files of a
+    dataset with a name may be anywhere.
     """
-    return type(reader).__module__.startswith("visiongarden.")
+    return not reader.takes_name and type(reader).__module__.startswith("visiongarden.")
 
 
 def _entry(root: Place, settings: Sequence[Any]) -> Path | None:

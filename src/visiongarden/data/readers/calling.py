@@ -67,7 +67,12 @@ def _call(reader: Reader, source: Source, method: str, function: Callable[[], T]
         raise unreadable(source.root, error) from error
     except UserError as error:
         if _is_own(reader):  # the files define an invalid class map
-            raise DataError(f"{source.root}: {error.what}", rule=error.rule) from error
+            raise DataError(
+                f"{source.root}: {error.what}",
+                rule=error.rule,
+                received=error.received,
+                fix=error.fix,
+            ) from error
         raise _failed(reader, source, method, f"{error.what}", error.rule) from error
     except Exception as error:
         if _is_own(reader):

@@ -32,6 +32,8 @@ def opened(path: str | Path, reader: Any = AUTO) -> tuple[Place, Reader]:
     """
     chosen = None if reader == AUTO else reader_of(reader)
     if not Path(path).exists():
+        if chosen is not None and chosen.takes_name:
+            return Path(path), chosen
         raise DataError(f"the dataset {path} does not exist", fix="check the path")
     root = place(path)
     try:

@@ -42,11 +42,13 @@ class Reader(Typed):
             and a model that is evaluated may have more.
         annotations: What all datasets of the format contain, see `Dataset.fields`; empty if that is
             only known after reading.
+        takes_name: Whether the path may be the name of a dataset, which does not exist as a path.
     """
 
     files: ClassVar[str] = ""
     lists_classes: ClassVar[bool] = True
     annotations: ClassVar[frozenset[str]] = frozenset()
+    takes_name: ClassVar[bool] = False
 
     def matches(self, source: Source) -> float:
         """Return how well the files fit the format, from 0 (not at all) to 1 (without doubt).
