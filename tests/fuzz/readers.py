@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import keras
 import numpy as np
+from tests.fuzz.labeling_tools import sets_of_tools
 
 import visiongarden as vg
 from visiongarden.cards import library
@@ -172,11 +173,12 @@ def _data_sets(folder: Path) -> dict[str, Reader]:
         | {f"images/{s}/0.png": _png(0) for s in ("train", "val")}
         | {f"masks/{s}/0.png": _mask() for s in ("train", "val")},
     }  # fmt: skip
+    tools = sets_of_tools(_png, _mask())
     found = {}
-    for name, files in sets.items():
+    for name, files in (sets | tools).items():
         labels = [n for n in files if not n.endswith(".png")]
         targets = (*labels * 3, *[n for n in files if n.startswith("masks/")])
-        found[name] = Reader(files, targets, _set_reader(_READERS[name]))
+        found[name] = Reader(files, targets, _set_reader(_READERS.get(name, name)))
     _write(folder / "coco", sets["coco"])
     convert(folder / "coco", folder / "records", "arrayrecord")
     shards = {p.name: p.read_bytes() for p in (folder / "records").iterdir()}

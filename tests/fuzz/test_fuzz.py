@@ -19,7 +19,8 @@ READERS = {
     "coco", "yolo", "yolo_pose", "yolo_rotated", "voc", "csv", "folders", "masks", "arrayrecord", "zip", "tar",
     "jpg", "png", "bmp", "webp", "tiff", "mask_png", "mask_tiff",
     "keras", "keras_weights", "keras_plain", "resume", "darknet", "weights.h5", "safetensors",
-    "onnx", "recipe", "card",
+    "onnx", "recipe", "card", "Labelme", "LabelStudio", "VIA", "CVATImages", "CreateML", "DOTA",
+    "DarknetData", "LabelImg", "RoboflowCSV", "RoboflowMultiLabel", "MultiLabelCSV", "ValuesCSV",
 }  # fmt: skip
 
 

@@ -263,15 +263,17 @@ def _shape(where: str, items: list[Item], picture: Picture) -> Shape | None:
             picture.add(where, "two regions have the same id, but different coordinates")
             return None
         values |= given
-    names = {
+    given_names = [
         name
         for item in items
         for key, given in item["value"].items()
         if key == "labels" or key.endswith("labels")
         for name in (given if isinstance(given, list) else [given])
-    }
-    if len(names) != 1 or not isinstance(name := next(iter(names)), str):
-        picture.add(where, f"the region has {len(names)} labels; expected one")
+    ]
+    # A label in two results of one region counts once.
+    names = list(dict.fromkeys(name for name in given_names if isinstance(name, str)))
+    if len(names) != 1 or not all(isinstance(name, str) for name in given_names):
+        picture.add(where, f"the region has {len(names)} labels; expected one text")
         return None
     size = _size(where, items[0], picture)
     if size is None:
@@ -281,7 +283,7 @@ def _shape(where: str, items: list[Item], picture: Picture) -> Shape | None:
         what = f"the image was rotated by {rotation!r:.20}° when it was labeled; expected 0"
         picture.add(where, what)
         return None
-    shape = Shape(where, name)
+    shape = Shape(where, names[0])
     try:
         _fill(shape, values, size)
     except ValueError as error:

@@ -7,14 +7,19 @@ import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from visiongarden.data.dataset import Dataset
-from visiongarden.data.readers.build import ENDINGS, no_split, read_text, row, size_of
+from visiongarden.data.readers.build import images_in, no_split, read_text, row, size_of
 from visiongarden.data.readers.other_tools import IMAGE_COLUMNS, OTHER_COLUMNS, tool_of
-from visiongarden.data.readers.pictures import MAX_NUMBER, SPLITS, find_image, split_files
+from visiongarden.data.readers.pictures import (
+    MAX_NUMBER,
+    SPLITS,
+    find_image,
+    image_folders,
+    split_files,
+)
 from visiongarden.data.readers.reader import Source
 from visiongarden.data.sample_table import located_in
 from visiongarden.errors import DataError, nearest
@@ -193,8 +198,9 @@ def dataset_of_table(
     if not columns:
         raise DataError(f"{source.root}: the table has no column of labels")
     rows, seen = [], set()
+    by_stem: dict[Place, dict[str, Place]] = {}
     for file, (where, cells) in table.lines[split]:
-        path = _image_of(cells[image], file, source.root, split)
+        path = _image_of(cells[image], file, source.root, split, by_stem)
         if path is None:
             if source.errors.includes(file.parent / cells[image].rpartition("/")[2]):
                 missing = f"the image {cells[image]!r:.200} does not exist"
@@ -220,13 +226,26 @@ def dataset_of_table(
     )
 
 
-def _image_of(name: str, file: Place, root: Place, split: str) -> Place | None:
-    """Return the location of an image; an id may be its name without extension."""
-    found = find_image(name, file.parent, root, split) if name else None
-    if found is not None or not name or "." in name:
-        return found
-    places: Any = (find_image(name + end, file.parent, root, split) for end in sorted(ENDINGS))
-    return next((place for place in places if place is not None), None)
+def _image_of(
+    name: str, file: Place, root: Place, split: str, by_stem: dict[Place, dict[str, Place]]
+) -> Place | None:
+    """Return the location of an image; an id may be its name without extension.
+
+    Args:
+        name: Text of the cell.
+        file: Table that contains it.
+        root: Root of the dataset.
+        split: Name of the split.
+        by_stem: Images of each folder by their names without extension, filled when needed.
+    """
+    if not name or "." in name or "/" in name or "\\" in name:
+        return find_image(name, file.parent, root, split) if name else None
+    for folder in image_folders(file.parent, root, split):
+        if folder not in by_stem:
+            by_stem[folder] = images_in(folder)
+        if name in by_stem[folder]:
+            return by_stem[folder][name]
+    return find_image(name, file.parent, root, split)
 
 
 def _values(

@@ -353,6 +353,21 @@ def last_name(name: str) -> str:
     return name.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
+def image_folders(near: Place, root: Place, split: str = "") -> list[Place]:
+    """Return the folders in which images are searched, the most likely first.
+
+    Args:
+        near: Folder of the annotation file.
+        root: Root of the dataset, a folder or file.
+        split: Name of the split, which may be the name of a folder of images.
+    """
+    top = folder_of(root)
+    folders = [near, near / "images", top, top / "images"]
+    if split:
+        folders += [top / split, top / "images" / split]
+    return list(dict.fromkeys(folders))
+
+
 def find_image(name: str, near: Place, root: Place, split: str = "") -> Place | None:
     r"""Return the location of an image inside a dataset; None if it does not exist.
 
@@ -365,11 +380,7 @@ def find_image(name: str, near: Place, root: Place, split: str = "") -> Place | 
         root: Root of the dataset, a folder or file.
         split: Name of the split, which may be the name of a folder of images.
     """
-    top = folder_of(root)
-    folders = [near, near / "images", top, top / "images"]
-    if split:
-        folders += [top / split, top / "images" / split]
-    folders = list(dict.fromkeys(folders))
+    top, folders = folder_of(root), image_folders(near, root, split)
     path = re.sub(r"^[A-Za-z]:", "", name).replace("\\", "/")
     parts = [part for part in path.split("/") if part not in ("", ".")]
     try:
