@@ -197,11 +197,11 @@ def test_corners_from_one_on_the_command_line_and_in_a_recipe(tmp_path, capsys):
     source, reader = voc_from_one(tmp_path / "voc"), "{type: VOC, one_based: true}"
     for command in (
         ["check", source, "--reader", reader, "--output", tmp_path / "page.html"],
-        ["convert", source, tmp_path / "copy", "--to", "coco", "--reader", reader],
+        ["convert", source, tmp_path / "copy", "--format", "coco", "--reader", reader],
     ):
         with pytest.raises(SystemExit) as ended:
             main(["data", *map(str, command)])
         assert ended.value.code == 0, capsys.readouterr()
     assert read(tmp_path / "copy").row(0).boxes.tolist() == [[0, 0, 40, 30]]
     recipe = resolve(source, overrides=[f"data.reader={reader}"])
-    assert read_split(recipe.data, "train").row(0).boxes.tolist() == [[0, 0, 40, 30]]
+    assert read_split("detection", recipe.data, "train").row(0).boxes.tolist() == [[0, 0, 40, 30]]

@@ -196,17 +196,17 @@ def test_a_single_split_is_divided_by_file_name(tmp_path):
     assert all(names)
     assert len(names[0]) > 40
     for split in ("train", "val"):
-        assert len(read_split(resolve(tmp_path).data, split)) == len(parts[split])
+        assert len(read_split("detection", resolve(tmp_path).data, split)) == len(parts[split])
 
 
 def test_few_images_are_not_divided_and_the_fix_is_an_override(tmp_path):
     make(tmp_path, "train: images/train\nnames: [cat, dog]\n")
     assert len(read(tmp_path)) == 2
     with pytest.raises(DataError) as caught:
-        read_split(resolve(tmp_path).data, "val")
+        read_split("detection", resolve(tmp_path).data, "val")
     assert caught.value.fix == "data.val=train"
     fixed = resolve(tmp_path, overrides=[caught.value.fix])
-    assert len(read_split(fixed.data, "val")) == 2
+    assert len(read_split("detection", fixed.data, "val")) == 2
     with pytest.raises(DataError, match="fix: split='train'"):
         read(tmp_path, split="val")
 

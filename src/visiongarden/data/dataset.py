@@ -65,6 +65,13 @@ class _Located(Protocol):
 
 
 @runtime_checkable
+class _Placed(Protocol):
+    """Samples that know where they, or their objects, are annotated."""
+
+    def location(self, index: int, row: int | None = None) -> str: ...
+
+
+@runtime_checkable
 class _Counted(Protocol):
     """Samples that know the number of objects or images of each class."""
 
@@ -209,6 +216,8 @@ class Dataset:
 
     def part(self, indices: Sequence[int]) -> Self:
         """Return the dataset of the images at `indices`."""
+        if isinstance(self.samples, (list, tuple)):
+            return replace(self, samples=[self.samples[i] for i in indices])
         if isinstance(self.samples, _Divisible):
             return replace(self, samples=self.samples.part(indices))
         return self.with_rows(self.row(i) for i in indices)
@@ -221,6 +230,8 @@ class Dataset:
 
     def location(self, index: int, row: int | None = None) -> str:
         """Return where an image, or one of its objects, is annotated: "a.txt:3", if it is known."""
+        if isinstance(self.samples, _Placed):
+            return self.samples.location(index, row)
         lines = self.row(index).lines if row is not None else None
         if row is not None and lines is not None:
             return lines.at(row)
@@ -327,11 +338,12 @@ def as_dataset(annotations: Annotations, split: str) -> Dataset:
 class _Samples(Sequence[Sample]):
     """Samples of annotations that are not a `Dataset`."""
 
-    def __init__(self, annotations: Annotations) -> None:
+    def __init__(self, annotations: Annotations, order: Sequence[int] | None = None) -> None:
         self.annotations = annotations
+        self.order = range(len(annotations)) if order is None else order
 
     def __len__(self) -> int:
-        return len(self.annotations)
+        return len(self.order)
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -340,8 +352,12 @@ class _Samples(Sequence[Sample]):
     def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        return self.annotations[range(len(self))[index]]
+        return self.annotations[self.order[index]]
 
-    def counts(self) -> np.ndarray:
-        """Return int64 (classes,): the number of objects, or of images, of each class."""
-        return self.annotations.counts()
+    def part(self, indices: Sequence[int]) -> _Samples:
+        """Return the samples at `indices`."""
+        return _Samples(self.annotations, [self.order[i] for i in indices])
+
+    def location(self, index: int, row: int | None = None) -> str:
+        """Return where a sample, or one of its objects, is annotated."""
+        return self.annotations.location(self.order[index], row)

@@ -119,8 +119,10 @@ class OnDemand:
 def test_another_class_of_annotations(root):
     reader_of(lambda root, split: OnDemand(root))
     found = read(root)
-    assert isinstance(found, OnDemand)
-    assert isinstance(found, Annotations)
+    assert (len(found), found.fields, found.root) == (2, {"boxes"}, root)
+    assert found.location(1, 3) == "labels.garden:13"
+    assert found.load(1).image.shape == (30, 40, 3)
+    assert isinstance(OnDemand(root), Annotations)
     reader_of(lambda root, split: OnDemand(root, [BOX, [4, 6, 90, 26], [3, 3, 3, 9]]))
     with pytest.raises(DataError, match="has 2 errors") as caught:
         read(root)

@@ -14,7 +14,6 @@ from visiongarden.data.rows import Row
 from visiongarden.data.sample_table import SampleTable
 from visiongarden.errors import DataError
 from visiongarden.samples import Sample
-from visiongarden.samples.annotations import Annotations
 from visiongarden.storage.place import Place
 from visiongarden.types import ClassMap
 
@@ -65,7 +64,7 @@ def in_order(
     return found, tuple(list(own).index(name) for name in wanted)
 
 
-def renumbered(found: Annotations, wanted: tuple[str, ...], reader: str) -> Dataset:
+def renumbered(found: Dataset, wanted: tuple[str, ...], reader: str) -> Dataset:
     """Return annotations with the class map of the names `wanted`, matched by name.
 
     Args:
@@ -89,16 +88,14 @@ def renumbered(found: Annotations, wanted: tuple[str, ...], reader: str) -> Data
     ids = dict(zip(own.names, own.ids, strict=True))
     unused = iter(range(max(own.ids) + 1, max(own.ids) + 1 + len(wanted)))
     class_map = ClassMap(wanted, tuple(ids[n] if n in ids else next(unused) for n in wanted))
-    if isinstance(found, Dataset) and isinstance(found.samples, SampleTable):
+    if isinstance(found.samples, SampleTable):
         rows = [replace(row, classes=order[row.classes]) for row in found.rows()]
         return replace(found, class_map=class_map, categories=()).with_rows(rows)
     samples = [_renumbered(found[i], order, len(wanted), found) for i in range(len(found))]
-    if isinstance(found, Dataset):
-        return replace(found, class_map=class_map, samples=samples, categories=())
-    return Dataset(class_map, samples, label_map=found.label_map)
+    return replace(found, class_map=class_map, samples=samples, categories=())
 
 
-def _renumbered(sample: Sample, order: np.ndarray, count: int, found: Annotations) -> Sample:
+def _renumbered(sample: Sample, order: np.ndarray, count: int, found: Dataset) -> Sample:
     objects = sample.instances
     if objects.classes is not None:
         objects = objects.replace(classes=order[objects.classes])

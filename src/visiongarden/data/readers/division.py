@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
-from visiongarden.data.dataset import Dataset
+from visiongarden.data.dataset import as_dataset
 from visiongarden.data.error_list import ErrorList
 from visiongarden.data.readers.build import by_hash
 from visiongarden.data.readers.calling import read_with, splits_with
 from visiongarden.data.readers.reader import Reader, Source
 from visiongarden.errors import UserError
-from visiongarden.samples.annotations import Annotations
 from visiongarden.storage.place import Place
 
 PARTS = ("train", "val", "test")
@@ -52,18 +51,11 @@ def _divided(source: Source, reader: Reader, splits: list[str]) -> list[str]:
     if len(splits) != 1 or splits[0] in PARTS[1:] or not reader.is_divisible(source):
         return []
     try:
-        found = read_with(reader, source, splits[0])
+        found = as_dataset(read_with(reader, source, splits[0]), splits[0])
     except UserError:
         return []  # the error is reported when the split itself is read
-    stems = [stem_of(place_of(found, i)) for i in range(len(found))]
+    stems = [stem_of(found.image_path(i)) for i in range(len(found))]
     return stems if len(stems) >= MIN_DIVIDED else []
-
-
-def place_of(found: Annotations, index: int) -> Any:
-    """Return the location of an image: a path, an archive member or a record."""
-    if isinstance(found, Dataset):
-        return found.image_path(index)
-    return found[index].info.source
 
 
 def stem_of(place: Any) -> str:

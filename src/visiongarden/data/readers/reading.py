@@ -10,20 +10,19 @@ from typing import Any
 
 from visiongarden.data import cache
 from visiongarden.data.combined import Part, combined
-from visiongarden.data.dataset import Dataset
+from visiongarden.data.dataset import Dataset, as_dataset
 from visiongarden.data.error_list import ErrorList
 from visiongarden.data.readers.build import by_hash
 from visiongarden.data.readers.calling import read_with
 from visiongarden.data.readers.choosing import AUTO, opened
 from visiongarden.data.readers.class_lists import renumbered
-from visiongarden.data.readers.division import place_of, stem_of, whole_of
+from visiongarden.data.readers.division import stem_of, whole_of
 from visiongarden.data.readers.notes import notes_of
 from visiongarden.data.readers.reader import Reader, Source
 from visiongarden.data.readers.several import entries_of
 from visiongarden.data.readers.validation import chosen, validated
 from visiongarden.data.sample_table import SampleTable
 from visiongarden.errors import DataError, UserError, option
-from visiongarden.samples.annotations import Annotations
 from visiongarden.storage.place import Place
 
 
@@ -34,7 +33,7 @@ def read(
     reader: str | Mapping[str, Any] | Reader = AUTO,
     invalid_boxes: str = "error",
     class_names: Sequence[str] | None = None,
-) -> Dataset | Annotations:
+) -> Dataset:
     """Read one split of a dataset of any task and validate all its annotations.
 
     A .zip or an uncompressed .tar is read as the folder that it contains, without unpacking it. A
@@ -103,7 +102,7 @@ def gather(
     invalid_boxes: str = "error",
     repair: bool = False,
     shift: int = 0,
-) -> tuple[Any, ErrorList]:
+) -> tuple[Dataset, ErrorList]:
     """Read the valid labels of one split and collect all errors, without raising them.
 
     Args:
@@ -128,20 +127,17 @@ def gather(
     whole = whole_of(root, reader, split)
     if whole is not None:
         errors.includes = lambda path: by_hash(stem_of(path)) == split
-    found: Any = read_with(reader, Source(root, class_names, errors), whole or split)
+    annotations = read_with(reader, Source(root, class_names, errors), whole or split)
+    found = as_dataset(annotations, split)
     if whole is not None:
-        places = [place_of(found, i) for i in range(len(found))]
+        places = map(found.image_path, range(len(found)))
         found = chosen(found, [i for i, place in enumerate(places) if errors.includes(place)])
-    if isinstance(found, Dataset):
-        found = replace(found, split=split, root=root)
+    found = replace(found, split=split, root=root)
     if class_names is not None and found.class_map.names != class_names:
         found = renumbered(found, class_names, type(reader).__name__)
     found = validated(found, errors, type(reader).__name__)
     if not repair:
         found = _with_labels(found, errors)
-    if not isinstance(found, Dataset):
-        errors.notes = list(notes_of(errors, split, len(found)))
-        return found, errors
     if isinstance(found.samples, SampleTable) and _look_like_shares(found.samples):
         errors.add(
             root,
@@ -154,14 +150,14 @@ def gather(
     return replace(found, dropped=errors.dropped, notes=notes), errors
 
 
-def _with_labels(found: Any, errors: ErrorList) -> Any:
+def _with_labels(found: Dataset, errors: ErrorList) -> Dataset:
     """Remove images that lost all their boxes to `invalid_boxes="drop"`.
 
     They show objects, so training on them as background would be wrong.
     """
     if not (errors.drop and errors.emptied):
         return found
-    places = [str(place_of(found, i)) for i in range(len(found))]
+    places = [str(found.image_path(i)) for i in range(len(found))]
     for place in places:
         if place in errors.emptied:
             errors.dropped.append(f"{place}: the image is removed, because all its boxes are")
@@ -184,7 +180,7 @@ def _check_path(path: Any) -> None:
         )
 
 
-def _refuse_findings(errors: ErrorList, found: Annotations, split: str) -> None:
+def _refuse_findings(errors: ErrorList, found: Dataset, split: str) -> None:
     """Raise one `DataError` that lists the errors of a split; an empty split is an error too."""
     errors.raise_if_any()
     if not len(found):

@@ -16,14 +16,13 @@ from visiongarden.data.sample_table import SampleTable
 from visiongarden.data.semantic_samples import SemanticSamples
 from visiongarden.errors import DataError
 from visiongarden.samples import Boxes, Instances, RotatedBoxes, Sample
-from visiongarden.samples.annotations import Annotations
 from visiongarden.types import ClassMap
 
 _CHUNK = 2**20
 _ON_DEMAND_FIELD = "max_objects"
 
 
-def validated(found: Annotations, errors: ErrorList, reader: str) -> Annotations:
+def validated(found: Dataset, errors: ErrorList, reader: str) -> Dataset:
     """Check the annotations of a split, and add what is wrong to `errors`.
 
     Boxes that exceed the image by at most one pixel are clipped, and invalid boxes are removed if
@@ -42,7 +41,7 @@ def validated(found: Annotations, errors: ErrorList, reader: str) -> Annotations
     """
     if not isinstance(found.class_map, ClassMap):
         raise _not_a("class map", "visiongarden.ClassMap", found.class_map, reader)
-    samples = found.samples if isinstance(found, Dataset) else found
+    samples = found.samples
     if isinstance(samples, (ClassSamples, SemanticSamples)) or _is_on_demand(samples):
         # Images of folders have no boxes, and records that are read on demand are checked then.
         return found
@@ -65,21 +64,15 @@ def validated(found: Annotations, errors: ErrorList, reader: str) -> Annotations
     return _of_samples(found, checked)
 
 
-def chosen(found: Annotations, indices: Sequence[int]) -> Annotations:
+def chosen(found: Dataset, indices: Sequence[int]) -> Dataset:
     """Return the annotations of the images at `indices`."""
-    if len(indices) == len(found):
-        return found
-    if isinstance(found, Dataset):
-        return found.part(indices)
-    return _of_samples(found, [found[i] for i in indices])
+    return found if len(indices) == len(found) else found.part(indices)
 
 
-def _of_samples(found: Annotations, samples: list[Sample]) -> Dataset:
-    if isinstance(found, Dataset):
-        if isinstance(found.samples, SampleTable):
-            return found.with_rows(map(row_of, samples))
-        return replace(found, samples=samples)
-    return Dataset(found.class_map, samples, label_map=found.label_map)
+def _of_samples(found: Dataset, samples: list[Sample]) -> Dataset:
+    if isinstance(found.samples, SampleTable):
+        return found.with_rows(map(row_of, samples))
+    return replace(found, samples=samples)
 
 
 def _not_a(what: str, expected: str, received: Any, reader: str) -> DataError:
@@ -96,7 +89,7 @@ def _is_on_demand(samples: Any) -> bool:
     return hasattr(samples, _ON_DEMAND_FIELD)
 
 
-def _is_valid(table: SampleTable, found: Annotations) -> bool:
+def _is_valid(table: SampleTable, found: Dataset) -> bool:
     """Return whether all columns of a table are valid; checked at once, without a sample."""
     arrays = table.arrays
     classes, points, labels = arrays["classes"], arrays["keypoints"], arrays["labels"]
@@ -128,11 +121,11 @@ def _are_inside(boxes: np.ndarray, sizes: np.ndarray) -> bool:
     return bool((low >= 0).all() and (high <= limits).all() and (high > low).all())
 
 
-def _width_of_labels(found: Annotations) -> int:
+def _width_of_labels(found: Dataset) -> int:
     return len(found.class_map if found.label_map is None else found.label_map)
 
 
-def _wrong_fields(sample: Sample, found: Annotations) -> Iterator[str]:
+def _wrong_fields(sample: Sample, found: Dataset) -> Iterator[str]:
     """Yield what is wrong with a sample, apart from its boxes."""
     size, objects = sample.info.original_size, sample.instances
     count, known = len(objects), len(found.class_map)
@@ -157,7 +150,7 @@ def _wrong_fields(sample: Sample, found: Annotations) -> Iterator[str]:
         )
 
 
-def _checked(sample: Sample, found: Annotations, index: int, errors: ErrorList) -> Instances:
+def _checked(sample: Sample, found: Dataset, index: int, errors: ErrorList) -> Instances:
     """Return the objects whose boxes are valid, clipped to the image."""
     objects, size = sample.instances, sample.info.original_size
     boxes = None if objects.boxes is None else np.asarray(objects.boxes)
