@@ -14,8 +14,10 @@ import typer
 from tests.doctor.test_doctor_kinds import folders, masks, packed
 
 import visiongarden as vg
+from visiongarden import registry
 from visiongarden.cli.entry import app, main
 from visiongarden.config import load_yaml
+from visiongarden.errors import DataError
 from visiongarden.recipes import Recipe
 from visiongarden.scenes import make_scenes
 
@@ -190,3 +192,27 @@ def test_every_field_of_a_recipe_exists(page):
 def test_every_link_leads_to_a_file(page):
     for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_the_reader_of_the_page_reads(tmp_path):
+    code = block("readers.md", "class Garden")
+    assert len(code.splitlines()) <= 40
+    known = dict(registry._known)
+    folder = tmp_path / "my_garden" / "train"
+    folder.mkdir(parents=True)
+    cv2.imwrite(str(folder / "a.png"), np.zeros((30, 40, 3), np.uint8))
+    (folder / "a.garden").write_text("rose 4 6 20 26\ntulip 0 0 40 30\n")
+    try:
+        exec(code, {"__name__": "garden_reader"})  # noqa: S102  text of this repository
+        found = vg.read(tmp_path / "my_garden")
+        assert np.asarray(found[0].instances.boxes).tolist() == [[4, 6, 20, 26], [0, 0, 40, 30]]
+        assert found.counts().tolist() == [1, 1]
+        half = vg.read(tmp_path / "my_garden", reader={"type": "Garden", "scale": 0.5})
+        assert np.asarray(half[0].instances.boxes)[0].tolist() == [2, 3, 10, 13]
+        (folder / "a.garden").write_text("rose 4 6 20 26\noak 0 0 40 30\nrose 1 2\n")
+        with pytest.raises(DataError, match=r"has 2 errors") as caught:
+            vg.read(tmp_path / "my_garden")
+        assert "a.garden:2: not a plant and a box: oak" in str(caught.value)
+    finally:
+        registry._known.clear()
+        registry._known.update(known)

@@ -13,12 +13,14 @@ from visiongarden.cli.failures import FINDINGS
 from visiongarden.cli.options import (
     AsJson,
     Debug,
+    Imports,
     InvalidBoxes,
     Quiet,
     Reader,
     Verbose,
 )
 from visiongarden.cli.output import echo, emit
+from visiongarden.cli.start import import_modules
 from visiongarden.errors import DataError
 
 data = group("data", "Check, convert and show datasets.")
@@ -48,6 +50,7 @@ def check(
     crowds_as_objects: Annotated[
         bool, typer.Option("--crowds-as-objects", help="With --fix: set every iscrowd to 0.")
     ] = False,
+    imports: Imports = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -59,6 +62,7 @@ def check(
     """
     from visiongarden import doctor
 
+    import_modules(imports)
     page = Path(output or f"{path.resolve().stem}-check.html").with_suffix(".html")
     report = doctor.check_dataset(
         path,
@@ -100,6 +104,7 @@ def convert(
     ],
     reader: Reader = "auto",
     invalid_boxes: InvalidBoxes = "error",
+    imports: Imports = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -111,6 +116,7 @@ def convert(
     """
     from visiongarden.data import convert as convert_dataset
 
+    import_modules(imports)
     result = convert_dataset(
         path, output, format=format, reader=reader, invalid_boxes=invalid_boxes
     )
@@ -149,11 +155,13 @@ def show(
         Path | None, typer.Option(help="Recipe (.yaml) with the transforms to show.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of order and transforms.")] = 0,
+    imports: Imports = None,
     debug: Debug = False,
 ) -> None:
     """Write a contact sheet of images as training sees them."""
     from visiongarden.data import show as show_dataset
 
+    import_modules(imports)
     show_dataset(
         path,
         *(overrides or []),

@@ -34,6 +34,18 @@ def start(modules: list[str] | None = None, *, verbose: bool = False) -> None:
         # After the import, because absl requires its own class of logger, which it creates then.
         for name in ("absl", "tensorflow", "jax"):
             logging.getLogger(name).setLevel(logging.ERROR)
+    import_modules(modules)
+
+
+def import_modules(modules: list[str] | None) -> None:
+    """Import the user's modules, which may register readers and other classes.
+
+    Args:
+        modules: Names of modules. The working directory is searched too, as by `python -m`.
+
+    Raises:
+        UserError: A module cannot be imported.
+    """
     if modules and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     for name in modules or []:
