@@ -35,7 +35,7 @@ class Part:
         dataset: Images and annotations of one split.
         name: Name in messages, such as its path.
         weight: How many times an epoch of training shows each image: 2 is twice, 0.5 is half of the
-            images, drawn anew for each epoch.
+            images, drawn again for each epoch.
         classes: Names of the classes that are annotated in all its images; None: its class map.
         fields: Annotations that are used, see `Dataset.fields`; None: all.
     """
@@ -127,8 +127,8 @@ def combined(
     """Combine several datasets.
 
     The class map contains the classes of all datasets, matched by name, in the order in which they
-    first appear. If a dataset does not annotate all of them, `Sample.known_classes` tells for each
-    image which ones are annotated there.
+    first appear. If a dataset does not annotate all of them, `Sample.known_classes` has the value
+    False for these classes in each of its images.
 
     Args:
         parts: The datasets.
@@ -273,7 +273,7 @@ class CombinedSamples(Sequence[Sample]):
         )
 
     def semantic(self, index: int, size: ImageSize | None = None) -> Any:
-        """Return the semantic mask of an image; None if its dataset has none."""
+        """Return the semantic mask of an image; None if its dataset has no masks."""
         part, place = self._at(index)
         found: Any = part.dataset.samples
         if "semantic" not in part.dataset.fields:

@@ -58,8 +58,8 @@ class InstanceMaskFolders(Reader):
       as `{"1": "cat", "2": "dog"}`.
 
     Masks have the size of their image and are read without loss: as polygons along the edges of
-    pixels. Boxes are those around the masks. Masks of one image may overlap; a note tells how many
-    pixels do. `classes.txt` in the root defines the order of the classes.
+    pixels. Boxes are those around the masks. Masks of one image may overlap; a note gives the
+    number of pixels. `classes.txt` in the root defines the order of the classes.
 
     Attributes:
         class_name: Class of all objects, if no file gives their classes.

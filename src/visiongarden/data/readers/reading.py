@@ -48,10 +48,10 @@ def read(
             `reader`, `invalid_boxes` and `class_names` of the dataset, and
 
             - `weight`: how many times an epoch of training shows each of its images; 2 is twice,
-              0.5 is half of the images, drawn anew for each epoch. An evaluation shows each once.
+              0.5 is half of the images, drawn again for each epoch. An evaluation shows each once.
             - `classes`: the classes that are annotated in all its images, by default its class map.
-              The classes of all datasets are matched by name, and `Sample.known_classes` tells
-              which of them are annotated in an image.
+              The classes of all datasets are matched by name, and `Sample.known_classes` has
+              the value False for those that are not annotated in an image.
             - `fields`: the annotations that are used, such as `["boxes"]`; by default all.
         split: "train", "val", "test", or a split name of the dataset.
         reader: "auto" to choose the reader that fits the files; the name of a registered reader,
