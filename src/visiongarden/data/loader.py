@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 import cv2
 import numpy as np
 
+from visiongarden.data.batches import as_tf_data
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.decoded import DecodedSamples, Detail, InOrder
 from visiongarden.data.grain_batches import grain_batches
@@ -51,8 +52,8 @@ class Loader:
 
     Without `transforms`, as for evaluation, each image is resized and keeps all its objects. With
     `transforms`, also with an empty list, objects that leave the view are removed, and crowd
-    regions are left out. Iterating over the loader yields one epoch of `(images, targets)` as Keras takes
-    them, another one each time.
+    regions are left out. Iterating over the loader yields one epoch of `(images, targets)` as Keras
+    takes them, another one each time.
 
     Args:
         dataset: The split to read.
@@ -126,10 +127,29 @@ class Loader:
 
     def __len__(self) -> int:
         """Return the number of batches per epoch."""
-        count = len(self.dataset)
-        if self.shuffle and isinstance(self.dataset, _Sampled):
-            count = self.dataset.images_per_epoch
+        count = self.images_per_epoch
         return count // self.batch_size if self.drop_remainder else -(-count // self.batch_size)
+
+    @property
+    def images_per_epoch(self) -> int:
+        """Number of images per epoch; a dataset with weights may show an image several times."""
+        if self.shuffle and isinstance(self.dataset, _Sampled):
+            return self.dataset.images_per_epoch
+        return len(self.dataset)
+
+    def to_tf_data(self) -> Any:
+        """Return the batches as a `tf.data.Dataset` of `(images, targets)`.
+
+        The shapes are static, except for the number of images of a last batch that is not full, and
+        for the image size with `multi_scale`. Iterating the dataset for the k-th time yields epoch
+        k of the loader, so the batches do not depend on what else the loader was used for. They are
+        read in the process that iterates.
+
+        Raises:
+            UserError: TensorFlow is not installed, or the loader has no batch.
+            DataError: An image of the first batch cannot be decoded.
+        """
+        return as_tf_data(self)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
         number, self._next = self._next, self._next + 1

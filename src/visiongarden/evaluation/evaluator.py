@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from visiongarden.data.batches import no_batch, pairs_of
 from visiongarden.data.readers import opened
 from visiongarden.data.readers import read as read_dataset
 from visiongarden.errors import DataError, UserError, nearest
@@ -44,11 +45,13 @@ def evaluate(
     Args:
         model: A `Detector`, `Classifier`, `Segmenter` or `DarknetModel`, or the path of a model
             file.
-        data: Path of a dataset; a mapping with `path` and optionally `reader`, `split`,
-            `invalid_boxes` and `class_names`, as in a recipe; annotations that `vg.read` returned; or
-            an iterable of `(images, targets)`. There, images are uint8 (batch, height, width, 3),
-            and targets are those of a batch of our loaders; class ids are those of the model,
-            results are in pixels of these images, and objects with class -1 are padding.
+        data: Path of a dataset, or a list of datasets as for `vg.read`; a mapping with `path` and
+            optionally `reader`, `split`, `invalid_boxes` and `class_names`, as in a recipe;
+            annotations that `vg.read` returned; or batches of `(images, targets)`: our loaders,
+            generators, `tf.data.Dataset`, `keras.utils.PyDataset`, the `DataLoader` of PyTorch and
+            Grain's datasets. There, images are uint8 (batch, height, width, 3), and targets are
+            those of a batch of our loaders; class ids are those of the model, results are in pixels
+            of these images, and objects with class -1 are padding.
         split: Name of the split, for a path or a mapping.
         reader: Reader of the dataset at a path, as in `vg.read`.
         invalid_boxes: What to do with invalid boxes at a path: "error" or "drop".
@@ -75,6 +78,8 @@ def evaluate(
     options = {"split": split, "reader": reader, "invalid_boxes": invalid_boxes}
     if isinstance(data, str | Path):
         data = {"path": data} | options
+    if _is_list_of_datasets(data):
+        data = read_dataset(data, split=split, reader=reader, invalid_boxes=invalid_boxes)
     if isinstance(data, Mapping):
         data = _read(network, data, split, class_names)
     elif not isinstance(data, WithClassMap):
@@ -97,6 +102,15 @@ def evaluate(
             metric.update(classes.found(result), task.ground_truth(data, seen))
             seen += 1
     return EvaluationResult.of(task, metric, seen, classes.note)
+
+
+def _is_list_of_datasets(data: Any) -> bool:
+    """Return whether `data` is a list of paths and mappings, instead of batches."""
+    return (
+        isinstance(data, list | tuple)
+        and len(data) > 0
+        and all(isinstance(each, str | Path | Mapping) for each in data)
+    )
 
 
 def _evaluate_imported(model: Any, dataset: Any, classes: Aligned) -> EvaluationResult:
@@ -125,16 +139,14 @@ def _evaluate_batches(
     if not model.resizes_images:
         predictor = predictor or Predictor(model, postprocess=task.postprocess(model))
     seen = 0
-    for images, targets in _pairs(batches):
+    for images, targets in pairs_of(batches):
         found = _found(model, task, images, predictor, batch_size)
         for row, result in enumerate(found):
             size = (int(images.shape[1]), int(images.shape[2]))
             metric.update(result, task.ground_truth_of(targets, row, size, seen))
             seen += 1
     if not seen:
-        raise UserError(
-            "data contains no batch", rule="an iterable with at least one (images, targets)"
-        )
+        raise no_batch()
     return EvaluationResult.of(task, metric, seen)
 
 
@@ -153,33 +165,6 @@ def _found(
         rows = predictor(filled(canvas, min(batch_size, len(images))))
         for found, (_, placement) in zip(rows, placed, strict=False):
             yield task.to_original(found, placement, size)
-
-
-def _pairs(batches: Any) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """Yield images and targets of an iterable as arrays.
-
-    Raises:
-        UserError: The argument is not an iterable of `(images, targets)`.
-    """
-    rule = "a path, a mapping, annotations, or an iterable of (images, targets)"
-    if not isinstance(batches, Iterable) or isinstance(batches, bytes):
-        raise UserError(
-            f"data is of type {type(batches).__name__}", rule=rule, fix='vg.read("cells")'
-        )
-    for batch in batches:
-        is_pair = isinstance(batch, tuple | list) and len(batch) == 2
-        if not is_pair or not isinstance(batch[1], Mapping):
-            raise UserError(
-                f"data yields {type(batch).__name__}",
-                rule=f"{rule}; targets are a mapping from name to array",
-            )
-        images = np.asarray(batch[0])
-        if images.dtype != np.uint8 or images.ndim != 4:
-            raise UserError(
-                f"data yields images of type {images.dtype} and shape {images.shape}",
-                rule="uint8 (batch, height, width, 3), 0 to 255",
-            )
-        yield images, {name: np.asarray(array) for name, array in batch[1].items()}
 
 
 def _numbered(model: Any) -> ClassMap:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, TypeAdapter, field_validator
 
 from visiongarden.backends.keras_internals import weightless
 from visiongarden.config import Value
+from visiongarden.data.combined import MAX_WEIGHT
 from visiongarden.data.readers import Reader
 from visiongarden.data.readers.choosing import AUTO, reader_of
+from visiongarden.errors import ConfigError
 from visiongarden.models import Joined
 from visiongarden.parts import Backbone, Decoder, Head, check_image_size
 from visiongarden.tasks import TASKS
@@ -65,6 +67,11 @@ class Data(Value):
         min_visibility: Smallest visible fraction of an object that is kept by the transforms.
         invalid_boxes: "error" refuses a dataset with boxes outside the image or without area;
             "drop" removes these boxes and lists them.
+        class_names: Class names to use instead of those in the files.
+        weight: How many times an epoch of training shows each image: 2 is twice, 0.5 is half of the
+            images, drawn again for each epoch.
+        classes: Classes that are annotated in all images; None: the class map of the dataset.
+        fields: Annotations that are used, such as ["boxes"]; None: all.
     """
 
     path: Path
@@ -73,11 +80,59 @@ class Data(Value):
     val: str = "val"
     min_visibility: Annotated[float, Field(ge=0, le=1)] = 0.1
     invalid_boxes: Literal["error", "drop"] = "error"
+    class_names: tuple[str, ...] | None = None
+    weight: Annotated[float, Field(gt=0, le=MAX_WEIGHT)] = 1.0
+    classes: tuple[str, ...] | None = None
+    fields: tuple[str, ...] | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the dataset is used as it is read: with all annotations, each image once."""
+        return (self.weight, self.classes, self.fields) == (1, None, None)
+
+    @property
+    def may_exist(self) -> bool:
+        """Whether there is something to read: the path exists, or it is the name of a dataset."""
+        return self.path.exists() or (isinstance(self.reader, Reader) and self.reader.takes_name)
 
     @field_validator("reader", mode="before")
     @classmethod
     def _named(cls, reader: Any) -> Any:
         return reader if reader == AUTO else reader_of(reader)
+
+
+_DATASETS: TypeAdapter[tuple[Data, ...]] = TypeAdapter(
+    Annotated[tuple[Data, ...], Field(min_length=1)]
+)
+
+
+def datasets_of(data: Any) -> Data | tuple[Data, ...]:
+    """Return the dataset, or the datasets, of a recipe's field `data`.
+
+    Raises:
+        ConfigError: A field is not valid.
+    """
+    if not isinstance(data, list | tuple):
+        return data if isinstance(data, Data) else Data.from_dict(data)
+    if not data:
+        raise ConfigError("the list of datasets is empty", fix="data: [{path: my_images}]")
+    return tuple(each if isinstance(each, Data) else Data.from_dict(each) for each in data)
+
+
+def _validated(data: Any) -> Data | tuple[Data, ...]:
+    """Return the value of the field `data`; pydantic adds the field to the path of an error."""
+    # Not left to pydantic, whose error would list the fields of both alternatives.
+    if not isinstance(data, list | tuple):
+        return data if isinstance(data, Data) else Data.model_validate(data)
+    found = _DATASETS.validate_python(data)
+    if len({each.min_visibility for each in found}) > 1:
+        raise ConfigError(
+            "the datasets have different values of min_visibility",
+            rule="one value for the run",
+            received=", ".join(f"{each.min_visibility:g}" for each in found),
+            fix=f"data.0.min_visibility={found[1].min_visibility:g}",
+        )
+    return found
 
 
 class Recipe(Value):
@@ -86,18 +141,28 @@ class Recipe(Value):
     Attributes:
         task: Task of the model.
         model: Model to train.
-        data: Dataset to train and evaluate on.
+        data: Dataset to train and evaluate on, or a list of several.
         transforms: Transforms of the training images, in order; by default those of the task.
         training: Optimizer, schedule and length of the run.
     """
 
     task: Literal["detection", "classification", "segmentation"] = "detection"
     model: Model
-    data: Data
+    data: Data | tuple[Data, ...]
     transforms: tuple[Transform, ...] = Field(
         default_factory=lambda fields: TASKS[fields.get("task", "detection")].transforms()
     )
     training: Training = Training()
+
+    @property
+    def datasets(self) -> tuple[Data, ...]:
+        """The datasets of the run."""
+        return self.data if isinstance(self.data, tuple) else (self.data,)
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _one_or_several(cls, data: Any) -> Any:
+        return _validated(data)
 
     def build(self, **options: Any) -> Joined:
         """Build the model of the run with new weights.

@@ -10,12 +10,13 @@ from typing import Any
 
 from visiongarden.cards import load, merged
 from visiongarden.config import apply_overrides, load_yaml
+from visiongarden.data.combined import Part, combined
 from visiongarden.data.readers import opened, read
 from visiongarden.errors import ConfigError, DataError, spelled
 from visiongarden.parts import Head
 from visiongarden.recipes.defaults import default_model, default_training
 from visiongarden.recipes.length import LENGTH, default_length
-from visiongarden.recipes.recipe import Data, Recipe
+from visiongarden.recipes.recipe import Data, Recipe, datasets_of
 from visiongarden.tasks import find, task_of_fields
 
 
@@ -59,11 +60,12 @@ def resolve(
         50
     """
     fields = _fields(source)
-    options = {"task": task, "data.invalid_boxes": invalid_boxes}
-    changes = [f"{path}={value}" for path, value in options.items() if value is not None]
+    changes = [] if task is None else [f"task={task}"]
     changes += overrides
-    if reader is not None:
-        fields["data"] = {**fields.get("data", {}), "reader": reader}
+    given = {"reader": reader, "invalid_boxes": invalid_boxes}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given:
+        fields["data"] = _with_options(fields.get("data", {}), given)
     # In this order: a card provides fields that other overrides change, and the task, which a few
     # overrides decide, provides the defaults that all others change.
     cards = [change for change in changes if change.startswith("model.card=")]
@@ -90,28 +92,56 @@ def resolve(
     return recipe
 
 
-def read_split(task: str, data: Data, split: str) -> Any:
-    """Read one split of a recipe's dataset.
+def _with_options(data: Any, options: Mapping[str, Any]) -> Any:
+    """Return the dataset of a recipe, or each dataset of its list, with other options."""
+    if isinstance(data, list | tuple):
+        return [_with_options(each, options) for each in data]
+    return {**data, **options} if isinstance(data, Mapping) else data
+
+
+def read_split(task: str, data: Data | tuple[Data, ...], split: str) -> Any:
+    """Read one split of a recipe's datasets.
 
     Args:
         task: Name of the task.
-        data: The dataset of the recipe.
+        data: The dataset of the recipe, or several.
         split: "train" or "val"; the fields of `data` name the split to read.
     """
-    with spelled(partial(_as_override, split)):
-        found = read(
-            data.path,
-            reader=data.reader,
-            split=data.train if split == "train" else data.val,
-            invalid_boxes=data.invalid_boxes,
+    if isinstance(data, Data) and data.is_plain:
+        found = _read_one(data, split)
+    else:
+        several = (data,) if isinstance(data, Data) else data
+        found = combined(
+            [
+                Part(
+                    _read_one(each, split, None if each is data else number),
+                    str(each.path),
+                    each.weight,
+                    each.classes,
+                    each.fields,
+                )
+                for number, each in enumerate(several)
+            ]
         )
     find(task).check(found)
     return found
 
 
-def _as_override(split: str, name: str, value: Any) -> str:
+def _read_one(data: Data, split: str, number: int | None = None) -> Any:
+    with spelled(partial(_as_override, split, number=number)):
+        return read(
+            data.path,
+            reader=data.reader,
+            split=data.train if split == "train" else data.val,
+            invalid_boxes=data.invalid_boxes,
+            class_names=data.class_names,
+        )
+
+
+def _as_override(split: str, name: str, value: Any, number: int | None = None) -> str:
     """Spell an argument of `read` as an override, which works in Python and for `train`."""
-    field = f"data.{split if name == 'split' else name}"
+    owner = "data" if number is None else f"data.{number}"
+    field = f"{owner}.{split if name == 'split' else name}"
     return field if value is None else f"{field}={shlex.quote(str(value))}"
 
 
@@ -151,11 +181,12 @@ def _task(fields: Mapping[str, Any]) -> str:
     head_type = head.get("type") if isinstance(head, Mapping) else head
     if isinstance(head_type, str):
         return Head.find(head_type).task
-    path = data.get("path") if isinstance(data, Mapping) else None
-    if path is None:
+    number = 0 if isinstance(data, list | tuple) and data else None
+    first = data[0] if number is not None else data
+    if not isinstance(first, Mapping) or first.get("path") is None:
         return "detection"
-    found = Data.from_dict(data)  # type: ignore[arg-type]
-    with spelled(partial(_as_override, "train")):
+    found = Data.from_dict(first)
+    with spelled(partial(_as_override, "train", number=number)):
         root, reader = opened(found.path, found.reader)
         # Datasets of most readers have the same annotations, so that none needs to be read.
         fields = reader.annotations or read(found.path, split=found.train, reader=reader).fields
@@ -202,7 +233,7 @@ def _fill_from_data(fields: dict[str, Any]) -> int | None:
                 rule="data.path is required",
                 fix="data: {path: my_images}",
             )
-        split = read_split(fields["task"], Data.from_dict(fields["data"]), "train")
+        split = read_split(fields["task"], datasets_of(fields["data"]), "train")
         head["num_classes"] = len(split.class_map)
     elif isinstance(training, Mapping) and _depends_on_data(fields):
         split = _train_split_if_readable(fields)
@@ -227,10 +258,13 @@ def _train_split_if_readable(fields: Mapping[str, Any]) -> Any:
     data; `train` reads the data again and reports the error.
     """
     try:
-        data = Data.from_dict(fields.get("data", {}))
+        data = datasets_of(fields.get("data", {}))
     except ConfigError:
         return None
+    several = (data,) if isinstance(data, Data) else data
+    if not all(each.may_exist for each in several):
+        return None
     try:
-        return read_split(fields["task"], data, "train") if data.path.exists() else None
+        return read_split(fields["task"], data, "train")
     except DataError:
         return None

@@ -45,6 +45,8 @@ from visiongarden.training import (
 )
 
 _MAX_LEAKS = 3
+_MAX_NAME = 100
+"""Longest name of the folder of a run on several datasets, in characters."""
 
 
 def train(
@@ -115,7 +117,7 @@ def train(
     model = recipe.build(class_map=train_set.class_map, dtype=recipe.training.precision)
     loader = _loader(recipe, train_set)
     check_sizes(model, loader)
-    base = Path("runs") / recipe.data.path.resolve().stem
+    base = Path("runs") / _name(recipe)
     folder = resumed_folder(base, output) if resume else new_folder(base, output)
     with locked(folder):
         # Only under the lock: a draft in the folder may belong to a running process.
@@ -178,6 +180,12 @@ def _check_callbacks(callbacks: Sequence[Any]) -> None:
             )
 
 
+def _name(recipe: Recipe) -> str:
+    """Return the name of the folder of a run: the names of its datasets."""
+    names = [data.path.resolve().stem for data in recipe.datasets]
+    return "-".join(dict.fromkeys(names))[:_MAX_NAME]
+
+
 def _loader(recipe: Recipe, dataset: Any) -> Any:
     return find(recipe.task).loader(
         dataset,
@@ -185,7 +193,7 @@ def _loader(recipe: Recipe, dataset: Any) -> Any:
         batch_size=min(recipe.training.batch_size, max(len(dataset), 1)),
         transforms=recipe.transforms,
         multi_scale=recipe.training.multi_scale,
-        min_visibility=recipe.data.min_visibility,
+        min_visibility=recipe.datasets[0].min_visibility,
         shuffle=True,
         seed=recipe.training.seed,
         workers=recipe.training.workers,
@@ -281,8 +289,9 @@ def _log_summary(
     depth = depth_in(train_set)
     height, width = recipe.model.image_size
     for line in (
-        f"{recipe.task} on {recipe.data.path}: {len(train_set)} training images, "
-        f"{len(val_set)} validation images, classes {', '.join(train_set.class_map.names)}",
+        f"{recipe.task} on {', '.join(str(data.path) for data in recipe.datasets)}: "
+        f"{len(train_set)} training images, {len(val_set)} validation images, "
+        f"classes {', '.join(train_set.class_map.names)}",
         f"{recipe.model.backbone} → {recipe.model.decoder} → {recipe.model.head}",
         f"{model.count_params():,} parameters, {height} × {width} pixels, run {folder}",
         *_notes(train_set, val_set, depth),
@@ -324,7 +333,7 @@ def _leak_warning(recipe: Recipe, pairs: list[tuple[Any, Any]], val_images: int)
             f"all {val_images} validation images are also training images, so the metrics "
             "do not show how the model performs on new images: keep some out of the training split"
         )
-    path, reader = recipe.data.path, recipe.data.reader
+    path, reader = recipe.datasets[0].path, recipe.datasets[0].reader
     fix_command = ["visiongarden", "data", "check", str(path), "--fix", f"{path}-fixed"]
     fix_command += [] if isinstance(reader, str) else ["--reader", written(reader)]
     lines = [
@@ -335,7 +344,9 @@ def _leak_warning(recipe: Recipe, pairs: list[tuple[Any, Any]], val_images: int)
             for train_image, val_image in pairs[:_MAX_LEAKS]
         ),
         *([f"    … and {len(pairs) - _MAX_LEAKS} more"] if len(pairs) > _MAX_LEAKS else []),
-        f"  to train without the copies: {shlex.join(fix_command)}",
+        f"  to train without the copies: {shlex.join(fix_command)}"
+        if len(recipe.datasets) == 1
+        else "  to train without the copies: leave them out of one of the datasets",
     ]
     return "\n".join(lines)
 

@@ -11,7 +11,9 @@ from typing import Any, Protocol, runtime_checkable
 import keras
 
 from visiongarden.data import fingerprint
+from visiongarden.data.batches import loader_of
 from visiongarden.errors import UserError
+from visiongarden.evaluation import make_validator
 from visiongarden.models import Joined
 from visiongarden.tasks import task_of
 from visiongarden.training.interrupt import StopOnInterrupt
@@ -31,7 +33,7 @@ def fit(
     train: Any,
     folder: str | Path,
     settings: Training | None = None,
-    validate: Validator | None = None,
+    validate: Validator | Any = None,
     loss: Any = None,
     resume: bool = False,
     callbacks: tuple[keras.callbacks.Callback, ...] = (),
@@ -52,10 +54,13 @@ def fit(
         model: Model to train; modified in place.
         train: Loader of the model's task. It must yield `len(train)` batches in every epoch, and
             always the same batches for the same epoch. If it has several `sizes`, the model is
-            trained at each of them and keeps its own image size.
+            trained at each of them and keeps its own image size. Or batches of `(images, targets)`
+            with a length: a list, `tf.data.Dataset`, `keras.utils.PyDataset`, the `DataLoader` of
+            PyTorch or one of Grain's datasets.
         folder: Folder of the run; created if it does not exist.
         settings: Training settings. Defaults to `Training()`.
-        validate: Function that evaluates the averaged model and returns its metrics. The first
+        validate: Function that evaluates the averaged model and returns its metrics, or the data
+            on which `vg.evaluate` does: annotations, or batches that can be read again. The first
             metric of the model's task ("AP", "top1", "mIoU") selects `best.keras`.
         loss: Loss as `loss(raw, image_size=size, **targets) -> {term: scalar}`. Defaults to the
             loss of the model's head.
@@ -81,6 +86,9 @@ def fit(
         KeyboardInterrupt: Training was interrupted with Ctrl-C.
     """
     settings, folder = settings or Training(), Path(folder)
+    train = loader_of(train)
+    if validate is not None and not callable(validate):
+        validate = make_validator(validate)
     if not len(train):
         raise UserError("the training split has no images")
     # Before `load_state`: the trainer notes which batch normalizations are untouched, and a resumed
