@@ -30,20 +30,6 @@ from visiongarden.tasks import task_of_data
 from visiongarden.transforms import ClassificationAugmentation
 
 PIXELS = cv2.imencode(".png", np.arange(64, dtype=np.uint8).reshape(8, 8) % 2)[1].tobytes()
-BOX_TABLE = "path,x1,y1,x2,y2,class\ntrain/ant/0.png,1,1,9,9,ant\n"
-VOC = "<annotation><filename>train0.png</filename></annotation>"
-
-
-def beside(make, *files):
-    """A data set with other files in it."""
-
-    def made(root):
-        make(root)
-        for name, content in files:
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(content)
-
-    return made
 
 
 def ade20k(root):
@@ -62,49 +48,6 @@ def pascal(root):
     lists.mkdir(parents=True)
     for split in ("train", "val"):
         (lists / f"{split}.txt").write_text("".join(f"{split}{i}\n" for i in range(3)))
-
-
-@pytest.mark.parametrize(
-    ("make", "format", "task"),
-    [
-        (folders, "folders", "classification"),
-        (masks, "masks", "segmentation"),
-        (ade20k, "masks", "segmentation"),
-        (pascal, "masks", "segmentation"),
-        (yolo, "yolo", "detection"),
-        (coco, "coco", "detection"),
-        (beside(folders, ("metadata.json", '{"made": 2020}')), "folders", "classification"),
-        (beside(folders, ("train.csv", "file,label\na.png,ant\n")), "folders", "classification"),
-        (beside(folders, ("train.csv", "a,b,c,d,e,f\n")), "folders", "classification"),
-        (beside(masks, ("classes.json", '["sky"]')), "masks", "segmentation"),
-        (beside(masks, ("data.yaml", "names: [sky]\n")), "masks", "segmentation"),
-        (beside(pascal, ("Annotations/train0.xml", VOC)), None, "voc and masks"),
-        (beside(folders, ("train.csv", BOX_TABLE)), None, "csv and folders"),
-        (beside(masks, ("data.yaml", "names: [a]"), ("labels/train/train0.txt", "")),
-         None, "yolo and masks"),
-        (lambda r: picture(r / "a.png", 0), None, "none of these formats"),
-    ],
-)  # fmt: skip
-def test_the_format_is_detected_or_requested(tmp_path, make, format, task):
-    make(tmp_path)
-    if format is None:
-        with pytest.raises(DataError, match=f"it looks like {task}") as error:
-            opened(tmp_path)
-        assert all(name in error.value.fix for name in task.split(" and ") if "none" not in task)
-        return
-    assert opened(tmp_path)[1] == format
-    assert task_of_data(tmp_path).name == task
-
-
-def test_two_folders_for_one_split(tmp_path):
-    folders(tmp_path / "classes")
-    shutil.copytree(tmp_path / "classes" / "val", tmp_path / "classes" / "valid")
-    with pytest.raises(DataError, match="two folders for val: val, valid"):
-        opened(tmp_path / "classes")
-    yolo(tmp_path / "boxes")
-    (tmp_path / "boxes" / "val").mkdir()
-    (tmp_path / "boxes" / "valid").mkdir()
-    assert opened(tmp_path / "boxes")[1] == "yolo"
 
 
 PATHS = [

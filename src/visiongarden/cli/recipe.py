@@ -12,10 +12,10 @@ from visiongarden.cli.failures import FINDINGS
 from visiongarden.cli.options import (
     AsJson,
     Debug,
-    FormatOrNone,
     Imports,
     InvalidBoxesOrNone,
     Overrides,
+    Reader,
     TaskOrNone,
 )
 from visiongarden.cli.output import echo, emit
@@ -28,7 +28,7 @@ recipe = group("recipe", "Show, describe and compare recipes.")
 def show(
     source: Annotated[str, typer.Argument(metavar="RECIPE", help="Recipe (.yaml) or dataset.")],
     overrides: Overrides = None,
-    format: FormatOrNone = None,
+    reader: Reader = None,
     invalid_boxes: InvalidBoxesOrNone = None,
     task: TaskOrNone = None,
     as_json: AsJson = False,
@@ -43,7 +43,7 @@ def show(
     from visiongarden import recipes
     from visiongarden.config import dump_yaml
 
-    complete = recipes.resolve(source, format, invalid_boxes, overrides or [], task)
+    complete = recipes.resolve(source, reader, invalid_boxes, overrides or [], task)
     emit(complete, as_json, dump_yaml(complete).removesuffix("\n"))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from visiongarden.data import DetectionDataset, Loader, read_boxes
+from visiongarden.data import Dataset, Loader, read
 from visiongarden.drawing import draw
 from visiongarden.errors import UserError
 from visiongarden.evaluation import Predictor, predict
@@ -104,7 +104,7 @@ def demo(output: str | Path = "runs/demo", seed: int = 0) -> Path:
     result = train(recipe(scenes, seed), output=folder)
     LOGGER.info(str(result.metrics))
     model_file = result.best.rename(folder / "model.keras")
-    model, val = load(model_file), read_boxes(scenes, split="val")
+    model, val = load(model_file), read(scenes, split="val")
     _check_reopened(model_file, model, val)
     _write_pictures(model, val, folder)
     exported = export(
@@ -116,7 +116,7 @@ def demo(output: str | Path = "runs/demo", seed: int = 0) -> Path:
     return folder
 
 
-def _check_reopened(file: Path, model: Any, val: DetectionDataset) -> None:
+def _check_reopened(file: Path, model: Any, val: Dataset) -> None:
     """Open the file in a fresh process and compare all outputs bit for bit.
 
     The registered classes of this process are unknown to it, as in the process of a user.
@@ -141,7 +141,7 @@ def _check_reopened(file: Path, model: Any, val: DetectionDataset) -> None:
     LOGGER.info(f"saved {file}; reopened in a fresh process: all {count:,} outputs are identical")
 
 
-def _write_pictures(model: Any, val: DetectionDataset, folder: Path) -> None:
+def _write_pictures(model: Any, val: Dataset, folder: Path) -> None:
     """Write the annotated images, and a sheet of ground truth above predictions."""
     indices = range(PICTURES)
     images = [np.asarray(val.load(i).image) for i in indices]
@@ -165,7 +165,7 @@ def _write_pictures(model: Any, val: DetectionDataset, folder: Path) -> None:
     LOGGER.info(f"curves: {folder / 'curves.png'}")
 
 
-def _input_images(model: Any, val: DetectionDataset, count: int) -> np.ndarray:
+def _input_images(model: Any, val: Dataset, count: int) -> np.ndarray:
     batch = next(Loader(val, model.image_size, min(count, len(val))).epoch(0))
     return batch.images
 

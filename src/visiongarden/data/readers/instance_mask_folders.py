@@ -90,8 +90,9 @@ class InstanceMaskFolders(Reader):
         try:
             if self._by_ids(root):
                 return 0.95
-        except DataError:  # two folders of one split, which `splits` reports
-            return 0.95
+        except DataError:
+            # Two folders of one split: of which format is not known, and its reader reports it.
+            return 0.0
         groups = [root, *_folders(root)[:_EXAMINED]]
         return max((_looks_like_objects(group) for group in groups), default=0.0)
 
