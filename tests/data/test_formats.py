@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.doctor.test_doctor import coco, picture, yolo
+from tests.doctor.test_doctor import picture, yolo
 from tests.doctor.test_doctor_kinds import CLASSES, SIZE, folders, mask, masks, packed, write_mask
 
 from visiongarden.data import (
@@ -26,7 +26,6 @@ from visiongarden.doctor import convert, diagnose, fix
 from visiongarden.doctor.sheet import contact_sheet
 from visiongarden.errors import DataError, UserError
 from visiongarden.scenes import make_mask_scenes
-from visiongarden.tasks import task_of_data
 from visiongarden.transforms import ClassificationAugmentation
 
 PIXELS = cv2.imencode(".png", np.arange(64, dtype=np.uint8).reshape(8, 8) % 2)[1].tobytes()
