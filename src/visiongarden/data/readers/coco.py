@@ -90,6 +90,8 @@ class COCO(Reader):
         data = _parsed(file)
         images, annotations = _entries(file, data, "images"), _entries(file, data, "annotations")
         class_map = _class_map(file, data, source.class_names)
+        if source.class_names is None and len(class_map) < len(data["categories"]):
+            errors.note(file, "category 0 is the project, as Roboflow writes it, and not a class")
         keypoints = _Points(data, class_map, errors)
         by_image = _by_image(file, images, annotations, errors)
         folders = _image_folders(file, split)
@@ -491,13 +493,30 @@ def _class_map(
         if not pairs:
             raise DataError(f"{file}: `categories` is empty")
         # Class indices follow the ids, whatever the order in the file.
-        pairs.sort()
+        pairs = sorted(_without_project(data, pairs))
         return ClassMap(tuple(n for _, n in pairs), tuple(i for i, _ in pairs))
     ids = {name: number for number, name in pairs}
     missing = [name for name in class_names if name not in ids]
     if missing:
         raise DataError(f"{file}: `categories` lacks {', '.join(missing)}")
     return ClassMap(class_names, tuple(ids[name] for name in class_names))
+
+
+def _without_project(
+    data: Mapping[str, Any], pairs: list[tuple[int, str]]
+) -> list[tuple[int, str]]:
+    """Leave out the category that Roboflow adds in front: the project, which no object has.
+
+    It has id 0 and the supercategory "none", and is the supercategory of all others.
+    """
+    parents = {whole(row["id"]): row.get("supercategory") for row in data["categories"]}
+    project = dict(pairs).get(0)
+    others = [parents[number] for number, _ in pairs if number != 0]
+    if project is None or parents[0] != "none" or not others or set(others) != {project}:
+        return pairs
+    if any(whole(row.get("category_id")) == 0 for row in data["annotations"]):
+        return pairs
+    return [pair for pair in pairs if pair[0] != 0]
 
 
 def _category_keys(data: Mapping[str, Any], class_map: ClassMap) -> tuple[dict[str, Any], ...]:

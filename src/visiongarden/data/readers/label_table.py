@@ -12,7 +12,7 @@ import numpy as np
 
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.readers.build import images_in, no_split, read_text, row, size_of
-from visiongarden.data.readers.other_tools import IMAGE_COLUMNS, OTHER_COLUMNS, tool_of
+from visiongarden.data.readers.other_tools import IMAGE_COLUMNS, OTHER_COLUMNS, UNKNOWN, tool_of
 from visiongarden.data.readers.pictures import (
     MAX_NUMBER,
     SPLITS,
@@ -28,7 +28,6 @@ from visiongarden.storage.place import Place
 from visiongarden.types import ClassMap, LabelMap
 
 _SPLIT_COLUMNS = ("split", "set", "subset")
-_UNKNOWN = ("", "nan", "na", "null", "none")
 
 Line = tuple[str, Mapping[str, str]]
 """Location and cells by column."""
@@ -140,7 +139,8 @@ def image_column(table: Table, given: str | None, root: Place) -> str:
     """
     if given is not None:
         return existing(table, [given], root)[0]
-    found = next((name for name in table.columns if name.lower() in IMAGE_COLUMNS), None)
+    names = {name.lower(): name for name in table.columns}
+    found = next((names[name] for name in IMAGE_COLUMNS if name in names), None)
     if found is None:
         raise DataError(
             f"{root}: no column has a usual name of a column of images",
@@ -165,8 +165,9 @@ def existing(table: Table, names: Sequence[str], root: Place) -> tuple[str, ...]
 
 
 def other_columns(table: Table, image: str) -> tuple[str, ...]:
-    """Return all columns but those of the image, its size and its split."""
-    return tuple(c for c in table.columns if c != image and c.lower() not in OTHER_COLUMNS)
+    """Return all columns but those of the image, its id, its size and its split."""
+    others = (*OTHER_COLUMNS, *IMAGE_COLUMNS)
+    return tuple(c for c in table.columns if c != image and c.lower() not in others)
 
 
 def dataset_of_table(
@@ -265,7 +266,7 @@ def _values(
 
 def flag_of(text: str) -> float | None:
     """Return 1, 0, or NaN of -1 and of an empty cell; None for any other text."""
-    if text.lower() in _UNKNOWN:
+    if text.lower() in UNKNOWN:
         return math.nan
     value = number_of(text)
     return {1.0: 1.0, 0.0: 0.0, -1.0: math.nan}.get(value) if value is not None else None
@@ -273,7 +274,7 @@ def flag_of(text: str) -> float | None:
 
 def number_of(text: str) -> float | None:
     """Return a finite number, or NaN of an empty cell; None for any other text."""
-    if text.lower() in _UNKNOWN:
+    if text.lower() in UNKNOWN:
         return math.nan
     try:
         value = float(text)

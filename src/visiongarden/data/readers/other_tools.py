@@ -147,10 +147,11 @@ def _csv(text: str, name: str) -> Found:
         return "RoboflowCSV", ""
     if name == "_classes.csv":
         return "RoboflowMultiLabel", ""
-    if len(header) < 2 or header[0] not in IMAGE_COLUMNS:
+    if not set(IMAGE_COLUMNS) & set(header):
         return None
-    used = [i for i, word in enumerate(header) if word not in OTHER_COLUMNS and i]
-    cells = {row[i].strip() for row in rows if len(row) == len(header) for i in used}
+    used = [i for i, word in enumerate(header) if word not in (*OTHER_COLUMNS, *IMAGE_COLUMNS)]
+    found = {row[i].strip() for row in rows if len(row) == len(header) for i in used}
+    cells = {"" if cell.lower() in UNKNOWN else cell for cell in found}
     if not used or not cells or BOX_COLUMNS & set(header):
         return None
     if cells <= {"0", "1", "-1", ""} and len(used) > 1:
@@ -159,7 +160,10 @@ def _csv(text: str, name: str) -> Found:
 
 
 IMAGE_COLUMNS = ("filename", "file_name", "image", "path", "file", "image_path", "image_id", "id")
-"""Names of the column that contains the images, in tables of labels or values."""
+"""Names of the column that contains the images, in tables of labels or values; the first counts."""
+
+UNKNOWN = ("", "nan", "na", "null", "none")
+"""Cells of a value that is not known, in lower case."""
 
 OTHER_COLUMNS = ("split", "set", "subset", "width", "height")
 """Names of columns that are neither labels nor values."""
