@@ -130,6 +130,9 @@ def sets_of_tools(png: Callable[[int], bytes], mask: bytes) -> dict[str, dict[st
         "RoboflowMultiLabel": {
             "train/_classes.csv": b"filename, a, b\n0.png, 1, 0\n", "train/0.png": png(0),
         },
-        "MultiLabelCSV": {"labels.csv": b"image,a,b,split\n0.png,1,-1,train\n1,,0,val\n"} | pictures,
+        "MultiLabelCSV": {
+            "labels.csv": b"image,a,b,split\n0.png,1,-1,train\n1,,0,val\n",
+        }
+        | pictures,
         "ValuesCSV": {"train.csv": b"image,x,y\n0.png,1.5,nan\n1.png,-2e1,0\n"} | pictures,
     }  # fmt: skip

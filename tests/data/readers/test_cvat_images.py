@@ -11,13 +11,13 @@ from visiongarden.data.readers.reader import Source
 from visiongarden.errors import DataError
 from visiongarden.samples.masks import fill
 
-LABELS = """<meta><task><labels>
+NODE = "&lt;circle r='1' data-type='element node' data-node-id='{}' data-label-name='{}'&gt;"
+EDGE = "&lt;line x1='1' data-type='edge' data-node-from='1' data-node-to='2'&gt;"
+SVG = (EDGE + NODE.format(1, "left ear") + NODE.format(2, "right ear")).replace("'", '"')
+LABELS = f"""<meta><task><labels>
 <label><name>car</name><type>any</type><attributes></attributes></label>
 <label><name>person</name><type>skeleton</type>
-<svg>&lt;line x1="1" data-type="edge" data-node-from="1" data-node-to="2"&gt;&lt;/line&gt;
-&lt;circle r="1" data-type="element node" data-node-id="1" data-label-name="left ear"&gt;&lt;/circle&gt;
-&lt;circle r="1" data-type="element node" data-node-id="2" data-label-name="right ear"&gt;&lt;/circle&gt;
-</svg></label>
+<svg>{SVG}</svg></label>
 <label><name>left ear</name><type>points</type><parent>person</parent></label>
 <label><name>right ear</name><type>points</type><parent>person</parent></label>
 <label><name>sunny</name><type>tag</type></label>

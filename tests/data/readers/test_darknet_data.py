@@ -8,7 +8,12 @@ from visiongarden.data.readers.label_img import LabelImg
 from visiongarden.data.readers.reader import Source
 from visiongarden.errors import DataError
 
-DATA = "classes = 2\ntrain = data/train.txt\nvalid = data/valid.txt\nnames = data/obj.names\nbackup = backup/\n"
+DATA = """classes = 2
+train = data/train.txt
+valid = data/valid.txt
+names = data/obj.names
+backup = backup/
+"""
 
 
 def files(train="data/obj_train_data/a.png\n", labels="1 0.5 0.5 0.2 0.4\n", **more):

@@ -160,10 +160,10 @@ def test_the_annotation_that_counts(tmp_path):
     cancelled = annotation(1, was_cancelled=True, updated_at="2024-05-09T10:00:00Z")
     early = annotation(20, updated_at="2024-05-01T10:00:00Z")
     late = annotation(30, updated_at="2024-05-02T10:00:00Z")
-    truth = annotation(40, ground_truth=True, updated_at="2024-01-01T10:00:00Z")
+    marked = annotation(40, ground_truth=True, updated_at="2024-01-01T10:00:00Z")
     for given, left in (
         ([late, early, cancelled], 30),
-        ([truth, late], 40),
+        ([marked, late], 40),
         ([cancelled, early], 20),
     ):
         root = save(tmp_path, {"p.json": [task(annotations=given)]})
@@ -244,7 +244,7 @@ def test_invalid_regions(tmp_path, result, expected):
 
 def test_files_that_cannot_be_read(tmp_path):
     for content in ('[{"id": 1, "completed_by"', '["completed_by"]'):
-        with pytest.raises(DataError, match="p.json"):
+        with pytest.raises(DataError, match=r"p\.json"):
             read(LabelStudio(), save(tmp_path, {"p.json": content}))
     with pytest.raises(DataError, match="the task has no image"):
         read(LabelStudio(), save(tmp_path, {"p.json": [task() | {"data": {}}]}))

@@ -41,7 +41,7 @@ def one(reader, root, **arguments):
 
 
 def notes(errors):
-    return [remark.what for remark in errors.noted]
+    return [note.what for note in errors.noted]
 
 
 def png(pixels):

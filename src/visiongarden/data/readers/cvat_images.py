@@ -168,7 +168,8 @@ def _picture(file: Place, image: Element) -> Picture:
         picture.given += 1
         shape = _shape(f"{file}:{item.line}", item, picture)
         if shape is not None and item.tag == "points" and len(shape.points) == 1:
-            shape.points = {shape.name: point for point in shape.points.values()}
+            (point,) = shape.points.values()
+            shape.points = {shape.name: point}
             picture.loose.append(shape)
         elif shape is not None:
             group = _text(item, "group_id")

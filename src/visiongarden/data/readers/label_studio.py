@@ -53,8 +53,8 @@ class LabelStudio(Reader):
     Rectangles (also rotated), polygons, ellipses and brushes are objects; keypoints belong to the
     object whose regions they are (`parentID`), or to the only object of their image; choices are
     labels of the image. If a task has several annotations, the one marked as ground truth is read,
-    or else the last one; cancelled annotations are skipped. Images are found by the end of their path, with or without the digits
-    that Label Studio puts in front of an uploaded file.
+    or else the last one; cancelled annotations are skipped. Images are found by the end of their
+    path, with or without the digits that Label Studio puts in front of an uploaded file.
 
     Example:
         >>> LabelStudio().to_dict()
