@@ -124,6 +124,8 @@ def _annotations(dataset: Dataset, prints: Prints) -> str:
     elif isinstance(samples, SampleTable):
         digest.update(repr(samples.scheme).encode())
         for name, array in sorted(samples.arrays.items()):
+            if name in ("lines", "line_places"):
+                continue  # a blank line more is no other annotation
             digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
     else:
         for row in dataset.rows():

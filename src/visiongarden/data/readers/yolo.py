@@ -203,10 +203,9 @@ def _row(
     quick = None if slow else all_boxes(text, size, count)
     if quick is not None:
         errors.ids.update(quick[1].tolist())
-        count = len(quick[0])
         numbers = [i for i, line in enumerate(text.splitlines(), 1) if line and not line.isspace()]
         lines = Lines(f"{file}:", np.array(numbers, np.int32)) if file is not None else None
-        return Row(image, size, *quick, crowd=np.zeros(count, bool), lines=lines)
+        return Row(image, size, *quick, crowd=np.zeros(len(quick[0]), bool), lines=lines)
     labels = []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
