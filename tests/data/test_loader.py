@@ -77,7 +77,8 @@ def test_transforms_stop_before_the_end_of_a_run(scenes):
     whole = loader(scenes, **(VARIED | {"transforms": (Mosaic(), *DEFAULT[1:])}))
     assert same(one.epoch(4, epochs=15), whole.epoch(4, epochs=15))
     assert not same(one.epoch(5, epochs=15), whole.epoch(5, epochs=15))
-    without = loader(scenes, **(VARIED | {"transforms": (Mosaic(probability=0), *DEFAULT[1:])}))
+    transforms = (Mosaic(probability=0), *DEFAULT[1:])
+    without = loader(scenes, **(VARIED | {"transforms": transforms, "capacity": one.capacity}))
     assert same(one.epoch(14, epochs=15), without.epoch(14, epochs=15))
 
 

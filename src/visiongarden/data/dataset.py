@@ -244,7 +244,7 @@ class Dataset:
         Raises:
             DataError: The mask cannot be decoded.
         """
-        sample = self.samples[index]
+        sample = replace(self.samples[index])
         if sample.semantic is None and isinstance(self.samples, _WithMasks):
             sample.semantic = self.samples.semantic(index)
         return sample
@@ -263,7 +263,8 @@ class Dataset:
             DataError: A file cannot be decoded, or its size differs from the one found when the
                 dataset was read.
         """
-        sample = self.samples[index]
+        # A copy: the samples may be a list, and are not changed.
+        sample = replace(self.samples[index])
         if sample.image is not None:
             sample.image = to_pixels(sample.image, name=f"the image of sample {index}")
         elif sample.info.source is not None:
