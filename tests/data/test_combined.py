@@ -12,6 +12,7 @@ from visiongarden.data.combined import Part, combined
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.fingerprints import changes, fingerprint
 from visiongarden.data.image_samples import ClassSamples
+from visiongarden.data.loader import Loader
 from visiongarden.data.readers import read
 from visiongarden.data.rows import NO_SCHEME, KeypointScheme, Row
 from visiongarden.data.semantic_samples import SemanticSamples
@@ -119,8 +120,6 @@ def test_weights_are_the_number_of_times_per_epoch(weights, shown):
 
 
 def test_loader_shows_the_images_of_an_epoch(tmp_path):
-    from visiongarden.data.loader import Loader
-
     rows = []
     for number in range(3):
         path = tmp_path / f"{number}.png"
