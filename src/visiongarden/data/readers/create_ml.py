@@ -7,14 +7,13 @@ from typing import Any, ClassVar
 
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.readers.build import MAX_TEXT
-from visiongarden.data.readers.other_tools import tool_of
 from visiongarden.data.readers.pictures import (
     Picture,
     Shape,
     dataset_of,
     files_of,
     numbers,
-    split_files,
+    tool_files,
 )
 from visiongarden.data.readers.reader import Reader, Source
 from visiongarden.errors import DataError
@@ -40,15 +39,15 @@ class CreateML(Reader):
 
     def matches(self, source: Source) -> float:
         """Return 0.95 if there is a CreateML file."""
-        return 0.95 if split_files(source.root, _is_create_ml) else 0.0
+        return 0.95 if tool_files(source.root, "CreateML", ".json") else 0.0
 
     def splits(self, source: Source) -> tuple[str, ...]:
         """Return the splits of the files' folders or names; "train" without them."""
-        return tuple(split_files(source.root, _is_create_ml))
+        return tuple(tool_files(source.root, "CreateML", ".json"))
 
     def read(self, source: Source, split: str) -> Dataset:
         """Return one split."""
-        files = split_files(source.root, _is_create_ml)
+        files = tool_files(source.root, "CreateML", ".json")
         files_of(source.root, files, split)
         found = {
             name: [picture for file in group for picture in _pictures(file)]
@@ -56,10 +55,6 @@ class CreateML(Reader):
         }
         others = [p for name, group in found.items() if name != split for p in group]
         return dataset_of(source, split, found[split], others)
-
-
-def _is_create_ml(file: Place) -> bool:
-    return file.suffix == ".json" and tool_of(file) == "CreateML"
 
 
 def _pictures(file: Place) -> Iterator[Picture]:

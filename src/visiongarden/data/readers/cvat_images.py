@@ -10,7 +10,6 @@ import numpy as np
 
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.readers.build import no_split
-from visiongarden.data.readers.other_tools import tool_of
 from visiongarden.data.readers.pictures import (
     MAX_MASK,
     SPLITS,
@@ -23,7 +22,7 @@ from visiongarden.data.readers.pictures import (
     joined,
     numbers,
     ring,
-    split_files,
+    tool_files,
 )
 from visiongarden.data.readers.plain_values import whole
 from visiongarden.data.readers.reader import Reader, Source
@@ -62,7 +61,7 @@ class CVATImages(Reader):
 
     def matches(self, source: Source) -> float:
         """Return 0.95 if there is an XML file of CVAT."""
-        return 0.95 if split_files(source.root, _is_cvat) else 0.0
+        return 0.95 if tool_files(source.root, "CVATImages", ".xml") else 0.0
 
     def splits(self, source: Source) -> tuple[str, ...]:
         """Return the subsets, or the splits of the files' folders or names."""
@@ -89,10 +88,6 @@ class CVATImages(Reader):
         return dataset_of(source, split, pictures, others, tuple(names), edges)
 
 
-def _is_cvat(file: Place) -> bool:
-    return file.suffix == ".xml" and tool_of(file) == "CVATImages"
-
-
 def _find(picture: Picture, source: Source) -> None:
     """Look for an image in the folder of its subset, where a project's export has it."""
     subset = picture.extra.get("subset")
@@ -112,7 +107,7 @@ def _images(
         labels: List to which the labels of the project are added.
         edges: List to which the edges of skeletons are added.
     """
-    for split, files in split_files(source.root, _is_cvat).items():
+    for split, files in tool_files(source.root, "CVATImages", ".xml").items():
         for file in files:
             tree = parse_xml(file, _MAX_BYTES)
             if tree.tag != "annotations":

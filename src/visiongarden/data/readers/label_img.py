@@ -9,6 +9,7 @@ from visiongarden.data.readers.build import CLASSES, class_names_in, images_in, 
 from visiongarden.data.readers.fraction_boxes import row_of_text
 from visiongarden.data.readers.pictures import SPLITS
 from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.readers.yolo_yaml import has_yaml
 from visiongarden.data.sample_table import located_in
 from visiongarden.errors import DataError
 from visiongarden.registry import register
@@ -33,6 +34,8 @@ class LabelImg(Reader):
 
     def matches(self, source: Source) -> float:
         """Return 0.9 if there is a `classes.txt` beside images and their text files."""
+        if source.root.is_dir() and has_yaml(source.root):
+            return 0.0  # the YAML file of YOLO describes the files
         return 0.9 if _folders(source.root) else 0.0
 
     def splits(self, source: Source) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ from urllib.parse import unquote
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.readers.brush_masks import brush_mask
 from visiongarden.data.readers.build import MAX_TEXT
-from visiongarden.data.readers.other_tools import tool_of
 from visiongarden.data.readers.pictures import (
     Picture,
     Shape,
@@ -23,7 +22,7 @@ from visiongarden.data.readers.pictures import (
     last_name,
     numbers,
     ring,
-    split_files,
+    tool_files,
 )
 from visiongarden.data.readers.plain_values import whole
 from visiongarden.data.readers.reader import Reader, Source
@@ -66,15 +65,15 @@ class LabelStudio(Reader):
 
     def matches(self, source: Source) -> float:
         """Return 0.95 if there is a JSON export."""
-        return 0.95 if split_files(source.root, _is_export) else 0.0
+        return 0.95 if tool_files(source.root, "LabelStudio", ".json") else 0.0
 
     def splits(self, source: Source) -> tuple[str, ...]:
         """Return the splits of the files' folders or names; "train" without them."""
-        return tuple(split_files(source.root, _is_export))
+        return tuple(tool_files(source.root, "LabelStudio", ".json"))
 
     def read(self, source: Source, split: str) -> Dataset:
         """Return one split."""
-        files = split_files(source.root, _is_export)
+        files = tool_files(source.root, "LabelStudio", ".json")
         found = {
             name: [picture for file in group for picture in _pictures(file, source)]
             for name, group in files.items()
@@ -82,10 +81,6 @@ class LabelStudio(Reader):
         files_of(source.root, files, split)
         others = [p for name, group in found.items() if name != split for p in group]
         return dataset_of(source, split, found[split], others)
-
-
-def _is_export(file: Place) -> bool:
-    return file.suffix == ".json" and tool_of(file) == "LabelStudio"
 
 
 def _pictures(file: Place, source: Source) -> Iterator[Picture]:

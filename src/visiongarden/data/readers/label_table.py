@@ -12,13 +12,14 @@ import numpy as np
 
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.readers.build import images_in, no_split, read_text, row, size_of
-from visiongarden.data.readers.other_tools import IMAGE_COLUMNS, OTHER_COLUMNS, UNKNOWN, tool_of
+from visiongarden.data.readers.other_tools import IMAGE_COLUMNS, OTHER_COLUMNS, UNKNOWN
 from visiongarden.data.readers.pictures import (
     MAX_NUMBER,
     SPLITS,
     find_image,
     image_folders,
     split_files,
+    tool_files,
 )
 from visiongarden.data.readers.reader import Source
 from visiongarden.data.sample_table import located_in
@@ -48,7 +49,7 @@ class Table:
 
 def files_of_tool(root: Place, tool: str) -> dict[str, list[Place]]:
     """Return the tables of each split that look like those of a reader."""
-    return split_files(root, lambda file: file.suffix == ".csv" and tool_of(file) == tool)
+    return tool_files(root, tool, ".csv")
 
 
 def opened(source: Source, tool: str) -> Table:

@@ -44,8 +44,11 @@ class MultiLabelCSV(Reader):
     columns: tuple[str, ...] | None = None
 
     def matches(self, source: Source) -> float:
-        """Return 0.8 if all cells of a table are 0, 1, -1 or empty."""
-        return 0.8 if files_of_tool(source.root, "MultiLabelCSV") else 0.0
+        """Return 0.6 if all cells of a table are 0, 1, -1 or empty.
+
+        A table beside annotations or class folders is usually a summary of them.
+        """
+        return 0.6 if files_of_tool(source.root, "MultiLabelCSV") else 0.0
 
     def splits(self, source: Source) -> tuple[str, ...]:
         """Return the splits of the tables."""

@@ -25,6 +25,7 @@ from visiongarden.data.readers.build import (
     size_of,
 )
 from visiongarden.data.readers.keypoint_scheme import pairs_of
+from visiongarden.data.readers.other_tools import tool_of
 from visiongarden.data.readers.plain_values import whole
 from visiongarden.data.readers.reader import Source
 from visiongarden.data.rows import KeypointScheme, Row
@@ -52,6 +53,9 @@ _SUFFIXES = 8
 
 _CELLS, _CELLS_PER_POINT = 2**22, 100
 """Limit of the table of keypoints, in which each object has all keypoints of the dataset."""
+
+_MANY, _TRIED = 100, 20
+"""Of a folder with more than `_MANY` files, the first `_TRIED` are opened to recognize a tool."""
 
 _INNER = ("", "images", "annotations", "labels")
 """Folders, inside a dataset or a split, in which annotation files are searched."""
@@ -409,8 +413,24 @@ def _inside(folder: Place, parts: Sequence[str], top: Place) -> Place | None:
     return place
 
 
+def tool_files(root: Place, tool: str, *suffixes: str) -> dict[str, list[Place]]:
+    """Return the files of each split that start as those of a labeling tool do.
+
+    Args:
+        root: Folder, or a single file.
+        tool: Name of the tool's reader.
+        suffixes: Suffixes of its files.
+    """
+    return split_files(
+        root, lambda file: file.suffix in suffixes, is_own=lambda file: tool_of(file) == tool
+    )
+
+
 def split_files(
-    root: Place, wanted: Callable[[Place], bool], inner: Sequence[str] = _INNER
+    root: Place,
+    wanted: Callable[[Place], bool],
+    inner: Sequence[str] = _INNER,
+    is_own: Callable[[Place], bool] | None = None,
 ) -> dict[str, list[Place]]:
     """Return the annotation files of each split.
 
@@ -419,25 +439,27 @@ def split_files(
 
     Args:
         root: Folder, or a single file.
-        wanted: Whether a file is an annotation file of the format.
+        wanted: Whether the name of a file is that of an annotation file.
         inner: Folders, in the root or in the folder of a split, that contain annotation files.
+        is_own: Whether the content of a file is that of the format. In a folder of many files, none
+            is opened if the first of them are not.
     """
     if root.is_file():
-        return {"train": [root]} if wanted(root) else {}
+        return {"train": [root]} if wanted(root) and (is_own is None or is_own(root)) else {}
     found: dict[str, list[Place]] = {}
     for name, split in SPLITS.items():
-        files = _in_folders(root / name, wanted, inner)
+        files = _in_folders(root / name, wanted, inner, is_own)
         files += [
             file
             for folder in inner
             if folder
-            for file in _in_folders(root / folder / name, wanted, ("",))
+            for file in _in_folders(root / folder / name, wanted, ("",), is_own)
         ]
         if files:
             found.setdefault(split, []).extend(files)
     if found:
         return found
-    files = _in_folders(root, wanted, inner)
+    files = _in_folders(root, wanted, inner, is_own)
     if files and all(file.stem in SPLITS for file in files):
         for file in files:
             found.setdefault(SPLITS[file.stem], []).append(file)
@@ -445,11 +467,19 @@ def split_files(
     return {"train": files} if files else {}
 
 
-def _in_folders(top: Place, wanted: Callable[[Place], bool], inner: Sequence[str]) -> list[Place]:
-    folders = [top / name if name else top for name in inner]
-    return [
-        folder / name for folder in folders for name in names_in(folder) if wanted(folder / name)
-    ]
+def _in_folders(
+    top: Place,
+    wanted: Callable[[Place], bool],
+    inner: Sequence[str],
+    is_own: Callable[[Place], bool] | None,
+) -> list[Place]:
+    found: list[Place] = []
+    for folder in [top / name if name else top for name in inner]:
+        files = [folder / name for name in names_in(folder) if wanted(folder / name)]
+        if is_own is not None and len(files) > _MANY and not any(map(is_own, files[:_TRIED])):
+            continue
+        found += files if is_own is None else filter(is_own, files)
+    return found
 
 
 def files_of(root: Place, files: Mapping[str, list[Place]], split: str) -> list[Place]:

@@ -44,8 +44,11 @@ class ValuesCSV(Reader):
     units: tuple[str, ...] = ()
 
     def matches(self, source: Source) -> float:
-        """Return 0.7 if all cells of a table are numbers, and are not labels."""
-        return 0.7 if files_of_tool(source.root, "ValuesCSV") else 0.0
+        """Return 0.6 if all cells of a table are numbers, and are not labels.
+
+        A table beside annotations or class folders is usually a summary of them.
+        """
+        return 0.6 if files_of_tool(source.root, "ValuesCSV") else 0.0
 
     def splits(self, source: Source) -> tuple[str, ...]:
         """Return the splits of the tables."""

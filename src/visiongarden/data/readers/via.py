@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.readers.build import MAX_TEXT, read_text
-from visiongarden.data.readers.other_tools import tool_of
 from visiongarden.data.readers.pictures import (
     Picture,
     Shape,
@@ -21,7 +20,7 @@ from visiongarden.data.readers.pictures import (
     files_of,
     numbers,
     ring,
-    split_files,
+    tool_files,
 )
 from visiongarden.data.readers.reader import Reader, Source
 from visiongarden.errors import DataError
@@ -62,15 +61,15 @@ class VIA(Reader):
 
     def matches(self, source: Source) -> float:
         """Return 0.95 if there is a file of VIA."""
-        return 0.95 if split_files(source.root, _is_via) else 0.0
+        return 0.95 if tool_files(source.root, "VIA", ".json", ".csv") else 0.0
 
     def splits(self, source: Source) -> tuple[str, ...]:
         """Return the splits of the files' folders or names; "train" without them."""
-        return tuple(split_files(source.root, _is_via))
+        return tuple(tool_files(source.root, "VIA", ".json", ".csv"))
 
     def read(self, source: Source, split: str) -> Dataset:
         """Return one split."""
-        files = split_files(source.root, _is_via)
+        files = tool_files(source.root, "VIA", ".json", ".csv")
         files_of(source.root, files, split)
         found = {
             name: [entry for file in group for entry in _entries(file)]
@@ -107,10 +106,6 @@ class VIA(Reader):
             received=", ".join(sorted(keys))[:200],
             fix=f'reader={{"type": "VIA", "attribute": {first!r:.60}}}',
         )
-
-
-def _is_via(file: Place) -> bool:
-    return file.suffix in (".json", ".csv") and tool_of(file) == "VIA"
 
 
 def _entries(file: Place) -> Iterator[tuple[Picture, list[Region]]]:
