@@ -14,14 +14,21 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from visiongarden.data import read
-from visiongarden.data.writers import formats
-from visiongarden.doctor import convert, fix
+from visiongarden.data.writers import COCOWriter
+from visiongarden.doctor import convert_dataset, fix
 from visiongarden.errors import DataError
-from visiongarden.samples import extra, masks
+from visiongarden.samples import masks, unknown_keys
 
 SIZE = (24, 32)
 NAMES = ["Hund", "кот", "a cow & calf"]
 LARGE = {"bbox": [1, 1, 30, 20], "category_id": 4, "iscrowd": 0}
+
+
+READERS = {"coco": "COCO", "yolo": "YOLO", "voc": "VOC", "csv": "CSV", "dota": "DOTA"}
+
+
+def convert(source, target, format):
+    return list(convert_dataset(source, target, format=format).lost)
 
 
 def write_coco(root, splits, categories=None, top=None):
@@ -221,11 +228,12 @@ def test_others_keep_it_or_list_it(tmp_path_factory, content, to):
     source = write_coco(root / "source", splits, top=content[2])
     lost = convert(source, root / "copy", to)
     for split in splits:
-        first, second = read(source, split=split), read(root / "copy", to, split)
+        first = read(source, split=split)
+        second = read(root / "copy", split=split, reader=READERS[to])
         assert first.class_map.names == second.class_map.names
         order = {second.image_path(i).name: i for i in range(len(second))}
-        for one in first:
-            other = second[order[one.path.name]]
+        for one in first.rows():
+            other = second.row(order[one.path.name])
             dropped = [
                 line.removeprefix(f"{one.path.name}: ")
                 for line in lost
@@ -260,18 +268,26 @@ def assert_kept(one, other, dropped):
             # Nine digits move a point that is between two pixels, or on a sampled line.
             assert difference.sum() <= 3
     assert gone <= sum(what.startswith(("a mask", "the mask")) for what in dropped)
-    kept = extra.unpack(other)
-    for keys, again in zip(extra.unpack(one)[1], kept[1], strict=True):
-        for key in set(keys) - KEPT_OUTSIDE - {"num_keypoints"}:
-            if f"`{key}` of an object" in dropped:
-                continue
-            if key == "keypoints":
-                np.testing.assert_allclose(again[key], keys[key], atol=1e-3)
-            else:
-                assert again[key] == keys[key]
-    for key, value in extra.unpack(one)[0].items():
+    assert_points_kept(one, other, dropped)
+    kept = unknown_keys.unpack(other.unknown, len(other.classes))
+    given = unknown_keys.unpack(one.unknown, len(one.classes))
+    for keys, again in zip(given[1], kept[1], strict=True):
+        for key in set(keys) - KEPT_OUTSIDE - {"keypoints", "num_keypoints"}:
+            assert f"`{key}` of an object" in dropped or again[key] == keys[key]
+    for key, value in given[0].items():
         if key != "id" and f"`{key}` of the image" not in dropped:
             assert kept[0][key] == value
+
+
+def assert_points_kept(one, other, dropped):
+    labeled = np.zeros(len(one.classes), bool)
+    if one.keypoints is not None:
+        labeled = (one.keypoints[..., 2] > 0).any(axis=1)
+    if labeled.sum() == sum("the keypoints of an object" in what for what in dropped):
+        return
+    seen = one.keypoints[..., 2] > 0
+    np.testing.assert_array_equal(one.keypoints[..., 2], other.keypoints[..., 2])
+    np.testing.assert_allclose(one.keypoints[seen], other.keypoints[seen], atol=1e-3)
 
 
 def keypoint_set(root, rows):
@@ -287,10 +303,10 @@ def test_keypoints_become_pose_labels(tmp_path):
     plain = {"bbox": [1, 2, 8, 8], "category_id": 1, "iscrowd": 0, "area": 64}
     source = keypoint_set(tmp_path / "source", [POSED, plain])
     lost = convert(source, tmp_path / "yolo", "yolo")
-    assert lost.groups == {
-        "`keypoints` of class beast": ["train"],
-        "`skeleton` of class beast": ["train"],
-    }
+    assert lost == [
+        "train: the names of the keypoints",
+        "train: the skeleton of the keypoints",
+    ]
     assert "kpt_shape: [2, 3]" in (tmp_path / "yolo" / "data.yaml").read_text()
     (label,) = (tmp_path / "yolo" / "labels" / "train").iterdir()
     first, second = (line.split() for line in label.read_text().splitlines())
@@ -304,10 +320,10 @@ def test_keypoints_become_pose_labels(tmp_path):
 
 def test_keypoints_of_other_numbers_are_listed(tmp_path):
     other = POSED | {"keypoints": [1, 2, 2], "num_keypoints": 1}
-    lost = convert(keypoint_set(tmp_path / "source", [POSED, other]), tmp_path / "yolo", "yolo")
-    assert lost.groups["`keypoints` of an object"] == ["a.png", "a.png"]
-    assert lost.summary()[-1].startswith("2 × `num_keypoints` of an object (a.png")
-    assert "kpt_shape" not in (tmp_path / "yolo" / "data.yaml").read_text()
+    source = keypoint_set(tmp_path / "source", [POSED, other])
+    result = convert_dataset(source, tmp_path / "csv", format="csv")
+    assert result.lost[-2:] == ("a.png: the keypoints of an object; its box is kept",) * 2
+    assert result.summary[-1] == "2 × the keypoints of an object; its box is kept (a.png)"
 
 
 MASK = np.zeros(SIZE, bool)
@@ -323,7 +339,7 @@ def test_masks_with_holes_and_parts_survive_yolo(tmp_path, packed):
     row = ROW | {"segmentation": run_lengths(MASK, packed)}
     source = write_coco(tmp_path / "source", {"train": [("a.png", [row], {})]})
     convert(source, tmp_path / "yolo", "yolo")
-    found = read(tmp_path / "yolo")[0]
+    found = read(tmp_path / "yolo").row(0)
     np.testing.assert_array_equal(masks.fill(found.polygons[0], SIZE), MASK)
     assert found.boxes.tolist() == [[3, 2, 30, 15]]
     convert(tmp_path / "yolo", tmp_path / "back", "coco")
@@ -334,14 +350,14 @@ def test_masks_with_holes_and_parts_survive_yolo(tmp_path, packed):
 
 def test_files_that_cannot_be_read_back_are_not_written(tmp_path, monkeypatch):
     source = write_coco(tmp_path / "source", {"train": [("a.png", [LARGE, ROW], {})]})
-    write = formats.WRITERS["coco"]
+    fill = COCOWriter.fill
 
-    def wrong(splits, folder, lost):
-        write(splits, folder, lost)
+    def wrong(self, splits, folder, lost):
+        fill(self, splits, folder, lost)
         file = folder / "annotations" / "instances_train.json"
         file.write_text(file.read_text().replace('"area": 134', '"area": 135'))
 
-    monkeypatch.setitem(formats.WRITERS, "coco", wrong)
+    monkeypatch.setattr(COCOWriter, "fill", wrong)
     for attempt in (
         lambda: convert(source, tmp_path / "copy", "coco"),
         lambda: fix(source, tmp_path / "copy"),
@@ -358,4 +374,4 @@ def test_boxes_over_the_border_are_listed_where_they_are_cut(tmp_path, to):
     source = write_coco(tmp_path / "source", {"train": [("a.png", rows, {})]})
     lost = convert(source, tmp_path / "copy", to)
     assert lost == ["a.png: a box that is clipped to the image"]
-    assert read(tmp_path / "copy")[0].boxes[1].tolist() == pytest.approx([0, 3, 9, 12])
+    assert read(tmp_path / "copy").row(0).boxes[1].tolist() == pytest.approx([0, 3, 9, 12])
