@@ -82,8 +82,8 @@ def _files(source: Source) -> dict[str, list[Place]]:
     return found or split_files(source.root, _is_text, ("", "images"))
 
 
-def _is_text(file: Place) -> bool:
-    return file.suffix == ".txt" and file.name.lower() not in _OWN
+def _is_text(name: str) -> bool:
+    return name.endswith(".txt") and name.lower() not in _OWN
 
 
 def _pictures(

@@ -82,8 +82,8 @@ class Labelme(Reader):
         return dataset_of(source, split, pictures, others)
 
 
-def _is_json(file: Place) -> bool:
-    return file.suffix == ".json"
+def _is_json(name: str) -> bool:
+    return name.endswith(".json")
 
 
 def _opened(file: Place, source: Source | None) -> Picture | None:

@@ -422,13 +422,13 @@ def tool_files(root: Place, tool: str, *suffixes: str) -> dict[str, list[Place]]
         suffixes: Suffixes of its files.
     """
     return split_files(
-        root, lambda file: file.suffix in suffixes, is_own=lambda file: tool_of(file) == tool
+        root, lambda name: name.endswith(suffixes), is_own=lambda file: tool_of(file) == tool
     )
 
 
 def split_files(
     root: Place,
-    wanted: Callable[[Place], bool],
+    wanted: Callable[[str], bool],
     inner: Sequence[str] = _INNER,
     is_own: Callable[[Place], bool] | None = None,
 ) -> dict[str, list[Place]]:
@@ -439,13 +439,13 @@ def split_files(
 
     Args:
         root: Folder, or a single file.
-        wanted: Whether the name of a file is that of an annotation file.
+        wanted: Whether a name is that of an annotation file.
         inner: Folders, in the root or in the folder of a split, that contain annotation files.
         is_own: Whether the content of a file is that of the format. In a folder of many files, none
             is opened if the first of them are not.
     """
     if root.is_file():
-        return {"train": [root]} if wanted(root) and (is_own is None or is_own(root)) else {}
+        return {"train": [root]} if wanted(root.name) and (is_own is None or is_own(root)) else {}
     found: dict[str, list[Place]] = {}
     for name, split in SPLITS.items():
         files = _in_folders(root / name, wanted, inner, is_own)
@@ -469,13 +469,13 @@ def split_files(
 
 def _in_folders(
     top: Place,
-    wanted: Callable[[Place], bool],
+    wanted: Callable[[str], bool],
     inner: Sequence[str],
     is_own: Callable[[Place], bool] | None,
 ) -> list[Place]:
     found: list[Place] = []
     for folder in [top / name if name else top for name in inner]:
-        files = [folder / name for name in names_in(folder) if wanted(folder / name)]
+        files = [folder / name for name in names_in(folder) if wanted(name)]
         if is_own is not None and len(files) > _MANY and not any(map(is_own, files[:_TRIED])):
             continue
         found += files if is_own is None else filter(is_own, files)
