@@ -123,6 +123,7 @@ class ForeignBatches:
     Attributes:
         image_size: (height, width) of the images of the first batch.
         batch_size: Number of images of the first batch.
+        names: Names of the targets of the first batch.
 
     Raises:
         UserError: The data cannot be read several times, have no length or no batch, or are no
@@ -156,12 +157,18 @@ class ForeignBatches:
         if first is None:
             raise no_batch()
         self.data, self._count = data, count
-        images, _ = first
+        images, targets = first
+        self.names = tuple(targets)
+        self._kept: frozenset[str] | None = None
         self.image_size: ImageSize = (images.shape[1], images.shape[2])
         self.batch_size = len(images)
 
     def __len__(self) -> int:
         return self._count
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Leave out all targets except those with these names."""
+        self._kept = frozenset(names)
 
     def epoch(self, number: int, epochs: int | None = None) -> Iterator[_TrainingBatch]:
         """Iterate over the batches of one epoch.
@@ -181,7 +188,21 @@ class ForeignBatches:
                     f"{images.shape[1]} × {images.shape[2]} pixels",
                     rule=f"the size of the first batch, {height} × {width}",
                 )
-            yield _TrainingBatch(images, targets)
+            kept = targets if self._kept is None else _selected(targets, self._kept, place)
+            yield _TrainingBatch(images, kept)
+
+
+def _selected(
+    targets: Mapping[str, np.ndarray], names: frozenset[str], place: int
+) -> dict[str, np.ndarray]:
+    missing = names - targets.keys()
+    if missing:
+        raise UserError(
+            f"batch {place} of data has no target {min(missing)!r}",
+            rule="the same targets in all batches",
+            received=", ".join(targets) or "no targets",
+        )
+    return {name: array for name, array in targets.items() if name in names}
 
 
 def no_batch() -> UserError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -11,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import keras
 
 from visiongarden.data import fingerprint
-from visiongarden.data.batches import loader_of
+from visiongarden.data.batches import ForeignBatches, loader_of
 from visiongarden.errors import UserError
 from visiongarden.evaluation import make_validator
 from visiongarden.models import Joined
@@ -93,7 +94,10 @@ def fit(
         raise UserError("the training split has no images")
     # Before `load_state`: the trainer notes which batch normalizations are untouched, and a resumed
     # run has to correct the same ones as the run that it continues.
-    trainer = _trainer(model, loss or model.parts.head.loss(), train)
+    loss = loss or model.parts.head.loss()
+    if isinstance(train, ForeignBatches):
+        _keep_targets_of(loss, train)
+    trainer = _trainer(model, loss, train)
     folder.mkdir(parents=True, exist_ok=True)
     trainer.compile(optimizer=make_optimizer(settings, len(train)), jit_compile=_compiles_faster())
     trainer.optimizer.build(trainer.trainable_variables)
@@ -135,6 +139,26 @@ def fit(
     averaged.save(folder / "last.keras")
     model.set_weights(averaged.get_weights())
     return progress.history
+
+
+def _keep_targets_of(loss: Any, train: ForeignBatches) -> None:
+    """Leave out targets that the loss does not take, such as crowd regions.
+
+    Raises:
+        UserError: The batches lack a target of the loss.
+    """
+    _, *parameters = inspect.signature(loss).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    taken = [parameter for parameter in parameters if parameter.name != "image_size"]
+    for parameter in taken:
+        if parameter.default is parameter.empty and parameter.name not in train.names:
+            raise UserError(
+                f"the targets have no {parameter.name!r}",
+                rule="the targets of the model's loss: " + ", ".join(p.name for p in taken),
+                received=", ".join(train.names) or "no targets",
+            )
+    train.keep(parameter.name for parameter in taken if parameter.name in train.names)
 
 
 @runtime_checkable
