@@ -3,6 +3,7 @@
 import pytest
 from tests.data.readers.tool_files import one, read, save
 
+from visiongarden.data.readers import read as vg_read
 from visiongarden.data.readers.darknet_data import DarknetData
 from visiongarden.data.readers.label_img import LabelImg
 from visiongarden.data.readers.reader import Source
@@ -36,6 +37,16 @@ def test_cvat_yolo(tmp_path):
     assert found.class_map.names == ("cat", "dog")
     row, _ = one(DarknetData(), root, split="val")
     assert len(row.boxes) == 0
+
+
+def test_class_names_in_another_order_are_matched_by_name(tmp_path):
+    root = save(tmp_path, files(), IMAGES)
+    found = vg_read(root, class_names=("dog", "cat"))
+    assert found.class_map.names == ("dog", "cat")
+    assert found.row(0).classes.tolist() == [0]
+    folder = {"classes.txt": "cat\ndog\n", "a.txt": "1 0.5 0.5 0.2 0.4\n"}
+    found = vg_read(save(tmp_path / "folder", folder), class_names=("dog", "cat"))
+    assert found.row(0).classes.tolist() == [0]
 
 
 def test_a_folder_data_and_paths_of_another_computer(tmp_path):

@@ -49,7 +49,8 @@ class DarknetData(Reader):
         if split not in lists:
             raise no_split(root, split, lists)
         given = _lines(_found(file, entries.get("names", ""), root, "names"))
-        class_map = ClassMap(source.class_names or tuple(given))
+        # The ids are positions in this list; `vg.read` matches other names with it by name.
+        class_map = ClassMap(tuple(given))
         listed = _found(file, lists[split], root, split)
         rows, seen = [], set()
         for number, line in enumerate(_lines(listed, blank=True), start=1):

@@ -48,7 +48,8 @@ class LabelImg(Reader):
         if split not in folders:
             raise no_split(source.root, split, folders)
         folder, errors = folders[split], source.errors
-        class_map = ClassMap(source.class_names or _names(source.root, folders))
+        # The ids are positions in this list; `vg.read` matches other names with it by name.
+        class_map = ClassMap(_names(source.root, folders))
         images = images_in(folder)
         rows = [
             row

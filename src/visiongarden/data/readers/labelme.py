@@ -226,7 +226,7 @@ def _mask(where: str, points: np.ndarray, given: Any) -> tuple[list[float], list
             f"`mask` has {header.width} × {header.height} pixels, "
             f"its points enclose {size[1]} × {size[0]}"
         )
-    pixels = decode_bytes(raw, f"{where}: `mask`").any(axis=2)
+    pixels = np.asarray(decode_bytes(raw, f"{where}: `mask`").any(axis=2))
     rings = masks.polygons_of(pixels)
     if rings is None:
         raise ValueError("`mask` is empty")
