@@ -95,11 +95,12 @@ def test_the_full_range_is_a_note_and_eight_bits_are_not_reported(tmp_path):
 
 
 def test_a_report_with_unlabeled_images_in_one_split_has_a_page(tmp_path):
-    from visiongarden.doctor import check_set
+    from visiongarden.doctor import check_dataset
 
     make(tmp_path / "set")
     (tmp_path / "set" / "labels" / "val" / "val0.txt").unlink()
-    _, page = check_set(tmp_path / "set", tmp_path / "page.html")
+    page = tmp_path / "page.html"
+    check_dataset(tmp_path / "set", output=page)
     assert "without a label file" in page.read_text()
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from tests.shared import shared
 
 from visiongarden.data import read
-from visiongarden.doctor import KINDS, check_set, convert, diagnose, fix
+from visiongarden.doctor import KINDS, check_dataset, convert_dataset, diagnose, fix
 from visiongarden.errors import DataError, UserError
 
 SIZE = (60, 80)
@@ -42,14 +42,14 @@ def coco(root):
     """The same as COCO JSON."""
     yolo(root)
     for split in ("train", "val"):
-        found = read(root, "yolo", split)
+        found = read(root, reader="YOLO", split=split)
         rows = {"images": [], "annotations": []}
         rows["categories"] = [{"id": i + 1, "name": name} for i, name in enumerate(NAMES)]
-        for i, example in enumerate(found):
-            name = f"images/{split}/{example.path.name}"
+        for i, row in enumerate(found.rows()):
+            name = f"images/{split}/{row.path.name}"
             rows["images"].append({"id": i, "file_name": name, "width": 80, "height": 60})
             for (x1, y1, x2, y2), index in zip(
-                example.boxes.tolist(), example.classes, strict=True
+                row.boxes.tolist(), row.classes, strict=True
             ):
                 rows["annotations"].append(
                     {"image_id": i, "category_id": int(index) + 1,
@@ -237,7 +237,8 @@ def test_the_page_is_escaped_and_self_contained(tmp_path):
     yolo(tmp_path / "set")
     rename("cow", "<script>alert(1)</script>")(tmp_path / "set")
     append("7 .5 .5 .1 .1")(tmp_path / "set")
-    report, page = check_set(tmp_path / "set", tmp_path / "out" / "page.html")
+    page = tmp_path / "out" / "page.html"
+    report = check_dataset(tmp_path / "set", output=page)
     text = page.read_text()
     assert "<script" not in text
     assert "&lt;script&gt;" in text
@@ -254,7 +255,8 @@ def test_three_pictures_of_a_kind(tmp_path):
     yolo(tmp_path / "set")
     for file in (tmp_path / "set").rglob("labels/*/*.txt"):
         file.write_text(file.read_text() + "0 .9 .5 .4 .1\n")
-    page = check_set(tmp_path / "set", tmp_path / "page.html")[1].read_text()
+    check_dataset(tmp_path / "set", output=tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
     assert page.count("(boxes outside the image)</figcaption>") == 3
 
 
@@ -282,7 +284,7 @@ def test_a_fixed_copy_is_valid_and_lists_the_changes(tmp_path):
     report = diagnose(tmp_path / "fixed")
     assert report.count("error") == 0
     assert [len(report.datasets[s]) for s in ("train", "val")] == [3, 3]
-    train = {e.path.name: e for e in report.datasets["train"]}
+    train = {row.path.name: row for row in report.datasets["train"].rows()}
     assert len(train["train1.png"].boxes) == 5
     np.testing.assert_allclose(train["train1.png"].boxes[4], [64, 27, 80, 33], atol=1e-3)
 
@@ -307,7 +309,7 @@ def test_ids_that_are_certainly_shifted_are_corrected(tmp_path, make, spoil, lin
     assert line in changes[0]
     assert diagnose(tmp_path / "fixed").findings == []
     for split in ("train", "val"):
-        pair = (read(tmp_path / name, split=split) for name in ("valid", "fixed"))
+        pair = (read(tmp_path / name, split=split).rows() for name in ("valid", "fixed"))
         for valid, fixed in zip(*pair, strict=True):
             np.testing.assert_array_equal(valid.classes, fixed.classes)
             np.testing.assert_allclose(valid.boxes, fixed.boxes, atol=1e-3)
@@ -315,7 +317,7 @@ def test_ids_that_are_certainly_shifted_are_corrected(tmp_path, make, spoil, lin
 
 def test_shards_name_classes_by_position(tmp_path):
     coco(tmp_path / "set")
-    convert(tmp_path / "set", tmp_path / "shards", "arrayrecord")
+    convert_dataset(tmp_path / "set", tmp_path / "shards", format="arrayrecord")
     assert diagnose(tmp_path / "shards").findings == []
 
 
@@ -332,7 +334,7 @@ def test_ambiguous_issues_are_not_fixed(tmp_path):
 
 
 def test_raccoons_have_copies_across_their_splits():
-    report = diagnose(shared("data", "raccoon"), "voc")
+    report = diagnose(shared("data", "raccoon"), "VOC")
     assert report.count("error") == 0
     copies = [f for f in report.findings if f.kind == "duplicate-image"]
     pairs = {(Path(f.where).stem, f.split) for f in copies}
@@ -341,7 +343,7 @@ def test_raccoons_have_copies_across_their_splits():
 
 
 def test_blood_cells_have_boxes_without_area():
-    report = diagnose(shared("data", "bccd"), "voc")
+    report = diagnose(shared("data", "bccd"), "VOC")
     errors = [f for f in report.findings if f.level == "error"]
     assert {f.kind for f in errors} == {"degenerate"}
     assert {Path(f.where.split(":")[0]).stem for f in errors} == {

@@ -15,8 +15,8 @@ from PIL import Image
 from tests.doctor.test_doctor import exif_of, picture
 from tests.shared import shared
 
-from visiongarden.data import Prints, leaked, read_folders, read_masks
-from visiongarden.doctor import check_set, diagnose, fix
+from visiongarden.data import Prints, leaked, read
+from visiongarden.doctor import check_dataset, diagnose, fix
 from visiongarden.doctor.checking import check
 from visiongarden.errors import DataError, UserError
 
@@ -236,9 +236,8 @@ REFUSED = [
 @pytest.mark.parametrize(("make", "spoil", "kind", "level", "place"), REFUSED)
 def test_errors_are_refused_by_reading(tmp_path, make, spoil, kind, level, place):
     spoil(make(tmp_path))
-    read = read_folders if make is folders else read_masks
     with pytest.raises(DataError):
-        _ = [check(read(tmp_path, split)) for split in ("train", "val")]
+        _ = [check(read(tmp_path, split=split)) for split in ("train", "val")]
 
 
 def test_training_refuses_contradictory_labels(tmp_path):
@@ -246,9 +245,9 @@ def test_training_refuses_contradictory_labels(tmp_path):
     with pytest.raises(
         DataError, match=r"ant/0\.png.*cow/7\.png: the same image has the classes ant and cow"
     ):
-        check(read_folders(tmp_path / "classes"))
+        check(read(tmp_path / "classes"))
     as_binary(masks(tmp_path / "masks"))
-    dataset = read_masks(tmp_path / "masks")
+    dataset = read(tmp_path / "masks")
     with pytest.raises(
         DataError, match="only 'ground'; all other pixels are ignored: are they a class"
     ):
@@ -258,13 +257,13 @@ def test_training_refuses_contradictory_labels(tmp_path):
 
 def test_leaked_images_are_named(tmp_path):
     root = folders(tmp_path)
-    assert leaked(read_folders(root), read_folders(root, "val")) == []
+    assert leaked(read(root), read(root, split="val")) == []
     put("train/ant/0.png", "val/ant/7.png")(root)
     # One size and one end, other bytes: no copy.
     raw = bytearray((root / "train/bee/0.png").read_bytes())
     raw[60] ^= 1
     (root / "val/bee/8.png").write_bytes(raw)
-    found = leaked(read_folders(root), read_folders(root, "val"))
+    found = leaked(read(root), read(root, split="val"))
     assert found == [(root / "train/ant/0.png", root / "val/ant/7.png")]
 
 
@@ -272,7 +271,7 @@ def test_files_are_read_once_to_be_compared(tmp_path):
     root = folders(tmp_path)
     put("train/ant/0.png", "val/ant/7.png")(root)
     put("train/bee/1.png", "train/bee/7.png")(root)
-    train, val, prints = read_folders(root), read_folders(root, "val"), Prints()
+    train, val, prints = read(root), read(root, split="val"), Prints()
     for dataset in (train, val):
         check(dataset, prints=prints)
     found = leaked(train, val, prints)
@@ -287,7 +286,8 @@ def test_the_page_shows_three_of_a_kind(tmp_path):
     for i in range(3):
         change(f"masks/train/train{i}.png", value(7))(root)
     text("classes.yaml", "classes: [sky, '<b>', tree]\n")(root)
-    page = check_set(root, tmp_path / "page.html")[1].read_text()
+    check_dataset(root, output=tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
     assert page.count("values outside the class map)</figcaption>") == 3
     assert "<b>" not in page
     assert "&lt;b&gt;" in page
@@ -397,7 +397,7 @@ def test_archives_are_read_as_folders(tmp_path, make):
     archive = packed(root, tmp_path / "set.zip")
     report = diagnose(archive)
     assert report.findings == [], report.text()
-    assert report.format == diagnose(root).format
+    assert report.reader == diagnose(root).reader
     fix(archive, tmp_path / "fixed")
     same = {p.relative_to(root): p.read_bytes() for p in root.rglob("*.png")}
     fixed = tmp_path / "fixed"
@@ -406,6 +406,6 @@ def test_archives_are_read_as_folders(tmp_path, make):
 
 def test_the_shared_clothing():
     report = diagnose(shared("data", "clothing"))
-    assert report.format == "folders"
+    assert report.reader == "ClassFolders"
     assert report.count("error") == 0, report.text()
     assert [len(d) for d in report.datasets.values()] == [400, 100, 100]

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from visiongarden.cli.entry import app
 from visiongarden.data import read
-from visiongarden.doctor import convert, fix
+from visiongarden.doctor import convert_dataset, fix
 from visiongarden.errors import DataError, UserError
-from visiongarden.samples import extra
+from visiongarden.samples.unknown_keys import unpack
 
 SIZE = (30, 40)
 
@@ -50,6 +50,16 @@ def rows_of(root):
 
 def names_of(dataset):
     return sorted(dataset.image_path(i).name for i in range(len(dataset)))
+
+
+def convert(source, target, format, **arguments):
+    return list(convert_dataset(source, target, format=format, **arguments).lost)
+
+
+def unpacked(dataset):
+    """Unknown keys of the first image and of its objects."""
+    row = dataset.row(0)
+    return unpack(row.unknown, len(row.classes))
 
 
 GOOD = "0 0.5 0.5 0.2 0.2\n"
@@ -213,7 +223,7 @@ def test_elements_of_voc_are_kept(tmp_path):
         [{"pose": "Left", "difficult": "1", "part": parts}],
     )
     for path in (root, tmp_path / "fixed"):
-        assert extra.unpack(read(path)[0]) == expected
+        assert unpacked(read(path)) == expected
     lost = convert(root, tmp_path / "yolo", "yolo")
     assert {line.partition(": ")[2] for line in lost} == {
         "`folder` of the image", "`source` of the image", "`pose` of an object",
@@ -232,14 +242,14 @@ def test_columns_of_csv_are_kept(tmp_path):
     assert fix(root, tmp_path / "fixed") == []
     keys = [{"Note": "ä b", "width": "40", "height": "30"}]
     for path in (root, tmp_path / "fixed"):
-        assert extra.unpack(read(path)[0]) == ({}, keys)
+        assert unpacked(read(path)) == ({}, keys)
 
 
 def test_duplicate_boxes_are_removed_with_their_keys(tmp_path):
     rows = [BOX | {"track": 1}, BOX | {"id": 6, "track": 2}, BOX | {"id": 7, "image_id": 1}]
     assert len(fix(coco(tmp_path / "set", rows), tmp_path / "fixed")) == 1
     found = read(tmp_path / "fixed")
-    assert extra.unpack(found[0])[1] == [{"id": 5, "track": 1}]
+    assert unpacked(found)[1] == [{"id": 5, "track": 1}]
 
 
 def test_the_command_lists_the_changes(tmp_path):
@@ -255,9 +265,9 @@ def test_boxes_dropped_on_request_are_listed_and_do_not_become_background(tmp_pa
     root = yolo(tmp_path / "set", [GOOD + FLAWED[0], FLAWED[0], ""])
     found = read(root, invalid_boxes="drop")
     assert names_of(found) == ["a0.png", "a2.png"]
-    assert [example.image_id for example in found] == [0, 1]
+    assert [sample.info.id for sample in found] == [0, 1]
     assert any("a1.png: the image" in line for line in found.dropped)
     lost = convert(root, tmp_path / "coco", "coco", invalid_boxes="drop")
     assert len(lost) == 3
-    assert lost.groups == {"an invalid box, left out on request": ["train"] * 3}
+    assert all(line.startswith("[train] left out: ") for line in lost)
     assert len(rows_of(tmp_path / "coco")["images"]) == 2

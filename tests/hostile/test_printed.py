@@ -12,7 +12,7 @@ from rich.text import Text
 
 from visiongarden.cli.entry import _run
 from visiongarden.cli.output import console as escaping
-from visiongarden.doctor import check_set
+from visiongarden.doctor import check_dataset
 from visiongarden.errors import ContractError, DataError
 from visiongarden.terminal import printable
 
@@ -77,7 +77,8 @@ def test_the_command_prints_no_control_characters(dataset, tmp_path, capfd):
 
 
 def test_pages_escape_names(dataset, tmp_path):
-    _, page = check_set(dataset, tmp_path / "r.html")
+    page = tmp_path / "r.html"
+    check_dataset(dataset, output=page)
     text = page.read_text(encoding="utf-8")
     assert "<script" not in text
     assert "<img src=x" not in text
