@@ -22,9 +22,7 @@ NAMES = ["dog", "cat", "a cow & calf"]
 MAX_OFF = {"yolo": 1e-3}  # pixels; the others keep every float32
 
 
-FORMATS = [
-    name for name, kind in formats().items() if "boxes" in kind.fields and name != "dota"
-]
+FORMATS = [name for name, kind in formats().items() if "boxes" in kind.fields and name != "dota"]
 
 
 def convert(source, target, format, **arguments):

@@ -48,9 +48,7 @@ def coco(root):
         for i, row in enumerate(found.rows()):
             name = f"images/{split}/{row.path.name}"
             rows["images"].append({"id": i, "file_name": name, "width": 80, "height": 60})
-            for (x1, y1, x2, y2), index in zip(
-                row.boxes.tolist(), row.classes, strict=True
-            ):
+            for (x1, y1, x2, y2), index in zip(row.boxes.tolist(), row.classes, strict=True):
                 rows["annotations"].append(
                     {"image_id": i, "category_id": int(index) + 1,
                      "bbox": [x1, y1, x2 - x1, y2 - y1]}

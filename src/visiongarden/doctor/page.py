@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from visiongarden.data.readers.division import place_of, stem_of
+from visiongarden.data.readers.division import stem_of
 from visiongarden.data.writers.images import name_of
 from visiongarden.doctor.charts import caption
 from visiongarden.doctor.report import KINDS, LEVELS, Report
@@ -143,7 +143,7 @@ def _chosen(report: Report) -> dict[tuple[str, int], str]:
     places: dict[tuple[str, str], int] = {}
     for split, dataset in report.datasets.items():
         for i in range(len(dataset)):
-            path = place_of(dataset, i)
+            path = dataset.image_path(i)
             places[split, str(path)] = i
             # A finding may name the label file or mask, which have the name of the image.
             places.setdefault((split, stem_of(path)), i)
