@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.data.readers.pictures import MAX_MASK
+from visiongarden.data.readers.geometry import MAX_MASK
 from visiongarden.types import ImageSize
 
 _CHANNELS = 4

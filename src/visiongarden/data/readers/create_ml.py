@@ -7,15 +7,10 @@ from typing import Any, ClassVar
 
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.readers.build import MAX_TEXT
-from visiongarden.data.readers.pictures import (
-    Picture,
-    Shape,
-    dataset_of,
-    files_of,
-    numbers,
-    tool_files,
-)
+from visiongarden.data.readers.geometry import numbers
+from visiongarden.data.readers.pictures import Picture, Shape, dataset_of
 from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.readers.split_files import files_of, tool_files
 from visiongarden.errors import DataError
 from visiongarden.registry import register
 from visiongarden.storage import parse_json

@@ -10,22 +10,12 @@ import numpy as np
 
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.readers.build import no_split
-from visiongarden.data.readers.pictures import (
-    MAX_MASK,
-    SPLITS,
-    Picture,
-    Shape,
-    dataset_of,
-    ellipse,
-    ellipse_box,
-    find_image,
-    joined,
-    numbers,
-    ring,
-    tool_files,
-)
+from visiongarden.data.readers.geometry import MAX_MASK, ellipse, ellipse_box, numbers, ring
+from visiongarden.data.readers.image_search import find_image
+from visiongarden.data.readers.pictures import Picture, Shape, dataset_of, joined
 from visiongarden.data.readers.plain_values import whole
 from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.readers.split_files import SPLITS, tool_files
 from visiongarden.data.readers.xml_tree import Element, parse_xml
 from visiongarden.errors import DataError
 from visiongarden.registry import register

@@ -7,9 +7,10 @@ from typing import ClassVar
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.readers.build import names_in, no_split, read_text
 from visiongarden.data.readers.fraction_boxes import row_of_text
+from visiongarden.data.readers.image_search import find_image
 from visiongarden.data.readers.other_tools import tool_of
-from visiongarden.data.readers.pictures import SPLITS, find_image
 from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.readers.split_files import SPLITS
 from visiongarden.data.sample_table import located_in
 from visiongarden.errors import DataError
 from visiongarden.registry import register

@@ -10,18 +10,13 @@ import numpy as np
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList
 from visiongarden.data.readers.build import images_in, read_text
+from visiongarden.data.readers.geometry import numbers
+from visiongarden.data.readers.image_search import folder_of
 from visiongarden.data.readers.other_tools import tool_of
-from visiongarden.data.readers.pictures import (
-    Picture,
-    Shape,
-    dataset_of,
-    files_of,
-    folder_of,
-    numbers,
-    split_files,
-)
+from visiongarden.data.readers.pictures import Picture, Shape, dataset_of
 from visiongarden.data.readers.plain_values import whole
 from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.readers.split_files import files_of, split_files
 from visiongarden.errors import DataError
 from visiongarden.registry import register
 from visiongarden.samples.rectangles import fitted

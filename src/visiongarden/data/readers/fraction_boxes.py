@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from visiongarden.data.error_list import ErrorList
 from visiongarden.data.readers.build import Label, read_text, row, size_of
-from visiongarden.data.readers.pictures import numbers
+from visiongarden.data.readers.geometry import numbers
 from visiongarden.data.readers.plain_values import whole
 from visiongarden.data.rows import Row
 from visiongarden.errors import DataError

@@ -7,8 +7,8 @@ from typing import ClassVar
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.readers.build import CLASSES, class_names_in, images_in, names_in, no_split
 from visiongarden.data.readers.fraction_boxes import row_of_text
-from visiongarden.data.readers.pictures import SPLITS
 from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.readers.split_files import SPLITS
 from visiongarden.data.readers.yolo_yaml import has_yaml
 from visiongarden.data.sample_table import located_in
 from visiongarden.errors import DataError

@@ -11,21 +11,12 @@ from urllib.parse import unquote
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.readers.brush_masks import brush_mask
 from visiongarden.data.readers.build import MAX_TEXT
-from visiongarden.data.readers.pictures import (
-    Picture,
-    Shape,
-    dataset_of,
-    ellipse,
-    ellipse_box,
-    files_of,
-    find_image,
-    last_name,
-    numbers,
-    ring,
-    tool_files,
-)
+from visiongarden.data.readers.geometry import ellipse, ellipse_box, numbers, ring
+from visiongarden.data.readers.image_search import find_image, last_name
+from visiongarden.data.readers.pictures import Picture, Shape, dataset_of
 from visiongarden.data.readers.plain_values import whole
 from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.readers.split_files import files_of, tool_files
 from visiongarden.errors import DataError
 from visiongarden.registry import register
 from visiongarden.samples import masks

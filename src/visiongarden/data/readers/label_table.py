@@ -12,16 +12,11 @@ import numpy as np
 
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.readers.build import images_in, no_split, read_text, row, size_of
+from visiongarden.data.readers.geometry import MAX_NUMBER
+from visiongarden.data.readers.image_search import find_image, image_folders
 from visiongarden.data.readers.other_tools import IMAGE_COLUMNS, OTHER_COLUMNS, UNKNOWN
-from visiongarden.data.readers.pictures import (
-    MAX_NUMBER,
-    SPLITS,
-    find_image,
-    image_folders,
-    split_files,
-    tool_files,
-)
 from visiongarden.data.readers.reader import Source
+from visiongarden.data.readers.split_files import SPLITS, split_files, tool_files
 from visiongarden.data.sample_table import located_in
 from visiongarden.errors import DataError, nearest
 from visiongarden.storage import safe_name

@@ -12,19 +12,11 @@ import numpy as np
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.decoding import decode_bytes
 from visiongarden.data.readers.build import MAX_TEXT
+from visiongarden.data.readers.geometry import ellipse, numbers, ring
 from visiongarden.data.readers.other_tools import tool_of
-from visiongarden.data.readers.pictures import (
-    Picture,
-    Shape,
-    dataset_of,
-    ellipse,
-    files_of,
-    joined,
-    numbers,
-    ring,
-    split_files,
-)
+from visiongarden.data.readers.pictures import Picture, Shape, dataset_of, joined
 from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.readers.split_files import files_of, split_files
 from visiongarden.errors import DataError
 from visiongarden.registry import register
 from visiongarden.samples import masks

@@ -1,14 +1,13 @@
 """`Picture`: one image as a labeling tool describes it, and the dataset of such images.
 
-The readers of labeling tools turn a file into pictures; all that these formats share is here: where
-images are located, class names, rotated boxes, keypoints by name, and labels of whole images.
+The readers of labeling tools turn a file into pictures; all that these formats share is here: class
+names, rotated boxes, keypoints by name, and labels of whole images.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,19 +15,12 @@ import numpy as np
 
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList, wrong_size
-from visiongarden.data.readers.build import (
-    Label,
-    class_names_in,
-    names_in,
-    no_split,
-    row,
-    size_of,
-)
+from visiongarden.data.readers.build import Label, class_names_in, row, size_of
+from visiongarden.data.readers.image_search import find_image, folder_of, last_name
 from visiongarden.data.readers.keypoint_scheme import pairs_of
-from visiongarden.data.readers.other_tools import tool_of
 from visiongarden.data.readers.plain_values import whole
 from visiongarden.data.readers.reader import Source
-from visiongarden.data.rows import KeypointScheme, Row
+from visiongarden.data.rows import KeypointScheme, Row, upright
 from visiongarden.data.sample_table import located_in
 from visiongarden.errors import DataError
 from visiongarden.samples import masks
@@ -36,29 +28,11 @@ from visiongarden.samples.rectangles import canonical
 from visiongarden.storage.place import Place
 from visiongarden.types import ClassMap, ImageSize, LabelMap
 
-SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""Split of each usual name of a folder or file."""
-
-MAX_NUMBER = 1e9
-"""Coordinates beyond this are errors; float32 could not represent their pixels."""
-
-MAX_MASK = 2**26
-"""Maximum number of pixels of a mask: a few bytes of run lengths fill it."""
-
 POINTS = "object"
 """Class of the object of the points of an image, in datasets without any other objects."""
 
-_SUFFIXES = 8
-"""Number of folders in front of a file name that are compared with those of the dataset."""
-
 _CELLS, _CELLS_PER_POINT = 2**22, 100
 """Limit of the table of keypoints, in which each object has all keypoints of the dataset."""
-
-_MANY, _TRIED = 100, 20
-"""Of a folder with more than `_MANY` files, the first `_TRIED` are opened to recognize a tool."""
-
-_INNER = ("", "images", "annotations", "labels")
-"""Folders, inside a dataset or a split, in which annotation files are searched."""
 
 
 @dataclass
@@ -347,207 +321,6 @@ def _wrong_size(given: tuple[Any, Any], size: ImageSize) -> str:
     return wrong_size(sides, size) if tuple(sides) != tuple(size) else ""
 
 
-def folder_of(root: Place) -> Place:
-    """Return the folder of a dataset whose root may be a file."""
-    return root.parent if root.is_file() else root
-
-
-def last_name(name: str) -> str:
-    """Return the last component of a path written on any system."""
-    return name.replace("\\", "/").rstrip("/").rpartition("/")[2]
-
-
-def image_folders(near: Place, root: Place, split: str = "") -> list[Place]:
-    """Return the folders in which images are searched, the most likely first.
-
-    Args:
-        near: Folder of the annotation file.
-        root: Root of the dataset, a folder or file.
-        split: Name of the split, which may be the name of a folder of images.
-    """
-    top = folder_of(root)
-    folders = [near, near / "images", top, top / "images"]
-    if split:
-        folders += [top / split, top / "images" / split]
-    return list(dict.fromkeys(folders))
-
-
-def find_image(name: str, near: Place, root: Place, split: str = "") -> Place | None:
-    r"""Return the location of an image inside a dataset; None if it does not exist.
-
-    Folders in front of the name are those of the computer on which the labels were made: the
-    longest end of the path that exists in the dataset counts. No path leaves the dataset.
-
-    Args:
-        name: Path in the annotation file; backslashes may separate folders.
-        near: Folder of the annotation file.
-        root: Root of the dataset, a folder or file.
-        split: Name of the split, which may be the name of a folder of images.
-    """
-    top, folders = folder_of(root), image_folders(near, root, split)
-    path = re.sub(r"^[A-Za-z]:", "", name).replace("\\", "/")
-    parts = [part for part in path.split("/") if part not in ("", ".")]
-    try:
-        if "\\" in name and "/" not in name and (near / name).is_file():
-            return near / name
-        for first in range(max(0, len(parts) - _SUFFIXES), len(parts)):
-            for folder in folders:
-                place = _inside(folder, parts[first:], top)
-                if place is not None and place.is_file():
-                    return place
-    except (OSError, ValueError):  # a name that is too long, or has a null character
-        return None
-    return None
-
-
-def _inside(folder: Place, parts: Sequence[str], top: Place) -> Place | None:
-    """Return a path relative to a folder; None if it leaves the dataset."""
-    place: Any = folder
-    for part in parts:
-        if part != "..":
-            place = place / part
-        elif place == top:
-            return None
-        else:
-            place = place.parent
-    return place
-
-
-def tool_files(root: Place, tool: str, *suffixes: str) -> dict[str, list[Place]]:
-    """Return the files of each split that start as those of a labeling tool do.
-
-    Args:
-        root: Folder, or a single file.
-        tool: Name of the tool's reader.
-        suffixes: Suffixes of its files.
-    """
-    return split_files(
-        root, lambda name: name.endswith(suffixes), is_own=lambda file: tool_of(file) == tool
-    )
-
-
-def split_files(
-    root: Place,
-    wanted: Callable[[str], bool],
-    inner: Sequence[str] = _INNER,
-    is_own: Callable[[Place], bool] | None = None,
-) -> dict[str, list[Place]]:
-    """Return the annotation files of each split.
-
-    Splits are folders (`train`, `valid` or `val`, `test`), or files with these names. Without
-    either, all files are those of `train`.
-
-    Args:
-        root: Folder, or a single file.
-        wanted: Whether a name is that of an annotation file.
-        inner: Folders, in the root or in the folder of a split, that contain annotation files.
-        is_own: Whether the content of a file is that of the format. In a folder of many files, none
-            is opened if the first of them are not.
-    """
-    if root.is_file():
-        return {"train": [root]} if wanted(root.name) and (is_own is None or is_own(root)) else {}
-    found: dict[str, list[Place]] = {}
-    for name, split in SPLITS.items():
-        files = _in_folders(root / name, wanted, inner, is_own)
-        files += [
-            file
-            for folder in inner
-            if folder
-            for file in _in_folders(root / folder / name, wanted, ("",), is_own)
-        ]
-        if files:
-            found.setdefault(split, []).extend(files)
-    if found:
-        return found
-    files = _in_folders(root, wanted, inner, is_own)
-    if files and all(file.stem in SPLITS for file in files):
-        for file in files:
-            found.setdefault(SPLITS[file.stem], []).append(file)
-        return found
-    return {"train": files} if files else {}
-
-
-def _in_folders(
-    top: Place,
-    wanted: Callable[[str], bool],
-    inner: Sequence[str],
-    is_own: Callable[[Place], bool] | None,
-) -> list[Place]:
-    found: list[Place] = []
-    for folder in [top / name if name else top for name in inner]:
-        files = [folder / name for name in names_in(folder) if wanted(name)]
-        if is_own is not None and len(files) > _MANY and not any(map(is_own, files[:_TRIED])):
-            continue
-        found += files if is_own is None else filter(is_own, files)
-    return found
-
-
-def files_of(root: Place, files: Mapping[str, list[Place]], split: str) -> list[Place]:
-    """Return the files of one split.
-
-    Raises:
-        DataError: The split does not exist.
-    """
-    if split not in files:
-        raise no_split(root, split, files)
-    return files[split]
-
-
-def numbers(values: Any, nan: bool = False) -> list[float] | None:
-    """Return numbers from a file as floats; None if one is not a number or too large.
-
-    Args:
-        values: List of numbers, or of texts of numbers.
-        nan: Whether NaN is allowed, which the check of boxes reports.
-    """
-    found = []
-    for value in values:
-        if isinstance(value, str) and len(value) < 40:
-            try:
-                value = float(value)
-            except ValueError:
-                return None
-        if type(value) not in (int, float):
-            return None
-        if not (abs(value) < MAX_NUMBER or (nan and value != value)):
-            return None
-        found.append(float(value))
-    return found
-
-
-def ring(points: Any) -> np.ndarray | None:
-    """Return a polygon float64 (n, 2) from pairs of numbers; None if it is not valid."""
-    if not isinstance(points, list) or len(points) < 3:
-        return None
-    pairs = [
-        numbers(point) if isinstance(point, list) and len(point) == 2 else None for point in points
-    ]
-    return None if any(pair is None for pair in pairs) else np.array(pairs, np.float64)
-
-
-def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0) -> np.ndarray:
-    """Return the polygon of 64 points on an ellipse, float64 (64, 2).
-
-    Args:
-        x: Center.
-        y: Center.
-        rx: Radius along the angle.
-        ry: Radius across it.
-        angle: In degrees, from the x axis to the y axis, which is clockwise on the screen.
-    """
-    t = np.arange(64) * (2 * np.pi / 64)
-    cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-    u, v = rx * np.cos(t), ry * np.sin(t)
-    return np.stack([x + u * cos - v * sin, y + u * sin + v * cos], axis=1)
-
-
-def ellipse_box(x: float, y: float, rx: float, ry: float, angle: float = 0.0) -> list[float]:
-    """Return the xyxy box around an ellipse, whose arguments are those of `ellipse`."""
-    cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-    w, h = float(np.hypot(rx * cos, ry * sin)), float(np.hypot(rx * sin, ry * cos))
-    return [x - w, y - h, x + w, y + h]
-
-
 def joined(shapes: Sequence[Shape]) -> Shape:
     """Return one object of several parts: all polygons, and the box around all parts."""
     if len(shapes) == 1:
@@ -563,7 +336,5 @@ def joined(shapes: Sequence[Shape]) -> Shape:
 def _upright(box: Sequence[float]) -> Sequence[float]:
     if len(box) == 4:
         return box
-    from visiongarden.data.rows import upright
-
     found: list[float] = upright(np.array([box], np.float32))[0].tolist()
     return found

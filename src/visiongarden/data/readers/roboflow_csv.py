@@ -6,9 +6,11 @@ from typing import ClassVar
 
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.readers.build import images_in
+from visiongarden.data.readers.geometry import numbers
 from visiongarden.data.readers.label_table import files_of_tool, lines_of
-from visiongarden.data.readers.pictures import Picture, Shape, dataset_of, files_of, numbers
+from visiongarden.data.readers.pictures import Picture, Shape, dataset_of
 from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.readers.split_files import files_of
 from visiongarden.errors import DataError
 from visiongarden.registry import register
 from visiongarden.storage.place import Place

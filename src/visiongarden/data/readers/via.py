@@ -11,18 +11,10 @@ from typing import Any, ClassVar
 
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.readers.build import MAX_TEXT, read_text
-from visiongarden.data.readers.pictures import (
-    Picture,
-    Shape,
-    dataset_of,
-    ellipse,
-    ellipse_box,
-    files_of,
-    numbers,
-    ring,
-    tool_files,
-)
+from visiongarden.data.readers.geometry import ellipse, ellipse_box, numbers, ring
+from visiongarden.data.readers.pictures import Picture, Shape, dataset_of
 from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.readers.split_files import files_of, tool_files
 from visiongarden.errors import DataError
 from visiongarden.registry import register
 from visiongarden.samples import masks

@@ -1,0 +1,98 @@
+"""Annotation files of each split of a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from visiongarden.data.readers.build import names_in, no_split
+from visiongarden.data.readers.other_tools import tool_of
+from visiongarden.storage.place import Place
+
+SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""Split of each usual name of a folder or file."""
+
+_MANY, _TRIED = 100, 20
+"""Of a folder with more than `_MANY` files, the first `_TRIED` are opened to recognize a tool."""
+
+_INNER = ("", "images", "annotations", "labels")
+"""Folders, inside a dataset or a split, in which annotation files are searched."""
+
+
+def tool_files(root: Place, tool: str, *suffixes: str) -> dict[str, list[Place]]:
+    """Return the files of each split that start as those of a labeling tool do.
+
+    Args:
+        root: Folder, or a single file.
+        tool: Name of the tool's reader.
+        suffixes: Suffixes of its files.
+    """
+    return split_files(
+        root, lambda name: name.endswith(suffixes), is_own=lambda file: tool_of(file) == tool
+    )
+
+
+def split_files(
+    root: Place,
+    wanted: Callable[[str], bool],
+    inner: Sequence[str] = _INNER,
+    is_own: Callable[[Place], bool] | None = None,
+) -> dict[str, list[Place]]:
+    """Return the annotation files of each split.
+
+    Splits are folders (`train`, `valid` or `val`, `test`), or files with these names. Without
+    either, all files are those of `train`.
+
+    Args:
+        root: Folder, or a single file.
+        wanted: Whether a name is that of an annotation file.
+        inner: Folders, in the root or in the folder of a split, that contain annotation files.
+        is_own: Whether the content of a file is that of the format. In a folder of many files, none
+            is opened if the first of them are not.
+    """
+    if root.is_file():
+        return {"train": [root]} if wanted(root.name) and (is_own is None or is_own(root)) else {}
+    found: dict[str, list[Place]] = {}
+    for name, split in SPLITS.items():
+        files = _in_folders(root / name, wanted, inner, is_own)
+        files += [
+            file
+            for folder in inner
+            if folder
+            for file in _in_folders(root / folder / name, wanted, ("",), is_own)
+        ]
+        if files:
+            found.setdefault(split, []).extend(files)
+    if found:
+        return found
+    files = _in_folders(root, wanted, inner, is_own)
+    if files and all(file.stem in SPLITS for file in files):
+        for file in files:
+            found.setdefault(SPLITS[file.stem], []).append(file)
+        return found
+    return {"train": files} if files else {}
+
+
+def _in_folders(
+    top: Place,
+    wanted: Callable[[str], bool],
+    inner: Sequence[str],
+    is_own: Callable[[Place], bool] | None,
+) -> list[Place]:
+    found: list[Place] = []
+    for folder in [top / name if name else top for name in inner]:
+        files = [folder / name for name in names_in(folder) if wanted(name)]
+        if is_own is not None and len(files) > _MANY and not any(map(is_own, files[:_TRIED])):
+            continue
+        found += files if is_own is None else filter(is_own, files)
+    return found
+
+
+def files_of(root: Place, files: Mapping[str, list[Place]], split: str) -> list[Place]:
+    """Return the files of one split.
+
+    Raises:
+        DataError: The split does not exist.
+    """
+    if split not in files:
+        raise no_split(root, split, files)
+    return files[split]
