@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -170,8 +172,34 @@ def read_text(path: Place) -> str:
         raise DataError(f"{path}: not UTF-8 text", received=str(error)) from error
 
 
+_LISTED: ContextVar[dict[Place, list[str]] | None] = ContextVar("listed", default=None)
+
+
+@contextmanager
+def listed_once() -> Iterator[None]:
+    """List each folder only once inside of the context, in which no file may change.
+
+    Each reader looks into the same folders to recognize its files, and listing a folder of a
+    hundred thousand images takes a tenth of a second.
+    """
+    token = _LISTED.set({})
+    try:
+        yield
+    finally:
+        _LISTED.reset(token)
+
+
 def names_in(folder: Place) -> list[str]:
     """Return the sorted names of the entries of a folder; empty if the folder does not exist."""
+    known = _LISTED.get()
+    if known is None:
+        return _names_in(folder)
+    if folder not in known:
+        known[folder] = _names_in(folder)
+    return known[folder]
+
+
+def _names_in(folder: Place) -> list[str]:
     if not folder.is_dir():
         return []
     if isinstance(folder, Path):

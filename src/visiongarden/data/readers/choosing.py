@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from visiongarden.data.readers import other_tools
+from visiongarden.data.readers.build import listed_once
 from visiongarden.data.readers.errors import unreadable
 from visiongarden.data.readers.reader import Reader, Source
 from visiongarden.errors import DataError, UserError, nearest, option
@@ -84,13 +85,14 @@ def scores(root: Place) -> dict[str, float]:
     """Return the score of each registered reader that matches, by name, the best first."""
     source = Source(root)
     found: dict[str, float] = {}
-    for name, kind in Reader.kinds().items():
-        # A reader with a field that has no default is used only if it is named.
-        if any(field.is_required() for field in kind.model_fields.values()):
-            continue
-        score = _score(name, kind(), source)
-        if score > 0:
-            found[name] = score
+    with listed_once():
+        for name, kind in Reader.kinds().items():
+            # A reader with a field that has no default is used only if it is named.
+            if any(field.is_required() for field in kind.model_fields.values()):
+                continue
+            score = _score(name, kind(), source)
+            if score > 0:
+                found[name] = score
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
