@@ -169,6 +169,13 @@ def test_subsets_are_splits(tmp_path):
         read(CVATImages(), root, split="test")
 
 
+def test_images_in_no_subset(tmp_path):
+    content = xml(box(1, 2, 3, 4), more=' subset="default"')
+    root = save(tmp_path, {"annotations.xml": content}, ["images/default/a.png"])
+    assert CVATImages().splits(Source(root)) == ("train",)
+    assert len(one(CVATImages(), root)[0].boxes) == 1
+
+
 @pytest.mark.parametrize(
     ("shape", "expected"),
     [

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.data.readers.tool_files import notes, one, read, save
 
+from visiongarden.data.readers.brush_masks import brush_mask
 from visiongarden.data.readers.label_studio import LabelStudio
 from visiongarden.errors import DataError
 from visiongarden.samples.masks import fill
@@ -127,6 +128,25 @@ def test_literal_groups_of_a_brush(tmp_path):
     root = save(tmp_path, {"p.json": [task(result)]}, size=(2, 2))
     row, _ = one(LabelStudio(), root)
     assert fill(row.polygons[0], (2, 2)).tolist() == [[True, False], [True, False]]
+
+
+def test_a_brush_takes_no_memory_without_pixels():
+    with pytest.raises(ValueError, match="at most 67,108,864 pixels"):
+        brush_mask([0] * 20, (2**15, 2**15))
+    with pytest.raises(ValueError, match="do not fill"):
+        brush_mask([255] * 20, (2**13, 2**13))
+
+
+def test_many_names_of_keypoints_are_refused(tmp_path):
+    """Each object would have all 3,000 of them, most without a label."""
+    results = []
+    for number in range(3000):
+        results.append(rectangle(1, 1, 9, 9, number=f"r{number}"))
+        point = {"x": 2, "y": 2, "width": 1}
+        name, parent = f"p{number}", f"r{number}"
+        results.append(region("keypointlabels", point, name, name, parentID=parent))
+    with pytest.raises(DataError, match="3,000 different names"):
+        read(LabelStudio(), save(tmp_path, {"p.json": [task(*results)]}))
 
 
 def test_choices_are_labels_of_the_image(tmp_path):

@@ -106,7 +106,9 @@ def _images(
             for image in tree.children:
                 if image.tag == "image":
                     subset = image.attributes.get("subset", "").lower()
-                    yield (SPLITS.get(subset, subset) if subset else split), (file, image)
+                    # CVAT names the subset of images that are in none "default".
+                    own = split if subset in ("", "default") else SPLITS.get(subset, subset)
+                    yield own, (file, image)
 
 
 def _add_labels(tree: Element, labels: Labels, edges: list[tuple[str, str]]) -> None:
