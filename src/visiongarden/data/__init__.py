@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from visiongarden.data.channels import Channels, channels_of, check_channels
 from visiongarden.data.copies import Prints, leaked
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.decoding import decode
 from visiongarden.data.fingerprints import changes, fingerprint
+from visiongarden.data.layout import Layout
 from visiongarden.data.loader import Loader
 from visiongarden.data.pixels import ValueRange, to_pixels
 from visiongarden.data.readers import Reader, Source, from_source, read
+from visiongarden.data.stored import decode_stored
 from visiongarden.storage.header import image_size
 
 if TYPE_CHECKING:
@@ -27,16 +30,21 @@ _VERBS = {"check": "check_dataset", "convert": "convert_dataset", "show": "show_
 """Functions of `visiongarden.doctor` under the names that they have here."""
 
 __all__ = [
+    "Channels",
     "Dataset",
+    "Layout",
     "Loader",
     "Prints",
     "Reader",
     "Source",
     "ValueRange",
     "changes",
+    "channels_of",
     "check",
+    "check_channels",
     "convert",
     "decode",
+    "decode_stored",
     "fingerprint",
     "from_source",
     "image_size",

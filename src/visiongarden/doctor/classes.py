@@ -13,8 +13,8 @@ from visiongarden.data.image_samples import ClassSamples, classes_of
 from visiongarden.data.readers.folders import (
     ClassFolders,
     class_folders,
+    images_of,
     inner,
-    is_image,
     is_split_by_hash,
     split_folders,
 )
@@ -48,7 +48,7 @@ class Classes(Labeling):
         yield from errors.notes
         yield from of_labels(dataset, split)
         for folder in class_folders(errors.root, split) if self._has_folders else ():
-            if not any(map(is_image, folder.iterdir())):
+            if not images_of(folder):
                 yield Finding(
                     "warning", "empty-class", str(folder), "the folder contains no image", split
                 )
@@ -86,7 +86,7 @@ class Classes(Labeling):
         for folder in inner(root) if splits else ():
             if folder not in splits.values():
                 parts = [folder, *inner(folder)]
-                if any(is_image(file) for part in parts for file in part.iterdir()):
+                if any(map(images_of, parts)):
                     what = "images in a folder that is not a split are not read"
                     yield Finding("warning", "stray", str(folder), what)
 

@@ -14,7 +14,7 @@ from visiongarden.data.dataset import Dataset
 from visiongarden.data.decoding import decode
 from visiongarden.data.error_list import ErrorList, Finding
 from visiongarden.data.readers import Reader
-from visiongarden.data.readers.build import ENDINGS
+from visiongarden.data.readers.build import image_names, names_in
 from visiongarden.data.readers.mask_folders import MaskFolders, is_split_by_hash
 from visiongarden.data.semantic_samples import SemanticSamples
 from visiongarden.data.writers import MaskFoldersWriter, Writer
@@ -200,8 +200,9 @@ def _strays(dataset: Dataset, split: str) -> Iterator[Finding]:
         return
     folders = {path.parent: None for path in (*samples.images, *samples.masks)}
     for folder in folders:
+        images = set(image_names(names_in(folder)))
         files: list[Any] = list(folder.iterdir())
         for file in sorted(files):
             hidden = file.name.startswith(".")
-            if not hidden and not file.is_dir() and file.suffix.lower() not in ENDINGS:
+            if not hidden and not file.is_dir() and file.name not in images:
                 yield Finding("note", "stray", str(file), "not an image, and not read", split)
