@@ -300,37 +300,6 @@ def _ranges(ids: tuple[int, ...]) -> str:
     return ", ".join(map(str, ids[:_SHOWN])) + more
 
 
-@dataclass
-class Example:
-    """One image of a detection dataset and its annotations.
-
-    Attributes:
-        image: uint8 RGB of shape (height, width, 3), or None before decoding.
-        boxes: float32 (n, 4), xyxy, pixels of `image`; n may be 0.
-        classes: int32 (n,), indices into the class map.
-        path: source of the image: a path, a member of an archive, or a record.
-        image_id: position in the dataset, by which metrics match predictions to ground truth.
-        size: (height, width) of the original image file.
-        crowd: bool (n,), COCO's `iscrowd`. Evaluation ignores such boxes, training excludes them.
-        polygons: polygons of each box, or None for a box without them; None if no box has any.
-        area: float64 (n,), area of each object from the annotation file in square pixels, NaN where
-            the file has no value; None if no object has one. COCO metrics sort objects into small,
-            medium and large by it.
-        extra: JSON text of further keys of the annotation file, see `visiongarden.samples.extra`.
-    """
-
-    boxes: np.ndarray
-    classes: np.ndarray
-    image: np.ndarray | None = None
-    path: Any = None
-    image_id: int = 0
-    size: ImageSize | None = None
-    crowd: np.ndarray | None = None
-    polygons: tuple[Polygons | None, ...] | None = None
-    area: np.ndarray | None = None
-    extra: str | None = None
-
-
 @dataclass(frozen=True)
 class Placement:
     """Mapping of an image's pixels to the canvas of a model: `canvas = image * scale + offset`.
@@ -358,36 +327,6 @@ class Placement:
         Boxes are not clipped to the image.
         """
         return ((boxes - np.tile(self.offset, 2)) / np.tile(self.scale, 2)).astype(np.float32)
-
-
-@dataclass
-class Batch:
-    """Batch of a detection loader; `m` is the largest number of boxes of an image.
-
-    Attributes:
-        images: uint8 RGB (batch, height, width, 3), 0 to 255; models take floats from 0 to 1.
-        boxes: float32 (batch, m, 4), xyxy, pixels of `images`, padded with zeros.
-        classes: int32 (batch, m), padded with -1.
-        image_ids: int64 (batch,).
-        sizes: int32 (batch, 2), (height, width) of the original images.
-        crowd: bool (batch, m).
-        scales: float32 (batch, 2), factors of x and y from the original image to `images`.
-        offsets: float32 (batch, 2), x and y in `images` of the original image's upper left corner.
-    """
-
-    images: np.ndarray
-    boxes: np.ndarray
-    classes: np.ndarray
-    image_ids: np.ndarray
-    sizes: np.ndarray
-    crowd: np.ndarray
-    scales: np.ndarray
-    offsets: np.ndarray
-
-    @property
-    def targets(self) -> dict[str, np.ndarray]:
-        """Targets by the names of the loss's arguments."""
-        return {"boxes": self.boxes, "classes": self.classes}
 
 
 class ImageReference(Protocol):
@@ -676,55 +615,6 @@ class Detections(Prediction):
         real = classes != keras_boxes.PADDING
         objects = checks.imported(boxes[real], scores[real], classes[real], count, size)
         return cls._of(objects, class_map, size)
-
-
-@dataclass
-class ClassBatch:
-    """Batch of a classification loader.
-
-    Attributes:
-        images: uint8 RGB (batch, height, width, 3).
-        classes: float32 (batch, classes), class probabilities; rows sum to 1. They are one-hot, or
-            mixed by mix-up and CutMix.
-        sizes: int32 (batch, 2), (height, width) of the original images.
-        scales: float32 (batch, 2), factors of x and y from the original image to `images`.
-        offsets: float32 (batch, 2), x and y in `images` of the original image's upper left corner.
-    """
-
-    images: np.ndarray
-    classes: np.ndarray
-    sizes: np.ndarray
-    scales: np.ndarray
-    offsets: np.ndarray
-
-    @property
-    def targets(self) -> dict[str, np.ndarray]:
-        """Targets by the names of the loss's arguments."""
-        return {"classes": self.classes}
-
-
-@dataclass
-class MaskBatch:
-    """Batch of a segmentation loader.
-
-    Attributes:
-        images: uint8 RGB (batch, height, width, 3).
-        masks: uint8 (batch, height, width), class of each pixel; 255 is ignored.
-        sizes: int32 (batch, 2), (height, width) of the original images.
-        scales: float32 (batch, 2), factors of x and y from the original image to `images`.
-        offsets: float32 (batch, 2), x and y in `images` of the original image's upper left corner.
-    """
-
-    images: np.ndarray
-    masks: np.ndarray
-    sizes: np.ndarray
-    scales: np.ndarray
-    offsets: np.ndarray
-
-    @property
-    def targets(self) -> dict[str, np.ndarray]:
-        """Targets by the names of the loss's arguments."""
-        return {"masks": self.masks}
 
 
 @dataclass(repr=False)
