@@ -8,8 +8,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
 
 from visiongarden.samples import masks
-from visiongarden.transforms import copy_paste
-from visiongarden.types import Example
+from visiongarden.samples import Boxes, ImageInfo, Instances, Masks, Sample
+from visiongarden.transforms import CopyPaste, Pipeline
 
 bool_masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
 
@@ -79,24 +79,23 @@ def test_a_polygon_far_outside_takes_no_memory():
     assert not masks.fill((far + 4e9,), (20, 30)).any()
 
 
-class Always:
-    def random(self):
-        return 0.0
-
-
 def test_a_pasted_object_keeps_its_hole():
     mask = np.zeros((20, 24), bool)
     mask[4:14, 6:16] = True
     mask[7:10, 9:13] = False
-    box = np.array([[6, 4, 16, 14]], np.float32)
-    donor = Example(
-        box,
-        np.zeros(1, np.int32),
-        np.full((20, 24, 3), 200, np.uint8),
-        polygons=(masks.polygons_of(mask),),
-    )
-    empty = np.zeros((0, 4), np.float32)
-    below = Example(empty, np.zeros(0, np.int32), np.zeros((20, 24, 3), np.uint8))
-    found = copy_paste(below, donor, 0.1, 9, Always())
-    np.testing.assert_array_equal(found.image[..., 0] == 200, mask)
-    np.testing.assert_array_equal(masks.fill(found.polygons[0], (20, 24)), mask)
+    size = mask.shape
+    objects = Instances(size, Boxes([[6, 4, 16, 14]]), [0], masks=Masks.from_bitmaps(mask[None]))
+    pixels = [np.zeros((*size, 3), np.uint8), np.full((*size, 3), 200, np.uint8)]
+    samples = [
+        Sample(ImageInfo(0, None, size), pixels[0], Instances.empty(size)),
+        Sample(ImageInfo(1, None, size), pixels[1], objects),
+    ]
+    paste = CopyPaste(probability=1)
+    options = {"size": size, "capacity": 9, "epochs": 100}
+    pipelines = (Pipeline([paste], samples, seed=seed, **options) for seed in range(30))
+    found = next(one for one in (run(0, 0) for run in pipelines) if len(one.instances))
+    # The donor may be mirrored.
+    shown = [expected for expected in (mask, mask[:, ::-1]) if expected[:, 7:9].any()]
+    pasted = found.image[..., 0] == 200
+    assert any(np.array_equal(pasted, expected) for expected in shown)
+    np.testing.assert_array_equal(found.instances.masks.bitmaps()[0], pasted)
