@@ -116,7 +116,7 @@ def _falls_into_train(folder, number):
 def _splits(root):
     from visiongarden.data.readers import splits_of
 
-    return list(splits_of(root, "ClassFolders"))
+    return splits_of(root, opened(root)[1])
 
 
 @pytest.mark.parametrize("make", [masks, ade20k, pascal])
@@ -153,10 +153,10 @@ def test_masks_of_colors_are_written_again(tmp_path):
 @pytest.mark.parametrize(
     ("make", "to", "message"),
     [
-        (folders, "yolo", "classes of whole images can be written as folders"),
-        (folders, "masks", "classes of whole images can be written as folders"),
-        (masks, "coco", "classes of pixels can be written as masks"),
-        (yolo, "folders", "boxes can be written as coco"),
+        (folders, "yolo", "labels, which can be written as .*folders"),
+        (folders, "masks", "labels, which can be written as .*folders"),
+        (masks, "coco", "semantic, which can be written as masks"),
+        (yolo, "folders", "boxes, which can be written as arrayrecord, coco"),
         (yolo, "cocoo", "did you mean coco"),
     ],
 )
