@@ -17,7 +17,7 @@ from visiongarden.data import read
 from visiongarden.data.readers import opened
 from visiongarden.doctor import convert_dataset, diagnose, fix
 from visiongarden.doctor.sheet import contact_sheet
-from visiongarden.errors import DataError, UserError
+from visiongarden.errors import UserError
 from visiongarden.scenes import make_mask_scenes
 from visiongarden.tasks import find
 from visiongarden.transforms import MixUp, RandAugment, RandomResizedCrop

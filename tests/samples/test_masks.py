@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
 
-from visiongarden.samples import masks
-from visiongarden.samples import Boxes, ImageInfo, Instances, Masks, Sample
+from visiongarden.samples import Boxes, ImageInfo, Instances, Masks, Sample, masks
 from visiongarden.transforms import CopyPaste, Pipeline
 
 bool_masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))

@@ -20,10 +20,10 @@ from visiongarden.transforms.object_paste import CopyPaste
 from visiongarden.transforms.perspective import Perspective
 from visiongarden.transforms.photometric import ImageTransform
 from visiongarden.transforms.pipeline import Pipeline
+from visiongarden.transforms.randaugment import RandAugment
 from visiongarden.transforms.random_erasing import RandomErasing
 from visiongarden.transforms.random_part import RandomCrop
 from visiongarden.transforms.random_resized_crop import RandomResizedCrop
-from visiongarden.transforms.randaugment import RandAugment
 from visiongarden.transforms.resizing import Resize
 from visiongarden.transforms.rotate90 import Rotate90
 from visiongarden.transforms.transform import Context, Layout, Policy, Transform, Warp

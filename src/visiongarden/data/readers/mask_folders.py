@@ -74,9 +74,7 @@ class MaskFolders(Reader):
             both = {"train", "val", "trainval"} <= lists.keys()
             return tuple(split for split in lists if not (both and split == "trainval"))
         parts = tuple(split_folders(images))
-        return parts or splits_by_hash(
-            {*images_in(images), *images_in(masks, arrays=False)}
-        )
+        return parts or splits_by_hash({*images_in(images), *images_in(masks, arrays=False)})
 
     def is_divisible(self, source: Source) -> bool:
         """Return whether folders or lists define splits, so that no hash assigns the images."""
