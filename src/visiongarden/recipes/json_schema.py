@@ -10,11 +10,12 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
 
 from visiongarden.config import Typed
+from visiongarden.data.readers import Reader
 from visiongarden.parts import Backbone, Decoder, Head
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.transforms import Transform
 
-_PART_CLASSES: tuple[type[Typed], ...] = (Backbone, Decoder, Head, Transform)
+_PART_CLASSES: tuple[type[Typed], ...] = (Backbone, Decoder, Head, Transform, Reader)
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
