@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
+from visiongarden.drawing.display import canvas, to_display
 from visiongarden.samples import Instances, Keypoints, RotatedBoxes, Sample
 from visiongarden.samples.resizing import resize
 from visiongarden.types import IGNORE, ClassMap, LabelMap, Polygons
@@ -30,15 +31,15 @@ def draw_sample(
     """Draw all annotations of a sample on a copy of the image.
 
     Args:
-        image: uint8 RGB (height, width, 3).
+        image: uint8 RGB (height, width, 3), or any image that `to_display` accepts.
         sample: annotations in pixels of the image.
         class_map: names of the classes.
         label_map: names of the columns of the sample's labels; None: they are the classes.
 
     Returns:
-        uint8 RGB image of the same shape.
+        uint8 RGB (height, width, 3).
     """
-    picture = np.ascontiguousarray(image).copy()
+    picture = canvas(image)
     if sample.semantic is not None:
         picture = draw_mask(picture, sample.semantic, class_map)
     picture = draw_instances(picture, sample.instances, class_map)
@@ -58,14 +59,14 @@ def draw_instances(
     skeleton has its own color, the same in all objects.
 
     Args:
-        image: uint8 RGB (height, width, 3).
+        image: uint8 RGB (height, width, 3), or any image that `to_display` accepts.
         instances: objects in pixels of the image.
         class_map: names of the classes; those of the instances by default, else their indices.
 
     Returns:
         uint8 RGB image of the same shape.
     """
-    picture = np.ascontiguousarray(image).copy()
+    picture = canvas(image)
     names = class_map or instances.class_map
     count = len(instances)
     classes = np.zeros(count, int) if instances.classes is None else instances.classes
@@ -159,14 +160,14 @@ def draw_classes(image: np.ndarray, target: np.ndarray, class_map: ClassMap) -> 
     are unknown (NaN) are marked with "?".
 
     Args:
-        image: uint8 RGB (height, width, 3).
+        image: uint8 RGB (height, width, 3), or any image that `to_display` accepts.
         target: float (classes,), from 0 to 1; NaN is unknown.
         class_map: names of the classes.
 
     Returns:
-        uint8 RGB image of the same shape.
+        uint8 RGB (height, width, 3).
     """
-    picture = np.ascontiguousarray(image).copy()
+    picture = canvas(image)
     size, y = pen(picture)[1], 0
     for index in np.argsort(-target, kind="stable"):
         value = float(target[index])
@@ -192,15 +193,15 @@ def draw_mask(image: np.ndarray, mask: np.ndarray, class_map: ClassMap) -> np.nd
     """Draw a segmentation mask and the names of its classes on a copy of the image.
 
     Args:
-        image: uint8 RGB (height, width, 3).
+        image: uint8 RGB (height, width, 3), or any image that `to_display` accepts.
         mask: uint8 (height, width), class indices. Pixels of 255 are ignored and shown darker;
             indices beyond the class map are labeled "no class".
         class_map: names of the classes.
 
     Returns:
-        uint8 RGB image of the same shape.
+        uint8 RGB (height, width, 3).
     """
-    picture = np.ascontiguousarray(image).copy()
+    picture = canvas(image)
     picture[mask == IGNORE] //= 2
     names = [*class_map.names, "no class"]
     shade(picture, mask, {i: names[min(i, len(class_map))] for i in _there(mask)})
@@ -276,7 +277,7 @@ def grid(images: list[np.ndarray], columns: int = 4, side: int = 320) -> np.ndar
     """Arrange images in a grid on a white sheet.
 
     Args:
-        images: uint8 RGB images of any size.
+        images: uint8 RGB images of any size, or others that `to_display` accepts.
         columns: number of images in a row.
         side: side in pixels of the square into which each image is scaled.
 
@@ -284,7 +285,7 @@ def grid(images: list[np.ndarray], columns: int = 4, side: int = 320) -> np.ndar
         uint8 RGB (rows * side, columns * side, 3); one blank square if there are no images.
     """
     cells = []
-    for image in images:
+    for image in map(to_display, images):
         ratio = side / max(image.shape[:2])
         small = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
         cell = np.full((side, side, 3), 255, np.uint8)
