@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from tests.make_samples import boxes_of, sample
 
+from visiongarden import UserError
 from visiongarden.data import read
 from visiongarden.metrics import CocoMeanAveragePrecision
 from visiongarden.metrics.coco_map import METRICS
-from visiongarden.types import ClassMap, Detections
+from visiongarden.samples import Boxes, Instances, RotatedBoxes
+from visiongarden.types import ClassMap
 
 CLASSES = ClassMap(("cat", "dog", "owl"))
 
@@ -39,11 +41,13 @@ def scene(seed, images=12, crowds=True, areas=False):
         near[:, 2:] = np.maximum(near[:, 2:], near[:, :2] + 1)
         every = np.concatenate([near, boxes(rng, int(rng.integers(0, 5)))])
         m = len(every)
-        found = Detections(
-            every, rng.random(m).astype(np.float32), rng.integers(0, 3, m).astype(np.int32)
-        )
-        rows.append((found, ground_truth))
+        scores = rng.random(m)
+        rows.append((detections(every, scores, rng.integers(0, 3, m)), ground_truth))
     return rows
+
+
+def detections(boxes, scores, classes):
+    return Instances((0, 0), Boxes(boxes), classes, scores=scores)
 
 
 def by_pycocotools(rows):
@@ -116,10 +120,28 @@ def test_the_area_in_the_file_decides_the_size():
     box = np.array([[10, 10, 50, 50]], np.float32)
     metric = CocoMeanAveragePrecision(CLASSES)
     ground_truth = sample(box, [0], size=(90, 90), area=[800.0])
-    metric.update(Detections(box, np.ones(1), np.zeros(1, np.int32)), ground_truth)
+    metric.update(detections(box, [1], [0]), ground_truth)
     found = metric.result()
     assert found["APs"] == pytest.approx(1)
     assert np.isnan(found["APm"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scores": None},
+        {"classes": None},
+        {"boxes": None},
+        {"boxes": RotatedBoxes([[5, 5, 4, 2, 0]])},
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(changes):
+    metric = CocoMeanAveragePrecision(CLASSES)
+    ground_truth = sample(np.ones((1, 4)), [0], size=(9, 9))
+    found = detections([[0, 0, 5, 5]], [1], [0]).replace(**changes)
+    with pytest.raises(UserError, match="the detections cannot be evaluated") as error:
+        metric.update(found, ground_truth)
+    assert error.value.received
 
 
 def test_no_images_is_nan():
@@ -130,8 +152,7 @@ def test_no_images_is_nan():
 def test_ground_truth_without_detections_is_zero():
     metric = CocoMeanAveragePrecision(CLASSES)
     for _, ground_truth in scene(0, crowds=False):
-        nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0), np.zeros(0, np.int32))
-        metric.update(nothing, ground_truth)
+        metric.update(detections([], [], []), ground_truth)
     metrics = metric.result()
     assert (metrics["AP"], metrics["AR100"]) == (0, 0)
     assert np.isnan(metric.per_class()["owl"]["AP"])
@@ -141,7 +162,7 @@ def test_ground_truth_as_detections_scores_1_without_output(capsys):
     metric = CocoMeanAveragePrecision(CLASSES)
     for _, one in scene(1, crowds=False):
         metric.update(
-            Detections(boxes_of(one), np.ones(len(one.instances)), one.instances.classes), one
+            detections(boxes_of(one), np.ones(len(one.instances)), one.instances.classes), one
         )
     assert metric.result()["AP"] == pytest.approx(1)
     assert capsys.readouterr().out == ""
@@ -181,7 +202,7 @@ def test_equals_pycocotools_on_files_with_masks(tmp_path, seed):
         found = kept + rng.normal(0, 3, kept.shape).astype(np.float32)
         found[:, 2:] = np.maximum(found[:, 2:], found[:, :2] + 1)
         scores = rng.random(len(found)).astype(np.float32)
-        metric.update(Detections(found, scores, np.zeros(len(found), np.int32)), ground_truth)
+        metric.update(detections(found, scores, np.zeros(len(found), int)), ground_truth)
         for (x1, y1, x2, y2), score in zip(found.tolist(), scores.tolist(), strict=True):
             row = {"image_id": i + 1, "category_id": 7, "score": score}
             results.append(row | {"bbox": [x1, y1, x2 - x1, y2 - y1]})

@@ -76,8 +76,11 @@ def draw_instances(
             _fill(picture, polygons, color)
     thick, size = pen(picture)
     rings = _outlines(instances)
-    # The largest first, so that small objects and their names are on top.
+    # The largest first, so that small objects and their names are on top; of results, the best
+    # score last.
     order = np.argsort([-float(np.ptp(ring, axis=0).prod()) for ring in rings], kind="stable")
+    if instances.scores is not None:
+        order = np.argsort(instances.scores, kind="stable")
     for i in order.tolist():
         if instances.boxes is not None:
             _outline(picture, rings[i], colors[i], thick)

@@ -1,4 +1,4 @@
-"""Draw predictions on images."""
+"""Draw results and ground truth on images."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.drawing.annotations import color_of, draw_box, grid, label, pen, shade
+from visiongarden.drawing.annotations import color_of, draw_instances, grid, label, pen, shade
 from visiongarden.drawing.display import canvas
-from visiongarden.types import ClassMap, Detections, Ranking, Segments
+from visiongarden.samples import Instances
+from visiongarden.types import ClassMap, Ranking, Segments
 
 __all__ = ["color_of", "draw", "grid"]
 
@@ -17,31 +18,25 @@ _LISTED = 3
 
 
 def draw(image: np.ndarray, found: Any, class_map: ClassMap | None = None) -> np.ndarray:
-    """Draw a prediction on a copy of the image.
+    """Draw a result, or ground truth, on a copy of the image.
 
-    `Detections` are shown as boxes with class and score, a `Ranking` as a list of the best classes,
-    `Segments` as colors with a legend.
+    `Instances` are shown as boxes with class and score, masks and keypoints, a `Ranking` as a list
+    of the best classes, `Segments` as colors with a legend.
 
     Args:
         image: uint8 RGB (height, width, 3), or any image that `to_display` accepts.
-        found: `Detections`, `Ranking` or `Segments`, in pixels of the image.
-        class_map: names of the classes; by default those of the prediction. Without names, the
-            class indices are drawn.
+        found: `Instances`, a `Ranking` or `Segments`, in pixels of the image.
+        class_map: names of the classes; by default those of the result. Without names, the class
+            indices are drawn.
 
     Returns:
         uint8 RGB (height, width, 3).
     """
+    if isinstance(found, Instances):
+        return draw_instances(image, found, class_map)
     picture = canvas(image)
     _DRAW_BY_TYPE[type(found)](picture, found, class_map or found.class_map)
     return picture
-
-
-def _boxes(picture: np.ndarray, found: Detections, class_map: ClassMap | None) -> None:
-    thick, size = pen(picture)
-    # In ascending order of score, so that the best box is on top.
-    for box, score, index in list(zip(found.boxes, found.scores, found.classes, strict=True))[::-1]:
-        text = f"{_name(index, class_map)} {float(score):.2f}"
-        draw_box(picture, box.tolist(), text, color_of(int(index)), thick, size)
 
 
 def _ranking(picture: np.ndarray, found: Ranking, class_map: ClassMap | None) -> None:
@@ -58,7 +53,7 @@ def _segments(picture: np.ndarray, found: Segments, class_map: ClassMap | None) 
     shade(picture, found.classes, {int(i): _name(i, class_map) for i in np.unique(found.classes)})
 
 
-_DRAW_BY_TYPE: dict[type, Any] = {Detections: _boxes, Ranking: _ranking, Segments: _segments}
+_DRAW_BY_TYPE: dict[type, Any] = {Ranking: _ranking, Segments: _segments}
 
 
 def _name(index: int, class_map: ClassMap | None) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from visiongarden.backends.garbage import gc_paused
-from visiongarden.samples import Sample
-from visiongarden.types import ClassMap, Detections
+from visiongarden.errors import UserError
+from visiongarden.samples import Boxes, Instances, Sample
+from visiongarden.types import ClassMap
 
 METRICS = (
     "AP",
@@ -51,22 +52,26 @@ class CocoMeanAveragePrecision:
         self._ground_truths: list[dict[str, Any]] = []
         self._found: list[np.ndarray] = []
 
-    def update(self, found: Detections, ground_truth: Sample) -> None:
+    def update(self, found: Instances, ground_truth: Sample) -> None:
         """Add the detections and the ground truth of one image.
 
         Args:
             found: Detections, in pixels of the original image.
             ground_truth: Ground truth of the image, in the same pixels; its boxes are axis-aligned.
+
+        Raises:
+            UserError: The detections lack boxes, scores or classes, or their boxes are rotated.
         """
+        boxes, scores, classes = _arrays(found)
         image_id = len(self._images) + 1
         height, width = ground_truth.info.original_size
         self._images.append({"id": image_id, "height": height, "width": width})
         truth = ground_truth.instances
         crowd = truth.crowd if truth.crowd is not None else np.zeros(len(truth), bool)
-        boxes = _xywh(np.asarray(truth.boxes).reshape(-1, 4))
-        areas = boxes[:, 2] * boxes[:, 3] if truth.area is None else truth.area
-        classes = truth.classes if truth.classes is not None else np.zeros(len(truth), np.int32)
-        for box, index, many, area in zip(boxes, classes, crowd, areas, strict=True):
+        annotated = _xywh(np.asarray(truth.boxes).reshape(-1, 4))
+        areas = annotated[:, 2] * annotated[:, 3] if truth.area is None else truth.area
+        labels = truth.classes if truth.classes is not None else np.zeros(len(truth), np.int32)
+        for box, index, many, area in zip(annotated, labels, crowd, areas, strict=True):
             self._ground_truths.append(
                 {
                     # Ids start at 1: COCO's evaluation takes a match with id 0 for no match.
@@ -78,10 +83,10 @@ class CocoMeanAveragePrecision:
                     "iscrowd": int(many),
                 }
             )
-        rows = np.empty((len(found), 7), np.float64)
-        rows[:, 0], rows[:, 1:5] = image_id, _xywh(found.boxes)
-        rows[:, 5], rows[:, 6] = found.scores, found.classes + 1
-        self._found.append(rows)
+        detections = np.empty((len(found), 7), np.float64)
+        detections[:, 0], detections[:, 1:5] = image_id, _xywh(boxes)
+        detections[:, 5], detections[:, 6] = scores, classes + 1
+        self._found.append(detections)
 
     def result(self) -> dict[str, float]:
         """Return COCO's twelve metrics by name."""
@@ -129,6 +134,21 @@ class CocoMeanAveragePrecision:
         evaluation = COCOeval_faster(ground_truth, results, "bbox", print_function=lambda *_: None)
         evaluation.run()
         return evaluation
+
+
+def _arrays(found: Instances) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return boxes, scores and classes of detections."""
+    boxes, scores, classes = found.boxes, found.scores, found.classes
+    if isinstance(boxes, Boxes) and scores is not None and classes is not None:
+        return np.asarray(boxes), scores, classes
+    fields = {"boxes": boxes, "scores": scores, "classes": classes}
+    present = [type(v).__name__ if n == "boxes" else n for n, v in fields.items() if v is not None]
+    raise UserError(
+        "the detections cannot be evaluated",
+        rule="Boxes, scores and classes",
+        received=", ".join(present) or "none of these",
+        fix="instances.replace(boxes=vg.samples.Boxes(boxes), classes=classes, scores=scores)",
+    )
 
 
 def _detections(rows: np.ndarray) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from visiongarden.postprocess import Nms, suppression, to_original
 from visiongarden.samples import Boxes, ImageInfo, Instances, RotatedBoxes, Sample
 from visiongarden.tasks.task import Task, target
 from visiongarden.transforms import HSV, Affine, HorizontalFlip, Mosaic, Transform
-from visiongarden.types import ClassMap, Detections, ImageSize, Placement
+from visiongarden.types import ClassMap, ImageSize, Placement
 
 COCO_NMS = Nms(score_threshold=0.001, multi_label=True)
 """NMS of the COCO protocol: nearly all detections count, and a box may have several classes."""
@@ -100,7 +100,7 @@ class Detection(Task):
         nms = nms if iou is None else nms.replace(iou_threshold=iou)
         return suppression(model.parts.head.decode(), nms)
 
-    def to_original(self, found: Detections, placement: Placement, size: ImageSize) -> Detections:
+    def to_original(self, found: Instances, placement: Placement, size: ImageSize) -> Instances:
         """Return the boxes in pixels of the original image, clipped to it."""
         return to_original(found, placement, size)
 
