@@ -101,9 +101,7 @@ class Data(Value):
         return reader if reader == AUTO else reader_of(reader)
 
 
-_DATASETS: TypeAdapter[tuple[Data, ...]] = TypeAdapter(
-    Annotated[tuple[Data, ...], Field(min_length=1)]
-)
+_DATASETS: TypeAdapter[tuple[Data, ...]] = TypeAdapter(tuple[Data, ...])
 
 
 def datasets_of(data: Any) -> Data | tuple[Data, ...]:
@@ -115,8 +113,12 @@ def datasets_of(data: Any) -> Data | tuple[Data, ...]:
     if not isinstance(data, list | tuple):
         return data if isinstance(data, Data) else Data.from_dict(data)
     if not data:
-        raise ConfigError("the list of datasets is empty", fix="data: [{path: my_images}]")
+        raise _no_dataset()
     return tuple(each if isinstance(each, Data) else Data.from_dict(each) for each in data)
+
+
+def _no_dataset() -> ConfigError:
+    return ConfigError("the list of datasets is empty", fix="data: [{path: my_images}]")
 
 
 def _validated(data: Any) -> Data | tuple[Data, ...]:
@@ -124,6 +126,8 @@ def _validated(data: Any) -> Data | tuple[Data, ...]:
     # Not left to pydantic, whose error would list the fields of both alternatives.
     if not isinstance(data, list | tuple):
         return data if isinstance(data, Data) else Data.model_validate(data)
+    if not data:
+        raise _no_dataset()
     found = _DATASETS.validate_python(data)
     if len({each.min_visibility for each in found}) > 1:
         raise ConfigError(
