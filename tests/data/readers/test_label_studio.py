@@ -68,7 +68,7 @@ def test_rectangles_in_percent(tmp_path):
 
 
 def test_a_rectangle_is_turned_around_its_upper_left_corner(tmp_path):
-    """60 × 10 pixels at (50, 10), by 90° clockwise: it hangs down to the left of the corner."""
+    """By 90° clockwise: the box hangs down to the left of its corner."""
     turned = rectangle(50, 20, 20, 20, 90, number="r2")
     root = save(tmp_path, {"p.json": [task(rectangle(10, 20, 30, 40), turned)]})
     row, _ = one(LabelStudio(), root)
