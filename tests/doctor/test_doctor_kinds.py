@@ -334,7 +334,7 @@ def test_fixed_masks_are_shifted_back(tmp_path):
     report = diagnose(tmp_path / "fixed")
     assert report.count("error") == 0
     np.testing.assert_array_equal(report.datasets["train"].samples.mask(0), mask(0))
-    assert [p.name for p in report.datasets["val"].images] == ["val0.png", "val2.png"]
+    assert [p.name for p in report.datasets["val"].samples.images] == ["val0.png", "val2.png"]
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def _record(row: Row, name: str) -> dict[str, Any]:
     """Return the annotations of an image as JSON values."""
     image, keys = unpack(row.unknown, len(row.classes))
     record: dict[str, Any] = {"name": name, "size": _size(row)}
-    boxes = "boxes" if row.boxes.shape[1] == 4 else "rotated"
+    boxes = "rotated" if len(row.boxes) and row.boxes.shape[1] == 5 else "boxes"
     record |= {boxes: row.boxes.tolist(), "classes": row.classes.tolist()}
     record["crowd"] = row.crowd.tolist()
     record["extra"] = {"image": {"file_name": name} | image, "objects": keys}
