@@ -135,7 +135,7 @@ def _annotations(dataset: Dataset, prints: Prints) -> str:
 
 def _add_row(digest: Any, row: Row) -> None:
     for array in (row.boxes, row.classes, row.crowd, row.keypoints, row.labels):
-        digest.update(repr(np.shape(array)).encode())
+        digest.update(repr(() if array is None else array.shape).encode())
         if array is not None:
             digest.update(np.ascontiguousarray(array).tobytes())
     for ring in (ring for polygons in row.polygons or () for ring in polygons or ()):

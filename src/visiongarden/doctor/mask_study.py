@@ -50,9 +50,10 @@ def study(dataset: Dataset, index: int, size: ImageSize | None) -> Study:
         size: (height, width) of the image, or None if the image cannot be decoded.
     """
     path, samples = mask_path(dataset, index), dataset.samples
-    is_file = isinstance(samples, SemanticSamples)
     try:
-        lossy = is_file and is_lossy(read_bytes(samples.masks[index], MAX_BYTES))
+        lossy = isinstance(samples, SemanticSamples) and is_lossy(
+            read_bytes(samples.masks[index], MAX_BYTES)
+        )
         values = stored_values(dataset, index) if not lossy else np.zeros((0, 0))
     except DataError as error:
         received = f" ({error.received})" if error.received else ""

@@ -84,8 +84,8 @@ def resolve(
     if "transforms" not in fields:
         training = fields["training"]
         epochs = training.get("epochs") if isinstance(training, Mapping) else None
-        defaults = find(name).transforms(images, epochs if isinstance(epochs, int) else None)
-        fields["transforms"] = [transform.to_dict() for transform in defaults]
+        chosen = find(name).transforms(images, epochs if isinstance(epochs, int) else None)
+        fields["transforms"] = [transform.to_dict() for transform in chosen]
     fields = apply_overrides(fields, late)
     recipe = Recipe.from_dict(fields)
     recipe.model.check()
@@ -181,16 +181,17 @@ def _task(fields: Mapping[str, Any]) -> str:
     head_type = head.get("type") if isinstance(head, Mapping) else head
     if isinstance(head_type, str):
         return Head.find(head_type).task
-    number = 0 if isinstance(data, list | tuple) and data else None
-    first = data[0] if number is not None else data
+    several = data if isinstance(data, list | tuple) else ()
+    number = 0 if several else None
+    first = several[0] if several else data
     if not isinstance(first, Mapping) or first.get("path") is None:
         return "detection"
     found = Data.from_dict(first)
     with spelled(partial(_as_override, "train", number=number)):
         root, reader = opened(found.path, found.reader)
         # Datasets of most readers have the same annotations, so that none needs to be read.
-        fields = reader.annotations or read(found.path, split=found.train, reader=reader).fields
-    return task_of_fields(fields, root).name
+        there = reader.annotations or read(found.path, split=found.train, reader=reader).fields
+    return task_of_fields(there, root).name
 
 
 def _fields(source: Any) -> dict[str, Any]:

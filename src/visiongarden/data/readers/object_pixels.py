@@ -47,7 +47,7 @@ def object_of(path: Any, size: ImageSize) -> Window | None:
         DataError: The file cannot be decoded, its size differs, or it has too many edges.
     """
     values = _values(path, size)
-    inside = values.any(axis=2) if values.ndim == 3 else values != 0
+    inside = np.asarray(values.any(axis=2) if values.ndim == 3 else values != 0)
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     if not len(rows):
         return None

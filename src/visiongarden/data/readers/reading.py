@@ -81,7 +81,8 @@ def read(
             for entry in entries_of(path, defaults)
         ]
         return combined(parts, class_names)
-    _check_path(path)
+    if not isinstance(path, str | Path):
+        raise _no_path(path)
     root, chosen_reader = opened(path, reader)
     names = tuple(class_names) if class_names is not None else None
     settings = [chosen_reader.to_dict(), split, names, invalid_boxes]
@@ -171,13 +172,12 @@ def _look_like_shares(table: SampleTable) -> bool:
     return is_upright and len(boxes) >= 3 and bool(boxes.max() <= 1.001 and sizes.min() >= 16)
 
 
-def _check_path(path: Any) -> None:
-    if not isinstance(path, str | Path):
-        raise UserError(
-            f"path is of type {type(path).__name__}",
-            rule="the path of a folder, a file or an archive, or a list of datasets",
-            fix='vg.read("cells", split="val")',
-        )
+def _no_path(path: Any) -> UserError:
+    return UserError(
+        f"path is of type {type(path).__name__}",
+        rule="the path of a folder, a file or an archive, or a list of datasets",
+        fix='vg.read("cells", split="val")',
+    )
 
 
 def _refuse_findings(errors: ErrorList, found: Dataset, split: str) -> None:

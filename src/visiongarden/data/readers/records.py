@@ -27,6 +27,7 @@ class Store(Protocol):
     """Where the records of a split are; hashable, and picklable for worker processes."""
 
     def __str__(self) -> str: ...
+    def __hash__(self) -> int: ...
 
     @property
     def split(self) -> str:
@@ -230,7 +231,7 @@ def with_classes(
         places.append(place)
         found.append((several, [int(number) for number in numbers]))
     is_plain = not any(several or numbers[0] < 0 for several, numbers in found)
-    attributes = {"split": store.split, "root": source.root}
+    attributes: dict[str, Any] = {"split": store.split, "root": source.root}
     if is_plain:
         samples = ClassSamples(class_map, tuple(places), tuple(numbers[0] for _, numbers in found))
         return Dataset(class_map, samples, **attributes)

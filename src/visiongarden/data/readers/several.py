@@ -60,7 +60,7 @@ def entries_of(given: Sequence[Any], defaults: Mapping[str, Any]) -> Iterator[En
         for key in ("class_names", "classes", "fields"):
             _check_names(number, key, entry.get(key))
         options = {key: entry[key] for key in _OPTIONS if key in entry}
-        of_part = {key: entry[key] for key in _OF_PARTS if key in entry}
+        of_part: dict[str, Any] = {key: entry[key] for key in _OF_PARTS if key in entry}
         for key in ("classes", "fields"):
             if of_part.get(key) is not None:
                 of_part[key] = tuple(of_part[key])

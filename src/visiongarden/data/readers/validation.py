@@ -137,9 +137,10 @@ def _wrong_fields(sample: Sample, found: Dataset) -> Iterator[str]:
         )
     if count and objects.classes is None:
         yield "the objects have no classes; expected `classes`, indices into the class map"
-    elif count and not ((objects.classes >= 0) & (objects.classes < known)).all():
-        strange = sorted({int(i) for i in objects.classes if not 0 <= i < known})
-        yield f"class indices {strange[:5]} are outside the class map of {known} classes"
+    elif count and objects.classes is not None:
+        strange = sorted({i for i in objects.classes.tolist() if not 0 <= i < known})
+        if strange:
+            yield f"class indices {strange[:5]} are outside the class map of {known} classes"
     if count and objects.boxes is None and objects.masks is None and objects.keypoints is None:
         yield "the objects have neither boxes, masks nor keypoints"
     if sample.labels is not None and len(sample.labels) != _width_of_labels(found):

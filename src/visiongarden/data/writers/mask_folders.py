@@ -59,7 +59,8 @@ class MaskFoldersWriter(CheckedWriter):
 
 
 def _classes(dataset: Dataset, step: int) -> str:
-    samples, ignored = dataset.samples, {}
+    samples = dataset.samples
+    ignored: dict[str, Any] = {}
     values: list[Any] = list(range(len(dataset.class_map)))
     if isinstance(samples, SemanticSamples):
         if samples.colors is not None:

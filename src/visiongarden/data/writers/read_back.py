@@ -251,7 +251,9 @@ def _of_masks(dataset: Dataset, names: Sequence[str], parts: Sequence[Dataset]) 
     written = {part.image_path(i).name: (part, i) for part in parts for i in range(len(part))}
     for index, name in enumerate(names):
         part, place = written.get(name, (None, 0))
-        if part is None or not np.array_equal(semantic(part, place), semantic(dataset, index)):
+        expected = semantic(dataset, index)
+        found = None if part is None else semantic(part, place)
+        if found is None or expected is None or not np.array_equal(found, expected):
             yield f"{name}: the mask is missing or different"
 
 
