@@ -51,6 +51,8 @@ def from_source(
 
 
 class _Records(Sequence[Sample]):
+    fields = frozenset({"boxes"})
+
     def __init__(self, source: Source, class_map: ClassMap, max_boxes: int) -> None:
         self.source, self.class_map, self.max_objects = source, class_map, max_boxes
 
