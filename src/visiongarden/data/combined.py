@@ -171,7 +171,13 @@ def combined(
         ]
     )
     converted = tuple(
-        _Converted(whole, _table(part, names), _known(part, names), _kept_fields(part))
+        _Converted(
+            whole,
+            _table(part, names),
+            _known(part, names),
+            _kept_fields(part),
+            has_one_class(whole),
+        )
         for part, whole in zip(parts, wholes, strict=True)
     )
     samples = CombinedSamples(class_map, converted, places, _scheme(parts, wholes))
@@ -205,12 +211,14 @@ class _Converted:
         classes: int32 (own classes,), the index of each class in the combined class map.
         known: bool (classes,), which classes are annotated; None if all are in all datasets.
         fields: Fields of objects that are kept.
+        one_class: Whether images have one class each.
     """
 
     dataset: Dataset
     classes: np.ndarray
     known: np.ndarray
     fields: frozenset[str]
+    one_class: bool
 
 
 @dataclass(frozen=True)
@@ -323,11 +331,7 @@ class CombinedSamples(Sequence[Sample]):
     def _labels(self, part: _Converted, labels: np.ndarray | None) -> np.ndarray | None:
         if labels is None or part.dataset.label_map is not None:
             return labels
-        # An image that has one class has no other; else a class that is not annotated is unknown.
-        has_one_class = isinstance(part.dataset.samples, ClassSamples) or _is_one_hot(labels)
-        wide = np.where(part.known | has_one_class, 0, np.nan).astype(np.float32)
-        wide[part.classes] = labels
-        return wide
+        return widened(labels, part.classes, part.known, part.one_class)
 
     def _known(self, part: _Converted, own: np.ndarray | None) -> np.ndarray | None:
         """Return which classes are annotated; None only if all are in all datasets."""
@@ -340,8 +344,45 @@ class CombinedSamples(Sequence[Sample]):
         return None if everywhere and known.all() else known.copy()
 
 
-def _is_one_hot(labels: np.ndarray) -> bool:
-    return bool((labels == 1).sum() == 1 and (labels == 0).sum() == len(labels) - 1)
+def widened(
+    labels: np.ndarray, order: np.ndarray, known: np.ndarray, one_class: bool
+) -> np.ndarray:
+    """Return labels of an image for the classes of a larger class map.
+
+    An image that has one class has no other. Of an image that may have several, the classes that
+    are not annotated are unknown.
+
+    Args:
+        labels: float32 (own classes,).
+        order: Index of each own class in the larger class map.
+        known: bool (classes,), whether a class is annotated.
+        one_class: Whether images have one class each.
+    """
+    is_known = one_class and not np.isnan(labels).any()
+    wide = np.where(known | is_known, 0, np.nan).astype(np.float32)
+    if one_class and not is_known:
+        wide[:] = np.nan
+    wide[order] = labels
+    return wide
+
+
+def has_one_class(dataset: Dataset) -> bool:
+    """Return whether each image with known labels has one class, as opposed to several or none."""
+    samples = dataset.samples
+    if isinstance(samples, ClassSamples):
+        return True
+    if dataset.label_map is not None or "labels" not in dataset.fields or not len(samples):
+        return False
+    if isinstance(samples, SampleTable):
+        return _are_one_hot(samples.arrays["labels"])
+    # Of samples that are read on demand, the first stands for all.
+    first = samples if isinstance(samples, list | tuple) else [samples[0]]
+    return _are_one_hot(np.array([s.labels for s in first if s.labels is not None]))
+
+
+def _are_one_hot(labels: np.ndarray) -> bool:
+    known = labels[~np.isnan(labels).any(axis=1)]
+    return bool(len(known) and (known.sum(axis=1) == 1).all() and np.isin(known, (0, 1)).all())
 
 
 def _check_weight(part: Part) -> None:

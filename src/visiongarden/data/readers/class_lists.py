@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from visiongarden.data.combined import has_one_class, widened
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.readers.build import CLASSES, class_names_in
 from visiongarden.data.rows import Row
@@ -88,19 +89,30 @@ def renumbered(found: Dataset, wanted: tuple[str, ...], reader: str) -> Dataset:
     ids = dict(zip(own.names, own.ids, strict=True))
     unused = iter(range(max(own.ids) + 1, max(own.ids) + 1 + len(wanted)))
     class_map = ClassMap(wanted, tuple(ids[n] if n in ids else next(unused) for n in wanted))
+    one_class = has_one_class(found) if found.label_map is None else None
     if isinstance(found.samples, SampleTable):
-        rows = [replace(row, classes=order[row.classes]) for row in found.rows()]
+        rows = [_renumbered_row(row, order, len(wanted), one_class) for row in found.rows()]
         return replace(found, class_map=class_map, categories=()).with_rows(rows)
-    samples = [_renumbered(found[i], order, len(wanted), found) for i in range(len(found))]
+    samples = [_renumbered(found[i], order, len(wanted), one_class) for i in range(len(found))]
     return replace(found, class_map=class_map, samples=samples, categories=())
 
 
-def _renumbered(sample: Sample, order: np.ndarray, count: int, found: Dataset) -> Sample:
+def _renumbered(sample: Sample, order: np.ndarray, count: int, one_class: bool | None) -> Sample:
     objects = sample.instances
     if objects.classes is not None:
         objects = objects.replace(classes=order[objects.classes])
     labels = sample.labels
-    if labels is not None and found.label_map is None:
-        labels = np.zeros(count, np.float32)
-        labels[order] = sample.labels
+    if labels is not None and one_class is not None:
+        labels = _widened(labels, order, count, one_class)
     return replace(sample, instances=objects, labels=labels)
+
+
+def _renumbered_row(row: Row, order: np.ndarray, count: int, one_class: bool | None) -> Row:
+    labels = row.labels
+    if labels is not None and one_class is not None:
+        labels = _widened(labels, order, count, one_class)
+    return replace(row, classes=order[row.classes], labels=labels)
+
+
+def _widened(labels: np.ndarray, order: np.ndarray, count: int, one_class: bool) -> np.ndarray:
+    return widened(labels, order, np.isin(np.arange(count), order), one_class)

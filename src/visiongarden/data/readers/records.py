@@ -27,7 +27,6 @@ class Store(Protocol):
     """Where the records of a split are; hashable, and picklable for worker processes."""
 
     def __str__(self) -> str: ...
-    def __hash__(self) -> int: ...
 
     @property
     def split(self) -> str:
@@ -111,7 +110,8 @@ class Objects:
 
 def opened(store: Store) -> Any:
     """Return the records of a store; they are opened once in each process."""
-    return _opened(store, os.getpid())
+    key: Any = store
+    return _opened(key, os.getpid())
 
 
 def forget() -> None:
@@ -231,14 +231,14 @@ def with_classes(
         places.append(place)
         found.append((several, [int(number) for number in numbers]))
     is_plain = not any(several or numbers[0] < 0 for several, numbers in found)
-    attributes: dict[str, Any] = {"split": store.split, "root": source.root}
+    split, root = store.split, source.root
     if is_plain:
         samples = ClassSamples(class_map, tuple(places), tuple(numbers[0] for _, numbers in found))
-        return Dataset(class_map, samples, **attributes)
+        return Dataset(class_map, samples, split=split, root=root)
     rows = [
         _labeled(place, numbers, count) for place, (_, numbers) in zip(places, found, strict=True)
     ]
-    return Dataset.of_rows(class_map, rows, ImagesOf(store, column), **attributes)
+    return Dataset.of_rows(class_map, rows, ImagesOf(store, column), split=split, root=root)
 
 
 def _labeled(place: StoredImage, numbers: Sequence[int], count: int) -> Row:

@@ -56,8 +56,14 @@ class _Records(Sequence[Sample]):
     def __init__(self, source: Source, class_map: ClassMap, max_boxes: int) -> None:
         self.source, self.class_map, self.max_objects = source, class_map, max_boxes
 
+    fields = frozenset({"boxes"})
+
     def __len__(self) -> int:
         return len(self.source)
+
+    def image_path(self, index: int) -> str:
+        """Return the location of a record without reading it."""
+        return f"record {index}"
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
