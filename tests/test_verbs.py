@@ -204,7 +204,7 @@ def test_the_verbs_of_data(folder, tmp_path):
     assert list(Path.cwd().glob("*-check.html")) == []
     vg.data.check(folder / "scenes", output=tmp_path / "page.html")
     assert {file.name for file in tmp_path.iterdir()} == {"page.html", "page.json"}
-    converted = vg.data.convert(folder / "scenes", tmp_path / "yolo", to="yolo")
+    converted = vg.data.convert(folder / "scenes", tmp_path / "yolo", format="yolo")
     assert is_json(converted)["format"] == "yolo"
     copied = vg.read(tmp_path / "yolo", split="train")
     np.testing.assert_allclose(

@@ -11,6 +11,8 @@ import typer
 import visiongarden as vg
 from visiongarden.cli import completion
 from visiongarden.cli.entry import app
+from visiongarden.data.readers import Reader
+from visiongarden.data.writers import formats
 
 
 def completed(monkeypatch, *words):
@@ -36,7 +38,7 @@ def completed(monkeypatch, *words):
         (["recipe", "s"], ["show", "schema"]),
         (["train", "data", "--form"], ["--format"]),
         (["train", "--task", "seg"], ["segmentation"]),
-        (["data", "convert", "a", "b", "--to", "y"], ["yolo"]),
+        (["data", "convert", "a", "b", "--format", "y"], ["yolo"]),
         (["verify", "yolox-s"], ["yolox-s"]),
         (["train", "data", "training.ep"], ["training.epochs="]),
         (["train", "data", "task=seg"], ["task=segmentation"]),
@@ -56,7 +58,10 @@ def test_the_values_are_those_of_the_library():
     assert completion.exported("heads") == vg.heads.__all__
     assert vg.scaffold.KINDS == completion.KINDS
     assert set(completion.TASKS) == set(vg.tasks.TASKS)
-    assert set(completion.FORMATS[1:]) == set(vg.doctor.TARGETS)
+    own = {f for f, kind in formats().items() if kind.__module__.startswith("visiongarden.")}
+    assert set(completion.written_formats("")) == own
+    own = {n for n, kind in Reader.kinds().items() if kind.__module__.startswith("visiongarden.")}
+    assert set(completion.readers("")) == {"auto", *own}
 
 
 def test_completion_imports_no_backend():

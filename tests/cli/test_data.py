@@ -46,9 +46,9 @@ def test_check_refuses_and_fixes(scenes, tmp_path, capsys):
 
 
 def test_convert(scenes, tmp_path, capsys):
-    assert run("data", "convert", scenes, tmp_path / "there", "--to", "yolo") == 0
-    assert len(read(tmp_path / "there", "yolo")) == 10
-    assert run("data", "convert", scenes, tmp_path / "there", "--to", "voc") == 2
+    assert run("data", "convert", scenes, tmp_path / "there", "--format", "yolo") == 0
+    assert len(read(tmp_path / "there", reader="YOLO")) == 10
+    assert run("data", "convert", scenes, tmp_path / "there", "--format", "voc") == 2
     assert "exists already" in capsys.readouterr().err
 
 
@@ -98,9 +98,11 @@ def test_class_folders_and_masks(tmp_path, monkeypatch, capsys, make, field):
     assert run("data", "check", "set") == 1
     assert run("data", "check", "set", "--fix", "fixed") == 0
     assert run("data", "check", "fixed") == 0
-    assert run("data", "convert", "fixed", "there", "--to", make.__name__) == 0
-    assert run("data", "convert", "fixed", "yolo", "--to", "yolo") == 2
-    assert f"can be written as {make.__name__}" in capsys.readouterr().err
+    assert run("data", "convert", "fixed", "there", "--format", make.__name__) == 0
+    assert run("data", "convert", "fixed", "yolo", "--format", "yolo") == 2
+    error = capsys.readouterr().err
+    assert "which can be written as" in error
+    assert make.__name__ in error.partition("which can be written as")[2]
     assert not (tmp_path / "yolo").exists()
 
 

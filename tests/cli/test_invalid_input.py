@@ -61,11 +61,11 @@ data check text.txt
 data check classes.keras
 data check scenes --format foo
 data check scenes --invalid-boxes foo
-data convert nowhere copy --to yolo
-data convert empty copy --to yolo
-data convert scenes copy --to foo
-data convert scenes copy --to folders
-data convert scenes empty --to yolo
+data convert nowhere copy --format yolo
+data convert empty copy --format yolo
+data convert scenes copy --format foo
+data convert scenes copy --format folders
+data convert scenes empty --format yolo
 data show nowhere
 data show empty
 data show scenes --split foo
