@@ -107,6 +107,19 @@ def test_unknown_and_several_labels(stored):
     assert [s.labels.tolist() for s in found] == [[1, 1], [0, 0]]
 
 
+def test_labels_of_classes_in_another_order(stored):
+    names = ("fox", "dog", "cat")
+    # An image of one class has no other; of several classes, one without labels is unknown.
+    rows = [{"image": image(i), "label": label} for i, label in enumerate((0, 1, -1))]
+    found = read(stored({"image": IMAGE, "label": LABEL}, *rows), class_names=names)
+    expected = [[0, 0, 1], [0, 1, 0], [np.nan] * 3]
+    assert np.array_equal([s.labels for s in found], expected, equal_nan=True)
+    rows = [{"image": image(i), "tags": tags} for i, tags in enumerate(([0, 1], [0]))]
+    found = read(stored({"image": IMAGE, "tags": listed(LABEL)}, *rows), class_names=names)
+    expected = [[np.nan, 1, 1], [np.nan, 0, 1]]
+    assert np.array_equal([s.labels for s in found], expected, equal_nan=True)
+
+
 def test_segmentation(stored):
     mask = np.zeros((20, 40), np.uint8)
     mask[3:, 5:] = 1

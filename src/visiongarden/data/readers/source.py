@@ -56,8 +56,6 @@ class _Records(Sequence[Sample]):
     def __init__(self, source: Source, class_map: ClassMap, max_boxes: int) -> None:
         self.source, self.class_map, self.max_objects = source, class_map, max_boxes
 
-    fields = frozenset({"boxes"})
-
     def __len__(self) -> int:
         return len(self.source)
 
