@@ -25,7 +25,7 @@ from visiongarden.data.channels import Channels
 from visiongarden.data.decoding import decode
 from visiongarden.data.readers import opened, read, splits_of
 from visiongarden.data.semantic_samples import read_pixels
-from visiongarden.doctor import convert
+from visiongarden.doctor import convert_dataset
 from visiongarden.inspect.graph.read import read_graph
 from visiongarden.recipes import Recipe, resolve
 from visiongarden.storage.header import image_size
@@ -181,7 +181,7 @@ def _data_sets(folder: Path) -> dict[str, Reader]:
         targets = (*labels * 3, *[n for n in files if n.startswith("masks/")])
         found[name] = Reader(files, targets, _set_reader(_READERS.get(name, name)))
     _write(folder / "coco", sets["coco"])
-    convert(folder / "coco", folder / "records", "arrayrecord")
+    convert_dataset(folder / "coco", folder / "records", format="arrayrecord")
     shards = {p.name: p.read_bytes() for p in (folder / "records").iterdir()}
     found["arrayrecord"] = Reader(shards, tuple(shards), _set_reader("ArrayRecord"))
     packed, tarred = io.BytesIO(), io.BytesIO()
