@@ -157,7 +157,7 @@ class Dataset:
 
     @property
     def scheme(self) -> KeypointScheme:
-        """Meaning of the keypoints; `NO_SCHEME` if there are none."""
+        """Meaning of the keypoints; `NO_SCHEME` without any."""
         if isinstance(self.samples, SampleTable):
             return self.samples.scheme
         for sample in self.samples:

@@ -113,7 +113,7 @@ def stored_values(dataset: Dataset, index: int) -> np.ndarray:
     """Return the values of a mask as stored, int32 (height, width); of one in memory, the classes.
 
     Raises:
-        DataError: the mask cannot be decoded, or there is none.
+        DataError: the mask cannot be decoded, or the sample has no mask.
     """
     if isinstance(dataset.samples, SemanticSamples):
         return dataset.samples.values(index)

@@ -64,7 +64,7 @@ def unique_name(given: str, raw: bytes, taken: set[str]) -> str:
 
 
 def with_ending(name: str, raw: bytes) -> str:
-    """Return a file name with an extension; if it has none, the first bytes determine it."""
+    """Return a file name with an extension, which the first bytes determine if it is missing."""
     return name if _ending(name) else name + _KINDS.get(raw[:2], ".tif")
 
 

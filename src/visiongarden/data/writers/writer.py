@@ -21,7 +21,7 @@ class Writer(Typed):
         format: Name of the format.
         fields: Annotations of which a dataset must have at least one to be written, see
             `visiongarden.data.Dataset.fields`; empty: any dataset can be written.
-        reader: Name of the reader of the format, "" if there is none. A corrected copy of a dataset
+        reader: Name of the reader of the format, "" for none. A corrected copy of a dataset
             is written by the writer that belongs to its reader.
     """
 
