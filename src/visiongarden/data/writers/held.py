@@ -64,7 +64,7 @@ def coco_objects(row: Row) -> Held:
     """Return what COCO stores: everything but rotated boxes and labels of the image.
 
     A rotated box becomes the upright box around it, inside the image, and its corners the mask of
-    an object that has none. Missing areas become those of the mask, or else of the box.
+    an object without a mask. Missing areas become those of the mask, or else of the box.
     """
     dropped = _image_labels(row)
     if row.boxes.shape[1] == 5:
