@@ -33,8 +33,8 @@ def make(images, detections, classes, seed=0):
         scores = random.permutation(detections * 7)[:detections] / (detections * 7)
         order = np.argsort(-scores)
         size, crowd = (640, 640), random.random(count) < 0.03
-        truth = Instances(size, Boxes(boxes), labels, crowd=crowd)
-        ground_truth = Sample(ImageInfo(number, None, size), instances=truth)
+        objects = Instances(size, Boxes(boxes), labels, crowd=crowd)
+        ground_truth = Sample(ImageInfo(number, None, size), instances=objects)
         rows.append(
             (
                 Instances((640, 640), Boxes(moved[order]), found[order], scores=scores[order]),

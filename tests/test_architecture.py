@@ -18,7 +18,7 @@ import pytest
 import visiongarden as vg
 
 ROOT = Path(__file__).parents[1]
-MAX_PROBES = 40
+MAX_PROBES = 41
 HEAVY = "{'keras', 'tensorflow', 'jax', 'torch', 'cv2', 'matplotlib', 'grain', 'onnx'}"
 
 

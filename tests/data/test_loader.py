@@ -93,7 +93,7 @@ def test_workers_change_nothing(scenes):
 def test_a_loader_can_be_sent_to_another_process(scenes):
     one = loader(scenes, **VARIED)
     batches = list(one.epoch(0))
-    assert same(batches, pickle.loads(pickle.dumps(one)).epoch(0))
+    assert same(batches, pickle.loads(pickle.dumps(one)).epoch(0))  # noqa: S301
 
 
 def test_iterating_gives_images_and_targets_of_one_epoch_after_another(scenes):

@@ -17,7 +17,8 @@ from visiongarden.errors import DataError, UserError
 
 COUNT = int(os.environ.get("VISIONGARDEN_FUZZ", "0"))
 READERS = {
-    "coco", "yolo", "yolo_pose", "yolo_rotated", "voc", "csv", "folders", "masks", "arrayrecord", "zip", "tar",
+    "coco", "yolo", "yolo_pose", "yolo_rotated", "voc", "csv", "folders", "masks",
+    "arrayrecord", "zip", "tar",
     "jpg", "png", "bmp", "webp", "tiff", "tiff_many", "npy", "mask_png", "mask_tiff",
     "keras", "keras_weights", "keras_plain", "resume", "darknet", "weights.h5", "safetensors",
     "onnx", "recipe", "card", "Labelme", "LabelStudio", "VIA", "CVATImages", "CreateML", "DOTA",

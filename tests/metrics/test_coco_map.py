@@ -29,14 +29,14 @@ def scene(seed, images=12, crowds=True, areas=False):
     rows = []
     for _ in range(images):
         n = int(rng.integers(0, 8))
-        truth = boxes(rng, n)
+        corners = boxes(rng, n)
         classes, crowd = rng.integers(0, 2, n), (rng.random(n) < 0.2) & crowds
         area = None
         if areas:  # of masks, as in annotation files; without one, the area of the box counts
             share = np.where(rng.random(n) < 0.2, 1, rng.uniform(0.01, 1, n))
-            area = (truth[:, 2:] - truth[:, :2]).prod(axis=1).astype(np.float64) * share
-        ground_truth = sample(truth, classes, size=(500, 500), crowd=crowd, area=area)
-        kept = truth[rng.random(n) < 0.8]
+            area = (corners[:, 2:] - corners[:, :2]).prod(axis=1).astype(np.float64) * share
+        ground_truth = sample(corners, classes, size=(500, 500), crowd=crowd, area=area)
+        kept = corners[rng.random(n) < 0.8]
         near = kept + rng.normal(0, 8, kept.shape).astype(np.float32)
         near[:, 2:] = np.maximum(near[:, 2:], near[:, :2] + 1)
         every = np.concatenate([near, boxes(rng, int(rng.integers(0, 5)))])
@@ -57,9 +57,9 @@ def by_pycocotools(rows):
     images, ground_truths, results = [], [], []
     for i, (found, ground_truth) in enumerate(rows, 1):
         images.append({"id": i, "height": 500, "width": 500})
-        truth = ground_truth.instances
-        areas = truth.area if truth.area is not None else np.full(len(truth), np.nan)
-        rows_of = zip(boxes_of(ground_truth), truth.classes, truth.crowd, areas, strict=True)
+        corners = ground_truth.instances
+        areas = corners.area if corners.area is not None else np.full(len(corners), np.nan)
+        rows_of = zip(boxes_of(ground_truth), corners.classes, corners.crowd, areas, strict=True)
         for b, c, crowd, area in rows_of:
             x1, y1, x2, y2 = map(float, b)
             ground_truths.append(
@@ -197,8 +197,8 @@ def test_equals_pycocotools_on_files_with_masks(tmp_path, seed):
     dataset = read(tmp_path / "val.json", reader="COCO")
     metric, results = CocoMeanAveragePrecision(dataset.class_map), []
     for i, ground_truth in enumerate(dataset):
-        truth = boxes_of(ground_truth)
-        kept = truth[rng.random(len(truth)) < 0.8]
+        corners = boxes_of(ground_truth)
+        kept = corners[rng.random(len(corners)) < 0.8]
         found = kept + rng.normal(0, 3, kept.shape).astype(np.float32)
         found[:, 2:] = np.maximum(found[:, 2:], found[:, :2] + 1)
         scores = rng.random(len(found)).astype(np.float32)

@@ -17,8 +17,8 @@ def validated(pairs, classes=3):
     metric = MeanIoU(ClassMap([str(i) for i in range(classes)]))
     for found, ground_truth in pairs:
         found = np.asarray(found, np.uint8)
-        truth = np.asarray(ground_truth, np.uint8)
-        sample = Sample(ImageInfo(0, None, truth.shape), semantic=truth)
+        mask = np.asarray(ground_truth, np.uint8)
+        sample = Sample(ImageInfo(0, None, mask.shape), semantic=mask)
         metric.update(Segments(found, np.ones(found.shape)), sample)
     return metric
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from visiongarden.data.readers.build import ENDINGS, names_in
+from visiongarden.data.file_names import ENDINGS, names_in
 from visiongarden.errors import DataError
 
 # Microscopes add a new UUID (RFC 9562) to the name of each file, some in brackets.

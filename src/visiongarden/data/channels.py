@@ -17,7 +17,7 @@ from visiongarden.data.stored import decode_stored, decode_stored_bytes
 from visiongarden.errors import ConfigError, DataError, UserError, nearest, option
 from visiongarden.storage.header import MAX_BYTES, format_of
 from visiongarden.storage.npy import MAX_CHANNELS
-from visiongarden.storage.place import read_bytes
+from visiongarden.storage.place import Member, read_bytes
 from visiongarden.storage.tiff import tiff_header
 from visiongarden.types import ImageSize
 
@@ -271,6 +271,35 @@ def _fix(one: Layout, other: Layout) -> str:
     ):  # in alphabetical order, the type with the larger range first
         return f"write all images in one type: image.astype(np.{min(one.dtype, other.dtype)})"
     return "move the images with other channels to a dataset of their own"
+
+
+def require_rgb(dataset: Any) -> None:
+    """Check that a model can take the images of a dataset: models take 8-bit RGB.
+
+    Only the headers of files are read that may hold something else.
+
+    Args:
+        dataset: dataset of one split.
+
+    Raises:
+        DataError: The images have different channels.
+        UserError: They are not 8-bit RGB.
+    """
+    places = [dataset.image_path(i) for i in range(len(dataset))]
+    files = [place for place in places if isinstance(place, Path | Member)]
+    if not files:
+        return
+    layout = channels_of(files, dataset.channels)
+    if layout == RGB:
+        return
+    name = f"the images of {dataset.root}"
+    check_channels(RGB.channels, layout.channels, name)
+    raise UserError(
+        f"{name} have {layout}, and the model takes {RGB}",
+        rule="images of the type that the model takes",
+        received=layout.dtype,
+        fix=option("channels", "rgb"),
+    )
 
 
 def check_channels(model_channels: int, data_channels: int, name: str = "the images") -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self, overload, runtime_checkable
 
 import numpy as np
 
-from visiongarden.data.decoding import decode
+from visiongarden.data.channels import Channels
 from visiongarden.data.image_samples import UNKNOWN_SIZE
 from visiongarden.data.pixels import to_pixels
 from visiongarden.data.rows import NO_SCHEME, KeypointScheme, Row, row_of
@@ -35,7 +35,7 @@ class _WithMasks(Protocol):
 
 
 @runtime_checkable
-class _Bounded(Protocol):
+class Bounded(Protocol):
     """Samples that are read on demand and know the largest number of objects of an image."""
 
     max_objects: int
@@ -60,6 +60,23 @@ class _Divisible(Protocol):
 @runtime_checkable
 class _Located(Protocol):
     """Samples that know the location of an image without building a sample."""
+
+    def with_channels(self, channels: Channels | str | Sequence[str]) -> Self:
+        """Return the dataset with other channels of its images.
+
+        If each channel is a file, the images are the files of the first channel.
+
+        Raises:
+            ConfigError: The channels are not valid.
+            DataError: A channel of an image is missing, or has two files.
+        """
+        chosen = Channels.of(channels)
+        found = replace(self, channels=chosen)
+        if not chosen.parts:
+            return found
+        paths = [self.image_path(i) for i in range(len(self))]
+        kept = set(map(str, chosen.images(paths)))
+        return found.part([i for i, path in enumerate(paths) if str(path) in kept])
 
     def image_path(self, index: int) -> Any: ...
 
@@ -92,6 +109,7 @@ class Dataset:
         categories: Unused keys of each class, such as COCO's `supercategory`; empty without any.
         notes: Labels that are not used, or are used in a way that may be unexpected.
         label_map: Meaning of the columns of `Sample.labels`; None if they are the classes.
+        channels: Which channels of the image files are read, and in which type.
 
     Example:
         >>> box = vg.samples.Boxes([[1, 2, 5, 6]])
@@ -112,6 +130,7 @@ class Dataset:
     categories: tuple[Mapping[str, Any], ...] = ()
     notes: list[str] = field(default_factory=list)
     label_map: LabelMap | None = None
+    channels: Channels = field(default_factory=Channels)
 
     @classmethod
     def of_rows(
@@ -194,7 +213,7 @@ class Dataset:
         """
         if isinstance(self.samples, _Tabular):
             return self.samples.objects()
-        if isinstance(self.samples, _Bounded):
+        if isinstance(self.samples, Bounded):
             return np.full(len(self), self.samples.max_objects)
         return np.array([len(sample.instances) for sample in self.samples], np.int64)
 
@@ -266,9 +285,10 @@ class Dataset:
         # A copy: the samples may be a list, and are not changed.
         sample = replace(self.samples[index])
         if sample.image is not None:
-            sample.image = to_pixels(sample.image, name=f"the image of sample {index}")
+            if not _is_stored(sample.image, self.channels):
+                sample.image = to_pixels(sample.image, name=f"the image of sample {index}")
         elif sample.info.source is not None:
-            sample.image = decode(sample.info.source, min_size)
+            sample.image = self.channels.decode(sample.info.source, min_size)
             _check_size(sample, reduced=min_size is not None)
             if sample.info.original_size == UNKNOWN_SIZE:
                 size = (sample.image.shape[0], sample.image.shape[1])
@@ -277,6 +297,13 @@ class Dataset:
         if sample.semantic is None and image is not None and isinstance(self.samples, _WithMasks):
             sample.semantic = self.samples.semantic(index, (image.shape[0], image.shape[1]))
         return sample
+
+
+def _is_stored(image: np.ndarray, channels: Channels) -> bool:
+    """Return whether pixels in memory are used as they are, and not converted to 8-bit RGB."""
+    if channels.value == "auto":
+        return image.ndim == 3 and image.shape[2] not in (1, 3, 4)
+    return channels.value != "rgb"
 
 
 def _fields(sample: Sample) -> frozenset[str]:

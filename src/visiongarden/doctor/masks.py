@@ -13,8 +13,8 @@ import numpy as np
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.decoding import decode
 from visiongarden.data.error_list import ErrorList, Finding
+from visiongarden.data.file_names import image_names, names_in
 from visiongarden.data.readers import Reader
-from visiongarden.data.readers.build import image_names, names_in
 from visiongarden.data.readers.mask_folders import MaskFolders, is_split_by_hash
 from visiongarden.data.semantic_samples import SemanticSamples
 from visiongarden.data.writers import MaskFoldersWriter, Writer

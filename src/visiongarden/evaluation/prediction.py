@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from visiongarden.data import ValueRange, to_pixels
+from visiongarden.data.file_names import ENDINGS, image_names, names_in
 from visiongarden.data.image_of import ImageOf
 from visiongarden.data.pixels import ArrayLike
-from visiongarden.data.readers.build import ENDINGS, image_names, names_in
 from visiongarden.errors import UserError, option
 from visiongarden.evaluation.evaluator import filled
 from visiongarden.evaluation.predictor import Predictor

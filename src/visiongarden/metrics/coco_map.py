@@ -66,11 +66,13 @@ class CocoMeanAveragePrecision:
         image_id = len(self._images) + 1
         height, width = ground_truth.info.original_size
         self._images.append({"id": image_id, "height": height, "width": width})
-        truth = ground_truth.instances
-        crowd = truth.crowd if truth.crowd is not None else np.zeros(len(truth), bool)
-        annotated = _xywh(np.asarray(truth.boxes).reshape(-1, 4))
-        areas = annotated[:, 2] * annotated[:, 3] if truth.area is None else truth.area
-        labels = truth.classes if truth.classes is not None else np.zeros(len(truth), np.int32)
+        objects = ground_truth.instances
+        crowd = objects.crowd if objects.crowd is not None else np.zeros(len(objects), bool)
+        annotated = _xywh(np.asarray(objects.boxes).reshape(-1, 4))
+        areas = annotated[:, 2] * annotated[:, 3] if objects.area is None else objects.area
+        labels = (
+            objects.classes if objects.classes is not None else np.zeros(len(objects), np.int32)
+        )
         for box, index, many, area in zip(annotated, labels, crowd, areas, strict=True):
             self._ground_truths.append(
                 {

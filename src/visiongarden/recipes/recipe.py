@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter, field_validator
 
 from visiongarden.backends.keras_internals import weightless
 from visiongarden.config import Value
+from visiongarden.data import Channels
 from visiongarden.data.combined import MAX_WEIGHT
 from visiongarden.data.readers import Reader
 from visiongarden.data.readers.choosing import AUTO, reader_of
@@ -62,6 +63,8 @@ class Data(Value):
     Attributes:
         path: Folder or file of the dataset; relative to the working directory.
         reader: Reader of the annotations, by name or with its fields; "auto" chooses it.
+        channels: Channels of the images: "auto", "rgb", "gray", "rgba", "stored", or a list with a
+            part of the file name for each channel; see `visiongarden.data.Channels`.
         train: Name of the training split.
         val: Name of the validation split, evaluated during training.
         min_visibility: Smallest visible fraction of an object that is kept by the transforms.
@@ -76,6 +79,7 @@ class Data(Value):
 
     path: Path
     reader: Reader | Literal["auto"] = "auto"
+    channels: str | tuple[str, ...] = "auto"
     train: str = "train"
     val: str = "val"
     min_visibility: Annotated[float, Field(ge=0, le=1)] = 0.1
@@ -94,6 +98,12 @@ class Data(Value):
     def may_exist(self) -> bool:
         """Whether there is something to read: the path exists, or it is the name of a dataset."""
         return self.path.exists() or (isinstance(self.reader, Reader) and self.reader.takes_name)
+
+    @field_validator("channels")
+    @classmethod
+    def _valid_channels(cls, channels: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        Channels.of(channels)
+        return channels
 
     @field_validator("reader", mode="before")
     @classmethod

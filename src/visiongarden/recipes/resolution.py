@@ -129,13 +129,14 @@ def read_split(task: str, data: Data | tuple[Data, ...], split: str) -> Any:
 
 def _read_one(data: Data, split: str, number: int | None = None) -> Any:
     with spelled(partial(_as_override, split, number=number)):
-        return read(
+        found = read(
             data.path,
             reader=data.reader,
             split=data.train if split == "train" else data.val,
             invalid_boxes=data.invalid_boxes,
             class_names=data.class_names,
         )
+        return found.with_channels(data.channels)
 
 
 def _as_override(split: str, name: str, value: Any, number: int | None = None) -> str:

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from visiongarden.data import decode
-from visiongarden.data.readers.build import image_names, names_in
+from visiongarden.data.file_names import image_names, names_in
 from visiongarden.drawing.results import draw
 from visiongarden.errors import DataError, UserError, option
 from visiongarden.evaluation.prediction import predictor_of, scored

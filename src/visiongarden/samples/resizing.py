@@ -7,24 +7,27 @@ import numpy as np
 
 from visiongarden.types import ImageSize, Placement
 
+_CHANNELS = 4
+"""Most channels that all of OpenCV's interpolations accept together."""
+
 
 def letterbox(image: np.ndarray, size: ImageSize, fill: int = 114) -> tuple[np.ndarray, Placement]:
     """Resize an image to fit into a canvas, keeping its aspect ratio, and center it.
 
     Args:
-        image: uint8 (height, width, 3).
+        image: uint8, uint16 or float32 (height, width, channels).
         size: (height, width) of the canvas.
-        fill: gray value of the borders, 0 to 255.
+        fill: value of the borders, in the range of the image.
 
     Returns:
-        The canvas, uint8 (*size, 3), and the placement of the image on it.
+        The canvas (*size, channels), and the placement of the image on it.
     """
     height, width = image.shape[:2]
     ratio = min(size[0] / height, size[1] / width)
     rows, columns = max(round(height * ratio), 1), max(round(width * ratio), 1)
     image = resize(image, (rows, columns))
     top, left = (size[0] - rows) // 2, (size[1] - columns) // 2
-    canvas = np.full((*size, 3), fill, np.uint8)
+    canvas = np.full((*size, *image.shape[2:]), fill, image.dtype)
     canvas[top : top + rows, left : left + columns] = image
     return canvas, Placement((columns / width, rows / height), (float(left), float(top)))
 
@@ -33,11 +36,11 @@ def cover(image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
     """Resize an image to cover a canvas, keeping its aspect ratio, and crop its center.
 
     Args:
-        image: uint8 (height, width, 3).
+        image: uint8, uint16 or float32 (height, width, channels).
         size: (height, width) of the canvas.
 
     Returns:
-        The canvas, uint8 (*size, 3), and the placement of the uncropped image, whose offset is
+        The canvas (*size, channels), and the placement of the uncropped image, whose offset is
         negative or 0.
     """
     height, width = image.shape[:2]
@@ -50,10 +53,10 @@ def cover(image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
 
 
 def resize(image: np.ndarray, size: ImageSize, quick: bool = False) -> np.ndarray:
-    """Resize a uint8 image: by averaging areas when it shrinks, linearly when it grows.
+    """Resize an image: by averaging areas when it shrinks, linearly when it grows.
 
     Args:
-        image: uint8 (height, width, channels).
+        image: uint8, uint16 or float32 (height, width, channels).
         size: (height, width) of the result.
         quick: interpolate linearly also down to half the height, in a tenth of the time.
     """
@@ -62,7 +65,13 @@ def resize(image: np.ndarray, size: ImageSize, quick: bool = False) -> np.ndarra
     min_ratio = 0.5 if quick else 1.0
     smaller = size[0] < min_ratio * image.shape[0] or size[1] < min_ratio * image.shape[1]
     interpolation = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=interpolation), np.uint8)
+    shape = (size[1], size[0])
+    if image.ndim == 3 and image.shape[2] > _CHANNELS:
+        groups = [image[..., i : i + _CHANNELS] for i in range(0, image.shape[2], _CHANNELS)]
+        return np.concatenate([resize(np.ascontiguousarray(g), size, quick) for g in groups], -1)
+    resized = np.asarray(cv2.resize(image, shape, interpolation=interpolation), image.dtype)
+    # OpenCV returns a single channel without its axis.
+    return resized.reshape(*size, *image.shape[2:])
 
 
 def resize_mask(mask: np.ndarray, size: ImageSize) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from visiongarden.data import Loader
+from visiongarden.data.channels import require_rgb
 from visiongarden.data.loader import Resize
 from visiongarden.data.targets import targets_of
 from visiongarden.errors import UserError, option
@@ -47,13 +48,15 @@ class Task:
     score: ClassVar[float] = 0.0
 
     def check(self, dataset: Any) -> None:
-        """Refuse a dataset without the annotations of the task.
+        """Refuse a dataset without the annotations of the task, or with images that are not RGB.
 
         Raises:
-            UserError: The dataset has no such annotations.
+            UserError: The dataset has no such annotations, or the model does not take its images.
+            DataError: The images have different channels.
         """
         if len(dataset):
             self.check_fields(dataset.fields, dataset.root)
+            require_rgb(dataset)
 
     def check_fields(self, fields: frozenset[str], root: Any) -> None:
         """Refuse annotations that are not sufficient for the task.

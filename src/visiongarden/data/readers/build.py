@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from visiongarden.data.error_list import ErrorList, all_valid, wrong_with
+from visiongarden.data.file_names import image_names, names_in
 from visiongarden.data.rows import Lines, Row
 from visiongarden.errors import DataError, option
 from visiongarden.samples import masks
@@ -26,8 +24,6 @@ from visiongarden.types import ImageSize, Polygons
 MAX_TEXT = 512 * 2**20
 """Maximum size of an annotation file in bytes."""
 
-ARRAY = ".npy"
-ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ARRAY}
 CLASSES = "classes.txt"
 """File beside annotations that lists all class names in their order, one per line."""
 
@@ -173,41 +169,6 @@ def read_text(path: Place) -> str:
         raise DataError(f"{path}: not UTF-8 text", received=str(error)) from error
 
 
-_LISTED: ContextVar[dict[Place, list[str]] | None] = ContextVar("listed", default=None)
-
-
-@contextmanager
-def listed_once() -> Iterator[None]:
-    """List each folder only once inside of the context, in which no file may change.
-
-    Each reader looks into the same folders to recognize its files, and listing a folder of a
-    hundred thousand images takes a tenth of a second.
-    """
-    token = _LISTED.set({})
-    try:
-        yield
-    finally:
-        _LISTED.reset(token)
-
-
-def names_in(folder: Place) -> list[str]:
-    """Return the sorted names of the entries of a folder; empty if the folder does not exist."""
-    known = _LISTED.get()
-    if known is None:
-        return _names_in(folder)
-    if folder not in known:
-        known[folder] = _names_in(folder)
-    return known[folder]
-
-
-def _names_in(folder: Place) -> list[str]:
-    if not folder.is_dir():
-        return []
-    if isinstance(folder, Path):
-        return sorted(os.listdir(folder))  # noqa: PTH208 (names alone, at a tenth of the cost)
-    return [item.name for item in folder.iterdir()]
-
-
 def there(base: Place, name: str) -> Place:
     r"""Return the location of a name relative to `base`; backslashes may separate folders.
 
@@ -218,28 +179,6 @@ def there(base: Place, name: str) -> Place:
     if "\\" not in name or place.exists():
         return place
     return base / name.replace("\\", "/")
-
-
-def image_names(names: Sequence[str], arrays: bool = True) -> list[str]:
-    """Return those of the file names of one folder that are images.
-
-    NumPy files are images only in a folder without other images: beside them they are caches,
-    features or labels, as other tools write them.
-
-    Args:
-        names: names of the files.
-        arrays: whether NumPy files can be images.
-
-    Example:
-        >>> image_names(["a.jpg", "a.npy", "a.txt"]), image_names(["a.npy", "a.txt"])
-        (['a.jpg'], ['a.npy'])
-    """
-    pairs = [(name, os.path.splitext(name)[1].lower()) for name in names]  # noqa: PTH122
-    found = [(name, ending) for name, ending in pairs if ending in ENDINGS]
-    pictures = [name for name, ending in found if ending != ARRAY]
-    if pictures or not arrays:
-        return pictures
-    return [name for name, _ in found]
 
 
 def images_in(folder: Place, arrays: bool = True) -> dict[str, Place]:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from visiongarden.data.file_names import listed_once
 from visiongarden.data.readers import other_tools
-from visiongarden.data.readers.build import listed_once
 from visiongarden.data.readers.errors import unreadable
 from visiongarden.data.readers.reader import Reader, Source
 from visiongarden.errors import DataError, UserError, nearest, option

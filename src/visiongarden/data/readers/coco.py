@@ -12,15 +12,8 @@ import numpy as np
 
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList, wrong_size
-from visiongarden.data.readers.build import (
-    MAX_TEXT,
-    Label,
-    names_in,
-    no_split,
-    row,
-    size_of,
-    there,
-)
+from visiongarden.data.file_names import names_in
+from visiongarden.data.readers.build import MAX_TEXT, Label, no_split, row, size_of, there
 from visiongarden.data.readers.keypoint_scheme import pairs_of
 from visiongarden.data.readers.other_tools import all_other, is_other
 from visiongarden.data.readers.plain_values import flag, whole

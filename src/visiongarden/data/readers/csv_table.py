@@ -13,11 +13,11 @@ from typing import ClassVar
 
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList, wrong_size
+from visiongarden.data.file_names import names_in
 from visiongarden.data.readers.build import (
     Label,
     by_hash,
     class_names_in,
-    names_in,
     no_split,
     read_text,
     row,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from visiongarden.data.dataset import Dataset
-from visiongarden.data.readers.build import names_in, no_split, read_text
+from visiongarden.data.file_names import names_in
+from visiongarden.data.readers.build import no_split, read_text
 from visiongarden.data.readers.fraction_boxes import row_of_text
 from visiongarden.data.readers.image_search import find_image
 from visiongarden.data.readers.other_tools import tool_of

@@ -60,7 +60,5 @@ def _divided(source: Source, reader: Reader, splits: list[str]) -> list[str]:
 
 def stem_of(place: Any) -> str:
     """Return the name of an image without folder and extension."""
-    if isinstance(place, str):
-        return PurePath(place).stem
     # The location of a reader of the user may be of any type.
-    return str(getattr(place, "stem", place))
+    return PurePath(str(place)).stem

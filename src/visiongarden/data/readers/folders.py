@@ -7,17 +7,9 @@ from typing import Any, ClassVar
 
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList
+from visiongarden.data.file_names import ARRAY, ENDINGS, image_names, names_in
 from visiongarden.data.image_samples import ClassSamples
-from visiongarden.data.readers.build import (
-    ARRAY,
-    CLASSES,
-    ENDINGS,
-    by_hash,
-    class_names_in,
-    image_names,
-    names_in,
-    no_split,
-)
+from visiongarden.data.readers.build import CLASSES, by_hash, class_names_in, no_split
 from visiongarden.data.readers.reader import Reader, Source
 from visiongarden.errors import DataError
 from visiongarden.registry import register

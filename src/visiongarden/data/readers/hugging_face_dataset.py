@@ -12,9 +12,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from visiongarden.data.dataset import Dataset
+from visiongarden.data.file_names import names_in
 from visiongarden.data.readers import records
 from visiongarden.data.readers.arrow_files import ArrowRows
-from visiongarden.data.readers.build import names_in, no_split, read_text
+from visiongarden.data.readers.build import no_split, read_text
 from visiongarden.data.readers.reader import Reader, Source
 from visiongarden.data.readers.records import Objects
 from visiongarden.errors import DataError, UserError

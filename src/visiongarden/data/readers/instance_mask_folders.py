@@ -10,12 +10,11 @@ from pydantic import Field
 
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList
+from visiongarden.data.file_names import ENDINGS, names_in
 from visiongarden.data.readers.build import (
-    ENDINGS,
     Label,
     class_names_in,
     images_in,
-    names_in,
     no_split,
     read_text,
     row,

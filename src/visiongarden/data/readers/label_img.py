@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from visiongarden.data.dataset import Dataset
-from visiongarden.data.readers.build import CLASSES, class_names_in, images_in, names_in, no_split
+from visiongarden.data.file_names import names_in
+from visiongarden.data.readers.build import CLASSES, class_names_in, images_in, no_split
 from visiongarden.data.readers.fraction_boxes import row_of_text
 from visiongarden.data.readers.reader import Reader, Source
 from visiongarden.data.readers.split_files import SPLITS

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from visiongarden.data.readers.build import MAX_TEXT, names_in
+from visiongarden.data.file_names import names_in
+from visiongarden.data.readers.build import MAX_TEXT
 from visiongarden.errors import DataError
 from visiongarden.storage.place import Place, read_bytes, read_ends
 

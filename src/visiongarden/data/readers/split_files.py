@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from visiongarden.data.readers.build import names_in, no_split
+from visiongarden.data.file_names import names_in
+from visiongarden.data.readers.build import no_split
 from visiongarden.data.readers.other_tools import tool_of
 from visiongarden.storage.place import Place
 

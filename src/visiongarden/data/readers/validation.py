@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.data.dataset import Dataset
+from visiongarden.data.dataset import Bounded, Dataset
 from visiongarden.data.error_list import ErrorList
 from visiongarden.data.image_samples import UNKNOWN_SIZE, ClassSamples
 from visiongarden.data.rows import row_of
@@ -19,7 +19,6 @@ from visiongarden.samples import Boxes, Instances, RotatedBoxes, Sample
 from visiongarden.types import ClassMap
 
 _CHUNK = 2**20
-_ON_DEMAND_FIELD = "max_objects"
 
 
 def validated(found: Dataset, errors: ErrorList, reader: str) -> Dataset:
@@ -85,12 +84,12 @@ def _not_a(what: str, expected: str, received: Any, reader: str) -> DataError:
 
 
 def _is_on_demand(samples: Any) -> bool:
-    # Samples of a class of the user; those that are read on demand state their largest number.
-    return hasattr(samples, _ON_DEMAND_FIELD)
+    # Samples that are read on demand state their largest number of objects.
+    return isinstance(samples, Bounded)
 
 
 def _is_valid(table: SampleTable, found: Dataset) -> bool:
-    """Return whether all columns of a table are valid; checked at once, without a sample."""
+    """Return whether all columns of a table are valid; checked without building a sample."""
     arrays = table.arrays
     classes, points, labels = arrays["classes"], arrays["keypoints"], arrays["labels"]
     if len(classes) and not 0 <= classes.min() <= classes.max() < len(found.class_map):

@@ -9,14 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from visiongarden.data.error_list import ErrorList
-from visiongarden.data.readers.build import (
-    CLASSES,
-    images_in,
-    names_in,
-    no_split,
-    read_text,
-    there,
-)
+from visiongarden.data.file_names import names_in
+from visiongarden.data.readers.build import CLASSES, images_in, no_split, read_text, there
 from visiongarden.data.readers.yolo_yaml import Layout
 from visiongarden.errors import DataError
 from visiongarden.storage.place import Place

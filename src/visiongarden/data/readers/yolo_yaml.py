@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from visiongarden.config import load_yaml
-from visiongarden.data.readers.build import CLASSES, class_names_in, names_in, read_text
+from visiongarden.data.file_names import names_in
+from visiongarden.data.readers.build import CLASSES, class_names_in, read_text
 from visiongarden.data.readers.keypoint_scheme import pairs_of
 from visiongarden.data.readers.yolo_lines import KptShape
 from visiongarden.data.rows import NO_SCHEME, KeypointScheme
