@@ -61,23 +61,6 @@ class _Divisible(Protocol):
 class _Located(Protocol):
     """Samples that know the location of an image without building a sample."""
 
-    def with_channels(self, channels: Channels | str | Sequence[str]) -> Self:
-        """Return the dataset with other channels of its images.
-
-        If each channel is a file, the images are the files of the first channel.
-
-        Raises:
-            ConfigError: The channels are not valid.
-            DataError: A channel of an image is missing, or has two files.
-        """
-        chosen = Channels.of(channels)
-        found = replace(self, channels=chosen)
-        if not chosen.parts:
-            return found
-        paths = [self.image_path(i) for i in range(len(self))]
-        kept = set(map(str, chosen.images(paths)))
-        return found.part([i for i, path in enumerate(paths) if str(path) in kept])
-
     def image_path(self, index: int) -> Any: ...
 
 
@@ -232,6 +215,23 @@ class Dataset:
         table = self.samples
         located: Any = table.located if isinstance(table, SampleTable) else Path
         return replace(self, samples=SampleTable.of(rows, self.class_map, located, self.scheme))
+
+    def with_channels(self, channels: Channels | str | Sequence[str]) -> Self:
+        """Return the dataset with other channels of its images.
+
+        If each channel is a file, the images are the files of the first channel.
+
+        Raises:
+            ConfigError: The channels are not valid.
+            DataError: A channel of an image is missing, or has two files.
+        """
+        chosen = Channels.of(channels)
+        found = replace(self, channels=chosen)
+        if not chosen.parts:
+            return found
+        paths = [self.image_path(i) for i in range(len(self))]
+        kept = set(map(str, chosen.images(paths)))
+        return found.part([i for i, path in enumerate(paths) if str(path) in kept])
 
     def part(self, indices: Sequence[int]) -> Self:
         """Return the dataset of the images at `indices`."""
