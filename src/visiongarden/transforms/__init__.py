@@ -1,6 +1,7 @@
 """Transforms of training images together with their annotations, applied as an ordered list."""
 
 from visiongarden.transforms.affine import Affine
+from visiongarden.transforms.albumentations_adapter import Albumentations
 from visiongarden.transforms.auto_augment import AutoAugment
 from visiongarden.transforms.center_crop import CenterCrop
 from visiongarden.transforms.color_jitter import ColorJitter
@@ -32,6 +33,7 @@ from visiongarden.transforms.vertical_flip import VerticalFlip
 __all__ = [
     "HSV",
     "Affine",
+    "Albumentations",
     "AutoAugment",
     "CenterCrop",
     "ColorJitter",
