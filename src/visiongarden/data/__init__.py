@@ -1,4 +1,4 @@
-"""Datasets: reading, decoding, augmentation and batching. Imports neither Keras nor a backend."""
+"""Datasets: reading, decoding and batching. Imports neither Keras nor a backend."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from visiongarden.data.loader import Loader
 from visiongarden.data.pixels import ValueRange, to_pixels
 from visiongarden.data.readers import Reader, Source, from_source, read
 from visiongarden.data.stored import decode_stored
+from visiongarden.data.writers import Writer
 from visiongarden.storage.header import image_size
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ __all__ = [
     "Reader",
     "Source",
     "ValueRange",
+    "Writer",
     "changes",
     "channels_of",
     "check",

@@ -9,18 +9,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from visiongarden.drawing.annotations import (
-    color_of,
-    draw_box,
-    fill_polygons,
-    label,
-    pen,
-    shade,
-    sixteenths,
-)
-from visiongarden.drawing.display import canvas
+from visiongarden.drawing.annotations import draw_instances, draw_sample
 from visiongarden.errors import UserError
-from visiongarden.samples import Boxes, Keypoints, Masks, RotatedBoxes, Sample
+from visiongarden.samples import Sample
 from visiongarden.transforms import Pipeline, Transform
 from visiongarden.types import ClassMap, ImageSize
 
@@ -131,57 +122,9 @@ def _result(
 def _drawn(sample: Sample, class_map: ClassMap | None) -> np.ndarray:
     """Return the image with its annotations."""
     assert sample.image is not None  # noqa: S101  the pipeline returns pixels
-    picture = canvas(sample.image)
-    instances = sample.instances
-    if sample.semantic is not None:
-        ids = [int(i) for i in np.unique(sample.semantic) if i != 255]
-        shade(picture, sample.semantic, {i: _name(i, class_map) for i in ids})
-    classes = instances.classes if instances.classes is not None else np.zeros(len(instances), int)
-    if isinstance(instances.masks, Masks):
-        for polygons, index in zip(instances.masks.polygons(), classes, strict=True):
-            fill_polygons(picture, polygons, color_of(int(index)))
-    _draw_boxes(picture, instances.boxes, classes, class_map)
-    if isinstance(instances.keypoints, Keypoints):
-        _draw_keypoints(picture, instances.keypoints)
-    if sample.labels is not None:
-        text = ", ".join(f"{value:.2f}" for value in sample.labels[:8])
-        label(picture, f"labels {text}", (0, 0), pen(picture)[1], (90, 90, 90), above=False)
-    return picture
-
-
-def _draw_boxes(
-    picture: np.ndarray,
-    boxes: Boxes | RotatedBoxes | None,
-    classes: np.ndarray,
-    class_map: ClassMap | None,
-) -> None:
-    thick, size = pen(picture)
-    if isinstance(boxes, Boxes):
-        for box, index in zip(np.asarray(boxes).tolist(), classes.tolist(), strict=True):
-            draw_box(picture, box, _name(index, class_map), color_of(index), thick, size)
-    elif isinstance(boxes, RotatedBoxes):
-        for corners, index in zip(boxes.corners(), classes.tolist(), strict=True):
-            color = color_of(index)
-            cv2.polylines(picture, [sixteenths(corners)], True, color, thick, cv2.LINE_AA, 4)
-            x, y = np.round(corners.min(axis=0)).astype(int).tolist()
-            label(picture, _name(index, class_map), (x, y), size, color)
-
-
-def _draw_keypoints(picture: np.ndarray, keypoints: Keypoints) -> None:
-    for points in keypoints.values:
-        for a, b in keypoints.skeleton:
-            if points[a, 2] and points[b, 2]:
-                line = sixteenths(points[[a, b], :2])
-                cv2.polylines(picture, [line], False, (255, 255, 255), 1, cv2.LINE_AA, 4)
-        for number, (x, y, visibility) in enumerate(points.tolist()):
-            if visibility:
-                place = (round(x - 0.5), round(y - 0.5))
-                cv2.circle(picture, place, 2, color_of(number), -1, cv2.LINE_AA)
-
-
-def _name(index: int, class_map: ClassMap | None) -> str:
-    known = class_map is not None and 0 <= index < len(class_map)
-    return class_map.names[index] if known and class_map is not None else str(index)
+    if class_map is None:
+        return draw_instances(sample.image, sample.instances)
+    return draw_sample(sample.image, sample, class_map)
 
 
 def _heading(text: str, width: int, ink: tuple[int, int, int]) -> np.ndarray:

@@ -25,6 +25,9 @@ from visiongarden.markup import Preformatted
 from visiongarden.tasks import task_of_data
 from visiongarden.types import ImageSize
 
+_OTHERS = 8
+"""Further images that a mosaic of nine needs."""
+
 
 @dataclass(frozen=True)
 class ConversionResult(Preformatted):
@@ -210,8 +213,15 @@ def show_dataset(
     task = task_of_data(dataset)
     transforms = None if plain else transforms_of(task, len(dataset), recipe, overrides)
     if each:
-        sample = task.loader(dataset, size, 1).samples[0]
-        image = transforms_sheet(sample, transforms or (), size=size, seed=seed)
+        samples = task.loader(dataset, size, 1).samples
+        image = transforms_sheet(
+            samples[0],
+            transforms or (),
+            size=size,
+            others=[samples[i] for i in range(1, min(len(samples), _OTHERS + 1))],
+            class_map=dataset.class_map,
+            seed=seed,
+        )
     else:
         image = contact_sheet(dataset, size, transforms, count, columns, seed)
     sheet = ContactSheet(image, split, 1 if each else count)
