@@ -21,7 +21,7 @@ from visiongarden.cli.options import (
 )
 from visiongarden.cli.output import echo, emit
 from visiongarden.cli.start import import_modules
-from visiongarden.errors import DataError
+from visiongarden.errors import DataError, UserError
 
 data = group("data", "Check, convert and show datasets.")
 
@@ -125,6 +125,20 @@ def convert(
         raise typer.Exit(FINDINGS)
 
 
+def numbers_in(text: str) -> tuple[int, ...]:
+    """Return the integers of a list, separated by commas.
+
+    Raises:
+        UserError: the text is not such a list.
+    """
+    words = text.split(",")
+    if not all(word.strip().isdecimal() for word in words):
+        raise UserError(
+            f"--bands {text} is not valid", rule="numbers of channels from 0", fix="--bands 3,2,1"
+        )
+    return tuple(int(word) for word in words)
+
+
 @data.command()
 def show(
     path: Source,
@@ -155,6 +169,12 @@ def show(
         Path | None, typer.Option(help="Recipe (.yaml) with the transforms to show.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of order and transforms.")] = 0,
+    channels: Annotated[
+        str, typer.Option(help="auto, rgb, gray, rgba, stored, or parts: _w1_,_w2_.")
+    ] = "auto",
+    bands: Annotated[
+        str | None, typer.Option(help="Channels shown as red, green, blue: 3,2,1.")
+    ] = None,
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
@@ -176,5 +196,7 @@ def show(
         each=each,
         recipe=recipe,
         seed=seed,
+        channels=channels.split(",") if "," in channels else channels,
+        bands=None if bands is None else numbers_in(bands),
     )
     echo(f"written: {output}")

@@ -1,10 +1,10 @@
-"""`ClassSamples`: images of one split with one class each."""
+"""`ClassSamples` and `UnlabeledSamples`: images of one split with one class each, or none."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 import numpy as np
 
@@ -70,3 +70,37 @@ def classes_of(samples: Sequence[Sample]) -> np.ndarray:
         if labels is not None and np.count_nonzero(labels) == 1 and labels.max() == 1:
             found[index] = int(labels.argmax())
     return found
+
+
+@dataclass(frozen=True)
+class UnlabeledSamples(Sequence[Sample]):
+    """Samples of images without annotations.
+
+    Attributes:
+        paths: Locations of the images, paths or archive members, in a fixed order.
+    """
+
+    paths: tuple[Any, ...]
+
+    fields: ClassVar[frozenset[str]] = frozenset()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        return Sample(ImageInfo(place, self.paths[place], UNKNOWN_SIZE))
+
+    def part(self, indices: Sequence[int]) -> UnlabeledSamples:
+        """Return the samples at `indices`."""
+        return UnlabeledSamples(tuple(self.paths[i] for i in indices))
+
+    def image_path(self, index: int) -> Any:
+        """Return the location of an image: a path or an archive member."""
+        return self.paths[index]

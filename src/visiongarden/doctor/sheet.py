@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 
 from visiongarden.config import Value, apply_overrides, load_yaml
+from visiongarden.data import Loader
 from visiongarden.drawing.annotations import draw_sample
+from visiongarden.drawing.display import to_display
 from visiongarden.errors import ConfigError, UserError, option
 from visiongarden.storage import atomic_write
-from visiongarden.tasks import Task, task_of_data
+from visiongarden.tasks import task_of_data
 from visiongarden.transforms import Transform
 from visiongarden.types import ImageSize
 
@@ -35,6 +37,7 @@ def contact_sheet(
     count: int = 16,
     columns: int = 4,
     seed: int = 0,
+    bands: Sequence[int] | None = None,
 ) -> np.ndarray:
     """Render the first images of an epoch with their annotations, as the model receives them.
 
@@ -45,6 +48,7 @@ def contact_sheet(
         count: number of images; a shorter epoch is followed by the next one.
         columns: number of images in a row.
         seed: seed of the order and the transforms.
+        bands: channels to show as red, green and blue, see `visiongarden.drawing.to_display`.
 
     Returns:
         uint8 RGB sheet with white gaps of 6 pixels around the images.
@@ -52,27 +56,42 @@ def contact_sheet(
     Raises:
         DataError: an image cannot be decoded.
     """
-    loader = task_of_data(dataset).loader(
-        dataset, image_size, 1, transforms, shuffle=transforms is not None, seed=seed
-    )
+    loader = loader_of(dataset, image_size, transforms, seed)
     cells = []
     for number in range(count):
         # Beyond the end of an epoch, the next epoch shows the images with other random numbers.
         epoch, place = divmod(number, len(dataset))
         sample = loader.sample(place, epoch)
-        image = np.asarray(sample.image)
+        image = to_display(np.asarray(sample.image), bands)
         cells.append(draw_sample(image, sample, dataset.class_map, dataset.label_map))
     return _joined(cells, min(columns, count))
 
 
+def loader_of(
+    dataset: Any, image_size: ImageSize, transforms: Sequence[Transform] | None, seed: int = 0
+) -> Loader:
+    """Return a loader of single images of any number of channels, with or without annotations.
+
+    Args:
+        dataset: dataset of one split.
+        image_size: (height, width) of each image in pixels.
+        transforms: transforms of training images; None as in evaluation.
+        seed: seed of the order and the transforms.
+    """
+    options: dict[str, Any] = {"shuffle": transforms is not None, "seed": seed}
+    if dataset.fields:
+        task = task_of_data(dataset)
+        options |= {"resize": task.resize, "detail": task.detail}
+    return Loader(dataset, image_size, 1, transforms, **options)
+
+
 def transforms_of(
-    task: Task, images: int, recipe: str | Path | None, overrides: Sequence[str]
+    dataset: Any, recipe: str | Path | None, overrides: Sequence[str]
 ) -> tuple[Transform, ...]:
     """Return the transforms of a recipe or of a task, with overrides.
 
     Args:
-        task: task whose default transforms are used without a recipe.
-        images: number of images in the training split.
+        dataset: dataset whose task has the default transforms that are used without a recipe.
         recipe: recipe file; None for the default transforms.
         overrides: overrides of the field `transforms` of a recipe.
 
@@ -89,7 +108,8 @@ def transforms_of(
     fields = {} if recipe is None else load_yaml(Path(recipe))
     given = fields.get("transforms")
     if given is None:
-        given = [transform.to_dict() for transform in task.transforms(images)]
+        task = task_of_data(dataset)
+        given = [transform.to_dict() for transform in task.transforms(len(dataset))]
     changed = apply_overrides({"transforms": given}, list(overrides), example=_EXAMPLE)
     return _Transforms.from_dict(changed).transforms
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,13 @@ from visiongarden.doctor.page import write_page
 from visiongarden.doctor.report import Report, write_json
 from visiongarden.doctor.sheet import (
     contact_sheet,
+    loader_of,
     refuse_plain_transforms,
     save_sheet,
     transforms_of,
 )
 from visiongarden.doctor.transform_sheet import transforms_sheet
 from visiongarden.markup import Preformatted
-from visiongarden.tasks import task_of_data
 from visiongarden.types import ImageSize
 
 _OTHERS = 8
@@ -183,6 +184,8 @@ def show_dataset(
     each: bool = False,
     recipe: str | Path | None = None,
     seed: int = 0,
+    channels: Any = "auto",
+    bands: Sequence[int] | None = None,
 ) -> ContactSheet:
     """Draw images of a dataset with their annotations, as training sees them.
 
@@ -200,6 +203,8 @@ def show_dataset(
         each: Show each transform alone beside the original, for one image.
         recipe: Recipe file (.yaml) with the transforms to show.
         seed: Seed of order and transforms.
+        channels: Channels of the images, see `visiongarden.data.Channels`.
+        bands: Channels to show as red, green and blue, such as (3, 2, 1).
 
     Raises:
         ConfigError: A transform is not valid.
@@ -209,11 +214,12 @@ def show_dataset(
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
     if plain:
         refuse_plain_transforms(recipe, overrides)
-    dataset: Any = read(path, split=split, reader=reader, invalid_boxes=invalid_boxes)
-    task = task_of_data(dataset)
-    transforms = None if plain else transforms_of(task, len(dataset), recipe, overrides)
+    dataset = read(path, split=split, reader=reader, invalid_boxes=invalid_boxes)
+    dataset = dataset.with_channels(channels)
+    is_plain = plain or not dataset.fields
+    transforms = None if is_plain else transforms_of(dataset, recipe, overrides)
     if each:
-        samples = task.loader(dataset, size, 1).samples
+        samples = loader_of(dataset, size, None).samples
         image = transforms_sheet(
             samples[0],
             transforms or (),
@@ -223,7 +229,7 @@ def show_dataset(
             seed=seed,
         )
     else:
-        image = contact_sheet(dataset, size, transforms, count, columns, seed)
+        image = contact_sheet(dataset, size, transforms, count, columns, seed, bands)
     sheet = ContactSheet(image, split, 1 if each else count)
     if output is not None:
         sheet.save(output)

@@ -209,6 +209,9 @@ class _Stage:
     def apply(self, state: _State, transform: Transform, rng: np.random.Generator) -> None:
         """Apply a transform, or add it to what is pending."""
         if isinstance(transform, Policy):
+            image = state.pending.sample.image
+            if transform.rgb_only and image is not None:
+                require_rgb(transform, image)
             for chosen in transform.choose(rng):
                 if is_active(chosen, self, rng):
                     self.apply(state, chosen, rng)

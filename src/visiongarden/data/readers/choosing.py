@@ -129,7 +129,10 @@ def _guess(root: Place) -> Reader:
         return Reader.kinds()[names[0]]()
     raise DataError(
         f"the format of {root} cannot be determined",
-        rule=_files(names or Reader.kinds()),
+        rule=_files(names)
+        if names
+        else f"files of one reader: {', '.join(sorted(Reader.kinds()))}; `visiongarden list "
+        "reader` describes them",
         received=f"it looks like {_listed(best) or 'none of these formats'}",
         fix=" or ".join(option("reader", name) for name in names) or None,
     )
