@@ -6,7 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
+from visiongarden.data import read
 from visiongarden.doctor import check_dataset, diagnose
+from visiongarden.errors import UserError
+from visiongarden.tasks import find
 
 SIZE = (60, 80)
 NAMES = ["nose", "left_eye", "right_eye"]
@@ -148,3 +151,23 @@ def test_unknown_and_constant_values_are_reported(tmp_path):
     assert "label 'speed' is 3 in all 4 images" in text
     assert "label 'angle' is unknown for 1 of 4 images" in text
     assert report.counts()["train"] == {"angle": 3, "speed": 4}
+
+
+def test_images_with_different_channels_are_an_error(tmp_path):
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            for number in range(2):
+                count = 4 if (split, name, number) == ("val", "dog", 1) else 5
+                values = rng.integers(0, 4096, (12, 14, count))
+                np.save(folder / f"{number}.npy", values.astype(np.uint16))
+    report = check_dataset(tmp_path)
+    (found,) = [finding for finding in report.findings if finding.kind == "channels"]
+    assert found.where.endswith("val/dog/1.npy")
+    assert "has 4 channels of uint16, but" in found.what
+    assert "has 5 channels of uint16" in found.what
+    assert report.count("error") == 1
+    with pytest.raises(UserError, match="5 channels, and the model takes 3"):
+        find("classification").check(read(tmp_path))

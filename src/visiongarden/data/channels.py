@@ -123,16 +123,24 @@ class Channels:
         path = Path(path) if isinstance(path, str) else path
         if self.parts:
             return _stacked(files_of(path, self.parts))
-        if self.value == "auto":
-            raw = read_bytes(path, MAX_BYTES)
-            if _is_rgb(raw, path):
-                return decode_bytes(raw, path, min_size)
-            return decode_stored_bytes(raw, path)
         if self.value == "rgb":
             return decode(path, min_size)
         if self.value == "stored":
             return decode_stored(path)
-        raw = read_bytes(path, MAX_BYTES)
+        return self.decode_bytes(read_bytes(path, MAX_BYTES), path, min_size)
+
+    def decode_bytes(self, raw: bytes, path: Any, min_size: ImageSize | None = None) -> np.ndarray:
+        """Decode the bytes of an image file, see `decode`; `path` names it in messages.
+
+        If each channel is a file, the files are read.
+        """
+        if self.parts:
+            return _stacked(files_of(path, self.parts))
+        is_rgb = self.value == "rgb" or (self.value == "auto" and _is_rgb(raw, path))
+        if is_rgb:
+            return decode_bytes(raw, path, min_size)
+        if self.value in ("auto", "stored"):
+            return decode_stored_bytes(raw, path)
         layout = self._converted(layout_of(path, raw), path)
         image = decode_stored_bytes(raw, path)
         if _is_inverted(raw, path):

@@ -9,6 +9,7 @@ import numpy as np
 
 from visiongarden.data.depth import together
 from visiongarden.data.error_list import Finding
+from visiongarden.data.layout import Layout
 from visiongarden.doctor.images import Look, same
 from visiongarden.doctor.labeling import Labeling
 
@@ -40,6 +41,7 @@ def findings(
             yield Finding("note", "exif", look.path, what, look.split)
     yield from _of_depth(looks)
     valid = [look for look in looks if not look.error]
+    yield from _of_layouts(valid)
     for first, copies in same(valid):
         for copy in copies:
             differ = labeling.differ(
@@ -71,6 +73,17 @@ def _of_depth(looks: Sequence[Look]) -> Iterator[Finding]:
         if depth is not None:
             level = "warning" if depth.is_dark else "note"
             yield Finding(level, "depth", wide[0].path, f"{len(wide)} images: {depth}", split)
+
+
+def _of_layouts(looks: Sequence[Look]) -> Iterator[Finding]:
+    """Report the first image of each number of channels or type that differs from the others'."""
+    first: dict[Layout, Look] = {}
+    for look in looks:
+        first.setdefault(look.layout, look)
+    found = list(first.values())
+    for other in found[1:]:
+        what = f"the image has {other.layout}, but {found[0].path} has {found[0].layout}"
+        yield Finding("error", "channels", other.path, what, other.split)
 
 
 def _copied(first: Look, copy: Look) -> str:

@@ -11,11 +11,13 @@ from typing import Any
 import cv2
 import numpy as np
 
+from visiongarden.data.channels import Channels
 from visiongarden.data.dataset import Dataset
-from visiongarden.data.decoding import decode_bytes
 from visiongarden.data.depth import Depth, depth_of
 from visiongarden.data.image_samples import UNKNOWN_SIZE
+from visiongarden.data.layout import RGB, Layout
 from visiongarden.data.writers.images import image_bytes
+from visiongarden.drawing.display import to_display
 from visiongarden.errors import DataError
 from visiongarden.storage.header import header_of
 from visiongarden.types import ImageSize
@@ -36,6 +38,7 @@ class Look:
         orientation: EXIF orientation, 1 to 8.
         size: (height, width) after the EXIF rotation.
         depth: value range of a 16-bit image, else None.
+        layout: number of channels and type of the decoded image.
     """
 
     path: str
@@ -48,6 +51,7 @@ class Look:
     orientation: int = 1
     size: ImageSize = (0, 0)
     depth: Depth | None = None
+    layout: Layout = RGB
 
 
 def look_at(datasets: Mapping[str, Dataset]) -> list[Look]:
@@ -64,7 +68,9 @@ def _look(split: str, dataset: Dataset, index: int) -> Look:
     path = row.path
     try:
         raw = image_bytes(row)
-        image = decode_bytes(raw, path)
+        channels = dataset.channels if row.image is None else Channels("rgb")
+        decoded = channels.decode_bytes(raw, path)
+        image = to_display(decoded)
         orientation = header_of(path, raw).orientation
     except DataError as error:
         return Look(str(path), split, index, error.what)
@@ -76,7 +82,18 @@ def _look(split: str, dataset: Dataset, index: int) -> Look:
     small = cv2.resize(gray, (16, 16), interpolation=cv2.INTER_AREA)
     content = blake2b(raw, digest_size=16).digest()
     depth = depth_of(raw, path)
-    return Look(str(path), split, index, "", content, _hash(gray), small, orientation, size, depth)
+    return Look(
+        str(path),
+        split,
+        index,
+        content=content,
+        hash=_hash(gray),
+        small=small,
+        orientation=orientation,
+        size=size,
+        depth=depth,
+        layout=Layout(decoded.shape[2], str(decoded.dtype)),
+    )
 
 
 def _hash(gray: np.ndarray) -> int:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from visiongarden.data.dataset import Dataset
-from visiongarden.data.decoding import decode
 from visiongarden.data.error_list import ErrorList, Finding
 from visiongarden.data.file_names import image_names, names_in
 from visiongarden.data.readers import Reader
@@ -31,6 +30,7 @@ from visiongarden.doctor.mask_study import (
     study,
 )
 from visiongarden.drawing.annotations import draw_mask, fitted
+from visiongarden.drawing.display import to_display
 from visiongarden.errors import DataError
 from visiongarden.samples.resizing import resize_mask
 from visiongarden.storage.place import Place
@@ -125,7 +125,7 @@ class Masks(Labeling):
         """Draw the mask on a resized image; unknown values are labeled "no class"."""
         samples = dataset.samples
         if isinstance(samples, SemanticSamples):
-            original: Any = decode(samples.images[index])
+            original: Any = to_display(dataset.channels.decode(samples.images[index]))
             classes, unknown = samples.classes_of(samples.values(index))
             # `draw_mask` labels the index after the last class "no class".
             classes = np.where(unknown, np.uint8(len(dataset.class_map)), classes)

@@ -20,6 +20,7 @@ _SHOWN = 3
 KINDS = {
     "unreadable": "files that cannot be parsed",
     "image": "images that are missing, damaged or not listed",
+    "channels": "images with different channels",
     "label": "invalid labels",
     "polygon": "invalid polygons",
     "reader": "notes of the reader",
