@@ -13,7 +13,7 @@ from visiongarden.transforms import AutoAugment, Pipeline, RandAugment, Transfor
 from visiongarden.transforms.fixed_cutout import FixedCutout
 from visiongarden.transforms.fixed_warp import FixedWarp
 from visiongarden.transforms.image_operations import OPERATIONS, ImageOperation
-from visiongarden.transforms.randaugment import NAMES, operation
+from visiongarden.transforms.rand_augment import NAMES, operation
 
 SIZE = (60, 80)
 

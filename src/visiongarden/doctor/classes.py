@@ -10,7 +10,7 @@ import numpy as np
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList, Finding
 from visiongarden.data.image_samples import ClassSamples, classes_of
-from visiongarden.data.readers.folders import (
+from visiongarden.data.readers.class_folders import (
     ClassFolders,
     class_folders,
     images_of,

@@ -9,7 +9,7 @@ from visiongarden.config import load_yaml
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList
 from visiongarden.data.readers.build import by_hash, images_in, no_split, read_text
-from visiongarden.data.readers.folders import SPLITS, inner, split_folders, splits_by_hash
+from visiongarden.data.readers.class_folders import SPLITS, inner, split_folders, splits_by_hash
 from visiongarden.data.readers.reader import Reader, Source
 from visiongarden.data.semantic_samples import MAX_ID, SemanticSamples
 from visiongarden.errors import DataError, UserError
