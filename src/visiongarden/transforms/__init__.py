@@ -27,7 +27,7 @@ from visiongarden.transforms.random_erasing import RandomErasing
 from visiongarden.transforms.random_resized_crop import RandomResizedCrop
 from visiongarden.transforms.resize import Resize
 from visiongarden.transforms.rotate90 import Rotate90
-from visiongarden.transforms.transform import Context, Layout, Policy, Transform, Warp
+from visiongarden.transforms.transform import Context, Layout, Policy, Transform, Warp, size_of
 from visiongarden.transforms.vertical_flip import VerticalFlip
 
 __all__ = [
@@ -64,4 +64,5 @@ __all__ = [
     "Transform",
     "VerticalFlip",
     "Warp",
+    "size_of",
 ]
