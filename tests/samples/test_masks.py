@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco_mask
 
 from visiongarden.samples import Boxes, ImageInfo, Instances, Masks, Sample, masks
+from visiongarden.samples.mask_shapes import PolygonMask
 from visiongarden.transforms import CopyPaste, Pipeline
 
 bool_masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
@@ -98,3 +99,16 @@ def test_a_pasted_object_keeps_its_hole():
     pasted = found.image[..., 0] == 200
     assert any(np.array_equal(pasted, expected) for expected in shown)
     np.testing.assert_array_equal(found.instances.masks.bitmaps()[0], pasted)
+
+
+def test_another_thread_may_resolve_a_transform_in_between():
+    # Threads share the samples of a cache; NumPy lets another thread run during a product.
+    double = np.diag([2.0, 2.0, 1.0])
+    mask = PolygonMask((polygon(0, 0, 4, 0, 4, 4, 0, 4),), matrix=double)
+
+    class Meanwhile(np.ndarray):
+        def __matmul__(self, other):
+            assert mask.rings[0].max() == 8  # computed by the other thread
+            return np.asarray(self) @ np.asarray(other)
+
+    assert mask.warp(double.view(Meanwhile)).rings[0].max() == 16

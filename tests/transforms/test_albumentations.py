@@ -111,6 +111,26 @@ def test_a_mirror_needs_the_pairs_of_keypoints(A, caplog):
     assert "left and right" in caplog.text
 
 
+def test_a_mirror_that_is_off_is_logged_once(A, caplog):
+    mirror = Albumentations(transform=A.HorizontalFlip(p=1))
+    for _ in range(3):
+        mirror.apply(sample(pairs=None), None, np.random.default_rng(0))
+    assert caplog.text.count("a mirror of albumentations is off") == 1
+
+
+def test_another_thread_may_take_the_last_pipeline(A):
+    class Taken(list):
+        def __len__(self):
+            return 1  # when it was asked
+
+        def pop(self):
+            raise IndexError("pop from empty list")
+
+    mirror = Albumentations(transform=A.HorizontalFlip(p=1))
+    mirror._idle = Taken()
+    assert (mirror.apply(sample(), None, np.random.default_rng(0)).image == picture()[:, ::-1]).all()
+
+
 def test_a_crop_removes_by_our_visibility(A):
     # Of the first object, 8 of 20 columns remain; the second is outside.
     crop = A.Crop(x_min=0, y_min=0, x_max=18, y_max=40, p=1.0)

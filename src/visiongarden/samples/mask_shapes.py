@@ -64,38 +64,44 @@ class PolygonMask:
             None: none.
     """
 
-    __slots__ = ("_matrix", "_rings", "_seen", "share")
+    __slots__ = ("_pending", "_seen", "share")
 
     def __init__(
         self, rings: Polygons, share: float = 1.0, matrix: np.ndarray | None = None
     ) -> None:
-        self._rings, self.share, self._matrix = rings, share, matrix
+        # One attribute, because threads share the samples of a cache: between two assignments,
+        # another thread would transform the points twice.
+        self._pending, self.share = (rings, matrix), share
         self._seen: tuple[ImageSize, float] | None = None
 
     @property
     def rings(self) -> Polygons:
         """The polygons, each float32 (points, 2)."""
-        if self._matrix is not None:
-            self._rings, self._matrix = _moved(self._rings, self._matrix), None
-        return self._rings
+        rings, matrix = self._pending
+        if matrix is not None:
+            rings = _moved(rings, matrix)
+            self._pending = (rings, None)
+        return rings
 
     def warp(self, matrix: np.ndarray) -> PolygonMask:
         """Transform the points. What is behind the camera is cut off."""
-        if not self._rings:
+        rings, pending = self._pending
+        if not rings:
             return self
         if not matrix[2, 0] and not matrix[2, 1] and matrix[2, 2] > 0:
             # Transforms are multiplied, so that the points of a mosaic are not moved five times.
-            product = matrix if self._matrix is None else matrix @ self._matrix
-            return PolygonMask(self._rings, self.share, product)
-        rings, share = _in_front(self.rings, matrix), self.share
-        if rings is not self.rings:
-            whole = masks.area_of(self.rings)
-            share *= min(masks.area_of(rings) / whole, 1.0) if whole and rings else bool(rings)
+            product = matrix if pending is None else matrix @ pending
+            return PolygonMask(rings, self.share, product)
+        whole, share = self.rings, self.share
+        rings = _in_front(whole, matrix)
+        if rings is not whole:
+            area = masks.area_of(whole)
+            share *= min(masks.area_of(rings) / area, 1.0) if area and rings else bool(rings)
         return PolygonMask(_moved(rings, matrix), share)
 
     def present(self) -> bool:
         """Return whether the object has a mask, also if all of it has been cut off."""
-        return bool(self._rings) or self.share < 1
+        return bool(self._pending[0]) or self.share < 1
 
     def window(self, size: ImageSize) -> Window:
         """Rasterize the polygons, exactly as pycocotools does."""
@@ -142,9 +148,10 @@ class PolygonMask:
                 the opposite winding order.
         """
         # Kept, because `clip` needs it again.
-        if self._seen is None or self._seen[0] != size:
-            self._seen = (size, self._visible(size, traced))
-        return self._seen[1]
+        seen = self._seen
+        if seen is None or seen[0] != size:
+            seen = self._seen = (size, self._visible(size, traced))
+        return seen[1]
 
     def _visible(self, size: ImageSize, traced: bool) -> float:
         if not self.rings or _is_inside(self.rings, size):

@@ -71,6 +71,7 @@ class Albumentations(Transform):
     ]
     min_visibility: Probability = 0.1
     _idle: list[Any] = PrivateAttr(default_factory=list)
+    _has_warned: bool = PrivateAttr(default=False)
 
     def resolve(self) -> Any:
         """Return the object of albumentations.
@@ -102,18 +103,31 @@ class Albumentations(Transform):
         decoded(self, sample)
         seed = int(rng.integers(2**32))
         # A pipeline has a state, so each thread takes one of its own.
-        pipeline = self._idle.pop() if self._idle else adapted.composed(self.resolve())
+        pipeline = self._taken()
         pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))  # noqa: S311
         given = Arrays(sample)
         found = self._called(pipeline, given)
         self._idle.append(pipeline)
         if given.is_mirrored(found) and not _can_mirror(sample):
+            self._warn_of_mirrors()
+            return sample
+        return given.sample_of(found, self.min_visibility)
+
+    def _taken(self) -> Any:
+        """Return a pipeline that no other thread uses."""
+        try:
+            return self._idle.pop()
+        except IndexError:  # not checked before: another thread may take the last one in between
+            return adapted.composed(self.resolve())
+
+    def _warn_of_mirrors(self) -> None:
+        """Log once that samples are not mirrored."""
+        if not self._has_warned:
+            self._has_warned = True
             _LOG.warning(
                 "a mirror of albumentations is off: the dataset does not state which keypoints "
                 "are left and right; expected pairs of keypoints, such as [[0, 1]]"
             )
-            return sample
-        return given.sample_of(found, self.min_visibility)
 
     def _called(self, pipeline: Any, given: Arrays) -> dict[str, Any]:
         arguments = given.arguments()
@@ -152,7 +166,7 @@ class Albumentations(Transform):
     def __getstate__(self) -> dict[Any, Any]:
         # A worker process builds pipelines of its own.
         state = super().__getstate__()
-        return {**state, "__pydantic_private__": {"_idle": []}}
+        return {**state, "__pydantic_private__": {"_idle": [], "_has_warned": self._has_warned}}
 
 
 def _can_mirror(sample: Sample) -> bool:
