@@ -337,3 +337,19 @@ def test_invalid_lists(tmp_path, monkeypatch, entries, what):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=what):
         read(entries)
+
+
+def test_channels_are_those_of_all_datasets():
+    one, other = pets().dataset.with_channels("gray"), cars().dataset
+    both = combined([Part(one, "pets"), Part(other.with_channels("gray"), "cars")])
+    assert both.channels.value == "gray"
+    assert both.with_rows(both.rows()).channels.value == "gray"
+    with pytest.raises(DataError, match="different channels of the images are read") as error:
+        combined([Part(one, "pets"), Part(other, "cars")])
+    assert error.value.fix == "channels='gray' for cars"
+
+
+def test_a_dataset_with_a_weight_keeps_its_channels(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((8, 10), 7, np.uint8))
+    part = Part(dataset(("cat",), row(tmp_path / "a.png", (0,))).with_channels("gray"), "a", 2)
+    assert combined([part]).load(0).image.shape == (8, 10, 1)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from visiongarden.data import Dataset, Loader, read
+from visiongarden.data.decoded import DecodedSamples, Detail
 from visiongarden.data.rows import upright
 from visiongarden.doctor.checking import check
 from visiongarden.errors import DataError, UserError
@@ -24,6 +25,7 @@ from visiongarden.transforms import (
     Mosaic,
     Perspective,
     RandomErasing,
+    Transform,
 )
 from visiongarden.types import ClassMap
 
@@ -190,6 +192,56 @@ def test_memory_does_not_grow_over_epochs(tmp_path):
     finally:
         tracemalloc.stop()
     assert grown < 160 * 160 * 3  # less than one image in six epochs
+
+
+def test_images_of_many_channels_keep_the_cache_small(monkeypatch):
+    # The number of images is chosen for 8-bit RGB; these are 16 times as large.
+    decoded = importlib.import_module("visiongarden.data.decoded")
+    monkeypatch.setattr(decoded, "CACHE_BYTES", 6 * 3 * 8 * 8)
+    image = np.zeros((8, 8, 12), np.float32)
+    samples = [Sample(ImageInfo(i, None, (8, 8)), image + i) for i in range(5)]
+    dataset = Dataset(ClassMap(("a",)), samples)
+    found = DecodedSamples(dataset, (8, 8), Detail(), 0, 0)
+    for index in (0, 1, 2, 3, 4, 0):
+        assert found[index].image.max() == index
+        assert sum(one.image.nbytes for one in found._kept.values()) <= decoded.CACHE_BYTES
+        assert found._bytes == sum(one.image.nbytes for one in found._kept.values())
+
+
+def test_pixels_in_memory_have_the_size_of_their_annotations():
+    image = np.zeros((10, 20, 3), np.uint8)
+    swapped = Sample(
+        ImageInfo(0, None, (20, 10)), image, Instances((20, 10), Boxes([[0, 0, 5, 5]]), [0])
+    )
+    with pytest.raises(DataError, match="the image of sample 0: the image has 20 × 10 pixels"):
+        Dataset(ClassMap(("a",)), [swapped]).load(0)
+    unknown = Dataset(ClassMap(("a",)), [Sample(ImageInfo(0, None, (0, 0)), image)])
+    (batch,) = loader(unknown, batch_size=1).epoch(0)
+    assert batch.info.sizes.tolist() == [[10, 20]]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.int64])
+@pytest.mark.parametrize("transforms", [None, ()])
+def test_semantic_masks_keep_their_type(dtype, transforms):
+    mask = np.zeros((10, 20), dtype)
+    mask[:, 10:] = 200 if dtype == np.uint8 else 300
+    sample = Sample(ImageInfo(0, None, (10, 20)), np.zeros((10, 20, 3), np.uint8), semantic=mask)
+    dataset = Dataset(ClassMap(("a",)), [sample])
+    (batch,) = loader(dataset, image_size=(5, 10), batch_size=1, transforms=transforms).epoch(0)
+    assert np.unique(batch.targets["semantic"]).tolist() == [0, mask.max()]
+
+
+def test_transforms_cannot_change_annotations_in_place():
+    class Wrong(Transform):
+        def apply(self, sample, context, rng):
+            sample.labels[0] = 0
+            return sample
+
+    labels = np.array([0, 1], np.float32)
+    sample = Sample(ImageInfo(0, None, (8, 8)), np.zeros((8, 8, 3), np.uint8), labels=labels)
+    dataset = Dataset(ClassMap(("a", "b")), [sample])
+    with pytest.raises(UserError, match="Wrong changes an array of its sample in place"):
+        loader(dataset, transforms=(Wrong(),), image_size=(8, 8)).sample(0)
 
 
 def test_evaluation_sees_every_image_once_and_in_place(scenes):

@@ -128,7 +128,9 @@ def test_another_thread_may_take_the_last_pipeline(A):
 
     mirror = Albumentations(transform=A.HorizontalFlip(p=1))
     mirror._idle = Taken()
-    assert (mirror.apply(sample(), None, np.random.default_rng(0)).image == picture()[:, ::-1]).all()
+    assert (
+        mirror.apply(sample(), None, np.random.default_rng(0)).image == picture()[:, ::-1]
+    ).all()
 
 
 def test_a_crop_removes_by_our_visibility(A):

@@ -334,6 +334,8 @@ def as_tf_data(loader: Any) -> Any:
         # Images and what has their size may differ between batches with `multi_scale`.
         if name in ("", "semantic") and tuple(shape[:2]) == first.images.shape[1:3]:
             shape = (*size, *shape[2:])
+        elif name == "masks" and len(loader.sizes) > 1:
+            shape = (shape[0], None, None)
         return tf.TensorSpec((rows, *shape), array.dtype)
 
     signature = (

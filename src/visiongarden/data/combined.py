@@ -85,6 +85,13 @@ class CombinedAnnotations(Dataset):
         indices = np.concatenate(chosen)
         return indices[random.permutation(len(indices))]
 
+    @property
+    def scheme(self) -> KeypointScheme:
+        """Meaning of the keypoints, which all datasets have in common."""
+        samples: Any = self.samples
+        scheme: KeypointScheme = samples.scheme
+        return scheme
+
     def with_rows(self, rows: Any) -> Any:
         """Return a dataset of other rows, which no longer has weights."""
         located = {str(self.image_path(i)): self.image_path(i) for i in range(len(self))}
@@ -100,6 +107,7 @@ class CombinedAnnotations(Dataset):
             categories=self.categories,
             notes=self.notes,
             label_map=self.label_map,
+            channels=self.channels,
         )
 
     def location(self, index: int, row: int | None = None) -> str:
@@ -136,7 +144,8 @@ def combined(
 
     Raises:
         DataError: The annotations of the datasets are of different kinds, their keypoints or labels
-            have different meanings, or a class is missing in `class_names`.
+            have different meanings, different channels of their images are read, or a class is
+            missing in `class_names`.
         UserError: There is no dataset, a weight is not a positive number, or a name in `classes` is
             unknown.
 
@@ -164,6 +173,7 @@ def combined(
     wholes = [part.whole() for part in parts]
     _check_kinds(parts, wholes, len(names))
     _check_labels(parts, wholes)
+    _check_channels(parts, wholes)
     places = np.concatenate(
         [
             np.stack([np.full(len(whole), number), np.arange(len(whole))], axis=1)
@@ -198,6 +208,7 @@ def combined(
             *_similar_names(parts, names),
         ],
         label_map=wholes[0].label_map,
+        channels=wholes[0].channels,
         weights=tuple(float(part.weight) for part in parts),
     )
 
@@ -263,7 +274,7 @@ class CombinedSamples(Sequence[Sample]):
             sample,
             info=replace(sample.info, id=number),
             instances=found.replace(class_map=self.class_map, **changes),
-            semantic=None if sample.semantic is None else self._recolored(part, sample.semantic),
+            semantic=recolored(sample.semantic, part.classes),
             labels=self._labels(part, sample.labels),
             known_classes=self._known(part, sample.known_classes),
         )
@@ -286,7 +297,7 @@ class CombinedSamples(Sequence[Sample]):
         found: Any = part.dataset.samples
         if "semantic" not in part.dataset.fields:
             return None
-        return self._recolored(part, found.semantic(place, size))
+        return recolored(found.semantic(place, size), part.classes)
 
     def part(self, indices: Sequence[int]) -> CombinedSamples:
         """Return the samples at `indices`."""
@@ -322,12 +333,6 @@ class CombinedSamples(Sequence[Sample]):
         own: list[int] = self.places[self.places[:, 0] == number, 1].tolist()
         return own
 
-    def _recolored(self, part: _Converted, mask: np.ndarray) -> np.ndarray:
-        table = np.full(256, IGNORE, np.uint8)
-        table[: len(part.classes)] = part.classes
-        table[IGNORE] = IGNORE
-        return np.asarray(table[mask])
-
     def _labels(self, part: _Converted, labels: np.ndarray | None) -> np.ndarray | None:
         if labels is None or part.dataset.label_map is not None:
             return labels
@@ -342,6 +347,21 @@ class CombinedSamples(Sequence[Sample]):
             known = known & own_known
         everywhere = all(each.known.all() for each in self.parts)
         return None if everywhere and known.all() else known.copy()
+
+
+def recolored(mask: np.ndarray | None, classes: np.ndarray) -> np.ndarray | None:
+    """Return a semantic mask with other class indices; ignored pixels stay ignored.
+
+    Args:
+        mask: Class indices (height, width), or None.
+        classes: The new index of each class.
+    """
+    if mask is None:
+        return None
+    table = np.full(256, IGNORE, np.uint8)
+    table[: len(classes)] = classes
+    table[IGNORE] = IGNORE
+    return np.asarray(table[mask])
 
 
 def widened(
@@ -538,6 +558,18 @@ def _check_labels(parts: Sequence[Part], wholes: Sequence[Dataset]) -> None:
                 "the labels of the datasets have different meanings",
                 rule="the same names and units of the labels in all datasets",
                 received=f"{names[0]} in {parts[0].name}; {names[1]} in {part.name}",
+            )
+
+
+def _check_channels(parts: Sequence[Part], wholes: Sequence[Dataset]) -> None:
+    for part, whole in zip(parts[1:], wholes[1:], strict=True):
+        if whole.channels != wholes[0].channels:
+            given = [each.channels.value for each in (wholes[0], whole)]
+            raise DataError(
+                "different channels of the images are read",
+                rule="the same `channels` for all datasets",
+                received=f"{given[0]!r} for {parts[0].name}; {given[1]!r} for {part.name}",
+                fix=f"channels={given[0]!r} for {part.name}",
             )
 
 

@@ -287,13 +287,15 @@ class Dataset:
         if sample.image is not None:
             if not _is_stored(sample.image, self.channels):
                 sample.image = to_pixels(sample.image, name=f"the image of sample {index}")
+            _check_size(sample, f"the image of sample {index}", (1,))
         elif sample.info.source is not None:
             sample.image = self.channels.decode(sample.info.source, min_size)
-            _check_size(sample, reduced=min_size is not None)
-            if sample.info.original_size == UNKNOWN_SIZE:
-                size = (sample.image.shape[0], sample.image.shape[1])
-                sample.info = replace(sample.info, original_size=size)
+            # libjpeg rounds the sides of a reduced image up.
+            _check_size(sample, sample.info.source, (1,) if min_size is None else (1, 2, 4, 8))
         image = sample.image
+        if image is not None and tuple(sample.info.original_size) == UNKNOWN_SIZE:
+            size = (image.shape[0], image.shape[1])
+            sample.info = replace(sample.info, original_size=size)
         if sample.semantic is None and image is not None and isinstance(self.samples, _WithMasks):
             sample.semantic = self.samples.semantic(index, (image.shape[0], image.shape[1]))
         return sample
@@ -319,22 +321,20 @@ def _fields(sample: Sample) -> frozenset[str]:
     return frozenset(name for name, is_there in names.items() if is_there)
 
 
-def _check_size(sample: Sample, reduced: bool) -> None:
-    """Compare the size of a decoded image with the one found when the labels were read."""
+def _check_size(sample: Sample, name: Any, divisors: Sequence[int]) -> None:
+    """Compare the size of an image with the one to which its annotations refer."""
     height, width = sample.info.original_size
     if (height, width) == UNKNOWN_SIZE:
         return
     image = np.asarray(sample.image)
-    # libjpeg rounds the sides of a reduced image up.
-    fits = any(
-        image.shape[:2] == (-(-height // times), -(-width // times))
-        for times in ((1, 2, 4, 8) if reduced else (1,))
-    )
-    if not fits:
+    sizes = [(-(-height // times), -(-width // times)) for times in divisors]
+    if image.shape[:2] not in sizes:
+        is_file = sample.info.source is not None and sample.info.source is name
         raise DataError(
-            f"{sample.info.source}: the image has {image.shape[1]} × {image.shape[0]} pixels",
-            rule=f"{width} × {height}, its size when the labels were read",
-            fix="read the dataset again",
+            f"{name}: the image has {image.shape[1]} × {image.shape[0]} pixels",
+            rule=f"{width} × {height}, "
+            + ("its size when the labels were read" if is_file else "its `info.original_size`"),
+            fix="read the dataset again" if is_file else "original_size=image.shape[:2]",
         )
 
 

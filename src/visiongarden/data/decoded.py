@@ -71,15 +71,18 @@ class DecodedSamples(Sequence[Sample]):
         size = detail.pixels(canvas) * (4 if has_masks else 3)
         fits = len(dataset) * size * max(processes, 1) < CACHE_BYTES
         self.max_kept = len(dataset) if fits else min(recent, int(RECENT_BYTES / size))
+        # `size` is that of 8-bit RGB; images of more channels or bits reach this limit before.
+        self.max_bytes = CACHE_BYTES // max(processes, 1) if fits else RECENT_BYTES
         self._start()
 
     def _start(self) -> None:
         self._kept: OrderedDict[int, Sample] = OrderedDict()
+        self._bytes = 0
         self._lock = threading.Lock()
 
     # Worker processes receive neither the cache nor the lock, which cannot be pickled.
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_kept", "_lock")}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_kept", "_bytes", "_lock")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -100,11 +103,17 @@ class DecodedSamples(Sequence[Sample]):
             found = self._decoded(index)
             if self.max_kept:
                 with self._lock:
-                    self._kept[index] = found
-                    if len(self._kept) > self.max_kept:
-                        self._kept.popitem(last=False)
+                    self._keep(index, found)
         # A transform may assign to the attributes of a sample; the arrays are never changed.
         return replace(found)
+
+    def _keep(self, index: int, sample: Sample) -> None:
+        """Cache a sample in place of the ones that were not used for the longest time."""
+        before = self._kept.pop(index, None)  # of another thread
+        self._bytes += _bytes_of(sample) - (0 if before is None else _bytes_of(before))
+        self._kept[index] = sample
+        while len(self._kept) > self.max_kept or self._bytes > self.max_bytes:
+            self._bytes -= _bytes_of(self._kept.popitem(last=False)[1])
 
     def _decoded(self, index: int) -> Sample:
         sample = self.dataset.load(index, self.canvas if self.detail.quick else None)
@@ -122,6 +131,12 @@ class DecodedSamples(Sequence[Sample]):
         if (factors != 1).any() or sample.instances.size != sides:
             sample.instances = sample.instances.move(matrix, sides)
         return sample
+
+
+def _bytes_of(sample: Sample) -> int:
+    """Return the memory of the pixels of a sample, which is nearly all of it."""
+    arrays = (sample.image, sample.semantic)
+    return sum(array.nbytes for array in arrays if array is not None)
 
 
 class InOrder(Sequence[Sample]):

@@ -223,7 +223,7 @@ class _Epoch:
         crowd = sample.instances.crowd
         # Losses do not use crowd regions; evaluation needs them, as COCO ignores matches with them.
         if crowd is not None and crowd.any():
-            sample.instances = sample.instances[~crowd]
+            sample = replace(sample, instances=sample.instances[~crowd])
         return sample, _HERE
 
     def __getitem__(self, place: int) -> tuple[Any, ...]:
@@ -275,7 +275,7 @@ def _placed_mask(mask: np.ndarray, size: ImageSize, placement: Placement) -> np.
         round(side * s) for side, s in zip(mask.shape, placement.scale[::-1], strict=True)
     )
     resized = resize_mask(mask, (rows, columns))
-    target = np.full(size, IGNORE, np.uint8)
+    target = np.full(size, IGNORE, mask.dtype)
     shown = resized[max(-top, 0) : max(-top, 0) + size[0], max(-left, 0) : max(-left, 0) + size[1]]
     top, left = max(top, 0), max(left, 0)
     target[top : top + shown.shape[0], left : left + shown.shape[1]] = shown

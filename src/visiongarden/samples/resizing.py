@@ -75,9 +75,12 @@ def resize(image: np.ndarray, size: ImageSize, quick: bool = False) -> np.ndarra
 
 
 def resize_mask(mask: np.ndarray, size: ImageSize) -> np.ndarray:
-    """Resize a uint8 mask (height, width); each pixel takes the class at its center."""
+    """Resize a mask of integers (height, width); each pixel takes the class at its center."""
     if mask.shape == tuple(size):
         return mask
     # OpenCV's INTER_NEAREST samples at the corner of a pixel, which shifts a mask by half a pixel.
     interpolation = cv2.INTER_NEAREST_EXACT
-    return np.asarray(cv2.resize(mask, (size[1], size[0]), interpolation=interpolation), np.uint8)
+    # The only type of more than 16 bits that OpenCV resizes.
+    pixels = mask if mask.dtype.itemsize <= 2 and mask.dtype != bool else mask.astype(np.int32)
+    resized = cv2.resize(pixels, (size[1], size[0]), interpolation=interpolation)
+    return np.asarray(resized, mask.dtype)

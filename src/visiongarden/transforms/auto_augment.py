@@ -9,11 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from visiongarden.registry import register
-from visiongarden.samples import Sample
 from visiongarden.transforms.fixed_cutout import FixedCutout
 from visiongarden.transforms.fixed_warp import FixedWarp
 from visiongarden.transforms.image_operations import ImageOperation
-from visiongarden.transforms.transform import Context, Policy, Transform, require_rgb
+from visiongarden.transforms.transform import Policy, Transform
 
 
 @register
@@ -48,12 +47,6 @@ class AutoAugment(Policy):
         """Return the operations of a sub-policy."""
         sides = _policies()[int(rng.integers(_COUNT))]
         return sides[int(rng.integers(2))]
-
-    def apply(self, sample: Sample, context: Context, rng: np.random.Generator) -> Sample:
-        """Apply a sub-policy."""
-        if sample.image is not None:
-            require_rgb(self, sample.image)
-        return super().apply(sample, context, rng)
 
 
 _COUNT = 5

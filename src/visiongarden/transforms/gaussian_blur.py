@@ -10,7 +10,8 @@ import numpy as np
 from pydantic import Field
 
 from visiongarden.registry import register
-from visiongarden.transforms.photometric import ImageTransform, Ordered
+from visiongarden.transforms.photometric import ImageTransform
+from visiongarden.transforms.ranges import Ordered
 
 _Sigma = Annotated[float, Field(gt=0, le=100)]
 

@@ -9,8 +9,9 @@ from pydantic import model_validator
 
 from visiongarden.errors import ConfigError
 from visiongarden.registry import register
-from visiongarden.transforms.photometric import ImageTransform, Ordered, to_dtype
+from visiongarden.transforms.photometric import ImageTransform, to_dtype
 from visiongarden.transforms.photometric import value_range as range_of
+from visiongarden.transforms.ranges import Ordered
 from visiongarden.transforms.transform import Probability
 
 

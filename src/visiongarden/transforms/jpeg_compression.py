@@ -10,7 +10,8 @@ from pydantic import Field
 
 from visiongarden.errors import UserError
 from visiongarden.registry import register
-from visiongarden.transforms.photometric import ImageTransform, Ordered
+from visiongarden.transforms.photometric import ImageTransform
+from visiongarden.transforms.ranges import Ordered
 
 _Quality = Annotated[int, Field(ge=1, le=100)]
 

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
 
 import cv2
 import numpy as np
 
 from visiongarden.errors import UserError
 from visiongarden.samples import Sample
-from visiongarden.transforms.ranges import Ordered
 from visiongarden.transforms.transform import Context, Transform
 
 GRAY_WEIGHTS = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luma of ITU-R BT.601."""
-
-
-Limits = Annotated[tuple[float, float], Ordered]
 
 
 class ImageTransform(Transform):

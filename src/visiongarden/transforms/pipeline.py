@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from visiongarden.errors import UserError
-from visiongarden.samples import Sample
+from visiongarden.samples import Sample, columns
 from visiongarden.transforms.letterbox import Letterbox
 from visiongarden.transforms.pending import Pending, checked
 from visiongarden.transforms.transform import (
@@ -323,13 +323,19 @@ class _NotRandom:
 
 
 def _protected(sample: Sample) -> Sample:
-    """Return a sample whose image cannot be changed in place."""
-    image = sample.image
-    if image is None or not image.flags.writeable:
-        return sample
-    image = image.view()
-    image.flags.writeable = False
-    return replace(sample, image=image)
+    """Return a sample whose arrays cannot be changed in place: they are used again."""
+    arrays = {
+        "image": sample.image,
+        "semantic": sample.semantic,
+        "labels": sample.labels,
+        "known_classes": sample.known_classes,
+    }
+    changes: dict[str, Any] = {
+        name: columns.read_only(array)
+        for name, array in arrays.items()
+        if array is not None and array.flags.writeable
+    }
+    return replace(sample, **changes) if changes else sample
 
 
 def _others(place: int, count: int, total: int, rng: np.random.Generator) -> list[int]:

@@ -10,10 +10,9 @@ import numpy as np
 from pydantic import Field
 
 from visiongarden.registry import register
-from visiongarden.samples import Sample
 from visiongarden.transforms.fixed_warp import FixedWarp
 from visiongarden.transforms.image_operations import OPERATIONS, ImageOperation
-from visiongarden.transforms.transform import Context, Policy, Transform, require_rgb
+from visiongarden.transforms.transform import Policy, Transform
 
 
 @register
@@ -49,12 +48,6 @@ class RandAugment(Policy):
             sign = 1 if rng.random() < 0.5 else -1
             chosen.append(operation(name, sign * self.magnitude / 10))
         return chosen
-
-    def apply(self, sample: Sample, context: Context, rng: np.random.Generator) -> Sample:
-        """Apply the operations."""
-        if sample.image is not None:
-            require_rgb(self, sample.image)
-        return super().apply(sample, context, rng)
 
 
 _WARPS: dict[str, Callable[[float], FixedWarp]] = {

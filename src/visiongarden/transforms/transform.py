@@ -212,6 +212,8 @@ class Policy(Transform):
 
     def apply(self, sample: Sample, context: Context, rng: np.random.Generator) -> Sample:
         """Apply the chosen transforms, each with its `probability`."""
+        if self.rgb_only and sample.image is not None:
+            require_rgb(self, sample.image)
         for transform in self.choose(rng):
             if is_active(transform, context, rng):
                 sample = transform.apply(sample, context, rng)

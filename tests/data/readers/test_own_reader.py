@@ -10,7 +10,9 @@ from tests.data.test_read import voc
 import visiongarden as vg
 from visiongarden import registry
 from visiongarden.data import Dataset, Reader, Source, cache, read
+from visiongarden.data.image_samples import ClassSamples
 from visiongarden.data.readers import opened, splits_of
+from visiongarden.data.semantic_samples import SemanticSamples
 from visiongarden.errors import DataError, UserError
 from visiongarden.samples import Boxes, ImageInfo, Instances, Keypoints, Masks, RotatedBoxes, Sample
 from visiongarden.samples.annotations import Annotations
@@ -227,6 +229,66 @@ def test_errors_can_be_collected(root):
 
     with pytest.raises(DataError, match=r"has 2 errors:\n .*garden:3.*\n .*garden:5"):
         read(root, reader=Collecting())
+
+
+def test_class_names_change_masks_and_known_classes_too(root):
+    mask = np.array([[0, 1, 255]], np.uint8)
+    own = sample(root, classes=[1], semantic=mask, known_classes=np.array([True, False]))
+    reader_of(lambda root, split: dataset(own))
+    (found,) = read(root, class_names=("bird", "dog", "cat"))
+    assert found.instances.classes.tolist() == [1]
+    assert found.semantic.tolist() == [[2, 1, 255]]
+    assert found.known_classes.tolist() == [False, False, True]
+    assert mask.tolist() == [[0, 1, 255]]
+
+
+@pytest.mark.parametrize("colors", [None, ((9, 9, 9), (8, 8, 8))])
+def test_class_names_of_mask_files(root, colors):
+    stored = np.array([[4, 7, 255]], np.uint8) if colors is None else np.array([[colors]], np.uint8)
+    cv2.imwrite(str(root / "mask.png"), stored.reshape(1, -1, *stored.shape[3:]))
+    names = vg.ClassMap(("cat", "dog"), (4, 7) if colors is None else (0, 1))
+    samples = SemanticSamples(names, (root / "a.png",), (root / "mask.png",), colors)
+    reader_of(lambda root, split: Dataset(names, samples))
+    found = read(root, class_names=("dog", "cat"))
+    assert found.fields == {"semantic"}
+    assert found.samples.semantic(0).ravel().tolist()[:2] == [1, 0]
+
+
+def test_class_names_of_samples_that_are_read_on_demand(root):
+    asked = []
+
+    class OnDemand:
+        fields = frozenset({"boxes"})
+        max_objects = 1
+
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            asked.append(index)
+            return sample(root, index, classes=[index])
+
+        def image_path(self, index):
+            return root / f"{'ab'[index]}.png"
+
+        def counts(self):
+            return np.array([1, 1])
+
+    reader_of(lambda root, split: Dataset(CLASSES, OnDemand()))
+    found = read(root, class_names=("bird", "dog", "cat"))
+    assert (found.image_path(1), found.objects().tolist()) == (root / "b.png", [1, 1])
+    assert found.counts().tolist() == [0, 1, 1]
+    assert asked == []
+    assert [found[i].instances.classes.tolist() for i in (0, 1)] == [[2], [1]]
+    assert found.part([1])[0].instances.classes.tolist() == [1]
+
+
+def test_class_names_keep_classes_of_images_compact(root):
+    samples = ClassSamples(CLASSES, (root / "a.png", root / "b.png"), (0, 1))
+    reader_of(lambda root, split: Dataset(CLASSES, samples))
+    found = read(root, class_names=("bird", "dog", "cat"))
+    assert found.samples.classes == (2, 1)
+    assert found[0].labels.tolist() == [0, 0, 1]
 
 
 def test_class_names_are_matched_by_name(root):

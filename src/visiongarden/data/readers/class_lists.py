@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, overload
 
 import numpy as np
 
-from visiongarden.data.combined import has_one_class, widened
-from visiongarden.data.dataset import Dataset
+from visiongarden.data.combined import has_one_class, recolored, widened
+from visiongarden.data.dataset import Bounded, Dataset
+from visiongarden.data.image_samples import ClassSamples
 from visiongarden.data.readers.build import CLASSES, class_names_in
 from visiongarden.data.rows import Row
 from visiongarden.data.sample_table import SampleTable
+from visiongarden.data.semantic_samples import SemanticSamples
 from visiongarden.errors import DataError
 from visiongarden.samples import Sample
 from visiongarden.storage.place import Place
-from visiongarden.types import ClassMap
+from visiongarden.types import ClassMap, ImageSize
 
 
 def refuse_other_lists(file: Place, names: Sequence[str], folders: Iterable[Place]) -> None:
@@ -89,30 +91,124 @@ def renumbered(found: Dataset, wanted: tuple[str, ...], reader: str) -> Dataset:
     ids = dict(zip(own.names, own.ids, strict=True))
     unused = iter(range(max(own.ids) + 1, max(own.ids) + 1 + len(wanted)))
     class_map = ClassMap(wanted, tuple(ids[n] if n in ids else next(unused) for n in wanted))
+    own_samples = found.samples
+    if isinstance(own_samples, SemanticSamples):
+        return replace(
+            found,
+            class_map=class_map,
+            samples=_of_masks(own_samples, class_map, order, reader),
+            categories=(),
+        )
+    if isinstance(own_samples, ClassSamples):
+        classes = tuple(order[list(own_samples.classes)].tolist())
+        samples = replace(own_samples, class_map=class_map, classes=classes)
+        return replace(found, class_map=class_map, samples=samples, categories=())
     one_class = has_one_class(found) if found.label_map is None else None
-    if isinstance(found.samples, SampleTable):
-        rows = [_renumbered_row(row, order, len(wanted), one_class) for row in found.rows()]
+    new = _Renumbering(order, len(wanted), one_class)
+    if isinstance(own_samples, SampleTable):
+        rows = map(new.row, found.rows())
         return replace(found, class_map=class_map, categories=()).with_rows(rows)
-    samples = [_renumbered(found[i], order, len(wanted), one_class) for i in range(len(found))]
+    on_demand = _Renumbered(found, new)
+    in_memory = isinstance(own_samples, list | tuple)
+    samples = [*on_demand] if in_memory else on_demand
     return replace(found, class_map=class_map, samples=samples, categories=())
 
 
-def _renumbered(sample: Sample, order: np.ndarray, count: int, one_class: bool | None) -> Sample:
-    objects = sample.instances
-    if objects.classes is not None:
-        objects = objects.replace(classes=order[objects.classes])
-    labels = sample.labels
-    if labels is not None and one_class is not None:
-        labels = _widened(labels, order, count, one_class)
-    return replace(sample, instances=objects, labels=labels)
+def _of_masks(
+    samples: SemanticSamples, class_map: ClassMap, order: np.ndarray, reader: str
+) -> SemanticSamples:
+    """Return the samples of masks, whose values stay those of the files."""
+    if samples.colors is None:
+        return replace(samples, class_map=class_map)
+    if len(class_map) > len(samples.colors):
+        raise DataError(
+            f"`class_names` has classes without a color in the masks that {reader} reads",
+            rule=", ".join(samples.class_map.names)[:200],
+            received=", ".join(class_map.names)[:200],
+        )
+    colors = tuple(samples.colors[i] for i in np.argsort(order).tolist())
+    return replace(samples, class_map=class_map, colors=colors)
 
 
-def _renumbered_row(row: Row, order: np.ndarray, count: int, one_class: bool | None) -> Row:
-    labels = row.labels
-    if labels is not None and one_class is not None:
-        labels = _widened(labels, order, count, one_class)
-    return replace(row, classes=order[row.classes], labels=labels)
+@dataclass(frozen=True)
+class _Renumbering:
+    """What changes annotations to those of another class map.
+
+    Attributes:
+        order: int32 (own classes,), the new index of each class.
+        count: Number of classes of the other class map.
+        one_class: Whether images have one class each; None if labels are no classes.
+    """
+
+    order: np.ndarray
+    count: int
+    one_class: bool | None
+
+    def row(self, row: Row) -> Row:
+        """Return the row with other class indices."""
+        return replace(row, classes=self.order[row.classes], labels=self._labels(row.labels))
+
+    def sample(self, sample: Sample) -> Sample:
+        """Return the sample with other class indices."""
+        objects, known = sample.instances, sample.known_classes
+        if objects.classes is not None:
+            objects = objects.replace(classes=self.order[objects.classes])
+        if known is not None:
+            known = np.zeros(self.count, bool)
+            known[self.order] = sample.known_classes
+        return replace(
+            sample,
+            instances=objects,
+            semantic=recolored(sample.semantic, self.order),
+            labels=self._labels(sample.labels),
+            known_classes=known,
+        )
+
+    def _labels(self, labels: np.ndarray | None) -> np.ndarray | None:
+        if labels is None or self.one_class is None:
+            return labels
+        known = np.isin(np.arange(self.count), self.order)
+        return widened(labels, self.order, known, self.one_class)
 
 
-def _widened(labels: np.ndarray, order: np.ndarray, count: int, one_class: bool) -> np.ndarray:
-    return widened(labels, order, np.isin(np.arange(count), order), one_class)
+class _Renumbered(Sequence[Sample]):
+    """Samples of a dataset with other class indices, read when they are needed."""
+
+    def __init__(self, dataset: Dataset, new: _Renumbering) -> None:
+        self.dataset, self.new, self.fields = dataset, new, dataset.fields
+        if isinstance(dataset.samples, Bounded):
+            self.max_objects = dataset.samples.max_objects
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return self.new.sample(self.dataset[index])
+
+    def semantic(self, index: int, size: ImageSize | None = None) -> np.ndarray | None:
+        """Return the semantic mask of an image; None if the dataset has no masks."""
+        return recolored(self.dataset.annotated(index).semantic, self.new.order)
+
+    def part(self, indices: Sequence[int]) -> _Renumbered:
+        """Return the samples at `indices`."""
+        return _Renumbered(self.dataset.part(indices), self.new)
+
+    def image_path(self, index: int) -> Any:
+        """Return the location of an image."""
+        return self.dataset.image_path(index)
+
+    def location(self, index: int, row: int | None = None) -> str:
+        """Return where an image, or one of its objects, is annotated."""
+        return self.dataset.location(index, row)
+
+    def counts(self) -> np.ndarray:
+        """Return int64 (classes,): the number of objects, or of images, of each class."""
+        total = np.zeros(self.new.count, np.int64)
+        total[self.new.order] = self.dataset.counts()
+        return total
