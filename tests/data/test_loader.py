@@ -244,6 +244,17 @@ def test_transforms_cannot_change_annotations_in_place():
         loader(dataset, transforms=(Wrong(),), image_size=(8, 8)).sample(0)
 
 
+@pytest.mark.parametrize("pairs", [None, ((0, 1),)])
+def test_flips_that_are_off_are_logged_once(pairs, caplog):
+    points = Keypoints([[[1, 1, 2], [5, 1, 2]]], pairs=pairs)
+    objects = Instances((8, 8), Boxes([[0, 0, 6, 6]]), [0], keypoints=points)
+    samples = [Sample(ImageInfo(0, None, (8, 8)), np.zeros((8, 8, 3), np.uint8), objects)]
+    one = loader(Dataset(ClassMap(("a",)), samples), transforms=(HorizontalFlip(probability=1),))
+    for epoch in range(3):
+        list(one.epoch(epoch))
+    assert caplog.text.count("flips are off") == (pairs is None)
+
+
 def test_evaluation_sees_every_image_once_and_in_place(scenes):
     batches = list(loader(scenes, batch_size=5).epoch(0))
     ids = np.concatenate([batch.info.ids for batch in batches])

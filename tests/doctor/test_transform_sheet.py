@@ -29,7 +29,7 @@ from visiongarden.transforms import (
     Transform,
     VerticalFlip,
 )
-from visiongarden.types import ClassMap
+from visiongarden.types import ClassMap, LabelMap
 
 SIZE = (48, 64)
 GAP = 6
@@ -108,6 +108,18 @@ def test_annotations_are_drawn_on_both(fields, names):
     original, mirrored = cells(sheet, 1, 1)[0]
     assert (original != picture()).any()
     assert (mirrored != picture()[:, ::-1]).any()
+
+
+def test_chosen_bands_and_named_values_are_shown(tmp_path):
+    bands = np.zeros((*SIZE, 5), np.uint8)
+    bands[..., 4] = 200
+    given = Sample(ImageInfo(0, None, SIZE), bands, labels=np.float32([0.5, np.nan]))
+    options = {"size": SIZE, "variants": 1, "class_map": ClassMap(("any",))}
+    sheet = transforms_sheet(
+        given, [HorizontalFlip()], bands=(4, 0, 0), label_map=LabelMap(("a", "b")), **options
+    )
+    ((_, result),) = cells(sheet, 1, 1)
+    assert result[-1, -1].tolist() == [200, 0, 0]
 
 
 def test_the_mirrored_box_is_drawn_mirrored():

@@ -74,7 +74,7 @@ def files_of(path: Any, parts: Sequence[str]) -> list[Any]:
         )
     own, key = found
     if not _UUID.search(path.name):
-        files = [path.parent / _replaced(path.name, own, part) for part in parts]
+        files = [path.parent / path.name.replace(own, part) for part in parts]
         missing = [part for part, file in zip(parts, files, strict=True) if not file.is_file()]
         if missing:
             raise _missing(path, missing)
@@ -123,10 +123,6 @@ def _split(name: str, parts: Sequence[str]) -> tuple[str, str] | None:
     if len(longest) != 1 or plain.count(longest[0]) != 1:
         return None
     return longest[0], plain.replace(longest[0], "\0")
-
-
-def _replaced(name: str, part: str, other: str) -> str:
-    return name.replace(part, other)
 
 
 def _missing(path: Any, parts: Sequence[str]) -> DataError:

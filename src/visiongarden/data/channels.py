@@ -88,10 +88,6 @@ class Channels:
         """Return the value of a field of a recipe: a word, a list of strings, or `Channels`."""
         return value if isinstance(value, Channels) else cls(value)
 
-    def to_config(self) -> str | list[str]:
-        """Return the word or the list of strings, as written in a recipe."""
-        return self.value if isinstance(self.value, str) else list(self.value)
-
     @property
     def parts(self) -> tuple[str, ...]:
         """Parts of the file names, one per channel; empty if a file has all channels."""

@@ -1,4 +1,4 @@
-"""Batches from random-access examples, prefetched by Grain."""
+"""Batches of samples from a random-access source, prefetched by Grain."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ def grain_batches(
 
     Args:
         source: Random-access source with `__len__` and `__getitem__`; pickled if `workers` > 0.
-        collate: Function from a list of examples to a batch; pickled if `workers` > 0.
-        batch_size: Number of examples per batch.
+        collate: Function from a list of samples to a batch; pickled if `workers` > 0.
+        batch_size: Number of samples per batch.
         drop_remainder: Whether to drop the last batch if it is incomplete.
         workers: Number of worker processes; 0 reads in threads of this process.
     """
     import grain
 
-    examples = grain.MapDataset.source(source).to_iter_dataset(
+    samples = grain.MapDataset.source(source).to_iter_dataset(
         grain.ReadOptions(num_threads=4, prefetch_buffer_size=4 * batch_size)
     )
     if workers:
-        # Before batching: the processes take turns example by example, which keeps the order.
+        # Before batching: the processes take turns sample by sample, which keeps the order.
         _ready_for_processes()
         options = grain.multiprocessing.MultiprocessingOptions(num_workers=workers)
-        examples = examples.mp_prefetch(options, worker_init_fn=exit_with_parent)
-    return iter(examples.batch(batch_size, drop_remainder=drop_remainder, batch_fn=collate))
+        samples = samples.mp_prefetch(options, worker_init_fn=exit_with_parent)
+    return iter(samples.batch(batch_size, drop_remainder=drop_remainder, batch_fn=collate))
 
 
 def _ready_for_processes() -> None:

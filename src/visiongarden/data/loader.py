@@ -17,8 +17,15 @@ from visiongarden.data.targets import targets_of
 from visiongarden.errors import UserError
 from visiongarden.samples import Batch, BatchInfo, Sample
 from visiongarden.samples.resizing import cover, letterbox, resize_mask
-from visiongarden.transforms import CenterCrop, Letterbox, Pipeline, Transform
-from visiongarden.transforms.pipeline import STEP, WINDOW
+from visiongarden.transforms import (
+    CenterCrop,
+    HorizontalFlip,
+    Letterbox,
+    Pipeline,
+    Transform,
+    VerticalFlip,
+)
+from visiongarden.transforms.pipeline import STEP, WINDOW, warn_of_mirrors
 from visiongarden.transforms.sizes import size_of_batch, sizes_of
 from visiongarden.types import IGNORE, ImageSize, Placement
 
@@ -123,6 +130,10 @@ class Loader:
         # each image is decoded once instead of four times.
         recent = WINDOW * STEP + 32 if training else 0
         self.samples = DecodedSamples(dataset, self.sizes[-1], kept, workers, recent)
+        # Here, and not by the pipeline of each epoch in each worker process.
+        self.has_warned = _are_off(dataset, self.transforms or ())
+        if self.has_warned:
+            warn_of_mirrors()
         self._next = 0
 
     def __len__(self) -> int:
@@ -208,6 +219,7 @@ class _Epoch:
                 min_visibility=loader.min_visibility,
                 resize=CenterCrop() if loader.resize == "cover" else Letterbox(),
             )
+            self.pipeline.has_warned = loader.has_warned
 
     def __len__(self) -> int:
         return len(self.order)
@@ -295,6 +307,12 @@ def _collated(rows: Sequence[tuple[Any, ...]]) -> Batch:
             offsets=np.array([place.offset for place in places], np.float32),
         ),
     )
+
+
+def _are_off(dataset: Dataset, transforms: Sequence[Transform]) -> bool:
+    """Return whether flips are off, because it is not known which keypoints they exchange."""
+    flips = any(isinstance(t, HorizontalFlip | VerticalFlip) for t in transforms)
+    return flips and "keypoints" in dataset.fields and dataset.scheme.pairs is None
 
 
 def _capacity(dataset: Dataset, transforms: Sequence[Transform]) -> int:

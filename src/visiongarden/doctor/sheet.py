@@ -60,7 +60,7 @@ def contact_sheet(
     cells = []
     for number in range(count):
         # Beyond the end of an epoch, the next epoch shows the images with other random numbers.
-        epoch, place = divmod(number, len(dataset))
+        epoch, place = divmod(number, loader.images_per_epoch)
         sample = loader.sample(place, epoch)
         image = to_display(np.asarray(sample.image), bands)
         cells.append(draw_sample(image, sample, dataset.class_map, dataset.label_map))

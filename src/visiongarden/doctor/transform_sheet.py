@@ -9,11 +9,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from visiongarden.drawing.annotations import draw_instances, draw_sample
+from visiongarden.drawing.annotations import draw_sample
+from visiongarden.drawing.display import to_display
 from visiongarden.errors import UserError
 from visiongarden.samples import Sample
 from visiongarden.transforms import Pipeline, Transform
-from visiongarden.types import ClassMap, ImageSize
+from visiongarden.types import IGNORE, ClassMap, ImageSize, LabelMap
 
 _GAP, _LINE, _FONT = 6, 18, 0.42
 _CHARACTER = 8.2
@@ -30,6 +31,8 @@ def transforms_sheet(
     variants: int = 3,
     others: Sequence[Sample] = (),
     class_map: ClassMap | None = None,
+    label_map: LabelMap | None = None,
+    bands: Sequence[int] | None = None,
     seed: int = 0,
 ) -> np.ndarray:
     """Render a row for each transform: the original and the results of the transform alone.
@@ -45,6 +48,8 @@ def transforms_sheet(
         others: further samples with decoded images, for mosaics and mix-up; by default the sample
             itself.
         class_map: names of the classes; without it, the class indices are drawn.
+        label_map: names of the columns of the sample's labels; None: they are the classes.
+        bands: channels to show as red, green and blue, see `visiongarden.drawing.to_display`.
         seed: seed of the random numbers.
 
     Returns:
@@ -68,15 +73,20 @@ def transforms_sheet(
             fix="transforms_sheet(sample, [HorizontalFlip()])",
         )
     samples = [sample, *others]
-    original = _drawn(_result(samples, (), size, 0, seed), class_map)
+
+    def drawn(transforms: Sequence[Transform], number: int) -> np.ndarray:
+        result = _result(samples, transforms, size, number, seed)
+        return _drawn(result, class_map, label_map, bands)
+
+    original = drawn((), 0)
     width = (variants + 1) * (size[1] + _GAP) + _GAP
     rows = []
     for transform in transforms:
         always = transform.replace(probability=1.0, skip_last_epochs=0)
         try:
-            found = [_result(samples, (always,), size, n, seed) for n in range(variants)]
+            found = [drawn((always,), number) for number in range(variants)]
             rows += [_heading(description(transform), width, _INK)]
-            rows += [_row([original, *[_drawn(each, class_map) for each in found]], width)]
+            rows += [_row([original, *found], width)]
         except UserError as error:
             text = f"{description(transform)}: {_reason(error)}"
             rows += [_heading(text, width, _FAILED), _row([original], width)]
@@ -119,12 +129,26 @@ def _result(
     return pipeline(0, number)
 
 
-def _drawn(sample: Sample, class_map: ClassMap | None) -> np.ndarray:
+def _drawn(
+    sample: Sample,
+    class_map: ClassMap | None,
+    label_map: LabelMap | None,
+    bands: Sequence[int] | None,
+) -> np.ndarray:
     """Return the image with its annotations."""
-    assert sample.image is not None  # noqa: S101  the pipeline returns pixels
-    if class_map is None:
-        return draw_instances(sample.image, sample.instances)
-    return draw_sample(sample.image, sample, class_map)
+    image = to_display(np.asarray(sample.image), bands)
+    return draw_sample(image, sample, class_map or _numbers(sample), label_map)
+
+
+def _numbers(sample: Sample) -> ClassMap:
+    """Return a class map in which the name of each class is its index."""
+    found, semantic, labels = sample.instances.classes, sample.semantic, sample.labels
+    count = max(
+        1 + max(-1 if found is None else found.max(initial=-1), 0),
+        0 if semantic is None else 1 + semantic.max(where=semantic != IGNORE, initial=0),
+        0 if labels is None else len(labels),
+    )
+    return ClassMap(tuple(map(str, range(int(count)))))
 
 
 def _heading(text: str, width: int, ink: tuple[int, int, int]) -> np.ndarray:

@@ -226,6 +226,8 @@ def show_dataset(
             size=size,
             others=[samples[i] for i in range(1, min(len(samples), _OTHERS + 1))],
             class_map=dataset.class_map,
+            label_map=dataset.label_map,
+            bands=bands,
             seed=seed,
         )
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
@@ -251,20 +251,6 @@ def pen(picture: np.ndarray) -> tuple[int, float]:
     """Return the line width in pixels and OpenCV's font scale for the size of an image."""
     total = sum(picture.shape[:2])
     return max(1, round(total / 600)), max(0.35, total / 2600)
-
-
-def draw_box(
-    picture: np.ndarray,
-    box: Sequence[float],
-    text: str,
-    color: Rgb,
-    thick: int,
-    size: float,
-) -> None:
-    """Draw one xyxy box with a text, in place."""
-    x1, y1, x2, y2 = (round(float(v)) for v in box)
-    cv2.rectangle(picture, (x1, y1), (x2, y2), color, thick, cv2.LINE_AA)
-    label(picture, text, (x1, y1), size, color)
 
 
 def color_of(index: int) -> Rgb:

@@ -12,7 +12,7 @@ from visiongarden.errors import UserError
 
 SHAPES = ("disc", "ring", "box", "triangle", "star")
 HUES = ("red", "amber", "lime", "green", "cyan", "blue", "violet", "magenta")
-"""Evenly spaced on the color circle, 45 degrees apart; `Augmentation.hsv` moves hues by 5."""
+"""Evenly spaced on the color circle, 45 degrees apart; `HSV` moves hues by up to 5."""
 
 FILLS = ("plain", "striped", "checked")
 

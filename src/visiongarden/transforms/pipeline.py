@@ -35,6 +35,14 @@ each of two, four or eight worker processes that take positions in turn."""
 _LOG = logging.getLogger(__name__)
 
 
+def warn_of_mirrors() -> None:
+    """Log that samples are not mirrored."""
+    _LOG.warning(
+        "flips are off: the dataset does not state which keypoints are left and right; "
+        "expected pairs of keypoints, such as [[0, 1]]"
+    )
+
+
 class Pipeline:
     """Apply an ordered list of transforms; every result is reproducible.
 
@@ -89,7 +97,7 @@ class Pipeline:
         self.capacity, self.epochs, self.seed = capacity, epochs, seed
         self.min_visibility, self.fill = min_visibility, tuple(fill)
         self.resize = Letterbox() if resize is None else resize
-        self._has_warned = False
+        self.has_warned = False
         _check("min_visibility", min_visibility, 0 <= min_visibility <= 1, "0 to 1", 0.1)
         _check("seed", seed, seed >= 0, "an integer of at least 0", 0)
         _check("fill", fill, len(self.fill) > 0, "one value, or one per channel", (114,))
@@ -114,13 +122,9 @@ class Pipeline:
 
     def warn_of_mirrors(self) -> None:
         """Log once that samples are not mirrored."""
-        if self._has_warned:
-            return
-        self._has_warned = True
-        _LOG.warning(
-            "flips are off: the dataset does not state which keypoints are left and right; "
-            "expected pairs of keypoints, such as [[0, 1]]"
-        )
+        if not self.has_warned:
+            self.has_warned = True
+            warn_of_mirrors()
 
     def _too_many(self, name: str, sample: Sample) -> UserError:
         count = len(sample.instances)

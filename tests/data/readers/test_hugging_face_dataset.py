@@ -3,13 +3,15 @@
 import json
 import pickle
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
-from visiongarden.data.readers import hugging_face_dataset, read
+from visiongarden.data.readers import arrow_files, hugging_face_dataset, read
 from visiongarden.errors import DataError, UserError
 
 IMAGE = {"_type": "Image"}
@@ -315,6 +317,48 @@ def test_folders_of_splits(tmp_path):
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "validation"]}')
     assert [len(read(tmp_path, split=split)) for split in ("train", "val")] == [3, 2]
     assert len(read(tmp_path / "validation")) == 2
+
+
+def test_names_that_only_contain_the_name_of_a_split(tmp_path):
+    for name in ("contest-0.parquet", "latest.parquet", "my_val.parquet"):
+        (tmp_path / name).touch()
+    found = hugging_face_dataset._files(tmp_path)
+    assert {split: [file.name for file in files] for split, files in found.items()} == {
+        "train": ["contest-0.parquet", "latest.parquet"],
+        "val": ["my_val.parquet"],
+    }
+
+
+def test_threads_read_a_parquet_file_one_after_the_other(tmp_path, monkeypatch):
+    reading, most = [], []
+
+    class ParquetFile:
+        schema_arrow = SimpleNamespace(names=["a"])
+        metadata = SimpleNamespace(
+            num_rows=8, num_row_groups=8, row_group=lambda number: SimpleNamespace(num_rows=1)
+        )
+
+        def __init__(self, file):
+            pass
+
+        def read_row_group(self, number):
+            reading.append(number)
+            most.append(len(reading))
+            time.sleep(0.005)
+            reading.remove(number)
+            return Group(a=[SimpleNamespace(as_py=lambda: number)])
+
+    class Group(dict):
+        def validate(self, full):
+            assert full
+
+    monkeypatch.setattr(arrow_files, "imported_library", lambda *names: None)
+    module = SimpleNamespace(import_module=lambda name: SimpleNamespace(ParquetFile=ParquetFile))
+    monkeypatch.setattr(arrow_files, "importlib", module)
+    part = arrow_files._Parquet(tmp_path / "a.parquet")
+    with ThreadPoolExecutor(4) as pool:
+        assert [row["a"] for row in pool.map(part.row, range(8))] == list(range(8))
+    assert max(most) == 1
 
 
 def test_parquet_shards(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import threading
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -103,6 +104,9 @@ class _Parquet:
         for number in range(metadata.num_row_groups):
             self.starts.append(self.starts[-1] + metadata.row_group(number).num_rows)
         self.group = functools.lru_cache(_GROUPS)(self._group)
+        # Threads share the file, whose reader is not safe for them; each would also decompress the
+        # same group.
+        self.lock = threading.Lock()
 
     def _group(self, number: int) -> Any:
         table = self.opened.read_row_group(number)
@@ -112,12 +116,15 @@ class _Parquet:
     def row(self, index: int) -> Any:
         """Return one row."""
         number = bisect_right(self.starts, index) - 1
-        table, place = self.group(number), index - self.starts[number]
+        with self.lock:
+            table = self.group(number)
+        place = index - self.starts[number]
         return {name: table[name][place].as_py() for name in self.schema.names}
 
     def column(self, name: str) -> Any:
         """Return the values of a column."""
-        return self.opened.read(columns=[name])[name].to_pylist()
+        with self.lock:
+            return self.opened.read(columns=[name])[name].to_pylist()
 
 
 def _opened(file: Path) -> Any:

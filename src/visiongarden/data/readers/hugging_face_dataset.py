@@ -29,7 +29,7 @@ from visiongarden.storage.place import Place, read_bytes
 _ENDINGS = (".arrow", ".parquet")
 _SPLIT = {"validation": "val", "valid": "val", "dev": "val"}
 """Names of splits in visiongarden by those of the files, if they differ."""
-_OF_FILE = re.compile(r"(train|validation|valid|val|dev|test)(?![A-Za-z])")
+_OF_FILE = re.compile(r"(?<![A-Za-z])(train|validation|valid|val|dev|test)(?![A-Za-z])")
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _BOXES = ("bbox", "bboxes", "boxes", "box")
 _CLASSES = ("category", "categories", "label", "labels", "class", "classes", "category_id")

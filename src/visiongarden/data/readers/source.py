@@ -15,7 +15,7 @@ from visiongarden.samples import Boxes, ImageInfo, Instances, Sample
 from visiongarden.types import ClassMap
 
 
-class Source(Protocol):
+class Records(Protocol):
     """Random-access source of records, such as `tfds.data_source(...)` or a Grain source."""
 
     def __len__(self) -> int: ...
@@ -24,7 +24,7 @@ class Source(Protocol):
 
 
 def from_source(
-    source: Source, class_names: Sequence[str], max_boxes: int, split: str = "train"
+    source: Records, class_names: Sequence[str], max_boxes: int, split: str = "train"
 ) -> Dataset:
     """Wrap a random-access source as a dataset whose records are read on demand.
 
@@ -53,7 +53,7 @@ def from_source(
 class _Records(Sequence[Sample]):
     fields = frozenset({"boxes"})
 
-    def __init__(self, source: Source, class_map: ClassMap, max_boxes: int) -> None:
+    def __init__(self, source: Records, class_map: ClassMap, max_boxes: int) -> None:
         self.source, self.class_map, self.max_objects = source, class_map, max_boxes
 
     def __len__(self) -> int:

@@ -19,7 +19,13 @@ from visiongarden.storage.place import read_bytes
 
 Splits = dict[str, Dataset]
 
-_KINDS = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"BM": ".bmp", b"RI": ".webp"}
+_KINDS = {
+    b"\xff\xd8": ".jpg",
+    b"\x89P": ".png",
+    b"BM": ".bmp",
+    b"RI": ".webp",
+    b"\x93N": ".npy",
+}
 
 
 def named(
