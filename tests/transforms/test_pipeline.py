@@ -447,6 +447,40 @@ def test_errors_name_the_transform_and_a_fix(chosen, sample, message):
         run(chosen, [sample], capacity=10)
 
 
+class Fails(Transform):
+    def apply(self, sample, context, rng):
+        return sample.instances.boxes.corners
+
+
+class FailsToWarp(Warp):
+    def matrix(self, sample, rng):
+        return np.eye(3), (9, 9)
+
+
+class Changes(Transform):
+    dtype: str = "uint8"
+    channels: int = 3
+
+    def apply(self, sample, context, rng):
+        image = sample.image[..., : self.channels].astype(self.dtype)
+        return dataclasses.replace(sample, image=image)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        (Fails(), r"(?s)Fails.apply failed on image 7.*AttributeError.*\(test_pipeline.py:\d+\)"),
+        (FailsToWarp(), r"(?s)FailsToWarp.matrix failed on image 7.*takes 3 positional arguments"),
+        (Changes(channels=1), r"(?s)Changes.apply changes.*uint8 with 3.*\(40, 50, 1\)"),
+        (Changes(dtype="float32"), r"(?s)Changes.apply changes.*float32.*astype"),
+    ],
+)
+def test_what_fails_in_a_custom_transform_is_named(chosen, message):
+    with pytest.raises(vg.UserError, match=message) as caught:
+        run([chosen], [sample_of(7)])
+    assert caught.value.fix
+
+
 def test_more_objects_than_the_capacity():
     objects = Instances((40, 50), Boxes([[0, 0, 9, 9]] * 11), np.zeros(11, int))
     with pytest.raises(vg.UserError, match=r"(?s)image 0 has more objects.*capacity=11"):

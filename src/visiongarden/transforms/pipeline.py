@@ -11,6 +11,7 @@ import numpy as np
 
 from visiongarden.errors import UserError
 from visiongarden.samples import Sample, columns
+from visiongarden.transforms.failures import check_pixel_type, named
 from visiongarden.transforms.letterbox import Letterbox
 from visiongarden.transforms.pending import Pending, checked
 from visiongarden.transforms.transform import (
@@ -217,7 +218,9 @@ class _Stage:
             image = state.pending.sample.image
             if transform.rgb_only and image is not None:
                 require_rgb(transform, image)
-            for chosen in transform.choose(rng):
+            with named(transform, "choose", state.pending.sample):
+                found = transform.choose(rng)
+            for chosen in found:
                 if is_active(chosen, self, rng):
                     self.apply(state, chosen, rng)
         elif isinstance(transform, Warp):
@@ -225,16 +228,19 @@ class _Stage:
             self.warp(state, transform, rng)
         elif isinstance(transform, Layout):
             sample = self.rendered(state)
-            if found := transform.tiles(sample, self, rng):
+            with named(transform, "tiles", sample):
+                tiles = transform.tiles(sample, self, rng)
+            if tiles:
                 state.is_random = True
-                state.pending = Pending.of_tiles(*found, type(transform).__name__)
+                state.pending = Pending.of_tiles(*tiles, type(transform).__name__)
         else:
             self.change(state, transform, rng)
 
     def warp(self, state: _State, transform: Warp, rng: np.random.Generator) -> None:
         """Add a warp, without its mirror where keypoints do not allow one."""
         name = type(transform).__name__
-        found = transform.matrix(state.pending.sample, self, rng)
+        with named(transform, "matrix", state.pending.sample):
+            found = transform.matrix(state.pending.sample, self, rng)
         if not isinstance(found, tuple) or len(found) != 2:
             raise UserError(
                 f"{name}.matrix does not return a matrix and a size",
@@ -275,16 +281,8 @@ class _Stage:
         name = type(transform).__name__
         if transform.rgb_only:
             require_rgb(transform, sample.image)
-        try:
+        with named(transform, "apply", sample):
             changed = transform.apply(sample, self, rng)
-        except ValueError as error:
-            if isinstance(error, UserError) or "read-only" not in str(error):
-                raise
-            raise UserError(
-                f"{name} changes an array of its sample in place",
-                rule="a new array, because decoded images are used again",
-                fix="image = sample.image.copy()",
-            ) from error
         if not isinstance(changed, Sample):
             raise UserError(
                 f"{name}.apply does not return a sample",
@@ -292,6 +290,7 @@ class _Stage:
                 received=type(changed).__name__,
                 fix="return dataclasses.replace(sample, image=image)",
             )
+        check_pixel_type(transform, sample.image, changed.image)
         if len(changed.instances) > max(self.capacity, len(sample.instances)):
             raise self.pipeline._too_many(name, changed)
         same = changed.instances is sample.instances

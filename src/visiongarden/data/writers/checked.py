@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from visiongarden.data.dataset import as_dataset
+from visiongarden.data.dataset import Dataset, as_dataset
+from visiongarden.data.image_samples import ClassSamples
 from visiongarden.data.rows import Row
+from visiongarden.data.sample_table import SampleTable
+from visiongarden.data.semantic_samples import SemanticSamples
 from visiongarden.data.writers.held import Held, everything
 from visiongarden.data.writers.images import Splits
 from visiongarden.data.writers.lost import Lost
@@ -40,6 +43,7 @@ class CheckedWriter(Writer):
         for split, dataset in datasets.items():
             if "semantic" in dataset.fields - self.fields:
                 lost.of(split, ["the semantic masks of the images"])
+            _drop_columns(dataset, lost)
         self.fill(datasets, folder, lost)
         read_back(self.reader, folder, datasets, lost, self.holds(datasets), exact=self.exact)
         return lost
@@ -57,3 +61,14 @@ class CheckedWriter(Writer):
     def holds(self, splits: Splits) -> Callable[[Row], Held]:
         """Return the function that maps annotations to what the format stores of them."""
         return everything
+
+
+def _drop_columns(dataset: Dataset, lost: Lost) -> None:
+    """Record columns of objects and further annotations of images, which no format stores."""
+    if isinstance(dataset.samples, SampleTable | ClassSamples | SemanticSamples):
+        return  # their samples have none, and are not built for this
+    for index, sample in enumerate(dataset.samples):
+        dropped = [f"the column {name!r} of its objects" for name in sample.instances.data]
+        dropped += [f"the annotation {name!r} of the image" for name in sample.extra]
+        if dropped:
+            lost.of(dataset.image_path(index).name, dropped)
