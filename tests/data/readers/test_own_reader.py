@@ -13,6 +13,7 @@ from visiongarden.data import Dataset, Reader, Source, cache, read
 from visiongarden.data.image_samples import ClassSamples
 from visiongarden.data.readers import opened, splits_of
 from visiongarden.data.semantic_samples import SemanticSamples
+from visiongarden.doctor import convert_dataset
 from visiongarden.errors import DataError, UserError
 from visiongarden.samples import Boxes, ImageInfo, Instances, Keypoints, Masks, RotatedBoxes, Sample
 from visiongarden.samples.annotations import Annotations
@@ -289,6 +290,36 @@ def test_class_names_keep_classes_of_images_compact(root):
     found = read(root, class_names=("bird", "dog", "cat"))
     assert found.samples.classes == (2, 1)
     assert found[0].labels.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("format", ["coco", "yolo", "arrayrecord"])
+def test_columns_and_names_of_splits_in_other_formats(root, format):
+    def make(root, split):
+        found = sample(root, boxes=(BOX, BOX), classes=[0, 1])
+        objects = found.instances.replace(data={"age": np.array([1.5, 2])})
+        found.instances, found.extra = objects, {"depth": np.zeros(SIZE)}
+        return dataset(found, sample(root, 1), split=split)
+
+    reader_of(make, splits=("holdout", "training"))
+    lost = convert_dataset(root, root / "copy", format=format).lost
+    assert sorted(set(lost)) == [
+        "a.png: the annotation 'depth' of the image",
+        "a.png: the column 'age' of its objects",
+    ]
+    for split in ("training", "holdout"):
+        assert read(root / "copy", split=split).counts().tolist() == [2, 1]
+
+
+def test_splits_that_a_format_does_not_read(root):
+    reader_of(lambda root, split: dataset(sample(root), split=split), splits=("holdout",))
+    with pytest.raises(DataError, match="(?s)'holdout' is not found again.*named train, val"):
+        convert_dataset(root, root / "copy", format="csv")
+
+
+def test_the_error_names_the_split_that_is_meant(root):
+    reader_of(lambda *_: dataset(), splits=("holdout", "training"))
+    with pytest.raises(DataError, match="fix: split='training'"):
+        read(root)
 
 
 def test_class_names_are_matched_by_name(root):

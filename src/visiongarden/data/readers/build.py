@@ -216,11 +216,13 @@ def class_names_in(root: Place) -> tuple[str, ...] | None:
 def no_split(root: Any, split: str, splits: Iterable[str]) -> DataError:
     """Return the error for a split that does not exist."""
     names = sorted(splits)
+    # The fix names "training" for "train", not the first name in the alphabet.
+    similar = [name for name in names if name[:3].lower() == split[:3].lower()]
     return DataError(
         f"{root} has no split {split!r}",
         rule="an existing split",
         received=f"the splits are {', '.join(names) or 'none'}",
-        fix=option("split", names[0]) if names else None,
+        fix=option("split", (similar or names)[0]) if names else None,
     )
 
 

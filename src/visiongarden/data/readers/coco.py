@@ -534,7 +534,8 @@ def _files(root: Place) -> dict[str, Place]:
             # The original files are named instances_train2017.json.
             stem = file.stem.removeprefix("instances_")
             split = next((s for s in ("train", "val", "test") if stem.startswith(s)), stem)
-            found.setdefault(split, file)
+            # A second file, such as train_extra.json beside train.json, is a split of its own.
+            found.setdefault(stem if split in found else split, file)
     # Roboflow stores one JSON file in the image folder of each split.
     for split in ("train", "valid", "val", "test"):
         file = root / split / "_annotations.coco.json"
@@ -545,9 +546,11 @@ def _files(root: Place) -> dict[str, Place]:
 
 def _file_of(root: Place, split: str) -> Place:
     files = _files(root)
-    if split not in files:
+    # The file of `training`, which our writer writes, is found as that of `train`.
+    named = {file.stem.removeprefix("instances_"): file for file in files.values()}
+    if split not in files and split not in named:
         raise no_split(root, split, files)
-    return files[split]
+    return files.get(split) or named[split]
 
 
 def _image_folders(file: Place, split: str) -> list[Place]:

@@ -26,6 +26,7 @@ from visiongarden.samples.unknown_keys import unpack
 from visiongarden.types import Polygons
 
 _SHOWN = 3
+_USUAL = ("train", "val", "test")
 _NUMBERS = {"id", "file_name"}
 """Keys that may change: ids that are not unique are replaced, and so are file names."""
 _COMPARED = {"bbox", "keypoints", "num_keypoints"}
@@ -64,6 +65,14 @@ def read_back(
         try:
             parts = _parts(reader, Source(folder, None, errors), split)
         except DataError as error:
+            if split and split not in _USUAL:
+                raise DataError(
+                    f"the split {split!r} is not found again in a dataset that {reader} reads",
+                    rule=f"splits named {', '.join(_USUAL)}",
+                    received=", ".join(datasets),
+                    fix="rename the folders or files of the splits, or return these names from "
+                    "`splits` of your own reader",
+                ) from error
             raise _different(reader, [f"{split}: {error.what}"]) from error
         problems += [str(finding) for finding in errors.found]
         others = {part.class_map.names for part in parts} - {dataset.class_map.names}
