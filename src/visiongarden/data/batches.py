@@ -11,12 +11,15 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from visiongarden.data.batch_targets import check_targets
 from visiongarden.errors import UserError
+from visiongarden.samples import Sample
 from visiongarden.types import ImageSize
 
 Pair = tuple[np.ndarray, dict[str, np.ndarray]]
 
-_RULE = "a path, a mapping, annotations, or an iterable of (images, targets)"
+_RULE = "a loader, or an iterable of (images, targets)"
+_LOADER = 'vg.data.Loader(vg.read("cells"), model.image_size, 16, [], shuffle=True)'
 _CHANNELS = (1, 3, 4)
 _ENDLESS = 2**40
 """Length from which an iterable is endless: Grain gives repeated datasets `sys.maxsize`."""
@@ -160,6 +163,8 @@ class ForeignBatches:
         images, targets = first
         self.names = tuple(targets)
         self._kept: frozenset[str] | None = None
+        self._num_classes: int | None = None
+        self._channels = images.shape[3]
         self.image_size: ImageSize = (images.shape[1], images.shape[2])
         self.batch_size = len(images)
 
@@ -169,6 +174,31 @@ class ForeignBatches:
     def keep(self, names: Iterable[str]) -> None:
         """Leave out all targets except those with these names."""
         self._kept = frozenset(names)
+
+    def fit_to(self, image_size: ImageSize, channels: int, num_classes: int | None) -> None:
+        """Check the targets of each batch for a model with a number of classes.
+
+        Args:
+            image_size: (height, width) of the model's images.
+            channels: number of channels of the model's images.
+            num_classes: number of classes of the model; None: the targets are not checked.
+
+        Raises:
+            UserError: the images of the first batch have another size or number of channels.
+        """
+        if (*self.image_size, self._channels) != (*image_size, channels):
+            height, width = image_size
+            raise UserError(
+                "the images of data do not fit the model",
+                rule=f"{height} × {width} pixels with {channels} channels",
+                received="{} × {} pixels with {}".format(*self.image_size, self._channels),
+                fix=f"resize images and boxes, or build the model with image_size={self.image_size}"
+                if self._channels == channels
+                else f"images[..., :{channels}]"
+                if self._channels > channels
+                else f"np.repeat(images, {channels}, axis=-1)",
+            )
+        self._num_classes = num_classes
 
     def epoch(self, number: int, epochs: int | None = None) -> Iterator[_TrainingBatch]:
         """Iterate over the batches of one epoch.
@@ -188,6 +218,9 @@ class ForeignBatches:
                     f"{images.shape[1]} × {images.shape[2]} pixels",
                     rule=f"the size of the first batch, {height} × {width}",
                 )
+            if self._num_classes is not None:
+                where = f"batch {place}"
+                check_targets(targets, self.image_size, self._num_classes, where)
             kept = targets if self._kept is None else _selected(targets, self._kept, place)
             yield _TrainingBatch(images, kept)
 
@@ -219,9 +252,7 @@ def _batches(data: Any) -> Iterator[Any]:
         count = count_of(data) or 0
         return (data[index] for index in range(count))
     if not isinstance(data, Iterable) or isinstance(data, str | bytes | Mapping | np.ndarray):
-        raise UserError(
-            f"data is of type {type(data).__name__}", rule=_RULE, fix='vg.read("cells")'
-        )
+        raise UserError(f"data is of type {type(data).__name__}", rule=_RULE, fix=_LOADER)
     if not isinstance(data, Iterator):
         count_of(data)  # raises for data that do not end
     return iter(data)
@@ -262,7 +293,9 @@ def _pair(batch: Any, where: str) -> Pair:
             else f"{where} of data has more than images and targets",
             rule="(images, targets); targets are a mapping from name to array",
             received=received,
-            fix='(images, {"boxes": boxes, "classes": classes})',
+            fix=_LOADER
+            if isinstance(batch, Sample)
+            else '(images, {"boxes": boxes, "classes": classes})',
         )
     images, targets = _array(batch[0]), batch[1]
     if not isinstance(targets, Mapping):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from visiongarden.data.batch_targets import check_targets
 from visiongarden.data.batches import no_batch, pairs_of
 from visiongarden.data.readers import opened
 from visiongarden.data.readers import read as read_dataset
@@ -139,7 +140,8 @@ def _evaluate_batches(
     if not model.resizes_images:
         predictor = predictor or Predictor(model, postprocess=task.postprocess(model))
     seen = 0
-    for images, targets in pairs_of(batches):
+    for number, (images, targets) in enumerate(pairs_of(batches)):
+        check_targets(targets, images.shape[1:3], len(classes.names), f"batch {number}")
         found = _found(model, task, images, predictor, batch_size)
         for row, result in enumerate(found):
             size = (int(images.shape[1]), int(images.shape[2]))

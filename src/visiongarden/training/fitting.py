@@ -97,6 +97,7 @@ def fit(
     loss = loss or model.parts.head.loss()
     if isinstance(train, ForeignBatches):
         _keep_targets_of(loss, train)
+        _fit_to_model(train, model)
     trainer = _trainer(model, loss, train)
     folder.mkdir(parents=True, exist_ok=True)
     trainer.compile(optimizer=make_optimizer(settings, len(train)), jit_compile=_compiles_faster())
@@ -139,6 +140,22 @@ def fit(
     averaged.save(folder / "last.keras")
     model.set_weights(averaged.get_weights())
     return progress.history
+
+
+def _fit_to_model(train: ForeignBatches, model: Joined) -> None:
+    """Check the batches of another library for the model; the head of a new task may be any."""
+    head = model.parts.head
+    channels = int(model.inputs[0].shape[-1])
+    num_classes = int(head.num_classes) if isinstance(head, _OfClasses) else None
+    train.fit_to(model.image_size or train.image_size, channels, num_classes)
+
+
+@runtime_checkable
+class _OfClasses(Protocol):
+    """A head that predicts classes."""
+
+    @property
+    def num_classes(self) -> int: ...
 
 
 def _keep_targets_of(loss: Any, train: ForeignBatches) -> None:

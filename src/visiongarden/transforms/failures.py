@@ -54,15 +54,13 @@ def check_pixel_type(transform: Transform, before: np.ndarray, after: np.ndarray
     Raises:
         UserError: it does not.
     """
-    is_image = isinstance(after, np.ndarray) and after.ndim == 3
-    if is_image and after.dtype == before.dtype and after.shape[2] == before.shape[2]:
-        return
-    if not isinstance(after, np.ndarray):
-        received = type(after).__name__
-    else:
-        received = f"{after.dtype} of shape {after.shape}"
     fix = "return dataclasses.replace(sample, image=image)"
-    if is_image and after.shape[2] == before.shape[2]:
+    received = type(after).__name__
+    if isinstance(after, np.ndarray):
+        received = f"{after.dtype} of shape {after.shape}"
+        if after.ndim == 3 and after.dtype == before.dtype and after.shape[2] == before.shape[2]:
+            return
+    if isinstance(after, np.ndarray) and after.shape[2:] == before.shape[2:]:
         fix = f"image = np.clip(image, 0, {_highest(before)}).astype(sample.image.dtype)"
         if before.dtype.kind == "f":
             fix = "image = image.astype(sample.image.dtype)"

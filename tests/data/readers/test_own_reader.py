@@ -312,7 +312,7 @@ def test_columns_and_names_of_splits_in_other_formats(root, format):
 
 def test_splits_that_a_format_does_not_read(root):
     reader_of(lambda root, split: dataset(sample(root), split=split), splits=("holdout",))
-    with pytest.raises(DataError, match="(?s)'holdout' is not found again.*named train, val"):
+    with pytest.raises(DataError, match=r"(?s)'holdout' is not found again.*named train, val"):
         convert_dataset(root, root / "copy", format="csv")
 
 

@@ -535,7 +535,8 @@ def _files(root: Place) -> dict[str, Place]:
             stem = file.stem.removeprefix("instances_")
             split = next((s for s in ("train", "val", "test") if stem.startswith(s)), stem)
             # A second file, such as train_extra.json beside train.json, is a split of its own.
-            found.setdefault(stem if split in found else split, file)
+            is_second = split in found and found[split].name != file.name
+            found.setdefault(stem if is_second else split, file)
     # Roboflow stores one JSON file in the image folder of each split.
     for split in ("train", "valid", "val", "test"):
         file = root / split / "_annotations.coco.json"
