@@ -227,7 +227,10 @@ ERRORS = {
     "evaluate: a number": (lambda f, m: vg.evaluate(3, f / "scenes"), "model is of type int"),
     "evaluate: no dataset": (lambda f, m: vg.evaluate(m, f / "nowhere"), "nowhere"),
     "evaluate: an empty folder": (lambda f, m: vg.evaluate(m, f / "empty"), "empty"),
-    "evaluate: another task": (lambda f, m: vg.evaluate(m, f / "folders"), "classification"),
+    "evaluate: another task": (
+        lambda f, m: vg.evaluate(m, f / "folders"),
+        "received: a dataset with labels",
+    ),
     "evaluate: other annotations": (
         lambda f, m: vg.evaluate(m, vg.read(f / "folders", split="val")),
         "no boxes, which detection needs",
@@ -278,10 +281,10 @@ ERRORS = {
     "repeats: no file": (lambda f, m: vg.repeats(f / "no.cfg"), "no.cfg"),
     "read: a number": (lambda f, m: vg.read(3), "type int"),
     "read: no dataset": (lambda f, m: vg.read(f / "nowhere"), "nowhere"),
-    "read: a format": (lambda f, m: vg.read(f / "scenes", format="cocoo"), "coco"),
+    "read: a reader": (lambda f, m: vg.read(f / "scenes", reader="cocoo"), "COCO"),
     "data.check: no dataset": (lambda f, m: vg.data.check(f / "nowhere"), "nowhere"),
     "data.convert: a format": (
-        lambda f, m: vg.data.convert(f / "scenes", f / "new", to="yool"),
+        lambda f, m: vg.data.convert(f / "scenes", f / "new", format="yool"),
         "yolo",
     ),
     "data.show: no dataset": (lambda f, m: vg.data.show(f / "nowhere"), "nowhere"),

@@ -1,4 +1,4 @@
-"""Types that the packages exchange: levels, class maps, batches and results.
+"""Types that the packages exchange: levels, class maps, label maps and results.
 
 Tensors are NHWC; boxes are xyxy in pixels. The module imports neither Keras nor a backend, so that
 the worker processes of the loader can use it.

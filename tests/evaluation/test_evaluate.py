@@ -232,6 +232,24 @@ def test_a_model_of_any_size_needs_an_image_size():
         Predictor(model)
 
 
+def test_channels_of_a_dataset_at_a_path(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    for folder in ("images/val", "labels/val"):
+        (tmp_path / folder).mkdir(parents=True)
+    image = np.zeros((64, 64, 4), np.uint8)
+    options = {"photometric": "rgb", "extrasamples": ["unspecified"]}
+    tifffile.imwrite(tmp_path / "images/val/a.tif", image, **options)
+    (tmp_path / "labels/val/a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (tmp_path / "data.yaml").write_text(f"path: .\nval: images/val\nnames: {list(NAMES.names)}\n")
+    model = detector()
+    with pytest.raises(UserError, match="4 channels") as error:
+        evaluate(model, tmp_path)
+    assert "channels" in error.value.fix
+    for data, channels in ((tmp_path, "rgb"), ([tmp_path], "rgb")):
+        assert evaluate(model, data, channels=channels).images == 1
+    assert evaluate(model, {"path": tmp_path, "channels": "rgb"}).images == 1
+
+
 def test_files(tmp_path):
     folder = make_scenes(tmp_path / "scenes", 4, (64, 64))
     detector().save(tmp_path / "m.keras")

@@ -15,6 +15,7 @@ from visiongarden.cli.app import app
 from visiongarden.cli.failures import INTERRUPTED, SKIPPED
 from visiongarden.cli.options import (
     AsJson,
+    Channels,
     Debug,
     ImageSize,
     Imports,
@@ -98,6 +99,7 @@ def evaluate(
         str, typer.Option(help="Split to evaluate on.", autocompletion=completion.splits)
     ] = "val",
     invalid_boxes: InvalidBoxes = "error",
+    channels: Channels = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per step.")] = 16,
     class_names: Annotated[
         str | None,
@@ -125,6 +127,7 @@ def evaluate(
         split=split,
         reader=reader,
         invalid_boxes=invalid_boxes,
+        channels=channels,
         batch_size=batch_size,
         class_names=class_names,
     )

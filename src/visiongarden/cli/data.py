@@ -12,6 +12,7 @@ from visiongarden.cli.app import group
 from visiongarden.cli.failures import FINDINGS
 from visiongarden.cli.options import (
     AsJson,
+    Channels,
     Debug,
     Imports,
     InvalidBoxes,
@@ -169,9 +170,7 @@ def show(
         Path | None, typer.Option(help="Recipe (.yaml) with the transforms to show.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of order and transforms.")] = 0,
-    channels: Annotated[
-        str, typer.Option(help="auto, rgb, gray, rgba, stored, or parts: _w1_,_w2_.")
-    ] = "auto",
+    channels: Channels = "auto",
     bands: Annotated[
         str | None, typer.Option(help="Channels shown as red, green, blue: 3,2,1.")
     ] = None,
@@ -196,7 +195,7 @@ def show(
         each=each,
         recipe=recipe,
         seed=seed,
-        channels=channels.split(",") if "," in channels else channels,
+        channels=channels,
         bands=None if bands is None else numbers_in(bands),
     )
     echo(f"written: {output}")

@@ -21,6 +21,11 @@ def reader_in(text: str) -> Any:
     return load_scalar(text, "--reader")
 
 
+def channels_in(text: str) -> Any:
+    """Return the value of `--channels`: a word, or a list of parts of file names."""
+    return text.split(",") if "," in text else text
+
+
 def _quiet(ctx: typer.Context, value: bool) -> None:
     if value:
         set_level(ctx, "--quiet", logging.WARNING)
@@ -42,6 +47,14 @@ _INVALID = typer.Option(
     autocompletion=completion.invalid_boxes,
 )
 Reader = Annotated[Any, _READER]
+Channels = Annotated[
+    Any,
+    typer.Option(
+        help="auto, rgb, gray, rgba, stored, or parts: _w1_,_w2_.",
+        parser=channels_in,
+        metavar="TEXT",
+    ),
+]
 InvalidBoxes = Annotated[str, _INVALID]
 InvalidBoxesOrNone = Annotated[str | None, _INVALID]
 TaskOrNone = Annotated[

@@ -21,7 +21,7 @@ from visiongarden.models.kinds import WithClassMap
 from visiongarden.tasks import COCO_NMS, Task, task_of
 from visiongarden.types import ClassMap
 
-_DATA_FIELDS = ("path", "reader", "split", "invalid_boxes", "class_names")
+_DATA_FIELDS = ("path", "reader", "channels", "split", "invalid_boxes", "class_names")
 """Fields of a mapping that describes a dataset; those of `data` in a recipe have the same names."""
 
 
@@ -32,6 +32,7 @@ def evaluate(
     split: str = "val",
     reader: Any = "auto",
     invalid_boxes: str = "error",
+    channels: Any = "auto",
     class_names: str | None = None,
     batch_size: int = 16,
     predictor: Predictor | None = None,
@@ -47,7 +48,7 @@ def evaluate(
         model: A `Detector`, `Classifier`, `Segmenter` or `DarknetModel`, or the path of a model
             file.
         data: Path of a dataset, or a list of datasets as for `vg.read`; a mapping with `path` and
-            optionally `reader`, `split`, `invalid_boxes` and `class_names`, as in a recipe;
+            optionally `reader`, `channels`, `split`, `invalid_boxes` and `class_names`;
             annotations that `vg.read` returned; or batches of `(images, targets)`: our loaders,
             generators, `tf.data.Dataset`, `keras.utils.PyDataset`, the `DataLoader` of PyTorch and
             Grain's datasets. There, images are uint8 (batch, height, width, 3), and targets are
@@ -56,6 +57,7 @@ def evaluate(
         split: Name of the split, for a path or a mapping.
         reader: Reader of the dataset at a path, as in `vg.read`.
         invalid_boxes: What to do with invalid boxes at a path: "error" or "drop".
+        channels: Channels of the images at a path, see `visiongarden.data.Channels`.
         class_names: "model" or "data": match class i of the model with class i of the dataset
             whatever the names are, and show the names of this side.
         batch_size: Number of images per step.
@@ -78,9 +80,9 @@ def evaluate(
     network = as_model(model)
     options = {"split": split, "reader": reader, "invalid_boxes": invalid_boxes}
     if isinstance(data, str | Path):
-        data = {"path": data} | options
+        data = {"path": data, "channels": channels} | options
     if _is_list_of_datasets(data):
-        data = read_dataset(data, split=split, reader=reader, invalid_boxes=invalid_boxes)
+        data = read_dataset(data, **options).with_channels(channels)
     if isinstance(data, Mapping):
         data = _read(network, data, split, class_names)
     elif not isinstance(data, WithClassMap):
@@ -204,8 +206,8 @@ def _read(model: Any, data: Mapping[str, Any], split: str, class_names: str | No
     root, reader = opened(data["path"], data.get("reader", "auto"))
     if reader.annotations:
         task.check_fields(reader.annotations, root)
-    fields = {name: value for name, value in data.items() if name not in ("path", "reader")}
-    fields = {"split": split} | fields
+    others = ("path", "reader", "channels")
+    fields = {"split": split} | {n: value for n, value in data.items() if n not in others}
 
     def read(names: Any) -> Any:
         return read_dataset(data["path"], reader=reader, **({"class_names": names} | fields))
@@ -221,7 +223,7 @@ def _read(model: Any, data: Mapping[str, Any], split: str, class_names: str | No
     missing = own is not None and set(dataset.class_map.names) < set(own.names)
     if missing and not reader.lists_classes and "class_names" not in fields:
         dataset = read(own.names)
-    return dataset
+    return dataset.with_channels(data.get("channels", "auto"))
 
 
 def _check_task(model: Any, dataset: Any) -> None:

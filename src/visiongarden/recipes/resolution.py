@@ -123,7 +123,9 @@ def read_split(task: str, data: Data | tuple[Data, ...], split: str) -> Any:
                 for number, each in enumerate(several)
             ]
         )
-    find(task).check(found)
+    number = None if isinstance(data, Data) else 0
+    with spelled(partial(_as_override, split, number=number)):
+        find(task).check(found)
     return found
 
 

@@ -13,7 +13,7 @@ from visiongarden.data.readers.reading import read
 from visiongarden.data.rows import KeypointScheme, Row, sample_of
 from visiongarden.data.writers import Writer, formats, writer_of
 from visiongarden.errors import UserError
-from visiongarden.samples import ImageInfo, RotatedBoxes, Sample
+from visiongarden.samples import Boxes, ImageInfo, Instances, RotatedBoxes, Sample
 from visiongarden.types import ClassMap, LabelMap
 
 SIZE = (48, 64)
@@ -205,3 +205,16 @@ def test_a_writer_of_the_user_is_found_by_its_format(tmp_path):
     assert (tmp_path / "train.txt").read_text() == "ant\nbee"
     with pytest.raises(UserError, match="did you mean names"):
         writer_of("name")
+
+
+def test_what_no_format_stores_is_listed(tmp_path):
+    objects = Instances(SIZE, Boxes([LARGE]), [0], data={"track": np.array([7])}, scores=[0.5])
+    sample = Sample(
+        ImageInfo(0, None, SIZE), image(0), objects, known_classes=np.array([True, False])
+    )
+    lost = writer_of("coco").write({"train": Dataset(NAMES, [sample])}, tmp_path)
+    assert list(lost) == [
+        "000000: the column 'track' of its objects",
+        "000000: the scores of its objects",
+        "000000: which classes are annotated",
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
@@ -109,9 +109,13 @@ def renumbered(found: Dataset, wanted: tuple[str, ...], reader: str) -> Dataset:
         rows = map(new.row, found.rows())
         return replace(found, class_map=class_map, categories=()).with_rows(rows)
     on_demand = _Renumbered(found, new)
-    in_memory = isinstance(own_samples, list | tuple)
-    samples = [*on_demand] if in_memory else on_demand
-    return replace(found, class_map=class_map, samples=samples, categories=())
+    is_list = isinstance(own_samples, list | tuple)
+    return replace(
+        found,
+        class_map=class_map,
+        samples=list(on_demand) if is_list else on_demand,
+        categories=(),
+    )
 
 
 def _of_masks(
@@ -190,6 +194,9 @@ class _Renumbered(Sequence[Sample]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         return self.new.sample(self.dataset[index])
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[i] for i in range(len(self)))
 
     def semantic(self, index: int, size: ImageSize | None = None) -> np.ndarray | None:
         """Return the semantic mask of an image; None if the dataset has no masks."""

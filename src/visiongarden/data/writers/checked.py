@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from visiongarden.data.dataset import Dataset, as_dataset
-from visiongarden.data.image_samples import ClassSamples
+from visiongarden.data.image_samples import ClassSamples, UnlabeledSamples
 from visiongarden.data.rows import Row
 from visiongarden.data.sample_table import SampleTable
 from visiongarden.data.semantic_samples import SemanticSamples
 from visiongarden.data.writers.held import Held, everything
-from visiongarden.data.writers.images import Splits
+from visiongarden.data.writers.images import Splits, name_of
 from visiongarden.data.writers.lost import Lost
 from visiongarden.data.writers.read_back import read_back
 from visiongarden.data.writers.writer import Writer
@@ -43,7 +43,7 @@ class CheckedWriter(Writer):
         for split, dataset in datasets.items():
             if "semantic" in dataset.fields - self.fields:
                 lost.of(split, ["the semantic masks of the images"])
-            _drop_columns(dataset, lost)
+            _drop_columns(split, dataset, lost)
         self.fill(datasets, folder, lost)
         read_back(self.reader, folder, datasets, lost, self.holds(datasets), exact=self.exact)
         return lost
@@ -63,12 +63,17 @@ class CheckedWriter(Writer):
         return everything
 
 
-def _drop_columns(dataset: Dataset, lost: Lost) -> None:
-    """Record columns of objects and further annotations of images, which no format stores."""
-    if isinstance(dataset.samples, SampleTable | ClassSamples | SemanticSamples):
+def _drop_columns(split: str, dataset: Dataset, lost: Lost) -> None:
+    """Record what samples have beyond a `Row`, such as further columns: no format stores it."""
+    if dataset.channels.parts:
+        lost.of(split, ["the channels of the images that are files of their own"])
+    if isinstance(dataset.samples, SampleTable | ClassSamples | SemanticSamples | UnlabeledSamples):
         return  # their samples have none, and are not built for this
-    for index, sample in enumerate(dataset.samples):
-        dropped = [f"the column {name!r} of its objects" for name in sample.instances.data]
+    for index, sample in enumerate(dataset):
+        objects = sample.instances
+        dropped = [f"the column {name!r} of its objects" for name in objects.data]
+        dropped += ["the scores of its objects"] * (objects.scores is not None)
         dropped += [f"the annotation {name!r} of the image" for name in sample.extra]
+        dropped += ["which classes are annotated"] * (sample.known_classes is not None)
         if dropped:
-            lost.of(dataset.image_path(index).name, dropped)
+            lost.of(name_of(dataset.row(index), index), dropped)
