@@ -237,13 +237,13 @@ ERRORS = {
     ),
     "evaluate: no split": (lambda f, m: vg.evaluate(m, f / "scenes", split="tset"), "tset"),
     "evaluate: no batch": (lambda f, m: vg.evaluate(m, []), "no batch"),
-    "evaluate: no pairs": (lambda f, m: vg.evaluate(m, [1, 2]), "yields int"),
+    "evaluate: no pairs": (lambda f, m: vg.evaluate(m, [1, 2]), "received: int"),
     "evaluate: a number as data": (lambda f, m: vg.evaluate(m, 3), "data is of type int"),
     "evaluate: a field": (lambda f, m: vg.evaluate(m, {"pth": "x"}), "no field 'pth'"),
     "evaluate: no path": (lambda f, m: vg.evaluate(m, {"split": "val"}), "no path"),
     "evaluate: floats": (
         lambda f, m: vg.evaluate(m, [(np.zeros((1, 64, 64, 3)), {})]),
-        "images of type float64",
+        "have the type float64",
     ),
     "evaluate: no targets": (
         lambda f, m: vg.evaluate(m, [(np.zeros((1, 64, 64, 3), np.uint8), {"box": [[]]})]),

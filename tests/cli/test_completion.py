@@ -36,7 +36,7 @@ def completed(monkeypatch, *words):
     [
         (["ev"], ["evaluate"]),
         (["recipe", "s"], ["show", "schema"]),
-        (["train", "data", "--form"], ["--format"]),
+        (["train", "data", "--read"], ["--reader"]),
         (["train", "--task", "seg"], ["segmentation"]),
         (["data", "convert", "a", "b", "--format", "y"], ["yolo"]),
         (["verify", "yolox-s"], ["yolox-s"]),

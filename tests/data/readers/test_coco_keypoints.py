@@ -8,7 +8,7 @@ import pytest
 from faster_coco_eval.core import mask as coco_mask
 from tests.shared import shared
 
-from visiongarden.data import read
+from visiongarden.data import convert, read
 from visiongarden.data.readers.keypoint_scheme import pairs_of
 from visiongarden.errors import DataError
 from visiongarden.samples import unknown_keys
@@ -146,3 +146,18 @@ def test_masks_of_coco_equal_those_of_faster_coco_eval(split):
             assert row.area[i] == annotation["area"]
             compared += 1
     assert compared == len(data["annotations"]) > 50
+
+
+def test_points_without_label_and_name_are_written_again(tmp_path):
+    classes = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    write(tmp_path, [[0] * 6, [3, 4, 2, 5, 6, 2]], classes, num_keypoints=0)
+    file = tmp_path / "train.json"
+    data = json.loads(file.read_text())
+    data["annotations"][1]["category_id"] = 2
+    file.write_text(json.dumps(data))
+    convert(tmp_path, tmp_path / "new", format="coco")
+    copied = json.loads((tmp_path / "new/annotations/instances_train.json").read_text())
+    assert [(row["keypoints"], row["num_keypoints"]) for row in copied["annotations"]] == [
+        ([0] * 6, 0),
+        ([3, 4, 2, 5, 6, 2], 0),
+    ]

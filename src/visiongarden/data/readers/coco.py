@@ -152,12 +152,15 @@ class _Points:
         scheme: names, pairs and skeleton, from the categories.
         count: number of points; None until the first object has any.
         are_used: whether they are read; the classes may have different points.
+        named: ids of the categories that name their points.
     """
 
     def __init__(self, data: Mapping[str, Any], class_map: ClassMap, errors: ErrorList) -> None:
         rows = {whole(row.get("id")): row for row in _listed(data.get("categories"))}
         own = [rows[i] for i in class_map.ids if i in rows]
-        names = {tuple(n) for row in own if (n := _listed(row.get("keypoints"))) if _are_names(n)}
+        lists = {i: _listed(rows[i].get("keypoints")) for i in class_map.ids if i in rows}
+        self.named = {i for i, listed in lists.items() if listed and _are_names(listed)}
+        names = {tuple(lists[i]) for i in self.named}
         self.errors = errors
         self.count = None if not names else len(next(iter(names)))
         self.are_used = len(names) < 2
@@ -174,7 +177,8 @@ class _Points:
     def of(self, where: str, row: Mapping[str, Any], extra: dict[str, Any]) -> np.ndarray | None:
         """Return the keypoints of an annotation, float64 (k, 3); None without any.
 
-        Numbers that float32 does not reproduce, and a wrong `num_keypoints`, are kept in `extra`.
+        Numbers that float32 does not reproduce, a wrong `num_keypoints`, and points without any
+        label of a category that does not name them are kept in `extra`.
         """
         given = row.get("keypoints")
         if given is None or given == []:
@@ -189,11 +193,13 @@ class _Points:
             self.errors.left_off(where, f"`keypoints`: {reason}", "keypoints")
             return None
         points = np.array(given, np.float64).reshape(-1, 3)
-        if not (points.astype(np.float32) == points).all():
-            extra["keypoints"] = given
         labeled = int((points[:, 2] > 0).sum())
+        # Without a name and a label, they could not be distinguished from no points at all.
+        is_blank = not labeled and whole(row.get("category_id")) not in self.named
+        if is_blank or not (points.astype(np.float32) == points).all():
+            extra["keypoints"] = given
         self.errors.keypoints += labeled > 0
-        if "num_keypoints" in row and row["num_keypoints"] != labeled:
+        if "num_keypoints" in row and (is_blank or row["num_keypoints"] != labeled):
             extra["num_keypoints"] = row["num_keypoints"]
         return points
 
