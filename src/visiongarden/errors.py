@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import difflib
 import shlex
+import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import PurePath
 from typing import Any
 
 from visiongarden.terminal import printable
@@ -100,6 +103,24 @@ class ModelFileError(UserError):
 
 class NotFiniteError(UserError):
     """Error of a loss, weights or outputs that became infinite or NaN."""
+
+
+def raised_at(error: BaseException, kind: type) -> str:
+    """Return "file:line" of the last line of a class's module that led to an error.
+
+    Args:
+        error: error that was raised and caught.
+        kind: class of the user, whose module may call other libraries.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename == _file_of(kind)]
+    last = (own or frames)[-1]
+    return f"{PurePath(last.filename).name}:{last.lineno}"
+
+
+def _file_of(kind: type) -> str | None:
+    module = sys.modules.get(kind.__module__)
+    return None if module is None else module.__file__
 
 
 def nearest(name: str, valid: Iterable[str], limit: int = 3) -> str:

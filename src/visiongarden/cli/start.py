@@ -58,7 +58,9 @@ def import_modules(modules: list[str] | None) -> None:
                 f"module {name} cannot be imported: {type(error).__name__}: {error}",
                 rule="a module on Python's path or in the working directory",
                 received=f"working directory {Path.cwd()}",
-                fix="run the command in the folder that contains the module"
+                fix=f"--import {name.partition(':')[0]}"
+                if ":" in name
+                else "run the command in the folder that contains the module"
                 if isinstance(error, ModuleNotFoundError)
                 else f"python -c 'import {name}'",
             ) from error

@@ -60,7 +60,9 @@ def explain(error: ValidationError, cls: type, data: Any = None) -> ConfigError:
         place, what, rule, received, fix = errors[0]
         return ConfigError(f"{place}: {what}", rule=rule, received=received, fix=fix)
     lines = [_one_line(*error) for error in errors]
-    return ConfigError("\n    ".join([f"{len(lines)} errors in {cls.__name__}:", *lines]))
+    return ConfigError(
+        "\n    ".join([f"{len(lines)} errors in {cls.__name__.lstrip('_')}:", *lines])
+    )
 
 
 _Error = tuple[str, str | None, str | None, str | None]
@@ -76,6 +78,8 @@ def _error(item: Any, cls: type, data: Any) -> _Error:
         owner, _ = _walk(cls, data, item["loc"][:-1])
         name = str(item["loc"][-1])
         fix = nearest(name, _fields(owner)) if owner else None
+        if owner and not fix:
+            fix = f"{owner.__name__} has no fields"
         return f"unknown field {name!r}", None, None, fix
     if inner is not None:
         return str(inner), None, _shortened(item["input"]), None
@@ -107,7 +111,10 @@ def _field_path(item: Any, cls: type, data: Any) -> str:
     _, steps = _walk(cls, data, item["loc"])
     if item["type"] == "extra_forbidden":
         owner, steps = _walk(cls, data, item["loc"][:-1])
-        return ".".join(steps) + (f" ({owner.__name__})" if owner and steps else "") or cls.__name__
+        return (
+            ".".join(steps) + (f" ({owner.__name__})" if owner and steps else "")
+            or (owner or cls).__name__
+        )
     return ".".join(steps) or cls.__name__
 
 

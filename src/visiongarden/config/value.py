@@ -70,6 +70,10 @@ class Value(BaseModel):
         except ValidationError as error:
             raise explain(error, cls, data) from None
 
+    def __str__(self) -> str:
+        """Return the value with the name of its class, as `repr` does."""
+        return repr(self)
+
 
 class Typed(Value):
     """Base class of values with several registered subclasses, written `{type: Name, field: ...}`.
@@ -123,7 +127,8 @@ class Typed(Value):
             )
         raise ConfigError(
             f"unknown {cls.__name__} {name!r}",
-            rule="the name of a registered class",
+            rule="the name of a registered class; import the module of your own "
+            "(on the command line: --import MODULE)",
             fix=nearest(name, kinds),
         )
 

@@ -110,6 +110,14 @@ class Loader:
         detail: float = 1.0,
         targets: Targets = targets_of,
     ) -> None:
+        if not isinstance(image_size, tuple | list) or len(image_size) != 2:
+            side = image_size if isinstance(image_size, int) else 320
+            raise UserError(
+                "the image size of the loader is not valid",
+                rule="(height, width) in pixels",
+                received=f"{image_size!r:.80}",
+                fix=f"image_size=({side}, {side})",
+            )
         self.dataset, self.image_size, self.batch_size = dataset, image_size, batch_size
         self.transforms = None if transforms is None else tuple(transforms)
         self.shuffle, self.seed, self.min_visibility = shuffle, seed, min_visibility

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from visiongarden.errors import UserError
 from visiongarden.samples import columns, matrices
 from visiongarden.samples.field import Field
 from visiongarden.samples.instances import Instances
@@ -40,6 +41,15 @@ class ImageInfo:
     original_size: ImageSize
     placement: np.ndarray = field(default_factory=lambda: _IDENTITY)
     unknown: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.original_size) != 2:
+            raise UserError(
+                f"the size of the image {self.id!r} is not valid",
+                rule="(height, width) in pixels",
+                received=f"{tuple(self.original_size)!r:.80}",
+                fix="image.shape[:2]",
+            )
 
     def moved(self, matrix: np.ndarray) -> Self:
         """Return the same image after a further transform, without `unknown`.

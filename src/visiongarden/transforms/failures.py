@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 
-from visiongarden.errors import UserError
+from visiongarden.errors import UserError, raised_at
 from visiongarden.samples import Sample
 from visiongarden.transforms.transform import Transform
 
@@ -38,12 +36,10 @@ def named(transform: Transform, method: str, sample: Sample) -> Iterator[None]:
             ) from error
         if kind.__module__.startswith("visiongarden."):
             raise
-        last = traceback.extract_tb(error.__traceback__)[-1]
         raise UserError(
             f"{kind.__name__}.{method} failed on image {sample.info.id!r}",
             rule=f"`{method}` takes every image; vg.check({kind.__name__}(...)) tries some",
-            received=f"{type(error).__name__}: {error!s:.200} "
-            f"({Path(last.filename).name}:{last.lineno})",
+            received=f"{type(error).__name__}: {error!s:.200} ({raised_at(error, kind)})",
             fix=f"correct {kind.__module__}.{kind.__qualname__}.{method}",
         ) from error
 

@@ -310,6 +310,36 @@ def test_columns_and_names_of_splits_in_other_formats(root, format):
         assert read(root / "copy", split=split).counts().tolist() == [2, 1]
 
 
+def test_the_error_names_the_line_of_the_reader(root):
+    def make(root, split):
+        return Masks.from_polygons([[[1, 2, 3, 4]]], SIZE)
+
+    reader_of(make)
+    with pytest.raises(DataError, match=r"fewer than three points \(test_own_reader\.py:\d+\)"):
+        read(root)
+    reader_of(lambda root, split: json.loads("{"))
+    with pytest.raises(DataError, match=r"JSONDecodeError.*\(test_own_reader\.py:\d+\)"):
+        read(root)
+
+
+def test_an_unknown_reader_or_field_names_what_is_missing(root):
+    reader_of(lambda *_: dataset())
+    with pytest.raises(UserError, match=r"(?s)unknown reader 'Meadow'.*--import MODULE"):
+        read(root, reader="Meadow")
+    with pytest.raises(UserError, match=r"(?s)^Garden: unknown field 'shde'.*did you mean shade"):
+        read(root, reader={"type": "Garden", "shde": 2})
+
+
+def test_the_size_of_an_image_has_two_numbers():
+    with pytest.raises(UserError, match=r"(?s)image 3 is not valid.*fix: image\.shape\[:2\]"):
+        ImageInfo(3, "a.png", (30, 40, 3))
+
+
+def test_a_loader_needs_height_and_width(root):
+    with pytest.raises(UserError, match=r"fix: image_size=\(64, 64\)"):
+        vg.data.Loader(dataset(sample(root)), 64, 1)
+
+
 def test_splits_that_a_format_does_not_read(root):
     reader_of(lambda root, split: dataset(sample(root), split=split), splits=("holdout",))
     with pytest.raises(DataError, match=r"(?s)'holdout' is not found again.*named train, val"):

@@ -8,7 +8,7 @@ from typing import TypeVar
 from visiongarden.data.readers.build import no_split
 from visiongarden.data.readers.errors import unreadable
 from visiongarden.data.readers.reader import Reader, Source
-from visiongarden.errors import DataError, UserError
+from visiongarden.errors import DataError, UserError, raised_at
 from visiongarden.samples.annotations import Annotations
 
 T = TypeVar("T")
@@ -73,11 +73,13 @@ def _call(reader: Reader, source: Source, method: str, function: Callable[[], T]
                 received=error.received,
                 fix=error.fix,
             ) from error
-        raise _failed(reader, source, method, f"{error.what}", error.rule) from error
+        place = raised_at(error, type(reader))
+        raise _failed(reader, source, method, f"{error.what} ({place})", error.rule) from error
     except Exception as error:
         if _is_own(reader):
             raise
-        raise _failed(reader, source, method, f"{type(error).__name__}: {error!s:.200}") from error
+        what = f"{type(error).__name__}: {error!s:.200} ({raised_at(error, type(reader))})"
+        raise _failed(reader, source, method, what) from error
 
 
 def _is_own(reader: Reader) -> bool:

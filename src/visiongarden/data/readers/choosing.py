@@ -66,7 +66,12 @@ def reader_of(reader: Any) -> Reader:
             "reader has no type", rule="the name of a reader", fix=option("reader", "COCO")
         )
     if name not in Reader.kinds() and ">" not in name and ":" not in name:
-        raise UserError(f"unknown reader {name!r}", fix=_nearest(name))
+        raise UserError(
+            f"unknown reader {name!r}",
+            rule="the name of a registered reader; import the module of your own "
+            "(on the command line: --import MODULE)",
+            fix=_nearest(name),
+        )
     return Reader.from_dict({"type": name} if isinstance(reader, str) else reader)
 
 
@@ -134,7 +139,9 @@ def _guess(root: Place) -> Reader:
         else f"files of one reader: {', '.join(sorted(Reader.kinds()))}; `visiongarden list "
         "reader` describes them",
         received=f"it looks like {_listed(best) or 'none of these formats'}",
-        fix=" or ".join(option("reader", name) for name in names) or None,
+        fix=" or ".join(option("reader", name) for name in names)
+        or f"{option('reader', 'Images')} for images without annotations, or import the module of "
+        "your own reader (on the command line: --import MODULE)",
     )
 
 
