@@ -241,6 +241,21 @@ def test_every_link_leads_to_a_file(page):
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
+def test_the_page_about_data_names_all_readers():
+    text = (DOCS / "data.md").read_text(encoding="utf-8")
+    kinds = vg.data.Reader.kinds().values()
+    names = {kind.__name__ for kind in kinds if kind.__module__.startswith("visiongarden.")}
+    assert {name for name in names if f"`{name}`" not in text} == set()
+
+
+def test_the_masks_and_keypoints_of_the_page_about_readers():
+    names = {}
+    exec(block("readers.md", "left_leaf"), names)  # noqa: S102  text of this repository
+    objects = names["objects"]
+    assert objects.masks.area().tolist() == [160]  # half of 16 × 20
+    assert objects.keypoints.can_mirror
+
+
 def test_the_reader_of_the_page_reads(tmp_path):
     code = block("readers.md", "class Garden")
     assert len(code.splitlines()) <= 40
