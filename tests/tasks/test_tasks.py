@@ -231,7 +231,7 @@ def test_a_step_on_every_backend(name, data):
     ("source", "options", "message"),
     [
         ("folders", {"task": "counting"}, "unknown task 'counting'"),
-        ("folders", {"task": "segmentation"}, "not a dataset of masks|has no folder"),
+        ("folders", {"task": "segmentation"}, "no semantic masks, which segmentation needs"),
         ("boxes", {"reader": "Mask"}, "unknown Reader|did you mean"),
         ("masks", {"overrides": ["transforms.Mosaic.grid=3"]}, "no element 'Mosaic'"),
         (

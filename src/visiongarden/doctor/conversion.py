@@ -12,6 +12,7 @@ from visiongarden.data.writers import Writer, formats, writer_of
 from visiongarden.data.writers.lost import Lost
 from visiongarden.errors import UserError, option
 from visiongarden.storage import atomic_folder
+from visiongarden.tasks.task import in_words
 
 
 def convert(
@@ -52,8 +53,8 @@ def _refuse_other_fields(path: str | Path, datasets: Mapping[str, Dataset], writ
     possible = [name for name, kind in formats().items() if not kind.fields or kind.fields & fields]
     raise UserError(
         f"{path} cannot be written as {writer.format}",
-        rule=f"the format {writer.format} stores {' or '.join(sorted(writer.fields))}",
-        received=f"a dataset with {', '.join(sorted(fields)) or 'no annotations'}, which can be "
+        rule=f"the format {writer.format} stores {' or '.join(in_words(writer.fields))}",
+        received=f"a dataset with {', '.join(in_words(fields)) or 'no annotations'}, which can be "
         f"written as {', '.join(possible)}",
         fix=option("format", possible[0]) if possible else None,
     )

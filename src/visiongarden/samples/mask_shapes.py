@@ -43,6 +43,13 @@ class Window(NamedTuple):
         height, width = self.pixels.shape
         canvas[self.row : self.row + height, self.column : self.column + width] = self.pixels
 
+    def polygons(self) -> Polygons:
+        """Trace the object along the edges of its pixels, in pixels of the canvas."""
+        if not self.pixels.size:
+            return ()
+        corner = np.array([self.column, self.row], np.float32)
+        return tuple(ring + corner for ring in masks.polygons_of(self.pixels) or ())
+
     def box(self) -> list[float]:
         """Return the xyxy box around the object's pixels; zeros if there are no pixels."""
         row, column, pixels = self.trimmed()
@@ -224,7 +231,7 @@ class PixelMask:
 
     def polygons(self, size: ImageSize) -> Polygons:
         """Trace the pixels on the canvas along their edges."""
-        return _traced(self.window(size))
+        return self.window(size).polygons()
 
     def box(self, size: ImageSize) -> list[float]:
         """Return the xyxy box around the pixels on the canvas; zeros if there are no pixels."""
@@ -255,7 +262,7 @@ class PixelMask:
                 return self.share
         if cv2.connectedComponents(source.pixels.astype(np.uint8))[0] > _MAX_PARTS:
             return self.share * _centers_inside(source, matrix, size)
-        polygons = PolygonMask(_traced(source), self.share).warp(matrix)
+        polygons = PolygonMask(source.polygons(), self.share).warp(matrix)
         return polygons.visible(size, traced=True)
 
     def unchanged_runs(self, size: ImageSize) -> np.ndarray | None:
@@ -356,13 +363,6 @@ def _centers_inside(window: Window, matrix: np.ndarray, size: ImageSize) -> floa
     weights = 1 / depth**3  # proportional to the area of each pixel on the canvas
     seen = float(front.mean()) * weights[inside].sum() / max(weights[front].sum(), 1e-300)
     return min(float(seen), 1.0)
-
-
-def _traced(window: Window) -> Polygons:
-    if not window.pixels.size:
-        return ()
-    corner = np.array([window.column, window.row], np.float32)
-    return tuple(ring + corner for ring in masks.polygons_of(window.pixels) or ())
 
 
 def _reach(

@@ -8,7 +8,7 @@ from visiongarden.errors import UserError, nearest
 from visiongarden.tasks.classification import Classification
 from visiongarden.tasks.detection import COCO_NMS, Detection
 from visiongarden.tasks.segmentation import Segmentation
-from visiongarden.tasks.task import Task
+from visiongarden.tasks.task import Task, in_words
 
 TASKS: dict[str, Task] = {
     task.name: task for task in (Detection(), Segmentation(), Classification())
@@ -67,6 +67,8 @@ def task_of_fields(fields: frozenset[str], root: Any) -> Task:
             return task
     raise UserError(
         f"{root} has no annotations that a task needs",
-        rule="; ".join(f"{task.name}: {' and '.join(task.needs)}" for task in TASKS.values()),
-        received=", ".join(sorted(fields)) or "images alone",
+        rule="; ".join(
+            f"{task.name}: {' and '.join(in_words(task.needs))}" for task in TASKS.values()
+        ),
+        received=", ".join(in_words(fields)) or "images alone",
     )

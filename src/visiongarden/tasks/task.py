@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -71,9 +71,9 @@ class Task:
         missing = [name for name in self.needs if name not in fields]
         if missing:
             raise UserError(
-                f"{root} has no {' and no '.join(missing)}, which {self.name} needs",
-                rule=f"a dataset with {' and '.join(self.needs)}",
-                received=f"a dataset with {', '.join(sorted(fields)) or 'no annotations'}",
+                f"{root} has no {' and no '.join(in_words(missing))}, which {self.name} needs",
+                rule=f"a dataset with {' and '.join(in_words(self.needs))}",
+                received=f"a dataset with {', '.join(in_words(fields)) or 'no annotations'}",
                 fix="another dataset, or a model of another task",
             )
 
@@ -189,6 +189,14 @@ class Task:
             size: (height, width) of the original image.
         """
         raise NotImplementedError
+
+
+_WORDS = {"rotated": "rotated boxes", "semantic": "semantic masks"}
+
+
+def in_words(fields: Iterable[str]) -> list[str]:
+    """Return the names of annotations, see `Dataset.fields`, as they are written in messages."""
+    return sorted(_WORDS.get(name, name) for name in fields)
 
 
 def target(targets: Mapping[str, np.ndarray], name: str) -> np.ndarray:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from visiongarden.data.semantic_samples import read_pixels
 from visiongarden.errors import DataError
-from visiongarden.samples import masks
+from visiongarden.samples.mask_shapes import Window
 from visiongarden.storage.header import MAX_BYTES, header_of
 from visiongarden.storage.place import read_bytes
-from visiongarden.types import ImageSize, Polygons
+from visiongarden.types import ImageSize
 
 _EDGES, _EDGES_PER_BYTE = 2**18, 128
 """A mask may have more than `_EDGES` edges between pixels of different objects if there are at most
@@ -21,19 +21,6 @@ pattern of single pixels is compressed to a thousandth."""
 _SCATTERED = 16
 """The rectangles around the objects may have this many times the pixels of their image."""
 _CHUNK = 2**22
-
-
-class Window(NamedTuple):
-    """The rectangle of an image around an object, and its pixels."""
-
-    row: int
-    column: int
-    pixels: np.ndarray  # bool (height, width)
-
-    def polygons(self) -> Polygons:
-        """Trace the object along the edges of its pixels, in pixels of the image."""
-        corner = np.array([self.column, self.row], np.float32)
-        return tuple(ring + corner for ring in masks.polygons_of(self.pixels) or ())
 
 
 def object_of(path: Any, size: ImageSize) -> Window | None:
