@@ -53,6 +53,7 @@ TESTED_BY = {
     "f'{close[0]}={section.options[option]}' if close else delete": (
         "tests/darknet/test_options.py"
     ),
+    "str([high, low])": "tests/transforms/test_geometry.py",
 }
 """Variables named `fix` are resolved in the function that sets them."""
 
@@ -233,6 +234,8 @@ def keywords():
                     _KEYWORDS.add(node.target.id)
         # Options of a Darknet cfg, and arguments of Keras's, PyTorch's and Python's own functions.
         _KEYWORDS.update(("width", "height", "layers", "include_top", "weights_only"))
+        # Arguments of NumPy's, tifffile's and TensorFlow Datasets' functions.
+        _KEYWORDS.update(("posinf", "neginf", "planarconfig", "photometric", "file_format"))
     return _KEYWORDS
 
 
@@ -360,11 +363,11 @@ def test_the_format_that_is_proposed_is_read(tmp_path):
     with pytest.raises(UserError, match=r"the format of .* cannot be determined") as error:
         vg.data.read(tmp_path)
     proposed = [
-        dict([part.split("=")])["format"].strip("'") for part in error.value.fix.split(" or ")
+        dict([part.split("=")])["reader"].strip("'") for part in error.value.fix.split(" or ")
     ]
-    assert proposed == ["coco", "yolo"]
+    assert proposed == ["COCO", "YOLO"]
     for name in proposed:
-        assert len(vg.data.read(tmp_path, format=name)) == 1
+        assert len(vg.data.read(tmp_path, reader=name)) == 1
 
 
 def test_a_missing_split_is_named_by_the_field_that_chooses_it(tmp_path):
@@ -379,8 +382,8 @@ def test_a_missing_split_is_named_by_the_field_that_chooses_it(tmp_path):
             folder = tmp_path / "set" / split / name
             folder.mkdir(parents=True)
             cv2.imwrite(str(folder / "0.png"), np.zeros((8, 8, 3), np.uint8))
-    recipe = resolve(tmp_path / "set", format="folders")
+    recipe = resolve(tmp_path / "set", reader="ClassFolders")
     with pytest.raises(UserError, match="no split 'val'") as error:
         read_split(recipe.task, recipe.data, "val")
-    recipe = resolve(tmp_path / "set", format="folders", overrides=[error.value.fix])
+    recipe = resolve(tmp_path / "set", reader="ClassFolders", overrides=[error.value.fix])
     assert len(read_split(recipe.task, recipe.data, "val")) == 2

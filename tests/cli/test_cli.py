@@ -111,7 +111,7 @@ def test_help_imports_no_backend():
             (Path("m.keras"), Path("data")),
             {
                 "split": "test",
-                "format": "auto",
+                "reader": "auto",
                 "invalid_boxes": "error",
                 "batch_size": 16,
                 "class_names": None,
@@ -205,14 +205,14 @@ def test_train_is_one_call(monkeypatch, capsys, arguments):
     monkeypatch.setattr(
         "visiongarden.recipes.train", lambda *given, **named: calls.append((given, named))
     )
-    assert run("train", "data", "a.b=1", "c=2", "--format", "voc", *arguments) == 0
+    assert run("train", "data", "a.b=1", "c=2", "--reader", "VOC", *arguments) == 0
     given, named = calls[0]
     assert given == ("data", "a.b=1", "c=2")
     assert named == {
         "output": Path("x") if "--output" in arguments else None,
         "resume": "--resume" in arguments,
         "accept_changes": False,
-        "format": "voc",
+        "reader": "VOC",
         "task": None,
         "invalid_boxes": None,
     }

@@ -62,7 +62,7 @@ def test_rotation_is_applied(tmp_path, ending, orientation, size):
 def test_an_image_that_changed_after_reading(tmp_path):
     voc(tmp_path)
     dataset = read(tmp_path)
-    Image.fromarray(noise((8, 9))).save(dataset[0].path)
+    Image.fromarray(noise((8, 9))).save(dataset.image_path(0))
     with pytest.raises(DataError, match="9 × 8 pixels"):
         dataset.load(0)
 

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from visiongarden.data import FORMATS
-from visiongarden.doctor import convert, fix
+from visiongarden.data.writers import formats
+from visiongarden.doctor import convert_dataset, fix
 from visiongarden.errors import DataError
 
+FORMATS = [name for name in formats() if name not in ("folders", "masks")]
 ESCAPES = ["{}/home", "../home", "..\\home", "C:\\home", "con", "a\0b", "x" * 300]
 
 
@@ -40,14 +41,14 @@ def _csv(root, split):
 @pytest.mark.parametrize("to", FORMATS)
 def test_a_csv_split_cannot_leave_the_target_folder(victim, to):
     with pytest.raises(DataError, match=r"annotations\.csv:3: the split is not a valid file name"):
-        convert(_csv(victim, "{}/home"), victim / "out", to)
+        convert_dataset(_csv(victim, "{}/home"), victim / "out", format=to)
 
 
 @pytest.mark.parametrize("split", ESCAPES)
 def test_neither_convert_nor_fix_accept_such_splits(victim, split):
     path = _csv(victim, split)
     with pytest.raises(DataError, match="split is not a valid file name"):
-        convert(path, victim / "out", "coco")
+        convert_dataset(path, victim / "out", format="coco")
     with pytest.raises(DataError, match="split is not a valid file name"):
         fix(path, victim / "fixed")
 
@@ -64,7 +65,7 @@ def test_unsafe_image_names_are_refused(victim, name, to):
     if to == "arrayrecord":  # its images have no names
         return
     with pytest.raises(DataError, match="not a valid file name"):
-        convert(victim / "set", victim / "out", to)
+        convert_dataset(victim / "set", victim / "out", format=to)
 
 
 @pytest.mark.parametrize("name", ["../home", "..\\home", "nul"])
@@ -73,4 +74,4 @@ def test_splits_of_array_record_are_names(victim, name):
     meta = {"format": "visiongarden array_record", "version": 2, "classes": ["a"]}
     (victim / "set" / "dataset.json").write_text(json.dumps(meta | {"splits": {name: 1}}))
     with pytest.raises(DataError, match="split"):
-        convert(victim / "set", victim / "out", "coco")
+        convert_dataset(victim / "set", victim / "out", format="coco")

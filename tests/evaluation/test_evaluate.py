@@ -170,7 +170,7 @@ def test_yolo_data_are_evaluated_by_their_own_names(tmp_path, opens_as_model):
     with pytest.raises(UserError, match="different classes"):
         evaluate(Model, other)
     nameless = yolo(tmp_path / "nameless", None) / "data.yaml"
-    found = evaluate(Model, nameless, format="yolo", class_names="model")
+    found = evaluate(Model, nameless, reader="YOLO", class_names="model")
     assert found.metrics["AP50"] == pytest.approx(1)
 
 

@@ -32,7 +32,7 @@ def test_a_dataset_alone_is_a_recipe(scenes):
 def test_overrides_reach_every_field(scenes):
     recipe = resolve(
         scenes,
-        "coco",
+        "COCO",
         "drop",
         [
             "model.decoder.type=FPN",
@@ -47,7 +47,7 @@ def test_overrides_reach_every_field(scenes):
     )
     assert recipe.model.decoder == vg.decoders.FPN(channels=96)
     assert recipe.model.head == vg.heads.AnchorBased(num_classes=5)
-    assert (recipe.data.format, recipe.data.invalid_boxes) == ("coco", "drop")
+    assert (type(recipe.data.reader).__name__, recipe.data.invalid_boxes) == ("COCO", "drop")
     assert (recipe.model.image_size, recipe.training.epochs) == ((64, 64), 2)
     assert recipe.training.multi_scale == 0.5
     assert [type(one).__name__ for one in recipe.transforms] == ["Affine", "HorizontalFlip", "HSV"]
@@ -74,10 +74,10 @@ def test_a_recipe_file_is_read_back_unchanged(tmp_path, scenes):
         ("training.multi_scale=0.6", "training.multi_scale: must be .*0.5"),
         ("transforms.Mosiac.probability=0", "no element 'Mosiac'"),
         ("transforms.HSV.huge=0", "did you mean hue"),
-        ("transforms.HSV.hue=7", "must be at most 1"),
+        ("transforms.HSV.hue=7", "must be at most 0.5"),
         ("transforms[5].hue=0", "the list has no element '5'"),
         ("transforms=[Mosiac]", "did you mean Mosaic"),
-        ("data.format=pascal", "must be .auto., .coco., .*, .folders. or .masks."),
+        ("data.reader=Pascal", "unknown reader .Pascal."),
         ("nonsense", "training.epochs=50"),
     ],
 )

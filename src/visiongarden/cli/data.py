@@ -99,7 +99,7 @@ def convert(
     format: Annotated[
         str,
         typer.Option(
-            help=f"Format of the copy: {', '.join(completion.written_formats(''))}.",
+            help="Format of the copy; see `list writer`.",
             autocompletion=completion.written_formats,
         ),
     ],

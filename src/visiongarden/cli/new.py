@@ -47,7 +47,7 @@ def list_kind(
     kind: Annotated[
         str,
         typer.Argument(
-            help=f"{', '.join(completion.LISTED[:-1])} or {completion.LISTED[-1]}.",
+            help="layer, block, a part, transform, reader or writer.",
             autocompletion=completion.listed_kinds,
         ),
     ],
@@ -55,7 +55,7 @@ def list_kind(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """List the layers, parts, transforms or readers that can be used.
+    """List layers, parts, transforms, readers or writers.
 
     With --import, also those of your module.
     """

@@ -119,13 +119,16 @@ def _key(container: Any, step: str, text: str) -> Any:
             rule=f"the index of one of them: {places}",
         )
     named = [name for name in types if name]
+    if named:
+        raise ConfigError(
+            f"override {text!r}: the list has no element {step!r}",
+            rule=f"an index from 0 to {len(container) - 1}, or a type",
+            received=f"the types {', '.join(named)}",
+            fix=nearest(step, named),
+        )
     raise ConfigError(
-        f"override {text!r}: the list has no element {step!r}",
-        rule=f"an index from 0 to {len(container) - 1}" + (", or a type" if named else "")
-        if container
-        else "the list is empty",
-        received=f"the types {', '.join(named)}" if named else None,
-        fix=nearest(step, named) if named and not step.isdecimal() else None,
+        f"override {text!r}: the list has no index {step!r}",
+        rule=f"an index from 0 to {len(container) - 1}" if container else "the list is empty",
     )
 
 
