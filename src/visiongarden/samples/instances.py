@@ -250,7 +250,7 @@ class Instances:
             )
         found, data = self._columns(), self.data
         seen = next((name for name in _SEEN if found[name] is not None), None)
-        moved = None
+        known = {}
         if seen:
             moved = found[seen].warp(matrix, size)
             fraction = moved.visible_fraction(size)
@@ -259,12 +259,44 @@ class Instances:
                 moved = moved[keep]
                 found = {n: None if v is None else v[keep] for n, v in found.items()}
                 data = {n: v[keep] for n, v in data.items()}
+            known = {seen: moved}
+        result = self._moved(matrix, size, found, data, known)
+        if result.boxes is not None:
+            object.__setattr__(result, "boxes", result.boxes.clip(size))
+        return result
+
+    def move(self, matrix: np.ndarray, size: ImageSize) -> Self:
+        """Transform the objects, of which none is removed or clipped, so that moves can be chained.
+
+        Args:
+            matrix: (3, 3), from pixels of the input to pixels of the output.
+            size: (height, width) of the output.
+
+        Raises:
+            UserError: an argument is not valid.
+
+        Example:
+            >>> objects = Instances((80, 100), Boxes([[90, 0, 99, 9]]), [1])
+            >>> right = np.array([[1, 0, 50], [0, 1, 0], [0, 0, 1]])
+            >>> np.asarray(objects.move(right, (80, 100)).boxes).tolist()
+            [[140.0, 0.0, 149.0, 9.0]]
+        """
+        matrix, size = matrices.checked_matrix(matrix), matrices.checked_size(size)
+        return self._moved(matrix, size, self._columns(), self.data, {})
+
+    def _moved(
+        self,
+        matrix: np.ndarray,
+        size: ImageSize,
+        found: dict[str, Any],
+        data: Mapping[str, Field | np.ndarray],
+        known: Mapping[str, Any],
+    ) -> Self:
+        """Return transformed columns, of which those in `known` are already transformed."""
         found["area"] = _warped_area(found["area"], found["boxes"], matrix)
         for name in _SEEN:
             if found[name] is not None:
-                found[name] = moved if name == seen else found[name].warp(matrix, size)
-        if found["boxes"] is not None:
-            found["boxes"] = found["boxes"].clip(size)
+                found[name] = known[name] if name in known else found[name].warp(matrix, size)
         data = {n: v if isinstance(v, np.ndarray) else v.warp(matrix, size)
                 for n, v in data.items()}  # fmt: skip
         return self._with(size, found, data)

@@ -180,6 +180,10 @@ class Masks:
         size = matrices.checked_size(size)
         return np.array([mask.visible(size) for mask in self._parts], np.float64)
 
+    def present(self) -> np.ndarray:
+        """Return which objects have a mask, also if all of it has been cut off, bool (n,)."""
+        return np.array([mask.present() for mask in self._parts], bool)
+
     def bitmaps(self) -> np.ndarray:
         """Rasterize the masks as pycocotools does: bool (n, height, width).
 

@@ -79,6 +79,10 @@ class PolygonMask:
                 share *= min(masks.area_of(rings) / whole, 1.0) if whole and rings else bool(rings)
         return PolygonMask(_moved(rings, matrix), share)
 
+    def present(self) -> bool:
+        """Return whether the object has a mask, also if all of it has been cut off."""
+        return bool(self.rings) or self.share < 1
+
     def window(self, size: ImageSize) -> Window:
         """Rasterize the polygons, exactly as pycocotools does."""
         if not self.rings or 0 in size:
@@ -170,6 +174,11 @@ class PixelMask:
         """Multiply the transform, so that several are resampled once."""
         product = matrix if self.matrix is None else matrix @ self.matrix
         return PixelMask(self.size, self.runs, self.source, product, self.share)
+
+    def present(self) -> bool:
+        """Return whether the object has a mask, also if all of it has been cut off."""
+        found = self.runs[1::2] if self.runs is not None else self._source().pixels
+        return bool(found.any()) or self.share < 1
 
     def window(self, size: ImageSize) -> Window:
         """Return the pixels on the canvas, by nearest-neighbor sampling at pixel centers."""

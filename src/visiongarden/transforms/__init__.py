@@ -10,15 +10,20 @@ from visiongarden.transforms.rand_augment import random_operations
 from visiongarden.transforms.scene import mosaic, single
 from visiongarden.transforms.segmentation_augmentation import SegmentationAugmentation
 from visiongarden.transforms.tile import Tile, compose
+from visiongarden.transforms.transform import Context, Policy, Transform, Warp
 from visiongarden.transforms.vary import Vary
 from visiongarden.transforms.with_mask import view, warp_with_mask
 
 __all__ = [
     "Augmentation",
     "ClassificationAugmentation",
+    "Context",
+    "Policy",
     "SegmentationAugmentation",
     "Tile",
+    "Transform",
     "Vary",
+    "Warp",
     "compose",
     "copy_paste",
     "cutout",
