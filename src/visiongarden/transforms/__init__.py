@@ -1,6 +1,7 @@
 """Augment training images together with their boxes, polygons and masks."""
 
 from visiongarden.transforms.augmentation import Augmentation
+from visiongarden.transforms.auto_augment import AutoAugment
 from visiongarden.transforms.classification_augmentation import ClassificationAugmentation
 from visiongarden.transforms.color import hsv
 from visiongarden.transforms.color_jitter import ColorJitter
@@ -15,6 +16,7 @@ from visiongarden.transforms.mix import copy_paste, cutout, mixup
 from visiongarden.transforms.motion_blur import MotionBlur
 from visiongarden.transforms.photometric import ImageTransform
 from visiongarden.transforms.rand_augment import random_operations
+from visiongarden.transforms.randaugment import RandAugment
 from visiongarden.transforms.scene import mosaic, single
 from visiongarden.transforms.segmentation_augmentation import SegmentationAugmentation
 from visiongarden.transforms.tile import Tile, compose
@@ -25,6 +27,7 @@ from visiongarden.transforms.with_mask import view, warp_with_mask
 __all__ = [
     "HSV",
     "Augmentation",
+    "AutoAugment",
     "ClassificationAugmentation",
     "ColorJitter",
     "Context",
@@ -35,6 +38,7 @@ __all__ = [
     "JPEGCompression",
     "MotionBlur",
     "Policy",
+    "RandAugment",
     "SegmentationAugmentation",
     "Tile",
     "Transform",

@@ -52,14 +52,19 @@ class ImageTransform(Transform):
 
     def apply(self, sample: Sample, context: Context, rng: np.random.Generator) -> Sample:
         """Return the sample with the changed image."""
-        if sample.image is None:
-            raise UserError(
-                f"{type(self).__name__} cannot be applied: the image is not decoded",
-                rule="an array (height, width, channels)",
-                received="image=None",
-                fix="dataclasses.replace(sample, image=image)",
-            )
-        return replace(sample, image=self.change(sample.image, rng))
+        return replace(sample, image=self.change(decoded(self, sample), rng))
+
+
+def decoded(transform: Transform, sample: Sample) -> np.ndarray:
+    """Return the image of a sample; a UserError that names the transform if it is not decoded."""
+    if sample.image is None:
+        raise UserError(
+            f"{type(transform).__name__} cannot be applied: the image is not decoded",
+            rule="an array (height, width, channels)",
+            received="image=None",
+            fix="dataclasses.replace(sample, image=image)",
+        )
+    return sample.image
 
 
 def to_dtype(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
