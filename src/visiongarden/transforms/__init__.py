@@ -7,6 +7,7 @@ from visiongarden.transforms.color import hsv
 from visiongarden.transforms.color_jitter import ColorJitter
 from visiongarden.transforms.crop import random_crop
 from visiongarden.transforms.flips import flip
+from visiongarden.transforms.function import Function
 from visiongarden.transforms.gaussian_blur import GaussianBlur
 from visiongarden.transforms.gaussian_noise import GaussianNoise
 from visiongarden.transforms.grayscale import Grayscale
@@ -31,6 +32,7 @@ __all__ = [
     "ClassificationAugmentation",
     "ColorJitter",
     "Context",
+    "Function",
     "GaussianBlur",
     "GaussianNoise",
     "Grayscale",
