@@ -6,6 +6,7 @@ pixel edges: the image covers x from 0 to its width, and a mirror maps x to widt
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -58,15 +59,21 @@ def checked_matrix(matrix: Any) -> np.ndarray:
             received=f"shape {np.shape(found)}",
             fix="matrix = np.vstack([matrix, [0, 0, 1]])  # of an affine matrix (2, 3)",
         )
-    if not np.isfinite(found).all() or np.linalg.det(found) == 0:
+    # Not `np.linalg.det`, which takes 10 µs, several times for each image. It is not finite if an
+    # entry is not.
+    (a, b, c), (d, e, f), (g, h, i) = found.tolist()
+    determinant = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+    if determinant == 0 or not math.isfinite(determinant):
         raise UserError(
             "the matrix of a geometric transform cannot be inverted",
             rule="finite numbers and a determinant other than 0",
             received=f"{found.tolist()!r:.200}",
             fix="check the scale and the size from which the matrix is computed",
         )
-    affine = found[2, 0] == found[2, 1] == 0
-    return found / (found[2, 2] if affine else np.abs(found[2]).max())
+    affine = g == h == 0
+    if affine and i == 1:
+        return found
+    return found / (i if affine else max(abs(g), abs(h), abs(i)))
 
 
 def mirrors(matrix: np.ndarray) -> bool:

@@ -122,14 +122,14 @@ class Pending:
         _require_equal([tile.sample for tile in tiles], name)
         parts, shares = [], []
         for tile in tiles:
-            found, share = _windowed(tile)
-            parts.append(found.move(tile.matrix, size))
+            found, share = _moved(tile, size)
+            parts.append(found)
             shares.append(np.ones(len(found)) if share is None else share)
         main = tiles[0].sample
         sample = replace(
             main,
             instances=combined(parts, size),
-            known_classes=_known_by_all([tile.sample.known_classes for tile in tiles]),
+            known_classes=known_by_all([tile.sample.known_classes for tile in tiles]),
             extra=_combined_extra(tiles, size),
         )
         pending = cls(list(tiles), size, sample, np.concatenate(shares))
@@ -175,16 +175,19 @@ class Pending:
         """
         if self.is_rendered:
             return self.sample
-        kept = visible(self.sample.instances, self.share, min_visibility, min_side)
-        main = self.tiles[0]
-        self.share, self.sample = kept.share, replace(
+        instances, main = self.sample.instances, self.tiles[0]
+        if not self._is_within or min_side or self.share is not None:
+            turned = all(turn_of(tile.matrix) is not None for tile in self.tiles)
+            kept = visible(instances, self.share, min_visibility, min_side, refit=not turned)
+            instances, self.share = kept.instances, kept.share
+        self.sample = replace(
             self.sample,
             info=main.sample.info.moved(main.matrix),
             image=self._image(fill),
             semantic=self._semantic(),
-            instances=kept.instances,
+            instances=instances,
             extra=self.sample.extra | self._extra(fill),
-        )  # fmt: skip
+        )
         self.tiles = [Tile(self.sample, (0, 0, self.size[1], self.size[0]), np.eye(3))]
         self.is_rendered = self._is_within = True
         return self.sample
@@ -212,8 +215,8 @@ class Pending:
         if first is None:
             return None
         dtype = np.result_type(*[each.dtype for each in found if each is not None])
-        if dtype.kind not in "ui" or dtype.itemsize > 4 or dtype == np.uint32:
-            dtype = np.dtype(np.int32)  # OpenCV has no larger integers
+        if dtype.name not in ("uint8", "uint16", "int16"):
+            dtype = np.dtype(np.int32)  # the only other one that OpenCV has and 255 fits into
         arrays = [None if each is None else each.astype(dtype, copy=False) for each in found]
         return render(self._placed(arrays), self.size, (IGNORE,), nearest=True)
 
@@ -286,19 +289,18 @@ def _cut_tile(tile: Tile, size: ImageSize) -> Tile | None:
     return tile._replace(window=(window[0], window[1], window[2], window[3]))
 
 
-def _windowed(tile: Tile) -> tuple[Instances, np.ndarray | None]:
-    """Return the objects of a tile inside its window, in pixels of the image."""
+def _moved(tile: Tile, size: ImageSize) -> tuple[Instances, np.ndarray | None]:
+    """Return the objects of a tile inside its window on the canvas, and their visible fractions."""
     x1, y1, x2, y2 = tile.window
-    instances = tile.sample.instances
-    if (y2 - y1, x2 - x1) == instances.size:
-        kept = cut(instances, None)
-        return kept.instances, kept.share
-    kept = cut(instances.move(matrices.shift(-x1, -y1), (y2 - y1, x2 - x1)), None)
-    back = kept.instances.move(matrices.shift(x1, y1), instances.size)
-    return back, kept.share
+    instances, matrix, window = tile.sample.instances, tile.matrix, (y2 - y1, x2 - x1)
+    if window != instances.size:
+        instances = instances.move(matrices.shift(-x1, -y1), window)
+        matrix = matrix @ matrices.shift(x1, y1)
+    kept = cut(instances, None)
+    return kept.instances.move(matrix, size), kept.share
 
 
-def _known_by_all(found: Sequence[np.ndarray | None]) -> np.ndarray | None:
+def known_by_all(found: Sequence[np.ndarray | None]) -> np.ndarray | None:
     """Return the classes that are annotated in all images."""
     known = [each for each in found if each is not None]
     return np.logical_and.reduce(known) if known else None

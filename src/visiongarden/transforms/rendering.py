@@ -146,16 +146,19 @@ def _draw_upright(canvas: np.ndarray, array: np.ndarray, matrix: np.ndarray, nea
         return
     view = canvas[rows.low : rows.high, columns.low : columns.high]
     if columns.is_whole and rows.is_whole and columns.length * rows.length <= _MAX_PIXELS:
-        whole = _resized(array, (rows.length, columns.length), nearest, exact=True)
-        view[...] = whole[
-            rows.low - rows.start : rows.high - rows.start,
-            columns.low - columns.start : columns.high - columns.start,
-        ]
+        whole = np.empty((rows.length, columns.length, *array.shape[2:]), array.dtype)
+        is_visible = whole.shape[:2] == view.shape[:2]
+        _resize_into(view if is_visible else whole, array, nearest, exact=True)
+        if not is_visible:
+            view[...] = whole[
+                rows.low - rows.start : rows.high - rows.start,
+                columns.low - columns.start : columns.high - columns.start,
+            ]
         return
     exact = columns.cuts_whole and rows.cuts_whole
     if exact or max(scale) <= 1:
         seen = array[rows.first : rows.last, columns.first : columns.last]
-        view[...] = _resized(seen, (view.shape[0], view.shape[1]), nearest, exact)
+        _resize_into(view, seen, nearest, exact)
         return
     # An upright part fills its view completely; a transparent border would leave the outermost
     # pixels unfilled.
@@ -213,32 +216,28 @@ def _draw_in_front(
     canvas[front] = drawn[front]
 
 
-def _resized(array: np.ndarray, size: ImageSize, nearest: bool, exact: bool) -> np.ndarray:
-    """Return a resized array.
+def _resize_into(view: np.ndarray, array: np.ndarray, nearest: bool, exact: bool) -> None:
+    """Resize an array into a part of the canvas.
 
     Args:
+        view: part of the canvas.
         array: (height, width, ...).
-        size: (height, width) of the result.
         nearest: take the nearest pixel.
         exact: average areas where the array shrinks; otherwise interpolate linearly.
     """
-    if array.shape[:2] == size:
-        return array
-    if nearest:
-        # OpenCV's INTER_NEAREST samples at the corner of a pixel, which shifts by half a pixel.
-        return _grouped(array, lambda a: _cv_resize(a, size, cv2.INTER_NEAREST_EXACT))
-    if exact:
-        return _grouped(array, lambda a: _area(a, size))
-    return _grouped(array, lambda a: _cv_resize(a, size, cv2.INTER_LINEAR))
+    if array.shape == view.shape:
+        view[...] = array
+        return
+    smaller = view.shape[0] < array.shape[0] or view.shape[1] < array.shape[1]
+    # OpenCV's INTER_NEAREST samples at the corner of a pixel, which shifts by half a pixel.
+    interpolation = cv2.INTER_AREA if exact and smaller else cv2.INTER_LINEAR
+    interpolation = cv2.INTER_NEAREST_EXACT if nearest else interpolation
+    shape = (view.shape[1], view.shape[0])
 
+    def resize(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return np.asarray(cv2.resize(source, shape, target, interpolation=interpolation))
 
-def _cv_resize(array: np.ndarray, size: ImageSize, interpolation: int) -> np.ndarray:
-    return np.asarray(cv2.resize(array, (size[1], size[0]), interpolation=interpolation))
-
-
-def _area(array: np.ndarray, size: ImageSize) -> np.ndarray:
-    smaller = size[0] < array.shape[0] or size[1] < array.shape[1]
-    return _cv_resize(array, size, cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    _by_groups(view, array, resize)
 
 
 def _warp_into(
@@ -258,29 +257,29 @@ def _warp_into(
             cv2.warpAffine(source, centered[:2] / centered[2, 2], shape, target, **options)
         )
 
+    _by_groups(view, array, warp)
+
+
+def _by_groups(
+    view: np.ndarray,
+    array: np.ndarray,
+    change: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> None:
+    """Apply an operation of OpenCV to arrays with any number of channels.
+
+    Args:
+        view: where the result is written.
+        array: the source.
+        change: operation on source and target, which returns the target or another array.
+    """
     if array.ndim == 2 or array.shape[2] <= _CHANNELS:
-        drawn = warp(array, view)
+        drawn = change(array, view)
         # OpenCV returns another array where it cannot write into this one.
         if drawn is not view and not np.shares_memory(drawn, view):
             view[...] = drawn.reshape(view.shape)
         return
     for first in range(0, array.shape[2], _CHANNELS):
         group = slice(first, first + _CHANNELS)
-        source = np.ascontiguousarray(array[..., group])
         target = np.ascontiguousarray(view[..., group])
-        view[..., group] = warp(source, target).reshape(target.shape)
-
-
-def _grouped(array: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Apply an operation of OpenCV to an array with any number of channels."""
-    if array.ndim == 2:
-        return change(array)
-    count = array.shape[2]
-    if count == 1:
-        return change(array[..., 0])[..., None]
-    if count <= _CHANNELS:
-        return change(array)
-    groups = [array[..., i : i + _CHANNELS] for i in range(0, count, _CHANNELS)]
-    changed = [change(np.ascontiguousarray(group)) for group in groups]
-    flat = [each if each.ndim == 3 else each[..., None] for each in changed]
-    return np.concatenate(flat, axis=2)
+        drawn = change(np.ascontiguousarray(array[..., group]), target)
+        view[..., group] = drawn.reshape(target.shape)

@@ -10,8 +10,8 @@ from pydantic import Field, NonNegativeInt
 
 from visiongarden.config import Typed
 from visiongarden.errors import UserError
-from visiongarden.samples import Sample
-from visiongarden.transforms.pending import Pending, size_of
+from visiongarden.samples import Keypoints, Sample, matrices
+from visiongarden.transforms.pending import Pending, Tile, checked, size_of
 from visiongarden.types import ImageSize
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -62,6 +62,8 @@ class Transform(Typed):
         random: whether the transform uses random numbers.
         rgb_only: whether it needs uint8 images with three channels.
         images: number of images that one result always combines.
+        needs_size: whether `apply` needs images of the context's size; a `Pipeline` resizes them,
+            and what `others` returns.
 
     Example:
         >>> @vg.register(package="garden")
@@ -78,6 +80,7 @@ class Transform(Typed):
     random: ClassVar[bool] = True
     rgb_only: ClassVar[bool] = False
     images: ClassVar[int] = 1
+    needs_size: ClassVar[bool] = False
     probability: Probability = 1.0
     skip_last_epochs: NonNegativeInt = 0
 
@@ -132,8 +135,35 @@ class Warp(Transform):
     def apply(self, sample: Sample, context: Context, rng: np.random.Generator) -> Sample:
         """Warp image, objects and masks; objects outside the output are removed."""
         pending = Pending.of(sample)
-        pending.warp(*self.matrix(pending.sample, context, rng))
+        matrix, size = self.matrix(pending.sample, context, rng)
+        pending.warp(_allowed(pending.sample, matrix), size)
         return pending.rendered(context.fill)
+
+
+class Layout(Transform):
+    """Base class of transforms that lay out several images; a subclass implements `tiles`.
+
+    In a `Pipeline`, the images are not rendered before the warps that follow are multiplied.
+    """
+
+    def tiles(
+        self, sample: Sample, context: Context, rng: np.random.Generator
+    ) -> tuple[list[Tile], ImageSize] | None:
+        """Return the tiles and the (height, width) of the canvas, or None to change nothing.
+
+        Args:
+            sample: sample with a decoded image; its tile must be the first.
+            context: the run and the other images.
+            rng: random number generator of this transform for this sample.
+        """
+        raise NotImplementedError
+
+    def apply(self, sample: Sample, context: Context, rng: np.random.Generator) -> Sample:
+        """Render the tiles on one canvas; objects outside it are removed."""
+        found = self.tiles(checked(sample), context, rng)
+        if found is None:
+            return sample
+        return Pending.of_tiles(*found, type(self).__name__).rendered(context.fill)
 
 
 class Policy(Transform):
@@ -170,6 +200,32 @@ def is_active(transform: Transform, context: Context, rng: np.random.Generator) 
     return transform.probability >= 1 or rng.random() < transform.probability
 
 
+def unmirrored(sample: Sample, matrix: np.ndarray) -> np.ndarray | None:
+    """Return a matrix without the mirror that a sample does not allow; None if it may be applied.
+
+    A mirror exchanges left and right keypoints, which is not possible where their pairs are not
+    known. A flip becomes the identity, and any other mirrored matrix is preceded by a flip.
+    """
+    points = sample.instances.keypoints
+    if not isinstance(points, Keypoints) or points.can_mirror or not len(points):
+        return None
+    matrix = matrices.checked_matrix(matrix)
+    if not matrices.mirrors(matrix):
+        return None
+    height, width = size_of(sample)
+    flips = (
+        np.array([[-1, 0, width], [0, 1, 0], [0, 0, 1]], np.float64),
+        np.array([[1, 0, 0], [0, -1, height], [0, 0, 1]], np.float64),
+    )
+    # The one that leaves less of a rotation.
+    return max((matrix @ flip for flip in flips), key=lambda m: float(m[0, 0] + m[1, 1]))
+
+
+def _allowed(sample: Sample, matrix: np.ndarray) -> np.ndarray:
+    found = unmirrored(sample, matrix)
+    return matrix if found is None else found
+
+
 def require_rgb(transform: Transform, image: np.ndarray) -> None:
     """Raise a UserError if the transform needs an RGB image and this is another one."""
     if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
@@ -182,6 +238,3 @@ def require_rgb(transform: Transform, image: np.ndarray) -> None:
         received=f"{image.dtype} with {channels} channel{'' if channels == 1 else 's'}",
         fix=f"remove {name} from the transforms",
     )
-
-
-__all__ = ["Context", "Policy", "Probability", "Transform", "Warp", "size_of"]
