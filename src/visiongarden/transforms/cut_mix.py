@@ -98,7 +98,7 @@ def _pasted(
 
 
 def _semantic(one: Sample, other: Sample, rows: slice, columns: slice) -> np.ndarray | None:
-    """Return the combined mask; where an image has none, pixels are ignored."""
+    """Return the combined mask; where an image has no mask, pixels are ignored."""
     masks = [one.semantic, other.semantic]
     known = [mask for mask in masks if mask is not None]
     if not known:
