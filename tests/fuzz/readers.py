@@ -20,6 +20,7 @@ import visiongarden as vg
 from visiongarden.cards import library
 from visiongarden.config import load_yaml
 from visiongarden.darknet import import_darknet
+from visiongarden.data.channels import Channels
 from visiongarden.data.decoding import decode
 from visiongarden.data.masks import read_pixels
 from visiongarden.data.readers import opened, read, splits_of
@@ -187,10 +188,30 @@ def _images() -> dict[str, Reader]:
         raw = cv2.imencode(f".{suffix}", image)[1].tobytes()
         file = f"x.{suffix}"
         found[suffix] = Reader({file: raw}, (file,), _image_reader(file, decode, image_size))
+    array = io.BytesIO()
+    np.save(array, np.dstack([image, image]).astype(np.uint16))
+    found["npy"] = Reader({"x.npy": array.getvalue()}, ("x.npy",), _channels_reader("x.npy"))
+    with contextlib.suppress(ImportError):
+        found["tiff_many"] = _tiff_of_many_channels(np.dstack([image, image]))
     found["mask_png"] = Reader({"x.png": _mask()}, ("x.png",), _image_reader("x.png", read_pixels))
     gray = cv2.imencode(".tiff", image[..., 0])[1].tobytes()
     found["mask_tiff"] = Reader({"x.tiff": gray}, ("x.tiff",), _image_reader("x.tiff", read_pixels))
     return found
+
+
+def _tiff_of_many_channels(image: np.ndarray) -> Reader:
+    import tifffile
+
+    stream = io.BytesIO()
+    tifffile.imwrite(
+        stream, image, photometric="minisblack", planarconfig="contig", compression="zlib",
+        tile=(16, 16), predictor=2,
+    )  # fmt: skip
+    return Reader({"x.tif": stream.getvalue()}, ("x.tif",), _channels_reader("x.tif"))
+
+
+def _channels_reader(file: str) -> Callable[[Path], object]:
+    return _image_reader(file, Channels().decode, Channels().layout, image_size)
 
 
 def _image_reader(file: str, *reads: Callable[[Path], object]) -> Callable[[Path], object]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from visiongarden.data.channels import Channels, channels_of, check_channels
 from visiongarden.data.classification_loader import ClassificationLoader
 from visiongarden.data.copies import Prints, leaked
 from visiongarden.data.dataset import DetectionDataset
 from visiongarden.data.decoding import decode
 from visiongarden.data.fingerprints import changes, fingerprint
 from visiongarden.data.labeled_images import ClassificationDataset
+from visiongarden.data.layout import Layout
 from visiongarden.data.loader import Loader
 from visiongarden.data.masks import SegmentationDataset
 from visiongarden.data.pixels import ValueRange, to_pixels
@@ -23,6 +25,7 @@ from visiongarden.data.readers import (
     read_masks,
 )
 from visiongarden.data.segmentation_loader import SegmentationLoader
+from visiongarden.data.stored import decode_stored
 
 if TYPE_CHECKING:
     # Below, these names are found when they are first used: the package of the functions imports
@@ -38,18 +41,23 @@ _VERBS = {"check": "check_dataset", "convert": "convert_dataset", "show": "show_
 
 __all__ = [
     "FORMATS",
+    "Channels",
     "ClassificationDataset",
     "ClassificationLoader",
     "DetectionDataset",
+    "Layout",
     "Loader",
     "Prints",
     "SegmentationDataset",
     "SegmentationLoader",
     "ValueRange",
     "changes",
+    "channels_of",
     "check",
+    "check_channels",
     "convert",
     "decode",
+    "decode_stored",
     "fingerprint",
     "from_source",
     "leaked",

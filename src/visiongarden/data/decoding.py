@@ -6,6 +6,7 @@ rotated image.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import cv2
 import numpy as np
 
 from visiongarden.data.in_flight import decoding
+from visiongarden.data.orientation import oriented
+from visiongarden.data.tiff_pixels import SUPPORTED, read_tiff
 from visiongarden.errors import DataError
 from visiongarden.storage.header import (
     MAX_BYTES,
@@ -22,6 +25,7 @@ from visiongarden.storage.header import (
     refuse_other_formats,
 )
 from visiongarden.storage.place import read_bytes
+from visiongarden.storage.tiff import TiffHeader, tiff_header
 from visiongarden.types import ImageSize
 
 _REDUCED = (
@@ -34,6 +38,8 @@ _REDUCED = (
 def decode(path: Any, min_size: ImageSize | None = None) -> np.ndarray:
     """Decode a JPEG, PNG, BMP, WebP or TIFF file to uint8 RGB of shape (height, width, 3).
 
+    `Channels` decodes other numbers of channels and 16 bits.
+
     Args:
         path: A path, an archive member or a record.
         min_size: (height, width) of a canvas that the decoded image must still fill. A JPEG that is
@@ -41,7 +47,8 @@ def decode(path: Any, min_size: ImageSize | None = None) -> np.ndarray:
             faster.
 
     Raises:
-        DataError: The file does not exist, is not an image, is truncated, or is too large.
+        DataError: The file does not exist, is not an image, is truncated, is too large, or has
+            channels that RGB cannot represent.
     """
     if isinstance(path, Path) and not path.is_file():
         raise DataError(f"{path}: the image does not exist")
@@ -66,6 +73,12 @@ def decode_bytes(raw: bytes, path: Any, min_size: ImageSize | None = None) -> np
     # Boxes are checked against the orientation in `header`; OpenCV's own EXIF parser may disagree
     # with it. OpenCV ignores IMREAD_IGNORE_ORIENTATION for TIFF, so TIFF is not rotated again.
     is_tiff = raw.startswith((b"II", b"MM"))
+    if is_tiff:
+        tags = tiff_header(raw, path)
+        _refuse_other_channels(tags, path)
+        if _is_misread(tags):
+            with decoding(header.height * header.width):
+                return _rgb_of_gray(raw, tags, path)
     flags = how if is_tiff else how | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         with decoding(header.height * header.width):
@@ -86,6 +99,38 @@ def decode_bytes(raw: bytes, path: Any, min_size: ImageSize | None = None) -> np
     if how != cv2.IMREAD_COLOR_RGB:
         cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
     return np.asarray(image, np.uint8)
+
+
+def _refuse_other_channels(tags: TiffHeader, path: Any) -> None:
+    """Refuse a TIFF image of which OpenCV would silently read the first channel, or other values.
+
+    Further pages are ignored, as by image viewers.
+    """
+    if not replace(tags, pages=1).is_rgb:
+        raise DataError(
+            f"{path}: the image has {tags.channels} channels of {tags.dtype or 'unknown type'}, "
+            "which RGB cannot represent",
+            rule="gray or RGB of 8 or 16 bits; a further channel must be tagged as alpha",
+            fix="visiongarden.data.Channels('stored').decode(path) reads its channels as stored",
+        )
+
+
+def _is_misread(tags: TiffHeader) -> bool:
+    """Return whether OpenCV reads wrong values from the last, partly filled column of tiles.
+
+    OpenCV 4.14 and 5.0 do so if a pixel of gray has more than one byte.
+    """
+    partly = tags.tile_width and tags.width % tags.tile_width
+    is_gray = tags.channels <= 2 and not tags.needs_conversion
+    several_bytes = tags.channels * tags.bits > 8
+    return bool(partly and is_gray and several_bytes and tags.compression in SUPPORTED)
+
+
+def _rgb_of_gray(raw: bytes, tags: TiffHeader, path: Any) -> np.ndarray:
+    """Decode gray TIFF without OpenCV, to the values that OpenCV returns for untiled images."""
+    gray = oriented(read_tiff(raw, tags, path)[..., 0], tags.orientation)
+    gray = (gray >> 8).astype(np.uint8) if gray.dtype == np.uint16 else gray
+    return cv2.cvtColor(255 - gray if tags.is_inverted else gray, cv2.COLOR_GRAY2RGB)
 
 
 def _turned(image: np.ndarray, orientation: int) -> np.ndarray:

@@ -11,8 +11,8 @@ from visiongarden.data.error_list import ErrorList, Finding
 from visiongarden.data.labeled_images import ClassificationDataset
 from visiongarden.data.readers.folders import (
     class_folders,
+    images_of,
     inner,
-    is_image,
     is_split_by_hash,
     split_folders,
 )
@@ -43,7 +43,7 @@ class Classes(Labeling):
     ) -> Iterator[Finding]:
         """Find class folders without images, strongly imbalanced classes, and tiny images."""
         for folder in class_folders(errors.root, split):
-            if not any(map(is_image, folder.iterdir())):
+            if not images_of(folder):
                 yield Finding(
                     "warning", "empty-class", str(folder), "the folder contains no image", split
                 )
@@ -76,7 +76,7 @@ class Classes(Labeling):
         for folder in inner(root) if splits else ():
             if folder not in splits.values():
                 parts = [folder, *inner(folder)]
-                if any(is_image(file) for part in parts for file in part.iterdir()):
+                if any(map(images_of, parts)):
                     what = "images in a folder that is not a split are not read"
                     yield Finding("warning", "stray", str(folder), what)
 

@@ -13,7 +13,7 @@ import numpy as np
 from visiongarden.data.decoding import decode
 from visiongarden.data.error_list import ErrorList, Finding
 from visiongarden.data.masks import SegmentationDataset
-from visiongarden.data.readers.build import ENDINGS
+from visiongarden.data.readers.build import image_names, names_in
 from visiongarden.data.readers.mask_folders import is_split_by_hash
 from visiongarden.data.writers.examples import Lost
 from visiongarden.data.writers.labeled import mask_folders
@@ -181,8 +181,9 @@ def _strays(dataset: SegmentationDataset, split: str) -> Iterator[Finding]:
     """Report files in the folders of images and masks that are not images."""
     folders = {path.parent: None for path in (*dataset.images, *dataset.masks)}
     for folder in folders:
+        images = set(image_names(names_in(folder)))
         files: list[Any] = list(folder.iterdir())
         for file in sorted(files):
             hidden = file.name.startswith(".")
-            if not hidden and not file.is_dir() and file.suffix.lower() not in ENDINGS:
+            if not hidden and not file.is_dir() and file.name not in images:
                 yield Finding("note", "stray", str(file), "not an image, and not read", split)

@@ -16,7 +16,7 @@ from PIL import Image
 from visiongarden.data import ValueRange, to_pixels
 from visiongarden.data.image_of import ImageOf
 from visiongarden.data.pixels import ArrayLike
-from visiongarden.data.readers.build import ENDINGS
+from visiongarden.data.readers.build import ENDINGS, image_names, names_in
 from visiongarden.errors import UserError, option
 from visiongarden.evaluation.evaluator import filled
 from visiongarden.evaluation.predictor import Predictor
@@ -155,7 +155,7 @@ def _of_item(item: Any) -> list[Any]:
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS)
+    files = [path / name for name in image_names(names_in(path))]
     if not files:
         raise UserError(f"the folder {path} contains no images", rule=", ".join(sorted(ENDINGS)))
     return files

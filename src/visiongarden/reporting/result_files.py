@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from visiongarden.data import decode
-from visiongarden.data.readers.build import ENDINGS
+from visiongarden.data.readers.build import image_names, names_in
 from visiongarden.drawing.results import draw
 from visiongarden.errors import DataError, UserError, option
 from visiongarden.evaluation.prediction import predictor_of, scored
@@ -230,7 +230,7 @@ def _files(images: Sequence[str | Path]) -> list[Path]:
     sources = [images] if isinstance(images, str | Path) else images
     for image in map(Path, sources):
         if image.is_dir():
-            files += sorted(p for p in image.iterdir() if p.suffix.lower() in ENDINGS)
+            files += [image / name for name in image_names(names_in(image))]
         elif image.is_file():
             files.append(image)
         else:

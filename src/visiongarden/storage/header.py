@@ -1,7 +1,8 @@
 """Read size and EXIF orientation of an image from its first bytes.
 
 The headers of JPEG and PNG files are parsed here, ten times as fast as by Pillow. Unusual files and
-the other formats are left to Pillow.
+the other formats are left to Pillow, except for NumPy files and for TIFF files that Pillow does not
+support, such as those with more than four channels.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from typing import Any
 from PIL import Image
 
 from visiongarden.errors import DataError
+from visiongarden.storage.npy import MAGIC, npy_header
 from visiongarden.storage.place import read_bytes, read_ends
+from visiongarden.storage.tiff import tiff_header
 from visiongarden.types import ImageSize
 
 MAX_BYTES = 256 * 2**20
@@ -36,8 +39,8 @@ a uniform image compresses very well.
 """
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
-"""Formats that are opened. Pillow and OpenCV support others, some of which start programs (Pillow
-passes PostScript to Ghostscript) or are decoded by rarely tested libraries."""
+"""Formats that Pillow and OpenCV may open. They support others, some of which start programs
+(Pillow passes PostScript to Ghostscript) or are decoded by rarely tested libraries."""
 
 _STARTS = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -47,6 +50,7 @@ _STARTS = (
     (b"MM\0*", "TIFF"),
     (b"II+\0", "TIFF"),
     (b"MM\0+", "TIFF"),
+    (MAGIC, "NPY"),
 )
 _ORIENTATION = 0x0112
 _FIRST = 16384
@@ -90,14 +94,21 @@ def header_of(path: Any, raw: bytes | None = None) -> Header:
         raw: all bytes of the file, if they have been read already.
 
     Raises:
-        DataError: the file does not exist, is not one of `FORMATS`, or exceeds the limits on its
-            pixels.
+        DataError: the file does not exist, is neither one of `FORMATS` nor a NumPy file, or exceeds
+            the limits on its pixels.
     """
     first = raw if raw is not None else _first_bytes(path)
+    if first.startswith(MAGIC):
+        return _limited(Header(*npy_header(first, path).size), path, raw)
     refuse_other_formats(first, path)
     header = _parsed(first)
     if header is None:
         header = _by_pillow(path, raw)
+    return _limited(header, path, raw)
+
+
+def _limited(header: Header, path: Any, raw: bytes | None) -> Header:
+    """Return the header; refuse an image with more pixels than its file justifies."""
     pixels = header.height * header.width
     if pixels <= MAX_SMALL_PIXELS:
         return header
@@ -114,7 +125,7 @@ def header_of(path: Any, raw: bytes | None = None) -> Header:
 
 
 def format_of(raw: bytes) -> str | None:
-    """Return which of `FORMATS` the first bytes of a file belong to, or None."""
+    """Return which of `FORMATS` the first bytes of a file belong to, "NPY", or None."""
     if raw[:4] == b"RIFF":
         return "WEBP" if raw[8:12] == b"WEBP" else None
     return next((name for start, name in _STARTS if raw.startswith(start)), None)
@@ -126,10 +137,17 @@ def refuse_other_formats(raw: bytes, path: Any) -> None:
     Raises:
         DataError: the first bytes are those of another format.
     """
-    if format_of(raw) is None:
+    found = format_of(raw)
+    if found == "NPY":
+        raise DataError(
+            f"{path}: a NumPy file has no RGB colors",
+            rule="JPEG, PNG, BMP, WebP or TIFF",
+            fix="visiongarden.data.Channels('stored').decode(path) reads its channels as stored",
+        )
+    if found is None:
         raise DataError(
             f"{path}: not an image of a supported format",
-            rule="JPEG, PNG, BMP, WebP or TIFF; the file extension is ignored",
+            rule="JPEG, PNG, BMP, WebP, TIFF or NPY; the file extension is ignored",
             received=f"a file that begins with {raw[:8]!r}" if raw else "an empty file",
             fix="convert it to PNG",
         )
@@ -185,8 +203,22 @@ def _by_pillow(path: Any, raw: bytes | None) -> Header:
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error}") from error
     except Exception as error:  # a malicious header can make Pillow's plugins raise anything
-        raise DataError(f"{path}: not an image", received=str(error)) from error
+        header = _unusual_tiff(path, raw)
+        if header is None:
+            raise DataError(f"{path}: not an image", received=str(error)) from error
+        return header
     return Header(int(height), int(width), orientation if orientation in range(1, 9) else 1)
+
+
+def _unusual_tiff(path: Any, raw: bytes | None) -> Header | None:
+    """Return the header of a TIFF file that Pillow cannot open; None if it is damaged."""
+    if raw is None and not isinstance(path, Path):
+        raw = read_bytes(path, MAX_BYTES)
+    try:
+        found = tiff_header(path if raw is None else raw, path)
+    except DataError:
+        return None
+    return Header(found.height, found.width, found.orientation)
 
 
 def _parsed(raw: bytes) -> Header | None:

@@ -22,7 +22,8 @@ from visiongarden.types import Example, ImageSize, Polygons
 MAX_TEXT = 512 * 2**20
 """Maximum size of an annotation file in bytes."""
 
-ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+ARRAY = ".npy"
+ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ARRAY}
 CLASSES = "classes.txt"
 """File beside annotations that lists all class names in their order, one per line."""
 
@@ -152,18 +153,42 @@ def there(base: Place, name: str) -> Place:
     return base / name.replace("\\", "/")
 
 
-def images_in(folder: Place) -> dict[str, Place]:
+def image_names(names: Sequence[str], arrays: bool = True) -> list[str]:
+    """Return those of the file names of one folder that are images.
+
+    NumPy files are images only in a folder without other images: beside them they are caches,
+    features or labels, as other tools write them.
+
+    Args:
+        names: names of the files.
+        arrays: whether NumPy files can be images.
+
+    Example:
+        >>> image_names(["a.jpg", "a.npy", "a.txt"]), image_names(["a.npy", "a.txt"])
+        (['a.jpg'], ['a.npy'])
+    """
+    pairs = [(name, os.path.splitext(name)[1].lower()) for name in names]  # noqa: PTH122
+    found = [(name, ending) for name, ending in pairs if ending in ENDINGS]
+    pictures = [name for name, ending in found if ending != ARRAY]
+    if pictures or not arrays:
+        return pictures
+    return [name for name, _ in found]
+
+
+def images_in(folder: Place, arrays: bool = True) -> dict[str, Place]:
     """Return the images of one folder, sorted, keyed by their names without extension.
+
+    Args:
+        folder: the folder.
+        arrays: whether NumPy files can be images, see `image_names`.
 
     Raises:
         DataError: Two images differ only in their extension, so that a label file cannot be
             assigned to one of them.
     """
     named: dict[str, Place] = {}
-    for name in names_in(folder):
-        stem, ending = os.path.splitext(name)  # noqa: PTH122
-        if ending.lower() not in ENDINGS:
-            continue
+    for name in image_names(names_in(folder), arrays):
+        stem = os.path.splitext(name)[0]  # noqa: PTH122
         if stem in named:
             raise DataError(
                 f"{folder / name} and {named[stem].name} share one name",

@@ -7,7 +7,16 @@ from typing import Any
 
 from visiongarden.data.error_list import ErrorList
 from visiongarden.data.labeled_images import ClassificationDataset
-from visiongarden.data.readers.build import CLASSES, ENDINGS, by_hash, class_names_in, no_split
+from visiongarden.data.readers.build import (
+    ARRAY,
+    CLASSES,
+    ENDINGS,
+    by_hash,
+    class_names_in,
+    image_names,
+    names_in,
+    no_split,
+)
 from visiongarden.errors import DataError
 from visiongarden.storage.place import Place
 from visiongarden.types import ClassMap
@@ -29,7 +38,7 @@ def looks_like(path: Place) -> bool:
     classes = [c for folder in (splits.values() or [path]) for c in inner(folder)]
     if not classes or any(c.name.lower() in _OTHER for c in classes):
         return False
-    return any(is_image(file) for folder in classes for file in folder.iterdir())
+    return any(map(images_of, classes))
 
 
 def splits(root: Place) -> list[str]:
@@ -37,8 +46,8 @@ def splits(root: Place) -> list[str]:
     found = split_folders(root)
     if found:
         return list(found)
-    images = ((folder, file) for folder in inner(root) for file in folder.iterdir())
-    return splits_by_hash(_key(folder, file) for folder, file in images if is_image(file))
+    images = ((folder, file) for folder in inner(root) for file in images_of(folder))
+    return splits_by_hash(_key(folder, file) for folder, file in images)
 
 
 def splits_by_hash(names: Iterable[str]) -> list[str]:
@@ -76,7 +85,7 @@ def read(
         )
     class_map = _class_map(root, own, names, class_names, errors)
     if folders:
-        learned = {f.name for f in inner(folders.get("train", own)) if _holds_images(f)}
+        learned = {f.name for f in inner(folders.get("train", own)) if images_of(f)}
         for name in sorted(name for name in set(found) - learned if found[name]):
             what = "the class has no image in train/ and cannot be learned"
             errors.add(own / name, what, "split-class")
@@ -145,33 +154,32 @@ def inner(folder: Place) -> list[Any]:
     return sorted(p for p in there if p.is_dir() and not p.name.startswith("."))
 
 
-def is_image(file: Place) -> bool:
-    """Return whether a file name has an image's extension and is not hidden."""
-    return file.suffix.lower() in ENDINGS and not file.name.startswith(".")
-
-
-def _holds_images(folder: Place) -> bool:
-    return any(map(is_image, folder.iterdir()))
+def images_of(folder: Place, arrays: bool = True) -> list[Place]:
+    """Return the images of a folder that are not hidden, sorted; see `image_names`."""
+    names = [name for name in names_in(folder) if not name.startswith(".")]
+    return [folder / name for name in image_names(names, arrays)]
 
 
 def _images(folder: Place, errors: ErrorList) -> list[Place]:
-    images = []
+    images, known = [], set(images_of(folder))
     there: list[Any] = list(folder.iterdir())
     for file in sorted(there):
         if file.name.startswith("."):
             continue
         if file.is_dir():
             errors.add(file, "a folder inside a class folder", "stray")
-        elif is_image(file):
+        elif file in known:
             images.append(file)
         else:
             what = f"not an image: expected one of the extensions {' '.join(sorted(ENDINGS))}"
+            if file.suffix.lower() == ARRAY:
+                what = "not an image: a NumPy file is one only in a folder without other images"
             errors.add(file, what, "stray")
     return images
 
 
 def _look_beside(folder: Place, errors: ErrorList) -> None:
     """Add errors for images beside the class folders, which belong to no class."""
-    there: list[Any] = list(folder.iterdir())
-    for file in sorted(item for item in there if is_image(item) and not item.is_dir()):
-        errors.add(file, "an image outside the class folders", "stray")
+    for file in images_of(folder, arrays=False):
+        if not file.is_dir():
+            errors.add(file, "an image outside the class folders", "stray")

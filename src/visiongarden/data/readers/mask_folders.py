@@ -34,7 +34,7 @@ def _look_like_two(folder: Place) -> bool:
     if found[1].name.lower() in _MASKS[:2]:
         return True
     # Folders with the other names may also contain text annotations.
-    return any(images_in(one) for one in (found[1], *inner(found[1])))
+    return any(images_in(one, arrays=False) for one in (found[1], *inner(found[1])))
 
 
 def is_surely(path: Place) -> bool:
@@ -53,7 +53,9 @@ def splits(root: Place) -> list[str]:
         # `trainval` of the original VOC is the union of `train` and `val`.
         both = {"train", "val", "trainval"} <= lists.keys()
         return [split for split in lists if not (both and split == "trainval")]
-    return list(split_folders(images)) or splits_by_hash({*images_in(images), *images_in(masks)})
+    return list(split_folders(images)) or splits_by_hash(
+        {*images_in(images), *images_in(masks, arrays=False)}
+    )
 
 
 def is_split_by_hash(root: Place) -> bool:
@@ -98,7 +100,7 @@ def _pairs(root: Place, split: str, errors: ErrorList) -> tuple[tuple[Any, ...],
         return _matched(parts[split], own, errors)
     if split not in SPLITS:
         raise no_split(root, split, SPLITS)
-    both = sorted({*images_in(images), *images_in(masks)})
+    both = sorted({*images_in(images), *images_in(masks, arrays=False)})
     return _matched(images, masks, errors, [name for name in both if by_hash(name) == split])
 
 
@@ -130,7 +132,7 @@ def _two(folder: Place) -> tuple[Place, Place]:
 def _matched(
     images: Place, masks: Place, errors: ErrorList, names: list[str] | None = None
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    pictures, labels = images_in(images), images_in(masks)
+    pictures, labels = images_in(images), images_in(masks, arrays=False)
     wanted = sorted(pictures.keys() | labels.keys()) if names is None else names
     pairs = []
     for name in wanted:
