@@ -1,4 +1,4 @@
-"""Test kit for custom layers, blocks, parts and models: `check` and its pytest plugin.
+"""Test kit for custom layers, blocks, parts, models and transforms: `check` and its pytest plugin.
 
 Public names are imported on first access, because pytest loads the plugin in every test run and
 importing Keras would start a backend even in projects that do not use the plugin.
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from visiongarden.testing.checking import CHECKS, assert_valid, check_many, check_one
     from visiongarden.testing.discovery import check, check_module, discover
     from visiongarden.testing.report import Finding, ModuleReport, Report
+    from visiongarden.testing.transform_checking import check_transform
 
 __all__ = [
     "CHECKS",
@@ -27,6 +28,7 @@ __all__ = [
     "check_many",
     "check_module",
     "check_one",
+    "check_transform",
     "discover",
 ]
 
@@ -42,6 +44,7 @@ _HOME = {
     "check_many": "checking",
     "check_module": "discovery",
     "check_one": "checking",
+    "check_transform": "transform_checking",
     "discover": "discovery",
 }
 

@@ -1,4 +1,4 @@
-"""`check` runs a series of named checks on a layer, block, part or model.
+"""`check` runs a series of named checks on a layer, block, part, model or transform.
 
 The tables below list the checks in the order in which they run. Each table has its own
 prerequisites (see `_in_process`), so that one error does not fail every later check as well.
@@ -30,10 +30,12 @@ from visiongarden.testing.checks import (
     statistics,
 )
 from visiongarden.testing.checks import training as training_checks
+from visiongarden.testing.checks import transforms as transform_checks
 from visiongarden.testing.examples import examples_of
 from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, Report, failed, skipped
 from visiongarden.testing.subject import Subject
+from visiongarden.testing.transform_checking import check_transform, is_transform
 
 _WITHOUT_PREREQUISITES: dict[str, Callable[[Subject], Finding]] = {
     "registered": config.registered,
@@ -77,7 +79,7 @@ _PARTS: dict[str, Callable[[Subject], Finding]] = {
 }
 """Checks for parts; all but `fields_used` apply to heads only."""
 CHECKS = (*_WITHOUT_PREREQUISITES, *_RUNNING, *_TRACING, *_REPEATABLE, *_PARTS, *fresh.NAMES)
-"""Names of all checks, in the order in which they run."""
+"""Names of all checks of layers, parts and models, in the order in which they run."""
 
 
 def check_one(
@@ -89,7 +91,7 @@ def check_one(
     skip: Sequence[str] = (),
     **arguments: Any,
 ) -> Report:
-    """Check one layer, block, part or model.
+    """Check one layer, block, part, model or transform.
 
     Args:
         source: Class or instance to check. For a class, missing required constructor arguments and
@@ -110,8 +112,9 @@ def check_one(
         raised.
 
     Raises:
-        UserError: If `source` is not a layer, part or model, if a constructor argument cannot be
-            guessed, if the inputs have the wrong rank, or if a check or backend does not exist.
+        UserError: If `source` is not a layer, part, model or transform, if a constructor argument
+            cannot be guessed, if the inputs have the wrong rank, or if a check or backend does not
+            exist.
 
     Example:
         >>> check_one(vg.blocks.Residual, (2, 16, 24, 8), filters=8).ok
@@ -128,7 +131,7 @@ def check_many(
     skip: Sequence[str] = (),
     keep_going: bool = False,
 ) -> list[Report]:
-    """Check several layers, parts or models with one fresh process per backend.
+    """Check several layers, parts, models or transforms with one fresh process per backend.
 
     Starting a process and importing a backend takes seconds, so checking many classes in one call
     is much faster than calling `check` for each.
@@ -151,15 +154,18 @@ def check_many(
     _known_checks(skip)
     with _unfiltered_keras(), fresh.FreshProcesses(wanted, skip) as processes:
         pending = []
-        rejected: dict[int, Report] = {}
+        finished: dict[int, Report] = {}
         for position, item in enumerate(items):
             given = item if isinstance(item, dict) else {"source": item}
             try:
+                if is_transform(given["source"]):
+                    finished[position] = check_transform(given["source"], given.get("config"), skip)
+                    continue
                 subject = Subject(given["source"], given.get("inputs"), given.get("config"))
             except UserError as error:
                 if not keep_going:
                     raise
-                rejected[position] = _rejection(given["source"], error)
+                finished[position] = _rejection(given["source"], error)
                 continue
             own = [*skip, *examples_of(subject.cls).get("skip", ())]
             findings = list(_in_process(subject, own))
@@ -171,8 +177,8 @@ def check_many(
             Report(subject.cls.__name__, (*found, *_of_processes(processes, job, own, _run(found))))
             for subject, own, found, job in pending
         )
-        count = len(pending) + len(rejected)
-        return [rejected[i] if i in rejected else next(made) for i in range(count)]
+        count = len(pending) + len(finished)
+        return [finished[i] if i in finished else next(made) for i in range(count)]
 
 
 def _rejection(source: Any, error: UserError) -> Report:
@@ -186,7 +192,7 @@ def _rejection(source: Any, error: UserError) -> Report:
 
 
 def assert_valid(source: Any, inputs: Any = None, **options: Any) -> None:
-    """Check a layer, block, part or model and raise if any check fails.
+    """Check a layer, block, part, model or transform and raise if any check fails.
 
     Args:
         source: Class or instance to check, as in `check_one`.
@@ -284,9 +290,10 @@ def _known_backends(backends: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _known_checks(skip: Sequence[str]) -> None:
+    names = (*CHECKS, *transform_checks.CHECKS)
     for name in skip:
-        if name not in CHECKS:
-            raise UserError(f"{name!r} is not the name of a check", fix=nearest(name, CHECKS))
+        if name not in names:
+            raise UserError(f"{name!r} is not the name of a check", fix=nearest(name, names))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Discovery of the layers, parts and models of a module, and the check of all of them."""
+"""Discovery of the layers, parts, models and transforms of a module, and the check of them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ from visiongarden.parts import Part
 from visiongarden.testing.checking import check_many, check_one
 from visiongarden.testing.explain import describe
 from visiongarden.testing.report import ModuleReport, Report
+from visiongarden.transforms import Transform
+
+_KINDS = (keras.Layer, Part, Transform)
 
 
 def discover(target: str) -> list[type]:
-    """List the layers, parts and models that a module defines.
+    """List the layers, parts, models and transforms that a module defines.
 
     The module is imported, and its code runs. The result contains the registered classes of the
     module and of the submodules that it imports. It also contains unregistered classes that are
@@ -48,7 +51,7 @@ def discover(target: str) -> list[type]:
         return [_one(module, wanted, found)]
     if not found:
         raise UserError(
-            f"{name} defines no layer, part or model",
+            f"{name} defines no layer, part, model or transform",
             rule="a registered class defined in the module or in one of its submodules",
             fix='put @vg.register(package="my_project") above the class',
         )
@@ -64,7 +67,7 @@ def check(
     skip: Sequence[str] = (),
     **arguments: Any,
 ) -> Report | ModuleReport:
-    """Check a layer, block, part or model, or all that a module defines.
+    """Check a layer, block, part, model or transform, or all that a module defines.
 
     Args:
         target: Class or instance to check, or `package.module` or `package.module:Name`, which is
@@ -85,8 +88,9 @@ def check(
         as findings and never raised.
 
     Raises:
-        UserError: If the target is not a layer, part or model, if a constructor argument cannot be
-            guessed, if the inputs have the wrong rank, or if a check or backend does not exist.
+        UserError: If the target is not a layer, part, model or transform, if a constructor argument
+            cannot be guessed, if the inputs have the wrong rank, or if a check or backend does not
+            exist.
 
     Example:
         >>> vg.check(vg.blocks.Residual, (2, 16, 24, 8), filters=8, backends=()).ok
@@ -184,8 +188,8 @@ def _classes(name: str) -> list[type]:
 
 
 def _is_checkable(value: Any) -> bool:
-    """Return whether a value is a registered layer or part, or a public one without subclasses."""
-    if not isinstance(value, type) or not issubclass(value, (keras.Layer, Part)):
+    """Return whether a value is registered and of `_KINDS`, or public and without subclasses."""
+    if not isinstance(value, type) or not issubclass(value, _KINDS):
         return False
     known = registry.key_of(value) or keras.saving.get_registered_name(value) != value.__name__
     # An unregistered class with subclasses is a base class, which is not meant to be built.
@@ -203,10 +207,10 @@ def _line(cls: type) -> int:
 def _one(module: ModuleType, name: str, found: list[type]) -> type:
     # The name comes from the user.
     cls = getattr(module, name, None)
-    if isinstance(cls, type) and issubclass(cls, (keras.Layer, Part)):
+    if isinstance(cls, type) and issubclass(cls, _KINDS):
         return cls
     names = [cls.__name__ for cls in found]
     raise UserError(
-        f"{module.__name__} defines no layer, part or model named {name!r}",
+        f"{module.__name__} defines no layer, part, model or transform named {name!r}",
         fix=nearest(name, names) if names else f"define a class {name} there",
     )
