@@ -22,6 +22,9 @@ _IMAGE_TYPES = ("uint8", "uint16", "float32")
 _ROUNDED = 0.02
 """Largest error in pixels of the canvas when an enlarged image is cut at whole pixels."""
 
+_WITHIN = 1e-6
+"""Rounding error in pixels of the corners of an image that fills the canvas."""
+
 
 class Tile(NamedTuple):
     """Part of an image and its mapping to the canvas.
@@ -92,8 +95,6 @@ class Pending:
     ) -> None:
         self.tiles, self.size, self.sample, self.share = tiles, size, sample, share
         self.is_rendered = len(tiles) == 1 and tiles[0].sample is sample
-        self._is_within = self.is_rendered
-        """Whether nothing is shown beyond the canvas, so that nothing has to be cut."""
 
     @classmethod
     def of(cls, sample: Sample, share: np.ndarray | None = None) -> Pending:
@@ -133,7 +134,7 @@ class Pending:
             extra=_combined_extra(tiles, size),
         )
         pending = cls(list(tiles), size, sample, np.concatenate(shares))
-        pending.is_rendered = pending._is_within = False
+        pending.is_rendered = False
         return pending
 
     def warp(self, matrix: np.ndarray, size: ImageSize, fill: Sequence[float] = (114,)) -> None:
@@ -150,10 +151,8 @@ class Pending:
             UserError: matrix or size are not valid.
         """
         matrix, size = matrices.checked_matrix(matrix), matrices.checked_size(size)
-        if size != self.size and not self._is_within:
+        if size != self.size and not self._is_within():
             self._cut(fill)
-        if self._is_within:
-            self._is_within = _maps_inside(matrix, self.size, size)
         self.tiles = [tile._replace(matrix=matrix @ tile.matrix) for tile in self.tiles]
         extra = self.sample.extra
         if extra:
@@ -176,7 +175,7 @@ class Pending:
         if self.is_rendered:
             return self.sample
         instances, main = self.sample.instances, self.tiles[0]
-        if not self._is_within or min_side or self.share is not None:
+        if not self._is_within() or min_side or self.share is not None:
             turned = all(turn_of(tile.matrix) is not None for tile in self.tiles)
             kept = visible(instances, self.share, min_visibility, min_side, refit=not turned)
             instances, self.share = kept.instances, kept.share
@@ -189,8 +188,12 @@ class Pending:
             extra=self.sample.extra | self._extra(fill),
         )
         self.tiles = [Tile(self.sample, (0, 0, self.size[1], self.size[0]), np.eye(3))]
-        self.is_rendered = self._is_within = True
+        self.is_rendered = True
         return self.sample
+
+    def _is_within(self) -> bool:
+        """Return whether nothing is shown beyond the canvas, so that nothing has to be cut."""
+        return self.is_rendered or all(_is_inside(tile, self.size) for tile in self.tiles)
 
     def _cut(self, fill: Sequence[float]) -> None:
         """Remove what is outside the canvas."""
@@ -201,7 +204,6 @@ class Pending:
         kept = cut(self.sample.instances, self.share)
         self.tiles, self.share = [tile for tile in tiles if tile is not None], kept.share
         self.sample = replace(self.sample, instances=kept.instances)
-        self._is_within = True
 
     def _image(self, fill: Sequence[float]) -> np.ndarray:
         main = self.tiles[0].sample.image
@@ -259,14 +261,14 @@ def _is_spatial(value: np.ndarray, sample: Sample) -> bool:
     return value.ndim >= 2 and value.shape[:2] == sample.image.shape[:2]
 
 
-def _maps_inside(matrix: np.ndarray, size: ImageSize, target: ImageSize) -> bool:
-    """Return whether a warp moves a canvas into the next one."""
-    height, width = size
-    corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]]) @ matrix.T
+def _is_inside(tile: Tile, size: ImageSize) -> bool:
+    """Return whether all of a tile is on the canvas."""
+    x1, y1, x2, y2 = tile.window
+    corners = np.array([[x1, y1, 1], [x2, y1, 1], [x2, y2, 1], [x1, y2, 1]]) @ tile.matrix.T
     if (corners[:, 2] < matrices.MIN_DEPTH).any():
         return False
     points = corners[:, :2] / corners[:, 2:]
-    return bool((points >= -1e-6).all() and (points <= np.array(target[::-1]) + 1e-6).all())
+    return bool((points >= -_WITHIN).all() and (points <= np.array(size[::-1]) + _WITHIN).all())
 
 
 def _cut_tile(tile: Tile, size: ImageSize) -> Tile | None:

@@ -28,10 +28,7 @@ class Kept:
 
 
 def cut(instances: Instances, share: np.ndarray | None) -> Kept:
-    """Cut objects at the border of their canvas and remove those outside.
-
-    Keypoints outside become unlabeled, because another image may cover them.
-    """
+    """Cut objects at the border of their canvas and remove those outside."""
     if _boxes_are_inside(instances):
         return Kept(instances, share)
     found = fractions(instances, share)
@@ -40,11 +37,7 @@ def cut(instances: Instances, share: np.ndarray | None) -> Kept:
     keep = found > 0
     if not keep.all():
         instances, found = instances[keep], found[keep]
-    size, points = instances.size, instances.keypoints
-    changes = _clipped(instances)
-    if isinstance(points, Keypoints):
-        changes["keypoints"] = points.resolved(size)
-    return Kept(instances.replace(**changes), found)
+    return Kept(instances.replace(**_clipped(instances)), found)
 
 
 def visible(
@@ -133,11 +126,14 @@ def _is_inside(instances: Instances, found: np.ndarray) -> bool:
 
 
 def _clipped(instances: Instances) -> dict[str, Any]:
+    """Return the fields without what is outside the canvas, whose pixels are lost."""
     changes: dict[str, Any] = {}
     if instances.boxes is not None:
         changes["boxes"] = instances.boxes.clip(instances.size)
     if isinstance(instances.masks, Masks):
         changes["masks"] = instances.masks.clip()
+    if isinstance(instances.keypoints, Keypoints):
+        changes["keypoints"] = instances.keypoints.resolved(instances.size)
     return changes
 
 
