@@ -107,6 +107,14 @@ def test_the_page_about_data_scales_a_12_bit_image(tmp_path, monkeypatch):
     assert cv2.imread("scan.png", cv2.IMREAD_UNCHANGED).max() == 4095 << 4
 
 
+def test_the_page_about_data_reads_five_channels(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(block("data.md", "scene.npy"), names)  # noqa: S102  text of this repository
+    assert capsys.readouterr().out == "5 channels of uint16\n"
+    assert names["picture"].shape == (60, 80, 3)
+
+
 def test_the_recipe_of_the_page_about_training_is_valid():
     fields = load_yaml(block("train.md", "invalid_boxes: drop"))
     fields["model"]["head"]["num_classes"] = 3

@@ -22,7 +22,9 @@ from visiongarden.data import (
     decode,
     decode_stored,
     read,
+    to_pixels,
 )
+from visiongarden.data.depth import depth_of
 from visiongarden.data.layout import layout_of
 from visiongarden.errors import ConfigError, DataError, UserError
 from visiongarden.storage.header import image_size
@@ -425,6 +427,20 @@ def test_pages(tmp_path):
         writer.write(FIVE, photometric="minisblack", planarconfig="contig", subfiletype=1)
         writer.write(FIVE[..., 0] > 9, photometric="minisblack", subfiletype=4)
     np.testing.assert_array_equal(decode_stored(written(tmp_path, stream.getvalue())), FIVE)
+
+
+def test_the_value_range_of_16_bits_is_that_of_images_shown_at_8_bits(tmp_path):
+    raw = tiff(FIVE[..., 0] >> 4, tile=(32, 32))
+    depth = depth_of(raw, "a.tif")
+    assert (depth.low, depth.high) == ((FIVE[..., 0] >> 4).min(), (FIVE[..., 0] >> 4).max())
+    assert depth_of(tiff(FIVE), "a.tif") is None
+
+
+def test_paths_of_other_channels_are_no_pixels(tmp_path):
+    np.save(tmp_path / "a.npy", FIVE)
+    for path in (tmp_path / "a.npy", written(tmp_path, tiff(FIVE))):
+        with pytest.raises(DataError, match=r"Channels\('stored'\)\.decode\(path\)"):
+            to_pixels(path)
 
 
 def test_a_numpy_file_has_no_rgb(tmp_path):

@@ -128,6 +128,8 @@ def test_a_value_range_reaches_black_and_white():
         (np.zeros((3, 20, 30), np.uint8), None, "np.moveaxis"),
         (np.zeros((2, 20, 30, 3), np.uint8), None, "one image at a time"),
         (np.zeros((20, 30, 5), np.uint8), None, "shape (20, 30, 5)"),
+        (np.zeros((20, 30, 5), np.uint8), None, "image[..., [2, 1, 0]]"),
+        (np.zeros((20, 30, 2), np.uint16), None, "image[..., 0]"),
         (np.zeros((0, 30, 3), np.uint8), None, "shape (0, 30, 3)"),
         (np.zeros((4, 3), np.uint8), None, "shape (4, 3)"),
         (np.zeros(9, np.uint8), None, "shape (9,)"),

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
-from visiongarden.data.in_flight import decoding
+from visiongarden.data.layout import layout_of
+from visiongarden.data.stored import decode_stored_bytes
 from visiongarden.errors import DataError
-from visiongarden.storage.header import MAX_BYTES, header_of
+from visiongarden.storage.header import MAX_BYTES
 from visiongarden.storage.place import read_bytes
 
 DARK = 8192
@@ -61,14 +61,13 @@ def depth_of(raw: bytes, path: Any) -> Depth | None:
     elif not raw.startswith((b"II", b"MM")):
         return None  # the other formats hold 8 bits
     try:
-        header = header_of(path, raw)
-        with decoding(header.height * header.width):
-            found = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)
-    except (DataError, cv2.error):
+        layout = layout_of(path, raw)
+        # Images that RGB cannot represent are read as stored, and keep their levels.
+        if layout.dtype != "uint16" or not layout.is_rgb:
+            return None
+        return _depth(np.bincount(decode_stored_bytes(raw, path).ravel(), minlength=1))
+    except DataError:
         return None
-    if found is None or found.dtype != np.uint16:
-        return None
-    return _depth(np.bincount(found.ravel(), minlength=1))
 
 
 def _depth(counts: np.ndarray) -> Depth:

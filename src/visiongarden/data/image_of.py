@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from visiongarden.data.decoding import decode
+from visiongarden.data.channels import Channels
 from visiongarden.drawing import draw
 from visiongarden.errors import DataError
 
@@ -21,7 +21,7 @@ class ImageOf:
 
     Attributes:
         path: path of the file, or None.
-        pixels: uint8 RGB (height, width, 3), or None.
+        pixels: (height, width, channels), or None.
         size: (height, width) of the image when it was predicted on.
     """
 
@@ -35,7 +35,7 @@ class ImageOf:
 
         Args:
             image: the image as it was given.
-            pixels: its pixels, uint8 RGB (height, width, 3).
+            pixels: its pixels (height, width, channels).
             is_stream: whether the image is one of a stream, whose pixels are not kept.
         """
         size = (pixels.shape[0], pixels.shape[1])
@@ -53,7 +53,7 @@ class ImageOf:
         pixels = self.pixels
         if self.path is not None:
             try:
-                pixels = decode(self.path)
+                pixels = Channels().decode(self.path)
             except (DataError, OSError):
                 return None
         if pixels is None or pixels.shape[:2] != self.size:

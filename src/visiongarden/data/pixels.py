@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from visiongarden.data.decoding import decode, decode_bytes
 from visiongarden.errors import DataError, UserError
+from visiongarden.storage.npy import MAX_CHANNELS
 
 ValueRange = tuple[float, float]
 """(lowest, highest) value that the pixels of an array can have, i.e. black and white."""
@@ -27,7 +28,8 @@ def to_pixels(
 ) -> np.ndarray:
     """Convert an image to uint8 RGB of shape (height, width, 3).
 
-    Gray becomes RGB and alpha is dropped, as for image files. uint16 is reduced to the same 8 bits
+    Gray becomes RGB and alpha is dropped, as for image files; a fourth channel of an array counts
+    as alpha. `Channels` reads files of other numbers of channels. uint16 is reduced to the same 8 bits
     as a 16-bit file. The EXIF orientation of a Pillow image is applied.
 
     Args:
@@ -103,6 +105,13 @@ def _shaped(array: np.ndarray, name: str) -> np.ndarray:
     fix = None
     if array.ndim == 3 and shape[0] in (1, 3, 4):
         fix = "channels last: np.moveaxis(image, 0, -1)"
+    elif array.ndim == 3 and shape[2] == 2:
+        fix = "choose the channel that is gray: image[..., 0]"
+    elif array.ndim == 3 and 3 < shape[2] <= MAX_CHANNELS:
+        fix = (
+            "choose the channels that are red, green and blue: image[..., [2, 1, 0]]; "
+            "visiongarden.drawing.to_display(image) shows three of any type"
+        )
     elif array.ndim == 4:
         fix = "one image at a time: image[0]"
     raise UserError(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
+from visiongarden.drawing.display import canvas, to_display
 from visiongarden.samples.resizing import resize
 from visiongarden.types import IGNORE, ClassMap, Example
 
@@ -16,14 +17,14 @@ def draw_example(image: np.ndarray, example: Example, class_map: ClassMap) -> np
     """Draw an example's boxes, polygons and class names on a copy of the image.
 
     Args:
-        image: uint8 RGB (height, width, 3).
+        image: uint8 RGB (height, width, 3), or any image that `to_display` accepts.
         example: annotations in pixels of the image.
         class_map: names of the classes.
 
     Returns:
-        uint8 RGB image of the same shape.
+        uint8 RGB (height, width, 3).
     """
-    picture = np.ascontiguousarray(image).copy()
+    picture = canvas(image)
     thick, size = pen(picture)
     crowd = example.crowd if example.crowd is not None else np.zeros(len(example.boxes), bool)
     for polygons, index in zip(example.polygons or (), example.classes, strict=False):
@@ -49,14 +50,14 @@ def draw_classes(image: np.ndarray, target: np.ndarray, class_map: ClassMap) -> 
     Probabilities below 0.005 are left out, and one that rounds to 1.00 is not printed.
 
     Args:
-        image: uint8 RGB (height, width, 3).
+        image: uint8 RGB (height, width, 3), or any image that `to_display` accepts.
         target: float (classes,), probabilities that sum to 1.
         class_map: names of the classes.
 
     Returns:
-        uint8 RGB image of the same shape.
+        uint8 RGB (height, width, 3).
     """
-    picture = np.ascontiguousarray(image).copy()
+    picture = canvas(image)
     size, y = pen(picture)[1], 0
     for index in np.argsort(-target, kind="stable"):
         if target[index] >= 0.005:
@@ -70,15 +71,15 @@ def draw_mask(image: np.ndarray, mask: np.ndarray, class_map: ClassMap) -> np.nd
     """Draw a segmentation mask and the names of its classes on a copy of the image.
 
     Args:
-        image: uint8 RGB (height, width, 3).
+        image: uint8 RGB (height, width, 3), or any image that `to_display` accepts.
         mask: uint8 (height, width), class indices. Pixels of 255 are ignored and shown darker;
             indices beyond the class map are labeled "no class".
         class_map: names of the classes.
 
     Returns:
-        uint8 RGB image of the same shape.
+        uint8 RGB (height, width, 3).
     """
-    picture = np.ascontiguousarray(image).copy()
+    picture = canvas(image)
     picture[mask == IGNORE] //= 2
     names = [*class_map.names, "no class"]
     shade(picture, mask, {i: names[min(i, len(class_map))] for i in _there(mask)})
@@ -154,7 +155,7 @@ def grid(images: list[np.ndarray], columns: int = 4, side: int = 320) -> np.ndar
     """Arrange images in a grid on a white sheet.
 
     Args:
-        images: uint8 RGB images of any size.
+        images: uint8 RGB images of any size, or others that `to_display` accepts.
         columns: number of images in a row.
         side: side in pixels of the square into which each image is scaled.
 
@@ -162,7 +163,7 @@ def grid(images: list[np.ndarray], columns: int = 4, side: int = 320) -> np.ndar
         uint8 RGB (rows * side, columns * side, 3); one blank square if there are no images.
     """
     cells = []
-    for image in images:
+    for image in map(to_display, images):
         ratio = side / max(image.shape[:2])
         small = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
         cell = np.full((side, side, 3), 255, np.uint8)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from visiongarden.drawing.annotations import color_of, draw_box, grid, label, pen, shade
+from visiongarden.drawing.display import canvas
 from visiongarden.types import ClassMap, Detections, Ranking, Segments
 
 __all__ = ["color_of", "draw", "grid"]
@@ -22,15 +23,15 @@ def draw(image: np.ndarray, found: Any, class_map: ClassMap | None = None) -> np
     `Segments` as colors with a legend.
 
     Args:
-        image: uint8 RGB (height, width, 3).
+        image: uint8 RGB (height, width, 3), or any image that `to_display` accepts.
         found: `Detections`, `Ranking` or `Segments`, in pixels of the image.
         class_map: names of the classes; by default those of the prediction. Without names, the
             class indices are drawn.
 
     Returns:
-        uint8 RGB image of the same shape.
+        uint8 RGB (height, width, 3).
     """
-    picture = np.ascontiguousarray(image).copy()
+    picture = canvas(image)
     _DRAW_BY_TYPE[type(found)](picture, found, class_map or found.class_map)
     return picture
 
