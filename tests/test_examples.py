@@ -24,6 +24,17 @@ PUBLIC = [
     for package in (vg, vg.layers, vg.blocks, vg.backbones, vg.decoders, vg.heads)
     for entry in named(package)
 ]
+PUBLIC += [
+    pytest.param(entry, id=entry.__name__)
+    for entry in (
+        vg.data.Channels,
+        vg.data.Layout,
+        vg.data.channels_of,
+        vg.data.check_channels,
+        vg.data.decode_stored,
+        vg.drawing.to_display,
+    )
+]
 
 
 @pytest.mark.parametrize("public", PUBLIC)

@@ -242,12 +242,6 @@ def channels_of(paths: Iterable[Any], channels: Channels | str | Sequence[str] =
 
     Example:
         >>> np.save("a.npy", np.zeros((8, 6, 5), np.uint16))
-        >>> np.save("b.npy", np.zeros((8, 6, 5), np.uint8))
-        >>> vg.data.channels_of(["a.npy"])
-        Layout(channels=5, dtype='uint16', is_rgb=False)
-        >>> vg.data.channels_of(["a.npy", "b.npy"])
-        Traceback (most recent call last):
-        visiongarden.errors.DataError: a.npy has 5 channels of uint16, but b.npy has 5 channels ...
     """
     channels = Channels.of(channels)
     first: tuple[Any, Layout] | None = None

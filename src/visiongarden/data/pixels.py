@@ -29,8 +29,8 @@ def to_pixels(
     """Convert an image to uint8 RGB of shape (height, width, 3).
 
     Gray becomes RGB and alpha is dropped, as for image files; a fourth channel of an array counts
-    as alpha. `Channels` reads files of other numbers of channels. uint16 is reduced to the same 8 bits
-    as a 16-bit file. The EXIF orientation of a Pillow image is applied.
+    as alpha. `Channels` reads files of other numbers of channels. uint16 is reduced to the same 8
+    bits as a 16-bit file. The EXIF orientation of a Pillow image is applied.
 
     Args:
         image: A path, a Pillow image, or an array of type uint8, uint16, or float with values from
