@@ -22,7 +22,7 @@ def to_display(
     value_range: tuple[float, float] | None = None,
     names: Sequence[str] = (),
 ) -> np.ndarray:
-    """Return an image as uint8 RGB, for people to look at; models take the values as stored.
+    """Return an image as uint8 RGB, to look at it; models take the values as stored.
 
     Args:
         image: array (height, width) or (height, width, channels) of any type of numbers.
