@@ -5,6 +5,7 @@ import pickle
 import random
 import struct
 import warnings
+import zipfile
 import zlib
 
 import cv2
@@ -28,6 +29,7 @@ from visiongarden.data.depth import depth_of
 from visiongarden.data.layout import layout_of
 from visiongarden.errors import ConfigError, DataError, UserError
 from visiongarden.storage.header import image_size
+from visiongarden.storage.place import place
 
 tifffile = pytest.importorskip("tifffile")
 
@@ -217,6 +219,52 @@ def test_floating_point_predictor(tmp_path, order):
     struct.pack_into(f"{order}HHIHH", raw, software, 317, 3, 1, 3, 0)
     found = decode_stored(written(tmp_path, bytes(raw) + body))
     np.testing.assert_array_equal(found, image)
+
+
+def repacked(raw, compression, encode):
+    """Compress the strips or tiles of an uncompressed TIFF file, and append them to it."""
+    raw = bytearray(changed(raw, 259, compression))
+    with tifffile.TiffFile(io.BytesIO(raw)) as file:
+        page, order = file.pages[0], file.byteorder
+        codes = (324, 325) if page.is_tiled else (273, 279)
+        tags = [page.tags[code] for code in codes]
+        segments = [
+            bytes(raw[start : start + length])
+            for start, length in zip(page.dataoffsets, page.databytecounts, strict=True)
+        ]
+    for i, segment in enumerate(segments):
+        packed = encode(segment)
+        for tag, value in zip(tags, (len(raw), len(packed)), strict=True):
+            form = {3: "H", 4: "I"}[tag.dtype]
+            at = tag.valueoffset + i * struct.calcsize(form)
+            struct.pack_into(f"{order}{form}", raw, at, value)
+        raw += packed
+    return bytes(raw)
+
+
+def by_pillow(data, compression):
+    """Return bytes as libtiff compresses them, as one strip."""
+    raw = pillow(np.frombuffer(data, np.uint8)[None], "TIFF", compression=compression)
+    with tifffile.TiffFile(io.BytesIO(raw)) as file:
+        (start,), (length,) = file.pages[0].dataoffsets, file.pages[0].databytecounts
+    return raw[start : start + length]
+
+
+@pytest.mark.parametrize(("code", "name"), [(5, "tiff_lzw"), (32773, "packbits")])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("options", [{"tile": (32, 16)}, {"rowsperstrip": 5}], ids=str)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_compressions_of_many_channels(tmp_path, order, options, planar, code, name):
+    raw = tiff(FIVE, planar, byteorder=order, **options)
+    path = written(tmp_path, repacked(raw, code, lambda data: by_pillow(data, name)))
+    np.testing.assert_array_equal(decode_stored(path), FIVE)
+
+
+def test_a_compression_that_is_not_supported(tmp_path):
+    path = written(tmp_path, changed(tiff(FIVE), 259, 50000))  # Zstandard
+    with pytest.raises(DataError, match="compression 50000") as error:
+        decode_stored(path)
+    assert "planarconfig='contig'" in error.value.fix
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "packbits", "tiff_adobe_deflate"])
@@ -417,10 +465,13 @@ def test_pages(tmp_path):
     path = written(tmp_path, tiff(stack, planarconfig=None))
     with pytest.raises(DataError, match="3 pages of one size") as error:
         Channels().decode(path)
-    assert "planarconfig='contig'" in str(error.value)
     with pytest.raises(DataError, match="3 pages"):
         channels_of([path])
     assert Channels("rgb").decode(path).shape == (37, 53, 3)
+    condition, _, fix = error.value.fix.partition(": ")
+    assert condition == "if they are channels"
+    exec(fix, {"np": np, "tifffile": tifffile})  # noqa: S102  text of this repository
+    np.testing.assert_array_equal(Channels().decode(path), FIVE[..., :3])
     stream = io.BytesIO()
     with tifffile.TiffWriter(stream) as writer:  # an overview and a mask are no pages of a stack
         writer.write(FIVE, photometric="minisblack", planarconfig="contig")
@@ -467,6 +518,19 @@ def test_channels_in_files(tmp_path):
     assert channels.images(sorted(tmp_path.iterdir())) == [tmp_path / "x_w1.tif"]
     for name in ("x_w1.tif", "x_w10.tif"):
         np.testing.assert_array_equal(channels.decode(tmp_path / name), FIVE[..., :2])
+
+
+def test_channels_in_an_archive(tmp_path):
+    uuid = "9aa4d9ea-18e4-4354-8c7d-0202029a804"
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for i in range(4):
+            name = f"images/{'xy'[i // 2]}_w{i % 2 + 1}_{uuid}{i}.tif"
+            archive.writestr(name, tiff(FIVE[..., i]))
+    channels = Channels(["_w1_", "_w2_"])
+    first, second = channels.images((place(tmp_path / "a.zip")).iterdir())
+    np.testing.assert_array_equal(channels.decode(first), FIVE[..., :2])
+    np.testing.assert_array_equal(channels.decode(second), FIVE[..., 2:4])
+    assert channels_of([first, second], channels) == Layout(2, "uint16")
 
 
 @pytest.mark.parametrize(
@@ -669,10 +733,11 @@ def test_hostile_arrays(tmp_path, raw):
 
 
 def changed(raw, tag, value):
+    """Return a TIFF file with one tag changed to one LONG."""
     raw = bytearray(raw)
     with tifffile.TiffFile(io.BytesIO(raw)) as file:
-        struct.pack_into("<HI", raw, file.pages[0].tags[tag].offset + 2, 4, 1)
-        struct.pack_into("<I", raw, file.pages[0].tags[tag].offset + 8, value)
+        at, order = file.pages[0].tags[tag].offset, file.byteorder
+    struct.pack_into(f"{order}HII", raw, at + 2, 4, 1, value)
     return bytes(raw)
 
 

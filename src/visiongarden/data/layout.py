@@ -111,8 +111,7 @@ def tiff_layout(header: TiffHeader, path: Any) -> Layout:
             f"{path}: the file has {header.pages} pages of one size",
             rule="one page with all channels; pages may also be slices or times. Channels('rgb') "
             "reads the first page alone",
-            fix=f"if they are channels: tifffile.imwrite({str(path)!r}, np.stack(pages, axis=-1), "
-            "photometric='minisblack', planarconfig='contig')",
+            fix=_one_page(path) if header.pages <= MAX_CHANNELS else "write a file for each page",
         )
     if header.needs_conversion and header.is_rgb:
         return Layout(1 if header.photometric in (0, 1) else 3, "uint8")
@@ -126,6 +125,14 @@ def tiff_layout(header: TiffHeader, path: Any) -> Layout:
             "planarconfig='contig')",
         )
     return Layout(header.channels, read_as(header.dtype, path), header.is_rgb)
+
+
+def _one_page(path: Any) -> str:
+    name = repr(str(path))
+    return (
+        f"if they are channels: tifffile.imwrite({name}, np.moveaxis(tifffile.imread({name}), 0, "
+        "-1), photometric='minisblack', planarconfig='contig')"
+    )
 
 
 def read_as(dtype: str, path: Any) -> str:

@@ -49,7 +49,7 @@ def read_tiff(raw: bytes, header: TiffHeader, path: Any) -> np.ndarray:
         raise DataError(
             f"{path}: the compression {header.compression} of the TIFF file is not supported",
             rule="no compression, deflate, LZW or PackBits",
-            fix=f"tifffile.imwrite({str(path)!r}, image, compression='zlib')",
+            fix=_deflated(path, header.channels),
         )
     tifffile = _tifffile()
     try:
@@ -61,6 +61,15 @@ def read_tiff(raw: bytes, header: TiffHeader, path: Any) -> np.ndarray:
         raise DataError(
             f"{path}: the image cannot be decoded", received=received, fix="copy the file again"
         ) from error
+
+
+def _deflated(path: Any, channels: int) -> str:
+    name = repr(str(path))
+    planar = ", planarconfig='contig'" if channels > 1 else ""
+    return (
+        f"with imagecodecs installed: tifffile.imwrite({name}, tifffile.imread({name}), "
+        f"compression='zlib', photometric='minisblack'{planar})"
+    )
 
 
 @cache
