@@ -16,7 +16,8 @@ from benchmarks.harness import machine, save_result
 
 def make(images, detections, classes, seed=0):
     """Return (detections, ground truth) of each image; some detections are wrong."""
-    from visiongarden.types import Detections, Example
+    from visiongarden.samples import Boxes, Instances
+    from visiongarden.types import Example
 
     random = np.random.default_rng(seed)
     rows = []
@@ -38,11 +39,7 @@ def make(images, detections, classes, seed=0):
         )  # fmt: skip
         rows.append(
             (
-                Detections(
-                    moved[order].astype(np.float32),
-                    scores[order].astype(np.float32),
-                    found[order].astype(np.int32),
-                ),
+                Instances((640, 640), Boxes(moved[order]), found[order], scores=scores[order]),
                 ground_truth,
             )
         )
@@ -76,7 +73,7 @@ def pycocotools(rows, class_map):
                  "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1),
                  "iscrowd": int(crowd)}
             )  # fmt: skip
-        boxes = found.boxes.astype(np.float64)
+        boxes = np.asarray(found.boxes, np.float64).copy()
         boxes[:, 2:] -= boxes[:, :2]
         image = np.full((len(boxes), 1), number + 1.0)
         results.append(

@@ -52,13 +52,14 @@ def write_yolo(folder, splits):
 def evaluate_rows(dataset, rows):
     """Return the COCO metrics of (image, x1, y1, x2, y2, score, class) rows."""
     from visiongarden.metrics import CocoMeanAveragePrecision
-    from visiongarden.types import Detections
+    from visiongarden.samples import Boxes, Instances
 
     metric = CocoMeanAveragePrecision(dataset.class_map)
     for number, example in enumerate(dataset):
         own = rows[rows[:, 0] == number]
         boxes, scores = own[:, 1:5].astype(np.float32), own[:, 5].astype(np.float32)
-        metric.update(Detections(boxes, scores, own[:, 6].astype(np.int32)), example)
+        classes = own[:, 6].astype(np.int32)
+        metric.update(Instances(example.size, Boxes(boxes), classes, scores=scores), example)
     return metric.result()
 
 

@@ -52,3 +52,15 @@ def test_the_example_runs(public, monkeypatch, capsys, tmp_path):
     runner = doctest.DocTestRunner(verbose=False)
     failed = runner.run(example).failed
     assert not failed, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", vg.samples.__all__)
+def test_the_examples_of_samples_run(name, capsys):
+    names = {"np": np, "vg": vg} | {each: getattr(vg.samples, each) for each in vg.samples.__all__}
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    runner = doctest.DocTestRunner(verbose=False)
+    own = [cls for cls in getattr(vg.samples, name).__mro__ if cls.__module__.startswith("vision")]
+    examples = [e for cls in own for e in finder.find(cls, name, module=False, globs=names)]
+    failed = sum(runner.run(example).failed for example in examples)
+    assert not failed, capsys.readouterr().out
+    assert sum(bool(example.examples) for example in examples) >= (name != "Sample")

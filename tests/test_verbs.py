@@ -11,8 +11,9 @@ from PIL import Image
 import visiongarden as vg
 from visiongarden.data import Loader
 from visiongarden.errors import UserError
+from visiongarden.samples import Boxes, Instances
 from visiongarden.scenes import make_scenes
-from visiongarden.types import Detections, FeatureSpec, LevelSpec
+from visiongarden.types import FeatureSpec, LevelSpec
 
 CLASSES = ("disc", "ring", "box", "triangle", "star")
 
@@ -86,7 +87,7 @@ class TwoOfThree:
             kept = np.arange(count) % 3 != 2
             boxes = np.zeros((0, 4), np.float32) if example is None else example.boxes[kept]
             classes = np.zeros(0, np.int32) if example is None else example.classes[kept]
-            found.append(Detections(boxes, np.ones(len(boxes), np.float32), classes))
+            found.append(Instances((0, 0), Boxes(boxes), classes, scores=np.ones(len(boxes))))
         return found
 
 
@@ -137,15 +138,16 @@ def test_thresholds_of_predict(model):
     (few,) = model.detect(image, score=0.0, iou=0.0)
     # Without overlap, no two boxes of a class have a common area.
     for index in range(5):
-        boxes = few.boxes[few.classes == index]
+        boxes = np.asarray(few.boxes[few.classes == index])
         low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
         high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
         common = np.clip(high - low, 0, None).prod(axis=-1)
         np.testing.assert_allclose(common - np.diag(np.diag(common)), 0, atol=1e-3)
     assert len(few) <= len(every)
-    assert every.boxes[:, 0].min() >= 0
-    assert every.boxes[:, 2].max() <= 80
-    assert every.boxes[:, 3].max() <= 50
+    corners = np.asarray(every.boxes)
+    assert corners[:, 0].min() >= 0
+    assert corners[:, 2].max() <= 80
+    assert corners[:, 3].max() <= 50
 
 
 def test_keras_predict_keeps_its_meaning(model):

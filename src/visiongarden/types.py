@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol, Self, SupportsIndex, TypeAlias
 
@@ -17,13 +17,7 @@ import numpy as np
 
 from visiongarden import markup
 from visiongarden.errors import UserError, nearest
-from visiongarden.interchange import (
-    checks,
-    coco_results,
-    data_frames,
-    keras_boxes,
-    supervision_detections,
-)
+from visiongarden.interchange import checks, data_frames, supervision_detections
 from visiongarden.terminal import printable
 
 
@@ -310,6 +304,12 @@ class Placement:
     scale: tuple[float, float]
     offset: tuple[float, float]
 
+    @property
+    def matrix(self) -> np.ndarray:
+        """The mapping as a (3, 3) matrix, from pixels of the image to pixels of the canvas."""
+        (sx, sy), (x, y) = self.scale, self.offset
+        return np.array([[sx, 0, x], [0, sy, y], [0, 0, 1]])
+
     def apply(self, boxes: np.ndarray) -> np.ndarray:
         """Convert xyxy boxes (n, 4) from pixels of the image to pixels of the canvas."""
         return (boxes * np.tile(self.scale, 2) + np.tile(self.offset, 2)).astype(np.float32)
@@ -359,17 +359,22 @@ class ImageReference(Protocol):
         """Draw a result on the image: uint8 RGB, or None if the image is no longer available."""
 
 
-@dataclass(kw_only=True, repr=False)
-class Prediction:
-    """Base class of the results for one image.
+class Result:
+    """Base class of what is found in one image: `Instances`, `Ranking` and `Segments`.
 
     Attributes:
         class_map: names of the classes, or None.
-        image: the image, which notebooks show; it is not written to files.
+        image: the image, which notebooks show, or None; it is not written to files.
     """
 
-    class_map: ClassMap | None = None
-    image: ImageReference | None = field(default=None, compare=False)
+    __slots__ = ()
+
+    class_map: ClassMap | None
+    image: ImageReference | None
+
+    def replace(self, **fields: Any) -> Self:
+        """Return the result with other values of some of its attributes."""
+        raise NotImplementedError
 
     @property
     def _names(self) -> tuple[str, ...] | None:
@@ -385,259 +390,32 @@ class Prediction:
         named = {} if self._names is None else {"class": self._names[index]}
         return named | {"class_index": int(index)}
 
-    def _html(self, title: str, headings: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    def _check(self, classes: np.ndarray) -> None:
+        """Raise a `UserError` if a class index is outside the class map."""
+        count = None if self.class_map is None else len(self.class_map)
+        checks.check_indices(np.asarray(classes), count)
+
+    def _html(self, title: str, headings: Sequence[str], rows: list[tuple[Any, ...]]) -> str:
         picture = self.image.picture(self) if self.image else None
         shown = "" if picture is None else markup.picture(picture)
         return markup.section(title, shown, markup.table(headings, rows, limit=_ROWS))
 
 
-@dataclass(repr=False)
-class Detections(Prediction):
-    """Detected objects of one image, in order of descending score.
+@dataclass(kw_only=True, repr=False)
+class Prediction(Result):
+    """Base class of the results that describe an image as a whole.
 
     Attributes:
-        boxes: float32 (n, 4), xyxy, pixels of the original image.
-        scores: float32 (n,), 0 to 1.
-        classes: int32 (n,), indices into the class map.
         class_map: names of the classes, or None.
-        size: (height, width) of the original image, or None.
         image: the image, which notebooks show; it is not written to files.
     """
 
-    boxes: np.ndarray
-    scores: np.ndarray
-    classes: np.ndarray
-    size: ImageSize | None = field(default=None, kw_only=True)
+    class_map: ClassMap | None = None
+    image: ImageReference | None = field(default=None, compare=False)
 
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def __repr__(self) -> str:
-        counts = Counter(np.asarray(self.classes).tolist()).most_common()
-        listed = [f"{count} × {self._name(index)}" for index, count in counts]
-        parts = [_shortened(listed) or "no objects"]
-        if len(self):
-            parts.append(f"scores {np.min(self.scores):.3f} to {np.max(self.scores):.3f}")
-        if self.size is not None:
-            parts.append(f"image {self.size[0]} × {self.size[1]}")
-        return f"Detections({'; '.join(parts)})"
-
-    def _repr_html_(self) -> str:
-        rows = [
-            (self._name(index), f"{score:.3f}", *(f"{v:.1f}" for v in box))
-            for box, score, index in zip(
-                self.boxes.tolist(), self.scores.tolist(), self.classes.tolist(), strict=True
-            )
-        ]
-        return self._html(repr(self), ("class", "score", "x1", "y1", "x2", "y2"), rows)
-
-    def _checked(self, class_map: ClassMap | None = None) -> checks.Objects:
-        classes = class_map or self.class_map
-        count = None if classes is None else len(classes)
-        return checks.checked(self.boxes, self.scores, self.classes, count)
-
-    @classmethod
-    def _of(
-        cls, objects: checks.Objects, class_map: ClassMap | None, size: ImageSize | None
-    ) -> Self:
-        return cls(*objects, class_map=class_map, size=size)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the size of the image and the objects as values that `json.dump` writes.
-
-        Each object has "class" (if the names are known), "class_index", "score", and "box": left,
-        top, right and bottom in pixels.
-
-        Raises:
-            UserError: a value is not finite, or a class is outside the class map.
-        """
-        found = self._checked()
-        rows = zip(found.boxes.tolist(), found.scores.tolist(), found.classes.tolist(), strict=True)
-        return {
-            "size": None if self.size is None else [int(side) for side in self.size],
-            "detections": [
-                self._class(index) | {"score": score, "box": box} for box, score, index in rows
-            ],
-        }
-
-    def to_supervision(self) -> Any:
-        """Return a `supervision.Detections` with class indices, and names if they are known.
-
-        Raises:
-            UserError: supervision is not installed, or a class is outside the class map.
-        """
-        return supervision_detections.to_detections(self._checked(), self._names)
-
-    @classmethod
-    def from_supervision(
-        cls, found: Any, class_map: ClassMap | None = None, size: ImageSize | None = None
-    ) -> Self:
-        """Create the result from a `supervision.Detections`.
-
-        Args:
-            found: detections with scores and classes. Classes are matched by name if they have
-                names and `class_map` is given, else by index.
-            class_map: names of the classes.
-            size: (height, width) of the image in pixels.
-
-        Raises:
-            UserError: scores or classes are missing, masks, rotated boxes or tracks would be lost,
-                a box is not xyxy in pixels, or a class is outside the class map.
-        """
-        names = None if class_map is None else class_map.names
-        objects = supervision_detections.from_detections(found, names, size)
-        return cls._of(objects, class_map, size)
-
-    def to_pandas(self) -> Any:
-        """Return a `pandas.DataFrame` with one row per object.
-
-        The columns are x1, y1, x2, y2 (pixels), score, class_index, and class if the names are
-        known.
-
-        Raises:
-            UserError: pandas is not installed, or a class is outside the class map.
-        """
-        return data_frames.to_frame(self._checked(), self._names)
-
-    @classmethod
-    def from_pandas(
-        cls, frame: Any, class_map: ClassMap | None = None, size: ImageSize | None = None
-    ) -> Self:
-        """Create the result from a `pandas.DataFrame` with the columns of `to_pandas`.
-
-        Args:
-            frame: one row per object. Classes are matched by the column "class" if it exists and
-                `class_map` is given, else by "class_index".
-            class_map: names of the classes.
-            size: (height, width) of the image in pixels.
-
-        Raises:
-            UserError: a column or a value is missing, a box is not xyxy in pixels, or a class is
-                outside the class map.
-        """
-        names = None if class_map is None else class_map.names
-        return cls._of(data_frames.from_frame(frame, names, size), class_map, size)
-
-    def to_coco(self, image_id: int | str, class_map: ClassMap | None = None) -> list[Any]:
-        """Return COCO results: a list of dicts with image_id, category_id, bbox and score.
-
-        `json.dump` writes the concatenated lists of all images to a file for COCO's evaluation.
-
-        Args:
-            image_id: id of the image in the annotation file.
-            class_map: class map with the ids of the annotation file; by default that of the result.
-                If both are known, classes are matched by name.
-
-        Raises:
-            UserError: no class map is known, or a class is outside it.
-        """
-        target = class_map or self.class_map
-        if target is None:
-            raise UserError(
-                "the ids of the classes are unknown",
-                rule="a class map with the ids of the annotation file",
-                fix='class_map=vg.ClassMap(("cat", "dog"), ids=(17, 18))',
-            )
-        own = self.class_map
-        if own is None or own.names == target.names:
-            ids = list(target.ids)
-        else:
-            objects, known = self._checked(own), set(self.classes.tolist())
-            # Classes that do not occur need no counterpart.
-            ids = [
-                target.ids[target.index_of_name(name)] if index in known else -1
-                for index, name in enumerate(own.names)
-            ]
-            return coco_results.to_rows(objects, ids, image_id)
-        return coco_results.to_rows(self._checked(target), ids, image_id)
-
-    @classmethod
-    def from_coco(
-        cls,
-        rows: Any,
-        class_map: ClassMap,
-        image_id: int | str | None = None,
-        size: ImageSize | None = None,
-    ) -> Self:
-        """Create the result from COCO results.
-
-        Args:
-            rows: list of dicts with image_id, category_id, bbox and score.
-            class_map: class map with the ids of the annotation file.
-            image_id: id of the image; None if all rows belong to one image.
-            size: (height, width) of the image in pixels.
-
-        Raises:
-            UserError: a row is not a result, belongs to a class outside the class map, or the rows
-                belong to several images.
-        """
-        objects = coco_results.from_rows(
-            rows, class_map.index_of_id, len(class_map), image_id, size
-        )
-        return cls._of(objects, class_map, size)
-
-    def to_keras(
-        self,
-        box_format: str = "xyxy",
-        image_size: ImageSize | None = None,
-        capacity: int | None = None,
-    ) -> dict[str, np.ndarray]:
-        """Return Keras's dict: "boxes", "labels" and "confidences".
-
-        Args:
-            box_format: a format of `keras.utils.bounding_boxes.convert_format`, such as "xywh" or
-                "rel_yxyx".
-            image_size: (height, width) in pixels for formats that start with `rel_`; by default
-                `size`.
-            capacity: number of rows to pad to, with a label of -1; None for no padding.
-
-        Raises:
-            UserError: the format is unknown, the image size is missing, the capacity is too small,
-                or a class is outside the class map.
-        """
-        found = self._checked()
-        size = image_size or self.size
-        made = keras_boxes.to_keras(found.boxes, found.classes, box_format, size, found.scores)
-        return made if capacity is None else keras_boxes.padded_to(made, capacity)
-
-    @classmethod
-    def from_keras(
-        cls,
-        bounding_boxes: Any,
-        box_format: str,
-        class_map: ClassMap | None = None,
-        size: ImageSize | None = None,
-    ) -> Self:
-        """Create the result from Keras's dict of one image; rows with the label -1 are padding.
-
-        Args:
-            bounding_boxes: dict with "boxes" (n, 4), "labels" (n,) and "confidences" (n,).
-            box_format: format of the boxes, as in `to_keras`.
-            class_map: names of the classes.
-            size: (height, width) of the image in pixels, for formats that start with `rel_`.
-
-        Raises:
-            UserError: a key is missing, the format is unknown, the image size is missing, or a
-                label is outside the class map.
-        """
-        count = None if class_map is None else len(class_map)
-        boxes, classes, scores = keras_boxes.from_keras(bounding_boxes, box_format, size, count)
-        if scores is None:
-            raise UserError(
-                "the bounding boxes have no scores",
-                rule='a dict with "boxes", "labels" and "confidences"',
-                fix='bounding_boxes["confidences"] = np.ones(bounding_boxes["labels"].shape)',
-            )
-        if classes.ndim != 1:
-            raise UserError(
-                "the bounding boxes belong to a batch",
-                rule="the bounding boxes of one image: boxes (n, 4) and labels (n,)",
-                received=f"boxes {boxes.shape}",
-                fix="pass the rows of each image",
-            )
-        real = classes != keras_boxes.PADDING
-        objects = checks.imported(boxes[real], scores[real], classes[real], count, size)
-        return cls._of(objects, class_map, size)
+    def replace(self, **fields: Any) -> Self:
+        """Return the result with other values of some of its attributes."""
+        return replace(self, **fields)
 
 
 @dataclass
@@ -712,7 +490,7 @@ class Ranking(Prediction):
 
     def __repr__(self) -> str:
         listed = [f"{self._name(index)} {score:.3f}" for index, score in self._pairs]
-        return f"Ranking({_shortened(listed) or 'no classes'})"
+        return f"Ranking({shortened(listed) or 'no classes'})"
 
     def _repr_html_(self) -> str:
         rows = [(self._name(index), f"{score:.3f}") for index, score in self._pairs]
@@ -726,7 +504,7 @@ class Ranking(Prediction):
         Raises:
             UserError: a class is outside the class map.
         """
-        self._check()
+        self._check(self.classes)
         rows = [self._class(index) | {"score": score} for index, score in self._pairs]
         return {"classes": rows}
 
@@ -736,7 +514,7 @@ class Ranking(Prediction):
         Raises:
             UserError: pandas is not installed, or a class is outside the class map.
         """
-        self._check()
+        self._check(self.classes)
         return data_frames.frame_of({"score": self.scores}, self.classes, self._names)
 
     def to_supervision(self) -> Any:
@@ -745,12 +523,8 @@ class Ranking(Prediction):
         Raises:
             UserError: supervision is not installed, or a class is outside the class map.
         """
-        self._check()
+        self._check(self.classes)
         return supervision_detections.to_classifications(self.scores, self.classes)
-
-    def _check(self) -> None:
-        count = None if self.class_map is None else len(self.class_map)
-        checks.check_indices(np.asarray(self.classes), count)
 
 
 @dataclass(repr=False)
@@ -783,7 +557,7 @@ class Segments(Prediction):
 
     def __repr__(self) -> str:
         listed = [f"{self._name(index)} {share:.1%}" for index, share in self.shares().items()]
-        return f"Segments({self.size[0]} × {self.size[1]}; {_shortened(listed)})"
+        return f"Segments({self.size[0]} × {self.size[1]}; {shortened(listed)})"
 
     def _repr_html_(self) -> str:
         rows = [(self._name(index), f"{share:.1%}") for index, share in self.shares().items()]
@@ -798,7 +572,7 @@ class Segments(Prediction):
         Raises:
             UserError: a class is outside the class map.
         """
-        self._check()
+        self._check(self.classes)
         rows = [self._class(index) | {"share": share} for index, share in self.shares().items()]
         return {"size": list(self.size), "segments": rows}
 
@@ -808,7 +582,7 @@ class Segments(Prediction):
         Raises:
             UserError: pandas is not installed, or a class is outside the class map.
         """
-        self._check()
+        self._check(self.classes)
         shares = self.shares()
         columns = {"share": list(shares.values())}
         return data_frames.frame_of(columns, np.array(list(shares), np.int32), self._names)
@@ -821,14 +595,11 @@ class Segments(Prediction):
         Raises:
             UserError: supervision is not installed, or a class is outside the class map.
         """
-        self._check()
+        self._check(self.classes)
         return supervision_detections.to_masks(self.classes, self.scores, self._names)
 
-    def _check(self) -> None:
-        count = None if self.class_map is None else len(self.class_map)
-        checks.check_indices(self.classes, count)
 
-
-def _shortened(listed: list[str]) -> str:
+def shortened(listed: list[str]) -> str:
+    """Join names for `repr`, and count those beyond the eighth."""
     more = len(listed) - _NAMED
     return ", ".join(listed[:_NAMED]) + (f", … {more} more" if more > 0 else "")

@@ -223,7 +223,9 @@ def test_imported_networks_are_evaluated():
     model = fastest("yolo-fastest-1.1", class_map=names())
     photo = decode(shared("reference", "photos", "dog.jpg"))
     (found,) = model.detect(photo, score=0.5)
-    ground_truth = Example(found.boxes, found.classes, image=photo, size=photo.shape[:2])
+    ground_truth = Example(
+        np.asarray(found.boxes), found.classes, image=photo, size=photo.shape[:2]
+    )
     dataset = DetectionDataset(model.class_map, (ground_truth,))
     # The boxes reach over no border here, so that nothing but the order of scores counts.
     assert evaluate(model, dataset).metrics["AP50"] > 0.9

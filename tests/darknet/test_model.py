@@ -117,7 +117,7 @@ def test_boxes_are_opencvs():
         sides = np.asarray(boxes)[order]  # whole pixels: left, top, width, height
         corners = np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], axis=1)
         # OpenCV moves a box into the image, sides and all, and clips what still extends beyond it.
-        ours = placement.undo(found.boxes)
+        ours = placement.undo(np.asarray(found.boxes))
         low = np.maximum(ours[:, :2], 0)
         high = np.minimum(low + ours[:, 2:] - ours[:, :2], image.shape[1::-1])
         np.testing.assert_allclose(np.concatenate([low, high], 1), corners, rtol=0, atol=2.1)
@@ -178,7 +178,7 @@ def test_an_imported_model(tmp_path):
         np.testing.assert_array_equal(other.predict_on_batch(images)["layer002_yolo"], want)
     (found,) = model.detect((images[0] * 255).astype(np.uint8), score=0.1)
     assert len(found) > 0
-    assert found.boxes.shape == (len(found), 4)
+    assert np.asarray(found.boxes).shape == (len(found), 4)
 
 
 @pytest.mark.backends

@@ -13,9 +13,10 @@ from visiongarden.errors import DataError, UserError
 from visiongarden.evaluation import Predictor, evaluate, predict
 from visiongarden.postprocess import Nms
 from visiongarden.reporting import plot_history, predict_files
+from visiongarden.samples import Boxes, Instances
 from visiongarden.scenes import make_scenes
 from visiongarden.tasks import Detection
-from visiongarden.types import ClassMap, Detections, Example
+from visiongarden.types import ClassMap, Example
 
 NAMES = ClassMap(("cat", "dog"))
 
@@ -35,13 +36,7 @@ class Oracle:
                     y, x = np.nonzero(mask)
                     boxes.append([x.min(), y.min(), x.max() + 1, y.max() + 1])
                     classes.append(index)
-            found.append(
-                Detections(
-                    np.array(boxes, np.float32).reshape(-1, 4),
-                    np.ones(len(boxes), np.float32),
-                    np.array(classes, np.int32),
-                )
-            )
+            found.append(Instances((0, 0), Boxes(boxes), classes, scores=np.ones(len(boxes))))
         return found
 
 
@@ -96,7 +91,7 @@ def test_classes_in_another_order_are_matched_by_name():
     class Swapped(Oracle):
         def __call__(self, images):
             found = super().__call__(images)
-            return [Detections(f.boxes, f.scores, 1 - f.classes) for f in found]
+            return [f.replace(classes=1 - f.classes) for f in found]
 
     result = evaluate(named("dog", "cat"), dataset(), predictor=Swapped())
     assert result.metrics["AP50"] == pytest.approx(1)
@@ -205,7 +200,7 @@ def test_predictions_are_in_pixels_of_each_image():
     examples = dataset()
     found = list(predict(Model, [e.image for e in examples], predictor=Oracle(), batch_size=2))
     for one, example in zip(found, examples, strict=True):
-        np.testing.assert_allclose(one.boxes[0], example.boxes[0], atol=4)
+        np.testing.assert_allclose(np.asarray(one.boxes)[0], example.boxes[0], atol=4)
 
 
 def detector():
@@ -264,7 +259,7 @@ def test_files(tmp_path):
 def test_drawings(size):
     image = np.zeros((*size, 3), np.uint8)
     boxes = np.array([[0, 0, size[1], size[0]], [5, 5, 15, 15]], np.float32)
-    found = Detections(boxes, np.array([0.9, 0.5]), np.array([0, 1]))
+    found = Instances(size, Boxes(boxes), [0, 1], scores=[0.9, 0.5])
     picture = draw(image, found, NAMES)
     assert picture.shape == image.shape
     assert picture.any()

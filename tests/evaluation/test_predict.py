@@ -16,7 +16,8 @@ from visiongarden.cli.entry import main
 from visiongarden.errors import DataError, NotFiniteError, UserError
 from visiongarden.evaluation import Predictor, predict
 from visiongarden.reporting import predict_files, predict_folder, result_files
-from visiongarden.types import ClassMap, Detections
+from visiongarden.samples import Boxes, Instances
+from visiongarden.types import ClassMap
 
 NAMES = ClassMap(("cat", "dog"))
 RGB = np.random.default_rng(0).integers(2, 256, (64, 96, 3)).astype(np.uint8)
@@ -41,13 +42,13 @@ class Means:
         assert images.dtype == np.uint8
         self.batches.append(len(images))
         means = images.mean(axis=(1, 2)) / 4
-        one = np.ones(1, np.float32), np.zeros(1, np.int32)
-        return [Detections(np.array([[0, 0, m[0], m[1]]], np.float32), *one) for m in means]
+        return [Instances((0, 0), Boxes([[0, 0, m[0], m[1]]]), [0], scores=[1]) for m in means]
 
 
 def boxes(images, **options):
     return [
-        found.boxes.tolist()[0] for found in predict(Model, images, predictor=Means(), **options)
+        np.asarray(found.boxes).tolist()[0]
+        for found in predict(Model, images, predictor=Means(), **options)
     ]
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 import visiongarden as vg
 from visiongarden.drawing import draw
 from visiongarden.evaluation import predict
-from visiongarden.types import ClassMap, Detections
+from visiongarden.samples import Boxes, Instances
+from visiongarden.types import ClassMap
 
 IMAGE = np.stack(np.broadcast_arrays(np.arange(48)[:, None] * 5, np.arange(64) * 4, 40), -1)
 IMAGE = IMAGE.astype(np.uint8)
@@ -34,10 +35,7 @@ class OneBox:
     image_size = (32, 32)
 
     def __call__(self, images):
-        box = np.array([[4, 8, 20, 24]], np.float32)
-        return [
-            Detections(box, np.array([0.75], np.float32), np.array([1], np.int32)) for _ in images
-        ]
+        return [Instances((0, 0), Boxes([[4, 8, 20, 24]]), [1], scores=[0.75]) for _ in images]
 
 
 def found_in(images, **options):
@@ -56,9 +54,9 @@ def test_a_result_knows_its_classes_and_size():
     assert found.class_map is CLASSES
     assert found.size == (48, 64)
     # The canvas has half the size, with 4 rows above the image: y 8 is 2 * (8 - 4).
-    assert found.boxes.tolist() == [[8, 8, 40, 40]]
+    assert np.asarray(found.boxes).tolist() == [[8, 8, 40, 40]]
     assert repr(found) == (
-        "Detections(1 × <script>alert(1)</script>; scores 0.750 to 0.750; image 48 × 64)"
+        "Instances(1 × <script>alert(1)</script>; scores 0.750 to 0.750; image 48 × 64)"
     )
 
 
@@ -122,6 +120,8 @@ def test_pixels_are_not_serialized(tmp_path):
     assert len(pickle.dumps(found)) < 4000
     assert pickle.loads(pickle.dumps(found)).size == (400, 400)  # noqa: S301
     assert shown(copy.copy(found)) is not None
+    assert shown(found[found.scores > 0.5]) is not None
+    assert found.warp(np.eye(3), (9, 9)).image is None  # other pixels
     assert "image" not in found.to_dict()
     path = tmp_path / "image.png"
     Image.fromarray(IMAGE).save(path)

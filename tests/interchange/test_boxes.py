@@ -6,7 +6,8 @@ import pytest
 
 from visiongarden import UserError
 from visiongarden.interchange import BOX_FORMATS, convert_boxes, from_keras, to_keras
-from visiongarden.types import ClassMap, Detections
+from visiongarden.samples import Boxes, Instances
+from visiongarden.types import ClassMap
 
 SIZE = (480, 640)
 CORNERS = np.array([[10, 20, 110, 220], [0, 0, 640, 480], [3.5, 7.25, 3.5, 9]], np.float32)
@@ -89,7 +90,7 @@ def test_padding_of_keras_is_not_converted():
     boxes, labels, _ = from_keras(given, "rel_xyxy", (100, 200))
     np.testing.assert_allclose(boxes, [[20, 10, 100, 50], [0, 0, 0, 0]])
     assert labels.tolist() == [1, -1]
-    found = Detections.from_keras({**given, "confidences": [0.5, 0]}, "rel_xyxy", size=(100, 200))
+    found = Instances.from_keras({**given, "confidences": [0.5, 0]}, "rel_xyxy", size=(100, 200))
     assert len(found) == 1
     assert found.classes.tolist() == [1]
 
@@ -113,15 +114,12 @@ def test_a_layer_of_keras_takes_the_dict():
 
 
 def test_detections_for_keras_and_back():
-    found = Detections(
-        CORNERS, np.array([0.9, 0.5, 0.25], np.float32), np.array([1, 0, 1], np.int32),
-        class_map=ANIMALS, size=SIZE,
-    )  # fmt: skip
+    found = Instances(SIZE, Boxes(CORNERS), [1, 0, 1], scores=[0.9, 0.5, 0.25], class_map=ANIMALS)
     made = found.to_keras("rel_center_xywh", capacity=5)
     assert made["labels"].tolist() == [1, 0, 1, -1, -1]
     assert made["confidences"].tolist() == [0.8999999761581421, 0.5, 0.25, 0, 0]
     assert made["boxes"].shape == (5, 4)
-    back = Detections.from_keras(made, "rel_center_xywh", ANIMALS, SIZE)
+    back = Instances.from_keras(made, "rel_center_xywh", ANIMALS, SIZE)
     np.testing.assert_allclose(back.boxes, found.boxes, atol=1e-3)
     assert back.scores.tolist() == found.scores.tolist()
     assert back.classes.tolist() == found.classes.tolist()
@@ -146,18 +144,18 @@ def test_detections_for_keras_and_back():
 )
 def test_conversions_that_lose_or_shift_labels_are_refused(change, message):
     given = {"boxes": [[0, 0, 5, 5], [1, 1, 6, 6]], "labels": [0, 1], "confidences": [0.5, 0.25]}
-    Detections.from_keras(given, "xyxy", ANIMALS)
+    Instances.from_keras(given, "xyxy", ANIMALS)
     given = {key: value for key, value in {**given, **change}.items() if value is not None}
     with pytest.raises(UserError, match=message):
-        Detections.from_keras(given, "xyxy", ANIMALS)
+        Instances.from_keras(given, "xyxy", ANIMALS)
 
 
 def test_a_batch_is_not_one_image():
     given = to_keras(np.zeros((2, 3, 4)), np.zeros((2, 3), int), scores=np.zeros((2, 3)))
     with pytest.raises(UserError, match="belong to a batch"):
-        Detections.from_keras(given, "xyxy")
+        Instances.from_keras(given, "xyxy")
     with pytest.raises(UserError, match=r"not a dict of Keras's bounding boxes"):
-        Detections.from_keras([given], "xyxy")
+        Instances.from_keras([given], "xyxy")
 
 
 @pytest.mark.backends
@@ -169,7 +167,7 @@ def test_tensors_of_the_backend_are_taken():
         "labels": keras.ops.convert_to_tensor(labels, "int32"),
         "confidences": keras.ops.convert_to_tensor([0.5], "bfloat16"),
     }
-    found = Detections.from_keras(given, "rel_xyxy", ANIMALS, (100, 200))
-    assert found.boxes.tolist() == [[50, 50, 150, 100]]
+    found = Instances.from_keras(given, "rel_xyxy", ANIMALS, (100, 200))
+    assert np.asarray(found.boxes).tolist() == [[50, 50, 150, 100]]
     assert found.scores.tolist() == [0.5]
     assert found.classes.tolist() == [1]

@@ -9,41 +9,51 @@ import numpy as np
 import pandas as pd
 import pytest
 import supervision
+from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+import visiongarden as vg
 from visiongarden import UserError
 from visiongarden.metrics import CocoMeanAveragePrecision
-from visiongarden.types import ClassMap, Detections, Example, Ranking, Segments
+from visiongarden.samples import Boxes, Instances, Keypoints, Masks, RotatedBoxes
+from visiongarden.types import ClassMap, Example, Ranking, Segments
 
 ANIMALS = ClassMap(("cat", "dog", "<script>bird</script>"), ids=(17, 90, 3))
-EMPTY = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32)
+EMPTY = Instances((0, 0), Boxes([]), [], scores=[])
 
 
 @pytest.fixture
 def found():
-    return Detections(
-        np.array([[10.1, 20, 110.3, 220], [0, 0, 64, 48], [1, 2, 3, 4]], np.float32),
-        np.array([0.9, 0.5, 0.25], np.float32),
-        np.array([1, 0, 1], np.int32),
+    return Instances(
+        (480, 640),
+        Boxes([[10.1, 20, 110.3, 220], [0, 0, 64, 48], [1, 2, 3, 4]]),
+        [1, 0, 1],
+        scores=[0.9, 0.5, 0.25],
         class_map=ANIMALS,
-        size=(480, 640),
     )
 
 
+def masks_of(size=(480, 640)):
+    """A polygon, run lengths that skip the first column and the pixel (2, 1), and no mask."""
+    counts = [size[0], 5, size[0] * (size[1] - 1) - 5]
+    polygon, runs = [[1, 1, 9, 1, 9, 7.5]], {"size": list(size), "counts": counts}
+    return Masks.from_coco([polygon, runs, None], size)
+
+
 def same(a, b):
+    arrays = [(x.boxes, x.scores, x.classes) for x in (a, b)]
     return (
-        np.array_equal(a.boxes, b.boxes)
-        and np.array_equal(a.scores, b.scores)
-        and np.array_equal(a.classes, b.classes)
-        and (a.boxes.dtype, a.scores.dtype, a.classes.dtype) == (np.float32, np.float32, np.int32)
+        all(np.array_equal(x, y) for x, y in zip(*arrays, strict=True))
+        and (a.scores.dtype, a.classes.dtype) == (np.float32, np.int32)
+        and type(a.boxes) is type(b.boxes)
     )
 
 
 def test_supervision(found):
     made = found.to_supervision()
     assert isinstance(made, supervision.Detections)
-    assert made.xyxy.tolist() == found.boxes.tolist()
+    assert made.xyxy.tolist() == np.asarray(found.boxes).tolist()
     assert made.confidence.tolist() == found.scores.tolist()
     assert made.class_id.tolist() == [1, 0, 1]
     assert made["class_name"].tolist() == ["dog", "cat", "dog"]
@@ -51,26 +61,26 @@ def test_supervision(found):
     assert made[made.class_id == 1].confidence.tolist() == [0.8999999761581421, 0.25]
     image = np.zeros((480, 640, 3), np.uint8)
     assert supervision.BoxAnnotator().annotate(image.copy(), made).any()
-    back = Detections.from_supervision(made, ANIMALS, (480, 640))
+    back = Instances.from_supervision(made, ANIMALS, (480, 640))
     assert same(back, found)
     assert back.size == (480, 640)
 
 
 def test_supervision_without_objects():
-    assert len(Detections(*EMPTY, class_map=ANIMALS).to_supervision()) == 0
-    assert same(Detections.from_supervision(supervision.Detections.empty()), Detections(*EMPTY))
+    assert len(EMPTY.replace(class_map=ANIMALS).to_supervision()) == 0
+    assert same(Instances.from_supervision(supervision.Detections.empty()), EMPTY)
 
 
 def test_classes_of_supervision_are_matched_by_name(found):
     other = ClassMap(("dog", "horse", "cat"))
-    assert Detections.from_supervision(found.to_supervision(), other).classes.tolist() == [0, 2, 0]
+    assert Instances.from_supervision(found.to_supervision(), other).classes.tolist() == [0, 2, 0]
     with pytest.raises(UserError, match="unknown class 'dog'"):
-        Detections.from_supervision(found.to_supervision(), ClassMap(("cat", "doge")))
+        Instances.from_supervision(found.to_supervision(), ClassMap(("cat", "doge")))
 
 
 def test_results_of_supervision_are_sorted_by_score(found):
     made = found.to_supervision()[[2, 0, 1]]
-    assert same(Detections.from_supervision(made, ANIMALS), found)
+    assert same(Instances.from_supervision(made, ANIMALS), found)
 
 
 @pytest.mark.parametrize(
@@ -80,9 +90,10 @@ def test_results_of_supervision_are_sorted_by_score(found):
         ({"class_id": None}, "the detections have no classes"),
         ({"class_id": np.array([1, 2, 3])}, "class index 3 is outside the class map"),
         ({"class_id": np.array([-1, 2, 1])}, "class index -1 is outside the class map"),
-        ({"mask": np.zeros((3, 4, 4), bool)}, "mask of the detections would be lost"),
-        ({"tracker_id": np.array([1, 2, 3])}, "tracker_id of the detections would be lost"),
-        ({"data": {"xyxyxyxy": np.zeros((3, 4, 2))}}, "the rotation of the boxes would be lost"),
+        ({"mask": np.zeros((3, 4, 4), bool)}, "the masks do not have the size of the image"),
+        ({"metadata": {"camera": 3}}, "metadata of the detections would be lost"),
+        ({"data": {"boxes": np.zeros(3)}}, "'boxes' cannot be the name of a column"),
+        ({"data": {"age": np.zeros(2)}}, "'boxes' and 'age' of the instances have different"),
         ({"xyxy": np.array([[0, 0, 0.5, 1]] * 3)}, "the boxes are fractions of the image"),
         ({"xyxy": np.array([[50, 60, 10, 20]] * 3)}, "corners in the wrong order"),
         ({"xyxy": np.array([[0, 0, np.inf, 20]] * 3)}, "a box is not finite"),
@@ -95,24 +106,111 @@ def test_what_would_be_lost_is_refused(found, change, message):
     for name, value in change.items():
         setattr(made, name, value)
     with pytest.raises(UserError, match=message):
-        Detections.from_supervision(made, ANIMALS, (480, 640))
+        Instances.from_supervision(made, ANIMALS, (480, 640))
 
 
-@pytest.mark.parametrize("lost", ["confidence", "class_id", "mask", "tracker_id"])
+@pytest.mark.parametrize("lost", ["confidence", "class_id", "metadata"])
 def test_the_fix_of_the_error_works(found, lost):
     made = found.to_supervision()
     made.data = {}
-    given = {"mask": np.zeros((3, 4, 4), bool), "tracker_id": np.array([1, 2, 3])}
-    setattr(made, lost, given.get(lost))
+    setattr(made, lost, {"camera": 3} if lost == "metadata" else None)
     with pytest.raises(UserError) as error:
-        Detections.from_supervision(made)
+        Instances.from_supervision(made)
     exec(error.value.fix, {"detections": made, "np": np})  # noqa: S102
-    assert len(Detections.from_supervision(made)) == 3
+    assert len(Instances.from_supervision(made)) == 3
+
+
+def test_masks_and_tracks_of_supervision(found):
+    data = {"tracker_id": np.array([7, 8, 9]), "speed": np.array([0.5, np.nan, 2])}
+    whole = found.replace(masks=masks_of(), crowd=[False, True, False], data=data)
+    made = whole.to_supervision()
+    # Counted by hand: 5 pixels of the run lengths, none without a mask.
+    assert made.mask.shape == (3, 480, 640)
+    assert made.area.tolist()[1:] == [5, 0]
+    np.testing.assert_array_equal(made.mask, whole.masks.bitmaps())
+    assert made.tracker_id.tolist() == [7, 8, 9]
+    assert made.data["crowd"].tolist() == [False, True, False]
+    back = Instances.from_supervision(made[[2, 0, 1]], ANIMALS)  # sorted by score again
+    assert same(back, found)
+    assert back.size == (480, 640)
+    np.testing.assert_array_equal(back.masks.bitmaps(), made.mask)
+    assert back.crowd.tolist() == [False, True, False]
+    np.testing.assert_array_equal(back.data["speed"], data["speed"])
+    assert back.data["tracker_id"].tolist() == [7, 8, 9]
+
+
+def test_masks_without_boxes_for_supervision(found):
+    made = found.replace(boxes=None, masks=masks_of()).to_supervision()
+    assert made.xyxy[:2].tolist() == [[1, 1, 9, 7.5], [1, 0, 2, 5]]
+
+
+def test_rotated_boxes_of_supervision(found):
+    turned = found.replace(boxes=RotatedBoxes([[50, 40, 20, 10, 90], [9, 9, 4, 2, 30], [5] * 5]))
+    made = turned.to_supervision()
+    # By hand: 90 degrees turn the width into the height.
+    assert made.xyxy[0].tolist() == pytest.approx([45, 30, 55, 50], abs=1e-4)
+    annotated = supervision.OrientedBoxAnnotator().annotate(np.zeros((99, 99, 3), np.uint8), made)
+    assert annotated.any()
+    back = Instances.from_supervision(made, ANIMALS, (480, 640))
+    np.testing.assert_allclose(back.boxes, turned.boxes, atol=1e-4)
+
+
+def test_ground_truth_for_other_libraries(found):
+    annotated = found.replace(scores=None)
+    assert annotated.to_supervision().confidence is None
+    assert "score" not in annotated.to_pandas().columns
+    assert set(annotated.to_keras()) == {"boxes", "labels"}
+    with pytest.raises(UserError, match="the instances have no scores") as error:
+        annotated.to_coco(1)
+    assert len(fixed(annotated, error.value.fix).to_coco(1)) == 3
+
+
+def fixed(instances, fix):
+    """Return the instances after the statements of a fix."""
+    names = {"instances": instances, "np": np, "vg": vg}
+    exec(fix, names)  # noqa: S102
+    return names["instances"]
+
+
+KEYPOINTS = Keypoints(np.full((3, 2, 3), 2.0), names=("nose", "tail"))
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "changes", "message"),
+    [
+        ("to_supervision", (), {"keypoints": KEYPOINTS}, "the keypoints would be lost"),
+        ("to_pandas", (), {"keypoints": KEYPOINTS}, "the keypoints would be lost"),
+        ("to_pandas", (), {"masks": masks_of()}, "the masks would be lost"),
+        ("to_pandas", (), {"data": {"embedding": np.ones((3, 8))}}, "'embedding' cannot be stored"),
+        ("to_pandas", (), {"data": {"score": np.ones(3)}}, "'score' cannot be stored"),
+        ("to_keras", (), {"masks": masks_of()}, "the masks would be lost"),
+        ("to_keras", (), {"keypoints": KEYPOINTS}, "the keypoints would be lost"),
+        ("to_keras", (), {"boxes": RotatedBoxes(np.ones((3, 5)))}, "the rotation of the boxes"),
+        ("to_keras", (), {"area": [1, 2, 3]}, "the column 'area' would be lost"),
+        ("to_keras", (), {"crowd": [1, 0, 0]}, "the column 'crowd' would be lost"),
+        ("to_coco", (1,), {"boxes": RotatedBoxes(np.ones((3, 5)))}, "the rotation of the boxes"),
+        ("to_coco", (1,), {"data": {"track": np.arange(3)}}, "the column 'track' would be lost"),
+        ("to_dict", (), {"data": {"shape": Boxes(np.ones((3, 4)))}}, "'shape' .* cannot be conv"),
+        ("to_dict", (), {"masks": Boxes(np.ones((3, 4)))}, "'masks' .* cannot be converted"),
+        ("to_dict", (), {"data": {"any": np.array([{}, 1, None])}}, "'any' .* as JSON"),
+        ("to_dict", (), {"scores": [1.5, 1, 0]}, "a score is not valid"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_refused(found, method, arguments, changes, message):
+    instances = found.replace(**changes)
+    with pytest.raises(UserError, match=message) as error:
+        getattr(instances, method)(*arguments)
+    if "instances = " in (error.value.fix or ""):
+        getattr(fixed(instances, error.value.fix), method)(*arguments)
+
+
+def test_flags_of_which_none_is_set_are_not_lost(found):
+    assert len(found.replace(crowd=[False] * 3).to_coco(1)) == 3
 
 
 def test_another_object_is_not_detections():
     with pytest.raises(UserError, match="a value of type int is not"):
-        Detections.from_supervision(5)
+        Instances.from_supervision(5)
 
 
 def test_pandas(found):
@@ -120,14 +218,35 @@ def test_pandas(found):
     assert list(frame.columns) == ["x1", "y1", "x2", "y2", "score", "class_index", "class"]
     assert frame["class"].tolist() == ["dog", "cat", "dog"]
     assert frame.groupby("class")["score"].max().to_dict() == {"dog": np.float32(0.9), "cat": 0.5}
-    assert same(Detections.from_pandas(frame, ANIMALS), found)
+    assert same(Instances.from_pandas(frame, ANIMALS), found)
     # Also from a file, in another order, and by index if the names are unknown.
     read = pd.read_csv(io.StringIO(frame.sample(frac=1, random_state=3).to_csv(index=False)))
-    assert same(Detections.from_pandas(read, ANIMALS), found)
-    assert same(Detections.from_pandas(read.drop(columns="class"), ANIMALS), found)
-    assert same(Detections.from_pandas(found.to_pandas().iloc[:0], ANIMALS), Detections(*EMPTY))
-    by_name = Detections.from_pandas(frame, ClassMap(("dog", "cat")))
+    assert same(Instances.from_pandas(read, ANIMALS), found)
+    assert same(Instances.from_pandas(read.drop(columns="class"), ANIMALS), found)
+    assert same(Instances.from_pandas(found.to_pandas().iloc[:0], ANIMALS), EMPTY)
+    by_name = Instances.from_pandas(frame, ClassMap(("dog", "cat")))
     assert by_name.classes.tolist() == [0, 1, 0]
+
+
+def test_rotated_boxes_and_further_columns_of_pandas(found):
+    turned = found.replace(
+        boxes=RotatedBoxes([[50, 40, 20, 10, 75], [9, 9, 4, 2, 30], [5, 5, 5, 5, 5]]),
+        crowd=[True, False, False],
+        area=[200, 8, 25],
+        data={"track": np.array([3, 4, 5]), "camera": np.array(["a", "b", "b"])},
+    )
+    frame = turned.to_pandas()
+    assert list(frame.columns) == [
+        "center_x", "center_y", "width", "height", "angle", "score", "crowd", "area", "track",
+        "camera", "class_index", "class",
+    ]  # fmt: skip
+    read = pd.read_csv(io.StringIO(frame.sample(frac=1, random_state=3).to_csv(index=False)))
+    back = Instances.from_pandas(read, ANIMALS)
+    assert same(back, turned)
+    assert back.crowd.tolist() == [True, False, False]
+    assert back.area.tolist() == [200, 8, 25]
+    assert back.data["track"].tolist() == [3, 4, 5]
+    assert back.to_dict()["detections"][1]["data"] == {"track": 4, "camera": "b"}
 
 
 @pytest.mark.parametrize(
@@ -143,7 +262,7 @@ def test_pandas(found):
 )
 def test_an_incomplete_frame_is_refused(found, change, message):
     with pytest.raises(UserError, match=message):
-        Detections.from_pandas(change(found.to_pandas()), ANIMALS)
+        Instances.from_pandas(change(found.to_pandas()), ANIMALS)
 
 
 def test_coco(found):
@@ -153,12 +272,12 @@ def test_coco(found):
     assert {row["image_id"] for row in rows} == {42}
     assert rows[1]["bbox"] == [0, 0, 64, 48]
     assert rows[2]["bbox"] == [1, 2, 2, 2]
-    assert same(Detections.from_coco(rows, ANIMALS), found)
-    assert same(Detections.from_coco([], ANIMALS), Detections(*EMPTY))
+    assert same(Instances.from_coco(rows, ANIMALS), found)
+    assert same(Instances.from_coco([], ANIMALS), EMPTY)
     both = rows + found.to_coco("000000000007.jpg")[:1]
-    assert len(Detections.from_coco(both, ANIMALS, image_id="000000000007.jpg")) == 1
+    assert len(Instances.from_coco(both, ANIMALS, image_id="000000000007.jpg")) == 1
     with pytest.raises(UserError, match="the results belong to 2 images"):
-        Detections.from_coco(both, ANIMALS)
+        Instances.from_coco(both, ANIMALS)
 
 
 def test_ids_of_another_class_map_are_matched_by_name(found):
@@ -185,19 +304,66 @@ def test_invalid_results_of_coco_are_refused(found, change, message):
     rows = found.to_coco(1)
     rows[1] = {k: v for k, v in {**rows[1], **change}.items() if v is not None}
     with pytest.raises(UserError, match=message):
-        Detections.from_coco(rows, ANIMALS)
+        Instances.from_coco(rows, ANIMALS)
 
 
 def test_annotations_are_not_results():
     with pytest.raises(UserError, match="not a list of COCO results"):
-        Detections.from_coco({"images": [], "annotations": [], "categories": []}, ANIMALS)
+        Instances.from_coco({"images": [], "annotations": [], "categories": []}, ANIMALS)
     with pytest.raises(UserError, match="result 0 is not a COCO result"):
-        Detections.from_coco(["image_id"], ANIMALS)
+        Instances.from_coco(["image_id"], ANIMALS)
+
+
+def test_masks_and_keypoints_of_coco(found):
+    size = (480, 640)
+    keypoints = Keypoints([[[1, 2, 2], [3.5, 4, 1]], [[0, 0, 0]] * 2, [[5, 6, 2], [7, 8, 2]]])
+    whole = found.replace(masks=masks_of(), keypoints=keypoints)
+    rows = json.loads(json.dumps(whole.to_coco(42)))
+    encoded = [row["segmentation"] for row in rows]
+    np.testing.assert_array_equal(
+        mask_api.decode(encoded).transpose(2, 0, 1), whole.masks.bitmaps()
+    )
+    assert mask_api.area(encoded).tolist()[1:] == [5, 0]
+    assert rows[0]["keypoints"] == [1, 2, 2, 3.5, 4, 1]
+    back = Instances.from_coco(rows[::-1], ANIMALS)
+    assert same(back, found)
+    assert back.size == size
+    np.testing.assert_array_equal(back.masks.bitmaps(), whole.masks.bitmaps())
+    assert back.keypoints.values.tolist() == keypoints.values.tolist()
+    only_masks = Instances.from_coco([{k: v for k, v in r.items() if k != "bbox"} for r in rows],
+                                     ANIMALS)  # fmt: skip
+    assert only_masks.boxes is None
+    assert len(only_masks.to_coco(42)[0]["segmentation"]["counts"]) > 0
+    polygons = [rows[0] | {"segmentation": [[1, 1, 9, 1, 9, 7.5]]}]
+    with pytest.raises(UserError, match="the size of the image is unknown"):
+        Instances.from_coco(polygons, ANIMALS)
+    assert len(Instances.from_coco(polygons, ANIMALS, size=size).masks) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"keypoints": None}, "some of the results have no keypoints"),
+        ({"keypoints": [1, 2]}, "keypoints of the results are not valid"),
+        ({"keypoints": [1, 2, None]}, "result 1 is not a COCO result"),
+        ({"keypoints": [1, 2, 7]}, "a keypoint has an invalid visibility"),
+        ({"segmentation": None}, "some of the results have no segmentation"),
+        ({"segmentation": 5}, "the mask of object 1 is not valid"),
+        ({"segmentation": {"size": [480, 640], "counts": [3]}}, "the mask of object 1"),
+        ({"segmentation": {"size": [5, 5], "counts": [25]}}, "the mask of object 1"),
+    ],
+)
+def test_invalid_masks_and_keypoints_of_coco_are_refused(found, change, message):
+    whole = found.replace(masks=masks_of(), keypoints=Keypoints(np.full((3, 1, 3), 2.0)))
+    rows = whole.to_coco(1)
+    rows[1] = {k: v for k, v in {**rows[1], **change}.items() if v is not None}
+    with pytest.raises(UserError, match=message):
+        Instances.from_coco(rows, ANIMALS)
 
 
 def test_coco_needs_ids_and_an_image(found):
     with pytest.raises(UserError, match="the ids of the classes are unknown"):
-        Detections(found.boxes, found.scores, found.classes).to_coco(1)
+        found.replace(class_map=None).to_coco(1)
     for image_id in (None, True, 1.5):
         with pytest.raises(UserError, match="the id of the image is not valid"):
             found.to_coco(image_id)
@@ -229,9 +395,7 @@ def test_pycocotools_computes_the_same_ap_from_the_results(tmp_path):
         )
         scores = np.sort(rng.uniform(0, 1, 12))[::-1].astype(np.float32)
         guessed = np.where(rng.uniform(size=12) < 0.8, classes, rng.integers(0, 3, 12))
-        detections = Detections(
-            moved.astype(np.float32), scores, guessed.astype(np.int32), class_map=ANIMALS
-        )
+        detections = Instances((200, 200), Boxes(moved), guessed, scores=scores, class_map=ANIMALS)
         metric.update(detections, Example(boxes, classes, size=(200, 200)))
         results += detections.to_coco(image_id)
     categories = [{"id": i, "name": n} for i, n in zip(ANIMALS.ids, ANIMALS.names, strict=True)]
@@ -261,18 +425,12 @@ def test_a_library_that_is_not_installed_is_named(found, monkeypatch, name):
 
 @pytest.mark.parametrize("method", ["to_supervision", "to_pandas", "to_dict", "to_keras"])
 def test_a_class_outside_the_class_map_is_refused(found, method):
-    found.classes[0] = 3
+    found = found.replace(classes=[3, 0, 1])
     with pytest.raises(UserError, match="class index 3 is outside the class map") as error:
         getattr(found, method)()
     assert "subtract 1" in error.value.fix
     with pytest.raises(UserError, match="class index 3"):
         found.to_coco(1)
-
-
-def test_wrong_shapes_are_refused():
-    wrong = Detections(np.zeros((3, 4)), np.zeros(2), np.zeros(3, int))
-    with pytest.raises(UserError, match="wrong shapes"):
-        wrong.to_dict()
 
 
 def test_values_for_json(found):
@@ -281,9 +439,36 @@ def test_values_for_json(found):
     assert made["detections"][1] == {
         "class": "cat", "class_index": 0, "score": 0.5, "box": [0, 0, 64, 48]
     }  # fmt: skip
-    unnamed = Detections(found.boxes, found.scores, found.classes).to_dict()
+    unnamed = Instances((0, 0), found.boxes, found.classes, scores=found.scores).to_dict()
     assert unnamed["size"] is None
     assert "class" not in unnamed["detections"][0]
+
+
+def test_every_field_for_json(found):
+    whole = found.replace(
+        boxes=RotatedBoxes([[50, 40, 20, 10, 0], [9, 9, 4, 2, 0], [5, 5, 3, 1, 0]]),
+        scores=None,
+        masks=masks_of((480, 640)),
+        keypoints=KEYPOINTS,
+        crowd=[False, True, False],
+        area=[200, 8, 3],
+        data={"speed": np.array([1.5, np.nan, np.inf]), "track": np.arange(3)},
+    )
+    made = json.loads(json.dumps(whole.to_dict(), allow_nan=False))
+    assert set(made) == {"size", "annotations", "keypoint_names"}
+    assert made["keypoint_names"] == ["nose", "tail"]
+    first, second, third = made["annotations"]
+    assert first == {
+        "class": "dog", "class_index": 1, "rotated_box": [50, 40, 20, 10, 0],
+        "segmentation": [[1, 1, 9, 1, 9, 7.5]], "keypoints": [2] * 6, "crowd": False, "area": 200,
+        "data": {"speed": 1.5, "track": 0},
+    }  # fmt: skip
+    assert mask_api.area(second["segmentation"]) == 5
+    assert (second["crowd"], second["data"]["speed"]) == (True, None)
+    assert (third["segmentation"], third["data"]["speed"]) == (None, None)
+    assert Instances((5, 6), classes=[1]).to_dict()["annotations"] == [{"class_index": 1}]
+    assert Instances.empty((5, 6)).to_dict() == {"size": [5, 6], "annotations": []}
+    assert EMPTY.to_dict() == {"size": None, "detections": []}
 
 
 def test_rankings():
@@ -332,13 +517,20 @@ def test_segments_for_other_libraries():
 
 
 def test_repr(found):
-    assert repr(found) == ("Detections(2 × dog, 1 × cat; scores 0.250 to 0.900; image 480 × 640)")
-    assert repr(Detections(*EMPTY)) == "Detections(no objects)"
+    assert repr(found) == ("Instances(2 × dog, 1 × cat; scores 0.250 to 0.900; image 480 × 640)")
+    assert repr(EMPTY) == "Instances(no objects)"
     # `repr` never fails, not even for a class that is not in the class map.
-    found.classes[:] = 7
-    assert "3 × class 7" in repr(found)
-    many = Detections(np.zeros((99, 4)), np.ones(99), np.arange(99))
+    wrong = found.replace(classes=[7, 7, 7])
+    assert "3 × class 7" in repr(wrong)
+    assert "class 7" in wrong._repr_html_()
+    many = Instances((0, 0), Boxes(np.zeros((99, 4))), np.arange(99), scores=np.ones(99))
     assert repr(many) == (
-        "Detections(1 × class 0, 1 × class 1, 1 × class 2, 1 × class 3, 1 × class 4, "
+        "Instances(1 × class 0, 1 × class 1, 1 × class 2, 1 × class 3, 1 × class 4, "
         "1 × class 5, 1 × class 6, 1 × class 7, … 91 more; scores 1.000 to 1.000)"
     )
+    turned = found.replace(boxes=RotatedBoxes(np.ones((3, 5))), keypoints=KEYPOINTS)
+    assert repr(turned).endswith("image 480 × 640; rotated boxes, keypoints)")
+    annotated = found.replace(scores=None)
+    assert repr(annotated) == "Instances(3 objects, image 480 × 640; boxes, classes)"
+    assert ">dog<" in annotated._repr_html_()
+    assert ">angle<" in turned._repr_html_()

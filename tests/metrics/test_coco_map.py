@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
+from visiongarden import UserError
 from visiongarden.data import read
 from visiongarden.metrics import CocoMeanAveragePrecision
 from visiongarden.metrics.coco_map import METRICS
-from visiongarden.types import ClassMap, Detections, Example
+from visiongarden.samples import Boxes, Instances, RotatedBoxes
+from visiongarden.types import ClassMap, Example
 
 CLASSES = ClassMap(("cat", "dog", "owl"))
 
@@ -41,11 +43,13 @@ def scene(seed, images=12, crowds=True, areas=False):
         near[:, 2:] = np.maximum(near[:, 2:], near[:, :2] + 1)
         every = np.concatenate([near, boxes(rng, int(rng.integers(0, 5)))])
         m = len(every)
-        found = Detections(
-            every, rng.random(m).astype(np.float32), rng.integers(0, 3, m).astype(np.int32)
-        )
-        rows.append((found, ground_truth))
+        scores = rng.random(m)
+        rows.append((detections(every, scores, rng.integers(0, 3, m)), ground_truth))
     return rows
+
+
+def detections(boxes, scores, classes):
+    return Instances((0, 0), Boxes(boxes), classes, scores=scores)
 
 
 def by_pycocotools(rows):
@@ -123,10 +127,28 @@ def test_the_area_in_the_file_decides_the_size():
     box = np.array([[10, 10, 50, 50]], np.float32)
     metric = CocoMeanAveragePrecision(CLASSES)
     ground_truth = Example(box, np.zeros(1, np.int32), size=(90, 90), area=np.array([800.0]))
-    metric.update(Detections(box, np.ones(1), np.zeros(1, np.int32)), ground_truth)
+    metric.update(detections(box, [1], [0]), ground_truth)
     found = metric.result()
     assert found["APs"] == pytest.approx(1)
     assert np.isnan(found["APm"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scores": None},
+        {"classes": None},
+        {"boxes": None},
+        {"boxes": RotatedBoxes([[5, 5, 4, 2, 0]])},
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(changes):
+    metric = CocoMeanAveragePrecision(CLASSES)
+    ground_truth = Example(np.ones((1, 4), np.float32), np.zeros(1, np.int32), size=(9, 9))
+    found = detections([[0, 0, 5, 5]], [1], [0]).replace(**changes)
+    with pytest.raises(UserError, match="the detections cannot be evaluated") as error:
+        metric.update(found, ground_truth)
+    assert error.value.received
 
 
 def test_no_images_is_nan():
@@ -137,8 +159,7 @@ def test_no_images_is_nan():
 def test_ground_truth_without_detections_is_zero():
     metric = CocoMeanAveragePrecision(CLASSES)
     for _, ground_truth in scene(0, crowds=False):
-        nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0), np.zeros(0, np.int32))
-        metric.update(nothing, ground_truth)
+        metric.update(detections([], [], []), ground_truth)
     metrics = metric.result()
     assert (metrics["AP"], metrics["AR100"]) == (0, 0)
     assert np.isnan(metric.per_class()["owl"]["AP"])
@@ -148,7 +169,7 @@ def test_ground_truth_as_detections_scores_1_without_output(capsys):
     metric = CocoMeanAveragePrecision(CLASSES)
     for _, ground_truth in scene(1, crowds=False):
         metric.update(
-            Detections(ground_truth.boxes, np.ones(len(ground_truth.boxes)), ground_truth.classes),
+            detections(ground_truth.boxes, np.ones(len(ground_truth.boxes)), ground_truth.classes),
             ground_truth,
         )
     assert metric.result()["AP"] == pytest.approx(1)
@@ -188,7 +209,7 @@ def test_equals_pycocotools_on_files_with_masks(tmp_path, seed):
         found = kept + rng.normal(0, 3, kept.shape).astype(np.float32)
         found[:, 2:] = np.maximum(found[:, 2:], found[:, :2] + 1)
         scores = rng.random(len(found)).astype(np.float32)
-        metric.update(Detections(found, scores, np.zeros(len(found), np.int32)), ground_truth)
+        metric.update(detections(found, scores, np.zeros(len(found), int)), ground_truth)
         for (x1, y1, x2, y2), score in zip(found.tolist(), scores.tolist(), strict=True):
             row = {"image_id": i + 1, "category_id": 7, "score": score}
             results.append(row | {"bbox": [x1, y1, x2 - x1, y2 - y1]})

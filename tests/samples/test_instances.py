@@ -103,9 +103,8 @@ def test_types_of_the_fields():
     assert found.crowd.dtype == bool
     assert found.area.dtype == np.float64
     assert isinstance(found.data["centers"], Field)
-    assert repr(full(data=None)) == (
-        "Instances(4 objects, image 80 × 100; "
-        "boxes, classes, scores, masks, keypoints, crowd, area)"
+    assert repr(full(data=None, scores=None)) == (
+        "Instances(4 objects, image 80 × 100; boxes, classes, masks, keypoints, crowd, area)"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -27,7 +26,8 @@ from visiongarden.models.infer import infer
 from visiongarden.models.notebook import facts
 from visiongarden.postprocess import Rank
 from visiongarden.registry import register
-from visiongarden.types import ClassMap, Detections, ImageSize, Placement, Ranking
+from visiongarden.samples import Boxes, Instances
+from visiongarden.types import ClassMap, ImageSize, Placement, Ranking
 
 
 @register
@@ -144,7 +144,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         iou: float | None = None,
         value_range: ValueRange | None = None,
         batch_size: int = 8,
-    ) -> Iterator[Detections]:
+    ) -> Iterator[Instances]:
         """Detect objects in images of any size, as `vg.predict` does.
 
         Args:
@@ -174,7 +174,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         clip: bool = False,
         mode: ResizeMode = "scripts",
         value_range: ValueRange | None = None,
-    ) -> Detections:
+    ) -> Instances:
         """Detect objects in an image, with Darknet's preprocessing and suppression.
 
         Args:
@@ -200,7 +200,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         candidates = self.candidates(pixels, mode)
         size = (pixels.shape[0], pixels.shape[1])
         found = self.suppressed(*candidates, size, score, overlap, clip, mode)
-        return replace(found, image=ImageOf.given(image, pixels))
+        return found.replace(image=ImageOf.given(image, pixels))
 
     def candidates(
         self, image: np.ndarray, mode: ResizeMode = "scripts"
@@ -230,7 +230,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         overlap: float = 0.45,
         clip: bool = False,
         mode: ResizeMode = "scripts",
-    ) -> Detections:
+    ) -> Instances:
         """Apply threshold and suppression to the result of `candidates`, as `detect_image` does.
 
         Args:
@@ -248,11 +248,10 @@ class DarknetModel(SavedAsParts, keras.Model):
         kind = self.heads[-1].settings if mode == "program" else {}
         whole = np.array([size[1], size[0]] * 2, np.float32)
         found = DarknetNms.of(kind, score, overlap)(boxes, scores)
-        found.boxes *= whole
+        pixels = np.asarray(found.boxes) * whole
         if clip:
-            found.boxes = np.clip(found.boxes, 0, whole)
-        found.class_map, found.size = self.class_map, size
-        return found
+            pixels = np.clip(pixels, 0, whole)
+        return found.replace(boxes=Boxes(pixels), class_map=self.class_map, size=size)
 
     def classify(
         self,
@@ -278,7 +277,7 @@ class DarknetModel(SavedAsParts, keras.Model):
 
     def predict_image(
         self, image: np.ndarray, score: float | None = None, iou: float | None = None
-    ) -> tuple[Detections | Ranking, float]:
+    ) -> tuple[Instances | Ranking, float]:
         """Predict on one image, and return the result and the best score before the threshold.
 
         Args:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from visiongarden.config import Value
-from visiongarden.postprocess.nms import Share
-from visiongarden.types import Detections
+from visiongarden.postprocess.nms import Share, detected, finite
+from visiongarden.samples import Instances
 
 
 class DarknetNms(Value):
@@ -45,7 +45,7 @@ class DarknetNms(Value):
         power = powers.get(settings.get("nms_kind", "default"))
         return cls(score_threshold=score, iou_threshold=overlap, power=power)
 
-    def __call__(self, boxes: np.ndarray, scores: np.ndarray) -> Detections:
+    def __call__(self, boxes: np.ndarray, scores: np.ndarray) -> Instances:
         """Suppress the overlapping boxes of one image.
 
         Args:
@@ -60,11 +60,12 @@ class DarknetNms(Value):
         values = scores[rows, classes]
         order = np.argsort(-values, kind="stable")
         rows, classes, values = rows[order], classes[order], values[order]
+        finite(boxes[rows])
         kept = np.zeros(len(rows), bool)
         for each in np.unique(classes):
             indices = np.nonzero(classes == each)[0]
             kept[indices[self._greedy(boxes[rows[indices]].astype(np.float64))]] = True
-        return Detections(
+        return detected(
             boxes[rows[kept]].astype(np.float32),
             values[kept].astype(np.float32),
             classes[kept].astype(np.int32),

@@ -10,7 +10,7 @@ import numpy as np
 
 from visiongarden.drawing.display import canvas, to_display
 from visiongarden.samples.resizing import resize
-from visiongarden.types import IGNORE, ClassMap, Example
+from visiongarden.types import IGNORE, ClassMap, Example, Polygons
 
 
 def draw_example(image: np.ndarray, example: Example, class_map: ClassMap) -> np.ndarray:
@@ -29,12 +29,7 @@ def draw_example(image: np.ndarray, example: Example, class_map: ClassMap) -> np
     crowd = example.crowd if example.crowd is not None else np.zeros(len(example.boxes), bool)
     for polygons, index in zip(example.polygons or (), example.classes, strict=False):
         if polygons is not None:
-            shade = picture.copy()
-            for ring in polygons:  # one by one: fillPoly leaves the overlap of two polygons empty
-                # With a shift of 4, OpenCV takes coordinates in sixteenths of a pixel.
-                points = [np.round(ring * 16).astype(np.int32)]
-                cv2.fillPoly(shade, points, color_of(int(index)), cv2.LINE_AA, 4)
-            cv2.addWeighted(shade, 0.35, picture, 0.65, 0, dst=picture)
+            fill_polygons(picture, polygons, color_of(int(index)))
     # The largest first, so that small boxes and their names are on top.
     areas = (example.boxes[:, 2:] - example.boxes[:, :2]).prod(axis=1)
     for i in np.argsort(-areas):
@@ -42,6 +37,20 @@ def draw_example(image: np.ndarray, example: Example, class_map: ClassMap) -> np
         name = class_map.names[index] + (" (crowd)" if crowd[i] else "")
         draw_box(picture, example.boxes[i].tolist(), name, color_of(index), thick, size)
     return picture
+
+
+def fill_polygons(picture: np.ndarray, polygons: Polygons, color: tuple[int, int, int]) -> None:
+    """Blend a color with the inside of one object's polygons, in place."""
+    filled = picture.copy()
+    for ring in polygons:  # one by one: fillPoly leaves the overlap of two polygons empty
+        cv2.fillPoly(filled, [sixteenths(ring)], color, cv2.LINE_AA, 4)
+    cv2.addWeighted(filled, 0.35, picture, 0.65, 0, dst=picture)
+
+
+def sixteenths(points: np.ndarray) -> np.ndarray:
+    """Return points in sixteenths of a pixel, as OpenCV takes them with a shift of 4."""
+    # Clipped far outside of any image: int32 would overflow.
+    return np.asarray(np.round(np.clip(points * 16, -(2**30), 2**30)).astype(np.int32))
 
 
 def draw_classes(image: np.ndarray, target: np.ndarray, class_map: ClassMap) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Aligned:
         if self.order is None:
             return found
         classes = self.order[found.classes].astype(found.classes.dtype)
-        return replace(found, classes=classes, class_map=self.class_map)
+        return found.replace(classes=classes, class_map=self.class_map)
 
 
 def aligned(model: Any, data: ClassMap, class_names: str | None = None) -> Aligned:

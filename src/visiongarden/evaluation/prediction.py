@@ -6,7 +6,6 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from visiongarden.evaluation.evaluator import filled
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.models import as_model
 from visiongarden.tasks import task_of
-from visiongarden.types import Prediction
+from visiongarden.types import Result
 
 
 def predict(
@@ -54,8 +53,8 @@ def predict(
             thresholds.
 
     Returns:
-        An iterator with one result per image: `Detections`, a `Ranking` of the classes, or
-        `Segments`. Images are read as the iterator proceeds.
+        An iterator with one result per image: `Instances` with boxes and scores, a
+        `Ranking` of the classes, or `Segments`. Images are read as the iterator proceeds.
 
     Raises:
         UserError: An argument is not valid, or an item of `images` is not an image; the message
@@ -64,7 +63,7 @@ def predict(
 
     Example:
         >>> for found in vg.predict("best.keras", ["a.jpg", "b.jpg"]):  # doctest: +SKIP
-        ...     print(found.classes, found.boxes)
+        ...     print(found.classes, np.asarray(found.boxes))
     """
     opened = as_model(model)
     # Not in the generator below, whose body runs only when the first result is requested.
@@ -94,7 +93,7 @@ def predict(
             opened, pixels(), score, iou=iou, batch_size=batch_size, predictor=predictor
         ):
             image = waiting.popleft()
-            yield replace(result, image=image) if isinstance(result, Prediction) else result
+            yield result.replace(image=image) if isinstance(result, Result) else result
 
     return results()
 
@@ -185,7 +184,7 @@ def scored(
     if model.resizes_images:
         for image in images:
             result, best = model.predict_image(image, score, iou)
-            yield replace(result, class_map=model.class_map), best
+            yield result.replace(class_map=model.class_map), best
         return
     task = task_of(model)
     predictor = predictor or predictor_of(model, score, iou)
@@ -201,8 +200,8 @@ def scored(
         for (found, best), image, (_, placement) in zip(rows, chunk, placed, strict=False):
             size = (image.shape[0], image.shape[1])
             result = task.to_original(found, placement, size)
-            if isinstance(result, Prediction):
-                result = replace(result, class_map=model.class_map)
+            if isinstance(result, Result):
+                result = result.replace(class_map=model.class_map)
             yield result, best
 
 

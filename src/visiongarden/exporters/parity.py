@@ -14,7 +14,7 @@ from visiongarden.evaluation.decoding import decoding_of, outputs_of
 from visiongarden.evaluation.forward import forward_of
 from visiongarden.markup import Preformatted
 from visiongarden.postprocess import Nms, suppression
-from visiongarden.types import Detections
+from visiongarden.samples import Instances
 
 MAX_PIXELS = 0.1
 """Tolerance of a box coordinate, in pixels."""
@@ -145,17 +145,18 @@ def _run(file: str | Path, images: np.ndarray, outputs: tuple[str, ...]) -> tupl
     return tuple(session.run(list(outputs), {name: images.astype(np.float32) / 255}))
 
 
-def _same(one: Detections, other: Detections, threshold: float) -> bool:
+def _same(one: Instances, other: Instances, threshold: float) -> bool:
     """Return whether both have the same boxes of the same classes.
 
     A box whose score is within the tolerance of the threshold may be missing in either.
     """
-    for a, b in ((one, other), (other, one)):
-        for box, score, index in zip(a.boxes, a.scores, a.classes, strict=True):
+    sides = [tuple(map(np.asarray, (s.boxes, s.scores, s.classes))) for s in (one, other)]
+    for own, (boxes, _, classes) in (sides, sides[::-1]):
+        for box, score, index in zip(*own, strict=True):
             # The other side may have rounded this score below the threshold.
             if score <= threshold + MAX_SCORE:
                 continue
-            near = np.abs(b.boxes - box).max(axis=1, initial=0) <= MAX_PIXELS
-            if not (near & (b.classes == index)).any():
+            near = np.abs(boxes - box).max(axis=1, initial=0) <= MAX_PIXELS
+            if not (near & (classes == index)).any():
                 return False
     return True

@@ -1,6 +1,6 @@
 """Conversion of boxes, scores and classes to and from the formats of other libraries.
 
-The functions take and return NumPy arrays. `Detections` has methods that call them, such as
+The functions take and return NumPy arrays. `Instances` has methods that call them, such as
 `to_supervision` and `from_coco`. Whatever would be changed or lost silently on the way is an error:
 a class outside the class map, a missing score, an unknown box format, a wrong shape.
 """

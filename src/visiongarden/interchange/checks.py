@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,17 +12,74 @@ from visiongarden.errors import UserError, nearest
 
 
 class Objects(NamedTuple):
-    """Boxes, scores and classes of one image, best first.
+    """The objects of one image, on their way from or to another library.
 
     Attributes:
-        boxes: float32 (n, 4), xyxy in pixels.
-        scores: float32 (n,), 0 to 1.
-        classes: int32 (n,), class indices.
+        boxes: float32 (n, 4), xyxy in pixels, or None.
+        scores: float32 (n,), 0 to 1, or None.
+        classes: int32 (n,), class indices, or None.
+        rotated: float32 (n, 5), rotated boxes: center, size and angle; or None.
+        corners: float32 (n, 4, 2), corners of the rotated boxes, or None.
+        masks: masks as the other library has them, or `samples.Masks` on the way there; or None.
+        keypoints: float32 (n, k, 3), or None.
+        columns: further arrays (n, ...) by name.
     """
 
-    boxes: np.ndarray
-    scores: np.ndarray
-    classes: np.ndarray
+    boxes: np.ndarray | None
+    scores: np.ndarray | None
+    classes: np.ndarray | None
+    rotated: np.ndarray | None = None
+    corners: np.ndarray | None = None
+    masks: Any = None
+    keypoints: np.ndarray | None = None
+    columns: Mapping[str, np.ndarray] = MappingProxyType({})
+
+
+def refuse_lost(objects: Objects, held: Collection[str], target: str) -> None:
+    """Raise a `UserError` for what another format cannot hold.
+
+    Args:
+        objects: objects to convert.
+        held: which of "rotated", "masks", "keypoints" and "columns" the format holds.
+        target: name of the format.
+
+    Raises:
+        UserError: the objects have something else.
+    """
+    fixes = {
+        "rotated": (
+            "the rotation of the boxes",
+            "corners = instances.boxes.corners(); instances = instances.replace(boxes="
+            "vg.samples.Boxes(np.concatenate([corners.min(1), corners.max(1)], 1)))",
+        ),
+        "masks": ("the masks", "instances = instances.replace(masks=None)"),
+        "keypoints": ("the keypoints", "instances = instances.replace(keypoints=None)"),
+    }
+    values = objects._asdict()
+    for name, (what, fix) in fixes.items():
+        if name not in held and values[name] is not None:
+            raise UserError(f"{what} would be lost", rule=f"what {target} hold", fix=fix)
+    # Where no object is a crowd, nothing is lost.
+    lost = [n for n, array in objects.columns.items() if n != "crowd" or array.any()]
+    if "columns" not in held and lost:
+        name = lost[0]
+        alone = f"{name}=None" if name in ("crowd", "area") else "data=None"
+        raise UserError(
+            f"the column {name!r} would be lost",
+            rule=f"what {target} hold",
+            fix=f"instances = instances.replace({alone})",
+        )
+
+
+def require(value: np.ndarray | None, name: str, target: str, fix: str) -> np.ndarray:
+    """Return an array of the objects that another format needs.
+
+    Raises:
+        UserError: it is None.
+    """
+    if value is None:
+        raise UserError(f"the instances have no {name}", rule=f"{target} have {name}", fix=fix)
+    return value
 
 
 def as_array(values: Any, what: str) -> np.ndarray:
@@ -95,61 +153,58 @@ def check_indices(classes: np.ndarray, count: int | None, lowest: int = 0) -> No
         )
 
 
-def checked(boxes: Any, scores: Any, classes: Any, count: int | None) -> Objects:
-    """Check the objects of one image, and return them in the same order.
-
-    Args:
-        boxes: boxes (n, 4), xyxy in pixels.
-        scores: scores (n,), 0 to 1.
-        classes: class indices (n,).
-        count: number of classes, or None if it is unknown.
-
-    Raises:
-        UserError: a shape is wrong, a value is not finite, a score is not from 0 to 1, or a class
-            is outside the class map.
-    """
-    corners, values = as_array(boxes, "the boxes"), as_array(scores, "the scores")
-    indices = as_indices(classes, "the classes")
-    if corners.size == 0 and values.size == 0 and indices.size == 0:
-        corners, values, indices = corners.reshape(0, 4), values.reshape(0), indices.reshape(0)
-    shapes = (corners.shape, values.shape, indices.shape)
-    n = len(corners) if corners.ndim else 0
-    if shapes != ((n, 4), (n,), (n,)):
-        raise UserError(
-            "the boxes, scores and classes of an image have wrong shapes",
-            rule="boxes (n, 4), scores (n,) and classes (n,)",
-            received=", ".join(map(str, shapes)),
-        )
-    if not np.isfinite(corners).all():
-        raise UserError("a box is not finite", received=f"{_first(corners, ~np.isfinite(corners))}")
-    invalid = ~((values >= 0) & (values <= 1))
+def check_scores(scores: np.ndarray) -> None:
+    """Raise a `UserError` if a score is not from 0 to 1."""
+    invalid = ~((scores >= 0) & (scores <= 1))
     if invalid.any():
         raise UserError(
             "a score is not valid",
             rule="a number from 0 to 1",
-            received=f"{values[invalid][0]}",
+            received=f"{scores[invalid][0]}",
         )
-    check_indices(indices, count)
-    return Objects(corners.astype(np.float32), values.astype(np.float32), indices.astype(np.int32))
 
 
 def imported(
     boxes: Any, scores: Any, classes: Any, count: int | None, size: tuple[int, int] | None = None
 ) -> Objects:
-    """Check objects from another library as `checked` does, and sort them by descending score.
+    """Check the objects of one image from another library; the order is kept.
 
     Args:
-        boxes: boxes (n, 4), xyxy in pixels.
+        boxes: boxes (n, 4), xyxy in pixels; None if the objects have no boxes.
         scores: scores (n,), 0 to 1.
         classes: class indices (n,).
         count: number of classes, or None if it is unknown.
         size: (height, width) of the image, if it is known.
 
     Raises:
-        UserError: as in `checked`; or the boxes are not xyxy, or are fractions of the image.
+        UserError: a shape is wrong, a value is not finite, a score is not from 0 to 1, a class is
+            outside the class map, or the boxes are not xyxy or are fractions of the image.
     """
-    found = checked(boxes, scores, classes, count)
-    corners = found.boxes
+    values, indices = as_array(scores, "the scores"), as_indices(classes, "the classes")
+    corners = None if boxes is None else as_array(boxes, "the boxes")
+    if not sum(array.size for array in (values, indices, corners) if array is not None):
+        values, indices = values.reshape(0), indices.reshape(0)
+        corners = None if corners is None else corners.reshape(0, 4)
+    n = len(values) if values.ndim else 0
+    shapes = [array.shape for array in (corners, values, indices) if array is not None]
+    expected = ([(n, 4)] if corners is not None else []) + [(n,), (n,)]
+    if shapes != expected:
+        raise UserError(
+            "the boxes, scores and classes of an image have wrong shapes",
+            rule="boxes (n, 4), scores (n,) and classes (n,)",
+            received=", ".join(map(str, shapes)),
+        )
+    if corners is not None:
+        _check_boxes(corners, size)
+        corners = corners.astype(np.float32)
+    check_scores(values)
+    check_indices(indices, count)
+    return Objects(corners, values.astype(np.float32), indices.astype(np.int32))
+
+
+def _check_boxes(corners: np.ndarray, size: tuple[int, int] | None) -> None:
+    if not np.isfinite(corners).all():
+        raise UserError("a box is not finite", received=f"{_first(corners, ~np.isfinite(corners))}")
     swapped = (corners[:, 2:] < corners[:, :2]).any(axis=1)
     if swapped.any():
         raise UserError(
@@ -166,9 +221,6 @@ def imported(
             fix="convert the boxes first: vg.interchange.convert_boxes(boxes, "
             f'"rel_xyxy", "xyxy", image_size={size or (480, 640)})',
         )
-    # Stable, so that equal scores keep their order.
-    order = np.argsort(-found.scores, kind="stable")
-    return Objects(*(values[order] for values in found))
 
 
 def indices_of(given: Sequence[Any], names: Sequence[str]) -> list[int]:

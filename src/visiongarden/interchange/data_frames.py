@@ -8,29 +8,61 @@ from typing import Any
 import numpy as np
 
 from visiongarden.errors import UserError, nearest
-from visiongarden.interchange.checks import Objects, as_indices, imported, indices_of
+from visiongarden.interchange.checks import (
+    Objects,
+    as_indices,
+    imported,
+    indices_of,
+    refuse_lost,
+)
 from visiongarden.interchange.optional import imported_library
 
 _CORNERS = ("x1", "y1", "x2", "y2")
+_ROTATED = ("center_x", "center_y", "width", "height", "angle")
 
 
 def to_frame(objects: Objects, names: Sequence[str] | None) -> Any:
     """Return a frame with the columns x1, y1, x2, y2, score, class_index and, if known, class.
+
+    Rotated boxes have the columns center_x, center_y, width, height and angle (degrees). Further
+    arrays (n,) are columns too; what the objects do not have, the frame does not have.
 
     Args:
         objects: objects of one image.
         names: names of the classes, or None.
 
     Raises:
-        UserError: pandas is not installed.
+        UserError: pandas is not installed, a name of a column is a duplicate, or the objects have
+            masks, keypoints or arrays of more axes, which would be lost.
     """
-    columns = {name: objects.boxes[:, i] for i, name in enumerate(_CORNERS)}
-    return frame_of(columns | {"score": objects.scores}, objects.classes, names)
+    refuse_lost(objects, ("rotated", "columns"), "the columns of a data frame")
+    names_and_boxes = [(_CORNERS, objects.boxes), (_ROTATED, objects.rotated)]
+    columns = {
+        name: array[:, i]
+        for names, array in names_and_boxes
+        if array is not None
+        for i, name in enumerate(names)
+    }
+    if objects.scores is not None:
+        columns["score"] = objects.scores
+    for name, array in objects.columns.items():
+        if array.ndim > 1 or name in (*columns, "class_index", "class"):
+            raise UserError(
+                f"the column {name!r} cannot be stored in a data frame",
+                rule="an array (n,) with a name that the frame does not use itself",
+                received=f"an array of shape {array.shape}",
+                fix="instances = instances.replace(data=None)",
+            )
+    return frame_of(columns | dict(objects.columns), objects.classes, names)
 
 
-def frame_of(columns: dict[str, Any], classes: np.ndarray, names: Sequence[str] | None) -> Any:
-    """Return a frame of columns and classes, all of the same length."""
+def frame_of(
+    columns: dict[str, Any], classes: np.ndarray | None, names: Sequence[str] | None
+) -> Any:
+    """Return a frame of columns and, if they are known, classes, all of the same length."""
     pandas = imported_library("pandas", "to_pandas()")
+    if classes is None:
+        return pandas.DataFrame(columns)
     columns = columns | {"class_index": classes}
     if names is not None:
         columns["class"] = [names[index] for index in classes.tolist()]
@@ -41,7 +73,7 @@ def from_frame(frame: Any, names: Sequence[str] | None, size: Any) -> Objects:
     """Return the objects of a frame with the columns of `to_frame`.
 
     Classes are matched by name if the frame has the column "class" and `names` are known, else by
-    index.
+    index. Columns with other names are kept.
 
     Args:
         frame: a `pandas.DataFrame`.
@@ -59,7 +91,8 @@ def from_frame(frame: Any, names: Sequence[str] | None, size: Any) -> Objects:
         )
     columns = [str(name) for name in frame.columns]
     by_name = names is not None and "class" in columns
-    needed = (*_CORNERS, "score", "class" if by_name else "class_index")
+    own = _ROTATED if _CORNERS[0] not in columns and _ROTATED[-1] in columns else _CORNERS
+    needed = (*own, "score", "class" if by_name else "class_index")
     for name in needed:
         if name not in columns:
             raise UserError(
@@ -75,7 +108,23 @@ def from_frame(frame: Any, names: Sequence[str] | None, size: Any) -> Objects:
         classes = as_indices(indices_of(list(frame["class"]), names), "the classes")
     else:
         classes = as_indices(frame["class_index"].to_numpy(), "the column 'class_index'")
-    boxes = frame[list(_CORNERS)].to_numpy()
-    return imported(
-        boxes, frame["score"].to_numpy(), classes, None if names is None else len(names), size
+    boxes = frame[list(own)].to_numpy()
+    objects = imported(
+        boxes if own is _CORNERS else None,
+        frame["score"].to_numpy(),
+        classes,
+        None if names is None else len(names),
+        size,
     )
+    others = {
+        str(name): _column(frame[name])
+        for name in frame.columns
+        if str(name) not in (*needed, "class", "class_index")
+    }
+    return objects._replace(rotated=None if own is _CORNERS else boxes, columns=others)
+
+
+def _column(values: Any) -> np.ndarray:
+    array = np.asarray(values.to_numpy())
+    is_text = array.dtype.kind == "O" and all(isinstance(value, str) for value in array)
+    return array.astype(str) if is_text else array

@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from visiongarden.errors import UserError
-from visiongarden.interchange.checks import Objects, as_indices, imported, indices_of
+from visiongarden.interchange.checks import (
+    Objects,
+    as_indices,
+    imported,
+    indices_of,
+    refuse_lost,
+    require,
+)
 from visiongarden.interchange.optional import imported_library
 
 NAMES = "class_name"
@@ -17,23 +24,49 @@ NAMES = "class_name"
 _ROTATED = "xyxyxyxy"
 """Key of the corners of rotated boxes in `Detections.data`."""
 
+_TRACKERS = "tracker_id"
+"""Attribute with the number of each object's track, and the column that holds it."""
+
 
 def to_detections(objects: Objects, names: Sequence[str] | None) -> Any:
-    """Return a `supervision.Detections`.
+    """Return a `supervision.Detections`; its `data` has the corners of rotated boxes.
+
+    Without boxes, those around the masks are used. A column "tracker_id" becomes the attribute.
 
     Args:
         objects: objects of one image.
         names: names of the classes, or None.
 
     Raises:
-        UserError: supervision is not installed.
+        UserError: supervision is not installed, the objects have neither boxes nor masks, or have
+            keypoints, which would be lost.
     """
     supervision = imported_library("supervision", "to_supervision()")
-    data = {} if names is None else {NAMES: np.array(names, dtype=str)[objects.classes]}
+    target = "supervision.Detections"
+    refuse_lost(objects, ("rotated", "masks", "columns"), target)
+    data = {name: array.copy() for name, array in objects.columns.items()}
+    trackers = data.pop(_TRACKERS, None)
+    for name in (NAMES, _ROTATED):
+        if name in data:
+            raise UserError(
+                f"the column {name!r} cannot be stored in {target}",
+                rule="another name; supervision uses this one itself",
+                fix=f"instances.replace(data={{'my_{name}': instances.data[{name!r}]}})",
+            )
+    boxes, classes = objects.boxes, objects.classes
+    if objects.corners is not None:
+        data[_ROTATED] = objects.corners
+        boxes = np.concatenate([objects.corners.min(axis=1), objects.corners.max(axis=1)], axis=1)
+    elif boxes is None and objects.masks is not None:
+        boxes = objects.masks.boxes()
+    if names is not None and classes is not None:
+        data[NAMES] = np.array(names, dtype=str)[classes]
     return supervision.Detections(
-        xyxy=objects.boxes.copy(),
-        confidence=objects.scores.copy(),
-        class_id=objects.classes.astype(np.int64),
+        xyxy=require(boxes, "boxes", target, "instances.replace(boxes=boxes)").copy(),
+        mask=None if objects.masks is None else objects.masks.bitmaps(),
+        confidence=None if objects.scores is None else objects.scores.copy(),
+        class_id=None if classes is None else classes.astype(np.int64),
+        tracker_id=trackers,
         data=data,
     )
 
@@ -87,8 +120,8 @@ def from_detections(found: Any, names: Sequence[str] | None, size: Any) -> Objec
         size: (height, width) of the image, if it is known.
 
     Raises:
-        UserError: the value is not a `supervision.Detections`, has no scores or classes, has masks,
-            rotated boxes or tracks, which would be lost, or has a class outside the class map.
+        UserError: the value is not a `supervision.Detections`, has no scores or classes, has
+            metadata, which would be lost, or has a class outside the class map.
     """
     # Recognized by its attributes, without importing supervision.
     for attribute in ("xyxy", "confidence", "class_id"):
@@ -99,14 +132,25 @@ def from_detections(found: Any, names: Sequence[str] | None, size: Any) -> Objec
             )
     if len(found.xyxy):
         _check_complete(found)
-    _check_lossless(found)
+    if _value(found, "metadata"):
+        raise UserError(
+            "metadata of the detections would be lost",
+            rule="values for each object only",
+            fix="detections.metadata = {}",
+        )
     empty = np.zeros(0)
     classes = empty if found.class_id is None else found.class_id
-    given = (_value(found, "data") or {}).get(NAMES)
+    data = dict(_value(found, "data") or {})
+    given, corners = data.pop(NAMES, None), data.pop(_ROTATED, None)
     if names is not None and given is not None and len(given):
         classes = as_indices(indices_of(list(given), names), "the classes")
     scores = empty if found.confidence is None else found.confidence
-    return imported(found.xyxy, scores, classes, None if names is None else len(names), size)
+    objects = imported(found.xyxy, scores, classes, None if names is None else len(names), size)
+    if _value(found, _TRACKERS) is not None:
+        data[_TRACKERS] = found.tracker_id
+    columns = {str(name): np.asarray(values) for name, values in data.items()}
+    masks = None if _value(found, "mask") is None else np.asarray(found.mask)
+    return objects._replace(corners=corners, masks=masks, columns=columns)
 
 
 def _value(found: Any, name: str) -> Any:
@@ -126,20 +170,4 @@ def _check_complete(found: Any) -> None:
             "the detections have no classes",
             rule="class_id of shape (n,)",
             fix="detections.class_id = np.zeros(len(detections), int)",
-        )
-
-
-def _check_lossless(found: Any) -> None:
-    lost = [name for name in ("mask", "tracker_id") if _value(found, name) is not None]
-    if lost:
-        raise UserError(
-            f"{lost[0]} of the detections would be lost",
-            rule="boxes, scores and classes only",
-            fix=f"detections.{lost[0]} = None",
-        )
-    if _ROTATED in (_value(found, "data") or {}):
-        raise UserError(
-            "the rotation of the boxes would be lost",
-            rule="boxes parallel to the axes",
-            fix=f'detections.data.pop("{_ROTATED}")',
         )

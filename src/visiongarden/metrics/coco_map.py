@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from visiongarden.backends.garbage import gc_paused
-from visiongarden.types import ClassMap, Detections, Example
+from visiongarden.errors import UserError
+from visiongarden.samples import Boxes, Instances
+from visiongarden.types import ClassMap, Example
 
 METRICS = (
     "AP",
@@ -50,13 +52,17 @@ class CocoMeanAveragePrecision:
         self._ground_truths: list[dict[str, Any]] = []
         self._found: list[np.ndarray] = []
 
-    def update(self, found: Detections, ground_truth: Example) -> None:
+    def update(self, found: Instances, ground_truth: Example) -> None:
         """Add the detections and the ground truth of one image.
 
         Args:
             found: Detections, in pixels of the original image.
             ground_truth: Ground truth of the image, in the same pixels.
+
+        Raises:
+            UserError: The detections lack boxes, scores or classes, or their boxes are rotated.
         """
+        boxes, scores, classes = _arrays(found)
         image_id = len(self._images) + 1
         height, width = ground_truth.size or (0, 0)
         self._images.append({"id": image_id, "height": height, "width": width})
@@ -65,11 +71,12 @@ class CocoMeanAveragePrecision:
             if ground_truth.crowd is not None
             else np.zeros(len(ground_truth.boxes), bool)
         )
-        boxes = _xywh(ground_truth.boxes)
-        areas = boxes[:, 2] * boxes[:, 3]
+        annotated = _xywh(ground_truth.boxes)
+        areas = annotated[:, 2] * annotated[:, 3]
         if ground_truth.area is not None:
             areas = np.where(np.isfinite(ground_truth.area), ground_truth.area, areas)
-        for box, index, many, area in zip(boxes, ground_truth.classes, crowd, areas, strict=True):
+        objects = zip(annotated, ground_truth.classes, crowd, areas, strict=True)
+        for box, index, many, area in objects:
             self._ground_truths.append(
                 {
                     # Ids start at 1: COCO's evaluation takes a match with id 0 for no match.
@@ -81,10 +88,10 @@ class CocoMeanAveragePrecision:
                     "iscrowd": int(many),
                 }
             )
-        rows = np.empty((len(found), 7), np.float64)
-        rows[:, 0], rows[:, 1:5] = image_id, _xywh(found.boxes)
-        rows[:, 5], rows[:, 6] = found.scores, found.classes + 1
-        self._found.append(rows)
+        detections = np.empty((len(found), 7), np.float64)
+        detections[:, 0], detections[:, 1:5] = image_id, _xywh(boxes)
+        detections[:, 5], detections[:, 6] = scores, classes + 1
+        self._found.append(detections)
 
     def result(self) -> dict[str, float]:
         """Return COCO's twelve metrics by name."""
@@ -132,6 +139,21 @@ class CocoMeanAveragePrecision:
         evaluation = COCOeval_faster(ground_truth, results, "bbox", print_function=lambda *_: None)
         evaluation.run()
         return evaluation
+
+
+def _arrays(found: Instances) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return boxes, scores and classes of detections."""
+    boxes, scores, classes = found.boxes, found.scores, found.classes
+    if isinstance(boxes, Boxes) and scores is not None and classes is not None:
+        return np.asarray(boxes), scores, classes
+    fields = {"boxes": boxes, "scores": scores, "classes": classes}
+    present = [type(v).__name__ if n == "boxes" else n for n, v in fields.items() if v is not None]
+    raise UserError(
+        "the detections cannot be evaluated",
+        rule="Boxes, scores and classes",
+        received=", ".join(present) or "none of these",
+        fix="instances.replace(boxes=vg.samples.Boxes(boxes), classes=classes, scores=scores)",
+    )
 
 
 def _detections(rows: np.ndarray) -> list[dict[str, Any]]:

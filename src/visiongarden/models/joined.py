@@ -243,7 +243,7 @@ class Joined(SavedAsParts, keras.Model):
             batch_size: Number of images per step.
 
         Returns:
-            An iterator with one result per image: `Detections`, `Ranking` or `Segments`.
+            An iterator with one result per image: `Instances`, `Ranking` or `Segments`.
         """
         return infer(
             self, images, score=score, iou=iou, value_range=value_range, batch_size=batch_size

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field, PositiveInt
 
 from visiongarden.config import Value
-from visiongarden.types import Detections, ImageSize, Placement
+from visiongarden.errors import NotFiniteError
+from visiongarden.samples import Boxes, Instances, RotatedBoxes
+from visiongarden.types import ImageSize, Placement
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -34,7 +35,7 @@ class Nms(Value):
     class_agnostic: bool = False
     multi_label: bool = False
 
-    def __call__(self, boxes: np.ndarray, scores: np.ndarray) -> Detections:
+    def __call__(self, boxes: np.ndarray, scores: np.ndarray) -> Instances:
         """Return the detections of one image, best first.
 
         Args:
@@ -45,7 +46,7 @@ class Nms(Value):
             boxes, scores, self.score_threshold, self.candidates, self.multi_label
         )
         if not len(scores):
-            return Detections(boxes, scores, classes)
+            return detected(boxes, scores, classes)
         # float64, because the shift below would cost float32 coordinates their last bits and so
         # change IoUs that are close to the threshold.
         shifted = boxes.astype(np.float64)
@@ -55,7 +56,18 @@ class Nms(Value):
             step = float(shifted.max() - shifted.min()) + 1
             shifted = shifted + (classes * step)[:, None]
         kept = _greedy(shifted, self.iou_threshold, self.max_detections)
-        return Detections(boxes[kept], scores[kept], classes[kept])
+        return detected(boxes[kept], scores[kept], classes[kept])
+
+
+def detected(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray) -> Instances:
+    """Return the detections of one image, of which the size is not known yet.
+
+    Args:
+        boxes: float32 (n, 4), xyxy.
+        scores: float32 (n,), 0 to 1, in descending order.
+        classes: int32 (n,).
+    """
+    return Instances((0, 0), Boxes(boxes), classes, scores=scores)
 
 
 def best_candidates(
@@ -70,6 +82,9 @@ def best_candidates(
         max_candidates: Maximum number of candidates.
         multi_label: Whether a box is a candidate for every class above the threshold instead of for
             its best class only.
+
+    Raises:
+        NotFiniteError: A coordinate of a candidate is infinite or NaN.
     """
     if multi_label:
         rows, classes = np.nonzero(scores > threshold)
@@ -82,10 +97,23 @@ def best_candidates(
     # Stable, so that equal scores give the same detections on every platform.
     order = np.argsort(-scores, kind="stable")[:max_candidates]
     return (
-        boxes[rows[order]].astype(np.float32),
+        finite(boxes[rows[order]].astype(np.float32)),
         scores[order].astype(np.float32),
         classes[order].astype(np.int32),
     )
+
+
+def finite(boxes: np.ndarray) -> np.ndarray:
+    """Return the candidates' boxes, with which IoUs can be computed.
+
+    Raises:
+        NotFiniteError: A coordinate is infinite or NaN.
+    """
+    if not np.isfinite(boxes).all():
+        raise NotFiniteError(
+            "a box that the model predicts is not finite", fix="train with a lower learning rate"
+        )
+    return boxes
 
 
 def _greedy(boxes: np.ndarray, threshold: float, max_detections: int) -> np.ndarray:
@@ -106,17 +134,23 @@ def _greedy(boxes: np.ndarray, threshold: float, max_detections: int) -> np.ndar
     return np.array(kept, np.int64)
 
 
-def to_original(found: Detections, placement: Placement, size: ImageSize) -> Detections:
+def to_original(found: Instances, placement: Placement, size: ImageSize) -> Instances:
     """Convert detections from pixels of the network's input to pixels of the original image.
 
-    Boxes are clipped to the image.
+    Boxes are clipped to the image; all other fields are moved with them.
 
     Args:
         found: Detections on the canvas, the network's input.
         placement: Scale and offset of the image on the canvas.
         size: (height, width) of the original image.
     """
-    boxes = placement.undo(found.boxes)
+    others = (found.masks, found.keypoints, found.area, *found.data)
+    moved = found
+    if isinstance(found.boxes, RotatedBoxes) or any(field is not None for field in others):
+        moved = found.move(np.linalg.inv(placement.matrix), size)
+    if not isinstance(found.boxes, Boxes):
+        return moved.replace(size=size)
     height, width = size
     limits = np.array([width, height, width, height], np.float32)
-    return replace(found, boxes=np.clip(boxes, 0, limits), size=size)
+    boxes = np.clip(placement.undo(np.asarray(found.boxes)), 0, limits)
+    return moved.replace(boxes=Boxes(boxes), size=size)

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import PositiveInt
 
 from visiongarden.config import Value
-from visiongarden.postprocess.nms import Nms, Share, best_candidates
-from visiongarden.types import Detections
+from visiongarden.postprocess.nms import Nms, Share, best_candidates, detected
+from visiongarden.samples import Instances
 
 
 class TopK(Value):
@@ -26,7 +26,7 @@ class TopK(Value):
     max_detections: PositiveInt = 300
     multi_label: bool = False
 
-    def __call__(self, boxes: np.ndarray, scores: np.ndarray) -> Detections:
+    def __call__(self, boxes: np.ndarray, scores: np.ndarray) -> Instances:
         """Return the detections of one image, best first.
 
         Args:
@@ -36,7 +36,7 @@ class TopK(Value):
         kept = best_candidates(
             boxes, scores, self.score_threshold, self.max_detections, self.multi_label
         )
-        return Detections(*kept)
+        return detected(*kept)
 
 
 def needs_nms(decode: Any, default: bool = True) -> bool:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,8 @@ from visiongarden.recipes.resolution import resolve
 from visiongarden.recipes.run_folder import free_folder
 from visiongarden.recipes.running import train
 from visiongarden.reporting import write_png
+from visiongarden.samples import Boxes, Instances
 from visiongarden.scenes import make_scenes
-from visiongarden.types import Detections
 
 COUNT = 600
 """Number of scenes; a fifth of them is the validation split."""
@@ -145,12 +144,11 @@ def _write_pictures(model: Any, val: DetectionDataset, folder: Path) -> None:
     (folder / "pictures").mkdir()
     for i, image, prediction in zip(indices, images, predictions, strict=True):
         large = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-        predicted = draw(large, replace(prediction, boxes=prediction.boxes * 2), val.class_map)
+        predicted = draw(large, _enlarged(prediction), val.class_map)
         write_png(folder / "pictures" / f"{i:03}.png", predicted)
-        scores = np.ones(len(val[i].boxes), np.float32)
-        ground_truth = draw(
-            large, Detections(val[i].boxes * 2, scores, val[i].classes), val.class_map
-        )
+        boxes, scores = Boxes(val[i].boxes), np.ones(len(val[i].boxes))
+        annotated = Instances(image.shape[:2], boxes, val[i].classes, scores=scores)
+        ground_truth = draw(large, _enlarged(annotated), val.class_map)
         pairs.append(
             np.vstack([ground_truth, np.full((6, large.shape[1], 3), 255, np.uint8), predicted])
         )
@@ -158,6 +156,12 @@ def _write_pictures(model: Any, val: DetectionDataset, folder: Path) -> None:
     write_png(folder / "detections.png", np.vstack(rows))
     LOGGER.info(f"pictures: {folder / 'detections.png'} (ground truth above, predictions below)")
     LOGGER.info(f"curves: {folder / 'curves.png'}")
+
+
+def _enlarged(instances: Instances) -> Instances:
+    """Return the objects of an image of twice the size."""
+    height, width = instances.size
+    return instances.warp(np.diag([2.0, 2.0, 1.0]), (2 * height, 2 * width))
 
 
 def _input_images(model: Any, val: DetectionDataset, count: int) -> np.ndarray:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.types import ClassMap, Detections, Ranking, Segments
+from visiongarden.samples import Instances
+from visiongarden.types import ClassMap, Ranking, Segments
 
 _LISTED = 10
 """Maximum number of classes in a summary."""
@@ -77,16 +78,18 @@ class DetectionReport(Report):
 
     files = ("detections.json",)
 
-    def row(self, file: Path, found: Detections) -> dict[str, Any]:
-        """Return `detections`, each with class, score and box (xyxy in pixels)."""
-        rows = [
-            {
-                "class": self.name(index),
-                "score": round(float(score), 4),
-                "box": [round(float(v), 2) for v in box],
-            }
-            for box, score, index in zip(found.boxes, found.scores, found.classes, strict=True)
-        ]
+    def row(self, file: Path, found: Instances) -> dict[str, Any]:
+        """Return `detections`, each with class, score and box (xyxy in pixels).
+
+        Rotated boxes, masks, keypoints and further columns are those of `Instances.to_dict`.
+        """
+        rows = []
+        for row in found.to_dict()["detections"]:
+            named = {"class": self.name(row.pop("class_index")), "score": round(row["score"], 4)}
+            for name in ("box", "rotated_box"):
+                if name in row:
+                    row[name] = [round(value, 2) for value in row[name]]
+            rows.append(named | {key: row[key] for key in row if key not in named})
         return {"detections": rows}
 
     def found(self) -> str:

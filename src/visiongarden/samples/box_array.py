@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -40,6 +40,10 @@ class BoxArray:
     def __getitem__(self, index: slice | np.ndarray) -> Self:
         """Return the boxes of a slice, of an array of indices or of a boolean mask (n,)."""
         return self._of(self._array[columns.selection(index, len(self))])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Iterate over the rows, each an array."""
+        return iter(self._array)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._array.tolist()})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Self
@@ -9,24 +10,26 @@ from typing import Any, Self
 import numpy as np
 
 from visiongarden.errors import UserError, nearest
+from visiongarden.interchange.checks import Objects
 from visiongarden.samples import columns, matrices, warping
 from visiongarden.samples.boxes import Boxes
-from visiongarden.samples.field import Field, is_field
+from visiongarden.samples.conversion import Conversions
+from visiongarden.samples.exchange import fields_of, objects_of
+from visiongarden.samples.field import Field
+from visiongarden.samples.field_checks import ARGUMENTS, CHECKED, COLUMNS, NO_DATA, further
 from visiongarden.samples.keypoints import Keypoints
 from visiongarden.samples.mask_field import Masks
 from visiongarden.samples.rotated_boxes import RotatedBoxes
-from visiongarden.types import ClassMap, ImageSize
+from visiongarden.types import ClassMap, ImageReference, ImageSize, shortened
 
-_COLUMNS = ("boxes", "classes", "scores", "masks", "keypoints", "crowd", "area")
-_ARGUMENTS = ("size", *_COLUMNS, "data", "class_map")
 _SEEN = ("boxes", "masks", "keypoints")
 """Fields that decide whether an object is visible: the first that is present."""
 
-_NO_DATA: Mapping[str, Field | np.ndarray] = MappingProxyType({})
 
-
-class Instances:
+class Instances(Conversions):
     """The objects of one image: fields of equal length, each with one row per object; immutable.
+
+    They are ground truth, or with `scores` what a model found, in descending order of score.
 
     Args:
         size: (height, width) of the image in pixels; (0, 0) is unknown.
@@ -39,6 +42,8 @@ class Instances:
         area: float64 (n,) in square pixels.
         data: further columns by name, each a `Field` or an array (n, ...).
         class_map: names of the classes.
+        image: the image, which notebooks show; a result of `predict` has it. It is not written to
+            files, and neither `warp` nor `concatenate` keeps it.
 
     Raises:
         UserError: a field has another length than the others, a wrong type or shape, or is not
@@ -49,9 +54,15 @@ class Instances:
         >>> left = np.array([[1, 0, -50], [0, 1, 0], [0, 0, 1]])  # moves the image by 50 pixels
         >>> objects.warp(left, (80, 100))
         Instances(1 object, image 80 × 100; boxes, classes)
+        >>> names = vg.ClassMap(("cat", "dog"))
+        >>> found = objects.replace(scores=[0.9, 0.5], class_map=names)
+        >>> found[found.scores > 0.6]
+        Instances(1 × dog; scores 0.900 to 0.900; image 80 × 100)
+        >>> np.asarray(found.boxes).tolist()
+        [[10.0, 20.0, 30.0, 40.0], [90.0, 0.0, 99.0, 9.0]]
     """
 
-    __slots__ = ("_length", *_ARGUMENTS)
+    __slots__ = ("_length", *ARGUMENTS)
 
     size: ImageSize
     boxes: Boxes | RotatedBoxes | None
@@ -63,6 +74,7 @@ class Instances:
     area: np.ndarray | None
     data: Mapping[str, Field | np.ndarray]
     class_map: ClassMap | None
+    image: ImageReference | None
     _length: int
 
     def __init__(
@@ -78,23 +90,19 @@ class Instances:
         area: Any = None,
         data: Mapping[str, Field | np.ndarray] | None = None,
         class_map: ClassMap | None = None,
+        image: ImageReference | None = None,
     ) -> None:
-        if boxes is not None and not isinstance(boxes, Boxes | RotatedBoxes):
-            raise _wrong_type("boxes", boxes, "Boxes or RotatedBoxes", "boxes=Boxes(boxes)")
-        for name, value in (("masks", masks), ("keypoints", keypoints)):
-            if value is not None and not is_field(type(value)):
-                raise _wrong_type(name, value, "a Field", f"{name}=None")
         found = {
             "boxes": boxes,
-            "classes": None if classes is None else _integers(classes),
-            "scores": None if scores is None else columns.numbers("scores", scores, ()),
+            "classes": classes,
+            "scores": scores,
             "masks": masks,
             "keypoints": keypoints,
-            "crowd": None if crowd is None else _booleans(crowd),
-            "area": None if area is None else columns.numbers("areas", area, (), np.float64),
+            "crowd": crowd,
+            "area": area,
         }
-        data = MappingProxyType({n: _column(n, v) for n, v in data.items()}) if data else _NO_DATA
-        self._fill(matrices.checked_size(size), found, data, class_map)
+        found = {n: None if v is None else CHECKED[n](n, v) for n, v in found.items()}
+        self._fill(matrices.checked_size(size), found, further(data), class_map, image)
 
     def _fill(
         self,
@@ -102,6 +110,7 @@ class Instances:
         found: Mapping[str, Any],
         data: Mapping[str, Field | np.ndarray],
         class_map: ClassMap | None,
+        image: ImageReference | None,
     ) -> None:
         """Set the attributes to checked values, if their lengths are equal."""
         assign = object.__setattr__
@@ -123,13 +132,20 @@ class Instances:
         assign(self, "size", size)
         assign(self, "data", data)
         assign(self, "class_map", class_map)
+        assign(self, "image", image)
         assign(self, "_length", length)
 
-    def _with(self, size: ImageSize, found: Mapping[str, Any], data: Mapping[str, Any]) -> Self:
+    def _with(
+        self,
+        size: ImageSize,
+        found: Mapping[str, Any],
+        data: Mapping[str, Any],
+        image: ImageReference | None = None,
+    ) -> Self:
         """Return instances with other fields, whose types have been checked."""
         instances = object.__new__(type(self))
-        data = MappingProxyType(data) if data else _NO_DATA
-        instances._fill(size, found, data, self.class_map)
+        data = MappingProxyType(data) if data else NO_DATA
+        instances._fill(size, found, data, self.class_map, image)
         return instances
 
     def _columns(self) -> dict[str, Any]:
@@ -146,8 +162,24 @@ class Instances:
 
     def _arguments(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        others = {"size": self.size, "data": self.data, "class_map": self.class_map}
-        return {**others, **self._columns()}
+        return {**self._shared(), "data": self.data, **self._columns()}
+
+    def _shared(self) -> dict[str, Any]:
+        """Return the arguments of the constructor that all objects have in common."""
+        return {"size": self.size, "class_map": self.class_map, "image": self.image}
+
+    def _objects(self) -> Objects:
+        if self.classes is not None:
+            self._check(self.classes)
+        return objects_of(self._columns(), self.data)
+
+    @classmethod
+    def _created(cls, objects: Objects, class_map: ClassMap | None, size: ImageSize | None) -> Self:
+        found = cls(**fields_of(objects, size), class_map=class_map)
+        if found.scores is None or (np.diff(found.scores) <= 0).all():
+            return found
+        # Stable, so that equal scores keep their order.
+        return found[np.argsort(-found.scores, kind="stable")]
 
     @classmethod
     def empty(cls, size: ImageSize = (0, 0)) -> Self:
@@ -174,7 +206,7 @@ class Instances:
         size = _common("sizes", [part.size for part in parts if part.size != (0, 0)]) or (0, 0)
         maps = [part.class_map for part in parts if part.class_map is not None]
         rows = [part._columns() for part in filled]
-        found = {n: _concatenated(n, filled, [row[n] for row in rows]) for n in _COLUMNS}
+        found = {n: _concatenated(n, filled, [row[n] for row in rows]) for n in COLUMNS}
         names = dict.fromkeys(name for part in filled for name in part.data)
         data = {n: _concatenated(n, filled, [p.data.get(n) for p in filled]) for n in names}
         result = parts[0]._with(size, found, data)
@@ -197,16 +229,34 @@ class Instances:
         return self._length
 
     def __repr__(self) -> str:
+        if self.scores is not None and self.classes is not None:
+            return f"Instances({'; '.join(self._summary(self.scores, self.classes))})"
         present = [name for name, value in self._columns().items() if value is not None]
         fields = ", ".join([*present, *self.data]) or "no fields"
         objects = "1 object" if len(self) == 1 else f"{len(self)} objects"
         return f"Instances({objects}, image {self.size[0]} × {self.size[1]}; {fields})"
 
+    def _summary(self, scores: np.ndarray, classes: np.ndarray) -> list[str]:
+        """Return what `repr` shows of the result of a model."""
+        counts = Counter(classes.tolist()).most_common()
+        parts = [shortened([f"{n} × {self._name(i)}" for i, n in counts]) or "no objects"]
+        if len(self):
+            parts.append(f"scores {scores.min():.3f} to {scores.max():.3f}")
+        if self._known_size:
+            parts.append(f"image {self.size[0]} × {self.size[1]}")
+        names = ("masks", "keypoints", "crowd", "area")
+        others = ["rotated boxes"] if isinstance(self.boxes, RotatedBoxes) else []
+        others += [
+            name for name, value in self._columns().items() if name in names and value is not None
+        ]
+        return [*parts, ", ".join([*others, *self.data])] if others or self.data else parts
+
     def __getitem__(self, index: slice | np.ndarray) -> Self:
         """Return the objects of a slice, of an array of indices or of a boolean mask (n,)."""
         index = columns.selection(index, self._length)
         found = {n: None if v is None else v[index] for n, v in self._columns().items()}
-        return self._with(self.size, found, {n: v[index] for n, v in self.data.items()})
+        data = {n: v[index] for n, v in self.data.items()}
+        return self._with(self.size, found, data, self.image)
 
     def replace(self, **fields: Any) -> Self:
         """Return instances with other values of some of the constructor's arguments.
@@ -214,13 +264,24 @@ class Instances:
         Raises:
             UserError: a name is unknown, or a value is not valid.
         """
-        if unknown := fields.keys() - set(_ARGUMENTS):
+        if unknown := fields.keys() - set(ARGUMENTS):
             name = min(unknown)
             raise UserError(
                 f"'{name}' is not a field of the instances",
-                fix=f"{nearest(name, _ARGUMENTS)}; further columns: replace(data={{...}})",
+                fix=f"{nearest(name, ARGUMENTS)}; further columns: replace(data={{...}})",
             )
-        return type(self)(**self._arguments() | fields)
+        found = self._columns()
+        # Only what is new is checked, which takes most of the time.
+        for name in fields.keys() & found.keys():
+            value = fields.pop(name)
+            found[name] = None if value is None else CHECKED[name](name, value)
+        data = further(fields.pop("data")) if "data" in fields else self.data
+        shared = self._shared() | fields
+        if "size" in fields:
+            shared["size"] = matrices.checked_size(fields["size"])
+        instances = object.__new__(type(self))
+        instances._fill(found=found, data=data, **shared)
+        return instances
 
     def warp(self, matrix: np.ndarray, size: ImageSize, min_visibility: float = 0.0) -> Self:
         """Transform the objects, clip their boxes and remove what is no longer visible.
@@ -324,63 +385,6 @@ def _warped_area(
     # center may have no positive depth; the limit keeps its area finite.
     depth = np.maximum(center @ matrix[2, :2] + matrix[2, 2], matrices.MIN_DEPTH)
     return columns.read_only(area * determinant / depth**3)
-
-
-def _integers(values: Any) -> np.ndarray:
-    """Return classes as int32 (n,)."""
-    array = columns.as_array("classes", values)
-    if array.dtype == np.int32 and array.ndim == 1:
-        return columns.read_only(array)
-    if array.shape == (0,):
-        array = array.astype(np.int32)
-    with np.errstate(invalid="ignore"):
-        converted = array.astype(np.int32) if array.dtype.kind in "iu" else None
-    if converted is None or array.ndim != 1 or (converted != array).any():
-        raise UserError(
-            "the classes are not valid",
-            rule="integers of 32 bits and shape (n,)",
-            received=f"{array.dtype} of shape {array.shape}",
-            fix="np.asarray(classes, np.int32)",
-        )
-    return columns.read_only(converted)
-
-
-def _booleans(values: Any) -> np.ndarray:
-    """Return crowd flags as bool (n,)."""
-    array = columns.as_array("crowd", values)
-    if array.ndim != 1 or (array.dtype != bool and not np.isin(array, (0, 1)).all()):
-        raise UserError(
-            "the crowd flags are not valid",
-            rule="True or False, 1 or 0, of shape (n,)",
-            received=f"{array.dtype} of shape {array.shape}",
-            fix="np.asarray(crowd, bool)",
-        )
-    return columns.read_only(array.astype(bool, copy=False))
-
-
-def _column(name: str, value: Any) -> Field | np.ndarray:
-    """Return a column of `data`."""
-    if not isinstance(name, str) or name in _ARGUMENTS:
-        raise UserError(
-            f"{name!r} cannot be the name of a column in data",
-            rule=f"text, other than {', '.join(_ARGUMENTS)}",
-            fix=f"data={{'my_{name}': ...}}",
-        )
-    if isinstance(value, np.ndarray):
-        if not value.ndim:
-            raise _wrong_type(name, value, "an array with one row per object", "np.full(n, value)")
-        return columns.read_only(value)
-    if is_field(type(value)):
-        field: Field = value
-        return field
-    raise _wrong_type(name, value, "a Field or an array", f"data={{{name!r}: np.asarray(...)}}")
-
-
-def _wrong_type(name: str, value: Any, expected: str, fix: str) -> UserError:
-    kind = type(value).__name__
-    received = f"{kind} of shape {value.shape}" if isinstance(value, np.ndarray) else kind
-    what = f"the field '{name}' of the instances has the wrong type"
-    return UserError(what, rule=expected, received=received, fix=fix)
 
 
 def _common(what: str, values: Sequence[Any]) -> Any:

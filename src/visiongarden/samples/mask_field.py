@@ -206,8 +206,18 @@ class Masks:
 
     def rle(self) -> list[dict[str, Any]]:
         """Return COCO's compressed run lengths of each object, ready for JSON."""
+        return [self._rle_of(mask) for mask in self._parts]
+
+    def to_coco(self) -> list[Any]:
+        """Return the `segmentation` of each object as in COCO annotations, ready for JSON.
+
+        Polygons stay polygons, as flat lists x, y, x, y, …; pixels become run lengths, and an
+        object without a mask None.
+        """
         return [
-            {"size": list(self.size), "counts": run_lengths.text_of(self._runs_of(mask))}
+            [ring.ravel().tolist() for ring in mask.rings] or None
+            if isinstance(mask, PolygonMask)
+            else self._rle_of(mask)
             for mask in self._parts
         ]
 
@@ -254,6 +264,9 @@ class Masks:
         for target, mask in zip(targets, self._parts, strict=False):
             _fill_cells(target, mask.window(size).trimmed(), size)
         return {"masks": targets}
+
+    def _rle_of(self, mask: Mask) -> dict[str, Any]:
+        return {"size": list(self.size), "counts": run_lengths.text_of(self._runs_of(mask))}
 
     def _runs_of(self, mask: Mask) -> np.ndarray:
         runs = mask.unchanged_runs(self.size) if isinstance(mask, PixelMask) else None

@@ -12,10 +12,11 @@ from visiongarden.data import FORMATS, DetectionDataset, Loader, read_boxes
 from visiongarden.metrics import CocoMeanAveragePrecision
 from visiongarden.models import Detector
 from visiongarden.postprocess import Nms, suppression, to_original
+from visiongarden.samples import Instances
 from visiongarden.samples.resizing import letterbox
 from visiongarden.tasks.task import Task, target
 from visiongarden.transforms import Augmentation
-from visiongarden.types import ClassMap, Detections, Example, ImageSize, Placement
+from visiongarden.types import ClassMap, Example, ImageSize, Placement
 
 COCO_NMS = Nms(score_threshold=0.001, multi_label=True)
 """NMS of the COCO protocol: nearly all detections count, and a box may have several classes."""
@@ -82,6 +83,6 @@ class Detection(Task):
         nms = nms if iou is None else nms.replace(iou_threshold=iou)
         return suppression(model.parts.head.decode(), nms)
 
-    def to_original(self, found: Detections, placement: Placement, size: ImageSize) -> Detections:
+    def to_original(self, found: Instances, placement: Placement, size: ImageSize) -> Instances:
         """Return the boxes in pixels of the original image, clipped to it."""
         return to_original(found, placement, size)
