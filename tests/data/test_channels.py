@@ -432,7 +432,6 @@ def test_the_orientation_is_applied(tmp_path, orientation):
     ("raw", "layout"),
     [
         (tiff(RGBA), Layout(4, "uint8")),  # no alpha tag
-        (tiff(RGBA, photometric="rgb", extrasamples=["unspecified"]), Layout(4, "uint8")),
         (tiff(RGB), Layout(3, "uint8")),  # three channels that are not red, green and blue
         (tiff(RGBA[..., :2]), Layout(2, "uint8")),
         (tiff(FLOATS[..., 0]), Layout(1, "float32")),
@@ -447,6 +446,14 @@ def test_tiff_that_rgb_cannot_represent(tmp_path, raw, layout):
     for function in (decode, Channels("rgb").decode):
         with pytest.raises(DataError, match="RGB cannot represent"):
             function(path)
+
+
+def test_a_fourth_channel_that_is_not_alpha_is_kept_unless_rgb_is_chosen(tmp_path):
+    raw = tiff(RGBA, photometric="rgb", extrasamples=["unspecified"])
+    path = written(tmp_path, raw)
+    np.testing.assert_array_equal(Channels("auto").decode(path), RGBA)
+    assert channels_of([path]) == Layout(4, "uint8")
+    np.testing.assert_array_equal(Channels("rgb").decode(path), RGB)
 
 
 @pytest.mark.parametrize("image", [GRAY, FIVE[..., 0], np.dstack([GRAY, GRAY])])

@@ -128,6 +128,7 @@ def test_labels_are_drawn_on_any_image(tmp_path, channels, dtype):
 
 
 def test_pictures_of_satellites_and_microscopes():
+    pytest.importorskip("tifffile")
     image = Channels().decode(shared("data", "landsat4", "2010.tif"))
     shown = to_display(image, bands=(1, 2, 3))  # near infrared, red, green
     np.testing.assert_array_equal(shown, image[..., 1:])

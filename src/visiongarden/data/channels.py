@@ -35,8 +35,8 @@ class Channels:
     - "auto": as "rgb" if RGB can represent the file, else as "stored". NumPy files, and TIFF files
       with 2 or more than 4 channels, with 4 channels of which none is tagged as alpha, with floats
       or signed integers, are read as stored.
-    - "rgb": uint8 (height, width, 3). Gray is repeated, alpha is dropped, 16 bits are divided by
-      256.
+    - "rgb": uint8 (height, width, 3). Gray is repeated, a fourth channel is dropped, 16 bits are
+      divided by 256.
     - "gray": (height, width, 1), in the type as stored; colors become luma (ITU-R BT.601).
     - "rgba": (height, width, 4), in the type as stored; a missing alpha channel is opaque.
     - "stored": all channels, in the type as stored, see `decode_stored`.

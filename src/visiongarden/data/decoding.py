@@ -104,9 +104,9 @@ def decode_bytes(raw: bytes, path: Any, min_size: ImageSize | None = None) -> np
 def _refuse_other_channels(tags: TiffHeader, path: Any) -> None:
     """Refuse a TIFF image of which OpenCV would silently read the first channel, or other values.
 
-    Further pages are ignored, as by image viewers.
+    Further pages are ignored, as by image viewers, and so is a fourth channel after RGB.
     """
-    if not replace(tags, pages=1).is_rgb:
+    if not (replace(tags, pages=1).is_rgb or tags.begins_with_rgb):
         raise DataError(
             f"{path}: the image has {tags.channels} channels of {tags.dtype or 'unknown type'}, "
             "which RGB cannot represent",

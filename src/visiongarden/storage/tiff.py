@@ -97,6 +97,12 @@ class TiffHeader:
         return self.channels == (4 if self.photometric == _CMYK else 1)
 
     @property
+    def begins_with_rgb(self) -> bool:
+        """Return whether red, green and blue are followed by one channel, alpha or not."""
+        is_rgb = self.photometric == _RGB and self.channels == 4
+        return is_rgb and self.number_format == 1 and self.bits in (8, 16)
+
+    @property
     def is_inverted(self) -> bool:
         """Return whether 0 is white."""
         return self.photometric == 0
