@@ -1,6 +1,7 @@
 """Augment training images together with their boxes, polygons and masks."""
 
 from visiongarden.transforms.affine import Affine
+from visiongarden.transforms.albumentations_adapter import Albumentations
 from visiongarden.transforms.augmentation import Augmentation
 from visiongarden.transforms.auto_augment import AutoAugment
 from visiongarden.transforms.center_crop import CenterCrop
@@ -44,6 +45,7 @@ from visiongarden.transforms.with_mask import view, warp_with_mask
 __all__ = [
     "HSV",
     "Affine",
+    "Albumentations",
     "Augmentation",
     "AutoAugment",
     "CenterCrop",

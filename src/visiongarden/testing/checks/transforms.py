@@ -44,9 +44,11 @@ def round_trip(subject: TransformSubject) -> Finding:
         return skipped("`registered` fails")
     fields = subject.transform.to_dict()
     again = Transform.from_dict(load_yaml(dump_yaml(fields)))
-    if again.to_dict() != fields:
+    restored = again.to_dict()
+    if restored != fields:
+        name = next(name for name in fields if restored.get(name) != fields[name])
         return failed(
-            f"the fields {fields} are restored as {again.to_dict()}",
+            f"the field {name!r} is {fields[name]!r:.100}, restored {restored.get(name)!r:.100}",
             "declare each argument as an annotated field: `strength: float = 0.5`",
         )
     return passed(f"{len(fields) - 1} fields")
