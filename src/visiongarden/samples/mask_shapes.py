@@ -60,28 +60,42 @@ class PolygonMask:
     Args:
         rings: polygons, each float32 (points, 2).
         share: the fraction of the object that earlier cuts left.
+        matrix: an affine transform of the polygons, (3, 3), which is applied when they are needed;
+            None: none.
     """
 
-    __slots__ = ("rings", "share")
+    __slots__ = ("_matrix", "_rings", "_seen", "share")
 
-    def __init__(self, rings: Polygons, share: float = 1.0) -> None:
-        self.rings, self.share = rings, share
+    def __init__(
+        self, rings: Polygons, share: float = 1.0, matrix: np.ndarray | None = None
+    ) -> None:
+        self._rings, self.share, self._matrix = rings, share, matrix
+        self._seen: tuple[ImageSize, float] | None = None
+
+    @property
+    def rings(self) -> Polygons:
+        """The polygons, each float32 (points, 2)."""
+        if self._matrix is not None:
+            self._rings, self._matrix = _moved(self._rings, self._matrix), None
+        return self._rings
 
     def warp(self, matrix: np.ndarray) -> PolygonMask:
         """Transform the points. What is behind the camera is cut off."""
-        if not self.rings:
+        if not self._rings:
             return self
-        rings, share = self.rings, self.share
-        if matrix[2, 0] or matrix[2, 1] or matrix[2, 2] <= 0:
-            rings = _in_front(rings, matrix)
-            if rings is not self.rings:
-                whole = masks.area_of(self.rings)
-                share *= min(masks.area_of(rings) / whole, 1.0) if whole and rings else bool(rings)
+        if not matrix[2, 0] and not matrix[2, 1] and matrix[2, 2] > 0:
+            # Transforms are multiplied, so that the points of a mosaic are not moved five times.
+            product = matrix if self._matrix is None else matrix @ self._matrix
+            return PolygonMask(self._rings, self.share, product)
+        rings, share = _in_front(self.rings, matrix), self.share
+        if rings is not self.rings:
+            whole = masks.area_of(self.rings)
+            share *= min(masks.area_of(rings) / whole, 1.0) if whole and rings else bool(rings)
         return PolygonMask(_moved(rings, matrix), share)
 
     def present(self) -> bool:
         """Return whether the object has a mask, also if all of it has been cut off."""
-        return bool(self.rings) or self.share < 1
+        return bool(self._rings) or self.share < 1
 
     def window(self, size: ImageSize) -> Window:
         """Rasterize the polygons, exactly as pycocotools does."""
@@ -126,6 +140,12 @@ class PolygonMask:
             traced: the polygons come from `masks.polygons_of`: they do not overlap, and holes have
                 the opposite winding order.
         """
+        # Kept, because `clip` needs it again.
+        if self._seen is None or self._seen[0] != size:
+            self._seen = (size, self._visible(size, traced))
+        return self._seen[1]
+
+    def _visible(self, size: ImageSize, traced: bool) -> float:
         if not self.rings or _is_inside(self.rings, size):
             return self.share
         low, high = _range(self.rings)

@@ -18,7 +18,8 @@ from visiongarden.transforms.rendering import Placed, Window, render, turn_of
 from visiongarden.transforms.visibility import combined, cut, visible
 from visiongarden.types import IGNORE, ImageSize
 
-_IMAGE_TYPES = ("uint8", "uint16", "float32")
+_IMAGE_TYPES = {np.dtype(name): name for name in ("uint8", "uint16", "float32")}
+_IDENTITY = np.eye(3)
 _ROUNDED = 0.02
 """Largest error in pixels of the canvas when an enlarged image is cut at whole pixels."""
 
@@ -63,10 +64,10 @@ def checked(sample: Sample) -> Sample:
             rule="transforms need a sample with an image",
             fix="sample.image = ...  # (height, width, channels)",
         )
-    if image.ndim != 3 or image.dtype.name not in _IMAGE_TYPES or not image.size:
+    if image.ndim != 3 or image.dtype not in _IMAGE_TYPES or not image.size:
         raise UserError(
             f"the pixels{place} are not valid",
-            rule=f"(height, width, channels) of {', '.join(_IMAGE_TYPES)}",
+            rule=f"(height, width, channels) of {', '.join(_IMAGE_TYPES.values())}",
             received=f"{image.dtype} of shape {image.shape}",
             fix="image[..., None]  # of a gray image" if image.ndim == 2 else "np.float32(image)",
         )
@@ -105,7 +106,7 @@ class Pending:
         """
         sample = checked(sample)
         size = sample.instances.size
-        return cls([Tile(sample, (0, 0, size[1], size[0]), np.eye(3))], size, sample, share)
+        return cls([Tile(sample, (0, 0, size[1], size[0]), _IDENTITY)], size, sample, share)
 
     @classmethod
     def of_tiles(cls, tiles: Sequence[Tile], size: ImageSize, name: str) -> Pending:
@@ -187,7 +188,7 @@ class Pending:
             instances=instances,
             extra=self.sample.extra | self._extra(fill),
         )
-        self.tiles = [Tile(self.sample, (0, 0, self.size[1], self.size[0]), np.eye(3))]
+        self.tiles = [Tile(self.sample, (0, 0, self.size[1], self.size[0]), _IDENTITY)]
         self.is_rendered = True
         return self.sample
 
@@ -233,9 +234,9 @@ class Pending:
     def _array(self, arrays: list[np.ndarray], fill: Sequence[float]) -> np.ndarray:
         """Return an array that belongs to the pixels; ids and flags are not interpolated."""
         first = arrays[0]
-        if first.dtype.name in _IMAGE_TYPES or first.dtype.kind == "f":
+        if first.dtype in _IMAGE_TYPES or first.dtype.kind == "f":
             work = np.dtype(np.float64 if first.dtype == np.float64 else np.float32)
-            dtype = first.dtype if first.dtype.name in _IMAGE_TYPES else work
+            dtype = first.dtype if first.dtype in _IMAGE_TYPES else work
             values, nearest = _fill_of(fill, int(np.prod(first.shape[2:], dtype=int))), False
         else:
             small = first.dtype.kind == "b" or first.dtype == np.int8
