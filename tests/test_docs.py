@@ -1,6 +1,7 @@
 """Documentation: files are written, commands run in order, and names exist."""
 
 import importlib
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -14,6 +15,7 @@ import typer
 from tests.doctor.test_doctor_kinds import folders, masks, packed
 
 import visiongarden as vg
+from visiongarden import registry
 from visiongarden.cli.entry import app, main
 from visiongarden.config import load_yaml
 from visiongarden.recipes import Recipe
@@ -126,6 +128,44 @@ def test_the_recipe_of_the_page_about_training_is_valid():
 )
 def test_the_models_of_the_pages_are_built(page, word):
     exec(block(page, word), {})  # noqa: S102  text of this repository
+
+
+def test_the_page_about_transforms_runs(tmp_path, monkeypatch):
+    if importlib.util.find_spec("albumentations") is None:
+        stand_in = ROOT / "tests" / "transforms" / "stand_in"
+        info = tmp_path / "albumentations-2.0.8.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Name: albumentations\nVersion: 2.0.8\n")
+        monkeypatch.syspath_prepend(str(stand_in))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(registry, "_known", dict(registry._known))
+    (tmp_path / "my_project").mkdir()
+    names = {}
+    for _, text in blocks("transforms.md"):
+        named = re.match(r"# (\S+\.(?:py|yaml))\n", text)
+        if named:
+            (tmp_path / named[1]).write_text(text)
+    for kind, text in blocks("transforms.md"):
+        if kind == "python" and not re.match(r"# \S+\.py\n", text):
+            exec(text, names)  # noqa: S102  text of this repository
+    assert names["sample"].image.shape == (160, 160, 3)
+    assert names["sheet"].shape[0] > 9 * 320
+    listed = load_yaml(tmp_path / "function.yaml")["transforms"]
+    function = vg.transforms.Transform.from_dict(listed[0])
+    assert function.resolve() is names["darken"]
+    for name in [n for n in sys.modules if n.split(".")[0] in ("my_project", "albumentations")]:
+        del sys.modules[name]
+
+
+def test_the_page_about_transforms_names_all():
+    text = (DOCS / "transforms.md").read_text(encoding="utf-8")
+    kinds = vg.transforms.Transform.kinds().values()
+    names = {k.__name__ for k in kinds if k.__module__.startswith("visiongarden.")}
+    assert {name for name in names if f"`{name}`" not in text} == set()
+    for code in ("my_project/fog.py", "my_project/squeeze.py"):
+        lines = [line for line in block("transforms.md", code).splitlines() if line.strip()]
+        assert len(lines) <= 16  # 15 and the name of the file
 
 
 @pytest.mark.slow
