@@ -195,3 +195,12 @@ def test_targets():
     assert targets["boxes"].tolist() == [*BOX, [0, 0, 0, 0]]
     with pytest.raises(UserError, match="capacity=1"):
         Boxes(BOX * 2).to_targets(1, SIZE)
+
+
+def test_iteration_yields_rows():
+    boxes = Boxes([[1, 2, 3, 4], [5, 6, 7, 8]])
+    assert [box.tolist() for box in boxes] == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    with pytest.raises(UserError, match="index of the objects") as error:
+        boxes[1]
+    assert error.value.fix == "[1:2]"
+    assert list(Boxes([])) == []
