@@ -370,6 +370,11 @@ class InPlace(Transform):
         return sample
 
 
+class OnlyMatrix(Warp):
+    def matrix(self, sample, context, rng):
+        return np.eye(3)
+
+
 class Draws(Warp):
     random = False
 
@@ -404,9 +409,10 @@ class Image(Transform):
         ([Needy()], sample_of(dtype=np.uint16), r"(?s)Needy cannot.*uint16"),
         ([Doubles()], sample_of(), r"(?s)Doubles has more objects.*capacity=20"),
         ([Image()], sample_of(), r"(?s)Image.apply does not return a sample.*replace"),
-        ([fixed(np.zeros((3, 3)))], sample_of(), "cannot be inverted"),
-        ([fixed(np.eye(2))], sample_of(), "invalid shape"),
-        ([fixed(np.eye(3), (-1, 5))], sample_of(), "size of the canvas"),
+        ([fixed(np.zeros((3, 3)))], sample_of(), "(?s)Fixed cannot be applied.*be inverted"),
+        ([fixed(np.eye(2))], sample_of(), "(?s)Fixed cannot be applied.*invalid shape"),
+        ([fixed(np.eye(3), (-1, 5))], sample_of(), "(?s)Fixed cannot.*size of the canvas"),
+        ([OnlyMatrix()], sample_of(), r"(?s)OnlyMatrix.matrix does not.*size_of\(sample\)"),
         ([transforms.Mosaic], sample_of(), r"(?s)not a transform.*Mosaic\(\)"),
         ([], dataclasses.replace(sample_of(), image=None), "not decoded"),
     ],
@@ -428,6 +434,15 @@ def test_more_objects_than_the_capacity():
 def test_invalid_arguments(options):
     with pytest.raises(vg.UserError, match="fix:"):
         run([], [sample_of()], **options)
+
+
+@pytest.mark.parametrize(
+    ("fill", "message"), [((1, 2), "one value per channel"), ((300,), "0 to 255"), ((-1,), "0 to")]
+)
+def test_invalid_fill_values(fill, message):
+    for chosen in ([], [transforms.RandomErasing()], [transforms.Mosaic()]):
+        with pytest.raises(vg.UserError, match=message):
+            run(chosen, [sample_of()], fill=fill)
 
 
 @pytest.mark.parametrize(

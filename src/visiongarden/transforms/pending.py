@@ -209,7 +209,7 @@ class Pending:
     def _image(self, fill: Sequence[float]) -> np.ndarray:
         main = self.tiles[0].sample.image
         assert main is not None  # noqa: S101 checked by `checked`
-        values = _fill_of(fill, main.shape[2])
+        values = checked_fill(fill, main)
         return render(self._placed(tile.sample.image for tile in self.tiles), self.size, values)
 
     def _semantic(self) -> np.ndarray | None:
@@ -249,6 +249,30 @@ class Pending:
     def _placed(self, arrays: Iterable[np.ndarray | None]) -> list[Placed]:
         pairs = zip(self.tiles, arrays, strict=True)
         return [Placed(a, tile.window, tile.matrix) for tile, a in pairs if a is not None]
+
+
+def checked_fill(fill: Sequence[float], image: np.ndarray) -> tuple[float, ...]:
+    """Return the pixel value where there is no image: one, or one per channel.
+
+    Raises:
+        UserError: the number of values is not that of the channels, or the image cannot have them.
+    """
+    channels, values = image.shape[2], tuple(fill)
+    if len(values) not in (1, channels):
+        raise UserError(
+            "the fill value does not have one value per channel",
+            rule=f"one value, or {channels}",
+            received=f"fill={values}",
+            fix=f"fill={values[:1]}",
+        )
+    if image.dtype.kind == "u" and not all(0 <= v <= np.iinfo(image.dtype).max for v in values):
+        raise UserError(
+            "the fill value is not a pixel value",
+            rule=f"0 to {np.iinfo(image.dtype).max}, for {image.dtype}",
+            received=f"fill={values}",
+            fix="fill=(0,)",
+        )
+    return values
 
 
 def _fill_of(fill: Sequence[float], channels: int) -> tuple[float, ...]:

@@ -214,7 +214,7 @@ class _Stage:
                     self.apply(state, chosen, rng)
         elif isinstance(transform, Warp):
             state.is_random |= transform.random
-            self.warp(state, *transform.matrix(state.pending.sample, self, rng))
+            self.warp(state, transform, rng)
         elif isinstance(transform, Layout):
             sample = self.rendered(state)
             if found := transform.tiles(sample, self, rng):
@@ -223,20 +223,35 @@ class _Stage:
         else:
             self.change(state, transform, rng)
 
-    def warp(self, state: _State, matrix: np.ndarray, size: ImageSize) -> None:
+    def warp(self, state: _State, transform: Warp, rng: np.random.Generator) -> None:
         """Add a warp, without its mirror where keypoints do not allow one."""
-        allowed = unmirrored(state.pending.sample, matrix)
-        if allowed is not None:
-            self.pipeline.warn_of_mirrors()
-            matrix = allowed
-        state.pending.warp(matrix, size, self.fill)
+        name = type(transform).__name__
+        found = transform.matrix(state.pending.sample, self, rng)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise UserError(
+                f"{name}.matrix does not return a matrix and a size",
+                rule="(matrix, (height, width))",
+                received=type(found).__name__,
+                fix="return matrix, size_of(sample)",
+            )
+        try:
+            matrix, size = found
+            allowed = unmirrored(state.pending.sample, matrix)
+            if allowed is not None:
+                self.pipeline.warn_of_mirrors()
+                matrix = allowed
+            state.pending.warp(matrix, size, self.fill)
+        except UserError as error:
+            what = f"{name} cannot be applied: {error.what}"
+            raise UserError(
+                what, rule=error.rule, received=error.received, fix=error.fix
+            ) from error
 
     def resize(self, state: _State) -> None:
         """Add the warp to the size of the pipeline."""
         if state.pending.size != self.size:
-            resize = self.pipeline.resize
             end = self._at(self.place, len(self.pipeline.transforms))
-            self.warp(state, *resize.matrix(state.pending.sample, end, end.rng(resize)))
+            end.warp(state, self.pipeline.resize, end.rng(self.pipeline.resize))
 
     def rendered(self, state: _State) -> Sample:
         """Render what is pending."""

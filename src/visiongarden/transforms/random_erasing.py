@@ -11,7 +11,7 @@ from pydantic import Field
 from visiongarden.registry import register
 from visiongarden.samples import Sample
 from visiongarden.transforms.covering import covered
-from visiongarden.transforms.pending import checked
+from visiongarden.transforms.pending import checked, checked_fill
 from visiongarden.transforms.transform import Context, Probability, Transform
 
 
@@ -45,12 +45,12 @@ class RandomErasing(Transform):
         """Return the sample with a hidden square."""
         sample = checked(sample)
         assert sample.image is not None  # noqa: S101 checked before
-        height, width, channels = sample.image.shape
+        height, width = sample.instances.size
         side = max(round(rng.uniform(0.1, 1) * self.max_side * min(height, width)), 1)
         x, y = rng.integers(-side // 2, np.array([width, height]) - side // 2).tolist()
         rows, columns = slice(max(y, 0), max(y + side, 0)), slice(max(x, 0), max(x + side, 0))
         image = sample.image.copy()
-        image[rows, columns] = context.fill if len(context.fill) == channels else context.fill[0]
+        image[rows, columns] = checked_fill(context.fill, image)
         hidden = np.zeros((height, width), bool)
         hidden[rows, columns] = True
         instances = covered(sample.instances, hidden, self.min_visibility, cut=False)

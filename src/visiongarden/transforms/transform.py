@@ -92,7 +92,7 @@ class Transform(Typed):
             context: the run and the other images.
             rng: random number generator of this transform for this sample.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not implement `apply`")
 
 
 class Warp(Transform):
@@ -130,7 +130,7 @@ class Warp(Transform):
             float (3, 3), from pixels of the input to pixels of the output, where (0, 0) is the
             outer corner of the first pixel; and the (height, width) of the output.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not implement `matrix`")
 
     def apply(self, sample: Sample, context: Context, rng: np.random.Generator) -> Sample:
         """Warp image, objects and masks; objects outside the output are removed."""
@@ -156,7 +156,7 @@ class Layout(Transform):
             context: the run and the other images.
             rng: random number generator of this transform for this sample.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not implement `tiles`")
 
     def apply(self, sample: Sample, context: Context, rng: np.random.Generator) -> Sample:
         """Render the tiles on one canvas; objects outside it are removed."""
@@ -183,7 +183,7 @@ class Policy(Transform):
 
     def choose(self, rng: np.random.Generator) -> Sequence[Transform]:
         """Return the transforms to apply, in order."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not implement `choose`")
 
     def apply(self, sample: Sample, context: Context, rng: np.random.Generator) -> Sample:
         """Apply the chosen transforms, each with its `probability`."""

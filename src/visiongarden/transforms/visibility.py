@@ -14,6 +14,10 @@ MIN_SIDE = 2.0
 """Smallest side of a visible box in pixels; a narrower box shows nothing that can be learned."""
 
 
+_WHOLE = 1 - 1e-6
+"""Visible fraction from which an object is not cut; coordinates at the border are rounded."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """Objects inside a canvas.
@@ -67,9 +71,9 @@ def visible(
         instances, found = instances[keep], found[keep]
     changes = _clipped(instances)
     if isinstance(instances.masks, Masks) and isinstance(instances.boxes, Boxes):
-        chosen = np.ones(len(instances), bool) if refit else found < 1
+        chosen = np.ones(len(instances), bool) if refit else found < _WHOLE
         changes["boxes"] = _refitted(instances.boxes.clip(instances.size), changes["masks"], chosen)
-    if instances.area is not None and (found < 1).any():
+    if instances.area is not None and (found < _WHOLE).any():
         changes["area"] = None
     instances = instances.replace(**changes)
     if min_side:
