@@ -116,6 +116,24 @@ class DropsRowsOfOneField(Transform):
         return sample
 
 
+class ShortensOneField(Transform):
+    def apply(self, sample, context, rng):
+        objects = sample.instances
+        if objects.boxes is None:
+            return sample
+        return dataclasses.replace(sample, instances=objects.replace(classes=objects.classes[1:]))
+
+
+class UsesFieldsWrongly(Transform):
+    """The error is raised by `Instances`; it does not mean that the sample is refused."""
+
+    def apply(self, sample, context, rng):
+        if sample.instances.boxes is None:
+            return sample
+        matrix = np.zeros((3, 3))
+        return dataclasses.replace(sample, instances=sample.instances.warp(matrix, (9, 9)))
+
+
 class DoesNotSwap(Warp):
     """A mirror that leaves left keypoints left."""
 
@@ -209,6 +227,8 @@ ZOO = {
     ReturnsNothing: ("returns_sample", "apply returns NoneType"),
     LeavesTheImage: ("boxes_inside", "leaves the image of 160 × 120 pixels"),
     DropsRowsOfOneField: ("equal_lengths", "boxes: 5, classes: 4"),
+    ShortensOneField: ("equal_lengths", "'boxes' and 'classes' of the instances have different"),
+    UsesFieldsWrongly: ("runs", "cannot be inverted"),
     DoesNotSwap: ("keypoints_follow", "left and right are not swapped"),
     LeavesKeypoints: ("keypoints_follow", "keypoints of object"),
     LeavesClassesOfPixels: ("semantic_follows", "has its id in the semantic mask"),

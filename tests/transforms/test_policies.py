@@ -9,7 +9,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from visiongarden.errors import ConfigError, UserError
 from visiongarden.samples import Boxes, ImageInfo, Instances, Keypoints, Masks, Sample
-from visiongarden.transforms import AutoAugment, RandAugment, Transform
+from visiongarden.transforms import AutoAugment, Pipeline, RandAugment, Transform
 from visiongarden.transforms.fixed_cutout import FixedCutout
 from visiongarden.transforms.fixed_warp import FixedWarp
 from visiongarden.transforms.image_operations import OPERATIONS, ImageOperation
@@ -74,7 +74,7 @@ def operated(function, *arguments):
 def test_operations_equal_pillow(name, strength, expected, limit):
     image = picture()
     before = image.copy()
-    found = ImageOperation(name=name, strength=strength).change(image, None)
+    found = ImageOperation(name=name, strength=strength, policy="P").change(image, None)
     assert found.dtype == np.uint8
     assert np.abs(found.astype(int) - expected(image)).max() <= limit
     assert (image == before).all()
@@ -189,6 +189,15 @@ def test_other_images_are_refused(policy):
     for seed in range(5):
         with pytest.raises(UserError, match=type(policy).__name__):
             policy.apply(gray, Context(), rng(seed))
+
+
+@pytest.mark.parametrize("policy", [RandAugment(operations=9), AutoAugment()])
+def test_a_pipeline_names_the_policy(policy):
+    gray = Sample(ImageInfo(0, None, SIZE), picture()[..., :1])
+    pipeline = Pipeline([policy], [gray], size=SIZE, capacity=9, epochs=9, seed=0)
+    with pytest.raises(UserError, match=f"{type(policy).__name__} cannot be applied") as caught:
+        [pipeline(0, epoch) for epoch in range(9)]
+    assert caught.value.fix == f"remove {type(policy).__name__} from the transforms"
 
 
 @pytest.mark.parametrize("policy", [RandAugment(operations=3), AutoAugment()])

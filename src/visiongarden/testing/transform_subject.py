@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from visiongarden import samples
 from visiongarden.errors import UserError
 from visiongarden.samples import Sample
 from visiongarden.testing import marked_samples as marked
 from visiongarden.testing.examples import examples_of
 from visiongarden.transforms import Transform
 
+_SAMPLES = Path(samples.__file__).parent
 SEEDS = range(4)
 _CONTRAST = 60.0
 """Smallest largest difference of gray levels, summed over three channels, of a visible object."""
@@ -161,6 +165,16 @@ def _difference(one: Sample, other: Sample, area: float) -> Region | None:
     touches = bool(box[:2].min() <= 1 or box[2] >= width - 1 or box[3] >= height - 1)
     share = float(mask.sum()) / area
     return None if share > _SPREAD else Region(mask, box, share, touches)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Return whether a transform refuses a sample, and does not use its fields in a wrong way.
+
+    The latter is a UserError too, but one of the package `samples`.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    is_wrong_use = bool(frames) and _SAMPLES in Path(frames[-1].filename).parents
+    return isinstance(error, UserError) and not is_wrong_use
 
 
 def _is_solid(mask: np.ndarray) -> bool:

@@ -33,8 +33,8 @@ class AutoAugment(Policy):
     (0.2, 2) in the second and (0.6, 6) in the fourth sub-policy. A magnitude of 10 is a rotation by
     30°, a shear of 0.3 or a shift by 250 pixels, each to a random side; the magnitudes 6 of color
     and 8 of cutout are a factor of 1.18 and a square of 160 pixels. Lengths are those of an image
-    with a longer side of 640 pixels and are scaled with the image. Boxes, masks and keypoints
-    follow. Only for uint8 RGB images.
+    with a longer side of 640 pixels and are scaled with the image. Empty and hidden parts have the
+    fill value of the run. Boxes, masks and keypoints follow. Only for uint8 RGB images.
 
     Example:
         >>> policy = vg.transforms.AutoAugment()
@@ -73,7 +73,7 @@ def _sub_policies(sign: int) -> tuple[tuple[Transform, ...], ...]:
     return (
         (
             FixedWarp(translate_x=shift, probability=0.6),
-            ImageOperation(name="equalize", probability=0.8),
+            ImageOperation(name="equalize", policy="AutoAugment", probability=0.8),
         ),
         (FixedCutout(side=2 * 0.8 * 100 / _TYPICAL_SIDE, probability=0.8),),
         (),
@@ -81,6 +81,6 @@ def _sub_policies(sign: int) -> tuple[tuple[Transform, ...], ...]:
         (
             FixedWarp(degrees=sign * 30, probability=0.6),
             # A factor of 0.1 + 1.8 * 0.6, which is 1 + 0.9 * 0.2.
-            ImageOperation(name="color", strength=0.2),
+            ImageOperation(name="color", strength=0.2, policy="AutoAugment"),
         ),
     )

@@ -12,6 +12,7 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
+from visiongarden.errors import UserError
 from visiongarden.transforms.photometric import ImageTransform, blended, looked_up, mean_gray
 from visiongarden.transforms.photometric import gray_of as luma
 
@@ -24,15 +25,25 @@ class ImageOperation(ImageTransform):
     Attributes:
         name: name of the operation.
         strength: -1 to 1.
+        policy: name of the policy, for errors.
     """
 
     random: ClassVar[bool] = False
-    rgb_only: ClassVar[bool] = True
     name: str
     strength: float = 0.0
+    policy: str
 
     def change(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return the changed image."""
+        # A pipeline puts the operations in the place of their policy, which the error must name.
+        if image.dtype != np.uint8 or image.shape[2] != 3:
+            count = image.shape[2]
+            raise UserError(
+                f"{self.policy} cannot be applied to this image",
+                rule="RGB: uint8 with 3 channels",
+                received=f"{image.dtype} with {count} channel{'' if count == 1 else 's'}",
+                fix=f"remove {self.policy} from the transforms",
+            )
         return OPERATIONS[self.name](image, self.strength)
 
 

@@ -73,4 +73,4 @@ def operation(name: str, strength: float) -> Transform:
     """Return an operation with a strength from -1 to 1; cached, because a value is validated."""
     if name in _WARPS:
         return _WARPS[name](strength)
-    return ImageOperation(name=name, strength=strength)
+    return ImageOperation(name=name, strength=strength, policy="RandAugment")

@@ -13,7 +13,12 @@ from visiongarden.samples import Boxes, Instances, Keypoints, Masks, Sample
 from visiongarden.testing import marked_samples as marked
 from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, failed, passed, skipped
-from visiongarden.testing.transform_subject import SEEDS, Region, TransformSubject
+from visiongarden.testing.transform_subject import (
+    SEEDS,
+    Region,
+    TransformSubject,
+    is_refusal,
+)
 from visiongarden.transforms import Transform
 
 _VISIBLE = 0.5
@@ -23,6 +28,7 @@ _TOLERANCE = 3.0
 """Largest distance in pixels between a box and the object, which a blur makes larger."""
 _OVERLAP = 0.75
 _FOLLOW = "move boxes, masks and keypoints with the pixels: sample.instances.warp(matrix, size)"
+_SELECT = "select objects of all fields: sample.instances[keep]"
 _IMAGES = {"uint8 with 1 channel": (np.uint8, 1), "uint16 with 5 channels": (np.uint16, 5),
            "float32 with 2 channels": (np.float32, 2)}  # fmt: skip
 
@@ -57,7 +63,8 @@ def round_trip(subject: TransformSubject) -> Finding:
 def runs(subject: TransformSubject) -> Finding:
     """Check that the transform runs on samples with different annotations."""
     for kind, error in subject.errors.items():
-        if not isinstance(error, UserError) and kind != "empty":  # reported by `no_objects`
+        # Those of empty samples are reported by `no_objects`.
+        if kind != "empty" and not is_refusal(error) and not _is_of_lengths(error):
             raise error
     if not subject.kinds:
         error = next(iter(subject.errors.values()))
@@ -184,16 +191,24 @@ def _difference(one: Sample, other: Sample) -> str | None:
 def equal_lengths(subject: TransformSubject) -> Finding:
     """Check that all fields of the objects have one row per object."""
     count = 0
+    for error in subject.errors.values():
+        if _is_of_lengths(error):
+            return failed(describe(error), _SELECT)
     for _, found in _results(subject):
         lengths = _lengths(found.instances)
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"{name}: {length}" for name, length in lengths.items())
             return failed(
                 f"fields of the objects have different lengths: {listed}",
-                "select objects of all fields: sample.instances[keep]",
+                _SELECT,
             )
         count = max(count, len(lengths))
     return passed(f"{count} fields") if count else skipped("the transform takes no objects")
+
+
+def _is_of_lengths(error: Exception) -> bool:
+    """Return whether `Instances` reported fields of different lengths."""
+    return isinstance(error, UserError) and "have different lengths" in error.what
 
 
 def _lengths(instances: Instances) -> dict[str, int]:
@@ -250,7 +265,7 @@ def _sizes(found: Sample) -> dict[str, tuple[int, ...]]:
 def no_objects(subject: TransformSubject) -> Finding:
     """Check that a sample without objects stays one."""
     if (error := subject.errors.get("empty")) is not None:
-        if not isinstance(error, UserError):
+        if not is_refusal(error):
             raise error
         return skipped("the transform refuses images without objects")
     found = subject.result("empty", 0)
