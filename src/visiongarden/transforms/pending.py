@@ -15,7 +15,7 @@ import numpy as np
 from visiongarden.errors import UserError
 from visiongarden.samples import Field, Instances, Sample, matrices
 from visiongarden.transforms.rendering import Placed, Window, render, turn_of
-from visiongarden.transforms.visibility import combined, cut, visible
+from visiongarden.transforms.visibility import combined, cut, cut_to_window, visible
 from visiongarden.types import IGNORE, ImageSize
 
 _IMAGE_TYPES = {np.dtype(name): name for name in ("uint8", "uint16", "float32")}
@@ -320,6 +320,9 @@ def _moved(tile: Tile, size: ImageSize) -> tuple[Instances, np.ndarray | None]:
     """Return the objects of a tile inside its window on the canvas, and their visible fractions."""
     x1, y1, x2, y2 = tile.window
     instances, matrix, window = tile.sample.instances, tile.matrix, (y2 - y1, x2 - x1)
+    quick = cut_to_window(instances, tile.window)
+    if quick is not None:
+        return quick.instances.move(matrix, size), quick.share
     if window != instances.size:
         instances = instances.move(matrices.shift(-x1, -y1), window)
         matrix = matrix @ matrices.shift(x1, y1)

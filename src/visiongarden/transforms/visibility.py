@@ -33,8 +33,6 @@ class Kept:
 
 def cut(instances: Instances, share: np.ndarray | None) -> Kept:
     """Cut objects at the border of their canvas and remove those outside."""
-    if _boxes_are_inside(instances):
-        return Kept(instances, share)
     found = fractions(instances, share)
     if found is None or _is_inside(instances, found):
         return Kept(instances, share)
@@ -42,6 +40,30 @@ def cut(instances: Instances, share: np.ndarray | None) -> Kept:
     if not keep.all():
         instances, found = instances[keep], found[keep]
     return Kept(instances.replace(**_clipped(instances)), found)
+
+
+def cut_to_window(instances: Instances, window: tuple[int, int, int, int]) -> Kept | None:
+    """Cut boxes at a part of the image, xyxy; None if there is more than boxes with an area.
+
+    This is `cut` of moved objects, in a third of the time.
+    """
+    boxes = instances.boxes
+    if instances.masks is not None or instances.keypoints is not None:
+        return None
+    if not isinstance(boxes, Boxes) or not len(boxes):
+        return None
+    array = np.asarray(boxes, np.float64)
+    sides = array[:, 2:] - array[:, :2]
+    if sides.min() <= 0:
+        return None
+    low, high = np.array(window[:2] * 2, np.float64), np.array(window[2:] * 2, np.float64)
+    seen = np.minimum(np.maximum(array, low), high)
+    if (seen == array).all():
+        return Kept(instances, None)
+    found = (seen[:, 2:] - seen[:, :2]).prod(axis=1) / sides.prod(axis=1)
+    cut = instances.replace(boxes=Boxes(seen))
+    keep = found > 0
+    return Kept(cut, found) if keep.all() else Kept(cut[keep], found[keep])
 
 
 def visible(
@@ -105,17 +127,6 @@ def fractions(instances: Instances, share: np.ndarray | None) -> np.ndarray | No
         return visible if share is None else visible * share
     # `Masks` remember what earlier cuts removed.
     return visible if found is None else np.where(masks.present(), visible, found)
-
-
-def _boxes_are_inside(instances: Instances) -> bool:
-    """Return whether there are only boxes, all inside their canvas; in a quarter of the time."""
-    if instances.masks is not None or instances.keypoints is not None:
-        return False
-    if not isinstance(instances.boxes, Boxes) or not len(instances):
-        return False
-    (height, width), array = instances.size, np.asarray(instances.boxes)
-    low, high = array.min(axis=0).tolist(), array.max(axis=0).tolist()
-    return bool(min(low) >= 0 and max(high[::2]) <= width and max(high[1::2]) <= height)
 
 
 def _is_inside(instances: Instances, found: np.ndarray) -> bool:
