@@ -176,3 +176,24 @@ def test_a_mosaic_fills_the_canvas_around_its_center():
         assert 114 not in values
         assert values == {10, 60, 160, 240}
         assert found.image[0, 0, 0] == 10  # the image itself
+
+
+@pytest.mark.parametrize("scale", [(0.3, 0.9), (1.2, 2.5)])
+@pytest.mark.parametrize("degrees", [0, 30])
+def test_image_and_semantic_mask_stay_aligned(scale, degrees):
+    sample = image(300, 400, 0)
+    rows, columns = np.indices((300, 400))
+    sample.semantic = ((rows // 60 + columns // 70) % 2).astype(np.uint8)
+    sample.image = sample.semantic[..., None].repeat(3, axis=2) * 200
+    warp = Affine(scale=scale, degrees=degrees, translate=0.05, pan=True)
+    pipeline = Pipeline([warp], [sample], size=(96, 128), capacity=1, epochs=4, seed=0, fill=(100,))
+    for epoch in range(4):
+        found = pipeline(0, epoch)
+        value = found.image[..., 0].astype(int)
+        clear = (value < 20) | (value > 180)
+        inside = found.semantic != 255
+        assert (clear & inside).sum() > 500
+        same = (value > 100) == (found.semantic == 1)
+        assert same[clear & inside].mean() > 0.995
+        outside = cv2.erode((~inside).astype(np.uint8), np.ones((3, 3))) == 1
+        assert (value[outside] == 100).all()

@@ -191,6 +191,12 @@ def test_probability_and_the_last_epochs():
     flipped = sum(pipeline(p, 0).info.placement[0, 0] < 0 for p in range(400))
     assert 70 < flipped < 130  # 100 ± 3.5 standard deviations
     assert not any(pipeline(p, 1).info.placement[0, 0] < 0 for p in range(50))
+    always = Pipeline(
+        [transforms.HorizontalFlip(probability=1)], samples, size=(40, 50), capacity=5, epochs=2,
+        seed=0,
+    )  # fmt: skip
+    # Also if the run goes on for longer than planned.
+    assert all(always(0, epoch).info.placement[0, 0] < 0 for epoch in (0, 1, 2, 9))
 
 
 def test_other_samples_are_at_the_same_stage():

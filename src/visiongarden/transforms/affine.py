@@ -6,11 +6,11 @@ import math
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from visiongarden.registry import register
 from visiongarden.samples import Sample, matrices
-from visiongarden.transforms.ranges import ordered
+from visiongarden.transforms.ranges import Ordered
 from visiongarden.transforms.transform import Context, Probability, Warp, size_of
 from visiongarden.types import ImageSize
 
@@ -44,16 +44,11 @@ class Affine(Warp):
         [[2.0, 0.0, 0.0], [0.0, 2.0, 20.0], [0.0, 0.0, 1.0]]
     """
 
-    scale: Annotated[float, Field(ge=0, lt=1)] | tuple[_Factor, _Factor] = 0.5
+    scale: Annotated[float, Field(ge=0, lt=1)] | Annotated[tuple[_Factor, _Factor], Ordered] = 0.5
     translate: Probability = 0.1
     degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
     shear: Annotated[float, Field(ge=0, le=45)] = 0.0
     pan: bool = False
-
-    @field_validator("scale")
-    @classmethod
-    def _ordered(cls, scale: float | tuple[float, float]) -> float | tuple[float, float]:
-        return ordered(scale) if isinstance(scale, tuple) else scale
 
     def matrix(
         self, sample: Sample, context: Context, rng: np.random.Generator

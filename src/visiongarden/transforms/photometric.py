@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import cv2
 import numpy as np
-from pydantic import AfterValidator
 
-from visiongarden.errors import ConfigError, UserError
+from visiongarden.errors import UserError
 from visiongarden.samples import Sample
+from visiongarden.transforms.ranges import Ordered
 from visiongarden.transforms.transform import Context, Transform
 
 GRAY_WEIGHTS = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luma of ITU-R BT.601."""
 
-
-def _ordered(limits: tuple[Any, Any]) -> tuple[Any, Any]:
-    low, high = limits
-    if low > high:
-        raise ConfigError(
-            "the limits are in the wrong order",
-            rule="[minimum, maximum]",
-            received=str([low, high]),
-            fix=str([high, low]),
-        )
-    return limits
-
-
-Ordered = AfterValidator(_ordered)
-"""Validation of a pair of limits, [minimum, maximum]."""
 
 Limits = Annotated[tuple[float, float], Ordered]
 

@@ -19,6 +19,7 @@ from visiongarden.transforms.transform import (
     Transform,
     Warp,
     is_active,
+    is_skipped,
     require_rgb,
     unmirrored,
 )
@@ -186,7 +187,7 @@ class _Stage:
         state = _State(Pending.of(_protected(pipeline.samples[place])))
         for position in range(self.position):
             transform = pipeline.transforms[position]
-            if self.epoch >= pipeline.epochs - transform.skip_last_epochs:
+            if is_skipped(transform, self):
                 continue
             stage = self._at(place, position)
             rng = stage.rng(transform)

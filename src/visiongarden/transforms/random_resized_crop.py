@@ -6,11 +6,11 @@ import math
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field, PositiveFloat, field_validator
+from pydantic import Field, PositiveFloat
 
 from visiongarden.registry import register
 from visiongarden.samples import Sample
-from visiongarden.transforms.ranges import ordered
+from visiongarden.transforms.ranges import Ordered
 from visiongarden.transforms.transform import Context, Warp, size_of
 from visiongarden.types import ImageSize
 
@@ -41,10 +41,8 @@ class RandomResizedCrop(Warp):
         (8, 8, 3)
     """
 
-    area: tuple[_Area, _Area] = (0.5, 1.0)
-    ratio: tuple[PositiveFloat, PositiveFloat] = (0.75, 1.3333)
-
-    _ordered = field_validator("area", "ratio")(ordered)
+    area: Annotated[tuple[_Area, _Area], Ordered] = (0.5, 1.0)
+    ratio: Annotated[tuple[PositiveFloat, PositiveFloat], Ordered] = (0.75, 1.3333)
 
     def matrix(
         self, sample: Sample, context: Context, rng: np.random.Generator

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from pydantic import AfterValidator
+
 from visiongarden.errors import ConfigError
 
 
-def ordered(limits: tuple[float, float]) -> tuple[float, float]:
-    """Return a pair of limits, the smaller one first.
-
-    Raises:
-        ConfigError: the larger one is first.
-    """
-    if limits[0] > limits[1]:
+def _ordered(limits: tuple[Any, Any]) -> tuple[Any, Any]:
+    low, high = limits
+    if low > high:
         raise ConfigError(
             "the limits are in the wrong order",
             rule="[minimum, maximum]",
-            received=str(list(limits)),
-            fix=str([limits[1], limits[0]]),
+            received=str([low, high]),
+            fix=str([high, low]),
         )
     return limits
+
+
+Ordered = AfterValidator(_ordered)
+"""Validation of a pair of limits, [minimum, maximum]."""

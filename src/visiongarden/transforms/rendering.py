@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,8 +18,8 @@ Window = tuple[int, int, int, int]
 _WHOLE = 1e-4
 """Deviation in pixels below which a coordinate is a whole number."""
 
-_MAX_PIXELS = 2**26
-"""Pixels of an image that is resized before it is cropped."""
+_MAX_VALUES = 2**28
+"""Largest number of pixel values of an image that is resized before it is cropped."""
 
 _CHANNELS = 4
 """Most channels that OpenCV warps together."""
@@ -145,7 +146,8 @@ def _draw_upright(canvas: np.ndarray, array: np.ndarray, matrix: np.ndarray, nea
     if columns.low >= columns.high or rows.low >= rows.high:
         return
     view = canvas[rows.low : rows.high, columns.low : columns.high]
-    if columns.is_whole and rows.is_whole and columns.length * rows.length <= _MAX_PIXELS:
+    values = columns.length * rows.length * math.prod(array.shape[2:])
+    if columns.is_whole and rows.is_whole and values <= _MAX_VALUES:
         whole = np.empty((rows.length, columns.length, *array.shape[2:]), array.dtype)
         is_visible = whole.shape[:2] == view.shape[:2]
         _resize_into(view if is_visible else whole, array, nearest, exact=True)

@@ -195,9 +195,16 @@ class Policy(Transform):
 
 def is_active(transform: Transform, context: Context, rng: np.random.Generator) -> bool:
     """Return whether a transform is applied in this epoch, and by its probability."""
-    if context.epoch >= context.epochs - transform.skip_last_epochs:
+    if is_skipped(transform, context):
         return False
     return transform.probability >= 1 or rng.random() < transform.probability
+
+
+def is_skipped(transform: Transform, context: Context) -> bool:
+    """Return whether a transform is off in this epoch, one of the last."""
+    skipped = transform.skip_last_epochs
+    # A run may also go on for more epochs than were planned.
+    return skipped > 0 and context.epoch >= context.epochs - skipped
 
 
 def unmirrored(sample: Sample, matrix: np.ndarray) -> np.ndarray | None:
