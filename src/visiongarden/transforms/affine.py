@@ -6,15 +6,32 @@ import math
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from visiongarden.errors import ConfigError
 from visiongarden.registry import register
 from visiongarden.samples import Sample, matrices
-from visiongarden.transforms.ranges import Ordered
 from visiongarden.transforms.transform import Context, Probability, Warp, size_of
 from visiongarden.types import ImageSize
 
-_Factor = Annotated[float, Field(gt=0, le=10)]
+_MAX_FACTOR = 10
+
+
+def _scale(scale: float | tuple[float, float]) -> float | tuple[float, float]:
+    # In one message, where two types with bounds of their own would give two.
+    if isinstance(scale, tuple):
+        valid = 0 < scale[0] <= scale[1] <= _MAX_FACTOR
+    else:
+        valid = 0 <= scale < 1
+    if not valid:
+        raise ConfigError(
+            "the scale is not valid",
+            rule="a change from 0 to below 1, or [minimum, maximum] of factors above 0 and up to "
+            f"{_MAX_FACTOR}",
+            received=str(list(scale) if isinstance(scale, tuple) else scale),
+            fix="0.5, or [0.5, 2]",
+        )
+    return scale
 
 
 @register
@@ -44,7 +61,7 @@ class Affine(Warp):
         [[2.0, 0.0, 0.0], [0.0, 2.0, 20.0], [0.0, 0.0, 1.0]]
     """
 
-    scale: Annotated[float, Field(ge=0, lt=1)] | Annotated[tuple[_Factor, _Factor], Ordered] = 0.5
+    scale: Annotated[float | tuple[float, float], AfterValidator(_scale)] = 0.5
     translate: Probability = 0.1
     degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
     shear: Annotated[float, Field(ge=0, le=45)] = 0.0

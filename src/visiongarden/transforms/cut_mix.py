@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
-from pydantic import PositiveFloat
+from pydantic import Field
 
 from visiongarden.registry import register
 from visiongarden.samples import Instances, Sample, matrices
@@ -45,7 +45,7 @@ class CutMix(Transform):
     """
 
     needs_size: ClassVar[bool] = True
-    alpha: PositiveFloat = 1.0
+    alpha: Annotated[float, Field(gt=0, le=1e6)] = 1.0
     min_visibility: Probability = 0.1
 
     def apply(self, sample: Sample, context: Context, rng: np.random.Generator) -> Sample:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import cv2
 import numpy as np
-from pydantic import PositiveFloat
+from pydantic import Field
 
 from visiongarden.errors import UserError
 from visiongarden.registry import register
@@ -43,7 +43,7 @@ class MixUp(Transform):
     """
 
     needs_size: ClassVar[bool] = True
-    alpha: PositiveFloat = 32.0
+    alpha: Annotated[float, Field(gt=0, le=1e6)] = 32.0
 
     def apply(self, sample: Sample, context: Context, rng: np.random.Generator) -> Sample:
         """Return the blended sample, of the context's size."""

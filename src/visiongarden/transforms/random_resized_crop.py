@@ -6,7 +6,7 @@ import math
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field, PositiveFloat
+from pydantic import Field
 
 from visiongarden.registry import register
 from visiongarden.samples import Sample
@@ -16,6 +16,7 @@ from visiongarden.types import ImageSize
 
 _TRIES = 10
 
+_Ratio = Annotated[float, Field(gt=0, le=100)]
 _Area = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -42,7 +43,7 @@ class RandomResizedCrop(Warp):
     """
 
     area: Annotated[tuple[_Area, _Area], Ordered] = (0.5, 1.0)
-    ratio: Annotated[tuple[PositiveFloat, PositiveFloat], Ordered] = (0.75, 1.3333)
+    ratio: Annotated[tuple[_Ratio, _Ratio], Ordered] = (0.75, 1.3333)
 
     def matrix(
         self, sample: Sample, context: Context, rng: np.random.Generator
