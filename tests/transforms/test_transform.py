@@ -54,7 +54,7 @@ EXAMPLES = [
     pytest.param(module, value, id=name)
     for module in modules()
     for name, value in vars(module).items()
-    if inspect.isclass(value)
+    if (inspect.isclass(value) or inspect.isfunction(value))
     and value.__module__ == module.__name__
     and ">>>" in (value.__doc__ or "")
 ]
@@ -70,6 +70,13 @@ def test_the_example_runs(module, value, monkeypatch, tmp_path):
     found: list[str] = []
     doctest.DocTestRunner(verbose=False).run(example, out=found.append)
     assert not found, "".join(found)
+
+
+def test_every_transform_has_an_example():
+    ours = [each for each in vg.transforms.Transform.kinds().values()
+            if each.__module__.startswith("visiongarden.")]  # fmt: skip
+    assert len(ours) >= 15
+    assert [each for each in ours if ">>>" not in (each.__doc__ or "")] == []
 
 
 def sample_of(channels, dtype, height=40, width=50, seed=0):

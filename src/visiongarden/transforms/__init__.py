@@ -37,7 +37,7 @@ from visiongarden.transforms.rotate90 import Rotate90
 from visiongarden.transforms.scene import mosaic, single
 from visiongarden.transforms.segmentation_augmentation import SegmentationAugmentation
 from visiongarden.transforms.tile import Tile, compose
-from visiongarden.transforms.transform import Context, Layout, Policy, Transform, Warp
+from visiongarden.transforms.transform import Context, Layout, Policy, Transform, Warp, size_of
 from visiongarden.transforms.vary import Vary
 from visiongarden.transforms.vertical_flip import VerticalFlip
 from visiongarden.transforms.with_mask import view, warp_with_mask
@@ -91,6 +91,7 @@ __all__ = [
     "random_crop",
     "random_operations",
     "single",
+    "size_of",
     "view",
     "warp_with_mask",
 ]

@@ -45,6 +45,11 @@ def size_of(sample: Sample) -> ImageSize:
     """Return the (height, width) of a sample, for `Warp.matrix` too.
 
     In a pipeline the image of a sample is not yet moved, but its objects are.
+
+    Example:
+        >>> info = vg.samples.ImageInfo(1, "cat.jpg", (30, 40))
+        >>> size_of(vg.samples.Sample(info, np.zeros((30, 40, 3), np.uint8)))
+        (30, 40)
     """
     if sample.instances.size != (0, 0) or sample.image is None:
         return sample.instances.size

@@ -144,6 +144,31 @@ class Layout(Transform):
     """Base class of transforms that lay out several images; a subclass implements `tiles`.
 
     In a `Pipeline`, the images are not rendered before the warps that follow are multiplied.
+
+    Example:
+        Two images side by side:
+
+        >>> @vg.register(package="garden")
+        ... class Pair(Layout):
+        ...     images = 2
+        ...
+        ...     def tiles(self, sample, context, rng):
+        ...         other = context.others(1, rng)[0]
+        ...         tiles, x = [], 0
+        ...         for each in (sample, other):
+        ...             height, width = size_of(each)
+        ...             right = np.array([[1, 0, x], [0, 1, 0], [0, 0, 1]])
+        ...             tiles.append(Tile(each, (0, 0, width, height), right))
+        ...             x += width
+        ...         return tiles, (size_of(sample)[0], x)
+        >>> info = vg.samples.ImageInfo(1, None, (2, 3))
+        >>> images = [np.full((2, 3, 1), i, np.uint8) for i in range(2)]
+        >>> samples = [vg.samples.Sample(info, image) for image in images]
+        >>> pipeline = vg.transforms.Pipeline(
+        ...     [Pair()], samples, size=(2, 6), capacity=1, epochs=1, seed=0
+        ... )
+        >>> pipeline(0, epoch=0).image[0, :, 0].tolist()
+        [0, 0, 0, 1, 1, 1]
     """
 
     def tiles(
