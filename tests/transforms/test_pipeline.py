@@ -290,6 +290,25 @@ def test_masks_decide_and_boxes_are_refitted():
     assert len(gone.instances) == 0
 
 
+@pytest.mark.parametrize(("shift", "kept"), [(5, 2), (25, 2), (37, 1), (45, 1), (49, 0)])
+def test_masks_or_keypoints_decide_where_there_are_no_boxes(shift, kept):
+    """With a shift of 37, 3 of 20 columns of the first mask are visible."""
+    move = [fixed([[1, 0, shift], [0, 1, 0], [0, 0, 1]], (40, 50))]
+    ring = [10, 10, 30, 10, 30, 30, 10, 30]
+    far = [2, 10, 6, 10, 6, 30, 2, 30]
+    masks = Masks.from_polygons([[ring], [far]], (40, 50))
+    of_masks = Instances((40, 50), classes=[0, 1], masks=masks)
+    found = run(move, [sample_of(instances=of_masks)], (40, 50), min_visibility=0.2).instances
+    assert len(found) == kept
+    points = [[[10, 10, 2], [30, 30, 1]], [[2, 10, 2], [6, 30, 2]]]
+    of_points = Instances((40, 50), classes=[0, 1], keypoints=Keypoints(points, pairs=()))
+    found = run(move, [sample_of(instances=of_points)], (40, 50), min_visibility=0.2).instances
+    # A point is kept where it is inside: x + shift <= 50.
+    inside = [sum(x + shift <= 50 for x, _, _ in each) for each in points]
+    assert found.classes.tolist() == [i for i, count in enumerate(inside) if count]
+    assert (found.keypoints.values[..., 2] > 0).sum() == sum(inside)
+
+
 class Centers:
     """A custom field: one point per object."""
 
