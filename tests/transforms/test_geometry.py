@@ -197,3 +197,29 @@ def test_image_and_semantic_mask_stay_aligned(scale, degrees):
         assert same[clear & inside].mean() > 0.995
         outside = cv2.erode((~inside).astype(np.uint8), np.ones((3, 3))) == 1
         assert (value[outside] == 100).all()
+
+
+@pytest.mark.parametrize("zoom", [0.002, 1.5])
+@pytest.mark.parametrize("degrees", [0, 10])
+def test_images_beyond_the_limit_of_opencv(zoom, degrees):
+    """OpenCV warps at most 32,766 pixels per side; the brightness grows along the long side."""
+    ramp = np.linspace(0, 250, 40_000).astype(np.uint8)
+    pixels = np.broadcast_to(ramp[None, :, None], (30, 40_000, 1)).copy()
+    sample = Sample(ImageInfo(0, None, (30, 40_000)), pixels)
+    cos, sin = zoom * math.cos(math.radians(degrees)), zoom * math.sin(math.radians(degrees))
+    # Around the point (30,000, 15), with the brightness 187.5.
+    matrix = np.array([[cos, -sin, 48], [sin, cos, 32], [0, 0, 1]])
+    matrix = matrix @ [[1, 0, -30_000], [0, 1, -15], [0, 0, 1]]
+    rows = tuple(tuple(map(float, row)) for row in matrix)
+    pipeline = Pipeline([Fixed(rows=rows)], [sample], size=(64, 96), capacity=1, epochs=1, seed=0)
+    found = pipeline(0, 0).image[..., 0].astype(float)
+    y, x = np.indices((64, 96)) + 0.5
+    source = np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(matrix).T
+    inside = (source[..., 0] > 0) & (source[..., 0] < 40_000)
+    inside &= (source[..., 1] > 1 / zoom) & (source[..., 1] < 30 - 1 / zoom)
+    if zoom > 1:
+        assert inside.sum() > 2000
+        expected = source[..., 0] / 40_000 * 250
+        assert np.abs(found - expected)[inside].max() < 2
+    else:
+        assert (found != 114).sum() <= 96  # less than a pixel high

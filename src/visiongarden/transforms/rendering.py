@@ -21,6 +21,9 @@ _WHOLE = 1e-4
 _MAX_VALUES = 2**28
 """Largest number of pixel values of an image that is resized before it is cropped."""
 
+_MAX_SIDE = 2**15 - 2
+"""Largest side in pixels of an image that OpenCV warps."""
+
 _CHANNELS = 4
 """Most channels that OpenCV warps together."""
 
@@ -127,10 +130,42 @@ def _draw(canvas: np.ndarray, part: Placed, nearest: bool) -> None:
     if not array.size or not canvas.size:
         return
     matrix = part.matrix @ matrices.shift(x1, y1) if x1 or y1 else part.matrix
+    if max(array.shape[:2]) > _MAX_SIDE:
+        array, matrix = _reduced(array, matrix, canvas.shape, nearest)
+    if not array.size:
+        return
     if is_upright(matrix):
         _draw_upright(canvas, array, matrix, nearest)
     else:
         _draw_warped(canvas, array, matrix, nearest)
+
+
+def _reduced(
+    array: np.ndarray, matrix: np.ndarray, canvas: Sequence[int], nearest: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the visible part of an array that is too large for OpenCV's warps, and its matrix.
+
+    A part that is still too large is shrunk first.
+    """
+    if turn_of(matrix) is not None and np.abs(matrix[:2, :2]).max() <= 1:
+        return array, matrix  # resized, without a limit
+    height, width = array.shape[:2]
+    ends = np.array([[0, 0, 1], [canvas[1], 0, 1], [canvas[1], canvas[0], 1], [0, canvas[0], 1]])
+    corners = ends @ np.linalg.inv(matrix).T
+    if (corners[:, 2] > 0).all():
+        points = corners[:, :2] / corners[:, 2:]
+        low = np.clip(np.floor(points.min(axis=0)) - 2, 0, (width, height)).astype(int)
+        high = np.clip(np.ceil(points.max(axis=0)) + 2, 0, (width, height)).astype(int)
+        array = array[low[1] : high[1], low[0] : high[0]]
+        matrix = matrix @ matrices.shift(*low)
+    height, width = array.shape[:2]
+    factor = -(-max(height, width, 1) // _MAX_SIDE)
+    if factor == 1 or not array.size:
+        return array, matrix
+    size = (max(height // factor, 1), max(width // factor, 1))
+    shrunk = np.empty((*size, *array.shape[2:]), array.dtype)
+    _resize_into(shrunk, array, nearest, exact=True)
+    return shrunk, matrix @ np.diag([width / size[1], height / size[0], 1])
 
 
 def _draw_upright(canvas: np.ndarray, array: np.ndarray, matrix: np.ndarray, nearest: bool) -> None:
