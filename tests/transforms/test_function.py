@@ -3,7 +3,7 @@
 import pickle
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -235,3 +235,17 @@ def test_reading_imports_nothing(module):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_an_object_that_cannot_be_hashed():
+    @dataclass
+    class Darken:
+        by: int
+
+        def __call__(self, image, rng):
+            return image - self.by
+
+    image = np.full((2, 2, 3), 9, np.uint8)
+    dark = Function(function=Darken(4))
+    given = Sample(ImageInfo(0, None, (2, 2)), image)
+    assert dark.apply(given, None, np.random.default_rng(0)).image.max() == 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import cache
 from typing import Annotated, Any, Literal
@@ -68,7 +68,7 @@ class Function(Transform):
         Raises:
             UserError: it cannot be imported or called, or it is not known what it takes.
         """
-        return _resolved(self.function, self.argument)[0]
+        return _found(self.function, self.argument)[0]
 
     def apply(self, sample: Sample, context: Context, rng: np.random.Generator) -> Sample:
         """Return what the function returns.
@@ -76,7 +76,7 @@ class Function(Transform):
         Raises:
             UserError: the function changes its argument in place, or returns something else.
         """
-        function, argument = _resolved(self.function, self.argument)
+        function, argument = _found(self.function, self.argument)
         image = _read_only(decoded(self, sample))
         given = replace(sample, image=image)
         name = _label(self.function)
@@ -103,9 +103,15 @@ def _label(function: Any) -> str:
     return str(function.__name__ if named else type(function).__name__)
 
 
+def _found(function: Any, argument: str) -> tuple[Callable[..., Any], str]:
+    """Return the function, and whether it takes "image" or "sample"."""
+    # An object with `__eq__` alone, such as a dataclass, cannot be a key of the cache.
+    resolve = _resolved if isinstance(function, Hashable) else _resolved.__wrapped__
+    return resolve(function, argument)
+
+
 @cache
 def _resolved(function: Any, argument: str) -> tuple[Callable[..., Any], str]:
-    """Return the function, and whether it takes "image" or "sample"."""
     name = _label(function)
     found = imported(function, "function") if isinstance(function, str) else function
     if not callable(found):
