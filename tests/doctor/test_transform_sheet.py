@@ -2,12 +2,14 @@
 
 import doctest
 
+import cv2
 import numpy as np
 import pytest
 
 import visiongarden as vg
 from visiongarden.doctor import transform_sheet
 from visiongarden.doctor.transform_sheet import description, transforms_sheet
+from visiongarden.doctor.verbs import show_dataset
 from visiongarden.errors import UserError
 from visiongarden.samples import (
     Boxes,
@@ -186,3 +188,19 @@ def test_the_example_runs():
     )
     failed = [doctest.DocTestRunner(verbose=False).run(example).failed for example in found]
     assert failed == [0]
+
+
+def test_images_without_annotations_are_shown_with_the_transforms_of_a_recipe(tmp_path):
+    images = tmp_path / "scans" / "images"
+    images.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 3)).astype(np.uint8)
+    cv2.imwrite(str(images / "a.png"), pixels)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("transforms: [{type: VerticalFlip, probability: 1}]")
+    options = {"reader": "Images", "image_size": 32, "count": 1, "columns": 1}
+    plain = show_dataset(images, **options).image
+    assert (show_dataset(images, recipe=recipe, **options).image == plain[::-1]).all()
+    with pytest.raises(UserError, match="no transform to show"):
+        show_dataset(images, each=True, **options)
+    with pytest.raises(UserError, match=r"(?s)contains no image.*fix: .*scans.images"):
+        show_dataset(images.parent, **options)

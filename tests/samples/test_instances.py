@@ -427,3 +427,31 @@ def test_neither_a_backend_nor_pydantic_is_imported():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_class_that_is_almost_a_field_names_what_is_missing():
+    class Velocity:
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return self
+
+        def warp(self, matrix, size):
+            return self
+
+    with pytest.raises(UserError, match="define concatenate, visible_fraction, to_targets of V"):
+        Instances((9, 9), Boxes([[0, 0, 3, 3]]), [0], data={"v": Velocity()})
+    with pytest.raises(UserError, match=r"np\.asarray"):
+        Instances((9, 9), Boxes([[0, 0, 3, 3]]), [0], data={"v": ["a"]})
+
+
+@pytest.mark.parametrize(("returned", "message"), [("values", "ndarray"), ("fewer", "0 objects")])
+def test_a_field_that_is_not_transformed_as_a_field(returned, message):
+    class Wrong(Centers):
+        def warp(self, matrix, size):
+            return self.points if returned == "values" else self[:0]
+
+    objects = Instances((9, 9), Boxes([[0, 0, 3, 3]]), [0], data={"v": Wrong([[1, 2]])})
+    with pytest.raises(UserError, match=rf"(?s)Wrong\.warp returns something else.*{message}"):
+        objects.warp(np.eye(3), (9, 9))

@@ -532,3 +532,20 @@ def test_malformed_bitmaps_and_matrices():
             masks.warp(matrix, SIZE)
     with pytest.raises(vg.UserError, match="size of the canvas"):
         masks.warp(np.eye(3), (4, -6))
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        [4, 6, 20, 6, 12, 26],
+        [[4, 6], [20, 6], [12, 26]],
+        [(4, 6), (20, 6), (12, 26)],
+        np.array([4.0, 6, 20, 6, 12, 26]),
+    ],
+)
+def test_one_polygon_in_place_of_a_list_of_polygons(one):
+    polygons = [one]
+    with pytest.raises(vg.UserError, match="it is one polygon, and not a list") as caught:
+        Masks.from_polygons(polygons, (30, 40))
+    fixed = eval(caught.value.fix, {"polygons": polygons})  # noqa: S307  text of our own
+    assert Masks.from_polygons(fixed, (30, 40)).area().tolist() == [160]

@@ -23,6 +23,7 @@ from visiongarden.doctor.sheet import (
     transforms_of,
 )
 from visiongarden.doctor.transform_sheet import transforms_sheet
+from visiongarden.errors import UserError, option
 from visiongarden.markup import Preformatted
 from visiongarden.types import ImageSize
 
@@ -216,8 +217,15 @@ def show_dataset(
         refuse_plain_transforms(recipe, overrides)
     dataset = read(path, split=split, reader=reader, invalid_boxes=invalid_boxes)
     dataset = dataset.with_channels(channels)
-    is_plain = plain or not dataset.fields
+    # Without annotations there is no task, which would have transforms.
+    is_plain = plain or not (dataset.fields or recipe or overrides)
     transforms = None if is_plain else transforms_of(dataset, recipe, overrides)
+    if each and not transforms:
+        raise UserError(
+            "there is no transform to show",
+            rule="transforms of a recipe, or those of the task if the images have annotations",
+            fix=option("recipe", "recipe.yaml"),
+        )
     if each:
         samples = loader_of(dataset, size, None).samples
         image = transforms_sheet(

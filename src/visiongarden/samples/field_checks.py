@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +13,7 @@ from visiongarden.samples import columns
 from visiongarden.samples.boxes import Boxes
 from visiongarden.samples.field import Field, is_field
 from visiongarden.samples.rotated_boxes import RotatedBoxes
+from visiongarden.types import ImageSize
 
 COLUMNS = ("boxes", "classes", "scores", "masks", "keypoints", "crowd", "area")
 """Arguments of `Instances` with one row per object."""
@@ -20,6 +21,9 @@ ARGUMENTS = ("size", *COLUMNS, "data", "class_map", "image")
 """Arguments of `Instances`."""
 
 NO_DATA: Mapping[str, Field | np.ndarray] = MappingProxyType({})
+
+_MEMBERS = ("__len__", "__getitem__", "concatenate", "warp", "visible_fraction", "to_targets")
+"""Members of a `Field`."""
 
 
 def _boxes(name: str, value: Any) -> Boxes | RotatedBoxes:
@@ -99,7 +103,30 @@ def _column(name: str, value: Any) -> Field | np.ndarray:
     if is_field(type(value)):
         field: Field = value
         return field
-    raise _wrong_type(name, value, "a Field or an array", f"data={{{name!r}: np.asarray(...)}}")
+    missing = [member for member in _MEMBERS if member not in dir(type(value))]
+    fix = f"data={{{name!r}: np.asarray(...)}}"
+    if len(missing) < len(_MEMBERS) - 2:  # lists have a length and are indexed
+        fix = f"define {', '.join(missing)} of {type(value).__name__}"
+    raise _wrong_type(name, value, "a Field or an array", fix)
+
+
+def warped_column(name: str, value: Field, matrix: np.ndarray, size: ImageSize) -> Field:
+    """Return a transformed column of `data`, whose class may be the user's.
+
+    Raises:
+        UserError: `warp` returns another type or number of objects.
+    """
+    found = value.warp(matrix, size)
+    kind = type(value).__name__
+    if is_field(type(found)) and len(found) == len(value):
+        return found
+    raise UserError(
+        f"{kind}.warp returns something else than the transformed field {name!r}",
+        rule=f"{kind} of {len(value)} objects; none is removed",
+        received=f"{type(found).__name__}"
+        + (f" of {len(found)} objects" if isinstance(found, Sized) else ""),
+        fix=f"return {kind}(...)",
+    )
 
 
 def _wrong_type(name: str, value: Any, expected: str, fix: str) -> UserError:

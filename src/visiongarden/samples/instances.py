@@ -16,7 +16,14 @@ from visiongarden.samples.boxes import Boxes
 from visiongarden.samples.conversion import Conversions
 from visiongarden.samples.exchange import fields_of, objects_of
 from visiongarden.samples.field import Field
-from visiongarden.samples.field_checks import ARGUMENTS, CHECKED, COLUMNS, NO_DATA, further
+from visiongarden.samples.field_checks import (
+    ARGUMENTS,
+    CHECKED,
+    COLUMNS,
+    NO_DATA,
+    further,
+    warped_column,
+)
 from visiongarden.samples.keypoints import Keypoints
 from visiongarden.samples.mask_field import Masks
 from visiongarden.samples.rotated_boxes import RotatedBoxes
@@ -358,7 +365,7 @@ class Instances(Conversions):
         for name in _SEEN:
             if found[name] is not None:
                 found[name] = known[name] if name in known else found[name].warp(matrix, size)
-        data = {n: v if isinstance(v, np.ndarray) else v.warp(matrix, size)
+        data = {n: v if isinstance(v, np.ndarray) else warped_column(n, v, matrix, size)
                 for n, v in data.items()}  # fmt: skip
         return self._with(size, found, data)
 

@@ -293,7 +293,9 @@ def _each(given: Sequence[Any], read: Callable[[Any], Mask]) -> list[Mask]:
                 rule="polygons of at least three points with finite coordinates, or run lengths "
                 "that fill the canvas exactly",
                 received=f"{one!r:.100}",
-                fix=f"correct or remove object {index}",
+                fix="[[polygon] for polygon in polygons]"
+                if isinstance(error, _OnePolygonError)
+                else f"correct or remove object {index}",
             ) from None
     return found
 
@@ -303,7 +305,27 @@ def _polygons(given: Any) -> PolygonMask:
         return PolygonMask(())
     if isinstance(given, np.ndarray) and given.ndim == 2 and given.shape[1] == 2:
         given = [given]
+    if _is_one(given):
+        raise _OnePolygonError(
+            "it is one polygon, and not a list of polygons, each a flat list x, y, x, y, … or an "
+            "array (points, 2)"
+        )
     return PolygonMask(tuple(map(_ring, given)))
+
+
+class _OnePolygonError(ValueError):
+    """A polygon where a list of polygons is expected."""
+
+
+def _is_one(given: Any) -> bool:
+    """Return whether a value is a flat list of coordinates, or a list of points."""
+    if not isinstance(given, list | tuple | np.ndarray) or not len(given):
+        return False
+    if isinstance(given[0], int | float | np.number):
+        return True
+    return len(given) >= 3 and all(
+        isinstance(point, list | tuple | np.ndarray) and len(point) == 2 for point in given
+    )
 
 
 def _ring(given: Any) -> np.ndarray:

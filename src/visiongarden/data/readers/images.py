@@ -50,6 +50,11 @@ class Images(Reader):
             raise no_split(root, split, (_SPLIT,))
         names = image_names(names_in(root))
         if not names:
-            raise DataError(f"{root} contains no image", rule="a folder with images")
+            inner = [name for name in names_in(root) if (root / name).is_dir()]
+            raise DataError(
+                f"{root} contains no image",
+                rule="a folder with images, without subfolders",
+                fix=f"pass one of its folders, such as {root / inner[0]}" if inner else None,
+            )
         class_map = ClassMap(source.class_names or ("object",))
         return Dataset(class_map, UnlabeledSamples(tuple(root / name for name in names)))
