@@ -22,8 +22,8 @@ ONE_ERROR = [
     ({"pen": 3}, "pen: must be a mapping of fields, `name: value`\n  received: 3"),
     (
         {"shape": {"type": "Circel"}},
-        "shape: unknown Shape 'Circel'\n  rule: the name of a registered class; import the module of your "
-        "own (on the command line: --import MODULE)\n"
+        "shape: unknown Shape 'Circel'\n  rule: the name of a registered class; "
+        "import the module of your own (on the command line: --import MODULE)\n"
         f"  fix: did you mean Circle? (valid: {BOTH})",
     ),
     (
