@@ -115,6 +115,11 @@ class Dataset:
     label_map: LabelMap | None = None
     channels: Channels = field(default_factory=Channels)
 
+    def __repr__(self) -> str:
+        """Return the split, its number of images and the classes, not every sample."""
+        names = ", ".join(self.class_map.names)
+        return f"Dataset({str(self.root)!r}, {self.split}: {len(self.samples)} images; {names:.80})"
+
     @classmethod
     def of_rows(
         cls,

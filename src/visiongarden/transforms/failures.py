@@ -36,10 +36,11 @@ def named(transform: Transform, method: str, sample: Sample) -> Iterator[None]:
             ) from error
         if kind.__module__.startswith("visiongarden."):
             raise
+        text = " ".join(str(error).split())
         raise UserError(
             f"{kind.__name__}.{method} failed on image {sample.info.id!r}",
             rule=f"`{method}` takes every image; vg.check({kind.__name__}(...)) tries some",
-            received=f"{type(error).__name__}: {error!s:.200} ({raised_at(error, kind)})",
+            received=f"{type(error).__name__}: {text:.200} ({raised_at(error, kind)})",
             fix=f"correct {kind.__module__}.{kind.__qualname__}.{method}",
         ) from error
 

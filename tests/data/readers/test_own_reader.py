@@ -322,6 +322,11 @@ def test_the_error_names_the_line_of_the_reader(root):
         read(root)
 
 
+def test_a_dataset_is_printed_in_one_line(root):
+    found = dataset(sample(root), split="val", root="garden")
+    assert repr(found) == "Dataset('garden', val: 1 images; cat, dog)"
+
+
 def test_an_unknown_reader_or_field_names_what_is_missing(root):
     reader_of(lambda *_: dataset())
     with pytest.raises(UserError, match=r"(?s)unknown reader 'Meadow'.*--import MODULE"):

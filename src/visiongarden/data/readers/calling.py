@@ -78,7 +78,8 @@ def _call(reader: Reader, source: Source, method: str, function: Callable[[], T]
     except Exception as error:
         if _is_own(reader):
             raise
-        what = f"{type(error).__name__}: {error!s:.200} ({raised_at(error, type(reader))})"
+        text = " ".join(str(error).split())
+        what = f"{type(error).__name__}: {text:.200} ({raised_at(error, type(reader))})"
         raise _failed(reader, source, method, what) from error
 
 
