@@ -155,7 +155,7 @@ def test_masks_of_colors_are_written_again(tmp_path):
     [
         (folders, "yolo", "labels, which can be written as .*folders"),
         (folders, "masks", "labels, which can be written as .*folders"),
-        (masks, "coco", "semantic, which can be written as masks"),
+        (masks, "coco", "semantic masks, which can be written as masks"),
         (yolo, "folders", "boxes, which can be written as arrayrecord, coco"),
         (yolo, "cocoo", "did you mean coco"),
     ],

@@ -13,6 +13,7 @@ from visiongarden.data.channels import Channels
 from visiongarden.data.image_samples import UNKNOWN_SIZE
 from visiongarden.data.pixels import to_pixels
 from visiongarden.data.rows import NO_SCHEME, KeypointScheme, Row, row_of
+from visiongarden.data.sample_checks import check_classes, check_sample
 from visiongarden.data.sample_table import SampleTable
 from visiongarden.errors import DataError
 from visiongarden.samples import RotatedBoxes, Sample
@@ -187,8 +188,9 @@ class Dataset:
         if isinstance(self.samples, _Counted):
             return self.samples.counts()
         total = np.zeros(len(self.class_map), np.int64)
-        for sample in self.samples:
+        for index, sample in enumerate(self.samples):
             if sample.instances.classes is not None:
+                check_classes(sample.instances.classes, self.class_map, _name(index, sample))
                 total += np.bincount(sample.instances.classes, minlength=len(total))
             elif sample.labels is not None and self.label_map is None:
                 total += sample.labels == 1
@@ -289,6 +291,8 @@ class Dataset:
         """
         # A copy: the samples may be a list, and are not changed.
         sample = replace(self.samples[index])
+        if not isinstance(self.samples, SampleTable):  # its rows are from a reader
+            check_sample(sample, self.class_map, _name(index, sample))
         if sample.image is not None:
             if not _is_stored(sample.image, self.channels):
                 sample.image = to_pixels(sample.image, name=f"the image of sample {index}")
@@ -304,6 +308,12 @@ class Dataset:
         if sample.semantic is None and image is not None and isinstance(self.samples, _WithMasks):
             sample.semantic = self.samples.semantic(index, (image.shape[0], image.shape[1]))
         return sample
+
+
+def _name(index: int, sample: Sample) -> str:
+    """Return the name of a sample in errors."""
+    source = sample.info.source
+    return f"sample {index}" if source is None else f"sample {index} ({source})"
 
 
 def _is_stored(image: np.ndarray, channels: Channels) -> bool:

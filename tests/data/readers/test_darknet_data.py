@@ -123,3 +123,15 @@ def test_label_img_with_splits(tmp_path):
     save(root, {"valid/classes.txt": "dog\n"}, [])
     with pytest.raises(DataError, match="lists other classes than"):
         read(LabelImg(), root)
+
+
+def test_two_lists_or_folders_of_one_split(tmp_path):
+    given = files() | {"obj.data": DATA + "validation = data/train.txt\n"}
+    root = save(tmp_path / "a", given, IMAGES)
+    with pytest.raises(DataError, match=r"two entries for the split val: .*valid\.txt and .*train"):
+        vg_read(root)
+    text = "0 0.5 0.5 0.2 0.4\n"
+    folders = {"classes.txt": "cat\n"} | {f"{name}/a.txt": text for name in ("val", "valid")}
+    root = save(tmp_path / "b", folders, ["val/a.png", "valid/a.png"])
+    with pytest.raises(DataError, match="two folders for val: val, valid"):
+        vg_read(root, reader="LabelImg")

@@ -12,10 +12,20 @@ from visiongarden import registry
 from visiongarden.data import Dataset, Reader, Source, cache, read
 from visiongarden.data.image_samples import ClassSamples
 from visiongarden.data.readers import opened, splits_of
+from visiongarden.data.rows import Lines, Row
 from visiongarden.data.semantic_samples import SemanticSamples
 from visiongarden.doctor import convert_dataset
 from visiongarden.errors import DataError, UserError
-from visiongarden.samples import Boxes, ImageInfo, Instances, Keypoints, Masks, RotatedBoxes, Sample
+from visiongarden.samples import (
+    Boxes,
+    ImageInfo,
+    Instances,
+    Keypoints,
+    Masks,
+    RotatedBoxes,
+    Sample,
+    unknown_keys,
+)
 from visiongarden.samples.annotations import Annotations
 
 CLASSES = vg.ClassMap(("cat", "dog"))
@@ -180,6 +190,25 @@ def test_clipping_and_dropping_keep_the_other_fields(root):
     assert found.classes.tolist() == [1]
     assert found.keypoints.values.tolist() == [[[5, 7, 2]]]
     assert len(found.masks) == 1
+
+
+def test_rows_keep_their_lines_and_unknown_keys(root):
+    row = Row(
+        path=root / "a.png",
+        size=SIZE,
+        boxes=np.array([[50, 6, 60, 9], [4, 6, 40.5, 26]], np.float32),
+        classes=np.array([0, 1], np.int32),
+        crowd=np.zeros(2, bool),
+        lines=Lines("labels.garden:", np.array([3, 8], np.int32)),
+        unknown=unknown_keys.pack({"sun": 1}, [{"leaf": 1}, {"leaf": 2}]),
+    )
+    reader_of(lambda root, split: Dataset.of_rows(CLASSES, [row]))
+    with pytest.raises(DataError, match=r"labels\.garden:3: box \(50, 6, 60, 9\) is outside"):
+        read(root)
+    found = read(root, invalid_boxes="drop")
+    assert found.location(0, 0) == "labels.garden:8"
+    assert unknown_keys.unpack(found[0].info.unknown, 1) == ({"sun": 1}, [{"leaf": 2}])
+    assert np.asarray(found[0].instances.boxes).tolist() == [[4, 6, 40, 26]]
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,12 @@ from visiongarden.data.file_names import ARRAY, ENDINGS, image_names, names_in
 from visiongarden.data.image_samples import ClassSamples
 from visiongarden.data.readers.build import CLASSES, by_hash, class_names_in, no_split
 from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.readers.split_names import NAMES_OF, SPLIT_OF, one_per_split
 from visiongarden.errors import DataError
 from visiongarden.registry import register
 from visiongarden.storage.place import Place
 from visiongarden.types import ClassMap
 
-SPLITS: Mapping[str, tuple[str, ...]] = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
-}
 _OTHER = {"images", "masks", "labels", "annotations", "jpegimages"}
 """Names of folders that belong to other formats and are not classes."""
 
@@ -95,8 +91,8 @@ class ClassFolders(Reader):
         if folders:
             _check_learned(folders.get("train", own), own, found, errors)
         else:
-            if split not in SPLITS:
-                raise no_split(root, split, SPLITS)
+            if split not in NAMES_OF:
+                raise no_split(root, split, NAMES_OF)
             found = {
                 name: [image for image in images if by_hash(_key(own / name, image)) == split]
                 for name, images in found.items()
@@ -120,7 +116,7 @@ def _check_learned(
 def splits_by_hash(names: Iterable[str]) -> tuple[str, ...]:
     """Return the splits to which a hash of their names assigns files, in the usual order."""
     found = {by_hash(name) for name in names}
-    return tuple(split for split in SPLITS if split in found)
+    return tuple(split for split in NAMES_OF if split in found)
 
 
 def is_split_by_hash(root: Place) -> bool:
@@ -165,17 +161,9 @@ def split_folders(root: Place) -> dict[str, Place]:
         DataError: Two folders match one split, such as `val` and `valid`.
     """
     there = {folder.name.lower(): folder for folder in inner(root)}
-    found = {}
-    for split, names in SPLITS.items():
-        known = [there[name] for name in names if name in there]
-        if len(known) > 1:
-            raise DataError(
-                f"{root} has two folders for {split}: {', '.join(f.name for f in known)}",
-                fix="keep one of them",
-            )
-        if known:
-            found[split] = known[0]
-    return found
+    return one_per_split(
+        root, ((split, there[name]) for name, split in SPLIT_OF.items() if name in there)
+    )
 
 
 def inner(folder: Place) -> list[Any]:

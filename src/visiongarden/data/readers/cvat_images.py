@@ -15,7 +15,8 @@ from visiongarden.data.readers.image_search import find_image
 from visiongarden.data.readers.pictures import Picture, Shape, dataset_of, joined
 from visiongarden.data.readers.plain_values import whole
 from visiongarden.data.readers.reader import Reader, Source
-from visiongarden.data.readers.split_files import SPLITS, tool_files
+from visiongarden.data.readers.split_files import tool_files
+from visiongarden.data.readers.split_names import SPLIT_OF
 from visiongarden.data.readers.xml_tree import Element, parse_xml
 from visiongarden.errors import DataError
 from visiongarden.registry import register
@@ -107,7 +108,7 @@ def _images(
                 if image.tag == "image":
                     subset = image.attributes.get("subset", "").lower()
                     # CVAT names the subset of images that are in none "default".
-                    own = split if subset in ("", "default") else SPLITS.get(subset, subset)
+                    own = split if subset in ("", "default") else SPLIT_OF.get(subset, subset)
                     yield own, (file, image)
 
 

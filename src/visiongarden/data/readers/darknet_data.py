@@ -11,7 +11,7 @@ from visiongarden.data.readers.fraction_boxes import row_of_text
 from visiongarden.data.readers.image_search import find_image
 from visiongarden.data.readers.other_tools import tool_of
 from visiongarden.data.readers.reader import Reader, Source
-from visiongarden.data.readers.split_files import SPLITS
+from visiongarden.data.readers.split_names import SPLIT_OF
 from visiongarden.data.sample_table import located_in
 from visiongarden.errors import DataError
 from visiongarden.registry import register
@@ -40,14 +40,15 @@ class DarknetData(Reader):
 
     def splits(self, source: Source) -> tuple[str, ...]:
         """Return the splits that `obj.data` names."""
-        return tuple(_lists(_entries(_existing(source.root))))
+        file = _existing(source.root)
+        return tuple(_lists(file, _entries(file)))
 
     def read(self, source: Source, split: str) -> Dataset:
         """Return one split."""
         errors, root = source.errors, source.root
         file = _existing(root)
         entries = _entries(file)
-        lists = _lists(entries)
+        lists = _lists(file, entries)
         if split not in lists:
             raise no_split(root, split, lists)
         given = _lines(_found(file, entries.get("names", ""), root, "names"))
@@ -101,9 +102,20 @@ def _entries(file: Place) -> dict[str, str]:
     return {key.strip().lower(): value.strip() for key, sign, value in pairs if sign}
 
 
-def _lists(entries: dict[str, str]) -> dict[str, str]:
+def _lists(file: Place, entries: dict[str, str]) -> dict[str, str]:
     """Return the list of images of each split."""
-    return {SPLITS[key]: value for key, value in entries.items() if key in SPLITS and value}
+    found: dict[str, str] = {}
+    for key, value in entries.items():
+        if key not in SPLIT_OF or not value:
+            continue
+        if SPLIT_OF[key] in found:
+            raise DataError(
+                f"{file} has two entries for the split {SPLIT_OF[key]}: "
+                f"{found[SPLIT_OF[key]]} and {value}",
+                fix="keep one of them",
+            )
+        found[SPLIT_OF[key]] = value
+    return found
 
 
 def _found(file: Place, name: str, root: Place, what: str) -> Place:

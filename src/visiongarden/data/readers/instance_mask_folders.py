@@ -22,6 +22,7 @@ from visiongarden.data.readers.build import (
 )
 from visiongarden.data.readers.object_pixels import object_of, objects_of
 from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.readers.split_names import SPLIT_OF, one_per_split
 from visiongarden.data.rows import Row
 from visiongarden.data.sample_table import located_in
 from visiongarden.errors import DataError, UserError
@@ -33,15 +34,6 @@ from visiongarden.types import ClassMap, ImageSize, Polygons
 
 _EXAMINED = 20
 """Number of folders that are examined to recognize the layout."""
-_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 
 @register
@@ -287,11 +279,11 @@ def _by_objects(root: Place) -> dict[str, list[Place]]:
     if _looks_like_objects(root):
         return {"train": _folders(root)}
     groups = [
-        (_SPLITS.get(folder.name.lower().rpartition("_")[2], folder.name), folder)
+        (SPLIT_OF.get(folder.name.lower().rpartition("_")[2], folder.name), folder)
         for folder in _folders(root)
         if _looks_like_objects(folder)
     ]
-    return {split: _folders(folder) for split, folder in _unique(root, groups).items()}
+    return {split: _folders(folder) for split, folder in one_per_split(root, groups).items()}
 
 
 def _looks_like_objects(root: Place) -> float:
@@ -325,22 +317,5 @@ def _folders(root: Place) -> list[Place]:
 
 def _split_folders(root: Place) -> dict[str, Place]:
     """Return the folders that have the name of a split, by split."""
-    names = [(_SPLITS[f.name.lower()], f) for f in _folders(root) if f.name.lower() in _SPLITS]
-    return _unique(root, names)
-
-
-def _unique(root: Place, groups: Iterable[tuple[str, Place]]) -> dict[str, Place]:
-    """Return the folder of each split.
-
-    Raises:
-        DataError: Two folders are those of one split, such as `val` and `valid`.
-    """
-    found: dict[str, Place] = {}
-    for split, folder in groups:
-        if split in found:
-            raise DataError(
-                f"{root} has two folders for {split}: {found[split].name}, {folder.name}",
-                fix="keep one of them",
-            )
-        found[split] = folder
-    return found
+    names = [(SPLIT_OF[f.name.lower()], f) for f in _folders(root) if f.name.lower() in SPLIT_OF]
+    return one_per_split(root, names)

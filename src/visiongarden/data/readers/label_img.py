@@ -9,7 +9,7 @@ from visiongarden.data.file_names import names_in
 from visiongarden.data.readers.build import CLASSES, class_names_in, images_in, no_split
 from visiongarden.data.readers.fraction_boxes import row_of_text
 from visiongarden.data.readers.reader import Reader, Source
-from visiongarden.data.readers.split_files import SPLITS
+from visiongarden.data.readers.split_names import SPLIT_OF, one_per_split
 from visiongarden.data.readers.yolo_yaml import has_yaml
 from visiongarden.data.sample_table import located_in
 from visiongarden.errors import DataError
@@ -37,7 +37,7 @@ class LabelImg(Reader):
         """Return 0.9 if there is a `classes.txt` beside images and their text files."""
         if source.root.is_dir() and has_yaml(source.root):
             return 0.0  # the YAML file of YOLO describes the files
-        return 0.9 if _folders(source.root) else 0.0
+        return 0.9 if _labeled(source.root) else 0.0
 
     def splits(self, source: Source) -> tuple[str, ...]:
         """Return the folders `train`, `val` and `test`; "train" without them."""
@@ -72,11 +72,21 @@ class LabelImg(Reader):
 
 
 def _folders(root: Place) -> dict[str, Place]:
-    """Return the folder of each split."""
+    """Return the folder of each split.
+
+    Raises:
+        DataError: Two folders are those of one split, such as `val` and `valid`.
+    """
+    return one_per_split(root, _labeled(root))
+
+
+def _labeled(root: Place) -> list[tuple[str, Place]]:
+    """Return all folders with labels, each after its split."""
     if not root.is_dir():
-        return {}
-    inner = {split: root / name for name, split in SPLITS.items() if _has_labels(root / name, root)}
-    return inner or ({"train": root} if _has_labels(root, root) else {})
+        return []
+    inner = [(split, root / name) for name, split in SPLIT_OF.items()]
+    inner = [(split, folder) for split, folder in inner if _has_labels(folder, root)]
+    return inner or ([("train", root)] if _has_labels(root, root) else [])
 
 
 def _has_labels(folder: Place, root: Place) -> bool:

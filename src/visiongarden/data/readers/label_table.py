@@ -16,7 +16,8 @@ from visiongarden.data.readers.geometry import MAX_NUMBER
 from visiongarden.data.readers.image_search import find_image, image_folders
 from visiongarden.data.readers.other_tools import IMAGE_COLUMNS, OTHER_COLUMNS, UNKNOWN
 from visiongarden.data.readers.reader import Source
-from visiongarden.data.readers.split_files import SPLITS, split_files, tool_files
+from visiongarden.data.readers.split_files import split_files, tool_files
+from visiongarden.data.readers.split_names import SPLIT_OF
 from visiongarden.data.sample_table import located_in
 from visiongarden.errors import DataError, nearest
 from visiongarden.storage import safe_name
@@ -124,7 +125,7 @@ def _split_of(line: Line, column: str | None, split: str) -> str:
     name = line[1].get(column or "", "")
     if not name:
         return split
-    return SPLITS.get(name.lower()) or safe_name(name, f"{line[0]}: the split")
+    return SPLIT_OF.get(name.lower()) or safe_name(name, f"{line[0]}: the split")
 
 
 def image_column(table: Table, given: str | None, root: Place) -> str:

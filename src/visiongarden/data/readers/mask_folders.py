@@ -9,8 +9,9 @@ from visiongarden.config import load_yaml
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList
 from visiongarden.data.readers.build import by_hash, images_in, no_split, read_text
-from visiongarden.data.readers.class_folders import SPLITS, inner, split_folders, splits_by_hash
+from visiongarden.data.readers.class_folders import inner, split_folders, splits_by_hash
 from visiongarden.data.readers.reader import Reader, Source
+from visiongarden.data.readers.split_names import NAMES_OF
 from visiongarden.data.semantic_samples import MAX_ID, SemanticSamples
 from visiongarden.errors import DataError, UserError
 from visiongarden.registry import register
@@ -132,8 +133,8 @@ def _pairs(root: Place, split: str, errors: ErrorList) -> tuple[tuple[Any, ...],
                 rule=f"the same split folders as in images, here {parts[split]}",
             )
         return _matched(parts[split], own, errors)
-    if split not in SPLITS:
-        raise no_split(root, split, SPLITS)
+    if split not in NAMES_OF:
+        raise no_split(root, split, NAMES_OF)
     both = sorted({*images_in(images), *images_in(masks, arrays=False)})
     return _matched(images, masks, errors, [name for name in both if by_hash(name) == split])
 

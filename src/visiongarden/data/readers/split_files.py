@@ -7,10 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from visiongarden.data.file_names import names_in
 from visiongarden.data.readers.build import no_split
 from visiongarden.data.readers.other_tools import tool_of
+from visiongarden.data.readers.split_names import SPLIT_OF
 from visiongarden.storage.place import Place
-
-SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""Split of each usual name of a folder or file."""
 
 _MANY, _TRIED = 100, 20
 """Of a folder with more than `_MANY` files, the first `_TRIED` are opened to recognize a tool."""
@@ -53,7 +51,7 @@ def split_files(
     if root.is_file():
         return {"train": [root]} if wanted(root.name) and (is_own is None or is_own(root)) else {}
     found: dict[str, list[Place]] = {}
-    for name, split in SPLITS.items():
+    for name, split in SPLIT_OF.items():
         files = _in_folders(root / name, wanted, inner, is_own)
         files += [
             file
@@ -66,9 +64,9 @@ def split_files(
     if found:
         return found
     files = _in_folders(root, wanted, inner, is_own)
-    if files and all(file.stem in SPLITS for file in files):
+    if files and all(file.stem in SPLIT_OF for file in files):
         for file in files:
-            found.setdefault(SPLITS[file.stem], []).append(file)
+            found.setdefault(SPLIT_OF[file.stem], []).append(file)
         return found
     return {"train": files} if files else {}
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from visiongarden.data.dataset import Bounded, Dataset
 from visiongarden.data.error_list import ErrorList
 from visiongarden.data.image_samples import UNKNOWN_SIZE, ClassSamples
-from visiongarden.data.rows import row_of
+from visiongarden.data.rows import Row, selected
 from visiongarden.data.sample_table import SampleTable
 from visiongarden.data.semantic_samples import SemanticSamples
 from visiongarden.errors import DataError
-from visiongarden.samples import Boxes, Instances, RotatedBoxes, Sample
+from visiongarden.samples import Boxes, RotatedBoxes, Sample, unknown_keys
 from visiongarden.types import ClassMap
 
 _CHUNK = 2**20
@@ -46,7 +46,8 @@ def validated(found: Dataset, errors: ErrorList, reader: str) -> Dataset:
         return found
     if isinstance(samples, SampleTable) and _is_valid(samples, found):
         return found
-    checked, changed = [], False
+    kept: dict[int, _Kept | None] = {}
+    places: list[int] = []
     for index in range(len(found)):
         sample = found[index]
         if not isinstance(sample, Sample):
@@ -55,23 +56,19 @@ def validated(found: Dataset, errors: ErrorList, reader: str) -> Dataset:
         if wrong is not None:
             errors.add(found.location(index), wrong, "reader")
             continue
-        kept = _checked(sample, found, index, errors)
-        changed = changed or kept is not sample.instances
-        checked.append(sample if kept is sample.instances else _with(sample, kept))
-    if not changed and len(checked) == len(found):
+        places.append(index)
+        kept[index] = _checked(sample, found, index, errors)
+    if not any(kept.values()) and len(places) == len(found):
         return found
-    return _of_samples(found, checked)
+    if isinstance(samples, SampleTable):
+        # Rows keep the lines of the objects and the unknown keys.
+        return found.with_rows(_of_row(found.row(i), kept[i]) for i in places)
+    return replace(found, samples=[_of_sample(found[i], kept[i]) for i in places])
 
 
 def chosen(found: Dataset, indices: Sequence[int]) -> Dataset:
     """Return the annotations of the images at `indices`."""
     return found if len(indices) == len(found) else found.part(indices)
-
-
-def _of_samples(found: Dataset, samples: list[Sample]) -> Dataset:
-    if isinstance(found.samples, SampleTable):
-        return found.with_rows(map(row_of, samples))
-    return replace(found, samples=samples)
 
 
 def _not_a(what: str, expected: str, received: Any, reader: str) -> DataError:
@@ -150,14 +147,26 @@ def _wrong_fields(sample: Sample, found: Dataset) -> Iterator[str]:
         )
 
 
-def _checked(sample: Sample, found: Dataset, index: int, errors: ErrorList) -> Instances:
-    """Return the objects whose boxes are valid, clipped to the image."""
+class _Kept(NamedTuple):
+    """Objects of an image that are valid.
+
+    Attributes:
+        rows: Bool (n,), which objects are valid.
+        boxes: Float32 (valid, 4) or (valid, 5), their boxes, clipped to the image.
+    """
+
+    rows: np.ndarray
+    boxes: np.ndarray
+
+
+def _checked(sample: Sample, found: Dataset, index: int, errors: ErrorList) -> _Kept | None:
+    """Return the objects whose boxes are valid; None if all are, without clipping."""
     objects, size = sample.instances, sample.info.original_size
     boxes = None if objects.boxes is None else np.asarray(objects.boxes)
     if boxes is None or not len(boxes):
-        return objects
+        return None
     if _are_inside(boxes, np.array([size] * len(boxes))):
-        return objects
+        return None
     rows: list[Any] = []
     for row, box in enumerate(boxes.tolist()):
         where = found.location(index, row)
@@ -169,14 +178,18 @@ def _checked(sample: Sample, found: Dataset, index: int, errors: ErrorList) -> I
     if not kept.any():
         errors.emptied.add(str(sample.info.source))
     valid = [row for row in rows if row is not None]
-    left = np.array(valid, np.float32).reshape(-1, boxes.shape[1])
-    new = RotatedBoxes(left) if boxes.shape[1] == 5 else Boxes(left)
-    return objects[kept].replace(boxes=new)
+    return _Kept(kept, np.array(valid, np.float32).reshape(-1, boxes.shape[1]))
 
 
-def _with(sample: Sample, objects: Instances) -> Sample:
-    # The unknown keys of removed objects are removed with them.
+def _of_row(row: Row, kept: _Kept | None) -> Row:
+    return row if kept is None else replace(selected(row, kept.rows), boxes=kept.boxes)
+
+
+def _of_sample(sample: Sample, kept: _Kept | None) -> Sample:
+    if kept is None:
+        return sample
     info = sample.info
-    if len(objects) != len(sample.instances):
-        info = replace(info, unknown=None)
-    return replace(sample, info=info, instances=objects)
+    unknown = unknown_keys.part(info.unknown, kept.rows.tolist())
+    boxes = RotatedBoxes(kept.boxes) if kept.boxes.shape[1] == 5 else Boxes(kept.boxes)
+    instances = sample.instances[kept.rows].replace(boxes=boxes)
+    return replace(sample, info=replace(info, unknown=unknown), instances=instances)
