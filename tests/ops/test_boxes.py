@@ -50,6 +50,29 @@ def test_ciou_by_hand():
     assert float(ops.ciou(array([0, 0, 4, 2]), array([1, 0, 3, 4]))) == pytest.approx(wanted)
 
 
+@pytest.mark.backends
+def test_diou_by_hand():
+    """Zheng et al. 2020, equation 7, for (0,0,4,2) and (1,0,3,4)."""
+    wanted = 4 / 12 - 1**2 / (4**2 + 4**2)
+    assert float(ops.diou(array([0, 0, 4, 2]), array([1, 0, 3, 4]))) == pytest.approx(wanted)
+
+
+@pytest.mark.backends
+def test_siou_by_hand():
+    """Gevorgyan 2022 (arXiv 2205.12740), with the angle cost as the paper writes it."""
+    a, b = [0, 0, 4, 2], [2, 1, 5, 5]
+    overlap = 2 * 1 / (8 + 12 - 2)
+    dx, dy = 3.5 - 2, 3 - 1
+    angle = 1 - 2 * math.sin(math.asin(dy / math.hypot(dx, dy)) - math.pi / 4) ** 2
+    gamma = 2 - angle
+    distance = 2 - math.exp(-gamma * (dx / 5) ** 2) - math.exp(-gamma * (dy / 5) ** 2)
+    shape = (1 - math.exp(-1 / 4)) ** 4 + (1 - math.exp(-2 / 4)) ** 4
+    wanted = overlap - (distance + shape) / 2
+    assert float(ops.siou(array(a), array(b))) == pytest.approx(wanted, abs=1e-6)
+    assert float(ops.siou(array(b), array(a))) == pytest.approx(wanted, abs=1e-6)
+    assert float(ops.siou(array(a), array(a))) == pytest.approx(1, abs=1e-6)
+
+
 @settings(max_examples=60, deadline=None)
 @given(BOX, BOX)
 def test_orders_of_the_overlaps(a, b):
@@ -57,6 +80,10 @@ def test_orders_of_the_overlaps(a, b):
     assert 0 <= one <= 1 + 1e-5
     assert float(ops.iou(array(b), array(a))) == pytest.approx(one, abs=1e-5)
     assert float(ops.giou(array(a), array(b))) <= one + 1e-5
+    for overlap in (ops.diou, ops.siou):
+        value = float(overlap(array(a), array(b)))
+        assert -2 <= value <= one + 1e-5
+        assert float(overlap(array(b), array(a))) == pytest.approx(value, abs=1e-5)
     assert -1.5 - 1e-4 <= float(ops.ciou(array(a), array(b))) <= one + 1e-5
 
 

@@ -18,6 +18,11 @@ def binary_crossentropy(targets: Tensor, logits: Tensor) -> Tensor:
 
     Returns:
         (...), 0 or more.
+
+    Example:
+        >>> loss = vg.losses.binary_crossentropy([1.0, 0.5], [0.0, 1000.0])
+        >>> [round(float(x), 3) for x in loss]  # log 2, and half of a wrong logit of 1000
+        [0.693, 500.0]
     """
     targets, logits = ops.convert_to_tensor(targets), ops.convert_to_tensor(logits)
     return ops.softplus(logits) - logits * targets

@@ -19,6 +19,12 @@ def dice(targets: Tensor, probabilities: Tensor, weights: Tensor) -> Tensor:
 
     Returns:
         A scalar, 0 to 1.
+
+    Example:
+        >>> targets = [[[1.0, 0.0], [1.0, 0.0]]]  # two pixels of the first class
+        >>> loss = vg.losses.dice(targets, [[[1.0, 0.0], [0.0, 1.0]]], [[1.0, 1.0]])
+        >>> round(float(loss), 4)  # 1 - 2 * 1 / (1 + 2)
+        0.3333
     """
     targets, probabilities, weights = map(ops.convert_to_tensor, (targets, probabilities, weights))
     weights = ops.expand_dims(weights, -1)

@@ -19,6 +19,11 @@ def focal(targets: Tensor, logits: Tensor, alpha: float = 0.25, gamma: float = 2
 
     Returns:
         (...), 0 or more.
+
+    Example:
+        >>> loss = vg.losses.focal([1.0, 0.0], [0.0, 0.0])  # p = 0.5
+        >>> [round(float(x), 3) for x in loss]  # 0.25 and 0.75 times 0.5**2 * log 2
+        [0.043, 0.13]
     """
     targets, logits = ops.convert_to_tensor(targets), ops.convert_to_tensor(logits)
     probability = ops.sigmoid(logits)

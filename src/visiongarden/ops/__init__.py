@@ -16,7 +16,7 @@ from visiongarden.ops.decode import (
     points_to_boxes,
 )
 from visiongarden.ops.encoding import one_hot
-from visiongarden.ops.overlap import ciou, giou, iou, pairwise_iou
+from visiongarden.ops.overlap import ciou, diou, giou, iou, pairwise_iou, siou
 from visiongarden.ops.powers import power
 from visiongarden.ops.rows import rows_of
 
@@ -31,6 +31,7 @@ __all__ = [
     "ciou",
     "clip",
     "cxcywh_to_xyxy",
+    "diou",
     "distances_to_boxes",
     "flat",
     "giou",
@@ -41,5 +42,6 @@ __all__ = [
     "points_to_boxes",
     "power",
     "rows_of",
+    "siou",
     "xyxy_to_cxcywh",
 ]

@@ -46,6 +46,33 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
     return inter / union - (around - union) / around
 
 
+def diou(a: Tensor, b: Tensor) -> Tensor:
+    """Return the distance IoU (...), -1 to 1, of boxes (..., 4), elementwise.
+
+    Zheng et al. 2020, equation 7: the IoU, minus the squared distance of the centers over the
+    squared diagonal of the enclosing box.
+    """
+    return iou(a, b) - _distance(a, b)
+
+
+def siou(a: Tensor, b: Tensor) -> Tensor:
+    """Return the SCYLLA IoU (...), -2 to 1, of boxes (..., 4), elementwise.
+
+    Gevorgyan 2022 (arXiv 2205.12740), equations 1 to 10 with theta = 4: the IoU, minus half the sum
+    of a distance cost, which depends on the angle between the centers, and a shape cost.
+    """
+    shift = ops.abs(a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2
+    # Equation 1, 1 - 2 sin(arcsin x - pi / 4)**2, is the sine of twice the angle.
+    squared = ops.sum(shift * shift, axis=-1)
+    angle = 2 * shift[..., 0] * shift[..., 1] / (squared + EPSILON)
+    relative = ops.square(shift / (_hull(a, b) + EPSILON))
+    distance = ops.sum(1 - ops.exp(-ops.expand_dims(2 - angle, -1) * relative), axis=-1)
+    one, other = a[..., 2:] - a[..., :2], b[..., 2:] - b[..., :2]
+    difference = ops.abs(one - other) / (ops.maximum(one, other) + EPSILON)
+    shape = ops.sum(ops.power(1 - ops.exp(-difference), 4.0), axis=-1)
+    return iou(a, b) - (distance + shape) / 2
+
+
 def ciou(a: Tensor, b: Tensor) -> Tensor:
     """Return the complete IoU (...), -1.5 to 1, of boxes (..., 4), elementwise.
 
@@ -54,13 +81,16 @@ def ciou(a: Tensor, b: Tensor) -> Tensor:
     The weight passes no gradient, as in the paper.
     """
     overlap = iou(a, b)
-    hull = _hull(a, b)
-    diagonal = ops.sum(hull * hull, axis=-1) + EPSILON
-    shift = (a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2
-    distance = ops.sum(shift * shift, axis=-1)
     aspect = (4 / math.pi**2) * ops.square(_angle(a) - _angle(b))
     weight = ops.stop_gradient(aspect / (1 - overlap + aspect + EPSILON))
-    return overlap - distance / diagonal - weight * aspect
+    return overlap - _distance(a, b) - weight * aspect
+
+
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    """Return the squared distance of the centers over the enclosing box's squared diagonal."""
+    hull = _hull(a, b)
+    shift = (a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2
+    return ops.sum(shift * shift, axis=-1) / (ops.sum(hull * hull, axis=-1) + EPSILON)
 
 
 def _angle(boxes: Tensor) -> Tensor:
