@@ -115,6 +115,7 @@ def test_help_imports_no_backend():
                 "invalid_boxes": "error",
                 "batch_size": 16,
                 "class_names": None,
+                "channels": "auto",
             },
         ),
         (

@@ -47,7 +47,7 @@ def small(backbone=None, **head):
     return vg.Detector(backbone, decoder, vg.heads.AnchorBased(num_classes=3, **head), 64)
 
 
-@pytest.mark.parametrize("scale_xy", [1.0, 2.0])
+@pytest.mark.parametrize("scale_xy", [pytest.param(1.0, marks=pytest.mark.slow), 2.0])
 def test_a_detector_is_exported_to_darknet(tmp_path, scale_xy):
     detector = randomized(small(scale_xy=scale_xy))
     vg.export_darknet(detector, tmp_path / "a.cfg", tmp_path / "a.weights")

@@ -145,7 +145,11 @@ print([zlib.crc32(np.ascontiguousarray(found[name]).tobytes()) for name in sorte
     ("imports", "load"),
     [
         ("import visiongarden as vg", "vg.load"),
-        ("import keras, visiongarden.darknet", "keras.saving.load_model"),
+        pytest.param(
+            "import keras, visiongarden.darknet",
+            "keras.saving.load_model",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_saved_models_open_anywhere(tmp_path, imports, load):

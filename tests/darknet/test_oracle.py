@@ -81,7 +81,9 @@ def test_random_networks(name, tmp_path):
     np.testing.assert_allclose(heads_of(model, found), theirs, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["yolo-fastest-1.1", "yolo-fastest-1.1-xl"])
+@pytest.mark.parametrize(
+    "name", ["yolo-fastest-1.1", pytest.param("yolo-fastest-1.1-xl", marks=pytest.mark.slow)]
+)
 def test_trained_networks(name):
     model, expected = fastest(name), shared("reference", "yolo_fastest", "expected")
     pixels = np.fromfile(expected / "dog_320_chw_rgb01.f32", "<f4").reshape(1, 3, 320, 320)

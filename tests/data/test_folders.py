@@ -51,6 +51,7 @@ def test_epochs_repeat_and_differ(animals):
         np.testing.assert_allclose(batch.targets["labels"].sum(axis=1), 1, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(animals):
     dataset = read(animals)
     assert same(list(loader(dataset).epoch(1)), list(loader(dataset, workers=2).epoch(1)))

@@ -377,6 +377,7 @@ def test_keras_reads_the_weights_if_arrays_cannot_be_distinguished(saved, tmp_pa
         np.testing.assert_array_equal(array, after[name])
 
 
+@pytest.mark.slow
 def test_more_arrays_than_weights_take_no_memory(saved, tmp_path):
     """Zeros that are packed small: 200 of the largest weight, which the model does not use."""
     weights = tmp_path / "w.h5"

@@ -31,7 +31,7 @@ MODELS = {
         image_size=SIZE,
     ),
 }
-LARGE = ("branches that fold", "depthwise")
+LARGE = ("branches that fold", "depthwise", "no nms", "classifier")
 ROWS = [
     pytest.param(
         name,

@@ -126,7 +126,7 @@ def one_step(model):
         lambda: AdamW(
             learning_rate=WarmupCosine(0.01, steps=10), weight_decay=0.1, clip_norm=1, ema_decay=0.9
         ),
-        lambda: keras.optimizers.Adam(0.01, amsgrad=True),
+        pytest.param(lambda: keras.optimizers.Adam(0.01, amsgrad=True), marks=pytest.mark.slow),
     ],
     ids=["vector", "Keras"],
 )

@@ -140,6 +140,7 @@ def test_arguments_of_train_that_are_not_valid(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_from_end_to_end(tmp_path, scenes, capsys, caplog):
     caplog.set_level("INFO", logger="visiongarden")
     recipe = resolve(scenes, overrides=TINY)

@@ -128,7 +128,8 @@ def test_what_a_run_leaves(tmp_path, scenes):
 
 
 @pytest.mark.parametrize(
-    "precision", [pytest.param("mixed_bfloat16", marks=pytest.mark.slow), "mixed_float16"]
+    "precision",
+    [pytest.param(name, marks=pytest.mark.slow) for name in ("mixed_bfloat16", "mixed_float16")],
 )
 def test_mixed_precision(tmp_path, scenes, precision):
     trained = model(precision)
@@ -178,6 +179,7 @@ def test_a_checkpoint_that_does_not_fit(tmp_path, scenes, spoil):
         fit(model(), loader(scenes), tmp_path, changed, resume=True)
 
 
+@pytest.mark.slow
 def test_frozen_layers_stay_as_they_are(tmp_path, scenes):
     trained = model()
     for layer in trained.layers:

@@ -115,6 +115,7 @@ class StopAfter(keras.callbacks.Callback):
 SETTINGS = Training(epochs=2, warmup_epochs=0, tensorboard=False)
 
 
+@pytest.mark.slow
 @pytest.mark.backends
 def test_training_uses_every_size_and_keeps_the_size_of_the_model(tmp_path, scenes):
     seen = [b.images.shape[1:3] for e in range(2) for b in loader(scenes).epoch(e)]
