@@ -70,7 +70,7 @@ def ours(case, splits, options, seed, folder):
     start = time.perf_counter()
     command = [
         sys.executable, "-m", "visiongarden", "train", str(case.data),
-        "--format", case.format, "--invalid-boxes", "drop", "--output", str(folder),
+        "--reader", case.reader, "--invalid-boxes", "drop", "--output", str(folder),
         f"model.image_size={case.size}", f"training.epochs={case.epochs}",
         f"training.batch_size={case.batch}", f"training.seed={seed}", f"data.val={case.val}",
         f"training.validate_every={max(case.epochs // 60, 1)}",
@@ -116,8 +116,8 @@ def case_of(options):
     case = CASES.get(options.case)
     if case is None:
         tested = (Path(options.case) / "ImageSets" / "Main" / "test.txt").is_file()
-        case = Case(Path(options.case), "voc", test="test" if tested else "val")
-    names = ("format", "epochs", "size", "batch")
+        case = Case(Path(options.case), "VOC", test="test" if tested else "val")
+    names = ("reader", "epochs", "size", "batch")
     given = {name: getattr(options, name) for name in names}
     return dataclasses.replace(case, **{k: v for k, v in given.items() if v is not None})
 
@@ -128,7 +128,7 @@ def read_splits(case):
 
     names = {"train": "train", "val": case.val, case.test: case.test}
     return {
-        name: read(case.data, case.format, split=split, invalid_boxes="drop")
+        name: read(case.data, reader=case.reader, split=split, invalid_boxes="drop")
         for name, split in names.items()
     }
 
@@ -137,7 +137,7 @@ def main():
     """Print a table and save the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("case", help=f"{', '.join(CASES)}, or the path of a dataset")
-    parser.add_argument("--format")
+    parser.add_argument("--reader")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--size", type=int)
     parser.add_argument("--batch", type=int)

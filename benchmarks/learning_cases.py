@@ -16,7 +16,7 @@ class Case:
 
     Attributes:
         data: Path of the dataset; None for generated scenes.
-        format: Format of the dataset.
+        reader: Reader of the dataset.
         epochs: Number of epochs.
         size: Height and width of the network's input in pixels.
         batch: Batch size.
@@ -27,7 +27,7 @@ class Case:
     """
 
     data: Path | None
-    format: str = "auto"
+    reader: str = "auto"
     epochs: int = 60
     size: int = 256
     batch: int = 8
@@ -55,7 +55,7 @@ class Case:
 _FEW = {"epochs": 300, "size": 320, "batch": 4, "val": "train", "test": "train"}
 
 CASES = {
-    "coco_by": Case(DATA / "coco_by", "coco", **_FEW, min_side=8.0),
+    "coco_by": Case(DATA / "coco_by", "COCO", **_FEW, min_side=8.0),
     "scenes21": Case(None, "COCO", **_FEW, classes=21),
     "scenes80": Case(None, "COCO", **_FEW, classes=80),
     "letters": Case(DATA / "asl_letters" / "asl.yaml", "YOLO", 20, 256, 16, test="test"),
