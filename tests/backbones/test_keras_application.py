@@ -70,6 +70,7 @@ def test_a_file_reopens_without_the_weights_file(mobilenet, tmp_path):
     assert all(map(np.array_equal, model.get_weights(), again.get_weights()))
 
 
+@pytest.mark.slow
 def test_reopening_never_downloads(mobilenet, tmp_path, monkeypatch):
     """Even a recipe's "imagenet" is not written into the model's file."""
     _, file = mobilenet

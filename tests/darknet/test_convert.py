@@ -78,7 +78,7 @@ def test_the_official_cfg_is_the_detector():
     ("name", "backbone"),
     [
         ("yolov3-tiny", "DarknetTiny"),
-        ("yolov4-tiny", "CSPDarknetTiny"),
+        pytest.param("yolov4-tiny", "CSPDarknetTiny", marks=pytest.mark.slow),
         pytest.param("yolov3", "Darknet53", marks=pytest.mark.slow),
         pytest.param("yolov3-spp", "Darknet53", marks=pytest.mark.slow),
         pytest.param("yolov4", "CSPDarknet53", marks=pytest.mark.slow),

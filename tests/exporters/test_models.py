@@ -48,6 +48,7 @@ class RegNet(vg.Backbone):
         return {level: maps[level] for level in self.levels}
 
 
+@pytest.mark.slow
 @pytest.mark.backends
 def test_grouped_convolutions(tmp_path):
     model = vg.Detector(

@@ -167,6 +167,7 @@ def test_squared_sizes_range_from_zero_to_four_anchors():
     np.testing.assert_allclose(boxes[0, 0], [8, 8 - 66, 8, 8 + 66], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_one_to_one_branches_learn_each_object_once():
     """What makes NMS needless: the many branches are sure of several cells, the one of one."""
     head = HEADS[-1]

@@ -63,7 +63,7 @@ def test_published_parameters(name, published, folded, fixed):
 @pytest.mark.parametrize(
     ("name", "millions", "gflops"),
     # README of the official repository, whose box branch has groups of 4
-    [("yolov9t", 2.0, 7.7), ("yolov9c", 25.3, 102.1)],
+    [pytest.param("yolov9t", 2.0, 7.7, marks=pytest.mark.slow), ("yolov9c", 25.3, 102.1)],
 )
 def test_yolov9_with_its_papers_box_branch(name, millions, gflops):
     card = vg.cards.load(name)
@@ -136,7 +136,7 @@ def numbers(model):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param("yolov5", marks=pytest.mark.backends),
+        "yolov5",
         pytest.param("yolov7", marks=pytest.mark.slow),
         pytest.param("yolov7-tiny", marks=pytest.mark.slow),
         pytest.param("yolov9t", marks=pytest.mark.slow),

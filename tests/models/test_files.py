@@ -332,6 +332,7 @@ def test_loading_samples_no_random_weight_and_leaves_no_trace(saved, monkeypatch
         np.testing.assert_array_equal(array, after[name])
 
 
+@pytest.mark.slow
 @pytest.mark.backends
 def test_variables_that_are_not_weights_have_values_after_loading(tmp_path):
     model = vg.Classifier(
@@ -350,6 +351,7 @@ def test_variables_that_are_not_weights_have_values_after_loading(tmp_path):
         assert len(list(again.parameters())) == len(list(model.parameters()))
 
 
+@pytest.mark.slow
 @pytest.mark.backends
 def test_equal_weights_stay_apart(tmp_path):
     model = small()  # its betas are all 0
@@ -361,6 +363,7 @@ def test_equal_weights_stay_apart(tmp_path):
         assert np.all(keras.ops.convert_to_numpy(weight.value) == number)
 
 
+@pytest.mark.slow
 def test_keras_reads_the_weights_if_arrays_cannot_be_distinguished(saved, tmp_path, monkeypatch):
     path, before = saved
     monkeypatch.setattr("visiongarden.models.files.zlib.crc32", lambda *_: 0)

@@ -31,13 +31,12 @@ MODELS = {
         image_size=SIZE,
     ),
 }
-LARGE = ("branches that fold", "depthwise", "no nms", "classifier")
+LARGE = ("branches that fold", "depthwise", "no nms", "classifier", "atrous")
 ROWS = [
     pytest.param(
         name,
-        marks=[pytest.mark.slow]
-        if name in LARGE
-        else [pytest.mark.backends] * (name in ("csp", "atrous")),
+        marks=[pytest.mark.slow] * (name in LARGE)
+        + [pytest.mark.backends] * (name in ("csp", "atrous")),
     )
     for name in MODELS
 ]

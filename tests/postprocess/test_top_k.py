@@ -41,7 +41,11 @@ def test_the_postprocessing_depends_on_the_head():
 
 
 @pytest.mark.parametrize(
-    ("head", "kind"), [(vg.heads.DualAssignment, TopK), (vg.heads.AnchorFree, Nms)]
+    ("head", "kind"),
+    [
+        pytest.param(vg.heads.DualAssignment, TopK, marks=pytest.mark.slow),
+        (vg.heads.AnchorFree, Nms),
+    ],
 )
 def test_a_predictor_uses_the_postprocessing_of_its_head(head, kind):
     model = vg.Detector(

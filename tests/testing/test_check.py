@@ -288,6 +288,7 @@ def test_all_backends_from_the_command_line(project, capsys):
     assert "torch" in found["backends"]["evidence"]
 
 
+@pytest.mark.slow
 def test_pytest_plugin(project):
     (project / "test_own.py").write_text(
         "import pytest\n"

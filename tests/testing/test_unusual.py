@@ -34,6 +34,7 @@ def items(classes):
     return [{"source": cls} | zoo.ZOO[cls] for cls in classes]
 
 
+@pytest.mark.slow
 def test_unusual_layers_pass():
     for report in check_many(items(FAST), backends=()):
         assert report.ok, report

@@ -92,7 +92,7 @@ def test_equal_outputs_on_every_backend():
         zoo.LayerScale,
         zoo.DropPath,
         vg.blocks.Residual,
-        vg.decoders.FPN,
+        pytest.param(vg.decoders.FPN, marks=pytest.mark.slow),
     ],
     ids=lambda cls: cls.__name__,
 )

@@ -29,8 +29,8 @@ def trained():
     losses = []
     for count in (4, 4, 5):
         images = random.integers(0, 255, (count, 128, 128, 3)).astype(np.uint8)
-        classes = np.eye(3, dtype=np.float32)[random.integers(0, 3, count)]
-        losses.append(trainer.train_on_batch(images, {"classes": classes}, return_dict=True))
+        labels = np.eye(3, dtype=np.float32)[random.integers(0, 3, count)]
+        losses.append(trainer.train_on_batch(images, {"labels": labels}, return_dict=True))
     return model.get_weights(), losses, trainer
 
 
