@@ -17,6 +17,7 @@ from visiongarden.data.readers import read
 from visiongarden.data.rows import NO_SCHEME, KeypointScheme, Row
 from visiongarden.data.semantic_samples import SemanticSamples
 from visiongarden.errors import DataError, UserError
+from visiongarden.samples import ImageInfo, Sample
 from visiongarden.types import ClassMap, LabelMap
 
 SIZE = (8, 10)
@@ -198,6 +199,17 @@ def test_semantic_masks_get_the_classes_of_all(tmp_path):
     both = combined([Part(part, "x") for part in parts])
     assert both.class_map.names == ("sky", "road", "tree")
     assert [both.load(i).semantic.tolist() for i in range(2)] == [[[0, 1]], [[0, 255]]]
+
+
+def test_samples_in_memory_with_and_without_a_semantic_mask():
+    names, image = ClassMap(("sky", "road")), np.zeros((2, 2, 3), np.uint8)
+    samples = [
+        Sample(ImageInfo(i, None, (2, 2)), image, semantic=mask)
+        for i, mask in enumerate((np.ones((2, 2), np.uint8), None))
+    ]
+    both = combined([Part(Dataset(names, samples), "x")])
+    assert both.load(0).semantic.tolist() == [[1, 1], [1, 1]]
+    assert both.load(1).semantic is None
 
 
 def test_names_that_differ_in_case_give_a_warning():

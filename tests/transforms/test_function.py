@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
+import visiongarden as vg
 from visiongarden.config import dump_yaml, load_yaml
+from visiongarden.data import Dataset, Loader
 from visiongarden.errors import ConfigError, UserError
 from visiongarden.samples import Boxes, ImageInfo, Instances, Sample
-from visiongarden.transforms import Function, Transform
+from visiongarden.transforms import Function, Policy, Transform
 from visiongarden.transforms.function import _resolved
 
 SIZE = (6, 8)
@@ -249,3 +251,20 @@ def test_an_object_that_cannot_be_hashed():
     dark = Function(function=Darken(4))
     given = Sample(ImageInfo(0, None, (2, 2)), image)
     assert dark.apply(given, None, np.random.default_rng(0)).image.max() == 5
+
+
+def test_a_loader_resolves_functions_before_the_first_batch():
+    data = Dataset(vg.ClassMap(("cat",)), [sample()])
+    missing = Function(function="tests.transforms.test_function:no_such_function")
+    with pytest.raises(UserError, match="no_such_function"):
+        Loader(data, (32, 32), 1, [missing])
+    with pytest.raises(UserError, match="no_such_function"):
+        Loader(data, (32, 32), 1, [First(transforms=(missing,), probability=0.1)])
+    Loader(data, (32, 32), 1, [Function(function=darken)])
+
+
+class First(Policy):
+    transforms: tuple[Transform, ...]
+
+    def choose(self, rng):
+        return self.transforms[:1]

@@ -11,7 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from visiongarden.data.dataset import Dataset
+from visiongarden.data.dataset import Dataset, WithMasks
 from visiongarden.data.image_samples import ClassSamples
 from visiongarden.data.rows import NO_SCHEME, KeypointScheme, Row
 from visiongarden.data.sample_table import SampleTable
@@ -292,10 +292,11 @@ class CombinedSamples(Sequence[Sample]):
         )
 
     def semantic(self, index: int, size: ImageSize | None = None) -> Any:
-        """Return the semantic mask of an image; None if its dataset has no masks."""
+        """Return the semantic mask of an image; None without one."""
         part, place = self._at(index)
         found: Any = part.dataset.samples
-        if "semantic" not in part.dataset.fields:
+        # Of samples in memory, some may have a mask and others not.
+        if "semantic" not in part.dataset.fields or not isinstance(found, WithMasks):
             return None
         return recolored(found.semantic(place, size), part.classes)
 

@@ -29,10 +29,12 @@ class _WithFields(Protocol):
 
 
 @runtime_checkable
-class _WithMasks(Protocol):
+class WithMasks(Protocol):
     """Samples whose semantic masks are decoded when they are needed."""
 
-    def semantic(self, index: int, size: ImageSize | None = None) -> np.ndarray: ...
+    def semantic(self, index: int, size: ImageSize | None = None) -> np.ndarray:
+        """Return the semantic mask of an image, resized to a (height, width) if it is given."""
+        ...
 
 
 @runtime_checkable
@@ -271,7 +273,7 @@ class Dataset:
             DataError: The mask cannot be decoded.
         """
         sample = replace(self.samples[index])
-        if sample.semantic is None and isinstance(self.samples, _WithMasks):
+        if sample.semantic is None and isinstance(self.samples, WithMasks):
             sample.semantic = self.samples.semantic(index)
         return sample
 
@@ -305,7 +307,7 @@ class Dataset:
         if image is not None and tuple(sample.info.original_size) == UNKNOWN_SIZE:
             size = (image.shape[0], image.shape[1])
             sample.info = replace(sample.info, original_size=size)
-        if sample.semantic is None and image is not None and isinstance(self.samples, _WithMasks):
+        if sample.semantic is None and image is not None and isinstance(self.samples, WithMasks):
             sample.semantic = self.samples.semantic(index, (image.shape[0], image.shape[1]))
         return sample
 

@@ -83,7 +83,8 @@ class Loader:
 
     Raises:
         UserError: `capacity` is smaller than the number of objects that can occur in one image
-            (objects are never cut off silently), or `image_size` does not allow `multi_scale`.
+            (objects are never cut off silently), `image_size` does not allow `multi_scale`, or what
+            a transform names, such as a function, is not there.
 
     Example:
         >>> loader = Loader(read("coco128", split="val"), image_size=(640, 640), batch_size=16)
@@ -120,6 +121,8 @@ class Loader:
             )
         self.dataset, self.image_size, self.batch_size = dataset, image_size, batch_size
         self.transforms = None if transforms is None else tuple(transforms)
+        for transform in self.transforms or ():
+            transform.resolve()
         self.shuffle, self.seed, self.min_visibility = shuffle, seed, min_visibility
         self.workers, self.drop_remainder = workers, drop_remainder
         self.resize, self.targets = resize, targets

@@ -64,7 +64,7 @@ class ImageInfo:
         return type(self)(self.id, self.source, self.original_size, placement)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Sample:
     """One image and everything annotated on it, before, between and after transforms.
 
@@ -88,3 +88,17 @@ class Sample:
     labels: np.ndarray | None = None
     known_classes: np.ndarray | None = None
     extra: dict[str, Field | np.ndarray] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return what the sample contains, without its pixels."""
+        parts = [f"id {self.info.id!r}"]
+        if self.info.source is not None:
+            parts.append(f"{str(self.info.source)!r}")
+        for name in ("image", "semantic", "labels", "known_classes"):
+            array = getattr(self, name)
+            if array is not None:
+                parts.append(f"{name} {array.dtype} {' × '.join(map(str, array.shape))}")
+        if len(self.instances):
+            parts.append(repr(self.instances))
+        parts += self.extra
+        return f"Sample({', '.join(parts)})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
 from pydantic import Field, NonNegativeInt
@@ -83,6 +83,19 @@ class Transform(Typed):
     needs_size: ClassVar[bool] = False
     probability: Probability = 1.0
     skip_last_epochs: NonNegativeInt = 0
+
+    def resolve(self) -> Any:
+        """Import and check what the transform names; called before a run starts.
+
+        The default resolves the transforms among its fields.
+
+        Raises:
+            UserError: what it names is not there.
+        """
+        for value in dict(self).values():
+            for each in value if isinstance(value, list | tuple) else (value,):
+                if isinstance(each, Transform):
+                    each.resolve()
 
     def apply(self, sample: Sample, context: Context, rng: np.random.Generator) -> Sample:
         """Return the transformed sample; `probability` has been decided by the caller.
