@@ -45,7 +45,7 @@ def completed(monkeypatch, *words):
         (["train", "data", "model.head.type=Dec"], ["model.head.type=Decoupled"]),
         # As bash breaks the words.
         (["train", "data", "model.head.type", "=", "Dec"], ["Decoupled"]),
-        (["train", "data", "task", "="], list(completion.TASKS)),
+        (["train", "data", "task", "="], completion.task_names()),
     ],
 )
 def test_completion(monkeypatch, words, expected):
@@ -57,7 +57,7 @@ def test_the_values_are_those_of_the_library():
     assert set(completion.cards("")) == set(vg.cards.names())
     assert completion.exported("heads") == vg.heads.__all__
     assert vg.scaffold.KINDS == completion.KINDS
-    assert set(completion.TASKS) == set(vg.tasks.TASKS)
+    assert set(completion.task_names()) == set(vg.tasks.Task.names())
     own = {f for f, kind in formats().items() if kind.__module__.startswith("visiongarden.")}
     assert set(completion.written_formats("")) == own
     own = {n for n, kind in Reader.kinds().items() if kind.__module__.startswith("visiongarden.")}

@@ -16,7 +16,7 @@ from visiongarden.postprocess import Nms
 from visiongarden.reporting import plot_history, predict_files
 from visiongarden.samples import Boxes, Instances
 from visiongarden.scenes import make_scenes
-from visiongarden.tasks import Detection
+from visiongarden.tasks import DetectionTask
 from visiongarden.types import ClassMap
 
 NAMES = ClassMap(("cat", "dog"))
@@ -154,7 +154,7 @@ def opens_as_model(monkeypatch):
 
     module = importlib.import_module("visiongarden.evaluation.evaluator")
     monkeypatch.setattr(module, "Predictor", lambda model, postprocess: Oracle())
-    monkeypatch.setattr(Detection, "postprocess", lambda *arguments: None)
+    monkeypatch.setattr(DetectionTask, "postprocess", lambda *arguments: None)
 
 
 def test_yolo_data_are_evaluated_by_their_own_names(tmp_path, opens_as_model):

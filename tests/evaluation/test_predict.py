@@ -15,8 +15,9 @@ import visiongarden as vg
 from visiongarden.cli.entry import main
 from visiongarden.errors import DataError, NotFiniteError, UserError
 from visiongarden.evaluation import Predictor, predict
-from visiongarden.reporting import predict_files, predict_folder, result_files
+from visiongarden.reporting import predict_files, predict_folder
 from visiongarden.samples import Boxes, Instances
+from visiongarden.tasks import ClassificationTask
 from visiongarden.types import ClassMap
 
 NAMES = ClassMap(("cat", "dog"))
@@ -198,7 +199,7 @@ def test_all_images_broken(files, images):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
 def test_results_before_an_error_are_written(files, images, monkeypatch, error):
-    draw, calls = result_files.draw, []
+    draw, calls = ClassificationTask.draw, []
 
     def ending(*arguments):
         calls.append(arguments)
@@ -206,7 +207,7 @@ def test_results_before_an_error_are_written(files, images, monkeypatch, error):
             raise error
         return draw(*arguments)
 
-    monkeypatch.setattr(result_files, "draw", ending)
+    monkeypatch.setattr(ClassificationTask, "draw", ending)
     with pytest.raises(KeyboardInterrupt if error is KeyboardInterrupt else OSError):
         predict_files(files / "classifier.keras", ["imgs"], "out")
     assert len(json.loads((images.parent / "out" / "classes.json").read_text())) == 3
@@ -222,7 +223,7 @@ def default_ctrl_c():
 
 @pytest.mark.usefixtures("default_ctrl_c")
 def test_ctrl_c_ends_with_exit_code_130(files, images, monkeypatch, capsys):
-    draw, calls = result_files.draw, []
+    draw, calls = ClassificationTask.draw, []
 
     def interrupted(*arguments):
         calls.append(arguments)
@@ -231,7 +232,7 @@ def test_ctrl_c_ends_with_exit_code_130(files, images, monkeypatch, capsys):
         return draw(*arguments)
 
     assert threading.current_thread() is threading.main_thread()
-    monkeypatch.setattr(result_files, "draw", interrupted)
+    monkeypatch.setattr(ClassificationTask, "draw", interrupted)
     assert code("predict", files / "classifier.keras", "imgs", "--output", "out") == 130
     assert len(json.loads((images.parent / "out" / "classes.json").read_text())) == 2
     assert "interrupted: 10 of 12 images are missing" in capsys.readouterr().err

@@ -397,7 +397,7 @@ def test_pycocotools_computes_the_same_ap_from_the_results(tmp_path):
         scores = np.sort(rng.uniform(0, 1, 12))[::-1].astype(np.float32)
         guessed = np.where(rng.uniform(size=12) < 0.8, classes, rng.integers(0, 3, 12))
         detections = Instances((200, 200), Boxes(moved), guessed, scores=scores, class_map=ANIMALS)
-        metric.update(detections, sample(boxes, classes, size=(200, 200)))
+        metric.update_state([sample(boxes, classes, size=(200, 200))], [detections])
         results += detections.to_coco(image_id)
     categories = [{"id": i, "name": n} for i, n in zip(ANIMALS.ids, ANIMALS.names, strict=True)]
     rows = {"images": images, "annotations": annotations, "categories": categories}

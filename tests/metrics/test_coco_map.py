@@ -103,7 +103,7 @@ def test_equals_pycocotools(seed, areas):
     rows = scene(seed, areas=areas)
     metric = CocoMeanAveragePrecision(CLASSES)
     for row in rows:
-        metric.update(*row)
+        metric.update_state([row[1]], [row[0]])
     wanted, precision = by_pycocotools(rows)
     wanted = {n: v if v >= 0 else np.nan for n, v in wanted.items()}
     for name, value in metric.result().items():
@@ -115,12 +115,23 @@ def test_equals_pycocotools(seed, areas):
         np.testing.assert_allclose(metrics["AP"], mean, atol=1e-6, err_msg=name)
 
 
+def test_merged_metrics_equal_one_metric_of_all_images():
+    rows = scene(0, areas=True)
+    whole, *parts = (CocoMeanAveragePrecision(CLASSES) for _ in range(4))
+    for number, (found, ground_truth) in enumerate(rows):
+        whole.update_state([ground_truth], [found])
+        parts[number % 3].update_state([ground_truth], [found])
+    parts[0].merge_state(parts[1:])
+    assert parts[0].result() == pytest.approx(whole.result(), nan_ok=True)
+    assert parts[0].result()["AP"] > 0
+
+
 def test_the_area_in_the_file_decides_the_size():
     """A triangle of area 800 in a box of 40 x 40 is small, not medium."""
     box = np.array([[10, 10, 50, 50]], np.float32)
     metric = CocoMeanAveragePrecision(CLASSES)
     ground_truth = sample(box, [0], size=(90, 90), area=[800.0])
-    metric.update(detections(box, [1], [0]), ground_truth)
+    metric.update_state([ground_truth], [detections(box, [1], [0])])
     found = metric.result()
     assert found["APs"] == pytest.approx(1)
     assert np.isnan(found["APm"])
@@ -140,7 +151,7 @@ def test_what_cannot_be_evaluated_is_refused(changes):
     ground_truth = sample(np.ones((1, 4)), [0], size=(9, 9))
     found = detections([[0, 0, 5, 5]], [1], [0]).replace(**changes)
     with pytest.raises(UserError, match="the detections cannot be evaluated") as error:
-        metric.update(found, ground_truth)
+        metric.update_state([ground_truth], [found])
     assert error.value.received
 
 
@@ -152,7 +163,7 @@ def test_no_images_is_nan():
 def test_ground_truth_without_detections_is_zero():
     metric = CocoMeanAveragePrecision(CLASSES)
     for _, ground_truth in scene(0, crowds=False):
-        metric.update(detections([], [], []), ground_truth)
+        metric.update_state([ground_truth], [detections([], [], [])])
     metrics = metric.result()
     assert (metrics["AP"], metrics["AR100"]) == (0, 0)
     assert np.isnan(metric.per_class()["owl"]["AP"])
@@ -161,12 +172,13 @@ def test_ground_truth_without_detections_is_zero():
 def test_ground_truth_as_detections_scores_1_without_output(capsys):
     metric = CocoMeanAveragePrecision(CLASSES)
     for _, one in scene(1, crowds=False):
-        metric.update(
-            detections(boxes_of(one), np.ones(len(one.instances)), one.instances.classes), one
+        metric.update_state(
+            [one],
+            [detections(boxes_of(one), np.ones(len(one.instances)), one.instances.classes)],
         )
     assert metric.result()["AP"] == pytest.approx(1)
     assert capsys.readouterr().out == ""
-    metric.reset()
+    metric.reset_state()
     assert np.isnan(metric.result()["AP"])
 
 
@@ -202,7 +214,7 @@ def test_equals_pycocotools_on_files_with_masks(tmp_path, seed):
         found = kept + rng.normal(0, 3, kept.shape).astype(np.float32)
         found[:, 2:] = np.maximum(found[:, 2:], found[:, :2] + 1)
         scores = rng.random(len(found)).astype(np.float32)
-        metric.update(detections(found, scores, np.zeros(len(found), int)), ground_truth)
+        metric.update_state([ground_truth], [detections(found, scores, np.zeros(len(found), int))])
         for (x1, y1, x2, y2), score in zip(found.tolist(), scores.tolist(), strict=True):
             row = {"image_id": i + 1, "category_id": 7, "score": score}
             results.append(row | {"bbox": [x1, y1, x2 - x1, y2 - y1]})

@@ -19,7 +19,7 @@ def validated(pairs, classes=3):
         found = np.asarray(found, np.uint8)
         mask = np.asarray(ground_truth, np.uint8)
         sample = Sample(ImageInfo(0, None, mask.shape), semantic=mask)
-        metric.update(Segments(found, np.ones(found.shape)), sample)
+        metric.update_state([sample], [Segments(found, np.ones(found.shape))])
     return metric
 
 
@@ -33,6 +33,13 @@ def test_by_hand():
     assert result["mIoU"] == pytest.approx((2 / 4 + 3 / 5) / 2)
     assert result["accuracy"] == pytest.approx(5 / 7)
     assert result["balanced"] == pytest.approx((2 / 3 + 3 / 4) / 2)
+
+
+def test_merged_metrics_equal_one_metric_of_all_images():
+    pairs = [([[0, 1, 2]], [[0, 1, 1]]), ([[2, 2, 0]], [[2, 0, 0]])]
+    whole, first = validated(pairs), validated(pairs[:1])
+    first.merge_state([validated(pairs[1:])])
+    assert first.result() == whole.result()
 
 
 def test_a_class_that_is_only_predicted_counts():

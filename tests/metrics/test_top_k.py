@@ -17,7 +17,7 @@ def validated(scores, ground_truths):
     metric = TopKAccuracy(ClassMap([str(i) for i in range(scores.shape[1])]))
     for row, ground_truth in zip(scores, ground_truths, strict=True):
         labels = np.eye(scores.shape[1], dtype=np.float32)[int(ground_truth)]
-        metric.update(Rank()(row), Sample(ImageInfo(0, None, (8, 8)), labels=labels))
+        metric.update_state([Sample(ImageInfo(0, None, (8, 8)), labels=labels)], [Rank()(row)])
     return metric
 
 
@@ -31,7 +31,9 @@ def test_by_hand():
     assert "top5" not in result  # three classes: it would always be 1
     assert metric.per_class()["0"] == {"top1": pytest.approx(2 / 3), "precision": 1.0}
     assert metric.per_class()["1"] == {"top1": 1.0, "precision": 0.5}
-    metric.reset()
+    metric.merge_state([validated(scores[:2], [0, 1])])
+    assert metric.result()["top1"] == pytest.approx(5 / 8)
+    metric.reset_state()
     assert all(np.isnan(v) for v in metric.result().values())
 
 

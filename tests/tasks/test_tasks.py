@@ -15,7 +15,7 @@ from visiongarden.evaluation import evaluate, predict
 from visiongarden.recipes import resolve, train
 from visiongarden.samples import ImageInfo, Sample
 from visiongarden.scenes import make_mask_scenes, make_scenes
-from visiongarden.tasks import TASKS, find, task_of, task_of_data
+from visiongarden.tasks import Task, find, task_of, task_of_data
 from visiongarden.types import ClassMap, Ranking, Segments
 
 COLORS = {"blue": (40, 40, 220), "green": (40, 200, 40), "red": (220, 40, 40)}
@@ -80,12 +80,17 @@ def test_a_folder_beside_a_yaml_of_detection(data, tmp_path):
     assert task_of_data(read(data / "folders" / "val")).name == "classification"
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", sorted(Task.names()))
 def test_a_task_has_a_model_and_metrics(name):
-    task = TASKS[name]
-    assert task.model.task == name
+    task = find(name)
+    assert task == Task.from_dict(name) == Task.from_dict({"type": type(task).__name__})
+    assert task.to_dict() == {"type": type(task).__name__}
     assert task.name == name
-    assert task.metrics
+    assert task.model in (vg.Classifier, vg.Detector, vg.Segmenter)
+    metrics = task.metrics(ClassMap(("a", "b")))
+    for metric in metrics:
+        metric.reset_state()
+    assert task.monitor in {name for metric in metrics for name in metric.result()}
 
 
 def test_a_run_folder_is_complete(run):
@@ -97,7 +102,7 @@ def test_a_run_folder_is_complete(run):
     assert resolve(folder / "recipe.yaml") == recipe
     history = json.loads((folder / "history.json").read_text())
     assert len(history) == 2
-    assert find(recipe.task).metrics[0] in history[-1]
+    assert find(recipe.task).monitor in history[-1]
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["packages"]["keras"]
     assert environment["backend"] == "tensorflow"
@@ -126,8 +131,8 @@ def test_by_command(run, data, tmp_path, capsys):
         return capsys.readouterr().out
 
     printed = command("evaluate", model, source)
-    assert find(recipe.task).metrics_name in printed
-    assert find(recipe.task).metrics[0] in printed
+    assert find(recipe.task).title in printed
+    assert find(recipe.task).monitor in printed
     out = tmp_path / "out"
     command("predict", model, images, "--output", out)
     pictures = sorted(images.iterdir())
@@ -214,7 +219,7 @@ def test_a_step_on_every_backend(name, data):
     model = task.model(
         backbone=parts.backbone, decoder=parts.decoder, head=parts.head, image_size=32
     )
-    assert task_of(model) is task
+    assert task_of(model) == task
     batch = next(task.loader(dataset, (32, 32), 4, recipe.transforms).epoch(0))
     trainer = Trainer(model, model.parts.head.loss(), (32, 32))
     settings = Training(learning_rate=0.003, warmup_epochs=0, epochs=12)

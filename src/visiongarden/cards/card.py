@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from visiongarden.config import Value
 from visiongarden.decoders import PassOn
 from visiongarden.errors import ConfigError
 from visiongarden.parts import Backbone, Decoder, Head
+from visiongarden.tasks import find
 from visiongarden.training import Training
 from visiongarden.transforms import Transform
 
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Side = Annotated[int, Field(gt=0, le=8192)]
 Score = Annotated[float, Field(ge=0, le=100)]
-
-Task = Literal["detection", "classification", "segmentation"]
 
 
 class License(Value):
@@ -98,7 +104,7 @@ class Parts(Value):
 
     @model_validator(mode="after")
     def _only_classifiers_omit_the_decoder(self) -> Self:
-        if self.decoder is None and self.head.task != "classification":
+        if self.decoder is None and find(self.head.task).needs_decoder:
             raise ConfigError(
                 "the model of the card has no decoder",
                 rule=f"a decoder between backbone and {self.head.task} head",
@@ -191,7 +197,7 @@ class Card(Value):
     authors: tuple[Text, ...]
     arxiv: Annotated[str, Field(pattern=r"^[0-9]{4}\.[0-9]{4,5}$")] | None = None
     year: Annotated[int, Field(ge=1950, le=2100)]
-    task: Task
+    task: str
     license: License
     image_size: tuple[Side, Side]
     model: Parts | None = None
@@ -212,6 +218,11 @@ class Card(Value):
         if isinstance(data, dict) and isinstance(data.get("image_size"), int):
             return data | {"image_size": (data["image_size"],) * 2}
         return data
+
+    @field_validator("task")
+    @classmethod
+    def _known_task(cls, task: str) -> str:
+        return find(task).name
 
     @model_validator(mode="after")
     def _head_suits_task(self) -> Self:

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 # The parts that cards name are registered by these imports.
 import visiongarden.backbones
 import visiongarden.decoders
 import visiongarden.heads  # noqa: F401
-from visiongarden.cards.card import Card, Task
+from visiongarden.cards.card import Card
 from visiongarden.config import load_yaml
-from visiongarden.errors import ConfigError, UserError, nearest
+from visiongarden.errors import ConfigError, nearest
+from visiongarden.tasks import Task
 
 FOLDER = Path(__file__).parent
 """Folder of the cards that visiongarden ships, one file per architecture."""
@@ -33,8 +34,7 @@ def names(task: str | None = None) -> tuple[str, ...]:
     Raises:
         UserError: There is no such task.
     """
-    if task is not None and task not in get_args(Task):
-        raise UserError(f"unknown task {task!r}", fix=nearest(task, get_args(Task)))
+    task = task if task is None else Task.find(task).name
     return tuple(card.name for card in _builtin_cards() if task in (None, card.task))
 
 

@@ -68,7 +68,7 @@ def models(task: str | None = None) -> Listing:
     """List all models that have a card.
 
     Args:
-        task: "detection", "classification" or "segmentation". Defaults to all tasks.
+        task: Name of a task. Defaults to all tasks.
 
     Raises:
         UserError: There is no such task.

@@ -116,7 +116,7 @@ def evaluate(
 ) -> None:
     """Evaluate a model on a dataset.
 
-    Prints COCO metrics, top-k accuracy or mean IoU, depending on the task of the model.
+    Prints the metrics of the task: COCO metrics, top-k accuracy, mean IoU or others.
     """
     start(imports, verbose=verbose)
     from visiongarden import evaluation

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import typer
 
-TASKS = ("detection", "classification", "segmentation")
 KINDS = ("layer", "block", "backbone", "decoder", "head", "project")
-LISTED = (*KINDS[:-1], "transform", "reader", "writer")
+LISTED = (*KINDS[:-1], "transform", "reader", "writer", "task")
 BACKENDS = ("tensorflow", "jax", "torch", "all", "none")
 PARTS = {"backbone": "backbones", "decoder": "decoders", "head": "heads"}
 """Package of each part of a model."""
 
 _PACKAGE = Path(__file__).parents[1]
 _WRITTEN = re.compile(r'^    format: ClassVar\[str\] = "(\w+)"$', re.MULTILINE)
+_TASK = re.compile(r'^    name = "(\w+)"$', re.MULTILINE)
 _REGISTERED = re.compile(r"^@register\nclass (\w+)", re.MULTILINE)
 
 Completion = Callable[[str], list[str]]
@@ -30,7 +30,6 @@ def _of(values: tuple[str, ...]) -> Completion:
     return complete
 
 
-tasks = _of(TASKS)
 kinds = _of(KINDS)
 listed_kinds = _of(LISTED)
 backends = _of(BACKENDS)
@@ -40,6 +39,17 @@ class_names = _of(("model", "data"))
 class_rows = _of(("name", "position"))
 layouts = _of(("auto", "keras", "torch"))
 export_formats = _of(("onnx",))
+
+
+def tasks(incomplete: str) -> list[str]:
+    """Return the names of the tasks that visiongarden has."""
+    return [name for name in task_names() if name.startswith(incomplete)]
+
+
+def task_names() -> list[str]:
+    """Return the names of the tasks of visiongarden, in alphabetical order."""
+    texts = [f.read_text(encoding="utf-8") for f in sorted((_PACKAGE / "tasks").glob("*.py"))]
+    return sorted(name for text in texts for name in _TASK.findall(text))
 
 
 def written_formats(incomplete: str) -> list[str]:
@@ -104,7 +114,7 @@ def _values() -> dict[str, Callable[[], list[str]]]:
         for part, package in PARTS.items()
     }
     data = {"data.reader": lambda: readers("")}
-    return {"task": lambda: list(TASKS), "model.card": _card_names} | parts | data
+    return {"task": task_names, "model.card": _card_names} | parts | data
 
 
 def exported(package: str) -> list[str]:

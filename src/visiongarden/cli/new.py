@@ -47,7 +47,7 @@ def list_kind(
     kind: Annotated[
         str,
         typer.Argument(
-            help="layer, block, a part, transform, reader or writer.",
+            help="layer, block, a part, transform, reader, writer or task.",
             autocompletion=completion.listed_kinds,
         ),
     ],
@@ -55,7 +55,7 @@ def list_kind(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """List layers, parts, transforms, readers or writers.
+    """List layers, parts, transforms, readers, writers or tasks.
 
     With --import, also those of your module.
     """

@@ -59,9 +59,7 @@ InvalidBoxes = Annotated[str, _INVALID]
 InvalidBoxesOrNone = Annotated[str | None, _INVALID]
 TaskOrNone = Annotated[
     str | None,
-    typer.Option(
-        help="detection, classification or segmentation.", autocompletion=completion.tasks
-    ),
+    typer.Option(help="Name of the task; see `list task`.", autocompletion=completion.tasks),
 ]
 Overrides = Annotated[
     list[str] | None,

@@ -285,7 +285,7 @@ class DarknetModel(SavedAsParts, keras.Model):
             score: Minimum score; 0.25 for detections by default, 0 for classes.
             iou: Suppression threshold; 0.45 by default.
         """
-        if self.task == "classification":
+        if not self.heads and len(self.outputs[0].shape) == 2:
             scores = self.class_scores(image)
             return Rank(score_threshold=score or 0.0)(scores), float(scores.max(initial=0))
         self.decode()  # Raise the error of a network without boxes.

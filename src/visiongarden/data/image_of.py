@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,25 +24,36 @@ class ImageOf:
         path: path of the file, or None.
         pixels: (height, width, channels), or None.
         size: (height, width) of the image when it was predicted on.
+        drawn_by: function that draws a result on the image.
     """
 
     path: Path | None
     pixels: np.ndarray | None
     size: tuple[int, int]
+    drawn_by: Callable[[np.ndarray, Any], np.ndarray] = field(
+        default=draw, compare=False, repr=False
+    )
 
     @classmethod
-    def given(cls, image: Any, pixels: np.ndarray, is_stream: bool = False) -> Self:
+    def given(
+        cls,
+        image: Any,
+        pixels: np.ndarray,
+        is_stream: bool = False,
+        draw: Callable[[np.ndarray, Any], np.ndarray] = draw,
+    ) -> Self:
         """Refer to an image that was given as a path, a Pillow image or an array.
 
         Args:
             image: the image as it was given.
             pixels: its pixels (height, width, channels).
             is_stream: whether the image is one of a stream, whose pixels are not kept.
+            draw: function that draws a result on the image, that of its task.
         """
         size = (pixels.shape[0], pixels.shape[1])
         if isinstance(image, str | Path):
-            return cls(Path(image).absolute(), None, size)
-        return cls(None, None if is_stream else pixels, size)
+            return cls(Path(image).absolute(), None, size, draw)
+        return cls(None, None if is_stream else pixels, size, draw)
 
     def picture(self, found: Any) -> np.ndarray | None:
         """Draw a result on the image.
@@ -58,7 +70,7 @@ class ImageOf:
                 return None
         if pixels is None or pixels.shape[:2] != self.size:
             return None
-        return draw(pixels, found)
+        return self.drawn_by(pixels, found)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "pixels": None, "size": self.size}
+        return {"path": self.path, "pixels": None, "size": self.size, "drawn_by": self.drawn_by}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
 
 from visiongarden.drawing.annotations import color_of, draw_instances, grid, label, pen, shade
 from visiongarden.drawing.display import canvas
+from visiongarden.errors import UserError
 from visiongarden.samples import Instances
 from visiongarden.types import ClassMap, Ranking, Segments
 
-__all__ = ["color_of", "draw", "grid"]
+__all__ = ["color_of", "draw", "draw_lines", "grid"]
 
 _LISTED = 3
 """Number of classes of a `Ranking` that are listed."""
@@ -21,7 +23,8 @@ def draw(image: np.ndarray, found: Any, class_map: ClassMap | None = None) -> np
     """Draw a result, or ground truth, on a copy of the image.
 
     `Instances` are shown as boxes with class and score, masks and keypoints, a `Ranking` as a list
-    of the best classes, `Segments` as colors with a legend.
+    of the best classes, `Segments` as colors with a legend. Results of other tasks are drawn by
+    `Task.draw`.
 
     Args:
         image: uint8 RGB (height, width, 3), or any image that `to_display` accepts.
@@ -31,29 +34,60 @@ def draw(image: np.ndarray, found: Any, class_map: ClassMap | None = None) -> np
 
     Returns:
         uint8 RGB (height, width, 3).
+
+    Raises:
+        UserError: The result is of another type.
     """
-    if isinstance(found, Instances):
-        return draw_instances(image, found, class_map)
-    picture = canvas(image)
-    _DRAW_BY_TYPE[type(found)](picture, found, class_map or found.class_map)
+    return _draw(found, image, class_map)
+
+
+@singledispatch
+def _draw(found: Any, image: np.ndarray, class_map: ClassMap | None) -> np.ndarray:
+    raise UserError(
+        f"a {type(found).__name__} cannot be drawn",
+        rule="Instances, a Ranking or Segments; other results by the task of their model",
+        fix="def draw(self, image, result, class_map=None): ... in the class of the task",
+    )
+
+
+@_draw.register
+def _instances(found: Instances, image: np.ndarray, class_map: ClassMap | None) -> np.ndarray:
+    return draw_instances(image, found, class_map)
+
+
+@_draw.register
+def _ranking(found: Ranking, image: np.ndarray, class_map: ClassMap | None) -> np.ndarray:
+    """List the best classes in the upper left corner."""
+    names = class_map or found.class_map
+    pairs = list(zip(found.classes, found.scores, strict=True))[:_LISTED]
+    lines = [f"{_name(index, names)} {float(score):.2f}" for index, score in pairs]
+    return draw_lines(image, lines, [int(index) for index, _ in pairs])
+
+
+@_draw.register
+def _segments(found: Segments, image: np.ndarray, class_map: ClassMap | None) -> np.ndarray:
+    """Blend the colors of the classes with the image and draw a legend."""
+    picture, names = canvas(image), class_map or found.class_map
+    shade(picture, found.classes, {int(i): _name(i, names) for i in np.unique(found.classes)})
     return picture
 
 
-def _ranking(picture: np.ndarray, found: Ranking, class_map: ClassMap | None) -> None:
-    """List the best classes in the upper left corner."""
+def draw_lines(image: np.ndarray, lines: list[str], classes: list[int]) -> np.ndarray:
+    """Write lines of text in the upper left corner of a copy of an image.
+
+    Args:
+        image: any image that `to_display` accepts.
+        lines: text.
+        classes: class index of each line, which determines its color.
+
+    Returns:
+        uint8 RGB (height, width, 3).
+    """
+    picture = canvas(image)
     size, y = pen(picture)[1], 0
-    pairs = list(zip(found.classes, found.scores, strict=True))[:_LISTED]
-    for index, score in pairs:
-        text = f"{_name(index, class_map)} {float(score):.2f}"
-        y += label(picture, text, (0, y), size, color_of(int(index)), above=False)
-
-
-def _segments(picture: np.ndarray, found: Segments, class_map: ClassMap | None) -> None:
-    """Blend the colors of the classes with the image and draw a legend."""
-    shade(picture, found.classes, {int(i): _name(i, class_map) for i in np.unique(found.classes)})
-
-
-_DRAW_BY_TYPE: dict[type, Any] = {Ranking: _ranking, Segments: _segments}
+    for text, index in zip(lines, classes, strict=True):
+        y += label(picture, text, (0, y), size, color_of(index), above=False)
+    return picture
 
 
 def _name(index: int, class_map: ClassMap | None) -> str:

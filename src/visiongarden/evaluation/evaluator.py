@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from visiongarden.errors import DataError, UserError, nearest
 from visiongarden.evaluation.class_names import Aligned, aligned
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.evaluation.result import EvaluationResult
+from visiongarden.metrics.several import Metrics
 from visiongarden.models import as_model
 from visiongarden.models.kinds import WithClassMap
 from visiongarden.tasks import COCO_NMS, Task, task_of
@@ -30,6 +31,7 @@ def evaluate(
     data: Any,
     *,
     split: str = "val",
+    metrics: Sequence[Any] = (),
     reader: Any = "auto",
     invalid_boxes: str = "error",
     channels: Any = "auto",
@@ -55,6 +57,8 @@ def evaluate(
             those of a batch of our loaders; class ids are those of the model, results are in pixels
             of these images, and objects with class -1 are padding.
         split: Name of the split, for a path or a mapping.
+        metrics: Further metrics, besides those of the task: `vg.metrics.Metric` of your own, which
+            receive lists of samples and results, or `keras.metrics.Metric`, which receive arrays.
         reader: Reader of the dataset at a path, as in `vg.read`.
         invalid_boxes: What to do with invalid boxes at a path: "error" or "drop".
         channels: Channels of the images at a path, see `visiongarden.data.Channels`.
@@ -68,8 +72,8 @@ def evaluate(
         The metrics of all classes and of each class.
 
     Raises:
-        UserError: The classes of model and dataset differ, the dataset is for another task, or an
-            argument is not valid.
+        UserError: The classes of model and dataset differ, the dataset is for another task, a
+            metric lacks a method, or an argument is not valid.
         DataError: The dataset cannot be read, or an image cannot be decoded.
 
     Example:
@@ -86,25 +90,38 @@ def evaluate(
     if isinstance(data, Mapping):
         data = _read(network, data, split, class_names)
     elif not isinstance(data, WithClassMap):
-        return _evaluate_batches(network, data, predictor, batch_size)
+        return _evaluate_batches(network, data, metrics, predictor, batch_size)
     _check_task(network, data)
     classes = aligned(network, data.class_map, class_names)
     if network.resizes_images:
-        return _evaluate_imported(network, data, classes)
+        return _evaluate_imported(network, data, metrics, classes)
     task = task_of(network)
+    measured = _metrics(task, classes.class_map, metrics)
     predictor = predictor or Predictor(network, postprocess=task.postprocess(network))
-    metric = task.metric(classes.class_map)
     loader = task.loader(data, predictor.image_size, min(batch_size, max(len(data), 1)))
     seen = 0
     for batch in loader.epoch(0):
         count = len(batch.images)
         # The last batch of an epoch may be shorter; rows of padding are dropped again.
+        results = []
         for row, found in enumerate(predictor(filled(batch.images, loader.batch_size))[:count]):
             height, width = (int(side) for side in batch.info.sizes[row])
             result = task.to_original(found, batch.info.placement(row), (height, width))
-            metric.update(classes.found(result), task.ground_truth(data, seen))
-            seen += 1
-    return EvaluationResult.of(task, metric, seen, classes.note)
+            results.append(classes.found(result))
+        samples = [task.ground_truth(data, index) for index in range(seen, seen + count)]
+        measured.update(samples, results)
+        seen += count
+    return EvaluationResult.of(task, measured, seen, classes.note)
+
+
+def _metrics(task: Task, class_map: ClassMap, others: Sequence[Any]) -> Metrics:
+    """Return the metrics of the task and further ones."""
+    if isinstance(others, str | bytes) or not isinstance(others, Sequence):
+        raise UserError(
+            f"metrics is of type {type(others).__name__}", rule="a list of metrics",
+            fix="metrics=[metric]",
+        )  # fmt: skip
+    return Metrics([*task.metrics(class_map), *others], task.arrays)
 
 
 def _is_list_of_datasets(data: Any) -> bool:
@@ -116,42 +133,45 @@ def _is_list_of_datasets(data: Any) -> bool:
     )
 
 
-def _evaluate_imported(model: Any, dataset: Any, classes: Aligned) -> EvaluationResult:
+def _evaluate_imported(
+    model: Any, dataset: Any, metrics: Sequence[Any], classes: Aligned
+) -> EvaluationResult:
     """Evaluate an imported network, which does its own resizing and suppression."""
     task = task_of(model)
-    metric = task.metric(classes.class_map)
+    measured = _metrics(task, classes.class_map, metrics)
     for index in range(len(dataset)):
         found = _of_imported(model, dataset.load(index).image)
-        metric.update(classes.found(found), task.ground_truth(dataset, index))
-    return EvaluationResult.of(task, metric, len(dataset), classes.note)
+        measured.update([task.ground_truth(dataset, index)], [classes.found(found)])
+    return EvaluationResult.of(task, measured, len(dataset), classes.note)
 
 
 def _of_imported(model: Any, image: Any) -> Any:
-    if model.task != "detection":
+    # Every result counts in an evaluation; a network that predicts classes ranks all of them.
+    if not model.heads:
         return model.predict_image(image)[0]
     return model.detect_image(image, COCO_NMS.score_threshold, clip=True)
 
 
 def _evaluate_batches(
-    model: Any, batches: Any, predictor: Predictor | None, batch_size: int
+    model: Any, batches: Any, metrics: Sequence[Any], predictor: Predictor | None, batch_size: int
 ) -> EvaluationResult:
     """Evaluate on an iterable of `(images, targets)`."""
     task = task_of(model)
     classes = model.class_map or _numbered(model)
-    metric = task.metric(classes)
+    measured = _metrics(task, classes, metrics)
     if not model.resizes_images:
         predictor = predictor or Predictor(model, postprocess=task.postprocess(model))
     seen = 0
     for number, (images, targets) in enumerate(pairs_of(batches)):
         check_targets(targets, images.shape[1:3], len(classes.names), f"batch {number}")
         found = _found(model, task, images, predictor, batch_size)
+        size = (int(images.shape[1]), int(images.shape[2]))
         for row, result in enumerate(found):
-            size = (int(images.shape[1]), int(images.shape[2]))
-            metric.update(result, task.ground_truth_of(targets, row, size, seen))
+            measured.update([task.ground_truth_of(targets, row, size, seen)], [result])
             seen += 1
     if not seen:
         raise no_batch()
-    return EvaluationResult.of(task, metric, seen)
+    return EvaluationResult.of(task, measured, seen)
 
 
 def _found(
@@ -190,7 +210,7 @@ def make_validator(dataset: Any, batch_size: int = 16) -> Callable[[Any], dict[s
 
     def validate(model: Any) -> dict[str, float]:
         metrics = evaluate(model, dataset, batch_size=batch_size).metrics
-        return {name: metrics[name] for name in task_of(model).metrics if name in metrics}
+        return {name: metrics[name] for name in task_of(model).metric_names if name in metrics}
 
     return validate
 

@@ -74,7 +74,7 @@ def predict(
             f"{option('batch_size', batch_size)} is not valid", rule="an integer of at least 1",
             fix=option("batch_size", 8),
         )  # fmt: skip
-    source = each_image(images)
+    source, task = each_image(images), task_of(opened)
     if predictor is None and not opened.resizes_images:
         predictor = predictor_of(opened, score, iou)
     # Images that are produced one by one must not fill the memory.
@@ -85,7 +85,7 @@ def predict(
     def pixels() -> Iterator[np.ndarray]:
         for number, image in enumerate(source):
             array = to_pixels(image, value_range, f"image {number}")
-            waiting.append(ImageOf.given(image, array, is_stream))
+            waiting.append(ImageOf.given(image, array, is_stream, task.draw))
             yield array
 
     def results() -> Iterator[Any]:

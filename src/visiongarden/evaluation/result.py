@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from visiongarden import markup
-from visiongarden.tasks import Task
+from visiongarden.metrics.several import Metrics
+from visiongarden.tasks import Section, Task
 from visiongarden.terminal import table
 
 _METRICS_PER_ROW = 6
@@ -27,6 +28,8 @@ class EvaluationResult:
         images: Number of images.
         metrics_name: Name of the metrics, for the heading of the table.
         note: How the classes of model and dataset were matched, if their names differ.
+        row_name: What a row of `per_class` is: "class".
+        sections: Tables that the task adds, see `Task.report`.
     """
 
     metrics: dict[str, float]
@@ -34,11 +37,14 @@ class EvaluationResult:
     images: int
     metrics_name: str = "COCO metrics"
     note: str = ""
+    row_name: str = "class"
+    sections: tuple[Section, ...] = ()
 
     @classmethod
-    def of(cls, task: Task, metric: Any, images: int, note: str = "") -> EvaluationResult:
-        """Return the result of a task's metric after all images were added to it."""
-        return cls(metric.result(), metric.per_class(), images, task.metrics_name, note)
+    def of(cls, task: Task, metrics: Metrics, images: int, note: str = "") -> EvaluationResult:
+        """Return the result of a task's metrics after all images were added to them."""
+        found = cls(metrics.result(), metrics.per_class(), images, task.title, note, task.row_name)
+        return replace(found, sections=tuple(task.report(found)))
 
     def __getitem__(self, name: str) -> float:
         return self.metrics[name]
@@ -61,8 +67,11 @@ class EvaluationResult:
         ]
         notes = [self.note] if self.note else []
         head = f"{self.metrics_name} on {self.images} images"
-        classes = table(("class", *columns), [*rows, ("all", *totals)], right=columns)
-        return "\n".join([head, *notes, "", classes, "", *lines])
+        classes = table((self.row_name, *columns), [*rows, ("all", *totals)], right=columns)
+        tables = ["", classes] if rows else []
+        for section in self.sections:
+            tables += ["", section.title, table(section.columns, section.rows)]
+        return "\n".join([head, *notes, *tables, "", *lines])
 
     def _repr_html_(self) -> str:
         columns = list(next(iter(self.per_class.values()), {}))
@@ -74,7 +83,11 @@ class EvaluationResult:
             f"{self.metrics_name} on {self.images} images",
             markup.paragraph(self.note) if self.note else "",
             markup.table(list(self.metrics), [[_shown(value) for value in self.metrics.values()]]),
-            markup.table(("class", *columns), per_class, limit=_LISTED_CLASSES),
+            markup.table((self.row_name, *columns), per_class, limit=_LISTED_CLASSES),
+            *(
+                markup.section(section.title, markup.table(section.columns, section.rows))
+                for section in self.sections
+            ),
         )
 
     def to_dict(self) -> dict[str, Any]:

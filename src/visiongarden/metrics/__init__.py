@@ -1,10 +1,11 @@
-"""Metrics of detection, classification and segmentation.
+"""Metrics of detection, classification and segmentation, with the method names of Keras.
 
-Each metric collects one image per `update` and has `reset`, `result` and `per_class`.
+Each metric has `update_state(y_true, y_pred)`, `result`, `reset_state` and `per_class`.
 """
 
 from visiongarden.metrics.coco_map import CocoMeanAveragePrecision
 from visiongarden.metrics.mean_iou import MeanIoU
+from visiongarden.metrics.metric import Metric
 from visiongarden.metrics.top_k import TopKAccuracy
 
-__all__ = ["CocoMeanAveragePrecision", "MeanIoU", "TopKAccuracy"]
+__all__ = ["CocoMeanAveragePrecision", "MeanIoU", "Metric", "TopKAccuracy"]

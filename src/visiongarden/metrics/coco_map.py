@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 
 from visiongarden.backends.garbage import gc_paused
 from visiongarden.errors import UserError
+from visiongarden.metrics.metric import refuse_weights
 from visiongarden.samples import Boxes, Instances, Sample
 from visiongarden.types import ClassMap
 
@@ -31,37 +33,59 @@ METRICS = (
 class CocoMeanAveragePrecision:
     """Mean average precision and recall of detections, as pycocotools computes them.
 
-    `update` collects the detections and the ground truth of each image; `result` evaluates all
-    images together. All metrics are from 0 to 1 and equal those of pycocotools; a metric is NaN if
-    no ground truth falls into its group (for example "APl" in a dataset without large boxes). An
+    `update_state` collects detections and ground truth; `result` evaluates all images together. All
+    metrics are from 0 to 1 and equal those of pycocotools; a metric is NaN if no ground truth falls
+    into its group (for example "APl" in a dataset without large boxes). An
     object is small, medium or large by the area given in its annotation file (for COCO the area of
     the mask), or by the area of its box if it is absent. Boxes marked `crowd` are ignored as
     COCO ignores them.
 
     Args:
         class_map: Names of the classes.
+        name: Name of the metric.
     """
 
-    def __init__(self, class_map: ClassMap) -> None:
-        self.class_map = class_map
-        self.reset()
+    def __init__(self, class_map: ClassMap, name: str = "coco") -> None:
+        self.class_map, self.name = class_map, name
+        self.reset_state()
 
-    def reset(self) -> None:
+    def reset_state(self) -> None:
         """Remove all collected images."""
         self._images: list[dict[str, Any]] = []
         self._ground_truths: list[dict[str, Any]] = []
         self._found: list[np.ndarray] = []
 
-    def update(self, found: Instances, ground_truth: Sample) -> None:
-        """Add the detections and the ground truth of one image.
+    def update_state(
+        self, y_true: Sequence[Sample], y_pred: Sequence[Instances], sample_weight: None = None
+    ) -> None:
+        """Add the ground truth and the detections of images.
 
         Args:
-            found: Detections, in pixels of the original image.
-            ground_truth: Ground truth of the image, in the same pixels; its boxes are axis-aligned.
+            y_true: Ground truth of each image in its original pixels; boxes are axis-aligned.
+            y_pred: Detections of each image, in the same pixels.
+            sample_weight: COCO's protocol has no weights, so only None is accepted.
 
         Raises:
-            UserError: The detections lack boxes, scores or classes, or their boxes are rotated.
+            UserError: The detections lack boxes, scores or classes, their boxes are rotated, or
+                weights are given.
         """
+        refuse_weights(self.name, sample_weight)
+        for ground_truth, found in zip(y_true, y_pred, strict=True):
+            self._add(found, ground_truth)
+
+    def merge_state(self, metrics: Sequence[Self]) -> None:
+        """Add the images that other metrics of this class have collected."""
+        for other in metrics:
+            images, objects = len(self._images), len(self._ground_truths)
+            self._images += [row | {"id": row["id"] + images} for row in other._images]
+            self._ground_truths += [
+                row | {"id": row["id"] + objects, "image_id": row["image_id"] + images}
+                for row in other._ground_truths
+            ]
+            shift = np.array([images, 0, 0, 0, 0, 0, 0], np.float64)
+            self._found += [rows + shift for rows in other._found]
+
+    def _add(self, found: Instances, ground_truth: Sample) -> None:
         boxes, scores, classes = _arrays(found)
         image_id = len(self._images) + 1
         height, width = ground_truth.info.original_size

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Self
+
 import numpy as np
 
 from visiongarden.errors import UserError
+from visiongarden.metrics.metric import refuse_weights
 from visiongarden.samples import Sample
 from visiongarden.types import IGNORE, ClassMap, Segments
 
@@ -19,27 +23,42 @@ class MeanIoU:
 
     Args:
         class_map: Names of the classes.
+        name: Name of the metric.
     """
 
-    def __init__(self, class_map: ClassMap) -> None:
-        self.class_map = class_map
-        self.reset()
+    def __init__(self, class_map: ClassMap, name: str = "mean_iou") -> None:
+        self.class_map, self.name = class_map, name
+        self.reset_state()
 
-    def reset(self) -> None:
+    def reset_state(self) -> None:
         """Remove all counted pixels."""
         # Rows: class in the ground truth. Columns: predicted class.
         self.confusion = np.zeros((len(self.class_map), len(self.class_map)), np.int64)
 
-    def update(self, found: Segments, ground_truth: Sample) -> None:
-        """Add the pixels of one image.
+    def update_state(
+        self, y_true: Sequence[Sample], y_pred: Sequence[Segments], sample_weight: None = None
+    ) -> None:
+        """Add the pixels of images.
 
         Args:
-            found: Predicted class of each pixel.
-            ground_truth: Sample with the semantic mask (height, width); 255 is ignored.
+            y_true: Sample of each image, with the semantic mask (height, width); 255 is ignored.
+            y_pred: Predicted class of each pixel of each image.
+            sample_weight: Every pixel counts once, so only None is accepted.
 
         Raises:
-            UserError: The shapes differ, or a value is not a class of the class map.
+            UserError: The shapes differ, a value is not a class of the class map, or weights are
+                given.
         """
+        refuse_weights(self.name, sample_weight)
+        for ground_truth, found in zip(y_true, y_pred, strict=True):
+            self._add(found, ground_truth)
+
+    def merge_state(self, metrics: Sequence[Self]) -> None:
+        """Add the pixels that other metrics of this class have counted."""
+        for other in metrics:
+            self.confusion += other.confusion
+
+    def _add(self, found: Segments, ground_truth: Sample) -> None:
         count = len(self.class_map)
         mask = np.asarray(ground_truth.semantic)
         if found.classes.shape != mask.shape:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Self
+
 import numpy as np
 
+from visiongarden.metrics.metric import refuse_weights
 from visiongarden.samples import Sample
 from visiongarden.types import ClassMap, Ranking
 
@@ -17,26 +21,45 @@ class TopKAccuracy:
 
     Args:
         class_map: Names of the classes.
+        name: Name of the metric.
     """
 
-    def __init__(self, class_map: ClassMap) -> None:
-        self.class_map = class_map
+    def __init__(self, class_map: ClassMap, name: str = "top_k") -> None:
+        self.class_map, self.name = class_map, name
         self.ks = tuple(k for k in (1, 5) if k == 1 or k < len(class_map))
-        self.reset()
+        self.reset_state()
 
-    def reset(self) -> None:
+    def reset_state(self) -> None:
         """Remove all collected images."""
         self._hits = dict.fromkeys(self.ks, 0)
         # Rows: class in the ground truth. Columns: class ranked first.
         self.confusion = np.zeros((len(self.class_map), len(self.class_map)), np.int64)
 
-    def update(self, found: Ranking, ground_truth: Sample) -> None:
-        """Add one image.
+    def update_state(
+        self, y_true: Sequence[Sample], y_pred: Sequence[Ranking], sample_weight: None = None
+    ) -> None:
+        """Add images.
 
         Args:
-            found: Predicted classes of the image, best first.
-            ground_truth: Sample whose labels contain the class of the image.
+            y_true: Sample of each image, whose labels contain its class.
+            y_pred: Predicted classes of each image, best first.
+            sample_weight: Every image counts once, so only None is accepted.
+
+        Raises:
+            UserError: Weights are given.
         """
+        refuse_weights(self.name, sample_weight)
+        for ground_truth, found in zip(y_true, y_pred, strict=True):
+            self._add(found, ground_truth)
+
+    def merge_state(self, metrics: Sequence[Self]) -> None:
+        """Add the images that other metrics of this class have collected."""
+        for other in metrics:
+            self.confusion += other.confusion
+            for k in self.ks:
+                self._hits[k] += other._hits[k]
+
+    def _add(self, found: Ranking, ground_truth: Sample) -> None:
         index = int(np.argmax(np.asarray(ground_truth.labels)))
         for k in self.ks:
             self._hits[k] += bool((found.classes[:k] == index).any())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from visiongarden.decoders import PassOn
 from visiongarden.models.joined import Joined
@@ -45,8 +45,6 @@ class Classifier(Joined):
         >>> model.output["p5"]["classes"].shape
         (None, 10)
     """
-
-    task: ClassVar[str] = "classification"
 
     def __init__(
         self,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from visiongarden.models.joined import Joined
 from visiongarden.registry import register
 
@@ -45,7 +43,5 @@ class Detector(Joined):
         >>> model.output["p3"]["classes"].shape
         (None, 8, 8, 3)
     """
-
-    task: ClassVar[str] = "detection"
 
     detect = Joined.infer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -49,12 +50,12 @@ class Parts:
 
 
 class Joined(SavedAsParts, keras.Model):
-    """Base class of models that connect three parts. Subclasses define the task.
+    """Base class of models that connect three parts.
 
     `Detector`, `Classifier` and `Segmenter` document the constructor's arguments.
 
     Attributes:
-        task: Name of the task, which the head's task must equal.
+        task: Name of the task, that of the head.
         parts: The three parts as values.
         backbone: Sub-model built from the backbone; likewise `decoder` and `head`.
         image_size: (height, width) in pixels, or None.
@@ -65,7 +66,6 @@ class Joined(SavedAsParts, keras.Model):
     """
 
     __signature__: ClassVar[inspect.Signature]
-    task: ClassVar[str] = ""
     resizes_images: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -122,6 +122,11 @@ class Joined(SavedAsParts, keras.Model):
         self.backbone, self.decoder, self.head = backbone_model, decoder_model, head_model
         # `object.__setattr__` keeps Keras and TensorFlow from tracking the tensors as state.
         object.__setattr__(self, "_features", {"backbone": features, "decoder": decoded})
+
+    @property
+    def task(self) -> str:
+        """Name of the task, that of the head."""
+        return self.parts.head.task
 
     def features(self, images: Any) -> dict[str, dict[str, Any]]:
         """Return the feature maps of the backbone and the decoder.
@@ -281,15 +286,19 @@ class Joined(SavedAsParts, keras.Model):
                 rule="a head, which defines a task",
                 fix=f"name the arguments: {cls.__name__}(backbone=…, decoder=…, head=…)",
             )
-        if head.task == cls.task:
+        # Imported by name, because imports go downward only, and tasks are above the models.
+        tasks = importlib.import_module("visiongarden.tasks").Task.names()
+        model = importlib.import_module("visiongarden.tasks").Task.find(head.task).model
+        if issubclass(cls, model):
             return
-        fitting = [kind.__name__ for kind in Joined.__subclasses__() if kind.task == head.task]
         raise ContractError(
             f"{cls.__name__} cannot use the head {head}",
-            wants=("a head for", cls.task),
+            wants=(
+                "a head for",
+                " or ".join(n for n, t in tasks.items() if issubclass(cls, t.model)),
+            ),
             offered=f"one for {head.task}",
-            fix=f"{(fitting or ['another model'])[0]}(backbone={backbone}, decoder={decoder}, "
-            f"head={head})",
+            fix=f"{model.__name__}(backbone={backbone}, decoder={decoder}, head={head})",
         )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from visiongarden.models.joined import Joined
 from visiongarden.registry import register
 
@@ -44,7 +42,5 @@ class Segmenter(Joined):
         >>> model.output["p2"]["classes"].shape
         (None, 64, 64, 6)
     """
-
-    task: ClassVar[str] = "segmentation"
 
     segment = Joined.infer

@@ -13,6 +13,7 @@ from visiongarden.config import Typed
 from visiongarden.data.readers import Reader
 from visiongarden.parts import Backbone, Decoder, Head
 from visiongarden.recipes.recipe import Recipe
+from visiongarden.tasks import Task
 from visiongarden.transforms import Transform
 
 _PART_CLASSES: tuple[type[Typed], ...] = (Backbone, Decoder, Head, Transform, Reader)
@@ -36,8 +37,9 @@ class _Generator(GenerateJsonSchema):
 def schema() -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) of a recipe as users write it.
 
-    Fields with defaults are optional, and so is `num_classes`, which the data provide. The choices
-    for each part are the registered classes, including those of imported modules.
+    Fields with defaults are optional, and so are those that the data provide, such as
+    `num_classes`. The choices for each part are the registered classes, and those for the task the
+    registered tasks, including those of imported modules.
     """
     document = Recipe.model_json_schema(schema_generator=_Generator)
     definitions = document["$defs"]
@@ -57,6 +59,7 @@ def schema() -> dict[str, Any]:
     ]
     for name in ("type", "prefixItems", "minItems", "maxItems"):
         model["properties"]["image_size"].pop(name, None)
+    document["properties"]["task"]["enum"] = sorted(Task.names())
     document["required"] = ["data"]
     return {"$schema": _DRAFT} | document
 
@@ -64,13 +67,14 @@ def schema() -> dict[str, Any]:
 def _part_schema(role: type[Typed], definitions: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a part: a registered name, or a mapping with its `type` and fields."""
     kinds = role.kinds()
+    from_data = {name for task in Task.names().values() for name in task.data_fields}
     choices = []
     for name, kind in kinds.items():
         fields = kind.model_json_schema(schema_generator=_Generator)
         definitions |= fields.pop("$defs", {})
         _describe(fields, kind)
         fields["properties"] = {"type": {"const": name}} | fields["properties"]
-        required = [n for n in fields.get("required", []) if n != "num_classes"]
+        required = [n for n in fields.get("required", []) if n not in from_data]
         fields["required"] = ["type", *required]
         definitions[f"{role.__name__}.{name}"] = fields
         choices.append({"$ref": f"#/$defs/{role.__name__}.{name}"})

@@ -11,6 +11,7 @@ from visiongarden.config import load_yaml
 from visiongarden.parts import IMAGE
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolution import resolve
+from visiongarden.tasks import DetectionTask
 from visiongarden.types import FeatureSpec, ImageSize
 
 ASSUMED_CLASSES = 80
@@ -55,7 +56,7 @@ def show(
         head = {"type": head}
     has_num_classes = isinstance(head, dict) and "num_classes" in head
     if "task" not in fields and head is None and "card" not in section:
-        fields["task"] = "detection"
+        fields["task"] = DetectionTask.name
     data = fields.get("data")
     fields["data"] = {"path": "data"} | (dict(data) if isinstance(data, dict) else {})
     overrides = [] if has_num_classes else [f"model.head.num_classes={ASSUMED_CLASSES}"]

@@ -16,7 +16,7 @@ from visiongarden.data.readers.choosing import AUTO, reader_of
 from visiongarden.errors import ConfigError
 from visiongarden.models import Joined
 from visiongarden.parts import Backbone, Decoder, Head, check_image_size
-from visiongarden.tasks import TASKS
+from visiongarden.tasks import DetectionTask, find
 from visiongarden.training import Training
 from visiongarden.transforms import Transform
 from visiongarden.types import ImageSize, stride_of
@@ -153,18 +153,18 @@ class Recipe(Value):
     """One complete training run; the same recipe gives the same run.
 
     Attributes:
-        task: Task of the model.
+        task: Name of the task, such as "detection".
         model: Model to train.
         data: Dataset to train and evaluate on, or a list of several.
         transforms: Transforms of the training images, in order; by default those of the task.
         training: Optimizer, schedule and length of the run.
     """
 
-    task: Literal["detection", "classification", "segmentation"] = "detection"
+    task: str = DetectionTask.name
     model: Model
     data: Data | tuple[Data, ...]
     transforms: tuple[Transform, ...] = Field(
-        default_factory=lambda fields: TASKS[fields.get("task", "detection")].transforms()
+        default_factory=lambda fields: find(fields.get("task", DetectionTask.name)).transforms()
     )
     training: Training = Training()
 
@@ -172,6 +172,12 @@ class Recipe(Value):
     def datasets(self) -> tuple[Data, ...]:
         """The datasets of the run."""
         return self.data if isinstance(self.data, tuple) else (self.data,)
+
+    @field_validator("task", mode="before")
+    @classmethod
+    def _name_of_a_task(cls, task: Any) -> str:
+        # Any of the task's names, such as its key, is accepted; recipes contain `Task.name`.
+        return find(str(task)).name
 
     @field_validator("data", mode="before")
     @classmethod
@@ -185,7 +191,7 @@ class Recipe(Value):
             **options: Arguments of the model, such as `class_map` and `dtype`.
         """
         parts = self.model
-        model: Joined = TASKS[self.task].model(
+        model: Joined = find(self.task).model(
             backbone=parts.backbone,
             decoder=parts.decoder,
             head=parts.head,

@@ -14,10 +14,9 @@ from visiongarden.data.combined import Part, combined
 from visiongarden.data.readers import opened, read
 from visiongarden.errors import ConfigError, DataError, spelled
 from visiongarden.parts import Head
-from visiongarden.recipes.defaults import default_model, default_training
 from visiongarden.recipes.length import LENGTH, default_length
 from visiongarden.recipes.recipe import Data, Recipe, datasets_of
-from visiongarden.tasks import find, task_of_fields
+from visiongarden.tasks import Defaults, DetectionTask, find, task_of_data, task_of_fields
 
 
 def resolve(
@@ -30,7 +29,7 @@ def resolve(
     """Return the complete recipe for a dataset or a recipe file, with overrides applied.
 
     The task is the one specified, else that of the head, else that of the dataset. Without
-    parts the model is the task's small default model, see `default_model`. `model: {card: yolox-s}`
+    parts the model is the task's small default model, see `Task.defaults`. `model: {card: yolox-s}`
     takes the parts and the image size of a published model, and other fields of `model` override
     them. A head without `num_classes` takes the number of classes in the dataset; epochs and batch
     size default to values that suit the number of images, see `default_length`.
@@ -41,7 +40,7 @@ def resolve(
         reader: Reader of the dataset, as in `vg.read`; overrides the recipe.
         invalid_boxes: "error" or "drop"; overrides the recipe.
         overrides: Overrides such as "training.epochs=50" or "model.decoder.channels=96".
-        task: "detection", "classification" or "segmentation"; overrides the recipe.
+        task: Name of the task; overrides the recipe.
 
     Returns:
         The recipe, with every default filled in.
@@ -72,10 +71,11 @@ def resolve(
     changes = [change for change in changes if change not in cards]
     fields = _with_card(apply_overrides(fields, cards))
     name = _task(apply_overrides(fields, [c for c in changes if _decides_task(c)]))
-    for field, defaults in (("model", default_model), ("training", default_training)):
+    defaults = _defaults(name, fields.get("model"))
+    for field, values in (("model", defaults.model), ("training", defaults.training)):
         given = fields.get(field, {})
         if isinstance(given, Mapping):
-            fields[field] = defaults(name) | dict(given)
+            fields[field] = values | dict(given)
     # Default transforms depend on the number of images, so overrides of transforms come last.
     late = [change for change in changes if change.startswith(("transforms.", "transforms["))]
     early = [change for change in changes if change not in late]
@@ -90,6 +90,16 @@ def resolve(
     recipe = Recipe.from_dict(fields)
     recipe.model.check()
     return recipe
+
+
+def _defaults(name: str, model: Any) -> Defaults:
+    """Return the defaults of a task, which a recipe that names all parts does not need."""
+    try:
+        return find(name).defaults()
+    except ConfigError:
+        if isinstance(model, Mapping) and {"backbone", "head"} <= model.keys():
+            return Defaults()
+        raise
 
 
 def _with_options(data: Any, options: Mapping[str, Any]) -> Any:
@@ -188,13 +198,14 @@ def _task(fields: Mapping[str, Any]) -> str:
     number = 0 if several else None
     first = several[0] if several else data
     if not isinstance(first, Mapping) or first.get("path") is None:
-        return "detection"
+        return DetectionTask.name
     found = Data.from_dict(first)
     with spelled(partial(_as_override, "train", number=number)):
         root, reader = opened(found.path, found.reader)
         # Datasets of most readers have the same annotations, so that none needs to be read.
-        there = reader.annotations or read(found.path, split=found.train, reader=reader).fields
-    return task_of_fields(there, root).name
+        if reader.annotations:
+            return task_of_fields(reader.annotations, root).name
+        return task_of_data(read(found.path, split=found.train, reader=reader)).name
 
 
 def _fields(source: Any) -> dict[str, Any]:
@@ -230,7 +241,8 @@ def _fill_from_data(fields: dict[str, Any]) -> int | None:
     if isinstance(model, dict) and isinstance(model.get("head"), str):
         model["head"] = {"type": model["head"]}
     head = model.get("head") if isinstance(model, dict) else None
-    if isinstance(head, dict) and "num_classes" not in head:
+    task = find(fields["task"])
+    if isinstance(head, dict) and not head.keys() >= set(task.data_fields):
         if "data" not in fields:
             raise ConfigError(
                 "the recipe has no dataset",
@@ -238,7 +250,7 @@ def _fill_from_data(fields: dict[str, Any]) -> int | None:
                 fix="data: {path: my_images}",
             )
         split = read_split(fields["task"], datasets_of(fields["data"]), "train")
-        head["num_classes"] = len(split.class_map)
+        head.update(task.head_fields(split) | head)
     elif isinstance(training, Mapping) and _depends_on_data(fields):
         split = _train_split_if_readable(fields)
     else:

@@ -77,7 +77,7 @@ def train(
             that `fit` names changed.
         callbacks: Additional Keras callbacks, see `fit`.
         reader: Reader of the dataset, as in `vg.read`; overrides the recipe.
-        task: "detection", "classification" or "segmentation"; overrides the recipe.
+        task: Name of the task; overrides the recipe.
         invalid_boxes: "error" or "drop"; overrides the recipe.
 
     Returns:
@@ -136,7 +136,7 @@ def train(
             accept_changes=accept_changes,
             callbacks=callbacks,
         )
-    plot_history(history, folder / "curves.png", kind.metrics, kind.metrics_name)
+    plot_history(history, folder / "curves.png", kind.metric_names, kind.title)
     best, last = folder / "best.keras", folder / "last.keras"
     metrics = evaluate(load(best), val_set)
     return TrainingResult(folder, best, last, metrics, history, recipe)

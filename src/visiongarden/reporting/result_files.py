@@ -17,13 +17,11 @@ import numpy as np
 
 from visiongarden.data import decode
 from visiongarden.data.file_names import image_names, names_in
-from visiongarden.drawing.results import draw
 from visiongarden.errors import DataError, UserError, option
 from visiongarden.evaluation.prediction import predictor_of, scored
 from visiongarden.models import load
-from visiongarden.reporting.report import Report, report_on
 from visiongarden.storage import atomic_write
-from visiongarden.tasks import task_of
+from visiongarden.tasks import PredictionFiles, task_of
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
@@ -135,7 +133,8 @@ def predict_folder(
     _check_unique_names(files)
     _check_output_folder(files, output)
     loaded = load(model)
-    report: Report = report_on(loaded, task_of(loaded).score if score is None else score)
+    task = task_of(loaded)
+    report = task.prediction_files(loaded.class_map, task.score if score is None else score)
     _check_overwritten(report, files, output)
     skipped: list[str] = []
     first: Exception | None = None
@@ -150,7 +149,8 @@ def predict_folder(
                 warn(f"skipped: {skipped[-1]}")
             else:
                 image, found, best = result
-                _write(report, output, file, image, found, best, loaded.class_map)
+                drawn = task.draw(image, found, loaded.class_map)
+                _write(report, output, file, drawn, found, best)
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -185,22 +185,21 @@ def _results(
 
 
 def _write(
-    report: Report,
+    report: PredictionFiles,
     output: Path,
     file: Path,
-    image: np.ndarray,
+    drawn: np.ndarray,
     found: Any,
     best: float,
-    classes: Any,
 ) -> None:
-    write_png(output / _picture(file), draw(image, found, classes))
+    write_png(output / _picture(file), drawn)
     for extra, pixels in report.pictures(file, found).items():
         write_png(output / extra, pixels)
     # Last, because a row in the report guarantees that all files of the image are written.
     report.add(file, found, best)
 
 
-def _write_texts(report: Report, output: Path) -> None:
+def _write_texts(report: PredictionFiles, output: Path) -> None:
     for name, text in report.texts().items():
         atomic_write(output / name, text)
 
@@ -275,7 +274,7 @@ def _check_output_folder(files: Sequence[Path], output: Path) -> None:
             )
 
 
-def _check_overwritten(report: Report, files: Sequence[Path], output: Path) -> None:
+def _check_overwritten(report: PredictionFiles, files: Sequence[Path], output: Path) -> None:
     """Raise an error if a file that is not a result would be replaced."""
     names = [name for file in files for name in (_picture(file), *report.picture_names(file))]
     for path in (output / name for name in (*report.files, *names)):

@@ -12,6 +12,7 @@ from visiongarden.data.readers import Reader
 from visiongarden.data.writers import Writer
 from visiongarden.layers import Composite
 from visiongarden.parts import Backbone, Decoder, Head
+from visiongarden.tasks import Task
 from visiongarden.transforms import Transform
 
 _HOMES = {
@@ -30,8 +31,12 @@ def available(kind: str) -> dict[str, str]:
     """Return the first line of the docstring by name: those of visiongarden, then registered ones.
 
     Args:
-        kind: "layer", "block", "backbone", "decoder", "head", "transform", "reader" or "writer".
+        kind: "layer", "block", "backbone", "decoder", "head", "transform", "reader",
+            "writer" or "task".
     """
+    if kind == "task":
+        # By the names that recipes contain.
+        return {name: _first_line(found) for name, found in sorted(Task.names().items())}
     if kind in _TYPED:
         return {name: _first_line(found) for name, found in _TYPED[kind].kinds().items()}
     home, base = _HOMES[kind]

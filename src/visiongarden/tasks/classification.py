@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from visiongarden.backbones import CSPDarknet
+from visiongarden.decoders import PassOn
 from visiongarden.errors import UserError
-from visiongarden.metrics import TopKAccuracy
+from visiongarden.heads import Classification
+from visiongarden.metrics import Metric, TopKAccuracy
 from visiongarden.models import Classifier
 from visiongarden.postprocess import Rank
+from visiongarden.registry import register
 from visiongarden.samples import ImageInfo, Sample
-from visiongarden.tasks.task import Task, refuse_iou, target
+from visiongarden.tasks.matching import Match
+from visiongarden.tasks.parity import Parity, decisions
+from visiongarden.tasks.prediction_files import PredictionFiles, counted
+from visiongarden.tasks.task import Defaults, Task, invalid_scores, model_fields, refuse_iou, target
 from visiongarden.transforms import HorizontalFlip, RandomResizedCrop, Transform
 from visiongarden.types import ClassMap, ImageSize, Placement, Ranking
 
@@ -20,7 +31,48 @@ _ROUNDING = 1e-3
 """Difference of the sum of labels from 1 that rounding explains."""
 
 
-class Classification(Task):
+class ClassificationFiles(PredictionFiles):
+    """Result files of classifications, as JSON and as a table."""
+
+    files = ("classes.json", "classes.csv")
+
+    def row(self, file: Path, found: Ranking) -> dict[str, Any]:
+        """Return `classes`, each with class and score, best first."""
+        pairs = zip(found.classes, found.scores, strict=True)
+        return {"classes": [{"class": self.name(i), "score": round(float(s), 4)} for i, s in pairs]}
+
+    def found(self) -> str:
+        """Return the number of images per best class, and the range of the best scores."""
+        best = [row["classes"][0] for row in self.rows if row["classes"]]
+        scores = [entry["score"] for entry in best]
+        if not best:
+            return "no classes"
+        low = sum(score < self.threshold for score in scores)
+        return (
+            f"{counted(Counter(entry['class'] for entry in best))}; "
+            f"best scores from {min(scores):g} to {max(scores):g}"
+            + (f", {low} of them below {self.threshold:g}" if low else "")
+        )
+
+    def texts(self) -> dict[str, str]:
+        """Return the JSON file, and a CSV file with one column per class.
+
+        A cell is empty if the score of the class is below the threshold.
+        """
+        names = list(self.class_map.names) if self.class_map else []
+        names = names or sorted({c["class"] for row in self.rows for c in row["classes"]})
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(["file", "class", *names])
+        for row in self.rows:
+            scores = {entry["class"]: entry["score"] for entry in row["classes"]}
+            best = row["classes"][0]["class"]
+            writer.writerow([row["file"], best, *(scores.get(name, "") for name in names)])
+        return super().texts() | {"classes.csv": table.getvalue()}
+
+
+@register
+class ClassificationTask(Task):
     """Image classification: a score for each class."""
 
     name = "classification"
@@ -29,8 +81,30 @@ class Classification(Task):
     resize = "cover"
     detail = 1.5
     outputs = ("scores",)
-    metrics = ("top1", "top5")
-    metrics_name = "top-k accuracy"
+    monitor = "top1"
+    shown = ("top1", "top5")
+    title = "top-k accuracy"
+    needs_decoder = False
+
+    def matches(self, fields: frozenset[str], dataset: Any = None) -> float:
+        """Suit datasets with labels of images."""
+        return 0.8 if "labels" in fields else 0.0
+
+    def defaults(self) -> Defaults:
+        """Return a CSP backbone of depth 0.33 and width 0.25, of which the coarsest level is used.
+
+        Measured on 400 images of ten classes: with a learning rate of 0.002 the loss had hardly
+        decreased after 20 epochs.
+        """
+        return Defaults(
+            model_fields(
+                CSPDarknet(levels=("p5",), depth=0.33, width=0.25),
+                PassOn(levels=("p5",)),
+                Classification(num_classes=1),
+                image_size=224,
+            ),
+            training={"learning_rate": 0.001, "weight_decay": 0.02},
+        )
 
     def check(self, dataset: Any) -> None:
         """Refuse a dataset whose images have no class each.
@@ -65,9 +139,19 @@ class Classification(Task):
             )
         return {"labels": labels}
 
-    def metric(self, class_map: ClassMap) -> TopKAccuracy:
+    def metrics(self, class_map: ClassMap) -> list[Metric]:
         """Create the metric: top-1, top-5 and the mean accuracy per class."""
-        return TopKAccuracy(class_map)
+        return [TopKAccuracy(class_map)]
+
+    def arrays(
+        self, y_true: Sequence[Sample], y_pred: Sequence[Ranking]
+    ) -> tuple[np.ndarray, np.ndarray, None]:
+        """Return the probabilities and the scores of the classes, both (batch, classes)."""
+        labels = np.stack([np.asarray(sample.labels, np.float32) for sample in y_true])
+        scores = np.zeros_like(labels)
+        for row, found in zip(scores, y_pred, strict=True):
+            row[found.classes] = found.scores
+        return labels, scores, None
 
     def ground_truth_of(
         self, targets: Mapping[str, np.ndarray], row: int, size: ImageSize, index: int
@@ -83,3 +167,44 @@ class Classification(Task):
     def to_original(self, found: Ranking, placement: Placement, size: ImageSize) -> Ranking:
         """Return the ranking unchanged; it contains no pixels."""
         return found
+
+    def prediction_files(
+        self, class_map: ClassMap | None, threshold: float = 0.0
+    ) -> ClassificationFiles:
+        """Return the collector of `classes.json` and `classes.csv`."""
+        return ClassificationFiles(class_map, threshold)
+
+    def difference(
+        self,
+        expected: Sequence[np.ndarray],
+        actual: Sequence[np.ndarray],
+        decoding: Any = None,
+        nms: Any = None,
+    ) -> Parity:
+        """Compare the scores and the best class of each image."""
+        return decisions(expected[0], actual[0], "classes")
+
+    def example_targets(
+        self, head: Any, levels: Sequence[str], size: ImageSize, batch: int
+    ) -> dict[str, np.ndarray]:
+        """Return one class per image."""
+        classes = (np.arange(batch) + 1) % head.num_classes
+        return {"labels": np.eye(head.num_classes, dtype=np.float32)[classes]}
+
+    def match(
+        self, targets: Mapping[str, np.ndarray], decoded: Sequence[np.ndarray], image: int
+    ) -> Match:
+        """Compare the best class with that of the image."""
+        scores, expected = decoded[0][image], int(targets["labels"][image].argmax())
+        return Match(
+            learned=True,
+            correct=int(scores.argmax()) == expected,
+            expected=f"class {expected}",
+            got=f"class {int(scores.argmax())}",
+        )
+
+    def invalid_outputs(
+        self, head: Any, decoded: Sequence[np.ndarray], size: ImageSize
+    ) -> tuple[str, str] | None:
+        """Check the scores."""
+        return invalid_scores(head, decoded)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from visiongarden.backbones import CSPDarknet
 from visiongarden.data.rows import upright
 from visiongarden.data.targets import object_targets
-from visiongarden.metrics import CocoMeanAveragePrecision
+from visiongarden.decoders import PathAggregation
+from visiongarden.heads import AnchorFree
+from visiongarden.metrics import CocoMeanAveragePrecision, Metric
 from visiongarden.models import Detector
 from visiongarden.postprocess import Nms, suppression, to_original
+from visiongarden.registry import register
 from visiongarden.samples import Boxes, ImageInfo, Instances, RotatedBoxes, Sample
-from visiongarden.tasks.task import Task, target
+from visiongarden.tasks.box_examples import box_match, box_targets, invalid_boxes
+from visiongarden.tasks.box_parity import compare_boxes
+from visiongarden.tasks.matching import Match
+from visiongarden.tasks.parity import Parity
+from visiongarden.tasks.prediction_files import PredictionFiles, number
+from visiongarden.tasks.task import Defaults, Task, invalid_scores, model_fields, target
 from visiongarden.transforms import HSV, Affine, HorizontalFlip, Mosaic, Transform
 from visiongarden.types import ClassMap, ImageSize, Placement
 
@@ -31,16 +41,66 @@ _LAST_EPOCHS = 10
 """Epochs at the end of a run without mosaics (Ge et al. 2021, YOLOX, has 15 of 300)."""
 
 
-class Detection(Task):
+class DetectionFiles(PredictionFiles):
+    """Result files of detections: boxes with classes and scores."""
+
+    files = ("detections.json",)
+
+    def row(self, file: Path, found: Instances) -> dict[str, Any]:
+        """Return `detections`, each with class, score and box (xyxy in pixels).
+
+        Rotated boxes, masks, keypoints and further columns are those of `Instances.to_dict`.
+        """
+        rows = []
+        for row in found.to_dict()["detections"]:
+            named = {"class": self.name(row.pop("class_index")), "score": round(row["score"], 4)}
+            for name in ("box", "rotated_box"):
+                if name in row:
+                    row[name] = [round(value, 2) for value in row[name]]
+            rows.append(named | {key: row[key] for key in row if key not in named})
+        return {"detections": rows}
+
+    def found(self) -> str:
+        """Return the number of detections, or the best score if all are below the threshold."""
+        counts = [len(row["detections"]) for row in self.rows]
+        if sum(counts):
+            where = number(sum(map(bool, counts)), "image")
+            return f"{number(sum(counts), 'detection')} in {where}"
+        return (
+            f"no detection with a score above {self.threshold:g}; the best score is "
+            f"{max(self.best, default=0.0):.3g}"
+        )
+
+
+@register
+class DetectionTask(Task):
     """Object detection: a box, a class and a score for each object."""
 
     name = "detection"
     model = Detector
     needs = ("boxes",)
     outputs = ("boxes", "scores")
-    metrics = ("AP", "AP50")
-    metrics_name = "COCO metrics"
+    monitor = "AP"
+    shown = ("AP", "AP50")
+    title = "COCO metrics"
     score = 0.25
+
+    def matches(self, fields: frozenset[str], dataset: Any = None) -> float:
+        """Suit every dataset with boxes, whatever else it contains."""
+        return 1.0 if "boxes" in fields else 0.0
+
+    def defaults(self) -> Defaults:
+        """Return a CSP backbone of depth 0.33 and width 0.25 and an anchor-free head.
+
+        With path aggregation as decoder, they have 3 million parameters.
+        """
+        return Defaults(
+            model_fields(
+                CSPDarknet(depth=0.33, width=0.25),
+                PathAggregation(depth=0.33),
+                AnchorFree(num_classes=1),
+            )
+        )
 
     def transforms(
         self, images: int | None = None, epochs: int | None = None
@@ -69,9 +129,9 @@ class Detection(Task):
         """
         return object_targets(with_upright_boxes(sample), capacity)
 
-    def metric(self, class_map: ClassMap) -> CocoMeanAveragePrecision:
+    def metrics(self, class_map: ClassMap) -> list[Metric]:
         """Create the metric: the twelve COCO metrics."""
-        return CocoMeanAveragePrecision(class_map)
+        return [CocoMeanAveragePrecision(class_map)]
 
     def ground_truth(self, dataset: Any, index: int) -> Sample:
         """Return the objects of the image, with axis-aligned boxes."""
@@ -103,6 +163,48 @@ class Detection(Task):
     def to_original(self, found: Instances, placement: Placement, size: ImageSize) -> Instances:
         """Return the boxes in pixels of the original image, clipped to it."""
         return to_original(found, placement, size)
+
+    def prediction_files(
+        self, class_map: ClassMap | None, threshold: float = 0.0
+    ) -> DetectionFiles:
+        """Return the collector of `detections.json`."""
+        return DetectionFiles(class_map, threshold)
+
+    def difference(
+        self,
+        expected: Sequence[np.ndarray],
+        actual: Sequence[np.ndarray],
+        decoding: Any = None,
+        nms: Any = None,
+    ) -> Parity:
+        """Compare boxes, scores and the detections that remain after suppression.
+
+        Without `nms`, its threshold is the score of the twentieth best box, so that a model with
+        little training has boxes to compare.
+        """
+        return compare_boxes(expected, actual, decoding, nms)
+
+    def example_targets(
+        self, head: Any, levels: Sequence[str], size: ImageSize, batch: int
+    ) -> dict[str, np.ndarray]:
+        """Return one box of about two cells per image; the levels alternate over the images."""
+        return box_targets(head.num_classes, levels, size, batch)
+
+    def empty_targets(self, head: Any, targets: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return padding alone."""
+        return {"boxes": np.zeros_like(targets["boxes"]), "classes": targets["classes"] * 0 - 1}
+
+    def match(
+        self, targets: Mapping[str, np.ndarray], decoded: Sequence[np.ndarray], image: int
+    ) -> Match:
+        """Compare the box with the highest score with that of the image."""
+        return box_match(targets, decoded, image)
+
+    def invalid_outputs(
+        self, head: Any, decoded: Sequence[np.ndarray], size: ImageSize
+    ) -> tuple[str, str] | None:
+        """Check the scores, and that boxes are xyxy."""
+        return invalid_scores(head, decoded) or invalid_boxes(decoded)
 
 
 def with_upright_boxes(sample: Sample) -> Sample:

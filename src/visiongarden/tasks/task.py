@@ -3,49 +3,168 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 
+from visiongarden import registry
+from visiongarden.config import Typed
 from visiongarden.data import Loader
 from visiongarden.data.channels import require_rgb
 from visiongarden.data.loader import Resize
 from visiongarden.data.targets import targets_of
-from visiongarden.errors import UserError, option
+from visiongarden.drawing import draw
+from visiongarden.errors import ConfigError, UserError, nearest, option
+from visiongarden.metrics import Metric
+from visiongarden.parts import Backbone, Decoder, Head
 from visiongarden.samples import Sample
 from visiongarden.samples.resizing import cover, letterbox
+from visiongarden.tasks.matching import Match
+from visiongarden.tasks.parity import Parity, difference_of
+from visiongarden.tasks.prediction_files import PredictionFiles
 from visiongarden.transforms import Transform
-from visiongarden.types import ImageSize, Placement
+from visiongarden.types import ClassMap, ImageSize, Placement
 
 
-class Task:
-    """Base class of tasks: data, metric and results of one kind of model; it holds no state.
-
-    Nothing else in the package branches on the task: `fit`, `evaluate`, `predict`, recipes and
-    export ask it. Loss and decoding belong to the head (`head.loss()`, `head.decode()`).
+@dataclass(frozen=True)
+class Defaults:
+    """What a recipe contains if it only names a task and a dataset.
 
     Attributes:
-        name: Name of the task, which models and heads state.
-        model: Class of its models.
+        model: Fields of `model` in a recipe; the head lacks what the data provide, see
+            `Task.head_fields`.
+        training: Fields of `training` that differ from the defaults of `Training`.
+    """
+
+    model: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+class Section(NamedTuple):
+    """A table that a task adds to the report on an evaluation.
+
+    Attributes:
+        title: Heading.
+        columns: Heading of each column.
+        rows: Cells of each row, as text.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+class Task(Typed):
+    """Base class of tasks: data, metrics and results of one kind of problem.
+
+    Nothing else in the package branches on the task: `fit`, `evaluate`, `predict`, recipes, export,
+    `check` and the commands ask it. A task of your own is a registered subclass, which recipes and
+    `--task` name by its `name`. Loss and decoding belong to the head.
+
+    Attributes:
+        name: Name of the task, which heads state and recipes contain.
+        model: Class of its models: `Detector` for boxes, `Classifier` for one vector per image,
+            `Segmenter` for maps, or your own.
         needs: Annotations that a dataset must have, see `Dataset.fields`.
+        outputs: Names of the tensors that the head's decoding returns, and of the outputs of an
+            exported file.
+        monitor: Name of the metric that selects `best.keras`.
+        monitor_mode: Whether a larger ("max") or smaller ("min") value of `monitor` is better.
+        shown: Names of the metrics shown during training; empty for `monitor` alone.
+        title: Display name of the metrics.
+        row_name: What a row of the table of an evaluation is.
         resize: How images are brought to the model's input size: "letterbox" or "cover".
         detail: Size at which decoded training images are kept, relative to the model's input.
-        outputs: Names of the tensors that the head's `decode` returns, and of the outputs of an
-            exported file.
-        metrics: Names of the metrics shown during training; the first selects `best.keras`.
-        metrics_name: Display name of the metrics.
         score: Default score threshold of predictions, from 0 to 1.
+        needs_decoder: Whether a model needs a decoder between backbone and head.
+        data_fields: Fields of the head whose values the dataset provides, see `head_fields`.
+
+    Example:
+        >>> vg.tasks.Task.find("detection").monitor
+        'AP'
     """
 
     name: ClassVar[str]
     model: ClassVar[type]
     needs: ClassVar[tuple[str, ...]]
+    outputs: ClassVar[tuple[str, ...]]
+    monitor: ClassVar[str]
+    monitor_mode: ClassVar[Literal["max", "min"]] = "max"
+    shown: ClassVar[tuple[str, ...]] = ()
+    title: ClassVar[str] = "metrics"
+    row_name: ClassVar[str] = "class"
     resize: ClassVar[Resize] = "letterbox"
     detail: ClassVar[float] = 1.0
-    outputs: ClassVar[tuple[str, ...]]
-    metrics: ClassVar[tuple[str, ...]]
-    metrics_name: ClassVar[str]
     score: ClassVar[float] = 0.0
+    needs_decoder: ClassVar[bool] = True
+    data_fields: ClassVar[tuple[str, ...]] = ("num_classes",)
+
+    @classmethod
+    def names(cls) -> dict[str, type[Task]]:
+        """Return the registered tasks by `name`."""
+        found: list[Any] = [entry.cls for entry in registry.registered(cls).values()]
+        return {kind.name: kind for kind in found}
+
+    @classmethod
+    def find(cls, name: str) -> type[Self]:
+        """Return the registered task of a name.
+
+        Args:
+            name: `Task.name`, or a name as for other typed values, such as "DetectionTask".
+
+        Raises:
+            ConfigError: There is no such task; the message lists the nearest names.
+        """
+        by_name: dict[str, Any] = cls.names()
+        if name in by_name:
+            found: type[Self] = by_name[name]
+            return found
+        if name in cls.kinds() or ">" in name or ":" in name:
+            return super().find(name)
+        raise ConfigError(
+            f"unknown task {name!r}",
+            rule="the name of a registered task; import the module of your own "
+            "(on the command line: --import MODULE)",
+            fix=nearest(name, by_name),
+        )
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Names of the metrics shown during training; the first selects `best.keras`."""
+        return tuple(dict.fromkeys((self.monitor, *self.shown)))
+
+    def matches(self, fields: frozenset[str], dataset: Any = None) -> float:
+        """Return how well the annotations of a dataset suit the task, from 0 to 1.
+
+        The best of all tasks is that of a recipe that names none. A task that returns 0, as by
+        default, is used only if it is named.
+
+        Args:
+            fields: Names of the annotations, see `Dataset.fields`.
+            dataset: Dataset, or None if it has not been read.
+        """
+        return 0.0
+
+    def defaults(self) -> Defaults:
+        """Return the parts and training fields of a recipe that only names the task.
+
+        Raises:
+            ConfigError: The task has no default model.
+        """
+        raise ConfigError(
+            f"the task {self.name} has no default model",
+            rule="a recipe with model.backbone and model.head",
+            fix="model: {backbone: {type: CSPDarknet}, head: {type: ...}}",
+        )
+
+    def head_fields(self, dataset: Any) -> dict[str, Any]:
+        """Return the values of `data_fields`.
+
+        Args:
+            dataset: Training split.
+        """
+        return {"num_classes": len(dataset.class_map)}
 
     def check(self, dataset: Any) -> None:
         """Refuse a dataset without the annotations of the task, or with images that are not RGB.
@@ -142,19 +261,46 @@ class Task:
         """
         return (letterbox if self.resize == "letterbox" else cover)(image, size)
 
-    def metric(self, class_map: Any) -> Any:
-        """Create a metric with `update(found, ground_truth)`, `result`, `per_class` and `reset`."""
-        raise NotImplementedError
+    def metrics(self, class_map: ClassMap) -> list[Metric]:
+        """Create the metrics of an evaluation; one of them returns `monitor`.
+
+        Args:
+            class_map: Names of the classes.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement metrics()")
+
+    def arrays(self, y_true: Sequence[Sample], y_pred: Sequence[Any]) -> tuple[Any, Any, Any]:
+        """Return samples and results as a `keras.metrics.Metric` takes them.
+
+        Returns:
+            (y_true, y_pred, sample_weight): arrays, and weights or None.
+
+        Raises:
+            UserError: The results of the task are not arrays of one shape.
+        """
+        raise UserError(
+            f"the task {self.name} cannot be evaluated by a metric of Keras",
+            rule="a metric whose update_state takes lists of samples and results",
+            fix="a metric of your own, with update_state(y_true, y_pred, sample_weight=None)",
+        )
+
+    def report(self, evaluation: Any) -> tuple[Section, ...]:
+        """Return the tables to add to the report on an evaluation.
+
+        Args:
+            evaluation: `EvaluationResult` with the metrics.
+        """
+        return ()
 
     def ground_truth(self, dataset: Any, index: int) -> Sample:
-        """Return the annotations of an image in its pixels, as the metric takes them."""
+        """Return the annotations of an image in its pixels, as the metrics take them."""
         found: Sample = dataset.annotated(index)
         return found
 
     def ground_truth_of(
         self, targets: Mapping[str, np.ndarray], row: int, size: ImageSize, index: int
     ) -> Sample:
-        """Return the ground truth of one image of a batch, as the metric takes it.
+        """Return the ground truth of one image of a batch, as the metrics take it.
 
         Args:
             targets: Targets of the batch, as the loss takes them.
@@ -189,6 +335,95 @@ class Task:
             size: (height, width) of the original image.
         """
         raise NotImplementedError
+
+    def draw(self, image: np.ndarray, result: Any, class_map: ClassMap | None = None) -> np.ndarray:
+        """Draw a result on a copy of its image.
+
+        Args:
+            image: Any image that `vg.drawing.to_display` accepts.
+            result: Result in pixels of the image.
+            class_map: Names of the classes; by default those of the result.
+
+        Returns:
+            uint8 RGB (height, width, 3).
+        """
+        return draw(image, result, class_map)
+
+    def prediction_files(
+        self, class_map: ClassMap | None, threshold: float = 0.0
+    ) -> PredictionFiles:
+        """Return the collector of results that `predict` writes to files.
+
+        Args:
+            class_map: Names of the classes, or None.
+            threshold: Minimum score of a prediction.
+        """
+        return PredictionFiles(class_map, threshold)
+
+    def difference(
+        self,
+        expected: Sequence[np.ndarray],
+        actual: Sequence[np.ndarray],
+        decoding: Any = None,
+        nms: Any = None,
+    ) -> Parity:
+        """Compare the decoded arrays of an exported file with those of its model.
+
+        Args:
+            expected: Arrays of the model, batch first, in the order of `outputs`.
+            actual: Arrays of the file.
+            decoding: Decoding of the model.
+            nms: `Nms` to apply to boxes; None for the default of the task.
+        """
+        return difference_of(expected, actual)
+
+    def example_targets(
+        self, head: Any, levels: Sequence[str], size: ImageSize, batch: int
+    ) -> dict[str, np.ndarray] | None:
+        """Return targets for `check` of a head; None: the task has no such targets.
+
+        Args:
+            head: Head under test.
+            levels: Levels of its features.
+            size: (height, width) of the images in pixels.
+            batch: Number of images.
+        """
+        return None
+
+    def empty_targets(
+        self, head: Any, targets: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray] | None:
+        """Return the targets of images without objects; None: the task has no such images.
+
+        Args:
+            head: Head under test.
+            targets: Targets that `example_targets` returned.
+        """
+        return None
+
+    def match(
+        self, targets: Mapping[str, np.ndarray], decoded: Sequence[np.ndarray], image: int
+    ) -> Match | None:
+        """Compare what raw predictions that were fitted to targets decode to; None: not compared.
+
+        Args:
+            targets: Targets that `example_targets` returned.
+            decoded: Arrays of the head's decoding, batch first.
+            image: Number of the image in the batch.
+        """
+        return None
+
+    def invalid_outputs(
+        self, head: Any, decoded: Sequence[np.ndarray], size: ImageSize
+    ) -> tuple[str, str] | None:
+        """Return what is wrong with decoded arrays, and advice; None if they are valid.
+
+        Args:
+            head: Head under test.
+            decoded: Finite arrays of the head's decoding, batch first.
+            size: (height, width) of the images in pixels.
+        """
+        return None
 
 
 _WORDS = {"rotated": "rotated boxes", "semantic": "semantic masks"}
@@ -226,3 +461,46 @@ def refuse_iou(task: Task, iou: float | None) -> None:
             rule="only detections are suppressed",
             fix=f"leave out {option('iou')}",
         )
+
+
+def model_fields(
+    backbone: Backbone, decoder: Decoder, head: Head, image_size: int | None = None
+) -> dict[str, Any]:
+    """Return parts as the fields of `model` in a recipe, without what the data provide.
+
+    Args:
+        backbone: Backbone.
+        decoder: Decoder.
+        head: Head; its number of classes is left out.
+        image_size: Side of the images in pixels; None for the default of a recipe.
+    """
+    fields: dict[str, Any] = {
+        "backbone": backbone.to_dict(), "decoder": decoder.to_dict(), "head": head.to_dict(),
+    }  # fmt: skip
+    for name in Task.find(head.task).data_fields:
+        del fields["head"][name]
+    return fields if image_size is None else fields | {"image_size": [image_size, image_size]}
+
+
+_ROUNDING = 1e-3
+
+
+def invalid_scores(head: Any, decoded: Sequence[np.ndarray]) -> tuple[str, str] | None:
+    """Return what is wrong with the scores of a head, and advice; None if they are valid.
+
+    Args:
+        head: Head with `num_classes`.
+        decoded: Arrays of its decoding; the last are the scores.
+    """
+    scores = decoded[-1]
+    if scores.min() < -_ROUNDING or scores.max() > 1 + _ROUNDING:
+        return (
+            f"scores range from {scores.min():.3g} to {scores.max():.3g}",
+            "return scores from 0 to 1: ops.sigmoid or ops.softmax of the logits",
+        )
+    if scores.shape[-1] != head.num_classes:
+        return (
+            f"there are {scores.shape[-1]} score columns for {head.num_classes} classes",
+            "return one score for each class, in the order of the classes",
+        )
+    return None

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 
 from visiongarden.decoders import PassOn
-from visiongarden.models.joined import Joined
 from visiongarden.parts import Backbone, Decoder, Head, Part
 from visiongarden.registry import register
+from visiongarden.testing.targets import task_of_head
 from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize, RawPredictions, stride_of
 
 
@@ -56,7 +56,7 @@ def connected(part: Part, features: FeatureSpec, size: ImageSize | None) -> kera
         size: (height, width) of the model's images in pixels; None leaves both open.
 
     Returns:
-        The model, or None if no model class supports the task of the head.
+        The model, or None if the task of the head is not registered.
     """
     before = CheckBackbone(
         levels=tuple(features), channels={level: s.channels for level, s in features.items()}
@@ -70,11 +70,9 @@ def connected(part: Part, features: FeatureSpec, size: ImageSize | None) -> kera
         decoder = part
     elif isinstance(part, Head):
         head = part
-    models = {kind.task: kind for kind in Joined.__subclasses__() if kind.task}
-    if head.task not in models:
+    task = task_of_head(head)
+    if task is None:
         return None
     given = decoder or PassOn(levels=backbone.levels)
-    model: keras.Model = models[head.task](
-        backbone=backbone, decoder=given, head=head, image_size=size
-    )
+    model: keras.Model = task.model(backbone=backbone, decoder=given, head=head, image_size=size)
     return model

@@ -61,8 +61,8 @@ def fit(
         folder: Folder of the run; created if it does not exist.
         settings: Training settings. Defaults to `Training()`.
         validate: Function that evaluates the averaged model and returns its metrics, or the data
-            on which `vg.evaluate` does: annotations, or batches that can be read again. The first
-            metric of the model's task ("AP", "top1", "mIoU") selects `best.keras`.
+            on which `vg.evaluate` does: annotations, or batches that can be read again. The metric
+            `Task.monitor` ("AP", "top1", "mIoU") selects `best.keras`.
         loss: Loss as `loss(raw, image_size=size, **targets) -> {term: scalar}`. Defaults to the
             loss of the model's head.
         resume: Whether to continue the run in `folder`.
@@ -115,7 +115,7 @@ def fit(
         if progress.step >= len(train):  # accepted changes of the data left fewer batches
             progress.step = 0
     averaged = type(model).from_config(model.get_config())
-    metrics = task_of(model).metrics
+    task = task_of(model)
     record = Record(
         folder,
         averaged,
@@ -124,7 +124,8 @@ def fit(
         settings.epochs,
         len(train),
         settings.validate_every,
-        metrics[0],
+        task.monitor,
+        task.monitor_mode,
         f"settings=Training(learning_rate={lower_rate(settings):g})",
     )
     _run(
@@ -132,7 +133,7 @@ def fit(
         train,
         settings,
         record,
-        ProgressBar(len(train), train.batch_size, metrics),
+        ProgressBar(len(train), train.batch_size, task.metric_names),
         callbacks,
     )
     # Again here: a resumed run may have had no epoch left, and then `record` averaged nothing.

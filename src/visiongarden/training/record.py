@@ -37,6 +37,7 @@ class Record(keras.callbacks.Callback):
         steps: Steps per epoch.
         validate_every: Epochs between two evaluations.
         best_by: Name of the metric that selects `best.keras`.
+        best_mode: "max" or "min": which values of this metric are better.
         fix: The `fix` line of the error raised when the run diverges.
     """
 
@@ -50,6 +51,7 @@ class Record(keras.callbacks.Callback):
         steps: int,
         validate_every: int,
         best_by: str = "AP",
+        best_mode: str = "max",
         fix: str = "a lower learning rate",
     ) -> None:
         super().__init__()
@@ -57,6 +59,7 @@ class Record(keras.callbacks.Callback):
         self.progress, self.epochs, self.validate_every = progress, epochs, validate_every
         self.steps, self._step, self.best_by = steps, progress.step, best_by
         self._rng_states, self._fix = rng_states(averaged), fix
+        self._sign = -1.0 if best_mode == "min" else 1.0
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Restore the RNG state of PyTorch before the first step of each `fit`.
@@ -124,13 +127,20 @@ class Record(keras.callbacks.Callback):
         entry = {"epoch": epoch + 1} | {name: float(value) for name, value in logs.items()}
         self.progress.history.append(entry)
         write_json(self.folder / "history.json", self.progress.history)
-        score = logs.get(self.best_by, self.progress.best if self.validate else 0.0)
-        # A metric is NaN where the validation split has nothing to compute it from.
-        score = 0.0 if math.isnan(score) else score
-        # An equal score counts as better: while all scores are 0, the later epoch has learned more.
-        if (self.validate is None or self.best_by in logs) and score >= self.progress.best:
-            self.progress.best = score
+        if self.validate is None or (self.best_by in logs and self._is_best(logs[self.best_by])):
             self.averaged.save(self.folder / "best.keras")
+
+    def _is_best(self, value: float) -> bool:
+        """Return whether a value of the metric is as good as the best so far, and keep it then."""
+        best = self.progress.best
+        # A metric is NaN where the validation split has nothing to compute it from.
+        if math.isnan(value):
+            return best is None
+        # An equal score counts as better: while all scores are 0, the later epoch has learned more.
+        if best is not None and self._sign * value < self._sign * best:
+            return False
+        self.progress.best = float(value)
+        return True
 
 
 class Board(keras.callbacks.Callback):

@@ -45,8 +45,8 @@ class Progress:
     Attributes:
         epoch: Index of the epoch to continue with, from 0.
         step: Completed steps of that epoch.
-        best: Highest value so far of the metric that selects `best.keras`; -1 before the first
-            evaluation.
+        best: Best value so far of the metric that selects `best.keras`; None before the first
+            evaluation, and while the metric is NaN.
         history: One dict per epoch, as in `history.json`.
         identity: Values that must be unchanged in a run that is resumed.
         data: Fingerprint of the training and validation data; see
@@ -55,7 +55,7 @@ class Progress:
 
     epoch: int = 0
     step: int = 0
-    best: float = -1.0
+    best: float | None = None
     history: list[dict[str, float]] = field(default_factory=list)
     identity: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
@@ -212,7 +212,7 @@ def _read_header(path: Path, archive: Any) -> Progress:
     rows = progress.history
     if (
         any(type(n) is not int or n < 0 for n in (progress.epoch, progress.step))
-        or type(progress.best) not in (int, float)
+        or type(progress.best) not in (int, float, type(None))
         or not isinstance(rows, list)
         or not all(isinstance(row, dict) for row in rows)
         or not all(type(v) in (int, float) for row in rows for v in row.values())

@@ -11,13 +11,14 @@ from keras import ops
 
 from visiongarden.losses.terms import terms_of
 from visiongarden.parts import Head
+from visiongarden.tasks import Match
 from visiongarden.testing.arrays import Shaped, is_float, leaves, numpy_leaves
 from visiongarden.testing.engine import Compiled, value_and_gradients
 from visiongarden.testing.examples import examples_of
 from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, failed, passed, skipped, warned
 from visiongarden.testing.subject import Subject
-from visiongarden.testing.targets import Match, empty, matches, targets_for
+from visiongarden.testing.targets import empty, matches, targets_for, task_of_head
 
 _UNKNOWN = (
     "there are no test targets for task {0!r}; set examples = {{'targets': {{...}}}} in the class"
@@ -105,6 +106,8 @@ def loss_decode(subject: Subject) -> Finding:
         found, before, after = _fitted(subject, head, validate, decoding, targets)
     except Exception as error:
         return skipped(f"`loss` or `decode` fails: {type(error).__name__}")
+    if not found:
+        return skipped(f"the task {head.task!r} does not compare what is decoded with its targets")
     learned = [match for match in found if match.learned]
     if not learned:
         return warned(
@@ -302,36 +305,5 @@ def _wrong_arrays(head: Head, arrays: list[np.ndarray], subject: Subject) -> tup
         )
     if not all(np.isfinite(a).all() for a in arrays):
         return "decode() returns values that are not finite", "bound the arguments of exponentials"
-    if head.task not in ("detection", "classification", "segmentation"):
-        return None
-    scores = arrays[-1]
-    if scores.min() < -1e-3 or scores.max() > 1 + 1e-3:
-        return (
-            f"scores range from {scores.min():.3g} to {scores.max():.3g}",
-            "return scores from 0 to 1: ops.sigmoid or ops.softmax of the logits",
-        )
-    if scores.shape[-1] != head.num_classes:
-        return (
-            f"there are {scores.shape[-1]} score columns for {head.num_classes} classes",
-            "return one score for each class, in the order of the classes",
-        )
-    return _wrong_boxes(arrays) if head.task == "detection" else None
-
-
-def _wrong_boxes(arrays: list[np.ndarray]) -> tuple[str, str] | None:
-    """Return evidence and advice if decoded boxes are not (batch, n, 4) in xyxy order."""
-    if len(arrays) != 2 or arrays[0].shape != (*arrays[1].shape[:2], 4):
-        return (
-            f"decode() returns {', '.join(str(a.shape) for a in arrays)}",
-            "return (boxes, scores): (batch, n, 4) and (batch, n, classes)",
-        )
-    boxes = arrays[0]
-    inverted = ((boxes[..., 2:] - boxes[..., :2]) < -1e-3).any(-1)
-    if inverted.mean() > 0.01:
-        return (
-            f"{inverted.mean():.0%} of the boxes have x2 < x1 or y2 < y1, such as "
-            f"{np.array2string(boxes[inverted][0], precision=1)}",
-            "return (x1, y1, x2, y2) in pixels, not center, width and height; make distances "
-            "positive with exp or softplus",
-        )
-    return None
+    task = task_of_head(head)
+    return None if task is None else task.invalid_outputs(head, arrays, subject.image_size)

@@ -1,0 +1,108 @@
+"""`Parity`: differences between the decoded arrays of an exported file and of its model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from visiongarden.markup import Preformatted
+
+MAX_PIXELS = 0.1
+"""Tolerance of a box coordinate, in pixels."""
+MAX_SCORE = 1e-3
+"""Tolerance of a score, and of other values relative to those above 1."""
+
+
+@dataclass(frozen=True)
+class Parity(Preformatted):
+    """Differences between the outputs of an exported file and of its model.
+
+    Attributes:
+        scores: Largest difference of a score, before any threshold; of other values relative to
+            those above 1.
+        images: Number of images compared.
+        found: Number of detections, classes, pixels or values that the model predicts for them.
+        differing: Number of images for which file and model predict different results. Detection:
+            one has a box of a class that the other lacks. Classification and segmentation: the best
+            class differs although the best two scores are further apart than the tolerance. Other
+            tasks: a value differs by more than the tolerance.
+        what: What `found` counts.
+        boxes: Largest difference of a box coordinate before suppression, in pixels; None without
+            boxes.
+    """
+
+    scores: float
+    images: int
+    found: int
+    differing: int
+    what: str = "detections"
+    boxes: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert the differences to a JSON-serializable dict."""
+        return asdict(self) | {"boxes": self.boxes or 0.0, "agrees": self.agrees}
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both are equal up to rounding."""
+        return (self.boxes or 0.0) <= MAX_PIXELS and self.scores <= MAX_SCORE and not self.differing
+
+    def __str__(self) -> str:
+        verdict = "agrees" if self.agrees else "DISAGREES"
+        boxes = "" if self.boxes is None else f"boxes within {self.boxes:.2g} px, "
+        compared = "values" if self.what == "values" else "scores"
+        return (
+            f"{verdict}: {self.found:,} {self.what} on {self.images} images, "
+            f"{self.differing} images differ; {boxes}{compared} within {self.scores:.2g}"
+        )
+
+
+def difference_of(expected: Sequence[np.ndarray], actual: Sequence[np.ndarray]) -> Parity:
+    """Compare arrays of any values, relative to those above 1.
+
+    Args:
+        expected: Arrays of the model, batch first.
+        actual: Arrays of the file.
+    """
+    count = len(expected[0])
+    relative = np.zeros(count)
+    for one, other in zip(expected, actual, strict=True):
+        apart = np.abs(one - other) / np.maximum(np.abs(one), 1)
+        relative = np.maximum(relative, apart.reshape(count, -1).max(axis=1, initial=0))
+    return Parity(
+        scores=float(relative.max(initial=0)),
+        images=count,
+        found=sum(array.size for array in expected),
+        # Not `> MAX_SCORE`: a NaN differs, too.
+        differing=int((~(relative <= MAX_SCORE)).sum()),
+        what="values",
+    )
+
+
+def decisions(scores: np.ndarray, others: np.ndarray, what: str) -> Parity:
+    """Compare the best class of each image or pixel.
+
+    Args:
+        scores: Scores of the model (batch, ..., classes).
+        others: Scores of the file.
+        what: What is classified: "classes" or "pixels".
+    """
+    second, first = np.moveaxis(np.sort(scores, axis=-1)[..., -2:], -1, 0)
+    # Each of the two scores may be off by the tolerance, which could swap classes that are closer.
+    decided = first - second > 2 * MAX_SCORE
+    other = (scores.argmax(axis=-1) != others.argmax(axis=-1)) & decided
+    return Parity(
+        scores=max_difference(scores, others),
+        images=len(scores),
+        found=int(np.prod(scores.shape[:-1])),
+        differing=int(other.reshape(len(scores), -1).any(axis=1).sum()),
+        what=what,
+    )
+
+
+def max_difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the largest difference of two arrays of one shape."""
+    return float(np.abs(one - other).max(initial=0))
