@@ -94,8 +94,13 @@ class Sample:
         parts = [f"id {self.info.id!r}"]
         if self.info.source is not None:
             parts.append(f"{str(self.info.source)!r}")
-        for name in ("image", "semantic", "labels", "known_classes"):
-            array = getattr(self, name)
+        arrays = {
+            "image": self.image,
+            "semantic": self.semantic,
+            "labels": self.labels,
+            "known_classes": self.known_classes,
+        }
+        for name, array in arrays.items():
             if array is not None:
                 parts.append(f"{name} {array.dtype} {' × '.join(map(str, array.shape))}")
         if len(self.instances):
