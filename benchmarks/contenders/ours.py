@@ -40,11 +40,11 @@ def compiled(model, loss, eager=False, jit=None):
     import keras
 
     from visiongarden.training import Training
-    from visiongarden.training.optimizers import make_optimizer
+    from visiongarden.training.building import make_optimizer
     from visiongarden.training.trainer import Trainer
 
     trainer = Trainer(model, loss, model.image_size)
-    plain = Training(optimizer="sgd", ema_decay=None, clip_norm=None)
+    plain = Training(optimizer={"type": "VectorSGD", "global_clipnorm": None}, ema_decay=None)
     jit = keras.backend.backend() == "jax" and not eager if jit is None else jit
     trainer.compile(make_optimizer(plain, 1000), jit_compile=jit, run_eagerly=eager)
     return trainer

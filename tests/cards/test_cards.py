@@ -207,7 +207,7 @@ def test_sizes_share_fields(tmp_path):
         ({"image_size": 10**9}, "image_size"),
         ({"stages": {"net/stem": {"output": [64] * 9}}}, "output"),
         ({"model": {"backbone": "os:system", "decoder": "FPN", "head": "AnchorFree"}}, "os:system"),
-        ({"trained": {"training": {"optimizr": "sgd"}}}, "did you mean optimizer"),
+        ({"trained": {"training": {"optimizr": "SGD"}}}, "did you mean optimizer"),
     ],
 )
 def test_errors_are_named(tmp_path, changes, message):

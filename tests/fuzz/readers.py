@@ -30,7 +30,7 @@ from visiongarden.inspect.graph.read import read_graph
 from visiongarden.recipes import Recipe, resolve
 from visiongarden.storage.header import image_size
 from visiongarden.training import Training
-from visiongarden.training.optimizers import make_optimizer
+from visiongarden.training.building import make_optimizer
 from visiongarden.training.state import Progress, load_state, save_state
 from visiongarden.weights.sources import open_source
 
@@ -357,7 +357,7 @@ def _settings() -> dict[str, Reader]:
   image_size: [64, 64]
 data: {path: set, reader: COCO}
 transforms: [{type: Mosaic, probability: 0.5}, HorizontalFlip]
-training: {epochs: 2, batch_size: 4, learning_rate: 0.001}
+training: {epochs: 2, batch_size: 4, optimizer: {learning_rate: 0.001}}
 """
     card = next(p for p in sorted(library.FOLDER.glob("*.yaml")) if "sizes" in p.read_text())
 

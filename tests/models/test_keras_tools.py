@@ -24,7 +24,7 @@ import visiongarden as vg
 from visiongarden.errors import ModelFileError, UserError
 from visiongarden.models.files import SavedAsParts
 from visiongarden.models.serializable import key_of
-from visiongarden.training.optimizers import AdamW, WarmupCosine
+from visiongarden.training import VectorAdamW, WarmupCosine
 
 HERE = Path(__file__).parent
 
@@ -123,8 +123,10 @@ def one_step(model):
 @pytest.mark.parametrize(
     "optimizer",
     [
-        lambda: AdamW(
-            learning_rate=WarmupCosine(0.01, steps=10), weight_decay=0.1, clip_norm=1, ema_decay=0.9
+        lambda: VectorAdamW(
+            learning_rate=WarmupCosine(0.01, epochs=1, steps_per_epoch=10),
+            weight_decay=0.1,
+            global_clipnorm=1.0,
         ),
         pytest.param(lambda: keras.optimizers.Adam(0.01, amsgrad=True), marks=pytest.mark.slow),
     ],
@@ -394,7 +396,7 @@ names = dict(detector="Detector", classifier="Classifier", segmenter="Segmenter"
 for name, cls in names.items():
     assert check(name + ".keras") == cls
 model = vg.load("compiled.keras")
-assert int(model.optimizer.iterations) == 1 and type(model.optimizer).__name__ == "AdamW"
+assert int(model.optimizer.iterations) == 1 and type(model.optimizer).__name__ == "VectorAdamW"
 """
 
 
@@ -406,7 +408,8 @@ def files(models, tmp_path_factory):
     shutil.copy(HERE / "user_models.py", folder / "user")
     np.save(folder / "images.npy", IMAGES)
     trained = user.classifier()
-    user.compile_it(trained, AdamW(learning_rate=WarmupCosine(0.01, steps=10)))
+    rate = WarmupCosine(0.01, epochs=1, steps_per_epoch=10)
+    user.compile_it(trained, VectorAdamW(learning_rate=rate))
     one_step(trained)
     made = models | {name: make() for name, make in user.PLAIN.items()} | {"compiled": trained}
     for name, model in made.items():

@@ -101,7 +101,7 @@ TINY = [
     "model.decoder.channels=16",
     "training.epochs=2",
     "training.batch_size=4",
-    "training.warmup_epochs=0",
+    "training.optimizer.learning_rate.warmup_epochs=0",
 ]
 
 

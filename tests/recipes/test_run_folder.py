@@ -58,11 +58,15 @@ def data(images, tmp_path):
     return shutil.copytree(images, tmp_path / "set")
 
 
+def optimizer(peak=0.001, **fields):
+    return {"learning_rate": {"peak": peak, "warmup_epochs": 0}, "weight_decay": 0.02} | fields
+
+
 def recipe(data, **training):
     known = resolve(data, overrides=["model.image_size=32"])
     head = vg.heads.Classification(num_classes=2)
     parts = {"backbone": Patches(), "decoder": vg.decoders.PassOn(levels=("p5",)), "head": head}
-    settings = {"epochs": 3, "batch_size": 4, "warmup_epochs": 0, "tensorboard": False}
+    settings = {"epochs": 3, "batch_size": 4, "optimizer": optimizer(), "tensorboard": False}
     return known.replace(
         model=known.model.replace(**parts), training=known.training.replace(**settings | training)
     )
@@ -100,11 +104,11 @@ def test_a_run_killed_in_its_first_epoch_begins_again(tmp_path, data, monkeypatc
     (folder / f".{'1b' * 12}.draft").touch()
     (folder / ".mine.draft").touch()
     # Other settings than those of the killed run: no state depends on them.
-    train(recipe(data, epochs=1, learning_rate=0.001), output=folder, resume=resume)
+    train(recipe(data, epochs=1, optimizer=optimizer(0.003)), output=folder, resume=resume)
     assert (folder / "last.keras").is_file()
     assert [p.name for p in folder.glob(".*")] == [".mine.draft"]
     assert ("starts from the beginning" in caplog.text) == resume
-    assert resolve(folder / "recipe.yaml").training.learning_rate == 0.001
+    assert rate_in(folder / "recipe.yaml") == 0.003
 
 
 @pytest.mark.parametrize(
@@ -199,15 +203,19 @@ def run(one_epoch, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"learning_rate": 0.1}, {"epochs": 2}, {"batch_size": 2}, {"precision": "mixed_float16"}],
+    ("changes", "name", "value"),
+    [
+        ({"optimizer": optimizer(0.1)}, "optimizer.learning_rate.peak", 0.1),
+        ({"epochs": 2}, "epochs", 2),
+        ({"batch_size": 2}, "batch_size", 2),
+        ({"precision": "mixed_float16"}, "precision", "mixed_float16"),
+    ],
 )
-def test_a_refused_resume_changes_no_file(run, changes):
+def test_a_refused_resume_changes_no_file(run, changes, name, value):
     before = states(run)
     with pytest.raises(UserError, match="belongs to a different run") as error:
         train(recipe("set", **{"epochs": 1} | changes), output="run", resume=True)
     assert states(run) == before
-    ((name, value),) = changes.items()
     assert f"belongs to a different run: training.{name}" in str(error.value)
     assert error.value.received.startswith(f"training.{name}={json.dumps(value)}")
     assert error.value.fix.startswith(f"training.{name}=")
@@ -299,7 +307,11 @@ def test_fingerprints_of_pixels_in_memory():
     assert fingerprint({"train": dataset(1)}) != fingerprint({"train": dataset(2)})
 
 
-OVERFLOW = {"learning_rate": 1e30, "clip_norm": None, "batch_size": 12, "ema_decay": None}
+OVERFLOW = {
+    "optimizer": optimizer(1e30, global_clipnorm=None),
+    "batch_size": 12,
+    "ema_decay": None,
+}
 
 
 def test_an_overflow_in_the_only_step_saves_nothing_and_the_fix_works(run):
@@ -309,7 +321,12 @@ def test_an_overflow_in_the_only_step_saves_nothing_and_the_fix_works(run):
     with pytest.raises(SystemExit) as end:
         main(shlex.split(error.value.fix)[1:])
     assert end.value.code == 0
-    assert resolve("new/recipe.yaml").training.learning_rate == 0.002
+    assert rate_in("new/recipe.yaml") == 0.002
+
+
+def rate_in(source):
+    """The peak learning rate of a recipe."""
+    return resolve(source).training.optimizer.arguments["learning_rate"]["peak"]
 
 
 class Overflow(keras.callbacks.Callback):
@@ -342,7 +359,7 @@ def test_an_overflow_in_a_later_epoch_keeps_what_was_saved(run, monkeypatch):
     assert end.value.code == 0
     assert len(json.loads((run.parent / "new" / "history.json").read_text())) == 3
     changed = resolve("new/recipe.yaml")
-    assert changed.training.learning_rate == pytest.approx(0.0001)
+    assert rate_in(changed) == pytest.approx(0.0001)
     # Accepted once, the new rate is that of the run.
     train(changed, output="new", resume=True)
 

@@ -127,6 +127,7 @@ def valid(value, node, document):
     return True
 
 
+COSINE = {"type": "CosineDecay", "initial_learning_rate": 0.1, "decay_steps": 100}
 SEGMENTATION = {
     "task": "segmentation",
     "model": {"head": {"type": "Segmentation", "num_classes": 3}, "image_size": 64},
@@ -139,6 +140,11 @@ SEGMENTATION = {
     [
         fields(),
         fields(training={"epochs": 3, "ema_decay": None}, task="detection"),
+        fields(training={"optimizer": "AdamW"}),
+        fields(training={"optimizer": {"learning_rate": {"peak": 0.01}, "clipnorm": 1.0}}),
+        fields(training={"optimizer": {"type": "SGD", "learning_rate": 0.1, "nesterov": True}}),
+        fields(training={"optimizer": {"type": "Adam", "learning_rate": COSINE}}),
+        fields(training={"callbacks": [{"type": "EarlyStopping", "monitor": "val_AP"}]}),
         fields(**SEGMENTATION),
         fields(model={"backbone": "CSPDarknet", "head": "AnchorFree", "image_size": [64, 96]}),
         resolve(fields()).to_dict(),
@@ -156,6 +162,13 @@ def test_the_schema_accepts_valid_recipes(written):
         {"training": {}},
         fields(trainning={}),
         fields(training={"epochs": 0}),
+        fields(training={"optimizer": "Adamw"}),
+        fields(training={"optimizer": {"type": "Adam", "lr": 0.1}}),
+        fields(training={"optimizer": {"type": "Adam", "learning_rate": "fast"}}),
+        fields(training={"optimizer": {"learning_rate": {"type": "CosineDecay"}}}),
+        fields(training={"callbacks": "EarlyStopping"}),
+        fields(training={"callbacks": [{"type": "ModelCheckpoint"}]}),
+        fields(training={"learning_rate": 0.1}),
         fields(model={"head": {"type": "AnchorFree", "bin": 3}}),
         fields(model={"decoder": {"channels": 3}}),
         fields(model={"decoder": "FNP"}),

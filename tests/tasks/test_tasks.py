@@ -24,7 +24,7 @@ TINY = [
     "model.backbone.width=0.0625",
     "training.epochs=2",
     "training.batch_size=4",
-    "training.warmup_epochs=0",
+    "training.optimizer.learning_rate.warmup_epochs=0",
     "training.tensorboard=false",
 ]
 
@@ -192,7 +192,7 @@ def test_a_classifier_learns(data, tmp_path):
         "model.backbone.levels=[p3]",
         "model.decoder.levels=[p3]",
         "training.epochs=40",
-        "training.learning_rate=0.005",
+        "training.optimizer.learning_rate.peak=0.005",
         "training.validate_every=10",
     ]
     folder = train(data / "folders", *overrides, output=tmp_path / "run").folder
@@ -207,7 +207,7 @@ def test_a_step_on_every_backend(name, data):
     import keras
 
     from visiongarden.training import Training
-    from visiongarden.training.optimizers import make_optimizer
+    from visiongarden.training.building import make_optimizer
     from visiongarden.training.trainer import Trainer
 
     # At p5 an image of 32 pixels is one cell, over which no batch can be normalized.
@@ -222,7 +222,7 @@ def test_a_step_on_every_backend(name, data):
     assert task_of(model) == task
     batch = next(task.loader(dataset, (32, 32), 4, recipe.transforms).epoch(0))
     trainer = Trainer(model, model.parts.head.loss(), (32, 32))
-    settings = Training(learning_rate=0.003, warmup_epochs=0, epochs=12)
+    settings = Training(optimizer={"learning_rate": {"peak": 0.003, "warmup_epochs": 0}}, epochs=12)
     jit = keras.backend.backend() == "jax"  # otherwise each operation is compiled separately
     trainer.compile(optimizer=make_optimizer(settings, 1), jit_compile=jit)
     losses = [

@@ -7,8 +7,8 @@ from keras import ops
 
 import visiongarden as vg
 from visiongarden.training import Training
+from visiongarden.training.building import make_optimizer
 from visiongarden.training.multi_scale import MultiScaleTrainer
-from visiongarden.training.optimizers import make_optimizer
 from visiongarden.training.trainer import Trainer
 
 
@@ -50,8 +50,9 @@ def trained(decoder, size=32):
     trainer = Trainer(model, loss, own)
     if (size, size) != own:
         trainer = MultiScaleTrainer(model, loss, own, [own, (size, size)])
+    settings = Training(optimizer={"type": "VectorSGD", "weight_decay": 0.0}, ema_decay=None)
     trainer.compile(
-        make_optimizer(Training(optimizer="sgd", ema_decay=None, weight_decay=0.0), 10),
+        make_optimizer(settings, 10),
         jit_compile=keras.backend.backend() == "jax",
     )
     images = np.random.default_rng(0).integers(0, 255, (4, size, size, 3)).astype(np.uint8)

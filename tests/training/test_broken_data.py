@@ -14,7 +14,9 @@ from visiongarden.errors import DataError
 from visiongarden.tasks import find
 from visiongarden.training import Training, fit
 
-SETTINGS = Training(epochs=8, batch_size=4, warmup_epochs=0, tensorboard=False)
+SETTINGS = Training(
+    epochs=8, batch_size=4, optimizer={"learning_rate": {"warmup_epochs": 0}}, tensorboard=False
+)
 
 
 @vg.register(package="test_broken_data")

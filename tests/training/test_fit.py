@@ -43,7 +43,16 @@ def model(dtype=None):
 
 
 def settings(**changes):
-    return Training(**({"epochs": 3, "warmup_epochs": 0, "tensorboard": False} | changes))
+    return Training(
+        **(
+            {
+                "epochs": 3,
+                "optimizer": {"learning_rate": {"warmup_epochs": 0}},
+                "tensorboard": False,
+            }
+            | changes
+        )
+    )
 
 
 class StopAt(keras.callbacks.Callback):

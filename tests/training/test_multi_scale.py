@@ -112,7 +112,7 @@ class StopAfter(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-SETTINGS = Training(epochs=2, warmup_epochs=0, tensorboard=False)
+SETTINGS = Training(epochs=2, optimizer={"learning_rate": {"warmup_epochs": 0}}, tensorboard=False)
 
 
 @pytest.mark.slow

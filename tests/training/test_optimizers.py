@@ -1,10 +1,12 @@
-"""The vector optimizers equal PyTorch's, weight by weight."""
+"""The vectorized optimizers equal PyTorch's and Keras's, weight by weight."""
 
 import keras
 import numpy as np
 import pytest
 
-from visiongarden.training.optimizers import SGD, AdamW, WarmupCosine
+from visiongarden.errors import ConfigError
+from visiongarden.training import VectorAdamW, VectorSGD, WarmupCosine
+from visiongarden.training.averaging import AveragingOptimizer
 
 torch = pytest.importorskip("torch")
 SHAPES = [(3, 4), (4,), (2, 2, 3, 5), (5,)]
@@ -53,7 +55,7 @@ def test_adamw_equals_torch(clip):
         rows,
         clip,
     )
-    found = steps(AdamW(learning_rate=0.01, weight_decay=0.1, clip_norm=clip), rows)
+    found = steps(VectorAdamW(learning_rate=0.01, weight_decay=0.1, global_clipnorm=clip), rows)
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6)
 
@@ -67,14 +69,43 @@ def test_sgd_equals_torch():
         ),
         rows,
     )
-    found = steps(SGD(learning_rate=0.01, momentum=0.9), rows)
+    found = steps(VectorSGD(learning_rate=0.01, momentum=0.9), rows)
     for a, b in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6)
 
 
+ALIKE = {
+    "clipnorm": {"clipnorm": 0.7},
+    "clipvalue": {"clipvalue": 0.3},
+    "global_clipnorm": {"global_clipnorm": 2.0},
+    "accumulation": {"gradient_accumulation_steps": 3},
+    "accumulation and clipping": {"gradient_accumulation_steps": 2, "clipnorm": 0.7},
+    "average": {"use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 2},
+    "loss scale": {"loss_scale_factor": 4.0},
+}
+
+
 @pytest.mark.backends
-def test_the_average_starts_with_the_weights_and_ramps_up():
-    optimizer = SGD(learning_rate=1.0, momentum=0.0, ema_decay=0.5)
+@pytest.mark.parametrize("options", ALIKE.values(), ids=ALIKE.keys())
+def test_options_are_those_of_keras(options):
+    rows = gradients(7)
+    ours = VectorSGD(learning_rate=0.01, momentum=0.9, **options)
+    theirs = keras.optimizers.SGD(learning_rate=0.01, momentum=0.9, nesterov=True, **options)
+    for a, b in zip(steps(ours, rows), steps(theirs, rows), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-6)
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: VectorSGD(learning_rate=1.0, momentum=0.0),
+        lambda: keras.optimizers.SGD(learning_rate=1.0),
+    ],
+    ids=["vector", "Keras"],
+)
+def test_the_average_starts_with_the_weights_and_ramps_up(make):
+    optimizer = AveragingOptimizer(make(), decay=0.5)
     variables = [keras.Variable(np.zeros((2, 2), np.float32))]
     optimizer.build(variables)
     values, average = 0.0, 0.0
@@ -88,28 +119,79 @@ def test_the_average_starts_with_the_weights_and_ramps_up():
     assert keras.ops.convert_to_numpy(variables[0].value).tolist() == [[12, 12], [12, 12]]
 
 
+@pytest.mark.backends
+def test_a_batch_that_updates_nothing_does_not_change_the_average():
+    inner = keras.optimizers.SGD(learning_rate=1.0, gradient_accumulation_steps=2)
+    optimizer = AveragingOptimizer(inner, decay=0.5)
+    variables = [keras.Variable(np.zeros((2, 2), np.float32))]
+    optimizer.build(variables)
+    values, average, found = 0.0, 0.0, []
+    for step in range(3):
+        for _ in range(2):
+            optimizer.apply([keras.ops.full((2, 2), -1.0)], variables)
+        values += 1
+        kept = min(0.5, (1 + step) / (10 + step)) if step else 0
+        average = kept * average + (1 - kept) * values
+        found.append(float(keras.ops.convert_to_numpy(optimizer.averaged()[0])[0, 0]))
+    assert found[-1] == pytest.approx(average, rel=1e-5)
+    assert optimizer.batches == 6
+
+
+def test_the_average_of_keras_is_used_and_the_weights_stay():
+    inner = keras.optimizers.SGD(learning_rate=1.0, use_ema=True, ema_momentum=0.5)
+    optimizer = AveragingOptimizer(inner)
+    variables = [keras.Variable(np.zeros((2, 2), np.float32))]
+    optimizer.build(variables)
+    for _ in range(2):
+        optimizer.apply([keras.ops.full((2, 2), -1.0)], variables)
+    # 1 after the first step, 0.5 × 1 + 0.5 × 2 after the second.
+    assert keras.ops.convert_to_numpy(optimizer.averaged()[0])[0, 0] == 1.5
+    assert keras.ops.convert_to_numpy(variables[0].value)[0, 0] == 2
+
+
 def test_a_weight_without_a_gradient_stays():
     variables = [
         keras.Variable(np.ones((2, 2), np.float32)),
         keras.Variable(np.ones(3, np.float32)),
     ]
-    optimizer = SGD(learning_rate=1.0)
+    optimizer = VectorSGD(learning_rate=1.0)
     optimizer.build(variables)
     optimizer.apply([keras.ops.ones((2, 2)), None], variables)
     assert keras.ops.convert_to_numpy(variables[1].value).tolist() == [1, 1, 1]
+
+
+def test_a_weight_is_excluded_from_weight_decay():
+    variables = [keras.Variable(np.ones((2, 2), np.float32), name=name) for name in "ab"]
+    optimizer = VectorSGD(learning_rate=0.5, weight_decay=1.0)
+    optimizer.exclude_from_weight_decay(var_names=["b"])
+    optimizer.build(variables)
+    optimizer.apply([keras.ops.zeros((2, 2))] * 2, variables)
+    values = [float(keras.ops.convert_to_numpy(v.value)[0, 0]) for v in variables]
+    assert values == [0.5, 1.0]
 
 
 @pytest.mark.parametrize(
     ("step", "rate"), [(0, 0.1), (9, 1.0), (10, 1.0), (60, 0.505), (110, 0.01), (500, 0.01)]
 )
 def test_warm_up_and_cosine(step, rate):
-    schedule = WarmupCosine(1.0, steps=110, warmup=10, final=0.01)
+    schedule = WarmupCosine(1.0, warmup_epochs=1, epochs=11, steps_per_epoch=10)
     assert float(schedule(step)) == pytest.approx(rate, abs=1e-3)
 
 
+def test_a_warm_up_is_at_most_a_quarter_of_the_run():
+    schedule = WarmupCosine(1.0).for_run(epochs=4, steps_per_epoch=10)
+    assert [float(schedule(step)) for step in (0, 9, 10)] == pytest.approx([0.1, 1.0, 1.0])
+
+
+def test_the_default_schedule_is_of_a_run():
+    with pytest.raises(ConfigError, match="does not know the length of the run"):
+        WarmupCosine(0.1)(3)
+
+
 @pytest.mark.backends
-@pytest.mark.parametrize("kind", [AdamW, SGD])
+@pytest.mark.parametrize("kind", [VectorAdamW, VectorSGD])
 def test_config_is_complete(kind):
-    one = kind(learning_rate=WarmupCosine(0.1, 10), weight_decay=0.2, clip_norm=3.0, ema_decay=0.9)
+    rate = WarmupCosine(0.1, epochs=2, steps_per_epoch=5)
+    one = kind(learning_rate=rate, weight_decay=0.2, global_clipnorm=3.0, use_ema=True)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(one))
     assert again.get_config() == one.get_config()

@@ -30,7 +30,11 @@ def segmenter():
 
 
 def settings(**changes):
-    fields = {"epochs": 3, "learning_rate": 1e-12, "weight_decay": 0, "tensorboard": False}
+    fields = {
+        "epochs": 3,
+        "optimizer": {"learning_rate": 1e-12, "weight_decay": 0},
+        "tensorboard": False,
+    }
     return Training(**(fields | changes))
 
 

@@ -7,7 +7,7 @@ import pytest
 import visiongarden as vg
 from visiongarden.backends import captured
 from visiongarden.training import Training
-from visiongarden.training.optimizers import make_optimizer
+from visiongarden.training.building import make_optimizer
 from visiongarden.training.trainer import Trainer
 
 torch = pytest.importorskip("torch")

@@ -10,7 +10,10 @@ from pathlib import Path
 import typer
 
 KINDS = ("layer", "block", "backbone", "decoder", "head", "project")
-LISTED = (*KINDS[:-1], "transform", "reader", "writer", "task")
+LISTED = (
+    *KINDS[:-1],
+    *("transform", "reader", "writer", "task", "optimizer", "schedule", "callback", "metric"),
+)
 BACKENDS = ("tensorflow", "jax", "torch", "all", "none")
 PARTS = {"backbone": "backbones", "decoder": "decoders", "head": "heads"}
 """Package of each part of a model."""
@@ -102,7 +105,9 @@ _FIELDS = (
     "model.image_size",
     "training.batch_size",
     "training.epochs",
-    "training.learning_rate",
+    "training.optimizer.learning_rate",
+    "training.optimizer.type",
+    "training.optimizer.weight_decay",
     "training.precision",
     "training.seed",
 )

@@ -47,7 +47,8 @@ def list_kind(
     kind: Annotated[
         str,
         typer.Argument(
-            help="layer, block, a part, transform, reader, writer or task.",
+            help="layer, block, a part, transform, reader, writer, task, optimizer, schedule, "
+            "metric or callback.",
             autocompletion=completion.listed_kinds,
         ),
     ],
@@ -55,7 +56,7 @@ def list_kind(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """List layers, parts, transforms, readers, writers or tasks.
+    """List layers, parts, transforms, readers, writers, tasks, or what Keras and you provide.
 
     With --import, also those of your module.
     """

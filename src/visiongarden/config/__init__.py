@@ -3,8 +3,27 @@
 The package knows nothing about models and imports no backend.
 """
 
+from visiongarden.config.keras_object import (
+    KerasCallback,
+    KerasMetric,
+    KerasObject,
+    KerasOptimizer,
+    KerasSchedule,
+)
 from visiongarden.config.overrides import apply_overrides
 from visiongarden.config.value import Typed, Value
 from visiongarden.config.yaml import dump_yaml, load_yaml, save_yaml
 
-__all__ = ["Typed", "Value", "apply_overrides", "dump_yaml", "load_yaml", "save_yaml"]
+__all__ = [
+    "KerasCallback",
+    "KerasMetric",
+    "KerasObject",
+    "KerasOptimizer",
+    "KerasSchedule",
+    "Typed",
+    "Value",
+    "apply_overrides",
+    "dump_yaml",
+    "load_yaml",
+    "save_yaml",
+]

@@ -71,8 +71,7 @@ def recipe(scenes: str | Path, seed: int = 0) -> Recipe:
             "training": {
                 "epochs": 26,
                 "batch_size": 8,
-                "learning_rate": 0.005,
-                "warmup_epochs": 1,
+                "optimizer": {"learning_rate": {"peak": 0.005, "warmup_epochs": 1}},
                 "validate_every": 3,
                 "seed": seed,
             },

@@ -12,6 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchema
 from visiongarden.config import Typed
 from visiongarden.data.readers import Reader
 from visiongarden.parts import Backbone, Decoder, Head
+from visiongarden.recipes.keras_schema import keras_schemas
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.tasks import Task
 from visiongarden.transforms import Transform
@@ -45,6 +46,7 @@ def schema() -> dict[str, Any]:
     definitions = document["$defs"]
     for role in _PART_CLASSES:
         definitions[role.__name__] = _part_schema(role, definitions)
+    definitions |= keras_schemas()
     kinds: list[type[BaseModel]] = [Recipe, *_values_of(Recipe)]
     for kind in kinds:
         _describe(document if kind is Recipe else definitions[kind.__name__], kind)

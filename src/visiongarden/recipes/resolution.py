@@ -14,6 +14,7 @@ from visiongarden.data.combined import Part, combined
 from visiongarden.data.readers import opened, read
 from visiongarden.errors import ConfigError, DataError, spelled
 from visiongarden.parts import Head
+from visiongarden.recipes.defaults import with_default_training
 from visiongarden.recipes.length import LENGTH, default_length
 from visiongarden.recipes.recipe import Data, Recipe, datasets_of
 from visiongarden.tasks import Defaults, DetectionTask, find, task_of_data, task_of_fields
@@ -72,14 +73,14 @@ def resolve(
     fields = _with_card(apply_overrides(fields, cards))
     name = _task(apply_overrides(fields, [c for c in changes if _decides_task(c)]))
     defaults = _defaults(name, fields.get("model"))
-    for field, values in (("model", defaults.model), ("training", defaults.training)):
-        given = fields.get(field, {})
-        if isinstance(given, Mapping):
-            fields[field] = values | dict(given)
+    model = fields.get("model", {})
+    if isinstance(model, Mapping):
+        fields["model"] = defaults.model | dict(model)
     # Default transforms depend on the number of images, so overrides of transforms come last.
     late = [change for change in changes if change.startswith(("transforms.", "transforms["))]
     early = [change for change in changes if change not in late]
     fields = apply_overrides({"task": name} | fields, early)
+    fields["training"] = with_default_training(defaults.training, fields.get("training", {}))
     images = _fill_from_data(fields)
     if "transforms" not in fields:
         training = fields["training"]

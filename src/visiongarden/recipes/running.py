@@ -39,9 +39,13 @@ from visiongarden.tasks import find
 from visiongarden.training import (
     FILE,
     DataChangedError,
+    check_callbacks,
+    check_monitors,
+    check_optimizer,
     check_sizes,
     fit,
     lower_rate,
+    make_callbacks,
 )
 
 _MAX_LEAKS = 3
@@ -104,8 +108,8 @@ def train(
             rule="only a resumed run can accept changes",
             fix=option("resume", True),
         )
-    _check_callbacks(callbacks)
     recipe = _complete(recipe, overrides, reader, task, invalid_boxes)
+    callbacks = _checked_callbacks(recipe, callbacks)
     kind = find(recipe.task)
     train_set, val_set = (read_split(recipe.task, recipe.data, split) for split in ("train", "val"))
     _check_same_classes(train_set, val_set)
@@ -117,6 +121,7 @@ def train(
     model = recipe.build(class_map=train_set.class_map, dtype=recipe.training.precision)
     loader = _loader(recipe, train_set)
     check_sizes(model, loader)
+    check_monitors(callbacks, model.parts.head.loss(), kind.metric_names)
     base = Path("runs") / _name(recipe)
     folder = resumed_folder(base, output) if resume else new_folder(base, output)
     with locked(folder):
@@ -165,19 +170,19 @@ def _complete(
     return resolve(recipe, *options)
 
 
-def _check_callbacks(callbacks: Sequence[Any]) -> None:
-    if isinstance(callbacks, keras.callbacks.Callback):
-        raise UserError(
-            "callbacks is a single callback", rule="a list of callbacks", fix="callbacks=[callback]"
-        )
-    for callback in callbacks:
-        if not isinstance(callback, keras.callbacks.Callback):
-            raise UserError(
-                f"{callback!r:.60} is not a callback",
-                rule="each of callbacks is a keras.callbacks.Callback",
-                received=type(callback).__name__,
-                fix="callbacks=[keras.callbacks.TerminateOnNaN()]",
-            )
+def _checked_callbacks(
+    recipe: Recipe, callbacks: Sequence[keras.callbacks.Callback]
+) -> tuple[keras.callbacks.Callback, ...]:
+    """Return the callbacks of the recipe and those given, after a check of them and the optimizer.
+
+    Raises:
+        UserError: The optimizer or a callback does not accept its arguments.
+    """
+    check_callbacks(callbacks, recipe.training.optimizer)
+    check_optimizer(recipe.training)
+    found = (*make_callbacks(recipe.training), *callbacks)
+    check_callbacks(found, recipe.training.optimizer)
+    return found
 
 
 def _name(recipe: Recipe) -> str:
@@ -229,7 +234,8 @@ def _fit(
             model,
             loader,
             folder,
-            recipe.training,
+            # The callbacks exist already: they were built before the folder of the run.
+            recipe.training.replace(callbacks=()),
             make_validator(val_set),
             resume=resume,
             identity={name: fields[name] for name in ("data", "transforms")},
@@ -241,9 +247,7 @@ def _fit(
         LOGGER.warning(f"stopped; to resume: {command(folder)} --resume")
         raise
     except NotFiniteError as error:
-        fix = command(folder, f"training.learning_rate={lower_rate(recipe.training):g}")
-        if (folder / FILE).exists():
-            fix += " --resume --accept-changes"
+        fix = _after_divergence(recipe, folder)
         raise NotFiniteError(error.what, rule=error.rule, fix=fix) from error
     except DataChangedError as error:
         raise DataChangedError(
@@ -252,6 +256,16 @@ def _fit(
             received=error.received,
             fix=f"{command(folder)} --resume --accept-changes",
         ) from error
+
+
+def _after_divergence(recipe: Recipe, folder: Path) -> str:
+    """Return the command that continues a run that diverged, with a lower learning rate."""
+    lower = lower_rate(recipe.training)
+    if lower is None:
+        return "a schedule with lower learning rates, in training.optimizer.learning_rate"
+    field, rate = lower
+    fix = command(folder, f"{field}={rate:g}")
+    return f"{fix} --resume --accept-changes" if (folder / FILE).exists() else fix
 
 
 class _DescribeRun(keras.callbacks.Callback):

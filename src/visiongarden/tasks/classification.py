@@ -103,7 +103,7 @@ class ClassificationTask(Task):
                 Classification(num_classes=1),
                 image_size=224,
             ),
-            training={"learning_rate": 0.001, "weight_decay": 0.02},
+            training={"optimizer": {"learning_rate": {"peak": 0.001}, "weight_decay": 0.02}},
         )
 
     def check(self, dataset: Any) -> None:

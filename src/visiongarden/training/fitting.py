@@ -16,10 +16,19 @@ from visiongarden.data.batches import ForeignBatches, loader_of
 from visiongarden.errors import UserError
 from visiongarden.evaluation import make_validator
 from visiongarden.models import Joined
+from visiongarden.progress import LOGGER
 from visiongarden.tasks import task_of
+from visiongarden.training.building import (
+    check_callbacks,
+    check_optimizer,
+    describe_optimizer,
+    lower_rate,
+    make_callbacks,
+    make_optimizer,
+)
 from visiongarden.training.interrupt import StopOnInterrupt
+from visiongarden.training.monitors import check_monitors, prepare_for_evaluations
 from visiongarden.training.multi_scale import MultiScaleTrainer
-from visiongarden.training.optimizers import make_optimizer
 from visiongarden.training.progress_bar import ProgressBar
 from visiongarden.training.record import Board, Record, Validator, assign_average
 from visiongarden.training.settings import Training
@@ -66,21 +75,22 @@ def fit(
         loss: Loss as `loss(raw, image_size=size, **targets) -> {term: scalar}`. Defaults to the
             loss of the model's head.
         resume: Whether to continue the run in `folder`.
-        callbacks: Additional Keras callbacks. Their `model` is the `Trainer`; the trained model is
-            its `inner`.
+        callbacks: Keras callbacks, after those that `settings` names. Their `model` is the
+            `Trainer`; the trained model is its `inner`. A resumed run starts with new ones.
         identity: Additional values that must be unchanged when the run is resumed. The config of
             the model and the settings are always compared.
         data: Fingerprint of the data, which must be unchanged when the run is resumed. Defaults to
             the fingerprint of `train.dataset`.
-        accept_changes: Whether to resume although the data, the learning rate, its warm-up or final
-            value, `weight_decay` or `clip_norm` changed.
+        accept_changes: Whether to resume although the data, the learning rate or the numbers of its
+            schedule, the weight decay or the limits of the gradients changed.
 
     Returns:
         One dict per epoch with the loss, its terms, and the metrics that `validate` returned.
 
     Raises:
         UserError: There is nothing to resume, the folder holds a different run, the training split
-            has no images, or the model cannot be built at one of the loader's image sizes.
+            has no images, the model cannot be built at one of the loader's image sizes, or the
+            optimizer or a callback does not accept its arguments.
         DataChangedError: The data changed since the run began.
         NotFiniteError: The loss or a weight became infinite or NaN; earlier checkpoints are kept.
         DataError: An image cannot be decoded, or an epoch has fewer batches than `len(train)`.
@@ -88,10 +98,14 @@ def fit(
     """
     settings, folder = settings or Training(), Path(folder)
     train = loader_of(train)
-    if validate is not None and not callable(validate):
+    is_dataset = validate is not None and not callable(validate)
+    if is_dataset:
         validate = make_validator(validate)
     if not len(train):
         raise UserError("the training split has no images")
+    callbacks = (*make_callbacks(settings), *callbacks)
+    check_callbacks(callbacks, settings.optimizer)
+    check_optimizer(settings)
     # Before `load_state`: the trainer notes which batch normalizations are untouched, and a resumed
     # run has to correct the same ones as the run that it continues.
     loss = loss or model.parts.head.loss()
@@ -99,13 +113,16 @@ def fit(
         _keep_targets_of(loss, train)
         _fit_to_model(train, model)
     trainer = _trainer(model, loss, train)
+    task = task_of(model)
+    if validate is None or is_dataset:
+        check_monitors(callbacks, loss, task.metric_names if is_dataset else ())
     folder.mkdir(parents=True, exist_ok=True)
     trainer.compile(optimizer=make_optimizer(settings, len(train)), jit_compile=_compiles_faster())
     trainer.optimizer.build(trainer.trainable_variables)
     # An automatic name such as "detector_3" counts the models built earlier in this process; a
     # resumed run would be refused because of it.
     config = {key: value for key, value in model.get_config().items() if key != "name"}
-    identity = (identity or {}) | {"model": config, "training": settings.to_dict()}
+    identity = (identity or {}) | {"model": config, "training": _compared(settings)}
     # Without the dataset of the loader, resuming compares no data.
     if data is None and isinstance(train, _OfDataset):
         data = fingerprint({"train": train.dataset})
@@ -115,7 +132,6 @@ def fit(
         if progress.step >= len(train):  # accepted changes of the data left fewer batches
             progress.step = 0
     averaged = type(model).from_config(model.get_config())
-    task = task_of(model)
     record = Record(
         folder,
         averaged,
@@ -126,8 +142,9 @@ def fit(
         settings.validate_every,
         task.monitor,
         task.monitor_mode,
-        f"settings=Training(learning_rate={lower_rate(settings):g})",
+        _lower_rate_fix(settings),
     )
+    LOGGER.info(describe_optimizer(settings))
     _run(
         trainer,
         train,
@@ -215,6 +232,8 @@ def _run(
     all_callbacks: list[keras.callbacks.Callback] = [record]
     if settings.tensorboard and importlib.util.find_spec("tensorboard"):
         all_callbacks.append(Board(record.folder / "tensorboard"))
+    if record.validate is not None and record.validate_every > 1:
+        prepare_for_evaluations(callbacks, [f"val_{name}" for name in bar.metrics])
     all_callbacks += [*callbacks, bar, stop]
     with stop:
         try:
@@ -252,10 +271,23 @@ def _reraise_source_error(source: EpochBatches) -> Iterator[None]:
         raise source.error from error
 
 
-def lower_rate(settings: Training) -> float:
-    """Return a learning rate to try after divergence: a tenth, and no more than the default."""
-    default: float = Training.model_fields["learning_rate"].default
-    return min(settings.learning_rate / 10, default)
+def _compared(settings: Training) -> dict[str, Any]:
+    """Return the settings that must be unchanged when a run is resumed."""
+    # No saved state depends on the callbacks, and those given in Python are not known.
+    return {name: value for name, value in settings.to_dict().items() if name != "callbacks"}
+
+
+def _lower_rate_fix(settings: Training) -> str:
+    lower = lower_rate(settings)
+    if lower is None:
+        return "a lower learning rate"
+    path, rate = lower
+    *_, last = path.split(".")
+    value = {last: rate} if path.count(".") > 2 else rate
+    fields = settings.optimizer.arguments | {"learning_rate": value}
+    if isinstance(value, dict):
+        fields["learning_rate"] = settings.optimizer.arguments["learning_rate"] | value
+    return f"settings=Training(optimizer={ {'type': settings.optimizer.type} | fields })"
 
 
 def _compiles_faster() -> bool:

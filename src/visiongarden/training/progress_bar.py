@@ -19,7 +19,8 @@ class ProgressBar(keras.callbacks.Callback):
     Args:
         steps: Steps per epoch.
         batch_size: Images per step.
-        metrics: Names of the evaluation metrics, which are shown apart from the terms of the loss.
+        metrics: Names of the evaluation metrics, in the logs with "val_" in front, which are shown
+            apart from the terms of the loss.
         shown_by: Reporter of the progress within an epoch. Defaults to the current one.
     """
 
@@ -65,7 +66,8 @@ class ProgressBar(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Log the line of the epoch."""
         logs = logs or {}
-        self._last_metrics = {name: logs[name] for name in self.metrics if name in logs}
+        named = {name: f"val_{name}" for name in self.metrics}
+        self._last_metrics = {name: logs[key] for name, key in named.items() if key in logs}
         loss = f"{_format_loss(logs)}{self._format_terms(logs)}"
         metrics = self._format_metrics()
         LOGGER.info(f"epoch {epoch + 1:>3}/{self.params['epochs']}  {loss}  {metrics}")
@@ -90,8 +92,11 @@ class ProgressBar(keras.callbacks.Callback):
         return f"{metrics}  {rate:.0f} images/s  {left} left".lstrip()
 
     def _format_terms(self, logs: dict[str, Any]) -> str:
-        skip = {"loss", "learning_rate", *self.metrics}
-        terms = [f"{name} {float(value):.2f}" for name, value in logs.items() if name not in skip]
+        terms = [
+            f"{name} {float(value):.2f}"
+            for name, value in logs.items()
+            if name not in ("loss", "learning_rate") and not name.startswith("val_")
+        ]
         # A single term equals the loss, which is already shown.
         return f" ({' '.join(terms)})" if len(terms) > 1 else ""
 

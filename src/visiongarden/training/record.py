@@ -93,9 +93,10 @@ class Record(keras.callbacks.Callback):
         if complete:
             assign_average(trainer, self.averaged)
             due = (epoch + 1) % self.validate_every == 0 or epoch + 1 == self.epochs
-            if self.validate is not None and due:
-                logs.update(self._evaluate(epoch))
-            self._save_epoch(epoch, logs)
+            metrics = self._evaluate(epoch) if self.validate is not None and due else {}
+            self._save_epoch(epoch, logs, metrics)
+            # The other callbacks find them under the names that Keras gives them.
+            logs.update({f"val_{name}": value for name, value in metrics.items()})
         self.progress.epoch = epoch + 1 if complete else epoch
         self.progress.step = 0 if complete else self._step
         self._step = 0
@@ -123,11 +124,14 @@ class Record(keras.callbacks.Callback):
             fix=self._fix,
         )
 
-    def _save_epoch(self, epoch: int, logs: dict[str, float]) -> None:
-        entry = {"epoch": epoch + 1} | {name: float(value) for name, value in logs.items()}
+    def _save_epoch(self, epoch: int, logs: dict[str, float], metrics: dict[str, float]) -> None:
+        values = logs | metrics
+        entry = {"epoch": epoch + 1} | {name: float(value) for name, value in values.items()}
         self.progress.history.append(entry)
         write_json(self.folder / "history.json", self.progress.history)
-        if self.validate is None or (self.best_by in logs and self._is_best(logs[self.best_by])):
+        if self.validate is None or (
+            self.best_by in metrics and self._is_best(metrics[self.best_by])
+        ):
             self.averaged.save(self.folder / "best.keras")
 
     def _is_best(self, value: float) -> bool:
@@ -190,14 +194,13 @@ def assign_average(trainer: Any, averaged: keras.Model) -> None:
         averaged: Copy of the trained model.
     """
     source = trainer.inner
-    # With float16 Keras wraps the optimizer in a `LossScaleOptimizer`.
     optimizer = trainer.optimizer
+    # With float16 Keras wraps the optimizer in a `LossScaleOptimizer`.
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer
     averages = zip(trainer.trainable_variables, optimizer.averaged(), strict=True)
     values = {id(variable): value for variable, value in averages}
-    steps = int(keras.ops.convert_to_numpy(optimizer.iterations))
-    values |= trainer.untrained_norms.corrected(steps)
+    values |= trainer.untrained_norms.corrected(optimizer.batches)
     # Paired in order over all variables. `trainable_variables` of the two models may differ: layers
     # can be frozen in the source, and the copy is built from the config, which does not record it.
     for weight, trained in zip(averaged.variables, source.variables, strict=True):

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from visiongarden.config import Value
+from visiongarden.config import KerasCallback, KerasOptimizer, Value
+from visiongarden.errors import ConfigError
+from visiongarden.training.optimizer_fields import DEFAULT, check_numbers, check_place, completed
 from visiongarden.transforms.sizes import MultiScale
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Training(Value):
-    """Training settings: optimizer, schedule, length and evaluation.
+    """Training settings: optimizer, length and evaluation.
 
     Attributes:
         epochs: Number of passes over the training split.
         batch_size: Images per step; at most the number of images in the training split.
-        optimizer: "adamw" (Loshchilov & Hutter 2019) or "sgd" with Nesterov momentum 0.937.
-        learning_rate: Peak learning rate, reached at the end of the warm-up.
-        final_lr_fraction: Learning rate at the end of the cosine schedule, as a fraction of
-            `learning_rate`.
-        warmup_epochs: Epochs in which the learning rate rises linearly from near 0; at most a
-            quarter of the run.
-        weight_decay: Decoupled weight decay of kernels; biases and normalizations have none.
-        clip_norm: Maximum global norm of the gradients; None disables clipping.
+        optimizer: Optimizer by name, with its arguments: `{type: AdamW, learning_rate: 0.001}`.
+            `VectorAdamW` and `VectorSGD`, which has Nesterov momentum, update all weights
+            and are the fastest. For them, a number as `learning_rate` is the peak of the schedule
+            `WarmupCosine`, and `weight_decay` and `global_clipnorm` have defaults. Those of Keras
+            have Keras's defaults, and a number is constant.
+        callbacks: Callbacks by name, with their arguments: `{type: EarlyStopping, monitor:
+            val_AP, mode: max, patience: 5}`.
         ema_decay: Maximum decay of the exponential moving average (EMA) of the weights; early steps
-            use less. None evaluates and saves the raw weights.
+            use less. None evaluates and saves the raw weights, or the average of an optimizer with
+            `use_ema`.
         precision: Keras dtype policy that the model is built with.
         validate_every: Epochs between two evaluations on the validation split; the last epoch is
             always evaluated.
@@ -41,12 +44,8 @@ class Training(Value):
 
     epochs: PositiveInt = 100
     batch_size: PositiveInt = 16
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: PositiveFloat = 0.002
-    final_lr_fraction: Share = 0.01
-    warmup_epochs: NonNegativeFloat = 3.0
-    weight_decay: NonNegativeFloat = 0.05
-    clip_norm: PositiveFloat | None = 10.0
+    optimizer: KerasOptimizer = Field(default_factory=lambda: KerasOptimizer(**completed(DEFAULT)))
+    callbacks: tuple[KerasCallback, ...] = ()
     ema_decay: Share | None = 0.9995
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     validate_every: PositiveInt = 1
@@ -54,3 +53,32 @@ class Training(Value):
     seed: NonNegativeInt = 0
     multi_scale: MultiScale = 0.0
     tensorboard: bool = True
+
+    @field_validator("optimizer", mode="before")
+    @classmethod
+    def _with_defaults(cls, optimizer: Any) -> Any:
+        return completed(optimizer)
+
+    @field_validator("optimizer")
+    @classmethod
+    def _in_range(cls, optimizer: KerasOptimizer) -> KerasOptimizer:
+        check_numbers(optimizer)
+        return optimizer
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_in_place(cls, fields: Any) -> Any:
+        if isinstance(fields, Mapping):
+            check_place(fields, cls.model_fields)
+        return fields
+
+    @model_validator(mode="after")
+    def _one_average(self) -> Self:
+        if self.ema_decay is not None and self.optimizer.arguments.get("use_ema"):
+            raise ConfigError(
+                "both the run and its optimizer keep a moving average of the weights",
+                rule="ema_decay of the run, or use_ema of the optimizer",
+                received=f"ema_decay={self.ema_decay}, use_ema=True",
+                fix="training.ema_decay=null",
+            )
+        return self

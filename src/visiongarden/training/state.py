@@ -8,6 +8,7 @@ position of another would continue as a run that never existed, without an error
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,8 +25,8 @@ FILE = "resume.npz"
 _MAX_LISTED, _MAX_LENGTH = 3, 60
 _RECIPE_FIELDS = ("data", "training", "transforms")
 """Parts of a run's identity that have the same names in a recipe, so that overrides set them."""
-ADJUSTABLE = ("learning_rate", "final_lr_fraction", "warmup_epochs", "weight_decay", "clip_norm")
-"""Fields of `Training` that may change within a run, because no saved state depends on them."""
+ADJUSTABLE = ("learning_rate", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
+"""Arguments of the optimizer that may change within a run: no state of its own depends on them."""
 
 # Limits on sizes that the file states about itself, checked before an array is read, so that a
 # damaged or hostile file cannot exhaust the memory.
@@ -90,7 +91,8 @@ def load_state(
         model: Model that receives the weights.
         optimizer: Optimizer that receives its state.
         data: Fingerprint of the data as they are now.
-        accept_changes: Whether to resume although the data or `ADJUSTABLE` fields changed.
+        accept_changes: Whether to resume although the data, or `ADJUSTABLE` arguments of the
+            optimizer, changed.
 
     Returns:
         Progress of the run, with the current `identity` and `data`.
@@ -119,6 +121,7 @@ def load_state(
             _compare_fields(path, saved, identity)
             for name, variable in state_variables(model, optimizer):
                 variable.assign(_read_array(path, archive, name, variable))
+            _adjust_rate(optimizer, progress.identity, identity)
             restore_rng_states(model, _saved_rng_states(path, archive, rng_states(model)))
     except UserError:
         raise
@@ -245,10 +248,32 @@ def _read_array(path: Path, archive: Any, name: str, variable: keras.Variable) -
 def _with_adjustable(saved: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
     """Return the checkpoint's identity with the current values of the fields that may change."""
     current = json.loads(json.dumps(current))
-    training = dict(saved.get("training", {}))
-    adjustable = [key for key in ADJUSTABLE if key in current["training"]]
-    training |= {key: current["training"][key] for key in adjustable}
+    training = saved.get("training", {})
+    old, new = _optimizer(saved), _optimizer(current)
+    if old.get("type") == new.get("type"):
+        # A learning rate that is a number is part of the optimizer's state, and a schedule is not.
+        kinds = [type(fields.get("learning_rate")) is dict for fields in (old, new)]
+        names = ADJUSTABLE if kinds[0] == kinds[1] else ADJUSTABLE[1:]
+        kept = {name: value for name, value in old.items() if name not in names}
+        changed = {name: new[name] for name in names if name in new}
+        training = training | {"optimizer": kept | changed}
     return saved | {"training": training, "data": current.get("data")}
+
+
+def _optimizer(identity: dict[str, Any]) -> dict[str, Any]:
+    """Return the optimizer of a run; empty in the damaged header of a checkpoint."""
+    training = identity.get("training")
+    found = training.get("optimizer") if isinstance(training, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _adjust_rate(
+    optimizer: keras.optimizers.Optimizer, saved: dict[str, Any], current: dict[str, Any]
+) -> None:
+    """Set a constant learning rate that the user changed; that of the checkpoint replaced it."""
+    rate = _optimizer(current).get("learning_rate")
+    if isinstance(rate, int | float) and rate != _optimizer(saved).get("learning_rate"):
+        optimizer.learning_rate = rate
 
 
 def _compare_data(folder: Path, saved: dict[str, Any], current: dict[str, Any]) -> None:
@@ -273,7 +298,7 @@ def _compare_fields(path: Path, saved: dict[str, Any], current: dict[str, Any]) 
     listed = differences[:_MAX_LISTED]
     names = ", ".join(field for field, _, _ in listed)
     recipe_fields = [(field, old) for field, old, _ in differences if _is_recipe_field(field)]
-    undo = " ".join(f"{field}={json.dumps(old)}" for field, old in recipe_fields[:_MAX_LISTED])
+    undo = " ".join(_override(field, old) for field, old in recipe_fields[:_MAX_LISTED])
     raise UserError(
         f"{path} belongs to a different run: {names}{more} changed",
         rule="; ".join(f"{field}={_shortened(old)}" for field, old, _ in listed)
@@ -285,18 +310,29 @@ def _compare_fields(path: Path, saved: dict[str, Any], current: dict[str, Any]) 
     )
 
 
+def _override(field: str, value: Any) -> str:
+    """Return the override that sets a field, as written in a shell."""
+    is_word = isinstance(value, str) and value.replace("_", "").isalnum()
+    return f"{field}={value}" if is_word else shlex.quote(f"{field}={json.dumps(value)}")
+
+
 def _is_recipe_field(field: str) -> bool:
     return field.partition(".")[0] in _RECIPE_FIELDS
 
 
 def _changed_fields(saved: Any, current: Any, field: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Yield (dotted field, old value, new value) of each difference; None where a side lacks it."""
-    if isinstance(saved, dict) and isinstance(current, dict):
+    # The fields of another class are not comparable one by one.
+    if isinstance(saved, dict) and isinstance(current, dict) and _same_type(saved, current):
         for key in [*saved, *(key for key in current if key not in saved)]:
             inner = f"{field}.{key}" if field else str(key)
             yield from _changed_fields(saved.get(key), current.get(key), inner)
     elif saved != current:
         yield field, saved, current
+
+
+def _same_type(saved: dict[str, Any], current: dict[str, Any]) -> bool:
+    return bool(saved.get("type") == current.get("type"))
 
 
 def _shortened(value: Any) -> str:

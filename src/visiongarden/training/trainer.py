@@ -89,6 +89,18 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
             return open_dataset(batches, self.sizes_vary)
         return prefetch(batches)
 
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Save the model inside; callbacks such as `ModelCheckpoint` call this method."""
+        self.inner.save(filepath, *args, **kwargs)
+
+    def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Save the weights of the model inside."""
+        self.inner.save_weights(filepath, *args, **kwargs)
+
+    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Load the weights of the model inside."""
+        self.inner.load_weights(filepath, *args, **kwargs)
+
     def size_of(self, images: Tensor) -> ImageSize:
         """Return the (height, width) of a batch's images in pixels."""
         return self.image_size

@@ -1,0 +1,154 @@
+"""Optimizer and callbacks of a run, built from its settings and checked before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from visiongarden.config import KerasOptimizer, KerasSchedule
+from visiongarden.errors import UserError
+from visiongarden.training.averaging import AveragingOptimizer
+from visiongarden.training.optimizer_fields import SCHEDULE, is_vectorized
+from visiongarden.training.schedules import OfRun, WarmupCosine
+from visiongarden.training.settings import Training
+
+_SETS_RATE = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
+_PEAKS = ("peak", "warmup_target", "initial_learning_rate")
+"""Arguments of schedules that scale the whole schedule; the first that is given is its peak."""
+
+
+def make_optimizer(settings: Training, steps_per_epoch: int) -> AveragingOptimizer:
+    """Create the optimizer of a run, with its learning-rate schedule and the moving average.
+
+    Args:
+        settings: Settings of the run.
+        steps_per_epoch: Steps of an epoch.
+
+    Raises:
+        ConfigError: The class of the optimizer or schedule does not accept its arguments.
+    """
+    chosen = settings.optimizer
+    rate = chosen.arguments.get("learning_rate")
+    if isinstance(rate, Mapping):
+        schedule = KerasSchedule.from_dict(rate).build()
+        if isinstance(schedule, OfRun):
+            schedule = schedule.for_run(settings.epochs, steps_per_epoch)
+            chosen = chosen.replace(learning_rate=KerasSchedule.of(schedule))
+    return AveragingOptimizer(chosen.build(), settings.ema_decay)
+
+
+def check_optimizer(settings: Training) -> None:
+    """Take one step with the optimizer on a small weight.
+
+    Keras checks few of its arguments; the others would end the run at its first step.
+
+    Raises:
+        ConfigError: The class of the optimizer or schedule does not accept its arguments.
+    """
+    optimizer = make_optimizer(settings, 1)
+    weight = keras.Variable(keras.ops.ones((2, 2)), name="weight")
+    try:
+        optimizer.build([weight])
+        optimizer.apply([keras.ops.full((2, 2), 0.5)], [weight])
+    except Exception as error:  # Keras and the backends raise many types
+        raise settings.optimizer.refused(error) from error
+
+
+def make_callbacks(settings: Training) -> tuple[keras.callbacks.Callback, ...]:
+    """Create the callbacks that the settings name.
+
+    Raises:
+        ConfigError: The class of a callback does not accept its arguments.
+    """
+    return tuple(callback.build() for callback in settings.callbacks)
+
+
+def check_callbacks(callbacks: Any, optimizer: KerasOptimizer) -> None:
+    """Check that callbacks are a list of callbacks, which fit the optimizer.
+
+    Raises:
+        UserError: They are not, or one of them sets the learning rate that a schedule determines.
+    """
+    if isinstance(callbacks, keras.callbacks.Callback):
+        raise UserError(
+            "callbacks is a single callback", rule="a list of callbacks", fix="callbacks=[callback]"
+        )
+    for callback in callbacks:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise UserError(
+                f"{callback!r:.60} is not a callback",
+                rule="each of callbacks is a keras.callbacks.Callback",
+                received=type(callback).__name__,
+                fix="callbacks=[keras.callbacks.TerminateOnNaN()]",
+            )
+    _check_rate_can_be_set(callbacks, optimizer)
+
+
+def _check_rate_can_be_set(
+    callbacks: Sequence[keras.callbacks.Callback], optimizer: KerasOptimizer
+) -> None:
+    rate = optimizer.arguments.get("learning_rate")
+    setters = [type(each).__name__ for each in callbacks if isinstance(each, _SETS_RATE)]
+    if setters and isinstance(rate, Mapping):
+        peak = next((rate[name] for name in _PEAKS if name in rate), 0.001)
+        name = "AdamW" if is_vectorized(optimizer.type) else optimizer.type
+        raise UserError(
+            f"the callback {setters[0]} sets the learning rate, which the schedule "
+            f"{rate['type']} determines",
+            rule="an optimizer of Keras whose learning rate is a number",
+            received=f"optimizer {optimizer.type} with the schedule {rate['type']}",
+            fix=f"training.optimizer.type={name} training.optimizer.learning_rate={peak:g}",
+        )
+
+
+def lower_rate(settings: Training) -> tuple[str, float] | None:
+    """Return a learning rate to try after divergence, and the field that sets it.
+
+    A tenth, and no more than the default. None: the schedule has no field that scales it.
+    """
+    rate, field, default = settings.optimizer.arguments.get("learning_rate"), "learning_rate", None
+    if rate is None:
+        rate = settings.optimizer.parameters().defaults.get(field)
+    if isinstance(rate, Mapping):
+        name = next((name for name in _PEAKS if isinstance(rate.get(name), int | float)), None)
+        if name is None:
+            return None
+        if rate["type"] == SCHEDULE:
+            default = WarmupCosine().peak
+        rate, field = rate[name], f"{field}.{name}"
+    if not isinstance(rate, int | float):
+        return None
+    return f"training.optimizer.{field}", min(rate / 10, default or rate)
+
+
+def describe_optimizer(settings: Training) -> str:
+    """Return one line on the optimizer of a run, its learning rate and the moving average."""
+    chosen = settings.optimizer
+    fields = dict(chosen.arguments)
+    kind = "vectorized" if is_vectorized(chosen.type) else _origin(chosen)
+    rate = fields.pop("learning_rate", chosen.parameters().defaults.get("learning_rate"))
+    others = [f"{name} {value}" for name, value in fields.items() if value not in (None, False)]
+    average = (
+        f"moving average of the weights {settings.ema_decay:g}"
+        if settings.ema_decay is not None
+        else "no moving average of the weights"
+        if not fields.get("use_ema")
+        else "Keras's moving average of the weights"
+    )
+    return ", ".join(
+        [f"optimizer {chosen.type} ({kind})", f"learning rate {_rate(rate)}", *others, average]
+    )
+
+
+def _origin(optimizer: KerasOptimizer) -> str:
+    module = KerasOptimizer.find(optimizer.type).__module__
+    return "Keras" if module.startswith("keras.") else module
+
+
+def _rate(rate: Any) -> str:
+    if not isinstance(rate, Mapping):
+        return f"{rate}, constant"
+    fields = ", ".join(f"{name} {value}" for name, value in rate.items() if name != "type")
+    return f"{rate['type']} ({fields})"

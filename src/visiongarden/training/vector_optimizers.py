@@ -1,0 +1,312 @@
+"""Optimizers that update all weights as one vector: the fast defaults of training.
+
+Keras's optimizers run some sixty small operations for each weight at each step. For a detector of
+180 weights that is a third of the graph, in the time to trace it and in every step. As two vectors
+(weights with and without weight decay), the training step of a YOLOv8n-size detector traces and
+compiles in 10 s instead of 30 s on two cores. The price is that optimizer state cannot be sharded
+by weight.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+from keras import ops
+
+from visiongarden.registry import register
+from visiongarden.training.vectors import flat, split
+from visiongarden.types import Tensor
+
+
+class VectorOptimizer(keras.optimizers.Optimizer):
+    """Base class of optimizers that update concatenated weights.
+
+    Each step concatenates weights and gradients into vectors, updates them, and assigns the parts
+    to the weights. The arguments are those of every optimizer of Keras, with two differences:
+    weight decay applies to weights of rank 2 and higher only, not to biases and normalizations, and
+    a gradient that does not exist counts as 0.
+
+    Args:
+        learning_rate: A number or a schedule.
+        weight_decay: Decoupled weight decay: each step subtracts learning rate × weight decay ×
+            weight.
+        clipnorm: Maximum norm of the gradient of each weight.
+        clipvalue: Maximum absolute value of an element of a gradient.
+        global_clipnorm: Maximum norm of all gradients together.
+        use_ema: Whether to keep an exponential moving average of the weights, which replaces them
+            at the end of Keras's `fit`.
+        ema_momentum: Decay of that average.
+        ema_overwrite_frequency: Steps after which the average replaces the weights; None: only at
+            the end of `fit`.
+        loss_scale_factor: Factor of the loss, by which the gradients are divided.
+        gradient_accumulation_steps: Steps whose gradients are averaged for one update.
+        name: Name of the optimizer.
+
+    Attributes:
+        slots: Number of state vectors as long as the weights.
+    """
+
+    slots = 1
+    use_ema: bool
+    gradient_accumulation_steps: int | None
+
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.001,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            clipnorm=clipnorm,
+            clipvalue=clipvalue,
+            global_clipnorm=global_clipnorm,
+            use_ema=use_ema,
+            ema_momentum=ema_momentum,
+            ema_overwrite_frequency=ema_overwrite_frequency,
+            loss_scale_factor=loss_scale_factor,
+            gradient_accumulation_steps=gradient_accumulation_steps,
+            name=name or type(self).__name__.lower(),
+        )
+        self._excluded: tuple[set[int], tuple[str, ...]] = (set(), ())
+
+    def exclude_from_weight_decay(
+        self, var_list: Iterable[keras.Variable] | None = None, var_names: Iterable[str] = ()
+    ) -> None:
+        """Exclude weights from weight decay, before the optimizer is built.
+
+        Args:
+            var_list: The weights.
+            var_names: Parts of their names.
+        """
+        if self.built:
+            raise ValueError("weights can be excluded from weight decay only before `build`")
+        self._excluded = ({id(v) for v in var_list or ()}, tuple(var_names or ()))
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        """Create the state vectors: one set for weights with decay, one for those without."""
+        if self.built:
+            return
+        with_ema, steps = self.use_ema, self.gradient_accumulation_steps
+        # The base class would create an average and a sum of gradients for each weight.
+        self.use_ema, self.gradient_accumulation_steps = False, None
+        super().build(variables)
+        self.use_ema, self.gradient_accumulation_steps = with_ema, steps
+        kernels = [i for i, v in enumerate(variables) if self._decays(v)]
+        others = [i for i in range(len(variables)) if i not in set(kernels)]
+        groups = ((kernels, self.weight_decay or 0.0), (others, 0.0))
+        self._groups = [(rows, decay) for rows, decay in groups if rows]
+        self._states, self._averages, self._sums = [], [], []
+        for number, (rows, _) in enumerate(self._groups):
+            size = sum(math.prod(variables[i].shape) for i in rows)
+            self._states.append(
+                [self._vector(size, f"slot{s}_{number}") for s in range(self.slots)]
+            )
+            if self.use_ema:
+                self._averages.append(self._vector(size, f"average_{number}"))
+            if self.gradient_accumulation_steps:
+                self._sums.append(self._vector(size, f"gradients_{number}"))
+
+    def apply(
+        self,
+        grads: list[Tensor | None],
+        trainable_variables: list[keras.Variable] | None = None,
+    ) -> None:
+        """Update the weights with one step.
+
+        Args:
+            grads: Gradient of each weight, of its shape; None counts as 0.
+            trainable_variables: Weights, needed only if the optimizer is not built.
+        """
+        if trainable_variables is not None and not self.built:
+            self.build(list(trainable_variables))
+        variables = self._trainable_variables
+        gradients = [
+            ops.zeros_like(v) if g is None else ops.cast(g, "float32")
+            for g, v in zip(grads, variables, strict=True)
+        ]
+        if self.loss_scale_factor is not None:
+            gradients = [gradient / self.loss_scale_factor for gradient in gradients]
+        due, vectors = self._accumulated(
+            [flat([gradients[i] for i in rows]) for rows, _ in self._groups]
+        )
+        vectors = self._clipped(vectors)
+        rate, step = ops.cast(self.learning_rate, "float32"), ops.cast(self.iterations, "float32")
+        for number, ((rows, decay), gradient) in enumerate(zip(self._groups, vectors, strict=True)):
+            group = [variables[i] for i in rows]
+            weights = flat([variable.value for variable in group])
+            update = self._update(gradient, self._states[number], step, due)
+            moved = weights - rate * (update + decay * weights if decay else update)
+            moved = moved if due is None else ops.where(due, moved, weights)
+            if self.use_ema:
+                moved = self._averaged(self._averages[number], moved)
+            for variable, part in zip(group, split(moved, group), strict=True):
+                constraint = variable.constraint
+                variable.assign(part if constraint is None else constraint(part))
+        self._iterations.assign_add(1)
+
+    def direction(self, gradient: Tensor, state: list[keras.Variable], step: Tensor) -> Tensor:
+        """Return the update of a step at learning rate 1, which is subtracted; updates `state`.
+
+        Args:
+            gradient: (n,) float32.
+            state: `slots` variables of shape (n,).
+            step: float32 scalar, counted from 0.
+        """
+        raise NotImplementedError
+
+    def finalize_variable_values(self, var_list: list[keras.Variable]) -> None:
+        """Replace the weights by their moving average, if one is kept; Keras's `fit` ends so."""
+        if not self.use_ema:
+            return
+        for (rows, _), average in zip(self._groups, self._averages, strict=True):
+            group = [var_list[i] for i in rows]
+            for variable, part in zip(group, split(average.value, group), strict=True):
+                variable.assign(part)
+
+    def _decays(self, variable: keras.Variable) -> bool:
+        weights, names = self._excluded
+        excluded = id(variable) in weights or any(name in variable.name for name in names)
+        return len(variable.shape) > 1 and not excluded
+
+    def _accumulated(self, vectors: list[Tensor]) -> tuple[Tensor | None, list[Tensor]]:
+        """Return whether this step updates the weights, None for always, and its gradients."""
+        count = self.gradient_accumulation_steps
+        if not count:
+            return None, vectors
+        due = ops.equal((self._iterations + 1) % count, 0)
+        sums = [vector + held.value for vector, held in zip(vectors, self._sums, strict=True)]
+        for held, total in zip(self._sums, sums, strict=True):
+            held.assign(ops.where(due, ops.zeros_like(total), total))
+        return due, [total / count for total in sums]
+
+    def _clipped(self, vectors: list[Tensor]) -> list[Tensor]:
+        if self.clipvalue is not None:
+            return [ops.clip(vector, -self.clipvalue, self.clipvalue) for vector in vectors]
+        if self.clipnorm is not None:
+            return [
+                self._each_clipped(vector, rows)
+                for vector, (rows, _) in zip(vectors, self._groups, strict=True)
+            ]
+        if self.global_clipnorm is not None:
+            norm = ops.sqrt(sum(ops.sum(vector * vector) for vector in vectors))
+            return [vector * _factor(norm, self.global_clipnorm) for vector in vectors]
+        return vectors
+
+    def _each_clipped(self, vector: Tensor, rows: list[int]) -> Tensor:
+        parts = split(vector, [self._trainable_variables[i] for i in rows])
+        norms = [ops.sqrt(ops.sum(part * part)) for part in parts]
+        return flat(
+            [p * _factor(norm, self.clipnorm) for p, norm in zip(parts, norms, strict=True)]
+        )
+
+    def _update(
+        self, gradient: Tensor, state: list[keras.Variable], step: Tensor, due: Tensor | None
+    ) -> Tensor:
+        """Return the direction; a step that only collects its gradient leaves `state` as it is."""
+        if due is None:
+            return self.direction(gradient, state, step)
+        # On PyTorch, `assign` writes into the tensor that `value` returns.
+        before = [ops.copy(variable.value) for variable in state]
+        update = self.direction(gradient, state, step)
+        for variable, old in zip(state, before, strict=True):
+            variable.assign(ops.where(due, variable.value, old))
+        return update
+
+    def _averaged(self, average: keras.Variable, weights: Tensor) -> Tensor:
+        """Update the average, and return the weights, or the average where it replaces them."""
+        step, every = self.iterations, self.ema_overwrite_frequency
+        # The average starts at 0, not at the weights; the first step replaces it.
+        momentum = self.ema_momentum * ops.cast(ops.not_equal(step, 0), "float32")
+        value = momentum * average.value + (1 - momentum) * weights
+        average.assign(value)
+        return ops.where(ops.equal((step + 1) % every, 0), value, weights) if every else weights
+
+    def _vector(self, size: int, name: str) -> keras.Variable:
+        return self.add_variable((size,), dtype="float32", name=name)
+
+
+@register
+class VectorAdamW(VectorOptimizer):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2).
+
+    Args:
+        beta_1: Decay of the first moment.
+        beta_2: Decay of the second moment.
+        epsilon: Added to the denominator to keep the quotient finite.
+        **kwargs: Arguments of `VectorOptimizer`, which are those of every optimizer of Keras.
+
+    Example:
+        >>> optimizer = vg.training.VectorAdamW(learning_rate=0.001, weight_decay=0.05)
+        >>> keras.optimizers.serialize(optimizer)["registered_name"]
+        'visiongarden>VectorAdamW'
+    """
+
+    slots = 2
+
+    def __init__(
+        self, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+
+    def direction(self, gradient: Tensor, state: list[keras.Variable], step: Tensor) -> Tensor:
+        """Return the first moment over the root of the second, both bias-corrected."""
+        first, second = state
+        first.assign(gradient + self.beta_1 * (first.value - gradient))
+        squared = gradient * gradient
+        second.assign(squared + self.beta_2 * (second.value - squared))
+        correction_1 = 1 - ops.power(self.beta_1, step + 1)
+        correction_2 = ops.sqrt(1 - ops.power(self.beta_2, step + 1))
+        return first.value / (correction_1 * (ops.sqrt(second.value) / correction_2 + self.epsilon))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
+        config = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
+        return super().get_config() | config
+
+
+@register
+class VectorSGD(VectorOptimizer):
+    """Gradient descent with Nesterov momentum (Sutskever et al. 2013) and decoupled weight decay.
+
+    Args:
+        momentum: Decay of the velocity.
+        **kwargs: Arguments of `VectorOptimizer`, which are those of every optimizer of Keras.
+
+    Example:
+        >>> vg.training.VectorSGD(learning_rate=0.01, momentum=0.9).get_config()["momentum"]
+        0.9
+    """
+
+    def __init__(self, momentum: float = 0.937, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.momentum = momentum
+
+    def direction(self, gradient: Tensor, state: list[keras.Variable], step: Tensor) -> Tensor:
+        """Return the gradient plus momentum times the updated velocity."""
+        (velocity,) = state
+        velocity.assign(self.momentum * velocity.value + gradient)
+        return gradient + self.momentum * velocity.value
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
+        return super().get_config() | {"momentum": self.momentum}
+
+
+def _factor(norm: Tensor, limit: float | None) -> Tensor:
+    """Return what shortens a vector of a norm to the limit."""
+    # 1 where the norm is below the limit; never a division by 0.
+    return limit / ops.maximum(norm, limit)
