@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     )
     from visiongarden.cards import verify
     from visiongarden.darknet import DarknetModel, export_darknet, import_darknet
-    from visiongarden.data import read
+    from visiongarden.data import Preprocessing, read
     from visiongarden.errors import ContractError, UserError
     from visiongarden.evaluation import evaluate, predict
     from visiongarden.exporters import export
@@ -75,6 +75,7 @@ __all__ = [
     "Detector",
     "FeatureMaps",
     "Head",
+    "Preprocessing",
     "RawPredictions",
     "Segmenter",
     "Tensor",
@@ -142,6 +143,7 @@ _HOME = {
     "Detector": "models",
     "FeatureMaps": "types",
     "Head": "parts",
+    "Preprocessing": "data",
     "RawPredictions": "types",
     "Segmenter": "models",
     "Tensor": "types",

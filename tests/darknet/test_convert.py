@@ -53,7 +53,7 @@ def test_a_detector_is_exported_to_darknet(tmp_path, scale_xy):
     vg.export_darknet(detector, tmp_path / "a.cfg", tmp_path / "a.weights")
     again = vg.import_darknet(tmp_path / "a.cfg", tmp_path / "a.weights")
     assert sum(step.kind == "yolo" for step in again.steps) == 3
-    images = np.random.default_rng(1).random((1, 64, 64, 3), np.float32)
+    images = 255 * np.random.default_rng(1).random((1, 64, 64, 3), np.float32)
     for mine, theirs in zip(found_by(detector, images), found_by(again, images), strict=True):
         np.testing.assert_allclose(theirs, mine, rtol=1e-4, atol=1e-4)
 
@@ -94,7 +94,7 @@ def test_weights_are_assigned_to_parts(tmp_path, name, backbone):
     assert type(detector.parts.backbone).__name__ == backbone
     network = vg.import_darknet(cfg_of(name), weights, **size)
     weights.unlink()
-    images = np.random.default_rng(1).random((1, 64, 96, 3), np.float32)
+    images = 255 * np.random.default_rng(1).random((1, 64, 96, 3), np.float32)
     for mine, theirs in zip(found_by(detector, images), found_by(network, images), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)
 
@@ -114,7 +114,9 @@ def test_a_plain_graph_is_exported_to_darknet(tmp_path):
     again = vg.import_darknet(tmp_path / "a.cfg", tmp_path / "a.weights")
     images = np.random.default_rng(1).random((2, 16, 24, 3), np.float32)
     want = model.predict_on_batch(images)
-    np.testing.assert_allclose(again.predict_on_batch(images), want, rtol=1e-4, atol=1e-6)
+    # A plain model takes floats from 0 to 1, and the imported one pixel values.
+    found = again.predict_on_batch(255 * images)
+    np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-6)
 
 
 def graph(*layers, shape=(16, 16, 3)):

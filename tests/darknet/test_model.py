@@ -137,7 +137,7 @@ OPEN = """
 import sys, numpy as np, zlib
 {imports}
 model = {load}(sys.argv[1])
-images = np.random.default_rng(1).random((1, *model.input_shape[1:]), np.float32)
+images = 255 * np.random.default_rng(1).random((1, *model.input_shape[1:]), np.float32)
 found = model.predict_on_batch(images)
 print([zlib.crc32(np.ascontiguousarray(found[name]).tobytes()) for name in sorted(found)])
 """
@@ -157,7 +157,7 @@ print([zlib.crc32(np.ascontiguousarray(found[name]).tobytes()) for name in sorte
 def test_saved_models_open_anywhere(tmp_path, imports, load):
     model = vg.import_darknet(TINY, class_map=["a", "b"])
     model.save(tmp_path / "a.keras")
-    images = np.random.default_rng(1).random((1, 24, 32, 3), np.float32)
+    images = 255 * np.random.default_rng(1).random((1, 24, 32, 3), np.float32)
     found = model.predict_on_batch(images)
     prints = [zlib.crc32(np.ascontiguousarray(found[name]).tobytes()) for name in sorted(found)]
     code = OPEN.format(imports=imports, load=load)
@@ -178,11 +178,11 @@ def test_an_imported_model(tmp_path):
     vg.export_darknet(model, tmp_path / "a.cfg", tmp_path / "a.weights")
     again = vg.import_darknet(tmp_path / "a.cfg", tmp_path / "a.weights")
     model.save(tmp_path / "a.keras")
-    images = np.random.default_rng(0).random((2, 24, 32, 3), np.float32)
+    images = 255 * np.random.default_rng(0).random((2, 24, 32, 3), np.float32)
     want = model.predict_on_batch(images)["layer002_yolo"]
     for other in (again, vg.load(tmp_path / "a.keras")):
         np.testing.assert_array_equal(other.predict_on_batch(images)["layer002_yolo"], want)
-    (found,) = model.detect((images[0] * 255).astype(np.uint8), score=0.1)
+    (found,) = model.detect(images[0].astype(np.uint8), score=0.1)
     assert len(found) > 0
     assert np.asarray(found.boxes).shape == (len(found), 4)
 
@@ -193,7 +193,7 @@ def test_every_kind_of_layer():
     model = vg.import_darknet(ALL_KINDS)
     for step, tensor in zip(model.steps, model.layer_outputs, strict=True):
         assert np.prod(tensor.shape[1:]) == np.prod(step.shape)
-    images = np.random.default_rng(0).random((2, 16, 24, 3), np.float32)
+    images = 255 * np.random.default_rng(0).random((2, 16, 24, 3), np.float32)
     found = model.predict_on_batch(images)
     assert found.shape == (2, 6)
     np.testing.assert_allclose(found.reshape(2, 2, 3).sum(-1), 1, rtol=1e-5)
@@ -341,7 +341,7 @@ def test_an_invalid_cfg_in_a_model_file(tmp_path):
 def test_a_classifier_takes_the_middle():
     model = vg.import_darknet(cfg_of("darknet19"), image_size=(32, 32))
     image = np.random.default_rng(0).integers(0, 255, (40, 64, 3), np.uint8)
-    middle = cv2.resize(image, (51, 32))[:, 9:41].astype(np.float32) / 255
+    middle = cv2.resize(image, (51, 32))[:, 9:41]
     want = np.asarray(model.predict_on_batch(middle[None]))[0]
     np.testing.assert_allclose(model.class_scores(image), want, atol=1e-6)
     (found,) = model.classify(image)

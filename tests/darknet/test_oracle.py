@@ -72,7 +72,8 @@ def test_random_networks(name, tmp_path):
     subprocess.run([*maker, weights, image, "160", "128", "7"], check=True)
     model = import_darknet(cfg_of(name), weights, image_size=(128, 160))
     weights.unlink()  # up to 400 MB
-    pixels = np.fromfile(image, "<f4").reshape(1, 3, 128, 160).transpose(0, 2, 3, 1)
+    # Darknet's floats from 0 to 1 as pixel values.
+    pixels = 255 * np.fromfile(image, "<f4").reshape(1, 3, 128, 160).transpose(0, 2, 3, 1)
     found = [np.asarray(y) for y in model.every_layer.predict_on_batch(pixels)]
     rows = rows_of(oracle / f"{name}.layers.json")
     assert len(rows) >= len(found) - 1
@@ -86,7 +87,7 @@ def test_random_networks(name, tmp_path):
 )
 def test_trained_networks(name):
     model, expected = fastest(name), shared("reference", "yolo_fastest", "expected")
-    pixels = np.fromfile(expected / "dog_320_chw_rgb01.f32", "<f4").reshape(1, 3, 320, 320)
+    pixels = 255 * np.fromfile(expected / "dog_320_chw_rgb01.f32", "<f4").reshape(1, 3, 320, 320)
     found = [
         np.asarray(y) for y in model.every_layer.predict_on_batch(pixels.transpose(0, 2, 3, 1))
     ]

@@ -120,7 +120,7 @@ def test_mixed_precision_is_exported_in_float32(tmp_path, policy):
     exact = classifier("float32")
     for weight, other in zip(model.weights, exact.weights, strict=True):
         other.assign(weight.value)
-    images = np.random.default_rng(1).random((2, 16, 16, 3), np.float32)
+    images = np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3)).astype(np.uint8)
     scores = scores_of(tmp_path / "m.onnx", images)
     np.testing.assert_allclose(scores, softmax_of(exact, images), atol=1e-5)
     types = {t.data_type for t in onnx.load(str(tmp_path / "m.onnx")).graph.initializer}
@@ -149,7 +149,7 @@ def test_another_size_is_built_again(tmp_path):
     assert export(model, tmp_path / "m.onnx", image_size=32).parity.agrees
     resized = model.resized((32, 32))
     resized.set_weights(model.get_weights())
-    images = np.random.default_rng(1).random((1, 32, 32, 3), np.float32)
+    images = np.random.default_rng(1).integers(0, 256, (1, 32, 32, 3)).astype(np.uint8)
     scores = scores_of(tmp_path / "m.onnx", images)
     np.testing.assert_allclose(scores, softmax_of(resized, images), atol=1e-5)
     metadata = {p.key: p.value for p in onnx.load(str(tmp_path / "m.onnx")).metadata_props}

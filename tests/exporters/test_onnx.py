@@ -51,9 +51,10 @@ def test_file_and_model_agree(tmp_path, head):
     metadata = {p.key: json.loads(p.value) for p in graph.metadata_props}
     assert metadata["class_names"] == ["cat", "dog"]
     assert metadata["image_size"] == [64, 96]
+    assert vg.Preprocessing(**metadata["preprocessing"]) == model.preprocessing
     session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))
     for batch in (1, 3):
-        images = np.zeros((batch, 64, 96, 3), np.float32)
+        images = np.zeros((batch, 64, 96, 3), np.uint8)
         boxes, scores = session.run(["boxes", "scores"], {"images": images})
         assert boxes.shape[::2] == (batch, 4)
         assert scores.shape == (*boxes.shape[:2], 2)

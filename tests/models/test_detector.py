@@ -57,7 +57,7 @@ def batch():
 
 
 def numbers(model):
-    images = batch()[0].astype(np.float32) / 255
+    images = batch()[0]
     return [keras.ops.convert_to_numpy(x) for x in keras.tree.flatten(inference(model, images))]
 
 

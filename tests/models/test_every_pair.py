@@ -139,14 +139,13 @@ def test_a_sample_trains_and_reopens(tmp_path, name):
     assert not [path for path in still if not path.startswith("head/")]
     model.save(tmp_path / "m.keras")
     again = vg.load(tmp_path / "m.keras")
-    floats = images.astype(np.float32) / 255
     for one, two in zip(
-        keras.tree.flatten(inference(model, floats)),
-        keras.tree.flatten(inference(again, floats)),
+        keras.tree.flatten(inference(model, images)),
+        keras.tree.flatten(inference(again, images)),
         strict=True,
     ):
         np.testing.assert_array_equal(
             keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(two)
         )
-    found, scores = again.parts.head.decode()(again(floats), SIZE)
+    found, scores = again.parts.head.decode()(again(images), SIZE)
     assert found.shape[:2] == scores.shape[:2]

@@ -177,7 +177,7 @@ def test_features(models):
         "backbone": {"p3": (4, 4, 4, 8)},
         "decoder": {"p3": (4, 4, 4, 8)},
     }
-    expected = model.backbone(IMAGES)["p3"]
+    expected = model.backbone(model.get_layer("preprocessing")(IMAGES))["p3"]
     np.testing.assert_array_equal(
         *map(keras.ops.convert_to_numpy, (found["backbone"]["p3"], expected))
     )
@@ -214,7 +214,7 @@ def test_summary_and_layers(models):
     expected = sum(w.size for w in models["detector"].get_weights())
     assert int(total.replace(",", "")) == expected
     names = [layer.name for layer in models["detector"].layers]
-    assert names == ["images", "backbone", "decoder", "head"]
+    assert names == ["images", "preprocessing", "backbone", "decoder", "head"]
     assert models["detector"].get_layer("head") is models["detector"].head
 
 

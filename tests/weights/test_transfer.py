@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
 import zipfile
@@ -517,3 +518,39 @@ def test_another_number_of_classes_needs_no_option():
     assert "decoder/" in error.value.received
     assert "head/" not in error.value.received.partition(";")[0]
     assert all(map(np.array_equal, before, wider.get_weights()))
+
+
+def of_preprocessing(**fields):
+    return vg.Detector(
+        Trunk(),
+        vg.decoders.FPN(channels=8),
+        vg.heads.AnchorFree(num_classes=2, bins=4),
+        image_size=64,
+        preprocessing=fields,
+    )
+
+
+@pytest.mark.parametrize("fields", [{"order": (2, 1, 0)}, {"scale": 1.0}, {"mean": 0.5}])
+def test_a_backbone_trained_on_other_values(tmp_path, fields):
+    trained, target = scrambled(of_preprocessing(**fields)), of_preprocessing()
+    trained.save(tmp_path / "m.keras")
+    before = numbers(target)
+    for source in (trained, tmp_path / "m.keras"):
+        with pytest.raises(UserError, match="preprocesses images in another way") as caught:
+            transfer(source, target)
+        assert caught.value.rule == str(trained.preprocessing)
+        assert not changed(before, numbers(target))
+    stated = re.search(r"preprocessing=(\{.*?\})", caught.value.fix)[1]
+    assert transfer(trained, of_preprocessing(**ast.literal_eval(stated))).coverage == 1
+    # A decoder takes the backbone's feature maps in either case.
+    assert transfer(trained, target, only="decoder", min_coverage=0).paths
+    assert transfer({w.path: w for w in trained.weights}, target, class_rows="position").paths
+
+
+def test_the_same_values_from_other_images():
+    trained = scrambled(of_preprocessing(dtype="uint16", scale=1 / 4095))
+    target = of_preprocessing(scale=1.0, std=255.0)
+    assert transfer(trained, target, class_rows="position").share_of_target == 1
+    assert transfer(of_preprocessing(), target, class_rows="position").share_of_target == 1
+    gray = of_preprocessing(channels=1, order=(0, 0, 0))
+    assert transfer(of_preprocessing(), gray, class_rows="position").share_of_target == 1

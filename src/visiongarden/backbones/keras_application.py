@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from pydantic import field_validator
 
 from visiongarden.backends.keras_internals import fresh_names, is_weightless, weightless
+from visiongarden.data.preprocessing import Preprocessing
 from visiongarden.errors import ConfigError, UserError, nearest
 from visiongarden.parts import IMAGE, Backbone
 from visiongarden.registry import register
@@ -28,10 +30,10 @@ _DEEPEST = 6
 class KerasApplication(Backbone):
     """A network of `keras.applications` without its top, with levels found in its graph.
 
-    A level is the last feature map of its stride that all paths of the graph pass through. As for
-    every backbone, images are RGB from 0 to 1; the layer `as_trained` converts them to the values
-    that the network was trained with (0 to 255, -1 to 1, or BGR minus a mean), derived from the
-    network's own `preprocess_input`. Networks whose convolutions do not pad (Inception, Xception,
+    A level is the last feature map of its stride that all paths of the graph pass through. Its
+    `preprocessing` converts pixel values to those that the network was trained with (0 to 255, -1
+    to 1, or BGR minus a mean), derived from the network's own `preprocess_input`; the backbone
+    alone takes these values. Networks whose convolutions do not pad (Inception, Xception,
     NASNet) have no map of an exact stride and raise an error.
 
     Weights are read when a model is created, never when a file is reopened: a `.keras` file
@@ -59,8 +61,13 @@ class KerasApplication(Backbone):
             raise ConfigError(f"keras.applications has no {name!r}", fix=nearest(name, names()))
         return name
 
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Preprocessing of 8-bit RGB that the network was trained with."""
+        return _preprocessing(self.name)
+
     def wire(self, images: Tensor) -> FeatureMaps:
-        """Build the rescaling of the images and the network, up to the coarsest requested level."""
+        """Build the network, up to the coarsest requested level."""
         there = _levels(self.name)
         if not there:
             raise UserError(
@@ -68,10 +75,20 @@ class KerasApplication(Backbone):
                 rule="its convolutions use padding, so that each stage halves the size exactly",
                 fix='KerasApplication(name="EfficientNetB0")',
             )
+        channels = images.shape[-1]
+        if self.weights is not None and channels != 3:
+            raise UserError(
+                f"the weights of {self.name} take 3 channels",
+                rule="RGB, or weights=None",
+                received=f"{channels} channels",
+                fix="preprocessing={'channels': 1, 'order': (0, 0, 0)}"
+                if channels == 1
+                else f"KerasApplication(name={self.name!r})",
+            )
         wanted = {level: there[level] for level in self.levels if level in there}
         # The caller reports a missing level as a ContractError.
-        network = self._cut(wanted or there, tuple(images.shape[1:3]))
-        maps: FeatureMaps = network(_as_trained(self.name, images))
+        network = self._cut(wanted or there, tuple(images.shape[1:]))
+        maps: FeatureMaps = network(images)
         return maps
 
     def as_model(
@@ -91,9 +108,9 @@ class KerasApplication(Backbone):
         """Return the fields without `weights`, since a model file contains its own weights."""
         return super().get_config() | {"weights": None}
 
-    def _cut(self, levels: dict[str, str], size: tuple[int | None, int | None]) -> keras.Model:
+    def _cut(self, levels: dict[str, str], shape: tuple[int | None, ...]) -> keras.Model:
         with fresh_names():
-            whole = _built(self.name, (*size, 3))
+            whole = _built(self.name, shape)
         there = {operation.name: operation for operation in whole.operations}
         outputs = {level: there[name].output for level, name in levels.items()}
         return keras.Model(whole.input, outputs, name=self.name)
@@ -142,7 +159,10 @@ def _built(name: str, shape: tuple[int | None, ...], weights: str | None = None)
     # `preprocess_input` returns its argument.
     if "include_preprocessing" in inspect.signature(network).parameters:
         extra["include_preprocessing"] = True
-    return network(include_top=False, weights=weights, input_shape=shape, **extra)
+    with warnings.catch_warnings():
+        # Keras warns about other numbers of channels than 1 and 3, and builds the network.
+        warnings.filterwarnings("ignore", message=".*usually expects 1 or 3 input channels")
+        return network(include_top=False, weights=weights, input_shape=shape, **extra)
 
 
 @functools.cache
@@ -186,18 +206,29 @@ def _narrows(network: keras.Model) -> list[Any]:
     return found
 
 
-def _as_trained(name: str, images: Tensor) -> Tensor:
-    """Convert images from 0 to 1 into the values that the network was trained with."""
+@functools.cache
+def _preprocessing(name: str) -> Preprocessing:
+    """Return what the network's `preprocess_input` does, as a `Preprocessing`."""
     prepare = sys.modules[_constructor(name).__module__].preprocess_input
     # `preprocess_input` is affine in each channel, and may swap RGB to BGR: black and white
     # determine scale and offset, and red shows whether the channels are swapped.
-    black = np.asarray(prepare(np.zeros((1, 1, 1, 3), np.float32)))[0, 0, 0]
-    white = np.asarray(prepare(np.full((1, 1, 1, 3), 255, np.float32)))[0, 0, 0]
-    red = np.asarray(prepare(np.array([[[[255.0, 0, 0]]]], np.float32)))[0, 0, 0]
-    if abs(red[0] - black[0]) < abs(red[2] - black[2]):
-        images = images[..., ::-1]
-    scale, offset = (white - black).tolist(), black.tolist()
-    return keras.layers.Rescaling(scale, offset, name="as_trained")(images)
+    black, white, red = (
+        np.asarray(prepare(np.array([[[rgb]]], np.float32)))[0, 0, 0].astype(np.float64)
+        for rgb in ((0, 0, 0), (255, 255, 255), (255, 0, 0))
+    )
+    order = (2, 1, 0) if abs(red[0] - black[0]) < abs(red[2] - black[2]) else None
+    slope = (white - black) / 255
+    # The scales that Keras's functions use, so that the numbers are not those of the rounded
+    # values above: 1, 1 / 127.5, or 1 / 255 with a standard deviation per channel.
+    scale = next((s for s in (1.0, 1 / 127.5) if np.allclose(slope, s, rtol=1e-5)), 1 / 255)
+    std = scale / slope
+    return Preprocessing(order=order, scale=scale, mean=_rounded(-black * std), std=_rounded(std))
+
+
+def _rounded(values: np.ndarray) -> float | tuple[float, ...]:
+    """Return values with the six decimals of the published constants, one if all are equal."""
+    found = tuple(round(float(value), 5) + 0.0 for value in values)
+    return found[0] if len(set(found)) == 1 else found
 
 
 def _copy(source: keras.Model, target: keras.Model) -> None:

@@ -65,6 +65,7 @@ CLASSES = {
     "visiongarden>PartialDense": "visiongarden.blocks.csp_stage",
     "visiongarden>PassOn": "visiongarden.decoders.pass_on",
     "visiongarden>PathAggregation": "visiongarden.decoders.path_aggregation",
+    "visiongarden>Preprocess": "visiongarden.layers.preprocess",
     "visiongarden>RegionOutput": "visiongarden.darknet.outputs",
     "visiongarden>Reorg": "visiongarden.darknet.layers",
     "visiongarden>RepCSP": "visiongarden.blocks.elan",

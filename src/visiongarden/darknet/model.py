@@ -18,12 +18,13 @@ from visiongarden.darknet.geometry import HEADS, Step, geometry, image_shape, va
 from visiongarden.darknet.nms import DarknetNms
 from visiongarden.darknet.resize import ResizeMode, centered, letterboxed, stretched
 from visiongarden.darknet.weights import Header
-from visiongarden.data import ValueRange, to_pixels
+from visiongarden.data import Preprocessing, ValueRange, to_pixels
 from visiongarden.data.image_of import ImageOf
 from visiongarden.errors import ModelFileError, UserError
 from visiongarden.models.files import SavedAsParts
 from visiongarden.models.infer import infer
 from visiongarden.models.notebook import facts
+from visiongarden.models.preprocessed import image_input, read_preprocessing
 from visiongarden.postprocess import Rank
 from visiongarden.registry import register
 from visiongarden.samples import Boxes, Instances
@@ -34,12 +35,12 @@ from visiongarden.types import ClassMap, ImageSize, Placement, Ranking
 class DarknetModel(SavedAsParts, keras.Model):
     """Model with the layers of a Darknet cfg.
 
-    The model takes images of shape (batch, height, width, channels), float RGB from 0 to 1. A
-    detector returns a dict from the name of each [yolo], [Gaussian_yolo] or [region] layer to its
-    output, of shape (batch, rows, columns, anchors * n): the output of Darknet's layer, but
-    channels last; for [detection] (YOLOv1) it is a vector. Any other network returns the output of
-    its last layer, as a vector (batch, n) or a feature map. Paths of weights look like
-    `layer036_conv/kernel`.
+    The model takes images of shape (batch, height, width, channels), pixel values from 0 to 255,
+    which its first layer scales to 0 to 1 as Darknet does. A detector returns a dict from the name
+    of each [yolo], [Gaussian_yolo] or [region] layer to its output, of shape (batch, rows, columns,
+    anchors * n): the output of Darknet's layer, but channels last; for [detection] (YOLOv1) it is a
+    vector. Any other network returns the output of its last layer, as a vector (batch, n) or a
+    feature map. Paths of weights look like `layer036_conv/kernel`.
 
     Args:
         cfg: A parsed cfg, or its path or text.
@@ -81,14 +82,16 @@ class DarknetModel(SavedAsParts, keras.Model):
         heads = tuple(step for step in steps if step.kind in HEADS)
         classes = _class_map(class_map, heads)
         with dtype_policy(dtype):
-            image = keras.Input(image_shape(cfg, size), name="images")
-            graph = build_graph(steps, image, empty, epsilon)
-            super().__init__(image, _outputs(steps, heads, graph.outputs), name=name)
+            *input_size, channels = image_shape(cfg, size)
+            preprocessing = Preprocessing(channels=channels)
+            images, preprocessed = image_input(preprocessing, (input_size[0], input_size[1]))
+            graph = build_graph(steps, preprocessed, empty, epsilon)
+            super().__init__(images, _outputs(steps, heads, graph.outputs), name=name)
         self.cfg, self.steps, self.heads = cfg, steps, heads
         if not heads and len(self.outputs[0].shape) == 2:
             self.task = "classification"
         self.image_size: ImageSize = image_shape(cfg, size)[:2]
-        self.class_map = classes
+        self.class_map, self.preprocessing = classes, preprocessing
         self.layer_outputs = tuple(graph.outputs)
         self.slots = tuple(graph.slots)
         self.header = Header()
@@ -129,10 +132,10 @@ class DarknetModel(SavedAsParts, keras.Model):
             value_range: Value range of arrays that do not use 0 to 255, such as (0, 1).
 
         Returns:
-            A float32 array of shape (height, width, channels) with values from 0 to 1, and the
-            placement of the image in it.
+            A float32 array of shape (height, width, channels) with values from 0 to 255,
+            and the placement of the image in it.
         """
-        image = _colored(to_pixels(image, value_range), self.inputs[0].shape[-1])
+        image = _colored(to_pixels(image, value_range), self.preprocessing.channels)
         place = letterboxed if self.cfg.net.flag("letter_box") else stretched
         return place(image, self.image_size, mode)
 
@@ -315,7 +318,7 @@ class DarknetModel(SavedAsParts, keras.Model):
         """
         self._refuse_boxes()
         pixels = to_pixels(image, value_range)
-        canvas = centered(_colored(pixels, self.inputs[0].shape[-1]), self.image_size)
+        canvas = centered(_colored(pixels, self.preprocessing.channels), self.image_size)
         scores: np.ndarray = keras.ops.convert_to_numpy(self.predict_on_batch(canvas[None]))[0]
         return scores
 
@@ -336,6 +339,7 @@ class DarknetModel(SavedAsParts, keras.Model):
             "file": self.cfg.file,
             "image_size": self._size_argument,
             "class_map": classes and {"names": list(classes.names), "ids": list(classes.ids)},
+            "preprocessing": self.preprocessing.to_dict(),
             "dtype": self.dtype_policy.name,
             "epsilon": self._epsilon,
             "header": [*self.header.version, self.header.seen],
@@ -359,6 +363,12 @@ class DarknetModel(SavedAsParts, keras.Model):
             epsilon=float(config.get("epsilon", EPSILON)),
             name=config.get("name"),
         )
+        if read_preprocessing(config) != model.preprocessing:
+            raise ModelFileError(
+                "the preprocessing in the file is not Darknet's",
+                rule=str(model.preprocessing),
+                received=str(read_preprocessing(config)),
+            )
         major, minor, revision, seen = (int(n) for n in header)
         model.header = Header((major, minor, revision), seen)
         return model.freeze_as(config)

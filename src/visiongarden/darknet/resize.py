@@ -17,7 +17,7 @@ from visiongarden.types import ImageSize, Placement
 
 ResizeMode = Literal["scripts", "program"]
 
-GRAY = 0.5
+GRAY = 127.5
 """Gray value with which Darknet fills the borders of a letterbox."""
 
 
@@ -27,13 +27,13 @@ def stretched(
     """Stretch an image to `size`, as Darknet does by default.
 
     Args:
-        image: Array of shape (height, width, channels), uint8 or float from 0 to 1.
+        image: Array of shape (height, width, channels), uint8 or float from 0 to 255.
         size: (height, width) of the network's input in pixels.
         mode: Resizing mode, "scripts" or "program".
 
     Returns:
-        A float32 array of shape (*size, channels) with values from 0 to 1, and the placement of the
-        image in it.
+        A float32 array of shape (*size, channels) with values from 0 to 255, and the placement of
+        the image in it.
     """
     height, width = image.shape[:2]
     scale = (size[1] / width, size[0] / height)
@@ -48,13 +48,13 @@ def letterboxed(
     The image keeps its aspect ratio; the rest of the canvas is gray.
 
     Args:
-        image: Array of shape (height, width, channels), uint8 or float from 0 to 1.
+        image: Array of shape (height, width, channels), uint8 or float from 0 to 255.
         size: (height, width) of the network's input in pixels.
         mode: Resizing mode, "scripts" or "program".
 
     Returns:
-        A float32 array of shape (*size, channels) with values from 0 to 1, and the placement of the
-        image in it.
+        A float32 array of shape (*size, channels) with values from 0 to 255, and the placement of
+        the image in it.
     """
     height, width = image.shape[:2]
     rows, columns = size
@@ -78,12 +78,12 @@ def centered(image: np.ndarray, size: ImageSize, mode: ResizeMode = "scripts") -
     This is the preprocessing of Darknet's classifiers.
 
     Args:
-        image: Array of shape (height, width, channels), uint8 or float from 0 to 1.
+        image: Array of shape (height, width, channels), uint8 or float from 0 to 255.
         size: (height, width) of the network's input in pixels.
         mode: Resizing mode, "scripts" or "program".
 
     Returns:
-        A float32 array of shape (*size, channels) with values from 0 to 1.
+        A float32 array of shape (*size, channels) with values from 0 to 255.
     """
     height, width = image.shape[:2]
     shorter = size[1]
@@ -102,14 +102,14 @@ def resize(image: np.ndarray, size: ImageSize, mode: ResizeMode = "scripts") -> 
     """Resize an image with bilinear interpolation.
 
     Args:
-        image: Array of shape (height, width, channels), uint8 or float from 0 to 1.
+        image: Array of shape (height, width, channels), uint8 or float from 0 to 255.
         size: (height, width) of the result in pixels.
         mode: "scripts" uses OpenCV, which aligns pixel centers and rounds uint8 images to
             integers; "program" interpolates horizontally, then vertically, aligns the corner pixels
             and does not round.
 
     Returns:
-        A float32 array of shape (*size, channels) with values from 0 to 1.
+        A float32 array of shape (*size, channels) with values from 0 to 255.
 
     Raises:
         UserError: If the image does not have three dimensions, or is empty.
@@ -117,14 +117,14 @@ def resize(image: np.ndarray, size: ImageSize, mode: ResizeMode = "scripts") -> 
     if image.ndim != 3 or 0 in image.shape:
         raise UserError(
             "the image is not valid",
-            rule="shape (height, width, channels), uint8 or float from 0 to 1",
+            rule="shape (height, width, channels), uint8 or float from 0 to 255",
             received=f"shape {image.shape}",
         )
     same = image.shape[:2] == tuple(size)
     if mode == "scripts" and not same:
         found = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
-        return _floats(found.reshape(*size, image.shape[2]))
-    image = _floats(image)
+        return np.asarray(found.reshape(*size, image.shape[2]), np.float32)
+    image = image.astype(np.float32)
     return image if same else _resized(_resized(image, size[1], 1), size[0], 0)
 
 
@@ -142,12 +142,6 @@ def _resized(image: np.ndarray, length: int, axis: int) -> np.ndarray:
     high = np.take(image, np.minimum(first + 1, old_length - 1), axis)
     result: np.ndarray = (1 - share) * low + share * high
     return result
-
-
-def _floats(image: np.ndarray) -> np.ndarray:
-    if image.dtype == np.uint8:
-        return image.astype(np.float32) / np.float32(255)
-    return image.astype(np.float32)
 
 
 def _half(difference: int) -> int:

@@ -14,9 +14,10 @@ from visiongarden.darknet.build import Slot
 from visiongarden.darknet.cfg import parse_cfg
 from visiongarden.darknet.flatten import Call, Flattened
 from visiongarden.darknet.geometry import geometry
+from visiongarden.data.preprocessing import Preprocessing
 from visiongarden.errors import UserError
 from visiongarden.heads.prediction import SplitAnchors
-from visiongarden.layers import Convolution, Sum
+from visiongarden.layers import Convolution, Preprocess, Sum
 from visiongarden.layers.activations import function_name
 from visiongarden.models import Joined
 from visiongarden.parts.roles import Anchored
@@ -295,6 +296,20 @@ def _activation(writer: _Writer, call: Call) -> None:
         writer.add(call, "activation", activation=name)
 
 
+def _preprocess(writer: _Writer, call: Call) -> None:
+    preprocessing = call.layer.preprocessing
+    # Darknet scales 8-bit images to 0 to 1 before its first layer.
+    if not preprocessing.is_plain or preprocessing.dtype != "uint8":
+        raise UserError(
+            "the preprocessing of the model cannot be exported to Darknet",
+            rule=f"{Preprocessing(channels=preprocessing.channels)}, as in Darknet",
+            received=str(preprocessing),
+            fix=f"preprocessing=vg.Preprocessing(channels={preprocessing.channels}), and train the "
+            "model with it",
+        )
+    _same(writer, call)
+
+
 def _sum(writer: _Writer, call: Call) -> None:
     if len(set(call.shapes)) > 1:
         raise _unsupported(call, "its inputs have different shapes")
@@ -419,6 +434,7 @@ _RULES: list[tuple[Any, _Rule]] = [
     (_L.Dropout, _dropout),
     ((_L.Flatten, _L.Reshape), _flat),
     (_L.Identity, _same),
+    (Preprocess, _preprocess),
     (_L.Dense, _dense),
     (SplitAnchors, _yolo),
 ]

@@ -13,6 +13,7 @@ from visiongarden.data.fingerprints import changes, fingerprint
 from visiongarden.data.layout import Layout
 from visiongarden.data.loader import Loader
 from visiongarden.data.pixels import ValueRange, to_pixels
+from visiongarden.data.preprocessing import Preprocessing
 from visiongarden.data.readers import Reader, Source, from_source, read
 from visiongarden.data.stored import decode_stored
 from visiongarden.data.writers import Writer
@@ -35,6 +36,7 @@ __all__ = [
     "Dataset",
     "Layout",
     "Loader",
+    "Preprocessing",
     "Prints",
     "Reader",
     "Source",

@@ -21,6 +21,7 @@ Pair = tuple[np.ndarray, dict[str, np.ndarray]]
 _RULE = "a loader, or an iterable of (images, targets)"
 _LOADER = 'vg.data.Loader(vg.read("cells"), model.image_size, 16, [], shuffle=True)'
 _CHANNELS = (1, 3, 4)
+_MAX_VALUE = {"uint8": 255, "uint16": 65535}
 _ENDLESS = 2**40
 """Length from which an iterable is endless: Grain gives repeated datasets `sys.maxsize`."""
 
@@ -63,17 +64,18 @@ class _Loader(Protocol):
     def epoch(self, number: int, epochs: int | None = None) -> Iterator[Any]: ...
 
 
-def pairs_of(data: Any) -> Iterator[Pair]:
-    """Yield images uint8 (batch, height, width, channels) and targets by name.
+def pairs_of(data: Any, dtype: str = "uint8") -> Iterator[Pair]:
+    """Yield images (batch, height, width, channels) and targets by name.
 
     Args:
         data: Iterable of `(images, targets)`, or a `keras.utils.PyDataset`.
+        dtype: Type of the images, that of the model's preprocessing.
 
     Raises:
         UserError: The data are no such batches, or do not end.
     """
     for number, batch in enumerate(_batches(data)):
-        yield _pair(batch, f"batch {number}")
+        yield _pair(batch, f"batch {number}", dtype)
 
 
 def count_of(data: Any) -> int | None:
@@ -100,13 +102,17 @@ def count_of(data: Any) -> int | None:
     return count
 
 
-def loader_of(data: Any) -> Any:
+def loader_of(data: Any, dtype: str = "uint8") -> Any:
     """Return a loader for training: `data` itself, or the batches of another library.
+
+    Args:
+        data: Loader, or iterable of `(images, targets)`.
+        dtype: Type of the images, that of the model's preprocessing.
 
     Raises:
         UserError: The data cannot be read once per epoch, or are no batches of `(images, targets)`.
     """
-    return data if isinstance(data, _Loader) else ForeignBatches(data)
+    return data if isinstance(data, _Loader) else ForeignBatches(data, dtype)
 
 
 class _TrainingBatch(NamedTuple):
@@ -122,6 +128,7 @@ class ForeignBatches:
 
     Args:
         data: Iterable of `(images, targets)` that can be read several times and has a length.
+        dtype: Type of the images, that of the model's preprocessing.
 
     Attributes:
         image_size: (height, width) of the images of the first batch.
@@ -140,7 +147,7 @@ class ForeignBatches:
         (1, (64, 96), 2)
     """
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Any, dtype: str = "uint8") -> None:
         if isinstance(data, Iterator):
             raise UserError(
                 f"data is a {type(data).__name__}, which can be read only once",
@@ -156,10 +163,10 @@ class ForeignBatches:
                 if isinstance(data, _Counted)
                 else "list(data), or a keras.utils.PyDataset",
             )
-        first = next(pairs_of(data), None) if count else None
+        first = next(pairs_of(data, dtype), None) if count else None
         if first is None:
             raise no_batch()
-        self.data, self._count = data, count
+        self.data, self._count, self._dtype = data, count, dtype
         images, targets = first
         self.names = tuple(targets)
         self._kept: frozenset[str] | None = None
@@ -210,7 +217,7 @@ class ForeignBatches:
         Raises:
             UserError: A batch is not valid, or its images have another size.
         """
-        for place, (images, targets) in enumerate(pairs_of(self.data)):
+        for place, (images, targets) in enumerate(pairs_of(self.data, self._dtype)):
             if images.shape[1:3] != self.image_size:
                 height, width = self.image_size
                 raise UserError(
@@ -277,7 +284,7 @@ def _endless(data: Any) -> UserError:
     )
 
 
-def _pair(batch: Any, where: str) -> Pair:
+def _pair(batch: Any, where: str, dtype: str) -> Pair:
     """Return one batch as arrays.
 
     Raises:
@@ -305,7 +312,7 @@ def _pair(batch: Any, where: str) -> Pair:
             received=type(targets).__name__,
             fix='{"labels": targets} for classes (batch, classes)',
         )
-    _check_images(images, where)
+    _check_images(images, where, dtype)
     arrays = {str(name): _array(value) for name, value in targets.items()}
     for name, array in arrays.items():
         if not array.ndim or len(array) != len(images):
@@ -317,19 +324,22 @@ def _pair(batch: Any, where: str) -> Pair:
     return images, arrays
 
 
-def _check_images(images: np.ndarray, where: str) -> None:
-    shape, rule = images.shape, "uint8 (batch, height, width, channels), 0 to 255"
+def _check_images(images: np.ndarray, where: str, dtype: str) -> None:
+    shape, rule = images.shape, f"{dtype} (batch, height, width, channels)"
+    highest = _MAX_VALUE.get(dtype)
+    rule += "" if highest is None else f", 0 to {highest}"
     fix = None
     if images.ndim == 3:
         fix = "images[None], for a batch of one image"
     elif images.ndim == 4 and shape[1] in _CHANNELS and shape[3] not in _CHANNELS:
         fix = "images.transpose(0, 2, 3, 1): the channels are the last axis, not the second"
-    elif images.ndim == 4 and images.dtype == np.uint8:
+    elif images.ndim == 4 and images.dtype == dtype:
         return
-    elif np.issubdtype(images.dtype, np.floating) and images.size:
+    elif highest and np.issubdtype(images.dtype, np.floating) and images.size:
         is_share = float(images.min()) >= 0 and float(images.max()) <= 1
-        fix = f'{"(images * 255).round()" if is_share else "images"}.astype("uint8")'
-        rule += "; the model divides by 255 itself"
+        values = f"(images * {highest}).round()" if is_share else "images"
+        fix = f'{values}.astype("{dtype}")'
+        rule += "; the model scales them itself"
     raise UserError(
         f"the images of {where} of data have the type {images.dtype} and the shape {shape}",
         rule=rule,

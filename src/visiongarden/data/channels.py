@@ -13,6 +13,7 @@ import numpy as np
 from visiongarden.data.channel_files import files_of, images
 from visiongarden.data.decoding import decode, decode_bytes
 from visiongarden.data.layout import RGB, Layout, layout_of
+from visiongarden.data.preprocessing import Preprocessing
 from visiongarden.data.stored import decode_stored, decode_stored_bytes
 from visiongarden.errors import ConfigError, DataError, UserError, nearest, option
 from visiongarden.storage.header import MAX_BYTES, format_of
@@ -141,7 +142,7 @@ class Channels:
         image = decode_stored_bytes(raw, path)
         if _is_inverted(raw, path):
             image = np.iinfo(image.dtype).max - image if image.dtype.kind == "u" else -image
-        return _gray(image) if layout.channels == 1 else _rgba(image)
+        return to_gray(image) if layout.channels == 1 else _rgba(image)
 
     def layout(self, path: Any) -> Layout:
         """Return number of channels and type of a decoded image, from the header of its file.
@@ -184,7 +185,8 @@ def _is_inverted(raw: bytes, path: Any) -> bool:
     return tags.is_inverted and not tags.needs_conversion
 
 
-def _gray(image: np.ndarray) -> np.ndarray:
+def to_gray(image: np.ndarray) -> np.ndarray:
+    """Return (height, width, 1) of gray, or the luma (ITU-R BT.601) of RGB; alpha is dropped."""
     if image.shape[2] <= 2:  # gray, or gray and alpha
         return np.ascontiguousarray(image[..., :1])
     return cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_RGB2GRAY)[..., None]
@@ -277,32 +279,54 @@ def _fix(one: Layout, other: Layout) -> str:
     return "move the images with other channels to a dataset of their own"
 
 
-def require_rgb(dataset: Any) -> None:
-    """Check that a model can take the images of a dataset: models take 8-bit RGB.
+def layout_in(dataset: Any) -> Layout | None:
+    """Return number of channels and type of the images of a dataset; None if it has no images.
 
-    Only the headers of files are read that may hold something else.
+    Only the headers of files are read that may hold something else than 8-bit RGB. Of images that
+    are no files, such as arrays in memory, the first is read.
 
     Args:
         dataset: dataset of one split.
 
     Raises:
         DataError: The images have different channels.
-        UserError: They are not 8-bit RGB.
     """
     places = [dataset.image_path(i) for i in range(len(dataset))]
     files = [place for place in places if isinstance(place, Path | Member)]
-    if not files:
+    if files:
+        return channels_of(files, dataset.channels)
+    image = dataset.load(0).image if len(dataset) else None
+    return None if image is None else Layout(image.shape[2], str(image.dtype))
+
+
+def check_images(dataset: Any, preprocessing: Preprocessing) -> None:
+    """Check that a model takes the images of a dataset.
+
+    Args:
+        dataset: dataset of one split.
+        preprocessing: preprocessing of the model.
+
+    Raises:
+        DataError: The images have different channels.
+        UserError: The model takes images with another number of channels or another type.
+    """
+    layout = layout_in(dataset)
+    if layout is not None:
+        check_layout(layout, preprocessing, f"the images of {dataset.root}")
+
+
+def check_layout(layout: Layout, preprocessing: Preprocessing, name: str = "the images") -> None:
+    """Check that a model takes images of a layout; see `check_images`."""
+    if layout == preprocessing.layout:
         return
-    layout = channels_of(files, dataset.channels)
-    if layout == RGB:
-        return
-    name = f"the images of {dataset.root}"
-    check_channels(RGB.channels, layout.channels, name)
+    check_channels(preprocessing.channels, layout.channels, name)
+    to_rgb = preprocessing.layout == RGB and layout.is_rgb
+    fix = f'preprocessing=vg.Preprocessing(channels={layout.channels}, dtype="{layout.dtype}")'
     raise UserError(
-        f"{name} have {layout}, and the model takes {RGB}",
+        f"{name} have {layout}, and the model takes {preprocessing.layout}",
         rule="images of the type that the model takes",
         received=layout.dtype,
-        fix=option("channels", "rgb"),
+        fix=option("channels", "rgb") if to_rgb else fix,
     )
 
 
@@ -327,9 +351,11 @@ def check_channels(model_channels: int, data_channels: int, name: str = "the ima
     """
     if model_channels == data_channels:
         return
-    fix = f"build a model with {data_channels} input channels"
+    fix = f"preprocessing=vg.Preprocessing(channels={data_channels}), of a new model"
     if model_channels == 3 and data_channels == 1:
         fix = option("channels", "rgb")
+    elif model_channels == 1 and data_channels == 3:
+        fix = option("channels", "gray")
     elif model_channels < data_channels:
         chosen = list(range(model_channels))
         fix = f"choose the channels that the model takes: image[..., {chosen}]"

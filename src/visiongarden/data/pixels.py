@@ -53,13 +53,13 @@ def to_pixels(
     if isinstance(image, str | Path):
         return decode(Path(image))
     if isinstance(image, Image.Image):
-        image = _from_pillow(image, name)
+        image = from_pillow(image, name)
         value_range = value_range if image.dtype.kind == "f" else None
-    array = _shaped(_array(image, name), name)
+    array = _shaped(as_array(image, name), name)
     if value_range is not None:
-        array = _scaled(array, value_range, name)
+        array = rescaled(array, value_range, name)
     elif array.dtype.kind == "f":
-        array = _rounded(array, name)
+        array = rounded(array, name)
     if array.dtype == np.uint16:
         array = _eight_bits(array)
     if array.dtype != np.uint8:
@@ -78,7 +78,12 @@ class ArrayLike(Protocol):
     def __array__(self, dtype: Any = None) -> np.ndarray: ...
 
 
-def _array(image: Any, name: str) -> np.ndarray:
+def as_array(image: Any, name: str) -> np.ndarray:
+    """Return an image as an array.
+
+    Raises:
+        UserError: It is of another type, or cannot be converted.
+    """
     if isinstance(image, np.ndarray):
         return image
     if not isinstance(image, ArrayLike):
@@ -130,20 +135,31 @@ def _checked(array: np.ndarray, low: float, high: float, name: str, fix: str) ->
         )
 
 
-def _rounded(array: np.ndarray, name: str) -> np.ndarray:
-    """Return uint8 from floats that hold pixel values from 0 to 255."""
+def rounded(array: np.ndarray, name: str, dtype: str = "uint8") -> np.ndarray:
+    """Return integers of a type from floats that hold pixel values as stored.
+
+    Raises:
+        UserError: The maximum is at most 1, or a value is outside the range of the type.
+    """
+    highest = np.iinfo(dtype).max
     if float(array.max()) <= 1:
         raise UserError(
             f"{name} is a float array with a maximum value of {float(array.max()):g}",
-            rule="pixel values as stored, 0 to 255; values from 0 to 1 only with value_range",
+            rule=f"pixel values as stored, 0 to {highest}; 0 to 1 only with value_range",
             fix="value_range=(0, 1)",
         )
-    _checked(array, 0, 255, name, "value_range=(lowest, highest) of the values")
-    return np.rint(array).astype(np.uint8)
+    _checked(array, 0, highest, name, "value_range=(lowest, highest) of the values")
+    return np.rint(array).astype(dtype)
 
 
-def _scaled(array: np.ndarray, value_range: ValueRange, name: str) -> np.ndarray:
-    """Return uint8 from values of a known range."""
+def rescaled(
+    array: np.ndarray, value_range: ValueRange, name: str, dtype: str = "uint8"
+) -> np.ndarray:
+    """Return integers of a type, over all of its range, from values of a known range.
+
+    Raises:
+        UserError: The range is not valid, or a value is outside of it.
+    """
     try:
         low, high = (float(value) for value in value_range)
     except (TypeError, ValueError):
@@ -156,7 +172,7 @@ def _scaled(array: np.ndarray, value_range: ValueRange, name: str) -> np.ndarray
         raise UserError(f"{name} is an array of {array.dtype}", rule="numbers")
     _checked(array, low, high, name, "value_range=(lowest, highest) that the pixels can have")
     shares = (array.astype(np.float64) - low) / (high - low)
-    return np.rint(255 * shares).astype(np.uint8)
+    return np.rint(np.iinfo(dtype).max * shares).astype(dtype)
 
 
 def _eight_bits(array: np.ndarray) -> np.ndarray:
@@ -165,12 +181,24 @@ def _eight_bits(array: np.ndarray) -> np.ndarray:
     return decode_bytes(raw.tobytes(), "the array") if done else array
 
 
-def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
+def from_pillow(image: Image.Image, name: str, mode: str = "RGB") -> np.ndarray:
+    """Return an array of a Pillow image, with its EXIF orientation applied.
+
+    Args:
+        image: The image.
+        name: Name of the image in messages.
+        mode: "RGB" or "RGBA". Images of 16 or 32 bits are returned as (height, width), uint16 or
+            float32.
+
+    Raises:
+        UserError: The image has more than 16 bits.
+        DataError: The file cannot be decoded.
+    """
     try:
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I") or image.mode == "F":
             return _wide(np.asarray(image), name)
-        return np.asarray(image.convert("RGB"))
+        return np.asarray(image.convert(mode))
     except UserError:
         raise
     except Exception as error:  # files are read lazily, and Pillow's plugins raise any type

@@ -10,6 +10,7 @@ import numpy as np
 
 from visiongarden.data.batch_targets import check_targets
 from visiongarden.data.batches import no_batch, pairs_of
+from visiongarden.data.channels import check_images
 from visiongarden.data.readers import opened
 from visiongarden.data.readers import read as read_dataset
 from visiongarden.errors import DataError, UserError, nearest
@@ -18,7 +19,7 @@ from visiongarden.evaluation.predictor import Predictor
 from visiongarden.evaluation.result import EvaluationResult
 from visiongarden.metrics.several import Metrics
 from visiongarden.models import as_model
-from visiongarden.models.kinds import WithClassMap
+from visiongarden.models.kinds import WithClassMap, preprocessing_of
 from visiongarden.tasks import COCO_NMS, Task, task_of
 from visiongarden.types import ClassMap
 
@@ -162,7 +163,7 @@ def _evaluate_batches(
     if not model.resizes_images:
         predictor = predictor or Predictor(model, postprocess=task.postprocess(model))
     seen = 0
-    for number, (images, targets) in enumerate(pairs_of(batches)):
+    for number, (images, targets) in enumerate(pairs_of(batches, preprocessing_of(model).dtype)):
         check_targets(targets, images.shape[1:3], len(classes.names), f"batch {number}")
         found = _found(model, task, images, predictor, batch_size)
         size = (int(images.shape[1]), int(images.shape[2]))
@@ -248,6 +249,7 @@ def _read(model: Any, data: Mapping[str, Any], split: str, class_names: str | No
 
 def _check_task(model: Any, dataset: Any) -> None:
     task_of(model).check(dataset)
+    check_images(dataset, preprocessing_of(model))
 
 
 def filled(images: np.ndarray, batch_size: int) -> np.ndarray:
@@ -258,4 +260,4 @@ def filled(images: np.ndarray, batch_size: int) -> np.ndarray:
     missing = batch_size - len(images)
     if not missing:
         return images
-    return np.concatenate([images, np.zeros((missing, *images.shape[1:]), np.uint8)])
+    return np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)])

@@ -16,6 +16,7 @@ from visiongarden.backends.captured import Captured
 from visiongarden.backends.garbage import gc_paused
 from visiongarden.backends.xla import compiler_options
 from visiongarden.evaluation.decoding import decoding_of
+from visiongarden.models.kinds import preprocessing_of
 from visiongarden.types import ImageSize
 
 Forward: TypeAlias = Callable[[np.ndarray], tuple[Any, ...]]
@@ -38,7 +39,8 @@ def forward_of(model: Any, size: ImageSize) -> Forward:
         size: (height, width) of the images.
 
     Returns:
-        A function of uint8 images (batch, height, width, 3) that returns the head's decoded arrays.
+        A function of images (batch, height, width, channels), of the type of the model's
+        preprocessing, that returns the head's decoded arrays.
     """
     with _LOCK:
         cache: OrderedDict[ImageSize, Forward] = vars(model).get(_ATTRIBUTE) or OrderedDict()
@@ -58,10 +60,8 @@ def _plain(model: Any, size: ImageSize) -> Forward:
 
     # The model is not fused first: for a single image, folding takes longer than it saves.
     def forward(images: Any) -> tuple[Any, ...]:
-        dtype = model.compute_dtype
         with gc_paused():  # mostly runs while tracing, which makes many objects and no garbage
-            floats = ops.cast(images, dtype) * ops.cast(1 / 255, dtype)
-            found: tuple[Any, ...] = decode(model(floats, training=False), size)
+            found: tuple[Any, ...] = decode(model(images, training=False), size)
         return found
 
     return forward
@@ -73,7 +73,8 @@ def _tensorflow(model: Any, size: ImageSize) -> Forward:
     # A separate `tf.function` with an open batch size: TensorFlow counts traces per function and
     # warns about many. Without AutoGraph, as in Keras: Python's control flow stays as it is, and
     # rewriting the code would double the time of a trace.
-    signature = [tf.TensorSpec((None, *size, 3), tf.uint8)]
+    preprocessing = preprocessing_of(model)
+    signature = [tf.TensorSpec((None, *size, preprocessing.channels), preprocessing.dtype)]
     traced: Forward = tf.function(_plain(model, size), signature, autograph=False)
     return traced
 

@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from visiongarden.data import ValueRange, to_pixels
+from visiongarden.data import Preprocessing, ValueRange
 from visiongarden.data.file_names import ENDINGS, image_names, names_in
 from visiongarden.data.image_of import ImageOf
+from visiongarden.data.model_pixels import pixels_for
 from visiongarden.data.pixels import ArrayLike
 from visiongarden.errors import UserError, option
 from visiongarden.evaluation.evaluator import filled
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.models import as_model
+from visiongarden.models.kinds import preprocessing_of
 from visiongarden.tasks import task_of
 from visiongarden.types import Result
 
@@ -41,13 +43,15 @@ def predict(
             file.
         images: One image, an array (n, height, width, channels), or an iterable of images: paths,
             Pillow images or arrays of any size. The path of a folder means all images in it,
-            in alphabetical order. Arrays are uint8 RGB; `visiongarden.data.to_pixels` lists the
-            other accepted forms (gray, RGBA, uint16, float from 0 to 255).
+            in alphabetical order. Arrays have the channels and pixel values of the images that the
+            model was trained with; for a model of 8-bit RGB, `visiongarden.data.to_pixels` lists
+            the other accepted forms (gray, RGBA, uint16, float from 0 to 255).
         score: Minimum score of a detection (by default 0.25), or of a class other than the best (by
             default 0).
         iou: IoU above which the weaker of two boxes of a class is suppressed; by default 0.7, and
             0.45 for imported Darknet networks. Heads without NMS and other tasks have none.
-        value_range: Range of the values of arrays if it is not 0 to 255, for example (0, 1).
+        value_range: Range of the values of arrays that are not pixel values as stored, for example
+            (0, 1).
         batch_size: Number of images per step; a smaller last batch is padded.
         predictor: Predictor to use; by default one at the model's image size. It contains its own
             thresholds.
@@ -77,6 +81,7 @@ def predict(
     source, task = each_image(images), task_of(opened)
     if predictor is None and not opened.resizes_images:
         predictor = predictor_of(opened, score, iou)
+    preprocessing = pixel_values_of(opened)
     # Images that are produced one by one must not fill the memory.
     is_stream = not _are_held(images)
     # A batch is converted before its results are known, so images wait here for theirs.
@@ -84,7 +89,7 @@ def predict(
 
     def pixels() -> Iterator[np.ndarray]:
         for number, image in enumerate(source):
-            array = to_pixels(image, value_range, f"image {number}")
+            array = pixels_for(image, preprocessing, value_range, f"image {number}")
             waiting.append(ImageOf.given(image, array, is_stream, task.draw))
             yield array
 
@@ -96,6 +101,14 @@ def predict(
             yield result.replace(image=image) if isinstance(result, Result) else result
 
     return results()
+
+
+def pixel_values_of(model: Any) -> Preprocessing:
+    """Return the preprocessing whose pixel values `scored` takes for a model.
+
+    An imported network takes 8-bit RGB and converts it itself.
+    """
+    return Preprocessing() if model.resizes_images else preprocessing_of(model)
 
 
 def predictor_of(model: Any, score: float | None, iou: float | None) -> Predictor:
@@ -175,7 +188,7 @@ def scored(
 
     Args:
         model: As in `predict`, but no path.
-        images: uint8 RGB (height, width, 3) of any size.
+        images: Pixel values (height, width, channels) as the model takes them, of any size.
         score: As in `predict`.
         iou: As in `predict`.
         batch_size: Number of images per step.

@@ -9,6 +9,7 @@ from keras import ops
 
 from visiongarden.errors import NotFiniteError, UserError
 from visiongarden.evaluation.forward import forward_of
+from visiongarden.models.kinds import preprocessing_of
 from visiongarden.tasks import task_of
 from visiongarden.types import ImageSize
 
@@ -49,7 +50,7 @@ class Predictor:
         """Predict on a batch of images.
 
         Args:
-            images: uint8 (batch, height, width, 3).
+            images: (batch, height, width, channels), of the model's channels and type.
 
         Returns:
             One result per image, in pixels of these images.
@@ -72,14 +73,18 @@ class Predictor:
         classes).
 
         Raises:
-            UserError: The images are not uint8.
+            UserError: The images have another type or number of channels than the model takes.
             NotFiniteError: A score is NaN, for example because weights overflowed in training.
         """
-        if images.dtype != np.uint8:
+        expected = preprocessing_of(self.model)
+        if images.dtype != expected.dtype or images.shape[-1] != expected.channels:
             raise UserError(
-                f"the images are of type {images.dtype}",
-                rule="uint8 (batch, height, width, 3), 0 to 255",
-                fix="predict(model, images, value_range=(0, 1))",
+                f"the images are of type {images.dtype} and shape {images.shape}",
+                rule=f"{expected.dtype} (batch, height, width, {expected.channels}), pixel values "
+                "as stored",
+                fix="predict(model, images, value_range=(0, 1))"
+                if images.shape[-1] == expected.channels
+                else "predict(model, images), with images of the model's channels",
             )
         found = tuple(ops.convert_to_numpy(array) for array in self._run(images))
         # `max` propagates NaN, so this needs no boolean array of the size of the scores.

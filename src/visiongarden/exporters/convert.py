@@ -16,6 +16,7 @@ from visiongarden.evaluation.decoding import decoding_of, outputs_of
 from visiongarden.exporters.limits import unsupported
 from visiongarden.exporters.operations import complete_tf2onnx
 from visiongarden.exporters.splits import split_channels_first
+from visiongarden.models.kinds import preprocessing_of
 from visiongarden.types import ImageSize
 
 
@@ -31,16 +32,23 @@ def convert(model: Any, size: ImageSize, path: Path) -> None:
         UnsupportedOperationError: An operation has no ONNX counterpart. Known ones are found before
             the conversion starts.
     """
-    convert_graph(_decoded(model, size), path)
+    convert_graph(_decoded(model, size), path, preprocessing_of(model).dtype)
 
 
-def convert_graph(model: keras.Model, path: Path) -> None:
-    """Write any functional model with one input as an ONNX file; see `convert`."""
+def convert_graph(model: keras.Model, path: Path, dtype: str | None = None) -> None:
+    """Write any functional model with one input as an ONNX file; see `convert`.
+
+    Args:
+        model: The model.
+        path: Path of the file; an existing file is overwritten.
+        dtype: Type of the file's input; by default that of the model's input. A runtime takes this
+            type alone.
+    """
     import onnx
 
     complete_tf2onnx()
     (tensor,) = model.inputs
-    signature = [keras.InputSpec(shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)]
+    signature = [keras.InputSpec(shape=tensor.shape, dtype=dtype or tensor.dtype, name=tensor.name)]
     with quiet():
         model.export(str(path), format="onnx", verbose=False, input_signature=signature)
     graph = onnx.load(str(path))

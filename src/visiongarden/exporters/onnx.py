@@ -15,11 +15,11 @@ from visiongarden.errors import UserError, option
 from visiongarden.evaluation.decoding import decoding_of, outputs_of
 from visiongarden.exporters.convert import convert
 from visiongarden.exporters.fresh import convert_fresh
-from visiongarden.exporters.parity import Parity, compare
+from visiongarden.exporters.parity import Parity, compare, noise
 from visiongarden.exporters.prepare import prepared
 from visiongarden.markup import Preformatted
 from visiongarden.models import as_model
-from visiongarden.models.kinds import MadeOfParts
+from visiongarden.models.kinds import MadeOfParts, preprocessing_of
 from visiongarden.postprocess import Nms
 from visiongarden.postprocess.top_k import needs_nms
 from visiongarden.storage import atomic_path
@@ -64,11 +64,12 @@ def export(
 ) -> ExportResult:
     """Export a model with its decoding, and check that the file predicts what the model predicts.
 
-    The graph has one input `images`, float32 (batch, height, width, 3), RGB from 0 to 1, with an
-    open batch size. A detector outputs `boxes` (batch, n, 4), xyxy in pixels, and `scores` (batch,
-    n, classes); a classifier `scores` (batch, classes); a segmenter `scores` (batch, height, width,
-    classes). The metadata of the file contain task, class names, image size and whether the boxes
-    still need NMS.
+    The graph has one input `images` (batch, height, width, channels) with an open batch size: pixel
+    values as stored, of the type of the model's preprocessing (uint8 by default). A detector
+    outputs `boxes` (batch, n, 4), xyxy in pixels, and `scores` (batch, n, classes); a classifier
+    `scores` (batch, classes); a segmenter `scores` (batch, height, width, classes). The metadata of
+    the file contain task, class names, image size, preprocessing and whether the boxes still need
+    NMS.
 
     Args:
         model: A `Detector`, `Classifier`, `Segmenter` or `DarknetModel` of any backend and
@@ -77,7 +78,8 @@ def export(
             suffix, or the name of the model.
         format: "onnx".
         image_size: (height, width), or the side of a square; by default that of the model.
-        data: uint8 (n, height, width, 3) for the parity check; by default random noise.
+        data: Images (n, height, width, channels) of that type for the parity check; by default
+            random noise.
         postprocess: Suppression of the detections to compare; see `compare`.
 
     Returns:
@@ -107,8 +109,7 @@ def export(
     _check_outputs(model)
     model, size = prepared(model, image_size)
     if data is None:
-        shape = (2, *size, model.inputs[0].shape[-1])
-        data = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+        data = noise(preprocessing_of(model), size)
     # tf2onnx converts graphs of TensorFlow only.
     write = convert if keras.backend.backend() == "tensorflow" else convert_fresh
     # The file gets its name only after the parity check, so a failed export leaves none.
@@ -163,6 +164,7 @@ def _metadata(path: Path, model: Any, size: ImageSize) -> None:
         "task": model.task,
         "image_size": list(size),
         "class_names": names,
+        "preprocessing": preprocessing_of(model).to_dict(),
         "needs_nms": needs_nms(decoding_of(model), boxes),
         "producer": "visiongarden",
     }

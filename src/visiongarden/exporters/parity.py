@@ -8,11 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.data.preprocessing import Preprocessing
 from visiongarden.errors import UserError
 from visiongarden.evaluation.decoding import decoding_of, outputs_of
 from visiongarden.evaluation.forward import forward_of
 from visiongarden.postprocess import Nms
 from visiongarden.tasks import Parity, task_of
+from visiongarden.types import ImageSize
 
 __all__ = ["Parity", "compare"]
 
@@ -25,7 +27,7 @@ def compare(
     Args:
         model: A `Detector`, `Classifier`, `Segmenter` or `DarknetModel`.
         file: Path of the file that `export` wrote.
-        images: uint8 (n, height, width, 3) of the exported size.
+        images: (n, height, width, channels) of the exported size, of the file's input type.
         postprocess: Suppression of detections; by default with the score of the twentieth best box
             as threshold, so that a model with little training has boxes to compare.
 
@@ -36,6 +38,17 @@ def compare(
     expected = tuple(keras.ops.convert_to_numpy(array) for array in forward_of(model, size)(images))
     actual = _run(file, images, outputs_of(model))
     return task_of(model).difference(expected, actual, decoding_of(model), postprocess)
+
+
+def noise(preprocessing: Preprocessing, size: ImageSize) -> np.ndarray:
+    """Return two images of random pixel values, as a model with this preprocessing takes them."""
+    shape = (2, *size, preprocessing.channels)
+    # Floats from 0 to the value that the model scales to 1.
+    highest = preprocessing.max_value or 1 / preprocessing.scale
+    rng = np.random.default_rng(0)
+    if preprocessing.max_value is None:
+        return (rng.random(shape) * highest).astype(preprocessing.dtype)
+    return rng.integers(0, preprocessing.max_value + 1, shape).astype(preprocessing.dtype)
 
 
 def _run(file: str | Path, images: np.ndarray, outputs: tuple[str, ...]) -> tuple[np.ndarray, ...]:
@@ -54,4 +67,4 @@ def _run(file: str | Path, images: np.ndarray, outputs: tuple[str, ...]) -> tupl
             fix="use other keras.ops in the layer above, without loops over a tensor's length",
         ) from error
     name = session.get_inputs()[0].name
-    return tuple(session.run(list(outputs), {name: images.astype(np.float32) / 255}))
+    return tuple(session.run(list(outputs), {name: images}))

@@ -107,7 +107,12 @@ def _parts_and_fields(source: Any) -> tuple[dict[str, Part], dict[str, Any]]:
     parts = source.parts
     classes = None if source.class_map is None else list(source.class_map.names)
     size = None if source.image_size is None else list(source.image_size)
-    fields = {"image_size": size, "class_map": classes, "dtype": source.dtype_policy.name}
+    fields = {
+        "image_size": size,
+        "preprocessing": source.preprocessing.to_dict(),
+        "class_map": classes,
+        "dtype": source.dtype_policy.name,
+    }
     return {"backbone": parts.backbone, "decoder": parts.decoder, "head": parts.head}, fields
 
 

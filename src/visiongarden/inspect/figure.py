@@ -15,6 +15,7 @@ from visiongarden.inspect.drawing import Box, boxes, page, svg_file
 from visiongarden.inspect.macs import macs_by_layer
 from visiongarden.markup import Preformatted
 from visiongarden.models import load
+from visiongarden.models.kinds import WithPreprocessing
 from visiongarden.parts import IMAGE, Part
 from visiongarden.storage import atomic_write
 from visiongarden.terminal import table, wrapped
@@ -56,6 +57,7 @@ class Figure(Preformatted):
         parts: Parameters and MACs of each part.
         count: Parameters and MACs of the whole model.
         boxes: Layers with their inputs and sublayers, as `html` and `svg` draw them.
+        preprocessing: What the first layer of a model does to the images, as text; "" for a part.
     """
 
     title: str
@@ -64,6 +66,7 @@ class Figure(Preformatted):
     parts: dict[str, Count]
     count: Count
     boxes: tuple[Box, ...] = ()
+    preprocessing: str = ""
 
     def __repr__(self) -> str:
         return (
@@ -77,12 +80,16 @@ class Figure(Preformatted):
             f"parameters {self.count.trainable:,} trainable, {self.count.total:,} total; "
             f"{_giga(self.count.macs)} MACs (FLOPs = 2 × MACs: {_giga(self.count.flops)})"
         )
-        head = f"{self.title}, image {height} × {width} × 3"
-        return wrapped("\n".join([head, "", _table(self), "", total]))
+        head = [f"{self.title}, image {height} × {width}"]
+        if self.preprocessing:
+            head.append(f"preprocessing: {self.preprocessing}")
+        return wrapped("\n".join([*head, "", _table(self), "", total]))
 
     def html(self) -> str:
         """Return the figure as one self-contained HTML page."""
-        return page(self.title, self.image_size, self.boxes, self.parts, self.count)
+        return page(
+            self.title, self.image_size, self.boxes, self.parts, self.count, self.preprocessing
+        )
 
     def svg(self) -> str:
         """Return the diagram as one SVG file without the details that the page expands."""
@@ -111,6 +118,7 @@ class Figure(Preformatted):
         return {
             "title": self.title,
             "image_size": list(self.image_size),
+            "preprocessing": self.preprocessing,
             "count": asdict(self.count),
             "parts": {name: asdict(counted) for name, counted in self.parts.items()},
             "rows": [asdict(row) for row in self.rows],
@@ -143,9 +151,10 @@ def show(
     size = size_for(source, image_size)
     with weightless():
         model = built(source, size, inputs)
-        tensors = symbolic_inputs(model, size)
-        macs = macs_by_layer(model, tensors)
+        macs = macs_by_layer(model, symbolic_inputs(model, size))
         submodels = _submodels(model)
+        # The first part takes preprocessed images, possibly of another number of channels.
+        tensors = symbolic_inputs(submodels[0], size)
         # Rows of the table and boxes of the page come from one trace, so they always agree.
         drawing = boxes(submodels, tensors, macs)
     return Figure(
@@ -155,6 +164,7 @@ def show(
         parts={sub.name: count_of(sub, macs) for sub in submodels},
         count=count_of(model, macs),
         boxes=drawing,
+        preprocessing=str(source.preprocessing) if isinstance(source, WithPreprocessing) else "",
     )
 
 

@@ -7,6 +7,7 @@ from visiongarden.layers.conv_norm_act import ConvNormAct
 from visiongarden.layers.convolution import Convolution
 from visiongarden.layers.depthwise_norm_act import DepthwiseNormAct
 from visiongarden.layers.fold import folding, is_folding
+from visiongarden.layers.preprocess import Preprocess
 from visiongarden.layers.resampling import MaxPooling, Upsampling
 from visiongarden.layers.separable_norm_act import SeparableNormAct
 from visiongarden.layers.sum import Sum
@@ -18,6 +19,7 @@ __all__ = [
     "Convolution",
     "DepthwiseNormAct",
     "MaxPooling",
+    "Preprocess",
     "SeparableNormAct",
     "Sum",
     "Upsampling",

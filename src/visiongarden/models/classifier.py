@@ -17,8 +17,9 @@ class Classifier(Joined):
     """Image classification model with a backbone, an optional decoder and a head.
 
     The model is a plain `keras.Model` in every other respect. It takes images of shape
-    (batch, height, width, 3), float RGB from 0 to 1, and returns raw predictions: a dict from each
-    level to `{"classes": logits}` with logits of shape (batch, classes). Saving, loading, training
+    (batch, height, width, channels) with pixel values as stored (RGB from 0 to 255 by default),
+    which its first layer preprocesses, and returns raw predictions: a dict from each level to
+    `{"classes": logits}` with logits of shape (batch, classes). Saving, loading, training
     and export work as for `Detector`.
 
     Args:
@@ -29,7 +30,7 @@ class Classifier(Joined):
         image_size: (height, width) in pixels, or one number for both; None leaves the size open.
         class_map: Class map, or a sequence of class names; it is saved with the model.
         dtype: Keras dtype policy of every layer; None uses the global policy.
-        **kwargs: `fused` and `name` of the model.
+        **kwargs: `fused`, `name` and `preprocessing` of the model, see `Detector`.
 
     Raises:
         ContractError: If the parts or the class map do not fit together. The message contains a

@@ -11,8 +11,9 @@ class Detector(Joined):
     """Object detection model with a backbone, a decoder and a detection head.
 
     The model is a plain `keras.Model` in every other respect. It takes images of shape
-    (batch, height, width, 3), float RGB from 0 to 1, and returns raw predictions: a dict from each
-    level to a dict from name to tensor. `parts.head.loss()` computes the training loss of raw
+    (batch, height, width, channels) with pixel values as stored (RGB from 0 to 255 by default),
+    which its first layer preprocesses, and returns raw predictions: a dict from each level to a
+    dict from name to tensor. `parts.head.loss()` computes the training loss of raw
     predictions, and `parts.head.decode()` turns them into boxes and scores. `parts` holds the three
     parts as values; `backbone`, `decoder` and `head` are the sub-models built from them.
 
@@ -27,6 +28,8 @@ class Detector(Joined):
         fused: Whether to build the layers in their folded form, as `fused()` does, with new
             weights.
         name: Name of the model.
+        preprocessing: What the first layer does to the images, as a `Preprocessing` or its fields;
+            by default what the weights of the backbone need, else 8-bit RGB scaled to 0 to 1.
 
     Raises:
         ContractError: If the parts or the class map do not fit together. The message contains a

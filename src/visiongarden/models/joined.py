@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, SupportsIndex
 
 import keras
 
 from visiongarden.backends.keras_internals import dtype_policy, is_weightless
+from visiongarden.data.preprocessing import Preprocessing
 from visiongarden.errors import ContractError, UserError
 from visiongarden.layers.fold import folding
 from visiongarden.models.files import SavedAsParts, read_part, written
 from visiongarden.models.fuse import fused
 from visiongarden.models.infer import infer
 from visiongarden.models.notebook import as_html
+from visiongarden.models.preprocessed import image_input, read_preprocessing
 from visiongarden.models.subclass import (
     ARGUMENTS,
     construct_subclass,
@@ -24,7 +26,6 @@ from visiongarden.models.subclass import (
     record_arguments,
 )
 from visiongarden.parts import Backbone, Decoder, Head, Part, connect
-from visiongarden.parts.part import IMAGE
 from visiongarden.types import ClassMap, FeatureSpec, ImageSize
 
 MAX_SIDE, MAX_PIXELS = 32_768, 64_000_000
@@ -60,6 +61,7 @@ class Joined(SavedAsParts, keras.Model):
         backbone: Sub-model built from the backbone; likewise `decoder` and `head`.
         image_size: (height, width) in pixels, or None.
         class_map: Class map, or None.
+        preprocessing: What the first layer, `preprocessing`, does to images.
         is_fused: Whether the layers are built in their folded form.
         resizes_images: Whether the model resizes images and suppresses boxes itself, as imported
             networks do.
@@ -91,10 +93,12 @@ class Joined(SavedAsParts, keras.Model):
         dtype: str | None = None,
         fused: bool = False,
         name: str | None = None,
+        preprocessing: Preprocessing | Mapping[str, Any] | None = None,
     ) -> None:
         size = _as_size(image_size)
         classes = _as_class_map(class_map)
         self._check_task(backbone, decoder, head)
+        values = _as_preprocessing(preprocessing, backbone)
         built: dict[str, keras.Model] = {}
 
         def build_part(part: Part, inputs: FeatureSpec) -> keras.Model:
@@ -108,17 +112,18 @@ class Joined(SavedAsParts, keras.Model):
         # weight exists.
         first = build_part if size and is_weightless() else None
         with dtype_policy(dtype), folding(fused):
-            connection = connect(backbone, decoder, head, size, classes, first)
-            images = keras.Input((*(size or (None, None)), 3), name="images")
-            backbone_model = build_part(backbone, IMAGE)
+            connection = connect(backbone, decoder, head, size, classes, first, values.output)
+            images, preprocessed = image_input(values, size)
+            backbone_model = build_part(backbone, values.output)
             decoder_model = build_part(decoder, connection.features)
             head_model = build_part(head, connection.decoded)
-            features = backbone_model(images)
+            features = backbone_model(preprocessed)
             decoded = decoder_model({level: features[level] for level in connection.features})
             raw = head_model({level: decoded[level] for level in connection.decoded})
             super().__init__(images, raw, name=name)
         self.parts = Parts(backbone, decoder, head)
         self.image_size, self.class_map, self.is_fused = size, classes, fused
+        self.preprocessing = values
         self.backbone, self.decoder, self.head = backbone_model, decoder_model, head_model
         # `object.__setattr__` keeps Keras and TensorFlow from tracking the tensors as state.
         object.__setattr__(self, "_features", {"backbone": features, "decoder": decoded})
@@ -166,6 +171,7 @@ class Joined(SavedAsParts, keras.Model):
             "class_map": None
             if self.class_map is None
             else {"names": list(self.class_map.names), "ids": list(self.class_map.ids)},
+            "preprocessing": self.preprocessing.to_dict(),
             "dtype": self.dtype_policy.name,
             "fused": self.is_fused,
             **self.trainable_config(),
@@ -178,6 +184,7 @@ class Joined(SavedAsParts, keras.Model):
 
         Raises:
             ModelFileError: If the class of a part is not registered.
+            ConfigError: If the preprocessing is invalid.
             UserError: If the image size or the class map is invalid.
             ContractError: If the parts do not fit together.
         """
@@ -198,6 +205,7 @@ class Joined(SavedAsParts, keras.Model):
             head=read_part(config.get("head"), Head),
             image_size=config.get("image_size"),
             class_map=None if classes is None else _class_map(classes),
+            preprocessing=read_preprocessing(config),
             dtype=config.get("dtype"),
             fused=bool(config.get("fused")),
             name=config.get("name"),
@@ -219,6 +227,7 @@ class Joined(SavedAsParts, keras.Model):
             head=parts.head,
             image_size=image_size,
             class_map=self.class_map,
+            preprocessing=self.preprocessing,
             fused=self.is_fused,
         )
         # Frozen layers, such as batch normalization, may behave differently during training.
@@ -244,7 +253,8 @@ class Joined(SavedAsParts, keras.Model):
             score: Minimum score of a detection (by default 0.25), or of a class other than the best
                 (by default 0).
             iou: IoU above which the weaker of two boxes of a class is suppressed.
-            value_range: Range of the values of arrays if it is not 0 to 255, such as (0, 1).
+            value_range: Range of the values of arrays that are not pixel values as stored, such as
+                (0, 1).
             batch_size: Number of images per step.
 
         Returns:
@@ -257,8 +267,9 @@ class Joined(SavedAsParts, keras.Model):
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """Return raw predictions, as `keras.Model.predict` does.
 
-        The images are float (batch, height, width, 3) from 0 to 1 in the size of the model's input.
-        For boxes, classes or masks of images of any size use `detect`, `classify` or `segment`.
+        The images are (batch, height, width, channels), pixel values as stored, in the size of the
+        model's input. For boxes, classes or masks of images of any size use `detect`, `classify` or
+        `segment`.
         """
         return super().predict(*args, **kwargs)
 
@@ -336,3 +347,11 @@ def _as_class_map(classes: ClassMap | Sequence[str] | None) -> ClassMap | None:
     if classes is None or isinstance(classes, ClassMap):
         return classes
     return ClassMap(tuple(classes))
+
+
+def _as_preprocessing(
+    given: Preprocessing | Mapping[str, Any] | None, backbone: Backbone
+) -> Preprocessing:
+    if given is None:
+        return backbone.preprocessing or Preprocessing()
+    return given if isinstance(given, Preprocessing) else Preprocessing.from_dict(given)

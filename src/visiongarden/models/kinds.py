@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from visiongarden.data.preprocessing import Preprocessing
 from visiongarden.types import ImageSize
 
 
@@ -54,3 +55,17 @@ class WithClassMap(Protocol):
     @property
     def class_map(self) -> Any:
         """The class map, or None."""
+
+
+@runtime_checkable
+class WithPreprocessing(Protocol):
+    """A model that preprocesses its images itself."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What its first layer does to the images."""
+
+
+def preprocessing_of(model: Any) -> Preprocessing:
+    """Return the preprocessing of a model; of another object with a task, that of 8-bit RGB."""
+    return model.preprocessing if isinstance(model, WithPreprocessing) else Preprocessing()

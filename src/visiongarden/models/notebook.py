@@ -47,6 +47,7 @@ def facts(model: Any) -> list[tuple[str, str]]:
     trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     return [
         ("image size", "any" if size is None else f"{size[0]} × {size[1]}"),
+        ("preprocessing", str(model.preprocessing)),
         ("classes", _classes(model.class_map)),
         ("parameters", f"{model.count_params():,}, {trainable:,} of them trainable"),
         ("dtype policy", model.dtype_policy.name),

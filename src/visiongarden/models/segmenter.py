@@ -11,8 +11,9 @@ class Segmenter(Joined):
     """Semantic segmentation model with a backbone, a decoder and a segmentation head.
 
     The model is a plain `keras.Model` in every other respect. It takes images of shape
-    (batch, height, width, 3), float RGB from 0 to 1, and returns raw predictions: a dict from level
-    to `{"classes": logits}` with logits of shape (batch, height, width, classes) at the size of the
+    (batch, height, width, channels) with pixel values as stored (RGB from 0 to 255 by default),
+    which its first layer preprocesses, and returns raw predictions: a dict from level to
+    `{"classes": logits}` with logits of shape (batch, height, width, classes) at the size of the
     image. Saving, loading, training and export work as for `Detector`.
 
     Args:
@@ -26,6 +27,8 @@ class Segmenter(Joined):
         fused: Whether to build the layers in their folded form, as `fused()` does, with new
             weights.
         name: Name of the model.
+        preprocessing: What the first layer does to the images, as a `Preprocessing` or its fields;
+            by default what the weights of the backbone need, else 8-bit RGB scaled to 0 to 1.
 
     Raises:
         ContractError: If the parts or the class map do not fit together. The message contains a

@@ -6,9 +6,11 @@ import json
 from inspect import isfunction
 from typing import Any
 
+from visiongarden.data.preprocessing import Preprocessing
 from visiongarden.errors import ModelFileError, UserError
 from visiongarden.layers.arguments import bound_arguments, construct, deserialized, serialized
 from visiongarden.models.files import read_part, written
+from visiongarden.models.preprocessed import read_preprocessing
 from visiongarden.models.serializable import decorator, unregistered
 from visiongarden.parts import Backbone, Decoder, Head, Part
 from visiongarden.types import ClassMap
@@ -16,7 +18,7 @@ from visiongarden.types import ClassMap
 ARGUMENTS = "arguments"
 """Key of a model's config under which the constructor arguments are stored."""
 
-_PART, _CLASSES = "__part__", "__class_map__"
+_PART, _CLASSES, _PREPROCESSING = "__part__", "__class_map__", "__preprocessing__"
 _ROLES = {"backbone": Backbone, "decoder": Decoder, "head": Head}
 _CURRENT = ("image_size", "dtype", "fused", "name")
 """Arguments that may have changed since construction, for example by `resized` or `fused`.
@@ -65,6 +67,7 @@ def construct_subclass(cls: type, config: dict[str, Any]) -> Any:
     arguments = {key: _read(value) for key, value in config[ARGUMENTS].items()}
     arguments |= {key: config[key] for key in _CURRENT if key in arguments and key in config}
     model = construct(cls, arguments)
+    _check_same_preprocessing(cls, model, config)
     # Weights are loaded by path, and parts with equal paths may compute something else.
     for role in _ROLES:
         current, saved = written(vars(model.parts)[role]), config.get(role)
@@ -79,9 +82,22 @@ def construct_subclass(cls: type, config: dict[str, Any]) -> Any:
     return model
 
 
+def _check_same_preprocessing(cls: type, model: Any, config: dict[str, Any]) -> None:
+    saved = read_preprocessing(config)
+    if model.preprocessing != saved:
+        raise ModelFileError(
+            f"{cls.__name__} builds another preprocessing than the one in the file",
+            rule=str(saved),
+            received=str(model.preprocessing),
+            fix=f"undo the change of {cls.__name__}",
+        )
+
+
 def _written(cls: type, name: str, value: Any) -> Any:
     if isinstance(value, Part):
         return {_PART: value.role, "value": written(value)}
+    if isinstance(value, Preprocessing):
+        return {_PREPROCESSING: value.to_dict()}
     if isinstance(value, ClassMap):
         return {_CLASSES: [list(value.names), list(value.ids)]}
     if isinstance(value, (list, tuple)):
@@ -117,6 +133,8 @@ def _read(value: Any) -> Any:
         return deserialized(value)
     if _PART in value and value[_PART] in _ROLES:
         return read_part(value.get("value"), _ROLES[value[_PART]])
+    if _PREPROCESSING in value:
+        return Preprocessing.from_dict(value[_PREPROCESSING])
     if _CLASSES in value:
         names, ids = value[_CLASSES]
         return ClassMap(tuple(names), tuple(ids))

@@ -33,6 +33,7 @@ def connect(
     image_size: ImageSize | None = None,
     class_map: ClassMap | None = None,
     draw: Callable[[FeaturePart, FeatureSpec], keras.Model] | None = None,
+    images: FeatureSpec = IMAGE,
 ) -> Connection:
     """Check that three parts fit each other, without creating a weight.
 
@@ -46,6 +47,7 @@ def connect(
         class_map: names of the classes; None if they are unknown.
         draw: function that returns the model of a part at `image_size`, whose shapes are used; by
             default the parts are traced.
+        images: spec of the preprocessed images, see `Preprocessing.output`; by default 3 channels.
 
     Returns:
         The specs of the feature maps between the parts.
@@ -67,7 +69,7 @@ def connect(
     # Before tracing: layers inside a part would fail first, with shapes that mean nothing here.
     if image_size is not None:
         check_image_size(image_size, 2 ** max(int(level[1:]) for level in backbone.levels))
-    features = backbone.spec(IMAGE, image_size, draw and draw(backbone, IMAGE))
+    features = backbone.spec(images, image_size, draw and draw(backbone, images))
     features = _match(decoder, decoder.levels, backbone, features)
     decoded = decoder.spec(features, image_size, draw and draw(decoder, features))
     lost = [level for level in decoder.output_levels if level not in decoded]

@@ -17,7 +17,8 @@ from visiongarden.layers.fold import folding
 from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize, LevelSpec, stride_of
 
 IMAGE = FeatureSpec({"p0": LevelSpec(channels=3, stride=1)})
-"""Spec of an RGB image as a feature map: level p0, stride 1, values from 0 to 1."""
+"""Spec of an RGB image as a feature map: level p0, stride 1. A part alone takes preprocessed
+values, from 0 to 1 unless its `preprocessing` differs."""
 
 PROBE: ImageSize = (256, 384)
 """Image size for shape inference without an image size; not square, to reveal swapped

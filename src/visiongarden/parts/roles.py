@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from pydantic import field_validator
 
+from visiongarden.data.preprocessing import Preprocessing
 from visiongarden.errors import ConfigError, ContractError
 from visiongarden.parts.fields import Classes
 from visiongarden.parts.part import FeaturePart, Part
@@ -51,11 +52,17 @@ class Backbone(FeaturePart):
 
     _sort = field_validator("levels")(_ordered)
 
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """Preprocessing that the weights of the backbone need; None: any, by default 0 to 1."""
+        return None
+
     def wire(self, images: Tensor) -> FeatureMaps:
         """Build the stages and return the feature map of each one; unused levels are removed later.
 
         Args:
-            images: (batch, height, width, 3), RGB, 0 to 1.
+            images: (batch, height, width, channels) after the model's `preprocessing`, which scales
+                to 0 to 1 by default.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement wire()")
 

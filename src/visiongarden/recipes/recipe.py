@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter, field_validator
 
 from visiongarden.backends.keras_internals import weightless
 from visiongarden.config import Value
-from visiongarden.data import Channels
+from visiongarden.data import Channels, Preprocessing
 from visiongarden.data.combined import MAX_WEIGHT
 from visiongarden.data.readers import Reader
 from visiongarden.data.readers.choosing import AUTO, reader_of
@@ -31,12 +31,15 @@ class Model(Value):
         head: Head: feature maps -> raw predictions. Its `num_classes` defaults to the number of
             classes in the dataset.
         image_size: (height, width) in pixels, or one number for both.
+        preprocessing: Channels, type, scale, mean and std of the images, see `Preprocessing`; by
+            default what the weights of the backbone need, else that of the training images.
     """
 
     backbone: Backbone
     decoder: Decoder
     head: Head
     image_size: ImageSize = (320, 320)
+    preprocessing: Preprocessing | None = None
 
     @field_validator("image_size", mode="before")
     @classmethod
@@ -67,6 +70,8 @@ class Data(Value):
             part of the file name for each channel; see `visiongarden.data.Channels`.
         train: Name of the training split.
         val: Name of the validation split, evaluated during training.
+        value_range: Smallest and largest value that the pixels can have, such as [0, 4095] for 12
+            bits; by default those of the type of the images. Floats need it.
         min_visibility: Smallest visible fraction of an object that is kept by the transforms.
         invalid_boxes: "error" refuses a dataset with boxes outside the image or without area;
             "drop" removes these boxes and lists them.
@@ -80,6 +85,7 @@ class Data(Value):
     path: Path
     reader: Reader | Literal["auto"] = "auto"
     channels: str | tuple[str, ...] = "auto"
+    value_range: tuple[float, float] | None = None
     train: str = "train"
     val: str = "val"
     min_visibility: Annotated[float, Field(ge=0, le=1)] = 0.1
@@ -196,7 +202,7 @@ class Recipe(Value):
             decoder=parts.decoder,
             head=parts.head,
             image_size=parts.image_size,
-            **options,
+            **{"preprocessing": parts.preprocessing} | options,
         )
         return model
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from visiongarden.cards import load, merged
 from visiongarden.config import apply_overrides, load_yaml
+from visiongarden.data.channels import layout_in
 from visiongarden.data.combined import Part, combined
+from visiongarden.data.layout import RGB
 from visiongarden.data.readers import opened, read
 from visiongarden.errors import ConfigError, DataError, spelled
 from visiongarden.parts import Head
@@ -76,17 +78,19 @@ def resolve(
     model = fields.get("model", {})
     if isinstance(model, Mapping):
         fields["model"] = defaults.model | dict(model)
-    # Default transforms depend on the number of images, so overrides of transforms come last.
+    # Default transforms depend on the images, so overrides of transforms come last.
     late = [change for change in changes if change.startswith(("transforms.", "transforms["))]
     early = [change for change in changes if change not in late]
     fields = apply_overrides({"task": name} | fields, early)
     fields["training"] = with_default_training(defaults.training, fields.get("training", {}))
-    images = _fill_from_data(fields)
+    split = _fill_from_data(fields)
     if "transforms" not in fields:
         training = fields["training"]
         epochs = training.get("epochs") if isinstance(training, Mapping) else None
+        images = None if split is None else len(split)
         chosen = find(name).transforms(images, epochs if isinstance(epochs, int) else None)
-        fields["transforms"] = [transform.to_dict() for transform in chosen]
+        is_rgb = split is None or layout_in(split) in (None, RGB)
+        fields["transforms"] = [each.to_dict() for each in chosen if is_rgb or not each.rgb_only]
     fields = apply_overrides(fields, late)
     recipe = Recipe.from_dict(fields)
     recipe.model.check()
@@ -135,13 +139,13 @@ def read_split(task: str, data: Data | tuple[Data, ...], split: str) -> Any:
             ]
         )
     number = None if isinstance(data, Data) else 0
-    with spelled(partial(_as_override, split, number=number)):
+    with spelled(partial(as_override, split, number=number)):
         find(task).check(found)
     return found
 
 
 def _read_one(data: Data, split: str, number: int | None = None) -> Any:
-    with spelled(partial(_as_override, split, number=number)):
+    with spelled(partial(as_override, split, number=number)):
         found = read(
             data.path,
             reader=data.reader,
@@ -152,7 +156,7 @@ def _read_one(data: Data, split: str, number: int | None = None) -> Any:
         return found.with_channels(data.channels)
 
 
-def _as_override(split: str, name: str, value: Any, number: int | None = None) -> str:
+def as_override(split: str, name: str, value: Any, number: int | None = None) -> str:
     """Spell an argument of `read` as an override, which works in Python and for `train`."""
     owner = "data" if number is None else f"data.{number}"
     field = f"{owner}.{split if name == 'split' else name}"
@@ -201,7 +205,7 @@ def _task(fields: Mapping[str, Any]) -> str:
     if not isinstance(first, Mapping) or first.get("path") is None:
         return DetectionTask.name
     found = Data.from_dict(first)
-    with spelled(partial(_as_override, "train", number=number)):
+    with spelled(partial(as_override, "train", number=number)):
         root, reader = opened(found.path, found.reader)
         # Datasets of most readers have the same annotations, so that none needs to be read.
         if reader.annotations:
@@ -232,11 +236,11 @@ def _read(path: Path) -> dict[str, Any]:
     return {"data": {"path": str(path)}}
 
 
-def _fill_from_data(fields: dict[str, Any]) -> int | None:
+def _fill_from_data(fields: dict[str, Any]) -> Any:
     """Fill in the fields that depend on the training split: classes, epochs, batch size.
 
     Returns:
-        The number of training images; None if the split was not read.
+        The training split; None if it was not read.
     """
     model, training = fields["model"], fields["training"]
     if isinstance(model, dict) and isinstance(model.get("head"), str):
@@ -260,7 +264,7 @@ def _fill_from_data(fields: dict[str, Any]) -> int | None:
         return None
     if isinstance(training, Mapping):
         fields["training"] = dict(training) | default_length(len(split), training)
-    return len(split)
+    return split
 
 
 def _depends_on_data(fields: Mapping[str, Any]) -> bool:

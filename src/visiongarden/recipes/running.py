@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ from visiongarden.data import Prints, fingerprint, leaked
 from visiongarden.data.depth import Depth, depth_in
 from visiongarden.data.readers import Reader
 from visiongarden.doctor.checking import check, no_usable_box
-from visiongarden.errors import DataError, NotFiniteError, UserError, option
+from visiongarden.errors import DataError, NotFiniteError, UserError, option, spelled
 from visiongarden.evaluation import evaluate, make_validator
 from visiongarden.models import Joined, load
 from visiongarden.progress import LOGGER
 from visiongarden.recipes.length import warn_of_few_steps
+from visiongarden.recipes.preprocessing import preprocessing_for
 from visiongarden.recipes.recipe import Recipe
-from visiongarden.recipes.resolution import read_split, resolve
+from visiongarden.recipes.resolution import as_override, read_split, resolve
 from visiongarden.recipes.run_folder import (
     RECIPE,
     command,
@@ -118,7 +120,13 @@ def train(
     check(train_set, trained_on=True, prints=prints)
     check(val_set, prints=prints)
     seed_everything(recipe.training.seed)
-    model = recipe.build(class_map=train_set.class_map, dtype=recipe.training.precision)
+    with spelled(partial(as_override, "train")):
+        preprocessing = preprocessing_for(recipe, train_set, val_set)
+    model = recipe.build(
+        class_map=train_set.class_map,
+        dtype=recipe.training.precision,
+        preprocessing=preprocessing,
+    )
     loader = _loader(recipe, train_set)
     check_sizes(model, loader)
     check_monitors(callbacks, model.parts.head.loss(), kind.metric_names)
@@ -308,6 +316,7 @@ def _log_summary(
         f"classes {', '.join(train_set.class_map.names)}",
         f"{recipe.model.backbone} → {recipe.model.decoder} → {recipe.model.head}",
         f"{model.count_params():,} parameters, {height} × {width} pixels, run {folder}",
+        f"images: {model.preprocessing}",
         *_notes(train_set, val_set, depth),
     ):
         LOGGER.info(line)

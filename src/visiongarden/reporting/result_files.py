@@ -15,10 +15,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from visiongarden.data import decode
 from visiongarden.data.file_names import image_names, names_in
-from visiongarden.errors import DataError, UserError, option
-from visiongarden.evaluation.prediction import predictor_of, scored
+from visiongarden.data.model_pixels import pixels_for
+from visiongarden.errors import UserError, option
+from visiongarden.evaluation.prediction import pixel_values_of, predictor_of, scored
 from visiongarden.models import load
 from visiongarden.storage import atomic_write
 from visiongarden.tasks import PredictionFiles, task_of
@@ -171,13 +171,13 @@ def _results(
     model: Any, files: Sequence[Path], score: float | None, iou: float | None
 ) -> Iterator[tuple[Path, Any]]:
     """Yield each file with (pixels, prediction, best score), or with the error that occurred."""
-    predictor = None
+    predictor, preprocessing = None, pixel_values_of(model)
     if not model.resizes_images:
         predictor = predictor_of(model, score, iou)
     for file in files:
         try:
-            image = decode(file)
-        except (DataError, OSError) as error:
+            image = pixels_for(file, preprocessing)
+        except (UserError, OSError) as error:
             yield file, error
             continue
         ((found, best),) = scored(model, [image], score, iou=iou, batch_size=1, predictor=predictor)

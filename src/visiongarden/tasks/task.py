@@ -11,7 +11,7 @@ import numpy as np
 from visiongarden import registry
 from visiongarden.config import Typed
 from visiongarden.data import Loader
-from visiongarden.data.channels import require_rgb
+from visiongarden.data.channels import layout_in
 from visiongarden.data.loader import Resize
 from visiongarden.data.targets import targets_of
 from visiongarden.drawing import draw
@@ -167,15 +167,15 @@ class Task(Typed):
         return {"num_classes": len(dataset.class_map)}
 
     def check(self, dataset: Any) -> None:
-        """Refuse a dataset without the annotations of the task, or with images that are not RGB.
+        """Refuse a dataset without the annotations of the task, or whose images differ in channels.
 
         Raises:
-            UserError: The dataset has no such annotations, or the model does not take its images.
+            UserError: The dataset has no such annotations.
             DataError: The images have different channels.
         """
         if len(dataset):
             self.check_fields(dataset.fields, dataset.root)
-            require_rgb(dataset)
+            layout_in(dataset)
 
     def check_fields(self, fields: frozenset[str], root: Any) -> None:
         """Refuse annotations that are not sufficient for the task.

@@ -13,9 +13,11 @@ import keras
 
 from visiongarden.data import fingerprint
 from visiongarden.data.batches import ForeignBatches, loader_of
+from visiongarden.data.channels import check_images
 from visiongarden.errors import UserError
 from visiongarden.evaluation import make_validator
 from visiongarden.models import Joined
+from visiongarden.models.kinds import preprocessing_of
 from visiongarden.progress import LOGGER
 from visiongarden.tasks import task_of
 from visiongarden.training.building import (
@@ -97,7 +99,7 @@ def fit(
         KeyboardInterrupt: Training was interrupted with Ctrl-C.
     """
     settings, folder = settings or Training(), Path(folder)
-    train = loader_of(train)
+    train = loader_of(train, preprocessing_of(model).dtype)
     is_dataset = validate is not None and not callable(validate)
     if is_dataset:
         validate = make_validator(validate)
@@ -112,6 +114,8 @@ def fit(
     if isinstance(train, ForeignBatches):
         _keep_targets_of(loss, train)
         _fit_to_model(train, model)
+    elif isinstance(train, _OfDataset):
+        check_images(train.dataset, preprocessing_of(model))
     trainer = _trainer(model, loss, train)
     task = task_of(model)
     if validate is None or is_dataset:
@@ -163,7 +167,7 @@ def fit(
 def _fit_to_model(train: ForeignBatches, model: Joined) -> None:
     """Check the batches of another library for the model; the head of a new task may be any."""
     head = model.parts.head
-    channels = int(model.inputs[0].shape[-1])
+    channels = preprocessing_of(model).channels
     num_classes = int(head.num_classes) if isinstance(head, _OfClasses) else None
     train.fit_to(model.image_size or train.image_size, channels, num_classes)
 

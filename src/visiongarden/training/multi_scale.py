@@ -21,7 +21,7 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
     share the weights and the optimizer.
 
     Args:
-        model: Model that takes float images from 0 to 1 and returns raw predictions.
+        model: Model that takes images and returns raw predictions.
         loss: Loss as in `Trainer`; its `image_size` is that of the batch.
         image_size: (height, width) of the model's own images in pixels.
         sizes: Image sizes of the batches.
@@ -39,9 +39,9 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
         super().__init__(model, loss, image_size)
         self.variants = SizeVariants(model, sizes)
 
-    def forward_floats(self, floats: Tensor, training: bool | None) -> RawPredictions:
-        """Return raw predictions for float images (batch, height, width, 3) of one of the sizes."""
-        return self.variants(floats, self.size_of(floats), training)
+    def call(self, images: Tensor, training: bool | None = None) -> RawPredictions:
+        """Return raw predictions for images as stored, (batch, height, width, channels)."""
+        return self.variants(images, self.size_of(images), training)
 
     def size_of(self, images: Tensor) -> ImageSize:
         """Return the (height, width) of a batch's images in pixels."""

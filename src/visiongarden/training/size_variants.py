@@ -44,7 +44,7 @@ class SizeVariants:
     def __call__(
         self, images: Tensor, size: ImageSize, training: bool | None = None
     ) -> RawPredictions:
-        """Return raw predictions for float images (batch, height, width, 3) of one of the sizes."""
+        """Return raw predictions for images as stored, (batch, height, width, channels)."""
         if size not in self._variants:
             plain: RawPredictions = self.model(images, training=training)
             return plain

@@ -43,7 +43,8 @@ class TorchStep:
         """Run one step on (images, targets) and return the means of the metrics so far.
 
         Args:
-            data: Images (batch, height, width, 3) uint8, and the targets of the loss by name.
+            data: Images as stored, (batch, height, width, channels), and the targets of the loss by
+                name.
         """
         import torch
         from keras import ops, tree

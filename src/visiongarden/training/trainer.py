@@ -23,10 +23,10 @@ from visiongarden.types import ImageSize, RawPredictions, Tensor
 
 
 class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside is
-    """Model together with its loss; takes uint8 images and padded targets.
+    """Model together with its loss; takes images as stored and padded targets.
 
     Args:
-        model: Model that takes float images from 0 to 1 and returns raw predictions.
+        model: Model that takes images and returns raw predictions.
         loss: Loss as `loss(raw, image_size=size, **targets) -> {term: scalar}`. The gradient is
             that of the sum of its terms; the terms named in `loss.terms` are tracked as metrics.
         image_size: (height, width) of the images in pixels.
@@ -36,7 +36,8 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
     """Whether image sizes differ between batches; Keras infers all shapes from the first two."""
 
     def __init__(self, model: keras.Model, loss: Any, image_size: ImageSize) -> None:
-        super().__init__(name="trainer", dtype=model.dtype_policy)
+        # Without `autocast=False`, images that are floats would be cast to half precision here.
+        super().__init__(name="trainer", dtype=model.dtype_policy, autocast=False)
         self.inner, self.loss_function, self.image_size = model, loss, image_size
         self.untrained_norms = UntrainedNorms(model)
         self.trackers = [keras.metrics.Mean(name=term) for term in terms_of(loss) or ()]
@@ -72,15 +73,9 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         )
 
     def call(self, images: Tensor, training: bool | None = None) -> RawPredictions:
-        """Return raw predictions for uint8 images (batch, height, width, 3)."""
-        dtype = self.compute_dtype
-        # Batches reach the device as uint8: a quarter of the bytes of float32.
-        floats = ops.cast(images, dtype) * ops.cast(1 / 255, dtype)
-        return self.forward_floats(floats, training)
-
-    def forward_floats(self, floats: Tensor, training: bool | None) -> RawPredictions:
-        """Return raw predictions for float images (batch, height, width, 3) from 0 to 1."""
-        raw: RawPredictions = self.inner(floats, training=training)
+        """Return raw predictions for images (batch, height, width, channels) as stored."""
+        # Batches reach the device as stored, as uint8 in a quarter of the bytes of float32.
+        raw: RawPredictions = self.inner(images, training=training)
         return raw
 
     def feed(self, batches: Iterator[Any]) -> Any:
@@ -119,7 +114,7 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         regularizers).
 
         Args:
-            x: uint8 images (batch, height, width, 3).
+            x: Images (batch, height, width, channels), pixel values as stored.
             y: Targets by the names of the loss's arguments.
             y_pred: Raw predictions for the images.
             sample_weight: Ignored.

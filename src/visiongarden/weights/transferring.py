@@ -15,6 +15,7 @@ from visiongarden.weights.match import Match, Pair, match
 from visiongarden.weights.propose import proposed
 from visiongarden.weights.rename import Rename
 from visiongarden.weights.report import BODY, TransferReport, within
+from visiongarden.weights.same_values import check_same_values
 from visiongarden.weights.sources import open_source
 
 
@@ -72,8 +73,9 @@ def transfer(
 
     Raises:
         UserError: If the source cannot be opened or is damaged, a rule of `rename` or a pattern of
-            `only` matches no weight, `output` does not end in ".keras", or less than `min_coverage`
-            would be copied. In the last case the message names the largest missing weights.
+            `only` matches no weight, `output` does not end in ".keras", less than `min_coverage`
+            would be copied, or a backbone would be copied to a model that preprocesses images in
+            another way. If too little is copied, the message names the largest missing weights.
 
     Example:
         >>> def build():
@@ -98,6 +100,7 @@ def transfer(
     with open_source(source, layout) as opened:
         matched = match(opened, target, rename, class_rows, only)
         _check_coverage(matched, min_coverage)
+        check_same_values(opened, target, matched.report.paths)
         opened.verify()
         # All checks run before the first assignment, so that a failure leaves the target unchanged.
         for pair in matched.pairs:

@@ -95,9 +95,10 @@ def _image(layout: Layout, image: ImageSize) -> str:
     if not readers:
         return ""
     x, y = readers[0].middle[0], TOP - 46
+    text = f"image {image[0]} × {image[1]} × {readers[0].box.inputs[0][-1]}"
     return (
         f'<rect class="image" x="{x - 59:.1f}" y="{y:.1f}" width="118" height="22" rx="4"/>'
-        f'<text class="on" x="{x:.1f}" y="{y + 15:.1f}">image {image[0]} × {image[1]} × 3</text>'
+        f'<text class="on" x="{x:.1f}" y="{y + 15:.1f}">{text}</text>'
         + "".join(
             _path(f"M{x:.1f} {y + 22:.1f}L{each.middle[0]:.1f} {each.y:.1f}") for each in readers
         )

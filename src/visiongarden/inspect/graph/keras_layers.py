@@ -38,7 +38,8 @@ _OPERATIONS = {
     "Subtract": "subtract", "Maximum": "maximum", "Flatten": "flatten", "Reshape": "reshape",
     "GetItem": "slice", "UpSampling2D": "upsample", "ZeroPadding2D": "pad", "Permute": "permute",
 }  # fmt: skip
-_IDENTITY = frozenset({"Identity", "InputLayer"})
+# Preprocessing is part of the input: networks of other tools expect preprocessed images.
+_IDENTITY = frozenset({"Identity", "InputLayer", "Preprocess"})
 _IGNORED = frozenset({"name", "trainable", "dtype", "batch_shape"})
 _IGNORED_SUFFIXES = ("initializer", "regularizer", "constraint")
 

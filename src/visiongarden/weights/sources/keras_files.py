@@ -6,10 +6,12 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from visiongarden.errors import ModelFileError, UserError
+from visiongarden.data.preprocessing import Preprocessing
+from visiongarden.errors import ConfigError, ModelFileError, UserError
 from visiongarden.models.files import MANIFEST, json_member
 from visiongarden.weights.sources.bytes import check_spans, crcs, mapped, span_of
 from visiongarden.weights.sources.hdf5 import Array, arrays_in
@@ -74,10 +76,11 @@ def open_keras(path: Path, layout: str) -> Iterator[Source]:
         )
     arrays = arrays_in(path, data, span.start, span.size, named=manifest is None)
     if manifest is not None:
-        yield _by_manifest(path, manifest, arrays, _class_names(config))
+        found = _by_manifest(path, manifest, arrays, _class_names(config))
+        yield replace(found, preprocessing=_preprocessing(config))
     else:
-        found = tuple(_numbered(arrays, variable_names(config)))
-        yield Source(str(path), found, verify=lambda: check_spans(path, data, [span]))
+        numbered = tuple(_numbered(arrays, variable_names(config)))
+        yield Source(str(path), numbered, verify=lambda: check_spans(path, data, [span]))
 
 
 def _class_names(config: Any) -> tuple[str, ...] | None:
@@ -87,6 +90,16 @@ def _class_names(config: Any) -> tuple[str, ...] | None:
     if not isinstance(config, list) or not all(isinstance(name, str) for name in config):
         return None
     return tuple(config)
+
+
+def _preprocessing(config: Any) -> Preprocessing | None:
+    """Return the preprocessing in a model's config, or None."""
+    for key in ("config", "preprocessing"):
+        config = config.get(key) if isinstance(config, dict) else None
+    try:
+        return None if config is None else Preprocessing.from_dict(config)
+    except ConfigError:  # the weights can be read all the same
+        return None
 
 
 def _by_manifest(

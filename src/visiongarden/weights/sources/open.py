@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import keras
 
 from visiongarden.errors import UserError, option
+from visiongarden.models.kinds import WithPreprocessing
 from visiongarden.weights.class_rows import class_names_of
 from visiongarden.weights.live import named_weights
 from visiongarden.weights.sources.keras_files import open_keras, open_weights_h5
@@ -64,6 +65,7 @@ def open_source(source: Any, layout: str = "auto") -> Iterator[Source]:
             f"{type(source).__name__} {source.name}",
             tuple(weights),
             class_names=class_names_of(source),
+            preprocessing=source.preprocessing if isinstance(source, WithPreprocessing) else None,
         )
     else:
         raise UserError(

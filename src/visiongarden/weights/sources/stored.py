@@ -11,6 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.data.preprocessing import Preprocessing
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -50,6 +52,7 @@ class Source:
         weights: The arrays in the order of the source.
         ignored: Names of entries that are not weights, such as counters.
         class_names: Class names of the model that the weights belong to, or None.
+        preprocessing: Preprocessing of that model, or None.
         verify: Function that raises an error if the bytes do not match their checksums. It is
             called before any array is used.
     """
@@ -58,6 +61,7 @@ class Source:
     weights: tuple[Stored, ...]
     ignored: tuple[str, ...] = ()
     class_names: tuple[str, ...] | None = None
+    preprocessing: Preprocessing | None = None
     verify: Callable[[], None] = field(default=lambda: None)
 
 
