@@ -216,6 +216,7 @@ def test_every_name_exists(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_field_of_a_recipe_exists(page):
+    from visiongarden.recipes.evaluation_settings import Evaluation
     from visiongarden.recipes.recipe import Data, Model
     from visiongarden.training import Training
     from visiongarden.transforms import Transform
@@ -224,10 +225,12 @@ def test_every_field_of_a_recipe_exists(page):
         "model": {"card", *Model.model_fields},
         "data": set(Data.model_fields),
         "training": set(Training.model_fields),
+        "evaluation": set(Evaluation.model_fields),
         "transforms": set(Transform.kinds()),
     }
     text = page.read_text(encoding="utf-8")
-    for group, field in re.findall(r"\b(model|data|training|transforms)\.(\w+)[\w.]*=", text):
+    groups = "|".join(known)
+    for group, field in re.findall(rf"\b({groups})\.(\w+)[\w.]*=", text):
         assert field in known[group], f"a recipe has no field {group}.{field}"
 
 

@@ -112,7 +112,7 @@ def test_the_table_has_the_names_of_keras(tmp_path):
     ids=["Keras", "vector"],
 )
 def test_a_run_resumes_exactly(tmp_path, optimizer):
-    """Six steps at once equal four, and then two more."""
+    """Six steps together equal four, and then two more."""
 
     class StopAfter(keras.callbacks.Callback):
         seen = 0

@@ -322,12 +322,21 @@ class KerasSchedule(KerasObject):
 
 
 class KerasMetric(KerasObject):
-    """Metric of Keras, or a registered one, as plain data."""
+    """Metric of Keras, or a registered class with its methods, as plain data."""
 
     kind: ClassVar[str] = "metric"
     modules: ClassVar[tuple[str, ...]] = ("keras.metrics",)
     base: ClassVar[str | None] = "Metric"
     example: ClassVar[str] = "F1Score"
+
+    @classmethod
+    def _is_kind(cls, value: Any) -> bool:
+        # Any class with this method is one; what else is missing is an error when it is used.
+        return super()._is_kind(value) or (
+            isinstance(value, type)
+            and not value.__module__.startswith("keras.")
+            and "update_state" in dir(value)
+        )
 
 
 class KerasCallback(KerasObject):

@@ -198,20 +198,28 @@ def _numbered(model: Any) -> ClassMap:
     return ClassMap(tuple(f"class {index}" for index in range(count)))
 
 
-def make_validator(dataset: Any, batch_size: int = 16) -> Callable[[Any], dict[str, float]]:
+def make_validator(
+    dataset: Any,
+    batch_size: int = 16,
+    metrics: Sequence[Any] = (),
+    names: Sequence[str] | None = None,
+) -> Callable[[Any], dict[str, float]]:
     """Return a function that evaluates a model on a dataset, for `fit`.
 
     Args:
         dataset: Annotated images.
         batch_size: Number of images per step.
+        metrics: Further metrics, as in `evaluate`.
+        names: Names of the values to return; None for the main metrics of the model's task.
 
     Returns:
-        A function that takes a model and returns the main metrics of its task by name.
+        A function that takes a model and returns these values by name.
     """
 
     def validate(model: Any) -> dict[str, float]:
-        metrics = evaluate(model, dataset, batch_size=batch_size).metrics
-        return {name: metrics[name] for name in task_of(model).metric_names if name in metrics}
+        found = evaluate(model, dataset, metrics=metrics, batch_size=batch_size).metrics
+        listed = task_of(model).metric_names if names is None else names
+        return {name: found[name] for name in listed if name in found}
 
     return validate
 

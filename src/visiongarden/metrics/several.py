@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import keras
@@ -55,11 +56,11 @@ class Metrics:
         """
         arrays = None
         for metric in self._metrics:
+            given: tuple[Any, ...] = (samples, results)
             if isinstance(metric, keras.metrics.Metric):
-                arrays = arrays or self._arrays(samples, results)
-                metric.update_state(*arrays)
-            else:
-                metric.update_state(samples, results)
+                given = arrays = arrays or self._arrays(samples, results)
+            with _named(metric):
+                metric.update_state(*given)
 
     def result(self) -> dict[str, float]:
         """Return all values by name.
@@ -69,7 +70,8 @@ class Metrics:
         """
         found: dict[str, float] = {}
         for metric in self._metrics:
-            value = metric.result()
+            with _named(metric):
+                value = metric.result()
             for name, number in (
                 value if isinstance(value, dict) else {metric.name: value}
             ).items():
@@ -88,6 +90,22 @@ class Metrics:
                 for name, values in metric.per_class().items():
                     found.setdefault(name, {}).update(values)
         return found
+
+
+@contextlib.contextmanager
+def _named(metric: Metric) -> Iterator[None]:
+    """Name the metric in an error of its code."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # a metric may raise anything
+        raise UserError(
+            f"the metric {metric.name!r} of class {type(metric).__name__} failed with "
+            f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
+            rule="update_state(y_true, y_pred, sample_weight=None) accepts the results of the task",
+            fix=f"the arguments or the code of {type(metric).__name__}",
+        ) from error
 
 
 def _number(metric: str, name: str, value: Any) -> float:

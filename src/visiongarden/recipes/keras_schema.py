@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from visiongarden.config import KerasCallback, KerasObject, KerasOptimizer, KerasSchedule
+from visiongarden.config import (
+    KerasCallback,
+    KerasMetric,
+    KerasObject,
+    KerasOptimizer,
+    KerasSchedule,
+)
 from visiongarden.training import VectorAdamW, WarmupCosine
 
-_ROLES: tuple[type[KerasObject], ...] = (KerasOptimizer, KerasSchedule, KerasCallback)
+_ROLES: tuple[type[KerasObject], ...] = (KerasOptimizer, KerasSchedule, KerasMetric, KerasCallback)
 _WITHOUT_TYPE = (VectorAdamW.__name__, WarmupCosine.__name__)
 """Classes that an optimizer or a schedule without a `type` has."""
 
 
 def keras_schemas() -> dict[str, Any]:
-    """Return the definitions of optimizers, schedules and callbacks, and of each of their classes.
+    """Return the definitions of the kinds of Keras objects in a recipe, and of their classes.
 
     The arguments are the parameters of the constructors, with their defaults.
     """

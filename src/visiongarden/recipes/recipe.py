@@ -16,6 +16,7 @@ from visiongarden.data.readers.choosing import AUTO, reader_of
 from visiongarden.errors import ConfigError
 from visiongarden.models import Joined
 from visiongarden.parts import Backbone, Decoder, Head, check_image_size
+from visiongarden.recipes.evaluation_settings import Evaluation
 from visiongarden.tasks import DetectionTask, find
 from visiongarden.training import Training
 from visiongarden.transforms import Transform
@@ -164,6 +165,7 @@ class Recipe(Value):
         data: Dataset to train and evaluate on, or a list of several.
         transforms: Transforms of the training images, in order; by default those of the task.
         training: Optimizer, schedule and length of the run.
+        evaluation: Further metrics, and the one that selects the best model.
     """
 
     task: str = DetectionTask.name
@@ -173,6 +175,7 @@ class Recipe(Value):
         default_factory=lambda fields: find(fields.get("task", DetectionTask.name)).transforms()
     )
     training: Training = Training()
+    evaluation: Evaluation = Evaluation()
 
     @property
     def datasets(self) -> tuple[Data, ...]:

@@ -21,6 +21,7 @@ from visiongarden.errors import DataError, NotFiniteError, UserError, option, sp
 from visiongarden.evaluation import evaluate, make_validator
 from visiongarden.models import Joined, load
 from visiongarden.progress import LOGGER
+from visiongarden.recipes.evaluation_settings import Selection, selection
 from visiongarden.recipes.length import warn_of_few_steps
 from visiongarden.recipes.preprocessing import preprocessing_for
 from visiongarden.recipes.recipe import Recipe
@@ -129,7 +130,8 @@ def train(
     )
     loader = _loader(recipe, train_set)
     check_sizes(model, loader)
-    check_monitors(callbacks, model.parts.head.loss(), kind.metric_names)
+    selected = selection(recipe.evaluation, kind, model, val_set)
+    check_monitors(callbacks, model.parts.head.loss(), selected.names)
     base = Path("runs") / _name(recipe)
     folder = resumed_folder(base, output) if resume else new_folder(base, output)
     with locked(folder):
@@ -144,14 +146,15 @@ def train(
             loader,
             folder,
             val_set,
+            selected,
             resume=resume,
             data=fingerprint({"train": train_set, "val": val_set}, prints),
             accept_changes=accept_changes,
             callbacks=callbacks,
         )
-    plot_history(history, folder / "curves.png", kind.metric_names, kind.title)
+    plot_history(history, folder / "curves.png", selected.names, kind.title)
     best, last = folder / "best.keras", folder / "last.keras"
-    metrics = evaluate(load(best), val_set)
+    metrics = evaluate(load(best), val_set, metrics=selected.metrics)
     return TrainingResult(folder, best, last, metrics, history, recipe)
 
 
@@ -229,6 +232,7 @@ def _fit(
     loader: Any,
     folder: Path,
     val_set: Any,
+    selected: Selection,
     resume: bool,
     callbacks: Sequence[keras.callbacks.Callback],
     **options: Any,
@@ -244,9 +248,10 @@ def _fit(
             folder,
             # The callbacks exist already: they were built before the folder of the run.
             recipe.training.replace(callbacks=()),
-            make_validator(val_set),
+            make_validator(val_set, metrics=selected.metrics, names=selected.names),
             resume=resume,
-            identity={name: fields[name] for name in ("data", "transforms")},
+            identity={name: fields[name] for name in ("data", "transforms", "evaluation")},
+            monitor=(selected.monitor, selected.mode),
             callbacks=(*callbacks, *((_DescribeRun(folder, recipe),) if resume else ())),
             **options,
         )

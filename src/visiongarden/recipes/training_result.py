@@ -22,7 +22,7 @@ class TrainingResult:
 
     Attributes:
         folder: Folder of the run.
-        best: Model file with the best value of the task's metric `monitor`.
+        best: Model file with the best value of the metric `evaluation.monitor`.
         last: Model file after the last step.
         metrics: Evaluation of the best model on the validation split; `metrics["AP"]` is one value.
         history: One dict per epoch with the loss, its terms and the metrics.
@@ -53,7 +53,7 @@ class TrainingResult:
         }
 
     def __repr__(self) -> str:
-        name = find(self.recipe.task).monitor
+        name = self.recipe.evaluation.monitor or find(self.recipe.task).monitor
         value = self.metrics.metrics[name]
         epochs = len(self.history)
         return f"TrainingResult(folder={str(self.folder)!r}, epochs={epochs}, {name}={value:.3f})"

@@ -52,6 +52,7 @@ def fit(
     identity: dict[str, Any] | None = None,
     data: dict[str, Any] | None = None,
     accept_changes: bool = False,
+    monitor: tuple[str, str] | None = None,
 ) -> list[dict[str, float]]:
     """Train a model in place and write its checkpoints into a folder.
 
@@ -85,6 +86,8 @@ def fit(
             the fingerprint of `train.dataset`.
         accept_changes: Whether to resume although the data, the learning rate or the numbers of its
             schedule, the weight decay or the limits of the gradients changed.
+        monitor: Name of the metric that selects `best.keras`, and "max" or "min". Defaults to those
+            of the task.
 
     Returns:
         One dict per epoch with the loss, its terms, and the metrics that `validate` returned.
@@ -144,8 +147,7 @@ def fit(
         settings.epochs,
         len(train),
         settings.validate_every,
-        task.monitor,
-        task.monitor_mode,
+        *(monitor or (task.monitor, task.monitor_mode)),
         _lower_rate_fix(settings),
     )
     LOGGER.info(describe_optimizer(settings))

@@ -23,7 +23,7 @@ from visiongarden.storage import atomic_write, parse_json
 
 FILE = "resume.npz"
 _MAX_LISTED, _MAX_LENGTH = 3, 60
-_RECIPE_FIELDS = ("data", "training", "transforms")
+_RECIPE_FIELDS = ("data", "training", "transforms", "evaluation")
 """Parts of a run's identity that have the same names in a recipe, so that overrides set them."""
 ADJUSTABLE = ("learning_rate", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
 """Arguments of the optimizer that may change within a run: no state of its own depends on them."""
