@@ -48,7 +48,7 @@ def trainer_of(options, head, eager=False):
         image_size=options["size"],
     )
     images, boxes, classes = batch(options)
-    trainer = compiled(model, model.parts.head.loss(), eager=eager)
+    trainer = compiled(model, model.parts.head.loss, eager=eager)
     # Loaders pad to the largest number of objects; without objects, one row of padding remains.
     if not options["objects"]:
         boxes = np.zeros((options["batch"], 1, 4), np.float32)

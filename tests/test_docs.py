@@ -159,6 +159,28 @@ def test_the_page_about_transforms_runs(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
+def test_the_page_about_losses_runs(monkeypatch):
+    monkeypatch.setattr(registry, "_known", dict(registry._known))
+    names = {}
+    for kind, text in blocks("losses.md"):
+        if kind == "python":
+            exec(text.replace("@vg.register", '@vg.register(package="page")'), names)  # noqa: S102
+    head = vg.heads.AnchorFree(num_classes=3, assigner=names["NearestObject"]())
+    assert head.to_dict()["assigner"] == {"type": "NearestObject"}
+    shapes = names["CountHead"](num_classes=1).shapes(vg.backbones.CSPDarknet().spec())
+    assert list(shapes["p3"]) == ["count"]
+    # At p = 0.5 the cross-entropy is log 2, and the added term is 0.5.
+    assert float(names["Poly"]()(1.0, np.float32(0))) == pytest.approx(np.log(2) + 0.5)
+
+
+def test_the_page_about_losses_names_all():
+    text = (DOCS / "losses.md").read_text(encoding="utf-8")
+    bases = (vg.losses.Loss, vg.losses.ScoreLoss, vg.losses.BoxLoss, vg.losses.RegionLoss)
+    kinds = [k for base in (*bases, vg.assigners.Assigner) for k in base.kinds().values()]
+    names = {k.__name__ for k in kinds if k.__module__.startswith("visiongarden.")}
+    assert {name for name in names if f"`{name}`" not in text} == set()
+
+
 def test_the_page_about_transforms_names_all():
     text = (DOCS / "transforms.md").read_text(encoding="utf-8")
     kinds = vg.transforms.Transform.kinds().values()

@@ -15,6 +15,7 @@ from keras import ops
 
 import visiongarden as vg
 from visiongarden.ops import cells_of, flat, one_hot
+from visiongarden.types import Term
 
 WRONG = {}
 VALID = {}
@@ -114,76 +115,145 @@ class DecodeFails(vg.heads.AnchorFree):
         return Decoding(lambda boxes, scores, size: (boxes[..., :4, None] + scores, scores))
 
 
-class Changed:
-    """The anchor-free loss, changed by a function of its terms and arguments."""
-
-    def __init__(self, change, terms=("box", "class", "dfl")):
-        self.change, self.terms = change, terms
-        self.inner = vg.losses.AnchorFreeLoss(num_classes=3, bins=2)
-
-    def __call__(self, raw, boxes, classes, image_size):
-        return self.change(self.inner(raw, boxes, classes, image_size), boxes, classes)
+def changed(cls):
+    return vg.register(package="parts")(cls)
 
 
-def raises(terms, boxes, classes):
-    raise KeyError("areas")
+@changed
+class RaisingLoss(vg.losses.AnchorFreeLoss):
+    def __call__(self, raw, targets, context):
+        raise KeyError("areas")
 
 
-@register_wrong(
-    "loss", "loss(raw, image_size=size, boxes=boxes, classes=classes)", num_classes=3, bins=2
-)
+@register_wrong("loss", "loss(raw, targets, context)", num_classes=3, bins=2)
 class LossRaises(vg.heads.AnchorFree):
-    def loss(self):
-        return Changed(raises)
+    loss: vg.losses.Loss = RaisingLoss()
+
+
+@changed
+class ClassLossAlone(vg.losses.AnchorFreeLoss):
+    terms: ClassVar[tuple[str, ...]] = ("class",)
+
+    def __call__(self, raw, targets, context):
+        return {"class": super().__call__(raw, targets, context)["class"]}
 
 
 @register_wrong("loss", "each output", num_classes=3, bins=2)
 class LossIgnoresBoxes(vg.heads.AnchorFree):
-    def loss(self):
-        return Changed(lambda terms, b, c: {"class": terms["class"]}, ("class",))
+    loss: vg.losses.Loss = ClassLossAlone()
+
+
+@changed
+class LossPerImage(vg.losses.AnchorFreeLoss):
+    def __call__(self, raw, targets, context):
+        terms = super().__call__(raw, targets, context)
+        return {name: Term(ops.repeat(t.total, 3), t.count) for name, t in terms.items()}
 
 
 @register_wrong("loss", "scalar", num_classes=3, bins=2)
 class LossOfEachImage(vg.heads.AnchorFree):
-    def loss(self):
-        return Changed(
-            lambda terms, b, c: {name: ops.repeat(term, 3) for name, term in terms.items()}
-        )
+    loss: vg.losses.Loss = LossPerImage()
 
 
-@register_wrong("loss", "dict of scalars", num_classes=3, bins=2)
+@changed
+class NumberLoss(vg.losses.AnchorFreeLoss):
+    def __call__(self, raw, targets, context):
+        return sum(term.total for term in super().__call__(raw, targets, context).values())
+
+
+@register_wrong("loss", "return a dict", num_classes=3, bins=2)
 class LossReturnsANumber(vg.heads.AnchorFree):
-    def loss(self):
-        return Changed(lambda terms, b, c: sum(terms.values()))
+    loss: vg.losses.Loss = NumberLoss()
+
+
+@changed
+class QuotientLoss(vg.losses.AnchorFreeLoss):
+    def __call__(self, raw, targets, context):
+        return vg.losses.quotients(super().__call__(raw, targets, context))
+
+
+@register_wrong("loss", "not a Term", num_classes=3, bins=2)
+class LossReturnsQuotients(vg.heads.AnchorFree):
+    loss: vg.losses.Loss = QuotientLoss()
+
+
+@changed
+class DividedLoss(vg.losses.AnchorFreeLoss):
+    def __call__(self, raw, targets, context):
+        terms = super().__call__(raw, targets, context)
+        return {
+            name: Term(t.total / ops.maximum(t.count, 1.0), ops.ones_like(t.count))
+            for name, t in terms.items()
+        }
+
+
+@register_wrong("loss", "undivided", num_classes=3, bins=2)
+class LossDividesByItsOwnCount(vg.heads.AnchorFree):
+    loss: vg.losses.Loss = DividedLoss()
+
+
+@changed
+class OtherTerms(vg.losses.AnchorFreeLoss):
+    terms: ClassVar[tuple[str, ...]] = ("box", "cls", "dfl")
 
 
 @register_wrong("loss", "terms =", num_classes=3, bins=2)
 class LossNamesOthers(vg.heads.AnchorFree):
-    def loss(self):
-        return Changed(lambda terms, b, c: terms, ("box", "cls", "dfl"))
+    loss: vg.losses.Loss = OtherTerms()
 
 
-@register_wrong("loss", "ops.maximum(count, 1)", num_classes=3, bins=2)
+@changed
+class ZeroDivision(vg.losses.AnchorFreeLoss):
+    def __call__(self, raw, targets, context):
+        count = ops.sum(ops.cast(targets["classes"] >= 0, "float32"))
+        terms = super().__call__(raw, targets, context)
+        return {name: Term(t.total * 2 / count, t.count) for name, t in terms.items()}
+
+
+@register_wrong("loss", "divided by at least 1", num_classes=3, bins=2)
 class LossDividesByZero(vg.heads.AnchorFree):
-    def loss(self):
-        def divided(terms, boxes, classes):
-            count = ops.sum(ops.cast(classes >= 0, "float32"))
-            return {name: term * 2 / count for name, term in terms.items()}
+    loss: vg.losses.Loss = ZeroDivision()
 
-        return Changed(divided)
+
+@changed
+class PointLoss(vg.losses.Loss):
+    """As FCOS: the cells whose center is inside the box learn its four distances, in strides."""
+
+    terms: ClassVar[tuple[str, ...]] = ("box", "class")
+    targets: ClassVar[tuple[str, ...]] = ("boxes", "classes")
+    weight: float = 2.0
+
+    def __call__(self, raw, targets, context):
+        boxes, classes = targets["boxes"], targets["classes"]
+        cells = cells_of(sorted(raw), context.image_size)
+        logits, sides = flat(raw, "classes"), flat(raw, "boxes")
+        centers = ops.cast(cells.centers, "float32")
+        strides = ops.cast(ops.reshape(cells.strides, (-1, 1)), "float32")
+        box = ops.cast(boxes[:, :1], "float32")
+        there = ops.cast(classes[:, :1] >= 0, "float32")
+        wanted = ops.concatenate([centers - box[..., :2], box[..., 2:] - centers], axis=-1)
+        inside = ops.cast(ops.all(wanted > 0, axis=-1), "float32") * there
+        target = ops.maximum(wanted, 1e-3) / strides
+        count = ops.sum(inside)
+        error = ops.sum(ops.abs(ops.log(target) - sides), axis=-1)
+        hot = one_hot(ops.maximum(classes[:, :1], 0), context.head.num_classes) * inside[..., None]
+        entropy = ops.sum(ops.binary_crossentropy(hot, logits, from_logits=True))
+        return {
+            "box": Term(self.weight * ops.sum(error * inside), count),
+            "class": Term(entropy, count),
+        }
 
 
 @register_wrong("loss", "each output", num_classes=3)
 class IgnoresObjectness(vg.Head):
+    loss: vg.losses.Loss = PointLoss()
+
     def wire(self, features):
         raw = {}
         for level, x in features.items():
             y = keras.layers.Conv2D(5 + self.num_classes, 1, name=f"{level}_out")(x)
             raw[level] = {"boxes": y[..., :4], "objectness": y[..., 4:5], "classes": y[..., 5:]}
         return raw
-
-    def loss(self):
-        return PointLoss(num_classes=self.num_classes)
 
     def decode(self):
         return PointDecode()
@@ -289,34 +359,6 @@ class UnusedSmoothing(vg.heads.Classification):
 # Valid ones.
 
 
-class PointLoss:
-    """As FCOS: the cells whose center is inside the box learn its four distances, in strides."""
-
-    terms = ("box", "class")
-
-    def __init__(self, num_classes, weight=2.0):
-        self.num_classes, self.weight = num_classes, weight
-
-    def __call__(self, raw, boxes, classes, image_size):
-        cells = cells_of(sorted(raw), image_size)
-        logits, sides = flat(raw, "classes"), flat(raw, "boxes")
-        centers = ops.cast(cells.centers, "float32")
-        strides = ops.cast(ops.reshape(cells.strides, (-1, 1)), "float32")
-        box = ops.cast(boxes[:, :1], "float32")
-        there = ops.cast(classes[:, :1] >= 0, "float32")
-        wanted = ops.concatenate([centers - box[..., :2], box[..., 2:] - centers], axis=-1)
-        inside = ops.cast(ops.all(wanted > 0, axis=-1), "float32") * there
-        target = ops.maximum(wanted, 1e-3) / strides
-        count = ops.maximum(ops.sum(inside), 1.0)
-        error = ops.sum(ops.abs(ops.log(target) - sides), axis=-1)
-        hot = one_hot(ops.maximum(classes[:, :1], 0), self.num_classes) * inside[..., None]
-        entropy = ops.sum(ops.binary_crossentropy(hot, logits, from_logits=True))
-        return {
-            "box": self.weight * ops.sum(error * inside) / count,
-            "class": entropy / count,
-        }
-
-
 class PointDecode:
     needs_nms = True
 
@@ -334,6 +376,7 @@ class Points(vg.Head):
     """One convolution that all levels share."""
 
     width: int = 8
+    loss: vg.losses.Loss = PointLoss()
 
     def wire(self, features):
         stem = keras.layers.Conv2D(self.width, 3, padding="same", name="stem")
@@ -345,20 +388,20 @@ class Points(vg.Head):
             raw[level] = {"boxes": y[..., :4], "classes": y[..., 4:]}
         return raw
 
-    def loss(self):
-        return PointLoss(self.num_classes)
-
     def decode(self):
         return PointDecode()
 
 
-class ManyLabels:
-    """Sigmoid cross-entropy; a plain class without fields or terms."""
+@changed
+class ManyLabels(vg.losses.Loss):
+    """Sigmoid cross-entropy, without fields."""
 
-    def __call__(self, raw, classes, image_size):
+    terms: ClassVar[tuple[str, ...]] = ("class",)
+
+    def __call__(self, raw, targets, context):
         (level,) = raw.values()
-        losses = ops.binary_crossentropy(classes, level["classes"], from_logits=True)
-        return {"class": ops.mean(losses)}
+        losses = ops.binary_crossentropy(targets["labels"], level["classes"], from_logits=True)
+        return {"class": Term(ops.sum(losses), ops.sum(ops.ones_like(losses)))}
 
 
 class Sigmoids:
@@ -370,17 +413,24 @@ class Sigmoids:
 @register_valid(num_classes=4)
 class ManyLabelsHead(vg.Head):
     task: ClassVar[str] = "classification"
+    loss: vg.losses.Loss = ManyLabels()
 
     def wire(self, features):
         level, x = list(features.items())[-1]
         x = keras.layers.GlobalMaxPooling2D(name="max")(x)
         return {level: {"classes": keras.layers.Dense(self.num_classes, name="out")(x)}}
 
-    def loss(self):
-        return ManyLabels()
-
     def decode(self):
         return Sigmoids()
+
+
+@changed
+class DepthLoss(vg.losses.Loss):
+    terms: ClassVar[tuple[str, ...]] = ("depth",)
+
+    def __call__(self, raw, targets, context):
+        errors = ops.square(targets["depth"])
+        return {"depth": Term(ops.sum(errors), ops.sum(ops.ones_like(errors)))}
 
 
 @register_valid(num_classes=3)
@@ -388,13 +438,11 @@ class DepthHead(vg.Head):
     """Head for a custom task, without known targets."""
 
     task: ClassVar[str] = "depth"
+    loss: vg.losses.Loss = DepthLoss()
 
     def wire(self, features):
         level, x = next(iter(features.items()))
         return {level: {"depth": keras.layers.Conv2D(1, 1, name="out")(x)}}
-
-    def loss(self):
-        return lambda raw, depth, image_size: {"depth": ops.mean(ops.square(depth))}
 
     def decode(self):
         return lambda raw, image_size: tuple(level["depth"] for level in raw.values())

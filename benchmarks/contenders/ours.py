@@ -63,7 +63,7 @@ def prepare(options):
     if options["mode"] == "infer":
         predictor = Predictor(model)
         return each(lambda: predictor.raw(images)), facts
-    loss = model.parts.head.loss() if options["mode"] == "train" else squares
+    loss = model.parts.head.loss if options["mode"] == "train" else squares()
     trainer = compiled(model, loss, jit=options.get("jit"))
     example = images, {"boxes": boxes, "classes": classes}
 
@@ -74,11 +74,22 @@ def prepare(options):
     return run, facts
 
 
-def squares(raw, boxes, classes, image_size):
-    """Return the mean square of all outputs as the loss."""
+def squares():
+    """Return a loss that is the mean square of all outputs."""
     import keras
 
-    return {"loss": sum(keras.ops.mean(keras.ops.square(x)) for x in keras.tree.flatten(raw))}
+    from visiongarden.losses import Loss
+    from visiongarden.types import Term
+
+    class Squares(Loss):
+        terms = ("loss",)
+
+        def __call__(self, raw, targets, context):
+            outputs = keras.tree.flatten(raw)
+            total = sum(keras.ops.mean(keras.ops.square(x)) for x in outputs)
+            return {"loss": Term(total, keras.ops.ones(()))}
+
+    return Squares()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol, Self, SupportsIndex, TypeAlias
+from typing import Any, NamedTuple, Protocol, Self, SupportsIndex, TypeAlias
 
 import numpy as np
 
@@ -75,6 +75,14 @@ RawPredictions: TypeAlias = dict[str, dict[str, Tensor]]
 
 ImageSize: TypeAlias = tuple[int, int]
 """(height, width) in pixels."""
+
+Targets: TypeAlias = Mapping[str, Any]
+"""What a loss compares raw predictions with: tensors by name, of fixed shapes.
+
+"boxes" (batch, m, 4) float32, xyxy, pixels of the network's input; "classes" (batch, m) int32, -1
+pads; "semantic" (batch, height, width), 255 is ignored; "labels" (batch, k) float32, NaN is
+unknown; "known_classes" (batch, classes) bool, False where a class is not annotated.
+"""
 
 Polygons: TypeAlias = tuple[np.ndarray, ...]
 """Polygons of one object, each float (n, 2) with x and y in pixels. The mask is their union.
@@ -153,6 +161,71 @@ class FeatureSpec(Mapping[str, LevelSpec]):
     def _repr_html_(self) -> str:
         rows = [(level, spec.stride, spec.channels) for level, spec in self.items()]
         return markup.section("FeatureSpec", markup.table(("level", "stride", "channels"), rows))
+
+
+class HeadContext(NamedTuple):
+    """What a loss, a decoding or an assigner can know about the head and its inputs.
+
+    Attributes:
+        head: the head: its anchors, bins, number of classes and assigner are its fields.
+        image_size: (height, width) of the network's input in pixels.
+        levels: stride and channels of each feature map that the head receives.
+    """
+
+    head: Any
+    image_size: ImageSize
+    levels: FeatureSpec
+
+
+class Term(NamedTuple):
+    """One term of a loss as a sum over the batch and its divisor.
+
+    Both are kept apart, because sums and counts of several devices or steps are added before the
+    division. A quantity that is no sum over elements, such as Dice, is computed per image, with the
+    number of images as its count.
+
+    Attributes:
+        total: scalar float32, the weighted sum over the local batch.
+        count: scalar float32, the divisor after summation; below 1 it is taken as 1.
+    """
+
+    total: Tensor
+    count: Tensor  # type: ignore[assignment]  # shadows tuple.count, which is not used here
+
+
+class Candidates(NamedTuple):
+    """Predictions of a head that an assigner can choose from, n for each image.
+
+    Attributes:
+        scores: (batch, n, classes), 0 to 1.
+        boxes: (batch, n, 4), xyxy, pixels of the network's input.
+        points: float32 (n, 2), x and y of the centers of the cells in pixels.
+        strides: float32 (n,), pixels per cell.
+        anchors: float32 (n, 2), width and height of the anchors in pixels; None without anchors.
+    """
+
+    scores: Tensor
+    boxes: Tensor
+    points: np.ndarray
+    strides: np.ndarray
+    anchors: np.ndarray | None = None
+
+
+class Assignment(NamedTuple):
+    """Which prediction is trained on which object: at most one each.
+
+    Attributes:
+        index: (batch, n) int32, row of the object; -1 is background, and -2 a prediction that the
+            loss ignores.
+        weight: (batch, n) float32, weight of a positive, or its quality, 0 to 1; 0 for others.
+    """
+
+    index: Tensor  # type: ignore[assignment]  # shadows tuple.index, which is not used here
+    weight: Tensor
+
+
+BACKGROUND, IGNORED = -1, -2
+"""Values of `Assignment.index` of predictions without an object."""
 
 
 _SHOWN = 20

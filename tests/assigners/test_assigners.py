@@ -5,7 +5,9 @@ import pytest
 from keras import ops as k
 
 from visiongarden.assigners import AnchorIoU, TaskAligned
+from visiongarden.errors import UserError
 from visiongarden.ops import AnchorGrid, cells_of
+from visiongarden.types import Candidates
 
 SIZE = (32, 32)
 CELLS = cells_of(("p3",), SIZE)
@@ -18,10 +20,15 @@ def assign(boxes, classes, predicted=None, scores=None, **options):
         predicted = np.tile(boxes[:, :1], (1, n, 1))
     if scores is None:
         scores = np.full((1, n, 2), 0.5, np.float32)
+    classes = np.array(classes, np.int32).reshape(1, -1)
     found = TaskAligned(**options)(
-        scores, predicted, CELLS, boxes, np.array(classes, np.int32).reshape(1, -1)
+        Candidates(scores, predicted, CELLS.centers, CELLS.strides),
+        {"boxes": boxes, "classes": classes},
     )
-    return [k.convert_to_numpy(x)[0] for x in found]
+    index, quality = (k.convert_to_numpy(x)[0] for x in found)
+    assert ((index >= 0) == (quality > 0)).all()
+    row = np.maximum(index, 0)
+    return boxes[0, row], classes[0, row], quality
 
 
 @pytest.mark.backends
@@ -77,13 +84,28 @@ def test_a_box_between_all_centers_still_has_a_positive(corner):
 ANCHORS = {"p3": ((8.0, 8.0), (8.0, 16.0)), "p4": ((32.0, 32.0),)}
 
 
-def taken(boxes, classes, **options):
+def assigned(boxes, classes, predicted=None, **options):
     grid = AnchorGrid(ANCHORS, SIZE)
+    if predicted is None:
+        predicted = np.zeros((1, grid.count, 4), np.float32)
     found = AnchorIoU(**options)(
-        grid, ANCHORS, np.array([boxes], np.float32), np.array([classes], np.int32)
+        Candidates(
+            None,
+            predicted,
+            (grid.cells + 0.5) * grid.strides[:, None],
+            grid.strides,
+            grid.anchors,
+        ),
+        {"boxes": np.array([boxes], np.float32), "classes": np.array([classes], np.int32)},
     )
-    index, kept = (k.convert_to_numpy(x)[0] for x in found)
-    return [sorted(set(i[t > 0].tolist())) for i, t in zip(index, kept, strict=True)]
+    index, weight = (k.convert_to_numpy(x)[0] for x in found)
+    assert weight.tolist() == (index >= 0).tolist()
+    return index
+
+
+def taken(boxes, classes, **options):
+    index = assigned(boxes, classes, **options)
+    return [np.flatnonzero(index == number).tolist() for number in range(len(boxes))]
 
 
 @pytest.mark.backends
@@ -101,3 +123,21 @@ def test_neighbors_are_the_nearer_ones_inside_the_map():
     assert taken([[6, 14, 14, 22]], [0], threshold=0.6) == [[10, 16, 18]]
     # Center (3, 3): both would be outside.
     assert taken([[0, 0, 6, 6]], [0], threshold=0.55) == [[0]]
+
+
+@pytest.mark.backends
+def test_a_prediction_that_suits_two_boxes_learns_the_better_overlap():
+    boxes = [[8, 16, 16, 24], [8, 16, 16, 23], [8, 16, 16, 24]]
+    predicted = np.zeros((1, 36, 4), np.float32)
+    predicted[0, 18] = [8, 16, 16, 22.5]
+    options = {"neighbors": False, "threshold": 0.6}
+    assert assigned(boxes, [0, 1, 0], predicted, **options)[18] == 1
+    # Of equal overlaps, the first box.
+    assert assigned(boxes, [0, -1, 0], predicted, **options)[18] == 0
+    assert taken(boxes[:1], [0], neighbors=False, threshold=0.6) == [[18]]
+
+
+def test_anchor_iou_needs_anchors():
+    candidates = Candidates(None, np.zeros((1, 16, 4), np.float32), CELLS.centers, CELLS.strides)
+    with pytest.raises(UserError, match="needs a head with anchors"):
+        AnchorIoU()(candidates, {"boxes": np.zeros((1, 1, 4)), "classes": np.zeros((1, 1))})

@@ -9,7 +9,9 @@ from keras import ops as k
 
 from visiongarden import heads
 from visiongarden.assigners import SimOTA
+from visiongarden.losses import quotients
 from visiongarden.ops import cells_of
+from visiongarden.types import Candidates, HeadContext
 
 SIZE = (64, 64)
 LEVELS = ("p3", "p4")
@@ -17,16 +19,24 @@ CELLS = cells_of(LEVELS, SIZE)
 N = len(CELLS.strides)
 
 
+def sigmoid(x):
+    return 1 / (1 + np.exp(-np.array(x, np.float64)))
+
+
 def assign(boxes, classes, predicted, logits, objectness, **options):
+    boxes, predicted = np.array(boxes, np.float32), np.array(predicted, np.float32)
+    scores = (sigmoid(logits) * sigmoid(objectness)).astype(np.float32)
+    classes = np.array(classes, np.int32)
     found = SimOTA(**options)(
-        np.array(logits, np.float32)[None],
-        np.array(objectness, np.float32)[None],
-        np.array(predicted, np.float32)[None],
-        CELLS,
-        np.array(boxes, np.float32)[None],
-        np.array(classes, np.int32)[None],
+        Candidates(scores[None], predicted[None], CELLS.centers, CELLS.strides),
+        {"boxes": boxes[None], "classes": classes[None]},
     )
-    return [k.convert_to_numpy(x)[0] for x in found]
+    index, taken = (k.convert_to_numpy(x)[0] for x in found)
+    assert ((index >= 0) == (taken > 0)).all()
+    row = np.maximum(index, 0)
+    pairs = zip(boxes[row], predicted, strict=True)
+    quality = np.array([overlap(a, b) for a, b in pairs]) * taken
+    return boxes[row], classes[row], quality, taken
 
 
 def overlap(a, b):
@@ -117,6 +127,11 @@ def test_padding_is_assigned_no_cell():
     assert not taken.any()
 
 
+def values_of(head, raw, boxes, classes):
+    context = HeadContext(head, SIZE, None)
+    return quotients(head.loss(raw, {"boxes": boxes, "classes": classes}, context))
+
+
 def raw(boxes, objectness, classes):
     """The 8 × 8 and 4 × 4 maps of `LEVELS` filled with one prediction."""
     return {
@@ -133,7 +148,7 @@ def test_the_loss_by_hand():
     """One box of p3's cell (3, 3), 16 × 16; every cell of p3 predicts 8 × 8 around its center."""
     head = heads.Decoupled(num_classes=2)
     maps = raw([0.5, 0.5, 0, 0], [-2.0], [1.0, -1.0])
-    terms = head.loss()(maps, np.array([[[20, 20, 36, 36]]]), np.array([[0]]), SIZE)
+    terms = values_of(head, maps, np.array([[[20, 20, 36, 36]]]), np.array([[0]]))
     # Cells inside the box overlap it by 64 / 256, p4's by 256 / (2 * 256 - shared).
     sides = np.concatenate([np.full(64, 8.0), np.full(16, 16.0)])
     predicted = np.concatenate(
@@ -175,5 +190,5 @@ def test_decoding_by_hand():
 def test_wild_predictions_stay_finite():
     maps = raw([1e4, -1e4, 1e4, 1e4], [1e4], [-1e4, 1e4])
     head = heads.Decoupled(num_classes=2)
-    terms = head.loss()(maps, np.array([[[4, 4, 30, 30]]]), np.array([[1]]), SIZE)
+    terms = values_of(head, maps, np.array([[[4, 4, 30, 30]]]), np.array([[1]]))
     assert all(np.isfinite(float(value)) for value in terms.values())

@@ -9,8 +9,9 @@ from keras import ops
 import visiongarden as vg
 from visiongarden import cards
 from visiongarden.errors import ConfigError
+from visiongarden.losses import quotients
 from visiongarden.ops import cells_of
-from visiongarden.types import FeatureSpec, LevelSpec
+from visiongarden.types import Candidates, FeatureSpec, HeadContext, LevelSpec
 
 LEVELS = {"p2": 4, "p3": 8, "p5": 32, "p7": 128}
 CLASSES = (1, 20, 80, 1000)
@@ -112,9 +113,9 @@ def test_class_loss_of_an_untrained_head_grows_no_faster_than_the_logarithm_of_t
             head = getattr(vg.heads, name)(num_classes=num_classes, **fields)
         else:
             head = with_objectness(name, num_classes, levels, **fields)
-        terms = head.loss()(
-            untrained(head, levels, 320), boxes, np.zeros((1, 1), np.int32), (320, 320)
-        )
+        targets = {"boxes": boxes, "classes": np.zeros((1, 1), np.int32)}
+        raw = untrained(head, levels, 320)
+        terms = quotients(head.loss(raw, targets, HeadContext(head, (320, 320), None)))
         return float(terms["class"])
 
     one = class_loss(1)
@@ -160,10 +161,13 @@ def test_untrained_head_assigns_each_object_to_the_level_of_its_size():
     cells = cells_of(levels, (320, 320))
     boxes, scores = head.decode()(raw, (320, 320))
     targets = np.array([[[40, 40, 70, 72], [100, 30, 165, 92], [150, 150, 280, 275]]], np.float32)
-    found = head.loss().assigner(scores, boxes, cells, targets, np.zeros((1, 3), np.int32))
-    quality, owner = (ops.convert_to_numpy(x)[0] for x in (found.quality, found.boxes))
-    for target, stride in zip(targets[0], (8, 16, 32), strict=True):
-        mine = (quality > 0) & (owner == target).all(axis=1)
+    found = head.assigner(
+        Candidates(scores, boxes, cells.centers, cells.strides),
+        {"boxes": targets, "classes": np.zeros((1, 3), np.int32)},
+    )
+    quality, index = (ops.convert_to_numpy(x)[0] for x in (found.weight, found.index))
+    for number, stride in enumerate((8, 16, 32)):
+        mine = (quality > 0) & (index == number)
         best = np.argmax(quality * mine)
         assert cells.strides[best] == stride
         assert quality[best] > 0.6

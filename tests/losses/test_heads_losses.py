@@ -6,7 +6,9 @@ import pytest
 from keras import ops as k
 
 from visiongarden import heads
+from visiongarden.losses import quotients
 from visiongarden.ops import AnchorGrid, cells_of, iou
+from visiongarden.types import FeatureSpec, HeadContext, LevelSpec
 
 SIZE = (64, 64)
 BOXES = np.array([[[4, 6, 30, 40], [33, 30, 60, 62]], [[10, 10, 22, 24], [0, 0, 0, 0]]], np.float32)
@@ -49,12 +51,20 @@ HEADS = [
 IDS = ["free", "based", "based-v3", "based-squared", "decoupled", "dual"]
 
 
+LEVELS = FeatureSpec({"p3": LevelSpec(8, 8), "p4": LevelSpec(8, 16)})
+
+
+def values_of(head, raw, boxes, classes):
+    targets = {"boxes": boxes, "classes": classes}
+    return quotients(head.loss(raw, targets, HeadContext(head, SIZE, LEVELS)))
+
+
 class Free(keras.Model):
     """Raw predictions as weights, so that the loss alone is trained."""
 
     def __init__(self, head, fill=0.0):
         super().__init__()
-        self.loss_terms = head.loss()
+        self.of_head = head
         rng = np.random.default_rng(0)
         self.raw = {
             lv: {
@@ -74,7 +84,7 @@ class Free(keras.Model):
         }
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return sum(self.loss_terms(y_pred, y["boxes"], y["classes"], SIZE).values())
+        return sum(values_of(self.of_head, y_pred, y["boxes"], y["classes"]).values())
 
 
 @pytest.mark.backends
@@ -102,11 +112,11 @@ def test_it_learns_the_boxes(head):
 @pytest.mark.parametrize("fill", [0.0, 30.0, -30.0])
 def test_images_without_boxes_are_finite(head, fill):
     model = Free(head, fill)
-    terms = head.loss()(
-        model(np.zeros((2, 1))), np.zeros((2, 3, 4), np.float32), np.full((2, 3), -1), SIZE
+    terms = values_of(
+        head, model(np.zeros((2, 1))), np.zeros((2, 3, 4), np.float32), np.full((2, 3), -1)
     )
     values = {name: float(k.convert_to_numpy(value)) for name, value in terms.items()}
-    assert tuple(values) == head.loss().terms
+    assert tuple(values) == head.loss.terms
     assert all(np.isfinite(v) and v >= 0 for v in values.values())
     assert values["box"] == 0
 
@@ -116,10 +126,8 @@ def test_the_loss_does_not_grow_with_the_batch(head):
     model = Free(head)
     raw = model(np.zeros((2, 1)))
     twice = keras.tree.map_structure(lambda v: k.concatenate([v, v]), raw)
-    one = head.loss()(raw, BOXES, CLASSES, SIZE)
-    two = head.loss()(
-        twice, np.concatenate([BOXES, BOXES]), np.concatenate([CLASSES, CLASSES]), SIZE
-    )
+    one = values_of(head, raw, BOXES, CLASSES)
+    two = values_of(head, twice, np.concatenate([BOXES, BOXES]), np.concatenate([CLASSES, CLASSES]))
     for name in one:
         if float(one[name]) > 1:
             assert float(two[name]) == pytest.approx(float(one[name]), rel=0.5)

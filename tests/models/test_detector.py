@@ -64,7 +64,7 @@ def numbers(model):
 @pytest.mark.parametrize(("backbone", "decoder", "head"), TABLE)
 def test_every_combination(tmp_path, backbone, decoder, head):
     model = build(backbone, decoder, head)
-    trainer = Trainer(model, model.parts.head.loss(), SIZE)
+    trainer = Trainer(model, model.parts.head.loss, SIZE)
     trainer.compile(keras.optimizers.SGD(1e-3), **for_one_step())
     before = model.get_weights()
     images, targets = batch()

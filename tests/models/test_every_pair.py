@@ -120,7 +120,7 @@ MARKS = {"yolov4-tiny": [pytest.mark.backends]} | {
 )
 def test_a_sample_trains_and_reopens(tmp_path, name):
     model = vg.Detector(*SAMPLE[name], SIZE, class_map=("cat", "dog"))
-    trainer = Trainer(model, model.parts.head.loss(), SIZE)
+    trainer = Trainer(model, model.parts.head.loss, SIZE)
     trainer.compile(keras.optimizers.SGD(1e-3), **for_one_step())
     images = np.random.default_rng(0).integers(0, 255, (2, *SIZE, 3)).astype(np.uint8)
     boxes = [[[5, 5, 40, 50], [30, 8, 90, 60]], [[0, 0, 20, 20], [0, 0, 0, 0]]]

@@ -155,7 +155,7 @@ def test_it_reopens_and_every_weight_learns(tmp_path, name):
         np.testing.assert_array_equal(a, b)
     boxes, scores = forward_of(model, SIZE)(batch()[0])
     assert boxes.shape[:2] == scores.shape[:2]
-    trainer = Trainer(model, model.parts.head.loss(), SIZE)
+    trainer = Trainer(model, model.parts.head.loss, SIZE)
     # Eager, because a graph is traced longer than one step takes; JAX compiles either way.
     jax = keras.backend.backend() == "jax"
     trainer.compile(keras.optimizers.SGD(1.0), jit_compile=jax, run_eagerly=not jax)

@@ -8,6 +8,8 @@ from keras import ops as k
 
 from visiongarden import heads
 from visiongarden.errors import ConfigError
+from visiongarden.losses import quotients
+from visiongarden.types import HeadContext
 
 ANCHORS = {"p3": ((10.0, 14.0),), "p4": ((30.0, 33.0), (62.0, 45.0))}
 SIZE = (32, 32)
@@ -61,7 +63,8 @@ def test_the_loss_decodes_as_the_predictor_does():
     )
     maps = raw([0.3, -0.7, 0.4, -0.2])
     boxes = k.convert_to_numpy(head.decode()(maps, SIZE)[0])
-    terms = head.loss()(maps, boxes[:, 6:7], np.zeros((1, 1), np.int32), SIZE)
+    targets = {"boxes": boxes[:, 6:7], "classes": np.zeros((1, 1), np.int32)}
+    terms = quotients(head.loss(maps, targets, HeadContext(head, SIZE, None)))
     assert float(terms["box"]) == pytest.approx(0, abs=1e-4)
 
 

@@ -108,6 +108,8 @@ def test_parts_and_recipes_build_models(folder, monkeypatch):
 def test_loss_and_decoding_of_a_head(folder, monkeypatch):
     import numpy as np
 
+    from visiongarden.types import HeadContext
+
     head = imported("fresh_head", monkeypatch, folder / "plain").FreshHead(
         num_classes=3, channels=8, bins=4
     )
@@ -118,8 +120,9 @@ def test_loss_and_decoding_of_a_head(folder, monkeypatch):
         }
     }
     boxes = np.array([[[8, 8, 40, 40]]] * 2, "float32")
-    terms = head.loss()(raw, boxes, np.zeros((2, 1), "int32"), (64, 64))
-    assert all(np.isfinite(float(value)) for value in terms.values())
+    targets = {"boxes": boxes, "classes": np.zeros((2, 1), "int32")}
+    terms = head.loss(raw, targets, HeadContext(head, (64, 64), None))
+    assert all(np.isfinite(float(value)) for term in terms.values() for value in term)
     found, scores = head.decode()(raw, (64, 64))
     assert (tuple(found.shape), tuple(scores.shape)) == ((2, 64, 4), (2, 64, 3))
 

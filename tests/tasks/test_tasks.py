@@ -221,7 +221,7 @@ def test_a_step_on_every_backend(name, data):
     )
     assert task_of(model) == task
     batch = next(task.loader(dataset, (32, 32), 4, recipe.transforms).epoch(0))
-    trainer = Trainer(model, model.parts.head.loss(), (32, 32))
+    trainer = Trainer(model, model.parts.head.loss, (32, 32))
     settings = Training(optimizer={"learning_rate": {"peak": 0.003, "warmup_epochs": 0}}, epochs=12)
     jit = keras.backend.backend() == "jax"  # otherwise each operation is compiled separately
     trainer.compile(optimizer=make_optimizer(settings, 1), jit_compile=jit)

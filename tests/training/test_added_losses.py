@@ -46,7 +46,7 @@ def trained(decoder, size=32):
         decoder,
         image_size=32,
     )
-    loss, own = model.parts.head.loss(), model.image_size
+    loss, own = model.parts.head.loss, model.image_size
     trainer = Trainer(model, loss, own)
     if (size, size) != own:
         trainer = MultiScaleTrainer(model, loss, own, [own, (size, size)])

@@ -17,6 +17,7 @@ from visiongarden.scenes.scenes import make_mask_scenes
 from visiongarden.tasks import find
 from visiongarden.training import Training, fit
 from visiongarden.transforms import Affine, HorizontalFlip, Mosaic
+from visiongarden.types import Term
 
 SIZE = (64, 64)
 
@@ -150,11 +151,11 @@ def test_mixed_precision(tmp_path, scenes, precision):
 
 
 def test_a_nan_loss_stops_the_run(tmp_path, scenes):
-    class Broken:
+    class Broken(vg.losses.Loss):
         terms = ("box",)
 
-        def __call__(self, raw, boxes, classes, image_size):
-            return {"box": keras.ops.sum(raw["p3"]["boxes"]) * np.nan}
+        def __call__(self, raw, targets, context):
+            return {"box": Term(keras.ops.sum(raw["p3"]["boxes"]) * np.nan, keras.ops.ones(()))}
 
     with pytest.raises(UserError, match="the loss became nan in epoch 1"):
         fit(model(), loader(scenes), tmp_path, settings(), loss=Broken())

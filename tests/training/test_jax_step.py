@@ -23,7 +23,7 @@ def trained():
         vg.heads.Classification(num_classes=3, dropout=0.0),
         image_size=128,
     )
-    trainer = Trainer(model, model.parts.head.loss(), model.image_size)
+    trainer = Trainer(model, model.parts.head.loss, model.image_size)
     trainer.compile(keras.optimizers.SGD(0.01, momentum=0.9), jit_compile=True)
     random = np.random.default_rng(0)
     losses = []

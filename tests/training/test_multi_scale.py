@@ -18,6 +18,7 @@ from visiongarden.training import Training, check_sizes, fit
 from visiongarden.training.multi_scale import MultiScaleTrainer
 from visiongarden.training.trainer import Trainer
 from visiongarden.transforms import Affine, HorizontalFlip, Mosaic
+from visiongarden.types import Term
 
 SIZE, SIZES = (64, 64), ((32, 32), (64, 64), (96, 96))
 
@@ -65,17 +66,17 @@ class Flattened(Small):
         return {"p3": keras.layers.Reshape((8, 8, 8))(row)}
 
 
-class Recording:
-    """The head's loss; remembers the sizes that it received, and compares them with the maps."""
+SEEN = []
 
-    def __init__(self, model):
-        self.inner, self.sizes = model.parts.head.loss(), []
-        self.terms = self.inner.terms
 
-    def __call__(self, raw, image_size, **targets):
-        assert tuple(raw["p3"]["classes"].shape[1:3]) == tuple(side // 8 for side in image_size)
-        self.sizes.append(image_size)
-        return self.inner(raw, image_size=image_size, **targets)
+class Recording(vg.losses.AnchorFreeLoss):
+    """The head's loss; notes the sizes that it received, and compares them with the maps."""
+
+    def __call__(self, raw, targets, context):
+        size = context.image_size
+        assert tuple(raw["p3"]["classes"].shape[1:3]) == tuple(side // 8 for side in size)
+        SEEN.append(size)
+        return super().__call__(raw, targets, context)
 
 
 def model(backbone=None, dtype=None):
@@ -121,11 +122,12 @@ def test_training_uses_every_size_and_keeps_the_size_of_the_model(tmp_path, scen
     seen = [b.images.shape[1:3] for e in range(2) for b in loader(scenes).epoch(e)]
     assert set(seen) == set(SIZES)
     trained = model()
-    start, loss = trained.get_weights(), Recording(trained)
-    history = fit(trained, loader(scenes), tmp_path, SETTINGS, loss=loss)
-    assert set(loss.sizes) == set(SIZES)
+    start = trained.get_weights()
+    SEEN.clear()
+    history = fit(trained, loader(scenes), tmp_path, SETTINGS, loss=Recording())
+    assert set(SEEN) == set(SIZES)
     if keras.backend.backend() == "tensorflow":
-        assert len(loss.sizes) == len(SIZES), "one trace a size"
+        assert len(SEEN) == len(SIZES), "one trace a size"
     assert all(np.isfinite(entry["loss"]) for entry in history)
     assert not any(map(np.array_equal, start, trained.get_weights()))
     again = vg.load(tmp_path / "last.keras")
@@ -133,19 +135,24 @@ def test_training_uses_every_size_and_keeps_the_size_of_the_model(tmp_path, scen
     assert all(map(np.array_equal, again.get_weights(), trained.get_weights()))
 
 
-def squares(raw, boxes, classes, image_size):
+class Squares(vg.losses.Loss):
     """A loss that compiles fast."""
-    return {"loss": sum(keras.ops.mean(keras.ops.square(x)) for x in keras.tree.flatten(raw))}
+
+    terms = ("squares",)
+
+    def __call__(self, raw, targets, context):
+        total = sum(keras.ops.mean(keras.ops.square(x)) for x in keras.tree.flatten(raw))
+        return {"squares": Term(total, keras.ops.ones(()))}
 
 
 @pytest.mark.slow
 def test_a_resumed_run_is_the_same_run(tmp_path, scenes):
     whole, resumed = model(), model()
-    fit(whole, loader(scenes), tmp_path / "whole", SETTINGS, loss=squares)
+    fit(whole, loader(scenes), tmp_path / "whole", SETTINGS, loss=Squares())
     stop = (StopAfter(5),)
     with pytest.raises(KeyboardInterrupt):
-        fit(model(), loader(scenes), tmp_path / "parts", SETTINGS, loss=squares, callbacks=stop)
-    fit(resumed, loader(scenes), tmp_path / "parts", SETTINGS, loss=squares, resume=True)
+        fit(model(), loader(scenes), tmp_path / "parts", SETTINGS, loss=Squares(), callbacks=stop)
+    fit(resumed, loader(scenes), tmp_path / "parts", SETTINGS, loss=Squares(), resume=True)
     for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
@@ -175,7 +182,7 @@ def test_a_step_is_that_of_a_model_built_at_the_size(dtype):
     fresh = vg.Detector.from_config(one.get_config() | {"image_size": size})
     fresh.set_weights(one.get_weights())
     before = {v.path: keras.ops.convert_to_numpy(v.value) for v in one.variables}
-    loss = one.parts.head.loss()
+    loss = one.parts.head.loss
     updated = stepped(MultiScaleTrainer(one, loss, SIZE, SIZES), size)
     expected = stepped(Trainer(fresh, loss, size), size)
     assert updated.keys() == expected.keys()

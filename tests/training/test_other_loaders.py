@@ -85,7 +85,7 @@ def test_training_is_equal(model, tmp_path):
 
 def test_targets_that_the_loss_does_not_take(model):
     train = ForeignBatches([(IMAGES, {"labels": LABELS, "crowd": np.zeros((6, 1), bool)})])
-    _keep_targets_of(model.parts.head.loss(), train)
+    _keep_targets_of(model.parts.head.loss, train)
     assert [set(batch.targets) for batch in train.epoch(0)] == [{"labels"}]
 
 

@@ -1,7 +1,8 @@
 """Assigners: decide which prediction is trained on which object."""
 
-from visiongarden.assigners.anchor_iou import AnchorIoU, Positives
-from visiongarden.assigners.sim_ota import Matches, SimOTA
-from visiongarden.assigners.task_aligned import Assignment, TaskAligned
+from visiongarden.assigners.anchor_iou import AnchorIoU
+from visiongarden.assigners.assigner import Assigner
+from visiongarden.assigners.sim_ota import SimOTA
+from visiongarden.assigners.task_aligned import TaskAligned
 
-__all__ = ["AnchorIoU", "Assignment", "Matches", "Positives", "SimOTA", "TaskAligned"]
+__all__ = ["AnchorIoU", "Assigner", "SimOTA", "TaskAligned"]

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from keras import ops
 from pydantic import NonNegativeFloat, PositiveInt
 
-from visiongarden.config import Value
-from visiongarden.ops import Cells, one_hot, pairwise_iou, power, rows_of
-from visiongarden.types import Tensor
+from visiongarden.assigners.assigner import Assigner
+from visiongarden.ops import one_hot, pairwise_iou, power
+from visiongarden.registry import register
+from visiongarden.types import BACKGROUND, Assignment, Candidates, Targets, Tensor
 
 _MIN_IOU = 1e-3
 
 
-class Assignment(NamedTuple):
-    """Training targets of n predictions.
-
-    Attributes:
-        boxes: (batch, n, 4), xyxy pixels; undefined where `quality` is 0.
-        classes: (batch, n) int32; undefined where `quality` is 0.
-        quality: (batch, n), 0 to 1: the normalized alignment; 0 for background.
-    """
-
-    boxes: Tensor
-    classes: Tensor
-    quality: Tensor
-
-
-class TaskAligned(Value):
+@register
+class TaskAligned(Assigner):
     """Assign each box to the cells inside it that classify and localize it best.
 
     The alignment is t = score**alpha * IoU**beta (equation 3). The `top_k` cells with the highest t
@@ -43,27 +29,27 @@ class TaskAligned(Value):
         top_k: maximum number of cells per box.
         alpha: exponent of the class score.
         beta: exponent of the overlap.
+
+    Example:
+        >>> vg.assigners.TaskAligned(top_k=13).to_dict()
+        {'type': 'TaskAligned', 'top_k': 13, 'alpha': 0.5, 'beta': 6.0}
     """
 
     top_k: PositiveInt = 10
     alpha: NonNegativeFloat = 0.5
     beta: NonNegativeFloat = 6.0
 
-    def __call__(
-        self, scores: Tensor, predicted: Tensor, cells: Cells, boxes: Tensor, classes: Tensor
-    ) -> Assignment:
-        """Assign the boxes; passes no gradient.
+    def __call__(self, candidates: Candidates, targets: Targets) -> Assignment:
+        """Assign the objects of a batch.
 
-        Args:
-            scores: (batch, n, classes), 0 to 1.
-            predicted: (batch, n, 4), xyxy pixels.
-            cells: the n cells.
-            boxes: (batch, m, 4), xyxy pixels.
-            classes: (batch, m) int32; -1 pads.
+        Returns:
+            The assignment; the weight of a positive is its normalized alignment, 0 to 1.
         """
-        boxes, classes = ops.convert_to_tensor(boxes), ops.convert_to_tensor(classes)
+        boxes = ops.convert_to_tensor(targets["boxes"], dtype="float32")
+        classes = ops.convert_to_tensor(targets["classes"])
         scores, predicted = (
-            ops.stop_gradient(ops.convert_to_tensor(x)) for x in (scores, predicted)
+            ops.stop_gradient(ops.convert_to_tensor(x))
+            for x in (candidates.scores, candidates.boxes)
         )
         overlap = pairwise_iou(boxes, predicted)
         # A product with one-hot rows selects the score of each box's class, (batch, m, n).
@@ -74,7 +60,7 @@ class TaskAligned(Value):
         aligned = power(ops.maximum(likely, 1e-9), self.alpha) * power(
             ops.maximum(overlap, _MIN_IOU), self.beta
         )
-        aligned = ops.where(self._inside(cells, boxes, classes), aligned, 0.0)
+        aligned = ops.where(self._inside(candidates, boxes, classes), aligned, 0.0)
         top = ops.top_k(aligned, min(self.top_k, aligned.shape[-1]), sorted=True)[0]
         # A comparison with the k-th value instead of a scatter of the k indices.
         chosen = (aligned >= top[..., -1:]) & (aligned > 0)
@@ -85,16 +71,20 @@ class TaskAligned(Value):
         best = ops.max(aligned, axis=-1, keepdims=True)
         best_overlap = ops.max(overlap * kept, axis=-1, keepdims=True)
         quality = ops.max(aligned / ops.maximum(best, 1e-30) * best_overlap, axis=1)
-        return Assignment(
-            rows_of(boxes, owner), rows_of(classes, owner), ops.stop_gradient(quality)
-        )
+        quality = ops.stop_gradient(quality)
+        index = ops.where(quality > 0, ops.cast(owner, "int32"), BACKGROUND)
+        return Assignment(index, quality)
 
-    def _inside(self, cells: Cells, boxes: Tensor, classes: Tensor) -> Tensor:
+    def max_positives(self, objects: int, candidates: Candidates) -> int:
+        """Return `top_k` for each object; more only if the alignment of many cells is equal."""
+        return min(objects * self.top_k, super().max_positives(objects, candidates))
+
+    def _inside(self, candidates: Candidates, boxes: Tensor, classes: Tensor) -> Tensor:
         """Return whether each cell's center is in each box, (batch, m, n)."""
         # Half the finest stride, and a little more, so that a box in the middle between centers
         # reaches one of them despite rounding.
-        min_half = float(cells.strides.min()) / 2 * (1 + 1e-6)
-        centers = ops.convert_to_tensor(cells.centers)
+        min_half = float(candidates.strides.min()) / 2 * (1 + 1e-6)
+        centers = ops.convert_to_tensor(candidates.points)
         within = ops.expand_dims(classes >= 0, -1)
         for axis in range(2):
             low, high = boxes[..., axis], boxes[..., axis + 2]

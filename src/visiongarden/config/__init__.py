@@ -11,10 +11,11 @@ from visiongarden.config.keras_object import (
     KerasSchedule,
 )
 from visiongarden.config.overrides import apply_overrides
-from visiongarden.config.value import Typed, Value
+from visiongarden.config.value import Concise, Typed, Value
 from visiongarden.config.yaml import dump_yaml, load_yaml, save_yaml
 
 __all__ = [
+    "Concise",
     "KerasCallback",
     "KerasMetric",
     "KerasObject",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from pathlib import PurePath
 from typing import Any, Self
@@ -157,6 +157,19 @@ class Typed(Value):
             # Pydantic prefixes the path of this field to those in a ValidationError raised here.
             return handler(fields) if kind is cls else kind.model_validate(fields)
         return handler(data)
+
+
+class Concise(Typed):
+    """Base class of typed values whose `repr` shows only fields that differ from the defaults.
+
+    A full list would hide the few that matter.
+    """
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            field = type(self).model_fields[str(name)]
+            if field.is_required() or value != field.get_default(call_default_factory=True):
+                yield name, value
 
 
 def _plain(value: Any) -> Any:

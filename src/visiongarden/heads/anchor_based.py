@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import PositiveFloat, model_validator
 
-from visiongarden.assigners import AnchorIoU
+from visiongarden.assigners import AnchorIoU, Assigner
 from visiongarden.blocks import RepConv
 from visiongarden.errors import ConfigError, ContractError
 from visiongarden.heads.prediction import (
@@ -16,7 +16,7 @@ from visiongarden.heads.prediction import (
     objectness_bias,
 )
 from visiongarden.layers import ConvNormAct, Convolution
-from visiongarden.losses import AnchorBasedLoss
+from visiongarden.losses import AnchorBasedLoss, Loss
 from visiongarden.ops import SizeEncoding
 from visiongarden.parts import Head
 from visiongarden.parts.fields import Prior
@@ -56,6 +56,9 @@ class AnchorBased(Head):
             - 1)) for the classes, which are trained on objects alone (YOLOv5's published
             initialization).
         activation: activation of the 3×3 convolutions.
+        loss: loss of the raw predictions.
+        assigner: assigner of boxes to anchors and cells; None is `AnchorIoU`, with neighbors if
+            `scale_xy` is 2 or more.
 
     Example:
         >>> features = vg.backbones.CSPDarknet().spec()
@@ -73,6 +76,7 @@ class AnchorBased(Head):
     rep_conv: bool = False
     prior: Prior = "auto"
     activation: str = "leaky_relu"
+    loss: Loss = AnchorBasedLoss()
 
     @model_validator(mode="after")
     def _rep_conv_needs_hidden_conv(self) -> Self:
@@ -155,18 +159,14 @@ class AnchorBased(Head):
             return RepConv(filters, self.activation, name=name)(x)
         return ConvNormAct(filters, 3, activation=self.activation, name=name)(x)
 
-    def loss(self) -> AnchorBasedLoss:
-        """Return the loss: assignment by anchor shape, CIoU, and cross-entropies."""
+    def chosen_assigner(self) -> Assigner:
+        """Return the assigner; by default by shape, with neighbors if `scale_xy` is 2 or more."""
+        if self.assigner is not None:
+            return self.assigner
         scales = self.scale_xy.values() if isinstance(self.scale_xy, dict) else [self.scale_xy]
-        return AnchorBasedLoss(
-            num_classes=self.num_classes,
-            anchors=self.anchors,
-            scale_xy=self.scale_xy,
-            size_encoding=self.size_encoding,
-            # From 2 on, a predicted center reaches half a cell beyond its cell, and so the boxes
-            # that are assigned to the nearest neighbors.
-            assigner=AnchorIoU(neighbors=min(scales) >= 2),
-        )
+        # From 2 on, a predicted center reaches half a cell beyond its cell, and so the boxes that
+        # are assigned to the nearest neighbors.
+        return AnchorIoU(neighbors=min(scales) >= 2)
 
     def decode(self) -> AnchorBasedDecode:
         """Return the decoding from offsets to boxes and from logits to scores."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from visiongarden.assigners import Assigner, TaskAligned
 from visiongarden.heads.prediction import Branch, LightBranch, class_bias, distance_bias
-from visiongarden.losses import AnchorFreeLoss
+from visiongarden.losses import AnchorFreeLoss, Loss
 from visiongarden.parts import Head
 from visiongarden.parts.fields import Bins, Groups, Prior
 from visiongarden.postprocess import AnchorFreeDecode
@@ -32,6 +33,8 @@ class AnchorFree(Head):
             0.01 (Lin et al. 2017, section 4.1) as upper bound: the class loss of an untrained head
             then does not grow with the number of classes.
         activation: activation of the convolutions.
+        loss: loss of the raw predictions.
+        assigner: assigner of boxes to cells.
 
     Example:
         >>> features = vg.backbones.CSPDarknet().spec()
@@ -47,15 +50,13 @@ class AnchorFree(Head):
     light_classes: bool = False
     prior: Prior = "auto"
     activation: str = "silu"
+    loss: Loss = AnchorFreeLoss()
+    assigner: Assigner = TaskAligned()
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """Build {"boxes": (B, H, W, 4 * bins), "classes": (B, H, W, num_classes)} per level."""
         draw = TwoBranches(self, features, self.box_groups)
         return {level: draw(x, level, level) for level, x in features.items()}
-
-    def loss(self) -> AnchorFreeLoss:
-        """Return the loss: task-aligned assignment, CIoU, distribution focal loss, BCE."""
-        return AnchorFreeLoss(num_classes=self.num_classes, bins=self.bins)
 
     def decode(self) -> AnchorFreeDecode:
         """Return the decoding from expected distances to boxes and from logits to scores."""

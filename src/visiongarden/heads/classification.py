@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 import keras
 from pydantic import Field
 
-from visiongarden.losses import ClassificationLoss
+from visiongarden.losses import ClassificationLoss, Loss
 from visiongarden.parts import Head
 from visiongarden.postprocess import SoftmaxDecode
 from visiongarden.registry import register
@@ -23,8 +23,8 @@ class Classification(Head):
     Attributes:
         num_classes: number of classes.
         dropout: dropout rate before the dense layer.
-        label_smoothing: fraction of a target that is spread evenly over all classes.
         levels: the coarsest one is used; None accepts all levels of the decoder.
+        loss: loss of the raw predictions.
 
     Example:
         >>> features = vg.backbones.CSPDarknet().spec()
@@ -34,7 +34,7 @@ class Classification(Head):
 
     task: ClassVar[str] = "classification"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    loss: Loss = ClassificationLoss()
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """Build the logits {level: {"classes": (batch, num_classes)}}."""
@@ -43,10 +43,6 @@ class Classification(Head):
         if self.dropout:
             x = keras.layers.Dropout(self.dropout, name="dropout")(x)
         return {level: {"classes": keras.layers.Dense(self.num_classes, name="out")(x)}}
-
-    def loss(self) -> ClassificationLoss:
-        """Return the loss: softmax cross-entropy."""
-        return ClassificationLoss(label_smoothing=self.label_smoothing)
 
     def decode(self) -> SoftmaxDecode:
         """Return the decoding from logits to scores."""

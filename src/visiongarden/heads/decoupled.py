@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+from visiongarden.assigners import Assigner, SimOTA
 from visiongarden.heads.prediction import (
     RepeatedBias,
     conditional_class_bias,
@@ -11,7 +12,7 @@ from visiongarden.heads.prediction import (
     offset_bias,
 )
 from visiongarden.layers import ConvNormAct, Convolution, SeparableNormAct
-from visiongarden.losses import DecoupledLoss
+from visiongarden.losses import DecoupledLoss, Loss
 from visiongarden.parts import Head
 from visiongarden.parts.fields import Multiplier, Prior
 from visiongarden.postprocess import PointDecode
@@ -34,6 +35,8 @@ class Decoupled(Head):
             (num_classes - 1)) for the classes, which are trained on objects alone (YOLOv5's
             published initialization).
         activation: activation of the convolutions.
+        loss: loss of the raw predictions.
+        assigner: assigner of boxes to cells.
 
     Example:
         >>> features = vg.backbones.CSPDarknet().spec()
@@ -49,6 +52,8 @@ class Decoupled(Head):
     depthwise: bool = False
     prior: Prior = "auto"
     activation: str = "silu"
+    loss: Loss = DecoupledLoss()
+    assigner: Assigner = SimOTA()
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """Build the predictions of each level.
@@ -79,10 +84,6 @@ class Decoupled(Head):
         for number in (1, 2):
             x = conv(filters, 3, activation=self.activation, name=f"{name}{number}")(x)
         return x
-
-    def loss(self) -> DecoupledLoss:
-        """Return the loss: SimOTA assignment, IoU loss, cross-entropy of objectness and classes."""
-        return DecoupledLoss(num_classes=self.num_classes)
 
     def decode(self) -> PointDecode:
         """Return the decoding from offsets to boxes and from logits to scores."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from keras import ops
 
+from visiongarden.assigners import TaskAligned
 from visiongarden.heads.anchor_free import TwoBranches
 from visiongarden.layers.fold import is_folding
-from visiongarden.losses import DualAssignmentLoss
+from visiongarden.losses import DualAssignmentLoss, Loss
 from visiongarden.parts import Head
 from visiongarden.parts.fields import Bins, Prior
 from visiongarden.postprocess import AnchorFreeDecode
@@ -31,6 +32,8 @@ class DualAssignment(Head):
             "auto" is min(0.01, 5 / num_classes / (640 / stride)**2), as in `AnchorFree`, on whose
             head YOLOv10 builds.
         activation: activation of the convolutions.
+        loss: loss of both pairs of branches.
+        assigner: assigner of the one-to-many branches.
 
     Example:
         >>> features = vg.backbones.CSPDarknet().spec()
@@ -43,6 +46,8 @@ class DualAssignment(Head):
     light_classes: bool = True
     prior: Prior = "auto"
     activation: str = "silu"
+    loss: Loss = DualAssignmentLoss()
+    assigner: TaskAligned = TaskAligned()
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """Build the outputs of `AnchorFree`, and "many_boxes" and "many_classes" for training."""
@@ -54,10 +59,6 @@ class DualAssignment(Head):
                 many = draw(x, level, f"{level}_many", training_only=True)
                 raw[level] |= {f"many_{name}": value for name, value in many.items()}
         return raw
-
-    def loss(self) -> DualAssignmentLoss:
-        """Return the anchor-free loss of both pairs of branches, with one assignment metric."""
-        return DualAssignmentLoss(num_classes=self.num_classes, bins=self.bins)
 
     def decode(self) -> AnchorFreeDecode:
         """Return the decoding of the one-to-one branches to boxes and scores."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, ClassVar
 
 import keras
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field
 
 from visiongarden.layers import Convolution
-from visiongarden.losses import SegmentationLoss
+from visiongarden.losses import Loss, SegmentationLoss
 from visiongarden.parts import Head
 from visiongarden.postprocess import SoftmaxDecode
 from visiongarden.registry import register
@@ -24,8 +24,8 @@ class Segmentation(Head):
     Attributes:
         num_classes: number of classes, including background if the data has such a class.
         dropout: rate of the spatial dropout before the convolution.
-        dice_gain: weight of the Dice loss, added to the cross-entropy; 0 disables it.
         levels: the finest one is used; None accepts all levels of the decoder.
+        loss: loss of the raw predictions.
 
     Example:
         >>> features = vg.backbones.CSPDarknet().spec()
@@ -37,7 +37,7 @@ class Segmentation(Head):
     # With one class every prediction is correct, and the mask value 255 marks ignored pixels.
     num_classes: Annotated[int, Field(gt=1, le=255)]
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    dice_gain: NonNegativeFloat = 0.0
+    loss: Loss = SegmentationLoss()
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """Build the logits at image size.
@@ -52,10 +52,6 @@ class Segmentation(Head):
         if stride_of(level) > 1:  # noqa: VG202 (the name of a level, no tensor)
             x = keras.layers.UpSampling2D(stride_of(level), interpolation="bilinear", name="up")(x)
         return {level: {"classes": x}}
-
-    def loss(self) -> SegmentationLoss:
-        """Return the loss: softmax cross-entropy of each pixel, plus Dice if it has a weight."""
-        return SegmentationLoss(num_classes=self.num_classes, dice_gain=self.dice_gain)
 
     def decode(self) -> SoftmaxDecode:
         """Return the decoding from logits to scores."""

@@ -5,102 +5,131 @@ from __future__ import annotations
 from typing import ClassVar
 
 from keras import ops
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat
 
-from visiongarden.assigners import AnchorIoU
-from visiongarden.config import Value
-from visiongarden.losses.bce import binary_crossentropy
-from visiongarden.ops import (
-    AnchorGrid,
-    SizeEncoding,
-    ciou,
-    flat,
-    offsets_to_boxes,
-    one_hot,
-    rows_of,
+from visiongarden.losses.bce import BinaryCrossentropy
+from visiongarden.losses.box_loss import BoxLoss, CIoU
+from visiongarden.losses.class_columns import class_columns
+from visiongarden.losses.loss import Loss
+from visiongarden.losses.score_loss import ScoreLoss
+from visiongarden.ops import AnchorGrid, ciou, flat, offsets_to_boxes, one_hot, rows_of
+from visiongarden.registry import register
+from visiongarden.types import (
+    IGNORED,
+    Candidates,
+    HeadContext,
+    RawPredictions,
+    Targets,
+    Tensor,
+    Term,
 )
-from visiongarden.types import ImageSize, RawPredictions, Tensor
 
 
-class AnchorBasedLoss(Value):
-    """CIoU and class loss on the positives, objectness loss on every anchor of every cell.
+@register
+class AnchorBasedLoss(Loss):
+    """Loss of boxes and classes on the positives, objectness loss on every anchor of every cell.
 
-    The target of the objectness is the IoU of the prediction (Redmon et al. 2016, YOLO, section 2:
-    confidence is Pr(object) * IoU). Each term is a sum over the batch, divided by the number of
-    positives; the gains 5, 1, 1 are those of YOLOX (Ge et al. 2021).
+    The target of the objectness is the overlap of the prediction (Redmon et al. 2016, YOLO, section
+    2: confidence is Pr(object) * IoU), here the complete IoU. The count of each term is the number
+    of positives; the gains 5, 1, 1 are those of YOLOX (Ge et al. 2021).
 
     Attributes:
-        num_classes: number of classes.
-        anchors: level -> (width, height) of each anchor, in pixels of the network's input.
-        scale_xy: scale of the center offsets, for all levels or level -> scale; 1 is YOLOv3.
-        size_encoding: how an offset scales its anchor.
-        box_gain: weight of 1 - CIoU.
-        objectness_gain: weight of the cross-entropy of the objectness.
-        class_gain: weight of the cross-entropy of the classes.
-        assigner: assigns boxes to anchors and cells.
+        box_loss: loss of a positive's box.
+        class_loss: loss of the class scores of a positive.
+        objectness_loss: loss of the objectness.
+        box_gain: weight of the box loss.
+        objectness_gain: weight of the objectness loss.
+        class_gain: weight of the class loss.
+        class_weights: weight of each class in the class loss; 0 ignores a class; None: all 1.
+
+    Example:
+        >>> vg.losses.AnchorBasedLoss(objectness_loss={"type": "Focal", "gamma": 1.5})
+        AnchorBasedLoss(objectness_loss=Focal(gamma=1.5))
     """
 
     terms: ClassVar[tuple[str, ...]] = ("box", "objectness", "class")
-    num_classes: PositiveInt
-    anchors: dict[str, tuple[tuple[PositiveFloat, PositiveFloat], ...]]
-    scale_xy: PositiveFloat | dict[str, PositiveFloat] = 1.0
-    size_encoding: SizeEncoding = "exponential"
+    targets: ClassVar[tuple[str, ...]] = ("boxes", "classes")
+    head_fields: ClassVar[tuple[str, ...]] = (
+        *("num_classes", "anchors", "scale_xy", "size_encoding", "assigner"),
+    )
+    box_loss: BoxLoss = CIoU()
+    class_loss: ScoreLoss = BinaryCrossentropy()
+    objectness_loss: ScoreLoss = BinaryCrossentropy()
     box_gain: NonNegativeFloat = 5.0
     objectness_gain: NonNegativeFloat = 1.0
     class_gain: NonNegativeFloat = 1.0
-    assigner: AnchorIoU = AnchorIoU()
+    class_weights: tuple[NonNegativeFloat, ...] | None = None
 
     def __call__(
-        self, raw: RawPredictions, boxes: Tensor, classes: Tensor, image_size: ImageSize
-    ) -> dict[str, Tensor]:
-        """Return the weighted terms, whose sum is the loss.
+        self, raw: RawPredictions, targets: Targets, context: HeadContext
+    ) -> dict[str, Term]:
+        """Return the weighted terms.
 
         Args:
             raw: level -> {"boxes": (batch, h, w, a, 4), "objectness": (batch, h, w, a), "classes":
                 (batch, h, w, a, classes)}.
-            boxes: (batch, m, 4), xyxy, pixels of the network's input.
-            classes: (batch, m) int32; -1 pads.
-            image_size: (height, width) of the network's input.
-
-        Returns:
-            term -> scalar.
+            targets: "boxes" (batch, m, 4), xyxy, pixels of the network's input, and "classes"
+                (batch, m) int32, -1 pads.
+            context: the head, the image size and the levels.
         """
-        grid = AnchorGrid(self.anchors, image_size, self.scale_xy)
-        boxes, classes = ops.cast(boxes, "float32"), ops.cast(classes, "int32")
+        head = context.head
+        grid = AnchorGrid(head.anchors, context.image_size, head.scale_xy)
+        boxes = ops.cast(targets["boxes"], "float32")
+        classes = ops.cast(targets["classes"], "int32")
         objectness, logits = flat(raw, "objectness", 0), flat(raw, "classes")
-        positives = self.assigner(grid, self.anchors, boxes, classes)
-        # Box and class terms are computed for the candidates alone, which are gathered: a few per
+        offsets = flat(raw, "boxes")
+        predicted = offsets_to_boxes(
+            ops.stop_gradient(offsets),
+            grid.cells,
+            grid.strides,
+            grid.anchors,
+            grid.scales,
+            head.size_encoding,
+        )
+        candidates = Candidates(
+            ops.sigmoid(logits) * ops.expand_dims(ops.sigmoid(objectness), -1),
+            predicted,
+            (grid.cells + 0.5) * grid.strides[:, None],
+            grid.strides,
+            grid.anchors,
+        )
+        assigner = head.chosen_assigner()
+        found = assigner(candidates, {**targets, "boxes": boxes, "classes": classes})
+        # Box and class terms are computed for the positives alone, which are gathered: a few per
         # box instead of all anchors of all cells.
-        batch, each = ops.shape(boxes)[0], positives.index.shape[-1]
-        count = boxes.shape[1] * each
-        index = ops.reshape(positives.index, (batch, count))
-        taken = ops.reshape(positives.taken, (batch, count))
-        total = ops.maximum(ops.sum(taken), 1.0)
+        taken, index = ops.top_k(found.weight, assigner.max_positives(boxes.shape[1], candidates))
+        owner = ops.maximum(rows_of(found.index, index), 0)
         cells, strides, anchors, scales = (
             ops.take(ops.convert_to_tensor(known), index, axis=0)
             for known in (grid.cells, grid.strides, grid.anchors, grid.scales)
         )
-        offsets = rows_of(flat(raw, "boxes"), index)
-        predicted = offsets_to_boxes(offsets, cells, strides, anchors, scales, self.size_encoding)
-        overlap = ciou(predicted, ops.repeat(boxes, each, axis=1))
-        hot = one_hot(ops.repeat(classes, each, axis=1), self.num_classes)
-        entropy = ops.sum(binary_crossentropy(hot, rows_of(logits, index)), axis=-1)
-        wanted = self._objectness(overlap, taken, index, grid.count)
+        own = offsets_to_boxes(
+            rows_of(offsets, index), cells, strides, anchors, scales, head.size_encoding
+        )
+        wanted = rows_of(boxes, owner)
+        hot = one_hot(rows_of(classes, owner), head.num_classes)
+        entropy = self.class_loss(hot, rows_of(logits, index))
+        columns = class_columns(targets, self.class_weights, head.num_classes)
+        if columns is not None:
+            entropy = entropy * ops.expand_dims(columns, 1)
+        quality = ops.stop_gradient(ops.clip(ciou(own, wanted), 0, 1)) * taken
+        presence = self.objectness_loss(_at(quality, index, grid.count), objectness)
+        if assigner.ignores:
+            presence = presence * ops.cast(ops.not_equal(found.index, IGNORED), "float32")
+        count = ops.sum(taken)
         return {
-            "box": self.box_gain * ops.sum((1 - overlap) * taken) / total,
-            "objectness": self.objectness_gain
-            * ops.sum(binary_crossentropy(wanted, objectness))
-            / total,
-            "class": self.class_gain * ops.sum(entropy * taken) / total,
+            "box": Term(self.box_gain * ops.sum(self.box_loss(wanted, own) * taken), count),
+            "objectness": Term(self.objectness_gain * ops.sum(presence), count),
+            "class": Term(self.class_gain * ops.sum(ops.sum(entropy, axis=-1) * taken), count),
         }
 
-    def _objectness(self, overlap: Tensor, taken: Tensor, index: Tensor, count: int) -> Tensor:
-        """Return the objectness targets (batch, count): the best IoU among a prediction's boxes."""
-        quality = ops.stop_gradient(ops.clip(overlap, 0, 1)) * taken
-        batch = ops.shape(index)[0]
-        rows = ops.expand_dims(ops.arange(batch, dtype="int32") * count, -1)
-        best = ops.segment_max(
-            ops.reshape(quality, (-1,)), ops.reshape(index + rows, (-1,)), batch * count
-        )
-        # Segments without candidates are the lowest float value, not 0.
-        return ops.reshape(ops.maximum(best, 0.0), (batch, count))
+
+def _at(values: Tensor, index: Tensor, count: int) -> Tensor:
+    """Return (batch, count) with `values` (batch, k) at `index` (batch, k), and 0 elsewhere."""
+    batch = ops.shape(index)[0]
+    rows = ops.expand_dims(ops.arange(batch, dtype="int32") * count, -1)
+    found = ops.segment_max(
+        ops.reshape(values, (-1,)), ops.reshape(index + rows, (-1,)), batch * count
+    )
+    # Segments without a value are the lowest float value, not 0.
+    return ops.reshape(ops.maximum(found, 0.0), (batch, count))

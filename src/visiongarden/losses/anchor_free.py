@@ -2,84 +2,116 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from keras import ops
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat
 
-from visiongarden.assigners import TaskAligned
-from visiongarden.config import Value
+from visiongarden.losses.bce import BinaryCrossentropy
+from visiongarden.losses.box_loss import BoxLoss, CIoU
+from visiongarden.losses.class_columns import class_columns
 from visiongarden.losses.dfl import distribution_focal
-from visiongarden.ops import cells_of, ciou, distances_to_boxes, flat, one_hot, rows_of
-from visiongarden.types import ImageSize, RawPredictions, Tensor
+from visiongarden.losses.loss import Loss
+from visiongarden.losses.score_loss import ScoreLoss
+from visiongarden.ops import cells_of, distances_to_boxes, flat, one_hot, rows_of
+from visiongarden.registry import register
+from visiongarden.types import (
+    IGNORED,
+    Candidates,
+    HeadContext,
+    RawPredictions,
+    Targets,
+    Tensor,
+    Term,
+)
 
 
-class AnchorFreeLoss(Value):
-    """CIoU and distribution focal loss on the positives, cross-entropy on all cells.
+@register
+class AnchorFreeLoss(Loss):
+    """Loss of boxes and distribution focal loss on the positives, class loss on all cells.
 
-    Each term is a sum over the batch, divided by the sum of the positives' quality (TOOD, Feng et
-    al. 2021, section 3.3.1), so that it does not grow with the batch size or the number of objects.
-    The gains are those of YOLOv8's published training configuration.
+    The count of each term is the sum of the positives' quality (TOOD, Feng et al. 2021, section
+    3.3.1), so that the loss does not grow with the batch size or the number of objects. The gains
+    are those of YOLOv8's published training configuration.
 
     Attributes:
-        num_classes: number of classes.
-        bins: number of values of each distance's distribution.
-        box_gain: weight of 1 - CIoU.
-        class_gain: weight of the cross-entropy of the classes.
+        box_loss: loss of a positive's box.
+        class_loss: loss of the class scores.
+        box_gain: weight of the box loss.
+        class_gain: weight of the class loss.
         dfl_gain: weight of the distribution focal loss.
-        assigner: assigns boxes to cells.
+        class_weights: weight of each class in the class loss; 0 ignores a class; None: all 1.
+
+    Example:
+        >>> loss = vg.losses.AnchorFreeLoss(class_loss="Varifocal", box_gain=5)
+        >>> vg.heads.AnchorFree(num_classes=3, loss=loss)
+        AnchorFree(num_classes=3, loss=AnchorFreeLoss(class_loss=Varifocal(), box_gain=5.0))
     """
 
     terms: ClassVar[tuple[str, ...]] = ("box", "class", "dfl")
-    num_classes: PositiveInt
-    bins: PositiveInt = 16
+    targets: ClassVar[tuple[str, ...]] = ("boxes", "classes")
+    head_fields: ClassVar[tuple[str, ...]] = ("num_classes", "bins", "assigner")
+    box_loss: BoxLoss = CIoU()
+    class_loss: ScoreLoss = BinaryCrossentropy()
     box_gain: NonNegativeFloat = 7.5
     class_gain: NonNegativeFloat = 0.5
     dfl_gain: NonNegativeFloat = 1.5
-    assigner: TaskAligned = TaskAligned()
+    class_weights: tuple[NonNegativeFloat, ...] | None = None
 
     def __call__(
-        self, raw: RawPredictions, boxes: Tensor, classes: Tensor, image_size: ImageSize
-    ) -> dict[str, Tensor]:
-        """Return the weighted terms, whose sum is the loss.
+        self, raw: RawPredictions, targets: Targets, context: HeadContext
+    ) -> dict[str, Term]:
+        """Return the weighted terms.
 
         Args:
             raw: level -> {"boxes": (batch, h, w, 4 * bins), "classes": (batch, h, w, classes)}.
-            boxes: (batch, m, 4), xyxy, pixels of the network's input.
-            classes: (batch, m) int32; -1 pads.
-            image_size: (height, width) of the network's input.
-
-        Returns:
-            term -> scalar.
+            targets: "boxes" (batch, m, 4), xyxy, pixels of the network's input, and "classes"
+                (batch, m) int32, -1 pads.
+            context: the head, the image size and the levels.
         """
-        cells = cells_of(raw, image_size)
-        boxes, classes = ops.cast(boxes, "float32"), ops.cast(classes, "int32")
+        return self.with_assigner(raw, targets, context, context.head.chosen_assigner())
+
+    def with_assigner(
+        self, raw: RawPredictions, targets: Targets, context: HeadContext, assigner: Any
+    ) -> dict[str, Term]:
+        """Return the terms with another `Assigner` than that of the head."""
+        head = context.head
+        cells = cells_of(raw, context.image_size)
+        boxes = ops.cast(targets["boxes"], "float32")
+        classes = ops.cast(targets["classes"], "int32")
         logits = flat(raw, "classes")
         sides = flat(raw, "boxes")
-        sides = ops.reshape(sides, (ops.shape(sides)[0], len(cells.strides), 4, self.bins))
+        sides = ops.reshape(sides, (ops.shape(sides)[0], len(cells.strides), 4, head.bins))
         predicted = distances_to_boxes(ops.stop_gradient(sides), cells.centers, cells.strides)
-        found = self.assigner(ops.sigmoid(logits), predicted, cells, boxes, classes)
+        candidates = Candidates(ops.sigmoid(logits), predicted, cells.centers, cells.strides)
+        found = assigner(candidates, {**targets, "boxes": boxes, "classes": classes})
         # Box terms are computed for the positives alone, which are gathered: at most `top_k` per
-        # box, so that shapes stay static. On a CPU this reduced the loss from 65 to 21 ms. More
-        # positives than `max_positives` are possible only if the alignment of many cells is equal.
-        max_positives = min(boxes.shape[1] * self.assigner.top_k, len(cells.strides))
-        quality, index = ops.top_k(found.quality, max_positives)
-        total = ops.maximum(ops.sum(quality), 1.0)
-        wanted, kinds, own = (rows_of(x, index) for x in (found.boxes, found.classes, sides))
+        # box, so that shapes stay static. On a CPU this reduced the loss from 65 to 21 ms.
+        quality, index = ops.top_k(found.weight, assigner.max_positives(boxes.shape[1], candidates))
+        owner = ops.maximum(rows_of(found.index, index), 0)
+        wanted, kinds, own = rows_of(boxes, owner), rows_of(classes, owner), rows_of(sides, index)
         centers, strides = (
             ops.take(ops.convert_to_tensor(x), index, axis=0)
             for x in (cells.centers, cells.strides)
         )
-        overlap = ciou(distances_to_boxes(own, centers, strides), wanted)
+        apart = self.box_loss(wanted, distances_to_boxes(own, centers, strides))
         spread = ops.mean(distribution_focal(_distances(wanted, centers, strides), own), axis=-1)
-        # BCE is softplus(x) - t * x: the first sum runs over all cells, and the second one is 0
-        # except for the positives.
-        right = one_hot(kinds, self.num_classes) * ops.expand_dims(quality, -1)
-        entropy = ops.sum(ops.softplus(logits)) - ops.sum(right * rows_of(logits, index))
+        # The first part runs over all cells; the second one is 0 except for the positives.
+        right = one_hot(kinds, head.num_classes) * ops.expand_dims(quality, -1)
+        everywhere = self.class_loss.background(logits)
+        if assigner.ignores:
+            counted = ops.cast(ops.not_equal(found.index, IGNORED), "float32")
+            everywhere = everywhere * ops.expand_dims(counted, -1)
+        excess = self.class_loss.excess(right, rows_of(logits, index))
+        columns = class_columns(targets, self.class_weights, head.num_classes)
+        if columns is not None:
+            columns = ops.expand_dims(columns, 1)
+            everywhere, excess = everywhere * columns, excess * columns
+        count = ops.sum(quality)
         return {
-            "box": self.box_gain * ops.sum((1 - overlap) * quality) / total,
-            "class": self.class_gain * entropy / total,
-            "dfl": self.dfl_gain * ops.sum(spread * quality) / total,
+            "box": Term(self.box_gain * ops.sum(apart * quality), count),
+            "class": Term(self.class_gain * (ops.sum(everywhere) + ops.sum(excess)), count),
+            "dfl": Term(self.dfl_gain * ops.sum(spread * quality), count),
         }
 
 

@@ -5,64 +5,88 @@ from __future__ import annotations
 from typing import ClassVar
 
 from keras import ops
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat
 
-from visiongarden.assigners import SimOTA
-from visiongarden.config import Value
-from visiongarden.losses.bce import binary_crossentropy
-from visiongarden.ops import cells_of, flat, iou, one_hot, points_to_boxes
-from visiongarden.types import ImageSize, RawPredictions, Tensor
+from visiongarden.losses.bce import BinaryCrossentropy
+from visiongarden.losses.box_loss import BoxLoss, IoU
+from visiongarden.losses.class_columns import class_columns
+from visiongarden.losses.loss import Loss
+from visiongarden.losses.score_loss import ScoreLoss
+from visiongarden.ops import cells_of, flat, iou, one_hot, points_to_boxes, rows_of
+from visiongarden.registry import register
+from visiongarden.types import IGNORED, Candidates, HeadContext, RawPredictions, Targets, Term
 
 
-class DecoupledLoss(Value):
-    """IoU and class loss on the positives, objectness loss on all cells.
+@register
+class DecoupledLoss(Loss):
+    """Loss of boxes and classes on the positives, objectness loss on all cells.
 
-    The box term is 1 - IoU**2; the target of a class is the IoU of the prediction. Each term is a
-    sum over the batch, divided by the number of positives.
+    The target of a class is the IoU of the prediction. The count of each term is the number of
+    positives.
 
     Attributes:
-        num_classes: number of classes.
-        box_gain: weight of the IoU loss.
-        objectness_gain: weight of the cross-entropy of the objectness.
-        class_gain: weight of the cross-entropy of the classes.
-        assigner: assigns boxes to cells.
+        box_loss: loss of a positive's box; 1 - IoU**2 in YOLOX.
+        class_loss: loss of the class scores of a positive.
+        objectness_loss: loss of the objectness.
+        box_gain: weight of the box loss.
+        objectness_gain: weight of the objectness loss.
+        class_gain: weight of the class loss.
+        class_weights: weight of each class in the class loss; 0 ignores a class; None: all 1.
+
+    Example:
+        >>> vg.losses.DecoupledLoss(box_loss="GIoU").box_loss
+        GIoU()
     """
 
     terms: ClassVar[tuple[str, ...]] = ("box", "objectness", "class")
-    num_classes: PositiveInt
+    targets: ClassVar[tuple[str, ...]] = ("boxes", "classes")
+    head_fields: ClassVar[tuple[str, ...]] = ("num_classes", "assigner")
+    box_loss: BoxLoss = IoU(power=2)
+    class_loss: ScoreLoss = BinaryCrossentropy()
+    objectness_loss: ScoreLoss = BinaryCrossentropy()
     box_gain: NonNegativeFloat = 5.0
     objectness_gain: NonNegativeFloat = 1.0
     class_gain: NonNegativeFloat = 1.0
-    assigner: SimOTA = SimOTA()
+    class_weights: tuple[NonNegativeFloat, ...] | None = None
 
     def __call__(
-        self, raw: RawPredictions, boxes: Tensor, classes: Tensor, image_size: ImageSize
-    ) -> dict[str, Tensor]:
-        """Return the weighted terms, whose sum is the loss.
+        self, raw: RawPredictions, targets: Targets, context: HeadContext
+    ) -> dict[str, Term]:
+        """Return the weighted terms.
 
         Args:
             raw: level -> {"boxes": (batch, h, w, 4), "objectness": (batch, h, w, 1), "classes":
                 (batch, h, w, classes)}.
-            boxes: (batch, m, 4), xyxy, pixels of the network's input.
-            classes: (batch, m) int32; -1 pads.
-            image_size: (height, width) of the network's input.
-
-        Returns:
-            term -> scalar.
+            targets: "boxes" (batch, m, 4), xyxy, pixels of the network's input, and "classes"
+                (batch, m) int32, -1 pads.
+            context: the head, the image size and the levels.
         """
-        cells = cells_of(raw, image_size)
-        boxes, classes = ops.cast(boxes, "float32"), ops.cast(classes, "int32")
+        cells, head = cells_of(raw, context.image_size), context.head
+        boxes = ops.cast(targets["boxes"], "float32")
+        classes = ops.cast(targets["classes"], "int32")
         objectness, logits = flat(raw, "objectness"), flat(raw, "classes")
         predicted = points_to_boxes(flat(raw, "boxes"), cells.centers, cells.strides)
-        found = self.assigner(logits, objectness, predicted, cells, boxes, classes)
-        total = ops.maximum(ops.sum(found.taken), 1.0)
-        overlap = iou(predicted, found.boxes)
-        hot = one_hot(found.classes, self.num_classes)
-        wanted = hot * ops.expand_dims(found.overlap, -1)
-        entropy = ops.sum(binary_crossentropy(wanted, logits), axis=-1)
-        presence = binary_crossentropy(found.taken, objectness[..., 0])
+        scores = ops.sigmoid(logits) * ops.sigmoid(objectness)
+        assigner = head.chosen_assigner()
+        found = assigner(
+            Candidates(scores, predicted, cells.centers, cells.strides),
+            {**targets, "boxes": boxes, "classes": classes},
+        )
+        owner, taken = ops.maximum(found.index, 0), found.weight
+        wanted = rows_of(boxes, owner)
+        overlap = ops.stop_gradient(iou(predicted, wanted)) * taken
+        right = one_hot(rows_of(classes, owner), head.num_classes) * ops.expand_dims(overlap, -1)
+        entropy = self.class_loss(right, logits)
+        columns = class_columns(targets, self.class_weights, head.num_classes)
+        if columns is not None:
+            entropy = entropy * ops.expand_dims(columns, 1)
+        presence = self.objectness_loss(taken, objectness[..., 0])
+        if assigner.ignores:
+            presence = presence * ops.cast(ops.not_equal(found.index, IGNORED), "float32")
+        apart = self.box_loss(wanted, predicted)
+        count = ops.sum(taken)
         return {
-            "box": self.box_gain * ops.sum((1 - ops.square(overlap)) * found.taken) / total,
-            "objectness": self.objectness_gain * ops.sum(presence) / total,
-            "class": self.class_gain * ops.sum(entropy * found.taken) / total,
+            "box": Term(self.box_gain * ops.sum(apart * taken), count),
+            "objectness": Term(self.objectness_gain * ops.sum(presence), count),
+            "class": Term(self.class_gain * ops.sum(ops.sum(entropy, axis=-1) * taken), count),
         }

@@ -4,57 +4,48 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import PositiveInt
-
-from visiongarden.assigners import TaskAligned
-from visiongarden.config import Value
 from visiongarden.losses.anchor_free import AnchorFreeLoss
-from visiongarden.types import ImageSize, RawPredictions, Tensor
+from visiongarden.registry import register
+from visiongarden.types import HeadContext, RawPredictions, Targets, Term
 
 
-class DualAssignmentLoss(Value):
+@register
+class DualAssignmentLoss(AnchorFreeLoss):
     """Anchor-free loss of both pairs of branches, with equal weight.
 
     Consistent dual assignment (Wang et al. 2024, equation 2): both assigners use the same alpha and
-    beta, so that the single cell of the one-to-one branches is the best of the many.
+    beta, so that the single cell of the one-to-one branches is the best of the many. The assigner
+    of the head is that of the one-to-many branches; that of the one-to-one branches differs only in
+    `top_k`, which is 1.
 
-    Attributes:
-        num_classes: number of classes.
-        bins: number of values of each distance's distribution.
-        many: assigner of the one-to-many branches; that of the one-to-one branches differs only in
-            `top_k`, which is 1.
+    Example:
+        >>> vg.heads.DualAssignment(num_classes=3, loss={"dfl_gain": 1})
+        DualAssignment(num_classes=3, loss=DualAssignmentLoss(dfl_gain=1.0))
     """
 
     terms: ClassVar[tuple[str, ...]] = (
         *("many_box", "many_class", "many_dfl"),
         *("box", "class", "dfl"),
     )
-    num_classes: PositiveInt
-    bins: PositiveInt = 16
-    many: TaskAligned = TaskAligned()
 
     def __call__(
-        self, raw: RawPredictions, boxes: Tensor, classes: Tensor, image_size: ImageSize
-    ) -> dict[str, Tensor]:
-        """Return the weighted terms, whose sum is the loss.
+        self, raw: RawPredictions, targets: Targets, context: HeadContext
+    ) -> dict[str, Term]:
+        """Return the weighted terms.
 
         Args:
             raw: level -> {"boxes", "classes", "many_boxes", "many_classes"}, as in
                 `AnchorFreeLoss`.
-            boxes: (batch, m, 4), xyxy, pixels of the network's input.
-            classes: (batch, m) int32; -1 pads.
-            image_size: (height, width) of the network's input.
-
-        Returns:
-            term -> scalar.
+            targets: "boxes" and "classes", as in `AnchorFreeLoss`.
+            context: the head, the image size and the levels.
         """
-        found: dict[str, Tensor] = {}
-        for prefix, assigner in (("many_", self.many), ("", self.many.replace(top_k=1))):
-            loss = AnchorFreeLoss(num_classes=self.num_classes, bins=self.bins, assigner=assigner)
+        many = context.head.chosen_assigner()
+        found: dict[str, Term] = {}
+        for prefix, assigner in (("many_", many), ("", many.replace(top_k=1))):
             own = {
                 level: {name: tensors[prefix + name] for name in ("boxes", "classes")}
                 for level, tensors in raw.items()
             }
-            terms = loss(own, boxes, classes, image_size)
+            terms = self.with_assigner(own, targets, context, assigner)
             found |= {prefix + name: value for name, value in terms.items()}
         return found

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from keras import ops
+from pydantic import Field, NonNegativeFloat
 
 from visiongarden.losses.bce import binary_crossentropy
+from visiongarden.losses.score_loss import ScoreLoss
+from visiongarden.registry import register
 from visiongarden.types import Tensor
+
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A fraction, 0 to 1."""
 
 
 def focal(targets: Tensor, logits: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
@@ -30,3 +38,24 @@ def focal(targets: Tensor, logits: Tensor, alpha: float = 0.25, gamma: float = 2
     right = targets * probability + (1 - targets) * (1 - probability)
     weight = targets * alpha + (1 - targets) * (1 - alpha)
     return weight * ops.power(1 - right, gamma) * binary_crossentropy(targets, logits)
+
+
+@register
+class Focal(ScoreLoss):
+    """Focal loss, see `focal`.
+
+    Attributes:
+        alpha: weight of the positives; the negatives have 1 - alpha.
+        gamma: focusing parameter.
+
+    Example:
+        >>> round(float(vg.losses.Focal()(1.0, np.float32(0.0))), 3)
+        0.043
+    """
+
+    alpha: Share = 0.25
+    gamma: NonNegativeFloat = 2.0
+
+    def __call__(self, targets: Tensor, logits: Tensor) -> Tensor:
+        """Return the loss of each element."""
+        return focal(targets, logits, self.alpha, self.gamma)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from keras import ops
 
+from visiongarden.losses.region_loss import RegionLoss
+from visiongarden.registry import register
 from visiongarden.types import Tensor
 
 
@@ -44,3 +46,19 @@ def lovasz(targets: Tensor, probabilities: Tensor, weights: Tensor) -> Tensor:
     apart = ops.sum(errors * ops.stop_gradient(steps), axis=1)
     there = ops.cast(total[:, 0] > 0, apart.dtype)
     return ops.sum(apart * there, axis=-1) / ops.maximum(ops.sum(there, axis=-1), 1.0)
+
+
+@register
+class Lovasz(RegionLoss):
+    """Lovász-softmax loss, see `lovasz`.
+
+    Example:
+        >>> targets = [[[1.0, 0.0], [1.0, 0.0]]]  # two pixels of the first class
+        >>> loss = vg.losses.Lovasz()(targets, [[[1.0, 0.0], [0.0, 1.0]]], [[1.0, 1.0]])
+        >>> round(float(loss[0]), 4)
+        0.5
+    """
+
+    def __call__(self, targets: Tensor, probabilities: Tensor, weights: Tensor) -> Tensor:
+        """Return the loss of each image."""
+        return lovasz(targets, probabilities, weights)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from keras import ops
+from pydantic import NonNegativeFloat
 
 from visiongarden.losses.bce import binary_crossentropy
+from visiongarden.losses.score_loss import ScoreLoss
+from visiongarden.registry import register
 from visiongarden.types import Tensor
 
 
@@ -27,3 +30,22 @@ def quality_focal(targets: Tensor, logits: Tensor, beta: float = 2.0) -> Tensor:
     targets, logits = ops.convert_to_tensor(targets), ops.convert_to_tensor(logits)
     distance = ops.abs(targets - ops.sigmoid(logits))
     return ops.power(distance, beta) * binary_crossentropy(targets, logits)
+
+
+@register
+class QualityFocal(ScoreLoss):
+    """Quality focal loss, see `quality_focal`.
+
+    Attributes:
+        beta: focusing parameter.
+
+    Example:
+        >>> round(float(vg.losses.QualityFocal()(1.0, np.float32(0.0))), 3)
+        0.173
+    """
+
+    beta: NonNegativeFloat = 2.0
+
+    def __call__(self, targets: Tensor, logits: Tensor) -> Tensor:
+        """Return the loss of each element."""
+        return quality_focal(targets, logits, self.beta)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from keras import ops
+from pydantic import NonNegativeFloat
 
+from visiongarden.losses.region_loss import RegionLoss
+from visiongarden.registry import register
 from visiongarden.types import Tensor
 
 
@@ -44,3 +47,26 @@ def tversky(
     apart = 1 - true / ops.maximum(true + alpha * false + beta * missed, 1e-6)
     there = ops.cast(ops.sum(targets, axis=1) > 0, apart.dtype)
     return ops.sum(apart * there, axis=-1) / ops.maximum(ops.sum(there, axis=-1), 1.0)
+
+
+@register
+class Tversky(RegionLoss):
+    """Tversky loss, see `tversky`.
+
+    Attributes:
+        alpha: weight of the false positives.
+        beta: weight of the false negatives.
+
+    Example:
+        >>> targets = [[[1.0, 0.0], [1.0, 0.0]]]  # two pixels of the first class
+        >>> loss = vg.losses.Tversky()(targets, [[[1.0, 0.0], [0.0, 1.0]]], [[1.0, 1.0]])
+        >>> round(float(loss[0]), 4)
+        0.4118
+    """
+
+    alpha: NonNegativeFloat = 0.3
+    beta: NonNegativeFloat = 0.7
+
+    def __call__(self, targets: Tensor, probabilities: Tensor, weights: Tensor) -> Tensor:
+        """Return the loss of each image."""
+        return tversky(targets, probabilities, weights, self.alpha, self.beta)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from keras import ops
+from pydantic import NonNegativeFloat
 
 from visiongarden.losses.bce import binary_crossentropy
+from visiongarden.losses.score_loss import ScoreLoss
+from visiongarden.registry import register
 from visiongarden.types import Tensor
 
 
@@ -32,3 +35,24 @@ def varifocal(targets: Tensor, logits: Tensor, alpha: float = 0.75, gamma: float
     negative = alpha * ops.power(ops.sigmoid(logits), gamma)
     weight = ops.stop_gradient(ops.where(targets > 0, targets, negative))
     return weight * binary_crossentropy(targets, logits)
+
+
+@register
+class Varifocal(ScoreLoss):
+    """Varifocal loss, see `varifocal`.
+
+    Attributes:
+        alpha: weight of the negatives.
+        gamma: focusing parameter of the negatives.
+
+    Example:
+        >>> round(float(vg.losses.Varifocal()(0.8, np.float32(0.0))), 3)
+        0.555
+    """
+
+    alpha: NonNegativeFloat = 0.75
+    gamma: NonNegativeFloat = 2.0
+
+    def __call__(self, targets: Tensor, logits: Tensor) -> Tensor:
+        """Return the loss of each element."""
+        return varifocal(targets, logits, self.alpha, self.gamma)

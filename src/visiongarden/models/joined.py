@@ -26,7 +26,7 @@ from visiongarden.models.subclass import (
     record_arguments,
 )
 from visiongarden.parts import Backbone, Decoder, Head, Part, connect
-from visiongarden.types import ClassMap, FeatureSpec, ImageSize
+from visiongarden.types import ClassMap, FeatureSpec, HeadContext, ImageSize
 
 MAX_SIDE, MAX_PIXELS = 32_768, 64_000_000
 """Maximum side and area of a model's images, in pixels.
@@ -126,12 +126,32 @@ class Joined(SavedAsParts, keras.Model):
         self.preprocessing = values
         self.backbone, self.decoder, self.head = backbone_model, decoder_model, head_model
         # `object.__setattr__` keeps Keras and TensorFlow from tracking the tensors as state.
+        object.__setattr__(self, "_levels", connection.decoded)
         object.__setattr__(self, "_features", {"backbone": features, "decoder": decoded})
 
     @property
     def task(self) -> str:
         """Name of the task, that of the head."""
         return self.parts.head.task
+
+    def context(self, image_size: ImageSize | None = None) -> HeadContext:
+        """Return what a loss or decoding needs to know about the head.
+
+        Args:
+            image_size: (height, width) of the images in pixels; None is the model's own.
+
+        Raises:
+            UserError: The model has no image size, and none is given.
+        """
+        size = image_size or self.image_size
+        if size is None:
+            raise UserError(
+                "the image size of the model is not fixed",
+                rule="(height, width) of the images in pixels",
+                fix="model.context((640, 640))",
+            )
+        levels: FeatureSpec = self._levels
+        return HeadContext(self.parts.head, size, levels)
 
     def features(self, images: Any) -> dict[str, dict[str, Any]]:
         """Return the feature maps of the backbone and the decoder.

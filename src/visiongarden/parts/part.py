@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar, Self
@@ -11,7 +10,7 @@ import keras
 
 from visiongarden import markup
 from visiongarden.backends.keras_internals import fresh_names, weightless
-from visiongarden.config import Typed
+from visiongarden.config import Concise
 from visiongarden.errors import ContractError, UserError
 from visiongarden.layers.fold import folding
 from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize, LevelSpec, stride_of
@@ -25,7 +24,7 @@ PROBE: ImageSize = (256, 384)
 dimensions."""
 
 
-class Part(Typed):
+class Part(Concise):
     """Base class of backbones, decoders and heads: frozen fields and the method `wire`.
 
     Parts are values: they are compared, printed and written to YAML by their fields. A subclass
@@ -34,6 +33,8 @@ class Part(Typed):
     """
 
     role: ClassVar[str] = "part"
+    training_only: ClassVar[frozenset[str]] = frozenset()
+    """Fields without effect on the graph."""
 
     def wire(self, inputs: Any) -> Any:
         """Build the graph: call layers on symbolic tensors and return the results.
@@ -75,7 +76,9 @@ class Part(Typed):
             inputs: levels, channels and strides of the inputs.
             image_size: (height, width) in pixels; None means (256, 384).
         """
-        asked = _Asked(type(self), repr(self.get_config()), self)
+        config = self.get_config()
+        fields = {name: config[name] for name in config if name not in self.training_only}
+        asked = _Asked(type(self), repr(fields), self)
         found = _traced(asked, inputs, image_size or PROBE)
         return _copied_dicts(found)
 
@@ -104,13 +107,6 @@ class Part(Typed):
         values = dict(self.model_copy(update=changes).__repr_args__()) | changes
         order = [name for name in type(self).model_fields if name in values]
         return f"{type(self).__name__}({', '.join(f'{n}={values[n]!r}' for n in order)})"
-
-    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        # Only fields that differ from the defaults: a full list would hide the few that matter.
-        for name, value in super().__repr_args__():
-            field = type(self).model_fields[str(name)]
-            if field.is_required() or value != field.get_default(call_default_factory=True):
-                yield name, value
 
     def __str__(self) -> str:
         return repr(self)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, Protocol, runtime_checkable
+from types import FunctionType
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
+from visiongarden.assigners import Assigner
+from visiongarden.config import Typed
 from visiongarden.data.preprocessing import Preprocessing
-from visiongarden.errors import ConfigError, ContractError
+from visiongarden.errors import ConfigError, ContractError, UserError
+from visiongarden.losses import Loss
 from visiongarden.parts.fields import Classes
 from visiongarden.parts.part import FeaturePart, Part
 from visiongarden.types import FeatureMaps, RawPredictions, Tensor, stride_of
@@ -130,10 +134,15 @@ class Head(Part):
     """Base class of heads: feature maps -> raw predictions, with their loss and decoding.
 
     A head for another task than detection declares it: `task: ClassVar[str] = "segmentation"`.
+    `loss` and `assigner` are used in training alone. A mapping without `type`, such as
+    `loss={"box_gain": 5}`, changes fields of the default.
 
     Attributes:
         num_classes: number of classes, without background.
         levels: levels that are required; None accepts all levels of the decoder.
+        loss: loss of the raw predictions; None for a head that cannot be trained.
+        assigner: what decides which prediction is trained on which object; None is the default of
+            the head.
 
     Example:
         >>> @vg.register(package="my_project")
@@ -150,10 +159,61 @@ class Head(Part):
 
     role: ClassVar[str] = "head"
     task: ClassVar[str] = "detection"
+    training_only: ClassVar[frozenset[str]] = frozenset({"loss", "assigner"})
     num_classes: Classes
     levels: Levels | None = None
+    loss: Loss | None = None
+    assigner: Assigner | None = None
 
     _sort = field_validator("levels")(_ordered)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse methods with the names of fields, which pydantic would report unclearly."""
+        super().__init_subclass__(**kwargs)
+        for name, base in (("loss", "losses.Loss"), ("assigner", "assigners.Assigner")):
+            if isinstance(vars(cls).get(name), FunctionType):
+                raise UserError(
+                    f"the head {cls.__name__} has a method {name}()",
+                    rule=f"`{name}` is a field, whose value is a subclass of vg.{base}",
+                    fix=f"{name}: vg.{base} = …",
+                )
+
+    @field_validator("loss", "assigner", mode="before")
+    @classmethod
+    def _with_default_type(cls, value: Any, info: ValidationInfo) -> Any:
+        """Add the fields of the default to a mapping without `type`."""
+        default = cls.model_fields[str(info.field_name)].default
+        if isinstance(value, Mapping) and "type" not in value and isinstance(default, Typed):
+            # Validated here, so that an error names the class of the default.
+            return type(default).from_dict(default.to_dict() | dict(value))
+        return value
+
+    @model_validator(mode="after")
+    def _has_what_the_loss_reads(self) -> Self:
+        loss = self.loss
+        missing = [] if loss is None else [n for n in loss.head_fields if n not in dict(self)]
+        if missing:
+            raise ConfigError(
+                f"the loss {type(loss).__name__} does not fit the head {type(self).__name__}",
+                rule="a head with the fields " + ", ".join(loss.head_fields if loss else ()),
+                received="a head without " + ", ".join(missing),
+                fix=f"loss={type(self).model_fields['loss'].default!r}",
+            )
+        return self
+
+    def chosen_assigner(self) -> Assigner:
+        """Return the assigner, or that of the head if the field is None.
+
+        Raises:
+            UserError: the head has no assigner.
+        """
+        if self.assigner is None:
+            raise UserError(
+                f"the head {type(self).__name__} has no assigner",
+                rule="an assigner, which decides which prediction is trained on which object",
+                fix="assigner=vg.assigners.TaskAligned()",
+            )
+        return self.assigner
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """Build the graph from the feature maps to the raw predictions.
@@ -165,14 +225,6 @@ class Head(Part):
             level -> name -> tensor.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement wire()")
-
-    def loss(self) -> Callable[..., dict[str, Tensor]]:
-        """Return the loss of this head.
-
-        It is called as `loss(raw, image_size=size, **targets)` with the targets of the task
-        (`boxes` and `classes` for detection), and returns {term: scalar}.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must implement loss() to be trained")
 
     def decode(self) -> Callable[..., tuple[Tensor, ...]]:
         """Return the function that decodes raw predictions in the graph: `decode(raw, image_size)`.

@@ -12,6 +12,7 @@ import numpy as np
 from visiongarden.backbones import CSPDarknet
 from visiongarden.decoders import UNet
 from visiongarden.heads import Segmentation
+from visiongarden.losses import Dice, SegmentationLoss
 from visiongarden.metrics import MeanIoU, Metric
 from visiongarden.models import Segmenter
 from visiongarden.postprocess import best_of_each
@@ -87,7 +88,7 @@ class SemanticSegmentationTask(Task):
             model_fields(
                 CSPDarknet(levels=("p2", "p3", "p4"), depth=0.33, width=0.25),
                 UNet(channels=64, levels=("p2", "p3", "p4")),
-                Segmentation(num_classes=2, dropout=0.0, dice_gain=1.0),
+                Segmentation(num_classes=2, dropout=0.0, loss=SegmentationLoss(region_loss=Dice())),
                 image_size=256,
             )
         )

@@ -60,7 +60,8 @@ class Task(Typed):
 
     Nothing else in the package branches on the task: `fit`, `evaluate`, `predict`, recipes, export,
     `check` and the commands ask it. A task of your own is a registered subclass, which recipes and
-    `--task` name by its `name`. Loss and decoding belong to the head.
+    `--task` name by its `name`. Loss and decoding belong to the head (`head.loss`,
+    `head.decode()`).
 
     Attributes:
         name: Name of the task, which heads state and recipes contain.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -16,6 +15,8 @@ from visiongarden.data.batches import ForeignBatches, loader_of
 from visiongarden.data.channels import check_images
 from visiongarden.errors import UserError
 from visiongarden.evaluation import make_validator
+from visiongarden.losses import Loss
+from visiongarden.losses.class_columns import KNOWN
 from visiongarden.models import Joined
 from visiongarden.models.kinds import preprocessing_of
 from visiongarden.progress import LOGGER
@@ -46,7 +47,7 @@ def fit(
     folder: str | Path,
     settings: Training | None = None,
     validate: Validator | Any = None,
-    loss: Any = None,
+    loss: Loss | None = None,
     resume: bool = False,
     callbacks: tuple[keras.callbacks.Callback, ...] = (),
     identity: dict[str, Any] | None = None,
@@ -75,8 +76,7 @@ def fit(
         validate: Function that evaluates the averaged model and returns its metrics, or the data
             on which `vg.evaluate` does: annotations, or batches that can be read again. The metric
             `Task.monitor` ("AP", "top1", "mIoU") selects `best.keras`.
-        loss: Loss as `loss(raw, image_size=size, **targets) -> {term: scalar}`. Defaults to the
-            loss of the model's head.
+        loss: Loss. Defaults to that of the model's head.
         resume: Whether to continue the run in `folder`.
         callbacks: Keras callbacks, after those that `settings` names. Their `model` is the
             `Trainer`; the trained model is its `inner`. A resumed run starts with new ones.
@@ -113,7 +113,7 @@ def fit(
     check_optimizer(settings)
     # Before `load_state`: the trainer notes which batch normalizations are untouched, and a resumed
     # run has to correct the same ones as the run that it continues.
-    loss = loss or model.parts.head.loss()
+    loss = loss or _loss_of(model)
     if isinstance(train, ForeignBatches):
         _keep_targets_of(loss, train)
         _fit_to_model(train, model)
@@ -182,24 +182,34 @@ class _OfClasses(Protocol):
     def num_classes(self) -> int: ...
 
 
-def _keep_targets_of(loss: Any, train: ForeignBatches) -> None:
+def _keep_targets_of(loss: Loss, train: ForeignBatches) -> None:
     """Leave out targets that the loss does not take, such as crowd regions.
 
     Raises:
         UserError: The batches lack a target of the loss.
     """
-    _, *parameters = inspect.signature(loss).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+    if not loss.targets:
         return
-    taken = [parameter for parameter in parameters if parameter.name != "image_size"]
-    for parameter in taken:
-        if parameter.default is parameter.empty and parameter.name not in train.names:
+    for name in loss.targets:
+        if name not in train.names:
             raise UserError(
-                f"the targets have no {parameter.name!r}",
-                rule="the targets of the model's loss: " + ", ".join(p.name for p in taken),
+                f"the targets have no {name!r}",
+                rule="the targets of the model's loss: " + ", ".join(loss.targets),
                 received=", ".join(train.names) or "no targets",
             )
-    train.keep(parameter.name for parameter in taken if parameter.name in train.names)
+    train.keep(name for name in (*loss.targets, KNOWN) if name in train.names)
+
+
+def _loss_of(model: Joined) -> Loss:
+    """Return the loss of the model's head."""
+    loss: Loss | None = model.parts.head.loss
+    if loss is None:
+        raise UserError(
+            f"the head {type(model.parts.head).__name__} has no loss",
+            rule="a head with a loss, to be trained",
+            fix="loss: vg.losses.Loss = …, as a field of the head",
+        )
+    return loss
 
 
 @runtime_checkable
@@ -218,7 +228,7 @@ class _OfSizes(Protocol):
     def sizes(self) -> tuple[ImageSize, ...]: ...
 
 
-def _trainer(model: Joined, loss: Any, train: Any) -> Trainer:
+def _trainer(model: Joined, loss: Loss, train: Any) -> Trainer:
     sizes = train.sizes if isinstance(train, _OfSizes) else (train.image_size,)
     if len(sizes) == 1:
         return Trainer(model, loss, train.image_size)

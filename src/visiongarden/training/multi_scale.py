@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from visiongarden.errors import UserError
+from visiongarden.losses import Loss
 from visiongarden.models import Joined
 from visiongarden.training.size_variants import SizeVariants
 from visiongarden.training.trainer import Trainer
@@ -22,7 +23,7 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
 
     Args:
         model: Model that takes images and returns raw predictions.
-        loss: Loss as in `Trainer`; its `image_size` is that of the batch.
+        loss: Loss as in `Trainer`; the image size of its context is that of the batch.
         image_size: (height, width) of the model's own images in pixels.
         sizes: Image sizes of the batches.
 
@@ -34,7 +35,7 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
     train_function: Callable[[Any], Any] | None  # set by Keras
 
     def __init__(
-        self, model: Joined, loss: Any, image_size: ImageSize, sizes: Iterable[ImageSize]
+        self, model: Joined, loss: Loss, image_size: ImageSize, sizes: Iterable[ImageSize]
     ) -> None:
         super().__init__(model, loss, image_size)
         self.variants = SizeVariants(model, sizes)

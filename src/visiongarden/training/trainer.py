@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from visiongarden.losses.terms import terms_of
+from visiongarden.losses import Loss, quotients
+from visiongarden.models import Joined
 from visiongarden.training.dataset import open_dataset
 from visiongarden.training.jax_step import JaxStep
 from visiongarden.training.prefetch import prefetch
@@ -27,20 +28,20 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
 
     Args:
         model: Model that takes images and returns raw predictions.
-        loss: Loss as `loss(raw, image_size=size, **targets) -> {term: scalar}`. The gradient is
-            that of the sum of its terms; the terms named in `loss.terms` are tracked as metrics.
+        loss: Loss. The gradient is that of the sum of its terms, each divided by its count; the
+            terms are tracked as metrics.
         image_size: (height, width) of the images in pixels.
     """
 
     sizes_vary: ClassVar[bool] = False
     """Whether image sizes differ between batches; Keras infers all shapes from the first two."""
 
-    def __init__(self, model: keras.Model, loss: Any, image_size: ImageSize) -> None:
+    def __init__(self, model: Joined, loss: Loss, image_size: ImageSize) -> None:
         # Without `autocast=False`, images that are floats would be cast to half precision here.
         super().__init__(name="trainer", dtype=model.dtype_policy, autocast=False)
         self.inner, self.loss_function, self.image_size = model, loss, image_size
         self.untrained_norms = UntrainedNorms(model)
-        self.trackers = [keras.metrics.Mean(name=term) for term in terms_of(loss) or ()]
+        self.trackers = [keras.metrics.Mean(name=term) for term in loss.terms]
         self._backend_step: Callable[..., Any] | None = None
         self.built = True  # the inner model already has its variables
 
@@ -115,7 +116,7 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
 
         Args:
             x: Images (batch, height, width, channels), pixel values as stored.
-            y: Targets by the names of the loss's arguments.
+            y: Targets of the loss, by name.
             y_pred: Raw predictions for the images.
             sample_weight: Ignored.
             training: Ignored.
@@ -135,8 +136,10 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         Nothing is tracked here: the captured PyTorch step computes the gradient from this result,
         and updates the metrics outside the autograd graph.
         """
-        terms = self.loss_function(y_pred, image_size=self.size_of(x), **y)
-        return terms, sum([*terms.values(), *(ops.cast(x, "float32") for x in self.losses)])
+        found = self.loss_function(y_pred, y, self.inner.context(self.size_of(x)))
+        terms = quotients(found)
+        total: Any = sum([*terms.values(), *(ops.cast(x, "float32") for x in self.losses)])
+        return terms, total
 
     def track(self, terms: dict[str, Tensor]) -> None:
         """Add the terms of a batch to their means over the epoch."""

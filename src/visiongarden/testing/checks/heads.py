@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from visiongarden.losses.terms import terms_of
+from visiongarden.losses import Loss, quotients
 from visiongarden.parts import Head
 from visiongarden.tasks import Match
 from visiongarden.testing.arrays import Shaped, is_float, leaves, numpy_leaves
@@ -19,6 +19,7 @@ from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, failed, passed, skipped, warned
 from visiongarden.testing.subject import Subject
 from visiongarden.testing.targets import empty, matches, targets_for, task_of_head
+from visiongarden.types import HeadContext, Term
 
 _UNKNOWN = (
     "there are no test targets for task {0!r}; set examples = {{'targets': {{...}}}} in the class"
@@ -37,30 +38,33 @@ def loss(subject: Subject) -> Finding:
     would give NaN.
     """
     head = _head(subject)
-    try:
-        validate = head.loss()
-    except NotImplementedError as error:
-        return _missing(head, "loss", error)
+    if head.loss is None:
+        return warned(
+            "the head has no loss, so it cannot be trained", "loss: vg.losses.Loss = MyLoss()"
+        )
     targets = _targets(subject, head)
     if targets is None:
         return skipped(_UNKNOWN.format(head.task))
+    context = _context(subject, head)
     try:
-        terms = validate(_raw(subject), image_size=subject.image_size, **_tensors(targets))
+        terms = head.loss(_raw(subject), _tensors(targets), context)
     except Exception as error:
-        advice = "fix loss(): it is called as loss(raw, image_size=size, "
-        advice += f"{', '.join(f'{n}={n}' for n in targets)}) and returns {{term: scalar}}"
+        advice = "it is called as loss(raw, targets, context), with the targets "
+        advice += f"{', '.join(targets)}, and returns {{term: Term(total, count)}}"
         return failed(f"the loss fails: {describe(error)}", advice_for(error, advice))
-    if wrong := _wrong_terms(validate, terms):
+    if wrong := _wrong_terms(head.loss, terms):
         return failed(*wrong)
     nothing = empty(head, targets)
     if nothing is not None:
-        values = validate(_raw(subject), image_size=subject.image_size, **_tensors(nothing))
+        values = quotients(head.loss(_raw(subject), _tensors(nothing), context))
         if not all(np.isfinite(a).all() for a in numpy_leaves(values)):
             return failed(
                 "the loss is not finite for images without objects",
-                "divide by ops.maximum(count, 1)",
+                "return Term(total, count), which is divided by at least 1",
             )
-    return _gradient_of_each(subject, validate, targets, sorted(terms))
+    if wrong := _not_a_sum(subject, head.loss, targets, terms, context):
+        return failed(*wrong)
+    return _gradient_of_each(subject, head.loss, targets, sorted(terms))
 
 
 def decode(subject: Subject) -> Finding:
@@ -73,7 +77,7 @@ def decode(subject: Subject) -> Finding:
     try:
         decoding = head.decode()
     except NotImplementedError as error:
-        return _missing(head, "decode", error)
+        return _missing(head, error)
     try:
         found = decoding(_raw(subject), subject.image_size)
     except Exception as error:
@@ -101,9 +105,10 @@ def loss_decode(subject: Subject) -> Finding:
         return skipped(
             _UNKNOWN.format(head.task) if targets is None else "the class provides its own targets"
         )
+    if head.loss is None:
+        return skipped("the head has no loss")
     try:
-        validate, decoding = head.loss(), head.decode()
-        found, before, after = _fitted(subject, head, validate, decoding, targets)
+        found, before, after = _fitted(subject, head, head.loss, head.decode(), targets)
     except Exception as error:
         return skipped(f"`loss` or `decode` fails: {type(error).__name__}")
     if not found:
@@ -119,7 +124,7 @@ def loss_decode(subject: Subject) -> Finding:
     if wrong:
         return failed(
             f"raw predictions fitted to {wrong[0].expected} decode to {wrong[0].got}",
-            "loss() and decode() must interpret raw predictions alike: boxes (x1, y1, x2, y2) in "
+            "the loss and decode() must interpret raw predictions alike: boxes (x1, y1, x2, y2) in "
             "pixels of the network's input, not center, width and height, nor shares of the image",
         )
     return passed(f"{len(learned)} of {len(found)} fitted targets decode to themselves")
@@ -142,40 +147,76 @@ def _tensors(targets: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return {name: ops.convert_to_tensor(value) for name, value in targets.items()}
 
 
-def _missing(head: Head, name: str, error: NotImplementedError) -> Finding:
-    """Report a missing loss or decoding: a warning, or a failure if the class overrides it."""
-    cls = type(head)
-    if (cls.loss is not Head.loss) if name == "loss" else (cls.decode is not Head.decode):
-        return failed(describe(error), f"implement {name}(), or delete it")
-    purpose = "trained" if name == "loss" else "used for predictions"
+def _context(subject: Subject, head: Head) -> HeadContext:
+    return HeadContext(head, subject.image_size, subject.features)
+
+
+def _missing(head: Head, error: NotImplementedError) -> Finding:
+    """Report a missing decoding: a warning, or a failure if the class overrides it."""
+    if type(head).decode is not Head.decode:
+        return failed(describe(error), "implement decode(), or delete it")
     return warned(
-        f"{name}() is not implemented, so the head cannot be {purpose}", f"implement {name}()"
+        "decode() is not implemented, so the head cannot be used for predictions",
+        "implement decode()",
     )
 
 
-def _wrong_terms(validate: Any, terms: Any) -> tuple[str, str] | None:
+def _wrong_terms(validate: Loss, terms: Any) -> tuple[str, str] | None:
     """Return evidence and advice if the loss does not return a dict of finite scalars."""
     if not isinstance(terms, Mapping) or not terms:
         return (
             f"the loss returns a {type(terms).__name__}, not a dict",
-            'return a dict of scalars: {"box": ..., "class": ...}',
+            'return a dict: {"box": Term(total, count), "class": Term(total, count)}',
         )
-    for name, value in terms.items():
-        if isinstance(value, Shaped) and len(value.shape):
-            return f"the term {name!r} has shape {tuple(value.shape)}", "reduce it to a scalar"
-    values = dict(zip(sorted(terms), numpy_leaves({n: terms[n] for n in sorted(terms)})))  # noqa: B905
+    for name, term in terms.items():
+        if not isinstance(term, Term):
+            return (
+                f"the term {name!r} is a {type(term).__name__}, not a Term",
+                "return Term(total, count): the sum over the batch, and what it is divided by",
+            )
+        for value in term:
+            if isinstance(value, Shaped) and len(value.shape):
+                return f"the term {name!r} has shape {tuple(value.shape)}", "reduce it to a scalar"
+    values = dict(zip(sorted(terms), numpy_leaves({n: terms[n].total for n in sorted(terms)})))  # noqa: B905
     bad = [name for name, value in values.items() if not np.isfinite(value).all()]
     if bad:
         return (
             f"the term {bad[0]!r} is {values[bad[0]]}",
             "avoid logarithms, roots and divisions at 0",
         )
-    declared = terms_of(validate)
-    if declared is not None and set(declared) != set(terms):
+    if set(validate.terms) != set(terms):
         return (
-            f"the loss declares the terms {sorted(declared)}, but returns {sorted(terms)}",
+            f"the loss declares the terms {sorted(validate.terms)}, but returns {sorted(terms)}",
             f"terms = {tuple(terms)!r}",
         )
+    return None
+
+
+def _not_a_sum(
+    subject: Subject,
+    validate: Loss,
+    targets: Mapping[str, np.ndarray],
+    terms: Mapping[str, Term],
+    context: HeadContext,
+) -> tuple[str, str] | None:
+    """Return evidence and advice if a term of a batch twice as large is not twice as large.
+
+    A total that is divided by a count of its own batch is wrong on several devices.
+    """
+    batch = len(leaves(subject.arguments)[0])
+    if any(len(value) != batch for value in targets.values()):
+        return None
+    raw = keras.tree.map_structure(lambda x: ops.concatenate([x, x]), _raw(subject))
+    doubled = {name: np.concatenate([value, value]) for name, value in targets.items()}
+    twice = validate(raw, _tensors(doubled), context)
+    for name, term in terms.items():
+        once, both = (np.array(numpy_leaves(list(t))) for t in (term, twice[name]))
+        if not np.allclose(both, 2 * once, rtol=1e-3, atol=1e-5):
+            return (
+                f"the term {name!r} of a batch repeated twice is {both[0]:.4g} / {both[1]:.4g}, "
+                f"not twice {once[0]:.4g} / {once[1]:.4g}",
+                "return the sum over the batch as total and its divisor as count, undivided",
+            )
     return None
 
 
@@ -236,14 +277,14 @@ def _compiled(subject: Subject, validate: Any, targets: dict[str, np.ndarray]) -
     # Integer outputs cannot be differentiated and stay constant.
     flat = leaves(raw)
     positions = [i for i, leaf in enumerate(flat) if is_float(leaf)]
-    size, given = subject.image_size, _tensors(targets)
+    context, given = _context(subject, _head(subject)), _tensors(targets)
 
     def total(tensors: list[Any]) -> Any:
         full = list(flat)
         for position, tensor in zip(positions, tensors, strict=True):
             full[position] = tensor
-        terms = validate(keras.tree.pack_sequence_as(raw, full), image_size=size, **given)
-        return sum(ops.cast(term, "float32") for term in terms.values())
+        terms = validate(keras.tree.pack_sequence_as(raw, full), given, context)
+        return sum(ops.cast(term, "float32") for term in quotients(terms).values())
 
     subject.compiled_loss = value_and_gradients(total)
     return cast(Compiled, subject.compiled_loss)

@@ -66,7 +66,7 @@ def fields_used(subject: Subject) -> Finding:
     if idle:
         return warned(
             f"no effect of the field{'s' * (len(idle) > 1)} {', '.join(idle)}",
-            "use the field in wire(), loss() or decode(), or delete it",
+            "use the field in wire(), the loss or decode(), or delete it",
         )
     return passed(f"{tested} fields tested, each has an effect")
 
@@ -79,11 +79,11 @@ def _description(part: Part, subject: Subject) -> str:
     layers = [_config(layer) for layer in model._flatten_layers() if layer is not model]
     texts = [json.dumps(layers, default=str, sort_keys=True), _shape_text(model)]
     if isinstance(part, Head):
-        for make in (part.loss, part.decode):
-            try:
-                texts.append(_text(make()))
-            except NotImplementedError:
-                texts.append("")
+        texts.append(repr(part.loss))
+        try:
+            texts.append(_text(part.decode()))
+        except NotImplementedError:
+            texts.append("")
     return "\n".join(texts)
 
 
