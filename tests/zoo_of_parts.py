@@ -46,77 +46,126 @@ def register_warned(check, **config):
     return note
 
 
-# Heads on YOLOv8's layers with a decoding or a loss of their own.
-
-
-class Decoding:
-    """The anchor-free decoding, changed by a function of boxes and scores."""
-
-    needs_nms = True
-
-    def __init__(self, change):
-        self.change = change
-        self.inner = vg.postprocess.AnchorFreeDecode(bins=2)
-
-    def __call__(self, raw, image_size):
-        return self.change(*self.inner(raw, image_size), image_size)
-
-
-def center_format(boxes, scores, image_size):
-    x1, y1, x2, y2 = ops.split(boxes, 4, axis=-1)
-    boxes = ops.concatenate([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], axis=-1)
-    return boxes, scores
-
-
-@register_wrong("loss_decode", "center", num_classes=3, bins=2)
-class CenterBoxes(vg.heads.AnchorFree):
-    def decode(self):
-        return Decoding(center_format)
-
-
-@register_wrong("loss_decode", "shares", num_classes=3, bins=2)
-class Shares(vg.heads.AnchorFree):
-    def decode(self):
-        return Decoding(
-            lambda boxes, scores, size: (
-                boxes / ops.cast([size[1], size[0], size[1], size[0]], boxes.dtype),
-                scores,
-            )
-        )
-
-
-@register_wrong("loss_decode", "(x1, y1, x2, y2)", num_classes=3, bins=2)
-class RowsFirst(vg.heads.AnchorFree):
-    def decode(self):
-        return Decoding(lambda boxes, s, size: (ops.take(boxes, [1, 0, 3, 2], axis=-1), s))
-
-
-@register_wrong("loss_decode", "alike", num_classes=3, bins=2)
-class ClassesReversed(vg.heads.AnchorFree):
-    def decode(self):
-        return Decoding(lambda boxes, scores, size: (boxes, ops.flip(scores, axis=-1)))
-
-
-@register_wrong("decode", "sigmoid", num_classes=3, bins=2)
-class LogitsAsScores(vg.heads.AnchorFree):
-    def decode(self):
-        return Decoding(lambda boxes, s, size: (boxes, ops.log(s + 1e-9) - ops.log(1 - s + 1e-9)))
-
-
-@register_wrong("decode", "tuple", num_classes=3, bins=2)
-class OneArray(vg.heads.AnchorFree):
-    def decode(self):
-        return Decoding(lambda boxes, scores, size: ops.concatenate([boxes, scores], axis=-1))
-
-
-@register_wrong("decode", "decode(raw, image_size)", num_classes=3, bins=2)
-class DecodeFails(vg.heads.AnchorFree):
-    def decode(self):
-        return Decoding(lambda boxes, scores, size: (boxes[..., :4, None] + scores, scores))
+# Heads on YOLOv8's layers with another decoding or loss.
 
 
 def changed(cls):
     return vg.register(package="parts")(cls)
+
+
+class Changed(vg.postprocess.AnchorFreeDecoding):
+    """The anchor-free decoding, changed by a method of boxes and scores."""
+
+    def __call__(self, raw, context):
+        found = super().__call__(raw, context)
+        return self.change(found["boxes"], found["scores"], context.image_size)
+
+    def change(self, boxes, scores, size):
+        raise NotImplementedError
+
+
+@changed
+class CenterFormat(Changed):
+    def change(self, boxes, scores, size):
+        x1, y1, x2, y2 = ops.split(boxes, 4, axis=-1)
+        boxes = ops.concatenate([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], axis=-1)
+        return {"boxes": boxes, "scores": scores}
+
+
+@register_wrong("loss_decode", "center", num_classes=3, bins=2)
+class CenterBoxes(vg.heads.AnchorFree):
+    decoding: vg.postprocess.Decoding = CenterFormat()
+
+
+@changed
+class SharesOfTheImage(Changed):
+    def change(self, boxes, scores, size):
+        sides = ops.cast([size[1], size[0], size[1], size[0]], boxes.dtype)
+        return {"boxes": boxes / sides, "scores": scores}
+
+
+@register_wrong("loss_decode", "shares", num_classes=3, bins=2)
+class Shares(vg.heads.AnchorFree):
+    decoding: vg.postprocess.Decoding = SharesOfTheImage()
+
+
+@changed
+class RowsBeforeColumns(Changed):
+    def change(self, boxes, scores, size):
+        return {"boxes": ops.take(boxes, [1, 0, 3, 2], axis=-1), "scores": scores}
+
+
+@register_wrong("loss_decode", "(x1, y1, x2, y2)", num_classes=3, bins=2)
+class RowsFirst(vg.heads.AnchorFree):
+    decoding: vg.postprocess.Decoding = RowsBeforeColumns()
+
+
+@changed
+class Reversed(Changed):
+    def change(self, boxes, scores, size):
+        return {"boxes": boxes, "scores": ops.flip(scores, axis=-1)}
+
+
+@register_wrong("loss_decode", "alike", num_classes=3, bins=2)
+class ClassesReversed(vg.heads.AnchorFree):
+    decoding: vg.postprocess.Decoding = Reversed()
+
+
+@changed
+class Logits(Changed):
+    def change(self, boxes, scores, size):
+        return {"boxes": boxes, "scores": ops.log(scores + 1e-9) - ops.log(1 - scores + 1e-9)}
+
+
+@register_wrong("decode", "sigmoid", num_classes=3, bins=2)
+class LogitsAsScores(vg.heads.AnchorFree):
+    decoding: vg.postprocess.Decoding = Logits()
+
+
+@changed
+class Concatenated(Changed):
+    def change(self, boxes, scores, size):
+        return ops.concatenate([boxes, scores], axis=-1)
+
+
+@register_wrong("decode", "dict", num_classes=3, bins=2)
+class OneArray(vg.heads.AnchorFree):
+    decoding: vg.postprocess.Decoding = Concatenated()
+
+
+@changed
+class OtherNames(Changed):
+    def change(self, boxes, scores, size):
+        return {"boxes": boxes, "classes": scores}
+
+
+@register_wrong("decode", "outputs: ClassVar", num_classes=3, bins=2)
+class OutputOfAnotherName(vg.heads.AnchorFree):
+    decoding: vg.postprocess.Decoding = OtherNames()
+
+
+@changed
+class BoxesAlone(Changed):
+    outputs: ClassVar[tuple[str, ...]] = ("boxes",)
+
+    def change(self, boxes, scores, size):
+        return {"boxes": boxes}
+
+
+@register_wrong("decode", "needs the outputs boxes, scores", num_classes=3, bins=2)
+class NoScores(vg.heads.AnchorFree):
+    decoding: vg.postprocess.Decoding = BoxesAlone()
+
+
+@changed
+class Failing(Changed):
+    def change(self, boxes, scores, size):
+        return {"boxes": boxes[..., :4, None] + scores, "scores": scores}
+
+
+@register_wrong("decode", "decoding(raw, context)", num_classes=3, bins=2)
+class DecodeFails(vg.heads.AnchorFree):
+    decoding: vg.postprocess.Decoding = Failing()
 
 
 @changed
@@ -216,6 +265,19 @@ class LossDividesByZero(vg.heads.AnchorFree):
 
 
 @changed
+class PointDecoding(vg.postprocess.Decoding):
+    outputs: ClassVar[tuple[str, ...]] = ("boxes", "scores")
+
+    def __call__(self, raw, context):
+        cells = cells_of(sorted(raw), context.image_size)
+        centers = ops.cast(cells.centers, "float32")
+        strides = ops.cast(ops.reshape(cells.strides, (-1, 1)), "float32")
+        sides = ops.exp(flat(raw, "boxes")) * strides
+        boxes = ops.concatenate([centers - sides[..., :2], centers + sides[..., 2:]], axis=-1)
+        return {"boxes": boxes, "scores": ops.sigmoid(flat(raw, "classes"))}
+
+
+@changed
 class PointLoss(vg.losses.Loss):
     """As FCOS: the cells whose center is inside the box learn its four distances, in strides."""
 
@@ -247,6 +309,7 @@ class PointLoss(vg.losses.Loss):
 @register_wrong("loss", "each output", num_classes=3)
 class IgnoresObjectness(vg.Head):
     loss: vg.losses.Loss = PointLoss()
+    decoding: vg.postprocess.Decoding = PointDecoding()
 
     def wire(self, features):
         raw = {}
@@ -255,21 +318,17 @@ class IgnoresObjectness(vg.Head):
             raw[level] = {"boxes": y[..., :4], "objectness": y[..., 4:5], "classes": y[..., 5:]}
         return raw
 
-    def decode(self):
-        return PointDecode()
+
+@changed
+class Widened(vg.postprocess.SoftmaxDecoding):
+    def __call__(self, raw, context):
+        scores = super().__call__(raw, context)["scores"]
+        return {"scores": ops.concatenate([scores, scores[:, :1]], axis=-1)}
 
 
 @register_wrong("decode", "one score for each class", num_classes=4)
 class OneColumnTooMany(vg.heads.Classification):
-    def decode(self):
-        return Widened()
-
-
-class Widened:
-    def __call__(self, raw, image_size):
-        (level,) = raw.values()
-        scores = ops.softmax(level["classes"], axis=-1)
-        return (ops.concatenate([scores, scores[:, :1]], axis=-1),)
+    decoding: vg.postprocess.Decoding = Widened()
 
 
 # Graphs that come out differently each time.
@@ -359,24 +418,13 @@ class UnusedSmoothing(vg.heads.Classification):
 # Valid ones.
 
 
-class PointDecode:
-    needs_nms = True
-
-    def __call__(self, raw, image_size):
-        cells = cells_of(sorted(raw), image_size)
-        centers = ops.cast(cells.centers, "float32")
-        strides = ops.cast(ops.reshape(cells.strides, (-1, 1)), "float32")
-        sides = ops.exp(flat(raw, "boxes")) * strides
-        boxes = ops.concatenate([centers - sides[..., :2], centers + sides[..., 2:]], axis=-1)
-        return boxes, ops.sigmoid(flat(raw, "classes"))
-
-
 @register_valid(num_classes=3)
 class Points(vg.Head):
     """One convolution that all levels share."""
 
     width: int = 8
     loss: vg.losses.Loss = PointLoss()
+    decoding: vg.postprocess.Decoding = PointDecoding()
 
     def wire(self, features):
         stem = keras.layers.Conv2D(self.width, 3, padding="same", name="stem")
@@ -387,9 +435,6 @@ class Points(vg.Head):
             y = out(stem(x))
             raw[level] = {"boxes": y[..., :4], "classes": y[..., 4:]}
         return raw
-
-    def decode(self):
-        return PointDecode()
 
 
 @changed
@@ -404,24 +449,25 @@ class ManyLabels(vg.losses.Loss):
         return {"class": Term(ops.sum(losses), ops.sum(ops.ones_like(losses)))}
 
 
-class Sigmoids:
-    def __call__(self, raw, image_size):
+@changed
+class Sigmoids(vg.postprocess.Decoding):
+    outputs: ClassVar[tuple[str, ...]] = ("scores",)
+
+    def __call__(self, raw, context):
         (level,) = raw.values()
-        return (ops.sigmoid(level["classes"]),)
+        return {"scores": ops.sigmoid(level["classes"])}
 
 
 @register_valid(num_classes=4)
 class ManyLabelsHead(vg.Head):
     task: ClassVar[str] = "classification"
     loss: vg.losses.Loss = ManyLabels()
+    decoding: vg.postprocess.Decoding = Sigmoids()
 
     def wire(self, features):
         level, x = list(features.items())[-1]
         x = keras.layers.GlobalMaxPooling2D(name="max")(x)
         return {level: {"classes": keras.layers.Dense(self.num_classes, name="out")(x)}}
-
-    def decode(self):
-        return Sigmoids()
 
 
 @changed
@@ -433,19 +479,26 @@ class DepthLoss(vg.losses.Loss):
         return {"depth": Term(ops.sum(errors), ops.sum(ops.ones_like(errors)))}
 
 
+@changed
+class Depths(vg.postprocess.Decoding):
+    outputs: ClassVar[tuple[str, ...]] = ("depth",)
+
+    def __call__(self, raw, context):
+        (level,) = raw.values()
+        return {"depth": level["depth"]}
+
+
 @register_valid(num_classes=3)
 class DepthHead(vg.Head):
     """Head for a custom task, without known targets."""
 
     task: ClassVar[str] = "depth"
     loss: vg.losses.Loss = DepthLoss()
+    decoding: vg.postprocess.Decoding = Depths()
 
     def wire(self, features):
         level, x = next(iter(features.items()))
         return {level: {"depth": keras.layers.Conv2D(1, 1, name="out")(x)}}
-
-    def decode(self):
-        return lambda raw, image_size: tuple(level["depth"] for level in raw.values())
 
 
 @register_valid()

@@ -176,7 +176,8 @@ def test_decoding_by_hand():
     """YOLOX, section 2.3: x = (t + column) * stride, w = e**t * stride; score = both sigmoids."""
     maps = raw([0, 0, 0, 0], [0.0], [0.0, math.log(3)])
     maps["p4"]["boxes"][0, 2, 1] = [0.25, -0.5, math.log(2), math.log(4)]
-    boxes, scores = heads.Decoupled(num_classes=2).decode()(maps, SIZE)
+    head = heads.Decoupled(num_classes=2)
+    boxes, scores = head.decoding(maps, HeadContext(head, SIZE, None)).values()
     boxes, scores = k.convert_to_numpy(boxes)[0], k.convert_to_numpy(scores)[0]
     x, y, w, h = 1.25 * 16, 1.5 * 16, 32, 64
     place = 64 + 2 * 4 + 1

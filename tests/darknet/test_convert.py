@@ -22,6 +22,7 @@ from visiongarden.darknet.trace import trace
 from visiongarden.data import Dataset, decode
 from visiongarden.errors import UserError
 from visiongarden.evaluation import evaluate
+from visiongarden.evaluation.decoding import decoding_of
 
 
 def randomized(model):
@@ -35,8 +36,8 @@ def randomized(model):
 
 def found_by(detector, images):
     raw = detector.predict_on_batch(images)
-    decode = detector.decode() if hasattr(detector, "decode") else detector.parts.head.decode()
-    boxes, scores = (np.asarray(each)[0] for each in decode(raw, detector.image_size))
+    found = decoding_of(detector)(raw, detector.image_size)
+    boxes, scores = (np.asarray(found[name])[0] for name in ("boxes", "scores"))
     order = np.lexsort(boxes.round(2).T)
     return boxes[order], scores[order]
 

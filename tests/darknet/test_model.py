@@ -111,7 +111,7 @@ def test_boxes_are_opencvs():
         classes, scores, boxes = other.detect(image, confThreshold=0.3, nmsThreshold=0.45)
         canvas, placement = model.place(image)
         raw = model.decode()(model.predict_on_batch(canvas[None]), model.image_size)
-        found = nms(*(np.asarray(each)[0] for each in raw))
+        found = nms(**{name: np.asarray(each)[0] for name, each in raw.items()})
         order = np.argsort(-np.asarray(scores), kind="stable")
         assert len(order) > 2
         assert found.classes.tolist() == np.asarray(classes)[order].tolist()

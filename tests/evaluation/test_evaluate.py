@@ -212,13 +212,13 @@ def test_a_predictor_follows_the_weights():
     model = detector()
     predictor = Predictor(model, postprocess=Nms(score_threshold=0.0))
     images = np.random.default_rng(0).integers(0, 255, (2, 64, 64, 3)).astype(np.uint8)
-    boxes, before = predictor.raw(images)
+    boxes, before = predictor.raw(images).values()
     assert boxes.shape == (2, 84, 4)
     assert before.shape == (2, 84, 2)
     model.set_weights([w + 0.05 for w in model.get_weights()])
-    _, after = predictor.raw(images)
+    after = predictor.raw(images)["scores"]
     assert not np.allclose(before, after)
-    fresh = Predictor(model, postprocess=Nms(score_threshold=0.0)).raw(images)[1]
+    fresh = Predictor(model, postprocess=Nms(score_threshold=0.0)).raw(images)["scores"]
     np.testing.assert_allclose(after, fresh, atol=1e-6)
 
 

@@ -86,7 +86,7 @@ def test_the_class_term_equals_the_elementwise_formula():
     """TaskAligned's qualities, written as dense targets."""
     head = with_loss("free", class_loss="QualityFocal", class_gain=1.0)
     raw = raw_maps(head)
-    boxes, scores = head.decode()(raw, SIZE)
+    boxes, scores = head.decoding(raw, HeadContext(head, SIZE, LEVELS)).values()
     cells = cells_of(("p3", "p4"), SIZE)
     found = head.assigner(
         Candidates(scores, boxes, cells.centers, cells.strides),

@@ -147,7 +147,8 @@ def test_prior_is_kept_in_files_and_cards():
 def test_untrained_boxes_are_four_strides_wide_around_their_cell(name):
     """RetinaNet's anchors: 32 pixels on p3, four times the stride."""
     head = getattr(vg.heads, name)(num_classes=2)
-    boxes, _ = head.decode()(untrained(head, ("p3", "p5")), (128, 128))
+    context = HeadContext(head, (128, 128), None)
+    boxes = head.decoding(untrained(head, ("p3", "p5")), context)["boxes"]
     boxes, cells = ops.convert_to_numpy(boxes)[0], cells_of(("p3", "p5"), (128, 128))
     sides = boxes[:, 2:] - boxes[:, :2]
     assert sides[: 16 * 16] == pytest.approx(4 * 8, rel=0.02)
@@ -159,7 +160,7 @@ def test_untrained_head_assigns_each_object_to_the_level_of_its_size():
     head, levels = vg.heads.AnchorFree(num_classes=2), ("p3", "p4", "p5")
     raw = untrained(head, levels, 320)
     cells = cells_of(levels, (320, 320))
-    boxes, scores = head.decode()(raw, (320, 320))
+    boxes, scores = head.decoding(raw, HeadContext(head, (320, 320), None)).values()
     targets = np.array([[[40, 40, 70, 72], [100, 30, 165, 92], [150, 150, 280, 275]]], np.float32)
     found = head.assigner(
         Candidates(scores, boxes, cells.centers, cells.strides),

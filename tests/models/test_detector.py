@@ -80,7 +80,7 @@ def test_every_combination(tmp_path, backbone, decoder, head):
     again = vg.load(tmp_path / "m.keras")
     for a, b in zip(numbers(model), numbers(again), strict=True):
         np.testing.assert_array_equal(a, b)
-    boxes, scores = forward_of(again, SIZE)(images[:1])
+    boxes, scores = forward_of(again, SIZE)(images[:1]).values()
     assert boxes.shape[:2] == scores.shape[:2]
 
 

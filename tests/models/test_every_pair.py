@@ -147,5 +147,5 @@ def test_a_sample_trains_and_reopens(tmp_path, name):
         np.testing.assert_array_equal(
             keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(two)
         )
-    found, scores = again.parts.head.decode()(again(images), SIZE)
+    found, scores = again.parts.head.decoding(again(images), again.context()).values()
     assert found.shape[:2] == scores.shape[:2]

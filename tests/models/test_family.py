@@ -153,7 +153,7 @@ def test_it_reopens_and_every_weight_learns(tmp_path, name):
     assert again.parts == model.parts
     for a, b in zip(numbers(model), numbers(again), strict=True):
         np.testing.assert_array_equal(a, b)
-    boxes, scores = forward_of(model, SIZE)(batch()[0])
+    boxes, scores = forward_of(model, SIZE)(batch()[0]).values()
     assert boxes.shape[:2] == scores.shape[:2]
     trainer = Trainer(model, model.parts.head.loss, SIZE)
     # Eager, because a graph is traced longer than one step takes; JAX compiles either way.

@@ -47,7 +47,7 @@ def numbers(model, images):
     raw = model(images, training=False)
     return [
         keras.ops.convert_to_numpy(x)
-        for x in keras.tree.flatten(model.parts.head.decode()(raw, SIZE))
+        for x in keras.tree.flatten(model.parts.head.decoding(raw, model.context(SIZE)))
     ]
 
 

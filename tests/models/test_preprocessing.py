@@ -65,7 +65,7 @@ def test_the_trainer_passes_on_exact_values(policy):
     """A layer under half precision would cast images that are floats before the first layer."""
     model = detector({"channels": 1, "dtype": "float32", "scale": 1 / 65535}, dtype=policy)
     images = np.resize(np.float32([40001, 65535, 1.5]), (1, 32, 64, 1))
-    trainer = Trainer(model, model.parts.head.loss(), (32, 64))
+    trainer = Trainer(model, model.parts.head.loss, (32, 64))
     for one, other in zip(arrays(trainer(images)), arrays(model(images)), strict=True):
         assert np.isfinite(one).all()
         np.testing.assert_array_equal(one, other)

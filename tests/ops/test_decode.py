@@ -37,7 +37,9 @@ def test_as_darknet_defines_it(scale, sizes):
     """scale_x_y and new_coords: x = (s(t) * scale - (scale - 1) / 2 + column) * stride."""
     offset = [0.3, -0.7, 0.4, -0.2]
     head = heads.AnchorBased(num_classes=1, anchors=ANCHORS, scale_xy=scale, size_encoding=sizes)
-    boxes = k.convert_to_numpy(head.decode()(raw(offset), SIZE)[0])[0]
+    boxes = k.convert_to_numpy(head.decoding(raw(offset), HeadContext(head, SIZE, None))["boxes"])[
+        0
+    ]
     # Column 2, row 1 of p3 has place 6; column 1, row 0 of p4 and its second anchor 16 + 3.
     for place, level, column, row, anchor in ((6, "p3", 2, 1, 0), (19, "p4", 1, 0, 1)):
         reach = scale[level] if isinstance(scale, dict) else scale
@@ -62,7 +64,7 @@ def test_the_loss_decodes_as_the_predictor_does():
         hidden_conv=False,
     )
     maps = raw([0.3, -0.7, 0.4, -0.2])
-    boxes = k.convert_to_numpy(head.decode()(maps, SIZE)[0])
+    boxes = k.convert_to_numpy(head.decoding(maps, HeadContext(head, SIZE, None))["boxes"])
     targets = {"boxes": boxes[:, 6:7], "classes": np.zeros((1, 1), np.int32)}
     terms = quotients(head.loss(maps, targets, HeadContext(head, SIZE, None)))
     assert float(terms["box"]) == pytest.approx(0, abs=1e-4)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visiongarden.postprocess import SoftmaxDecode, best_of_each
+from visiongarden.postprocess import SoftmaxDecoding, best_of_each
 from visiongarden.samples.resizing import letterbox
 
 
@@ -45,6 +45,6 @@ def test_the_best_class_and_its_score():
 @pytest.mark.backends
 def test_softmax_in_the_graph():
     logits = np.array([[1.0, 2.0, 3.0]], np.float32)
-    (scores,) = SoftmaxDecode()({"p5": {"classes": logits}}, (8, 8))
+    scores = SoftmaxDecoding()({"p5": {"classes": logits}}, None)["scores"]
     wanted = np.exp(logits) / np.exp(logits).sum()
     np.testing.assert_allclose(keras.ops.convert_to_numpy(scores), wanted, rtol=1e-5)

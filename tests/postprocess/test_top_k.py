@@ -5,7 +5,7 @@ import pytest
 
 import visiongarden as vg
 from visiongarden.evaluation import Predictor
-from visiongarden.postprocess import AnchorFreeDecode, Nms, TopK, suppression
+from visiongarden.postprocess import Nms, TopK, suppression
 
 BOXES = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]], np.float32)
 SCORES = np.array([[0.5, 0.1], [0.9, 0.4], [0.2, 0.3]], np.float32)
@@ -34,10 +34,8 @@ def test_best_first_with_overlaps(fields, scores, classes):
 
 def test_the_postprocessing_depends_on_the_head():
     nms = Nms(score_threshold=0.1, max_detections=7, multi_label=True)
-    assert suppression(AnchorFreeDecode(), nms) is nms
-    assert suppression(AnchorFreeDecode(needs_nms=False), nms) == TopK(
-        score_threshold=0.1, max_detections=7, multi_label=True
-    )
+    assert suppression(True, nms) is nms
+    assert suppression(False, nms) == TopK(score_threshold=0.1, max_detections=7, multi_label=True)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +53,7 @@ def test_a_predictor_uses_the_postprocessing_of_its_head(head, kind):
         (32, 32),
     )
     predictor = Predictor(
-        model, postprocess=suppression(model.parts.head.decode(), Nms(score_threshold=0))
+        model, postprocess=suppression(model.parts.head.decoding.needs_nms, Nms(score_threshold=0))
     )
     assert isinstance(predictor.postprocess, kind)
     assert isinstance(Predictor(model).postprocess, kind)

@@ -16,6 +16,7 @@ import visiongarden as vg
 from visiongarden import recipes
 from visiongarden.errors import UserError
 from visiongarden.scaffold import KINDS, new
+from visiongarden.types import HeadContext
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("backbone", "decoder", "head")
@@ -108,8 +109,6 @@ def test_parts_and_recipes_build_models(folder, monkeypatch):
 def test_loss_and_decoding_of_a_head(folder, monkeypatch):
     import numpy as np
 
-    from visiongarden.types import HeadContext
-
     head = imported("fresh_head", monkeypatch, folder / "plain").FreshHead(
         num_classes=3, channels=8, bins=4
     )
@@ -123,7 +122,8 @@ def test_loss_and_decoding_of_a_head(folder, monkeypatch):
     targets = {"boxes": boxes, "classes": np.zeros((2, 1), "int32")}
     terms = head.loss(raw, targets, HeadContext(head, (64, 64), None))
     assert all(np.isfinite(float(value)) for term in terms.values() for value in term)
-    found, scores = head.decode()(raw, (64, 64))
+    context = HeadContext(head, (64, 64), None)
+    found, scores = head.decoding(raw, context).values()
     assert (tuple(found.shape), tuple(scores.shape)) == ((2, 64, 4), (2, 64, 3))
 
 

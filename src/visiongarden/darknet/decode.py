@@ -23,7 +23,7 @@ class DarknetDecode:
     def __init__(self, heads: Sequence[Step]) -> None:
         self.heads = tuple(heads)
 
-    def __call__(self, raw: dict[str, Any], image_size: ImageSize) -> tuple[Any, Any]:
+    def __call__(self, raw: dict[str, Any], image_size: ImageSize) -> dict[str, Any]:
         """Decode raw predictions.
 
         Args:
@@ -31,12 +31,15 @@ class DarknetDecode:
             image_size: (height, width) of the network's input in pixels.
 
         Returns:
-            Boxes (batch, n, 4), xyxy in pixels of the network's input, and scores
+            "boxes" (batch, n, 4), xyxy in pixels of the network's input, and "scores"
             (batch, n, classes), both float32.
         """
         found = [_DECODE[head.kind](head, raw[name_of(head)], image_size) for head in self.heads]
         boxes, scores = zip(*found, strict=True)
-        return ops.concatenate(boxes, axis=1), ops.concatenate(scores, axis=1)
+        return {
+            "boxes": ops.concatenate(boxes, axis=1),
+            "scores": ops.concatenate(scores, axis=1),
+        }
 
 
 class _Grid:

@@ -219,8 +219,8 @@ class DarknetModel(SavedAsParts, keras.Model):
             (n, classes).
         """
         canvas, placement = self.place(image, mode)
-        boxes, scores = self.decode()(self.predict_on_batch(canvas[None]), self.image_size)
-        boxes, scores = (keras.ops.convert_to_numpy(each)[0] for each in (boxes, scores))
+        found = self.decode()(self.predict_on_batch(canvas[None]), self.image_size)
+        boxes, scores = (keras.ops.convert_to_numpy(found[n])[0] for n in ("boxes", "scores"))
         whole = np.array([image.shape[1], image.shape[0]] * 2, np.float32)
         return placement.undo(boxes) / whole, scores
 

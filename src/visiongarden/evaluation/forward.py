@@ -19,7 +19,7 @@ from visiongarden.evaluation.decoding import decoding_of
 from visiongarden.models.kinds import preprocessing_of
 from visiongarden.types import ImageSize
 
-Forward: TypeAlias = Callable[[np.ndarray], tuple[Any, ...]]
+Forward: TypeAlias = Callable[[np.ndarray], dict[str, Any]]
 
 MAX_SIZES = 8
 """Maximum number of image sizes with a cached forward pass; the least recently used is dropped."""
@@ -40,7 +40,7 @@ def forward_of(model: Any, size: ImageSize) -> Forward:
 
     Returns:
         A function of images (batch, height, width, channels), of the type of the model's
-        preprocessing, that returns the head's decoded arrays.
+        preprocessing, that returns the head's decoded arrays by name.
     """
     with _LOCK:
         cache: OrderedDict[ImageSize, Forward] = vars(model).get(_ATTRIBUTE) or OrderedDict()
@@ -59,10 +59,9 @@ def _plain(model: Any, size: ImageSize) -> Forward:
     decode = decoding_of(model)
 
     # The model is not fused first: for a single image, folding takes longer than it saves.
-    def forward(images: Any) -> tuple[Any, ...]:
+    def forward(images: Any) -> dict[str, Any]:
         with gc_paused():  # mostly runs while tracing, which makes many objects and no garbage
-            found: tuple[Any, ...] = decode(model(images, training=False), size)
-        return found
+            return decode(model(images, training=False), size)
 
     return forward
 

@@ -24,8 +24,9 @@ class Predictor:
     Args:
         model: A `Detector`, `Classifier` or `Segmenter`.
         image_size: (height, width) of the batches; by default that of the model.
-        postprocess: Function of one image's decoded arrays that returns the result; by default that
-            of the model's task (for detection `Nms`).
+        postprocess: Function of one image's decoded arrays that returns the result; it is called
+            with the task's `outputs` as keyword arguments. By default that of the model's task (for
+            detection `Nms`).
 
     Raises:
         UserError: Neither the model nor the caller specifies an image size.
@@ -36,6 +37,7 @@ class Predictor:
     ) -> None:
         self.model = model
         task = task_of(model)
+        self._outputs = task.outputs
         self.postprocess = postprocess or task.postprocess(model, task.score)
         self.image_size = image_size or model.image_size
         if self.image_size is None:
@@ -55,21 +57,28 @@ class Predictor:
         Returns:
             One result per image, in pixels of these images.
         """
-        return [self.postprocess(*row) for row in zip(*self.raw(images), strict=True)]
+        return [self.postprocess(**row) for row in self._rows(images)]
 
     def scored(self, images: np.ndarray) -> list[tuple[Any, float]]:
         """Return the result of `__call__` and the best score of each image.
 
         The best score is also reported when it is below the threshold.
         """
-        rows = zip(*self.raw(images), strict=True)
-        return [(self.postprocess(*row), float(row[-1].max(initial=0))) for row in rows]
+        best = self._outputs[-1]
+        return [
+            (self.postprocess(**row), float(row[best].max(initial=0))) for row in self._rows(images)
+        ]
 
-    def raw(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return the head's decoded arrays, in the order of the task's `outputs`.
+    def _rows(self, images: np.ndarray) -> list[dict[str, np.ndarray]]:
+        """Return the arrays that the task needs, image by image."""
+        found = self.raw(images)
+        return [{name: found[name][row] for name in self._outputs} for row in range(len(images))]
 
-        Detection: boxes (batch, n, 4) and scores (batch, n, classes) before suppression.
-        Classification: scores (batch, classes). Segmentation: scores (batch, height, width,
+    def raw(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the head's decoded arrays by name.
+
+        Detection: "boxes" (batch, n, 4) and "scores" (batch, n, classes) before suppression.
+        Classification: "scores" (batch, classes). Segmentation: "scores" (batch, height, width,
         classes).
 
         Raises:
@@ -86,9 +95,10 @@ class Predictor:
                 if images.shape[-1] == expected.channels
                 else "predict(model, images), with images of the model's channels",
             )
-        found = tuple(ops.convert_to_numpy(array) for array in self._run(images))
+        found = {name: ops.convert_to_numpy(array) for name, array in self._run(images).items()}
+        scores = found[self._outputs[-1]]
         # `max` propagates NaN, so this needs no boolean array of the size of the scores.
-        if found[-1].size and np.isnan(found[-1].max()):
+        if scores.size and np.isnan(scores.max()):
             raise NotFiniteError(
                 "the model's scores are NaN", fix="train with a lower learning rate"
             )

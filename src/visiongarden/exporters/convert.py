@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from visiongarden.evaluation.decoding import decoding_of, outputs_of
+from visiongarden.evaluation.decoding import decoding_of
 from visiongarden.exporters.limits import unsupported
 from visiongarden.exporters.operations import complete_tf2onnx
 from visiongarden.exporters.splits import split_channels_first
@@ -64,19 +64,19 @@ def convert_graph(model: keras.Model, path: Path, dtype: str | None = None) -> N
 class _Decode(keras.layers.Layer):
     """The head's decoding as the last layer of the graph; exists only during an export."""
 
-    def __init__(self, decode: Any, image_size: ImageSize, outputs: tuple[str, ...]) -> None:
+    def __init__(self, decode: Any, image_size: ImageSize) -> None:
         super().__init__(name="decode", dtype="float32")
-        self._decode, self._image_size, self._outputs = decode, image_size, outputs
+        self._decode, self._image_size = decode, image_size
 
     def call(self, raw: Any) -> dict[str, Any]:
         """Decode raw predictions into named outputs."""
-        arrays = self._decode(raw, self._image_size)
-        return dict(zip(self._outputs, arrays, strict=True))
+        found: dict[str, Any] = self._decode(raw, self._image_size)
+        return found
 
 
 def _decoded(model: Any, size: ImageSize) -> keras.Model:
     images = keras.Input((*size, model.inputs[0].shape[-1]), name="images", dtype="float32")
-    outputs = _Decode(decoding_of(model), size, outputs_of(model))(model(images))
+    outputs = _Decode(decoding_of(model), size)(model(images))
     return keras.Model(images, outputs, name="exported")
 
 

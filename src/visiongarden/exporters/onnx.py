@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from visiongarden.errors import UserError, option
-from visiongarden.evaluation.decoding import decoding_of, outputs_of
+from visiongarden.evaluation.decoding import needs_nms
 from visiongarden.exporters.convert import convert
 from visiongarden.exporters.fresh import convert_fresh
 from visiongarden.exporters.parity import Parity, compare, noise
@@ -21,7 +21,6 @@ from visiongarden.markup import Preformatted
 from visiongarden.models import as_model
 from visiongarden.models.kinds import MadeOfParts, preprocessing_of
 from visiongarden.postprocess import Nms
-from visiongarden.postprocess.top_k import needs_nms
 from visiongarden.storage import atomic_path
 from visiongarden.types import ImageSize
 
@@ -159,13 +158,12 @@ def _metadata(path: Path, model: Any, size: ImageSize) -> None:
 
     graph = onnx.load(str(path))
     names = list(model.class_map.names) if model.class_map else None
-    boxes = "boxes" in outputs_of(model)
     metadata = {
         "task": model.task,
         "image_size": list(size),
         "class_names": names,
         "preprocessing": preprocessing_of(model).to_dict(),
-        "needs_nms": needs_nms(decoding_of(model), boxes),
+        "needs_nms": needs_nms(model),
         "producer": "visiongarden",
     }
     onnx.helper.set_model_props(graph, {key: json.dumps(value) for key, value in metadata.items()})

@@ -10,7 +10,7 @@ import numpy as np
 
 from visiongarden.data.preprocessing import Preprocessing
 from visiongarden.errors import UserError
-from visiongarden.evaluation.decoding import decoding_of, outputs_of
+from visiongarden.evaluation.decoding import needs_nms, outputs_of
 from visiongarden.evaluation.forward import forward_of
 from visiongarden.postprocess import Nms
 from visiongarden.tasks import Parity, task_of
@@ -35,9 +35,10 @@ def compare(
         UserError: ONNX Runtime cannot open the file.
     """
     size = (int(images.shape[1]), int(images.shape[2]))
-    expected = tuple(keras.ops.convert_to_numpy(array) for array in forward_of(model, size)(images))
+    found = forward_of(model, size)(images)
+    expected = {name: keras.ops.convert_to_numpy(array) for name, array in found.items()}
     actual = _run(file, images, outputs_of(model))
-    return task_of(model).difference(expected, actual, decoding_of(model), postprocess)
+    return task_of(model).difference(expected, actual, needs_nms(model), postprocess)
 
 
 def noise(preprocessing: Preprocessing, size: ImageSize) -> np.ndarray:
@@ -51,7 +52,7 @@ def noise(preprocessing: Preprocessing, size: ImageSize) -> np.ndarray:
     return rng.integers(0, preprocessing.max_value + 1, shape).astype(preprocessing.dtype)
 
 
-def _run(file: str | Path, images: np.ndarray, outputs: tuple[str, ...]) -> tuple[np.ndarray, ...]:
+def _run(file: str | Path, images: np.ndarray, outputs: tuple[str, ...]) -> dict[str, np.ndarray]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -67,4 +68,5 @@ def _run(file: str | Path, images: np.ndarray, outputs: tuple[str, ...]) -> tupl
             fix="use other keras.ops in the layer above, without loops over a tensor's length",
         ) from error
     name = session.get_inputs()[0].name
-    return tuple(session.run(list(outputs), {name: images}))
+    arrays = session.run(list(outputs), {name: images})
+    return dict(zip(outputs, arrays, strict=True))

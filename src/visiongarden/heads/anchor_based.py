@@ -20,7 +20,7 @@ from visiongarden.losses import AnchorBasedLoss, Loss
 from visiongarden.ops import SizeEncoding
 from visiongarden.parts import Head
 from visiongarden.parts.fields import Prior
-from visiongarden.postprocess import AnchorBasedDecode
+from visiongarden.postprocess import AnchorBasedDecoding, Decoding
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, FeatureSpec, RawPredictions, Tensor
 
@@ -59,6 +59,7 @@ class AnchorBased(Head):
         loss: loss of the raw predictions.
         assigner: assigner of boxes to anchors and cells; None is `AnchorIoU`, with neighbors if
             `scale_xy` is 2 or more.
+        decoding: decoding from offsets to boxes and from logits to scores.
 
     Example:
         >>> features = vg.backbones.CSPDarknet().spec()
@@ -77,6 +78,7 @@ class AnchorBased(Head):
     prior: Prior = "auto"
     activation: str = "leaky_relu"
     loss: Loss = AnchorBasedLoss()
+    decoding: Decoding = AnchorBasedDecoding()
 
     @model_validator(mode="after")
     def _rep_conv_needs_hidden_conv(self) -> Self:
@@ -167,9 +169,3 @@ class AnchorBased(Head):
         # From 2 on, a predicted center reaches half a cell beyond its cell, and so the boxes that
         # are assigned to the nearest neighbors.
         return AnchorIoU(neighbors=min(scales) >= 2)
-
-    def decode(self) -> AnchorBasedDecode:
-        """Return the decoding from offsets to boxes and from logits to scores."""
-        return AnchorBasedDecode(
-            anchors=self.anchors, scale_xy=self.scale_xy, size_encoding=self.size_encoding
-        )

@@ -9,7 +9,7 @@ from visiongarden.heads.prediction import Branch, LightBranch, class_bias, dista
 from visiongarden.losses import AnchorFreeLoss, Loss
 from visiongarden.parts import Head
 from visiongarden.parts.fields import Bins, Groups, Prior
-from visiongarden.postprocess import AnchorFreeDecode
+from visiongarden.postprocess import AnchorFreeDecoding, Decoding
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, RawPredictions, Tensor
 
@@ -35,6 +35,7 @@ class AnchorFree(Head):
         activation: activation of the convolutions.
         loss: loss of the raw predictions.
         assigner: assigner of boxes to cells.
+        decoding: decoding from expected distances to boxes and from logits to scores.
 
     Example:
         >>> features = vg.backbones.CSPDarknet().spec()
@@ -52,15 +53,12 @@ class AnchorFree(Head):
     activation: str = "silu"
     loss: Loss = AnchorFreeLoss()
     assigner: Assigner = TaskAligned()
+    decoding: Decoding = AnchorFreeDecoding()
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """Build {"boxes": (B, H, W, 4 * bins), "classes": (B, H, W, num_classes)} per level."""
         draw = TwoBranches(self, features, self.box_groups)
         return {level: draw(x, level, level) for level, x in features.items()}
-
-    def decode(self) -> AnchorFreeDecode:
-        """Return the decoding from expected distances to boxes and from logits to scores."""
-        return AnchorFreeDecode(bins=self.bins)
 
 
 class TwoBranches:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from visiongarden.losses import ClassificationLoss, Loss
 from visiongarden.parts import Head
-from visiongarden.postprocess import SoftmaxDecode
+from visiongarden.postprocess import Decoding, SoftmaxDecoding
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, RawPredictions
 
@@ -25,6 +25,7 @@ class Classification(Head):
         dropout: dropout rate before the dense layer.
         levels: the coarsest one is used; None accepts all levels of the decoder.
         loss: loss of the raw predictions.
+        decoding: decoding from logits to scores.
 
     Example:
         >>> features = vg.backbones.CSPDarknet().spec()
@@ -35,6 +36,7 @@ class Classification(Head):
     task: ClassVar[str] = "classification"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     loss: Loss = ClassificationLoss()
+    decoding: Decoding = SoftmaxDecoding()
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """Build the logits {level: {"classes": (batch, num_classes)}}."""
@@ -43,7 +45,3 @@ class Classification(Head):
         if self.dropout:
             x = keras.layers.Dropout(self.dropout, name="dropout")(x)
         return {level: {"classes": keras.layers.Dense(self.num_classes, name="out")(x)}}
-
-    def decode(self) -> SoftmaxDecode:
-        """Return the decoding from logits to scores."""
-        return SoftmaxDecode()

@@ -15,7 +15,7 @@ from visiongarden.layers import ConvNormAct, Convolution, SeparableNormAct
 from visiongarden.losses import DecoupledLoss, Loss
 from visiongarden.parts import Head
 from visiongarden.parts.fields import Multiplier, Prior
-from visiongarden.postprocess import PointDecode
+from visiongarden.postprocess import Decoding, PointDecoding
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, RawPredictions, Tensor
 
@@ -37,6 +37,7 @@ class Decoupled(Head):
         activation: activation of the convolutions.
         loss: loss of the raw predictions.
         assigner: assigner of boxes to cells.
+        decoding: decoding from offsets to boxes and from logits to scores.
 
     Example:
         >>> features = vg.backbones.CSPDarknet().spec()
@@ -54,6 +55,7 @@ class Decoupled(Head):
     activation: str = "silu"
     loss: Loss = DecoupledLoss()
     assigner: Assigner = SimOTA()
+    decoding: Decoding = PointDecoding()
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """Build the predictions of each level.
@@ -84,10 +86,6 @@ class Decoupled(Head):
         for number in (1, 2):
             x = conv(filters, 3, activation=self.activation, name=f"{name}{number}")(x)
         return x
-
-    def decode(self) -> PointDecode:
-        """Return the decoding from offsets to boxes and from logits to scores."""
-        return PointDecode()
 
 
 def _predict(outputs: int, bias: float | list[float], name: str) -> keras.Layer:

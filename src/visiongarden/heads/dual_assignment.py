@@ -10,7 +10,7 @@ from visiongarden.layers.fold import is_folding
 from visiongarden.losses import DualAssignmentLoss, Loss
 from visiongarden.parts import Head
 from visiongarden.parts.fields import Bins, Prior
-from visiongarden.postprocess import AnchorFreeDecode
+from visiongarden.postprocess import AnchorFreeDecoding, Decoding
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, RawPredictions
 
@@ -34,6 +34,7 @@ class DualAssignment(Head):
         activation: activation of the convolutions.
         loss: loss of both pairs of branches.
         assigner: assigner of the one-to-many branches.
+        decoding: decoding of the one-to-one branches to boxes and scores.
 
     Example:
         >>> features = vg.backbones.CSPDarknet().spec()
@@ -48,6 +49,7 @@ class DualAssignment(Head):
     activation: str = "silu"
     loss: Loss = DualAssignmentLoss()
     assigner: TaskAligned = TaskAligned()
+    decoding: Decoding = AnchorFreeDecoding(needs_nms=False)
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """Build the outputs of `AnchorFree`, and "many_boxes" and "many_classes" for training."""
@@ -59,7 +61,3 @@ class DualAssignment(Head):
                 many = draw(x, level, f"{level}_many", training_only=True)
                 raw[level] |= {f"many_{name}": value for name, value in many.items()}
         return raw
-
-    def decode(self) -> AnchorFreeDecode:
-        """Return the decoding of the one-to-one branches to boxes and scores."""
-        return AnchorFreeDecode(bins=self.bins, needs_nms=False)

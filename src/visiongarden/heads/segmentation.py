@@ -10,7 +10,7 @@ from pydantic import Field
 from visiongarden.layers import Convolution
 from visiongarden.losses import Loss, SegmentationLoss
 from visiongarden.parts import Head
-from visiongarden.postprocess import SoftmaxDecode
+from visiongarden.postprocess import Decoding, SoftmaxDecoding
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, RawPredictions, stride_of
 
@@ -26,6 +26,7 @@ class Segmentation(Head):
         dropout: rate of the spatial dropout before the convolution.
         levels: the finest one is used; None accepts all levels of the decoder.
         loss: loss of the raw predictions.
+        decoding: decoding from logits to scores.
 
     Example:
         >>> features = vg.backbones.CSPDarknet().spec()
@@ -38,6 +39,7 @@ class Segmentation(Head):
     num_classes: Annotated[int, Field(gt=1, le=255)]
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     loss: Loss = SegmentationLoss()
+    decoding: Decoding = SoftmaxDecoding()
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """Build the logits at image size.
@@ -52,7 +54,3 @@ class Segmentation(Head):
         if stride_of(level) > 1:  # noqa: VG202 (the name of a level, no tensor)
             x = keras.layers.UpSampling2D(stride_of(level), interpolation="bilinear", name="up")(x)
         return {level: {"classes": x}}
-
-    def decode(self) -> SoftmaxDecode:
-        """Return the decoding from logits to scores."""
-        return SoftmaxDecode()

@@ -14,7 +14,7 @@ class Detector(Joined):
     (batch, height, width, channels) with pixel values as stored (RGB from 0 to 255 by default),
     which its first layer preprocesses, and returns raw predictions: a dict from each level to a
     dict from name to tensor. `parts.head.loss` computes the training loss of raw
-    predictions, and `parts.head.decode()` turns them into boxes and scores. `parts` holds the three
+    predictions, and `parts.head.decoding` turns them into boxes and scores. `parts` holds the three
     parts as values; `backbone`, `decoder` and `head` are the sub-models built from them.
 
     Args:

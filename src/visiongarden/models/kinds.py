@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from visiongarden.data.preprocessing import Preprocessing
-from visiongarden.types import ImageSize
+from visiongarden.types import HeadContext, ImageSize
 
 
 @runtime_checkable
@@ -19,6 +19,9 @@ class MadeOfParts(Protocol):
     @property
     def parts(self) -> Any:
         """The parts by their role."""
+
+    def context(self, image_size: ImageSize | None = None) -> HeadContext:
+        """Return what a loss or decoding needs to know about the head."""
 
 
 @runtime_checkable

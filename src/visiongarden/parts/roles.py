@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import FunctionType
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
@@ -15,9 +15,17 @@ from visiongarden.errors import ConfigError, ContractError, UserError
 from visiongarden.losses import Loss
 from visiongarden.parts.fields import Classes
 from visiongarden.parts.part import FeaturePart, Part
+from visiongarden.postprocess import Decoding
 from visiongarden.types import FeatureMaps, RawPredictions, Tensor, stride_of
 
 Levels = tuple[str, ...]
+
+_KINDS_OF_FIELDS = (
+    ("loss", "losses.Loss"),
+    ("assigner", "assigners.Assigner"),
+    ("decoding", "postprocess.Decoding"),
+)
+"""Fields of heads and the base class of their values."""
 
 
 def _ordered(levels: Levels | None) -> Levels | None:
@@ -134,8 +142,8 @@ class Head(Part):
     """Base class of heads: feature maps -> raw predictions, with their loss and decoding.
 
     A head for another task than detection declares it: `task: ClassVar[str] = "segmentation"`.
-    `loss` and `assigner` are used in training alone. A mapping without `type`, such as
-    `loss={"box_gain": 5}`, changes fields of the default.
+    `loss` and `assigner` are used in training alone; `decoding` is part of an exported file. A
+    mapping without `type`, such as `loss={"box_gain": 5}`, changes fields of the default.
 
     Attributes:
         num_classes: number of classes, without background.
@@ -143,6 +151,7 @@ class Head(Part):
         loss: loss of the raw predictions; None for a head that cannot be trained.
         assigner: what decides which prediction is trained on which object; None is the default of
             the head.
+        decoding: decoding of the raw predictions; None for a head that cannot predict.
 
     Example:
         >>> @vg.register(package="my_project")
@@ -164,13 +173,14 @@ class Head(Part):
     levels: Levels | None = None
     loss: Loss | None = None
     assigner: Assigner | None = None
+    decoding: Decoding | None = None
 
     _sort = field_validator("levels")(_ordered)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse methods with the names of fields, which pydantic would report unclearly."""
         super().__init_subclass__(**kwargs)
-        for name, base in (("loss", "losses.Loss"), ("assigner", "assigners.Assigner")):
+        for name, base in _KINDS_OF_FIELDS:
             if isinstance(vars(cls).get(name), FunctionType):
                 raise UserError(
                     f"the head {cls.__name__} has a method {name}()",
@@ -178,7 +188,7 @@ class Head(Part):
                     fix=f"{name}: vg.{base} = …",
                 )
 
-    @field_validator("loss", "assigner", mode="before")
+    @field_validator("loss", "assigner", "decoding", mode="before")
     @classmethod
     def _with_default_type(cls, value: Any, info: ValidationInfo) -> Any:
         """Add the fields of the default to a mapping without `type`."""
@@ -189,16 +199,18 @@ class Head(Part):
         return value
 
     @model_validator(mode="after")
-    def _has_what_the_loss_reads(self) -> Self:
-        loss = self.loss
-        missing = [] if loss is None else [n for n in loss.head_fields if n not in dict(self)]
-        if missing:
-            raise ConfigError(
-                f"the loss {type(loss).__name__} does not fit the head {type(self).__name__}",
-                rule="a head with the fields " + ", ".join(loss.head_fields if loss else ()),
-                received="a head without " + ", ".join(missing),
-                fix=f"loss={type(self).model_fields['loss'].default!r}",
-            )
+    def _has_what_is_read(self) -> Self:
+        for name, reader in (("loss", self.loss), ("decoding", self.decoding)):
+            needed = () if reader is None else reader.head_fields
+            missing = [field for field in needed if field not in dict(self)]
+            if missing:
+                raise ConfigError(
+                    f"the {name} {type(reader).__name__} does not fit the head "
+                    f"{type(self).__name__}",
+                    rule="a head with the fields " + ", ".join(needed),
+                    received="a head without " + ", ".join(missing),
+                    fix=f"{name}={type(self).model_fields[name].default!r}",
+                )
         return self
 
     def chosen_assigner(self) -> Assigner:
@@ -215,6 +227,20 @@ class Head(Part):
             )
         return self.assigner
 
+    def chosen_decoding(self) -> Decoding:
+        """Return the decoding.
+
+        Raises:
+            UserError: the head has no decoding.
+        """
+        if self.decoding is None:
+            raise UserError(
+                f"the head {type(self).__name__} has no decoding",
+                rule="a decoding, which turns raw predictions into results",
+                fix="decoding: vg.postprocess.Decoding = vg.postprocess.AnchorFreeDecoding()",
+            )
+        return self.decoding
+
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """Build the graph from the feature maps to the raw predictions.
 
@@ -225,10 +251,3 @@ class Head(Part):
             level -> name -> tensor.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement wire()")
-
-    def decode(self) -> Callable[..., tuple[Tensor, ...]]:
-        """Return the function that decodes raw predictions in the graph: `decode(raw, image_size)`.
-
-        It returns a tuple: (boxes, scores) for detection, (scores,) for the other tasks.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must implement decode() to predict")

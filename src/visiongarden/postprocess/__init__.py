@@ -1,17 +1,23 @@
 """Decoding of raw predictions into scores, boxes, rankings and masks."""
 
-from visiongarden.postprocess.decode import AnchorBasedDecode, AnchorFreeDecode, PointDecode
+from visiongarden.postprocess.boxes import (
+    AnchorBasedDecoding,
+    AnchorFreeDecoding,
+    PointDecoding,
+)
+from visiongarden.postprocess.decoding import Decoding
 from visiongarden.postprocess.nms import Nms, to_original
-from visiongarden.postprocess.scores import Rank, SoftmaxDecode, best_of_each
+from visiongarden.postprocess.scores import Rank, SoftmaxDecoding, best_of_each
 from visiongarden.postprocess.top_k import TopK, suppression
 
 __all__ = [
-    "AnchorBasedDecode",
-    "AnchorFreeDecode",
+    "AnchorBasedDecoding",
+    "AnchorFreeDecoding",
+    "Decoding",
     "Nms",
-    "PointDecode",
+    "PointDecoding",
     "Rank",
-    "SoftmaxDecode",
+    "SoftmaxDecoding",
     "TopK",
     "best_of_each",
     "suppression",

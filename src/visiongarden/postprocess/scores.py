@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import cv2
 import numpy as np
@@ -10,21 +10,42 @@ from keras import ops
 from pydantic import Field
 
 from visiongarden.config import Value
-from visiongarden.types import ImageSize, Placement, Ranking, RawPredictions, Segments, Tensor
+from visiongarden.postprocess.decoding import Decoding
+from visiongarden.registry import register
+from visiongarden.types import (
+    HeadContext,
+    ImageSize,
+    Placement,
+    Ranking,
+    RawPredictions,
+    Segments,
+    Tensor,
+)
 
 
-class SoftmaxDecode(Value):
-    """Softmax over the logits of one level; part of the exported graph."""
+@register
+class SoftmaxDecoding(Decoding):
+    """Softmax over the logits of the only level.
 
-    def __call__(self, raw: RawPredictions, image_size: ImageSize) -> tuple[Tensor]:
-        """Return the scores (..., classes), float32 from 0 to 1.
+    Example:
+        >>> raw = {"p5": {"classes": np.zeros((1, 4), "float32")}}
+        >>> scores = vg.postprocess.SoftmaxDecoding()(raw, context=None)["scores"]
+        >>> keras.ops.convert_to_numpy(scores).tolist()
+        [[0.25, 0.25, 0.25, 0.25]]
+    """
+
+    outputs: ClassVar[tuple[str, ...]] = ("scores",)
+    needs_nms: bool = False
+
+    def __call__(self, raw: RawPredictions, context: HeadContext | None) -> dict[str, Tensor]:
+        """Return "scores" (..., classes).
 
         Args:
             raw: {level: {"classes": (..., classes)}} with exactly one level.
-            image_size: (height, width) of the network's input; not used.
+            context: not used.
         """
         (level,) = raw.values()
-        return (ops.softmax(ops.cast(level["classes"], "float32"), axis=-1),)
+        return {"scores": ops.softmax(ops.cast(level["classes"], "float32"), axis=-1)}
 
 
 class Rank(Value):

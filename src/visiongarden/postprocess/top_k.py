@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from pydantic import PositiveInt
 
@@ -39,26 +37,14 @@ class TopK(Value):
         return detected(*kept)
 
 
-def needs_nms(decode: Any, default: bool = True) -> bool:
-    """Return whether the boxes of a decoding overlap, as its attribute `needs_nms` declares.
+def suppression(needs_nms: bool, nms: Nms) -> Nms | TopK:
+    """Return `nms`, or `TopK` with the same limits.
 
     Args:
-        decode: Decoding of a head.
-        default: The result for a decoding without the attribute.
-    """
-    # The decoding of a custom head need not have the attribute.
-    return bool(getattr(decode, "needs_nms", default))
-
-
-def suppression(decode: Any, nms: Nms) -> Nms | TopK:
-    """Return the postprocessing that suits a head: `nms`, or `TopK` with the same limits.
-
-    Args:
-        decode: Decoding of a head. If its `needs_nms` is False, boxes are not suppressed; a
-            decoding without this attribute needs NMS.
+        needs_nms: Whether boxes of one object overlap, see `Decoding.needs_nms`.
         nms: Non-maximum suppression with the thresholds to use.
     """
-    if needs_nms(decode):
+    if needs_nms:
         return nms
     return TopK(
         score_threshold=nms.score_threshold,

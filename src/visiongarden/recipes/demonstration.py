@@ -41,8 +41,8 @@ import visiongarden
 from visiongarden.evaluation import Predictor
 
 model, images, outputs = sys.argv[1:]
-boxes, scores = Predictor(visiongarden.load(model)).raw(numpy.load(images, allow_pickle=False))
-numpy.savez(outputs, boxes=boxes, scores=scores)
+found = Predictor(visiongarden.load(model)).raw(numpy.load(images, allow_pickle=False))
+numpy.savez(outputs, **found)
 """
 
 
@@ -129,13 +129,13 @@ def _check_reopened(file: Path, model: Any, val: Dataset) -> None:
             stderr=subprocess.DEVNULL,
         )
         with np.load(outputs, allow_pickle=False) as arrays:
-            reopened = arrays["boxes"], arrays["scores"]
+            reopened = dict(arrays)
     expected = Predictor(model).raw(images)
-    if not all(np.array_equal(a, b) for a, b in zip(expected, reopened, strict=True)):
+    if not all(np.array_equal(array, reopened[name]) for name, array in expected.items()):
         raise UserError(
             f"the outputs of {file} differ in a fresh process", rule="the same outputs, bit for bit"
         )
-    count = sum(array.size for array in expected)
+    count = sum(array.size for array in expected.values())
     LOGGER.info(f"saved {file}; reopened in a fresh process: all {count:,} outputs are identical")
 
 

@@ -40,15 +40,15 @@ def box_targets(
     return {"boxes": boxes, "classes": classes}
 
 
-def box_match(targets: Mapping[str, Any], decoded: Sequence[Any], image: int) -> Match:
+def box_match(targets: Mapping[str, Any], decoded: Mapping[str, Any], image: int) -> Match:
     """Compare the box with the highest score with that of the image.
 
     Args:
         targets: Targets that `box_targets` returned.
-        decoded: Boxes and scores, batch first.
+        decoded: "boxes" and "scores", batch first.
         image: Number of the image in the batch.
     """
-    boxes, scores = decoded[0][image], decoded[1][image]
+    boxes, scores = decoded["boxes"][image], decoded["scores"][image]
     place, name = np.unravel_index(int(scores.argmax()), scores.shape)
     expected, expected_class = targets["boxes"][image, 0], int(targets["classes"][image, 0])
     overlap = _iou(expected, boxes[place])
@@ -60,14 +60,14 @@ def box_match(targets: Mapping[str, Any], decoded: Sequence[Any], image: int) ->
     )
 
 
-def invalid_boxes(arrays: Sequence[np.ndarray]) -> tuple[str, str] | None:
+def invalid_boxes(arrays: Mapping[str, np.ndarray]) -> tuple[str, str] | None:
     """Return evidence and advice if decoded boxes are not (batch, n, 4) in xyxy order."""
-    if len(arrays) != 2 or arrays[0].shape != (*arrays[1].shape[:2], 4):
+    boxes, scores = arrays["boxes"], arrays["scores"]
+    if boxes.shape != (*scores.shape[:2], 4):
         return (
-            f"decode() returns {', '.join(str(a.shape) for a in arrays)}",
-            "return (boxes, scores): (batch, n, 4) and (batch, n, classes)",
+            f"the decoding returns boxes {boxes.shape} and scores {scores.shape}",
+            'return {"boxes": (batch, n, 4), "scores": (batch, n, classes)}',
         )
-    boxes = arrays[0]
     inverted = ((boxes[..., 2:] - boxes[..., :2]) < -1e-3).any(-1)
     if inverted.mean() > 0.01:
         return (

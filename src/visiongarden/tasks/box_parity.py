@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -13,28 +12,33 @@ from visiongarden.tasks.parity import MAX_PIXELS, MAX_SCORE, Parity, max_differe
 
 
 def compare_boxes(
-    expected: Sequence[np.ndarray], actual: Sequence[np.ndarray], decoding: Any, nms: Nms | None
+    expected: Mapping[str, np.ndarray],
+    actual: Mapping[str, np.ndarray],
+    needs_nms: bool,
+    nms: Nms | None,
 ) -> Parity:
     """Compare boxes and scores, and the detections that remain after suppression.
 
     Args:
-        expected: Boxes and scores of the model, batch first.
-        actual: Boxes and scores of the file.
-        decoding: Decoding of the head, which states whether its boxes are suppressed.
+        expected: "boxes" and "scores" of the model, batch first.
+        actual: "boxes" and "scores" of the file.
+        needs_nms: Whether boxes are suppressed.
         nms: Suppression; by default with the score of the twentieth best box as threshold, so that
             a model with little training has boxes to compare.
     """
-    suppress = suppression(decoding, nms or Nms(score_threshold=_twentieth_best(expected[1])))
-    pairs = [
-        (suppress(*one), suppress(*other))
-        for one, other in zip(zip(*expected, strict=True), zip(*actual, strict=True), strict=True)
-    ]
+    threshold = _twentieth_best(expected["scores"])
+    suppress = suppression(needs_nms, nms or Nms(score_threshold=threshold))
+    ours, others = (
+        [suppress(*row) for row in zip(each["boxes"], each["scores"], strict=True)]
+        for each in (expected, actual)
+    )
+    pairs = list(zip(ours, others, strict=True))
     return Parity(
-        scores=max_difference(expected[1], actual[1]),
+        scores=max_difference(expected["scores"], actual["scores"]),
         images=len(pairs),
         found=sum(len(one) for one, _ in pairs),
         differing=sum(not _same(*pair, suppress.score_threshold) for pair in pairs),
-        boxes=max_difference(expected[0], actual[0]),
+        boxes=max_difference(expected["boxes"], actual["boxes"]),
     )
 
 

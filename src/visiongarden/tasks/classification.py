@@ -176,13 +176,13 @@ class ClassificationTask(Task):
 
     def difference(
         self,
-        expected: Sequence[np.ndarray],
-        actual: Sequence[np.ndarray],
-        decoding: Any = None,
+        expected: Mapping[str, np.ndarray],
+        actual: Mapping[str, np.ndarray],
+        needs_nms: bool = True,
         nms: Any = None,
     ) -> Parity:
         """Compare the scores and the best class of each image."""
-        return decisions(expected[0], actual[0], "classes")
+        return decisions(expected["scores"], actual["scores"], "classes")
 
     def example_targets(
         self, head: Any, levels: Sequence[str], size: ImageSize, batch: int
@@ -192,10 +192,10 @@ class ClassificationTask(Task):
         return {"labels": np.eye(head.num_classes, dtype=np.float32)[classes]}
 
     def match(
-        self, targets: Mapping[str, np.ndarray], decoded: Sequence[np.ndarray], image: int
+        self, targets: Mapping[str, np.ndarray], decoded: Mapping[str, np.ndarray], image: int
     ) -> Match:
         """Compare the best class with that of the image."""
-        scores, expected = decoded[0][image], int(targets["labels"][image].argmax())
+        scores, expected = decoded["scores"][image], int(targets["labels"][image].argmax())
         return Match(
             learned=True,
             correct=int(scores.argmax()) == expected,
@@ -204,7 +204,7 @@ class ClassificationTask(Task):
         )
 
     def invalid_outputs(
-        self, head: Any, decoded: Sequence[np.ndarray], size: ImageSize
+        self, head: Any, decoded: Mapping[str, np.ndarray], size: ImageSize
     ) -> tuple[str, str] | None:
         """Check the scores."""
         return invalid_scores(head, decoded)

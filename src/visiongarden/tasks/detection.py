@@ -158,7 +158,7 @@ class DetectionTask(Task):
         """
         nms = COCO_NMS if score is None else Nms(score_threshold=score)
         nms = nms if iou is None else nms.replace(iou_threshold=iou)
-        return suppression(model.parts.head.decode(), nms)
+        return suppression(model.parts.head.chosen_decoding().needs_nms, nms)
 
     def to_original(self, found: Instances, placement: Placement, size: ImageSize) -> Instances:
         """Return the boxes in pixels of the original image, clipped to it."""
@@ -172,9 +172,9 @@ class DetectionTask(Task):
 
     def difference(
         self,
-        expected: Sequence[np.ndarray],
-        actual: Sequence[np.ndarray],
-        decoding: Any = None,
+        expected: Mapping[str, np.ndarray],
+        actual: Mapping[str, np.ndarray],
+        needs_nms: bool = True,
         nms: Any = None,
     ) -> Parity:
         """Compare boxes, scores and the detections that remain after suppression.
@@ -182,7 +182,7 @@ class DetectionTask(Task):
         Without `nms`, its threshold is the score of the twentieth best box, so that a model with
         little training has boxes to compare.
         """
-        return compare_boxes(expected, actual, decoding, nms)
+        return compare_boxes(expected, actual, needs_nms, nms)
 
     def example_targets(
         self, head: Any, levels: Sequence[str], size: ImageSize, batch: int
@@ -195,13 +195,13 @@ class DetectionTask(Task):
         return {"boxes": np.zeros_like(targets["boxes"]), "classes": targets["classes"] * 0 - 1}
 
     def match(
-        self, targets: Mapping[str, np.ndarray], decoded: Sequence[np.ndarray], image: int
+        self, targets: Mapping[str, np.ndarray], decoded: Mapping[str, np.ndarray], image: int
     ) -> Match:
         """Compare the box with the highest score with that of the image."""
         return box_match(targets, decoded, image)
 
     def invalid_outputs(
-        self, head: Any, decoded: Sequence[np.ndarray], size: ImageSize
+        self, head: Any, decoded: Mapping[str, np.ndarray], size: ImageSize
     ) -> tuple[str, str] | None:
         """Check the scores, and that boxes are xyxy."""
         return invalid_scores(head, decoded) or invalid_boxes(decoded)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -60,22 +60,23 @@ class Parity(Preformatted):
         )
 
 
-def difference_of(expected: Sequence[np.ndarray], actual: Sequence[np.ndarray]) -> Parity:
+def difference_of(expected: Mapping[str, np.ndarray], actual: Mapping[str, np.ndarray]) -> Parity:
     """Compare arrays of any values, relative to those above 1.
 
     Args:
-        expected: Arrays of the model, batch first.
+        expected: Arrays of the model by name, batch first.
         actual: Arrays of the file.
     """
-    count = len(expected[0])
+    count = len(next(iter(expected.values())))
     relative = np.zeros(count)
-    for one, other in zip(expected, actual, strict=True):
+    for name, one in expected.items():
+        other = actual[name]
         apart = np.abs(one - other) / np.maximum(np.abs(one), 1)
         relative = np.maximum(relative, apart.reshape(count, -1).max(axis=1, initial=0))
     return Parity(
         scores=float(relative.max(initial=0)),
         images=count,
-        found=sum(array.size for array in expected),
+        found=sum(array.size for array in expected.values()),
         # Not `> MAX_SCORE`: a NaN differs, too.
         differing=int((~(relative <= MAX_SCORE)).sum()),
         what="values",

@@ -133,7 +133,7 @@ class SemanticSegmentationTask(Task):
         image: a resized mask of classes would have jagged edges.
         """
         refuse_iou(self, iou)
-        return _identity
+        return _scores
 
     def to_original(self, found: np.ndarray, placement: Placement, size: ImageSize) -> Segments:
         """Return the best class of each pixel of the original image."""
@@ -147,13 +147,13 @@ class SemanticSegmentationTask(Task):
 
     def difference(
         self,
-        expected: Sequence[np.ndarray],
-        actual: Sequence[np.ndarray],
-        decoding: Any = None,
+        expected: Mapping[str, np.ndarray],
+        actual: Mapping[str, np.ndarray],
+        needs_nms: bool = True,
         nms: Any = None,
     ) -> Parity:
         """Compare the scores and the best class of each pixel."""
-        return decisions(expected[0], actual[0], "pixels")
+        return decisions(expected["scores"], actual["scores"], "pixels")
 
     def example_targets(
         self, head: Any, levels: Sequence[str], size: ImageSize, batch: int
@@ -169,10 +169,10 @@ class SemanticSegmentationTask(Task):
         return {"semantic": np.full_like(targets["semantic"], IGNORE)}
 
     def match(
-        self, targets: Mapping[str, np.ndarray], decoded: Sequence[np.ndarray], image: int
+        self, targets: Mapping[str, np.ndarray], decoded: Mapping[str, np.ndarray], image: int
     ) -> Match:
         """Compare the best class of each pixel with the mask."""
-        found, expected = decoded[0][image].argmax(-1), targets["semantic"][image]
+        found, expected = decoded["scores"][image].argmax(-1), targets["semantic"][image]
         share = float(np.mean(found == expected)) if found.shape == expected.shape else 0.0
         return Match(
             learned=True,
@@ -182,11 +182,11 @@ class SemanticSegmentationTask(Task):
         )
 
     def invalid_outputs(
-        self, head: Any, decoded: Sequence[np.ndarray], size: ImageSize
+        self, head: Any, decoded: Mapping[str, np.ndarray], size: ImageSize
     ) -> tuple[str, str] | None:
         """Check the scores."""
         return invalid_scores(head, decoded)
 
 
-def _identity(scores: np.ndarray) -> np.ndarray:
+def _scores(scores: np.ndarray) -> np.ndarray:
     return scores

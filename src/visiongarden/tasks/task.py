@@ -61,15 +61,14 @@ class Task(Typed):
     Nothing else in the package branches on the task: `fit`, `evaluate`, `predict`, recipes, export,
     `check` and the commands ask it. A task of your own is a registered subclass, which recipes and
     `--task` name by its `name`. Loss and decoding belong to the head (`head.loss`,
-    `head.decode()`).
+    `head.decoding`).
 
     Attributes:
         name: Name of the task, which heads state and recipes contain.
         model: Class of its models: `Detector` for boxes, `Classifier` for one vector per image,
             `Segmenter` for maps, or your own.
         needs: Annotations that a dataset must have, see `Dataset.fields`.
-        outputs: Names of the tensors that the head's decoding returns, and of the outputs of an
-            exported file.
+        outputs: Names of the arrays that the head's decoding must return; the scores are the last.
         monitor: Name of the metric that selects `best.keras`.
         monitor_mode: Whether a larger ("max") or smaller ("min") value of `monitor` is better.
         shown: Names of the metrics shown during training; empty for `monitor` alone.
@@ -317,6 +316,8 @@ class Task(Typed):
     def postprocess(self, model: Any, score: float | None = None, iou: float | None = None) -> Any:
         """Return a function from one image's decoded arrays to a result in model-input pixels.
 
+        It is called with the task's `outputs` as keyword arguments.
+
         Args:
             model: Model whose head decoded the arrays.
             score: Score threshold; None is for evaluation, where all results count.
@@ -363,17 +364,17 @@ class Task(Typed):
 
     def difference(
         self,
-        expected: Sequence[np.ndarray],
-        actual: Sequence[np.ndarray],
-        decoding: Any = None,
+        expected: Mapping[str, np.ndarray],
+        actual: Mapping[str, np.ndarray],
+        needs_nms: bool = True,
         nms: Any = None,
     ) -> Parity:
         """Compare the decoded arrays of an exported file with those of its model.
 
         Args:
-            expected: Arrays of the model, batch first, in the order of `outputs`.
+            expected: Arrays of the model by name, batch first.
             actual: Arrays of the file.
-            decoding: Decoding of the model.
+            needs_nms: Whether the boxes of the model are suppressed.
             nms: `Nms` to apply to boxes; None for the default of the task.
         """
         return difference_of(expected, actual)
@@ -403,25 +404,25 @@ class Task(Typed):
         return None
 
     def match(
-        self, targets: Mapping[str, np.ndarray], decoded: Sequence[np.ndarray], image: int
+        self, targets: Mapping[str, np.ndarray], decoded: Mapping[str, np.ndarray], image: int
     ) -> Match | None:
         """Compare what raw predictions that were fitted to targets decode to; None: not compared.
 
         Args:
             targets: Targets that `example_targets` returned.
-            decoded: Arrays of the head's decoding, batch first.
+            decoded: Arrays of the head's decoding by name, batch first.
             image: Number of the image in the batch.
         """
         return None
 
     def invalid_outputs(
-        self, head: Any, decoded: Sequence[np.ndarray], size: ImageSize
+        self, head: Any, decoded: Mapping[str, np.ndarray], size: ImageSize
     ) -> tuple[str, str] | None:
         """Return what is wrong with decoded arrays, and advice; None if they are valid.
 
         Args:
             head: Head under test.
-            decoded: Finite arrays of the head's decoding, batch first.
+            decoded: Finite arrays of the head's decoding by name, batch first.
             size: (height, width) of the images in pixels.
         """
         return None
@@ -486,14 +487,14 @@ def model_fields(
 _ROUNDING = 1e-3
 
 
-def invalid_scores(head: Any, decoded: Sequence[np.ndarray]) -> tuple[str, str] | None:
+def invalid_scores(head: Any, decoded: Mapping[str, np.ndarray]) -> tuple[str, str] | None:
     """Return what is wrong with the scores of a head, and advice; None if they are valid.
 
     Args:
         head: Head with `num_classes`.
-        decoded: Arrays of its decoding; the last are the scores.
+        decoded: Arrays of its decoding by name.
     """
-    scores = decoded[-1]
+    scores = decoded["scores"]
     if scores.min() < -_ROUNDING or scores.max() > 1 + _ROUNDING:
         return (
             f"scores range from {scores.min():.3g} to {scores.max():.3g}",

@@ -59,14 +59,14 @@ def empty(head: Head, targets: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
 
 
 def matches(
-    head: Head, targets: Mapping[str, np.ndarray], decoded: tuple[np.ndarray, ...]
+    head: Head, targets: Mapping[str, np.ndarray], decoded: Mapping[str, np.ndarray]
 ) -> list[Match]:
     """Compare the decoded results with the targets, image by image.
 
     Args:
         head: Head whose task determines the comparison.
         targets: Targets as `targets_for` returns them.
-        decoded: Outputs of the head's decoding as arrays, batch first.
+        decoded: Arrays of the head's decoding by name, batch first.
 
     Returns:
         One match per image; none if the task does not compare them.
@@ -74,5 +74,7 @@ def matches(
     task = task_of_head(head)
     if task is None:
         return []
-    found = [task.match(targets, decoded, image) for image in range(len(decoded[0]))]
+    found = [
+        task.match(targets, decoded, image) for image in range(len(next(iter(decoded.values()))))
+    ]
     return [match for match in found if match is not None]

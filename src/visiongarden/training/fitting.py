@@ -113,7 +113,7 @@ def fit(
     check_optimizer(settings)
     # Before `load_state`: the trainer notes which batch normalizations are untouched, and a resumed
     # run has to correct the same ones as the run that it continues.
-    loss = loss or _loss_of(model)
+    loss = loss or loss_of(model)
     if isinstance(train, ForeignBatches):
         _keep_targets_of(loss, train)
         _fit_to_model(train, model)
@@ -200,7 +200,7 @@ def _keep_targets_of(loss: Loss, train: ForeignBatches) -> None:
     train.keep(name for name in (*loss.targets, KNOWN) if name in train.names)
 
 
-def _loss_of(model: Joined) -> Loss:
+def loss_of(model: Joined) -> Loss:
     """Return the loss of the model's head."""
     loss: Loss | None = model.parts.head.loss
     if loss is None:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import keras
 
 from visiongarden.errors import UserError, nearest
-from visiongarden.losses.terms import terms_of
+from visiongarden.losses import Loss
 
 _Monitoring: TypeAlias = (
     keras.callbacks.EarlyStopping
@@ -19,7 +19,7 @@ _MINIMIZED = ("loss", "val_loss")
 
 
 def check_monitors(
-    callbacks: Iterable[keras.callbacks.Callback], loss: Any, metrics: Iterable[str]
+    callbacks: Iterable[keras.callbacks.Callback], loss: Loss, metrics: Iterable[str]
 ) -> None:
     """Check that the callbacks of Keras watch values that are logged.
 
@@ -35,7 +35,7 @@ def check_monitors(
     """
     callbacks = list(callbacks)
     evaluated = [f"val_{name}" for name in metrics]
-    logged = ["loss", *(terms_of(loss) or ()), *evaluated]
+    logged = ["loss", *loss.terms, *evaluated]
     # Another callback may add values.
     only_keras = all(type(each).__module__.startswith("keras.") for each in callbacks)
     for callback in _monitoring(callbacks):

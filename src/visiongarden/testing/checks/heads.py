@@ -74,23 +74,22 @@ def decode(subject: Subject) -> Finding:
     y2) with x1 <= x2 and y1 <= y2.
     """
     head = _head(subject)
-    try:
-        decoding = head.decode()
-    except NotImplementedError as error:
-        return _missing(head, error)
-    try:
-        found = decoding(_raw(subject), subject.image_size)
-    except Exception as error:
-        advice = "fix decode(): it is called as decode(raw, image_size) and returns tensors"
-        return failed(f"the decoding fails: {describe(error)}", advice_for(error, advice))
-    if not isinstance(found, (tuple, list)):
-        return failed(
-            f"decode() returns a {type(found).__name__}, not a tuple",
-            "return a tuple: (boxes, scores) for detection, (scores,) otherwise",
+    if head.decoding is None:
+        return warned(
+            "the head has no decoding, so it cannot be used for predictions",
+            "decoding: vg.postprocess.Decoding = MyDecoding()",
         )
-    arrays = numpy_leaves(list(found))
-    wrong = _wrong_arrays(head, arrays, subject)
-    return failed(*wrong) if wrong else passed(", ".join(str(a.shape) for a in arrays))
+    try:
+        found = head.decoding(_raw(subject), _context(subject, head))
+    except Exception as error:
+        advice = "it is called as decoding(raw, context) and returns {name: tensor}"
+        return failed(f"the decoding fails: {describe(error)}", advice_for(error, advice))
+    if wrong := _wrong_names(head, found):
+        return failed(*wrong)
+    arrays = _numpy(found)
+    if wrong := _wrong_arrays(head, arrays, subject):
+        return failed(*wrong)
+    return passed(", ".join(f"{name} {array.shape}" for name, array in arrays.items()))
 
 
 def loss_decode(subject: Subject) -> Finding:
@@ -107,10 +106,12 @@ def loss_decode(subject: Subject) -> Finding:
         )
     if head.loss is None:
         return skipped("the head has no loss")
+    if head.decoding is None:
+        return skipped("the head has no decoding")
     try:
-        found, before, after = _fitted(subject, head, head.loss, head.decode(), targets)
+        found, before, after = _fitted(subject, head, head.loss, head.decoding, targets)
     except Exception as error:
-        return skipped(f"`loss` or `decode` fails: {type(error).__name__}")
+        return skipped(f"the loss or the decoding fails: {type(error).__name__}")
     if not found:
         return skipped(f"the task {head.task!r} does not compare what is decoded with its targets")
     learned = [match for match in found if match.learned]
@@ -118,13 +119,13 @@ def loss_decode(subject: Subject) -> Finding:
         return warned(
             f"nothing is detected after fitting raw predictions to {found[0].expected} (loss "
             f"{before:.3g} -> {after:.3g})",
-            "make the loss raise the score of the target's class, and decode() return it",
+            "make the loss raise the score of the target's class, and the decoding return it",
         )
     wrong = [match for match in learned if not match.correct]
     if wrong:
         return failed(
             f"raw predictions fitted to {wrong[0].expected} decode to {wrong[0].got}",
-            "the loss and decode() must interpret raw predictions alike: boxes (x1, y1, x2, y2) in "
+            "loss and decoding must interpret raw predictions alike: boxes (x1, y1, x2, y2) in "
             "pixels of the network's input, not center, width and height, nor shares of the image",
         )
     return passed(f"{len(learned)} of {len(found)} fitted targets decode to themselves")
@@ -149,16 +150,6 @@ def _tensors(targets: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 def _context(subject: Subject, head: Head) -> HeadContext:
     return HeadContext(head, subject.image_size, subject.features)
-
-
-def _missing(head: Head, error: NotImplementedError) -> Finding:
-    """Report a missing decoding: a warning, or a failure if the class overrides it."""
-    if type(head).decode is not Head.decode:
-        return failed(describe(error), "implement decode(), or delete it")
-    return warned(
-        "decode() is not implemented, so the head cannot be used for predictions",
-        "implement decode()",
-    )
 
 
 def _wrong_terms(validate: Loss, terms: Any) -> tuple[str, str] | None:
@@ -302,8 +293,8 @@ def _fitted(
     last = first
     for steps, size in _ROUNDS:
         last = _adam(run, arrays, steps, size)
-        decoded = decoding(_packed(raw, arrays), subject.image_size)
-        found = matches(head, targets, tuple(numpy_leaves(list(decoded))))
+        decoded = decoding(_packed(raw, arrays), _context(subject, head))
+        found = matches(head, targets, _numpy(decoded))
         if all(match.learned and match.correct for match in found):
             break
     return found, first, last
@@ -335,16 +326,50 @@ def _adam(run: Compiled, arrays: list[np.ndarray], steps: int, size: float) -> f
     return value
 
 
-def _wrong_arrays(head: Head, arrays: list[np.ndarray], subject: Subject) -> tuple[str, str] | None:
+def _numpy(found: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    names = sorted(found)
+    arrays = numpy_leaves([found[name] for name in names])
+    return dict(zip(names, arrays, strict=True))
+
+
+def _wrong_names(head: Head, found: Any) -> tuple[str, str] | None:
+    """Return evidence and advice if a decoding does not return a dict with its outputs."""
+    if not isinstance(found, Mapping):
+        return (
+            f"the decoding returns a {type(found).__name__}, not a dict",
+            'return a dict: {"boxes": …, "scores": …} for detection, {"scores": …} otherwise',
+        )
+    declared = head.chosen_decoding().outputs
+    if set(found) != set(declared):
+        return (
+            f"the decoding declares the outputs {sorted(declared)}, but returns {sorted(found)}",
+            f"outputs: ClassVar[tuple[str, ...]] = {tuple(sorted(found))}",
+        )
+    task = task_of_head(head)
+    missing = [] if task is None else [name for name in task.outputs if name not in found]
+    if missing:
+        return (
+            f"the decoding does not return {', '.join(missing)}",
+            f"the task {head.task} needs the outputs {', '.join(task.outputs if task else ())}",
+        )
+    return None
+
+
+def _wrong_arrays(
+    head: Head, arrays: Mapping[str, np.ndarray], subject: Subject
+) -> tuple[str, str] | None:
     """Return evidence and advice if decoded arrays have wrong shapes or value ranges."""
     batch = len(leaves(subject.arguments)[0])
-    if not arrays or any(a.ndim < 2 or a.shape[0] != batch for a in arrays):
-        shapes = ", ".join(str(a.shape) for a in arrays)
+    if not arrays or any(a.ndim < 2 or a.shape[0] != batch for a in arrays.values()):
+        shapes = ", ".join(str(a.shape) for a in arrays.values())
         return (
             f"a batch of {batch} images is decoded to {shapes or 'no arrays'}",
             "keep the batch as the first axis",
         )
-    if not all(np.isfinite(a).all() for a in arrays):
-        return "decode() returns values that are not finite", "bound the arguments of exponentials"
+    if not all(np.isfinite(a).all() for a in arrays.values()):
+        return (
+            "the decoding returns values that are not finite",
+            "bound the arguments of exponentials",
+        )
     task = task_of_head(head)
     return None if task is None else task.invalid_outputs(head, arrays, subject.image_size)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import typing
-from types import FunctionType
 from typing import Any
 
 import keras
@@ -66,7 +65,7 @@ def fields_used(subject: Subject) -> Finding:
     if idle:
         return warned(
             f"no effect of the field{'s' * (len(idle) > 1)} {', '.join(idle)}",
-            "use the field in wire(), the loss or decode(), or delete it",
+            "use it in wire(), name it in `head_fields` of the loss or the decoding, or delete it",
         )
     return passed(f"{tested} fields tested, each has an effect")
 
@@ -79,11 +78,9 @@ def _description(part: Part, subject: Subject) -> str:
     layers = [_config(layer) for layer in model._flatten_layers() if layer is not model]
     texts = [json.dumps(layers, default=str, sort_keys=True), _shape_text(model)]
     if isinstance(part, Head):
-        texts.append(repr(part.loss))
-        try:
-            texts.append(_text(part.decode()))
-        except NotImplementedError:
-            texts.append("")
+        readers = [reader for reader in (part.loss, part.decoding) if reader is not None]
+        read = {name for reader in readers for name in reader.head_fields}
+        texts.append(repr([(name, dict(part).get(name)) for name in sorted(read)]))
     return "\n".join(texts)
 
 
@@ -98,17 +95,6 @@ def _shape_text(model: keras.Model) -> str:
     weights = [f"{w.path}{tuple(w.shape)}" for w in model.weights]
     outputs = keras.tree.map_structure(lambda t: tuple(t.shape), model.output)
     return f"{weights} {outputs}"
-
-
-def _text(value: Any) -> str:
-    """Describe a loss or decoding by its fields, even if its `repr` shows only an address.
-
-    A function is described by the values in its closure.
-    """
-    closed = value.__closure__ if isinstance(value, FunctionType) else None
-    inside = [cell.cell_contents for cell in closed or ()]
-    own = getattr(value, "__dict__", {})  # an object of any class
-    return f"{value!r}" if "0x" not in repr(value) else f"{type(value)} {own} {inside}"
 
 
 def _other_values(annotation: Any, value: Any) -> list[Any]:
